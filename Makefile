@@ -1,0 +1,72 @@
+# Everything a developer runs. Each target first makes what it needs in .venv, from nothing but
+# Python 3.11-3.13, a C++ compiler and make; stamps keep the second run quick.
+
+PYTHON  ?= python3
+WORKERS ?= 2
+ARGS    ?=
+
+VENV    := .venv
+PY      := $(VENV)/bin/python
+STAMPS  := $(VENV)/.stamps
+INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input
+NATIVE  := pyproject.toml CMakeLists.txt $(wildcard src/covector/native/*.cc src/covector/native/*.h)
+CODE    := src tests benchmarks examples $(wildcard tools)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format bench test-asan clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help:  ## name the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+	  | awk -F'\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+demo: $(STAMPS)/demo  ## train a network on real handwritten digits and draw a picture
+	@$(PY) examples/digits.py $(ARGS)
+
+test: lint $(STAMPS)/demo  ## style, types and all tests
+	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+lint: $(STAMPS)/test  ## ruff (rules and format) and pyright
+	@$(PY) -m ruff check --quiet $(CODE)
+	@$(PY) -m ruff format --check --quiet $(CODE)
+	@$(PY) -m pyright --pythonpath $(PY)
+
+types: $(STAMPS)/test  ## pyright alone
+	@$(PY) -m pyright --pythonpath $(PY)
+
+format: $(STAMPS)/test  ## rewrite the sources in the house format
+	@$(PY) -m ruff check --fix --quiet $(CODE) || true
+	@$(PY) -m ruff format $(CODE)
+
+bench: $(STAMPS)/bench  ## compare with JAX, PyTorch, NumPy and Numba; writes benchmarks/results.md
+	@$(PY) -m benchmarks.run $(ARGS)
+
+test-asan: $(STAMPS)/test  ## the native tests under the address and undefined-behaviour sanitizers
+	@tests/native/asan.sh
+
+clean:  ## remove the environment and every build product
+	rm -rf $(VENV) build dist examples/output .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------ what the targets need
+
+$(STAMPS)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+	  f"Covector needs Python 3.11-3.13; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@$(PY) -c '' 2>/dev/null || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(INSTALL) --upgrade 'pip>=25.1'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: $(NATIVE) | $(STAMPS)/python
+	@echo "building covector"
+	@$(INSTALL) --group build
+	@$(INSTALL) --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/bench: $(STAMPS)/%: pyproject.toml $(STAMPS)/package
+	@echo "installing what $* needs"
+	@$(INSTALL) --group $*
+	@touch $@

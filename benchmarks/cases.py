@@ -1,0 +1,352 @@
+"""The cases: one decorated function each, written once for all frameworks that can run it.
+
+A case receives a `Framework`, prepares its data and returns the call to measure. The decorator
+states its group, the frameworks that can run it and the limits we want to hold: `jax=0.5` says that
+Covector is to take at most half of JAX's time (or memory).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.frameworks import Framework
+
+ALL = ("covector", "jax", "torch", "numpy")
+GRADIENTS = ("covector", "jax", "torch")
+COMPILED = ("covector", "jax")
+WITH_NUMBA = (*ALL, "numba")
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the report."""
+
+    name: str
+    text: str
+    group: str
+    frameworks: tuple[str, ...]
+    limits: dict[str, float]  # peer -> the largest ratio covector/peer that we accept
+    kind: str  # "call", "cold" (built anew each round), "memory" or "import"
+    per: int  # the result is divided by this many operations
+    build: Callable[[Framework], Callable[[], Any]]
+
+
+CASES: dict[str, Case] = {}
+
+
+def case(
+    group: str, frameworks: tuple[str, ...], kind: str = "call", per: int = 1, **limits: float
+) -> Callable[[Callable[[Framework], Any]], Callable[[Framework], Any]]:
+    """Add the decorated function to the cases; its docstring is the text of the report."""
+
+    def add(build: Callable[[Framework], Any]) -> Callable[[Framework], Any]:
+        text = (build.__doc__ or build.__name__).rstrip(".")
+        CASES[build.__name__] = Case(
+            build.__name__, text, group, frameworks, limits, kind, per, build
+        )
+        return build
+
+    return add
+
+
+# ---------------------------------------------------------------- calls
+
+
+@case("calls", ALL, jax=0.5, torch=1.0)
+def call_one(f: Framework) -> Any:
+    """`jit(lambda x: x + 1)` on a scalar, per call."""
+    add, x = f.jit(lambda x: x + 1), f.random()
+    return lambda: add(x)
+
+
+@case("calls", ALL, jax=0.5)
+def call_twenty(f: Framework) -> Any:
+    """`jit(lambda *xs: [x + 1 for x in xs])` on 20 scalars, per call."""
+    add, xs = f.jit(lambda *xs: [x + 1 for x in xs]), [f.random(seed=i) for i in range(20)]
+    return lambda: add(*xs)
+
+
+@case("calls", ALL, jax=0.25, torch=1.0)
+def eager_add(f: Framework) -> Any:
+    """`x + 1` on one element, not compiled."""
+    x = f.random(1)
+    return lambda: x + 1
+
+
+@case("calls", ALL, jax=0.25, torch=1.0)
+def eager_chain(f: Framework) -> Any:
+    """`tanh(x) * sin(x) + exp(-x * x)` on 100 elements, not compiled."""
+    x, xp = f.random(100), f.np
+    return lambda: xp.tanh(x) * xp.sin(x) + xp.exp(-x * x)
+
+
+# ---------------------------------------------------------------- kernels
+
+
+@case("kernels", WITH_NUMBA, jax=0.5, torch=0.5)
+def elementwise_heavy(f: Framework) -> Any:
+    """`tanh(x) * sin(x) + exp(-x * x)`, 10M float32."""
+    x, xp = f.random(10 * MILLION), f.np
+    fun = f.jit(lambda x: xp.tanh(x) * xp.sin(x) + xp.exp(-x * x))
+    return lambda: fun(x)
+
+
+@case("kernels", WITH_NUMBA, jax=0.75, torch=0.75)
+def elementwise_light(f: Framework) -> Any:
+    """`2 * x + 1`, 10M float32."""
+    fun, x = f.jit(lambda x: 2 * x + 1), f.random(10 * MILLION)
+    return lambda: fun(x)
+
+
+@case("kernels", ALL, jax=0.5, torch=1.0)
+def softmax(f: Framework) -> Any:
+    """Softmax of 4096 rows of 1024."""
+    fun, x = f.jit(f.nn.softmax), f.random(4096, 1024)
+    return lambda: fun(x)
+
+
+@case("kernels", ALL, jax=0.5, torch=1.0)
+def layer_norm(f: Framework) -> Any:
+    """Layer norm of 4096 rows of 1024."""
+    fun, x = f.jit(f.nn.layer_norm), f.random(4096, 1024)
+    return lambda: fun(x)
+
+
+@case("kernels", ALL, jax=1.0, torch=0.75)
+def bias_gelu(f: Framework) -> Any:
+    """`gelu(x + bias)` (tanh form), 4096 x 1024."""
+    fun = f.jit(lambda x, bias: f.nn.gelu(x + bias))
+    x, bias = f.random(4096, 1024), f.random(1024, seed=1)
+    return lambda: fun(x, bias)
+
+
+@case("kernels", ALL, jax=1.0, torch=1.0, numpy=1.0)
+def sum_all(f: Framework) -> Any:
+    """`sum` of 10M float32."""
+    fun, x = f.jit(lambda x: f.np.sum(x)), f.random(10 * MILLION)
+    return lambda: fun(x)
+
+
+@case("kernels", ALL, jax=1.05, torch=1.05)
+def matmul(f: Framework) -> Any:
+    """`a @ b`, 1024 x 1024 float32."""
+    fun = f.jit(lambda a, b: a @ b)
+    a, b = f.random(1024, 1024), f.random(1024, 1024, seed=1)
+    return lambda: fun(a, b)
+
+
+@case("kernels", ALL, jax=0.5, torch=1.0)
+def random_normal(f: Framework) -> Any:
+    """10M standard normals, float32."""
+    return f.normal(10 * MILLION)
+
+
+@case("kernels", ALL, jax=0.25, torch=1.0, numpy=1.0)
+def sort(f: Framework) -> Any:
+    """`sort` of 1M float32."""
+    fun, x = f.jit(lambda x: f.np.sort(x)), f.random(MILLION)
+    return lambda: fun(x)
+
+
+@case("kernels", ALL, jax=0.5, torch=1.0, numpy=1.0)
+def cumulative_sum(f: Framework) -> Any:
+    """`cumsum` of 1M float32."""
+    fun, x = f.jit(lambda x: f.np.cumsum(x)), f.random(MILLION)
+    return lambda: fun(x)
+
+
+# ---------------------------------------------------------------- training
+
+
+def train_step(
+    f: Framework, sizes: tuple[int, ...], batch: int, compiled: bool = True, rate: float = 1e-3
+) -> Callable[[], Any]:
+    """Return a call that makes one step of gradient descent of a dense network."""
+    params = [
+        {"w": f.random(m, n, seed=i, scale=m**-0.5), "b": f.random(n, scale=0.0)}
+        for i, (m, n) in enumerate(itertools.pairwise(sizes))
+    ]
+    x = f.random(batch, sizes[0], seed=99)
+    y = f.nn.softmax(f.random(batch, sizes[-1], seed=98))
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        *hidden, last = params
+        for layer in hidden:
+            x = f.nn.relu(x @ layer["w"] + layer["b"])
+        log_probability = f.nn.log_softmax(x @ last["w"] + last["b"])
+        return -f.np.mean(f.np.sum(log_probability * y, axis=-1))
+
+    def step(params: Any, x: Any, y: Any) -> Any:
+        value, grads = f.value_and_grad(loss)(params, x, y)
+        return f.sgd(params, grads, rate), value
+
+    run = f.jit(step, donate_argnums=(0,)) if compiled else step
+
+    def call() -> Any:
+        nonlocal params
+        params, value = run(params, x, y)
+        return params, value
+
+    return call
+
+
+@case("training", GRADIENTS, jax=0.8, torch=1.0)
+def mlp_step(f: Framework) -> Any:
+    """One SGD step of a 784-512-512-10 network, batch 128, compiled, donated."""
+    return train_step(f, (784, 512, 512, 10), 128)
+
+
+@case("training", GRADIENTS, jax=0.5, torch=0.1)
+def tiny_step(f: Framework) -> Any:
+    """One SGD step of an 8-16-16-2 network, batch 16, compiled, donated."""
+    return train_step(f, (8, 16, 16, 2), 16)
+
+
+@case("training", GRADIENTS, jax=0.25, torch=1.0)
+def tiny_step_eager(f: Framework) -> Any:
+    """One SGD step of an 8-16-16-2 network, batch 16, not compiled."""
+    return train_step(f, (8, 16, 16, 2), 16, compiled=False)
+
+
+# ---------------------------------------------------------------- loops
+
+STEPS = 10_000
+
+
+def lorenz(f: Framework) -> Callable[..., Any]:
+    """Return the function that carries a point through 10,000 Euler steps of the Lorenz system."""
+    time_step = 1e-3
+
+    def move(x: Any, y: Any, z: Any) -> Any:
+        dx, dy, dz = 10.0 * (y - x), x * (28.0 - z) - y, x * y - 2.5 * z
+        return x + time_step * dx, y + time_step * dy, z + time_step * dz
+
+    if f.name == "numba":
+        compiled_move = f.jit(move)
+
+        def loop(x: Any, y: Any, z: Any) -> Any:
+            for _ in range(STEPS):
+                x, y, z = compiled_move(x, y, z)
+            return x, y, z
+
+        return loop
+    return lambda x, y, z: f.scan(lambda s, _: (move(*s), None), (x, y, z), None, length=STEPS)[0]
+
+
+@case("loops", WITH_NUMBA, jax=1.0, torch=0.01, numba=1.5)
+def lorenz_forward(f: Framework) -> Any:
+    """Lorenz system, 10,000 steps of `scan` over three scalars."""
+    numbers = [np.float32(v) for v in (1.0, 1.5, 2.0)]
+    fun, start = f.jit(lorenz(f)), numbers if f.name == "numba" else [f.array(v) for v in numbers]
+    return lambda: fun(*start)
+
+
+@case("loops", ALL, jax=1.0, torch=0.01)
+def lorenz_vector(f: Framework) -> Any:
+    """Lorenz system, 10,000 steps of `scan` over one vector of three."""
+
+    def step(s: Any, _: None) -> Any:
+        x, y, z = s[0], s[1], s[2]
+        slope = f.np.stack([10.0 * (y - x), x * (28.0 - z) - y, x * y - 2.5 * z])
+        return s + 1e-3 * slope, None
+
+    fun, start = f.jit(lambda s: f.scan(step, s, None, length=STEPS)[0]), f.random(3)
+    return lambda: fun(start)
+
+
+@case("loops", GRADIENTS, jax=1.0, torch=0.01)
+def lorenz_gradient(f: Framework) -> Any:
+    """Lorenz system, 10,000 steps: value and gradient of the last height."""
+    run, start = lorenz(f), [f.random(seed=i) for i in (1, 2, 3)]
+    fun = f.jit(f.value_and_grad(lambda start: run(*start)[2]))
+    return lambda: fun(start)
+
+
+@case("loops", ALL, jax=0.5, torch=0.5, numpy=0.5)
+def scan_matmul(f: Framework) -> Any:
+    """`h = tanh(h @ w)`, 1,000 steps of `scan`, h 8 x 32."""
+    h, w = f.random(8, 32), f.random(32, 32, seed=1, scale=0.2)
+
+    def run(h: Any, w: Any) -> Any:
+        return f.scan(lambda h, _: (f.np.tanh(h @ w), None), h, None, length=1000)[0]
+
+    fun = f.jit(run)
+    return lambda: fun(h, w)
+
+
+# ---------------------------------------------------------------- compilation
+
+_round = itertools.count(1)
+
+
+def fresh() -> float:
+    """Return a constant that no earlier program held, so that no cache knows the new one."""
+    return 1.0 + 1e-4 * next(_round)
+
+
+@case("compilation", COMPILED, kind="cold", jax=0.5)
+def compile_mlp(f: Framework) -> Any:
+    """Cold compile and first run of the 784-512-512-10 train step."""
+    return train_step(f, (784, 512, 512, 10), 128, rate=1e-3 * fresh())
+
+
+@case("compilation", COMPILED, kind="cold", jax=0.25)
+def compile_chain(f: Framework) -> Any:
+    """Cold compile and first run of 500 chained `sin`, 1,000 elements."""
+    x, factor = f.random(1000), fresh()
+
+    def chain(x: Any) -> Any:
+        x = x * factor
+        for _ in range(500):
+            x = f.np.sin(x)
+        return x
+
+    fun = f.jit(chain)
+    return lambda: fun(x)
+
+
+@case("compilation", COMPILED, kind="cold", per=20, jax=0.5)
+def compile_lengths(f: Framework) -> Any:
+    """A new length of one small compiled function, cold, per length."""
+    factor = fresh()
+    fun = f.jit(lambda x: f.np.sum(f.np.tanh(x * factor) + 1))
+    xs = [f.random(100 + i) for i in range(20)]
+    return lambda: [fun(x) for x in xs]
+
+
+@case("compilation", COMPILED, per=1000, jax=0.5)
+def tracing(f: Framework) -> Any:
+    """`make_jaxpr` of 1,000 additions and products, per operation."""
+    x = f.random(8)
+
+    def call() -> None:
+        def chain(x: Any) -> Any:
+            y = x
+            for _ in range(500):
+                y = y * x + x
+            return y
+
+        f.module.make_jaxpr(chain)(x)
+
+    return call
+
+
+# ---------------------------------------------------------------- process
+
+
+@case("process", ALL, kind="import", jax=0.5, torch=0.25)
+def import_package(f: Framework) -> Any:
+    """`import` of the package in a fresh interpreter."""
+
+
+@case("process", ALL, kind="memory", jax=1.0, torch=0.5, numpy=0.5)
+def memory_elementwise(f: Framework) -> Any:
+    """Peak memory that the first call of `tanh(x) * sin(x) + exp(-x * x)` adds, 10M float32."""
+    return elementwise_heavy(f)

@@ -1,0 +1,139 @@
+"""Run the benchmarks: `python -m benchmarks.run [--only NAME] [--frameworks NAMES]`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks import frameworks, report, timing
+from benchmarks.cases import CASES, Case
+
+RESULTS = Path(__file__).parent / "results.md"
+PATIENCE = 10.0  # seconds of rounds that one framework may take in one case, after three of them
+
+
+def measure(case: Case, names: list[str], rounds: int) -> report.Row:
+    """Measure one case on the named frameworks, round after round, each in its turn."""
+    row = report.Row(case)
+    samplers: dict[str, Callable[[], float]] = {}
+    for name in names:
+        _attempt(row, name, lambda name=name: samplers.setdefault(name, sampler(case, name)))
+    spent = dict.fromkeys(names, 0.0)
+    for number in range(rounds):
+        for name in _rotated(list(samplers), number):
+            if name in row.failures or (number >= 3 and spent[name] > PATIENCE):
+                continue
+            start = time.perf_counter()
+            _attempt(row, name, lambda name=name: _keep_best(row, name, samplers[name]()))
+            spent[name] += time.perf_counter() - start
+    samplers.clear()
+    gc.collect()
+    return row
+
+
+def sampler(case: Case, name: str) -> Callable[[], float]:
+    """Return the call that takes one sample of `case` on a framework."""
+    if case.kind == "import":
+        return partial(timing.import_time, name)
+    if case.kind == "memory":
+        return partial(timing.in_child, case.name, name)
+    framework = frameworks.load(name)
+    block = framework.block
+    if case.kind == "cold":
+        return lambda: timing.once(case.build(framework), block) / case.per
+    call = case.build(framework)
+    calls = timing.autorange(call, block)
+    return lambda: timing.sample(call, block, calls) / case.per
+
+
+def child(case: str, name: str) -> None:
+    """Print the one measurement that is made in a process of its own."""
+    framework = frameworks.load(name)
+    call = CASES[case].build(framework)
+    print(json.dumps(timing.peak_memory_rise(call, framework.block)))
+
+
+def _keep_best(row: report.Row, name: str, value: float) -> None:
+    row.values[name] = min(value, row.values.get(name, value))
+
+
+def _attempt(row: report.Row, name: str, action: Callable[[], object]) -> None:
+    """Run `action`; a failure is a result too, and must not end the run."""
+    try:
+        action()
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        row.failures[name] = f"{type(error).__name__}: {first}"[:200]
+        row.values.pop(name, None)
+
+
+def _rotated(names: list[str], number: int) -> list[str]:
+    turn = number % len(names) if names else 0
+    return names[turn:] + names[:turn]
+
+
+def _installed(names: list[str]) -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for name in names:
+        try:
+            versions[name] = frameworks.load(name).version
+        except Exception as error:
+            print(f"{name} is left out: {type(error).__name__}: {error}", file=sys.stderr)
+    return versions
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], help="part of a name or group")
+    parser.add_argument("--frameworks", default=",".join(frameworks.NAMES), help="comma-separated")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, help="where the report goes; a full run: results.md")
+    parser.add_argument("--list", action="store_true", help="name the cases and stop")
+    parser.add_argument("--child", nargs=2, metavar=("CASE", "FRAMEWORK"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit status is 1 if Covector failed in a case."""
+    os.environ.setdefault("COVECTOR_CACHE", "0")  # a cold compile is to be cold
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    options = _arguments()
+    if options.list:
+        print("\n".join(f"{c.group:12} {c.name:20} {c.text}" for c in CASES.values()))
+        return 0
+    if options.child:
+        child(*options.child)
+        return 0
+    wanted = [part for text in options.only for part in text.split(",")]
+    cases = [
+        c for c in CASES.values() if not wanted or any(w in c.name or w in c.group for w in wanted)
+    ]
+    versions = _installed(options.frameworks.split(","))
+    rows = []
+    for number, case in enumerate(cases, 1):
+        row = measure(case, [n for n in versions if n in case.frameworks], options.rounds)
+        rows.append(row)
+        shown = {n: report.show(v, case.kind) for n, v in row.values.items()} | row.failures
+        cells = "  ".join(f"{name} {value}" for name, value in shown.items())
+        print(f"[{number:2}/{len(cases)}] {case.name:20} {cells}", flush=True)
+    text = report.markdown(rows, versions, options.rounds)
+    full = not wanted and set(versions) == set(frameworks.NAMES)
+    if output := options.output or (RESULTS if full else None):
+        output.write_text(text)
+        print(f"written: {output}")
+    else:
+        print("\n" + text)
+    return int(any(report.OURS in row.failures for row in rows))
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    sys.exit(main())

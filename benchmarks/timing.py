@@ -1,0 +1,98 @@
+"""Clocks: how a call, a cold compile and a process are measured."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Thunk = Callable[[], Any]
+Block = Callable[[Any], Any]
+
+MIN_SAMPLE = 0.02  # seconds: a sample shorter than this repeats the call
+MAX_CALLS = 100_000
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Keep the collector out of a sample, as `timeit` does."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def sample(call: Thunk, block: Block, calls: int) -> float:
+    """Return the seconds per call over `calls` calls in a row, the last of which is waited for."""
+    block(call())  # the sample starts with a quiet device and warm caches
+    with no_garbage_collection():
+        start = time.perf_counter()
+        for _ in range(calls - 1):
+            call()
+        block(call())
+        return (time.perf_counter() - start) / calls
+
+
+def autorange(call: Thunk, block: Block) -> int:
+    """Return how many calls make a sample of at least `MIN_SAMPLE` seconds."""
+    calls = 1
+    while calls < MAX_CALLS:
+        seconds = sample(call, block, calls) * calls
+        if seconds >= MIN_SAMPLE:
+            break
+        wanted = int(calls * min(10.0, 1.2 * MIN_SAMPLE / max(seconds, 1e-9))) + 1
+        calls = min(MAX_CALLS, max(calls + 1, wanted))
+    return calls
+
+
+def once(call: Thunk, block: Block) -> float:
+    """Return the seconds of one first call: nothing is warmed, nothing is repeated."""
+    with no_garbage_collection():
+        start = time.perf_counter()
+        block(call())
+        return time.perf_counter() - start
+
+
+def peak_memory_rise(call: Thunk, block: Block) -> float:
+    """Return by how many bytes the process's peak resident memory rises in a first call (Linux)."""
+    time.sleep(0.3)  # copies of the inputs may still be under way
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak restarts from what is resident now
+    before = _resident_peak()
+    block(call())
+    return float(_resident_peak() - before)
+
+
+def _resident_peak() -> int:
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def import_time(module: str) -> float:
+    """Return the seconds that `import module` takes in a fresh interpreter."""
+    clock = "import time; t = time.perf_counter()"
+    return float(_child("-c", f"{clock}; import {module}; print(time.perf_counter() - t)"))
+
+
+def in_child(case: str, framework: str) -> float:
+    """Return what one measurement of `case` gives in a process of its own."""
+    return float(json.loads(_child("-m", "benchmarks.run", "--child", case, framework)))
+
+
+def _child(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=600, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise RuntimeError(last)
+    return done.stdout.strip().splitlines()[-1]

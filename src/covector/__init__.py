@@ -1,0 +1,1 @@
+"""Covector: NumPy-style programs, compiled and transformed."""

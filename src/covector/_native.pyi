@@ -1,0 +1,343 @@
+"""The native core: arrays, memory, threads, the execution queue, jit and eager calls."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, SupportsIndex, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+class _SupportsDLPack(Protocol):
+    def __dlpack__(self) -> object: ...
+
+@final
+class Array:
+    """An immutable multidimensional array; its value may still be being computed.
+
+    Reading waits for the value without the GIL, and raises what went wrong while it was computed.
+    The Python side attaches the NumPy methods, and sets the functions behind the operators.
+    """
+
+    __array_priority__: Final = 100
+    __array_ufunc__: Final = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+    @property
+    def weak_type(self) -> bool:
+        """Whether the type came from a Python number, and gives way in promotion."""
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the elements take."""
+    @property
+    def itemsize(self) -> int:
+        """The bytes that one element takes."""
+    def is_ready(self) -> bool:
+        """Whether the value is computed."""
+    def block_until_ready(self) -> Array:
+        """Wait until the value is computed, and return the array."""
+    def is_deleted(self) -> bool:
+        """Whether the memory was given up, by `delete` or by donation."""
+    def delete(self) -> None:
+        """Give the memory up; the array cannot be read again."""
+    def item(self, *index: int) -> Any:
+        """The only element, or the one at an index, as a Python number."""
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+    def tobytes(self) -> bytes:
+        """The elements in row-major order."""
+    def unsafe_buffer_pointer(self) -> int:
+        """The address of the first element."""
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[Any]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: object = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    def __int__(self) -> int: ...
+    def __float__(self) -> float: ...
+    def __complex__(self) -> complex: ...
+    def __index__(self) -> int: ...
+    def __copy__(self) -> Array: ...
+    def __deepcopy__(self, memo: object, /) -> Array: ...
+    def __format__(self, spec: str, /) -> str: ...
+    def __getitem__(self, index: Any, /) -> Array: ...
+    def __setitem__(self, index: Any, value: Any, /) -> None: ...
+    def __iter__(self) -> Iterator[Array]: ...
+    def __contains__(self, item: Any, /) -> bool: ...
+    def __add__(self, other: Any, /) -> Array: ...
+    def __radd__(self, other: Any, /) -> Array: ...
+    def __sub__(self, other: Any, /) -> Array: ...
+    def __rsub__(self, other: Any, /) -> Array: ...
+    def __mul__(self, other: Any, /) -> Array: ...
+    def __rmul__(self, other: Any, /) -> Array: ...
+    def __truediv__(self, other: Any, /) -> Array: ...
+    def __rtruediv__(self, other: Any, /) -> Array: ...
+    def __floordiv__(self, other: Any, /) -> Array: ...
+    def __rfloordiv__(self, other: Any, /) -> Array: ...
+    def __mod__(self, other: Any, /) -> Array: ...
+    def __rmod__(self, other: Any, /) -> Array: ...
+    def __divmod__(self, other: Any, /) -> tuple[Array, Array]: ...
+    def __rdivmod__(self, other: Any, /) -> tuple[Array, Array]: ...
+    def __pow__(self, other: Any, modulus: None = None, /) -> Array: ...
+    def __rpow__(self, other: Any, modulus: None = None, /) -> Array: ...
+    def __matmul__(self, other: Any, /) -> Array: ...
+    def __rmatmul__(self, other: Any, /) -> Array: ...
+    def __and__(self, other: Any, /) -> Array: ...
+    def __rand__(self, other: Any, /) -> Array: ...
+    def __or__(self, other: Any, /) -> Array: ...
+    def __ror__(self, other: Any, /) -> Array: ...
+    def __xor__(self, other: Any, /) -> Array: ...
+    def __rxor__(self, other: Any, /) -> Array: ...
+    def __lshift__(self, other: Any, /) -> Array: ...
+    def __rlshift__(self, other: Any, /) -> Array: ...
+    def __rshift__(self, other: Any, /) -> Array: ...
+    def __rrshift__(self, other: Any, /) -> Array: ...
+    def __neg__(self) -> Array: ...
+    def __pos__(self) -> Array: ...
+    def __abs__(self) -> Array: ...
+    def __invert__(self) -> Array: ...
+    def __eq__(self, other: object, /) -> Array: ...  # type: ignore[override]  # elementwise
+    def __ne__(self, other: object, /) -> Array: ...  # type: ignore[override]  # elementwise
+    def __lt__(self, other: Any, /) -> Array: ...
+    def __le__(self, other: Any, /) -> Array: ...
+    def __gt__(self, other: Any, /) -> Array: ...
+    def __ge__(self, other: Any, /) -> Array: ...
+
+def register_dtypes(dtypes: Sequence[np.dtype[Any]]) -> None:
+    """Register the dtype objects; positions are the dtype codes.
+
+    bool, int8 to int64, uint8 to uint64, float16, bfloat16, float32, float64, complex64,
+    complex128.
+    """
+
+def array_from(
+    obj: object, dtype: object = None, weak_type: bool = False, copy: bool = True
+) -> Array:
+    """Make an Array from a NumPy array or scalar, or an Array.
+
+    Without `copy`, row-major memory that is aligned to 64 bytes is shared and kept alive.
+    With a dtype, anything that NumPy can convert will do.
+    """
+
+def empty(shape: SupportsIndex | Sequence[int], dtype: object, weak_type: bool = False) -> Array:
+    """Make an Array of uninitialised elements."""
+
+def scalar(value: complex, dtype: object, weak: bool = False) -> Array:
+    """Make an Array of shape () from a Python number."""
+
+def from_dlpack(obj: _SupportsDLPack | object, /) -> Array:
+    """Make an Array over the memory of another library's array; strided memory is copied."""
+
+def reshape(array: Array, shape: SupportsIndex | Sequence[int]) -> Array:
+    """View the same memory under another shape."""
+
+def bitcast(array: Array, dtype: object) -> Array:
+    """View the same memory under another dtype of the same size."""
+
+def with_weak_type(array: Array, weak: bool) -> Array:
+    """View the same memory with this weak flag."""
+
+def copy(array: Array, /) -> Array:
+    """Copy the elements to fresh memory."""
+
+@final
+class Executable:
+    """A compiled Program: a native function with the types of its inputs and outputs."""
+
+    def __init__(
+        self,
+        address: int,
+        inputs: Iterable[tuple[int, Sequence[int | None]]],
+        outputs: Iterable[tuple[int, Sequence[int | None], bool]],
+        arena_bytes: int = 0,
+        cost_ns: int = 0,
+        keepalive: object = None,
+        aliases: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        """Inputs are (dtype, shape), outputs (dtype, shape, weak); None is a symbolic length.
+
+        `aliases` are pairs (output, input) that may share memory when the input is donated.
+        """
+    @property
+    def address(self) -> int:
+        """The address of the native function."""
+    @property
+    def inputs(self) -> list[tuple[int, tuple[int | None, ...]]]:
+        """The dtype code and shape of each input."""
+    @property
+    def outputs(self) -> list[tuple[int, tuple[int | None, ...], bool]]:
+        """The dtype code, shape and weak flag of each output."""
+    @property
+    def arena_bytes(self) -> int:
+        """The scratch memory of one run."""
+    @property
+    def cost_ns(self) -> int:
+        """The estimated time of one run."""
+    @property
+    def keepalive(self) -> object:
+        """What owns the native function."""
+    def execute(self, arrays: Sequence[Array], donate: Sequence[int] = ()) -> list[Array]:
+        """Run the function, or queue it, and return its outputs."""
+    def execute_symbolic(
+        self,
+        arrays: Sequence[Array],
+        dims: Sequence[int],
+        output_shapes: Sequence[Sequence[int]],
+        donate: Sequence[int] = (),
+        cost_ns: int | None = None,
+    ) -> list[Array]:
+        """Run it with the values of the symbolic dimensions and the shapes that follow."""
+
+@final
+class Entry:
+    """How calls of one signature are run."""
+
+    def __init__(
+        self,
+        executable: Executable,
+        kept: Sequence[int],
+        constants: Sequence[Array],
+        out_spec: tuple[Any, ...],
+        donate: Sequence[int] = (),
+    ) -> None:
+        """Describe a call.
+
+        `kept` are the leaf positions that the executable takes, `constants` the Arrays after those,
+        `donate` positions among the kept leaves. `out_spec` is the tree of results: ("leaf", i),
+        ("input", j), ("const", obj), ("none",), ("tuple", specs), ("list", specs),
+        ("dict", keys, specs), ("custom", unflatten, specs).
+        """
+    @property
+    def executable(self) -> Executable:
+        """What runs."""
+    @property
+    def kept(self) -> list[int]:
+        """The leaf positions that the executable takes."""
+
+@final
+class JitFunction:
+    """A callable that runs compiled Programs by the signature of its arguments."""
+
+    __wrapped__: Callable[..., Any]
+    donate_argnums: Any
+    donate_argnames: Any
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        miss: Callable[[tuple[Any, ...], dict[str, Any]], Entry | None],
+        bypass: Callable[[tuple[Any, ...], dict[str, Any]], Any],
+        static_argnums: int | Iterable[int] = (),
+        static_argnames: str | Iterable[str] = (),
+        donate_argnums: object = (),
+        donate_argnames: object = (),
+    ) -> None:
+        """`miss` compiles a new signature; `bypass` runs calls that have none."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: object, owner: type | None = None, /) -> Callable[..., Any]: ...
+    def cache_size(self) -> int:
+        """The number of signatures that are compiled."""
+    def clear_cache(self) -> None:
+        """Forget all compiled signatures."""
+
+@final
+class Ufunc:
+    """An elementwise function with kernels compiled by operand types, for any lengths."""
+
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[..., Any]
+    def __init__(
+        self,
+        name: str,
+        fallback: Callable[..., Any],
+        compile: Callable[
+            [tuple[tuple[int, bool, bool], ...]], tuple[int, int, bool, float, object] | None
+        ],
+        nin: int,
+    ) -> None:
+        """`compile` takes (dtype code, weak, is scalar) for each operand.
+
+        It returns None (the fallback is used ever after) or (address, out dtype code, out weak,
+        cost in ns an element, keepalive). A Python number is as wide as the arrays beside it: a
+        float is float64 and weak beside float64 or complex128, an int is int64 beside int64 or
+        uint64, or beside float64 if it needs to be.
+        """
+    @property
+    def nin(self) -> int:
+        """The number of operands."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+def memory_stats() -> dict[str, int]:
+    """Return the allocator's counters.
+
+    bytes_in_use, peak_bytes_in_use, bytes_cached, num_allocs, cache_limit, memory_limit.
+    """
+
+def clear_memory_cache() -> None:
+    """Give cached memory back to the system."""
+
+def reset_peak_memory() -> None:
+    """Start peak_bytes_in_use again from now."""
+
+def set_memory_limit(bytes: int) -> None:
+    """Make allocations beyond this many bytes fail; 0 takes the limit away."""
+
+def set_memory_cache_limit(bytes: int) -> None:
+    """Set how many bytes of freed large blocks are kept for reuse."""
+
+def num_threads() -> int:
+    """The number of threads that compute."""
+
+def synchronize() -> None:
+    """Wait until all queued work is done."""
+
+def set_async(enabled: bool) -> bool:
+    """Switch the execution queue on or off; return the previous setting."""
+
+def set_inline_threshold_ns(ns: int) -> int:
+    """Set the cost from which programs are queued; return the previous one."""
+
+def symbols() -> dict[str, int]:
+    """Return the addresses of the routines that compiled code calls."""
+
+def set_blas(routines: Mapping[str, int]) -> None:
+    """Set the addresses of CBLAS routines with 32-bit integers.
+
+    cblas_sgemm, cblas_dgemm, cblas_cgemm, cblas_zgemm, openblas_set_num_threads.
+    """
+
+def set_tracing(on: bool) -> bool:
+    """Switch the native fast paths off for this thread; return the previous setting."""
+
+def set_fast_paths(on: bool) -> bool:
+    """Switch the native fast paths on or off for the process; return the previous setting."""
+
+def set_config_epoch(epoch: int) -> int:
+    """Set a number that is part of every signature; return the previous one."""
+
+def set_hooks(**hooks: Any) -> dict[str, Any]:
+    """Set the Python functions that native code calls, and return the previous ones.
+
+    flatten(obj) -> (children, data) | None, tracer (a type), getitem(x, index), iter(x),
+    contains(x, item), repr(x), format(x, spec).
+    """
+
+def set_operators(operators: Mapping[str, Callable[..., Any] | None]) -> dict[str, Any]:
+    """Set the functions behind the operators of Array, by name; return the previous ones."""

@@ -1,0 +1,1 @@
+"""What turns Kernels into code for one kind of device."""

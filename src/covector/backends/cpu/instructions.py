@@ -1,0 +1,186 @@
+"""How dtypes and scalar operations are spelled in LLVM IR: types, literals, one-instruction templates.
+
+Values in registers: bool is `i1`, integers are themselves, float32 and float64 are themselves, and a
+16-bit float is a `float` that holds a value of its format (rounded after every operation).  In memory
+bool is `i8` and 16-bit floats are `i16`.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from typing import Literal, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+FLOAT16 = np.dtype(np.float16)
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+SMALL_FLOATS = (FLOAT16, BFLOAT16)
+
+Family = Literal["bool", "signed", "unsigned", "float"]
+_FAMILIES: dict[str, Family] = {"b": "bool", "i": "signed", "u": "unsigned", "f": "float"}
+
+
+@functools.cache
+def family(dtype: np.dtype) -> Family:
+    """The kind of arithmetic a dtype has."""
+    if dtype == BFLOAT16:
+        return "float"
+    found = _FAMILIES.get(dtype.kind)
+    if found is None or dtype.itemsize > 8:
+        raise TypeError(f"no scalar arithmetic on dtype {dtype}")
+    return found
+
+
+@functools.cache
+def register_element(dtype: np.dtype) -> str:
+    """The LLVM type of one value in a register."""
+    match family(dtype):
+        case "bool":
+            return "i1"
+        case "float":
+            return "double" if dtype == FLOAT64 else "float"
+        case _:
+            return f"i{dtype.itemsize * 8}"
+
+
+@functools.cache
+def memory_element(dtype: np.dtype) -> str:
+    """The LLVM type of one element in memory."""
+    if dtype in SMALL_FLOATS:
+        return "i16"
+    return "i8" if family(dtype) == "bool" else register_element(dtype)
+
+
+def vector(element: str, width: int) -> str:
+    """The type of `width` elements; the element itself for width 1."""
+    return element if width == 1 else f"<{width} x {element}>"
+
+
+@functools.cache
+def register_type(dtype: np.dtype, width: int) -> str:
+    """The LLVM type of `width` values in registers."""
+    return vector(register_element(dtype), width)
+
+
+@functools.cache
+def memory_type(dtype: np.dtype, width: int) -> str:
+    """The LLVM type of `width` neighbours in memory."""
+    return vector(memory_element(dtype), width)
+
+
+_SUFFIXES = {"float": "f32", "double": "f64", "half": "f16"}
+
+
+@functools.cache
+def suffix(element: str, width: int) -> str:
+    """How an intrinsic's name spells a type: v16f32, f64, v8i32."""
+    short = _SUFFIXES.get(element, element)
+    return short if width == 1 else f"v{width}{short}"
+
+
+def float_bits(value: float) -> str:
+    """A float literal, exact: LLVM writes float and double alike, as a double's bits."""
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+@functools.lru_cache(maxsize=65536)
+def _literal(kind: str, itemsize: int, bits: bytes, width: int) -> str:
+    """A literal from the bytes of a value of a NumPy dtype that is not a small float."""
+    if kind == "f":
+        text = float_bits(np.frombuffer(bits, f"f{itemsize}")[0].astype(np.float64).item())
+        element = "float" if itemsize == 4 else "double"
+    elif kind == "b":
+        text, element = ("true" if bits != b"\0" else "false"), "i1"
+    else:
+        text, element = str(int.from_bytes(bits, "little", signed=True)), f"i{itemsize * 8}"
+    return text if width == 1 else f"splat ({element} {text})"
+
+
+def literal(value: np.generic, dtype: np.dtype, width: int) -> str:
+    """A constant operand: every lane holds `value`."""
+    if dtype.itemsize == 2 and family(dtype) == "float":
+        value, dtype = np.float32(value), FLOAT32
+    return _literal(dtype.kind, dtype.itemsize, value.tobytes(), width)
+
+
+def splat(text: str, element: str, width: int) -> str:
+    """The operand that has one scalar literal in every lane."""
+    return text if width == 1 else f"splat ({element} {text})"
+
+
+class Template(NamedTuple):
+    """One instruction to be: `text % (result, *operands)`, the intrinsic it declares, its dtype after."""
+
+    text: str
+    name: str | None  # of the intrinsic
+    declaration: str | None
+    rounds: bool  # the result of a 16-bit float operation needs rounding to its format
+
+
+_FLOAT_INSTRUCTIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_FLOAT_INTRINSICS = {"fma": "fma", "abs": "fabs", "min": "minimum", "max": "maximum", "sqrt": "sqrt"} | {
+    "floor": "floor", "ceil": "ceil", "trunc": "trunc", "rint": "roundeven", "copysign": "copysign"
+}  # fmt: skip
+_INTEGER_INSTRUCTIONS = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or"} | {
+    "xor": "xor", "shl": "shl", "shr": "lshr", "sar": "ashr"
+}  # fmt: skip
+_BOOL_INSTRUCTIONS = {"add": "or", "mul": "and", "min": "and", "max": "or"} | {
+    "and": "and", "or": "or", "xor": "xor", "ne": "xor"
+}  # fmt: skip
+_ROUNDING = {"add", "sub", "mul", "div", "fma", "sqrt"}
+_COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
+
+
+def _plain(instruction: str, type_: str, rounds: bool = False) -> Template:
+    text = f"  %s = {instruction} {type_} %s" + ("" if instruction == "fneg" else ", %s")
+    return Template(text, None, None, rounds)
+
+
+def _intrinsic(name: str, element: str, width: int, arity: int, extra: str = "", rounds: bool = False):
+    type_, full = vector(element, width), f"@llvm.{name}.{suffix(element, width)}"
+    arguments = ", ".join([f"{type_} %s"] * arity) + (f", {extra}" if extra else "")
+    types = ", ".join([type_] * arity) + (f", {extra.split()[0]}" if extra else "")
+    return Template(
+        f"  %s = call {type_} {full}({arguments})", full, f"declare {type_} {full}({types})", rounds
+    )
+
+
+@functools.cache
+def template(op: str, dtype: np.dtype, width: int) -> Template | None:
+    """The instruction that does `op` on operands of `dtype`; None if it takes more than one."""
+    kind, element = family(dtype), register_element(dtype)
+    type_ = vector(element, width)
+    if op == "select":
+        return Template(f"  %s = select {vector('i1', width)} %s, {type_} %s, {type_} %s", None, None, False)
+    if op in _COMPARE and not (kind == "bool" and op == "ne"):
+        if kind == "float":
+            return _plain(f"fcmp {'une' if op == 'ne' else 'o' + op}", type_)
+        signed = "" if op in ("eq", "ne") else "s" if kind == "signed" else "u"
+        return _plain(f"icmp {signed}{op}", type_)
+    match kind:
+        case "float" if op == "neg":
+            return _plain("fneg", type_)
+        case "float" if op in _FLOAT_INSTRUCTIONS:
+            return _plain(_FLOAT_INSTRUCTIONS[op], type_, dtype in SMALL_FLOATS)
+        case "float" if op in _FLOAT_INTRINSICS:
+            arity = {"fma": 3, "min": 2, "max": 2, "copysign": 2}.get(op, 1)
+            rounds = dtype in SMALL_FLOATS and op in _ROUNDING
+            return _intrinsic(_FLOAT_INTRINSICS[op], element, width, arity, rounds=rounds)
+        case "bool" if op in _BOOL_INSTRUCTIONS:
+            return _plain(_BOOL_INSTRUCTIONS[op], type_)
+        case "signed" | "unsigned" if op in _INTEGER_INSTRUCTIONS:
+            return _plain(_INTEGER_INSTRUCTIONS[op], type_)
+        case "signed" | "unsigned" if op in ("min", "max"):
+            return _intrinsic(("s" if kind == "signed" else "u") + op, element, width, 2)
+        case "signed" if op == "abs":
+            return _intrinsic("abs", element, width, 1, "i1 false")
+        case "signed" | "unsigned" if op == "clz":
+            return _intrinsic("ctlz", element, width, 1, "i1 false")
+        case "signed" | "unsigned" if op == "popcount":
+            return _intrinsic("ctpop", element, width, 1)
+        case _:
+            return None

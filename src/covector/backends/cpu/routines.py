@@ -1,0 +1,44 @@
+"""Calls of the runtime's routines from emitted code: how each one's places and parameters are passed."""
+
+from __future__ import annotations
+
+from covector.backends.cpu.indices import LoopEmitter
+from covector.ir.kernel import Routine
+from covector.types import dims
+
+_GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
+
+
+def call(emitter: LoopEmitter, routine: Routine) -> None:
+    """Emit the call."""
+    one = emitter.one
+    addresses = [one.address(buffer, one.scalar_index(offset)) for buffer, offset in routine.places]
+    numbers = [one.scalar_index(d) for d in routine.parameters]
+    if routine.name in _GEMMS:
+        arguments = _gemm(routine.name, addresses, numbers)
+    else:
+        arguments = [f"ptr {a}" for a in addresses] + [f"i64 {n}" for n in numbers]
+    types = ", ".join(a.split(" ")[0] for a in arguments)
+    name = f"@cv_{routine.name}"
+    emitter.module.declare(name, f"declare void {name}({types})")
+    emitter.lines.append(f"  call void {name}({', '.join(arguments)})")
+
+
+def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:
+    """c = op(a) op(b)."""
+    ta, tb, m, n, k, lda, ldb, ldc = numbers
+    a, b, c = addresses
+    part = "float" if name in ("sgemm", "cgemm") else "double"
+    return [
+        f"i32 {ta}", f"i32 {tb}", f"i64 {m}", f"i64 {n}", f"i64 {k}", f"ptr {a}", f"i64 {lda}", f"ptr {b}",
+        f"i64 {ldb}", f"{part} 0.0", f"ptr {c}", f"i64 {ldc}",
+    ]  # fmt: skip
+
+
+def cost(routine: Routine) -> float:
+    """Nanoseconds, roughly."""
+    if routine.name in _GEMMS:
+        size = dims.product(routine.parameters[2:5])
+        return 0.02 * (dims.bounds(size)[0] or 1)
+    size = dims.product(routine.parameters[2:])
+    return 20.0 * (dims.bounds(size)[0] or 1)

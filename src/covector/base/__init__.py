@@ -1,0 +1,1 @@
+"""The bottom floor: flags, messages, pytrees."""

@@ -1,0 +1,1 @@
+"""The compiler: Program to Kernel."""

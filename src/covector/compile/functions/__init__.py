@@ -1,0 +1,62 @@
+"""Named functions in terms of the closed set of scalar operations: written once for all backends.
+
+`FUNCTIONS[name].builder(x, ...)` gives the expression of a function of float32 or float64 operands.
+Backends write it out where it is called or compile it once (`definition`); 16-bit floats are computed in
+float32 and rounded by the backend.  Everything is vector code: no branches but `iterate`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from covector.compile.functions import (
+    emulated, exponential, hyperbolic, inverse_trigonometric, power, trigonometric,
+)  # fmt: skip
+from covector.compile.functions.table import Function
+from covector.ir.scalar import Expr, Iteration
+
+__all__ = ["FUNCTIONS", "Definition", "Function", "definition"]
+
+FAMILIES = (emulated, exponential, hyperbolic, inverse_trigonometric, power, trigonometric)
+FUNCTIONS: dict[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A function's expression over `parameters`, and how many operations it is."""
+
+    parameters: tuple[Expr, ...]
+    result: Expr
+    size: int
+    rare: bool
+
+
+@functools.cache
+def definition(name: str, dtypes: tuple[np.dtype, ...]) -> Definition:
+    """The expression of a named function for operands of these dtypes."""
+    if name not in FUNCTIONS:
+        raise KeyError(f"no function {name!r} in compile/functions; known: {', '.join(sorted(FUNCTIONS))}")
+    parameters = tuple(Expr("local", (), d, f"{name}.{i}") for i, d in enumerate(dtypes))
+    result = FUNCTIONS[name].builder(*parameters)
+    return Definition(parameters, result, count(result), FUNCTIONS[name].rare)
+
+
+def count(root: Expr) -> int:
+    """The number of operations of an expression, shared ones once, the parts of iterations too."""
+    seen: set[Expr] = set()
+    stack, total = [root], 0
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        total += node.op not in ("const", "local", "project", "bitcast")
+        stack += node.args
+        if node.op == "iterate":
+            assert isinstance(node.attr, Iteration)
+            stack += [node.attr.condition, *node.attr.step]
+    return total
+

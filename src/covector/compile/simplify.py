@@ -1,0 +1,254 @@
+"""Simplification of Programs: calls inlined, equal equations merged, algebraic laws, dead code left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.compile.fuse import small_product
+from covector.compile.product import permuted, wanted_permutations
+from covector.control.call import Call
+from covector.control.loop import Scan
+from covector.ir.program import Atom, Eqn, Literal, Program, Var, map_eqns, without_dead_code
+from covector.types import dtypes
+
+
+def inline_calls(program: Program) -> Program:
+    """The Program with the bodies of its calls in their place, and the same done inside loops."""
+    eqns: list[Eqn] = []
+    env: dict[Var, Atom] = {}
+
+    def atom(a: Atom) -> Atom:
+        return env.get(a, a) if isinstance(a, Var) else a
+
+    def run(body: Program, arguments: Sequence[Atom]) -> list[Atom]:
+        env.update(zip(body.inputs, arguments, strict=True))
+        for eqn in body.eqns:
+            inputs = tuple(atom(a) for a in eqn.inputs)
+            p = eqn.primitive
+            if isinstance(p, Call):
+                env.update(zip(eqn.outputs, run(p.program, inputs), strict=True))
+                continue
+            if isinstance(p, Scan):
+                p = replace(p, body=inline_calls(p.body))
+            outputs = tuple(Var(v.aval) for v in eqn.outputs)  # a body may be inlined twice
+            env.update(zip(eqn.outputs, outputs, strict=True))
+            eqns.append(Eqn(p, inputs, outputs, eqn.source))
+        return [atom(a) for a in body.outputs]
+
+    outputs = run(program, program.inputs)
+    return Program(program.inputs, tuple(eqns), tuple(outputs), name=program.name)
+
+
+def simplify(program: Program) -> Program:
+    """One pass of laws and merging over the equations, then dead code; loops' bodies too."""
+    rewriter = _Rewriter(program)
+    for eqn in program.eqns:
+        rewriter.add(eqn)
+    outputs = [rewriter.atom(a) for a in program.outputs]
+    return without_dead_code(map_eqns(program, rewriter.eqns, outputs))
+
+
+class _Rewriter:
+    """Rebuilds a Program equation by equation."""
+
+    def __init__(self, program: Program):
+        self.env: dict[Var, Atom] = {}
+        self.eqns: list[Eqn] = []
+        self.producer: dict[Var, Eqn] = {}
+        self.known: dict[Any, tuple[Atom, ...]] = {}
+
+    def atom(self, a: Atom) -> Atom:
+        return self.env.get(a, a) if isinstance(a, Var) else a
+
+    def made_by(self, a: Atom) -> Eqn | None:
+        return self.producer.get(a) if isinstance(a, Var) else None
+
+    def add(self, eqn: Eqn) -> None:
+        """Take over an equation, in a simpler form if a law fits."""
+        inputs = tuple(self.atom(a) for a in eqn.inputs)
+        p = eqn.primitive
+        if isinstance(p, Scan):
+            p = replace(p, body=simplify(p.body))
+        same = p is eqn.primitive and all(a is b for a, b in zip(inputs, eqn.inputs, strict=True))
+        eqn = eqn if same else Eqn(p, inputs, eqn.outputs, eqn.source)
+        for law in LAWS:
+            found = law(eqn, self)
+            if isinstance(found, Eqn):
+                eqn = found
+            elif found is not None:
+                self.env[eqn.outputs[0]] = found
+                return
+        key = _key(eqn)
+        results = self.known.get(key) if key is not None else None
+        if results is not None:
+            self.env.update(zip(eqn.outputs, results, strict=True))
+            return
+        if key is not None:
+            self.known[key] = eqn.outputs
+        self.emit(eqn)
+
+    def emit(self, eqn: Eqn) -> None:
+        self.eqns.append(eqn)
+        for v in eqn.outputs:
+            self.producer[v] = eqn
+
+
+def _key(eqn: Eqn) -> Any:
+    """What equal equations have in common; None if they must not be merged."""
+    if eqn.effects or isinstance(eqn.primitive, Scan | Call):
+        return None
+    atoms = tuple(
+        a if isinstance(a, Var) else (a.aval.dtype, a.value.tobytes(), a.aval.weak_type) for a in eqn.inputs
+    )
+    p = eqn.primitive
+    if is_dataclass(p) and not isinstance(p, ops.Elementwise):
+        p = (type(p), tuple(getattr(p, f.name) for f in fields(p)))
+    return p, atoms
+
+
+def _is_literal(a: Atom, value: float) -> bool:
+    return isinstance(a, Literal) and bool(a.value == value)
+
+
+Law = Callable[[Eqn, _Rewriter], Atom | Eqn | None]
+
+
+def _same_value(eqn: Eqn, _: _Rewriter) -> Atom | None:
+    """Operations that change nothing, or only the weakness of the type."""
+    p, out = eqn.primitive, eqn.outputs[0].aval
+    if not eqn.inputs:
+        return None
+    x = eqn.inputs[0]
+    same_shape = out.shape == x.aval.shape
+    match p:
+        case ops.Convert() if x.aval.dtype == p.dtype and same_shape:
+            return x
+        case ops.Reshape() | ops.Broadcast() | ops.Slice() if same_shape:
+            return x
+        case ops.Pad() if same_shape and not any(p.low) and not any(p.high) and not any(p.interior):
+            return x
+        case ops.Transpose() if p.permutation == tuple(range(len(p.permutation))):
+            return x
+        case ops.Sum() | ops.Prod() | ops.Max() | ops.Min() if not p.axes:
+            return x
+        case ops.Concatenate() if len(eqn.inputs) == 1:
+            return x
+        case ops.stop_gradient:
+            return x
+        case _:
+            return None
+
+
+def _arithmetic(eqn: Eqn, rewriter: _Rewriter) -> Atom | None:
+    """x * 1, x + (-0 or an integer 0), x / 1, -(-x), powers of one."""
+    p = eqn.primitive
+    if not isinstance(p, ops.Elementwise) or len(eqn.inputs) > 2:
+        return None
+    x = eqn.inputs[0]
+    y = eqn.inputs[-1]
+    shape = eqn.outputs[0].aval.shape
+    if p is ops.neg:
+        made = rewriter.made_by(x)
+        return made.inputs[0] if made is not None and made.primitive is ops.neg else None
+    if p in (ops.mul, ops.div) and _is_literal(y, 1) and x.aval.shape == shape:
+        return x
+    if p is ops.mul and _is_literal(x, 1) and y.aval.shape == shape:
+        return y
+    if p in (ops.add, ops.sub) and x.aval.shape == shape and _is_literal(y, 0) and not _is_negative_zero_matter(eqn):
+        return x
+    if p is ops.add and _is_literal(x, 0) and y.aval.shape == shape and not _is_negative_zero_matter(eqn):
+        return y
+    return None
+
+
+def _is_negative_zero_matter(eqn: Eqn) -> bool:
+    """Whether adding zero could change a -0 to 0: for floats it does, unless the literal is itself -0."""
+    dtype = eqn.outputs[0].aval.dtype
+    if not dtypes.is_inexact(dtype):
+        return False
+    value = next(a.value for a in eqn.inputs if isinstance(a, Literal))
+    negative = bool(np.signbit(value.real))
+    return negative != (eqn.primitive is ops.add)
+
+
+def _power(eqn: Eqn, _: _Rewriter) -> Eqn | None:
+    """x ** 2 is a square."""
+    if isinstance(eqn.primitive, ops.IntegerPow) and eqn.primitive.n == 2:
+        return Eqn(ops.square, eqn.inputs, eqn.outputs, eqn.source)
+    return None
+
+
+def _compose(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
+    """Movements of movements: one movement."""
+    if len(eqn.inputs) != 1 or (made := rewriter.made_by(eqn.inputs[0])) is None or len(made.inputs) != 1:
+        return None
+    match eqn.primitive, made.primitive:
+        case ops.Transpose(), ops.Transpose():
+            outer, inner = eqn.primitive.permutation, made.primitive.permutation
+            p: Any = ops.Transpose(tuple(inner[a] for a in outer))
+        case ops.Reshape(), ops.Reshape():
+            p = eqn.primitive
+        case ops.Broadcast(), ops.Broadcast():
+            shape, axes = eqn.primitive.shape, eqn.primitive.axes
+            kept = [a for a in range(len(shape)) if a not in axes]
+            p = ops.Broadcast(shape, tuple(sorted((*axes, *[kept[a] for a in made.primitive.axes]))))
+        case _:
+            return None
+    return Eqn(p, made.inputs, eqn.outputs, eqn.source)
+
+
+def _absorb_permutation(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
+    """A product of a permuted operand is a product of the operand over other axes, if its free axes keep their order."""
+    p = eqn.primitive
+    if not isinstance(p, ops.DotGeneral):
+        return None
+    inputs = list(eqn.inputs)
+    for side in (0, 1):
+        made = rewriter.made_by(inputs[side])
+        if made is None or not isinstance(made.primitive, ops.Transpose):
+            continue
+        permutation = made.primitive.permutation
+        ndim = len(permutation)
+        free = [permutation[a] for a in (p.lhs_free(ndim) if side == 0 else p.rhs_free(ndim))]
+        if free != sorted(free):
+            continue
+        if side == 0:
+            contract, batch = (tuple(permutation[a] for a in axes) for axes in (p.lhs_contract, p.lhs_batch))
+            p = replace(p, lhs_contract=contract, lhs_batch=batch)
+        else:
+            contract, batch = (tuple(permutation[a] for a in axes) for axes in (p.rhs_contract, p.rhs_batch))
+            p = replace(p, rhs_contract=contract, rhs_batch=batch)
+        inputs[side] = made.inputs[0]
+    return None if p is eqn.primitive else Eqn(p, tuple(inputs), eqn.outputs, eqn.source)
+
+
+LAWS: tuple[Law, ...] = (_compose, _same_value, _arithmetic, _power, _absorb_permutation)
+
+
+def layouts(program: Program) -> Program:
+    """Permute the operands of large products to where gemm takes them, if they are not there."""
+    eqns: list[Eqn] = []
+    for eqn in program.eqns:
+        p = eqn.primitive
+        if isinstance(p, Scan):
+            eqns.append(Eqn(replace(p, body=layouts(p.body)), eqn.inputs, eqn.outputs, eqn.source))
+            continue
+        if not isinstance(p, ops.DotGeneral) or small_product(eqn):
+            eqns.append(eqn)
+            continue
+        permutations = wanted_permutations(p, eqn.inputs[0].aval.ndim, eqn.inputs[1].aval.ndim)
+        inputs: list[Atom] = []
+        for a, permutation in zip(eqn.inputs, permutations, strict=True):
+            if permutation != tuple(range(len(permutation))):
+                primitive = ops.Transpose(permutation)
+                moved = Var(primitive.type(a.aval))
+                eqns.append(Eqn(primitive, (a,), (moved,), eqn.source))
+                a = moved
+            inputs.append(a)
+        eqns.append(Eqn(permuted(p, *permutations), tuple(inputs), eqn.outputs, eqn.source))
+    return map_eqns(program, eqns)

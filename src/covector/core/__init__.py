@@ -1,0 +1,1 @@
+"""Traces and primitives: how a function becomes a Program, and what an operation has to say."""

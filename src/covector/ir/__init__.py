@@ -1,0 +1,1 @@
+"""The two intermediate representations, Program and Kernel, and their verifiers."""

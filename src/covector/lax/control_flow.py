@@ -1,0 +1,332 @@
+"""Loops over pytrees: `scan`, `fori_loop` with a known number of steps, `map`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from covector import ops
+from covector.api.arguments import as_array, check_callable, function_place, is_value
+from covector.api.transforms import vmap
+from covector.base import errors, tree
+from covector.control.loop import Scan
+from covector.core.trace import Tracer, stage, typeof
+from covector.ir.program import Program
+from covector.types import dtypes
+from covector.types.avals import ShapedArray
+from covector.types.dims import Dim
+
+Function = Callable[..., Any]
+Step = Callable[[Function, Any, Any], Any]  # (the user's function, carry, x) -> (carry, y)
+
+__all__ = ["fori_loop", "map", "scan"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Traced:
+    """The body of a loop and its constants, and the structures that it takes and gives."""
+
+    body: Program
+    constants: tuple[Any, ...]
+    carry_tree: tree.TreeDef
+    ys_tree: tree.TreeDef
+    out_avals: tuple[ShapedArray, ...]
+
+
+# What was traced, per function that closes over nothing.
+_traced: WeakKeyDictionary[Function, dict[Any, _Traced]] = WeakKeyDictionary()
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """Apply `carry, y = f(carry, x)` to the slices `x` of `xs` along the leading axis; (last carry, stacked ys).
+
+    `init` is the first carry.  The carry is a pytree that keeps its structure, shapes and dtypes from step to step.
+    `xs` is a pytree of arrays with one leading size, or None if only `length` steps are wanted.  With `reverse` the
+    steps go from the last slice to the first.  `unroll` is how many steps a turn of the compiled loop does, True for
+    all of them; it does not change the result.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> total, sums = covector.lax.scan(lambda c, x: (c + x, c + x), 0, np.arange(4))
+    >>> int(total), sums.tolist()
+    (6, [0, 1, 3, 6])
+    """
+    check_callable(f, "scan")
+    return _scan(_scan_step, f, init, xs, length, reverse, unroll)
+
+
+def _scan_step(f: Function, carry: Any, x: Any) -> Any:
+    out = f(carry, x)
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise TypeError(
+            f"scan: {function_place(f)} must return a pair (carry, y), it returned {out!r}{errors.at_user_line()}"
+        )
+    return out
+
+
+def _scan(
+    step: Step,
+    f: Function,
+    init: Any,
+    xs: Any,
+    length: int | None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    carry, carry_tree = tree.flatten(init)
+    slices, xs_tree = tree.flatten(xs)
+    for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
+        for i, x in enumerate(values):
+            if not is_value(x):
+                raise TypeError(errors.not_a_value("scan", _path(what, whole, i), x))
+    carry = [as_array(x) for x in carry]
+    size = _length(slices, length, xs)
+    rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
+    traced = _trace(step, f, carry, carry_tree, *rest)
+    if (
+        traced.carry_tree == carry_tree
+        and (promoted := _promoted(carry, traced.out_avals)) is not None
+    ):
+        carry = promoted
+        traced = _trace(step, f, carry, carry_tree, *rest)
+    _check_carry(f, init, carry, carry_tree, traced)
+    turns = size if unroll is True else max(int(unroll), 1)
+    consts = [as_array(c) for c in traced.constants]
+    primitive = Scan(
+        traced.body, size, reverse, len(consts), len(carry), turns if isinstance(turns, int) else 1
+    )
+    outs = primitive(*consts, *carry, *slices)
+    n = len(carry)
+    return tree.unflatten(carry_tree, outs[:n]), tree.unflatten(traced.ys_tree, outs[n:])
+
+
+def _path(what: str, whole: Any, i: int) -> str:
+    path, _ = tree.leaves_with_path(whole)[i]
+    return what + tree.keystr(path)
+
+
+def _slice_type(aval: ShapedArray) -> ShapedArray:
+    return aval.with_shape(aval.shape[1:])
+
+
+def _length(slices: Sequence[Any], length: int | None, xs: Any) -> Dim:
+    """The number of steps; ValueError if it is not known, or not one."""
+    sizes: list[Dim] = []
+    for i, x in enumerate(slices):
+        aval = typeof(x)
+        if not aval.shape:
+            raise ValueError(
+                f"scan: {_path('xs', xs, i)} is {aval.text()}, which has no leading axis to go over"
+                f"{errors.at_user_line()}; values that every step uses belong in a closure"
+            )
+        sizes.append(aval.shape[0])
+    if length is not None:
+        length = length.__index__()
+    if not sizes and length is None:
+        raise ValueError(
+            f"scan needs xs or length{errors.at_user_line()}, to know the number of steps"
+        )
+    size: Dim = sizes[0] if length is None else length
+    if any(s != size for s in sizes):
+        found = "".join(
+            f"\n    {_path('xs', xs, i)}: {typeof(x).text()}" for i, x in enumerate(slices)
+        )
+        wanted = "" if length is None else f", length={length}"
+        raise ValueError(
+            f"scan: the leading axes of xs must have one size{wanted}{errors.at_user_line()}:{found}"
+        )
+    return size
+
+
+def _trace(
+    step: Step,
+    f: Function,
+    carry: Sequence[Any],
+    carry_tree: Any,
+    xs_tree: Any,
+    xs: tuple[ShapedArray, ...],
+) -> _Traced:
+    """The body as a Program with its constants as leading inputs; remembered per function and types."""
+    avals = tuple([typeof(x) for x in carry])
+    if not isinstance(f, FunctionType) or f.__closure__ is not None:
+        return _trace_body(step, f, avals, carry_tree, xs_tree, xs)
+    table = _traced.setdefault(f, {})
+    key = step, carry_tree, avals, xs_tree, xs
+    found = table.get(key)
+    if found is None:
+        found = _trace_body(step, f, avals, carry_tree, xs_tree, xs)
+        if not found.constants:
+            table[key] = found
+    return found
+
+
+def _trace_body(
+    step: Step,
+    f: Function,
+    carry: tuple[ShapedArray, ...],
+    carry_tree: Any,
+    xs_tree: Any,
+    xs: tuple[ShapedArray, ...],
+) -> _Traced:
+    trees: list[Any] = []
+
+    def flat(*values: Any) -> list[Any]:
+        given = iter(values)
+        carried = tree.unflatten(carry_tree, islice(given, len(carry)))
+        out = step(f, carried, tree.unflatten(xs_tree, given))
+        results: list[Any] = []
+        for what, part in zip(("carry", "y"), out, strict=True):
+            leaves, treedef = tree.flatten(part)
+            for i, x in enumerate(leaves):
+                if not is_value(x):
+                    raise TypeError(
+                        errors.not_a_value(
+                            "scan", f"{_path(what, part, i)} of {function_place(f)}", x
+                        )
+                    )
+            results += leaves
+            trees.append(treedef)
+        return results
+
+    program = stage(flat, (*carry, *xs), getattr(f, "__name__", "body"))
+    body = Program(
+        program.constant_vars + program.inputs, program.eqns, program.outputs, name=program.name
+    )
+    return _Traced(body, program.constants, trees[0], trees[1], program.out_avals)
+
+
+def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:
+    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do."""
+    result = list(carry)
+    changed = False
+    for i, (x, out) in enumerate(zip(carry, outs, strict=False)):
+        aval = typeof(x)
+        if aval.weak_type and (aval.dtype != out.dtype or not out.weak_type):
+            dtype, weak = dtypes.promote((aval.dtype, True), (out.dtype, out.weak_type))
+            if dtype != aval.dtype or not weak:
+                result[i] = ops.Convert(dtype, weak)(x)
+                changed = True
+    return result if changed else None
+
+
+def _check_carry(
+    f: Callable[..., Any], init: Any, carry: Sequence[Any], carry_tree: Any, traced: _Traced
+) -> None:
+    """TypeError unless the body returns the carry with the structure, shapes and dtypes that it takes."""
+    place = function_place(f)
+    if traced.carry_tree != carry_tree:
+        raise TypeError(
+            f"scan: the carry that {place} returns must have the structure of the one it takes{errors.at_user_line()}:"
+            f"\n    takes   {carry_tree}\n    returns {traced.carry_tree}"
+        )
+    wrong = [
+        f"\n    {_path('carry', init, i)}: takes {typeof(x).text()}, returns {out.text()}"
+        for i, (x, out) in enumerate(zip(carry, traced.out_avals, strict=False))
+        if (typeof(x).shape, typeof(x).dtype) != (out.shape, out.dtype)
+    ]
+    if wrong:
+        raise TypeError(
+            f"scan: the carry that {place} returns must have the types of the one it takes{errors.at_user_line()}:"
+            f"{''.join(wrong)}\nConvert the first carry, or what is returned, for example with .astype."
+        )
+
+
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Any,
+    *,
+    unroll: int | bool | None = None,
+) -> Any:
+    """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
+
+    `lower` and `upper` are integers that are known when the function is traced.
+
+    >>> import covector
+    >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
+    10
+    """
+    check_callable(body_fun, "fori_loop")
+    bounds: list[int] = []
+    for what, bound in (("lower", lower), ("upper", upper)):
+        if isinstance(bound, Tracer) and bound.concrete() is None:
+            raise errors.ConcretizationTypeError(
+                errors.traced_value(f"the {what} bound of fori_loop", "a Python int")
+            )
+        bounds.append(bound.__index__())
+    dtype = dtypes.int32
+    for bound in (lower, upper):
+        if not isinstance(bound, int):
+            dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
+    init = as_array(ops.convert(bounds[0], dtype)), init_val
+    (_, val), _ = _scan(
+        _count_step,
+        body_fun,
+        init,
+        None,
+        max(bounds[1] - bounds[0], 0),
+        unroll=1 if unroll is None else unroll,
+    )
+    return val
+
+
+def _count_step(body_fun: Function, carry: Any, _: Any) -> Any:
+    i, val = carry
+    return (ops.add(i, 1), body_fun(i, val)), None
+
+
+def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
+    """`f` of each slice of `xs` along the leading axis, one after the other; the results stacked.
+
+    As `vmap`, but with the memory of one step.  With `batch_size` so many slices are done at once, by `vmap`.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> covector.lax.map(lambda x: x * x, np.arange(3)).tolist()
+    [0, 1, 4]
+    """
+    check_callable(f, "map")
+    if batch_size is None:
+        return _scan(_map_step, f, (), xs, None)[1]
+    if batch_size < 1:
+        raise ValueError(
+            f"map: batch_size must be a positive int, got {batch_size!r}{errors.at_user_line()}"
+        )
+    size = _length(tree.leaves(xs), None, xs)
+    turns, rest = divmod(size, batch_size)  # type: ignore[operator]
+    batched = vmap(f)
+    stop = turns * batch_size
+    parts = [
+        _scan(_map_step, batched, (), tree.map(lambda x: _rows(x, 0, stop, batch_size), xs), None)[
+            1
+        ]
+    ]
+    parts[0] = tree.map(lambda y: ops.Reshape((stop, *y.shape[2:]))(y), parts[0])
+    if rest:
+        parts.append(batched(tree.map(lambda x: _rows(x, stop, size), xs)))
+    return tree.map(lambda *ys: ys[0] if len(ys) == 1 else ops.Concatenate(0)(*ys), *parts)
+
+
+def _map_step(f: Function, _: Any, x: Any) -> Any:
+    return (), f(x)
+
+
+def _rows(x: Any, start: Dim, stop: Dim, batch: int | None = None) -> Any:
+    """The slices from `start` to below `stop`, in groups of `batch`."""
+    shape = typeof(x).shape
+    part = ops.Slice((start, *[0] * (len(shape) - 1)), (stop, *shape[1:]), (1,) * len(shape))(x)
+    return (
+        part if batch is None else ops.Reshape(((stop - start) // batch, batch, *shape[1:]))(part)
+    )

@@ -1,0 +1,37 @@
+// The caching allocator: 64-byte aligned memory in size classes.
+#pragma once
+
+#include <cstdint>
+
+namespace covector {
+
+constexpr int64_t kAlignment = 64;
+
+struct MemoryStats {
+    int64_t bytes_in_use;
+    int64_t peak_bytes_in_use;
+    int64_t bytes_cached;
+    int64_t num_allocs;
+    int64_t cache_limit;
+    int64_t memory_limit;
+};
+
+// Memory of at least `bytes`; its true size goes to `capacity`, which memory_free must be given.
+// Null if memory is exhausted, also after the caches were emptied.
+void* memory_alloc(int64_t bytes, int64_t* capacity);
+void memory_free(void* memory, int64_t capacity);
+
+MemoryStats memory_stats();
+void clear_memory_cache();
+void reset_peak_memory();
+void set_memory_limit(int64_t bytes);        // 0: no limit
+void set_memory_cache_limit(int64_t bytes);  // large blocks kept for reuse
+
+void allocator_init();  // registers the fork handlers; once
+
+}  // namespace covector
+
+extern "C" {
+void* cv_alloc(int64_t bytes);
+void cv_free(void* memory);
+}

@@ -1,0 +1,204 @@
+// Matrix products: a partition over the pool of single-threaded OpenBLAS calls.
+#include "blas.h"
+
+#include <algorithm>
+#include <complex>
+#include <cstring>
+
+#include "common.h"
+#include "pool.h"
+
+namespace covector {
+namespace {
+
+enum CblasConstant : int { kRowMajor = 101, kNoTrans = 111, kTrans = 112 };
+
+constexpr int64_t kMostInt = int64_t{1} << 30;      // sizes given to 32-bit BLAS at once
+constexpr int64_t kPieceWork = 64LL * 64 * 64;      // multiply-adds that are worth a thread
+constexpr int64_t kTile = 48;                       // a multiple of OpenBLAS's register tiles
+
+using RealGemm32 = void (*)(int, int, int, int, int, int, float, const float*, int, const float*,
+                            int, float, float*, int);
+using RealGemm64 = void (*)(int, int, int, int, int, int, double, const double*, int,
+                            const double*, int, double, double*, int);
+using ComplexGemm = void (*)(int, int, int, int, int, int, const void*, const void*, int,
+                             const void*, int, const void*, void*, int);
+
+RealGemm32 g_sgemm = nullptr;
+RealGemm64 g_dgemm = nullptr;
+ComplexGemm g_cgemm = nullptr;
+ComplexGemm g_zgemm = nullptr;
+
+template <typename T>
+struct Product {
+    bool ta, tb;
+    int64_t m, n, k;
+    const T* a;
+    int64_t lda;
+    const T* b;
+    int64_t ldb;
+    T beta;
+    T* c;
+    int64_t ldc;
+
+    const T* a_at(int64_t row, int64_t column) const {
+        return ta ? a + column * lda + row : a + row * lda + column;
+    }
+    const T* b_at(int64_t row, int64_t column) const {
+        return tb ? b + column * ldb + row : b + row * ldb + column;
+    }
+};
+
+template <typename T>
+bool call_blas(const Product<T>& p) {
+    const int ta = p.ta ? kTrans : kNoTrans;
+    const int tb = p.tb ? kTrans : kNoTrans;
+    const auto m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
+    const auto lda = static_cast<int>(p.lda), ldb = static_cast<int>(p.ldb);
+    const auto ldc = static_cast<int>(p.ldc);
+    const T one = 1;
+    if constexpr (std::is_same_v<T, float>) {
+        if (g_sgemm == nullptr) return false;
+        g_sgemm(kRowMajor, ta, tb, m, n, k, 1, p.a, lda, p.b, ldb, p.beta, p.c, ldc);
+    } else if constexpr (std::is_same_v<T, double>) {
+        if (g_dgemm == nullptr) return false;
+        g_dgemm(kRowMajor, ta, tb, m, n, k, 1, p.a, lda, p.b, ldb, p.beta, p.c, ldc);
+    } else {
+        const ComplexGemm gemm = sizeof(T) == 8 ? g_cgemm : g_zgemm;
+        if (gemm == nullptr) return false;
+        gemm(kRowMajor, ta, tb, m, n, k, &one, p.a, lda, p.b, ldb, &p.beta, p.c, ldc);
+    }
+    return true;
+}
+
+// The plain loop, for matrices that BLAS cannot take.
+template <typename T>
+void multiply_plainly(const Product<T>& p) {
+    for (int64_t i = 0; i < p.m; ++i) {
+        T* row = p.c + i * p.ldc;
+        for (int64_t j = 0; j < p.n; ++j) row[j] = p.beta == T(0) ? T(0) : row[j] * p.beta;
+        for (int64_t q = 0; q < p.k; ++q) {
+            const T x = *p.a_at(i, q);
+            for (int64_t j = 0; j < p.n; ++j) row[j] += x * *p.b_at(q, j);
+        }
+    }
+}
+
+template <typename T>
+Product<T> part(Product<T> p, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+    p.a = p.a_at(row, 0);
+    p.b = p.b_at(0, column);
+    p.c += row * p.ldc + column;
+    p.m = rows;
+    p.n = columns;
+    return p;
+}
+
+// One thread's share, cut further where 32 bits would not do.
+template <typename T>
+void multiply(const Product<T>& p) {
+    if (p.lda > INT32_MAX || p.ldb > INT32_MAX || p.ldc > INT32_MAX) return multiply_plainly(p);
+    if (p.k > kMostInt) {
+        Product<T> first = p;
+        first.k = kMostInt;
+        multiply(first);
+        Product<T> rest = p;
+        rest.a = p.a_at(0, kMostInt);
+        rest.b = p.b_at(kMostInt, 0);
+        rest.k = p.k - kMostInt;
+        rest.beta = 1;
+        return multiply(rest);
+    }
+    for (int64_t i = 0; i < p.m; i += kMostInt) {
+        for (int64_t j = 0; j < p.n; j += kMostInt) {
+            const Product<T> piece =
+                part(p, i, std::min(kMostInt, p.m - i), j, std::min(kMostInt, p.n - j));
+            if (!call_blas(piece)) multiply_plainly(piece);
+        }
+    }
+}
+
+// Splits the longer side of the result in units of the tile.
+template <typename T>
+void multiply_parallel(const Product<T>& p) {
+    if (p.m <= 0 || p.n <= 0) return;
+    const bool by_rows = p.m >= p.n;
+    const int64_t length = by_rows ? p.m : p.n;
+    const int64_t units = (length + kTile - 1) / kTile;
+    const double unit_work = static_cast<double>(kTile) * static_cast<double>(by_rows ? p.n : p.m) *
+                             static_cast<double>(std::max<int64_t>(p.k, 1));
+    const auto grain = static_cast<int64_t>(static_cast<double>(kPieceWork) / unit_work) + 1;
+    cv_parallel_for(
+        [](void* context, int64_t begin, int64_t end) {
+            const auto& whole = *static_cast<const Product<T>*>(context);
+            if (whole.m >= whole.n) {
+                const int64_t row = begin * kTile;
+                multiply(part(whole, row, std::min(end * kTile, whole.m) - row, 0, whole.n));
+            } else {
+                const int64_t column = begin * kTile;
+                multiply(part(whole, 0, whole.m, column, std::min(end * kTile, whole.n) - column));
+            }
+        },
+        const_cast<Product<T>*>(&p), units, grain);
+}
+
+template <typename T>
+Product<T> product(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const void* a,
+                   int64_t lda, const void* b, int64_t ldb, T beta, void* c, int64_t ldc) {
+    // BLAS refuses leading dimensions of 0, which empty matrices may have.
+    return {ta != 0, tb != 0, m, n, k, static_cast<const T*>(a), std::max<int64_t>(lda, 1),
+            static_cast<const T*>(b), std::max<int64_t>(ldb, 1), beta, static_cast<T*>(c),
+            std::max<int64_t>(ldc, 1)};
+}
+
+}  // namespace
+
+bool set_blas_routine(const char* name, uintptr_t address) {
+    if (std::strcmp(name, "cblas_sgemm") == 0) {
+        g_sgemm = reinterpret_cast<RealGemm32>(address);
+    } else if (std::strcmp(name, "cblas_dgemm") == 0) {
+        g_dgemm = reinterpret_cast<RealGemm64>(address);
+    } else if (std::strcmp(name, "cblas_cgemm") == 0) {
+        g_cgemm = reinterpret_cast<ComplexGemm>(address);
+    } else if (std::strcmp(name, "cblas_zgemm") == 0) {
+        g_zgemm = reinterpret_cast<ComplexGemm>(address);
+    } else if (std::strcmp(name, "openblas_set_num_threads") == 0) {
+        // The parallelism is ours: one pool, no two libraries' threads on the same cores.
+        if (address != 0) reinterpret_cast<void (*)(int)>(address)(1);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+}  // namespace covector
+
+extern "C" void cv_sgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float* a,
+                         int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+                         int64_t ldc) {
+    using namespace covector;
+    multiply_parallel(product<float>(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc));
+}
+
+extern "C" void cv_dgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const double* a,
+                         int64_t lda, const double* b, int64_t ldb, double beta, double* c,
+                         int64_t ldc) {
+    using namespace covector;
+    multiply_parallel(product<double>(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc));
+}
+
+extern "C" void cv_cgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float* a,
+                         int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+                         int64_t ldc) {
+    using namespace covector;
+    multiply_parallel(
+        product<std::complex<float>>(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc));
+}
+
+extern "C" void cv_zgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const double* a,
+                         int64_t lda, const double* b, int64_t ldb, double beta, double* c,
+                         int64_t ldc) {
+    using namespace covector;
+    multiply_parallel(
+        product<std::complex<double>>(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc));
+}

@@ -1,0 +1,18 @@
+// The process-wide thread pool.
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+using ParallelBody = void (*)(void* context, int64_t begin, int64_t end);
+
+// Splits [0, n) into contiguous pieces of at least `grain`, and returns when all are done.
+void cv_parallel_for(ParallelBody body, void* context, int64_t n, int64_t grain);
+}
+
+namespace covector {
+
+int pool_size();   // threads that compute, the caller among them
+void pool_init();  // registers the fork handlers; once
+
+}  // namespace covector

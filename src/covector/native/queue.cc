@@ -1,0 +1,173 @@
+// The execution queue.
+#include "queue.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+#include "common.h"
+
+namespace covector {
+namespace {
+
+constexpr size_t kDepth = 64;
+constexpr auto kSpin = std::chrono::microseconds(20);
+constexpr auto kWaitSlice = std::chrono::milliseconds(100);  // then Python looks for Ctrl-C
+
+struct Queue {
+    std::mutex mutex;
+    std::condition_variable work;  // for the worker
+    std::condition_variable done;  // for those who wait for a result, or for room
+    std::deque<Task*> tasks;
+    Task* running = nullptr;
+    bool started = false;
+    std::atomic<int64_t> queued{0};  // tasks not finished yet
+};
+
+Queue* g_queue = nullptr;  // replaced after a fork
+std::atomic<bool> g_async{true};
+
+void finish(Task* task, int32_t error) {
+    for (int i = 0; i < task->output_count; ++i) {
+        Buffer* output = task->outputs[i];
+        output->error = error;
+        output->state.store(error == 0 ? kReady : kFailed, std::memory_order_release);
+    }
+}
+
+void release(Task* task) {
+    for (int i = 0; i < task->input_count; ++i) buffer_unref(task->inputs[i], kTaskRef);
+    for (int i = 0; i < task->output_count; ++i) buffer_unref(task->outputs[i], kTaskRef);
+    delete task;
+}
+
+int32_t failed_input(const Task* task) {
+    for (int i = 0; i < task->input_count; ++i) {
+        const Buffer* input = task->inputs[i];
+        if (input->state.load(std::memory_order_acquire) == kFailed) return input->error;
+    }
+    return 0;
+}
+
+// The next task; spins for a moment before it sleeps, as the next call is often on its way.
+Task* next_task(Queue* queue) {
+    const auto start = std::chrono::steady_clock::now();
+    while (queue->queued.load(std::memory_order_acquire) == 0 &&
+           std::chrono::steady_clock::now() - start < kSpin) {
+        for (int i = 0; i < 16; ++i) cpu_relax();
+    }
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->work.wait(lock, [&] { return !queue->tasks.empty(); });
+    queue->running = queue->tasks.front();
+    queue->tasks.pop_front();
+    return queue->running;
+}
+
+void* worker_main(void* argument) {
+    auto* queue = static_cast<Queue*>(argument);
+    mark_worker_thread();
+    for (;;) {
+        Task* task = next_task(queue);
+        int32_t error = failed_input(task);
+        if (error == 0) error = task->run();
+        {
+            std::lock_guard<std::mutex> lock(queue->mutex);
+            finish(task, error);
+            queue->running = nullptr;
+        }
+        release(task);
+        queue->queued.fetch_sub(1, std::memory_order_acq_rel);
+        // Taking the lock once more orders this with a waiter that has checked but not slept yet.
+        { std::lock_guard<std::mutex> lock(queue->mutex); }
+        queue->done.notify_all();
+    }
+    return nullptr;
+}
+
+// Called with the mutex held.
+bool start(Queue* queue) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals belong to Python's main thread
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, size_t{8} << 20);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_t thread;
+    queue->started = pthread_create(&thread, &attributes, worker_main, queue) == 0;
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return queue->started;
+}
+
+// In the child: what was queued at the moment of the fork will never run.
+void after_fork_in_child() {
+    Queue* old = g_queue;
+    g_queue = new Queue;
+    if (old->running != nullptr) finish(old->running, kLostInFork);
+    for (Task* task : old->tasks) finish(task, kLostInFork);
+}
+
+}  // namespace
+
+bool queue_push(Task* task) {
+    Queue* queue = g_queue;
+    {
+        std::unique_lock<std::mutex> lock(queue->mutex);
+        if (!queue->started && !start(queue)) {
+            lock.unlock();
+            finish(task, kOutOfMemory);
+            release(task);
+            PyErr_SetString(PyExc_RuntimeError, "cannot start the thread of the execution queue");
+            return false;
+        }
+        queue->queued.fetch_add(1, std::memory_order_release);
+        queue->tasks.push_back(task);
+        queue->work.notify_one();
+        if (queue->tasks.size() <= kDepth) return true;
+    }
+    WithoutGil released;
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->done.wait(lock, [&] { return queue->tasks.size() <= kDepth; });
+    return true;
+}
+
+void queue_wait_for(Buffer* buffer) {
+    Queue* queue = g_queue;
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < kSpin) {
+        for (int i = 0; i < 16; ++i) cpu_relax();
+        if (!buffer_is_pending(buffer)) return;
+    }
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->done.wait_for(lock, kWaitSlice, [&] { return !buffer_is_pending(buffer); });
+}
+
+bool queue_synchronize() {
+    Queue* queue = g_queue;
+    while (queue->queued.load(std::memory_order_acquire) != 0) {
+        {
+            WithoutGil released;
+            std::unique_lock<std::mutex> lock(queue->mutex);
+            queue->done.wait_for(lock, kWaitSlice, [&] { return queue->queued.load() == 0; });
+        }
+        if (PyErr_CheckSignals() != 0) return false;
+    }
+    flush_dropped();
+    return true;
+}
+
+bool set_async(bool enabled) { return g_async.exchange(enabled); }
+bool async_enabled() { return g_async.load(std::memory_order_relaxed); }
+
+void queue_init() {
+    g_queue = new Queue;
+    pthread_atfork([] { g_queue->mutex.lock(); }, [] { g_queue->mutex.unlock(); },
+                   after_fork_in_child);
+}
+
+}  // namespace covector

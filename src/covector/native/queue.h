@@ -1,0 +1,34 @@
+// The execution queue: one worker that runs native functions in the order they were queued.
+#pragma once
+
+#include <cstdint>
+
+#include "buffer.h"
+
+namespace covector {
+
+// Work with the buffers it reads and writes. The task owns a reference of weight kTaskRef to each.
+struct Task {
+    Buffer** inputs = nullptr;
+    int input_count = 0;
+    Buffer** outputs = nullptr;
+    int output_count = 0;
+
+    Task() = default;
+    Task(const Task&) = delete;
+    Task& operator=(const Task&) = delete;
+    virtual ~Task() = default;
+    virtual int32_t run() = 0;  // 0 or an error number; on the worker, without the GIL
+};
+
+// Takes the task; its outputs must be pending. Waits without the GIL while the queue is full.
+// False with an exception, and the task deleted, if the worker cannot be started.
+bool queue_push(Task* task);
+
+void queue_wait_for(Buffer* buffer);  // about 100 ms at most; without the GIL
+bool queue_synchronize();             // until nothing is queued; false: Ctrl-C, with an exception
+bool set_async(bool enabled);         // the previous setting
+bool async_enabled();
+void queue_init();                    // registers the fork handlers; once
+
+}  // namespace covector

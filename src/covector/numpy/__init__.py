@@ -1,0 +1,21 @@
+"""NumPy's functions on Covector's arrays: names and meanings are those of `jax.numpy`."""
+
+import numpy as _np
+
+from covector import _native
+from covector.numpy import linalg as linalg, methods as _methods
+from covector.numpy.creation import *
+from covector.numpy.dtype import *
+from covector.numpy.einsum import *
+from covector.numpy.elementwise import *
+from covector.numpy.indexing import take as take, take_along_axis as take_along_axis
+from covector.numpy.join import *
+from covector.numpy.linear import *
+from covector.numpy.reduce import *
+from covector.numpy.selection import *
+from covector.numpy.shape import *
+
+ndarray = _native.Array
+e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
+inf, nan, newaxis = _np.inf, _np.nan, None
+array_repr, array_str = _methods.represent, str

@@ -1,0 +1,504 @@
+"""Functions that make arrays: from Python and NumPy values, constants, ranges, and masks of matrices."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import _native, ops
+from covector.base import errors
+from covector.core import trace
+from covector.core.trace import SCALARS, Tracer
+from covector.numpy.elementwise import equal, greater_equal
+from covector.numpy.join import stack
+from covector.numpy.promotion import (
+    Array, Shape, axis_of, constant, dim_of, from_numpy, lift, promoted, shape_of, spread, target, type_key,
+)  # fmt: skip
+from covector.numpy.selection import where
+from covector.numpy.shape import broadcast_arrays, broadcast_shapes, expand_dims, moveaxis, reshape
+from covector.types import dims, dtypes
+from covector.types.dims import Dim, Polynomial
+
+# fmt: off
+__all__ = [
+    "arange", "array", "asarray", "astype", "copy", "diag", "diagflat", "diagonal", "empty", "empty_like", "eye",
+    "from_dlpack", "frombuffer", "fromfunction", "full", "full_like", "identity", "indices", "linspace", "logspace",
+    "meshgrid", "ones", "ones_like", "tri", "tril", "tril_indices", "triu", "triu_indices", "vander",
+    "zeros", "zeros_like",
+]
+# fmt: on
+
+
+# ------------------------------------------------------------------------------------------ from values
+
+
+def _change(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
+    """An array in a dtype, strong unless asked otherwise."""
+    return x if x.dtype == dtype and x.weak_type == weak else ops.Convert(dtype, weak)(x)
+
+
+def asarray(
+    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
+) -> Any:
+    """A value as an array: itself if it is one.
+
+    NumPy arrays keep their dtype, float64 too.  Python numbers become int32, float32, complex64 or bool, and as
+    single values stay weakly typed.  Nested lists become an array of their shape; they may hold traced values.
+    TypeError if it is none of these, OverflowError if an integer does not fit.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.asarray([1.0, 2.0])
+    Array([1., 2.], dtype=float32)
+    """
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if isinstance(a, Tracer) or type(a) is Array:
+        x = a if wanted is None else _change(a, wanted)
+        return ops.Copy()(x) if copy and x is a else x
+    if type(a) in SCALARS:
+        weak = wanted is None and type(a) is not bool
+        return constant(a, wanted or dtypes.PYTHON_SCALARS[type(a)], weak)
+    if isinstance(a, np.ndarray | np.generic):
+        return from_numpy("asarray", np.asarray(a), wanted)
+    if isinstance(a, list | tuple | range):
+        return _from_list(a, wanted)
+    if isinstance(a, SCALARS):
+        return asarray(next(t(a) for t in SCALARS if isinstance(a, t)), wanted)
+    if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
+        return from_numpy("asarray", np.asarray(a), wanted)
+    raise TypeError(errors.not_an_array(a, "asarray"))
+
+
+def array(
+    object: Any, dtype: Any = None, copy: bool = True, order: str | None = "K", ndmin: int = 0, *, device: Any = None
+) -> Any:
+    """A value as an array of its own, as `asarray` but never sharing memory with a NumPy array.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([[1, 2], [3, 4]])
+    Array([[1, 2],
+           [3, 4]], dtype=int32)
+    """
+    x = asarray(object, dtype)
+    return x if x.ndim >= ndmin else reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
+
+
+def _leaf_types(x: Sequence[Any], into: set[type]) -> set[type]:
+    """The types of what is inside nested lists."""
+    for t in set(map(type, x)):
+        if t in (list, tuple, range):
+            for y in x:
+                if type(y) is t:
+                    _leaf_types(y, into)
+        else:
+            into.add(t)
+    return into
+
+
+def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
+    types = _leaf_types(x, set())
+    if all(t in SCALARS for t in types):
+        return _from_numbers(x, wanted, types)
+    if any(issubclass(t, Tracer) for t in types) or (Array in types and trace.current().staging):
+        parts = [asarray(y) for y in x]
+        shapes = {p.shape for p in parts}
+        if len(shapes) > 1:
+            raise ValueError(f"a list of arrays of different shapes {shapes} is no array{errors.at_user_line()}")
+        return stack(promoted("asarray", "any", parts), 0, wanted)
+    leaves = _leaves(x)
+    for leaf in leaves:
+        if not hasattr(leaf, "__array__") and not isinstance(leaf, SCALARS):
+            raise TypeError(errors.not_an_array(leaf, "asarray"))
+    if wanted is None:
+        wanted = target("any", *[type_key(leaf) for leaf in leaves])[0]
+    return from_numpy("asarray", np.array(_to_numpy(x)), wanted)
+
+
+def _leaves(x: Any) -> list[Any]:
+    return [leaf for y in x for leaf in _leaves(y)] if isinstance(x, list | tuple | range) else [x]
+
+
+def _to_numpy(x: Any) -> Any:
+    return [_to_numpy(y) for y in x] if isinstance(x, list | tuple | range) else np.asarray(x)
+
+
+def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -> Any:
+    if wanted is None:
+        default = [dtypes.PYTHON_SCALARS[t] for t in types] or [dtypes.float32]
+        wanted = dtypes.promote(*[(d, d != dtypes.bool_) for d in default])[0]
+    try:
+        if int in types and dtypes.is_integer(wanted):
+            return _native.array_from(np.array(x, wanted))
+        return from_numpy("asarray", np.array(x), wanted)
+    except OverflowError as error:
+        raise OverflowError(
+            f"{error}{errors.at_user_line()}; give a wider dtype, for example dtype=covector.numpy.int64"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{error}{errors.at_user_line()}") from None
+
+
+def copy(a: Any, order: str | None = None) -> Any:
+    """A copy of the array."""
+    return ops.Copy()(asarray(a))
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
+    """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped."""
+    return _change(lift("astype", x), dtypes.as_dtype(dtype))
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+    """An array over the memory of another library's array, through DLPack."""
+    return _native.from_dlpack(x)
+
+
+def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
+    """The bytes of a buffer as a one-dimensional array."""
+    return from_numpy("frombuffer", np.frombuffer(buffer, dtypes.as_dtype(dtype), count, offset))
+
+
+# ------------------------------------------------------------------------------------------- constants
+
+
+def filled(shape: Shape, value: Any, dtype: np.dtype, weak: bool = False) -> Any:
+    """A number everywhere in a shape."""
+    if not shape:
+        return constant(value, dtype, weak)
+    number = constant(value, dtype, True) if weak else dtype.type(value)
+    return ops.Broadcast(shape, tuple(range(len(shape))))(number)
+
+
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+    """Zeros; float32 unless a dtype is given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.zeros((2, 2))
+    Array([[0., 0.],
+           [0., 0.]], dtype=float32)
+    """
+    return filled(shape_of(shape), 0, _or_float32(dtype))
+
+
+def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+    """Ones; float32 unless a dtype is given."""
+    return filled(shape_of(shape), 1, _or_float32(dtype))
+
+
+def _or_float32(dtype: Any) -> np.dtype:
+    return dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+
+
+def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+    """An array whose contents do not matter: zeros."""
+    return zeros(shape, dtype)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+    """One value everywhere; it broadcasts to the shape, and gives the dtype if none is given."""
+    new = shape_of(shape)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if type(fill_value) in SCALARS:
+        weak = wanted is None and type(fill_value) is not bool
+        return filled(new, fill_value, wanted or dtypes.PYTHON_SCALARS[type(fill_value)], weak)
+    value = asarray(fill_value, wanted)
+    if broadcast_shapes(value.shape, new) != new:
+        raise ValueError(f"full: a value of shape {value.shape} does not fit {new}{errors.at_user_line()}")
+    return spread(value, new)
+
+
+def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
+    a = lift(name, a)
+    weak = dtype is None and a.weak_type
+    return (
+        a.shape if shape is None else shape_of(shape),
+        a.dtype if dtype is None else dtypes.as_dtype(dtype),
+        weak,
+    )
+
+
+def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+    """Zeros in the shape and dtype of another array."""
+    new, own, weak = _like("zeros_like", a, dtype, shape)
+    return filled(new, 0, own, weak)
+
+
+def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+    """Ones in the shape and dtype of another array."""
+    new, own, weak = _like("ones_like", a, dtype, shape)
+    return filled(new, 1, own, weak)
+
+
+def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """An array whose contents do not matter, in the shape and dtype of another: zeros."""
+    return zeros_like(prototype, dtype, shape)
+
+
+def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """One value everywhere, in the shape and dtype of another array."""
+    new, own, weak = _like("full_like", a, dtype, shape)
+    if type(fill_value) in SCALARS:
+        number = fill_value if own != dtypes.bool_ else bool(fill_value)
+        return filled(new, own.type(number) if dtypes.is_integer(own) and type(number) is float else number, own, weak)
+    return full(new, fill_value, own)
+
+
+# ---------------------------------------------------------------------------------------------- ranges
+
+
+def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
+    """The index along an axis: an Iota where the Program is recorded, else made at once."""
+    if trace.current().staging or not dims.is_constant(shape):
+        return ops.Iota(shape, dtype, axis)()
+    others = tuple([i for i in range(len(shape)) if i != axis])
+    counts = np.expand_dims(np.arange(shape[axis]).astype(dtype), others)
+    return _native.array_from(np.broadcast_to(counts, shape))
+
+
+def arange(
+    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
+    """The numbers from `start` (0) to below `stop` in steps; one argument is `stop`.
+
+    The bounds must be concrete, since they decide the shape.  Integers give int32, floats float32.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.arange(2, 8, 2)
+    Array([2, 4, 6], dtype=int32)
+    """
+    if stop is None:
+        start, stop = 0, start
+    if isinstance(stop, Polynomial) and type(start) is int and step in (None, 1):
+        counted = ops.Iota((stop - start,), dtypes.as_dtype(dtype or int), 0)()
+        return counted if start == 0 else ops.add(counted, counted.dtype.type(start))
+    bounds = [_concrete_bound(b) for b in (start, stop, 1 if step is None else step)]
+    if dtype is None:
+        wanted = target("any", *[type_key(b) for b in bounds if b is not None])[0]
+    else:
+        wanted = dtypes.as_dtype(dtype)
+    whole = all(isinstance(b, int | np.integer) for b in bounds)
+    if whole and trace.current().staging and dtypes.kind(wanted) in "iuf":
+        first, last, by = (operator.index(b) for b in bounds)
+        if by == 0:
+            raise ValueError(f"arange: the step is 0{errors.at_user_line()}")
+        counted = ops.Iota((max(0, -((first - last) // by)),), wanted, 0)()
+        counted = counted if by == 1 else ops.mul(counted, wanted.type(by))
+        return counted if first == 0 else ops.add(counted, wanted.type(first))
+    try:
+        values = np.arange(*bounds)
+    except ZeroDivisionError:
+        raise ValueError(f"arange: the step is 0{errors.at_user_line()}") from None
+    return from_numpy("arange", values, wanted)
+
+
+def _concrete_bound(x: Any) -> Any:
+    if isinstance(x, Tracer):
+        x = x._value("a bound of arange, which decides the shape")
+    if isinstance(x, Array | np.ndarray):
+        x = np.asarray(x)
+        if x.shape:
+            raise TypeError(f"arange takes numbers, got an array of shape {x.shape}{errors.at_user_line()}")
+        return x[()]
+    if not isinstance(x, (np.generic, *SCALARS)):
+        raise TypeError(errors.not_an_array(x, "arange"))
+    return x
+
+
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0,
+    *, device: Any = None,
+) -> Any:  # fmt: skip
+    """`num` evenly spaced numbers from `start` to `stop`, which is the last one unless `endpoint` is false.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linspace(0, 1, 5)
+    Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+    """
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: the number of samples is {num}{errors.at_user_line()}, it must not be negative")
+    low, high = promoted("linspace", "inexact", (start, stop))
+    wanted = low.dtype if dtype is None else dtypes.as_dtype(dtype)
+    low, high = broadcast_arrays(lift("linspace", low), lift("linspace", high))
+    low, high = (_change(v, v.dtype) for v in (low, high))
+    pieces = num - 1 if endpoint else num
+    real = dtypes.real_of(low.dtype)
+    if num == 0:
+        values = filled((0, *low.shape), 0, low.dtype)
+    elif pieces == 0:
+        values = expand_dims(low, 0)
+    else:
+        values = _interpolated(low, high, num if not endpoint else num - 1, pieces, real)
+        if endpoint:
+            values = ops.Concatenate(0)(values, expand_dims(high, 0))
+    if dtypes.is_integer(wanted):
+        values = ops.floor(values) if dtypes.is_float(values.dtype) else values
+    values = _change(moveaxis(values, 0, axis_of(axis, values.ndim)), wanted)
+    if not retstep:
+        return values
+    step = ops.div(ops.sub(high, low), float(pieces)) if pieces else filled(low.shape, np.nan, low.dtype)
+    return values, step
+
+
+def _interpolated(low: Any, high: Any, count: int, pieces: int, real: np.dtype) -> Any:
+    """low (1 - t) + high t for t = 0, 1/pieces, ..."""
+    shape = (count, *low.shape)
+    t = ops.div(_counted((count,), real, 0), real.type(pieces))
+    t = _change(t, low.dtype)
+    t = spread(reshape(t, (count,) + (1,) * low.ndim), shape)
+    low, high = spread(low, shape), spread(high, shape)
+    return ops.add(ops.mul(low, ops.sub(1.0, t)), ops.mul(high, t))
+
+
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Any:
+    """`num` numbers from base**start to base**stop, evenly spaced in their logarithm."""
+    exponents = linspace(start, stop, num, endpoint, axis=axis)
+    values = ops.exp(ops.mul(exponents, math.log(base)))
+    return values if dtype is None else _change(values, dtypes.as_dtype(dtype))
+
+
+def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
+    """The index along each axis of a grid, stacked; or with `sparse` a tuple of arrays that broadcast to it."""
+    grid = shape_of(dimensions, "dimensions")
+    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    if not sparse:
+        parts = [_counted(grid, wanted, axis) for axis in range(len(grid))]
+        return stack(parts) if parts else zeros((0,), wanted)
+    return tuple([
+        _counted(tuple([n if i == axis else 1 for i, n in enumerate(grid)]), wanted, axis) for axis in range(len(grid))
+    ])  # fmt: skip
+
+
+def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
+    """The function's values on a grid: it is called once, with an array of the index along each axis."""
+    grid = shape_of(shape)
+    return function(*[_counted(grid, dtypes.as_dtype(dtype), axis) for axis in range(len(grid))], **kwargs)
+
+
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
+    """Coordinates on a grid from vectors: one array for each, all of one shape unless `sparse`.
+
+    With indexing "xy" the first vector runs along the second axis, as in a picture; with "ij" along the first.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}{errors.at_user_line()}")
+    vectors = [reshape(x, (-1,)) for x in xi]
+    order = list(range(len(vectors)))
+    if indexing == "xy" and len(order) >= 2:
+        order[:2] = [1, 0]
+    shaped = [
+        reshape(v, tuple([-1 if k == order[i] else 1 for k in range(len(vectors))])) for i, v in enumerate(vectors)
+    ]
+    return shaped if sparse else broadcast_arrays(*shaped) if shaped else []
+
+
+# -------------------------------------------------------------------------------------------- matrices
+
+
+def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
+    """compare(i + k, j) for the row i and column j of a matrix."""
+    row = ops.add(_counted((rows, columns), dtypes.int32, 0), np.int32(operator.index(k)))
+    return compare(row, _counted((rows, columns), dtypes.int32, 1))
+
+
+def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = None) -> Any:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    rows = dim_of(N)
+    columns = rows if M is None else dim_of(M)
+    return _change(_difference(rows, columns, equal, k), _or_float32(dtype))
+
+
+def identity(n: Any, dtype: Any = None) -> Any:
+    """The identity matrix."""
+    return eye(n, dtype=dtype)
+
+
+def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
+    """Ones on and below the k-th diagonal, zeros above."""
+    rows = dim_of(N)
+    columns = rows if M is None else dim_of(M)
+    return _change(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
+
+
+def _matrix(name: str, m: Any) -> Any:
+    m = lift(name, m)
+    if m.ndim < 2:
+        raise ValueError(f"{name} needs at least 2 dimensions, got shape {m.shape}{errors.at_user_line()}")
+    return m
+
+
+def tril(m: Any, k: int = 0) -> Any:
+    """The part on and below the k-th diagonal of the last two axes, zeros above."""
+    m = _matrix("tril", m)
+    return where(spread(tri(*m.shape[-2:], k, bool), m.shape), m, m.dtype.type(0))
+
+
+def triu(m: Any, k: int = 0) -> Any:
+    """The part on and above the k-th diagonal of the last two axes, zeros below."""
+    m = _matrix("triu", m)
+    return where(spread(tri(*m.shape[-2:], k - 1, bool), m.shape), m.dtype.type(0), m)
+
+
+def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
+    """The rows and columns of the elements on and below the k-th diagonal."""
+    rows, columns = np.tril_indices(n, k, m)
+    return from_numpy("tril_indices", rows, dtypes.int32), from_numpy("tril_indices", columns, dtypes.int32)
+
+
+def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
+    """The rows and columns of the elements on and above the k-th diagonal."""
+    rows, columns = np.triu_indices(n, k, m)
+    return from_numpy("triu_indices", rows, dtypes.int32), from_numpy("triu_indices", columns, dtypes.int32)
+
+
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The elements on a diagonal of two axes, as the last axis."""
+    a = lift("diagonal", a)
+    if a.ndim < 2:
+        raise ValueError(f"diagonal needs at least 2 dimensions, got shape {a.shape}{errors.at_user_line()}")
+    a = moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = (operator.index(n) for n in a.shape[-2:])
+    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    first = max(-offset, 0) * columns + max(offset, 0)
+    flat = reshape(a, (*a.shape[:-2], rows * columns))
+    stop = first + (length - 1) * (columns + 1) + 1 if length else first
+    lead = len(flat.shape) - 1
+    strides = (1,) * lead + (columns + 1,)
+    return ops.Slice((0,) * lead + (min(first, stop),), (*flat.shape[:-1], stop), strides)(flat)
+
+
+def diag(v: Any, k: int = 0) -> Any:
+    """A matrix with the vector on its k-th diagonal; or the k-th diagonal of a matrix."""
+    v = lift("diag", v)
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError(f"diag takes one or two dimensions, got shape {v.shape}{errors.at_user_line()}")
+    k = operator.index(k)
+    size = v.shape[0] + abs(k)
+    shifted = ops.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))
+    columns = spread(reshape(shifted, (1, size)), (size, size))
+    return where(_difference(size, size, equal, k), columns, v.dtype.type(0))
+
+
+def diagflat(v: Any, k: int = 0) -> Any:
+    """A matrix with the flattened elements on its k-th diagonal."""
+    return diag(reshape(lift("diagflat", v), (-1,)), k)
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """The powers of a vector's elements as rows of a matrix, the highest first unless `increasing`."""
+    x = lift("vander", x)
+    count = operator.index(x.shape[0]) if N is None else N
+    powers = range(count) if increasing else range(count - 1, -1, -1)
+    return stack([ops.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)
+
+
+def iota(shape: Iterable[Any], dtype: np.dtype, axis: int) -> Any:
+    """The index along an axis of a shape."""
+    return _counted(tuple(shape), dtype, axis)

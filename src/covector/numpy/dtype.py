@@ -1,0 +1,155 @@
+"""dtypes as users write them: scalar types, kinds, promotion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector.core.trace import SCALARS, Tracer
+from covector.numpy.creation import asarray
+from covector.numpy.promotion import Array, type_key
+from covector.types import dtypes
+from covector.types.dtypes import finfo, iinfo
+
+# fmt: off
+__all__ = [
+    "bfloat16", "bool", "bool_", "can_cast", "character", "complex128", "complex64", "complex_", "complexfloating",
+    "csingle", "cdouble", "double", "dtype", "finfo", "flexible", "float16", "float32", "float64", "float_",
+    "floating", "generic", "iinfo", "inexact", "int16", "int32", "int64", "int8", "int_", "integer",
+    "iscomplexobj", "isdtype", "isrealobj", "isscalar", "issubdtype", "number", "object_", "promote_types",
+    "result_type", "signedinteger", "single", "uint", "uint16", "uint32", "uint64", "uint8", "unsignedinteger",
+]
+# fmt: on
+
+dtype = np.dtype
+generic, number, inexact, floating, complexfloating = (
+    np.generic, np.number, np.inexact, np.floating, np.complexfloating,
+)  # fmt: skip
+integer, signedinteger, unsignedinteger = np.integer, np.signedinteger, np.unsignedinteger
+flexible, character, object_ = np.flexible, np.character, np.object_
+
+
+class ScalarType(type):
+    """The class of the scalar types: each stands for a dtype, and makes arrays of it."""
+
+    dtype: np.dtype
+
+    def __call__(cls, x: Any = 0, /) -> Any:
+        """The value as an array of this dtype."""
+        return asarray(x, cls.dtype)
+
+    def __eq__(cls, other: object) -> Any:
+        return cls is other or (other is not None and cls.dtype == other)
+
+    def __ne__(cls, other: object) -> Any:
+        return not cls == other
+
+    def __hash__(cls) -> int:
+        return hash(cls.dtype)
+
+    def __instancecheck__(cls, instance: Any) -> Any:
+        return isinstance(instance, cls.dtype.type)
+
+    def __repr__(cls) -> str:
+        return f"covector.numpy.{cls.__name__}"
+
+
+def _scalar_type(name: str, dtype: np.dtype) -> ScalarType:
+    return ScalarType(name, (), {"dtype": dtype, "__module__": "covector.numpy", "__doc__": f"The dtype {dtype.name}."})
+
+
+bool_ = bool = _scalar_type("bool_", dtypes.bool_)
+int8, int16 = _scalar_type("int8", dtypes.int8), _scalar_type("int16", dtypes.int16)
+int32, int64 = _scalar_type("int32", dtypes.int32), _scalar_type("int64", dtypes.int64)
+uint8, uint16 = _scalar_type("uint8", dtypes.uint8), _scalar_type("uint16", dtypes.uint16)
+uint32, uint64 = _scalar_type("uint32", dtypes.uint32), _scalar_type("uint64", dtypes.uint64)
+float16, bfloat16 = _scalar_type("float16", dtypes.float16), _scalar_type("bfloat16", dtypes.bfloat16)
+float32, float64 = _scalar_type("float32", dtypes.float32), _scalar_type("float64", dtypes.float64)
+complex64, complex128 = _scalar_type("complex64", dtypes.complex64), _scalar_type("complex128", dtypes.complex128)
+single, double, csingle, cdouble = float32, float64, complex64, complex128
+int_, uint, float_, complex_ = int32, uint32, float32, complex64
+
+
+def _key(x: Any) -> tuple[np.dtype, Any]:
+    """The (dtype, weak) of an array, a number, a dtype, or a type."""
+    if isinstance(x, type) and x in dtypes.PYTHON_SCALARS:
+        return dtypes.PYTHON_SCALARS[x], x is not SCALARS[0]
+    if isinstance(x, (Tracer, Array, np.ndarray, np.generic, *SCALARS)):
+        return type_key(x)
+    return dtypes.as_dtype(x), False
+
+
+def result_type(*args: Any) -> np.dtype:
+    """The dtype that an operation on these arrays, numbers or dtypes computes in.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.result_type(cnp.int32, cnp.float16)
+    dtype('float16')
+    """
+    if not args:
+        raise ValueError("result_type needs at least one array or dtype")
+    return dtypes.promote(*[_key(x) for x in args])[0]
+
+
+def promote_types(a: Any, b: Any) -> np.dtype:
+    """The dtype that two dtypes promote to."""
+    return dtypes.promote(_key(a), _key(b))[0]
+
+
+def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
+    """Whether one dtype can be converted to another under NumPy's rule `casting`."""
+    return np.can_cast(_key(from_)[0], dtypes.as_dtype(to), casting=casting)  # type: ignore[arg-type]
+
+
+_KINDS: dict[Any, str] = {
+    np.generic: "biufc", np.number: "iufc", np.integer: "iu", np.signedinteger: "i", np.unsignedinteger: "u",
+    np.inexact: "fc", np.floating: "f", np.complexfloating: "c", np.bool_: "b",
+}  # fmt: skip
+
+
+def issubdtype(arg1: Any, arg2: Any) -> Any:
+    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 is)."""
+    if isinstance(arg1, type) and arg1 in _KINDS and arg1 is not np.bool_:
+        return np.issubdtype(arg1, arg2)
+    own = dtypes.as_dtype(arg1)
+    if isinstance(arg2, type) and arg2 in _KINDS:
+        return dtypes.kind(own) in _KINDS[arg2]
+    if isinstance(arg2, type) and issubclass(arg2, np.generic) and np.dtype(arg2) not in dtypes.CODES:
+        return False
+    return own == dtypes.as_dtype(arg2)
+
+
+_NAMED_KINDS = {
+    "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
+    "complex floating": "c", "numeric": "iufc",
+}  # fmt: skip
+
+
+def isdtype(dtype: Any, kind: Any) -> Any:
+    """Whether a dtype is of a kind, or one of several: a dtype or one of the array API's names, like 'integral'."""
+    own = dtypes.as_dtype(dtype)
+    for k in kind if isinstance(kind, tuple) else (kind,):
+        if isinstance(k, str) and k in _NAMED_KINDS:
+            if dtypes.kind(own) in _NAMED_KINDS[k]:
+                return True
+        elif own == dtypes.as_dtype(k):
+            return True
+    return False
+
+
+def iscomplexobj(x: Any) -> Any:
+    """Whether the dtype is complex."""
+    return x is not None and dtypes.is_complex(_key(x)[0])
+
+
+def isrealobj(x: Any) -> Any:
+    """Whether the dtype is not complex."""
+    return not iscomplexobj(x)
+
+
+def isscalar(element: Any) -> Any:
+    """Whether it is a number, or an array of shape ()."""
+    if isinstance(element, Tracer | Array | np.ndarray):
+        return len(element.shape) == 0
+    return np.isscalar(element)

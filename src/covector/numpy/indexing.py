@@ -1,0 +1,515 @@
+"""Indexing: x[...] and take.  NumPy's rules; what is out of bounds at run time is clamped or filled, as in JAX.
+
+An index is read once into a `Plan`: a static part (slices with strides), a window of the array for each axis, and the
+arrays of indices.  Reading (here) and updating (`updates.py`) are two uses of it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from covector import _native, ops
+from covector.base import errors
+from covector.core import trace
+from covector.core.trace import Tracer, typeof
+from covector.numpy.creation import array
+from covector.numpy.promotion import Array, Shape, axis_of, broadcast_shapes, cast, constant, from_numpy, lift, spread
+from covector.numpy.shape import moveaxis, ravel
+from covector.numpy.ufunc import binary
+from covector.types import dims, dtypes
+from covector.types.dims import Dim, Polynomial
+
+__all__ = ["getitem", "take", "take_along_axis"]
+
+_MODES = {
+    "clip": "clip", "fill": "fill", "drop": "fill", "fill_or_drop": "fill", "promise_in_bounds": "promise_in_bounds",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Window:
+    """What an index takes along one axis: `size` elements from `start` on, and whether the axis stays."""
+
+    start: Any  # a dimension, or an integer scalar that is data
+    size: Dim
+    stays: bool
+
+    @property
+    def dynamic(self) -> bool:
+        return not isinstance(self.start, int | Polynomial)
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A slice that is no window: begin at `start`, `size` elements, `step` apart, backwards if `reverse`."""
+
+    axis: int
+    start: Dim
+    size: Dim
+    step: int
+    reverse: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An index into an array of a shape.
+
+    `windows` has an entry for each axis of the array, after the strided slices are done.  `arrays` are (axis, indices)
+    of advanced indexing.  `layout` says what the axes of the result are, in order: an axis of the array, None for a new
+    one, or "indices" where those of the arrays stand.
+    """
+
+    strided: tuple[Strided, ...]
+    windows: tuple[Window, ...]
+    arrays: tuple[tuple[int, Any], ...]
+    layout: tuple[int | str | None, ...]
+
+    @property
+    def dynamic(self) -> bool:
+        return any(w.dynamic for w in self.windows)
+
+
+# -------------------------------------------------------------------------------------------- parsing
+
+
+def parse(index: Any, shape: Shape, checked: bool = True) -> Plan:
+    """The plan of an index; IndexError or TypeError if it does not fit the shape.
+
+    With `checked` an index that is known and out of bounds is an error; without it is left for the mode to handle.
+    """
+    entries = _entries(index, shape)
+    advanced = any(_is_array(e) and e.shape for e in entries)
+    strided: list[Strided] = []
+    windows: list[Window] = []
+    arrays: list[tuple[int, Any]] = []
+    layout: list[int | str | None] = []
+    places: list[int] = []  # of the advanced entries, among all
+    for place, entry in enumerate(entries):
+        axis = len(windows)
+        if entry is None:
+            layout.append(None)
+            continue
+        n = shape[axis]
+        if isinstance(entry, slice):
+            windows.append(_slice(entry, axis, n, strided))
+            layout.append(axis)
+            continue
+        if not _is_array(entry):
+            entry = _static(entry, axis, n, checked)
+        elif not entry.shape:
+            entry = _wrapped(entry, n)
+        if advanced:
+            arrays.append((axis, entry))
+            places.append(place)
+            windows.append(Window(0, 1, False))
+        else:
+            windows.append(Window(entry, 1, False))
+    if arrays:
+        layout.insert(_place_of_arrays(entries, places, layout), "indices")
+    return Plan(tuple(strided), tuple(windows), tuple(arrays), tuple(layout))
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, Tracer | Array)
+
+
+def _place_of_arrays(entries: Sequence[Any], places: list[int], layout: list[Any]) -> int:
+    """Where the axes of the index arrays go: where they are if side by side, else in front."""
+    if places[-1] - places[0] + 1 != len(places):
+        return 0
+    return sum(e is None or isinstance(e, slice) for e in entries[: places[0]])
+
+
+def _entries(index: Any, shape: Shape) -> list[Any]:
+    """One entry for each axis, and None for new ones: ints, slices, arrays of integers."""
+    given = [_entry(e) for e in (index if isinstance(index, tuple) else (index,))]
+    used = sum(_consumes(e) for e in given)
+    if used > len(shape):
+        raise IndexError(
+            f"too many indices{errors.at_user_line()}: the array has {len(shape)} dimensions, "
+            f"but {used} were indexed"
+        )
+    if sum(e is Ellipsis for e in given) > 1:
+        raise IndexError(f"an index can have one ellipsis ('...') at most{errors.at_user_line()}")
+    if Ellipsis not in [e for e in given if not _is_array(e)]:
+        given.append(Ellipsis)
+    entries: list[Any] = []
+    axis = 0
+    for e in given:
+        if e is Ellipsis:
+            entries += [slice(None)] * (len(shape) - used)
+            axis += len(shape) - used
+        elif _is_array(e) and e.dtype == dtypes.bool_:
+            entries += _from_mask(e, axis, shape)
+            axis += e.ndim
+        else:
+            entries.append(e)
+            axis += e is not None
+    return entries
+
+
+def _consumes(entry: Any) -> int:
+    """How many axes an entry is for."""
+    if entry is None or entry is Ellipsis:
+        return 0
+    return entry.ndim if _is_array(entry) and entry.dtype == dtypes.bool_ else 1
+
+
+def _entry(entry: Any) -> Any:
+    """An entry as None, Ellipsis, an int, a slice or an array."""
+    if entry is None or entry is Ellipsis or type(entry) is int or isinstance(entry, slice):
+        return entry
+    if isinstance(entry, np.integer):
+        return int(entry)
+    if isinstance(entry, bool | np.bool_):
+        raise TypeError(
+            f"True and False are no indices{errors.at_user_line()}; use None for a new axis, or where(...)"
+        )
+    return _array_entry(entry)
+
+
+def _array_entry(entry: Any) -> Any:
+    if isinstance(entry, list):
+        entry = array(entry, None if entry else dtypes.int32)
+    if isinstance(entry, np.ndarray):
+        if not entry.shape and entry.dtype.kind in "iu":
+            return int(entry)
+        entry = from_numpy("indexing", entry)
+    if not _is_array(entry):
+        if hasattr(entry, "__index__"):
+            return operator.index(entry)
+        raise TypeError(
+            f"{entry!r} of type {type(entry).__name__} is no index{errors.at_user_line()}: an array is indexed with "
+            "integers, slices, None, ..., and arrays of integers or bool"
+        )
+    if not dtypes.is_integer(entry.dtype) and not (entry.dtype == dtypes.bool_ and entry.ndim):
+        raise TypeError(
+            f"an array was indexed with {typeof(entry).text()}{errors.at_user_line()}: "
+            "indices are integers, or masks of bool"
+        )
+    if not entry.shape and type(entry) is Array and not trace.current().staging:
+        return int(entry)
+    return entry
+
+
+def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
+    """The indices where a mask holds, an array for each of its axes."""
+    own = shape[axis : axis + mask.ndim]
+    if mask.shape != own:
+        raise IndexError(
+            f"a mask of shape {mask.shape} was used for axes of lengths {own}{errors.at_user_line()}"
+        )
+    if isinstance(mask, Tracer) and mask.concrete() is None:
+        raise errors.ConcretizationTypeError(
+            f"an array was indexed with the mask {mask.describe()}{errors.at_user_line()}: the shape of the result "
+            "depends on the values of the mask, and inside jit only shape and dtype are known.\n"
+            "    wrong:  y = x[x > 0]\n"
+            "    right:  y = covector.numpy.where(x > 0, x, 0)"
+        )
+    return [from_numpy("indexing", i, dtypes.int32) for i in np.nonzero(np.asarray(mask))]
+
+
+def _static(i: int, axis: int, n: Dim, checked: bool) -> Any:
+    """A known index counted from the front."""
+    low, high = dims.is_true(lambda: i < -n), dims.is_true(lambda: i >= n)
+    if checked and (low or high):
+        raise IndexError(
+            f"index {i} is out of bounds for axis {axis} of size {n}{errors.at_user_line()}"
+        )
+    if low or high:
+        return constant(i, dtypes.int32)
+    return i if i >= 0 else n + i
+
+
+_wrap = binary(
+    "wrap_index", lambda i, n: ops.select(ops.lt(i, i.dtype.type(0)), ops.add(i, n), i), "any",
+    "Negative indices counted from the end.",
+)  # fmt: skip
+
+
+def _wrapped(i: Any, n: Dim) -> Any:
+    """Indices that are data, as int32 or int64, counted from the front."""
+    signed = dtypes.kind(i.dtype) == "i"
+    wide = i.dtype.itemsize == 8 or not dims.is_true(lambda: n < 2**31) and isinstance(n, int)
+    i = cast(i, dtypes.int64 if wide else dtypes.int32)
+    if not signed:
+        return i
+    if isinstance(n, int):
+        return _wrap(i, i.dtype.type(n))
+    return _wrap(i, cast(ops.Sum((0,))(ops.full((n,), 1, dtypes.int32)), i.dtype))
+
+
+def _slice(s: slice, axis: int, n: Dim, strided: list[Strided]) -> Window:
+    """The window of a slice; one with a stride is noted, and then the whole axis is the window."""
+    start, stop, step = (_slice_bound(b, s) for b in (s.start, s.stop, s.step))
+    if step == 0:
+        raise ValueError(f"slice step cannot be zero{errors.at_user_line()}")
+    if start is None and stop is None and step in (None, 1):
+        return Window(0, n, True)
+    if isinstance(n, int):
+        first, last, by = slice(start, stop, step).indices(n)
+        size: Dim = len(range(first, last, by))
+    else:
+        by = 1 if step is None else step
+        first, size = _symbolic_slice(start, stop, by, n)
+    if by == 1:
+        return Window(first if size != 0 else 0, size, True)
+    if size == 0:
+        return Window(0, 0, True)
+    low = first if by > 0 else first + (size - 1) * by
+    strided.append(Strided(axis, low, size, abs(by), by < 0))
+    return Window(0, size, True)
+
+
+def _slice_bound(b: Any, s: slice) -> Any:
+    if b is None or type(b) is int or isinstance(b, Polynomial):
+        return b
+    try:
+        return operator.index(b)
+    except TypeError as error:
+        if not isinstance(b, Tracer):
+            raise
+        raise IndexError(
+            f"{s} has a bound that is {b.describe()}{errors.at_user_line()}: inside jit bounds must be known, because "
+            "they decide the shape. Use covector.lax.dynamic_slice for a slice of fixed size at a computed place"
+        ) from error
+
+
+def _symbolic_slice(start: Any, stop: Any, step: int, n: Dim) -> tuple[Dim, Dim]:
+    """(first, size) of a slice of an axis of symbolic length."""
+
+    def bound(b: Any, default: Dim) -> Dim:
+        if b is None:
+            return default
+        if dims.is_true(lambda: b < 0):
+            return dims.maximum(n + b, 0 if step > 0 else -1)
+        return dims.minimum(b, n if step > 0 else n - 1)
+
+    if step > 0:
+        first, last = bound(start, 0), bound(stop, n)
+        return first, dims.floordiv(dims.maximum(last - first, 0) + step - 1, step)
+    first, last = bound(start, n - 1), -1 if stop is None else bound(stop, n)
+    return first, dims.floordiv(dims.maximum(first - last, 0) - step - 1, -step)
+
+
+# -------------------------------------------------------------------------------------------- reading
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """x[index]: NumPy's indexing.
+
+    Integers known to be out of bounds raise IndexError; those that are data are clamped to the bounds.
+    """
+    if type(x) is Array and not trace.current().staging:
+        entries = tuple([_entry(e) for e in index]) if type(index) is tuple else (_entry(index),)
+        if not any(map(_is_array, entries)):
+            return _read_host(x, entries)
+        index = entries
+    return read(x, parse(index, x.shape), "clip")
+
+
+def _read_host(x: Any, index: Any) -> Any:
+    """Basic indexing of an array that is there: a copy of NumPy's view, which compiles nothing."""
+    try:
+        return _native.array_from(np.asarray(x)[index], None, x.weak_type)
+    except IndexError:
+        parse(index, x.shape)  # says it better
+        raise
+
+
+def read(x: Any, plan: Plan, mode: str, fill_value: Any = None) -> Any:
+    """The elements that a plan is for."""
+    for s in plan.strided:
+        x = read_strided(x, s)
+    if plan.arrays or (plan.dynamic and mode == "fill"):
+        out = _gather(x, plan, mode, fill_value)
+    else:
+        out = _read_window(x, plan.windows)
+        out = ops.squeeze(out, [i for i, w in enumerate(plan.windows) if not w.stays])
+    return ops.expand_dims(out, new_axes(plan))
+
+
+def read_strided(x: Any, s: Strided) -> Any:
+    """A strided slice along one axis."""
+    starts = tuple([s.start if i == s.axis else 0 for i in range(x.ndim)])
+    stop = s.start + (s.size - 1) * s.step + 1
+    limits = tuple([stop if i == s.axis else n for i, n in enumerate(x.shape)])
+    if (starts, limits) != ((0,) * x.ndim, x.shape) or s.step != 1:
+        x = ops.Slice(starts, limits, tuple([s.step if i == s.axis else 1 for i in range(x.ndim)]))(x)
+    return ops.Reverse((s.axis,))(x) if s.reverse else x
+
+
+def _read_window(x: Any, windows: Sequence[Window]) -> Any:
+    sizes = tuple([w.size for w in windows])
+    if any(w.dynamic for w in windows):
+        return ops.DynamicSlice(sizes)(x, *starts_of(windows))
+    if sizes == x.shape:
+        return x
+    limits = tuple([w.start + w.size for w in windows])
+    return ops.Slice(tuple([w.start for w in windows]), limits, (1,) * len(windows))(x)
+
+
+def starts_of(windows: Sequence[Window]) -> list[Any]:
+    """The starts as integer scalars of one dtype."""
+    wide = any(w.dynamic and w.start.dtype == dtypes.int64 for w in windows)
+    dtype = dtypes.int64 if wide else dtypes.int32
+    return [cast(w.start, dtype) if w.dynamic else _number(w.start, dtype) for w in windows]
+
+
+def _number(n: Dim, dtype: np.dtype) -> Any:
+    """A dimension as an integer scalar."""
+    if isinstance(n, int):
+        return dtype.type(n)
+    return cast(ops.Sum((0,))(ops.full((n,), 1, dtypes.int32)), dtype)
+
+
+def new_axes(plan: Plan) -> list[int]:
+    """Where the result has axes that neither the array nor the indices have."""
+    rank = index_rank(plan)
+    result: list[int] = []
+    at = 0
+    for entry in plan.layout:
+        if entry is None:
+            result.append(at)
+        at += rank if entry == "indices" else 1
+    return result
+
+
+def index_rank(plan: Plan) -> int:
+    """How many axes the index arrays have together."""
+    return max((len(i.shape) for _, i in plan.arrays if _is_array(i)), default=0)
+
+
+def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
+    """The index vectors of a gather or scatter, and the axis of the array that each component is for."""
+    parts: list[tuple[int, Any]] = []
+    for axis, w in enumerate(plan.windows):
+        if w.dynamic or w.start != 0:
+            parts.append((axis, w.start))
+    for axis, i in plan.arrays:
+        parts.append((axis, _wrapped(i, shape[axis]) if _is_array(i) and i.shape else i))
+    parts.sort(key=lambda part: part[0])
+    dtype = dtypes.int64 if any(_is_array(i) and i.dtype == dtypes.int64 for _, i in parts) else dtypes.int32
+    lead = broadcast_shapes(*[i.shape for _, i in parts if _is_array(i)])
+    vectors = [spread(_vector_part(i, dtype), (*lead, 1)) for _, i in parts]
+    axes = tuple([axis for axis, _ in parts])
+    if not vectors:
+        return ops.full((*lead, 0), 0, dtype), axes
+    return (vectors[0] if len(vectors) == 1 else ops.Concatenate(len(lead))(*vectors)), axes
+
+
+def _vector_part(i: Any, dtype: np.dtype) -> Any:
+    i = cast(i, dtype) if _is_array(i) else _number(i, dtype)
+    return ops.expand_dims(i, (len(i.shape),))
+
+
+def result_axes(plan: Plan) -> tuple[int, ...]:
+    """The axes of the gathered result, before new ones come, that are windows of the array."""
+    rank = index_rank(plan)
+    result: list[int] = []
+    at = 0
+    for entry in plan.layout:
+        if isinstance(entry, int):
+            result.append(at)
+        at += rank if entry == "indices" else entry is not None
+    return tuple(result)
+
+
+def _gather(x: Any, plan: Plan, mode: str, fill_value: Any) -> Any:
+    vectors, axes = index_vectors(plan, x.shape)
+    collapsed = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
+    numbers = ops.GatherDimensionNumbers(result_axes(plan), collapsed, axes)
+    return ops.Gather(numbers, tuple([w.size for w in plan.windows]), _MODES[mode], fill_value)(x, vectors)
+
+
+def mode_of(mode: Any, default: str) -> str:
+    """A mode by its name, or as a GatherScatterMode; ValueError if there is none such."""
+    if mode is None:
+        return default
+    name = str(getattr(mode, "name", mode)).lower()
+    if name not in _MODES:
+        raise ValueError(
+            f"{mode!r} is no mode of indexing{errors.at_user_line()}; there are 'clip', 'fill' (reading), "
+            "'drop' (writing) and 'promise_in_bounds'"
+        )
+    return _MODES[name]
+
+
+# ----------------------------------------------------------------------------------------------- take
+
+
+def take(
+    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
+    unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None,
+) -> Any:  # fmt: skip
+    """The elements at indices along an axis (or of the flattened array).
+
+    Out of bounds gives NaN (or the least integer, or `fill_value`); mode="clip" takes the nearest element, and
+    mode="wrap" counts round.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.take(cnp.arange(4) * 10, cnp.array([3, 0]))
+    Array([30,  0], dtype=int32)
+    """
+    a = lift("take", a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = axis_of(axis, a.ndim)
+    indices = _index_array("take", indices)
+    n = a.shape[axis]
+    if mode == "wrap":
+        indices, mode = _modulo(indices, n), "clip"
+    plan = parse((slice(None),) * axis + (indices,), a.shape, checked=False)
+    return read(a, plan, mode_of(mode, "fill"), fill_value)
+
+
+def _index_array(name: str, indices: Any) -> Any:
+    """Indices as an array that is data, also if they are one number."""
+    x = array(indices) if isinstance(indices, list | tuple) else lift(name, indices)
+    if not dtypes.is_integer(x.dtype):
+        raise TypeError(f"{name} takes integer indices, got {typeof(x).text()}{errors.at_user_line()}")
+    return x
+
+
+_floor_mod = binary(
+    "modulo_index",
+    lambda i, n: ops.select(ops.lt(r := ops.rem(i, n), i.dtype.type(0)), ops.add(r, n), r), "any",
+    "Indices counted round an axis.",
+)  # fmt: skip
+
+
+def _modulo(i: Any, n: Dim) -> Any:
+    i = cast(i, dtypes.int64 if i.dtype.itemsize == 8 else dtypes.int32)
+    return _floor_mod(i, _number(n, i.dtype))
+
+
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
+) -> Any:
+    """For each place the element that the indices there name along an axis; the other axes broadcast.
+
+    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`.
+    """
+    arr, indices = lift("take_along_axis", arr), _index_array("take_along_axis", indices)
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    axis = axis_of(axis, arr.ndim)
+    if indices.ndim != arr.ndim:
+        raise ValueError(
+            f"take_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}"
+            f"{errors.at_user_line()}; they need the same number of dimensions"
+        )
+    arr, indices = moveaxis(arr, axis, -1), moveaxis(indices, axis, -1)
+    lead = broadcast_shapes(arr.shape[:-1], indices.shape[:-1])
+    arr, indices = spread(arr, (*lead, arr.shape[-1])), spread(indices, (*lead, indices.shape[-1]))
+    vectors = ops.expand_dims(_wrapped(indices, arr.shape[-1]), (indices.ndim,))
+    batch = tuple(range(len(lead)))
+    numbers = ops.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
+    sizes = (1,) * arr.ndim
+    return moveaxis(ops.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis)
+

@@ -1,0 +1,325 @@
+"""Functions that put arrays together, take them apart, repeat and pad them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import _native, ops
+from covector.base import errors
+from covector.core import trace
+from covector.core.trace import Tracer
+from covector.numpy.promotion import (
+    OPERAND_TYPES, Array, axis_of, cast, dim_of, lift, promoted, shape_of, spread,
+)  # fmt: skip
+from covector.numpy.shape import atleast_1d, atleast_2d, atleast_3d, cut, ndim, ravel, reshape, transpose
+from covector.types import dims, dtypes
+from covector.types.dims import Dim
+
+# fmt: off
+__all__ = [
+    "append", "array_split", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack",
+    "pad", "repeat", "resize", "split", "stack", "tile", "unstack", "vsplit", "vstack",
+]
+# fmt: on
+
+# ------------------------------------------------------------------------------------------- joining
+
+
+def _several(name: str, arrays: Any) -> list[Any]:
+    """The arrays of a sequence, or along the first axis of one array."""
+    if isinstance(arrays, Tracer | Array | np.ndarray):
+        return list(unstack(arrays))
+    if not isinstance(arrays, Iterable):
+        raise TypeError(errors.not_an_array(arrays, name))
+    return [lift(name, a) for a in arrays]
+
+
+def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
+    """Arrays one after another along an axis; with None, flattened first.
+
+    Their shapes agree in all other axes (TypeError if not); the dtype is the one they promote to.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.concatenate([cnp.zeros(2), cnp.ones(1)])
+    Array([0., 0., 1.], dtype=float32)
+    """
+    xs = _several("concatenate", arrays)
+    if not xs:
+        raise ValueError(f"concatenate needs at least one array{errors.at_user_line()}")
+    if axis is None:
+        xs, axis = [ravel(x) for x in xs], 0
+    if not xs[0].shape:
+        raise ValueError(f"arrays of shape () cannot be concatenated{errors.at_user_line()}; use stack")
+    axis = axis_of(axis, len(xs[0].shape))
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    xs = promoted("concatenate", "any", xs) if wanted is None else [cast(x, wanted) for x in xs]
+    return xs[0] if len(xs) == 1 else ops.Concatenate(axis)(*xs)
+
+
+def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
+    """Arrays one after another along an axis; with None, flattened first."""
+    return concatenate(arrays, axis)
+
+
+def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
+    """Arrays of one shape along a new axis; ValueError if the shapes differ."""
+    xs = _several("stack", arrays)
+    if not xs:
+        raise ValueError(f"stack needs at least one array{errors.at_user_line()}")
+    first = xs[0].shape
+    for x in xs:
+        if x.shape != first:
+            raise ValueError(f"stack needs arrays of one shape, got {first} and {x.shape}{errors.at_user_line()}")
+    axis = axis_of(axis, len(first) + 1)
+    return concatenate([ops.expand_dims(x, (axis,)) for x in xs], axis, dtype)
+
+
+def vstack(tup: Any, dtype: Any = None) -> Any:
+    """Arrays on top of each other: along the first axis, vectors as rows."""
+    return concatenate([atleast_2d(a) for a in _several("vstack", tup)], 0, dtype)
+
+
+def hstack(tup: Any, dtype: Any = None) -> Any:
+    """Arrays beside each other: along the second axis; vectors end to end."""
+    xs = [atleast_1d(a) for a in _several("hstack", tup)]
+    return concatenate(xs, 0 if len(xs[0].shape) == 1 else 1, dtype)
+
+
+def dstack(tup: Any, dtype: Any = None) -> Any:
+    """Arrays behind each other: along the third axis."""
+    return concatenate([atleast_3d(a) for a in _several("dstack", tup)], 2, dtype)
+
+
+def column_stack(tup: Any) -> Any:
+    """Vectors as the columns of a matrix; matrices beside each other."""
+    xs = [transpose(atleast_2d(a)) if len(a.shape) < 2 else a for a in _several("column_stack", tup)]
+    return concatenate(xs, 1)
+
+
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """`values` after `arr` along an axis; with None, both flattened."""
+    return concatenate([lift("append", arr), lift("append", values)], axis)
+
+
+# ----------------------------------------------------------------------------------------- splitting
+
+
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """The arrays along an axis, which is gone from them."""
+    x = lift("unstack", x)
+    if not x.shape:
+        raise ValueError(f"unstack needs at least one dimension{errors.at_user_line()}")
+    axis = axis_of(axis, len(x.shape))
+    count = operator.index(x.shape[axis])
+    if type(x) is Array and not trace.current().staging:
+        rows = np.moveaxis(np.asarray(x), axis, 0)
+        return tuple([_native.array_from(rows[i], None, x.weak_type) for i in range(count)])
+    return tuple([ops.squeeze(cut(x, axis, i, i + 1), (axis,)) for i in range(count)])
+
+
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Parts along an axis: so many, of about the same length, or cut at these indices."""
+    ary = lift("split", ary)
+    axis = axis_of(axis, len(ary.shape))
+    length = ary.shape[axis]
+    if isinstance(indices_or_sections, Iterable):
+        inner = [_clamped(operator.index(i), length) for i in indices_or_sections]
+        points = [0, *inner, length]
+    else:
+        count = operator.index(indices_or_sections)
+        if count <= 0:
+            raise ValueError(f"split into {count} parts{errors.at_user_line()}: there must be at least 1")
+        each, extra = dims.floordiv(length, count), dims.mod(length, count)
+        points = [each * i + dims.minimum(i, extra) for i in range(count + 1)]
+    return [cut(ary, axis, a, dims.maximum(a, b)) for a, b in zip(points[:-1], points[1:], strict=True)]
+
+
+def _clamped(i: int, length: Dim) -> Dim:
+    if i < 0:
+        return dims.maximum(length + i, 0)
+    return dims.minimum(i, length)
+
+
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Parts along an axis: so many equal ones (ValueError if that does not divide), or cut at these indices."""
+    ary = lift("split", ary)
+    if not isinstance(indices_or_sections, Iterable):
+        length = ary.shape[axis_of(axis, len(ary.shape))]
+        if dims.mod(length, operator.index(indices_or_sections)) != 0:
+            raise ValueError(
+                f"split: axis {axis} of size {length} cannot be divided into {indices_or_sections} equal parts"
+                f"{errors.at_user_line()}; use array_split"
+            )
+    return array_split(ary, indices_or_sections, axis)
+
+
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """Parts along the first axis."""
+    return split(ary, indices_or_sections, 0)
+
+
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """Parts along the second axis; of vectors along the first."""
+    return split(ary, indices_or_sections, 0 if ndim(ary) == 1 else 1)
+
+
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """Parts along the third axis."""
+    return split(ary, indices_or_sections, 2)
+
+
+# ----------------------------------------------------------------------------------------- repeating
+
+
+def tile(A: Any, reps: int | Sequence[int]) -> Any:
+    """The array repeated as a whole, so often along each axis."""
+    a = lift("tile", A)
+    counts = tuple(reps) if isinstance(reps, Iterable) else (reps,)
+    counts = (1,) * (len(a.shape) - len(counts)) + tuple([dim_of(n) for n in counts])
+    a = ops.expand_dims(a, range(len(counts) - len(a.shape)))
+    if all(n == 1 for n in counts):
+        return a
+    if all(n == 1 for n in a.shape):
+        return spread(a, counts)
+    old = a.shape
+    between = tuple([n for pair in zip(counts, old, strict=True) for n in pair])
+    spread_out = ops.Broadcast(between, tuple(range(0, len(between), 2)))(a)
+    return ops.Reshape(tuple([n * m for n, m in zip(counts, old, strict=True)]))(spread_out)
+
+
+def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+    """Each element so often, along an axis or flattened; `repeats` is an int, or concrete ints for each element."""
+    a = lift("repeat", a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    elif not a.shape:
+        a = reshape(a, (1,))
+    axis = axis_of(axis, len(a.shape))
+    count = np.asarray(repeats)
+    if count.ndim and count.size != 1:
+        return _repeat_each(a, count, axis, total_repeat_length)
+    n = int(count.reshape(-1)[0])
+    if n < 0:
+        raise ValueError(f"repeat: repeats must not be negative, got {n}{errors.at_user_line()}")
+    old = a.shape
+    spread_out = ops.Broadcast((*old[: axis + 1], n, *old[axis + 1 :]), (axis + 1,))(a)
+    result = ops.Reshape((*old[:axis], old[axis] * n, *old[axis + 1 :]))(spread_out)
+    return result if total_repeat_length is None else cut(result, axis, 0, total_repeat_length)
+
+
+def _repeat_each(a: Any, counts: np.ndarray, axis: int, total: int | None) -> Any:
+    if counts.shape != (a.shape[axis],):
+        raise ValueError(
+            f"repeat: {counts.size} counts for axis {axis} of size {a.shape[axis]}{errors.at_user_line()}"
+        )
+    parts = [
+        ops.Broadcast((*a.shape[:axis], int(n), *a.shape[axis + 1 :]), (axis,))(ops.squeeze(cut(a, axis, i, i + 1), (axis,)))
+        for i, n in enumerate(counts)
+        if n
+    ]
+    result = ops.Concatenate(axis)(*parts) if parts else cut(a, axis, 0, 0)
+    return result if total is None else cut(result, axis, 0, total)
+
+
+def resize(a: Any, new_shape: Any) -> Any:
+    """The elements, repeated as often as needed, in another shape."""
+    a, new = ravel(a), shape_of(new_shape)
+    total = dims.product(new)
+    if a.shape[0] == 0 or total == 0:
+        return ops.full(new, 0, a.dtype)
+    copies = -(-total // a.shape[0])
+    return reshape(cut(tile(a, copies), 0, 0, total), new)
+
+
+# ------------------------------------------------------------------------------------------- padding
+
+
+def _pad_widths(pad_width: Any, rank: int) -> list[tuple[int, int]]:
+    """(before, after) for each axis, from any of NumPy's forms."""
+    if isinstance(pad_width, dict):
+        widths = [(0, 0)] * rank
+        for axis, width in pad_width.items():
+            widths[axis_of(axis, rank)] = (width, width) if isinstance(width, int) else tuple(width)
+        return widths
+    pairs = np.broadcast_to(np.asarray(pad_width), (rank, 2))
+    if pairs.dtype.kind not in "iu" or (pairs < 0).any():
+        raise ValueError(f"pad: widths are integers that are not negative, got {pad_width}{errors.at_user_line()}")
+    return [(int(low), int(high)) for low, high in pairs]
+
+
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """The array with elements before and after along each axis.
+
+    `pad_width` is (before, after) for each axis, or one such pair, or one number; or a dict of axis to those.
+    Modes: 'constant' (with `constant_values`), 'edge', 'wrap', 'reflect', 'symmetric'; others raise
+    NotImplementedError.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.pad(cnp.ones(2), (1, 2))
+    Array([0., 1., 1., 0., 0.], dtype=float32)
+    """
+    a = lift("pad", array)
+    widths = _pad_widths(pad_width, len(a.shape))
+    if mode == "constant":
+        return _pad_constant(a, widths, constant_values)
+    if mode not in _PIECES:
+        raise NotImplementedError(
+            f"pad: mode {mode!r}{errors.at_user_line()}; there are 'constant', {', '.join(map(repr, _PIECES))}"
+        )
+    for axis, (low, high) in enumerate(widths):
+        if low or high:
+            a = _PIECES[mode](a, axis, low, high)
+    return a
+
+
+def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
+    zeros = (0,) * len(widths)
+    if isinstance(values, OPERAND_TYPES) and not np.shape(values):
+        low, high = (tuple([w[i] for w in widths]) for i in (0, 1))
+        return ops.Pad(low, high, zeros)(a, cast(values, a.dtype))
+    pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))
+    for axis, width in enumerate(widths):
+        for side in (0, 1):
+            own = [tuple([width[k] if i == axis and k == side else 0 for i in range(len(widths))]) for k in (0, 1)]
+            a = ops.Pad(own[0], own[1], zeros)(a, a.dtype.type(pairs[axis, side]))
+    return a
+
+
+def _pad_edge(a: Any, axis: int, low: int, high: int) -> Any:
+    n = a.shape[axis]
+    first, last = cut(a, axis, 0, 1), cut(a, axis, n - 1, n)
+    return ops.Concatenate(axis)(repeat(first, low, axis), a, repeat(last, high, axis))
+
+
+def _pad_wrap(a: Any, axis: int, low: int, high: int) -> Any:
+    n = a.shape[axis]
+    before, after = -(-low // n), -(-high // n)
+    whole = ops.Concatenate(axis)(*[a] * (before + 1 + after))
+    return cut(whole, axis, before * n - low, before * n + n + high)
+
+
+def _pad_mirror(edge: int) -> Any:
+    """Mirrored at the ends; with edge = 1 the outermost element is not repeated."""
+
+    def piece(a: Any, axis: int, low: int, high: int) -> Any:
+        n = a.shape[axis]
+        if n <= edge:
+            return _pad_edge(a, axis, low, high)
+        turned = ops.Reverse((axis,))(a)
+        period = [cut(turned, axis, edge, n - edge) if edge else turned, a] if n > 2 * edge else [a]
+        span = 2 * (n - edge)
+        copies_low, copies_high = -(-low // span), -(-high // span)
+        forward = period[::-1]
+        whole = ops.Concatenate(axis)(*forward * (copies_low + 1 + copies_high), cut(a, axis, 0, edge))
+        return cut(whole, axis, copies_low * span - low, copies_low * span + n + high)
+
+    return piece
+
+
+_PIECES: dict[str, Any] = {
+    "edge": _pad_edge, "wrap": _pad_wrap, "reflect": _pad_mirror(1), "symmetric": _pad_mirror(0),
+}  # fmt: skip

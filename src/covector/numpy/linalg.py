@@ -1,0 +1,145 @@
+"""Linear algebra: norms and powers of matrices, beside the products of `covector.numpy`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import reduce as fold
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.numpy import elementwise as el, linear, reduce, shape
+from covector.numpy.creation import diagonal as _diagonal, eye
+from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
+from covector.numpy.promotion import axes_of, cast, lift, promoted, spread
+from covector.numpy.shape import matrix_transpose
+from covector.types import dtypes
+
+__all__ = [
+    "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer",
+    "tensordot", "trace", "vecdot", "vector_norm",
+]  # fmt: skip
+
+
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """The diagonal of the last two axes, as the last axis."""
+    return _diagonal(x, offset, -2, -1)
+
+
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sum along the diagonal of the last two axes."""
+    return linear.trace(x, offset, -2, -1, dtype)
+
+
+def vector_norm(
+    x: Any, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: Any = 2
+) -> Any:
+    """The norm of vectors along an axis (or of all elements): (Σ |x|^ord)^(1/ord), its limits for ±inf, a count for 0."""
+    (x,) = promoted("vector_norm", "inexact", (lift("vector_norm", x),))
+    axes = axes_of(axis, x.ndim)
+    if ord is None or ord == 2:
+        return el.sqrt(reduce.sum(_squares(x), axes, keepdims=keepdims))
+    size = el.absolute(x)
+    if ord == np.inf:
+        return reduce.max(size, axes, keepdims=keepdims)
+    if ord == -np.inf:
+        return reduce.min(size, axes, keepdims=keepdims)
+    if ord == 0:
+        return reduce.sum(ops.ne(size, size.dtype.type(0)), axes, dtype=size.dtype, keepdims=keepdims)
+    if ord == 1:
+        return reduce.sum(size, axes, keepdims=keepdims)
+    return el.power(reduce.sum(el.power(size, ord), axes, keepdims=keepdims), 1.0 / ord)
+
+
+def _squares(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        return ops.add(ops.square(ops.real(x)), ops.square(ops.imag(x)))
+    return ops.square(x)
+
+
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """The norm of matrices in the last two axes: 'fro', or 1, -1, inf, -inf for the largest or smallest sums."""
+    return norm(x, ord, (-2, -1), keepdims)
+
+
+def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+    """The norm of vectors along one axis, of matrices along two, or of all elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.norm(cnp.array([3., 4.]))
+    Array(5., dtype=float32)
+    """
+    x = lift("norm", x)
+    axes = axes_of(axis, x.ndim)
+    if ord is None or len(axes) == 1:
+        return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
+    if len(axes) != 2:
+        raise ValueError(f"norm of order {ord!r} needs one or two axes, got {axes}{errors.at_user_line()}")
+    row, column = axes
+    if ord in ("fro", "f"):
+        return vector_norm(x, axis=axes, keepdims=keepdims)
+    if ord not in (1, -1, np.inf, -np.inf):
+        raise NotImplementedError(
+            f"norm of matrices of order {ord!r}{errors.at_user_line()}; there are None, 'fro', 1, -1, inf and -inf"
+        )
+    summed, other = (row, column) if ord in (1, -1) else (column, row)
+    sums = vector_norm(x, axis=summed, keepdims=True, ord=1)
+    result = (reduce.max if ord > 0 else reduce.min)(sums, other, keepdims=True)
+    return result if keepdims else shape.squeeze(result, axes)
+
+
+def matrix_power(a: Any, n: int) -> Any:
+    """The n-th power of square matrices, n >= 0, by repeated squaring."""
+    a, n = lift("matrix_power", a), operator.index(n)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise TypeError(f"matrix_power takes square matrices, got shape {a.shape}{errors.at_user_line()}")
+    if n < 0:
+        raise NotImplementedError(f"matrix_power with the negative power {n}{errors.at_user_line()}: there is no inv yet")
+    result = None
+    while n:
+        if n & 1:
+            result = a if result is None else matmul(result, a)
+        n >>= 1
+        a = matmul(a, a) if n else a
+    return spread(cast(eye(a.shape[-1]), a.dtype), a.shape) if result is None else result
+
+
+def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
+    """The product of several matrices, in the order that needs the fewest multiplications."""
+    xs = [lift("multi_dot", x) for x in arrays]
+    if len(xs) < 3:
+        return fold(linear.dot, xs)
+    sizes = [n if isinstance(n, int) else 128 for n in (*[_rows(x, i) for i, x in enumerate(xs)], xs[-1].shape[-1])]
+    if xs[-1].ndim == 1:
+        sizes[-1] = 1
+    return _chain(xs, _best_splits(sizes), 0, len(xs) - 1)
+
+
+def _rows(x: Any, i: int) -> Any:
+    return 1 if i == 0 and x.ndim == 1 else x.shape[0]
+
+
+def _best_splits(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
+    """Where to split the product of the matrices i..j, for all i < j."""
+    n = len(sizes) - 1
+    cost: dict[tuple[int, int], int] = {(i, i): 0 for i in range(n)}
+    split: dict[tuple[int, int], int] = {}
+    for length in range(1, n):
+        for i in range(n - length):
+            j = i + length
+            options = {k: cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1] for k in range(i, j)}
+            split[i, j] = min(options, key=options.__getitem__)
+            cost[i, j] = options[split[i, j]]
+    return split
+
+
+def _chain(xs: Sequence[Any], split: dict[tuple[int, int], int], i: int, j: int) -> Any:
+    if i == j:
+        return xs[i]
+    k = split[i, j]
+    return linear.dot(_chain(xs, split, i, k), _chain(xs, split, k + 1, j))
+
+

@@ -1,0 +1,238 @@
+"""The operators, methods and properties of arrays, one table for `Array` and for tracers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from covector import _native, ops
+from covector.base import errors
+from covector.core.trace import Tracer
+from covector.numpy import creation, elementwise as el, indexing, join, linear, reduce, selection, shape
+from covector.numpy.promotion import OPERAND_TYPES, Array
+from covector.numpy.updates import At
+from covector.types import dtypes
+
+# -------------------------------------------------------------------------------------------- operators
+
+# The name in `_native.set_operators`, Python's name, the function.
+_BINARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("add", "add", el.add), ("subtract", "sub", el.subtract), ("multiply", "mul", el.multiply),
+    ("true_divide", "truediv", el.divide), ("floor_divide", "floordiv", el.floor_divide),
+    ("remainder", "mod", el.remainder), ("power", "pow", el.power), ("matmul", "matmul", linear.matmul),
+    ("divmod", "divmod", el.divmod), ("and_", "and", el.bitwise_and), ("or_", "or", el.bitwise_or),
+    ("xor", "xor", el.bitwise_xor), ("lshift", "lshift", el.left_shift), ("rshift", "rshift", el.right_shift),
+)  # fmt: skip
+_COMPARISONS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("equal", "eq", el.equal), ("not_equal", "ne", el.not_equal), ("less", "lt", el.less),
+    ("less_equal", "le", el.less_equal), ("greater", "gt", el.greater), ("greater_equal", "ge", el.greater_equal),
+)  # fmt: skip
+_UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("negative", "neg", el.negative), ("positive", "pos", el.positive), ("absolute", "abs", el.absolute),
+    ("invert", "invert", el.invert),
+)  # fmt: skip
+
+_KNOWN = frozenset(OPERAND_TYPES)
+
+
+def _forward(f: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        if type(other) in _KNOWN or isinstance(other, OPERAND_TYPES):
+            return f(self, other)
+        return NotImplemented
+
+    return method
+
+
+def _reflected(f: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, other: Any) -> Any:
+        if type(other) in _KNOWN or isinstance(other, OPERAND_TYPES):
+            return f(other, self)
+        return NotImplemented
+
+    return method
+
+
+def _unary(f: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any) -> Any:
+        return f(self)
+
+    return method
+
+
+def _set_operators() -> None:
+    for _, name, f in (*_BINARY, *_COMPARISONS):
+        _attach(f"__{name}__", _forward(f), (Tracer,))
+    for _, name, f in _BINARY:
+        _attach(f"__r{name}__", _reflected(f), (Tracer,))
+    for _, name, f in _UNARY:
+        _attach(f"__{name}__", _unary(f), (Tracer,))
+    _native.set_operators({key: f for key, _, f in (*_BINARY, *_COMPARISONS, *_UNARY)})
+
+
+def _attach(name: str, value: Any, types: tuple[type, ...] = (Tracer, Array)) -> None:
+    if callable(value):
+        value.__name__ = name
+        value.__qualname__ = f"Array.{name}"
+    for t in types:
+        setattr(t, name, value)
+
+
+# ---------------------------------------------------------------------------------------------- methods
+
+
+def _method(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as a method: the array is its first argument."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return f(self, *args, **kwargs)
+
+    method.__doc__ = f.__doc__
+    return method
+
+
+def _several(args: tuple[Any, ...]) -> Any:
+    """Axes or lengths given one by one, or as one sequence."""
+    return args[0] if len(args) == 1 else args
+
+
+def _reshape(self: Any, *args: Any, order: str = "C", **kwargs: Any) -> Any:
+    """The elements in another shape, given as one tuple or number by number."""
+    return shape.reshape(self, _several(args), order, **kwargs)
+
+
+def _transpose(self: Any, *args: Any) -> Any:
+    """The axes in another order, given as one tuple or axis by axis; reversed by default."""
+    axes = _several(args) if args else None
+    return shape.transpose(self, axes)
+
+
+def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
+    """The elements in another dtype."""
+    return creation.astype(self, dtype)
+
+
+def _flatten(self: Any, order: str = "C") -> Any:
+    """The elements on one axis."""
+    return shape.ravel(self, order)
+
+
+def _item(self: Any, *args: Any) -> Any:
+    """The element, as a Python number; of several elements the one at an index."""
+    value = np.asarray(self)
+    return value.item(*args)
+
+
+def _tolist(self: Any) -> Any:
+    """The elements as nested lists of Python numbers."""
+    return np.asarray(self).tolist()
+
+
+def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
+    """Elements below `min` raised to it, those above `max` lowered to it."""
+    return selection.clip(self, min, max)
+
+
+def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
+    """The same bits as another dtype of the same width."""
+    return self if dtype is None else ops.bitcast(self, dtypes.as_dtype(dtype))
+
+
+def _getitem(self: Any, index: Any) -> Any:
+    return indexing.getitem(self, index)
+
+
+def _iterate(self: Any) -> Iterator[Any]:
+    if not self.shape:
+        raise TypeError(f"an array of shape () cannot be iterated over{errors.at_user_line()}")
+    return iter(join.unstack(self))
+
+
+def _contains(self: Any, item: Any) -> bool:
+    return bool(reduce.any(el.equal(self, item)))
+
+
+def _setitem(self: Any, index: Any, value: Any) -> None:
+    raise TypeError(
+        f"arrays are immutable{errors.at_user_line()}: instead of x[idx] = value, write "
+        "x = x.at[idx].set(value), which returns the changed array"
+    )
+
+
+# Functions whose first argument is the array.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "all": reduce.all, "any": reduce.any, "argmax": reduce.argmax, "argmin": reduce.argmin, "conj": el.conj,
+    "conjugate": el.conj, "copy": creation.copy, "diagonal": creation.diagonal, "dot": linear.dot,
+    "max": reduce.max, "mean": reduce.mean, "min": reduce.min, "nonzero": selection.nonzero, "prod": reduce.prod,
+    "ptp": reduce.ptp, "ravel": shape.ravel, "repeat": join.repeat, "round": el.round, "squeeze": shape.squeeze,
+    "std": reduce.std, "sum": reduce.sum, "swapaxes": shape.swapaxes, "take": indexing.take,
+    "var": reduce.var,
+}  # fmt: skip
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    "astype": _astype, "clip": _clip, "flatten": _flatten, "item": _item, "reshape": _reshape, "tolist": _tolist,
+    "transpose": _transpose, "view": _view,
+}  # fmt: skip
+
+_PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
+    "T": (shape.transpose, "The axes in the opposite order."),
+    "mT": (shape.matrix_transpose, "The last two axes exchanged."),
+    "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
+    "real": (el.real, "The real part."),
+    "imag": (el.imag, "The imaginary part."),
+}
+
+
+def _set_methods() -> None:
+    for name, f in _FUNCTIONS.items():
+        _attach(name, _method(f))
+    _attach("trace", _method(linear.trace), (Array,))  # a tracer's `trace` is the interpreter it belongs to
+    for name, f in _METHODS.items():
+        _attach(name, f)
+    for name, (f, doc) in _PROPERTIES.items():
+        _attach(name, property(_unary(f), doc=doc))
+    for name, f in (("__getitem__", _getitem), ("__setitem__", _setitem), ("__iter__", _iterate), ("__contains__", _contains)):
+        _attach(name, f, (Tracer,))
+    _attach("itemsize", property(lambda self: self.dtype.itemsize, doc="The bytes of an element."), (Tracer,))
+    _attach("nbytes", property(lambda self: self.dtype.itemsize * self.size, doc="The bytes of all."), (Tracer,))
+    _attach("block_until_ready", _unary(lambda x: x), (Tracer,))
+    _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
+
+
+# ------------------------------------------------------------------------------------------- as text
+
+
+def represent(x: Any) -> str:
+    """The array as text, in JAX's form: Array([1., 2.], dtype=float32)."""
+    values = np.asarray(x)
+    notes = [f"dtype={values.dtype.name}"]
+    if x.weak_type:
+        notes.append("weak_type=True")
+    if values.size == 0 and values.shape != (0,):
+        notes.insert(0, f"shape={values.shape}")
+    if values.size:
+        body = np.array2string(values, separator=", ", prefix="Array(")
+    else:
+        body = "[]"
+    return f"Array({body}, {', '.join(notes)})"
+
+
+def format_array(x: Any, spec: str) -> str:
+    """The text under a format specification: that of the number for shape (), else of the NumPy array."""
+    values = np.asarray(x)
+    return format(values[()] if not values.shape else values, spec)
+
+
+def install() -> None:
+    """Give `Array` and tracers their operators and methods."""
+    _set_operators()
+    _set_methods()
+    _native.set_hooks(
+        tracer=Tracer, getitem=indexing.getitem, iter=_iterate, contains=_contains, repr=represent,
+        format=format_array,
+    )  # fmt: skip
+
+
+install()

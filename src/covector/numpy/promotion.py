@@ -1,0 +1,253 @@
+"""Operands: what counts as an array, the dtype that several take together, how their shapes fit."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from covector import _native, ops
+from covector.base import errors
+from covector.core import trace
+from covector.core.trace import SCALARS, Tracer, typeof
+from covector.types import dtypes
+from covector.types.avals import ShapedArray
+from covector.types.dims import Dim, Polynomial
+
+Array = _native.Array
+Shape = tuple[Dim, ...]
+TypeKey = tuple[np.dtype, bool]  # dtype, weak
+
+# What an operation makes of the operands' common dtype: nothing; bool counts as int32; and as
+# float32, integers too.
+Kind = Literal["any", "numeric", "inexact"]
+
+_SCALAR_KEYS: dict[type, TypeKey] = {
+    t: (dtype, t is not bool) for t, dtype in dtypes.PYTHON_SCALARS.items()
+}
+OPERAND_TYPES = (Tracer, Array, np.ndarray, np.generic, *SCALARS)
+
+
+@functools.cache
+def target(kind: Kind, *types: TypeKey) -> TypeKey:
+    """The (dtype, weak) in which an operation of this kind computes on operands of these."""
+    dtype, weak = dtypes.promote(*types)
+    if kind == "numeric" and dtype == dtypes.bool_:
+        return dtypes.int32, weak
+    if kind == "inexact" and not dtypes.is_inexact(dtype):
+        return dtypes.float32, weak
+    return dtype, weak
+
+
+# The dtypes that an operation of each kind computes in as they are.
+DIRECT: dict[Kind, frozenset[np.dtype]] = {
+    "any": frozenset(dtypes.ALL),
+    "numeric": frozenset(d for d in dtypes.ALL if d != dtypes.bool_),
+    "inexact": frozenset(dtypes.FLOATS + dtypes.COMPLEX),
+}
+
+
+def type_key(x: Any) -> TypeKey:
+    """The (dtype, weak) of an operand."""
+    key = _SCALAR_KEYS.get(type(x))
+    if key is not None:
+        return key
+    aval = typeof(x)
+    return aval.dtype, aval.weak_type
+
+
+def check_operand(name: str, x: Any) -> None:
+    """TypeError unless it is an array, a tracer or a number; lists are not."""
+    if not isinstance(x, OPERAND_TYPES):
+        raise TypeError(errors.not_an_array(x, name))
+
+
+def lift(name: str, x: Any) -> Any:
+    """An operand as an array or tracer.  TypeError if it is no array or number."""
+    if isinstance(x, Tracer) or type(x) is Array:
+        return x
+    return _lift_foreign(name, x)
+
+
+def _lift_foreign(name: str, x: Any) -> Any:
+    if isinstance(x, np.ndarray) and x.ndim:
+        return from_numpy(name, x)
+    check_operand(name, x)
+    aval = typeof(x)
+    return constant(x, aval.dtype, aval.weak_type)
+
+
+def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
+    """A NumPy array as an Array, in its own dtype or the given one; TypeError if none of ours fits."""
+    if dtype is not None and x.dtype != dtype:
+        x = x.astype(dtype)
+    elif x.dtype not in dtypes.CODES:
+        native = x.dtype.newbyteorder("=")
+        if native not in dtypes.CODES:
+            raise TypeError(errors.not_an_array(x, name))
+        x = x.astype(native)
+    return _native.array_from(x)
+
+
+def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
+    """A number as an array of shape (); inside jit a literal of the Program."""
+    if trace.current().staging:
+        return ops.Convert(dtype, weak)(_number(value, dtype))
+    return _native.array_from(_number(value, dtype), None, weak)
+
+
+def _number(x: Any, dtype: np.dtype) -> np.generic:
+    """A Python number as a NumPy scalar; OverflowError if it does not fit."""
+    try:
+        return dtype.type(x)
+    except OverflowError:
+        raise OverflowError(
+            f"the integer {x} does not fit {dtype.name}{errors.at_user_line()}; "
+            "give it a wider type, for example covector.numpy.int64(...)"
+        ) from None
+
+
+def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:
+    """A Python number as an operand beside others: a NumPy scalar, or a weak array."""
+    return constant(x, dtype, True) if weak else _number(x, dtype)
+
+
+def cast(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
+    """An operand in a dtype; itself if it has it, weak or not."""
+    if type(x) in SCALARS:
+        return convert_scalar(x, dtype, weak)
+    return x if x.dtype == dtype else ops.Convert(dtype, weak)(x)
+
+
+def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
+    """The operands in one dtype.  Python numbers become NumPy scalars, weak arrays if all are weak."""
+    for x in args:
+        check_operand(name, x)
+    dtype, weak = target(kind, *[type_key(x) for x in args])
+    return [cast(x, dtype, weak) for x in args]
+
+
+def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
+    """The shape that arrays of these shapes take together; ValueError if they do not fit.
+
+    >>> broadcast_shapes((3, 1), (4,))
+    (3, 4)
+    """
+    result = _join(shapes)
+    if result is None:
+        raise ValueError(
+            f"shapes {' and '.join(map(str, shapes))} do not fit together{errors.at_user_line()}: aligned "
+            "at the last axis, sizes must be equal or 1"
+        )
+    return result
+
+
+def _join(shapes: Sequence[Sequence[Dim]]) -> Shape | None:
+    rank = max((len(s) for s in shapes), default=0)
+    result: list[Dim] = [1] * rank
+    for shape in shapes:
+        for i, n in enumerate(shape, rank - len(shape)):
+            if result[i] == 1:
+                result[i] = n
+            elif n != 1 and n != result[i]:
+                return None
+    return tuple(result)
+
+
+def common_shape(name: str, avals: Sequence[ShapedArray]) -> Shape:
+    """The shape of an operation's result; TypeError names the operation and the operands."""
+    result = _join([a.shape for a in avals])
+    if result is None:
+        raise TypeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+    return result
+
+
+def spread(x: Any, shape: Shape) -> Any:
+    """An operand repeated to a shape that it fits: axes of size 1 go, then new ones come."""
+    own = typeof(x).shape
+    if own == shape:
+        return x
+    offset = len(shape) - len(own)
+    new = list(range(offset))
+    kept: list[Dim] = []
+    for i, n in enumerate(own, offset):
+        if n == shape[i]:
+            kept.append(n)
+        else:
+            new.append(i)
+    if len(kept) != len(own):
+        x = ops.Reshape(tuple(kept))(x)
+    return ops.Broadcast(shape, tuple(new))(x)
+
+
+def fitted(name: str, args: Sequence[Any]) -> list[Any]:
+    """Operands of an elementwise operation in one shape; those that are one number stay, or become, scalars."""
+    avals = [typeof(x) for x in args]
+    shapes = {a.shape for a in avals if a.shape}
+    if len(shapes) <= 1:
+        return list(args)
+    shape = common_shape(name, avals)
+    big = any(n != 1 for n in shape)
+    return [_fit(x, a.shape, shape, big) for x, a in zip(args, avals, strict=True)]
+
+
+def _fit(x: Any, own: Shape, shape: Shape, big: bool) -> Any:
+    if not own or own == shape:
+        return x
+    if big and all(n == 1 for n in own):
+        return ops.Reshape(())(x)
+    if len(own) < len(shape) and shape[-len(own) :] == own and all(n == 1 for n in shape[: -len(own)]):
+        return ops.Reshape(shape)(x)
+    return spread(x, shape)
+
+
+# ----------------------------------------------------------------------------------- axes and shapes
+
+
+def axis_of(axis: Any, ndim: int, name: str = "axis") -> int:
+    """An axis counted from the front; ValueError if there is none such."""
+    i = operator.index(axis)
+    if not -ndim <= i < ndim:
+        raise ValueError(
+            f"{name} {i} is out of bounds for an array of {ndim} dimensions{errors.at_user_line()}"
+        )
+    return i + ndim if i < 0 else i
+
+
+def axes_of(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
+    """Axes counted from the front: all for None, one, or several; ValueError if one is there twice."""
+    if axis is None:
+        return tuple(range(ndim))
+    if not isinstance(axis, Iterable):
+        return (axis_of(axis, ndim, name),)
+    axes = tuple([axis_of(a, ndim, name) for a in axis])
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{name} {tuple(axis)} names an axis twice{errors.at_user_line()}")
+    return axes
+
+
+def dim_of(n: Any) -> Dim:
+    """A dimension: an int, or a symbolic one as it is."""
+    return n if type(n) is int or isinstance(n, Polynomial) else operator.index(n)
+
+
+def shape_of(shape: Any, name: str = "shape") -> Shape:
+    """A shape from an int or a sequence of ints; ValueError if one is negative."""
+    try:
+        if isinstance(shape, Polynomial) or not isinstance(shape, Iterable):
+            result = (dim_of(shape),)
+        else:
+            result = tuple([dim_of(n) for n in shape])
+    except TypeError as error:
+        if isinstance(error, errors.CovectorError):
+            raise
+        raise TypeError(
+            f"{name} must be an integer or a sequence of integers, got {shape!r}{errors.at_user_line()}"
+        ) from None
+    for n in result:
+        if type(n) is int and n < 0:
+            raise ValueError(f"{name} {result} has a negative dimension{errors.at_user_line()}")
+    return result

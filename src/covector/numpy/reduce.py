@@ -1,0 +1,409 @@
+"""Reductions: sums, extremes, logic and statistics along axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.numpy import elementwise as el
+from covector.numpy.creation import ones_like
+from covector.numpy.promotion import Shape, axes_of, axis_of, broadcast_shapes, cast, lift, promoted, spread
+from covector.numpy.selection import where as choose
+from covector.numpy.shape import reshape
+from covector.types import dims, dtypes
+
+# fmt: off
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "max", "mean", "min",
+    "nanargmax", "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "prod",
+    "ptp", "std", "sum", "var",
+]
+# fmt: on
+
+Axis = int | Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What the reductions by one operation differ in."""
+
+    name: str
+    primitive: Callable[[tuple[int, ...]], Any]
+    combine: Callable[..., Any]  # with the initial value
+    identity: Callable[[np.dtype], Any] | None  # None: an empty reduction is an error
+    extends: bool = False  # small integers and bool are computed in 32 bits
+
+
+def _lowest(dtype: np.dtype) -> Any:
+    if dtypes.is_float(dtype):
+        return -np.inf
+    return False if dtype == dtypes.bool_ else np.iinfo(dtype).min
+
+
+def _highest(dtype: np.dtype) -> Any:
+    if dtypes.is_float(dtype):
+        return np.inf
+    return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
+
+
+_SUM = Fold("sum", ops.Sum, el.add, lambda _: 0, extends=True)
+_PROD = Fold("prod", ops.Prod, el.multiply, lambda _: 1, extends=True)
+_MAX = Fold("max", ops.Max, el.maximum, None)
+_MIN = Fold("min", ops.Min, el.minimum, None)
+_NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": _lowest, "min": _highest}
+
+
+def _extended(dtype: np.dtype) -> np.dtype:
+    """The dtype that sums of a dtype are computed in: at least 32 bits wide for integers and bool."""
+    kind = dtypes.kind(dtype)
+    if kind == "b" or (kind == "i" and dtype.itemsize < 4):
+        return dtypes.int32
+    return dtypes.uint32 if kind == "u" and dtype.itemsize < 4 else dtype
+
+
+def _reduce(
+    fold: Fold, a: Any, axis: Axis, dtype: Any, keepdims: bool, initial: Any, where: Any, extend: bool = True
+) -> Any:
+    """The reduction in NumPy's terms."""
+    a = lift(fold.name, a)
+    axes = axes_of(axis, a.ndim)
+    if dtype is not None:
+        a = cast(a, dtypes.as_dtype(dtype))
+    elif fold.extends and extend:
+        a = cast(a, _extended(a.dtype), a.weak_type)
+    elif fold.extends and a.dtype == dtypes.bool_:
+        a = cast(a, dtypes.int32)
+    if where is not None:
+        if fold.identity is None and initial is None:
+            raise ValueError(f"{fold.name} with where needs an initial value{errors.at_user_line()}")
+        a = _masked(fold, a, where)
+    elif fold.identity is None and initial is None:
+        _check_not_empty(fold.name, a.shape, axes)
+    out = fold.primitive(axes)(a) if axes else a
+    if initial is not None:
+        out = fold.combine(out, cast(initial, out.dtype) if np.ndim(initial) == 0 else initial)
+    return kept(out, a.shape, axes) if keepdims else out
+
+
+def _masked(fold: Fold, a: Any, where: Any) -> Any:
+    where = lift(fold.name, where)
+    neutral = (fold.identity or _NEUTRAL[fold.name])(a.dtype)
+    if broadcast_shapes(a.shape, where.shape) != a.shape:
+        raise ValueError(
+            f"{fold.name}: where of shape {where.shape} does not broadcast to {a.shape}{errors.at_user_line()}"
+        )
+    return choose(where, a, a.dtype.type(neutral))
+
+
+def _check_not_empty(name: str, shape: Shape, axes: tuple[int, ...]) -> None:
+    for i in axes:
+        if shape[i] == 0:
+            raise ValueError(
+                f"{name} of an array of shape {shape} along axis {i}, which has no elements{errors.at_user_line()}; "
+                "give an initial value"
+            )
+
+
+def kept(out: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
+    """A reduction's result with the axes that went as axes of length 1."""
+    return ops.Reshape(tuple([1 if i in axes else n for i, n in enumerate(shape)]))(out) if axes else out
+
+
+# ------------------------------------------------------------------------------------ sums and extremes
+
+
+def sum(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+    where: Any = None, promote_integers: bool = True,
+) -> Any:  # fmt: skip
+    """The sum along axes (all by default).  Integers below 32 bits, and bool, are added up as 32-bit ones.
+
+    `keepdims` leaves axes of length 1; `where` says which elements count; `initial` is added.
+    ValueError if an axis is out of bounds.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.sum(cnp.ones((2, 3)), axis=0)
+    Array([2., 2., 2.], dtype=float32)
+    """
+    return _reduce(_SUM, a, axis, dtype, keepdims, initial, where, promote_integers)
+
+
+def prod(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+    where: Any = None, promote_integers: bool = True,
+) -> Any:  # fmt: skip
+    """The product along axes (all by default), as `sum`."""
+    return _reduce(_PROD, a, axis, dtype, keepdims, initial, where, promote_integers)
+
+
+def max(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Any:
+    """The largest element along axes (all by default); NaN if one is NaN.
+
+    ValueError if there are no elements and no `initial`.  Of equally large elements each gets its share of the
+    gradient.
+    """
+    return _reduce(_MAX, a, axis, None, keepdims, initial, where)
+
+
+def min(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Any:
+    """The smallest element along axes (all by default), as `max`."""
+    return _reduce(_MIN, a, axis, None, keepdims, initial, where)
+
+
+amax, amin = max, min
+
+
+def _truth(name: str, a: Any, where: Any, neutral: bool) -> Any:
+    a = lift(name, a)
+    a = a if a.dtype == dtypes.bool_ else ops.ne(a, a.dtype.type(0))
+    return a if where is None else choose(where, a, neutral)
+
+
+def all(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """Whether all elements along axes are not zero."""
+    a = _truth("all", a, where, True)
+    axes = axes_of(axis, a.ndim)
+    result = ops.All(axes)(a) if axes else a
+    return kept(result, a.shape, axes) if keepdims else result
+
+
+def any(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+    """Whether one element along axes is not zero."""
+    a = _truth("any", a, where, False)
+    axes = axes_of(axis, a.ndim)
+    result = ops.Any_(axes)(a) if axes else a
+    return kept(result, a.shape, axes) if keepdims else result
+
+
+def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """How many elements along axes are not zero, as int32."""
+    return sum(_truth("count_nonzero", a, None, True), axis, keepdims=keepdims)
+
+
+def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
+    """The largest less the smallest element along axes."""
+    return el.subtract(max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims))
+
+
+# ------------------------------------------------------------------------------------------ positions
+
+
+def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | None) -> Any:
+    a = lift(name, a)
+    shape = a.shape
+    if axis is None:
+        axes = tuple(range(len(shape)))
+        a, axis = reshape(a, (dims.product(shape),)), 0
+    else:
+        axis = axis_of(axis, len(shape))
+        axes = (axis,)
+    if a.shape[axis] == 0:
+        raise ValueError(f"{name} of an array of shape {shape} finds no elements{errors.at_user_line()}")
+    out = primitive(axis, dtypes.int32)(a)
+    return kept(out, shape, axes) if keepdims else out
+
+
+def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    """The index of the largest element along an axis (or into the flattened array), as int32.
+
+    The first of equals; the first NaN, if there is one.
+    """
+    return _arg("argmax", ops.Argmax, a, axis, keepdims)
+
+
+def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    """The index of the smallest element along an axis (or into the flattened array), as int32."""
+    return _arg("argmin", ops.Argmin, a, axis, keepdims)
+
+
+# ----------------------------------------------------------------------------------------- statistics
+
+
+def _wide(dtype: np.dtype) -> np.dtype:
+    """float32 for the 16-bit floats, whose sums overflow."""
+    return dtypes.float32 if dtypes.is_float(dtype) and dtype.itemsize < 4 else dtype
+
+
+def _inexact(name: str, a: Any, dtype: Any) -> tuple[Any, np.dtype]:
+    """The operand as a wide float, and the dtype of the result."""
+    (a,) = promoted(name, "inexact", (lift(name, a),))
+    out = a.dtype if dtype is None else dtypes.as_dtype(dtype)
+    wide = _wide(out) if dtypes.is_inexact(out) else a.dtype
+    return cast(a, wide, a.weak_type), out
+
+
+def _count(a: Any, axes: tuple[int, ...], where: Any, keepdims: bool) -> Any:
+    """How many elements each result stands for, as a float: all of them, or those where `where` holds."""
+    dtype = dtypes.real_of(a.dtype)
+    if where is not None:
+        return sum(spread(lift("where", where), a.shape), axes, dtype=dtype, keepdims=keepdims)
+    count = dims.product([a.shape[i] for i in axes])
+    if isinstance(count, int):
+        return dtype.type(count)
+    return cast(ops.Sum((0,))(ops.full((count,), 1, dtypes.int32)), dtype)
+
+
+def mean(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
+    """The average along axes (all by default), as a float; 16-bit floats are added up in float32.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.mean(cnp.array([1, 2, 4]))
+    Array(2.3333333, dtype=float32)
+    """
+    a, result = _inexact("mean", a, dtype)
+    axes = axes_of(axis, a.ndim)
+    total = sum(a, axes, keepdims=keepdims, where=where)
+    return cast(el.divide(total, _count(a, axes, where, keepdims)), result)
+
+
+def average(a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
+    """The average along axes, weighted; with `returned` also the sum of the weights."""
+    if weights is None:
+        weights = ones_like(promoted("average", "inexact", (lift("average", a),))[0])
+    a, weights = promoted("average", "inexact", (lift("average", a), lift("average", weights)))
+    axes = axes_of(axis, a.ndim)
+    if a.shape != weights.shape:
+        if len(axes) != 1 or weights.shape != (a.shape[axes[0]],):
+            raise ValueError(
+                f"average: weights of shape {weights.shape} for an array of shape {a.shape} along axes {axes}"
+                f"{errors.at_user_line()}; they need the array's shape, or one entry along the one axis"
+            )
+        weights = reshape(weights, tuple([-1 if i == axes[0] else 1 for i in range(a.ndim)]))
+    total = sum(spread(weights, a.shape), axes, keepdims=keepdims)
+    value = ops.div(sum(el.multiply(a, weights), axes, keepdims=keepdims), total)
+    return (value, total) if returned else value
+
+
+def var(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
+    where: Any = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    """The variance along axes (all by default): the mean squared distance from the mean.
+
+    `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.
+    """
+    a, result = _inexact("var", a, None if dtype is None else dtypes.real_of(dtypes.as_dtype(dtype)))
+    axes = axes_of(axis, a.ndim)
+    centre = mean(a, axes, keepdims=True, where=where)
+    distance = ops.sub(a, spread(centre, a.shape))
+    if dtypes.is_complex(a.dtype):
+        distance, result = ops.abs_(distance), dtypes.real_of(result)
+    total = sum(ops.square(distance), axes, keepdims=keepdims, where=where)
+    count = el.subtract(_count(distance, axes, where, keepdims), float(ddof if correction is None else correction))
+    return cast(choose(el.greater(count, 0.0), el.divide(total, count), np.nan), result)
+
+
+def std(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
+    where: Any = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    """The standard deviation along axes: the square root of the variance."""
+    return el.sqrt(var(a, axis, dtype, None, ddof, keepdims, where=where, correction=correction))
+
+
+# ----------------------------------------------------------------------------------------- without NaN
+
+
+def _without_nan(name: str, a: Any, instead: float) -> tuple[Any, Any]:
+    """The array with NaN replaced, and where it was not NaN (None if it cannot be)."""
+    a = lift(name, a)
+    if not dtypes.is_inexact(a.dtype):
+        return a, None
+    good = el.logical_not(el.isnan(a))
+    return choose(good, a, a.dtype.type(instead)), good
+
+
+def nansum(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+    where: Any = None,
+) -> Any:  # fmt: skip
+    """The sum along axes of the elements that are not NaN."""
+    return sum(_without_nan("nansum", a, 0.0)[0], axis, dtype, None, keepdims, initial, where)
+
+
+def nanprod(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+    where: Any = None,
+) -> Any:  # fmt: skip
+    """The product along axes of the elements that are not NaN."""
+    return prod(_without_nan("nanprod", a, 1.0)[0], axis, dtype, None, keepdims, initial, where)
+
+
+def _nan_extreme(name: str, reduction: Any, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any, instead: float) -> Any:
+    a, good = _without_nan(name, a, instead)
+    out = reduction(a, axis, None, keepdims, initial, where)
+    if good is None:
+        return out
+    found = any(good, axis, keepdims=keepdims, where=where)
+    return choose(found, out, out.dtype.type(np.nan)) if initial is None else out
+
+
+def nanmax(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Any:
+    """The largest element along axes that is not NaN; NaN if all are."""
+    return _nan_extreme("nanmax", max, a, axis, keepdims, initial, where, -np.inf)
+
+
+def nanmin(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Any:
+    """The smallest element along axes that is not NaN; NaN if all are."""
+    return _nan_extreme("nanmin", min, a, axis, keepdims, initial, where, np.inf)
+
+
+def _nan_position(name: str, position: Any, a: Any, axis: int | None, keepdims: bool | None, instead: float) -> Any:
+    a, good = _without_nan(name, a, instead)
+    out = position(a, axis, None, keepdims)
+    return out if good is None else choose(any(good, axis, keepdims=bool(keepdims)), out, -1)
+
+
+def nanargmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    """The index of the largest element that is not NaN; -1 if all are."""
+    return _nan_position("nanargmax", argmax, a, axis, keepdims, -np.inf)
+
+
+def nanargmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+    """The index of the smallest element that is not NaN; -1 if all are."""
+    return _nan_position("nanargmin", argmin, a, axis, keepdims, np.inf)
+
+
+def _good(name: str, a: Any, where: Any) -> tuple[Any, Any]:
+    a, good = _without_nan(name, a, 0.0)
+    return a, good if where is None or good is None else el.logical_and(good, where)
+
+
+def nanmean(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
+) -> Any:
+    """The average along axes of the elements that are not NaN."""
+    a, good = _good("nanmean", a, where)
+    return mean(a, axis, dtype, None, keepdims, where=where if good is None else good)
+
+
+def nanvar(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
+    where: Any = None,
+) -> Any:  # fmt: skip
+    """The variance along axes of the elements that are not NaN."""
+    a, good = _good("nanvar", a, where)
+    return var(a, axis, dtype, None, ddof, keepdims, where=where if good is None else good)
+
+
+def nanstd(
+    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
+    where: Any = None,
+) -> Any:  # fmt: skip
+    """The standard deviation along axes of the elements that are not NaN."""
+    return el.sqrt(nanvar(a, axis, dtype, None, ddof, keepdims, where))

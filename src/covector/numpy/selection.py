@@ -1,0 +1,212 @@
+"""Choosing elements: where, select, clip; indices of what holds; comparisons within a tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import Tracer
+from covector.numpy import elementwise as el
+from covector.numpy.promotion import (
+    broadcast_shapes, cast, check_operand, constant, convert_scalar, fitted, from_numpy, lift, promoted, spread, type_key,
+)  # fmt: skip
+from covector.numpy.ufunc import elementwise, lifted, make
+from covector.types import dtypes
+
+__all__ = [
+    "allclose", "argwhere", "array_equal", "array_equiv", "clip", "flatnonzero", "isclose", "nan_to_num",
+    "nonzero", "select", "where",
+]  # fmt: skip
+
+
+def _as_bool(x: Any) -> Any:
+    """The truth of each element; a bool array itself."""
+    return x if x.dtype == dtypes.bool_ else ops.ne(x, x.dtype.type(0))
+
+
+def _where(condition: Any, x: Any, y: Any, /) -> Any:
+    check_operand("where", condition)
+    yes, no = [lifted(v) for v in promoted("where", "any", (x, y))]
+    chosen = _as_bool(lift("where", condition))
+    if chosen.shape == yes.shape == no.shape:
+        return ops.select(chosen, yes, no)
+    return ops.select(*fitted("where", (chosen, yes, no)))
+
+
+_where_ufunc = make("where", _where, 3, "Elements of x where the condition holds, else of y.")
+
+
+def where(
+    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None
+) -> Any:
+    """Elements of `x` where the condition holds, else of `y`; the three broadcast together.
+
+    With the condition alone: the indices where it holds, as `nonzero` gives them.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.where(cnp.array([True, False]), 1, 2)
+    Array([1, 2], dtype=int32, weak_type=True)
+    """
+    if x is None and y is None:
+        return nonzero(condition, size=size, fill_value=fill_value)
+    if x is None or y is None or size is not None or fill_value is not None:
+        raise ValueError(
+            f"where takes the condition alone (with size and fill_value), or with both x and y{errors.at_user_line()}"
+        )
+    return _where_ufunc(condition, x, y)
+
+
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """Elements of the first choice whose condition holds, else the default."""
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ValueError(
+            f"select needs as many choices as conditions, and at least one, got {len(condlist)} conditions "
+            f"and {len(choicelist)} choices{errors.at_user_line()}"
+        )
+    *choices, result = promoted("select", "any", [*choicelist, default])
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
+        result = where(condition, choice, result)
+    return result
+
+
+def _concrete(name: str, x: Any) -> np.ndarray:
+    """The value of an array that must be known now."""
+    x = lift(name, x)
+    if isinstance(x, Tracer) and x.concrete() is None:
+        raise errors.ConcretizationTypeError(
+            f"{name} got {x.describe()}{errors.at_user_line()}, but the shape of its result depends on the values, "
+            "and inside jit only shape and dtype are known. Use covector.numpy.where(condition, x, y) instead"
+        )
+    return np.asarray(x)
+
+
+def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
+    """The indices of the elements that are not zero: one int32 array per axis.
+
+    The number of them depends on the values, so the array must be concrete. With `size` the result is cut to
+    it, or filled with `fill_value` (0).
+    """
+    found = np.nonzero(np.atleast_1d(_concrete("nonzero", a)))
+    if size is not None:
+        fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * len(found)
+        padded = [np.full(size, fill) for fill in fills]
+        for into, indices in zip(padded, found, strict=True):
+            into[: len(indices)] = indices[:size]
+        found = padded
+    return tuple([from_numpy("nonzero", i, dtypes.int32) for i in found])
+
+
+def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
+    """The indices into the flattened array of the elements that are not zero; it must be concrete."""
+    a = lift("flatnonzero", a)
+    return nonzero(ops.Reshape((a.size,))(a), size=size, fill_value=fill_value)[0]
+
+
+def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
+    """The indices of the elements that are not zero, a row for each; it must be concrete."""
+    found = nonzero(a, size=size, fill_value=fill_value)
+    return from_numpy("argwhere", np.stack([np.asarray(i) for i in found], -1), dtypes.int32)
+
+
+# ------------------------------------------------------------------------------------- bounds and NaN
+
+_clip = elementwise(
+    "clip", lambda x, low, high: ops.minimum(high, ops.maximum(low, x)), "any", 3,
+    "min(high, max(low, x)).",
+)  # fmt: skip
+
+
+def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
+    """Elements below `min` raised to it, those above `max` lowered to it.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.clip(cnp.arange(5), 1, 3)
+    Array([1, 1, 2, 3, 3], dtype=int32)
+    """
+    check_operand("clip", arr)
+    if any(bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)):
+        raise TypeError(f"clip takes real numbers, not complex ones{errors.at_user_line()}")
+    if min is None:
+        return el.positive(arr) if max is None else el.minimum(max, arr)
+    return el.maximum(min, arr) if max is None else _clip(arr, min, max)
+
+
+
+def _replace_nans(x: Any, nan: Any, high: Any, low: Any) -> Any:
+    x = ops.select(ops.ne(x, x), nan, x)
+    x = ops.select(ops.eq(x, x.dtype.type(np.inf)), high, x)
+    return ops.select(ops.eq(x, x.dtype.type(-np.inf)), low, x)
+
+
+_nan_to_num = elementwise("nan_to_num", _replace_nans, "any", 4, "NaN and infinities replaced by numbers.")
+
+
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the largest and smallest finite numbers."""
+    x = lift("nan_to_num", x)
+    if not dtypes.is_inexact(x.dtype):
+        return x
+    if dtypes.is_complex(x.dtype):
+        parts = [nan_to_num(part, copy, nan, posinf, neginf) for part in (ops.real(x), ops.imag(x))]
+        return ops.complex_(*parts)
+    info = dtypes.finfo(x.dtype)
+    high = float(info.max) if posinf is None else posinf
+    low = float(info.min) if neginf is None else neginf
+    return _nan_to_num(x, *[cast(lifted(v), x.dtype) for v in (nan, high, low)])
+
+
+# ------------------------------------------------------------------------------------------ tolerance
+
+
+def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
+    if dtypes.is_inexact(x.dtype):
+        real = dtypes.real_of(x.dtype)
+        near = ops.le(
+            ops.abs_(ops.sub(x, y)),
+            ops.add(cast(atol, real), ops.mul(ops.abs_(y), cast(rtol, real))),
+        )  # fmt: skip
+        both_finite = ops.and_(el.isfinite(x), el.isfinite(y))
+        result = ops.select(both_finite, near, ops.eq(x, y))
+        if equal_nan:
+            result = ops.or_(result, ops.and_(el.isnan(x), el.isnan(y)))
+        return result
+    return ops.eq(x, y)
+
+
+def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether |a - b| <= atol + rtol * |b|, element by element; infinities of one sign are close."""
+    x, y = promoted("isclose", "inexact", (a, b))
+    x, y = [spread(lift("isclose", v), broadcast_shapes(np.shape(x), np.shape(y))) for v in (x, y)]
+    return _isclose(x, y, rtol, atol, equal_nan)
+
+
+def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether all elements are close, as a bool array of shape ()."""
+    close = isclose(a, b, rtol, atol, equal_nan)
+    return ops.All(tuple(range(close.ndim)))(close)
+
+
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether two arrays have one shape and equal elements, as a bool array of shape ()."""
+    x, y = lift("array_equal", a1), lift("array_equal", a2)
+    if x.shape != y.shape:
+        return constant(False, dtypes.bool_)
+    same = el.equal(x, y)
+    if equal_nan:
+        same = el.logical_or(same, el.logical_and(el.isnan(x), el.isnan(y)))
+    return ops.All(tuple(range(same.ndim)))(same)
+
+
+def array_equiv(a1: Any, a2: Any) -> Any:
+    """Whether two arrays broadcast together and then have equal elements, as a bool array of shape ()."""
+    x, y = lift("array_equiv", a1), lift("array_equiv", a2)
+    try:
+        broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return constant(False, dtypes.bool_)
+    same = el.equal(x, y)
+    return ops.All(tuple(range(same.ndim)))(same)

@@ -1,0 +1,294 @@
+"""Functions that give an array another shape or order."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import Tracer
+from covector.numpy.promotion import (
+    Shape, axes_of, axis_of, broadcast_shapes, cast, dim_of, lift, shape_of, spread,
+)  # fmt: skip
+from covector.types import dims, dtypes
+from covector.types.dims import Dim
+
+# fmt: off
+__all__ = [
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_shapes", "broadcast_to",
+    "expand_dims", "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "ndim", "permute_dims",
+    "ravel", "reshape", "roll", "rollaxis", "rot90", "shape", "size", "squeeze", "swapaxes", "transpose",
+]
+# fmt: on
+
+
+def shape(a: Any) -> Shape:
+    """The lengths of the axes."""
+    return lift("shape", a).shape
+
+
+def ndim(a: Any) -> int:
+    """The number of axes."""
+    return len(lift("ndim", a).shape)
+
+
+def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
+    """The number of elements, or the length of an axis (the product of several)."""
+    own = lift("size", a).shape
+    return dims.product([own[i] for i in axes_of(axis, len(own))])
+
+
+# ------------------------------------------------------------------------------------ one array, reshaped
+
+
+def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+    """The elements, in row-major order, in another shape; one -1 stands for what is left.
+
+    `order="F"` reads and writes in column-major order.  TypeError if the sizes differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.reshape(cnp.arange(6), (2, -1)).shape
+    (2, 3)
+    """
+    a = lift("reshape", a)
+    new = _infer(a.shape, shape)
+    if order == "F":
+        reverse = transpose(a)
+        return transpose(reshape(reverse, new[::-1]))
+    if order not in ("C", "A"):
+        raise ValueError(f"reshape: order is 'C' or 'F', not {order!r}{errors.at_user_line()}")
+    if new == a.shape:
+        return a
+    return ops.Reshape(new)(a)
+
+
+def _infer(old: Shape, shape: Any) -> Shape:
+    """The new shape, with -1 worked out; TypeError if it does not have as many elements."""
+    given = shape if isinstance(shape, Iterable) else (shape,)
+    new = tuple([dim_of(n) for n in given])
+    total = dims.product(old)
+    unknown = [i for i, n in enumerate(new) if n == -1]
+    if len(unknown) > 1 or any(type(n) is int and n < -1 for n in new):
+        raise ValueError(f"reshape to {new}{errors.at_user_line()}: one dimension at most can be -1, none less")
+    if unknown:
+        (i,) = unknown
+        known = dims.product([n for n in new if n is not new[i] or n != -1])
+        rest = dims.exact_quotient(total, known) if known != 0 else 0 if total == 0 else None
+        if rest is None:
+            raise TypeError(f"cannot reshape an array of shape {old} (size {total}) into {new}{errors.at_user_line()}")
+        new = (*new[:i], rest, *new[i + 1 :])
+    if dims.product(new) != total:
+        raise TypeError(
+            f"cannot reshape an array of shape {old} (size {total}) into {new} (size {dims.product(new)})"
+            f"{errors.at_user_line()}"
+        )
+    return new
+
+
+def ravel(a: Any, order: str = "C") -> Any:
+    """The elements in row-major order, on one axis."""
+    return reshape(a, (-1,) if dims.product(lift("ravel", a).shape) != 0 else (0,), order)
+
+
+def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
+    """The axes in another order: axis i of the result is axis `axes[i]`; reversed by default."""
+    a = lift("transpose", a)
+    rank = len(a.shape)
+    order = tuple(range(rank))[::-1] if axes is None else axes_of(axes, rank)
+    if len(order) != rank:
+        raise ValueError(f"transpose: {order} does not name each of the {rank} axes{errors.at_user_line()}")
+    return a if order == tuple(range(rank)) else ops.Transpose(order)(a)
+
+
+def permute_dims(a: Any, /, axes: Sequence[int]) -> Any:
+    """The axes in another order: axis i of the result is axis `axes[i]`."""
+    return transpose(a, axes)
+
+
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes exchanged; ValueError if there are fewer."""
+    x = lift("matrix_transpose", x)
+    if len(x.shape) < 2:
+        raise ValueError(f"matrix_transpose needs at least 2 dimensions, got {x.shape}{errors.at_user_line()}")
+    return swapaxes(x, -1, -2)
+
+
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """Two axes exchanged."""
+    a = lift("swapaxes", a)
+    i, j = axis_of(axis1, len(a.shape)), axis_of(axis2, len(a.shape))
+    order = list(range(len(a.shape)))
+    order[i], order[j] = j, i
+    return transpose(a, order)
+
+
+def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Axes in other places, the others in their order."""
+    a = lift("moveaxis", a)
+    rank = len(a.shape)
+    old, new = axes_of(source, rank, "source"), axes_of(destination, rank, "destination")
+    if len(old) != len(new):
+        raise ValueError(
+            f"moveaxis needs as many destinations as sources, got {old} and {new}{errors.at_user_line()}"
+        )
+    order = [i for i in range(rank) if i not in old]
+    for to, axis in sorted(zip(new, old, strict=True)):
+        order.insert(to, axis)
+    return transpose(a, order)
+
+
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """An axis moved back until it lies before position `start`."""
+    a = lift("rollaxis", a)
+    rank = len(a.shape)
+    axis = axis_of(axis, rank)
+    start = rank if start == rank else axis_of(start, rank, "start")
+    return moveaxis(a, axis, start - (axis < start))
+
+
+def expand_dims(a: Any, axis: int | Sequence[int]) -> Any:
+    """New axes of length 1, at these places of the result."""
+    a = lift("expand_dims", a)
+    count = len(axis) if isinstance(axis, Sequence) else 1
+    return ops.expand_dims(a, axes_of(axis, len(a.shape) + count))
+
+
+def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """Without axes of length 1: all of them, or these; ValueError if one of these is longer."""
+    a = lift("squeeze", a)
+    if axis is None:
+        axes = tuple([i for i, n in enumerate(a.shape) if n == 1])
+    else:
+        axes = axes_of(axis, len(a.shape))
+        for i in axes:
+            if a.shape[i] != 1:
+                raise ValueError(
+                    f"squeeze: axis {i} of an array of shape {a.shape} has size {a.shape[i]}, not 1{errors.at_user_line()}"
+                )
+    return ops.squeeze(a, axes)
+
+
+def _at_least(rank: int, name: str, arrays: tuple[Any, ...], place: Any) -> Any:
+    if len(arrays) == 1 and isinstance(arrays[0], list | tuple):
+        return [place(lift(name, a)) for a in arrays[0]]
+    results = [place(lift(name, a)) for a in arrays]
+    return results[0] if len(results) == 1 else results
+
+
+def atleast_1d(*arys: Any) -> Any:
+    """Scalars as arrays of one element, other arrays as they are."""
+    return _at_least(1, "atleast_1d", arys, lambda a: a if a.shape else reshape(a, (1,)))
+
+
+def atleast_2d(*arys: Any) -> Any:
+    """Arrays with new leading axes up to rank 2."""
+    return _at_least(2, "atleast_2d", arys, lambda a: ops.expand_dims(a, range(2 - len(a.shape))))
+
+
+def _to_3d(a: Any) -> Any:
+    new = {0: (0, 1, 2), 1: (0, 2), 2: (2,)}.get(len(a.shape), ())
+    return ops.expand_dims(a, new)
+
+
+def atleast_3d(*arys: Any) -> Any:
+    """Arrays with new axes up to rank 3: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1)."""
+    return _at_least(3, "atleast_3d", arys, _to_3d)
+
+
+def cut(x: Any, axis: int, start: Dim, stop: Dim) -> Any:
+    """The part of an array from `start` to below `stop` along an axis."""
+    own = x.shape
+    starts = tuple([start if i == axis else 0 for i in range(len(own))])
+    limits = tuple([stop if i == axis else n for i, n in enumerate(own)])
+    return ops.Slice(starts, limits, (1,) * len(own))(x)
+
+
+# -------------------------------------------------------------------------------------- broadcasting
+
+
+def broadcast_to(array: Any, shape: Any, *, out_sharding: None = None) -> Any:
+    """The array repeated along new axes and those of length 1; ValueError if it does not fit."""
+    array = lift("broadcast_to", array)
+    new = shape_of(shape)
+    old = array.shape
+    if len(old) > len(new) or any(n not in (1, m) for n, m in zip(old[::-1], new[::-1], strict=False)):
+        raise ValueError(
+            f"an array of shape {old} cannot be broadcast to {new}{errors.at_user_line()}: aligned at the last axis, "
+            "its sizes must be equal to the new ones, or 1"
+        )
+    return spread(array, new)
+
+
+def broadcast_arrays(*args: Any) -> list[Any]:
+    """The arrays, each in the shape that they take together."""
+    arrays = [lift("broadcast_arrays", a) for a in args]
+    common = broadcast_shapes(*[a.shape for a in arrays])
+    return [spread(a, common) for a in arrays]
+
+
+# --------------------------------------------------------------------------------- turning and moving
+
+
+def flip(m: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """The elements in the opposite order, along an axis, several, or all."""
+    m = lift("flip", m)
+    return ops.Reverse(axes_of(axis, len(m.shape)))(m)
+
+
+def flipud(m: Any) -> Any:
+    """The rows in the opposite order."""
+    return flip(m, 0)
+
+
+def fliplr(m: Any) -> Any:
+    """The columns in the opposite order."""
+    return flip(m, 1)
+
+
+def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+    """Turned by k right angles, from the first of the two axes to the second."""
+    m = lift("rot90", m)
+    i, j = axes_of(axes, len(m.shape))
+    k = operator.index(k) % 4
+    if k == 2:
+        return flip(m, (i, j))
+    if k == 0:
+        return m
+    return swapaxes(flip(m, j), i, j) if k == 1 else flip(swapaxes(m, i, j), j)
+
+
+def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """Elements moved along an axis (several, or flattened); those pushed off the end come back at the start."""
+    a = lift("roll", a)
+    if axis is None:
+        return reshape(roll(ravel(a), shift, 0), a.shape)
+    axes = axes_of(axis, len(a.shape)) if not isinstance(axis, Iterable) else tuple([axis_of(i, len(a.shape)) for i in axis])
+    shifts = list(np.broadcast_to(np.asarray(shift), (len(axes),))) if not isinstance(shift, Tracer) else None
+    if shifts is None:
+        return _roll_traced(a, shift, axes)
+    for i, s in zip(axes, shifts, strict=True):
+        n = a.shape[i]
+        if n == 0:
+            continue
+        place = dims.mod(int(s), n)
+        if place != 0:
+            a = ops.Concatenate(i)(cut(a, i, n - place, n), cut(a, i, 0, n - place))
+    return a
+
+
+def _roll_traced(a: Any, shift: Any, axes: tuple[int, ...]) -> Any:
+    """By a shift that is data: a window of the array written twice."""
+    for k, i in enumerate(axes):
+        n = a.shape[i]
+        by = shift if not shift.shape else ops.squeeze(cut(shift, 0, k, k + 1), (0,))
+        by = ops.rem(cast(by, dtypes.int32), np.int32(n))
+        by = ops.select(ops.lt(by, np.int32(0)), ops.add(by, np.int32(n)), by)
+        starts = [ops.sub(np.int32(n), by) if j == i else np.int32(0) for j in range(len(a.shape))]
+        a = ops.DynamicSlice(a.shape)(ops.Concatenate(i)(a, a), *starts)
+    return a
+
+

@@ -1,0 +1,126 @@
+"""Elementwise functions: promotion and broadcasting around a primitive or a recipe, as native ufuncs.
+
+A function made here is a `_native.Ufunc`.  Called with arrays and numbers it runs a compiled kernel,
+kept by the operands' dtypes; called with anything else, tracers above all, it runs its Python form,
+which is its meaning: the operands in one dtype and shape, then the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from covector import _native, ops
+from covector.core.primitive import Primitive
+from covector.core.trace import SCALARS, Tracer, typeof
+from covector.numpy.promotion import (
+    DIRECT, Array, Kind, convert_scalar, fitted, from_numpy, promoted, target,
+)  # fmt: skip
+from covector.types import dtypes
+
+Recipe = Callable[..., Any]
+
+
+def _compile(python: Callable[..., Any], signature: Any) -> Any:
+    """The kernel of a function for a signature.  The compiler is imported when it is first needed."""
+    return import_module("covector.runtime.eager").compile_ufunc(python, signature)
+
+
+def make(name: str, python: Callable[..., Any], nin: int, doc: str) -> Any:
+    """A native ufunc whose meaning is a Python function of `nin` operands."""
+    python.__name__ = python.__qualname__ = name
+    python.__doc__ = doc
+    python.__module__ = "covector.numpy"
+    return _native.Ufunc(name, python, lambda signature: _compile(python, signature), nin)
+
+
+def elementwise(name: str, recipe: Recipe, kind: Kind, nin: int, doc: str) -> Any:
+    """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe."""
+    steps = recipe if isinstance(recipe, Primitive) else _weakly(recipe)
+    python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
+    return make(name, python, nin, doc)
+
+
+def unary(name: str, recipe: Recipe, kind: Kind, doc: str) -> Any:
+    """A ufunc of one operand."""
+    return elementwise(name, recipe, kind, 1, doc)
+
+
+def binary(name: str, recipe: Recipe, kind: Kind, doc: str) -> Any:
+    """A ufunc of two operands."""
+    return elementwise(name, recipe, kind, 2, doc)
+
+
+def _weakly(recipe: Recipe) -> Recipe:
+    """The recipe, with a weak result where all operands are weak: constants in it do not count."""
+
+    def steps(*args: Any) -> Any:
+        out = recipe(*args)
+        for x in args:
+            if not getattr(x, "weak_type", False):
+                return out
+        aval = typeof(out)
+        return out if aval.weak_type or aval.dtype == dtypes.bool_ else ops.Convert(aval.dtype, True)(out)
+
+    return steps
+
+
+def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
+    direct = DIRECT[kind]
+
+    def python(x: Any, /) -> Any:
+        if (isinstance(x, Tracer) or type(x) is Array) and x.dtype in direct:
+            return recipe(x)
+        return recipe(*promoted(name, kind, (x,)))
+
+    return python
+
+
+def _binary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
+    direct = DIRECT[kind]
+    with_scalar: dict[tuple[np.dtype, bool, type], tuple[np.dtype, bool]] = {}
+
+    def beside(x: Any, number: Any) -> Any:
+        """The number in x's dtype, if that is the one to compute in; else None."""
+        aval = x.aval
+        key = aval.dtype, aval.weak_type, type(number)
+        found = with_scalar.get(key)
+        if found is None:
+            other = dtypes.PYTHON_SCALARS[type(number)], type(number) is not bool
+            found = with_scalar[key] = target(kind, (aval.dtype, aval.weak_type), other)
+        return convert_scalar(number, *found) if found[0] is aval.dtype else None
+
+    def python(x: Any, y: Any, /) -> Any:
+        if isinstance(x, Tracer):
+            if isinstance(y, Tracer):
+                a, b = x.aval, y.aval
+                same = a.shape == b.shape or not a.shape or not b.shape
+                if a.dtype is b.dtype and same and a.dtype in direct:
+                    return recipe(x, y)
+            elif type(y) in SCALARS and (number := beside(x, y)) is not None:
+                return recipe(x, number)
+        elif isinstance(y, Tracer) and type(x) in SCALARS and (number := beside(y, x)) is not None:
+            return recipe(number, y)
+        return recipe(*operands(name, kind, (x, y)))
+
+    return python
+
+
+def _general(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
+    def python(*args: Any) -> Any:
+        return recipe(*operands(name, kind, args))
+
+    return python
+
+
+def operands(name: str, kind: Kind, args: tuple[Any, ...]) -> list[Any]:
+    """The operands in one dtype and one shape; single numbers stay scalars."""
+    return fitted(name, [lifted(x) for x in promoted(name, kind, args)])
+
+
+def lifted(x: Any) -> Any:
+    """A NumPy array as an Array; anything else as it is."""
+    return from_numpy("", x) if isinstance(x, np.ndarray) else x

@@ -1,0 +1,209 @@
+"""Updates at an index: x.at[index].set(y) and its kin, which return the changed array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from covector import ops
+from covector.base import errors
+from covector.numpy import elementwise as el
+from covector.numpy.creation import asarray, ones_like
+from covector.numpy.indexing import (
+    Plan, Window, index_vectors, mode_of, new_axes, parse, read, read_strided, result_axes, starts_of,
+)  # fmt: skip
+from covector.numpy.promotion import Shape, cast, spread
+from covector.numpy.shape import broadcast_shapes
+from covector.types import dtypes
+
+__all__ = ["AtIndex", "At", "at"]
+
+Combine = Callable[[Any, Any], Any]
+
+_COMBINE: dict[str, Combine] = {
+    "set": lambda old, new: new, "add": ops.add, "mul": ops.mul, "min": ops.minimum, "max": ops.maximum,
+}  # fmt: skip
+
+
+def update(x: Any, index: Any, y: Any, combine: str, mode: Any = None, unique: bool = False) -> Any:
+    """The array with `y`, broadcast to the shape of x[index], combined into it there."""
+    plan = parse(index, x.shape, checked=mode is None)
+    wanted = mode_of(mode, "fill")
+    y = cast(asarray(y), x.dtype)
+    if x.dtype == dtypes.bool_ and combine != "set":
+        wide = update(cast(x, dtypes.int32), index, cast(y, dtypes.int32), combine, mode, unique)
+        return cast(wide, dtypes.bool_)
+    return _inside_strides(x, plan, list(plan.strided), y, combine, wanted, unique)
+
+
+def _inside_strides(
+    x: Any, plan: Plan, strided: list[Any], y: Any, combine: str, mode: str, unique: bool
+) -> Any:
+    """Strided slices from the outside in: the part is read, changed, and put back."""
+    if not strided:
+        return _update_windows(x, plan, y, combine, mode, unique)
+    s, *rest = strided
+    part = _inside_strides(read_strided(x, s), plan, rest, y, combine, mode, unique)
+    if s.reverse:
+        part = ops.Reverse((s.axis,))(part)
+    if s.step == 1 and s.size == x.shape[s.axis]:
+        return part
+    rank = len(x.shape)
+    low = tuple([s.start if i == s.axis else 0 for i in range(rank)])
+    high = tuple([n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0 for i, n in enumerate(x.shape)])
+    interior = tuple([s.step - 1 if i == s.axis else 0 for i in range(rank)])
+    pad = ops.Pad(low, high, interior)
+    mine = pad(ops.full(part.shape, True, dtypes.bool_), dtypes.bool_.type(False))
+    return ops.select(mine, pad(part, x.dtype.type(0)), x)
+
+
+def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
+    if plan.arrays or (plan.dynamic and mode != "clip"):
+        return _scatter(x, plan, y, combine, mode, unique)
+    sizes = tuple([w.size for w in plan.windows])
+    y = ops.Reshape(sizes)(_fitted(y, _result_shape(plan, ())))
+    whole = all(_is_whole(w, n) for w, n in zip(plan.windows, x.shape, strict=True))
+    if combine != "set":
+        old = read(x, Plan((), tuple([Window(w.start, w.size, True) for w in plan.windows]), (), tuple(range(len(sizes)))), "clip")
+        y = _COMBINE[combine](old, y)
+    return y if whole else ops.DynamicUpdateSlice()(x, y, *starts_of(plan.windows))
+
+
+def _is_whole(w: Window, n: Any) -> bool:
+    return not w.dynamic and w.start == 0 and w.size == n
+
+
+def _result_shape(plan: Plan, lead: Shape) -> Shape:
+    """The shape of x[index]; `lead` is that of the index arrays together."""
+    shape: list[Any] = []
+    for entry in plan.layout:
+        if entry == "indices":
+            shape += lead
+        elif isinstance(entry, int):
+            shape.append(plan.windows[entry].size)
+        else:
+            shape.append(1)
+    return tuple(shape)
+
+
+def _fitted(y: Any, shape: Shape) -> Any:
+    """The update in the shape of x[index]; leading axes of length 1 beyond that go."""
+    extra = len(y.shape) - len(shape)
+    if extra > 0 and all(n == 1 for n in y.shape[:extra]):
+        y = ops.Reshape(y.shape[extra:])(y)
+    try:
+        fits = broadcast_shapes(y.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"an update of shape {y.shape} does not fit the indexed elements, which have the shape {shape}"
+            f"{errors.at_user_line()}"
+        )
+    return spread(y, shape)
+
+
+def _scatter(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
+    vectors, axes = index_vectors(plan, x.shape)
+    y = _fitted(y, _result_shape(plan, vectors.shape[:-1]))
+    y = ops.squeeze(y, new_axes(plan))
+    inserted = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
+    numbers = ops.ScatterDimensionNumbers(result_axes(plan), inserted, axes)
+    return ops.Scatter(numbers, mode, combine, unique)(x, vectors, y)  # type: ignore[arg-type]
+
+
+class AtIndex:
+    """One place in an array, to be read or updated: what x.at[index] gives.
+
+    Every method returns a new array and leaves the old one as it is.  Indices that are data and out of bounds are
+    left out when updating; mode="clip" takes the nearest place instead.  Of several updates of one element `add`,
+    `multiply`, `min` and `max` count all, `set` keeps the last.
+    """
+
+    __slots__ = ("array", "index")
+
+    def __init__(self, array: Any, index: Any):
+        self.array, self.index = array, index
+
+    def __repr__(self) -> str:
+        return f"AtIndex({self.array!r}, {self.index!r})"
+
+    def get(
+        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
+        fill_value: Any = None, wrap_negative_indices: bool = True,
+    ) -> Any:  # fmt: skip
+        """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN)."""
+        plan = parse(self.index, self.array.shape, checked=mode is None)
+        return read(self.array, plan, mode_of(mode, "clip"), fill_value)
+
+    def _update(self, combine: str, values: Any, options: dict[str, Any]) -> Any:
+        unknown = set(options) - {"mode", "indices_are_sorted", "unique_indices", "fill_value", "wrap_negative_indices", "out_sharding"}
+        if unknown:
+            raise TypeError(f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}")
+        unique = options.get("unique_indices", False)
+        return update(self.array, self.index, values, combine, options.get("mode"), unique)
+
+    def set(self, values: Any, /, **options: Any) -> Any:
+        """The array with these values at the index.
+
+        >>> from covector import numpy as cnp
+        >>> cnp.zeros(3).at[1].set(5.)
+        Array([0., 5., 0.], dtype=float32)
+        """
+        return self._update("set", values, options)
+
+    def add(self, values: Any, /, **options: Any) -> Any:
+        """The array with these values added at the index."""
+        return self._update("add", values, options)
+
+    def subtract(self, values: Any, /, **options: Any) -> Any:
+        """The array with these values subtracted at the index."""
+        return self._update("add", el.negative(asarray(values)), options)
+
+    def multiply(self, values: Any, /, **options: Any) -> Any:
+        """The array multiplied by these values at the index."""
+        return self._update("mul", values, options)
+
+    mul = multiply
+
+    def min(self, values: Any, /, **options: Any) -> Any:
+        """The array with the smaller of its elements and these values at the index."""
+        return self._update("min", values, options)
+
+    def max(self, values: Any, /, **options: Any) -> Any:
+        """The array with the larger of its elements and these values at the index."""
+        return self._update("max", values, options)
+
+    def divide(self, values: Any, /, **options: Any) -> Any:
+        """The array divided by these values at the index."""
+        by = update(ones_like(self.array), self.index, values, "mul", options.get("mode"))
+        return el.divide(self.array, by)
+
+    def power(self, values: Any, /, **options: Any) -> Any:
+        """The array to the power of these values at the index."""
+        exponents = update(ones_like(self.array), self.index, values, "mul", options.get("mode"))
+        return el.power(self.array, exponents)
+
+    def apply(self, func: Callable[[Any], Any], /, **options: Any) -> Any:
+        """The array with a function applied to the elements at the index, once to each."""
+        return self._update("set", func(self.get(mode=options.get("mode"))), options)
+
+
+class At:
+    """x.at: indexed, it gives the place to be updated."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: Any):
+        self.array = array
+
+    def __getitem__(self, index: Any) -> AtIndex:
+        return AtIndex(self.array, index)
+
+    def __repr__(self) -> str:
+        return f"At({self.array!r})"
+
+
+def at(x: Any) -> At:
+    """The updates of an array."""
+    return At(x)

@@ -1,0 +1,1 @@
+"""Arrays, devices, executables and their caches."""

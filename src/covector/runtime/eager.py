@@ -1,0 +1,102 @@
+"""Eager evaluation: one primitive on arrays, by kernels compiled once and kept.
+
+Elementwise primitives and functions have kernels for a symbolic length, so that a new shape compiles nothing; the
+native ufuncs call them.  Other primitives are compiled for their operands' types.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import _native, ops
+from covector.core import trace
+from covector.core.primitive import Primitive
+from covector.core.trace import Array
+from covector.ir.program import Program, Var, without_dead_code
+from covector.runtime.executable import Executable
+from covector.types import dims, dtypes
+from covector.types.avals import ShapedArray
+
+Signature = tuple[tuple[int, bool, bool], ...]
+
+
+def as_array(x: Any) -> Any:
+    """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak."""
+    if type(x) is Array:
+        return x
+    aval = trace.typeof(x)
+    return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
+
+
+def aval_of(x: Any) -> ShapedArray:
+    """The type of an Array."""
+    return ShapedArray(x.shape, x.dtype, x.weak_type)
+
+
+@functools.lru_cache(8192)
+def executable(primitive: Primitive, avals: tuple[ShapedArray, ...]) -> Executable:
+    """The compiled form of a primitive on operands of these types."""
+    inputs = tuple(map(Var, avals))
+    return Executable(_one_equation(primitive, inputs))
+
+
+def _one_equation(primitive: Primitive, inputs: tuple[Var, ...]) -> Program:
+    def run(*xs: Any) -> Sequence[Any]:
+        out = primitive(*xs)
+        return out if primitive.multiple else (out,)
+
+    with trace.using(trace.EVAL):
+        return trace.stage(run, [v.aval for v in inputs], primitive.name)
+
+
+@functools.cache
+def ufunc_of(primitive: ops.ElementwiseBase, arity: int) -> Any:
+    """The native ufunc of an elementwise primitive."""
+
+    def run(*xs: Any) -> Any:
+        return primitive(*xs)
+
+    return _native.Ufunc(
+        primitive.name, functools.partial(general, primitive), lambda signature: compile_ufunc(run, signature), arity
+    )
+
+
+def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
+    """The result of a primitive on concrete operands: the evaluator that `core.trace` calls."""
+    if isinstance(primitive, ops.ElementwiseBase):
+        return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
+    if isinstance(primitive, ops.Reshape) and dims.is_constant(primitive.shape):
+        x = as_array(args[0])
+        primitive.type(aval_of(x))
+        return _native.reshape(x, primitive.shape)
+    return general(primitive, *args)
+
+
+def general(primitive: Primitive, *args: Any) -> Any:
+    """A primitive compiled for its operands' types."""
+    arrays = [as_array(x) for x in args]
+    results = executable(primitive, tuple([aval_of(x) for x in arrays]))(arrays)
+    return tuple(results) if primitive.multiple else results[0]
+
+
+def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
+    """A kernel for operands of symbolic length n, or single numbers: what a native ufunc asks for.
+
+    None if the function is not one kernel from elements to elements.
+    """
+    n = dims.symbol("n", 0)
+    avals = [
+        ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak and code != 0) for code, weak, scalar in signature
+    ]
+    with trace.using(trace.EVAL):
+        program = trace.stage(lambda *xs: [python(*xs)], avals, getattr(python, "__name__", "ufunc"))
+    if program.constants or program.out_avals[0].shape != (n,):
+        return None
+    made = Executable(without_dead_code(program))
+    out = program.out_avals[0]
+    cost = made.code.cost_ns
+    return made.code.address, dtypes.CODES[out.dtype], out.weak_type, max(cost, 0.05), made

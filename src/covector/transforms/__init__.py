@@ -1,0 +1,1 @@
+"""Transformations, each written once as a trace: forward derivatives, transposition, batching."""

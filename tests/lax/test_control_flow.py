@@ -1,0 +1,206 @@
+"""Loops over pytrees: what they compute, what they close over, what they say when something does not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from covector import ops
+from covector.api.transforms import grad, jacfwd, jacrev, make_jaxpr, vmap
+from covector.base import errors
+from covector.core.trace import typeof
+from covector.lax.control_flow import fori_loop, scan
+from covector.lax.control_flow import map as lax_map
+
+F32 = np.dtype(np.float32)
+
+
+def vector(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def test_carry_and_slices_are_trees(close: Any) -> None:
+    def step(carry: Any, x: Any) -> Any:
+        h = ops.add(carry["h"], ops.mul(x[0], x[1]["b"]))
+        return {"h": h, "n": ops.add(carry["n"], 1)}, (h, {"twice": ops.mul(h, 2.0)})
+
+    xs = vector(1, 2, 3), {"b": vector(4, 5, 6)}
+    carry, (h, rest) = scan(step, {"h": np.float32(1), "n": 0}, xs)
+    close(carry["h"], np.float32(33))
+    assert int(carry["n"]) == 3
+    close(h, vector(5, 15, 33))
+    close(rest["twice"], vector(10, 30, 66))
+
+
+def test_reverse_goes_from_the_last_slice(close: Any) -> None:
+    last, seen = scan(
+        lambda c, x: (ops.add(ops.mul(c, 2.0), x), c), np.float32(0), vector(1, 2, 3), reverse=True
+    )
+    close(last, np.float32(17))
+    close(seen, vector(8, 3, 0))
+
+
+def test_without_slices(close: Any) -> None:
+    last, ys = scan(lambda c, _: (ops.mul(c, 2.0), None), np.float32(1), length=5)
+    close(last, np.float32(32))
+    assert ys is None
+
+
+@pytest.mark.parametrize("unroll", [1, 2, True, False])
+def test_unrolling_does_not_change_the_result(unroll: int | bool, close: Any) -> None:
+    last, _ = scan(
+        lambda c, x: (ops.add(c, x), None), np.float32(0), vector(1, 2, 3), unroll=unroll
+    )
+    close(last, np.float32(6))
+
+
+def test_values_of_outer_transformations_are_closed_over(close: Any) -> None:
+    xs = vector(1, 2, 3)
+
+    def f(w: Any) -> Any:
+        return scan(lambda c, x: (ops.add(ops.mul(c, w), x), None), np.float32(1), xs)[0]
+
+    w = np.float32(0.5)  # ((w + 1) w + 2) w + 3
+    close(grad(f)(w), 3 * w**2 + 2 * w + 2)
+    close(grad(grad(f))(w), 6 * w + 2)
+    close(vmap(f)(vector(0, 1)), vector(3, 7))
+    close(jacfwd(vmap(f))(vector(0, 1)), jacrev(vmap(f))(vector(0, 1)))
+    close(grad(lambda w: grad(f)(ops.mul(w, w)))(w), (6 * w**2 + 2) * 2 * w)
+
+
+def test_weak_carries_take_the_bodys_dtype() -> None:
+    last, _ = scan(lambda c, x: (ops.add(ops.convert(c, F32), x), None), 0, vector(1, 2))
+    assert typeof(last).text() == "float32[]"
+    last, _ = scan(lambda c, x: (ops.add(c, 1), None), 0, length=3)
+    assert np.asarray(last).dtype == np.int32
+
+
+def test_a_body_may_return_numbers(close: Any) -> None:
+    last, ys = scan(lambda c, x: (c, 1.0), np.float32(3), vector(1, 2))
+    close(last, np.float32(3))
+    close(ys, vector(1, 1))
+
+
+def closed_step(c: Any, x: Any) -> Any:
+    """A body that closes over nothing."""
+    return ops.add(c, x), c
+
+
+def test_a_body_that_closes_over_nothing_is_traced_once_for_each_type() -> None:
+    programs = [
+        make_jaxpr(lambda c, x: scan(closed_step, c, x))(*operands)
+        for operands in (
+            (np.float32(0), vector(1, 2)),
+            (np.float32(1), vector(3, 4)),
+            (np.float64(0), np.zeros(2)),
+        )
+    ]
+    first, second, other = (p.eqns[0].primitive.body for p in programs)
+    assert first is second
+    assert first is not other
+
+
+def test_what_a_body_closes_over_is_looked_up_each_time(close: Any) -> None:
+    w = np.float32(2)
+
+    def step(c: Any, x: Any) -> Any:
+        return ops.mul(c, w), None
+
+    close(scan(step, np.float32(1), length=2)[0], np.float32(4))
+    w = np.float32(3)
+    close(scan(step, np.float32(1), length=2)[0], np.float32(9))
+
+
+# --------------------------------------------------------------------------------------------- fori_loop, map
+
+
+def test_fori_loop(close: Any) -> None:
+    close(
+        fori_loop(2, 5, lambda i, v: ops.mul(v, ops.convert(i, F32)), np.float32(1)), np.float32(24)
+    )
+    close(fori_loop(5, 2, lambda i, v: ops.neg(v), np.float32(1)), np.float32(1))
+    close(
+        grad(lambda x: fori_loop(0, 3, lambda i, v: ops.mul(v, x), np.float32(1)))(np.float32(2)),
+        np.float32(12),
+    )
+    assert np.asarray(fori_loop(np.int64(0), 3, lambda i, v: i, np.int64(0))).dtype == np.int64
+
+
+def test_fori_loop_with_unknown_bounds() -> None:
+    with pytest.raises(errors.ConcretizationTypeError, match="the upper bound of fori_loop"):
+        make_jaxpr(lambda n: fori_loop(0, n, lambda i, v: v, 1.0))(3)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 3, 5, 8])
+def test_map(batch_size: int | None, close: Any) -> None:
+    xs = {"a": np.arange(10, dtype=np.float32).reshape(5, 2)}
+    found = lax_map(lambda x: {"s": ops.Sum((0,))(ops.square(x["a"]))}, xs, batch_size=batch_size)
+    close(found["s"], (xs["a"] ** 2).sum(1))
+
+
+def test_map_with_a_bad_batch_size() -> None:
+    with pytest.raises(ValueError, match="batch_size must be a positive int, got 0"):
+        lax_map(lambda x: x, vector(1), batch_size=0)
+
+
+# --------------------------------------------------------------------------------------------------- messages
+
+
+def message(*args: Any, **kwargs: Any) -> str:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        scan(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_a_carry_that_changes_its_type() -> None:
+    def step(c: Any, x: Any) -> Any:
+        return {"h": ops.Broadcast((2,), (0,))(c["h"]), "n": c["n"]}, x
+
+    text = message(step, {"h": np.float32(0), "n": np.int32(0)}, vector(1))
+    assert "the carry that step (test_control_flow.py:" in text
+    assert "carry['h']: takes float32[], returns float32[2]" in text
+    assert "carry['n']" not in text
+    assert "at test_control_flow.py:" in text
+
+
+def test_a_carry_that_changes_its_structure() -> None:
+    text = message(lambda c, x: ((c, c), x), np.float32(0), vector(1))
+    assert "must have the structure of the one it takes" in text
+    assert "takes   PyTreeSpec(*)" in text
+    assert "returns PyTreeSpec((*, *))" in text
+
+
+def test_a_body_that_returns_no_pair() -> None:
+    assert "must return a pair (carry, y), it returned Traced<float32[]>" in message(
+        lambda c, x: c, np.float32(0), vector(1)
+    )
+
+
+def test_a_body_that_returns_no_array() -> None:
+    assert "y['a'] of <lambda> (test_control_flow.py:" in message(
+        lambda c, x: (c, {"a": "text"}), np.float32(0), vector(1)
+    )
+
+
+def test_the_number_of_steps() -> None:
+    def step(c: Any, x: Any) -> Any:
+        return c, x
+
+    assert "scan needs xs or length" in message(step, np.float32(0))
+    text = message(step, np.float32(0), {"a": vector(1, 2), "b": vector(1)})
+    assert "xs['a']: float32[2]" in text
+    assert "xs['b']: float32[1]" in text
+    assert "must have one size, length=3" in message(step, np.float32(0), vector(1, 2), 3)
+    assert "xs[1] is float32[], which has no leading axis" in message(
+        step, np.float32(0), (vector(1), np.float32(1))
+    )
+
+
+def test_values_that_are_no_arrays() -> None:
+    assert "scan: init['a'] is 'text' of type str" in message(
+        lambda c, x: (c, x), {"a": "text"}, vector(1)
+    )
+    assert "scan: xs[0] is <object" in message(lambda c, x: (c, x), np.float32(0), [object()])
+    assert "scan takes a function, got 3" in message(3, np.float32(0), vector(1))

@@ -1,0 +1,89 @@
+"""A library of native functions for the tests, and the module with its switches put back."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import covector._native as native_module
+
+DTYPES = [
+    *map(np.dtype, ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"]),
+    *map(np.dtype, ["uint64", "float16", ml_dtypes.bfloat16, "float32", "float64"]),
+    *map(np.dtype, ["complex64", "complex128"]),
+]
+
+
+@pytest.fixture(scope="session")
+def dtypes() -> list[np.dtype]:
+    return DTYPES
+
+
+@pytest.fixture
+def native():
+    """The module; whatever a test switches is switched back, and queued work is awaited."""
+    native_module.register_dtypes(DTYPES)
+    hooks = dict.fromkeys(["flatten", "tracer", "getitem", "iter", "contains", "repr", "format"])
+    operators = native_module.set_operators({})
+    saved_hooks = native_module.set_hooks(**hooks)
+    saved_async = native_module.set_async(True)
+    saved_fast = native_module.set_fast_paths(True)
+    saved_threshold = native_module.set_inline_threshold_ns(50_000)
+    yield native_module
+    native_module.synchronize()
+    native_module.set_inline_threshold_ns(saved_threshold)
+    native_module.set_fast_paths(saved_fast)
+    native_module.set_async(saved_async)
+    native_module.set_hooks(**saved_hooks)
+    native_module.set_operators(operators)
+
+
+@pytest.fixture(scope="session")
+def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The functions of kernels.c."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source = Path(__file__).with_name("kernels.c")
+    library = tmp_path_factory.mktemp("kernels") / "kernels.so"
+    subprocess.run(
+        [compiler, "-O2", "-shared", "-fPIC", "-o", str(library), str(source)], check=True
+    )
+    return ctypes.CDLL(str(library))
+
+
+@pytest.fixture(scope="session")
+def address(lib: ctypes.CDLL) -> Callable[[str], int]:
+    """The address of a function of kernels.c, by name."""
+
+    def find(name: str) -> int:
+        found = ctypes.cast(getattr(lib, name), ctypes.c_void_p).value
+        assert found is not None
+        return found
+
+    return find
+
+
+@pytest.fixture
+def make(native: ModuleType, lib: ctypes.CDLL, address: Callable[[str], int]):
+    """An Executable of a function of kernels.c; one float32[4] in and out unless told."""
+    vector = [(11, (4,))], [(11, (4,), False)]
+
+    def build(name: str, inputs=vector[0], outputs=vector[1], **options):
+        return native.Executable(address(name), inputs, outputs, keepalive=lib, **options)
+
+    return build
+
+
+@pytest.fixture
+def four(native: ModuleType):
+    """A fresh float32[4] array: 0, 1, 2, 3."""
+    return lambda: native.array_from(np.arange(4, dtype=np.float32))

@@ -1,0 +1,298 @@
+"""The execution queue: order, readiness, errors, limits, fork, exit."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+SLOW = 10**6  # ns: far beyond the threshold of inline runs
+
+
+def test_small_programs_run_at_once(make, four):
+    (y,) = make("add_one").execute([four()])
+    assert y.is_ready()
+    (y,) = make("add_one", cost_ns=49_999).execute([four()])
+    assert y.is_ready()
+
+
+def test_large_programs_are_futures(make, four):
+    run = make("add_one_slowly", cost_ns=SLOW)
+    start = time.perf_counter()
+    (y,) = run.execute([four()])
+    assert time.perf_counter() - start < 0.02
+    assert not y.is_ready()
+    assert (y.shape, y.dtype, y.size) == ((4,), np.dtype("float32"), 4)
+    assert y.block_until_ready() is y
+    assert y.is_ready()
+    assert time.perf_counter() - start >= 0.03
+    assert y.tolist() == [1, 2, 3, 4]
+
+
+def test_dependents_wait_their_turn(native, make, four):
+    slow, quick = make("add_one_slowly", cost_ns=SLOW), make("add_one")
+    (y,) = slow.execute([four()])
+    (z,) = quick.execute([y])
+    assert not z.is_ready()
+    del y
+    assert z.tolist() == [2, 3, 4, 5]
+    (y,) = slow.execute([four()])
+    native.synchronize()
+    assert y.is_ready()
+
+
+def test_order(native, make):
+    count = make("count_runs", [(3, ())], [(4, (), False)], cost_ns=SLOW)
+    waits = [3000, 0, 1000, 0, 0, 2000, 0]
+    runs = [count.execute([native.scalar(wait, "int32")])[0] for wait in waits]
+    numbers = [int(run) for run in runs]
+    assert numbers == list(range(numbers[0], numbers[0] + len(waits)))
+
+
+def test_depth_is_bounded(native, make):
+    count = make("count_runs", [(3, ())], [(4, (), False)], cost_ns=SLOW)
+    wait = native.scalar(1000, "int32")
+    runs = [count.execute([wait])[0] for _ in range(150)]
+    waiting = sum(not run.is_ready() for run in runs)
+    assert waiting <= 67
+    numbers = [int(run) for run in runs]
+    assert numbers == list(range(numbers[0], numbers[0] + 150))
+
+
+@pytest.mark.parametrize("read", [np.asarray, lambda y: y.tolist(), memoryview, np.from_dlpack])
+def test_errors_surface_where_the_value_is_read(make, four, read):
+    failing = make("fail_with_7", cost_ns=SLOW)
+    x = four()
+    (y,) = failing.execute([x])
+    with pytest.raises(RuntimeError, match="error number 7"):
+        read(y)
+    (z,) = make("add_one").execute([y])
+    (w,) = make("add_one_slowly", cost_ns=SLOW).execute([z])
+    for dependent in (y, z, w):
+        with pytest.raises(RuntimeError, match="error number 7"):
+            dependent.block_until_ready()
+        assert dependent.is_ready()
+    assert x.tolist() == [0, 1, 2, 3]
+
+
+def test_memory_errors(make, four):
+    (y,) = make("run_out_of_memory", cost_ns=SLOW).execute([four()])
+    with pytest.raises(MemoryError, match="ran out of memory"):
+        y.item(0)
+    with pytest.raises(MemoryError, match="ran out of memory"):
+        make("run_out_of_memory").execute([four()])
+
+
+def test_inline_errors(make, four):
+    for cost in (0, 20_000):
+        with pytest.raises(RuntimeError, match="failed with error number 7"):
+            make("fail_with_7", cost_ns=cost).execute([four()])
+
+
+def test_without_the_queue(native, make, four):
+    (y,) = make("add_one_slowly", cost_ns=SLOW).execute([four()])
+    (failed,) = make("fail_with_7", cost_ns=SLOW).execute([four()])
+    assert native.set_async(False) is True
+    (z,) = make("add_one").execute([y])
+    assert z.is_ready()
+    assert z.tolist() == [2, 3, 4, 5]
+    (z,) = make("add_one_slowly", cost_ns=SLOW).execute([four()])
+    assert z.is_ready()
+    with pytest.raises(RuntimeError, match="error number 7"):
+        make("fail_with_7", cost_ns=SLOW).execute([four()])
+    with pytest.raises(RuntimeError, match="error number 7"):
+        make("add_one").execute([failed])
+    assert native.set_async(True) is False
+
+
+def test_waiting_lets_other_threads_run(make, four):
+    (y,) = make("add_one_slowly", cost_ns=SLOW).execute([four()])
+    ticks = []
+    thread = threading.Thread(target=lambda: ticks.append(time.perf_counter()))
+    thread.start()
+    y.block_until_ready()
+    end = time.perf_counter()
+    thread.join()
+    assert ticks[0] < end
+
+
+def test_runs_without_the_gil(make, four):
+    run = make("add_one_slowly", cost_ns=20_000)
+    start = time.perf_counter()
+    threads = [threading.Thread(target=lambda: run.execute([four()])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.perf_counter() - start < 0.09
+
+
+def test_operands_may_be_dropped_meanwhile(native, make, four):
+    slow = make("add_one_slowly", cost_ns=SLOW)
+    x = four()
+    (y,) = slow.execute([x])
+    (z,) = slow.execute([y])
+    x.delete()
+    y.delete()
+    del x, y
+    assert z.tolist() == [2, 3, 4, 5]
+    (dropped,) = slow.execute([four()])
+    del dropped
+    native.synchronize()
+
+
+def test_the_program_lives_while_it_is_queued(native, address, lib, four):
+    class Owner:
+        pass
+
+    owner = Owner()
+    deaths = []
+    import weakref  # noqa: PLC0415
+
+    watch = weakref.ref(owner, lambda _: deaths.append(1))
+    run = native.Executable(
+        address("add_one_slowly"), [(11, (4,))], [(11, (4,), False)], 0, SLOW, owner
+    )
+    (y,) = run.execute([four()])
+    del run, owner
+    assert watch() is not None
+    assert y.tolist() == [1, 2, 3, 4]
+    native.synchronize()
+    assert deaths == [1]
+
+
+def test_threads_share_the_queue(native, make, four):
+    run = make("add_one", cost_ns=SLOW)
+    results = []
+
+    def work():
+        x = four()
+        for _ in range(100):
+            (x,) = run.execute([x])
+        results.append(x.tolist())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [[100, 101, 102, 103]] * 4
+
+
+def test_inputs_are_checked(native, make, four):
+    run = make("add_one")
+    with pytest.raises(TypeError, match="takes 1 arrays, not 2"):
+        run.execute([four(), four()])
+    with pytest.raises(TypeError, match=r"input 0 must be float32\[4\], not float32\[5\]"):
+        run.execute([native.empty((5,), "float32")])
+    with pytest.raises(TypeError, match=r"input 0 must be float32\[4\], not int32\[4\]"):
+        run.execute([native.empty((4,), "int32")])
+    with pytest.raises(TypeError, match="input 0 must be an Array, not numpy.ndarray"):
+        run.execute([np.zeros(4, np.float32)])
+    with pytest.raises(TypeError, match="takes a list of Arrays"):
+        run.execute(3)
+    x = four()
+    x.delete()
+    with pytest.raises(RuntimeError, match="has been deleted"):
+        run.execute([x])
+
+
+def test_executables_are_checked(native, make):
+    for options, message in (
+        ({"inputs": [(11, (4,), False)]}, "must have 2 parts"),
+        ({"outputs": [(11, (4,))]}, "must have 3 parts"),
+        ({"inputs": [(99, (4,))]}, "no dtype code 99"),
+        ({"outputs": [(11, (-4,), False)]}, "must not be negative|None"),
+        ({"arena_bytes": -1}, "arena_bytes must not be negative"),
+        ({"aliases": [(1, 0)]}, "existing positions"),
+        ({"aliases": [(0,)]}, "existing positions"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make("add_one", **options)
+    with pytest.raises(ValueError, match="address must not be 0"):
+        native.Executable(0, [], [])
+
+
+def test_attributes(make, lib):
+    run = make("add_one", [(11, (4, None))], [(11, (None,), True)], arena_bytes=8, cost_ns=9)
+    assert run.inputs == [(11, (4, None))]
+    assert run.outputs == [(11, (None,), True)]
+    assert (run.arena_bytes, run.cost_ns, run.keepalive) == (8, 9, lib)
+
+
+def test_symbolic(native, make):
+    run = make("add_one_symbolic", [(11, (None,))], [(11, (None,), True)])
+    for n in (0, 1, 5, 100_000):
+        x = native.array_from(np.arange(n, dtype=np.float32))
+        for cost in (None, SLOW):
+            (y,) = run.execute_symbolic([x], [n], [(n,)], cost_ns=cost)
+            np.testing.assert_array_equal(np.asarray(y), np.arange(1, n + 1))
+            assert y.weak_type
+    with pytest.raises(TypeError, match="execute_symbolic"):
+        run.execute([x])
+    with pytest.raises(ValueError, match=r"declared float32\[\?\], which float32\[2,2\] does not"):
+        run.execute_symbolic([x], [4], [(2, 2)])
+    with pytest.raises(TypeError, match="1 outputs; output_shapes has 2"):
+        run.execute_symbolic([x], [4], [(4,), (4,)])
+    with pytest.raises(TypeError, match=r"input 0 must be float32\[\?\]"):
+        run.execute_symbolic([native.empty((2, 2), "float32")], [4], [(4,)])
+
+
+def test_arena(native, make, four):
+    run = make("addresses", outputs=[(4, (3,), False)], arena_bytes=1000)
+    for cost in (0, 20_000, SLOW):
+        run = make("addresses", outputs=[(4, (3,), False)], arena_bytes=1000, cost_ns=cost)
+        (y,) = run.execute([four()])
+        assert y.item(2) != 0
+        assert y.item(2) % 64 == 0
+    (y,) = make("addresses", outputs=[(4, (3,), False)]).execute([four()])
+    assert y.item(2) == 0
+
+
+def test_fork(native, make, four):
+    """A child gets a queue and a pool of its own, and keeps the parent's values."""
+    slow = make("add_one_slowly", cost_ns=SLOW)
+    (y,) = slow.execute([four()])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks with threads
+        child = os.fork()
+    if child == 0:
+        good = False
+        try:
+            (z,) = slow.execute([y])
+            good = z.tolist() == [2, 3, 4, 5] and native.empty((10**6,), "int8").size == 10**6
+        finally:
+            os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    (z,) = slow.execute([y])
+    assert z.tolist() == [2, 3, 4, 5]
+
+
+EXIT_SCRIPT = """
+import ctypes, sys
+import numpy as np
+import covector._native as native
+sys.path.insert(0, sys.argv[2])
+from conftest import DTYPES
+native.register_dtypes(DTYPES)
+lib = ctypes.CDLL(sys.argv[1])
+address = ctypes.cast(lib.add_one_slowly, ctypes.c_void_p).value
+run = native.Executable(address, [(11, (4,))], [(11, (4,), False)], 0, 10**6, lib)
+x = native.array_from(np.zeros(4, np.float32))
+for _ in range(3):
+    (x,) = run.execute([x])
+print("queued")
+"""
+
+
+def test_exit_with_queued_work(lib):
+    here = os.path.dirname(__file__)
+    done = subprocess.run(
+        [sys.executable, *(["-S"] if sys.flags.no_site else []), "-c", EXIT_SCRIPT, lib._name, here],
+        capture_output=True, text=True, check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "queued\n", "")

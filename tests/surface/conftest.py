@@ -1,0 +1,43 @@
+"""Tests of the surface look at its meaning, so primitives are computed by their NumPy references.
+
+What compiled code makes of them is tested elsewhere, primitive by primitive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from covector import _native
+from covector.core import trace
+from covector.core.primitive import Primitive
+from covector.types.avals import ShapedArray
+
+
+def _wrap(value: Any, aval: ShapedArray) -> Any:
+    value = np.asarray(value)
+    assert (value.shape, value.dtype) == (aval.shape, aval.dtype), (value.shape, value.dtype, aval)
+    return _native.array_from(value, None, aval.weak_type)
+
+
+def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
+    """The result by the primitive's reference, held against its type rule."""
+    avals = [trace.typeof(x) for x in args]
+    types = primitive.type(*avals)
+    out = primitive.reference(*[np.asarray(x, a.dtype) for x, a in zip(args, avals, strict=True)])
+    if primitive.multiple:
+        return tuple(_wrap(o, t) for o, t in zip(out, types, strict=True))
+    return _wrap(out, types)
+
+
+@pytest.fixture(autouse=True)
+def reference() -> Iterator[None]:
+    """Compute by reference, without the native fast paths."""
+    before, fast = trace._evaluator, _native.set_fast_paths(False)
+    trace.set_evaluator(evaluate)
+    yield
+    trace.set_evaluator(before)
+    _native.set_fast_paths(fast)

@@ -1,0 +1,213 @@
+"""The architecture, executed: the order of the files, their sizes, their docstrings."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "covector"
+
+# The order of the files is the architecture: a file may import only files above it. A row is a
+# folder and its files, top first; "" is the package. A new file goes where its imports allow.
+FLOORS: tuple[tuple[str, str], ...] = (
+    ("base", "__init__ config errors tree"),
+    ("types", "__init__ dtypes dims sharding avals"),
+    ("ir", "__init__ index scalar kernel program check"),
+    ("core", "__init__ trace primitive"),
+    ("ops", "elementwise shape reduce contract conv index sort linalg fft bits __init__"),
+    ("transforms", "__init__ forward transpose batch"),
+    ("control", "__init__ call cond loop shard"),
+    ("compile/functions", "table parts __init__"),
+    ("compile", "__init__ simplify partition fuse lower schedule memory pipeline"),
+    ("backends", "__init__ base reference"),
+    ("backends/cpu", "__init__"),
+    ("runtime", "__init__ array device executable cache"),
+    ("api", "__init__ jit transforms"),
+    ("", "tree"),
+    ("numpy", "__init__"),
+    ("lax", "__init__"),
+    ("random", "__init__"),
+    ("nn", "__init__"),
+    ("", "__init__"),
+)
+
+# Imports that break the order, each with its reason.
+EXCEPTIONS = {
+    # The rules of a primitive speak to sibling primitives; the package's name is bound late.
+    ("ops/*", "ops/__init__"),
+}
+
+# The extension module is below everything, and imports nothing of ours.
+FREE = "covector._native"
+
+# Third-party packages that may be imported inside a function, each with its reason.
+LAZY: dict[str, str] = {
+    "matplotlib": "optional: only the plots need it",
+    "scipy": "optional: NumPy references of special functions, in tests and the reference back end",
+    "scipy_openblas32": "it loads a large library, which only linear algebra needs",
+}
+
+MAX_FILE_LINES = 600
+MAX_FUNCTION_LINES = 80
+
+
+def floor_order() -> list[str]:
+    """The files of `FLOORS` in their order, as paths without the ending."""
+    return [f"{folder}/{name}".lstrip("/") for folder, names in FLOORS for name in names.split()]
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def label(path: Path) -> str:
+    """A file of the package as `FLOORS` names it."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+@cache
+def labels() -> frozenset[str]:
+    return frozenset(label(path) for path in python_files("src/covector"))
+
+
+def resolve(module: str, name: str | None = None) -> str | None:
+    """The file that `import module` or `from module import name` reads; None if it is not ours."""
+    parts = module.split(".")
+    if parts[0] != "covector" or module == FREE or (module, name) == ("covector", "_native"):
+        return None
+    for tail in ([name] if name else []), []:
+        path = "/".join([*parts[1:], *tail])
+        for candidate in (path, f"{path}/__init__".lstrip("/")):
+            if candidate in labels():
+                return candidate
+    return f"{module}.{name}" if name else module  # a name that no file of ours has: reported
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """The files of ours that a file imports, at any depth of nesting, with their lines."""
+    package = ["covector", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            found = [resolve(alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found = [resolve(module, alias.name) for alias in node.names]
+        else:
+            continue
+        for target in found:
+            if target is not None:
+                yield target, node.lineno
+
+
+def excepted(source: str, target: str) -> bool:
+    folder = source.rpartition("/")[0]
+    return (f"{folder}/*", target) in EXCEPTIONS
+
+
+def test_every_file_has_its_place() -> None:
+    order = floor_order()
+    assert len(order) == len(set(order)), "FLOORS names a file twice"
+    unknown = sorted(labels() - set(order))
+    assert not unknown, f"put these files in their place in FLOORS: {', '.join(unknown)}"
+    gone = sorted(set(order) - labels())
+    assert not gone, f"FLOORS names files that do not exist: {', '.join(gone)}"
+
+
+def test_a_file_imports_only_files_above_it() -> None:
+    place = {name: number for number, name in enumerate(floor_order())}
+    wrong = [
+        f"{source}.py:{line} imports {target}, which is not above it"
+        for path in python_files("src/covector")
+        if (source := label(path)) in place
+        for target, line in imports(path)
+        if place.get(target, len(place)) >= place[source] and not excepted(source, target)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_bottom_of_the_package_is_not_imported() -> None:
+    paths = python_files("src/covector")
+    names = sorted(label(p) for p in paths if any(t == "__init__" for t, _ in imports(p)))
+    assert not names, f"these files import the package itself: {', '.join(names)}"
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
+def test_files_are_short(folder: str) -> None:
+    paths = [p for end in ("py", "cc", "h") for p in (ROOT / folder).rglob(f"*.{end}")]
+    sizes = {p.relative_to(ROOT): len(p.read_text().splitlines()) for p in paths}
+    long = [f"{path}: {size} lines" for path, size in sizes.items() if size >= MAX_FILE_LINES]
+    assert not long, f"split these by family, under {MAX_FILE_LINES} lines:\n" + "\n".join(long)
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
+def test_functions_are_short(folder: str) -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {size} lines"
+        for path in python_files(folder)
+        for node in ast.walk(parse(path))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (size := (node.end_lineno or node.lineno) - node.lineno + 1) >= MAX_FUNCTION_LINES
+    ]
+    assert not long, f"split these, under {MAX_FUNCTION_LINES} lines:\n" + "\n".join(long)
+
+
+def test_a_task_left_open_names_its_issue() -> None:
+    marker = re.compile(r"(?:#|//|/\*).*\b(TODO|FIXME|HACK|XXX)\b(?!\s*\(#\d+\))")
+    sources = [p for end in ("py", "cc", "h") for p in (ROOT / "src").rglob(f"*.{end}")]
+    open_ = [
+        f"{path.relative_to(ROOT)}:{number} {line.strip()}"
+        for path in sorted([*sources, *python_files("benchmarks", "examples")])
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if marker.search(line)
+    ]
+    assert not open_, "write TODO(#123), with the issue's number:\n" + "\n".join(open_)
+
+
+def test_everything_public_has_a_docstring() -> None:
+    missing: list[str] = []
+    for path in python_files("src/covector", "benchmarks", "examples"):
+        tree = parse(path)
+        if ast.get_docstring(tree) is None:
+            missing.append(f"{path.relative_to(ROOT)}:1 the module")
+        for node in tree.body:
+            defines = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+            if defines and not node.name.startswith("_") and ast.get_docstring(node) is None:
+                missing.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not missing, "these say nothing about themselves:\n" + "\n".join(missing)
+
+
+def test_no_import_inside_a_function() -> None:
+    hidden: list[str] = []
+    for path in python_files("src/covector"):
+        functions = [
+            node
+            for node in ast.walk(parse(path))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        ]
+        for node in {inner for function in functions for inner in ast.walk(function)}:
+            if isinstance(node, ast.Import):
+                packages = [alias.name.partition(".")[0] for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                packages = [(node.module or "").partition(".")[0] if not node.level else "covector"]
+            else:
+                continue
+            hidden += [
+                f"{path.relative_to(ROOT)}:{node.lineno} {package}"
+                for package in packages
+                if package not in LAZY
+            ]
+    assert not hidden, "import at the top, or add the package to LAZY:\n" + "\n".join(
+        sorted(hidden)
+    )

@@ -1,0 +1,86 @@
+"""The benchmarks' own machinery: cases, clocks and the report, on NumPy alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from benchmarks import frameworks, report, run, timing
+from benchmarks.cases import CASES, Case
+
+
+def row(name: str = "call_one", **values: float) -> report.Row:
+    return report.Row(CASES[name], dict(values))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
+def test_a_case_is_complete(case: Case) -> None:
+    assert case.text
+    assert case.text[-1] != "."
+    assert case.kind in ("call", "cold", "memory", "import")
+    assert set(case.frameworks) <= set(frameworks.NAMES)
+    assert set(case.limits) <= set(case.frameworks) - {report.OURS}
+    assert case.limits, "say what we want"
+
+
+def test_autorange_makes_samples_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "MIN_SAMPLE", 1e-3)
+    calls = timing.autorange(lambda: sum(range(100)), lambda x: x)
+    assert 1 < calls <= timing.MAX_CALLS
+
+
+def test_measure_keeps_the_best_of_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(run, "sampler", lambda case, name: lambda: next(times))
+    assert run.measure(CASES["call_one"], ["numpy"], rounds=3).values == {"numpy": 1.0}
+
+
+def test_a_failure_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> float:
+        raise ValueError("no such thing\nat all")
+
+    monkeypatch.setattr(run, "sampler", lambda case, name: broken)
+    measured = run.measure(CASES["call_one"], ["numpy"], rounds=2)
+    assert measured.values == {}
+    assert measured.failures == {"numpy": "ValueError: no such thing"}
+
+
+def test_the_report_marks_missed_limits() -> None:
+    held, missed = row(covector=1e-6, jax=4e-6), row(covector=3e-6, jax=4e-6)
+    assert held.missed() == []
+    assert missed.missed() == ["jax"]
+    text = report.markdown([held, missed], {"covector": "0", "jax": "1"}, rounds=1)
+    assert f"{report.MISSED}: jax" in text
+    assert "Limits held in 1 of 2 cases." in text
+    assert "| jax | 2 | 0.43 |" in text
+
+
+def test_a_failure_of_ours_misses_every_limit() -> None:
+    failed = report.Row(CASES["call_one"], {"jax": 1.0}, {"covector": "ValueError: no"})
+    assert failed.missed() == list(CASES["call_one"].limits)
+    assert "`call_one` on covector: ValueError: no" in report.markdown([failed], {"jax": "1"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (2.5, "call", "2.5 s"),
+        (0.0123, "call", "12.3 ms"),
+        (4.56e-6, "call", "4.56 µs"),
+        (7e-9, "call", "7 ns"),
+        (3 * 2**20, "memory", "3.0 MiB"),
+    ],
+)
+def test_values_have_units(value: float, kind: str, text: str) -> None:
+    assert report.show(value, kind) == text
+
+
+def test_geometric_mean() -> None:
+    assert report.geometric_mean([]) is None
+    assert math.isclose(report.geometric_mean([0.5, 2.0, 8.0]) or 0.0, 2.0)
+
+
+@pytest.mark.parametrize("name", ["call_one", "eager_chain", "lorenz_forward", "scan_matmul"])
+def test_cases_run_on_numpy(name: str) -> None:
+    CASES[name].build(frameworks.load("numpy"))()

@@ -1,0 +1,252 @@
+"""Fits of minimax polynomials: compile/functions/coefficients.py is written by this.
+
+    python tools/fit.py              every fit of the table, with its error (minutes)
+    python tools/fit.py EXP SIN      some of them
+    python tools/fit.py --write      every fit, into the file
+
+A fit approximates `target(x)` on [low, high] by sum(c[k] * x**powers[k]) so that the largest weighted
+error is smallest (Remez exchange on the weighted linear problem, in mpmath), then rounds the coefficients
+to the working format one by one, lowest power first, and fits the others again after each.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mpmath as mp
+import numpy as np
+
+Real = mp.mpf
+mp.mp.dps = 50
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One problem: what, where, with which powers, measured how, rounded to what."""
+
+    target: Callable[[Real], Real]
+    low: float
+    high: float
+    degree: int
+    dtype: type
+    weight: Callable[[Real], Real] = lambda x: mp.mpf(1)  # error * weight is what counts
+    fixed: tuple[float, ...] = ()  # lowest coefficients that are given
+
+
+def solve(fit: Fit, known: Sequence[Real], low: Real, high: Real) -> tuple[list[Real], Real]:
+    """The minimax coefficients above the `known` ones, and the weighted error."""
+    n = fit.degree + 1 - len(known)
+    grid = [(low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * i / (40 * n)) for i in range(40 * n + 1)]
+    grid = [x for x in grid if abs(x) > (high - low) * mp.mpf("1e-6")]  # the weight may vanish at 0
+    first = len(known)
+    prefix = [*reversed(known), 0][-max(first, 1) - 1 : -1] or [0]
+    rest = [(fit.target(x) - mp.polyval(prefix, x)) / x**first for x in grid]
+    weights = [abs(fit.weight(x) * x**first) for x in grid]
+    points = [round((len(grid) - 1) * i / n) for i in range(n + 1)]  # the grid is Chebyshev's already
+    best: list[Real] = []
+    errors: list[Real] = []
+    least, kept = mp.inf, best
+    for turn in range(60):
+        rows, right = mp.matrix(n + 1, n + 1), mp.matrix(n + 1, 1)
+        for i, p in enumerate(points):
+            for k in range(n):
+                rows[i, k] = grid[p] ** k * weights[p]
+            rows[i, n] = (-1) ** i
+            right[i] = rest[p] * weights[p]
+        solution = mp.lu_solve(rows, right)
+        best, level = [solution[k] for k in range(n)], abs(solution[n])
+        values = [mp.polyval(best[::-1], x) for x in grid]
+        errors = [(r - v) * w for r, v, w in zip(rest, values, weights, strict=True)]
+        worst = max(abs(e) for e in errors)
+        if worst < least:
+            least, kept = worst, best
+        if worst <= level * mp.mpf("1.001"):
+            break
+        points = exchange(errors, n + 1) if turn < 8 else exchange_one(errors, points)
+    return kept, least
+
+
+def exchange(errors: Sequence[Real], count: int) -> list[int]:
+    """The positions of `count` alternating extrema of the error, the largest kept."""
+    groups: list[int] = []
+    for i, e in enumerate(errors):
+        if groups and (errors[groups[-1]] > 0) == (e > 0):
+            if abs(e) > abs(errors[groups[-1]]):
+                groups[-1] = i
+        else:
+            groups.append(i)
+    while len(groups) > count:
+        if abs(errors[groups[0]]) < abs(errors[groups[-1]]):
+            groups.pop(0)
+        else:
+            groups.pop()
+    while len(groups) < count:  # degenerate: spread what is there
+        gaps = [(b - a, a, b) for a, b in zip(groups, groups[1:])]
+        _, a, b = max(gaps)
+        groups.append((a + b) // 2)
+        groups.sort()
+    return groups
+
+
+def exchange_one(errors: Sequence[Real], points: list[int]) -> list[int]:
+    """The reference with the worst point in the place of a neighbour of its sign: slow, but sure."""
+    worst = max(range(len(errors)), key=lambda i: abs(errors[i]))
+    positive = errors[worst] > 0
+    place = sum(p < worst for p in points)
+    for i in (place - 1, place):
+        if 0 <= i < len(points) and (errors[points[i]] > 0) == positive:
+            return sorted([*points[:i], worst, *points[i + 1 :]])
+    return [worst, *points[:-1]] if place == 0 else [*points[1:], worst]
+
+
+def rounded(fit: Fit) -> tuple[list[float], Real]:
+    """Coefficients in the working format, lowest power first, and the weighted error with them."""
+    low, high = mp.mpf(fit.low), mp.mpf(fit.high)
+    known = [mp.mpf(c) for c in fit.fixed]
+    while len(known) <= fit.degree:
+        best, _ = solve(fit, known, low, high)
+        known.append(mp.mpf(float(fit.dtype(float(best[0])))))
+    worst = mp.mpf(0)
+    for i in range(2001):
+        x = low + (high - low) * i / 2000
+        worst = max(worst, abs((fit.target(x) - mp.polyval(list(reversed(known)), x)) * fit.weight(x)))
+    return [float(c) for c in known], worst
+
+
+Function = Callable[[Real], Real]
+F32, F64 = np.float32, np.float64
+
+
+def odd_tail(function: Function, terms: Sequence[Real]) -> Function:
+    """(f(r) - f'(0) r) / r^3 in y = r^2 of an odd function; `terms` is its series for small y."""
+    slope = mp.diff(function, 0)
+
+    def tail(y: Real) -> Real:
+        if y < 1e-3:
+            return mp.polyval(list(terms)[::-1], y)
+        r = mp.sqrt(y)
+        return (function(r) - slope * r) / r**3
+
+    return tail
+
+
+def odd_weight(function: Function) -> Function:
+    """What makes an error of an odd function's tail relative to the function."""
+    return lambda y: y * mp.sqrt(y) / function(mp.sqrt(y)) if y else mp.mpf(0)
+
+
+def odd(function: Function, terms: Sequence[Real], high: float) -> tuple[Function, float, float, Function]:
+    """The problem of an odd function's tail for r^2 up to `high`."""
+    return odd_tail(function, terms), 0.0, high, odd_weight(function)
+
+
+def taylor_tail(function: Function) -> list[Real]:
+    """The coefficients of r^3, r^5, ... of an odd function."""
+    return mp.taylor(function, 0, 61)[3::2]
+
+
+def log_tail(scale: Real) -> tuple[Function, float, float, Function]:
+    """(log(1 + f) - f) / f^2 / scale on sqrt(1/2) <= 1 + f <= sqrt(2)."""
+    return (
+        lambda f: -mp.hyp2f1(1, 2, 3, -f) / 2 / scale,
+        -0.2929,
+        0.41422,
+        lambda f: f * f * scale / abs(mp.log1p(f)) if f else mp.mpf(0),
+    )
+
+
+def exp_tail(of: Function) -> tuple[Function, float, float, Function]:
+    """(e^r - 1 - r) / r^2 on |r| <= ln2 / 2; the error relative to `of`."""
+    return lambda r: mp.hyp1f1(1, 3, r) / 2, -0.3467, 0.3467, lambda r: r**2 / abs(of(r)) if r else mp.mpf(0)
+
+
+ARCTAN = [mp.mpf((-1) ** (k + 1)) / (2 * k + 3) for k in range(40)]
+ARCSIN = [mp.binomial(2 * k, k) / 4**k / (2 * k + 1) for k in range(1, 40)]
+SINH = [1 / mp.factorial(2 * k + 3) for k in range(40)]
+
+# name: (target, low, high, weight), degree for float32, degree for float64
+PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, int | None]] = {
+    "EXP": (exp_tail(mp.exp), 4, 9),  # (e^r - 1 - r) / r^2 for e^r
+    "EXPM1": (exp_tail(mp.expm1), 4, 10),  # the same for e^r - 1
+    "EXP2": (  # (2^r - 1) / r
+        (lambda r: (mp.power(2, r) - 1) / r if r else mp.log(2), -0.5, 0.5, lambda r: abs(r) / mp.power(2, r)),
+        5, 10,
+    ),
+    "EXP2_SHORT": (  # 2^r, for float32 in float64
+        (lambda r: mp.power(2, r), -0.5, 0.5, lambda r: mp.power(2, -r)), None, 6
+    ),
+    "LOG": (log_tail(mp.mpf(1)), 8, 20),
+    "LOG2": (log_tail(mp.log(2)), 8, 20),
+    "LOG10": (log_tail(mp.log(10)), 8, 20),
+    "LOG2_SHORT": (  # log2(1 + f) / f, for float32 in float64
+        (lambda f: mp.log1p(f) / f / mp.log(2) if f else 1 / mp.log(2), -0.2929, 0.41422, lambda f: mp.mpf(1)),
+        None, 12,
+    ),
+    "LOG_ODD": (  # (log((1 + s) / (1 - s)) - 2 s - 2/3 s^3) / s^5 in s^2
+        (lambda y: mp.hyp2f1(1, mp.mpf(2.5), mp.mpf(3.5), y) * 2 / 5, 0.0, 0.02945, lambda y: y * y),
+        None, 6,
+    ),
+    "SIN": (odd(mp.sin, [(-1) ** (k + 1) * c for k, c in enumerate(SINH)], 2.4684), 3, 7),
+    "TAN": (odd(mp.tan, taylor_tail(mp.tan), 0.6169), 6, 14),
+    "ASIN": (odd(mp.asin, ARCSIN, 0.2501), 4, 12),
+    "ATAN": (odd(mp.atan, ARCTAN, 1.0), 8, 20),
+    "TANH": (odd(mp.tanh, taylor_tail(mp.tanh), 0.3026), 3, 10),
+    "SINH": (odd(mp.sinh, SINH, 1.0), 3, 7),
+    "COSH": (  # (cosh(r) - 1) / r^2 in r^2
+        (lambda y: mp.hyp1f2(1, mp.mpf(1.5), 2, y / 4) / 2, 0.0, 0.1203, lambda y: y), 2, 5
+    ),
+}  # fmt: skip
+
+
+def fits(name: str) -> dict[str, Fit]:
+    """The problem for both formats."""
+    (target, low, high, weight), single, double = PROBLEMS[name]
+    made: dict[str, Fit] = {}
+    if single is not None:
+        made[f"{name}_32"] = Fit(target, low, high, single, F32, weight)
+    if double is not None:
+        made[f"{name}_64"] = Fit(target, low, high, double, F64, weight)
+    return made
+
+
+HEADER = """\"\"\"Coefficients of minimax polynomials, lowest power first; written by tools/fit.py, which says of what.\"\"\"
+"""
+PLACE = Path(__file__).parent.parent / "src/covector/compile/functions/coefficients.py"
+
+
+def text_of(name: str, coefficients: Sequence[float], single: bool) -> str:
+    """A table as Python text, in lines of at most 100 columns."""
+    lines, row = [], "   "
+    for c in coefficients:
+        item = f" {c:.9g}," if single else f" {c!r},"
+        if len(row) + len(item) > 100:
+            lines.append(row)
+            row = "   "
+        row += item
+    return "\n".join([f"{name} = (", *lines, row, ")  # fmt: skip"])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print or write the coefficients of the named problems, or of all."""
+    write = "--write" in arguments
+    names = [a for a in arguments if a != "--write"] or list(PROBLEMS)
+    kept: dict[str, str] = {}
+    if write and PLACE.exists():  # what is not fitted anew stays
+        for block in PLACE.read_text().split("\n\n")[1:]:
+            kept[block.split(" = ")[0].strip()] = block.strip()
+    for name in names:
+        for full, fit in fits(name).items():
+            coefficients, error = rounded(fit)
+            print(f"{full}: error 2^{mp.nstr(mp.log(error, 2), 4)}", flush=True)
+            kept[full] = text_of(full, coefficients, fit.dtype is F32)
+            if not write:
+                print(kept[full])
+    if write:
+        PLACE.write_text("\n\n".join([HEADER.strip(), *(kept[k] for k in sorted(kept))]) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
