@@ -11,6 +11,7 @@ to the working format one by one, lowest power first, and fits the others again 
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -163,6 +164,60 @@ def exp_tail(of: Function) -> tuple[Function, float, float, Function]:
     return lambda r: mp.hyp1f1(1, 3, r) / 2, -0.3467, 0.3467, lambda r: r**2 / abs(of(r)) if r else mp.mpf(0)
 
 
+@functools.cache
+def scaled_erfc(a: Real) -> Real:
+    """e^(a^2) erfc(a)."""
+    return mp.exp(a * a) * mp.erfc(a)
+
+
+def erfc_problem(k: float, low: float, high: float) -> tuple[Function, float, float, Function]:
+    """(1 + 2 a) e^(a^2) erfc(a) - 1 in q = (a - k) / (a + k) for a in [low, high].
+
+    M. Shepherd and J. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x", 1981.
+    """
+
+    def target(q: Real) -> Real:
+        a = k * (1 + q) / (1 - q)
+        return (1 + 2 * a) * scaled_erfc(a) - 1
+
+    return target, (low - k) / (low + k), (high - k) / (high + k), lambda q: mp.mpf(1)
+
+
+@functools.cache
+def erf_inverse_ratio(w: Real) -> Real:
+    """erf_inv(x) / x in w = -log(1 - x^2)."""
+    if w < 1e-18:
+        return mp.sqrt(mp.pi) / 2
+    x = mp.sqrt(-mp.expm1(-w))
+    if x < 0.999:
+        return mp.erfinv(x) / x
+    rest = mp.exp(-w) / (1 + x)  # 1 - x
+    return mp.findroot(lambda z: mp.log(mp.erfc(z)) - mp.log(rest), mp.sqrt(w) * 0.85) / x
+
+
+def erf_inverse_problem(low: float, high: float, root: bool) -> tuple[Function, float, float, Function]:
+    """erf_inv(x) / x - 1 in w or in sqrt(w), less the middle of the interval.
+
+    M. Giles, "Approximating the erfinv function", GPU Computing Gems 2, 2011, has these variables.
+    """
+    middle = mp.mpf(low + high) / 2
+
+    def ratio(u: Real) -> Real:
+        return erf_inverse_ratio((u + middle) ** 2 if root else u + middle)
+
+    return lambda u: ratio(u) - 1, float(low - middle), float(high - middle), lambda u: 1 / ratio(u)
+
+
+def erf_small(y: Real) -> Real:
+    """erf(x) / x - 1 in y = x^2."""
+    return 2 / mp.sqrt(mp.pi) * mp.hyp1f1(0.5, 1.5, -y) - 1
+
+
+def log_erfc(high: float) -> tuple[Function, float, float, Function]:
+    """log(erfc(a)) on [1, high], for 1 - erfc(a)."""
+    return lambda a: mp.log(mp.erfc(a)), 1.0, high, mp.erfc
+
+
 ARCTAN = [mp.mpf((-1) ** (k + 1)) / (2 * k + 3) for k in range(40)]
 ARCSIN = [mp.binomial(2 * k, k) / 4**k / (2 * k + 1) for k in range(1, 40)]
 SINH = [1 / mp.factorial(2 * k + 3) for k in range(40)]
@@ -189,6 +244,8 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
         (lambda y: mp.hyp2f1(1, mp.mpf(2.5), mp.mpf(3.5), y) * 2 / 5, 0.0, 0.02945, lambda y: y * y),
         None, 6,
     ),
+    "ERF": ((erf_small, 0.0, 1.0, lambda y: 1 / (1 + erf_small(y))), 6, 12),
+    "LOG_ERFC": (log_erfc(3.95), 6, None),
     "SIN": (odd(mp.sin, [(-1) ** (k + 1) * c for k, c in enumerate(SINH)], 2.4684), 3, 7),
     "TAN": (odd(mp.tan, taylor_tail(mp.tan), 0.6169), 6, 14),
     "ASIN": (odd(mp.asin, ARCSIN, 0.2501), 4, 12),

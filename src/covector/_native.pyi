@@ -320,7 +320,8 @@ def symbols() -> dict[str, int]:
 def set_blas(routines: Mapping[str, int]) -> None:
     """Set the addresses of CBLAS routines with 32-bit integers.
 
-    cblas_sgemm, cblas_dgemm, cblas_cgemm, cblas_zgemm, openblas_set_num_threads.
+    cblas_sgemm, cblas_dgemm, cblas_cgemm, cblas_zgemm, the same with gemv (for products with a
+    vector), and openblas_set_num_threads, which is called with 1: the threads are ours.
     """
 
 def set_tracing(on: bool) -> bool:

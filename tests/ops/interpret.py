@@ -5,6 +5,7 @@ Every read is checked: an index out of bounds, where no false guard protects it,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from covector import ops
 from covector.backends.reference_scalars import evaluate
-from covector.core.primitive import Index, Mapped, Reduction, Scalar, Update, View
+from covector.core.primitive import Cumulative, Index, Mapped, Reduction, Scalar, Update, View
 from covector.core.trace import typeof
 from covector.ir.index import loop_variable
 from covector.ir.scalar import Expr, Iteration
@@ -158,6 +159,39 @@ def run_reduction(primitive: Reduction, x: np.ndarray) -> np.ndarray:
     evaluator = Evaluator({f"state{k}": s for k, s in enumerate(state)})
     parts = [evaluator.scalar(e) for e in (result if isinstance(result, tuple) else (result,))]
     return joined(parts, out.shape, out.dtype)  # type: ignore[arg-type]
+
+
+def run_cumulative(primitive: Cumulative, xs: Sequence[np.ndarray]) -> np.ndarray:
+    """The result element by element; the states are combined from blocks of two, so that grouping is free."""
+    shape, axis, dtype = xs[0].shape, primitive.axis, xs[0].dtype
+    out = np.empty(shape, dtype)
+    rest = shape[:axis] + shape[axis + 1 :]
+    index, values = grid(rest)
+
+    def run(state: Sequence[Expr], symbols: dict[str, Any]) -> list[Any]:
+        return [np.broadcast_to(Evaluator(symbols).scalar(e), rest) for e in state]
+
+    def names(stem: str, state: Sequence[Any]) -> tuple[tuple[Expr, ...], dict[str, Any]]:
+        exprs = tuple([Expr("local", (), s.dtype, f"{stem}{k}") for k, s in enumerate(state)])
+        return exprs, {f"{stem}{k}": s for k, s in enumerate(state)}
+
+    def merge(a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
+        (x, env), (y, more) = names("a", a), names("b", b)
+        return run(primitive.combine(x, y), env | more)
+
+    places = list(range(shape[axis]))[:: -1 if primitive.reverse else 1]
+    elements = [[view(np.take(x, k, axis))(index) for x in xs] for k in places]
+    lifted = [run(primitive.lift(*element), values) for element in elements]
+    start = run(primitive.start(dtype), {})
+    for k, place in enumerate(places):
+        blocks = [
+            functools.reduce(merge, lifted[i : min(i + 2, k + 1)]) for i in range(0, k + 1, 2)
+        ]
+        exprs, env = names("s", functools.reduce(merge, blocks, start))
+        element = primitive.finish(exprs, dtype)
+        parts = run(element if isinstance(element, tuple) else (element,), env)
+        out[(slice(None),) * axis + (place,)] = joined(parts, rest, dtype)
+    return out
 
 
 def run_update(primitive: Update, xs: Sequence[np.ndarray]) -> np.ndarray:

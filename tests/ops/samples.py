@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,6 +183,27 @@ def reductions() -> Iterator[Sample]:
         yield Sample(
             make(0, i32), (array((4,)),), makers={0: lambda rng, aval: np.full(aval.shape, -np.inf)}
         )
+
+
+def cumulatives() -> Iterator[Sample]:
+    classes = (ops.CumSum, ops.CumProd, ops.CumMax, ops.CumMin, ops.CumLogSumExp)
+    shapes: tuple[tuple[tuple[int, ...], int], ...] = (
+        ((5,), 0),
+        ((2, 4, 3), 1),
+        ((0, 2), 0),
+        ((1,), 0),
+    )
+    for make, (shape, axis), reverse in itertools.product(classes, shapes, (False, True)):
+        linear = ((0,),) if make is ops.CumSum else ()
+        makers = {0: some_zeros} if make is ops.CumProd else {}
+        yield Sample(make(axis, reverse), (array(shape),), linear, makers)
+    for make, dtypes_ in (
+        (ops.CumSum, (i32, bf16, c128)), (ops.CumProd, (i32, c128)), (ops.CumMax, (u8, bf16)),
+    ):  # fmt: skip
+        for dtype in dtypes_:
+            yield Sample(make(0, False), (array((5, 2), dtype),))
+    for dtype, reverse in itertools.product((f64, f32, bf16, i32, c128), (False, True)):
+        yield Sample(ops.Recurrence(1, reverse), (array((2, 5), dtype),) * 2, ((1,),))
 
 
 # --------------------------------------------------------------------------------------------- contractions
@@ -367,6 +389,7 @@ def all_samples() -> list[Sample]:
     families = (
         movements,
         reductions,
+        cumulatives,
         contractions,
         gathers,
         scatters,

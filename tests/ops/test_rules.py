@@ -14,7 +14,7 @@ from tests.ops.samples import Sample, all_samples
 
 from covector import ops
 from covector.core import trace
-from covector.core.primitive import Linear, Mapped, Reduction, Update, Zero
+from covector.core.primitive import Cumulative, Linear, Mapped, Reduction, Update, Zero
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 
@@ -99,6 +99,8 @@ def test_element_rule(sample: Sample) -> None:
             raise
     elif isinstance(primitive, Reduction):
         actual = interpret.run_reduction(primitive, xs[0])
+    elif isinstance(primitive, Cumulative):
+        actual = interpret.run_cumulative(primitive, xs)
     elif isinstance(primitive, Update):
         actual = interpret.run_update(primitive, xs)
     else:

@@ -39,7 +39,7 @@ def indices(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[Any, ...]]:
         if kind == "e" and not ellipsis:
             ellipsis = True
             entries.append(...)
-            axis += draw(st.integers(0, len(shape) - axis))
+            axis += draw(st.integers(1, len(shape) - axis))  # for none, NumPy still separates by it; JAX does not
             rest = len(shape) - axis
             # what follows must count from the end
             for k in range(rest):

@@ -426,7 +426,8 @@ def linear_transpose(fun: Function, *primals: Any) -> Function:
             found = pull(tape, cts)
         except (AssertionError, AttributeError, TypeError, errors.MissingRuleError) as error:
             raise TypeError(
-                f"linear_transpose: {function_place(fun)} is not linear in its arguments{errors.at_user_line()}: {error}"
+                f"linear_transpose: {function_place(fun)} is not linear in its arguments{errors.at_user_line()}: "
+                f"{error}"
             ) from error
         return tree.unflatten(in_tree, map(cotangent_value, found))
 

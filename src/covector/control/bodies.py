@@ -194,9 +194,9 @@ class SplitBody:
 
     `hoisted` computes, from the known consts and `constants`, residuals that are the same in every step; they are
     consts of both.  Consts of `known`: the known consts, `constants`, hoisted ones.  Consts of `linear`: those in
-    `const_sources`, linear consts; its xs: those in `xs_sources`, linear xs.  A source is ("const" or "hoisted" or "xs",
-    position among the consts and `constants`, the hoisted, the known xs), or ("ys", position among the stacked
-    results of `known`).
+    `const_sources`, linear consts; its xs: those in `xs_sources`, linear xs.  A source is a kind and a position:
+    "const" among the known consts and `constants`, "hoisted", "xs" among the known ones, "ys" among the stacked
+    results of `known`.
     """
 
     known: Program

@@ -195,6 +195,34 @@ class Reduction(Primitive):
         raise self._missing("finish")
 
 
+class Cumulative(Primitive):
+    """A running fold along one axis: each element of the result is that of the operands' elements up to it.
+
+    Operands and result have one shape.  Element k is `finish(s_k)`, with s_k = combine(s_{k-1}, lift(elements at k))
+    from s_{-1} = `start`; from the other end with `reverse`.  `combine` is associative but need not commute: the
+    state of the elements that come first is its first operand.
+    """
+
+    axis: int
+    reverse: bool
+
+    def start(self, dtype: np.dtype) -> State:
+        """The state before the first element, for operands of this dtype."""
+        raise self._missing("start")
+
+    def lift(self, *xs: Scalar) -> State:
+        """The state of one element of each operand."""
+        raise self._missing("lift")
+
+    def combine(self, a: State, b: State) -> State:
+        """The state of the elements of a, then those of b."""
+        raise self._missing("combine")
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        """The result's element."""
+        raise self._missing("finish")
+
+
 class Update(Primitive):
     """The first operand with elements of another, the update, combined into places that indices name.
 

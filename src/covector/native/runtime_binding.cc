@@ -6,6 +6,7 @@
 #include "blas.h"
 #include "pool.h"
 #include "queue.h"
+#include "sort.h"
 #include "state.h"
 
 namespace nb = nanobind;
@@ -48,6 +49,7 @@ nb::dict symbol_addresses() {
     made["cv_dgemm"] = address_of(cv_dgemm);
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
+    made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     return made;
 }
 

@@ -402,8 +402,17 @@ def _heaviside(x: Any, at_zero: Any) -> Any:
     return ops.select(ops.lt(x, _like(x, 0)), _like(x, 0), positive_or)
 
 
-maximum = binary("maximum", ops.maximum, "any", "The larger of the two; NaN if one is NaN.")
-minimum = binary("minimum", ops.minimum, "any", "The smaller of the two; NaN if one is NaN.")
+def _extreme(primitive: Any, wins: Any) -> Any:
+    """Complex numbers are ordered by their real parts, then by the imaginary ones."""
+
+    def recipe(x: Any, y: Any) -> Any:
+        return ops.select(_ordering(wins)(x, y), x, y) if dtypes.is_complex(x.dtype) else primitive(x, y)
+
+    return recipe
+
+
+maximum = binary("maximum", _extreme(ops.maximum, ops.ge), "any", "The larger of the two; NaN if one is NaN.")
+minimum = binary("minimum", _extreme(ops.minimum, ops.le), "any", "The smaller of the two; NaN if one is NaN.")
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
 heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, x2 at zero.")

@@ -17,7 +17,7 @@ from covector import _native, ops
 from covector.core.primitive import Primitive
 from covector.core.trace import SCALARS, Tracer, typeof
 from covector.numpy.promotion import (
-    DIRECT, Array, Kind, convert_scalar, fitted, from_numpy, promoted, target,
+    DIRECT, Array, Kind, convert_scalar, fitted, from_numpy, lift, promoted, target,
 )  # fmt: skip
 from covector.types import dtypes
 
@@ -74,7 +74,8 @@ def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
     def python(x: Any, /) -> Any:
         if (isinstance(x, Tracer) or type(x) is Array) and x.dtype in direct:
             return recipe(x)
-        return recipe(*promoted(name, kind, (x,)))
+        (x,) = promoted(name, kind, (lift(name, x),))
+        return recipe(x)
 
     return python
 

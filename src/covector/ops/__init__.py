@@ -9,9 +9,11 @@ from covector.ops.bits import *
 from covector.ops.contract import *
 from covector.ops.elementwise import *
 from covector.ops.convert import *
+from covector.ops.cumulative import *
 from covector.ops.index import *
 from covector.ops.math import *
 from covector.ops.reduce import *
 from covector.ops.scatter import *
 from covector.ops.shape import *
+from covector.ops.sort import *
 from covector.ops.special import *

@@ -201,7 +201,7 @@ class Prod(Fold):
         if dims.is_constant([shape[a] for a in self.axes]):
             tangent = self._tangent_by_halves(x, t)
         else:
-            tangent = self._tangent_by_quotients(x, t)
+            tangent = self._tangent_by_steps(x, t)
         return self(x), tangent
 
     def _tangent_by_halves(self, x: Any, t: Any) -> Any:
@@ -219,30 +219,32 @@ class Prod(Fold):
             while half > 1:
                 half //= 2
                 (a, s), (b, u) = (
-                    (_part(x, axis, i, half), _part(t, axis, i, half)) for i in (0, 1)
+                    (_part(x, axis, i, half), _part(t, axis, i, half)) for i in (0, half)
                 )
                 x, t = ops.mul(a, b), ops.add(ops.mul(s, b), ops.mul(a, u))
         return ops.Reshape(remaining(typeof(t).shape, self.axes))(t)
 
-    def _tangent_by_quotients(self, x: Any, t: Any) -> Any:
-        """For symbolic lengths.  Right with zeros too, but its own derivatives are not where there are zeros."""
-        shape, dtype = typeof(x).shape, typeof(x).dtype
-        spread = ops.Broadcast(shape, self.axes)
-        one, zero = np.ones((), dtype)[()], np.zeros((), dtype)[()]
-        vanishes = ops.eq(x, zero)
-        count = spread(Sum(self.axes)(ops.convert(vanishes, dtypes.int32)))
-        safe = ops.select(vanishes, one, x)
-        product = spread(self(safe))
-        without_me = ops.select(ops.eq(count, np.int32(0)), ops.div(product, safe), zero)
-        the_others = ops.select(ops.eq(count, np.int32(1)), product, zero)
-        return Sum(self.axes)(ops.mul(t, ops.select(vanishes, the_others, without_me)))
+    def _tangent_by_steps(self, x: Any, t: Any) -> Any:
+        """For symbolic lengths: the product rule element by element, just as right."""
+        for axis in self.axes:
+            ndim, length = typeof(x).ndim, typeof(x).shape[axis]
+            pad = ops.Pad(tuple([int(a == axis) for a in range(ndim)]), (0,) * ndim, (0,) * ndim)
+            dtype = typeof(
+                x
+            ).dtype  # with a 1 in front there is a last product, also of no elements
+            x, t = pad(x, np.ones((), dtype)[()]), pad(t, np.zeros((), dtype)[()])
+            products = ops.CumProd(axis)(x)
+            before = ops.shifted(products, axis, 1)
+            tangents = ops.Recurrence(axis)(x, ops.mul(before, t))
+            x, t = (_part(v, axis, length, 1) for v in (products, tangents))
+        return ops.Reshape(remaining(typeof(t).shape, self.axes))(t)
 
 
-def _part(x: Any, axis: int, which: int, length: int) -> Any:
-    """The first or second `length` elements along an axis."""
+def _part(x: Any, axis: int, start: Dim, length: int) -> Any:
+    """Some elements along an axis."""
     shape = typeof(x).shape
-    starts = tuple([which * length if a == axis else 0 for a in range(len(shape))])
-    limits = tuple([(which + 1) * length if a == axis else n for a, n in enumerate(shape)])
+    starts = tuple([start if a == axis else 0 for a in range(len(shape))])
+    limits = tuple([start + length if a == axis else n for a, n in enumerate(shape)])
     return ops.Slice(starts, limits, (1,) * len(shape))(x)
 
 

@@ -20,8 +20,18 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
         arguments = [f"ptr {a}" for a in addresses] + [f"i64 {n}" for n in numbers]
     types = ", ".join(a.split(" ")[0] for a in arguments)
     name = f"@cv_{routine.name}"
-    emitter.module.declare(name, f"declare void {name}({types})")
-    emitter.lines.append(f"  call void {name}({', '.join(arguments)})")
+    if routine.name in _GEMMS:
+        emitter.module.declare(name, f"declare void {name}({types})")
+        emitter.lines.append(f"  call void {name}({', '.join(arguments)})")
+        return
+    emitter.module.declare(name, f"declare i32 {name}({types})")
+    status = one.line(f"call i32 {name}({', '.join(arguments)})")
+    failed = one.line(f"icmp ne i32 {status}, 0")
+    stem = one.fresh()[1:]
+    emitter.lines.append(f"  br i1 {failed}, label %{stem}.failed, label %{stem}.ok")
+    emitter.label(f"{stem}.failed")
+    emitter.lines.append(f"  ret i32 {status}")  # only entry functions call routines that can fail
+    emitter.label(f"{stem}.ok")
 
 
 def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:

@@ -160,9 +160,23 @@ def log1p(x: Expr) -> Expr:
 
 
 def logistic(x: Expr) -> Expr:
-    """1 / (1 + e^-x): for x < 0, e^x / (1 + e^x), which may be subnormal."""
-    e = exp(-absolute(x))
-    return select(x < 0.0, e, const(1.0, x.dtype)) / (e + 1.0)
+    """1 / (1 + e^-x): with e^|x| = e^r / s, s = 2^-n, it is e^r / (e^r + s), for x < 0 s / (e^r + s).
+
+    e^r = 1 + w enters the divisor as (s + w) + 1, whose first rounding is small.
+    """
+    f = format_of(x.dtype)
+    single = is_single(x)
+    bound = 86.0 if single else 707.0
+    a = at_most(absolute(x), 105.0 if single else 746.0)
+    r, _, t = reduce_exp(a, 0)
+    w = fma(fitted(r, "EXPM1"), r * r, r)
+    lift = 2 * f.mantissa
+    one = const(f.bias, f.int)
+    s = from_bits((select(a > bound, const(f.bias + lift, f.int), one) - bits(t)) << f.mantissa)
+    tiny = a > 11.0
+    result = s / ((select(tiny, const(0.0, x.dtype), s) + 1.0) + select(tiny, w + s, w))
+    small = select(a > bound, result * 2.0**-lift, result)
+    return select(x < 0.0, small, 1.0 - result)
 
 
 POSITIVE = ((0.0, float("inf")),)

@@ -59,8 +59,8 @@ def atan2(y: Expr, x: Expr) -> Expr:
     a, b = absolute(x), absolute(y)
     steep = b > a
     small, big = select(steep, a, b), select(steep, b, a)
-    infinite = equal(small, float("inf"))
-    t = select(equal(big, 0.0), const(0.0, x.dtype), small / big)
+    infinite = equal(small, float("inf")) & equal(big, float("inf"))
+    t = select(equal(big, 0.0), small, small / big)
     t = select(infinite, const(1.0, x.dtype), t)
     square = t * t
     tail = fitted(square, "ATAN") * (square * t)
