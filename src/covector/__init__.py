@@ -1,1 +1,65 @@
-"""Covector: NumPy-style programs, compiled and transformed."""
+"""Covector: NumPy-style programs, compiled and transformed.
+
+    import covector as cv
+    import covector.numpy as cnp
+
+    loss = lambda w, x, y: cnp.mean((cnp.tanh(x @ w) - y) ** 2)
+    step = cv.jit(cv.value_and_grad(loss))
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
+from covector import numpy as numpy
+from covector._native import Array as Array
+from covector.api.derivatives import (
+    grad as grad,
+    jvp as jvp,
+    linear_transpose as linear_transpose,
+    linearize as linearize,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
+from covector.api.jacobians import (
+    hessian as hessian,
+    jacfwd as jacfwd,
+    jacrev as jacrev,
+)
+from covector.api.jit import jit as jit
+from covector.api.transforms import eval_shape as eval_shape, make_jaxpr as make_jaxpr, vmap as vmap
+from covector.base import errors as errors
+from covector.base.config import config as config
+from covector.core.trace import typeof as typeof
+from covector.runtime.device import (
+    Device as Device,
+    block_until_ready as block_until_ready,
+    default_backend as default_backend,
+    device_count as device_count,
+    device_get as device_get,
+    device_put as device_put,
+    devices as devices,
+    local_devices as local_devices,
+)
+from covector.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
+
+jacobian = jacrev
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from covector import lax as lax, nn as nn, random as random, tree as tree, tree_util as tree_util
+    from covector.types import dtypes as dtypes
+
+# Loaded when they are first used, which keeps `import covector` short.
+_LATER = {name: f"covector.{name}" for name in ("lax", "nn", "random", "tree", "tree_util")}
+_LATER["dtypes"] = "covector.types.dtypes"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'covector' has no attribute {name!r}")
+    module = globals()[name] = _import_module(_LATER[name])
+    return module
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

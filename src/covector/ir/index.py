@@ -13,7 +13,9 @@ Bounds in a symbol are ints.  Where an extent is symbolic they say nothing above
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,13 +63,21 @@ def loop_variable(name: str, extent: Dim) -> Polynomial:
 def of_scalar(e: Expr, lower: Dim, upper: Dim) -> Dim:
     """An integer scalar as an index, for which the caller promises lower <= e <= upper.
 
-    The symbol is named after the Expr's identity and keeps it alive, so the same Expr gives the same symbol.
-    A constant gives an int, and the value of an index gives that index back.
+    The same Expr gives the same symbol.  A constant gives an int, and the value of an index gives that index back.
     """
     known = known_index(e)
     if known is not None:
         return known
-    return dims.symbol(f"%{id(e):x}", dims.bounds(lower)[0], dims.bounds(upper)[1], e)
+    return dims.symbol(f"%{_number(e):08}", dims.bounds(lower)[0], dims.bounds(upper)[1], e)
+
+
+_count = itertools.count()
+
+
+@lru_cache(maxsize=4096)
+def _number(e: Expr) -> int:
+    """A number for an Expr, later ones larger: so the order of terms, and code, is the same in every process."""
+    return next(_count)
 
 
 def known_index(e: Expr) -> Dim | None:

@@ -1,10 +1,9 @@
 // The thread pool: one parallel region at a time, a static partition, workers that spin briefly.
+// A caller never waits for a worker that has not begun.
 #include "pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,6 +12,7 @@
 #include <mutex>
 #include <new>
 
+#include "affinity.h"
 #include "buffer.h"
 #include "common.h"
 
@@ -24,23 +24,45 @@ constexpr int kMaxThreads = 512;
 
 constinit thread_local bool tls_in_region = false;
 
-// Polls for about 30 us, then sleeps. A worker sleeps between regions, a caller at the end of one.
+// Polls for about 30 us; whether the value has changed.
 template <typename Value>
-void wait_while_equal(std::atomic<Value>& value, Value old) {
+bool spin_while_equal(const std::atomic<Value>& value, Value old) {
     const auto start = std::chrono::steady_clock::now();
     do {
         for (int i = 0; i < 32; ++i) {
-            if (value.load(std::memory_order_acquire) != old) return;
+            if (value.load(std::memory_order_acquire) != old) return true;
             cpu_relax();
         }
     } while (std::chrono::steady_clock::now() - start < kSpin);
-    while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+    return false;
 }
 
+// A worker's piece of a region goes to whoever claims it first: the worker, or the caller, when it
+// has done its own and the worker has not woken up or got a processor yet.
 struct alignas(64) Worker {
-    std::atomic<uint32_t> ticket{0};  // one up for each piece of work
+    std::atomic<uint32_t> ticket{0};   // one up for each piece offered
+    std::atomic<uint32_t> claimed{0};  // the last ticket that was taken
     int index = 0;
     struct Pool* pool = nullptr;
+    Placement placement;
+
+    uint32_t wait_for_ticket(uint32_t seen) {
+        if (!spin_while_equal(ticket, seen)) {
+            placement.set_asleep(true);
+            ticket.wait(seen, std::memory_order_acquire);
+            placement.set_asleep(false);
+        }
+        return ticket.load(std::memory_order_acquire);
+    }
+    void offer() {
+        placement.before_wake();
+        ticket.fetch_add(1, std::memory_order_release);
+        ticket.notify_one();
+    }
+    bool claim(uint32_t offered) {
+        uint32_t before = offered - 1;
+        return claimed.compare_exchange_strong(before, offered, std::memory_order_acq_rel);
+    }
 };
 
 struct Pool {
@@ -69,14 +91,7 @@ int wanted_threads() {
         const long value = std::strtol(text, nullptr, 10);
         if (value > 0) return static_cast<int>(std::min<long>(value, kMaxThreads));
     }
-#if defined(__linux__)
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-        return std::clamp(CPU_COUNT(&set), 1, kMaxThreads);
-    }
-#endif
-    return static_cast<int>(std::clamp<long>(sysconf(_SC_NPROCESSORS_ONLN), 1, kMaxThreads));
+    return std::min(allowed_cpus(), kMaxThreads);
 }
 
 Pool* make_pool() {
@@ -91,10 +106,13 @@ Pool* g_pool = nullptr;
 void* worker_main(void* argument) {
     auto* worker = static_cast<Worker*>(argument);
     mark_worker_thread();
+    worker->placement.enter();
     uint32_t seen = 0;
     for (;;) {
-        wait_while_equal(worker->ticket, seen);
-        ++seen;
+        const uint32_t before = seen;
+        seen = worker->wait_for_ticket(before);
+        if (seen == before) continue;
+        if (!worker->claim(seen)) continue;
         worker->pool->run_piece(worker->index);
         // The region, and with it the caller's data, may be gone after the last decrement; the
         // counter itself belongs to the pool.
@@ -116,6 +134,7 @@ CV_NOINLINE void start(Pool* pool) {
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, size_t{8} << 20);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    Placement::set_start(&attributes);
     for (int i = 1; i < pool->size; ++i) {
         pool->workers[i].index = i;
         pool->workers[i].pool = pool;
@@ -159,12 +178,18 @@ extern "C" void cv_parallel_for(ParallelBody body, void* context, int64_t n, int
     pool->pieces = pieces;
     pool->remaining.store(pieces - 1, std::memory_order_relaxed);
     for (int i = 1; i < pieces; ++i) {
-        pool->workers[i].ticket.fetch_add(1, std::memory_order_release);
-        pool->workers[i].ticket.notify_one();
+        pool->workers[i].offer();
     }
     pool->run_piece(0);
+    for (int i = pieces - 1; i > 0; --i) {
+        Worker& worker = pool->workers[i];
+        if (!worker.claim(worker.ticket.load(std::memory_order_relaxed))) continue;
+        pool->run_piece(i);
+        pool->remaining.fetch_sub(1, std::memory_order_acq_rel);
+    }
     for (int32_t left; (left = pool->remaining.load(std::memory_order_acquire)) != 0;) {
-        wait_while_equal(pool->remaining, left);
+        if (spin_while_equal(pool->remaining, left)) continue;
+        pool->remaining.wait(left, std::memory_order_acquire);
     }
     pool->region.unlock();
 }

@@ -9,6 +9,7 @@
 #include <deque>
 #include <mutex>
 
+#include "affinity.h"
 #include "common.h"
 
 namespace covector {
@@ -25,6 +26,7 @@ struct Queue {
     std::deque<Task*> tasks;
     Task* running = nullptr;
     bool started = false;
+    Placement placement;
     std::atomic<int64_t> queued{0};  // tasks not finished yet
 };
 
@@ -61,7 +63,9 @@ Task* next_task(Queue* queue) {
         for (int i = 0; i < 16; ++i) cpu_relax();
     }
     std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->placement.set_asleep(true);
     queue->work.wait(lock, [&] { return !queue->tasks.empty(); });
+    queue->placement.set_asleep(false);
     queue->running = queue->tasks.front();
     queue->tasks.pop_front();
     return queue->running;
@@ -70,6 +74,7 @@ Task* next_task(Queue* queue) {
 void* worker_main(void* argument) {
     auto* queue = static_cast<Queue*>(argument);
     mark_worker_thread();
+    queue->placement.enter();
     for (;;) {
         Task* task = next_task(queue);
         int32_t error = failed_input(task);
@@ -97,6 +102,7 @@ bool start(Queue* queue) {
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, size_t{8} << 20);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    Placement::set_start(&attributes);
     pthread_t thread;
     queue->started = pthread_create(&thread, &attributes, worker_main, queue) == 0;
     pthread_attr_destroy(&attributes);
@@ -127,6 +133,7 @@ bool queue_push(Task* task) {
         }
         queue->queued.fetch_add(1, std::memory_order_release);
         queue->tasks.push_back(task);
+        queue->placement.before_wake();
         queue->work.notify_one();
         if (queue->tasks.size() <= kDepth) return true;
     }

@@ -30,6 +30,10 @@ integer, signedinteger, unsignedinteger = np.integer, np.signedinteger, np.unsig
 flexible, character, object_ = np.flexible, np.character, np.object_
 
 
+class prng_key:
+    """The abstract kind of the dtypes of random keys: issubdtype(key.dtype, prng_key)."""
+
+
 class ScalarType(type):
     """The class of the scalar types: each stands for a dtype, and makes arrays of it."""
 
@@ -110,6 +114,10 @@ _KINDS: dict[Any, str] = {
 
 def issubdtype(arg1: Any, arg2: Any) -> Any:
     """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 is)."""
+    if getattr(arg1, "type", None) is prng_key:
+        return arg2 in (prng_key, np.generic)
+    if arg2 is prng_key:
+        return False
     if isinstance(arg1, type) and arg1 in _KINDS and arg1 is not np.bool_:
         return np.issubdtype(arg1, arg2)
     own = dtypes.as_dtype(arg1)

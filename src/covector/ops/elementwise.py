@@ -308,7 +308,7 @@ sqrt = Elementwise(
 def _abs_push(t: Any, z: Any, x: Any) -> Any:
     if not dtypes.is_complex(x.dtype):
         return mul(t, sign(x))
-    return real(mul(t, conj(sign(x))))
+    return div(real(mul(t, conj(x))), select(eq(z, 0), 1, z))
 
 
 def _sign(x: Expr) -> Expr:

@@ -14,6 +14,7 @@ from covector.backends.cpu.indices import Frame, LoopEmitter
 from covector.backends.cpu.instructions import memory_element, register_element, register_type, suffix, vector
 from covector.backends.cpu.link import Target
 from covector.backends.cpu.scalars import ModuleText
+from covector.ir import index as ix
 from covector.ir import scalar
 from covector.ir.kernel import (
     Assign, Buffer, Copy, Fold, If, Init, Kernel, Loop, Note, Routine, Schedule, Statement, Store, Swap, accesses,
@@ -205,9 +206,7 @@ class StatementWriter:
         if loop.schedule.parallel:
             self.parallel(loop)
             return
-        for buffer in _private(loop):
-            if buffer not in self.frame.pointers:
-                self.local_buffer(buffer)
+        self.private_buffers(loop)
         if loop.schedule.vector and self.emitter.width == 1:
             self.hoist(loop)
             self.lanes(loop, "0", self.emitter.scalar_index(loop.extent))
@@ -215,10 +214,18 @@ class StatementWriter:
             self.hoist(loop)
             self.plain(loop, "0", self.emitter.scalar_index(loop.extent))
 
-    def local_buffer(self, buffer: Buffer) -> None:
-        """A private buffer in this function's frame."""
-        assert isinstance(buffer.size, int)
-        self.frame.pointers[buffer] = self.frame.alloca(f"[{buffer.size} x {memory_element(buffer.dtype)}]")
+    def private_buffers(self, loop: Loop) -> None:
+        """Memory in this function's frame for the private buffers of a loop; one a lane, if lanes run outside of them."""
+        for buffer in _private(loop):
+            if buffer in self.frame.pointers:
+                continue
+            assert isinstance(buffer.size, int)
+            element = memory_element(buffer.dtype)
+            if loop.schedule.vector and not _strides(loop, buffer):
+                width = self._width(loop, loop.extent if isinstance(loop.extent, int) else None)
+                element = vector(element, width)
+                self.frame.lane_buffers.add(buffer)
+            self.frame.pointers[buffer] = self.frame.alloca(f"[{buffer.size} x {element}]")
 
     def hoist(self, loop: Loop) -> None:
         """Compute in front of the loop what does not change in it."""
@@ -415,8 +422,7 @@ class StatementWriter:
             name, place = self.module.fresh(), self.module.fresh()
             restore += [f"  {place} = getelementptr i64, ptr %context, i64 {n}", f"  {name} = load {types[n]}, ptr {place}"]
             bind(inner, writer.emitter, name)
-        for buffer in _private(loop):
-            writer.local_buffer(buffer)
+        writer.private_buffers(loop)
         self._parallel_body(loop, writer, in_blocks, extent if extent.isdigit() else None)
         body = f"@nest{len(self.module.definitions)}"
         head = f"define internal void {body}(ptr noalias %context, i64 %begin, i64 %end) #0 {{"
@@ -513,6 +519,12 @@ def _operations(loop: Loop) -> int:
                 count += 12 if e.op == "call" else 1
                 stack.extend(e.args)
     return count
+
+
+def _strides(loop: Loop, buffer: Buffer) -> bool:
+    """Whether the loop's variable moves through a buffer that its body writes."""
+    stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer is buffer]
+    return any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
 
 
 def _private(loop: Loop) -> list[Buffer]:

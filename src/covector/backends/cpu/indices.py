@@ -30,6 +30,7 @@ class Frame:
     pointers: dict[Buffer, str] = field(default_factory=dict)
     slots: dict[Buffer, str] = field(default_factory=dict)  # buffers whose pointer changes: where it is kept
     locals: dict[Expr, tuple[str, int]] = field(default_factory=dict)  # alloca, lanes
+    lane_buffers: set[Buffer] = field(default_factory=set)  # private buffers whose elements are vectors
 
     def pointer(self, buffer: Buffer) -> str:
         """The operand that points to a buffer's first element."""
@@ -197,6 +198,10 @@ class LoopEmitter(Emitter):
         buffer, d = e.attr  # type: ignore[misc]
         if self.width == 1:
             return self._load_one(e, buffer, d)
+        if buffer in self.frame.lane_buffers:
+            type_ = memory_type(e.dtype, self.width)
+            raw = self.line(f"load {type_}, ptr {self._lane_address(buffer, d)}")
+            return self.from_memory(raw, e.dtype)
         if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
             return self.spread(self.one.value(e), register_element(e.dtype))
         mask = self.mask_of(e.args[0] if e.args else None)
@@ -234,6 +239,11 @@ class LoopEmitter(Emitter):
         if index == "0":
             return self.frame.pointer(buffer)
         return self.line(f"getelementptr inbounds {memory_element(buffer.dtype)}, ptr {self.frame.pointer(buffer)}, i64 {index}")
+
+    def _lane_address(self, buffer: Buffer, d: Dim) -> str:
+        """Where an element of each lane's own copy of a buffer is."""
+        type_, index = memory_type(buffer.dtype, self.width), self.scalar_index(d)
+        return self.line(f"getelementptr inbounds {type_}, ptr {self.frame.pointer(buffer)}, i64 {index}")
 
     def addresses(self, buffer: Buffer, d: Dim) -> str:
         """Where the lanes' elements of a buffer are."""
@@ -274,6 +284,9 @@ class LoopEmitter(Emitter):
                 self.lines.append(f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}")
             else:
                 self._store_if(type_, operand, address, dtype, condition)
+            return
+        if buffer in self.frame.lane_buffers:
+            self.lines.append(f"  store {type_} {operand}, ptr {self._lane_address(buffer, d)}")
             return
         mask = self.mask_of(condition)
         masks = vector("i1", self.width)

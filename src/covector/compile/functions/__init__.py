@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from covector.compile.functions import (
-    emulated, exponential, hyperbolic, inverse_trigonometric, power, trigonometric,
+    emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, Iteration
 
 __all__ = ["FUNCTIONS", "Definition", "Function", "definition"]
 
-FAMILIES = (emulated, exponential, hyperbolic, inverse_trigonometric, power, trigonometric)
+FAMILIES = (emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric)
 FUNCTIONS: dict[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
 
 

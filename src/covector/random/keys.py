@@ -1,0 +1,265 @@
+"""Keys of random numbers: pairs of uint32 words, made from seeds, split, and folded with data."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors, tree
+from covector.core.trace import Tracer, typeof
+from covector.numpy.creation import array, asarray
+from covector.numpy.dtype import prng_key
+from covector.numpy.fused import fused
+from covector.numpy.indexing import getitem
+from covector.numpy.join import concatenate, stack, unstack
+from covector.numpy.promotion import Array, Shape, cast, lift, shape_of
+from covector.numpy.shape import reshape
+from covector.types import dtypes
+
+_HIGH = np.uint64(32)
+
+
+class KeyType:
+    """The dtype of keys: `key<fry>`, for the generator threefry2x32."""
+
+    name = "key<fry>"
+    type = prng_key
+    itemsize = 8
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyType) or other == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+KEY_TYPE = KeyType()
+
+
+class Key:
+    """An array of keys.  Its words are a uint32 array with one axis more, of length 2.
+
+    A pytree node, so that jit, vmap, scan and the rest take it; `vmap` maps over its leading axes.
+    """
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: Any):
+        self.words = words
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the array of keys."""
+        return self.words.shape[:-1]
+
+    @property
+    def dtype(self) -> KeyType:
+        """key<fry>."""
+        return KEY_TYPE
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> Any:
+        """The number of keys."""
+        return self.words.size // 2
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a single key")
+        return operator.index(self.shape[0])
+
+    def __getitem__(self, index: Any) -> Key:
+        entries = index if isinstance(index, tuple) else (index,)
+        if not any(e is Ellipsis for e in entries):
+            entries = (*entries, Ellipsis)
+        return Key(getitem(self.words, (*entries, slice(None))))
+
+    def __iter__(self) -> Iterator[Key]:
+        if not self.shape:
+            raise TypeError("a single key cannot be iterated over; split it")
+        return iter([Key(words) for words in unstack(self.words)])
+
+    def reshape(self, *shape: Any) -> Key:
+        """The keys in another shape."""
+        new = shape[0] if len(shape) == 1 and isinstance(shape[0], Iterable) else shape
+        rest = reshape(self.words, (*new, 2)) if -1 not in new else _inferred(self.words, tuple(new))
+        return Key(rest)
+
+    def ravel(self) -> Key:
+        """The keys on one axis."""
+        return self.reshape(-1)
+
+    flatten = ravel
+
+    def block_until_ready(self) -> Key:
+        """Wait until the words are computed."""
+        self.words.block_until_ready()
+        return self
+
+    def __repr__(self) -> str:
+        if isinstance(self.words, Array):
+            return f"Key({self.shape}, dtype=key<fry>) of\n{np.asarray(self.words)}"
+        return f"Key of {self.words!r}"
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Key):
+            return NotImplemented
+        same = ops.eq(*[lift("==", k.words) for k in (self, other)])
+        return ops.All((len(same.shape) - 1,))(same)
+
+    def __ne__(self, other: object) -> Any:
+        if not isinstance(other, Key):
+            return NotImplemented
+        return ops.not_(self == other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _inferred(words: Any, new: tuple[int, ...]) -> Any:
+    known = [n for n in new if n != -1]
+    rest = words.size // 2 // int(np.prod(known)) if 0 not in known else 0
+    return reshape(words, (*[rest if n == -1 else n for n in new], 2))
+
+
+tree.register_node(Key, lambda k: ((k.words,), None), lambda _, children: Key(*children))
+
+
+def words_of(name: str, key: Any, batched: bool = False) -> Any:
+    """The words of a key, or of a raw uint32 array that stands for one; TypeError for anything else."""
+    words = key.words if isinstance(key, Key) else key
+    if not isinstance(words, Tracer | Array):
+        if not isinstance(words, np.ndarray):
+            raise TypeError(
+                f"{name} takes a key, got {key!r} of type {type(key).__name__}{errors.at_user_line()}; "
+                "make one with covector.random.key(seed)"
+            )
+        words = asarray(words)
+    if words.dtype != dtypes.uint32 or not words.shape or words.shape[-1] != 2:
+        raise TypeError(
+            f"{name} takes a key, got {typeof(words).text()}{errors.at_user_line()}; "
+            "make one with covector.random.key(seed)"
+        )
+    if not batched and len(words.shape) != 1:
+        raise ValueError(
+            f"{name} takes a single key, got an array of keys of shape {words.shape[:-1]}{errors.at_user_line()}; "
+            "use vmap"
+        )
+    return words
+
+
+def _like(key: Any, words: Any) -> Any:
+    """Words as a key of the same form."""
+    return Key(words) if isinstance(key, Key) else words
+
+
+# ------------------------------------------------------------------------------------------- from seeds
+
+
+def _seed_words(name: str, seed: Any, impl: Any) -> Any:
+    if impl is not None and str(impl) not in ("threefry2x32", "fry", "key<fry>"):
+        raise ValueError(f"{name}: there is no generator {impl!r}; the one there is is 'threefry2x32'")
+    if isinstance(seed, bool):
+        raise TypeError(f"{name} takes an integer seed, got {seed!r}{errors.at_user_line()}")
+    if type(seed) is int:
+        return array(np.array([0, seed & 0xFFFFFFFF], np.uint32))
+    seed = lift(name, seed)
+    if not dtypes.is_integer(seed.dtype) or seed.shape:
+        raise TypeError(f"{name} takes an integer seed, got {typeof(seed).text()}{errors.at_user_line()}")
+    low = cast(seed, dtypes.uint32)
+    if seed.dtype.itemsize == 8:
+        high = cast(ops.shift_right_logical(seed, seed.dtype.type(32)), dtypes.uint32)
+    else:
+        high = ops.full((), 0, dtypes.uint32)
+    return stack([high, low])
+
+
+def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
+    """A key from an integer seed.  The same seed gives the same numbers, which are those of JAX.
+
+    >>> import covector
+    >>> covector.random.uniform(covector.random.key(0), (2,))
+    Array([0.947667  , 0.97855866], dtype=float32)
+    """
+    return Key(_seed_words("key", seed, impl if dtype is None else dtype))
+
+
+def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
+    """A key from an integer seed, in the older form of a uint32 array of its two words."""
+    return _seed_words("PRNGKey", seed, impl)
+
+
+def key_data(keys: Any) -> Any:
+    """The words of keys, as uint32 with a last axis of length 2."""
+    return words_of("key_data", keys, batched=True)
+
+
+def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Key:
+    """Keys from their words: the inverse of `key_data`."""
+    return Key(words_of("wrap_key_data", lift("wrap_key_data", key_bits_array), batched=True))
+
+
+def key_impl(keys: Any) -> str:
+    """The name of the generator of keys."""
+    words_of("key_impl", keys, batched=True)
+    return "threefry2x32"
+
+
+def clone(key: Any) -> Any:
+    """The key itself, said to be used again on purpose."""
+    words_of("clone", key, batched=True)
+    return key
+
+
+# ------------------------------------------------------------------------------------- new keys from old
+
+
+def split_words(words: Any, shape: Shape) -> Any:
+    """The words of new keys: the hashes of the counts 0, 1, ... under one key."""
+    pairs = ops.RandomBits(shape, 64)(words)
+    high = ops.Convert(dtypes.uint32)(ops.shift_right_logical(pairs, _HIGH))
+    low = ops.Convert(dtypes.uint32)(ops.and_(pairs, np.uint64(0xFFFFFFFF)))
+    return concatenate([ops.expand_dims(w, (len(shape),)) for w in (high, low)], -1)
+
+
+_split = fused("shape")(split_words)
+
+
+def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
+    """New keys from one, `num` or a shape of them; the old one should not be used again.
+
+    >>> import covector
+    >>> covector.random.split(covector.random.key(0), 3).shape
+    (3,)
+    """
+    shape = shape_of(num, "num")
+    return _like(key, _split(words_of("split", key), shape=shape))
+
+
+@fused()
+def _fold_in(words: Any, data: Any) -> Any:
+    first, second = unstack(words)
+    return stack(ops.threefry(first, second, np.uint32(0), data))
+
+
+def fold_in(key: Any, data: Any) -> Any:
+    """A new key from one and an integer, such as the number of a step or a device."""
+    words = words_of("fold_in", key)
+    if type(data) is int:
+        data = np.uint32(data & 0xFFFFFFFF)
+    data = lift("fold_in", data)
+    if data.shape or not dtypes.is_integer(data.dtype):
+        raise TypeError(f"fold_in takes an integer scalar, got {typeof(data).text()}{errors.at_user_line()}")
+    return _like(key, _fold_in(words, cast(data, dtypes.uint32)))
+
+
