@@ -103,18 +103,27 @@ def exchange_one(errors: Sequence[Real], points: list[int]) -> list[int]:
     return [worst, *points[:-1]] if place == 0 else [*points[1:], worst]
 
 
+def worst_error(fit: Fit, terms: Sequence[Real], points: int) -> Real:
+    """The largest weighted error of the polynomial on an even grid."""
+    low, high = mp.mpf(fit.low), mp.mpf(fit.high)
+    grid = [low + (high - low) * i / points for i in range(points + 1)]
+    backwards = list(terms)[::-1]
+    return max(abs((fit.target(x) - mp.polyval(backwards, x)) * fit.weight(x)) for x in grid)
+
+
 def rounded(fit: Fit) -> tuple[list[float], Real]:
     """Coefficients in the working format, lowest power first, and the weighted error with them."""
     low, high = mp.mpf(fit.low), mp.mpf(fit.high)
     known = [mp.mpf(c) for c in fit.fixed]
-    while len(known) <= fit.degree:
-        best, _ = solve(fit, known, low, high)
-        known.append(mp.mpf(float(fit.dtype(float(best[0])))))
-    worst = mp.mpf(0)
-    for i in range(2001):
-        x = low + (high - low) * i / 2000
-        worst = max(worst, abs((fit.target(x) - mp.polyval(list(reversed(known)), x)) * fit.weight(x)))
-    return [float(c) for c in known], worst
+    rest, _ = solve(fit, known, low, high)
+    while rest:
+        known.append(mp.mpf(float(fit.dtype(float(rest[0])))))
+        rest = rest[1:]
+        if rest:  # where the exchange stalls, the coefficients that were stay
+            again, _ = solve(fit, known, low, high)
+            choices = [(worst_error(fit, known + c, 200), i, c) for i, c in enumerate((again, rest))]
+            rest = min(choices)[2]
+    return [float(c) for c in known], worst_error(fit, known, 2000)
 
 
 Function = Callable[[Real], Real]
@@ -195,17 +204,18 @@ def erf_inverse_ratio(w: Real) -> Real:
     return mp.findroot(lambda z: mp.log(mp.erfc(z)) - mp.log(rest), mp.sqrt(w) * 0.85) / x
 
 
-def erf_inverse_problem(low: float, high: float, root: bool) -> tuple[Function, float, float, Function]:
-    """erf_inv(x) / x - 1 in w or in sqrt(w), less the middle of the interval.
+def erf_inverse_problem(low: float, high: float) -> tuple[Function, float, float, Function]:
+    """erf_inv(x) / x - 1 in w less the middle of the interval.
 
-    M. Giles, "Approximating the erfinv function", GPU Computing Gems 2, 2011, has these variables.
+    M. Giles, "Approximating the erfinv function", GPU Computing Gems 2, 2011, has this variable.
     """
     middle = mp.mpf(low + high) / 2
-
-    def ratio(u: Real) -> Real:
-        return erf_inverse_ratio((u + middle) ** 2 if root else u + middle)
-
-    return lambda u: ratio(u) - 1, float(low - middle), float(high - middle), lambda u: 1 / ratio(u)
+    return (
+        lambda u: erf_inverse_ratio(u + middle) - 1,
+        float(low - middle),
+        float(high - middle),
+        lambda u: 1 / erf_inverse_ratio(u + middle),
+    )
 
 
 def erf_small(y: Real) -> Real:
@@ -247,10 +257,10 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
     "ERF": ((erf_small, 0.0, 1.0, lambda y: 1 / (1 + erf_small(y))), 6, 12),
     "ERFC_NEAR": (erfc_problem(2.5, 0.48, 10.1), 9, None),
     "ERFC": (erfc_problem(4.0, 0.48, 27.3), None, 22),
-    "ERF_INV": (erf_inverse_problem(0.0, 6.25, False), 10, 27),
-    "ERF_INV_SINGLE": (erf_inverse_problem(2.5, 4.15, True), 7, None),
-    "ERF_INV_TAIL": (erf_inverse_problem(2.5, 4.0, True), None, 20),
-    "ERF_INV_FAR": (erf_inverse_problem(4.0, 6.02, True), None, 17),
+    "ERF_INV": (erf_inverse_problem(0.0, 6.25), 10, 26),
+    "ERF_INV_SINGLE": (erf_inverse_problem(6.25, 17.25), 9, None),
+    "ERF_INV_TAIL": (erf_inverse_problem(6.25, 16.0), None, 22),
+    "ERF_INV_FAR": (erf_inverse_problem(16.0, 36.5), None, 22),
     "LOG_ERFC": (log_erfc(3.95), 6, None),
     "SIN": (odd(mp.sin, [(-1) ** (k + 1) * c for k, c in enumerate(SINH)], 2.4684), 3, 7),
     "TAN": (odd(mp.tan, taylor_tail(mp.tan), 0.6169), 6, 14),

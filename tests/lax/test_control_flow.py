@@ -7,14 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import ops
-from covector.api.transforms import grad, jacfwd, jacrev, make_jaxpr, vmap
+from covector import grad, jacfwd, jacrev, make_jaxpr, ops, vmap
+from covector.backends.reference import evaluate_reference
 from covector.base import errors
+from covector.core import trace
 from covector.core.trace import typeof
 from covector.lax.control_flow import fori_loop, scan
 from covector.lax.control_flow import map as lax_map
 
 F32 = np.dtype(np.float32)
+
+
+@pytest.fixture(autouse=True, params=["oracle", "compiled"])
+def evaluator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs twice: primitives computed by their reference rules, and by compiled kernels."""
+    if request.param == "oracle":
+        monkeypatch.setattr(trace, "_evaluator", evaluate_reference)
 
 
 def vector(*values: float) -> np.ndarray:

@@ -80,7 +80,12 @@ def test_products(gemm, rng, kind):
 
 def test_empty_sides(gemm, rng):
     for m, n, k in ((0, 3, 2), (3, 0, 2)):
-        gemm("s", np.ones((m, k), np.float32), np.ones((k, n), np.float32), np.ones((m, n), np.float32))
+        gemm(
+            "s",
+            np.ones((m, k), np.float32),
+            np.ones((k, n), np.float32),
+            np.ones((m, n), np.float32),
+        )
     c = np.full((2, 3), np.nan, np.float32)
     gemm("s", np.ones((2, 0), np.float32), np.ones((0, 3), np.float32), c)
     assert c.tolist() == [[0] * 3] * 2

@@ -82,7 +82,9 @@ def test_bad_donations_change_nothing(native, make, cost):
     three = [(11, ())] * 3
     run = make("combine", three, [(11, (), False)], cost_ns=cost)
     a, b, c = (native.scalar(value, "float32") for value in (1, 2, 3))
-    with pytest.raises(ValueError, match="donated twice in one call, the second time as argument 2"):
+    with pytest.raises(
+        ValueError, match="donated twice in one call, the second time as argument 2"
+    ):
         run.execute([a, b, a], [0, 2])
     with pytest.raises(ValueError, match="also passed without donation, as argument 1"):
         run.execute([a, a, c], [0])

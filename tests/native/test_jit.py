@@ -112,7 +112,7 @@ def test_dict_order_does_not_matter(native, recorder):
     assert not r.compiles(dict.fromkeys(reversed(names), x))
     assert not r.compiles({**dict.fromkeys(names[20:], x), **dict.fromkeys(names[:20], x)})
     assert r.compiles(dict.fromkeys(names, x) | {"key7": y})
-    assert r.compiles(dict.fromkeys(names[1:] + ["other"], x))
+    assert r.compiles(dict.fromkeys([*names[1:], "other"], x))
     assert not r.compiles(dict.fromkeys(names, x))
     assert r.compiles({3: x, 1: y, 2: x})
     assert not r.compiles({1: y, 2: x, 3: x})
@@ -209,7 +209,7 @@ def test_what_bypasses(native, recorder):
     odd = [
         2**31, -(2**31) - 1, "text", object(), np.array(["a"]), np.datetime64("2020"), {1: 1, "a": 2},
         np.zeros(2, ml_dtypes.float8_e4m3fn), np.zeros(2, ">f4"), {1, 2}, range(3), b"x",
-        collections.OrderedDict(a=1), collections.namedtuple("Pair", "a b")(1, 2),  # noqa: PYI024
+        collections.OrderedDict(a=1), collections.namedtuple("Pair", "a b")(1, 2),
     ]  # fmt: skip
     for value in odd:
         assert r.jit(value) == "bypassed"
@@ -241,7 +241,7 @@ def test_switches(native, recorder):
 
 
 def test_flatten_hook(native, recorder):
-    Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024
+    Pair = collections.namedtuple("Pair", "a b")
     calls = []
 
     def flatten(value):
@@ -447,9 +447,7 @@ def test_donation(native, make):
 
 def test_numpy_arguments_are_copied(native, make):
     run = make("add_one_slowly", cost_ns=10**6)
-    jit = native.JitFunction(
-        len, lambda a, k: native.Entry(run, [0], [], ("leaf", 0)), len
-    )
+    jit = native.JitFunction(len, lambda a, k: native.Entry(run, [0], [], ("leaf", 0)), len)
     values = np.arange(4, dtype=np.float32)
     y = jit(values)
     values[:] = 100

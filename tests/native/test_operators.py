@@ -83,7 +83,7 @@ def test_partners(native, four):
     for other in ([1, 2], "a", None, (1,), {}):
         with pytest.raises(TypeError, match="unsupported operand"):
             x + other
-        with pytest.raises(TypeError, match="unsupported operand|can only concatenate"):
+        with pytest.raises(TypeError, match=r"unsupported operand|can only concatenate"):
             other + x
     assert (x == None) is False  # noqa: E711  # the comparison itself is under test
     assert (x != "a") is True

@@ -1,6 +1,7 @@
 """The thread pool: the partition, nesting, callers on several threads, fork."""
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def pieces_of(native, address):
 def check_partition(pieces: list[tuple[int, int]], n: int, grain: int, threads: int) -> None:
     assert pieces[0][0] == 0
     assert pieces[-1][1] == n
-    for (_, end), (begin, _) in zip(pieces, pieces[1:], strict=False):
+    for (_, end), (begin, _) in itertools.pairwise(pieces):
         assert end == begin
     sizes = [end - begin for begin, end in pieces]
     assert max(sizes) - min(sizes) <= 1
@@ -100,6 +101,9 @@ def test_number_of_threads(lib, threads):
     environment = os.environ | {"COVECTOR_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, *(["-S"] if sys.flags.no_site else []), "-c", SCRIPT, lib._name],
-        env=environment, capture_output=True, text=True, check=True,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.split() == [str(threads), str(threads)]

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -151,8 +152,6 @@ def test_the_program_lives_while_it_is_queued(native, address, lib, four):
 
     owner = Owner()
     deaths = []
-    import weakref  # noqa: PLC0415
-
     watch = weakref.ref(owner, lambda _: deaths.append(1))
     run = native.Executable(
         address("add_one_slowly"), [(11, (4,))], [(11, (4,), False)], 0, SLOW, owner
@@ -191,7 +190,7 @@ def test_inputs_are_checked(native, make, four):
         run.execute([native.empty((5,), "float32")])
     with pytest.raises(TypeError, match=r"input 0 must be float32\[4\], not int32\[4\]"):
         run.execute([native.empty((4,), "int32")])
-    with pytest.raises(TypeError, match="input 0 must be an Array, not numpy.ndarray"):
+    with pytest.raises(TypeError, match=r"input 0 must be an Array, not numpy\.ndarray"):
         run.execute([np.zeros(4, np.float32)])
     with pytest.raises(TypeError, match="takes a list of Arrays"):
         run.execute(3)
@@ -292,7 +291,16 @@ print("queued")
 def test_exit_with_queued_work(lib):
     here = os.path.dirname(__file__)
     done = subprocess.run(
-        [sys.executable, *(["-S"] if sys.flags.no_site else []), "-c", EXIT_SCRIPT, lib._name, here],
-        capture_output=True, text=True, check=False,
+        [
+            sys.executable,
+            *(["-S"] if sys.flags.no_site else []),
+            "-c",
+            EXIT_SCRIPT,
+            lib._name,
+            here,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "queued\n", "")

@@ -168,7 +168,11 @@ def test_short_rows_fall_back(native, subtract):
     x, y = native.empty((2000, 2, 3), "float32"), native.empty((2000, 1, 3), "float32")
     assert sub(x, y) == "fallback"
     assert sub(x, native.empty((2, 3), "float32")) == "fallback"
-    assert sub(native.empty((10, 2, 3), "float32"), native.empty((3,), "float32")).shape == (10, 2, 3)
+    assert sub(native.empty((10, 2, 3), "float32"), native.empty((3,), "float32")).shape == (
+        10,
+        2,
+        3,
+    )
 
 
 def test_the_queue(native, subtract, make, four):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial, wraps
 from itertools import compress
 from typing import Any
@@ -24,8 +25,9 @@ from covector.api.arguments import (
 from covector.base import errors, tree
 from covector.core.primitive import Zero
 from covector.core.trace import Array, Tracer, typeof
+from covector.ir.program import Program
 from covector.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
-from covector.transforms.transpose import pull
+from covector.transforms.transpose import pull, transpose_flat
 from covector.types import dtypes
 from covector.types.avals import ShapedArray, ShapeDtypeStruct
 
@@ -117,8 +119,8 @@ def grad(
     complex.  Integer arguments are refused, or with `allow_int` have gradients of the dtype float0.
 
     >>> import covector
-    >>> covector.grad(lambda x: x**3)(2.0)
-    Array(12., dtype=float32, weak_type=True)
+    >>> print(covector.grad(lambda x: x**3)(2.0))
+    12.0
     """
     check_callable(fun, "grad")
 
@@ -207,38 +209,77 @@ def cotangent_value(ct: Any) -> Any:
     return as_array(ops.zeros(ct.aval) if type(ct) is Zero else ct)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Signature:
+    """What a pullback takes and gives."""
+
+    in_tree: tree.TreeDef
+    out_tree: tree.TreeDef
+    primals: tuple[ShapedArray, ...]
+    results: tuple[ShapedArray, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Static:
+    """What a pullback is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
+
+    signature: _Signature
+    program: Program
+    live: tuple[bool, ...]
+
+
 class Pullback:
-    """What `vjp` returns: from cotangents of the results to those of the arguments."""
+    """What `vjp` returns: from cotangents of the results to those of the arguments.
 
-    __slots__ = ("_flat", "_leaves", "_mask", "_outs", "_tape")
+    It is a pytree, whose leaves are its residuals, so that jitted functions can return it and take it.
+    """
 
-    def __init__(
-        self,
-        flat: FlatFunction,
-        leaves: list[ShapedArray],
-        mask: Sequence[bool],
-        outs: list[ShapedArray],
-        tape: Tape,
-    ):
-        self._flat, self._leaves, self._mask, self._outs, self._tape = (
-            flat,
-            leaves,
-            mask,
-            outs,
-            tape,
-        )
+    __slots__ = ("_linear", "_signature")
+
+    def __init__(self, signature: _Signature, linear: Tape | tuple[_Static, list[Any]]):
+        self._signature, self._linear = signature, linear
 
     def __call__(self, cotangent: Any) -> Any:
+        signature, linear = self._signature, self._linear
         cts = check_tangents(
-            "the pullback of vjp", self._flat.out_tree, self._outs, cotangent, "result", "cotangent"
+            "the pullback of vjp",
+            signature.out_tree,
+            signature.results,
+            cotangent,
+            "result",
+            "cotangent",
         )
-        cts += [Zero(aval) for aval in self._outs[len(cts) :]]
-        backs = iter(pull(self._tape, cts))
+        if isinstance(linear, Tape):
+            backs = iter(pull(linear, cts))
+        else:
+            static, residuals = linear
+            types = static.program.in_avals[len(residuals) :]
+            mask = [False] * len(residuals) + [True] * len(types)
+            backs = iter(
+                transpose_flat(
+                    static.program, [*residuals, *types], mask, list(compress(cts, static.live))
+                )
+            )
         found = [
-            cotangent_value(next(backs)) if live else zero_tangent(a)
-            for a, live in zip(self._leaves, self._mask, strict=True)
+            cotangent_value(next(backs)) if a.differentiable() else zero_tangent(a)
+            for a in signature.primals
         ]
-        return tree.unflatten(self._flat.in_tree, found)
+        return tree.unflatten(signature.in_tree, found)
+
+    def _flatten(self) -> tuple[list[Any], _Static]:
+        linear = self._linear
+        if isinstance(linear, Tape):
+            program, residuals = linear.program()
+            live = tuple([i is not None for i in linear.outputs])
+            linear = self._linear = _Static(self._signature, program, live), residuals
+        return linear[1], linear[0]
+
+
+def _pullback(static: _Static, residuals: Iterable[Any]) -> Pullback:
+    return Pullback(static.signature, (static, list(residuals)))
+
+
+tree.register_node(Pullback, Pullback._flatten, _pullback)
 
 
 def check_tangents(
@@ -299,7 +340,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """(results of `fun`, pullback), and with `has_aux` the auxiliary data that `fun` returns beside its results.
 
     The pullback takes a cotangent with the structure, shapes and dtypes of the results (dtype float0 for integers),
-    and returns a tuple of cotangents of the primals.  It may be called any number of times.
+    and returns a tuple of cotangents of the primals.  It may be called any number of times, and it is a pytree.
 
     >>> import covector
     >>> y, pullback = covector.vjp(lambda x, y: x * y, 2.0, 3.0)
@@ -313,9 +354,9 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     mask = [a.differentiable() for a in avals]
     flat = FlatFunction("vjp", fun, in_tree, has_aux)
     outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
-    types = [typeof(x) for x in outs[: flat.n]]
+    types = tuple([typeof(x) for x in outs[: flat.n]])
     del tape.outputs[flat.n :]
-    pullback = Pullback(flat, avals, mask, types, tape)
+    pullback = Pullback(_Signature(in_tree, flat.out_tree, tuple(avals), types), tape)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     return (results, pullback, flat.unflatten_aux(outs)) if has_aux else (results, pullback)
 

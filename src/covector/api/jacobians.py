@@ -149,9 +149,6 @@ def hessian(
     return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
 
 
-jacobian = jacrev
-
-
 def _basis(avals: Sequence[ShapedArray]) -> list[Any]:
     """For each type the part of the standard basis of them all together, along a leading axis."""
     sizes = [int(product(a.shape)) for a in avals]

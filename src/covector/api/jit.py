@@ -21,7 +21,7 @@ from covector.core import trace
 from covector.core.trace import Tracer
 from covector.ir.program import Literal, Program, Var
 from covector.runtime.eager import as_array, aval_of
-from covector.runtime.executable import Executable
+from covector.runtime.late import compile_program
 from covector.types.avals import ShapeDtypeStruct, ShapedArray
 
 
@@ -196,7 +196,7 @@ class Traced:
         self.in_tree = signature.treedef
         self.donated = signature.donated
         self.closed = program.close()
-        self._executables: dict[tuple[int, ...], Executable] = {}
+        self._executables: dict[tuple[int, ...], Any] = {}
 
     @property
     def jaxpr(self) -> Program:
@@ -208,11 +208,11 @@ class Traced:
         """The results' shapes and dtypes, in the function's structure."""
         return tree.unflatten(self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals])
 
-    def executable(self, donated: tuple[int, ...]) -> Executable:
+    def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
         found = self._executables.get(donated)
         if found is None:
-            found = self._executables[donated] = Executable(self.program, donated)
+            found = self._executables[donated] = compile_program(self.program, donated)
         return found
 
     def lower(self) -> Lowered:
@@ -278,7 +278,7 @@ class Lowered:
 class Compiled:
     """A compiled function: call it with arguments of the signature it was compiled for."""
 
-    def __init__(self, traced: Traced, executable: Executable):
+    def __init__(self, traced: Traced, executable: Any):
         self._traced, self._executable = traced, executable
         self.in_tree, self.out_tree = traced.in_tree, traced.out_tree
 

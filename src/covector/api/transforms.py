@@ -1,4 +1,4 @@
-"""The transformations that users call, over pytrees: derivatives, `vmap`, and functions looked at without running."""
+"""`vmap` over pytrees, and functions looked at without running them: `eval_shape`, `make_jaxpr`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,13 @@ from covector.api.arguments import (
     function_place,
     leaf_names,
 )
-from covector.api.derivatives import (
-    Function,
-    aval_of,
-    grad,
-    jvp,
-    linear_transpose,
-    linearize,
-    value_and_grad,
-    vjp,
-)
-from covector.api.jacobians import hessian, jacfwd, jacobian, jacrev
+from covector.api.derivatives import Function, aval_of
 from covector.base import errors, tree
 from covector.core.trace import stage, typeof
 from covector.ir.program import Program
 from covector.transforms.batch import batch_flat, place_axis
 from covector.types.avals import ShapedArray, ShapeDtypeStruct
 from covector.types.dims import Dim
-
-__all__ = [
-    "eval_shape", "grad", "hessian", "jacfwd", "jacobian", "jacrev", "jvp", "linear_transpose", "linearize",
-    "make_jaxpr", "value_and_grad", "vjp", "vmap",
-]  # fmt: skip
-
 
 # --------------------------------------------------------------------------------------------------------- vmap
 

@@ -16,7 +16,9 @@ from covector.compile.product import lower_product
 from covector.core.primitive import Update
 from covector.ir import index as ix
 from covector.ir import scalar
-from covector.ir.kernel import Buffer, Copy, If, Kernel, Loop, Note, Routine, Schedule, Statement
+from covector.ir.kernel import (
+    Assign, Buffer, Copy, If, Init, Kernel, Loop, Note, Routine, Schedule, Statement,
+)  # fmt: skip
 from covector.ir.program import Eqn, Literal, Program, Var
 from covector.ir.scalar import Expr
 from covector.types import dims, dtypes
@@ -141,6 +143,8 @@ class Lowering:
             return loops.lower_scan(self, eqn, place_of)
         if isinstance(p, ops.SortPairs):
             return self._sort(eqn, place_of)
+        if isinstance(p, ops.Cumulative):
+            return self._cumulative(eqn, plan, place_of)
         raise NotImplementedError(
             f"primitive '{p.name}' has no lowering: it is neither mapped, a reduction, an update, a product nor a loop"
         )
@@ -171,6 +175,30 @@ class Lowering:
                 vector = int(axis in free and axis == order[-1])
                 body = [Loop(variables[axis], shape[axis], tuple(body), Schedule(vector))]
         return statements + body
+
+    def _cumulative(self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]) -> list[Statement]:
+        """A state that takes in one element after the other along the axis; the other axes are loops around it."""
+        p: Any = eqn.primitive
+        (out,) = eqn.outputs
+        target, shape = place_of(out), out.aval.shape
+        assert target is not None
+        index = [0 if n == 1 else ix.loop_variable(self.names.fresh("c"), n) for n in shape]
+        step, extent = index[p.axis], shape[p.axis]
+        index[p.axis] = extent - 1 - step if p.reverse else step
+        elements = Elements(plan.inlined, place_of)
+        start = p.start(out.aval.dtype)
+        state = tuple([self.names.local(e.dtype) for e in start])
+        lifted = p.lift(*[elements.at(a, tuple(index)) for a in eqn.inputs])
+        value = p.finish(state, out.aval.dtype)
+        body: list[Statement] = [Assign(state, p.combine(state, lifted)), *store(target, shape, tuple(index), value)]
+        if extent != 1:
+            body = [Loop(step, extent, tuple(body))]
+        body = [*[Init(s, e) for s, e in zip(state, start, strict=True)], *body]
+        for axis in reversed(range(len(shape))):
+            if axis != p.axis and shape[axis] != 1:
+                lanes = int(axis == len(shape) - 1)  # neighbours in memory: side by side in lanes
+                body = [Loop(index[axis], shape[axis], tuple(body), Schedule(lanes))]
+        return body
 
     def _sort(self, eqn: Eqn, place_of: Callable[[Var], Place | None]) -> list[Statement]:
         """Rows are copied to the results' places and sorted there by the runtime."""

@@ -63,6 +63,5 @@ class SortPairs(Primitive):
         return out, tuple(moved)
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        rank = max(len(typeof(x).shape) - (d is not None) for x, d in zip(args, dims, strict=True))
-        front = [ops.batch_to_front(x, d, size, rank, rank) for x, d in zip(args, dims, strict=True)]
+        front = [ops.batch_to_front(x, d, size) for x, d in zip(args, dims, strict=True)]
         return self(*front), (0, 0)

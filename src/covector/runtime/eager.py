@@ -17,7 +17,7 @@ from covector.core import trace
 from covector.core.primitive import Primitive
 from covector.core.trace import Array
 from covector.ir.program import Program, Var, without_dead_code
-from covector.runtime.executable import Executable
+from covector.runtime.late import compile_program
 from covector.types import dims, dtypes
 from covector.types.avals import ShapedArray
 
@@ -38,10 +38,10 @@ def aval_of(x: Any) -> ShapedArray:
 
 
 @functools.lru_cache(8192)
-def executable(primitive: Primitive, avals: tuple[ShapedArray, ...]) -> Executable:
+def executable(primitive: Primitive, avals: tuple[ShapedArray, ...]) -> Any:
     """The compiled form of a primitive on operands of these types."""
     inputs = tuple(map(Var, avals))
-    return Executable(_one_equation(primitive, inputs))
+    return compile_program(_one_equation(primitive, inputs))
 
 
 def _one_equation(primitive: Primitive, inputs: tuple[Var, ...]) -> Program:
@@ -96,7 +96,7 @@ def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
         program = trace.stage(lambda *xs: [python(*xs)], avals, getattr(python, "__name__", "ufunc"))
     if program.constants or program.out_avals[0].shape != (n,):
         return None
-    made = Executable(without_dead_code(program))
+    made = compile_program(without_dead_code(program))
     out = program.out_avals[0]
     cost = made.code.cost_ns
     return made.code.address, dtypes.CODES[out.dtype], out.weak_type, max(cost, 0.05), made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from covector.compile.functions.exponential import log_of_sum, reduce_exp
 from covector.compile.functions.parts import (
     absolute, at_most, bits, copysign, fitted, format_of, from_bits, is_single, polynomial,
-    quick_two_sum, sqrt, two_product, two_sum,
+    quick_two_sum, two_product, two_sum,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, const, equal, fma, select
@@ -42,7 +42,8 @@ def erfc_parts(a: Expr) -> tuple[Expr, Expr, Expr, Expr]:
     square, square_rest = two_product(a, a)
     # e^-square = 2^-n (1 + w)
     r, _, t = reduce_exp(-square, 0)
-    w = r + fma(fitted(r, "EXPM1"), r * r, -square_rest)
+    r, r_rest = two_sum(r, -square_rest)
+    w = r + fma(fitted(r, "EXPM1"), r * r, r_rest)
     deep = square > (86.0 if single else 700.0)
     offset = select(deep, const(f.bias + 2 * f.mantissa, f.int), const(f.bias, f.int))
     power = from_bits((offset + bits(t)) << f.mantissa)
@@ -75,7 +76,7 @@ def erfc(x: Expr) -> Expr:
 
 
 def erf_inv(x: Expr) -> Expr:
-    """x (1 + P(w)) with w = -log(1 - x^2), in the tails with P of sqrt(w).
+    """x (1 + P(w)) with w = -log(1 - x^2), P in two or three pieces.
 
     M. Giles, "Approximating the erfinv function", GPU Computing Gems 2, 2011; our own coefficients.
     """
@@ -87,15 +88,13 @@ def erf_inv(x: Expr) -> Expr:
     product, more = two_product(total, rest)
     w = -log_of_sum(product, more)
     p = fitted(w - 3.125, "ERF_INV")
-    root = sqrt(w)
     if single:
-        p = select(w > 6.25, fitted(root - 3.325, "ERF_INV_SINGLE"), p)
+        p = select(w > 6.25, fitted(w - 11.75, "ERF_INV_SINGLE"), p)
     else:
-        p = select(w > 6.25, fitted(root - 3.25, "ERF_INV_TAIL"), p)
-        p = select(root > 4.0, fitted(root - 5.01, "ERF_INV_FAR"), p)
-    result = fma(p, x, x)
-    edge = select(equal(a, 1.0), copysign(const(float("inf"), x.dtype), x), float("nan"))
-    return select(a < 1.0, result, edge)
+        p = select(w > 6.25, fitted(w - 11.125, "ERF_INV_TAIL"), p)
+        p = select(w > 16.0, fitted(w - 26.25, "ERF_INV_FAR"), p)
+    edge = select(equal(a, 1.0), const(float("inf"), x.dtype), float("nan"))
+    return copysign(select(a < 1.0, fma(p, a, a), edge), x)
 
 
 FUNCTIONS = (

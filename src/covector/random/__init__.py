@@ -1,0 +1,18 @@
+"""Random numbers from explicit keys: names, meanings and numbers are those of `jax.random`.
+
+A key is made from a seed (`key`) and split into others (`split`); a function of a key always gives the same numbers.
+The generator is threefry2x32, as in JAX with its default flags.
+"""
+
+from covector.random.keys import (
+    Key as Key,
+    PRNGKey as PRNGKey,
+    clone as clone,
+    fold_in as fold_in,
+    key as key,
+    key_data as key_data,
+    key_impl as key_impl,
+    split as split,
+    wrap_key_data as wrap_key_data,
+)
+from covector.random.samplers import *

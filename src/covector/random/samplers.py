@@ -1,0 +1,532 @@
+"""Random numbers from keys: the same numbers as JAX's, for the same keys."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import typeof
+from covector.numpy import elementwise as el
+from covector.numpy.creation import arange, asarray, astype, iota, zeros
+from covector.numpy.fused import fused
+from covector.numpy.indexing import take, take_along_axis
+from covector.numpy.linalg import vector_norm
+from covector.numpy.promotion import (
+    Shape, axis_of, broadcast_shapes, cast, lift, promoted, shape_of, spread, type_key,
+)  # fmt: skip
+from covector.numpy.reduce import argmax, sum as total
+from covector.numpy.selection import clip, where
+from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
+from covector.random.keys import split_words, words_of
+from covector.types import dims, dtypes
+
+__all__ = [
+    "bernoulli", "bits", "categorical", "cauchy", "choice", "double_sided_maxwell", "exponential", "gumbel", "laplace",
+    "logistic", "lognormal", "maxwell", "normal", "pareto", "permutation", "rademacher", "randint", "rayleigh",
+    "truncated_normal", "uniform", "weibull_min",
+]  # fmt: skip
+
+_UINTS = {8: dtypes.uint8, 16: dtypes.uint16, 32: dtypes.uint32, 64: dtypes.uint64}
+
+
+def _float(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
+    wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    if not dtypes.is_float(wanted) and not (allow_complex and dtypes.is_complex(wanted)):
+        raise ValueError(f"{name} gives floats, not {wanted.name}{errors.at_user_line()}")
+    return wanted
+
+
+def _shape(name: str, shape: Any, *parameters: Any) -> Shape:
+    """The shape of the result: as asked, if the parameters broadcast to it, or the one they have together."""
+    own = broadcast_shapes(*[np.shape(p) for p in parameters])
+    if shape is None:
+        return own
+    wanted = shape_of(shape)
+    if len(own) > len(wanted) or any(n not in (1, m) for n, m in zip(own[::-1], wanted[::-1], strict=False)):
+        raise ValueError(
+            f"{name}: parameters of the shape {own} do not broadcast to the shape {wanted}{errors.at_user_line()}"
+        )
+    return wanted
+
+
+def _split(words: Any, n: int = 2) -> list[Any]:
+    new = split_words(words, (n,))
+    return [ops.Reshape((2,))(ops.Slice((i, 0), (i + 1, 2), (1, 1))(new)) for i in range(n)]
+
+
+# -------------------------------------------------------------------------------------- bits and floats
+
+
+def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Random bits as unsigned integers; uint32 unless a dtype is given."""
+    wanted = dtypes.uint32 if dtype is None else dtypes.as_dtype(dtype)
+    if dtypes.kind(wanted) != "u":
+        raise ValueError(f"bits gives unsigned integers, not {wanted.name}{errors.at_user_line()}")
+    return _bits(words_of("bits", key), shape=shape_of(shape), width=8 * wanted.itemsize)
+
+
+@fused("shape", "width")
+def _bits(words: Any, shape: Shape, width: int) -> Any:
+    return ops.RandomBits(shape, width)(words)
+
+
+def unit_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
+    """Floats in [0, 1): random mantissas under the exponent of 1, less 1."""
+    info = dtypes.finfo(dtype)
+    width = info.bits if info.nmant >= 8 else 8
+    unsigned = _UINTS[info.bits]
+    random = ops.RandomBits(shape, width)(words)
+    random = random if width == info.bits else ops.Convert(unsigned)(random)
+    mantissas = ops.shift_right_logical(random, unsigned.type(width - info.nmant))
+    one = np.ones((), dtype).view(unsigned)[()]
+    return ops.sub(ops.bitcast(ops.or_(mantissas, one), dtype), dtype.type(1))
+
+
+def uniform_floats(words: Any, shape: Shape, dtype: np.dtype, low: Any, high: Any) -> Any:
+    """Floats in [low, high), which are scalars or broadcast to the shape."""
+    low, high = (_parameter(p, shape, dtype) for p in (low, high))
+    stretched = ops.add(ops.mul(unit_floats(words, shape, dtype), ops.sub(high, low)), low)
+    return ops.maximum(low, stretched)
+
+
+def _parameter(p: Any, shape: Shape, dtype: np.dtype) -> Any:
+    """A parameter in a dtype; in the shape unless it is one number."""
+    p = cast(p, dtype)
+    return spread(p, shape) if np.shape(p) else p
+
+
+@fused("shape", "dtype")
+def _uniform(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> Any:
+    return uniform_floats(words, shape, dtype, low, high)
+
+
+def uniform(
+    key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0, *, out_sharding: Any = None
+) -> Any:
+    """Floats spread evenly over [minval, maxval).
+
+    >>> import covector
+    >>> covector.random.uniform(covector.random.key(7), (2,)).shape
+    (2,)
+    """
+    wanted = _float("uniform", dtype)
+    shape = _shape("uniform", shape, minval, maxval)
+    return _uniform(words_of("uniform", key), minval, maxval, shape=shape, dtype=wanted)
+
+
+# Giles, "Approximating the erfinv function" (2012), single precision: for w < 5 in w - 2.5, else in sqrt(w) - 3.
+_NEAR = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
+    0.246640727, 1.50140941,
+)  # fmt: skip
+_FAR = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
+    1.00167406, 2.83297682,
+)  # fmt: skip
+
+
+def erf_inv_giles(x: Any) -> Any:
+    """The inverse error function of float32 by the polynomials that JAX's normal numbers come from."""
+    w = ops.neg(ops.log1p(ops.neg(ops.mul(x, x))))
+    near = ops.lt(w, np.float32(5))
+    w = ops.select(near, ops.sub(w, np.float32(2.5)), ops.sub(ops.sqrt(w), np.float32(3)))
+    p: Any = None
+    for a, b in zip(_NEAR, _FAR, strict=True):
+        coefficient = ops.select(near, np.float32(a), np.float32(b))
+        p = coefficient if p is None else ops.add(coefficient, ops.mul(p, w))
+    edge = ops.eq(ops.abs_(x), np.float32(1))
+    return ops.select(edge, ops.mul(x, np.float32(np.inf)), ops.mul(p, x))
+
+
+def _erf_inv(x: Any) -> Any:
+    if x.dtype == dtypes.float64:
+        return ops.erf_inv(x)
+    return cast(erf_inv_giles(cast(x, dtypes.float32)), x.dtype)
+
+
+def normal_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
+    """Normally distributed floats or complex numbers."""
+    if dtypes.is_complex(dtype):
+        real = dtypes.real_of(dtype)
+        parts = [normal_floats(w, shape, real) for w in _split(words)]
+        return ops.div(ops.complex_(*parts), dtype.type(np.sqrt(2)))
+    low = np.nextafter(np.array(-1, dtype), np.array(0, dtype), dtype=dtype)
+    u = uniform_floats(words, shape, dtype, low[()], dtype.type(1))
+    return ops.mul(_erf_inv(u), dtype.type(np.sqrt(2)))
+
+
+@fused("shape", "dtype")
+def _normal(words: Any, shape: Shape, dtype: np.dtype) -> Any:
+    return normal_floats(words, shape, dtype)
+
+
+def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the standard normal distribution, float or complex.
+
+    >>> import covector
+    >>> covector.random.normal(covector.random.key(0), (2, 3)).shape
+    (2, 3)
+    """
+    wanted = _float("normal", dtype, allow_complex=True)
+    return _normal(words_of("normal", key), shape=shape_of(shape), dtype=wanted)
+
+
+@fused("shape", "dtype")
+def _truncated(words: Any, lower: Any, upper: Any, shape: Shape, dtype: np.dtype) -> Any:
+    root = dtype.type(np.sqrt(2))
+    lower, upper = cast(lower, dtype), cast(upper, dtype)
+    low, high = (ops.erf(ops.div(lift("truncated_normal", p), root)) for p in (lower, upper))
+    out = ops.mul(_erf_inv(uniform_floats(words, shape, dtype, low, high)), root)
+    inside = (
+        ops.nextafter(ops.stop_gradient(lift("truncated_normal", p)), dtype.type(towards))
+        for p, towards in ((lower, np.inf), (upper, -np.inf))
+    )
+    return clip(out, *inside)
+
+
+def truncated_normal(
+    key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
+    """Numbers with the standard normal distribution, cut off outside (lower, upper)."""
+    wanted = _float("truncated_normal", dtype)
+    shape = _shape("truncated_normal", shape, lower, upper)
+    return _truncated(words_of("truncated_normal", key), lower, upper, shape=shape, dtype=wanted)
+
+
+# --------------------------------------------------------------------------------------------- integers
+
+
+@fused("shape", "dtype")
+def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> Any:
+    """Two words of bits, reduced modulo the span: the upper one weighted by 2^bits modulo the span."""
+    width = 8 * dtype.itemsize
+    unsigned = _UINTS[width]
+    beyond = el.greater(high, np.iinfo(dtype).max)  # high does not fit, and then is one more than the largest
+    low, high = (_clipped(v, dtype) for v in (low, high))
+    low, high = (spread(v, shape) if v.shape else v for v in (low, high))
+    upper, lower = (ops.RandomBits(shape, width)(w) for w in _split(words))
+    span = ops.Convert(unsigned)(el.subtract(high, low))
+    span = where(el.less_equal(high, low), unsigned.type(1), span)
+    span = where(el.logical_and(beyond, el.greater(high, low)), el.add(span, unsigned.type(1)), span)
+    weight = ops.rem(unsigned.type(2 ** (width // 2)), span)
+    weight = ops.rem(ops.mul(weight, weight), span)
+    offset = ops.add(ops.mul(ops.rem(upper, span), weight), ops.rem(lower, span))
+    return ops.add(low, ops.Convert(dtype)(ops.rem(offset, span)))
+
+
+def _clipped(x: Any, dtype: np.dtype) -> Any:
+    """An integer in a dtype, the nearest one that it has."""
+    x = lift("randint", x)
+    own, info = np.iinfo(x.dtype), np.iinfo(dtype)
+    if own.min < info.min or own.max > info.max:
+        x = clip(x, x.dtype.type(max(own.min, info.min)), x.dtype.type(min(own.max, info.max)))
+    return cast(x, dtype)
+
+
+def randint(
+    key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
+    """Integers spread evenly over [minval, maxval), int32 unless a dtype is given.
+
+    >>> import covector
+    >>> covector.random.randint(covector.random.key(0), (4,), 0, 10).dtype
+    dtype('int32')
+    """
+    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    if not dtypes.is_integer(wanted):
+        raise TypeError(f"randint gives integers, not {wanted.name}{errors.at_user_line()}")
+    shape = _shape("randint", shape, minval, maxval)
+    low, high = (_bound(v, wanted, extra) for v, extra in ((minval, 0), (maxval, 1)))
+    sampled = wanted if wanted.itemsize >= 4 else dtypes.int32
+    result = _randint(words_of("randint", key), low, high, shape=shape, dtype=sampled)
+    return result if sampled == wanted else astype(result, wanted)
+
+
+def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
+    """A bound as an integer array; for the small dtypes clipped to their range (a maximum to one above it)."""
+    if type(v) is int and not -(2**31) <= v < 2**31:
+        v = asarray(np.int64(v) if v < 2**63 else np.uint64(min(v, 2**64 - 1)))
+    v = lift("randint", v)
+    v = v if dtypes.is_integer(v.dtype) else astype(v, dtypes.int32)
+    if dtype.itemsize < 4:
+        info = np.iinfo(dtype)
+        v = clip(astype(v, dtypes.int32), int(info.min), int(info.max) + extra)
+    return v
+
+
+@fused("shape", "mode")
+def _bernoulli(words: Any, p: Any, shape: Shape, mode: str) -> Any:
+    dtype = p.dtype
+    if mode == "low":
+        return ops.lt(uniform_floats(words, shape, dtype, 0.0, 1.0), _parameter(p, shape, dtype))
+    both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
+    first, second = (ops.squeeze(take(both, np.int32(i), 0), ()) for i in (0, 1))
+    second = ops.mul(second, dtype.type(2.0 ** -dtypes.finfo(dtype).nmant))
+    return el.less(second, el.subtract(p, first))
+
+
+def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None) -> Any:
+    """True with probability p, else False; p may be an array."""
+    if mode not in ("high", "low"):
+        raise ValueError(f"bernoulli: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
+    dtype = type_key(p)[0]
+    if not dtypes.is_float(dtype):
+        raise TypeError(f"bernoulli takes a float probability, got {dtype.name}{errors.at_user_line()}")
+    shape = _shape("bernoulli", shape, p)
+    return _bernoulli(words_of("bernoulli", key), asarray(p, dtype), shape=shape, mode=mode)
+
+
+def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """-1 or 1, each with probability 1/2; int32 unless a dtype is given."""
+    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    heads = bernoulli(key, 0.5, shape_of(shape))
+    return where(heads, wanted.type(1), wanted.type(-1) if dtypes.kind(wanted) != "u" else ~wanted.type(0))
+
+
+# ----------------------------------------------------------------------------- order and choice
+
+
+def _shuffled(words: Any, n: int, shape: Shape, axis: int) -> Any:
+    """The indices along an axis of a shape, shuffled: sorted by random bits, often enough for no two to be equal."""
+    rounds = math.ceil(3 * math.log(max(1, n)) / math.log(2**32 - 1))
+    order = moveaxis(iota(shape, dtypes.int32, axis), axis, -1)
+    for _ in range(rounds):
+        words, now = _split(words)
+        keys = moveaxis(ops.RandomBits(shape, 32)(now), axis, -1)
+        _, order = ops.SortPairs()(keys, order)
+    return moveaxis(order, -1, axis)
+
+
+_shuffle = fused("n", "shape", "axis")(_shuffled)
+
+
+def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False, *, out_sharding: Any = None) -> Any:
+    """The elements along an axis in random order; of an integer n, the numbers below it.
+
+    With `independent`, every row has an order of its own.
+    """
+    words = words_of("permutation", key)
+    if not np.ndim(x):
+        if not dtypes.is_integer(type_key(x)[0]):
+            raise TypeError(f"permutation takes an integer or an array with axes, got {x!r}{errors.at_user_line()}")
+        n = operator.index(x)
+        return _shuffle(words, n=n, shape=(n,), axis=0)
+    x = lift("permutation", x)
+    axis = axis_of(axis, x.ndim)
+    if not dims.is_constant(x.shape):
+        raise NotImplementedError(f"permutation of {typeof(x).text()}{errors.at_user_line()}: its size must be known")
+    if independent and x.ndim > 1:
+        order = _shuffle(words, n=operator.index(x.size), shape=x.shape, axis=axis)
+        return take_along_axis(x, order, axis)
+    n = x.shape[axis]
+    return take(x, _shuffle(words, n=n, shape=(n,), axis=0), axis, mode="clip")
+
+
+def choice(
+    key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0, mode: str | None = None
+) -> Any:
+    """Elements of `a` along an axis (or of the numbers below `a`), picked at random; `p` are their probabilities.
+
+    Without `replace` each is picked once at most.  ValueError if there are not enough.
+    """
+    if not isinstance(shape, Sequence):
+        raise TypeError(f"choice: shape must be a sequence, got {shape!r}{errors.at_user_line()}")
+    shape = shape_of(shape)
+    a = lift("choice", a) if np.ndim(a) else operator.index(a)
+    single = isinstance(a, int)
+    axis = 0 if single else axis_of(axis, a.ndim)
+    count = a if single else operator.index(a.shape[axis])
+    draws = math.prod(operator.index(n) for n in shape)
+    if draws == 0:
+        return zeros(shape, dtypes.int32 if single else a.dtype)
+    if count <= 0:
+        raise ValueError(f"choice: there is nothing to choose from{errors.at_user_line()}")
+    if not replace and draws > count:
+        raise ValueError(f"choice of {draws} out of {count} without replacement{errors.at_user_line()}")
+    if p is not None:
+        indices = _weighted(key, p, count, draws, shape, replace, mode)
+    elif replace:
+        indices = randint(key, shape, 0, count)
+    else:
+        indices = permutation(key, count)[:draws]
+    result = indices if single else take(a, indices, axis, mode="clip")
+    return reshape(result, shape if single else (*a.shape[:axis], *shape, *a.shape[axis + 1 :]))
+
+
+def _weighted(key: Any, p: Any, count: int, draws: int, shape: Shape, replace: bool, mode: str | None) -> Any:
+    """Indices with probabilities: by their running sum, or those of the largest log p + gumbel noise."""
+    (p,) = promoted("choice", "inexact", (lift("choice", p),))
+    if p.shape != (count,):
+        raise ValueError(f"choice: p has the shape {p.shape}, it needs ({count},){errors.at_user_line()}")
+    if not replace:
+        noisy = el.add(gumbel(key, (count,), p.dtype, mode), el.log(p))
+        _, order = ops.SortPairs()(ops.neg(noisy), arange(count))
+        return order[:draws]
+    sums = ops.CumSum(0)(p)
+    r = el.multiply(sums[-1], el.subtract(1.0, uniform(key, shape, p.dtype)))
+    return total(el.less(sums, expand_dims(r, -1)), -1, dtype=dtypes.int32)
+
+
+def categorical(
+    key: Any, logits: Any, axis: int = -1, shape: Any = None, replace: bool = True, mode: str | None = None, *,
+    out_sharding: Any = None,
+) -> Any:  # fmt: skip
+    """Indices along an axis, with probabilities softmax(logits), for each of the other axes.
+
+    `shape`, if given, ends with the logits' shape without the axis; the axes before that are further samples.
+    """
+    logits = lift("categorical", logits)
+    axis = axis_of(axis, logits.ndim)
+    batch = logits.shape[:axis] + logits.shape[axis + 1 :]
+    wanted = _shape("categorical", batch if shape is None else shape, zeros(batch, bool) if batch else False)
+    extra = len(wanted) - len(batch)
+    prefix, own = wanted[:extra], wanted[extra:]
+    if not replace:
+        return _without_replacement(key, logits, axis, prefix, wanted, mode)
+    full = (*prefix, *own[:axis], logits.shape[axis], *own[axis:])
+    noise = gumbel(key, full, logits.dtype, mode)
+    return argmax(el.add(noise, expand_dims(logits, tuple(range(extra)))), axis=extra + axis)
+
+
+def _without_replacement(key: Any, logits: Any, axis: int, prefix: Shape, wanted: Shape, mode: str | None) -> Any:
+    count = math.prod(operator.index(n) for n in prefix)
+    if count > operator.index(logits.shape[axis]):
+        raise ValueError(
+            f"categorical: {count} samples of {logits.shape[axis]} categories without replacement{errors.at_user_line()}"
+        )
+    noisy = moveaxis(el.add(logits, gumbel(key, logits.shape, logits.dtype, mode)), axis, -1)
+    _, order = ops.SortPairs()(ops.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))
+    picked = order[..., :count]
+    return reshape(transpose(picked, (picked.ndim - 1, *range(picked.ndim - 1))), wanted)
+
+
+# ------------------------------------------------------------------------------------ other distributions
+
+
+@fused("shape", "dtype", "mode")
+def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
+    info = dtypes.finfo(dtype)
+    if mode == "low":
+        u = uniform_floats(words, shape, dtype, float(info.tiny), 1.0)
+        return ops.neg(ops.log(ops.neg(ops.log(u))))
+    both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
+    high, low = both[0], both[1]
+    tiny = ops.add(ops.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(info.tiny))
+    x = where(ops.ge(high, dtype.type(0.5)), high, ops.add(high, tiny))
+    return ops.neg(ops.log(ops.neg(ops.log1p(ops.neg(x)))))
+
+
+def gumbel(
+    key: Any, shape: Any = (), dtype: Any = None, mode: str | None = None, *, out_sharding: Any = None
+) -> Any:
+    """Numbers with the Gumbel distribution: -log(-log(u)).  mode="high" has more of the far tail."""
+    wanted = _float("gumbel", dtype)
+    if mode not in (None, "low", "high"):
+        raise ValueError(f"gumbel: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
+    return _gumbel(words_of("gumbel", key), shape=shape_of(shape), dtype=wanted, mode=mode or "low")
+
+
+def _exponential(u: Any) -> Any:
+    return ops.neg(ops.log1p(ops.neg(u)))
+
+
+def _laplace(u: Any) -> Any:
+    return ops.mul(ops.sign(u), ops.log1p(ops.neg(ops.abs_(u))))
+
+
+def _logistic(u: Any) -> Any:
+    return ops.sub(ops.log(u), ops.log1p(ops.neg(u)))
+
+
+def _cauchy(u: Any) -> Any:
+    return ops.tan(ops.mul(ops.sub(u, 0.5), float(np.pi)))
+
+
+# Distributions of one uniform number: how, and its smallest value from the limits of the dtype.
+_OF_UNIFORM: dict[str, tuple[Any, Any]] = {
+    "exponential": (_exponential, lambda info: 0.0),
+    "laplace": (_laplace, lambda info: -1.0 + float(info.epsneg)),
+    "logistic": (_logistic, lambda info: float(info.tiny)),
+    "cauchy": (_cauchy, lambda info: float(info.eps)),
+}
+
+
+@fused("name", "shape", "dtype")
+def _of_uniform(words: Any, name: str, shape: Shape, dtype: np.dtype) -> Any:
+    recipe, lowest = _OF_UNIFORM[name]
+    return recipe(uniform_floats(words, shape, dtype, lowest(dtypes.finfo(dtype)), 1.0))
+
+
+def _sample(name: str, key: Any, shape: Any, dtype: Any) -> Any:
+    wanted = _float(name, dtype)
+    return _of_uniform(words_of(name, key), name=name, shape=shape_of(shape), dtype=wanted)
+
+
+def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the exponential distribution of rate 1."""
+    return _sample("exponential", key, shape, dtype)
+
+
+def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Laplace distribution."""
+    return _sample("laplace", key, shape, dtype)
+
+
+def logistic(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the logistic distribution."""
+    return _sample("logistic", key, shape, dtype)
+
+
+def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Cauchy distribution."""
+    return _sample("cauchy", key, shape, dtype)
+
+
+def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Pareto distribution of exponent b."""
+    wanted = _float("pareto", dtype)
+    return el.exp(el.divide(exponential(key, _shape("pareto", shape, b), wanted), cast(b, wanted)))
+
+
+def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Rayleigh distribution."""
+    wanted = _float("rayleigh", dtype)
+    u = uniform(key, _shape("rayleigh", shape, scale), wanted)
+    return el.multiply(cast(scale, wanted), el.sqrt(el.multiply(el.log(u), -2.0)))
+
+
+def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Numbers with the Weibull distribution of minima."""
+    wanted = _float("weibull_min", dtype)
+    u = uniform(key, shape, wanted)
+    return el.multiply(el.power(el.negative(el.log1p(el.negative(u))), el.divide(1.0, concentration)), scale)
+
+
+def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """exp of normal numbers with the standard deviation sigma."""
+    wanted = _float("lognormal", dtype)
+    return el.exp(el.multiply(normal(key, _shape("lognormal", shape, sigma), wanted), cast(sigma, wanted)))
+
+
+def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Maxwell distribution: lengths of three normal numbers."""
+    wanted = _float("maxwell", dtype)
+    return vector_norm(normal(key, (*shape_of(shape), 3), wanted), axis=-1)
+
+
+def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Maxwell numbers with a random sign, stretched by `scale` and moved by `loc`."""
+    wanted = _float("double_sided_maxwell", dtype)
+    own = broadcast_shapes(np.shape(loc), np.shape(scale))
+    full = (*(shape_of(shape) or own), *own)
+    sizes, signs = _split(words_of("double_sided_maxwell", key))
+    signed = el.multiply(rademacher(signs, full, wanted), maxwell(sizes, full, wanted))
+    return el.add(el.multiply(signed, scale), loc)
+
+

@@ -1,0 +1,184 @@
+"""Registering containers of one's own, and the longer names of `covector.tree`; as in `jax.tree_util`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import optree
+
+from covector import tree
+from covector.base.errors import at_user_line
+from covector.tree import (
+    DictKey as DictKey,
+    FlattenedIndexKey as FlattenedIndexKey,
+    GetAttrKey as GetAttrKey,
+    KeyEntry as KeyEntry,
+    KeyPath as KeyPath,
+    PyTreeDef as PyTreeDef,
+    SequenceKey as SequenceKey,
+    keystr as keystr,
+)
+
+T = TypeVar("T", bound=type)
+
+tree_all, tree_broadcast, tree_flatten, tree_leaves, tree_map = (
+    tree.all, tree.broadcast, tree.flatten, tree.leaves, tree.map,
+)  # fmt: skip
+tree_reduce, tree_reduce_associative, tree_structure = tree.reduce, tree.reduce_associative, tree.structure
+tree_transpose, tree_unflatten = tree.transpose, tree.unflatten
+tree_flatten_with_path, tree_leaves_with_path = tree.flatten_with_path, tree.leaves_with_path
+tree_map_with_path = tree.map_with_path
+
+
+def register_pytree_node(
+    nodetype: type,
+    flatten_func: Callable[[Any], tuple[Iterable[Any], Any]],
+    unflatten_func: Callable[[Any, Any], Any],
+    flatten_with_keys_func: Callable[[Any], tuple[Iterable[tuple[Any, Any]], Any]] | None = None,
+) -> None:
+    """Make a class a container.  ValueError if it is one already.
+
+    `flatten_func(x)` gives (children, static data), `unflatten_func(static data, children)` makes x again; the static
+    data must be hashable and comparable.  `flatten_with_keys_func` gives (key, child) pairs instead of children.
+
+    >>> import covector
+    >>> class Point:
+    ...     def __init__(self, x, y):
+    ...         self.x, self.y = x, y
+    >>> covector.tree_util.register_pytree_node(Point, lambda p: ((p.x, p.y), None), lambda _, xy: Point(*xy))
+    >>> covector.tree.leaves(Point(1, 2))
+    [1, 2]
+    """
+
+    def flatten(x: Any) -> tuple[Any, ...]:
+        children, data = flatten_func(x)
+        if flatten_with_keys_func is None:
+            return tuple(children), data
+        pairs, _ = flatten_with_keys_func(x)
+        return tuple(children), data, tuple([key for key, _ in pairs])
+
+    try:
+        optree.register_pytree_node(nodetype, flatten, unflatten_func, namespace=tree.NAMESPACE)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(f"{nodetype.__name__} is a container already{at_user_line()}") from error
+
+
+def register_pytree_with_keys(
+    nodetype: type,
+    flatten_with_keys: Callable[[Any], tuple[Iterable[tuple[Any, Any]], Any]],
+    unflatten_func: Callable[[Any, Any], Any],
+    flatten_func: Callable[[Any], tuple[Iterable[Any], Any]] | None = None,
+) -> None:
+    """Make a class a container whose flattening also names the children: `flatten_with_keys(x)` gives (key, child) pairs."""
+
+    def children_alone(x: Any) -> tuple[Iterable[Any], Any]:
+        pairs, data = flatten_with_keys(x)
+        return [child for _, child in pairs], data
+
+    register_pytree_node(nodetype, flatten_func or children_alone, unflatten_func, flatten_with_keys)
+
+
+def register_pytree_node_class(cls: T) -> T:
+    """A class decorator: the class has methods `tree_flatten(self)` and `tree_unflatten(cls, data, children)`."""
+    register_pytree_node(cls, lambda x: x.tree_flatten(), cls.tree_unflatten)  # type: ignore[attr-defined]
+    return cls
+
+
+def register_pytree_with_keys_class(cls: T) -> T:
+    """A class decorator: the class has methods `tree_flatten_with_keys(self)` and `tree_unflatten(cls, data, children)`."""
+    register_pytree_with_keys(
+        cls,
+        lambda x: x.tree_flatten_with_keys(),
+        cls.tree_unflatten,  # type: ignore[attr-defined]
+        (lambda x: x.tree_flatten()) if hasattr(cls, "tree_flatten") else None,
+    )
+    return cls
+
+
+def register_static(cls: T) -> T:
+    """A class decorator: instances are containers without children, compared as static data."""
+    register_pytree_node(cls, lambda x: ((), x), lambda x, _: x)
+    return cls
+
+
+def register_dataclass(
+    nodetype: Any = None,
+    data_fields: Sequence[str] | None = None,
+    meta_fields: Sequence[str] | None = None,
+    drop_fields: Sequence[str] = (),
+) -> Any:
+    """Make a dataclass a container: `data_fields` are children, `meta_fields` are static data.
+
+    If they are left out, fields with metadata={"static": True} are static and all others children.  Also a decorator.
+    ValueError if a field is in neither.
+    """
+    if nodetype is None:
+        return functools.partial(
+            register_dataclass, data_fields=data_fields, meta_fields=meta_fields, drop_fields=drop_fields
+        )
+    if (data_fields is None) != (meta_fields is None):
+        raise TypeError(f"register_dataclass takes data_fields and meta_fields together{at_user_line()}")
+    own = {f.name: f for f in dataclasses.fields(nodetype) if f.init} if dataclasses.is_dataclass(nodetype) else None
+    if data_fields is None or meta_fields is None:
+        if own is None:
+            raise TypeError(f"register_dataclass of {nodetype!r}, which is no dataclass, needs data_fields and meta_fields")
+        data_fields = [n for n, f in own.items() if not f.metadata.get("static", False)]
+        meta_fields = [n for n, f in own.items() if f.metadata.get("static", False)]
+    children, static = tuple(data_fields), tuple(meta_fields)
+    if own is not None and {*children, *static, *drop_fields} != set(own):
+        raise ValueError(
+            f"register_dataclass of {nodetype.__name__}{at_user_line()}: its fields are {', '.join(own)}, but "
+            f"{', '.join((*children, *static)) or 'none'} were given"
+        )
+
+    def flatten(x: Any) -> tuple[tuple[Any, ...], Hashable]:
+        return tuple([getattr(x, n) for n in children]), tuple([getattr(x, n) for n in static])
+
+    def with_keys(x: Any) -> tuple[list[tuple[Any, Any]], Hashable]:
+        values, data = flatten(x)
+        return [(GetAttrKey(n), v) for n, v in zip(children, values, strict=True)], data
+
+    def unflatten(data: Any, values: Any) -> Any:
+        return nodetype(**dict(zip(children, values, strict=True)), **dict(zip(static, data, strict=True)))
+
+    register_pytree_node(nodetype, flatten, unflatten, with_keys)
+    return nodetype
+
+
+class Partial(functools.partial):  # type: ignore[type-arg]
+    """functools.partial as a container: the bound arguments are children, the function is static data."""
+
+
+register_pytree_node(
+    Partial,
+    lambda p: ((p.args, p.keywords), p.func),
+    lambda func, children: Partial(func, *children[0], **children[1]),
+)
+
+
+def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    """Whether none of the values is a container."""
+    return all(is_tree_leaf(x, is_leaf) for x in iterable)
+
+
+def is_tree_leaf(x: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    """Whether a value is a leaf."""
+    return optree.tree_is_leaf(x, is_leaf=is_leaf, namespace=tree.NAMESPACE)
+
+
+def treedef_is_leaf(treedef: PyTreeDef) -> bool:
+    """Whether a structure is that of one leaf."""
+    return treedef.num_nodes == 1 and treedef.num_leaves == 1
+
+
+def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
+    """The structures one level below."""
+    return treedef.children()
+
+
+def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
+    """The structure of a tuple of trees of these structures."""
+    return tree.structure(tuple([t.unflatten(range(t.num_leaves)) for t in treedefs]))

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Builds the extension with the address and undefined-behaviour sanitizers, and runs its tests.
+#
+# The module is loaded from a package of its own, without the rest of Covector: with -S Python does
+# not see the editable installation.
+set -eu
+
+cd "$(dirname "$0")/../.."
+python=$(pwd)/.venv/bin/python
+[ -x "$python" ] || python=$(command -v python3)
+build=$(pwd)/build/asan
+site=$build/site
+packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+"$python" -m cmake --version >/dev/null 2>&1 && cmake="$python -m cmake" || cmake=cmake
+$cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOVECTOR_SANITIZE=ON \
+  -DPython_EXECUTABLE="$python" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+$cmake --build "$build" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+
+rm -rf "$site"
+mkdir -p "$site/covector"
+echo '"""The native module alone."""' >"$site/covector/__init__.py"
+cp "$build"/_native*.so "$site/covector/"
+
+# The interpreter is not instrumented: the runtime library must be loaded first. Python keeps memory
+# until it exits, so leaks cannot be told. The C++ runtime is preloaded for its exceptions.
+LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libstdc++.so)" \
+ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=65536 \
+UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+PYTHONMALLOC=malloc PYTHONPATH="$site:$packages" \
+  "$python" -S -m pytest tests/native -q -p no:cacheprovider "$@"
