@@ -27,7 +27,11 @@ T = TypeVar("T", bound=type)
 tree_all, tree_broadcast, tree_flatten, tree_leaves, tree_map = (
     tree.all, tree.broadcast, tree.flatten, tree.leaves, tree.map,
 )  # fmt: skip
-tree_reduce, tree_reduce_associative, tree_structure = tree.reduce, tree.reduce_associative, tree.structure
+tree_reduce, tree_reduce_associative, tree_structure = (
+    tree.reduce,
+    tree.reduce_associative,
+    tree.structure,
+)
 tree_transpose, tree_unflatten = tree.transpose, tree.unflatten
 tree_flatten_with_path, tree_leaves_with_path = tree.flatten_with_path, tree.leaves_with_path
 tree_map_with_path = tree.map_with_path
@@ -78,7 +82,9 @@ def register_pytree_with_keys(
         pairs, data = flatten_with_keys(x)
         return [child for _, child in pairs], data
 
-    register_pytree_node(nodetype, flatten_func or children_alone, unflatten_func, flatten_with_keys)
+    register_pytree_node(
+        nodetype, flatten_func or children_alone, unflatten_func, flatten_with_keys
+    )
 
 
 def register_pytree_node_class(cls: T) -> T:
@@ -117,14 +123,25 @@ def register_dataclass(
     """
     if nodetype is None:
         return functools.partial(
-            register_dataclass, data_fields=data_fields, meta_fields=meta_fields, drop_fields=drop_fields
+            register_dataclass,
+            data_fields=data_fields,
+            meta_fields=meta_fields,
+            drop_fields=drop_fields,
         )
     if (data_fields is None) != (meta_fields is None):
-        raise TypeError(f"register_dataclass takes data_fields and meta_fields together{at_user_line()}")
-    own = {f.name: f for f in dataclasses.fields(nodetype) if f.init} if dataclasses.is_dataclass(nodetype) else None
+        raise TypeError(
+            f"register_dataclass takes data_fields and meta_fields together{at_user_line()}"
+        )
+    own = (
+        {f.name: f for f in dataclasses.fields(nodetype) if f.init}
+        if dataclasses.is_dataclass(nodetype)
+        else None
+    )
     if data_fields is None or meta_fields is None:
         if own is None:
-            raise TypeError(f"register_dataclass of {nodetype!r}, which is no dataclass, needs data_fields and meta_fields")
+            raise TypeError(
+                f"register_dataclass of {nodetype!r}, which is no dataclass, needs data_fields and meta_fields"
+            )
         data_fields = [n for n, f in own.items() if not f.metadata.get("static", False)]
         meta_fields = [n for n, f in own.items() if f.metadata.get("static", False)]
     children, static = tuple(data_fields), tuple(meta_fields)
@@ -142,7 +159,9 @@ def register_dataclass(
         return [(GetAttrKey(n), v) for n, v in zip(children, values, strict=True)], data
 
     def unflatten(data: Any, values: Any) -> Any:
-        return nodetype(**dict(zip(children, values, strict=True)), **dict(zip(static, data, strict=True)))
+        return nodetype(
+            **dict(zip(children, values, strict=True)), **dict(zip(static, data, strict=True))
+        )
 
     register_pytree_node(nodetype, flatten, unflatten, with_keys)
     return nodetype

@@ -188,7 +188,7 @@ def test_item(native):
     x = native.array_from(np.arange(6).reshape(2, 3))
     assert x.item(4) == 4
     assert x.item(1, 0) == 3
-    with pytest.raises(TypeError, match="only an array of one element"):
+    with pytest.raises(ValueError, match="can only convert an array of size 1"):
         x.item()
     with pytest.raises(IndexError):
         x.item(7)

@@ -395,7 +395,7 @@ class NestLowering:
             return None
         outer = dims.product(nest.shape[a] for a in nest.outer)
         inner = dims.product(nest.shape[a] for a in nest.inner)
-        if not dims.is_true(lambda: outer < 16) or dims.is_true(lambda: outer * inner * cost < 4 * PARALLEL_NS):
+        if not dims.is_true(lambda: outer < 16) or dims.is_true(lambda: outer * inner * int(cost * 1024) < int(4096 * PARALLEL_NS)):
             return None
         axis = flat.inner[0] if flat.inner else None
         if axis is None:

@@ -100,6 +100,16 @@ def using(trace: Trace) -> Iterator[None]:
         set_current(before)
 
 
+# The operators that a NumPy array may apply to a tracer, by the name of NumPy's function.
+_OPERATORS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "true_divide": "truediv",
+    "floor_divide": "floordiv", "remainder": "mod", "power": "pow", "matmul": "matmul", "bitwise_and": "and",
+    "bitwise_or": "or", "bitwise_xor": "xor", "left_shift": "lshift", "right_shift": "rshift", "equal": "eq",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+}  # fmt: skip
+_MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+
+
 class Tracer:
     """A value that stands in for an array inside a trace."""
 
@@ -169,7 +179,18 @@ class Tracer:
         raise TypeError(f"unhashable: {self.describe()} (use its id, or mark the argument static)")
 
     __array_priority__ = 1000
-    __array_ufunc__ = None
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's operators on an array and a traced value are ours; its other functions need values."""
+        name = _OPERATORS.get(ufunc.__name__)
+        if name is None or method != "__call__" or kwargs or len(inputs) != 2:
+            raise errors.TracerArrayConversionError(
+                errors.traced_value(self.describe(), f"an operand of numpy.{ufunc.__name__}")
+            )
+        first, second = inputs
+        if first is self:
+            return getattr(self, f"__{name}__")(second)
+        return getattr(self, f"__{'r' if name not in _MIRRORED else ''}{_MIRRORED.get(name, name)}__")(first)
 
     @property
     def shape(self) -> tuple[Any, ...]:

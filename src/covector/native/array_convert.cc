@@ -86,9 +86,22 @@ PyObject* to_index(PyObject* self) {
     return nullptr;
 }
 
+PyObject* raise_not_item(Array* array) {  // in NumPy's words
+    Ref type(describe(array->dtype, array->ndim, array->dims()));
+    if (type) {
+        PyErr_Format(PyExc_ValueError,
+                     "can only convert an array of size 1 to a Python scalar; this one is %U",
+                     type.get());
+    }
+    return nullptr;
+}
+
 // item(*index): without an index, the only element.
 PyObject* item(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-    if (count == 0) return only_number(self, "a Python number");
+    if (count == 0) {
+        if (!array_check(as_array(self))) return nullptr;
+        return as_array(self)->size == 1 ? only_number(self, "") : raise_not_item(as_array(self));
+    }
     Ref values(array_numpy(as_array(self)));
     if (!values) return nullptr;
     Ref method(PyObject_GetAttrString(values.get(), "item"));

@@ -92,9 +92,9 @@ class Executable:
         }
 
 
-def _placeholder(aval: ShapedArray) -> tuple[int, ...]:
+def _placeholder(aval: ShapedArray) -> tuple[int | None, ...]:
     """The shape for the native core, which is told the real one with each call if some dimensions are symbolic."""
-    return tuple(d if isinstance(d, int) else 0 for d in aval.shape)
+    return tuple(d if isinstance(d, int) else None for d in aval.shape)
 
 
 def _low(d: Dim) -> int:

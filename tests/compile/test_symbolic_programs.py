@@ -1,0 +1,93 @@
+"""Programs with symbolic dimensions: compiled once, right for every size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from covector import _native, ops
+from covector.control.call import reference
+from covector.core import trace
+from covector.runtime.executable import Executable
+from covector.types import dims, dtypes
+from covector.types.avals import ShapedArray
+
+N, M = dims.symbol("n", 0), dims.symbol("m", 0)
+SIZES = ((1, 1), (2, 3), (16, 16), (17, 33), (100, 5), (300, 257), (0, 4), (4, 0), (5000, 3))
+
+
+def rows(x: Any, v: Any) -> Any:
+    return ops.Broadcast(x.shape, (1,))(v)
+
+
+def softmax(x: Any) -> Any:
+    e = ops.exp(ops.sub(x, rows(x, ops.Max((1,))(x))))
+    return ops.div(e, rows(x, ops.Sum((1,))(e)))
+
+
+PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[tuple[Any, ...], ...]]] = {
+    "elementwise": (lambda x: ops.add(ops.mul(x, 2.0), ops.sin(x)), ((N, M),)),
+    "two operands": (lambda x, y: ops.mul(x, y), ((N, M), (N, M))),
+    "row sums": (lambda x: ops.Sum((1,))(x), ((N, M),)),
+    "column sums": (lambda x: ops.Sum((0,))(x), ((N, M),)),
+    "total": (lambda x: ops.Sum((0, 1))(x), ((N, M),)),
+    "softmax": (softmax, ((N, M),)),
+    "transpose": (lambda x: ops.neg(ops.Transpose((1, 0))(x)), ((N, M),)),
+    "flatten": (lambda x: ops.Reshape((N * M,))(ops.neg(x)), ((N, M),)),
+    "outer product": (
+        lambda x, y: ops.mul(ops.Broadcast((N, M), (1,))(x), ops.Broadcast((N, M), (0,))(y)),
+        ((N,), (M,)),
+    ),
+    "reverse": (lambda x: ops.Reverse((0, 1))(x), ((N, M),)),
+    "concatenate": (lambda x: ops.Concatenate(0)(x, ops.neg(x)), ((N, M),)),
+    "pad": (lambda x: ops.Pad((1, 0), (0, 2), (0, 0))(x, 0.5), ((N, M),)),
+    "product": (lambda x, y: ops.DotGeneral((1,), (0,))(x, y), ((N, M), (M, N))),
+    "gram": (lambda x: ops.tanh(ops.DotGeneral((1,), (1,))(x, x)), ((N, M),)),
+    "centred": (lambda x: ops.sub(x, ops.Broadcast((N, M), (0, 1))(ops.Sum((0, 1))(x))), ((N, M),)),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_one_program_for_all_sizes(name: str) -> None:
+    f, shapes = PROGRAMS[name]
+    avals = [ShapedArray(shape, dtypes.float32) for shape in shapes]
+    program = trace.stage(lambda *xs: [f(*xs)], avals)
+    executable = Executable(program)
+    rng = np.random.default_rng(0)
+    for n, m in SIZES:
+        if name == "softmax" and m == 0:
+            continue
+        values = {"n": n, "m": m}
+        sizes = [tuple(int(dims.substitute(d, values)) for d in shape) for shape in shapes]
+        operands = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in sizes]
+        concrete = trace.stage(
+            lambda *xs: [_with_sizes(f, values)(*xs)], [ShapedArray(s, dtypes.float32) for s in sizes]
+        )
+        (wanted,) = reference(concrete, operands)
+        (actual,) = executable([_native.array_from(x) for x in operands])
+        np.testing.assert_allclose(np.asarray(actual), wanted, rtol=1e-4, atol=1e-4)
+
+
+def _with_sizes(f: Callable[..., Any], values: dict[str, int]) -> Callable[..., Any]:
+    """The function with numbers in the place of the symbols that it names."""
+
+    def run(*xs: Any) -> Any:
+        before = dict(f.__globals__)
+        try:
+            f.__globals__.update(N=values["n"], M=values["m"])
+            return f(*xs)
+        finally:
+            f.__globals__.update(N=before["N"], M=before["M"])
+
+    return run
+
+
+def test_contradicting_sizes_are_named() -> None:
+    aval = ShapedArray((N,), dtypes.float32)
+    executable = Executable(trace.stage(lambda x, y: [ops.add(x, y)], [aval, aval]))
+    arrays = [_native.array_from(np.ones(n, np.float32)) for n in (3, 4)]
+    with pytest.raises(ValueError, match="dimension n is 3 in one operand and 4 in another"):
+        executable(arrays)
