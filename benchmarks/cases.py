@@ -35,6 +35,7 @@ class Case:
     limits: dict[str, float]  # peer -> the largest ratio covector/peer that we accept
     kind: str  # "call", "cold" (built anew each round), "memory" or "import"
     per: int  # the result is divided by this many operations
+    compared: bool  # the frameworks must give the same values
     build: Callable[[Framework], Callable[[], Any]]
 
 
@@ -42,14 +43,19 @@ CASES: dict[str, Case] = {}
 
 
 def case(
-    group: str, frameworks: tuple[str, ...], kind: str = "call", per: int = 1, **limits: float
+    group: str,
+    frameworks: tuple[str, ...],
+    kind: str = "call",
+    per: int = 1,
+    compared: bool = True,
+    **limits: float,
 ) -> Callable[[Callable[[Framework], Any]], Callable[[Framework], Any]]:
     """Add the decorated function to the cases; its docstring is the text of the report."""
 
     def add(build: Callable[[Framework], Any]) -> Callable[[Framework], Any]:
         text = (build.__doc__ or build.__name__).rstrip(".")
         CASES[build.__name__] = Case(
-            build.__name__, text, group, frameworks, limits, kind, per, build
+            build.__name__, text, group, frameworks, limits, kind, per, compared, build
         )
         return build
 
@@ -142,7 +148,7 @@ def matmul(f: Framework) -> Any:
     return lambda: fun(a, b)
 
 
-@case("kernels", ALL, jax=0.5, torch=1.0)
+@case("kernels", ALL, compared=False, jax=0.5, torch=1.0)
 def random_normal(f: Framework) -> Any:
     """10M standard normals, float32."""
     return f.normal(10 * MILLION)
@@ -321,7 +327,7 @@ def compile_lengths(f: Framework) -> Any:
     return lambda: [fun(x) for x in xs]
 
 
-@case("compilation", COMPILED, per=1000, jax=0.5)
+@case("compilation", COMPILED, per=1000, compared=False, jax=0.5)
 def tracing(f: Framework) -> Any:
     """`make_jaxpr` of 1,000 additions and products, per operation."""
     x = f.random(8)

@@ -155,9 +155,15 @@ def _torch_numpy(torch: Any) -> SimpleNamespace:
     )
 
 
+def host_values(result: Any) -> list[np.ndarray]:
+    """Return the arrays of a result as NumPy arrays, in the same order for every framework."""
+    leaves = _leaves(result)
+    return [np.asarray(x.detach() if hasattr(x, "detach") else x) for x in leaves if x is not None]
+
+
 def _leaves(tree: Any) -> list[Any]:
     if isinstance(tree, dict):
-        tree = tree.values()
+        tree = [tree[key] for key in sorted(tree)]
     elif not isinstance(tree, (list, tuple)):
         return [tree]
     return [leaf for part in tree for leaf in _leaves(part)]

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import frameworks, report, timing
 from benchmarks.cases import CASES, Case
 
@@ -24,8 +26,10 @@ def measure(case: Case, names: list[str], rounds: int) -> report.Row:
     """Measure one case on the named frameworks, round after round, each in its turn."""
     row = report.Row(case)
     samplers: dict[str, Callable[[], float]] = {}
+    results: dict[str, list[np.ndarray]] = {}
     for name in names:
-        _attempt(row, name, lambda name=name: samplers.setdefault(name, sampler(case, name)))
+        _attempt(row, name, lambda name=name: samplers.update({name: sampler(case, name, results)}))
+    compare(row, results)
     spent = dict.fromkeys(names, 0.0)
     for number in range(rounds):
         for name in _rotated(list(samplers), number):
@@ -39,8 +43,8 @@ def measure(case: Case, names: list[str], rounds: int) -> report.Row:
     return row
 
 
-def sampler(case: Case, name: str) -> Callable[[], float]:
-    """Return the call that takes one sample of `case` on a framework."""
+def sampler(case: Case, name: str, results: dict[str, list[np.ndarray]]) -> Callable[[], float]:
+    """Return the call that takes one sample of `case`; puts the first call's result in `results`."""
     if case.kind == "import":
         return partial(timing.import_time, name)
     if case.kind == "memory":
@@ -50,8 +54,26 @@ def sampler(case: Case, name: str) -> Callable[[], float]:
     if case.kind == "cold":
         return lambda: timing.once(case.build(framework), block) / case.per
     call = case.build(framework)
+    if case.compared:
+        results[name] = frameworks.host_values(call())
     calls = timing.autorange(call, block)
     return lambda: timing.sample(call, block, calls) / case.per
+
+
+def compare(row: report.Row, results: dict[str, list[np.ndarray]]) -> None:
+    """Make it a failure of Covector's if its first result is not that of every peer."""
+    ours = results.pop(report.OURS, None)
+    for peer, theirs in results.items() if ours is not None else ():
+        _attempt(row, report.OURS, lambda peer=peer, theirs=theirs: _agree(ours, theirs, peer))
+
+
+def _agree(ours: list[np.ndarray], theirs: list[np.ndarray], peer: str) -> None:
+    shapes, wanted = [x.shape for x in ours], [x.shape for x in theirs]
+    if shapes != wanted:
+        raise ValueError(f"shapes {shapes}, but {wanted} on {peer}")
+    for x, y in zip(ours, theirs, strict=True):
+        if not np.allclose(x, y, rtol=1e-2, atol=1e-3):
+            raise ValueError(f"differs from {peer} by up to {np.abs(x - y).max()}")
 
 
 def child(case: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from benchmarks import frameworks, report, run, timing
@@ -32,7 +33,7 @@ def test_autorange_makes_samples_long_enough(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_measure_keeps_the_best_of_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([3.0, 1.0, 2.0])
-    monkeypatch.setattr(run, "sampler", lambda case, name: lambda: next(times))
+    monkeypatch.setattr(run, "sampler", lambda *_: lambda: next(times))
     assert run.measure(CASES["call_one"], ["numpy"], rounds=3).values == {"numpy": 1.0}
 
 
@@ -40,10 +41,18 @@ def test_a_failure_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None
     def broken() -> float:
         raise ValueError("no such thing\nat all")
 
-    monkeypatch.setattr(run, "sampler", lambda case, name: broken)
+    monkeypatch.setattr(run, "sampler", lambda *_: broken)
     measured = run.measure(CASES["call_one"], ["numpy"], rounds=2)
     assert measured.values == {}
     assert measured.failures == {"numpy": "ValueError: no such thing"}
+
+
+def test_a_wrong_value_is_a_failure() -> None:
+    measured = row()
+    run.compare(measured, {"covector": [np.ones(2)], "jax": [np.ones(2)]})
+    assert measured.failures == {}
+    run.compare(measured, {"covector": [np.ones(2)], "jax": [np.ones(2)], "torch": [np.zeros(2)]})
+    assert measured.failures == {"covector": "ValueError: differs from torch by up to 1.0"}
 
 
 def test_the_report_marks_missed_limits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -311,6 +312,25 @@ def test_nothing_is_stored_for_a_linear_loop() -> None:
 def test_what_is_linearized_again_is_remembered() -> None:
     program, found = split("recurrent")
     assert linearize_body(program, 1, 1, (True, True, True)) is found
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_pruned_loops_give_the_results_that_are_used(name: str, rng: np.random.Generator) -> None:
+    scan, args = looped(name), operands(name, rng)
+    assert isinstance(scan, Scan)
+    wanted = scan(*args)
+    for i in range(len(wanted)):
+        pruned, inputs, outputs = scan.pruned([j == i for j in range(len(wanted))])
+        assert outputs[i]
+        found = pruned(*compress(args, inputs))
+        assert_close(found, list(compress(wanted, outputs)))
+
+
+def test_pruned_loops_do_nothing_else() -> None:
+    body = stage(lambda a, b, x: [ops.add(a, x), ops.sin(b), a], [SCALAR, SCALAR, SCALAR], "body")
+    pruned, inputs, outputs = Scan(body, LENGTH, False, 0, 2).pruned([True, False, False])
+    assert (inputs, outputs) == ([True, False, True], [True, False, False])
+    assert [e.primitive for e in pruned.body.eqns] == [ops.add]
 
 
 # -------------------------------------------------------------------------------------------------- messages

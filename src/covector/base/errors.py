@@ -123,6 +123,7 @@ def not_an_array(value: object, where: str) -> str:
 
 
 def mapped_value(description: str, wanted: str) -> str:
+    """A value under vmap was used as one value."""
     return (
         f"{description} was used as {wanted}{at_user_line()}, but under vmap it has another value for each element "
         "of the batch. Use covector.numpy functions on it (covector.numpy.where instead of `if`), or give the "
@@ -131,12 +132,14 @@ def mapped_value(description: str, wanted: str) -> str:
 
 
 def not_a_value(api: str, name: str, value: object) -> str:
+    """An argument or result is no array."""
     return (
         f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
     )
 
 
 def integer_argument(api: str, name: str, found: str) -> str:
+    """An integer is to be differentiated."""
     return (
         f"{api} differentiates with respect to floating-point arguments, but {name} is {found}{at_user_line()}.\n"
         f"    wrong:  {api}(f)(3)\n"
@@ -147,6 +150,7 @@ def integer_argument(api: str, name: str, found: str) -> str:
 
 
 def not_a_scalar(api: str, function: str, found: str) -> str:
+    """The function to differentiate returns several numbers."""
     return (
         f"{api} needs a function whose result is one number, but {function} returned {found}{at_user_line()}. "
         "Reduce the result, for example with covector.numpy.sum, or use jacrev or vjp for results with many elements."

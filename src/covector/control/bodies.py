@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Literal
 
 from covector import ops
@@ -181,6 +182,24 @@ def transpose_body(
         tuple(live),
         found.nonzero[k + c :],
     )
+
+
+def live_parts(
+    body: Program, num_consts: int, num_carry: int, used: Sequence[bool]
+) -> tuple[list[bool], list[bool]]:
+    """Which inputs and outputs of a body matter, if these results of the loop are used."""
+    outputs = list(used)
+    while True:
+        live = {a for a in compress(body.outputs, outputs) if isinstance(a, Var)}
+        for eqn in reversed(body.eqns):
+            if eqn.effects or any(v in live for v in eqn.outputs):
+                live.update(a for a in eqn.inputs if isinstance(a, Var))
+        inputs = [v in live for v in body.inputs]
+        carried = _either(outputs[:num_carry], inputs[num_consts : num_consts + num_carry])
+        if carried == outputs[:num_carry]:
+            inputs[num_consts : num_consts + num_carry] = carried
+            return inputs, outputs
+        outputs[:num_carry] = carried
 
 
 # --------------------------------------------------------------------------------------- splitting, and residuals

@@ -17,6 +17,7 @@ from covector.control.bodies import (
     batch_body,
     jvp_body,
     linearize_body,
+    live_parts,
     parts,
     split_body,
     transpose_body,
@@ -24,7 +25,7 @@ from covector.control.bodies import (
 from covector.control.call import reference, spread
 from covector.core.primitive import Linear, Primitive, Zero, is_zero
 from covector.core.trace import evaluate, typeof
-from covector.ir.program import Program, effects_of
+from covector.ir.program import Program, effects_of, without_dead_code
 from covector.types.avals import ShapedArray
 from covector.types.dims import Dim
 
@@ -61,6 +62,21 @@ class Scan(Primitive):
     def stacked(self, aval: ShapedArray) -> ShapedArray:
         """The type of a slice's array."""
         return aval.with_shape((self.length, *aval.shape))
+
+    def pruned(self, used: Sequence[bool]) -> tuple[Scan, list[bool], list[bool]]:
+        """The loop that gives these results alone, and which operands it takes, which results it gives.
+
+        A carried value that another one depends on stays, so there may be more results than are used.
+        """
+        inputs, outputs = live_parts(self.body, self.num_consts, self.num_carry, used)
+        if all(inputs) and all(outputs):
+            return self, inputs, outputs
+        body = Program(
+            tuple(compress(self.body.inputs, inputs)), self.body.eqns, tuple(compress(self.body.outputs, outputs)),
+            name=self.body.name,
+        )  # fmt: skip
+        consts, carry, _ = parts(inputs, self.num_consts, self.num_carry)
+        return self._of(without_dead_code(body), sum(consts), sum(carry)), inputs, outputs
 
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         consts, carry, xs = parts(self.body.in_avals, self.num_consts, self.num_carry)

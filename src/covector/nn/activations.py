@@ -1,0 +1,178 @@
+"""Elementwise functions of neural networks: a name, a recipe, one line of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.numpy import elementwise as el
+from covector.numpy.promotion import lift
+from covector.numpy.ufunc import binary, unary
+
+# fmt: off
+__all__ = [
+    "celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "leaky_relu",
+    "log1mexp", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign", "softplus",
+    "sparse_plus", "sparse_sigmoid", "squareplus", "swish", "tanh",
+]
+# fmt: on
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def _like(x: Any, value: Any) -> np.generic:
+    return x.dtype.type(value)
+
+
+def _relu(x: Any) -> Any:
+    """By selection, so that the derivative at 0 is 0; NaN stays NaN."""
+    zero = _like(x, 0)
+    return ops.select(ops.le(x, zero), zero, x)
+
+
+def _relu6(x: Any) -> Any:
+    """The derivative is 0 at both ends."""
+    six = _like(x, 6)
+    return ops.select(ops.ge(x, six), six, _relu(x))
+
+
+def _softplus(x: Any) -> Any:
+    """max(x, 0) + log1p(exp(-|x|)), by which nothing overflows; written so that its derivative is the sigmoid."""
+    tail = ops.log1p(ops.exp(ops.neg(ops.abs_(x))))
+    return ops.add(ops.maximum(x, _like(x, 0)), tail)
+
+
+def _silu(x: Any) -> Any:
+    return ops.mul(x, ops.logistic(x))
+
+
+def _elu(x: Any, alpha: Any) -> Any:
+    zero = _like(x, 0)
+    positive = ops.gt(x, zero)
+    return ops.select(positive, x, ops.mul(alpha, ops.expm1(ops.select(positive, zero, x))))
+
+
+def _celu(x: Any, alpha: Any) -> Any:
+    zero = _like(x, 0)
+    positive = ops.gt(x, zero)
+    negative = ops.div(ops.select(positive, zero, x), alpha)
+    return ops.select(positive, x, ops.mul(alpha, ops.expm1(negative)))
+
+
+def _selu(x: Any) -> Any:
+    return ops.mul(_elu(x, _like(x, _SELU_ALPHA)), _like(x, _SELU_SCALE))
+
+
+def _gelu_tanh(x: Any) -> Any:
+    cube = ops.mul(ops.integer_pow(x, 3), _like(x, 0.044715))
+    inner = ops.mul(ops.add(x, cube), _like(x, np.sqrt(2 / np.pi)))
+    return ops.mul(x, ops.mul(ops.add(ops.tanh(inner), _like(x, 1)), _like(x, 0.5)))
+
+
+def _gelu_erf(x: Any) -> Any:
+    return ops.mul(ops.mul(x, _like(x, 0.5)), ops.erfc(ops.mul(ops.neg(x), _like(x, np.sqrt(0.5)))))
+
+
+def _hard_tanh(x: Any) -> Any:
+    one = _like(x, 1)
+    return ops.select(ops.gt(x, one), one, ops.select(ops.lt(x, ops.neg(one)), ops.neg(one), x))
+
+
+def _hard_sigmoid(x: Any) -> Any:
+    return ops.div(_relu6(ops.add(x, _like(x, 3))), _like(x, 6))
+
+
+def _leaky_relu(x: Any, slope: Any) -> Any:
+    return ops.select(ops.ge(x, _like(x, 0)), x, ops.mul(slope, x))
+
+
+def _squareplus(x: Any, b: Any) -> Any:
+    return ops.mul(ops.add(x, ops.sqrt(ops.add(ops.square(x), b))), _like(x, 0.5))
+
+
+def _sparse_plus(x: Any) -> Any:
+    bend = ops.mul(ops.square(ops.add(x, _like(x, 1))), _like(x, 0.25))
+    upper = ops.select(ops.ge(x, _like(x, 1)), x, bend)
+    return ops.select(ops.le(x, _like(x, -1)), _like(x, 0), upper)
+
+
+def _sparse_sigmoid(x: Any) -> Any:
+    return ops.mul(ops.clamp(_like(x, 0), ops.add(x, _like(x, 1)), _like(x, 2)), _like(x, 0.5))
+
+
+def _log1mexp(x: Any) -> Any:
+    small = ops.lt(x, _like(x, np.log(2)))
+    near = ops.log(ops.neg(ops.expm1(ops.neg(ops.select(small, x, _like(x, 0.5))))))
+    far = ops.log1p(ops.neg(ops.exp(ops.neg(ops.select(small, _like(x, 1), x)))))
+    return ops.select(small, near, far)
+
+
+relu = unary("relu", _relu, "any", "max(x, 0).  The derivative at 0 is 0.")
+relu6 = unary("relu6", _relu6, "any", "min(max(x, 0), 6).")
+sigmoid = unary("sigmoid", ops.logistic, "inexact", "1 / (1 + exp(-x)).")
+tanh = el.tanh
+silu = swish = unary("silu", _silu, "inexact", "x * sigmoid(x), also called swish.")
+mish = unary("mish", lambda x: ops.mul(x, ops.tanh(_softplus(x))), "inexact", "x * tanh(softplus(x)).")
+softplus = unary("softplus", _softplus, "inexact", "log(1 + exp(x)), without overflow.")
+log_sigmoid = unary(
+    "log_sigmoid", lambda x: ops.neg(_softplus(ops.neg(x))), "inexact", "log(sigmoid(x)), without overflow."
+)
+soft_sign = unary(
+    "soft_sign", lambda x: ops.div(x, ops.add(ops.abs_(x), _like(x, 1))), "inexact", "x / (|x| + 1)."
+)
+selu = unary("selu", _selu, "inexact", "The scaled exponential linear unit, which keeps mean 0 and variance 1.")
+hard_tanh = unary("hard_tanh", _hard_tanh, "any", "x, cut off at -1 and 1.")
+hard_sigmoid = unary("hard_sigmoid", _hard_sigmoid, "inexact", "relu6(x + 3) / 6.")
+hard_silu = hard_swish = unary(
+    "hard_silu", lambda x: ops.mul(x, _hard_sigmoid(x)), "inexact", "x * hard_sigmoid(x), also called hard swish."
+)
+sparse_plus = unary("sparse_plus", _sparse_plus, "inexact", "0 below -1, x above 1, (x + 1)²/4 between.")
+sparse_sigmoid = unary("sparse_sigmoid", _sparse_sigmoid, "inexact", "The derivative of sparse_plus.")
+log1mexp = unary("log1mexp", _log1mexp, "inexact", "log(1 - exp(-x)) for x > 0, exact for small x too.")
+
+_elu_ufunc = binary("elu", _elu, "inexact", "x above 0, alpha * (exp(x) - 1) below.")
+_celu_ufunc = binary("celu", _celu, "inexact", "x above 0, alpha * (exp(x / alpha) - 1) below.")
+_leaky_ufunc = binary("leaky_relu", _leaky_relu, "inexact", "x above 0, a multiple of it below.")
+_squareplus_ufunc = binary("squareplus", _squareplus, "inexact", "(x + sqrt(x² + b)) / 2.")
+_gelu_ufuncs = {
+    True: unary("gelu", _gelu_tanh, "inexact", "x Φ(x), with Φ by a hyperbolic tangent."),
+    False: unary("gelu", _gelu_erf, "inexact", "x Φ(x), with the normal distribution Φ."),
+}
+
+
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x above 0, alpha * (exp(x) - 1) below."""
+    return _elu_ufunc(x, alpha)
+
+
+def celu(x: Any, alpha: Any = 1.0) -> Any:
+    """x above 0, alpha * (exp(x / alpha) - 1) below."""
+    return _celu_ufunc(x, alpha)
+
+
+def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
+    """x above 0, negative_slope * x below."""
+    return _leaky_ufunc(x, negative_slope)
+
+
+def squareplus(x: Any, b: Any = 4) -> Any:
+    """(x + sqrt(x² + b)) / 2."""
+    return _squareplus_ufunc(x, b)
+
+
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """x times the normal distribution function at x; `approximate` uses a formula with tanh.
+
+    >>> import covector
+    >>> covector.nn.gelu(covector.numpy.array([-1., 0., 1.]))
+    Array([-0.15880796,  0.        ,  0.841192  ], dtype=float32)
+    """
+    return _gelu_ufuncs[bool(approximate)](x)
+
+
+def identity(x: Any) -> Any:
+    """The array itself."""
+    return lift("identity", x)
+

@@ -1,0 +1,226 @@
+"""Functions of neural networks that look along an axis: softmax and its kin, one-hot vectors, attention."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.numpy import elementwise as el, reduce
+from covector.numpy.creation import asarray, iota, ones, tril
+from covector.numpy.einsum import einsum
+from covector.numpy.fused import fused
+from covector.numpy.join import split
+from covector.numpy.promotion import axes_of, axis_of, broadcast_shapes, cast, dim_of, lift, promoted, spread
+from covector.numpy.selection import where as choose
+from covector.numpy.shape import reshape
+from covector.nn.activations import sigmoid
+from covector.types import dtypes
+
+__all__ = [
+    "dot_product_attention", "glu", "log_softmax", "logmeanexp", "logsumexp", "one_hot", "softmax", "standardize",
+]  # fmt: skip
+
+Axis = int | Sequence[int] | None
+
+
+def _inexact(name: str, *xs: Any) -> list[Any]:
+    return [lift(name, x) for x in promoted(name, "inexact", [lift(name, x) for x in xs])]
+
+
+def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
+    """The elements less the largest along axes, which is a constant for derivatives; -inf where they do not count."""
+    if where is not None:
+        x = choose(where, x, x.dtype.type(-np.inf))
+    top = ops.stop_gradient(reduce.max(x, axes, keepdims=True, initial=-np.inf))
+    return ops.sub(x, spread(top, x.shape)), top
+
+
+# ------------------------------------------------------------------------------------------ logarithms
+
+
+def logsumexp(
+    a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+) -> Any:
+    """log(sum(b * exp(a))) along axes, without overflow; with `return_sign`, of the absolute value, and the sign.
+
+    >>> import covector
+    >>> covector.nn.logsumexp(covector.numpy.array([1000., 1000.]))
+    Array(1000.6931, dtype=float32)
+    """
+    axes = axes_of(axis, np.ndim(a))
+    return _logsumexp(a, b, where, axes=axes, keepdims=keepdims, return_sign=return_sign)
+
+
+@fused("axes", "keepdims", "return_sign")
+def _logsumexp(a: Any, b: Any, where: Any, axes: tuple[int, ...], keepdims: bool, return_sign: bool) -> Any:
+    weights = None
+    if b is None:
+        (a,) = _inexact("logsumexp", a)
+    else:
+        a, weights = _inexact("logsumexp", a, b)
+        shape = broadcast_shapes(a.shape, weights.shape)
+        a, weights = spread(a, shape), spread(weights, shape)
+        a = choose(ops.ne(weights, weights.dtype.type(0)), a, a.dtype.type(-np.inf))
+    real = el.real(a) if where is None else choose(where, el.real(a), -np.inf)
+    top = ops.stop_gradient(reduce.max(real, axes, keepdims=True, initial=-np.inf))
+    top = ops.select(ops.is_finite(top), top, top.dtype.type(0))
+    terms = ops.exp(ops.sub(a, cast(spread(top, a.shape), a.dtype)))
+    terms = terms if weights is None else ops.mul(terms, weights)
+    total = reduce.sum(terms, axes, keepdims=keepdims, where=where)
+    top = top if keepdims else ops.squeeze(top, axes)
+    sign = ops.sign(total)
+    if return_sign or not dtypes.is_complex(a.dtype):
+        size = ops.abs_(total)
+        out = ops.add(ops.log(size), top)
+    else:
+        out = ops.add(ops.log(total), cast(top, a.dtype))
+    if return_sign:
+        return out, sign
+    if weights is not None and not dtypes.is_complex(a.dtype):
+        out = ops.select(ops.lt(sign, sign.dtype.type(0)), out.dtype.type(np.nan), out)
+    return out
+
+
+def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Any:
+    """log(mean(exp(x))) along axes, without overflow."""
+    total = logsumexp(x, axis, where=where, keepdims=keepdims)
+    counted = np.ones(np.shape(x), bool) if where is None else spread(lift("logmeanexp", where), np.shape(x))
+    count = reduce.sum(counted, axis, dtype=total.dtype, keepdims=keepdims)
+    return el.subtract(total, el.log(count))
+
+
+# --------------------------------------------------------------------------------------------- softmax
+
+
+def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
+    """exp(x) / sum(exp(x)) along an axis, without overflow; 0 where `where` does not hold.
+
+    >>> import covector
+    >>> covector.nn.softmax(covector.numpy.array([1., 2., 3.]))
+    Array([0.09003057, 0.24472848, 0.66524094], dtype=float32)
+    """
+    return _softmax(x, where, axes=axes_of(axis, np.ndim(x)))
+
+
+@fused("axes")
+def _softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
+    (x,) = _inexact("softmax", x)
+    shifted, _ = _shifted(x, axes, where)
+    terms = ops.exp(shifted)
+    result = ops.div(terms, spread(reduce.sum(terms, axes, keepdims=True, where=where), x.shape))
+    return result if where is None else choose(where, result, result.dtype.type(0))
+
+
+def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
+    """x - log(sum(exp(x))) along an axis, without overflow; -inf where `where` does not hold."""
+    return _log_softmax(x, where, axes=axes_of(axis, np.ndim(x)))
+
+
+@fused("axes")
+def _log_softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
+    (x,) = _inexact("log_softmax", x)
+    shifted, _ = _shifted(x, axes, where)
+    total = ops.log(reduce.sum(ops.exp(shifted), axes, keepdims=True, where=where))
+    result = ops.sub(shifted, spread(total, x.shape))
+    return result if where is None else choose(where, result, result.dtype.type(-np.inf))
+
+
+def standardize(
+    x: Any, axis: Axis = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5, where: Any = None, *,
+    algorithm: str = "fast",
+) -> Any:  # fmt: skip
+    """(x - mean) / sqrt(variance + epsilon) along an axis; mean and variance are the elements' own if not given.
+
+    The variance is the mean square less the squared mean with algorithm="fast", and that of x - mean with "stable".
+    """
+    if algorithm not in ("fast", "stable"):
+        raise ValueError(f"standardize: algorithm is 'fast' or 'stable', not {algorithm!r}{errors.at_user_line()}")
+    return _standardize(x, mean, variance, epsilon, where, axes=axes_of(axis, np.ndim(x)), algorithm=algorithm)
+
+
+@fused("axes", "algorithm")
+def _standardize(
+    x: Any, mean: Any, variance: Any, epsilon: Any, where: Any, axes: tuple[int, ...], algorithm: str
+) -> Any:
+    (x,) = _inexact("standardize", x)
+    if mean is None:
+        mean = reduce.mean(x, axes, keepdims=True, where=where)
+    if variance is None and algorithm == "stable":
+        variance = reduce.mean(el.square(el.subtract(x, mean)), axes, keepdims=True, where=where)
+    elif variance is None:
+        variance = el.subtract(reduce.mean(el.square(x), axes, keepdims=True, where=where), el.square(mean))
+        variance = el.maximum(variance, 0.0)
+    return el.multiply(el.subtract(x, mean), ops.rsqrt(lift("standardize", el.add(variance, epsilon))))
+
+
+# ----------------------------------------------------------------------------------------------- others
+
+
+def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1) -> Any:
+    """A new axis of length num_classes with 1 at the place that the integer names, 0 elsewhere.
+
+    Integers outside 0 ... num_classes - 1 give zeros only.
+
+    >>> import covector
+    >>> covector.nn.one_hot(covector.numpy.array([0, 2]), 3)
+    Array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    x, count = asarray(x), dim_of(num_classes)
+    place = axis_of(axis, x.ndim + 1)
+    shape = (*x.shape[:place], count, *x.shape[place:])
+    wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    same = ops.eq(spread(ops.expand_dims(x, (place,)), shape), iota(shape, x.dtype, place))
+    return cast(same, wanted)
+
+
+def glu(x: Any, axis: int = -1) -> Any:
+    """The gated linear unit: the first half along an axis times the sigmoid of the second."""
+    x = lift("glu", x)
+    size = x.shape[axis_of(axis, x.ndim)]
+    if size % 2 != 0:
+        raise ValueError(f"glu: axis {axis} has the odd size {size}{errors.at_user_line()}")
+    first, second = split(x, 2, axis)
+    return el.multiply(first, sigmoid(second))
+
+
+def dot_product_attention(
+    query: Any, key: Any, value: Any, bias: Any = None, mask: Any = None, *, scale: float | None = None,
+    is_causal: bool = False,
+) -> Any:  # fmt: skip
+    """softmax(scale * query keyᵀ + bias) value, for each head.
+
+    Shapes: query (..., T, N, H), key and value (..., S, K, H), where K divides N: then heads share keys.  bias and mask
+    broadcast to (..., N, T, S); where the mask does not hold, and with `is_causal` after its own place, a query does
+    not look.  `scale` is 1/sqrt(H) if not given.  The softmax is computed in float32 for 16-bit floats.
+    """
+    query, key, value = _inexact("dot_product_attention", query, key, value)
+    *lead, rows, heads, width = query.shape
+    groups, columns = operator.index(key.shape[-2]), key.shape[-3]
+    if key.shape != value.shape or heads % groups or key.shape[-1] != width or query.ndim != key.ndim:
+        raise ValueError(
+            f"dot_product_attention got shapes {query.shape}, {key.shape} and {value.shape}{errors.at_user_line()}; "
+            "it takes (..., T, N, H) and twice (..., S, K, H), where K divides N"
+        )
+    scale = 1 / np.sqrt(width) if scale is None else scale
+    wide = dtypes.float32 if query.dtype.itemsize == 2 else query.dtype
+    grouped = reshape(query, (*lead, rows, groups, heads // groups, width))
+    logits = einsum("...tkgh,...skh->...kgts", grouped, key, preferred_element_type=wide)
+    logits = el.multiply(reshape(logits, (*lead, heads, rows, columns)), float(scale))
+    logits = logits if bias is None else el.add(logits, cast(lift("dot_product_attention", bias), wide))
+    if is_causal:
+        causal = tril(ones((rows, columns), bool))
+        mask = causal if mask is None else el.logical_and(mask, causal)
+    if mask is not None:
+        logits = choose(mask, logits, wide.type(-0.7 * float(dtypes.finfo(dtypes.float32).max)))
+    weights = cast(softmax(logits), query.dtype)
+    weights = reshape(weights, (*lead, groups, heads // groups, rows, columns))
+    out = einsum("...kgts,...skh->...tkgh", weights, value)
+    return reshape(out, (*lead, rows, heads, width))
+
+

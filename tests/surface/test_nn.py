@@ -1,0 +1,142 @@
+"""Functions of neural networks: against JAX's values (golden/nn.json), and against formulas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+
+import covector as cv
+import covector.numpy as cnp
+from covector import nn, random
+
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "nn.json").read_text())
+X = np.array(GOLDEN["x"], np.float32)
+ACTIVATIONS = [name[2:] for name in GOLDEN if name.startswith("f ")]
+WITH_GRADIENTS = [name[2:] for name in GOLDEN if name.startswith("g ")]
+K = random.key(3)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_values(name: str) -> None:
+    f = (lambda x: nn.gelu(x, approximate=False)) if name == "gelu exact" else getattr(nn, name)
+    x = np.abs(X) + np.float32(0.1) if name == "log1mexp" else X
+    got = np.asarray(f(cnp.asarray(x)))
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, GOLDEN[f"f {name}"], rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", WITH_GRADIENTS)
+def test_gradients(name: str) -> None:
+    x = cnp.asarray(X[:-1])
+    _, got = cv.jvp(getattr(nn, name), (x,), (cnp.ones_like(x),))
+    wanted = np.array(GOLDEN[f"g {name}"])
+    keep = np.full(x.shape, True)
+    if name in ("relu6", "hard_sigmoid", "hard_silu"):  # at the upper corner JAX takes half
+        keep = ~np.isin(X[:-1], [6.0, 3.0, -3.0])
+    if name == "sparse_sigmoid":
+        keep = np.abs(X[:-1]) != 1
+    np.testing.assert_allclose(np.asarray(got)[keep], wanted[keep], rtol=1e-5, atol=1e-6)
+
+
+def test_relu() -> None:
+    _, slope = cv.jvp(nn.relu, (cnp.array([-1.0, 0.0, 2.0]),), (cnp.ones(3),))
+    np.testing.assert_array_equal(np.asarray(slope), [0, 0, 1])
+    assert nn.relu(cnp.arange(3)).dtype == np.int32
+    assert np.isnan(np.asarray(nn.relu(np.float32("nan"))))
+    assert nn.sigmoid(cnp.arange(3)).dtype == np.float32
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (0, 1), None])
+def test_softmax(axis: Any, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(3, 4)).astype(np.float32) * 50
+    axes = axis if axis is not None else (0, 1)
+    np.testing.assert_allclose(np.asarray(nn.softmax(x, axis)), scipy.special.softmax(x, axes), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(np.asarray(nn.log_softmax(x, axis)), scipy.special.log_softmax(x, axes), rtol=1e-5, atol=1e-5)
+    for keepdims in (False, True):
+        got = nn.logsumexp(x, axis, keepdims=keepdims)
+        np.testing.assert_allclose(np.asarray(got), scipy.special.logsumexp(x, axes, keepdims=keepdims), rtol=1e-5)
+
+
+def test_softmax_with_where() -> None:
+    x, where = np.array([[1.0, 2.0, 3.0]], np.float32), np.array([True, False, True])
+    part = scipy.special.softmax(x[:, [0, 2]], -1)
+    np.testing.assert_allclose(np.asarray(nn.softmax(x, where=where)), [[part[0, 0], 0, part[0, 1]]], rtol=1e-6)
+    got = np.asarray(nn.log_softmax(x, where=where))
+    np.testing.assert_allclose(got[0, [0, 2]], np.log(part[0]), rtol=1e-5)
+    assert got[0, 1] == -np.inf
+    np.testing.assert_allclose(np.asarray(nn.logsumexp(x, where=where)), scipy.special.logsumexp(x[:, [0, 2]]), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(nn.logmeanexp(x)), np.log(np.mean(np.exp(x))), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(nn.logmeanexp(x, where=where)), np.log(np.mean(np.exp(x[:, [0, 2]]))), rtol=1e-6)
+
+
+def test_logsumexp_with_weights() -> None:
+    x, b = np.array([1.0, 2.0, 3.0]), np.array([1.0, -4.0, 0.5])
+    got, sign = nn.logsumexp(x, b=b, return_sign=True)
+    wanted, wanted_sign = scipy.special.logsumexp(x, b=b, return_sign=True)
+    np.testing.assert_allclose([float(got), float(sign)], [wanted, wanted_sign], rtol=1e-12)
+    assert np.isnan(float(nn.logsumexp(x, b=b)))
+    assert float(nn.logsumexp(cnp.full(3, -np.inf))) == -np.inf
+    _, slope = cv.jvp(nn.logsumexp, (cnp.array([1000.0, 1000.0]),), (cnp.array([1.0, 0.0]),))
+    assert float(slope) == 0.5
+
+
+def test_standardize_one_hot_glu(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(4, 6)).astype(np.float32)
+    wanted = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    for algorithm in ("fast", "stable"):
+        np.testing.assert_allclose(np.asarray(nn.standardize(x, algorithm=algorithm)), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(nn.standardize(x, 0, mean=0.0, variance=1.0, epsilon=0.0)), x, rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(nn.one_hot(cnp.array([0, 2, 5]), 3)), [[1, 0, 0], [0, 0, 1], [0, 0, 0]])
+    assert nn.one_hot(cnp.arange(2), 3, axis=0, dtype=cnp.int8).shape == (3, 2)
+    first, second = np.split(x, 2, -1)
+    np.testing.assert_allclose(np.asarray(nn.glu(x)), first * scipy.special.expit(second), rtol=1e-5)
+    with pytest.raises(ValueError, match="odd size"):
+        nn.glu(x[:, :5])
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (4, 1)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention(heads: tuple[int, int], causal: bool, rng: np.random.Generator) -> None:
+    n, k = heads
+    q = rng.normal(size=(2, 5, n, 8)).astype(np.float32)
+    key, value = (rng.normal(size=(2, 6, k, 8)).astype(np.float32) for _ in range(2))
+    bias = rng.normal(size=(2, n, 5, 6)).astype(np.float32)
+    mask = rng.uniform(size=(5, 6)) > 0.2
+    mask[:, 0] = True
+    full_key, full_value = (np.repeat(x, n // k, 2) for x in (key, value))
+    logits = np.einsum("btnh,bsnh->bnts", q, full_key) / np.sqrt(8) + bias
+    logits = np.where(mask & (np.tri(5, 6, dtype=bool) if causal else True), logits, -np.inf)
+    wanted = np.einsum("bnts,bsnh->btnh", scipy.special.softmax(logits, -1), full_value)
+    got = nn.dot_product_attention(q, key, value, bias, mask, is_causal=causal)
+    np.testing.assert_allclose(np.asarray(got), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal", "he_uniform", "he_normal"])
+def test_initializers(name: str) -> None:
+    got = getattr(nn.initializers, name)()(K, (3, 2))
+    np.testing.assert_allclose(np.asarray(got).ravel(), GOLDEN[name], rtol=1e-5, atol=1e-6)
+
+
+def test_more_initializers() -> None:
+    i = nn.initializers
+    for name, got in {
+        "normal": i.normal(0.5)(K, (4,)), "uniform": i.uniform(0.5)(K, (4,)), "truncated_normal": i.truncated_normal(0.5)(K, (4,)),
+        "geo": i.variance_scaling(2.0, "fan_geo_avg", "normal")(K, (2, 4)), "conv": i.he_normal()(K, (2, 1, 3, 2)),
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(np.asarray(got).ravel(), GOLDEN[name], rtol=1e-5, atol=1e-6)
+    for name, f in (("complex", i.glorot_uniform), ("complex normal", i.glorot_normal)):
+        z = np.asarray(f()(K, (2, 2), cnp.complex64)).ravel()
+        np.testing.assert_allclose(np.stack([z.real, z.imag], -1), GOLDEN[name], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(i.constant(3)(K, (2,))), [3, 3])
+    assert i.zeros(K, (2, 3), cnp.bfloat16).dtype == cnp.bfloat16
+    assert i.ones(K, (2, 3)).shape == (2, 3)
+    assert i.xavier_normal is i.glorot_normal
+    with pytest.raises(ValueError, match="at least two axes"):
+        i.he_normal()(K, (3,))
+    with pytest.raises(ValueError, match="mode is one of"):
+        i.variance_scaling(1.0, "fan", "normal")
