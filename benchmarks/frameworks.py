@@ -156,9 +156,9 @@ def _torch_numpy(torch: Any) -> SimpleNamespace:
 
 
 def host_values(result: Any) -> list[np.ndarray]:
-    """Return the arrays of a result as NumPy arrays, in the same order for every framework."""
+    """Return copies of a result's arrays in NumPy, in the same order for every framework."""
     leaves = _leaves(result)
-    return [np.asarray(x.detach() if hasattr(x, "detach") else x) for x in leaves if x is not None]
+    return [np.array(x.detach() if hasattr(x, "detach") else x) for x in leaves if x is not None]
 
 
 def _leaves(tree: Any) -> list[Any]:

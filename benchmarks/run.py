@@ -127,6 +127,7 @@ def main() -> int:
     """Run what the command line asks for; the exit status is 1 if Covector failed in a case."""
     os.environ.setdefault("COVECTOR_CACHE", "0")  # a cold compile is to be cold
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    warnings.filterwarnings("ignore")
     options = _arguments()
     if options.list:
         print("\n".join(f"{c.group:12} {c.name:20} {c.text}" for c in CASES.values()))
@@ -157,5 +158,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore")
     sys.exit(main())

@@ -1,25 +1,245 @@
-"""Functions on pytrees, nested containers of leaves: the short names of `covector.tree_util`, as `jax.tree`."""
+"""Pytrees: nested containers of leaves.  Names and meanings are those of `jax.tree`.
+
+Tuples, lists, dicts, named tuples, None and registered classes are containers; everything else is a leaf.
+"""
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from covector import tree_util
+import optree
+
+from covector.base import tree as base
+from covector.base.errors import at_user_line
+
+NAMESPACE = base.NAMESPACE
+PyTreeDef = base.TreeDef
+IsLeaf = Callable[[Any], bool] | None
 
 __all__ = [
-    "all", "broadcast", "flatten", "flatten_with_path", "leaves", "leaves_with_path", "map", "map_with_path",
-    "reduce", "reduce_associative", "static", "structure", "transpose", "unflatten",
+    "all", "broadcast", "flatten", "flatten_with_path", "leaves", "leaves_with_path", "map", "map_with_path", "reduce",
+    "reduce_associative", "static", "structure", "transpose", "unflatten",
 ]  # fmt: skip
 
-all = tree_util.tree_all
-broadcast = tree_util.tree_broadcast
-flatten, unflatten = tree_util.tree_flatten, tree_util.tree_unflatten
-flatten_with_path = tree_util.tree_flatten_with_path
-leaves, leaves_with_path = tree_util.tree_leaves, tree_util.tree_leaves_with_path
-map, map_with_path = tree_util.tree_map, tree_util.tree_map_with_path
-reduce, reduce_associative = tree_util.tree_reduce, tree_util.tree_reduce_associative
-structure, transpose = tree_util.tree_structure, tree_util.tree_transpose
+flatten, unflatten, leaves, structure = base.flatten, base.unflatten, base.leaves, base.structure
+
+
+def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
+    """A tree of f(leaf, ...), with the leaves of `tree` and what is in their place in the other trees.
+
+    The other trees have the first one's structure, or that structure with more below its leaves; ValueError if not.
+
+    >>> from covector import tree
+    >>> tree.map(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, {"a": 10, "b": (20, 30)})
+    {'a': 11, 'b': (22, 33)}
+    """
+    return base.map(f, tree, *rest, is_leaf=is_leaf)
+
+
+def reduce(
+    function: Callable[[Any, Any], Any], tree: Any, *initializer: Any, is_leaf: IsLeaf = None
+) -> Any:
+    """The leaves combined two by two from the left, after `initializer` if there is one."""
+    return functools.reduce(function, leaves(tree, is_leaf), *initializer)
+
+
+def reduce_associative(
+    operation: Callable[[Any, Any], Any], tree: Any, *, identity: Any = None, is_leaf: IsLeaf = None
+) -> Any:
+    """The leaves combined by an associative operation, as a balanced tree; `identity` if there are none."""
+    values = leaves(tree, is_leaf)
+    if not values:
+        if identity is None:
+            raise TypeError(
+                f"reduce_associative of a tree without leaves needs an identity{at_user_line()}"
+            )
+        return identity
+    while len(values) > 1:
+        pairs = [operation(a, b) for a, b in zip(values[::2], values[1::2], strict=False)]
+        values = pairs + values[len(pairs) * 2 :]
+    return values[0]
+
+
+def all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
+    """Whether all leaves are true."""
+    return builtins.all(leaves(tree, is_leaf))
+
+
+def transpose(
+    outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, pytree_to_transpose: Any
+) -> Any:
+    """A tree of trees turned inside out: with the inner structure outside.
+
+    Without `inner_treedef` it is that of the first inner tree.  ValueError if an inner tree differs.
+
+    >>> from covector import tree
+    >>> tree.transpose(tree.structure(("x", "y")), None, ({"a": 1}, {"a": 2}))
+    {'a': (1, 2)}
+    """
+    subtrees = outer_treedef.flatten_up_to(pytree_to_transpose)
+    if inner_treedef is None and not subtrees:
+        raise ValueError(
+            f"transpose of a tree without leaves needs the inner structure{at_user_line()}"
+        )
+    inner = inner_treedef if inner_treedef is not None else structure(subtrees[0])
+    columns = [inner.flatten_up_to(t) for t in subtrees]
+    rows = zip(*columns, strict=True) if columns else [()] * inner.num_leaves
+    return inner.unflatten([outer_treedef.unflatten(row) for row in rows])
+
+
+def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
+    """The prefix with each of its leaves repeated for every leaf of the full tree in its place."""
+    return unflatten(
+        structure(full_tree, is_leaf),
+        base.broadcast_prefix(prefix_tree, full_tree, "prefix_tree", is_leaf),
+    )
+
+
+# -------------------------------------------------------------------------------------------- key paths
+
+
+@dataclass(frozen=True)
+class SequenceKey:
+    """A step of a key path: an element of a list or tuple."""
+
+    idx: int
+
+    def __str__(self) -> str:
+        return f"[{self.idx!r}]"
+
+
+@dataclass(frozen=True)
+class DictKey:
+    """A step of a key path: an element of a dict."""
+
+    key: Any
+
+    def __str__(self) -> str:
+        return f"[{self.key!r}]"
+
+
+@dataclass(frozen=True)
+class GetAttrKey:
+    """A step of a key path: an attribute."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+
+@dataclass(frozen=True)
+class FlattenedIndexKey:
+    """A step of a key path: a child of a registered class that did not name it."""
+
+    key: Any
+
+    def __str__(self) -> str:
+        return f"[<flat index {self.key}>]"
+
+
+KeyEntry = SequenceKey | DictKey | GetAttrKey | FlattenedIndexKey
+KeyPath = tuple[Any, ...]
+
+
+class AttributeName(str):
+    """An attribute in optree's paths, with its dot: as messages about arguments show it."""
+
+    __slots__ = ()
+
+
+def _key(entry: optree.PyTreeEntry) -> Any:
+    """A step of optree's accessors as a key."""
+    step = entry.entry
+    if isinstance(step, AttributeName):
+        return GetAttrKey(step[1:])
+    if not isinstance(step, str | int | bool | float | bytes | tuple):
+        return (
+            step
+            if type(step) in (SequenceKey, DictKey, GetAttrKey, FlattenedIndexKey)
+            else DictKey(step)
+        )
+    if isinstance(entry, optree.NamedTupleEntry):
+        return GetAttrKey(entry.field)
+    if isinstance(entry, optree.SequenceEntry):
+        return SequenceKey(step)  # type: ignore[arg-type]
+    if isinstance(entry, optree.MappingEntry):
+        return DictKey(step)
+    if isinstance(entry, optree.GetAttrEntry):
+        return GetAttrKey(str(step))
+    return FlattenedIndexKey(step)
+
+
+def _answers(tree: Any, is_leaf: Callable[..., bool], path: KeyPath = ()) -> Iterator[bool]:
+    """What `is_leaf(path, value)` says of each value, outside in: the order in which optree asks."""
+    stop = bool(is_leaf(path, tree))
+    yield stop
+    if stop or optree.tree_is_leaf(tree, namespace=NAMESPACE):
+        return
+    accessors, children, _ = optree.tree_flatten_with_accessor(
+        tree, is_leaf=lambda x: x is not tree, namespace=NAMESPACE
+    )
+    for accessor, child in zip(accessors, children, strict=True):
+        yield from _answers(child, is_leaf, (*path, _key(accessor[0])))
+
+
+def _next_answer(answers: Iterator[bool], _: Any) -> bool:
+    return next(answers)
+
+
+def flatten_with_path(
+    tree: Any, is_leaf: Callable[..., bool] | None = None, is_leaf_takes_path: bool = False
+) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
+    """The leaves with their key paths, and the structure.  With `is_leaf_takes_path` it is is_leaf(path, value).
+
+    >>> from covector import tree
+    >>> tree.flatten_with_path({"a": [1]})[0]
+    [((DictKey(key='a'), SequenceKey(idx=0)), 1)]
+    """
+    if is_leaf is not None and is_leaf_takes_path:
+        answers = _answers(tree, is_leaf)
+        is_leaf = functools.partial(_next_answer, answers)
+    accessors, found, treedef = optree.tree_flatten_with_accessor(
+        tree, is_leaf=is_leaf, namespace=NAMESPACE
+    )
+    paths = [tuple([_key(entry) for entry in accessor]) for accessor in accessors]
+    return list(zip(paths, found, strict=True)), treedef
+
+
+def leaves_with_path(
+    tree: Any, is_leaf: Callable[..., bool] | None = None, is_leaf_takes_path: bool = False
+) -> list[tuple[KeyPath, Any]]:
+    """(key path, leaf) pairs in order."""
+    return flatten_with_path(tree, is_leaf, is_leaf_takes_path)[0]
+
+
+def map_with_path(
+    f: Callable[..., Any],
+    tree: Any,
+    *rest: Any,
+    is_leaf: Callable[..., bool] | None = None,
+    is_leaf_takes_path: bool = False,
+) -> Any:
+    """A tree of f(key path, leaf, ...), as `map`."""
+    pairs, treedef = flatten_with_path(tree, is_leaf, is_leaf_takes_path)
+    others = [treedef.flatten_up_to(r) for r in rest]
+    return treedef.unflatten(
+        [f(path, x, *xs) for (path, x), *xs in zip(pairs, *others, strict=True)]
+    )
+
+
+def keystr(keys: Iterable[Any], *, simple: bool = False, separator: str = "") -> str:
+    """A key path as text, such as ['a'][0].name; `simple` leaves the brackets and quotes out."""
+    if not simple:
+        return separator.join(str(k) for k in keys)
+    return separator.join(
+        str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in keys
+    )
 
 
 def static(**kwargs: Any) -> Any:

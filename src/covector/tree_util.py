@@ -11,18 +11,16 @@ import optree
 
 from covector import tree
 from covector.base.errors import at_user_line
-from covector.tree import (
-    DictKey as DictKey,
-    FlattenedIndexKey as FlattenedIndexKey,
-    GetAttrKey as GetAttrKey,
-    KeyEntry as KeyEntry,
-    KeyPath as KeyPath,
-    PyTreeDef as PyTreeDef,
-    SequenceKey as SequenceKey,
-    keystr as keystr,
-)
 
 T = TypeVar("T", bound=type)
+
+DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey = (
+    tree.DictKey,
+    tree.FlattenedIndexKey,
+    tree.GetAttrKey,
+    tree.SequenceKey,
+)
+KeyEntry, KeyPath, PyTreeDef, keystr = tree.KeyEntry, tree.KeyPath, tree.PyTreeDef, tree.keystr
 
 tree_all, tree_broadcast, tree_flatten, tree_leaves, tree_map = (
     tree.all, tree.broadcast, tree.flatten, tree.leaves, tree.map,
@@ -35,6 +33,11 @@ tree_reduce, tree_reduce_associative, tree_structure = (
 tree_transpose, tree_unflatten = tree.transpose, tree.unflatten
 tree_flatten_with_path, tree_leaves_with_path = tree.flatten_with_path, tree.leaves_with_path
 tree_map_with_path = tree.map_with_path
+
+
+def _entry(key: Any) -> Any:
+    """A key as it stands in optree's paths."""
+    return tree.AttributeName(str(key)) if isinstance(key, GetAttrKey) else key
 
 
 def register_pytree_node(
@@ -62,7 +65,7 @@ def register_pytree_node(
         if flatten_with_keys_func is None:
             return tuple(children), data
         pairs, _ = flatten_with_keys_func(x)
-        return tuple(children), data, tuple([key for key, _ in pairs])
+        return tuple(children), data, tuple([_entry(key) for key, _ in pairs])
 
     try:
         optree.register_pytree_node(nodetype, flatten, unflatten_func, namespace=tree.NAMESPACE)  # type: ignore[arg-type]
@@ -76,7 +79,7 @@ def register_pytree_with_keys(
     unflatten_func: Callable[[Any, Any], Any],
     flatten_func: Callable[[Any], tuple[Iterable[Any], Any]] | None = None,
 ) -> None:
-    """Make a class a container whose flattening also names the children: `flatten_with_keys(x)` gives (key, child) pairs."""
+    """Make a class a container whose children have names: `flatten_with_keys(x)` gives ((key, child) pairs, data)."""
 
     def children_alone(x: Any) -> tuple[Iterable[Any], Any]:
         pairs, data = flatten_with_keys(x)
@@ -94,7 +97,7 @@ def register_pytree_node_class(cls: T) -> T:
 
 
 def register_pytree_with_keys_class(cls: T) -> T:
-    """A class decorator: the class has methods `tree_flatten_with_keys(self)` and `tree_unflatten(cls, data, children)`."""
+    """A class decorator for methods `tree_flatten_with_keys(self)` and `tree_unflatten(cls, data, children)`."""
     register_pytree_with_keys(
         cls,
         lambda x: x.tree_flatten_with_keys(),
@@ -119,7 +122,17 @@ def register_dataclass(
     """Make a dataclass a container: `data_fields` are children, `meta_fields` are static data.
 
     If they are left out, fields with metadata={"static": True} are static and all others children.  Also a decorator.
-    ValueError if a field is in neither.
+    ValueError unless each field is in just one, or in `drop_fields`, which get their defaults.
+
+    >>> import covector
+    >>> import dataclasses
+    >>> @covector.tree_util.register_dataclass
+    ... @dataclasses.dataclass
+    ... class Layer:
+    ...     weight: float
+    ...     kind: str = covector.tree.static(default="dense")
+    >>> covector.tree.map(lambda w: w + 1, Layer(1.0))
+    Layer(weight=2.0, kind='dense')
     """
     if nodetype is None:
         return functools.partial(
@@ -132,23 +145,26 @@ def register_dataclass(
         raise TypeError(
             f"register_dataclass takes data_fields and meta_fields together{at_user_line()}"
         )
+    cls: Any = nodetype  # what pyright makes of is_dataclass is not a class
     own = (
-        {f.name: f for f in dataclasses.fields(nodetype) if f.init}
-        if dataclasses.is_dataclass(nodetype)
+        {f.name: f for f in dataclasses.fields(cls) if f.init}
+        if dataclasses.is_dataclass(cls)
         else None
     )
     if data_fields is None or meta_fields is None:
         if own is None:
             raise TypeError(
-                f"register_dataclass of {nodetype!r}, which is no dataclass, needs data_fields and meta_fields"
+                f"register_dataclass of {nodetype!r}, which is no dataclass, needs data_fields and "
+                f"meta_fields{at_user_line()}"
             )
         data_fields = [n for n, f in own.items() if not f.metadata.get("static", False)]
         meta_fields = [n for n, f in own.items() if f.metadata.get("static", False)]
     children, static = tuple(data_fields), tuple(meta_fields)
-    if own is not None and {*children, *static, *drop_fields} != set(own):
+    given = (*children, *static, *drop_fields)
+    if len(set(given)) < len(given) or (own is not None and set(given) != set(own)):
         raise ValueError(
-            f"register_dataclass of {nodetype.__name__}{at_user_line()}: its fields are {', '.join(own)}, but "
-            f"{', '.join((*children, *static)) or 'none'} were given"
+            f"register_dataclass of {nodetype.__name__}{at_user_line()}: its fields are {', '.join(own or ())}, but "
+            f"{', '.join(given) or 'none'} were given; each must be given just once"
         )
 
     def flatten(x: Any) -> tuple[tuple[Any, ...], Hashable]:
@@ -167,15 +183,28 @@ def register_dataclass(
     return nodetype
 
 
-class Partial(functools.partial):  # type: ignore[type-arg]
-    """functools.partial as a container: the bound arguments are children, the function is static data."""
+class Partial(functools.partial[Any]):
+    """functools.partial as a container: the bound arguments are children, the function is static data.
+
+    >>> import covector
+    >>> add_two = covector.tree_util.Partial(lambda x, y: x + y, 2)
+    >>> add_two(3), covector.tree.leaves(add_two)
+    (5, [2])
+    """
 
 
 register_pytree_node(
     Partial,
     lambda p: ((p.args, p.keywords), p.func),
     lambda func, children: Partial(func, *children[0], **children[1]),
+    lambda p: (((GetAttrKey("args"), p.args), (GetAttrKey("keywords"), p.keywords)), p.func),
 )
+
+
+def is_tree_node(typ: type) -> bool:
+    """Whether values of a class are containers."""
+    kinds = optree.register_pytree_node.get(typ, namespace=tree.NAMESPACE)  # type: ignore[attr-defined]
+    return kinds is not None
 
 
 def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = None) -> bool:
@@ -188,16 +217,16 @@ def is_tree_leaf(x: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
     return optree.tree_is_leaf(x, is_leaf=is_leaf, namespace=tree.NAMESPACE)
 
 
-def treedef_is_leaf(treedef: PyTreeDef) -> bool:
+def treedef_is_leaf(treedef: tree.PyTreeDef) -> bool:
     """Whether a structure is that of one leaf."""
     return treedef.num_nodes == 1 and treedef.num_leaves == 1
 
 
-def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
+def treedef_children(treedef: tree.PyTreeDef) -> list[tree.PyTreeDef]:
     """The structures one level below."""
     return treedef.children()
 
 
-def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
+def treedef_tuple(treedefs: Iterable[tree.PyTreeDef]) -> tree.PyTreeDef:
     """The structure of a tuple of trees of these structures."""
     return tree.structure(tuple([t.unflatten(range(t.num_leaves)) for t in treedefs]))

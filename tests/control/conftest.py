@@ -1,4 +1,4 @@
-"""The transformations run on the oracle here: every primitive is computed by its reference rule."""
+"""The rules are tested twice: computed by the oracle, every primitive by its reference, and compiled."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import pytest
 
 from covector.backends.reference import evaluate_reference
 from covector.core import trace
+from covector.runtime import eager
 
 
-@pytest.fixture(autouse=True)
-def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "_evaluator", evaluate_reference)
+@pytest.fixture(autouse=True, params=["oracle", "compiled"])
+def evaluator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    chosen = evaluate_reference if request.param == "oracle" else eager.evaluate
+    monkeypatch.setattr(trace, "_evaluator", chosen)
+    return request.param

@@ -35,7 +35,7 @@ def plan(kernel: Kernel, donated: Sequence[int], explain: Callable[[str], None])
                 aliases.append((o, i))
                 break
     offsets, arena = _place(body, shares)
-    return replace(kernel, body=body, aliases=tuple(aliases), offsets=offsets, arena=arena)
+    return replace(kernel, body=body, aliases=tuple(aliases), offsets=offsets, arena=arena, shares=shares)
 
 
 def _root(buffer: Buffer, shares: dict[Buffer, Buffer]) -> Buffer:

@@ -160,7 +160,16 @@ class Kernel:
     aliases: tuple[tuple[int, int], ...] = ()  # (output, input) that may share memory
     offsets: dict[Buffer, Dim] = field(default_factory=dict)  # where each temp lies in the arena, in bytes
     arena: Dim = 0
-    cost: float = 0.0  # nanoseconds, roughly
+    shares: dict[Buffer, Buffer] = field(default_factory=dict)  # buffers in the memory of another one
+
+    def memory_of(self, buffer: Buffer) -> Buffer:
+        """The buffer whose memory a buffer uses: itself, or the one it shares, or the input it may lie on."""
+        while buffer in self.shares:
+            buffer = self.shares[buffer]
+        for out, inp in self.aliases:
+            if buffer is self.outputs[out]:
+                return self.inputs[inp]
+        return buffer
 
     def __str__(self) -> str:
         return show(self)
@@ -270,7 +279,8 @@ def show(kernel: Kernel) -> str:
     for out, inp in kernel.aliases:
         lines.append(f"    {kernel.outputs[out]} may lie on {kernel.inputs[inp]}")
     for buffer, offset in kernel.offsets.items():
-        lines.append(f"    {_declare(buffer)} at arena + {offset}")
+        shared = f" (that of {kernel.shares[buffer]})" if buffer in kernel.shares else ""
+        lines.append(f"    {_declare(buffer)} at arena + {offset}{shared}")
     lines.extend(_show_body(kernel.body, "    "))
     return "\n".join(lines)
 

@@ -19,9 +19,10 @@ public:
     void enter();
     // Around a sleep of the worker.
     void set_asleep(bool asleep) { asleep_.store(asleep, std::memory_order_relaxed); }
+    bool is_asleep() const { return asleep_.load(std::memory_order_relaxed); }
     // In the thread that is about to wake it.
     void before_wake() {
-        if (asleep_.load(std::memory_order_relaxed)) move_off_this_cpu();
+        if (is_asleep()) move_off_this_cpu();
     }
     // Makes a new thread start elsewhere than here.
     static void set_start(pthread_attr_t* attributes);

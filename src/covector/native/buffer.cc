@@ -162,6 +162,6 @@ void buffer_init() {
                    [] { dropped().mutex.unlock(); });
 }
 
-void mark_worker_thread() { tls_worker = true; }
+bool mark_worker_thread(bool on) { return std::exchange(tls_worker, on); }
 
 }  // namespace covector

@@ -108,6 +108,6 @@ PyObject* raise_no_memory(int64_t bytes);   // sets MemoryError; returns null
 void drop_object(PyObject* object);
 void flush_dropped();       // needs the GIL
 void buffer_init();         // registers the fork handlers; once
-void mark_worker_thread();  // this thread never holds the GIL
+bool mark_worker_thread(bool on);  // this thread does not hold the GIL; returns the previous mark
 
 }  // namespace covector

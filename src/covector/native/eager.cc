@@ -148,8 +148,8 @@ Buffer* run_eager(const EagerCall& call) {
         pending |= buffer != nullptr && buffer->state.load(std::memory_order_acquire) != kReady;
     }
     const double cost = static_cast<double>(call.size) * call.kernel->cost_per_element;
-    if (CV_UNLIKELY(pending || cost >= static_cast<double>(inline_threshold_ns()))) {
-        if (async_enabled()) return enqueue(call, result);
+    if (CV_UNLIKELY(pending || is_worth_queueing(cost)) && async_enabled()) {
+        return enqueue(call, result);
     }
     const int32_t error = run_here(call, result, cost, pending);
     if (CV_LIKELY(error == 0)) return result;

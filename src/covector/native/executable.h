@@ -79,7 +79,9 @@ bool launch(const Call& call);
 // twice. `arrays[i]` is the array of input i, or null for a scalar.
 bool check_donations(Array* const* arrays, const bool* donated, int count);
 
-int64_t inline_threshold_ns();
+// Whether a program of this cost had better be queued than run by its caller: beyond the threshold,
+// or four times that if the queue's worker would have to be woken up.
+bool is_worth_queueing(double cost_ns);
 int64_t set_inline_threshold_ns(int64_t ns);  // the previous one
 
 // Calls of at least this cost let other Python threads run meanwhile.

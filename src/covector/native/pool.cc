@@ -105,7 +105,7 @@ Pool* g_pool = nullptr;
 
 void* worker_main(void* argument) {
     auto* worker = static_cast<Worker*>(argument);
-    mark_worker_thread();
+    mark_worker_thread(true);
     worker->placement.enter();
     uint32_t seen = 0;
     for (;;) {

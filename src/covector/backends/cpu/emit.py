@@ -42,7 +42,7 @@ class _Entry:
 
     def __init__(self, kernel: Kernel, module: ModuleText):
         self.kernel, self.module = kernel, module
-        self.frame = Frame(module)
+        self.frame = Frame(module, kernel.memory_of)
 
     def text(self) -> str:
         frame, kernel = self.frame, self.kernel
@@ -229,7 +229,7 @@ class StatementWriter:
 
     def hoist(self, loop: Loop) -> None:
         """Compute in front of the loop what does not change in it."""
-        for e in invariants(loop):
+        for e in invariants(loop, self.frame.memory_of):
             self.emitter.value(e)
 
     def plain(self, loop: Loop, start: str, stop: str) -> None:
@@ -413,7 +413,7 @@ class StatementWriter:
         captured, types = self._capture(loop)
         context = outer.alloca(f"[{max(len(captured), 1)} x i64]", 8)
         extent = emitter.scalar_index(loop.extent)
-        inner = Frame(self.module)
+        inner = Frame(self.module, outer.memory_of)
         writer = StatementWriter(inner)
         restore: list[str] = []
         for n, (bind, operand) in enumerate(captured):

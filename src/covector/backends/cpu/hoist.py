@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from covector.ir import index as ix
-from covector.ir.kernel import Assign, Buffer, Fold, Init, Loop, Statement, accesses, expressions, index_values, walk
+from covector.ir.kernel import Assign, Buffer, Fold, Init, Loop, accesses, expressions, index_values, walk
 from covector.ir.scalar import Expr, Iteration
 from covector.types.dims import Dim
 
@@ -13,7 +14,8 @@ from covector.types.dims import Dim
 class Variance:
     """Which expressions of a loop's body change from one run of the body to the next."""
 
-    def __init__(self, loop: Loop):
+    def __init__(self, loop: Loop, memory_of: Callable[[Buffer], Buffer]):
+        self.memory_of = memory_of
         self.names = {str(s.variable) for s in walk((loop,)) if isinstance(s, Loop)}
         self.locals: set[Expr] = set()
         for s in walk(loop.body):
@@ -26,7 +28,7 @@ class Variance:
                     pass
         self.written: set[Buffer] = set()
         for s in loop.body:
-            self.written |= accesses(s)[1]
+            self.written.update(memory_of(b) for b in accesses(s)[1])
         self.memo: dict[Expr, bool] = {}
 
     def varies(self, e: Expr) -> bool:
@@ -65,7 +67,7 @@ class Variance:
                 return node in self.locals
             case "load":
                 buffer, d = node.attr  # type: ignore[misc]
-                return buffer in self.written or self._index(d)
+                return self.memory_of(buffer) in self.written or self._index(d)
             case "index":
                 return self._index(node.attr)  # type: ignore[arg-type]
             case _:
@@ -75,9 +77,9 @@ class Variance:
         return not isinstance(d, int) and ix.depends_on_any(d, self.names)
 
 
-def invariants(loop: Loop) -> list[Expr]:
+def invariants(loop: Loop, memory_of: Callable[[Buffer], Buffer]) -> list[Expr]:
     """The largest expressions of a loop's body that do not change in it, constants excepted; conditions of loads not."""
-    variance = Variance(loop)
+    variance = Variance(loop, memory_of)
     found: dict[Expr, None] = {}
     seen: set[Expr] = set()
     for s in walk(loop.body):
@@ -92,8 +94,5 @@ def invariants(loop: Loop) -> list[Expr]:
                 if not (node.op == "local" and not isinstance(node.attr, str)):
                     found[node] = None
                 continue
-            if node.op != "iterate":
-                stack.extend(node.args)
-            else:
-                stack.extend(node.args)
+            stack.extend(node.args)
     return list(found)

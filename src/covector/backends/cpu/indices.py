@@ -24,6 +24,7 @@ class Frame:
     """What the body of one LLVM function knows: its lines, and how to name buffers, symbols and locals."""
 
     module: ModuleText
+    memory_of: Callable[[Buffer], Buffer]  # of buffers that share memory, the one that stands for all
     lines: list[str] = field(default_factory=list)
     entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
     symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand
