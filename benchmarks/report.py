@@ -52,6 +52,11 @@ def show(value: float, kind: str) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
+def plain(ratio: float) -> str:
+    """Return a ratio with two digits that count."""
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
+
+
 def geometric_mean(values: Iterable[float]) -> float | None:
     """Return the geometric mean, None of nothing."""
     logs = [math.log(v) for v in values if v > 0]
@@ -87,7 +92,7 @@ def table(rows: list[Row], frameworks: list[str]) -> list[str]:
     for row in rows:
         cells = [f"`{row.case.name}`: {row.case.text}"]
         cells += [_value(row, name) for name in present]
-        cells += ["" if (r := row.ratio(peer)) is None else f"{r:.2f}" for peer in peers]
+        cells += ["" if (r := row.ratio(peer)) is None else plain(r) for peer in peers]
         cells += [", ".join(f"{peer} {limit:g}" for peer, limit in row.case.limits.items())]
         cells += [_verdict(row)]
         lines.append(_line(cells))
@@ -116,10 +121,10 @@ def summary(rows: list[Row], frameworks: list[str]) -> list[str]:
     for peer in [name for name in frameworks if name != OURS]:
         ratios = [r for row in rows if (r := row.ratio(peer)) is not None]
         mean = geometric_mean(ratios)
-        lines.append(f"| {peer} | {len(ratios)} | {'-' if mean is None else f'{mean:.2f}'} |")
+        lines.append(f"| {peer} | {len(ratios)} | {'-' if mean is None else plain(mean)} |")
     best = [r for row in rows if (r := best_peer_ratio(row)) is not None]
     if (mean := geometric_mean(best)) is not None:
-        lines.append(f"| the best peer of each case | {len(best)} | {mean:.2f} |")
+        lines.append(f"| the best peer of each case | {len(best)} | {plain(mean)} |")
     judged = [row for row in rows if row.judged()]
     late = [row.case.name for row in judged if row.missed()]
     lines += ["", f"Limits held in {len(judged) - len(late)} of {len(judged)} cases."]

@@ -1,6 +1,8 @@
 """The execution queue: order, readiness, errors, limits, fork, exit."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -269,6 +271,41 @@ def test_fork(native, make, four):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (z,) = slow.execute([y])
     assert z.tolist() == [2, 3, 4, 5]
+
+
+def test_fork_behind_our_back(make, four):
+    """A fork that Python's hooks do not see loses queued work, and says so."""
+    slow = make("add_one_slowly", cost_ns=SLOW)
+    ready = four()
+    (y,) = slow.execute([four()])
+    (z,) = slow.execute([y])
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        good = 0
+        for lost in (y, z):
+            try:
+                lost.tolist()
+            except RuntimeError as error:
+                good += "still being computed when the process forked" in str(error)
+        (w,) = slow.execute([ready])
+        os._exit(0 if good == 2 and w.tolist() == [1, 2, 3, 4] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert z.tolist() == [2, 3, 4, 5]
+
+
+def test_interrupt(make, four):
+    """Ctrl-C ends the wait, not the computation."""
+    slow = make("add_one_slowly", cost_ns=SLOW)
+    x = four()
+    for _ in range(8):
+        (x,) = slow.execute([x])
+    killer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    killer.start()
+    with pytest.raises(KeyboardInterrupt):
+        x.block_until_ready()
+    killer.join()
+    assert not x.is_ready()
+    assert x.tolist() == [8, 9, 10, 11]
 
 
 EXIT_SCRIPT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from covector.compile.fuse import small_product
 from covector.compile.product import permuted, wanted_permutations
 from covector.control.call import Call
 from covector.control.loop import Scan
-from covector.ir.program import Atom, Eqn, Literal, Program, Var, map_eqns, without_dead_code
+from covector.ir.program import Atom, Eqn, Literal, Program, Var, map_eqns
 from covector.types import dtypes
 
 
@@ -50,7 +51,24 @@ def simplify(program: Program) -> Program:
     for eqn in program.eqns:
         rewriter.add(eqn)
     outputs = [rewriter.atom(a) for a in program.outputs]
-    return without_dead_code(map_eqns(program, rewriter.eqns, outputs))
+    return prune(map_eqns(program, rewriter.eqns, outputs))
+
+
+def prune(program: Program) -> Program:
+    """Without equations, and parts of loops, whose results nobody reads."""
+    live = {a for a in program.outputs if isinstance(a, Var)}
+    kept: list[Eqn] = []
+    for eqn in reversed(program.eqns):
+        used = [v in live for v in eqn.outputs]
+        if not any(used) and not eqn.effects:
+            continue
+        if isinstance(eqn.primitive, Scan) and not all(used) and not eqn.effects:
+            scan, takes, gives = eqn.primitive.pruned(used)
+            inputs, outputs = tuple(compress(eqn.inputs, takes)), tuple(compress(eqn.outputs, gives))
+            eqn = Eqn(scan, inputs, outputs, eqn.source)
+        kept.append(eqn)
+        live.update(a for a in eqn.inputs if isinstance(a, Var))
+    return map_eqns(program, kept[::-1])
 
 
 class _Rewriter:

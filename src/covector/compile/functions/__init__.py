@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from covector.compile.functions import (
-    emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric,
+    complex, emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric,
 )  # fmt: skip
 from covector.compile.functions.table import Function
+from covector.ir import scalar
 from covector.ir.scalar import Expr, Iteration
 
 __all__ = ["FUNCTIONS", "Definition", "Function", "definition"]
 
 FAMILIES = (emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric)
 FUNCTIONS: dict[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
+scalar.COMPLEX.update(complex.COMPLEX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,7 @@ def log1p(z: Pair) -> Pair:
 def power(z: Pair, w: Pair) -> Pair:
     """z^w = e^(w log z), complex64 by way of complex128; z^0 is 1, and 0^w is 0 or NaN by the sign of Re w."""
     dtype = z[0].dtype
-    (x, y), (u, v) = [tuple(convert(part, np.float64) for part in pair) for pair in (z, w)]
+    x, y, u, v = (convert(part, np.float64) for part in (*z, *w))
     logarithm, angle = log((x, y))
     zero, one = const(0.0, x.dtype), const(1.0, x.dtype)
     real = equal(v, 0.0)
@@ -317,22 +317,24 @@ def tanh(z: Pair) -> Pair:
 # ------------------------------------------------------------------------------------------------ inverses
 
 
-def tamed(z: Pair) -> tuple[Pair, Expr, Expr]:
-    """(z', infinite, more): log|z| = log|z'| + more where z is huge, and z' has the direction of z.
+SHIFT = 8
 
-    An infinite z becomes huge, and what is finite beside an infinity 0; NaN stays.
+
+def tamed(z: Pair) -> tuple[Pair, Expr, Expr]:
+    """(z scale, infinite, scale): the scale is below 1 where z is huge.
+
+    An infinite z becomes a huge one, and what is finite beside an infinity 0; NaN stays.
     """
     f = format_of(z[0].dtype)
-    big = 2.0 ** (f.bias - 8)
-    huge = largest(*z) > big
+    big = 2.0 ** (f.bias - SHIFT)
+    scale = select(largest(*z) > big, const(2.0**-SHIFT, f.dtype), 1.0)
     infinite = is_infinite(z[0]) | is_infinite(z[1])
-    zero = const(0.0, f.dtype)
 
     def part(x: Expr) -> Expr:
-        at_infinity = copysign(select(is_infinite(x), const(big, f.dtype), zero), x)
-        return select(infinite & equal(x, x), at_infinity, select(huge, x * 2.0**-8, x))
+        at_infinity = copysign(select(is_infinite(x), const(big, f.dtype), 0.0), x)
+        return select(infinite & equal(x, x), at_infinity, x * scale)
 
-    return (part(z[0]), part(z[1])), infinite, select(huge, const(8 * float(LN2), f.dtype), zero)
+    return (part(z[0]), part(z[1])), infinite, scale
 
 
 def roots_about_one(z: Pair) -> tuple[Pair, Pair]:
@@ -340,25 +342,26 @@ def roots_about_one(z: Pair) -> tuple[Pair, Pair]:
     return finite_sqrt((1.0 - z[0], -z[1])), finite_sqrt((1.0 + z[0], z[1]))
 
 
-def grown(x: Expr, infinite: Expr, more: Expr, sign: Expr) -> Expr:
-    """asinh(x) with the sign given, larger by `more`, or infinite."""
-    result = copysign(call("asinh", x), sign) + copysign(more, sign)
+def asinh_of_scaled(x: Expr, infinite: Expr, scale: Expr, sign: Expr) -> Expr:
+    """asinh(x / scale) with the sign given; infinite where that holds."""
+    more = select(scale < 1.0, const(SHIFT * float(LN2), x.dtype), 0.0)
+    result = copysign(absolute(call("asinh", x)) + more, sign)
     return select(infinite, copysign(const(INFINITY, x.dtype), sign), result)
 
 
 def asin(z: Pair) -> Pair:
     """Kahan's formulas, in which no sum cancels; cut along the reals beyond -1 and 1."""
-    (x, y), infinite, more = tamed(z)
+    (x, y), infinite, scale = tamed(z)
     (a, b), (c, d) = roots_about_one((x, y))
-    return call("atan2", x, a * c - b * d), grown(a * d - b * c, infinite, more, y)
+    return call("atan2", x, a * c - b * d), asinh_of_scaled(a * d - b * c, infinite, scale, y)
 
 
 def acos(z: Pair) -> Pair:
     """Kahan's formulas, in which no sum cancels; cut along the reals beyond -1 and 1."""
-    (x, y), infinite, more = tamed(z)
+    (x, y), infinite, scale = tamed(z)
     (a, b), (c, d) = roots_about_one((x, y))
     angle = call("atan2", a, c)
-    return angle + angle, grown(c * b - d * a, infinite, more, -y)
+    return angle + angle, asinh_of_scaled(c * b - d * a, infinite, scale, -y)
 
 
 def acosh(z: Pair) -> Pair:
@@ -372,7 +375,7 @@ def atanh(z: Pair) -> Pair:
 
     Next to the pole, where the square might underflow, the first is log(2 / |1 - z|) / 2.
     """
-    (x, y), infinite, _ = tamed(z)
+    (x, y), infinite, scale = tamed(z)
     f = format_of(x.dtype)
     a, b = absolute(x), absolute(y)
     t = 1.0 - a
@@ -381,7 +384,7 @@ def atanh(z: Pair) -> Pair:
     ratio = (4.0 * a) / larger / fma(smaller, smaller / larger, larger)
     near = larger < 2.0 ** -(f.bias // 4)
     result = call("log1p", select(near, 2.0 / larger, ratio))
-    re = result * select(near, const(0.5, x.dtype), 0.25)
+    re = result * select(near, const(0.5, x.dtype), 0.25) * scale
     re = copysign(select(infinite, const(0.0, x.dtype), re), x)
     angle = call("atan2", y, fma(b * -0.5, b, t * fma(a, 0.5, 0.5)))
     return re, angle * 0.5

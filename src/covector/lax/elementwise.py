@@ -1,0 +1,280 @@
+"""Elementwise functions: arithmetic, elementary and special functions, comparisons, bits, choosing.
+
+The operands have one dtype and one shape; operands of shape () go with any, Python numbers take the others' dtype.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import SCALARS, typeof
+from covector.lax.operands import array, check_shapes, like, operand, operands
+from covector.types import dtypes
+
+# fmt: off
+__all__ = [
+    "RoundingMethod", "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e",
+    "bessel_i1e", "betainc", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "cbrt", "ceil", "clamp", "clz",
+    "complex", "conj", "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
+    "floor", "ge", "gt", "igamma", "igamma_grad_a", "igammac", "imag", "integer_pow", "is_finite", "le", "lgamma",
+    "log", "log1p", "logistic", "lt", "max", "min", "mul", "mulhi", "ne", "neg", "nextafter", "polygamma",
+    "population_count", "pow", "real", "reciprocal", "reduce_precision", "rem", "round", "rsqrt", "select", "select_n",
+    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square", "sub",
+    "tan", "tanh", "zeta",
+]
+# fmt: on
+
+
+class RoundingMethod(enum.IntEnum):
+    """What `round` does with numbers half way between two whole ones."""
+
+    AWAY_FROM_ZERO = 0
+    TO_NEAREST_EVEN = 1
+
+
+def _named(f: Callable[..., Any], name: str, doc: str) -> Any:
+    f.__name__ = f.__qualname__ = name
+    f.__doc__, f.__module__ = doc, "covector.lax"
+    return f
+
+
+def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
+    def f(x: Any, /) -> Any:
+        return primitive(*operands(name, x))
+
+    return _named(f, name, doc)
+
+
+def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
+    """As `_unary`, for functions that can be asked for an accuracy; ours is always the full one."""
+
+    def f(x: Any, /, *, accuracy: Any = None) -> Any:
+        return primitive(*operands(name, x))
+
+    return _named(f, name, doc)
+
+
+def _binary(name: str, primitive: Callable[[Any, Any], Any], doc: str) -> Any:
+    def f(x: Any, y: Any, /) -> Any:
+        return primitive(*operands(name, x, y))
+
+    return _named(f, name, doc)
+
+
+def _ternary(name: str, primitive: Callable[[Any, Any, Any], Any], doc: str) -> Any:
+    def f(x: Any, y: Any, z: Any, /) -> Any:
+        return primitive(*operands(name, x, y, z))
+
+    return _named(f, name, doc)
+
+
+# --------------------------------------------------------------------------------------------- arithmetic
+
+_ADD = """x + y.
+
+TypeError unless both have one dtype and one shape, or one is a number or of shape ().
+
+>>> from covector import lax, numpy as cnp
+>>> lax.add(cnp.array([1.0, 2.0]), 1)
+Array([2., 3.], dtype=float32)
+"""
+
+add = _binary("add", ops.add, _ADD)
+sub = _binary("sub", ops.sub, "x - y.")
+mul = _binary("mul", ops.mul, "x * y.")
+div = _binary("div", ops.div, "x / y; of integers rounded towards zero, and -1 (all bits set) for x / 0.")
+rem = _binary("rem", ops.rem, "The rest of the division, with the sign of x; of integers x for a division by 0.")
+max = _binary("max", ops.maximum, "The larger of the two; NaN if one is NaN.")
+min = _binary("min", ops.minimum, "The smaller of the two; NaN if one is NaN.")
+neg = _unary("neg", ops.neg, "-x.")
+abs = _unary("abs", ops.abs_, "The distance from zero; of complex numbers a real array.")
+sign = _unary("sign", ops.sign, "-1, 0 or 1; of complex numbers x / |x|.")
+square = _unary("square", ops.square, "x * x.")
+reciprocal = _unary("reciprocal", lambda x: ops.integer_pow(x, -1), "1 / x.")
+sqrt = _function("sqrt", ops.sqrt, "The square root; NaN for negative numbers.")
+rsqrt = _function("rsqrt", ops.rsqrt, "1 / sqrt(x).")
+cbrt = _function("cbrt", ops.cbrt, "The real cube root.")
+floor = _unary("floor", ops.floor, "Rounded down.")
+ceil = _unary("ceil", ops.ceil, "Rounded up.")
+nextafter = _binary("nextafter", ops.nextafter, "The float next to x in the direction of y.")
+
+
+def pow(x: Any, y: Any, /) -> Any:
+    """x to the power y: x a float or complex array, y of the same dtype or integers."""
+    if type(y) is int:
+        return integer_pow(x, y) if dtypes.is_inexact(typeof(x).dtype) else _power(x, y)
+    y = operand("pow", y)
+    if type(y) not in SCALARS and dtypes.is_integer(y.dtype):
+        (x,) = operands("pow", x)
+        check_shapes("pow", [typeof(x), typeof(y)])
+        if dtypes.is_inexact(x.dtype):
+            return ops.pow_(x, ops.convert(y, x.dtype))
+    return _power(x, y)
+
+
+_power = _binary("pow", ops.pow_, "x to the power y.")
+
+
+def integer_pow(x: Any, y: int) -> Any:
+    """x to the power of a Python integer, as products."""
+    (x,) = operands("integer_pow", x)
+    return ops.integer_pow(x, int(y))
+
+
+def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZERO) -> Any:
+    """The nearest whole number; half way the one away from zero, or the even one, as `rounding_method` says."""
+    (x,) = operands("round", x)
+    method = RoundingMethod(rounding_method)
+    even = method is RoundingMethod.TO_NEAREST_EVEN
+    return ops.round_half_even(x) if even else ops.round_half_away(x)
+
+
+def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
+    """Rounded to a float format of so many exponent and mantissa bits; the dtype stays."""
+    (x,) = operands("reduce_precision", operand)
+    return ops.reduce_precision(x, int(exponent_bits), int(mantissa_bits))
+
+
+# ------------------------------------------------------------------------------- elementary functions
+
+exp = _function("exp", ops.exp, "e to the power x.")
+exp2 = _function("exp2", ops.exp2, "2 to the power x.")
+expm1 = _function("expm1", ops.expm1, "exp(x) - 1, exact for small x too.")
+log = _function("log", ops.log, "The natural logarithm; NaN for negative numbers.")
+log1p = _function("log1p", ops.log1p, "log(1 + x), exact for small x too.")
+logistic = _function("logistic", ops.logistic, "1 / (1 + exp(-x)).")
+sin = _function("sin", ops.sin, "The sine of an angle in radians.")
+cos = _function("cos", ops.cos, "The cosine of an angle in radians.")
+tan = _function("tan", ops.tan, "The tangent of an angle in radians.")
+tanh = _function("tanh", ops.tanh, "The hyperbolic tangent.")
+asin = _unary("asin", ops.asin, "The inverse sine, in [-π/2, π/2].")
+acos = _unary("acos", ops.acos, "The inverse cosine, in [0, π].")
+atan = _unary("atan", ops.atan, "The inverse tangent, in [-π/2, π/2].")
+atan2 = _binary("atan2", ops.atan2, "The angle of the point (y, x) of the plane, in [-π, π].")
+sinh = _unary("sinh", ops.sinh, "The hyperbolic sine.")
+cosh = _unary("cosh", ops.cosh, "The hyperbolic cosine.")
+asinh = _unary("asinh", ops.asinh, "The inverse hyperbolic sine.")
+acosh = _unary("acosh", ops.acosh, "The inverse hyperbolic cosine.")
+atanh = _unary("atanh", ops.atanh, "The inverse hyperbolic tangent.")
+
+# ---------------------------------------------------------------------------------- special functions
+
+erf = _unary("erf", ops.erf, "The error function.")
+erfc = _unary("erfc", ops.erfc, "1 - erf(x), exact for large x too.")
+erf_inv = _unary("erf_inv", ops.erf_inv, "The inverse of the error function.")
+lgamma = _unary("lgamma", ops.lgamma, "log |Γ(x)|.")
+digamma = _unary("digamma", ops.digamma, "The derivative of log Γ(x).")
+polygamma = _binary("polygamma", ops.polygamma, "The m-th derivative of digamma at x.  Operands: m, x.")
+zeta = _binary("zeta", ops.zeta, "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.  Operands: x, q.")
+igamma = _binary("igamma", ops.igamma, "The regularised lower incomplete gamma function P(a, x).  Operands: a, x.")
+igammac = _binary("igammac", ops.igammac, "1 - igamma(a, x), exact where igamma is close to 1.")
+igamma_grad_a = _binary("igamma_grad_a", ops.igamma_grad_a, "The derivative of igamma(a, x) in a.")
+betainc = _ternary("betainc", ops.betainc, "The regularised incomplete beta function.  Operands: a, b, x.")
+bessel_i0e = _unary("bessel_i0e", ops.bessel_i0e, "exp(-|x|) I0(x), I0 a modified Bessel function.")
+bessel_i1e = _unary("bessel_i1e", ops.bessel_i1e, "exp(-|x|) I1(x), I1 a modified Bessel function.")
+
+# ---------------------------------------------------------------------------------- comparisons, bits
+
+eq = _binary("eq", ops.eq, "x == y.")
+ne = _binary("ne", ops.ne, "x != y.")
+lt = _binary("lt", ops.lt, "x < y.")
+le = _binary("le", ops.le, "x <= y.")
+gt = _binary("gt", ops.gt, "x > y.")
+ge = _binary("ge", ops.ge, "x >= y.")
+is_finite = _unary("is_finite", ops.is_finite, "Whether it is neither infinite nor NaN.")
+bitwise_and = _binary("bitwise_and", ops.and_, "The bits that are set in both; of bool the logical and.")
+bitwise_or = _binary("bitwise_or", ops.or_, "The bits that are set in one of them; of bool the logical or.")
+bitwise_xor = _binary("bitwise_xor", ops.xor, "The bits that are set in just one of them.")
+bitwise_not = _unary("bitwise_not", ops.not_, "Every bit turned over; of bool the logical not.")
+shift_left = _binary("shift_left", ops.shift_left, "The bits of x moved up by y; 0 if y is not below the width.")
+shift_right_logical = _binary(
+    "shift_right_logical", ops.shift_right_logical, "The bits of x moved down by y, zeros coming in."
+)
+shift_right_arithmetic = _binary(
+    "shift_right_arithmetic",
+    ops.shift_right_arithmetic,
+    "The bits of x moved down by y, copies of the sign coming in.",
+)
+population_count = _unary("population_count", ops.population_count, "How many bits are set.")
+clz = _unary("clz", ops.clz, "How many bits above the highest set one are zero.")
+mulhi = _binary("mulhi", ops.mulhi, "The upper half of the product's bits.")
+
+# -------------------------------------------------------------------------------------------- complex
+
+real = _unary("real", ops.real, "The real part of complex numbers.")
+imag = _unary("imag", ops.imag, "The imaginary part of complex numbers.")
+complex = _binary("complex", ops.complex_, "The complex number x + iy of two floats.")
+
+
+def conj(x: Any, /) -> Any:
+    """The complex conjugate; real numbers become complex."""
+    (x,) = operands("conj", x)
+    return ops.conj(x) if dtypes.is_complex(x.dtype) else ops.complex_(x, x.dtype.type(0))
+
+
+# ------------------------------------------------------------------------------------------- choosing
+
+
+def select(pred: Any, on_true: Any, on_false: Any) -> Any:
+    """Elements of `on_true` where `pred` holds, else of `on_false`.
+
+    `pred` is bool, of the shape of the cases or of shape ().  TypeError unless the cases have one dtype and shape.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([1.0, -2.0])
+    >>> lax.select(lax.gt(x, 0), x, cnp.zeros(2))
+    Array([1., 0.], dtype=float32)
+    """
+    cases = operands("select", on_true, on_false)
+    check_shapes("select", [typeof(x) for x in (operand("select", pred), *cases)])
+    return ops.select(_condition(pred), *cases)
+
+
+def _condition(pred: Any) -> Any:
+    return np.bool_(pred) if type(pred) is bool else array("select", pred)
+
+
+def select_n(which: Any, *cases: Any) -> Any:
+    """Elements of cases[i] where `which` is i: an int32, or a bool for two cases (False means the first).
+
+    An i that is not below the number of cases means the last one, a negative i the first.
+    """
+    if not cases:
+        raise ValueError(f"select_n needs at least one case{errors.at_user_line()}")
+    values = operands("select_n", *cases)
+    which = _condition(which)
+    check_shapes("select_n", [typeof(x) for x in (which, *values)])
+    if which.dtype == dtypes.bool_:
+        if len(values) > 2:
+            raise TypeError(
+                f"select_n chooses among {len(values)} cases by bool{errors.at_user_line()}; use int32"
+            )
+        return ops.select(which, values[-1], values[0])
+    if which.dtype != dtypes.int32:
+        raise TypeError(
+            f"select_n chooses by {which.dtype.name}{errors.at_user_line()}; use int32 or bool"
+        )
+    numbered = list(enumerate(values))
+    last = values[-1]
+    return reduce(
+        lambda rest, case: ops.select(ops.le(which, np.int32(case[0])), case[1], rest),
+        reversed(numbered[:-1]),
+        last,
+    )
+
+
+def clamp(min: Any, x: Any, max: Any) -> Any:
+    """max(min, ...) and min(max, ...): x within bounds, which have its shape or shape ().
+
+    TypeError unless the three have one dtype.
+    """
+    dtype = typeof(operand("clamp", x)).dtype
+    low, x, high = operands("clamp", *[like("clamp", v, dtype) for v in (min, x, max)])
+    return ops.clamp(low, x, high)

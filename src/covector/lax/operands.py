@@ -1,0 +1,94 @@
+"""Operands as this family takes them: equal dtypes, one shape; Python numbers adapt to the arrays beside them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from covector.base import errors
+from covector.core.trace import SCALARS, Tracer, typeof
+from covector.numpy.promotion import Array, constant, convert_scalar, lift
+from covector.types import dtypes
+from covector.types.avals import ShapedArray
+
+# The kinds of dtype that a Python number of each type can become.
+_FITS = {bool: "b", int: "iufc", float: "fc", complex: "c"}
+
+
+class Precision(enum.Enum):
+    """How exactly products are computed.  All values mean the same here: in the operands' full precision."""
+
+    DEFAULT = 0
+    HIGH = 1
+    HIGHEST = 2
+
+
+PrecisionLike = None | str | Precision | tuple[str, str] | tuple[Precision, Precision]
+_PRECISIONS = ("default", "high", "highest", "fastest", "bfloat16", "bfloat16_3x", "tensorfloat32", "float32")
+
+
+def check_precision(name: str, precision: Any) -> None:
+    """ValueError unless it is a `Precision`, a name of one, a pair of these, or None."""
+    for p in precision if isinstance(precision, tuple) else (precision,):
+        if not (p is None or isinstance(p, Precision) or p in _PRECISIONS):
+            raise ValueError(
+                f"{name}: {precision!r} is not a precision{errors.at_user_line()}; "
+                f"it is a covector.lax.Precision or one of {', '.join(_PRECISIONS)}"
+            )
+
+
+def array(name: str, x: Any) -> Any:
+    """An operand as an array or tracer; TypeError if it is no array or number."""
+    return lift(name, x)
+
+
+def operand(name: str, x: Any) -> Any:
+    """An operand that may stay a NumPy scalar or Python number; TypeError if it is no array or number."""
+    if type(x) is Array or isinstance(x, Tracer) or type(x) in SCALARS or isinstance(x, np.generic):
+        return x
+    return lift(name, x)
+
+
+def operands(name: str, *args: Any) -> list[Any]:
+    """The operands of an elementwise operation.
+
+    Python numbers take the others' dtype where they fit its kind.  TypeError for different shapes; one of shape ()
+    goes with any.  The primitives themselves refuse different dtypes.
+    """
+    xs = [operand(name, x) for x in args]
+    dtype = next((x.dtype for x in xs if type(x) not in SCALARS), None)
+    if dtype is None:
+        found, weak = dtypes.promote(*[_scalar_key(x) for x in xs])
+        xs = [constant(x, found, weak) for x in xs]
+    else:
+        xs = [_beside(x, dtype) if type(x) in SCALARS else x for x in xs]
+    if len(xs) > 1:
+        check_shapes(name, [typeof(x) for x in xs])
+    return xs
+
+
+def _scalar_key(x: Any) -> tuple[np.dtype, bool]:
+    return dtypes.PYTHON_SCALARS[type(x)], type(x) is not bool
+
+
+def _beside(x: Any, dtype: np.dtype) -> Any:
+    """A Python number as an operand beside one of this dtype; in its own dtype if that is of a lesser kind."""
+    if dtypes.kind(dtype) in _FITS[type(x)]:
+        return convert_scalar(x, dtype, False)
+    return dtypes.PYTHON_SCALARS[type(x)].type(x)
+
+
+def check_shapes(name: str, avals: Sequence[ShapedArray]) -> None:
+    """TypeError unless the operands that are not of shape () have one shape."""
+    if len({a.shape for a in avals if a.shape}) > 1:
+        raise TypeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+
+
+def like(name: str, x: Any, dtype: np.dtype) -> Any:
+    """An operand beside one of this dtype: Python numbers, and weak values that fit, take it."""
+    if type(x) in SCALARS:
+        return _beside(x, dtype)
+    return array(name, x)
