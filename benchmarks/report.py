@@ -15,6 +15,7 @@ from benchmarks.cases import Case
 
 OURS = "covector"
 MISSED = "**MISSED**"
+_load_before = os.getloadavg()[0]  # on a busy machine no figure means much
 
 
 @dataclass
@@ -150,6 +151,7 @@ def machine(versions: Mapping[str, str]) -> list[str]:
         "commit": _commit(),
         "CPU": _cpu(),
         "cores": str(len(os.sched_getaffinity(0))),
+        "load": f"{_load_before:.1f} (processes that wanted a core in the minute before the run)",
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         **versions,

@@ -120,7 +120,10 @@ def rounded(fit: Fit) -> tuple[list[float], Real]:
         known.append(mp.mpf(float(fit.dtype(float(rest[0])))))
         rest = rest[1:]
         if rest:  # where the exchange stalls, the coefficients that were stay
-            again, _ = solve(fit, known, low, high)
+            try:
+                again, _ = solve(fit, known, low, high)
+            except ZeroDivisionError:
+                again = rest
             choices = [(worst_error(fit, known + c, 200), i, c) for i, c in enumerate((again, rest))]
             rest = min(choices)[2]
     return [float(c) for c in known], worst_error(fit, known, 2000)
@@ -228,6 +231,74 @@ def log_erfc(high: float) -> tuple[Function, float, float, Function]:
     return lambda a: mp.log(mp.erfc(a)), 1.0, high, mp.erfc
 
 
+LOG_GAMMA_AT_2 = mp.taylor(lambda t: mp.loggamma(2 + t), 0, 60)
+
+
+@functools.cache
+def log_gamma_ratio(t: Real) -> Real:
+    """lgamma(2 + t) / t."""
+    if abs(t) < 0.01:
+        return mp.polyval(LOG_GAMMA_AT_2[:0:-1], t)
+    return mp.loggamma(2 + t) / t
+
+
+@functools.cache
+def stirling_rest(u: Real) -> Real:
+    """x (lgamma(x) - (x - 1/2) log(x) + x - log(2 pi) / 2) in u = 1 / x^2."""
+    if u < 1e-4:
+        return sum(mp.bernoulli(2 * k) / (2 * k * (2 * k - 1)) * u ** (k - 1) for k in range(1, 20))
+    x = 1 / mp.sqrt(u)
+    return (mp.loggamma(x) - (x - 0.5) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
+
+
+DIGAMMA_ROOT = mp.findroot(mp.digamma, 1.4616)
+
+
+@functools.cache
+def digamma_ratio(t: Real) -> Real:
+    """digamma(x) / (x - root) in t = x - 1.5."""
+    d = mp.mpf(1.5) + t - DIGAMMA_ROOT
+    if abs(d) < 1e-8:
+        return mp.psi(1, DIGAMMA_ROOT) + mp.psi(2, DIGAMMA_ROOT) / 2 * d
+    return mp.digamma(DIGAMMA_ROOT + d) / d
+
+
+@functools.cache
+def digamma_rest(u: Real) -> Real:
+    """x^2 (log(x) - digamma(x) - 1 / (2 x)) in u = 1 / x^2."""
+    if u < 1e-4:
+        return sum(mp.bernoulli(2 * k) / (2 * k) * u ** (k - 1) for k in range(1, 20))
+    x = 1 / mp.sqrt(u)
+    return (mp.log(x) - mp.digamma(x) - 1 / (2 * x)) * x * x
+
+
+def bessel_near(n: int) -> tuple[Function, float, float, Function]:
+    """e^-x I_n(x) / x^n in x - 4, on [0, 8]."""
+
+    @functools.cache
+    def target(u: Real) -> Real:
+        x = u + 4
+        return mp.besseli(n, x) * mp.exp(-x) / x**n if x else mp.mpf(1) / (1 + n)
+
+    return target, -4.0, 4.0, lambda u: 1 / target(u)
+
+
+def bessel_far(n: int) -> tuple[Function, float, float, Function]:
+    """sqrt(x) e^-x I_n(x) in 1 / x, on [8, infinity)."""
+
+    @functools.cache
+    def target(v: Real) -> Real:
+        if v > 1e-3:
+            return mp.besseli(n, 1 / v) * mp.exp(-1 / v) / mp.sqrt(v)
+        total = term = mp.mpf(1)
+        for k in range(1, 16):
+            term *= -v * (4 * n * n - (2 * k - 1) ** 2) / (8 * k)
+            total += term
+        return total / mp.sqrt(2 * mp.pi)
+
+    return target, 0.0, 0.125, lambda v: 1 / target(v)
+
+
 ARCTAN = [mp.mpf((-1) ** (k + 1)) / (2 * k + 3) for k in range(40)]
 ARCSIN = [mp.binomial(2 * k, k) / 4**k / (2 * k + 1) for k in range(1, 40)]
 SINH = [1 / mp.factorial(2 * k + 3) for k in range(40)]
@@ -261,6 +332,16 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
     "ERF_INV_SINGLE": (erf_inverse_problem(6.25, 17.25), 9, None),
     "ERF_INV_TAIL": (erf_inverse_problem(6.25, 16.0), None, 22),
     "ERF_INV_FAR": (erf_inverse_problem(16.0, 36.5), None, 22),
+    "LOG_GAMMA": ((log_gamma_ratio, -0.5, 0.5, lambda t: 1 / log_gamma_ratio(t)), 8, 17),
+    "STIRLING": ((stirling_rest, 0.0, 1 / 7.5**2, lambda u: mp.mpf(1)), None, 6),
+    "STIRLING_NEAR": ((stirling_rest, 0.0, 1 / 3.5**2, lambda u: mp.mpf(1)), 2, None),
+    "DIGAMMA": ((digamma_ratio, -0.5, 0.5, lambda t: 1 / digamma_ratio(t)), 10, 22),
+    "DIGAMMA_FAR": ((digamma_rest, 0.0, 1 / 36, lambda u: u + mp.mpf("1e-9")), None, 6),
+    "DIGAMMA_NEAR": ((digamma_rest, 0.0, 1 / 9, lambda u: u + mp.mpf("1e-9")), 2, None),
+    "BESSEL_I0": (bessel_near(0), 18, 30),
+    "BESSEL_I1": (bessel_near(1), 18, 30),
+    "BESSEL_I0_FAR": (bessel_far(0), 5, 23),
+    "BESSEL_I1_FAR": (bessel_far(1), 5, 23),
     "LOG_ERFC": (log_erfc(3.95), 6, None),
     "SIN": (odd(mp.sin, [(-1) ** (k + 1) * c for k, c in enumerate(SINH)], 2.4684), 3, 7),
     "TAN": (odd(mp.tan, taylor_tail(mp.tan), 0.6169), 6, 14),

@@ -112,3 +112,21 @@ def test_errors_pass_through(native, four):
     for use in (lambda x: x + 1, lambda x: -x):
         with pytest.raises(ZeroDivisionError, match="inside"):
             use(four())
+
+
+def test_functions_that_replace_themselves(native, address, lib, four):
+    """What runs stays alive although nothing refers to it any more."""
+
+    def compile(signature):
+        native.set_operators({"negative": None})
+        return address("add_one"), 11, False, 0.0, lib
+
+    def getitem(self, index):
+        native.set_hooks(getitem=None)
+        return index
+
+    native.set_operators({"negative": native.Ufunc("negative", len, compile, 1)})
+    assert (-four()).tolist() == [1, 2, 3, 4]
+    native.set_hooks(getitem=getitem)
+    del getitem
+    assert four()[7] == 7

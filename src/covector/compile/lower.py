@@ -13,7 +13,7 @@ from covector.compile.elements import Elements, Place, buffer_dtype, buffer_size
 from covector.compile.fuse import Nest, Plan, Single, fuse
 from covector.compile.nest import Context, Names, NestLowering, store
 from covector.compile.product import lower_product
-from covector.core.primitive import Update
+from covector.core.primitive import Cumulative, Update
 from covector.ir import index as ix
 from covector.ir import scalar
 from covector.ir.kernel import (
@@ -143,7 +143,7 @@ class Lowering:
             return loops.lower_scan(self, eqn, place_of)
         if isinstance(p, ops.SortPairs):
             return self._sort(eqn, place_of)
-        if isinstance(p, ops.Cumulative):
+        if isinstance(p, Cumulative):
             return self._cumulative(eqn, plan, place_of)
         raise NotImplementedError(
             f"primitive '{p.name}' has no lowering: it is neither mapped, a reduction, an update, a product nor a loop"

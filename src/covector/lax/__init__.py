@@ -1,3 +1,14 @@
-"""Operations close to the primitives, of equal dtypes and shapes: names and meanings are those of `jax.lax`."""
+"""Operations close to the primitives, and control flow: names and meanings are those of `jax.lax`.
+
+Operands of one operation have one dtype and one shape; only Python numbers, and arrays of shape (), go with any.
+`covector.numpy` has the functions that promote and broadcast.
+"""
 
 from covector.lax.control_flow import *
+from covector.lax.elementwise import *
+from covector.lax.indexing import *
+from covector.lax.operands import Precision as Precision, PrecisionLike as PrecisionLike
+from covector.lax.products import *
+from covector.lax.products import DotDimensionNumbers as DotDimensionNumbers
+from covector.lax.reductions import *
+from covector.lax.shape import *

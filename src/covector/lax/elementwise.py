@@ -15,7 +15,7 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.core.trace import SCALARS, typeof
-from covector.lax.operands import array, check_shapes, like, operand, operands
+from covector.lax.operands import array, check_shapes, operand, operands
 from covector.types import dtypes
 
 # fmt: off
@@ -275,6 +275,5 @@ def clamp(min: Any, x: Any, max: Any) -> Any:
 
     TypeError unless the three have one dtype.
     """
-    dtype = typeof(operand("clamp", x)).dtype
-    low, x, high = operands("clamp", *[like("clamp", v, dtype) for v in (min, x, max)])
+    x, low, high = operands("clamp", x, min, max)
     return ops.clamp(low, x, high)

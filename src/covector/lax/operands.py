@@ -27,7 +27,16 @@ class Precision(enum.Enum):
 
 
 PrecisionLike = None | str | Precision | tuple[str, str] | tuple[Precision, Precision]
-_PRECISIONS = ("default", "high", "highest", "fastest", "bfloat16", "bfloat16_3x", "tensorfloat32", "float32")
+_PRECISIONS = (
+    "default",
+    "high",
+    "highest",
+    "fastest",
+    "bfloat16",
+    "bfloat16_3x",
+    "tensorfloat32",
+    "float32",
+)
 
 
 def check_precision(name: str, precision: Any) -> None:
@@ -85,10 +94,3 @@ def check_shapes(name: str, avals: Sequence[ShapedArray]) -> None:
     """TypeError unless the operands that are not of shape () have one shape."""
     if len({a.shape for a in avals if a.shape}) > 1:
         raise TypeError(errors.shape_mismatch(name, [a.text() for a in avals]))
-
-
-def like(name: str, x: Any, dtype: np.dtype) -> Any:
-    """An operand beside one of this dtype: Python numbers, and weak values that fit, take it."""
-    if type(x) in SCALARS:
-        return _beside(x, dtype)
-    return array(name, x)

@@ -9,7 +9,6 @@ from covector.base import errors
 from covector.core.trace import typeof
 from covector.lax.operands import array, check_precision
 from covector.numpy.linear import contract
-from covector.types import dtypes
 
 __all__ = ["batch_matmul", "dot", "dot_general"]
 

@@ -122,11 +122,17 @@ PyMethodDef kLifeMethods[] = {
 
 // --- what Python code does for us ---
 
+// Calls a hook, which may be replaced while it runs.
+PyObject* call_hook(PyObject* hook, const char* name, PyObject* self, PyObject* argument) {
+    if (hook == nullptr) return hook_missing(name), nullptr;
+    const Ref held = Ref::borrow(hook);
+    PyObject* args[] = {nullptr, self, argument};
+    const size_t count = argument == nullptr ? 1 : 2;
+    return PyObject_Vectorcall(hook, args + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+}
+
 PyObject* subscript(PyObject* self, PyObject* index) {
-    if (g_hooks.getitem == nullptr) return hook_missing("getitem"), nullptr;
-    PyObject* args[] = {nullptr, self, index};
-    return PyObject_Vectorcall(g_hooks.getitem, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               nullptr);
+    return call_hook(g_hooks.getitem, "getitem", self, index);
 }
 
 int assign_subscript(PyObject*, PyObject*, PyObject* value) {
@@ -139,15 +145,11 @@ int assign_subscript(PyObject*, PyObject*, PyObject* value) {
 }
 
 PyObject* iterate(PyObject* self) {
-    if (g_hooks.iter == nullptr) return hook_missing("iter"), nullptr;
-    return PyObject_CallOneArg(g_hooks.iter, self);
+    return call_hook(g_hooks.iter, "iter", self, nullptr);
 }
 
 int contains(PyObject* self, PyObject* item) {
-    if (g_hooks.contains == nullptr) return hook_missing("contains"), -1;
-    PyObject* args[] = {nullptr, self, item};
-    Ref found(PyObject_Vectorcall(g_hooks.contains, args + 1,
-                                  2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+    Ref found(call_hook(g_hooks.contains, "contains", self, item));
     return found ? PyObject_IsTrue(found.get()) : -1;
 }
 
@@ -167,7 +169,7 @@ PyObject* plain_repr(PyObject* self) {
 
 PyObject* represent(PyObject* self) {
     if (g_hooks.repr == nullptr) return plain_repr(self);
-    return PyObject_CallOneArg(g_hooks.repr, self);
+    return call_hook(g_hooks.repr, "repr", self, nullptr);
 }
 
 PyObject* to_text(PyObject* self) {
@@ -177,11 +179,7 @@ PyObject* to_text(PyObject* self) {
 }
 
 PyObject* format(PyObject* self, PyObject* spec) {
-    if (g_hooks.format != nullptr) {
-        PyObject* args[] = {nullptr, self, spec};
-        return PyObject_Vectorcall(g_hooks.format, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                   nullptr);
-    }
+    if (g_hooks.format != nullptr) return call_hook(g_hooks.format, "format", self, spec);
     Ref values(array_numpy(as_array(self)));
     if (!values) return nullptr;
     if (as_array(self)->ndim != 0) return PyObject_Format(values.get(), spec);

@@ -17,21 +17,22 @@ bool accepts(PyObject* other) {
            PyFloat_Check(other) || is_ndarray(other) || is_numpy_scalar(other);
 }
 
+// A new reference: the function may be replaced while it runs. Null with an exception.
 PyObject* operator_function(Operator op) {
     if (CV_UNLIKELY(g_operators[op] == nullptr)) {
         PyErr_Format(PyExc_RuntimeError,
                      "the operator '%s' is not set; import covector, not its native module alone",
                      kOperatorNames[op]);
     }
-    return g_operators[op];
+    return Py_XNewRef(g_operators[op]);
 }
 
 PyObject* call_binary(Operator op, PyObject* a, PyObject* b) {
     if (!accepts(is_array(a) ? b : a)) Py_RETURN_NOTIMPLEMENTED;
-    PyObject* function = operator_function(op);
-    if (function == nullptr) return nullptr;
+    const Ref function(operator_function(op));
+    if (!function) return nullptr;
     PyObject* args[] = {nullptr, a, b};
-    return PyObject_Vectorcall(function, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    return PyObject_Vectorcall(function.get(), args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }
 
 template <Operator op>
@@ -41,10 +42,10 @@ PyObject* binary(PyObject* a, PyObject* b) {
 
 template <Operator op>
 PyObject* unary(PyObject* a) {
-    PyObject* function = operator_function(op);
-    if (function == nullptr) return nullptr;
+    const Ref function(operator_function(op));
+    if (!function) return nullptr;
     PyObject* args[] = {nullptr, a};
-    return PyObject_Vectorcall(function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    return PyObject_Vectorcall(function.get(), args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }
 
 PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {

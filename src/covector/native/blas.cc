@@ -1,4 +1,5 @@
-// Matrix products: a partition over the pool of single-threaded OpenBLAS calls.
+// Matrix products: register tiles of our own where they are quicker, else a partition over the pool
+// of single-threaded OpenBLAS calls.
 #include "blas.h"
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <cstring>
 
 #include "common.h"
+#include "gemm.h"
 #include "pool.h"
 
 namespace covector {
@@ -58,26 +60,6 @@ const Routine kRoutines[] = {
     {"cblas_zgemv", reinterpret_cast<void**>(&g_zgemv)},
 };
 
-template <typename T>
-struct Product {
-    bool ta, tb;
-    int64_t m, n, k;
-    const T* a;
-    int64_t lda;
-    const T* b;
-    int64_t ldb;
-    T beta;
-    T* c;
-    int64_t ldc;
-
-    const T* a_at(int64_t row, int64_t column) const {
-        return ta ? a + column * lda + row : a + row * lda + column;
-    }
-    const T* b_at(int64_t row, int64_t column) const {
-        return tb ? b + column * ldb + row : b + row * ldb + column;
-    }
-};
-
 // y = op(matrix) x + beta y for a matrix as it is stored.
 template <typename T>
 struct VectorProduct {
@@ -123,6 +105,11 @@ bool call_gemv(const Product<T>& p) {
              y_step);
     }
     return true;
+}
+
+template <typename T>
+bool has_blas() {
+    return std::is_same_v<T, float> ? g_sgemm != nullptr : g_dgemm != nullptr;
 }
 
 template <typename T>
@@ -200,6 +187,9 @@ void multiply(const Product<T>& p) {
 template <typename T>
 void multiply_parallel(const Product<T>& p) {
     if (p.m <= 0 || p.n <= 0) return;
+    if constexpr (std::is_floating_point_v<T>) {
+        if ((tiles_win(p) || !has_blas<T>()) && multiply_tiles(p)) return;
+    }
     const bool by_rows = p.m >= p.n;
     const int64_t length = by_rows ? p.m : p.n;
     const int64_t units = (length + kTile - 1) / kTile;

@@ -115,6 +115,8 @@ void raise_run_error(int32_t error) {
                         "this value was still being computed when the process forked, and the "
                         "child has no thread that computes it; call block_until_ready() before "
                         "the fork");
+    } else if (error == kUnloaded) {
+        PyErr_SetString(PyExc_RuntimeError, "this compiled program was destroyed");
     } else {
         PyErr_Format(PyExc_RuntimeError, "a compiled program failed with error number %d", error);
     }

@@ -12,7 +12,7 @@ namespace covector {
 enum BufferState : int32_t { kReady, kPending, kFailed };
 
 // Error numbers that compiled code and the runtime give.
-enum RunError : int32_t { kOutOfMemory = 1, kLostInFork = -1 };
+enum RunError : int32_t { kOutOfMemory = 1, kLostInFork = -1, kUnloaded = -2 };
 
 constexpr int64_t kBufferHeader = 64;
 constexpr int64_t kInlineBytes = 4096 - kBufferHeader;

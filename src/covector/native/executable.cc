@@ -34,6 +34,7 @@ private:
 struct QueuedCall final : Task {
     Executable* executable = nullptr;
     std::vector<Buffer*> buffers;       // the inputs, then the outputs
+    std::vector<void*> pointers;        // room for as many
     std::vector<int> memory_of;         // for each output: the input whose memory it takes, or -1
     std::vector<int64_t> dims;
 
@@ -42,7 +43,6 @@ struct QueuedCall final : Task {
     int32_t run() override {
         const size_t count = buffers.size();
         const auto input_total = static_cast<size_t>(input_count);
-        std::vector<void*> pointers(count);
         for (size_t i = 0; i < count; ++i) pointers[i] = buffers[i]->data;
         for (size_t i = 0; i < memory_of.size(); ++i) {
             if (memory_of[i] < 0) continue;
@@ -66,6 +66,7 @@ int usable_alias(const Call& call, int o, bool queued) {
     if (input < 0 || call.donors == nullptr || call.donors[input] == nullptr) return -1;
     const Buffer* buffer = call.operands[input].buffer;
     if (buffer == nullptr || buffer->bytes != call.outputs[o].bytes) return -1;
+    if (call.donors[input]->buffer != buffer) return -1;  // deleted while this call waited
     return (queued ? buffer_will_be_unique(buffer) : buffer_is_unique(buffer)) ? input : -1;
 }
 
@@ -193,6 +194,7 @@ bool enqueue(const Call& call) {
     executable->ref();
     task->executable = executable;
     task->buffers.reserve(inputs + outputs);
+    task->pointers.resize(inputs + outputs);
     task->memory_of.assign(outputs, -1);
     task->dims.assign(call.dims, call.dims + call.dim_count);
     for (size_t o = 0; o < outputs && executable->has_aliases; ++o) {

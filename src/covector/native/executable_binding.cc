@@ -263,7 +263,10 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 int clear(PyObject* self) {
     if (!nb::inst_ready(self)) return 0;
     auto* object = nb::inst_ptr<ExecutableObject>(self);
-    if (object->native->refs.load() == 1) Py_CLEAR(object->native->keepalive);
+    if (object->native->refs.load() != 1) return 0;
+    // The code goes with its owner, and other garbage might still call it.
+    object->native->entry = [](void* const*, const int64_t*, void*) -> int32_t { return kUnloaded; };
+    Py_CLEAR(object->native->keepalive);
     return 0;
 }
 
@@ -312,7 +315,8 @@ void bind_executable(nb::module_& m) {
                      [](const ExecutableObject& self) { return self.native->arena_bytes; })
         .def_prop_ro("cost_ns", [](const ExecutableObject& self) { return self.native->cost_ns; })
         .def_prop_ro("keepalive", [](const ExecutableObject& self) {
-            return nb::borrow(self.native->keepalive);
+            PyObject* keepalive = self.native->keepalive;
+            return nb::borrow(keepalive != nullptr ? keepalive : Py_None);
         });
 }
 

@@ -164,8 +164,8 @@ bool queue_push(Task* task) {
             PyErr_SetString(PyExc_RuntimeError, "cannot start the thread of the execution queue");
             return false;
         }
-        queue->queued.fetch_add(1, std::memory_order_release);
         queue->tasks.push_back(task);
+        queue->queued.fetch_add(1, std::memory_order_release);
         full = queue->tasks.size() > kDepth;
     }
     queue->placement.before_wake();

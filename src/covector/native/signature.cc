@@ -241,7 +241,8 @@ Flat Signature::add_dict(PyObject* value, int depth) {
 Flat Signature::add_custom(PyObject* value, int depth) {
     if (g_hooks.flatten == nullptr) return Flat::kBypass;
     if (depth > 0) keep(value);
-    Ref parts(PyObject_CallOneArg(g_hooks.flatten, value));
+    const Ref hook = Ref::borrow(g_hooks.flatten);  // it may be replaced while it runs
+    Ref parts(PyObject_CallOneArg(hook.get(), value));
     if (!parts) return Flat::kError;
     if (parts.get() == Py_None) return Flat::kBypass;
     if (!PyTuple_Check(parts.get()) || PyTuple_GET_SIZE(parts.get()) != 2) {

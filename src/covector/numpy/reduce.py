@@ -58,7 +58,7 @@ _MIN = Fold("min", ops.Min, el.minimum, None)
 _NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": _lowest, "min": _highest}
 
 
-def _extended(dtype: np.dtype) -> np.dtype:
+def extended(dtype: np.dtype) -> np.dtype:
     """The dtype that sums of a dtype are computed in: at least 32 bits wide for integers and bool."""
     kind = dtypes.kind(dtype)
     if kind == "b" or (kind == "i" and dtype.itemsize < 4):
@@ -75,7 +75,7 @@ def _reduce(
     if dtype is not None:
         a = cast(a, dtypes.as_dtype(dtype))
     elif fold.extends and extend:
-        a = cast(a, _extended(a.dtype), a.weak_type)
+        a = cast(a, extended(a.dtype), a.weak_type)
     elif fold.extends and a.dtype == dtypes.bool_:
         a = cast(a, dtypes.int32)
     if where is not None:

@@ -20,7 +20,8 @@ from covector.numpy.linalg import vector_norm
 from covector.numpy.promotion import (
     Shape, axis_of, broadcast_shapes, cast, lift, promoted, shape_of, spread, type_key,
 )  # fmt: skip
-from covector.numpy.reduce import argmax, sum as total
+from covector.numpy.ordering import searchsorted
+from covector.numpy.reduce import argmax
 from covector.numpy.selection import clip, where
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.random.keys import split_words, words_of
@@ -370,7 +371,7 @@ def _weighted(key: Any, p: Any, count: int, draws: int, shape: Shape, replace: b
         return order[:draws]
     sums = ops.CumSum(0)(p)
     r = el.multiply(sums[-1], el.subtract(1.0, uniform(key, shape, p.dtype)))
-    return total(el.less(sums, expand_dims(r, -1)), -1, dtype=dtypes.int32)
+    return searchsorted(sums, r)
 
 
 def categorical(

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from covector.compile.functions import (
-    complex, emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric,
+    bessel, emulated, error, exponential, gamma, hyperbolic, inverse_trigonometric, power, trigonometric,
 )  # fmt: skip
+from covector.compile.functions.complex import COMPLEX
 from covector.compile.functions.table import Function
 from covector.ir import scalar
 from covector.ir.scalar import Expr, Iteration
 
 __all__ = ["FUNCTIONS", "Definition", "Function", "definition"]
 
-FAMILIES = (emulated, error, exponential, hyperbolic, inverse_trigonometric, power, trigonometric)
+FAMILIES = (
+    exponential, trigonometric, inverse_trigonometric, hyperbolic, power, error, gamma, bessel, emulated,
+)  # fmt: skip
 FUNCTIONS: dict[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
-scalar.COMPLEX.update(complex.COMPLEX)
+scalar.COMPLEX.update(COMPLEX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ with |w log z|, both parts are accurate to some units in the last place, relativ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,20 @@ import numpy as np
 
 from covector.compile.functions.exponential import log_of_sum
 from covector.compile.functions.parts import (
-    LN2, absolute, bits, copysign, format_of, from_bits, is_single, split, sqrt as real_sqrt, two_product,
+    LN2,
+    absolute,
+    bits,
+    copysign,
+    format_of,
+    from_bits,
+    is_single,
+    split,
+    two_product,
     two_sum,
 )  # fmt: skip
+from covector.compile.functions.parts import (
+    sqrt as real_sqrt,
+)
 from covector.ir.scalar import Expr, Pair, apply, call, const, convert, differ, equal, fma, select
 
 INFINITY = float("inf")
@@ -33,10 +45,12 @@ def largest(x: Expr, y: Expr) -> Expr:
 
 
 def is_infinite(x: Expr) -> Expr:
+    """Whether x is one of the infinities."""
     return equal(absolute(x), INFINITY)
 
 
 def not_finite(x: Expr) -> Expr:
+    """Whether x is an infinity or NaN."""
     return ~(absolute(x) < INFINITY)
 
 
@@ -80,7 +94,9 @@ def div(z: Pair, w: Pair) -> Pair:
     infinite = is_infinite(c) | is_infinite(d)
 
     def factor(part: Expr, axis: Expr) -> Expr:
-        chosen = select(infinite, select(is_infinite(part), one, zero), select(axis, one, absolute(part)))
+        chosen = select(
+            infinite, select(is_infinite(part), one, zero), select(axis, one, absolute(part))
+        )
         return copysign(chosen, part)
 
     p = factor(c, equal(d, 0.0))
@@ -175,13 +191,13 @@ def exp(z: Pair) -> Pair:
 
 
 def exp2(z: Pair) -> Pair:
-    """2^x (cos(y ln2) + i sin(y ln2)): y ln2 is taken in two parts."""
+    """2^x (cos(y ln2) + i sin(y ln2)): y ln2 is taken in two parts, the second of any size."""
     y = z[1]
     high, low = split(LN2, y.dtype, 2)
     angle, rest = two_product(y, const(high, y.dtype))
-    rest = fma(y, low, rest)
-    cos, sin = call("cos", angle), call("sin", angle)
-    return exponential("exp2", z, fma(-rest, sin, cos), fma(rest, cos, sin))
+    angles = angle, fma(y, low, rest)
+    (a, b), (c, d) = ([call(f, part) for part in angles] for f in ("cos", "sin"))
+    return exponential("exp2", z, a * b - c * d, c * b + a * d)
 
 
 def expm1(z: Pair) -> Pair:
@@ -311,6 +327,7 @@ def tanh(z: Pair) -> Pair:
     im = sin / norm * select(large, cos / norm, cos)
     im = select(not_finite(y) & is_infinite(x), copysign(const(0.0, x.dtype), y), im)
     re = select(not_finite(y) & ~is_infinite(x), const(float("nan"), x.dtype), re)
+    re = select(equal(x, 0.0), a, re)  # also where y is not finite
     return copysign(re, x), select(equal(y, 0.0), y, im)
 
 
@@ -353,7 +370,8 @@ def asin(z: Pair) -> Pair:
     """Kahan's formulas, in which no sum cancels; cut along the reals beyond -1 and 1."""
     (x, y), infinite, scale = tamed(z)
     (a, b), (c, d) = roots_about_one((x, y))
-    return call("atan2", x, a * c - b * d), asinh_of_scaled(a * d - b * c, infinite, scale, y)
+    re = select(equal(x, 0.0), x, call("atan2", x, a * c - b * d))
+    return re, asinh_of_scaled(a * d - b * c, infinite, scale, y)
 
 
 def acos(z: Pair) -> Pair:
@@ -361,7 +379,8 @@ def acos(z: Pair) -> Pair:
     (x, y), infinite, scale = tamed(z)
     (a, b), (c, d) = roots_about_one((x, y))
     angle = call("atan2", a, c)
-    return angle + angle, asinh_of_scaled(c * b - d * a, infinite, scale, -y)
+    re = select(equal(x, 0.0), const(math.pi / 2, x.dtype), angle + angle)
+    return re, asinh_of_scaled(c * b - d * a, infinite, scale, -y)
 
 
 def acosh(z: Pair) -> Pair:
@@ -382,12 +401,13 @@ def atanh(z: Pair) -> Pair:
     larger = largest(t, y)
     smaller = select(absolute(t) < b, absolute(t), b)
     ratio = (4.0 * a) / larger / fma(smaller, smaller / larger, larger)
-    near = larger < 2.0 ** -(f.bias // 4)
+    near = (larger < 2.0 ** -(f.bias // 4)) & equal(y, y)
     result = call("log1p", select(near, 2.0 / larger, ratio))
     re = result * select(near, const(0.5, x.dtype), 0.25) * scale
-    re = copysign(select(infinite, const(0.0, x.dtype), re), x)
+    re = copysign(select(infinite | equal(x, 0.0), const(0.0, x.dtype), re), x)
     angle = call("atan2", y, fma(b * -0.5, b, t * fma(a, 0.5, 0.5)))
-    return re, angle * 0.5
+    half_turn = copysign(const(math.pi, x.dtype), y)
+    return re, select(is_infinite(z[1]), half_turn, angle) * 0.5
 
 
 def turned(function: Callable[[Pair], Pair]) -> Callable[[Pair], Pair]:

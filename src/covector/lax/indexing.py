@@ -1,0 +1,252 @@
+"""Reading and writing at places that come from data: dynamic slices, gather, scatter."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import typeof
+from covector.lax.operands import array
+from covector.lax.shape import expand_dims, index_in_dim, squeeze
+from covector.numpy.promotion import axis_of, cast, shape_of
+from covector.ops import GatherDimensionNumbers, ScatterDimensionNumbers
+from covector.types import dtypes
+
+# fmt: off
+__all__ = [
+    "GatherDimensionNumbers", "GatherScatterMode", "ScatterDimensionNumbers", "dynamic_index_in_dim", "dynamic_slice",
+    "dynamic_slice_in_dim", "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim",
+    "gather", "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub",
+]
+# fmt: on
+
+# ------------------------------------------------------------------------------------- dynamic slices
+
+
+def _starts(name: str, x: Any, indices: Any, negative: bool | Sequence[bool]) -> list[Any]:
+    """A start for each axis from a vector or a sequence of scalars; negative ones count from the end if they may."""
+    if hasattr(indices, "shape"):
+        indices = array(name, indices)
+        parts = [index_in_dim(indices, i, 0, False) for i in range(indices.shape[0])]
+    else:
+        parts = list(indices)
+    if len(parts) != x.ndim:
+        raise TypeError(
+            f"{name} of {typeof(x).text()} needs a start for each axis, got {len(parts)}{errors.at_user_line()}"
+        )
+    counts = [negative] * x.ndim if isinstance(negative, bool) else list(negative)
+    return [_start(name, i, n, c) for i, n, c in zip(parts, x.shape, counts, strict=True)]
+
+
+def _start(name: str, i: Any, n: Any, negative: bool) -> Any:
+    if isinstance(i, int):
+        if negative and i < 0 and isinstance(n, int):
+            i += n
+        return np.int32(i) if -(2**31) <= i < 2**31 else np.int64(i)
+    i = array(name, i)
+    if not negative or dtypes.kind(i.dtype) != "i" or not isinstance(n, int):
+        return i
+    return ops.select(ops.lt(i, i.dtype.type(0)), ops.add(i, i.dtype.type(n)), i)
+
+
+def _start_in_dim(name: str, x: Any, i: Any, axis: int, negative: bool) -> list[Any]:
+    starts: list[Any] = [np.int32(0)] * x.ndim
+    starts[axis] = _start(name, i, x.shape[axis], negative)
+    return starts
+
+
+def dynamic_slice(
+    operand: Any,
+    start_indices: Any,
+    slice_sizes: Any,
+    *,
+    allow_negative_indices: bool | Sequence[bool] = True,
+) -> Any:
+    """The slice of these sizes that begins at a computed place.
+
+    `start_indices` has an integer for each axis.  Negative ones count from the end; a start with which the slice does
+    not fit is moved so that it does.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.dynamic_slice(cnp.arange(5), [cnp.array(2)], (2,)).tolist()
+    [2, 3]
+    """
+    x = array("dynamic_slice", operand)
+    starts = _starts("dynamic_slice", x, start_indices, allow_negative_indices)
+    return ops.DynamicSlice(shape_of(slice_sizes, "slice_sizes"))(x, *starts)
+
+
+def dynamic_slice_in_dim(
+    operand: Any,
+    start_index: Any,
+    slice_size: Any,
+    axis: int = 0,
+    *,
+    allow_negative_indices: bool = True,
+) -> Any:
+    """The `slice_size` elements along one axis that begin at a computed place."""
+    x = array("dynamic_slice_in_dim", operand)
+    axis = axis_of(axis, x.ndim)
+    starts = _start_in_dim("dynamic_slice_in_dim", x, start_index, axis, allow_negative_indices)
+    sizes = tuple([slice_size if a == axis else n for a, n in enumerate(x.shape)])
+    return ops.DynamicSlice(shape_of(sizes))(x, *starts)
+
+
+def dynamic_index_in_dim(
+    operand: Any,
+    index: Any,
+    axis: int = 0,
+    keepdims: bool = True,
+    *,
+    allow_negative_indices: bool = True,
+) -> Any:
+    """The part at a computed index along one axis, which stays with size 1 or goes."""
+    part = dynamic_slice_in_dim(
+        operand, index, 1, axis, allow_negative_indices=allow_negative_indices
+    )
+    return part if keepdims else squeeze(part, (axis,))
+
+
+def dynamic_update_slice(
+    operand: Any,
+    update: Any,
+    start_indices: Any,
+    *,
+    allow_negative_indices: bool | Sequence[bool] = True,
+) -> Any:
+    """The array with a slice replaced, which begins at a computed place; as `dynamic_slice`.
+
+    TypeError unless the update has the array's dtype and rank and fits into it.
+    """
+    x = array("dynamic_update_slice", operand)
+    starts = _starts("dynamic_update_slice", x, start_indices, allow_negative_indices)
+    return ops.DynamicUpdateSlice()(x, _update("dynamic_update_slice", x, update), *starts)
+
+
+def dynamic_update_slice_in_dim(
+    operand: Any, update: Any, start_index: Any, axis: int, *, allow_negative_indices: bool = True
+) -> Any:
+    """The array with a part along one axis replaced, which begins at a computed place."""
+    name = "dynamic_update_slice_in_dim"
+    x = array(name, operand)
+    axis = axis_of(axis, x.ndim)
+    starts = _start_in_dim(name, x, start_index, axis, allow_negative_indices)
+    return ops.DynamicUpdateSlice()(x, _update(name, x, update), *starts)
+
+
+def dynamic_update_index_in_dim(
+    operand: Any, update: Any, index: Any, axis: int, *, allow_negative_indices: bool = True
+) -> Any:
+    """The array with the part at a computed index along one axis replaced; the update may lack the axis."""
+    name = "dynamic_update_index_in_dim"
+    x = array(name, operand)
+    new = _update(name, x, update)
+    axis = axis_of(axis, x.ndim)
+    if new.ndim != x.ndim:
+        new = expand_dims(new, (axis,))
+    return dynamic_update_slice_in_dim(
+        x, new, index, axis, allow_negative_indices=allow_negative_indices
+    )
+
+
+def _update(name: str, x: Any, update: Any) -> Any:
+    """What is written; Python numbers in the array's dtype."""
+    new = array(name, update)
+    return cast(new, x.dtype) if new.weak_type and new.dtype != x.dtype else new
+
+
+# ------------------------------------------------------------------------------------ gather, scatter
+
+
+class GatherScatterMode(enum.Enum):
+    """What happens at places out of bounds: they are moved inside, filled or dropped, or promised not to be."""
+
+    CLIP = "clip"
+    FILL_OR_DROP = "fill"
+    PROMISE_IN_BOUNDS = "promise_in_bounds"
+    ONE_HOT = "one_hot"
+
+    @staticmethod
+    def from_any(s: str | GatherScatterMode | None) -> GatherScatterMode:
+        """The mode of a name ('clip', 'fill', 'drop', 'promise_in_bounds'); None means 'fill'."""
+        if isinstance(s, GatherScatterMode):
+            return s
+        if s is None or s == "drop":
+            return GatherScatterMode.FILL_OR_DROP
+        return GatherScatterMode(s)
+
+
+def _mode(mode: Any) -> Any:
+    """The mode as primitives name it."""
+    found = GatherScatterMode.from_any(mode)
+    return "fill" if found is GatherScatterMode.ONE_HOT else found.value
+
+
+def _tuples(numbers: Any) -> list[tuple[int, ...]]:
+    """The fields of dimension numbers, as tuples of ints."""
+    names = type(numbers).__dataclass_fields__
+    return [tuple([int(a) for a in getattr(numbers, name)]) for name in names]
+
+
+def gather(
+    operand: Any,
+    start_indices: Any,
+    dimension_numbers: GatherDimensionNumbers,
+    slice_sizes: Any,
+    *,
+    unique_indices: bool = False,
+    indices_are_sorted: bool = False,
+    mode: str | GatherScatterMode | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """The slice of the operand for each index vector, which are on the last axis of `start_indices`.
+
+    With mode 'fill', which is the default, a slice out of bounds is `fill_value` (NaN, the least signed, the largest
+    unsigned integer, True); with 'clip' it is moved inside.
+    """
+    x, indices = array("gather", operand), array("gather", start_indices)
+    numbers = GatherDimensionNumbers(*_tuples(dimension_numbers))
+    sizes = shape_of(slice_sizes, "slice_sizes")
+    return ops.Gather(numbers, sizes, _mode(mode), fill_value)(x, indices)
+
+
+def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | None = None) -> Any:
+    def f(
+        operand: Any,
+        scatter_indices: Any,
+        updates: Any,
+        dimension_numbers: ScatterDimensionNumbers,
+        *,
+        indices_are_sorted: bool = False,
+        unique_indices: bool = False,
+        mode: str | GatherScatterMode | None = None,
+    ) -> Any:
+        x, indices = array(name, operand), array(name, scatter_indices)
+        numbers = ScatterDimensionNumbers(*_tuples(dimension_numbers))
+        new = _update(name, x, updates)
+        primitive = ops.Scatter(numbers, _mode(mode), combine, unique_indices)
+        return primitive(x, indices, new if prepare is None else prepare(new))
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__, f.__module__ = doc, "covector.lax"
+    return f
+
+
+_DOC = """The operand with each window of the updates {}.
+
+The index vectors are on the last axis of `scatter_indices`.  A window out of bounds is left out; with mode 'clip' it
+is moved inside.{} TypeError unless operand and updates have one dtype.
+"""
+_LAST = "  Of several updates of one element the last one stays."
+
+scatter = _scatter("scatter", "set", _DOC.format("written into it", _LAST))
+scatter_add = _scatter("scatter_add", "add", _DOC.format("added to it", ""))
+scatter_sub = _scatter("scatter_sub", "add", _DOC.format("taken off it", ""), ops.neg)
+scatter_mul = _scatter("scatter_mul", "mul", _DOC.format("multiplied into it", ""))
+scatter_min = _scatter("scatter_min", "min", _DOC.format("combined by the smaller of the two", ""))
+scatter_max = _scatter("scatter_max", "max", _DOC.format("combined by the larger of the two", ""))

@@ -1,0 +1,395 @@
+"""Making and moving: constants, shapes, slices, joining, dtypes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors, tree
+from covector.core.trace import Tracer, typeof
+from covector.lax.operands import array, operands
+from covector.numpy import creation
+from covector.numpy.join import tile as _tile
+from covector.numpy.promotion import (
+    Array,
+    axes_of,
+    axis_of,
+    broadcast_shapes,
+    cast,
+    dim_of,
+    shape_of,
+    type_key,
+)  # fmt: skip
+from covector.types import dims, dtypes
+
+# fmt: off
+__all__ = [
+    "bitcast_convert_type", "broadcast", "broadcast_in_dim", "broadcast_shapes", "broadcast_to_rank",
+    "broadcasted_iota", "collapse", "concatenate", "convert_element_type", "dtype", "empty", "expand_dims", "full",
+    "full_like", "index_in_dim", "iota", "pad", "reshape", "rev", "slice", "slice_in_dim", "split", "squeeze", "stack",
+    "stop_gradient", "tile", "transpose", "unstack",
+]
+# fmt: on
+
+# ---------------------------------------------------------------------------------------- new values
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None) -> Any:
+    """One number everywhere in a shape; it gives the dtype if none is given.  TypeError if it has axes."""
+    _check_scalar("full", fill_value)
+    return creation.full(shape, fill_value, dtype)
+
+
+def full_like(
+    x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None
+) -> Any:
+    """One number everywhere, in the shape and dtype of x unless others are given."""
+    _check_scalar("full_like", fill_value)
+    return creation.full_like(x, fill_value, dtype, shape)
+
+
+def _check_scalar(name: str, value: Any) -> None:
+    aval = typeof(value)
+    if aval.shape:
+        raise TypeError(
+            f"{name} takes a value of shape (), got {aval.text()}{errors.at_user_line()}; use broadcast_in_dim"
+        )
+
+
+def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
+    """An array whose contents do not matter: zeros."""
+    return creation.zeros(shape, dtype)
+
+
+def iota(dtype: Any, size: Any) -> Any:
+    """The numbers from 0 to below `size`.
+
+    >>> from covector import lax
+    >>> lax.iota(float, 3)
+    Array([0., 1., 2.], dtype=float32)
+    """
+    return creation.iota((dim_of(size),), dtypes.as_dtype(dtype), 0)
+
+
+def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: Any = None) -> Any:
+    """The index along an axis of a shape."""
+    new = shape_of(shape)
+    return creation.iota(new, dtypes.as_dtype(dtype), axis_of(dimension, len(new), "dimension"))
+
+
+# -------------------------------------------------------------------------------------------- dtypes
+
+
+def dtype(x: Any) -> np.dtype:
+    """The dtype of an array or number."""
+    return type_key(x)[0]
+
+
+def convert_element_type(operand: Any, new_dtype: Any) -> Any:
+    """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part."""
+    x = array("convert_element_type", operand)
+    wanted = dtypes.as_dtype(new_dtype)
+    return x if x.dtype == wanted and not x.weak_type else ops.Convert(wanted)(x)
+
+
+def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
+    """The same bits as another dtype.
+
+    To a narrower dtype each element becomes several, along a new last axis, the lowest bits first; to a wider one the
+    last axis goes, which must have just as many elements.  TypeError for bool and complex numbers.
+    """
+    x = array("bitcast_convert_type", operand)
+    wanted = dtypes.as_dtype(new_dtype)
+    old, new = x.dtype.itemsize, wanted.itemsize
+    if old == new:
+        return ops.bitcast(x, wanted)
+    for d in (x.dtype, wanted):
+        if dtypes.is_complex(d) or d == dtypes.bool_:
+            raise TypeError(
+                f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
+                "both must be real and not bool"
+            )
+    bits = ops.bitcast(x, np.dtype(f"uint{8 * old}"))
+    return ops.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
+
+
+def _halved(bits: Any, width: int) -> Any:
+    """Each unsigned integer as several of so many bytes, on a new last axis."""
+    shape = (*bits.shape, bits.dtype.itemsize // width)
+    last = len(shape) - 1
+    places = ops.mul(ops.Iota(shape, bits.dtype, last)(), bits.dtype.type(8 * width))
+    moved = ops.shift_right_logical(ops.Broadcast(shape, (last,))(bits), places)
+    return ops.Convert(np.dtype(f"uint{8 * width}"))(moved)
+
+
+def _joined(bits: Any, width: int) -> Any:
+    """The unsigned integers of the last axis as one of so many bytes."""
+    count = width // bits.dtype.itemsize
+    if not bits.shape or bits.shape[-1] != count:
+        raise ValueError(
+            f"bitcast_convert_type of {typeof(bits).text()} to {8 * width} bits{errors.at_user_line()} needs a last "
+            f"axis of size {count}"
+        )
+    wide = ops.Convert(np.dtype(f"uint{8 * width}"))(bits)
+    last = len(bits.shape) - 1
+    places = ops.mul(
+        ops.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(8 * bits.dtype.itemsize)
+    )
+    return ops.Any_((last,))(ops.shift_left(wide, places))
+
+
+def stop_gradient(x: Any) -> Any:
+    """The value itself, which does not depend on anything as far as derivatives go; also of a pytree of values."""
+    return tree.map(_stopped, x)
+
+
+def _stopped(x: Any) -> Any:
+    x = array("stop_gradient", x)
+    return ops.stop_gradient(x) if dtypes.is_inexact(x.dtype) else x
+
+
+# -------------------------------------------------------------------------------------------- shapes
+
+
+def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
+    """The array repeated along new axes in front."""
+    x = array("broadcast", operand)
+    new = shape_of(sizes, "sizes")
+    return ops.Broadcast((*new, *x.shape), tuple(range(len(new))))(x) if new else x
+
+
+def broadcast_in_dim(
+    operand: Any, shape: Any, broadcast_dimensions: Sequence[int], *, out_sharding: Any = None
+) -> Any:
+    """The array repeated to a shape: its axis i is axis `broadcast_dimensions[i]` of the result.
+
+    ValueError unless these are in ascending order and each axis has the size of the result's, or size 1.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.broadcast_in_dim(cnp.array([1, 2]), (2, 3), (0,)).tolist()
+    [[1, 1, 1], [2, 2, 2]]
+    """
+    x = array("broadcast_in_dim", operand)
+    new = shape_of(shape)
+    places = tuple([operator.index(d) for d in broadcast_dimensions])
+    fits = len(places) == x.ndim and list(places) == sorted(set(places))
+    if not fits or any(
+        not 0 <= d < len(new) or n not in (1, new[d]) for d, n in zip(places, x.shape, strict=True)
+    ):
+        raise ValueError(
+            f"broadcast_in_dim of {typeof(x).text()} to {ops.show_shape(new)}{errors.at_user_line()} got "
+            f"broadcast_dimensions {places}: they must be ascending axes of the shape, one for each axis of the "
+            "operand, which has their size or 1"
+        )
+    kept = [d for d, n in zip(places, x.shape, strict=True) if n == new[d]]
+    x = x if len(kept) == len(places) else ops.Reshape(tuple([new[d] for d in kept]))(x)
+    added = tuple([d for d in range(len(new)) if d not in kept])
+    return ops.Broadcast(new, added)(x) if added else x
+
+
+def broadcast_to_rank(x: Any, rank: int) -> Any:
+    """The array with axes of size 1 in front, so many that it has this rank; ValueError if it has more."""
+    x = array("broadcast_to_rank", x)
+    if x.ndim > rank:
+        raise ValueError(
+            f"broadcast_to_rank of {typeof(x).text()} to rank {rank}{errors.at_user_line()}"
+        )
+    return x if x.ndim == rank else ops.Reshape((1,) * (rank - x.ndim) + x.shape)(x)
+
+
+def reshape(
+    operand: Any,
+    new_sizes: Any,
+    dimensions: Sequence[int] | None = None,
+    *,
+    out_sharding: Any = None,
+) -> Any:
+    """The elements in row-major order in another shape; with `dimensions` its axes are permuted before."""
+    x = array("reshape", operand)
+    if dimensions is not None:
+        x = transpose(x, dimensions)
+    shape = shape_of(new_sizes, "new_sizes")
+    return x if x.shape == shape else ops.Reshape(shape)(x)
+
+
+def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
+    """The array with new axes of size 1, at these places of the result."""
+    x = _array("expand_dims", array)
+    return ops.expand_dims(
+        x, axes_of(tuple(dimensions), x.ndim + len(tuple(dimensions)), "dimensions")
+    )
+
+
+def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
+    """The array without these axes; ValueError if one does not have size 1."""
+    x = _array("squeeze", array)
+    axes = axes_of(tuple(dimensions), x.ndim, "dimensions")
+    if any(x.shape[a] != 1 for a in axes):
+        raise ValueError(
+            f"squeeze of {typeof(x).text()} got the axes {axes}{errors.at_user_line()}, which do not all have size 1"
+        )
+    return ops.squeeze(x, axes)
+
+
+_array = array  # where a parameter has that name
+
+
+def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
+    """The axes from `start_dimension` to below `stop_dimension` (the end) merged into one."""
+    x = array("collapse", operand)
+    start, stop, _ = _slice(start_dimension, stop_dimension).indices(x.ndim)
+    if stop < start:
+        raise ValueError(
+            f"collapse of {typeof(x).text()} from axis {start} to before axis {stop}{errors.at_user_line()}"
+        )
+    return reshape(x, (*x.shape[:start], dims.product(x.shape[start:stop]), *x.shape[stop:]))
+
+
+def transpose(operand: Any, permutation: Any) -> Any:
+    """The axes in another order: axis i of the result is axis `permutation[i]`."""
+    x = array("transpose", operand)
+    order = tuple([operator.index(p) for p in permutation])
+    return x if order == tuple(range(x.ndim)) else ops.Transpose(order)(x)
+
+
+def rev(operand: Any, dimensions: Sequence[int]) -> Any:
+    """These axes backwards."""
+    x = array("rev", operand)
+    axes = axes_of(tuple(dimensions), x.ndim, "dimensions")
+    return ops.Reverse(axes)(x) if axes else x
+
+
+def tile(operand: Any, reps: Sequence[int]) -> Any:
+    """The array repeated as a whole, so often along each axis."""
+    x = array("tile", operand)
+    if len(reps) != x.ndim:
+        raise ValueError(
+            f"tile of {typeof(x).text()} needs {x.ndim} counts, got {tuple(reps)}{errors.at_user_line()}"
+        )
+    return _tile(x, tuple(reps))
+
+
+# ------------------------------------------------------------------------------------ slices, joining
+
+_slice = slice
+
+
+def slice(
+    operand: Any,
+    start_indices: Sequence[Any],
+    limit_indices: Sequence[Any],
+    strides: Sequence[int] | None = None,
+) -> Any:
+    """The elements from `start_indices` to below `limit_indices`, along each axis each `strides`-th of them.
+
+    ValueError unless 0 <= start <= limit <= size.
+    """
+    x = array("slice", operand)
+    steps = (1,) * x.ndim if strides is None else tuple([operator.index(s) for s in strides])
+    starts = tuple([dim_of(i) for i in start_indices])
+    return ops.Slice(starts, tuple([dim_of(i) for i in limit_indices]), steps)(x)
+
+
+def slice_in_dim(
+    operand: Any,
+    start_index: int | None,
+    limit_index: int | None,
+    stride: int = 1,
+    axis: int = 0,
+) -> Any:
+    """The elements along one axis from `start_index` to below `limit_index`; negative ones count from the end."""
+    x = array("slice_in_dim", operand)
+    axis = axis_of(axis, x.ndim)
+    n = x.shape[axis]
+    start, stop = (
+        default if i is None else (dim_of(i) + n if isinstance(i, int) and i < 0 else dim_of(i))
+        for i, default in ((start_index, 0), (limit_index, n))
+    )
+    starts, limits, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    starts[axis], limits[axis], steps[axis] = start, stop, operator.index(stride)
+    return slice(x, starts, limits, steps)
+
+
+def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:
+    """The part at an index along one axis, which stays with size 1 or goes; negative indices count from the end.
+
+    IndexError if there is no such index.
+    """
+    x = array("index_in_dim", operand)
+    axis, i = axis_of(axis, x.ndim), operator.index(index)
+    n = x.shape[axis]
+    if isinstance(n, int) and not -n <= i < n:
+        raise IndexError(
+            f"index_in_dim: index {i} of axis {axis} of {typeof(x).text()}{errors.at_user_line()}"
+        )
+    start = i + n if i < 0 else i
+    part = slice_in_dim(x, start, start + 1, axis=axis)
+    return part if keepdims else ops.squeeze(part, (axis,))
+
+
+def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
+    """Parts of these sizes along an axis, one after another; ValueError unless they make up all of it."""
+    x = array("split", operand)
+    axis = axis_of(axis, x.ndim)
+    if sum(sizes) != x.shape[axis]:
+        raise ValueError(
+            f"split of {typeof(x).text()} along axis {axis} into parts of {tuple(sizes)}{errors.at_user_line()}"
+        )
+    parts: list[Any] = []
+    start = 0
+    for size in sizes:
+        parts.append(slice_in_dim(x, start, start + size, axis=axis))
+        start += size
+    return parts
+
+
+def concatenate(operands: Any, dimension: int) -> Any:
+    """The arrays one after another along an axis; TypeError unless they have one dtype and else one shape."""
+    xs = _all_arrays("concatenate", operands)
+    axis = axis_of(dimension, xs[0].ndim, "dimension")
+    return xs[0] if len(xs) == 1 else ops.Concatenate(axis)(*xs)
+
+
+def stack(operands: Any, axis: int = 0) -> Any:
+    """The arrays along a new axis.  TypeError unless they have one dtype and shape."""
+    xs = _all_arrays("stack", operands)
+    place = axis_of(axis, xs[0].ndim + 1)
+    return concatenate([ops.expand_dims(x, (place,)) for x in xs], place)
+
+
+def _all_arrays(name: str, xs: Any) -> list[Any]:
+    if isinstance(xs, Array | Tracer | np.ndarray):
+        xs = unstack(xs)
+    if not len(xs):
+        raise ValueError(f"{name} needs at least one array{errors.at_user_line()}")
+    return [array(name, x) for x in xs]
+
+
+def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
+    """The parts at each index of an axis, which goes."""
+    x = array("unstack", x)
+    axis = axis_of(axis, x.ndim)
+    return tuple([index_in_dim(x, i, axis, False) for i in range(operator.index(x.shape[axis]))])
+
+
+def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Any:
+    """The array with a value around it: (before, after, between each two elements) for each axis.
+
+    Negative numbers before and after cut elements off.  TypeError unless the value has the array's dtype.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.pad(cnp.array([1, 2, 3]), 0, [(1, -1, 1)]).tolist()
+    [0, 1, 0, 2, 0]
+    """
+    x = array("pad", operand)
+    _check_scalar("pad", padding_value)
+    _, value = operands("pad", x, padding_value)
+    if getattr(value, "weak_type", False):
+        value = cast(value, x.dtype)
+    rows = [tuple([dim_of(n) for n in row]) for row in padding_config]
+    low, high, between = zip(*rows, strict=True) if rows else ((), (), ())
+    return ops.Pad(tuple(low), tuple(high), tuple(between))(x, value)

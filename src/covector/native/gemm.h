@@ -1,0 +1,38 @@
+// Real matrix products of our own: packed, register-tiled, on the thread pool.
+#pragma once
+
+#include <cstdint>
+
+namespace covector {
+
+// c = beta c + op(a) op(b), row-major; op transposes where `ta` or `tb`. beta 0 does not read c.
+template <typename T>
+struct Product {
+    bool ta, tb;
+    int64_t m, n, k;
+    const T* a;
+    int64_t lda;
+    const T* b;
+    int64_t ldb;
+    T beta;
+    T* c;
+    int64_t ldc;
+
+    const T* a_at(int64_t row, int64_t column) const {
+        return ta ? a + column * lda + row : a + row * lda + column;
+    }
+    const T* b_at(int64_t row, int64_t column) const {
+        return tb ? b + column * ldb + row : b + row * ldb + column;
+    }
+};
+
+// Multiplies with register tiles; false, with nothing done, where this processor has none. The
+// result does not depend on the number of threads.
+template <typename T>
+bool multiply_tiles(const Product<T>& p);
+
+// Whether the tiles are quicker than OpenBLAS for this shape.
+template <typename T>
+bool tiles_win(const Product<T>& p);
+
+}  // namespace covector

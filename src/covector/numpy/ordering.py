@@ -1,0 +1,245 @@
+"""Sorting, searching, and what accumulates along an axis."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.numpy import elementwise as el
+from covector.numpy.creation import astype, filled, iota
+from covector.numpy.fused import fused
+from covector.numpy.join import concatenate
+from covector.numpy.promotion import axes_of, axis_of, cast, lift, promoted
+from covector.numpy.reduce import extended, kept, sum as total
+from covector.numpy.selection import where
+from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
+from covector.types import dtypes
+
+__all__ = [
+    "argsort", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff", "ediff1d", "median", "nancumprod",
+    "nancumsum", "searchsorted", "sort", "trapezoid",
+]  # fmt: skip
+
+
+# --------------------------------------------------------------------------------- running folds
+
+
+def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) -> Any:
+    a = lift(name, a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    a = cast(a, extended(a.dtype) if dtype is None else dtypes.as_dtype(dtype))
+    return primitive(axis_of(axis, a.ndim))(a)
+
+
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """The sums up to each element along an axis, or of the flattened array.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.cumsum(cnp.arange(4))
+    Array([0, 1, 3, 6], dtype=int32)
+    """
+    return _running("cumsum", ops.CumSum, a, axis, dtype)
+
+
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """The products up to each element along an axis, or of the flattened array."""
+    return _running("cumprod", ops.CumProd, a, axis, dtype)
+
+
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """The sums up to each element, with NaN as 0."""
+    a = lift("nancumsum", a)
+    return cumsum(where(el.isnan(a), a.dtype.type(0), a), axis, dtype)
+
+
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """The products up to each element, with NaN as 1."""
+    a = lift("nancumprod", a)
+    return cumprod(where(el.isnan(a), a.dtype.type(1), a), axis, dtype)
+
+
+def _cumulative(
+    name: str, f: Any, first: int, x: Any, axis: int | None, dtype: Any, include_initial: bool
+) -> Any:
+    x = lift(name, x)
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"{name} of shape {x.shape} needs an axis{errors.at_user_line()}")
+    axis = axis_of(axis or 0, x.ndim)
+    out = f(x, axis, dtype)
+    if not include_initial:
+        return out
+    start = filled(tuple([1 if i == axis else n for i, n in enumerate(x.shape)]), first, out.dtype)
+    return concatenate([start, out], axis)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    """The sums up to each element along an axis; `include_initial` puts a 0 in front."""
+    return _cumulative("cumulative_sum", cumsum, 0, x, axis, dtype, include_initial)
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    """The products up to each element along an axis; `include_initial` puts a 1 in front."""
+    return _cumulative("cumulative_prod", cumprod, 1, x, axis, dtype, include_initial)
+
+
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Each element less the one before it along an axis, n times over."""
+    a = lift("diff", a)
+    n, axis = operator.index(n), axis_of(axis, a.ndim)
+    if n < 0:
+        raise ValueError(f"diff: n must not be negative, got {n}{errors.at_user_line()}")
+    edges = [_edge(e, a, axis) for e in (prepend, append)]
+    parts = [part for part in (edges[0], a, edges[1]) if part is not None]
+    a = concatenate(parts, axis) if len(parts) > 1 else a
+    minus = el.not_equal if a.dtype == dtypes.bool_ else el.subtract
+    for _ in range(n):
+        size = a.shape[axis]
+        if size != 0:
+            a = minus(cut(a, axis, 1, size), cut(a, axis, 0, size - 1))
+    return a
+
+
+def _edge(e: Any, a: Any, axis: int) -> Any:
+    """A number or array to stand before or after along an axis."""
+    if e is None:
+        return None
+    e = lift("diff", e)
+    shape = tuple([1 if i == axis else m for i, m in enumerate(a.shape)])
+    return ops.Broadcast(shape, tuple(range(a.ndim)))(e) if not e.shape else e
+
+
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """Each element of the flattened array less the one before it, between further ones."""
+    steps = diff(ravel(ary))
+    first, last = (None if e is None else ravel(e) for e in (to_begin, to_end))
+    return astype(concatenate([p for p in (first, steps, last) if p is not None]), steps.dtype)
+
+
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """The integral along an axis by the trapezoidal rule, at the points x or `dx` apart."""
+    (y,) = promoted("trapezoid", "inexact", (lift("trapezoid", y),))
+    y = moveaxis(y, axis, -1)
+    if x is not None:
+        x = lift("trapezoid", x)
+        dx = diff(x) if x.ndim == 1 else diff(moveaxis(x, axis, -1))
+    n = y.shape[-1]
+    pairs = el.add(cut(y, y.ndim - 1, 1, n), cut(y, y.ndim - 1, 0, n - 1))
+    return el.multiply(total(el.multiply(pairs, dx), -1), 0.5)
+
+
+# --------------------------------------------------------------------------------------- sorting
+
+
+def _order(x: Any, descending: bool) -> tuple[Any, Any]:
+    """The elements sorted along the last axis, stably, and where they came from."""
+    last = x.ndim - 1
+    places = iota(x.shape, dtypes.int32, last)
+    if not descending:
+        return ops.SortPairs()(x, places)
+    found = ops.SortPairs()(flip(x, last), flip(places, last))
+    return flip(found[0], last), flip(found[1], last)
+
+
+def _rows(name: str, a: Any, axis: int | None) -> tuple[Any, int]:
+    """The array with the axis to sort along at the end, and where that was."""
+    a = lift(name, a)
+    a, axis = (ravel(a), 0) if axis is None else (a, axis_of(axis, a.ndim))
+    return moveaxis(a, axis, -1), axis
+
+
+def sort(
+    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
+    descending: bool = False,
+) -> Any:  # fmt: skip
+    """The elements in rising order along an axis (or of the flattened array), NaNs last.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.sort(cnp.array([3, 1, 2]))
+    Array([1, 2, 3], dtype=int32)
+    """
+    x, axis = _rows("sort", a, axis)
+    found = _order(x, True) if descending else ops.SortPairs()(x, x)
+    return moveaxis(found[0], -1, axis)
+
+
+def argsort(
+    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
+    descending: bool = False,
+) -> Any:  # fmt: skip
+    """The indices that sort along an axis, as int32; equal elements stay in their order."""
+    x, axis = _rows("argsort", a, axis)
+    return moveaxis(_order(x, descending)[1], -1, axis)
+
+
+def median(
+    a: Any, axis: int | tuple[int, ...] | None = None, out: None = None, overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Any:  # fmt: skip
+    """The middle element along axes (all by default), or the mean of the two middle ones; NaN if one is NaN."""
+    (a,) = promoted("median", "inexact", (lift("median", a),))
+    axes = axes_of(axis, a.ndim)
+    rest = [i for i in range(a.ndim) if i not in axes]
+    rows = reshape(ops.Transpose((*rest, *axes))(a), (*[a.shape[i] for i in rest], -1))
+    last, n = rows.ndim - 1, operator.index(rows.shape[-1])
+    if n == 0:
+        raise ValueError(f"median of an array without elements{errors.at_user_line()}")
+    ordered = sort(rows)
+    low, high, top = (
+        ops.squeeze(cut(ordered, last, i, i + 1), (last,)) for i in ((n - 1) // 2, n // 2, n - 1)
+    )
+    middle = el.add(el.multiply(low, 0.5), el.multiply(high, 0.5))
+    out = where(el.isnan(top), middle.dtype.type(np.nan), middle)
+    return kept(out, a.shape, axes) if keepdims else out
+
+
+@fused("right")
+def _search(a: Any, v: Any, right: bool) -> Any:
+    """By halving, as often as the length needs."""
+    n = operator.index(a.shape[0])
+    low, high = filled(v.shape, 0, dtypes.int32), filled(v.shape, n, dtypes.int32)
+    compare = el.less_equal if right else el.less
+    numbers = ops.GatherDimensionNumbers((), (0,), (0,))
+    for _ in range(n.bit_length()):
+        middle = ops.shift_right_arithmetic(ops.add(low, high), np.int32(1))
+        found = ops.Gather(numbers, (1,), "clip")(a, ops.expand_dims(middle, (middle.ndim,)))
+        is_open = ops.lt(low, high)
+        up = ops.and_(is_open, compare(found, v))
+        high = where(ops.and_(is_open, ops.not_(up)), middle, high)
+        low = where(up, ops.add(middle, np.int32(1)), low)
+    return low
+
+
+def searchsorted(
+    a: Any, v: Any, side: str = "left", sorter: Any = None, *, method: str = "scan"
+) -> Any:
+    """Where to put v into a sorted vector to keep it sorted: before equal elements, or after them with side="right".
+
+    >>> from covector import numpy as cnp
+    >>> cnp.searchsorted(cnp.array([1., 2., 2., 5.]), 2.)
+    Array(1, dtype=int32)
+    """
+    if side not in ("left", "right"):
+        raise ValueError(
+            f"searchsorted: side is 'left' or 'right', not {side!r}{errors.at_user_line()}"
+        )
+    a, v = promoted("searchsorted", "any", (lift("searchsorted", a), lift("searchsorted", v)))
+    if a.ndim != 1:
+        raise ValueError(
+            f"searchsorted takes a vector, got shape {a.shape}{errors.at_user_line()}"
+        )
+    if sorter is not None:
+        numbers = ops.GatherDimensionNumbers((), (0,), (0,))
+        places = ops.expand_dims(lift("searchsorted", sorter), (1,))
+        a = ops.Gather(numbers, (1,), "clip")(a, places)
+    if a.shape[0] == 0:
+        return filled(v.shape, 0, dtypes.int32)
+    return _search(a, v, right=side == "right")

@@ -1,0 +1,246 @@
+"""Complex functions, compiled, against NumPy in a wider format: ranges, branch cuts, signed zeros, infinities."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from covector import _native, ops
+from covector.core import trace
+from covector.runtime.executable import Executable
+from covector.types.avals import ShapedArray
+
+WIDE: dict[Any, Any] = {np.complex64: np.complex128, np.complex128: np.clongdouble}
+DTYPES = pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function, its meaning in NumPy, and its largest error in units of eps |result|."""
+
+    name: str
+    primitive: ops.Elementwise
+    numpy: Callable[..., Any]
+    eps: float = 3.0
+    arity: int = 1
+    # largest exponent of 2 of the operands; None: the whole range of the format
+    range: float | None = None
+    # whether NumPy has C99's results for infinities and NaN, or just what a formula gives
+    specials: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def log1p(z: Any) -> Any:
+    """NumPy's loses small operands."""
+    x, y = z.real, z.imag
+    near = 0.5 * np.log1p(x * (2 + x) + y * y)
+    re = np.where(np.abs(z) < 0.5, near, np.log(np.hypot(1 + x, y)))
+    return pairs(re, np.arctan2(y, 1 + x), z.dtype)
+
+
+def logistic(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+def rsqrt(z: Any) -> Any:
+    return 1 / np.sqrt(z)
+
+
+UNARY = (
+    Case("abs", ops.abs_, np.abs),
+    Case("sign", ops.sign, lambda z: z / np.where(z == 0, 1, np.abs(z)), specials=False),
+    Case("square", ops.square, np.square),
+    Case("sqrt", ops.sqrt, np.sqrt),
+    Case("rsqrt", ops.rsqrt, rsqrt, specials=False),
+    Case("exp", ops.exp, np.exp),
+    Case("exp2", ops.exp2, np.exp2, range=8),  # NumPy rounds y ln2
+    Case("expm1", ops.expm1, np.expm1, 4, specials=False),
+    Case("logistic", ops.logistic, logistic, 4, range=5, specials=False),
+    Case("log", ops.log, np.log),
+    Case("log1p", ops.log1p, log1p, range=16),
+    Case("sin", ops.sin, np.sin),
+    Case("cos", ops.cos, np.cos),
+    Case("tan", ops.tan, np.tan, 5),
+    Case("sinh", ops.sinh, np.sinh),
+    Case("cosh", ops.cosh, np.cosh),
+    Case("tanh", ops.tanh, np.tanh, 5),
+    Case("asin", ops.asin, np.arcsin),
+    Case("acos", ops.acos, np.arccos),
+    Case("atan", ops.atan, np.arctan),
+    Case("asinh", ops.asinh, np.arcsinh),
+    Case("acosh", ops.acosh, np.arccosh),
+    Case("atanh", ops.atanh, np.arctanh),
+)
+BINARY = (
+    Case("mul", ops.mul, np.multiply, arity=2),
+    Case("div", ops.div, np.divide, arity=2),
+)
+
+
+def compiled(primitive: ops.Elementwise, *operands: np.ndarray) -> np.ndarray:
+    """The primitive's result, compiled for the operands' types."""
+    avals = [ShapedArray(x.shape, x.dtype) for x in operands]
+    executable = Executable(trace.stage(lambda *xs: (primitive(*xs),), avals, primitive.name))
+    return np.asarray(executable([_native.array_from(x) for x in operands])[0])
+
+
+def pairs(re: Any, im: Any, dtype: Any) -> np.ndarray:
+    """Complex numbers from parts: unlike `re + 1j * im`, zeros keep their signs and infinities stay alone."""
+    result = np.empty(np.broadcast_shapes(np.shape(re), np.shape(im)), dtype)
+    result.real, result.imag = re, im
+    return result
+
+
+@np.errstate(over="ignore", under="ignore")
+def points(rng: np.random.Generator, dtype: Any, largest: float | None = None) -> np.ndarray:
+    """Points over a wide range, near 0 and the circle and points where functions are singular, on axes."""
+    info = np.finfo(dtype)
+    n, small = 200, info.eps / 4
+    top = info.maxexp if largest is None else largest
+
+    def wide(high: float) -> Any:
+        low = max(info.minexp, high - 2 * abs(high))
+        return rng.choice([-1.0, 1.0], n) * np.exp2(rng.uniform(low, high, n))
+
+    def normal(scale: float) -> Any:
+        return rng.normal(size=n) * scale
+
+    zeros, units = rng.choice([0.0, -0.0], n), rng.choice([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0], n)
+    angle = rng.uniform(-np.pi, np.pi, n)
+    radius = 1 + wide(-1.0) * small ** rng.random(n)
+    near = small ** rng.random(n)
+    quarter = rng.integers(-3, 4, n) * (np.pi / 2)
+    parts = (
+        (wide(top), wide(top)),
+        (wide(top), zeros),
+        (zeros, wide(top)),
+        (wide(top), units),
+        (units, wide(top)),
+        (normal(1), normal(1)),
+        (normal(10), normal(10)),
+        (normal(1), normal(1e-3)),
+        (normal(1e-3), normal(1)),
+        (units + near * normal(1), near * normal(1)),
+        (near * normal(1), units + near * normal(1)),
+        (units, zeros),
+        (zeros, units),
+        (radius * np.cos(angle), radius * np.sin(angle)),
+        (normal(5), quarter),
+        (quarter, normal(5)),
+    )
+    return np.concatenate([pairs(re, im, dtype) for re, im in parts])
+
+
+@np.errstate(all="ignore")
+def assert_accurate(actual: np.ndarray, expected: np.ndarray, eps: Any, operands: Any) -> None:
+    """|actual - expected| <= eps |expected|, but for what underflows; not where the result overflows."""
+    info = np.finfo(actual.dtype)
+    actual = actual.astype(expected.dtype)
+    size = np.abs(expected)
+    fits = size < float(info.max)  # false for NaN
+    error = np.abs(actual - expected)
+    bound = (eps * size + 8 * np.finfo(expected.dtype).eps) * info.eps + 4 * info.smallest_subnormal
+    wrong = np.flatnonzero(fits & ~(error <= bound))
+    shown = [([x[i] for x in operands], actual[i], expected[i]) for i in wrong[:3]]
+    assert not wrong.size, (
+        f"{wrong.size} of {actual.size} are wrong; operands, result, expected: {shown}"
+    )
+
+
+@DTYPES
+@pytest.mark.parametrize("case", UNARY + BINARY, ids=str)
+def test_accuracy(case: Case, dtype: Any) -> None:
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+    operands = [rng.permutation(points(rng, dtype, case.range)) for _ in range(case.arity)]
+    with np.errstate(all="ignore"):
+        expected = case.numpy(*[x.astype(WIDE[dtype]) for x in operands])
+    assert_accurate(compiled(case.primitive, *operands), expected, case.eps, operands)
+
+
+@DTYPES
+def test_accuracy_of_pow(dtype: Any) -> None:
+    """complex64 is computed in complex128; the error of complex128 grows with that of w log z."""
+    rng = np.random.default_rng(7)
+    z = points(rng, dtype, 40)
+    w = pairs(rng.normal(size=z.size) * 3, rng.normal(size=z.size), dtype)
+    w[::4].imag = 0.0
+    with np.errstate(all="ignore"):
+        wide = z.astype(WIDE[dtype]), w.astype(WIDE[dtype])
+        expected = np.power(*wide)
+        exponent = np.nan_to_num(np.abs(wide[1] * np.log(wide[0])), posinf=0.0)
+    eps = 1.0 if dtype is np.complex64 else 3.0 + exponent
+    assert_accurate(compiled(ops.pow_, z, w), expected, eps, (z, w))
+
+
+@DTYPES
+def test_pow_of_zero(dtype: Any) -> None:
+    z = pairs([0.0, 0.0, 0.0, 2.0, 0.0, np.inf], [0.0, 0.0, 0.0, 1.0, 1.0, 0.0], dtype)
+    w = pairs([0.0, 2.0, -1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 0.0, 0.0, 0.0, 0.0], dtype)
+    result = compiled(ops.pow_, z, w)
+    np.testing.assert_array_equal(result[[0, 1, 3, 4]], np.array([1, 0, 1, 1]))
+    assert np.isnan(result[2])
+    assert np.isinf(result[5])
+
+
+@np.errstate(all="ignore")
+def assert_same_specials(actual: np.ndarray, expected: np.ndarray, z: np.ndarray) -> None:
+    """Parts are alike: NaN, infinite, zero, with the same sign unless NaN."""
+    for a, e in (actual.real, expected.real), (actual.imag, expected.imag):
+        tolerance = 8 * np.finfo(a.dtype).eps
+        same = (a == e) | (np.abs(a - e) <= tolerance * np.abs(e)) | (np.isnan(a) & np.isnan(e))
+        same &= (np.signbit(a) == np.signbit(e)) | np.isnan(a)
+        wrong = np.flatnonzero(~same)
+        shown = [(z[i], actual[i], expected[i]) for i in wrong[:5]]
+        assert not wrong.size, f"operand, result, expected: {shown}"
+
+
+@DTYPES
+@pytest.mark.parametrize("case", [c for c in UNARY if c.specials], ids=str)
+def test_special_operands(case: Case, dtype: Any) -> None:
+    """Zeros, points of the branch cuts on both sides, infinities, NaN: as NumPy, sign for sign."""
+    parts = [0.0, -0.0, 0.25, -0.25, 1.0, -1.0, 2.5, -2.5, np.inf, -np.inf, np.nan]
+    z = pairs(*np.meshgrid(parts, parts), dtype=dtype).ravel()  # type: ignore[misc]
+    with np.errstate(all="ignore"):
+        expected = np.asarray(case.numpy(z)).astype(dtype)
+    actual = compiled(case.primitive, z).astype(dtype)
+    # C99 leaves the signs of some zeros and infinities open beside or for a NaN or an infinite angle.
+    determined = np.isfinite(z) | ~(np.isnan(expected.real) | np.isnan(expected.imag))
+    if case.name in ("exp", "exp2"):
+        determined &= ~(np.isinf(z.real) & ~np.isfinite(z.imag))
+    assert_same_specials(actual[determined], expected[determined], z[determined])
+    nan = ~determined & np.isnan(expected.real) & np.isnan(expected.imag)
+    assert np.isnan(actual[nan]).all()
+
+
+@DTYPES
+def test_special_operands_of_division(dtype: Any) -> None:
+    one, inf, nan = 1.0, np.inf, np.nan
+    z = pairs([one, one, 0.0, 3.0, 3.0, one, inf], [0.0, one, 0.0, 5.0, 5.0, one, one], dtype)
+    w = pairs([0.0, 0.0, 0.0, 7.0, 0.0, inf, 2.0], [0.0, 0.0, 0.0, 0.0, 7.0, -inf, one], dtype)
+    re = np.array([inf, inf, nan, 3 / 7, 5 / 7, 0.0, inf]).astype(np.finfo(dtype).dtype)
+    im = np.array([nan, inf, nan, 5 / 7, -3 / 7, 0.0, -inf]).astype(np.finfo(dtype).dtype)
+    result = compiled(ops.div, z, w)
+    np.testing.assert_array_equal(result.real, re)
+    np.testing.assert_array_equal(result.imag, im)
+
+
+@DTYPES
+def test_a_number_over_itself_is_one(dtype: Any) -> None:
+    z = points(np.random.default_rng(3), dtype)
+    z = z[(z != 0) & np.isfinite(z)]
+    np.testing.assert_array_equal(compiled(ops.div, z, z), np.ones_like(z))
+
+
+@DTYPES
+def test_sign_of_infinities_and_zero(dtype: Any) -> None:
+    z = pairs([0.0, np.inf, -np.inf, 2.0, np.inf], [0.0, 1.0, 5.0, np.inf, np.inf], dtype)
+    result = compiled(ops.sign, z)
+    np.testing.assert_array_equal(result[:4], np.array([0, 1, -1, 1j]))
+    assert np.isnan(result[4])
