@@ -54,7 +54,9 @@ def test_lists_of_arrays() -> None:
     assert [o.aval.text() for o in program.outputs] == ["float32[3]", "float32[2,1]"]
 
 
-@pytest.mark.parametrize("value", [object(), "text", ["a"], [object()], {1: 2}, np.array(["a"]), np.array([object()])])
+@pytest.mark.parametrize(
+    "value", [object(), "text", ["a"], [object()], {1: 2}, np.array(["a"]), np.array([object()])]
+)
 def test_what_is_no_array(value: object) -> None:
     with pytest.raises(TypeError):
         cnp.asarray(value)
@@ -86,7 +88,19 @@ def test_constants() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [(5,), (2, 8), (2, 8, 3), (8, 2, -2), (0, 1, 0.25), (5.0,), (-3, 3), (3, 3), (5, 2), (10, 0, -3)]
+    "args",
+    [
+        (5,),
+        (2, 8),
+        (2, 8, 3),
+        (8, 2, -2),
+        (0, 1, 0.25),
+        (5.0,),
+        (-3, 3),
+        (3, 3),
+        (5, 2),
+        (10, 0, -3),
+    ],
 )
 def test_arange(args: tuple[float, ...]) -> None:
     expected = np.arange(*args)
@@ -101,7 +115,9 @@ def test_arange(args: tuple[float, ...]) -> None:
 @pytest.mark.parametrize("num", [0, 1, 2, 7])
 def test_linspace(num: int, endpoint: bool) -> None:
     got = cnp.linspace(-1, 3, num, endpoint)
-    np.testing.assert_allclose(np.asarray(got), np.linspace(-1, 3, num, endpoint), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        np.asarray(got), np.linspace(-1, 3, num, endpoint), rtol=1e-6, atol=1e-7
+    )
     assert got.dtype == np.float32
     low, high = np.array([0.0, 1.0]), np.array([5.0, -5.0])
     both = cnp.linspace(low, high, 4, axis=-1)
@@ -123,7 +139,9 @@ def test_matrices(rng: np.random.Generator) -> None:
         same(cnp.diag(m[0], k), np.diag(m[0], k))
         same(cnp.diagonal(m, k, 0, 2), np.diagonal(m, k, 0, 2))
         same(cnp.trace(m[1], k), np.trace(m[1], k).astype(np.float32))
-    same(cnp.diagflat([[1, 2], [3, 4]] if False else cnp.ones((2, 2))), np.diagflat(np.ones((2, 2))))
+    same(
+        cnp.diagflat([[1, 2], [3, 4]] if False else cnp.ones((2, 2))), np.diagflat(np.ones((2, 2)))
+    )
     same(cnp.vander(cnp.arange(4), 3), np.vander(np.arange(4), 3))
     for got, wanted in zip(cnp.tril_indices(3), np.tril_indices(3), strict=True):
         same(got, wanted)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 import covector.numpy as cnp
 
@@ -13,32 +14,142 @@ FLOATS = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 INTEGERS = [np.int8, np.int32, np.int64, np.uint8, np.uint32]
 SHAPES = [(), (1,), (3,), (2, 1), (2, 3), (0, 3)]
 
-UNARY = """
-absolute fabs sign square negative positive exp exp2 expm1 log log1p log2 log10 sqrt cbrt sin cos tan arcsin arccos
-arctan sinh cosh tanh arcsinh arccosh arctanh deg2rad rad2deg reciprocal floor ceil trunc rint isnan isinf isfinite
-isposinf isneginf signbit logical_not sinc i0 spacing conjugate real imag angle isreal iscomplex
-""".split()
-BINARY = """
-add subtract multiply divide floor_divide remainder fmod power float_power arctan2 hypot logaddexp logaddexp2 maximum
-minimum fmax fmin copysign heaviside nextafter equal not_equal less less_equal greater greater_equal logical_and
-logical_or logical_xor
-""".split()
-INTEGER_UNARY = "absolute sign square negative floor ceil trunc isnan isfinite logical_not bitwise_not bitwise_count".split()
-INTEGER_BINARY = """
-add subtract multiply floor_divide remainder fmod maximum minimum equal not_equal less less_equal greater greater_equal
-bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor
-""".split()
+UNARY = [
+    "absolute",
+    "fabs",
+    "sign",
+    "square",
+    "negative",
+    "positive",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "sqrt",
+    "cbrt",
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+    "deg2rad",
+    "rad2deg",
+    "reciprocal",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "isposinf",
+    "isneginf",
+    "signbit",
+    "logical_not",
+    "sinc",
+    "i0",
+    "spacing",
+    "conjugate",
+    "real",
+    "imag",
+    "angle",
+    "isreal",
+    "iscomplex",
+]
+BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "power",
+    "float_power",
+    "arctan2",
+    "hypot",
+    "logaddexp",
+    "logaddexp2",
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "copysign",
+    "heaviside",
+    "nextafter",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+]
+INTEGER_UNARY = [
+    "absolute",
+    "sign",
+    "square",
+    "negative",
+    "floor",
+    "ceil",
+    "trunc",
+    "isnan",
+    "isfinite",
+    "logical_not",
+    "bitwise_not",
+    "bitwise_count",
+]
+INTEGER_BINARY = [
+    "add",
+    "subtract",
+    "multiply",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "maximum",
+    "minimum",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+]
 
 
 def compare(actual: object, expected: np.ndarray, dtype: np.dtype) -> None:
     a = np.asarray(actual)
     assert a.shape == expected.shape
     wide = np.complex128 if np.iscomplexobj(a) else np.float64
-    eps = {2: 1e-2, 4: 2e-6, 8: 1e-13}[np.dtype(dtype).itemsize] if np.dtype(dtype).itemsize < 16 else 1e-12
+    eps = (
+        {2: 1e-2, 4: 2e-6, 8: 1e-13}[np.dtype(dtype).itemsize]
+        if np.dtype(dtype).itemsize < 16
+        else 1e-12
+    )
     np.testing.assert_allclose(a.astype(wide), expected.astype(wide), rtol=eps, atol=eps)
 
 
-def values(rng: np.random.Generator, shape: tuple[int, ...], dtype: object, scale: float = 2.0) -> np.ndarray:
+def values(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: object, scale: float = 2.0
+) -> np.ndarray:
     return np.asarray(rng.normal(size=shape) * scale).astype(dtype)
 
 
@@ -69,7 +180,11 @@ def test_binary_floats(name: str, dtype: type, rng: np.random.Generator) -> None
     x = np.append(values(rng, (60,), dtype), np.repeat(special, 7))
     y = np.append(values(rng, (60,), dtype), np.tile(special, 7))
     with np.errstate(all="ignore"):
-        expected = getattr(np, name)(x.astype(np.float32), y.astype(np.float32)) if dtype is np.float16 and name != "nextafter" else getattr(np, name)(x, y)
+        expected = (
+            getattr(np, name)(x.astype(np.float32), y.astype(np.float32))
+            if dtype is np.float16 and name != "nextafter"
+            else getattr(np, name)(x, y)
+        )
         actual = np.asarray(getattr(cnp, name)(cnp.asarray(x), cnp.asarray(y)))
     if expected.dtype == bool:
         np.testing.assert_array_equal(actual, expected)
@@ -90,7 +205,9 @@ def test_binary_floats(name: str, dtype: type, rng: np.random.Generator) -> None
 def test_unary_integers(name: str, dtype: type, rng: np.random.Generator) -> None:
     low = 0 if np.iinfo(dtype).min == 0 else -9
     x = rng.integers(low, 10, 20).astype(dtype)
-    np.testing.assert_array_equal(np.asarray(getattr(cnp, name)(cnp.asarray(x))), getattr(np, name)(x))
+    np.testing.assert_array_equal(
+        np.asarray(getattr(cnp, name)(cnp.asarray(x))), getattr(np, name)(x)
+    )
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=lambda d: np.dtype(d).name)
@@ -104,10 +221,34 @@ def test_binary_integers(name: str, dtype: type, rng: np.random.Generator) -> No
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
-@pytest.mark.parametrize("name", "exp log sqrt sin cos tanh square negative conjugate real imag angle absolute reciprocal isnan isfinite".split())
+@pytest.mark.parametrize(
+    "name",
+    [
+        "exp",
+        "log",
+        "sqrt",
+        "sin",
+        "cos",
+        "tanh",
+        "square",
+        "negative",
+        "conjugate",
+        "real",
+        "imag",
+        "angle",
+        "absolute",
+        "reciprocal",
+        "isnan",
+        "isfinite",
+    ],
+)
 def test_unary_complex(name: str, dtype: type, rng: np.random.Generator) -> None:
     x = (rng.normal(size=12) + 1j * rng.normal(size=12)).astype(dtype)
-    compare(getattr(cnp, name)(cnp.asarray(x)), np.asarray(getattr(np, name)(x)), np.float32 if dtype is np.complex64 else np.float64)
+    compare(
+        getattr(cnp, name)(cnp.asarray(x)),
+        np.asarray(getattr(np, name)(x)),
+        np.float32 if dtype is np.complex64 else np.float64,
+    )
 
 
 @given(st.sampled_from(SHAPES), st.sampled_from(SHAPES))
@@ -148,7 +289,9 @@ def test_divmod_and_modf() -> None:
 def test_round() -> None:
     x = np.array([0.5, 1.5, -2.5, 2.675, 1234.5], np.float32)
     for decimals in (0, 1, 2):
-        np.testing.assert_allclose(np.asarray(cnp.round(cnp.asarray(x), decimals)), np.round(x, decimals), rtol=1e-6)
+        np.testing.assert_allclose(
+            np.asarray(cnp.round(cnp.asarray(x), decimals)), np.round(x, decimals), rtol=1e-6
+        )
     assert cnp.round(cnp.arange(3)).dtype == np.int32
 
 
@@ -156,20 +299,35 @@ def test_round() -> None:
 def test_ldexp(dtype: type, rng: np.random.Generator) -> None:
     x = values(rng, (20,), dtype)
     n = rng.integers(-12, 12, 20).astype(np.int32)
-    np.testing.assert_array_equal(np.asarray(cnp.ldexp(cnp.asarray(x), cnp.asarray(n))), np.ldexp(x, n))
+    np.testing.assert_array_equal(
+        np.asarray(cnp.ldexp(cnp.asarray(x), cnp.asarray(n))), np.ldexp(x, n)
+    )
 
 
 def test_where_clip_select_nan_to_num(rng: np.random.Generator) -> None:
     x = values(rng, (4, 3), np.float32)
-    np.testing.assert_array_equal(np.asarray(cnp.where(cnp.asarray(x) > 0, cnp.asarray(x), 0)), np.where(x > 0, x, 0))
-    np.testing.assert_array_equal(np.asarray(cnp.where(x > 0, x, np.float32(0))), np.where(x > 0, x, 0))
-    np.testing.assert_array_equal(np.asarray(cnp.where(cnp.asarray(x[:, :1]) > 0, cnp.asarray(x), cnp.ones(3))), np.where(x[:, :1] > 0, x, 1))
-    np.testing.assert_array_equal(np.asarray(cnp.clip(cnp.asarray(x), -0.5, 0.5)), np.clip(x, -0.5, 0.5))
+    np.testing.assert_array_equal(
+        np.asarray(cnp.where(cnp.asarray(x) > 0, cnp.asarray(x), 0)), np.where(x > 0, x, 0)
+    )
+    np.testing.assert_array_equal(
+        np.asarray(cnp.where(x > 0, x, np.float32(0))), np.where(x > 0, x, 0)
+    )
+    np.testing.assert_array_equal(
+        np.asarray(cnp.where(cnp.asarray(x[:, :1]) > 0, cnp.asarray(x), cnp.ones(3))),
+        np.where(x[:, :1] > 0, x, 1),
+    )
+    np.testing.assert_array_equal(
+        np.asarray(cnp.clip(cnp.asarray(x), -0.5, 0.5)), np.clip(x, -0.5, 0.5)
+    )
     np.testing.assert_array_equal(np.asarray(cnp.clip(cnp.asarray(x), min=0)), np.clip(x, 0, None))
-    np.testing.assert_array_equal(np.asarray(cnp.select([x > 1, x > 0], [x, -x], 7)), np.select([x > 1, x > 0], [x, -x], 7))
+    np.testing.assert_array_equal(
+        np.asarray(cnp.select([x > 1, x > 0], [x, -x], 7)), np.select([x > 1, x > 0], [x, -x], 7)
+    )
     bad = np.array([np.nan, np.inf, -np.inf, 1], np.float32)
     np.testing.assert_array_equal(np.asarray(cnp.nan_to_num(cnp.asarray(bad))), np.nan_to_num(bad))
-    np.testing.assert_array_equal(np.asarray(cnp.nan_to_num(bad, nan=1, posinf=2, neginf=3)), [1, 2, 3, 1])
+    np.testing.assert_array_equal(
+        np.asarray(cnp.nan_to_num(bad, nan=1, posinf=2, neginf=3)), [1, 2, 3, 1]
+    )
     for got, wanted in zip(cnp.where(cnp.asarray(x) > 0), np.where(x > 0), strict=True):
         np.testing.assert_array_equal(np.asarray(got), wanted)
 
@@ -178,7 +336,10 @@ def test_closeness() -> None:
     x = np.array([1, np.nan, np.inf, -np.inf, 1e-9], np.float32)
     y = np.array([1 + 1e-6, np.nan, np.inf, np.inf, 0], np.float32)
     for equal_nan in (False, True):
-        np.testing.assert_array_equal(np.asarray(cnp.isclose(x, y, equal_nan=equal_nan)), np.isclose(x, y, equal_nan=equal_nan))
+        np.testing.assert_array_equal(
+            np.asarray(cnp.isclose(x, y, equal_nan=equal_nan)),
+            np.isclose(x, y, equal_nan=equal_nan),
+        )
     assert not cnp.allclose(x, y)
     assert cnp.array_equal(cnp.arange(3), cnp.arange(3))
     assert not cnp.array_equal(cnp.arange(3), cnp.arange(4))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import covector.numpy as cnp
 from covector.core.trace import evaluate, stage, typeof
@@ -39,7 +40,9 @@ def indices(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[Any, ...]]:
         if kind == "e" and not ellipsis:
             ellipsis = True
             entries.append(...)
-            axis += draw(st.integers(1, len(shape) - axis))  # for none, NumPy still separates by it; JAX does not
+            axis += draw(
+                st.integers(1, len(shape) - axis)
+            )  # for none, NumPy still separates by it; JAX does not
             rest = len(shape) - axis
             # what follows must count from the end
             for k in range(rest):
@@ -48,7 +51,9 @@ def indices(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[Any, ...]]:
         if kind == "i":
             entries.append(draw(st.integers(-n, n - 1)))
         elif kind in "aA":
-            own = tuple([draw(st.sampled_from([1, m])) for m in common][draw(st.integers(0, len(common))) :])
+            own = tuple(
+                [draw(st.sampled_from([1, m])) for m in common][draw(st.integers(0, len(common))) :]
+            )
             size = int(np.prod(own))
             values = draw(st.lists(st.integers(-n, n - 1), min_size=size, max_size=size))
             entries.append(np.array(values, np.int32).reshape(own))
@@ -81,9 +86,13 @@ def test_reading(case: tuple[tuple[int, ...], tuple[Any, ...]]) -> None:
 
     def with_traced_indices(y: Any, *found: Any) -> Any:
         left = iter(found)
-        return y[tuple([next(left) if hasattr(e, "dtype") and e.dtype != bool else e for e in ours])]
+        return y[
+            tuple([next(left) if hasattr(e, "dtype") and e.dtype != bool else e for e in ours])
+        ]
 
-    np.testing.assert_array_equal(np.asarray(traced(with_traced_indices, cnp.asarray(x), *data)), expected)
+    np.testing.assert_array_equal(
+        np.asarray(traced(with_traced_indices, cnp.asarray(x), *data)), expected
+    )
 
 
 @settings(max_examples=500)
@@ -92,7 +101,11 @@ def test_updating(case: tuple[tuple[int, ...], tuple[Any, ...]], method: str, sc
     shape, index = case
     x = np.arange(np.prod(shape)).reshape(shape).astype(np.float32) + 1
     part = x[index]
-    values = np.float32(7) if scalar else (np.arange(part.size).reshape(part.shape) % 5 + 1).astype(np.float32)
+    values = (
+        np.float32(7)
+        if scalar
+        else (np.arange(part.size).reshape(part.shape) % 5 + 1).astype(np.float32)
+    )
     expected = x.copy()
     if method == "set":
         expected[index] = values
@@ -112,11 +125,18 @@ X = np.arange(12, dtype=np.float32).reshape(3, 4)
 def test_indices_that_are_data() -> None:
     x = cnp.asarray(X)
     for i in (0, 2, -1, -3):
-        np.testing.assert_array_equal(np.asarray(traced(lambda y, i: y[i], x, cnp.asarray(i))), X[i])
-        np.testing.assert_array_equal(np.asarray(traced(lambda y, i: y[1:, i], x, cnp.asarray(i))), X[1:, i])
-        np.testing.assert_array_equal(np.asarray(traced(lambda y, i: y[i, None, ::-2], x, np.int8(i))), X[i, None, ::-2])
         np.testing.assert_array_equal(
-            np.asarray(traced(lambda y, i: y.at[i].add(1), x, cnp.asarray(i))), X + (np.arange(3) == i % 3)[:, None]
+            np.asarray(traced(lambda y, i: y[i], x, cnp.asarray(i))), X[i]
+        )
+        np.testing.assert_array_equal(
+            np.asarray(traced(lambda y, i: y[1:, i], x, cnp.asarray(i))), X[1:, i]
+        )
+        np.testing.assert_array_equal(
+            np.asarray(traced(lambda y, i: y[i, None, ::-2], x, np.int8(i))), X[i, None, ::-2]
+        )
+        np.testing.assert_array_equal(
+            np.asarray(traced(lambda y, i: y.at[i].add(1), x, cnp.asarray(i))),
+            X + (np.arange(3) == i % 3)[:, None],
         )
 
 
@@ -125,7 +145,9 @@ def test_out_of_bounds_as_jax_does() -> None:
     far = cnp.array([7, -9, 1])
     np.testing.assert_array_equal(np.asarray(x[far]), [3, 0, 1])
     np.testing.assert_array_equal(np.asarray(x.at[far].get(mode="fill")), [np.nan, np.nan, 1])
-    np.testing.assert_array_equal(np.asarray(x.at[far].get(mode="fill", fill_value=-1)), [-1, -1, 1])
+    np.testing.assert_array_equal(
+        np.asarray(x.at[far].get(mode="fill", fill_value=-1)), [-1, -1, 1]
+    )
     np.testing.assert_array_equal(np.asarray(x.at[far].set(9)), [0, 9, 2, 3])
     np.testing.assert_array_equal(np.asarray(x.at[far].set(9, mode="clip")), [9, 9, 2, 9])
     np.testing.assert_array_equal(np.asarray(x.at[9].set(1, mode="drop")), X[0])
@@ -135,7 +157,9 @@ def test_out_of_bounds_as_jax_does() -> None:
     np.testing.assert_array_equal(np.asarray(cnp.take(x, far, mode="wrap")), [3, 3, 1])
     assert np.asarray(traced(lambda y, i: y[i], x, cnp.asarray(9))) == 3
     assert np.isnan(np.asarray(traced(lambda y, i: y.at[i].get(mode="fill"), x, cnp.asarray(9))))
-    np.testing.assert_array_equal(np.asarray(traced(lambda y, i: y.at[i].set(5), x, cnp.asarray(9))), X[0])
+    np.testing.assert_array_equal(
+        np.asarray(traced(lambda y, i: y.at[i].set(5), x, cnp.asarray(9))), X[0]
+    )
 
 
 def test_take_and_take_along_axis(rng: np.random.Generator) -> None:
@@ -143,13 +167,17 @@ def test_take_and_take_along_axis(rng: np.random.Generator) -> None:
     i = rng.integers(-3, 3, (5, 2))
     for axis in (0, 1, 2, -1):
         j = i % x.shape[axis]
-        np.testing.assert_array_equal(np.asarray(cnp.take(cnp.asarray(x), j, axis)), np.take(x, j, axis))
+        np.testing.assert_array_equal(
+            np.asarray(cnp.take(cnp.asarray(x), j, axis)), np.take(x, j, axis)
+        )
         order = np.argsort(x, axis)
         got = cnp.take_along_axis(cnp.asarray(x), cnp.asarray(order), axis)
         np.testing.assert_array_equal(np.asarray(got), np.take_along_axis(x, order, axis))
     np.testing.assert_array_equal(np.asarray(cnp.take(cnp.asarray(x), i)), np.take(x, i))
     one = np.zeros((1, 3, 1), int)
-    np.testing.assert_array_equal(np.asarray(cnp.take_along_axis(x, one, -1)), np.take_along_axis(x, one, -1))
+    np.testing.assert_array_equal(
+        np.asarray(cnp.take_along_axis(x, one, -1)), np.take_along_axis(x, one, -1)
+    )
 
 
 def test_more_updates() -> None:
@@ -159,8 +187,12 @@ def test_more_updates() -> None:
     np.testing.assert_array_equal(np.asarray(x.at[::2].apply(cnp.negative)), [0, 1, -2, 3])
     np.testing.assert_array_equal(np.asarray(x.at[0].subtract(1)), [-1, 1, 2, 3])
     np.testing.assert_array_equal(np.asarray(x.at[...].set(1)), [1, 1, 1, 1])
-    np.testing.assert_array_equal(np.asarray(cnp.array([True, False]).at[1].set(True)), [True, True])
-    np.testing.assert_array_equal(np.asarray(cnp.array([True, False]).at[cnp.array([1, 1])].add(True)), [True, True])
+    np.testing.assert_array_equal(
+        np.asarray(cnp.array([True, False]).at[1].set(True)), [True, True]
+    )
+    np.testing.assert_array_equal(
+        np.asarray(cnp.array([True, False]).at[cnp.array([1, 1])].add(True)), [True, True]
+    )
     assert cnp.arange(3).at[0].set(2.7).dtype == np.int32
 
 
@@ -176,9 +208,17 @@ def test_more_updates() -> None:
         (lambda x: x["a"], TypeError, "'a' of type str is no index"),
         (lambda x: x[True], TypeError, "True and False are no indices"),
         (lambda x: x[cnp.ones(2)], TypeError, r"indexed with float32\[2\]"),
-        (lambda x: x[cnp.array([True, False])], IndexError, r"a mask of shape \(2,\) was used for axes of lengths \(3,\)"),
+        (
+            lambda x: x[cnp.array([True, False])],
+            IndexError,
+            r"a mask of shape \(2,\) was used for axes of lengths \(3,\)",
+        ),
         (lambda x: x[::0], ValueError, "slice step cannot be zero"),
-        (lambda x: x.at[0].set(cnp.ones(3)), ValueError, r"an update of shape \(3,\) does not fit .* shape \(4,\)"),
+        (
+            lambda x: x.at[0].set(cnp.ones(3)),
+            ValueError,
+            r"an update of shape \(3,\) does not fit .* shape \(4,\)",
+        ),
         (lambda x: x.at[cnp.array([0, 1])].set(cnp.ones((3, 4))), ValueError, "does not fit"),
         (lambda x: x.at[0].set(1, color="red"), TypeError, "unknown options of an update: color"),
         (lambda x: x.at[0].get(mode="other"), ValueError, "'other' is no mode of indexing"),

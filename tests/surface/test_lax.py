@@ -33,14 +33,20 @@ def test_elementwise() -> None:
     same(lax.rsqrt(x), 1 / np.sqrt(n))
     same(lax.select(n > 3, n, -n), np.where(n > 3, n, -n))
     same(lax.select_n(n > 3, n, -n), np.where(n > 3, -n, n))
-    same(lax.select_n(cnp.array([0, 1, 2]), *(cnp.full(3, float(i)) for i in (5, 6, 7))), np.float32([5, 6, 7]))
+    same(
+        lax.select_n(cnp.array([0, 1, 2]), *(cnp.full(3, float(i)) for i in (5, 6, 7))),
+        np.float32([5, 6, 7]),
+    )
     same(lax.clamp(2.0, x, 5.0), np.clip(n, 2, 5))
     same(lax.integer_pow(x, -2), n**-2.0)
     same(lax.pow(x, 2), n**2)
     same(lax.pow(x, cnp.full((3, 4), 3)), n**3)
     same(lax.reciprocal(x), 1 / n)
     same(lax.round(cnp.array([0.5, 2.5, -1.5])), np.float32([1, 3, -2]))
-    same(lax.round(cnp.array([0.5, 2.5, -1.5]), lax.RoundingMethod.TO_NEAREST_EVEN), np.float32([0, 2, -2]))
+    same(
+        lax.round(cnp.array([0.5, 2.5, -1.5]), lax.RoundingMethod.TO_NEAREST_EVEN),
+        np.float32([0, 2, -2]),
+    )
     same(lax.convert_element_type(x, int), n.astype(np.int32))
     same(lax.bitcast_convert_type(x, np.uint32), n.view(np.uint32))
     same(lax.complex(x, x), n + 1j * n)
@@ -52,7 +58,10 @@ def test_elementwise() -> None:
 @pytest.mark.parametrize(
     ("f", "text"),
     [
-        (lambda: lax.add(cnp.ones(2), cnp.arange(2)), "different dtypes.*use the covector.numpy function"),
+        (
+            lambda: lax.add(cnp.ones(2), cnp.arange(2)),
+            "different dtypes.*use the covector.numpy function",
+        ),
         (lambda: lax.add(cnp.ones(2), cnp.ones(3)), "shapes that do not fit"),
         (lambda: lax.add(cnp.arange(2), 1.5), "different dtypes"),
         (lambda: lax.sin(cnp.arange(2)), "sin does not take int32"),
@@ -82,7 +91,10 @@ def test_shapes() -> None:
         same(got, wanted)
     same(lax.pad(x, 9.0, [(1, 2, 0), (0, 0, 0)]), np.pad(X, ((1, 2), (0, 0)), constant_values=9))
     same(lax.iota(np.int32, 4), np.arange(4, dtype=np.int32))
-    same(lax.broadcasted_iota(np.float32, (2, 3), 1), np.broadcast_to(np.arange(3, dtype=np.float32), (2, 3)))
+    same(
+        lax.broadcasted_iota(np.float32, (2, 3), 1),
+        np.broadcast_to(np.arange(3, dtype=np.float32), (2, 3)),
+    )
     same(lax.full((2,), 3, np.int8), np.full(2, 3, np.int8))
     same(lax.full_like(x, 2), np.full((3, 4), 2, np.float32))
     with pytest.raises(ValueError, match="broadcast_dimensions"):
@@ -98,7 +110,10 @@ def test_slices() -> None:
     for i in (0, 1, 7, -1, -9):
         j = min(max(i + (3 if i < 0 else 0), 0), 1)
         same(lax.dynamic_slice(x, (i, 0), (2, 4)), X[j : j + 2])
-        same(traced(lambda y, i: lax.dynamic_slice(y, (i, 0), (2, 4)), x, cnp.asarray(i)), X[j : j + 2])
+        same(
+            traced(lambda y, i: lax.dynamic_slice(y, (i, 0), (2, 4)), x, cnp.asarray(i)),
+            X[j : j + 2],
+        )
         expected = X.copy()
         expected[j : j + 2] = 0
         same(lax.dynamic_update_slice(x, cnp.zeros((2, 4)), (i, 0)), expected)
@@ -112,13 +127,21 @@ def test_slices() -> None:
 
 def test_gather_and_scatter() -> None:
     x = cnp.asarray(X)
-    numbers = lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,))
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,)
+    )
     same(lax.gather(x, cnp.array([[2], [0]]), numbers, (1, 4)), X[[2, 0]])
     same(lax.gather(x, cnp.array([[7]]), numbers, (1, 4), mode=lax.GatherScatterMode.CLIP), X[[2]])
     assert np.isnan(np.asarray(lax.gather(x, cnp.array([[7]]), numbers, (1, 4)))).all()
     scatter = lax.ScatterDimensionNumbers((1,), (0,), (0,))
     where, what = cnp.array([[2], [2]]), cnp.ones((2, 4))
-    for f, ufunc in ((lax.scatter_add, np.add), (lax.scatter_mul, np.multiply), (lax.scatter_min, np.minimum), (lax.scatter_max, np.maximum), (lax.scatter_sub, np.subtract)):
+    for f, ufunc in (
+        (lax.scatter_add, np.add),
+        (lax.scatter_mul, np.multiply),
+        (lax.scatter_min, np.minimum),
+        (lax.scatter_max, np.maximum),
+        (lax.scatter_sub, np.subtract),
+    ):
         expected = X.copy()
         ufunc.at(expected, [2, 2], np.ones((2, 4), np.float32))
         same(f(x, where, what, scatter), expected)
@@ -139,18 +162,27 @@ def test_reductions_and_products() -> None:
     same(lax.cummax(x), np.maximum.accumulate(X))
     same(lax.dot(x, x.T), X @ X.T)
     same(lax.dot_general(x, x, (((1,), (1,)), ((0,), (0,)))), np.einsum("ij,ij->i", X, X))
-    same(lax.batch_matmul(cnp.ones((2, 3, 4)), cnp.ones((2, 4, 5))), np.full((2, 3, 5), 4, np.float32))
+    same(
+        lax.batch_matmul(cnp.ones((2, 3, 4)), cnp.ones((2, 4, 5))),
+        np.full((2, 3, 5), 4, np.float32),
+    )
     with pytest.raises(TypeError, match="contract|fit together"):
         lax.dot(x, x)
 
 
 def test_sorting() -> None:
     keys, values = np.float32([2, 1, 2, 0]), np.int32([0, 1, 2, 3])
-    for got, wanted in zip(lax.sort_key_val(keys, values), (np.float32([0, 1, 2, 2]), np.int32([3, 1, 0, 2])), strict=True):
+    for got, wanted in zip(
+        lax.sort_key_val(keys, values),
+        (np.float32([0, 1, 2, 2]), np.int32([3, 1, 0, 2])),
+        strict=True,
+    ):
         same(got, wanted)
     same(lax.sort(cnp.asarray(X[:, ::-1]), 1), X)
     a, b = np.int32([1, 0, 1, 0]), np.int32([3, 2, 1, 0])
     for got, wanted in zip(lax.sort((a, b), num_keys=2), ([0, 0, 1, 1], [0, 2, 1, 3]), strict=True):
         same(got, np.int32(wanted))
-    for got, wanted in zip(lax.top_k(keys, 3), (np.float32([2, 2, 1]), np.int32([0, 2, 1])), strict=True):
+    for got, wanted in zip(
+        lax.top_k(keys, 3), (np.float32([2, 2, 1]), np.int32([0, 2, 1])), strict=True
+    ):
         same(got, wanted)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 import covector.numpy as cnp
 
@@ -32,13 +33,23 @@ def test_matmul(one: tuple[int, ...], two: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float16", "bfloat16", "complex64"])
 def test_matmul_dtypes(dtype: str) -> None:
-    a, b = (x.astype(cnp.dtype(dtype)) if dtype != "bfloat16" else cnp.asarray(x, dtype) for x in numbers((2, 3), (3, 2)))
+    a, b = (
+        x.astype(cnp.dtype(dtype)) if dtype != "bfloat16" else cnp.asarray(x, dtype)
+        for x in numbers((2, 3), (3, 2))
+    )
     got = cnp.matmul(a, b)
     assert got.dtype == cnp.asarray(a).dtype
     wide = complex if dtype == "complex64" else np.float64
     expected = np.matmul(np.asarray(a).astype(wide), np.asarray(b).astype(wide))
-    np.testing.assert_array_equal(np.asarray(got).astype(wide), expected.astype(bool) if dtype == "bool" else expected)
-    assert cnp.matmul(cnp.ones((2, 2), "int8"), cnp.ones((2, 2), "int8"), preferred_element_type="int32").dtype == np.int32
+    np.testing.assert_array_equal(
+        np.asarray(got).astype(wide), expected.astype(bool) if dtype == "bool" else expected
+    )
+    assert (
+        cnp.matmul(
+            cnp.ones((2, 2), "int8"), cnp.ones((2, 2), "int8"), preferred_element_type="int32"
+        ).dtype
+        == np.int32
+    )
     assert cnp.dot(cnp.arange(3), cnp.ones(3)).dtype == np.float32
 
 
@@ -77,7 +88,10 @@ EINSUMS = [
 def test_einsum(case: tuple[Any, ...]) -> None:
     spec, *shapes = case
     arrays = numbers(*shapes)
-    got, expected = np.asarray(cnp.einsum(spec, *map(cnp.asarray, arrays))), np.einsum(spec, *arrays)
+    got, expected = (
+        np.asarray(cnp.einsum(spec, *map(cnp.asarray, arrays))),
+        np.einsum(spec, *arrays),
+    )
     assert got.shape == expected.shape
     np.testing.assert_array_equal(got, expected)
 
@@ -90,24 +104,47 @@ def test_einsum_fuzz(data: st.DataObject) -> None:
     output = data.draw(st.permutations(used))[: data.draw(st.integers(0, len(used)))]
     spec = ",".join(terms) + "->" + "".join(output)
     arrays = numbers(*[tuple(sizes[c] for c in t) for t in terms])
-    np.testing.assert_allclose(np.asarray(cnp.einsum(spec, *arrays)), np.einsum(spec, *arrays), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(cnp.einsum(spec, *arrays)), np.einsum(spec, *arrays), rtol=1e-5
+    )
 
 
 def test_einsum_other_forms() -> None:
     a, b = numbers((2, 3), (3, 4))
     np.testing.assert_array_equal(np.asarray(cnp.einsum(a, [0, 1], b, [1, 2], [0, 2])), a @ b)
-    assert cnp.einsum("i,i->", cnp.ones(2, "int8"), cnp.ones(2, "int8"), preferred_element_type="int32").dtype == np.int32
+    assert (
+        cnp.einsum(
+            "i,i->", cnp.ones(2, "int8"), cnp.ones(2, "int8"), preferred_element_type="int32"
+        ).dtype
+        == np.int32
+    )
     assert cnp.einsum("i,i", cnp.ones(2, bool), cnp.ones(2, bool)).dtype == bool
 
 
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda: cnp.matmul(cnp.ones((2, 3)), cnp.ones((2, 3))), TypeError, r"matmul got shapes \(2, 3\) and \(2, 3\)"),
+        (
+            lambda: cnp.matmul(cnp.ones((2, 3)), cnp.ones((2, 3))),
+            TypeError,
+            r"matmul got shapes \(2, 3\) and \(2, 3\)",
+        ),
         (lambda: cnp.matmul(cnp.ones((2, 3)), 2.0), ValueError, "at least one axis"),
-        (lambda: cnp.dot(cnp.ones(3), cnp.ones(4)), TypeError, "axis 0 of the first and axis 0 of the second"),
-        (lambda: cnp.einsum("ij->i", cnp.ones(3)), ValueError, "names 2 axes, but the operand has 1"),
-        (lambda: cnp.einsum("i,i", cnp.ones(3), cnp.ones(2)), ValueError, "axes of lengths 3 and 2"),
+        (
+            lambda: cnp.dot(cnp.ones(3), cnp.ones(4)),
+            TypeError,
+            "axis 0 of the first and axis 0 of the second",
+        ),
+        (
+            lambda: cnp.einsum("ij->i", cnp.ones(3)),
+            ValueError,
+            "names 2 axes, but the operand has 1",
+        ),
+        (
+            lambda: cnp.einsum("i,i", cnp.ones(3), cnp.ones(2)),
+            ValueError,
+            "axes of lengths 3 and 2",
+        ),
         (lambda: cnp.einsum("i->j", cnp.ones(3)), ValueError, "the output 'j'"),
         (lambda: cnp.einsum("i,j", cnp.ones(3)), ValueError, "is for 2 operands, got 1"),
         (lambda: cnp.tensordot(cnp.ones((2, 3)), cnp.ones((2, 3)), 1), TypeError, "must be equal"),

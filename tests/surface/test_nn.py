@@ -55,23 +55,38 @@ def test_relu() -> None:
 def test_softmax(axis: Any, rng: np.random.Generator) -> None:
     x = rng.normal(size=(3, 4)).astype(np.float32) * 50
     axes = axis if axis is not None else (0, 1)
-    np.testing.assert_allclose(np.asarray(nn.softmax(x, axis)), scipy.special.softmax(x, axes), rtol=1e-5, atol=1e-30)
-    np.testing.assert_allclose(np.asarray(nn.log_softmax(x, axis)), scipy.special.log_softmax(x, axes), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(nn.softmax(x, axis)), scipy.special.softmax(x, axes), rtol=1e-5, atol=1e-30
+    )
+    np.testing.assert_allclose(
+        np.asarray(nn.log_softmax(x, axis)),
+        scipy.special.log_softmax(x, axes),
+        rtol=1e-5,
+        atol=1e-5,
+    )
     for keepdims in (False, True):
         got = nn.logsumexp(x, axis, keepdims=keepdims)
-        np.testing.assert_allclose(np.asarray(got), scipy.special.logsumexp(x, axes, keepdims=keepdims), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.asarray(got), scipy.special.logsumexp(x, axes, keepdims=keepdims), rtol=1e-5
+        )
 
 
 def test_softmax_with_where() -> None:
     x, where = np.array([[1.0, 2.0, 3.0]], np.float32), np.array([True, False, True])
     part = scipy.special.softmax(x[:, [0, 2]], -1)
-    np.testing.assert_allclose(np.asarray(nn.softmax(x, where=where)), [[part[0, 0], 0, part[0, 1]]], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(nn.softmax(x, where=where)), [[part[0, 0], 0, part[0, 1]]], rtol=1e-6
+    )
     got = np.asarray(nn.log_softmax(x, where=where))
     np.testing.assert_allclose(got[0, [0, 2]], np.log(part[0]), rtol=1e-5)
     assert got[0, 1] == -np.inf
-    np.testing.assert_allclose(np.asarray(nn.logsumexp(x, where=where)), scipy.special.logsumexp(x[:, [0, 2]]), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(nn.logsumexp(x, where=where)), scipy.special.logsumexp(x[:, [0, 2]]), rtol=1e-6
+    )
     np.testing.assert_allclose(np.asarray(nn.logmeanexp(x)), np.log(np.mean(np.exp(x))), rtol=1e-6)
-    np.testing.assert_allclose(np.asarray(nn.logmeanexp(x, where=where)), np.log(np.mean(np.exp(x[:, [0, 2]]))), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(nn.logmeanexp(x, where=where)), np.log(np.mean(np.exp(x[:, [0, 2]]))), rtol=1e-6
+    )
 
 
 def test_logsumexp_with_weights() -> None:
@@ -89,12 +104,20 @@ def test_standardize_one_hot_glu(rng: np.random.Generator) -> None:
     x = rng.normal(size=(4, 6)).astype(np.float32)
     wanted = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
     for algorithm in ("fast", "stable"):
-        np.testing.assert_allclose(np.asarray(nn.standardize(x, algorithm=algorithm)), wanted, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(np.asarray(nn.standardize(x, 0, mean=0.0, variance=1.0, epsilon=0.0)), x, rtol=1e-6)
-    np.testing.assert_array_equal(np.asarray(nn.one_hot(cnp.array([0, 2, 5]), 3)), [[1, 0, 0], [0, 0, 1], [0, 0, 0]])
+        np.testing.assert_allclose(
+            np.asarray(nn.standardize(x, algorithm=algorithm)), wanted, rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        np.asarray(nn.standardize(x, 0, mean=0.0, variance=1.0, epsilon=0.0)), x, rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        np.asarray(nn.one_hot(cnp.array([0, 2, 5]), 3)), [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    )
     assert nn.one_hot(cnp.arange(2), 3, axis=0, dtype=cnp.int8).shape == (3, 2)
     first, second = np.split(x, 2, -1)
-    np.testing.assert_allclose(np.asarray(nn.glu(x)), first * scipy.special.expit(second), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(nn.glu(x)), first * scipy.special.expit(second), rtol=1e-5
+    )
     with pytest.raises(ValueError, match="odd size"):
         nn.glu(x[:, :5])
 
@@ -116,7 +139,10 @@ def test_attention(heads: tuple[int, int], causal: bool, rng: np.random.Generato
     np.testing.assert_allclose(np.asarray(got), wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal", "he_uniform", "he_normal"])
+@pytest.mark.parametrize(
+    "name",
+    ["glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal", "he_uniform", "he_normal"],
+)
 def test_initializers(name: str) -> None:
     got = getattr(nn.initializers, name)()(K, (3, 2))
     np.testing.assert_allclose(np.asarray(got).ravel(), GOLDEN[name], rtol=1e-5, atol=1e-6)
@@ -131,7 +157,9 @@ def test_more_initializers() -> None:
         np.testing.assert_allclose(np.asarray(got).ravel(), GOLDEN[name], rtol=1e-5, atol=1e-6)
     for name, f in (("complex", i.glorot_uniform), ("complex normal", i.glorot_normal)):
         z = np.asarray(f()(K, (2, 2), cnp.complex64)).ravel()
-        np.testing.assert_allclose(np.stack([z.real, z.imag], -1), GOLDEN[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            np.stack([z.real, z.imag], -1), GOLDEN[name], rtol=1e-4, atol=1e-5
+        )
     np.testing.assert_array_equal(np.asarray(i.constant(3)(K, (2,))), [3, 3])
     assert i.zeros(K, (2, 3), cnp.bfloat16).dtype == cnp.bfloat16
     assert i.ones(K, (2, 3)).shape == (2, 3)

@@ -15,7 +15,9 @@ import pytest
 
 import covector.numpy as cnp
 
-GOLDEN: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "golden" / "promotion.json").read_text())
+GOLDEN: dict[str, dict[str, str]] = json.loads(
+    (Path(__file__).parent / "golden" / "promotion.json").read_text()
+)
 NUMBERS: dict[str, Any] = {"True": True, "2": 2, "2.5": 2.5, "2j": 2j}
 
 
@@ -49,7 +51,19 @@ def test_the_lattice() -> None:
 def test_weak_numbers_follow_arrays() -> None:
     for dtype in (cnp.float16, cnp.bfloat16, cnp.float32, cnp.float64):
         x = cnp.ones(2, dtype)
-        for y in (x + 1, 1 - x, x * 2.5, x / 3, x**2, x**0.5, cnp.maximum(x, 0), x.sum(), x.mean(), x @ x, -x):
+        for y in (
+            x + 1,
+            1 - x,
+            x * 2.5,
+            x / 3,
+            x**2,
+            x**0.5,
+            cnp.maximum(x, 0),
+            x.sum(),
+            x.mean(),
+            x @ x,
+            -x,
+        ):
             assert y.dtype == dtype
             assert not y.weak_type
     assert (cnp.ones(2, cnp.int8) + 1).dtype == np.int8

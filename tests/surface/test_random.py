@@ -27,7 +27,9 @@ P = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
 
 def golden() -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    for name, (dtype, shape, values) in json.loads((Path(__file__).parent / "golden" / "random.json").read_text()).items():
+    for name, (dtype, shape, values) in json.loads(
+        (Path(__file__).parent / "golden" / "random.json").read_text()
+    ).items():
         d = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
         if d.kind in "fV":
             found[name] = np.array(values, f"uint{8 * d.itemsize}").view(d).reshape(shape)
@@ -115,7 +117,10 @@ def test_equal_to_jax(name: str) -> None:
     got = np.asarray(EXACT[name]())
     wanted = GOLDEN[name]
     assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
-    np.testing.assert_array_equal(got.view(np.uint8 if got.itemsize == 1 else f"uint{8 * got.itemsize}"), wanted.view(np.uint8 if got.itemsize == 1 else f"uint{8 * got.itemsize}"))
+    np.testing.assert_array_equal(
+        got.view(np.uint8 if got.itemsize == 1 else f"uint{8 * got.itemsize}"),
+        wanted.view(np.uint8 if got.itemsize == 1 else f"uint{8 * got.itemsize}"),
+    )
 
 
 @pytest.mark.parametrize("name", CLOSE)
@@ -124,7 +129,9 @@ def test_close_to_jax(name: str) -> None:
     got, wanted = np.asarray(f()), GOLDEN[name]
     assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
     eps = float(cnp.finfo(got.dtype).eps)
-    error = np.abs(got.astype(np.float64) - wanted.astype(np.float64)) / np.maximum(np.abs(wanted.astype(np.float64)), 1)
+    error = np.abs(got.astype(np.float64) - wanted.astype(np.float64)) / np.maximum(
+        np.abs(wanted.astype(np.float64)), 1
+    )
     assert error.max() <= ulps * eps, error.max() / eps
 
 
@@ -136,7 +143,9 @@ def traced(f: Any, *args: Any) -> Any:
 def test_keys_inside_programs() -> None:
     words = random.key_data(K)
     got = traced(lambda w: random.uniform(random.split(random.wrap_key_data(w))[1], (3,)), words)
-    np.testing.assert_array_equal(np.asarray(got), np.asarray(random.uniform(random.split(K)[1], (3,))))
+    np.testing.assert_array_equal(
+        np.asarray(got), np.asarray(random.uniform(random.split(K)[1], (3,)))
+    )
     seed = traced(lambda s: random.key_data(random.key(s)), cnp.asarray(np.int32(-1)))
     np.testing.assert_array_equal(np.asarray(seed), GOLDEN["key -1"])
     data = traced(lambda d: random.key_data(random.fold_in(K, d)), cnp.asarray(123456))
@@ -168,7 +177,10 @@ def test_keys_as_arrays() -> None:
     assert cnp.issubdtype(K.dtype, cv.dtypes.prng_key)
     one, two = random.split(RAW)
     assert one.dtype == np.uint32
-    np.testing.assert_array_equal(np.asarray(random.uniform(RAW, (2,))), np.asarray(random.uniform(random.wrap_key_data(RAW), (2,))))
+    np.testing.assert_array_equal(
+        np.asarray(random.uniform(RAW, (2,))),
+        np.asarray(random.uniform(random.wrap_key_data(RAW), (2,))),
+    )
 
 
 def test_truncated_normal_stays_inside() -> None:
@@ -180,16 +192,36 @@ def test_truncated_normal_stays_inside() -> None:
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda: random.uniform(0), TypeError, r"uniform takes a key, got 0 of type int.*random.key\(seed\)"),
+        (
+            lambda: random.uniform(0),
+            TypeError,
+            r"uniform takes a key, got 0 of type int.*random.key\(seed\)",
+        ),
         (lambda: random.uniform(cnp.ones(2)), TypeError, r"uniform takes a key, got float32\[2\]"),
-        (lambda: random.uniform(random.split(K)), ValueError, "uniform takes a single key.*use vmap"),
+        (
+            lambda: random.uniform(random.split(K)),
+            ValueError,
+            "uniform takes a single key.*use vmap",
+        ),
         (lambda: random.key(1.5), TypeError, "key takes an integer seed"),
         (lambda: random.key(0, impl="rbg"), ValueError, "no generator 'rbg'"),
         (lambda: random.uniform(K, dtype=int), ValueError, "uniform gives floats, not int32"),
         (lambda: random.randint(K, (2,), 0, 3, float), TypeError, "randint gives integers"),
-        (lambda: random.randint(K, (2,), cnp.arange(3), 5), ValueError, "do not broadcast to the shape"),
-        (lambda: random.choice(K, 3, (4,), replace=False), ValueError, "choice of 4 out of 3 without replacement"),
-        (lambda: random.choice(K, 3, (4,), p=P), ValueError, r"p has the shape \(4,\), it needs \(3,\)"),
+        (
+            lambda: random.randint(K, (2,), cnp.arange(3), 5),
+            ValueError,
+            "do not broadcast to the shape",
+        ),
+        (
+            lambda: random.choice(K, 3, (4,), replace=False),
+            ValueError,
+            "choice of 4 out of 3 without replacement",
+        ),
+        (
+            lambda: random.choice(K, 3, (4,), p=P),
+            ValueError,
+            r"p has the shape \(4,\), it needs \(3,\)",
+        ),
         (lambda: random.permutation(K, 1.5), TypeError, "permutation takes an integer or an array"),
         (lambda: random.bernoulli(K, 1), TypeError, "bernoulli takes a float probability"),
         (lambda: random.fold_in(K, cnp.arange(2)), TypeError, "fold_in takes an integer scalar"),

@@ -6,11 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 import covector.numpy as cnp
 
-NAMES = ["sum", "prod", "max", "min", "all", "any", "mean", "var", "std", "ptp", "count_nonzero", "amax", "amin"]
+NAMES = [
+    "sum",
+    "prod",
+    "max",
+    "min",
+    "all",
+    "any",
+    "mean",
+    "var",
+    "std",
+    "ptp",
+    "count_nonzero",
+    "amax",
+    "amin",
+]
 NAN_NAMES = ["nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"]
 DTYPES = ["bool", "int8", "int32", "int64", "uint8", "float16", "float32", "float64"]
 AXES = [None, 0, -1, (0, 2), (), (0, 1, 2)]
@@ -31,11 +46,15 @@ def test_as_numpy(name: str, dtype: str, rng: np.random.Generator) -> None:
             continue
         for keepdims in (False, True):
             got = getattr(cnp, name)(cnp.asarray(x), axis=axis, keepdims=keepdims)
-            wide = x.astype(np.float32) if dtype == "float16" and name in ("mean", "var", "std") else x
+            wide = (
+                x.astype(np.float32) if dtype == "float16" and name in ("mean", "var", "std") else x
+            )
             expected = getattr(np, name)(wide, axis=axis, keepdims=keepdims)
             assert got.shape == np.shape(expected)
             tolerance = 2e-3 if dtype == "float16" else 1e-5
-            np.testing.assert_allclose(np.asarray(got, np.float64), np.asarray(expected, np.float64), rtol=tolerance)
+            np.testing.assert_allclose(
+                np.asarray(got, np.float64), np.asarray(expected, np.float64), rtol=tolerance
+            )
 
 
 @pytest.mark.parametrize(
@@ -81,10 +100,16 @@ def test_where_and_initial(shape: list[int], seed: int) -> None:
     where = rng.integers(0, 2, shape).astype(bool)
     for name in ("sum", "prod", "max", "min"):
         got = getattr(cnp, name)(cnp.asarray(x), axis=0, initial=2, where=where)
-        np.testing.assert_allclose(np.asarray(got), getattr(np, name)(x, axis=0, initial=2, where=where))
+        np.testing.assert_allclose(
+            np.asarray(got), getattr(np, name)(x, axis=0, initial=2, where=where)
+        )
     for name in ("mean", "var", "any", "all"):
         with np.errstate(all="ignore"):
-            expected = getattr(np, name)(x, axis=0, where=where) if name in ("any", "all") or where.any(0).all() else None
+            expected = (
+                getattr(np, name)(x, axis=0, where=where)
+                if name in ("any", "all") or where.any(0).all()
+                else None
+            )
         if expected is not None:
             got = getattr(cnp, name)(cnp.asarray(x), axis=0, where=cnp.asarray(where))
             np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-5, atol=1e-6)
@@ -92,11 +117,15 @@ def test_where_and_initial(shape: list[int], seed: int) -> None:
 
 def test_average_and_ddof(rng: np.random.Generator) -> None:
     x, w = rng.normal(size=(3, 4)).astype(np.float32), rng.uniform(size=4).astype(np.float32)
-    np.testing.assert_allclose(np.asarray(cnp.average(cnp.asarray(x), 1, w)), np.average(x, 1, w), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(cnp.average(cnp.asarray(x), 1, w)), np.average(x, 1, w), rtol=1e-5
+    )
     value, total = cnp.average(cnp.asarray(x), 0, returned=True)
     np.testing.assert_allclose(np.asarray(total), np.full(4, 3.0))
     np.testing.assert_allclose(np.asarray(value), x.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(np.asarray(cnp.var(cnp.asarray(x), 0, ddof=1)), x.var(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(cnp.var(cnp.asarray(x), 0, ddof=1)), x.var(0, ddof=1), rtol=1e-5
+    )
     assert np.isnan(np.asarray(cnp.std(cnp.ones(1), ddof=1)))
 
 
@@ -107,11 +136,23 @@ def test_mean_of_many_halves_does_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda: cnp.max(cnp.zeros((0, 2))), ValueError, r"max of an array of shape \(0, 2\) along axis 0"),
+        (
+            lambda: cnp.max(cnp.zeros((0, 2))),
+            ValueError,
+            r"max of an array of shape \(0, 2\) along axis 0",
+        ),
         (lambda: cnp.argmin(cnp.zeros(0)), ValueError, "argmin of an array"),
-        (lambda: cnp.sum(cnp.ones(2), axis=3), ValueError, "axis 3 is out of bounds for an array of 1 dimensions"),
+        (
+            lambda: cnp.sum(cnp.ones(2), axis=3),
+            ValueError,
+            "axis 3 is out of bounds for an array of 1 dimensions",
+        ),
         (lambda: cnp.sum(cnp.ones((2, 2)), axis=(0, 0)), ValueError, "names an axis twice"),
-        (lambda: cnp.max(cnp.ones(2), where=np.array([True, False])), ValueError, "needs an initial value"),
+        (
+            lambda: cnp.max(cnp.ones(2), where=np.array([True, False])),
+            ValueError,
+            "needs an initial value",
+        ),
     ],
 )
 def test_errors(f: Any, error: type[Exception], text: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 import covector.numpy as cnp
 
@@ -117,7 +118,9 @@ def test_moveaxis_and_transpose(shape: list[int], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(shape))))
     same(cnp.transpose(cnp.asarray(x), order), np.transpose(x, order))
     if shape:
-        source, destination = (data.draw(st.integers(-len(shape), len(shape) - 1)) for _ in range(2))
+        source, destination = (
+            data.draw(st.integers(-len(shape), len(shape) - 1)) for _ in range(2)
+        )
         same(cnp.moveaxis(cnp.asarray(x), source, destination), np.moveaxis(x, source, destination))
 
 
@@ -137,7 +140,11 @@ def test_shape_of_things() -> None:
 @pytest.mark.parametrize(
     ("f", "error", "text"),
     [
-        (lambda a: cnp.reshape(a, (5, 2)), TypeError, r"cannot reshape an array of shape \(2, 3\) \(size 6\)"),
+        (
+            lambda a: cnp.reshape(a, (5, 2)),
+            TypeError,
+            r"cannot reshape an array of shape \(2, 3\) \(size 6\)",
+        ),
         (lambda a: cnp.reshape(a, (-1, 4)), TypeError, "cannot reshape"),
         (lambda a: cnp.reshape(a, (-1, -1)), ValueError, "one dimension at most can be -1"),
         (lambda a: cnp.transpose(a, (0, 0)), ValueError, "names an axis twice"),
@@ -147,7 +154,11 @@ def test_shape_of_things() -> None:
         (lambda a: cnp.stack([a, a[0]]), ValueError, r"one shape, got \(2, 3\) and \(3,\)"),
         (lambda a: cnp.split(a, 2, axis=1), ValueError, "cannot be divided into 2 equal parts"),
         (lambda a: cnp.broadcast_to(a, (4, 3)), ValueError, "cannot be broadcast"),
-        (lambda a: cnp.swapaxes(a, 0, 2), ValueError, "axis 2 is out of bounds for an array of 2 dimensions"),
+        (
+            lambda a: cnp.swapaxes(a, 0, 2),
+            ValueError,
+            "axis 2 is out of bounds for an array of 2 dimensions",
+        ),
         (lambda a: cnp.pad(a, 1, "mean"), NotImplementedError, "mode 'mean'"),
     ],
 )

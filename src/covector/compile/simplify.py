@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from covector import ops
+from covector.base.record import replace
 from covector.compile.fuse import small_product
 from covector.compile.product import permuted, wanted_permutations
 from covector.control.call import Call
@@ -124,8 +124,6 @@ def _key(eqn: Eqn) -> Any:
         a if isinstance(a, Var) else (a.aval.dtype, a.value.tobytes(), a.aval.weak_type) for a in eqn.inputs
     )
     p = eqn.primitive
-    if is_dataclass(p) and not isinstance(p, ops.Elementwise):
-        p = (type(p), tuple(getattr(p, f.name) for f in fields(p)))
     return p, atoms
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
 
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Linear, Primitive, Zero, is_zero
 from covector.ir.program import Literal, Program, effects_of
 from covector.transforms.programs import (
@@ -40,7 +40,7 @@ def spread(
         yield next(rest) if live else Zero(aval)
 
 
-@dataclass(frozen=True)
+@record
 class Call(Primitive):
     """The results of a closed Program.  Differentiated, transposed and batched, it is a Call of another Program."""
 

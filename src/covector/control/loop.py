@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record, replace
 from covector.control.bodies import (
     Source,
     SplitBody,
@@ -30,7 +30,7 @@ from covector.types.avals import ShapedArray
 from covector.types.dims import Dim
 
 
-@dataclass(frozen=True)
+@record
 class Scan(Primitive):
     """`length` steps of a closed body.
 

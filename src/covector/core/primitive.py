@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector.base import errors
+from covector.base.record import fields
 from covector.core import trace
 from covector.ir.index import Index
 from covector.ir.program import Program
@@ -143,9 +143,9 @@ class Primitive:
     def text(self) -> str:
         """Name and parameters, for printing."""
         params = [
-            f"{f.name}={getattr(self, f.name)}"
-            for f in fields(self)  # type: ignore[arg-type]
-            if f.name != "name" and not isinstance(getattr(self, f.name), Program) and f.repr
+            f"{name}={getattr(self, name)}"
+            for name in fields(self)
+            if name != "name" and not isinstance(getattr(self, name), Program)
         ]
         return f"{self.name}[{', '.join(params)}]" if params else self.name
 

@@ -89,8 +89,14 @@ Array([2., 3.], dtype=float32)
 add = _binary("add", ops.add, _ADD)
 sub = _binary("sub", ops.sub, "x - y.")
 mul = _binary("mul", ops.mul, "x * y.")
-div = _binary("div", ops.div, "x / y; of integers rounded towards zero, and -1 (all bits set) for x / 0.")
-rem = _binary("rem", ops.rem, "The rest of the division, with the sign of x; of integers x for a division by 0.")
+div = _binary(
+    "div", ops.div, "x / y; of integers rounded towards zero, and -1 (all bits set) for x / 0."
+)
+rem = _binary(
+    "rem",
+    ops.rem,
+    "The rest of the division, with the sign of x; of integers x for a division by 0.",
+)
 max = _binary("max", ops.maximum, "The larger of the two; NaN if one is NaN.")
 min = _binary("min", ops.minimum, "The smaller of the two; NaN if one is NaN.")
 neg = _unary("neg", ops.neg, "-x.")
@@ -171,12 +177,24 @@ erfc = _unary("erfc", ops.erfc, "1 - erf(x), exact for large x too.")
 erf_inv = _unary("erf_inv", ops.erf_inv, "The inverse of the error function.")
 lgamma = _unary("lgamma", ops.lgamma, "log |Γ(x)|.")
 digamma = _unary("digamma", ops.digamma, "The derivative of log Γ(x).")
-polygamma = _binary("polygamma", ops.polygamma, "The m-th derivative of digamma at x.  Operands: m, x.")
-zeta = _binary("zeta", ops.zeta, "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.  Operands: x, q.")
-igamma = _binary("igamma", ops.igamma, "The regularised lower incomplete gamma function P(a, x).  Operands: a, x.")
+polygamma = _binary(
+    "polygamma", ops.polygamma, "The m-th derivative of digamma at x.  Operands: m, x."
+)
+zeta = _binary(
+    "zeta",
+    ops.zeta,
+    "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.  Operands: x, q.",
+)
+igamma = _binary(
+    "igamma",
+    ops.igamma,
+    "The regularised lower incomplete gamma function P(a, x).  Operands: a, x.",
+)
 igammac = _binary("igammac", ops.igammac, "1 - igamma(a, x), exact where igamma is close to 1.")
 igamma_grad_a = _binary("igamma_grad_a", ops.igamma_grad_a, "The derivative of igamma(a, x) in a.")
-betainc = _ternary("betainc", ops.betainc, "The regularised incomplete beta function.  Operands: a, b, x.")
+betainc = _ternary(
+    "betainc", ops.betainc, "The regularised incomplete beta function.  Operands: a, b, x."
+)
 bessel_i0e = _unary("bessel_i0e", ops.bessel_i0e, "exp(-|x|) I0(x), I0 a modified Bessel function.")
 bessel_i1e = _unary("bessel_i1e", ops.bessel_i1e, "exp(-|x|) I1(x), I1 a modified Bessel function.")
 
@@ -189,13 +207,21 @@ le = _binary("le", ops.le, "x <= y.")
 gt = _binary("gt", ops.gt, "x > y.")
 ge = _binary("ge", ops.ge, "x >= y.")
 is_finite = _unary("is_finite", ops.is_finite, "Whether it is neither infinite nor NaN.")
-bitwise_and = _binary("bitwise_and", ops.and_, "The bits that are set in both; of bool the logical and.")
-bitwise_or = _binary("bitwise_or", ops.or_, "The bits that are set in one of them; of bool the logical or.")
+bitwise_and = _binary(
+    "bitwise_and", ops.and_, "The bits that are set in both; of bool the logical and."
+)
+bitwise_or = _binary(
+    "bitwise_or", ops.or_, "The bits that are set in one of them; of bool the logical or."
+)
 bitwise_xor = _binary("bitwise_xor", ops.xor, "The bits that are set in just one of them.")
 bitwise_not = _unary("bitwise_not", ops.not_, "Every bit turned over; of bool the logical not.")
-shift_left = _binary("shift_left", ops.shift_left, "The bits of x moved up by y; 0 if y is not below the width.")
+shift_left = _binary(
+    "shift_left", ops.shift_left, "The bits of x moved up by y; 0 if y is not below the width."
+)
 shift_right_logical = _binary(
-    "shift_right_logical", ops.shift_right_logical, "The bits of x moved down by y, zeros coming in."
+    "shift_right_logical",
+    ops.shift_right_logical,
+    "The bits of x moved down by y, zeros coming in.",
 )
 shift_right_arithmetic = _binary(
     "shift_right_arithmetic",

@@ -189,8 +189,9 @@ def _mode(mode: Any) -> Any:
 
 def _tuples(numbers: Any) -> list[tuple[int, ...]]:
     """The fields of dimension numbers, as tuples of ints."""
-    names = type(numbers).__dataclass_fields__
-    return [tuple([int(a) for a in getattr(numbers, name)]) for name in names]
+    return [
+        tuple([int(a) for a in getattr(numbers, name)]) for name in type(numbers).__annotations__
+    ]
 
 
 def gather(

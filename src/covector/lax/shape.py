@@ -25,6 +25,7 @@ from covector.numpy.promotion import (
     type_key,
 )  # fmt: skip
 from covector.types import dims, dtypes
+from covector.types.dims import Dim
 
 # fmt: off
 __all__ = [
@@ -167,7 +168,7 @@ def broadcast_in_dim(
 ) -> Any:
     """The array repeated to a shape: its axis i is axis `broadcast_dimensions[i]` of the result.
 
-    ValueError unless these are in ascending order and each axis has the size of the result's, or size 1.
+    ValueError unless these are different axes, one for each axis of the operand, which has their size or size 1.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.broadcast_in_dim(cnp.array([1, 2]), (2, 3), (0,)).tolist()
@@ -176,15 +177,21 @@ def broadcast_in_dim(
     x = array("broadcast_in_dim", operand)
     new = shape_of(shape)
     places = tuple([operator.index(d) for d in broadcast_dimensions])
-    fits = len(places) == x.ndim and list(places) == sorted(set(places))
-    if not fits or any(
-        not 0 <= d < len(new) or n not in (1, new[d]) for d, n in zip(places, x.shape, strict=True)
+    if (
+        len(set(places)) != x.ndim
+        or len(places) != x.ndim
+        or any(
+            not 0 <= d < len(new) or n not in (1, new[d])
+            for d, n in zip(places, x.shape, strict=True)
+        )
     ):
         raise ValueError(
             f"broadcast_in_dim of {typeof(x).text()} to {ops.show_shape(new)}{errors.at_user_line()} got "
-            f"broadcast_dimensions {places}: they must be ascending axes of the shape, one for each axis of the "
+            f"broadcast_dimensions {places}: they must be different axes of the shape, one for each axis of the "
             "operand, which has their size or 1"
         )
+    x = transpose(x, sorted(range(x.ndim), key=places.__getitem__))
+    places = sorted(places)
     kept = [d for d, n in zip(places, x.shape, strict=True) if n == new[d]]
     x = x if len(kept) == len(places) else ops.Reshape(tuple([new[d] for d in kept]))(x)
     added = tuple([d for d in range(len(new)) if d not in kept])
@@ -306,12 +313,17 @@ def slice_in_dim(
     axis = axis_of(axis, x.ndim)
     n = x.shape[axis]
     start, stop = (
-        default if i is None else (dim_of(i) + n if isinstance(i, int) and i < 0 else dim_of(i))
+        default if i is None else _from_front(dim_of(i), n)
         for i, default in ((start_index, 0), (limit_index, n))
     )
     starts, limits, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
     starts[axis], limits[axis], steps[axis] = start, stop, operator.index(stride)
     return slice(x, starts, limits, steps)
+
+
+def _from_front(i: Dim, n: Dim) -> Dim:
+    """An index counted from the front."""
+    return i + n if isinstance(i, int) and i < 0 else i
 
 
 def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:

@@ -114,23 +114,45 @@ relu6 = unary("relu6", _relu6, "any", "min(max(x, 0), 6).")
 sigmoid = unary("sigmoid", ops.logistic, "inexact", "1 / (1 + exp(-x)).")
 tanh = el.tanh
 silu = swish = unary("silu", _silu, "inexact", "x * sigmoid(x), also called swish.")
-mish = unary("mish", lambda x: ops.mul(x, ops.tanh(_softplus(x))), "inexact", "x * tanh(softplus(x)).")
+mish = unary(
+    "mish", lambda x: ops.mul(x, ops.tanh(_softplus(x))), "inexact", "x * tanh(softplus(x))."
+)
 softplus = unary("softplus", _softplus, "inexact", "log(1 + exp(x)), without overflow.")
 log_sigmoid = unary(
-    "log_sigmoid", lambda x: ops.neg(_softplus(ops.neg(x))), "inexact", "log(sigmoid(x)), without overflow."
+    "log_sigmoid",
+    lambda x: ops.neg(_softplus(ops.neg(x))),
+    "inexact",
+    "log(sigmoid(x)), without overflow.",
 )
 soft_sign = unary(
-    "soft_sign", lambda x: ops.div(x, ops.add(ops.abs_(x), _like(x, 1))), "inexact", "x / (|x| + 1)."
+    "soft_sign",
+    lambda x: ops.div(x, ops.add(ops.abs_(x), _like(x, 1))),
+    "inexact",
+    "x / (|x| + 1).",
 )
-selu = unary("selu", _selu, "inexact", "The scaled exponential linear unit, which keeps mean 0 and variance 1.")
+selu = unary(
+    "selu",
+    _selu,
+    "inexact",
+    "The scaled exponential linear unit, which keeps mean 0 and variance 1.",
+)
 hard_tanh = unary("hard_tanh", _hard_tanh, "any", "x, cut off at -1 and 1.")
 hard_sigmoid = unary("hard_sigmoid", _hard_sigmoid, "inexact", "relu6(x + 3) / 6.")
 hard_silu = hard_swish = unary(
-    "hard_silu", lambda x: ops.mul(x, _hard_sigmoid(x)), "inexact", "x * hard_sigmoid(x), also called hard swish."
+    "hard_silu",
+    lambda x: ops.mul(x, _hard_sigmoid(x)),
+    "inexact",
+    "x * hard_sigmoid(x), also called hard swish.",
 )
-sparse_plus = unary("sparse_plus", _sparse_plus, "inexact", "0 below -1, x above 1, (x + 1)²/4 between.")
-sparse_sigmoid = unary("sparse_sigmoid", _sparse_sigmoid, "inexact", "The derivative of sparse_plus.")
-log1mexp = unary("log1mexp", _log1mexp, "inexact", "log(1 - exp(-x)) for x > 0, exact for small x too.")
+sparse_plus = unary(
+    "sparse_plus", _sparse_plus, "inexact", "0 below -1, x above 1, (x + 1)²/4 between."
+)
+sparse_sigmoid = unary(
+    "sparse_sigmoid", _sparse_sigmoid, "inexact", "The derivative of sparse_plus."
+)
+log1mexp = unary(
+    "log1mexp", _log1mexp, "inexact", "log(1 - exp(-x)) for x > 0, exact for small x too."
+)
 
 _elu_ufunc = binary("elu", _elu, "inexact", "x above 0, alpha * (exp(x) - 1) below.")
 _celu_ufunc = binary("celu", _celu, "inexact", "x above 0, alpha * (exp(x / alpha) - 1) below.")
@@ -175,4 +197,3 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 def identity(x: Any) -> Any:
     """The array itself."""
     return lift("identity", x)
-

@@ -10,15 +10,25 @@ import numpy as np
 
 from covector import ops
 from covector.base import errors
-from covector.numpy import elementwise as el, reduce
+from covector.nn.activations import sigmoid
+from covector.numpy import elementwise as el
+from covector.numpy import reduce
 from covector.numpy.creation import asarray, iota, ones, tril
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused
 from covector.numpy.join import split
-from covector.numpy.promotion import axes_of, axis_of, broadcast_shapes, cast, dim_of, lift, promoted, spread
+from covector.numpy.promotion import (
+    axes_of,
+    axis_of,
+    broadcast_shapes,
+    cast,
+    dim_of,
+    lift,
+    promoted,
+    spread,
+)
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
-from covector.nn.activations import sigmoid
 from covector.types import dtypes
 
 __all__ = [
@@ -44,7 +54,12 @@ def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
 
 
 def logsumexp(
-    a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    b: Any = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: Any = None,
 ) -> Any:
     """log(sum(b * exp(a))) along axes, without overflow; with `return_sign`, of the absolute value, and the sign.
 
@@ -57,7 +72,9 @@ def logsumexp(
 
 
 @fused("axes", "keepdims", "return_sign")
-def _logsumexp(a: Any, b: Any, where: Any, axes: tuple[int, ...], keepdims: bool, return_sign: bool) -> Any:
+def _logsumexp(
+    a: Any, b: Any, where: Any, axes: tuple[int, ...], keepdims: bool, return_sign: bool
+) -> Any:
     weights = None
     if b is None:
         (a,) = _inexact("logsumexp", a)
@@ -89,7 +106,11 @@ def _logsumexp(a: Any, b: Any, where: Any, axes: tuple[int, ...], keepdims: bool
 def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Any:
     """log(mean(exp(x))) along axes, without overflow."""
     total = logsumexp(x, axis, where=where, keepdims=keepdims)
-    counted = np.ones(np.shape(x), bool) if where is None else spread(lift("logmeanexp", where), np.shape(x))
+    counted = (
+        np.ones(np.shape(x), bool)
+        if where is None
+        else spread(lift("logmeanexp", where), np.shape(x))
+    )
     count = reduce.sum(counted, axis, dtype=total.dtype, keepdims=keepdims)
     return el.subtract(total, el.log(count))
 
@@ -139,13 +160,23 @@ def standardize(
     The variance is the mean square less the squared mean with algorithm="fast", and that of x - mean with "stable".
     """
     if algorithm not in ("fast", "stable"):
-        raise ValueError(f"standardize: algorithm is 'fast' or 'stable', not {algorithm!r}{errors.at_user_line()}")
-    return _standardize(x, mean, variance, epsilon, where, axes=axes_of(axis, np.ndim(x)), algorithm=algorithm)
+        raise ValueError(
+            f"standardize: algorithm is 'fast' or 'stable', not {algorithm!r}{errors.at_user_line()}"
+        )
+    return _standardize(
+        x, mean, variance, epsilon, where, axes=axes_of(axis, np.ndim(x)), algorithm=algorithm
+    )
 
 
 @fused("axes", "algorithm")
 def _standardize(
-    x: Any, mean: Any, variance: Any, epsilon: Any, where: Any, axes: tuple[int, ...], algorithm: str
+    x: Any,
+    mean: Any,
+    variance: Any,
+    epsilon: Any,
+    where: Any,
+    axes: tuple[int, ...],
+    algorithm: str,
 ) -> Any:
     (x,) = _inexact("standardize", x)
     if mean is None:
@@ -153,9 +184,13 @@ def _standardize(
     if variance is None and algorithm == "stable":
         variance = reduce.mean(el.square(el.subtract(x, mean)), axes, keepdims=True, where=where)
     elif variance is None:
-        variance = el.subtract(reduce.mean(el.square(x), axes, keepdims=True, where=where), el.square(mean))
+        variance = el.subtract(
+            reduce.mean(el.square(x), axes, keepdims=True, where=where), el.square(mean)
+        )
         variance = el.maximum(variance, 0.0)
-    return el.multiply(el.subtract(x, mean), ops.rsqrt(lift("standardize", el.add(variance, epsilon))))
+    return el.multiply(
+        el.subtract(x, mean), ops.rsqrt(lift("standardize", el.add(variance, epsilon)))
+    )
 
 
 # ----------------------------------------------------------------------------------------------- others
@@ -202,7 +237,12 @@ def dot_product_attention(
     query, key, value = _inexact("dot_product_attention", query, key, value)
     *lead, rows, heads, width = query.shape
     groups, columns = operator.index(key.shape[-2]), key.shape[-3]
-    if key.shape != value.shape or heads % groups or key.shape[-1] != width or query.ndim != key.ndim:
+    if (
+        key.shape != value.shape
+        or heads % groups
+        or key.shape[-1] != width
+        or query.ndim != key.ndim
+    ):
         raise ValueError(
             f"dot_product_attention got shapes {query.shape}, {key.shape} and {value.shape}{errors.at_user_line()}; "
             "it takes (..., T, N, H) and twice (..., S, K, H), where K divides N"
@@ -212,7 +252,9 @@ def dot_product_attention(
     grouped = reshape(query, (*lead, rows, groups, heads // groups, width))
     logits = einsum("...tkgh,...skh->...kgts", grouped, key, preferred_element_type=wide)
     logits = el.multiply(reshape(logits, (*lead, heads, rows, columns)), float(scale))
-    logits = logits if bias is None else el.add(logits, cast(lift("dot_product_attention", bias), wide))
+    logits = (
+        logits if bias is None else el.add(logits, cast(lift("dot_product_attention", bias), wide))
+    )
     if is_causal:
         causal = tril(ones((rows, columns), bool))
         mask = causal if mask is None else el.logical_and(mask, causal)
@@ -222,5 +264,3 @@ def dot_product_attention(
     weights = reshape(weights, (*lead, groups, heads // groups, rows, columns))
     out = einsum("...kgts,...skh->...tkgh", weights, value)
     return reshape(out, (*lead, rows, heads, width))
-
-

@@ -10,7 +10,8 @@ import numpy as np
 
 from covector import ops, random
 from covector.base import errors
-from covector.numpy import creation, elementwise as el
+from covector.numpy import creation
+from covector.numpy import elementwise as el
 from covector.numpy.promotion import shape_of
 from covector.types import dtypes
 
@@ -70,7 +71,9 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
     return init
 
 
-def truncated_normal(stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0) -> Initializer:
+def truncated_normal(
+    stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
+) -> Initializer:
     """An initializer with normal numbers of this standard deviation, cut off at `lower` and `upper` of them."""
 
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
@@ -85,7 +88,9 @@ def _product(shape: Sequence[int], axes: Axes) -> int:
     return shape[axes] if isinstance(axes, int) else math.prod(shape[i] for i in axes)
 
 
-def _fans(shape: tuple[int, ...], in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> tuple[float, float]:
+def _fans(
+    shape: tuple[int, ...], in_axis: Axes, out_axis: Axes, batch_axis: Axes
+) -> tuple[float, float]:
     """How many inputs each output has, and how many outputs each input."""
     if in_axis == -2 and len(shape) <= 1:
         raise ValueError(
@@ -115,7 +120,9 @@ def variance_scaling(
     'uniform'.  ValueError for others.
     """
     if mode not in _DENOMINATORS:
-        raise ValueError(f"variance_scaling: mode is one of {', '.join(_DENOMINATORS)}, not {mode!r}")
+        raise ValueError(
+            f"variance_scaling: mode is one of {', '.join(_DENOMINATORS)}, not {mode!r}"
+        )
     if distribution not in ("truncated_normal", "normal", "uniform"):
         raise ValueError(f"variance_scaling: there is no distribution {distribution!r}")
 
@@ -125,18 +132,25 @@ def variance_scaling(
         number = _DENOMINATORS[mode](*_fans(sizes, in_axis, out_axis, batch_axis))  # type: ignore[arg-type]
         variance = wanted.type(scale / number)
         sample, spread = _standard(distribution, key, sizes, wanted)
-        return el.multiply(sample, wanted.type(np.sqrt(variance * wanted.type(spread[0])) / wanted.type(spread[1])))
+        return el.multiply(
+            sample, wanted.type(np.sqrt(variance * wanted.type(spread[0])) / wanted.type(spread[1]))
+        )
 
     return init
 
 
-def _standard(distribution: str, key: Any, shape: Any, dtype: np.dtype) -> tuple[Any, tuple[float, float]]:
+def _standard(
+    distribution: str, key: Any, shape: Any, dtype: np.dtype
+) -> tuple[Any, tuple[float, float]]:
     """A sample, and the (factor of the variance, divisor of the deviation) that make its variance 1."""
     if distribution == "normal":
         return random.normal(key, shape, dtype), (1, 1)
     if dtypes.is_complex(dtype):
         cut = distribution == "truncated_normal"
-        return _complex(key, shape, dtype, 2.0 if cut else None), (1, _CUT_OFF_COMPLEX if cut else 1)
+        return _complex(key, shape, dtype, 2.0 if cut else None), (
+            1,
+            _CUT_OFF_COMPLEX if cut else 1,
+        )
     if distribution == "uniform":
         return random.uniform(key, shape, dtype, -1), (3, 1)
     return random.truncated_normal(key, -2, 2, shape, dtype), (1, _CUT_OFF)
@@ -150,13 +164,19 @@ def _complex(key: Any, shape: Any, dtype: np.dtype, upper: float | None) -> Any:
     if upper is None:
         size = el.sqrt(el.multiply(u, 2.0))
     else:
-        size = el.sqrt(el.negative(el.log(el.subtract(1.0, el.multiply(u, 1 - math.exp(-(upper**2)))))))
+        size = el.sqrt(
+            el.negative(el.log(el.subtract(1.0, el.multiply(u, 1 - math.exp(-(upper**2))))))
+        )
     angle = el.multiply(random.uniform(for_angle, shape, real), 2 * math.pi)
     return ops.complex_(el.multiply(size, el.cos(angle)), el.multiply(size, el.sin(angle)))
 
 
-def _family(name: str, scale: float, mode: str, distribution: str, text: str) -> Callable[..., Initializer]:
-    def make(in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None) -> Initializer:
+def _family(
+    name: str, scale: float, mode: str, distribution: str, text: str
+) -> Callable[..., Initializer]:
+    def make(
+        in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
+    ) -> Initializer:
         return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
 
     make.__name__ = make.__qualname__ = name
@@ -165,14 +185,28 @@ def _family(name: str, scale: float, mode: str, distribution: str, text: str) ->
 
 
 glorot_uniform = xavier_uniform = _family(
-    "glorot_uniform", 1.0, "fan_avg", "uniform", "Glorot's initializer, uniform: variance 2 / (inputs + outputs)."
+    "glorot_uniform",
+    1.0,
+    "fan_avg",
+    "uniform",
+    "Glorot's initializer, uniform: variance 2 / (inputs + outputs).",
 )
 glorot_normal = xavier_normal = _family(
-    "glorot_normal", 1.0, "fan_avg", "truncated_normal", "Glorot's initializer, normal: variance 2 / (inputs + outputs)."
+    "glorot_normal",
+    1.0,
+    "fan_avg",
+    "truncated_normal",
+    "Glorot's initializer, normal: variance 2 / (inputs + outputs).",
 )
-lecun_uniform = _family("lecun_uniform", 1.0, "fan_in", "uniform", "LeCun's initializer, uniform: variance 1 / inputs.")
+lecun_uniform = _family(
+    "lecun_uniform", 1.0, "fan_in", "uniform", "LeCun's initializer, uniform: variance 1 / inputs."
+)
 lecun_normal = _family(
-    "lecun_normal", 1.0, "fan_in", "truncated_normal", "LeCun's initializer, normal: variance 1 / inputs."
+    "lecun_normal",
+    1.0,
+    "fan_in",
+    "truncated_normal",
+    "LeCun's initializer, normal: variance 1 / inputs.",
 )
 he_uniform = kaiming_uniform = _family(
     "he_uniform", 2.0, "fan_in", "uniform", "He's initializer, uniform: variance 2 / inputs."

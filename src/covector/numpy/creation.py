@@ -16,7 +16,18 @@ from covector.core.trace import SCALARS, Tracer
 from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
 from covector.numpy.promotion import (
-    Array, Shape, axis_of, constant, dim_of, from_numpy, lift, promoted, shape_of, spread, target, type_key,
+    Array,
+    Shape,
+    axis_of,
+    constant,
+    dim_of,
+    from_numpy,
+    lift,
+    promoted,
+    shape_of,
+    spread,
+    target,
+    type_key,
 )  # fmt: skip
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_arrays, broadcast_shapes, expand_dims, moveaxis, reshape
@@ -42,7 +53,12 @@ def _change(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
 
 
 def asarray(
-    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    copy: bool | None = None,
+    device: Any = None,
 ) -> Any:
     """A value as an array: itself if it is one.
 
@@ -73,7 +89,13 @@ def asarray(
 
 
 def array(
-    object: Any, dtype: Any = None, copy: bool = True, order: str | None = "K", ndmin: int = 0, *, device: Any = None
+    object: Any,
+    dtype: Any = None,
+    copy: bool = True,
+    order: str | None = "K",
+    ndmin: int = 0,
+    *,
+    device: Any = None,
 ) -> Any:
     """A value as an array of its own, as `asarray` but never sharing memory with a NumPy array.
 
@@ -106,7 +128,9 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
         parts = [asarray(y) for y in x]
         shapes = {p.shape for p in parts}
         if len(shapes) > 1:
-            raise ValueError(f"a list of arrays of different shapes {shapes} is no array{errors.at_user_line()}")
+            raise ValueError(
+                f"a list of arrays of different shapes {shapes} is no array{errors.at_user_line()}"
+            )
         return stack(promoted("asarray", "any", parts), 0, wanted)
     leaves = _leaves(x)
     for leaf in leaves:
@@ -197,7 +221,9 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     return zeros(shape, dtype)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """One value everywhere; it broadcasts to the shape, and gives the dtype if none is given."""
     new = shape_of(shape)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
@@ -206,7 +232,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, 
         return filled(new, fill_value, wanted or dtypes.PYTHON_SCALARS[type(fill_value)], weak)
     value = asarray(fill_value, wanted)
     if broadcast_shapes(value.shape, new) != new:
-        raise ValueError(f"full: a value of shape {value.shape} does not fit {new}{errors.at_user_line()}")
+        raise ValueError(
+            f"full: a value of shape {value.shape} does not fit {new}{errors.at_user_line()}"
+        )
     return spread(value, new)
 
 
@@ -220,13 +248,17 @@ def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, b
     )
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+def zeros_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Zeros in the shape and dtype of another array."""
     new, own, weak = _like("zeros_like", a, dtype, shape)
     return filled(new, 0, own, weak)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+def ones_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Ones in the shape and dtype of another array."""
     new, own, weak = _like("ones_like", a, dtype, shape)
     return filled(new, 1, own, weak)
@@ -237,12 +269,19 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
     return zeros_like(prototype, dtype, shape)
 
 
-def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None
+) -> Any:
     """One value everywhere, in the shape and dtype of another array."""
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)
-        return filled(new, own.type(number) if dtypes.is_integer(own) and type(number) is float else number, own, weak)
+        return filled(
+            new,
+            own.type(number) if dtypes.is_integer(own) and type(number) is float else number,
+            own,
+            weak,
+        )
     return full(new, fill_value, own)
 
 
@@ -259,7 +298,13 @@ def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
 
 
 def arange(
-    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
+    start: Any,
+    stop: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """The numbers from `start` (0) to below `stop` in steps; one argument is `stop`.
 
@@ -300,7 +345,9 @@ def _concrete_bound(x: Any) -> Any:
     if isinstance(x, Array | np.ndarray):
         x = np.asarray(x)
         if x.shape:
-            raise TypeError(f"arange takes numbers, got an array of shape {x.shape}{errors.at_user_line()}")
+            raise TypeError(
+                f"arange takes numbers, got an array of shape {x.shape}{errors.at_user_line()}"
+            )
         return x[()]
     if not isinstance(x, (np.generic, *SCALARS)):
         raise TypeError(errors.not_an_array(x, "arange"))
@@ -308,8 +355,8 @@ def _concrete_bound(x: Any) -> Any:
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0,
-    *, device: Any = None,
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
+    axis: int = 0, *, device: Any = None,
 ) -> Any:  # fmt: skip
     """`num` evenly spaced numbers from `start` to `stop`, which is the last one unless `endpoint` is false.
 
@@ -319,7 +366,9 @@ def linspace(
     """
     num = operator.index(num)
     if num < 0:
-        raise ValueError(f"linspace: the number of samples is {num}{errors.at_user_line()}, it must not be negative")
+        raise ValueError(
+            f"linspace: the number of samples is {num}{errors.at_user_line()}, it must not be negative"
+        )
     low, high = promoted("linspace", "inexact", (start, stop))
     wanted = low.dtype if dtype is None else dtypes.as_dtype(dtype)
     low, high = broadcast_arrays(lift("linspace", low), lift("linspace", high))
@@ -339,7 +388,11 @@ def linspace(
     values = _change(moveaxis(values, 0, axis_of(axis, values.ndim)), wanted)
     if not retstep:
         return values
-    step = ops.div(ops.sub(high, low), float(pieces)) if pieces else filled(low.shape, np.nan, low.dtype)
+    step = (
+        ops.div(ops.sub(high, low), float(pieces))
+        if pieces
+        else filled(low.shape, np.nan, low.dtype)
+    )
     return values, step
 
 
@@ -354,7 +407,13 @@ def _interpolated(low: Any, high: Any, count: int, pieces: int, real: np.dtype) 
 
 
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
 ) -> Any:
     """`num` numbers from base**start to base**stop, evenly spaced in their logarithm."""
     exponents = linspace(start, stop, num, endpoint, axis=axis)
@@ -377,7 +436,9 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
 def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
     """The function's values on a grid: it is called once, with an array of the index along each axis."""
     grid = shape_of(shape)
-    return function(*[_counted(grid, dtypes.as_dtype(dtype), axis) for axis in range(len(grid))], **kwargs)
+    return function(
+        *[_counted(grid, dtypes.as_dtype(dtype), axis) for axis in range(len(grid))], **kwargs
+    )
 
 
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
@@ -386,13 +447,16 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     With indexing "xy" the first vector runs along the second axis, as in a picture; with "ij" along the first.
     """
     if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}{errors.at_user_line()}")
+        raise ValueError(
+            f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}{errors.at_user_line()}"
+        )
     vectors = [reshape(x, (-1,)) for x in xi]
     order = list(range(len(vectors)))
     if indexing == "xy" and len(order) >= 2:
         order[:2] = [1, 0]
     shaped = [
-        reshape(v, tuple([-1 if k == order[i] else 1 for k in range(len(vectors))])) for i, v in enumerate(vectors)
+        reshape(v, tuple([-1 if k == order[i] else 1 for k in range(len(vectors))]))
+        for i, v in enumerate(vectors)
     ]
     return shaped if sparse else broadcast_arrays(*shaped) if shaped else []
 
@@ -428,7 +492,9 @@ def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
 def _matrix(name: str, m: Any) -> Any:
     m = lift(name, m)
     if m.ndim < 2:
-        raise ValueError(f"{name} needs at least 2 dimensions, got shape {m.shape}{errors.at_user_line()}")
+        raise ValueError(
+            f"{name} needs at least 2 dimensions, got shape {m.shape}{errors.at_user_line()}"
+        )
     return m
 
 
@@ -447,20 +513,26 @@ def triu(m: Any, k: int = 0) -> Any:
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     """The rows and columns of the elements on and below the k-th diagonal."""
     rows, columns = np.tril_indices(n, k, m)
-    return from_numpy("tril_indices", rows, dtypes.int32), from_numpy("tril_indices", columns, dtypes.int32)
+    return from_numpy("tril_indices", rows, dtypes.int32), from_numpy(
+        "tril_indices", columns, dtypes.int32
+    )
 
 
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     """The rows and columns of the elements on and above the k-th diagonal."""
     rows, columns = np.triu_indices(n, k, m)
-    return from_numpy("triu_indices", rows, dtypes.int32), from_numpy("triu_indices", columns, dtypes.int32)
+    return from_numpy("triu_indices", rows, dtypes.int32), from_numpy(
+        "triu_indices", columns, dtypes.int32
+    )
 
 
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The elements on a diagonal of two axes, as the last axis."""
     a = lift("diagonal", a)
     if a.ndim < 2:
-        raise ValueError(f"diagonal needs at least 2 dimensions, got shape {a.shape}{errors.at_user_line()}")
+        raise ValueError(
+            f"diagonal needs at least 2 dimensions, got shape {a.shape}{errors.at_user_line()}"
+        )
     a = moveaxis(a, (axis1, axis2), (-2, -1))
     rows, columns = (operator.index(n) for n in a.shape[-2:])
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
@@ -478,7 +550,9 @@ def diag(v: Any, k: int = 0) -> Any:
     if v.ndim == 2:
         return diagonal(v, k)
     if v.ndim != 1:
-        raise ValueError(f"diag takes one or two dimensions, got shape {v.shape}{errors.at_user_line()}")
+        raise ValueError(
+            f"diag takes one or two dimensions, got shape {v.shape}{errors.at_user_line()}"
+        )
     k = operator.index(k)
     size = v.shape[0] + abs(k)
     shifted = ops.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))

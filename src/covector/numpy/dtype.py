@@ -14,11 +14,52 @@ from covector.types.dtypes import finfo, iinfo
 
 # fmt: off
 __all__ = [
-    "bfloat16", "bool", "bool_", "can_cast", "character", "complex128", "complex64", "complex_", "complexfloating",
-    "csingle", "cdouble", "double", "dtype", "finfo", "flexible", "float16", "float32", "float64", "float_",
-    "floating", "generic", "iinfo", "inexact", "int16", "int32", "int64", "int8", "int_", "integer",
-    "iscomplexobj", "isdtype", "isrealobj", "isscalar", "issubdtype", "number", "object_", "promote_types",
-    "result_type", "signedinteger", "single", "uint", "uint16", "uint32", "uint64", "uint8", "unsignedinteger",
+    "bfloat16",
+    "bool",
+    "bool_",
+    "can_cast",
+    "cdouble",
+    "character",
+    "complex64",
+    "complex128",
+    "complex_",
+    "complexfloating",
+    "csingle",
+    "double",
+    "dtype",
+    "finfo",
+    "flexible",
+    "float16",
+    "float32",
+    "float64",
+    "float_",
+    "floating",
+    "generic",
+    "iinfo",
+    "inexact",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "int_",
+    "integer",
+    "iscomplexobj",
+    "isdtype",
+    "isrealobj",
+    "isscalar",
+    "issubdtype",
+    "number",
+    "object_",
+    "promote_types",
+    "result_type",
+    "signedinteger",
+    "single",
+    "uint",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "unsignedinteger",
 ]
 # fmt: on
 
@@ -60,7 +101,11 @@ class ScalarType(type):
 
 
 def _scalar_type(name: str, dtype: np.dtype) -> ScalarType:
-    return ScalarType(name, (), {"dtype": dtype, "__module__": "covector.numpy", "__doc__": f"The dtype {dtype.name}."})
+    return ScalarType(
+        name,
+        (),
+        {"dtype": dtype, "__module__": "covector.numpy", "__doc__": f"The dtype {dtype.name}."},
+    )
 
 
 bool_ = bool = _scalar_type("bool_", dtypes.bool_)
@@ -68,9 +113,15 @@ int8, int16 = _scalar_type("int8", dtypes.int8), _scalar_type("int16", dtypes.in
 int32, int64 = _scalar_type("int32", dtypes.int32), _scalar_type("int64", dtypes.int64)
 uint8, uint16 = _scalar_type("uint8", dtypes.uint8), _scalar_type("uint16", dtypes.uint16)
 uint32, uint64 = _scalar_type("uint32", dtypes.uint32), _scalar_type("uint64", dtypes.uint64)
-float16, bfloat16 = _scalar_type("float16", dtypes.float16), _scalar_type("bfloat16", dtypes.bfloat16)
+float16, bfloat16 = (
+    _scalar_type("float16", dtypes.float16),
+    _scalar_type("bfloat16", dtypes.bfloat16),
+)
 float32, float64 = _scalar_type("float32", dtypes.float32), _scalar_type("float64", dtypes.float64)
-complex64, complex128 = _scalar_type("complex64", dtypes.complex64), _scalar_type("complex128", dtypes.complex128)
+complex64, complex128 = (
+    _scalar_type("complex64", dtypes.complex64),
+    _scalar_type("complex128", dtypes.complex128),
+)
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int32, uint32, float32, complex64
 
@@ -123,7 +174,11 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
     own = dtypes.as_dtype(arg1)
     if isinstance(arg2, type) and arg2 in _KINDS:
         return dtypes.kind(own) in _KINDS[arg2]
-    if isinstance(arg2, type) and issubclass(arg2, np.generic) and np.dtype(arg2) not in dtypes.CODES:
+    if (
+        isinstance(arg2, type)
+        and issubclass(arg2, np.generic)
+        and np.dtype(arg2) not in dtypes.CODES
+    ):
         return False
     return own == dtypes.as_dtype(arg2)
 

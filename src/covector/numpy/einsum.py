@@ -80,10 +80,14 @@ def _expand(subscripts: str, term: str, rank: int) -> tuple[Labels, int]:
     """The labels of one operand, and how many axes its ellipsis stands for; they are aligned at the last."""
     named = term.replace("...", "", 1)
     if not named.isalpha() and named:
-        raise _problem(f"{term!r} in {subscripts!r} must be made of letters, with at most one '...'")
+        raise _problem(
+            f"{term!r} in {subscripts!r} must be made of letters, with at most one '...'"
+        )
     hidden = rank - len(named)
     if hidden < 0 or (hidden and "..." not in term):
-        raise _problem(f"{term!r} in {subscripts!r} names {len(named)} axes, but the operand has {rank}")
+        raise _problem(
+            f"{term!r} in {subscripts!r} names {len(named)} axes, but the operand has {rank}"
+        )
     return term.replace("...", _ELLIPSIS[:hidden][::-1]), hidden
 
 
@@ -117,7 +121,9 @@ def einsum(
     arrays = promoted("einsum", "any", [lift("einsum", x) for x in operands])
     formula = parse(subscripts, [x.ndim for x in arrays])
     sizes = _sizes(subscripts, formula, arrays)
-    terms = [_simplified(x, labels, sizes) for x, labels in zip(arrays, formula.inputs, strict=True)]
+    terms = [
+        _simplified(x, labels, sizes) for x, labels in zip(arrays, formula.inputs, strict=True)
+    ]
     for i, j in _order(formula, terms, sizes):
         second, first = terms.pop(j), terms.pop(i)
         needed = set(formula.output).union(*[t.labels for t in terms])
@@ -130,7 +136,11 @@ def einsum(
         ops.expand_dims(result, [i for i, c in enumerate(formula.output) if c not in present]),
         tuple([sizes[c] for c in formula.output]),
     )
-    return result if preferred_element_type is None else cast(result, dtypes.as_dtype(preferred_element_type))
+    return (
+        result
+        if preferred_element_type is None
+        else cast(result, dtypes.as_dtype(preferred_element_type))
+    )
 
 
 def _sizes(subscripts: str, formula: Formula, arrays: Sequence[Any]) -> dict[str, Dim]:
@@ -140,7 +150,9 @@ def _sizes(subscripts: str, formula: Formula, arrays: Sequence[Any]) -> dict[str
         for c, n in zip(labels, x.shape, strict=True):
             known = sizes.get(c, 1)
             if known not in (1, n) and n != 1:
-                raise _problem(f"label {c!r} of {subscripts!r} stands for axes of lengths {known} and {n}")
+                raise _problem(
+                    f"label {c!r} of {subscripts!r} stands for axes of lengths {known} and {n}"
+                )
             sizes[c] = n if known == 1 else known
     return sizes
 
@@ -196,13 +208,17 @@ def _scale(a: _Term, b: _Term, labels: Labels) -> _Term:
     return _Term(el.multiply(*pair), big.labels)
 
 
-def _order(formula: Formula, terms: Sequence[_Term], sizes: dict[str, Dim]) -> list[tuple[int, int]]:
+def _order(
+    formula: Formula, terms: Sequence[_Term], sizes: dict[str, Dim]
+) -> list[tuple[int, int]]:
     """Which two terms are multiplied at each step; the product goes to the end."""
     n = len(terms)
     if n <= 2:
         return [(0, 1)] if n == 2 else []
     output = "".join(c for c in formula.output if any(c in t.labels for t in terms))
-    letters = {c: chr(ord("A") + i) if i < 26 else chr(ord("a") + i - 26) for i, c in enumerate(sizes)}
+    letters = {
+        c: chr(ord("A") + i) if i < 26 else chr(ord("a") + i - 26) for i, c in enumerate(sizes)
+    }
     if len(letters) > 52:
         return [(0, 1)] + [(0, n - 2 - k) for k in range(n - 2)]
     spec = ",".join("".join(letters[c] for c in t.labels) for t in terms)
@@ -235,9 +251,9 @@ def _pairs(path: list[tuple[int, ...]], n: int) -> list[tuple[int, int]]:
     return result
 
 
-def einsum_path(subscripts: Any, /, *operands: Any, optimize: Any = "greedy") -> tuple[list[Any], Any]:
+def einsum_path(
+    subscripts: Any, /, *operands: Any, optimize: Any = "greedy"
+) -> tuple[list[Any], Any]:
     """The order of contraction that NumPy suggests for operands of these shapes, and a text about its cost."""
     dummies = [np.broadcast_to(np.float32(0), lift("einsum_path", x).shape) for x in operands]
     return np.einsum_path(subscripts, *dummies, optimize=optimize)
-
-

@@ -18,7 +18,17 @@ from covector.base import errors
 from covector.core import trace
 from covector.core.trace import Tracer, typeof
 from covector.numpy.creation import array
-from covector.numpy.promotion import Array, Shape, axis_of, broadcast_shapes, cast, constant, from_numpy, lift, spread
+from covector.numpy.promotion import (
+    Array,
+    Shape,
+    axis_of,
+    broadcast_shapes,
+    cast,
+    constant,
+    from_numpy,
+    lift,
+    spread,
+)
 from covector.numpy.shape import moveaxis, ravel
 from covector.numpy.ufunc import binary
 from covector.types import dims, dtypes
@@ -235,7 +245,7 @@ _wrap = binary(
 def _wrapped(i: Any, n: Dim) -> Any:
     """Indices that are data, as int32 or int64, counted from the front."""
     signed = dtypes.kind(i.dtype) == "i"
-    wide = i.dtype.itemsize == 8 or not dims.is_true(lambda: n < 2**31) and isinstance(n, int)
+    wide = i.dtype.itemsize == 8 or (not dims.is_true(lambda: n < 2**31) and isinstance(n, int))
     i = cast(i, dtypes.int64 if wide else dtypes.int32)
     if not signed:
         return i
@@ -340,7 +350,9 @@ def read_strided(x: Any, s: Strided) -> Any:
     stop = s.start + (s.size - 1) * s.step + 1
     limits = tuple([stop if i == s.axis else n for i, n in enumerate(x.shape)])
     if (starts, limits) != ((0,) * x.ndim, x.shape) or s.step != 1:
-        x = ops.Slice(starts, limits, tuple([s.step if i == s.axis else 1 for i in range(x.ndim)]))(x)
+        x = ops.Slice(starts, limits, tuple([s.step if i == s.axis else 1 for i in range(x.ndim)]))(
+            x
+        )
     return ops.Reverse((s.axis,))(x) if s.reverse else x
 
 
@@ -394,7 +406,11 @@ def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
     for axis, i in plan.arrays:
         parts.append((axis, _wrapped(i, shape[axis]) if _is_array(i) and i.shape else i))
     parts.sort(key=lambda part: part[0])
-    dtype = dtypes.int64 if any(_is_array(i) and i.dtype == dtypes.int64 for _, i in parts) else dtypes.int32
+    dtype = (
+        dtypes.int64
+        if any(_is_array(i) and i.dtype == dtypes.int64 for _, i in parts)
+        else dtypes.int32
+    )
     lead = broadcast_shapes(*[i.shape for _, i in parts if _is_array(i)])
     vectors = [spread(_vector_part(i, dtype), (*lead, 1)) for _, i in parts]
     axes = tuple([axis for axis, _ in parts])
@@ -424,7 +440,9 @@ def _gather(x: Any, plan: Plan, mode: str, fill_value: Any) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     collapsed = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
     numbers = ops.GatherDimensionNumbers(result_axes(plan), collapsed, axes)
-    return ops.Gather(numbers, tuple([w.size for w in plan.windows]), _MODES[mode], fill_value)(x, vectors)
+    return ops.Gather(numbers, tuple([w.size for w in plan.windows]), _MODES[mode], fill_value)(
+        x, vectors
+    )
 
 
 def mode_of(mode: Any, default: str) -> str:
@@ -472,7 +490,9 @@ def _index_array(name: str, indices: Any) -> Any:
     """Indices as an array that is data, also if they are one number."""
     x = array(indices) if isinstance(indices, list | tuple) else lift(name, indices)
     if not dtypes.is_integer(x.dtype):
-        raise TypeError(f"{name} takes integer indices, got {typeof(x).text()}{errors.at_user_line()}")
+        raise TypeError(
+            f"{name} takes integer indices, got {typeof(x).text()}{errors.at_user_line()}"
+        )
     return x
 
 
@@ -511,5 +531,6 @@ def take_along_axis(
     batch = tuple(range(len(lead)))
     numbers = ops.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
     sizes = (1,) * arr.ndim
-    return moveaxis(ops.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis)
-
+    return moveaxis(
+        ops.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,26 @@ from covector.base import errors
 from covector.core import trace
 from covector.core.trace import Tracer
 from covector.numpy.promotion import (
-    OPERAND_TYPES, Array, axis_of, cast, dim_of, lift, promoted, shape_of, spread,
+    OPERAND_TYPES,
+    Array,
+    axis_of,
+    cast,
+    dim_of,
+    lift,
+    promoted,
+    shape_of,
+    spread,
 )  # fmt: skip
-from covector.numpy.shape import atleast_1d, atleast_2d, atleast_3d, cut, ndim, ravel, reshape, transpose
+from covector.numpy.shape import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    cut,
+    ndim,
+    ravel,
+    reshape,
+    transpose,
+)
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
@@ -53,7 +71,9 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     if axis is None:
         xs, axis = [ravel(x) for x in xs], 0
     if not xs[0].shape:
-        raise ValueError(f"arrays of shape () cannot be concatenated{errors.at_user_line()}; use stack")
+        raise ValueError(
+            f"arrays of shape () cannot be concatenated{errors.at_user_line()}; use stack"
+        )
     axis = axis_of(axis, len(xs[0].shape))
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     xs = promoted("concatenate", "any", xs) if wanted is None else [cast(x, wanted) for x in xs]
@@ -73,7 +93,9 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
     first = xs[0].shape
     for x in xs:
         if x.shape != first:
-            raise ValueError(f"stack needs arrays of one shape, got {first} and {x.shape}{errors.at_user_line()}")
+            raise ValueError(
+                f"stack needs arrays of one shape, got {first} and {x.shape}{errors.at_user_line()}"
+            )
     axis = axis_of(axis, len(first) + 1)
     return concatenate([ops.expand_dims(x, (axis,)) for x in xs], axis, dtype)
 
@@ -96,7 +118,9 @@ def dstack(tup: Any, dtype: Any = None) -> Any:
 
 def column_stack(tup: Any) -> Any:
     """Vectors as the columns of a matrix; matrices beside each other."""
-    xs = [transpose(atleast_2d(a)) if len(a.shape) < 2 else a for a in _several("column_stack", tup)]
+    xs = [
+        transpose(atleast_2d(a)) if len(a.shape) < 2 else a for a in _several("column_stack", tup)
+    ]
     return concatenate(xs, 1)
 
 
@@ -132,10 +156,12 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     else:
         count = operator.index(indices_or_sections)
         if count <= 0:
-            raise ValueError(f"split into {count} parts{errors.at_user_line()}: there must be at least 1")
+            raise ValueError(
+                f"split into {count} parts{errors.at_user_line()}: there must be at least 1"
+            )
         each, extra = dims.floordiv(length, count), dims.mod(length, count)
         points = [each * i + dims.minimum(i, extra) for i in range(count + 1)]
-    return [cut(ary, axis, a, dims.maximum(a, b)) for a, b in zip(points[:-1], points[1:], strict=True)]
+    return [cut(ary, axis, a, dims.maximum(a, b)) for a, b in pairwise(points)]
 
 
 def _clamped(i: int, length: Dim) -> Dim:
@@ -191,7 +217,9 @@ def tile(A: Any, reps: int | Sequence[int]) -> Any:
     return ops.Reshape(tuple([n * m for n, m in zip(counts, old, strict=True)]))(spread_out)
 
 
-def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+def repeat(
+    a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
+) -> Any:
     """Each element so often, along an axis or flattened; `repeats` is an int, or concrete ints for each element."""
     a = lift("repeat", a)
     if axis is None:
@@ -217,7 +245,9 @@ def _repeat_each(a: Any, counts: np.ndarray, axis: int, total: int | None) -> An
             f"repeat: {counts.size} counts for axis {axis} of size {a.shape[axis]}{errors.at_user_line()}"
         )
     parts = [
-        ops.Broadcast((*a.shape[:axis], int(n), *a.shape[axis + 1 :]), (axis,))(ops.squeeze(cut(a, axis, i, i + 1), (axis,)))
+        ops.Broadcast((*a.shape[:axis], int(n), *a.shape[axis + 1 :]), (axis,))(
+            ops.squeeze(cut(a, axis, i, i + 1), (axis,))
+        )
         for i, n in enumerate(counts)
         if n
     ]
@@ -247,7 +277,9 @@ def _pad_widths(pad_width: Any, rank: int) -> list[tuple[int, int]]:
         return widths
     pairs = np.broadcast_to(np.asarray(pad_width), (rank, 2))
     if pairs.dtype.kind not in "iu" or (pairs < 0).any():
-        raise ValueError(f"pad: widths are integers that are not negative, got {pad_width}{errors.at_user_line()}")
+        raise ValueError(
+            f"pad: widths are integers that are not negative, got {pad_width}{errors.at_user_line()}"
+        )
     return [(int(low), int(high)) for low, high in pairs]
 
 
@@ -284,7 +316,10 @@ def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))
     for axis, width in enumerate(widths):
         for side in (0, 1):
-            own = [tuple([width[k] if i == axis and k == side else 0 for i in range(len(widths))]) for k in (0, 1)]
+            own = [
+                tuple([width[k] if i == axis and k == side else 0 for i in range(len(widths))])
+                for k in (0, 1)
+            ]
             a = ops.Pad(own[0], own[1], zeros)(a, a.dtype.type(pairs[axis, side]))
     return a
 
@@ -314,7 +349,9 @@ def _pad_mirror(edge: int) -> Any:
         span = 2 * (n - edge)
         copies_low, copies_high = -(-low // span), -(-high // span)
         forward = period[::-1]
-        whole = ops.Concatenate(axis)(*forward * (copies_low + 1 + copies_high), cut(a, axis, 0, edge))
+        whole = ops.Concatenate(axis)(
+            *forward * (copies_low + 1 + copies_high), cut(a, axis, 0, edge)
+        )
         return cut(whole, axis, copies_low * span - low, copies_low * span + n + high)
 
     return piece

@@ -11,8 +11,10 @@ import numpy as np
 
 from covector import ops
 from covector.base import errors
-from covector.numpy import elementwise as el, linear, reduce, shape
-from covector.numpy.creation import diagonal as _diagonal, eye
+from covector.numpy import elementwise as el
+from covector.numpy import linear, reduce, shape
+from covector.numpy.creation import diagonal as _diagonal
+from covector.numpy.creation import eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from covector.numpy.promotion import axes_of, cast, lift, promoted, spread
 from covector.numpy.shape import matrix_transpose
@@ -37,7 +39,10 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 def vector_norm(
     x: Any, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: Any = 2
 ) -> Any:
-    """The norm of vectors along an axis (or of all elements): (Σ |x|^ord)^(1/ord), its limits for ±inf, a count for 0."""
+    """The norm of vectors along an axis, or of all elements.
+
+    It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.
+    """
     (x,) = promoted("vector_norm", "inexact", (lift("vector_norm", x),))
     axes = axes_of(axis, x.ndim)
     if ord is None or ord == 2:
@@ -48,7 +53,9 @@ def vector_norm(
     if ord == -np.inf:
         return reduce.min(size, axes, keepdims=keepdims)
     if ord == 0:
-        return reduce.sum(ops.ne(size, size.dtype.type(0)), axes, dtype=size.dtype, keepdims=keepdims)
+        return reduce.sum(
+            ops.ne(size, size.dtype.type(0)), axes, dtype=size.dtype, keepdims=keepdims
+        )
     if ord == 1:
         return reduce.sum(size, axes, keepdims=keepdims)
     return el.power(reduce.sum(el.power(size, ord), axes, keepdims=keepdims), 1.0 / ord)
@@ -65,7 +72,9 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return norm(x, ord, (-2, -1), keepdims)
 
 
-def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+def norm(
+    x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Any:
     """The norm of vectors along one axis, of matrices along two, or of all elements.
 
     >>> from covector import numpy as cnp
@@ -77,7 +86,9 @@ def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepd
     if ord is None or len(axes) == 1:
         return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
     if len(axes) != 2:
-        raise ValueError(f"norm of order {ord!r} needs one or two axes, got {axes}{errors.at_user_line()}")
+        raise ValueError(
+            f"norm of order {ord!r} needs one or two axes, got {axes}{errors.at_user_line()}"
+        )
     row, column = axes
     if ord in ("fro", "f"):
         return vector_norm(x, axis=axes, keepdims=keepdims)
@@ -95,9 +106,13 @@ def matrix_power(a: Any, n: int) -> Any:
     """The n-th power of square matrices, n >= 0, by repeated squaring."""
     a, n = lift("matrix_power", a), operator.index(n)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise TypeError(f"matrix_power takes square matrices, got shape {a.shape}{errors.at_user_line()}")
+        raise TypeError(
+            f"matrix_power takes square matrices, got shape {a.shape}{errors.at_user_line()}"
+        )
     if n < 0:
-        raise NotImplementedError(f"matrix_power with the negative power {n}{errors.at_user_line()}: there is no inv yet")
+        raise NotImplementedError(
+            f"matrix_power with the negative power {n}{errors.at_user_line()}: there is no inv yet"
+        )
     result = None
     while n:
         if n & 1:
@@ -112,7 +127,10 @@ def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
     xs = [lift("multi_dot", x) for x in arrays]
     if len(xs) < 3:
         return fold(linear.dot, xs)
-    sizes = [n if isinstance(n, int) else 128 for n in (*[_rows(x, i) for i, x in enumerate(xs)], xs[-1].shape[-1])]
+    sizes = [
+        n if isinstance(n, int) else 128
+        for n in (*[_rows(x, i) for i, x in enumerate(xs)], xs[-1].shape[-1])
+    ]
     if xs[-1].ndim == 1:
         sizes[-1] = 1
     return _chain(xs, _best_splits(sizes), 0, len(xs) - 1)
@@ -130,7 +148,10 @@ def _best_splits(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
     for length in range(1, n):
         for i in range(n - length):
             j = i + length
-            options = {k: cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1] for k in range(i, j)}
+            options = {
+                k: cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1]
+                for k in range(i, j)
+            }
             split[i, j] = min(options, key=options.__getitem__)
             cost[i, j] = options[split[i, j]]
     return split
@@ -141,5 +162,3 @@ def _chain(xs: Sequence[Any], split: dict[tuple[int, int], int], i: int, j: int)
         return xs[i]
     k = split[i, j]
     return linear.dot(_chain(xs, split, i, k), _chain(xs, split, k + 1, j))
-
-

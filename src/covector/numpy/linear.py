@@ -29,20 +29,30 @@ def _operands(name: str, a: Any, b: Any) -> list[Any]:
 
 
 def contract(
-    x: Any, y: Any, contracted: tuple[Axes, Axes], batch: tuple[Axes, Axes] = ((), ()), preferred: Any = None
+    x: Any,
+    y: Any,
+    contracted: tuple[Axes, Axes],
+    batch: tuple[Axes, Axes] = ((), ()),
+    preferred: Any = None,
 ) -> Any:
     """The sum of products over contracted axes; of bool whether one product holds."""
     if x.dtype == dtypes.bool_:
         counts = contract(cast(x, dtypes.int32), cast(y, dtypes.int32), contracted, batch)
         return ops.ne(counts, np.int32(0))
     wanted = None if preferred is None else dtypes.as_dtype(preferred)
-    result = ops.DotGeneral(contracted[0], contracted[1], batch[0], batch[1], _above(wanted, x.dtype))(x, y)
+    result = ops.DotGeneral(
+        contracted[0], contracted[1], batch[0], batch[1], _above(wanted, x.dtype)
+    )(x, y)
     return result if wanted is None else cast(result, wanted)
 
 
 def _above(preferred: np.dtype | None, dtype: np.dtype) -> np.dtype | None:
     """The preferred dtype, if operands of a dtype can be multiplied into it."""
-    if preferred is None or preferred == dtype or dtypes.promote((preferred, False), (dtype, False))[0] != preferred:
+    if (
+        preferred is None
+        or preferred == dtype
+        or dtypes.promote((preferred, False), (dtype, False))[0] != preferred
+    ):
         return None
     return preferred
 
@@ -51,7 +61,14 @@ def _mismatch(name: str, a: Any, b: Any, what: str) -> TypeError:
     return TypeError(f"{name} got shapes {a.shape} and {b.shape}{errors.at_user_line()}: {what}")
 
 
-def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+def dot(
+    a: Any,
+    b: Any,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
+) -> Any:
     """The product of two arrays: over the last axis of `a` and the last but one (or only) axis of `b`.
 
     Vectors give a scalar, matrices the matrix product; with a scalar it is multiplication.
@@ -60,15 +77,29 @@ def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = 
     a, b = _operands("dot", a, b)
     if a.ndim == 0 or b.ndim == 0:
         result = el.multiply(a, b)
-        return result if preferred_element_type is None else cast(result, dtypes.as_dtype(preferred_element_type))
+        return (
+            result
+            if preferred_element_type is None
+            else cast(result, dtypes.as_dtype(preferred_element_type))
+        )
     axis = max(0, b.ndim - 2)
     if a.shape[-1] != b.shape[axis]:
-        raise _mismatch("dot", a, b, f"axis {a.ndim - 1} of the first and axis {axis} of the second must be equal")
+        raise _mismatch(
+            "dot",
+            a,
+            b,
+            f"axis {a.ndim - 1} of the first and axis {axis} of the second must be equal",
+        )
     return contract(a, b, ((a.ndim - 1,), (axis,)), preferred=preferred_element_type)
 
 
 def matmul(
-    a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+    a: Any,
+    b: Any,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """The matrix product over the last two axes; the axes before them broadcast.  What `a @ b` does.
 
@@ -87,7 +118,12 @@ def matmul(
         )
     row, column = a.ndim == 1, b.ndim == 1
     if a.shape[-1] != b.shape[-1 if column else -2]:
-        raise _mismatch("matmul", a, b, "the last axis of the first must be as long as the last but one of the second")
+        raise _mismatch(
+            "matmul",
+            a,
+            b,
+            "the last axis of the first must be as long as the last but one of the second",
+        )
     if a.ndim <= 2 and b.ndim <= 2:
         return contract(a, b, ((a.ndim - 1,), (0,)), preferred=preferred_element_type)
     lead_a, lead_b = a.shape[: -1 if row else -2], b.shape[: -1 if column else -2]
@@ -95,7 +131,14 @@ def matmul(
     return _batched(a, b, lead, (lead_a, lead_b), (row, column), preferred_element_type)
 
 
-def _batched(a: Any, b: Any, lead: Shape, leads: tuple[Shape, Shape], vectors: tuple[bool, bool], preferred: Any) -> Any:
+def _batched(
+    a: Any,
+    b: Any,
+    lead: Shape,
+    leads: tuple[Shape, Shape],
+    vectors: tuple[bool, bool],
+    preferred: Any,
+) -> Any:
     """A matrix product with leading axes: those that both have are batch axes, the others are free axes of one."""
     rank = len(lead)
     shared, free_a, free_b = [], [], []  # positions in `lead`
@@ -133,7 +176,15 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
     return dot(ravel(el.conj(a)), ravel(b), preferred_element_type=preferred_element_type)
 
 
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def vecdot(
+    x1: Any,
+    x2: Any,
+    /,
+    *,
+    axis: int = -1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
     """The sum of products along an axis, those of `x1` conjugated; the other axes broadcast."""
     a, b = _operands("vecdot", x1, x2)
     a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
@@ -146,13 +197,17 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, prefer
 
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Matrices times vectors: (..., m, n) and (..., n) give (..., m)."""
-    return ops.squeeze(matmul(x1, reshape(lift("matvec", x2), (*np.shape(x2), 1))), (-1 % _rank(x1, x2),))
+    return ops.squeeze(
+        matmul(x1, reshape(lift("matvec", x2), (*np.shape(x2), 1))), (-1 % _rank(x1, x2),)
+    )
 
 
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Conjugated vectors times matrices: (..., n) and (..., n, m) give (..., m)."""
     x1 = el.conj(lift("vecmat", x1))
-    return ops.squeeze(matmul(reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1])), x2), (-2 % _rank(x2, x1),))
+    return ops.squeeze(
+        matmul(reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1])), x2), (-2 % _rank(x2, x1),)
+    )
 
 
 def _rank(matrices: Any, vectors: Any) -> int:
@@ -175,7 +230,13 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
 
 
 def tensordot(
-    a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+    a: Any,
+    b: Any,
+    axes: Any = 2,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """The sum of products over axes of `a` and of `b`: as many last and first ones, or those in a pair of sequences."""
     a, b = _operands("tensordot", a, b)
@@ -190,7 +251,9 @@ def tensordot(
             )
         ours, theirs = tuple(range(a.ndim - n, a.ndim)), tuple(range(n))
     if [a.shape[i] for i in ours] != [b.shape[i] for i in theirs]:
-        raise _mismatch("tensordot", a, b, f"axes {ours} of the first and {theirs} of the second must be equal")
+        raise _mismatch(
+            "tensordot", a, b, f"axes {ours} of the first and {theirs} of the second must be equal"
+        )
     return contract(a, b, (ours, theirs), preferred=preferred_element_type)
 
 
@@ -205,7 +268,9 @@ def kron(a: Any, b: Any) -> Any:
     return reshape(el.multiply(left, right), tuple([n * m for n, m in zip(one, two, strict=True)]))
 
 
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+) -> Any:
     """The sum of the elements on a diagonal of two axes."""
     return total(diagonal(a, offset, axis1, axis2), -1, dtype)
 
@@ -220,7 +285,9 @@ def cross(
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     sizes = a.shape[-1], b.shape[-1]
     if any(n not in (2, 3) for n in sizes):
-        raise ValueError(f"cross takes vectors of 2 or 3 elements, got {sizes}{errors.at_user_line()}")
+        raise ValueError(
+            f"cross takes vectors of 2 or 3 elements, got {sizes}{errors.at_user_line()}"
+        )
     lead = broadcast_shapes(a.shape[:-1], b.shape[:-1])
     a, b = spread(a, (*lead, sizes[0])), spread(b, (*lead, sizes[1]))
     x, y = ([_component(v, i) for i in range(3)] for v in (a, b))

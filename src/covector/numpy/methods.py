@@ -10,7 +10,8 @@ import numpy as np
 from covector import _native, ops
 from covector.base import errors
 from covector.core.trace import Tracer
-from covector.numpy import creation, elementwise as el, indexing, join, linear, reduce, selection, shape
+from covector.numpy import creation, indexing, join, linear, reduce, selection, shape
+from covector.numpy import elementwise as el
 from covector.numpy.promotion import OPERAND_TYPES, Array
 from covector.numpy.updates import At
 from covector.types import dtypes
@@ -188,15 +189,30 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
 def _set_methods() -> None:
     for name, f in _FUNCTIONS.items():
         _attach(name, _method(f))
-    _attach("trace", _method(linear.trace), (Array,))  # a tracer's `trace` is the interpreter it belongs to
+    _attach(
+        "trace", _method(linear.trace), (Array,)
+    )  # a tracer's `trace` is the interpreter it belongs to
     for name, f in _METHODS.items():
         _attach(name, f)
     for name, (f, doc) in _PROPERTIES.items():
         _attach(name, property(_unary(f), doc=doc))
-    for name, f in (("__getitem__", _getitem), ("__setitem__", _setitem), ("__iter__", _iterate), ("__contains__", _contains)):
+    for name, f in (
+        ("__getitem__", _getitem),
+        ("__setitem__", _setitem),
+        ("__iter__", _iterate),
+        ("__contains__", _contains),
+    ):
         _attach(name, f, (Tracer,))
-    _attach("itemsize", property(lambda self: self.dtype.itemsize, doc="The bytes of an element."), (Tracer,))
-    _attach("nbytes", property(lambda self: self.dtype.itemsize * self.size, doc="The bytes of all."), (Tracer,))
+    _attach(
+        "itemsize",
+        property(lambda self: self.dtype.itemsize, doc="The bytes of an element."),
+        (Tracer,),
+    )
+    _attach(
+        "nbytes",
+        property(lambda self: self.dtype.itemsize * self.size, doc="The bytes of all."),
+        (Tracer,),
+    )
     _attach("block_until_ready", _unary(lambda x: x), (Tracer,))
     _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
 

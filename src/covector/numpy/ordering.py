@@ -14,7 +14,8 @@ from covector.numpy.creation import astype, filled, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
 from covector.numpy.promotion import axes_of, axis_of, cast, lift, promoted
-from covector.numpy.reduce import extended, kept, sum as total
+from covector.numpy.reduce import extended, kept
+from covector.numpy.reduce import sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
 from covector.types import dtypes
@@ -233,9 +234,7 @@ def searchsorted(
         )
     a, v = promoted("searchsorted", "any", (lift("searchsorted", a), lift("searchsorted", v)))
     if a.ndim != 1:
-        raise ValueError(
-            f"searchsorted takes a vector, got shape {a.shape}{errors.at_user_line()}"
-        )
+        raise ValueError(f"searchsorted takes a vector, got shape {a.shape}{errors.at_user_line()}")
     if sorter is not None:
         numbers = ops.GatherDimensionNumbers((), (0,), (0,))
         places = ops.expand_dims(lift("searchsorted", sorter), (1,))

@@ -199,7 +199,11 @@ def _fit(x: Any, own: Shape, shape: Shape, big: bool) -> Any:
         return x
     if big and all(n == 1 for n in own):
         return ops.Reshape(())(x)
-    if len(own) < len(shape) and shape[-len(own) :] == own and all(n == 1 for n in shape[: -len(own)]):
+    if (
+        len(own) < len(shape)
+        and shape[-len(own) :] == own
+        and all(n == 1 for n in shape[: -len(own)])
+    ):
         return ops.Reshape(shape)(x)
     return spread(x, shape)
 

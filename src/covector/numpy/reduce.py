@@ -12,7 +12,16 @@ from covector import ops
 from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import ones_like
-from covector.numpy.promotion import Shape, axes_of, axis_of, broadcast_shapes, cast, lift, promoted, spread
+from covector.numpy.promotion import (
+    Shape,
+    axes_of,
+    axis_of,
+    broadcast_shapes,
+    cast,
+    lift,
+    promoted,
+    spread,
+)
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
 from covector.types import dims, dtypes
@@ -67,7 +76,14 @@ def extended(dtype: np.dtype) -> np.dtype:
 
 
 def _reduce(
-    fold: Fold, a: Any, axis: Axis, dtype: Any, keepdims: bool, initial: Any, where: Any, extend: bool = True
+    fold: Fold,
+    a: Any,
+    axis: Axis,
+    dtype: Any,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+    extend: bool = True,
 ) -> Any:
     """The reduction in NumPy's terms."""
     a = lift(fold.name, a)
@@ -80,7 +96,9 @@ def _reduce(
         a = cast(a, dtypes.int32)
     if where is not None:
         if fold.identity is None and initial is None:
-            raise ValueError(f"{fold.name} with where needs an initial value{errors.at_user_line()}")
+            raise ValueError(
+                f"{fold.name} with where needs an initial value{errors.at_user_line()}"
+            )
         a = _masked(fold, a, where)
     elif fold.identity is None and initial is None:
         _check_not_empty(fold.name, a.shape, axes)
@@ -111,7 +129,11 @@ def _check_not_empty(name: str, shape: Shape, axes: tuple[int, ...]) -> None:
 
 def kept(out: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
     """A reduction's result with the axes that went as axes of length 1."""
-    return ops.Reshape(tuple([1 if i in axes else n for i, n in enumerate(shape)]))(out) if axes else out
+    return (
+        ops.Reshape(tuple([1 if i in axes else n for i, n in enumerate(shape)]))(out)
+        if axes
+        else out
+    )
 
 
 # ------------------------------------------------------------------------------------ sums and extremes
@@ -142,7 +164,12 @@ def prod(
 
 
 def max(
-    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """The largest element along axes (all by default); NaN if one is NaN.
 
@@ -153,7 +180,12 @@ def max(
 
 
 def min(
-    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """The smallest element along axes (all by default), as `max`."""
     return _reduce(_MIN, a, axis, None, keepdims, initial, where)
@@ -168,7 +200,9 @@ def _truth(name: str, a: Any, where: Any, neutral: bool) -> Any:
     return a if where is None else choose(where, a, neutral)
 
 
-def all(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def all(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
     """Whether all elements along axes are not zero."""
     a = _truth("all", a, where, True)
     axes = axes_of(axis, a.ndim)
@@ -176,7 +210,9 @@ def all(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, 
     return kept(result, a.shape, axes) if keepdims else result
 
 
-def any(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def any(
+    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Any:
     """Whether one element along axes is not zero."""
     a = _truth("any", a, where, False)
     axes = axes_of(axis, a.ndim)
@@ -207,7 +243,9 @@ def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | N
         axis = axis_of(axis, len(shape))
         axes = (axis,)
     if a.shape[axis] == 0:
-        raise ValueError(f"{name} of an array of shape {shape} finds no elements{errors.at_user_line()}")
+        raise ValueError(
+            f"{name} of an array of shape {shape} finds no elements{errors.at_user_line()}"
+        )
     out = primitive(axis, dtypes.int32)(a)
     return kept(out, shape, axes) if keepdims else out
 
@@ -253,7 +291,13 @@ def _count(a: Any, axes: tuple[int, ...], where: Any, keepdims: bool) -> Any:
 
 
 def mean(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
 ) -> Any:
     """The average along axes (all by default), as a float; 16-bit floats are added up in float32.
 
@@ -267,7 +311,9 @@ def mean(
     return cast(el.divide(total, _count(a, axes, where, keepdims)), result)
 
 
-def average(a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
+def average(
+    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+) -> Any:
     """The average along axes, weighted; with `returned` also the sum of the weights."""
     if weights is None:
         weights = ones_like(promoted("average", "inexact", (lift("average", a),))[0])
@@ -293,14 +339,18 @@ def var(
 
     `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.
     """
-    a, result = _inexact("var", a, None if dtype is None else dtypes.real_of(dtypes.as_dtype(dtype)))
+    a, result = _inexact(
+        "var", a, None if dtype is None else dtypes.real_of(dtypes.as_dtype(dtype))
+    )
     axes = axes_of(axis, a.ndim)
     centre = mean(a, axes, keepdims=True, where=where)
     distance = ops.sub(a, spread(centre, a.shape))
     if dtypes.is_complex(a.dtype):
         distance, result = ops.abs_(distance), dtypes.real_of(result)
     total = sum(ops.square(distance), axes, keepdims=keepdims, where=where)
-    count = el.subtract(_count(distance, axes, where, keepdims), float(ddof if correction is None else correction))
+    count = el.subtract(
+        _count(distance, axes, where, keepdims), float(ddof if correction is None else correction)
+    )
     return cast(choose(el.greater(count, 0.0), el.divide(total, count), np.nan), result)
 
 
@@ -340,7 +390,16 @@ def nanprod(
     return prod(_without_nan("nanprod", a, 1.0)[0], axis, dtype, None, keepdims, initial, where)
 
 
-def _nan_extreme(name: str, reduction: Any, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any, instead: float) -> Any:
+def _nan_extreme(
+    name: str,
+    reduction: Any,
+    a: Any,
+    axis: Axis,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+    instead: float,
+) -> Any:
     a, good = _without_nan(name, a, instead)
     out = reduction(a, axis, None, keepdims, initial, where)
     if good is None:
@@ -350,31 +409,47 @@ def _nan_extreme(name: str, reduction: Any, a: Any, axis: Axis, keepdims: bool, 
 
 
 def nanmax(
-    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """The largest element along axes that is not NaN; NaN if all are."""
     return _nan_extreme("nanmax", max, a, axis, keepdims, initial, where, -np.inf)
 
 
 def nanmin(
-    a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
 ) -> Any:
     """The smallest element along axes that is not NaN; NaN if all are."""
     return _nan_extreme("nanmin", min, a, axis, keepdims, initial, where, np.inf)
 
 
-def _nan_position(name: str, position: Any, a: Any, axis: int | None, keepdims: bool | None, instead: float) -> Any:
+def _nan_position(
+    name: str, position: Any, a: Any, axis: int | None, keepdims: bool | None, instead: float
+) -> Any:
     a, good = _without_nan(name, a, instead)
     out = position(a, axis, None, keepdims)
     return out if good is None else choose(any(good, axis, keepdims=bool(keepdims)), out, -1)
 
 
-def nanargmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+def nanargmax(
+    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
+) -> Any:
     """The index of the largest element that is not NaN; -1 if all are."""
     return _nan_position("nanargmax", argmax, a, axis, keepdims, -np.inf)
 
 
-def nanargmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+def nanargmin(
+    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
+) -> Any:
     """The index of the smallest element that is not NaN; -1 if all are."""
     return _nan_position("nanargmin", argmin, a, axis, keepdims, np.inf)
 
@@ -385,7 +460,12 @@ def _good(name: str, a: Any, where: Any) -> tuple[Any, Any]:
 
 
 def nanmean(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    where: Any = None,
 ) -> Any:
     """The average along axes of the elements that are not NaN."""
     a, good = _good("nanmean", a, where)

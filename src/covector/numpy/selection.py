@@ -12,7 +12,16 @@ from covector.base import errors
 from covector.core.trace import Tracer
 from covector.numpy import elementwise as el
 from covector.numpy.promotion import (
-    broadcast_shapes, cast, check_operand, constant, convert_scalar, fitted, from_numpy, lift, promoted, spread, type_key,
+    broadcast_shapes,
+    cast,
+    check_operand,
+    constant,
+    fitted,
+    from_numpy,
+    lift,
+    promoted,
+    spread,
+    type_key,
 )  # fmt: skip
 from covector.numpy.ufunc import elementwise, lifted, make
 from covector.types import dtypes
@@ -41,7 +50,13 @@ _where_ufunc = make("where", _where, 3, "Elements of x where the condition holds
 
 
 def where(
-    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None
+    condition: Any,
+    x: Any = None,
+    y: Any = None,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: Any = None,
 ) -> Any:
     """Elements of `x` where the condition holds, else of `y`; the three broadcast together.
 
@@ -128,12 +143,13 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
     Array([1, 1, 2, 3, 3], dtype=int32)
     """
     check_operand("clip", arr)
-    if any(bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)):
+    if any(
+        bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)
+    ):
         raise TypeError(f"clip takes real numbers, not complex ones{errors.at_user_line()}")
     if min is None:
         return el.positive(arr) if max is None else el.minimum(max, arr)
     return el.maximum(min, arr) if max is None else _clip(arr, min, max)
-
 
 
 def _replace_nans(x: Any, nan: Any, high: Any, low: Any) -> Any:
@@ -142,10 +158,14 @@ def _replace_nans(x: Any, nan: Any, high: Any, low: Any) -> Any:
     return ops.select(ops.eq(x, x.dtype.type(-np.inf)), low, x)
 
 
-_nan_to_num = elementwise("nan_to_num", _replace_nans, "any", 4, "NaN and infinities replaced by numbers.")
+_nan_to_num = elementwise(
+    "nan_to_num", _replace_nans, "any", 4, "NaN and infinities replaced by numbers."
+)
 
 
-def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
     """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the largest and smallest finite numbers."""
     x = lift("nan_to_num", x)
     if not dtypes.is_inexact(x.dtype):

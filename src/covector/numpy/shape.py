@@ -12,7 +12,15 @@ from covector import ops
 from covector.base import errors
 from covector.core.trace import Tracer
 from covector.numpy.promotion import (
-    Shape, axes_of, axis_of, broadcast_shapes, cast, dim_of, lift, shape_of, spread,
+    Shape,
+    axes_of,
+    axis_of,
+    broadcast_shapes,
+    cast,
+    dim_of,
+    lift,
+    shape_of,
+    spread,
 )  # fmt: skip
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
@@ -73,13 +81,17 @@ def _infer(old: Shape, shape: Any) -> Shape:
     total = dims.product(old)
     unknown = [i for i, n in enumerate(new) if n == -1]
     if len(unknown) > 1 or any(type(n) is int and n < -1 for n in new):
-        raise ValueError(f"reshape to {new}{errors.at_user_line()}: one dimension at most can be -1, none less")
+        raise ValueError(
+            f"reshape to {new}{errors.at_user_line()}: one dimension at most can be -1, none less"
+        )
     if unknown:
         (i,) = unknown
         known = dims.product([n for n in new if n is not new[i] or n != -1])
         rest = dims.exact_quotient(total, known) if known != 0 else 0 if total == 0 else None
         if rest is None:
-            raise TypeError(f"cannot reshape an array of shape {old} (size {total}) into {new}{errors.at_user_line()}")
+            raise TypeError(
+                f"cannot reshape an array of shape {old} (size {total}) into {new}{errors.at_user_line()}"
+            )
         new = (*new[:i], rest, *new[i + 1 :])
     if dims.product(new) != total:
         raise TypeError(
@@ -100,7 +112,9 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     rank = len(a.shape)
     order = tuple(range(rank))[::-1] if axes is None else axes_of(axes, rank)
     if len(order) != rank:
-        raise ValueError(f"transpose: {order} does not name each of the {rank} axes{errors.at_user_line()}")
+        raise ValueError(
+            f"transpose: {order} does not name each of the {rank} axes{errors.at_user_line()}"
+        )
     return a if order == tuple(range(rank)) else ops.Transpose(order)(a)
 
 
@@ -113,7 +127,9 @@ def matrix_transpose(x: Any, /) -> Any:
     """The last two axes exchanged; ValueError if there are fewer."""
     x = lift("matrix_transpose", x)
     if len(x.shape) < 2:
-        raise ValueError(f"matrix_transpose needs at least 2 dimensions, got {x.shape}{errors.at_user_line()}")
+        raise ValueError(
+            f"matrix_transpose needs at least 2 dimensions, got {x.shape}{errors.at_user_line()}"
+        )
     return swapaxes(x, -1, -2)
 
 
@@ -167,7 +183,8 @@ def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
         for i in axes:
             if a.shape[i] != 1:
                 raise ValueError(
-                    f"squeeze: axis {i} of an array of shape {a.shape} has size {a.shape[i]}, not 1{errors.at_user_line()}"
+                    f"squeeze: axis {i} of an array of shape {a.shape} has size {a.shape[i]}, not 1"
+                    f"{errors.at_user_line()}"
                 )
     return ops.squeeze(a, axes)
 
@@ -215,7 +232,9 @@ def broadcast_to(array: Any, shape: Any, *, out_sharding: None = None) -> Any:
     array = lift("broadcast_to", array)
     new = shape_of(shape)
     old = array.shape
-    if len(old) > len(new) or any(n not in (1, m) for n, m in zip(old[::-1], new[::-1], strict=False)):
+    if len(old) > len(new) or any(
+        n not in (1, m) for n, m in zip(old[::-1], new[::-1], strict=False)
+    ):
         raise ValueError(
             f"an array of shape {old} cannot be broadcast to {new}{errors.at_user_line()}: aligned at the last axis, "
             "its sizes must be equal to the new ones, or 1"
@@ -266,8 +285,16 @@ def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Any:
     a = lift("roll", a)
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), a.shape)
-    axes = axes_of(axis, len(a.shape)) if not isinstance(axis, Iterable) else tuple([axis_of(i, len(a.shape)) for i in axis])
-    shifts = list(np.broadcast_to(np.asarray(shift), (len(axes),))) if not isinstance(shift, Tracer) else None
+    axes = (
+        axes_of(axis, len(a.shape))
+        if not isinstance(axis, Iterable)
+        else tuple([axis_of(i, len(a.shape)) for i in axis])
+    )
+    shifts = (
+        list(np.broadcast_to(np.asarray(shift), (len(axes),)))
+        if not isinstance(shift, Tracer)
+        else None
+    )
     if shifts is None:
         return _roll_traced(a, shift, axes)
     for i, s in zip(axes, shifts, strict=True):
@@ -290,5 +317,3 @@ def _roll_traced(a: Any, shift: Any, axes: tuple[int, ...]) -> Any:
         starts = [ops.sub(np.int32(n), by) if j == i else np.int32(0) for j in range(len(a.shape))]
         a = ops.DynamicSlice(a.shape)(ops.Concatenate(i)(a, a), *starts)
     return a
-
-

@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 
 from covector import _native, ops
+from covector.base import errors
 from covector.core.primitive import Primitive
 from covector.core.trace import SCALARS, Tracer, typeof
 from covector.numpy.promotion import (
-    DIRECT, Array, Kind, convert_scalar, fitted, from_numpy, lift, promoted, target,
+    DIRECT,
+    Array,
+    Kind,
+    convert_scalar,
+    fitted,
+    from_numpy,
+    lift,
+    promoted,
+    target,
 )  # fmt: skip
 from covector.types import dtypes
 
@@ -63,7 +72,11 @@ def _weakly(recipe: Recipe) -> Recipe:
             if not getattr(x, "weak_type", False):
                 return out
         aval = typeof(out)
-        return out if aval.weak_type or aval.dtype == dtypes.bool_ else ops.Convert(aval.dtype, True)(out)
+        return (
+            out
+            if aval.weak_type or aval.dtype == dtypes.bool_
+            else ops.Convert(aval.dtype, True)(out)
+        )
 
     return steps
 
@@ -125,3 +138,23 @@ def operands(name: str, kind: Kind, args: tuple[Any, ...]) -> list[Any]:
 def lifted(x: Any) -> Any:
     """A NumPy array as an Array; anything else as it is."""
     return from_numpy("", x) if isinstance(x, np.ndarray) else x
+
+
+def like(x: Any, value: Any) -> np.generic:
+    """A constant in the dtype of an operand."""
+    return x.dtype.type(value)
+
+
+def is_bool(x: Any) -> bool:
+    """Whether an operand is of bool."""
+    return x.dtype == dtypes.bool_
+
+
+def is_integer(x: Any) -> bool:
+    """Whether an operand is of integers or bool."""
+    return not dtypes.is_inexact(x.dtype)
+
+
+def refuse(name: str, x: Any) -> TypeError:
+    """The error of a function that does not take an operand's dtype."""
+    return TypeError(f"{name} does not take {typeof(x).text()}{errors.at_user_line()}")

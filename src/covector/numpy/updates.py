@@ -10,13 +10,22 @@ from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, ones_like
 from covector.numpy.indexing import (
-    Plan, Window, index_vectors, mode_of, new_axes, parse, read, read_strided, result_axes, starts_of,
+    Plan,
+    Window,
+    index_vectors,
+    mode_of,
+    new_axes,
+    parse,
+    read,
+    read_strided,
+    result_axes,
+    starts_of,
 )  # fmt: skip
 from covector.numpy.promotion import Shape, cast, spread
 from covector.numpy.shape import broadcast_shapes
 from covector.types import dtypes
 
-__all__ = ["AtIndex", "At", "at"]
+__all__ = ["At", "AtIndex", "at"]
 
 Combine = Callable[[Any, Any], Any]
 
@@ -50,7 +59,12 @@ def _inside_strides(
         return part
     rank = len(x.shape)
     low = tuple([s.start if i == s.axis else 0 for i in range(rank)])
-    high = tuple([n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0 for i, n in enumerate(x.shape)])
+    high = tuple(
+        [
+            n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0
+            for i, n in enumerate(x.shape)
+        ]
+    )
     interior = tuple([s.step - 1 if i == s.axis else 0 for i in range(rank)])
     pad = ops.Pad(low, high, interior)
     mine = pad(ops.full(part.shape, True, dtypes.bool_), dtypes.bool_.type(False))
@@ -64,7 +78,16 @@ def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique:
     y = ops.Reshape(sizes)(_fitted(y, _result_shape(plan, ())))
     whole = all(_is_whole(w, n) for w, n in zip(plan.windows, x.shape, strict=True))
     if combine != "set":
-        old = read(x, Plan((), tuple([Window(w.start, w.size, True) for w in plan.windows]), (), tuple(range(len(sizes)))), "clip")
+        old = read(
+            x,
+            Plan(
+                (),
+                tuple([Window(w.start, w.size, True) for w in plan.windows]),
+                (),
+                tuple(range(len(sizes))),
+            ),
+            "clip",
+        )
         y = _COMBINE[combine](old, y)
     return y if whole else ops.DynamicUpdateSlice()(x, y, *starts_of(plan.windows))
 
@@ -137,9 +160,18 @@ class AtIndex:
         return read(self.array, plan, mode_of(mode, "clip"), fill_value)
 
     def _update(self, combine: str, values: Any, options: dict[str, Any]) -> Any:
-        unknown = set(options) - {"mode", "indices_are_sorted", "unique_indices", "fill_value", "wrap_negative_indices", "out_sharding"}
+        unknown = set(options) - {
+            "mode",
+            "indices_are_sorted",
+            "unique_indices",
+            "fill_value",
+            "wrap_negative_indices",
+            "out_sharding",
+        }
         if unknown:
-            raise TypeError(f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}")
+            raise TypeError(
+                f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}"
+            )
         unique = options.get("unique_indices", False)
         return update(self.array, self.index, values, combine, options.get("mode"), unique)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Index, Mapped, Scalar, View
 from covector.core.trace import typeof
 from covector.ir import scalar
@@ -39,7 +39,7 @@ def hash_pair(k1: Any, k2: Any, x1: Any, x2: Any) -> tuple[Any, Any]:
     return x1, x2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Threefry(Mapped):
     """The threefry2x32 hash of each pair of words (x1, x2) under a key (k1, k2): two results.
 
@@ -85,7 +85,7 @@ class Threefry(Mapped):
 threefry = Threefry()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RandomBits(Mapped):
     """Random unsigned integers of `width` bits in a shape, for each key.  Operand: keys, uint32 of shape (..., 2).
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Index, Linear, Primitive, Zero, is_zero
 from covector.core.trace import typeof
 from covector.types import dtypes
@@ -21,7 +21,7 @@ __all__ = ["DotGeneral"]
 Axes = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DotGeneral(Primitive):
     """Contract axes of lhs with axes of rhs, for each element of the batch axes, which the two share.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Scalar, Zero, is_zero
 from covector.core.trace import SCALARS, typeof
 from covector.ir import scalar
@@ -20,7 +20,7 @@ from covector.types.avals import ShapedArray
 __all__ = ["BitcastConvert", "Convert", "bitcast", "convert"]
 
 
-@dataclass(frozen=True)
+@record
 class Convert(ops.ElementwiseBase):
     """The values in another dtype.  Float to integer truncates and saturates; complex to real drops the imaginary part."""
 
@@ -77,7 +77,7 @@ def convert(x: Any, dtype: np.dtype) -> Any:
     return x if aval.dtype == dtype and not aval.weak_type else Convert(dtype)(x)
 
 
-@dataclass(frozen=True)
+@record
 class BitcastConvert(ops.ElementwiseBase):
     """The same bits as another dtype of the same width."""
 

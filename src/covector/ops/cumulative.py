@@ -7,13 +7,13 @@ the slopes of one step in the running value and in the new element.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Cumulative, Linear, Reduction, Scalar, State, is_zero
 from covector.core.trace import typeof
 from covector.ir import scalar
@@ -66,7 +66,7 @@ class _OneAxis(Cumulative):
         return type(self)(self.axis + (self.axis >= d), self.reverse)(*xs), d  # type: ignore[call-arg]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recurrence(_OneAxis):
     """The linear recurrence s_k = a_k s_{k-1} + b_k along an axis, from s_{-1} = 0.  Operands: a, b."""
 
@@ -172,7 +172,7 @@ class RunningFold(_OneAxis):
         return self.fold().finish(state, dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CumSum(RunningFold):
     """The sums up to each element, along an axis."""
 
@@ -190,7 +190,7 @@ class CumSum(RunningFold):
         return (CumSum(self.axis, not self.reverse)(ct),)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CumProd(RunningFold):
     """The products up to each element, along an axis."""
 
@@ -219,7 +219,7 @@ class _RunningExtremum(RunningFold):
         return keep, ops.sub(ops.convert(1.0, x.dtype), keep)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CumMax(_RunningExtremum):
     """The largest up to each element, along an axis."""
 
@@ -230,7 +230,7 @@ class CumMax(_RunningExtremum):
     of = "Max"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CumMin(_RunningExtremum):
     """The smallest up to each element, along an axis."""
 
@@ -241,7 +241,7 @@ class CumMin(_RunningExtremum):
     of = "Min"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CumLogSumExp(RunningFold):
     """The logarithms of the sums of exponentials up to each element, along an axis; nothing overflows."""
 

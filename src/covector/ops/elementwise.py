@@ -14,6 +14,7 @@ import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Index, Linear, Mapped, Movement, Scalar, View, Zero, is_zero
 from covector.core.trace import SCALARS, typeof
 from covector.ir import scalar
@@ -494,7 +495,7 @@ stop_gradient = Elementwise("stop_gradient", lambda x: x, (None,), lambda x: x, 
 # --------------------------------------------------------------------------------------- with parameters
 
 
-@dataclass(frozen=True)
+@record
 class Select(ElementwiseBase):
     """Elements of `yes` where the condition holds, else of `no`.  Operands: condition, yes, no."""
 

@@ -6,13 +6,13 @@ The meaning of the dimension numbers is JAX's (and XLA's), with the vectors of i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Index, Linear, Mapped, Scalar, View, Zero, is_zero
 from covector.core.trace import typeof
 from covector.ir.index import both, clamp, compare, known_index, of_scalar, signed, to_scalar
@@ -30,7 +30,7 @@ IndexMode = Literal["clip", "fill", "promise_in_bounds"]
 Axes = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GatherDimensionNumbers:
     """Which axes of operand, indices and result belong together.
 
@@ -147,7 +147,7 @@ def gather_target(
     return tuple(target), inside
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gather(Mapped):
     """A slice of the operand for each index vector.  Operands: x, the indices.
 
@@ -308,7 +308,7 @@ def check_starts(name: str, x: ShapedArray, starts: Sequence[ShapedArray]) -> No
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DynamicSlice(Mapped):
     """The slice of these sizes that begins at a computed place.  Operands: x, and a scalar start for each axis.
 

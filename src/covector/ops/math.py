@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Scalar, Zero, is_zero
 from covector.core.trace import typeof
 from covector.ir import scalar
@@ -112,7 +112,7 @@ pow_ = ops.Elementwise(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class IntegerPow(ops.ElementwiseBase):
     """x ** n for an integer n, by repeated squaring."""
 
@@ -163,7 +163,7 @@ def integer_pow(x: Any, n: int) -> Any:
     return x if n == 1 else IntegerPow(n)(x)
 
 
-@dataclass(frozen=True)
+@record
 class Clamp(ops.ElementwiseBase):
     """max(low, min(x, high)).  Operands: low, x, high; the bounds may be scalars."""
 
@@ -201,7 +201,7 @@ class Clamp(ops.ElementwiseBase):
 clamp = Clamp()
 
 
-@dataclass(frozen=True)
+@record
 class ReducePrecision(ops.ElementwiseBase):
     """Round to a format of so many exponent and mantissa bits (ties to even), keeping the dtype."""
 

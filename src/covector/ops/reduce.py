@@ -6,13 +6,13 @@ Sums and products of 16-bit floats accumulate in float32 and are rounded once, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Index, Linear, Reduction, Scalar, State
 from covector.core.trace import typeof
 from covector.ir import scalar
@@ -124,7 +124,7 @@ class Fold(Reduction):
         return (state[0], state[1]) if len(state) == 2 else scalar.convert(state[0], dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sum(Fold):
     """Add up along `axes`."""
 
@@ -156,7 +156,7 @@ class Extremum(Fold):
         return out, ops.div(total(ops.mul(t, mine)), total(mine))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Max(Extremum):
     """The largest along `axes`; minus infinity, or the least integer, of no elements."""
 
@@ -169,7 +169,7 @@ class Max(Extremum):
     kinds = "biuf"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Min(Extremum):
     """The smallest along `axes`; infinity, or the largest integer, of no elements."""
 
@@ -182,7 +182,7 @@ class Min(Extremum):
     kinds = "biuf"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prod(Fold):
     """Multiply along `axes`."""
 
@@ -255,7 +255,7 @@ class Bitwise(Fold):
     kinds = "biu"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Any_(Bitwise):
     """Whether one of them is true, along `axes`; bitwise or of integers."""
 
@@ -266,7 +266,7 @@ class Any_(Bitwise):
     numpy = np.bitwise_or
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class All(Bitwise):
     """Whether all are true, along `axes`; bitwise and of integers."""
 
@@ -277,7 +277,7 @@ class All(Bitwise):
     numpy = np.bitwise_and
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Xor(Bitwise):
     """Whether an odd number of them is true, along `axes`; bitwise of integers."""
 
@@ -354,7 +354,7 @@ class ArgReduction(Reduction):
         return state[1]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argmax(ArgReduction):
     """The index of the largest element along an axis."""
 
@@ -365,7 +365,7 @@ class Argmax(ArgReduction):
     worst = staticmethod(lowest)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argmin(ArgReduction):
     """The index of the smallest element along an axis."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record, replace
 from covector.core.primitive import Index, Linear, Update, View, Zero, is_zero
 from covector.core.trace import typeof
 from covector.ir.index import constant
@@ -24,7 +24,7 @@ Combination = Literal["set", "add", "mul", "min", "max"]
 Axes = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScatterDimensionNumbers:
     """Which axes of operand, indices and updates belong together: those of a gather, in the other direction.
 
@@ -61,7 +61,7 @@ def ordered(shape: Sequence[int], axes: Axes) -> Iterator[tuple[int, ...]]:
         yield tuple([spot[i] for i in back])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scatter(Update):
     """The operand with each window of the updates combined into it.  Operands: x, the indices, the updates.
 
@@ -275,7 +275,7 @@ def _up(axes: Axes) -> Axes:
     return tuple([a + 1 for a in axes])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DynamicUpdateSlice(Update):
     """The operand with a slice replaced.  Operands: x, the update, and a scalar start for each axis.
 

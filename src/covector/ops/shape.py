@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Index, Linear, Mapped, Movement, Scalar, View
 from covector.core.trace import typeof
 from covector.ir import scalar
@@ -58,7 +58,7 @@ def _insert(values: Sequence[Any], position: int, value: Any) -> tuple[Any, ...]
 # ---------------------------------------------------------------------------------- broadcast, reshape, permute
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Broadcast(Movement):
     """The operand repeated along new axes: `axes` of the result's `shape`; its other axes are the operand's."""
 
@@ -99,7 +99,7 @@ class Broadcast(Movement):
         return xs[0](tuple([index[i] for i in self.kept()]))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reshape(Movement):
     """The same elements in row-major order in another shape."""
 
@@ -189,7 +189,7 @@ def squeeze(x: Any, axes: Sequence[int]) -> Any:
     return Reshape(tuple([d for i, d in enumerate(shape) if i not in axes]))(x) if axes else x
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transpose(Movement):
     """Axes in another order: axis i of the result is axis permutation[i] of the operand."""
 
@@ -222,7 +222,7 @@ class Transpose(Movement):
         return xs[0](tuple([index[i] for i in ops.inverse_permutation(self.permutation)]))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reverse(Movement):
     """The axes run backwards."""
 
@@ -259,7 +259,7 @@ class Reverse(Movement):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Copy(Movement):
     """The operand itself, as a value of its own."""
 
@@ -292,7 +292,7 @@ def dilated(n: Dim, interior: int) -> Dim:
     return n if interior == 0 else n + dims.maximum(n - 1, 0) * interior
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice(Movement):
     """The elements from `starts` to below `limits`, each `strides`-th of them."""
 
@@ -350,7 +350,7 @@ class Slice(Movement):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pad(Movement):
     """The operand with a value around it and between its elements; negative padding cuts.  Operands: x, the value."""
 
@@ -457,7 +457,7 @@ def choose(condition: Expr, yes: Scalar, no: Scalar) -> Scalar:
 # -------------------------------------------------------------------------------------------- concatenate, iota
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Concatenate(Movement):
     """The operands one after another along an axis."""
 
@@ -526,7 +526,7 @@ class Concatenate(Movement):
         return xs[-1](index) if result is None else result
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Iota(Mapped):
     """The index along an axis, as a value.  It has no operands."""
 

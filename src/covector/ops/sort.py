@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
+from covector.base.record import record
 from covector.core.primitive import Primitive, Zero, is_zero
 from covector.core.trace import typeof
 from covector.types import dtypes
@@ -28,7 +28,7 @@ def take_along_last(x: Any, order: Any) -> Any:
     return ops.Gather(numbers, (1,) * ndim, "promise_in_bounds")(x, vectors)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SortPairs(Primitive):
     """Sort the keys along the last axis, stably and with NaNs last; the values go where their keys go.
 

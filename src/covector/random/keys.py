@@ -93,7 +93,9 @@ class Key:
     def reshape(self, *shape: Any) -> Key:
         """The keys in another shape."""
         new = shape[0] if len(shape) == 1 and isinstance(shape[0], Iterable) else shape
-        rest = reshape(self.words, (*new, 2)) if -1 not in new else _inferred(self.words, tuple(new))
+        rest = (
+            reshape(self.words, (*new, 2)) if -1 not in new else _inferred(self.words, tuple(new))
+        )
         return Key(rest)
 
     def ravel(self) -> Key:
@@ -168,14 +170,18 @@ def _like(key: Any, words: Any) -> Any:
 
 def _seed_words(name: str, seed: Any, impl: Any) -> Any:
     if impl is not None and str(impl) not in ("threefry2x32", "fry", "key<fry>"):
-        raise ValueError(f"{name}: there is no generator {impl!r}; the one there is is 'threefry2x32'")
+        raise ValueError(
+            f"{name}: there is no generator {impl!r}; the one there is is 'threefry2x32'"
+        )
     if isinstance(seed, bool):
         raise TypeError(f"{name} takes an integer seed, got {seed!r}{errors.at_user_line()}")
     if type(seed) is int:
         return array(np.array([0, seed & 0xFFFFFFFF], np.uint32))
     seed = lift(name, seed)
     if not dtypes.is_integer(seed.dtype) or seed.shape:
-        raise TypeError(f"{name} takes an integer seed, got {typeof(seed).text()}{errors.at_user_line()}")
+        raise TypeError(
+            f"{name} takes an integer seed, got {typeof(seed).text()}{errors.at_user_line()}"
+        )
     low = cast(seed, dtypes.uint32)
     if seed.dtype.itemsize == 8:
         high = cast(ops.shift_right_logical(seed, seed.dtype.type(32)), dtypes.uint32)
@@ -259,7 +265,7 @@ def fold_in(key: Any, data: Any) -> Any:
         data = np.uint32(data & 0xFFFFFFFF)
     data = lift("fold_in", data)
     if data.shape or not dtypes.is_integer(data.dtype):
-        raise TypeError(f"fold_in takes an integer scalar, got {typeof(data).text()}{errors.at_user_line()}")
+        raise TypeError(
+            f"fold_in takes an integer scalar, got {typeof(data).text()}{errors.at_user_line()}"
+        )
     return _like(key, _fold_in(words, cast(data, dtypes.uint32)))
-
-

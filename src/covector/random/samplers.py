@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from covector import ops
 from covector.base import errors
-from covector.core.trace import typeof
 from covector.numpy import elementwise as el
-from covector.numpy.creation import arange, asarray, astype, iota, zeros
+from covector.numpy.creation import asarray, astype
 from covector.numpy.fused import fused
-from covector.numpy.indexing import take, take_along_axis
+from covector.numpy.indexing import take
 from covector.numpy.linalg import vector_norm
 from covector.numpy.promotion import (
-    Shape, axis_of, broadcast_shapes, cast, lift, promoted, shape_of, spread, type_key,
+    Shape,
+    broadcast_shapes,
+    cast,
+    lift,
+    shape_of,
+    spread,
+    type_key,
 )  # fmt: skip
-from covector.numpy.ordering import searchsorted
-from covector.numpy.reduce import argmax
 from covector.numpy.selection import clip, where
-from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.random.keys import split_words, words_of
-from covector.types import dims, dtypes
+from covector.types import dtypes
 
 __all__ = [
-    "bernoulli", "bits", "categorical", "cauchy", "choice", "double_sided_maxwell", "exponential", "gumbel", "laplace",
-    "logistic", "lognormal", "maxwell", "normal", "pareto", "permutation", "rademacher", "randint", "rayleigh",
+    "bernoulli", "bits", "cauchy", "double_sided_maxwell", "exponential", "gumbel", "laplace",
+    "logistic", "lognormal", "maxwell", "normal", "pareto", "rademacher", "randint", "rayleigh",
     "truncated_normal", "uniform", "weibull_min",
 ]  # fmt: skip
 
@@ -43,20 +42,23 @@ def _float(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
     return wanted
 
 
-def _shape(name: str, shape: Any, *parameters: Any) -> Shape:
+def result_shape(name: str, shape: Any, *parameters: Any) -> Shape:
     """The shape of the result: as asked, if the parameters broadcast to it, or the one they have together."""
     own = broadcast_shapes(*[np.shape(p) for p in parameters])
     if shape is None:
         return own
     wanted = shape_of(shape)
-    if len(own) > len(wanted) or any(n not in (1, m) for n, m in zip(own[::-1], wanted[::-1], strict=False)):
+    if len(own) > len(wanted) or any(
+        n not in (1, m) for n, m in zip(own[::-1], wanted[::-1], strict=False)
+    ):
         raise ValueError(
             f"{name}: parameters of the shape {own} do not broadcast to the shape {wanted}{errors.at_user_line()}"
         )
     return wanted
 
 
-def _split(words: Any, n: int = 2) -> list[Any]:
+def split_in(words: Any, n: int = 2) -> list[Any]:
+    """The words of n new keys."""
     new = split_words(words, (n,))
     return [ops.Reshape((2,))(ops.Slice((i, 0), (i + 1, 2), (1, 1))(new)) for i in range(n)]
 
@@ -108,7 +110,13 @@ def _uniform(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
 
 
 def uniform(
-    key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0, *, out_sharding: Any = None
+    key: Any,
+    shape: Any = (),
+    dtype: Any = None,
+    minval: Any = 0.0,
+    maxval: Any = 1.0,
+    *,
+    out_sharding: Any = None,
 ) -> Any:
     """Floats spread evenly over [minval, maxval).
 
@@ -117,7 +125,7 @@ def uniform(
     (2,)
     """
     wanted = _float("uniform", dtype)
-    shape = _shape("uniform", shape, minval, maxval)
+    shape = result_shape("uniform", shape, minval, maxval)
     return _uniform(words_of("uniform", key), minval, maxval, shape=shape, dtype=wanted)
 
 
@@ -155,7 +163,7 @@ def normal_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
     """Normally distributed floats or complex numbers."""
     if dtypes.is_complex(dtype):
         real = dtypes.real_of(dtype)
-        parts = [normal_floats(w, shape, real) for w in _split(words)]
+        parts = [normal_floats(w, shape, real) for w in split_in(words)]
         return ops.div(ops.complex_(*parts), dtype.type(np.sqrt(2)))
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype), dtype=dtype)
     u = uniform_floats(words, shape, dtype, low[()], dtype.type(1))
@@ -192,11 +200,17 @@ def _truncated(words: Any, lower: Any, upper: Any, shape: Shape, dtype: np.dtype
 
 
 def truncated_normal(
-    key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+    key: Any,
+    lower: Any,
+    upper: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    *,
+    out_sharding: Any = None,
 ) -> Any:
     """Numbers with the standard normal distribution, cut off outside (lower, upper)."""
     wanted = _float("truncated_normal", dtype)
-    shape = _shape("truncated_normal", shape, lower, upper)
+    shape = result_shape("truncated_normal", shape, lower, upper)
     return _truncated(words_of("truncated_normal", key), lower, upper, shape=shape, dtype=wanted)
 
 
@@ -208,13 +222,17 @@ def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
     """Two words of bits, reduced modulo the span: the upper one weighted by 2^bits modulo the span."""
     width = 8 * dtype.itemsize
     unsigned = _UINTS[width]
-    beyond = el.greater(high, np.iinfo(dtype).max)  # high does not fit, and then is one more than the largest
+    beyond = el.greater(
+        high, np.iinfo(dtype).max
+    )  # high does not fit, and then is one more than the largest
     low, high = (_clipped(v, dtype) for v in (low, high))
     low, high = (spread(v, shape) if v.shape else v for v in (low, high))
-    upper, lower = (ops.RandomBits(shape, width)(w) for w in _split(words))
+    upper, lower = (ops.RandomBits(shape, width)(w) for w in split_in(words))
     span = ops.Convert(unsigned)(el.subtract(high, low))
     span = where(el.less_equal(high, low), unsigned.type(1), span)
-    span = where(el.logical_and(beyond, el.greater(high, low)), el.add(span, unsigned.type(1)), span)
+    span = where(
+        el.logical_and(beyond, el.greater(high, low)), el.add(span, unsigned.type(1)), span
+    )
     weight = ops.rem(unsigned.type(2 ** (width // 2)), span)
     weight = ops.rem(ops.mul(weight, weight), span)
     offset = ops.add(ops.mul(ops.rem(upper, span), weight), ops.rem(lower, span))
@@ -242,7 +260,7 @@ def randint(
     wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
     if not dtypes.is_integer(wanted):
         raise TypeError(f"randint gives integers, not {wanted.name}{errors.at_user_line()}")
-    shape = _shape("randint", shape, minval, maxval)
+    shape = result_shape("randint", shape, minval, maxval)
     low, high = (_bound(v, wanted, extra) for v, extra in ((minval, 0), (maxval, 1)))
     sampled = wanted if wanted.itemsize >= 4 else dtypes.int32
     result = _randint(words_of("randint", key), low, high, shape=shape, dtype=sampled)
@@ -272,14 +290,18 @@ def _bernoulli(words: Any, p: Any, shape: Shape, mode: str) -> Any:
     return el.less(second, el.subtract(p, first))
 
 
-def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None) -> Any:
+def bernoulli(
+    key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None
+) -> Any:
     """True with probability p, else False; p may be an array."""
     if mode not in ("high", "low"):
         raise ValueError(f"bernoulli: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
     dtype = type_key(p)[0]
     if not dtypes.is_float(dtype):
-        raise TypeError(f"bernoulli takes a float probability, got {dtype.name}{errors.at_user_line()}")
-    shape = _shape("bernoulli", shape, p)
+        raise TypeError(
+            f"bernoulli takes a float probability, got {dtype.name}{errors.at_user_line()}"
+        )
+    shape = result_shape("bernoulli", shape, p)
     return _bernoulli(words_of("bernoulli", key), asarray(p, dtype), shape=shape, mode=mode)
 
 
@@ -287,124 +309,9 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: An
     """-1 or 1, each with probability 1/2; int32 unless a dtype is given."""
     wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
     heads = bernoulli(key, 0.5, shape_of(shape))
-    return where(heads, wanted.type(1), wanted.type(-1) if dtypes.kind(wanted) != "u" else ~wanted.type(0))
-
-
-# ----------------------------------------------------------------------------- order and choice
-
-
-def _shuffled(words: Any, n: int, shape: Shape, axis: int) -> Any:
-    """The indices along an axis of a shape, shuffled: sorted by random bits, often enough for no two to be equal."""
-    rounds = math.ceil(3 * math.log(max(1, n)) / math.log(2**32 - 1))
-    order = moveaxis(iota(shape, dtypes.int32, axis), axis, -1)
-    for _ in range(rounds):
-        words, now = _split(words)
-        keys = moveaxis(ops.RandomBits(shape, 32)(now), axis, -1)
-        _, order = ops.SortPairs()(keys, order)
-    return moveaxis(order, -1, axis)
-
-
-_shuffle = fused("n", "shape", "axis")(_shuffled)
-
-
-def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False, *, out_sharding: Any = None) -> Any:
-    """The elements along an axis in random order; of an integer n, the numbers below it.
-
-    With `independent`, every row has an order of its own.
-    """
-    words = words_of("permutation", key)
-    if not np.ndim(x):
-        if not dtypes.is_integer(type_key(x)[0]):
-            raise TypeError(f"permutation takes an integer or an array with axes, got {x!r}{errors.at_user_line()}")
-        n = operator.index(x)
-        return _shuffle(words, n=n, shape=(n,), axis=0)
-    x = lift("permutation", x)
-    axis = axis_of(axis, x.ndim)
-    if not dims.is_constant(x.shape):
-        raise NotImplementedError(f"permutation of {typeof(x).text()}{errors.at_user_line()}: its size must be known")
-    if independent and x.ndim > 1:
-        order = _shuffle(words, n=operator.index(x.size), shape=x.shape, axis=axis)
-        return take_along_axis(x, order, axis)
-    n = x.shape[axis]
-    return take(x, _shuffle(words, n=n, shape=(n,), axis=0), axis, mode="clip")
-
-
-def choice(
-    key: Any, a: Any, shape: Any = (), replace: bool = True, p: Any = None, axis: int = 0, mode: str | None = None
-) -> Any:
-    """Elements of `a` along an axis (or of the numbers below `a`), picked at random; `p` are their probabilities.
-
-    Without `replace` each is picked once at most.  ValueError if there are not enough.
-    """
-    if not isinstance(shape, Sequence):
-        raise TypeError(f"choice: shape must be a sequence, got {shape!r}{errors.at_user_line()}")
-    shape = shape_of(shape)
-    a = lift("choice", a) if np.ndim(a) else operator.index(a)
-    single = isinstance(a, int)
-    axis = 0 if single else axis_of(axis, a.ndim)
-    count = a if single else operator.index(a.shape[axis])
-    draws = math.prod(operator.index(n) for n in shape)
-    if draws == 0:
-        return zeros(shape, dtypes.int32 if single else a.dtype)
-    if count <= 0:
-        raise ValueError(f"choice: there is nothing to choose from{errors.at_user_line()}")
-    if not replace and draws > count:
-        raise ValueError(f"choice of {draws} out of {count} without replacement{errors.at_user_line()}")
-    if p is not None:
-        indices = _weighted(key, p, count, draws, shape, replace, mode)
-    elif replace:
-        indices = randint(key, shape, 0, count)
-    else:
-        indices = permutation(key, count)[:draws]
-    result = indices if single else take(a, indices, axis, mode="clip")
-    return reshape(result, shape if single else (*a.shape[:axis], *shape, *a.shape[axis + 1 :]))
-
-
-def _weighted(key: Any, p: Any, count: int, draws: int, shape: Shape, replace: bool, mode: str | None) -> Any:
-    """Indices with probabilities: by their running sum, or those of the largest log p + gumbel noise."""
-    (p,) = promoted("choice", "inexact", (lift("choice", p),))
-    if p.shape != (count,):
-        raise ValueError(f"choice: p has the shape {p.shape}, it needs ({count},){errors.at_user_line()}")
-    if not replace:
-        noisy = el.add(gumbel(key, (count,), p.dtype, mode), el.log(p))
-        _, order = ops.SortPairs()(ops.neg(noisy), arange(count))
-        return order[:draws]
-    sums = ops.CumSum(0)(p)
-    r = el.multiply(sums[-1], el.subtract(1.0, uniform(key, shape, p.dtype)))
-    return searchsorted(sums, r)
-
-
-def categorical(
-    key: Any, logits: Any, axis: int = -1, shape: Any = None, replace: bool = True, mode: str | None = None, *,
-    out_sharding: Any = None,
-) -> Any:  # fmt: skip
-    """Indices along an axis, with probabilities softmax(logits), for each of the other axes.
-
-    `shape`, if given, ends with the logits' shape without the axis; the axes before that are further samples.
-    """
-    logits = lift("categorical", logits)
-    axis = axis_of(axis, logits.ndim)
-    batch = logits.shape[:axis] + logits.shape[axis + 1 :]
-    wanted = _shape("categorical", batch if shape is None else shape, zeros(batch, bool) if batch else False)
-    extra = len(wanted) - len(batch)
-    prefix, own = wanted[:extra], wanted[extra:]
-    if not replace:
-        return _without_replacement(key, logits, axis, prefix, wanted, mode)
-    full = (*prefix, *own[:axis], logits.shape[axis], *own[axis:])
-    noise = gumbel(key, full, logits.dtype, mode)
-    return argmax(el.add(noise, expand_dims(logits, tuple(range(extra)))), axis=extra + axis)
-
-
-def _without_replacement(key: Any, logits: Any, axis: int, prefix: Shape, wanted: Shape, mode: str | None) -> Any:
-    count = math.prod(operator.index(n) for n in prefix)
-    if count > operator.index(logits.shape[axis]):
-        raise ValueError(
-            f"categorical: {count} samples of {logits.shape[axis]} categories without replacement{errors.at_user_line()}"
-        )
-    noisy = moveaxis(el.add(logits, gumbel(key, logits.shape, logits.dtype, mode)), axis, -1)
-    _, order = ops.SortPairs()(ops.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))
-    picked = order[..., :count]
-    return reshape(transpose(picked, (picked.ndim - 1, *range(picked.ndim - 1))), wanted)
+    return where(
+        heads, wanted.type(1), wanted.type(-1) if dtypes.kind(wanted) != "u" else ~wanted.type(0)
+    )
 
 
 # ------------------------------------------------------------------------------------ other distributions
@@ -424,7 +331,12 @@ def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
 
 
 def gumbel(
-    key: Any, shape: Any = (), dtype: Any = None, mode: str | None = None, *, out_sharding: Any = None
+    key: Any,
+    shape: Any = (),
+    dtype: Any = None,
+    mode: str | None = None,
+    *,
+    out_sharding: Any = None,
 ) -> Any:
     """Numbers with the Gumbel distribution: -log(-log(u)).  mode="high" has more of the far tail."""
     wanted = _float("gumbel", dtype)
@@ -489,30 +401,46 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     return _sample("cauchy", key, shape, dtype)
 
 
-def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+def pareto(
+    key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
     """Numbers with the Pareto distribution of exponent b."""
     wanted = _float("pareto", dtype)
-    return el.exp(el.divide(exponential(key, _shape("pareto", shape, b), wanted), cast(b, wanted)))
+    return el.exp(
+        el.divide(exponential(key, result_shape("pareto", shape, b), wanted), cast(b, wanted))
+    )
 
 
-def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+def rayleigh(
+    key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
     """Numbers with the Rayleigh distribution."""
     wanted = _float("rayleigh", dtype)
-    u = uniform(key, _shape("rayleigh", shape, scale), wanted)
+    u = uniform(key, result_shape("rayleigh", shape, scale), wanted)
     return el.multiply(cast(scale, wanted), el.sqrt(el.multiply(el.log(u), -2.0)))
 
 
-def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Any:
+def weibull_min(
+    key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None
+) -> Any:
     """Numbers with the Weibull distribution of minima."""
     wanted = _float("weibull_min", dtype)
     u = uniform(key, shape, wanted)
-    return el.multiply(el.power(el.negative(el.log1p(el.negative(u))), el.divide(1.0, concentration)), scale)
+    return el.multiply(
+        el.power(el.negative(el.log1p(el.negative(u))), el.divide(1.0, concentration)), scale
+    )
 
 
-def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+def lognormal(
+    key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
     """exp of normal numbers with the standard deviation sigma."""
     wanted = _float("lognormal", dtype)
-    return el.exp(el.multiply(normal(key, _shape("lognormal", shape, sigma), wanted), cast(sigma, wanted)))
+    return el.exp(
+        el.multiply(
+            normal(key, result_shape("lognormal", shape, sigma), wanted), cast(sigma, wanted)
+        )
+    )
 
 
 def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
@@ -526,8 +454,6 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     wanted = _float("double_sided_maxwell", dtype)
     own = broadcast_shapes(np.shape(loc), np.shape(scale))
     full = (*(shape_of(shape) or own), *own)
-    sizes, signs = _split(words_of("double_sided_maxwell", key))
+    sizes, signs = split_in(words_of("double_sided_maxwell", key))
     signed = el.multiply(rademacher(signs, full, wanted), maxwell(sizes, full, wanted))
     return el.add(el.multiply(signed, scale), loc)
-
-

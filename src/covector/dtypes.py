@@ -1,0 +1,48 @@
+"""dtypes and what is known of them: names and meanings are those of `jax.dtypes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector.numpy.dtype import (
+    bfloat16 as bfloat16,
+)
+from covector.numpy.dtype import (
+    finfo as finfo,
+)
+from covector.numpy.dtype import (
+    iinfo as iinfo,
+)
+from covector.numpy.dtype import (
+    issubdtype as issubdtype,
+)
+from covector.numpy.dtype import (
+    prng_key as prng_key,
+)
+from covector.numpy.dtype import (
+    result_type as result_type,
+)
+from covector.types.dtypes import PYTHON_SCALARS, as_dtype, kind
+from covector.types.dtypes import float0 as float0
+
+_PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
+
+
+def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dtype:
+    """The dtype that is meant: float, int and complex mean the 32-bit ones, everything else itself."""
+    return as_dtype(dtype)
+
+
+def scalar_type_of(x: Any) -> type:
+    """The Python type of a number, or of the elements of an array: bool, int, float or complex."""
+    if type(x) in PYTHON_SCALARS:
+        return type(x)
+    return _PYTHON_TYPES[kind(x.dtype)]
+
+
+def itemsize_bits(dtype: Any) -> int:
+    """How many bits an element takes."""
+    own = as_dtype(dtype)
+    return 1 if kind(own) == "b" else 8 * own.itemsize

@@ -1,0 +1,319 @@
+"""NumPy's elementwise functions that compute numbers: a name, a primitive or recipe, how operands are promoted, text.
+
+A recipe gets its operands in one dtype, in one shape or as scalars.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.numpy.promotion import cast, check_operand, lift, type_key
+from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
+from covector.types import dtypes
+
+# fmt: off
+__all__ = [
+    "abs", "absolute", "acos", "acosh", "add", "arccos", "arccosh", "arcsin", "arcsinh",
+    "arctan", "arctan2", "arctanh", "around", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
+    "ceil", "cos", "cosh", "deg2rad", "degrees", "divide", "divmod", "exp", "exp2", "expm1",
+    "fabs", "float_power", "floor", "floor_divide", "fmod", "hypot", "i0", "log", "log1p",
+    "log2", "log10", "logaddexp", "logaddexp2", "mod", "modf", "multiply", "negative",
+    "positive", "pow", "power", "rad2deg", "radians", "reciprocal", "remainder", "rint",
+    "round", "sign", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh",
+    "true_divide", "trunc",
+]
+# fmt: on
+
+# ------------------------------------------------------------------- exponentials, angles, hyperbolas
+
+exp = unary("exp", ops.exp, "inexact", "e to the power of each element.")
+exp2 = unary("exp2", ops.exp2, "inexact", "2 to the power of each element.")
+expm1 = unary("expm1", ops.expm1, "inexact", "exp(x) - 1, exact for small x too.")
+log = unary("log", ops.log, "inexact", "The natural logarithm; NaN for negative numbers.")
+log1p = unary("log1p", ops.log1p, "inexact", "log(1 + x), exact for small x too.")
+sqrt = unary("sqrt", ops.sqrt, "inexact", "The square root; NaN for negative numbers.")
+cbrt = unary("cbrt", ops.cbrt, "inexact", "The real cube root.")
+sin = unary("sin", ops.sin, "inexact", "The sine of angles in radians.")
+cos = unary("cos", ops.cos, "inexact", "The cosine of angles in radians.")
+tan = unary("tan", ops.tan, "inexact", "The tangent of angles in radians.")
+asin = arcsin = unary("asin", ops.asin, "inexact", "The inverse sine, in [-π/2, π/2].")
+acos = arccos = unary("acos", ops.acos, "inexact", "The inverse cosine, in [0, π].")
+atan = arctan = unary("atan", ops.atan, "inexact", "The inverse tangent, in [-π/2, π/2].")
+sinh = unary("sinh", ops.sinh, "inexact", "The hyperbolic sine.")
+cosh = unary("cosh", ops.cosh, "inexact", "The hyperbolic cosine.")
+tanh = unary("tanh", ops.tanh, "inexact", "The hyperbolic tangent.")
+asinh = arcsinh = unary("asinh", ops.asinh, "inexact", "The inverse hyperbolic sine.")
+acosh = arccosh = unary("acosh", ops.acosh, "inexact", "The inverse hyperbolic cosine.")
+atanh = arctanh = unary("atanh", ops.atanh, "inexact", "The inverse hyperbolic tangent.")
+atan2 = arctan2 = binary(
+    "atan2", ops.atan2, "inexact", "The angle of the point (x2, x1) of the plane, in [-π, π]."
+)
+
+
+def _log_base(base: float) -> Any:
+    def recipe(x: Any) -> Any:
+        log_x = ops.log(x)
+        if not dtypes.is_complex(x.dtype):
+            return ops.div(log_x, float(np.log(base)))
+        parts = ops.real(log_x), ops.imag(log_x)
+        return ops.complex_(*[ops.div(p, float(np.log(base))) for p in parts])
+
+    return recipe
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    """max + log1p(exp(-|x - y|)); x + y where both are the same infinity."""
+    difference = ops.sub(x, y)
+    alike = ops.ne(difference, difference)
+    distance = ops.abs_(ops.select(alike, like(x, 0), difference))
+    return ops.select(
+        alike, ops.add(x, y), ops.add(ops.maximum(x, y), ops.log1p(ops.exp(ops.neg(distance))))
+    )
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    return ops.div(
+        _logaddexp(ops.mul(x, float(np.log(2))), ops.mul(y, float(np.log(2)))), float(np.log(2))
+    )
+
+
+def _hypot(x: Any, y: Any) -> Any:
+    """Scaled by the larger one, so that squares do not overflow."""
+    x, y = ops.abs_(x), ops.abs_(y)
+    infinite = ops.or_(ops.eq(x, like(x, np.inf)), ops.eq(y, like(x, np.inf)))
+    big, small = ops.maximum(x, y), ops.minimum(x, y)
+    zero = ops.eq(big, like(x, 0))
+    ratio = ops.div(small, ops.select(zero, like(x, 1), big))
+    length = ops.mul(big, ops.sqrt(ops.add(ops.square(ratio), 1.0)))
+    return ops.select(infinite, like(x, np.inf), ops.select(zero, big, length))
+
+
+def _sinc(x: Any) -> Any:
+    """The series at 0 keeps the second derivative right."""
+    scaled = ops.mul(x, float(np.pi))
+    zero = ops.eq(x, like(x, 0))
+    safe = ops.select(zero, like(x, 1), scaled)
+    near = ops.sub(1.0, ops.div(ops.square(ops.select(zero, scaled, like(x, 0))), 6.0))
+    return ops.select(zero, near, ops.div(ops.sin(safe), safe))
+
+
+def _i0(x: Any) -> Any:
+    return ops.mul(ops.exp(ops.abs_(x)), ops.bessel_i0e(x))
+
+
+log2 = unary("log2", _log_base(2.0), "inexact", "The logarithm to base 2.")
+log10 = unary("log10", _log_base(10.0), "inexact", "The logarithm to base 10.")
+logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x1) + exp(x2)), without overflow.")
+logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x1 + 2**x2), without overflow.")
+hypot = binary("hypot", _hypot, "inexact", "sqrt(x1**2 + x2**2), without overflow.")
+sinc = unary("sinc", _sinc, "inexact", "sin(πx) / (πx), and 1 at 0.")
+i0 = unary("i0", _i0, "inexact", "The modified Bessel function of the first kind of order 0.")
+deg2rad = radians = unary(
+    "deg2rad", lambda x: ops.mul(x, float(np.pi / 180)), "inexact", "Degrees as radians."
+)
+rad2deg = degrees = unary(
+    "rad2deg", lambda x: ops.mul(x, float(180 / np.pi)), "inexact", "Radians as degrees."
+)
+
+# ---------------------------------------------------------------------------------------- arithmetic
+
+
+def _negative(x: Any) -> Any:
+    if is_bool(x):
+        raise refuse("negative", x)
+    return ops.neg(x)
+
+
+def absolute_value(x: Any) -> Any:
+    """The distance from zero; bool and unsigned integers as they are."""
+    return x if dtypes.kind(x.dtype) in "bu" else ops.abs_(x)
+
+
+def _fabs(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        raise refuse("fabs", x)
+    return ops.abs_(x)
+
+
+def _floor_divide(x: Any, y: Any) -> Any:
+    if dtypes.is_float(x.dtype):
+        return _float_divmod(x, y)[0]
+    quotient = ops.div(x, y)
+    if dtypes.kind(x.dtype) == "u":
+        return quotient
+    uneven = ops.ne(ops.rem(x, y), like(x, 0))
+    opposite = ops.ne(ops.sign(x), ops.sign(y))
+    return ops.select(ops.and_(uneven, opposite), ops.sub(quotient, 1), quotient)
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    """With the sign of the divisor.  An integer by zero gives 0."""
+    zero = like(x, 0)
+    if is_integer(y):
+        y = ops.select(ops.eq(y, zero), like(y, 1), y)
+    rest = ops.rem(x, y)
+    opposite = ops.ne(ops.lt(rest, zero), ops.lt(y, zero))
+    return ops.select(ops.and_(opposite, ops.ne(rest, zero)), ops.add(rest, y), rest)
+
+
+def _fmod(x: Any, y: Any) -> Any:
+    """With the sign of the dividend.  An integer by zero gives 0."""
+    if is_integer(y):
+        y = ops.select(ops.eq(y, like(y, 0)), like(y, 1), y)
+    return ops.rem(x, y)
+
+
+def _float_divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    rest = ops.rem(x, y)
+    whole = ops.select(ops.eq(y, like(y, 0)), x, ops.sub(x, rest))
+    quotient = ops.div(whole, y)
+    opposite = ops.and_(ops.ne(rest, like(x, 0)), ops.ne(ops.sign(y), ops.sign(rest)))
+    rest = ops.select(opposite, ops.add(rest, y), rest)
+    quotient = ops.select(opposite, ops.sub(quotient, 1.0), quotient)
+    return ops.round_half_away(quotient), rest
+
+
+add = binary(
+    "add", lambda x, y: ops.or_(x, y) if x.dtype == dtypes.bool_ else ops.add(x, y), "any",
+    "The sum x1 + x2; of bool the logical or.",
+)  # fmt: skip
+subtract = binary("subtract", ops.sub, "any", "The difference x1 - x2.")
+multiply = binary(
+    "multiply", lambda x, y: ops.and_(x, y) if x.dtype == dtypes.bool_ else ops.mul(x, y), "any",
+    "The product x1 * x2; of bool the logical and.",
+)  # fmt: skip
+divide = true_divide = binary(
+    "divide", ops.div, "inexact", "The quotient x1 / x2; of integers too it is a float."
+)
+floor_divide = binary(
+    "floor_divide",
+    _floor_divide,
+    "numeric",
+    "The quotient x1 / x2, rounded down, in the operands' dtype.",
+)
+remainder = mod = binary(
+    "remainder",
+    _remainder,
+    "numeric",
+    "x1 - x2 * floor(x1 / x2): the rest with the sign of x2, as Python's %.",
+)
+fmod = binary(
+    "fmod", _fmod, "numeric", "The rest of the division with the sign of x1, as C's fmod."
+)
+negative = unary("negative", _negative, "any", "-x.")
+positive = unary("positive", lambda x: x, "any", "x itself.")
+absolute = abs = unary(
+    "absolute", absolute_value, "any", "The distance from zero; of complex numbers a real array."
+)
+fabs = unary("fabs", _fabs, "inexact", "The distance from zero of real numbers, as floats.")
+sign = unary("sign", ops.sign, "any", "-1, 0 or 1; of complex numbers x / |x|.")
+square = unary("square", ops.square, "numeric", "x * x.")
+reciprocal = unary("reciprocal", lambda x: ops.integer_pow(x, -1), "inexact", "1 / x.")
+
+
+def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
+    """(floor_divide(x1, x2), remainder(x1, x2))."""
+    return floor_divide(x1, x2), remainder(x1, x2)
+
+
+def modf(x: Any, /) -> tuple[Any, Any]:
+    """The fractional and the whole part of each element, both with its sign."""
+    whole = trunc(lift("modf", x))
+    whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
+    return subtract(x, whole), whole
+
+
+# -------------------------------------------------------------------------------------------- powers
+
+
+def _general_power(x: Any, y: Any) -> Any:
+    return ops.pow_(x, y) if dtypes.is_inexact(x.dtype) else _integer_power(x, y)
+
+
+def _integer_power(x: Any, y: Any) -> Any:
+    """By squaring: six bits of the exponent, since any more would overflow."""
+    zero, one = like(x, 0), like(x, 1)
+    result = ops.select(ops.and_(ops.eq(x, zero), ops.ne(y, zero)), zero, one)
+    for bit in range(6):
+        odd = ops.ne(ops.and_(y, one), zero)
+        result = ops.select(odd, ops.mul(result, x), result)
+        if bit < 5:
+            x, y = ops.mul(x, x), ops.shift_right_logical(y, one)
+    return result
+
+
+_power = binary("power", _general_power, "numeric", "x1 to the power x2.")
+float_power = binary("float_power", ops.pow_, "inexact", "x1 to the power x2, as floats.")
+
+
+@cache
+def _power_of(n: int) -> Any:
+    """The function x -> x ** n."""
+    if n == 2:
+        return square
+    return unary(f"power_{n}", lambda x: ops.integer_pow(x, n), "numeric", f"x to the power {n}.")
+
+
+def power(x1: Any, x2: Any, /) -> Any:
+    """x1 to the power x2.
+
+    An exponent that is a Python integer is unrolled into products; then the base may be any number dtype,
+    but integers have no negative powers (TypeError).
+
+    >>> from covector import numpy as cnp
+    >>> cnp.power(cnp.array([1., 2., 3.]), 2)
+    Array([1., 4., 9.], dtype=float32)
+    """
+    if type(x2) is int:
+        return _power_of(x2)(x1)
+    if type(x2) is float and x2 == 2.0 and dtypes.is_inexact(type_key(x1)[0]):
+        return square(x1)
+    if isinstance(x2, np.integer):
+        return _power_of(operator.index(x2))(x1)
+    return _power(x1, x2)
+
+
+pow = power
+
+# ------------------------------------------------------------------------------------------ rounding
+
+
+def _rounding(primitive: Any) -> Any:
+    return lambda x: x if is_integer(x) else primitive(x)
+
+
+def _rint(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        return ops.complex_(ops.round_half_even(ops.real(x)), ops.round_half_even(ops.imag(x)))
+    return ops.round_half_even(x)
+
+
+floor = unary("floor", _rounding(ops.floor), "any", "Rounded down; integers as they are.")
+ceil = unary("ceil", _rounding(ops.ceil), "any", "Rounded up; integers as they are.")
+trunc = unary("trunc", _rounding(ops.trunc), "any", "Rounded towards zero; integers as they are.")
+rint = unary("rint", _rint, "inexact", "Rounded to the nearest whole number, ties to the even one.")
+
+
+def round(a: Any, decimals: int = 0, out: None = None) -> Any:
+    """Rounded to so many decimals, ties to even; integers stay as they are unless decimals is negative."""
+    check_operand("round", a)
+    integer = is_integer(np.zeros((), type_key(a)[0]))
+    if decimals == 0:
+        return positive(a) if integer else rint(a)
+    if integer:
+        if decimals > 0:
+            return positive(a)
+        raise NotImplementedError(
+            f"round of integers to tens, hundreds, ...{errors.at_user_line()}: convert to a float first"
+        )
+    factor = 10.0 ** operator.index(decimals)
+    return divide(rint(multiply(a, factor)), factor)
+
+
+around = round

@@ -1,0 +1,165 @@
+"""Random order and random choices: permutations, samples with and without replacement, categories."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import typeof
+from covector.numpy import elementwise as el
+from covector.numpy.creation import arange, iota, zeros
+from covector.numpy.fused import fused
+from covector.numpy.indexing import take, take_along_axis
+from covector.numpy.ordering import searchsorted
+from covector.numpy.promotion import Shape, axis_of, lift, promoted, shape_of, type_key
+from covector.numpy.reduce import argmax
+from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
+from covector.random.keys import words_of
+from covector.random.samplers import gumbel, randint, split_in, uniform
+from covector.types import dims, dtypes
+
+__all__ = ["categorical", "choice", "permutation"]
+
+# ----------------------------------------------------------------------------- order and choice
+
+
+def _shuffled(words: Any, n: int, shape: Shape, axis: int) -> Any:
+    """The indices along an axis of a shape, shuffled: sorted by random bits, often enough for no two to be equal."""
+    rounds = math.ceil(3 * math.log(max(1, n)) / math.log(2**32 - 1))
+    order = moveaxis(iota(shape, dtypes.int32, axis), axis, -1)
+    for _ in range(rounds):
+        words, now = split_in(words)
+        keys = moveaxis(ops.RandomBits(shape, 32)(now), axis, -1)
+        _, order = ops.SortPairs()(keys, order)
+    return moveaxis(order, -1, axis)
+
+
+_shuffle = fused("n", "shape", "axis")(_shuffled)
+
+
+def permutation(
+    key: Any, x: Any, axis: int = 0, independent: bool = False, *, out_sharding: Any = None
+) -> Any:
+    """The elements along an axis in random order; of an integer n, the numbers below it.
+
+    With `independent`, every row has an order of its own.
+    """
+    words = words_of("permutation", key)
+    if not np.ndim(x):
+        if not dtypes.is_integer(type_key(x)[0]):
+            raise TypeError(
+                f"permutation takes an integer or an array with axes, got {x!r}{errors.at_user_line()}"
+            )
+        n = operator.index(x)
+        return _shuffle(words, n=n, shape=(n,), axis=0)
+    x = lift("permutation", x)
+    axis = axis_of(axis, x.ndim)
+    if not dims.is_constant(x.shape):
+        raise NotImplementedError(
+            f"permutation of {typeof(x).text()}{errors.at_user_line()}: its size must be known"
+        )
+    if independent and x.ndim > 1:
+        order = _shuffle(words, n=operator.index(x.size), shape=x.shape, axis=axis)
+        return take_along_axis(x, order, axis)
+    n = x.shape[axis]
+    return take(x, _shuffle(words, n=n, shape=(n,), axis=0), axis, mode="clip")
+
+
+def choice(
+    key: Any,
+    a: Any,
+    shape: Any = (),
+    replace: bool = True,
+    p: Any = None,
+    axis: int = 0,
+    mode: str | None = None,
+) -> Any:
+    """Elements of `a` along an axis (or of the numbers below `a`), picked at random; `p` are their probabilities.
+
+    Without `replace` each is picked once at most.  ValueError if there are not enough.
+    """
+    if not isinstance(shape, Sequence):
+        raise TypeError(f"choice: shape must be a sequence, got {shape!r}{errors.at_user_line()}")
+    shape = shape_of(shape)
+    a = lift("choice", a) if np.ndim(a) else operator.index(a)
+    single = isinstance(a, int)
+    axis = 0 if single else axis_of(axis, a.ndim)
+    count = a if single else operator.index(a.shape[axis])
+    draws = math.prod(operator.index(n) for n in shape)
+    if draws == 0:
+        return zeros(shape, dtypes.int32 if single else a.dtype)
+    if count <= 0:
+        raise ValueError(f"choice: there is nothing to choose from{errors.at_user_line()}")
+    if not replace and draws > count:
+        raise ValueError(
+            f"choice of {draws} out of {count} without replacement{errors.at_user_line()}"
+        )
+    if p is not None:
+        indices = _weighted(key, p, count, draws, shape, replace, mode)
+    elif replace:
+        indices = randint(key, shape, 0, count)
+    else:
+        indices = permutation(key, count)[:draws]
+    result = indices if single else take(a, indices, axis, mode="clip")
+    return reshape(result, shape if single else (*a.shape[:axis], *shape, *a.shape[axis + 1 :]))
+
+
+def _weighted(
+    key: Any, p: Any, count: int, draws: int, shape: Shape, replace: bool, mode: str | None
+) -> Any:
+    """Indices with probabilities: by their running sum, or those of the largest log p + gumbel noise."""
+    (p,) = promoted("choice", "inexact", (lift("choice", p),))
+    if p.shape != (count,):
+        raise ValueError(
+            f"choice: p has the shape {p.shape}, it needs ({count},){errors.at_user_line()}"
+        )
+    if not replace:
+        noisy = el.add(gumbel(key, (count,), p.dtype, mode), el.log(p))
+        _, order = ops.SortPairs()(ops.neg(noisy), arange(count))
+        return order[:draws]
+    sums = ops.CumSum(0)(p)
+    r = el.multiply(sums[-1], el.subtract(1.0, uniform(key, shape, p.dtype)))
+    return searchsorted(sums, r)
+
+
+def categorical(
+    key: Any, logits: Any, axis: int = -1, shape: Any = None, replace: bool = True, mode: str | None = None, *,
+    out_sharding: Any = None,
+) -> Any:  # fmt: skip
+    """Indices along an axis, with probabilities softmax(logits), for each of the other axes.
+
+    `shape`, if given, ends with the logits' shape without the axis; the axes before that are further samples.
+    """
+    logits = lift("categorical", logits)
+    axis = axis_of(axis, logits.ndim)
+    batch = logits.shape[:axis] + logits.shape[axis + 1 :]
+    wanted = _shape(
+        "categorical", batch if shape is None else shape, zeros(batch, bool) if batch else False
+    )
+    extra = len(wanted) - len(batch)
+    prefix, own = wanted[:extra], wanted[extra:]
+    if not replace:
+        return _without_replacement(key, logits, axis, prefix, wanted, mode)
+    full = (*prefix, *own[:axis], logits.shape[axis], *own[axis:])
+    noise = gumbel(key, full, logits.dtype, mode)
+    return argmax(el.add(noise, expand_dims(logits, tuple(range(extra)))), axis=extra + axis)
+
+
+def _without_replacement(
+    key: Any, logits: Any, axis: int, prefix: Shape, wanted: Shape, mode: str | None
+) -> Any:
+    count = math.prod(operator.index(n) for n in prefix)
+    if count > operator.index(logits.shape[axis]):
+        raise ValueError(
+            f"categorical: {count} samples of {logits.shape[axis]} categories without replacement{errors.at_user_line()}"
+        )
+    noisy = moveaxis(el.add(logits, gumbel(key, logits.shape, logits.dtype, mode)), axis, -1)
+    _, order = ops.SortPairs()(ops.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))
+    picked = order[..., :count]
+    return reshape(transpose(picked, (picked.ndim - 1, *range(picked.ndim - 1))), wanted)
