@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
+import covector as cv
 import covector.numpy as cnp
 from covector import lax
 from covector.core.trace import evaluate, stage, typeof
@@ -132,7 +134,11 @@ def test_gather_and_scatter() -> None:
     )
     same(lax.gather(x, cnp.array([[2], [0]]), numbers, (1, 4)), X[[2, 0]])
     same(lax.gather(x, cnp.array([[7]]), numbers, (1, 4), mode=lax.GatherScatterMode.CLIP), X[[2]])
-    assert np.isnan(np.asarray(lax.gather(x, cnp.array([[7]]), numbers, (1, 4)))).all()
+    assert np.isnan(np.asarray(lax.gather(x, cnp.array([[7]]), numbers, (1, 4), mode="fill"))).all()
+    same(
+        lax.gather(x, np.int32([[7]]), numbers, (1, 4), mode="drop", fill_value=-1),
+        np.full((1, 4), -1.0, np.float32),
+    )
     scatter = lax.ScatterDimensionNumbers((1,), (0,), (0,))
     where, what = cnp.array([[2], [2]]), cnp.ones((2, 4))
     for f, ufunc in (
@@ -166,7 +172,7 @@ def test_reductions_and_products() -> None:
         lax.batch_matmul(cnp.ones((2, 3, 4)), cnp.ones((2, 4, 5))),
         np.full((2, 3, 5), 4, np.float32),
     )
-    with pytest.raises(TypeError, match="contract|fit together"):
+    with pytest.raises(TypeError, match=r"contract|fit together"):
         lax.dot(x, x)
 
 
@@ -186,3 +192,176 @@ def test_sorting() -> None:
         lax.top_k(keys, 3), (np.float32([2, 2, 1]), np.int32([0, 2, 1])), strict=True
     ):
         same(got, wanted)
+
+
+def test_missing_names() -> None:
+    for name in ("no_such_function", "array", "np", "add_p"):
+        with pytest.raises(AttributeError):
+            getattr(lax, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    [
+        ("erf", scipy.special.erf), ("erfc", scipy.special.erfc), ("lgamma", scipy.special.gammaln),
+        ("digamma", scipy.special.digamma), ("bessel_i0e", scipy.special.i0e), ("bessel_i1e", scipy.special.i1e),
+        ("logistic", scipy.special.expit), ("cbrt", np.cbrt), ("atan2", np.arctan2), ("igamma", scipy.special.gammainc),
+        ("igammac", scipy.special.gammaincc), ("betainc", scipy.special.betainc), ("nextafter", np.nextafter),
+        ("rem", np.fmod),
+    ],
+)  # fmt: skip
+def test_functions(name: str, oracle: Any) -> None:
+    count = {"atan2": 2, "igamma": 2, "igammac": 2, "betainc": 3, "nextafter": 2, "rem": 2}.get(
+        name, 1
+    )
+    args = [np.linspace(0.1, 0.9, 7) * (i + 1 if name != "betainc" else 1) for i in range(count)]
+    same(getattr(lax, name)(*[cnp.asarray(a) for a in args]), oracle(*args))
+
+
+def test_integers() -> None:
+    x, y = np.int32([7, -7, 5, -8]), np.int32([2, 2, 0, -3])
+    same(lax.div(x, y), np.int32([3, -3, -1, 2]))
+    same(lax.rem(x, y), np.int32([1, -1, 5, -2]))
+    same(lax.shift_right_logical(x, 28), (x.view(np.uint32) >> 28).view(np.int32))
+    same(lax.shift_right_arithmetic(x, 1), x >> 1)
+    same(lax.shift_left(x, 40), np.zeros(4, np.int32))
+    same(lax.population_count(np.uint8([0, 255, 5])), np.uint8([0, 8, 2]))
+    same(lax.clz(np.int32([1, -1, 0])), np.int32([31, 0, 32]))
+    same(lax.bitwise_not(np.array([True, False])), np.array([False, True]))
+    same(lax.mulhi(np.uint8([200]), np.uint8([200])), np.uint8([156]))
+
+
+@pytest.mark.parametrize("narrow", [np.uint8, np.int16, np.float16])
+def test_bits_of_other_widths(narrow: type) -> None:
+    x = np.array([[1.5, -2.25], [np.inf, 1e-3]], np.float32)
+    parts = lax.bitcast_convert_type(cnp.asarray(x), narrow)
+    assert np.asarray(parts).tobytes() == x.tobytes()
+    assert parts.shape == (2, 2, 4 // np.dtype(narrow).itemsize)
+    same(lax.bitcast_convert_type(parts, np.float32), x)
+    with pytest.raises(ValueError, match="needs a last axis of size"):
+        lax.bitcast_convert_type(parts[..., :1], np.float64)
+    with pytest.raises(TypeError, match="must be real"):
+        lax.bitcast_convert_type(parts, np.complex64)
+
+
+def test_more_shapes() -> None:
+    x = cnp.asarray(X)
+    same(lax.broadcast_in_dim(x, (4, 2, 3), (2, 0)), np.broadcast_to(X.T[:, None], (4, 2, 3)))
+    same(lax.broadcast_to_rank(x, 4), X[None, None])
+    assert lax.broadcast_shapes((2, 1), (3,)) == (2, 3)
+    same(lax.pad(x, 0.0, [(-1, 0, 0), (1, 1, 1)])[0], np.float32([0, 4, 0, 5, 0, 6, 0, 7, 0]))
+    same(lax.stack([x, x], 2), np.stack([X, X], 2))
+    assert len(lax.unstack(x, 1)) == 4
+    same(lax.tile(x, (2, 1)), np.tile(X, (2, 1)))
+    same(lax.collapse(x[None], -2), X.reshape(1, 12))
+    same(lax.concatenate(x, 0), X.reshape(12))
+    assert lax.dtype(1.0) == np.float32
+    for wrong in (
+        lambda: lax.squeeze(x, (0,)),
+        lambda: lax.reshape(x, (5,)),
+        lambda: lax.split(x, (1, 1), 1),
+        lambda: lax.tile(x, (2,)),
+        lambda: lax.collapse(x, 2, 1),
+        lambda: lax.slice(x, (0, 0), (4, 4)),
+        lambda: lax.top_k(x, 9),
+        lambda: lax.sort([x], num_keys=2),
+    ):
+        with pytest.raises(ValueError, match=r"\(at "):
+            wrong()
+    for wrong in (
+        lambda: lax.full((2,), x),
+        lambda: lax.pad(x, x, [(0, 0, 0)] * 2),
+        lambda: lax.concatenate([x, lax.convert_element_type(x, int)], 0),
+        lambda: lax.dynamic_slice(x, (0,), (1, 1)),
+        lambda: lax.dynamic_update_slice(x, cnp.ones((1, 1), int), (0, 0)),
+        lambda: lax.clamp(0, x, cnp.arange(4)),
+        lambda: lax.select(x > 0, x, x[0]),
+        lambda: lax.select_n(x > 0, x, x, x),
+        lambda: lax.batch_matmul(x, x[0]),
+        lambda: lax.sort((x, x[0])),
+    ):
+        with pytest.raises(TypeError, match=r"\(at "):
+            wrong()
+    with pytest.raises(IndexError, match="index 3 of axis 0"):
+        lax.index_in_dim(x, 3)
+
+
+def test_reduce_by_a_function() -> None:
+    x = cnp.asarray(X)
+    same(lax.reduce(x, 1.0, lax.add, (0,)), X.sum(0) + 1)
+    same(lax.reduce(x, 5.0, lax.max, (1,)), np.maximum(X.max(1), 5))
+    with pytest.raises(NotImplementedError, match="scan"):
+        lax.reduce(x, 0.0, lambda a, b: a + b, (0,))
+
+
+def test_precision() -> None:
+    x = cnp.asarray(X)
+    for precision in (
+        None,
+        "highest",
+        lax.Precision.HIGH,
+        (lax.Precision.DEFAULT, lax.Precision.HIGHEST),
+    ):
+        same(lax.dot(x, x.T, precision=precision), X @ X.T)
+    with pytest.raises(ValueError, match="'exact' is not a precision"):
+        lax.dot(x, x.T, precision="exact")
+    wide = lax.dot(
+        x.astype(cnp.bfloat16), x.T.astype(cnp.bfloat16), preferred_element_type=np.float32
+    )
+    same(wide, X @ X.T)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: lax.clamp(-1.0, x, cnp.float64(2.0)),
+        lambda x: lax.select(x > 0, x * x, -x),
+        lambda x: lax.select_n(cnp.array([0, 1, 2, 1]), x, x * x, -x),
+        lambda x: lax.sort(x * x),
+        lambda x: lax.sort_key_val(x, x * x)[1],
+        lambda x: lax.top_k(x * x, 2)[0],
+        lambda x: lax.cumprod(x, reverse=True),
+        lambda x: lax.cumlogsumexp(x),
+        lambda x: lax.pad(x, 1.0, [(1, -1, 1)]),
+        lambda x: lax.dynamic_slice(x * x, (1,), (2,)),
+        lambda x: lax.dynamic_update_slice(x * x, x[:2], (-1,)),
+        lambda x: lax.dynamic_index_in_dim(x * x, 2, keepdims=False),
+        lambda x: lax.pow(x + 3, cnp.array([0, 1, 2, 3])),
+        lambda x: lax.integer_pow(x, -2),
+        lambda x: lax.broadcast_in_dim(x, (4, 2, 4), (2,)) * lax.expand_dims(x, (1, 2)),
+        lambda x: lax.dot_general(x, x, (((), ()), ((0,), (0,)))),
+        lambda x: lax.reduce_prod(x, (0,)) * lax.reduce_max(x, (0,)),
+        lambda x: lax.logistic(x) * lax.rsqrt(x * x + 1),
+    ],
+)  # fmt: skip
+def test_gradients(f: Any) -> None:
+    x, step = np.array([0.4, -1.3, 2.2, 0.9]), 1e-6
+    direction = np.array([0.3, -0.7, 0.5, 1.1])
+    value, slope = cv.jvp(f, (cnp.asarray(x),), (cnp.asarray(direction),))
+    ahead, behind = (np.asarray(f(cnp.asarray(x + s * direction))) for s in (step, -step))
+    wanted = (ahead - behind) / (2 * step)
+    np.testing.assert_allclose(np.asarray(slope), wanted, rtol=1e-5, atol=1e-7)
+    weights = np.cos(np.arange(np.size(value))).reshape(np.shape(value))
+    back = cv.grad(lambda x: (f(x) * weights).sum())(cnp.asarray(x))
+    np.testing.assert_allclose(
+        np.asarray(back) @ direction, (wanted * weights).sum(), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_stop_gradient() -> None:
+    slope = cv.grad(lambda x: (lax.stop_gradient({"x": x, "n": 2})["x"] * x).sum())(
+        cnp.array([3.0])
+    )
+    same(slope, np.float32([3]))
+    assert lax.stop_gradient(3).dtype == np.int32
+
+
+def test_traced_and_mapped() -> None:
+    x = cnp.asarray(X)
+    rows = cv.vmap(lambda v, i: lax.dynamic_index_in_dim(v, i, keepdims=False))(
+        x, cnp.array([0, -1, 2])
+    )
+    same(rows, X[[0, 1, 2], [0, 3, 2]])
+    same(traced(lambda v: lax.add(v, 1.5), x), X + 1.5)
+    same(traced(lambda v: lax.select_n(v > 3, v, 2 * v), x), np.where(X > 3, 2 * X, X))
+    same(cv.vmap(lambda v: lax.sort(v))(-x), np.sort(-X, 1))

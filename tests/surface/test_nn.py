@@ -151,7 +151,8 @@ def test_initializers(name: str) -> None:
 def test_more_initializers() -> None:
     i = nn.initializers
     for name, got in {
-        "normal": i.normal(0.5)(K, (4,)), "uniform": i.uniform(0.5)(K, (4,)), "truncated_normal": i.truncated_normal(0.5)(K, (4,)),
+        "normal": i.normal(0.5)(K, (4,)), "uniform": i.uniform(0.5)(K, (4,)),
+        "truncated_normal": i.truncated_normal(0.5)(K, (4,)),
         "geo": i.variance_scaling(2.0, "fan_geo_avg", "normal")(K, (2, 4)), "conv": i.he_normal()(K, (2, 1, 3, 2)),
     }.items():  # fmt: skip
         np.testing.assert_allclose(np.asarray(got).ravel(), GOLDEN[name], rtol=1e-5, atol=1e-6)
@@ -168,3 +169,27 @@ def test_more_initializers() -> None:
         i.he_normal()(K, (3,))
     with pytest.raises(ValueError, match="mode is one of"):
         i.variance_scaling(1.0, "fan", "normal")
+
+
+def test_second_derivatives() -> None:
+    for x in (-30.0, -1.0, 0.0, 2.0, 30.0):
+        p = scipy.special.expit(x)
+        for f, wanted in ((nn.softplus, p * (1 - p)), (nn.log_sigmoid, -p * (1 - p))):
+            got = cv.grad(cv.grad(f))(np.float64(x))
+            np.testing.assert_allclose(float(got), wanted, rtol=1e-9, atol=1e-12)
+    x = np.array([1.0, -2.0, 0.5])
+    p = scipy.special.softmax(x)
+    slopes = np.diag(p) - np.outer(p, p)
+    for jacobian in (cv.jacfwd, cv.jacrev):
+        np.testing.assert_allclose(
+            np.asarray(jacobian(nn.softmax)(x)), slopes, rtol=1e-12, atol=1e-15
+        )
+    np.testing.assert_allclose(
+        np.asarray(cv.hessian(nn.logsumexp)(x)), slopes, rtol=1e-12, atol=1e-15
+    )
+
+
+def test_a_missing_name_is_an_attribute_error() -> None:
+    for module in (nn, nn.initializers):
+        with pytest.raises(AttributeError):
+            _ = module.no_such_function

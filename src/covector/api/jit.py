@@ -19,7 +19,7 @@ from covector.base.config import config
 from covector.control.call import Call
 from covector.core import trace
 from covector.core.trace import Tracer
-from covector.ir.program import Literal, Program, Var
+from covector.ir.program import Program, Var
 from covector.runtime.eager import as_array, aval_of
 from covector.runtime.late import compile_program
 from covector.types.avals import ShapeDtypeStruct, ShapedArray
@@ -341,7 +341,7 @@ def jit(
     numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
     donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
     owner = Jitted(fun, numbers, names, donated, donated_names)
-    native = owner.native
+    native: Any = owner.native
     functools.update_wrapper(native, fun, updated=())
 
     def trace_(*args: Any, **kwargs: Any) -> Traced:

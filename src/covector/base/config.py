@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +88,7 @@ class Config:
             self._apply()
 
     @contextmanager
-    def override(self, **values: object) -> Iterator[None]:
+    def override(self, **values: object) -> Generator[None]:
         """These flags, for the length of a `with` block."""
         before = {name: getattr(self, name) for name in values}
         try:

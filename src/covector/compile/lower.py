@@ -20,7 +20,6 @@ from covector.ir.kernel import (
     Assign, Buffer, Copy, If, Init, Kernel, Loop, Note, Routine, Schedule, Statement,
 )  # fmt: skip
 from covector.ir.program import Eqn, Literal, Program, Var
-from covector.ir.scalar import Expr
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 

@@ -270,7 +270,7 @@ class NestLowering:
             tile = 0 if count == 1 else ix.loop_variable(self.context.names.fresh("b"), count)
             tiles[axis] = tile, count
             index[axis] = index[axis] + tile * TILE
-        body = self._body(tuple(index))
+        body: list[Statement] = self._body(tuple(index))
         for axis in (vector, crossing):
             extent = dims.minimum(TILE, flat.extents[axis] - tiles[axis][0] * TILE)
             body = [flat.loop(axis, body, Schedule(int(axis == vector)), extent)]

@@ -163,10 +163,9 @@ def _same_value(eqn: Eqn, _: _Rewriter) -> Atom | None:
 def _arithmetic(eqn: Eqn, rewriter: _Rewriter) -> Atom | None:
     """x * 1, x + (-0 or an integer 0), x / 1, -(-x), powers of one."""
     p = eqn.primitive
-    if not isinstance(p, ops.Elementwise) or len(eqn.inputs) > 2:
+    if not isinstance(p, ops.Elementwise) or not 1 <= len(eqn.inputs) <= 2:
         return None
-    x = eqn.inputs[0]
-    y = eqn.inputs[-1]
+    x, y = eqn.inputs[0], eqn.inputs[-1]
     shape = eqn.outputs[0].aval.shape
     if p is ops.neg:
         made = rewriter.made_by(x)

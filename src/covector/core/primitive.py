@@ -117,8 +117,9 @@ class Primitive:
         """(result, tangent) from values and tangents; a tangent may be a Zero, not all are."""
         if self.not_differentiable is not None:
             out = self(*primals)
-            avals = [trace.typeof(o) for o in out] if self.multiple else trace.typeof(out)
-            return out, tuple(map(Zero, avals)) if self.multiple else Zero(avals)
+            if not self.multiple:
+                return out, Zero(trace.typeof(out))
+            return out, tuple([Zero(trace.typeof(o)) for o in out])
         raise self._missing("jvp")
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ transformations nest by nesting.  At the bottom is `EvalTrace`, which computes. 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def set_current(trace: Trace) -> Trace:
 
 
 @contextmanager
-def using(trace: Trace) -> Iterator[None]:
+def using(trace: Trace) -> Generator[None]:
     """Run a block with another current trace."""
     before = set_current(trace)
     try:
@@ -226,16 +226,17 @@ def typeof(x: Any) -> ShapedArray:
     dtype = dtypes.PYTHON_SCALARS.get(type(x))
     if dtype is not None:
         return ShapedArray((), dtype, dtype != dtypes.bool_)
-    if isinstance(x, SCALARS):  # subclasses of Python's scalars
-        base = next(t for t in SCALARS if isinstance(x, t))
-        return ShapedArray((), dtypes.PYTHON_SCALARS[base], base is not bool)
+    for base in SCALARS:  # subclasses of Python's scalars
+        if isinstance(x, base):
+            return ShapedArray((), dtypes.PYTHON_SCALARS[base], base is not bool)
     raise TypeError(errors.not_an_array(x, "an operation"))
 
 
 def literal(x: Any, aval: ShapedArray) -> Literal:
     """A scalar as a constant of the Program; OverflowError if it does not fit its dtype."""
     try:
-        value = np.asarray(x, aval.dtype)[()] if type(x) is int else np.asarray(x).astype(aval.dtype)[()]
+        array = np.asarray(x, aval.dtype) if type(x) is int else np.asarray(x).astype(aval.dtype)
+        value: Any = array[()]
     except OverflowError:
         raise OverflowError(
             f"the integer {x} does not fit {aval.dtype.name}{errors.at_user_line()}; "

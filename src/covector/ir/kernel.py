@@ -257,7 +257,7 @@ def accesses(statement: Statement) -> tuple[set[Buffer], set[Buffer]]:
                 written.add(buffer)
                 for e in index_values(index):
                     read.update(b for b, _ in loads(e, seen))
-            case Routine(_, places, parameters, writes):
+            case Routine(_, places, _, writes):
                 written.update(places[i][0] for i in writes)
                 read.update(buffer for buffer, _ in places)
             case Copy(target, source, _):

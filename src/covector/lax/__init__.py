@@ -7,8 +7,6 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 from covector.lax.control_flow import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
-from covector.lax.operands import Precision as Precision, PrecisionLike as PrecisionLike
 from covector.lax.products import *
-from covector.lax.products import DotDimensionNumbers as DotDimensionNumbers
 from covector.lax.reductions import *
 from covector.lax.shape import *

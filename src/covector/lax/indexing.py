@@ -207,13 +207,14 @@ def gather(
 ) -> Any:
     """The slice of the operand for each index vector, which are on the last axis of `start_indices`.
 
-    With mode 'fill', which is the default, a slice out of bounds is `fill_value` (NaN, the least signed, the largest
-    unsigned integer, True); with 'clip' it is moved inside.
+    With mode 'fill' a slice out of bounds is `fill_value` (NaN, the least signed, the largest unsigned integer,
+    True), with 'clip' it is moved inside.  The default 'promise_in_bounds' is for callers who know that there is none.
     """
     x, indices = array("gather", operand), array("gather", start_indices)
     numbers = GatherDimensionNumbers(*_tuples(dimension_numbers))
     sizes = shape_of(slice_sizes, "slice_sizes")
-    return ops.Gather(numbers, sizes, _mode(mode), fill_value)(x, indices)
+    chosen = _mode("promise_in_bounds" if mode is None else mode)
+    return ops.Gather(numbers, sizes, chosen, fill_value)(x, indices)
 
 
 def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | None = None) -> Any:

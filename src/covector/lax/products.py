@@ -7,10 +7,12 @@ from typing import Any
 
 from covector.base import errors
 from covector.core.trace import typeof
-from covector.lax.operands import array, check_precision
+from covector.lax.operands import Precision, PrecisionLike, array, check_precision
 from covector.numpy.linear import contract
 
-__all__ = ["batch_matmul", "dot", "dot_general"]
+__all__ = [
+    "DotDimensionNumbers", "Precision", "PrecisionLike", "batch_matmul", "dot", "dot_general",
+]  # fmt: skip
 
 DotDimensionNumbers = tuple[
     tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]
@@ -21,7 +23,7 @@ def dot_general(
     lhs: Any,
     rhs: Any,
     dimension_numbers: DotDimensionNumbers,
-    precision: Any = None,
+    precision: PrecisionLike = None,
     preferred_element_type: Any = None,
     *,
     out_sharding: Any = None,
@@ -53,7 +55,7 @@ def dot(
     rhs: Any,
     *,
     dimension_numbers: DotDimensionNumbers | None = None,
-    precision: Any = None,
+    precision: PrecisionLike = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> Any:
@@ -72,7 +74,7 @@ def dot(
     return dot_general(x, y, dimension_numbers, precision, preferred_element_type)
 
 
-def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Any:
+def batch_matmul(lhs: Any, rhs: Any, precision: PrecisionLike = None) -> Any:
     """The matrix product over the last two axes, for each element of the axes before them, which both have.
 
     TypeError if an operand has fewer than two axes, the other has another number of them, or the sizes differ.

@@ -1,8 +1,8 @@
 // Placement of worker threads: away from the processor of the thread that wakes them.
 //
 // Linux likes to wake a thread on its waker's processor. For a worker that is wrong: the waker goes
-// on computing, and the worker waits behind it for milliseconds while another processor idles (on
-// two processors, 92-98 % of parallel regions that followed a pause of 1 ms ran one after the other).
+// on computing, and the worker waits behind it for milliseconds while another processor idles. On
+// two processors, 92-98 % of the parallel regions that followed a pause of 1 ms ran serially.
 #pragma once
 
 #include <pthread.h>

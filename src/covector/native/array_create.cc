@@ -265,7 +265,8 @@ PyObject* request_capsule(PyObject* object) {
     Ref method(PyObject_GetAttrString(object, "__dlpack__"));
     if (!method) {
         if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Format(PyExc_TypeError, "from_dlpack() takes an object with __dlpack__, not %.200s",
+            PyErr_Format(PyExc_TypeError,
+                         "from_dlpack() takes an object with __dlpack__, not %.200s",
                          Py_TYPE(object)->tp_name);
         }
         return nullptr;

@@ -32,7 +32,8 @@ PyObject* call_binary(Operator op, PyObject* a, PyObject* b) {
     const Ref function(operator_function(op));
     if (!function) return nullptr;
     PyObject* args[] = {nullptr, a, b};
-    return PyObject_Vectorcall(function.get(), args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    return PyObject_Vectorcall(function.get(), args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
 }
 
 template <Operator op>
@@ -45,7 +46,8 @@ PyObject* unary(PyObject* a) {
     const Ref function(operator_function(op));
     if (!function) return nullptr;
     PyObject* args[] = {nullptr, a};
-    return PyObject_Vectorcall(function.get(), args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    return PyObject_Vectorcall(function.get(), args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
 }
 
 PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {

@@ -206,7 +206,8 @@ int array_getbuffer(PyObject* self, Py_buffer* view, int flags) {
         return -1;
     }
     if (flags & PyBUF_WRITABLE) {
-        PyErr_SetString(PyExc_BufferError, "arrays are immutable: no writable view of their memory");
+        PyErr_SetString(PyExc_BufferError,
+                        "arrays are immutable: no writable view of their memory");
         return -1;
     }
     const bool fortran = (flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS;

@@ -16,7 +16,7 @@ namespace {
 enum CblasConstant : int { kRowMajor = 101, kNoTrans = 111, kTrans = 112 };
 
 constexpr int64_t kMostInt = int64_t{1} << 30;   // a size given to 32-bit BLAS at once
-constexpr int64_t kPieceWork = int64_t{1} << 19;  // multiply-adds (5 us or more) that are worth a thread
+constexpr int64_t kPieceWork = int64_t{1} << 19;  // multiply-adds, 5 us or more, worth a thread
 constexpr int64_t kVectorPieceWork = 1 << 16;       // the same, where memory is the limit
 constexpr int64_t kTile = 16;                   // of rows or columns: OpenBLAS's register tile
 

@@ -54,7 +54,8 @@ struct QueuedCall final : Task {
         if (error != 0) return error;
         for (size_t i = 0; i < memory_of.size(); ++i) {
             if (memory_of[i] < 0) continue;
-            buffer_take_memory(buffers[input_total + i], buffers[static_cast<size_t>(memory_of[i])]);
+            buffer_take_memory(buffers[input_total + i],
+                               buffers[static_cast<size_t>(memory_of[i])]);
         }
         return 0;
     }
@@ -242,7 +243,8 @@ bool any_pending(const Call& call) {
     const size_t count = call.executable->inputs.size();
     for (size_t i = 0; i < count; ++i) {
         const Buffer* buffer = call.operands[i].buffer;
-        if (buffer != nullptr && buffer->state.load(std::memory_order_acquire) != kReady) return true;
+        if (buffer == nullptr) continue;
+        if (buffer->state.load(std::memory_order_acquire) != kReady) return true;
     }
     return false;
 }

@@ -265,7 +265,9 @@ int clear(PyObject* self) {
     auto* object = nb::inst_ptr<ExecutableObject>(self);
     if (object->native->refs.load() != 1) return 0;
     // The code goes with its owner, and other garbage might still call it.
-    object->native->entry = [](void* const*, const int64_t*, void*) -> int32_t { return kUnloaded; };
+    object->native->entry = [](void* const*, const int64_t*, void*) -> int32_t {
+        return kUnloaded;
+    };
     Py_CLEAR(object->native->keepalive);
     return 0;
 }

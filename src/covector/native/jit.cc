@@ -191,8 +191,8 @@ PyObject* name_tuple(PyObject* names) {
 }
 
 PyObject* jit_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"fun",           "miss",           "bypass",          "static_argnums",
-                                  "static_argnames", "donate_argnums", "donate_argnames", nullptr};
+    static const char* names[] = {"fun", "miss", "bypass", "static_argnums", "static_argnames",
+                                  "donate_argnums", "donate_argnames", nullptr};
     Ref none(PyTuple_New(0));
     PyObject *fun, *miss, *bypass;
     PyObject *static_argnums = none.get(), *static_argnames = none.get();

@@ -223,7 +223,8 @@ PyObject* RunState::build_dict(const OutNode& node, Buffer** results) {
     if (!made) return nullptr;
     for (int i = 0; i < node.count; ++i) {
         Ref child(build_node(results));
-        if (!child || PyDict_SetItem(made.get(), PyTuple_GET_ITEM(node.object, i), child.get()) < 0) {
+        PyObject* key = PyTuple_GET_ITEM(node.object, i);
+        if (!child || PyDict_SetItem(made.get(), key, child.get()) < 0) {
             return nullptr;
         }
     }

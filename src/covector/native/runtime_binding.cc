@@ -89,7 +89,8 @@ void bind_switches(nb::module_& m) {
     m.def("set_tracing", [](bool on) { return std::exchange(tls_tracing, on); }, nb::arg("on"),
           "Switches the native fast paths off for this thread; returns the previous setting.");
     m.def("set_fast_paths", [](bool on) { return std::exchange(g_fast_paths, on); }, nb::arg("on"),
-          "Switches the native fast paths on or off for the process; returns the previous setting.");
+          "Switches the native fast paths on or off for the process; returns the previous "
+          "setting.");
     m.def("set_config_epoch", [](uint64_t epoch) { return std::exchange(g_config_epoch, epoch); },
           nb::arg("epoch"), "Sets a number that is part of every signature: a new one makes jit "
           "compile anew; returns the previous one.");
@@ -98,8 +99,8 @@ void bind_switches(nb::module_& m) {
           "contains, repr, format; returns the previous ones.");
     m.def("set_operators", [](const nb::dict& operators) {
         return checked(set_operators(operators.ptr()));
-    }, nb::arg("operators"), "Sets the functions behind the operators of Array, by name; returns the "
-                             "previous ones.");
+    }, nb::arg("operators"), "Sets the functions behind the operators of Array, by name; returns "
+                             "the previous ones.");
     m.def("register_dtypes", [](nb::handle dtypes) { check(register_dtypes(dtypes.ptr())); },
           nb::arg("dtypes"), "Registers the dtype objects; positions are the dtype codes.");
 }

@@ -55,7 +55,7 @@ extern uint64_t g_config_epoch;  // part of every signature; under the GIL
 
 inline bool use_slow_path() { return CV_UNLIKELY(tls_tracing || !g_fast_paths); }
 
-// From a dict of name to callable or None: a dict of what was set before, or null with an exception.
+// Take a dict of name to callable or None; return what was set before, or null with an exception.
 PyObject* set_hooks(PyObject* hooks);
 PyObject* set_operators(PyObject* operators);
 bool hook_missing(const char* name);     // sets the exception; returns false

@@ -10,6 +10,7 @@ from covector import ops
 from covector.numpy import elementwise as el
 from covector.numpy.promotion import lift
 from covector.numpy.ufunc import binary, unary
+from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -39,9 +40,9 @@ def _relu6(x: Any) -> Any:
 
 
 def _softplus(x: Any) -> Any:
-    """max(x, 0) + log1p(exp(-|x|)), by which nothing overflows; written so that its derivative is the sigmoid."""
-    tail = ops.log1p(ops.exp(ops.neg(ops.abs_(x))))
-    return ops.add(ops.maximum(x, _like(x, 0)), tail)
+    """log1p(exp(x)), and x itself where that rounds to the same; so all derivatives are right, at 0 too."""
+    large = ops.gt(x, _like(x, 1 - np.log(float(dtypes.finfo(x.dtype).eps))))
+    return ops.select(large, x, ops.log1p(ops.exp(ops.select(large, _like(x, 0), x))))
 
 
 def _silu(x: Any) -> Any:
@@ -188,8 +189,8 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     """x times the normal distribution function at x; `approximate` uses a formula with tanh.
 
     >>> import covector
-    >>> covector.nn.gelu(covector.numpy.array([-1., 0., 1.]))
-    Array([-0.15880796,  0.        ,  0.841192  ], dtype=float32)
+    >>> [f"{y:.4f}" for y in covector.nn.gelu(covector.numpy.array([-1., 0., 1.])).tolist()]
+    ['-0.1588', '0.0000', '0.8412']
     """
     return _gelu_ufuncs[bool(approximate)](x)
 

@@ -46,7 +46,7 @@ def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
     """The elements less the largest along axes, which is a constant for derivatives; -inf where they do not count."""
     if where is not None:
         x = choose(where, x, x.dtype.type(-np.inf))
-    top = ops.stop_gradient(reduce.max(x, axes, keepdims=True, initial=-np.inf))
+    top = ops.stop_gradient(reduce.kept(ops.Max(axes)(x), x.shape, axes) if axes else x)
     return ops.sub(x, spread(top, x.shape)), top
 
 
@@ -64,8 +64,8 @@ def logsumexp(
     """log(sum(b * exp(a))) along axes, without overflow; with `return_sign`, of the absolute value, and the sign.
 
     >>> import covector
-    >>> covector.nn.logsumexp(covector.numpy.array([1000., 1000.]))
-    Array(1000.6931, dtype=float32)
+    >>> print(f"{covector.nn.logsumexp(covector.numpy.array([1000., 1000.])):.2f}")
+    1000.69
     """
     axes = axes_of(axis, np.ndim(a))
     return _logsumexp(a, b, where, axes=axes, keepdims=keepdims, return_sign=return_sign)
@@ -122,8 +122,8 @@ def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
     """exp(x) / sum(exp(x)) along an axis, without overflow; 0 where `where` does not hold.
 
     >>> import covector
-    >>> covector.nn.softmax(covector.numpy.array([1., 2., 3.]))
-    Array([0.09003057, 0.24472848, 0.66524094], dtype=float32)
+    >>> [f"{p:.4f}" for p in covector.nn.softmax(covector.numpy.array([1., 2., 3.])).tolist()]
+    ['0.0900', '0.2447', '0.6652']
     """
     return _softmax(x, where, axes=axes_of(axis, np.ndim(x)))
 
@@ -133,7 +133,9 @@ def _softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
     (x,) = _inexact("softmax", x)
     shifted, _ = _shifted(x, axes, where)
     terms = ops.exp(shifted)
-    result = ops.div(terms, spread(reduce.sum(terms, axes, keepdims=True, where=where), x.shape))
+    # Division is slow: one for each row, then each element is multiplied.
+    share = ops.integer_pow(reduce.sum(terms, axes, keepdims=True, where=where), -1)
+    result = ops.mul(terms, spread(share, x.shape))
     return result if where is None else choose(where, result, result.dtype.type(0))
 
 
@@ -247,11 +249,11 @@ def dot_product_attention(
             f"dot_product_attention got shapes {query.shape}, {key.shape} and {value.shape}{errors.at_user_line()}; "
             "it takes (..., T, N, H) and twice (..., S, K, H), where K divides N"
         )
-    scale = 1 / np.sqrt(width) if scale is None else scale
+    factor = float(1 / np.sqrt(width) if scale is None else scale)
     wide = dtypes.float32 if query.dtype.itemsize == 2 else query.dtype
     grouped = reshape(query, (*lead, rows, groups, heads // groups, width))
     logits = einsum("...tkgh,...skh->...kgts", grouped, key, preferred_element_type=wide)
-    logits = el.multiply(reshape(logits, (*lead, heads, rows, columns)), float(scale))
+    logits = el.multiply(reshape(logits, (*lead, heads, rows, columns)), factor)
     logits = (
         logits if bias is None else el.add(logits, cast(lift("dot_product_attention", bias), wide))
     )

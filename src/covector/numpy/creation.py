@@ -31,7 +31,7 @@ from covector.numpy.promotion import (
 )  # fmt: skip
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_arrays, broadcast_shapes, expand_dims, moveaxis, reshape
-from covector.types import dims, dtypes
+from covector.types import dtypes
 from covector.types.dims import Dim, Polynomial
 
 # fmt: off
@@ -81,8 +81,9 @@ def asarray(
         return from_numpy("asarray", np.asarray(a), wanted)
     if isinstance(a, list | tuple | range):
         return _from_list(a, wanted)
-    if isinstance(a, SCALARS):
-        return asarray(next(t(a) for t in SCALARS if isinstance(a, t)), wanted)
+    for t in SCALARS:  # subclasses of Python's numbers
+        if isinstance(a, t):
+            return asarray(t(a), wanted)  # type: ignore[arg-type]
     if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
         return from_numpy("asarray", np.asarray(a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
@@ -131,7 +132,7 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
             raise ValueError(
                 f"a list of arrays of different shapes {shapes} is no array{errors.at_user_line()}"
             )
-        return stack(promoted("asarray", "any", parts), 0, wanted)
+        return stack(promoted("asarray", "any", parts), dtype=wanted)
     leaves = _leaves(x)
     for leaf in leaves:
         if not hasattr(leaf, "__array__") and not isinstance(leaf, SCALARS):
@@ -290,11 +291,12 @@ def full_like(
 
 def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
     """The index along an axis: an Iota where the Program is recorded, else made at once."""
-    if trace.current().staging or not dims.is_constant(shape):
+    sizes = [n for n in shape if isinstance(n, int)]
+    if trace.current().staging or len(sizes) != len(shape):
         return ops.Iota(shape, dtype, axis)()
     others = tuple([i for i in range(len(shape)) if i != axis])
-    counts = np.expand_dims(np.arange(shape[axis]).astype(dtype), others)
-    return _native.array_from(np.broadcast_to(counts, shape))
+    counts = np.expand_dims(np.arange(sizes[axis]).astype(dtype), others)
+    return _native.array_from(np.broadcast_to(counts, sizes))
 
 
 def arange(
@@ -501,13 +503,15 @@ def _matrix(name: str, m: Any) -> Any:
 def tril(m: Any, k: int = 0) -> Any:
     """The part on and below the k-th diagonal of the last two axes, zeros above."""
     m = _matrix("tril", m)
-    return where(spread(tri(*m.shape[-2:], k, bool), m.shape), m, m.dtype.type(0))
+    inside = tri(m.shape[-2], m.shape[-1], k, bool)
+    return where(spread(inside, m.shape), m, m.dtype.type(0))
 
 
 def triu(m: Any, k: int = 0) -> Any:
     """The part on and above the k-th diagonal of the last two axes, zeros below."""
     m = _matrix("triu", m)
-    return where(spread(tri(*m.shape[-2:], k - 1, bool), m.shape), m.dtype.type(0), m)
+    below = tri(m.shape[-2], m.shape[-1], k - 1, bool)
+    return where(spread(below, m.shape), m.dtype.type(0), m)
 
 
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:

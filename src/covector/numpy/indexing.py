@@ -36,7 +36,7 @@ from covector.types.dims import Dim, Polynomial
 
 __all__ = ["getitem", "take", "take_along_axis"]
 
-_MODES = {
+_MODES: dict[str, ops.IndexMode] = {
     "clip": "clip", "fill": "fill", "drop": "fill", "fill_or_drop": "fill", "promise_in_bounds": "promise_in_bounds",
 }  # fmt: skip
 
@@ -332,7 +332,7 @@ def _read_host(x: Any, index: Any) -> Any:
         raise
 
 
-def read(x: Any, plan: Plan, mode: str, fill_value: Any = None) -> Any:
+def read(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any = None) -> Any:
     """The elements that a plan is for."""
     for s in plan.strided:
         x = read_strided(x, s)
@@ -436,16 +436,14 @@ def result_axes(plan: Plan) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _gather(x: Any, plan: Plan, mode: str, fill_value: Any) -> Any:
+def _gather(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     collapsed = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
     numbers = ops.GatherDimensionNumbers(result_axes(plan), collapsed, axes)
-    return ops.Gather(numbers, tuple([w.size for w in plan.windows]), _MODES[mode], fill_value)(
-        x, vectors
-    )
+    return ops.Gather(numbers, tuple([w.size for w in plan.windows]), mode, fill_value)(x, vectors)
 
 
-def mode_of(mode: Any, default: str) -> str:
+def mode_of(mode: Any, default: ops.IndexMode) -> ops.IndexMode:
     """A mode by its name, or as a GatherScatterMode; ValueError if there is none such."""
     if mode is None:
         return default

@@ -12,12 +12,12 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.numpy import elementwise as el
-from covector.numpy import linear, reduce, shape
+from covector.numpy import linear, reduce
 from covector.numpy.creation import diagonal as _diagonal
 from covector.numpy.creation import eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from covector.numpy.promotion import axes_of, cast, lift, promoted, spread
-from covector.numpy.shape import matrix_transpose
+from covector.numpy.shape import matrix_transpose, squeeze
 from covector.types import dtypes
 
 __all__ = [
@@ -99,7 +99,7 @@ def norm(
     summed, other = (row, column) if ord in (1, -1) else (column, row)
     sums = vector_norm(x, axis=summed, keepdims=True, ord=1)
     result = (reduce.max if ord > 0 else reduce.min)(sums, other, keepdims=True)
-    return result if keepdims else shape.squeeze(result, axes)
+    return result if keepdims else squeeze(result, axes)
 
 
 def matrix_power(a: Any, n: int) -> Any:

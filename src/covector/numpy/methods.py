@@ -10,9 +10,10 @@ import numpy as np
 from covector import _native, ops
 from covector.base import errors
 from covector.core.trace import Tracer
-from covector.numpy import creation, indexing, join, linear, reduce, selection, shape
+from covector.numpy import creation, indexing, join, linear, reduce, selection
 from covector.numpy import elementwise as el
 from covector.numpy.promotion import OPERAND_TYPES, Array
+from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.updates import At
 from covector.types import dtypes
 
@@ -101,13 +102,13 @@ def _several(args: tuple[Any, ...]) -> Any:
 
 def _reshape(self: Any, *args: Any, order: str = "C", **kwargs: Any) -> Any:
     """The elements in another shape, given as one tuple or number by number."""
-    return shape.reshape(self, _several(args), order, **kwargs)
+    return reshape(self, _several(args), order, **kwargs)
 
 
 def _transpose(self: Any, *args: Any) -> Any:
     """The axes in another order, given as one tuple or axis by axis; reversed by default."""
     axes = _several(args) if args else None
-    return shape.transpose(self, axes)
+    return transpose(self, axes)
 
 
 def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
@@ -117,7 +118,7 @@ def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> An
 
 def _flatten(self: Any, order: str = "C") -> Any:
     """The elements on one axis."""
-    return shape.ravel(self, order)
+    return ravel(self, order)
 
 
 def _item(self: Any, *args: Any) -> Any:
@@ -167,8 +168,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "all": reduce.all, "any": reduce.any, "argmax": reduce.argmax, "argmin": reduce.argmin, "conj": el.conj,
     "conjugate": el.conj, "copy": creation.copy, "diagonal": creation.diagonal, "dot": linear.dot,
     "max": reduce.max, "mean": reduce.mean, "min": reduce.min, "nonzero": selection.nonzero, "prod": reduce.prod,
-    "ptp": reduce.ptp, "ravel": shape.ravel, "repeat": join.repeat, "round": el.round, "squeeze": shape.squeeze,
-    "std": reduce.std, "sum": reduce.sum, "swapaxes": shape.swapaxes, "take": indexing.take,
+    "ptp": reduce.ptp, "ravel": ravel, "repeat": join.repeat, "round": el.round, "squeeze": squeeze,
+    "std": reduce.std, "sum": reduce.sum, "swapaxes": swapaxes, "take": indexing.take,
     "var": reduce.var,
 }  # fmt: skip
 
@@ -178,8 +179,8 @@ _METHODS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
-    "T": (shape.transpose, "The axes in the opposite order."),
-    "mT": (shape.matrix_transpose, "The last two axes exchanged."),
+    "T": (transpose, "The axes in the opposite order."),
+    "mT": (matrix_transpose, "The last two axes exchanged."),
     "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
     "real": (el.real, "The real part."),
     "imag": (el.imag, "The imaginary part."),

@@ -82,13 +82,13 @@ def _lift_foreign(name: str, x: Any) -> Any:
 
 def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
     """A NumPy array as an Array, in its own dtype or the given one; TypeError if none of ours fits."""
-    if dtype is not None and x.dtype != dtype:
-        x = x.astype(dtype)
-    elif x.dtype not in dtypes.CODES:
+    if x.dtype not in dtypes.CODES:
         native = x.dtype.newbyteorder("=")
         if native not in dtypes.CODES:
             raise TypeError(errors.not_an_array(x, name))
-        x = x.astype(native)
+        dtype = native if dtype is None else dtype
+    if dtype is not None and x.dtype != dtype:
+        return _native.array_from(x.astype(dtype), None, False, False)
     return _native.array_from(x)
 
 
@@ -111,8 +111,18 @@ def _number(x: Any, dtype: np.dtype) -> np.generic:
 
 
 def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:
-    """A Python number as an operand beside others: a NumPy scalar, or a weak array."""
-    return constant(x, dtype, True) if weak else _number(x, dtype)
+    """A Python number as an operand beside others: a NumPy scalar, or a weak array.
+
+    An integer that fits int32, its own dtype, but not the narrow one of the others, wraps as arrays of it do.
+    """
+    if weak:
+        return constant(x, dtype, True)
+    try:
+        return dtype.type(x)
+    except OverflowError:
+        if type(x) is int and -(2**31) <= x < 2**31:
+            return np.asarray(x).astype(dtype)[()]
+        return _number(x, dtype)
 
 
 def cast(x: Any, dtype: np.dtype, weak: bool = False) -> Any:

@@ -15,10 +15,10 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.base.record import record
-from covector.core.primitive import Index, Linear, Mapped, Movement, Scalar, View, Zero, is_zero
+from covector.core.primitive import Index, Linear, Mapped, Scalar, View, Zero, is_zero
 from covector.core.trace import SCALARS, typeof
 from covector.ir import scalar
-from covector.ir.scalar import Expr, call, const, select as choose
+from covector.ir.scalar import Expr, const, select as choose
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 from covector.types.dims import Dim

@@ -224,7 +224,7 @@ class ReducePrecision(ops.ElementwiseBase):
     def reference(self, x: Any) -> Any:
         x = np.asarray(x)
         wide = x.astype(np.float64)
-        mantissa, exponent = np.frexp(wide)
+        _, exponent = np.frexp(wide)
         lowest = 2 - (1 << (self.exponent_bits - 1))  # of normal numbers
         scale = np.ldexp(1.0, np.where(wide == 0, 0, exponent - 1 - self.mantissa_bits))
         with np.errstate(all="ignore"):

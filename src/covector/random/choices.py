@@ -21,7 +21,7 @@ from covector.numpy.promotion import Shape, axis_of, lift, promoted, shape_of, t
 from covector.numpy.reduce import argmax
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.random.keys import words_of
-from covector.random.samplers import gumbel, randint, split_in, uniform
+from covector.random.samplers import gumbel, randint, result_shape, split_in, uniform
 from covector.types import dims, dtypes
 
 __all__ = ["categorical", "choice", "permutation"]
@@ -139,7 +139,7 @@ def categorical(
     logits = lift("categorical", logits)
     axis = axis_of(axis, logits.ndim)
     batch = logits.shape[:axis] + logits.shape[axis + 1 :]
-    wanted = _shape(
+    wanted = result_shape(
         "categorical", batch if shape is None else shape, zeros(batch, bool) if batch else False
     )
     extra = len(wanted) - len(batch)
@@ -157,7 +157,8 @@ def _without_replacement(
     count = math.prod(operator.index(n) for n in prefix)
     if count > operator.index(logits.shape[axis]):
         raise ValueError(
-            f"categorical: {count} samples of {logits.shape[axis]} categories without replacement{errors.at_user_line()}"
+            f"categorical: {count} samples of {logits.shape[axis]} categories without replacement"
+            f"{errors.at_user_line()}"
         )
     noisy = moveaxis(el.add(logits, gumbel(key, logits.shape, logits.dtype, mode)), axis, -1)
     _, order = ops.SortPairs()(ops.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))

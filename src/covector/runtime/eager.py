@@ -72,7 +72,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
     if isinstance(primitive, ops.Reshape) and dims.is_constant(primitive.shape):
         x = as_array(args[0])
         primitive.type(aval_of(x))
-        return _native.reshape(x, primitive.shape)
+        return _native.reshape(x, tuple([int(n) for n in primitive.shape]))
     return general(primitive, *args)
 
 

@@ -41,7 +41,7 @@ class Executable:
             arena_bytes=self.code.arena_bytes,
             cost_ns=max(int(self.code.cost_ns), 1),
             keepalive=self.code.loaded,
-            aliases=[tuple(pair) for pair in kernel.aliases],
+            aliases=kernel.aliases,
         )
         self.seconds = time.perf_counter() - start
         if "compile" in config.explain.split(","):

@@ -311,9 +311,12 @@ def bounds(x: Dim) -> tuple[int | None, int | None]:
     return low, high
 
 
+def _unit() -> tuple[int | None, int | None]:
+    return 1, 1
+
+
 def _monomial_bounds(monomial: Monomial) -> tuple[int | None, int | None]:
-    lo: int | None = 1
-    hi: int | None = 1
+    lo, hi = _unit()
     for atom in monomial:
         a, b = atom.lower, atom.upper
         if lo is not None and lo >= 0 and a is not None and a >= 0:

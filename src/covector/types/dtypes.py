@@ -36,8 +36,9 @@ INTEGERS = SIGNED + UNSIGNED
 FLOATS = (float16, bfloat16, float32, float64)
 COMPLEX = (complex64, complex128)
 
-_KINDS = {d: "b" for d in (bool_,)} | {d: "i" for d in SIGNED} | {d: "u" for d in UNSIGNED}
-_KINDS |= {d: "f" for d in FLOATS} | {d: "c" for d in COMPLEX}
+_KINDS: dict[np.dtype, str] = {
+    d: kind for kind, members in zip("biufc", ((bool_,), SIGNED, UNSIGNED, FLOATS, COMPLEX), strict=True) for d in members
+}
 
 # The default dtype of each kind of Python scalar.
 PYTHON_SCALARS: dict[type, np.dtype] = {bool: bool_, int: int32, float: float32, complex: complex64}
@@ -79,13 +80,13 @@ def as_dtype(x: Any) -> np.dtype:
     if x in PYTHON_SCALARS and isinstance(x, type):
         return PYTHON_SCALARS[x]
     dtype = getattr(x, "dtype", None)
+    if isinstance(x, str) and x == "bfloat16":
+        return bfloat16
     try:
-        result = dtype if isinstance(dtype, np.dtype) else np.dtype(x)
+        result: Any = dtype if isinstance(dtype, np.dtype) else np.dtype(x)
     except TypeError:
         result = None
     if result not in CODES:
-        if x == "bfloat16":
-            return bfloat16
         raise TypeError(f"{x!r} is not a dtype of arrays; they are {', '.join(d.name for d in ALL)}")
     return ALL[CODES[result]]
 

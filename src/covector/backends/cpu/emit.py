@@ -21,7 +21,7 @@ from covector.ir.kernel import (
     expressions, walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
-from covector.types import dims
+from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
 GRAIN_NS = 8_000.0  # the least work that is worth handing to another thread
@@ -159,7 +159,7 @@ class StatementWriter:
         emitter.values[before] = old
         value = statement.value
         fused = (
-            statement.op == "add" and value.op == "mul" and value.dtype in (np.float32, np.float64)
+            statement.op == "add" and value.op == "mul" and value.dtype in (dtypes.float32, dtypes.float64)
             and emitter.module.target.fma
         )  # fmt: skip
         new = scalar.fma(value.args[0], value.args[1], before) if fused else scalar.apply(statement.op, before, value)

@@ -131,7 +131,7 @@ class LoopEmitter(Emitter):
         if dtype.itemsize == 8:
             return operand
         narrow, wide = vector(register_element(dtype), width), vector("i64", width)
-        return self.line(f"{'sext' if family(dtype) == 'int' else 'zext'} {narrow} {operand} to {wide}")
+        return self.line(f"{'sext' if family(dtype) == 'signed' else 'zext'} {narrow} {operand} to {wide}")
 
     def vector_index(self, d: Dim) -> str:
         """An index as an operand of lanes x i64."""

@@ -31,7 +31,7 @@ def sin_pi(x: Expr) -> tuple[Expr, Expr]:
 def lgamma(x: Expr) -> Expr:
     """log|gamma(x)|.
 
-    Stirling's series from 7.5 (float32: 3.5) on; below, a polynomial on [1.5, 2.5], where the function is
+    Stirling's series from 7.5 (float32: 3.5) on; below, a polynomial on [1.25, 2.5], where the function is
     0 at 2, and the recurrence; below -1/2 the reflection formula, where a lane needs it.
     """
     single = is_single(x)
@@ -39,13 +39,13 @@ def lgamma(x: Expr) -> Expr:
     z = select(reflected, -x, x)
     bound, steps = (3.5, 1) if single else (7.5, 5)
     far = z >= bound
-    # gamma(z) = product * gamma(y), or gamma(y) / product below 1.5
+    # gamma(z) = product * gamma(y), or gamma(y) / product below 1.25
     y, product = z, const(1.0, x.dtype)
     for _ in range(steps):
         above = y > 2.5
         y = select(above, y - 1.0, y)
         product = select(above, product * y, product)
-    low, lower = z < 1.5, z < 0.5
+    low, lower = z < 1.25, z < 0.5
     factor = select(lower, absolute(fma(z, z, z)), z)
     product = select(low, factor, product)
     t = select(lower, z, select(low, z - 1.0, y - 2.0))
@@ -58,8 +58,9 @@ def lgamma(x: Expr) -> Expr:
 
     def reflect(result: Expr, x: Expr) -> tuple[Expr, Expr]:
         sine, _ = sin_pi(x)
-        ratio = log(absolute(x) * sine)
-        return (float(LOG_PI) - ratio) - result, const(0.0, x.dtype)
+        reflected = (float(LOG_PI) - log(absolute(x) * sine)) - result
+        pole = equal(sine, 0.0)
+        return select(pole, const(float("inf"), x.dtype), reflected), const(0.0, x.dtype)
 
     result, _ = iterate(lambda result, x: x < -0.5, reflect, (result, x))
     return select(absolute(x) < float("inf"), result, absolute(x))
