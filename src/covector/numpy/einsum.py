@@ -5,8 +5,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ __all__ = ["einsum", "einsum_path"]
 Labels = str  # one character an axis
 
 
-@dataclass(frozen=True)
-class Formula:
+class Formula(NamedTuple):
     """The labels of the operands' axes and of the result's; those of an ellipsis are capital letters of Greek."""
 
     inputs: tuple[Labels, ...]

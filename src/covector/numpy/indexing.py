@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +40,7 @@ _MODES: dict[str, ops.IndexMode] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """What an index takes along one axis: `size` elements from `start` on, and whether the axis stays."""
 
     start: Any  # a dimension, or an integer scalar that is data
@@ -54,8 +52,7 @@ class Window:
         return not isinstance(self.start, int | Polynomial)
 
 
-@dataclass(frozen=True)
-class Strided:
+class Strided(NamedTuple):
     """A slice that is no window: begin at `start`, `size` elements, `step` apart, backwards if `reverse`."""
 
     axis: int
@@ -65,8 +62,7 @@ class Strided:
     reverse: bool
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """An index into an array of a shape.
 
     `windows` has an entry for each axis of the array, after the strided slices are done.  `arrays` are (axis, indices)

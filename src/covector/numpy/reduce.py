@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +36,7 @@ __all__ = [
 Axis = int | Sequence[int] | None
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(NamedTuple):
     """What the reductions by one operation differ in."""
 
     name: str

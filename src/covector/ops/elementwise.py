@@ -451,6 +451,11 @@ mulhi = Elementwise("mulhi", _numpy_mulhi, (None, None), _op("mulhi"), "iu")
 # ---------------------------------------------------------------------------------------------------- complex
 
 
+def _pair(x: Expr, y: Expr) -> Any:
+    """The complex element with these parts."""
+    return x, y
+
+
 def _no_complex(*xs: Expr) -> Expr:
     raise AssertionError("only for complex operands")
 
@@ -486,7 +491,7 @@ conj = _PartOfComplex(
 )
 complex_ = _PartOfComplex(
     "complex", _numpy_complex, (lambda t, *_: complex_(t, mul(t, 0)), lambda t, *_: complex_(mul(t, 0), t)),
-    lambda x, y: (x, y), "f", "complex",
+    _pair, "f", "complex",
 )  # fmt: skip
 
 stop_gradient = Elementwise("stop_gradient", lambda x: x, (None,), lambda x: x, "biufc", on_complex=lambda p: p)

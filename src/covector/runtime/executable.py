@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class Executable:
             keepalive=self.code.loaded,
             aliases=kernel.aliases,
         )
+        # What the estimate of the cost is for: symbolic dimensions at their least.
+        self.least_elements = sum(max(_low(a.size), 1) for a in (*inputs, *self.out_avals))
         self.seconds = time.perf_counter() - start
         if "compile" in config.explain.split(","):
             print(f"[compile] {program.name}: {len(program.eqns)} equations in {self.seconds * 1e3:.1f} ms", file=sys.stderr)
@@ -54,7 +57,10 @@ class Executable:
             return self.native.execute(operands)
         values = bind_dims(self.in_avals, [a.shape for a in operands])
         shapes = [tuple(int(dims.substitute(d, values)) for d in a.shape) for a in self.out_avals]
-        return self.native.execute_symbolic(operands, [int(values[name]) for name in self.kernel.dims], shapes)
+        sizes = [int(values[name]) for name in self.kernel.dims]
+        elements = sum(a.size for a in operands) + sum(math.prod(s) for s in shapes)
+        cost = int(self.code.cost_ns * elements / max(self.least_elements, 1))
+        return self.native.execute_symbolic(operands, sizes, shapes, cost_ns=max(cost, 1))
 
     def as_text(self, stage: str = "kernels") -> str:
         """One of the stages as text: program, kernels, llvm, asm."""

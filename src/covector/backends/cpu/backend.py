@@ -55,7 +55,7 @@ def _load_blas() -> None:
     """Hand OpenBLAS's routines to the native core."""
     blas = import_module("scipy_openblas32")
     library = ctypes.CDLL(f"{blas.get_lib_dir()}/{_library_name(blas)}")
-    names = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm", "cblas_zgemm")
+    names = [f"cblas_{letter}{kind}" for kind in ("gemm", "gemv") for letter in "sdcz"]
     routines = {name: _address(getattr(library, f"scipy_{name}")) for name in names}
     routines["openblas_set_num_threads"] = _address(library.scipy_openblas_set_num_threads)
     _native.set_blas(routines)
