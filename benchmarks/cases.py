@@ -352,7 +352,7 @@ def import_package(f: Framework) -> Any:
     """`import` of the package in a fresh interpreter."""
 
 
-@case("process", ALL, kind="memory", jax=1.0, torch=0.5, numpy=0.5)
+@case("process", ALL, kind="memory", jax=0.8, torch=0.75)
 def memory_elementwise(f: Framework) -> Any:
-    """Peak memory that the first call of `tanh(x) * sin(x) + exp(-x * x)` adds, 10M float32."""
+    """Peak memory of a process that calls `tanh(x) * sin(x) + exp(-x * x)` once, 10M float32."""
     return elementwise_heavy(f)

@@ -80,7 +80,7 @@ def child(case: str, name: str) -> None:
     """Print the one measurement that is made in a process of its own."""
     framework = frameworks.load(name)
     call = CASES[case].build(framework)
-    print(json.dumps(timing.peak_memory_rise(call, framework.block)))
+    print(json.dumps(timing.peak_memory(call, framework.block)))
 
 
 def _keep_best(row: report.Row, name: str, value: float) -> None:

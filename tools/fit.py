@@ -12,9 +12,11 @@ to the working format one by one, lowest power first, and fits the others again 
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import mpmath as mp
@@ -40,13 +42,18 @@ class Fit:
 def solve(fit: Fit, known: Sequence[Real], low: Real, high: Real) -> tuple[list[Real], Real]:
     """The minimax coefficients above the `known` ones, and the weighted error."""
     n = fit.degree + 1 - len(known)
-    grid = [(low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * i / (40 * n)) for i in range(40 * n + 1)]
+    grid = [
+        (low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * i / (40 * n))
+        for i in range(40 * n + 1)
+    ]
     grid = [x for x in grid if abs(x) > (high - low) * mp.mpf("1e-6")]  # the weight may vanish at 0
     first = len(known)
     prefix = [*reversed(known), 0][-max(first, 1) - 1 : -1] or [0]
     rest = [(fit.target(x) - mp.polyval(prefix, x)) / x**first for x in grid]
     weights = [abs(fit.weight(x) * x**first) for x in grid]
-    points = [round((len(grid) - 1) * i / n) for i in range(n + 1)]  # the grid is Chebyshev's already
+    points = [
+        round((len(grid) - 1) * i / n) for i in range(n + 1)
+    ]  # the grid is Chebyshev's already
     best: list[Real] = []
     errors: list[Real] = []
     least, kept = mp.inf, best
@@ -85,7 +92,7 @@ def exchange(errors: Sequence[Real], count: int) -> list[int]:
         else:
             groups.pop()
     while len(groups) < count:  # degenerate: spread what is there
-        gaps = [(b - a, a, b) for a, b in zip(groups, groups[1:])]
+        gaps = [(b - a, a, b) for a, b in itertools.pairwise(groups)]
         _, a, b = max(gaps)
         groups.append((a + b) // 2)
         groups.sort()
@@ -124,7 +131,9 @@ def rounded(fit: Fit) -> tuple[list[float], Real]:
                 again, _ = solve(fit, known, low, high)
             except ZeroDivisionError:
                 again = rest
-            choices = [(worst_error(fit, known + c, 200), i, c) for i, c in enumerate((again, rest))]
+            choices = [
+                (worst_error(fit, known + c, 200), i, c) for i, c in enumerate((again, rest))
+            ]
             rest = min(choices)[2]
     return [float(c) for c in known], worst_error(fit, known, 2000)
 
@@ -151,7 +160,9 @@ def odd_weight(function: Function) -> Function:
     return lambda y: y * mp.sqrt(y) / function(mp.sqrt(y)) if y else mp.mpf(0)
 
 
-def odd(function: Function, terms: Sequence[Real], high: float) -> tuple[Function, float, float, Function]:
+def odd(
+    function: Function, terms: Sequence[Real], high: float
+) -> tuple[Function, float, float, Function]:
     """The problem of an odd function's tail for r^2 up to `high`."""
     return odd_tail(function, terms), 0.0, high, odd_weight(function)
 
@@ -173,7 +184,12 @@ def log_tail(scale: Real) -> tuple[Function, float, float, Function]:
 
 def exp_tail(of: Function) -> tuple[Function, float, float, Function]:
     """(e^r - 1 - r) / r^2 on |r| <= ln2 / 2; the error relative to `of`."""
-    return lambda r: mp.hyp1f1(1, 3, r) / 2, -0.3467, 0.3467, lambda r: r**2 / abs(of(r)) if r else mp.mpf(0)
+    return (
+        lambda r: mp.hyp1f1(1, 3, r) / 2,
+        -0.3467,
+        0.3467,
+        lambda r: r**2 / abs(of(r)) if r else mp.mpf(0),
+    )
 
 
 @functools.cache
@@ -355,6 +371,42 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
 }  # fmt: skip
 
 
+def temme(orders: int, count: int) -> list[list[float]]:
+    """d[k][n]: the uniform expansion of the incomplete gamma functions has c_k = sum(d[k][n] eta^n).
+
+    N. Temme, "The asymptotic expansion of the incomplete gamma functions", 1979; DLMF 8.12: with
+    eta^2 / 2 = s - log(1 + s), c_0 = 1/s - 1/eta and c_k = (c_{k-1}' - c_{k-1}'(0) eta / s) / eta.
+    """
+    length = count + 2 * orders + 4
+    # s = eta (a_0 + a_1 eta + ...): s' = eta (1 + s) / s, so s s' = eta + eta s
+    a = [Fraction(1)]
+    for n in range(1, length):
+        known = sum(((j + 1) * a[j] * a[n - j] for j in range(1, n)), Fraction(0))
+        # coefficient of eta^(n + 1) in s s': sum over i + j = n of a_i (j + 1) a_j
+        a.append((a[n - 1] - known) / (n + 2))
+    inverse = [Fraction(1)]  # eta / s
+    for n in range(1, length):
+        inverse.append(-sum((a[j] * inverse[n - j] for j in range(1, n + 1)), Fraction(0)))
+    c = inverse[1:]
+    table = []
+    for _ in range(orders):
+        table.append([float(v) for v in c[:count]])
+        slope = [n * v for n, v in enumerate(c)][1:]
+        c = [v - slope[0] * w for v, w in zip(slope, inverse, strict=False)][1:]
+    return table
+
+
+def temme_text() -> str:
+    """TEMME, without what is below 1e-18 for a of at least 20 and |eta| of at most 0.37."""
+    rows = []
+    for k, row in enumerate(temme(14, 24)):
+        kept = [n for n, v in enumerate(row) if abs(v) * 0.37**n / 20.0**k > 1e-18]
+        if kept:
+            items = text_of("", row[: kept[-1] + 1], False).splitlines()[1:-1]
+            rows += ["    (", *["    " + line for line in items], "    ),"]
+    return "\n".join(["TEMME = (", *rows, ")  # fmt: skip"])
+
+
 def fits(name: str) -> dict[str, Fit]:
     """The problem for both formats."""
     (target, low, high, weight), single, double = PROBLEMS[name]
@@ -366,8 +418,7 @@ def fits(name: str) -> dict[str, Fit]:
     return made
 
 
-HEADER = """\"\"\"Coefficients of minimax polynomials, lowest power first; written by tools/fit.py, which says of what.\"\"\"
-"""
+HEADER = '"""Coefficients, lowest power first; written by tools/fit.py, which says of what."""'
 PLACE = Path(__file__).parent.parent / "src/covector/compile/functions/coefficients.py"
 
 
@@ -399,7 +450,8 @@ def main(arguments: Sequence[str]) -> None:
             if not write:
                 print(kept[full])
     if write:
-        PLACE.write_text("\n\n".join([HEADER.strip(), *(kept[k] for k in sorted(kept))]) + "\n")
+        kept["TEMME"] = temme_text()
+        PLACE.write_text("\n\n".join([HEADER, *(kept[k] for k in sorted(kept))]) + "\n")
 
 
 if __name__ == "__main__":

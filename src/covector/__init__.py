@@ -14,60 +14,30 @@ from covector import numpy as numpy
 from covector._native import Array as Array
 from covector.api.derivatives import (
     grad as grad,
-)
-from covector.api.derivatives import (
     jvp as jvp,
-)
-from covector.api.derivatives import (
     linear_transpose as linear_transpose,
-)
-from covector.api.derivatives import (
     linearize as linearize,
-)
-from covector.api.derivatives import (
     value_and_grad as value_and_grad,
-)
-from covector.api.derivatives import (
     vjp as vjp,
 )
 from covector.api.jacobians import (
     hessian as hessian,
-)
-from covector.api.jacobians import (
     jacfwd as jacfwd,
-)
-from covector.api.jacobians import (
     jacrev as jacrev,
 )
 from covector.api.jit import jit as jit
-from covector.api.transforms import eval_shape as eval_shape
-from covector.api.transforms import make_jaxpr as make_jaxpr
-from covector.api.transforms import vmap as vmap
+from covector.api.transforms import eval_shape as eval_shape, make_jaxpr as make_jaxpr, vmap as vmap
 from covector.base import errors as errors
 from covector.base.config import config as config
 from covector.core.trace import typeof as typeof
 from covector.runtime.device import (
     Device as Device,
-)
-from covector.runtime.device import (
     block_until_ready as block_until_ready,
-)
-from covector.runtime.device import (
     default_backend as default_backend,
-)
-from covector.runtime.device import (
     device_count as device_count,
-)
-from covector.runtime.device import (
     device_get as device_get,
-)
-from covector.runtime.device import (
     device_put as device_put,
-)
-from covector.runtime.device import (
     devices as devices,
-)
-from covector.runtime.device import (
     local_devices as local_devices,
 )
 from covector.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
@@ -78,20 +48,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from covector import (
         dtypes as dtypes,
-    )
-    from covector import (
         lax as lax,
-    )
-    from covector import (
         nn as nn,
-    )
-    from covector import (
         random as random,
-    )
-    from covector import (
         tree as tree,
-    )
-    from covector import (
         tree_util as tree_util,
     )
 

@@ -8,24 +8,13 @@ import numpy as np
 
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
-)
-from covector.numpy.dtype import (
     finfo as finfo,
-)
-from covector.numpy.dtype import (
     iinfo as iinfo,
-)
-from covector.numpy.dtype import (
     issubdtype as issubdtype,
-)
-from covector.numpy.dtype import (
     prng_key as prng_key,
-)
-from covector.numpy.dtype import (
     result_type as result_type,
 )
-from covector.types.dtypes import PYTHON_SCALARS, as_dtype, kind
-from covector.types.dtypes import float0 as float0
+from covector.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
 
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 from collections.abc import Sequence
 
 import ml_dtypes
 import numpy as np
 import pytest
+from tests.backends.elementwise import parameter, program, run
 
 from covector.backends import reference_scalars
 from covector.backends.cpu import link
-from covector.backends.cpu.scalars import Emitter, ModuleText, memory_type
 from covector.ir.scalar import Expr, apply, bitcast, call, const, convert, iterate, select
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -20,55 +19,6 @@ FLOATS = [np.dtype(d) for d in (np.float16, BFLOAT16, np.float32, np.float64)]
 INTEGERS = [np.dtype(d) for d in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")]
 BOOL = np.dtype(np.bool_)
 WIDTHS = (1, 8, 16)
-
-
-class ArrayEmitter(Emitter):
-    """Loads parameters `p0`, `p1`, ... at index %i of arrays %b0, %b1, ..."""
-
-    def leaf(self, e: Expr) -> str:
-        assert e.op == "local" and isinstance(e.attr, str), e
-        where = self.line(f"getelementptr {memory_type(e.dtype, 1)}, ptr %b{e.attr[1:]}, i64 %i")
-        raw = self.line(f"load {memory_type(e.dtype, self.width)}, ptr {where}, align 1")
-        return self.from_memory(raw, e.dtype)
-
-
-def parameter(position: int, dtype: np.dtype) -> Expr:
-    return Expr("local", (), dtype, f"p{position}")
-
-
-def program(results: Sequence[Expr], inputs: int, width: int, target: link.Target) -> str:
-    """A module with `entry(buffers, n)`: a loop that stores the results; n is a multiple of the width."""
-    module, lines = ModuleText(target), []
-    for k in range(inputs + len(results)):
-        lines += [f"  %a{k} = getelementptr ptr, ptr %buffers, i64 {k}", f"  %b{k} = load ptr, ptr %a{k}"]
-    lines += ["  br label %start", "start:", "  br label %loop", "loop:"]
-    lines += ["  %i = phi i64 [0, %start], [%next, %latch]"]
-    emitter = ArrayEmitter(module, width, lines)
-    for k, e in enumerate(results):
-        stored = emitter.to_memory(emitter.value(e), e.dtype)
-        lines.append(f"  %to{k} = getelementptr {memory_type(e.dtype, 1)}, ptr %b{inputs + k}, i64 %i")
-        lines.append(f"  store {memory_type(e.dtype, width)} {stored}, ptr %to{k}, align 1")
-    lines += [f"  %next = add i64 %i, {width}", "  %more = icmp slt i64 %next, %n"]
-    lines += ["  br i1 %more, label %latch, label %end", "latch:", "  br label %loop", "end:", "  ret void"]
-    head = "define void @entry(ptr %buffers, i64 %n) #0 {"
-    module.define("entry", "\n".join([head, *lines, "}"]))
-    return module.text()
-
-
-def run(
-    results: Sequence[Expr], arrays: Sequence[np.ndarray], width: int, target: link.Target | None = None
-) -> list[np.ndarray]:
-    """The results for the elements of the arrays, which are parameters p0, p1, ..."""
-    data = link.emit_object(program(results, len(arrays), width, target or link.host()), target, verify=True)
-    loaded = link.load(data)
-    count = len(arrays[0])
-    assert count % width == 0
-    outputs = [np.zeros(count, e.dtype) for e in results]
-    held = [np.ascontiguousarray(a) for a in arrays] + outputs
-    pointers = (ctypes.c_void_p * len(held))(*[a.ctypes.data for a in held])
-    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(loaded.address("entry"))
-    entry(ctypes.addressof(pointers), count)
-    return outputs
 
 
 def samples(dtype: np.dtype, seed: int, count: int = 256) -> np.ndarray:
@@ -85,9 +35,31 @@ def samples(dtype: np.dtype, seed: int, count: int = 256) -> np.ndarray:
         small = (rng.standard_normal(count // 4) * 3).astype(dtype)
         info = ml_dtypes.finfo(dtype)
         special = np.array(
-            [0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, 0.5, 1.5, 2.5, -2.5, float(info.max)]
-            + [float(info.tiny), float(info.smallest_subnormal), 3e9, -3e9, 127.5, -128.5, 255.5]
-            + [256, 65519, 65520, 2.0**63]
+            [
+                0.0,
+                -0.0,
+                np.inf,
+                -np.inf,
+                np.nan,
+                1,
+                -1,
+                0.5,
+                1.5,
+                2.5,
+                -2.5,
+                float(info.max),
+                float(info.tiny),
+                float(info.smallest_subnormal),
+                3000000000.0,
+                -3000000000.0,
+                127.5,
+                -128.5,
+                255.5,
+                256,
+                65519,
+                65520,
+                2.0**63,
+            ]
         )
         with np.errstate(over="ignore"):
             special = special.astype(dtype)
@@ -106,7 +78,9 @@ def assert_same(got: np.ndarray, expected: np.ndarray, what: str) -> None:
     else:
         same = got == expected
     wrong = np.flatnonzero(~same)
-    assert not wrong.size, f"{what}: lanes {wrong[:5]} give {got[wrong[:5]]}, not {expected[wrong[:5]]}"
+    assert not wrong.size, (
+        f"{what}: lanes {wrong[:5]} give {got[wrong[:5]]}, not {expected[wrong[:5]]}"
+    )
 
 
 def check(results: Sequence[Expr], arrays: Sequence[np.ndarray], width: int, target=None) -> None:
@@ -117,7 +91,11 @@ def check(results: Sequence[Expr], arrays: Sequence[np.ndarray], width: int, tar
             env[leaf] = arrays[int(leaf.attr[1:])]  # type: ignore[index]
     got = run(results, arrays, width, target)
     for e, g in zip(results, got, strict=True):
-        assert_same(g, reference_scalars.evaluate(e, env), f"{e.op} {[str(a.dtype) for a in e.args]} x{width}")
+        assert_same(
+            g,
+            reference_scalars.evaluate(e, env),
+            f"{e.op} {[str(a.dtype) for a in e.args]} x{width}",
+        )
 
 
 def leaves(e: Expr) -> set[Expr]:
@@ -172,7 +150,11 @@ def test_operations(dtype: np.dtype, width: int) -> None:
 def test_conversions(source: np.dtype, width: int) -> None:
     x = parameter(0, source)
     made = [convert(x, d) for d in (BOOL, *FLOATS, *INTEGERS) if d != source]
-    made += [bitcast(x, d) for d in (*FLOATS, *INTEGERS) if d.itemsize == source.itemsize != 1 and d != source]
+    made += [
+        bitcast(x, d)
+        for d in (*FLOATS, *INTEGERS)
+        if d.itemsize == source.itemsize != 1 and d != source
+    ]
     check(made, [samples(source, 5)], width)
 
 
@@ -188,13 +170,25 @@ def test_poorer_targets(level: str, width: int) -> None:
         made = operations(dtype) if target.fma else [e for e in operations(dtype) if e.op != "fma"]
         check(made, [samples(dtype, seed) for seed in range(3)], width, target)
         x = parameter(0, dtype)
-        check([convert(x, d) for d in (*FLOATS, *INTEGERS) if d != dtype], [samples(dtype, 7)], width, target)
+        check(
+            [convert(x, d) for d in (*FLOATS, *INTEGERS) if d != dtype],
+            [samples(dtype, 7)],
+            width,
+            target,
+        )
 
 
 def poorer(level: str) -> link.Target:
     features = {"sse4.1": True, "ssse3": True, "sse4.2": True, "popcnt": True}
     if level == "avx2":
-        features |= {"avx2": True, "avx": True, "fma": True, "f16c": True, "bmi": True, "bmi2": True}
+        features |= {
+            "avx2": True,
+            "avx": True,
+            "fma": True,
+            "f16c": True,
+            "bmi": True,
+            "bmi2": True,
+        }
     return link.describe(link.host().triple, "x86-64", features)
 
 
@@ -204,7 +198,9 @@ def test_emulated_fma() -> None:
     for dtype in (np.float32, np.float64):
         rng = np.random.default_rng(1)
         x, y = (rng.standard_normal(512).astype(dtype) for _ in range(2))
-        z = (-(x * y)).astype(dtype) * (1 + rng.integers(-3, 3, 512) * np.finfo(dtype).eps).astype(dtype)
+        z = (-(x * y)).astype(dtype) * (1 + rng.integers(-3, 3, 512) * np.finfo(dtype).eps).astype(
+            dtype
+        )
         e = apply("fma", *(parameter(i, np.dtype(dtype)) for i in range(3)))
         (got,) = run([e], [x, y, z], 8, target)
         expected = reference_scalars.fma(x, y, z)
@@ -212,7 +208,7 @@ def test_emulated_fma() -> None:
 
 
 def test_sse_floor_is_refused_below_v2() -> None:
-    with pytest.raises(link.UnsupportedTarget, match="SSE4.1"):
+    with pytest.raises(link.UnsupportedTarget, match=r"SSE4\.1"):
         link.describe("x86_64-unknown-linux-gnu", "core2", {"sse2": True})
 
 
@@ -227,7 +223,9 @@ def test_iterate(width: int) -> None:
     steps = iterate(lambda m, k: m > 1, collatz, (n, const(0, np.int64)))[1]
 
     def outer(i: Expr, total: Expr) -> tuple[Expr, Expr]:
-        inner = iterate(lambda j, s: j < i, lambda j, s: (j + 1, s + j), (const(0, np.int64), total))
+        inner = iterate(
+            lambda j, s: j < i, lambda j, s: (j + 1, s + j), (const(0, np.int64), total)
+        )
         return i + 1, inner[1] + n * 0
 
     nested = iterate(lambda i, total: i < n, outer, (const(0, np.int64), const(0, np.int64)))[1]
@@ -247,6 +245,21 @@ def test_calls(dtype: np.dtype, width: int) -> None:
     check(made, arrays, width)
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_nextafter(dtype: np.dtype) -> None:
+    """Functions that look at bits see those of the 16-bit formats."""
+    x, y = samples(dtype, 1), samples(dtype, 2)
+    (got,) = run([call("nextafter", parameter(0, dtype), parameter(1, dtype))], [x, y], 16)
+    with np.errstate(all="ignore"):
+        if dtype != BFLOAT16:
+            assert_same(got, np.nextafter(x, y), "nextafter")
+        moved = ~np.isnan(got) & (x != y) & (x != 0) & (got != 0)
+        steps = np.abs(
+            got.view(f"i{dtype.itemsize}").astype(np.int64) - x.view(f"i{dtype.itemsize}")
+        )
+        assert np.all(steps[moved] == 1)
+
+
 def test_long_chain() -> None:
     x = parameter(0, np.dtype(np.float32))
     e = x
@@ -261,15 +274,23 @@ def test_no_library_calls() -> None:
     for target in [link.host(), *map(poorer, levels)]:
         for dtype, width in itertools.product([BOOL, *FLOATS, *INTEGERS], WIDTHS):
             x = parameter(0, dtype)
-            made = operations(dtype) + [convert(x, d) for d in (BOOL, *FLOATS, *INTEGERS) if d != dtype]
+            made = operations(dtype) + [
+                convert(x, d) for d in (BOOL, *FLOATS, *INTEGERS) if d != dtype
+            ]
             assembly = link.emit_assembly(program(made, 3, width, target), target)
-            calls = {line.split()[-1] for line in assembly.splitlines() if line.lstrip().startswith("call")}
+            calls = {
+                line.split()[-1]
+                for line in assembly.splitlines()
+                if line.lstrip().startswith("call")
+            }
             outside = {c for c in calls if not c.startswith(("cv.", "*"))}
             assert not outside, (dtype, width, outside)
 
 
 def test_constants() -> None:
-    values: list[tuple[object, np.dtype]] = [(v, d) for d in FLOATS for v in (0.1, -0.0, np.inf, np.nan, 3e38)]
+    values: list[tuple[object, np.dtype]] = [
+        (v, d) for d in FLOATS for v in (0.1, -0.0, np.inf, np.nan, 3e38)
+    ]
     values += [(v, d) for d in INTEGERS for v in (0, 1, np.iinfo(d).max, np.iinfo(d).min)]
     values += [(True, BOOL), (False, BOOL)]
     made = [const(v, d) for v, d in values]
@@ -297,4 +318,3 @@ def test_freed() -> None:
     for _ in range(300):
         link.load(data)
     assert pages() - before < 300, "each dropped object still holds a page"
-

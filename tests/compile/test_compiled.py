@@ -48,6 +48,8 @@ def test_compiled_is_the_reference(sample: Sample) -> None:
         if dtypes.is_inexact(expected.dtype):
             tol = tolerance(expected.dtype)
             wide = np.complex128 if dtypes.is_complex(expected.dtype) else np.float64
-            np.testing.assert_allclose(actual.astype(wide), expected.astype(wide), rtol=tol, atol=tol)
+            np.testing.assert_allclose(
+                actual.astype(wide), expected.astype(wide), rtol=tol, atol=tol
+            )
         else:
             np.testing.assert_array_equal(actual, expected)

@@ -27,7 +27,9 @@ def axes_of(draw: Any, ndim: int) -> tuple[int, ...]:
 def movement(draw: Any, x: Any) -> Any:
     """A random movement of x."""
     shape = x.shape
-    kind = draw(st.sampled_from(["transpose", "reverse", "slice", "pad", "reshape", "broadcast", "concat"]))
+    kind = draw(
+        st.sampled_from(["transpose", "reverse", "slice", "pad", "reshape", "broadcast", "concat"])
+    )
     if kind == "broadcast" or not shape:
         size = draw(st.sampled_from(SIZES))
         at = draw(st.integers(0, len(shape)))
@@ -53,7 +55,11 @@ def movement(draw: Any, x: Any) -> Any:
 def step(draw: Any, values: list[Any]) -> Any:
     """One more value from those there are."""
     x = draw(st.sampled_from(values))
-    kind = draw(st.sampled_from(["unary", "binary", "binary", "reduce", "softmax", "movement", "movement", "dot"]))
+    kind = draw(
+        st.sampled_from(
+            ["unary", "binary", "binary", "reduce", "softmax", "movement", "movement", "dot"]
+        )
+    )
     if kind == "unary":
         return draw(st.sampled_from(UNARY))(x)
     if kind == "binary":
@@ -100,4 +106,6 @@ def test_compiled_is_the_reference(data: Any) -> None:
         with config.override(fuse=fuse):
             actual = Executable(program)([_native.array_from(x) for x in operands])
         for a, w in zip(actual, wanted, strict=True):
-            np.testing.assert_allclose(np.asarray(a), w, rtol=2e-3, atol=2e-3 * max(1.0, np.abs(w).max(initial=0)))
+            np.testing.assert_allclose(
+                np.asarray(a), w, rtol=2e-3, atol=2e-3 * max(1.0, np.abs(w).max(initial=0))
+            )

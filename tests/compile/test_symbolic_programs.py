@@ -64,7 +64,8 @@ def test_one_program_for_all_sizes(name: str) -> None:
         sizes = [tuple(int(dims.substitute(d, values)) for d in shape) for shape in shapes]
         operands = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in sizes]
         concrete = trace.stage(
-            lambda *xs: [_with_sizes(f, values)(*xs)], [ShapedArray(s, dtypes.float32) for s in sizes]
+            lambda *xs, values=values: [_with_sizes(f, values)(*xs)],
+            [ShapedArray(s, dtypes.float32) for s in sizes],
         )
         (wanted,) = reference(concrete, operands)
         (actual,) = executable([_native.array_from(x) for x in operands])

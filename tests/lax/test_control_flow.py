@@ -12,8 +12,7 @@ from covector.backends.reference import evaluate_reference
 from covector.base import errors
 from covector.core import trace
 from covector.core.trace import typeof
-from covector.lax.control_flow import fori_loop, scan
-from covector.lax.control_flow import map as lax_map
+from covector.lax.control_flow import fori_loop, map as lax_map, scan
 
 F32 = np.dtype(np.float32)
 

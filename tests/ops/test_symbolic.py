@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from tests.ops import interpret
 from tests.ops.samples import array, f64, i32, random, u32
 
 from covector import ops
+from covector.base.record import fields, replace
 from covector.core import trace
 from covector.core.primitive import Linear, Mapped, Primitive, Zero
 from covector.ir.program import Literal
@@ -66,8 +66,8 @@ def sized(x: Any, sizes: dict[str, int]) -> Any:
         return dims.substitute(x, sizes)
     if isinstance(x, tuple):
         return tuple([sized(e, sizes) for e in x])
-    if isinstance(x, Primitive):
-        return replace(x, **{f.name: sized(getattr(x, f.name), sizes) for f in fields(x)})  # type: ignore[type-var]
+    if isinstance(x, Primitive) and fields(x):
+        return replace(x, **{name: sized(getattr(x, name), sizes) for name in fields(x)})  # type: ignore[type-var]
     return x
 
 

@@ -63,7 +63,7 @@ def test_what_is_no_array(value: object) -> None:
 
 
 def test_ragged_lists() -> None:
-    with pytest.raises(ValueError, match="inhomogeneous|different shapes"):
+    with pytest.raises(ValueError, match=r"inhomogeneous|different shapes"):
         cnp.array([[1, 2], [3]])
 
 
@@ -122,7 +122,7 @@ def test_linspace(num: int, endpoint: bool) -> None:
     low, high = np.array([0.0, 1.0]), np.array([5.0, -5.0])
     both = cnp.linspace(low, high, 4, axis=-1)
     np.testing.assert_allclose(np.asarray(both), np.linspace(low, high, 4, axis=-1))
-    values, step = cnp.linspace(0, 1, 5, retstep=True)
+    _, step = cnp.linspace(0, 1, 5, retstep=True)
     assert float(step) == 0.25
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import covector.numpy as cnp
 from covector.core.trace import evaluate, stage, typeof
@@ -232,7 +231,7 @@ def test_errors(f: Any, error: type[Exception], text: str) -> None:
 
 
 def test_errors_only_of_traced_values() -> None:
-    with pytest.raises(TypeError, match="right:  y = covector.numpy.where"):
+    with pytest.raises(TypeError, match=r"right:  y = covector\.numpy\.where"):
         traced(lambda x: x[x > 0], cnp.asarray(X))
     with pytest.raises(IndexError, match="dynamic_slice for a slice of fixed size"):
         traced(lambda x, i: x[i:], cnp.asarray(X), cnp.asarray(1))

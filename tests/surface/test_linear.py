@@ -6,16 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import covector.numpy as cnp
 
 SHAPES = [
-    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)),
-    ((5, 2, 3), (5, 3, 4)), ((5, 1, 2, 3), (6, 3, 4)), ((1, 2, 3), (5, 3, 4)), ((5, 2, 3), (1, 3, 4)), ((5, 2, 3), (3,)),
-    ((3,), (5, 3, 4)), ((2, 1, 2, 3), (1, 5, 3, 4)), ((1, 5, 2, 3), (2, 1, 3, 4)), ((1, 1, 2, 3), (3, 4)),
-]  # fmt: skip
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 4)),
+    ((2, 3), (3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((2, 3), (5, 3, 4)),
+    ((5, 2, 3), (5, 3, 4)),
+    ((5, 1, 2, 3), (6, 3, 4)),
+    ((1, 2, 3), (5, 3, 4)),
+    ((5, 2, 3), (1, 3, 4)),
+    ((5, 2, 3), (3,)),
+    ((3,), (5, 3, 4)),
+    ((2, 1, 2, 3), (1, 5, 3, 4)),
+    ((1, 5, 2, 3), (2, 1, 3, 4)),
+    ((1, 1, 2, 3), (3, 4)),
+]
 
 
 def numbers(*shapes: tuple[int, ...]) -> list[np.ndarray]:
@@ -57,31 +68,72 @@ def test_products() -> None:
     a, b, m, n = numbers((4,), (4,), (3, 4), (4, 2))
     t = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     cases = [
-        (cnp.dot(a, b), np.dot(a, b)), (cnp.dot(m, n), np.dot(m, n)), (cnp.dot(m, a), np.dot(m, a)), (cnp.dot(2, a), 2 * a),
-        (cnp.dot(t, n), np.dot(t, n)), (cnp.dot(a, t.swapaxes(1, 2)), np.dot(a, t.swapaxes(1, 2))), (cnp.vdot(m, m), np.vdot(m, m)), (cnp.inner(m, t), np.inner(m, t)), (cnp.outer(a, b), np.outer(a, b)),
-        (cnp.outer(m, b), np.outer(m, b)), (cnp.tensordot(t, t, 3), np.tensordot(t, t, 3)), (cnp.tensordot(m, n, 0), np.tensordot(m, n, 0)),
-        (cnp.tensordot(t, m, ((2, 1), (1, 0))), np.tensordot(t, m, ((2, 1), (1, 0)))), (cnp.vecdot(t, a), np.vecdot(t, a)),
-        (cnp.vecdot(t, m), np.vecdot(t, m)), (cnp.vecdot(m, m, axis=0), np.vecdot(m, m, axis=0)), (cnp.matvec(t, a), np.matvec(t, a)), (cnp.vecmat(a, n), np.vecmat(a, n)),
-        (cnp.kron(m, n), np.kron(m, n)), (cnp.kron(a, m), np.kron(a, m)), (cnp.cross(m[:, :3], m[:, 1:]), np.cross(m[:, :3], m[:, 1:])),
+        (cnp.dot(a, b), np.dot(a, b)),
+        (cnp.dot(m, n), np.dot(m, n)),
+        (cnp.dot(m, a), np.dot(m, a)),
+        (cnp.dot(2, a), 2 * a),
+        (cnp.dot(t, n), np.dot(t, n)),
+        (cnp.dot(a, t.swapaxes(1, 2)), np.dot(a, t.swapaxes(1, 2))),
+        (cnp.vdot(m, m), np.vdot(m, m)),
+        (cnp.inner(m, t), np.inner(m, t)),
+        (cnp.outer(a, b), np.outer(a, b)),
+        (cnp.outer(m, b), np.outer(m, b)),
+        (cnp.tensordot(t, t, 3), np.tensordot(t, t, 3)),
+        (cnp.tensordot(m, n, 0), np.tensordot(m, n, 0)),
+        (cnp.tensordot(t, m, ((2, 1), (1, 0))), np.tensordot(t, m, ((2, 1), (1, 0)))),
+        (cnp.vecdot(t, a), np.vecdot(t, a)),
+        (cnp.vecdot(t, m), np.vecdot(t, m)),
+        (cnp.vecdot(m, m, axis=0), np.vecdot(m, m, axis=0)),
+        (cnp.matvec(t, a), np.matvec(t, a)),
+        (cnp.vecmat(a, n), np.vecmat(a, n)),
+        (cnp.kron(m, n), np.kron(m, n)),
+        (cnp.kron(a, m), np.kron(a, m)),
+        (cnp.cross(m[:, :3], m[:, 1:]), np.cross(m[:, :3], m[:, 1:])),
         (cnp.trace(t, axis1=1, axis2=2), np.trace(t, axis1=1, axis2=2)),
-        (cnp.linalg.norm(m), np.linalg.norm(m)), (cnp.linalg.norm(m, 1), np.linalg.norm(m, 1)), (cnp.linalg.norm(m, np.inf), np.linalg.norm(m, np.inf)),
-        (cnp.linalg.norm(a, 3), np.linalg.norm(a, 3)), (cnp.linalg.norm(t, axis=1), np.linalg.norm(t, axis=1)), (cnp.linalg.norm(t, "fro", (0, 2), True), np.linalg.norm(t, "fro", (0, 2), True)),
-        (cnp.linalg.vector_norm(a, ord=0), np.linalg.vector_norm(a, ord=0)), (cnp.linalg.matrix_power(m[:, :3], 5), np.linalg.matrix_power(m[:, :3], 5)),
-        (cnp.linalg.matrix_power(m[:, :3], 0), np.eye(3)), (cnp.linalg.multi_dot([m, n, n.T, m.T]), np.linalg.multi_dot([m, n, n.T, m.T])),
-    ]  # fmt: skip
+        (cnp.linalg.norm(m), np.linalg.norm(m)),
+        (cnp.linalg.norm(m, 1), np.linalg.norm(m, 1)),
+        (cnp.linalg.norm(m, np.inf), np.linalg.norm(m, np.inf)),
+        (cnp.linalg.norm(a, 3), np.linalg.norm(a, 3)),
+        (cnp.linalg.norm(t, axis=1), np.linalg.norm(t, axis=1)),
+        (cnp.linalg.norm(t, "fro", (0, 2), True), np.linalg.norm(t, "fro", (0, 2), True)),
+        (cnp.linalg.vector_norm(a, ord=0), np.linalg.vector_norm(a, ord=0)),
+        (cnp.linalg.matrix_power(m[:, :3], 5), np.linalg.matrix_power(m[:, :3], 5)),
+        (cnp.linalg.matrix_power(m[:, :3], 0), np.eye(3)),
+        (cnp.linalg.multi_dot([m, n, n.T, m.T]), np.linalg.multi_dot([m, n, n.T, m.T])),
+    ]
     for i, (got, expected) in enumerate(cases):
         assert got.shape == np.shape(expected), i
         np.testing.assert_allclose(np.asarray(got), expected, rtol=1e-5, err_msg=str(i))
 
 
 EINSUMS = [
-    ("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)), ("ii->i", (3, 3)), ("ii", (3, 3)), ("ij->ji", (2, 3)), ("ij->", (2, 3)),
-    ("i,j->ij", (2,), (3,)), ("i,i->i", (3,), (3,)), ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)), ("...ij,...jk->...ik", (2, 3, 4), (2, 4, 5)),
-    ("...ij,jk", (2, 6, 3, 4), (4, 5)), ("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)), ("ij,jk,kl,lm->mi", (2, 3), (3, 4), (4, 5), (5, 2)),
-    ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)), ("iij->j", (3, 3, 2)), ("ab,cd->", (2, 3), (4, 5)), ("i,ij,j", (2,), (2, 3), (3,)),
-    ("ijk,ikj->i", (2, 3, 4), (2, 4, 3)), ("...,...->...", (2, 3), (3,)), ("i...->...", (2, 3)), ("ij,kj->ik", (2, 1), (4, 3)), ("ij,ij->j", (2, 3), (2, 3)),
-    ("iji,jk->ki", (3, 2, 3), (2, 4)), ("a,a,a->a", (3,), (3,), (3,)), ("ab,b->a", (2, 3), (3,)), ("b,ab->ab", (3,), (2, 3)),
-]  # fmt: skip
+    ("ij,jk->ik", (2, 3), (3, 4)),
+    ("ij,jk", (2, 3), (3, 4)),
+    ("ii->i", (3, 3)),
+    ("ii", (3, 3)),
+    ("ij->ji", (2, 3)),
+    ("ij->", (2, 3)),
+    ("i,j->ij", (2,), (3,)),
+    ("i,i->i", (3,), (3,)),
+    ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)),
+    ("...ij,...jk->...ik", (2, 3, 4), (2, 4, 5)),
+    ("...ij,jk", (2, 6, 3, 4), (4, 5)),
+    ("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)),
+    ("ij,jk,kl,lm->mi", (2, 3), (3, 4), (4, 5), (5, 2)),
+    ("bhqd,bhkd->bhqk", (2, 2, 3, 4), (2, 2, 5, 4)),
+    ("iij->j", (3, 3, 2)),
+    ("ab,cd->", (2, 3), (4, 5)),
+    ("i,ij,j", (2,), (2, 3), (3,)),
+    ("ijk,ikj->i", (2, 3, 4), (2, 4, 3)),
+    ("...,...->...", (2, 3), (3,)),
+    ("i...->...", (2, 3)),
+    ("ij,kj->ik", (2, 1), (4, 3)),
+    ("ij,ij->j", (2, 3), (2, 3)),
+    ("iji,jk->ki", (3, 2, 3), (2, 4)),
+    ("a,a,a->a", (3,), (3,), (3,)),
+    ("ab,b->a", (2, 3), (3,)),
+    ("b,ab->ab", (3,), (2, 3)),
+]
 
 
 @pytest.mark.parametrize("case", EINSUMS, ids=lambda c: c[0])

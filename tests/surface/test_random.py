@@ -1,7 +1,7 @@
 """Random numbers against JAX's, recorded in golden/random.json as bits.
 
-Bits, integers, uniform floats, permutations and choices are equal bit for bit.  What goes through a logarithm or another
-function may differ by the last places, as their implementations do.
+Bits, integers, uniform floats, permutations and choices are equal bit for bit.  What goes through a
+logarithm or another function may differ by the last places, as their implementations do.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def test_keys_as_arrays() -> None:
     assert "key<fry>" in repr(keys)
     assert cv.tree.structure(keys).num_leaves == 1
     assert cnp.issubdtype(K.dtype, cv.dtypes.prng_key)
-    one, two = random.split(RAW)
+    one, _ = random.split(RAW)
     assert one.dtype == np.uint32
     np.testing.assert_array_equal(
         np.asarray(random.uniform(RAW, (2,))),

@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from covector import _native
 from covector.api import arguments
 from covector.base import errors, tree
@@ -22,7 +21,7 @@ from covector.core.trace import Tracer
 from covector.ir.program import Program, Var
 from covector.runtime.eager import as_array, aval_of
 from covector.runtime.late import compile_program
-from covector.types.avals import ShapeDtypeStruct, ShapedArray
+from covector.types.avals import ShapedArray, ShapeDtypeStruct
 
 
 class Signature:
@@ -50,7 +49,9 @@ class Signature:
             names = self.names()
             for i, x in enumerate(self.leaves):
                 if not isinstance(x, ShapeDtypeStruct) and not arguments.is_value(x):
-                    raise TypeError(errors.not_a_value(f"jit of {self.owner.name}", names[i], x)) from None
+                    raise TypeError(
+                        errors.not_a_value(f"jit of {self.owner.name}", names[i], x)
+                    ) from None
             raise
 
     def names(self) -> list[str]:
@@ -58,11 +59,22 @@ class Signature:
         dynamic, keywords = tree.unflatten(self.treedef, self.leaves)
         positions = [i for i in range(self.count) if i not in dict(self.static_args)]
         names = arguments.leaf_names(self.owner.fun, dynamic, positions)
-        return names + [k + tree.keystr(path) for k, v in keywords.items() for path, _ in tree.leaves_with_path(v)]
+        return names + [
+            k + tree.keystr(path)
+            for k, v in keywords.items()
+            for path, _ in tree.leaves_with_path(v)
+        ]
 
     def key(self) -> Any:
         """Equal for calls that the same Program serves."""
-        return self.static_args, self.static_kwargs, self.treedef, self.count, self.avals(), config.code_key()
+        return (
+            self.static_args,
+            self.static_kwargs,
+            self.treedef,
+            self.count,
+            self.avals(),
+            config.code_key(),
+        )
 
     def trace(self) -> Traced:
         """The Program of the function for this signature."""
@@ -119,7 +131,13 @@ class Jitted:
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.traced: dict[Any, Traced] = {}
         self.native = _native.JitFunction(
-            fun, self.miss, self.bypass, static_argnums, static_argnames, donate_argnums, donate_argnames
+            fun,
+            self.miss,
+            self.bypass,
+            static_argnums,
+            static_argnames,
+            donate_argnums,
+            donate_argnames,
         )
 
     def static_positions(self, count: int) -> set[int]:
@@ -127,7 +145,11 @@ class Jitted:
         return {i % count if count and i < 0 else i for i in self.static_argnums}
 
     def donated_leaves(
-        self, args: tuple[Any, ...], dynamic: tuple[Any, ...], keywords: dict[str, Any], static: set[int]
+        self,
+        args: tuple[Any, ...],
+        dynamic: tuple[Any, ...],
+        keywords: dict[str, Any],
+        static: set[int],
     ) -> tuple[bool, ...]:
         """Which leaves the caller gives away."""
         if not self.donate_argnums and not self.donate_names:
@@ -146,7 +168,11 @@ class Jitted:
         key = signature.key()
         found = self.traced.get(key)
         if found is None:
-            with trace.using(trace.EVAL) if not trace.current().staging else trace.using(trace.current()):
+            with (
+                trace.using(trace.EVAL)
+                if not trace.current().staging
+                else trace.using(trace.current())
+            ):
                 found = signature.trace()
             if not any(isinstance(c, Tracer) for c in found.program.constants):
                 self.traced[key] = found
@@ -189,7 +215,9 @@ class Jitted:
 class Traced:
     """A function traced for one signature: its Program, and what comes of it."""
 
-    def __init__(self, owner: Jitted, program: Program, out_tree: tree.TreeDef, signature: Signature):
+    def __init__(
+        self, owner: Jitted, program: Program, out_tree: tree.TreeDef, signature: Signature
+    ):
         self.program, self.out_tree = program, out_tree
         self.fun_name = owner.name
         self.in_avals, self.out_avals = program.in_avals, program.out_avals
@@ -206,7 +234,9 @@ class Traced:
     @property
     def out_info(self) -> Any:
         """The results' shapes and dtypes, in the function's structure."""
-        return tree.unflatten(self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals])
+        return tree.unflatten(
+            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
+        )
 
     def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
@@ -232,7 +262,9 @@ class Traced:
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
         out_spec = _spec(tree.unflatten(self.out_tree, [_Leaf(s) for s in specs]))
         constants = [as_array(c) for c in self.program.constants]
-        return _native.Entry(executable.native, list(range(len(positions))), constants, out_spec, list(donated))
+        return _native.Entry(
+            executable.native, list(range(len(positions))), constants, out_spec, list(donated)
+        )
 
 
 class _Leaf:
@@ -285,7 +317,9 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, treedef = tree.flatten((args, kwargs))
         if treedef != self.in_tree:
-            raise TypeError(f"compiled for arguments of the structure {self.in_tree}, called with {treedef}")
+            raise TypeError(
+                f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
+            )
         arrays = [as_array(x) for x in leaves]
         for i, (x, aval) in enumerate(zip(arrays, self._traced.in_avals, strict=True)):
             got = aval_of(x)
@@ -293,7 +327,9 @@ class Compiled:
                 not isinstance(d, int) or d == n for d, n in zip(aval.shape, got.shape, strict=True)
             )
             if got.dtype != aval.dtype or not fits:
-                raise TypeError(f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}")
+                raise TypeError(
+                    f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
+                )
         return tree.unflatten(self.out_tree, self._executable(arrays))
 
     def as_text(self, stage: str = "kernels") -> str:
@@ -314,7 +350,7 @@ def jit(
     static_argnames: str | Sequence[str] | None = None, donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Sequence[str] | None = None,
 ) -> Any:  # fmt: skip
-    """Compile a function: traced once for each structure, shapes and dtypes of its arguments, then run as one native function.
+    """Compile a function: trace it once for each structure, shapes and dtypes of its arguments, then run native code.
 
     Args:
         fun: a function of pytrees of arrays and numbers.  Without it, a decorator is returned.
@@ -371,7 +407,9 @@ def _matching(
         parameters = list(inspect.signature(fun).parameters.values())
     except (TypeError, ValueError):
         return numbers, names
-    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     known = {p.name for p in parameters if p.kind is not p.VAR_POSITIONAL}
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for name in names:
@@ -379,6 +417,6 @@ def _matching(
                 raise ValueError(f"jit: {arguments.function_place(fun)} has no parameter {name!r}")
     more_names = [positional[i] for i in numbers if -len(positional) <= i < len(positional)]
     more_numbers = [positional.index(n) for n in names if n in positional]
-    return tuple(dict.fromkeys((*numbers, *more_numbers))), tuple(dict.fromkeys((*names, *more_names)))
-
-
+    return tuple(dict.fromkeys((*numbers, *more_numbers))), tuple(
+        dict.fromkeys((*names, *more_names))
+    )

@@ -74,7 +74,8 @@ def _evaluate(e: Expr, values: dict[Expr, Array], states: dict[Expr, tuple[Array
 def _call(node: Expr, args: list[Array]) -> Array:
     """A named function through its definition; 16-bit floats in float32, rounded once."""
     assert isinstance(node.attr, str)
-    wide = [a.astype(np.float32) if a.dtype in SMALL else a for a in args]
+    narrow = () if functions.FUNCTIONS[node.attr].any_float else SMALL
+    wide = [a.astype(np.float32) if a.dtype in narrow else a for a in args]
     function = functions.definition(node.attr, tuple(a.dtype for a in wide))
     result = evaluate(function.result, dict(zip(function.parameters, wide, strict=True)))
     return convert(result, node.dtype)
@@ -103,7 +104,9 @@ def convert(x: Array, dtype: np.dtype) -> Array:
         wide, info = x.astype(np.float64), np.iinfo(dtype)
         inside = (wide > float(info.min) - 1.0) & (wide < float(info.max) + 1.0)
         inside |= (wide == float(info.min)) & (wide < 0)
-        cut = np.where(inside & (wide < 2.0 ** (8 * dtype.itemsize - (dtype.kind == "i"))), np.trunc(wide), 0)
+        cut = np.where(
+            inside & (wide < 2.0 ** (8 * dtype.itemsize - (dtype.kind == "i"))), np.trunc(wide), 0
+        )
         result = np.where(wide < 0, np.asarray(info.min, dtype), np.asarray(info.max, dtype))
         exact = np.where(cut >= 2.0**63, (cut - 2.0**63), cut).astype(np.int64).astype(np.uint64)
         exact = np.where(cut >= 2.0**63, exact + np.uint64(2**63), exact).astype(dtype)
@@ -130,7 +133,11 @@ def _narrow_to_odd(x: Array) -> Array:
 def _bitcast(x: Array, dtype: np.dtype) -> Array:
     if dtype == np.bool_:
         return x != x.dtype.type(0)
-    return np.ascontiguousarray(x).reshape(np.shape(x)).view(dtype) if x.ndim else x[None].view(dtype)[0]
+    return (
+        np.ascontiguousarray(x).reshape(np.shape(x)).view(dtype)
+        if x.ndim
+        else x[None].view(dtype)[0]
+    )
 
 
 def _unsigned(x: Array) -> Array:

@@ -27,14 +27,36 @@ class Flag:
 
 FLAGS: tuple[Flag, ...] = (
     Flag("cache", True, False, "keep compiled code on disk"),
-    Flag("cache_dir", "", False, "where compiled code is kept; empty: covector in the user's cache folder"),
+    Flag(
+        "cache_dir",
+        "",
+        False,
+        "where compiled code is kept; empty: covector in the user's cache folder",
+    ),
     Flag("disable_jit", False, False, "run the body of jitted functions operation by operation"),
-    Flag("dump", "", False, "print the Program or Kernel after these passes (comma separated names, or all)"),
-    Flag("explain", "", False, "give reasons for decisions: fusion, compile, copy (comma separated)"),
+    Flag(
+        "dump",
+        "",
+        False,
+        "print the Program or Kernel after these passes (comma separated names, or all)",
+    ),
+    Flag(
+        "explain", "", False, "give reasons for decisions: fusion, compile, copy (comma separated)"
+    ),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),
-    Flag("skip", "", True, "leave out these optional passes (comma separated names), to find a culprit"),
-    Flag("vector_bits", 0, True, "vector width to emit, in bits; 0: the widest that the machine does well"),
+    Flag(
+        "skip",
+        "",
+        True,
+        "leave out these optional passes (comma separated names), to find a culprit",
+    ),
+    Flag(
+        "vector_bits",
+        0,
+        True,
+        "vector width to emit, in bits; 0: the widest that the machine does well",
+    ),
     Flag("verify", False, False, "run the verifiers after every pass"),
     Flag("trim_tracebacks", True, False, "leave our own frames out of tracebacks"),
 )

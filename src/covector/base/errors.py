@@ -79,10 +79,14 @@ def at_user_line() -> str:
 
 
 def shape_mismatch(operation: str, shapes: list[str]) -> str:
-    return f"{operation} got shapes that do not fit together: {' and '.join(shapes)}{at_user_line()}"
+    """For operands whose shapes do not fit together."""
+    return (
+        f"{operation} got shapes that do not fit together: {' and '.join(shapes)}{at_user_line()}"
+    )
 
 
 def traced_bool(description: str) -> str:
+    """For `if` and `while` on a traced value."""
     return (
         f"the truth of {description} was asked for{at_user_line()}, but inside jit only its shape and dtype "
         "are known.\n"
@@ -94,6 +98,7 @@ def traced_bool(description: str) -> str:
 
 
 def traced_value(description: str, wanted: str) -> str:
+    """For a traced value where Python needs a number."""
     return (
         f"{description} was used as {wanted}{at_user_line()}, but inside jit only its shape and dtype are "
         "known. Use covector.numpy functions on it, or mark the argument it comes from with static_argnums "
@@ -102,6 +107,7 @@ def traced_value(description: str, wanted: str) -> str:
 
 
 def leaked_tracer(description: str, source: Source | None) -> str:
+    """For a tracer that outlived its trace."""
     made = "" if source is None else f" It was made at {source}."
     return (
         f"{description} was used after the function it belongs to had been traced{at_user_line()}.{made} "
@@ -110,12 +116,14 @@ def leaked_tracer(description: str, source: Source | None) -> str:
 
 
 def missing_rule(primitive: str, rule: str, cls: type) -> str:
+    """For a primitive without the rule that a transformation needs."""
     module = sys.modules.get(cls.__module__)
     file = os.path.relpath(getattr(module, "__file__", "") or "", _PACKAGE)
     return f"primitive '{primitive}' has no {rule} rule; add it to class {cls.__name__} in {file}"
 
 
 def not_an_array(value: object, where: str) -> str:
+    """For a value that is no array, tracer or number."""
     return (
         f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}, which is not an array, a number, "
         "or something NumPy can make an array of. Mark it static (static_argnums of jit) or convert it first."
@@ -133,9 +141,7 @@ def mapped_value(description: str, wanted: str) -> str:
 
 def not_a_value(api: str, name: str, value: object) -> str:
     """An argument or result is no array."""
-    return (
-        f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
-    )
+    return f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
 
 
 def integer_argument(api: str, name: str, found: str) -> str:

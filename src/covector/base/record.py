@@ -7,6 +7,7 @@ defaults; equal by type and fields; hashable; immutable.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """Make a class a record.  Fields are its annotations but those of class variables, after those of its bases."""
-    own = [n for n, a in cls.__dict__.get("__annotations__", {}).items() if not str(a).startswith("ClassVar")]
+    own = [n for n, a in inspect.get_annotations(cls).items() if not str(a).startswith("ClassVar")]
     inherited = [n for base in reversed(cls.__mro__[1:]) for n in base.__dict__.get("_fields", ())]
     cls._fields = tuple(dict.fromkeys((*inherited, *own)))  # type: ignore[attr-defined]
     for name, method in _METHODS.items():
@@ -80,4 +81,6 @@ def fields(x: Any) -> tuple[str, ...]:
 
 def replace(x: T, **changes: Any) -> T:
     """A copy of a record with other values of some fields."""
-    return type(x)(**{n: changes.pop(n) if n in changes else x.__dict__[n] for n in fields(x)}, **changes)
+    return type(x)(
+        **{n: changes.pop(n) if n in changes else x.__dict__[n] for n in fields(x)}, **changes
+    )

@@ -31,14 +31,18 @@ def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeDe
     return optree.tree_structure(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
-def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
+def map(
+    f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
     """A tree of f(leaf, ...); the rest must have the first one's structure as a prefix."""
     return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 def keystr(path: Sequence[Any]) -> str:
     """A key path as the text that would index it: ['a'][0]."""
-    return "".join(f"[{key!r}]" if not isinstance(key, str) or not key.startswith(".") else key for key in path)
+    return "".join(
+        f"[{key!r}]" if not isinstance(key, str) or not key.startswith(".") else key for key in path
+    )
 
 
 def leaves_with_path(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
@@ -47,7 +51,9 @@ def leaves_with_path(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
     return list(zip(paths, found, strict=True))
 
 
-def broadcast_prefix(prefix: Any, tree: Any, what: str, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+def broadcast_prefix(
+    prefix: Any, tree: Any, what: str, is_leaf: Callable[[Any], bool] | None = None
+) -> list[Any]:
     """One leaf of `prefix` for each leaf of `tree`; ValueError names `what` if it is no prefix.
 
     None in the prefix counts as a leaf, as in `in_axes=(0, None)`.
@@ -60,7 +66,12 @@ def broadcast_prefix(prefix: Any, tree: Any, what: str, is_leaf: Callable[[Any],
             return
         p_children, p_def = _one_level(p)
         t_children, t_def = _one_level(t)
-        if t_children is None or p_children is None or p_def != t_def or len(p_children) != len(t_children):
+        if (
+            t_children is None
+            or p_children is None
+            or p_def != t_def
+            or len(p_children) != len(t_children)
+        ):
             raise ValueError(
                 f"{what} must be a tree prefix of the values it is for: at {what}{path} there is "
                 f"{p!r}, but the value there is {_describe(t)}"
@@ -89,9 +100,11 @@ def _describe(x: Any) -> str:
 
 
 def register_node(
-    cls: type, to_children: Callable[[Any], tuple[Iterable[Any], Any]], from_children: Callable[[Any, Any], Any]
+    cls: type,
+    to_children: Callable[[Any], tuple[Iterable[Any], Any]],
+    from_children: Callable[[Any, Any], Any],
 ) -> None:
-    """Make a class a container.  `to_children(x)` gives (children, static data); `from_children(data, children)` undoes it."""
+    """Make a class a container: `to_children(x)` gives (children, static data), `from_children` undoes it."""
     optree.register_pytree_node(cls, to_children, from_children, namespace=NAMESPACE)  # type: ignore[arg-type]
 
 
@@ -100,4 +113,7 @@ def native_flatten(x: Any) -> tuple[list[Any], Any] | None:
     if _is_leaf(x):
         return None
     children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
-    return list(children), (type(x), metadata if not isinstance(metadata, list) else tuple(metadata))
+    return list(children), (
+        type(x),
+        metadata if not isinstance(metadata, list) else tuple(metadata),
+    )

@@ -83,7 +83,9 @@ class Elements:
         if isinstance(atom, Literal):
             value = constant(atom.value, atom.aval.dtype)
             return View(atom.aval, lambda index: value)
-        return View(atom.aval, lambda index: self.at(atom, index), lambda c, index: self.at(atom, index, c))
+        return View(
+            atom.aval, lambda index: self.at(atom, index), lambda c, index: self.at(atom, index, c)
+        )
 
     def at(self, atom: Atom, index: Index, condition: Expr | None = None) -> Scalar:
         """The element of an atom at an index."""
@@ -117,11 +119,15 @@ class Elements:
             results = self.memo[key] = eqn.primitive.element(index, *views)
         return results[eqn.outputs.index(var)]
 
-    def _load(self, place: Place, aval: ShapedArray, index: Index, condition: Expr | None) -> Scalar:
+    def _load(
+        self, place: Place, aval: ShapedArray, index: Index, condition: Expr | None
+    ) -> Scalar:
         offset = rejoin(place.offset + ix.flatten(index, aval.shape))
         if not dtypes.is_complex(aval.dtype):
             return self._one(place.buffer, offset, condition)
-        return self._one(place.buffer, offset * 2, condition), self._one(place.buffer, offset * 2 + 1, condition)
+        return self._one(place.buffer, offset * 2, condition), self._one(
+            place.buffer, offset * 2 + 1, condition
+        )
 
     def _one(self, buffer: Buffer, offset: Dim, condition: Expr | None) -> Expr:
         key = (buffer, offset, condition)

@@ -61,12 +61,16 @@ class Nest:
         if folds(eqn):
             return outer
         shape = eqn.outputs[0].aval.shape
-        return align(shape, self.shape, index) or align(shape, tuple(self.shape[a] for a in self.outer), outer)
+        return align(shape, self.shape, index) or align(
+            shape, tuple(self.shape[a] for a in self.outer), outer
+        )
 
     def is_inner(self, eqn: Eqn) -> bool:
         """Whether a root has an element at each point of the whole space, folded axes included."""
         return (
-            bool(self.inner) and not folds(eqn) and align(eqn.outputs[0].aval.shape, self.shape, self.index) is not None
+            bool(self.inner)
+            and not folds(eqn)
+            and align(eqn.outputs[0].aval.shape, self.shape, self.index) is not None
         )
 
 
@@ -125,7 +129,9 @@ def fold_operands(eqn: Eqn, index: Index) -> tuple[Index, Index]:
     p = eqn.primitive
     assert isinstance(p, ops.DotGeneral)
     split = len(index) - len(p.lhs_contract)
-    return p.operand_indices(index[:split], index[split:], eqn.inputs[0].aval.ndim, eqn.inputs[1].aval.ndim)
+    return p.operand_indices(
+        index[:split], index[split:], eqn.inputs[0].aval.ndim, eqn.inputs[1].aval.ndim
+    )
 
 
 @functools.lru_cache(4096)
@@ -143,7 +149,16 @@ def _dummy_view(aval: ShapedArray) -> View:
     return View(aval, lambda index: value)
 
 
-_WEIGHTS = {"call": 12.0, "div": 4.0, "sqrt": 4.0, "rem": 8.0, "iterate": 200.0, "const": 0.0, "local": 0.0, "load": 0.5}
+_WEIGHTS = {
+    "call": 12.0,
+    "div": 4.0,
+    "sqrt": 4.0,
+    "rem": 8.0,
+    "iterate": 200.0,
+    "const": 0.0,
+    "local": 0.0,
+    "load": 0.5,
+}
 
 
 def count_operations(e: Any, seen: set[Expr]) -> float:
@@ -214,7 +229,12 @@ def _choose_roots(program: Program) -> set[Var]:
         for v in eqn.outputs:
             ends = consumers.get(v, set())
             shared = len(ends) > 1 and (costs[v] > CHEAP or not config.fuse)
-            if alone or v in forced or shared or (not config.fuse and not isinstance(eqn.primitive, Movement)):
+            if (
+                alone
+                or v in forced
+                or shared
+                or (not config.fuse and not isinstance(eqn.primitive, Movement))
+            ):
                 roots.add(v)
         if several and not alone and any(v in roots for v in eqn.outputs):
             roots.update(v for v in eqn.outputs if v in consumers or v in forced)
@@ -223,7 +243,9 @@ def _choose_roots(program: Program) -> set[Var]:
                 if isinstance(a, Var) and a in producer:
                     if is_single(eqn):
                         forced.add(a)
-                    consumers.setdefault(a, set()).update({v} if v in roots else consumers.get(v, set()))
+                    consumers.setdefault(a, set()).update(
+                        {v} if v in roots else consumers.get(v, set())
+                    )
     return roots
 
 
@@ -244,7 +266,13 @@ def _tree_costs(program: Program) -> dict[Var, float]:
 class _Builder:
     """Puts roots into groups, one after the other."""
 
-    def __init__(self, program: Program, roots: set[Var], inlined: dict[Var, Eqn], explain: Callable[[str], None]):
+    def __init__(
+        self,
+        program: Program,
+        roots: set[Var],
+        inlined: dict[Var, Eqn],
+        explain: Callable[[str], None],
+    ):
         self.program, self.roots, self.inlined, self.explain = program, roots, inlined, explain
         self.groups: list[Group] = []
         self.position: dict[Var, int] = {}
@@ -256,7 +284,9 @@ class _Builder:
             return None
         place = self.places.get(var)
         if place is None:
-            place = self.places[var] = Place(Buffer("?", dtypes.real_of(var.aval.dtype), var.aval.size, "temp"))
+            place = self.places[var] = Place(
+                Buffer("?", dtypes.real_of(var.aval.dtype), var.aval.size, "temp")
+            )
         return place
 
     def reads(self, eqn: Eqn, index: Index) -> list[tuple[Var, Index]]:
@@ -277,7 +307,9 @@ class _Builder:
             if v not in seen:
                 seen.add(v)
                 chain.append(v)
-                stack.extend(a for a in self.inlined[v].inputs if isinstance(a, Var) and a in self.inlined)
+                stack.extend(
+                    a for a in self.inlined[v].inputs if isinstance(a, Var) and a in self.inlined
+                )
         if len(chain) < 40:
             return
         order = {v: n for n, e in enumerate(self.program.eqns) for v in e.outputs}
@@ -338,7 +370,9 @@ class _Builder:
             if n != latest and not (dependencies & group.reads):
                 continue
             reason = self.why_not(eqn, group)
-            self.explain(f"{_describe(eqn)} -> {' '.join(_describe(r) for r in group.roots)}: {reason or 'fused'}")
+            self.explain(
+                f"{_describe(eqn)} -> {' '.join(_describe(r) for r in group.roots)}: {reason or 'fused'}"
+            )
             if reason is None:
                 if folds(eqn) and not group.inner:
                     group.inner = fold_space(eqn)[1]
@@ -357,11 +391,19 @@ class _Builder:
             if not nest.inner:
                 trial = Nest(nest.shape, axes, nest.roots)
                 outer = dims.product(shape[a] for a in trial.outer)
-                if not dims.is_true(lambda: outer >= 64) and not dims.is_true(lambda: dims.product(shape) <= SMALL):
-                    return "folding a large array to few results runs in parallel over the folded axes"
+                if not dims.is_true(lambda: outer >= 64) and not dims.is_true(
+                    lambda: dims.product(shape) <= SMALL
+                ):
+                    return (
+                        "folding a large array to few results runs in parallel over the folded axes"
+                    )
             index: Index | None = trial.index
         else:
-            if nest.inner and not nest.outer and not dims.is_true(lambda: dims.product(nest.shape) <= SMALL):
+            if (
+                nest.inner
+                and not nest.outer
+                and not dims.is_true(lambda: dims.product(nest.shape) <= SMALL)
+            ):
                 return "the fold must be complete before, and runs in parallel"
             index = nest.index_of(eqn)
         if index is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from covector import ops
 from covector.compile.elements import Elements, Place, buffer_size, constant
@@ -19,14 +19,22 @@ from covector.ir.scalar import Expr
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
-if TYPE_CHECKING:
-    from covector.compile.lower import Lowering
-
-# A body is unrolled to single elements if no array in it has more than the first, nor all together more than the second.
+# A body is unrolled to single elements if no array in it has more than the first, nor all of them more than the second.
 TINY_ARRAY = 64
 TINY_BODY = 4096
 
 PlaceOf = Callable[[Var], Place | None]
+
+
+class Lowering(Protocol):
+    """What lowering a loop needs from `compile/lower.py`: fresh names and buffers, and its body lowered."""
+
+    names: Names
+
+    def temp_like(self, v: Var, stem: str = "t") -> Place: ...
+    def program(
+        self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]
+    ) -> list[Statement]: ...
 
 
 def lower_scan(lowering: Lowering, eqn: Eqn, place_of: PlaceOf) -> list[Statement]:
@@ -64,10 +72,16 @@ def _slice(place: Place, v: Any, position: Dim) -> Place:
 
 def _copy(target: Place, source: Place, v: Any) -> Statement:
     factor = 2 if dtypes.is_complex(v.aval.dtype) else 1
-    return Copy((target.buffer, target.offset * factor), (source.buffer, source.offset * factor), buffer_size(v.aval))
+    return Copy(
+        (target.buffer, target.offset * factor),
+        (source.buffer, source.offset * factor),
+        buffer_size(v.aval),
+    )
 
 
-def _buffered_scan(lowering: Lowering, eqn: Eqn, sources: list[Place], targets: list[Place]) -> list[Statement]:
+def _buffered_scan(
+    lowering: Lowering, eqn: Eqn, sources: list[Place], targets: list[Place]
+) -> list[Statement]:
     scan = eqn.primitive
     assert isinstance(scan, Scan)
     body, k, c = scan.body, scan.num_consts, scan.num_carry
@@ -83,11 +97,13 @@ def _buffered_scan(lowering: Lowering, eqn: Eqn, sources: list[Place], targets: 
             continue
         before.append(_copy(current[n], sources[k + n], v))
         swaps.append(Swap(current[n].buffer, following[n].buffer))
-    slices = [_slice(p, v, position) for p, v in zip(sources[k + c :], body.inputs[k + c :], strict=True)]
+    slices = [
+        _slice(p, v, position) for p, v in zip(sources[k + c :], body.inputs[k + c :], strict=True)
+    ]
     stacks = [_slice(p, a, position) for p, a in zip(targets[c:], body.outputs[c:], strict=True)]
     inside = lowering.program(body, [*sources[:k], *current, *slices], [*following, *stacks])
     after = [_copy(targets[n], current[n], v) for n, v in enumerate(carry_in)]
-    return [*before, Loop(t, scan.length, tuple([*inside, *swaps])), *after]
+    return [*before, Loop(t, scan.length, (*inside, *swaps)), *after]
 
 
 # ------------------------------------------------------------------------------------------------- tiny bodies
@@ -153,7 +169,9 @@ def _points(v: Any) -> list[Index]:
     return list(itertools.product(*[range(int(n)) for n in v.aval.shape]))
 
 
-def _tiny_scan(lowering: Lowering, eqn: Eqn, sources: list[Place], targets: list[Place]) -> list[Statement]:
+def _tiny_scan(
+    lowering: Lowering, eqn: Eqn, sources: list[Place], targets: list[Place]
+) -> list[Statement]:
     scan = eqn.primitive
     assert isinstance(scan, Scan)
     body, k, c, names = scan.body, scan.num_consts, scan.num_carry, lowering.names

@@ -1,4 +1,4 @@
-"""Lowering: a Program becomes a Kernel, group by group; scans and updates become loops, products become routine calls."""
+"""Lowering: a Program becomes a Kernel, group by group; scans and updates become loops, products routine calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ from covector.compile.fuse import Nest, Plan, Single, fuse
 from covector.compile.nest import Context, Names, NestLowering, store
 from covector.compile.product import lower_product
 from covector.core.primitive import Cumulative, Update
-from covector.ir import index as ix
-from covector.ir import scalar
+from covector.ir import index as ix, scalar
 from covector.ir.kernel import (
-    Assign, Buffer, Copy, If, Init, Kernel, Loop, Note, Routine, Schedule, Statement,
+    Assign,
+    Buffer,
+    Copy,
+    If,
+    Init,
+    Kernel,
+    Loop,
+    Note,
+    Routine,
+    Schedule,
+    Statement,
 )  # fmt: skip
 from covector.ir.program import Eqn, Literal, Program, Var
 from covector.types import dims, dtypes
@@ -27,9 +36,13 @@ from covector.types.dims import Dim
 def lower(program: Program, explain: Callable[[str], None]) -> Kernel:
     """The Kernel of a flat Program, buffers not yet planned."""
     lowering = Lowering(explain)
-    inputs = [Buffer(f"in{n}", buffer_dtype(v.aval), buffer_size(v.aval), "input") for n, v in enumerate(program.inputs)]
+    inputs = [
+        Buffer(f"in{n}", buffer_dtype(v.aval), buffer_size(v.aval), "input")
+        for n, v in enumerate(program.inputs)
+    ]
     outputs = [
-        Buffer(f"out{n}", buffer_dtype(a.aval), buffer_size(a.aval), "output") for n, a in enumerate(program.outputs)
+        Buffer(f"out{n}", buffer_dtype(a.aval), buffer_size(a.aval), "output")
+        for n, a in enumerate(program.outputs)
     ]
     body = lowering.program(program, [Place(b) for b in inputs], [Place(b) for b in outputs])
     return Kernel(program.name, tuple(inputs), tuple(outputs), _symbols(program), tuple(body))
@@ -59,7 +72,9 @@ class Lowering:
         """A place for a variable in a new buffer."""
         return Place(self.temp(stem, buffer_dtype(v.aval), buffer_size(v.aval)))
 
-    def program(self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]) -> list[Statement]:
+    def program(
+        self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]
+    ) -> list[Statement]:
         """The statements that compute a Program from and to these places."""
         plan = fuse(program, self.explain)
         places = dict(zip(program.inputs, inputs, strict=True))
@@ -78,7 +93,11 @@ class Lowering:
         for number, group in enumerate(plan.groups):
             if isinstance(group, Nest):
                 context = Context(
-                    self.names, plan.inlined, place_of, lambda v, n=number: readers.get(v, set()) != {n}, self.temp
+                    self.names,
+                    plan.inlined,
+                    place_of,
+                    lambda v, n=number: readers.get(v, set()) != {n},
+                    self.temp,
                 )
                 statements.append(Note(" ".join(r.primitive.name for r in group.roots)))
                 statements += NestLowering(group, context).lower()
@@ -111,14 +130,21 @@ class Lowering:
             if not isinstance(group, Single) or not isinstance(group.eqn.primitive, Update):
                 continue
             start, (out,) = group.eqn.inputs[0], group.eqn.outputs
-            if not isinstance(start, Var) or start not in produced or start in results or start in places:
+            if (
+                not isinstance(start, Var)
+                or start not in produced
+                or start in results
+                or start in places
+            ):
                 continue
             if max(readers.get(start, {number})) == number and start not in group.eqn.inputs[1:]:
                 if out not in places:
                     places[out] = self.temp_like(out)
                 places[start] = places[out]
 
-    def _copy(self, atom: Any, target: Place, place_of: Callable[[Var], Place | None]) -> list[Statement]:
+    def _copy(
+        self, atom: Any, target: Place, place_of: Callable[[Var], Place | None]
+    ) -> list[Statement]:
         """Copy a value to its place."""
         size = buffer_size(atom.aval)
         factor = 2 if dtypes.is_complex(atom.aval.dtype) else 1
@@ -128,11 +154,19 @@ class Lowering:
         assert source is not None
         if source == target:
             return []
-        return [Copy((target.buffer, target.offset * factor), (source.buffer, source.offset * factor), size)]
+        return [
+            Copy(
+                (target.buffer, target.offset * factor),
+                (source.buffer, source.offset * factor),
+                size,
+            )
+        ]
 
     # ---------------------------------------------------------------------------------------------- singles
 
-    def _single(self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]) -> list[Statement]:
+    def _single(
+        self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]
+    ) -> list[Statement]:
         p = eqn.primitive
         if isinstance(p, ops.DotGeneral):
             return lower_product(eqn, place_of, self.names)
@@ -148,7 +182,9 @@ class Lowering:
             f"primitive '{p.name}' has no lowering: it is neither mapped, a reduction, an update, a product nor a loop"
         )
 
-    def _update(self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]) -> list[Statement]:
+    def _update(
+        self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]
+    ) -> list[Statement]:
         """Copy what the update starts from, unless it lies there, then combine the update's elements into it."""
         p: Any = eqn.primitive
         (out,) = eqn.outputs
@@ -175,7 +211,9 @@ class Lowering:
                 body = [Loop(variables[axis], shape[axis], tuple(body), Schedule(vector))]
         return statements + body
 
-    def _cumulative(self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]) -> list[Statement]:
+    def _cumulative(
+        self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]
+    ) -> list[Statement]:
         """A state that takes in one element after the other along the axis; the other axes are loops around it."""
         p: Any = eqn.primitive
         (out,) = eqn.outputs
@@ -189,7 +227,10 @@ class Lowering:
         state = tuple([self.names.local(e.dtype) for e in start])
         lifted = p.lift(*[elements.at(a, tuple(index)) for a in eqn.inputs])
         value = p.finish(state, out.aval.dtype)
-        body: list[Statement] = [Assign(state, p.combine(state, lifted)), *store(target, shape, tuple(index), value)]
+        body: list[Statement] = [
+            Assign(state, p.combine(state, lifted)),
+            *store(target, shape, tuple(index), value),
+        ]
         if extent != 1:
             body = [Loop(step, extent, tuple(body))]
         body = [*[Init(s, e) for s, e in zip(state, start, strict=True)], *body]
@@ -260,5 +301,3 @@ def _readers(plan: Plan) -> dict[Var, set[int]]:
         if isinstance(a, Var):
             readers.setdefault(a, set()).add(len(plan.groups))
     return readers
-
-

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from covector.ir.kernel import (
-    Buffer, Copy, Kernel, Loop, Statement, Store, Swap, accesses, expressions, loads, walk,
+    Buffer,
+    Copy,
+    Kernel,
+    Loop,
+    Statement,
+    Store,
+    Swap,
+    accesses,
+    expressions,
+    loads,
+    walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
 from covector.types import dims
@@ -27,7 +37,11 @@ def plan(kernel: Kernel, donated: Sequence[int], explain: Callable[[str], None])
     for i in donated:
         buffer = kernel.inputs[i]
         for o, out in enumerate(kernel.outputs):
-            if out.size != buffer.size or out.dtype != buffer.dtype or any(o == a for a, _ in aliases):
+            if (
+                out.size != buffer.size
+                or out.dtype != buffer.dtype
+                or any(o == a for a, _ in aliases)
+            ):
                 continue
             reason = _why_not_share(body, buffer, out)
             explain(f"donated {buffer} -> {out}: {reason or 'in place'}")
@@ -35,7 +49,9 @@ def plan(kernel: Kernel, donated: Sequence[int], explain: Callable[[str], None])
                 aliases.append((o, i))
                 break
     offsets, arena = _place(body, shares)
-    return replace(kernel, body=body, aliases=tuple(aliases), offsets=offsets, arena=arena, shares=shares)
+    return replace(
+        kernel, body=body, aliases=tuple(aliases), offsets=offsets, arena=arena, shares=shares
+    )
 
 
 def _root(buffer: Buffer, shares: dict[Buffer, Buffer]) -> Buffer:
@@ -50,7 +66,9 @@ def _share_in(
     """Share what a loop's swaps alternate between, and what copies connect; innermost first."""
     result: list[Statement] = []
     for statement in body:
-        if isinstance(statement, Loop) and any(isinstance(s, Loop | Swap | Copy) for s in statement.body):
+        if isinstance(statement, Loop) and any(
+            isinstance(s, Loop | Swap | Copy) for s in statement.body
+        ):
             inside = _share_in(statement.body, shares, explain)
             inside = _share_swaps(inside, shares, explain)
             statement = replace(statement, body=inside)
@@ -75,7 +93,11 @@ def _share_swaps(
     for s in body:
         if s in done:
             continue
-        if isinstance(s, Copy) and _root(s.target[0], shares) is _root(s.source[0], shares) and s.target[1] == s.source[1]:
+        if (
+            isinstance(s, Copy)
+            and _root(s.target[0], shares) is _root(s.source[0], shares)
+            and s.target[1] == s.source[1]
+        ):
             continue
         kept.append(s)
     return tuple(kept)
@@ -110,8 +132,15 @@ def _same_places(statement: Statement, old: Buffer, new: Buffer) -> bool:
     wrote: set[Dim] = set()
     for inner in walk((statement,)):
         if isinstance(inner, Loop):
-            loops_with = [s for s in inner.body if isinstance(s, Loop) and any(b in (old, new) for b in _buffers(s))]
-            if len(loops_with) > 1 or (loops_with and any(_touches(s, (old, new)) for s in inner.body if s not in loops_with)):
+            loops_with = [
+                s
+                for s in inner.body
+                if isinstance(s, Loop) and any(b in (old, new) for b in _buffers(s))
+            ]
+            if len(loops_with) > 1 or (
+                loops_with
+                and any(_touches(s, (old, new)) for s in inner.body if s not in loops_with)
+            ):
                 return False
         for e in expressions(inner):
             read.update(index for buffer, index in loads(e, seen) if buffer is old)
@@ -135,7 +164,9 @@ def _buffers(statement: Statement) -> set[Buffer]:
 # ------------------------------------------------------------------------------------------------------ arena
 
 
-def _place(body: tuple[Statement, ...], shares: dict[Buffer, Buffer]) -> tuple[dict[Buffer, Dim], Dim]:
+def _place(
+    body: tuple[Statement, ...], shares: dict[Buffer, Buffer]
+) -> tuple[dict[Buffer, Dim], Dim]:
     """An offset for each temp: those that are never live together may overlap (first fit, by first use)."""
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
@@ -147,7 +178,9 @@ def _place(body: tuple[Statement, ...], shares: dict[Buffer, Buffer]) -> tuple[d
                 last[root] = n
     offsets: dict[Buffer, Dim] = {}
     constant = [b for b in first if isinstance(b.bytes, int)]
-    arena = _first_fit(sorted(constant, key=lambda b: (first[b], -int(b.bytes))), first, last, offsets)
+    arena = _first_fit(
+        sorted(constant, key=lambda b: (first[b], -int(b.bytes))), first, last, offsets
+    )
     end: Dim = arena
     for buffer in first:  # sizes that are only known when it runs: one after the other
         if buffer not in offsets:
@@ -165,14 +198,19 @@ def _round_up(size: Dim) -> Dim:
 
 
 def _first_fit(
-    order: Sequence[Buffer], first: dict[Buffer, int], last: dict[Buffer, int], offsets: dict[Buffer, Dim]
+    order: Sequence[Buffer],
+    first: dict[Buffer, int],
+    last: dict[Buffer, int],
+    offsets: dict[Buffer, Dim],
 ) -> int:
     end = 0
     placed: list[tuple[int, int, Buffer]] = []  # (offset, size, buffer)
     for buffer in order:
         size = _round_up(buffer.bytes)
         assert isinstance(size, int)
-        busy = sorted((o, s) for o, s, b in placed if last[b] >= first[buffer] and first[b] <= last[buffer])
+        busy = sorted(
+            (o, s) for o, s, b in placed if last[b] >= first[buffer] and first[b] <= last[buffer]
+        )
         offset = 0
         for o, s in busy:
             if offset + size <= o:

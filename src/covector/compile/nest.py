@@ -18,22 +18,34 @@ from typing import Any
 import numpy as np
 
 from covector import ops
+from covector.compile.axes import PARALLEL_NS, TILE, Axes
 from covector.compile.elements import Elements, Place, load
 from covector.compile.fuse import Nest, count_operations, fold_operands, folds
 from covector.core.primitive import Index, Reduction, Scalar, State
-from covector.ir import index as ix
-from covector.ir import scalar
-from covector.ir.kernel import Assign, Buffer, Fold, Init, Loop, Schedule, Statement, Store, expressions, loads, walk
+from covector.ir import index as ix, scalar
+from covector.ir.kernel import (
+    Assign,
+    Buffer,
+    Fold,
+    Init,
+    Loop,
+    Schedule,
+    Statement,
+    Store,
+    expressions,
+    walk,
+)
 from covector.ir.program import Eqn, Var
 from covector.ir.scalar import Expr, const
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
-NS_PER_OPERATION = 0.05  # of one lane of a vector at about 3 GHz: only ratios to the thresholds matter
-PARALLEL_NS = 20_000.0  # nests that take less run on the calling thread
-SPLIT_PIECES = 64  # a fold to few results runs over this many pieces, whatever the number of threads
-TILE = 32  # the side of a tile where rows are read across: 32 lines of the cache, and 4 KB of float32
-LOCAL_ELEMENTS = 16_384  # the largest row kept in a private buffer between passes
+# Of one lane of a vector at about 3 GHz: only ratios to the thresholds matter.
+NS_PER_OPERATION = 0.05
+# A fold to few results runs over this many pieces, whatever the number of threads.
+SPLIT_PIECES = 64
+# The largest row kept in a private buffer between passes.
+LOCAL_ELEMENTS = 16_384
 
 
 class Names:
@@ -71,7 +83,9 @@ def whole(values: Sequence[Expr]) -> Scalar:
     return values[0] if len(values) == 1 else (values[0], values[1])
 
 
-def store(place: Place, shape: Sequence[Dim], index: Index, value: Scalar, condition: Expr | None = None) -> list[Store]:
+def store(
+    place: Place, shape: Sequence[Dim], index: Index, value: Scalar, condition: Expr | None = None
+) -> list[Store]:
     """The statements that store one element."""
     offset = place.offset + ix.flatten(index, shape)
     values = parts(value)
@@ -87,7 +101,9 @@ class Folding:
         self.eqn = eqn
         self.dtype = eqn.inputs[0].aval.dtype
         p: Any = eqn.primitive
-        self.reduction: Any = ProductSum(p, eqn.outputs[0].aval.dtype) if isinstance(p, ops.DotGeneral) else p
+        self.reduction: Any = (
+            ProductSum(p, eqn.outputs[0].aval.dtype) if isinstance(p, ops.DotGeneral) else p
+        )
         self.starts: State = self.reduction.start(self.dtype)
         self.locals = tuple(names.local(e.dtype, "f") for e in self.starts)
         self.operation: str | None = self.reduction.operation(self.dtype)
@@ -133,7 +149,9 @@ class ProductSum:
         return (scalar.convert(x, wide) * scalar.convert(y, wide),)
 
     def finish(self, state: State, dtype: np.dtype) -> Scalar:
-        return (state[0], state[1]) if len(state) == 2 else scalar.convert(state[0], self.result_dtype)
+        return (
+            (state[0], state[1]) if len(state) == 2 else scalar.convert(state[0], self.result_dtype)
+        )
 
 
 @dataclass
@@ -199,7 +217,8 @@ class NestLowering:
         if self.again:
             place_of = self.context.place_of
             elements = Elements(
-                {**self.context.inlined, **self.again}, lambda v: None if v in self.again else place_of(v)
+                {**self.context.inlined, **self.again},
+                lambda v: None if v in self.again else place_of(v),
             )
         else:
             elements = Elements(self.context.inlined, self.context.place_of)
@@ -228,7 +247,10 @@ class NestLowering:
                 continue
             seen.add(v)
             producer = self.context.inlined[v]
-            if isinstance(producer.primitive, ops.ElementwiseBase) and v.aval.shape == eqn.outputs[0].aval.shape:
+            if (
+                isinstance(producer.primitive, ops.ElementwiseBase)
+                and v.aval.shape == eqn.outputs[0].aval.shape
+            ):
                 chain.append(v)
             stack.extend(a for a in producer.inputs if isinstance(a, Var))
         if len(chain) > 40:
@@ -239,10 +261,14 @@ class NestLowering:
 
     def lower(self) -> list[Statement]:
         """The statements of the nest."""
-        if any(dims.is_true(lambda n=n: n == 0) for a, n in enumerate(self.nest.shape) if a in self.nest.outer):
+        if any(
+            dims.is_true(lambda n=n: n == 0)
+            for a, n in enumerate(self.nest.shape)
+            if a in self.nest.outer
+        ):
             return []
         index = self.nest.index
-        flat = Axes(self, index)
+        flat = Axes(self.nest, index)
         probe = self._body(index)
         flat.collapse(probe)
         if flat.index != index:
@@ -252,7 +278,9 @@ class NestLowering:
         pieces = self._pieces(flat, cost)
         if pieces is not None:
             return self._split(flat, vector, pieces, cost)
-        crossing = flat.crossing(probe, vector) if vector is not None and not self.nest.inner else None
+        crossing = (
+            flat.crossing(probe, vector) if vector is not None and not self.nest.inner else None
+        )
         if crossing is not None and vector is not None:
             return self._tiled(flat, crossing, vector, cost)
         body = self._body(flat.index, lambda inner: flat.wrap_inner(inner, vector))
@@ -274,7 +302,11 @@ class NestLowering:
         for axis in (vector, crossing):
             extent = dims.minimum(TILE, flat.extents[axis] - tiles[axis][0] * TILE)
             body = [flat.loop(axis, body, Schedule(int(axis == vector)), extent)]
-        body = [Loop(tiles[vector][0], tiles[vector][1], tuple(body))] if tiles[vector][1] != 1 else body
+        body = (
+            [Loop(tiles[vector][0], tiles[vector][1], tuple(body))]
+            if tiles[vector][1] != 1
+            else body
+        )
         rest = [a for a in flat.outer if a not in (crossing, vector)]
         per_tile = cost * TILE * TILE * 16
         if tiles[crossing][1] != 1:
@@ -306,7 +338,9 @@ class NestLowering:
                 self._bind_row(f.eqn, f.result(), index, bound, statements)
             for v, buffer in self.scratch.items():
                 if self.pass_of[self.own[v]] == number:
-                    bound[v, self._index_of(self.own[v], index)] = load(buffer, self._inner_offset(index))
+                    bound[v, self._index_of(self.own[v], index)] = load(
+                        buffer, self._inner_offset(index)
+                    )
         return statements
 
     def _index_of(self, eqn: Eqn, index: Index) -> Index:
@@ -316,7 +350,11 @@ class NestLowering:
         if folds(eqn):
             return outer
         shape = eqn.outputs[0].aval.shape
-        space = nest.shape if nest.is_inner(eqn) or not nest.inner else tuple(nest.shape[a] for a in nest.outer)
+        space = (
+            nest.shape
+            if nest.is_inner(eqn) or not nest.inner
+            else tuple(nest.shape[a] for a in nest.outer)
+        )
         at = index if space is nest.shape else outer
         points = [i for n, i in zip(space, at, strict=True) if n != 1][::-1]
         return tuple(0 if n == 1 else points.pop() for n in shape)
@@ -325,7 +363,9 @@ class NestLowering:
         inner = self.nest.inner
         return ix.flatten([index[a] for a in inner], [self.nest.shape[a] for a in inner])
 
-    def _rows(self, number: int, index: Index, bound: dict[Any, Any], statements: list[Statement]) -> None:
+    def _rows(
+        self, number: int, index: Index, bound: dict[Any, Any], statements: list[Statement]
+    ) -> None:
         """The outer roots that are ready before a pass (all roots, if no axis is folded)."""
         elements = self._elements(bound)
         for root in self.outer_roots:
@@ -339,7 +379,14 @@ class NestLowering:
                     statements.extend(store(place, v.aval.shape, at, one))
                 elements.bound[v, at] = bound[v, at] = one
 
-    def _bind_row(self, eqn: Eqn, value: Scalar, index: Index, bound: dict[Any, Any], statements: list[Statement]) -> None:
+    def _bind_row(
+        self,
+        eqn: Eqn,
+        value: Scalar,
+        index: Index,
+        bound: dict[Any, Any],
+        statements: list[Statement],
+    ) -> None:
         (v,) = eqn.outputs
         at = self._index_of(eqn, index)
         if (place := self._target(v)) is not None:
@@ -350,7 +397,9 @@ class NestLowering:
         """Where a root must be stored; None if it is only read at its own position in the nest."""
         return self.context.place_of(v) if self.context.outside(v) else None
 
-    def _pass(self, number: int, index: Index, bound: dict[Any, Any]) -> tuple[list[Statement], list[Folding]]:
+    def _pass(
+        self, number: int, index: Index, bound: dict[Any, Any]
+    ) -> tuple[list[Statement], list[Folding]]:
         elements = self._elements(bound)
         statements: list[Statement] = []
         foldings: list[Folding] = []
@@ -370,11 +419,16 @@ class NestLowering:
                 statements.extend(self._keep(v, root, at, index, one, number))
         return statements, foldings
 
-    def _keep(self, v: Var, root: Eqn, at: Index, index: Index, value: Scalar, number: int) -> list[Statement]:
+    def _keep(
+        self, v: Var, root: Eqn, at: Index, index: Index, value: Scalar, number: int
+    ) -> list[Statement]:
         """Store an inner root where something else will look for it."""
         if (place := self._target(v)) is not None:
             return list(store(place, v.aval.shape, at, value))
-        later = any(self.pass_of.get(r, number) > number and v in self._dependencies(r) for r in self.nest.roots)
+        later = any(
+            self.pass_of.get(r, number) > number and v in self._dependencies(r)
+            for r in self.nest.roots
+        )
         if not later:
             return []
         size = dims.product(self.nest.shape[a] for a in self.nest.inner)
@@ -383,7 +437,9 @@ class NestLowering:
             return []
         buffer = self.scratch.get(v)
         if buffer is None:
-            buffer = self.scratch[v] = Buffer(self.context.names.fresh("row"), v.aval.dtype, size, "local")
+            buffer = self.scratch[v] = Buffer(
+                self.context.names.fresh("row"), v.aval.dtype, size, "local"
+            )
         return [Store(buffer, self._inner_offset(index), value)]
 
     # ------------------------------------------------------------------------------- folds to few results
@@ -391,11 +447,17 @@ class NestLowering:
     def _pieces(self, flat: Axes, cost: float) -> Dim | None:
         """Into how many pieces the first folded axis is cut, so that a large fold to few results runs in parallel."""
         nest = self.nest
-        if not nest.inner or any(not folds(r) for r in nest.roots if r not in self.outer_roots) or len(self.passes) > 1:
+        if (
+            not nest.inner
+            or any(not folds(r) for r in nest.roots if r not in self.outer_roots)
+            or len(self.passes) > 1
+        ):
             return None
         outer = dims.product(nest.shape[a] for a in nest.outer)
         inner = dims.product(nest.shape[a] for a in nest.inner)
-        if not dims.is_true(lambda: outer < 16) or dims.is_true(lambda: outer * inner * int(cost * 1024) < int(4096 * PARALLEL_NS)):
+        if not dims.is_true(lambda: outer < 16) or dims.is_true(
+            lambda: outer * inner * int(cost * 1024) < int(4096 * PARALLEL_NS)
+        ):
             return None
         axis = flat.inner[0] if flat.inner else None
         if axis is None:
@@ -417,15 +479,25 @@ class NestLowering:
         width = dims.product(nest.shape[a] for a in nest.outer)
         inner, foldings = self._pass(0, tuple(index), {})
         first: list[Statement] = [s for f in foldings for s in f.init()]
-        first += flat.wrap_inner(inner, vector, {axis: dims.maximum(0, dims.minimum(chunk, extent - start))})
-        buffers = [[self.context.temp("part", local.dtype, pieces * width) for local in f.locals] for f in foldings]
+        first += flat.wrap_inner(
+            inner, vector, {axis: dims.maximum(0, dims.minimum(chunk, extent - start))}
+        )
+        buffers = [
+            [self.context.temp("part", local.dtype, pieces * width) for local in f.locals]
+            for f in foldings
+        ]
         for f, row_buffers in zip(foldings, buffers, strict=True):
-            first += [Store(b, piece * width + row, local) for b, local in zip(row_buffers, f.locals, strict=True)]
+            first += [
+                Store(b, piece * width + row, local)
+                for b, local in zip(row_buffers, f.locals, strict=True)
+            ]
         first = flat.wrap_outer(first, vector, 0.0, parallel=False)
         total = dims.product(nest.shape)
         low, _ = dims.bounds(total)
         per_piece = cost * (low or SPLIT_PIECES * 1000) / SPLIT_PIECES
-        statements: list[Statement] = [Loop(piece, pieces, tuple(first), Schedule(parallel=True), per_piece)]
+        statements: list[Statement] = [
+            Loop(piece, pieces, tuple(first), Schedule(parallel=True), per_piece)
+        ]
         second = [Folding(f.eqn, names) for f in foldings]
         last: list[Statement] = [s for f in second for s in f.init()]
         again = ix.loop_variable(names.fresh("p"), pieces)
@@ -463,126 +535,7 @@ def _in_order(chain: list[Var], inlined: dict[Var, Eqn]) -> list[Var]:
 def _cost(statements: Sequence[Statement]) -> float:
     """Operations at one point."""
     seen: set[Expr] = set()
-    return sum(count_operations(e, seen) for s in walk(tuple(statements)) for e in expressions(s)) + 0.5
-
-
-class Axes:
-    """The loops of a nest: which axes are put together, which one is vectorised."""
-
-    def __init__(self, lowering: NestLowering, index: Index):
-        nest = lowering.nest
-        self.index: Index = index
-        self.extents: list[Dim] = list(nest.shape)
-        self.outer = [a for a in nest.outer if nest.shape[a] != 1]
-        self.inner = [a for a in nest.inner if nest.shape[a] != 1]
-
-    def _name(self, axis: int) -> str:
-        return f"i{axis}"
-
-    def collapse(self, probe: Sequence[Statement]) -> None:
-        """Put neighbouring axes together where every access runs through both in one stride."""
-        offsets, pinned = _offsets(probe, [self._name(a) for a in self.outer + self.inner])
-        for axes in (self.outer, self.inner):
-            for position in range(len(axes) - 2, -1, -1):
-                a, b = axes[position], axes[position + 1]
-                if {self._name(a), self._name(b)} & pinned:
-                    continue
-                step = self.extents[b]
-                if all(_runs_on(d, self._name(a), self._name(b), step) for d in offsets):
-                    self.extents[b] = self.extents[a] * step
-                    self.index = tuple(0 if n == a else i for n, i in enumerate(self.index))
-                    del axes[position]
-
-    def choose_vector(self, probe: Sequence[Statement]) -> int | None:
-        """The axis whose elements lie side by side in most accesses; None if there is none worth it."""
-        candidates = [axes[-1] for axes in (self.outer, self.inner) if axes]
-        if any(isinstance(s, Assign) for s in walk(tuple(probe))):
-            candidates = candidates[:1] if self.outer else []
-        best, best_score = None, -1.0
-        for axis in candidates:
-            if isinstance(self.extents[axis], int) and self.extents[axis] < 3:
-                continue
-            offsets, _ = _offsets(probe, [self._name(axis)])
-            strides = [ix.coefficient(d, self._name(axis)) for d in offsets]
-            score = sum(1.0 if c == 1 else 0.5 if c == 0 else -1.0 for c in strides) / max(len(strides), 1)
-            size = self.extents[axis]
-            if isinstance(size, int) and size < 16:
-                score -= 0.3
-            if score > best_score:
-                best, best_score = axis, score
-        return best
-
-    def crossing(self, probe: Sequence[Statement], vector: int) -> int | None:
-        """The axis along which something is read in steps of one, while lanes read it in long steps; None if there is none."""
-        if not all(dims.is_true(lambda a=a: self.extents[a] >= TILE // 2) for a in (vector,)):
-            return None
-        offsets, _ = _offsets(probe, [])
-        for d in offsets:
-            if ix.coefficient(d, self._name(vector)) in (0, 1, None):
-                continue
-            for axis in self.outer:
-                long = dims.is_true(lambda axis=axis: self.extents[axis] >= TILE // 2)
-                if axis != vector and long and ix.coefficient(d, self._name(axis)) == 1:
-                    return axis
-        return None
-
-    def loop(self, axis: int, body: list[Statement], schedule: Schedule, extent: Dim, cost: float = 0.0) -> Loop:
-        variable = ix.loop_variable(self._name(axis), self._bound(axis))
-        return Loop(variable, extent, tuple(body), schedule, cost)
-
-    def _bound(self, axis: int) -> Dim:
-        """The extent that the variable was made with: a collapsed loop runs further, in the same stride."""
-        atom = self.index[axis]
-        assert not isinstance(atom, int)
-        for monomial, _ in atom.terms:
-            for a in monomial:
-                if a.key == self._name(axis):
-                    return a.payload  # type: ignore[return-value]
-        raise AssertionError(axis)
-
-    def wrap_inner(
-        self, body: list[Statement], vector: int | None, extents: dict[int, Dim] | None = None
-    ) -> list[Statement]:
-        """Loops over the folded axes around a pass."""
-        for axis in reversed(self.inner):
-            schedule = Schedule(vector=1, unroll=4) if axis == vector else Schedule()
-            body = [self.loop(axis, body, schedule, (extents or {}).get(axis, self.extents[axis]))]
-        return body
-
-    def wrap_outer(
-        self, body: list[Statement], vector: int | None, cost: float, parallel: bool = True
-    ) -> list[Statement]:
-        """Loops over the other axes; the outermost runs in parallel if the work is worth it."""
-        below = dims.product(self.extents[a] for a in self.inner)
-        for position, axis in reversed(list(enumerate(self.outer))):
-            per_run = cost * (dims.bounds(below)[0] or 1 if not isinstance(below, int) else below)
-            below = below * self.extents[axis]
-            enough = not dims.is_true(lambda below=below: below * max(int(cost * 1024), 1) < int(PARALLEL_NS * 1024))
-            run_parallel = parallel and position == 0 and enough
-            schedule = Schedule(1 if axis == vector else 0, run_parallel)
-            body = [self.loop(axis, body, schedule, self.extents[axis], max(per_run, 0.05))]
-        return body
-
-
-def _offsets(probe: Sequence[Statement], names: list[str]) -> tuple[list[Dim], set[str]]:
-    """All buffer offsets, and the variables that occur in something else than a stride."""
-    offsets: list[Dim] = []
-    pinned: set[str] = set()
-    seen: set[Expr] = set()
-    for statement in probe:
-        for e in expressions(statement):
-            offsets.extend(index for _, index in loads(e, seen))
-        if isinstance(statement, Store):
-            offsets.append(statement.index)
-    for e in seen:
-        if e.op == "index":
-            pinned.update(n for n in names if ix.depends(e.attr, n))  # type: ignore[arg-type]
-    for d in offsets:
-        pinned.update(n for n in names if ix.coefficient(d, n) is None)
-    return offsets, pinned
-
-
-def _runs_on(offset: Dim, a: str, b: str, step: Dim) -> bool:
-    """Whether a step of axis a is `step` steps of axis b."""
-    first, second = ix.coefficient(offset, a), ix.coefficient(offset, b)
-    return first is not None and second is not None and first == second * step
+    return (
+        sum(count_operations(e, seen) for s in walk(tuple(statements)) for e in expressions(s))
+        + 0.5
+    )

@@ -1,7 +1,7 @@
 """The compiler on one page: Program to Kernel by a list of named passes.
 
-Each pass can be printed (COVECTOR_DUMP=<name>), left out if it is optional (COVECTOR_SKIP=<name>), and is verified after
-(COVECTOR_VERIFY=1, always in tests).
+Each pass can be printed (COVECTOR_DUMP=<name>), left out if it is optional (COVECTOR_SKIP=<name>), and is
+verified after (COVECTOR_VERIFY=1, always in tests).
 """
 
 from __future__ import annotations
@@ -50,9 +50,15 @@ PASSES: tuple[Pass, ...] = (
     Pass("trace", lambda program, job: program),  # as it was recorded
     Pass("inline", lambda program, job: inline_calls(program)),  # from here: no Call, also in loops
     Pass("simplify", _simplify, optional=True),
-    Pass("layouts", lambda program, job: layouts(program)),  # from here: large products lie as gemm takes them
-    Pass("lower", lambda program, job: lower(program, explain("fusion"))),  # fusion, then loops: a Kernel
-    Pass("memory", lambda kernel, job: memory.plan(kernel, job.donated, explain("copy"))),  # from here: every buffer has a place
+    Pass(
+        "layouts", lambda program, job: layouts(program)
+    ),  # from here: large products lie as gemm takes them
+    Pass(
+        "lower", lambda program, job: lower(program, explain("fusion"))
+    ),  # fusion, then loops: a Kernel
+    Pass(
+        "memory", lambda kernel, job: memory.plan(kernel, job.donated, explain("copy"))
+    ),  # from here: every buffer has a place
 )
 
 

@@ -14,11 +14,16 @@ from covector.ir.program import Eqn, Var
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
-GEMM = {dtypes.float32: "sgemm", dtypes.float64: "dgemm", dtypes.complex64: "cgemm", dtypes.complex128: "zgemm"}
+GEMM = {
+    dtypes.float32: "sgemm",
+    dtypes.float64: "dgemm",
+    dtypes.complex64: "cgemm",
+    dtypes.complex128: "zgemm",
+}
 
 
 def contract_last(ndim: int, batch: tuple[int, ...], contract: tuple[int, ...]) -> bool | None:
-    """Whether an operand's axes are batch, free, contracted (True) or batch, contracted, free (False); None: neither."""
+    """Whether the axes are batch, free, contracted (True) or batch, contracted, free (False); None: neither."""
     if batch != tuple(range(len(batch))):
         return None
     free = [a for a in range(ndim) if a not in batch and a not in contract]
@@ -28,7 +33,9 @@ def contract_last(ndim: int, batch: tuple[int, ...], contract: tuple[int, ...]) 
     return False if [*contract, *free] == rest else None
 
 
-def wanted_permutations(p: ops.DotGeneral, lhs_ndim: int, rhs_ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def wanted_permutations(
+    p: ops.DotGeneral, lhs_ndim: int, rhs_ndim: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Axis permutations of the operands after which gemm takes them; the identity where it does already."""
     order = sorted(range(len(p.lhs_contract)), key=lambda n: p.lhs_contract[n])
     lhs_contract = tuple(p.lhs_contract[n] for n in order)
@@ -43,14 +50,18 @@ def wanted_permutations(p: ops.DotGeneral, lhs_ndim: int, rhs_ndim: int) -> tupl
 
 def permuted(p: ops.DotGeneral, left: tuple[int, ...], right: tuple[int, ...]) -> ops.DotGeneral:
     """The same product of operands whose axes were permuted, contracted axes in the order of lhs."""
-    pairs = sorted((left.index(a), right.index(b)) for a, b in zip(p.lhs_contract, p.rhs_contract, strict=True))
+    pairs = sorted(
+        (left.index(a), right.index(b)) for a, b in zip(p.lhs_contract, p.rhs_contract, strict=True)
+    )
     return ops.DotGeneral(
         tuple(a for a, _ in pairs), tuple(b for _, b in pairs),
         tuple(left.index(a) for a in p.lhs_batch), tuple(right.index(a) for a in p.rhs_batch), p.preferred,
     )  # fmt: skip
 
 
-def lower_product(eqn: Eqn, place_of: Callable[[Var], Place | None], names: Names) -> list[Statement]:
+def lower_product(
+    eqn: Eqn, place_of: Callable[[Var], Place | None], names: Names
+) -> list[Statement]:
     """One gemm a batch element."""
     p: Any = eqn.primitive
     lhs, rhs = (a.aval for a in eqn.inputs)
@@ -62,7 +73,16 @@ def lower_product(eqn: Eqn, place_of: Callable[[Var], Place | None], names: Name
     left = contract_last(lhs.ndim, p.lhs_batch, p.lhs_contract)
     right = contract_last(rhs.ndim, p.rhs_batch, p.rhs_contract)
     assert left is not None and right is not None, "the pass 'layouts' makes operands fit"
-    parameters: tuple[Dim, ...] = (int(not left), int(right), m, n, k, k if left else m, k if right else n, n)
+    parameters: tuple[Dim, ...] = (
+        int(not left),
+        int(right),
+        m,
+        n,
+        k,
+        k if left else m,
+        k if right else n,
+        n,
+    )
     which: Dim = 0 if batch == 1 else ix.loop_variable(names.fresh("b"), batch)
     places = []
     for atom, size in ((eqn.inputs[0], m * k), (eqn.inputs[1], k * n), (out, m * n)):

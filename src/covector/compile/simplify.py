@@ -64,7 +64,10 @@ def prune(program: Program) -> Program:
             continue
         if isinstance(eqn.primitive, Scan) and not all(used) and not eqn.effects:
             scan, takes, gives = eqn.primitive.pruned(used)
-            inputs, outputs = tuple(compress(eqn.inputs, takes)), tuple(compress(eqn.outputs, gives))
+            inputs, outputs = (
+                tuple(compress(eqn.inputs, takes)),
+                tuple(compress(eqn.outputs, gives)),
+            )
             eqn = Eqn(scan, inputs, outputs, eqn.source)
         kept.append(eqn)
         live.update(a for a in eqn.inputs if isinstance(a, Var))
@@ -121,7 +124,8 @@ def _key(eqn: Eqn) -> Any:
     if eqn.effects or isinstance(eqn.primitive, Scan | Call):
         return None
     atoms = tuple(
-        a if isinstance(a, Var) else (a.aval.dtype, a.value.tobytes(), a.aval.weak_type) for a in eqn.inputs
+        a if isinstance(a, Var) else (a.aval.dtype, a.value.tobytes(), a.aval.weak_type)
+        for a in eqn.inputs
     )
     p = eqn.primitive
     return p, atoms
@@ -174,9 +178,19 @@ def _arithmetic(eqn: Eqn, rewriter: _Rewriter) -> Atom | None:
         return x
     if p is ops.mul and _is_literal(x, 1) and y.aval.shape == shape:
         return y
-    if p in (ops.add, ops.sub) and x.aval.shape == shape and _is_literal(y, 0) and not _is_negative_zero_matter(eqn):
+    if (
+        p in (ops.add, ops.sub)
+        and x.aval.shape == shape
+        and _is_literal(y, 0)
+        and not _is_negative_zero_matter(eqn)
+    ):
         return x
-    if p is ops.add and _is_literal(x, 0) and y.aval.shape == shape and not _is_negative_zero_matter(eqn):
+    if (
+        p is ops.add
+        and _is_literal(x, 0)
+        and y.aval.shape == shape
+        and not _is_negative_zero_matter(eqn)
+    ):
         return y
     return None
 
@@ -200,7 +214,11 @@ def _power(eqn: Eqn, _: _Rewriter) -> Eqn | None:
 
 def _compose(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
     """Movements of movements: one movement."""
-    if len(eqn.inputs) != 1 or (made := rewriter.made_by(eqn.inputs[0])) is None or len(made.inputs) != 1:
+    if (
+        len(eqn.inputs) != 1
+        or (made := rewriter.made_by(eqn.inputs[0])) is None
+        or len(made.inputs) != 1
+    ):
         return None
     match eqn.primitive, made.primitive:
         case ops.Transpose(), ops.Transpose():
@@ -211,14 +229,16 @@ def _compose(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
         case ops.Broadcast(), ops.Broadcast():
             shape, axes = eqn.primitive.shape, eqn.primitive.axes
             kept = [a for a in range(len(shape)) if a not in axes]
-            p = ops.Broadcast(shape, tuple(sorted((*axes, *[kept[a] for a in made.primitive.axes]))))
+            p = ops.Broadcast(
+                shape, tuple(sorted((*axes, *[kept[a] for a in made.primitive.axes])))
+            )
         case _:
             return None
     return Eqn(p, made.inputs, eqn.outputs, eqn.source)
 
 
 def _absorb_permutation(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
-    """A product of a permuted operand is a product of the operand over other axes, if its free axes keep their order."""
+    """A product of a permuted operand is one of the operand over other axes, if its free axes keep their order."""
     p = eqn.primitive
     if not isinstance(p, ops.DotGeneral):
         return None
@@ -233,10 +253,14 @@ def _absorb_permutation(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
         if free != sorted(free):
             continue
         if side == 0:
-            contract, batch = (tuple(permutation[a] for a in axes) for axes in (p.lhs_contract, p.lhs_batch))
+            contract, batch = (
+                tuple(permutation[a] for a in axes) for axes in (p.lhs_contract, p.lhs_batch)
+            )
             p = replace(p, lhs_contract=contract, lhs_batch=batch)
         else:
-            contract, batch = (tuple(permutation[a] for a in axes) for axes in (p.rhs_contract, p.rhs_batch))
+            contract, batch = (
+                tuple(permutation[a] for a in axes) for axes in (p.rhs_contract, p.rhs_batch)
+            )
             p = replace(p, rhs_contract=contract, rhs_batch=batch)
         inputs[side] = made.inputs[0]
     return None if p is eqn.primitive else Eqn(p, tuple(inputs), eqn.outputs, eqn.source)

@@ -155,7 +155,7 @@ class Primitive:
 
 
 class Mapped(Primitive):
-    """A primitive whose result's elements each come from a few elements of the operands: computed inside its consumer."""
+    """Each element of the result comes from a few elements of the operands: computed inside its consumer."""
 
     def element(self, index: Index, *xs: View) -> Scalar:
         """The result's element at an index."""
@@ -255,4 +255,5 @@ class Update(Primitive):
 
 
 def is_zero(x: Any) -> bool:
+    """Whether a tangent or cotangent is a symbolic zero."""
     return type(x) is Zero

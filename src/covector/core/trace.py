@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,8 +21,16 @@ from covector.ir.program import Atom, Eqn, Literal, Program, Var
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 
-if TYPE_CHECKING:
-    from covector.core.primitive import Primitive
+
+class Primitive(Protocol):
+    """What a trace asks of an operation; `core/primitive.py` has the class."""
+
+    name: Any
+    multiple: Any
+
+    def __call__(self, *args: Any) -> Any: ...
+    def type(self, *avals: ShapedArray) -> Any: ...
+
 
 Array = _native.Array
 SCALARS = (bool, int, float, complex)
@@ -43,7 +51,9 @@ class Trace:
 
 class _State(threading.local):
     trace: Trace
-    source: errors.Source | None = None  # where equations come from that are replayed, and not on the stack
+    source: errors.Source | None = (
+        None  # where equations come from that are replayed, and not on the stack
+    )
 
 
 class EvalTrace(Trace):
@@ -161,13 +171,17 @@ class Tracer:
     def __index__(self) -> int:
         value = self.concrete()
         if value is None:
-            raise errors.TracerIntegerConversionError(errors.traced_value(self.describe(), "a Python integer"))
+            raise errors.TracerIntegerConversionError(
+                errors.traced_value(self.describe(), "a Python integer")
+            )
         return value.__index__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         value = self.concrete()
         if value is None:
-            raise errors.TracerArrayConversionError(errors.traced_value(self.describe(), "a NumPy array"))
+            raise errors.TracerArrayConversionError(
+                errors.traced_value(self.describe(), "a NumPy array")
+            )
         return np.asarray(value, dtype)
 
     def __len__(self) -> int:
@@ -190,7 +204,9 @@ class Tracer:
         first, second = inputs
         if first is self:
             return getattr(self, f"__{name}__")(second)
-        return getattr(self, f"__{'r' if name not in _MIRRORED else ''}{_MIRRORED.get(name, name)}__")(first)
+        return getattr(
+            self, f"__{'r' if name not in _MIRRORED else ''}{_MIRRORED.get(name, name)}__"
+        )(first)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -271,7 +287,9 @@ class StagingTrace(Trace):
         super().__init__(parent, True)
         self.inputs: list[Var] = []
         self.eqns: list[Eqn] = []
-        self.constants: dict[int, tuple[Var, Any]] = {}  # by identity; the value is kept alive beside
+        self.constants: dict[
+            int, tuple[Var, Any]
+        ] = {}  # by identity; the value is kept alive beside
         self.closed = False
 
     def input(self, aval: ShapedArray) -> StagedTracer:
@@ -327,7 +345,9 @@ def _is_closed(trace: Trace) -> bool:
     return isinstance(trace, StagingTrace) and trace.closed
 
 
-def stage(f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main") -> Program:
+def stage(
+    f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main"
+) -> Program:
     """The Program of a function from flat values to flat values."""
     trace = StagingTrace(current())
     before = set_current(trace)
@@ -339,10 +359,18 @@ def stage(f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: s
         set_current(before)
 
 
-def evaluate(program: Program, args: Sequence[Any], constants: Sequence[Any] | None = None) -> list[Any]:
+def evaluate(
+    program: Program, args: Sequence[Any], constants: Sequence[Any] | None = None
+) -> list[Any]:
     """Run a Program, equation by equation, under the current trace.  What is recorded keeps the equations' sources."""
     env: dict[Atom, Any] = dict(zip(program.inputs, args, strict=True))
-    env.update(zip(program.constant_vars, program.constants if constants is None else constants, strict=True))
+    env.update(
+        zip(
+            program.constant_vars,
+            program.constants if constants is None else constants,
+            strict=True,
+        )
+    )
     before = _state.source
     try:
         for eqn in program.eqns:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from covector.base.errors import VerificationError
 from covector.ir.kernel import (
-    Assign, Buffer, Fold, If, Init, Kernel, Loop, Statement, accesses, expressions,
+    Assign,
+    Buffer,
+    Fold,
+    If,
+    Init,
+    Kernel,
+    Loop,
+    Statement,
+    accesses,
+    expressions,
 )  # fmt: skip
 from covector.ir.program import Eqn, Literal, Program, Var, show
 from covector.ir.scalar import Expr
@@ -25,7 +34,9 @@ def verify_program(program: Program, after: str = "trace") -> None:
 
     def bind(v: Var, where: str) -> None:
         if v in bound:
-            raise VerificationError(f"after {after}: {where} binds a variable twice\n{show(program)}")
+            raise VerificationError(
+                f"after {after}: {where} binds a variable twice\n{show(program)}"
+            )
         bound.add(v)
 
     for v in (*program.inputs, *program.constant_vars):
@@ -34,7 +45,9 @@ def verify_program(program: Program, after: str = "trace") -> None:
         where = f"equation {n} ({eqn.primitive.name}{'' if eqn.source is None else f' at {eqn.source}'})"
         for a in eqn.inputs:
             if isinstance(a, Var) and a not in bound:
-                raise VerificationError(f"after {after}: {where} reads a variable that is not bound\n{show(program)}")
+                raise VerificationError(
+                    f"after {after}: {where} reads a variable that is not bound\n{show(program)}"
+                )
         _check_types(eqn, where, after)
         for v in eqn.outputs:
             bind(v, where)
@@ -63,9 +76,13 @@ def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
         read, written = accesses(s)
         for buffer in read | written:
             if buffer not in known and buffer.kind in ("input", "output"):
-                raise VerificationError(f"after {after}: {buffer} is not a parameter of {kernel.name}\n{kernel}")
+                raise VerificationError(
+                    f"after {after}: {buffer} is not a parameter of {kernel.name}\n{kernel}"
+                )
             if planned and buffer.kind == "temp" and buffer not in kernel.offsets:
-                raise VerificationError(f"after {after}: {buffer} has no place in the arena\n{kernel}")
+                raise VerificationError(
+                    f"after {after}: {buffer} has no place in the arena\n{kernel}"
+                )
         for buffer in written:
             if buffer.kind == "input" and buffer not in shared:
                 raise VerificationError(f"after {after}: the input {buffer} is written\n{kernel}")
@@ -73,7 +90,11 @@ def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
 
 
 def _verify_body(
-    body: tuple[Statement, ...], symbols: frozenset[str], locals_: set[Expr], after: str, kernel: Kernel
+    body: tuple[Statement, ...],
+    symbols: frozenset[str],
+    locals_: set[Expr],
+    after: str,
+    kernel: Kernel,
 ) -> None:
     for s in body:
         for e in expressions(s):
@@ -83,10 +104,14 @@ def _verify_body(
                 locals_.add(local)
             case Fold(local, _, _, _):
                 if local not in locals_:
-                    raise VerificationError(f"after {after}: fold into {local}, which has no start\n{kernel}")
+                    raise VerificationError(
+                        f"after {after}: fold into {local}, which has no start\n{kernel}"
+                    )
             case Assign(targets, values):
                 if any(t not in locals_ for t in targets) or len(targets) != len(values):
-                    raise VerificationError(f"after {after}: a local without a start is assigned\n{kernel}")
+                    raise VerificationError(
+                        f"after {after}: a local without a start is assigned\n{kernel}"
+                    )
             case Loop(_, _, inner, _, _):
                 _verify_body(inner, symbols | {s.name}, set(locals_), after, kernel)
             case If(_, inner):
@@ -108,9 +133,15 @@ def _verify_expression(
         stack.extend(node.args)
         index = node.attr[1] if node.op == "load" else node.attr if node.op == "index" else 0  # type: ignore[index]
         for atom in dims.atoms(index):  # type: ignore[arg-type]
-            if atom.op == "symbol" and not isinstance(atom.payload, Expr) and atom.key not in symbols:
-                raise VerificationError(f"after {after}: {node.op} uses {atom.key}, which is not in scope\n{kernel}")
+            if (
+                atom.op == "symbol"
+                and not isinstance(atom.payload, Expr)
+                and atom.key not in symbols
+            ):
+                raise VerificationError(
+                    f"after {after}: {node.op} uses {atom.key}, which is not in scope\n{kernel}"
+                )
         if node.op == "local" and isinstance(node.attr, str) and node not in locals_:
-            raise VerificationError(f"after {after}: the local {node.attr} is read before it has a value\n{kernel}")
-
-
+            raise VerificationError(
+                f"after {after}: the local {node.attr} is read before it has a value\n{kernel}"
+            )

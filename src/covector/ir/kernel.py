@@ -20,7 +20,7 @@ BufferKind = Literal["input", "output", "temp", "local"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
-    """Memory of `size` elements.  "temp" lives in the arena; "local" is private to one run of the innermost parallel body.
+    """Memory of `size` elements.  "temp" lives in the arena; "local" is private to one run of a parallel body.
 
     `inputs` are read only, unless an output was planned on top of one.
     """
@@ -158,9 +158,13 @@ class Kernel:
     dims: tuple[str, ...]  # the symbols, in the order in which their values are passed
     body: tuple[Statement, ...]
     aliases: tuple[tuple[int, int], ...] = ()  # (output, input) that may share memory
-    offsets: dict[Buffer, Dim] = field(default_factory=dict)  # where each temp lies in the arena, in bytes
+    offsets: dict[Buffer, Dim] = field(
+        default_factory=dict
+    )  # where each temp lies in the arena, in bytes
     arena: Dim = 0
-    shares: dict[Buffer, Buffer] = field(default_factory=dict)  # buffers in the memory of another one
+    shares: dict[Buffer, Buffer] = field(
+        default_factory=dict
+    )  # buffers in the memory of another one
 
     def memory_of(self, buffer: Buffer) -> Buffer:
         """The buffer whose memory a buffer uses: itself, or the one it shares, or the input it may lie on."""
@@ -273,7 +277,9 @@ def accesses(statement: Statement) -> tuple[set[Buffer], set[Buffer]]:
 
 def show(kernel: Kernel) -> str:
     """The Kernel as text: parameters, the buffer plan, statements."""
-    lines = [f"kernel {kernel.name}({', '.join([_declare(b) for b in (*kernel.inputs, *kernel.outputs)])})"]
+    lines = [
+        f"kernel {kernel.name}({', '.join([_declare(b) for b in (*kernel.inputs, *kernel.outputs)])})"
+    ]
     if kernel.dims:
         lines.append(f"    dims {', '.join(kernel.dims)}")
     for out, inp in kernel.aliases:

@@ -48,7 +48,13 @@ class Eqn:
 
     __slots__ = ("inputs", "outputs", "primitive", "source")
 
-    def __init__(self, primitive: Any, inputs: tuple[Atom, ...], outputs: tuple[Var, ...], source: Source | None):
+    def __init__(
+        self,
+        primitive: Any,
+        inputs: tuple[Atom, ...],
+        outputs: tuple[Var, ...],
+        source: Source | None,
+    ):
         self.primitive, self.inputs, self.outputs, self.source = primitive, inputs, outputs, source
 
     @property
@@ -143,7 +149,9 @@ def subprograms(program: Program) -> Iterable[Program]:
         yield from eqn.primitive.programs()
 
 
-def map_eqns(program: Program, eqns: Sequence[Eqn], outputs: Sequence[Atom] | None = None) -> Program:
+def map_eqns(
+    program: Program, eqns: Sequence[Eqn], outputs: Sequence[Atom] | None = None
+) -> Program:
     """The same Program with other equations (and outputs)."""
     return Program(
         program.inputs, tuple(eqns), program.outputs if outputs is None else tuple(outputs),
@@ -159,7 +167,9 @@ def used_vars(program: Program) -> set[Var]:
     return used
 
 
-def without_dead_code(program: Program, keep: Callable[[Eqn], bool] = lambda eqn: bool(eqn.effects)) -> Program:
+def without_dead_code(
+    program: Program, keep: Callable[[Eqn], bool] = lambda eqn: bool(eqn.effects)
+) -> Program:
     """Leave out the equations whose results nobody reads."""
     live = {a for a in program.outputs if isinstance(a, Var)}
     kept: list[Eqn] = []

@@ -63,7 +63,9 @@ SCALAR_OPS: dict[str, ScalarOp] = {
     "ge": ScalarOp(2, "compare", "x >= y"),
     # Choice and types.
     "select": ScalarOp(3, "select", "y if x else z"),
-    "convert": ScalarOp(1, "convert", "value in another dtype; float to int saturates, NaN gives 0"),
+    "convert": ScalarOp(
+        1, "convert", "value in another dtype; float to int saturates, NaN gives 0"
+    ),
     "bitcast": ScalarOp(1, "bitcast", "the same bits as another dtype of the same width"),
 }
 
@@ -196,10 +198,12 @@ def fma(x: Expr, y: Operand, z: Operand) -> Expr:
 
 
 def minimum(x: Expr, y: Operand) -> Expr:
+    """The smaller; NaN if either is."""
     return _binary("min", x, y)
 
 
 def maximum(x: Expr, y: Operand) -> Expr:
+    """The larger; NaN if either is."""
     return _binary("max", x, y)
 
 

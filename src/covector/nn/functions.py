@@ -11,8 +11,7 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.nn.activations import sigmoid
-from covector.numpy import elementwise as el
-from covector.numpy import reduce
+from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray, iota, ones, tril
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused

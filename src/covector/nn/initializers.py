@@ -10,8 +10,7 @@ import numpy as np
 
 from covector import ops, random
 from covector.base import errors
-from covector.numpy import creation
-from covector.numpy import elementwise as el
+from covector.numpy import creation, elementwise as el
 from covector.numpy.promotion import shape_of
 from covector.types import dtypes
 

@@ -3,14 +3,12 @@
 import numpy as _np
 
 from covector import _native
-from covector.numpy import linalg as linalg
-from covector.numpy import methods as _methods
+from covector.numpy import linalg as linalg, methods as _methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
 from covector.numpy.elementwise import *
-from covector.numpy.indexing import take as take
-from covector.numpy.indexing import take_along_axis as take_along_axis
+from covector.numpy.indexing import take as take, take_along_axis as take_along_axis
 from covector.numpy.join import *
 from covector.numpy.linear import *
 from covector.numpy.ordering import *

@@ -11,10 +11,8 @@ import numpy as np
 
 from covector import ops
 from covector.base import errors
-from covector.numpy import elementwise as el
-from covector.numpy import linear, reduce
-from covector.numpy.creation import diagonal as _diagonal
-from covector.numpy.creation import eye
+from covector.numpy import elementwise as el, linear, reduce
+from covector.numpy.creation import diagonal as _diagonal, eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from covector.numpy.promotion import axes_of, cast, lift, promoted, spread
 from covector.numpy.shape import matrix_transpose, squeeze

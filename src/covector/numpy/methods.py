@@ -10,8 +10,7 @@ import numpy as np
 from covector import _native, ops
 from covector.base import errors
 from covector.core.trace import Tracer
-from covector.numpy import creation, indexing, join, linear, reduce, selection
-from covector.numpy import elementwise as el
+from covector.numpy import creation, elementwise as el, indexing, join, linear, reduce, selection
 from covector.numpy.promotion import OPERAND_TYPES, Array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.updates import At

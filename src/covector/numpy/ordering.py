@@ -14,8 +14,7 @@ from covector.numpy.creation import astype, filled, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
 from covector.numpy.promotion import axes_of, axis_of, cast, lift, promoted
-from covector.numpy.reduce import extended, kept
-from covector.numpy.reduce import sum as total
+from covector.numpy.reduce import extended, kept, sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
 from covector.types import dtypes

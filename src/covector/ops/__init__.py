@@ -3,11 +3,12 @@
 Rules reach sibling primitives through this package's name, bound late: `ops.cos`.
 """
 
-# isort: skip_file  (families before what subclasses them)
+# ruff: noqa: I001 -- families come before what subclasses them
 from covector.ops.batching import *
-from covector.ops.bits import *
-from covector.ops.contract import *
 from covector.ops.elementwise import *
+from covector.ops.bits import *
+from covector.ops.bitwise import *
+from covector.ops.contract import *
 from covector.ops.convert import *
 from covector.ops.cumulative import *
 from covector.ops.index import *

@@ -22,7 +22,7 @@ __all__ = ["BitcastConvert", "Convert", "bitcast", "convert"]
 
 @record
 class Convert(ops.ElementwiseBase):
-    """The values in another dtype.  Float to integer truncates and saturates; complex to real drops the imaginary part."""
+    """The values in another dtype.  Float to integer truncates and saturates; complex to real drops a part."""
 
     dtype: np.dtype
     weak: bool = False
@@ -40,12 +40,22 @@ class Convert(ops.ElementwiseBase):
             x = x.real
         if dtypes.is_float(x.dtype) and dtypes.is_integer(self.dtype):
             info = np.iinfo(self.dtype)
-            wide = np.trunc(np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf))
+            wide = np.trunc(
+                np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
+            )
             inside = (wide > float(info.min) - 1) & (wide < float(info.max) + 1)
             exact = np.where(inside & (wide < 2.0**63), wide, 0)
-            whole = exact.astype(np.int64) if info.min < 0 else np.where(inside, wide, 0).astype(np.uint64)
+            whole = (
+                exact.astype(np.int64)
+                if info.min < 0
+                else np.where(inside, wide, 0).astype(np.uint64)
+            )
             whole = whole.astype(self.dtype)
-            return np.where(wide >= float(info.max) + 1, info.max, np.where(wide <= float(info.min) - 1, info.min, whole)).astype(self.dtype)
+            return np.where(
+                wide >= float(info.max) + 1,
+                info.max,
+                np.where(wide <= float(info.min) - 1, info.min, whole),
+            ).astype(self.dtype)
         with np.errstate(all="ignore"):
             return x.astype(self.dtype)
 
@@ -62,7 +72,11 @@ class Convert(ops.ElementwiseBase):
         (x,) = xs
         if not dtypes.is_complex(self.dtype):
             part = x[0] if isinstance(x, tuple) else x
-            return scalar.differ(part, 0) if self.dtype == dtypes.bool_ else scalar.convert(part, self.dtype)
+            return (
+                scalar.differ(part, 0)
+                if self.dtype == dtypes.bool_
+                else scalar.convert(part, self.dtype)
+            )
         real_dtype = dtypes.real_of(self.dtype)
         if isinstance(x, tuple):
             return scalar.convert(x[0], real_dtype), scalar.convert(x[1], real_dtype)
@@ -87,7 +101,11 @@ class BitcastConvert(ops.ElementwiseBase):
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         x = avals[0].dtype
-        if x.itemsize != self.dtype.itemsize or dtypes.bool_ in (x, self.dtype) or dtypes.is_complex(x):
+        if (
+            x.itemsize != self.dtype.itemsize
+            or dtypes.bool_ in (x, self.dtype)
+            or dtypes.is_complex(x)
+        ):
             raise TypeError(
                 f"bitcast_convert_type from {x.name} to {self.dtype.name}{errors.at_user_line()}: "
                 "both must be real, not bool, and of one width"

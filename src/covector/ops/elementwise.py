@@ -25,15 +25,16 @@ from covector.types.dims import Dim
 
 # fmt: off
 __all__ = [
-    "Elementwise", "ElementwiseBase", "Select", "abs_", "add", "and_", 
-    "ceil", "clz", "complex_", "conj", "div", "eq", "eq_total", "floor", "ge", "gt", "imag",
-    "is_finite", "le", "le_total", "lt", "lt_total", "maximum", "minimum", "mul", "mulhi", "ne", "neg", "not_",
-    "or_", "population_count", "real", "rem", "round_half_away", "round_half_even", "select", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "sign", "sqrt", "square", "stop_gradient", "sub", "trunc", "xor",
+    "Elementwise", "ElementwiseBase", "Select", "abs_", "add", "ceil", "complex_", "conj", "div",
+    "eq", "eq_total", "floor", "ge", "gt", "imag", "is_finite", "le", "le_total", "lt",
+    "lt_total", "maximum", "minimum", "mul", "ne", "neg", "real", "rem", "round_half_away",
+    "round_half_even", "select", "sign", "sqrt", "square", "stop_gradient", "sub", "trunc",
 ]
 # fmt: on
 
-Push = Callable[..., Any]  # (tangent, result, *operands) -> tangent of the result; linear in the first
+Push = Callable[
+    ..., Any
+]  # (tangent, result, *operands) -> tangent of the result; linear in the first
 
 
 def common_shape(name: str, avals: Sequence[ShapedArray]) -> tuple[Dim, ...]:
@@ -74,7 +75,9 @@ class ElementwiseBase(Mapped):
         for x in args:
             if type(x) not in SCALARS:
                 dtype = x.dtype
-                return tuple(np.asarray(a).astype(dtype)[()] if type(a) in SCALARS else a for a in args)
+                return tuple(
+                    np.asarray(a).astype(dtype)[()] if type(a) in SCALARS else a for a in args
+                )
         dtype, _ = dtypes.promote(*((typeof(a).dtype, True) for a in args))
         return tuple(np.asarray(a).astype(dtype)[()] for a in args)
 
@@ -120,10 +123,16 @@ class ElementwiseBase(Mapped):
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         if len(args) == 1:
             return self(args[0]), dims[0]
-        ranks = [len(x.shape) - (d is not None) if hasattr(x, "shape") else 0 for x, d in zip(args, dims, strict=True)]
+        ranks = [
+            len(x.shape) - (d is not None) if hasattr(x, "shape") else 0
+            for x, d in zip(args, dims, strict=True)
+        ]
         rank = max(ranks)
         axes = {d for d, r in zip(dims, ranks, strict=True) if d is not None and r == rank}
-        mixed = any((d is None and r == rank > 0) or (d is not None and r < rank) for d, r in zip(dims, ranks, strict=True))
+        mixed = any(
+            (d is None and r == rank > 0) or (d is not None and r < rank)
+            for d, r in zip(dims, ranks, strict=True)
+        )
         if len(axes) == 1 and not mixed:
             return self(*args), axes.pop()
         x, d = next((x, d) for x, d, r in zip(args, dims, ranks, strict=True) if r == rank)
@@ -151,7 +160,9 @@ class Elementwise(ElementwiseBase):
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         if len(avals) != len(self.push):
-            raise TypeError(f"{self.name} takes {len(self.push)} operands, got {len(avals)}{errors.at_user_line()}")
+            raise TypeError(
+                f"{self.name} takes {len(self.push)} operands, got {len(avals)}{errors.at_user_line()}"
+            )
         dtype = avals[0].dtype
         for aval in avals:
             if aval.dtype != dtype:
@@ -213,7 +224,10 @@ class Elementwise(ElementwiseBase):
 
 def _pairs(op: str) -> Callable[..., Any]:
     """The operation on real and imaginary parts apart."""
-    return lambda *ps: (scalar.apply(op, *[p[0] for p in ps]), scalar.apply(op, *[p[1] for p in ps]))
+    return lambda *ps: (
+        scalar.apply(op, *[p[0] for p in ps]),
+        scalar.apply(op, *[p[1] for p in ps]),
+    )
 
 
 def _complex(name: str) -> Callable[..., Any]:
@@ -255,7 +269,11 @@ def _numpy_div(x: Any, y: Any) -> Any:
     safe = np.where(y == 0, 1, y).astype(y.dtype)
     big = x.astype(object), safe.astype(object)
     quotient = (np.abs(big[0]) // np.abs(big[1])) * np.sign(big[0]) * np.sign(big[1])
-    wrapped = np.asarray(quotient % (1 << (8 * x.dtype.itemsize)), object).astype(np.uint64).astype(x.dtype)
+    wrapped = (
+        np.asarray(quotient % (1 << (8 * x.dtype.itemsize)), object)
+        .astype(np.uint64)
+        .astype(x.dtype)
+    )
     return np.where(y == 0, np.asarray(-1).astype(x.dtype), wrapped)
 
 
@@ -276,7 +294,9 @@ def _same(t: Any, *_: Any) -> Any:
 
 
 add = Elementwise("add", np.add, (_same, _same), _op("add"), on_complex=_pairs("add"))
-sub = Elementwise("sub", np.subtract, (_same, lambda t, *_: neg(t)), _op("sub"), on_complex=_pairs("sub"))
+sub = Elementwise(
+    "sub", np.subtract, (_same, lambda t, *_: neg(t)), _op("sub"), on_complex=_pairs("sub")
+)
 mul = Elementwise(
     "mul", np.multiply, (lambda t, z, x, y: mul(t, y), lambda t, z, x, y: mul(x, t)), _op("mul"),
     on_complex=_complex("mul"),
@@ -286,7 +306,11 @@ div = Elementwise(
     on_complex=_complex("div"),
 )  # fmt: skip
 rem = Elementwise(
-    "rem", _numpy_rem, (_same, lambda t, z, x, y: mul(neg(t), ops.trunc(div(x, y)))), _integer_rem, kinds="iuf"
+    "rem",
+    _numpy_rem,
+    (_same, lambda t, z, x, y: mul(neg(t), ops.trunc(div(x, y)))),
+    _integer_rem,
+    kinds="iuf",
 )
 neg = Elementwise("neg", np.negative, (lambda t, *_: neg(t),), _op("neg"), on_complex=_pairs("neg"))
 maximum = Elementwise(
@@ -302,7 +326,13 @@ square = Elementwise(
     on_complex=lambda p: scalar.COMPLEX["mul"](p, p),
 )  # fmt: skip
 sqrt = Elementwise(
-    "sqrt", np.sqrt, (lambda t, z, x: div(mul(t, 0.5), z),), _op("sqrt"), "fc", on_complex=_complex("sqrt"), widen=True
+    "sqrt",
+    np.sqrt,
+    (lambda t, z, x: div(mul(t, 0.5), z),),
+    _op("sqrt"),
+    "fc",
+    on_complex=_complex("sqrt"),
+    widen=True,
 )
 
 
@@ -334,7 +364,9 @@ def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:
 
 def _half_away(x: Expr) -> Expr:
     t = scalar.apply("trunc", x)
-    return choose(scalar.apply("abs", x - t) >= 0.5, t + scalar.apply("copysign", const(1, x.dtype), x), t)
+    return choose(
+        scalar.apply("abs", x - t) >= 0.5, t + scalar.apply("copysign", const(1, x.dtype), x), t
+    )
 
 
 def _numpy_half_away(x: Any) -> Any:
@@ -346,7 +378,9 @@ floor = _rounding("floor", np.floor, "floor")
 ceil = _rounding("ceil", np.ceil, "ceil")
 round_half_even = _rounding("round_half_even", np.rint, "rint")
 trunc = _rounding("trunc", np.trunc, "trunc")
-round_half_away = Elementwise("round_half_away", _numpy_half_away, (None,), _half_away, "f", widen=True)
+round_half_away = Elementwise(
+    "round_half_away", _numpy_half_away, (None,), _half_away, "f", widen=True
+)
 
 # ------------------------------------------------------------------------------------------------ comparisons
 
@@ -385,68 +419,14 @@ gt, ge = _comparison("gt", np.greater), _comparison("ge", np.greater_equal)
 eq_total, le_total = _total("eq_to", "eq", np.equal), _total("le_to", "le", np.less_equal)
 lt_total = _total("lt_to", "lt", np.less)
 is_finite = Elementwise(
-    "is_finite", np.isfinite, (None,), lambda x: scalar.apply("abs", x) < np.inf, "f", "bool", widen=True
+    "is_finite",
+    np.isfinite,
+    (None,),
+    lambda x: scalar.apply("abs", x) < np.inf,
+    "f",
+    "bool",
+    widen=True,
 )
-
-# ------------------------------------------------------------------------------------------------------- bits
-
-
-def _shift(op: str) -> Callable[..., Expr]:
-    """Shift counts of the width or more give what shifting out every bit gives."""
-
-    def element(x: Expr, n: Expr) -> Expr:
-        width = 8 * x.dtype.itemsize
-        unsigned = np.dtype(f"uint{width}")
-        count = scalar.bitcast(n, unsigned)
-        fits = count < width
-        if op == "sar":
-            count = choose(fits, count, const(width - 1, unsigned))
-            return scalar.apply("sar", x, scalar.bitcast(count, x.dtype))
-        shifted = scalar.apply(op, x, scalar.bitcast(choose(fits, count, const(0, unsigned)), x.dtype))
-        return choose(fits, shifted, const(0, x.dtype))
-
-    return element
-
-
-def _numpy_shift(kind: str) -> Callable[..., Any]:
-    def numpy(x: Any, n: Any) -> Any:
-        width = 8 * x.dtype.itemsize
-        count = n.astype(np.dtype(f"uint{width}"))
-        fits = count < width
-        count = np.where(fits, count, width - 1 if kind == "sar" else 0)
-        as_type = np.dtype(f"{'int' if kind == 'sar' else 'uint'}{width}")
-        moved = x.view(as_type) << count.astype(as_type) if kind == "shl" else x.view(as_type) >> count.astype(as_type)
-        return (moved if kind == "sar" else np.where(fits, moved, 0)).astype(as_type).view(x.dtype)
-
-    return lambda x, n: numpy(np.atleast_1d(x), np.atleast_1d(n)).reshape(np.broadcast_shapes(x.shape, n.shape))
-
-
-def _numpy_clz(x: Any) -> Any:
-    width = 8 * x.dtype.itemsize
-    bits = x.astype(np.dtype(f"uint{width}")).astype(object)
-    return np.vectorize(lambda v: width - int(v).bit_length(), otypes=[x.dtype])(bits)
-
-
-def _numpy_popcount(x: Any) -> Any:
-    """Of the bits, not of the magnitude as NumPy does for negative numbers."""
-    return np.bitwise_count(x.view(np.dtype(f"uint{8 * x.dtype.itemsize}")))
-
-
-def _numpy_mulhi(x: Any, y: Any) -> Any:
-    width = 8 * x.dtype.itemsize
-    return ((x.astype(object) * y.astype(object)) >> width).astype(x.dtype)
-
-
-and_ = Elementwise("and", np.bitwise_and, (None, None), _op("and"), "biu")
-or_ = Elementwise("or", np.bitwise_or, (None, None), _op("or"), "biu")
-xor = Elementwise("xor", np.bitwise_xor, (None, None), _op("xor"), "biu")
-not_ = Elementwise("not", np.invert, (None,), _op("not"), "biu")
-shift_left = Elementwise("shift_left", _numpy_shift("shl"), (None, None), _shift("shl"), "iu")
-shift_right_logical = Elementwise("shift_right_logical", _numpy_shift("shr"), (None, None), _shift("shr"), "iu")
-shift_right_arithmetic = Elementwise("shift_right_arithmetic", _numpy_shift("sar"), (None, None), _shift("sar"), "iu")
-population_count = Elementwise("population_count", _numpy_popcount, (None,), _op("popcount"), "iu")
-clz = Elementwise("clz", _numpy_clz, (None,), _op("clz"), "iu")
-mulhi = Elementwise("mulhi", _numpy_mulhi, (None, None), _op("mulhi"), "iu")
 
 # ---------------------------------------------------------------------------------------------------- complex
 
@@ -484,8 +464,12 @@ class _PartOfComplex(Elementwise):
         ]  # fmt: skip
 
 
-real = _PartOfComplex("real", np.real, (lambda t, *_: real(t),), _no_complex, "c", "real", lambda p: p[0])
-imag = _PartOfComplex("imag", np.imag, (lambda t, *_: imag(t),), _no_complex, "c", "real", lambda p: p[1])
+real = _PartOfComplex(
+    "real", np.real, (lambda t, *_: real(t),), _no_complex, "c", "real", lambda p: p[0]
+)
+imag = _PartOfComplex(
+    "imag", np.imag, (lambda t, *_: imag(t),), _no_complex, "c", "real", lambda p: p[1]
+)
 conj = _PartOfComplex(
     "conj", np.conj, (lambda t, *_: conj(t),), _no_complex, "c", on_complex=lambda p: (p[0], -p[1])
 )
@@ -494,7 +478,9 @@ complex_ = _PartOfComplex(
     _pair, "f", "complex",
 )  # fmt: skip
 
-stop_gradient = Elementwise("stop_gradient", lambda x: x, (None,), lambda x: x, "biufc", on_complex=lambda p: p)
+stop_gradient = Elementwise(
+    "stop_gradient", lambda x: x, (None,), lambda x: x, "biufc", on_complex=lambda p: p
+)
 
 
 # --------------------------------------------------------------------------------------- with parameters

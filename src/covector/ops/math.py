@@ -51,19 +51,31 @@ sin = _function("sin", np.sin, lambda t, y, x: ops.mul(t, cos(x)))
 cos = _function("cos", np.cos, lambda t, y, x: ops.mul(t, ops.neg(sin(x))))
 tan = _function("tan", np.tan, lambda t, y, x: ops.mul(t, ops.add(ops.square(y), 1.0)))
 asin = _function("asin", np.arcsin, lambda t, y, x: ops.mul(t, rsqrt(ops.sub(1.0, ops.square(x)))))
-acos = _function("acos", np.arccos, lambda t, y, x: ops.mul(t, ops.neg(rsqrt(ops.sub(1.0, ops.square(x))))))
+acos = _function(
+    "acos", np.arccos, lambda t, y, x: ops.mul(t, ops.neg(rsqrt(ops.sub(1.0, ops.square(x)))))
+)
 atan = _function("atan", np.arctan, lambda t, y, x: ops.div(t, ops.add(ops.square(x), 1.0)))
 sinh = _function("sinh", np.sinh, lambda t, y, x: ops.mul(t, cosh(x)))
 cosh = _function("cosh", np.cosh, lambda t, y, x: ops.mul(t, sinh(x)))
 tanh = _function("tanh", np.tanh, lambda t, y, x: ops.mul(t, ops.sub(1.0, ops.square(y))))
-asinh = _function("asinh", np.arcsinh, lambda t, y, x: ops.mul(t, rsqrt(ops.add(ops.square(x), 1.0))))
+asinh = _function(
+    "asinh", np.arcsinh, lambda t, y, x: ops.mul(t, rsqrt(ops.add(ops.square(x), 1.0)))
+)
 acosh = _function(
-    "acosh", np.arccosh, lambda t, y, x: ops.mul(t, ops.mul(rsqrt(ops.sub(x, 1.0)), rsqrt(ops.add(x, 1.0))))
+    "acosh",
+    np.arccosh,
+    lambda t, y, x: ops.mul(t, ops.mul(rsqrt(ops.sub(x, 1.0)), rsqrt(ops.add(x, 1.0)))),
 )
 atanh = _function("atanh", np.arctanh, lambda t, y, x: ops.div(t, ops.sub(1.0, ops.square(x))))
-cbrt = _function("cbrt", np.cbrt, lambda t, y, x: ops.div(ops.mul(t, y), ops.mul(x, 3.0)), complex_too=False)
-rsqrt = _function("rsqrt", lambda x: 1 / np.sqrt(x), lambda t, y, x: ops.mul(t, ops.mul(ops.div(y, x), -0.5)))
-logistic = _function("logistic", _numpy_logistic, lambda t, y, x: ops.mul(t, ops.mul(y, ops.sub(1.0, y))))
+cbrt = _function(
+    "cbrt", np.cbrt, lambda t, y, x: ops.div(ops.mul(t, y), ops.mul(x, 3.0)), complex_too=False
+)
+rsqrt = _function(
+    "rsqrt", lambda x: 1 / np.sqrt(x), lambda t, y, x: ops.mul(t, ops.mul(ops.div(y, x), -0.5))
+)
+logistic = _function(
+    "logistic", _numpy_logistic, lambda t, y, x: ops.mul(t, ops.mul(y, ops.sub(1.0, y)))
+)
 
 
 def _hypotenuse_squared(x: Any, y: Any) -> Any:
@@ -85,18 +97,24 @@ def _numpy_nextafter(x: Any, y: Any) -> Any:
         return np.nextafter(x, y)
     bits = x.view(np.uint16).astype(np.int32)
     up = (x < y) == (x > 0)
-    away = np.where(x == 0, np.where(y > 0, 0x0001, 0x8001), bits + np.where(up, 1, -1)).astype(np.uint16)
+    away = np.where(x == 0, np.where(y > 0, 0x0001, 0x8001), bits + np.where(up, 1, -1)).astype(
+        np.uint16
+    )
     return np.where(np.isnan(x) | np.isnan(y), x + y, np.where(x == y, y, away.view(x.dtype)))
 
 
-nextafter = ops.Elementwise("nextafter", _numpy_nextafter, (None, None), lambda x, y: call("nextafter", x, y), "f")
+nextafter = ops.Elementwise(
+    "nextafter", _numpy_nextafter, (None, None), lambda x, y: call("nextafter", x, y), "f"
+)
 
 
 def _pow_base(t: Any, z: Any, x: Any, y: Any) -> Any:
     """t * y * x**(y - 1), zero where y is 0 (also at x = 0)."""
     zero = ops.eq(y, 0.0)
     safe = ops.select(zero, ops.convert(1.0, y.dtype), y)
-    return ops.mul(t, ops.select(zero, ops.convert(0.0, t.dtype), ops.mul(y, pow_(x, ops.sub(safe, 1.0)))))
+    return ops.mul(
+        t, ops.select(zero, ops.convert(0.0, t.dtype), ops.mul(y, pow_(x, ops.sub(safe, 1.0))))
+    )
 
 
 def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
@@ -132,7 +150,11 @@ class IntegerPow(ops.ElementwiseBase):
         x = np.asarray(x)
         wide = x.astype(np.float32) if x.dtype.itemsize == 2 and dtypes.is_float(x.dtype) else x
         with np.errstate(all="ignore"):
-            power = np.power(wide, np.asarray(abs(self.n)).astype(wide.dtype)) if self.n else np.ones_like(wide)
+            power = (
+                np.power(wide, np.asarray(abs(self.n)).astype(wide.dtype))
+                if self.n
+                else np.ones_like(wide)
+            )
             return np.asarray(1 / power if self.n < 0 else power).astype(x.dtype)
 
     def pushes(self) -> tuple[Callable[..., Any] | None, ...]:
@@ -142,7 +164,9 @@ class IntegerPow(ops.ElementwiseBase):
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
         (x,) = xs
-        mul: Callable[..., Any] = scalar.COMPLEX["mul"] if isinstance(x, tuple) else lambda a, b: a * b
+        mul: Callable[..., Any] = (
+            scalar.COMPLEX["mul"] if isinstance(x, tuple) else lambda a, b: a * b
+        )
         result, base, n = None, x, abs(self.n)
         while n:
             if n & 1:
@@ -211,7 +235,9 @@ class ReducePrecision(ops.ElementwiseBase):
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         if not dtypes.is_float(avals[0].dtype):
-            raise TypeError(f"reduce_precision takes floats, got {avals[0].text()}{errors.at_user_line()}")
+            raise TypeError(
+                f"reduce_precision takes floats, got {avals[0].text()}{errors.at_user_line()}"
+            )
         return avals[0].dtype
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -229,9 +255,13 @@ class ReducePrecision(ops.ElementwiseBase):
         scale = np.ldexp(1.0, np.where(wide == 0, 0, exponent - 1 - self.mantissa_bits))
         with np.errstate(all="ignore"):
             rounded = np.rint(wide / scale) * scale
-            limit = np.ldexp(2.0 - np.ldexp(1.0, -self.mantissa_bits), (1 << (self.exponent_bits - 1)) - 1)
+            limit = np.ldexp(
+                2.0 - np.ldexp(1.0, -self.mantissa_bits), (1 << (self.exponent_bits - 1)) - 1
+            )
             rounded = np.where(np.abs(rounded) > limit, np.copysign(np.inf, wide), rounded)
-            rounded = np.where(np.abs(rounded) < np.ldexp(1.0, lowest), np.copysign(0.0, wide), rounded)
+            rounded = np.where(
+                np.abs(rounded) < np.ldexp(1.0, lowest), np.copysign(0.0, wide), rounded
+            )
             return np.where(np.isfinite(wide), rounded, wide).astype(x.dtype)
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
@@ -262,7 +292,9 @@ def _reduce_bits(x: Expr, exponent_bits: int, mantissa_bits: int) -> Expr:
         bias, own_bias = (1 << (exponent_bits - 1)) - 1, (1 << (own_exponent - 1)) - 1
         top = const(((own_bias + bias + 1) << own_mantissa), unsigned)
         bottom = const((own_bias - bias + 1) << own_mantissa, unsigned)
-        magnitude = choose(magnitude >= top, infinity, choose(magnitude < bottom, const(0, unsigned), magnitude))
+        magnitude = choose(
+            magnitude >= top, infinity, choose(magnitude < bottom, const(0, unsigned), magnitude)
+        )
     rounded = scalar.bitcast(magnitude | sign, x.dtype)
     return choose(scalar.apply("abs", x) < np.inf, rounded, x)
 

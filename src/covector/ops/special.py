@@ -45,7 +45,9 @@ def _gauss(t: Any, x: Any, factor: float) -> Any:
 erf = _function("erf", "erf", lambda t, y, x: _gauss(t, x, _TWO_OVER_ROOT_PI))
 erfc = _function("erfc", "erfc", lambda t, y, x: _gauss(t, x, -_TWO_OVER_ROOT_PI))
 erf_inv = _function(
-    "erf_inv", "erfinv", lambda t, y, x: ops.mul(t, ops.mul(ops.exp(ops.square(y)), 1 / _TWO_OVER_ROOT_PI))
+    "erf_inv",
+    "erfinv",
+    lambda t, y, x: ops.mul(t, ops.mul(ops.exp(ops.square(y)), 1 / _TWO_OVER_ROOT_PI)),
 )
 lgamma = _function("lgamma", "gammaln", lambda t, y, x: ops.mul(t, digamma(x)))
 digamma = _function(
@@ -58,10 +60,16 @@ def _numpy_polygamma(n: Any, x: Any) -> Any:
 
 
 polygamma = _function(
-    "polygamma", _numpy_polygamma, None, lambda t, y, n, x: ops.mul(t, polygamma(ops.add(n, 1.0), x))
+    "polygamma",
+    _numpy_polygamma,
+    None,
+    lambda t, y, n, x: ops.mul(t, polygamma(ops.add(n, 1.0), x)),
 )
 zeta = _function(
-    "zeta", "zeta", None, lambda t, y, s, q: ops.mul(t, ops.neg(ops.mul(s, zeta(ops.add(s, 1.0), q))))
+    "zeta",
+    "zeta",
+    None,
+    lambda t, y, s, q: ops.mul(t, ops.neg(ops.mul(s, zeta(ops.add(s, 1.0), q)))),
 )
 bessel_i1e = _function("bessel_i1e", "i1e", lambda t, y, x: ops.mul(t, _i1e_slope(y, x)))
 
@@ -107,7 +115,9 @@ igammac = _function(
 def _beta_density(t: Any, y: Any, a: Any, b: Any, x: Any) -> Any:
     """t x^(a-1) (1-x)^(b-1) / B(a, b)"""
     log_beta = ops.sub(ops.add(lgamma(a), lgamma(b)), lgamma(ops.add(a, b)))
-    power = ops.add(ops.mul(ops.sub(a, 1.0), ops.log(x)), ops.mul(ops.sub(b, 1.0), ops.log1p(ops.neg(x))))
+    power = ops.add(
+        ops.mul(ops.sub(a, 1.0), ops.log(x)), ops.mul(ops.sub(b, 1.0), ops.log1p(ops.neg(x)))
+    )
     return ops.mul(t, ops.exp(ops.sub(power, log_beta)))
 
 

@@ -195,7 +195,7 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
 
     >>> import covector
     >>> covector.random.uniform(covector.random.key(0), (2,))
-    Array([0.947667  , 0.97855866], dtype=float32)
+    Array([0.947667 , 0.9785799], dtype=float32)
     """
     return Key(_seed_words("key", seed, impl if dtype is None else dtype))
 

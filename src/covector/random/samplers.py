@@ -144,13 +144,14 @@ def erf_inv_giles(x: Any) -> Any:
     """The inverse error function of float32 by the polynomials that JAX's normal numbers come from."""
     w = ops.neg(ops.log1p(ops.neg(ops.mul(x, x))))
     near = ops.lt(w, np.float32(5))
-    w = ops.select(near, ops.sub(w, np.float32(2.5)), ops.sub(ops.sqrt(w), np.float32(3)))
+    root = ops.sqrt(ops.select(near, np.float32(5), w))  # no infinite slope where it is not used
+    w = ops.select(near, ops.sub(w, np.float32(2.5)), ops.sub(root, np.float32(3)))
     p: Any = None
     for a, b in zip(_NEAR, _FAR, strict=True):
         coefficient = ops.select(near, np.float32(a), np.float32(b))
         p = coefficient if p is None else ops.add(coefficient, ops.mul(p, w))
-    edge = ops.eq(ops.abs_(x), np.float32(1))
-    return ops.select(edge, ops.mul(x, np.float32(np.inf)), ops.mul(p, x))
+    infinite = ops.select(ops.gt(x, np.float32(0)), np.float32(np.inf), np.float32(-np.inf))
+    return ops.select(ops.eq(ops.abs_(x), np.float32(1)), infinite, ops.mul(p, x))
 
 
 def _erf_inv(x: Any) -> Any:

@@ -66,7 +66,9 @@ def device_put(x: Any, device: Any = None) -> Any:
     dtype('int64')
     """
     if device is not None and device is not CPU:
-        raise ValueError(f"device_put: {device!r} is not a device here; the devices are {devices()}")
+        raise ValueError(
+            f"device_put: {device!r} is not a device here; the devices are {devices()}"
+        )
     return tree.map(lambda leaf: leaf if isinstance(leaf, Tracer) else as_array(leaf), x)
 
 

@@ -61,7 +61,10 @@ def ufunc_of(primitive: ops.ElementwiseBase, arity: int) -> Any:
         return primitive(*xs)
 
     return _native.Ufunc(
-        primitive.name, functools.partial(general, primitive), lambda signature: compile_ufunc(run, signature), arity
+        primitive.name,
+        functools.partial(general, primitive),
+        lambda signature: compile_ufunc(run, signature),
+        arity,
     )
 
 
@@ -90,10 +93,13 @@ def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
     """
     n = dims.symbol("n", 0)
     avals = [
-        ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak and code != 0) for code, weak, scalar in signature
+        ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak and code != 0)
+        for code, weak, scalar in signature
     ]
     with trace.using(trace.EVAL):
-        program = trace.stage(lambda *xs: [python(*xs)], avals, getattr(python, "__name__", "ufunc"))
+        program = trace.stage(
+            lambda *xs: [python(*xs)], avals, getattr(python, "__name__", "ufunc")
+        )
     if program.constants or program.out_avals[0].shape != (n,):
         return None
     made = compile_program(without_dead_code(program))

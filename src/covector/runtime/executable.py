@@ -48,7 +48,10 @@ class Executable:
         self.least_elements = sum(max(_low(a.size), 1) for a in (*inputs, *self.out_avals))
         self.seconds = time.perf_counter() - start
         if "compile" in config.explain.split(","):
-            print(f"[compile] {program.name}: {len(program.eqns)} equations in {self.seconds * 1e3:.1f} ms", file=sys.stderr)
+            print(
+                f"[compile] {program.name}: {len(program.eqns)} equations in {self.seconds * 1e3:.1f} ms",
+                file=sys.stderr,
+            )
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """Run it on Arrays, the constants not included."""
@@ -74,7 +77,9 @@ class Executable:
             case "asm":
                 return backend.assembly(self.code.text)
             case _:
-                raise ValueError(f"there is no stage {stage!r}; the stages are program, kernels, llvm, asm")
+                raise ValueError(
+                    f"there is no stage {stage!r}; the stages are program, kernels, llvm, asm"
+                )
 
     def cost_analysis(self) -> dict[str, float]:
         """Estimates: operations, bytes read and written (each buffer once), nanoseconds."""
@@ -134,12 +139,21 @@ def bind_dims(avals: Sequence[ShapedArray], shapes: Sequence[Sequence[int]]) -> 
             if isinstance(d, int):
                 continue
             name = str(d)
-            if len(d.terms) == 1 and d.terms[0][1] == 1 and len(d.terms[0][0]) == 1 and d.terms[0][0][0].op == "symbol":
+            if (
+                len(d.terms) == 1
+                and d.terms[0][1] == 1
+                and len(d.terms[0][0]) == 1
+                and d.terms[0][0][0].op == "symbol"
+            ):
                 known = values.setdefault(name, n)
                 if known != n:
-                    raise ValueError(f"the dimension {name} is {known} in one operand and {n} in another")
+                    raise ValueError(
+                        f"the dimension {name} is {known} in one operand and {n} in another"
+                    )
     for aval, shape in zip(avals, shapes, strict=True):
         for d, n in zip(aval.shape, shape, strict=True):
             if dims.substitute(d, values) != n:
-                raise ValueError(f"the dimension {d} of {aval.text()} is {dims.substitute(d, values)}, but the operand has {n}")
+                raise ValueError(
+                    f"the dimension {d} of {aval.text()} is {dims.substitute(d, values)}, but the operand has {n}"
+                )
     return values

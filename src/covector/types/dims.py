@@ -23,9 +23,22 @@ class Atom:
     __slots__ = ("args", "key", "lower", "op", "payload", "upper")
 
     def __init__(
-        self, op: str, args: tuple[Dim, ...], key: str, lower: int | None, upper: int | None, payload: object = None
+        self,
+        op: str,
+        args: tuple[Dim, ...],
+        key: str,
+        lower: int | None,
+        upper: int | None,
+        payload: object = None,
     ):
-        self.op, self.args, self.key, self.lower, self.upper, self.payload = op, args, key, lower, upper, payload
+        self.op, self.args, self.key, self.lower, self.upper, self.payload = (
+            op,
+            args,
+            key,
+            lower,
+            upper,
+            payload,
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Atom) and self.key == other.key
@@ -50,7 +63,11 @@ class Polynomial:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Polynomial) and self._hash == other._hash and self.terms == other.terms
+        return (
+            isinstance(other, Polynomial)
+            and self._hash == other._hash
+            and self.terms == other.terms
+        )
 
     def __repr__(self) -> str:
         return show(self)
@@ -108,7 +125,9 @@ class Polynomial:
         return _decide(self - other, f"{self} >= {other}")
 
     def __int__(self) -> int:
-        raise InconclusiveDimensionOperation(f"the dimension {self} has no value yet: it is symbolic")
+        raise InconclusiveDimensionOperation(
+            f"the dimension {self} has no value yet: it is symbolic"
+        )
 
     __index__ = __int__
 
@@ -144,7 +163,9 @@ def _sum(x: Dim, y: Dim, sign: int) -> Dim:
     return _from_table(table)
 
 
-def symbol(name: str, lower: int | None = 0, upper: int | None = None, payload: object = None) -> Polynomial:
+def symbol(
+    name: str, lower: int | None = 0, upper: int | None = None, payload: object = None
+) -> Polynomial:
     """A new symbol (equal to every other of the same name) with inclusive bounds."""
     return Polynomial((((Atom("symbol", (), name, lower, upper, payload),), 1),))
 

@@ -20,7 +20,9 @@ uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
-float0 = np.dtype([("float0", np.void, 0)])  # of the tangents of integers: a NumPy dtype without content
+float0 = np.dtype(
+    [("float0", np.void, 0)]
+)  # of the tangents of integers: a NumPy dtype without content
 
 # The position in this list is the native core's code of the dtype.
 ALL: tuple[np.dtype, ...] = (
@@ -37,7 +39,9 @@ FLOATS = (float16, bfloat16, float32, float64)
 COMPLEX = (complex64, complex128)
 
 _KINDS: dict[np.dtype, str] = {
-    d: kind for kind, members in zip("biufc", ((bool_,), SIGNED, UNSIGNED, FLOATS, COMPLEX), strict=True) for d in members
+    d: kind
+    for kind, members in zip("biufc", ((bool_,), SIGNED, UNSIGNED, FLOATS, COMPLEX), strict=True)
+    for d in members
 }
 
 # The default dtype of each kind of Python scalar.
@@ -50,18 +54,22 @@ def kind(dtype: np.dtype) -> str:
 
 
 def is_float(dtype: np.dtype) -> bool:
+    """Whether it is a real floating dtype."""
     return _KINDS[dtype] == "f"
 
 
 def is_complex(dtype: np.dtype) -> bool:
+    """Whether it is a complex dtype."""
     return _KINDS[dtype] == "c"
 
 
 def is_inexact(dtype: np.dtype) -> bool:
+    """Whether it is a floating or complex dtype."""
     return _KINDS[dtype] in "fc"
 
 
 def is_integer(dtype: np.dtype) -> bool:
+    """Whether it is a signed or unsigned integer dtype."""
     return _KINDS[dtype] in "iu"
 
 
@@ -87,7 +95,9 @@ def as_dtype(x: Any) -> np.dtype:
     except TypeError:
         result = None
     if result not in CODES:
-        raise TypeError(f"{x!r} is not a dtype of arrays; they are {', '.join(d.name for d in ALL)}")
+        raise TypeError(
+            f"{x!r} is not a dtype of arrays; they are {', '.join(d.name for d in ALL)}"
+        )
     return ALL[CODES[result]]
 
 

@@ -10,7 +10,8 @@ from importlib import import_module
 
 from covector import _native
 from covector.backends.cpu import link
-from covector.backends.cpu.emit import emit, total_cost
+from covector.backends.cpu.bodies import total_cost
+from covector.backends.cpu.emit import emit
 from covector.base.config import config
 from covector.ir.kernel import Kernel
 
@@ -43,7 +44,10 @@ def symbols() -> dict[str, int]:
     """The addresses of what emitted code calls."""
     _load_blas()
     memory = ctypes.CDLL(None)
-    table = {name: _address(getattr(memory, name)) for name in ("memcpy", "memset", "memmove", "fmodf", "fmod")}
+    table = {
+        name: _address(getattr(memory, name))
+        for name in ("memcpy", "memset", "memmove", "fmodf", "fmod")
+    }
     return table | dict(_native.symbols())
 
 
@@ -77,5 +81,3 @@ def compile_kernel(kernel: Kernel, cached: Callable[[str, Callable[[], bytes]], 
 def assembly(text: str) -> str:
     """The assembly of a module, to read."""
     return link.emit_assembly(text, target(), PASSES)
-
-

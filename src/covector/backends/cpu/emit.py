@@ -9,20 +9,40 @@ from typing import Any
 import numpy as np
 
 from covector.backends.cpu import routines
+from covector.backends.cpu.bodies import locals_of, operations, private, strides
 from covector.backends.cpu.hoist import invariants
 from covector.backends.cpu.indices import Frame, LoopEmitter
-from covector.backends.cpu.instructions import memory_element, register_element, register_type, suffix, vector
+from covector.backends.cpu.instructions import (
+    memory_element,
+    register_element,
+    register_type,
+    suffix,
+    vector,
+)
 from covector.backends.cpu.link import Target
 from covector.backends.cpu.scalars import ModuleText
-from covector.ir import index as ix
 from covector.ir import scalar
 from covector.ir.kernel import (
-    Assign, Buffer, Copy, Fold, If, Init, Kernel, Loop, Note, Routine, Schedule, Statement, Store, Swap, accesses,
-    expressions, walk,
+    Assign,
+    Buffer,
+    Copy,
+    Fold,
+    If,
+    Init,
+    Kernel,
+    Loop,
+    Note,
+    Routine,
+    Schedule,
+    Statement,
+    Store,
+    Swap,
+    accesses,
+    expressions,
+    walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
-from covector.types import dims, dtypes
-from covector.types.dims import Dim
+from covector.types import dtypes
 
 GRAIN_NS = 8_000.0  # the least work that is worth handing to another thread
 BLOCK = 4096  # elements of a vector loop that one unit of parallel work covers
@@ -59,8 +79,12 @@ class _Entry:
         if not isinstance(kernel.arena, int):
             self.module.declare("@cv_free", "declare void @cv_free(ptr)")
             frame.lines.append("  call void @cv_free(ptr %scratch)")
-        lines = ["define i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena) #0 {"]
-        self.module.define("entry", "\n".join([*lines, *frame.entry, *frame.lines, "  ret i32 0", "}"]))
+        lines = [
+            "define i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena) #0 {"
+        ]
+        self.module.define(
+            "entry", "\n".join([*lines, *frame.entry, *frame.lines, "  ret i32 0", "}"])
+        )
         return self.module.text() + "\n!0 = !{i32 1}\n"
 
     def _entry(self, instruction: str) -> str:
@@ -86,7 +110,9 @@ class _Entry:
             ]
         for buffer, offset in kernel.offsets.items():
             frame.pointers[buffer] = name = self.module.fresh()
-            frame.lines.append(f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}")
+            frame.lines.append(
+                f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}"
+            )
 
     def _slots(self) -> None:
         """Buffers that are swapped keep their pointer in memory, which LLVM turns into registers."""
@@ -96,7 +122,9 @@ class _Entry:
                     if buffer not in self.frame.slots:
                         slot = self.frame.alloca("ptr", 8)
                         self.frame.slots[buffer] = slot
-                        self.frame.lines.append(f"  store ptr {self.frame.pointers[buffer]}, ptr {slot}")
+                        self.frame.lines.append(
+                            f"  store ptr {self.frame.pointers[buffer]}, ptr {slot}"
+                        )
 
 
 class StatementWriter:
@@ -162,11 +190,17 @@ class StatementWriter:
             statement.op == "add" and value.op == "mul" and value.dtype in (dtypes.float32, dtypes.float64)
             and emitter.module.target.fma
         )  # fmt: skip
-        new = scalar.fma(value.args[0], value.args[1], before) if fused else scalar.apply(statement.op, before, value)
+        new = (
+            scalar.fma(value.args[0], value.args[1], before)
+            if fused
+            else scalar.apply(statement.op, before, value)
+        )
         operand = emitter.value(new)
         if emitter.mask is not None:
             masks = vector("i1", emitter.width)
-            operand = emitter.line(f"select {masks} {emitter.mask}, {type_} {operand}, {type_} {old}")
+            operand = emitter.line(
+                f"select {masks} {emitter.mask}, {type_} {operand}, {type_} {old}"
+            )
         self.frame.lines.append(f"  store {type_} {operand}, ptr {slot}")
         emitter.values[local] = operand
 
@@ -191,8 +225,12 @@ class StatementWriter:
         to = emitter.address(target, emitter.scalar_index(at))
         origin = emitter.address(source, emitter.scalar_index(start))
         size = emitter.scalar_index(statement.size * target.dtype.itemsize)
-        self.module.declare("@llvm.memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-        self.frame.lines.append(f"  call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {origin}, i64 {size}, i1 false)")
+        self.module.declare(
+            "@llvm.memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+        )
+        self.frame.lines.append(
+            f"  call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {origin}, i64 {size}, i1 false)"
+        )
 
     def swap(self, first: Buffer, second: Buffer) -> None:
         slots = self.frame.slots[first], self.frame.slots[second]
@@ -215,13 +253,13 @@ class StatementWriter:
             self.plain(loop, "0", self.emitter.scalar_index(loop.extent))
 
     def private_buffers(self, loop: Loop) -> None:
-        """Memory in this function's frame for the private buffers of a loop; one a lane, if lanes run outside of them."""
-        for buffer in _private(loop):
+        """Memory in this frame for the private buffers of a loop; one a lane, if lanes run outside of them."""
+        for buffer in private(loop):
             if buffer in self.frame.pointers:
                 continue
             assert isinstance(buffer.size, int)
             element = memory_element(buffer.dtype)
-            if loop.schedule.vector and not _strides(loop, buffer):
+            if loop.schedule.vector and not strides(loop, buffer):
                 width = self._width(loop, loop.extent if isinstance(loop.extent, int) else None)
                 element = vector(element, width)
                 self.frame.lane_buffers.add(buffer)
@@ -278,17 +316,25 @@ class StatementWriter:
         if constant == 0:
             return
         width = self._width(loop, constant)
-        size = _operations(loop)
+        size = operations(loop)
         copies = loop.schedule.unroll if size <= BODY_LIMIT else 1
         while copies > 1 and constant is not None and constant < width * copies:
             copies //= 2
         states = self._accumulators(loop, width, copies)
         whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
         if whole is not None:
-            self._counted(loop.name, start, whole, width * copies, lambda: self._copies(loop, width, states, None))
+            self._counted(
+                loop.name,
+                start,
+                whole,
+                width * copies,
+                lambda: self._copies(loop, width, states, None),
+            )
         if rest is not None:
             begin = whole or start
-            self._counted(loop.name, begin, stop, width, lambda: self._copies(loop, width, states[:1], stop))
+            self._counted(
+                loop.name, begin, stop, width, lambda: self._copies(loop, width, states[:1], stop)
+            )
         self._combine(loop, width, states)
 
     def _ranges(
@@ -303,7 +349,9 @@ class StatementWriter:
         if size > 4 * BODY_LIMIT:
             return None, stop
         length = self.emitter.line(f"sub i64 {stop}, {start}")
-        rounded = self.emitter.line(f"and i64 {length}, {-step}") if step & (step - 1) == 0 else None
+        rounded = (
+            self.emitter.line(f"and i64 {length}, {-step}") if step & (step - 1) == 0 else None
+        )
         assert rounded is not None, "steps are powers of two"
         return self.emitter.line(f"add i64 {start}, {rounded}"), stop
 
@@ -325,7 +373,9 @@ class StatementWriter:
             width = min(width, 1 << max(constant - 1, 1).bit_length())
         return max(width, 2)
 
-    def _accumulators(self, loop: Loop, width: int, copies: int) -> list[dict[Expr, tuple[str, int]]]:
+    def _accumulators(
+        self, loop: Loop, width: int, copies: int
+    ) -> list[dict[Expr, tuple[str, int]]]:
         """For each copy of the body: where the locals that it folds into are kept, started with the identity."""
         own = {s.local for s in walk(loop.body) if isinstance(s, Init)}
         states: list[dict[Expr, tuple[str, int]]] = []
@@ -335,13 +385,17 @@ class StatementWriter:
                 if isinstance(s, Fold) and s.local not in own and s.local not in state:
                     type_ = register_type(s.local.dtype, width)
                     slot = self.frame.alloca(type_)
-                    identity = LoopEmitter(self.frame, width).constant(s.identity.attr, s.local.dtype)  # type: ignore[arg-type]
+                    identity = LoopEmitter(self.frame, width).constant(
+                        s.identity.attr, s.local.dtype
+                    )  # type: ignore[arg-type]
                     self.frame.lines.append(f"  store {type_} {identity}, ptr {slot}")
                     state[s.local] = slot, width
             states.append(state)
         return states
 
-    def _copies(self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]], limit: str | None) -> None:
+    def _copies(
+        self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]], limit: str | None
+    ) -> None:
         """The body for so many vectors side by side; with a limit, under the mask of what is below it."""
         frame, name = self.frame, loop.name
         base = frame.symbols[name]
@@ -379,10 +433,15 @@ class StatementWriter:
             parts = []
             for state in states:
                 part = Expr("local", (), local.dtype, "part")
-                lanes.values[part] = lanes.line(f"load {lanes.type(local.dtype)}, ptr {state[local][0]}")
+                lanes.values[part] = lanes.line(
+                    f"load {lanes.type(local.dtype)}, ptr {state[local][0]}"
+                )
                 parts.append(part)
             while len(parts) > 1:
-                parts = [scalar.apply(op, *parts[n : n + 2]) if n + 1 < len(parts) else parts[n] for n in range(0, len(parts), 2)]
+                parts = [
+                    scalar.apply(op, *parts[n : n + 2]) if n + 1 < len(parts) else parts[n]
+                    for n in range(0, len(parts), 2)
+                ]
             total = Expr("local", (), local.dtype, "total")
             self.emitter.values[total] = self._across(op, lanes.value(parts[0]), local.dtype, width)
             self.fold(Fold(local, op, total, folds[local].identity))
@@ -400,7 +459,9 @@ class StatementWriter:
         if floating and op in ("add", "mul"):
             self.module.declare(full, f"declare {element} {full}({element}, {type_})")
             start = "-0.0" if op == "add" else "1.0"
-            return self.emitter.line(f"call reassoc {element} {full}({element} {start}, {type_} {operand})")
+            return self.emitter.line(
+                f"call reassoc {element} {full}({element} {start}, {type_} {operand})"
+            )
         self.module.declare(full, f"declare {element} {full}({type_})")
         return self.emitter.line(f"call {element} {full}({type_} {operand})")
 
@@ -420,13 +481,18 @@ class StatementWriter:
             slot = emitter.line(f"getelementptr i64, ptr {context}, i64 {n}")
             outer.lines.append(f"  store {types[n]} {operand}, ptr {slot}")
             name, place = self.module.fresh(), self.module.fresh()
-            restore += [f"  {place} = getelementptr i64, ptr %context, i64 {n}", f"  {name} = load {types[n]}, ptr {place}"]
+            restore += [
+                f"  {place} = getelementptr i64, ptr %context, i64 {n}",
+                f"  {name} = load {types[n]}, ptr {place}",
+            ]
             bind(inner, writer.emitter, name)
         writer.private_buffers(loop)
         self._parallel_body(loop, writer, in_blocks, extent if extent.isdigit() else None)
         body = f"@nest{len(self.module.definitions)}"
         head = f"define internal void {body}(ptr noalias %context, i64 %begin, i64 %end) #0 {{"
-        self.module.define(body, "\n".join([head, *inner.entry, *restore, *inner.lines, "  ret void", "}"]))
+        self.module.define(
+            body, "\n".join([head, *inner.entry, *restore, *inner.lines, "  ret void", "}"])
+        )
         runs, cost = extent, loop.cost
         if in_blocks:
             cost *= BLOCK
@@ -434,10 +500,19 @@ class StatementWriter:
             runs = emitter.line(f"sdiv i64 {up}, {BLOCK}")
         grain = max(1, math.ceil(GRAIN_NS / max(cost, 0.01)))
         self.module.declare("@cv_parallel_for", "declare void @cv_parallel_for(ptr, ptr, i64, i64)")
-        outer.lines.append(f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})")
+        outer.lines.append(
+            f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
+        )
 
-    def _parallel_body(self, loop: Loop, writer: StatementWriter, in_blocks: bool, extent: str | None) -> None:
-        inside = Loop(loop.variable, loop.extent, loop.body, Schedule(loop.schedule.vector, False, loop.schedule.unroll))
+    def _parallel_body(
+        self, loop: Loop, writer: StatementWriter, in_blocks: bool, extent: str | None
+    ) -> None:
+        inside = Loop(
+            loop.variable,
+            loop.extent,
+            loop.body,
+            Schedule(loop.schedule.vector, False, loop.schedule.unroll),
+        )
         writer.hoist(inside)
         if not in_blocks:
             writer.plain(inside, "%begin", "%end")
@@ -463,7 +538,7 @@ class StatementWriter:
             captured.append((_bind_symbol(name), operand))
             types.append("i64")
         inside = {s.local for s in walk(loop.body) if isinstance(s, Init)}
-        for local in sorted(_locals(loop) - inside, key=lambda e: str(e.attr)):
+        for local in sorted(locals_of(loop) - inside, key=lambda e: str(e.attr)):
             captured.append((_bind_local(local), self.emitter.one.value(local)))
             types.append(register_element(local.dtype))
         return captured, types
@@ -488,72 +563,3 @@ def _bind_local(local: Expr) -> Any:
         emitter.values[local] = name
 
     return bind
-
-
-def _locals(loop: Loop) -> set[Expr]:
-    """The named locals that a loop's expressions read."""
-    found: set[Expr] = set()
-    seen: set[Expr] = set()
-    for s in walk(loop.body):
-        stack = list(expressions(s))
-        while stack:
-            e = stack.pop()
-            if e not in seen:
-                seen.add(e)
-                if e.op == "local" and isinstance(e.attr, str):
-                    found.add(e)
-                stack.extend(e.args)
-    return found
-
-
-def _operations(loop: Loop) -> int:
-    """How much text the body is."""
-    seen: set[Expr] = set()
-    count = 0
-    for s in walk(loop.body):
-        stack = list(expressions(s))
-        while stack:
-            e = stack.pop()
-            if e not in seen:
-                seen.add(e)
-                count += 12 if e.op == "call" else 1
-                stack.extend(e.args)
-    return count
-
-
-def _strides(loop: Loop, buffer: Buffer) -> bool:
-    """Whether the loop's variable moves through a buffer that its body writes."""
-    stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer is buffer]
-    return any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
-
-
-def _private(loop: Loop) -> list[Buffer]:
-    """The private buffers that a loop writes."""
-    return sorted((b for b in accesses(loop)[1] if b.kind == "local"), key=lambda b: b.name)
-
-
-def total_cost(kernel: Kernel) -> float:
-    """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents."""
-
-    def cost(statements: Sequence[Statement]) -> float:
-        total = 0.0
-        for s in statements:
-            if isinstance(s, Loop):
-                low = _at_least(s.extent)
-                total += low * (s.cost or cost(s.body) + 0.5)
-            elif isinstance(s, If):
-                total += cost(s.body)
-            elif isinstance(s, Routine):
-                total += routines.cost(s)
-            elif isinstance(s, Copy):
-                total += 0.05 * _at_least(s.size)
-            else:
-                total += 0.5
-        return total
-
-    return cost(kernel.body)
-
-
-def _at_least(d: Dim) -> int:
-    low, _ = dims.bounds(d)
-    return 1 if low is None else max(low, 1)

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from covector.ir import index as ix
-from covector.ir.kernel import Assign, Buffer, Fold, Init, Loop, accesses, expressions, index_values, walk
+from covector.ir.kernel import (
+    Assign,
+    Buffer,
+    Fold,
+    Init,
+    Loop,
+    accesses,
+    expressions,
+    index_values,
+    walk,
+)
 from covector.ir.scalar import Expr, Iteration
 from covector.types.dims import Dim
 
@@ -78,7 +88,7 @@ class Variance:
 
 
 def invariants(loop: Loop, memory_of: Callable[[Buffer], Buffer]) -> list[Expr]:
-    """The largest expressions of a loop's body that do not change in it, constants excepted; conditions of loads not."""
+    """The largest expressions of a loop's body that do not change in it, constants excepted."""
     variance = Variance(loop, memory_of)
     found: dict[Expr, None] = {}
     seen: set[Expr] = set()

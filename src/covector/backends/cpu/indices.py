@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from covector.backends.cpu.instructions import (
-    family, literal, memory_element, memory_type, register_element, suffix, vector,
+    family,
+    literal,
+    memory_element,
+    memory_type,
+    register_element,
+    suffix,
+    vector,
 )  # fmt: skip
 from covector.backends.cpu.scalars import Emitter, ModuleText
 from covector.ir import index as ix
@@ -24,14 +30,20 @@ class Frame:
     """What the body of one LLVM function knows: its lines, and how to name buffers, symbols and locals."""
 
     module: ModuleText
-    memory_of: Callable[[Buffer], Buffer]  # of buffers that share memory, the one that stands for all
+    memory_of: Callable[
+        [Buffer], Buffer
+    ]  # of buffers that share memory, the one that stands for all
     lines: list[str] = field(default_factory=list)
     entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
     symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand
     pointers: dict[Buffer, str] = field(default_factory=dict)
-    slots: dict[Buffer, str] = field(default_factory=dict)  # buffers whose pointer changes: where it is kept
+    slots: dict[Buffer, str] = field(
+        default_factory=dict
+    )  # buffers whose pointer changes: where it is kept
     locals: dict[Expr, tuple[str, int]] = field(default_factory=dict)  # alloca, lanes
-    lane_buffers: set[Buffer] = field(default_factory=set)  # private buffers whose elements are vectors
+    lane_buffers: set[Buffer] = field(
+        default_factory=set
+    )  # private buffers whose elements are vectors
 
     def pointer(self, buffer: Buffer) -> str:
         """The operand that points to a buffer's first element."""
@@ -56,7 +68,9 @@ class LoopEmitter(Emitter):
     (an operand of lanes x i1, or None) says which lanes exist.  `one` emits what is the same in all lanes.
     """
 
-    def __init__(self, frame: Frame, width: int = 1, lane: str | None = None, one: LoopEmitter | None = None):
+    def __init__(
+        self, frame: Frame, width: int = 1, lane: str | None = None, one: LoopEmitter | None = None
+    ):
         super().__init__(frame.module, width, frame.lines, frame.module.fresh)
         self.frame, self.lane, self.mask = frame, lane, None
         self.one: LoopEmitter = self if one is None else one
@@ -131,7 +145,9 @@ class LoopEmitter(Emitter):
         if dtype.itemsize == 8:
             return operand
         narrow, wide = vector(register_element(dtype), width), vector("i64", width)
-        return self.line(f"{'sext' if family(dtype) == 'signed' else 'zext'} {narrow} {operand} to {wide}")
+        return self.line(
+            f"{'sext' if family(dtype) == 'signed' else 'zext'} {narrow} {operand} to {wide}"
+        )
 
     def vector_index(self, d: Dim) -> str:
         """An index as an operand of lanes x i64."""
@@ -161,7 +177,9 @@ class LoopEmitter(Emitter):
         """The same scalar in all lanes."""
         type_ = vector(element, self.width)
         first = self.line(f"insertelement {type_} poison, {element} {operand}, i64 0")
-        return self.line(f"shufflevector {type_} {first}, {type_} poison, <{self.width} x i32> zeroinitializer")
+        return self.line(
+            f"shufflevector {type_} {first}, {type_} poison, <{self.width} x i32> zeroinitializer"
+        )
 
     # -- leaves ----------------------------------------------------------------------------------
 
@@ -221,7 +239,9 @@ class LoopEmitter(Emitter):
     def _load_one(self, e: Expr, buffer: Buffer, d: Dim) -> str:
         address = self.address(buffer, self.scalar_index(d))
         if e.args:  # where the condition is false, read a zero that is always there
-            self.module.declare("@cv.zero", "@cv.zero = private constant [8 x i8] zeroinitializer, align 8")
+            self.module.declare(
+                "@cv.zero", "@cv.zero = private constant [8 x i8] zeroinitializer, align 8"
+            )
             address = self.line(f"select i1 {self.value(e.args[0])}, ptr {address}, ptr @cv.zero")
         raw = self.line(f"load {memory_element(e.dtype)}, ptr {address}, align {e.dtype.itemsize}")
         return self.from_memory(raw, e.dtype)
@@ -239,12 +259,16 @@ class LoopEmitter(Emitter):
         """Where an element of a buffer is."""
         if index == "0":
             return self.frame.pointer(buffer)
-        return self.line(f"getelementptr inbounds {memory_element(buffer.dtype)}, ptr {self.frame.pointer(buffer)}, i64 {index}")
+        return self.line(
+            f"getelementptr inbounds {memory_element(buffer.dtype)}, ptr {self.frame.pointer(buffer)}, i64 {index}"
+        )
 
     def _lane_address(self, buffer: Buffer, d: Dim) -> str:
         """Where an element of each lane's own copy of a buffer is."""
         type_, index = memory_type(buffer.dtype, self.width), self.scalar_index(d)
-        return self.line(f"getelementptr inbounds {type_}, ptr {self.frame.pointer(buffer)}, i64 {index}")
+        return self.line(
+            f"getelementptr inbounds {type_}, ptr {self.frame.pointer(buffer)}, i64 {index}"
+        )
 
     def addresses(self, buffer: Buffer, d: Dim) -> str:
         """Where the lanes' elements of a buffer are."""
@@ -274,7 +298,9 @@ class LoopEmitter(Emitter):
             f"{type_} zeroinitializer)"
         )
 
-    def store(self, buffer: Buffer, d: Dim, value: Expr, condition: Expr | None, nontemporal: bool = False) -> None:
+    def store(
+        self, buffer: Buffer, d: Dim, value: Expr, condition: Expr | None, nontemporal: bool = False
+    ) -> None:
         """Store one element a lane."""
         dtype = buffer.dtype
         operand = self.to_memory(self.value(value), dtype)
@@ -282,7 +308,9 @@ class LoopEmitter(Emitter):
         if self.width == 1:
             address = self.address(buffer, self.scalar_index(d))
             if condition is None:
-                self.lines.append(f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}")
+                self.lines.append(
+                    f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}"
+                )
             else:
                 self._store_if(type_, operand, address, dtype, condition)
             return
@@ -301,7 +329,9 @@ class LoopEmitter(Emitter):
                 return
             name = f"@llvm.masked.store.{suffix(memory_element(dtype), self.width)}.p0"
             self.module.declare(name, f"declare void {name}({type_}, ptr, i32, {masks})")
-            self.lines.append(f"  call void {name}({type_} {operand}, ptr {address}, i32 {dtype.itemsize}, {masks} {mask})")
+            self.lines.append(
+                f"  call void {name}({type_} {operand}, ptr {address}, i32 {dtype.itemsize}, {masks} {mask})"
+            )
             return
         name = f"@llvm.masked.scatter.{suffix(memory_element(dtype), self.width)}.v{self.width}p0"
         pointers = vector("ptr", self.width)
@@ -311,7 +341,9 @@ class LoopEmitter(Emitter):
             f"{masks} {mask or self.all_lanes()})"
         )
 
-    def _store_if(self, type_: str, operand: str, address: str, dtype: np.dtype, condition: Expr) -> None:
+    def _store_if(
+        self, type_: str, operand: str, address: str, dtype: np.dtype, condition: Expr
+    ) -> None:
         stem = self.fresh()[1:]
         self.lines.append(f"  br i1 {self.value(condition)}, label %{stem}.do, label %{stem}.done")
         self.label(f"{stem}.do")

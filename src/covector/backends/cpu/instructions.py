@@ -140,7 +140,9 @@ def _plain(instruction: str, type_: str, rounds: bool = False) -> Template:
     return Template(text, None, None, rounds)
 
 
-def _intrinsic(name: str, element: str, width: int, arity: int, extra: str = "", rounds: bool = False):
+def _intrinsic(
+    name: str, element: str, width: int, arity: int, extra: str = "", rounds: bool = False
+):
     type_, full = vector(element, width), f"@llvm.{name}.{suffix(element, width)}"
     arguments = ", ".join([f"{type_} %s"] * arity) + (f", {extra}" if extra else "")
     types = ", ".join([type_] * arity) + (f", {extra.split()[0]}" if extra else "")
@@ -155,7 +157,9 @@ def template(op: str, dtype: np.dtype, width: int) -> Template | None:
     kind, element = family(dtype), register_element(dtype)
     type_ = vector(element, width)
     if op == "select":
-        return Template(f"  %s = select {vector('i1', width)} %s, {type_} %s, {type_} %s", None, None, False)
+        return Template(
+            f"  %s = select {vector('i1', width)} %s, {type_} %s, {type_} %s", None, None, False
+        )
     if op in _COMPARE and not (kind == "bool" and op == "ne"):
         if kind == "float":
             return _plain(f"fcmp {'une' if op == 'ne' else 'o' + op}", type_)

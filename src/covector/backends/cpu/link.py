@@ -72,7 +72,9 @@ def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Target:
             )
         wide = features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl")
         bytes_ = 64 if wide and features.get("avx512bw") else 32 if features.get("avx2") else 16
-        return Target(triple, cpu, flat, bytes_, bool(features.get("fma")), bool(features.get("f16c")))
+        return Target(
+            triple, cpu, flat, bytes_, bool(features.get("fma")), bool(features.get("f16c"))
+        )
     if arch in ("aarch64", "arm64"):
         return Target(triple, cpu, flat, 16, True, True)
     return Target(triple, cpu, flat, 16, False, False)

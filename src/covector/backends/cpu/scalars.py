@@ -36,8 +36,23 @@ from typing import Final
 import numpy as np
 
 from covector.backends.cpu.instructions import (
-    BFLOAT16, FLOAT16, FLOAT32, FLOAT64, SMALL_FLOATS, Template, family, float_bits, literal,
-    memory_element, memory_type, register_element, register_type, splat, suffix, template, vector,
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    SMALL_FLOATS,
+    Template,
+    family,
+    float_bits,
+    literal,
+    memory_element,
+    memory_type,
+    register_element,
+    register_type,
+    splat,
+    suffix,
+    template,
+    vector,
 )  # fmt: skip
 from covector.backends.cpu.link import Target
 from covector.compile import functions
@@ -89,19 +104,27 @@ class Emitter:
     """Writes the instructions of scalar expressions; see the file's head for how to use it."""
 
     def __init__(
-        self, module: ModuleText, width: int, lines: list[str], fresh: Callable[[], str] | None = None
+        self,
+        module: ModuleText,
+        width: int,
+        lines: list[str],
+        fresh: Callable[[], str] | None = None,
     ):
         self.module, self.width, self.lines = module, width, lines
         self.fresh = fresh or module.fresh
         self.values: dict[Expr, str] = {}
-        self.states: dict[Expr, tuple[str, ...]] = {}  # what an iterate node's slots hold at the end
+        self.states: dict[
+            Expr, tuple[str, ...]
+        ] = {}  # what an iterate node's slots hold at the end
         self._templates: dict[tuple[str, int], Template | None] = {}
 
     # -- the interface ---------------------------------------------------------------------------
 
     def leaf(self, e: Expr) -> str:
         """The operand of a load, an index or a local; the subclass knows."""
-        raise NotImplementedError(f"{type(self).__name__} has no rule for the leaf {e.op} {e.attr!r}")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no rule for the leaf {e.op} {e.attr!r}"
+        )
 
     def value(self, e: Expr) -> str:
         """The operand that holds `e`; emits what is not there yet, operands first, without recursion."""
@@ -232,8 +255,12 @@ class Emitter:
         assert dtype == BFLOAT16, dtype
         single, ints = self.type(FLOAT32), self._ints(32)
         bits = self._cast(text, single, ints)
-        odd = self.line(f"and {ints} {self.line(f'lshr {ints} {bits}, {self._int(32, 16)}')}, {self._int(32, 1)}")
-        up = self.line(f"add {ints} {self.line(f'add {ints} {bits}, {self._int(32, 0x7FFF)}')}, {odd}")
+        odd = self.line(
+            f"and {ints} {self.line(f'lshr {ints} {bits}, {self._int(32, 16)}')}, {self._int(32, 1)}"
+        )
+        up = self.line(
+            f"add {ints} {self.line(f'add {ints} {bits}, {self._int(32, 0x7FFF)}')}, {odd}"
+        )
         nan = self.line(f"fcmp uno {single} {text}, {text}")
         quiet = self.line(f"or {ints} {bits}, {self._int(32, 0x400000)}")
         chosen = self.line(f"select {self._ints(1)} {nan}, {ints} {quiet}, {ints} {up}")
@@ -252,7 +279,11 @@ class Emitter:
         return self.line(f"call fastcc {result} {full}({arguments})")
 
     def _inline(
-        self, function: functions.Definition, operands: list[str], lines: list[str], fresh: Callable[[], str]
+        self,
+        function: functions.Definition,
+        operands: list[str],
+        lines: list[str],
+        fresh: Callable[[], str],
     ) -> str:
         inner = Emitter(self.module, self.width, lines, fresh)
         inner._templates = self._templates
@@ -263,12 +294,13 @@ class Emitter:
         self, name: str, dtypes: tuple[np.dtype, ...], function: functions.Definition
     ) -> str:
         """The name of the function's own definition for this width, made at the first need."""
-        kinds = ".".join(suffix(register_element(d), self.width) for d in dtypes)
-        full = f"@cv.{name}.{kinds}"
+        full = f"@cv.{name}.{self.width}.{'.'.join(d.name for d in dtypes)}"
         if full not in self.module.definitions:
             lines: list[str] = []
             names = [f"%x{i}" for i in range(len(dtypes))]
-            parameters = ", ".join(f"{self.type(d)} {x}" for d, x in zip(dtypes, names, strict=True))
+            parameters = ", ".join(
+                f"{self.type(d)} {x}" for d, x in zip(dtypes, names, strict=True)
+            )
             self.module.definitions[full] = ""  # its place, should it need others that need it
             type_ = self.type(function.result.dtype)
             if function.rare and self.width > 1:
@@ -289,7 +321,12 @@ class Emitter:
             lines.append(f"  %in{i} = alloca {self.type(dtype)}")
             lines.append(f"  store {self.type(dtype)} {operand}, ptr %in{i}")
         result = function.result.dtype
-        lines += [f"  %out = alloca {self.type(result)}", "  br label %start", "start:", "  br label %lane"]
+        lines += [
+            f"  %out = alloca {self.type(result)}",
+            "  br label %start",
+            "start:",
+            "  br label %lane",
+        ]
         lines += ["lane:", "  %k = phi i64 [0, %start], [%next, %latch]"]
         scalars = []
         for i, dtype in enumerate(dtypes):
@@ -300,15 +337,26 @@ class Emitter:
         value = scalar._inline(function, scalars, lines, self.module.fresh)
         lines.append(f"  %to = getelementptr {register_type(result, 1)}, ptr %out, i64 %k")
         lines += [f"  store {register_type(result, 1)} {value}, ptr %to", "  %next = add i64 %k, 1"]
-        lines += [f"  %more = icmp ult i64 %next, {self.width}", "  br i1 %more, label %latch, label %end"]
-        lines += ["latch:", "  br label %lane", "end:", f"  %all = load {self.type(result)}, ptr %out"]
+        lines += [
+            f"  %more = icmp ult i64 %next, {self.width}",
+            "  br i1 %more, label %latch, label %end",
+        ]
+        lines += [
+            "latch:",
+            "  br label %lane",
+            "end:",
+            f"  %all = load {self.type(result)}, ptr %out",
+        ]
         return "%all"
 
     # -- rules: operations that take more than one instruction ------------------------------------
 
     def _rule_call(self, node: Expr, operands: list[str]) -> str:
-        dtypes = tuple(FLOAT32 if a.dtype in SMALL_FLOATS else a.dtype for a in node.args)
         assert isinstance(node.attr, str)
+        dtypes = tuple(a.dtype for a in node.args)
+        if functions.FUNCTIONS[node.attr].any_float:
+            return self.call(node.attr, operands, dtypes)
+        dtypes = tuple(FLOAT32 if d in SMALL_FLOATS else d for d in dtypes)
         result = self.call(node.attr, operands, dtypes)
         return self._round(result, node.dtype) if node.dtype in SMALL_FLOATS else result
 
@@ -385,7 +433,9 @@ class Emitter:
             case "float" if type_ == "float":
                 return self._float_to_float(x, source, target)
             case "float" if type_ == "bool":
-                return self.line(f"fcmp une {a} {x}, {splat(float_bits(0.0), register_element(source), self.width)}")
+                return self.line(
+                    f"fcmp une {a} {x}, {splat(float_bits(0.0), register_element(source), self.width)}"
+                )
             case "float":
                 name = f"@llvm.fpto{type_[0]}i.sat.{suffix(register_element(target), self.width)}"
                 name += f".{suffix(register_element(source), self.width)}"
@@ -410,7 +460,9 @@ class Emitter:
             return x if source in SMALL_FLOATS else self.line(
                 f"fptrunc {self.type(source)} {x} to {self.type(target)}"
             )  # fmt: skip
-        if source == FLOAT64:  # through float32 rounded to odd, so that the second rounding is right
+        if (
+            source == FLOAT64
+        ):  # through float32 rounded to odd, so that the second rounding is right
             x = self.call("narrow_to_odd", [x], (FLOAT64,))
         return self._round(x, target)
 
@@ -430,7 +482,9 @@ class Emitter:
         self.lines += [f"  br label %{stem}.before", f"{stem}.before:", f"  br label %{stem}.head"]
         self.label(f"{stem}.head")
         for type_, slot, start, next_ in zip(types, slots, operands, nexts, strict=True):
-            self.lines.append(f"  {slot} = phi {type_} [{start}, %{stem}.before], [{next_}, %{stem}.latch]")
+            self.lines.append(
+                f"  {slot} = phi {type_} [{start}, %{stem}.before], [{next_}, %{stem}.latch]"
+            )
         self.values.update(zip(body.slots, slots, strict=True))
         saved = self.scope()
         going = active = self.value(body.condition)
@@ -441,7 +495,9 @@ class Emitter:
         self.label(f"{stem}.body")
         results = [self.value(e) for e in body.step]
         for type_, slot, result, next_ in zip(types, slots, results, nexts, strict=True):
-            self.lines.append(f"  {next_} = select {mask} {active}, {type_} {result}, {type_} {slot}")
+            self.lines.append(
+                f"  {next_} = select {mask} {active}, {type_} {result}, {type_} {slot}"
+            )
         self.lines += [f"  br label %{stem}.latch", f"{stem}.latch:", f"  br label %{stem}.head"]
         self.label(f"{stem}.after")
         self.restore(saved)

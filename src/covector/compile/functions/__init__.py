@@ -13,7 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from covector.compile.functions import (
-    bessel, emulated, error, exponential, gamma, hyperbolic, inverse_trigonometric, power, trigonometric,
+    bessel,
+    beta,
+    emulated,
+    error,
+    exponential,
+    gamma,
+    hyperbolic,
+    incomplete_gamma,
+    inverse_trigonometric,
+    power,
+    trigonometric,
+    zeta,
 )  # fmt: skip
 from covector.compile.functions.complex import COMPLEX
 from covector.compile.functions.table import Function
@@ -23,7 +34,8 @@ from covector.ir.scalar import Expr, Iteration
 __all__ = ["FUNCTIONS", "Definition", "Function", "definition"]
 
 FAMILIES = (
-    exponential, trigonometric, inverse_trigonometric, hyperbolic, power, error, gamma, bessel, emulated,
+    exponential, trigonometric, inverse_trigonometric, hyperbolic, power, error, gamma, bessel,
+    incomplete_gamma, zeta, beta, emulated,
 )  # fmt: skip
 FUNCTIONS: dict[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
 scalar.COMPLEX.update(COMPLEX)
@@ -43,7 +55,9 @@ class Definition:
 def definition(name: str, dtypes: tuple[np.dtype, ...]) -> Definition:
     """The expression of a named function for operands of these dtypes."""
     if name not in FUNCTIONS:
-        raise KeyError(f"no function {name!r} in compile/functions; known: {', '.join(sorted(FUNCTIONS))}")
+        raise KeyError(
+            f"no function {name!r} in compile/functions; known: {', '.join(sorted(FUNCTIONS))}"
+        )
     parameters = tuple(Expr("local", (), d, f"{name}.{i}") for i, d in enumerate(dtypes))
     result = FUNCTIONS[name].builder(*parameters)
     return Definition(parameters, result, count(result), FUNCTIONS[name].rare)
@@ -64,4 +78,3 @@ def count(root: Expr) -> int:
             assert isinstance(node.attr, Iteration)
             stack += [node.attr.condition, *node.attr.step]
     return total
-

@@ -24,12 +24,10 @@ from covector.compile.functions.parts import (
     from_bits,
     is_single,
     split,
+    sqrt as real_sqrt,
     two_product,
     two_sum,
 )  # fmt: skip
-from covector.compile.functions.parts import (
-    sqrt as real_sqrt,
-)
 from covector.ir.scalar import Expr, Pair, apply, call, const, convert, differ, equal, fma, select
 
 INFINITY = float("inf")

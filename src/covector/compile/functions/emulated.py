@@ -9,7 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from covector.compile.functions.parts import (
-    absolute, bits, copysign, format_of, from_bits, two_sum,
+    absolute,
+    bits,
+    copysign,
+    format_of,
+    from_bits,
+    two_sum,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, apply, bitcast, const, convert, differ, equal, iterate, select
@@ -79,8 +84,12 @@ def emulated_fma(x: Expr, y: Expr, z: Expr) -> Expr:
     scaled = times_power(z, const(0, power.dtype) - power)
     total, rest = two_sum(product, scaled)
     result = times_power(total + (rest + error), power)
-    result = select(absolute(scaled) < 2.0**200, result, z)  # else the product is far below half an ulp
-    finite = (absolute(x) < float("inf")) & (absolute(y) < float("inf")) & (absolute(z) < float("inf"))
+    result = select(
+        absolute(scaled) < 2.0**200, result, z
+    )  # else the product is far below half an ulp
+    finite = (
+        (absolute(x) < float("inf")) & (absolute(y) < float("inf")) & (absolute(z) < float("inf"))
+    )
     nonzero = differ(x, 0.0) & differ(y, 0.0)
     return select(finite & nonzero, result, x * y + z)
 
@@ -148,7 +157,9 @@ def half_decode(h: Expr) -> Expr:
 
 FUNCTIONS = (
     Function("mulhi64", mulhi64, 2, text="high half of a product"),
-    Function("fmod", fmod, 2, ((float("-inf"), float("inf")),) * 2, (0.0, 0.0), "remainder, sign of x"),
+    Function(
+        "fmod", fmod, 2, ((float("-inf"), float("inf")),) * 2, (0.0, 0.0), "remainder, sign of x"
+    ),
     Function("emulated_fma", emulated_fma, 3, text="x y + z"),
     Function("narrow_to_odd", narrow_to_odd, text="float64 to float32, rounded to odd"),
     Function("half_round", half_round, text="float32 rounded to float16"),

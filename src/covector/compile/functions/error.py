@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from covector.compile.functions.exponential import log_of_sum, reduce_exp
 from covector.compile.functions.parts import (
-    absolute, at_most, bits, copysign, fitted, format_of, from_bits, is_single, polynomial,
-    quick_two_sum, two_product, two_sum,
+    absolute,
+    at_most,
+    bits,
+    copysign,
+    fitted,
+    format_of,
+    from_bits,
+    is_single,
+    quick_two_sum,
+    two_product,
+    two_sum,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, const, equal, fma, select
@@ -84,7 +93,7 @@ def erf_inv(x: Expr) -> Expr:
     a = absolute(x)
     one = const(1.0, x.dtype)
     rest = one - a  # exact from 1/2 on
-    total, missed = two_sum(one, a)
+    total, _ = two_sum(one, a)
     product, more = two_product(total, rest)
     w = -log_of_sum(product, more)
     p = fitted(w - 3.125, "ERF_INV")

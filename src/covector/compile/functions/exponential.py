@@ -9,8 +9,20 @@ from __future__ import annotations
 
 from covector.compile.functions import coefficients
 from covector.compile.functions.parts import (
-    LN2, LN10, absolute, at_least, at_most, bits, fitted, format_of, from_bits, is_single, polynomial,
-    select_finite, split, two_sum,
+    LN2,
+    LN10,
+    absolute,
+    at_least,
+    at_most,
+    bits,
+    fitted,
+    format_of,
+    from_bits,
+    is_single,
+    polynomial,
+    select_finite,
+    split,
+    two_sum,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, apply, const, convert, equal, fma, select
@@ -144,7 +156,9 @@ def log_of_sum(high: Expr, low: Expr, twice: Expr | None = None) -> Expr:
     f = format_of(high.dtype)
     e, g = split_exponent(high)
     exponent = (bits(high) - bits(g + 1.0)) & -(1 << f.mantissa)
-    power = apply("max", const(f.one_bits, f.int) - exponent, const(0, f.int))  # 2^-e; where that is too small, 0 will do
+    power = apply(
+        "max", const(f.one_bits, f.int) - exponent, const(0, f.int)
+    )  # 2^-e; where that is too small, 0 will do
     total, rest = two_sum(g, low * from_bits(power))
     if twice is not None:
         e = select(twice, e + 1.0, e)

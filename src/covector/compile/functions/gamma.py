@@ -6,15 +6,26 @@ from fractions import Fraction
 
 from covector.compile.functions.exponential import log
 from covector.compile.functions.parts import (
-    PI, absolute, bits, fitted, format_of, from_bits, is_single, select_finite, split,
+    PI,
+    absolute,
+    bits,
+    fitted,
+    format_of,
+    is_single,
+    select_finite,
+    split,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.compile.functions.trigonometric import sine_of_reduced
-from covector.ir.scalar import Expr, apply, const, differ, equal, fma, iterate, select
+from covector.ir.scalar import Expr, apply, bitcast, const, differ, equal, fma, iterate, select
 
-HALF_LOG_TWO_PI = Fraction("0.918938533204672741780329736405617639861397473637783412817151540482765695927")
+HALF_LOG_TWO_PI = Fraction(
+    "0.918938533204672741780329736405617639861397473637783412817151540482765695927"
+)
 LOG_PI = Fraction("1.1447298858494001741434273513530587116472948129153115715136230714721377698848")
-DIGAMMA_ROOT = Fraction("1.4616321449683623412626595423257213284681962040064463512959884085987864403538")
+DIGAMMA_ROOT = Fraction(
+    "1.4616321449683623412626595423257213284681962040064463512959884085987864403538"
+)
 
 
 def sin_pi(x: Expr) -> tuple[Expr, Expr]:
@@ -103,13 +114,13 @@ def digamma(x: Expr) -> Expr:
 
 
 def nextafter(x: Expr, y: Expr) -> Expr:
-    """The neighbour of x in the direction of y."""
+    """The neighbour of x in the direction of y, in a format of any width."""
     f = format_of(x.dtype)
     i = bits(x)
     away = (y > x) ^ (i < 0)
-    moved = from_bits(select(away, i + 1, i - 1))
-    sign = bits(y) & const(-(1 << (8 * x.dtype.itemsize - 1)), f.int)
-    moved = select(equal(x, 0.0), from_bits(sign | 1), moved)
+    moved = select(away, i + 1, i - 1)
+    smallest = (bits(y) & const(-(1 << (8 * x.dtype.itemsize - 1)), f.int)) | 1
+    moved = bitcast(select(equal(x, 0.0), smallest, moved), x.dtype)
     moved = select(equal(x, y), y, moved)
     return select(differ(x, x) | differ(y, y), x + y, moved)
 
@@ -117,6 +128,14 @@ def nextafter(x: Expr, y: Expr) -> Expr:
 REAL = (float("-inf"), float("inf"))
 FUNCTIONS = (
     Function("lgamma", lgamma, domain=((0.0, float("inf")),), ulp=(4.0, 4.0), text="log|gamma(x)|"),
-    Function("digamma", digamma, domain=((0.0, float("inf")),), ulp=(4.0, 4.0), text="derivative of lgamma"),
-    Function("nextafter", nextafter, 2, (REAL, REAL), (0.0, 0.0), "the next float towards y"),
-)
+    Function(
+        "digamma",
+        digamma,
+        domain=((0.0, float("inf")),),
+        ulp=(4.0, 4.0),
+        text="derivative of lgamma",
+    ),
+    Function(
+        "nextafter", nextafter, 2, (REAL, REAL), (0.0, 0.0), "the next float towards y", any_float=True
+    ),
+)  # fmt: skip

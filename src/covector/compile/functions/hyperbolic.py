@@ -9,8 +9,21 @@ from __future__ import annotations
 
 from covector.compile.functions.exponential import log_of_sum, reduce_exp
 from covector.compile.functions.parts import (
-    LN2, absolute, at_most, bits, copysign, fitted, format_of, from_bits, is_single, quick_two_sum,
-    select_finite, split, sqrt, two_product, two_sum,
+    LN2,
+    absolute,
+    at_most,
+    bits,
+    copysign,
+    fitted,
+    format_of,
+    from_bits,
+    is_single,
+    quick_two_sum,
+    select_finite,
+    split,
+    sqrt,
+    two_product,
+    two_sum,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, apply, const, equal, fma, select

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from covector.compile.functions.parts import PI, absolute, bits, copysign, fitted, quick_two_sum, split, sqrt
+from covector.compile.functions.parts import (
+    PI,
+    absolute,
+    bits,
+    copysign,
+    fitted,
+    quick_two_sum,
+    split,
+    sqrt,
+)
 from covector.compile.functions.table import Function
-from covector.ir.scalar import Expr, apply, const, equal, fma, select
+from covector.ir.scalar import Expr, const, equal, fma, select
 
 
 def half_pi(like: Expr) -> tuple[float, float]:

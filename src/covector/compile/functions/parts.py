@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 
 from covector.compile.functions import coefficients
@@ -41,6 +42,8 @@ class Format:
         return 2.0 ** (1 - self.bias)
 
 
+FLOAT16 = Format(np.dtype(np.float16), np.dtype(np.int16), np.dtype(np.uint16), 10, 15)
+BFLOAT16 = Format(np.dtype(ml_dtypes.bfloat16), np.dtype(np.int16), np.dtype(np.uint16), 7, 127)
 FLOAT32 = Format(np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.uint32), 23, 127)
 FLOAT64 = Format(np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.uint64), 52, 1023)
 
@@ -48,10 +51,7 @@ FLOAT64 = Format(np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.uint64), 
 @functools.cache
 def format_of(dtype: np.dtype) -> Format:
     """The Format of a dtype."""
-    if dtype == FLOAT32.dtype:
-        return FLOAT32
-    assert dtype == FLOAT64.dtype, dtype
-    return FLOAT64
+    return next(f for f in (FLOAT32, FLOAT64, FLOAT16, BFLOAT16) if f.dtype == dtype)
 
 
 def is_single(x: Expr) -> bool:
@@ -84,14 +84,17 @@ def from_bits(i: Expr) -> Expr:
 
 
 def absolute(x: Expr) -> Expr:
+    """|x|."""
     return apply("abs", x)
 
 
 def copysign(x: Expr, y: Expr) -> Expr:
+    """The magnitude of x with the sign of y."""
     return apply("copysign", x, y)
 
 
 def sqrt(x: Expr) -> Expr:
+    """The correctly rounded square root."""
     return apply("sqrt", x)
 
 
@@ -105,7 +108,9 @@ def at_least(x: Expr, bound: float) -> Expr:
     return select(const(bound, x.dtype) > x, const(bound, x.dtype), x)
 
 
-def split(value: str | Fraction, dtype: np.dtype, parts: int, towards_zero: bool = False) -> list[float]:
+def split(
+    value: str | Fraction, dtype: np.dtype, parts: int, towards_zero: bool = False
+) -> list[float]:
     """A constant as a sum of floats of the dtype: each is what the earlier ones leave, rounded.
 
     Towards zero all parts have one sign: then 0 * part keeps the sign of a zero it is added to.

@@ -8,8 +8,23 @@ import numpy as np
 
 from covector.compile.functions.exponential import exp_of_sum, split_any_exponent
 from covector.compile.functions.parts import (
-    FLOAT32, LN2, absolute, at_least, at_most, bits, copysign, fitted, format_of, from_bits, is_single,
-    polynomial, quick_two_sum, split, sqrt, two_product, two_sum,
+    FLOAT32,
+    LN2,
+    absolute,
+    at_least,
+    at_most,
+    bits,
+    copysign,
+    fitted,
+    format_of,
+    from_bits,
+    is_single,
+    polynomial,
+    quick_two_sum,
+    split,
+    sqrt,
+    two_product,
+    two_sum,
 )  # fmt: skip
 from covector.compile.functions.table import Function
 from covector.ir.scalar import Expr, apply, const, convert, differ, equal, fma, iterate, select

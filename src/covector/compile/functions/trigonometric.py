@@ -10,14 +10,36 @@ in an `iterate` that no lane enters for ordinary arguments.  The coefficients co
 from __future__ import annotations
 
 import functools
+import itertools
 from fractions import Fraction
 
 from covector.compile.functions.parts import (
-    FLOAT64, PI, absolute, bits, copysign, fitted, format_of, from_bits, is_single, quick_two_sum, split,
+    FLOAT64,
+    PI,
+    absolute,
+    bits,
+    copysign,
+    fitted,
+    format_of,
+    from_bits,
+    is_single,
+    quick_two_sum,
+    split,
     two_product,
 )  # fmt: skip
 from covector.compile.functions.table import Function
-from covector.ir.scalar import Expr, apply, call, const, convert, differ, equal, fma, iterate, select
+from covector.ir.scalar import (
+    Expr,
+    apply,
+    call,
+    const,
+    convert,
+    differ,
+    equal,
+    fma,
+    iterate,
+    select,
+)
 
 BOUND32, BOUND64 = 2.0**17, 2.0**22
 
@@ -45,7 +67,9 @@ def inverse_pi_bits(first: int, count: int) -> int:
     """The `count` bits of 1 / pi that begin with the one of weight 2^-first, as an integer."""
     last = first + count - 1
     precision = last + 64
-    return ((1 << (2 * precision)) // pi_scaled(precision) >> (precision - last)) & ((1 << count) - 1)
+    return ((1 << (2 * precision)) // pi_scaled(precision) >> (precision - last)) & (
+        (1 << count) - 1
+    )
 
 
 def reduce(x: Expr, shift: float, period: Fraction) -> tuple[Expr, Expr]:
@@ -64,11 +88,14 @@ def reduce(x: Expr, shift: float, period: Fraction) -> tuple[Expr, Expr]:
 
 def window(x: Expr, count: int) -> tuple[Expr, list[Expr]]:
     """The integer significand m of a huge |x|, and `count` 64-bit words of 1 / pi, so that |x| / pi is
-    m * words / 2^(64 count - 1) but for a multiple of 2."""
+    m * words / 2^(64 count - 1) but for a multiple of 2.
+    """
     f = format_of(x.dtype)
     word = "uint64"
     magnitude = convert(bits(absolute(x)), word)
-    exponent = (magnitude >> f.mantissa) - (f.bias + f.mantissa - LEAD)  # of the last bit, plus LEAD
+    exponent = (magnitude >> f.mantissa) - (
+        f.bias + f.mantissa - LEAD
+    )  # of the last bit, plus LEAD
     m = (magnitude & ((1 << f.mantissa) - 1)) | (1 << f.mantissa)
     index, shift = exponent >> 6, exponent & 63
     highest = (2 * f.bias - f.bias - f.mantissa + LEAD) >> 6
@@ -82,7 +109,7 @@ def window(x: Expr, count: int) -> tuple[Expr, list[Expr]]:
             for k in range(length)
         ]
         step >>= 1
-    pairs = zip(words[:count], words[1 : count + 1], strict=True)
+    pairs = itertools.pairwise(words[: count + 1])
     return m, [(a << shift) | apply("shr", b >> 1, 63 - shift) for a, b in pairs]
 
 
