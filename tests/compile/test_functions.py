@@ -195,7 +195,7 @@ MEASURED = sorted(REFERENCES)
 @pytest.mark.parametrize("name", MEASURED)
 def test_accuracy(name: str, dtype: Any) -> None:
     function = FUNCTIONS[name]
-    columns = operands(function, dtype, SLOW.get(name, 1500))
+    columns = operands(function, dtype, SLOW.get(name, 4000))
     results = compiled(name, dtype, function.arity)(*columns)
     bound = function.ulp[dtype is np.float64]
     worst, where = 0.0, ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,16 +21,8 @@ from covector.ir.program import Atom, Eqn, Literal, Program, Var
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 
-
-class Primitive(Protocol):
-    """What a trace asks of an operation; `core/primitive.py` has the class."""
-
-    name: Any
-    multiple: Any
-
-    def __call__(self, *args: Any) -> Any: ...
-    def type(self, *avals: ShapedArray) -> Any: ...
-
+# What `core/primitive.py` defines, which is above: here it is only called, typed and passed on.
+Primitive = Any
 
 Array = _native.Array
 SCALARS = (bool, int, float, complex)

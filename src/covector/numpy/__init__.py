@@ -8,13 +8,13 @@ from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
 from covector.numpy.elementwise import *
-from covector.numpy.indexing import take as take, take_along_axis as take_along_axis
 from covector.numpy.join import *
 from covector.numpy.linear import *
 from covector.numpy.ordering import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
+from covector.numpy.take import *
 
 ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma

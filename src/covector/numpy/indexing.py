@@ -1,4 +1,4 @@
-"""Indexing: x[...] and take.  NumPy's rules; what is out of bounds at run time is clamped or filled, as in JAX.
+"""Indexing: x[...].  NumPy's rules; what is out of bounds at run time is clamped or filled, as in JAX.
 
 An index is read once into a `Plan`: a static part (slices with strides), a window of the array for each axis, and the
 arrays of indices.  Reading (here) and updating (`updates.py`) are two uses of it.
@@ -17,6 +17,7 @@ from covector.base import errors
 from covector.core import trace
 from covector.core.trace import Tracer, typeof
 from covector.numpy.creation import array
+from covector.numpy.fused import fused
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -33,7 +34,9 @@ from covector.numpy.ufunc import binary
 from covector.types import dims, dtypes
 from covector.types.dims import Dim, Polynomial
 
-__all__ = ["getitem", "take", "take_along_axis"]
+__all__ = ["getitem"]
+
+Form = tuple[Any, ...]  # for each entry: None, (start, stop, step), or "number"
 
 _MODES: dict[str, ops.IndexMode] = {
     "clip": "clip", "fill": "fill", "drop": "fill", "fill_or_drop": "fill", "promise_in_bounds": "promise_in_bounds",
@@ -108,7 +111,7 @@ def parse(index: Any, shape: Shape, checked: bool = True) -> Plan:
         if not _is_array(entry):
             entry = _static(entry, axis, n, checked)
         elif not entry.shape:
-            entry = _wrapped(entry, n)
+            entry = from_front(entry, n)
         if advanced:
             arrays.append((axis, entry))
             places.append(place)
@@ -238,7 +241,7 @@ _wrap = binary(
 )  # fmt: skip
 
 
-def _wrapped(i: Any, n: Dim) -> Any:
+def from_front(i: Any, n: Dim) -> Any:
     """Indices that are data, as int32 or int64, counted from the front."""
     signed = dtypes.kind(i.dtype) == "i"
     wide = i.dtype.itemsize == 8 or (not dims.is_true(lambda: n < 2**31) and isinstance(n, int))
@@ -311,12 +314,45 @@ def getitem(x: Any, index: Any) -> Any:
 
     Integers known to be out of bounds raise IndexError; those that are data are clamped to the bounds.
     """
-    if type(x) is Array and not trace.current().staging:
+    if type(x) is Array and trace.current() is trace.EVAL:
         entries = tuple([_entry(e) for e in index]) if type(index) is tuple else (_entry(index),)
         if not any(map(_is_array, entries)):
             return _read_host(x, entries)
-        index = entries
+        form, numbers = form_of(entries, x.shape)
+        return read_form(x, numbers, form=form, mode="clip", fill_value=None)
     return read(x, parse(index, x.shape), "clip")
+
+
+def form_of(index: Any, shape: Shape, checked: bool = True) -> tuple[Form, tuple[Any, ...]]:
+    """What an index is compiled for outside any trace, and the numbers in it, which are data."""
+    form: list[Any] = []
+    numbers: list[Any] = []
+    axis = 0
+    for entry in _entries(index, shape):
+        if entry is None:
+            form.append(None)
+            continue
+        if isinstance(entry, slice):
+            form.append(tuple([_slice_bound(b, entry) for b in (entry.start, entry.stop, entry.step)]))
+        else:
+            form.append("number")
+            if not _is_array(entry):
+                entry = _static(entry, axis, shape[axis], checked)
+            numbers.append(entry if _is_array(entry) else np.int64(entry) if entry >= 2**31 else np.int32(entry))
+        axis += 1
+    return tuple(form), tuple(numbers)
+
+
+def index_of(form: Form, numbers: Sequence[Any]) -> tuple[Any, ...]:
+    """The index that a form and its numbers are."""
+    rest = iter(numbers)
+    return tuple([None if f is None else next(rest) if f == "number" else slice(*f) for f in form])
+
+
+@fused("form", "mode", "fill_value")
+def read_form(x: Any, numbers: tuple[Any, ...], form: Form, mode: ops.IndexMode, fill_value: Any) -> Any:
+    """x[index], compiled for the index's form."""
+    return read(x, parse(index_of(form, numbers), x.shape), mode, fill_value)
 
 
 def _read_host(x: Any, index: Any) -> Any:
@@ -366,10 +402,10 @@ def starts_of(windows: Sequence[Window]) -> list[Any]:
     """The starts as integer scalars of one dtype."""
     wide = any(w.dynamic and w.start.dtype == dtypes.int64 for w in windows)
     dtype = dtypes.int64 if wide else dtypes.int32
-    return [cast(w.start, dtype) if w.dynamic else _number(w.start, dtype) for w in windows]
+    return [cast(w.start, dtype) if w.dynamic else as_number(w.start, dtype) for w in windows]
 
 
-def _number(n: Dim, dtype: np.dtype) -> Any:
+def as_number(n: Dim, dtype: np.dtype) -> Any:
     """A dimension as an integer scalar."""
     if isinstance(n, int):
         return dtype.type(n)
@@ -400,7 +436,7 @@ def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
         if w.dynamic or w.start != 0:
             parts.append((axis, w.start))
     for axis, i in plan.arrays:
-        parts.append((axis, _wrapped(i, shape[axis]) if _is_array(i) and i.shape else i))
+        parts.append((axis, from_front(i, shape[axis]) if _is_array(i) and i.shape else i))
     parts.sort(key=lambda part: part[0])
     dtype = (
         dtypes.int64
@@ -416,7 +452,7 @@ def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
 
 
 def _vector_part(i: Any, dtype: np.dtype) -> Any:
-    i = cast(i, dtype) if _is_array(i) else _number(i, dtype)
+    i = cast(i, dtype) if _is_array(i) else as_number(i, dtype)
     return ops.expand_dims(i, (len(i.shape),))
 
 
@@ -450,81 +486,3 @@ def mode_of(mode: Any, default: ops.IndexMode) -> ops.IndexMode:
             "'drop' (writing) and 'promise_in_bounds'"
         )
     return _MODES[name]
-
-
-# ----------------------------------------------------------------------------------------------- take
-
-
-def take(
-    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
-    unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None,
-) -> Any:  # fmt: skip
-    """The elements at indices along an axis (or of the flattened array).
-
-    Out of bounds gives NaN (or the least integer, or `fill_value`); mode="clip" takes the nearest element, and
-    mode="wrap" counts round.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.take(cnp.arange(4) * 10, cnp.array([3, 0]))
-    Array([30,  0], dtype=int32)
-    """
-    a = lift("take", a)
-    if axis is None:
-        a, axis = ravel(a), 0
-    axis = axis_of(axis, a.ndim)
-    indices = _index_array("take", indices)
-    n = a.shape[axis]
-    if mode == "wrap":
-        indices, mode = _modulo(indices, n), "clip"
-    plan = parse((slice(None),) * axis + (indices,), a.shape, checked=False)
-    return read(a, plan, mode_of(mode, "fill"), fill_value)
-
-
-def _index_array(name: str, indices: Any) -> Any:
-    """Indices as an array that is data, also if they are one number."""
-    x = array(indices) if isinstance(indices, list | tuple) else lift(name, indices)
-    if not dtypes.is_integer(x.dtype):
-        raise TypeError(
-            f"{name} takes integer indices, got {typeof(x).text()}{errors.at_user_line()}"
-        )
-    return x
-
-
-_floor_mod = binary(
-    "modulo_index",
-    lambda i, n: ops.select(ops.lt(r := ops.rem(i, n), i.dtype.type(0)), ops.add(r, n), r), "any",
-    "Indices counted round an axis.",
-)  # fmt: skip
-
-
-def _modulo(i: Any, n: Dim) -> Any:
-    i = cast(i, dtypes.int64 if i.dtype.itemsize == 8 else dtypes.int32)
-    return _floor_mod(i, _number(n, i.dtype))
-
-
-def take_along_axis(
-    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
-) -> Any:
-    """For each place the element that the indices there name along an axis; the other axes broadcast.
-
-    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`.
-    """
-    arr, indices = lift("take_along_axis", arr), _index_array("take_along_axis", indices)
-    if axis is None:
-        arr, axis = ravel(arr), 0
-    axis = axis_of(axis, arr.ndim)
-    if indices.ndim != arr.ndim:
-        raise ValueError(
-            f"take_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}"
-            f"{errors.at_user_line()}; they need the same number of dimensions"
-        )
-    arr, indices = moveaxis(arr, axis, -1), moveaxis(indices, axis, -1)
-    lead = broadcast_shapes(arr.shape[:-1], indices.shape[:-1])
-    arr, indices = spread(arr, (*lead, arr.shape[-1])), spread(indices, (*lead, indices.shape[-1]))
-    vectors = ops.expand_dims(_wrapped(indices, arr.shape[-1]), (indices.ndim,))
-    batch = tuple(range(len(lead)))
-    numbers = ops.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
-    sizes = (1,) * arr.ndim
-    return moveaxis(
-        ops.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis
-    )

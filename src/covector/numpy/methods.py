@@ -168,7 +168,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "conjugate": el.conj, "copy": creation.copy, "diagonal": creation.diagonal, "dot": linear.dot,
     "max": reduce.max, "mean": reduce.mean, "min": reduce.min, "nonzero": selection.nonzero, "prod": reduce.prod,
     "ptp": reduce.ptp, "ravel": ravel, "repeat": join.repeat, "round": el.round, "squeeze": squeeze,
-    "std": reduce.std, "sum": reduce.sum, "swapaxes": swapaxes, "take": indexing.take,
+    "std": reduce.std, "sum": reduce.sum, "swapaxes": swapaxes, "take": take,
     "var": reduce.var,
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, astype
 from covector.numpy.fused import fused
-from covector.numpy.indexing import take
+from covector.numpy.take import take
 from covector.numpy.linalg import vector_norm
 from covector.numpy.promotion import (
     Shape,

@@ -385,9 +385,8 @@ class StatementWriter:
                 if isinstance(s, Fold) and s.local not in own and s.local not in state:
                     type_ = register_type(s.local.dtype, width)
                     slot = self.frame.alloca(type_)
-                    identity = LoopEmitter(self.frame, width).constant(
-                        s.identity.attr, s.local.dtype
-                    )  # type: ignore[arg-type]
+                    value: Any = s.identity.attr
+                    identity = LoopEmitter(self.frame, width).constant(value, s.local.dtype)
                     self.frame.lines.append(f"  store {type_} {identity}, ptr {slot}")
                     state[s.local] = slot, width
             states.append(state)

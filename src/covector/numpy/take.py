@@ -1,0 +1,93 @@
+"""Elements at indices along an axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from covector import ops
+from covector.base import errors
+from covector.core.trace import typeof
+from covector.numpy.creation import array
+from covector.numpy.indexing import as_number, from_front, mode_of, parse, read
+from covector.numpy.promotion import axis_of, broadcast_shapes, cast, lift, spread
+from covector.numpy.shape import moveaxis, ravel
+from covector.numpy.ufunc import binary
+from covector.types import dtypes
+from covector.types.dims import Dim
+
+__all__ = ["take", "take_along_axis"]
+
+
+def take(
+    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
+    unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None,
+) -> Any:  # fmt: skip
+    """The elements at indices along an axis (or of the flattened array).
+
+    Out of bounds gives NaN (or the least integer, or `fill_value`); mode="clip" takes the nearest element, and
+    mode="wrap" counts round.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.take(cnp.arange(4) * 10, cnp.array([3, 0]))
+    Array([30,  0], dtype=int32)
+    """
+    a = lift("take", a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = axis_of(axis, a.ndim)
+    indices = _index_array("take", indices)
+    n = a.shape[axis]
+    if mode == "wrap":
+        indices, mode = _modulo(indices, n), "clip"
+    plan = parse((slice(None),) * axis + (indices,), a.shape, checked=False)
+    return read(a, plan, mode_of(mode, "fill"), fill_value)
+
+
+def _index_array(name: str, indices: Any) -> Any:
+    """Indices as an array that is data, also if they are one number."""
+    x = array(indices) if isinstance(indices, list | tuple) else lift(name, indices)
+    if not dtypes.is_integer(x.dtype):
+        raise TypeError(
+            f"{name} takes integer indices, got {typeof(x).text()}{errors.at_user_line()}"
+        )
+    return x
+
+
+_floor_mod = binary(
+    "modulo_index",
+    lambda i, n: ops.select(ops.lt(r := ops.rem(i, n), i.dtype.type(0)), ops.add(r, n), r), "any",
+    "Indices counted round an axis.",
+)  # fmt: skip
+
+
+def _modulo(i: Any, n: Dim) -> Any:
+    i = cast(i, dtypes.int64 if i.dtype.itemsize == 8 else dtypes.int32)
+    return _floor_mod(i, as_number(n, i.dtype))
+
+
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
+) -> Any:
+    """For each place the element that the indices there name along an axis; the other axes broadcast.
+
+    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`.
+    """
+    arr, indices = lift("take_along_axis", arr), _index_array("take_along_axis", indices)
+    if axis is None:
+        arr, axis = ravel(arr), 0
+    axis = axis_of(axis, arr.ndim)
+    if indices.ndim != arr.ndim:
+        raise ValueError(
+            f"take_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}"
+            f"{errors.at_user_line()}; they need the same number of dimensions"
+        )
+    arr, indices = moveaxis(arr, axis, -1), moveaxis(indices, axis, -1)
+    lead = broadcast_shapes(arr.shape[:-1], indices.shape[:-1])
+    arr, indices = spread(arr, (*lead, arr.shape[-1])), spread(indices, (*lead, indices.shape[-1]))
+    vectors = ops.expand_dims(from_front(indices, arr.shape[-1]), (indices.ndim,))
+    batch = tuple(range(len(lead)))
+    numbers = ops.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
+    sizes = (1,) * arr.ndim
+    return moveaxis(
+        ops.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis
+    )
