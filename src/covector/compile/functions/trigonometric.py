@@ -13,6 +13,8 @@ import functools
 import itertools
 from fractions import Fraction
 
+import numpy as np
+
 from covector.compile.functions.parts import (
     FLOAT64,
     PI,
@@ -91,7 +93,7 @@ def window(x: Expr, count: int) -> tuple[Expr, list[Expr]]:
     m * words / 2^(64 count - 1) but for a multiple of 2.
     """
     f = format_of(x.dtype)
-    word = "uint64"
+    word = np.dtype(np.uint64)
     magnitude = convert(bits(absolute(x)), word)
     exponent = (magnitude >> f.mantissa) - (
         f.bias + f.mantissa - LEAD
