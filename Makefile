@@ -32,10 +32,10 @@ test: lint $(STAMPS)/demo  ## style, types and all tests
 lint: $(STAMPS)/test  ## ruff (rules and format) and pyright
 	@$(PY) -m ruff check --quiet $(CODE)
 	@$(PY) -m ruff format --check --quiet $(CODE)
-	@$(PY) -m pyright --pythonpath $(PY)
+	@$(PY) -m pyright
 
 types: $(STAMPS)/test  ## pyright alone
-	@$(PY) -m pyright --pythonpath $(PY)
+	@$(PY) -m pyright
 
 format: $(STAMPS)/test  ## rewrite the sources in the house format
 	@$(PY) -m ruff check --fix --quiet $(CODE) || true

@@ -187,7 +187,7 @@ def main():
     options = parser.parse_args()
     run = fit(options.epochs, options.seed)
     draw(run, PICTURE)
-    print(f"first step, with compilation: {run.first_step:.2f} s")
+    print(f"first step, which compiles (or loads what is cached): {run.first_step:.2f} s")
     print(f"steps a second: {run.steps_per_second:,.0f}")
     print(f"picture: {os.path.relpath(PICTURE)}")
     print(f"test accuracy: {run.accuracies[-1]:.1%}".replace("%", " %"))

@@ -25,6 +25,7 @@ import numpy as np
 import scipy.special
 from tests.compile.test_functions import REFERENCES, compiled, operands, ulps
 
+from covector.backends.cpu import link
 from covector.compile.functions import FUNCTIONS
 
 Array = np.ndarray
@@ -137,7 +138,8 @@ def worst_of_sample(name: str, dtype: Any) -> Worst:
 HEAD = """# Accuracy
 
 The largest errors found of the scalar functions, in units in the last place (ulp) of the exact result; a
-correctly rounded result has at most 0.5. Written by `python -m tools.measure_functions`, on {machine}.
+correctly rounded result has at most 0.5. Written by `python -m tools.measure_functions`, on a CPU with vectors of
+{bits} bits.
 The bound is what the tests hold each function to and what it promises, float32 and float64.
 
 16-bit floats are computed in float32 and rounded: at most 0.5 ulp and a little. Without a fused
@@ -197,8 +199,9 @@ def main() -> int:
         sys.stdout.flush()
     if not chosen.no_write and not chosen.names:
         path = Path(__file__).parent.parent / "docs/accuracy.md"
-        machine = "a CPU with AVX-512" if np.__name__ else ""
-        path.write_text(HEAD.format(machine=machine) + "\n".join(lines) + "\n" + TAIL)
+        path.write_text(
+            HEAD.format(bits=8 * link.host().vector_bytes) + "\n".join(lines) + "\n" + TAIL
+        )
     return int(bool(broken))
 
 

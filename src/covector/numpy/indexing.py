@@ -21,15 +21,12 @@ from covector.numpy.fused import fused
 from covector.numpy.promotion import (
     Array,
     Shape,
-    axis_of,
     broadcast_shapes,
     cast,
     constant,
     from_numpy,
-    lift,
     spread,
 )
-from covector.numpy.shape import moveaxis, ravel
 from covector.numpy.ufunc import binary
 from covector.types import dims, dtypes
 from covector.types.dims import Dim, Polynomial
@@ -318,9 +315,18 @@ def getitem(x: Any, index: Any) -> Any:
         entries = tuple([_entry(e) for e in index]) if type(index) is tuple else (_entry(index),)
         if not any(map(_is_array, entries)):
             return _read_host(x, entries)
-        form, numbers = form_of(entries, x.shape)
-        return read_form(x, numbers, form=form, mode="clip", fill_value=None)
-    return read(x, parse(index, x.shape), "clip")
+        index = entries
+    return read_index(x, index, "clip")
+
+
+def read_index(
+    x: Any, index: Any, mode: ops.IndexMode, fill_value: Any = None, checked: bool = True
+) -> Any:
+    """x[index], with what happens out of bounds; outside any trace it is compiled for the index's form."""
+    if type(x) is not Array or trace.current() is not trace.EVAL:
+        return read(x, parse(index, x.shape, checked), mode, fill_value)
+    form, numbers = form_of(index, x.shape, checked)
+    return _read_form(x, numbers, form=form, mode=mode, fill_value=fill_value)
 
 
 def form_of(index: Any, shape: Shape, checked: bool = True) -> tuple[Form, tuple[Any, ...]]:
@@ -333,12 +339,20 @@ def form_of(index: Any, shape: Shape, checked: bool = True) -> tuple[Form, tuple
             form.append(None)
             continue
         if isinstance(entry, slice):
-            form.append(tuple([_slice_bound(b, entry) for b in (entry.start, entry.stop, entry.step)]))
+            form.append(
+                tuple([_slice_bound(b, entry) for b in (entry.start, entry.stop, entry.step)])
+            )
         else:
             form.append("number")
             if not _is_array(entry):
                 entry = _static(entry, axis, shape[axis], checked)
-            numbers.append(entry if _is_array(entry) else np.int64(entry) if entry >= 2**31 else np.int32(entry))
+            numbers.append(
+                entry
+                if _is_array(entry)
+                else np.int64(entry)
+                if entry >= 2**31
+                else np.int32(entry)
+            )
         axis += 1
     return tuple(form), tuple(numbers)
 
@@ -350,9 +364,11 @@ def index_of(form: Form, numbers: Sequence[Any]) -> tuple[Any, ...]:
 
 
 @fused("form", "mode", "fill_value")
-def read_form(x: Any, numbers: tuple[Any, ...], form: Form, mode: ops.IndexMode, fill_value: Any) -> Any:
+def _read_form(
+    x: Any, numbers: tuple[Any, ...], form: Form, mode: ops.IndexMode, fill_value: Any
+) -> Any:
     """x[index], compiled for the index's form."""
-    return read(x, parse(index_of(form, numbers), x.shape), mode, fill_value)
+    return read(x, parse(index_of(form, numbers), x.shape, checked=False), mode, fill_value)
 
 
 def _read_host(x: Any, index: Any) -> Any:

@@ -13,6 +13,7 @@ from covector.core.trace import Tracer
 from covector.numpy import creation, elementwise as el, indexing, join, linear, reduce, selection
 from covector.numpy.promotion import OPERAND_TYPES, Array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
+from covector.numpy.take import take
 from covector.numpy.updates import At
 from covector.types import dtypes
 

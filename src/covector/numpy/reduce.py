@@ -11,6 +11,7 @@ from covector import ops
 from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import ones_like
+from covector.numpy.fused import fused
 from covector.numpy.promotion import (
     Shape,
     axes_of,
@@ -303,8 +304,14 @@ def mean(
     >>> cnp.mean(cnp.array([1, 2, 4]))
     Array(2.3333333, dtype=float32)
     """
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    a = lift("mean", a)
+    return _mean(a, where, axes=axes_of(axis, a.ndim), dtype=wanted, keepdims=keepdims)
+
+
+@fused("axes", "dtype", "keepdims")
+def _mean(a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, keepdims: bool) -> Any:
     a, result = _inexact("mean", a, dtype)
-    axes = axes_of(axis, a.ndim)
     total = sum(a, axes, keepdims=keepdims, where=where)
     return cast(el.divide(total, _count(a, axes, where, keepdims)), result)
 
@@ -337,18 +344,23 @@ def var(
 
     `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.
     """
-    a, result = _inexact(
-        "var", a, None if dtype is None else dtypes.real_of(dtypes.as_dtype(dtype))
-    )
+    wanted = None if dtype is None else dtypes.real_of(dtypes.as_dtype(dtype))
+    a, less = lift("var", a), float(ddof if correction is None else correction)
     axes = axes_of(axis, a.ndim)
+    return _var(a, where, axes=axes, dtype=wanted, less=less, keepdims=keepdims)
+
+
+@fused("axes", "dtype", "less", "keepdims")
+def _var(
+    a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, less: float, keepdims: bool
+) -> Any:
+    a, result = _inexact("var", a, dtype)
     centre = mean(a, axes, keepdims=True, where=where)
     distance = ops.sub(a, spread(centre, a.shape))
     if dtypes.is_complex(a.dtype):
         distance, result = ops.abs_(distance), dtypes.real_of(result)
     total = sum(ops.square(distance), axes, keepdims=keepdims, where=where)
-    count = el.subtract(
-        _count(distance, axes, where, keepdims), float(ddof if correction is None else correction)
-    )
+    count = el.subtract(_count(distance, axes, where, keepdims), less)
     return cast(choose(el.greater(count, 0.0), el.divide(total, count), np.nan), result)
 
 

@@ -8,7 +8,7 @@ from covector import ops
 from covector.base import errors
 from covector.core.trace import typeof
 from covector.numpy.creation import array
-from covector.numpy.indexing import as_number, from_front, mode_of, parse, read
+from covector.numpy.indexing import as_number, from_front, mode_of, read_index
 from covector.numpy.promotion import axis_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.shape import moveaxis, ravel
 from covector.numpy.ufunc import binary
@@ -39,8 +39,8 @@ def take(
     n = a.shape[axis]
     if mode == "wrap":
         indices, mode = _modulo(indices, n), "clip"
-    plan = parse((slice(None),) * axis + (indices,), a.shape, checked=False)
-    return read(a, plan, mode_of(mode, "fill"), fill_value)
+    index = (slice(None),) * axis + (indices,)
+    return read_index(a, index, mode_of(mode, "fill"), fill_value, checked=False)
 
 
 def _index_array(name: str, indices: Any) -> Any:

@@ -7,21 +7,28 @@ from typing import Any
 
 from covector import ops
 from covector.base import errors
+from covector.core import trace
+from covector.core.trace import SCALARS
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, ones_like
+from covector.numpy.fused import fused
 from covector.numpy.indexing import (
+    Form,
     Plan,
     Window,
+    form_of,
+    index_of,
     index_vectors,
     mode_of,
     new_axes,
     parse,
     read,
+    read_index,
     read_strided,
     result_axes,
     starts_of,
 )  # fmt: skip
-from covector.numpy.promotion import Shape, cast, spread
+from covector.numpy.promotion import Array, Shape, cast, spread
 from covector.numpy.shape import broadcast_shapes
 from covector.types import dtypes
 
@@ -36,13 +43,40 @@ _COMBINE: dict[str, Combine] = {
 
 def update(x: Any, index: Any, y: Any, combine: str, mode: Any = None, unique: bool = False) -> Any:
     """The array with `y`, broadcast to the shape of x[index], combined into it there."""
-    plan = parse(index, x.shape, checked=mode is None)
     wanted = mode_of(mode, "fill")
-    y = cast(asarray(y), x.dtype)
+    y = y if type(y) in SCALARS else asarray(y)
+    if type(x) is not Array or trace.current() is not trace.EVAL:
+        return _update_plan(x, parse(index, x.shape, mode is None), y, combine, wanted, unique)
+    form, numbers = form_of(index, x.shape, mode is None)
+    if mode is None and not any(isinstance(n, Array) for n in numbers):
+        wanted = "clip"  # known to be in bounds
+    return _update_form(x, numbers, y, form=form, combine=combine, mode=wanted, unique=bool(unique))
+
+
+@fused("form", "combine", "mode", "unique")
+def _update_form(
+    x: Any,
+    numbers: tuple[Any, ...],
+    y: Any,
+    form: Form,
+    combine: str,
+    mode: ops.IndexMode,
+    unique: bool,
+) -> Any:
+    """An update, compiled for the index's form."""
+    return _update_plan(
+        x, parse(index_of(form, numbers), x.shape, checked=False), y, combine, mode, unique
+    )
+
+
+def _update_plan(
+    x: Any, plan: Plan, y: Any, combine: str, mode: ops.IndexMode, unique: bool
+) -> Any:
+    y = asarray(y, x.dtype)
     if x.dtype == dtypes.bool_ and combine != "set":
-        wide = update(cast(x, dtypes.int32), index, cast(y, dtypes.int32), combine, mode, unique)
-        return cast(wide, dtypes.bool_)
-    return _inside_strides(x, plan, list(plan.strided), y, combine, wanted, unique)
+        wide = (cast(v, dtypes.int32) for v in (x, y))
+        return cast(_update_plan(next(wide), plan, next(wide), combine, mode, unique), dtypes.bool_)
+    return _inside_strides(x, plan, list(plan.strided), y, combine, mode, unique)
 
 
 def _inside_strides(
@@ -156,8 +190,7 @@ class AtIndex:
         fill_value: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
         """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN)."""
-        plan = parse(self.index, self.array.shape, checked=mode is None)
-        return read(self.array, plan, mode_of(mode, "clip"), fill_value)
+        return read_index(self.array, self.index, mode_of(mode, "clip"), fill_value, mode is None)
 
     def _update(self, combine: str, values: Any, options: dict[str, Any]) -> Any:
         unknown = set(options) - {

@@ -15,11 +15,11 @@ from covector.core.trace import typeof
 from covector.numpy import elementwise as el
 from covector.numpy.creation import arange, iota, zeros
 from covector.numpy.fused import fused
-from covector.numpy.take import take, take_along_axis
 from covector.numpy.ordering import searchsorted
 from covector.numpy.promotion import Shape, axis_of, lift, promoted, shape_of, type_key
 from covector.numpy.reduce import argmax
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
+from covector.numpy.take import take, take_along_axis
 from covector.random.keys import words_of
 from covector.random.samplers import gumbel, randint, result_shape, split_in, uniform
 from covector.types import dims, dtypes

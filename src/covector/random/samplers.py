@@ -11,7 +11,6 @@ from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, astype
 from covector.numpy.fused import fused
-from covector.numpy.take import take
 from covector.numpy.linalg import vector_norm
 from covector.numpy.promotion import (
     Shape,
@@ -23,6 +22,7 @@ from covector.numpy.promotion import (
     type_key,
 )  # fmt: skip
 from covector.numpy.selection import clip, where
+from covector.numpy.take import take
 from covector.random.keys import split_words, words_of
 from covector.types import dtypes
 
