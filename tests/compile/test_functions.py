@@ -11,6 +11,7 @@ import pytest
 from tests.backends.elementwise import Compiled, parameter
 
 from covector.backends import reference_scalars
+from covector.backends.cpu import link
 from covector.compile.functions import FUNCTIONS, Function
 from covector.ir.scalar import call
 
@@ -174,11 +175,13 @@ def ulps(got: Any, exact: Real, dtype: Any) -> float:
     return float(abs(mp.mpf(float(got)) - exact) / mp.mpf(float(np.spacing(np.abs(rounded)))))
 
 
-def compiled(name: str, dtype: Any, arity: int) -> Callable[..., np.ndarray]:
+def compiled(
+    name: str, dtype: Any, arity: int, target: link.Target | None = None
+) -> Callable[..., np.ndarray]:
     """The function on arrays of any length."""
     inputs = [parameter(i, np.dtype(dtype)) for i in range(arity)]
     width = 16 if dtype is np.float32 else 8
-    run = Compiled([call(name, *inputs)], arity, width)
+    run = Compiled([call(name, *inputs)], arity, width, target)
 
     def function(*arrays: np.ndarray) -> np.ndarray:
         count = len(arrays[0])
@@ -194,9 +197,26 @@ MEASURED = sorted(REFERENCES)
 @DTYPES
 @pytest.mark.parametrize("name", MEASURED)
 def test_accuracy(name: str, dtype: Any) -> None:
+    check_accuracy(name, dtype, SLOW.get(name, 4000))
+
+
+@pytest.mark.skipif(
+    not link.host().triple.startswith("x86_64"), reason="the poorer target is an x86"
+)
+@DTYPES
+@pytest.mark.parametrize(
+    "name", ["exp", "log", "sin", "tan", "pow", "cbrt", "erfc", "tanh", "hypot"]
+)
+def test_accuracy_without_fma(name: str, dtype: Any) -> None:
+    features = dict.fromkeys(["sse4.1", "sse4.2", "ssse3", "popcnt"], True)
+    target = link.describe(link.host().triple, "x86-64", features)
+    check_accuracy(name, dtype, 300, target)
+
+
+def check_accuracy(name: str, dtype: Any, count: int, target: link.Target | None = None) -> None:
     function = FUNCTIONS[name]
-    columns = operands(function, dtype, SLOW.get(name, 4000))
-    results = compiled(name, dtype, function.arity)(*columns)
+    columns = operands(function, dtype, count)
+    results = compiled(name, dtype, function.arity, target)(*columns)
     bound = function.ulp[dtype is np.float64]
     worst, where = 0.0, ()
     with mp.workprec(160):
