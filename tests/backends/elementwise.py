@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from covector.backends.cpu import link
+from covector.backends.cpu.library import Library
 from covector.backends.cpu.scalars import Emitter, ModuleText, memory_type
 from covector.ir.scalar import Expr
 
@@ -28,7 +30,7 @@ def parameter(position: int, dtype: np.dtype) -> Expr:
     return Expr("local", (), np.dtype(dtype), f"p{position}")
 
 
-def program(results: Sequence[Expr], inputs: int, width: int, target: link.Target) -> str:
+def program(results: Sequence[Expr], inputs: int, width: int, target: link.Target) -> ModuleText:
     """A module with `entry(buffers, n)`: a loop that stores the results; n is a multiple of the width."""
     module = ModuleText(target)
     lines: list[str] = []
@@ -54,9 +56,14 @@ def program(results: Sequence[Expr], inputs: int, width: int, target: link.Targe
         "end:",
         "  ret void",
     ]
-    head = "define void @entry(ptr %buffers, i64 %n) #0 {"
-    module.define("entry", "\n".join([head, *lines, "}"]))
-    return module.text()
+    module.define("entry", "void @entry(ptr %buffers, i64 %n)", lines)
+    return module
+
+
+@functools.cache
+def library(target: link.Target) -> Library:
+    """What compiled expressions call."""
+    return Library(target, {}, lambda _, make: make())
 
 
 class Compiled:
@@ -67,8 +74,11 @@ class Compiled:
     ):
         self.width = width
         self.dtypes = [e.dtype for e in results]
-        self.text = program(results, inputs, width, target or link.host())
-        self.loaded = link.load(link.emit_object(self.text, target, verify=True))
+        target = target or link.host()
+        module = program(results, inputs, width, target)
+        self.text = module.text()
+        functions = library(target).resolve(module.wanted)
+        self.loaded = link.load(link.emit_object(self.text, target, verify=True), functions)
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
         self.entry = kind(self.loaded.address("entry"))
 

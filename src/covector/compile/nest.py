@@ -261,14 +261,11 @@ class NestLowering:
 
     def lower(self) -> list[Statement]:
         """The statements of the nest."""
-        if any(
-            dims.is_true(lambda n=n: n == 0)
-            for a, n in enumerate(self.nest.shape)
-            if a in self.nest.outer
-        ):
+        nest = self.nest
+        if any(dims.is_true(lambda a=a: nest.shape[a] == 0) for a in nest.outer):
             return []
-        index = self.nest.index
-        flat = Axes(self.nest, index)
+        index = nest.index
+        flat = Axes(nest, index)
         probe = self._body(index)
         flat.collapse(probe)
         if flat.index != index:
@@ -278,13 +275,12 @@ class NestLowering:
         pieces = self._pieces(flat, cost)
         if pieces is not None:
             return self._split(flat, vector, pieces, cost)
-        crossing = (
-            flat.crossing(probe, vector) if vector is not None and not self.nest.inner else None
-        )
+        crossing = flat.crossing(probe, vector) if vector is not None and not nest.inner else None
         if crossing is not None and vector is not None:
             return self._tiled(flat, crossing, vector, cost)
-        body = self._body(flat.index, lambda inner: flat.wrap_inner(inner, vector))
-        return flat.wrap_outer(body, vector, cost)
+        if nest.inner:
+            probe = self._body(flat.index, lambda inner: flat.wrap_inner(inner, vector))
+        return flat.wrap_outer(probe, vector, cost)
 
     def _tiled(self, flat: Axes, crossing: int, vector: int, cost: float) -> list[Statement]:
         """Loops over square tiles of two axes, so that what is read across its rows stays in the cache.

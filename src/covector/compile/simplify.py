@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
@@ -20,6 +21,8 @@ from covector.types import dtypes
 
 def inline_calls(program: Program) -> Program:
     """The Program with the bodies of its calls in their place, and the same done inside loops."""
+    if not any(isinstance(eqn.primitive, Call | Scan) for eqn in program.eqns):
+        return program
     eqns: list[Eqn] = []
     env: dict[Var, Atom] = {}
 
@@ -97,7 +100,7 @@ class _Rewriter:
             p = replace(p, body=simplify(p.body))
         same = p is eqn.primitive and all(a is b for a, b in zip(inputs, eqn.inputs, strict=True))
         eqn = eqn if same else Eqn(p, inputs, eqn.outputs, eqn.source)
-        for law in LAWS:
+        for law in _laws_of(type(p)):
             found = law(eqn, self)
             if isinstance(found, Eqn):
                 eqn = found
@@ -141,8 +144,6 @@ Law = Callable[[Eqn, _Rewriter], Atom | Eqn | None]
 def _same_value(eqn: Eqn, _: _Rewriter) -> Atom | None:
     """Operations that change nothing, or only the weakness of the type."""
     p, out = eqn.primitive, eqn.outputs[0].aval
-    if not eqn.inputs:
-        return None
     x = eqn.inputs[0]
     same_shape = out.shape == x.aval.shape
     match p:
@@ -158,16 +159,16 @@ def _same_value(eqn: Eqn, _: _Rewriter) -> Atom | None:
             return x
         case ops.Concatenate() if len(eqn.inputs) == 1:
             return x
-        case ops.stop_gradient:
-            return x
         case _:
             return None
 
 
 def _arithmetic(eqn: Eqn, rewriter: _Rewriter) -> Atom | None:
-    """x * 1, x + (-0 or an integer 0), x / 1, -(-x), powers of one."""
+    """x * 1, x + (-0 or an integer 0), x / 1, -(-x)."""
     p = eqn.primitive
-    if not isinstance(p, ops.Elementwise) or not 1 <= len(eqn.inputs) <= 2:
+    if p is ops.stop_gradient:
+        return eqn.inputs[0]
+    if p not in (ops.add, ops.sub, ops.mul, ops.div, ops.neg):
         return None
     x, y = eqn.inputs[0], eqn.inputs[-1]
     shape = eqn.outputs[0].aval.shape
@@ -207,18 +208,15 @@ def _is_negative_zero_matter(eqn: Eqn) -> bool:
 
 def _power(eqn: Eqn, _: _Rewriter) -> Eqn | None:
     """x ** 2 is a square."""
-    if isinstance(eqn.primitive, ops.IntegerPow) and eqn.primitive.n == 2:
+    if eqn.primitive.n == 2:
         return Eqn(ops.square, eqn.inputs, eqn.outputs, eqn.source)
     return None
 
 
 def _compose(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
     """Movements of movements: one movement."""
-    if (
-        len(eqn.inputs) != 1
-        or (made := rewriter.made_by(eqn.inputs[0])) is None
-        or len(made.inputs) != 1
-    ):
+    made = rewriter.made_by(eqn.inputs[0])
+    if made is None or len(made.inputs) != 1:
         return None
     match eqn.primitive, made.primitive:
         case ops.Transpose(), ops.Transpose():
@@ -240,8 +238,6 @@ def _compose(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
 def _absorb_permutation(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
     """A product of a permuted operand is one of the operand over other axes, if its free axes keep their order."""
     p = eqn.primitive
-    if not isinstance(p, ops.DotGeneral):
-        return None
     inputs = list(eqn.inputs)
     for side in (0, 1):
         made = rewriter.made_by(inputs[side])
@@ -266,7 +262,24 @@ def _absorb_permutation(eqn: Eqn, rewriter: _Rewriter) -> Eqn | None:
     return None if p is eqn.primitive else Eqn(p, tuple(inputs), eqn.outputs, eqn.source)
 
 
-LAWS: tuple[Law, ...] = (_compose, _same_value, _arithmetic, _power, _absorb_permutation)
+# Which primitives a law is about, and the law; in the order in which they are tried.
+LAWS: tuple[tuple[tuple[type, ...], Law], ...] = (
+    ((ops.Transpose, ops.Reshape, ops.Broadcast), _compose),
+    (
+        (ops.Convert, ops.Reshape, ops.Broadcast, ops.Slice, ops.Pad, ops.Transpose, ops.Concatenate,
+         ops.Sum, ops.Prod, ops.Max, ops.Min),
+        _same_value,
+    ),
+    ((ops.Elementwise,), _arithmetic),
+    ((ops.IntegerPow,), _power),
+    ((ops.DotGeneral,), _absorb_permutation),
+)  # fmt: skip
+
+
+@functools.cache
+def _laws_of(kind: type) -> tuple[Law, ...]:
+    """The laws for a class of primitives: most have none."""
+    return tuple(law for kinds, law in LAWS if issubclass(kind, kinds))
 
 
 def layouts(program: Program) -> Program:

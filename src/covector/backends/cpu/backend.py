@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -12,6 +11,7 @@ from covector import _native
 from covector.backends.cpu import link
 from covector.backends.cpu.bodies import total_cost
 from covector.backends.cpu.emit import emit
+from covector.backends.cpu.library import Library, Make
 from covector.base.config import config
 from covector.ir.kernel import Kernel
 
@@ -69,11 +69,19 @@ def _library_name(blas: object) -> str:
     return blas.get_library(fullname=True)  # type: ignore[attr-defined]
 
 
-def compile_kernel(kernel: Kernel, cached: Callable[[str, Callable[[], bytes]], bytes]) -> Code:
+@functools.cache
+def _library(cached: Make) -> Library:
+    """The functions that Programs share."""
+    return Library(target(), symbols(), cached)
+
+
+def compile_kernel(kernel: Kernel, cached: Make) -> Code:
     """The native function of a Kernel; `cached(key, make)` looks an object file up or makes it."""
-    text = emit(kernel, target())
+    module = emit(kernel, target())
+    text = module.text()
     data = cached(f"{target()}\n{PASSES}\n{text}", lambda: link.emit_object(text, target(), PASSES))
-    loaded = link.load(data, symbols())
+    functions = _library(cached).resolve(module.wanted)
+    loaded = link.load(data, symbols() | functions)
     arena = kernel.arena if isinstance(kernel.arena, int) else 0
     return Code(loaded.address("entry"), arena, total_cost(kernel), text, loaded)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from covector.backends.cpu import routines
@@ -36,6 +37,22 @@ def locals_of(loop: Loop) -> set[Expr]:
                 seen.add(e)
                 if e.op == "local" and isinstance(e.attr, str):
                     found.add(e)
+                stack.extend(e.args)
+    return found
+
+
+def calls(kernel: Kernel) -> Counter[str]:
+    """How often each named function occurs."""
+    seen: set[Expr] = set()
+    found: Counter[str] = Counter()
+    for s in walk(kernel.body):
+        stack = list(expressions(s))
+        while stack:
+            e = stack.pop()
+            if e not in seen:
+                seen.add(e)
+                if e.op == "call":
+                    found[str(e.attr)] += 1
                 stack.extend(e.args)
     return found
 

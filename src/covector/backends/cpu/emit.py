@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from covector.backends.cpu import routines
-from covector.backends.cpu.bodies import locals_of, operations, private, strides
+from covector.backends.cpu.bodies import calls, locals_of, operations, private, strides
 from covector.backends.cpu.hoist import invariants
 from covector.backends.cpu.indices import Frame, LoopEmitter
 from covector.backends.cpu.instructions import (
@@ -51,10 +51,11 @@ BODY_LIMIT = 60  # operations in a body above which a masked loop alone is emitt
 _REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 
 
-def emit(kernel: Kernel, target: Target) -> str:
+def emit(kernel: Kernel, target: Target) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
-    module = ModuleText(target)
-    return _Entry(kernel, module).text()
+    module = ModuleText(target, calls(kernel))
+    _Entry(kernel, module).write()
+    return module
 
 
 class _Entry:
@@ -64,7 +65,7 @@ class _Entry:
         self.kernel, self.module = kernel, module
         self.frame = Frame(module, kernel.memory_of)
 
-    def text(self) -> str:
+    def write(self) -> None:
         frame, kernel = self.frame, self.kernel
         for n, buffer in enumerate((*kernel.inputs, *kernel.outputs)):
             slot = self._entry(f"getelementptr ptr, ptr %buffers, i64 {n}")
@@ -79,13 +80,11 @@ class _Entry:
         if not isinstance(kernel.arena, int):
             self.module.declare("@cv_free", "declare void @cv_free(ptr)")
             frame.lines.append("  call void @cv_free(ptr %scratch)")
-        lines = [
-            "define i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena) #0 {"
-        ]
         self.module.define(
-            "entry", "\n".join([*lines, *frame.entry, *frame.lines, "  ret i32 0", "}"])
+            "entry",
+            "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
+            [*frame.entry, *frame.lines, "  ret i32 0"],
         )
-        return self.module.text() + "\n!0 = !{i32 1}\n"
 
     def _entry(self, instruction: str) -> str:
         name = self.module.fresh()
@@ -488,9 +487,10 @@ class StatementWriter:
         writer.private_buffers(loop)
         self._parallel_body(loop, writer, in_blocks, extent if extent.isdigit() else None)
         body = f"@nest{len(self.module.definitions)}"
-        head = f"define internal void {body}(ptr noalias %context, i64 %begin, i64 %end) #0 {{"
         self.module.define(
-            body, "\n".join([head, *inner.entry, *restore, *inner.lines, "  ret void", "}"])
+            body,
+            f"internal void {body}(ptr noalias %context, i64 %begin, i64 %end)",
+            [*inner.entry, *restore, *inner.lines, "  ret void"],
         )
         runs, cost = extent, loop.cost
         if in_blocks:

@@ -298,9 +298,7 @@ class LoopEmitter(Emitter):
             f"{type_} zeroinitializer)"
         )
 
-    def store(
-        self, buffer: Buffer, d: Dim, value: Expr, condition: Expr | None, nontemporal: bool = False
-    ) -> None:
+    def store(self, buffer: Buffer, d: Dim, value: Expr, condition: Expr | None) -> None:
         """Store one element a lane."""
         dtype = buffer.dtype
         operand = self.to_memory(self.value(value), dtype)
@@ -323,9 +321,9 @@ class LoopEmitter(Emitter):
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
             if mask is None:
-                flag = ", !nontemporal !0" if nontemporal else ""
-                align = 64 if nontemporal else dtype.itemsize
-                self.lines.append(f"  store {type_} {operand}, ptr {address}, align {align}{flag}")
+                self.lines.append(
+                    f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}"
+                )
                 return
             name = f"@llvm.masked.store.{suffix(memory_element(dtype), self.width)}.p0"
             self.module.declare(name, f"declare void {name}({type_}, ptr, i32, {masks})")

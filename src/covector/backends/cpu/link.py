@@ -33,9 +33,8 @@ class Target:
 
     @property
     def attributes(self) -> str:
-        """What every emitted function carries: `attributes #0 = { ... }`."""
-        bits = self.vector_bytes * 8
-        return f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" }}'
+        """LLVM's attributes that every emitted function carries."""
+        return f'nounwind "prefer-vector-width"="{self.vector_bytes * 8}"'
 
     def lanes(self, itemsize: int) -> int:
         """How many elements of `itemsize` bytes one vector register holds."""

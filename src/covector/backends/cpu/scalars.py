@@ -15,7 +15,7 @@ side by side (1: scalar types).  It knows everything but the leaves.  To use it,
     emitter = LoopEmitter(module, width=16, lines=lines, fresh=module.fresh)
     operand = emitter.value(expression)           # "%v12" or a literal; memoised by node identity
     emitter.line("store ...")                     # the type of a value: register_type(dtype, width)
-    module.define("entry", "define i32 @entry(...) #0 {\n" + "\n".join(lines) + "\n}")
+    module.define("entry", "i32 @entry(...)", lines)
     text = module.text()                          # for link.emit_object
 
 - `emitter.values[expr] = operand` binds a node beforehand (a local, an accumulator).
@@ -30,7 +30,8 @@ side by side (1: scalar types).  It knows everything but the leaves.  To use it,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -59,21 +60,47 @@ from covector.compile import functions
 from covector.ir.scalar import Expr, Iteration
 
 __all__ = [
-    "Emitter", "ModuleText", "memory_element", "memory_type", "register_element", "register_type"
+    "Emitter", "Function", "ModuleText", "memory_element", "memory_type", "register_element", "register_type"
 ]  # fmt: skip
 
 # How much of one function is written out at its call sites before the rest of the sites call it, in
 # nodes.  Four sites of a sine; longer functions are written out once.
 INLINE_NODES: Final = 160
+# A function that occurs more often than this is called everywhere: where most sites call it, the few copies
+# make compilation slower (500 chained sines: by 10 ms of 52) and hardly the code faster.
+INLINE_USES: Final = 8
+# A body with more calls than this is compiled quickly (LLVM's `optnone`).  No vector register survives a
+# call, so there is little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
+QUICK_CALLS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A named function for so many lanes of these dtypes, as backends/cpu/library.py compiles it."""
+
+    name: str
+    dtypes: tuple[np.dtype, ...]
+    width: int
+
+    @property
+    def symbol(self) -> str:
+        """Its name for the linker."""
+        return f"cv.{self.name}.{self.width}.{'.'.join(d.name for d in self.dtypes)}"
 
 
 class ModuleText:
-    """The text of one module: intrinsics declared once, functions defined once."""
+    """The text of one module: intrinsics declared once, functions defined once.
 
-    def __init__(self, target: Target):
+    `uses` says how often functions occur in the expressions to come, as far as that is known.
+    """
+
+    def __init__(self, target: Target, uses: Mapping[str, int] | None = None):
         self.target = target
+        self.uses = uses or {}
         self.declarations: dict[str, str] = {}
         self.definitions: dict[str, str] = {}
+        self.wanted: list[Function] = []  # functions that are called; see library.py
+        self.calls: dict[tuple[object, ...], str] = {}  # the instruction that calls a function
         self.inlined: dict[str, int] = {}  # nodes written out at call sites, by function
         count = itertools.count().__next__
         self.fresh: Callable[[], str] = lambda: f"%v{count()}"
@@ -82,10 +109,12 @@ class ModuleText:
         """Add the declaration of an outside function or intrinsic."""
         self.declarations.setdefault(name, declaration)
 
-    def define(self, name: str, text: str) -> None:
-        """Add the definition of a function."""
+    def define(self, name: str, signature: str, lines: Sequence[str], quick: bool = False) -> None:
+        """Add a function; `quick` gives up quality of its code for a short time to compile it."""
         assert name not in self.definitions, name
-        self.definitions[name] = text
+        quick = quick or sum(" call fastcc " in line for line in lines) > QUICK_CALLS
+        head = f"define {signature} #{int(quick)} {{"
+        self.definitions[name] = "\n".join([head, *lines, "}"])
 
     def text(self) -> str:
         """The whole module."""
@@ -94,7 +123,8 @@ class ModuleText:
                 f'target triple = "{self.target.triple}"',
                 *self.declarations.values(),
                 *self.definitions.values(),
-                self.target.attributes,
+                f"attributes #0 = {{ {self.target.attributes} }}",
+                f"attributes #1 = {{ noinline optnone {self.target.attributes} }}",
                 "",
             ]
         )
@@ -269,94 +299,42 @@ class Emitter:
 
     def call(self, name: str, operands: list[str], dtypes: tuple[np.dtype, ...]) -> str:
         """A named function of operands in registers (no 16-bit floats): written out here, or called."""
-        function = functions.definition(name, dtypes)
-        spent = self.module.inlined.get(name, 0)
-        if not function.rare and (spent == 0 or spent + function.size <= INLINE_NODES):
-            self.module.inlined[name] = spent + function.size
-            return self._inline(function, operands, self.lines, self.fresh)
-        result, full = self.type(function.result.dtype), self._outlined(name, dtypes, function)
-        arguments = ", ".join(f"{self.type(d)} {x}" for d, x in zip(dtypes, operands, strict=True))
-        return self.line(f"call fastcc {result} {full}({arguments})")
+        module, key = self.module, (name, dtypes, self.width)
+        template = module.calls.get(key)
+        if template is None:
+            definition = functions.definition(name, dtypes)
+            spent = module.inlined.get(name, 0)
+            room = spent == 0 or spent + definition.size <= INLINE_NODES
+            if room and not definition.rare and module.uses.get(name, 1) <= INLINE_USES:
+                module.inlined[name] = spent + definition.size
+                return self.inline(definition, operands)
+            template = module.calls[key] = self._declare_call(Function(*key), definition)
+        return self.line(template % tuple(operands))
 
-    def _inline(
-        self,
-        function: functions.Definition,
-        operands: list[str],
-        lines: list[str],
-        fresh: Callable[[], str],
-    ) -> str:
-        inner = Emitter(self.module, self.width, lines, fresh)
+    def _declare_call(self, function: Function, definition: functions.Definition) -> str:
+        """The instruction that calls a function, with `%s` for its operands."""
+        result, types = self.type(definition.result.dtype), list(map(self.type, function.dtypes))
+        self.module.declare(
+            function.symbol, f"declare fastcc {result} @{function.symbol}({', '.join(types)})"
+        )
+        self.module.wanted.append(function)
+        return f"call fastcc {result} @{function.symbol}({', '.join(f'{t} %s' for t in types)})"
+
+    def inline(self, definition: functions.Definition, operands: list[str]) -> str:
+        """The body of a function, written out here."""
+        inner = Emitter(self.module, self.width, self.lines, self.fresh)
         inner._templates = self._templates
-        inner.values.update(zip(function.parameters, operands, strict=True))
-        return inner.value(function.result)
-
-    def _outlined(
-        self, name: str, dtypes: tuple[np.dtype, ...], function: functions.Definition
-    ) -> str:
-        """The name of the function's own definition for this width, made at the first need."""
-        full = f"@cv.{name}.{self.width}.{'.'.join(d.name for d in dtypes)}"
-        if full not in self.module.definitions:
-            lines: list[str] = []
-            names = [f"%x{i}" for i in range(len(dtypes))]
-            parameters = ", ".join(
-                f"{self.type(d)} {x}" for d, x in zip(dtypes, names, strict=True)
-            )
-            self.module.definitions[full] = ""  # its place, should it need others that need it
-            type_ = self.type(function.result.dtype)
-            if function.rare and self.width > 1:
-                value = self._lane_by_lane(function, names, lines)
-            else:
-                value = self._inline(function, names, lines, self.module.fresh)
-            attributes = "noinline optnone nounwind" if function.rare else "noinline #0"
-            head = f"define internal fastcc {type_} {full}({parameters}) {attributes} {{"
-            self.module.definitions[full] = "\n".join([head, *lines, f"  ret {type_} {value}", "}"])
-        return full
-
-    def _lane_by_lane(
-        self, function: functions.Definition, operands: list[str], lines: list[str]
-    ) -> str:
-        """A vector function as a loop of its scalar form: a third of the code, so of the time to compile."""
-        dtypes = [p.dtype for p in function.parameters]
-        for i, (dtype, operand) in enumerate(zip(dtypes, operands, strict=True)):
-            lines.append(f"  %in{i} = alloca {self.type(dtype)}")
-            lines.append(f"  store {self.type(dtype)} {operand}, ptr %in{i}")
-        result = function.result.dtype
-        lines += [
-            f"  %out = alloca {self.type(result)}",
-            "  br label %start",
-            "start:",
-            "  br label %lane",
-        ]
-        lines += ["lane:", "  %k = phi i64 [0, %start], [%next, %latch]"]
-        scalars = []
-        for i, dtype in enumerate(dtypes):
-            lines.append(f"  %at{i} = getelementptr {register_type(dtype, 1)}, ptr %in{i}, i64 %k")
-            lines.append(f"  %lane{i} = load {register_type(dtype, 1)}, ptr %at{i}")
-            scalars.append(f"%lane{i}")
-        scalar = Emitter(self.module, 1, lines, self.module.fresh)
-        value = scalar._inline(function, scalars, lines, self.module.fresh)
-        lines.append(f"  %to = getelementptr {register_type(result, 1)}, ptr %out, i64 %k")
-        lines += [f"  store {register_type(result, 1)} {value}, ptr %to", "  %next = add i64 %k, 1"]
-        lines += [
-            f"  %more = icmp ult i64 %next, {self.width}",
-            "  br i1 %more, label %latch, label %end",
-        ]
-        lines += [
-            "latch:",
-            "  br label %lane",
-            "end:",
-            f"  %all = load {self.type(result)}, ptr %out",
-        ]
-        return "%all"
+        inner.values.update(zip(definition.parameters, operands, strict=True))
+        return inner.value(definition.result)
 
     # -- rules: operations that take more than one instruction ------------------------------------
 
     def _rule_call(self, node: Expr, operands: list[str]) -> str:
         assert isinstance(node.attr, str)
-        dtypes = tuple(a.dtype for a in node.args)
-        if functions.FUNCTIONS[node.attr].any_float:
+        dtypes = tuple([a.dtype for a in node.args])
+        if dtypes[0] not in SMALL_FLOATS or functions.FUNCTIONS[node.attr].any_float:
             return self.call(node.attr, operands, dtypes)
-        dtypes = tuple(FLOAT32 if d in SMALL_FLOATS else d for d in dtypes)
+        dtypes = tuple([FLOAT32 if d in SMALL_FLOATS else d for d in dtypes])
         result = self.call(node.attr, operands, dtypes)
         return self._round(result, node.dtype) if node.dtype in SMALL_FLOATS else result
 
