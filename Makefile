@@ -10,12 +10,13 @@ PY      := $(VENV)/bin/python
 STAMPS  := $(VENV)/.stamps
 INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input
 NATIVE  := pyproject.toml CMakeLists.txt $(wildcard src/covector/native/*.cc src/covector/native/*.h)
+FILES   := $(sort $(shell find src -name '*.py'))
 CODE    := src tests benchmarks examples $(wildcard tools)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench test-asan clean
+.PHONY: help demo test lint types format bench test-asan clean always
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -60,7 +61,11 @@ $(STAMPS)/python:
 	@$(INSTALL) --upgrade 'pip>=25.1'
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/package: $(NATIVE) | $(STAMPS)/python
+# An editable installation knows the Python files by name, so a new one has to be installed.
+$(STAMPS)/files: always | $(STAMPS)/python
+	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
+
+$(STAMPS)/package: $(NATIVE) $(STAMPS)/files | $(STAMPS)/python
 	@echo "building covector"
 	@$(INSTALL) --group build
 	@$(INSTALL) --no-build-isolation -e .

@@ -65,28 +65,28 @@ def case(
 # ---------------------------------------------------------------- calls
 
 
-@case("calls", ALL, jax=0.5, torch=1.0)
+@case("calls", ALL, jax=0.25, torch=1.0)
 def call_one(f: Framework) -> Any:
     """`jit(lambda x: x + 1)` on a scalar, per call."""
     add, x = f.jit(lambda x: x + 1), f.random()
     return lambda: add(x)
 
 
-@case("calls", ALL, jax=0.5)
+@case("calls", ALL, jax=0.3)
 def call_twenty(f: Framework) -> Any:
     """`jit(lambda *xs: [x + 1 for x in xs])` on 20 scalars, per call."""
     add, xs = f.jit(lambda *xs: [x + 1 for x in xs]), [f.random(seed=i) for i in range(20)]
     return lambda: add(*xs)
 
 
-@case("calls", ALL, jax=0.25, torch=1.0)
+@case("calls", ALL, jax=0.2, torch=1.0)
 def eager_add(f: Framework) -> Any:
     """`x + 1` on one element, not compiled."""
     x = f.random(1)
     return lambda: x + 1
 
 
-@case("calls", ALL, jax=0.25, torch=1.0)
+@case("calls", ALL, jax=0.2, torch=1.0)
 def eager_chain(f: Framework) -> Any:
     """`tanh(x) * sin(x) + exp(-x * x)` on 100 elements, not compiled."""
     x, xp = f.random(100), f.np
@@ -96,7 +96,7 @@ def eager_chain(f: Framework) -> Any:
 # ---------------------------------------------------------------- kernels
 
 
-@case("kernels", WITH_NUMBA, jax=0.5, torch=0.5)
+@case("kernels", WITH_NUMBA, jax=0.35, torch=0.5)
 def elementwise_heavy(f: Framework) -> Any:
     """`tanh(x) * sin(x) + exp(-x * x)`, 10M float32."""
     x, xp = f.random(10 * MILLION), f.np
@@ -104,21 +104,21 @@ def elementwise_heavy(f: Framework) -> Any:
     return lambda: fun(x)
 
 
-@case("kernels", WITH_NUMBA, jax=0.75, torch=0.75)
+@case("kernels", WITH_NUMBA, jax=0.5, torch=0.75)
 def elementwise_light(f: Framework) -> Any:
     """`2 * x + 1`, 10M float32."""
     fun, x = f.jit(lambda x: 2 * x + 1), f.random(10 * MILLION)
     return lambda: fun(x)
 
 
-@case("kernels", ALL, jax=0.5, torch=1.0)
+@case("kernels", ALL, jax=0.8, torch=1.0)
 def softmax(f: Framework) -> Any:
     """Softmax of 4096 rows of 1024."""
     fun, x = f.jit(f.nn.softmax), f.random(4096, 1024)
     return lambda: fun(x)
 
 
-@case("kernels", ALL, jax=0.5, torch=1.0)
+@case("kernels", ALL, jax=0.8, torch=1.0)
 def layer_norm(f: Framework) -> Any:
     """Layer norm of 4096 rows of 1024."""
     fun, x = f.jit(f.nn.layer_norm), f.random(4096, 1024)
@@ -203,19 +203,19 @@ def train_step(
     return call
 
 
-@case("training", GRADIENTS, jax=0.8, torch=1.0)
+@case("training", GRADIENTS, jax=1.0, torch=1.0)
 def mlp_step(f: Framework) -> Any:
     """One SGD step of a 784-512-512-10 network, batch 128, compiled, donated."""
     return train_step(f, (784, 512, 512, 10), 128)
 
 
-@case("training", GRADIENTS, jax=0.5, torch=0.1)
+@case("training", GRADIENTS, jax=0.25, torch=0.1)
 def tiny_step(f: Framework) -> Any:
     """One SGD step of an 8-16-16-2 network, batch 16, compiled, donated."""
     return train_step(f, (8, 16, 16, 2), 16)
 
 
-@case("training", GRADIENTS, jax=0.25, torch=1.0)
+@case("training", GRADIENTS, jax=0.2, torch=1.0)
 def tiny_step_eager(f: Framework) -> Any:
     """One SGD step of an 8-16-16-2 network, batch 16, not compiled."""
     return train_step(f, (8, 16, 16, 2), 16, compiled=False)
@@ -246,7 +246,7 @@ def lorenz(f: Framework) -> Callable[..., Any]:
     return lambda x, y, z: f.scan(lambda s, _: (move(*s), None), (x, y, z), None, length=STEPS)[0]
 
 
-@case("loops", WITH_NUMBA, jax=1.0, torch=0.01, numba=1.5)
+@case("loops", WITH_NUMBA, jax=1.2, torch=0.01, numba=1.5)
 def lorenz_forward(f: Framework) -> Any:
     """Lorenz system, 10,000 steps of `scan` over three scalars."""
     numbers = [np.float32(v) for v in (1.0, 1.5, 2.0)]
@@ -254,7 +254,7 @@ def lorenz_forward(f: Framework) -> Any:
     return lambda: fun(*start)
 
 
-@case("loops", ALL, jax=1.0, torch=0.01)
+@case("loops", ALL, jax=1.2, torch=0.01)
 def lorenz_vector(f: Framework) -> Any:
     """Lorenz system, 10,000 steps of `scan` over one vector of three."""
 
@@ -267,7 +267,7 @@ def lorenz_vector(f: Framework) -> Any:
     return lambda: fun(start)
 
 
-@case("loops", GRADIENTS, jax=1.0, torch=0.01)
+@case("loops", GRADIENTS, jax=1.2, torch=0.01)
 def lorenz_gradient(f: Framework) -> Any:
     """Lorenz system, 10,000 steps: value and gradient of the last height."""
     run, start = lorenz(f), [f.random(seed=i) for i in (1, 2, 3)]
@@ -297,7 +297,7 @@ def fresh() -> float:
     return 1.0 + 1e-4 * next(_round)
 
 
-@case("compilation", COMPILED, kind="cold", jax=0.5)
+@case("compilation", COMPILED, kind="cold", jax=0.4)
 def compile_mlp(f: Framework) -> Any:
     """Cold compile and first run of the 784-512-512-10 train step."""
     return train_step(f, (784, 512, 512, 10), 128, rate=1e-3 * fresh())
@@ -347,7 +347,7 @@ def tracing(f: Framework) -> Any:
 # ---------------------------------------------------------------- process
 
 
-@case("process", ALL, kind="import", jax=0.5, torch=0.25)
+@case("process", ALL, kind="import", jax=0.3, torch=0.25)
 def import_package(f: Framework) -> Any:
     """`import` of the package in a fresh interpreter."""
 
