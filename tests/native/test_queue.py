@@ -13,6 +13,7 @@ import weakref
 import numpy as np
 import pytest
 
+MIB = 1 << 20
 SLOW = 10**6  # ns: far beyond the threshold of inline runs
 
 
@@ -88,6 +89,32 @@ def test_memory_errors(make, four):
         y.item(0)
     with pytest.raises(MemoryError, match="ran out of memory"):
         make("run_out_of_memory").execute([four()])
+
+
+def test_results_get_their_memory_when_they_are_computed(native, make, four):
+    big = make("add_one_slowly", outputs=[(11, (4,), False), (5, (4 * MIB,), False)], cost_ns=SLOW)
+    native.reset_peak_memory()
+    before = native.memory_stats()
+    kept = [big.execute([four()])[0] for _ in range(8)]
+    assert native.memory_stats()["bytes_in_use"] - before["bytes_in_use"] < 9 * MIB
+    native.synchronize()
+    assert native.memory_stats()["peak_bytes_in_use"] - before["peak_bytes_in_use"] < 9 * MIB
+    assert [y.tolist() for y in kept] == [[1, 2, 3, 4]] * 8
+
+
+def test_no_room_for_a_result(native, make, four):
+    big = make("add_one_slowly", outputs=[(11, (4,), False), (5, (4 * MIB,), False)], cost_ns=SLOW)
+    native.synchronize()
+    native.set_memory_limit(native.memory_stats()["bytes_in_use"] + 6 * MIB)
+    try:
+        pairs = [big.execute([four()]) for _ in range(2)]
+        assert pairs[0][0].tolist() == [1, 2, 3, 4]
+        with pytest.raises(MemoryError, match="cannot allocate 4194304 bytes"):
+            pairs[1][1].block_until_ready()
+        del pairs
+        assert big.execute([four()])[0].tolist() == [1, 2, 3, 4]
+    finally:
+        native.set_memory_limit(0)
 
 
 def test_inline_errors(make, four):

@@ -255,7 +255,7 @@ def test_memory(native, subtract):
     native.set_memory_limit(native.memory_stats()["bytes_in_use"] + (1 << 20))
     try:
         with pytest.raises(MemoryError, match="cannot allocate 4194304 bytes"):
-            sub(x, 1)
+            sub(x, 1).block_until_ready()
     finally:
         native.set_memory_limit(0)
     y = native.empty((1, 1 << 22), "float32")

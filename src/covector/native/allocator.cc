@@ -106,11 +106,14 @@ struct Central {
     std::vector<ThreadCache*> threads;
 };
 
+int64_t machine_memory() { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE); }
+
+std::atomic<int64_t> g_most{machine_memory()};  // what one array can have at most
+
 Central& central() {
     static Central* instance = [] {
         auto* made = new Central;
-        const int64_t ram = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
-        made->cache_limit = std::min<int64_t>(int64_t{2} << 30, ram / 4);
+        made->cache_limit = std::min<int64_t>(int64_t{2} << 30, machine_memory() / 4);
         return made;
     }();
     return *instance;
@@ -444,7 +447,10 @@ void set_memory_limit(int64_t bytes) {
     Central& c = central();
     std::lock_guard<std::mutex> lock(c.mutex);
     c.memory_limit = bytes;
+    g_most.store(bytes > 0 ? bytes : machine_memory(), std::memory_order_relaxed);
 }
+
+bool memory_can_hold(int64_t bytes) { return bytes <= g_most.load(std::memory_order_relaxed); }
 
 void set_memory_cache_limit(int64_t bytes) {
     Central& c = central();

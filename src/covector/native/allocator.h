@@ -21,6 +21,9 @@ struct MemoryStats {
 void* memory_alloc(int64_t bytes, int64_t* capacity);
 void memory_free(void* memory, int64_t capacity);
 
+// Whether an empty process could have so much: less than the limit, or than the machine has.
+bool memory_can_hold(int64_t bytes);
+
 MemoryStats memory_stats();
 void clear_memory_cache();
 void reset_peak_memory();

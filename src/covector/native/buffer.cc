@@ -61,6 +61,17 @@ Buffer* buffer_new_large(int64_t bytes) {
 
 Buffer* buffer_new_empty(int64_t bytes) { return header(bytes); }
 
+Buffer* buffer_new_later(int64_t bytes) {
+    if (bytes <= kInlineBytes) return buffer_new(bytes);
+    return memory_can_hold(bytes) ? header(bytes) : nullptr;
+}
+
+bool buffer_obtain(Buffer* buffer) {
+    if (buffer->data != nullptr) return true;
+    buffer->data = memory_alloc(buffer->bytes, &buffer->data_capacity);
+    return buffer->data != nullptr;
+}
+
 Buffer* buffer_new_foreign(void* data, int64_t bytes, PyObject* owner) {
     Buffer* buffer = header(bytes);
     if (buffer == nullptr) return nullptr;
@@ -99,15 +110,17 @@ bool buffer_wait_slow(Buffer* buffer) {
         }
     }
     if (!interrupted && buffer->state.load(std::memory_order_acquire) == kFailed) {
-        raise_run_error(buffer->error);
+        raise_run_error(buffer->error, buffer->bytes);
         interrupted = true;
     }
     buffer_unref(buffer);
     return !interrupted;
 }
 
-void raise_run_error(int32_t error) {
-    if (error == kOutOfMemory) {
+void raise_run_error(int32_t error, int64_t bytes) {
+    if (error == kNoRoom) {
+        raise_no_memory(bytes);
+    } else if (error == kOutOfMemory) {
         PyErr_SetString(PyExc_MemoryError,
                         "a compiled program ran out of memory while it computed this value");
     } else if (error == kLostInFork) {

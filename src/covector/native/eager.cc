@@ -65,13 +65,19 @@ struct QueuedEager final : Task {
     }
 
     int32_t run() override {
+        if (!buffer_obtain(buffers[input_count])) return kNoRoom;
         void* pointers[kMaxOperands + 1];
         for (int i = 0; i <= input_count; ++i) pointers[i] = buffers[i]->data;
         return run_kernel({kernel, nullptr, itemsizes, input_count, size, loop}, pointers);
     }
 };
 
-Buffer* enqueue(const EagerCall& call, Buffer* result) {
+Buffer* enqueue(const EagerCall& call, int64_t bytes) {
+    Buffer* result = buffer_new_later(bytes);
+    if (result == nullptr) {
+        raise_no_memory(bytes);
+        return nullptr;
+    }
     auto* task = new QueuedEager;
     call.kernel->ref();
     task->kernel = call.kernel;
@@ -137,11 +143,6 @@ void EagerKernel::unref() {
 
 Buffer* run_eager(const EagerCall& call) {
     const int64_t bytes = call.size * kItemsize[call.kernel->dtype];
-    Buffer* result = buffer_new(bytes);
-    if (CV_UNLIKELY(result == nullptr)) {
-        raise_no_memory(bytes);
-        return nullptr;
-    }
     bool pending = false;
     for (int i = 0; i < call.count; ++i) {
         const Buffer* buffer = call.operands[i].buffer;
@@ -149,7 +150,12 @@ Buffer* run_eager(const EagerCall& call) {
     }
     const double cost = static_cast<double>(call.size) * call.kernel->cost_per_element;
     if (CV_UNLIKELY(pending || is_worth_queueing(cost)) && async_enabled()) {
-        return enqueue(call, result);
+        return enqueue(call, bytes);
+    }
+    Buffer* result = buffer_new(bytes);
+    if (CV_UNLIKELY(result == nullptr)) {
+        raise_no_memory(bytes);
+        return nullptr;
     }
     const int32_t error = run_here(call, result, cost, pending);
     if (CV_LIKELY(error == 0)) return result;

@@ -29,8 +29,8 @@ private:
     int64_t capacity_ = 0;
 };
 
-// A queued run. A result in donated memory gets it when the run ends: the donor's header may
-// still be waited for by a queued run before this one.
+// A queued run. Results get their memory when it begins; one in donated memory when it ends, as
+// the donor's header may still be waited for by a queued run before this one.
 struct QueuedCall final : Task {
     Executable* executable = nullptr;
     std::vector<Buffer*> buffers;       // the inputs, then the outputs
@@ -43,6 +43,9 @@ struct QueuedCall final : Task {
     int32_t run() override {
         const size_t count = buffers.size();
         const auto input_total = static_cast<size_t>(input_count);
+        for (size_t o = 0; o < memory_of.size(); ++o) {
+            if (memory_of[o] < 0 && !buffer_obtain(buffers[input_total + o])) return kNoRoom;
+        }
         for (size_t i = 0; i < count; ++i) pointers[i] = buffers[i]->data;
         for (size_t i = 0; i < memory_of.size(); ++i) {
             if (memory_of[i] < 0) continue;
@@ -215,7 +218,8 @@ bool enqueue(const Call& call) {
     }
     for (size_t o = 0; o < outputs; ++o) {
         const int64_t bytes = call.outputs[o].bytes;
-        Buffer* buffer = task->memory_of[o] >= 0 ? buffer_new_empty(bytes) : buffer_new(bytes);
+        Buffer* buffer = task->memory_of[o] >= 0 ? buffer_new_empty(bytes)
+                                                 : buffer_new_later(bytes);
         if (buffer == nullptr) {
             discard(task);
             raise_no_memory(bytes);

@@ -29,6 +29,7 @@ struct Queue {
     std::condition_variable done;  // for those who wait for a result, or for room
     std::deque<Task*> tasks;
     Task* running = nullptr;       // by the worker or by a thread that waits
+    bool busy = false;             // until what the running task held is released too
     bool started = false;
     Placement placement;
     std::atomic<int64_t> queued{0};  // tasks not finished yet
@@ -61,7 +62,8 @@ int32_t failed_input(const Task* task) {
 
 // The next task, if none is running. Called with the mutex held.
 Task* take(Queue* queue) {
-    if (queue->running != nullptr || queue->tasks.empty()) return nullptr;
+    if (queue->busy || queue->tasks.empty()) return nullptr;
+    queue->busy = true;
     queue->running = queue->tasks.front();
     queue->tasks.pop_front();
     return queue->running;
@@ -71,18 +73,21 @@ Task* take(Queue* queue) {
 void run(Queue* queue, Task* task) {
     int32_t error = failed_input(task);
     if (error == 0) error = task->run();
-    bool more;
     {
         std::lock_guard<std::mutex> lock(queue->mutex);
         finish(task, error);
         queue->running = nullptr;
+    }
+    queue->done.notify_all();
+    release(task);  // before the next one begins: what this one needed no more serves that one
+    bool more;
+    {
+        std::lock_guard<std::mutex> lock(queue->mutex);
+        queue->busy = false;
         more = !queue->tasks.empty();
+        queue->queued.fetch_sub(1, std::memory_order_acq_rel);
     }
     if (more) queue->work.notify_one();
-    release(task);
-    queue->queued.fetch_sub(1, std::memory_order_acq_rel);
-    // Taking the lock once more orders this with a waiter that has checked but not slept yet.
-    { std::lock_guard<std::mutex> lock(queue->mutex); }
     queue->done.notify_all();
 }
 
