@@ -28,7 +28,7 @@ from covector.ir.kernel import (
     Schedule,
     Statement,
 )  # fmt: skip
-from covector.ir.program import Eqn, Literal, Program, Var
+from covector.ir.program import Eqn, Literal, Program, Var, used_vars
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
@@ -175,7 +175,7 @@ class Lowering:
         if isinstance(p, loops.Scan):
             return loops.lower_scan(self, eqn, place_of)
         if isinstance(p, ops.SortPairs):
-            return self._sort(eqn, place_of)
+            return self._sort(eqn, plan, place_of)
         if isinstance(p, Cumulative):
             return self._cumulative(eqn, plan, place_of)
         raise NotImplementedError(
@@ -240,22 +240,27 @@ class Lowering:
                 body = [Loop(index[axis], shape[axis], tuple(body), Schedule(lanes))]
         return body
 
-    def _sort(self, eqn: Eqn, place_of: Callable[[Var], Place | None]) -> list[Statement]:
-        """Rows are copied to the results' places and sorted there by the runtime."""
+    def _sort(
+        self, eqn: Eqn, plan: Plan, place_of: Callable[[Var], Place | None]
+    ) -> list[Statement]:
+        """Rows are copied to the results' places and sorted there by the runtime; values only if they are read."""
         keys, values = eqn.inputs
-        shape, dtype = keys.aval.shape, keys.aval.dtype
+        alone = eqn.outputs[1] not in used_vars(plan.program)
         statements: list[Statement] = []
         targets = []
-        for source, out in zip((keys, values), eqn.outputs, strict=True):
+        for source, out in (
+            ((keys, eqn.outputs[0]),) if alone else zip(eqn.inputs, eqn.outputs, strict=True)
+        ):
             target = place_of(out)
             assert target is not None
             targets.append((target.buffer, target.offset))
             statements += self._copy(source, target, place_of)
-        n = shape[-1]
-        code = dtypes.CODES[dtype]
-        width = values.aval.dtype.itemsize
-        rows = dims.product(shape[:-1])
-        statements.append(Routine("sort_pairs", tuple(targets), (code, width, rows, n), (0, 1)))
+        *front, n = keys.aval.shape
+        code = dtypes.CODES[keys.aval.dtype]
+        width = 0 if alone else values.aval.dtype.itemsize
+        places, writes = (tuple(targets * 2), (0,)) if alone else (tuple(targets), (0, 1))
+        rows = dims.product(front)
+        statements.append(Routine("sort_pairs", places, (code, width, rows, n), writes))
         return statements
 
 

@@ -1,142 +1,301 @@
-// Stable sorting of rows by key, with a payload moved along: the routine behind sort_pairs.
+// Stable sorting of rows by key, with or without a payload moved along: the routine behind sort_pairs.
+//
+// Keys become unsigned integers of the same order, which are sorted by their digits, least significant
+// first: three passes for 32 bits. Many rows are sorted side by side, a long one in pieces: each piece
+// counts its digits, and the counts say where in the next order each piece writes.
 #include "sort.h"
 
 #include <algorithm>
-#include <cmath>
+#include <atomic>
 #include <cstring>
+#include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
+#include "allocator.h"
 #include "pool.h"
 
 namespace {
 
-struct Item {
-    uint64_t key;    // the order of keys as that of unsigned integers
-    int64_t place;   // where it was
+// Below this many items comparisons are quicker than passes over digits.
+constexpr int64_t kRadixFrom = 384;
+// Digits of 11 bits make fewer passes, but their counts must be worth it.
+constexpr int64_t kWideFrom = 1 << 14;
+// The least part of a row that is worth a thread.
+constexpr int64_t kPiece = 1 << 15;
+
+template <class U>
+constexpr U kSign = U{1} << (8 * sizeof(U) - 1);
+
+// The dtypes: how an element (as bits) becomes a key of the same order and back. Zeros of both signs
+// are equal, NaNs are equal and last: `is_odd` are those that do not come back from their key.
+template <class Bits>
+struct Unsigned {
+    using Raw = Bits;
+    static uint64_t encode(Raw x) { return x; }
+    static Raw decode(uint64_t key) { return static_cast<Raw>(key); }
+    static bool is_odd(Raw) { return false; }
 };
 
-// Below this many items comparisons are quicker than passes over bytes.
-constexpr int64_t kRadixFrom = 384;
+template <class Bits>
+struct Signed {
+    using Raw = Bits;
+    static uint64_t encode(Raw x) { return static_cast<Raw>(x ^ kSign<Raw>); }
+    static Raw decode(uint64_t key) { return static_cast<Raw>(key) ^ kSign<Raw>; }
+    static bool is_odd(Raw) { return false; }
+};
+
+template <class Bits, Bits kInfinity>
+struct Float {
+    using Raw = Bits;
+    static bool is_nan(Raw x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
+    static uint64_t encode(Raw x) {
+        if (is_nan(x)) return static_cast<Raw>(~Raw{0});
+        if (x == kSign<Raw>) x = 0;
+        return static_cast<Raw>(x & kSign<Raw> ? ~x : x | kSign<Raw>);
+    }
+    static Raw decode(uint64_t key) {
+        const auto x = static_cast<Raw>(key);
+        return static_cast<Raw>(x & kSign<Raw> ? x ^ kSign<Raw> : ~x);
+    }
+    static bool is_odd(Raw x) { return x == kSign<Raw> || is_nan(x); }
+};
+
+template <class Key>
+struct Alone {
+    Key key;
+};
+
+template <class Key>
+struct Placed {
+    Key key;
+    Key place;  // where it was
+};
 
 template <class T>
-uint64_t of_unsigned(T x) {
-    return x;
+class Scratch {
+public:
+    explicit Scratch(int64_t count) : memory_(static_cast<T*>(cv_alloc(count * int64_t{sizeof(T)}))) {
+        if (memory_ == nullptr) throw std::bad_alloc();
+    }
+    ~Scratch() { cv_free(memory_); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    T* get() const { return memory_; }
+
+private:
+    T* memory_;
+};
+
+// Calls f(piece, begin, end) for the pieces of [0, n), in parallel.
+template <class F>
+void for_pieces(int64_t n, int64_t pieces, const F& f) {
+    struct Context {
+        const F& f;
+        int64_t n, pieces;
+    } context{f, n, pieces};
+    cv_parallel_for(
+        [](void* pointer, int64_t begin, int64_t end) {
+            const auto& c = *static_cast<Context*>(pointer);
+            for (int64_t p = begin; p < end; ++p) {
+                c.f(p, c.n * p / c.pieces, c.n * (p + 1) / c.pieces);
+            }
+        },
+        &context, pieces, 1);
 }
 
-template <class T, class U>
-uint64_t of_signed(T x) {
-    return static_cast<U>(x) ^ (U{1} << (8 * sizeof(U) - 1));
-}
-
-// Zeros are equal, NaNs equal and last.
-template <class U>
-uint64_t of_float_bits(U bits, bool is_nan) {
-    constexpr U sign = U{1} << (8 * sizeof(U) - 1);
-    if (is_nan) return static_cast<U>(~U{0});
-    if (bits == sign) bits = 0;
-    return static_cast<U>(bits & sign ? ~bits : bits | sign);
-}
-
-template <class U>
-bool small_float_is_nan(U bits, U infinity) {
-    return (bits & 0x7FFF) > infinity;
-}
-
-template <class T>
-T read(const char* keys, int64_t i) {
-    T x;
-    std::memcpy(&x, keys + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-    return x;
-}
-
-// The dtype codes are those of types/dtypes.py.
-uint64_t order_of(const char* keys, int64_t i, int64_t code) {
-    switch (code) {
-        case 0:
-        case 5: return of_unsigned(read<uint8_t>(keys, i));
-        case 1: return of_signed<int8_t, uint8_t>(read<int8_t>(keys, i));
-        case 2: return of_signed<int16_t, uint16_t>(read<int16_t>(keys, i));
-        case 3: return of_signed<int32_t, uint32_t>(read<int32_t>(keys, i));
-        case 4: return of_signed<int64_t, uint64_t>(read<int64_t>(keys, i));
-        case 6: return of_unsigned(read<uint16_t>(keys, i));
-        case 7: return of_unsigned(read<uint32_t>(keys, i));
-        case 8: return of_unsigned(read<uint64_t>(keys, i));
-        case 9: {
-            const auto bits = read<uint16_t>(keys, i);
-            return of_float_bits(bits, small_float_is_nan<uint16_t>(bits, 0x7C00));
+// The items in order of their keys' lowest `key_bits`; they end up in the first of the two.
+template <int kBits, class Item>
+void radix_sort(Item*& items, Item*& spare, int64_t n, int key_bits, int64_t pieces) {
+    constexpr int64_t kDigits = int64_t{1} << kBits;
+    std::vector<int64_t> counts(static_cast<size_t>(pieces * kDigits));
+    for (int shift = 0; shift < key_bits; shift += kBits) {
+        const auto digit = [shift](const Item& item) {
+            return static_cast<int64_t>((item.key >> shift) & (kDigits - 1));
+        };
+        std::fill(counts.begin(), counts.end(), 0);
+        for_pieces(n, pieces, [&](int64_t piece, int64_t begin, int64_t end) {
+            int64_t* own = counts.data() + piece * kDigits;
+            for (int64_t i = begin; i < end; ++i) ++own[digit(items[i])];
+        });
+        int64_t start = 0, most = 0;
+        for (int64_t d = 0; d < kDigits; ++d) {
+            const int64_t before = start;
+            for (int64_t p = 0; p < pieces; ++p) {
+                start += std::exchange(counts[static_cast<size_t>(p * kDigits + d)], start);
+            }
+            most = std::max(most, start - before);
         }
-        case 10: {
-            const auto bits = read<uint16_t>(keys, i);
-            return of_float_bits(bits, small_float_is_nan<uint16_t>(bits, 0x7F80));
-        }
-        case 11: return of_float_bits(read<uint32_t>(keys, i), std::isnan(read<float>(keys, i)));
-        default: return of_float_bits(read<uint64_t>(keys, i), std::isnan(read<double>(keys, i)));
+        if (most == n) continue;  // all digits agree
+        for_pieces(n, pieces, [&](int64_t piece, int64_t begin, int64_t end) {
+            int64_t* own = counts.data() + piece * kDigits;
+            for (int64_t i = begin; i < end; ++i) spare[own[digit(items[i])]++] = items[i];
+        });
+        std::swap(items, spare);
     }
 }
 
-// Least significant byte first; passes in which all bytes agree are left out.
-void radix_sort(std::vector<Item>& items, std::vector<Item>& spare) {
-    const size_t n = items.size();
-    for (int shift = 0; shift < 64; shift += 8) {
-        size_t counts[256] = {};
-        for (const Item& item : items) ++counts[(item.key >> shift) & 0xFF];
-        if (counts[(items[0].key >> shift) & 0xFF] == n) continue;
-        size_t start = 0;
-        for (size_t& count : counts) {
-            const size_t here = count;
-            count = start;
-            start += here;
-        }
-        for (const Item& item : items) spare[counts[(item.key >> shift) & 0xFF]++] = item;
-        items.swap(spare);
+template <class Item>
+void sort_items(Item*& items, Item*& spare, int64_t n, int key_bits, int64_t pieces) {
+    if (n < kRadixFrom) {
+        std::stable_sort(items, items + n,
+                         [](const Item& a, const Item& b) { return a.key < b.key; });
+    } else if (n < kWideFrom) {
+        radix_sort<8>(items, spare, n, key_bits, pieces);
+    } else {
+        radix_sort<11>(items, spare, n, key_bits, pieces);
     }
 }
 
-void move_row(char* row, const std::vector<Item>& items, int64_t width, std::vector<char>& copy) {
-    const auto n = static_cast<int64_t>(items.size());
-    copy.assign(row, row + n * width);
-    for (int64_t i = 0; i < n; ++i) {
-        std::memcpy(row + i * width, copy.data() + items[static_cast<size_t>(i)].place * width,
-                    static_cast<size_t>(width));
+// What the elements that do not come back from their keys are, in their order.
+template <class Type>
+struct Odd {
+    using Raw = typename Type::Raw;
+    std::vector<Raw> zeros, nans;
+
+    Odd(const Raw* keys, int64_t n) {
+        const uint64_t zero = Type::encode(Raw{0});
+        for (int64_t i = 0; i < n; ++i) {
+            if (Type::encode(keys[i]) == zero) {
+                zeros.push_back(keys[i]);
+            } else if (Type::is_odd(keys[i])) {
+                nans.push_back(keys[i]);
+            }
+        }
     }
+
+    template <class Item>
+    void restore(const Item* items, Raw* keys, int64_t n) const {
+        const uint64_t zero = Type::encode(Raw{0});
+        const Item* first = std::lower_bound(
+            items, items + n, zero, [](const Item& a, uint64_t key) { return a.key < key; });
+        std::copy(zeros.begin(), zeros.end(), keys + (first - items));
+        std::copy(nans.begin(), nans.end(), keys + n - static_cast<int64_t>(nans.size()));
+    }
+};
+
+// Sorts a row of keys alone.
+template <class Type, class Key>
+void sort_keys(typename Type::Raw* keys, Alone<Key>* items, Alone<Key>* spare, int64_t n,
+               int64_t pieces) {
+    std::atomic<bool> any_odd{false};
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        bool odd = false;
+        for (int64_t i = begin; i < end; ++i) {
+            items[i].key = static_cast<Key>(Type::encode(keys[i]));
+            odd |= Type::is_odd(keys[i]);
+        }
+        if (odd) any_odd.store(true, std::memory_order_relaxed);
+    });
+    std::unique_ptr<Odd<Type>> odd;
+    if (any_odd.load()) odd = std::make_unique<Odd<Type>>(keys, n);
+    sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) keys[i] = Type::decode(items[i].key);
+    });
+    if (odd != nullptr) odd->restore(items, keys, n);
+}
+
+// Puts each element of a row where its item has come to.
+template <class Key>
+void move_row(char* row, const Placed<Key>* items, char* copy, int64_t width, int64_t n,
+              int64_t pieces) {
+    const auto move = [&](auto sample) {
+        using T = decltype(sample);
+        for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+            std::memcpy(copy + begin * width, row + begin * width,
+                        static_cast<size_t>((end - begin) * width));
+        });
+        for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                std::memcpy(row + i * width, copy + static_cast<int64_t>(items[i].place) * width,
+                            sizeof(T));
+            }
+        });
+    };
+    struct Sixteen {
+        char bytes[16];
+    };
+    switch (width) {
+        case 1: return move(uint8_t{});
+        case 2: return move(uint16_t{});
+        case 4: return move(uint32_t{});
+        case 8: return move(uint64_t{});
+        default: return move(Sixteen{});
+    }
+}
+
+template <class Type, class Key>
+void sort_pairs(typename Type::Raw* keys, char* values, int64_t value_width, Placed<Key>* items,
+                Placed<Key>* spare, char* copy, int64_t n, int64_t pieces) {
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            items[i] = {static_cast<Key>(Type::encode(keys[i])), static_cast<Key>(i)};
+        }
+    });
+    sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
+    constexpr int64_t key_width = sizeof(typename Type::Raw);
+    move_row(reinterpret_cast<char*>(keys), items, copy, key_width, n, pieces);
+    move_row(values, items, copy, value_width, n, pieces);
 }
 
 struct Job {
     char* keys;
-    char* values;
-    int64_t code, key_width, value_width, n;
-    bool failed;
+    char* values;  // null: keys alone
+    int64_t value_width, n, pieces;
+    std::atomic<bool> failed{false};
 };
 
+template <class Type, class Key>
 void sort_rows(void* context, int64_t begin, int64_t end) {
     Job& job = *static_cast<Job*>(context);
+    using Raw = typename Type::Raw;
+    auto* keys = reinterpret_cast<Raw*>(job.keys);
+    const int64_t n = job.n;
     try {
-        std::vector<Item> items(static_cast<size_t>(job.n)), spare(static_cast<size_t>(job.n));
-        std::vector<char> copy;
+        if (job.values == nullptr) {
+            const Scratch<Alone<Key>> items(n), spare(n);
+            for (int64_t row = begin; row < end; ++row) {
+                sort_keys<Type, Key>(keys + row * n, items.get(), spare.get(), n, job.pieces);
+            }
+            return;
+        }
+        const Scratch<Placed<Key>> items(n), spare(n);
+        const Scratch<char> copy(n * std::max<int64_t>(sizeof(Raw), job.value_width));
         for (int64_t row = begin; row < end; ++row) {
-            char* keys = job.keys + row * job.n * job.key_width;
-            char* values = job.values + row * job.n * job.value_width;
-            for (int64_t i = 0; i < job.n; ++i) {
-                items[static_cast<size_t>(i)] = {order_of(keys, i, job.code), i};
-            }
-            if (job.n < kRadixFrom) {
-                std::stable_sort(items.begin(), items.end(),
-                                 [](const Item& a, const Item& b) { return a.key < b.key; });
-            } else {
-                radix_sort(items, spare);
-            }
-            move_row(keys, items, job.key_width, copy);
-            move_row(values, items, job.value_width, copy);
+            sort_pairs<Type, Key>(keys + row * n, job.values + row * n * job.value_width,
+                                  job.value_width, items.get(), spare.get(), copy.get(), n,
+                                  job.pieces);
         }
     } catch (const std::bad_alloc&) {
-        job.failed = true;
+        job.failed.store(true);
     }
 }
 
-int64_t width_of(int64_t code) {
-    static constexpr int64_t widths[] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8};
-    return widths[code];
+template <class Type>
+ParallelBody rows_of(int64_t n) {
+    const bool narrow = sizeof(typename Type::Raw) <= 4 && n <= int64_t{1} << 32;
+    return narrow ? sort_rows<Type, uint32_t> : sort_rows<Type, uint64_t>;
+}
+
+// The dtype codes are those of types/dtypes.py.
+ParallelBody body_of(int64_t code, int64_t n) {
+    switch (code) {
+        case 0:
+        case 5: return rows_of<Unsigned<uint8_t>>(n);
+        case 1: return rows_of<Signed<uint8_t>>(n);
+        case 2: return rows_of<Signed<uint16_t>>(n);
+        case 3: return rows_of<Signed<uint32_t>>(n);
+        case 4: return rows_of<Signed<uint64_t>>(n);
+        case 6: return rows_of<Unsigned<uint16_t>>(n);
+        case 7: return rows_of<Unsigned<uint32_t>>(n);
+        case 8: return rows_of<Unsigned<uint64_t>>(n);
+        case 9: return rows_of<Float<uint16_t, 0x7C00>>(n);
+        case 10: return rows_of<Float<uint16_t, 0x7F80>>(n);
+        case 11: return rows_of<Float<uint32_t, 0x7F800000>>(n);
+        default: return rows_of<Float<uint64_t, 0x7FF0000000000000>>(n);
+    }
 }
 
 }  // namespace
@@ -144,8 +303,15 @@ int64_t width_of(int64_t code) {
 extern "C" int32_t cv_sort_pairs(void* keys, void* values, int64_t code, int64_t value_width,
                                  int64_t rows, int64_t n) {
     if (rows <= 0 || n <= 1) return 0;
-    Job job{static_cast<char*>(keys), static_cast<char*>(values), code, width_of(code), value_width, n, false};
-    const int64_t grain = std::max<int64_t>(1, 4096 / n);
-    cv_parallel_for(sort_rows, &job, rows, grain);
-    return job.failed ? 1 : 0;
+    const int64_t threads = covector::pool_size();
+    const int64_t pieces = rows < 2 * threads ? std::clamp<int64_t>(n / kPiece, 1, threads) : 1;
+    Job job{static_cast<char*>(keys), value_width > 0 ? static_cast<char*>(values) : nullptr,
+            value_width, n, pieces};
+    const ParallelBody body = body_of(code, n);
+    if (pieces > 1) {
+        body(&job, 0, rows);
+    } else {
+        cv_parallel_for(body, &job, rows, std::max<int64_t>(1, 4096 / n));
+    }
+    return job.failed.load() ? 1 : 0;
 }

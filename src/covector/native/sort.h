@@ -5,7 +5,7 @@
 
 extern "C" {
 // Sorts each of `rows` rows of `n` keys (of the dtype with this code) in place, and moves the values, of
-// `value_width` bytes each, along.  Equal keys keep their order; NaNs come last.  Returns 0, or 1 if memory is
-// exhausted.
+// `value_width` bytes each, along; 0: there are none.  Equal keys keep their order; NaNs come last.  Returns 0,
+// or 1 if memory is exhausted.
 int32_t cv_sort_pairs(void* keys, void* values, int64_t code, int64_t value_width, int64_t rows, int64_t n);
 }
