@@ -6,13 +6,13 @@ dims expressions over loop variables.  A Program lowers to one Kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from covector.ir.scalar import Expr, show as show_expr
+from covector.ir.scalar import Expr, show as show_expr, show_index
 from covector.types.dims import Dim
 
 BufferKind = Literal["input", "output", "temp", "local"]
@@ -188,7 +188,7 @@ def children(statement: Statement) -> tuple[Statement, ...]:
     return statement.body if isinstance(statement, Loop | If) else ()
 
 
-def walk(body: tuple[Statement, ...]) -> Iterator[Statement]:
+def walk(body: Sequence[Statement]) -> Iterator[Statement]:
     """All statements, outer before inner."""
     for statement in body:
         yield statement
@@ -313,7 +313,7 @@ def _show_body(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
                 yield f"{indent}{show_expr(local)} {op}= {_clip(value)}"
             case Store(buffer, index, value, condition):
                 when = "" if condition is None else f" if {_clip(condition)}"
-                yield f"{indent}{buffer}[{index}] := {_clip(value)}{when}"
+                yield f"{indent}{buffer}[{show_index(index)}] := {_clip(value)}{when}"
             case Routine(name, places, parameters, _):
                 where = ", ".join(f"{b}[{offset}:]" for b, offset in places)
                 yield f"{indent}{name}({where}; {', '.join(map(str, parameters))})"

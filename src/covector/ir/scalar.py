@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+
+from covector.types import dims
 
 Kind = Literal["same", "compare", "select", "convert", "bitcast"]
 
@@ -262,6 +264,15 @@ def iterate(
     return tuple(Expr("project", (node,), e.dtype, i) for i, e in enumerate(init))
 
 
+def show_index(index: Any) -> str:
+    """An index as text; what comes from data is written out."""
+    text = str(index)
+    for atom in dims.atoms(index):
+        if isinstance(atom.payload, Expr):
+            text = text.replace(atom.key, show(atom.payload))
+    return text
+
+
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^", "shl": "<<"} | {
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="
 }  # fmt: skip
@@ -277,9 +288,9 @@ def show(e: Expr) -> str:
             return e.attr if isinstance(e.attr, str) else f"slot{id(e.attr) % 1000}"
         case "load":
             buffer, index = e.attr  # type: ignore[misc]
-            return f"{buffer.name}[{index}]"
+            return f"{buffer.name}[{show_index(index)}]"
         case "index":
-            return f"({e.attr})"
+            return f"({show_index(e.attr)})"
         case "call":
             return f"{e.attr}({', '.join(args)})"
         case "convert" | "bitcast":

@@ -8,16 +8,22 @@ from collections.abc import Sequence
 from covector.backends.cpu import routines
 from covector.ir import index as ix
 from covector.ir.kernel import (
+    Assign,
     Buffer,
     Copy,
+    Fold,
     If,
+    Init,
     Kernel,
     Loop,
+    Note,
     Routine,
     Statement,
     Store,
+    Swap,
     accesses,
     expressions,
+    loads,
     walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
@@ -25,20 +31,76 @@ from covector.types import dims
 from covector.types.dims import Dim
 
 
-def locals_of(loop: Loop) -> set[Expr]:
-    """The named locals that a loop's expressions read."""
-    found: set[Expr] = set()
+def locals_of(statements: Sequence[Statement]) -> list[Expr]:
+    """The named locals that statements read, in the order in which they appear."""
+    found: dict[Expr, None] = {}
     seen: set[Expr] = set()
-    for s in walk(loop.body):
+    for s in walk(statements):
         stack = list(expressions(s))
         while stack:
             e = stack.pop()
             if e not in seen:
                 seen.add(e)
                 if e.op == "local" and isinstance(e.attr, str):
-                    found.add(e)
+                    found[e] = None
                 stack.extend(e.args)
-    return found
+    return list(found)
+
+
+def buffers_of(statements: Sequence[Statement]) -> list[Buffer]:
+    """The buffers that statements read or write, in the order in which they appear."""
+    found: dict[Buffer, None] = {}
+    seen: set[Expr] = set()
+    for s in walk(statements):
+        for e in expressions(s):
+            found.update((buffer, None) for buffer, _ in loads(e, seen))
+        found.update(dict.fromkeys(sorted(set().union(*accesses(s)), key=lambda b: b.name)))
+    return list(found)
+
+
+def groups(body: Sequence[Statement]) -> list[tuple[tuple[Statement, ...], bool]]:
+    """A Kernel's statements from note to note, and whether they can be a function.
+
+    They can if they compute something, nothing in them ends the caller or runs in parallel, and no local goes in
+    or out.
+    """
+    found: list[list[Statement]] = [[]]
+    for s in body:
+        if isinstance(s, Note):
+            found.append([])
+        found[-1].append(s)
+    reads = [set(locals_of(g)) for g in found]
+    readers = Counter(local for group in reads for local in group)
+    result: list[tuple[tuple[Statement, ...], bool]] = []
+    for group, read in zip(found, reads, strict=True):
+        inside, changed = _changes(group)
+        fits = all(_fits(s) for s in group) and any(isinstance(s, Loop) for s in group)
+        own = changed | read <= inside and all(readers[local] <= 1 for local in inside)
+        result.append((tuple(group), fits and own))
+    return result
+
+
+def _fits(statement: Statement) -> bool:
+    if isinstance(statement, Loop) and statement.schedule.parallel:
+        return False
+    return not any(isinstance(s, Routine | Swap) for s in walk((statement,)))
+
+
+def _changes(statements: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
+    """The locals that statements bring into being, and those that they change."""
+    inside: set[Expr] = set()
+    changed: set[Expr] = set()
+    for s in walk(statements):
+        match s:
+            case Init(local, _):
+                inside.add(local)
+            case Assign(targets, _):
+                changed.update(targets)
+            case Fold(local, _, _, _):
+                changed.add(local)
+            case _:
+                pass
+    return inside, changed
 
 
 def calls(kernel: Kernel) -> Counter[str]:
@@ -72,10 +134,16 @@ def operations(loop: Loop) -> int:
     return count
 
 
-def strides(loop: Loop, buffer: Buffer) -> bool:
-    """Whether the loop's variable moves through a buffer that its body writes."""
+def one_a_lane(loop: Loop, buffer: Buffer) -> bool:
+    """Whether each lane of a loop needs a private buffer of its own: the body writes it, wherever the lane is."""
     stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer is buffer]
-    return any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
+    moves = any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
+    return bool(loop.schedule.vector and stores and not moves)
+
+
+def one_a_lane_inside(loop: Loop, buffer: Buffer) -> bool:
+    """Whether a loop further in has lanes that need buffers of their own."""
+    return any(isinstance(s, Loop) and one_a_lane(s, buffer) for s in walk(loop.body))
 
 
 def private(loop: Loop) -> list[Buffer]:

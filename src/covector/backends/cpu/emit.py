@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from covector.backends.cpu import routines
-from covector.backends.cpu.bodies import calls, locals_of, operations, private, strides
+from covector.backends.cpu import apart, routines
+from covector.backends.cpu.bodies import (
+    calls,
+    groups,
+    one_a_lane,
+    one_a_lane_inside,
+    operations,
+    private,
+)
 from covector.backends.cpu.hoist import invariants
 from covector.backends.cpu.indices import Frame, LoopEmitter
 from covector.backends.cpu.instructions import (
@@ -33,11 +41,9 @@ from covector.ir.kernel import (
     Loop,
     Note,
     Routine,
-    Schedule,
     Statement,
     Store,
     Swap,
-    accesses,
     expressions,
     walk,
 )  # fmt: skip
@@ -46,6 +52,8 @@ from covector.types import dtypes
 
 GRAIN_NS = 8_000.0  # the least work that is worth handing to another thread
 BLOCK = 4096  # elements of a vector loop that one unit of parallel work covers
+LIMIT = "the extent"  # the name inside the function of a parallel loop
+MANY_LOOPS = 6  # in a Kernel that had better look for equal ones
 BODY_LIMIT = 60  # operations in a body above which a masked loop alone is emitted, or fewer copies
 
 _REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
@@ -76,7 +84,9 @@ class _Entry:
         writer = StatementWriter(frame)
         self._arena(writer)
         self._slots()
-        writer.body(kernel.body)
+        many = sum(isinstance(s, Loop) for s in kernel.body) >= MANY_LOOPS
+        for statements, can_be_apart in groups(kernel.body) if many else [(kernel.body, False)]:
+            (writer.apart if can_be_apart else writer.body)(statements)
         if not isinstance(kernel.arena, int):
             self.module.declare("@cv_free", "declare void @cv_free(ptr)")
             frame.lines.append("  call void @cv_free(ptr %scratch)")
@@ -84,10 +94,11 @@ class _Entry:
             "entry",
             "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
             [*frame.entry, *frame.lines, "  ret i32 0"],
+            quick=many and not any(" br " in line for line in frame.lines),
         )
 
     def _entry(self, instruction: str) -> str:
-        name = self.module.fresh()
+        name = self.frame.fresh()
         self.frame.entry.append(f"  {name} = {instruction}")
         return name
 
@@ -108,7 +119,7 @@ class _Entry:
                 "memory:",
             ]
         for buffer, offset in kernel.offsets.items():
-            frame.pointers[buffer] = name = self.module.fresh()
+            frame.pointers[buffer] = name = frame.fresh()
             frame.lines.append(
                 f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}"
             )
@@ -254,11 +265,11 @@ class StatementWriter:
     def private_buffers(self, loop: Loop) -> None:
         """Memory in this frame for the private buffers of a loop; one a lane, if lanes run outside of them."""
         for buffer in private(loop):
-            if buffer in self.frame.pointers:
+            if buffer in self.frame.pointers or one_a_lane_inside(loop, buffer):
                 continue
             assert isinstance(buffer.size, int)
             element = memory_element(buffer.dtype)
-            if loop.schedule.vector and not strides(loop, buffer):
+            if one_a_lane(loop, buffer):
                 width = self._width(loop, loop.extent if isinstance(loop.extent, int) else None)
                 element = vector(element, width)
                 self.frame.lane_buffers.add(buffer)
@@ -465,33 +476,34 @@ class StatementWriter:
 
     # -- parallel loops --------------------------------------------------------------------------
 
+    def apart(self, statements: Sequence[Statement]) -> None:
+        """Statements in a function of their own, which equal ones share."""
+
+        def write(frame: Frame, inner: LoopEmitter) -> None:
+            StatementWriter(frame, inner).body(statements)
+
+        one = self.emitter.one
+        body, context = apart.function_of(self.frame, one, statements, {}, write)
+        self.frame.lines.append(f"  call void {body}(ptr {context}, i64 0, i64 0)")
+
     def parallel(self, loop: Loop) -> None:
         """Hand pieces of the loop to the pool: the body becomes a function over a range of runs."""
-        emitter, outer = self.emitter.one, self.frame
-        in_blocks = bool(loop.schedule.vector)
-        captured, types = self._capture(loop)
-        context = outer.alloca(f"[{max(len(captured), 1)} x i64]", 8)
+        emitter = self.emitter.one
         extent = emitter.scalar_index(loop.extent)
-        inner = Frame(self.module, outer.memory_of)
-        writer = StatementWriter(inner)
-        restore: list[str] = []
-        for n, (bind, operand) in enumerate(captured):
-            slot = emitter.line(f"getelementptr i64, ptr {context}, i64 {n}")
-            outer.lines.append(f"  store {types[n]} {operand}, ptr {slot}")
-            name, place = self.module.fresh(), self.module.fresh()
-            restore += [
-                f"  {place} = getelementptr i64, ptr %context, i64 {n}",
-                f"  {name} = load {types[n]}, ptr {place}",
-            ]
-            bind(inner, writer.emitter, name)
-        writer.private_buffers(loop)
-        self._parallel_body(loop, writer, in_blocks, extent if extent.isdigit() else None)
-        body = f"@nest{len(self.module.definitions)}"
-        self.module.define(
-            body,
-            f"internal void {body}(ptr noalias %context, i64 %begin, i64 %end)",
-            [*inner.entry, *restore, *inner.lines, "  ret void"],
-        )
+        inside = replace(loop, schedule=replace(loop.schedule, parallel=False))
+        in_blocks = bool(loop.schedule.vector)
+        given = {LIMIT: extent} if in_blocks else {}
+
+        def write(frame: Frame, inner: LoopEmitter) -> None:
+            writer = StatementWriter(frame, inner)
+            writer.private_buffers(inside)
+            writer.hoist(inside)
+            if in_blocks:
+                writer.blocks(inside)
+            else:
+                writer.plain(inside, "%begin", "%end")
+
+        body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
         runs, cost = extent, loop.cost
         if in_blocks:
             cost *= BLOCK
@@ -499,66 +511,16 @@ class StatementWriter:
             runs = emitter.line(f"sdiv i64 {up}, {BLOCK}")
         grain = max(1, math.ceil(GRAIN_NS / max(cost, 0.01)))
         self.module.declare("@cv_parallel_for", "declare void @cv_parallel_for(ptr, ptr, i64, i64)")
-        outer.lines.append(
+        self.frame.lines.append(
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
         )
 
-    def _parallel_body(
-        self, loop: Loop, writer: StatementWriter, in_blocks: bool, extent: str | None
-    ) -> None:
-        inside = Loop(
-            loop.variable,
-            loop.extent,
-            loop.body,
-            Schedule(loop.schedule.vector, False, loop.schedule.unroll),
-        )
-        writer.hoist(inside)
-        if not in_blocks:
-            writer.plain(inside, "%begin", "%end")
-            return
-        emitter = writer.emitter
-        limit = extent or emitter.scalar_index(loop.extent)
+    def blocks(self, loop: Loop) -> None:
+        """The blocks from %begin to %end of a loop with lanes."""
+        emitter = self.emitter
         start = emitter.line(f"mul nuw nsw i64 %begin, {BLOCK}")
         reach = emitter.line(f"mul nuw nsw i64 %end, {BLOCK}")
         self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
+        limit = self.frame.symbols[LIMIT]
         stop = emitter.line(f"call i64 @llvm.smin.i64(i64 {reach}, i64 {limit})")
-        writer.lanes(inside, start, stop)
-
-    def _capture(self, loop: Loop) -> tuple[list[Any], list[str]]:
-        """What the body needs from here: how to bind it inside, its operand, its type."""
-        captured: list[Any] = []
-        types: list[str] = []
-        read, written = accesses(loop)
-        for buffer in sorted(read | written, key=lambda b: b.name):
-            if buffer in self.frame.pointers:
-                captured.append((_bind_pointer(buffer), self.frame.pointer(buffer)))
-                types.append("ptr")
-        for name, operand in self.frame.symbols.items():
-            captured.append((_bind_symbol(name), operand))
-            types.append("i64")
-        inside = {s.local for s in walk(loop.body) if isinstance(s, Init)}
-        for local in sorted(locals_of(loop) - inside, key=lambda e: str(e.attr)):
-            captured.append((_bind_local(local), self.emitter.one.value(local)))
-            types.append(register_element(local.dtype))
-        return captured, types
-
-
-def _bind_pointer(buffer: Buffer) -> Any:
-    def bind(frame: Frame, emitter: LoopEmitter, name: str) -> None:
-        frame.pointers[buffer] = name
-
-    return bind
-
-
-def _bind_symbol(symbol: str) -> Any:
-    def bind(frame: Frame, emitter: LoopEmitter, name: str) -> None:
-        frame.symbols[symbol] = name
-
-    return bind
-
-
-def _bind_local(local: Expr) -> Any:
-    def bind(frame: Frame, emitter: LoopEmitter, name: str) -> None:
-        emitter.values[local] = name
-
-    return bind
+        self.lanes(loop, start, stop)

@@ -17,7 +17,7 @@ from covector.backends.cpu.instructions import (
     suffix,
     vector,
 )  # fmt: skip
-from covector.backends.cpu.scalars import Emitter, ModuleText
+from covector.backends.cpu.scalars import Emitter, ModuleText, fresh_names
 from covector.ir import index as ix
 from covector.ir.kernel import Buffer
 from covector.ir.scalar import Expr
@@ -44,19 +44,20 @@ class Frame:
     lane_buffers: set[Buffer] = field(
         default_factory=set
     )  # private buffers whose elements are vectors
+    fresh: Callable[[], str] = field(default_factory=fresh_names)
 
     def pointer(self, buffer: Buffer) -> str:
         """The operand that points to a buffer's first element."""
         slot = self.slots.get(buffer)
         if slot is None:
             return self.pointers[buffer]
-        name = self.module.fresh()
+        name = self.fresh()
         self.lines.append(f"  {name} = load ptr, ptr {slot}")
         return name
 
     def alloca(self, type_: str, align: int = 64) -> str:
         """Memory of this function's frame."""
-        name = self.module.fresh()
+        name = self.fresh()
         self.entry.append(f"  {name} = alloca {type_}, align {align}")
         return name
 
@@ -71,7 +72,7 @@ class LoopEmitter(Emitter):
     def __init__(
         self, frame: Frame, width: int = 1, lane: str | None = None, one: LoopEmitter | None = None
     ):
-        super().__init__(frame.module, width, frame.lines, frame.module.fresh)
+        super().__init__(frame.module, width, frame.lines, frame.fresh)
         self.frame, self.lane, self.mask = frame, lane, None
         self.one: LoopEmitter = self if one is None else one
         self.mask: str | None

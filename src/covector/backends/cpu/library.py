@@ -47,7 +47,7 @@ class Library:
 def define(function: Function, target: link.Target) -> ModuleText:
     """The module that defines a function and nothing else."""
     module = ModuleText(target)
-    emitter = Emitter(module, function.width, [], module.fresh)
+    emitter = Emitter(module, function.width, [])
     names = [f"%x{i}" for i in range(len(function.dtypes))]
     parameters = ", ".join(
         f"{emitter.type(d)} {x}" for d, x in zip(function.dtypes, names, strict=True)
@@ -87,7 +87,7 @@ def _lane_by_lane(emitter: Emitter, definition: functions.Definition, operands: 
         lines.append(f"  %at{i} = getelementptr {element}, ptr %in{i}, i64 %k")
         lines.append(f"  %lane{i} = load {element}, ptr %at{i}")
         scalars.append(f"%lane{i}")
-    value = Emitter(module, 1, lines, module.fresh).inline(definition, scalars)
+    value = Emitter(module, 1, lines, emitter.fresh).inline(definition, scalars)
     lines.append(f"  %to = getelementptr {register_type(dtype, 1)}, ptr %out, i64 %k")
     lines += [f"  store {register_type(dtype, 1)} {value}, ptr %to", "  %next = add i64 %k, 1"]
     lines += [f"  %more = icmp ult i64 %next, {width}", "  br i1 %more, label %latch, label %end"]

@@ -12,7 +12,7 @@ side by side (1: scalar types).  It knows everything but the leaves.  To use it,
 
     module = ModuleText(target)
     lines: list[str] = []
-    emitter = LoopEmitter(module, width=16, lines=lines, fresh=module.fresh)
+    emitter = LoopEmitter(module, width=16, lines=lines)
     operand = emitter.value(expression)           # "%v12" or a literal; memoised by node identity
     emitter.line("store ...")                     # the type of a value: register_type(dtype, width)
     module.define("entry", "i32 @entry(...)", lines)
@@ -88,6 +88,12 @@ class Function:
         return f"cv.{self.name}.{self.width}.{'.'.join(d.name for d in self.dtypes)}"
 
 
+def fresh_names() -> Callable[[], str]:
+    """What gives a new name each time it is called; one for each function, so that equal ones have equal texts."""
+    count = itertools.count().__next__
+    return lambda: f"%v{count()}"
+
+
 class ModuleText:
     """The text of one module: intrinsics declared once, functions defined once.
 
@@ -102,8 +108,7 @@ class ModuleText:
         self.wanted: list[Function] = []  # functions that are called; see library.py
         self.calls: dict[tuple[object, ...], str] = {}  # the instruction that calls a function
         self.inlined: dict[str, int] = {}  # nodes written out at call sites, by function
-        count = itertools.count().__next__
-        self.fresh: Callable[[], str] = lambda: f"%v{count()}"
+        self.names: dict[str, str] = {}  # of functions, by their text
 
     def declare(self, name: str, declaration: str) -> None:
         """Add the declaration of an outside function or intrinsic."""
@@ -115,6 +120,15 @@ class ModuleText:
         quick = quick or sum(" call fastcc " in line for line in lines) > QUICK_CALLS
         head = f"define {signature} #{int(quick)} {{"
         self.definitions[name] = "\n".join([head, *lines, "}"])
+
+    def shared(self, parameters: str, lines: Sequence[str]) -> str:
+        """The name of the internal function with these lines; if there is one already, it serves again."""
+        text = "\n".join(lines)
+        name = self.names.get(text)
+        if name is None:
+            name = self.names[text] = f"@loop{len(self.names)}"
+            self.define(name, f"internal void {name}({parameters})", lines)
+        return name
 
     def text(self) -> str:
         """The whole module."""
@@ -141,7 +155,7 @@ class Emitter:
         fresh: Callable[[], str] | None = None,
     ):
         self.module, self.width, self.lines = module, width, lines
-        self.fresh = fresh or module.fresh
+        self.fresh = fresh or fresh_names()
         self.values: dict[Expr, str] = {}
         self.states: dict[
             Expr, tuple[str, ...]
