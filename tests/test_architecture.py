@@ -29,7 +29,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("compile/functions", "incomplete_gamma zeta beta __init__"),
     ("compile", "__init__ elements fuse memory axes nest loops product lower simplify pipeline"),
     ("backends", "__init__ reference reference_scalars"),
-    ("backends/cpu", "__init__ hoist instructions link scalars library indices routines bodies apart emit"),
+    (
+        "backends/cpu",
+        "__init__ hoist instructions link scalars library indices routines bodies apart emit",
+    ),
     ("backends/cpu", "backend"),
     ("runtime", "__init__ cache executable late eager device"),
     ("api", "arguments derivatives jacobians jit transforms"),

@@ -460,7 +460,7 @@ MESSAGES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: grad(lambda x: "text")(1.0), TypeError, ["the result of <lambda> (test_transforms.py:", "is 'text'"],
     ),
     "too few arguments": (
-        lambda: grad(named, 2)(1.0), ValueError,
+        lambda: grad(named, 2)(1.0), TypeError,
         ["grad with argnums=2 needs at least 3 positional arguments, got 1", "by keyword are not differentiated"],
     ),
     "argnums of another type": (lambda: grad(named, TEXT)(1.0), TypeError, ["argnums must be an int or a sequence of"]),

@@ -12,7 +12,8 @@ from tests.backends.elementwise import Compiled, parameter
 
 from covector.backends import reference_scalars
 from covector.backends.cpu import link
-from covector.compile.functions import FUNCTIONS, Function
+from covector.base.errors import MissingRuleError
+from covector.compile.functions import FUNCTIONS, Function, definition
 from covector.ir.scalar import call
 
 Real = Any  # mpmath has no types
@@ -350,3 +351,11 @@ def test_integer_powers(dtype: Any) -> None:
     inputs = [parameter(i, np.dtype(dtype)) for i in range(2)]
     got = Compiled([call("pow", *inputs)], 2, 16)(x, y)[0]
     np.testing.assert_array_equal(got, x**y)
+
+
+def test_a_function_that_is_not_there() -> None:
+    for look in (lambda name: FUNCTIONS[name], lambda name: definition(name, ())):
+        with pytest.raises(MissingRuleError, match="no function 'digama'") as caught:
+            look("digama")
+        assert "did you mean digamma or igamma" in str(caught.value)
+        assert "compile/functions" in str(caught.value)

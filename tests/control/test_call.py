@@ -60,6 +60,7 @@ def test_repeated_transformation_derives_nothing_new(
 
 
 def test_what_is_derived_goes_with_the_program(rng: np.random.Generator) -> None:
+    gc.collect()
     before = len(programs._derived)
     program = program_of(4)
     outs, tape = linearize_flat(Call(program), pair(rng))

@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import grad, jacfwd, jacrev, make_jaxpr, ops, vmap
+from covector import grad, jacfwd, jacrev, jit, make_jaxpr, ops, vmap
 from covector.backends.reference import evaluate_reference
 from covector.base import errors
+from covector.base.record import record
 from covector.core import trace
+from covector.core.primitive import Primitive
 from covector.core.trace import typeof
 from covector.lax.control_flow import fori_loop, map as lax_map, scan
+from covector.runtime import eager
+from covector.transforms import programs
+from covector.types.avals import ShapedArray
 
 F32 = np.dtype(np.float32)
 
@@ -211,3 +216,100 @@ def test_values_that_are_no_arrays() -> None:
     )
     assert "scan: xs[0] is <object" in message(lambda c, x: (c, x), np.float32(0), [object()])
     assert "scan takes a function, got 3" in message(3, np.float32(0), vector(1))
+
+
+# ------------------------------------------------------------------------------------- traced again
+
+
+def closures(w: Any, name: str) -> Any:
+    """A loop whose body is a new function each time, and closes over w."""
+    xs = vector(1, 2, 3)
+    match name:
+        case "scan":
+            return scan(lambda c, x: (ops.add(ops.mul(c, w), x), c), np.float32(0), xs)[0]
+        case "fori_loop":
+            return fori_loop(0, 3, lambda i, c: ops.mul(c, w), np.float32(1))
+        case _:
+            return ops.Sum((0,))(lax_map(lambda x: ops.mul(x, ops.mul(w, w)), xs))
+
+
+@pytest.mark.parametrize("name", ["scan", "fori_loop", "map"])
+@pytest.mark.parametrize("transform", ["", "grad", "vmap", "jacfwd"])
+def test_a_new_closure_of_the_same_content_is_compiled_once(name: str, transform: str) -> None:
+    apply: Any = {"": lambda f: f, "grad": grad, "vmap": vmap, "jacfwd": jacfwd}[transform]
+
+    def run(w: float) -> Any:
+        value = eager.as_array(np.asarray([w] * 2 if transform == "vmap" else w, np.float32))
+        return apply(lambda w: closures(w, name))(value)
+
+    run(2.0)
+    before = eager.executable.cache_info().misses
+    first, second = run(2.0), run(3.0)
+    assert eager.executable.cache_info().misses == before
+    assert np.all(np.asarray(first) != np.asarray(second))
+
+
+def test_programs_that_differ_are_not_one() -> None:
+    x = ShapedArray((), F32)
+
+    def staged(f: Any) -> Any:
+        return programs.interned(trace.stage(lambda x: [f(x)], [x], "f"))
+
+    def twice(k: float) -> Any:
+        return staged(lambda x: ops.mul(x, k))
+
+    assert twice(2.0) is twice(2.0)
+    assert twice(2.0) is not twice(3.0)
+    other = staged(lambda x: ops.mul(x, 2.0))  # from another line, which messages name
+    assert other is not twice(2.0)
+    assert twice(0.0) is not twice(-0.0)
+
+
+# -------------------------------------------------------------------------------------- named axes
+
+
+@record
+class AxisIndex(Primitive):
+    """Where along a named axis one is."""
+
+    axis: str
+    name = "axis_index"
+
+    @property
+    def axis_names(self) -> frozenset[Any]:  # type: ignore[override]
+        return frozenset({self.axis})
+
+    def type(self, *avals: ShapedArray) -> ShapedArray:
+        return ShapedArray((), np.dtype(np.int32))
+
+    def batch_named(self, args: Any, dims: Any, size: Any, axis_name: Any) -> tuple[Any, Any]:
+        assert axis_name == self.axis
+        return ops.Iota((size,), np.dtype(np.int32), 0)(), 0
+
+
+BODIES: dict[str, Any] = {
+    "plain": lambda f: f,
+    "jit": jit,
+    "jit of vmap": lambda f: lambda x: jit(vmap(lambda _, x: f(x), (0, None)))(vector(0, 0), x)[0],
+    "scan": lambda f: lambda x: scan(lambda c, _: (f(c), None), x, None, 1)[0],
+    "scan of jit": lambda f: lambda x: scan(lambda c, _: (jit(f)(c), None), x, None, 1)[0],
+    "jit of scan": lambda f: jit(lambda x: scan(lambda c, _: (f(c), None), x, None, 1)[0]),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_names_of_mapped_axes_reach_the_programs_inside(body: str) -> None:
+    def f(x: Any) -> Any:
+        i, j = (ops.convert(AxisIndex(axis)(), F32) for axis in "ij")
+        return ops.add(x, ops.add(ops.mul(i, 10.0), j))
+
+    inside = BODIES[body](f)
+    x = np.full((2, 3), 100, np.float32)
+    wanted = 100 + 10 * np.arange(2)[:, None] + np.arange(3)
+    mapped = vmap(vmap(inside, axis_name="j"), axis_name="i")
+    np.testing.assert_array_equal(np.asarray(mapped(x)), wanted)
+    np.testing.assert_array_equal(np.asarray(jit(mapped)(x)), wanted)
+    if body.startswith("jit"):  # without a mapped operand it is compiled on its own
+        return
+    constant = vmap(vmap(lambda x: inside(np.float32(100)), axis_name="j"), axis_name="i")
+    np.testing.assert_array_equal(np.asarray(constant(x)), wanted)

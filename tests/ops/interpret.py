@@ -128,7 +128,11 @@ def run_mapped(
     values = {f"i{a}": v for a, v in enumerate(np.indices(sizes))}
     element = primitive.element(index, *[view(x, aval) for x, aval in zip(xs, avals, strict=True)])
     evaluator = Evaluator({**values, **{name: np.int64(v) for name, v in symbols.items()}})
-    parts = [evaluator.scalar(e) for e in (element if isinstance(element, tuple) else (element,))]
+    elements = element if isinstance(element, tuple) else (element,)
+    if 0 in sizes:  # there are no elements, so nothing is read
+        parts = [np.zeros((), e.dtype) for e in elements]
+    else:
+        parts = [evaluator.scalar(e) for e in elements]
     if primitive.multiple:
         return tuple([joined([p], sizes, t.dtype) for p, t in zip(parts, types, strict=True)])
     return joined(parts, sizes, types.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from covector import ops
-from covector.core.primitive import Primitive
+from covector.core.primitive import NotDifferentiable, Primitive
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 
@@ -340,8 +340,7 @@ DOMAINS: dict[str, Maker] = {
     "polygamma": integers(1, 3),
 }
 # The oracle of the slope is rough, or there is none on purpose.
-NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "nextafter", "stop_gradient", "sign"}
-FIXED = {"betainc": (0, 1), "zeta": (0,), "polygamma": (0,)}
+NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "stop_gradient"}
 
 
 def elementwise() -> Iterator[Sample]:
@@ -349,7 +348,8 @@ def elementwise() -> Iterator[Sample]:
     for row in sorted(
         {p for p in vars(ops).values() if isinstance(p, ops.Elementwise)}, key=lambda p: p.name
     ):
-        arity, slopes, fixed = len(row.push), row.name not in NO_SLOPES, FIXED.get(row.name, ())
+        arity, slopes = len(row.push), row.name not in NO_SLOPES
+        fixed = tuple(i for i, p in enumerate(row.push) if isinstance(p, NotDifferentiable))
         for dtype in (bool_, i8, u32, bf16, f32, f64, c128):
             if dtypes.kind(dtype) not in row.kinds:
                 continue
@@ -382,6 +382,10 @@ def parametrised() -> Iterator[Sample]:
     for n in (0, 1, 2, 3, 7, -2):
         yield Sample(ops.IntegerPow(n), (array((4,)),))
     yield Sample(ops.BitcastConvert(i32), (array((3,), f32),))
+    for dtype, bits in ((f32, (5, 10)), (f64, (8, 7)), (bf16, (5, 3))):
+        yield Sample(ops.ReducePrecision(*bits), (array((5,), dtype),), slopes=False)
+    for keys, values in ((f64, f64), (f32, i32), (i32, f64)):
+        yield Sample(ops.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
 
 
 def all_samples() -> list[Sample]:

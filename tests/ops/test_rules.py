@@ -46,8 +46,10 @@ def groups(sample: Sample) -> list[tuple[int, ...]]:
 
 
 def floating(sample: Sample) -> list[int]:
-    """The operands that have tangents."""
-    return [i for i, aval in enumerate(sample.avals) if aval.differentiable()]
+    """The operands that have tangents and a derivative."""
+    return [
+        i for i, aval in enumerate(sample.avals) if aval.differentiable() and i not in sample.fixed
+    ]
 
 
 def operands(sample: Sample, salt: int = 0) -> list[Any]:
@@ -86,17 +88,12 @@ def test_type_is_that_of_the_reference(sample: Sample) -> None:
     sample.primitive(*operands(sample))  # the evaluator compares the types
 
 
-@samples()
+@samples(lambda sample: not isinstance(sample.primitive, ops.SortPairs))
 def test_element_rule(sample: Sample) -> None:
     primitive, xs = sample.primitive, operands(sample)
     wanted = primitive(*xs)
     if isinstance(primitive, Mapped):
-        try:
-            actual = interpret.run_mapped(primitive, xs)
-        except KeyError as missing:
-            if isinstance(primitive, ops.ElementwiseBase):
-                pytest.skip(f"not written yet: {missing}")
-            raise
+        actual = interpret.run_mapped(primitive, xs)
     elif isinstance(primitive, Reduction):
         actual = interpret.run_reduction(primitive, xs[0])
     elif isinstance(primitive, Cumulative):
@@ -183,11 +180,13 @@ def test_jvp_rule(sample: Sample) -> None:
     for chosen in choices:
         tangents = directions(sample, xs, chosen)
         outs, slopes = sample.primitive.jvp(xs, tangents)
-        for out, slope, wanted in zip(
-            results(sample, outs),
-            results(sample, slopes),
-            results(sample, sample.primitive(*xs)),
-            strict=True,
+        for k, (out, slope, wanted) in enumerate(
+            zip(
+                results(sample, outs),
+                results(sample, slopes),
+                results(sample, sample.primitive(*xs)),
+                strict=True,
+            )
         ):
             assert_close(out, wanted)
             if type(slope) is Zero:
@@ -197,19 +196,18 @@ def test_jvp_rule(sample: Sample) -> None:
                 assert (slope.shape, slope.dtype) == (out.shape, out.dtype)
             if sample.slopes and dtypes.is_inexact(out.dtype):
                 actual = np.zeros_like(out) if type(slope) is Zero else slope
-                assert_close(actual, difference(sample, xs, tangents), 2e-6)
+                assert_close(actual, difference(sample, k, xs, tangents), 2e-6)
 
 
-def difference(sample: Sample, xs: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The slope along the tangents: a central difference of order four."""
+def difference(sample: Sample, k: int, xs: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The slope of a result along the tangents: a central difference of order four."""
 
     def at(h: float) -> Any:
-        return sample.primitive(
-            *[
-                x if type(t) is Zero else (x + h * t).astype(x.dtype)
-                for x, t in zip(xs, tangents, strict=True)
-            ]
-        )
+        moved = [
+            x if type(t) is Zero else (x + h * t).astype(x.dtype)
+            for x, t in zip(xs, tangents, strict=True)
+        ]
+        return results(sample, sample.primitive(*moved))[k]
 
     h = 1e-4
     with np.errstate(all="ignore"):

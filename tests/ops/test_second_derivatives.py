@@ -21,6 +21,7 @@ SAMPLES = [
     s
     for s in all_samples()
     if s.slopes
+    and not s.primitive.multiple
     and moving(s)
     and s.primitive.name not in NO_SECOND
     and not (s.primitive.name in EXTREMA and 0 in s.avals[0].shape)  # of no elements: infinite

@@ -10,7 +10,7 @@ import numpy as np
 
 from covector import _native, ops
 from covector.base import errors, tree
-from covector.core.trace import SCALARS, Array, Tracer, typeof
+from covector.core.trace import SCALARS, Array, Tracer, number, typeof
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 
@@ -35,9 +35,8 @@ def as_array(x: Any) -> Any:
 
 
 def ones(aval: ShapedArray) -> Any:
-    """The number 1 of a type without dimensions: a literal, except that those cannot be weakly typed."""
-    one = np.ones((), aval.dtype)
-    return _native.array_from(one, weak_type=True) if aval.weak_type else one[()]
+    """The number 1 of a type without dimensions: a literal."""
+    return number(1, aval)
 
 
 def zero_tangent(aval: ShapedArray) -> Any:
@@ -102,14 +101,16 @@ def check_values(leaves: Sequence[Any], names: Callable[[], list[str]], api: str
 
 
 def normalize_argnums(argnums: Any, n: int, api: str) -> tuple[int, ...]:
-    """Non-negative argument numbers; ValueError if there are fewer arguments, TypeError if they are no ints."""
+    """Non-negative argument numbers; TypeError if there are fewer arguments, or if they are no ints."""
     numbers = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
     for i in numbers:
         if not hasattr(i, "__index__"):
-            raise TypeError(f"{api}: argnums must be an int or a sequence of ints, got {argnums!r}")
+            raise TypeError(
+                f"{api}: argnums must be an int or a sequence of ints, got {argnums!r}{errors.at_user_line()}"
+            )
     least = max([i + 1 if i >= 0 else -i for i in numbers], default=0)
     if least > n:
-        raise ValueError(
+        raise TypeError(
             f"{api} with argnums={argnums} needs at least {least} positional arguments, got {n}"
             f"{errors.at_user_line()}; arguments given by keyword are not differentiated"
         )

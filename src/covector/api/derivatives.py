@@ -24,7 +24,7 @@ from covector.api.arguments import (
 )
 from covector.base import errors, tree
 from covector.core.primitive import Zero
-from covector.core.trace import Array, Tracer, typeof
+from covector.core.trace import Array, Tracer, number, typeof
 from covector.ir.program import Program
 from covector.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
 from covector.transforms.transpose import pull, transpose_flat
@@ -175,7 +175,7 @@ def _value_and_grad(
     cotangents = pull(tape, [seed, *[Zero(x) for x in outs[1:]]], consume=True)
     backs = iter(cotangents)
     gradients = [
-        cotangent_value(next(backs)) if live else zero_tangent(typeof(x))
+        cotangent_value(next(backs), typeof(x)) if live else zero_tangent(typeof(x))
         for x, live in zip(leaves, mask, strict=True)
     ]
     gradient = tree.unflatten(in_tree, gradients)
@@ -204,9 +204,15 @@ def _seed(
     return ones(aval)
 
 
-def cotangent_value(ct: Any) -> Any:
-    """A cotangent as users get it: zeros for a symbolic one."""
-    return as_array(ops.zeros(ct.aval) if type(ct) is Zero else ct)
+def cotangent_value(ct: Any, aval: ShapedArray) -> Any:
+    """A cotangent as users get it: of the type of the argument, weak types included; zeros for a symbolic one."""
+    return as_weak_as(ops.zeros(aval) if type(ct) is Zero else ct, aval)
+
+
+def as_weak_as(x: Any, aval: ShapedArray) -> Any:
+    """The value as an array, weakly typed if the argument is that it is a derivative for."""
+    x = as_array(x)
+    return x if x.weak_type == aval.weak_type else ops.Convert(x.dtype, aval.weak_type)(x)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,7 +267,7 @@ class Pullback:
                 )
             )
         found = [
-            cotangent_value(next(backs)) if a.differentiable() else zero_tangent(a)
+            cotangent_value(next(backs), a) if a.differentiable() else zero_tangent(a)
             for a in signature.primals
         ]
         return tree.unflatten(signature.in_tree, found)
@@ -331,9 +337,7 @@ def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -
             f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
             f"{type_.text()}{errors.at_user_line()}"
         )
-    return (
-        t if isinstance(t, Tracer | Array) or type_.shape else np.asarray(t).astype(aval.dtype)[()]
-    )
+    return t if isinstance(t, Tracer | Array) or type_.shape else number(t, aval)
 
 
 def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
@@ -470,7 +474,7 @@ def linear_transpose(fun: Function, *primals: Any) -> Function:
                 f"linear_transpose: {function_place(fun)} is not linear in its arguments{errors.at_user_line()}: "
                 f"{error}"
             ) from error
-        return tree.unflatten(in_tree, map(cotangent_value, found))
+        return tree.unflatten(in_tree, map(cotangent_value, found, avals))
 
     return transposed
 

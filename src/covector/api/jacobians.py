@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial, wraps
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from covector.api.arguments import (
 from covector.api.derivatives import (
     FlatFunction,
     Function,
+    as_weak_as,
     cotangent_value,
     on_arguments,
     tangent_value,
@@ -176,7 +178,8 @@ def _cut(
             starts = tuple([start if i == axis else 0 for i in range(len(whole))])
             stops = tuple([stop if i == axis else n for i, n in enumerate(whole)])
             part = ops.Slice(starts, stops, (1,) * len(whole))(part)
-        result.append(ops.Reshape((*shape, *aval.shape) if after else (*aval.shape, *shape))(part))
+        block = ops.Reshape((*shape, *aval.shape) if after else (*aval.shape, *shape))(part)
+        result.append(as_weak_as(block, aval))
         start = stop
     return result
 
@@ -190,8 +193,12 @@ def _rows(
 
     def run(ct: Any) -> list[Any]:
         return [
-            cotangent_value(b)
-            for b in pull(tape, [ct if j == i else Zero(t) for j, t in enumerate(types)])
+            cotangent_value(b, a)
+            for b, a in zip(
+                pull(tape, [ct if j == i else Zero(t) for j, t in enumerate(types)]),
+                compress(avals, mask),
+                strict=True,
+            )
         ]
 
     backs, axes = batch_flat(run, _basis([out]), [0], size)

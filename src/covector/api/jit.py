@@ -204,11 +204,8 @@ class Jitted:
             results = Call(traced.closed)(*operands)
         else:
             arrays = [as_array(x) for x in signature.leaves]
-            deleted = [x for x, d in zip(arrays, signature.donated, strict=False) if d]
-            results = traced.executable(())(arrays)
-            for x in deleted:
-                x.block_until_ready()
-                x.delete()
+            donated = [i for i, d in enumerate(signature.donated) if d]
+            results = traced.executable(())(arrays, donated)
         return tree.unflatten(traced.out_tree, results)
 
 

@@ -50,6 +50,7 @@ def vmap(
     if not (in_axes is None or isinstance(in_axes, int | tuple)):
         raise TypeError(
             f"vmap: in_axes must be an int, None, or a tuple of entries for the arguments, got {in_axes!r}"
+            f"{errors.at_user_line()}"
         )
     _check_axes("in_axes", in_axes)
     _check_axes("out_axes", out_axes)
@@ -97,6 +98,7 @@ def _check_axes(what: str, axes: Any) -> None:
         if type(axis) is not int:
             raise TypeError(
                 f"vmap: {what} must be made of ints and None, got {axis!r} of type {type(axis).__name__}"
+                f"{errors.at_user_line()}"
             )
 
 

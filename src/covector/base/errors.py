@@ -37,8 +37,24 @@ class UnexpectedTracerError(CovectorError, RuntimeError):
     """A tracer was used after the transformation that made it had ended."""
 
 
+class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
+    """An array was indexed with a traced mask, on whose values the shape of the result depends."""
+
+
+class ShapeError(CovectorError, ValueError, TypeError):
+    """Shapes of operands that do not fit together: a ValueError as NumPy's, and a TypeError as JAX's `lax` raises."""
+
+
+class AxisError(CovectorError, ValueError, IndexError):
+    """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`."""
+
+
 class MissingRuleError(CovectorError, NotImplementedError):
     """A primitive does not have the rule that a transformation needs."""
+
+
+class NotDifferentiableError(CovectorError, NotImplementedError):
+    """A derivative was asked for that an operation does not have, on purpose."""
 
 
 class VerificationError(CovectorError, AssertionError):
@@ -122,12 +138,37 @@ def missing_rule(primitive: str, rule: str, cls: type) -> str:
     return f"primitive '{primitive}' has no {rule} rule; add it to class {cls.__name__} in {file}"
 
 
+def not_differentiable(primitive: str, argument: str, why: str, source: Source | None) -> str:
+    """For a derivative that a primitive does not have, on purpose; `source` is where it was applied, if known."""
+    where = at_user_line() if source is None else f" (at {source})"
+    return (
+        f"{primitive} has no derivative with respect to {argument}{where}: {why}.\n"
+        f"If {argument} is to count as a constant, say so with covector.lax.stop_gradient, or choose other "
+        "arguments to differentiate with argnums."
+    )
+
+
 def not_an_array(value: object, where: str) -> str:
     """For a value that is no array, tracer or number."""
+    found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
+    if isinstance(value, list | tuple):
+        return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
     return (
-        f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}, which is not an array, a number, "
-        "or something NumPy can make an array of. Mark it static (static_argnums of jit) or convert it first."
+        f"{found}, which is not an array, a number, or something NumPy can make an array of. "
+        "Mark it static (static_argnums of jit) or convert it first."
     )
+
+
+def not_an_integer(name: str, value: object) -> str:
+    """For a parameter that must be an integer."""
+    return (
+        f"{name} must be an integer, got {value!r} of type {type(value).__name__}{at_user_line()}"
+    )
+
+
+def negative_size(operation: str, shape: object) -> str:
+    """For a shape with a negative dimension."""
+    return f"{operation} got the shape {shape}{at_user_line()}: no dimension can be negative"
 
 
 def mapped_value(description: str, wanted: str) -> str:

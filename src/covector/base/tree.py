@@ -7,6 +7,8 @@ from typing import Any
 
 import optree
 
+from covector.base import errors
+
 NAMESPACE = "covector"
 TreeDef = optree.PyTreeSpec
 
@@ -74,7 +76,7 @@ def broadcast_prefix(
         ):
             raise ValueError(
                 f"{what} must be a tree prefix of the values it is for: at {what}{path} there is "
-                f"{p!r}, but the value there is {_describe(t)}"
+                f"{p!r}, but the value there is {_describe(t)}{errors.at_user_line()}"
             )
         for i, (a, b) in enumerate(zip(p_children, t_children, strict=True)):
             walk(a, b, f"{path}[{i}]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -31,6 +31,11 @@ def reference(program: Program, args: Sequence[Any]) -> list[Any]:
     return [a.value if type(a) is Literal else env[a] for a in program.outputs]
 
 
+def axis_names_of(program: Program) -> frozenset[Hashable]:
+    """The named axes that its equations read."""
+    return frozenset[Hashable]().union(*[eqn.primitive.axis_names for eqn in program.eqns])
+
+
 def spread(
     values: Iterable[Any], mask: Sequence[bool], types: Sequence[ShapedArray]
 ) -> Iterator[Any]:
@@ -51,6 +56,10 @@ class Call(Primitive):
     @property
     def effects(self) -> frozenset[str]:  # type: ignore[override]
         return effects_of(self.program)
+
+    @property
+    def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
+        return axis_names_of(self.program)
 
     def text(self) -> str:
         return f"call[{self.program.name}]"
@@ -104,5 +113,10 @@ class Call(Primitive):
         ]
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        found = batch_program(self.program, tuple(dims), size)
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        found = batch_program(self.program, tuple(dims), size, axis_name)
         return Call(found.program)(*args, *found.constants), found.dims

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from covector.control.bodies import (
     split_body,
     transpose_body,
 )
-from covector.control.call import reference, spread
+from covector.control.call import axis_names_of, reference, spread
 from covector.core.primitive import Linear, Primitive, Zero, is_zero
 from covector.core.trace import evaluate, typeof
 from covector.ir.program import Program, effects_of, without_dead_code
@@ -51,6 +51,10 @@ class Scan(Primitive):
     @property
     def effects(self) -> frozenset[str]:  # type: ignore[override]
         return effects_of(self.body)
+
+    @property
+    def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
+        return axis_names_of(self.body)
 
     def programs(self) -> Iterable[Program]:
         return (self.body,)
@@ -252,12 +256,22 @@ class Scan(Primitive):
     # ------------------------------------------------------------------------------------------------- batch
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
         consts, init, xs = parts(args, self.num_consts, self.num_carry)
         const_dims, init_dims, xs_dims = parts(dims, self.num_consts, self.num_carry)
         xs = [ops.move_axis(x, 0, 1) if d == 0 else x for x, d in zip(xs, xs_dims, strict=True)]
         slices = [None if d is None else max(d - 1, 0) for d in xs_dims]
         found = batch_body(
-            self.body, self.num_consts, self.num_carry, (*const_dims, *init_dims, *slices), size
+            self.body,
+            self.num_consts,
+            self.num_carry,
+            (*const_dims, *init_dims, *slices),
+            size,
+            axis_name,
         )
         init = [
             x

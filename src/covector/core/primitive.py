@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,33 @@ class Linear(_Typed):
     """In a transpose rule: the place of an operand that the operation is linear in, known by type alone."""
 
     __slots__ = ()
+
+
+class Flat:
+    """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "FLAT"
+
+
+FLAT = Flat()
+
+
+class NotDifferentiable:
+    """In place of a partial derivative: there is none on purpose.  A tangent that is not zero is an error."""
+
+    __slots__ = ("argument", "why")
+
+    def __init__(self, argument: str, why: str):
+        self.argument, self.why = argument, why
+
+    def error(self, primitive: str) -> errors.NotDifferentiableError:
+        """What to raise."""
+        return errors.NotDifferentiableError(
+            errors.not_differentiable(primitive, self.argument, self.why, trace._state.source)
+        )
 
 
 class View:
@@ -99,6 +126,8 @@ class Primitive:
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
     effects: ClassVar[frozenset[str]] = frozenset()
+    flat: ClassVar[str | None] = None  # why the derivative is zero wherever there is one, if it is
+    axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 
     def __call__(self, *args: Any) -> Any:
@@ -115,12 +144,15 @@ class Primitive:
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """(result, tangent) from values and tangents; a tangent may be a Zero, not all are."""
-        if self.not_differentiable is not None:
-            out = self(*primals)
-            if not self.multiple:
-                return out, Zero(trace.typeof(out))
-            return out, tuple([Zero(trace.typeof(o)) for o in out])
-        raise self._missing("jvp")
+        if self.flat is None and self.not_differentiable is None:
+            raise self._missing("jvp")
+        for i, t in enumerate(tangents):
+            if self.not_differentiable is not None and type(t) is not Zero:
+                raise NotDifferentiable(f"operand {i}", self.not_differentiable).error(self.name)
+        out = self(*primals)
+        if not self.multiple:
+            return out, Zero(trace.typeof(out))
+        return out, tuple([Zero(trace.typeof(o)) for o in out])
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """As `jvp`, where what is done to tangents is recorded and not computed.
@@ -136,6 +168,12 @@ class Primitive:
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         """(result, its batch axis) where operand i has the batch axis dims[i], or None."""
         raise self._missing("batch")
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
+        return self.batch(args, dims, size)
 
     def programs(self) -> Iterable[Program]:
         """The Programs among its parameters."""

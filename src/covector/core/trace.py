@@ -28,6 +28,37 @@ Array = _native.Array
 SCALARS = (bool, int, float, complex)
 
 
+def _weak_number(base: type, dtype: np.dtype) -> type:
+    """The class of weakly typed numbers of a dtype."""
+    content = {"__slots__": (), "dtype": dtype, "shape": (), "ndim": 0, "weak_type": True}
+    return type(f"Weak{base.__name__.title()}", (base,), content)
+
+
+_WEAK_NUMBERS: dict[np.dtype, type] = {
+    dtype: _weak_number(base, dtype)
+    for base, dtype in dtypes.PYTHON_SCALARS.items()
+    if base is not bool
+}
+
+
+_NUMBERS: dict[type, np.dtype] = {
+    **dtypes.PYTHON_SCALARS, **{cls: dtype for dtype, cls in _WEAK_NUMBERS.items()}
+}  # fmt: skip
+
+
+def number(value: Any, like: Any) -> Any:
+    """A number with the dtype of another operand, and as weakly typed: a constant in a rule.
+
+    So the result of a rule is weakly typed where the operands are.  It has `dtype`, `shape` and `weak_type`.
+    """
+    dtype = like.dtype
+    if getattr(like, "weak_type", False) and dtype in _WEAK_NUMBERS:
+        return _WEAK_NUMBERS[dtype](value)
+    if dtype.kind == "f" and type(value) in (int, float):
+        return dtype.type(value)
+    return np.asarray(value).astype(dtype)[()]
+
+
 class Trace:
     """An interpretation of operations.  `staging` is true where some trace below records instead of computing."""
 
@@ -115,9 +146,9 @@ _MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "
 class Tracer:
     """A value that stands in for an array inside a trace."""
 
-    __slots__ = ("__weakref__", "trace")
+    __slots__ = ("__weakref__", "_trace")
 
-    trace: Trace
+    _trace: Trace
 
     @property
     def aval(self) -> ShapedArray:
@@ -138,6 +169,9 @@ class Tracer:
 
     def __repr__(self) -> str:
         return f"Traced<{self.aval.text()}>"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value("text in a certain format"), spec) if spec else str(self)
 
     def _value(self, wanted: str) -> Any:
         value = self.concrete()
@@ -231,7 +265,7 @@ def typeof(x: Any) -> ShapedArray:
         if x.dtype not in dtypes.CODES:
             raise TypeError(errors.not_an_array(x, "an operation"))
         return ShapedArray(x.shape, x.dtype)
-    dtype = dtypes.PYTHON_SCALARS.get(type(x))
+    dtype = _NUMBERS.get(type(x))
     if dtype is not None:
         return ShapedArray((), dtype, dtype != dtypes.bool_)
     for base in SCALARS:  # subclasses of Python's scalars
@@ -256,14 +290,14 @@ def literal(x: Any, aval: ShapedArray) -> Literal:
 class StagedTracer(Tracer):
     """A variable of the Program that is being recorded."""
 
-    __slots__ = ("_source", "var")
+    __slots__ = ("_source", "_var")
 
     def __init__(self, trace: StagingTrace, var: Var, source: errors.Source | None = None):
-        self.trace, self.var, self._source = trace, var, source
+        self._trace, self._var, self._source = trace, var, source
 
     @property
     def aval(self) -> ShapedArray:
-        return self.var.aval
+        return self._var.aval
 
     @property
     def source(self) -> errors.Source | None:
@@ -292,14 +326,14 @@ class StagingTrace(Trace):
 
     def atom(self, x: Any) -> Atom:
         """The atom of a value: its variable, a literal, or a constant of the Program."""
-        if type(x) is StagedTracer and x.trace is self:
-            return x.var
+        if type(x) is StagedTracer and x._trace is self:
+            return x._var
         aval = typeof(x)
         if not aval.shape and not isinstance(x, Tracer | Array):
             return literal(x, aval)
         found = self.constants.get(id(x))
         if found is None:
-            if isinstance(x, Tracer) and _is_closed(x.trace):
+            if isinstance(x, Tracer) and _is_closed(x._trace):
                 raise errors.UnexpectedTracerError(errors.leaked_tracer(x.describe(), x.source))
             found = self.constants[id(x)] = (Var(aval), x)
         return found[0]
@@ -367,11 +401,16 @@ def evaluate(
     try:
         for eqn in program.eqns:
             _state.source = eqn.source or before
-            out = eqn.primitive(*[a.value if type(a) is Literal else env[a] for a in eqn.inputs])
+            out = eqn.primitive(*[_known(a) if type(a) is Literal else env[a] for a in eqn.inputs])
             if eqn.primitive.multiple:
                 env.update(zip(eqn.outputs, out, strict=True))
             else:
                 env[eqn.outputs[0]] = out
     finally:
         _state.source = before
-    return [a.value if type(a) is Literal else env[a] for a in program.outputs]
+    return [_known(a) if type(a) is Literal else env[a] for a in program.outputs]
+
+
+def _known(x: Literal) -> Any:
+    """The value of a literal, of its type."""
+    return number(x.value, x.aval) if x.aval.weak_type else x.value

@@ -287,7 +287,9 @@ def flatten(index: Sequence[Dim], shape: Sequence[Dim]) -> Dim:
 
 
 def unflatten(offset: Dim, shape: Sequence[Dim]) -> Index:
-    """The index at a row-major offset that lies inside the shape."""
+    """The index at a row-major offset that lies inside the shape; any index if that is empty."""
+    if 0 in shape:
+        return (0,) * len(shape)
     index: list[Dim] = []
     for step in suffix_products(shape)[:-1]:
         i, offset = divide(offset, step)

@@ -16,6 +16,8 @@ from covector.base import errors, tree
 from covector.control.loop import Scan
 from covector.core.trace import Tracer, stage, typeof
 from covector.ir.program import Program
+from covector.numpy.promotion import integer_of
+from covector.transforms.programs import interned
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 from covector.types.dims import Dim
@@ -132,7 +134,11 @@ def _length(slices: Sequence[Any], length: int | None, xs: Any) -> Dim:
             )
         sizes.append(aval.shape[0])
     if length is not None:
-        length = length.__index__()
+        length = integer_of(length, "the length of scan")
+        if length < 0:
+            raise ValueError(
+                f"scan: the length must not be negative, got {length}{errors.at_user_line()}"
+            )
     if not sizes and length is None:
         raise ValueError(
             f"scan needs xs or length{errors.at_user_line()}, to know the number of steps"
@@ -203,6 +209,7 @@ def _trace_body(
     body = Program(
         program.constant_vars + program.inputs, program.eqns, program.outputs, name=program.name
     )
+    body = interned(body)
     return _Traced(body, program.constants, trees[0], trees[1], program.out_avals)
 
 
@@ -265,7 +272,7 @@ def fori_loop(
             raise errors.ConcretizationTypeError(
                 errors.traced_value(f"the {what} bound of fori_loop", "a Python int")
             )
-        bounds.append(bound.__index__())
+        bounds.append(integer_of(bound, f"the {what} bound of fori_loop"))
     dtype = dtypes.int32
     for bound in (lower, upper):
         if not isinstance(bound, int):

@@ -16,6 +16,7 @@ from covector import ops
 from covector.base import errors
 from covector.core.trace import SCALARS, typeof
 from covector.lax.operands import array, check_shapes, operand, operands
+from covector.numpy.promotion import integer_of
 from covector.types import dtypes
 
 # fmt: off
@@ -131,7 +132,7 @@ _power = _binary("pow", ops.pow_, "x to the power y.")
 def integer_pow(x: Any, y: int) -> Any:
     """x to the power of a Python integer, as products."""
     (x,) = operands("integer_pow", x)
-    return ops.integer_pow(x, int(y))
+    return ops.integer_pow(x, integer_of(y, "the exponent of integer_pow"))
 
 
 def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZERO) -> Any:

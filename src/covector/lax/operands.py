@@ -93,4 +93,4 @@ def _beside(x: Any, dtype: np.dtype) -> Any:
 def check_shapes(name: str, avals: Sequence[ShapedArray]) -> None:
     """TypeError unless the operands that are not of shape () have one shape."""
     if len({a.shape for a in avals if a.shape}) > 1:
-        raise TypeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+        raise errors.ShapeError(errors.shape_mismatch(name, [a.text() for a in avals]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from covector.base import errors
 from covector.core.trace import typeof
 from covector.lax import elementwise as el
 from covector.lax.operands import array
-from covector.numpy.promotion import axes_of, axis_of
+from covector.numpy.promotion import axes_of, axis_of, integer_of
 from covector.types import dtypes
 
 # fmt: off
@@ -134,7 +133,7 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     if not xs or not 1 <= num_keys <= len(xs):
         raise ValueError(f"sort of {len(xs)} arrays by {num_keys} keys{errors.at_user_line()}")
     if any(x.shape != xs[0].shape for x in xs):
-        raise TypeError(errors.shape_mismatch("sort", [typeof(x).text() for x in xs]))
+        raise errors.ShapeError(errors.shape_mismatch("sort", [typeof(x).text() for x in xs]))
     axis, last = axis_of(dimension, xs[0].ndim, "dimension"), xs[0].ndim - 1
     done = _sorted_last([ops.move_axis(x, axis, last) for x in xs], num_keys)
     results = [ops.move_axis(x, last, axis) for x in done]
@@ -166,7 +165,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> Any:
     Of equal elements the first ones.  ValueError if there are fewer than k.
     """
     x = array("top_k", operand)
-    axis, k, last = axis_of(axis, x.ndim), operator.index(k), x.ndim - 1
+    axis, k, last = axis_of(axis, x.ndim), integer_of(k, "k"), x.ndim - 1
     x = ops.move_axis(x, axis, last)
     n = x.shape[last]
     if not 0 <= k <= n:

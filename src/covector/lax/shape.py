@@ -21,6 +21,7 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     dim_of,
+    integer_of,
     shape_of,
     type_key,
 )  # fmt: skip
@@ -73,7 +74,7 @@ def iota(dtype: Any, size: Any) -> Any:
     >>> lax.iota(float, 3)
     Array([0., 1., 2.], dtype=float32)
     """
-    return creation.iota((dim_of(size),), dtypes.as_dtype(dtype), 0)
+    return creation.iota(shape_of(size, "the size of iota"), dtypes.as_dtype(dtype), 0)
 
 
 def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: Any = None) -> Any:
@@ -176,7 +177,7 @@ def broadcast_in_dim(
     """
     x = array("broadcast_in_dim", operand)
     new = shape_of(shape)
-    places = tuple([operator.index(d) for d in broadcast_dimensions])
+    places = tuple([integer_of(d, "a broadcast dimension") for d in broadcast_dimensions])
     if (
         len(set(places)) != x.ndim
         or len(places) != x.ndim
@@ -259,7 +260,7 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
 def transpose(operand: Any, permutation: Any) -> Any:
     """The axes in another order: axis i of the result is axis `permutation[i]`."""
     x = array("transpose", operand)
-    order = tuple([operator.index(p) for p in permutation])
+    order = tuple([integer_of(p, "an axis of the permutation") for p in permutation])
     return x if order == tuple(range(x.ndim)) else ops.Transpose(order)(x)
 
 
@@ -296,7 +297,9 @@ def slice(
     ValueError unless 0 <= start <= limit <= size.
     """
     x = array("slice", operand)
-    steps = (1,) * x.ndim if strides is None else tuple([operator.index(s) for s in strides])
+    steps = (
+        (1,) * x.ndim if strides is None else tuple([integer_of(s, "a stride") for s in strides])
+    )
     starts = tuple([dim_of(i) for i in start_indices])
     return ops.Slice(starts, tuple([dim_of(i) for i in limit_indices]), steps)(x)
 
@@ -317,7 +320,7 @@ def slice_in_dim(
         for i, default in ((start_index, 0), (limit_index, n))
     )
     starts, limits, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
-    starts[axis], limits[axis], steps[axis] = start, stop, operator.index(stride)
+    starts[axis], limits[axis], steps[axis] = start, stop, integer_of(stride, "the stride")
     return slice(x, starts, limits, steps)
 
 
@@ -332,7 +335,7 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
     IndexError if there is no such index.
     """
     x = array("index_in_dim", operand)
-    axis, i = axis_of(axis, x.ndim), operator.index(index)
+    axis, i = axis_of(axis, x.ndim), integer_of(index, "the index")
     n = x.shape[axis]
     if isinstance(n, int) and not -n <= i < n:
         raise IndexError(

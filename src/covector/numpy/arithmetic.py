@@ -13,7 +13,7 @@ import numpy as np
 
 from covector import ops
 from covector.base import errors
-from covector.numpy.promotion import cast, check_operand, lift, type_key
+from covector.numpy.promotion import cast, check_operand, integer_of, lift, type_key
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
 from covector.types import dtypes
 
@@ -71,10 +71,13 @@ def _logaddexp(x: Any, y: Any) -> Any:
     """max + log1p(exp(-|x - y|)); x + y where both are the same infinity."""
     difference = ops.sub(x, y)
     alike = ops.ne(difference, difference)
-    distance = ops.abs_(ops.select(alike, like(x, 0), difference))
-    return ops.select(
-        alike, ops.add(x, y), ops.add(ops.maximum(x, y), ops.log1p(ops.exp(ops.neg(distance))))
-    )
+    difference = ops.select(alike, like(x, 0), difference)
+    first = ops.ge(
+        difference, like(x, 0)
+    )  # one choice for all: each side is smooth, also where x is y
+    larger = ops.select(first, x, y)
+    distance = ops.select(first, ops.neg(difference), difference)
+    return ops.select(alike, ops.add(x, y), ops.add(larger, ops.log1p(ops.exp(distance))))
 
 
 def _logaddexp2(x: Any, y: Any) -> Any:
@@ -87,11 +90,12 @@ def _hypot(x: Any, y: Any) -> Any:
     """Scaled by the larger one, so that squares do not overflow."""
     x, y = ops.abs_(x), ops.abs_(y)
     infinite = ops.or_(ops.eq(x, like(x, np.inf)), ops.eq(y, like(x, np.inf)))
-    big, small = ops.maximum(x, y), ops.minimum(x, y)
+    first = ops.ge(x, y)  # one choice for both: each side is smooth, also where x is y
+    big, small = ops.select(first, x, y), ops.select(first, y, x)
     zero = ops.eq(big, like(x, 0))
     ratio = ops.div(small, ops.select(zero, like(x, 1), big))
     length = ops.mul(big, ops.sqrt(ops.add(ops.square(ratio), 1.0)))
-    return ops.select(infinite, like(x, np.inf), ops.select(zero, big, length))
+    return ops.select(infinite, like(x, np.inf), ops.select(zero, ops.maximum(x, y), length))
 
 
 def _sinc(x: Any) -> Any:
@@ -104,7 +108,8 @@ def _sinc(x: Any) -> Any:
 
 
 def _i0(x: Any) -> Any:
-    return ops.mul(ops.exp(ops.abs_(x)), ops.bessel_i0e(x))
+    """The slope of sign(x) x is 0 at 0, as that of `bessel_i0e`."""
+    return ops.mul(ops.exp(ops.mul(ops.sign(x), x)), ops.bessel_i0e(x))
 
 
 log2 = unary("log2", _log_base(2.0), "inexact", "The logarithm to base 2.")
@@ -312,7 +317,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
         raise NotImplementedError(
             f"round of integers to tens, hundreds, ...{errors.at_user_line()}: convert to a float first"
         )
-    factor = 10.0 ** operator.index(decimals)
+    factor = 10.0 ** integer_of(decimals, "decimals")
     return divide(rint(multiply(a, factor)), factor)
 
 

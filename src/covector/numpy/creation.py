@@ -20,8 +20,8 @@ from covector.numpy.promotion import (
     Shape,
     axis_of,
     constant,
-    dim_of,
     from_numpy,
+    integer_of,
     lift,
     promoted,
     shape_of,
@@ -366,7 +366,7 @@ def linspace(
     >>> cnp.linspace(0, 1, 5)
     Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
-    num = operator.index(num)
+    num = integer_of(num, "num")
     if num < 0:
         raise ValueError(
             f"linspace: the number of samples is {num}{errors.at_user_line()}, it must not be negative"
@@ -468,14 +468,13 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
     """compare(i + k, j) for the row i and column j of a matrix."""
-    row = ops.add(_counted((rows, columns), dtypes.int32, 0), np.int32(operator.index(k)))
+    row = ops.add(_counted((rows, columns), dtypes.int32, 0), np.int32(integer_of(k, "k")))
     return compare(row, _counted((rows, columns), dtypes.int32, 1))
 
 
 def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
-    rows = dim_of(N)
-    columns = rows if M is None else dim_of(M)
+    rows, columns = shape_of((N, N if M is None else M))
     return _change(_difference(rows, columns, equal, k), _or_float32(dtype))
 
 
@@ -486,8 +485,7 @@ def identity(n: Any, dtype: Any = None) -> Any:
 
 def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones on and below the k-th diagonal, zeros above."""
-    rows = dim_of(N)
-    columns = rows if M is None else dim_of(M)
+    rows, columns = shape_of((N, N if M is None else M))
     return _change(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
 
 
@@ -557,7 +555,7 @@ def diag(v: Any, k: int = 0) -> Any:
         raise ValueError(
             f"diag takes one or two dimensions, got shape {v.shape}{errors.at_user_line()}"
         )
-    k = operator.index(k)
+    k = integer_of(k, "k")
     size = v.shape[0] + abs(k)
     shifted = ops.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))
     columns = spread(reshape(shifted, (1, size)), (size, size))

@@ -211,7 +211,7 @@ def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
             f"a mask of shape {mask.shape} was used for axes of lengths {own}{errors.at_user_line()}"
         )
     if isinstance(mask, Tracer) and mask.concrete() is None:
-        raise errors.ConcretizationTypeError(
+        raise errors.NonConcreteBooleanIndexError(
             f"an array was indexed with the mask {mask.describe()}{errors.at_user_line()}: the shape of the result "
             "depends on the values of the mask, and inside jit only shape and dtype are known.\n"
             "    wrong:  y = x[x > 0]\n"
@@ -375,9 +375,10 @@ def _read_host(x: Any, index: Any) -> Any:
     """Basic indexing of an array that is there: a copy of NumPy's view, which compiles nothing."""
     try:
         return _native.array_from(np.asarray(x)[index], None, x.weak_type)
-    except IndexError:
-        parse(index, x.shape)  # says it better
-        raise
+    except IndexError as error:
+        wrong = error
+    parse(index, x.shape)  # says it better
+    raise wrong
 
 
 def read(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any = None) -> Any:

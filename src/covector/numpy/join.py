@@ -19,6 +19,7 @@ from covector.numpy.promotion import (
     axis_of,
     cast,
     dim_of,
+    integer_of,
     lift,
     promoted,
     shape_of,
@@ -52,7 +53,10 @@ def _several(name: str, arrays: Any) -> list[Any]:
     if isinstance(arrays, Tracer | Array | np.ndarray):
         return list(unstack(arrays))
     if not isinstance(arrays, Iterable):
-        raise TypeError(errors.not_an_array(arrays, name))
+        raise TypeError(
+            f"{name} takes a sequence of arrays, got {arrays!r} of type {type(arrays).__name__}"
+            f"{errors.at_user_line()}"
+        )
     return [lift(name, a) for a in arrays]
 
 
@@ -151,10 +155,12 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     axis = axis_of(axis, len(ary.shape))
     length = ary.shape[axis]
     if isinstance(indices_or_sections, Iterable):
-        inner = [_clamped(operator.index(i), length) for i in indices_or_sections]
+        inner = [
+            _clamped(integer_of(i, "a place to split at"), length) for i in indices_or_sections
+        ]
         points = [0, *inner, length]
     else:
-        count = operator.index(indices_or_sections)
+        count = integer_of(indices_or_sections, "the number of sections")
         if count <= 0:
             raise ValueError(
                 f"split into {count} parts{errors.at_user_line()}: there must be at least 1"
@@ -175,7 +181,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     ary = lift("split", ary)
     if not isinstance(indices_or_sections, Iterable):
         length = ary.shape[axis_of(axis, len(ary.shape))]
-        if dims.mod(length, operator.index(indices_or_sections)) != 0:
+        if dims.mod(length, integer_of(indices_or_sections, "the number of sections")) != 0:
             raise ValueError(
                 f"split: axis {axis} of size {length} cannot be divided into {indices_or_sections} equal parts"
                 f"{errors.at_user_line()}; use array_split"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from functools import reduce as fold
 from typing import Any
@@ -14,7 +13,7 @@ from covector.base import errors
 from covector.numpy import elementwise as el, linear, reduce
 from covector.numpy.creation import diagonal as _diagonal, eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
-from covector.numpy.promotion import axes_of, cast, lift, promoted, spread
+from covector.numpy.promotion import axes_of, cast, integer_of, lift, promoted, spread
 from covector.numpy.shape import matrix_transpose, squeeze
 from covector.types import dtypes
 
@@ -43,6 +42,10 @@ def vector_norm(
     """
     (x,) = promoted("vector_norm", "inexact", (lift("vector_norm", x),))
     axes = axes_of(axis, x.ndim)
+    if isinstance(ord, str):
+        raise ValueError(
+            f"{ord!r} is not an order of the norm of vectors{errors.at_user_line()}; orders are numbers"
+        )
     if ord is None or ord == 2:
         return el.sqrt(reduce.sum(_squares(x), axes, keepdims=keepdims))
     size = el.absolute(x)
@@ -102,7 +105,7 @@ def norm(
 
 def matrix_power(a: Any, n: int) -> Any:
     """The n-th power of square matrices, n >= 0, by repeated squaring."""
-    a, n = lift("matrix_power", a), operator.index(n)
+    a, n = lift("matrix_power", a), integer_of(n, "the exponent of matrix_power")
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise TypeError(
             f"matrix_power takes square matrices, got shape {a.shape}{errors.at_user_line()}"

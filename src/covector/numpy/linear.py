@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +11,7 @@ from covector import ops
 from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import diagonal
-from covector.numpy.promotion import Shape, axes_of, cast, lift, promoted, spread
+from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, promoted, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
 from covector.types import dtypes
@@ -244,7 +243,7 @@ def tensordot(
         left, right = axes
         ours, theirs = axes_of(left, a.ndim), axes_of(right, b.ndim)
     else:
-        n = operator.index(axes)
+        n = integer_of(axes, "axes")
         if n < 0 or n > min(a.ndim, b.ndim):
             raise TypeError(
                 f"tensordot over {n} axes of arrays of shapes {a.shape} and {b.shape}{errors.at_user_line()}"

@@ -10,11 +10,21 @@ import numpy as np
 from covector import _native, ops
 from covector.base import errors
 from covector.core.trace import Tracer
-from covector.numpy import creation, elementwise as el, indexing, join, linear, reduce, selection
+from covector.numpy import (
+    creation,
+    elementwise as el,
+    indexing,
+    join,
+    linear,
+    ordering,
+    reduce,
+    selection,
+)
 from covector.numpy.promotion import OPERAND_TYPES, Array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
+from covector.runtime.device import CPU, device_put
 from covector.types import dtypes
 
 # -------------------------------------------------------------------------------------------- operators
@@ -121,17 +131,6 @@ def _flatten(self: Any, order: str = "C") -> Any:
     return ravel(self, order)
 
 
-def _item(self: Any, *args: Any) -> Any:
-    """The element, as a Python number; of several elements the one at an index."""
-    value = np.asarray(self)
-    return value.item(*args)
-
-
-def _tolist(self: Any) -> Any:
-    """The elements as nested lists of Python numbers."""
-    return np.asarray(self).tolist()
-
-
 def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
     """Elements below `min` raised to it, those above `max` lowered to it."""
     return selection.clip(self, min, max)
@@ -165,16 +164,18 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
 
 # Functions whose first argument is the array.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "all": reduce.all, "any": reduce.any, "argmax": reduce.argmax, "argmin": reduce.argmin, "conj": el.conj,
-    "conjugate": el.conj, "copy": creation.copy, "diagonal": creation.diagonal, "dot": linear.dot,
+    "all": reduce.all, "any": reduce.any, "argmax": reduce.argmax, "argmin": reduce.argmin,
+    "argsort": ordering.argsort, "conj": el.conj, "conjugate": el.conj, "copy": creation.copy,
+    "cumprod": ordering.cumprod, "cumsum": ordering.cumsum, "diagonal": creation.diagonal, "dot": linear.dot,
     "max": reduce.max, "mean": reduce.mean, "min": reduce.min, "nonzero": selection.nonzero, "prod": reduce.prod,
-    "ptp": reduce.ptp, "ravel": ravel, "repeat": join.repeat, "round": el.round, "squeeze": squeeze,
+    "ptp": reduce.ptp, "ravel": ravel, "repeat": join.repeat, "round": el.round,
+    "searchsorted": ordering.searchsorted, "sort": ordering.sort, "squeeze": squeeze,
     "std": reduce.std, "sum": reduce.sum, "swapaxes": swapaxes, "take": take,
-    "var": reduce.var,
+    "trace": linear.trace, "var": reduce.var,
 }  # fmt: skip
 
 _METHODS: dict[str, Callable[..., Any]] = {
-    "astype": _astype, "clip": _clip, "flatten": _flatten, "item": _item, "reshape": _reshape, "tolist": _tolist,
+    "astype": _astype, "clip": _clip, "flatten": _flatten, "reshape": _reshape, "to_device": device_put,
     "transpose": _transpose, "view": _view,
 }  # fmt: skip
 
@@ -184,15 +185,32 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
     "real": (el.real, "The real part."),
     "imag": (el.imag, "The imaginary part."),
+    "device": (lambda x: CPU, "Where the array lives."),
 }
+
+# Methods of `Array` that need its elements, or its memory: of a tracer only where it has a value.
+_OF_VALUES = (
+    "__dlpack__", "__dlpack_device__", "delete", "is_deleted", "is_ready", "item", "tobytes", "tolist",
+    "unsafe_buffer_pointer",
+)  # fmt: skip
+
+
+def _of_value(name: str) -> Callable[..., Any]:
+    """The method of the tracer's value; ConcretizationTypeError if it has none."""
+    native: Any = getattr(Array, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        value = self._value(f"an operand of {name}(), which needs its elements")
+        array = value if isinstance(value, Array) else creation.asarray(value)
+        return native(array, *args, **kwargs)
+
+    method.__doc__ = native.__doc__
+    return method
 
 
 def _set_methods() -> None:
     for name, f in _FUNCTIONS.items():
         _attach(name, _method(f))
-    _attach(
-        "trace", _method(linear.trace), (Array,)
-    )  # a tracer's `trace` is the interpreter it belongs to
     for name, f in _METHODS.items():
         _attach(name, f)
     for name, (f, doc) in _PROPERTIES.items():
@@ -214,7 +232,11 @@ def _set_methods() -> None:
         property(lambda self: self.dtype.itemsize * self.size, doc="The bytes of all."),
         (Tracer,),
     )
-    _attach("block_until_ready", _unary(lambda x: x), (Tracer,))
+    for name in ("block_until_ready", "__copy__"):
+        _attach(name, _unary(lambda x: x), (Tracer,))
+    _attach("__deepcopy__", lambda self, memo: self, (Tracer,))
+    for name in _OF_VALUES:
+        _attach(name, _of_value(name), (Tracer,))
     _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
 
 

@@ -13,8 +13,8 @@ from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
-from covector.numpy.promotion import axes_of, axis_of, cast, lift, promoted
-from covector.numpy.reduce import extended, kept, sum as total
+from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift, promoted
+from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
 from covector.types import dtypes
@@ -32,7 +32,7 @@ def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) ->
     a = lift(name, a)
     if axis is None:
         a, axis = ravel(a), 0
-    a = cast(a, extended(a.dtype) if dtype is None else dtypes.as_dtype(dtype))
+    a = strong(cast(a, extended(a.dtype) if dtype is None else dtypes.as_dtype(dtype)))
     return primitive(axis_of(axis, a.ndim))(a)
 
 
@@ -94,7 +94,7 @@ def cumulative_prod(
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each element less the one before it along an axis, n times over."""
     a = lift("diff", a)
-    n, axis = operator.index(n), axis_of(axis, a.ndim)
+    n, axis = integer_of(n, "n"), axis_of(axis, a.ndim)
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}{errors.at_user_line()}")
     edges = [_edge(e, a, axis) for e in (prepend, append)]

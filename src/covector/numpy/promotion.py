@@ -99,10 +99,18 @@ def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     return _native.array_from(_number(value, dtype), None, weak)
 
 
+def _convert(x: Any, dtype: np.dtype) -> np.generic:
+    """A number in a dtype; what is beyond the range of floats is infinite, of which NumPy would warn."""
+    if type(x) in SCALARS and abs(x) > 65504:  # the largest float16
+        with np.errstate(over="ignore"):
+            return dtype.type(x)
+    return dtype.type(x)
+
+
 def _number(x: Any, dtype: np.dtype) -> np.generic:
     """A Python number as a NumPy scalar; OverflowError if it does not fit."""
     try:
-        return dtype.type(x)
+        return _convert(x, dtype)
     except OverflowError:
         raise OverflowError(
             f"the integer {x} does not fit {dtype.name}{errors.at_user_line()}; "
@@ -113,14 +121,15 @@ def _number(x: Any, dtype: np.dtype) -> np.generic:
 def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:
     """A Python number as an operand beside others: a NumPy scalar, or a weak array.
 
-    An integer that fits int32, its own dtype, but not the narrow one of the others, wraps as arrays of it do.
+    An integer that fits int32, its own dtype (beside 64 bits int64), but not that of the others, wraps as arrays do.
     """
     if weak:
         return constant(x, dtype, True)
     try:
-        return dtype.type(x)
+        return _convert(x, dtype)
     except OverflowError:
-        if type(x) is int and -(2**31) <= x < 2**31:
+        bits = 64 if dtype.itemsize == 8 else 32
+        if type(x) is int and -(2 ** (bits - 1)) <= x < 2 ** (bits - 1):
             return np.asarray(x).astype(dtype)[()]
         return _number(x, dtype)
 
@@ -171,7 +180,7 @@ def common_shape(name: str, avals: Sequence[ShapedArray]) -> Shape:
     """The shape of an operation's result; TypeError names the operation and the operands."""
     result = _join([a.shape for a in avals])
     if result is None:
-        raise TypeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+        raise errors.ShapeError(errors.shape_mismatch(name, [a.text() for a in avals]))
     return result
 
 
@@ -221,11 +230,16 @@ def _fit(x: Any, own: Shape, shape: Shape, big: bool) -> Any:
 # ----------------------------------------------------------------------------------- axes and shapes
 
 
+def is_number(x: Any) -> bool:
+    """Whether it is an array (or traced value) of shape (), which has the method that makes it look iterable."""
+    return getattr(x, "shape", None) == ()
+
+
 def axis_of(axis: Any, ndim: int, name: str = "axis") -> int:
     """An axis counted from the front; ValueError if there is none such."""
-    i = operator.index(axis)
+    i = integer_of(axis, name)
     if not -ndim <= i < ndim:
-        raise ValueError(
+        raise errors.AxisError(
             f"{name} {i} is out of bounds for an array of {ndim} dimensions{errors.at_user_line()}"
         )
     return i + ndim if i < 0 else i
@@ -235,7 +249,7 @@ def axes_of(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
     """Axes counted from the front: all for None, one, or several; ValueError if one is there twice."""
     if axis is None:
         return tuple(range(ndim))
-    if not isinstance(axis, Iterable):
+    if not isinstance(axis, Iterable) or isinstance(axis, str) or is_number(axis):
         return (axis_of(axis, ndim, name),)
     axes = tuple([axis_of(a, ndim, name) for a in axis])
     if len(set(axes)) != len(axes):
@@ -243,15 +257,25 @@ def axes_of(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
     return axes
 
 
-def dim_of(n: Any) -> Dim:
+def integer_of(n: Any, name: str) -> int:
+    """A parameter as an int; TypeError if it is none."""
+    try:
+        return operator.index(n)
+    except TypeError as error:
+        if isinstance(error, errors.CovectorError):
+            raise
+        raise TypeError(errors.not_an_integer(name, n)) from None
+
+
+def dim_of(n: Any, name: str = "a dimension") -> Dim:
     """A dimension: an int, or a symbolic one as it is."""
-    return n if type(n) is int or isinstance(n, Polynomial) else operator.index(n)
+    return n if type(n) is int or isinstance(n, Polynomial) else integer_of(n, name)
 
 
 def shape_of(shape: Any, name: str = "shape") -> Shape:
     """A shape from an int or a sequence of ints; ValueError if one is negative."""
     try:
-        if isinstance(shape, Polynomial) or not isinstance(shape, Iterable):
+        if isinstance(shape, Polynomial) or not isinstance(shape, Iterable) or is_number(shape):
             result = (dim_of(shape),)
         else:
             result = tuple([dim_of(n) for n in shape])

@@ -104,7 +104,13 @@ def _reduce(
     out = fold.primitive(axes)(a) if axes else a
     if initial is not None:
         out = fold.combine(out, cast(initial, out.dtype) if np.ndim(initial) == 0 else initial)
+    out = strong(out)
     return kept(out, a.shape, axes) if keepdims else out
+
+
+def strong(x: Any) -> Any:
+    """The array without weakness: reductions of Python's numbers are arrays like others."""
+    return ops.Convert(x.dtype)(x) if x.weak_type else x
 
 
 def _masked(fold: Fold, a: Any, where: Any) -> Any:

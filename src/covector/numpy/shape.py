@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     dim_of,
+    integer_of,
+    is_number,
     lift,
     shape_of,
     spread,
@@ -76,7 +77,11 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
 
 def _infer(old: Shape, shape: Any) -> Shape:
     """The new shape, with -1 worked out; TypeError if it does not have as many elements."""
-    given = shape if isinstance(shape, Iterable) else (shape,)
+    given = (
+        shape
+        if isinstance(shape, Iterable) and not isinstance(shape, str) and not is_number(shape)
+        else (shape,)
+    )
     new = tuple([dim_of(n) for n in given])
     total = dims.product(old)
     unknown = [i for i, n in enumerate(new) if n == -1]
@@ -272,7 +277,7 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """Turned by k right angles, from the first of the two axes to the second."""
     m = lift("rot90", m)
     i, j = axes_of(axes, len(m.shape))
-    k = operator.index(k) % 4
+    k = integer_of(k, "k") % 4
     if k == 2:
         return flip(m, (i, j))
     if k == 0:

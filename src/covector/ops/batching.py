@@ -9,7 +9,7 @@ import numpy as np
 
 from covector import ops
 from covector.core.primitive import Primitive, Zero, is_zero
-from covector.core.trace import typeof
+from covector.core.trace import number, typeof
 from covector.types.avals import ShapedArray
 from covector.types.dims import Dim
 
@@ -32,7 +32,8 @@ def full(shape: tuple[Dim, ...], value: Any, dtype: np.dtype) -> Any:
 
 def zeros(aval: ShapedArray) -> Any:
     """Zeros of a type."""
-    return full(aval.shape, 0, aval.dtype)
+    zero = number(0, aval)
+    return ops.Broadcast(aval.shape, tuple(range(aval.ndim)))(zero) if aval.shape else zero
 
 
 def materialize(t: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from covector import ops
+from covector.core.primitive import FLAT
 from covector.ir import scalar
 from covector.ir.scalar import Expr, const, select as choose
 
@@ -77,19 +78,19 @@ def _numpy_mulhi(x: Any, y: Any) -> Any:
     return ((x.astype(object) * y.astype(object)) >> width).astype(x.dtype)
 
 
-and_ = ops.Elementwise("and", np.bitwise_and, (None, None), _op("and"), "biu")
-or_ = ops.Elementwise("or", np.bitwise_or, (None, None), _op("or"), "biu")
-xor = ops.Elementwise("xor", np.bitwise_xor, (None, None), _op("xor"), "biu")
-not_ = ops.Elementwise("not", np.invert, (None,), _op("not"), "biu")
-shift_left = ops.Elementwise("shift_left", _numpy_shift("shl"), (None, None), _shift("shl"), "iu")
+and_ = ops.Elementwise("and", np.bitwise_and, (FLAT, FLAT), _op("and"), "biu")
+or_ = ops.Elementwise("or", np.bitwise_or, (FLAT, FLAT), _op("or"), "biu")
+xor = ops.Elementwise("xor", np.bitwise_xor, (FLAT, FLAT), _op("xor"), "biu")
+not_ = ops.Elementwise("not", np.invert, (FLAT,), _op("not"), "biu")
+shift_left = ops.Elementwise("shift_left", _numpy_shift("shl"), (FLAT, FLAT), _shift("shl"), "iu")
 shift_right_logical = ops.Elementwise(
-    "shift_right_logical", _numpy_shift("shr"), (None, None), _shift("shr"), "iu"
+    "shift_right_logical", _numpy_shift("shr"), (FLAT, FLAT), _shift("shr"), "iu"
 )
 shift_right_arithmetic = ops.Elementwise(
-    "shift_right_arithmetic", _numpy_shift("sar"), (None, None), _shift("sar"), "iu"
+    "shift_right_arithmetic", _numpy_shift("sar"), (FLAT, FLAT), _shift("sar"), "iu"
 )
 population_count = ops.Elementwise(
-    "population_count", _numpy_popcount, (None,), _op("popcount"), "iu"
+    "population_count", _numpy_popcount, (FLAT,), _op("popcount"), "iu"
 )
-clz = ops.Elementwise("clz", _numpy_clz, (None,), _op("clz"), "iu")
-mulhi = ops.Elementwise("mulhi", _numpy_mulhi, (None, None), _op("mulhi"), "iu")
+clz = ops.Elementwise("clz", _numpy_clz, (FLAT,), _op("clz"), "iu")
+mulhi = ops.Elementwise("mulhi", _numpy_mulhi, (FLAT, FLAT), _op("mulhi"), "iu")

@@ -10,7 +10,7 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.base.record import record
-from covector.core.primitive import Scalar, Zero, is_zero
+from covector.core.primitive import FLAT, Scalar, Zero, is_zero
 from covector.core.trace import SCALARS, typeof
 from covector.ir import scalar
 from covector.ir.scalar import const
@@ -66,7 +66,7 @@ class Convert(ops.ElementwiseBase):
         return out, self(tangents[0])
 
     def transpose(self, ct: Any, x: Any) -> Sequence[Any]:
-        return (convert(ct, x.aval.dtype),)
+        return (Convert(x.aval.dtype, True)(ct) if x.aval.weak_type else convert(ct, x.aval.dtype),)
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
         (x,) = xs
@@ -97,7 +97,6 @@ class BitcastConvert(ops.ElementwiseBase):
 
     dtype: np.dtype
     name: ClassVar[str] = "bitcast_convert_type"
-    not_differentiable: ClassVar[str | None] = "bits have no derivative"
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         x = avals[0].dtype
@@ -115,9 +114,8 @@ class BitcastConvert(ops.ElementwiseBase):
     def type(self, *avals: ShapedArray) -> ShapedArray:
         return ShapedArray(avals[0].shape, self.dtype_of(avals))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        out = self(*primals)
-        return out, Zero(typeof(out))
+    def pushes(self) -> tuple[ops.Partial, ...]:
+        return (FLAT,)
 
     def reference(self, x: Any) -> Any:
         return np.ascontiguousarray(x).view(self.dtype).reshape(np.shape(x))

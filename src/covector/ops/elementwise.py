@@ -15,8 +15,19 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.base.record import record
-from covector.core.primitive import Index, Linear, Mapped, Scalar, View, Zero, is_zero
-from covector.core.trace import SCALARS, typeof
+from covector.core.primitive import (
+    FLAT,
+    Flat,
+    Index,
+    Linear,
+    Mapped,
+    NotDifferentiable,
+    Scalar,
+    View,
+    Zero,
+    is_zero,
+)
+from covector.core.trace import SCALARS, number, typeof
 from covector.ir import scalar
 from covector.ir.scalar import Expr, const, select as choose
 from covector.types import dtypes
@@ -25,16 +36,16 @@ from covector.types.dims import Dim
 
 # fmt: off
 __all__ = [
-    "Elementwise", "ElementwiseBase", "Select", "abs_", "add", "ceil", "complex_", "conj", "div",
+    "Elementwise", "ElementwiseBase", "Partial", "Select", "abs_", "add", "ceil", "complex_", "conj", "div",
     "eq", "eq_total", "floor", "ge", "gt", "imag", "is_finite", "le", "le_total", "lt",
     "lt_total", "maximum", "minimum", "mul", "ne", "neg", "real", "rem", "round_half_away",
     "round_half_even", "select", "sign", "sqrt", "square", "stop_gradient", "sub", "trunc",
 ]
 # fmt: on
 
-Push = Callable[
-    ..., Any
-]  # (tangent, result, *operands) -> tangent of the result; linear in the first
+# (tangent, result, *operands) -> tangent of the result; linear in the first, or Zero for operands of some dtypes.
+Push = Callable[..., Any]
+Partial = Push | Flat | NotDifferentiable
 
 
 def common_shape(name: str, avals: Sequence[ShapedArray]) -> tuple[Dim, ...]:
@@ -43,7 +54,7 @@ def common_shape(name: str, avals: Sequence[ShapedArray]) -> tuple[Dim, ...]:
     for aval in avals:
         if aval.shape and aval.shape != shape:
             if shape:
-                raise TypeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+                raise errors.ShapeError(errors.shape_mismatch(name, [a.text() for a in avals]))
             shape = aval.shape
     return shape
 
@@ -55,8 +66,8 @@ class ElementwiseBase(Mapped):
         """The result's dtype; TypeError if the operands' do not fit."""
         raise NotImplementedError
 
-    def pushes(self) -> tuple[Push | None, ...]:
-        """How a tangent of each operand is pushed forward; None: not at all."""
+    def pushes(self) -> tuple[Partial, ...]:
+        """How a tangent of each operand is pushed forward; FLAT: it is lost; or why there is no way."""
         raise NotImplementedError
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
@@ -74,10 +85,7 @@ class ElementwiseBase(Mapped):
         """Python scalars take the dtype of the first operand that is not one."""
         for x in args:
             if type(x) not in SCALARS:
-                dtype = x.dtype
-                return tuple(
-                    np.asarray(a).astype(dtype)[()] if type(a) in SCALARS else a for a in args
-                )
+                return tuple(number(a, x) if type(a) in SCALARS else a for a in args)
         dtype, _ = dtypes.promote(*((typeof(a).dtype, True) for a in args))
         return tuple(np.asarray(a).astype(dtype)[()] for a in args)
 
@@ -97,8 +105,12 @@ class ElementwiseBase(Mapped):
         out = self(*primals)
         total = None
         for push, t in zip(self.pushes(), tangents, strict=True):
-            if push is not None and type(t) is not Zero:
-                term = push(t, out, *primals)
+            if type(t) is Zero or type(push) is Flat:
+                continue
+            if isinstance(push, NotDifferentiable):
+                raise push.error(self.name)
+            term = push(t, out, *primals)  # type: ignore[operator]
+            if type(term) is not Zero:
                 total = term if total is None else add(total, term)
         if total is None:
             return out, Zero(typeof(out))
@@ -113,7 +125,7 @@ class ElementwiseBase(Mapped):
             if not isinstance(a, Linear):
                 result.append(None)
                 continue
-            assert push is not None, f"{self.name} is not linear in this operand"
+            assert callable(push), f"{self.name} is not linear in this operand"
             back = push(ct, None, *values)
             if not a.aval.shape and back.shape:
                 back = ops.Sum(tuple(range(len(back.shape))))(back)
@@ -151,7 +163,7 @@ class Elementwise(ElementwiseBase):
 
     name: str  # type: ignore[misc]
     numpy: Callable[..., Any]
-    push: tuple[Push | None, ...]
+    push: tuple[Partial, ...]
     on_element: Callable[..., Expr] | None  # element of the result from elements (not complex)
     kinds: str = "iufc"  # which kinds of dtype the operands may have
     result: Literal["same", "bool", "real", "complex"] = "same"
@@ -186,7 +198,7 @@ class Elementwise(ElementwiseBase):
         aval = super().type(*avals)
         return aval.strong() if self.result == "bool" else aval
 
-    def pushes(self) -> tuple[Push | None, ...]:
+    def pushes(self) -> tuple[Partial, ...]:
         return self.push
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -285,8 +297,8 @@ def _numpy_rem(x: Any, y: Any) -> Any:
 
 def _share(t: Any, mine: Any, other: Any, wins: Callable[[Any, Any], Any]) -> Any:
     """Of the larger (smaller) operand all, of equal ones half."""
-    half = select(eq(mine, other), ops.convert(0.5, t.dtype), ops.convert(1.0, t.dtype))
-    return select(wins(mine, other), mul(t, half), ops.convert(0.0, t.dtype))
+    half = select(eq(mine, other), number(0.5, t), number(1, t))
+    return select(wins(mine, other), mul(t, half), 0)
 
 
 def _same(t: Any, *_: Any) -> Any:
@@ -337,9 +349,18 @@ sqrt = Elementwise(
 
 
 def _abs_push(t: Any, z: Any, x: Any) -> Any:
-    if not dtypes.is_complex(x.dtype):
-        return mul(t, sign(x))
+    if not dtypes.is_complex(x.dtype):  # 1 at 0, so that the second derivative of |x|² is right
+        return mul(t, select(ge(x, 0), number(1, x), number(-1, x)))
     return div(real(mul(t, conj(x))), select(eq(z, 0), 1, z))
+
+
+def _sign_push(t: Any, z: Any, x: Any) -> Any:
+    """Constant on the reals but at 0; of complex numbers the direction, which turns with the argument."""
+    if not dtypes.is_complex(x.dtype):
+        return Zero(x)
+    size = abs_(x)
+    turn = div(imag(mul(conj(z), t)), select(eq(size, 0), 1, size))
+    return mul(z, complex_(0.0, turn))
 
 
 def _sign(x: Expr) -> Expr:
@@ -355,11 +376,11 @@ abs_ = Elementwise(
     "abs", np.abs, (_abs_push,), lambda x: x if dtypes.kind(x.dtype) == "u" else scalar.apply("abs", x),
     result="real", on_complex=_complex("abs"),
 )  # fmt: skip
-sign = Elementwise("sign", np.sign, (None,), _sign, on_complex=_complex("sign"))
+sign = Elementwise("sign", np.sign, (_sign_push,), _sign, on_complex=_complex("sign"))
 
 
 def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:
-    return Elementwise(name, numpy, (None,), _op(op), "f", widen=True)
+    return Elementwise(name, numpy, (FLAT,), _op(op), "f", widen=True)
 
 
 def _half_away(x: Expr) -> Expr:
@@ -379,7 +400,7 @@ ceil = _rounding("ceil", np.ceil, "ceil")
 round_half_even = _rounding("round_half_even", np.rint, "rint")
 trunc = _rounding("trunc", np.trunc, "trunc")
 round_half_away = Elementwise(
-    "round_half_away", _numpy_half_away, (None,), _half_away, "f", widen=True
+    "round_half_away", _numpy_half_away, (FLAT,), _half_away, "f", widen=True
 )
 
 # ------------------------------------------------------------------------------------------------ comparisons
@@ -388,7 +409,7 @@ round_half_away = Elementwise(
 def _comparison(name: str, numpy: Callable[..., Any], kinds: str = "biuf") -> Elementwise:
     both = "and" if name == "eq" else "or"
     return Elementwise(
-        name, numpy, (None, None), _op(name), kinds, "bool",
+        name, numpy, (FLAT, FLAT), _op(name), kinds, "bool",
         on_complex=lambda p, q: scalar.apply(both, scalar.apply(name, p[0], q[0]), scalar.apply(name, p[1], q[1])),
     )  # fmt: skip
 
@@ -408,7 +429,7 @@ def _numpy_total_key(x: Any) -> Any:
 
 def _total(name: str, op: str, numpy: Callable[..., Any]) -> Elementwise:
     return Elementwise(
-        name, lambda x, y: numpy(_numpy_total_key(x), _numpy_total_key(y)), (None, None),
+        name, lambda x, y: numpy(_numpy_total_key(x), _numpy_total_key(y)), (FLAT, FLAT),
         lambda x, y: scalar.apply(op, _total_key(x), _total_key(y)), "f", "bool",
     )  # fmt: skip
 
@@ -421,7 +442,7 @@ lt_total = _total("lt_to", "lt", np.less)
 is_finite = Elementwise(
     "is_finite",
     np.isfinite,
-    (None,),
+    (FLAT,),
     lambda x: scalar.apply("abs", x) < np.inf,
     "f",
     "bool",
@@ -451,9 +472,9 @@ class _PartOfComplex(Elementwise):
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         if self.name == "real":
-            return (complex_(ct, mul(ct, 0)),)
+            return (complex_(ct, 0.0),)
         if self.name == "imag":
-            return (complex_(mul(ct, 0), neg(ct)),)
+            return (complex_(0.0, neg(ct)),)
         if self.name == "conj":
             return (conj(ct),)
         parts = real(ct), neg(imag(ct))
@@ -474,12 +495,12 @@ conj = _PartOfComplex(
     "conj", np.conj, (lambda t, *_: conj(t),), _no_complex, "c", on_complex=lambda p: (p[0], -p[1])
 )
 complex_ = _PartOfComplex(
-    "complex", _numpy_complex, (lambda t, *_: complex_(t, mul(t, 0)), lambda t, *_: complex_(mul(t, 0), t)),
+    "complex", _numpy_complex, (lambda t, *_: complex_(t, 0.0), lambda t, *_: complex_(0.0, t)),
     _pair, "f", "complex",
 )  # fmt: skip
 
 stop_gradient = Elementwise(
-    "stop_gradient", lambda x: x, (None,), lambda x: x, "biufc", on_complex=lambda p: p
+    "stop_gradient", lambda x: x, (FLAT,), lambda x: x, "biufc", on_complex=lambda p: p
 )
 
 
@@ -516,11 +537,11 @@ class Select(ElementwiseBase):
     def reference(self, condition: Any, yes: Any, no: Any) -> Any:
         return np.where(condition, yes, no).astype(np.asarray(yes).dtype)
 
-    def pushes(self) -> tuple[Push | None, ...]:
+    def pushes(self) -> tuple[Partial, ...]:
         return (
-            None,
-            lambda t, z, c, x, y: select(c, t, mul(t, 0)),
-            lambda t, z, c, x, y: select(c, mul(t, 0), t),
+            FLAT,
+            lambda t, z, c, x, y: select(c, t, 0),
+            lambda t, z, c, x, y: select(c, 0, t),
         )
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -529,16 +550,14 @@ class Select(ElementwiseBase):
         _, t, s = tangents
         if is_zero(t) and is_zero(s):
             return out, Zero(typeof(out))
-        zero = np.zeros((), out.dtype)[()]
-        tangent = self(condition, zero if is_zero(t) else t, zero if is_zero(s) else s)
+        tangent = self(condition, 0 if is_zero(t) else t, 0 if is_zero(s) else s)
         if tangent.shape != out.shape:
             tangent = ops.Broadcast(out.shape, tuple(range(len(out.shape))))(tangent)
         return out, tangent
 
     def transpose(self, ct: Any, condition: Any, yes: Any, no: Any) -> Sequence[Any]:
-        zero = np.zeros((), ct.dtype)[()]
         result: list[Any] = [None]
-        for operand, back in ((yes, (ct, zero)), (no, (zero, ct))):
+        for operand, back in ((yes, (ct, 0)), (no, (0, ct))):
             if not isinstance(operand, Linear):
                 result.append(None)
                 continue

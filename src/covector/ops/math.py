@@ -10,7 +10,7 @@ import numpy as np
 from covector import ops
 from covector.base import errors
 from covector.base.record import record
-from covector.core.primitive import Scalar, Zero, is_zero
+from covector.core.primitive import FLAT, Scalar, Zero, is_zero
 from covector.core.trace import typeof
 from covector.ir import scalar
 from covector.ir.scalar import Expr, call, const, select as choose
@@ -68,7 +68,10 @@ acosh = _function(
 )
 atanh = _function("atanh", np.arctanh, lambda t, y, x: ops.div(t, ops.sub(1.0, ops.square(x))))
 cbrt = _function(
-    "cbrt", np.cbrt, lambda t, y, x: ops.div(ops.mul(t, y), ops.mul(x, 3.0)), complex_too=False
+    "cbrt",
+    np.cbrt,
+    lambda t, y, x: ops.mul(t, ops.mul(integer_pow(y, -2), 1 / 3)),
+    complex_too=False,
 )
 rsqrt = _function(
     "rsqrt", lambda x: 1 / np.sqrt(x), lambda t, y, x: ops.mul(t, ops.mul(ops.div(y, x), -0.5))
@@ -104,23 +107,25 @@ def _numpy_nextafter(x: Any, y: Any) -> Any:
 
 
 nextafter = ops.Elementwise(
-    "nextafter", _numpy_nextafter, (None, None), lambda x, y: call("nextafter", x, y), "f"
+    "nextafter",
+    _numpy_nextafter,
+    (lambda t, *_: t, FLAT),
+    lambda x, y: call("nextafter", x, y),
+    "f",
 )
 
 
 def _pow_base(t: Any, z: Any, x: Any, y: Any) -> Any:
-    """t * y * x**(y - 1), zero where y is 0 (also at x = 0)."""
-    zero = ops.eq(y, 0.0)
-    safe = ops.select(zero, ops.convert(1.0, y.dtype), y)
-    return ops.mul(
-        t, ops.select(zero, ops.convert(0.0, t.dtype), ops.mul(y, pow_(x, ops.sub(safe, 1.0))))
-    )
+    """t * y * x**(y - 1), zero where y and x are 0."""
+    zero = ops.and_(ops.eq(x, 0.0), ops.eq(y, 0.0))
+    safe = ops.select(zero, 1.0, x)
+    return ops.mul(t, ops.mul(y, pow_(safe, ops.sub(y, 1.0))))
 
 
 def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
     """t * z * log(x), zero where x is 0 and y is not negative."""
     zero = ops.eq(x, 0.0)
-    safe = ops.select(zero, ops.convert(1.0, x.dtype), x)
+    safe = ops.select(zero, 1.0, x)
     return ops.mul(t, ops.mul(z, log(safe)))
 
 
@@ -157,9 +162,9 @@ class IntegerPow(ops.ElementwiseBase):
             )
             return np.asarray(1 / power if self.n < 0 else power).astype(x.dtype)
 
-    def pushes(self) -> tuple[Callable[..., Any] | None, ...]:
+    def pushes(self) -> tuple[ops.Partial, ...]:
         if self.n == 0:
-            return (None,)
+            return (FLAT,)
         return (lambda t, z, x: ops.mul(t, ops.mul(integer_pow(x, self.n - 1), self.n)),)
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
@@ -205,9 +210,9 @@ class Clamp(ops.ElementwiseBase):
     def reference(self, low: Any, x: Any, high: Any) -> Any:
         return np.minimum(np.maximum(low, x), high)
 
-    def pushes(self) -> tuple[Callable[..., Any] | None, ...]:
+    def pushes(self) -> tuple[ops.Partial, ...]:
         def where(hit: Any, t: Any) -> Any:
-            return ops.select(hit, t, ops.mul(t, 0))
+            return ops.select(hit, t, 0)
 
         return (
             lambda t, z, lo, x, hi: where(ops.and_(ops.gt(lo, x), ops.lt(lo, hi)), t),

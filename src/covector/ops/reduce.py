@@ -251,7 +251,7 @@ def _part(x: Any, axis: int, start: Dim, length: int) -> Any:
 class Bitwise(Fold):
     """Any, All, Xor: of bool, or of each bit of integers."""
 
-    not_differentiable: ClassVar[str | None] = "its operand is bool or an integer"
+    flat: ClassVar[str | None] = "its operand is bool or an integer"
     kinds = "biu"
 
 
@@ -294,7 +294,7 @@ class ArgReduction(Reduction):
     name: ClassVar[str]
     wins: ClassVar[str]  # the comparison that a better element passes
     worst: ClassVar[Callable[[np.dtype], Any]]
-    not_differentiable: ClassVar[str | None] = "its result is an index"
+    flat: ClassVar[str | None] = "its result is an index"
     axis: int
     index_dtype: np.dtype
 

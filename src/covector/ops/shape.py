@@ -35,11 +35,18 @@ def show_shape(shape: Sequence[Dim]) -> str:
 def check_axes(name: str, axes: Sequence[int], ndim: int) -> None:
     """ValueError unless the axes are different ones of an array of rank ndim."""
     if any(not 0 <= a < ndim for a in axes):
-        raise ValueError(
+        raise errors.AxisError(
             f"{name} got axes {tuple(axes)} of an array with {ndim} dimensions{errors.at_user_line()}"
         )
     if len(set(axes)) != len(axes):
         raise ValueError(f"{name} got an axis twice: {tuple(axes)}{errors.at_user_line()}")
+
+
+def check_sizes(name: str, shape: Shape) -> None:
+    """ValueError if a dimension is negative."""
+    for n in shape:
+        if isinstance(n, int) and n < 0:
+            raise ValueError(errors.negative_size(name, show_shape(shape)))
 
 
 def _check_lengths(name: str, x: ShapedArray, **parameters: Sequence[Any]) -> None:
@@ -72,6 +79,7 @@ class Broadcast(Movement):
 
     def type(self, x: ShapedArray) -> ShapedArray:
         check_axes(self.name, self.axes, len(self.shape))
+        check_sizes(self.name, self.shape)
         if x.shape != tuple([self.shape[i] for i in self.kept()]):
             raise ValueError(
                 f"broadcast of {x.text()} to {show_shape(self.shape)} with the new axes {self.axes} does not keep "
@@ -107,6 +115,7 @@ class Reshape(Movement):
     name: ClassVar[str] = "reshape"
 
     def type(self, x: ShapedArray) -> ShapedArray:
+        check_sizes(self.name, self.shape)
         if dims.product(self.shape) != x.size:
             raise ValueError(
                 f"reshape of {x.text()}, which has {x.size} elements, to {show_shape(self.shape)}, "
@@ -534,10 +543,11 @@ class Iota(Mapped):
     dtype: np.dtype
     axis: int
     name: ClassVar[str] = "iota"
-    not_differentiable: ClassVar[str | None] = "it has no operands"
+    flat: ClassVar[str | None] = "it has no operands"
 
     def type(self) -> ShapedArray:
         check_axes(self.name, (self.axis,), len(self.shape))
+        check_sizes(self.name, self.shape)
         if self.dtype == dtypes.bool_:
             raise TypeError(f"iota needs a number dtype, got bool{errors.at_user_line()}")
         return ShapedArray(self.shape, self.dtype)

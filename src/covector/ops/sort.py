@@ -22,6 +22,8 @@ __all__ = ["SortPairs", "take_along_last"]
 def take_along_last(x: Any, order: Any) -> Any:
     """The elements of x along its last axis at these places, row by row."""
     ndim = len(typeof(order).shape)
+    if typeof(order).shape[-1] == 0:
+        return ops.zeros(typeof(x))
     rows = tuple(range(ndim - 1))
     numbers = ops.GatherDimensionNumbers((), (ndim - 1,), (ndim - 1,), rows, rows)
     vectors = ops.Reshape((*typeof(order).shape, 1))(order)
@@ -40,7 +42,9 @@ class SortPairs(Primitive):
 
     def type(self, keys: ShapedArray, values: ShapedArray) -> tuple[ShapedArray, ShapedArray]:
         if keys.shape != values.shape or not keys.shape:
-            raise TypeError(errors.shape_mismatch("sort_pairs", [keys.text(), values.text()]))
+            raise errors.ShapeError(
+                errors.shape_mismatch("sort_pairs", [keys.text(), values.text()])
+            )
         if dtypes.is_complex(keys.dtype):
             raise TypeError(f"sort_pairs has no order for {keys.text()}{errors.at_user_line()}")
         return keys, values

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from covector import ops
+from covector.core.primitive import NotDifferentiable
 from covector.ir.scalar import call
 
 # fmt: off
@@ -19,8 +20,6 @@ __all__ = [
 ]
 # fmt: on
 
-Push = Callable[..., Any] | None
-
 
 @cache
 def _scipy(name: str) -> Callable[..., Any]:
@@ -28,7 +27,7 @@ def _scipy(name: str) -> Callable[..., Any]:
     return getattr(import_module("scipy.special"), name)
 
 
-def _function(name: str, numpy: str | Callable[..., Any], *push: Push) -> ops.Elementwise:
+def _function(name: str, numpy: str | Callable[..., Any], *push: ops.Partial) -> ops.Elementwise:
     """A function of floats, computed by the function of the same name."""
     meaning = (lambda *xs: _scipy(numpy)(*xs)) if isinstance(numpy, str) else numpy
     return ops.Elementwise(name, meaning, push, lambda *xs: call(name, *xs), "f", widen=True)
@@ -50,9 +49,7 @@ erf_inv = _function(
     lambda t, y, x: ops.mul(t, ops.mul(ops.exp(ops.square(y)), 1 / _TWO_OVER_ROOT_PI)),
 )
 lgamma = _function("lgamma", "gammaln", lambda t, y, x: ops.mul(t, digamma(x)))
-digamma = _function(
-    "digamma", "digamma", lambda t, y, x: ops.mul(t, polygamma(np.asarray(1, x.dtype)[()], x))
-)
+digamma = _function("digamma", "digamma", lambda t, y, x: ops.mul(t, polygamma(1.0, x)))
 
 
 def _numpy_polygamma(n: Any, x: Any) -> Any:
@@ -62,13 +59,15 @@ def _numpy_polygamma(n: Any, x: Any) -> Any:
 polygamma = _function(
     "polygamma",
     _numpy_polygamma,
-    None,
+    NotDifferentiable("n", "n is an order, and only whole numbers are orders"),
     lambda t, y, n, x: ops.mul(t, polygamma(ops.add(n, 1.0), x)),
 )
 zeta = _function(
     "zeta",
     "zeta",
-    None,
+    NotDifferentiable(
+        "x", "the slope of the zeta function in its exponent is not a function of ours"
+    ),
     lambda t, y, s, q: ops.mul(t, ops.neg(ops.mul(s, zeta(ops.add(s, 1.0), q)))),
 )
 bessel_i1e = _function("bessel_i1e", "i1e", lambda t, y, x: ops.mul(t, _i1e_slope(y, x)))
@@ -77,9 +76,9 @@ bessel_i1e = _function("bessel_i1e", "i1e", lambda t, y, x: ops.mul(t, _i1e_slop
 def _i1e_slope(y: Any, x: Any) -> Any:
     """i0e(x) - y (sign(x) + 1/x), with its limit 1/2 at 0."""
     zero = ops.eq(x, 0.0)
-    safe = ops.select(zero, ops.convert(1.0, x.dtype), x)
+    safe = ops.select(zero, 1.0, x)
     slope = ops.sub(bessel_i0e(x), ops.mul(y, ops.add(ops.sign(x), ops.div(1.0, safe))))
-    return ops.select(zero, ops.convert(0.5, x.dtype), slope)
+    return ops.select(zero, 0.5, slope)
 
 
 bessel_i0e = _function(
@@ -100,7 +99,11 @@ def _numpy_igamma_grad_a(a: Any, x: Any) -> Any:
     return (8 * (f(a + h, x) - f(a - h, x)) - (f(a + 2 * h, x) - f(a - 2 * h, x))) / (12 * h)
 
 
-igamma_grad_a = _function("igamma_grad_a", _numpy_igamma_grad_a, None, None)
+igamma_grad_a = _function(
+    "igamma_grad_a", _numpy_igamma_grad_a,
+    NotDifferentiable("a", "the second derivative of igamma in a is not a function of ours"),
+    lambda t, y, a, x: ops.mul(t, ops.mul(_gamma_density(a, x), ops.sub(ops.log(x), digamma(a)))),
+)  # fmt: skip
 igamma = _function(
     "igamma", "gammainc",
     lambda t, y, a, x: ops.mul(t, igamma_grad_a(a, x)), lambda t, y, a, x: ops.mul(t, _gamma_density(a, x)),
@@ -121,4 +124,7 @@ def _beta_density(t: Any, y: Any, a: Any, b: Any, x: Any) -> Any:
     return ops.mul(t, ops.exp(ops.sub(power, log_beta)))
 
 
-betainc = _function("betainc", "betainc", None, None, _beta_density)
+_NO_SLOPE = "its slope in a and b is not a function of ours"
+betainc = _function(
+    "betainc", "betainc", NotDifferentiable("a", _NO_SLOPE), NotDifferentiable("b", _NO_SLOPE), _beta_density
+)  # fmt: skip

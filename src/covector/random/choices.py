@@ -16,7 +16,7 @@ from covector.numpy import elementwise as el
 from covector.numpy.creation import arange, iota, zeros
 from covector.numpy.fused import fused
 from covector.numpy.ordering import searchsorted
-from covector.numpy.promotion import Shape, axis_of, lift, promoted, shape_of, type_key
+from covector.numpy.promotion import Shape, axis_of, integer_of, lift, promoted, shape_of, type_key
 from covector.numpy.reduce import argmax
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.numpy.take import take, take_along_axis
@@ -56,7 +56,7 @@ def permutation(
             raise TypeError(
                 f"permutation takes an integer or an array with axes, got {x!r}{errors.at_user_line()}"
             )
-        n = operator.index(x)
+        n = integer_of(x, "the number to permute")
         return _shuffle(words, n=n, shape=(n,), axis=0)
     x = lift("permutation", x)
     axis = axis_of(axis, x.ndim)
@@ -87,7 +87,7 @@ def choice(
     if not isinstance(shape, Sequence):
         raise TypeError(f"choice: shape must be a sequence, got {shape!r}{errors.at_user_line()}")
     shape = shape_of(shape)
-    a = lift("choice", a) if np.ndim(a) else operator.index(a)
+    a = lift("choice", a) if np.ndim(a) else integer_of(a, "a")
     single = isinstance(a, int)
     axis = 0 if single else axis_of(axis, a.ndim)
     count = a if single else operator.index(a.shape[axis])

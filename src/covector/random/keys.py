@@ -176,6 +176,10 @@ def _seed_words(name: str, seed: Any, impl: Any) -> Any:
     if isinstance(seed, bool):
         raise TypeError(f"{name} takes an integer seed, got {seed!r}{errors.at_user_line()}")
     if type(seed) is int:
+        if not -(2**63) <= seed < 2**64:
+            raise OverflowError(
+                f"{name}: the seed {seed} does not fit 64 bits{errors.at_user_line()}"
+            )
         return array(np.array([0, seed & 0xFFFFFFFF], np.uint32))
     seed = lift(name, seed)
     if not dtypes.is_integer(seed.dtype) or seed.shape:

@@ -23,12 +23,16 @@ from covector.types.avals import ShapedArray
 
 Signature = tuple[tuple[int, bool, bool], ...]
 
+PYTHON_NUMBERS = (bool, int, float, complex)
+
 
 def as_array(x: Any) -> Any:
     """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak."""
     if type(x) is Array:
         return x
     aval = trace.typeof(x)
+    if isinstance(x, PYTHON_NUMBERS):
+        return _native.scalar(x, aval.dtype, aval.weak_type)
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
 
 
@@ -89,17 +93,21 @@ def general(primitive: Primitive, *args: Any) -> Any:
 def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
     """A kernel for operands of symbolic length n, or single numbers: what a native ufunc asks for.
 
-    None if the function is not one kernel from elements to elements.
+    None if the function is not one kernel from elements to elements, or refuses such operands: called as it is, it
+    says so with their own shapes.
     """
     n = dims.symbol("n", 0)
     avals = [
         ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak and code != 0)
         for code, weak, scalar in signature
     ]
-    with trace.using(trace.EVAL):
-        program = trace.stage(
-            lambda *xs: [python(*xs)], avals, getattr(python, "__name__", "ufunc")
-        )
+    try:
+        with trace.using(trace.EVAL):
+            program = trace.stage(
+                lambda *xs: [python(*xs)], avals, getattr(python, "__name__", "ufunc")
+            )
+    except TypeError:
+        return None
     if program.constants or program.out_avals[0].shape != (n,):
         return None
     made = compile_program(without_dead_code(program))

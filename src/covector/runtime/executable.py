@@ -53,17 +53,17 @@ class Executable:
                 file=sys.stderr,
             )
 
-    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
-        """Run it on Arrays, the constants not included."""
+    def __call__(self, arrays: Sequence[Any], donate: Sequence[int] = ()) -> list[Any]:
+        """Run it on Arrays, the constants not included; those donated are deleted."""
         operands = [*arrays, *self.program.constants]
         if not self.symbolic:
-            return self.native.execute(operands)
+            return self.native.execute(operands, donate)
         values = bind_dims(self.in_avals, [a.shape for a in operands])
         shapes = [tuple(int(dims.substitute(d, values)) for d in a.shape) for a in self.out_avals]
         sizes = [int(values[name]) for name in self.kernel.dims]
         elements = sum(a.size for a in operands) + sum(math.prod(s) for s in shapes)
         cost = int(self.code.cost_ns * elements / max(self.least_elements, 1))
-        return self.native.execute_symbolic(operands, sizes, shapes, cost_ns=max(cost, 1))
+        return self.native.execute_symbolic(operands, sizes, shapes, donate, max(cost, 1))
 
     def as_text(self, stage: str = "kernels") -> str:
         """One of the stages as text: program, kernels, llvm, asm."""

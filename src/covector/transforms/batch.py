@@ -20,7 +20,7 @@ class BatchTracer(Tracer):
     __slots__ = ("_aval", "axis", "value")
 
     def __init__(self, trace: BatchTrace, value: Any, axis: int):
-        self.trace, self.value, self.axis = trace, value, axis
+        self._trace, self.value, self.axis = trace, value, axis
         self._aval: ShapedArray | None = None
 
     @property
@@ -38,7 +38,7 @@ class BatchTracer(Tracer):
         return self.value.source if isinstance(self.value, Tracer) else None
 
     def describe(self) -> str:
-        trace = self.trace
+        trace = self._trace
         assert isinstance(trace, BatchTrace)
         return f"a mapped {self.aval.text()} (one value for each of {trace.size} elements)"
 
@@ -75,7 +75,7 @@ class BatchTrace(Trace):
         dims: list[int | None] = []
         live = False
         for x in args:
-            if type(x) is BatchTracer and x.trace is self:
+            if type(x) is BatchTracer and x._trace is self:
                 live = True
                 values.append(x.value)
                 dims.append(x.axis)
@@ -84,12 +84,16 @@ class BatchTrace(Trace):
                 dims.append(None)
         parent = self.parent
         assert parent is not None
-        if not live:
+        name = self.axis_name
+        if not live and (name is None or name not in primitive.axis_names):
             return parent.process(primitive, args)
         before = _state.trace
         _state.trace = parent
         try:
-            out, axis = primitive.batch(values, dims, self.size)
+            if name is None:
+                out, axis = primitive.batch(values, dims, self.size)
+            else:
+                out, axis = primitive.batch_named(values, dims, self.size, name)
         finally:
             _state.trace = before
         if primitive.multiple:
@@ -116,7 +120,7 @@ def batch_flat(
     found: list[Any] = []
     axes: list[int | None] = []
     for x in outs:
-        mine = type(x) is BatchTracer and x.trace is trace
+        mine = type(x) is BatchTracer and x._trace is trace
         found.append(x.value if mine else x)
         axes.append(x.axis if mine else None)
     return found, axes

@@ -27,7 +27,7 @@ class JVPTracer(Tracer):
     __slots__ = ("_aval", "primal", "tangent")
 
     def __init__(self, trace: JVPTrace, primal: Any, tangent: Any):
-        self.trace, self.primal, self.tangent = trace, primal, tangent
+        self._trace, self.primal, self.tangent = trace, primal, tangent
         self._aval: ShapedArray | None = None
 
     @property
@@ -64,7 +64,7 @@ class JVPTrace(Trace):
         tangents: list[Any] = []
         live = False
         for x in args:
-            if type(x) is JVPTracer and x.trace is self:
+            if type(x) is JVPTracer and x._trace is self:
                 live = True
                 primals.append(x.primal)
                 tangents.append(x.tangent)
@@ -97,7 +97,7 @@ class JVPTrace(Trace):
         primals: list[Any] = []
         tangents: list[Any] = []
         for x in values:
-            mine = type(x) is JVPTracer and x.trace is self
+            mine = type(x) is JVPTracer and x._trace is self
             primals.append(x.primal if mine else x)
             tangents.append(x.tangent if mine else Zero(x))
         return primals, tangents
@@ -126,7 +126,7 @@ class LinearTracer(Tracer):
     __slots__ = ("_aval", "index")
 
     def __init__(self, trace: PartialTrace, index: int, aval: ShapedArray):
-        self.trace, self.index, self._aval = trace, index, aval
+        self._trace, self.index, self._aval = trace, index, aval
 
     @property
     def aval(self) -> ShapedArray:
@@ -157,7 +157,7 @@ class PartialTrace(Trace):
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         for x in args:
-            if type(x) is LinearTracer and x.trace is self:
+            if type(x) is LinearTracer and x._trace is self:
                 break
         else:
             parent = self.parent
@@ -183,7 +183,7 @@ class PartialTrace(Trace):
         assert nodes is not None
         self.nodes = None
         indices = [
-            x.index if type(x) is LinearTracer and x.trace is self else None for x in outputs
+            x.index if type(x) is LinearTracer and x._trace is self else None for x in outputs
         ]
         return Tape(self, nodes, self.count, tuple(inputs), indices)
 
@@ -206,7 +206,7 @@ class Tape:
         self.outputs = outputs  # the index of each output; None where it is zero
 
     def is_mine(self, x: Any) -> bool:
-        return type(x) is LinearTracer and x.trace is self.trace
+        return type(x) is LinearTracer and x._trace is self.trace
 
     def instantiate(self, output: int, aval: ShapedArray) -> None:
         """Make an output that is zero an output all the same."""

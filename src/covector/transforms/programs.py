@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -41,6 +43,47 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
         return table[key]
 
     return cached
+
+
+# By what they do, the last used last: see `interned`.
+_interned: OrderedDict[Any, Program] = OrderedDict()
+MAX_INTERNED = 1024
+_lock = threading.Lock()
+
+
+def interned(program: Program) -> Program:
+    """The Program that stands for all that do the same, from the same lines of the user's.
+
+    So what was derived from it and compiled of it is found again when a function is traced again.  The Program must
+    be closed: it has no constants.
+    """
+    assert not program.constants
+    key = _content(program)
+    with _lock:
+        found = _interned.setdefault(key, program)
+        _interned.move_to_end(key)
+        if len(_interned) > MAX_INTERNED:
+            _interned.popitem(last=False)
+    return found
+
+
+def _content(program: Program) -> Any:
+    """A key that is equal for Programs that differ only in the identity of their variables."""
+    numbers: dict[Atom, int] = {v: i for i, v in enumerate(program.inputs)}
+
+    def atom(a: Atom) -> Any:
+        return numbers[a] if isinstance(a, Var) else (a.aval, a.value.tobytes())
+
+    eqns: list[Any] = []
+    for eqn in program.eqns:
+        inputs = tuple([atom(a) for a in eqn.inputs])
+        source = eqn.source
+        where = None if source is None else (source.code, source.line)
+        types = tuple([v.aval for v in eqn.outputs])
+        eqns.append((eqn.primitive, inputs, types, where))
+        for v in eqn.outputs:
+            numbers[v] = len(numbers)
+    return program.name, program.in_avals, tuple(eqns), tuple([atom(a) for a in program.outputs])
 
 
 def stage_closed(

@@ -46,7 +46,7 @@ def _pull_nodes(tape: Tape, cts: list[Any], consume: bool) -> None:
         if source is not None:
             _state.source = source
         operands = [
-            Linear(x._aval) if type(x) is LinearTracer and x.trace is trace else x for x in args
+            Linear(x._aval) if type(x) is LinearTracer and x._trace is trace else x for x in args
         ]
         for x, back in zip(args, primitive.transpose(ct, *operands), strict=True):
             if back is not None and type(back) is not Zero:

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from covector import _native
+from covector.base import errors
 
 bool_ = np.dtype(np.bool_)
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
@@ -96,7 +97,7 @@ def as_dtype(x: Any) -> np.dtype:
         result = None
     if result not in CODES:
         raise TypeError(
-            f"{x!r} is not a dtype of arrays; they are {', '.join(d.name for d in ALL)}"
+            f"{x!r} is not a dtype of arrays{errors.at_user_line()}; they are {', '.join(d.name for d in ALL)}"
         )
     return ALL[CODES[result]]
 

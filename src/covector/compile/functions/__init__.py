@@ -7,11 +7,13 @@ float32 and rounded by the backend.  Everything is vector code: no branches but 
 
 from __future__ import annotations
 
+import difflib
 import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from covector.base import errors
 from covector.compile.functions import (
     bessel,
     beta,
@@ -37,7 +39,21 @@ FAMILIES = (
     exponential, trigonometric, inverse_trigonometric, hyperbolic, power, error, gamma, bessel,
     incomplete_gamma, zeta, beta, emulated,
 )  # fmt: skip
-FUNCTIONS: dict[str, Function] = {f.name: f for family in FAMILIES for f in family.FUNCTIONS}
+
+
+class Table(dict[str, Function]):
+    """Functions by name; a name that is not there is a function that nobody has written."""
+
+    def __missing__(self, name: str) -> Function:
+        near = difflib.get_close_matches(name, self, 3)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise errors.MissingRuleError(
+            f"there is no function {name!r}{hint}: add it to a family in compile/functions, which has "
+            f"{', '.join(sorted(self))}"
+        )
+
+
+FUNCTIONS = Table({f.name: f for family in FAMILIES for f in family.FUNCTIONS})
 scalar.COMPLEX.update(COMPLEX)
 
 
@@ -54,13 +70,10 @@ class Definition:
 @functools.cache
 def definition(name: str, dtypes: tuple[np.dtype, ...]) -> Definition:
     """The expression of a named function for operands of these dtypes."""
-    if name not in FUNCTIONS:
-        raise KeyError(
-            f"no function {name!r} in compile/functions; known: {', '.join(sorted(FUNCTIONS))}"
-        )
+    function = FUNCTIONS[name]
     parameters = tuple(Expr("local", (), d, f"{name}.{i}") for i, d in enumerate(dtypes))
-    result = FUNCTIONS[name].builder(*parameters)
-    return Definition(parameters, result, count(result), FUNCTIONS[name].rare)
+    result = function.builder(*parameters)
+    return Definition(parameters, result, count(result), function.rare)
 
 
 def count(root: Expr) -> int:

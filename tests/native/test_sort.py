@@ -1,0 +1,39 @@
+"""The sorting routine, called directly: lengths where the method changes, with values of each width and without."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+CODES = {"int8": 1, "int16": 2, "int32": 3, "int64": 4, "uint8": 5, "float32": 11, "float64": 12}
+
+
+@pytest.fixture
+def sort(native):
+    address = native.symbols()["cv_sort_pairs"]
+    kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 4)
+    return kind(address)
+
+
+@pytest.mark.parametrize("dtype", sorted(CODES))
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 7), (2, 500), (1, 20_000), (1, 140_001), (5, 70_000)]
+)
+def test_rows(sort, dtype, shape):
+    rng = np.random.default_rng(0)
+    keys = (rng.standard_normal(shape) * 50).astype(dtype)
+    if dtype.startswith("float"):
+        keys[rng.random(shape) < 0.1] = np.nan
+        keys[rng.random(shape) < 0.1] = -0.0
+    order = np.argsort(keys, axis=-1, kind="stable")
+    wanted = np.take_along_axis(keys, order, -1)
+    rows, n = shape
+    alone = keys.copy()
+    assert sort(alone.ctypes.data, None, CODES[dtype], 0, rows, n) == 0
+    np.testing.assert_array_equal(alone, wanted)
+    for width in (1, 2, 4, 8, 16):
+        values = rng.integers(0, 256, (*shape, width), dtype=np.uint8)
+        moved, sorted_keys = values.copy(), keys.copy()
+        assert sort(sorted_keys.ctypes.data, moved.ctypes.data, CODES[dtype], width, rows, n) == 0
+        np.testing.assert_array_equal(sorted_keys, wanted)
+        np.testing.assert_array_equal(moved, np.take_along_axis(values, order[..., None], 1))
