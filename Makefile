@@ -16,7 +16,7 @@ CODE    := src tests benchmarks examples $(wildcard tools)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench test-asan clean always
+.PHONY: help demo test fuzz lint types format bench test-asan clean always
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -29,6 +29,9 @@ demo: $(STAMPS)/demo  ## train a network on real handwritten digits and draw a p
 
 test: lint $(STAMPS)/demo  ## style, types and all tests
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+fuzz: $(STAMPS)/test  ## many more random programs, never the same ones: about half an hour
+	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py $(ARGS)
 
 lint: $(STAMPS)/test  ## ruff (rules and format) and pyright
 	@$(PY) -m ruff check --quiet $(CODE)

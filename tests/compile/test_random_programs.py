@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, reject, seed as seeded, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.compile.pool import F32, F64, I32, SMOOTH, SYMBOLIC, Function, Value
 from tests.compile.programs import functions, operands
 
@@ -21,8 +22,8 @@ from covector.types.avals import ShapedArray
 
 N, M = dims.symbol("n", 0), dims.symbol("m", 0)
 
-# The same examples each time, until the compiler's bugs that the others find are fixed.
-SEED, FIXED = 3, settings(database=None)
+# `make fuzz` looks at many more.
+TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 
 
 def arrays(xs: Sequence[Any]) -> list[Any]:
@@ -49,8 +50,7 @@ def assert_close(actual: Sequence[Any], wanted: Sequence[Any], rtol: float = 1e-
 
 
 @given(st.data())
-@seeded(SEED)
-@settings(FIXED, max_examples=80)
+@settings(max_examples=80 * TIMES)
 def test_compiled_is_the_reference(data: Any) -> None:
     """Fused or not, simplified or not; run again with other values, nothing is left of the first run."""
     f = data.draw(functions())
@@ -68,21 +68,15 @@ def test_compiled_is_the_reference(data: Any) -> None:
 
 
 @given(st.data())
-@seeded(SEED)
-@settings(FIXED, max_examples=40)
+@settings(max_examples=40 * TIMES)
 def test_eager_is_jit(data: Any) -> None:
     f = data.draw(functions(most=5))
     values = operands(f, data.draw(st.integers(0, 99)))
-    try:
-        eager = f(*arrays(values))
-    except IndexError:  # a number that is known, and out of bounds
-        reject()
-    assert_same(eager, cv.jit(f)(*arrays(values)))
+    assert_same(f(*arrays(values)), cv.jit(f)(*arrays(values)))
 
 
 @given(st.data())
-@seeded(SEED)
-@settings(FIXED, max_examples=40)
+@settings(max_examples=40 * TIMES)
 def test_donated_arguments(data: Any) -> None:
     """Results that take over the arguments' memory: what is updated in place may be read after."""
     f = data.draw(functions())
@@ -99,8 +93,7 @@ def test_donated_arguments(data: Any) -> None:
 
 
 @given(st.data())
-@seeded(SEED)
-@settings(FIXED, max_examples=40)
+@settings(max_examples=40 * TIMES)
 def test_symbolic_sizes(data: Any) -> None:
     """One Program for all sizes is that of each size."""
     shapes = [(N, M), (N,), (M, N), (3, M), ()]
@@ -119,8 +112,7 @@ def test_symbolic_sizes(data: Any) -> None:
 
 
 @given(st.data())
-@seeded(SEED)
-@settings(FIXED, max_examples=30)
+@settings(max_examples=30 * TIMES)
 def test_a_batch_is_a_loop(data: Any) -> None:
     f = data.draw(functions(most=5))
     size = data.draw(st.sampled_from([1, 2, 3]))
@@ -150,8 +142,7 @@ def scalar(f: Function, seed: int) -> Any:
 
 @pytest.mark.parametrize("size", [None, 2])
 @given(st.data())
-@seeded(SEED)
-@settings(FIXED, max_examples=25)
+@settings(max_examples=25 * TIMES)
 def test_derivatives(size: int | None, data: Any) -> None:
     """jit of grad, eager grad, jit of jvp and slopes agree; with a size, all of it under vmap too."""
     f = data.draw(functions(SMOOTH, most=6))

@@ -20,6 +20,32 @@ DTYPES = [
     *map(np.dtype, ["uint64", "float16", ml_dtypes.bfloat16, "float32", "float64"]),
     *map(np.dtype, ["complex64", "complex128"]),
 ]
+OPERATORS = [
+    "add",
+    "subtract",
+    "multiply",
+    "true_divide",
+    "floor_divide",
+    "remainder",
+    "power",
+    "matmul",
+    "divmod",
+    "and_",
+    "or_",
+    "xor",
+    "lshift",
+    "rshift",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "negative",
+    "positive",
+    "absolute",
+    "invert",
+]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +58,7 @@ def native():
     """The module; whatever a test switches is switched back, and queued work is awaited."""
     native_module.register_dtypes(DTYPES)
     hooks = dict.fromkeys(["flatten", "tracer", "getitem", "iter", "contains", "repr", "format"])
-    operators = native_module.set_operators({})
+    operators = native_module.set_operators(dict.fromkeys(OPERATORS))
     saved_hooks = native_module.set_hooks(**hooks)
     saved_async = native_module.set_async(True)
     saved_fast = native_module.set_fast_paths(True)

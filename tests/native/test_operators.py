@@ -90,13 +90,11 @@ def test_partners(native, four):
 
 
 def test_missing_operators(native, four):
-    saved = native.set_operators(dict.fromkeys([*BINARY, *COMPARISON, *UNARY]))
-    try:
-        for use in (lambda x: x + 1, lambda x: -x, lambda x: x < 1, lambda x: x**2):
-            with pytest.raises(RuntimeError, match="import covector"):
-                use(four())
-    finally:
-        native.set_operators(saved)
+    for use in (lambda x: x + 1, lambda x: -x, lambda x: x < 1, lambda x: x**2):
+        with pytest.raises(RuntimeError, match="import covector"):
+            use(four())
+    known = native.set_operators(dict.fromkeys([*BINARY, *COMPARISON, *UNARY]))
+    assert set(known.values()) == {None}, "the fixture puts all of them aside, and back"
     with pytest.raises(ValueError, match="no operator named plus"):
         native.set_operators({"plus": operator.add})
     with pytest.raises(TypeError, match="add must be callable or None, not int"):

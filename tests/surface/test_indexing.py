@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import covector as cv
 import covector.numpy as cnp
 from covector.core.trace import evaluate, stage, typeof
 
@@ -237,3 +238,19 @@ def test_errors_only_of_traced_values() -> None:
         traced(lambda x, i: x[i:], cnp.asarray(X), cnp.asarray(1))
     with pytest.raises(TypeError, match="immutable"):
         cnp.asarray(X)[0] = 1
+
+
+@pytest.mark.parametrize("k", [5, -7])
+def test_numbers_out_of_bounds(k: int) -> None:
+    """Known to Python, they are errors; in an Array they are clamped or left out, inside jit or not."""
+    x, there = cnp.arange(12).reshape(3, 4), cnp.int32(k)
+    clamped = x[2] if k > 0 else x[0]
+    for run in (lambda f: f, cv.jit):
+        for index in (k, np.int32(k)):
+            with pytest.raises(
+                IndexError, match=f"index {k} is out of bounds for axis 0 of size 3"
+            ):
+                run(lambda x, index=index: x[index])(x)
+        np.testing.assert_array_equal(run(lambda x: x[there])(x), clamped)
+        np.testing.assert_array_equal(run(lambda x: x[there, 1:])(x), clamped[1:])
+        np.testing.assert_array_equal(run(lambda x: x.at[there].set(9))(x), x)

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from covector.compile.fuse import Nest
 from covector.core.primitive import Index
 from covector.ir import index as ix
-from covector.ir.kernel import Assign, Loop, Schedule, Statement, Store, expressions, loads, walk
+from covector.ir.kernel import (
+    Assign,
+    Loop,
+    Schedule,
+    Statement,
+    Store,
+    loads,
+    read_by,
+    walk,
+)
 from covector.ir.scalar import Expr
 from covector.types import dims
 from covector.types.dims import Dim
@@ -127,8 +136,7 @@ def _offsets(probe: Sequence[Statement], names: list[str]) -> tuple[list[Dim], s
     pinned: set[str] = set()
     seen: set[Expr] = set()
     for statement in probe:
-        for e in expressions(statement):
-            offsets.extend(index for _, index in loads(e, seen))
+        offsets.extend(index for _, index in loads(read_by(statement), seen))
         if isinstance(statement, Store):
             offsets.append(statement.index)
     for e in seen:

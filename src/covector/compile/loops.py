@@ -44,7 +44,7 @@ def lower_scan(lowering: Lowering, eqn: Eqn, place_of: PlaceOf) -> list[Statemen
     statements: list[Statement] = []
     sources = [_stored(lowering, a, place_of, statements) for a in eqn.inputs]
     targets = [place_of(v) or lowering.temp_like(v) for v in eqn.outputs]
-    lower = _tiny_scan if is_tiny(scan.body) else _buffered_scan
+    lower = _tiny_scan if is_tiny(scan) else _buffered_scan
     return statements + lower(lowering, eqn, sources, targets)
 
 
@@ -109,10 +109,14 @@ def _buffered_scan(
 # ------------------------------------------------------------------------------------------------- tiny bodies
 
 
-def is_tiny(body: Program) -> bool:
+def is_tiny(scan: Scan) -> bool:
     """Whether a body can be written out element by element."""
+    body, k, c = scan.body, scan.num_consts, scan.num_carry
+    stored = {*body.inputs[:k], *body.inputs[k + c :]}
     total = 0
     for eqn in body.eqns:
+        if isinstance(eqn.primitive, ops.Gather | ops.DynamicSlice) and eqn.inputs[0] not in stored:
+            return False  # a place that comes from data: locals have none
         if not isinstance(eqn.primitive, Mapped | Reduction | ops.DotGeneral):
             return False
         if folds(eqn):
@@ -137,6 +141,11 @@ class UnrolledElements(Elements):
         self.names = names
 
     def _compute(self, var: Var, index: Index, condition: Expr | None) -> Scalar:
+        shape = var.aval.shape
+        if any(isinstance(i, int) and not 0 <= i < n for i, n in zip(index, shape, strict=True)):
+            return constant(
+                var.aval.dtype.type(0), var.aval.dtype
+            )  # around a padded operand: not used
         eqn = self.eqn_of.get(var)
         if eqn is None or not folds(eqn):
             return super()._compute(var, index, condition)

@@ -18,8 +18,8 @@ from covector.ir.kernel import (
     Store,
     Swap,
     accesses,
-    expressions,
     loads,
+    read_by,
     walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
@@ -142,8 +142,10 @@ def _same_places(statement: Statement, old: Buffer, new: Buffer) -> bool:
                 and any(_touches(s, (old, new)) for s in inner.body if s not in loops_with)
             ):
                 return False
-        for e in expressions(inner):
-            read.update(index for buffer, index in loads(e, seen) if buffer is old)
+        found = {index for buffer, index in loads(read_by(inner), seen) if buffer is old}
+        if found and wrote:  # read anew, after the new value is stored there
+            return False
+        read |= found
         if isinstance(inner, Store) and inner.buffer is new:
             wrote.add(inner.index)
         elif not isinstance(inner, Store | Loop) and new in accesses(inner)[1]:
@@ -171,11 +173,17 @@ def _place(
     first: dict[Buffer, int] = {}
     last: dict[Buffer, int] = {}
     for n, statement in enumerate(body):
-        for buffer in _buffers(statement):
+        for buffer in sorted(_buffers(statement), key=lambda b: b.name):  # the same in each run
             if buffer.kind == "temp":
                 root = _root(buffer, shares)
                 first.setdefault(root, n)
                 last[root] = n
+    for swap in walk(body):  # what takes turns lives as long as either of the two
+        if isinstance(swap, Swap):
+            pair = [_root(b, shares) for b in (swap.first, swap.second)]
+            lives = min(first[b] for b in pair), max(last[b] for b in pair)
+            for b in pair:
+                first[b], last[b] = lives
     offsets: dict[Buffer, Dim] = {}
     constant = [b for b in first if isinstance(b.bytes, int)]
     arena = _first_fit(

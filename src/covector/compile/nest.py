@@ -429,7 +429,7 @@ class NestLowering:
             return []
         size = dims.product(self.nest.shape[a] for a in self.nest.inner)
         if not isinstance(size, int) or size > LOCAL_ELEMENTS or not isinstance(value, Expr):
-            self.again[v] = root
+            self._compute_again(v, root)
             return []
         buffer = self.scratch.get(v)
         if buffer is None:
@@ -437,6 +437,16 @@ class NestLowering:
                 self.context.names.fresh("row"), v.aval.dtype, size, "local"
             )
         return [Store(buffer, self._inner_offset(index), value)]
+
+    def _compute_again(self, v: Var, root: Eqn) -> None:
+        """Let later passes compute an inner root anew, and those that it reads and that are kept nowhere."""
+        self.again[v] = root
+        for d in self._dependencies(root):
+            producer = self.own[d]
+            if folds(producer) or producer in self.outer_roots or self._target(d) is not None:
+                continue
+            if d not in self.again and d not in self.scratch:
+                self._compute_again(d, producer)
 
     # ------------------------------------------------------------------------------- folds to few results
 

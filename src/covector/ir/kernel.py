@@ -6,7 +6,7 @@ dims expressions over loop variables.  A Program lowers to one Kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -212,24 +212,37 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return ()
 
 
-def loads(e: Expr, seen: set[Expr]) -> Iterator[tuple[Buffer, Dim]]:
-    """The (buffer, index) that an expression reads; `seen` holds the nodes that were visited."""
-    stack = [e]
+def nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
+    """All nodes of expressions, also of the indices that come from data; `seen` holds those visited before."""
+    stack = list(roots)
     while stack:
         node = stack.pop()
         if node in seen:
             continue
         seen.add(node)
+        yield node
         stack.extend(node.args)
         if node.op == "load":
-            buffer, index = node.attr  # type: ignore[misc]
-            yield buffer, index
-            stack.extend(index_values(index))
+            stack.extend(index_values(node.attr[1]))  # type: ignore[index]
         elif node.op == "index":
             stack.extend(index_values(node.attr))  # type: ignore[arg-type]
         elif node.op == "iterate":
             stack.append(node.attr.condition)  # type: ignore[union-attr]
             stack.extend(node.attr.step)  # type: ignore[union-attr]
+
+
+def read_by(statement: Statement) -> tuple[Expr, ...]:
+    """The expressions of a statement and those in the place where it stores."""
+    if isinstance(statement, Store):
+        return (*expressions(statement), *index_values(statement.index))
+    return expressions(statement)
+
+
+def loads(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[tuple[Buffer, Dim]]:
+    """The (buffer, index) that expressions read."""
+    for node in nodes(roots, seen):
+        if node.op == "load":
+            yield node.attr  # type: ignore[misc]
 
 
 def index_values(index: Dim) -> list[Expr]:
@@ -254,13 +267,10 @@ def accesses(statement: Statement) -> tuple[set[Buffer], set[Buffer]]:
     written: set[Buffer] = set()
     seen: set[Expr] = set()
     for inner in walk((statement,)):
-        for e in expressions(inner):
-            read.update(buffer for buffer, _ in loads(e, seen))
+        read.update(buffer for buffer, _ in loads(read_by(inner), seen))
         match inner:
-            case Store(buffer, index, _, _):
+            case Store(buffer, _, _, _):
                 written.add(buffer)
-                for e in index_values(index):
-                    read.update(b for b, _ in loads(e, seen))
             case Routine(_, places, _, writes):
                 written.update(places[i][0] for i in writes)
                 read.update(buffer for buffer, _ in places)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,10 @@ class Plan(NamedTuple):
     @property
     def dynamic(self) -> bool:
         return any(w.dynamic for w in self.windows)
+
+
+class Number(int):
+    """The number in an Array: known, but data, so out of bounds it is clamped or left out, as inside jit."""
 
 
 # -------------------------------------------------------------------------------------------- parsing
@@ -168,7 +173,12 @@ def _consumes(entry: Any) -> int:
 
 def _entry(entry: Any) -> Any:
     """An entry as None, Ellipsis, an int, a slice or an array."""
-    if entry is None or entry is Ellipsis or type(entry) is int or isinstance(entry, slice):
+    if (
+        entry is None
+        or entry is Ellipsis
+        or type(entry) in (int, Number)
+        or isinstance(entry, slice)
+    ):
         return entry
     if isinstance(entry, np.integer):
         return int(entry)
@@ -199,7 +209,7 @@ def _array_entry(entry: Any) -> Any:
             "indices are integers, or masks of bool"
         )
     if not entry.shape and type(entry) is Array and not trace.current().staging:
-        return int(entry)
+        return Number(int(entry))
     return entry
 
 
@@ -223,7 +233,7 @@ def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
 def _static(i: int, axis: int, n: Dim, checked: bool) -> Any:
     """A known index counted from the front."""
     low, high = dims.is_true(lambda: i < -n), dims.is_true(lambda: i >= n)
-    if checked and (low or high):
+    if checked and (low or high) and not isinstance(i, Number):
         raise IndexError(
             f"index {i} is out of bounds for axis {axis} of size {n}{errors.at_user_line()}"
         )
@@ -309,7 +319,7 @@ def _symbolic_slice(start: Any, stop: Any, step: int, n: Dim) -> tuple[Dim, Dim]
 def getitem(x: Any, index: Any) -> Any:
     """x[index]: NumPy's indexing.
 
-    Integers known to be out of bounds raise IndexError; those that are data are clamped to the bounds.
+    Integers out of bounds raise IndexError; those in Arrays are clamped to the bounds, inside jit or not.
     """
     if type(x) is Array and trace.current() is trace.EVAL:
         entries = tuple([_entry(e) for e in index]) if type(index) is tuple else (_entry(index),)
@@ -373,12 +383,9 @@ def _read_form(
 
 def _read_host(x: Any, index: Any) -> Any:
     """Basic indexing of an array that is there: a copy of NumPy's view, which compiles nothing."""
-    try:
+    with suppress(IndexError):
         return _native.array_from(np.asarray(x)[index], None, x.weak_type)
-    except IndexError as error:
-        wrong = error
-    parse(index, x.shape)  # says it better
-    raise wrong
+    return read(x, parse(index, x.shape), "clip")  # says it better, or a Number is out of bounds
 
 
 def read(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any = None) -> Any:

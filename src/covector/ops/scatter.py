@@ -114,7 +114,8 @@ class Scatter(Update):
         fits = len(n.update_window_dims) + len(left_out) == x.ndim and batch == indices.shape[:-1]
         if not fits or any(
             dims.is_true(lambda w=w, d=d: w > d)
-            for w, d in zip(n.window(x.ndim, updates.shape), x.shape, strict=True)
+            for a, (w, d) in enumerate(zip(n.window(x.ndim, updates.shape), x.shape, strict=True))
+            if a not in n.operand_batching_dims
         ):
             raise ValueError(
                 f"{self.name} into {x.text()} with indices {indices.text()} got updates {updates.text()}, which do not "

@@ -22,8 +22,9 @@ from covector.ir.kernel import (
     Store,
     Swap,
     accesses,
-    expressions,
     loads,
+    nodes,
+    read_by,
     walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
@@ -33,18 +34,13 @@ from covector.types.dims import Dim
 
 def locals_of(statements: Sequence[Statement]) -> list[Expr]:
     """The named locals that statements read, in the order in which they appear."""
-    found: dict[Expr, None] = {}
     seen: set[Expr] = set()
-    for s in walk(statements):
-        stack = list(expressions(s))
-        while stack:
-            e = stack.pop()
-            if e not in seen:
-                seen.add(e)
-                if e.op == "local" and isinstance(e.attr, str):
-                    found[e] = None
-                stack.extend(e.args)
-    return list(found)
+    return [
+        e
+        for s in walk(statements)
+        for e in nodes(read_by(s), seen)
+        if e.op == "local" and isinstance(e.attr, str)
+    ]
 
 
 def buffers_of(statements: Sequence[Statement]) -> list[Buffer]:
@@ -52,8 +48,7 @@ def buffers_of(statements: Sequence[Statement]) -> list[Buffer]:
     found: dict[Buffer, None] = {}
     seen: set[Expr] = set()
     for s in walk(statements):
-        for e in expressions(s):
-            found.update((buffer, None) for buffer, _ in loads(e, seen))
+        found.update((buffer, None) for buffer, _ in loads(read_by(s), seen))
         found.update(dict.fromkeys(sorted(set().union(*accesses(s)), key=lambda b: b.name)))
     return list(found)
 
@@ -106,32 +101,15 @@ def _changes(statements: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
 def calls(kernel: Kernel) -> Counter[str]:
     """How often each named function occurs."""
     seen: set[Expr] = set()
-    found: Counter[str] = Counter()
-    for s in walk(kernel.body):
-        stack = list(expressions(s))
-        while stack:
-            e = stack.pop()
-            if e not in seen:
-                seen.add(e)
-                if e.op == "call":
-                    found[str(e.attr)] += 1
-                stack.extend(e.args)
-    return found
+    found = (e for s in walk(kernel.body) for e in nodes(read_by(s), seen))
+    return Counter(str(e.attr) for e in found if e.op == "call")
 
 
 def operations(loop: Loop) -> int:
     """How much text the body is."""
     seen: set[Expr] = set()
-    count = 0
-    for s in walk(loop.body):
-        stack = list(expressions(s))
-        while stack:
-            e = stack.pop()
-            if e not in seen:
-                seen.add(e)
-                count += 12 if e.op == "call" else 1
-                stack.extend(e.args)
-    return count
+    found = (e for s in walk(loop.body) for e in nodes(read_by(s), seen))
+    return sum(12 if e.op == "call" else 1 for e in found)
 
 
 def one_a_lane(loop: Loop, buffer: Buffer) -> bool:

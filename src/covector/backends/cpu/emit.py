@@ -160,6 +160,8 @@ class StatementWriter:
                 case Fold():
                     self.fold(statement)
                 case Store(buffer, index, value, condition):
+                    if buffer.kind == "local" and buffer not in self.frame.pointers:
+                        self.private_buffer(buffer)  # of a nest without loops
                     self.emitter.store(buffer, index, value, condition)
                 case If():
                     self.branch(statement)
@@ -267,13 +269,18 @@ class StatementWriter:
         for buffer in private(loop):
             if buffer in self.frame.pointers or one_a_lane_inside(loop, buffer):
                 continue
-            assert isinstance(buffer.size, int)
-            element = memory_element(buffer.dtype)
-            if one_a_lane(loop, buffer):
-                width = self._width(loop, loop.extent if isinstance(loop.extent, int) else None)
-                element = vector(element, width)
-                self.frame.lane_buffers.add(buffer)
-            self.frame.pointers[buffer] = self.frame.alloca(f"[{buffer.size} x {element}]")
+            lanes = loop.extent if isinstance(loop.extent, int) else None
+            width = self._width(loop, lanes) if one_a_lane(loop, buffer) else 1
+            self.private_buffer(buffer, width)
+
+    def private_buffer(self, buffer: Buffer, width: int = 1) -> None:
+        """Memory in this frame for a private buffer, so many times."""
+        assert isinstance(buffer.size, int)
+        element = memory_element(buffer.dtype)
+        if width > 1:
+            element = vector(element, width)
+            self.frame.lane_buffers.add(buffer)
+        self.frame.pointers[buffer] = self.frame.alloca(f"[{buffer.size} x {element}]")
 
     def hoist(self, loop: Loop) -> None:
         """Compute in front of the loop what does not change in it."""
