@@ -8,7 +8,7 @@ position there; then the value stays in a register.  The check is by asking: the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -197,12 +197,25 @@ def small_product(eqn: Eqn) -> bool:
     return batch != 0 and dims.is_constant(shape) and size // batch <= SMALL_PRODUCT  # type: ignore[operator]
 
 
+def is_product(eqn: Eqn) -> bool:
+    """Whether an equation is a product of matrices by a routine."""
+    return isinstance(eqn.primitive, ops.DotGeneral) and not small_product(eqn)
+
+
+def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
+    """The variable that lies in memory as this one does: reshaping moves nothing."""
+    while v in producer and isinstance(producer[v].primitive, ops.Reshape):
+        below = producer[v].inputs[0]
+        if not isinstance(below, Var):
+            break
+        v = below
+    return v
+
+
 def is_single(eqn: Eqn) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
-    if isinstance(p, ops.DotGeneral):
-        return not small_product(eqn)
-    return not isinstance(p, Mapped | Reduction)
+    return is_product(eqn) or not isinstance(p, Mapped | Reduction | ops.DotGeneral)
 
 
 def fuse(program: Program, explain: Callable[[str], None]) -> Plan:
@@ -242,7 +255,7 @@ def _choose_roots(program: Program) -> set[Var]:
             for a in eqn.inputs:
                 if isinstance(a, Var) and a in producer:
                     if is_single(eqn):
-                        forced.add(a)
+                        forced.add(stored_as(a, producer) if is_product(eqn) else a)
                     consumers.setdefault(a, set()).update(
                         {v} if v in roots else consumers.get(v, set())
                     )

@@ -10,7 +10,7 @@ import numpy as np
 from covector import ops
 from covector.compile import loops
 from covector.compile.elements import Elements, Place, buffer_dtype, buffer_size, constant
-from covector.compile.fuse import Nest, Plan, Single, fuse
+from covector.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector.compile.nest import Context, Names, NestLowering, store
 from covector.compile.product import lower_product
 from covector.core.primitive import Cumulative, Update
@@ -28,7 +28,7 @@ from covector.ir.kernel import (
     Schedule,
     Statement,
 )  # fmt: skip
-from covector.ir.program import Eqn, Literal, Program, Var, used_vars
+from covector.ir.program import Eqn, Literal, Program, Var, map_eqns, used_vars
 from covector.types import dims, dtypes
 from covector.types.dims import Dim
 
@@ -44,7 +44,10 @@ def lower(program: Program, explain: Callable[[str], None]) -> Kernel:
         Buffer(f"out{n}", buffer_dtype(a.aval), buffer_size(a.aval), "output")
         for n, a in enumerate(program.outputs)
     ]
-    body = lowering.program(program, [Place(b) for b in inputs], [Place(b) for b in outputs])
+    producer = {v: e for e in program.eqns for v in e.outputs}
+    results = [stored_as(a, producer) if isinstance(a, Var) else a for a in program.outputs]
+    flat = map_eqns(program, program.eqns, results)
+    body = lowering.program(flat, [Place(b) for b in inputs], [Place(b) for b in outputs])
     return Kernel(program.name, tuple(inputs), tuple(outputs), _symbols(program), tuple(body))
 
 
@@ -169,7 +172,8 @@ class Lowering:
     ) -> list[Statement]:
         p = eqn.primitive
         if isinstance(p, ops.DotGeneral):
-            return lower_product(eqn, place_of, self.names)
+            stored = {a: stored_as(a, plan.inlined) for a in eqn.inputs if isinstance(a, Var)}
+            return lower_product(eqn, lambda v: place_of(stored.get(v, v)), self.names)
         if isinstance(p, Update):
             return self._update(eqn, plan, place_of)
         if isinstance(p, loops.Scan):

@@ -196,6 +196,20 @@ def _arithmetic(eqn: Eqn, rewriter: _Rewriter) -> Atom | None:
     return None
 
 
+def _reciprocal(eqn: Eqn, _: _Rewriter) -> Eqn | None:
+    """x / c is x * (1 / c) where 1 / c is exact: c is a power of two."""
+    if eqn.primitive is not ops.div or not isinstance(y := eqn.inputs[1], Literal):
+        return None
+    dtype, c = y.aval.dtype, y.value
+    if dtypes.kind(dtype) != "f" or not np.isfinite(c) or abs(np.frexp(float(c))[0]) != 0.5:
+        return None
+    limits, inverse = dtypes.finfo(dtype), 1 / float(c)
+    if not float(limits.tiny) <= abs(inverse) <= float(limits.max):
+        return None
+    inputs = (eqn.inputs[0], Literal(dtype.type(inverse), y.aval))
+    return Eqn(ops.mul, inputs, eqn.outputs, eqn.source)
+
+
 def _is_negative_zero_matter(eqn: Eqn) -> bool:
     """Whether adding zero could change a -0 to 0: for floats it does, unless the literal is itself -0."""
     dtype = eqn.outputs[0].aval.dtype
@@ -271,6 +285,7 @@ LAWS: tuple[tuple[tuple[type, ...], Law], ...] = (
         _same_value,
     ),
     ((ops.Elementwise,), _arithmetic),
+    ((ops.Elementwise,), _reciprocal),
     ((ops.IntegerPow,), _power),
     ((ops.DotGeneral,), _absorb_permutation),
 )  # fmt: skip
@@ -293,7 +308,7 @@ def layouts(program: Program) -> Program:
         if not isinstance(p, ops.DotGeneral) or small_product(eqn):
             eqns.append(eqn)
             continue
-        permutations = wanted_permutations(p, eqn.inputs[0].aval.ndim, eqn.inputs[1].aval.ndim)
+        permutations = wanted_permutations(p, *[a.aval.shape for a in eqn.inputs])
         inputs: list[Atom] = []
         for a, permutation in zip(eqn.inputs, permutations, strict=True):
             if permutation != tuple(range(len(permutation))):

@@ -1,0 +1,85 @@
+"""Products of operands that lie in memory as gemm can take them: nothing is copied."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector
+from covector import nn, numpy as cnp
+
+RNG = np.random.default_rng(0)
+
+
+def kernels(f: Any, *args: Any) -> str:
+    return covector.jit(f).lower(*args).compile().as_text("kernels")
+
+
+def heads(x: Any, w: Any) -> Any:
+    """Queries, keys or values of eight heads."""
+    return (x @ w).reshape(2, 64, 8, 32).transpose(0, 2, 1, 3)
+
+
+def attention(x: Any, *ws: Any) -> Any:
+    q, k, v = (heads(x, w) for w in ws)
+    scores = nn.softmax(cnp.einsum("bhqd,bhkd->bhqk", q, k) / 8.0)
+    return cnp.einsum("bhqk,bhkd->bhqd", scores, v).transpose(0, 2, 1, 3).reshape(2, 64, 256)
+
+
+def test_heads_are_read_where_they_lie() -> None:
+    x, *ws = (RNG.standard_normal(s).astype(np.float32) for s in [(2, 64, 256), *[(256, 256)] * 3])
+    ws = [w / 16 for w in ws]
+    text = kernels(attention, x, *ws)
+    assert text.count("sgemm") == 5
+    assert "reshape" not in text
+    assert text.count("# transpose") == 1, "that of the result"
+    wide = [a.astype(np.float64) for a in (x, *ws)]
+    np.testing.assert_allclose(covector.jit(attention)(x, *ws), attention(*wide), atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+@pytest.mark.parametrize(
+    ("subscripts", "lhs", "rhs"),
+    [
+        ("abc,adc->abd", (3, 40, 50), (3, 60, 50)),
+        ("bac,dac->abd", (40, 3, 50), (60, 3, 50)),
+        ("bca,dac->abd", (40, 50, 3), (60, 3, 50)),
+        ("xaby,xbay->xab", (2, 50, 40, 30), (2, 40, 50, 30)),
+        ("ijkl,klmn->ijmn", (6, 7, 8, 9), (8, 9, 10, 11)),
+        ("ijkl,lkmn->ijmn", (6, 7, 8, 9), (9, 8, 10, 11)),
+        ("kijl,klmn->ijmn", (8, 6, 7, 9), (8, 9, 10, 11)),
+        ("abcd,abde->abce", (2, 1, 40, 50), (2, 1, 50, 60)),
+        ("abcd,abde->abce", (2, 3, 1, 500), (2, 3, 500, 70)),
+        ("abcd,abde->abce", (1, 3, 600, 1), (1, 3, 1, 700)),
+        ("abcd,acbe->bcade", (2, 40, 3, 30), (2, 3, 40, 50)),
+    ],
+)
+def test_axes_in_any_order(subscripts: str, lhs: Any, rhs: Any, dtype: Any) -> None:
+    x, y = (RNG.integers(-4, 5, s).astype(dtype) for s in (lhs, rhs))
+    found = covector.jit(lambda x, y: cnp.einsum(subscripts, x, y))(x, y)
+    np.testing.assert_array_equal(np.asarray(found), np.einsum(subscripts, x, y))
+    moved = covector.jit(lambda x, y: cnp.einsum(subscripts, x * 2, cnp.flip(y, -1)))(x, y)
+    np.testing.assert_array_equal(np.asarray(moved), np.einsum(subscripts, x * 2, np.flip(y, -1)))
+
+
+def test_a_reshaped_operand_is_not_copied() -> None:
+    x, w = np.ones((64, 8, 32), np.float32), np.ones((256, 128), np.float32)
+    text = kernels(lambda x, w: x.reshape(64, -1) @ w, x, w)
+    assert "for" not in text
+    text = kernels(lambda x, w: nn.relu(x).reshape(64, -1) @ w + nn.relu(x).sum(), x, w)
+    assert "reshape" not in text
+
+
+def test_what_is_updated_in_place_is_not_read_after_through_a_reshape() -> None:
+    x = RNG.standard_normal((64, 8, 32)).astype(np.float32)
+    w = RNG.standard_normal((256, 128)).astype(np.float32)
+
+    def f(x: Any, w: Any) -> Any:
+        y = cnp.exp(x)
+        return y.at[3].set(0.0), y.reshape(64, -1) @ w
+
+    updated, product = covector.jit(f)(x, w)
+    y = np.exp(x)
+    np.testing.assert_allclose(product, y.reshape(64, -1) @ w, rtol=1e-4, atol=1e-4)
+    y[3] = 0
+    np.testing.assert_allclose(updated, y, rtol=1e-6)
