@@ -11,6 +11,7 @@ from covector import ops
 from covector.base import errors
 from covector.numpy import elementwise as el
 from covector.numpy.creation import diagonal
+from covector.numpy.fused import fused
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, promoted, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
@@ -110,6 +111,11 @@ def matmul(
     (2, 4)
     """
     a, b = _operands("matmul", a, b)
+    return _matmul(a, b, preferred_element_type)
+
+
+@fused("preferred")
+def _matmul(a: Any, b: Any, preferred: Any) -> Any:
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(
             f"matmul needs arrays with at least one axis, got shapes {a.shape} and {b.shape}{errors.at_user_line()}; "
@@ -124,10 +130,10 @@ def matmul(
             "the last axis of the first must be as long as the last but one of the second",
         )
     if a.ndim <= 2 and b.ndim <= 2:
-        return contract(a, b, ((a.ndim - 1,), (0,)), preferred=preferred_element_type)
+        return contract(a, b, ((a.ndim - 1,), (0,)), preferred=preferred)
     lead_a, lead_b = a.shape[: -1 if row else -2], b.shape[: -1 if column else -2]
     lead = broadcast_shapes(lead_a, lead_b)
-    return _batched(a, b, lead, (lead_a, lead_b), (row, column), preferred_element_type)
+    return _batched(a, b, lead, (lead_a, lead_b), (row, column), preferred)
 
 
 def _batched(

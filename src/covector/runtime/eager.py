@@ -85,9 +85,25 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
 
 def general(primitive: Primitive, *args: Any) -> Any:
     """A primitive compiled for its operands' types."""
-    arrays = [as_array(x) for x in args]
-    results = executable(primitive, tuple([aval_of(x) for x in arrays]))(arrays)
-    return tuple(results) if primitive.multiple else results[0]
+    return function_of(primitive)(*[as_array(x) for x in args])
+
+
+@functools.lru_cache(8192)
+def function_of(primitive: Primitive) -> Any:
+    """The native function of a primitive, which looks the operands' types up as `jit` does."""
+
+    def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        made = executable(primitive, tuple(map(aval_of, args)))
+        leaves = [("leaf", n) for n in range(len(made.out_avals))]
+        constants = [as_array(c) for c in made.program.constants]
+        spec = ("tuple", leaves) if primitive.multiple else leaves[0]
+        return _native.Entry(made.native, list(range(len(args))), constants, spec, [])
+
+    def bypass(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        results = executable(primitive, tuple(map(aval_of, args)))(args)
+        return tuple(results) if primitive.multiple else results[0]
+
+    return _native.JitFunction(primitive, miss, bypass)
 
 
 def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
