@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
@@ -87,9 +88,12 @@ def in_child(case: str, framework: str) -> float:
 
 
 def _child(*arguments: str) -> str:
+    # As an installed package is imported: from bytecode that is kept.
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=600, check=False
-    )
+        [sys.executable, *arguments],
+        capture_output=True, text=True, timeout=600, check=False, env=kept,
+    )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise RuntimeError(last)
