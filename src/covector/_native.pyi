@@ -308,6 +308,9 @@ def num_threads() -> int:
 def synchronize() -> None:
     """Wait until all queued work is done."""
 
+def set_vector_sort(enabled: bool) -> bool:
+    """Let keys be sorted by vectors where the machine has them; return the previous setting."""
+
 def set_async(enabled: bool) -> bool:
     """Switch the execution queue on or off; return the previous setting."""
 

@@ -62,11 +62,13 @@ def native():
     saved_hooks = native_module.set_hooks(**hooks)
     saved_async = native_module.set_async(True)
     saved_fast = native_module.set_fast_paths(True)
+    saved_vectors = native_module.set_vector_sort(True)
     saved_threshold = native_module.set_inline_threshold_ns(50_000)
     yield native_module
     native_module.synchronize()
     native_module.set_inline_threshold_ns(saved_threshold)
     native_module.set_fast_paths(saved_fast)
+    native_module.set_vector_sort(saved_vectors)
     native_module.set_async(saved_async)
     native_module.set_hooks(**saved_hooks)
     native_module.set_operators(operators)

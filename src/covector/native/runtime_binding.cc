@@ -113,6 +113,8 @@ void bind_runtime(nb::module_& m) {
     m.def("num_threads", pool_size, "The number of threads that compute.");
     m.def("synchronize", [] { check(queue_synchronize()); },
           "Waits until all queued work is done.");
+    m.def("set_vector_sort", set_vector_sort, nb::arg("enabled"),
+          "Let keys be sorted by vectors where the machine has them; returns the previous setting.");
     m.def("set_async", set_async, nb::arg("enabled"),
           "Switches the execution queue on or off; returns the previous setting.");
     m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),

@@ -2,7 +2,8 @@
 //
 // Keys become unsigned integers of the same order, which are sorted by their digits, least significant
 // first: three passes for 32 bits. Many rows are sorted side by side, a long one in pieces: each piece
-// counts its digits, and the counts say where in the next order each piece writes.
+// counts its digits, and the counts say where in the next order each piece writes. Keys without a
+// payload are sorted by vectors instead, where the machine has them (sort_avx512.cc).
 #include "sort.h"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 
 #include "allocator.h"
 #include "pool.h"
+#include "sort_kernels.h"
 
 namespace {
 
@@ -25,6 +27,8 @@ constexpr int64_t kWideFrom = 1 << 14;
 // The least part of a row that is worth a thread.
 constexpr int64_t kPiece = 1 << 15;
 
+std::atomic<bool> g_vectors{true};
+
 template <class U>
 constexpr U kSign = U{1} << (8 * sizeof(U) - 1);
 
@@ -33,33 +37,36 @@ constexpr U kSign = U{1} << (8 * sizeof(U) - 1);
 template <class Bits>
 struct Unsigned {
     using Raw = Bits;
-    static uint64_t encode(Raw x) { return x; }
-    static Raw decode(uint64_t key) { return static_cast<Raw>(key); }
+    static Raw encode(Raw x) { return x; }
+    static Raw decode(Raw key) { return key; }
     static bool is_odd(Raw) { return false; }
 };
 
 template <class Bits>
 struct Signed {
     using Raw = Bits;
-    static uint64_t encode(Raw x) { return static_cast<Raw>(x ^ kSign<Raw>); }
-    static Raw decode(uint64_t key) { return static_cast<Raw>(key) ^ kSign<Raw>; }
+    static Raw encode(Raw x) { return x ^ kSign<Raw>; }
+    static Raw decode(Raw key) { return key ^ kSign<Raw>; }
     static bool is_odd(Raw) { return false; }
 };
 
+// Written without branches, for the compiler's vectors.
 template <class Bits, Bits kInfinity>
 struct Float {
     using Raw = Bits;
+    static constexpr int kShift = 8 * sizeof(Raw) - 1;
     static bool is_nan(Raw x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
-    static uint64_t encode(Raw x) {
-        if (is_nan(x)) return static_cast<Raw>(~Raw{0});
-        if (x == kSign<Raw>) x = 0;
-        return static_cast<Raw>(x & kSign<Raw> ? ~x : x | kSign<Raw>);
+    static Raw encode(Raw x) {
+        x = x == kSign<Raw> ? Raw{0} : x;
+        const auto negative = static_cast<Raw>(0 - (x >> kShift));  // all bits or none
+        const auto key = static_cast<Raw>(x ^ (negative | kSign<Raw>));
+        return is_nan(x) ? static_cast<Raw>(~Raw{0}) : key;
     }
-    static Raw decode(uint64_t key) {
-        const auto x = static_cast<Raw>(key);
-        return static_cast<Raw>(x & kSign<Raw> ? x ^ kSign<Raw> : ~x);
+    static Raw decode(Raw key) {
+        const auto negative = static_cast<Raw>((key >> kShift) - 1);
+        return static_cast<Raw>(key ^ (negative | kSign<Raw>));
     }
-    static bool is_odd(Raw x) { return x == kSign<Raw> || is_nan(x); }
+    static bool is_odd(Raw x) { return (x == kSign<Raw>) | is_nan(x); }
 };
 
 template <class Key>
@@ -148,6 +155,41 @@ void sort_items(Item*& items, Item*& spare, int64_t n, int key_bits, int64_t pie
     }
 }
 
+// Keys alone may be sorted in any way: equal ones are the same. False where there are no such vectors.
+template <class Key>
+bool sort_by_vectors(Alone<Key>* items, Alone<Key>* spare, int64_t n, int64_t pieces) {
+    const covector::VectorSort<Key>* vectors = covector::vector_sort(Key{});
+    if (vectors == nullptr || !g_vectors.load(std::memory_order_relaxed)) return false;
+    Key* const sides[] = {&items->key, &spare->key};
+    struct Range {
+        int64_t start, count;
+        int side;  // where its items lie
+    };
+    std::vector<Range> ranges{{0, n, 0}};
+    while (pieces > 1 && static_cast<int64_t>(ranges.size()) < 3 * pieces) {
+        const auto largest = std::max_element(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.count < b.count; });
+        const Range whole = *largest;
+        const int64_t low = vectors->split(sides[whole.side] + whole.start,
+                                           sides[1 - whole.side] + whole.start, whole.count);
+        if (low == 0) break;
+        *largest = {whole.start, low, 1 - whole.side};
+        ranges.push_back({whole.start + low, whole.count - low, 1 - whole.side});
+    }
+    // Whoever is free takes the largest range that is left.
+    std::sort(ranges.begin(), ranges.end(),
+              [](const Range& a, const Range& b) { return a.count > b.count; });
+    std::atomic<size_t> next{0};
+    for_pieces(pieces, pieces, [&](int64_t, int64_t, int64_t) {
+        for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < ranges.size();) {
+            const Range& range = ranges[i];
+            vectors->sort(sides[range.side] + range.start, sides[1 - range.side] + range.start,
+                          range.count, range.side == 1);
+        }
+    });
+    return true;
+}
+
 // What the elements that do not come back from their keys are, in their order.
 template <class Type>
 struct Odd {
@@ -155,7 +197,7 @@ struct Odd {
     std::vector<Raw> zeros, nans;
 
     Odd(const Raw* keys, int64_t n) {
-        const uint64_t zero = Type::encode(Raw{0});
+        const Raw zero = Type::encode(Raw{0});
         for (int64_t i = 0; i < n; ++i) {
             if (Type::encode(keys[i]) == zero) {
                 zeros.push_back(keys[i]);
@@ -167,9 +209,9 @@ struct Odd {
 
     template <class Item>
     void restore(const Item* items, Raw* keys, int64_t n) const {
-        const uint64_t zero = Type::encode(Raw{0});
+        const Raw zero = Type::encode(Raw{0});
         const Item* first = std::lower_bound(
-            items, items + n, zero, [](const Item& a, uint64_t key) { return a.key < key; });
+            items, items + n, zero, [](const Item& a, Raw key) { return a.key < key; });
         std::copy(zeros.begin(), zeros.end(), keys + (first - items));
         std::copy(nans.begin(), nans.end(), keys + n - static_cast<int64_t>(nans.size()));
     }
@@ -190,9 +232,11 @@ void sort_keys(typename Type::Raw* keys, Alone<Key>* items, Alone<Key>* spare, i
     });
     std::unique_ptr<Odd<Type>> odd;
     if (any_odd.load()) odd = std::make_unique<Odd<Type>>(keys, n);
-    sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
+    if (!sort_by_vectors(items, spare, n, pieces)) {
+        sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
+    }
     for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) keys[i] = Type::decode(items[i].key);
+        for (int64_t i = begin; i < end; ++i) keys[i] = Type::decode(static_cast<typename Type::Raw>(items[i].key));
     });
     if (odd != nullptr) odd->restore(items, keys, n);
 }
@@ -299,6 +343,8 @@ ParallelBody body_of(int64_t code, int64_t n) {
 }
 
 }  // namespace
+
+bool covector::set_vector_sort(bool enabled) { return g_vectors.exchange(enabled); }
 
 extern "C" int32_t cv_sort_pairs(void* keys, void* values, int64_t code, int64_t value_width,
                                  int64_t rows, int64_t n) {

@@ -1,0 +1,21 @@
+// Sorting unsigned integers with vectors: what sort.cc takes where the machine has it.
+#pragma once
+
+#include <cstdint>
+
+namespace covector {
+
+template <class T>
+struct VectorSort {
+    // Sorts `n` items that lie in `items`; `other` is as long. They end up in `items`, or in `other`.
+    void (*sort)(T* items, T* other, int64_t n, bool to_other);
+    // Moves `n` items to `other`, the smaller ones in front; how many those are, or 0 if all items
+    // may be equal, and then nothing has been moved.
+    int64_t (*split)(const T* items, T* other, int64_t n);
+};
+
+// Null where there is no AVX-512.
+const VectorSort<uint32_t>* vector_sort(uint32_t);
+const VectorSort<uint64_t>* vector_sort(uint64_t);
+
+}  // namespace covector
