@@ -83,3 +83,18 @@ def test_what_is_updated_in_place_is_not_read_after_through_a_reshape() -> None:
     np.testing.assert_allclose(product, y.reshape(64, -1) @ w, rtol=1e-4, atol=1e-4)
     y[3] = 0
     np.testing.assert_allclose(updated, y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 6, 8, 20])
+def test_small_products_run_four_rows_at_once(rows: int) -> None:
+    x, w = RNG.standard_normal((rows, 32)), RNG.standard_normal((32, 24))
+    b = RNG.standard_normal(24)
+
+    def layer(x: Any, w: Any, b: Any) -> Any:
+        y = x @ w + b
+        return cnp.tanh(y), y * 2
+
+    assert kernels(layer, x, w, b).count("add=") == (4 if rows % 4 == 0 else 1)
+    tanh, twice = covector.jit(layer)(x, w, b)
+    np.testing.assert_allclose(tanh, np.tanh(x @ w + b), rtol=1e-12)
+    np.testing.assert_allclose(twice, 2 * (x @ w + b), rtol=1e-12)

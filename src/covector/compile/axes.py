@@ -19,7 +19,7 @@ from covector.ir.kernel import (
 )
 from covector.ir.scalar import Expr
 from covector.types import dims
-from covector.types.dims import Dim
+from covector.types.dims import Dim, Polynomial
 
 # Nests that take less run on the calling thread.
 PARALLEL_NS = 20_000.0
@@ -38,6 +38,10 @@ class Axes:
 
     def _name(self, axis: int) -> str:
         return f"i{axis}"
+
+    def variable(self, axis: int, extent: Dim) -> Polynomial:
+        """The loop variable of an axis."""
+        return ix.loop_variable(self._name(axis), extent)
 
     def collapse(self, probe: Sequence[Statement]) -> None:
         """Put neighbouring axes together where every access runs through both in one stride."""
@@ -91,7 +95,7 @@ class Axes:
     def loop(
         self, axis: int, body: list[Statement], schedule: Schedule, extent: Dim, cost: float = 0.0
     ) -> Loop:
-        variable = ix.loop_variable(self._name(axis), self._bound(axis))
+        variable = self.variable(axis, self._bound(axis))
         return Loop(variable, extent, tuple(body), schedule, cost)
 
     def _bound(self, axis: int) -> Dim:

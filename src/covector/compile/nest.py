@@ -12,7 +12,7 @@ The shape of what comes out, for a nest whose inner axes are folded:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,10 @@ from covector.types.dims import Dim
 NS_PER_OPERATION = 0.05
 # A fold to few results runs over this many pieces, whatever the number of threads.
 SPLIT_PIECES = 64
+Wrap = Callable[[list[Statement]], list[Statement]]
+
+# How many rows of a product are computed at once.
+ROWS = 4
 # The largest row kept in a private buffer between passes.
 LOCAL_ELEMENTS = 16_384
 
@@ -279,8 +283,30 @@ class NestLowering:
         if crossing is not None and vector is not None:
             return self._tiled(flat, crossing, vector, cost)
         if nest.inner:
-            probe = self._body(flat.index, lambda inner: flat.wrap_inner(inner, vector))
+            points = self._rows_together(flat, vector)
+            wrap: Wrap = lambda inner: flat.wrap_inner(inner, vector)  # noqa: E731
+            probe = _together([self._body(point, wrap) for point in points])
+            cost *= len(points)
         return flat.wrap_outer(probe, vector, cost)
+
+    def _rows_together(self, flat: Axes, vector: int | None) -> list[Index]:
+        """The points that one run of the body is for: of a product four rows, whose sums do not wait for each other.
+
+        1,000 steps of tanh(h @ w), h 8 x 32, took 360 us one row after the other, and take 226.
+        """
+        product = any(isinstance(r.primitive, ops.DotGeneral) for r in self.nest.roots)
+        if product and len(self.passes) == 1 and vector in flat.outer:
+            for axis in reversed(flat.outer):
+                extent, index = flat.extents[axis], list(flat.index)
+                whole = isinstance(extent, int) and extent % ROWS == 0
+                if axis == vector or not whole or index[axis] != flat.variable(axis, extent):
+                    continue
+                flat.extents[axis] = extent // ROWS
+                index[axis] = flat.variable(axis, extent // ROWS)
+                flat.index = tuple(index)
+                first = index[axis] * ROWS
+                return [(*index[:axis], first + row, *index[axis + 1 :]) for row in range(ROWS)]
+        return [flat.index]
 
     def _tiled(self, flat: Axes, crossing: int, vector: int, cost: float) -> list[Statement]:
         """Loops over square tiles of two axes, so that what is read across its rows stays in the cache.
@@ -315,9 +341,7 @@ class NestLowering:
             body = [flat.loop(axis, body, schedule, flat.extents[axis], per_tile)]
         return body
 
-    def _body(
-        self, index: Index, wrap: Callable[[list[Statement]], list[Statement]] = lambda inner: inner
-    ) -> list[Statement]:
+    def _body(self, index: Index, wrap: Wrap = lambda inner: inner) -> list[Statement]:
         """The statements at one point of the outer axes; `wrap` puts loops over the inner axes around a pass."""
         nest = self.nest
         bound: dict[tuple[Var, Index], Scalar] = {}
@@ -536,6 +560,18 @@ def _in_order(chain: list[Var], inlined: dict[Var, Eqn]) -> list[Var]:
                 order.append(v)
                 stack.pop()
     return order
+
+
+def _together(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:
+    """Bodies of one shape as one: their loops run together."""
+    result: list[Statement] = []
+    for same in zip(*bodies, strict=True):
+        if isinstance(first := same[0], Loop):
+            inside = [s.body for s in same if isinstance(s, Loop)]
+            result.append(replace(first, body=tuple(_together(inside))))
+        else:
+            result.extend(same)
+    return result
 
 
 def _cost(statements: Sequence[Statement]) -> float:
