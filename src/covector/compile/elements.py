@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from covector import ops
 from covector.core.primitive import Index, Mapped, Scalar, View
 from covector.ir import index as ix
 from covector.ir.kernel import Buffer
@@ -20,6 +21,9 @@ from covector.ir.scalar import Expr, const
 from covector.types import dtypes
 from covector.types.avals import ShapedArray
 from covector.types.dims import Atom as DimAtom, Dim, Polynomial, division_atom
+
+# Equations in a row that are computed one after the other instead of by recursion.
+LONG = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,27 @@ class Elements:
             atom.aval, lambda index: self.at(atom, index), lambda c, index: self.at(atom, index, c)
         )
 
+    def touch(self, eqn: Eqn, index: Index) -> None:
+        """Compute long elementwise chains below an equation from below: no recursion grows with the Program."""
+        chain: list[Var] = []
+        seen: set[Var] = set()
+        stack = [a for a in eqn.inputs if isinstance(a, Var)]
+        while stack:
+            v = stack.pop()
+            if v in seen or v not in self.eqn_of:
+                continue
+            seen.add(v)
+            producer = self.eqn_of[v]
+            if (
+                isinstance(producer.primitive, ops.ElementwiseBase)
+                and v.aval.shape == eqn.outputs[0].aval.shape
+            ):
+                chain.append(v)
+            stack.extend(a for a in producer.inputs if isinstance(a, Var))
+        if len(chain) > LONG:
+            for v in _in_order(chain, self.eqn_of):
+                self.at(v, index)
+
     def at(self, atom: Atom, index: Index, condition: Expr | None = None) -> Scalar:
         """The element of an atom at an index."""
         if isinstance(atom, Literal):
@@ -135,6 +160,26 @@ class Elements:
         if found is None:
             found = self.memo[key] = load(buffer, offset, condition)
         return found
+
+
+def _in_order(chain: list[Var], inlined: dict[Var, Eqn]) -> list[Var]:
+    """Variables with producers before consumers."""
+    members, done, order = set(chain), set[Var](), list[Var]()
+    for top in chain:
+        stack = [top]
+        while stack:
+            v = stack[-1]
+            if v in done:
+                stack.pop()
+                continue
+            missing = [a for a in inlined[v].inputs if a in members and a not in done]
+            if missing:
+                stack.extend(missing)  # type: ignore[arg-type]
+            else:
+                done.add(v)
+                order.append(v)
+                stack.pop()
+    return order
 
 
 def buffer_dtype(aval: ShapedArray) -> np.dtype:

@@ -306,30 +306,9 @@ class _Builder:
         """The stored variables that a root reads at a point of its space, and where."""
         found: list[tuple[Var, Index]] = []
         elements = Elements(self.inlined, self.place_of, lambda v, i: found.append((v, i)))
-        self._touch(elements, eqn, index)
+        elements.touch(eqn, index)
         point(eqn, elements, index)
         return found
-
-    def _touch(self, elements: Elements, eqn: Eqn, index: Index) -> None:
-        """Visit long chains from below, so that no recursion grows with the Program."""
-        chain: list[Var] = []
-        seen: set[Var] = set()
-        stack = [a for a in eqn.inputs if isinstance(a, Var) and a in self.inlined]
-        while stack:
-            v = stack.pop()
-            if v not in seen:
-                seen.add(v)
-                chain.append(v)
-                stack.extend(
-                    a for a in self.inlined[v].inputs if isinstance(a, Var) and a in self.inlined
-                )
-        if len(chain) < 40:
-            return
-        order = {v: n for n, e in enumerate(self.program.eqns) for v in e.outputs}
-        shape = eqn.outputs[0].aval.shape
-        for v in sorted(chain, key=order.__getitem__):
-            if v.aval.shape == shape and isinstance(self.inlined[v].primitive, ops.ElementwiseBase):
-                elements.at(v, index)
 
     def add(self, eqn: Eqn) -> None:
         """Put a root into a nest that it fits, or into a new group."""

@@ -231,7 +231,7 @@ class NestLowering:
 
     def _value(self, eqn: Eqn, elements: Elements, index: Index) -> Any:
         """What a root computes at a point."""
-        self._touch(eqn, elements, index)
+        elements.touch(eqn, index)
         if isinstance(eqn.primitive, Reduction):
             return elements.at(eqn.inputs[0], index)
         if isinstance(eqn.primitive, ops.DotGeneral):
@@ -239,27 +239,6 @@ class NestLowering:
             left, right = fold_operands(eqn, index)
             return elements.at(a, left), elements.at(b, right)
         return eqn.primitive.element(index, *[elements.view(a) for a in eqn.inputs])
-
-    def _touch(self, eqn: Eqn, elements: Elements, index: Index) -> None:
-        """Evaluate long elementwise chains from below, so that recursion does not grow with the Program."""
-        chain: list[Var] = []
-        seen: set[Var] = set()
-        stack = [a for a in eqn.inputs if isinstance(a, Var)]
-        while stack:
-            v = stack.pop()
-            if v in seen or v not in self.context.inlined:
-                continue
-            seen.add(v)
-            producer = self.context.inlined[v]
-            if (
-                isinstance(producer.primitive, ops.ElementwiseBase)
-                and v.aval.shape == eqn.outputs[0].aval.shape
-            ):
-                chain.append(v)
-            stack.extend(a for a in producer.inputs if isinstance(a, Var))
-        if len(chain) > 40:
-            for v in _in_order(chain, self.context.inlined):
-                elements.at(v, index)
 
     # ------------------------------------------------------------------------------------------------- loops
 
@@ -540,26 +519,6 @@ class NestLowering:
             self._bind_row(f.eqn, f.result(), flat.index, bound, last)
         self._rows(1, flat.index, bound, last)
         return statements + flat.wrap_outer(last, None, 0.0, parallel=False)
-
-
-def _in_order(chain: list[Var], inlined: dict[Var, Eqn]) -> list[Var]:
-    """Variables with producers before consumers."""
-    members, done, order = set(chain), set[Var](), list[Var]()
-    for top in chain:
-        stack = [top]
-        while stack:
-            v = stack[-1]
-            if v in done:
-                stack.pop()
-                continue
-            missing = [a for a in inlined[v].inputs if a in members and a not in done]
-            if missing:
-                stack.extend(missing)  # type: ignore[arg-type]
-            else:
-                done.add(v)
-                order.append(v)
-                stack.pop()
-    return order
 
 
 def _together(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:

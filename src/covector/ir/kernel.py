@@ -261,27 +261,30 @@ def index_values(index: Dim) -> list[Expr]:
     return found
 
 
+def touched(statement: Statement) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:
+    """The buffers that a statement itself reads, beside its expressions, and those that it writes."""
+    match statement:
+        case Store(buffer, _, _, _):
+            return (), (buffer,)
+        case Routine(_, places, _, writes):
+            return tuple(b for b, _ in places), tuple(places[i][0] for i in writes)
+        case Copy(target, source, _):
+            return (source[0],), (target[0],)
+        case Swap(first, second):
+            return (first, second), (first, second)
+        case _:
+            return (), ()
+
+
 def accesses(statement: Statement) -> tuple[set[Buffer], set[Buffer]]:
     """The buffers that a statement reads and writes, everything inside it included."""
     read: set[Buffer] = set()
     written: set[Buffer] = set()
     seen: set[Expr] = set()
     for inner in walk((statement,)):
-        read.update(buffer for buffer, _ in loads(read_by(inner), seen))
-        match inner:
-            case Store(buffer, _, _, _):
-                written.add(buffer)
-            case Routine(_, places, _, writes):
-                written.update(places[i][0] for i in writes)
-                read.update(buffer for buffer, _ in places)
-            case Copy(target, source, _):
-                written.add(target[0])
-                read.add(source[0])
-            case Swap(first, second):
-                written.update((first, second))
-                read.update((first, second))
-            case _:
-                pass
+        sources, targets = touched(inner)
+        read.update((buffer for buffer, _ in loads(read_by(inner), seen)), sources)
+        written.update(targets)
     return read, written
 
 

@@ -23,15 +23,13 @@ from covector.types.avals import ShapedArray
 
 Signature = tuple[tuple[int, bool, bool], ...]
 
-PYTHON_NUMBERS = (bool, int, float, complex)
-
 
 def as_array(x: Any) -> Any:
     """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak."""
     if type(x) is Array:
         return x
     aval = trace.typeof(x)
-    if isinstance(x, PYTHON_NUMBERS):
+    if isinstance(x, trace.SCALARS):
         return _native.scalar(x, aval.dtype, aval.weak_type)
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
 

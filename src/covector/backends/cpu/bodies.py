@@ -25,6 +25,7 @@ from covector.ir.kernel import (
     loads,
     nodes,
     read_by,
+    touched,
     walk,
 )  # fmt: skip
 from covector.ir.scalar import Expr
@@ -49,7 +50,7 @@ def buffers_of(statements: Sequence[Statement]) -> list[Buffer]:
     seen: set[Expr] = set()
     for s in walk(statements):
         found.update((buffer, None) for buffer, _ in loads(read_by(s), seen))
-        found.update(dict.fromkeys(sorted(set().union(*accesses(s)), key=lambda b: b.name)))
+        found.update((buffer, None) for buffers in touched(s) for buffer in buffers)
     return list(found)
 
 

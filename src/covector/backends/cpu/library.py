@@ -7,7 +7,7 @@ brought along would be compiled again with each: a slow path that is hardly ever
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from covector.backends.cpu import link
 from covector.backends.cpu.instructions import register_type
@@ -23,25 +23,22 @@ class Library:
     def __init__(self, target: link.Target, symbols: dict[str, int], cached: Make):
         self.target, self.symbols, self.cached = target, symbols, cached
         self.loaded: dict[str, link.Loaded] = {}
-        self.addresses: dict[str, int] = {}
         self.lock = threading.RLock()
 
-    def resolve(self, wanted: Iterable[Function]) -> dict[str, int]:
+    def resolve(self, wanted: Sequence[Function]) -> dict[str, int]:
         """The addresses of functions by name; what is not there yet is compiled."""
         with self.lock:
             for function in wanted:
-                if function.symbol not in self.addresses:
+                if function.symbol not in self.loaded:
                     self._add(function)
-            return {f.symbol: self.addresses[f.symbol] for f in wanted}
+            return {f.symbol: self.loaded[f.symbol].address(f.symbol) for f in wanted}
 
     def _add(self, function: Function) -> None:
         module = define(function, self.target)
         text = module.text()
         data = self.cached(f"{self.target}\n{text}", lambda: link.emit_object(text, self.target))
         symbols = self.symbols | self.resolve(module.wanted)
-        loaded = link.load(data, symbols, (function.symbol,))
-        self.loaded[function.symbol] = loaded
-        self.addresses[function.symbol] = loaded.address(function.symbol)
+        self.loaded[function.symbol] = link.load(data, symbols, (function.symbol,))
 
 
 def define(function: Function, target: link.Target) -> ModuleText:
