@@ -62,11 +62,11 @@ class Axes:
         candidates = [axes[-1] for axes in (self.outer, self.inner) if axes]
         if any(isinstance(s, Assign) for s in walk(tuple(probe))):
             candidates = candidates[:1] if self.outer else []
+        offsets, _ = _offsets(probe, [])
         best, best_score = None, -1.0
         for axis in candidates:
             if isinstance(self.extents[axis], int) and self.extents[axis] < 3:
                 continue
-            offsets, _ = _offsets(probe, [self._name(axis)])
             strides = [ix.coefficient(d, self._name(axis)) for d in offsets]
             score = sum(1.0 if c == 1 else 0.5 if c == 0 else -1.0 for c in strides) / max(
                 len(strides), 1

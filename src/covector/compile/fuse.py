@@ -237,7 +237,8 @@ def _choose_roots(program: Program) -> set[Var]:
     forced = {a for a in program.outputs if isinstance(a, Var)}
     costs = _tree_costs(program)
     for eqn in reversed(program.eqns):
-        alone = is_single(eqn) or folds(eqn)
+        single = is_single(eqn)
+        alone = single or folds(eqn)
         several = len(eqn.outputs) > 1
         for v in eqn.outputs:
             ends = consumers.get(v, set())
@@ -254,7 +255,7 @@ def _choose_roots(program: Program) -> set[Var]:
         for v in eqn.outputs:
             for a in eqn.inputs:
                 if isinstance(a, Var) and a in producer:
-                    if is_single(eqn):
+                    if single:
                         forced.add(stored_as(a, producer) if is_product(eqn) else a)
                     consumers.setdefault(a, set()).update(
                         {v} if v in roots else consumers.get(v, set())
