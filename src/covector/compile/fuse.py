@@ -28,6 +28,10 @@ from covector.types.dims import Dim
 
 Shape = tuple[Dim, ...]
 
+# What folds axes of its space, and all that nests are made of.  Tuples: `A | B` makes an object at each question.
+FOLDS = (Reduction, ops.DotGeneral)
+NESTED = (Mapped, *FOLDS)
+
 # Recomputing a value that costs no more than this (operations an element) beats storing and loading it.
 CHEAP = 3.0
 # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
@@ -110,7 +114,7 @@ def align(shape: Shape, space: Shape, index: Index) -> Index | None:
 
 def folds(eqn: Eqn) -> bool:
     """Whether an equation is a fold over axes of a space: a reduction, or a small product."""
-    return isinstance(eqn.primitive, Reduction | ops.DotGeneral)
+    return isinstance(eqn.primitive, FOLDS)
 
 
 def fold_space(eqn: Eqn) -> tuple[Shape, tuple[int, ...]]:
@@ -215,7 +219,7 @@ def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
 def is_single(eqn: Eqn) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
-    return is_product(eqn) or not isinstance(p, Mapped | Reduction | ops.DotGeneral)
+    return is_product(eqn) or not isinstance(p, NESTED)
 
 
 def fuse(program: Program, explain: Callable[[str], None]) -> Plan:

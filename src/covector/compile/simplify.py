@@ -21,7 +21,7 @@ from covector.types import dtypes
 
 def inline_calls(program: Program) -> Program:
     """The Program with the bodies of its calls in their place, and the same done inside loops."""
-    if not any(isinstance(eqn.primitive, Call | Scan) for eqn in program.eqns):
+    if not any(isinstance(eqn.primitive, (Call, Scan)) for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
     env: dict[Var, Atom] = {}
@@ -124,7 +124,7 @@ class _Rewriter:
 
 def _key(eqn: Eqn) -> Any:
     """What equal equations have in common; None if they must not be merged."""
-    if eqn.effects or isinstance(eqn.primitive, Scan | Call):
+    if eqn.effects or isinstance(eqn.primitive, (Scan, Call)):
         return None
     atoms = tuple(
         a if isinstance(a, Var) else (a.aval.dtype, a.value.tobytes(), a.aval.weak_type)

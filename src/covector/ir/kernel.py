@@ -185,7 +185,7 @@ class Kernel:
 
 def children(statement: Statement) -> tuple[Statement, ...]:
     """The statements inside."""
-    return statement.body if isinstance(statement, Loop | If) else ()
+    return statement.body if isinstance(statement, (Loop, If)) else ()
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
