@@ -9,7 +9,7 @@ VENV    := .venv
 PY      := $(VENV)/bin/python
 STAMPS  := $(VENV)/.stamps
 INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input
-NATIVE  := pyproject.toml CMakeLists.txt $(wildcard src/covector/native/*.cc src/covector/native/*.h)
+NATIVE  := pyproject.toml CMakeLists.txt $(wildcard src/native/*/*.cc src/native/*/*.h)
 FILES   := $(sort $(shell find src -name '*.py'))
 CODE    := src tests benchmarks examples $(wildcard tools)
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from covector.backends.cpu import backend
+from covector._engine.backends.cpu import backend
 
 # m, k, n, and whether the operands are transposed: the layers of an MLP and their gradients, others.
 SHAPES = (

@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-import covector._native as native
+import covector._engine._native as native
 
 SOURCE = """
 #include <stdint.h>

@@ -16,26 +16,36 @@ PACKAGE = ROOT / "src" / "covector"
 # The order of the files is the architecture: a file may import only files above it. A row is a
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
-    ("base", "__init__ config errors record tree"),
-    ("types", "__init__ dims dtypes avals"),
-    ("ir", "__init__ program scalar index kernel check"),
-    ("core", "__init__ trace primitive"),
-    ("ops", "batching bits bitwise contract convert cumulative elementwise index math reduce"),
-    ("ops", "scatter shape sort special __init__"),
-    ("transforms", "__init__ forward batch transpose programs"),
-    ("control", "__init__ bodies call loop"),
-    ("compile/functions", "coefficients parts table bessel emulated exponential complex error"),
-    ("compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
-    ("compile/functions", "incomplete_gamma zeta beta __init__"),
-    ("compile", "__init__ elements fuse memory axes nest loops product lower simplify pipeline"),
-    ("backends", "__init__ reference reference_scalars"),
+    ("_engine", "__init__"),
+    ("_engine/base", "__init__ config errors record tree"),
+    ("_engine/types", "__init__ dims dtypes avals"),
+    ("_engine/ir", "__init__ program scalar index kernel check"),
+    ("_engine/core", "__init__ trace primitive"),
     (
-        "backends/cpu",
+        "_engine/primitives",
+        "batching bits bitwise contract convert cumulative elementwise index math reduce",
+    ),
+    ("_engine/primitives", "scatter shape sort special __init__"),
+    ("_engine/transforms", "__init__ forward batch transpose programs"),
+    ("_engine/control", "__init__ bodies call loop"),
+    (
+        "_engine/compile/functions",
+        "coefficients parts table bessel emulated exponential complex error",
+    ),
+    ("_engine/compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
+    ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
+    (
+        "_engine/compile",
+        "__init__ elements fuse memory axes nest loops product lower simplify pipeline",
+    ),
+    ("_engine/backends", "__init__ reference reference_scalars"),
+    (
+        "_engine/backends/cpu",
         "__init__ hoist instructions link scalars library indices routines bodies apart emit",
     ),
-    ("backends/cpu", "backend"),
-    ("runtime", "__init__ cache executable late eager device"),
-    ("api", "arguments derivatives jacobians jit transforms"),
+    ("_engine/backends/cpu", "backend"),
+    ("_engine/runtime", "__init__ cache executable late eager device"),
+    ("_engine/api", "arguments derivatives jacobians jit transforms"),
     ("", "tree tree_util"),
     ("numpy", "fused promotion shape join ufunc arithmetic comparison elementwise selection"),
     ("numpy", "creation dtype"),
@@ -50,11 +60,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
 # Imports that break the order, each with its reason.
 EXCEPTIONS = {
     # The rules of a primitive speak to sibling primitives; the package's name is bound late.
-    ("ops/*", "ops/__init__"),
+    ("_engine/primitives/*", "_engine/primitives/__init__"),
 }
 
 # The extension module is below everything, and imports nothing of ours.
-FREE = "covector._native"
+FREE = "covector._engine._native"
 
 # Third-party packages that may be imported inside a function, each with its reason.
 LAZY: dict[str, str] = {
@@ -92,7 +102,7 @@ def labels() -> frozenset[str]:
 def resolve(module: str, name: str | None = None) -> str | None:
     """The file that `import module` or `from module import name` reads; None if it is not ours."""
     parts = module.split(".")
-    if parts[0] != "covector" or module == FREE or (module, name) == ("covector", "_native"):
+    if parts[0] != "covector" or FREE in (module, f"{module}.{name}"):
         return None
     for tail in ([name] if name else []), []:
         path = "/".join([*parts[1:], *tail])

@@ -419,7 +419,7 @@ def fits(name: str) -> dict[str, Fit]:
 
 
 HEADER = '"""Coefficients, lowest power first; written by tools/fit.py, which says of what."""'
-PLACE = Path(__file__).parent.parent / "src/covector/compile/functions/coefficients.py"
+PLACE = Path(__file__).parent.parent / "src/covector/_engine/compile/functions/coefficients.py"
 
 
 def text_of(name: str, coefficients: Sequence[float], single: bool) -> str:

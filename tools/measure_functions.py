@@ -25,8 +25,8 @@ import numpy as np
 import scipy.special
 from tests.compile.test_functions import REFERENCES, compiled, operands, ulps
 
-from covector.backends.cpu import link
-from covector.compile.functions import FUNCTIONS
+from covector._engine.backends.cpu import link
+from covector._engine.compile.functions import FUNCTIONS
 
 Array = np.ndarray
 LONG = np.longdouble

@@ -11,8 +11,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from covector import numpy as numpy
-from covector._native import Array as Array
-from covector.api.derivatives import (
+from covector._engine._native import Array as Array
+from covector._engine.api.derivatives import (
     grad as grad,
     jvp as jvp,
     linear_transpose as linear_transpose,
@@ -20,17 +20,21 @@ from covector.api.derivatives import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
-from covector.api.jacobians import (
+from covector._engine.api.jacobians import (
     hessian as hessian,
     jacfwd as jacfwd,
     jacrev as jacrev,
 )
-from covector.api.jit import jit as jit
-from covector.api.transforms import eval_shape as eval_shape, make_jaxpr as make_jaxpr, vmap as vmap
-from covector.base import errors as errors
-from covector.base.config import config as config
-from covector.core.trace import typeof as typeof
-from covector.runtime.device import (
+from covector._engine.api.jit import jit as jit
+from covector._engine.api.transforms import (
+    eval_shape as eval_shape,
+    make_jaxpr as make_jaxpr,
+    vmap as vmap,
+)
+from covector._engine.base import errors as errors
+from covector._engine.base.config import config as config
+from covector._engine.core.trace import typeof as typeof
+from covector._engine.runtime.device import (
     Device as Device,
     block_until_ready as block_until_ready,
     default_backend as default_backend,
@@ -40,7 +44,7 @@ from covector.runtime.device import (
     devices as devices,
     local_devices as local_devices,
 )
-from covector.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
+from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
 
 jacobian = jacrev
 __version__ = "0.1.0"

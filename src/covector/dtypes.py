@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
     finfo as finfo,
@@ -14,7 +15,6 @@ from covector.numpy.dtype import (
     prng_key as prng_key,
     result_type as result_type,
 )
-from covector.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
 
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import optree
 
-from covector.base import tree as base
-from covector.base.errors import at_user_line
+from covector._engine.base import tree as base
+from covector._engine.base.errors import at_user_line
 
 NAMESPACE = base.NAMESPACE
 PyTreeDef = base.TreeDef

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import optree
 
 from covector import tree
-from covector.base.errors import at_user_line
+from covector._engine.base.errors import at_user_line
 
 T = TypeVar("T", bound=type)
 

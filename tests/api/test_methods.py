@@ -12,7 +12,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import errors
-from covector.core.trace import Tracer
+from covector._engine.core.trace import Tracer
 
 Array = type(cnp.zeros(1))
 PUBLIC = sorted(name for name in dir(Array) if not name.startswith("_"))

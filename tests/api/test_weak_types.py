@@ -11,9 +11,9 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax, nn
-from covector.core.trace import number, typeof
-from covector.types import dtypes
-from covector.types.avals import ShapedArray
+from covector._engine.core.trace import number, typeof
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 
 STRONG = cnp.asarray(np.float32(2.0))
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from covector.backends.cpu import link
-from covector.backends.cpu.library import Library
-from covector.backends.cpu.scalars import Emitter, ModuleText, memory_type
-from covector.ir.scalar import Expr
+from covector._engine.backends.cpu import link
+from covector._engine.backends.cpu.library import Library
+from covector._engine.backends.cpu.scalars import Emitter, ModuleText, memory_type
+from covector._engine.ir.scalar import Expr
 
 
 class ArrayEmitter(Emitter):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.backends.elementwise import parameter, program, run
 
-from covector.backends import reference_scalars
-from covector.backends.cpu import link
-from covector.ir.scalar import Expr, apply, bitcast, call, const, convert, iterate, select
+from covector._engine.backends import reference_scalars
+from covector._engine.backends.cpu import link
+from covector._engine.ir.scalar import Expr, apply, bitcast, call, const, convert, iterate, select
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOATS = [np.dtype(d) for d in (np.float16, BFLOAT16, np.float32, np.float64)]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import covector
-from covector.types.dims import Dim
+from covector._engine.types.dims import Dim
 
 SIZES = (0, 1, 1, 2, 3, 5, 16, 17, 40)
 F32, F64, I32, C64, BOOL = map(np.dtype, ("float32", "float64", "int32", "complex64", "bool"))

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.ops.samples import Sample, all_samples
+from tests.primitives.samples import Sample, all_samples
 
-from covector import _native
-from covector.core import trace
-from covector.runtime.executable import Executable
-from covector.types import dtypes
-from covector.types.avals import ShapedArray
+from covector._engine import _native
+from covector._engine.core import trace
+from covector._engine.runtime.executable import Executable
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 
 SAMPLES = all_samples()
 

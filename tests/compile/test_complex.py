@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import _native, ops
-from covector.core import trace
-from covector.runtime.executable import Executable
-from covector.types.avals import ShapedArray
+from covector._engine import _native, primitives as prims
+from covector._engine.core import trace
+from covector._engine.runtime.executable import Executable
+from covector._engine.types.avals import ShapedArray
 
 WIDE: dict[Any, Any] = {np.complex64: np.complex128, np.complex128: np.clongdouble}
 DTYPES = pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
@@ -24,7 +24,7 @@ class Case:
     """A function, its meaning in NumPy, and its largest error in units of eps |result|."""
 
     name: str
-    primitive: ops.Elementwise
+    primitive: prims.Elementwise
     numpy: Callable[..., Any]
     eps: float = 3.0
     arity: int = 1
@@ -54,37 +54,37 @@ def rsqrt(z: Any) -> Any:
 
 
 UNARY = (
-    Case("abs", ops.abs_, np.abs),
-    Case("sign", ops.sign, lambda z: z / np.where(z == 0, 1, np.abs(z)), specials=False),
-    Case("square", ops.square, np.square),
-    Case("sqrt", ops.sqrt, np.sqrt),
-    Case("rsqrt", ops.rsqrt, rsqrt, specials=False),
-    Case("exp", ops.exp, np.exp),
-    Case("exp2", ops.exp2, np.exp2, range=8),  # NumPy rounds y ln2
-    Case("expm1", ops.expm1, np.expm1, 4, specials=False),
-    Case("logistic", ops.logistic, logistic, 4, range=5, specials=False),
-    Case("log", ops.log, np.log),
-    Case("log1p", ops.log1p, log1p, range=16),
-    Case("sin", ops.sin, np.sin),
-    Case("cos", ops.cos, np.cos),
-    Case("tan", ops.tan, np.tan, 5),
-    Case("sinh", ops.sinh, np.sinh),
-    Case("cosh", ops.cosh, np.cosh),
-    Case("tanh", ops.tanh, np.tanh, 5),
-    Case("asin", ops.asin, np.arcsin),
-    Case("acos", ops.acos, np.arccos),
-    Case("atan", ops.atan, np.arctan),
-    Case("asinh", ops.asinh, np.arcsinh),
-    Case("acosh", ops.acosh, np.arccosh),
-    Case("atanh", ops.atanh, np.arctanh),
+    Case("abs", prims.abs_, np.abs),
+    Case("sign", prims.sign, lambda z: z / np.where(z == 0, 1, np.abs(z)), specials=False),
+    Case("square", prims.square, np.square),
+    Case("sqrt", prims.sqrt, np.sqrt),
+    Case("rsqrt", prims.rsqrt, rsqrt, specials=False),
+    Case("exp", prims.exp, np.exp),
+    Case("exp2", prims.exp2, np.exp2, range=8),  # NumPy rounds y ln2
+    Case("expm1", prims.expm1, np.expm1, 4, specials=False),
+    Case("logistic", prims.logistic, logistic, 4, range=5, specials=False),
+    Case("log", prims.log, np.log),
+    Case("log1p", prims.log1p, log1p, range=16),
+    Case("sin", prims.sin, np.sin),
+    Case("cos", prims.cos, np.cos),
+    Case("tan", prims.tan, np.tan, 5),
+    Case("sinh", prims.sinh, np.sinh),
+    Case("cosh", prims.cosh, np.cosh),
+    Case("tanh", prims.tanh, np.tanh, 5),
+    Case("asin", prims.asin, np.arcsin),
+    Case("acos", prims.acos, np.arccos),
+    Case("atan", prims.atan, np.arctan),
+    Case("asinh", prims.asinh, np.arcsinh),
+    Case("acosh", prims.acosh, np.arccosh),
+    Case("atanh", prims.atanh, np.arctanh),
 )
 BINARY = (
-    Case("mul", ops.mul, np.multiply, arity=2),
-    Case("div", ops.div, np.divide, arity=2),
+    Case("mul", prims.mul, np.multiply, arity=2),
+    Case("div", prims.div, np.divide, arity=2),
 )
 
 
-def compiled(primitive: ops.Elementwise, *operands: np.ndarray) -> Any:
+def compiled(primitive: prims.Elementwise, *operands: np.ndarray) -> Any:
     """The primitive's result, compiled for the operands' types."""
     avals = [ShapedArray(x.shape, x.dtype) for x in operands]
     executable = Executable(trace.stage(lambda *xs: (primitive(*xs),), avals, primitive.name))
@@ -176,14 +176,14 @@ def test_accuracy_of_pow(dtype: Any) -> None:
         expected = np.power(*wide)
         exponent = np.nan_to_num(np.abs(wide[1] * np.log(wide[0])), posinf=0.0)
     eps = 1.0 if dtype is np.complex64 else 3.0 + exponent
-    assert_accurate(compiled(ops.pow_, z, w), expected, eps, (z, w))
+    assert_accurate(compiled(prims.pow_, z, w), expected, eps, (z, w))
 
 
 @DTYPES
 def test_pow_of_zero(dtype: Any) -> None:
     z = pairs([0.0, 0.0, 0.0, 2.0, 0.0, np.inf], [0.0, 0.0, 0.0, 1.0, 1.0, 0.0], dtype)
     w = pairs([0.0, 2.0, -1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 0.0, 0.0, 0.0, 0.0], dtype)
-    result = compiled(ops.pow_, z, w)
+    result = compiled(prims.pow_, z, w)
     np.testing.assert_array_equal(result[[0, 1, 3, 4]], np.array([1, 0, 1, 1]))
     assert np.isnan(result[2])
     assert np.isinf(result[5])
@@ -226,7 +226,7 @@ def test_special_operands_of_division(dtype: Any) -> None:
     w = pairs([0.0, 0.0, 0.0, 7.0, 0.0, inf, 2.0], [0.0, 0.0, 0.0, 0.0, 7.0, -inf, one], dtype)
     re = np.array([inf, inf, nan, 3 / 7, 5 / 7, 0.0, inf]).astype(np.finfo(dtype).dtype)
     im = np.array([nan, inf, nan, 5 / 7, -3 / 7, 0.0, -inf]).astype(np.finfo(dtype).dtype)
-    result = compiled(ops.div, z, w)
+    result = compiled(prims.div, z, w)
     np.testing.assert_array_equal(result.real, re)
     np.testing.assert_array_equal(result.imag, im)
 
@@ -235,12 +235,12 @@ def test_special_operands_of_division(dtype: Any) -> None:
 def test_a_number_over_itself_is_one(dtype: Any) -> None:
     z = points(np.random.default_rng(3), dtype)
     z = z[(z != 0) & np.isfinite(z)]
-    np.testing.assert_array_equal(compiled(ops.div, z, z), np.ones_like(z))
+    np.testing.assert_array_equal(compiled(prims.div, z, z), np.ones_like(z))
 
 
 @DTYPES
 def test_sign_of_infinities_and_zero(dtype: Any) -> None:
     z = pairs([0.0, np.inf, -np.inf, 2.0, np.inf], [0.0, 1.0, 5.0, np.inf, np.inf], dtype)
-    result = compiled(ops.sign, z)
+    result = compiled(prims.sign, z)
     np.testing.assert_array_equal(result[:4], np.array([0, 1, -1, 1j]))
     assert np.isnan(result[4])

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from tests.backends.elementwise import Compiled, parameter
 
-from covector.backends import reference_scalars
-from covector.backends.cpu import link
-from covector.base.errors import MissingRuleError
-from covector.compile.functions import FUNCTIONS, Function, definition
-from covector.ir.scalar import call
+from covector._engine.backends import reference_scalars
+from covector._engine.backends.cpu import link
+from covector._engine.base.errors import MissingRuleError
+from covector._engine.compile.functions import FUNCTIONS, Function, definition
+from covector._engine.ir.scalar import call
 
 Real = Any  # mpmath has no types
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,12 +13,12 @@ from tests.compile.pool import F32, F64, I32, SMOOTH, SYMBOLIC, Function, Value
 from tests.compile.programs import functions, operands
 
 import covector as cv
-from covector.base.config import config
-from covector.control.call import reference
-from covector.core import trace
-from covector.runtime.executable import Executable
-from covector.types import dims
-from covector.types.avals import ShapedArray
+from covector._engine.base.config import config
+from covector._engine.control.call import reference
+from covector._engine.core import trace
+from covector._engine.runtime.executable import Executable
+from covector._engine.types import dims
+from covector._engine.types.avals import ShapedArray
 
 N, M = dims.symbol("n", 0), dims.symbol("m", 0)
 

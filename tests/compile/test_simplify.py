@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import covector
-from covector.types import dtypes
+from covector._engine.types import dtypes
 
 
 def program(f: Any, *args: Any) -> str:

@@ -8,45 +8,48 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import _native, ops
-from covector.control.call import reference
-from covector.core import trace
-from covector.runtime.executable import Executable
-from covector.types import dims, dtypes
-from covector.types.avals import ShapedArray
+from covector._engine import _native, primitives as prims
+from covector._engine.control.call import reference
+from covector._engine.core import trace
+from covector._engine.runtime.executable import Executable
+from covector._engine.types import dims, dtypes
+from covector._engine.types.avals import ShapedArray
 
 N, M = dims.symbol("n", 0), dims.symbol("m", 0)
 SIZES = ((1, 1), (2, 3), (16, 16), (17, 33), (100, 5), (300, 257), (0, 4), (4, 0), (5000, 3))
 
 
 def rows(x: Any, v: Any) -> Any:
-    return ops.Broadcast(x.shape, (1,))(v)
+    return prims.Broadcast(x.shape, (1,))(v)
 
 
 def softmax(x: Any) -> Any:
-    e = ops.exp(ops.sub(x, rows(x, ops.Max((1,))(x))))
-    return ops.div(e, rows(x, ops.Sum((1,))(e)))
+    e = prims.exp(prims.sub(x, rows(x, prims.Max((1,))(x))))
+    return prims.div(e, rows(x, prims.Sum((1,))(e)))
 
 
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[tuple[Any, ...], ...]]] = {
-    "elementwise": (lambda x: ops.add(ops.mul(x, 2.0), ops.sin(x)), ((N, M),)),
-    "two operands": (lambda x, y: ops.mul(x, y), ((N, M), (N, M))),
-    "row sums": (lambda x: ops.Sum((1,))(x), ((N, M),)),
-    "column sums": (lambda x: ops.Sum((0,))(x), ((N, M),)),
-    "total": (lambda x: ops.Sum((0, 1))(x), ((N, M),)),
+    "elementwise": (lambda x: prims.add(prims.mul(x, 2.0), prims.sin(x)), ((N, M),)),
+    "two operands": (lambda x, y: prims.mul(x, y), ((N, M), (N, M))),
+    "row sums": (lambda x: prims.Sum((1,))(x), ((N, M),)),
+    "column sums": (lambda x: prims.Sum((0,))(x), ((N, M),)),
+    "total": (lambda x: prims.Sum((0, 1))(x), ((N, M),)),
     "softmax": (softmax, ((N, M),)),
-    "transpose": (lambda x: ops.neg(ops.Transpose((1, 0))(x)), ((N, M),)),
-    "flatten": (lambda x: ops.Reshape((N * M,))(ops.neg(x)), ((N, M),)),
+    "transpose": (lambda x: prims.neg(prims.Transpose((1, 0))(x)), ((N, M),)),
+    "flatten": (lambda x: prims.Reshape((N * M,))(prims.neg(x)), ((N, M),)),
     "outer product": (
-        lambda x, y: ops.mul(ops.Broadcast((N, M), (1,))(x), ops.Broadcast((N, M), (0,))(y)),
+        lambda x, y: prims.mul(prims.Broadcast((N, M), (1,))(x), prims.Broadcast((N, M), (0,))(y)),
         ((N,), (M,)),
     ),
-    "reverse": (lambda x: ops.Reverse((0, 1))(x), ((N, M),)),
-    "concatenate": (lambda x: ops.Concatenate(0)(x, ops.neg(x)), ((N, M),)),
-    "pad": (lambda x: ops.Pad((1, 0), (0, 2), (0, 0))(x, 0.5), ((N, M),)),
-    "product": (lambda x, y: ops.DotGeneral((1,), (0,))(x, y), ((N, M), (M, N))),
-    "gram": (lambda x: ops.tanh(ops.DotGeneral((1,), (1,))(x, x)), ((N, M),)),
-    "centred": (lambda x: ops.sub(x, ops.Broadcast((N, M), (0, 1))(ops.Sum((0, 1))(x))), ((N, M),)),
+    "reverse": (lambda x: prims.Reverse((0, 1))(x), ((N, M),)),
+    "concatenate": (lambda x: prims.Concatenate(0)(x, prims.neg(x)), ((N, M),)),
+    "pad": (lambda x: prims.Pad((1, 0), (0, 2), (0, 0))(x, 0.5), ((N, M),)),
+    "product": (lambda x, y: prims.DotGeneral((1,), (0,))(x, y), ((N, M), (M, N))),
+    "gram": (lambda x: prims.tanh(prims.DotGeneral((1,), (1,))(x, x)), ((N, M),)),
+    "centred": (
+        lambda x: prims.sub(x, prims.Broadcast((N, M), (0, 1))(prims.Sum((0, 1))(x))),
+        ((N, M),),
+    ),
 }
 
 
@@ -88,7 +91,7 @@ def _with_sizes(f: Callable[..., Any], values: dict[str, int]) -> Callable[..., 
 
 def test_contradicting_sizes_are_named() -> None:
     aval = ShapedArray((N,), dtypes.float32)
-    executable = Executable(trace.stage(lambda x, y: [ops.add(x, y)], [aval, aval]))
+    executable = Executable(trace.stage(lambda x, y: [prims.add(x, y)], [aval, aval]))
     arrays = [_native.array_from(np.ones(n, np.float32)) for n in (3, 4)]
     with pytest.raises(ValueError, match="dimension n is 3 in one operand and 4 in another"):
         executable(arrays)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from covector.backends.reference import evaluate_reference
-from covector.core import trace
-from covector.runtime import eager
+from covector._engine.backends.reference import evaluate_reference
+from covector._engine.core import trace
+from covector._engine.runtime import eager
 
 
 @pytest.fixture(autouse=True, params=["oracle", "compiled"])

@@ -21,14 +21,14 @@ from tests.transforms.functions import (
     total,
 )
 
-from covector import ops
-from covector.control.bodies import linearize_body
-from covector.control.loop import Scan
-from covector.core.trace import stage, typeof
-from covector.ir.program import Program
-from covector.transforms.forward import record_flat
-from covector.transforms.transpose import pull
-from covector.types.avals import ShapedArray
+from covector._engine import primitives as prims
+from covector._engine.control.bodies import linearize_body
+from covector._engine.control.loop import Scan
+from covector._engine.core.trace import stage, typeof
+from covector._engine.ir.program import Program
+from covector._engine.transforms.forward import record_flat
+from covector._engine.transforms.transpose import pull
+from covector._engine.types.avals import ShapedArray
 
 F64 = np.dtype(np.float64)
 SCALAR, VECTOR, COUNT = (
@@ -40,41 +40,43 @@ LENGTH = 4
 
 
 def recurrent(w: Any, h: Any, x: Any) -> list[Any]:
-    h = ops.tanh(ops.add(ops.mul(w, h), x))
-    return [h, ops.mul(h, ops.sin(w))]
+    h = prims.tanh(prims.add(prims.mul(w, h), x))
+    return [h, prims.mul(h, prims.sin(w))]
 
 
 def counting(w: Any, i: Any, h: Any, x: Any) -> list[Any]:
     """An integer in the carry, which the tangents do not reach."""
-    scaled = ops.mul(h, ops.convert(i, F64))
-    return [ops.add(i, 1), ops.add(scaled, ops.mul(w, x)), i]
+    scaled = prims.mul(h, prims.convert(i, F64))
+    return [prims.add(i, 1), prims.add(scaled, prims.mul(w, x)), i]
 
 
 def spreading(w: Any, a: Any, b: Any, x: Any) -> list[Any]:
     """What depends on w moves from one carried value to the next: two rounds until the masks settle."""
-    return [ops.mul(w, x), ops.add(a, ops.square(b)), b]
+    return [prims.mul(w, x), prims.add(a, prims.square(b)), b]
 
 
 def swapping(a: Any, b: Any, x: Any) -> list[Any]:
-    return [b, ops.mul(a, x), a, b]
+    return [b, prims.mul(a, x), a, b]
 
 
 def forgetting(w: Any, h: Any, x: Any) -> list[Any]:
     """The carry ends up as a constant, results too."""
-    return [ops.full((3,), 1.0, F64), ops.mul(h, ops.mul(w, x)), ops.full((3,), 2.0, F64)]
+    return [prims.full((3,), 1.0, F64), prims.mul(h, prims.mul(w, x)), prims.full((3,), 2.0, F64)]
 
 
 def without_xs(w: Any, h: Any) -> list[Any]:
-    return [ops.mul(ops.sin(h), w)]
+    return [prims.mul(prims.sin(h), w)]
 
 
 def nested(w: Any, h: Any, x: Any) -> list[Any]:
     """A loop in a loop, over the elements of the carry."""
     inner = stage(
-        lambda c, s, e: [ops.add(ops.mul(c, s), ops.sin(e)), s], [SCALAR, SCALAR, SCALAR], "inner"
+        lambda c, s, e: [prims.add(prims.mul(c, s), prims.sin(e)), s],
+        [SCALAR, SCALAR, SCALAR],
+        "inner",
     )
     last, seen = Scan(inner, 3, False, 1, 1)(total(w), x, h)
-    return [ops.mul(h, last), seen]
+    return [prims.mul(h, last), seen]
 
 
 # The body, its consts, the first carry, the slices.
@@ -118,20 +120,20 @@ def unrolled(name: str, reverse: bool = False) -> Flat:
         for i in range(LENGTH)[:: -1 if reverse else 1]:
             shapes = [typeof(x).shape for x in args[k + n :]]
             cut = [
-                ops.Slice((i, *[0] * len(s[1:])), (i + 1, *s[1:]), (1,) * len(s))(x)
+                prims.Slice((i, *[0] * len(s[1:])), (i + 1, *s[1:]), (1,) * len(s))(x)
                 for x, s in zip(args[k + n :], shapes, strict=True)
             ]
             out = body(
                 *args[:k],
                 *state,
-                *[ops.Reshape(s[1:])(x) for x, s in zip(cut, shapes, strict=True)],
+                *[prims.Reshape(s[1:])(x) for x, s in zip(cut, shapes, strict=True)],
             )
             state = out[:n]
             steps.append(out[n:])
         if reverse:
             steps.reverse()
         ys = [
-            ops.Concatenate(0)(*[ops.Reshape((1, *typeof(y).shape))(y) for y in column])
+            prims.Concatenate(0)(*[prims.Reshape((1, *typeof(y).shape))(y) for y in column])
             for column in zip(*steps, strict=True)
         ]
         return [*state, *ys]
@@ -251,10 +253,10 @@ def test_transposition_runs_known_carries_first(rng: np.random.Generator) -> Non
 
     def body(w: Any, i: Any, p: Any, y: Any, x: Any) -> list[Any]:
         return [
-            ops.add(i, 1),
-            ops.mul(p, w),
-            ops.add(ops.mul(y, p), ops.mul(x, ops.convert(i, F64))),
-            ops.mul(y, w),
+            prims.add(i, 1),
+            prims.mul(p, w),
+            prims.add(prims.mul(y, p), prims.mul(x, prims.convert(i, F64))),
+            prims.mul(y, w),
         ]
 
     program = stage(body, [VECTOR, COUNT, VECTOR, VECTOR, VECTOR], "body")
@@ -303,7 +305,9 @@ def test_residuals_that_are_slices_or_results_are_not_stored_again() -> None:
 
 
 def test_nothing_is_stored_for_a_linear_loop() -> None:
-    body = stage(lambda w, h, x: [ops.add(ops.mul(h, 0.5), x), h], [VECTOR, VECTOR, VECTOR], "body")
+    body = stage(
+        lambda w, h, x: [prims.add(prims.mul(h, 0.5), x), h], [VECTOR, VECTOR, VECTOR], "body"
+    )
     found = linearize_body(body, 1, 1, (False, True, True))
     assert len(found.known.outputs) == 2
     assert found.const_sources == found.xs_sources == ()
@@ -327,10 +331,12 @@ def test_pruned_loops_give_the_results_that_are_used(name: str, rng: np.random.G
 
 
 def test_pruned_loops_do_nothing_else() -> None:
-    body = stage(lambda a, b, x: [ops.add(a, x), ops.sin(b), a], [SCALAR, SCALAR, SCALAR], "body")
+    body = stage(
+        lambda a, b, x: [prims.add(a, x), prims.sin(b), a], [SCALAR, SCALAR, SCALAR], "body"
+    )
     pruned, inputs, outputs = Scan(body, LENGTH, False, 0, 2).pruned([True, False, False])
     assert (inputs, outputs) == ([True, False, True], [True, False, False])
-    assert [e.primitive for e in pruned.body.eqns] == [ops.add]
+    assert [e.primitive for e in pruned.body.eqns] == [prims.add]
 
 
 # -------------------------------------------------------------------------------------------------- messages
@@ -343,7 +349,7 @@ def test_operands_that_do_not_fit() -> None:
         match=r"the operands must be float64\[3\], float64\[3\], float64\[4,3\]; they are",
     ):
         scan(np.ones(3), np.ones(3), np.ones((5, 3)))
-    body = stage(lambda h, x: [ops.convert(h, np.dtype(np.float32)), x], [VECTOR, VECTOR], "body")
+    body = stage(lambda h, x: [prims.convert(h, np.dtype(np.float32)), x], [VECTOR, VECTOR], "body")
     with pytest.raises(
         TypeError, match=r"carry results of the body must be float64\[3\]; they are float32\[3\]"
     ):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from covector.ir import index
-from covector.ir.scalar import Expr, const
-from covector.types import dims
+from covector._engine.ir import index
+from covector._engine.ir.scalar import Expr, const
+from covector._engine.types import dims
 
 n, m = dims.symbol("n", 1), dims.symbol("m", 1)
 INT32, INT64, UINT8 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint8)

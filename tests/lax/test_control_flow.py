@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import grad, jacfwd, jacrev, jit, make_jaxpr, ops, vmap
-from covector.backends.reference import evaluate_reference
-from covector.base import errors
-from covector.base.record import record
-from covector.core import trace
-from covector.core.primitive import Primitive
-from covector.core.trace import typeof
+from covector import grad, jacfwd, jacrev, jit, make_jaxpr, vmap
+from covector._engine import primitives as prims
+from covector._engine.backends.reference import evaluate_reference
+from covector._engine.base import errors
+from covector._engine.base.record import record
+from covector._engine.core import trace
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.trace import typeof
+from covector._engine.runtime import eager
+from covector._engine.transforms import programs
+from covector._engine.types.avals import ShapedArray
 from covector.lax.control_flow import fori_loop, map as lax_map, scan
-from covector.runtime import eager
-from covector.transforms import programs
-from covector.types.avals import ShapedArray
 
 F32 = np.dtype(np.float32)
 
@@ -35,8 +36,8 @@ def vector(*values: float) -> np.ndarray:
 
 def test_carry_and_slices_are_trees(close: Any) -> None:
     def step(carry: Any, x: Any) -> Any:
-        h = ops.add(carry["h"], ops.mul(x[0], x[1]["b"]))
-        return {"h": h, "n": ops.add(carry["n"], 1)}, (h, {"twice": ops.mul(h, 2.0)})
+        h = prims.add(carry["h"], prims.mul(x[0], x[1]["b"]))
+        return {"h": h, "n": prims.add(carry["n"], 1)}, (h, {"twice": prims.mul(h, 2.0)})
 
     xs = vector(1, 2, 3), {"b": vector(4, 5, 6)}
     carry, (h, rest) = scan(step, {"h": np.float32(1), "n": 0}, xs)
@@ -48,14 +49,17 @@ def test_carry_and_slices_are_trees(close: Any) -> None:
 
 def test_reverse_goes_from_the_last_slice(close: Any) -> None:
     last, seen = scan(
-        lambda c, x: (ops.add(ops.mul(c, 2.0), x), c), np.float32(0), vector(1, 2, 3), reverse=True
+        lambda c, x: (prims.add(prims.mul(c, 2.0), x), c),
+        np.float32(0),
+        vector(1, 2, 3),
+        reverse=True,
     )
     close(last, np.float32(17))
     close(seen, vector(8, 3, 0))
 
 
 def test_without_slices(close: Any) -> None:
-    last, ys = scan(lambda c, _: (ops.mul(c, 2.0), None), np.float32(1), length=5)
+    last, ys = scan(lambda c, _: (prims.mul(c, 2.0), None), np.float32(1), length=5)
     close(last, np.float32(32))
     assert ys is None
 
@@ -63,7 +67,7 @@ def test_without_slices(close: Any) -> None:
 @pytest.mark.parametrize("unroll", [1, 2, True, False])
 def test_unrolling_does_not_change_the_result(unroll: int | bool, close: Any) -> None:
     last, _ = scan(
-        lambda c, x: (ops.add(c, x), None), np.float32(0), vector(1, 2, 3), unroll=unroll
+        lambda c, x: (prims.add(c, x), None), np.float32(0), vector(1, 2, 3), unroll=unroll
     )
     close(last, np.float32(6))
 
@@ -72,20 +76,20 @@ def test_values_of_outer_transformations_are_closed_over(close: Any) -> None:
     xs = vector(1, 2, 3)
 
     def f(w: Any) -> Any:
-        return scan(lambda c, x: (ops.add(ops.mul(c, w), x), None), np.float32(1), xs)[0]
+        return scan(lambda c, x: (prims.add(prims.mul(c, w), x), None), np.float32(1), xs)[0]
 
     w = np.float32(0.5)  # ((w + 1) w + 2) w + 3
     close(grad(f)(w), 3 * w**2 + 2 * w + 2)
     close(grad(grad(f))(w), 6 * w + 2)
     close(vmap(f)(vector(0, 1)), vector(3, 7))
     close(jacfwd(vmap(f))(vector(0, 1)), jacrev(vmap(f))(vector(0, 1)))
-    close(grad(lambda w: grad(f)(ops.mul(w, w)))(w), (6 * w**2 + 2) * 2 * w)
+    close(grad(lambda w: grad(f)(prims.mul(w, w)))(w), (6 * w**2 + 2) * 2 * w)
 
 
 def test_weak_carries_take_the_bodys_dtype() -> None:
-    last, _ = scan(lambda c, x: (ops.add(ops.convert(c, F32), x), None), 0, vector(1, 2))
+    last, _ = scan(lambda c, x: (prims.add(prims.convert(c, F32), x), None), 0, vector(1, 2))
     assert typeof(last).text() == "float32[]"
-    last, _ = scan(lambda c, x: (ops.add(c, 1), None), 0, length=3)
+    last, _ = scan(lambda c, x: (prims.add(c, 1), None), 0, length=3)
     assert np.asarray(last).dtype == np.int32
 
 
@@ -97,7 +101,7 @@ def test_a_body_may_return_numbers(close: Any) -> None:
 
 def closed_step(c: Any, x: Any) -> Any:
     """A body that closes over nothing."""
-    return ops.add(c, x), c
+    return prims.add(c, x), c
 
 
 def test_a_body_that_closes_over_nothing_is_traced_once_for_each_type() -> None:
@@ -118,7 +122,7 @@ def test_what_a_body_closes_over_is_looked_up_each_time(close: Any) -> None:
     w = np.float32(2)
 
     def step(c: Any, x: Any) -> Any:
-        return ops.mul(c, w), None
+        return prims.mul(c, w), None
 
     close(scan(step, np.float32(1), length=2)[0], np.float32(4))
     w = np.float32(3)
@@ -130,11 +134,12 @@ def test_what_a_body_closes_over_is_looked_up_each_time(close: Any) -> None:
 
 def test_fori_loop(close: Any) -> None:
     close(
-        fori_loop(2, 5, lambda i, v: ops.mul(v, ops.convert(i, F32)), np.float32(1)), np.float32(24)
+        fori_loop(2, 5, lambda i, v: prims.mul(v, prims.convert(i, F32)), np.float32(1)),
+        np.float32(24),
     )
-    close(fori_loop(5, 2, lambda i, v: ops.neg(v), np.float32(1)), np.float32(1))
+    close(fori_loop(5, 2, lambda i, v: prims.neg(v), np.float32(1)), np.float32(1))
     close(
-        grad(lambda x: fori_loop(0, 3, lambda i, v: ops.mul(v, x), np.float32(1)))(np.float32(2)),
+        grad(lambda x: fori_loop(0, 3, lambda i, v: prims.mul(v, x), np.float32(1)))(np.float32(2)),
         np.float32(12),
     )
     assert np.asarray(fori_loop(np.int64(0), 3, lambda i, v: i, np.int64(0))).dtype == np.int64
@@ -148,7 +153,9 @@ def test_fori_loop_with_unknown_bounds() -> None:
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 3, 5, 8])
 def test_map(batch_size: int | None, close: Any) -> None:
     xs = {"a": np.arange(10, dtype=np.float32).reshape(5, 2)}
-    found = lax_map(lambda x: {"s": ops.Sum((0,))(ops.square(x["a"]))}, xs, batch_size=batch_size)
+    found = lax_map(
+        lambda x: {"s": prims.Sum((0,))(prims.square(x["a"]))}, xs, batch_size=batch_size
+    )
     close(found["s"], (xs["a"] ** 2).sum(1))
 
 
@@ -168,7 +175,7 @@ def message(*args: Any, **kwargs: Any) -> str:
 
 def test_a_carry_that_changes_its_type() -> None:
     def step(c: Any, x: Any) -> Any:
-        return {"h": ops.Broadcast((2,), (0,))(c["h"]), "n": c["n"]}, x
+        return {"h": prims.Broadcast((2,), (0,))(c["h"]), "n": c["n"]}, x
 
     text = message(step, {"h": np.float32(0), "n": np.int32(0)}, vector(1))
     assert "the carry that step (test_control_flow.py:" in text
@@ -226,11 +233,11 @@ def closures(w: Any, name: str) -> Any:
     xs = vector(1, 2, 3)
     match name:
         case "scan":
-            return scan(lambda c, x: (ops.add(ops.mul(c, w), x), c), np.float32(0), xs)[0]
+            return scan(lambda c, x: (prims.add(prims.mul(c, w), x), c), np.float32(0), xs)[0]
         case "fori_loop":
-            return fori_loop(0, 3, lambda i, c: ops.mul(c, w), np.float32(1))
+            return fori_loop(0, 3, lambda i, c: prims.mul(c, w), np.float32(1))
         case _:
-            return ops.Sum((0,))(lax_map(lambda x: ops.mul(x, ops.mul(w, w)), xs))
+            return prims.Sum((0,))(lax_map(lambda x: prims.mul(x, prims.mul(w, w)), xs))
 
 
 @pytest.mark.parametrize("name", ["scan", "fori_loop", "map"])
@@ -256,11 +263,11 @@ def test_programs_that_differ_are_not_one() -> None:
         return programs.interned(trace.stage(lambda x: [f(x)], [x], "f"))
 
     def twice(k: float) -> Any:
-        return staged(lambda x: ops.mul(x, k))
+        return staged(lambda x: prims.mul(x, k))
 
     assert twice(2.0) is twice(2.0)
     assert twice(2.0) is not twice(3.0)
-    other = staged(lambda x: ops.mul(x, 2.0))  # from another line, which messages name
+    other = staged(lambda x: prims.mul(x, 2.0))  # from another line, which messages name
     assert other is not twice(2.0)
     assert twice(0.0) is not twice(-0.0)
 
@@ -284,7 +291,7 @@ class AxisIndex(Primitive):
 
     def batch_named(self, args: Any, dims: Any, size: Any, axis_name: Any) -> tuple[Any, Any]:
         assert axis_name == self.axis
-        return ops.Iota((size,), np.dtype(np.int32), 0)(), 0
+        return prims.Iota((size,), np.dtype(np.int32), 0)(), 0
 
 
 BODIES: dict[str, Any] = {
@@ -300,8 +307,8 @@ BODIES: dict[str, Any] = {
 @pytest.mark.parametrize("body", BODIES)
 def test_names_of_mapped_axes_reach_the_programs_inside(body: str) -> None:
     def f(x: Any) -> Any:
-        i, j = (ops.convert(AxisIndex(axis)(), F32) for axis in "ij")
-        return ops.add(x, ops.add(ops.mul(i, 10.0), j))
+        i, j = (prims.convert(AxisIndex(axis)(), F32) for axis in "ij")
+        return prims.add(x, prims.add(prims.mul(i, 10.0), j))
 
     inside = BODIES[body](f)
     x = np.full((2, 3), 100, np.float32)

@@ -18,9 +18,11 @@ $cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOVECTOR_SANITIZE=ON
 $cmake --build "$build" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 
 rm -rf "$site"
-mkdir -p "$site/covector"
-echo '"""The native module alone."""' >"$site/covector/__init__.py"
-cp "$build"/_native*.so "$site/covector/"
+mkdir -p "$site/covector/_engine"
+for package in covector covector/_engine; do
+  echo '"""The native module alone."""' >"$site/$package/__init__.py"
+done
+cp "$build"/_native*.so "$site/covector/_engine/"
 
 # The interpreter is not instrumented: the runtime library must be loaded first. Python keeps memory
 # until it exits, so leaks cannot be told. The C++ runtime is preloaded for its exceptions.

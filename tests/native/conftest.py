@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-import covector._native as native_module
+import covector._engine._native as native_module
 
 DTYPES = [
     *map(np.dtype, ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"]),

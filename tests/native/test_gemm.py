@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-import covector._native as native_module
+import covector._engine._native as native_module
 
 FLOATS = {"sgemm": (np.float32, ctypes.c_float), "dgemm": (np.float64, ctypes.c_double)}
 MARGIN = 64  # elements before and behind a matrix

@@ -80,7 +80,7 @@ def test_nested_regions(native, address):
 
 SCRIPT = """
 import ctypes, os, sys
-import covector._native as native
+import covector._engine._native as native
 class Pieces(ctypes.Structure):
     _fields_ = (("count", ctypes.c_int64), ("bounds", ctypes.c_int64 * 1024))
 lib = ctypes.CDLL(sys.argv[1])

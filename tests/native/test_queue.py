@@ -338,7 +338,7 @@ def test_interrupt(make, four):
 EXIT_SCRIPT = """
 import ctypes, sys
 import numpy as np
-import covector._native as native
+import covector._engine._native as native
 sys.path.insert(0, sys.argv[2])
 from conftest import DTYPES
 native.register_dtypes(DTYPES)

@@ -14,8 +14,8 @@ import pytest
 
 import covector as cv
 import covector.numpy as cnp
-from covector import _native
-from covector.base.config import config
+from covector._engine import _native
+from covector._engine.base.config import config
 
 Call = Callable[[], Any]
 

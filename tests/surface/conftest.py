@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import _native
-from covector.base.config import config
-from covector.core import trace
-from covector.core.primitive import Primitive
-from covector.types.avals import ShapedArray
+from covector._engine import _native
+from covector._engine.base.config import config
+from covector._engine.core import trace
+from covector._engine.core.primitive import Primitive
+from covector._engine.types.avals import ShapedArray
 
 
 def _wrap(value: Any, aval: ShapedArray) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import covector.numpy as cnp
-from covector.core.trace import stage
-from covector.types.avals import ShapedArray
+from covector._engine.core.trace import stage
+from covector._engine.types.avals import ShapedArray
 
 
 def same(actual: object, expected: object, dtype: object = None) -> None:

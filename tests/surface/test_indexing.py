@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 import covector as cv
 import covector.numpy as cnp
-from covector.core.trace import evaluate, stage, typeof
+from covector._engine.core.trace import evaluate, stage, typeof
 
 
 def traced(f: Any, *args: Any) -> Any:

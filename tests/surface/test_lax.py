@@ -11,7 +11,7 @@ import scipy.special
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
-from covector.core.trace import evaluate, stage, typeof
+from covector._engine.core.trace import evaluate, stage, typeof
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 

@@ -17,7 +17,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import random
-from covector.core.trace import evaluate, stage, typeof
+from covector._engine.core.trace import evaluate, stage, typeof
 
 K = random.key(42)
 RAW = random.PRNGKey(7)

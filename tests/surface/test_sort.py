@@ -5,7 +5,7 @@ import pytest
 
 import covector
 from covector import numpy as cnp
-from covector.types import dtypes
+from covector._engine.types import dtypes
 
 REAL = [d for d in dtypes.ALL if not dtypes.is_complex(d)]
 LENGTHS = [0, 1, 2, 5, 383, 384, 1000, 16383, 16384, 70_000, 150_001]  # see native/sort.cc

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from covector.backends.reference import evaluate_reference
-from covector.core import trace
+from covector._engine.backends.reference import evaluate_reference
+from covector._engine.core import trace
 
 
 @pytest.fixture(autouse=True)

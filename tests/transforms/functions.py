@@ -7,38 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.control.call import Call
-from covector.control.loop import Scan
-from covector.core.trace import evaluate, stage, typeof
-from covector.transforms.batch import batch_flat, place_axis
-from covector.transforms.forward import jvp_flat, linearize_flat
-from covector.transforms.transpose import pull
-from covector.types.avals import ShapedArray
+from covector._engine import primitives as prims
+from covector._engine.control.call import Call
+from covector._engine.control.loop import Scan
+from covector._engine.core.trace import evaluate, stage, typeof
+from covector._engine.transforms.batch import batch_flat, place_axis
+from covector._engine.transforms.forward import jvp_flat, linearize_flat
+from covector._engine.transforms.transpose import pull
+from covector._engine.types.avals import ShapedArray
 
 Flat = Callable[..., Sequence[Any]]
 VECTOR = ShapedArray((3,), np.dtype(np.float64))
 
 
 def total(x: Any) -> Any:
-    return ops.Sum((0,))(x)
+    return prims.Sum((0,))(x)
 
 
 def repeat(x: Any) -> Any:
-    return ops.Broadcast((3,), (0,))(x)
+    return prims.Broadcast((3,), (0,))(x)
 
 
 def element(x: Any, i: int) -> Any:
-    return ops.Reshape(())(ops.Slice((i,), (i + 1,), (1,))(x))
+    return prims.Reshape(())(prims.Slice((i,), (i + 1,), (1,))(x))
 
 
 UNARY: tuple[Callable[[Any], Any], ...] = (
-    ops.sin, ops.tanh, ops.neg, ops.square, ops.logistic, lambda x: repeat(total(x)), lambda x: ops.mul(x, 0.5),
-    ops.Reverse((0,)), ops.sign, lambda x: ops.mul(x, element(x, 1)),
+    prims.sin, prims.tanh, prims.neg, prims.square, prims.logistic, lambda x: repeat(total(x)),
+    lambda x: prims.mul(x, 0.5), prims.Reverse((0,)), prims.sign, lambda x: prims.mul(x, element(x, 1)),
 )  # fmt: skip
 BINARY: tuple[Callable[[Any, Any], Any], ...] = (
-    ops.add, ops.sub, ops.mul, ops.maximum, lambda x, y: ops.select(ops.gt(x, 0.0), x, y),
-    lambda x, y: ops.div(x, ops.add(ops.square(y), 1.0)),
+    prims.add, prims.sub, prims.mul, prims.maximum, lambda x, y: prims.select(prims.gt(x, 0.0), x, y),
+    lambda x, y: prims.div(x, prims.add(prims.square(y), 1.0)),
 )  # fmt: skip
 
 
@@ -92,10 +92,10 @@ def _scan(seed: int, reverse: bool) -> Callable[[Any, Any, Any], Any]:
 
     def body(x: Any, y: Any, z: Any) -> list[Any]:
         a, b = inner(x, y)
-        return [ops.mul(a, ops.add(z, 0.5)), total(b)]
+        return [prims.mul(a, prims.add(z, 0.5)), total(b)]
 
     program = stage(body, [VECTOR, VECTOR, ShapedArray((), np.dtype(np.float64))], "body")
-    return lambda x, y, z: ops.add(*Scan(program, 3, reverse, 1, 1)(x, y, z))
+    return lambda x, y, z: prims.add(*Scan(program, 3, reverse, 1, 1)(x, y, z))
 
 
 def pair(rng: np.random.Generator) -> list[Any]:
@@ -110,7 +110,7 @@ def assert_close(found: Sequence[Any], wanted: Sequence[Any], rtol: float = 1e-9
 
 
 def materialized(values: Sequence[Any]) -> list[Any]:
-    return [np.asarray(ops.materialize(t)) for t in values]
+    return [np.asarray(prims.materialize(t)) for t in values]
 
 
 def check_jvp(f: Flat, args: Sequence[Any], tangents: Sequence[Any], rtol: float = 1e-5) -> None:
@@ -169,7 +169,7 @@ def gradient(f: Flat) -> Flat:
     def g(*args: Any) -> list[Any]:
         outs, tape = linearize_flat(f, args)
         seeds = [np.ones(typeof(o).shape, typeof(o).dtype) for o in outs]
-        return [ops.materialize(ct) for ct in pull(tape, seeds)]
+        return [prims.materialize(ct) for ct in pull(tape, seeds)]
 
     return g
 
@@ -179,7 +179,7 @@ def pushforward(f: Flat) -> Flat:
 
     def g(*args: Any) -> list[Any]:
         outs, pushed = jvp_flat(f, args, [np.ones(typeof(x).shape, typeof(x).dtype) for x in args])
-        return [*outs, *[ops.materialize(t) for t in pushed]]
+        return [*outs, *[prims.materialize(t) for t in pushed]]
 
     return g
 
@@ -189,12 +189,13 @@ def mapped(f: Flat) -> Flat:
 
     def g(*args: Any) -> list[Any]:
         rows = [
-            ops.mul(
-                ops.Broadcast((2, *typeof(x).shape), (0,))(x), np.array([[1.0], [0.5]]).repeat(3, 1)
+            prims.mul(
+                prims.Broadcast((2, *typeof(x).shape), (0,))(x),
+                np.array([[1.0], [0.5]]).repeat(3, 1),
             )
             for x in args
         ]
         outs, axes = batch_flat(f, rows, [0] * len(rows), 2)
-        return [ops.Sum((0,))(place_axis(o, d, 0, 2)) for o, d in zip(outs, axes, strict=True)]
+        return [prims.Sum((0,))(place_axis(o, d, 0, 2)) for o, d in zip(outs, axes, strict=True)]
 
     return g

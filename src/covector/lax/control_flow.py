@@ -9,18 +9,18 @@ from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from covector import ops
-from covector.api.arguments import as_array, check_callable, function_place, is_value
-from covector.api.transforms import vmap
-from covector.base import errors, tree
-from covector.control.loop import Scan
-from covector.core.trace import Tracer, stage, typeof
-from covector.ir.program import Program
+from covector._engine import primitives as prims
+from covector._engine.api.arguments import as_array, check_callable, function_place, is_value
+from covector._engine.api.transforms import vmap
+from covector._engine.base import errors, tree
+from covector._engine.control.loop import Scan
+from covector._engine.core.trace import Tracer, stage, typeof
+from covector._engine.ir.program import Program
+from covector._engine.transforms.programs import interned
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
 from covector.numpy.promotion import integer_of
-from covector.transforms.programs import interned
-from covector.types import dtypes
-from covector.types.avals import ShapedArray
-from covector.types.dims import Dim
 
 Function = Callable[..., Any]
 Step = Callable[[Function, Any, Any], Any]  # (the user's function, carry, x) -> (carry, y)
@@ -222,7 +222,7 @@ def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | 
         if aval.weak_type and (aval.dtype != out.dtype or not out.weak_type):
             dtype, weak = dtypes.promote((aval.dtype, True), (out.dtype, out.weak_type))
             if dtype != aval.dtype or not weak:
-                result[i] = ops.Convert(dtype, weak)(x)
+                result[i] = prims.Convert(dtype, weak)(x)
                 changed = True
     return result if changed else None
 
@@ -277,7 +277,7 @@ def fori_loop(
     for bound in (lower, upper):
         if not isinstance(bound, int):
             dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
-    init = as_array(ops.convert(bounds[0], dtype)), init_val
+    init = as_array(prims.convert(bounds[0], dtype)), init_val
     (_, val), _ = _scan(
         _count_step,
         body_fun,
@@ -291,7 +291,7 @@ def fori_loop(
 
 def _count_step(body_fun: Function, carry: Any, _: Any) -> Any:
     i, val = carry
-    return (ops.add(i, 1), body_fun(i, val)), None
+    return (prims.add(i, 1), body_fun(i, val)), None
 
 
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
@@ -320,10 +320,10 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
             1
         ]
     ]
-    parts[0] = tree.map(lambda y: ops.Reshape((stop, *y.shape[2:]))(y), parts[0])
+    parts[0] = tree.map(lambda y: prims.Reshape((stop, *y.shape[2:]))(y), parts[0])
     if rest:
         parts.append(batched(tree.map(lambda x: _rows(x, stop, size), xs)))
-    return tree.map(lambda *ys: ys[0] if len(ys) == 1 else ops.Concatenate(0)(*ys), *parts)
+    return tree.map(lambda *ys: ys[0] if len(ys) == 1 else prims.Concatenate(0)(*ys), *parts)
 
 
 def _map_step(f: Function, _: Any, x: Any) -> Any:
@@ -333,7 +333,7 @@ def _map_step(f: Function, _: Any, x: Any) -> Any:
 def _rows(x: Any, start: Dim, stop: Dim, batch: int | None = None) -> Any:
     """The slices from `start` to below `stop`, in groups of `batch`."""
     shape = typeof(x).shape
-    part = ops.Slice((start, *[0] * (len(shape) - 1)), (stop, *shape[1:]), (1,) * len(shape))(x)
+    part = prims.Slice((start, *[0] * (len(shape) - 1)), (stop, *shape[1:]), (1,) * len(shape))(x)
     return (
-        part if batch is None else ops.Reshape(((stop - start) // batch, batch, *shape[1:]))(part)
+        part if batch is None else prims.Reshape(((stop - start) // batch, batch, *shape[1:]))(part)
     )

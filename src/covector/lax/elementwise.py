@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import SCALARS, typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import SCALARS, typeof
+from covector._engine.types import dtypes
 from covector.lax.operands import array, check_shapes, operand, operands
 from covector.numpy.promotion import integer_of
-from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -87,30 +87,30 @@ TypeError unless both have one dtype and one shape, or one is a number or of sha
 Array([2., 3.], dtype=float32)
 """
 
-add = _binary("add", ops.add, _ADD)
-sub = _binary("sub", ops.sub, "x - y.")
-mul = _binary("mul", ops.mul, "x * y.")
+add = _binary("add", prims.add, _ADD)
+sub = _binary("sub", prims.sub, "x - y.")
+mul = _binary("mul", prims.mul, "x * y.")
 div = _binary(
-    "div", ops.div, "x / y; of integers rounded towards zero, and -1 (all bits set) for x / 0."
+    "div", prims.div, "x / y; of integers rounded towards zero, and -1 (all bits set) for x / 0."
 )
 rem = _binary(
     "rem",
-    ops.rem,
+    prims.rem,
     "The rest of the division, with the sign of x; of integers x for a division by 0.",
 )
-max = _binary("max", ops.maximum, "The larger of the two; NaN if one is NaN.")
-min = _binary("min", ops.minimum, "The smaller of the two; NaN if one is NaN.")
-neg = _unary("neg", ops.neg, "-x.")
-abs = _unary("abs", ops.abs_, "The distance from zero; of complex numbers a real array.")
-sign = _unary("sign", ops.sign, "-1, 0 or 1; of complex numbers x / |x|.")
-square = _unary("square", ops.square, "x * x.")
-reciprocal = _unary("reciprocal", lambda x: ops.integer_pow(x, -1), "1 / x.")
-sqrt = _function("sqrt", ops.sqrt, "The square root; NaN for negative numbers.")
-rsqrt = _function("rsqrt", ops.rsqrt, "1 / sqrt(x).")
-cbrt = _function("cbrt", ops.cbrt, "The real cube root.")
-floor = _unary("floor", ops.floor, "Rounded down.")
-ceil = _unary("ceil", ops.ceil, "Rounded up.")
-nextafter = _binary("nextafter", ops.nextafter, "The float next to x in the direction of y.")
+max = _binary("max", prims.maximum, "The larger of the two; NaN if one is NaN.")
+min = _binary("min", prims.minimum, "The smaller of the two; NaN if one is NaN.")
+neg = _unary("neg", prims.neg, "-x.")
+abs = _unary("abs", prims.abs_, "The distance from zero; of complex numbers a real array.")
+sign = _unary("sign", prims.sign, "-1, 0 or 1; of complex numbers x / |x|.")
+square = _unary("square", prims.square, "x * x.")
+reciprocal = _unary("reciprocal", lambda x: prims.integer_pow(x, -1), "1 / x.")
+sqrt = _function("sqrt", prims.sqrt, "The square root; NaN for negative numbers.")
+rsqrt = _function("rsqrt", prims.rsqrt, "1 / sqrt(x).")
+cbrt = _function("cbrt", prims.cbrt, "The real cube root.")
+floor = _unary("floor", prims.floor, "Rounded down.")
+ceil = _unary("ceil", prims.ceil, "Rounded up.")
+nextafter = _binary("nextafter", prims.nextafter, "The float next to x in the direction of y.")
 
 
 def pow(x: Any, y: Any, /) -> Any:
@@ -122,17 +122,17 @@ def pow(x: Any, y: Any, /) -> Any:
         (x,) = operands("pow", x)
         check_shapes("pow", [typeof(x), typeof(y)])
         if dtypes.is_inexact(x.dtype):
-            return ops.pow_(x, ops.convert(y, x.dtype))
+            return prims.pow_(x, prims.convert(y, x.dtype))
     return _power(x, y)
 
 
-_power = _binary("pow", ops.pow_, "x to the power y.")
+_power = _binary("pow", prims.pow_, "x to the power y.")
 
 
 def integer_pow(x: Any, y: int) -> Any:
     """x to the power of a Python integer, as products."""
     (x,) = operands("integer_pow", x)
-    return ops.integer_pow(x, integer_of(y, "the exponent of integer_pow"))
+    return prims.integer_pow(x, integer_of(y, "the exponent of integer_pow"))
 
 
 def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZERO) -> Any:
@@ -140,110 +140,116 @@ def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZER
     (x,) = operands("round", x)
     method = RoundingMethod(rounding_method)
     even = method is RoundingMethod.TO_NEAREST_EVEN
-    return ops.round_half_even(x) if even else ops.round_half_away(x)
+    return prims.round_half_even(x) if even else prims.round_half_away(x)
 
 
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
     """Rounded to a float format of so many exponent and mantissa bits; the dtype stays."""
     (x,) = operands("reduce_precision", operand)
-    return ops.reduce_precision(x, int(exponent_bits), int(mantissa_bits))
+    return prims.reduce_precision(x, int(exponent_bits), int(mantissa_bits))
 
 
 # ------------------------------------------------------------------------------- elementary functions
 
-exp = _function("exp", ops.exp, "e to the power x.")
-exp2 = _function("exp2", ops.exp2, "2 to the power x.")
-expm1 = _function("expm1", ops.expm1, "exp(x) - 1, exact for small x too.")
-log = _function("log", ops.log, "The natural logarithm; NaN for negative numbers.")
-log1p = _function("log1p", ops.log1p, "log(1 + x), exact for small x too.")
-logistic = _function("logistic", ops.logistic, "1 / (1 + exp(-x)).")
-sin = _function("sin", ops.sin, "The sine of an angle in radians.")
-cos = _function("cos", ops.cos, "The cosine of an angle in radians.")
-tan = _function("tan", ops.tan, "The tangent of an angle in radians.")
-tanh = _function("tanh", ops.tanh, "The hyperbolic tangent.")
-asin = _unary("asin", ops.asin, "The inverse sine, in [-π/2, π/2].")
-acos = _unary("acos", ops.acos, "The inverse cosine, in [0, π].")
-atan = _unary("atan", ops.atan, "The inverse tangent, in [-π/2, π/2].")
-atan2 = _binary("atan2", ops.atan2, "The angle of the point (y, x) of the plane, in [-π, π].")
-sinh = _unary("sinh", ops.sinh, "The hyperbolic sine.")
-cosh = _unary("cosh", ops.cosh, "The hyperbolic cosine.")
-asinh = _unary("asinh", ops.asinh, "The inverse hyperbolic sine.")
-acosh = _unary("acosh", ops.acosh, "The inverse hyperbolic cosine.")
-atanh = _unary("atanh", ops.atanh, "The inverse hyperbolic tangent.")
+exp = _function("exp", prims.exp, "e to the power x.")
+exp2 = _function("exp2", prims.exp2, "2 to the power x.")
+expm1 = _function("expm1", prims.expm1, "exp(x) - 1, exact for small x too.")
+log = _function("log", prims.log, "The natural logarithm; NaN for negative numbers.")
+log1p = _function("log1p", prims.log1p, "log(1 + x), exact for small x too.")
+logistic = _function("logistic", prims.logistic, "1 / (1 + exp(-x)).")
+sin = _function("sin", prims.sin, "The sine of an angle in radians.")
+cos = _function("cos", prims.cos, "The cosine of an angle in radians.")
+tan = _function("tan", prims.tan, "The tangent of an angle in radians.")
+tanh = _function("tanh", prims.tanh, "The hyperbolic tangent.")
+asin = _unary("asin", prims.asin, "The inverse sine, in [-π/2, π/2].")
+acos = _unary("acos", prims.acos, "The inverse cosine, in [0, π].")
+atan = _unary("atan", prims.atan, "The inverse tangent, in [-π/2, π/2].")
+atan2 = _binary("atan2", prims.atan2, "The angle of the point (y, x) of the plane, in [-π, π].")
+sinh = _unary("sinh", prims.sinh, "The hyperbolic sine.")
+cosh = _unary("cosh", prims.cosh, "The hyperbolic cosine.")
+asinh = _unary("asinh", prims.asinh, "The inverse hyperbolic sine.")
+acosh = _unary("acosh", prims.acosh, "The inverse hyperbolic cosine.")
+atanh = _unary("atanh", prims.atanh, "The inverse hyperbolic tangent.")
 
 # ---------------------------------------------------------------------------------- special functions
 
-erf = _unary("erf", ops.erf, "The error function.")
-erfc = _unary("erfc", ops.erfc, "1 - erf(x), exact for large x too.")
-erf_inv = _unary("erf_inv", ops.erf_inv, "The inverse of the error function.")
-lgamma = _unary("lgamma", ops.lgamma, "log |Γ(x)|.")
-digamma = _unary("digamma", ops.digamma, "The derivative of log Γ(x).")
+erf = _unary("erf", prims.erf, "The error function.")
+erfc = _unary("erfc", prims.erfc, "1 - erf(x), exact for large x too.")
+erf_inv = _unary("erf_inv", prims.erf_inv, "The inverse of the error function.")
+lgamma = _unary("lgamma", prims.lgamma, "log |Γ(x)|.")
+digamma = _unary("digamma", prims.digamma, "The derivative of log Γ(x).")
 polygamma = _binary(
-    "polygamma", ops.polygamma, "The m-th derivative of digamma at x.  Operands: m, x."
+    "polygamma", prims.polygamma, "The m-th derivative of digamma at x.  Operands: m, x."
 )
 zeta = _binary(
     "zeta",
-    ops.zeta,
+    prims.zeta,
     "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.  Operands: x, q.",
 )
 igamma = _binary(
     "igamma",
-    ops.igamma,
+    prims.igamma,
     "The regularised lower incomplete gamma function P(a, x).  Operands: a, x.",
 )
-igammac = _binary("igammac", ops.igammac, "1 - igamma(a, x), exact where igamma is close to 1.")
-igamma_grad_a = _binary("igamma_grad_a", ops.igamma_grad_a, "The derivative of igamma(a, x) in a.")
-betainc = _ternary(
-    "betainc", ops.betainc, "The regularised incomplete beta function.  Operands: a, b, x."
+igammac = _binary("igammac", prims.igammac, "1 - igamma(a, x), exact where igamma is close to 1.")
+igamma_grad_a = _binary(
+    "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a."
 )
-bessel_i0e = _unary("bessel_i0e", ops.bessel_i0e, "exp(-|x|) I0(x), I0 a modified Bessel function.")
-bessel_i1e = _unary("bessel_i1e", ops.bessel_i1e, "exp(-|x|) I1(x), I1 a modified Bessel function.")
+betainc = _ternary(
+    "betainc", prims.betainc, "The regularised incomplete beta function.  Operands: a, b, x."
+)
+bessel_i0e = _unary(
+    "bessel_i0e", prims.bessel_i0e, "exp(-|x|) I0(x), I0 a modified Bessel function."
+)
+bessel_i1e = _unary(
+    "bessel_i1e", prims.bessel_i1e, "exp(-|x|) I1(x), I1 a modified Bessel function."
+)
 
 # ---------------------------------------------------------------------------------- comparisons, bits
 
-eq = _binary("eq", ops.eq, "x == y.")
-ne = _binary("ne", ops.ne, "x != y.")
-lt = _binary("lt", ops.lt, "x < y.")
-le = _binary("le", ops.le, "x <= y.")
-gt = _binary("gt", ops.gt, "x > y.")
-ge = _binary("ge", ops.ge, "x >= y.")
-is_finite = _unary("is_finite", ops.is_finite, "Whether it is neither infinite nor NaN.")
+eq = _binary("eq", prims.eq, "x == y.")
+ne = _binary("ne", prims.ne, "x != y.")
+lt = _binary("lt", prims.lt, "x < y.")
+le = _binary("le", prims.le, "x <= y.")
+gt = _binary("gt", prims.gt, "x > y.")
+ge = _binary("ge", prims.ge, "x >= y.")
+is_finite = _unary("is_finite", prims.is_finite, "Whether it is neither infinite nor NaN.")
 bitwise_and = _binary(
-    "bitwise_and", ops.and_, "The bits that are set in both; of bool the logical and."
+    "bitwise_and", prims.and_, "The bits that are set in both; of bool the logical and."
 )
 bitwise_or = _binary(
-    "bitwise_or", ops.or_, "The bits that are set in one of them; of bool the logical or."
+    "bitwise_or", prims.or_, "The bits that are set in one of them; of bool the logical or."
 )
-bitwise_xor = _binary("bitwise_xor", ops.xor, "The bits that are set in just one of them.")
-bitwise_not = _unary("bitwise_not", ops.not_, "Every bit turned over; of bool the logical not.")
+bitwise_xor = _binary("bitwise_xor", prims.xor, "The bits that are set in just one of them.")
+bitwise_not = _unary("bitwise_not", prims.not_, "Every bit turned over; of bool the logical not.")
 shift_left = _binary(
-    "shift_left", ops.shift_left, "The bits of x moved up by y; 0 if y is not below the width."
+    "shift_left", prims.shift_left, "The bits of x moved up by y; 0 if y is not below the width."
 )
 shift_right_logical = _binary(
     "shift_right_logical",
-    ops.shift_right_logical,
+    prims.shift_right_logical,
     "The bits of x moved down by y, zeros coming in.",
 )
 shift_right_arithmetic = _binary(
     "shift_right_arithmetic",
-    ops.shift_right_arithmetic,
+    prims.shift_right_arithmetic,
     "The bits of x moved down by y, copies of the sign coming in.",
 )
-population_count = _unary("population_count", ops.population_count, "How many bits are set.")
-clz = _unary("clz", ops.clz, "How many bits above the highest set one are zero.")
-mulhi = _binary("mulhi", ops.mulhi, "The upper half of the product's bits.")
+population_count = _unary("population_count", prims.population_count, "How many bits are set.")
+clz = _unary("clz", prims.clz, "How many bits above the highest set one are zero.")
+mulhi = _binary("mulhi", prims.mulhi, "The upper half of the product's bits.")
 
 # -------------------------------------------------------------------------------------------- complex
 
-real = _unary("real", ops.real, "The real part of complex numbers.")
-imag = _unary("imag", ops.imag, "The imaginary part of complex numbers.")
-complex = _binary("complex", ops.complex_, "The complex number x + iy of two floats.")
+real = _unary("real", prims.real, "The real part of complex numbers.")
+imag = _unary("imag", prims.imag, "The imaginary part of complex numbers.")
+complex = _binary("complex", prims.complex_, "The complex number x + iy of two floats.")
 
 
 def conj(x: Any, /) -> Any:
     """The complex conjugate; real numbers become complex."""
     (x,) = operands("conj", x)
-    return ops.conj(x) if dtypes.is_complex(x.dtype) else ops.complex_(x, x.dtype.type(0))
+    return prims.conj(x) if dtypes.is_complex(x.dtype) else prims.complex_(x, x.dtype.type(0))
 
 
 # ------------------------------------------------------------------------------------------- choosing
@@ -261,7 +267,7 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Any:
     """
     cases = operands("select", on_true, on_false)
     check_shapes("select", [typeof(x) for x in (operand("select", pred), *cases)])
-    return ops.select(_condition(pred), *cases)
+    return prims.select(_condition(pred), *cases)
 
 
 def _condition(pred: Any) -> Any:
@@ -283,7 +289,7 @@ def select_n(which: Any, *cases: Any) -> Any:
             raise TypeError(
                 f"select_n chooses among {len(values)} cases by bool{errors.at_user_line()}; use int32"
             )
-        return ops.select(which, values[-1], values[0])
+        return prims.select(which, values[-1], values[0])
     if which.dtype != dtypes.int32:
         raise TypeError(
             f"select_n chooses by {which.dtype.name}{errors.at_user_line()}; use int32 or bool"
@@ -291,7 +297,7 @@ def select_n(which: Any, *cases: Any) -> Any:
     numbered = list(enumerate(values))
     last = values[-1]
     return reduce(
-        lambda rest, case: ops.select(ops.le(which, np.int32(case[0])), case[1], rest),
+        lambda rest, case: prims.select(prims.le(which, np.int32(case[0])), case[1], rest),
         reversed(numbered[:-1]),
         last,
     )
@@ -303,4 +309,4 @@ def clamp(min: Any, x: Any, max: Any) -> Any:
     TypeError unless the three have one dtype.
     """
     x, low, high = operands("clamp", x, min, max)
-    return ops.clamp(low, x, high)
+    return prims.clamp(low, x, high)

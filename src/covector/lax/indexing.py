@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import typeof
+from covector._engine.primitives import GatherDimensionNumbers, ScatterDimensionNumbers
+from covector._engine.types import dtypes
 from covector.lax.operands import array
 from covector.lax.shape import expand_dims, index_in_dim, squeeze
 from covector.numpy.promotion import axis_of, cast, shape_of
-from covector.ops import GatherDimensionNumbers, ScatterDimensionNumbers
-from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -51,7 +51,7 @@ def _start(name: str, i: Any, n: Any, negative: bool) -> Any:
     i = array(name, i)
     if not negative or dtypes.kind(i.dtype) != "i" or not isinstance(n, int):
         return i
-    return ops.select(ops.lt(i, i.dtype.type(0)), ops.add(i, i.dtype.type(n)), i)
+    return prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, i.dtype.type(n)), i)
 
 
 def _start_in_dim(name: str, x: Any, i: Any, axis: int, negative: bool) -> list[Any]:
@@ -78,7 +78,7 @@ def dynamic_slice(
     """
     x = array("dynamic_slice", operand)
     starts = _starts("dynamic_slice", x, start_indices, allow_negative_indices)
-    return ops.DynamicSlice(shape_of(slice_sizes, "slice_sizes"))(x, *starts)
+    return prims.DynamicSlice(shape_of(slice_sizes, "slice_sizes"))(x, *starts)
 
 
 def dynamic_slice_in_dim(
@@ -94,7 +94,7 @@ def dynamic_slice_in_dim(
     axis = axis_of(axis, x.ndim)
     starts = _start_in_dim("dynamic_slice_in_dim", x, start_index, axis, allow_negative_indices)
     sizes = tuple([slice_size if a == axis else n for a, n in enumerate(x.shape)])
-    return ops.DynamicSlice(shape_of(sizes))(x, *starts)
+    return prims.DynamicSlice(shape_of(sizes))(x, *starts)
 
 
 def dynamic_index_in_dim(
@@ -125,7 +125,7 @@ def dynamic_update_slice(
     """
     x = array("dynamic_update_slice", operand)
     starts = _starts("dynamic_update_slice", x, start_indices, allow_negative_indices)
-    return ops.DynamicUpdateSlice()(x, _update("dynamic_update_slice", x, update), *starts)
+    return prims.DynamicUpdateSlice()(x, _update("dynamic_update_slice", x, update), *starts)
 
 
 def dynamic_update_slice_in_dim(
@@ -136,7 +136,7 @@ def dynamic_update_slice_in_dim(
     x = array(name, operand)
     axis = axis_of(axis, x.ndim)
     starts = _start_in_dim(name, x, start_index, axis, allow_negative_indices)
-    return ops.DynamicUpdateSlice()(x, _update(name, x, update), *starts)
+    return prims.DynamicUpdateSlice()(x, _update(name, x, update), *starts)
 
 
 def dynamic_update_index_in_dim(
@@ -214,7 +214,7 @@ def gather(
     numbers = GatherDimensionNumbers(*_tuples(dimension_numbers))
     sizes = shape_of(slice_sizes, "slice_sizes")
     chosen = _mode("promise_in_bounds" if mode is None else mode)
-    return ops.Gather(numbers, sizes, chosen, fill_value)(x, indices)
+    return prims.Gather(numbers, sizes, chosen, fill_value)(x, indices)
 
 
 def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | None = None) -> Any:
@@ -231,7 +231,7 @@ def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | 
         x, indices = array(name, operand), array(name, scatter_indices)
         numbers = ScatterDimensionNumbers(*_tuples(dimension_numbers))
         new = _update(name, x, updates)
-        primitive = ops.Scatter(numbers, _mode(mode), combine, unique_indices)
+        primitive = prims.Scatter(numbers, _mode(mode), combine, unique_indices)
         return primitive(x, indices, new if prepare is None else prepare(new))
 
     f.__name__ = f.__qualname__ = name
@@ -248,7 +248,7 @@ _LAST = "  Of several updates of one element the last one stays."
 
 scatter = _scatter("scatter", "set", _DOC.format("written into it", _LAST))
 scatter_add = _scatter("scatter_add", "add", _DOC.format("added to it", ""))
-scatter_sub = _scatter("scatter_sub", "add", _DOC.format("taken off it", ""), ops.neg)
+scatter_sub = _scatter("scatter_sub", "add", _DOC.format("taken off it", ""), prims.neg)
 scatter_mul = _scatter("scatter_mul", "mul", _DOC.format("multiplied into it", ""))
 scatter_min = _scatter("scatter_min", "min", _DOC.format("combined by the smaller of the two", ""))
 scatter_max = _scatter("scatter_max", "max", _DOC.format("combined by the larger of the two", ""))

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from covector.base import errors
-from covector.core.trace import SCALARS, Tracer, typeof
+from covector._engine.base import errors
+from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 from covector.numpy.promotion import Array, constant, convert_scalar, lift
-from covector.types import dtypes
-from covector.types.avals import ShapedArray
 
 # The kinds of dtype that a Python number of each type can become.
 _FITS = {bool: "b", int: "iufc", float: "fc", complex: "c"}

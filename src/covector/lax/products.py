@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from covector.base import errors
-from covector.core.trace import typeof
+from covector._engine.base import errors
+from covector._engine.core.trace import typeof
 from covector.lax.operands import Precision, PrecisionLike, array, check_precision
 from covector.numpy.linear import contract
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import typeof
+from covector._engine.types import dtypes
 from covector.lax import elementwise as el
 from covector.lax.operands import array
 from covector.numpy.promotion import axes_of, axis_of, integer_of
-from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -34,26 +34,26 @@ def _reduction(name: str, primitive: Callable[[tuple[int, ...]], Any], doc: str)
     return f
 
 
-reduce_sum = _reduction("reduce_sum", ops.Sum, "The sum along axes.")
-reduce_prod = _reduction("reduce_prod", ops.Prod, "The product along axes.")
+reduce_sum = _reduction("reduce_sum", prims.Sum, "The sum along axes.")
+reduce_prod = _reduction("reduce_prod", prims.Prod, "The product along axes.")
 reduce_max = _reduction(
     "reduce_max",
-    ops.Max,
+    prims.Max,
     "The largest along axes; minus infinity, or the least integer, of no elements.",
 )
 reduce_min = _reduction(
     "reduce_min",
-    ops.Min,
+    prims.Min,
     "The smallest along axes; infinity, or the largest integer, of no elements.",
 )
 reduce_or = _reduction(
-    "reduce_or", ops.Any_, "Whether one is true along axes; of integers bit by bit."
+    "reduce_or", prims.Any_, "Whether one is true along axes; of integers bit by bit."
 )
 reduce_and = _reduction(
-    "reduce_and", ops.All, "Whether all are true along axes; of integers bit by bit."
+    "reduce_and", prims.All, "Whether all are true along axes; of integers bit by bit."
 )
 reduce_xor = _reduction(
-    "reduce_xor", ops.Xor, "Whether an odd number is true along axes; of integers bit by bit."
+    "reduce_xor", prims.Xor, "Whether an odd number is true along axes; of integers bit by bit."
 )
 
 _FOLDS: dict[Any, Any] = {
@@ -85,13 +85,13 @@ def reduce(
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
     """The index of the largest element along an axis: the first of equals; the first NaN, if there is one."""
     x = array("argmax", operand)
-    return ops.Argmax(axis_of(axis, x.ndim), dtypes.as_dtype(index_dtype))(x)
+    return prims.Argmax(axis_of(axis, x.ndim), dtypes.as_dtype(index_dtype))(x)
 
 
 def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
     """The index of the smallest element along an axis: the first of equals; the first NaN, if there is one."""
     x = array("argmin", operand)
-    return ops.Argmin(axis_of(axis, x.ndim), dtypes.as_dtype(index_dtype))(x)
+    return prims.Argmin(axis_of(axis, x.ndim), dtypes.as_dtype(index_dtype))(x)
 
 
 # -------------------------------------------------------------------------------------- running folds
@@ -107,12 +107,14 @@ def _cumulative(name: str, primitive: Callable[[int, bool], Any], doc: str) -> A
     return f
 
 
-cumsum = _cumulative("cumsum", ops.CumSum, "The sums up to each element")
-cumprod = _cumulative("cumprod", ops.CumProd, "The products up to each element")
-cummax = _cumulative("cummax", ops.CumMax, "The largest up to each element")
-cummin = _cumulative("cummin", ops.CumMin, "The smallest up to each element")
+cumsum = _cumulative("cumsum", prims.CumSum, "The sums up to each element")
+cumprod = _cumulative("cumprod", prims.CumProd, "The products up to each element")
+cummax = _cumulative("cummax", prims.CumMax, "The largest up to each element")
+cummin = _cumulative("cummin", prims.CumMin, "The smallest up to each element")
 cumlogsumexp = _cumulative(
-    "cumlogsumexp", ops.CumLogSumExp, "log of the sums of exp up to each element, without overflow,"
+    "cumlogsumexp",
+    prims.CumLogSumExp,
+    "log of the sums of exp up to each element, without overflow,",
 )
 
 # -------------------------------------------------------------------------------------------- sorting
@@ -135,23 +137,23 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     if any(x.shape != xs[0].shape for x in xs):
         raise errors.ShapeError(errors.shape_mismatch("sort", [typeof(x).text() for x in xs]))
     axis, last = axis_of(dimension, xs[0].ndim, "dimension"), xs[0].ndim - 1
-    done = _sorted_last([ops.move_axis(x, axis, last) for x in xs], num_keys)
-    results = [ops.move_axis(x, last, axis) for x in done]
+    done = _sorted_last([prims.move_axis(x, axis, last) for x in xs], num_keys)
+    results = [prims.move_axis(x, last, axis) for x in done]
     return results[0] if single else tuple(results)
 
 
 def _sorted_last(xs: list[Any], num_keys: int) -> Sequence[Any]:
     """The arrays sorted along the last axis by the first ones."""
     if num_keys == 1 and len(xs) == 2:
-        return ops.SortPairs()(*xs)
+        return prims.SortPairs()(*xs)
     shape = xs[0].shape
-    order = ops.Iota(shape, dtypes.int32, len(shape) - 1)()
+    order = prims.Iota(shape, dtypes.int32, len(shape) - 1)()
     if num_keys == 1:
-        first, order = ops.SortPairs()(xs[0], order)
-        return [first, *[ops.take_along_last(x, order) for x in xs[1:]]]
+        first, order = prims.SortPairs()(xs[0], order)
+        return [first, *[prims.take_along_last(x, order) for x in xs[1:]]]
     for n, key in enumerate(reversed(xs[:num_keys])):  # the last key first: sorting is stable
-        _, order = ops.SortPairs()(key if n == 0 else ops.take_along_last(key, order), order)
-    return [ops.take_along_last(x, order) for x in xs]
+        _, order = prims.SortPairs()(key if n == 0 else prims.take_along_last(key, order), order)
+    return [prims.take_along_last(x, order) for x in xs]
 
 
 def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = True) -> Any:
@@ -166,14 +168,14 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> Any:
     """
     x = array("top_k", operand)
     axis, k, last = axis_of(axis, x.ndim), integer_of(k, "k"), x.ndim - 1
-    x = ops.move_axis(x, axis, last)
+    x = prims.move_axis(x, axis, last)
     n = x.shape[last]
     if not 0 <= k <= n:
         raise ValueError(f"top_k of {k} of {n} elements{errors.at_user_line()}")
     # Backwards before and after an ascending stable sort: the largest first, equal ones in order.
-    backwards = ops.Reverse((last,))
-    places = ops.Iota(x.shape, dtypes.int32, last)()
-    rising = ops.SortPairs()(backwards(x), backwards(places))
+    backwards = prims.Reverse((last,))
+    places = prims.Iota(x.shape, dtypes.int32, last)()
+    rising = prims.SortPairs()(backwards(x), backwards(places))
     starts, limits = (0,) * last + (n - k,), x.shape
-    parts = [backwards(ops.Slice(starts, limits, (1,) * x.ndim)(r)) for r in rising]
-    return tuple([ops.move_axis(p, last, axis) for p in parts])
+    parts = [backwards(prims.Slice(starts, limits, (1,) * x.ndim)(r)) for r in rising]
+    return tuple([prims.move_axis(p, last, axis) for p in parts])

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors, tree
-from covector.core.trace import Tracer, typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors, tree
+from covector._engine.core.trace import Tracer, typeof
+from covector._engine.types import dims, dtypes
+from covector._engine.types.dims import Dim
 from covector.lax.operands import array, operands
 from covector.numpy import creation
 from covector.numpy.join import tile as _tile
@@ -25,8 +27,6 @@ from covector.numpy.promotion import (
     shape_of,
     type_key,
 )  # fmt: skip
-from covector.types import dims, dtypes
-from covector.types.dims import Dim
 
 # fmt: off
 __all__ = [
@@ -95,7 +95,7 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part."""
     x = array("convert_element_type", operand)
     wanted = dtypes.as_dtype(new_dtype)
-    return x if x.dtype == wanted and not x.weak_type else ops.Convert(wanted)(x)
+    return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
@@ -108,24 +108,24 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
     wanted = dtypes.as_dtype(new_dtype)
     old, new = x.dtype.itemsize, wanted.itemsize
     if old == new:
-        return ops.bitcast(x, wanted)
+        return prims.bitcast(x, wanted)
     for d in (x.dtype, wanted):
         if dtypes.is_complex(d) or d == dtypes.bool_:
             raise TypeError(
                 f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
                 "both must be real and not bool"
             )
-    bits = ops.bitcast(x, np.dtype(f"uint{8 * old}"))
-    return ops.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
+    bits = prims.bitcast(x, np.dtype(f"uint{8 * old}"))
+    return prims.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
 
 
 def _halved(bits: Any, width: int) -> Any:
     """Each unsigned integer as several of so many bytes, on a new last axis."""
     shape = (*bits.shape, bits.dtype.itemsize // width)
     last = len(shape) - 1
-    places = ops.mul(ops.Iota(shape, bits.dtype, last)(), bits.dtype.type(8 * width))
-    moved = ops.shift_right_logical(ops.Broadcast(shape, (last,))(bits), places)
-    return ops.Convert(np.dtype(f"uint{8 * width}"))(moved)
+    places = prims.mul(prims.Iota(shape, bits.dtype, last)(), bits.dtype.type(8 * width))
+    moved = prims.shift_right_logical(prims.Broadcast(shape, (last,))(bits), places)
+    return prims.Convert(np.dtype(f"uint{8 * width}"))(moved)
 
 
 def _joined(bits: Any, width: int) -> Any:
@@ -136,12 +136,12 @@ def _joined(bits: Any, width: int) -> Any:
             f"bitcast_convert_type of {typeof(bits).text()} to {8 * width} bits{errors.at_user_line()} needs a last "
             f"axis of size {count}"
         )
-    wide = ops.Convert(np.dtype(f"uint{8 * width}"))(bits)
+    wide = prims.Convert(np.dtype(f"uint{8 * width}"))(bits)
     last = len(bits.shape) - 1
-    places = ops.mul(
-        ops.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(8 * bits.dtype.itemsize)
+    places = prims.mul(
+        prims.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(8 * bits.dtype.itemsize)
     )
-    return ops.Any_((last,))(ops.shift_left(wide, places))
+    return prims.Any_((last,))(prims.shift_left(wide, places))
 
 
 def stop_gradient(x: Any) -> Any:
@@ -151,7 +151,7 @@ def stop_gradient(x: Any) -> Any:
 
 def _stopped(x: Any) -> Any:
     x = array("stop_gradient", x)
-    return ops.stop_gradient(x) if dtypes.is_inexact(x.dtype) else x
+    return prims.stop_gradient(x) if dtypes.is_inexact(x.dtype) else x
 
 
 # -------------------------------------------------------------------------------------------- shapes
@@ -161,7 +161,7 @@ def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
     """The array repeated along new axes in front."""
     x = array("broadcast", operand)
     new = shape_of(sizes, "sizes")
-    return ops.Broadcast((*new, *x.shape), tuple(range(len(new))))(x) if new else x
+    return prims.Broadcast((*new, *x.shape), tuple(range(len(new))))(x) if new else x
 
 
 def broadcast_in_dim(
@@ -187,16 +187,16 @@ def broadcast_in_dim(
         )
     ):
         raise ValueError(
-            f"broadcast_in_dim of {typeof(x).text()} to {ops.show_shape(new)}{errors.at_user_line()} got "
+            f"broadcast_in_dim of {typeof(x).text()} to {prims.show_shape(new)}{errors.at_user_line()} got "
             f"broadcast_dimensions {places}: they must be different axes of the shape, one for each axis of the "
             "operand, which has their size or 1"
         )
     x = transpose(x, sorted(range(x.ndim), key=places.__getitem__))
     places = sorted(places)
     kept = [d for d, n in zip(places, x.shape, strict=True) if n == new[d]]
-    x = x if len(kept) == len(places) else ops.Reshape(tuple([new[d] for d in kept]))(x)
+    x = x if len(kept) == len(places) else prims.Reshape(tuple([new[d] for d in kept]))(x)
     added = tuple([d for d in range(len(new)) if d not in kept])
-    return ops.Broadcast(new, added)(x) if added else x
+    return prims.Broadcast(new, added)(x) if added else x
 
 
 def broadcast_to_rank(x: Any, rank: int) -> Any:
@@ -206,7 +206,7 @@ def broadcast_to_rank(x: Any, rank: int) -> Any:
         raise ValueError(
             f"broadcast_to_rank of {typeof(x).text()} to rank {rank}{errors.at_user_line()}"
         )
-    return x if x.ndim == rank else ops.Reshape((1,) * (rank - x.ndim) + x.shape)(x)
+    return x if x.ndim == rank else prims.Reshape((1,) * (rank - x.ndim) + x.shape)(x)
 
 
 def reshape(
@@ -221,13 +221,13 @@ def reshape(
     if dimensions is not None:
         x = transpose(x, dimensions)
     shape = shape_of(new_sizes, "new_sizes")
-    return x if x.shape == shape else ops.Reshape(shape)(x)
+    return x if x.shape == shape else prims.Reshape(shape)(x)
 
 
 def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
     """The array with new axes of size 1, at these places of the result."""
     x = _array("expand_dims", array)
-    return ops.expand_dims(
+    return prims.expand_dims(
         x, axes_of(tuple(dimensions), x.ndim + len(tuple(dimensions)), "dimensions")
     )
 
@@ -240,7 +240,7 @@ def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
         raise ValueError(
             f"squeeze of {typeof(x).text()} got the axes {axes}{errors.at_user_line()}, which do not all have size 1"
         )
-    return ops.squeeze(x, axes)
+    return prims.squeeze(x, axes)
 
 
 _array = array  # where a parameter has that name
@@ -261,14 +261,14 @@ def transpose(operand: Any, permutation: Any) -> Any:
     """The axes in another order: axis i of the result is axis `permutation[i]`."""
     x = array("transpose", operand)
     order = tuple([integer_of(p, "an axis of the permutation") for p in permutation])
-    return x if order == tuple(range(x.ndim)) else ops.Transpose(order)(x)
+    return x if order == tuple(range(x.ndim)) else prims.Transpose(order)(x)
 
 
 def rev(operand: Any, dimensions: Sequence[int]) -> Any:
     """These axes backwards."""
     x = array("rev", operand)
     axes = axes_of(tuple(dimensions), x.ndim, "dimensions")
-    return ops.Reverse(axes)(x) if axes else x
+    return prims.Reverse(axes)(x) if axes else x
 
 
 def tile(operand: Any, reps: Sequence[int]) -> Any:
@@ -301,7 +301,7 @@ def slice(
         (1,) * x.ndim if strides is None else tuple([integer_of(s, "a stride") for s in strides])
     )
     starts = tuple([dim_of(i) for i in start_indices])
-    return ops.Slice(starts, tuple([dim_of(i) for i in limit_indices]), steps)(x)
+    return prims.Slice(starts, tuple([dim_of(i) for i in limit_indices]), steps)(x)
 
 
 def slice_in_dim(
@@ -343,7 +343,7 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
         )
     start = i + n if i < 0 else i
     part = slice_in_dim(x, start, start + 1, axis=axis)
-    return part if keepdims else ops.squeeze(part, (axis,))
+    return part if keepdims else prims.squeeze(part, (axis,))
 
 
 def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
@@ -366,14 +366,14 @@ def concatenate(operands: Any, dimension: int) -> Any:
     """The arrays one after another along an axis; TypeError unless they have one dtype and else one shape."""
     xs = _all_arrays("concatenate", operands)
     axis = axis_of(dimension, xs[0].ndim, "dimension")
-    return xs[0] if len(xs) == 1 else ops.Concatenate(axis)(*xs)
+    return xs[0] if len(xs) == 1 else prims.Concatenate(axis)(*xs)
 
 
 def stack(operands: Any, axis: int = 0) -> Any:
     """The arrays along a new axis.  TypeError unless they have one dtype and shape."""
     xs = _all_arrays("stack", operands)
     place = axis_of(axis, xs[0].ndim + 1)
-    return concatenate([ops.expand_dims(x, (place,)) for x in xs], place)
+    return concatenate([prims.expand_dims(x, (place,)) for x in xs], place)
 
 
 def _all_arrays(name: str, xs: Any) -> list[Any]:
@@ -407,4 +407,4 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
         value = cast(value, x.dtype)
     rows = [tuple([dim_of(n) for n in row]) for row in padding_config]
     low, high, between = zip(*rows, strict=True) if rows else ((), (), ())
-    return ops.Pad(tuple(low), tuple(high), tuple(between))(x, value)
+    return prims.Pad(tuple(low), tuple(high), tuple(between))(x, value)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
+from covector._engine import primitives as prims
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.promotion import lift
 from covector.numpy.ufunc import binary, unary
-from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -30,104 +30,110 @@ def _like(x: Any, value: Any) -> np.generic:
 def _relu(x: Any) -> Any:
     """By selection, so that the derivative at 0 is 0; NaN stays NaN."""
     zero = _like(x, 0)
-    return ops.select(ops.le(x, zero), zero, x)
+    return prims.select(prims.le(x, zero), zero, x)
 
 
 def _relu6(x: Any) -> Any:
     """The derivative is 0 at both ends."""
     six = _like(x, 6)
-    return ops.select(ops.ge(x, six), six, _relu(x))
+    return prims.select(prims.ge(x, six), six, _relu(x))
 
 
 def _softplus(x: Any) -> Any:
     """log1p(exp(x)), and x itself where that rounds to the same; so all derivatives are right, at 0 too."""
-    large = ops.gt(x, _like(x, 1 - np.log(float(dtypes.finfo(x.dtype).eps))))
-    return ops.select(large, x, ops.log1p(ops.exp(ops.select(large, _like(x, 0), x))))
+    large = prims.gt(x, _like(x, 1 - np.log(float(dtypes.finfo(x.dtype).eps))))
+    return prims.select(large, x, prims.log1p(prims.exp(prims.select(large, _like(x, 0), x))))
 
 
 def _silu(x: Any) -> Any:
-    return ops.mul(x, ops.logistic(x))
+    return prims.mul(x, prims.logistic(x))
 
 
 def _elu(x: Any, alpha: Any) -> Any:
     zero = _like(x, 0)
-    positive = ops.gt(x, zero)
-    return ops.select(positive, x, ops.mul(alpha, ops.expm1(ops.select(positive, zero, x))))
+    positive = prims.gt(x, zero)
+    return prims.select(positive, x, prims.mul(alpha, prims.expm1(prims.select(positive, zero, x))))
 
 
 def _celu(x: Any, alpha: Any) -> Any:
     zero = _like(x, 0)
-    positive = ops.gt(x, zero)
-    negative = ops.div(ops.select(positive, zero, x), alpha)
-    return ops.select(positive, x, ops.mul(alpha, ops.expm1(negative)))
+    positive = prims.gt(x, zero)
+    negative = prims.div(prims.select(positive, zero, x), alpha)
+    return prims.select(positive, x, prims.mul(alpha, prims.expm1(negative)))
 
 
 def _selu(x: Any) -> Any:
-    return ops.mul(_elu(x, _like(x, _SELU_ALPHA)), _like(x, _SELU_SCALE))
+    return prims.mul(_elu(x, _like(x, _SELU_ALPHA)), _like(x, _SELU_SCALE))
 
 
 def _gelu_tanh(x: Any) -> Any:
-    cube = ops.mul(ops.integer_pow(x, 3), _like(x, 0.044715))
-    inner = ops.mul(ops.add(x, cube), _like(x, np.sqrt(2 / np.pi)))
-    return ops.mul(x, ops.mul(ops.add(ops.tanh(inner), _like(x, 1)), _like(x, 0.5)))
+    cube = prims.mul(prims.integer_pow(x, 3), _like(x, 0.044715))
+    inner = prims.mul(prims.add(x, cube), _like(x, np.sqrt(2 / np.pi)))
+    return prims.mul(x, prims.mul(prims.add(prims.tanh(inner), _like(x, 1)), _like(x, 0.5)))
 
 
 def _gelu_erf(x: Any) -> Any:
-    return ops.mul(ops.mul(x, _like(x, 0.5)), ops.erfc(ops.mul(ops.neg(x), _like(x, np.sqrt(0.5)))))
+    return prims.mul(
+        prims.mul(x, _like(x, 0.5)), prims.erfc(prims.mul(prims.neg(x), _like(x, np.sqrt(0.5))))
+    )
 
 
 def _hard_tanh(x: Any) -> Any:
     one = _like(x, 1)
-    return ops.select(ops.gt(x, one), one, ops.select(ops.lt(x, ops.neg(one)), ops.neg(one), x))
+    return prims.select(
+        prims.gt(x, one), one, prims.select(prims.lt(x, prims.neg(one)), prims.neg(one), x)
+    )
 
 
 def _hard_sigmoid(x: Any) -> Any:
-    return ops.div(_relu6(ops.add(x, _like(x, 3))), _like(x, 6))
+    return prims.div(_relu6(prims.add(x, _like(x, 3))), _like(x, 6))
 
 
 def _leaky_relu(x: Any, slope: Any) -> Any:
-    return ops.select(ops.ge(x, _like(x, 0)), x, ops.mul(slope, x))
+    return prims.select(prims.ge(x, _like(x, 0)), x, prims.mul(slope, x))
 
 
 def _squareplus(x: Any, b: Any) -> Any:
-    return ops.mul(ops.add(x, ops.sqrt(ops.add(ops.square(x), b))), _like(x, 0.5))
+    return prims.mul(prims.add(x, prims.sqrt(prims.add(prims.square(x), b))), _like(x, 0.5))
 
 
 def _sparse_plus(x: Any) -> Any:
-    bend = ops.mul(ops.square(ops.add(x, _like(x, 1))), _like(x, 0.25))
-    upper = ops.select(ops.ge(x, _like(x, 1)), x, bend)
-    return ops.select(ops.le(x, _like(x, -1)), _like(x, 0), upper)
+    bend = prims.mul(prims.square(prims.add(x, _like(x, 1))), _like(x, 0.25))
+    upper = prims.select(prims.ge(x, _like(x, 1)), x, bend)
+    return prims.select(prims.le(x, _like(x, -1)), _like(x, 0), upper)
 
 
 def _sparse_sigmoid(x: Any) -> Any:
-    return ops.mul(ops.clamp(_like(x, 0), ops.add(x, _like(x, 1)), _like(x, 2)), _like(x, 0.5))
+    return prims.mul(
+        prims.clamp(_like(x, 0), prims.add(x, _like(x, 1)), _like(x, 2)), _like(x, 0.5)
+    )
 
 
 def _log1mexp(x: Any) -> Any:
-    small = ops.lt(x, _like(x, np.log(2)))
-    near = ops.log(ops.neg(ops.expm1(ops.neg(ops.select(small, x, _like(x, 0.5))))))
-    far = ops.log1p(ops.neg(ops.exp(ops.neg(ops.select(small, _like(x, 1), x)))))
-    return ops.select(small, near, far)
+    small = prims.lt(x, _like(x, np.log(2)))
+    near = prims.log(prims.neg(prims.expm1(prims.neg(prims.select(small, x, _like(x, 0.5))))))
+    far = prims.log1p(prims.neg(prims.exp(prims.neg(prims.select(small, _like(x, 1), x)))))
+    return prims.select(small, near, far)
 
 
 relu = unary("relu", _relu, "any", "max(x, 0).  The derivative at 0 is 0.")
 relu6 = unary("relu6", _relu6, "any", "min(max(x, 0), 6).")
-sigmoid = unary("sigmoid", ops.logistic, "inexact", "1 / (1 + exp(-x)).")
+sigmoid = unary("sigmoid", prims.logistic, "inexact", "1 / (1 + exp(-x)).")
 tanh = el.tanh
 silu = swish = unary("silu", _silu, "inexact", "x * sigmoid(x), also called swish.")
 mish = unary(
-    "mish", lambda x: ops.mul(x, ops.tanh(_softplus(x))), "inexact", "x * tanh(softplus(x))."
+    "mish", lambda x: prims.mul(x, prims.tanh(_softplus(x))), "inexact", "x * tanh(softplus(x))."
 )
 softplus = unary("softplus", _softplus, "inexact", "log(1 + exp(x)), without overflow.")
 log_sigmoid = unary(
     "log_sigmoid",
-    lambda x: ops.neg(_softplus(ops.neg(x))),
+    lambda x: prims.neg(_softplus(prims.neg(x))),
     "inexact",
     "log(sigmoid(x)), without overflow.",
 )
 soft_sign = unary(
     "soft_sign",
-    lambda x: ops.div(x, ops.add(ops.abs_(x), _like(x, 1))),
+    lambda x: prims.div(x, prims.add(prims.abs_(x), _like(x, 1))),
     "inexact",
     "x / (|x| + 1).",
 )
@@ -141,7 +147,7 @@ hard_tanh = unary("hard_tanh", _hard_tanh, "any", "x, cut off at -1 and 1.")
 hard_sigmoid = unary("hard_sigmoid", _hard_sigmoid, "inexact", "relu6(x + 3) / 6.")
 hard_silu = hard_swish = unary(
     "hard_silu",
-    lambda x: ops.mul(x, _hard_sigmoid(x)),
+    lambda x: prims.mul(x, _hard_sigmoid(x)),
     "inexact",
     "x * hard_sigmoid(x), also called hard swish.",
 )

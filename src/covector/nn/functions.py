@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.nn.activations import sigmoid
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray, iota, ones, tril
@@ -28,7 +29,6 @@ from covector.numpy.promotion import (
 )
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
-from covector.types import dtypes
 
 __all__ = [
     "dot_product_attention", "glu", "log_softmax", "logmeanexp", "logsumexp", "one_hot", "softmax", "standardize",
@@ -45,8 +45,8 @@ def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
     """The elements less the largest along axes, which is a constant for derivatives; -inf where they do not count."""
     if where is not None:
         x = choose(where, x, x.dtype.type(-np.inf))
-    top = ops.stop_gradient(reduce.kept(ops.Max(axes)(x), x.shape, axes) if axes else x)
-    return ops.sub(x, spread(top, x.shape)), top
+    top = prims.stop_gradient(reduce.kept(prims.Max(axes)(x), x.shape, axes) if axes else x)
+    return prims.sub(x, spread(top, x.shape)), top
 
 
 # ------------------------------------------------------------------------------------------ logarithms
@@ -81,24 +81,24 @@ def _logsumexp(
         a, weights = _inexact("logsumexp", a, b)
         shape = broadcast_shapes(a.shape, weights.shape)
         a, weights = spread(a, shape), spread(weights, shape)
-        a = choose(ops.ne(weights, weights.dtype.type(0)), a, a.dtype.type(-np.inf))
+        a = choose(prims.ne(weights, weights.dtype.type(0)), a, a.dtype.type(-np.inf))
     real = el.real(a) if where is None else choose(where, el.real(a), -np.inf)
-    top = ops.stop_gradient(reduce.max(real, axes, keepdims=True, initial=-np.inf))
-    top = ops.select(ops.is_finite(top), top, top.dtype.type(0))
-    terms = ops.exp(ops.sub(a, cast(spread(top, a.shape), a.dtype)))
-    terms = terms if weights is None else ops.mul(terms, weights)
+    top = prims.stop_gradient(reduce.max(real, axes, keepdims=True, initial=-np.inf))
+    top = prims.select(prims.is_finite(top), top, top.dtype.type(0))
+    terms = prims.exp(prims.sub(a, cast(spread(top, a.shape), a.dtype)))
+    terms = terms if weights is None else prims.mul(terms, weights)
     total = reduce.sum(terms, axes, keepdims=keepdims, where=where)
-    top = top if keepdims else ops.squeeze(top, axes)
-    sign = ops.sign(total)
+    top = top if keepdims else prims.squeeze(top, axes)
+    sign = prims.sign(total)
     if return_sign or not dtypes.is_complex(a.dtype):
-        size = ops.abs_(total)
-        out = ops.add(ops.log(size), top)
+        size = prims.abs_(total)
+        out = prims.add(prims.log(size), top)
     else:
-        out = ops.add(ops.log(total), cast(top, a.dtype))
+        out = prims.add(prims.log(total), cast(top, a.dtype))
     if return_sign:
         return out, sign
     if weights is not None and not dtypes.is_complex(a.dtype):
-        out = ops.select(ops.lt(sign, sign.dtype.type(0)), out.dtype.type(np.nan), out)
+        out = prims.select(prims.lt(sign, sign.dtype.type(0)), out.dtype.type(np.nan), out)
     return out
 
 
@@ -131,10 +131,10 @@ def softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
 def _softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
     (x,) = _inexact("softmax", x)
     shifted, _ = _shifted(x, axes, where)
-    terms = ops.exp(shifted)
+    terms = prims.exp(shifted)
     # Division is slow: one for each row, then each element is multiplied.
-    share = ops.integer_pow(reduce.sum(terms, axes, keepdims=True, where=where), -1)
-    result = ops.mul(terms, spread(share, x.shape))
+    share = prims.integer_pow(reduce.sum(terms, axes, keepdims=True, where=where), -1)
+    result = prims.mul(terms, spread(share, x.shape))
     return result if where is None else choose(where, result, result.dtype.type(0))
 
 
@@ -147,8 +147,8 @@ def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
 def _log_softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
     (x,) = _inexact("log_softmax", x)
     shifted, _ = _shifted(x, axes, where)
-    total = ops.log(reduce.sum(ops.exp(shifted), axes, keepdims=True, where=where))
-    result = ops.sub(shifted, spread(total, x.shape))
+    total = prims.log(reduce.sum(prims.exp(shifted), axes, keepdims=True, where=where))
+    result = prims.sub(shifted, spread(total, x.shape))
     return result if where is None else choose(where, result, result.dtype.type(-np.inf))
 
 
@@ -190,7 +190,7 @@ def _standardize(
         )
         variance = el.maximum(variance, 0.0)
     return el.multiply(
-        el.subtract(x, mean), ops.rsqrt(lift("standardize", el.add(variance, epsilon)))
+        el.subtract(x, mean), prims.rsqrt(lift("standardize", el.add(variance, epsilon)))
     )
 
 
@@ -211,7 +211,7 @@ def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1) -> A
     place = axis_of(axis, x.ndim + 1)
     shape = (*x.shape[:place], count, *x.shape[place:])
     wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
-    same = ops.eq(spread(ops.expand_dims(x, (place,)), shape), iota(shape, x.dtype, place))
+    same = prims.eq(spread(prims.expand_dims(x, (place,)), shape), iota(shape, x.dtype, place))
     return cast(same, wanted)
 
 

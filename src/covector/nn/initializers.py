@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops, random
-from covector.base import errors
+from covector import random
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy import creation, elementwise as el
 from covector.numpy.promotion import shape_of
-from covector.types import dtypes
 
 __all__ = [
     "Initializer", "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "kaiming_normal",
@@ -167,7 +168,7 @@ def _complex(key: Any, shape: Any, dtype: np.dtype, upper: float | None) -> Any:
             el.negative(el.log(el.subtract(1.0, el.multiply(u, 1 - math.exp(-(upper**2))))))
         )
     angle = el.multiply(random.uniform(for_angle, shape, real), 2 * math.pi)
-    return ops.complex_(el.multiply(size, el.cos(angle)), el.multiply(size, el.sin(angle)))
+    return prims.complex_(el.multiply(size, el.cos(angle)), el.multiply(size, el.sin(angle)))
 
 
 def _family(

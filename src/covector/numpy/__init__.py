@@ -2,7 +2,7 @@
 
 import numpy as _np
 
-from covector import _native
+from covector._engine import _native
 from covector.numpy import linalg as linalg, methods as _methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *

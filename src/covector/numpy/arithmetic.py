@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy.promotion import cast, check_operand, integer_of, lift, type_key
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
-from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -32,84 +32,84 @@ __all__ = [
 
 # ------------------------------------------------------------------- exponentials, angles, hyperbolas
 
-exp = unary("exp", ops.exp, "inexact", "e to the power of each element.")
-exp2 = unary("exp2", ops.exp2, "inexact", "2 to the power of each element.")
-expm1 = unary("expm1", ops.expm1, "inexact", "exp(x) - 1, exact for small x too.")
-log = unary("log", ops.log, "inexact", "The natural logarithm; NaN for negative numbers.")
-log1p = unary("log1p", ops.log1p, "inexact", "log(1 + x), exact for small x too.")
-sqrt = unary("sqrt", ops.sqrt, "inexact", "The square root; NaN for negative numbers.")
-cbrt = unary("cbrt", ops.cbrt, "inexact", "The real cube root.")
-sin = unary("sin", ops.sin, "inexact", "The sine of angles in radians.")
-cos = unary("cos", ops.cos, "inexact", "The cosine of angles in radians.")
-tan = unary("tan", ops.tan, "inexact", "The tangent of angles in radians.")
-asin = arcsin = unary("asin", ops.asin, "inexact", "The inverse sine, in [-π/2, π/2].")
-acos = arccos = unary("acos", ops.acos, "inexact", "The inverse cosine, in [0, π].")
-atan = arctan = unary("atan", ops.atan, "inexact", "The inverse tangent, in [-π/2, π/2].")
-sinh = unary("sinh", ops.sinh, "inexact", "The hyperbolic sine.")
-cosh = unary("cosh", ops.cosh, "inexact", "The hyperbolic cosine.")
-tanh = unary("tanh", ops.tanh, "inexact", "The hyperbolic tangent.")
-asinh = arcsinh = unary("asinh", ops.asinh, "inexact", "The inverse hyperbolic sine.")
-acosh = arccosh = unary("acosh", ops.acosh, "inexact", "The inverse hyperbolic cosine.")
-atanh = arctanh = unary("atanh", ops.atanh, "inexact", "The inverse hyperbolic tangent.")
+exp = unary("exp", prims.exp, "inexact", "e to the power of each element.")
+exp2 = unary("exp2", prims.exp2, "inexact", "2 to the power of each element.")
+expm1 = unary("expm1", prims.expm1, "inexact", "exp(x) - 1, exact for small x too.")
+log = unary("log", prims.log, "inexact", "The natural logarithm; NaN for negative numbers.")
+log1p = unary("log1p", prims.log1p, "inexact", "log(1 + x), exact for small x too.")
+sqrt = unary("sqrt", prims.sqrt, "inexact", "The square root; NaN for negative numbers.")
+cbrt = unary("cbrt", prims.cbrt, "inexact", "The real cube root.")
+sin = unary("sin", prims.sin, "inexact", "The sine of angles in radians.")
+cos = unary("cos", prims.cos, "inexact", "The cosine of angles in radians.")
+tan = unary("tan", prims.tan, "inexact", "The tangent of angles in radians.")
+asin = arcsin = unary("asin", prims.asin, "inexact", "The inverse sine, in [-π/2, π/2].")
+acos = arccos = unary("acos", prims.acos, "inexact", "The inverse cosine, in [0, π].")
+atan = arctan = unary("atan", prims.atan, "inexact", "The inverse tangent, in [-π/2, π/2].")
+sinh = unary("sinh", prims.sinh, "inexact", "The hyperbolic sine.")
+cosh = unary("cosh", prims.cosh, "inexact", "The hyperbolic cosine.")
+tanh = unary("tanh", prims.tanh, "inexact", "The hyperbolic tangent.")
+asinh = arcsinh = unary("asinh", prims.asinh, "inexact", "The inverse hyperbolic sine.")
+acosh = arccosh = unary("acosh", prims.acosh, "inexact", "The inverse hyperbolic cosine.")
+atanh = arctanh = unary("atanh", prims.atanh, "inexact", "The inverse hyperbolic tangent.")
 atan2 = arctan2 = binary(
-    "atan2", ops.atan2, "inexact", "The angle of the point (x2, x1) of the plane, in [-π, π]."
+    "atan2", prims.atan2, "inexact", "The angle of the point (x2, x1) of the plane, in [-π, π]."
 )
 
 
 def _log_base(base: float) -> Any:
     def recipe(x: Any) -> Any:
-        log_x = ops.log(x)
+        log_x = prims.log(x)
         if not dtypes.is_complex(x.dtype):
-            return ops.div(log_x, float(np.log(base)))
-        parts = ops.real(log_x), ops.imag(log_x)
-        return ops.complex_(*[ops.div(p, float(np.log(base))) for p in parts])
+            return prims.div(log_x, float(np.log(base)))
+        parts = prims.real(log_x), prims.imag(log_x)
+        return prims.complex_(*[prims.div(p, float(np.log(base))) for p in parts])
 
     return recipe
 
 
 def _logaddexp(x: Any, y: Any) -> Any:
     """max + log1p(exp(-|x - y|)); x + y where both are the same infinity."""
-    difference = ops.sub(x, y)
-    alike = ops.ne(difference, difference)
-    difference = ops.select(alike, like(x, 0), difference)
-    first = ops.ge(
+    difference = prims.sub(x, y)
+    alike = prims.ne(difference, difference)
+    difference = prims.select(alike, like(x, 0), difference)
+    first = prims.ge(
         difference, like(x, 0)
     )  # one choice for all: each side is smooth, also where x is y
-    larger = ops.select(first, x, y)
-    distance = ops.select(first, ops.neg(difference), difference)
-    return ops.select(alike, ops.add(x, y), ops.add(larger, ops.log1p(ops.exp(distance))))
+    larger = prims.select(first, x, y)
+    distance = prims.select(first, prims.neg(difference), difference)
+    return prims.select(alike, prims.add(x, y), prims.add(larger, prims.log1p(prims.exp(distance))))
 
 
 def _logaddexp2(x: Any, y: Any) -> Any:
-    return ops.div(
-        _logaddexp(ops.mul(x, float(np.log(2))), ops.mul(y, float(np.log(2)))), float(np.log(2))
+    return prims.div(
+        _logaddexp(prims.mul(x, float(np.log(2))), prims.mul(y, float(np.log(2)))), float(np.log(2))
     )
 
 
 def _hypot(x: Any, y: Any) -> Any:
     """Scaled by the larger one, so that squares do not overflow."""
-    x, y = ops.abs_(x), ops.abs_(y)
-    infinite = ops.or_(ops.eq(x, like(x, np.inf)), ops.eq(y, like(x, np.inf)))
-    first = ops.ge(x, y)  # one choice for both: each side is smooth, also where x is y
-    big, small = ops.select(first, x, y), ops.select(first, y, x)
-    zero = ops.eq(big, like(x, 0))
-    ratio = ops.div(small, ops.select(zero, like(x, 1), big))
-    length = ops.mul(big, ops.sqrt(ops.add(ops.square(ratio), 1.0)))
-    return ops.select(infinite, like(x, np.inf), ops.select(zero, ops.maximum(x, y), length))
+    x, y = prims.abs_(x), prims.abs_(y)
+    infinite = prims.or_(prims.eq(x, like(x, np.inf)), prims.eq(y, like(x, np.inf)))
+    first = prims.ge(x, y)  # one choice for both: each side is smooth, also where x is y
+    big, small = prims.select(first, x, y), prims.select(first, y, x)
+    zero = prims.eq(big, like(x, 0))
+    ratio = prims.div(small, prims.select(zero, like(x, 1), big))
+    length = prims.mul(big, prims.sqrt(prims.add(prims.square(ratio), 1.0)))
+    return prims.select(infinite, like(x, np.inf), prims.select(zero, prims.maximum(x, y), length))
 
 
 def _sinc(x: Any) -> Any:
     """The series at 0 keeps the second derivative right."""
-    scaled = ops.mul(x, float(np.pi))
-    zero = ops.eq(x, like(x, 0))
-    safe = ops.select(zero, like(x, 1), scaled)
-    near = ops.sub(1.0, ops.div(ops.square(ops.select(zero, scaled, like(x, 0))), 6.0))
-    return ops.select(zero, near, ops.div(ops.sin(safe), safe))
+    scaled = prims.mul(x, float(np.pi))
+    zero = prims.eq(x, like(x, 0))
+    safe = prims.select(zero, like(x, 1), scaled)
+    near = prims.sub(1.0, prims.div(prims.square(prims.select(zero, scaled, like(x, 0))), 6.0))
+    return prims.select(zero, near, prims.div(prims.sin(safe), safe))
 
 
 def _i0(x: Any) -> Any:
     """The slope of sign(x) x is 0 at 0, as that of `bessel_i0e`."""
-    return ops.mul(ops.exp(ops.mul(ops.sign(x), x)), ops.bessel_i0e(x))
+    return prims.mul(prims.exp(prims.mul(prims.sign(x), x)), prims.bessel_i0e(x))
 
 
 log2 = unary("log2", _log_base(2.0), "inexact", "The logarithm to base 2.")
@@ -120,10 +120,10 @@ hypot = binary("hypot", _hypot, "inexact", "sqrt(x1**2 + x2**2), without overflo
 sinc = unary("sinc", _sinc, "inexact", "sin(πx) / (πx), and 1 at 0.")
 i0 = unary("i0", _i0, "inexact", "The modified Bessel function of the first kind of order 0.")
 deg2rad = radians = unary(
-    "deg2rad", lambda x: ops.mul(x, float(np.pi / 180)), "inexact", "Degrees as radians."
+    "deg2rad", lambda x: prims.mul(x, float(np.pi / 180)), "inexact", "Degrees as radians."
 )
 rad2deg = degrees = unary(
-    "rad2deg", lambda x: ops.mul(x, float(180 / np.pi)), "inexact", "Radians as degrees."
+    "rad2deg", lambda x: prims.mul(x, float(180 / np.pi)), "inexact", "Radians as degrees."
 )
 
 # ---------------------------------------------------------------------------------------- arithmetic
@@ -132,69 +132,69 @@ rad2deg = degrees = unary(
 def _negative(x: Any) -> Any:
     if is_bool(x):
         raise refuse("negative", x)
-    return ops.neg(x)
+    return prims.neg(x)
 
 
 def absolute_value(x: Any) -> Any:
     """The distance from zero; bool and unsigned integers as they are."""
-    return x if dtypes.kind(x.dtype) in "bu" else ops.abs_(x)
+    return x if dtypes.kind(x.dtype) in "bu" else prims.abs_(x)
 
 
 def _fabs(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
         raise refuse("fabs", x)
-    return ops.abs_(x)
+    return prims.abs_(x)
 
 
 def _floor_divide(x: Any, y: Any) -> Any:
     if dtypes.is_float(x.dtype):
         return _float_divmod(x, y)[0]
-    quotient = ops.div(x, y)
+    quotient = prims.div(x, y)
     if dtypes.kind(x.dtype) == "u":
         return quotient
-    uneven = ops.ne(ops.rem(x, y), like(x, 0))
-    opposite = ops.ne(ops.sign(x), ops.sign(y))
-    return ops.select(ops.and_(uneven, opposite), ops.sub(quotient, 1), quotient)
+    uneven = prims.ne(prims.rem(x, y), like(x, 0))
+    opposite = prims.ne(prims.sign(x), prims.sign(y))
+    return prims.select(prims.and_(uneven, opposite), prims.sub(quotient, 1), quotient)
 
 
 def _remainder(x: Any, y: Any) -> Any:
     """With the sign of the divisor.  An integer by zero gives 0."""
     zero = like(x, 0)
     if is_integer(y):
-        y = ops.select(ops.eq(y, zero), like(y, 1), y)
-    rest = ops.rem(x, y)
-    opposite = ops.ne(ops.lt(rest, zero), ops.lt(y, zero))
-    return ops.select(ops.and_(opposite, ops.ne(rest, zero)), ops.add(rest, y), rest)
+        y = prims.select(prims.eq(y, zero), like(y, 1), y)
+    rest = prims.rem(x, y)
+    opposite = prims.ne(prims.lt(rest, zero), prims.lt(y, zero))
+    return prims.select(prims.and_(opposite, prims.ne(rest, zero)), prims.add(rest, y), rest)
 
 
 def _fmod(x: Any, y: Any) -> Any:
     """With the sign of the dividend.  An integer by zero gives 0."""
     if is_integer(y):
-        y = ops.select(ops.eq(y, like(y, 0)), like(y, 1), y)
-    return ops.rem(x, y)
+        y = prims.select(prims.eq(y, like(y, 0)), like(y, 1), y)
+    return prims.rem(x, y)
 
 
 def _float_divmod(x: Any, y: Any) -> tuple[Any, Any]:
-    rest = ops.rem(x, y)
-    whole = ops.select(ops.eq(y, like(y, 0)), x, ops.sub(x, rest))
-    quotient = ops.div(whole, y)
-    opposite = ops.and_(ops.ne(rest, like(x, 0)), ops.ne(ops.sign(y), ops.sign(rest)))
-    rest = ops.select(opposite, ops.add(rest, y), rest)
-    quotient = ops.select(opposite, ops.sub(quotient, 1.0), quotient)
-    return ops.round_half_away(quotient), rest
+    rest = prims.rem(x, y)
+    whole = prims.select(prims.eq(y, like(y, 0)), x, prims.sub(x, rest))
+    quotient = prims.div(whole, y)
+    opposite = prims.and_(prims.ne(rest, like(x, 0)), prims.ne(prims.sign(y), prims.sign(rest)))
+    rest = prims.select(opposite, prims.add(rest, y), rest)
+    quotient = prims.select(opposite, prims.sub(quotient, 1.0), quotient)
+    return prims.round_half_away(quotient), rest
 
 
 add = binary(
-    "add", lambda x, y: ops.or_(x, y) if x.dtype == dtypes.bool_ else ops.add(x, y), "any",
+    "add", lambda x, y: prims.or_(x, y) if x.dtype == dtypes.bool_ else prims.add(x, y), "any",
     "The sum x1 + x2; of bool the logical or.",
 )  # fmt: skip
-subtract = binary("subtract", ops.sub, "any", "The difference x1 - x2.")
+subtract = binary("subtract", prims.sub, "any", "The difference x1 - x2.")
 multiply = binary(
-    "multiply", lambda x, y: ops.and_(x, y) if x.dtype == dtypes.bool_ else ops.mul(x, y), "any",
+    "multiply", lambda x, y: prims.and_(x, y) if x.dtype == dtypes.bool_ else prims.mul(x, y), "any",
     "The product x1 * x2; of bool the logical and.",
 )  # fmt: skip
 divide = true_divide = binary(
-    "divide", ops.div, "inexact", "The quotient x1 / x2; of integers too it is a float."
+    "divide", prims.div, "inexact", "The quotient x1 / x2; of integers too it is a float."
 )
 floor_divide = binary(
     "floor_divide",
@@ -217,9 +217,9 @@ absolute = abs = unary(
     "absolute", absolute_value, "any", "The distance from zero; of complex numbers a real array."
 )
 fabs = unary("fabs", _fabs, "inexact", "The distance from zero of real numbers, as floats.")
-sign = unary("sign", ops.sign, "any", "-1, 0 or 1; of complex numbers x / |x|.")
-square = unary("square", ops.square, "numeric", "x * x.")
-reciprocal = unary("reciprocal", lambda x: ops.integer_pow(x, -1), "inexact", "1 / x.")
+sign = unary("sign", prims.sign, "any", "-1, 0 or 1; of complex numbers x / |x|.")
+square = unary("square", prims.square, "numeric", "x * x.")
+reciprocal = unary("reciprocal", lambda x: prims.integer_pow(x, -1), "inexact", "1 / x.")
 
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
@@ -238,23 +238,23 @@ def modf(x: Any, /) -> tuple[Any, Any]:
 
 
 def _general_power(x: Any, y: Any) -> Any:
-    return ops.pow_(x, y) if dtypes.is_inexact(x.dtype) else _integer_power(x, y)
+    return prims.pow_(x, y) if dtypes.is_inexact(x.dtype) else _integer_power(x, y)
 
 
 def _integer_power(x: Any, y: Any) -> Any:
     """By squaring: six bits of the exponent, since any more would overflow."""
     zero, one = like(x, 0), like(x, 1)
-    result = ops.select(ops.and_(ops.eq(x, zero), ops.ne(y, zero)), zero, one)
+    result = prims.select(prims.and_(prims.eq(x, zero), prims.ne(y, zero)), zero, one)
     for bit in range(6):
-        odd = ops.ne(ops.and_(y, one), zero)
-        result = ops.select(odd, ops.mul(result, x), result)
+        odd = prims.ne(prims.and_(y, one), zero)
+        result = prims.select(odd, prims.mul(result, x), result)
         if bit < 5:
-            x, y = ops.mul(x, x), ops.shift_right_logical(y, one)
+            x, y = prims.mul(x, x), prims.shift_right_logical(y, one)
     return result
 
 
 _power = binary("power", _general_power, "numeric", "x1 to the power x2.")
-float_power = binary("float_power", ops.pow_, "inexact", "x1 to the power x2, as floats.")
+float_power = binary("float_power", prims.pow_, "inexact", "x1 to the power x2, as floats.")
 
 
 @cache
@@ -262,7 +262,7 @@ def _power_of(n: int) -> Any:
     """The function x -> x ** n."""
     if n == 2:
         return square
-    return unary(f"power_{n}", lambda x: ops.integer_pow(x, n), "numeric", f"x to the power {n}.")
+    return unary(f"power_{n}", lambda x: prims.integer_pow(x, n), "numeric", f"x to the power {n}.")
 
 
 def power(x1: Any, x2: Any, /) -> Any:
@@ -295,13 +295,15 @@ def _rounding(primitive: Any) -> Any:
 
 def _rint(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
-        return ops.complex_(ops.round_half_even(ops.real(x)), ops.round_half_even(ops.imag(x)))
-    return ops.round_half_even(x)
+        return prims.complex_(
+            prims.round_half_even(prims.real(x)), prims.round_half_even(prims.imag(x))
+        )
+    return prims.round_half_even(x)
 
 
-floor = unary("floor", _rounding(ops.floor), "any", "Rounded down; integers as they are.")
-ceil = unary("ceil", _rounding(ops.ceil), "any", "Rounded up; integers as they are.")
-trunc = unary("trunc", _rounding(ops.trunc), "any", "Rounded towards zero; integers as they are.")
+floor = unary("floor", _rounding(prims.floor), "any", "Rounded down; integers as they are.")
+ceil = unary("ceil", _rounding(prims.ceil), "any", "Rounded up; integers as they are.")
+trunc = unary("trunc", _rounding(prims.trunc), "any", "Rounded towards zero; integers as they are.")
 rint = unary("rint", _rint, "inexact", "Rounded to the nearest whole number, ties to the even one.")
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
+from covector._engine import primitives as prims
+from covector._engine.types import dtypes
 from covector.numpy.arithmetic import absolute_value, rad2deg
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
-from covector.types import dtypes
 
 # fmt: off
 __all__ = [
@@ -32,14 +32,14 @@ def _ordering(primitive: Any) -> Any:
     def recipe(x: Any, y: Any) -> Any:
         if not dtypes.is_complex(x.dtype):
             return primitive(x, y)
-        parts = (ops.real(x), ops.real(y)), (ops.imag(x), ops.imag(y))
-        return ops.select(ops.eq(*parts[0]), primitive(*parts[1]), primitive(*parts[0]))
+        parts = (prims.real(x), prims.real(y)), (prims.imag(x), prims.imag(y))
+        return prims.select(prims.eq(*parts[0]), primitive(*parts[1]), primitive(*parts[0]))
 
     return recipe
 
 
 def _truth(x: Any) -> Any:
-    return x if is_bool(x) else ops.ne(x, like(x, 0))
+    return x if is_bool(x) else prims.ne(x, like(x, 0))
 
 
 def _logical(primitive: Any) -> Any:
@@ -48,33 +48,33 @@ def _logical(primitive: Any) -> Any:
 
 def _right_shift(x: Any, n: Any) -> Any:
     unsigned = dtypes.kind(x.dtype) == "u"
-    return (ops.shift_right_logical if unsigned else ops.shift_right_arithmetic)(x, n)
+    return (prims.shift_right_logical if unsigned else prims.shift_right_arithmetic)(x, n)
 
 
 def _bitwise_count(x: Any) -> Any:
-    return ops.Convert(dtypes.uint8)(ops.population_count(absolute_value(x)))
+    return prims.Convert(dtypes.uint8)(prims.population_count(absolute_value(x)))
 
 
-equal = binary("equal", ops.eq, "any", "x1 == x2.")
-not_equal = binary("not_equal", ops.ne, "any", "x1 != x2.")
-less = binary("less", _ordering(ops.lt), "any", "x1 < x2.")
-less_equal = binary("less_equal", _ordering(ops.le), "any", "x1 <= x2.")
-greater = binary("greater", _ordering(ops.gt), "any", "x1 > x2.")
-greater_equal = binary("greater_equal", _ordering(ops.ge), "any", "x1 >= x2.")
-logical_and = binary("logical_and", _logical(ops.and_), "any", "Whether both are not zero.")
-logical_or = binary("logical_or", _logical(ops.or_), "any", "Whether one of them is not zero.")
+equal = binary("equal", prims.eq, "any", "x1 == x2.")
+not_equal = binary("not_equal", prims.ne, "any", "x1 != x2.")
+less = binary("less", _ordering(prims.lt), "any", "x1 < x2.")
+less_equal = binary("less_equal", _ordering(prims.le), "any", "x1 <= x2.")
+greater = binary("greater", _ordering(prims.gt), "any", "x1 > x2.")
+greater_equal = binary("greater_equal", _ordering(prims.ge), "any", "x1 >= x2.")
+logical_and = binary("logical_and", _logical(prims.and_), "any", "Whether both are not zero.")
+logical_or = binary("logical_or", _logical(prims.or_), "any", "Whether one of them is not zero.")
 logical_xor = binary(
-    "logical_xor", _logical(ops.xor), "any", "Whether just one of them is not zero."
+    "logical_xor", _logical(prims.xor), "any", "Whether just one of them is not zero."
 )
-logical_not = unary("logical_not", _logical(ops.not_), "any", "Whether it is zero.")
-bitwise_and = binary("bitwise_and", ops.and_, "any", "The bits that are set in both.")
-bitwise_or = binary("bitwise_or", ops.or_, "any", "The bits that are set in one of them.")
-bitwise_xor = binary("bitwise_xor", ops.xor, "any", "The bits that are set in just one of them.")
+logical_not = unary("logical_not", _logical(prims.not_), "any", "Whether it is zero.")
+bitwise_and = binary("bitwise_and", prims.and_, "any", "The bits that are set in both.")
+bitwise_or = binary("bitwise_or", prims.or_, "any", "The bits that are set in one of them.")
+bitwise_xor = binary("bitwise_xor", prims.xor, "any", "The bits that are set in just one of them.")
 bitwise_not = bitwise_invert = invert = unary(
-    "bitwise_not", ops.not_, "any", "Every bit turned over; of bool the logical not."
+    "bitwise_not", prims.not_, "any", "Every bit turned over; of bool the logical not."
 )
 left_shift = bitwise_left_shift = binary(
-    "left_shift", ops.shift_left, "numeric", "x1 * 2**x2: the bits moved up."
+    "left_shift", prims.shift_left, "numeric", "x1 * 2**x2: the bits moved up."
 )
 right_shift = bitwise_right_shift = binary(
     "right_shift",
@@ -90,17 +90,17 @@ bitwise_count = unary(
 
 
 def _fmax(x: Any, y: Any) -> Any:
-    return ops.select(ops.or_(ops.ge(x, y), ops.ne(y, y)), x, y)
+    return prims.select(prims.or_(prims.ge(x, y), prims.ne(y, y)), x, y)
 
 
 def _fmin(x: Any, y: Any) -> Any:
-    return ops.select(ops.or_(ops.le(x, y), ops.ne(y, y)), x, y)
+    return prims.select(prims.or_(prims.le(x, y), prims.ne(y, y)), x, y)
 
 
 def _heaviside(x: Any, at_zero: Any) -> Any:
-    beside = ops.select(ops.ne(x, x), x, at_zero)
-    positive_or = ops.select(ops.gt(x, like(x, 0)), like(x, 1), beside)
-    return ops.select(ops.lt(x, like(x, 0)), like(x, 0), positive_or)
+    beside = prims.select(prims.ne(x, x), x, at_zero)
+    positive_or = prims.select(prims.gt(x, like(x, 0)), like(x, 1), beside)
+    return prims.select(prims.lt(x, like(x, 0)), like(x, 0), positive_or)
 
 
 def _extreme(primitive: Any, wins: Any) -> Any:
@@ -108,7 +108,7 @@ def _extreme(primitive: Any, wins: Any) -> Any:
 
     def recipe(x: Any, y: Any) -> Any:
         return (
-            ops.select(_ordering(wins)(x, y), x, y)
+            prims.select(_ordering(wins)(x, y), x, y)
             if dtypes.is_complex(x.dtype)
             else primitive(x, y)
         )
@@ -117,10 +117,13 @@ def _extreme(primitive: Any, wins: Any) -> Any:
 
 
 maximum = binary(
-    "maximum", _extreme(ops.maximum, ops.ge), "any", "The larger of the two; NaN if one is NaN."
+    "maximum", _extreme(prims.maximum, prims.ge), "any", "The larger of the two; NaN if one is NaN."
 )
 minimum = binary(
-    "minimum", _extreme(ops.minimum, ops.le), "any", "The smaller of the two; NaN if one is NaN."
+    "minimum",
+    _extreme(prims.minimum, prims.le),
+    "any",
+    "The smaller of the two; NaN if one is NaN.",
 )
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
@@ -130,84 +133,84 @@ heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, x
 
 
 def _isnan(x: Any) -> Any:
-    return ops.ne(x, x)
+    return prims.ne(x, x)
 
 
 def _isinf(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
-        return ops.or_(_isinf(ops.real(x)), _isinf(ops.imag(x)))
-    return ops.ne(x, x) if is_integer(x) else ops.eq(ops.abs_(x), like(x, np.inf))
+        return prims.or_(_isinf(prims.real(x)), _isinf(prims.imag(x)))
+    return prims.ne(x, x) if is_integer(x) else prims.eq(prims.abs_(x), like(x, np.inf))
 
 
 def _isfinite(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
-        return ops.and_(ops.is_finite(ops.real(x)), ops.is_finite(ops.imag(x)))
-    return ops.eq(x, x) if is_integer(x) else ops.is_finite(x)
+        return prims.and_(prims.is_finite(prims.real(x)), prims.is_finite(prims.imag(x)))
+    return prims.eq(x, x) if is_integer(x) else prims.is_finite(x)
 
 
 def _is_infinity(name: str, infinity: float) -> Any:
     def recipe(x: Any) -> Any:
         if dtypes.is_complex(x.dtype):
             raise refuse(name, x)
-        return ops.ne(x, x) if is_integer(x) else ops.eq(x, like(x, infinity))
+        return prims.ne(x, x) if is_integer(x) else prims.eq(x, like(x, infinity))
 
     return recipe
 
 
 def _imaginary(x: Any) -> Any:
     zero = like(x, 0)
-    return ops.imag(x) if dtypes.is_complex(x.dtype) else ops.select(ops.eq(x, x), zero, zero)
+    return prims.imag(x) if dtypes.is_complex(x.dtype) else prims.select(prims.eq(x, x), zero, zero)
 
 
 def _real(x: Any) -> Any:
-    return ops.real(x) if dtypes.is_complex(x.dtype) else x
+    return prims.real(x) if dtypes.is_complex(x.dtype) else x
 
 
 def _iscomplex(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
-        imaginary = ops.imag(x)
-        return ops.ne(imaginary, like(imaginary, 0))
-    return ops.and_(ops.eq(x, x), ops.ne(x, x))  # False in its shape
+        imaginary = prims.imag(x)
+        return prims.ne(imaginary, like(imaginary, 0))
+    return prims.and_(prims.eq(x, x), prims.ne(x, x))  # False in its shape
 
 
 def _conjugate(x: Any) -> Any:
-    return ops.conj(x) if dtypes.is_complex(x.dtype) else x
+    return prims.conj(x) if dtypes.is_complex(x.dtype) else x
 
 
 def _angle(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
-        return ops.atan2(ops.imag(x), ops.real(x))
-    return ops.atan2(like(x, 0), x)
+        return prims.atan2(prims.imag(x), prims.real(x))
+    return prims.atan2(like(x, 0), x)
 
 
 def _signbit(x: Any) -> Any:
     if is_bool(x) or dtypes.kind(x.dtype) == "u":
-        return ops.ne(x, x)
+        return prims.ne(x, x)
     if not is_integer(x):
-        x = ops.bitcast(x, np.dtype(f"int{8 * x.dtype.itemsize}"))
-    return ops.lt(x, like(x, 0))
+        x = prims.bitcast(x, np.dtype(f"int{8 * x.dtype.itemsize}"))
+    return prims.lt(x, like(x, 0))
 
 
 def _copysign(x: Any, sign_of: Any) -> Any:
     if dtypes.is_complex(x.dtype):
         raise refuse("copysign", x)
-    size = ops.abs_(x)
-    return ops.select(_signbit(sign_of), ops.neg(size), size)
+    size = prims.abs_(x)
+    return prims.select(_signbit(sign_of), prims.neg(size), size)
 
 
 def _ldexp(x: Any, n: Any) -> Any:
     """In three factors, each a normal number, so that only the last can overflow or become subnormal."""
     info = dtypes.finfo(x.dtype)
     for _ in range(3):
-        step = ops.clamp(like(n, info.minexp), n, like(n, info.maxexp - 1))
-        x, n = ops.mul(x, ops.exp2(step)), ops.sub(n, step)
+        step = prims.clamp(like(n, info.minexp), n, like(n, info.maxexp - 1))
+        x, n = prims.mul(x, prims.exp2(step)), prims.sub(n, step)
     return x
 
 
 def _spacing(x: Any) -> Any:
-    size = ops.abs_(x)
-    gap = ops.sub(ops.nextafter(size, like(x, np.inf)), size)
-    return ops.select(_signbit(x), ops.neg(gap), gap)
+    size = prims.abs_(x)
+    gap = prims.sub(prims.nextafter(size, like(x, np.inf)), size)
+    return prims.select(_signbit(x), prims.neg(gap), gap)
 
 
 isnan = unary("isnan", _isnan, "any", "Whether it is not a number.")
@@ -219,12 +222,12 @@ isneginf = unary(
 )
 iscomplex = unary("iscomplex", _iscomplex, "any", "Whether the imaginary part is not zero.")
 isreal = unary(
-    "isreal", lambda x: ops.not_(_iscomplex(x)), "any", "Whether the imaginary part is zero."
+    "isreal", lambda x: prims.not_(_iscomplex(x)), "any", "Whether the imaginary part is zero."
 )
 signbit = unary("signbit", _signbit, "any", "Whether it is negative; -0.0 is.")
 copysign = binary("copysign", _copysign, "inexact", "The size of x1 with the sign of x2.")
 nextafter = binary(
-    "nextafter", ops.nextafter, "inexact", "The float next to x1 in the direction of x2."
+    "nextafter", prims.nextafter, "inexact", "The float next to x1 in the direction of x2."
 )
 spacing = unary(
     "spacing", _spacing, "inexact", "The distance to the float that is next away from zero."

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from covector import _native, ops
-from covector.base import errors
-from covector.core import trace
-from covector.core.trace import SCALARS, Tracer
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors
+from covector._engine.core import trace
+from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.types import dtypes
+from covector._engine.types.dims import Dim, Polynomial
 from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
 from covector.numpy.promotion import (
@@ -31,8 +33,6 @@ from covector.numpy.promotion import (
 )  # fmt: skip
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_arrays, broadcast_shapes, expand_dims, moveaxis, reshape
-from covector.types import dtypes
-from covector.types.dims import Dim, Polynomial
 
 # fmt: off
 __all__ = [
@@ -49,7 +49,7 @@ __all__ = [
 
 def _change(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """An array in a dtype, strong unless asked otherwise."""
-    return x if x.dtype == dtype and x.weak_type == weak else ops.Convert(dtype, weak)(x)
+    return x if x.dtype == dtype and x.weak_type == weak else prims.Convert(dtype, weak)(x)
 
 
 def asarray(
@@ -73,7 +73,7 @@ def asarray(
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(a, Tracer) or type(a) is Array:
         x = a if wanted is None else _change(a, wanted)
-        return ops.Copy()(x) if copy and x is a else x
+        return prims.Copy()(x) if copy and x is a else x
     if type(a) in SCALARS:
         weak = wanted is None and type(a) is not bool
         return constant(a, wanted or dtypes.PYTHON_SCALARS[type(a)], weak)
@@ -168,7 +168,7 @@ def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -
 
 def copy(a: Any, order: str | None = None) -> Any:
     """A copy of the array."""
-    return ops.Copy()(asarray(a))
+    return prims.Copy()(asarray(a))
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
@@ -194,7 +194,7 @@ def filled(shape: Shape, value: Any, dtype: np.dtype, weak: bool = False) -> Any
     if not shape:
         return constant(value, dtype, weak)
     number = constant(value, dtype, True) if weak else dtype.type(value)
-    return ops.Broadcast(shape, tuple(range(len(shape))))(number)
+    return prims.Broadcast(shape, tuple(range(len(shape))))(number)
 
 
 def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -293,7 +293,7 @@ def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
     """The index along an axis: an Iota where the Program is recorded, else made at once."""
     sizes = [n for n in shape if isinstance(n, int)]
     if trace.current().staging or len(sizes) != len(shape):
-        return ops.Iota(shape, dtype, axis)()
+        return prims.Iota(shape, dtype, axis)()
     others = tuple([i for i in range(len(shape)) if i != axis])
     counts = np.expand_dims(np.arange(sizes[axis]).astype(dtype), others)
     return _native.array_from(np.broadcast_to(counts, sizes))
@@ -319,8 +319,8 @@ def arange(
     if stop is None:
         start, stop = 0, start
     if isinstance(stop, Polynomial) and type(start) is int and step in (None, 1):
-        counted = ops.Iota((stop - start,), dtypes.as_dtype(dtype or int), 0)()
-        return counted if start == 0 else ops.add(counted, counted.dtype.type(start))
+        counted = prims.Iota((stop - start,), dtypes.as_dtype(dtype or int), 0)()
+        return counted if start == 0 else prims.add(counted, counted.dtype.type(start))
     bounds = [_concrete_bound(b) for b in (start, stop, 1 if step is None else step)]
     if dtype is None:
         wanted = target("any", *[type_key(b) for b in bounds if b is not None])[0]
@@ -331,9 +331,9 @@ def arange(
         first, last, by = (operator.index(b) for b in bounds)
         if by == 0:
             raise ValueError(f"arange: the step is 0{errors.at_user_line()}")
-        counted = ops.Iota((max(0, -((first - last) // by)),), wanted, 0)()
-        counted = counted if by == 1 else ops.mul(counted, wanted.type(by))
-        return counted if first == 0 else ops.add(counted, wanted.type(first))
+        counted = prims.Iota((max(0, -((first - last) // by)),), wanted, 0)()
+        counted = counted if by == 1 else prims.mul(counted, wanted.type(by))
+        return counted if first == 0 else prims.add(counted, wanted.type(first))
     try:
         values = np.arange(*bounds)
     except ZeroDivisionError:
@@ -384,14 +384,14 @@ def linspace(
     else:
         values = _interpolated(low, high, num if not endpoint else num - 1, pieces, real)
         if endpoint:
-            values = ops.Concatenate(0)(values, expand_dims(high, 0))
+            values = prims.Concatenate(0)(values, expand_dims(high, 0))
     if dtypes.is_integer(wanted):
-        values = ops.floor(values) if dtypes.is_float(values.dtype) else values
+        values = prims.floor(values) if dtypes.is_float(values.dtype) else values
     values = _change(moveaxis(values, 0, axis_of(axis, values.ndim)), wanted)
     if not retstep:
         return values
     step = (
-        ops.div(ops.sub(high, low), float(pieces))
+        prims.div(prims.sub(high, low), float(pieces))
         if pieces
         else filled(low.shape, np.nan, low.dtype)
     )
@@ -401,11 +401,11 @@ def linspace(
 def _interpolated(low: Any, high: Any, count: int, pieces: int, real: np.dtype) -> Any:
     """low (1 - t) + high t for t = 0, 1/pieces, ..."""
     shape = (count, *low.shape)
-    t = ops.div(_counted((count,), real, 0), real.type(pieces))
+    t = prims.div(_counted((count,), real, 0), real.type(pieces))
     t = _change(t, low.dtype)
     t = spread(reshape(t, (count,) + (1,) * low.ndim), shape)
     low, high = spread(low, shape), spread(high, shape)
-    return ops.add(ops.mul(low, ops.sub(1.0, t)), ops.mul(high, t))
+    return prims.add(prims.mul(low, prims.sub(1.0, t)), prims.mul(high, t))
 
 
 def logspace(
@@ -419,7 +419,7 @@ def logspace(
 ) -> Any:
     """`num` numbers from base**start to base**stop, evenly spaced in their logarithm."""
     exponents = linspace(start, stop, num, endpoint, axis=axis)
-    values = ops.exp(ops.mul(exponents, math.log(base)))
+    values = prims.exp(prims.mul(exponents, math.log(base)))
     return values if dtype is None else _change(values, dtypes.as_dtype(dtype))
 
 
@@ -468,7 +468,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
     """compare(i + k, j) for the row i and column j of a matrix."""
-    row = ops.add(_counted((rows, columns), dtypes.int32, 0), np.int32(integer_of(k, "k")))
+    row = prims.add(_counted((rows, columns), dtypes.int32, 0), np.int32(integer_of(k, "k")))
     return compare(row, _counted((rows, columns), dtypes.int32, 1))
 
 
@@ -543,7 +543,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     stop = first + (length - 1) * (columns + 1) + 1 if length else first
     lead = len(flat.shape) - 1
     strides = (1,) * lead + (columns + 1,)
-    return ops.Slice((0,) * lead + (min(first, stop),), (*flat.shape[:-1], stop), strides)(flat)
+    return prims.Slice((0,) * lead + (min(first, stop),), (*flat.shape[:-1], stop), strides)(flat)
 
 
 def diag(v: Any, k: int = 0) -> Any:
@@ -557,7 +557,7 @@ def diag(v: Any, k: int = 0) -> Any:
         )
     k = integer_of(k, "k")
     size = v.shape[0] + abs(k)
-    shifted = ops.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))
+    shifted = prims.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))
     columns = spread(reshape(shifted, (1, size)), (size, size))
     return where(_difference(size, size, equal, k), columns, v.dtype.type(0))
 
@@ -572,7 +572,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     x = lift("vander", x)
     count = operator.index(x.shape[0]) if N is None else N
     powers = range(count) if increasing else range(count - 1, -1, -1)
-    return stack([ops.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)
+    return stack([prims.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)
 
 
 def iota(shape: Iterable[Any], dtype: np.dtype, axis: int) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from covector.core.trace import SCALARS, Tracer
+from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.types import dtypes
+from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
 from covector.numpy.promotion import Array, type_key
-from covector.types import dtypes
-from covector.types.dtypes import finfo, iinfo
 
 # fmt: off
 __all__ = [

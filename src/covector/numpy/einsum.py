@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
+from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
 from covector.numpy.creation import diagonal
 from covector.numpy.linear import contract
 from covector.numpy.promotion import Shape, cast, lift, promoted, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import moveaxis, transpose
-from covector.types import dtypes
-from covector.types.dims import Dim
 
 __all__ = ["einsum", "einsum_path"]
 
@@ -131,7 +131,7 @@ def einsum(
     present = [c for c in formula.output if c in term.labels]
     result = transpose(term.array, [term.labels.index(c) for c in present])
     result = spread(
-        ops.expand_dims(result, [i for i, c in enumerate(formula.output) if c not in present]),
+        prims.expand_dims(result, [i for i, c in enumerate(formula.output) if c not in present]),
         tuple([sizes[c] for c in formula.output]),
     )
     return (
@@ -158,7 +158,7 @@ def _sizes(subscripts: str, formula: Formula, arrays: Sequence[Any]) -> dict[str
 def _simplified(x: Any, labels: Labels, sizes: dict[str, Dim]) -> _Term:
     """Each label once: diagonals taken, and axes of length 1 left out where others are longer."""
     gone = [i for i, c in enumerate(labels) if x.shape[i] == 1 and sizes[c] != 1]
-    x, labels = ops.squeeze(x, gone), "".join(c for i, c in enumerate(labels) if i not in gone)
+    x, labels = prims.squeeze(x, gone), "".join(c for i, c in enumerate(labels) if i not in gone)
     while len(set(labels)) != len(labels):
         c = next(c for c in labels if labels.count(c) > 1)
         i, j = labels.index(c), labels.rindex(c)
@@ -172,7 +172,7 @@ def _summed(term: _Term, needed: set[str]) -> _Term:
     if not axes:
         return term
     if term.array.dtype == dtypes.bool_:
-        return _Term(ops.Any_(axes)(term.array), _without(term.labels, axes))
+        return _Term(prims.Any_(axes)(term.array), _without(term.labels, axes))
     return _Term(total(term.array, axes, promote_integers=False), _without(term.labels, axes))
 
 
@@ -201,7 +201,7 @@ def _scale(a: _Term, b: _Term, labels: Labels) -> _Term:
     big, small = (a, b) if len(a.labels) >= len(b.labels) else (b, a)
     order = [small.labels.index(c) for c in big.labels if c in small.labels]
     missing = [i for i, c in enumerate(big.labels) if c not in small.labels]
-    aligned = spread(ops.expand_dims(transpose(small.array, order), missing), big.array.shape)
+    aligned = spread(prims.expand_dims(transpose(small.array, order), missing), big.array.shape)
     pair = (big.array, aligned) if big is a else (aligned, big.array)
     return _Term(el.multiply(*pair), big.labels)
 

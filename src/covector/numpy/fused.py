@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from covector.api.jit import jit
-from covector.core import trace
+from covector._engine.api.jit import jit
+from covector._engine.core import trace
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from covector import _native, ops
-from covector.base import errors
-from covector.core import trace
-from covector.core.trace import Tracer, typeof
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors
+from covector._engine.core import trace
+from covector._engine.core.trace import Tracer, typeof
+from covector._engine.types import dims, dtypes
+from covector._engine.types.dims import Dim, Polynomial
 from covector.numpy.creation import array
 from covector.numpy.fused import fused
 from covector.numpy.promotion import (
@@ -29,14 +31,12 @@ from covector.numpy.promotion import (
     spread,
 )
 from covector.numpy.ufunc import binary
-from covector.types import dims, dtypes
-from covector.types.dims import Dim, Polynomial
 
 __all__ = ["getitem"]
 
 Form = tuple[Any, ...]  # for each entry: None, (start, stop, step), or "number"
 
-_MODES: dict[str, ops.IndexMode] = {
+_MODES: dict[str, prims.IndexMode] = {
     "clip": "clip", "fill": "fill", "drop": "fill", "fill_or_drop": "fill", "promise_in_bounds": "promise_in_bounds",
 }  # fmt: skip
 
@@ -243,7 +243,7 @@ def _static(i: int, axis: int, n: Dim, checked: bool) -> Any:
 
 
 _wrap = binary(
-    "wrap_index", lambda i, n: ops.select(ops.lt(i, i.dtype.type(0)), ops.add(i, n), i), "any",
+    "wrap_index", lambda i, n: prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, n), i), "any",
     "Negative indices counted from the end.",
 )  # fmt: skip
 
@@ -257,7 +257,7 @@ def from_front(i: Any, n: Dim) -> Any:
         return i
     if isinstance(n, int):
         return _wrap(i, i.dtype.type(n))
-    return _wrap(i, cast(ops.Sum((0,))(ops.full((n,), 1, dtypes.int32)), i.dtype))
+    return _wrap(i, cast(prims.Sum((0,))(prims.full((n,), 1, dtypes.int32)), i.dtype))
 
 
 def _slice(s: slice, axis: int, n: Dim, strided: list[Strided]) -> Window:
@@ -330,7 +330,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def read_index(
-    x: Any, index: Any, mode: ops.IndexMode, fill_value: Any = None, checked: bool = True
+    x: Any, index: Any, mode: prims.IndexMode, fill_value: Any = None, checked: bool = True
 ) -> Any:
     """x[index], with what happens out of bounds; outside any trace it is compiled for the index's form."""
     if type(x) is not Array or trace.current() is not trace.EVAL:
@@ -375,7 +375,7 @@ def index_of(form: Form, numbers: Sequence[Any]) -> tuple[Any, ...]:
 
 @fused("form", "mode", "fill_value")
 def _read_form(
-    x: Any, numbers: tuple[Any, ...], form: Form, mode: ops.IndexMode, fill_value: Any
+    x: Any, numbers: tuple[Any, ...], form: Form, mode: prims.IndexMode, fill_value: Any
 ) -> Any:
     """x[index], compiled for the index's form."""
     return read(x, parse(index_of(form, numbers), x.shape, checked=False), mode, fill_value)
@@ -388,7 +388,7 @@ def _read_host(x: Any, index: Any) -> Any:
     return read(x, parse(index, x.shape), "clip")  # says it better, or a Number is out of bounds
 
 
-def read(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any = None) -> Any:
+def read(x: Any, plan: Plan, mode: prims.IndexMode, fill_value: Any = None) -> Any:
     """The elements that a plan is for."""
     for s in plan.strided:
         x = read_strided(x, s)
@@ -396,8 +396,8 @@ def read(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any = None) -> Any
         out = _gather(x, plan, mode, fill_value)
     else:
         out = _read_window(x, plan.windows)
-        out = ops.squeeze(out, [i for i, w in enumerate(plan.windows) if not w.stays])
-    return ops.expand_dims(out, new_axes(plan))
+        out = prims.squeeze(out, [i for i, w in enumerate(plan.windows) if not w.stays])
+    return prims.expand_dims(out, new_axes(plan))
 
 
 def read_strided(x: Any, s: Strided) -> Any:
@@ -406,20 +406,20 @@ def read_strided(x: Any, s: Strided) -> Any:
     stop = s.start + (s.size - 1) * s.step + 1
     limits = tuple([stop if i == s.axis else n for i, n in enumerate(x.shape)])
     if (starts, limits) != ((0,) * x.ndim, x.shape) or s.step != 1:
-        x = ops.Slice(starts, limits, tuple([s.step if i == s.axis else 1 for i in range(x.ndim)]))(
-            x
-        )
-    return ops.Reverse((s.axis,))(x) if s.reverse else x
+        x = prims.Slice(
+            starts, limits, tuple([s.step if i == s.axis else 1 for i in range(x.ndim)])
+        )(x)
+    return prims.Reverse((s.axis,))(x) if s.reverse else x
 
 
 def _read_window(x: Any, windows: Sequence[Window]) -> Any:
     sizes = tuple([w.size for w in windows])
     if any(w.dynamic for w in windows):
-        return ops.DynamicSlice(sizes)(x, *starts_of(windows))
+        return prims.DynamicSlice(sizes)(x, *starts_of(windows))
     if sizes == x.shape:
         return x
     limits = tuple([w.start + w.size for w in windows])
-    return ops.Slice(tuple([w.start for w in windows]), limits, (1,) * len(windows))(x)
+    return prims.Slice(tuple([w.start for w in windows]), limits, (1,) * len(windows))(x)
 
 
 def starts_of(windows: Sequence[Window]) -> list[Any]:
@@ -433,7 +433,7 @@ def as_number(n: Dim, dtype: np.dtype) -> Any:
     """A dimension as an integer scalar."""
     if isinstance(n, int):
         return dtype.type(n)
-    return cast(ops.Sum((0,))(ops.full((n,), 1, dtypes.int32)), dtype)
+    return cast(prims.Sum((0,))(prims.full((n,), 1, dtypes.int32)), dtype)
 
 
 def new_axes(plan: Plan) -> list[int]:
@@ -471,13 +471,13 @@ def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
     vectors = [spread(_vector_part(i, dtype), (*lead, 1)) for _, i in parts]
     axes = tuple([axis for axis, _ in parts])
     if not vectors:
-        return ops.full((*lead, 0), 0, dtype), axes
-    return (vectors[0] if len(vectors) == 1 else ops.Concatenate(len(lead))(*vectors)), axes
+        return prims.full((*lead, 0), 0, dtype), axes
+    return (vectors[0] if len(vectors) == 1 else prims.Concatenate(len(lead))(*vectors)), axes
 
 
 def _vector_part(i: Any, dtype: np.dtype) -> Any:
     i = cast(i, dtype) if _is_array(i) else as_number(i, dtype)
-    return ops.expand_dims(i, (len(i.shape),))
+    return prims.expand_dims(i, (len(i.shape),))
 
 
 def result_axes(plan: Plan) -> tuple[int, ...]:
@@ -492,14 +492,16 @@ def result_axes(plan: Plan) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _gather(x: Any, plan: Plan, mode: ops.IndexMode, fill_value: Any) -> Any:
+def _gather(x: Any, plan: Plan, mode: prims.IndexMode, fill_value: Any) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     collapsed = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
-    numbers = ops.GatherDimensionNumbers(result_axes(plan), collapsed, axes)
-    return ops.Gather(numbers, tuple([w.size for w in plan.windows]), mode, fill_value)(x, vectors)
+    numbers = prims.GatherDimensionNumbers(result_axes(plan), collapsed, axes)
+    return prims.Gather(numbers, tuple([w.size for w in plan.windows]), mode, fill_value)(
+        x, vectors
+    )
 
 
-def mode_of(mode: Any, default: ops.IndexMode) -> ops.IndexMode:
+def mode_of(mode: Any, default: prims.IndexMode) -> prims.IndexMode:
     """A mode by its name, or as a GatherScatterMode; ValueError if there is none such."""
     if mode is None:
         return default

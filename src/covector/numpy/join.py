@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from covector import _native, ops
-from covector.base import errors
-from covector.core import trace
-from covector.core.trace import Tracer
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors
+from covector._engine.core import trace
+from covector._engine.core.trace import Tracer
+from covector._engine.types import dims, dtypes
+from covector._engine.types.dims import Dim
 from covector.numpy.promotion import (
     OPERAND_TYPES,
     Array,
@@ -35,8 +37,6 @@ from covector.numpy.shape import (
     reshape,
     transpose,
 )
-from covector.types import dims, dtypes
-from covector.types.dims import Dim
 
 # fmt: off
 __all__ = [
@@ -81,7 +81,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     axis = axis_of(axis, len(xs[0].shape))
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     xs = promoted("concatenate", "any", xs) if wanted is None else [cast(x, wanted) for x in xs]
-    return xs[0] if len(xs) == 1 else ops.Concatenate(axis)(*xs)
+    return xs[0] if len(xs) == 1 else prims.Concatenate(axis)(*xs)
 
 
 def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
@@ -101,7 +101,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
                 f"stack needs arrays of one shape, got {first} and {x.shape}{errors.at_user_line()}"
             )
     axis = axis_of(axis, len(first) + 1)
-    return concatenate([ops.expand_dims(x, (axis,)) for x in xs], axis, dtype)
+    return concatenate([prims.expand_dims(x, (axis,)) for x in xs], axis, dtype)
 
 
 def vstack(tup: Any, dtype: Any = None) -> Any:
@@ -146,7 +146,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     if type(x) is Array and not trace.current().staging:
         rows = np.moveaxis(np.asarray(x), axis, 0)
         return tuple([_native.array_from(rows[i], None, x.weak_type) for i in range(count)])
-    return tuple([ops.squeeze(cut(x, axis, i, i + 1), (axis,)) for i in range(count)])
+    return tuple([prims.squeeze(cut(x, axis, i, i + 1), (axis,)) for i in range(count)])
 
 
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
@@ -212,15 +212,15 @@ def tile(A: Any, reps: int | Sequence[int]) -> Any:
     a = lift("tile", A)
     counts = tuple(reps) if isinstance(reps, Iterable) else (reps,)
     counts = (1,) * (len(a.shape) - len(counts)) + tuple([dim_of(n) for n in counts])
-    a = ops.expand_dims(a, range(len(counts) - len(a.shape)))
+    a = prims.expand_dims(a, range(len(counts) - len(a.shape)))
     if all(n == 1 for n in counts):
         return a
     if all(n == 1 for n in a.shape):
         return spread(a, counts)
     old = a.shape
     between = tuple([n for pair in zip(counts, old, strict=True) for n in pair])
-    spread_out = ops.Broadcast(between, tuple(range(0, len(between), 2)))(a)
-    return ops.Reshape(tuple([n * m for n, m in zip(counts, old, strict=True)]))(spread_out)
+    spread_out = prims.Broadcast(between, tuple(range(0, len(between), 2)))(a)
+    return prims.Reshape(tuple([n * m for n, m in zip(counts, old, strict=True)]))(spread_out)
 
 
 def repeat(
@@ -240,8 +240,8 @@ def repeat(
     if n < 0:
         raise ValueError(f"repeat: repeats must not be negative, got {n}{errors.at_user_line()}")
     old = a.shape
-    spread_out = ops.Broadcast((*old[: axis + 1], n, *old[axis + 1 :]), (axis + 1,))(a)
-    result = ops.Reshape((*old[:axis], old[axis] * n, *old[axis + 1 :]))(spread_out)
+    spread_out = prims.Broadcast((*old[: axis + 1], n, *old[axis + 1 :]), (axis + 1,))(a)
+    result = prims.Reshape((*old[:axis], old[axis] * n, *old[axis + 1 :]))(spread_out)
     return result if total_repeat_length is None else cut(result, axis, 0, total_repeat_length)
 
 
@@ -251,13 +251,13 @@ def _repeat_each(a: Any, counts: np.ndarray, axis: int, total: int | None) -> An
             f"repeat: {counts.size} counts for axis {axis} of size {a.shape[axis]}{errors.at_user_line()}"
         )
     parts = [
-        ops.Broadcast((*a.shape[:axis], int(n), *a.shape[axis + 1 :]), (axis,))(
-            ops.squeeze(cut(a, axis, i, i + 1), (axis,))
+        prims.Broadcast((*a.shape[:axis], int(n), *a.shape[axis + 1 :]), (axis,))(
+            prims.squeeze(cut(a, axis, i, i + 1), (axis,))
         )
         for i, n in enumerate(counts)
         if n
     ]
-    result = ops.Concatenate(axis)(*parts) if parts else cut(a, axis, 0, 0)
+    result = prims.Concatenate(axis)(*parts) if parts else cut(a, axis, 0, 0)
     return result if total is None else cut(result, axis, 0, total)
 
 
@@ -266,7 +266,7 @@ def resize(a: Any, new_shape: Any) -> Any:
     a, new = ravel(a), shape_of(new_shape)
     total = dims.product(new)
     if a.shape[0] == 0 or total == 0:
-        return ops.full(new, 0, a.dtype)
+        return prims.full(new, 0, a.dtype)
     copies = -(-total // a.shape[0])
     return reshape(cut(tile(a, copies), 0, 0, total), new)
 
@@ -318,7 +318,7 @@ def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     zeros = (0,) * len(widths)
     if isinstance(values, OPERAND_TYPES) and not np.shape(values):
         low, high = (tuple([w[i] for w in widths]) for i in (0, 1))
-        return ops.Pad(low, high, zeros)(a, cast(values, a.dtype))
+        return prims.Pad(low, high, zeros)(a, cast(values, a.dtype))
     pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))
     for axis, width in enumerate(widths):
         for side in (0, 1):
@@ -326,20 +326,20 @@ def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
                 tuple([width[k] if i == axis and k == side else 0 for i in range(len(widths))])
                 for k in (0, 1)
             ]
-            a = ops.Pad(own[0], own[1], zeros)(a, a.dtype.type(pairs[axis, side]))
+            a = prims.Pad(own[0], own[1], zeros)(a, a.dtype.type(pairs[axis, side]))
     return a
 
 
 def _pad_edge(a: Any, axis: int, low: int, high: int) -> Any:
     n = a.shape[axis]
     first, last = cut(a, axis, 0, 1), cut(a, axis, n - 1, n)
-    return ops.Concatenate(axis)(repeat(first, low, axis), a, repeat(last, high, axis))
+    return prims.Concatenate(axis)(repeat(first, low, axis), a, repeat(last, high, axis))
 
 
 def _pad_wrap(a: Any, axis: int, low: int, high: int) -> Any:
     n = a.shape[axis]
     before, after = -(-low // n), -(-high // n)
-    whole = ops.Concatenate(axis)(*[a] * (before + 1 + after))
+    whole = prims.Concatenate(axis)(*[a] * (before + 1 + after))
     return cut(whole, axis, before * n - low, before * n + n + high)
 
 
@@ -350,12 +350,12 @@ def _pad_mirror(edge: int) -> Any:
         n = a.shape[axis]
         if n <= edge:
             return _pad_edge(a, axis, low, high)
-        turned = ops.Reverse((axis,))(a)
+        turned = prims.Reverse((axis,))(a)
         period = [cut(turned, axis, edge, n - edge) if edge else turned, a] if n > 2 * edge else [a]
         span = 2 * (n - edge)
         copies_low, copies_high = -(-low // span), -(-high // span)
         forward = period[::-1]
-        whole = ops.Concatenate(axis)(
+        whole = prims.Concatenate(axis)(
             *forward * (copies_low + 1 + copies_high), cut(a, axis, 0, edge)
         )
         return cut(whole, axis, copies_low * span - low, copies_low * span + n + high)

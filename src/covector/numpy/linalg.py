@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linear, reduce
 from covector.numpy.creation import diagonal as _diagonal, eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from covector.numpy.promotion import axes_of, cast, integer_of, lift, promoted, spread
 from covector.numpy.shape import matrix_transpose, squeeze
-from covector.types import dtypes
 
 __all__ = [
     "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer",
@@ -55,7 +55,7 @@ def vector_norm(
         return reduce.min(size, axes, keepdims=keepdims)
     if ord == 0:
         return reduce.sum(
-            ops.ne(size, size.dtype.type(0)), axes, dtype=size.dtype, keepdims=keepdims
+            prims.ne(size, size.dtype.type(0)), axes, dtype=size.dtype, keepdims=keepdims
         )
     if ord == 1:
         return reduce.sum(size, axes, keepdims=keepdims)
@@ -64,8 +64,8 @@ def vector_norm(
 
 def _squares(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
-        return ops.add(ops.square(ops.real(x)), ops.square(ops.imag(x)))
-    return ops.square(x)
+        return prims.add(prims.square(prims.real(x)), prims.square(prims.imag(x)))
+    return prims.square(x)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:

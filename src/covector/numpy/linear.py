@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import diagonal
 from covector.numpy.fused import fused
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, promoted, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
-from covector.types import dtypes
 
 __all__ = [
     "cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat",
@@ -38,9 +38,9 @@ def contract(
     """The sum of products over contracted axes; of bool whether one product holds."""
     if x.dtype == dtypes.bool_:
         counts = contract(cast(x, dtypes.int32), cast(y, dtypes.int32), contracted, batch)
-        return ops.ne(counts, np.int32(0))
+        return prims.ne(counts, np.int32(0))
     wanted = None if preferred is None else dtypes.as_dtype(preferred)
-    result = ops.DotGeneral(
+    result = prims.DotGeneral(
         contracted[0], contracted[1], batch[0], batch[1], _above(wanted, x.dtype)
     )(x, y)
     return result if wanted is None else cast(result, wanted)
@@ -202,7 +202,7 @@ def vecdot(
 
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Matrices times vectors: (..., m, n) and (..., n) give (..., m)."""
-    return ops.squeeze(
+    return prims.squeeze(
         matmul(x1, reshape(lift("matvec", x2), (*np.shape(x2), 1))), (-1 % _rank(x1, x2),)
     )
 
@@ -210,7 +210,7 @@ def matvec(x1: Any, x2: Any, /) -> Any:
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Conjugated vectors times matrices: (..., n) and (..., n, m) give (..., m)."""
     x1 = el.conj(lift("vecmat", x1))
-    return ops.squeeze(
+    return prims.squeeze(
         matmul(reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1])), x2), (-2 % _rank(x2, x1),)
     )
 
@@ -302,14 +302,14 @@ def cross(
 
     if sizes == (2, 2):
         return minor(0, 1)
-    parts = [ops.expand_dims(minor(i, j), (len(lead),)) for i, j in ((1, 2), (2, 0), (0, 1))]
-    return moveaxis(ops.Concatenate(len(lead))(*parts), -1, axisc)
+    parts = [prims.expand_dims(minor(i, j), (len(lead),)) for i, j in ((1, 2), (2, 0), (0, 1))]
+    return moveaxis(prims.Concatenate(len(lead))(*parts), -1, axisc)
 
 
 def _component(v: Any, i: int) -> Any:
     """The i-th element along the last axis; zero if there is none."""
     lead = v.shape[:-1]
     if i >= v.shape[-1]:
-        return ops.full(lead, 0, v.dtype)
+        return prims.full(lead, 0, v.dtype)
     starts, limits = (0,) * len(lead) + (i,), (*lead, i + 1)
-    return ops.squeeze(ops.Slice(starts, limits, (1,) * len(limits))(v), (len(lead),))
+    return prims.squeeze(prims.Slice(starts, limits, (1,) * len(limits))(v), (len(lead),))

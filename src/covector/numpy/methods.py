@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from covector import _native, ops
-from covector.base import errors
-from covector.core.trace import Tracer
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import Tracer
+from covector._engine.runtime.device import CPU, device_put
+from covector._engine.types import dtypes
 from covector.numpy import (
     creation,
     elementwise as el,
@@ -24,8 +26,6 @@ from covector.numpy.promotion import OPERAND_TYPES, Array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
-from covector.runtime.device import CPU, device_put
-from covector.types import dtypes
 
 # -------------------------------------------------------------------------------------------- operators
 
@@ -138,7 +138,7 @@ def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
 
 def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
     """The same bits as another dtype of the same width."""
-    return self if dtype is None else ops.bitcast(self, dtypes.as_dtype(dtype))
+    return self if dtype is None else prims.bitcast(self, dtypes.as_dtype(dtype))
 
 
 def _getitem(self: Any, index: Any) -> Any:

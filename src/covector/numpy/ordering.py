@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled, iota
 from covector.numpy.fused import fused
@@ -17,7 +18,6 @@ from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift, p
 from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
-from covector.types import dtypes
 
 __all__ = [
     "argsort", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff", "ediff1d", "median", "nancumprod",
@@ -43,12 +43,12 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
     >>> cnp.cumsum(cnp.arange(4))
     Array([0, 1, 3, 6], dtype=int32)
     """
-    return _running("cumsum", ops.CumSum, a, axis, dtype)
+    return _running("cumsum", prims.CumSum, a, axis, dtype)
 
 
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """The products up to each element along an axis, or of the flattened array."""
-    return _running("cumprod", ops.CumProd, a, axis, dtype)
+    return _running("cumprod", prims.CumProd, a, axis, dtype)
 
 
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
@@ -114,7 +114,7 @@ def _edge(e: Any, a: Any, axis: int) -> Any:
         return None
     e = lift("diff", e)
     shape = tuple([1 if i == axis else m for i, m in enumerate(a.shape)])
-    return ops.Broadcast(shape, tuple(range(a.ndim)))(e) if not e.shape else e
+    return prims.Broadcast(shape, tuple(range(a.ndim)))(e) if not e.shape else e
 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
@@ -144,8 +144,8 @@ def _order(x: Any, descending: bool) -> tuple[Any, Any]:
     last = x.ndim - 1
     places = iota(x.shape, dtypes.int32, last)
     if not descending:
-        return ops.SortPairs()(x, places)
-    found = ops.SortPairs()(flip(x, last), flip(places, last))
+        return prims.SortPairs()(x, places)
+    found = prims.SortPairs()(flip(x, last), flip(places, last))
     return flip(found[0], last), flip(found[1], last)
 
 
@@ -167,7 +167,7 @@ def sort(
     Array([1, 2, 3], dtype=int32)
     """
     x, axis = _rows("sort", a, axis)
-    found = _order(x, True) if descending else ops.SortPairs()(x, x)
+    found = _order(x, True) if descending else prims.SortPairs()(x, x)
     return moveaxis(found[0], -1, axis)
 
 
@@ -188,13 +188,13 @@ def median(
     (a,) = promoted("median", "inexact", (lift("median", a),))
     axes = axes_of(axis, a.ndim)
     rest = [i for i in range(a.ndim) if i not in axes]
-    rows = reshape(ops.Transpose((*rest, *axes))(a), (*[a.shape[i] for i in rest], -1))
+    rows = reshape(prims.Transpose((*rest, *axes))(a), (*[a.shape[i] for i in rest], -1))
     last, n = rows.ndim - 1, operator.index(rows.shape[-1])
     if n == 0:
         raise ValueError(f"median of an array without elements{errors.at_user_line()}")
     ordered = sort(rows)
     low, high, top = (
-        ops.squeeze(cut(ordered, last, i, i + 1), (last,)) for i in ((n - 1) // 2, n // 2, n - 1)
+        prims.squeeze(cut(ordered, last, i, i + 1), (last,)) for i in ((n - 1) // 2, n // 2, n - 1)
     )
     middle = el.add(el.multiply(low, 0.5), el.multiply(high, 0.5))
     out = where(el.isnan(top), middle.dtype.type(np.nan), middle)
@@ -207,14 +207,14 @@ def _search(a: Any, v: Any, right: bool) -> Any:
     n = operator.index(a.shape[0])
     low, high = filled(v.shape, 0, dtypes.int32), filled(v.shape, n, dtypes.int32)
     compare = el.less_equal if right else el.less
-    numbers = ops.GatherDimensionNumbers((), (0,), (0,))
+    numbers = prims.GatherDimensionNumbers((), (0,), (0,))
     for _ in range(n.bit_length()):
-        middle = ops.shift_right_arithmetic(ops.add(low, high), np.int32(1))
-        found = ops.Gather(numbers, (1,), "clip")(a, ops.expand_dims(middle, (middle.ndim,)))
-        is_open = ops.lt(low, high)
-        up = ops.and_(is_open, compare(found, v))
-        high = where(ops.and_(is_open, ops.not_(up)), middle, high)
-        low = where(up, ops.add(middle, np.int32(1)), low)
+        middle = prims.shift_right_arithmetic(prims.add(low, high), np.int32(1))
+        found = prims.Gather(numbers, (1,), "clip")(a, prims.expand_dims(middle, (middle.ndim,)))
+        is_open = prims.lt(low, high)
+        up = prims.and_(is_open, compare(found, v))
+        high = where(prims.and_(is_open, prims.not_(up)), middle, high)
+        low = where(up, prims.add(middle, np.int32(1)), low)
     return low
 
 
@@ -235,9 +235,9 @@ def searchsorted(
     if a.ndim != 1:
         raise ValueError(f"searchsorted takes a vector, got shape {a.shape}{errors.at_user_line()}")
     if sorter is not None:
-        numbers = ops.GatherDimensionNumbers((), (0,), (0,))
-        places = ops.expand_dims(lift("searchsorted", sorter), (1,))
-        a = ops.Gather(numbers, (1,), "clip")(a, places)
+        numbers = prims.GatherDimensionNumbers((), (0,), (0,))
+        places = prims.expand_dims(lift("searchsorted", sorter), (1,))
+        a = prims.Gather(numbers, (1,), "clip")(a, places)
     if a.shape[0] == 0:
         return filled(v.shape, 0, dtypes.int32)
     return _search(a, v, right=side == "right")

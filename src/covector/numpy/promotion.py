@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from covector import _native, ops
-from covector.base import errors
-from covector.core import trace
-from covector.core.trace import SCALARS, Tracer, typeof
-from covector.types import dtypes
-from covector.types.avals import ShapedArray
-from covector.types.dims import Dim, Polynomial
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors
+from covector._engine.core import trace
+from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim, Polynomial
 
 Array = _native.Array
 Shape = tuple[Dim, ...]
@@ -95,7 +95,7 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
 def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number as an array of shape (); inside jit a literal of the Program."""
     if trace.current().staging:
-        return ops.Convert(dtype, weak)(_number(value, dtype))
+        return prims.Convert(dtype, weak)(_number(value, dtype))
     return _native.array_from(_number(value, dtype), None, weak)
 
 
@@ -138,7 +138,7 @@ def cast(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """An operand in a dtype; itself if it has it, weak or not."""
     if type(x) in SCALARS:
         return convert_scalar(x, dtype, weak)
-    return x if x.dtype == dtype else ops.Convert(dtype, weak)(x)
+    return x if x.dtype == dtype else prims.Convert(dtype, weak)(x)
 
 
 def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
@@ -198,8 +198,8 @@ def spread(x: Any, shape: Shape) -> Any:
         else:
             new.append(i)
     if len(kept) != len(own):
-        x = ops.Reshape(tuple(kept))(x)
-    return ops.Broadcast(shape, tuple(new))(x)
+        x = prims.Reshape(tuple(kept))(x)
+    return prims.Broadcast(shape, tuple(new))(x)
 
 
 def fitted(name: str, args: Sequence[Any]) -> list[Any]:
@@ -217,13 +217,13 @@ def _fit(x: Any, own: Shape, shape: Shape, big: bool) -> Any:
     if not own or own == shape:
         return x
     if big and all(n == 1 for n in own):
-        return ops.Reshape(())(x)
+        return prims.Reshape(())(x)
     if (
         len(own) < len(shape)
         and shape[-len(own) :] == own
         and all(n == 1 for n in shape[: -len(own)])
     ):
-        return ops.Reshape(shape)(x)
+        return prims.Reshape(shape)(x)
     return spread(x, shape)
 
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import ones_like
 from covector.numpy.fused import fused
@@ -24,7 +25,6 @@ from covector.numpy.promotion import (
 )
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
-from covector.types import dims, dtypes
 
 # fmt: off
 __all__ = [
@@ -59,10 +59,10 @@ def _highest(dtype: np.dtype) -> Any:
     return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
 
 
-_SUM = Fold("sum", ops.Sum, el.add, lambda _: 0, extends=True)
-_PROD = Fold("prod", ops.Prod, el.multiply, lambda _: 1, extends=True)
-_MAX = Fold("max", ops.Max, el.maximum, None)
-_MIN = Fold("min", ops.Min, el.minimum, None)
+_SUM = Fold("sum", prims.Sum, el.add, lambda _: 0, extends=True)
+_PROD = Fold("prod", prims.Prod, el.multiply, lambda _: 1, extends=True)
+_MAX = Fold("max", prims.Max, el.maximum, None)
+_MIN = Fold("min", prims.Min, el.minimum, None)
 _NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": _lowest, "min": _highest}
 
 
@@ -110,7 +110,7 @@ def _reduce(
 
 def strong(x: Any) -> Any:
     """The array without weakness: reductions of Python's numbers are arrays like others."""
-    return ops.Convert(x.dtype)(x) if x.weak_type else x
+    return prims.Convert(x.dtype)(x) if x.weak_type else x
 
 
 def _masked(fold: Fold, a: Any, where: Any) -> Any:
@@ -135,7 +135,7 @@ def _check_not_empty(name: str, shape: Shape, axes: tuple[int, ...]) -> None:
 def kept(out: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
     """A reduction's result with the axes that went as axes of length 1."""
     return (
-        ops.Reshape(tuple([1 if i in axes else n for i, n in enumerate(shape)]))(out)
+        prims.Reshape(tuple([1 if i in axes else n for i, n in enumerate(shape)]))(out)
         if axes
         else out
     )
@@ -201,7 +201,7 @@ amax, amin = max, min
 
 def _truth(name: str, a: Any, where: Any, neutral: bool) -> Any:
     a = lift(name, a)
-    a = a if a.dtype == dtypes.bool_ else ops.ne(a, a.dtype.type(0))
+    a = a if a.dtype == dtypes.bool_ else prims.ne(a, a.dtype.type(0))
     return a if where is None else choose(where, a, neutral)
 
 
@@ -211,7 +211,7 @@ def all(
     """Whether all elements along axes are not zero."""
     a = _truth("all", a, where, True)
     axes = axes_of(axis, a.ndim)
-    result = ops.All(axes)(a) if axes else a
+    result = prims.All(axes)(a) if axes else a
     return kept(result, a.shape, axes) if keepdims else result
 
 
@@ -221,7 +221,7 @@ def any(
     """Whether one element along axes is not zero."""
     a = _truth("any", a, where, False)
     axes = axes_of(axis, a.ndim)
-    result = ops.Any_(axes)(a) if axes else a
+    result = prims.Any_(axes)(a) if axes else a
     return kept(result, a.shape, axes) if keepdims else result
 
 
@@ -260,12 +260,12 @@ def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
 
     The first of equals; the first NaN, if there is one.
     """
-    return _arg("argmax", ops.Argmax, a, axis, keepdims)
+    return _arg("argmax", prims.Argmax, a, axis, keepdims)
 
 
 def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
     """The index of the smallest element along an axis (or into the flattened array), as int32."""
-    return _arg("argmin", ops.Argmin, a, axis, keepdims)
+    return _arg("argmin", prims.Argmin, a, axis, keepdims)
 
 
 # ----------------------------------------------------------------------------------------- statistics
@@ -292,7 +292,7 @@ def _count(a: Any, axes: tuple[int, ...], where: Any, keepdims: bool) -> Any:
     count = dims.product([a.shape[i] for i in axes])
     if isinstance(count, int):
         return dtype.type(count)
-    return cast(ops.Sum((0,))(ops.full((count,), 1, dtypes.int32)), dtype)
+    return cast(prims.Sum((0,))(prims.full((count,), 1, dtypes.int32)), dtype)
 
 
 def mean(
@@ -338,7 +338,7 @@ def average(
             )
         weights = reshape(weights, tuple([-1 if i == axes[0] else 1 for i in range(a.ndim)]))
     total = sum(spread(weights, a.shape), axes, keepdims=keepdims)
-    value = ops.div(sum(el.multiply(a, weights), axes, keepdims=keepdims), total)
+    value = prims.div(sum(el.multiply(a, weights), axes, keepdims=keepdims), total)
     return (value, total) if returned else value
 
 
@@ -362,10 +362,10 @@ def _var(
 ) -> Any:
     a, result = _inexact("var", a, dtype)
     centre = mean(a, axes, keepdims=True, where=where)
-    distance = ops.sub(a, spread(centre, a.shape))
+    distance = prims.sub(a, spread(centre, a.shape))
     if dtypes.is_complex(a.dtype):
-        distance, result = ops.abs_(distance), dtypes.real_of(result)
-    total = sum(ops.square(distance), axes, keepdims=keepdims, where=where)
+        distance, result = prims.abs_(distance), dtypes.real_of(result)
+    total = sum(prims.square(distance), axes, keepdims=keepdims, where=where)
     count = el.subtract(_count(distance, axes, where, keepdims), less)
     return cast(choose(el.greater(count, 0.0), el.divide(total, count), np.nan), result)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import Tracer
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import Tracer
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.promotion import (
     broadcast_shapes,
@@ -24,7 +25,6 @@ from covector.numpy.promotion import (
     type_key,
 )  # fmt: skip
 from covector.numpy.ufunc import elementwise, lifted, make
-from covector.types import dtypes
 
 __all__ = [
     "allclose", "argwhere", "array_equal", "array_equiv", "clip", "flatnonzero", "isclose", "nan_to_num",
@@ -34,7 +34,7 @@ __all__ = [
 
 def _as_bool(x: Any) -> Any:
     """The truth of each element; a bool array itself."""
-    return x if x.dtype == dtypes.bool_ else ops.ne(x, x.dtype.type(0))
+    return x if x.dtype == dtypes.bool_ else prims.ne(x, x.dtype.type(0))
 
 
 def _where(condition: Any, x: Any, y: Any, /) -> Any:
@@ -42,8 +42,8 @@ def _where(condition: Any, x: Any, y: Any, /) -> Any:
     yes, no = [lifted(v) for v in promoted("where", "any", (x, y))]
     chosen = _as_bool(lift("where", condition))
     if chosen.shape == yes.shape == no.shape:
-        return ops.select(chosen, yes, no)
-    return ops.select(*fitted("where", (chosen, yes, no)))
+        return prims.select(chosen, yes, no)
+    return prims.select(*fitted("where", (chosen, yes, no)))
 
 
 _where_ufunc = make("where", _where, 3, "Elements of x where the condition holds, else of y.")
@@ -118,7 +118,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """The indices into the flattened array of the elements that are not zero; it must be concrete."""
     a = lift("flatnonzero", a)
-    return nonzero(ops.Reshape((a.size,))(a), size=size, fill_value=fill_value)[0]
+    return nonzero(prims.Reshape((a.size,))(a), size=size, fill_value=fill_value)[0]
 
 
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -130,7 +130,7 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
 # ------------------------------------------------------------------------------------- bounds and NaN
 
 _clip = elementwise(
-    "clip", lambda x, low, high: ops.minimum(high, ops.maximum(low, x)), "any", 3,
+    "clip", lambda x, low, high: prims.minimum(high, prims.maximum(low, x)), "any", 3,
     "min(high, max(low, x)).",
 )  # fmt: skip
 
@@ -153,9 +153,9 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 def _replace_nans(x: Any, nan: Any, high: Any, low: Any) -> Any:
-    x = ops.select(ops.ne(x, x), nan, x)
-    x = ops.select(ops.eq(x, x.dtype.type(np.inf)), high, x)
-    return ops.select(ops.eq(x, x.dtype.type(-np.inf)), low, x)
+    x = prims.select(prims.ne(x, x), nan, x)
+    x = prims.select(prims.eq(x, x.dtype.type(np.inf)), high, x)
+    return prims.select(prims.eq(x, x.dtype.type(-np.inf)), low, x)
 
 
 _nan_to_num = elementwise(
@@ -171,8 +171,10 @@ def nan_to_num(
     if not dtypes.is_inexact(x.dtype):
         return x
     if dtypes.is_complex(x.dtype):
-        parts = [nan_to_num(part, copy, nan, posinf, neginf) for part in (ops.real(x), ops.imag(x))]
-        return ops.complex_(*parts)
+        parts = [
+            nan_to_num(part, copy, nan, posinf, neginf) for part in (prims.real(x), prims.imag(x))
+        ]
+        return prims.complex_(*parts)
     info = dtypes.finfo(x.dtype)
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
@@ -185,16 +187,16 @@ def nan_to_num(
 def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
     if dtypes.is_inexact(x.dtype):
         real = dtypes.real_of(x.dtype)
-        near = ops.le(
-            ops.abs_(ops.sub(x, y)),
-            ops.add(cast(atol, real), ops.mul(ops.abs_(y), cast(rtol, real))),
+        near = prims.le(
+            prims.abs_(prims.sub(x, y)),
+            prims.add(cast(atol, real), prims.mul(prims.abs_(y), cast(rtol, real))),
         )  # fmt: skip
-        both_finite = ops.and_(el.isfinite(x), el.isfinite(y))
-        result = ops.select(both_finite, near, ops.eq(x, y))
+        both_finite = prims.and_(el.isfinite(x), el.isfinite(y))
+        result = prims.select(both_finite, near, prims.eq(x, y))
         if equal_nan:
-            result = ops.or_(result, ops.and_(el.isnan(x), el.isnan(y)))
+            result = prims.or_(result, prims.and_(el.isnan(x), el.isnan(y)))
         return result
-    return ops.eq(x, y)
+    return prims.eq(x, y)
 
 
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
@@ -207,7 +209,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool 
 def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """Whether all elements are close, as a bool array of shape ()."""
     close = isclose(a, b, rtol, atol, equal_nan)
-    return ops.All(tuple(range(close.ndim)))(close)
+    return prims.All(tuple(range(close.ndim)))(close)
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
@@ -218,7 +220,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     same = el.equal(x, y)
     if equal_nan:
         same = el.logical_or(same, el.logical_and(el.isnan(x), el.isnan(y)))
-    return ops.All(tuple(range(same.ndim)))(same)
+    return prims.All(tuple(range(same.ndim)))(same)
 
 
 def array_equiv(a1: Any, a2: Any) -> Any:
@@ -229,4 +231,4 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     except ValueError:
         return constant(False, dtypes.bool_)
     same = el.equal(x, y)
-    return ops.All(tuple(range(same.ndim)))(same)
+    return prims.All(tuple(range(same.ndim)))(same)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import Tracer
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import Tracer
+from covector._engine.types import dims, dtypes
+from covector._engine.types.dims import Dim
 from covector.numpy.promotion import (
     Shape,
     axes_of,
@@ -23,8 +25,6 @@ from covector.numpy.promotion import (
     shape_of,
     spread,
 )  # fmt: skip
-from covector.types import dims, dtypes
-from covector.types.dims import Dim
 
 # fmt: off
 __all__ = [
@@ -72,7 +72,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
         raise ValueError(f"reshape: order is 'C' or 'F', not {order!r}{errors.at_user_line()}")
     if new == a.shape:
         return a
-    return ops.Reshape(new)(a)
+    return prims.Reshape(new)(a)
 
 
 def _infer(old: Shape, shape: Any) -> Shape:
@@ -120,7 +120,7 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
         raise ValueError(
             f"transpose: {order} does not name each of the {rank} axes{errors.at_user_line()}"
         )
-    return a if order == tuple(range(rank)) else ops.Transpose(order)(a)
+    return a if order == tuple(range(rank)) else prims.Transpose(order)(a)
 
 
 def permute_dims(a: Any, /, axes: Sequence[int]) -> Any:
@@ -175,7 +175,7 @@ def expand_dims(a: Any, axis: int | Sequence[int]) -> Any:
     """New axes of length 1, at these places of the result."""
     a = lift("expand_dims", a)
     count = len(axis) if isinstance(axis, Sequence) else 1
-    return ops.expand_dims(a, axes_of(axis, len(a.shape) + count))
+    return prims.expand_dims(a, axes_of(axis, len(a.shape) + count))
 
 
 def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
@@ -191,7 +191,7 @@ def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
                     f"squeeze: axis {i} of an array of shape {a.shape} has size {a.shape[i]}, not 1"
                     f"{errors.at_user_line()}"
                 )
-    return ops.squeeze(a, axes)
+    return prims.squeeze(a, axes)
 
 
 def _at_least(rank: int, name: str, arrays: tuple[Any, ...], place: Any) -> Any:
@@ -208,12 +208,12 @@ def atleast_1d(*arys: Any) -> Any:
 
 def atleast_2d(*arys: Any) -> Any:
     """Arrays with new leading axes up to rank 2."""
-    return _at_least(2, "atleast_2d", arys, lambda a: ops.expand_dims(a, range(2 - len(a.shape))))
+    return _at_least(2, "atleast_2d", arys, lambda a: prims.expand_dims(a, range(2 - len(a.shape))))
 
 
 def _to_3d(a: Any) -> Any:
     new = {0: (0, 1, 2), 1: (0, 2), 2: (2,)}.get(len(a.shape), ())
-    return ops.expand_dims(a, new)
+    return prims.expand_dims(a, new)
 
 
 def atleast_3d(*arys: Any) -> Any:
@@ -226,7 +226,7 @@ def cut(x: Any, axis: int, start: Dim, stop: Dim) -> Any:
     own = x.shape
     starts = tuple([start if i == axis else 0 for i in range(len(own))])
     limits = tuple([stop if i == axis else n for i, n in enumerate(own)])
-    return ops.Slice(starts, limits, (1,) * len(own))(x)
+    return prims.Slice(starts, limits, (1,) * len(own))(x)
 
 
 # -------------------------------------------------------------------------------------- broadcasting
@@ -260,7 +260,7 @@ def broadcast_arrays(*args: Any) -> list[Any]:
 def flip(m: Any, axis: int | Sequence[int] | None = None) -> Any:
     """The elements in the opposite order, along an axis, several, or all."""
     m = lift("flip", m)
-    return ops.Reverse(axes_of(axis, len(m.shape)))(m)
+    return prims.Reverse(axes_of(axis, len(m.shape)))(m)
 
 
 def flipud(m: Any) -> Any:
@@ -308,7 +308,7 @@ def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Any:
             continue
         place = dims.mod(int(s), n)
         if place != 0:
-            a = ops.Concatenate(i)(cut(a, i, n - place, n), cut(a, i, 0, n - place))
+            a = prims.Concatenate(i)(cut(a, i, n - place, n), cut(a, i, 0, n - place))
     return a
 
 
@@ -316,9 +316,11 @@ def _roll_traced(a: Any, shift: Any, axes: tuple[int, ...]) -> Any:
     """By a shift that is data: a window of the array written twice."""
     for k, i in enumerate(axes):
         n = a.shape[i]
-        by = shift if not shift.shape else ops.squeeze(cut(shift, 0, k, k + 1), (0,))
-        by = ops.rem(cast(by, dtypes.int32), np.int32(n))
-        by = ops.select(ops.lt(by, np.int32(0)), ops.add(by, np.int32(n)), by)
-        starts = [ops.sub(np.int32(n), by) if j == i else np.int32(0) for j in range(len(a.shape))]
-        a = ops.DynamicSlice(a.shape)(ops.Concatenate(i)(a, a), *starts)
+        by = shift if not shift.shape else prims.squeeze(cut(shift, 0, k, k + 1), (0,))
+        by = prims.rem(cast(by, dtypes.int32), np.int32(n))
+        by = prims.select(prims.lt(by, np.int32(0)), prims.add(by, np.int32(n)), by)
+        starts = [
+            prims.sub(np.int32(n), by) if j == i else np.int32(0) for j in range(len(a.shape))
+        ]
+        a = prims.DynamicSlice(a.shape)(prims.Concatenate(i)(a, a), *starts)
     return a

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import typeof
+from covector._engine.types import dtypes
+from covector._engine.types.dims import Dim
 from covector.numpy.creation import array
 from covector.numpy.indexing import as_number, from_front, mode_of, read_index
 from covector.numpy.promotion import axis_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.shape import moveaxis, ravel
 from covector.numpy.ufunc import binary
-from covector.types import dtypes
-from covector.types.dims import Dim
 
 __all__ = ["take", "take_along_axis"]
 
@@ -55,7 +55,7 @@ def _index_array(name: str, indices: Any) -> Any:
 
 _floor_mod = binary(
     "modulo_index",
-    lambda i, n: ops.select(ops.lt(r := ops.rem(i, n), i.dtype.type(0)), ops.add(r, n), r), "any",
+    lambda i, n: prims.select(prims.lt(r := prims.rem(i, n), i.dtype.type(0)), prims.add(r, n), r), "any",
     "Indices counted round an axis.",
 )  # fmt: skip
 
@@ -84,10 +84,10 @@ def take_along_axis(
     arr, indices = moveaxis(arr, axis, -1), moveaxis(indices, axis, -1)
     lead = broadcast_shapes(arr.shape[:-1], indices.shape[:-1])
     arr, indices = spread(arr, (*lead, arr.shape[-1])), spread(indices, (*lead, indices.shape[-1]))
-    vectors = ops.expand_dims(from_front(indices, arr.shape[-1]), (indices.ndim,))
+    vectors = prims.expand_dims(from_front(indices, arr.shape[-1]), (indices.ndim,))
     batch = tuple(range(len(lead)))
-    numbers = ops.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
+    numbers = prims.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
     sizes = (1,) * arr.ndim
     return moveaxis(
-        ops.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis
+        prims.Gather(numbers, sizes, mode_of(mode, "fill"), fill_value)(arr, vectors), -1, axis
     )

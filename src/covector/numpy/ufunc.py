@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from covector import _native, ops
-from covector.base import errors
-from covector.core.primitive import Primitive
-from covector.core.trace import SCALARS, Tracer, typeof
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.types import dtypes
 from covector.numpy.promotion import (
     DIRECT,
     Array,
@@ -28,14 +29,13 @@ from covector.numpy.promotion import (
     promoted,
     target,
 )  # fmt: skip
-from covector.types import dtypes
 
 Recipe = Callable[..., Any]
 
 
 def _compile(python: Callable[..., Any], signature: Any) -> Any:
     """The kernel of a function for a signature.  The compiler is imported when it is first needed."""
-    return import_module("covector.runtime.eager").compile_ufunc(python, signature)
+    return import_module("covector._engine.runtime.eager").compile_ufunc(python, signature)
 
 
 def make(name: str, python: Callable[..., Any], nin: int, doc: str) -> Any:
@@ -75,7 +75,7 @@ def _weakly(recipe: Recipe) -> Recipe:
         return (
             out
             if aval.weak_type or aval.dtype == dtypes.bool_
-            else ops.Convert(aval.dtype, True)(out)
+            else prims.Convert(aval.dtype, True)(out)
         )
 
     return steps

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from covector import ops
-from covector.base import errors
-from covector.core import trace
-from covector.core.trace import SCALARS
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core import trace
+from covector._engine.core.trace import SCALARS
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, ones_like
 from covector.numpy.fused import fused
@@ -30,14 +31,13 @@ from covector.numpy.indexing import (
 )  # fmt: skip
 from covector.numpy.promotion import Array, Shape, cast, spread
 from covector.numpy.shape import broadcast_shapes
-from covector.types import dtypes
 
 __all__ = ["At", "AtIndex", "at"]
 
 Combine = Callable[[Any, Any], Any]
 
 _COMBINE: dict[str, Combine] = {
-    "set": lambda old, new: new, "add": ops.add, "mul": ops.mul, "min": ops.minimum, "max": ops.maximum,
+    "set": lambda old, new: new, "add": prims.add, "mul": prims.mul, "min": prims.minimum, "max": prims.maximum,
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def _update_form(
     y: Any,
     form: Form,
     combine: str,
-    mode: ops.IndexMode,
+    mode: prims.IndexMode,
     unique: bool,
 ) -> Any:
     """An update, compiled for the index's form."""
@@ -70,7 +70,7 @@ def _update_form(
 
 
 def _update_plan(
-    x: Any, plan: Plan, y: Any, combine: str, mode: ops.IndexMode, unique: bool
+    x: Any, plan: Plan, y: Any, combine: str, mode: prims.IndexMode, unique: bool
 ) -> Any:
     y = asarray(y, x.dtype)
     if x.dtype == dtypes.bool_ and combine != "set":
@@ -88,7 +88,7 @@ def _inside_strides(
     s, *rest = strided
     part = _inside_strides(read_strided(x, s), plan, rest, y, combine, mode, unique)
     if s.reverse:
-        part = ops.Reverse((s.axis,))(part)
+        part = prims.Reverse((s.axis,))(part)
     if s.step == 1 and s.size == x.shape[s.axis]:
         return part
     rank = len(x.shape)
@@ -100,16 +100,16 @@ def _inside_strides(
         ]
     )
     interior = tuple([s.step - 1 if i == s.axis else 0 for i in range(rank)])
-    pad = ops.Pad(low, high, interior)
-    mine = pad(ops.full(part.shape, True, dtypes.bool_), dtypes.bool_.type(False))
-    return ops.select(mine, pad(part, x.dtype.type(0)), x)
+    pad = prims.Pad(low, high, interior)
+    mine = pad(prims.full(part.shape, True, dtypes.bool_), dtypes.bool_.type(False))
+    return prims.select(mine, pad(part, x.dtype.type(0)), x)
 
 
 def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     if plan.arrays or (plan.dynamic and mode != "clip"):
         return _scatter(x, plan, y, combine, mode, unique)
     sizes = tuple([w.size for w in plan.windows])
-    y = ops.Reshape(sizes)(_fitted(y, _result_shape(plan, ())))
+    y = prims.Reshape(sizes)(_fitted(y, _result_shape(plan, ())))
     whole = all(_is_whole(w, n) for w, n in zip(plan.windows, x.shape, strict=True))
     if combine != "set":
         old = read(
@@ -123,7 +123,7 @@ def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique:
             "clip",
         )
         y = _COMBINE[combine](old, y)
-    return y if whole else ops.DynamicUpdateSlice()(x, y, *starts_of(plan.windows))
+    return y if whole else prims.DynamicUpdateSlice()(x, y, *starts_of(plan.windows))
 
 
 def _is_whole(w: Window, n: Any) -> bool:
@@ -147,7 +147,7 @@ def _fitted(y: Any, shape: Shape) -> Any:
     """The update in the shape of x[index]; leading axes of length 1 beyond that go."""
     extra = len(y.shape) - len(shape)
     if extra > 0 and all(n == 1 for n in y.shape[:extra]):
-        y = ops.Reshape(y.shape[extra:])(y)
+        y = prims.Reshape(y.shape[extra:])(y)
     try:
         fits = broadcast_shapes(y.shape, shape) == shape
     except ValueError:
@@ -163,10 +163,10 @@ def _fitted(y: Any, shape: Shape) -> Any:
 def _scatter(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     y = _fitted(y, _result_shape(plan, vectors.shape[:-1]))
-    y = ops.squeeze(y, new_axes(plan))
+    y = prims.squeeze(y, new_axes(plan))
     inserted = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
-    numbers = ops.ScatterDimensionNumbers(result_axes(plan), inserted, axes)
-    return ops.Scatter(numbers, mode, combine, unique)(x, vectors, y)  # type: ignore[arg-type]
+    numbers = prims.ScatterDimensionNumbers(result_axes(plan), inserted, axes)
+    return prims.Scatter(numbers, mode, combine, unique)(x, vectors, y)  # type: ignore[arg-type]
 
 
 class AtIndex:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
-from covector.core.trace import typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import typeof
+from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import arange, iota, zeros
 from covector.numpy.fused import fused
@@ -22,7 +23,6 @@ from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.numpy.take import take, take_along_axis
 from covector.random.keys import words_of
 from covector.random.samplers import gumbel, randint, result_shape, split_in, uniform
-from covector.types import dims, dtypes
 
 __all__ = ["categorical", "choice", "permutation"]
 
@@ -35,8 +35,8 @@ def _shuffled(words: Any, n: int, shape: Shape, axis: int) -> Any:
     order = moveaxis(iota(shape, dtypes.int32, axis), axis, -1)
     for _ in range(rounds):
         words, now = split_in(words)
-        keys = moveaxis(ops.RandomBits(shape, 32)(now), axis, -1)
-        _, order = ops.SortPairs()(keys, order)
+        keys = moveaxis(prims.RandomBits(shape, 32)(now), axis, -1)
+        _, order = prims.SortPairs()(keys, order)
     return moveaxis(order, -1, axis)
 
 
@@ -121,9 +121,9 @@ def _weighted(
         )
     if not replace:
         noisy = el.add(gumbel(key, (count,), p.dtype, mode), el.log(p))
-        _, order = ops.SortPairs()(ops.neg(noisy), arange(count))
+        _, order = prims.SortPairs()(prims.neg(noisy), arange(count))
         return order[:draws]
-    sums = ops.CumSum(0)(p)
+    sums = prims.CumSum(0)(p)
     r = el.multiply(sums[-1], el.subtract(1.0, uniform(key, shape, p.dtype)))
     return searchsorted(sums, r)
 
@@ -161,6 +161,6 @@ def _without_replacement(
             f"{errors.at_user_line()}"
         )
     noisy = moveaxis(el.add(logits, gumbel(key, logits.shape, logits.dtype, mode)), axis, -1)
-    _, order = ops.SortPairs()(ops.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))
+    _, order = prims.SortPairs()(prims.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))
     picked = order[..., :count]
     return reshape(transpose(picked, (picked.ndim - 1, *range(picked.ndim - 1))), wanted)

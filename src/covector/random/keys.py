@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors, tree
-from covector.core.trace import Tracer, typeof
+from covector._engine import primitives as prims
+from covector._engine.base import errors, tree
+from covector._engine.core.trace import Tracer, typeof
+from covector._engine.types import dtypes
 from covector.numpy.creation import array, asarray
 from covector.numpy.dtype import prng_key
 from covector.numpy.fused import fused
@@ -18,7 +19,6 @@ from covector.numpy.indexing import getitem
 from covector.numpy.join import concatenate, stack, unstack
 from covector.numpy.promotion import Array, Shape, cast, lift, shape_of
 from covector.numpy.shape import reshape
-from covector.types import dtypes
 
 _HIGH = np.uint64(32)
 
@@ -117,13 +117,13 @@ class Key:
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Key):
             return NotImplemented
-        same = ops.eq(*[lift("==", k.words) for k in (self, other)])
-        return ops.All((len(same.shape) - 1,))(same)
+        same = prims.eq(*[lift("==", k.words) for k in (self, other)])
+        return prims.All((len(same.shape) - 1,))(same)
 
     def __ne__(self, other: object) -> Any:
         if not isinstance(other, Key):
             return NotImplemented
-        return ops.not_(self == other)
+        return prims.not_(self == other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -188,9 +188,9 @@ def _seed_words(name: str, seed: Any, impl: Any) -> Any:
         )
     low = cast(seed, dtypes.uint32)
     if seed.dtype.itemsize == 8:
-        high = cast(ops.shift_right_logical(seed, seed.dtype.type(32)), dtypes.uint32)
+        high = cast(prims.shift_right_logical(seed, seed.dtype.type(32)), dtypes.uint32)
     else:
-        high = ops.full((), 0, dtypes.uint32)
+        high = prims.full((), 0, dtypes.uint32)
     return stack([high, low])
 
 
@@ -236,10 +236,10 @@ def clone(key: Any) -> Any:
 
 def split_words(words: Any, shape: Shape) -> Any:
     """The words of new keys: the hashes of the counts 0, 1, ... under one key."""
-    pairs = ops.RandomBits(shape, 64)(words)
-    high = ops.Convert(dtypes.uint32)(ops.shift_right_logical(pairs, _HIGH))
-    low = ops.Convert(dtypes.uint32)(ops.and_(pairs, np.uint64(0xFFFFFFFF)))
-    return concatenate([ops.expand_dims(w, (len(shape),)) for w in (high, low)], -1)
+    pairs = prims.RandomBits(shape, 64)(words)
+    high = prims.Convert(dtypes.uint32)(prims.shift_right_logical(pairs, _HIGH))
+    low = prims.Convert(dtypes.uint32)(prims.and_(pairs, np.uint64(0xFFFFFFFF)))
+    return concatenate([prims.expand_dims(w, (len(shape),)) for w in (high, low)], -1)
 
 
 _split = fused("shape")(split_words)
@@ -259,7 +259,7 @@ def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
 @fused()
 def _fold_in(words: Any, data: Any) -> Any:
     first, second = unstack(words)
-    return stack(ops.threefry(first, second, np.uint32(0), data))
+    return stack(prims.threefry(first, second, np.uint32(0), data))
 
 
 def fold_in(key: Any, data: Any) -> Any:

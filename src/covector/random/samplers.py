@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from covector import ops
-from covector.base import errors
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, astype
 from covector.numpy.fused import fused
@@ -24,7 +25,6 @@ from covector.numpy.promotion import (
 from covector.numpy.selection import clip, where
 from covector.numpy.take import take
 from covector.random.keys import split_words, words_of
-from covector.types import dtypes
 
 __all__ = [
     "bernoulli", "bits", "cauchy", "double_sided_maxwell", "exponential", "gumbel", "laplace",
@@ -60,7 +60,7 @@ def result_shape(name: str, shape: Any, *parameters: Any) -> Shape:
 def split_in(words: Any, n: int = 2) -> list[Any]:
     """The words of n new keys."""
     new = split_words(words, (n,))
-    return [ops.Reshape((2,))(ops.Slice((i, 0), (i + 1, 2), (1, 1))(new)) for i in range(n)]
+    return [prims.Reshape((2,))(prims.Slice((i, 0), (i + 1, 2), (1, 1))(new)) for i in range(n)]
 
 
 # -------------------------------------------------------------------------------------- bits and floats
@@ -76,7 +76,7 @@ def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = No
 
 @fused("shape", "width")
 def _bits(words: Any, shape: Shape, width: int) -> Any:
-    return ops.RandomBits(shape, width)(words)
+    return prims.RandomBits(shape, width)(words)
 
 
 def unit_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
@@ -84,18 +84,18 @@ def unit_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
     info = dtypes.finfo(dtype)
     width = info.bits if info.nmant >= 8 else 8
     unsigned = _UINTS[info.bits]
-    random = ops.RandomBits(shape, width)(words)
-    random = random if width == info.bits else ops.Convert(unsigned)(random)
-    mantissas = ops.shift_right_logical(random, unsigned.type(width - info.nmant))
+    random = prims.RandomBits(shape, width)(words)
+    random = random if width == info.bits else prims.Convert(unsigned)(random)
+    mantissas = prims.shift_right_logical(random, unsigned.type(width - info.nmant))
     one = np.ones((), dtype).view(unsigned)[()]
-    return ops.sub(ops.bitcast(ops.or_(mantissas, one), dtype), dtype.type(1))
+    return prims.sub(prims.bitcast(prims.or_(mantissas, one), dtype), dtype.type(1))
 
 
 def uniform_floats(words: Any, shape: Shape, dtype: np.dtype, low: Any, high: Any) -> Any:
     """Floats in [low, high), which are scalars or broadcast to the shape."""
     low, high = (_parameter(p, shape, dtype) for p in (low, high))
-    stretched = ops.add(ops.mul(unit_floats(words, shape, dtype), ops.sub(high, low)), low)
-    return ops.maximum(low, stretched)
+    stretched = prims.add(prims.mul(unit_floats(words, shape, dtype), prims.sub(high, low)), low)
+    return prims.maximum(low, stretched)
 
 
 def _parameter(p: Any, shape: Shape, dtype: np.dtype) -> Any:
@@ -142,21 +142,23 @@ _FAR = (
 
 def erf_inv_giles(x: Any) -> Any:
     """The inverse error function of float32 by the polynomials that JAX's normal numbers come from."""
-    w = ops.neg(ops.log1p(ops.neg(ops.mul(x, x))))
-    near = ops.lt(w, np.float32(5))
-    root = ops.sqrt(ops.select(near, np.float32(5), w))  # no infinite slope where it is not used
-    w = ops.select(near, ops.sub(w, np.float32(2.5)), ops.sub(root, np.float32(3)))
+    w = prims.neg(prims.log1p(prims.neg(prims.mul(x, x))))
+    near = prims.lt(w, np.float32(5))
+    root = prims.sqrt(
+        prims.select(near, np.float32(5), w)
+    )  # no infinite slope where it is not used
+    w = prims.select(near, prims.sub(w, np.float32(2.5)), prims.sub(root, np.float32(3)))
     p: Any = None
     for a, b in zip(_NEAR, _FAR, strict=True):
-        coefficient = ops.select(near, np.float32(a), np.float32(b))
-        p = coefficient if p is None else ops.add(coefficient, ops.mul(p, w))
-    infinite = ops.select(ops.gt(x, np.float32(0)), np.float32(np.inf), np.float32(-np.inf))
-    return ops.select(ops.eq(ops.abs_(x), np.float32(1)), infinite, ops.mul(p, x))
+        coefficient = prims.select(near, np.float32(a), np.float32(b))
+        p = coefficient if p is None else prims.add(coefficient, prims.mul(p, w))
+    infinite = prims.select(prims.gt(x, np.float32(0)), np.float32(np.inf), np.float32(-np.inf))
+    return prims.select(prims.eq(prims.abs_(x), np.float32(1)), infinite, prims.mul(p, x))
 
 
 def _erf_inv(x: Any) -> Any:
     if x.dtype == dtypes.float64:
-        return ops.erf_inv(x)
+        return prims.erf_inv(x)
     return cast(erf_inv_giles(cast(x, dtypes.float32)), x.dtype)
 
 
@@ -165,10 +167,10 @@ def normal_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
     if dtypes.is_complex(dtype):
         real = dtypes.real_of(dtype)
         parts = [normal_floats(w, shape, real) for w in split_in(words)]
-        return ops.div(ops.complex_(*parts), dtype.type(np.sqrt(2)))
+        return prims.div(prims.complex_(*parts), dtype.type(np.sqrt(2)))
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype), dtype=dtype)
     u = uniform_floats(words, shape, dtype, low[()], dtype.type(1))
-    return ops.mul(_erf_inv(u), dtype.type(np.sqrt(2)))
+    return prims.mul(_erf_inv(u), dtype.type(np.sqrt(2)))
 
 
 @fused("shape", "dtype")
@@ -191,10 +193,10 @@ def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
 def _truncated(words: Any, lower: Any, upper: Any, shape: Shape, dtype: np.dtype) -> Any:
     root = dtype.type(np.sqrt(2))
     lower, upper = cast(lower, dtype), cast(upper, dtype)
-    low, high = (ops.erf(ops.div(lift("truncated_normal", p), root)) for p in (lower, upper))
-    out = ops.mul(_erf_inv(uniform_floats(words, shape, dtype, low, high)), root)
+    low, high = (prims.erf(prims.div(lift("truncated_normal", p), root)) for p in (lower, upper))
+    out = prims.mul(_erf_inv(uniform_floats(words, shape, dtype, low, high)), root)
     inside = (
-        ops.nextafter(ops.stop_gradient(lift("truncated_normal", p)), dtype.type(towards))
+        prims.nextafter(prims.stop_gradient(lift("truncated_normal", p)), dtype.type(towards))
         for p, towards in ((lower, np.inf), (upper, -np.inf))
     )
     return clip(out, *inside)
@@ -228,16 +230,16 @@ def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
     )  # high does not fit, and then is one more than the largest
     low, high = (_clipped(v, dtype) for v in (low, high))
     low, high = (spread(v, shape) if v.shape else v for v in (low, high))
-    upper, lower = (ops.RandomBits(shape, width)(w) for w in split_in(words))
-    span = ops.Convert(unsigned)(el.subtract(high, low))
+    upper, lower = (prims.RandomBits(shape, width)(w) for w in split_in(words))
+    span = prims.Convert(unsigned)(el.subtract(high, low))
     span = where(el.less_equal(high, low), unsigned.type(1), span)
     span = where(
         el.logical_and(beyond, el.greater(high, low)), el.add(span, unsigned.type(1)), span
     )
-    weight = ops.rem(unsigned.type(2 ** (width // 2)), span)
-    weight = ops.rem(ops.mul(weight, weight), span)
-    offset = ops.add(ops.mul(ops.rem(upper, span), weight), ops.rem(lower, span))
-    return ops.add(low, ops.Convert(dtype)(ops.rem(offset, span)))
+    weight = prims.rem(unsigned.type(2 ** (width // 2)), span)
+    weight = prims.rem(prims.mul(weight, weight), span)
+    offset = prims.add(prims.mul(prims.rem(upper, span), weight), prims.rem(lower, span))
+    return prims.add(low, prims.Convert(dtype)(prims.rem(offset, span)))
 
 
 def _clipped(x: Any, dtype: np.dtype) -> Any:
@@ -284,10 +286,10 @@ def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
 def _bernoulli(words: Any, p: Any, shape: Shape, mode: str) -> Any:
     dtype = p.dtype
     if mode == "low":
-        return ops.lt(uniform_floats(words, shape, dtype, 0.0, 1.0), _parameter(p, shape, dtype))
+        return prims.lt(uniform_floats(words, shape, dtype, 0.0, 1.0), _parameter(p, shape, dtype))
     both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
-    first, second = (ops.squeeze(take(both, np.int32(i), 0), ()) for i in (0, 1))
-    second = ops.mul(second, dtype.type(2.0 ** -dtypes.finfo(dtype).nmant))
+    first, second = (prims.squeeze(take(both, np.int32(i), 0), ()) for i in (0, 1))
+    second = prims.mul(second, dtype.type(2.0 ** -dtypes.finfo(dtype).nmant))
     return el.less(second, el.subtract(p, first))
 
 
@@ -323,12 +325,12 @@ def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
     info = dtypes.finfo(dtype)
     if mode == "low":
         u = uniform_floats(words, shape, dtype, float(info.tiny), 1.0)
-        return ops.neg(ops.log(ops.neg(ops.log(u))))
+        return prims.neg(prims.log(prims.neg(prims.log(u))))
     both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
     high, low = both[0], both[1]
-    tiny = ops.add(ops.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(info.tiny))
-    x = where(ops.ge(high, dtype.type(0.5)), high, ops.add(high, tiny))
-    return ops.neg(ops.log(ops.neg(ops.log1p(ops.neg(x)))))
+    tiny = prims.add(prims.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(info.tiny))
+    x = where(prims.ge(high, dtype.type(0.5)), high, prims.add(high, tiny))
+    return prims.neg(prims.log(prims.neg(prims.log1p(prims.neg(x)))))
 
 
 def gumbel(
@@ -347,19 +349,19 @@ def gumbel(
 
 
 def _exponential(u: Any) -> Any:
-    return ops.neg(ops.log1p(ops.neg(u)))
+    return prims.neg(prims.log1p(prims.neg(u)))
 
 
 def _laplace(u: Any) -> Any:
-    return ops.mul(ops.sign(u), ops.log1p(ops.neg(ops.abs_(u))))
+    return prims.mul(prims.sign(u), prims.log1p(prims.neg(prims.abs_(u))))
 
 
 def _logistic(u: Any) -> Any:
-    return ops.sub(ops.log(u), ops.log1p(ops.neg(u)))
+    return prims.sub(prims.log(u), prims.log1p(prims.neg(u)))
 
 
 def _cauchy(u: Any) -> Any:
-    return ops.tan(ops.mul(ops.sub(u, 0.5), float(np.pi)))
+    return prims.tan(prims.mul(prims.sub(u, 0.5), float(np.pi)))
 
 
 # Distributions of one uniform number: how, and its smallest value from the limits of the dtype.

@@ -1,0 +1,487 @@
+"""Derivatives of functions over pytrees: grad, jvp, vjp, linearize, Jacobians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial, wraps
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    check_differentiable,
+    check_values,
+    function_place,
+    leaf_names,
+    normalize_argnums,
+    ones,
+    zero_tangent,
+)
+from covector._engine.base import errors, tree
+from covector._engine.core.primitive import Zero
+from covector._engine.core.trace import Array, Tracer, number, typeof
+from covector._engine.ir.program import Program
+from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.transpose import pull, transpose_flat
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+
+Function = Callable[..., Any]
+
+
+class FlatFunction:
+    """A function of pytrees as one of flat values: it remembers the structure of its last result, and the aux."""
+
+    __slots__ = ("api", "aux", "call", "fun", "has_aux", "in_tree", "n", "out_tree")
+
+    def __init__(
+        self,
+        api: str,
+        fun: Function,
+        in_tree: tree.TreeDef,
+        has_aux: bool,
+        call: Function | None = None,
+    ):
+        self.api, self.fun = api, fun  # for messages
+        self.call = fun if call is None else call
+        self.in_tree, self.has_aux = in_tree, has_aux
+        self.out_tree: Any = None
+        self.aux: Any = None
+        self.n = 0  # how many results come before the leaves of aux
+
+    def __call__(self, *leaves: Any) -> list[Any]:
+        out = self.call(*tree.unflatten(self.in_tree, leaves))
+        aux: list[Any] = []
+        if self.has_aux:
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise TypeError(
+                    f"with has_aux=True the function must return a pair (result, auxiliary data), but "
+                    f"{function_place(self.fun)} returned {_describe(out)}{errors.at_user_line()}"
+                )
+            out, aux_tree = out
+            aux, self.aux = tree.flatten(aux_tree)
+        results, self.out_tree = tree.flatten(out)
+        self.n = len(results)
+        for x in results:
+            _check_result(x, self.fun, self.api)
+        return results + aux
+
+    def unflatten_aux(self, values: Sequence[Any]) -> Any:
+        return tree.unflatten(self.aux, values[self.n :])
+
+
+def _describe(x: Any) -> str:
+    try:
+        return typeof(x).text()
+    except TypeError:
+        return f"{x!r} of type {type(x).__name__}"
+
+
+def _check_result(x: Any, fun: Function, api: str) -> None:
+    if not isinstance(x, Tracer | Array):
+        check_values([x], lambda: [f"the result of {function_place(fun)}"], api)
+
+
+def on_arguments(
+    fun: Function, args: Sequence[Any], kwargs: dict[str, Any], argnums: tuple[int, ...]
+) -> Function:
+    """The function of the chosen arguments alone."""
+
+    def chosen(*values: Any) -> Any:
+        full = list(args)
+        for i, value in zip(argnums, values, strict=True):
+            full[i] = value
+        return fun(*full, **kwargs)
+
+    return chosen
+
+
+# ------------------------------------------------------------------------------------------------------ reverse
+
+
+def grad(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Function:
+    """A function that computes the gradient of `fun`, with respect to the arguments `argnums`.
+
+    `fun` returns one floating-point number (shape ()), or with `has_aux` a pair of it and auxiliary data, which the
+    gradient function returns beside the gradient.  Arguments are pytrees of arrays; the gradient has their structure,
+    shapes and dtypes.  Given a sequence of `argnums`, it is a tuple.  With `holomorphic` arguments and result are
+    complex.  Integer arguments are refused, or with `allow_int` have gradients of the dtype float0.
+
+    >>> import covector
+    >>> print(covector.grad(lambda x: x**3)(2.0))
+    12.0
+    """
+    check_callable(fun, "grad")
+
+    @wraps(fun)
+    def grad_f(*args: Any, **kwargs: Any) -> Any:
+        _, aux, gradient = _value_and_grad(
+            "grad", fun, args, kwargs, argnums, has_aux, holomorphic, allow_int
+        )
+        return (gradient, aux) if has_aux else gradient
+
+    return grad_f
+
+
+def value_and_grad(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Function:
+    """As `grad`, but the function returns (value, gradient), or ((value, aux), gradient) with `has_aux`.
+
+    >>> import covector
+    >>> value, gradient = covector.value_and_grad(lambda x: x**3)(2.0)
+    >>> float(value), float(gradient)
+    (8.0, 12.0)
+    """
+    check_callable(fun, "value_and_grad")
+
+    @wraps(fun)
+    def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
+        value, aux, gradient = _value_and_grad(
+            "value_and_grad", fun, args, kwargs, argnums, has_aux, holomorphic, allow_int
+        )
+        return ((value, aux) if has_aux else value), gradient
+
+    return value_and_grad_f
+
+
+def _value_and_grad(
+    api: str, fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: int | Sequence[int],
+    has_aux: bool, holomorphic: bool, allow_int: bool,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    numbers = normalize_argnums(argnums, len(args), api)
+    dynamic = tuple([args[i] for i in numbers])
+    leaves, in_tree = tree.flatten(dynamic)
+    names = partial(leaf_names, fun, dynamic, numbers)
+    mask = check_differentiable(leaves, names, api, holomorphic, allow_int, real=False)
+    flat = FlatFunction(api, fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
+    outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+    seed = _seed(api, fun, flat, outs, holomorphic)
+    cotangents = pull(tape, [seed, *[Zero(x) for x in outs[1:]]], consume=True)
+    backs = iter(cotangents)
+    gradients = [
+        cotangent_value(next(backs), typeof(x)) if live else zero_tangent(typeof(x))
+        for x, live in zip(leaves, mask, strict=True)
+    ]
+    gradient = tree.unflatten(in_tree, gradients)
+    aux = flat.unflatten_aux(outs) if has_aux else None
+    return as_array(outs[0]), aux, gradient if isinstance(argnums, Sequence) else gradient[0]
+
+
+def _seed(
+    api: str, fun: Function, flat: FlatFunction, outs: Sequence[Any], holomorphic: bool
+) -> Any:
+    """The cotangent 1 of the result; TypeError if that is not one number of a fitting dtype."""
+    if flat.n != 1 or flat.out_tree != tree.structure(0):
+        found = f"a tree of {flat.n} arrays, {flat.out_tree}"
+        raise TypeError(errors.not_a_scalar(api, function_place(fun), found))
+    aval = typeof(outs[0])
+    if aval.shape:
+        raise TypeError(errors.not_a_scalar(api, function_place(fun), aval.text()))
+    wanted = dtypes.is_complex if holomorphic else dtypes.is_float
+    if not wanted(aval.dtype):
+        hint = "holomorphic=True needs a complex result" if holomorphic else (
+            "it needs a real floating-point result; for holomorphic functions pass holomorphic=True"
+        )  # fmt: skip
+        raise TypeError(
+            f"{api}: {function_place(fun)} returned {aval.text()}{errors.at_user_line()}: {hint}"
+        )
+    return ones(aval)
+
+
+def cotangent_value(ct: Any, aval: ShapedArray) -> Any:
+    """A cotangent as users get it: of the type of the argument, weak types included; zeros for a symbolic one."""
+    return as_weak_as(prims.zeros(aval) if type(ct) is Zero else ct, aval)
+
+
+def as_weak_as(x: Any, aval: ShapedArray) -> Any:
+    """The value as an array, weakly typed if the argument is that it is a derivative for."""
+    x = as_array(x)
+    return x if x.weak_type == aval.weak_type else prims.Convert(x.dtype, aval.weak_type)(x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Signature:
+    """What a pullback takes and gives."""
+
+    in_tree: tree.TreeDef
+    out_tree: tree.TreeDef
+    primals: tuple[ShapedArray, ...]
+    results: tuple[ShapedArray, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Static:
+    """What a pullback is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
+
+    signature: _Signature
+    program: Program
+    live: tuple[bool, ...]
+
+
+class Pullback:
+    """What `vjp` returns: from cotangents of the results to those of the arguments.
+
+    It is a pytree, whose leaves are its residuals, so that jitted functions can return it and take it.
+    """
+
+    __slots__ = ("_linear", "_signature")
+
+    def __init__(self, signature: _Signature, linear: Tape | tuple[_Static, list[Any]]):
+        self._signature, self._linear = signature, linear
+
+    def __call__(self, cotangent: Any) -> Any:
+        signature, linear = self._signature, self._linear
+        cts = check_tangents(
+            "the pullback of vjp",
+            signature.out_tree,
+            signature.results,
+            cotangent,
+            "result",
+            "cotangent",
+        )
+        if isinstance(linear, Tape):
+            backs = iter(pull(linear, cts))
+        else:
+            static, residuals = linear
+            types = static.program.in_avals[len(residuals) :]
+            mask = [False] * len(residuals) + [True] * len(types)
+            backs = iter(
+                transpose_flat(
+                    static.program, [*residuals, *types], mask, list(compress(cts, static.live))
+                )
+            )
+        found = [
+            cotangent_value(next(backs), a) if a.differentiable() else zero_tangent(a)
+            for a in signature.primals
+        ]
+        return tree.unflatten(signature.in_tree, found)
+
+    def _flatten(self) -> tuple[list[Any], _Static]:
+        linear = self._linear
+        if isinstance(linear, Tape):
+            program, residuals = linear.program()
+            live = tuple([i is not None for i in linear.outputs])
+            linear = self._linear = _Static(self._signature, program, live), residuals
+        return linear[1], linear[0]
+
+
+def _pullback(static: _Static, residuals: Iterable[Any]) -> Pullback:
+    return Pullback(static.signature, (static, list(residuals)))
+
+
+tree.register_node(Pullback, Pullback._flatten, _pullback)
+
+
+def check_tangents(
+    api: str,
+    treedef: tree.TreeDef,
+    avals: Sequence[ShapedArray],
+    given: Any,
+    what: str,
+    tangent: str,
+) -> list[Any]:
+    """The leaves of tangents (or cotangents) for values of these types, Zero for float0.
+
+    TypeError or ValueError where they do not fit.
+    """
+    leaves, found = tree.flatten(given)
+    if found != treedef:
+        raise TypeError(
+            f"{api}: the {tangent} must have the structure of the {what}, {treedef}, but it has {found}"
+            f"{errors.at_user_line()}"
+        )
+    result: list[Any] = []
+    for aval, t in zip(avals, leaves, strict=False):
+        if getattr(t, "dtype", None) == dtypes.float0:
+            if aval.differentiable() or np.shape(t) != aval.shape:
+                raise TypeError(
+                    f"{api}: {tangent} of dtype float0 for {aval.text()}{errors.at_user_line()}"
+                )
+            result.append(Zero(aval))
+            continue
+        check_values([t], lambda: [tangent], api)
+        result.append(_fit_tangent(api, aval, t, what, tangent))
+    return result
+
+
+def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -> Any:
+    type_ = typeof(t)
+    if not aval.differentiable():
+        raise TypeError(
+            f"{api}: the {what} is {aval.text()}, whose {tangent}s have the dtype float0 "
+            f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
+        )
+    if type_.shape != aval.shape:
+        raise ValueError(
+            f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
+            f"{errors.at_user_line()}"
+        )
+    if type_.dtype != aval.dtype and (not type_.weak_type or isinstance(t, Tracer | Array)):
+        raise TypeError(
+            f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
+            f"{type_.text()}{errors.at_user_line()}"
+        )
+    return t if isinstance(t, Tracer | Array) or type_.shape else number(t, aval)
+
+
+def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """(results of `fun`, pullback), and with `has_aux` the auxiliary data that `fun` returns beside its results.
+
+    The pullback takes a cotangent with the structure, shapes and dtypes of the results (dtype float0 for integers),
+    and returns a tuple of cotangents of the primals.  It may be called any number of times, and it is a pytree.
+
+    >>> import covector
+    >>> y, pullback = covector.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> [float(ct) for ct in pullback(1.0)]
+    [3.0, 2.0]
+    """
+    check_callable(fun, "vjp")
+    leaves, in_tree = tree.flatten(primals)
+    check_values(leaves, partial(leaf_names, fun, primals), "vjp")
+    avals = [typeof(x) for x in leaves]
+    mask = [a.differentiable() for a in avals]
+    flat = FlatFunction("vjp", fun, in_tree, has_aux)
+    outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+    types = tuple([typeof(x) for x in outs[: flat.n]])
+    del tape.outputs[flat.n :]
+    pullback = Pullback(_Signature(in_tree, flat.out_tree, tuple(avals), types), tape)
+    results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
+    return (results, pullback, flat.unflatten_aux(outs)) if has_aux else (results, pullback)
+
+
+# ------------------------------------------------------------------------------------------------------ forward
+
+
+def jvp(
+    fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> Any:
+    """(results, their tangents) of `fun` at `primals` along `tangents`; with `has_aux` also the auxiliary data.
+
+    `primals` and `tangents` are tuples of one structure, with the same shapes and dtypes; tangents of integers have the
+    dtype float0.
+
+    >>> import covector
+    >>> y, dy = covector.jvp(lambda x: x * x, (3.0,), (1.0,))
+    >>> float(y), float(dy)
+    (9.0, 6.0)
+    """
+    check_callable(fun, "jvp")
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise TypeError(
+            f"jvp takes primals and tangents as tuples or lists, got {type(primals).__name__} and "
+            f"{type(tangents).__name__}{errors.at_user_line()}"
+        )
+    leaves, in_tree = tree.flatten(tuple(primals))
+    check_values(leaves, partial(leaf_names, fun, primals), "jvp")
+    given = check_tangents(
+        "jvp", in_tree, [typeof(x) for x in leaves], tuple(tangents), "primal", "tangent"
+    )
+    flat = FlatFunction("jvp", fun, in_tree, has_aux)
+    outs, pushed = jvp_flat(flat, [as_array(x) for x in leaves], given)
+    results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
+    out_tangents = tree.unflatten(flat.out_tree, map(tangent_value, pushed[: flat.n]))
+    return (results, out_tangents, flat.unflatten_aux(outs)) if has_aux else (results, out_tangents)
+
+
+def tangent_value(t: Any) -> Any:
+    """A tangent as users get it: zeros for a symbolic one, float0 for integers."""
+    return zero_tangent(t.aval) if type(t) is Zero else as_array(t)
+
+
+def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """(results, pushforward), and with `has_aux` the auxiliary data.
+
+    The pushforward takes tangents of the primals and returns those of the results, without computing `fun` again.
+
+    >>> import covector
+    >>> y, pushforward = covector.linearize(lambda x: x * x, 3.0)
+    >>> float(pushforward(1.0)), float(pushforward(2.0))
+    (6.0, 12.0)
+    """
+    check_callable(fun, "linearize")
+    leaves, in_tree = tree.flatten(primals)
+    check_values(leaves, partial(leaf_names, fun, primals), "linearize")
+    avals = [typeof(x) for x in leaves]
+    mask = [a.differentiable() for a in avals]
+    flat = FlatFunction("linearize", fun, in_tree, has_aux)
+    outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+    types = [typeof(x) for x in outs[: flat.n]]
+    del tape.outputs[flat.n :]
+
+    def pushforward(*tangents: Any) -> Any:
+        given = check_tangents("linearize", in_tree, avals, tangents, "primal", "tangent")
+        pushed = tape.push([prims.materialize(t) for t in compress(given, mask)])
+        found = [
+            zero_tangent(a) if t is None else as_array(t)
+            for t, a in zip(pushed, types, strict=True)
+        ]
+        return tree.unflatten(flat.out_tree, found)
+
+    results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
+    return (results, pushforward, flat.unflatten_aux(outs)) if has_aux else (results, pushforward)
+
+
+def linear_transpose(fun: Function, *primals: Any) -> Function:
+    """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
+
+    `primals` are arrays, or `ShapeDtypeStruct`s, of which only the types are used.
+
+    >>> import covector
+    >>> transposed = covector.linear_transpose(lambda x: 3.0 * x, 1.0)
+    >>> float(transposed(2.0)[0])
+    6.0
+    """
+    check_callable(fun, "linear_transpose")
+    leaves, in_tree = tree.flatten(primals)
+    avals = [
+        aval_of(x, partial(leaf_names, fun, primals), i, "linear_transpose")
+        for i, x in enumerate(leaves)
+    ]
+    for i, aval in enumerate(avals):
+        if not aval.differentiable():
+            name = leaf_names(fun, primals)[i]
+            raise TypeError(
+                f"linear_transpose needs floating-point arguments, but {name} is {aval.text()}{errors.at_user_line()}"
+            )
+    flat = FlatFunction("linear_transpose", fun, in_tree, False)
+    outs, tape = record_flat(flat, avals, [True] * len(avals))
+    types = [typeof(x) for x in outs]
+
+    def transposed(cotangent: Any) -> Any:
+        cts = check_tangents(
+            "linear_transpose", flat.out_tree, types, cotangent, "result", "cotangent"
+        )
+        try:
+            found = pull(tape, cts)
+        except (AssertionError, AttributeError, TypeError, errors.MissingRuleError) as error:
+            raise TypeError(
+                f"linear_transpose: {function_place(fun)} is not linear in its arguments{errors.at_user_line()}: "
+                f"{error}"
+            ) from error
+        return tree.unflatten(in_tree, map(cotangent_value, found, avals))
+
+    return transposed
+
+
+def aval_of(x: Any, names: Callable[[], list[str]], i: int, api: str) -> ShapedArray:
+    """The type of an array, or of anything that has a shape and a dtype."""
+    if isinstance(x, ShapeDtypeStruct):
+        return ShapedArray(x.shape, x.dtype, x.weak_type)
+    check_values([x], lambda: [names()[i]], api)
+    return typeof(x)

@@ -1,0 +1,235 @@
+"""Jacobians of functions over pytrees: derivatives along the whole standard basis at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial, wraps
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    check_differentiable,
+    function_place,
+    leaf_names,
+    normalize_argnums,
+)
+from covector._engine.api.derivatives import (
+    FlatFunction,
+    Function,
+    as_weak_as,
+    cotangent_value,
+    on_arguments,
+    tangent_value,
+)
+from covector._engine.base import errors, tree
+from covector._engine.core.primitive import Zero
+from covector._engine.core.trace import typeof
+from covector._engine.transforms.batch import batch_flat, place_axis
+from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat
+from covector._engine.transforms.transpose import pull
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import product
+
+
+def jacfwd(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Function:
+    """A function that computes the Jacobian of `fun` column by column, in forward mode: for few inputs.
+
+    Each result of shape R and argument of shape A give a block of shape R + A, in a tree with the structure of the
+    results whose leaves are trees with the structure of the argument (a tuple of them for a sequence of `argnums`).
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> print(covector.jacfwd(lambda x: x * x)(np.array([1.0, 2.0])))
+    [[2. 0.]
+     [0. 4.]]
+    """
+    check_callable(fun, "jacfwd")
+
+    @wraps(fun)
+    def jacobian_f(*args: Any, **kwargs: Any) -> Any:
+        numbers = normalize_argnums(argnums, len(args), "jacfwd")
+        dynamic = tuple([args[i] for i in numbers])
+        leaves, in_tree = tree.flatten(dynamic)
+        names = partial(leaf_names, fun, dynamic, numbers)
+        check_differentiable(leaves, names, "jacfwd", holomorphic, False, real=True)
+        flat = FlatFunction(
+            "jacfwd", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers)
+        )
+        avals = [typeof(x) for x in leaves]
+        total: Any = sum(product(a.shape) for a in avals)
+        outs: list[Any] = []
+        values = [as_array(x) for x in leaves]
+
+        def push(*tangents: Any) -> list[Any]:
+            outs[:], pushed = jvp_flat(flat, values, tangents)
+            return [tangent_value(t) for t in pushed[: flat.n]]
+
+        pushed, axes = batch_flat(push, _basis(avals), [0] * len(leaves), total)
+        types = [typeof(x) for x in outs[: flat.n]]
+        _check_jacobian_results("jacfwd", fun, types, holomorphic)
+        blocks: list[Any] = []
+        for t, axis, out in zip(pushed, axes, types, strict=True):
+            columns = place_axis(t, axis, len(out.shape), total)
+            blocks.append(
+                _unflatten_argument(
+                    in_tree, _cut(columns, len(out.shape), avals, out.shape, after=True), argnums
+                )
+            )
+        jacobian = tree.unflatten(flat.out_tree, blocks)
+        return (jacobian, flat.unflatten_aux(outs)) if has_aux else jacobian
+
+    return jacobian_f
+
+
+def jacrev(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Function:
+    """As `jacfwd`, but row by row, in reverse mode: for few results.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> print(covector.jacrev(lambda x: x * x)(np.array([1.0, 2.0])))
+    [[2. 0.]
+     [0. 4.]]
+    """
+    check_callable(fun, "jacrev")
+
+    @wraps(fun)
+    def jacobian_f(*args: Any, **kwargs: Any) -> Any:
+        numbers = normalize_argnums(argnums, len(args), "jacrev")
+        dynamic = tuple([args[i] for i in numbers])
+        leaves, in_tree = tree.flatten(dynamic)
+        names = partial(leaf_names, fun, dynamic, numbers)
+        mask = check_differentiable(leaves, names, "jacrev", holomorphic, allow_int, real=False)
+        flat = FlatFunction(
+            "jacrev", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers)
+        )
+        outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+        del tape.outputs[flat.n :]
+        types = [typeof(x) for x in outs[: flat.n]]
+        _check_jacobian_results("jacrev", fun, types, holomorphic)
+        avals = [typeof(x) for x in leaves]
+        blocks = [
+            _unflatten_argument(in_tree, _rows(tape, types, i, avals, mask), argnums)
+            for i in range(len(types))
+        ]
+        jacobian = tree.unflatten(flat.out_tree, blocks)
+        return (jacobian, flat.unflatten_aux(outs)) if has_aux else jacobian
+
+    return jacobian_f
+
+
+def hessian(
+    fun: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Function:
+    """A function that computes the second derivatives of `fun`: the Jacobian (forward) of the Jacobian (reverse).
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> print(covector.hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0])))
+    [[ 6.  0.]
+     [ 0. 12.]]
+    """
+    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+
+
+def _basis(avals: Sequence[ShapedArray]) -> list[Any]:
+    """For each type the part of the standard basis of them all together, along a leading axis."""
+    sizes = [int(product(a.shape)) for a in avals]
+    total = sum(sizes)
+    result: list[Any] = []
+    start = 0
+    for aval, size in zip(avals, sizes, strict=True):
+        part = np.eye(total, size, -start, dtype=aval.dtype)
+        result.append(as_array(part.reshape(total, *aval.shape)))  # type: ignore[arg-type]
+        start += size
+    return result
+
+
+def _cut(
+    columns: Any, axis: int, avals: Sequence[ShapedArray], shape: Any, after: bool
+) -> list[Any]:
+    """The blocks of an axis that runs over the elements of these types, each in its shape."""
+    result: list[Any] = []
+    start = 0
+    whole = typeof(columns).shape
+    for aval in avals:
+        stop = start + product(aval.shape)
+        part = columns
+        if len(avals) > 1:
+            starts = tuple([start if i == axis else 0 for i in range(len(whole))])
+            stops = tuple([stop if i == axis else n for i, n in enumerate(whole)])
+            part = prims.Slice(starts, stops, (1,) * len(whole))(part)
+        block = prims.Reshape((*shape, *aval.shape) if after else (*aval.shape, *shape))(part)
+        result.append(as_weak_as(block, aval))
+        start = stop
+    return result
+
+
+def _rows(
+    tape: Tape, types: list[ShapedArray], i: int, avals: list[ShapedArray], mask: Sequence[bool]
+) -> list[Any]:
+    """The blocks of the Jacobian for result i, one for each argument."""
+    out = types[i]
+    size = product(out.shape)
+
+    def run(ct: Any) -> list[Any]:
+        return [
+            cotangent_value(b, a)
+            for b, a in zip(
+                pull(tape, [ct if j == i else Zero(t) for j, t in enumerate(types)]),
+                compress(avals, mask),
+                strict=True,
+            )
+        ]
+
+    backs, axes = batch_flat(run, _basis([out]), [0], size)
+    found = iter(zip(backs, axes, strict=True))
+    blocks: list[Any] = []
+    for aval, live in zip(avals, mask, strict=True):
+        shape = (*out.shape, *aval.shape)
+        if live:
+            back, axis = next(found)
+            blocks.append(prims.Reshape(shape)(place_axis(back, axis, 0, size)))
+        else:
+            blocks.append(np.zeros(shape, dtypes.float0))  # type: ignore[arg-type]
+    return blocks
+
+
+def _unflatten_argument(in_tree: tree.TreeDef, blocks: list[Any], argnums: Any) -> Any:
+    found = tree.unflatten(in_tree, blocks)
+    return found if isinstance(argnums, Sequence) else found[0]
+
+
+def _check_jacobian_results(
+    api: str, fun: Function, types: Sequence[ShapedArray], holomorphic: bool
+) -> None:
+    for aval in types:
+        if holomorphic and not dtypes.is_complex(aval.dtype):
+            raise TypeError(
+                f"{api} with holomorphic=True needs complex results, but {function_place(fun)} returned "
+                f"{aval.text()}{errors.at_user_line()}"
+            )
+        if not holomorphic and not dtypes.is_float(aval.dtype):
+            raise TypeError(
+                f"{api} needs real floating-point results, but {function_place(fun)} returned {aval.text()}"
+                f"{errors.at_user_line()}"
+            )

@@ -1,0 +1,419 @@
+"""`jit`: trace once per signature, compile, run natively.
+
+The native JitFunction keeps compiled Programs by signature and runs them; what it cannot do itself comes back here:
+`miss` compiles for a new signature, `bypass` is the Python twin, which also stages calls under a trace.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from covector._engine import _native
+from covector._engine.api import arguments
+from covector._engine.base import errors, tree
+from covector._engine.base.config import config
+from covector._engine.control.call import Call
+from covector._engine.core import trace
+from covector._engine.core.trace import Tracer
+from covector._engine.ir.program import Program, Var
+from covector._engine.runtime.eager import as_array, aval_of
+from covector._engine.runtime.late import compile_program
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+
+
+class Signature:
+    """What a call is compiled for: the static arguments, the structure and the types of the others."""
+
+    def __init__(self, owner: Jitted, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        self.owner = owner
+        static = owner.static_positions(len(args))
+        names = owner.static_names
+        self.static_args = tuple((i, args[i]) for i in sorted(static) if i < len(args))
+        self.static_kwargs = tuple((k, v) for k, v in sorted(kwargs.items()) if k in names)
+        dynamic = tuple(a for i, a in enumerate(args) if i not in static)
+        keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
+        self.count = len(args)
+        self.leaves, self.treedef = tree.flatten((dynamic, keywords))
+        self.donated = owner.donated_leaves(args, dynamic, keywords, static)
+        for what, value in (*self.static_args, *self.static_kwargs):
+            _check_hashable(owner, what, value)
+
+    def avals(self) -> tuple[ShapedArray, ...]:
+        """The types of the leaves; TypeError names the argument that has none."""
+        try:
+            return tuple([_leaf_type(x) for x in self.leaves])
+        except TypeError:
+            names = self.names()
+            for i, x in enumerate(self.leaves):
+                if not isinstance(x, ShapeDtypeStruct) and not arguments.is_value(x):
+                    raise TypeError(
+                        errors.not_a_value(f"jit of {self.owner.name}", names[i], x)
+                    ) from None
+            raise
+
+    def names(self) -> list[str]:
+        """For messages: the expression that reaches each leaf."""
+        dynamic, keywords = tree.unflatten(self.treedef, self.leaves)
+        positions = [i for i in range(self.count) if i not in dict(self.static_args)]
+        names = arguments.leaf_names(self.owner.fun, dynamic, positions)
+        return names + [
+            k + tree.keystr(path)
+            for k, v in keywords.items()
+            for path, _ in tree.leaves_with_path(v)
+        ]
+
+    def key(self) -> Any:
+        """Equal for calls that the same Program serves."""
+        return (
+            self.static_args,
+            self.static_kwargs,
+            self.treedef,
+            self.count,
+            self.avals(),
+            config.code_key(),
+        )
+
+    def trace(self) -> Traced:
+        """The Program of the function for this signature."""
+        out_tree: list[tree.TreeDef] = []
+        static = dict(self.static_args)
+
+        def flat(*leaves: Any) -> Sequence[Any]:
+            dynamic, keywords = tree.unflatten(self.treedef, leaves)
+            rest = iter(dynamic)
+            args = [static[i] if i in static else next(rest) for i in range(self.count)]
+            out = self.owner.fun(*args, **keywords, **dict(self.static_kwargs))
+            results, treedef = tree.flatten(out)
+            out_tree.append(treedef)
+            names = None
+            for i, x in enumerate(results):
+                if not arguments.is_value(x):
+                    names = names or [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
+                    raise TypeError(
+                        f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
+                        f"{x!r} of type {type(x).__name__}, which is not an array or a number"
+                    )
+            return results
+
+        program = trace.stage(flat, self.avals(), self.owner.name)
+        return Traced(self.owner, program, out_tree[0], self)
+
+
+def _leaf_type(x: Any) -> ShapedArray:
+    if isinstance(x, ShapeDtypeStruct):
+        return ShapedArray(x.shape, x.dtype, x.weak_type)
+    return trace.typeof(x)
+
+
+def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise ValueError(
+            f"jit of {owner.name}: the static argument {what!r} is {value!r} of type {type(value).__name__}, which is "
+            f"not hashable{errors.at_user_line()}; static arguments are compile-time constants, so they must be "
+            "hashable and not change: pass a tuple for a list, or do not mark it static"
+        ) from None
+
+
+class Jitted:
+    """The Python side of a jitted function: its options, the traced Programs, the native JitFunction."""
+
+    def __init__(
+        self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
+        donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...],
+    ):  # fmt: skip
+        self.fun, self.name = fun, arguments.function_name(fun)
+        self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
+        self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
+        self.traced: dict[Any, Traced] = {}
+        self.native = _native.JitFunction(
+            fun,
+            self.miss,
+            self.bypass,
+            static_argnums,
+            static_argnames,
+            donate_argnums,
+            donate_argnames,
+        )
+
+    def static_positions(self, count: int) -> set[int]:
+        """The static arguments' positions in a call of so many."""
+        return {i % count if count and i < 0 else i for i in self.static_argnums}
+
+    def donated_leaves(
+        self,
+        args: tuple[Any, ...],
+        dynamic: tuple[Any, ...],
+        keywords: dict[str, Any],
+        static: set[int],
+    ) -> tuple[bool, ...]:
+        """Which leaves the caller gives away."""
+        if not self.donate_argnums and not self.donate_names:
+            return ()
+        donated = {i % len(args) if args and i < 0 else i for i in self.donate_argnums}
+        positions = [i for i in range(len(args)) if i not in static]
+        mask: list[bool] = []
+        for i, a in zip(positions, dynamic, strict=True):
+            mask += [i in donated] * len(tree.leaves(a))
+        for k, v in keywords.items():
+            mask += [k in self.donate_names] * len(tree.leaves(v))
+        return tuple(mask)
+
+    def trace(self, signature: Signature) -> Traced:
+        """The traced Program of a signature, traced now if it is new."""
+        key = signature.key()
+        found = self.traced.get(key)
+        if found is None:
+            with (
+                trace.using(trace.EVAL)
+                if not trace.current().staging
+                else trace.using(trace.current())
+            ):
+                found = signature.trace()
+            if not any(isinstance(c, Tracer) for c in found.program.constants):
+                self.traced[key] = found
+        return found
+
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """For the native side: what a new signature is compiled to; None if it cannot keep it."""
+        if config.disable_jit or trace.current().staging:
+            return None
+        signature = Signature(self, args, kwargs)
+        if any(isinstance(x, Tracer) for x in signature.leaves):
+            return None
+        traced = self.trace(signature)
+        if any(isinstance(c, Tracer) for c in traced.program.constants):
+            return None
+        return traced.entry(signature.donated)
+
+    def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The Python twin: under a trace the Program becomes a Call; else it is compiled and run from here."""
+        if config.disable_jit:
+            return self.fun(*args, **kwargs)
+        signature = Signature(self, args, kwargs)
+        traced = self.trace(signature)
+        program = traced.program
+        operands = [*signature.leaves, *program.constants]
+        if not traced.closed.outputs:
+            return tree.unflatten(traced.out_tree, [])
+        if trace.current().staging or any(isinstance(x, Tracer) for x in operands):
+            results = Call(traced.closed)(*operands)
+        else:
+            arrays = [as_array(x) for x in signature.leaves]
+            donated = [i for i, d in enumerate(signature.donated) if d]
+            results = traced.executable(())(arrays, donated)
+        return tree.unflatten(traced.out_tree, results)
+
+
+class Traced:
+    """A function traced for one signature: its Program, and what comes of it."""
+
+    def __init__(
+        self, owner: Jitted, program: Program, out_tree: tree.TreeDef, signature: Signature
+    ):
+        self.program, self.out_tree = program, out_tree
+        self.fun_name = owner.name
+        self.in_avals, self.out_avals = program.in_avals, program.out_avals
+        self.in_tree = signature.treedef
+        self.donated = signature.donated
+        self.closed = program.close()
+        self._executables: dict[tuple[int, ...], Any] = {}
+
+    @property
+    def jaxpr(self) -> Program:
+        """The Program."""
+        return self.program
+
+    @property
+    def out_info(self) -> Any:
+        """The results' shapes and dtypes, in the function's structure."""
+        return tree.unflatten(
+            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
+        )
+
+    def executable(self, donated: tuple[int, ...]) -> Any:
+        """The compiled Program; constants are operands that it supplies itself."""
+        found = self._executables.get(donated)
+        if found is None:
+            found = self._executables[donated] = compile_program(self.program, donated)
+        return found
+
+    def lower(self) -> Lowered:
+        """The next stage."""
+        return Lowered(self)
+
+    def entry(self, donated_leaves: tuple[bool, ...]) -> Any:
+        """What the native side keeps: executable, which leaves it takes, the recipe of the result."""
+        positions = {v: i for i, v in enumerate(self.program.inputs)}
+        donated = tuple(i for i, d in enumerate(donated_leaves) if d)
+        executable = self.executable(donated)
+        if executable.symbolic:
+            return None
+        specs = []
+        for n, a in enumerate(self.program.outputs):
+            forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
+            specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
+        out_spec = _spec(tree.unflatten(self.out_tree, [_Leaf(s) for s in specs]))
+        constants = [as_array(c) for c in self.program.constants]
+        return _native.Entry(
+            executable.native, list(range(len(positions))), constants, out_spec, list(donated)
+        )
+
+
+class _Leaf:
+    """A place in the recipe of a result."""
+
+    def __init__(self, spec: tuple[str, int]):
+        self.spec = spec
+
+
+def _spec(x: Any) -> tuple[Any, ...]:
+    """The native recipe of a nested result."""
+    if isinstance(x, _Leaf):
+        return x.spec
+    if x is None:
+        return ("none",)
+    if type(x) is tuple:
+        return ("tuple", [_spec(e) for e in x])
+    if type(x) is list:
+        return ("list", [_spec(e) for e in x])
+    if type(x) is dict:
+        return ("dict", list(x), [_spec(e) for e in x.values()])
+    leaves, treedef = tree.flatten(x)
+    return ("custom", functools.partial(tree.unflatten, treedef), [_spec(leaf) for leaf in leaves])
+
+
+class Lowered:
+    """A traced function ready to compile."""
+
+    def __init__(self, traced: Traced):
+        self._traced = traced
+        self.in_tree, self.out_tree = traced.in_tree, traced.out_tree
+
+    def as_text(self) -> str:
+        """The Program as text."""
+        return str(self._traced.program)
+
+    def compile(self) -> Compiled:
+        """The next stage."""
+        donated = tuple(i for i, d in enumerate(self._traced.donated) if d)
+        return Compiled(self._traced, self._traced.executable(donated))
+
+
+class Compiled:
+    """A compiled function: call it with arguments of the signature it was compiled for."""
+
+    def __init__(self, traced: Traced, executable: Any):
+        self._traced, self._executable = traced, executable
+        self.in_tree, self.out_tree = traced.in_tree, traced.out_tree
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, treedef = tree.flatten((args, kwargs))
+        if treedef != self.in_tree:
+            raise TypeError(
+                f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
+            )
+        arrays = [as_array(x) for x in leaves]
+        for i, (x, aval) in enumerate(zip(arrays, self._traced.in_avals, strict=True)):
+            got = aval_of(x)
+            fits = len(got.shape) == len(aval.shape) and all(
+                not isinstance(d, int) or d == n for d, n in zip(aval.shape, got.shape, strict=True)
+            )
+            if got.dtype != aval.dtype or not fits:
+                raise TypeError(
+                    f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
+                )
+        return tree.unflatten(self.out_tree, self._executable(arrays))
+
+    def as_text(self, stage: str = "kernels") -> str:
+        """One of the stages as text: program, kernels, llvm, asm."""
+        return self._executable.as_text(stage)
+
+    def cost_analysis(self) -> dict[str, float]:
+        """Estimates: operations, bytes accessed, nanoseconds."""
+        return self._executable.cost_analysis()
+
+    def memory_analysis(self) -> dict[str, int]:
+        """Bytes of arguments, results, scratch memory, and of results that reuse donated arguments."""
+        return self._executable.memory_analysis()
+
+
+def jit(
+    fun: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Sequence[str] | None = None, donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Sequence[str] | None = None,
+) -> Any:  # fmt: skip
+    """Compile a function: trace it once for each structure, shapes and dtypes of its arguments, then run native code.
+
+    Args:
+        fun: a function of pytrees of arrays and numbers.  Without it, a decorator is returned.
+        static_argnums, static_argnames: arguments that are compile-time constants; they must be hashable.
+        donate_argnums, donate_argnames: arguments whose memory the results may take over; using such an
+            array afterwards raises RuntimeError.
+
+    Returns:
+        A function with the same meaning, and the methods `lower`, `trace`, `eval_shape`, `clear_cache`.
+
+    Raises:
+        TypeError: `fun` is not callable; when called, for arguments that are not arrays.
+
+    >>> import covector as cv, covector.numpy as cnp
+    >>> cv.jit(lambda x: x * 2 + 1)(cnp.arange(3.0))
+    Array([1., 3., 5.], dtype=float32)
+    """
+    if fun is None:
+        return functools.partial(
+            jit, static_argnums=static_argnums, static_argnames=static_argnames, donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+        )  # fmt: skip
+    arguments.check_callable(fun, "jit")
+    numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
+    donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
+    owner = Jitted(fun, numbers, names, donated, donated_names)
+    native: Any = owner.native
+    functools.update_wrapper(native, fun, updated=())
+
+    def trace_(*args: Any, **kwargs: Any) -> Traced:
+        return owner.trace(Signature(owner, args, kwargs))
+
+    native.trace = trace_
+    native.lower = lambda *args, **kwargs: trace_(*args, **kwargs).lower()
+    native.eval_shape = lambda *args, **kwargs: trace_(*args, **kwargs).out_info
+    return native
+
+
+def _ints(x: int | Sequence[int] | None) -> tuple[int, ...]:
+    return () if x is None else (x,) if isinstance(x, int) else tuple(x)
+
+
+def _names(x: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if x is None else (x,) if isinstance(x, str) else tuple(x)
+
+
+def _matching(
+    fun: Callable[..., Any], numbers: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Arguments given by number are meant by name too, and the other way round, as the signature tells."""
+    if not numbers and not names:
+        return numbers, names
+    try:
+        parameters = list(inspect.signature(fun).parameters.values())
+    except (TypeError, ValueError):
+        return numbers, names
+    positional = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    known = {p.name for p in parameters if p.kind is not p.VAR_POSITIONAL}
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for name in names:
+            if name not in known:
+                raise ValueError(f"jit: {arguments.function_place(fun)} has no parameter {name!r}")
+    more_names = [positional[i] for i in numbers if -len(positional) <= i < len(positional)]
+    more_numbers = [positional.index(n) for n in names if n in positional]
+    return tuple(dict.fromkeys((*numbers, *more_numbers))), tuple(
+        dict.fromkeys((*names, *more_names))
+    )

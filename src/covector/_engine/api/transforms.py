@@ -1,0 +1,251 @@
+"""`vmap` over pytrees, and functions looked at without running them: `eval_shape`, `make_jaxpr`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial, wraps
+from typing import Any
+
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    check_values,
+    function_name,
+    function_place,
+    leaf_names,
+)
+from covector._engine.api.derivatives import Function, aval_of
+from covector._engine.base import errors, tree
+from covector._engine.core.trace import stage, typeof
+from covector._engine.ir.program import Program
+from covector._engine.transforms.batch import batch_flat, place_axis
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+from covector._engine.types.dims import Dim
+
+# --------------------------------------------------------------------------------------------------------- vmap
+
+
+def vmap(
+    fun: Function,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Hashable = None,
+    axis_size: int | None = None,
+) -> Function:
+    """A function that applies `fun` to every element along an axis of its arguments, all at once.
+
+    `in_axes` says which axis: an int, None (the argument is the same for all elements), or a tuple with an entry for
+    each positional argument, where an entry may be a pytree of these that is a prefix of the argument.  Arguments
+    given by keyword are mapped along axis 0.  `out_axes` likewise says where the new axis of the results stands;
+    None is for results that are the same for all elements.  All mapped axes have one size, `axis_size` if given.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> print(covector.vmap(lambda x, y: x * y, in_axes=(0, None))(np.arange(3), 2))
+    [0 2 4]
+    """
+    check_callable(fun, "vmap")
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+    if not (in_axes is None or isinstance(in_axes, int | tuple)):
+        raise TypeError(
+            f"vmap: in_axes must be an int, None, or a tuple of entries for the arguments, got {in_axes!r}"
+            f"{errors.at_user_line()}"
+        )
+    _check_axes("in_axes", in_axes)
+    _check_axes("out_axes", out_axes)
+
+    @wraps(fun)
+    def vmap_f(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+            raise ValueError(
+                f"vmap: in_axes has {len(in_axes)} entries, but {function_name(fun)} was called with {len(args)} "
+                f"positional arguments{errors.at_user_line()}"
+            )
+        leaves, in_tree = tree.flatten((args, kwargs))
+        entries = tree.broadcast_prefix(in_axes, args, "in_axes")
+        entries += [0] * (len(leaves) - len(entries))
+        names = partial(_leaf_names, fun, args, kwargs)
+        check_values(leaves, names, "vmap")
+        dims = [
+            _input_axis(axis, x, i, names)
+            for i, (axis, x) in enumerate(zip(entries, leaves, strict=True))
+        ]
+        size = _axis_size(leaves, dims, axis_size, names)
+        out_tree: Any = None
+
+        def flat(*values: Any) -> list[Any]:
+            nonlocal out_tree
+            arguments, keywords = tree.unflatten(in_tree, values)
+            out = fun(*arguments, **keywords)
+            results, out_tree = tree.flatten(out)
+            check_values(results, lambda: _result_names(fun, out), "vmap")
+            return results
+
+        outs, axes = batch_flat(flat, leaves, dims, size, axis_name)
+        targets = tree.broadcast_prefix(out_axes, tree.unflatten(out_tree, outs), "out_axes")
+        results = [
+            as_array(_output(fun, x, axis, target, size))
+            for x, axis, target in zip(outs, axes, targets, strict=True)
+        ]
+        return tree.unflatten(out_tree, results)
+
+    return vmap_f
+
+
+def _check_axes(what: str, axes: Any) -> None:
+    for axis in tree.leaves(axes):
+        if type(axis) is not int:
+            raise TypeError(
+                f"vmap: {what} must be made of ints and None, got {axis!r} of type {type(axis).__name__}"
+                f"{errors.at_user_line()}"
+            )
+
+
+def _leaf_names(fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    keywords = [
+        f"{key}{tree.keystr(path)}"
+        for key in sorted(kwargs)
+        for path, _ in tree.leaves_with_path(kwargs[key])
+    ]
+    return leaf_names(fun, args) + keywords
+
+
+def _result_names(fun: Function, out: Any) -> list[str]:
+    return [
+        f"the result{tree.keystr(path)} of {function_place(fun)}"
+        for path, _ in tree.leaves_with_path(out)
+    ]
+
+
+def _input_axis(axis: int | None, x: Any, i: int, names: Callable[[], list[str]]) -> int | None:
+    """The axis as a non-negative number; ValueError if the argument has no such axis."""
+    if axis is None:
+        return None
+    aval = typeof(x)
+    if not -aval.ndim <= axis < aval.ndim:
+        raise ValueError(
+            f"vmap over axis {axis} of {names()[i]}, which is {aval.text()} and has {aval.ndim} "
+            f"dimensions{errors.at_user_line()}; give it the in_axes entry None if it is the same for all elements"
+        )
+    return axis % aval.ndim
+
+
+def _axis_size(
+    leaves: Sequence[Any],
+    dims: Sequence[int | None],
+    given: int | None,
+    names: Callable[[], list[str]],
+) -> Dim:
+    """The one size of the mapped axes; ValueError if there are several, or none."""
+    sizes = [
+        (typeof(x).shape[d], i)
+        for i, (x, d) in enumerate(zip(leaves, dims, strict=True))
+        if d is not None
+    ]
+    if not sizes and given is None:
+        raise ValueError(
+            f"vmap has nothing to map over{errors.at_user_line()}: every in_axes entry is None, or there are no "
+            "arguments; give one entry that is not None, or axis_size"
+        )
+    size = sizes[0][0] if given is None else given
+    if any(s != size for s, _ in sizes):
+        found = "".join(
+            f"\n    {names()[i]}, {typeof(leaves[i]).text()}: axis {dims[i]} has size {s}"
+            for s, i in sizes
+        )
+        wanted = "" if given is None else f" and be axis_size={given}"
+        raise ValueError(
+            f"vmap: the mapped axes must have one size{wanted}{errors.at_user_line()}, but{found}"
+        )
+    return size
+
+
+def _output(fun: Function, x: Any, axis: int | None, target: int | None, size: Dim) -> Any:
+    """A result with its batch axis where out_axes wants it."""
+    if target is None:
+        if axis is not None:
+            raise ValueError(
+                f"vmap of {function_place(fun)} has a result with another value for each element, but its out_axes "
+                f"entry is None{errors.at_user_line()}"
+            )
+        return x
+    ndim = typeof(x).ndim + (axis is None)
+    if not -ndim <= target < ndim:
+        raise ValueError(
+            f"vmap of {function_place(fun)}: out_axes entry {target} for a result that with the new axis has "
+            f"{ndim} dimensions{errors.at_user_line()}"
+        )
+    return place_axis(x, axis, target % ndim, size)
+
+
+# ---------------------------------------------------------------------------------- looking at without running
+
+
+def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:
+    """The shapes and dtypes of what `fun` returns, as a tree of `ShapeDtypeStruct`s, without computing anything.
+
+    Arguments are trees of arrays, numbers, or `ShapeDtypeStruct`s.
+
+    >>> import covector
+    >>> covector.eval_shape(lambda x: x + 1, covector.ShapeDtypeStruct((3,), float))
+    ShapeDtypeStruct(shape=(3,), dtype=float32)
+    """
+    check_callable(fun, "eval_shape")
+    program, out_tree = _stage("eval_shape", fun, args, kwargs, ())
+    return _structs(program, out_tree)
+
+
+def make_jaxpr(
+    fun: Function, static_argnums: int | Sequence[int] = (), return_shape: bool = False
+) -> Function:
+    """A function that returns the `Program` of `fun` for given arguments: what JAX calls its jaxpr.
+
+    Arguments in `static_argnums` are used as they are.  With `return_shape` it returns a pair, the Program and the
+    results' shapes and dtypes.
+
+    >>> import covector
+    >>> print(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].primitive)
+    mul
+    """
+    check_callable(fun, "make_jaxpr")
+    static = tuple(static_argnums) if isinstance(static_argnums, Sequence) else (static_argnums,)
+
+    @wraps(fun)
+    def make_jaxpr_f(*args: Any, **kwargs: Any) -> Any:
+        program, out_tree = _stage(
+            "make_jaxpr", fun, args, kwargs, tuple([i % len(args) for i in static])
+        )
+        return (program, _structs(program, out_tree)) if return_shape else program
+
+    return make_jaxpr_f
+
+
+def _stage(
+    api: str, fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
+) -> tuple[Program, Any]:
+    dynamic = tuple([None if i in static else x for i, x in enumerate(args)])
+    leaves, in_tree = tree.flatten((dynamic, kwargs))
+    avals = [
+        aval_of(x, partial(_leaf_names, fun, dynamic, kwargs), i, api) for i, x in enumerate(leaves)
+    ]
+    out_tree: Any = None
+
+    def flat(*values: Any) -> list[Any]:
+        nonlocal out_tree
+        arguments, keywords = tree.unflatten(in_tree, values)
+        full = [args[i] if i in static else x for i, x in enumerate(arguments)]
+        out = fun(*full, **keywords)
+        results, out_tree = tree.flatten(out)
+        check_values(results, lambda: _result_names(fun, out), api)
+        return results
+
+    return stage(flat, avals, function_name(fun)), out_tree
+
+
+def _structs(program: Program, out_tree: Any) -> Any:
+    return tree.unflatten(out_tree, [_struct(a) for a in program.out_avals])
+
+
+def _struct(aval: ShapedArray) -> ShapeDtypeStruct:
+    return ShapeDtypeStruct(aval.shape, aval.dtype, aval.weak_type)

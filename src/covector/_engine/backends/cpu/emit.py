@@ -1,0 +1,533 @@
+"""Kernel to LLVM IR text: one function, loops and branches included; parallel loops are bodies beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from covector._engine.backends.cpu import apart, routines
+from covector._engine.backends.cpu.bodies import (
+    calls,
+    groups,
+    one_a_lane,
+    one_a_lane_inside,
+    operations,
+    private,
+)
+from covector._engine.backends.cpu.hoist import invariants
+from covector._engine.backends.cpu.indices import Frame, LoopEmitter
+from covector._engine.backends.cpu.instructions import (
+    memory_element,
+    register_element,
+    register_type,
+    suffix,
+    vector,
+)
+from covector._engine.backends.cpu.link import Target
+from covector._engine.backends.cpu.scalars import ModuleText
+from covector._engine.ir import scalar
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Copy,
+    Fold,
+    If,
+    Init,
+    Kernel,
+    Loop,
+    Note,
+    Routine,
+    Statement,
+    Store,
+    Swap,
+    expressions,
+    walk,
+)  # fmt: skip
+from covector._engine.ir.scalar import Expr
+from covector._engine.types import dtypes
+
+GRAIN_NS = 8_000.0  # the least work that is worth handing to another thread
+BLOCK = 4096  # elements of a vector loop that one unit of parallel work covers
+LIMIT = "the extent"  # the name inside the function of a parallel loop
+MANY_LOOPS = 6  # in a Kernel that had better look for equal ones
+BODY_LIMIT = 60  # operations in a body above which a masked loop alone is emitted, or fewer copies
+
+_REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
+
+
+def emit(kernel: Kernel, target: Target) -> ModuleText:
+    """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
+    module = ModuleText(target, calls(kernel))
+    _Entry(kernel, module).write()
+    return module
+
+
+class _Entry:
+    """Writes the entry function."""
+
+    def __init__(self, kernel: Kernel, module: ModuleText):
+        self.kernel, self.module = kernel, module
+        self.frame = Frame(module, kernel.memory_of)
+
+    def write(self) -> None:
+        frame, kernel = self.frame, self.kernel
+        for n, buffer in enumerate((*kernel.inputs, *kernel.outputs)):
+            slot = self._entry(f"getelementptr ptr, ptr %buffers, i64 {n}")
+            frame.pointers[buffer] = self._entry(f"load ptr, ptr {slot}")
+        for n, name in enumerate(kernel.dims):
+            slot = self._entry(f"getelementptr i64, ptr %dims, i64 {n}")
+            frame.symbols[name] = self._entry(f"load i64, ptr {slot}")
+        writer = StatementWriter(frame)
+        self._arena(writer)
+        self._slots()
+        many = sum(isinstance(s, Loop) for s in kernel.body) >= MANY_LOOPS
+        for statements, can_be_apart in groups(kernel.body) if many else [(kernel.body, False)]:
+            (writer.apart if can_be_apart else writer.body)(statements)
+        if not isinstance(kernel.arena, int):
+            self.module.declare("@cv_free", "declare void @cv_free(ptr)")
+            frame.lines.append("  call void @cv_free(ptr %scratch)")
+        self.module.define(
+            "entry",
+            "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
+            [*frame.entry, *frame.lines, "  ret i32 0"],
+            quick=many and not any(" br " in line for line in frame.lines),
+        )
+
+    def _entry(self, instruction: str) -> str:
+        name = self.frame.fresh()
+        self.frame.entry.append(f"  {name} = {instruction}")
+        return name
+
+    def _arena(self, writer: StatementWriter) -> None:
+        """Pointers of the temps; an arena of symbolic size is allocated here."""
+        kernel, frame = self.kernel, self.frame
+        base = "%arena"
+        if not isinstance(kernel.arena, int):
+            self.module.declare("@cv_alloc", "declare ptr @cv_alloc(i64)")
+            base = "%scratch"
+            size = writer.emitter.scalar_index(kernel.arena)
+            frame.lines += [
+                f"  {base} = call ptr @cv_alloc(i64 {size})",
+                f"  %failed = icmp eq ptr {base}, null",
+                "  br i1 %failed, label %no.memory, label %memory",
+                "no.memory:",
+                "  ret i32 1",
+                "memory:",
+            ]
+        for buffer, offset in kernel.offsets.items():
+            frame.pointers[buffer] = name = frame.fresh()
+            frame.lines.append(
+                f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}"
+            )
+
+    def _slots(self) -> None:
+        """Buffers that are swapped keep their pointer in memory, which LLVM turns into registers."""
+        for s in walk(self.kernel.body):
+            if isinstance(s, Swap):
+                for buffer in (s.first, s.second):
+                    if buffer not in self.frame.slots:
+                        slot = self.frame.alloca("ptr", 8)
+                        self.frame.slots[buffer] = slot
+                        self.frame.lines.append(
+                            f"  store ptr {self.frame.pointers[buffer]}, ptr {slot}"
+                        )
+
+
+class StatementWriter:
+    """Writes statements into one function, one element at a time or with lanes."""
+
+    def __init__(self, frame: Frame, emitter: LoopEmitter | None = None):
+        self.frame = frame
+        self.module = frame.module
+        self.emitter = LoopEmitter(frame) if emitter is None else emitter
+
+    def body(self, statements: Sequence[Statement]) -> None:
+        """Write statements in order."""
+        for statement in statements:
+            match statement:
+                case Loop():
+                    self.loop(statement)
+                case Init(local, value):
+                    self.init(local, value)
+                case Assign(targets, values):
+                    operands = [self.emitter.value(v) for v in values]
+                    for local, operand in zip(targets, operands, strict=True):
+                        self.set_local(local, operand)
+                case Fold():
+                    self.fold(statement)
+                case Store(buffer, index, value, condition):
+                    if buffer.kind == "local" and buffer not in self.frame.pointers:
+                        self.private_buffer(buffer)  # of a nest without loops
+                    self.emitter.store(buffer, index, value, condition)
+                case If():
+                    self.branch(statement)
+                case Copy():
+                    self.copy(statement)
+                case Routine():
+                    routines.call(self.emitter, statement)
+                case Swap(first, second):
+                    self.swap(first, second)
+                case Note(text):
+                    self.frame.lines.append(f"  ; {text}")
+
+    # -- locals ----------------------------------------------------------------------------------
+
+    def init(self, local: Expr, value: Expr) -> None:
+        emitter = self.emitter
+        type_ = emitter.type(local.dtype)
+        slot = self.frame.alloca(type_)
+        self.frame.locals[local] = slot, emitter.width
+        self.frame.lines.append(f"  store {type_} {emitter.value(value)}, ptr {slot}")
+
+    def set_local(self, local: Expr, operand: str) -> None:
+        slot, width = self.frame.locals[local]
+        assert width == self.emitter.width, "a local is assigned by as many lanes as it has"
+        self.frame.lines.append(f"  store {self.emitter.type(local.dtype)} {operand}, ptr {slot}")
+        self.emitter.values[local] = operand
+
+    def fold(self, statement: Fold) -> None:
+        """local := op(local, value); a sum of products is one fused operation; lanes that do not exist stay."""
+        emitter, local = self.emitter, statement.local
+        slot, _ = self.frame.locals[local]
+        type_ = emitter.type(local.dtype)
+        old = emitter.line(f"load {type_}, ptr {slot}")
+        before = Expr("local", (), local.dtype, "before")
+        emitter.values[before] = old
+        value = statement.value
+        fused = (
+            statement.op == "add" and value.op == "mul" and value.dtype in (dtypes.float32, dtypes.float64)
+            and emitter.module.target.fma
+        )  # fmt: skip
+        new = (
+            scalar.fma(value.args[0], value.args[1], before)
+            if fused
+            else scalar.apply(statement.op, before, value)
+        )
+        operand = emitter.value(new)
+        if emitter.mask is not None:
+            masks = vector("i1", emitter.width)
+            operand = emitter.line(
+                f"select {masks} {emitter.mask}, {type_} {operand}, {type_} {old}"
+            )
+        self.frame.lines.append(f"  store {type_} {operand}, ptr {slot}")
+        emitter.values[local] = operand
+
+    # -- branches, copies ------------------------------------------------------------------------
+
+    def branch(self, statement: If) -> None:
+        emitter = self.emitter
+        assert emitter.width == 1, "branches are for one element at a time"
+        condition = emitter.value(statement.condition)
+        stem = emitter.fresh()[1:]
+        self.frame.lines.append(f"  br i1 {condition}, label %{stem}.then, label %{stem}.end")
+        emitter.label(f"{stem}.then")
+        mark = emitter.mark()
+        self.body(statement.body)
+        emitter.reset(mark)
+        self.frame.lines.append(f"  br label %{stem}.end")
+        emitter.label(f"{stem}.end")
+
+    def copy(self, statement: Copy) -> None:
+        emitter = self.emitter.one
+        (target, at), (source, start) = statement.target, statement.source
+        to = emitter.address(target, emitter.scalar_index(at))
+        origin = emitter.address(source, emitter.scalar_index(start))
+        size = emitter.scalar_index(statement.size * target.dtype.itemsize)
+        self.module.declare(
+            "@llvm.memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+        )
+        self.frame.lines.append(
+            f"  call void @llvm.memcpy.p0.p0.i64(ptr {to}, ptr {origin}, i64 {size}, i1 false)"
+        )
+
+    def swap(self, first: Buffer, second: Buffer) -> None:
+        slots = self.frame.slots[first], self.frame.slots[second]
+        a, b = (self.emitter.line(f"load ptr, ptr {slot}") for slot in slots)
+        self.frame.lines += [f"  store ptr {b}, ptr {slots[0]}", f"  store ptr {a}, ptr {slots[1]}"]
+
+    # -- loops -----------------------------------------------------------------------------------
+
+    def loop(self, loop: Loop) -> None:
+        """A loop by its schedule: parallel, with lanes, or plain."""
+        if loop.schedule.parallel:
+            self.parallel(loop)
+            return
+        self.private_buffers(loop)
+        if loop.schedule.vector and self.emitter.width == 1:
+            self.hoist(loop)
+            self.lanes(loop, "0", self.emitter.scalar_index(loop.extent))
+        else:
+            self.hoist(loop)
+            self.plain(loop, "0", self.emitter.scalar_index(loop.extent))
+
+    def private_buffers(self, loop: Loop) -> None:
+        """Memory in this frame for the private buffers of a loop; one a lane, if lanes run outside of them."""
+        for buffer in private(loop):
+            if buffer in self.frame.pointers or one_a_lane_inside(loop, buffer):
+                continue
+            lanes = loop.extent if isinstance(loop.extent, int) else None
+            width = self._width(loop, lanes) if one_a_lane(loop, buffer) else 1
+            self.private_buffer(buffer, width)
+
+    def private_buffer(self, buffer: Buffer, width: int = 1) -> None:
+        """Memory in this frame for a private buffer, so many times."""
+        assert isinstance(buffer.size, int)
+        element = memory_element(buffer.dtype)
+        if width > 1:
+            element = vector(element, width)
+            self.frame.lane_buffers.add(buffer)
+        self.frame.pointers[buffer] = self.frame.alloca(f"[{buffer.size} x {element}]")
+
+    def hoist(self, loop: Loop) -> None:
+        """Compute in front of the loop what does not change in it."""
+        for e in invariants(loop, self.frame.memory_of):
+            self.emitter.value(e)
+
+    def plain(self, loop: Loop, start: str, stop: str) -> None:
+        """One run of the body after the other."""
+        self._counted(loop.name, start, stop, 1, lambda: self.body(loop.body))
+
+    def _counted(self, name: str, start: str, stop: str, step: int, body: Any) -> None:
+        """The skeleton of a loop: test at the bottom, entered only if there is anything to do."""
+        emitter, lines, frame = self.emitter, self.frame.lines, self.frame
+        stem = emitter.fresh()[1:]
+        counter, following = f"%{stem}.i", f"%{stem}.n"
+        if start.isdigit() and stop.isdigit():
+            if int(start) >= int(stop):
+                return
+            lines.append(f"  br label %{stem}.pre")
+        else:
+            enter = emitter.line(f"icmp slt i64 {start}, {stop}")
+            lines.append(f"  br i1 {enter}, label %{stem}.pre, label %{stem}.exit")
+        emitter.label(f"{stem}.pre")
+        lines.append(f"  br label %{stem}.body")
+        emitter.label(f"{stem}.body")
+        lines.append(f"  {counter} = phi i64 [{start}, %{stem}.pre], [{following}, %{stem}.latch]")
+        outer = frame.symbols.get(name)
+        frame.symbols[name] = counter
+        mark = emitter.mark()
+        body()
+        emitter.reset(mark)
+        if outer is None:
+            del frame.symbols[name]
+        else:
+            frame.symbols[name] = outer
+        lines.append(f"  br label %{stem}.latch")
+        emitter.label(f"{stem}.latch")
+        lines.append(f"  {following} = add nuw nsw i64 {counter}, {step}")
+        again = emitter.line(f"icmp slt i64 {following}, {stop}")
+        lines.append(f"  br i1 {again}, label %{stem}.body, label %{stem}.exit")
+        emitter.label(f"{stem}.exit")
+
+    # -- loops with lanes ------------------------------------------------------------------------
+
+    def lanes(self, loop: Loop, start: str, stop: str) -> None:
+        """A loop with lanes: whole vectors, then the rest under a mask."""
+        if int(start) if start.isdigit() else 0:
+            raise AssertionError("constant starts are 0")
+        constant = int(stop) if stop.isdigit() and start == "0" else None
+        if constant == 0:
+            return
+        width = self._width(loop, constant)
+        size = operations(loop)
+        copies = loop.schedule.unroll if size <= BODY_LIMIT else 1
+        while copies > 1 and constant is not None and constant < width * copies:
+            copies //= 2
+        states = self._accumulators(loop, width, copies)
+        whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
+        if whole is not None:
+            self._counted(
+                loop.name,
+                start,
+                whole,
+                width * copies,
+                lambda: self._copies(loop, width, states, None),
+            )
+        if rest is not None:
+            begin = whole or start
+            self._counted(
+                loop.name, begin, stop, width, lambda: self._copies(loop, width, states[:1], stop)
+            )
+        self._combine(loop, width, states)
+
+    def _ranges(
+        self, loop: Loop, start: str, stop: str, constant: int | None, step: int, size: int
+    ) -> tuple[str | None, str | None]:
+        """Where the loop over whole vectors stops (None: there is none), and whether a masked rest follows."""
+        if constant is not None:
+            whole = constant // step * step
+            if size > 4 * BODY_LIMIT and whole != constant:
+                return None, stop
+            return (str(whole) if whole else None), (stop if whole != constant else None)
+        if size > 4 * BODY_LIMIT:
+            return None, stop
+        length = self.emitter.line(f"sub i64 {stop}, {start}")
+        rounded = (
+            self.emitter.line(f"and i64 {length}, {-step}") if step & (step - 1) == 0 else None
+        )
+        assert rounded is not None, "steps are powers of two"
+        return self.emitter.line(f"add i64 {start}, {rounded}"), stop
+
+    def _width(self, loop: Loop, constant: int | None) -> int:
+        """Lanes: as many as the widest dtype of the body fits, no more than there are elements."""
+        sizes = [1]
+        seen: set[Expr] = set()
+        for s in walk(loop.body):
+            stack = list(expressions(s))
+            while stack:
+                e = stack.pop()
+                if e not in seen:
+                    seen.add(e)
+                    if e.dtype != scalar.BOOL and e.op != "const":
+                        sizes.append(max(e.dtype.itemsize, 4 if e.dtype.itemsize == 2 else 1))
+                    stack.extend(e.args)
+        width = min(self.module.target.vector_bytes // max(sizes), 32)
+        if constant is not None:
+            width = min(width, 1 << max(constant - 1, 1).bit_length())
+        return max(width, 2)
+
+    def _accumulators(
+        self, loop: Loop, width: int, copies: int
+    ) -> list[dict[Expr, tuple[str, int]]]:
+        """For each copy of the body: where the locals that it folds into are kept, started with the identity."""
+        own = {s.local for s in walk(loop.body) if isinstance(s, Init)}
+        states: list[dict[Expr, tuple[str, int]]] = []
+        for _ in range(copies):
+            state: dict[Expr, tuple[str, int]] = {}
+            for s in walk(loop.body):
+                if isinstance(s, Fold) and s.local not in own and s.local not in state:
+                    type_ = register_type(s.local.dtype, width)
+                    slot = self.frame.alloca(type_)
+                    value: Any = s.identity.attr
+                    identity = LoopEmitter(self.frame, width).constant(value, s.local.dtype)
+                    self.frame.lines.append(f"  store {type_} {identity}, ptr {slot}")
+                    state[s.local] = slot, width
+            states.append(state)
+        return states
+
+    def _copies(
+        self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]], limit: str | None
+    ) -> None:
+        """The body for so many vectors side by side; with a limit, under the mask of what is below it."""
+        frame, name = self.frame, loop.name
+        base = frame.symbols[name]
+        for n, state in enumerate(states):
+            emitter = LoopEmitter(frame, width, name, self.emitter)
+            mark = self.emitter.mark()
+            if n:
+                frame.symbols[name] = self.emitter.line(f"add nuw nsw i64 {base}, {n * width}")
+            if limit is not None:
+                emitter.mask = self._mask(base, limit, width)
+            outer = {local: frame.locals[local] for local in state}
+            frame.locals.update(state)
+            StatementWriter(frame, emitter).body(loop.body)
+            frame.locals.update(outer)
+            frame.symbols[name] = base
+            self.emitter.reset(mark)
+
+    def _mask(self, base: str, limit: str, width: int) -> str:
+        """Lanes n with base + n < limit."""
+        left = self.emitter.line(f"sub i64 {limit}, {base}")
+        most = self.emitter.line(f"call i64 @llvm.smin.i64(i64 {left}, i64 {width})")
+        self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
+        count = self.emitter.line(f"trunc i64 {most} to i32")
+        lanes = LoopEmitter(self.frame, width)
+        spread = lanes.spread(count, "i32")
+        numbers = ", ".join(f"i32 {n}" for n in range(width))
+        return self.emitter.line(f"icmp ult <{width} x i32> <{numbers}>, {spread}")
+
+    def _combine(self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]]) -> None:
+        """Fold the copies together, then the lanes, then into the local outside."""
+        folds = {s.local: s for s in walk(loop.body) if isinstance(s, Fold)}
+        for local in states[0]:
+            lanes = LoopEmitter(self.frame, width)
+            op = folds[local].op
+            parts = []
+            for state in states:
+                part = Expr("local", (), local.dtype, "part")
+                lanes.values[part] = lanes.line(
+                    f"load {lanes.type(local.dtype)}, ptr {state[local][0]}"
+                )
+                parts.append(part)
+            while len(parts) > 1:
+                parts = [
+                    scalar.apply(op, *parts[n : n + 2]) if n + 1 < len(parts) else parts[n]
+                    for n in range(0, len(parts), 2)
+                ]
+            total = Expr("local", (), local.dtype, "total")
+            self.emitter.values[total] = self._across(op, lanes.value(parts[0]), local.dtype, width)
+            self.fold(Fold(local, op, total, folds[local].identity))
+
+    def _across(self, op: str, operand: str, dtype: np.dtype, width: int) -> str:
+        """One value from the lanes of a vector."""
+        type_, element = register_type(dtype, width), register_element(dtype)
+        floating = element in ("float", "double")
+        if op in ("min", "max"):
+            sign = "" if floating else "u" if dtype.kind in "ub" else "s"
+            name = f"f{op}imum" if floating else f"{sign}{op}"
+        else:
+            name = f"f{op}" if floating else op
+        full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
+        if floating and op in ("add", "mul"):
+            self.module.declare(full, f"declare {element} {full}({element}, {type_})")
+            start = "-0.0" if op == "add" else "1.0"
+            return self.emitter.line(
+                f"call reassoc {element} {full}({element} {start}, {type_} {operand})"
+            )
+        self.module.declare(full, f"declare {element} {full}({type_})")
+        return self.emitter.line(f"call {element} {full}({type_} {operand})")
+
+    # -- parallel loops --------------------------------------------------------------------------
+
+    def apart(self, statements: Sequence[Statement]) -> None:
+        """Statements in a function of their own, which equal ones share."""
+
+        def write(frame: Frame, inner: LoopEmitter) -> None:
+            StatementWriter(frame, inner).body(statements)
+
+        one = self.emitter.one
+        body, context = apart.function_of(self.frame, one, statements, {}, write)
+        self.frame.lines.append(f"  call void {body}(ptr {context}, i64 0, i64 0)")
+
+    def parallel(self, loop: Loop) -> None:
+        """Hand pieces of the loop to the pool: the body becomes a function over a range of runs."""
+        emitter = self.emitter.one
+        extent = emitter.scalar_index(loop.extent)
+        inside = replace(loop, schedule=replace(loop.schedule, parallel=False))
+        in_blocks = bool(loop.schedule.vector)
+        given = {LIMIT: extent} if in_blocks else {}
+
+        def write(frame: Frame, inner: LoopEmitter) -> None:
+            writer = StatementWriter(frame, inner)
+            writer.private_buffers(inside)
+            writer.hoist(inside)
+            if in_blocks:
+                writer.blocks(inside)
+            else:
+                writer.plain(inside, "%begin", "%end")
+
+        body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
+        runs, cost = extent, loop.cost
+        if in_blocks:
+            cost *= BLOCK
+            up = emitter.line(f"add i64 {extent}, {BLOCK - 1}")
+            runs = emitter.line(f"sdiv i64 {up}, {BLOCK}")
+        grain = max(1, math.ceil(GRAIN_NS / max(cost, 0.01)))
+        self.module.declare("@cv_parallel_for", "declare void @cv_parallel_for(ptr, ptr, i64, i64)")
+        self.frame.lines.append(
+            f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
+        )
+
+    def blocks(self, loop: Loop) -> None:
+        """The blocks from %begin to %end of a loop with lanes."""
+        emitter = self.emitter
+        start = emitter.line(f"mul nuw nsw i64 %begin, {BLOCK}")
+        reach = emitter.line(f"mul nuw nsw i64 %end, {BLOCK}")
+        self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
+        limit = self.frame.symbols[LIMIT]
+        stop = emitter.line(f"call i64 @llvm.smin.i64(i64 {reach}, i64 {limit})")
+        self.lanes(loop, start, stop)

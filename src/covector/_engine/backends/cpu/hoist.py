@@ -1,0 +1,108 @@
+"""What does not change in a loop: found before the loop is written, and computed in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from covector._engine.ir import index as ix
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Fold,
+    Init,
+    Loop,
+    accesses,
+    expressions,
+    index_values,
+    walk,
+)
+from covector._engine.ir.scalar import Expr, Iteration
+from covector._engine.types.dims import Dim
+
+
+class Variance:
+    """Which expressions of a loop's body change from one run of the body to the next."""
+
+    def __init__(self, loop: Loop, memory_of: Callable[[Buffer], Buffer]):
+        self.memory_of = memory_of
+        self.names = {str(s.variable) for s in walk((loop,)) if isinstance(s, Loop)}
+        self.locals: set[Expr] = set()
+        for s in walk(loop.body):
+            match s:
+                case Init(local, _) | Fold(local, _, _, _):
+                    self.locals.add(local)
+                case Assign(targets, _):
+                    self.locals.update(targets)
+                case _:
+                    pass
+        self.written: set[Buffer] = set()
+        for s in loop.body:
+            self.written.update(memory_of(b) for b in accesses(s)[1])
+        self.memo: dict[Expr, bool] = {}
+
+    def varies(self, e: Expr) -> bool:
+        """Whether the expression changes; without recursion, since chains can be long."""
+        memo = self.memo
+        stack = [e]
+        while stack:
+            node = stack[-1]
+            if node in memo:
+                stack.pop()
+                continue
+            below = self._below(node)
+            missing = [x for x in below if x not in memo]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            memo[node] = self._own(node) or any(memo[x] for x in below)
+        return memo[e]
+
+    def _below(self, node: Expr) -> list[Expr]:
+        below = list(node.args)
+        if node.op == "load":
+            below += index_values(node.attr[1])  # type: ignore[index]
+        elif node.op == "index":
+            below += index_values(node.attr)  # type: ignore[arg-type]
+        elif node.op == "iterate":
+            body: Any = node.attr
+            assert isinstance(body, Iteration)
+            below += [x for x in (body.condition, *body.step) if x not in body.slots]
+        return below
+
+    def _own(self, node: Expr) -> bool:
+        match node.op:
+            case "local":
+                return node in self.locals
+            case "load":
+                buffer, d = node.attr  # type: ignore[misc]
+                return self.memory_of(buffer) in self.written or self._index(d)
+            case "index":
+                return self._index(node.attr)  # type: ignore[arg-type]
+            case _:
+                return False
+
+    def _index(self, d: Dim) -> bool:
+        return not isinstance(d, int) and ix.depends_on_any(d, self.names)
+
+
+def invariants(loop: Loop, memory_of: Callable[[Buffer], Buffer]) -> list[Expr]:
+    """The largest expressions of a loop's body that do not change in it, constants excepted."""
+    variance = Variance(loop, memory_of)
+    found: dict[Expr, None] = {}
+    seen: set[Expr] = set()
+    for s in walk(loop.body):
+        roots = list(expressions(s))
+        stack = roots
+        while stack:
+            node = stack.pop()
+            if node in seen or node.op == "const":
+                continue
+            seen.add(node)
+            if not variance.varies(node):
+                if not (node.op == "local" and not isinstance(node.attr, str)):
+                    found[node] = None
+                continue
+            stack.extend(node.args)
+    return list(found)

@@ -1,0 +1,372 @@
+"""Leaves of expressions in a loop: index arithmetic, loads, locals, for one element or for lanes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from covector._engine.backends.cpu.instructions import (
+    family,
+    literal,
+    memory_element,
+    memory_type,
+    register_element,
+    suffix,
+    vector,
+)  # fmt: skip
+from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_names
+from covector._engine.ir import index as ix
+from covector._engine.ir.kernel import Buffer
+from covector._engine.ir.scalar import Expr
+from covector._engine.types import dims
+from covector._engine.types.dims import Atom, Dim
+
+
+@dataclass
+class Frame:
+    """What the body of one LLVM function knows: its lines, and how to name buffers, symbols and locals."""
+
+    module: ModuleText
+    memory_of: Callable[
+        [Buffer], Buffer
+    ]  # of buffers that share memory, the one that stands for all
+    lines: list[str] = field(default_factory=list)
+    entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
+    symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand
+    pointers: dict[Buffer, str] = field(default_factory=dict)
+    slots: dict[Buffer, str] = field(
+        default_factory=dict
+    )  # buffers whose pointer changes: where it is kept
+    locals: dict[Expr, tuple[str, int]] = field(default_factory=dict)  # alloca, lanes
+    lane_buffers: set[Buffer] = field(
+        default_factory=set
+    )  # private buffers whose elements are vectors
+    fresh: Callable[[], str] = field(default_factory=fresh_names)
+
+    def pointer(self, buffer: Buffer) -> str:
+        """The operand that points to a buffer's first element."""
+        slot = self.slots.get(buffer)
+        if slot is None:
+            return self.pointers[buffer]
+        name = self.fresh()
+        self.lines.append(f"  {name} = load ptr, ptr {slot}")
+        return name
+
+    def alloca(self, type_: str, align: int = 64) -> str:
+        """Memory of this function's frame."""
+        name = self.fresh()
+        self.entry.append(f"  {name} = alloca {type_}, align {align}")
+        return name
+
+
+class LoopEmitter(Emitter):
+    """Emits expressions inside loops.
+
+    With `width` lanes, the loop variable `lane` stands for base, base + 1, ...; its symbol holds the base.  `mask`
+    (an operand of lanes x i1, or None) says which lanes exist.  `one` emits what is the same in all lanes.
+    """
+
+    def __init__(
+        self, frame: Frame, width: int = 1, lane: str | None = None, one: LoopEmitter | None = None
+    ):
+        super().__init__(frame.module, width, frame.lines, frame.fresh)
+        self.frame, self.lane, self.mask = frame, lane, None
+        self.one: LoopEmitter = self if one is None else one
+        self.mask: str | None
+        self.indices: dict[Any, str] = {}
+
+    # -- scopes ----------------------------------------------------------------------------------
+
+    def mark(self) -> tuple[Any, ...]:
+        """What is known now, in this emitter and the one for uniform values."""
+        own = (*self.scope(), len(self.indices))
+        return own if self.one is self else (*own, self.one.mark())
+
+    def reset(self, mark: tuple[Any, ...]) -> None:
+        """Forget what was emitted since `mark`."""
+        self.restore(mark[:2])
+        while len(self.indices) > mark[2]:
+            self.indices.popitem()
+        if self.one is not self:
+            self.one.reset(mark[3])
+
+    # -- indices ---------------------------------------------------------------------------------
+
+    def scalar_index(self, d: Dim) -> str:
+        """An index as an i64 operand; with lanes, of the first one."""
+        if isinstance(d, int):
+            return str(d)
+        found = self.indices.get(d)
+        if found is None:
+            found = self.indices[d] = self._sum(d, self._scalar_atom, "i64")
+        return found
+
+    def _sum(self, d: Any, atom: Callable[[Atom], str], type_: str) -> str:
+        total: str | None = None
+        for monomial, c in d.terms:
+            term: str | None = None
+            for a in monomial:
+                value = atom(a)
+                term = value if term is None else self.line(f"mul nsw {type_} {term}, {value}")
+            if term is None:
+                term = str(c) if type_ == "i64" else f"splat (i64 {c})"
+            elif c != 1:
+                factor = str(c) if type_ == "i64" else f"splat (i64 {c})"
+                term = self.line(f"mul nsw {type_} {term}, {factor}")
+            total = term if total is None else self.line(f"add nsw {type_} {total}, {term}")
+        assert total is not None
+        return total
+
+    def _scalar_atom(self, a: Atom) -> str:
+        if a.op == "symbol":
+            if isinstance(a.payload, Expr):
+                return self._widen(self.one.value(a.payload), a.payload.dtype, 1)
+            return self.frame.symbols[a.key]
+        x, y = (self.scalar_index(arg) for arg in a.args)
+        return self._binary(a, x, y, "i64")
+
+    def _binary(self, a: Atom, x: str, y: str, type_: str) -> str:
+        if a.op in ("floordiv", "mod"):
+            if ix.is_nonnegative(a.args[0]):
+                return self.line(f"{'udiv' if a.op == 'floordiv' else 'urem'} {type_} {x}, {y}")
+            rest = self.line(f"srem {type_} {x}, {y}")
+            rest = self.line(f"srem {type_} {self.line(f'add {type_} {rest}, {y}')}, {y}")
+            if a.op == "mod":
+                return rest
+            return self.line(f"sdiv {type_} {self.line(f'sub {type_} {x}, {rest}')}, {y}")
+        name = f"@llvm.s{a.op}.{suffix('i64', self.width if type_ != 'i64' else 1)}"
+        self.module.declare(name, f"declare {type_} {name}({type_}, {type_})")
+        return self.line(f"call {type_} {name}({type_} {x}, {type_} {y})")
+
+    def _widen(self, operand: str, dtype: np.dtype, width: int) -> str:
+        """An integer register value as i64."""
+        if dtype.itemsize == 8:
+            return operand
+        narrow, wide = vector(register_element(dtype), width), vector("i64", width)
+        return self.line(
+            f"{'sext' if family(dtype) == 'signed' else 'zext'} {narrow} {operand} to {wide}"
+        )
+
+    def vector_index(self, d: Dim) -> str:
+        """An index as an operand of lanes x i64."""
+        type_ = vector("i64", self.width)
+        stride = 0 if isinstance(d, int) else ix.coefficient(d, self.lane or "")
+        if isinstance(stride, int):
+            base = self.spread(self.scalar_index(d), "i64")
+            if stride == 0:
+                return base
+            lanes = ", ".join(f"i64 {n * stride}" for n in range(self.width))
+            return self.line(f"add nsw {type_} {base}, <{lanes}>")
+        return self._sum(d, self._vector_atom, type_)
+
+    def _vector_atom(self, a: Atom) -> str:
+        if a.op == "symbol":
+            if isinstance(a.payload, Expr):
+                return self._widen(self.value(a.payload), a.payload.dtype, self.width)
+            base = self.spread(self.frame.symbols[a.key], "i64")
+            if a.key != self.lane:
+                return base
+            lanes = ", ".join(f"i64 {n}" for n in range(self.width))
+            return self.line(f"add nsw {vector('i64', self.width)} {base}, <{lanes}>")
+        x, y = (self.vector_index(arg) for arg in a.args)
+        return self._binary(a, x, y, vector("i64", self.width))
+
+    def spread(self, operand: str, element: str) -> str:
+        """The same scalar in all lanes."""
+        type_ = vector(element, self.width)
+        first = self.line(f"insertelement {type_} poison, {element} {operand}, i64 0")
+        return self.line(
+            f"shufflevector {type_} {first}, {type_} poison, <{self.width} x i32> zeroinitializer"
+        )
+
+    # -- leaves ----------------------------------------------------------------------------------
+
+    def leaf(self, e: Expr) -> str:
+        match e.op:
+            case "load":
+                return self.load(e)
+            case "index":
+                return self.index_value(e)
+            case "local":
+                slot, width = self.frame.locals[e]
+                if width == self.width:
+                    return self.line(f"load {self.type(e.dtype)}, ptr {slot}")
+                return self.spread(self.one.value(e), register_element(e.dtype))
+            case _:
+                raise AssertionError(f"no rule for {e.op}")
+
+    def index_value(self, e: Expr) -> str:
+        """The value of an index as a number."""
+        d: Any = e.attr
+        element = register_element(e.dtype)
+        if self.width > 1 and self.uniform_index(d):
+            return self.spread(self.one.value(e), element)
+        wide = self.scalar_index(d) if self.width == 1 else self.vector_index(d)
+        if element == "i64":
+            return wide
+        return self.line(f"trunc {vector('i64', self.width)} {wide} to {self.type(e.dtype)}")
+
+    def uniform_index(self, d: Dim) -> bool:
+        """Whether an index is surely the same in all lanes."""
+        return self.lane is None or (ix.coefficient(d, self.lane) == 0 and not _has_payload(d))
+
+    def load(self, e: Expr) -> str:
+        """One element a lane."""
+        buffer, d = e.attr  # type: ignore[misc]
+        if self.width == 1:
+            return self._load_one(e, buffer, d)
+        if buffer in self.frame.lane_buffers:
+            type_ = memory_type(e.dtype, self.width)
+            raw = self.line(f"load {type_}, ptr {self._lane_address(buffer, d)}")
+            return self.from_memory(raw, e.dtype)
+        if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
+            return self.spread(self.one.value(e), register_element(e.dtype))
+        mask = self.mask_of(e.args[0] if e.args else None)
+        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        type_ = memory_type(e.dtype, self.width)
+        if stride == 1:
+            address = self.address(buffer, self.scalar_index(d))
+            if mask is None:
+                raw = self.line(f"load {type_}, ptr {address}, align {e.dtype.itemsize}")
+            else:
+                raw = self.masked_load(address, type_, e.dtype, mask)
+            return self.from_memory(raw, e.dtype)
+        addresses = self.addresses(buffer, d)
+        return self.from_memory(self.gather(addresses, type_, e.dtype, mask), e.dtype)
+
+    def _load_one(self, e: Expr, buffer: Buffer, d: Dim) -> str:
+        address = self.address(buffer, self.scalar_index(d))
+        if e.args:  # where the condition is false, read a zero that is always there
+            self.module.declare(
+                "@cv.zero", "@cv.zero = private constant [8 x i8] zeroinitializer, align 8"
+            )
+            address = self.line(f"select i1 {self.value(e.args[0])}, ptr {address}, ptr @cv.zero")
+        raw = self.line(f"load {memory_element(e.dtype)}, ptr {address}, align {e.dtype.itemsize}")
+        return self.from_memory(raw, e.dtype)
+
+    def mask_of(self, condition: Expr | None) -> str | None:
+        """The lanes that exist and for which the condition holds; None: all."""
+        if condition is None:
+            return self.mask
+        value = self.value(condition)
+        if self.mask is None:
+            return value
+        return self.line(f"and {vector('i1', self.width)} {self.mask}, {value}")
+
+    def address(self, buffer: Buffer, index: str) -> str:
+        """Where an element of a buffer is."""
+        if index == "0":
+            return self.frame.pointer(buffer)
+        return self.line(
+            f"getelementptr inbounds {memory_element(buffer.dtype)}, ptr {self.frame.pointer(buffer)}, i64 {index}"
+        )
+
+    def _lane_address(self, buffer: Buffer, d: Dim) -> str:
+        """Where an element of each lane's own copy of a buffer is."""
+        type_, index = memory_type(buffer.dtype, self.width), self.scalar_index(d)
+        return self.line(
+            f"getelementptr inbounds {type_}, ptr {self.frame.pointer(buffer)}, i64 {index}"
+        )
+
+    def addresses(self, buffer: Buffer, d: Dim) -> str:
+        """Where the lanes' elements of a buffer are."""
+        lanes = vector("i64", self.width)
+        return self.line(
+            f"getelementptr inbounds {memory_element(buffer.dtype)}, ptr {self.frame.pointer(buffer)}, "
+            f"{lanes} {self.vector_index(d)}"
+        )
+
+    def all_lanes(self) -> str:
+        return "splat (i1 true)"
+
+    def masked_load(self, address: str, type_: str, dtype: np.dtype, mask: str) -> str:
+        name = f"@llvm.masked.load.{suffix(memory_element(dtype), self.width)}.p0"
+        masks = vector("i1", self.width)
+        self.module.declare(name, f"declare {type_} {name}(ptr, i32, {masks}, {type_})")
+        return self.line(
+            f"call {type_} {name}(ptr {address}, i32 {dtype.itemsize}, {masks} {mask}, {type_} zeroinitializer)"
+        )
+
+    def gather(self, addresses: str, type_: str, dtype: np.dtype, mask: str | None) -> str:
+        pointers, masks = vector("ptr", self.width), vector("i1", self.width)
+        name = f"@llvm.masked.gather.{suffix(memory_element(dtype), self.width)}.v{self.width}p0"
+        self.module.declare(name, f"declare {type_} {name}({pointers}, i32, {masks}, {type_})")
+        return self.line(
+            f"call {type_} {name}({pointers} {addresses}, i32 {dtype.itemsize}, {masks} {mask or self.all_lanes()}, "
+            f"{type_} zeroinitializer)"
+        )
+
+    def store(self, buffer: Buffer, d: Dim, value: Expr, condition: Expr | None) -> None:
+        """Store one element a lane."""
+        dtype = buffer.dtype
+        operand = self.to_memory(self.value(value), dtype)
+        type_ = memory_type(dtype, self.width)
+        if self.width == 1:
+            address = self.address(buffer, self.scalar_index(d))
+            if condition is None:
+                self.lines.append(
+                    f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}"
+                )
+            else:
+                self._store_if(type_, operand, address, dtype, condition)
+            return
+        if buffer in self.frame.lane_buffers:
+            self.lines.append(f"  store {type_} {operand}, ptr {self._lane_address(buffer, d)}")
+            return
+        mask = self.mask_of(condition)
+        masks = vector("i1", self.width)
+        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        if stride == 1:
+            address = self.address(buffer, self.scalar_index(d))
+            if mask is None:
+                self.lines.append(
+                    f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}"
+                )
+                return
+            name = f"@llvm.masked.store.{suffix(memory_element(dtype), self.width)}.p0"
+            self.module.declare(name, f"declare void {name}({type_}, ptr, i32, {masks})")
+            self.lines.append(
+                f"  call void {name}({type_} {operand}, ptr {address}, i32 {dtype.itemsize}, {masks} {mask})"
+            )
+            return
+        name = f"@llvm.masked.scatter.{suffix(memory_element(dtype), self.width)}.v{self.width}p0"
+        pointers = vector("ptr", self.width)
+        self.module.declare(name, f"declare void {name}({type_}, {pointers}, i32, {masks})")
+        self.lines.append(
+            f"  call void {name}({type_} {operand}, {pointers} {self.addresses(buffer, d)}, i32 {dtype.itemsize}, "
+            f"{masks} {mask or self.all_lanes()})"
+        )
+
+    def _store_if(
+        self, type_: str, operand: str, address: str, dtype: np.dtype, condition: Expr
+    ) -> None:
+        stem = self.fresh()[1:]
+        self.lines.append(f"  br i1 {self.value(condition)}, label %{stem}.do, label %{stem}.done")
+        self.label(f"{stem}.do")
+        self.lines.append(f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}")
+        self.lines.append(f"  br label %{stem}.done")
+        self.label(f"{stem}.done")
+
+    def constant(self, value: np.generic, dtype: np.dtype) -> str:
+        """A literal in all lanes."""
+        return literal(value, dtype, self.width)
+
+
+def _has_payload(d: Dim) -> bool:
+    """Whether an index comes from data."""
+    return any(isinstance(a.payload, Expr) for a in dims.atoms(d))
+
+
+def _is_uniform(e: Expr, lane: str | None) -> bool:
+    """Whether a condition is surely the same in all lanes: it depends on indices without the lane only."""
+    if e.op in ("const",):
+        return True
+    if e.op == "index":
+        d: Any = e.attr
+        return lane is None or (not ix.depends(d, lane) and not _has_payload(d))
+    if e.op in ("load", "local", "iterate", "project", "call"):
+        return False
+    return all(_is_uniform(a, lane) for a in e.args)

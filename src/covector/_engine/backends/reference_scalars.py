@@ -1,0 +1,233 @@
+"""The slow interpreter of scalar expressions: what every operation means, in NumPy.
+
+`evaluate(e, {leaf: array})` is the living definition that compiled code is tested against.  Leaves (loads,
+indices, locals) are looked up in the environment; lanes are array elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+import ml_dtypes
+import numpy as np
+
+from covector._engine.compile import functions
+from covector._engine.ir.scalar import SCALAR_OPS, Expr, Iteration
+
+Array = np.ndarray
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+SMALL = (np.dtype(np.float16), BFLOAT16)
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """Whether a dtype has floating-point arithmetic."""
+    return dtype.kind == "f" or dtype == BFLOAT16
+
+
+def evaluate(e: Expr, env: Mapping[Expr, Array]) -> Array:
+    """The value of an expression, lane by lane; without recursion along chains of operands."""
+    values: dict[Expr, Array] = dict(env)
+    states: dict[Expr, tuple[Array, ...]] = {}
+    with np.errstate(all="ignore"):
+        return _evaluate(e, values, states)
+
+
+def _evaluate(e: Expr, values: dict[Expr, Array], states: dict[Expr, tuple[Array, ...]]) -> Array:
+    stack = [e]
+    while stack:
+        node = stack[-1]
+        missing = () if node in values else [a for a in node.args if a not in values]
+        if missing:
+            stack += reversed(missing)
+            continue
+        stack.pop()
+        if node in values:
+            continue
+        args = [values[a] for a in node.args]
+        match node.op:
+            case "const":
+                values[node] = np.asarray(node.attr, node.dtype)
+            case "call":
+                values[node] = _call(node, args)
+            case "iterate":
+                states[node] = _iterate(node, args, values)
+                values[node] = states[node][0]
+            case "project":
+                assert isinstance(node.attr, int)
+                values[node] = states[node.args[0]][node.attr]
+            case "convert":
+                values[node] = convert(args[0], node.dtype)
+            case "bitcast":
+                values[node] = _bitcast(args[0], node.dtype)
+            case "select":
+                values[node] = np.where(args[0], args[1], args[2])
+            case op if op in SCALAR_OPS:
+                result = np.asarray(OPERATIONS[op](*args))
+                assert result.dtype == node.dtype, (op, result.dtype, node.dtype)
+                values[node] = result
+            case op:
+                raise KeyError(f"the environment has no value for the leaf {op} {node.attr!r}")
+    return values[e]
+
+
+def _call(node: Expr, args: list[Array]) -> Array:
+    """A named function through its definition; 16-bit floats in float32, rounded once."""
+    assert isinstance(node.attr, str)
+    narrow = () if functions.FUNCTIONS[node.attr].any_float else SMALL
+    wide = [a.astype(np.float32) if a.dtype in narrow else a for a in args]
+    function = functions.definition(node.attr, tuple(a.dtype for a in wide))
+    result = evaluate(function.result, dict(zip(function.parameters, wide, strict=True)))
+    return convert(result, node.dtype)
+
+
+def _iterate(node: Expr, init: list[Array], values: dict[Expr, Array]) -> tuple[Array, ...]:
+    """The state after the loop: lanes whose condition is false keep theirs."""
+    body = node.attr
+    assert isinstance(body, Iteration)
+    state = tuple(np.array(a) for a in np.broadcast_arrays(*init))
+    while True:
+        env = dict(values)
+        env.update(zip(body.slots, state, strict=True))
+        active = evaluate(body.condition, env)
+        if not np.any(active):
+            return state
+        step = [evaluate(s, env) for s in body.step]
+        state = tuple(np.where(active, new, old) for new, old in zip(step, state, strict=True))
+
+
+def convert(x: Array, dtype: np.dtype) -> Array:
+    """The value in another dtype: floats round to nearest even, float to int saturates, NaN gives 0."""
+    if x.dtype == dtype:
+        return x
+    if is_float(x.dtype) and dtype.kind in "iu":
+        wide, info = x.astype(np.float64), np.iinfo(dtype)
+        inside = (wide > float(info.min) - 1.0) & (wide < float(info.max) + 1.0)
+        inside |= (wide == float(info.min)) & (wide < 0)
+        cut = np.where(
+            inside & (wide < 2.0 ** (8 * dtype.itemsize - (dtype.kind == "i"))), np.trunc(wide), 0
+        )
+        result = np.where(wide < 0, np.asarray(info.min, dtype), np.asarray(info.max, dtype))
+        exact = np.where(cut >= 2.0**63, (cut - 2.0**63), cut).astype(np.int64).astype(np.uint64)
+        exact = np.where(cut >= 2.0**63, exact + np.uint64(2**63), exact).astype(dtype)
+        fits = inside & (wide < 2.0 ** (8 * dtype.itemsize - (dtype.kind == "i")))
+        return np.where(np.isnan(wide), dtype.type(0), np.where(fits, exact, result))
+    if dtype in SMALL and x.dtype == np.float64:
+        return _narrow_to_odd(x).astype(dtype)
+    if dtype in SMALL and x.dtype.kind in "iu":
+        return x.astype(np.float32).astype(dtype)
+    if dtype == np.bool_:
+        return x != x.dtype.type(0)
+    return x.astype(dtype)
+
+
+def _narrow_to_odd(x: Array) -> Array:
+    """float64 to float32, rounded to odd: rounding again to fewer bits then is right."""
+    near = x.astype(np.float32)
+    bits = near.view(np.int32)
+    inexact = (near.astype(np.float64) != x) & ~np.isnan(x) & (bits & 1 == 0)
+    towards = np.where(np.abs(near.astype(np.float64)) < np.abs(x), 1, -1)
+    return np.where(inexact, bits + towards, bits).astype(np.int32).view(np.float32)
+
+
+def _bitcast(x: Array, dtype: np.dtype) -> Array:
+    if dtype == np.bool_:
+        return x != x.dtype.type(0)
+    return (
+        np.ascontiguousarray(x).reshape(np.shape(x)).view(dtype)
+        if x.ndim
+        else x[None].view(dtype)[0]
+    )
+
+
+def _unsigned(x: Array) -> Array:
+    return x.view(f"u{x.dtype.itemsize}")
+
+
+def _div(x: Array, y: Array) -> Array:
+    if is_float(x.dtype):
+        return x / y
+    return np.floor_divide(x - np.fmod(x, y), y)
+
+
+def fma(x: Array, y: Array, z: Array) -> Array:
+    """x * y + z rounded once: exactly, in rational numbers, where error-free float sums do not do."""
+    if x.dtype in SMALL:
+        wide = fma(*(v.astype(np.float32) for v in (x, y, z)))
+        return wide.astype(x.dtype)
+    if x.dtype == np.float32:
+        product, c = x.astype(np.float64) * y.astype(np.float64), z.astype(np.float64)
+        return np.asarray(_sum_to_odd(product, c)).astype(np.float32)
+    x, y, z = np.broadcast_arrays(x, y, z)
+    result = np.asarray(x * y + z)
+    finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+    flat = result.reshape(-1)
+    for i in np.flatnonzero(finite):
+        exact = Fraction(float(x.flat[i])) * Fraction(float(y.flat[i])) + Fraction(float(z.flat[i]))
+        if exact:
+            try:
+                flat[i] = float(exact)
+            except OverflowError:
+                flat[i] = np.inf if exact > 0 else -np.inf
+    return flat.reshape(result.shape)
+
+
+def _sum_to_odd(a: Array, b: Array) -> Array:
+    """a + b in float64, rounded to odd."""
+    total = np.asarray(a + b)
+    part = total - a
+    error = (a - (total - part)) + (b - part)
+    bits = total.view(np.int64)
+    inexact = np.isfinite(total) & (error != 0) & (bits & 1 == 0)
+    away = (error > 0) == (total > 0)
+    return np.where(inexact, bits + np.where(away, 1, -1), bits).view(np.float64)
+
+
+def _extreme(x: Array, y: Array, smaller: bool) -> Array:
+    """min or max: NaN if either is, -0 below +0."""
+    if not is_float(x.dtype):
+        return np.minimum(x, y) if smaller else np.maximum(x, y)
+    first = np.where(x == y, np.signbit(x) == smaller, (x < y) == smaller)
+    return np.where(np.isnan(x), x, np.where(np.isnan(y), y, np.where(first, x, y)))
+
+
+def _neg(x: Array) -> Array:
+    return -x if is_float(x.dtype) else np.asarray(x.dtype.type(0) - x)
+
+
+def _clz(x: Array) -> Array:
+    bits = 8 * x.dtype.itemsize
+    rest, count = _unsigned(np.atleast_1d(x)), np.full(np.atleast_1d(x).shape, bits, x.dtype)
+    for k in range(bits):
+        count = np.where(rest >> rest.dtype.type(k) != 0, x.dtype.type(bits - 1 - k), count)
+    return count.reshape(np.shape(x))
+
+
+def _mulhi(x: Array, y: Array) -> Array:
+    shift = 8 * x.dtype.itemsize
+    return ((x.astype(object) * y.astype(object)) >> shift).astype(x.dtype)
+
+
+def _shift(x: Array, y: Array, kind: str) -> Array:
+    if kind == "shl":
+        return np.left_shift(x, y)
+    view = _unsigned(x) if kind == "shr" else x.view(f"i{x.dtype.itemsize}")
+    return np.right_shift(view, y.view(view.dtype)).view(x.dtype)
+
+
+def _integral(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda x: function(x) if is_float(x.dtype) else x
+
+
+OPERATIONS: dict[str, Callable[..., Array]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _div, "rem": np.fmod, "neg": _neg,
+    "fma": fma, "abs": np.abs, "min": lambda x, y: _extreme(x, y, True),
+    "max": lambda x, y: _extreme(x, y, False), "sqrt": np.sqrt, "floor": _integral(np.floor),
+    "ceil": _integral(np.ceil), "trunc": _integral(np.trunc), "rint": _integral(np.rint),
+    "copysign": np.copysign, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+    "not": np.invert, "shl": lambda x, y: _shift(x, y, "shl"), "shr": lambda x, y: _shift(x, y, "shr"),
+    "sar": lambda x, y: _shift(x, y, "sar"), "clz": _clz,
+    "popcount": lambda x: np.bitwise_count(_unsigned(x)).astype(x.dtype), "mulhi": _mulhi,
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+    "ge": np.greater_equal,
+}  # fmt: skip

@@ -1,0 +1,204 @@
+"""What users read when something is wrong: the exception classes, the messages, the user's own line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType
+
+_PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
+
+
+class CovectorError(Exception):
+    """The root of Covector's own exception classes."""
+
+
+class InconclusiveDimensionOperation(CovectorError, TypeError):
+    """A comparison of symbolic dimensions that does not hold, or fail, for all their values."""
+
+
+class ConcretizationTypeError(CovectorError, TypeError):
+    """A value was needed while a function is traced, where only its shape and dtype are known."""
+
+
+class TracerBoolConversionError(ConcretizationTypeError):
+    """The truth of a traced value was asked for, as `if` and `while` do."""
+
+
+class TracerIntegerConversionError(ConcretizationTypeError):
+    """A traced value was used as a Python integer, as `range` and list indices do."""
+
+
+class TracerArrayConversionError(ConcretizationTypeError):
+    """A traced value was handed to NumPy."""
+
+
+class UnexpectedTracerError(CovectorError, RuntimeError):
+    """A tracer was used after the transformation that made it had ended."""
+
+
+class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
+    """An array was indexed with a traced mask, on whose values the shape of the result depends."""
+
+
+class ShapeError(CovectorError, ValueError, TypeError):
+    """Shapes of operands that do not fit together: a ValueError as NumPy's, and a TypeError as JAX's `lax` raises."""
+
+
+class AxisError(CovectorError, ValueError, IndexError):
+    """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`."""
+
+
+class MissingRuleError(CovectorError, NotImplementedError):
+    """A primitive does not have the rule that a transformation needs."""
+
+
+class NotDifferentiableError(CovectorError, NotImplementedError):
+    """A derivative was asked for that an operation does not have, on purpose."""
+
+
+class VerificationError(CovectorError, AssertionError):
+    """A Program or Kernel broke a law of its IR: a defect of Covector."""
+
+
+class Source:
+    """Where the user's code was when an operation was recorded; resolved to text only when it is shown."""
+
+    __slots__ = ("code", "line")
+
+    def __init__(self, code: CodeType, line: int):
+        self.code, self.line = code, line
+
+    @property
+    def file(self) -> str:
+        return self.code.co_filename
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line} ({self.code.co_name})"
+
+
+def user_source() -> Source | None:
+    """The innermost frame on the stack that is not ours; None if all are."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(_PACKAGE):
+            return Source(code, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def at_user_line() -> str:
+    """' at file:line (function)' of the user's code, or nothing."""
+    source = user_source()
+    return "" if source is None else f" (at {source})"
+
+
+def shape_mismatch(operation: str, shapes: list[str]) -> str:
+    """For operands whose shapes do not fit together."""
+    return (
+        f"{operation} got shapes that do not fit together: {' and '.join(shapes)}{at_user_line()}"
+    )
+
+
+def traced_bool(description: str) -> str:
+    """For `if` and `while` on a traced value."""
+    return (
+        f"the truth of {description} was asked for{at_user_line()}, but inside jit only its shape and dtype "
+        "are known.\n"
+        "    wrong:  if x > 0: y = f(x)\n"
+        "    right:  y = covector.numpy.where(x > 0, f(x), g(x))\n"
+        "If the branch depends on an argument that may be a compile-time constant, mark that argument with "
+        "static_argnums or static_argnames of jit."
+    )
+
+
+def traced_value(description: str, wanted: str) -> str:
+    """For a traced value where Python needs a number."""
+    return (
+        f"{description} was used as {wanted}{at_user_line()}, but inside jit only its shape and dtype are "
+        "known. Use covector.numpy functions on it, or mark the argument it comes from with static_argnums "
+        "or static_argnames of jit."
+    )
+
+
+def leaked_tracer(description: str, source: Source | None) -> str:
+    """For a tracer that outlived its trace."""
+    made = "" if source is None else f" It was made at {source}."
+    return (
+        f"{description} was used after the function it belongs to had been traced{at_user_line()}.{made} "
+        "A traced value must not be kept in a global, an attribute or a list: return it from the function instead."
+    )
+
+
+def missing_rule(primitive: str, rule: str, cls: type) -> str:
+    """For a primitive without the rule that a transformation needs."""
+    module = sys.modules.get(cls.__module__)
+    file = os.path.relpath(getattr(module, "__file__", "") or "", _PACKAGE)
+    return f"primitive '{primitive}' has no {rule} rule; add it to class {cls.__name__} in {file}"
+
+
+def not_differentiable(primitive: str, argument: str, why: str, source: Source | None) -> str:
+    """For a derivative that a primitive does not have, on purpose; `source` is where it was applied, if known."""
+    where = at_user_line() if source is None else f" (at {source})"
+    return (
+        f"{primitive} has no derivative with respect to {argument}{where}: {why}.\n"
+        f"If {argument} is to count as a constant, say so with covector.lax.stop_gradient, or choose other "
+        "arguments to differentiate with argnums."
+    )
+
+
+def not_an_array(value: object, where: str) -> str:
+    """For a value that is no array, tracer or number."""
+    found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
+    if isinstance(value, list | tuple):
+        return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
+    return (
+        f"{found}, which is not an array, a number, or something NumPy can make an array of. "
+        "Mark it static (static_argnums of jit) or convert it first."
+    )
+
+
+def not_an_integer(name: str, value: object) -> str:
+    """For a parameter that must be an integer."""
+    return (
+        f"{name} must be an integer, got {value!r} of type {type(value).__name__}{at_user_line()}"
+    )
+
+
+def negative_size(operation: str, shape: object) -> str:
+    """For a shape with a negative dimension."""
+    return f"{operation} got the shape {shape}{at_user_line()}: no dimension can be negative"
+
+
+def mapped_value(description: str, wanted: str) -> str:
+    """A value under vmap was used as one value."""
+    return (
+        f"{description} was used as {wanted}{at_user_line()}, but under vmap it has another value for each element "
+        "of the batch. Use covector.numpy functions on it (covector.numpy.where instead of `if`), or give the "
+        "argument it comes from the in_axes entry None."
+    )
+
+
+def not_a_value(api: str, name: str, value: object) -> str:
+    """An argument or result is no array."""
+    return f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
+
+
+def integer_argument(api: str, name: str, found: str) -> str:
+    """An integer is to be differentiated."""
+    return (
+        f"{api} differentiates with respect to floating-point arguments, but {name} is {found}{at_user_line()}.\n"
+        f"    wrong:  {api}(f)(3)\n"
+        f"    right:  {api}(f)(3.0)\n"
+        "If it is an index or a count, choose the arguments to differentiate with argnums, or pass allow_int=True "
+        "to get float0 zeros for it."
+    )
+
+
+def not_a_scalar(api: str, function: str, found: str) -> str:
+    """The function to differentiate returns several numbers."""
+    return (
+        f"{api} needs a function whose result is one number, but {function} returned {found}{at_user_line()}. "
+        "Reduce the result, for example with covector.numpy.sum, or use jacrev or vjp for results with many elements."
+    )

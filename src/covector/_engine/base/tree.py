@@ -1,0 +1,121 @@
+"""Pytrees: nested containers of leaves, on `optree`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import optree
+
+from covector._engine.base import errors
+
+NAMESPACE = "covector"
+TreeDef = optree.PyTreeSpec
+
+
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
+    """The leaves in order, and the structure.  None has no leaves; dict keys are sorted."""
+    return optree.tree_flatten(tree, is_leaf=is_leaf, namespace=NAMESPACE)
+
+
+def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
+    """The tree of this structure with these leaves."""
+    return optree.tree_unflatten(treedef, leaves)
+
+
+def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
+    """The leaves in order."""
+    return optree.tree_leaves(tree, is_leaf=is_leaf, namespace=NAMESPACE)
+
+
+def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeDef:
+    """The structure alone."""
+    return optree.tree_structure(tree, is_leaf=is_leaf, namespace=NAMESPACE)
+
+
+def map(
+    f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
+    """A tree of f(leaf, ...); the rest must have the first one's structure as a prefix."""
+    return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
+
+
+def keystr(path: Sequence[Any]) -> str:
+    """A key path as the text that would index it: ['a'][0]."""
+    return "".join(
+        f"[{key!r}]" if not isinstance(key, str) or not key.startswith(".") else key for key in path
+    )
+
+
+def leaves_with_path(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
+    """(key path, leaf) pairs in order."""
+    paths, found, _ = optree.tree_flatten_with_path(tree, namespace=NAMESPACE)
+    return list(zip(paths, found, strict=True))
+
+
+def broadcast_prefix(
+    prefix: Any, tree: Any, what: str, is_leaf: Callable[[Any], bool] | None = None
+) -> list[Any]:
+    """One leaf of `prefix` for each leaf of `tree`; ValueError names `what` if it is no prefix.
+
+    None in the prefix counts as a leaf, as in `in_axes=(0, None)`.
+    """
+    result: list[Any] = []
+
+    def walk(p: Any, t: Any, path: str) -> None:
+        if p is None or (is_leaf is not None and is_leaf(p)) or _is_leaf(p):
+            result.extend([p] * len(leaves(t)))
+            return
+        p_children, p_def = _one_level(p)
+        t_children, t_def = _one_level(t)
+        if (
+            t_children is None
+            or p_children is None
+            or p_def != t_def
+            or len(p_children) != len(t_children)
+        ):
+            raise ValueError(
+                f"{what} must be a tree prefix of the values it is for: at {what}{path} there is "
+                f"{p!r}, but the value there is {_describe(t)}{errors.at_user_line()}"
+            )
+        for i, (a, b) in enumerate(zip(p_children, t_children, strict=True)):
+            walk(a, b, f"{path}[{i}]")
+
+    walk(prefix, tree, "")
+    return result
+
+
+def _is_leaf(x: Any) -> bool:
+    return optree.tree_is_leaf(x, namespace=NAMESPACE)
+
+
+def _one_level(x: Any) -> tuple[list[Any] | None, Any]:
+    if x is None or _is_leaf(x):
+        return None, None
+    children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
+    return list(children), (type(x), metadata)
+
+
+def _describe(x: Any) -> str:
+    children, _ = _one_level(x)
+    return f"a {type(x).__name__}" + ("" if children is None else f" of {len(children)}")
+
+
+def register_node(
+    cls: type,
+    to_children: Callable[[Any], tuple[Iterable[Any], Any]],
+    from_children: Callable[[Any, Any], Any],
+) -> None:
+    """Make a class a container: `to_children(x)` gives (children, static data), `from_children` undoes it."""
+    optree.register_pytree_node(cls, to_children, from_children, namespace=NAMESPACE)  # type: ignore[arg-type]
+
+
+def native_flatten(x: Any) -> tuple[list[Any], Any] | None:
+    """For the native flattener: the children and a hashable tag of a registered container; None for a leaf."""
+    if _is_leaf(x):
+        return None
+    children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
+    return list(children), (
+        type(x),
+        metadata if not isinstance(metadata, list) else tuple(metadata),
+    )

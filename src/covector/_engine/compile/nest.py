@@ -1,0 +1,542 @@
+"""Lowering of one nest: roots of one space become loops, folds, and stores.
+
+The shape of what comes out, for a nest whose inner axes are folded:
+
+    for outer axes:
+        locals of rows that need no fold
+        for inner axes: stores and folds of pass 0
+        results of the folds; locals of rows that need them
+        for inner axes: stores and folds of pass 1 ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.compile.axes import PARALLEL_NS, TILE, Axes
+from covector._engine.compile.elements import Elements, Place, load
+from covector._engine.compile.fuse import Nest, count_operations, fold_operands, folds
+from covector._engine.core.primitive import Index, Reduction, Scalar, State
+from covector._engine.ir import index as ix, scalar
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Fold,
+    Init,
+    Loop,
+    Schedule,
+    Statement,
+    Store,
+    expressions,
+    walk,
+)
+from covector._engine.ir.program import Eqn, Var
+from covector._engine.ir.scalar import Expr, const
+from covector._engine.types import dims, dtypes
+from covector._engine.types.dims import Dim
+
+# Of one lane of a vector at about 3 GHz: only ratios to the thresholds matter.
+NS_PER_OPERATION = 0.05
+# A fold to few results runs over this many pieces, whatever the number of threads.
+SPLIT_PIECES = 64
+Wrap = Callable[[list[Statement]], list[Statement]]
+
+# How many rows of a product are computed at once.
+ROWS = 4
+# The largest row kept in a private buffer between passes.
+LOCAL_ELEMENTS = 16_384
+
+
+class Names:
+    """Fresh names within a Kernel."""
+
+    def __init__(self) -> None:
+        self._count: dict[str, int] = {}
+
+    def fresh(self, stem: str) -> str:
+        n = self._count[stem] = self._count.get(stem, 0) + 1
+        return f"{stem}{n - 1}"
+
+    def local(self, dtype: np.dtype, stem: str = "s") -> Expr:
+        return Expr("local", (), dtype, self.fresh(stem))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What lowering a nest needs from the Program around it."""
+
+    names: Names
+    inlined: dict[Var, Eqn]
+    place_of: Callable[[Var], Place | None]
+    outside: Callable[[Var], bool]  # whether something outside the nest reads a variable
+    temp: Callable[[str, np.dtype, Dim], Buffer]
+
+
+def parts(x: Scalar) -> tuple[Expr, ...]:
+    """The real scalars of an element: one, or two of a complex one."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def whole(values: Sequence[Expr]) -> Scalar:
+    """The element of these parts."""
+    return values[0] if len(values) == 1 else (values[0], values[1])
+
+
+def store(
+    place: Place, shape: Sequence[Dim], index: Index, value: Scalar, condition: Expr | None = None
+) -> list[Store]:
+    """The statements that store one element."""
+    offset = place.offset + ix.flatten(index, shape)
+    values = parts(value)
+    if len(values) == 1:
+        return [Store(place.buffer, offset, values[0], condition)]
+    return [Store(place.buffer, offset * 2 + n, v, condition) for n, v in enumerate(values)]
+
+
+class Folding:
+    """One fold: its locals, how they start, what they take in, what comes out."""
+
+    def __init__(self, eqn: Eqn, names: Names):
+        self.eqn = eqn
+        self.dtype = eqn.inputs[0].aval.dtype
+        p: Any = eqn.primitive
+        self.reduction: Any = (
+            ProductSum(p, eqn.outputs[0].aval.dtype) if isinstance(p, prims.DotGeneral) else p
+        )
+        self.starts: State = self.reduction.start(self.dtype)
+        self.locals = tuple(names.local(e.dtype, "f") for e in self.starts)
+        self.operation: str | None = self.reduction.operation(self.dtype)
+
+    def init(self) -> list[Statement]:
+        return [Init(local, start) for local, start in zip(self.locals, self.starts, strict=True)]
+
+    def take(self, value: Any, index: Index) -> list[Statement]:
+        """Fold in what is at a point of the space."""
+        return self.merge(self.reduction.lift(value, index))
+
+    def merge(self, state: State) -> list[Statement]:
+        """Fold in the state of other elements."""
+        if self.operation is not None:
+            triples = zip(self.locals, state, self.starts, strict=True)
+            return [Fold(local, self.operation, v, start) for local, v, start in triples]
+        return [Assign(self.locals, self.reduction.combine(self.locals, state))]
+
+    def result(self) -> Scalar:
+        return self.reduction.finish(self.locals, self.dtype)
+
+
+class ProductSum:
+    """The fold of a product: multiply the operands' elements in the accumulator's dtype, add up."""
+
+    def __init__(self, product: Any, result: np.dtype):
+        self.product, self.result_dtype = product, result
+
+    def operation(self, dtype: np.dtype) -> str:
+        return "add"
+
+    def start(self, dtype: np.dtype) -> State:
+        wide = self.product.accumulator(dtype)
+        zero = const(0, dtypes.real_of(wide))
+        return (zero, zero) if dtypes.is_complex(wide) else (zero,)
+
+    def lift(self, pair: tuple[Scalar, Scalar], index: Index) -> State:
+        x, y = pair
+        if isinstance(x, tuple) and isinstance(y, tuple):
+            return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
+        assert isinstance(x, Expr) and isinstance(y, Expr)
+        wide = self.product.accumulator(x.dtype)
+        return (scalar.convert(x, wide) * scalar.convert(y, wide),)
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        return (
+            (state[0], state[1]) if len(state) == 2 else scalar.convert(state[0], self.result_dtype)
+        )
+
+
+@dataclass
+class Pass:
+    """One run over the inner axes: what it evaluates."""
+
+    mapped: list[Eqn]
+    folded: list[Eqn]
+
+
+class NestLowering:
+    """Turns one nest into statements."""
+
+    def __init__(self, nest: Nest, context: Context):
+        self.nest, self.context = nest, context
+        self.own = {v: r for r in nest.roots for v in r.outputs}
+        self.outer_roots = [r for r in nest.roots if not folds(r) and not nest.is_inner(r)]
+        self.passes, self.ready, self.pass_of = self._plan_passes()
+        self.scratch: dict[Var, Buffer] = {}
+        self.again: dict[Var, Eqn] = {}  # inner roots that later passes compute anew
+
+    # ------------------------------------------------------------------------------------------------ passes
+
+    def _dependencies(self, eqn: Eqn) -> set[Var]:
+        """The nest's own variables that a root reads."""
+        found, seen = set[Var](), set[Var]()
+        stack = [a for a in eqn.inputs if isinstance(a, Var)]
+        while stack:
+            v = stack.pop()
+            if v in seen:
+                continue
+            seen.add(v)
+            if v in self.own:
+                found.add(v)
+            elif v in self.context.inlined:
+                stack.extend(a for a in self.context.inlined[v].inputs if isinstance(a, Var))
+        return found
+
+    def _plan_passes(self) -> tuple[list[Pass], dict[Eqn, int], dict[Eqn, int]]:
+        """The passes; before which pass an outer value is ready; in which pass an inner root is computed."""
+        ready: dict[Eqn, int] = {}
+        pass_of: dict[Eqn, int] = {}
+        passes: list[Pass] = []
+        for root in self.nest.roots:
+            level = 0
+            for v in self._dependencies(root):
+                producer = self.own[v]
+                level = max(level, ready[producer] if producer in ready else pass_of[producer])
+            if root in self.outer_roots:
+                ready[root] = level
+                continue
+            while len(passes) <= level:
+                passes.append(Pass([], []))
+            pass_of[root] = level
+            (passes[level].folded if folds(root) else passes[level].mapped).append(root)
+            if folds(root):
+                ready[root] = level + 1
+        return passes, ready, pass_of
+
+    # ------------------------------------------------------------------------------------------- expressions
+
+    def _elements(self, bound: dict[tuple[Var, Index], Scalar]) -> Elements:
+        if self.again:
+            place_of = self.context.place_of
+            elements = Elements(
+                {**self.context.inlined, **self.again},
+                lambda v: None if v in self.again else place_of(v),
+            )
+        else:
+            elements = Elements(self.context.inlined, self.context.place_of)
+        elements.bound.update(bound)
+        return elements
+
+    def _value(self, eqn: Eqn, elements: Elements, index: Index) -> Any:
+        """What a root computes at a point."""
+        elements.touch(eqn, index)
+        if isinstance(eqn.primitive, Reduction):
+            return elements.at(eqn.inputs[0], index)
+        if isinstance(eqn.primitive, prims.DotGeneral):
+            a, b = eqn.inputs
+            left, right = fold_operands(eqn, index)
+            return elements.at(a, left), elements.at(b, right)
+        return eqn.primitive.element(index, *[elements.view(a) for a in eqn.inputs])
+
+    # ------------------------------------------------------------------------------------------------- loops
+
+    def lower(self) -> list[Statement]:
+        """The statements of the nest."""
+        nest = self.nest
+        if any(dims.is_true(lambda a=a: nest.shape[a] == 0) for a in nest.outer):
+            return []
+        index = nest.index
+        flat = Axes(nest, index)
+        probe = self._body(index)
+        flat.collapse(probe)
+        if flat.index != index:
+            probe = self._body(flat.index)
+        vector = flat.choose_vector(probe)
+        cost = _cost(probe) * NS_PER_OPERATION
+        pieces = self._pieces(flat, cost)
+        if pieces is not None:
+            return self._split(flat, vector, pieces, cost)
+        crossing = flat.crossing(probe, vector) if vector is not None and not nest.inner else None
+        if crossing is not None and vector is not None:
+            return self._tiled(flat, crossing, vector, cost)
+        if nest.inner:
+            points = self._rows_together(flat, vector)
+            wrap: Wrap = lambda inner: flat.wrap_inner(inner, vector)  # noqa: E731
+            probe = _together([self._body(point, wrap) for point in points])
+            cost *= len(points)
+        return flat.wrap_outer(probe, vector, cost)
+
+    def _rows_together(self, flat: Axes, vector: int | None) -> list[Index]:
+        """The points that one run of the body is for: of a product four rows, whose sums do not wait for each other.
+
+        1,000 steps of tanh(h @ w), h 8 x 32, took 360 us one row after the other, and take 226.
+        """
+        product = any(isinstance(r.primitive, prims.DotGeneral) for r in self.nest.roots)
+        if product and len(self.passes) == 1 and vector in flat.outer:
+            for axis in reversed(flat.outer):
+                extent, index = flat.extents[axis], list(flat.index)
+                whole = isinstance(extent, int) and extent % ROWS == 0
+                if axis == vector or not whole or index[axis] != flat.variable(axis, extent):
+                    continue
+                flat.extents[axis] = extent // ROWS
+                index[axis] = flat.variable(axis, extent // ROWS)
+                flat.index = tuple(index)
+                first = index[axis] * ROWS
+                return [(*index[:axis], first + row, *index[axis + 1 :]) for row in range(ROWS)]
+        return [flat.index]
+
+    def _tiled(self, flat: Axes, crossing: int, vector: int, cost: float) -> list[Statement]:
+        """Loops over square tiles of two axes, so that what is read across its rows stays in the cache.
+
+        Without tiles a 4096x1024 transposition took 39 ms instead of 4: each line of the cache was fetched 16 times.
+        """
+        index = list(flat.index)
+        tiles: dict[int, tuple[Dim, Dim]] = {}
+        for axis in (crossing, vector):
+            count = dims.floordiv(flat.extents[axis] + TILE - 1, TILE)
+            tile = 0 if count == 1 else ix.loop_variable(self.context.names.fresh("b"), count)
+            tiles[axis] = tile, count
+            index[axis] = index[axis] + tile * TILE
+        body: list[Statement] = self._body(tuple(index))
+        for axis in (vector, crossing):
+            extent = dims.minimum(TILE, flat.extents[axis] - tiles[axis][0] * TILE)
+            body = [flat.loop(axis, body, Schedule(int(axis == vector)), extent)]
+        body = (
+            [Loop(tiles[vector][0], tiles[vector][1], tuple(body))]
+            if tiles[vector][1] != 1
+            else body
+        )
+        rest = [a for a in flat.outer if a not in (crossing, vector)]
+        per_tile = cost * TILE * TILE * 16
+        if tiles[crossing][1] != 1:
+            parallel = Schedule(parallel=not rest)
+            count = tiles[vector][1]
+            per_run = per_tile * (count if isinstance(count, int) else 1)
+            body = [Loop(tiles[crossing][0], tiles[crossing][1], tuple(body), parallel, per_run)]
+        for position, axis in reversed(list(enumerate(rest))):
+            schedule = Schedule(parallel=position == 0)
+            body = [flat.loop(axis, body, schedule, flat.extents[axis], per_tile)]
+        return body
+
+    def _body(self, index: Index, wrap: Wrap = lambda inner: inner) -> list[Statement]:
+        """The statements at one point of the outer axes; `wrap` puts loops over the inner axes around a pass."""
+        nest = self.nest
+        bound: dict[tuple[Var, Index], Scalar] = {}
+        statements: list[Statement] = []
+        for number in range(len(self.passes) + 1):
+            self._rows(number, index, bound, statements)
+            if number == len(self.passes):
+                break
+            inner, foldings = self._pass(number, index, bound)
+            for f in foldings:
+                statements.extend(f.init())
+            statements.extend(wrap(inner) if nest.inner else inner)
+            for f in foldings:
+                self._bind_row(f.eqn, f.result(), index, bound, statements)
+            for v, buffer in self.scratch.items():
+                if self.pass_of[self.own[v]] == number:
+                    bound[v, self._index_of(self.own[v], index)] = load(
+                        buffer, self._inner_offset(index)
+                    )
+        return statements
+
+    def _index_of(self, eqn: Eqn, index: Index) -> Index:
+        """Where a root's element is, at a point given by other indices than the canonical ones."""
+        nest = self.nest
+        outer = tuple(index[a] for a in nest.outer)
+        if folds(eqn):
+            return outer
+        shape = eqn.outputs[0].aval.shape
+        space = (
+            nest.shape
+            if nest.is_inner(eqn) or not nest.inner
+            else tuple(nest.shape[a] for a in nest.outer)
+        )
+        at = index if space is nest.shape else outer
+        points = [i for n, i in zip(space, at, strict=True) if n != 1][::-1]
+        return tuple(0 if n == 1 else points.pop() for n in shape)
+
+    def _inner_offset(self, index: Index) -> Dim:
+        inner = self.nest.inner
+        return ix.flatten([index[a] for a in inner], [self.nest.shape[a] for a in inner])
+
+    def _rows(
+        self, number: int, index: Index, bound: dict[Any, Any], statements: list[Statement]
+    ) -> None:
+        """The outer roots that are ready before a pass (all roots, if no axis is folded)."""
+        elements = self._elements(bound)
+        for root in self.outer_roots:
+            if self.ready[root] != number:
+                continue
+            at = self._index_of(root, index)
+            value = self._value(root, elements, at)
+            results = value if root.primitive.multiple else (value,)
+            for v, one in zip(root.outputs, results, strict=True):
+                if (place := self._target(v)) is not None:
+                    statements.extend(store(place, v.aval.shape, at, one))
+                elements.bound[v, at] = bound[v, at] = one
+
+    def _bind_row(
+        self,
+        eqn: Eqn,
+        value: Scalar,
+        index: Index,
+        bound: dict[Any, Any],
+        statements: list[Statement],
+    ) -> None:
+        (v,) = eqn.outputs
+        at = self._index_of(eqn, index)
+        if (place := self._target(v)) is not None:
+            statements.extend(store(place, v.aval.shape, at, value))
+        bound[v, at] = value
+
+    def _target(self, v: Var) -> Place | None:
+        """Where a root must be stored; None if it is only read at its own position in the nest."""
+        return self.context.place_of(v) if self.context.outside(v) else None
+
+    def _pass(
+        self, number: int, index: Index, bound: dict[Any, Any]
+    ) -> tuple[list[Statement], list[Folding]]:
+        elements = self._elements(bound)
+        statements: list[Statement] = []
+        foldings: list[Folding] = []
+        for root in self.nest.roots:
+            if self.pass_of.get(root) != number:
+                continue
+            if folds(root):
+                folding = Folding(root, self.context.names)
+                foldings.append(folding)
+                statements.extend(folding.take(self._value(root, elements, index), index))
+                continue
+            at = self._index_of(root, index)
+            value = self._value(root, elements, at)
+            results = value if root.primitive.multiple else (value,)
+            for v, one in zip(root.outputs, results, strict=True):
+                elements.bound[v, at] = one
+                statements.extend(self._keep(v, root, at, index, one, number))
+        return statements, foldings
+
+    def _keep(
+        self, v: Var, root: Eqn, at: Index, index: Index, value: Scalar, number: int
+    ) -> list[Statement]:
+        """Store an inner root where something else will look for it."""
+        if (place := self._target(v)) is not None:
+            return list(store(place, v.aval.shape, at, value))
+        later = any(
+            self.pass_of.get(r, number) > number and v in self._dependencies(r)
+            for r in self.nest.roots
+        )
+        if not later:
+            return []
+        size = dims.product(self.nest.shape[a] for a in self.nest.inner)
+        if not isinstance(size, int) or size > LOCAL_ELEMENTS or not isinstance(value, Expr):
+            self._compute_again(v, root)
+            return []
+        buffer = self.scratch.get(v)
+        if buffer is None:
+            buffer = self.scratch[v] = Buffer(
+                self.context.names.fresh("row"), v.aval.dtype, size, "local"
+            )
+        return [Store(buffer, self._inner_offset(index), value)]
+
+    def _compute_again(self, v: Var, root: Eqn) -> None:
+        """Let later passes compute an inner root anew, and those that it reads and that are kept nowhere."""
+        self.again[v] = root
+        for d in self._dependencies(root):
+            producer = self.own[d]
+            if folds(producer) or producer in self.outer_roots or self._target(d) is not None:
+                continue
+            if d not in self.again and d not in self.scratch:
+                self._compute_again(d, producer)
+
+    # ------------------------------------------------------------------------------- folds to few results
+
+    def _pieces(self, flat: Axes, cost: float) -> Dim | None:
+        """Into how many pieces the first folded axis is cut, so that a large fold to few results runs in parallel."""
+        nest = self.nest
+        if (
+            not nest.inner
+            or any(not folds(r) for r in nest.roots if r not in self.outer_roots)
+            or len(self.passes) > 1
+        ):
+            return None
+        outer = dims.product(nest.shape[a] for a in nest.outer)
+        inner = dims.product(nest.shape[a] for a in nest.inner)
+        if not dims.is_true(lambda: outer < 16) or dims.is_true(
+            lambda: outer * inner * int(cost * 1024) < int(4096 * PARALLEL_NS)
+        ):
+            return None
+        axis = flat.inner[0] if flat.inner else None
+        if axis is None:
+            return None
+        return dims.minimum(SPLIT_PIECES, flat.extents[axis])
+
+    def _split(self, flat: Axes, vector: int | None, pieces: Dim, cost: float) -> list[Statement]:
+        """Fold each piece into states of its own, then the states."""
+        names, nest = self.context.names, self.nest
+        axis = flat.inner[0]
+        extent = flat.extents[axis]
+        chunk = dims.floordiv(extent + pieces - 1, pieces)
+        piece = ix.loop_variable(names.fresh("p"), pieces)
+        start = piece * chunk
+        index = list(flat.index)
+        index[axis] = index[axis] + start
+        outer = tuple(flat.index[a] for a in nest.outer)
+        row = ix.flatten(outer, [nest.shape[a] for a in nest.outer])
+        width = dims.product(nest.shape[a] for a in nest.outer)
+        inner, foldings = self._pass(0, tuple(index), {})
+        first: list[Statement] = [s for f in foldings for s in f.init()]
+        first += flat.wrap_inner(
+            inner, vector, {axis: dims.maximum(0, dims.minimum(chunk, extent - start))}
+        )
+        buffers = [
+            [self.context.temp("part", local.dtype, pieces * width) for local in f.locals]
+            for f in foldings
+        ]
+        for f, row_buffers in zip(foldings, buffers, strict=True):
+            first += [
+                Store(b, piece * width + row, local)
+                for b, local in zip(row_buffers, f.locals, strict=True)
+            ]
+        first = flat.wrap_outer(first, vector, 0.0, parallel=False)
+        total = dims.product(nest.shape)
+        low, _ = dims.bounds(total)
+        per_piece = cost * (low or SPLIT_PIECES * 1000) / SPLIT_PIECES
+        statements: list[Statement] = [
+            Loop(piece, pieces, tuple(first), Schedule(parallel=True), per_piece)
+        ]
+        second = [Folding(f.eqn, names) for f in foldings]
+        last: list[Statement] = [s for f in second for s in f.init()]
+        again = ix.loop_variable(names.fresh("p"), pieces)
+        merges: list[Statement] = []
+        for f, row_buffers in zip(second, buffers, strict=True):
+            merges += f.merge(tuple(load(b, again * width + row) for b in row_buffers))
+        last.append(Loop(again, pieces, tuple(merges)))
+        bound: dict[Any, Any] = {}
+        for f in second:
+            self._bind_row(f.eqn, f.result(), flat.index, bound, last)
+        self._rows(1, flat.index, bound, last)
+        return statements + flat.wrap_outer(last, None, 0.0, parallel=False)
+
+
+def _together(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:
+    """Bodies of one shape as one: their loops run together."""
+    result: list[Statement] = []
+    for same in zip(*bodies, strict=True):
+        if isinstance(first := same[0], Loop):
+            inside = [s.body for s in same if isinstance(s, Loop)]
+            result.append(replace(first, body=tuple(_together(inside))))
+        else:
+            result.extend(same)
+    return result
+
+
+def _cost(statements: Sequence[Statement]) -> float:
+    """Operations at one point."""
+    seen: set[Expr] = set()
+    return (
+        sum(count_operations(e, seen) for s in walk(tuple(statements)) for e in expressions(s))
+        + 0.5
+    )

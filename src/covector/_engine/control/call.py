@@ -1,0 +1,122 @@
+"""`Call`: a Program as one operation, which is what `jit` makes of a function inside a transformation."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import compress
+from typing import Any, ClassVar
+
+from covector._engine.base import errors
+from covector._engine.base.record import record
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.ir.program import Literal, Program, effects_of
+from covector._engine.transforms.programs import (
+    batch_program,
+    jvp_program,
+    linearize_program,
+    transpose_program,
+)
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+
+def reference(program: Program, args: Sequence[Any]) -> list[Any]:
+    """A Program's meaning in NumPy: that of its equations, one after the other."""
+    env: dict[Any, Any] = dict(zip(program.inputs, args, strict=True))
+    for eqn in program.eqns:
+        out = eqn.primitive.reference(
+            *[a.value if type(a) is Literal else env[a] for a in eqn.inputs]
+        )
+        env.update(zip(eqn.outputs, out if eqn.primitive.multiple else (out,), strict=True))
+    return [a.value if type(a) is Literal else env[a] for a in program.outputs]
+
+
+def axis_names_of(program: Program) -> frozenset[Hashable]:
+    """The named axes that its equations read."""
+    return frozenset[Hashable]().union(*[eqn.primitive.axis_names for eqn in program.eqns])
+
+
+def spread(
+    values: Iterable[Any], mask: Sequence[bool], types: Sequence[ShapedArray]
+) -> Iterator[Any]:
+    """The values where the mask holds, Zeros elsewhere."""
+    rest = iter(values)
+    for live, aval in zip(mask, types, strict=True):
+        yield next(rest) if live else Zero(aval)
+
+
+@record
+class Call(Primitive):
+    """The results of a closed Program.  Differentiated, transposed and batched, it is a Call of another Program."""
+
+    program: Program
+    name: ClassVar[str] = "call"
+    multiple: ClassVar[bool] = True
+
+    @property
+    def effects(self) -> frozenset[str]:  # type: ignore[override]
+        return effects_of(self.program)
+
+    @property
+    def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
+        return axis_names_of(self.program)
+
+    def text(self) -> str:
+        return f"call[{self.program.name}]"
+
+    def programs(self) -> Iterable[Program]:
+        return (self.program,)
+
+    def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
+        expected = self.program.in_avals
+        if len(avals) != len(expected) or any(
+            a.shape != e.shape or a.dtype != e.dtype for a, e in zip(avals, expected, strict=True)
+        ):
+            raise TypeError(
+                f"{self.text()} takes {', '.join(e.text() for e in expected)}; "
+                f"it got {', '.join(a.text() for a in avals)}{errors.at_user_line()}"
+            )
+        return self.program.out_avals
+
+    def reference(self, *xs: Any) -> tuple[Any, ...]:
+        return tuple(reference(self.program, xs))
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([type(t) is not Zero for t in tangents])
+        found = jvp_program(self.program, nonzero)
+        outs = Call(found.program)(*primals, *compress(tangents, nonzero), *found.constants)
+        n = len(self.program.outputs)
+        return outs[:n], tuple(spread(outs[n:], found.nonzero, self.program.out_avals))
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([type(t) is not Zero for t in tangents])
+        found = linearize_program(self.program, nonzero)
+        known = (*primals, *found.constants)
+        outs = Call(found.known)(*known)
+        pushed: Sequence[Any] = ()
+        if any(found.nonzero):
+            residuals = found.residual_values(known, outs)
+            pushed = Call(found.linear)(*residuals, *compress(tangents, nonzero))
+        n = len(self.program.outputs)
+        return outs[:n], tuple(spread(pushed, found.nonzero, self.program.out_avals))
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        linear = tuple([isinstance(x, Linear) for x in args])
+        given = tuple([not is_zero(c) for c in ct])
+        found = transpose_program(self.program, linear, given)
+        known = [x for x, mine in zip(args, linear, strict=True) if not mine]
+        backs = iter(Call(found.program)(*known, *compress(ct, given), *found.constants))
+        live = iter(found.nonzero)
+        return [
+            (next(backs) if next(live) else Zero(x.aval)) if mine else None
+            for x, mine in zip(args, linear, strict=True)
+        ]
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        found = batch_program(self.program, tuple(dims), size, axis_name)
+        return Call(found.program)(*args, *found.constants), found.dims

@@ -1,0 +1,297 @@
+"""`Primitive`: the contract of an operation, and the families whose members share rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine.base import errors
+from covector._engine.base.record import fields
+from covector._engine.core import trace
+from covector._engine.ir.index import Index
+from covector._engine.ir.program import Program
+from covector._engine.ir.scalar import Expr
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+Scalar = Expr | tuple[Expr, Expr]  # one element; complex ones are pairs (real, imaginary)
+State = tuple[Expr, ...]  # of a fold
+
+
+class _Typed:
+    """Known by type alone.  Made from a type, or from a value whose type is looked up when it is asked for."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Any):
+        self._of = of
+
+    @property
+    def aval(self) -> ShapedArray:
+        of = self._of
+        if type(of) is not ShapedArray:
+            of = self._of = trace.typeof(of)
+        return of
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.aval.text()})"
+
+
+class Zero(_Typed):
+    """A symbolic zero: a tangent or cotangent that is known to be zero and never materialised."""
+
+    __slots__ = ()
+
+
+class Linear(_Typed):
+    """In a transpose rule: the place of an operand that the operation is linear in, known by type alone."""
+
+    __slots__ = ()
+
+
+class Flat:
+    """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "FLAT"
+
+
+FLAT = Flat()
+
+
+class NotDifferentiable:
+    """In place of a partial derivative: there is none on purpose.  A tangent that is not zero is an error."""
+
+    __slots__ = ("argument", "why")
+
+    def __init__(self, argument: str, why: str):
+        self.argument, self.why = argument, why
+
+    def error(self, primitive: str) -> errors.NotDifferentiableError:
+        """What to raise."""
+        return errors.NotDifferentiableError(
+            errors.not_differentiable(primitive, self.argument, self.why, trace._state.source)
+        )
+
+
+class View:
+    """In an `element` rule: an operand, as a function from an index to the element there."""
+
+    __slots__ = ("aval", "read", "read_guarded")
+
+    def __init__(
+        self,
+        aval: ShapedArray,
+        read: Callable[[Index], Scalar],
+        read_guarded: Callable[[Expr, Index], Scalar] | None = None,
+    ):
+        self.aval, self.read, self.read_guarded = aval, read, read_guarded
+
+    def __call__(self, index: Index) -> Scalar:
+        return self.read(index)
+
+    def guarded(self, condition: Expr, index: Index) -> Scalar:
+        """The element where the condition holds, else an unspecified value, for which no memory is read."""
+        if self.read_guarded is None or (condition.op == "const" and condition.attr):
+            return self.read(index)
+        return self.read_guarded(condition, index)
+
+    def under(self, condition: Expr) -> View:
+        """The same operand, of which every element is read only where the condition holds."""
+        return View(
+            self.aval,
+            lambda index: self.guarded(condition, index),
+            lambda inner, index: self.guarded(condition & inner, index),
+        )
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.aval.dtype
+
+
+class Primitive:
+    """An operation that the system knows by name.  Parameters are fields; rules are methods.
+
+    With `multiple`, results, tangents, cotangents and batch axes come as tuples, one entry a result.
+    """
+
+    name: ClassVar[str]
+    multiple: ClassVar[bool] = False
+    effects: ClassVar[frozenset[str]] = frozenset()
+    flat: ClassVar[str | None] = None  # why the derivative is zero wherever there is one, if it is
+    axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
+    not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
+
+    def __call__(self, *args: Any) -> Any:
+        """Apply it to values under the current trace."""
+        return trace._state.trace.process(self, args)
+
+    def type(self, *avals: ShapedArray) -> Any:
+        """The type of the result from the types of the operands; TypeError or ValueError if they do not fit."""
+        raise self._missing("type")
+
+    def reference(self, *xs: Any) -> Any:
+        """Its meaning in NumPy."""
+        raise self._missing("reference")
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """(result, tangent) from values and tangents; a tangent may be a Zero, not all are."""
+        if self.flat is None and self.not_differentiable is None:
+            raise self._missing("jvp")
+        for i, t in enumerate(tangents):
+            if self.not_differentiable is not None and type(t) is not Zero:
+                raise NotDifferentiable(f"operand {i}", self.not_differentiable).error(self.name)
+        out = self(*primals)
+        if not self.multiple:
+            return out, Zero(trace.typeof(out))
+        return out, tuple([Zero(trace.typeof(o)) for o in out])
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """As `jvp`, where what is done to tangents is recorded and not computed.
+
+        Primitives that hold Programs split them here into what is known and what is linear.
+        """
+        return self.jvp(primals, tangents)
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        """The cotangents of the operands that are `Linear`; None for the others."""
+        raise self._missing("transpose")
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        """(result, its batch axis) where operand i has the batch axis dims[i], or None."""
+        raise self._missing("batch")
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
+        return self.batch(args, dims, size)
+
+    def programs(self) -> Iterable[Program]:
+        """The Programs among its parameters."""
+        return ()
+
+    def text(self) -> str:
+        """Name and parameters, for printing."""
+        params = [
+            f"{name}={getattr(self, name)}"
+            for name in fields(self)
+            if name != "name" and not isinstance(getattr(self, name), Program)
+        ]
+        return f"{self.name}[{', '.join(params)}]" if params else self.name
+
+    def _missing(self, rule: str) -> errors.MissingRuleError:
+        return errors.MissingRuleError(errors.missing_rule(self.name, rule, type(self)))
+
+
+class Mapped(Primitive):
+    """Each element of the result comes from a few elements of the operands: computed inside its consumer."""
+
+    def element(self, index: Index, *xs: View) -> Scalar:
+        """The result's element at an index."""
+        raise self._missing("element")
+
+
+class Movement(Mapped):
+    """Elements change place, not value.  Linear in every floating operand."""
+
+
+class Reduction(Primitive):
+    """Axes of the one operand disappear: a fold along them, with a state of one or several scalars.
+
+    The result's element is `finish(s)`, where s begins as `start` and takes in each element, lifted to a
+    state, with `combine`.  That is associative and commutative up to rounding: any order and grouping will do.
+    """
+
+    axes: tuple[int, ...]
+
+    def operation(self, dtype: np.dtype) -> str | None:
+        """The scalar operation that combines each scalar of the state on its own; None if it is not one."""
+        return None
+
+    def start(self, dtype: np.dtype) -> State:
+        """The state before the first element, for an operand of this dtype."""
+        raise self._missing("start")
+
+    def lift(self, x: Scalar, index: Index) -> State:
+        """The state of the one element x, which is at this index of the operand."""
+        raise self._missing("lift")
+
+    def combine(self, a: State, b: State) -> State:
+        """The state of the elements of both."""
+        raise self._missing("combine")
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        """The result's element."""
+        raise self._missing("finish")
+
+
+class Cumulative(Primitive):
+    """A running fold along one axis: each element of the result is that of the operands' elements up to it.
+
+    Operands and result have one shape.  Element k is `finish(s_k)`, with s_k = combine(s_{k-1}, lift(elements at k))
+    from s_{-1} = `start`; from the other end with `reverse`.  `combine` is associative but need not commute: the
+    state of the elements that come first is its first operand.
+    """
+
+    axis: int
+    reverse: bool
+
+    def start(self, dtype: np.dtype) -> State:
+        """The state before the first element, for operands of this dtype."""
+        raise self._missing("start")
+
+    def lift(self, *xs: Scalar) -> State:
+        """The state of one element of each operand."""
+        raise self._missing("lift")
+
+    def combine(self, a: State, b: State) -> State:
+        """The state of the elements of a, then those of b."""
+        raise self._missing("combine")
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        """The result's element."""
+        raise self._missing("finish")
+
+
+class Update(Primitive):
+    """The first operand with elements of another, the update, combined into places that indices name.
+
+    For each element u of the update where `in_bounds` holds: out[target] = combine(out[target], u), with loops over
+    the update's axes in the order that `loop_axes` says.
+    """
+
+    update: ClassVar[int]  # which operand is the update; those but it and the first are indices
+
+    @property
+    def combination(self) -> str:
+        """What becomes of an element of the result: 'set', or a scalar operation (add, mul, min, max)."""
+        raise NotImplementedError
+
+    def loop_axes(self, ndim: int) -> tuple[int, ...]:
+        """The axes of an update of this rank, the outermost loop's first.  It matters where 'set' meets duplicates."""
+        return tuple(range(ndim))
+
+    def independent_axes(self, ndim: int) -> tuple[int, ...]:
+        """The axes of the update along which no two elements go to one place: these loops may run in parallel."""
+        raise NotImplementedError
+
+    def target(self, index: Index, *xs: View) -> tuple[Index, Expr | None]:
+        """(where, in_bounds) of the update's element at an index; None: it always is in bounds.
+
+        Given the views of all operands, it reads those of the indices only.
+        """
+        raise self._missing("target")
+
+
+def is_zero(x: Any) -> bool:
+    """Whether a tangent or cotangent is a symbolic zero."""
+    return type(x) is Zero

@@ -1,0 +1,416 @@
+"""Traces: interpreters in progress.  One current trace; a value of a trace is a Tracer; staging gives a Program.
+
+Every operation goes to the current trace.  A trace that finds none of its own tracers among the operands
+passes the operation to its parent, and runs a primitive's rules with the parent as the current trace, so that
+transformations nest by nesting.  At the bottom is `EvalTrace`, which computes.  Traces are online: under `grad` and
+`vmap` outside `jit` the values inside are concrete arrays.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from covector._engine import _native
+from covector._engine.base import errors
+from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+
+# What `core/primitive.py` defines, which is above: here it is only called, typed and passed on.
+Primitive = Any
+
+Array = _native.Array
+SCALARS = (bool, int, float, complex)
+
+
+def _weak_number(base: type, dtype: np.dtype) -> type:
+    """The class of weakly typed numbers of a dtype."""
+    content = {"__slots__": (), "dtype": dtype, "shape": (), "ndim": 0, "weak_type": True}
+    return type(f"Weak{base.__name__.title()}", (base,), content)
+
+
+_WEAK_NUMBERS: dict[np.dtype, type] = {
+    dtype: _weak_number(base, dtype)
+    for base, dtype in dtypes.PYTHON_SCALARS.items()
+    if base is not bool
+}
+
+
+_NUMBERS: dict[type, np.dtype] = {
+    **dtypes.PYTHON_SCALARS, **{cls: dtype for dtype, cls in _WEAK_NUMBERS.items()}
+}  # fmt: skip
+
+
+def number(value: Any, like: Any) -> Any:
+    """A number with the dtype of another operand, and as weakly typed: a constant in a rule.
+
+    So the result of a rule is weakly typed where the operands are.  It has `dtype`, `shape` and `weak_type`.
+    """
+    dtype = like.dtype
+    if getattr(like, "weak_type", False) and dtype in _WEAK_NUMBERS:
+        return _WEAK_NUMBERS[dtype](value)
+    if dtype.kind == "f" and type(value) in (int, float):
+        return dtype.type(value)
+    return np.asarray(value).astype(dtype)[()]
+
+
+class Trace:
+    """An interpretation of operations.  `staging` is true where some trace below records instead of computing."""
+
+    __slots__ = ("parent", "staging")
+
+    def __init__(self, parent: Trace | None, staging: bool):
+        self.parent, self.staging = parent, staging
+
+    def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
+        """The result of the primitive on these values: one value, or a tuple if it has several results."""
+        raise NotImplementedError
+
+
+class _State(threading.local):
+    trace: Trace
+    source: errors.Source | None = (
+        None  # where equations come from that are replayed, and not on the stack
+    )
+
+
+class EvalTrace(Trace):
+    """The bottom: operands are concrete, the evaluator computes."""
+
+    __slots__ = ()
+
+    def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
+        for x in args:
+            if isinstance(x, Tracer):
+                raise errors.UnexpectedTracerError(errors.leaked_tracer(x.describe(), x.source))
+        return _evaluator(primitive, args)
+
+
+def _no_evaluator(primitive: Primitive, args: Sequence[Any]) -> Any:
+    raise RuntimeError("no evaluator is set")
+
+
+_evaluator: Callable[[Primitive, Sequence[Any]], Any] = _no_evaluator
+
+
+def set_evaluator(evaluator: Callable[[Primitive, Sequence[Any]], Any]) -> None:
+    """The one hook by which the bottom reaches the runtime: how a primitive is computed on arrays."""
+    global _evaluator
+    _evaluator = evaluator
+
+
+EVAL = EvalTrace(None, False)
+_State.trace = EVAL
+_state = _State()
+
+
+def current() -> Trace:
+    """The trace that the next operation goes to."""
+    return _state.trace
+
+
+def set_current(trace: Trace) -> Trace:
+    """Make a trace the current one; returns the one before.  Undo it in a `finally`."""
+    before = _state.trace
+    _state.trace = trace
+    if before.staging != trace.staging:
+        _native.set_tracing(trace.staging)
+    return before
+
+
+@contextmanager
+def using(trace: Trace) -> Generator[None]:
+    """Run a block with another current trace."""
+    before = set_current(trace)
+    try:
+        yield
+    finally:
+        set_current(before)
+
+
+# The operators that a NumPy array may apply to a tracer, by the name of NumPy's function.
+_OPERATORS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "true_divide": "truediv",
+    "floor_divide": "floordiv", "remainder": "mod", "power": "pow", "matmul": "matmul", "bitwise_and": "and",
+    "bitwise_or": "or", "bitwise_xor": "xor", "left_shift": "lshift", "right_shift": "rshift", "equal": "eq",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+}  # fmt: skip
+_MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+
+
+class Tracer:
+    """A value that stands in for an array inside a trace."""
+
+    __slots__ = ("__weakref__", "_trace")
+
+    _trace: Trace
+
+    @property
+    def aval(self) -> ShapedArray:
+        raise NotImplementedError
+
+    @property
+    def source(self) -> errors.Source | None:
+        """Where the value was made, if that is known."""
+        return None
+
+    def concrete(self) -> Any:
+        """The value, if there is one: tracers of transformations outside jit have it.  Else None."""
+        return None
+
+    def describe(self) -> str:
+        """For messages: what this is."""
+        return f"a traced {self.aval.text()}"
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.aval.text()}>"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value("text in a certain format"), spec) if spec else str(self)
+
+    def _value(self, wanted: str) -> Any:
+        value = self.concrete()
+        if value is None:
+            raise errors.ConcretizationTypeError(errors.traced_value(self.describe(), wanted))
+        return value
+
+    def __bool__(self) -> bool:
+        value = self.concrete()
+        if value is None:
+            raise errors.TracerBoolConversionError(errors.traced_bool(self.describe()))
+        return bool(value)
+
+    def __int__(self) -> int:
+        return int(self._value("a Python int"))
+
+    def __float__(self) -> float:
+        return float(self._value("a Python float"))
+
+    def __complex__(self) -> complex:
+        return complex(self._value("a Python complex"))
+
+    def __index__(self) -> int:
+        value = self.concrete()
+        if value is None:
+            raise errors.TracerIntegerConversionError(
+                errors.traced_value(self.describe(), "a Python integer")
+            )
+        return value.__index__()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        value = self.concrete()
+        if value is None:
+            raise errors.TracerArrayConversionError(
+                errors.traced_value(self.describe(), "a NumPy array")
+            )
+        return np.asarray(value, dtype)
+
+    def __len__(self) -> int:
+        if not self.aval.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.aval.shape[0]  # type: ignore[return-value]
+
+    def __hash__(self) -> int:
+        raise TypeError(f"unhashable: {self.describe()} (use its id, or mark the argument static)")
+
+    __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's operators on an array and a traced value are ours; its other functions need values."""
+        name = _OPERATORS.get(ufunc.__name__)
+        if name is None or method != "__call__" or kwargs or len(inputs) != 2:
+            raise errors.TracerArrayConversionError(
+                errors.traced_value(self.describe(), f"an operand of numpy.{ufunc.__name__}")
+            )
+        first, second = inputs
+        if first is self:
+            return getattr(self, f"__{name}__")(second)
+        return getattr(
+            self, f"__{'r' if name not in _MIRRORED else ''}{_MIRRORED.get(name, name)}__"
+        )(first)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.aval.dtype
+
+    @property
+    def weak_type(self) -> bool:
+        return self.aval.weak_type
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+    @property
+    def size(self) -> Any:
+        return self.aval.size
+
+
+def typeof(x: Any) -> ShapedArray:
+    """The abstract value of an array, tracer, or number; TypeError if it is none of these."""
+    if type(x) is Array:
+        return ShapedArray(x.shape, x.dtype, x.weak_type)
+    if isinstance(x, Tracer):
+        return x.aval
+    if isinstance(x, np.ndarray | np.generic):
+        if x.dtype not in dtypes.CODES:
+            raise TypeError(errors.not_an_array(x, "an operation"))
+        return ShapedArray(x.shape, x.dtype)
+    dtype = _NUMBERS.get(type(x))
+    if dtype is not None:
+        return ShapedArray((), dtype, dtype != dtypes.bool_)
+    for base in SCALARS:  # subclasses of Python's scalars
+        if isinstance(x, base):
+            return ShapedArray((), dtypes.PYTHON_SCALARS[base], base is not bool)
+    raise TypeError(errors.not_an_array(x, "an operation"))
+
+
+def literal(x: Any, aval: ShapedArray) -> Literal:
+    """A scalar as a constant of the Program; OverflowError if it does not fit its dtype."""
+    try:
+        array = np.asarray(x, aval.dtype) if type(x) is int else np.asarray(x).astype(aval.dtype)
+        value: Any = array[()]
+    except OverflowError:
+        raise OverflowError(
+            f"the integer {x} does not fit {aval.dtype.name}{errors.at_user_line()}; "
+            "give it a wider type, for example covector.numpy.int64(...)"
+        ) from None
+    return Literal(value, aval)
+
+
+class StagedTracer(Tracer):
+    """A variable of the Program that is being recorded."""
+
+    __slots__ = ("_source", "_var")
+
+    def __init__(self, trace: StagingTrace, var: Var, source: errors.Source | None = None):
+        self._trace, self._var, self._source = trace, var, source
+
+    @property
+    def aval(self) -> ShapedArray:
+        return self._var.aval
+
+    @property
+    def source(self) -> errors.Source | None:
+        return self._source
+
+
+class StagingTrace(Trace):
+    """Records equations instead of computing them."""
+
+    __slots__ = ("closed", "constants", "eqns", "inputs")
+
+    def __init__(self, parent: Trace):
+        super().__init__(parent, True)
+        self.inputs: list[Var] = []
+        self.eqns: list[Eqn] = []
+        self.constants: dict[
+            int, tuple[Var, Any]
+        ] = {}  # by identity; the value is kept alive beside
+        self.closed = False
+
+    def input(self, aval: ShapedArray) -> StagedTracer:
+        """A new input of the Program."""
+        var = Var(aval)
+        self.inputs.append(var)
+        return StagedTracer(self, var, errors.user_source())
+
+    def atom(self, x: Any) -> Atom:
+        """The atom of a value: its variable, a literal, or a constant of the Program."""
+        if type(x) is StagedTracer and x._trace is self:
+            return x._var
+        aval = typeof(x)
+        if not aval.shape and not isinstance(x, Tracer | Array):
+            return literal(x, aval)
+        found = self.constants.get(id(x))
+        if found is None:
+            if isinstance(x, Tracer) and _is_closed(x._trace):
+                raise errors.UnexpectedTracerError(errors.leaked_tracer(x.describe(), x.source))
+            found = self.constants[id(x)] = (Var(aval), x)
+        return found[0]
+
+    def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
+        if self.closed:
+            raise errors.UnexpectedTracerError(errors.leaked_tracer("a traced value", None))
+        inputs = tuple([self.atom(x) for x in args])
+        return self.record(primitive, inputs)
+
+    def record(self, primitive: Primitive, inputs: tuple[Atom, ...]) -> Any:
+        """Append an equation; the tracers of its results."""
+        source = _state.source or errors.user_source()
+        types = primitive.type(*[a.aval for a in inputs])
+        if primitive.multiple:
+            outputs = tuple([Var(t) for t in types])
+            self.eqns.append(Eqn(primitive, inputs, outputs, source))
+            return tuple([StagedTracer(self, v, source) for v in outputs])
+        var = Var(types)
+        self.eqns.append(Eqn(primitive, inputs, (var,), source))
+        return StagedTracer(self, var, source)
+
+    def program(self, outputs: Sequence[Any], name: str = "main") -> Program:
+        """What was recorded, with these values as the results.  Nothing can be recorded after."""
+        atoms = tuple([self.atom(x) for x in outputs])
+        self.closed = True
+        pairs = list(self.constants.values())
+        return Program(
+            tuple(self.inputs), tuple(self.eqns), atoms,
+            tuple(var for var, _ in pairs), tuple(value for _, value in pairs), name,
+        )  # fmt: skip
+
+
+def _is_closed(trace: Trace) -> bool:
+    return isinstance(trace, StagingTrace) and trace.closed
+
+
+def stage(
+    f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main"
+) -> Program:
+    """The Program of a function from flat values to flat values."""
+    trace = StagingTrace(current())
+    before = set_current(trace)
+    try:
+        outputs = f(*[trace.input(aval) for aval in avals])
+        return trace.program(outputs, name)
+    finally:
+        trace.closed = True
+        set_current(before)
+
+
+def evaluate(
+    program: Program, args: Sequence[Any], constants: Sequence[Any] | None = None
+) -> list[Any]:
+    """Run a Program, equation by equation, under the current trace.  What is recorded keeps the equations' sources."""
+    env: dict[Atom, Any] = dict(zip(program.inputs, args, strict=True))
+    env.update(
+        zip(
+            program.constant_vars,
+            program.constants if constants is None else constants,
+            strict=True,
+        )
+    )
+    before = _state.source
+    try:
+        for eqn in program.eqns:
+            _state.source = eqn.source or before
+            out = eqn.primitive(*[_known(a) if type(a) is Literal else env[a] for a in eqn.inputs])
+            if eqn.primitive.multiple:
+                env.update(zip(eqn.outputs, out, strict=True))
+            else:
+                env[eqn.outputs[0]] = out
+    finally:
+        _state.source = before
+    return [_known(a) if type(a) is Literal else env[a] for a in program.outputs]
+
+
+def _known(x: Literal) -> Any:
+    """The value of a literal, of its type."""
+    return number(x.value, x.aval) if x.aval.weak_type else x.value

@@ -1,0 +1,147 @@
+"""Verifiers of both IRs: what every pass must leave true."""
+
+from __future__ import annotations
+
+from covector._engine.base.errors import VerificationError
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Fold,
+    If,
+    Init,
+    Kernel,
+    Loop,
+    Statement,
+    accesses,
+    expressions,
+)  # fmt: skip
+from covector._engine.ir.program import Eqn, Literal, Program, Var, show
+from covector._engine.ir.scalar import Expr
+from covector._engine.types import dims
+
+
+def verify(ir: Program | Kernel, after: str) -> None:
+    """VerificationError, naming the pass and the place, if a law of the IR is broken."""
+    if isinstance(ir, Program):
+        verify_program(ir, after)
+    else:
+        verify_kernel(ir, after)
+
+
+def verify_program(program: Program, after: str = "trace") -> None:
+    """Each variable is bound once, before its uses, and has the type that its equation's rule gives."""
+    bound: set[Var] = set()
+
+    def bind(v: Var, where: str) -> None:
+        if v in bound:
+            raise VerificationError(
+                f"after {after}: {where} binds a variable twice\n{show(program)}"
+            )
+        bound.add(v)
+
+    for v in (*program.inputs, *program.constant_vars):
+        bind(v, "the head")
+    for n, eqn in enumerate(program.eqns):
+        where = f"equation {n} ({eqn.primitive.name}{'' if eqn.source is None else f' at {eqn.source}'})"
+        for a in eqn.inputs:
+            if isinstance(a, Var) and a not in bound:
+                raise VerificationError(
+                    f"after {after}: {where} reads a variable that is not bound\n{show(program)}"
+                )
+        _check_types(eqn, where, after)
+        for v in eqn.outputs:
+            bind(v, where)
+        for inner in eqn.primitive.programs():
+            verify_program(inner, after)
+    for a in program.outputs:
+        if not isinstance(a, Literal) and a not in bound:
+            raise VerificationError(f"after {after}: a result is not bound\n{show(program)}")
+
+
+def _check_types(eqn: Eqn, where: str, after: str) -> None:
+    types = eqn.primitive.type(*[a.aval for a in eqn.inputs])
+    for v, aval in zip(eqn.outputs, types if eqn.primitive.multiple else (types,), strict=True):
+        if v.aval.shape != aval.shape or v.aval.dtype != aval.dtype:
+            raise VerificationError(
+                f"after {after}: {where} gives {aval.text()}, but its variable is {v.aval.text()}"
+            )
+
+
+def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
+    """Names are defined before use, locals initialised, buffers known, inputs not written unless they are shared."""
+    known: set[Buffer] = {*kernel.inputs, *kernel.outputs}
+    planned = after == "memory"
+    shared = {kernel.inputs[i] for _, i in kernel.aliases}
+    for s in kernel.body:
+        read, written = accesses(s)
+        for buffer in read | written:
+            if buffer not in known and buffer.kind in ("input", "output"):
+                raise VerificationError(
+                    f"after {after}: {buffer} is not a parameter of {kernel.name}\n{kernel}"
+                )
+            if planned and buffer.kind == "temp" and buffer not in kernel.offsets:
+                raise VerificationError(
+                    f"after {after}: {buffer} has no place in the arena\n{kernel}"
+                )
+        for buffer in written:
+            if buffer.kind == "input" and buffer not in shared:
+                raise VerificationError(f"after {after}: the input {buffer} is written\n{kernel}")
+    _verify_body(kernel.body, frozenset(kernel.dims), set(), after, kernel)
+
+
+def _verify_body(
+    body: tuple[Statement, ...],
+    symbols: frozenset[str],
+    locals_: set[Expr],
+    after: str,
+    kernel: Kernel,
+) -> None:
+    for s in body:
+        for e in expressions(s):
+            _verify_expression(e, symbols, locals_, after, kernel)
+        match s:
+            case Init(local, _):
+                locals_.add(local)
+            case Fold(local, _, _, _):
+                if local not in locals_:
+                    raise VerificationError(
+                        f"after {after}: fold into {local}, which has no start\n{kernel}"
+                    )
+            case Assign(targets, values):
+                if any(t not in locals_ for t in targets) or len(targets) != len(values):
+                    raise VerificationError(
+                        f"after {after}: a local without a start is assigned\n{kernel}"
+                    )
+            case Loop(_, _, inner, _, _):
+                _verify_body(inner, symbols | {s.name}, set(locals_), after, kernel)
+            case If(_, inner):
+                _verify_body(inner, symbols, set(locals_), after, kernel)
+            case _:
+                pass
+
+
+def _verify_expression(
+    e: Expr, symbols: frozenset[str], locals_: set[Expr], after: str, kernel: Kernel
+) -> None:
+    seen: set[Expr] = set()
+    stack = [e]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        stack.extend(node.args)
+        index = node.attr[1] if node.op == "load" else node.attr if node.op == "index" else 0  # type: ignore[index]
+        for atom in dims.atoms(index):  # type: ignore[arg-type]
+            if (
+                atom.op == "symbol"
+                and not isinstance(atom.payload, Expr)
+                and atom.key not in symbols
+            ):
+                raise VerificationError(
+                    f"after {after}: {node.op} uses {atom.key}, which is not in scope\n{kernel}"
+                )
+        if node.op == "local" and isinstance(node.attr, str) and node not in locals_:
+            raise VerificationError(
+                f"after {after}: the local {node.attr} is read before it has a value\n{kernel}"
+            )

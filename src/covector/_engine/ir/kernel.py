@@ -1,0 +1,353 @@
+"""Kernel: the loop IR.  Statements over named buffers, with scalar expressions; schedules as data beside them.
+
+Buffers are flat, of real dtypes (a complex array is a buffer of twice as many parts).  Indices are
+dims expressions over loop variables.  A Program lowers to one Kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from covector._engine.ir.scalar import Expr, show as show_expr, show_index
+from covector._engine.types.dims import Dim
+
+BufferKind = Literal["input", "output", "temp", "local"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Memory of `size` elements.  "temp" lives in the arena; "local" is private to one run of a parallel body.
+
+    `inputs` are read only, unless an output was planned on top of one.
+    """
+
+    name: str
+    dtype: np.dtype
+    size: Dim
+    kind: BufferKind
+
+    @property
+    def bytes(self) -> Dim:
+        return self.size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a loop runs; never what it computes."""
+
+    vector: int = 0  # lanes; 0: one element at a time
+    parallel: bool = False
+    unroll: int = 1  # copies of the body side by side, each with accumulators of its own
+
+    def __str__(self) -> str:
+        parts = [f"vector {self.vector}"] * bool(self.vector) + ["parallel"] * self.parallel
+        parts += [f"unroll {self.unroll}"] * (self.unroll > 1)
+        return f"  @ {', '.join(parts)}" if parts else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """Run the body for variable = 0 ... extent - 1, in order unless the schedule says that order is free."""
+
+    variable: Dim
+    extent: Dim
+    body: tuple[Statement, ...]
+    schedule: Schedule = Schedule()
+    cost: float = 0.0  # of one run of the body, in nanoseconds, for the choice of grain
+
+    @property
+    def name(self) -> str:
+        return str(self.variable)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Init:
+    """Bring a local into being with a value; `local` is an Expr of op "local"."""
+
+    local: Expr
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assign:
+    """Give locals new values, all at once."""
+
+    locals: tuple[Expr, ...]
+    values: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """local := op(local, value).  The order of folds is free: op is associative and commutative."""
+
+    local: Expr
+    op: str
+    value: Expr
+    identity: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store:
+    """buffer[index] := value, unless there is a condition and it is false."""
+
+    buffer: Buffer
+    index: Dim
+    value: Expr
+    condition: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class If:
+    """Run the body if the condition holds (a scalar, outside vector loops)."""
+
+    condition: Expr
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Routine:
+    """Call a named routine on places in buffers, with integer parameters."""
+
+    name: str
+    places: tuple[tuple[Buffer, Dim], ...]
+    parameters: tuple[Dim, ...]
+    writes: tuple[int, ...] = ()  # which places it writes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """Copy `size` elements between places."""
+
+    target: tuple[Buffer, Dim]
+    source: tuple[Buffer, Dim]
+    size: Dim
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swap:
+    """Exchange the memory of two buffers."""
+
+    first: Buffer
+    second: Buffer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Note:
+    """Names what the next statements compute."""
+
+    text: str
+
+
+Statement = Loop | Init | Assign | Fold | Store | If | Routine | Copy | Swap | Note
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """The entry of a compiled Program: parameters, statements in order, and the plan of its buffers."""
+
+    name: str
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    dims: tuple[str, ...]  # the symbols, in the order in which their values are passed
+    body: tuple[Statement, ...]
+    aliases: tuple[tuple[int, int], ...] = ()  # (output, input) that may share memory
+    offsets: dict[Buffer, Dim] = field(
+        default_factory=dict
+    )  # where each temp lies in the arena, in bytes
+    arena: Dim = 0
+    shares: dict[Buffer, Buffer] = field(
+        default_factory=dict
+    )  # buffers in the memory of another one
+
+    def memory_of(self, buffer: Buffer) -> Buffer:
+        """The buffer whose memory a buffer uses: itself, or the one it shares, or the input it may lie on."""
+        while buffer in self.shares:
+            buffer = self.shares[buffer]
+        for out, inp in self.aliases:
+            if buffer is self.outputs[out]:
+                return self.inputs[inp]
+        return buffer
+
+    def __str__(self) -> str:
+        return show(self)
+
+    def with_body(self, body: tuple[Statement, ...]) -> Kernel:
+        """The same with other statements."""
+        return replace(self, body=body)
+
+
+def children(statement: Statement) -> tuple[Statement, ...]:
+    """The statements inside."""
+    return statement.body if isinstance(statement, (Loop, If)) else ()
+
+
+def walk(body: Sequence[Statement]) -> Iterator[Statement]:
+    """All statements, outer before inner."""
+    for statement in body:
+        yield statement
+        yield from walk(children(statement))
+
+
+def expressions(statement: Statement) -> tuple[Expr, ...]:
+    """The scalar expressions of a statement, those inside it not included."""
+    match statement:
+        case Init(_, value):
+            return (value,)
+        case Fold(_, _, value, identity):
+            return (value, identity)
+        case Assign(_, values):
+            return values
+        case Store(_, _, value, condition):
+            return (value,) if condition is None else (value, condition)
+        case If(condition, _):
+            return (condition,)
+        case _:
+            return ()
+
+
+def nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
+    """All nodes of expressions, also of the indices that come from data; `seen` holds those visited before."""
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        yield node
+        stack.extend(node.args)
+        if node.op == "load":
+            stack.extend(index_values(node.attr[1]))  # type: ignore[index]
+        elif node.op == "index":
+            stack.extend(index_values(node.attr))  # type: ignore[arg-type]
+        elif node.op == "iterate":
+            stack.append(node.attr.condition)  # type: ignore[union-attr]
+            stack.extend(node.attr.step)  # type: ignore[union-attr]
+
+
+def read_by(statement: Statement) -> tuple[Expr, ...]:
+    """The expressions of a statement and those in the place where it stores."""
+    if isinstance(statement, Store):
+        return (*expressions(statement), *index_values(statement.index))
+    return expressions(statement)
+
+
+def loads(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[tuple[Buffer, Dim]]:
+    """The (buffer, index) that expressions read."""
+    for node in nodes(roots, seen):
+        if node.op == "load":
+            yield node.attr  # type: ignore[misc]
+
+
+def index_values(index: Dim) -> list[Expr]:
+    """The scalar expressions that an index depends on."""
+    if isinstance(index, int):
+        return []
+    found: list[Expr] = []
+    pending = [atom for monomial, _ in index.terms for atom in monomial]
+    while pending:
+        atom = pending.pop()
+        if isinstance(atom.payload, Expr):
+            found.append(atom.payload)
+        for arg in atom.args:
+            if not isinstance(arg, int):
+                pending.extend(a for monomial, _ in arg.terms for a in monomial)
+    return found
+
+
+def touched(statement: Statement) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:
+    """The buffers that a statement itself reads, beside its expressions, and those that it writes."""
+    match statement:
+        case Store(buffer, _, _, _):
+            return (), (buffer,)
+        case Routine(_, places, _, writes):
+            return tuple(b for b, _ in places), tuple(places[i][0] for i in writes)
+        case Copy(target, source, _):
+            return (source[0],), (target[0],)
+        case Swap(first, second):
+            return (first, second), (first, second)
+        case _:
+            return (), ()
+
+
+def accesses(statement: Statement) -> tuple[set[Buffer], set[Buffer]]:
+    """The buffers that a statement reads and writes, everything inside it included."""
+    read: set[Buffer] = set()
+    written: set[Buffer] = set()
+    seen: set[Expr] = set()
+    for inner in walk((statement,)):
+        sources, targets = touched(inner)
+        read.update((buffer for buffer, _ in loads(read_by(inner), seen)), sources)
+        written.update(targets)
+    return read, written
+
+
+def show(kernel: Kernel) -> str:
+    """The Kernel as text: parameters, the buffer plan, statements."""
+    lines = [
+        f"kernel {kernel.name}({', '.join([_declare(b) for b in (*kernel.inputs, *kernel.outputs)])})"
+    ]
+    if kernel.dims:
+        lines.append(f"    dims {', '.join(kernel.dims)}")
+    for out, inp in kernel.aliases:
+        lines.append(f"    {kernel.outputs[out]} may lie on {kernel.inputs[inp]}")
+    for buffer, offset in kernel.offsets.items():
+        shared = f" (that of {kernel.shares[buffer]})" if buffer in kernel.shares else ""
+        lines.append(f"    {_declare(buffer)} at arena + {offset}{shared}")
+    lines.extend(_show_body(kernel.body, "    "))
+    return "\n".join(lines)
+
+
+def _declare(buffer: Buffer) -> str:
+    return f"{buffer.name}: {buffer.dtype.name}[{buffer.size}]"
+
+
+def _show_body(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
+    for statement in body:
+        match statement:
+            case Loop(_, extent, inner, schedule, _):
+                yield f"{indent}for {statement.name} < {extent}:{schedule}"
+                yield from _show_body(inner, indent + "    ")
+            case If(condition, inner):
+                yield f"{indent}if {show_expr(condition)}:"
+                yield from _show_body(inner, indent + "    ")
+            case Init(local, value):
+                yield f"{indent}{show_expr(local)} := {_clip(value)}"
+            case Assign(targets, values):
+                names = ", ".join(map(show_expr, targets))
+                yield f"{indent}{names} := {', '.join(map(_clip, values))}"
+            case Fold(local, op, value, _):
+                yield f"{indent}{show_expr(local)} {op}= {_clip(value)}"
+            case Store(buffer, index, value, condition):
+                when = "" if condition is None else f" if {_clip(condition)}"
+                yield f"{indent}{buffer}[{show_index(index)}] := {_clip(value)}{when}"
+            case Routine(name, places, parameters, _):
+                where = ", ".join(f"{b}[{offset}:]" for b, offset in places)
+                yield f"{indent}{name}({where}; {', '.join(map(str, parameters))})"
+            case Copy(target, source, size):
+                yield f"{indent}{target[0]}[{target[1]}:] := {source[0]}[{source[1]}:] ({size})"
+            case Swap(first, second):
+                yield f"{indent}{first} <-> {second}"
+            case Note(text):
+                yield f"{indent}# {text}"
+
+
+def _clip(e: Expr, limit: int = 400) -> str:
+    """An expression as text; a very long one is cut (sharing would be written out again and again)."""
+    if _size(e, limit) >= limit:
+        return f"<{e.op} of more than {limit} nodes>"
+    return show_expr(e)
+
+
+def _size(e: Expr, limit: int) -> int:
+    count, stack = 0, [e]
+    while stack and count < limit:
+        count += 1
+        stack.extend(stack.pop().args)
+    return count

@@ -1,0 +1,187 @@
+"""Program: typed straight-line tensor IR, immutable, and its printed form."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from covector._engine.base.errors import Source
+from covector._engine.types.avals import ShapedArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Var:
+    """A name bound once.  Identity is equality."""
+
+    __slots__ = ("aval",)
+
+    def __init__(self, aval: ShapedArray):
+        self.aval = aval
+
+    def __repr__(self) -> str:
+        return f"Var({self.aval.text()})"
+
+
+class Literal:
+    """A scalar constant in place."""
+
+    __slots__ = ("aval", "value")
+
+    def __init__(self, value: np.generic, aval: ShapedArray):
+        self.value, self.aval = value, aval
+
+    def __repr__(self) -> str:
+        return f"{self.value}"
+
+
+Atom = Var | Literal
+
+
+class Eqn:
+    """One application of a primitive: inputs to outputs, with the user's line it comes from."""
+
+    __slots__ = ("inputs", "outputs", "primitive", "source")
+
+    def __init__(
+        self,
+        primitive: Any,
+        inputs: tuple[Atom, ...],
+        outputs: tuple[Var, ...],
+        source: Source | None,
+    ):
+        self.primitive, self.inputs, self.outputs, self.source = primitive, inputs, outputs, source
+
+    @property
+    def effects(self) -> frozenset[str]:
+        """What running it does beside computing its outputs."""
+        return self.primitive.effects
+
+    def __repr__(self) -> str:
+        return f"Eqn({self.primitive}, {self.inputs}, {self.outputs})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Program:
+    """Inputs, equations in order, outputs.
+
+    `constants` are inputs whose values are known: they follow `inputs` when it runs.  They are concrete
+    arrays, or tracers of an enclosing trace until the Program is closed over them.
+    """
+
+    inputs: tuple[Var, ...]
+    eqns: tuple[Eqn, ...]
+    outputs: tuple[Atom, ...]
+    constant_vars: tuple[Var, ...] = ()
+    constants: tuple[Any, ...] = ()
+    name: str = "main"
+
+    @property
+    def in_avals(self) -> tuple[ShapedArray, ...]:
+        return tuple(v.aval for v in self.inputs)
+
+    @property
+    def out_avals(self) -> tuple[ShapedArray, ...]:
+        return tuple(a.aval for a in self.outputs)
+
+    def close(self) -> Program:
+        """The same Program with its constants as ordinary trailing inputs."""
+        return Program(self.inputs + self.constant_vars, self.eqns, self.outputs, name=self.name)
+
+    def __str__(self) -> str:
+        return show(self)
+
+    def __repr__(self) -> str:
+        return show(self)
+
+
+class Names:
+    """Short names for variables: a, b, ..., z, aa, ..."""
+
+    def __init__(self) -> None:
+        self._names: dict[Var, str] = {}
+        self._fresh = map("".join, itertools.chain.from_iterable(
+            itertools.product("abcdefghijklmnopqrstuvwxyz", repeat=n) for n in itertools.count(1)
+        ))  # fmt: skip
+
+    def __getitem__(self, atom: Atom) -> str:
+        if isinstance(atom, Literal):
+            return f"{atom.value}"
+        if atom not in self._names:
+            self._names[atom] = next(self._fresh)
+        return self._names[atom]
+
+    def typed(self, atom: Atom) -> str:
+        return f"{self[atom]}:{atom.aval.text()}"
+
+
+def show(program: Program, indent: str = "", names: Names | None = None) -> str:
+    """The Program as text, an equation a line, with the user's lines at the right."""
+    names = Names() if names is None else names
+    head = ", ".join(names.typed(v) for v in program.inputs)
+    if program.constant_vars:
+        head += "; " + ", ".join(names.typed(v) for v in program.constant_vars)
+    lines = [f"{indent}{program.name}({head}) {{"]
+    for eqn in program.eqns:
+        lines.extend(_show_eqn(eqn, indent + "    ", names))
+    lines.append(f"{indent}    return {', '.join(names[a] for a in program.outputs)}")
+    lines.append(indent + "}")
+    return "\n".join(lines)
+
+
+def _show_eqn(eqn: Eqn, indent: str, names: Names) -> Iterable[str]:
+    outs = ", ".join(names.typed(v) for v in eqn.outputs)
+    args = " ".join(names[a] for a in eqn.inputs)
+    text = f"{indent}{outs} = {eqn.primitive.text()} {args}".rstrip()
+    yield text if eqn.source is None else f"{text:<72}  # {eqn.source}"
+    for program in eqn.primitive.programs():
+        yield show(program, indent + "  ")
+
+
+def subprograms(program: Program) -> Iterable[Program]:
+    """The Programs that the equations' primitives hold, at one level."""
+    for eqn in program.eqns:
+        yield from eqn.primitive.programs()
+
+
+def map_eqns(
+    program: Program, eqns: Sequence[Eqn], outputs: Sequence[Atom] | None = None
+) -> Program:
+    """The same Program with other equations (and outputs)."""
+    return Program(
+        program.inputs, tuple(eqns), program.outputs if outputs is None else tuple(outputs),
+        program.constant_vars, program.constants, program.name,
+    )  # fmt: skip
+
+
+def used_vars(program: Program) -> set[Var]:
+    """The variables that an equation or the Program's result reads."""
+    used = {a for a in program.outputs if isinstance(a, Var)}
+    for eqn in program.eqns:
+        used.update(a for a in eqn.inputs if isinstance(a, Var))
+    return used
+
+
+def without_dead_code(
+    program: Program, keep: Callable[[Eqn], bool] = lambda eqn: bool(eqn.effects)
+) -> Program:
+    """Leave out the equations whose results nobody reads."""
+    live = {a for a in program.outputs if isinstance(a, Var)}
+    kept: list[Eqn] = []
+    for eqn in reversed(program.eqns):
+        if keep(eqn) or any(v in live for v in eqn.outputs):
+            kept.append(eqn)
+            live.update(a for a in eqn.inputs if isinstance(a, Var))
+    if len(kept) == len(program.eqns):
+        return program
+    return map_eqns(program, kept[::-1])
+
+
+def effects_of(program: Program) -> frozenset[str]:
+    """What running it does beside computing its outputs."""
+    return frozenset().union(*[eqn.effects for eqn in program.eqns])

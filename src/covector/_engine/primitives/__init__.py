@@ -1,0 +1,20 @@
+"""First-order primitives: one class or one row each, all rules in that place.
+
+Rules reach sibling primitives through this package's name, bound late: `prims.cos`.
+"""
+
+# ruff: noqa: I001 -- families come before what subclasses them
+from covector._engine.primitives.batching import *
+from covector._engine.primitives.elementwise import *
+from covector._engine.primitives.bits import *
+from covector._engine.primitives.bitwise import *
+from covector._engine.primitives.contract import *
+from covector._engine.primitives.convert import *
+from covector._engine.primitives.cumulative import *
+from covector._engine.primitives.index import *
+from covector._engine.primitives.math import *
+from covector._engine.primitives.reduce import *
+from covector._engine.primitives.scatter import *
+from covector._engine.primitives.shape import *
+from covector._engine.primitives.sort import *
+from covector._engine.primitives.special import *

@@ -1,0 +1,96 @@
+"""Operations on the bits of integers, and logic: rows as in `elementwise`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.core.primitive import FLAT
+from covector._engine.ir import scalar
+from covector._engine.ir.scalar import Expr, const, select as choose
+
+# fmt: off
+__all__ = [
+    "and_", "clz", "mulhi", "not_", "or_", "population_count", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "xor",
+]
+# fmt: on
+
+
+def _op(name: str) -> Callable[..., Expr]:
+    return lambda *xs: scalar.apply(name, *xs)
+
+
+def _shift(op: str) -> Callable[..., Expr]:
+    """Shift counts of the width or more give what shifting out every bit gives."""
+
+    def element(x: Expr, n: Expr) -> Expr:
+        width = 8 * x.dtype.itemsize
+        unsigned = np.dtype(f"uint{width}")
+        count = scalar.bitcast(n, unsigned)
+        fits = count < width
+        if op == "sar":
+            count = choose(fits, count, const(width - 1, unsigned))
+            return scalar.apply("sar", x, scalar.bitcast(count, x.dtype))
+        shifted = scalar.apply(
+            op, x, scalar.bitcast(choose(fits, count, const(0, unsigned)), x.dtype)
+        )
+        return choose(fits, shifted, const(0, x.dtype))
+
+    return element
+
+
+def _numpy_shift(kind: str) -> Callable[..., Any]:
+    def numpy(x: Any, n: Any) -> Any:
+        width = 8 * x.dtype.itemsize
+        count = n.astype(np.dtype(f"uint{width}"))
+        fits = count < width
+        count = np.where(fits, count, width - 1 if kind == "sar" else 0)
+        as_type = np.dtype(f"{'int' if kind == 'sar' else 'uint'}{width}")
+        moved = (
+            x.view(as_type) << count.astype(as_type)
+            if kind == "shl"
+            else x.view(as_type) >> count.astype(as_type)
+        )
+        return (moved if kind == "sar" else np.where(fits, moved, 0)).astype(as_type).view(x.dtype)
+
+    return lambda x, n: numpy(np.atleast_1d(x), np.atleast_1d(n)).reshape(
+        np.broadcast_shapes(x.shape, n.shape)
+    )
+
+
+def _numpy_clz(x: Any) -> Any:
+    width = 8 * x.dtype.itemsize
+    bits = x.astype(np.dtype(f"uint{width}")).astype(object)
+    return np.vectorize(lambda v: width - int(v).bit_length(), otypes=[x.dtype])(bits)
+
+
+def _numpy_popcount(x: Any) -> Any:
+    """Of the bits, not of the magnitude as NumPy does for negative numbers."""
+    return np.bitwise_count(x.view(np.dtype(f"uint{8 * x.dtype.itemsize}")))
+
+
+def _numpy_mulhi(x: Any, y: Any) -> Any:
+    width = 8 * x.dtype.itemsize
+    return ((x.astype(object) * y.astype(object)) >> width).astype(x.dtype)
+
+
+and_ = prims.Elementwise("and", np.bitwise_and, (FLAT, FLAT), _op("and"), "biu")
+or_ = prims.Elementwise("or", np.bitwise_or, (FLAT, FLAT), _op("or"), "biu")
+xor = prims.Elementwise("xor", np.bitwise_xor, (FLAT, FLAT), _op("xor"), "biu")
+not_ = prims.Elementwise("not", np.invert, (FLAT,), _op("not"), "biu")
+shift_left = prims.Elementwise("shift_left", _numpy_shift("shl"), (FLAT, FLAT), _shift("shl"), "iu")
+shift_right_logical = prims.Elementwise(
+    "shift_right_logical", _numpy_shift("shr"), (FLAT, FLAT), _shift("shr"), "iu"
+)
+shift_right_arithmetic = prims.Elementwise(
+    "shift_right_arithmetic", _numpy_shift("sar"), (FLAT, FLAT), _shift("sar"), "iu"
+)
+population_count = prims.Elementwise(
+    "population_count", _numpy_popcount, (FLAT,), _op("popcount"), "iu"
+)
+clz = prims.Elementwise("clz", _numpy_clz, (FLAT,), _op("clz"), "iu")
+mulhi = prims.Elementwise("mulhi", _numpy_mulhi, (FLAT, FLAT), _op("mulhi"), "iu")

@@ -1,0 +1,129 @@
+"""Changes of dtype: by value, and by bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.base.record import record
+from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
+from covector._engine.core.trace import SCALARS, typeof
+from covector._engine.ir import scalar
+from covector._engine.ir.scalar import const
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+
+__all__ = ["BitcastConvert", "Convert", "bitcast", "convert"]
+
+
+@record
+class Convert(prims.ElementwiseBase):
+    """The values in another dtype.  Float to integer truncates and saturates; complex to real drops a part."""
+
+    dtype: np.dtype
+    weak: bool = False
+    name: ClassVar[str] = "convert"
+
+    def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
+        return self.dtype
+
+    def type(self, *avals: ShapedArray) -> ShapedArray:
+        return ShapedArray(avals[0].shape, self.dtype, self.weak)
+
+    def reference(self, x: Any) -> Any:
+        x = np.asarray(x)
+        if dtypes.is_complex(x.dtype) and not dtypes.is_complex(self.dtype):
+            x = x.real
+        if dtypes.is_float(x.dtype) and dtypes.is_integer(self.dtype):
+            info = np.iinfo(self.dtype)
+            wide = np.trunc(
+                np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
+            )
+            inside = (wide > float(info.min) - 1) & (wide < float(info.max) + 1)
+            exact = np.where(inside & (wide < 2.0**63), wide, 0)
+            whole = (
+                exact.astype(np.int64)
+                if info.min < 0
+                else np.where(inside, wide, 0).astype(np.uint64)
+            )
+            whole = whole.astype(self.dtype)
+            return np.where(
+                wide >= float(info.max) + 1,
+                info.max,
+                np.where(wide <= float(info.min) - 1, info.min, whole),
+            ).astype(self.dtype)
+        with np.errstate(all="ignore"):
+            return x.astype(self.dtype)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        out = self(*primals)
+        if not dtypes.is_inexact(self.dtype) or is_zero(tangents[0]):
+            return out, Zero(typeof(out))
+        return out, self(tangents[0])
+
+    def transpose(self, ct: Any, x: Any) -> Sequence[Any]:
+        return (Convert(x.aval.dtype, True)(ct) if x.aval.weak_type else convert(ct, x.aval.dtype),)
+
+    def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
+        (x,) = xs
+        if not dtypes.is_complex(self.dtype):
+            part = x[0] if isinstance(x, tuple) else x
+            return (
+                scalar.differ(part, 0)
+                if self.dtype == dtypes.bool_
+                else scalar.convert(part, self.dtype)
+            )
+        real_dtype = dtypes.real_of(self.dtype)
+        if isinstance(x, tuple):
+            return scalar.convert(x[0], real_dtype), scalar.convert(x[1], real_dtype)
+        return scalar.convert(x, real_dtype), const(0, real_dtype)
+
+
+def convert(x: Any, dtype: np.dtype) -> Any:
+    """The value in a dtype; itself if it has it.  A Python scalar becomes a NumPy scalar."""
+    if type(x) in SCALARS:
+        return np.asarray(x).astype(dtype)[()]
+    aval = typeof(x)
+    return x if aval.dtype == dtype and not aval.weak_type else Convert(dtype)(x)
+
+
+@record
+class BitcastConvert(prims.ElementwiseBase):
+    """The same bits as another dtype of the same width."""
+
+    dtype: np.dtype
+    name: ClassVar[str] = "bitcast_convert_type"
+
+    def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
+        x = avals[0].dtype
+        if (
+            x.itemsize != self.dtype.itemsize
+            or dtypes.bool_ in (x, self.dtype)
+            or dtypes.is_complex(x)
+        ):
+            raise TypeError(
+                f"bitcast_convert_type from {x.name} to {self.dtype.name}{errors.at_user_line()}: "
+                "both must be real, not bool, and of one width"
+            )
+        return self.dtype
+
+    def type(self, *avals: ShapedArray) -> ShapedArray:
+        return ShapedArray(avals[0].shape, self.dtype_of(avals))
+
+    def pushes(self) -> tuple[prims.Partial, ...]:
+        return (FLAT,)
+
+    def reference(self, x: Any) -> Any:
+        return np.ascontiguousarray(x).view(self.dtype).reshape(np.shape(x))
+
+    def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
+        return scalar.bitcast(xs[0], self.dtype)  # type: ignore[arg-type]
+
+
+def bitcast(x: Any, dtype: np.dtype) -> Any:
+    """The same bits as another dtype of the same width."""
+    return x if typeof(x).dtype == dtype else BitcastConvert(dtype)(x)

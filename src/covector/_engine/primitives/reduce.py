@@ -1,0 +1,376 @@
+"""Reductions: axes disappear.  Sum and Broadcast are each other's transpose.
+
+Sums and products of 16-bit floats accumulate in float32 and are rounded once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.base.record import record
+from covector._engine.core.primitive import Index, Linear, Reduction, Scalar, State
+from covector._engine.core.trace import typeof
+from covector._engine.ir import scalar
+from covector._engine.ir.index import to_scalar
+from covector._engine.ir.scalar import Expr, const
+from covector._engine.types import dims, dtypes
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+__all__ = [
+    "All", "Any_", "ArgReduction", "Argmax", "Argmin", "Fold", "Max", "Min", "Prod", "Sum", "Xor", "remaining",
+    "widened",
+]  # fmt: skip
+
+
+def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
+    """The dimensions that are not reduced."""
+    return tuple([n for i, n in enumerate(shape) if i not in axes])
+
+
+def widened(dtype: np.dtype) -> np.dtype:
+    """float32 for 16-bit floats, else the dtype itself."""
+    return dtypes.float32 if dtypes.is_float(dtype) and dtype.itemsize == 2 else dtype
+
+
+def lowest(dtype: np.dtype) -> Any:
+    """What no value of the dtype is below."""
+    if dtypes.is_float(dtype):
+        return -np.inf
+    return False if dtype == dtypes.bool_ else np.iinfo(dtype).min
+
+
+def highest(dtype: np.dtype) -> Any:
+    """What no value of the dtype is above."""
+    if dtypes.is_float(dtype):
+        return np.inf
+    return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
+
+
+def _shifted(axes: tuple[int, ...], d: int) -> tuple[tuple[int, ...], int]:
+    """The axes beside a batch axis at d, and where that is in the result."""
+    return tuple([a + (a >= d) for a in axes]), d - sum(a < d for a in axes)
+
+
+class Fold(Reduction):
+    """A reduction by one scalar operation on each scalar of the element.
+
+    A member is its operation, its identity and the NumPy function, and the kinds of dtype it takes.
+    """
+
+    name: ClassVar[str]
+    op: ClassVar[str]
+    op_of_bool: ClassVar[str | None] = None  # where it is another one for bool
+    identity: ClassVar[Callable[[np.dtype], Any]]
+    numpy: ClassVar[np.ufunc]
+    kinds: ClassVar[str]
+    widens: ClassVar[bool] = False
+    instead: ClassVar[str] = ""  # the advice for dtypes it does not take
+
+    def type(self, x: ShapedArray) -> ShapedArray:
+        prims.check_axes(self.name, self.axes, x.ndim)
+        if dtypes.kind(x.dtype) not in self.kinds:
+            raise TypeError(
+                f"{self.name} does not take {x.text()}{errors.at_user_line()}{self.instead}"
+            )
+        return x.with_shape(remaining(x.shape, self.axes))
+
+    def accumulator(self, dtype: np.dtype) -> np.dtype:
+        """The dtype in which it accumulates."""
+        return widened(dtype) if self.widens else dtype
+
+    def reference(self, x: Any) -> Any:
+        wide = self.accumulator(x.dtype)
+        initial = np.asarray(type(self).identity(wide)).astype(wide)[()]
+        numpy = self.numpy
+        if x.dtype == dtypes.bool_ and self.op_of_bool:
+            numpy = {"or": np.logical_or, "and": np.logical_and}[self.op_of_bool]
+        with np.errstate(all="ignore"):
+            result = numpy.reduce(x.astype(wide), axis=self.axes, dtype=wide, initial=initial)
+            return np.asarray(result).astype(x.dtype)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        (x,), (d,) = args, dims
+        assert d is not None
+        axes, place = _shifted(self.axes, d)
+        return type(self)(axes)(x), place  # type: ignore[call-arg]
+
+    def operation(self, dtype: np.dtype) -> str | None:
+        if dtypes.is_complex(dtype) and self.op != "add":
+            return None
+        return self.op_of_bool if dtype == dtypes.bool_ and self.op_of_bool else self.op
+
+    def start(self, dtype: np.dtype) -> State:
+        wide = self.accumulator(dtype)
+        identity = const(type(self).identity(wide), dtypes.real_of(wide))
+        return (identity, const(0, identity.dtype)) if dtypes.is_complex(dtype) else (identity,)
+
+    def lift(self, x: Scalar, index: Index) -> State:
+        return x if isinstance(x, tuple) else (scalar.convert(x, self.accumulator(x.dtype)),)
+
+    def combine(self, a: State, b: State) -> State:
+        if len(a) == 2 and self.op == "mul":
+            return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+        op = self.operation(a[0].dtype)
+        assert op is not None
+        return tuple([scalar.apply(op, x, y) for x, y in zip(a, b, strict=True)])
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        return (state[0], state[1]) if len(state) == 2 else scalar.convert(state[0], dtype)
+
+
+@record
+class Sum(Fold):
+    """Add up along `axes`."""
+
+    axes: tuple[int, ...]
+    name = "reduce_sum"
+    op = "add"
+    identity = staticmethod(lambda dtype: 0)
+    numpy = np.add
+    kinds = "iufc"
+    widens = True
+    instead = "; convert it to an integer dtype to count, or use any or all"
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return prims.linear_jvp(self, primals, tangents)
+
+    def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
+        return (prims.Broadcast(x.aval.shape, self.axes)(ct),)
+
+
+class Extremum(Fold):
+    """Max and Min.  NaN wins; elements that are equally extreme share the gradient."""
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        (x,), (t,) = primals, tangents
+        out = self(x)
+        shape, dtype = typeof(x).shape, typeof(x).dtype
+        mine = prims.convert(prims.eq(x, prims.Broadcast(shape, self.axes)(out)), dtype)
+        total = Sum(self.axes)
+        return out, prims.div(total(prims.mul(t, mine)), total(mine))
+
+
+@record
+class Max(Extremum):
+    """The largest along `axes`; minus infinity, or the least integer, of no elements."""
+
+    axes: tuple[int, ...]
+    name = "reduce_max"
+    op = "max"
+    op_of_bool = "or"
+    identity = staticmethod(lowest)
+    numpy = np.maximum
+    kinds = "biuf"
+
+
+@record
+class Min(Extremum):
+    """The smallest along `axes`; infinity, or the largest integer, of no elements."""
+
+    axes: tuple[int, ...]
+    name = "reduce_min"
+    op = "min"
+    op_of_bool = "and"
+    identity = staticmethod(highest)
+    numpy = np.minimum
+    kinds = "biuf"
+
+
+@record
+class Prod(Fold):
+    """Multiply along `axes`."""
+
+    axes: tuple[int, ...]
+    name = "reduce_prod"
+    op = "mul"
+    identity = staticmethod(lambda dtype: 1)
+    numpy = np.multiply
+    kinds = "iufc"
+    widens = True
+    instead = "; use all"
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        (x,), (t,) = primals, tangents
+        shape = typeof(x).shape
+        if dims.is_constant([shape[a] for a in self.axes]):
+            tangent = self._tangent_by_halves(x, t)
+        else:
+            tangent = self._tangent_by_steps(x, t)
+        return self(x), tangent
+
+    def _tangent_by_halves(self, x: Any, t: Any) -> Any:
+        """The product rule on pairs of halves: right with zeros among the elements, and so are its derivatives."""
+        for axis in self.axes:
+            n = typeof(x).shape[axis]
+            assert isinstance(n, int)
+            half = 1 << max(n - 1, 0).bit_length()
+            if half != n:
+                ndim = typeof(x).ndim
+                high = tuple([half - n if a == axis else 0 for a in range(ndim)])
+                pad = prims.Pad((0,) * ndim, high, (0,) * ndim)
+                dtype = typeof(x).dtype
+                x, t = pad(x, np.ones((), dtype)[()]), pad(t, np.zeros((), dtype)[()])
+            while half > 1:
+                half //= 2
+                (a, s), (b, u) = (
+                    (_part(x, axis, i, half), _part(t, axis, i, half)) for i in (0, half)
+                )
+                x, t = prims.mul(a, b), prims.add(prims.mul(s, b), prims.mul(a, u))
+        return prims.Reshape(remaining(typeof(t).shape, self.axes))(t)
+
+    def _tangent_by_steps(self, x: Any, t: Any) -> Any:
+        """For symbolic lengths: the product rule element by element, just as right."""
+        for axis in self.axes:
+            ndim, length = typeof(x).ndim, typeof(x).shape[axis]
+            pad = prims.Pad(tuple([int(a == axis) for a in range(ndim)]), (0,) * ndim, (0,) * ndim)
+            dtype = typeof(
+                x
+            ).dtype  # with a 1 in front there is a last product, also of no elements
+            x, t = pad(x, np.ones((), dtype)[()]), pad(t, np.zeros((), dtype)[()])
+            products = prims.CumProd(axis)(x)
+            before = prims.shifted(products, axis, 1)
+            tangents = prims.Recurrence(axis)(x, prims.mul(before, t))
+            x, t = (_part(v, axis, length, 1) for v in (products, tangents))
+        return prims.Reshape(remaining(typeof(t).shape, self.axes))(t)
+
+
+def _part(x: Any, axis: int, start: Dim, length: int) -> Any:
+    """Some elements along an axis."""
+    shape = typeof(x).shape
+    starts = tuple([start if a == axis else 0 for a in range(len(shape))])
+    limits = tuple([start + length if a == axis else n for a, n in enumerate(shape)])
+    return prims.Slice(starts, limits, (1,) * len(shape))(x)
+
+
+class Bitwise(Fold):
+    """Any, All, Xor: of bool, or of each bit of integers."""
+
+    flat: ClassVar[str | None] = "its operand is bool or an integer"
+    kinds = "biu"
+
+
+@record
+class Any_(Bitwise):
+    """Whether one of them is true, along `axes`; bitwise or of integers."""
+
+    axes: tuple[int, ...]
+    name = "reduce_or"
+    op = "or"
+    identity = staticmethod(lambda dtype: 0)
+    numpy = np.bitwise_or
+
+
+@record
+class All(Bitwise):
+    """Whether all are true, along `axes`; bitwise and of integers."""
+
+    axes: tuple[int, ...]
+    name = "reduce_and"
+    op = "and"
+    identity = staticmethod(lambda dtype: np.invert(np.zeros((), dtype))[()])
+    numpy = np.bitwise_and
+
+
+@record
+class Xor(Bitwise):
+    """Whether an odd number of them is true, along `axes`; bitwise of integers."""
+
+    axes: tuple[int, ...]
+    name = "reduce_xor"
+    op = "xor"
+    identity = staticmethod(lambda dtype: 0)
+    numpy = np.bitwise_xor
+
+
+class ArgReduction(Reduction):
+    """Where the extreme element is, along one axis: the first of equals; the first NaN, if there is one."""
+
+    name: ClassVar[str]
+    wins: ClassVar[str]  # the comparison that a better element passes
+    worst: ClassVar[Callable[[np.dtype], Any]]
+    flat: ClassVar[str | None] = "its result is an index"
+    axis: int
+    index_dtype: np.dtype
+
+    @property
+    def axes(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.axis,)
+
+    def type(self, x: ShapedArray) -> ShapedArray:
+        prims.check_axes(self.name, self.axes, x.ndim)
+        if dtypes.is_complex(x.dtype) or not dtypes.is_integer(self.index_dtype):
+            raise TypeError(
+                f"{self.name} of {x.text()} as {self.index_dtype.name}{errors.at_user_line()}: "
+                "the operand must be real and the result an integer"
+            )
+        if x.shape[self.axis] == 0:
+            raise ValueError(
+                f"{self.name} along axis {self.axis} of {x.text()}, which is empty{errors.at_user_line()}"
+            )
+        return ShapedArray(remaining(x.shape, self.axes), self.index_dtype)
+
+    def reference(self, x: Any) -> Any:
+        numpy = np.argmax if self.wins == "gt" else np.argmin
+        wide = x.astype(widened(x.dtype))
+        return np.asarray(numpy(wide, self.axis)).astype(self.index_dtype)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        (x,), (d,) = args, dims
+        assert d is not None
+        (axis,), place = _shifted((self.axis,), d)
+        return type(self)(axis, self.index_dtype)(x), place  # type: ignore[call-arg]
+
+    def start(self, dtype: np.dtype) -> State:
+        return const(type(self).worst(dtype), dtype), const(
+            np.iinfo(self.index_dtype).max, self.index_dtype
+        )
+
+    def lift(self, x: Scalar, index: Index) -> State:
+        assert isinstance(x, Expr)
+        return x, to_scalar(index[self.axis], self.index_dtype)
+
+    def combine(self, a: State, b: State) -> State:
+        (x, i), (y, j) = a, b
+        earlier = j < i
+        if x.dtype == scalar.BOOL:
+            better = ~x & y if self.wins == "gt" else x & ~y
+            equal = ~(x ^ y)
+        else:
+            better, equal = scalar.apply(self.wins, y, x), scalar.equal(x, y)
+        if dtypes.is_float(x.dtype):
+            x_nan, y_nan = scalar.differ(x, x), scalar.differ(y, y)
+            better = better | (y_nan & ~x_nan)
+            equal = equal | (x_nan & y_nan)
+        takes = better | (equal & earlier)
+        return scalar.select(takes, y, x), scalar.select(takes, j, i)
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        return state[1]
+
+
+@record
+class Argmax(ArgReduction):
+    """The index of the largest element along an axis."""
+
+    axis: int
+    index_dtype: np.dtype
+    name = "argmax"
+    wins = "gt"
+    worst = staticmethod(lowest)
+
+
+@record
+class Argmin(ArgReduction):
+    """The index of the smallest element along an axis."""
+
+    axis: int
+    index_dtype: np.dtype
+    name = "argmin"
+    wins = "lt"
+    worst = staticmethod(highest)

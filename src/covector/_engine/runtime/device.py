@@ -1,0 +1,90 @@
+"""Devices, and moving arrays to and from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from covector._engine import _native
+from covector._engine.base import tree
+from covector._engine.core.trace import Array, Tracer
+from covector._engine.runtime.eager import as_array
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place where arrays live and Programs run."""
+
+    platform: str
+    id: int
+    process_index: int = 0
+
+    @property
+    def device_kind(self) -> str:
+        return self.platform
+
+    def __repr__(self) -> str:
+        return f"{'Cpu' if self.platform == 'cpu' else self.platform}Device(id={self.id})"
+
+    def memory_stats(self) -> dict[str, int]:
+        """The allocator's counts, in bytes: in use, peak, cached."""
+        return _native.memory_stats()
+
+
+CPU = Device("cpu", 0)
+
+
+def devices(backend: str | None = None) -> list[Device]:
+    """The devices there are; RuntimeError for a backend that is not there."""
+    if backend not in (None, "cpu"):
+        raise RuntimeError(f"there is no backend {backend!r}; the backends are cpu")
+    return [CPU]
+
+
+def local_devices() -> list[Device]:
+    """The devices of this process."""
+    return devices()
+
+
+def device_count(backend: str | None = None) -> int:
+    """How many devices there are."""
+    return len(devices(backend))
+
+
+def default_backend() -> str:
+    """The platform that arrays are made on."""
+    return "cpu"
+
+
+def device_put(x: Any, device: Any = None) -> Any:
+    """The pytree with its leaves as arrays on the device.  Shapes and dtypes stay.
+
+    >>> import covector as cv, numpy as np
+    >>> cv.device_put({"a": np.arange(3)})["a"].dtype
+    dtype('int64')
+    """
+    if device is not None and device is not CPU:
+        raise ValueError(
+            f"device_put: {device!r} is not a device here; the devices are {devices()}"
+        )
+    return tree.map(lambda leaf: leaf if isinstance(leaf, Tracer) else as_array(leaf), x)
+
+
+def device_get(x: Any) -> Any:
+    """The pytree with its leaves as NumPy arrays.
+
+    >>> import covector as cv, covector.numpy as cnp
+    >>> cv.device_get(cnp.arange(3))
+    array([0, 1, 2], dtype=int32)
+    """
+    return tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, Array | Tracer) else leaf, x)
+
+
+def block_until_ready(x: Any) -> Any:
+    """Wait until every array of the pytree is computed, and return it; what went wrong computing is raised here."""
+    for leaf in tree.leaves(x):
+        if type(leaf) is Array:
+            leaf.block_until_ready()
+    return x

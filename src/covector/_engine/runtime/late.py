@@ -1,0 +1,23 @@
+"""The compiler, loaded when it is first needed: that is a third of the time that `import covector` would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from covector._engine.ir.program import Program
+
+if TYPE_CHECKING:
+    from covector._engine.runtime.executable import Executable
+
+
+@cache
+def _executables() -> Any:
+    return import_module("covector._engine.runtime.executable")
+
+
+def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable:
+    """The executable of a Program, whose inputs at these positions are donated."""
+    return _executables().Executable(program, donated)

@@ -1,0 +1,133 @@
+"""Batching: `BatchTrace` computes with arrays that hold one more axis than the function sees."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.trace import Trace, Tracer, _state, current, set_current, typeof
+from covector._engine.transforms.forward import Flat
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+
+class BatchTracer(Tracer):
+    """One element of a batch, standing for all: its value has the batch axis `axis`."""
+
+    __slots__ = ("_aval", "axis", "value")
+
+    def __init__(self, trace: BatchTrace, value: Any, axis: int):
+        self._trace, self.value, self.axis = trace, value, axis
+        self._aval: ShapedArray | None = None
+
+    @property
+    def aval(self) -> ShapedArray:
+        aval = self._aval
+        if aval is None:
+            whole = typeof(self.value)
+            aval = self._aval = whole.with_shape(
+                whole.shape[: self.axis] + whole.shape[self.axis + 1 :]
+            )
+        return aval
+
+    @property
+    def source(self) -> errors.Source | None:
+        return self.value.source if isinstance(self.value, Tracer) else None
+
+    def describe(self) -> str:
+        trace = self._trace
+        assert isinstance(trace, BatchTrace)
+        return f"a mapped {self.aval.text()} (one value for each of {trace.size} elements)"
+
+    def _value(self, wanted: str) -> Any:
+        raise errors.ConcretizationTypeError(errors.mapped_value(self.describe(), wanted))
+
+    def __bool__(self) -> bool:
+        raise errors.TracerBoolConversionError(
+            errors.mapped_value(self.describe(), "a truth value")
+        )
+
+    def __index__(self) -> int:
+        raise errors.TracerIntegerConversionError(
+            errors.mapped_value(self.describe(), "a Python integer")
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise errors.TracerArrayConversionError(
+            errors.mapped_value(self.describe(), "a NumPy array")
+        )
+
+
+class BatchTrace(Trace):
+    """Runs each primitive's batch rule.  The rule runs with the parent as the current trace."""
+
+    __slots__ = ("axis_name", "size")
+
+    def __init__(self, parent: Trace, size: Dim, axis_name: Hashable = None):
+        super().__init__(parent, parent.staging)
+        self.size, self.axis_name = size, axis_name
+
+    def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
+        values: list[Any] = []
+        dims: list[int | None] = []
+        live = False
+        for x in args:
+            if type(x) is BatchTracer and x._trace is self:
+                live = True
+                values.append(x.value)
+                dims.append(x.axis)
+            else:
+                values.append(x)
+                dims.append(None)
+        parent = self.parent
+        assert parent is not None
+        name = self.axis_name
+        if not live and (name is None or name not in primitive.axis_names):
+            return parent.process(primitive, args)
+        before = _state.trace
+        _state.trace = parent
+        try:
+            if name is None:
+                out, axis = primitive.batch(values, dims, self.size)
+            else:
+                out, axis = primitive.batch_named(values, dims, self.size, name)
+        finally:
+            _state.trace = before
+        if primitive.multiple:
+            return tuple(
+                [
+                    o if d is None else BatchTracer(self, o, d)
+                    for o, d in zip(out, axis, strict=True)
+                ]
+            )
+        return out if axis is None else BatchTracer(self, out, axis)
+
+
+def batch_flat(
+    f: Flat, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable = None
+) -> tuple[list[Any], list[int | None]]:
+    """Results and their batch axes, for arguments with the batch axes `dims`; None: the same for all elements."""
+    trace = BatchTrace(current(), size, axis_name)
+    values = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(args, dims, strict=True)]
+    before = set_current(trace)
+    try:
+        outs = f(*values)
+    finally:
+        set_current(before)
+    found: list[Any] = []
+    axes: list[int | None] = []
+    for x in outs:
+        mine = type(x) is BatchTracer and x._trace is trace
+        found.append(x.value if mine else x)
+        axes.append(x.axis if mine else None)
+    return found, axes
+
+
+def place_axis(x: Any, axis: int | None, target: int, size: Dim) -> Any:
+    """The value with its batch axis at `target`; repeated along a new one if it has none."""
+    return (
+        prims.add_batch_axis(x, size, target) if axis is None else prims.move_axis(x, axis, target)
+    )

@@ -1,0 +1,318 @@
+"""The transformations of Programs: stage the interpreter run under the trace.  What was derived is kept per Program."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from itertools import compress
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+from covector._engine import primitives as prims
+from covector._engine.core.primitive import Zero, is_zero
+from covector._engine.core.trace import EVAL, evaluate, stage, using
+from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns, without_dead_code
+from covector._engine.transforms.batch import batch_flat, place_axis
+from covector._engine.transforms.forward import Flat, Tape, jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.transpose import transpose_flat
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Mask = tuple[bool, ...]
+_derived: WeakKeyDictionary[Program, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def derived(f: Callable[P, T]) -> Callable[P, T]:
+    """Remember results as long as the Program lives that is the first argument; the others must be hashable."""
+
+    @wraps(f)
+    def cached(*args: P.args, **kwargs: P.kwargs) -> T:
+        assert not kwargs
+        program, *rest = args
+        table = _derived.get(program)  # type: ignore[arg-type]
+        if table is None:
+            table = _derived.setdefault(program, {})  # type: ignore[arg-type]
+        key = (f, *rest)
+        if key not in table:
+            table[key] = f(*args, **kwargs)
+        return table[key]
+
+    return cached
+
+
+# By what they do, the last used last: see `interned`.
+_interned: OrderedDict[Any, Program] = OrderedDict()
+MAX_INTERNED = 1024
+_lock = threading.Lock()
+
+
+def interned(program: Program) -> Program:
+    """The Program that stands for all that do the same, from the same lines of the user's.
+
+    So what was derived from it and compiled of it is found again when a function is traced again.  The Program must
+    be closed: it has no constants.
+    """
+    assert not program.constants
+    key = _content(program)
+    with _lock:
+        found = _interned.setdefault(key, program)
+        _interned.move_to_end(key)
+        if len(_interned) > MAX_INTERNED:
+            _interned.popitem(last=False)
+    return found
+
+
+def _content(program: Program) -> Any:
+    """A key that is equal for Programs that differ only in the identity of their variables."""
+    numbers: dict[Atom, int] = {v: i for i, v in enumerate(program.inputs)}
+
+    def atom(a: Atom) -> Any:
+        return numbers[a] if isinstance(a, Var) else (a.aval, a.value.tobytes())
+
+    eqns: list[Any] = []
+    for eqn in program.eqns:
+        inputs = tuple([atom(a) for a in eqn.inputs])
+        source = eqn.source
+        where = None if source is None else (source.code, source.line)
+        types = tuple([v.aval for v in eqn.outputs])
+        eqns.append((eqn.primitive, inputs, types, where))
+        for v in eqn.outputs:
+            numbers[v] = len(numbers)
+    return program.name, program.in_avals, tuple(eqns), tuple([atom(a) for a in program.outputs])
+
+
+def stage_closed(
+    f: Flat, avals: Sequence[ShapedArray], name: str
+) -> tuple[Program, tuple[Any, ...]]:
+    """The Program of a function with its constants as trailing inputs, and their values."""
+    with using(EVAL):
+        program = stage(f, avals, name)
+    program = without_dead_code(program)
+    return program.close() if program.constants else program, program.constants
+
+
+def without_duplicates(program: Program) -> Program:
+    """Equal equations merged, so that equal residuals are one."""
+    names: dict[Atom, Atom] = {}
+    seen: dict[Any, Eqn] = {}
+    kept: list[Eqn] = []
+    for eqn in program.eqns:
+        inputs = tuple([names.get(a, a) for a in eqn.inputs])
+        key = (
+            eqn.primitive,
+            *[a if isinstance(a, Var) else (a.aval, a.value.tobytes()) for a in inputs],
+        )
+        before = None if eqn.effects else seen.setdefault(key, eqn)
+        if before is None or before is eqn:
+            kept.append(Eqn(eqn.primitive, inputs, eqn.outputs, eqn.source))
+        else:
+            names.update(zip(eqn.outputs, before.outputs, strict=True))
+    return map_eqns(program, kept, [names.get(a, a) for a in program.outputs])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JVPProgram:
+    """Inputs: primals, the tangents that are not Zero, constants.  Outputs: primals, tangents that are not Zero."""
+
+    program: Program
+    constants: tuple[Any, ...]
+    nonzero: Mask  # which output tangents there are
+
+
+@derived
+def jvp_program(program: Program, nonzero: Mask, wanted: Mask = ()) -> JVPProgram:
+    """The Program that also pushes tangents forward; output tangents in `wanted` are there even if zero."""
+    n = len(program.inputs)
+    found: list[bool] = []
+
+    def run(*args: Any) -> list[Any]:
+        given = iter(args[n:])
+        tangents = [
+            next(given) if live else Zero(p) for p, live in zip(args[:n], nonzero, strict=True)
+        ]
+        outs, out_tangents = jvp_flat(lambda *xs: evaluate(program, xs), args[:n], tangents)
+        out_tangents = [
+            prims.materialize(t) if want else t
+            for t, want in zip(out_tangents, wanted or (False,) * len(outs), strict=True)
+        ]
+        found[:] = [not is_zero(t) for t in out_tangents]
+        return outs + list(compress(out_tangents, found))
+
+    avals = [*program.in_avals, *[a.tangent() for a in compress(program.in_avals, nonzero)]]
+    staged, constants = stage_closed(run, avals, f"jvp_{program.name}")
+    return JVPProgram(staged, constants, tuple(found))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitProgram:
+    """A Program in two: `known` computes what is known, and residuals; `linear` the rest from them.
+
+    Inputs of `known`: the known inputs, constants.  Its outputs: the known outputs, then stored residuals.
+    Inputs of `linear`: residuals, then the linear inputs.  `residuals` says where each residual is found in
+    [inputs of known, outputs of known].
+    """
+
+    known: Program
+    constants: tuple[Any, ...]
+    linear: Program
+    residuals: tuple[int, ...]
+    nonzero: Mask  # which outputs `linear` computes
+
+    def residual_values(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+        """The residuals among the values that `known` was given and gave."""
+        values = [*inputs, *outputs]
+        return [values[i] for i in self.residuals]
+
+
+def _split(
+    f: Callable[..., tuple[list[Any], Tape]], avals: Sequence[ShapedArray], name: str
+) -> SplitProgram:
+    """Stage a function that gives known outputs and a tape."""
+    taped: list[Any] = []
+
+    def run(*args: Any) -> list[Any]:
+        outs, tape = f(*args)
+        linear, residuals = tape.program(f"linear_{name}")
+        taped[:] = [linear, tuple(i is not None for i in tape.outputs), len(outs)]
+        return outs + residuals
+
+    known, constants = stage_closed(run, avals, f"known_{name}")
+    known = without_duplicates(known)
+    linear, nonzero, count = taped
+    outputs = list(known.outputs[:count])
+    places: dict[Any, int] = {}
+    for i, a in enumerate((*known.inputs, *outputs)):
+        places.setdefault(a, i)
+    where: list[int] = []
+    for atom in known.outputs[count:]:
+        if atom not in places:
+            places[atom] = len(known.inputs) + len(outputs)
+            outputs.append(atom)
+        where.append(places[atom])
+    known = map_eqns(known, known.eqns, outputs)
+    return SplitProgram(known, constants, linear, tuple(where), nonzero)
+
+
+@derived
+def linearize_program(program: Program, nonzero: Mask, wanted: Mask = ()) -> SplitProgram:
+    """The Program's results and residuals; the linear Program from the tangents of inputs in `nonzero` to outputs'.
+
+    Output tangents in `wanted` are there even if zero.
+    """
+
+    def run(*args: Any) -> tuple[list[Any], Tape]:
+        outs, tape = linearize_flat(lambda *xs: evaluate(program, xs), args, nonzero)
+        for i, (want, a) in enumerate(zip(wanted, program.outputs, strict=False)):
+            if want:
+                tape.instantiate(i, a.aval.tangent())
+        return outs, tape
+
+    return _split(run, program.in_avals, program.name)
+
+
+@derived
+def split_program(program: Program, linear: Mask, wanted: Mask = ()) -> SplitProgram:
+    """A Program that is linear in some inputs, split into what does not depend on these, and the rest.
+
+    Outputs in `wanted` are computed by the second even if they do not depend on them.
+    """
+    wanted = wanted or (False,) * len(program.outputs)
+
+    def run(*args: Any) -> tuple[list[Any], Tape]:
+        given = iter(args)
+        values = [
+            v.aval if mine else next(given) for v, mine in zip(program.inputs, linear, strict=True)
+        ]
+        outs, tape = record_flat(lambda *xs: evaluate(program, xs), values, linear)
+        for i, (want, out) in enumerate(zip(wanted, outs, strict=True)):
+            if want:
+                tape.add_known(i, out)
+        return [o for o, i in zip(outs, tape.outputs, strict=True) if i is None], tape
+
+    avals = [v.aval for v, mine in zip(program.inputs, linear, strict=True) if not mine]
+    return _split(run, avals, program.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TransposedProgram:
+    """Inputs: known inputs, cotangents of outputs that are not Zero, constants.  Outputs: cotangents, not Zero."""
+
+    program: Program
+    constants: tuple[Any, ...]
+    nonzero: Mask  # which linear inputs get a cotangent, among the linear inputs
+
+
+@derived
+def transpose_program(
+    program: Program, linear: Mask, given: Mask, wanted: Mask = ()
+) -> TransposedProgram:
+    """The Program from the outputs' cotangents (those in `given`) to the linear inputs'.
+
+    Cotangents in `wanted` (a mask of the linear inputs) are there even if zero.
+    """
+    known = [v.aval for v, mine in zip(program.inputs, linear, strict=True) if not mine]
+    types = [v.aval.tangent() for v, mine in zip(program.inputs, linear, strict=True) if mine]
+    outs = [a.aval.tangent() for a in program.outputs]
+    found: list[bool] = []
+
+    def run(*args: Any) -> list[Any]:
+        rest = iter(args)
+        values = [
+            v.aval if mine else next(rest) for v, mine in zip(program.inputs, linear, strict=True)
+        ]
+        cts = [next(rest) if live else Zero(a) for a, live in zip(outs, given, strict=True)]
+        result = transpose_flat(program, values, linear, cts)
+        if wanted:
+            result = [
+                prims.materialize(ct) if want else ct
+                for ct, want in zip(result, wanted, strict=True)
+            ]
+        found[:] = [not is_zero(ct) for ct in result]
+        return list(compress(result, found))
+
+    assert len(types) == sum(linear)
+    staged, constants = stage_closed(
+        run, [*known, *compress(outs, given)], f"transposed_{program.name}"
+    )
+    return TransposedProgram(staged, constants, tuple(found))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchedProgram:
+    """The Program with batch axes; constants follow the inputs."""
+
+    program: Program
+    constants: tuple[Any, ...]
+    dims: tuple[int | None, ...]  # the outputs' batch axes
+
+
+@derived
+def batch_program(
+    program: Program,
+    dims: tuple[int | None, ...],
+    size: Dim,
+    axis_name: Any = None,
+    wanted: Mask = (),
+) -> BatchedProgram:
+    """The Program on inputs with these batch axes.  Outputs in `wanted` have the batch axis 0."""
+    found: list[int | None] = []
+
+    def run(*args: Any) -> list[Any]:
+        outs, axes = batch_flat(lambda *xs: evaluate(program, xs), args, dims, size, axis_name)
+        for i, want in enumerate(wanted):
+            if want:
+                outs[i], axes[i] = place_axis(outs[i], axes[i], 0, size), 0
+        found[:] = axes
+        return outs
+
+    avals = [
+        a if d is None else a.with_shape((*a.shape[:d], size, *a.shape[d:]))
+        for a, d in zip(program.in_avals, dims, strict=True)
+    ]
+    staged, constants = stage_closed(run, avals, f"batched_{program.name}")
+    return BatchedProgram(staged, constants, tuple(found))

@@ -1,0 +1,77 @@
+"""Transposition: a linear Program run backwards, from cotangents of its outputs to cotangents of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from covector._engine import primitives as prims
+from covector._engine.core.primitive import Linear, Zero
+from covector._engine.core.trace import _state, evaluate
+from covector._engine.ir.program import Program
+from covector._engine.transforms.forward import LinearTracer, Tape, record_flat
+from covector._engine.types.avals import ShapedArray
+
+
+def pull(tape: Tape, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
+    """The cotangents of the tape's inputs, under the current trace; Zero where nothing arrives.
+
+    With `consume` each node is dropped when it has been used, so that its residuals are freed: the tape cannot be
+    pulled again.
+    """
+    cts: list[Any] = [None] * tape.count  # None: zero
+    for index, ct in zip(tape.outputs, cotangents, strict=True):
+        if index is not None and type(ct) is not Zero:
+            cts[index] = ct if cts[index] is None else prims.add(cts[index], ct)
+    before = _state.source
+    try:
+        _pull_nodes(tape, cts, consume)
+    finally:
+        _state.source = before
+    return [Zero(aval) if ct is None else ct for aval, ct in zip(tape.inputs, cts, strict=False)]
+
+
+def _pull_nodes(tape: Tape, cts: list[Any], consume: bool) -> None:
+    """Replace cotangents of results by cotangents of operands, from the last node to the first."""
+    trace, nodes = tape.trace, tape.nodes
+    for position in range(len(nodes) - 1, -1, -1):
+        primitive, args, first, types, source = nodes.pop() if consume else nodes[position]
+        if primitive.multiple:
+            ct = _cotangents_of_results(types, first, cts)
+        else:
+            ct = cts[first]
+            cts[first] = None
+        if ct is None:
+            continue
+        if source is not None:
+            _state.source = source
+        operands = [
+            Linear(x._aval) if type(x) is LinearTracer and x._trace is trace else x for x in args
+        ]
+        for x, back in zip(args, primitive.transpose(ct, *operands), strict=True):
+            if back is not None and type(back) is not Zero:
+                index = x.index
+                before = cts[index]
+                cts[index] = back if before is None else prims.add(before, back)
+
+
+def _cotangents_of_results(
+    types: Sequence[ShapedArray], first: int, cts: list[Any]
+) -> tuple[Any, ...] | None:
+    """Of a primitive with several results: Zero for those that nothing arrives at; None if that is all of them."""
+    found = cts[first : first + len(types)]
+    if all(ct is None for ct in found):
+        return None
+    cts[first : first + len(types)] = [None] * len(types)
+    return tuple([Zero(t) if ct is None else ct for ct, t in zip(found, types, strict=True)])
+
+
+def transpose_flat(
+    program: Program, args: Sequence[Any], linear: Sequence[bool], cotangents: Sequence[Any]
+) -> list[Any]:
+    """The cotangents of a Program's linear inputs (given as types among `args`) from those of its outputs.
+
+    Equations that do not depend on a linear input are computed forwards first.
+    """
+    _, tape = record_flat(lambda *xs: evaluate(program, xs), args, linear)
+    return pull(tape, cotangents)

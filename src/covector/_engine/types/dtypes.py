@@ -1,0 +1,154 @@
+"""dtypes, the promotion lattice, weak types.
+
+A dtype is a NumPy dtype (bfloat16 from `ml_dtypes`).  Python's scalars have weak types: they follow the
+arrays they meet.  The lattice is JAX's (its document "Type promotion semantics").
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from covector._engine import _native
+from covector._engine.base import errors
+
+bool_ = np.dtype(np.bool_)
+int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
+uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
+float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
+bfloat16 = np.dtype(ml_dtypes.bfloat16)
+complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
+float0 = np.dtype(
+    [("float0", np.void, 0)]
+)  # of the tangents of integers: a NumPy dtype without content
+
+# The position in this list is the native core's code of the dtype.
+ALL: tuple[np.dtype, ...] = (
+    bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
+    float16, bfloat16, float32, float64, complex64, complex128,
+)  # fmt: skip
+CODES: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
+_native.register_dtypes(list(ALL))
+
+SIGNED = (int8, int16, int32, int64)
+UNSIGNED = (uint8, uint16, uint32, uint64)
+INTEGERS = SIGNED + UNSIGNED
+FLOATS = (float16, bfloat16, float32, float64)
+COMPLEX = (complex64, complex128)
+
+_KINDS: dict[np.dtype, str] = {
+    d: kind
+    for kind, members in zip("biufc", ((bool_,), SIGNED, UNSIGNED, FLOATS, COMPLEX), strict=True)
+    for d in members
+}
+
+# The default dtype of each kind of Python scalar.
+PYTHON_SCALARS: dict[type, np.dtype] = {bool: bool_, int: int32, float: float32, complex: complex64}
+
+
+def kind(dtype: np.dtype) -> str:
+    """'b', 'i', 'u', 'f' or 'c'.  (NumPy's own `kind` says 'V' for bfloat16.)"""
+    return _KINDS[dtype]
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """Whether it is a real floating dtype."""
+    return _KINDS[dtype] == "f"
+
+
+def is_complex(dtype: np.dtype) -> bool:
+    """Whether it is a complex dtype."""
+    return _KINDS[dtype] == "c"
+
+
+def is_inexact(dtype: np.dtype) -> bool:
+    """Whether it is a floating or complex dtype."""
+    return _KINDS[dtype] in "fc"
+
+
+def is_integer(dtype: np.dtype) -> bool:
+    """Whether it is a signed or unsigned integer dtype."""
+    return _KINDS[dtype] in "iu"
+
+
+def real_of(dtype: np.dtype) -> np.dtype:
+    """The dtype of the parts of a complex dtype; a real dtype itself."""
+    return {complex64: float32, complex128: float64}.get(dtype, dtype)
+
+
+def complex_of(dtype: np.dtype) -> np.dtype:
+    """The complex dtype whose parts can hold this one."""
+    return complex128 if dtype in (float64, complex128) else complex64
+
+
+def as_dtype(x: Any) -> np.dtype:
+    """The dtype that a user means by `float`, 'int32', np.float64, ...; Python's types mean the 32-bit ones."""
+    if x in PYTHON_SCALARS and isinstance(x, type):
+        return PYTHON_SCALARS[x]
+    dtype = getattr(x, "dtype", None)
+    if isinstance(x, str) and x == "bfloat16":
+        return bfloat16
+    try:
+        result: Any = dtype if isinstance(dtype, np.dtype) else np.dtype(x)
+    except TypeError:
+        result = None
+    if result not in CODES:
+        raise TypeError(
+            f"{x!r} is not a dtype of arrays{errors.at_user_line()}; they are {', '.join(d.name for d in ALL)}"
+        )
+    return ALL[CODES[result]]
+
+
+# The lattice: an edge leads to each dtype that is next above.  "i*", "f*", "c*" are the weak types.
+_Node = np.dtype | str
+_ABOVE: dict[_Node, tuple[_Node, ...]] = {
+    bool_: ("i*",),
+    "i*": (uint8, int8),
+    uint8: (int16, uint16), int8: (int16,),
+    uint16: (int32, uint32), int16: (int32,),
+    uint32: (int64, uint64), int32: (int64,),
+    uint64: ("f*",), int64: ("f*",),
+    "f*": (float16, bfloat16, "c*"),
+    float16: (float32,), bfloat16: (float32,),
+    float32: (float64, complex64), "c*": (complex64,),
+    float64: (complex128,), complex64: (complex128,),
+    complex128: (),
+}  # fmt: skip
+_WEAK_NODES: dict[str, str] = {"i": "i*", "u": "i*", "f": "f*", "c": "c*", "b": "b"}
+_WEAK_DTYPES: dict[_Node, np.dtype] = {"i*": int32, "f*": float32, "c*": complex64}
+
+
+@functools.cache
+def _reachable(node: _Node) -> frozenset[_Node]:
+    return frozenset({node}).union(*(_reachable(n) for n in _ABOVE[node]))
+
+
+@functools.cache
+def promote(*types: tuple[np.dtype, bool]) -> tuple[np.dtype, bool]:
+    """The (dtype, weak) that operands of these (dtype, weak) take together: the least upper bound."""
+    if len({dtype for dtype, _ in types}) == 1:
+        return types[0][0], all(weak for _, weak in types)
+    nodes: set[_Node] = {
+        _WEAK_NODES[kind(dtype)] if weak and dtype != bool_ else dtype for dtype, weak in types
+    }
+    if all(weak for _, weak in types):  # among weak types a wider default (float64) is kept
+        widest = max((d for d, _ in types), key=lambda d: ("biufc".index(kind(d)), d.itemsize))
+        return widest, True
+    bounds = frozenset.intersection(*(_reachable(n) for n in nodes))
+    least = next(n for n in bounds if bounds <= _reachable(n))
+    if isinstance(least, str):
+        return _WEAK_DTYPES[least], True
+    return least, False
+
+
+def finfo(dtype: Any) -> Any:
+    """The machine limits of a floating dtype, as `numpy.finfo`."""
+    return ml_dtypes.finfo(as_dtype(dtype))
+
+
+def iinfo(dtype: Any) -> Any:
+    """The machine limits of an integer dtype, as `numpy.iinfo`."""
+    return ml_dtypes.iinfo(as_dtype(dtype))

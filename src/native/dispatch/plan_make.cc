@@ -1,0 +1,236 @@
+// Plan: compiling the description that Python gives.
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "python/bindings.h"
+#include "dispatch/plan.h"
+
+namespace covector {
+namespace {
+
+bool bad_spec(PyObject* spec, const char* reason) {
+    PyErr_Format(PyExc_ValueError, "Entry: out_spec %R: %s", spec, reason);
+    return false;
+}
+
+struct SpecName {
+    const char* name;
+    OutKind kind;
+    Py_ssize_t size;  // of the tuple, its name counted
+};
+
+constexpr SpecName kSpecNames[] = {
+    {"leaf", OutKind::kLeaf, 2},   {"input", OutKind::kInput, 2},
+    {"const", OutKind::kConstant, 2}, {"none", OutKind::kNone, 1},
+    {"tuple", OutKind::kTuple, 2}, {"list", OutKind::kList, 2},
+    {"dict", OutKind::kDict, 3},   {"custom", OutKind::kCustom, 3},
+};
+
+const SpecName* spec_name(PyObject* spec) {
+    if (!PyTuple_Check(spec) || PyTuple_GET_SIZE(spec) == 0) return nullptr;
+    PyObject* name = PyTuple_GET_ITEM(spec, 0);
+    if (!PyUnicode_Check(name)) return nullptr;
+    for (const SpecName& known : kSpecNames) {
+        if (PyUnicode_CompareWithASCIIString(name, known.name) == 0 &&
+            PyTuple_GET_SIZE(spec) == known.size) {
+            return &known;
+        }
+    }
+    return nullptr;
+}
+
+bool read_position(PyObject* object, int* position) {
+    const long value = PyLong_AsLong(object);
+    if (value == -1 && PyErr_Occurred()) return false;
+    if (value < 0 || value > (1 << 30)) {
+        PyErr_Format(PyExc_ValueError, "Entry: %ld is not a position", value);
+        return false;
+    }
+    *position = static_cast<int>(value);
+    return true;
+}
+
+bool add_node(Plan* plan, PyObject* spec);
+
+// Adds the node, which then owns its object, and its children.
+bool add_children(Plan* plan, PyObject* spec, PyObject* children, const OutNode& node) {
+    const size_t at = plan->nodes.size();
+    plan->nodes.push_back(node);
+    Ref items(PySequence_Fast(children, "Entry: children must be a sequence"));
+    if (!items) return false;
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.get());
+    if (node.kind == OutKind::kDict && PyTuple_GET_SIZE(node.object) != count) {
+        return bad_spec(spec, "there must be as many keys as children");
+    }
+    plan->nodes[at].count = static_cast<int>(count);
+    if (Py_EnterRecursiveCall(" in the result of a compiled function")) return false;
+    bool good = true;
+    for (Py_ssize_t i = 0; i < count && good; ++i) {
+        good = add_node(plan, PySequence_Fast_GET_ITEM(items.get(), i));
+    }
+    Py_LeaveRecursiveCall();
+    return good;
+}
+
+bool add_node(Plan* plan, PyObject* spec) {
+    const SpecName* name = spec_name(spec);
+    if (name == nullptr) return bad_spec(spec, "is not a node, or has a wrong number of parts");
+    OutNode node;
+    node.kind = name->kind;
+    PyObject* first = name->size > 1 ? PyTuple_GET_ITEM(spec, 1) : nullptr;
+    switch (node.kind) {
+        case OutKind::kLeaf:
+            if (!read_position(first, &node.index)) return false;
+            if (node.index >= static_cast<int>(plan->executable->outputs.size())) {
+                return bad_spec(spec, "the executable has no such output");
+            }
+            break;
+        case OutKind::kInput:
+            if (!read_position(first, &node.index)) return false;
+            plan->forwarded.push_back(node.index);
+            plan->most_leaf = std::max(plan->most_leaf, node.index);
+            break;
+        case OutKind::kConstant:
+            node.object = Py_NewRef(first);
+            break;
+        case OutKind::kNone:
+            break;
+        case OutKind::kTuple:
+        case OutKind::kList:
+            return add_children(plan, spec, first, node);
+        case OutKind::kDict:
+            node.object = PySequence_Tuple(first);
+            if (node.object == nullptr) return false;
+            return add_children(plan, spec, PyTuple_GET_ITEM(spec, 2), node);
+        case OutKind::kCustom:
+            if (!PyCallable_Check(first)) return bad_spec(spec, "unflatten is not callable");
+            node.object = Py_NewRef(first);
+            return add_children(plan, spec, PyTuple_GET_ITEM(spec, 2), node);
+    }
+    plan->nodes.push_back(node);
+    return true;
+}
+
+// The last node of an output takes its buffer over; earlier ones share it.
+void mark_last_uses(Plan* plan) {
+    std::vector<bool> taken(plan->executable->outputs.size());
+    for (auto node = plan->nodes.rbegin(); node != plan->nodes.rend(); ++node) {
+        if (node->kind != OutKind::kLeaf || taken[static_cast<size_t>(node->index)]) continue;
+        taken[static_cast<size_t>(node->index)] = true;
+        node->last_use = true;
+    }
+    for (size_t i = 0; i < taken.size(); ++i) {
+        if (!taken[i]) plan->unused.push_back(static_cast<int>(i));
+    }
+}
+
+bool read_positions(PyObject* sequence, std::vector<int>* positions) {
+    Ref items(PySequence_Fast(sequence, "Entry: positions must be a sequence of ints"));
+    if (!items) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
+        int position;
+        if (!read_position(PySequence_Fast_GET_ITEM(items.get(), i), &position)) return false;
+        positions->push_back(position);
+    }
+    return true;
+}
+
+// A constant gets an array of its own: the caller's may be deleted or donated later.
+bool read_constants(Plan* plan, PyObject* constants) {
+    Ref items(PySequence_Fast(constants, "Entry: constants must be a sequence of Arrays"));
+    if (!items) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
+        PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
+        if (!is_array(item)) {
+            PyErr_Format(PyExc_TypeError, "Entry: constant %zd must be an Array, not %.200s", i,
+                         Py_TYPE(item)->tp_name);
+            return false;
+        }
+        Array* own = array_share(as_array(item));
+        if (own == nullptr) return false;
+        plan->constants.push_back(own);
+    }
+    return true;
+}
+
+bool check_inputs(const Plan& plan) {
+    const Executable& executable = *plan.executable;
+    std::vector<int> sorted = plan.kept;
+    std::sort(sorted.begin(), sorted.end());
+    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
+        PyErr_SetString(PyExc_ValueError, "Entry: kept names a leaf twice");
+        return false;
+    }
+    const size_t given = plan.kept.size() + plan.constants.size();
+    if (given != executable.inputs.size()) {
+        PyErr_Format(PyExc_ValueError,
+                     "Entry: the executable takes %zu inputs; %zu leaves and %zu constants are "
+                     "given", executable.inputs.size(), plan.kept.size(), plan.constants.size());
+        return false;
+    }
+    for (size_t i = 0; i < plan.constants.size(); ++i) {
+        const Array* constant = plan.constants[i];
+        if (executable.inputs[plan.kept.size() + i].matches(constant)) continue;
+        Ref type(describe(constant->dtype, constant->ndim, constant->dims()));
+        if (type) {
+            PyErr_Format(PyExc_ValueError, "Entry: constant %zu, %U, does not fit the executable",
+                         i, type.get());
+        }
+        return false;
+    }
+    for (const ValueType& output : executable.outputs) {
+        if (std::any_of(output.dims.begin(), output.dims.end(), [](int64_t d) { return d < 0; })) {
+            PyErr_SetString(PyExc_ValueError, "Entry: the outputs must have no symbolic lengths");
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* constants,
+               PyObject* out_spec, PyObject* donate) {
+    const nanobind::handle handle(executable);
+    if (!nanobind::isinstance<ExecutableObject>(handle)) {
+        PyErr_Format(PyExc_TypeError, "Entry: executable must be an Executable, not %.200s",
+                     Py_TYPE(executable)->tp_name);
+        return false;
+    }
+    plan->executable = nanobind::inst_ptr<ExecutableObject>(handle)->native;
+    plan->executable_object = Py_NewRef(executable);
+    std::vector<int> donations;
+    if (!read_positions(kept, &plan->kept) || !read_constants(plan, constants) ||
+        !read_positions(donate, &donations) || !check_inputs(*plan)) {
+        return false;
+    }
+    for (int leaf : plan->kept) plan->most_leaf = std::max(plan->most_leaf, leaf);
+    for (int position : donations) {
+        if (position >= static_cast<int>(plan->kept.size())) {
+            PyErr_Format(PyExc_ValueError, "Entry: donate names leaf %d of %zu", position,
+                         plan->kept.size());
+            return false;
+        }
+        plan->donated.resize(plan->kept.size());
+        plan->donated[static_cast<size_t>(position)] = 1;
+    }
+    if (!add_node(plan, out_spec)) return false;
+    mark_last_uses(plan);
+    return true;
+}
+
+void Plan::release() {
+    for (Array* constant : std::exchange(constants, {})) Py_DECREF(as_object(constant));
+    for (OutNode& node : std::exchange(nodes, {})) Py_XDECREF(node.object);
+    executable = nullptr;
+    Py_CLEAR(executable_object);
+}
+
+int Plan::traverse(visitproc visit, void* arg) const {
+    Py_VISIT(executable_object);
+    for (const OutNode& node : nodes) Py_VISIT(node.object);
+    return 0;
+}
+
+}  // namespace covector

@@ -1,0 +1,281 @@
+// Plan: running it.
+#include <cstring>
+
+#include "python/numpy_bridge.h"
+#include "dispatch/plan.h"
+
+namespace covector {
+namespace {
+
+constexpr size_t kOnStack = 40;
+
+// The operands of one run, and what has to live as long as it.
+class RunState {
+public:
+    RunState(const Plan& plan, const Signature& signature)
+        : plan_(plan), signature_(signature) {}
+    ~RunState() {
+        for (PyObject* object : temporaries_) Py_XDECREF(object);
+    }
+    RunState(const RunState&) = delete;
+    RunState& operator=(const RunState&) = delete;
+
+    bool gather();
+    bool run(Buffer** results);
+    PyObject* build(Buffer** results);
+
+private:
+    bool add_operand(size_t position, const Leaf& leaf);
+    bool convert_ndarrays();
+    bool add_converted(size_t position);
+    bool gather_donors();
+    bool gather_forwarded();
+    PyObject* build_node(Buffer** results);
+    PyObject* build_leaf(const OutNode& node, Buffer** results);
+    PyObject* build_children(const OutNode& node, Buffer** results);
+    PyObject* build_dict(const OutNode& node, Buffer** results);
+
+    const Plan& plan_;
+    const Signature& signature_;
+    SmallVector<Operand, kOnStack> operands_;
+    SmallVector<Element, 16> elements_;
+    SmallVector<Array*, 16> donors_;
+    SmallVector<PyObject*, 8> temporaries_;
+    size_t converted_at_ = 0;  // the next array among the temporaries that was an ndarray
+    size_t element_count_ = 0;
+    size_t next_node_ = 0;
+    size_t next_forwarded_ = 0;
+};
+
+bool read_scalar(const Leaf& leaf, Element* element) {
+    switch (leaf.kind) {
+        case kIntLeaf:
+            std::memcpy(element->bytes, &leaf.value.integer, 4);
+            return true;
+        case kFloatLeaf:
+            std::memcpy(element->bytes, &leaf.value.real, 4);
+            return true;
+        case kBoolLeaf:
+            element->bytes[0] = static_cast<char>(leaf.value.integer);
+            return true;
+        case kComplexLeaf:
+            return store_number(leaf.object, kComplex64, element->bytes);
+        default:
+            return numpy_scalar_read(leaf.object, element->bytes);
+    }
+}
+
+inline bool RunState::add_operand(size_t position, const Leaf& leaf) {
+    if (CV_LIKELY(leaf.kind == kArrayLeaf)) {
+        Array* array = as_array(leaf.object);
+        if (!array_check(array)) return false;
+        operands_[position] = {array->buffer, nullptr};
+        return true;
+    }
+    if (leaf.kind == kNdarrayLeaf) return add_converted(position);
+    Element* element = &elements_[element_count_++];
+    operands_[position] = {nullptr, element->bytes};
+    return read_scalar(leaf, element);
+}
+
+// Before the other operands are read: a long copy lets other threads run, which may delete arrays.
+bool RunState::convert_ndarrays() {
+    converted_at_ = temporaries_.size();
+    for (int position : plan_.kept) {
+        const Leaf& leaf = signature_.leaves[static_cast<size_t>(position)];
+        if (leaf.kind != kNdarrayLeaf) continue;
+        PyObject* made = array_from(leaf.object, -1, false, true);
+        if (made == nullptr) return false;
+        temporaries_.push_back(made);
+    }
+    return true;
+}
+
+bool RunState::add_converted(size_t position) {
+    Array* array = as_array(temporaries_[converted_at_++]);
+    if (!plan_.executable->inputs[position].matches(array)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a NumPy array changed its shape or dtype during the call");
+        return false;
+    }
+    operands_[position] = {array->buffer, nullptr};
+    return true;
+}
+
+bool RunState::gather() {
+    if (CV_UNLIKELY(!plan_.forwarded.empty()) && !gather_forwarded()) return false;
+    if (CV_UNLIKELY(signature_.ndarray_count > 0) && !convert_ndarrays()) return false;
+    const size_t kept = plan_.kept.size();
+    const size_t count = kept + plan_.constants.size();
+    operands_.resize(count);
+    if (signature_.scalar_count > 0) elements_.resize(signature_.scalar_count);
+    for (size_t i = 0; i < kept; ++i) {
+        const Leaf& leaf = signature_.leaves[static_cast<size_t>(plan_.kept[i])];
+        if (CV_UNLIKELY(!add_operand(i, leaf))) return false;
+    }
+    for (size_t i = kept; i < count; ++i) {
+        operands_[i] = {plan_.constants[i - kept]->buffer, nullptr};
+    }
+    return CV_LIKELY(plan_.donated.empty()) || gather_donors();
+}
+
+// Results that are arguments as given. Made before the run, which may take donated ones away.
+bool RunState::gather_forwarded() {
+    for (int position : plan_.forwarded) {
+        const Leaf& leaf = signature_.leaves[static_cast<size_t>(position)];
+        PyObject* made = nullptr;
+        if (leaf.kind == kArrayLeaf) {
+            made = as_object(array_share(as_array(leaf.object)));
+        } else if (leaf.kind == kNdarrayLeaf) {
+            made = array_from(leaf.object, -1, false, true);
+        } else {
+            const bool weak = leaf.kind != kBoolLeaf && leaf.kind != kNumpyScalarLeaf;
+            Array* array = array_empty(leaf.dtype, weak, 0, nullptr);
+            Element element;
+            if (array != nullptr && read_scalar(leaf, &element)) {
+                std::memcpy(array->buffer->data, element.bytes, kItemsize[leaf.dtype]);
+                made = as_object(array);
+            } else {
+                Py_XDECREF(as_object(array));
+            }
+        }
+        if (made == nullptr) return false;
+        temporaries_.push_back(made);
+    }
+    return true;
+}
+
+bool RunState::gather_donors() {
+    const size_t kept = plan_.kept.size();
+    const size_t count = kept + plan_.constants.size();
+    SmallVector<Array*, 16> arrays;
+    SmallVector<bool, 64> donated;
+    arrays.resize(count);
+    donated.resize(count);
+    donors_.resize(count);
+    for (size_t i = 0; i < count; ++i) {
+        arrays[i] = donors_[i] = nullptr;
+        donated[i] = i < kept && plan_.donated[i] != 0;
+        if (i >= kept) continue;
+        const Leaf& leaf = signature_.leaves[static_cast<size_t>(plan_.kept[i])];
+        if (leaf.kind != kArrayLeaf) continue;
+        arrays[i] = as_array(leaf.object);
+        if (donated[i]) donors_[i] = arrays[i];
+    }
+    return check_donations(arrays.data(), donated.data(), static_cast<int>(count));
+}
+
+bool RunState::run(Buffer** results) {
+    const Call call{plan_.executable,
+                    operands_.data(),
+                    donors_.size() > 0 ? donors_.data() : nullptr,
+                    results,
+                    plan_.executable->outputs.data(),
+                    nullptr,
+                    0,
+                    plan_.executable->cost_ns};
+    return launch(call);
+}
+
+inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
+    const ValueType& type = plan_.executable->outputs[static_cast<size_t>(node.index)];
+    Buffer* buffer = results[node.index];
+    if (CV_LIKELY(node.last_use)) {
+        results[node.index] = nullptr;
+    } else {
+        buffer_ref(buffer);
+    }
+    return as_object(array_new(buffer, type.dtype, type.weak, type.ndim(), type.dims.data(),
+                               type.size));
+}
+
+PyObject* RunState::build_node(Buffer** results) {
+    const OutNode& node = plan_.nodes[next_node_++];
+    switch (node.kind) {
+        case OutKind::kLeaf: return build_leaf(node, results);
+        case OutKind::kInput:
+            return std::exchange(temporaries_[next_forwarded_++], nullptr);
+        case OutKind::kConstant: return Py_NewRef(node.object);
+        case OutKind::kNone: Py_RETURN_NONE;
+        case OutKind::kDict: return build_dict(node, results);
+        default: return build_children(node, results);
+    }
+}
+
+PyObject* RunState::build_children(const OutNode& node, Buffer** results) {
+    Ref made(node.kind == OutKind::kTuple ? PyTuple_New(node.count) : PyList_New(node.count));
+    if (!made) return nullptr;
+    for (int i = 0; i < node.count; ++i) {
+        PyObject* child = build_node(results);
+        if (child == nullptr) return nullptr;
+        if (node.kind == OutKind::kTuple) {
+            PyTuple_SET_ITEM(made.get(), i, child);
+        } else {
+            PyList_SET_ITEM(made.get(), i, child);
+        }
+    }
+    if (node.kind != OutKind::kCustom) return made.release();
+    return PyObject_CallOneArg(node.object, made.get());
+}
+
+PyObject* RunState::build_dict(const OutNode& node, Buffer** results) {
+    Ref made(PyDict_New());
+    if (!made) return nullptr;
+    for (int i = 0; i < node.count; ++i) {
+        Ref child(build_node(results));
+        PyObject* key = PyTuple_GET_ITEM(node.object, i);
+        if (!child || PyDict_SetItem(made.get(), key, child.get()) < 0) {
+            return nullptr;
+        }
+    }
+    return made.release();
+}
+
+PyObject* RunState::build(Buffer** results) {
+    PyObject* made = build_node(results);
+    if (CV_UNLIKELY(made == nullptr)) {
+        for (size_t i = 0; i < plan_.executable->outputs.size(); ++i) {
+            if (results[i] != nullptr) buffer_unref(results[i]);
+        }
+        return nullptr;
+    }
+    for (int i : plan_.unused) buffer_unref(results[i]);
+    return made;
+}
+
+}  // namespace
+
+bool Plan::check(const Signature& signature) const {
+    if (most_leaf >= static_cast<int>(signature.leaves.size())) {
+        PyErr_Format(PyExc_RuntimeError, "the compiled Program reads leaf %d of arguments that "
+                     "have %zu leaves", most_leaf, signature.leaves.size());
+        return false;
+    }
+    for (size_t i = 0; i < kept.size(); ++i) {
+        const Leaf& leaf = signature.leaves[static_cast<size_t>(kept[i])];
+        const ValueType& wanted = executable->inputs[i];
+        bool fits = leaf.dtype == wanted.dtype;
+        if (leaf.kind == kArrayLeaf) {
+            fits = wanted.matches(as_array(leaf.object));
+        } else if (leaf.kind != kNdarrayLeaf) {  // those are compared at each call
+            fits = fits && wanted.ndim() == 0;
+        }
+        if (fits) continue;
+        PyErr_Format(PyExc_RuntimeError, "leaf %d of the arguments does not fit input %zu of the "
+                     "compiled Program, which is %s with %d axes", kept[i], i,
+                     kDtypeName[wanted.dtype], wanted.ndim());
+        return false;
+    }
+    return true;
+}
+
+PyObject* Plan::run(const Signature& signature) const {
+    RunState state(*this, signature);
+    if (CV_UNLIKELY(!state.gather())) return nullptr;
+    SmallVector<Buffer*, kOnStack> results;
+    results.resize(executable->outputs.size());
+    if (CV_UNLIKELY(!state.run(results.data()))) return nullptr;
+    return state.build(results.data());
+}
+
+}  // namespace covector

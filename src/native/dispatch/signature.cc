@@ -1,0 +1,287 @@
+// Flattening arguments into a signature.
+#include "dispatch/signature.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dispatch/call_cache.h"
+#include "python/numpy_bridge.h"
+#include "python/state.h"
+
+namespace covector {
+namespace {
+
+inline uint64_t container_word(Tag tag, Py_ssize_t count) {
+    return tag | static_cast<uint64_t>(count) << 8;
+}
+
+inline uint64_t mix(uint64_t hash, uint64_t word) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+    return hash ^ (hash >> 32);
+}
+
+int same_float(PyObject* a, PyObject* b) {
+    const double x = PyFloat_AS_DOUBLE(a);
+    const double y = PyFloat_AS_DOUBLE(b);
+    return std::memcmp(&x, &y, sizeof x) == 0;  // 0.0 and -0.0 differ, NaN is itself
+}
+
+bool all_text(PyObject* const* keys, size_t count) {
+    return std::all_of(keys, keys + count, [](PyObject* key) { return PyUnicode_CheckExact(key); });
+}
+
+// Sorts keys in place by Python's <; false without an exception if they have no order.
+bool sort_keys(PyObject** keys, size_t count) {
+    if (CV_LIKELY(all_text(keys, count))) {
+        std::sort(keys, keys + count,
+                  [](PyObject* a, PyObject* b) { return PyUnicode_Compare(a, b) < 0; });
+        return true;
+    }
+    Ref list(PyList_New(static_cast<Py_ssize_t>(count)));
+    for (size_t i = 0; list && i < count; ++i) {
+        PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), Py_NewRef(keys[i]));
+    }
+    if (!list || PyList_Sort(list.get()) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    for (size_t i = 0; i < count; ++i) {
+        keys[i] = PyList_GET_ITEM(list.get(), static_cast<Py_ssize_t>(i));
+    }
+    return true;
+}
+
+}  // namespace
+
+void Signature::add_static(PyObject* value) {
+    words.push_back(kStaticTag);
+    objects.push_back(value);
+}
+
+void Signature::add_keyword(PyObject* name) {
+    words.push_back(kKeywordTag);
+    objects.push_back(name);
+}
+
+bool Signature::hash(uint64_t* result) const {
+    uint64_t made = words.size();
+    for (size_t i = 0; i < words.size(); ++i) made = mix(made, words[i]);
+    for (size_t i = 0; i < objects.size(); ++i) {
+        const Py_hash_t part = PyObject_Hash(objects[i]);
+        if (part == -1 && PyErr_Occurred()) {
+            if (PyErr_ExceptionMatches(PyExc_TypeError)) PyErr_Clear();
+            return false;
+        }
+        made = mix(made, static_cast<uint64_t>(part));
+    }
+    *result = made;
+    return true;
+}
+
+Flat Signature::add_value(PyObject* value, int depth) {
+    if (CV_LIKELY(is_array(value))) {
+        add_array(as_array(value));
+        if (depth > 0) keep(value);
+        return Flat::kDone;
+    }
+    if (value == Py_None) {
+        words.push_back(kNoneTag);
+        return Flat::kDone;
+    }
+    if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) return add_sequence(value, depth);
+    if (PyDict_CheckExact(value)) return add_dict(value, depth);
+    return add_leaf(value, depth);
+}
+
+Flat Signature::add_leaf(PyObject* value, int depth) {
+    Leaf leaf;
+    leaf.object = value;
+    bool weak = true;
+    if (PyFloat_CheckExact(value)) {
+        leaf.kind = kFloatLeaf;
+        leaf.dtype = kFloat32;
+        leaf.value.real = static_cast<float>(PyFloat_AS_DOUBLE(value));
+    } else if (PyLong_CheckExact(value)) {
+        int overflow = 0;
+        const long number = PyLong_AsLongAndOverflow(value, &overflow);
+        if (overflow != 0 || number != static_cast<int32_t>(number)) return Flat::kBypass;
+        leaf.kind = kIntLeaf;
+        leaf.dtype = kInt32;
+        leaf.value.integer = static_cast<int32_t>(number);
+    } else if (PyBool_Check(value)) {
+        leaf.kind = kBoolLeaf;
+        leaf.dtype = kBool;
+        leaf.value.integer = value == Py_True;
+        weak = false;
+    } else if (PyComplex_CheckExact(value)) {
+        leaf.kind = kComplexLeaf;
+        leaf.dtype = kComplex64;
+    } else if (is_ndarray(value)) {
+        const NdarrayView view = view_ndarray(value);
+        if (view.code < 0) return Flat::kBypass;
+        leaf.kind = kNdarrayLeaf;
+        leaf.dtype = static_cast<uint8_t>(view.code);
+        words.push_back(leaf_word(view.code, false, view.ndim));
+        for (int i = 0; i < view.ndim; ++i) words.push_back(static_cast<uint64_t>(view.shape[i]));
+        leaves.push_back(leaf);
+        ++ndarray_count;
+        if (depth > 0) keep(value);
+        return Flat::kDone;
+    } else if (is_numpy_scalar(value)) {
+        const int code = numpy_scalar_code(value);
+        if (code < 0) return Flat::kBypass;
+        leaf.kind = kNumpyScalarLeaf;
+        leaf.dtype = static_cast<uint8_t>(code);
+        weak = false;
+    } else {
+        return add_custom(value, depth);
+    }
+    words.push_back(leaf_word(leaf.dtype, weak, 0));
+    leaves.push_back(leaf);
+    ++scalar_count;
+    if (depth > 0) keep(value);
+    return Flat::kDone;
+}
+
+Flat Signature::add_sequence(PyObject* value, int depth) {
+    if (Py_EnterRecursiveCall(" while flattening the arguments of a compiled function")) {
+        return Flat::kError;
+    }
+    if (depth > 0) keep(value);
+    Flat result = Flat::kDone;
+    if (PyTuple_CheckExact(value)) {
+        const Py_ssize_t count = PyTuple_GET_SIZE(value);
+        words.push_back(container_word(kTupleTag, count));
+        for (Py_ssize_t i = 0; i < count && result == Flat::kDone; ++i) {
+            result = add_value(PyTuple_GET_ITEM(value, i), depth + 1);
+        }
+    } else {
+        const Py_ssize_t count = PyList_GET_SIZE(value);
+        words.push_back(container_word(kListTag, count));
+        for (Py_ssize_t i = 0; i < count && result == Flat::kDone; ++i) {
+            if (i >= PyList_GET_SIZE(value)) {  // a hook made it shorter
+                result = Flat::kBypass;
+                break;
+            }
+            result = add_value(PyList_GET_ITEM(value, i), depth + 1);
+        }
+    }
+    Py_LeaveRecursiveCall();
+    return result;
+}
+
+// Takes keys in order from the last call, if its arguments had a dict of this size here.
+bool Signature::add_known_keys(size_t count) {
+    const CachedCall* last = cache_->last();
+    const size_t at = objects.size();
+    if (last == nullptr || last->words.size() < words.size() || last->objects.size() < at + count ||
+        std::memcmp(last->words.data(), words.data(), words.size() * sizeof(uint64_t)) != 0 ||
+        !all_text(last->objects.data() + at, count)) {
+        return false;
+    }
+    // Equal words mean equal structure so far: these objects are the sorted keys of a dict.
+    for (size_t i = 0; i < count; ++i) {
+        keep(last->objects[at + i]);
+        objects.push_back(last->objects[at + i]);
+    }
+    return true;
+}
+
+Flat Signature::add_sorted_keys(PyObject* dict) {
+    const size_t at = objects.size();
+    PyObject *key, *item;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(dict, &position, &key, &item)) {
+        keep(key);
+        objects.push_back(key);
+    }
+    return sort_keys(objects.data() + at, objects.size() - at) ? Flat::kDone : Flat::kBypass;
+}
+
+// Adds the values of the keys from `at` on; stops at a key that is missing.
+Flat Signature::add_dict_values(PyObject* dict, size_t at, int depth, bool* missing) {
+    const size_t end = objects.size();
+    for (size_t i = at; i < end; ++i) {
+        PyObject* item = PyDict_GetItemWithError(dict, objects[i]);
+        if (item == nullptr) {
+            *missing = true;
+            return PyErr_Occurred() ? Flat::kError : Flat::kBypass;
+        }
+        const Flat result = add_value(item, depth + 1);
+        if (result != Flat::kDone) return result;
+    }
+    return Flat::kDone;
+}
+
+Flat Signature::add_dict(PyObject* value, int depth) {
+    if (Py_EnterRecursiveCall(" while flattening the arguments of a compiled function")) {
+        return Flat::kError;
+    }
+    if (depth > 0) keep(value);
+    const auto count = static_cast<size_t>(PyDict_GET_SIZE(value));
+    words.push_back(container_word(kDictTag, static_cast<Py_ssize_t>(count)));
+    const size_t first_word = words.size(), first_object = objects.size();
+    const size_t first_leaf = leaves.size(), scalars = scalar_count, ndarrays = ndarray_count;
+    Flat result = Flat::kBypass;
+    bool missing = !add_known_keys(count);
+    if (!missing) result = add_dict_values(value, first_object, depth, &missing);
+    if (missing && result == Flat::kBypass) {  // other keys: begin again
+        words.resize(first_word);
+        objects.resize(first_object);
+        leaves.resize(first_leaf);
+        scalar_count = scalars;
+        ndarray_count = ndarrays;
+        result = add_sorted_keys(value);
+        if (result == Flat::kDone) result = add_dict_values(value, first_object, depth, &missing);
+    }
+    Py_LeaveRecursiveCall();
+    return result;
+}
+
+Flat Signature::add_custom(PyObject* value, int depth) {
+    if (g_hooks.flatten == nullptr) return Flat::kBypass;
+    if (depth > 0) keep(value);
+    const Ref hook = Ref::borrow(g_hooks.flatten);  // it may be replaced while it runs
+    Ref parts(PyObject_CallOneArg(hook.get(), value));
+    if (!parts) return Flat::kError;
+    if (parts.get() == Py_None) return Flat::kBypass;
+    if (!PyTuple_Check(parts.get()) || PyTuple_GET_SIZE(parts.get()) != 2) {
+        PyErr_SetString(PyExc_TypeError,
+                        "the flatten hook must return None or a pair (children, data)");
+        return Flat::kError;
+    }
+    Ref children(PySequence_Tuple(PyTuple_GET_ITEM(parts.get(), 0)));
+    if (!children) return Flat::kError;
+    if (Py_EnterRecursiveCall(" while flattening the arguments of a compiled function")) {
+        return Flat::kError;
+    }
+    auto* type = reinterpret_cast<PyObject*>(Py_TYPE(value));
+    PyObject* data = PyTuple_GET_ITEM(parts.get(), 1);
+    keep(type);
+    keep(data);
+    objects.push_back(type);
+    objects.push_back(data);
+    const Py_ssize_t count = PyTuple_GET_SIZE(children.get());
+    words.push_back(container_word(kCustomTag, count));
+    Flat result = Flat::kDone;
+    for (Py_ssize_t i = 0; i < count && result == Flat::kDone; ++i) {
+        result = add_value(PyTuple_GET_ITEM(children.get(), i), depth + 1);
+    }
+    Py_LeaveRecursiveCall();
+    return result;
+}
+
+int same_static(PyObject* a, PyObject* b) {
+    if (a == b) return 1;
+    if (Py_TYPE(a) != Py_TYPE(b)) return 0;
+    if (PyFloat_CheckExact(a)) return same_float(a, b);
+    if (!PyTuple_CheckExact(a)) return PyObject_RichCompareBool(a, b, Py_EQ);
+    if (PyTuple_GET_SIZE(a) != PyTuple_GET_SIZE(b)) return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a); ++i) {
+        const int same = same_static(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i));
+        if (same != 1) return same;
+    }
+    return 1;
+}
+
+}  // namespace covector

@@ -1,0 +1,113 @@
+// The signature of a call: what decides which compiled Program it runs.
+//
+// Arguments are flattened to leaves. The structure and the types of the leaves become words;
+// static values, names, dict keys and the data of registered containers become objects.
+#pragma once
+
+#include "python/array.h"
+#include "runtime/common.h"
+#include "runtime/small_vector.h"
+
+namespace covector {
+
+enum LeafKind : uint8_t {
+    kArrayLeaf,
+    kIntLeaf,      // value.integer
+    kFloatLeaf,    // value.real
+    kComplexLeaf,  // read from the object
+    kBoolLeaf,     // value.integer
+    kNdarrayLeaf,
+    kNumpyScalarLeaf,
+};
+
+struct Leaf {
+    PyObject* object;
+    union {
+        int32_t integer;
+        float real;
+    } value;
+    LeafKind kind;
+    uint8_t dtype;
+};
+
+enum Tag : uint64_t {
+    kLeafTag = 1,
+    kStaticTag,
+    kNoneTag,
+    kTupleTag,
+    kListTag,
+    kDictTag,
+    kCustomTag,
+    kKeywordTag,
+};
+
+inline uint64_t leaf_word(int dtype, bool weak, int ndim) {
+    return kLeafTag | static_cast<uint64_t>(dtype) << 8 | static_cast<uint64_t>(weak) << 16 |
+           static_cast<uint64_t>(ndim) << 24;
+}
+
+enum class Flat { kDone, kBypass, kError };  // kError: an exception is set
+
+class CallCache;
+
+class Signature {
+public:
+    // The cache's last call often has the same dict keys, already in order.
+    explicit Signature(const CallCache* cache) : cache_(cache) {}
+    ~Signature() {
+        for (PyObject* object : owned_) Py_DECREF(object);
+    }
+    Signature(const Signature&) = delete;
+    Signature& operator=(const Signature&) = delete;
+
+    void add_word(uint64_t word) { words.push_back(word); }
+    Flat add_argument(PyObject* value) {
+        if (CV_UNLIKELY(!is_array(value))) return add_value(value, 0);
+        add_array(as_array(value));
+        return Flat::kDone;
+    }
+    void add_static(PyObject* value);
+    void add_keyword(PyObject* name);
+
+    // False without an exception if an object is not hashable; with one if hashing was stopped.
+    bool hash(uint64_t* result) const;
+
+    SmallVector<uint64_t, 128> words;
+    SmallVector<PyObject*, 32> objects;  // borrowed, alive while this is
+    SmallVector<Leaf, 48> leaves;        // the same
+    size_t scalar_count = 0;             // leaves that are single elements and no Arrays
+    size_t ndarray_count = 0;
+
+private:
+    void add_array(Array* array) {
+        words.push_back(leaf_word(array->dtype, array->weak, array->ndim));
+        const int64_t* dims = array->dims();
+        for (int i = 0; i < array->ndim; ++i) words.push_back(static_cast<uint64_t>(dims[i]));
+        Leaf leaf;
+        leaf.object = as_object(array);
+        leaf.kind = kArrayLeaf;
+        leaf.dtype = array->dtype;
+        leaves.push_back(leaf);
+    }
+    Flat add_value(PyObject* value, int depth);
+    Flat add_leaf(PyObject* value, int depth);
+    Flat add_sequence(PyObject* value, int depth);
+    Flat add_dict(PyObject* value, int depth);
+    bool add_known_keys(size_t count);
+    Flat add_dict_values(PyObject* dict, size_t at, int depth, bool* missing);
+    Flat add_sorted_keys(PyObject* dict);
+    Flat add_custom(PyObject* value, int depth);
+    void keep(PyObject* object) {
+        Py_INCREF(object);
+        owned_.push_back(object);
+    }
+
+    const CallCache* cache_;
+    SmallVector<PyObject*, 32> owned_;  // containers may change while Python code runs
+};
+
+// Whether two static values are the same for compilation: equal, and of one type, also inside
+// tuples (1, 1.0 and True are equal in Python). -1 with an exception.
+int same_static(PyObject* a, PyObject* b);
+
+}  // namespace covector

@@ -1,0 +1,97 @@
+// Array: the arithmetic and comparison operators, which call the functions given by set_operators.
+#include "python/array.h"
+#include "python/numpy_bridge.h"
+#include "python/state.h"
+
+namespace covector {
+namespace {
+
+// What may stand beside an array: another one, a Python or NumPy number or array, a tracer.
+bool accepts(PyObject* other) {
+    if (is_array(other) || PyFloat_CheckExact(other) || PyLong_CheckExact(other)) return true;
+    if (g_hooks.tracer != nullptr &&
+        PyObject_TypeCheck(other, reinterpret_cast<PyTypeObject*>(g_hooks.tracer))) {
+        return true;
+    }
+    return PyBool_Check(other) || PyComplex_Check(other) || PyLong_Check(other) ||
+           PyFloat_Check(other) || is_ndarray(other) || is_numpy_scalar(other);
+}
+
+// A new reference: the function may be replaced while it runs. Null with an exception.
+PyObject* operator_function(Operator op) {
+    if (CV_UNLIKELY(g_operators[op] == nullptr)) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "the operator '%s' is not set; import covector, not its native module alone",
+                     kOperatorNames[op]);
+    }
+    return Py_XNewRef(g_operators[op]);
+}
+
+PyObject* call_binary(Operator op, PyObject* a, PyObject* b) {
+    if (!accepts(is_array(a) ? b : a)) Py_RETURN_NOTIMPLEMENTED;
+    const Ref function(operator_function(op));
+    if (!function) return nullptr;
+    PyObject* args[] = {nullptr, a, b};
+    return PyObject_Vectorcall(function.get(), args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
+}
+
+template <Operator op>
+PyObject* binary(PyObject* a, PyObject* b) {
+    return call_binary(op, a, b);
+}
+
+template <Operator op>
+PyObject* unary(PyObject* a) {
+    const Ref function(operator_function(op));
+    if (!function) return nullptr;
+    PyObject* args[] = {nullptr, a};
+    return PyObject_Vectorcall(function.get(), args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
+}
+
+PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
+    if (modulus != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "pow() of an array takes no third argument");
+        return nullptr;
+    }
+    return call_binary(kPower, a, b);
+}
+
+template <auto function>
+void* slot() {
+    return reinterpret_cast<void*>(function);
+}
+
+}  // namespace
+
+PyObject* array_richcompare(PyObject* a, PyObject* b, int operation) {
+    static constexpr Operator kComparison[] = {kLess,     kLessEqual, kEqual,
+                                               kNotEqual, kGreater,   kGreaterEqual};
+    static_assert(Py_LT == 0 && Py_LE == 1 && Py_EQ == 2 && Py_NE == 3 && Py_GT == 4 && Py_GE == 5);
+    return call_binary(kComparison[operation], a, b);
+}
+
+PyType_Slot kNumberSlots[] = {
+    {Py_nb_add, slot<binary<kAdd>>()},
+    {Py_nb_subtract, slot<binary<kSubtract>>()},
+    {Py_nb_multiply, slot<binary<kMultiply>>()},
+    {Py_nb_true_divide, slot<binary<kTrueDivide>>()},
+    {Py_nb_floor_divide, slot<binary<kFloorDivide>>()},
+    {Py_nb_remainder, slot<binary<kRemainder>>()},
+    {Py_nb_divmod, slot<binary<kDivmod>>()},
+    {Py_nb_power, slot<power>()},
+    {Py_nb_matrix_multiply, slot<binary<kMatmul>>()},
+    {Py_nb_negative, slot<unary<kNegative>>()},
+    {Py_nb_positive, slot<unary<kPositive>>()},
+    {Py_nb_absolute, slot<unary<kAbsolute>>()},
+    {Py_nb_invert, slot<unary<kInvert>>()},
+    {Py_nb_and, slot<binary<kAnd>>()},
+    {Py_nb_or, slot<binary<kOr>>()},
+    {Py_nb_xor, slot<binary<kXor>>()},
+    {Py_nb_lshift, slot<binary<kLshift>>()},
+    {Py_nb_rshift, slot<binary<kRshift>>()},
+    {0, nullptr},
+};
+
+}  // namespace covector

@@ -1,0 +1,126 @@
+// The module functions for memory, threads, the queue, BLAS and the switches.
+#include <nanobind/stl/string.h>
+
+#include "runtime/allocator.h"
+#include "python/bindings.h"
+#include "runtime/blas.h"
+#include "runtime/pool.h"
+#include "runtime/queue.h"
+#include "runtime/sort.h"
+#include "python/state.h"
+
+namespace nb = nanobind;
+
+namespace covector {
+namespace {
+
+void check(bool good) {
+    if (!good) throw nb::python_error();
+}
+
+nb::object checked(PyObject* made) {
+    check(made != nullptr);
+    return nb::steal(made);
+}
+
+nb::dict stats_dict() {
+    const MemoryStats stats = memory_stats();
+    nb::dict made;
+    made["bytes_in_use"] = stats.bytes_in_use;
+    made["peak_bytes_in_use"] = stats.peak_bytes_in_use;
+    made["bytes_cached"] = stats.bytes_cached;
+    made["num_allocs"] = stats.num_allocs;
+    made["cache_limit"] = stats.cache_limit;
+    made["memory_limit"] = stats.memory_limit;
+    return made;
+}
+
+template <typename Function>
+uintptr_t address_of(Function* function) {
+    return reinterpret_cast<uintptr_t>(function);
+}
+
+nb::dict symbol_addresses() {
+    nb::dict made;
+    made["cv_parallel_for"] = address_of(cv_parallel_for);
+    made["cv_alloc"] = address_of(cv_alloc);
+    made["cv_free"] = address_of(cv_free);
+    made["cv_sgemm"] = address_of(cv_sgemm);
+    made["cv_dgemm"] = address_of(cv_dgemm);
+    made["cv_cgemm"] = address_of(cv_cgemm);
+    made["cv_zgemm"] = address_of(cv_zgemm);
+    made["cv_sort_pairs"] = address_of(cv_sort_pairs);
+    return made;
+}
+
+void set_blas(const nb::dict& routines) {
+    for (auto [name, address] : routines) {
+        const auto text = nb::cast<std::string>(name);
+        if (!set_blas_routine(text.c_str(), nb::cast<uintptr_t>(address))) {
+            PyErr_Format(PyExc_ValueError, "set_blas: there is no use for a routine named %s",
+                         text.c_str());
+            throw nb::python_error();
+        }
+    }
+}
+
+int64_t not_negative(int64_t value, const char* function) {
+    if (value >= 0) return value;
+    PyErr_Format(PyExc_ValueError, "%s: must not be negative: %lld", function,
+                 static_cast<long long>(value));
+    throw nb::python_error();
+}
+
+void bind_memory(nb::module_& m) {
+    m.def("memory_stats", stats_dict,
+          "The allocator's counters: bytes_in_use, peak_bytes_in_use, bytes_cached, num_allocs, "
+          "cache_limit, memory_limit.");
+    m.def("clear_memory_cache", clear_memory_cache, "Gives cached memory back to the system.");
+    m.def("reset_peak_memory", reset_peak_memory, "Starts peak_bytes_in_use again from now.");
+    m.def("set_memory_limit", [](int64_t bytes) {
+        set_memory_limit(not_negative(bytes, "set_memory_limit"));
+    }, nb::arg("bytes"), "Makes allocations beyond this many bytes fail; 0 takes the limit away.");
+    m.def("set_memory_cache_limit", [](int64_t bytes) {
+        set_memory_cache_limit(not_negative(bytes, "set_memory_cache_limit"));
+    }, nb::arg("bytes"), "Sets how many bytes of freed large blocks are kept for reuse.");
+}
+
+void bind_switches(nb::module_& m) {
+    m.def("set_tracing", [](bool on) { return std::exchange(tls_tracing, on); }, nb::arg("on"),
+          "Switches the native fast paths off for this thread; returns the previous setting.");
+    m.def("set_fast_paths", [](bool on) { return std::exchange(g_fast_paths, on); }, nb::arg("on"),
+          "Switches the native fast paths on or off for the process; returns the previous "
+          "setting.");
+    m.def("set_config_epoch", [](uint64_t epoch) { return std::exchange(g_config_epoch, epoch); },
+          nb::arg("epoch"), "Sets a number that is part of every signature: a new one makes jit "
+          "compile anew; returns the previous one.");
+    m.def("set_hooks", [](const nb::kwargs& hooks) { return checked(set_hooks(hooks.ptr())); },
+          "Sets the Python functions that native code calls: flatten, tracer, getitem, iter, "
+          "contains, repr, format; returns the previous ones.");
+    m.def("set_operators", [](const nb::dict& operators) {
+        return checked(set_operators(operators.ptr()));
+    }, nb::arg("operators"), "Sets the functions behind the operators of Array, by name; returns "
+                             "the previous ones.");
+    m.def("register_dtypes", [](nb::handle dtypes) { check(register_dtypes(dtypes.ptr())); },
+          nb::arg("dtypes"), "Registers the dtype objects; positions are the dtype codes.");
+}
+
+}  // namespace
+
+void bind_runtime(nb::module_& m) {
+    bind_memory(m);
+    bind_switches(m);
+    m.def("num_threads", pool_size, "The number of threads that compute.");
+    m.def("synchronize", [] { check(queue_synchronize()); },
+          "Waits until all queued work is done.");
+    m.def("set_vector_sort", set_vector_sort, nb::arg("enabled"),
+          "Let keys be sorted by vectors where the machine has them; returns the previous setting.");
+    m.def("set_async", set_async, nb::arg("enabled"),
+          "Switches the execution queue on or off; returns the previous setting.");
+    m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),
+          "Sets the cost from which programs are queued; returns the previous one.");
+    m.def("symbols", symbol_addresses, "Addresses of the routines that compiled code calls.");
+    m.def("set_blas", set_blas, nb::arg("routines"), "Sets the addresses of CBLAS routines.");
+}
+
+}  // namespace covector

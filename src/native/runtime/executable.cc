@@ -1,0 +1,380 @@
+// Executable: running on the calling thread or in the queue, donation, errors.
+#include "runtime/executable.h"
+
+#include <cstring>
+#include <new>
+
+#include "runtime/queue.h"
+
+namespace covector {
+namespace {
+
+std::atomic<int64_t> g_inline_threshold{50'000};
+
+// Scratch memory for one run.
+class Arena {
+public:
+    explicit Arena(int64_t bytes) {
+        if (bytes > 0) memory_ = memory_alloc(bytes, &capacity_);
+    }
+    ~Arena() {
+        if (memory_ != nullptr) memory_free(memory_, capacity_);
+    }
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+    void* get() const { return memory_; }
+
+private:
+    void* memory_ = nullptr;
+    int64_t capacity_ = 0;
+};
+
+// A queued run. Results get their memory when it begins; one in donated memory when it ends, as
+// the donor's header may still be waited for by a queued run before this one.
+struct QueuedCall final : Task {
+    Executable* executable = nullptr;
+    std::vector<Buffer*> buffers;       // the inputs, then the outputs
+    std::vector<void*> pointers;        // room for as many
+    std::vector<int> memory_of;         // for each output: the input whose memory it takes, or -1
+    std::vector<int64_t> dims;
+
+    ~QueuedCall() override { executable->unref(); }
+
+    int32_t run() override {
+        const size_t count = buffers.size();
+        const auto input_total = static_cast<size_t>(input_count);
+        for (size_t o = 0; o < memory_of.size(); ++o) {
+            if (memory_of[o] < 0 && !buffer_obtain(buffers[input_total + o])) return kNoRoom;
+        }
+        for (size_t i = 0; i < count; ++i) pointers[i] = buffers[i]->data;
+        for (size_t i = 0; i < memory_of.size(); ++i) {
+            if (memory_of[i] < 0) continue;
+            pointers[input_total + i] = pointers[static_cast<size_t>(memory_of[i])];
+        }
+        const Arena arena(executable->arena_bytes);
+        if (executable->arena_bytes > 0 && arena.get() == nullptr) return kOutOfMemory;
+        const int32_t error = executable->entry(pointers.data(), dims.data(), arena.get());
+        if (error != 0) return error;
+        for (size_t i = 0; i < memory_of.size(); ++i) {
+            if (memory_of[i] < 0) continue;
+            buffer_take_memory(buffers[input_total + i],
+                               buffers[static_cast<size_t>(memory_of[i])]);
+        }
+        return 0;
+    }
+};
+
+// The input whose memory output `o` may take over in this call, or -1.
+int usable_alias(const Call& call, int o, bool queued) {
+    const int input = call.executable->alias_of[static_cast<size_t>(o)];
+    if (input < 0 || call.donors == nullptr || call.donors[input] == nullptr) return -1;
+    const Buffer* buffer = call.operands[input].buffer;
+    if (buffer == nullptr || buffer->bytes != call.outputs[o].bytes) return -1;
+    if (call.donors[input]->buffer != buffer) return -1;  // deleted while this call waited
+    return (queued ? buffer_will_be_unique(buffer) : buffer_is_unique(buffer)) ? input : -1;
+}
+
+// A bad compiler might give two outputs the same memory; the first one gets it.
+bool already_taken(const int* taken, int o, int input) {
+    for (int i = 0; i < o; ++i) {
+        if (taken[i] == input) return true;
+    }
+    return false;
+}
+
+void drop_results(const Call& call, int count) {
+    for (int i = 0; i < count; ++i) buffer_unref(call.results[i]);
+}
+
+bool fail_allocation(const Call& call, int made) {
+    const int64_t bytes = call.outputs[made].bytes;
+    drop_results(call, made);
+    raise_no_memory(bytes);
+    return false;
+}
+
+void give_up_donors(const Call& call) {
+    if (call.donors == nullptr) return;
+    const size_t count = call.executable->inputs.size();
+    for (size_t i = 0; i < count; ++i) {
+        Array* donor = call.donors[i];
+        if (donor != nullptr && donor->buffer != nullptr) {
+            buffer_unref(array_give_up(donor, kDonated));
+        }
+    }
+}
+
+bool raise_failed_run(const Call& call, int32_t error) {
+    if (error == kOutOfMemory) {
+        PyErr_Format(PyExc_MemoryError,
+                     "a compiled program ran out of memory (its scratch memory is %lld bytes)",
+                     static_cast<long long>(call.executable->arena_bytes));
+    } else {
+        raise_run_error(error);
+    }
+    return false;
+}
+
+// Runs without the GIL: other threads may drop the operands' arrays meanwhile.
+int32_t run_released(const Call& call, void* const* pointers, void* arena) {
+    const size_t count = call.executable->inputs.size();
+    for (size_t i = 0; i < count; ++i) {
+        if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer);
+    }
+    int32_t error;
+    {
+        WithoutGil released;
+        error = call.executable->entry(pointers, call.dims, arena);
+    }
+    for (size_t i = 0; i < count; ++i) {
+        if (call.operands[i].buffer != nullptr) buffer_unref(call.operands[i].buffer);
+    }
+    return error;
+}
+
+bool run_inline(const Call& call, void** pointers, int* taken) {
+    Executable* executable = call.executable;
+    const int inputs = static_cast<int>(executable->inputs.size());
+    const int outputs = static_cast<int>(executable->outputs.size());
+    for (int i = 0; i < inputs; ++i) pointers[i] = call.operands[i].data();
+    for (int o = 0; o < outputs; ++o) {
+        int alias = -1;
+        if (CV_UNLIKELY(executable->has_aliases)) {
+            alias = usable_alias(call, o, false);
+            if (alias >= 0 && already_taken(taken, o, alias)) alias = -1;
+            taken[o] = alias;
+        }
+        if (alias >= 0) {
+            call.results[o] = call.operands[alias].buffer;
+        } else {
+            call.results[o] = buffer_new(call.outputs[o].bytes);
+            if (CV_UNLIKELY(call.results[o] == nullptr)) {
+                if (executable->has_aliases) {
+                    for (int i = 0; i < o; ++i) {  // not ours yet: keep the donor's reference
+                        if (taken[i] >= 0) buffer_ref(call.results[i]);
+                    }
+                }
+                return fail_allocation(call, o);
+            }
+        }
+        pointers[inputs + o] = call.results[o]->data;
+    }
+    if (CV_UNLIKELY(executable->has_aliases)) {
+        for (int o = 0; o < outputs; ++o) {  // the donor's reference becomes the result's
+            if (taken[o] >= 0) array_give_up(call.donors[taken[o]], kDonated);
+        }
+    }
+    int32_t error = 0;
+    if (CV_LIKELY(executable->arena_bytes == 0 && call.cost_ns < kKeepGilNs)) {
+        error = executable->entry(pointers, call.dims, nullptr);
+    } else {
+        const Arena arena(executable->arena_bytes);
+        if (executable->arena_bytes > 0 && arena.get() == nullptr) {
+            error = kOutOfMemory;
+        } else if (call.cost_ns < kKeepGilNs) {
+            error = executable->entry(pointers, call.dims, arena.get());
+        } else {
+            error = run_released(call, pointers, arena.get());
+        }
+    }
+    if (CV_UNLIKELY(error != 0)) {
+        drop_results(call, outputs);
+        return raise_failed_run(call, error);
+    }
+    give_up_donors(call);
+    return true;
+}
+
+void discard(QueuedCall* task) {
+    for (Buffer* buffer : task->buffers) buffer_unref(buffer, kTaskRef);
+    delete task;
+}
+
+bool enqueue(const Call& call) {
+    Executable* executable = call.executable;
+    const size_t inputs = executable->inputs.size();
+    const size_t outputs = executable->outputs.size();
+    auto* task = new QueuedCall;
+    executable->ref();
+    task->executable = executable;
+    task->buffers.reserve(inputs + outputs);
+    task->pointers.resize(inputs + outputs);
+    task->memory_of.assign(outputs, -1);
+    task->dims.assign(call.dims, call.dims + call.dim_count);
+    for (size_t o = 0; o < outputs && executable->has_aliases; ++o) {
+        const int input = usable_alias(call, static_cast<int>(o), true);
+        if (input < 0 || call.operands[input].buffer->is_inline()) continue;
+        if (already_taken(task->memory_of.data(), static_cast<int>(o), input)) continue;
+        task->memory_of[o] = input;
+    }
+    for (size_t i = 0; i < inputs; ++i) {
+        Buffer* buffer = task_operand(call.operands[i], executable->inputs[i].bytes);
+        if (buffer == nullptr) {
+            discard(task);
+            raise_no_memory(executable->inputs[i].bytes);
+            return false;
+        }
+        task->buffers.push_back(buffer);
+    }
+    for (size_t o = 0; o < outputs; ++o) {
+        const int64_t bytes = call.outputs[o].bytes;
+        Buffer* buffer = task->memory_of[o] >= 0 ? buffer_new_empty(bytes)
+                                                 : buffer_new_later(bytes);
+        if (buffer == nullptr) {
+            discard(task);
+            raise_no_memory(bytes);
+            return false;
+        }
+        buffer->state.store(kPending, std::memory_order_relaxed);
+        buffer->refs.store(kTaskRef, std::memory_order_relaxed);
+        task->buffers.push_back(buffer);
+    }
+    task->inputs = task->buffers.data();
+    task->input_count = static_cast<int>(inputs);
+    task->outputs = task->buffers.data() + inputs;
+    task->output_count = static_cast<int>(outputs);
+    for (size_t o = 0; o < outputs; ++o) {
+        call.results[o] = task->outputs[o];
+        buffer_ref(call.results[o]);
+    }
+    give_up_donors(call);
+    if (queue_push(task)) return true;
+    drop_results(call, static_cast<int>(outputs));
+    return false;
+}
+
+bool any_pending(const Call& call) {
+    const size_t count = call.executable->inputs.size();
+    for (size_t i = 0; i < count; ++i) {
+        const Buffer* buffer = call.operands[i].buffer;
+        if (buffer == nullptr) continue;
+        if (buffer->state.load(std::memory_order_acquire) != kReady) return true;
+    }
+    return false;
+}
+
+// References to the operands, which must survive a wait without the GIL. They also keep results
+// from taking over donated memory, as its array may be gone after the wait.
+class HeldOperands {
+public:
+    explicit HeldOperands(const Call& call) : call_(call) {
+        for (size_t i = 0; i < count(); ++i) {
+            if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer);
+        }
+    }
+    ~HeldOperands() {
+        for (size_t i = 0; i < count(); ++i) {
+            if (call_.operands[i].buffer != nullptr) buffer_unref(call_.operands[i].buffer);
+        }
+    }
+    HeldOperands(const HeldOperands&) = delete;
+    HeldOperands& operator=(const HeldOperands&) = delete;
+
+    bool wait() const {
+        for (size_t i = 0; i < count(); ++i) {
+            Buffer* buffer = call_.operands[i].buffer;
+            if (buffer != nullptr && !buffer_wait(buffer)) return false;
+        }
+        return true;
+    }
+
+private:
+    size_t count() const { return call_.executable->inputs.size(); }
+    const Call& call_;
+};
+
+bool run_here(const Call& call) {
+    constexpr size_t kOnStack = 64;
+    const size_t outputs = call.executable->outputs.size();
+    const size_t count = call.executable->inputs.size() + outputs;
+    if (CV_LIKELY(count <= kOnStack)) {
+        void* pointers[kOnStack];
+        int taken[kOnStack];
+        return run_inline(call, pointers, taken);
+    }
+    std::vector<void*> pointers(count);
+    std::vector<int> taken(outputs);
+    return run_inline(call, pointers.data(), taken.data());
+}
+
+}  // namespace
+
+bool ValueType::matches(const Array* array) const {
+    if (array->dtype != dtype || array->ndim != ndim()) return false;
+    const int64_t* actual = array->dims();
+    for (size_t i = 0; i < dims.size(); ++i) {
+        if (actual[i] != dims[i] && dims[i] >= 0) return false;  // negative: symbolic
+    }
+    return true;
+}
+
+void Executable::unref() {
+    if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (keepalive != nullptr) drop_object(keepalive);
+    delete this;
+}
+
+Buffer* task_operand(const Operand& operand, int64_t bytes) {
+    if (operand.buffer != nullptr) {
+        buffer_ref(operand.buffer, kTaskRef);
+        return operand.buffer;
+    }
+    Buffer* buffer = buffer_new(bytes);
+    if (buffer == nullptr) return nullptr;
+    std::memcpy(buffer->data, operand.element, static_cast<size_t>(bytes));
+    buffer->refs.store(kTaskRef, std::memory_order_relaxed);
+    return buffer;
+}
+
+// Waking the worker from its sleep costs this thread 25-50 us on a virtual machine.
+bool is_worth_queueing(double cost_ns) {
+    const auto threshold = static_cast<double>(g_inline_threshold.load(std::memory_order_relaxed));
+    return cost_ns >= threshold && (queue_is_awake() || cost_ns >= 4 * threshold);
+}
+
+int64_t set_inline_threshold_ns(int64_t ns) { return g_inline_threshold.exchange(ns); }
+
+bool check_donations(Array* const* arrays, const bool* donated, int count) {
+    int twice = -1;
+    for (int i = 0; i < count; ++i) {
+        if (!donated[i] || arrays[i] == nullptr) continue;
+        if (!array_check(arrays[i])) break;
+        if (arrays[i]->marked) twice = i;
+        arrays[i]->marked = true;
+    }
+    int also_read = -1;
+    for (int i = 0; i < count; ++i) {
+        if (!donated[i] && arrays[i] != nullptr && arrays[i]->marked) also_read = i;
+    }
+    for (int i = 0; i < count; ++i) {
+        if (arrays[i] != nullptr) arrays[i]->marked = false;
+    }
+    if (twice >= 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "the same array is donated twice in one call, the second time as argument %d "
+                     "(counting leaves); donate it once, or pass a copy", twice);
+    } else if (also_read >= 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "an array is donated and also passed without donation, as argument %d "
+                     "(counting leaves), in the same call; pass a copy, or do not donate it",
+                     also_read);
+    }
+    return !PyErr_Occurred();
+}
+
+bool launch(const Call& call) {
+    const bool pending = any_pending(call);
+    const bool large = is_worth_queueing(static_cast<double>(call.cost_ns));
+    if (CV_LIKELY(!pending && !large)) return run_here(call);
+    try {
+        if (async_enabled()) return enqueue(call);
+        if (!pending) return run_here(call);
+        const HeldOperands held(call);
+        return held.wait() && run_here(call);
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+        return false;
+    }
+}
+
+}  // namespace covector

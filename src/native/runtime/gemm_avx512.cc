@@ -1,0 +1,76 @@
+// The register tiles with AVX-512: 14 rows of two vectors.
+#include "runtime/gemm_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <utility>
+
+#define CV_TARGET __attribute__((target("avx512f")))
+#define CV_ALWAYS_INLINE inline __attribute__((always_inline))
+#define CV_OF_VECTOR CV_TARGET static CV_ALWAYS_INLINE
+
+namespace covector {
+namespace {
+
+struct Float {
+    using T = float;
+    using V = __m512;
+    using Mask = __mmask16;
+    static constexpr int kLanes = 16, kRows = 14, kWideRows = 6;
+    CV_OF_VECTOR V zero() { return _mm512_setzero_ps(); }
+    CV_OF_VECTOR V all(T x) { return _mm512_set1_ps(x); }
+    CV_OF_VECTOR V load(const T* p) { return _mm512_loadu_ps(p); }
+    CV_OF_VECTOR V load(const T* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
+    CV_OF_VECTOR void store(T* p, V v) { _mm512_storeu_ps(p, v); }
+    CV_OF_VECTOR void store(T* p, V v, Mask m) { _mm512_mask_storeu_ps(p, m, v); }
+    CV_OF_VECTOR V fma(V x, V y, V z) { return _mm512_fmadd_ps(x, y, z); }
+    CV_OF_VECTOR Mask first(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
+    CV_OF_VECTOR V zip_low(V x, V y) {
+        const __m512i order =
+            _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        return _mm512_permutex2var_ps(x, order, y);
+    }
+    CV_OF_VECTOR V zip_high(V x, V y) {
+        const __m512i order =
+            _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        return _mm512_permutex2var_ps(x, order, y);
+    }
+};
+
+struct Double {
+    using T = double;
+    using V = __m512d;
+    using Mask = __mmask8;
+    static constexpr int kLanes = 8, kRows = 14, kWideRows = 6;
+    CV_OF_VECTOR V zero() { return _mm512_setzero_pd(); }
+    CV_OF_VECTOR V all(T x) { return _mm512_set1_pd(x); }
+    CV_OF_VECTOR V load(const T* p) { return _mm512_loadu_pd(p); }
+    CV_OF_VECTOR V load(const T* p, Mask m) { return _mm512_maskz_loadu_pd(m, p); }
+    CV_OF_VECTOR void store(T* p, V v) { _mm512_storeu_pd(p, v); }
+    CV_OF_VECTOR void store(T* p, V v, Mask m) { _mm512_mask_storeu_pd(p, m, v); }
+    CV_OF_VECTOR V fma(V x, V y, V z) { return _mm512_fmadd_pd(x, y, z); }
+    CV_OF_VECTOR Mask first(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
+    CV_OF_VECTOR V zip_low(V x, V y) {
+        const __m512i order =
+            _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        return _mm512_permutex2var_pd(x, order, y);
+    }
+    CV_OF_VECTOR V zip_high(V x, V y) {
+        const __m512i order =
+            _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+        return _mm512_permutex2var_pd(x, order, y);
+    }
+};
+
+#include "runtime/gemm_tile.h"
+
+}  // namespace
+
+constinit const Kernels<float> kAvx512Float = make_kernels<Float>();
+constinit const Kernels<double> kAvx512Double = make_kernels<Double>();
+
+}  // namespace covector
+
+#endif

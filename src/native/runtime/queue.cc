@@ -1,0 +1,224 @@
+// The execution queue.
+//
+// Tasks run one at a time, in order. Mostly the worker runs them; a thread that waits for a result
+// runs those that the worker has not begun, which spares it the time that waking the worker takes
+// (25-50 us on a virtual machine).
+#include "runtime/queue.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+#include "runtime/affinity.h"
+#include "runtime/common.h"
+
+namespace covector {
+namespace {
+
+constexpr size_t kDepth = 64;
+constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr auto kWaitSlice = std::chrono::milliseconds(100);  // then Python looks for Ctrl-C
+
+struct Queue {
+    std::mutex mutex;
+    std::condition_variable work;  // for the worker
+    std::condition_variable done;  // for those who wait for a result, or for room
+    std::deque<Task*> tasks;
+    Task* running = nullptr;       // by the worker or by a thread that waits
+    bool busy = false;             // until what the running task held is released too
+    bool started = false;
+    Placement placement;
+    std::atomic<int64_t> queued{0};  // tasks not finished yet
+};
+
+Queue* g_queue = nullptr;  // replaced after a fork
+std::atomic<bool> g_async{true};
+
+void finish(Task* task, int32_t error) {
+    for (int i = 0; i < task->output_count; ++i) {
+        Buffer* output = task->outputs[i];
+        output->error = error;
+        output->state.store(error == 0 ? kReady : kFailed, std::memory_order_release);
+    }
+}
+
+void release(Task* task) {
+    for (int i = 0; i < task->input_count; ++i) buffer_unref(task->inputs[i], kTaskRef);
+    for (int i = 0; i < task->output_count; ++i) buffer_unref(task->outputs[i], kTaskRef);
+    delete task;
+}
+
+int32_t failed_input(const Task* task) {
+    for (int i = 0; i < task->input_count; ++i) {
+        const Buffer* input = task->inputs[i];
+        if (input->state.load(std::memory_order_acquire) == kFailed) return input->error;
+    }
+    return 0;
+}
+
+// The next task, if none is running. Called with the mutex held.
+Task* take(Queue* queue) {
+    if (queue->busy || queue->tasks.empty()) return nullptr;
+    queue->busy = true;
+    queue->running = queue->tasks.front();
+    queue->tasks.pop_front();
+    return queue->running;
+}
+
+// Runs a task that was taken; without the GIL.
+void run(Queue* queue, Task* task) {
+    int32_t error = failed_input(task);
+    if (error == 0) error = task->run();
+    {
+        std::lock_guard<std::mutex> lock(queue->mutex);
+        finish(task, error);
+        queue->running = nullptr;
+    }
+    queue->done.notify_all();
+    release(task);  // before the next one begins: what this one needed no more serves that one
+    bool more;
+    {
+        std::lock_guard<std::mutex> lock(queue->mutex);
+        queue->busy = false;
+        more = !queue->tasks.empty();
+        queue->queued.fetch_sub(1, std::memory_order_acq_rel);
+    }
+    if (more) queue->work.notify_one();
+    queue->done.notify_all();
+}
+
+// Runs the next task here, if none is running. References to Python objects that it drops are left
+// to a thread with the GIL.
+bool help(Queue* queue) {
+    Task* task;
+    {
+        std::lock_guard<std::mutex> lock(queue->mutex);
+        task = take(queue);
+    }
+    if (task == nullptr) return false;
+    const bool before = mark_worker_thread(true);
+    run(queue, task);
+    mark_worker_thread(before);
+    return true;
+}
+
+// The next task; spins for a moment before it sleeps, as the next call is often on its way.
+Task* next_task(Queue* queue) {
+    const auto start = std::chrono::steady_clock::now();
+    while (queue->queued.load(std::memory_order_acquire) == 0 &&
+           std::chrono::steady_clock::now() - start < kSpin) {
+        for (int i = 0; i < 16; ++i) cpu_relax();
+    }
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    Task* task = take(queue);
+    if (task != nullptr) return task;
+    queue->placement.set_asleep(true);
+    queue->work.wait(lock, [&] { return (task = take(queue)) != nullptr; });
+    queue->placement.set_asleep(false);
+    return task;
+}
+
+void* worker_main(void* argument) {
+    auto* queue = static_cast<Queue*>(argument);
+    mark_worker_thread(true);
+    queue->placement.enter();
+    for (;;) run(queue, next_task(queue));
+    return nullptr;
+}
+
+// Called with the mutex held.
+bool start(Queue* queue) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals belong to Python's main thread
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, size_t{8} << 20);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    Placement::set_start(&attributes);
+    pthread_t thread;
+    queue->started = pthread_create(&thread, &attributes, worker_main, queue) == 0;
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return queue->started;
+}
+
+// In the child: what was queued at the moment of the fork will never run.
+void after_fork_in_child() {
+    Queue* old = g_queue;
+    g_queue = new Queue;
+    if (old->running != nullptr) finish(old->running, kLostInFork);
+    for (Task* task : old->tasks) finish(task, kLostInFork);
+}
+
+}  // namespace
+
+bool queue_push(Task* task) {
+    Queue* queue = g_queue;
+    bool full;
+    {
+        std::unique_lock<std::mutex> lock(queue->mutex);
+        if (!queue->started && !start(queue)) {
+            lock.unlock();
+            finish(task, kOutOfMemory);
+            release(task);
+            PyErr_SetString(PyExc_RuntimeError, "cannot start the thread of the execution queue");
+            return false;
+        }
+        queue->tasks.push_back(task);
+        queue->queued.fetch_add(1, std::memory_order_release);
+        full = queue->tasks.size() > kDepth;
+    }
+    queue->placement.before_wake();
+    queue->work.notify_one();
+    if (!full) return true;
+    WithoutGil released;
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->done.wait(lock, [&] { return queue->tasks.size() <= kDepth / 2; });
+    return true;
+}
+
+void queue_wait_for(Buffer* buffer) {
+    Queue* queue = g_queue;
+    if (help(queue)) return;
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < kSpin) {
+        for (int i = 0; i < 16; ++i) cpu_relax();
+        if (!buffer_is_pending(buffer)) return;
+    }
+    std::unique_lock<std::mutex> lock(queue->mutex);
+    queue->done.wait_for(lock, kWaitSlice, [&] { return !buffer_is_pending(buffer); });
+}
+
+bool queue_synchronize() {
+    Queue* queue = g_queue;
+    while (queue->queued.load(std::memory_order_acquire) != 0) {
+        {
+            WithoutGil released;
+            if (!help(queue)) {
+                std::unique_lock<std::mutex> lock(queue->mutex);
+                queue->done.wait_for(lock, kWaitSlice, [&] { return queue->queued.load() == 0; });
+            }
+        }
+        if (PyErr_CheckSignals() != 0) return false;
+    }
+    flush_dropped();
+    return true;
+}
+
+bool queue_is_awake() { return g_queue->started && !g_queue->placement.is_asleep(); }
+
+bool set_async(bool enabled) { return g_async.exchange(enabled); }
+bool async_enabled() { return g_async.load(std::memory_order_relaxed); }
+
+void queue_init() {
+    g_queue = new Queue;
+    pthread_atfork([] { g_queue->mutex.lock(); }, [] { g_queue->mutex.unlock(); },
+                   after_fork_in_child);
+}
+
+}  // namespace covector

@@ -1,0 +1,36 @@
+// The execution queue: native functions that run one after the other, in the order of the calls.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/buffer.h"
+
+namespace covector {
+
+// Work with the buffers it reads and writes. The task owns a reference of weight kTaskRef to each.
+struct Task {
+    Buffer** inputs = nullptr;
+    int input_count = 0;
+    Buffer** outputs = nullptr;
+    int output_count = 0;
+
+    Task() = default;
+    Task(const Task&) = delete;
+    Task& operator=(const Task&) = delete;
+    virtual ~Task() = default;
+    virtual int32_t run() = 0;  // 0 or an error number; without the GIL
+};
+
+// Takes the task; its outputs must be pending. Waits without the GIL while the queue is full.
+// False with an exception, and the task deleted, if the worker cannot be started.
+bool queue_push(Task* task);
+
+// Waits about 100 ms at most, or runs a task on the way; without the GIL.
+void queue_wait_for(Buffer* buffer);
+bool queue_is_awake();                // the worker runs or spins
+bool queue_synchronize();             // until nothing is queued; false: Ctrl-C, with an exception
+bool set_async(bool enabled);         // the previous setting
+bool async_enabled();
+void queue_init();                    // registers the fork handlers; once
+
+}  // namespace covector

@@ -1,0 +1,363 @@
+// Stable sorting of rows by key, with or without a payload moved along: the routine behind sort_pairs.
+//
+// Keys become unsigned integers of the same order, which are sorted by their digits, least significant
+// first: three passes for 32 bits. Many rows are sorted side by side, a long one in pieces: each piece
+// counts its digits, and the counts say where in the next order each piece writes. Keys without a
+// payload are sorted by vectors instead, where the machine has them (sort_avx512.cc).
+#include "runtime/sort.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "runtime/allocator.h"
+#include "runtime/pool.h"
+#include "runtime/sort_kernels.h"
+
+namespace {
+
+// Below this many items comparisons are quicker than passes over digits.
+constexpr int64_t kRadixFrom = 384;
+// Digits of 11 bits make fewer passes, but their counts must be worth it.
+constexpr int64_t kWideFrom = 1 << 14;
+// The least part of a row that is worth a thread.
+constexpr int64_t kPiece = 1 << 15;
+
+std::atomic<bool> g_vectors{true};
+
+template <class U>
+constexpr U kSign = U{1} << (8 * sizeof(U) - 1);
+
+// The dtypes: how an element (as bits) becomes a key of the same order and back. Zeros of both signs
+// are equal, NaNs are equal and last: `is_odd` are those that do not come back from their key.
+template <class Bits>
+struct Unsigned {
+    using Raw = Bits;
+    static Raw encode(Raw x) { return x; }
+    static Raw decode(Raw key) { return key; }
+    static bool is_odd(Raw) { return false; }
+};
+
+template <class Bits>
+struct Signed {
+    using Raw = Bits;
+    static Raw encode(Raw x) { return x ^ kSign<Raw>; }
+    static Raw decode(Raw key) { return key ^ kSign<Raw>; }
+    static bool is_odd(Raw) { return false; }
+};
+
+// Written without branches, for the compiler's vectors.
+template <class Bits, Bits kInfinity>
+struct Float {
+    using Raw = Bits;
+    static constexpr int kShift = 8 * sizeof(Raw) - 1;
+    static bool is_nan(Raw x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
+    static Raw encode(Raw x) {
+        x = x == kSign<Raw> ? Raw{0} : x;
+        const auto negative = static_cast<Raw>(0 - (x >> kShift));  // all bits or none
+        const auto key = static_cast<Raw>(x ^ (negative | kSign<Raw>));
+        return is_nan(x) ? static_cast<Raw>(~Raw{0}) : key;
+    }
+    static Raw decode(Raw key) {
+        const auto negative = static_cast<Raw>((key >> kShift) - 1);
+        return static_cast<Raw>(key ^ (negative | kSign<Raw>));
+    }
+    static bool is_odd(Raw x) { return (x == kSign<Raw>) | is_nan(x); }
+};
+
+template <class Key>
+struct Alone {
+    Key key;
+};
+
+template <class Key>
+struct Placed {
+    Key key;
+    Key place;  // where it was
+};
+
+template <class T>
+class Scratch {
+public:
+    explicit Scratch(int64_t count) : memory_(static_cast<T*>(cv_alloc(count * int64_t{sizeof(T)}))) {
+        if (memory_ == nullptr) throw std::bad_alloc();
+    }
+    ~Scratch() { cv_free(memory_); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    T* get() const { return memory_; }
+
+private:
+    T* memory_;
+};
+
+// Calls f(piece, begin, end) for the pieces of [0, n), in parallel.
+template <class F>
+void for_pieces(int64_t n, int64_t pieces, const F& f) {
+    struct Context {
+        const F& f;
+        int64_t n, pieces;
+    } context{f, n, pieces};
+    cv_parallel_for(
+        [](void* pointer, int64_t begin, int64_t end) {
+            const auto& c = *static_cast<Context*>(pointer);
+            for (int64_t p = begin; p < end; ++p) {
+                c.f(p, c.n * p / c.pieces, c.n * (p + 1) / c.pieces);
+            }
+        },
+        &context, pieces, 1);
+}
+
+// The items in order of their keys' lowest `key_bits`; they end up in the first of the two.
+template <int kBits, class Item>
+void radix_sort(Item*& items, Item*& spare, int64_t n, int key_bits, int64_t pieces) {
+    constexpr int64_t kDigits = int64_t{1} << kBits;
+    std::vector<int64_t> counts(static_cast<size_t>(pieces * kDigits));
+    for (int shift = 0; shift < key_bits; shift += kBits) {
+        const auto digit = [shift](const Item& item) {
+            return static_cast<int64_t>((item.key >> shift) & (kDigits - 1));
+        };
+        std::fill(counts.begin(), counts.end(), 0);
+        for_pieces(n, pieces, [&](int64_t piece, int64_t begin, int64_t end) {
+            int64_t* own = counts.data() + piece * kDigits;
+            for (int64_t i = begin; i < end; ++i) ++own[digit(items[i])];
+        });
+        int64_t start = 0, most = 0;
+        for (int64_t d = 0; d < kDigits; ++d) {
+            const int64_t before = start;
+            for (int64_t p = 0; p < pieces; ++p) {
+                start += std::exchange(counts[static_cast<size_t>(p * kDigits + d)], start);
+            }
+            most = std::max(most, start - before);
+        }
+        if (most == n) continue;  // all digits agree
+        for_pieces(n, pieces, [&](int64_t piece, int64_t begin, int64_t end) {
+            int64_t* own = counts.data() + piece * kDigits;
+            for (int64_t i = begin; i < end; ++i) spare[own[digit(items[i])]++] = items[i];
+        });
+        std::swap(items, spare);
+    }
+}
+
+template <class Item>
+void sort_items(Item*& items, Item*& spare, int64_t n, int key_bits, int64_t pieces) {
+    if (n < kRadixFrom) {
+        std::stable_sort(items, items + n,
+                         [](const Item& a, const Item& b) { return a.key < b.key; });
+    } else if (n < kWideFrom) {
+        radix_sort<8>(items, spare, n, key_bits, pieces);
+    } else {
+        radix_sort<11>(items, spare, n, key_bits, pieces);
+    }
+}
+
+// Keys alone may be sorted in any way: equal ones are the same. False where there are no such vectors.
+template <class Key>
+bool sort_by_vectors(Alone<Key>* items, Alone<Key>* spare, int64_t n, int64_t pieces) {
+    const covector::VectorSort<Key>* vectors = covector::vector_sort(Key{});
+    if (vectors == nullptr || !g_vectors.load(std::memory_order_relaxed)) return false;
+    Key* const sides[] = {&items->key, &spare->key};
+    struct Range {
+        int64_t start, count;
+        int side;  // where its items lie
+    };
+    std::vector<Range> ranges{{0, n, 0}};
+    while (pieces > 1 && static_cast<int64_t>(ranges.size()) < 3 * pieces) {
+        const auto largest = std::max_element(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.count < b.count; });
+        const Range whole = *largest;
+        const int64_t low = vectors->split(sides[whole.side] + whole.start,
+                                           sides[1 - whole.side] + whole.start, whole.count);
+        if (low == 0) break;
+        *largest = {whole.start, low, 1 - whole.side};
+        ranges.push_back({whole.start + low, whole.count - low, 1 - whole.side});
+    }
+    // Whoever is free takes the largest range that is left.
+    std::sort(ranges.begin(), ranges.end(),
+              [](const Range& a, const Range& b) { return a.count > b.count; });
+    std::atomic<size_t> next{0};
+    for_pieces(pieces, pieces, [&](int64_t, int64_t, int64_t) {
+        for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < ranges.size();) {
+            const Range& range = ranges[i];
+            vectors->sort(sides[range.side] + range.start, sides[1 - range.side] + range.start,
+                          range.count, range.side == 1);
+        }
+    });
+    return true;
+}
+
+// What the elements that do not come back from their keys are, in their order.
+template <class Type>
+struct Odd {
+    using Raw = typename Type::Raw;
+    std::vector<Raw> zeros, nans;
+
+    Odd(const Raw* keys, int64_t n) {
+        const Raw zero = Type::encode(Raw{0});
+        for (int64_t i = 0; i < n; ++i) {
+            if (Type::encode(keys[i]) == zero) {
+                zeros.push_back(keys[i]);
+            } else if (Type::is_odd(keys[i])) {
+                nans.push_back(keys[i]);
+            }
+        }
+    }
+
+    template <class Item>
+    void restore(const Item* items, Raw* keys, int64_t n) const {
+        const Raw zero = Type::encode(Raw{0});
+        const Item* first = std::lower_bound(
+            items, items + n, zero, [](const Item& a, Raw key) { return a.key < key; });
+        std::copy(zeros.begin(), zeros.end(), keys + (first - items));
+        std::copy(nans.begin(), nans.end(), keys + n - static_cast<int64_t>(nans.size()));
+    }
+};
+
+// Sorts a row of keys alone.
+template <class Type, class Key>
+void sort_keys(typename Type::Raw* keys, Alone<Key>* items, Alone<Key>* spare, int64_t n,
+               int64_t pieces) {
+    std::atomic<bool> any_odd{false};
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        bool odd = false;
+        for (int64_t i = begin; i < end; ++i) {
+            items[i].key = static_cast<Key>(Type::encode(keys[i]));
+            odd |= Type::is_odd(keys[i]);
+        }
+        if (odd) any_odd.store(true, std::memory_order_relaxed);
+    });
+    std::unique_ptr<Odd<Type>> odd;
+    if (any_odd.load()) odd = std::make_unique<Odd<Type>>(keys, n);
+    if (!sort_by_vectors(items, spare, n, pieces)) {
+        sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
+    }
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) keys[i] = Type::decode(static_cast<typename Type::Raw>(items[i].key));
+    });
+    if (odd != nullptr) odd->restore(items, keys, n);
+}
+
+// Puts each element of a row where its item has come to.
+template <class Key>
+void move_row(char* row, const Placed<Key>* items, char* copy, int64_t width, int64_t n,
+              int64_t pieces) {
+    const auto move = [&](auto sample) {
+        using T = decltype(sample);
+        for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+            std::memcpy(copy + begin * width, row + begin * width,
+                        static_cast<size_t>((end - begin) * width));
+        });
+        for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                std::memcpy(row + i * width, copy + static_cast<int64_t>(items[i].place) * width,
+                            sizeof(T));
+            }
+        });
+    };
+    struct Sixteen {
+        char bytes[16];
+    };
+    switch (width) {
+        case 1: return move(uint8_t{});
+        case 2: return move(uint16_t{});
+        case 4: return move(uint32_t{});
+        case 8: return move(uint64_t{});
+        default: return move(Sixteen{});
+    }
+}
+
+template <class Type, class Key>
+void sort_pairs(typename Type::Raw* keys, char* values, int64_t value_width, Placed<Key>* items,
+                Placed<Key>* spare, char* copy, int64_t n, int64_t pieces) {
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            items[i] = {static_cast<Key>(Type::encode(keys[i])), static_cast<Key>(i)};
+        }
+    });
+    sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
+    constexpr int64_t key_width = sizeof(typename Type::Raw);
+    move_row(reinterpret_cast<char*>(keys), items, copy, key_width, n, pieces);
+    move_row(values, items, copy, value_width, n, pieces);
+}
+
+struct Job {
+    char* keys;
+    char* values;  // null: keys alone
+    int64_t value_width, n, pieces;
+    std::atomic<bool> failed{false};
+};
+
+template <class Type, class Key>
+void sort_rows(void* context, int64_t begin, int64_t end) {
+    Job& job = *static_cast<Job*>(context);
+    using Raw = typename Type::Raw;
+    auto* keys = reinterpret_cast<Raw*>(job.keys);
+    const int64_t n = job.n;
+    try {
+        if (job.values == nullptr) {
+            const Scratch<Alone<Key>> items(n), spare(n);
+            for (int64_t row = begin; row < end; ++row) {
+                sort_keys<Type, Key>(keys + row * n, items.get(), spare.get(), n, job.pieces);
+            }
+            return;
+        }
+        const Scratch<Placed<Key>> items(n), spare(n);
+        const Scratch<char> copy(n * std::max<int64_t>(sizeof(Raw), job.value_width));
+        for (int64_t row = begin; row < end; ++row) {
+            sort_pairs<Type, Key>(keys + row * n, job.values + row * n * job.value_width,
+                                  job.value_width, items.get(), spare.get(), copy.get(), n,
+                                  job.pieces);
+        }
+    } catch (const std::bad_alloc&) {
+        job.failed.store(true);
+    }
+}
+
+template <class Type>
+ParallelBody rows_of(int64_t n) {
+    const bool narrow = sizeof(typename Type::Raw) <= 4 && n <= int64_t{1} << 32;
+    return narrow ? sort_rows<Type, uint32_t> : sort_rows<Type, uint64_t>;
+}
+
+// The dtype codes are those of types/dtypes.py.
+ParallelBody body_of(int64_t code, int64_t n) {
+    switch (code) {
+        case 0:
+        case 5: return rows_of<Unsigned<uint8_t>>(n);
+        case 1: return rows_of<Signed<uint8_t>>(n);
+        case 2: return rows_of<Signed<uint16_t>>(n);
+        case 3: return rows_of<Signed<uint32_t>>(n);
+        case 4: return rows_of<Signed<uint64_t>>(n);
+        case 6: return rows_of<Unsigned<uint16_t>>(n);
+        case 7: return rows_of<Unsigned<uint32_t>>(n);
+        case 8: return rows_of<Unsigned<uint64_t>>(n);
+        case 9: return rows_of<Float<uint16_t, 0x7C00>>(n);
+        case 10: return rows_of<Float<uint16_t, 0x7F80>>(n);
+        case 11: return rows_of<Float<uint32_t, 0x7F800000>>(n);
+        default: return rows_of<Float<uint64_t, 0x7FF0000000000000>>(n);
+    }
+}
+
+}  // namespace
+
+bool covector::set_vector_sort(bool enabled) { return g_vectors.exchange(enabled); }
+
+extern "C" int32_t cv_sort_pairs(void* keys, void* values, int64_t code, int64_t value_width,
+                                 int64_t rows, int64_t n) {
+    if (rows <= 0 || n <= 1) return 0;
+    const int64_t threads = covector::pool_size();
+    const int64_t pieces = rows < 2 * threads ? std::clamp<int64_t>(n / kPiece, 1, threads) : 1;
+    Job job{static_cast<char*>(keys), value_width > 0 ? static_cast<char*>(values) : nullptr,
+            value_width, n, pieces};
+    const ParallelBody body = body_of(code, n);
+    if (pieces > 1) {
+        body(&job, 0, rows);
+    } else {
+        cv_parallel_for(body, &job, rows, std::max<int64_t>(1, 4096 / n));
+    }
+    return job.failed.load() ? 1 : 0;
+}

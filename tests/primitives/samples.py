@@ -1,0 +1,414 @@
+"""Sample applications of every primitive, for the checks that hold for all: a row is a primitive and its operands."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.core.primitive import NotDifferentiable, Primitive
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+
+f16, bf16, f32, f64 = dtypes.FLOATS
+c64, c128 = dtypes.COMPLEX
+bool_, i8, i32, i64 = dtypes.bool_, dtypes.int8, dtypes.int32, dtypes.int64
+u8, u32, u64 = dtypes.uint8, dtypes.uint32, dtypes.uint64
+
+Maker = Callable[[np.random.Generator, ShapedArray], Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A primitive on operands of these types.
+
+    `linear` names the groups of operands that it is linear in together.  `makers` make particular operands'
+    values; the others are random.  `fixed` operands have no derivative.  `slopes`: the derivative is compared with
+    finite differences in float64.
+    """
+
+    primitive: Primitive
+    avals: tuple[ShapedArray, ...]
+    linear: tuple[tuple[int, ...], ...] = ()
+    makers: dict[int, Maker] = field(default_factory=dict, hash=False)
+    slopes: bool = True
+    fixed: tuple[int, ...] = ()
+
+    def make(self, rng: np.random.Generator) -> list[Any]:
+        return [self.makers.get(i, random)(rng, aval) for i, aval in enumerate(self.avals)]
+
+    def __str__(self) -> str:
+        return f"{self.primitive.text()} {' '.join(a.text() for a in self.avals)}"
+
+
+def random(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """Values of a type: small, so that sums are exact or nearly so."""
+    shape, dtype = aval.shape, aval.dtype
+    if dtype == bool_:
+        return np.asarray(rng.random(shape) < 0.5)
+    if dtypes.is_integer(dtype):
+        return np.asarray(rng.integers(0 if dtype in dtypes.UNSIGNED else -9, 10, shape)).astype(
+            dtype
+        )
+    if dtypes.is_complex(dtype):
+        return np.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
+    return np.asarray(rng.normal(size=shape)).astype(dtype)
+
+
+def integers(low: int, high: int) -> Maker:
+    """Integers from low to high, both included."""
+    return lambda rng, aval: np.asarray(rng.integers(low, high + 1, aval.shape)).astype(aval.dtype)
+
+
+def uniform(low: float, high: float) -> Maker:
+    return lambda rng, aval: np.asarray(rng.uniform(low, high, aval.shape)).astype(aval.dtype)
+
+
+def words(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """All bits random."""
+    return np.asarray(rng.integers(0, 2**32, aval.shape, dtype=np.uint64)).astype(aval.dtype)
+
+
+def unique_rows(bounds: tuple[int, ...]) -> Maker:
+    """Different index vectors below the bounds."""
+
+    def make(rng: np.random.Generator, aval: ShapedArray) -> Any:
+        flat = rng.choice(int(np.prod(bounds)), int(np.prod(aval.shape[:-1])), replace=False)
+        return np.stack(np.unravel_index(flat, bounds), -1).reshape(aval.shape).astype(aval.dtype)
+
+    return make
+
+
+def ties(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """Many equal values, and some NaN."""
+    values = rng.integers(0, 3, aval.shape).astype(np.float64)
+    values[rng.random(aval.shape) < 0.1] = np.nan
+    return values.astype(aval.dtype)
+
+
+def some_zeros(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """Random values, of which some are 0."""
+    return np.where(rng.random(aval.shape) < 0.3, 0, random(rng, aval)).astype(aval.dtype)
+
+
+def array(shape: tuple[int, ...], dtype: np.dtype = f64) -> ShapedArray:
+    return ShapedArray(shape, dtype)
+
+
+# ------------------------------------------------------------------------------------------------ movements
+
+
+def movements() -> Iterator[Sample]:
+    first = ((0,),)
+    for dtype in (f64, bool_, c128, bf16):
+        yield Sample(prims.Broadcast((2, 3, 4), (1,)), (array((2, 4), dtype),), first)
+    yield Sample(prims.Broadcast((2, 3, 4), (0, 2)), (array((3,)),), first)
+    yield Sample(prims.Broadcast((2, 3), (0, 1)), (array(()),), first)
+    yield Sample(prims.Broadcast((2, 3), ()), (array((2, 3)),), first)
+    yield Sample(prims.Broadcast((0, 3), (0,)), (array((3,)),), first)
+    for old, new in (
+        ((6, 4), (2, 3, 4)), ((2, 3, 4), (6, 4)), ((2, 3, 4), (4, 3, 2)), ((1, 3, 1), (3,)), ((3,), (1, 3, 1, 1)),
+        ((), (1, 1)), ((1,), ()), ((0, 3), (3, 0)), ((0,), (0, 5)), ((4, 6, 5), (2, 2, 6, 1, 5)), ((2, 6), (4, 3)),
+    ):  # fmt: skip
+        yield Sample(prims.Reshape(new), (array(old),), first)
+    yield Sample(prims.Reshape((2, 2)), (array((4,), i32),))
+    for permutation in ((0,), (1, 0), (2, 0, 1), (1, 3, 0, 2)):
+        yield Sample(
+            prims.Transpose(permutation), (array((2, 3, 1, 4)[: len(permutation)]),), first
+        )
+    yield Sample(prims.Transpose(()), (array(()),), first)
+    yield Sample(prims.Reverse((0, 2)), (array((3, 2, 4)),), first)
+    yield Sample(prims.Reverse(()), (array((3,)),), first)
+    yield Sample(prims.Copy(), (array((3, 2)),), first)
+    for n, start, stop, step in (
+        (7, 1, 6, 1),
+        (7, 1, 7, 3),
+        (7, 0, 7, 2),
+        (7, 3, 3, 2),
+        (1, 0, 1, 1),
+        (0, 0, 0, 1),
+    ):
+        yield Sample(prims.Slice((start, 0), (stop, 3), (step, 2)), (array((n, 3)),), first)
+    pads = [
+        ((1,), (2,), (0,)),
+        ((0,), (0,), (2,)),
+        ((-1,), (-2,), (0,)),
+        ((-1,), (3,), (1,)),
+        ((3,), (-6,), (2,)),
+    ]
+    for low, high, interior in pads:
+        yield Sample(prims.Pad(low, high, interior), (array((5,)), array(())), ((0, 1), (0,), (1,)))
+    yield Sample(prims.Pad((1, -1), (0, 2), (0, 1)), (array((2, 3), i32), array((), i32)))
+    yield Sample(prims.Pad((2,), (1,), (3,)), (array((0,)), array(())), ((0, 1),))
+    yield Sample(prims.Pad((1,), (1,), (0,)), (array((2,), c128), array((), c128)), ((0, 1),))
+    for sizes in ((2,), (2, 3), (1, 0, 4), (0, 0), (3, 1, 1, 2)):
+        operands = tuple(array((2, n)) for n in sizes)
+        yield Sample(prims.Concatenate(1), operands, (tuple(range(len(sizes))),))
+    yield Sample(prims.Concatenate(0), (array((2, 3), bf16), array((1, 3), bf16)))
+    for dtype in (i32, u8, f32, bf16, c64):
+        yield Sample(prims.Iota((2, 3), dtype, 1), ())
+
+
+# ---------------------------------------------------------------------------------------------- reductions
+
+
+def reductions() -> Iterator[Sample]:
+    shapes: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+        ((5,), (0,)), ((2, 3, 4), (1,)), ((2, 3, 4), (0, 2)), ((3, 2), ()), ((), ()), ((0, 3), (0,)), ((2, 1), (1,)),
+    )  # fmt: skip
+    for shape, axes in shapes:
+        for dtype in (f64, f32, i32, c128):
+            yield Sample(prims.Sum(axes), (array(shape, dtype),), ((0,),))
+            yield Sample(prims.Prod(axes), (array(shape, dtype),), makers={0: some_zeros})
+        for dtype in (f64, i8, u8):
+            yield Sample(prims.Max(axes), (array(shape, dtype),))
+            yield Sample(prims.Min(axes), (array(shape, dtype),))
+    yield Sample(prims.Prod((0,)), (array((7,)),), makers={0: uniform(0.5, 2)})
+    for dtype in (f16, bf16):
+        yield Sample(prims.Sum((0,)), (array((40, 2), dtype),), ((0,),))
+        yield Sample(prims.Max((0,)), (array((9, 2), dtype),), makers={0: ties})
+    for make in (prims.Any_, prims.All, prims.Xor, prims.Max, prims.Min):
+        yield Sample(make((0,)), (array((3, 4), bool_),))
+        yield Sample(make((1,)), (array((3, 4), i32),))
+    for make in (prims.Argmax, prims.Argmin):
+        for dtype in (f32, bf16, i32, u8, bool_):
+            values = {0: ties} if dtypes.is_float(dtype) else {0: random}
+            yield Sample(make(1, i32), (array((6, 5, 2), dtype),), makers=values)
+        yield Sample(make(0, i64), (array((1, 2)),))
+        yield Sample(
+            make(0, i32), (array((4,)),), makers={0: lambda rng, aval: np.full(aval.shape, np.inf)}
+        )
+        yield Sample(
+            make(0, i32), (array((4,)),), makers={0: lambda rng, aval: np.full(aval.shape, -np.inf)}
+        )
+
+
+def cumulatives() -> Iterator[Sample]:
+    classes = (prims.CumSum, prims.CumProd, prims.CumMax, prims.CumMin, prims.CumLogSumExp)
+    shapes: tuple[tuple[tuple[int, ...], int], ...] = (
+        ((5,), 0),
+        ((2, 4, 3), 1),
+        ((0, 2), 0),
+        ((1,), 0),
+    )
+    for make, (shape, axis), reverse in itertools.product(classes, shapes, (False, True)):
+        linear = ((0,),) if make is prims.CumSum else ()
+        makers = {0: some_zeros} if make is prims.CumProd else {}
+        yield Sample(make(axis, reverse), (array(shape),), linear, makers)
+    for make, dtypes_ in (
+        (prims.CumSum, (i32, bf16, c128)), (prims.CumProd, (i32, c128)), (prims.CumMax, (u8, bf16)),
+    ):  # fmt: skip
+        for dtype in dtypes_:
+            yield Sample(make(0, False), (array((5, 2), dtype),))
+    for dtype, reverse in itertools.product((f64, f32, bf16, i32, c128), (False, True)):
+        yield Sample(prims.Recurrence(1, reverse), (array((2, 5), dtype),) * 2, ((1,),))
+
+
+# --------------------------------------------------------------------------------------------- contractions
+
+
+def contractions() -> Iterator[Sample]:
+    both = ((0,), (1,))
+    for dtype in (f64, f32, bf16, f16, i32, u8, c128):
+        yield Sample(
+            prims.DotGeneral((1,), (0,)), (array((2, 5), dtype), array((5, 3), dtype)), both
+        )
+    yield Sample(prims.DotGeneral((), ()), (array((2,)), array((3,))), both)
+    yield Sample(prims.DotGeneral((0,), (0,)), (array((4,)), array((4,))), both)
+    yield Sample(prims.DotGeneral((), ()), (array(()), array(())), both)
+    yield Sample(
+        prims.DotGeneral((2,), (1,), (0,), (0,)), (array((3, 2, 4)), array((3, 4, 5))), both
+    )
+    yield Sample(
+        prims.DotGeneral((0, 3), (2, 1), (2,), (0,)),
+        (array((2, 3, 4, 5)), array((4, 5, 2, 3))),
+        both,
+    )
+    yield Sample(
+        prims.DotGeneral((3, 0), (1, 2), (1, 2), (3, 0)),
+        (array((2, 3, 4, 5)), array((4, 5, 2, 3))),
+        both,
+    )
+    yield Sample(prims.DotGeneral((1,), (0,)), (array((2, 0)), array((0, 3))), both)
+    yield Sample(
+        prims.DotGeneral((1,), (0,), (), (), f32), (array((2, 5), bf16), array((5, 3), bf16)), both
+    )
+    yield Sample(prims.DotGeneral((1,), (0,), (), (), i32), (array((2, 5), i8), array((5, 3), i8)))
+
+
+# ------------------------------------------------------------------------------------------------- indexing
+
+GATHERS: tuple[tuple[Any, ...], ...] = (
+    # numbers, slice sizes, operand shape, indices shape
+    (((), (0,), (0,)), (1,), (5,), (3, 1)),
+    (((1,), (0,), (0,)), (1, 4), (5, 4), (3, 1)),
+    (((0, 1), (), (0, 1)), (2, 2), (4, 3), (2,)),
+    (((1, 2), (), (1, 0)), (2, 3), (4, 3), (2, 2)),
+    (((0,), (1,), (1, 0)), (3, 1), (4, 3), (2, 3, 2)),
+    (((2,), (), (0,), (1,), (0,)), (2, 1), (4, 3), (3, 2, 1)),
+    (((), (1,), (1,), (0,), (0,)), (1, 1), (3, 5), (3, 1)),
+    (((), (), ()), (), (), (2, 0)),
+    (((0,), (), ()), (3,), (3,), (0,)),
+    (((1,), (), (0,)), (0,), (4,), (2, 1)),
+)
+
+
+def gathers() -> Iterator[Sample]:
+    for numbers, sizes, shape, index_shape in GATHERS:
+        dimensions = prims.GatherDimensionNumbers(*numbers)
+        for mode in ("clip", "fill", "promise_in_bounds"):
+            indices = integers(-2, 6)
+            gather = prims.Gather(dimensions, sizes, mode)
+            operands = array(shape), array(index_shape, i32)
+            yield Sample(
+                gather, operands, ((0,),) * (mode == "clip"), {1: indices}, slopes=mode != "fill"
+            )
+        zero = prims.Gather(dimensions, sizes, "fill", 0)
+        yield Sample(zero, (array(shape), array(index_shape, i64)), ((0,),), {1: integers(-2, 6)})
+    rows = prims.GatherDimensionNumbers((1,), (0,), (0,))
+    for dtype, index in ((i32, u8), (bool_, i8), (c64, u64), (u8, u32), (bf16, i32)):
+        yield Sample(
+            prims.Gather(rows, (1, 4), "fill"),
+            (array((5, 4), dtype), array((6, 1), index)),
+            (),
+            {1: integers(0, 8)},
+        )
+    starts = array((), i32)
+    yield Sample(
+        prims.DynamicSlice((2, 3)), (array((4, 3)), starts, starts), ((0,),), {1: integers(-3, 6)}
+    )
+    yield Sample(
+        prims.DynamicSlice((2,)), (array((4,), bf16), array((), u8)), (), {1: integers(0, 6)}
+    )
+    yield Sample(
+        prims.DynamicSlice((1, 2)),
+        (array((3, 3)), array((), i64), starts),
+        ((0,),),
+        {1: integers(0, 3)},
+    )
+    yield Sample(prims.DynamicSlice(()), (array(()),), ((0,),))
+
+
+def scatters() -> Iterator[Sample]:
+    for numbers, sizes, shape, index_shape in GATHERS:
+        dimensions = prims.ScatterDimensionNumbers(*numbers)
+        gather = prims.Gather(prims.GatherDimensionNumbers(*numbers), sizes)
+        updates = array(gather.type(array(shape), array(index_shape, i32)).shape)
+        for mode in ("clip", "fill"):
+            for combine, linear in (
+                ("set", ((0, 2), (0,), (2,))), ("add", ((0, 2), (0,), (2,))), ("mul", ((0,),)),
+                ("min", ()), ("max", ()),
+            ):  # fmt: skip
+                scatter = prims.Scatter(dimensions, mode, combine)
+                operands = array(shape), array(index_shape, i32), updates
+                fixed = (2,) if combine == "mul" else ()
+                yield Sample(scatter, operands, linear, {1: integers(-2, 6)}, fixed=fixed)
+    points = prims.ScatterDimensionNumbers((), (0, 1), (0, 1))
+    rows = {1: unique_rows((4, 3))}
+    for combine in ("set", "mul"):
+        unique = prims.Scatter(points, "fill", combine, True)
+        yield Sample(unique, (array((4, 3)), array((5, 2), i32), array((5,))), ((0,),), rows)
+    for dtype in (i32, bool_, c64, bf16):
+        yield Sample(
+            prims.Scatter(points),
+            (array((4, 3), dtype), array((5, 2), u8), array((5,), dtype)),
+            (),
+            rows,
+        )
+    starts = array((), i32)
+    makers = {2: integers(-3, 6)}
+    linear = ((0, 1), (0,), (1,))
+    update = prims.DynamicUpdateSlice()
+    yield Sample(update, (array((4, 3)), array((2, 3)), starts, starts), linear, makers)
+    yield Sample(
+        update, (array((4,), i32), array((1,), i32), array((), u8)), (), {2: integers(0, 6)}
+    )
+    yield Sample(update, (array(()), array(())), linear)
+
+
+def bits() -> Iterator[Sample]:
+    makers: dict[int, Maker] = dict.fromkeys(range(4), words)
+    for shapes in (((3, 2),) * 4, ((), (), (5,), (5,)), ((),) * 4, ((), (), (0,), (0,))):
+        yield Sample(prims.threefry, tuple(array(s, u32) for s in shapes), (), makers)
+    for width in (8, 16, 32, 64):
+        yield Sample(prims.RandomBits((3, 5), width), (array((2,), u32),), (), makers)
+    yield Sample(prims.RandomBits((), 32), (array((2,), u32),), (), makers)
+    yield Sample(prims.RandomBits((3,), 64), (array((4, 2), u32),), (), makers)
+
+
+# ---------------------------------------------------------------------------------------------- elementwise
+
+DOMAINS: dict[str, Maker] = {
+    "acosh": uniform(1.2, 3),
+    "zeta": uniform(1.5, 4),
+    "polygamma": integers(1, 3),
+}
+# The oracle of the slope is rough, or there is none on purpose.
+NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "stop_gradient"}
+
+
+def elementwise() -> Iterator[Sample]:
+    """Every singleton of the table on its dtypes, with operands inside the domains of all of them."""
+    for row in sorted(
+        {p for p in vars(prims).values() if isinstance(p, prims.Elementwise)}, key=lambda p: p.name
+    ):
+        arity, slopes = len(row.push), row.name not in NO_SLOPES
+        fixed = tuple(i for i, p in enumerate(row.push) if isinstance(p, NotDifferentiable))
+        for dtype in (bool_, i8, u32, bf16, f32, f64, c128):
+            if dtypes.kind(dtype) not in row.kinds:
+                continue
+            for shape in ((), (3, 2), (0,)) if dtype == f64 else ((5,),):
+                inside = uniform(0.15, 0.85) if dtypes.is_float(dtype) else random
+                makers = dict.fromkeys(range(arity), DOMAINS.get(row.name, inside))
+                yield Sample(row, (array(shape, dtype),) * arity, (), makers, slopes, fixed)
+        if arity > 1 and "f" in row.kinds:
+            makers = dict.fromkeys(range(arity), DOMAINS.get(row.name, uniform(0.15, 0.85)))
+            yield Sample(
+                row, (array(()), *[array((2, 3))] * (arity - 1)), (), makers, slopes, fixed
+            )
+            yield Sample(
+                row, (array((2, 3)), *[array(())] * (arity - 1)), (), makers, slopes, fixed
+            )
+
+
+def parametrised() -> Iterator[Sample]:
+    """Elementwise primitives that are not rows."""
+    for shapes in (((3,), (3,), (3,)), ((), (2, 3), ()), ((2, 3), (), ()), ((), (), ())):
+        operands = tuple(array(s, d) for s, d in zip(shapes, (bool_, f64, f64), strict=True))
+        yield Sample(prims.select, operands, ((1, 2), (1,), (2,)))
+        makers = {0: uniform(-0.9, -0.3), 2: uniform(0.3, 0.9)}
+        yield Sample(prims.clamp, tuple(array(s) for s in shapes), (), makers)
+    yield Sample(
+        prims.select, (array((3,), bool_), array((3,), c128), array((3,), c128)), ((1, 2),)
+    )
+    for dtype, to in ((f64, c128), (c128, c128), (f64, f64)):
+        yield Sample(prims.Convert(to), (array((3,), dtype),), ((0,),))
+    for dtype, to in ((f32, i8), (i32, f32), (f32, bool_), (f64, bf16), (bool_, i32), (f32, u8)):
+        yield Sample(prims.Convert(to), (array((3,), dtype),), slopes=False)
+    for n in (0, 1, 2, 3, 7, -2):
+        yield Sample(prims.IntegerPow(n), (array((4,)),))
+    yield Sample(prims.BitcastConvert(i32), (array((3,), f32),))
+    for dtype, bits in ((f32, (5, 10)), (f64, (8, 7)), (bf16, (5, 3))):
+        yield Sample(prims.ReducePrecision(*bits), (array((5,), dtype),), slopes=False)
+    for keys, values in ((f64, f64), (f32, i32), (i32, f64)):
+        yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
+
+
+def all_samples() -> list[Sample]:
+    """Every row."""
+    families = (
+        movements,
+        reductions,
+        cumulatives,
+        contractions,
+        gathers,
+        scatters,
+        bits,
+        elementwise,
+        parametrised,
+    )
+    return [sample for family in families for sample in family()]
