@@ -47,8 +47,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache executable late eager device"),
     ("_engine/api", "arguments derivatives jacobians jit transforms"),
     ("", "tree tree_util"),
-    ("numpy", "fused promotion shape join ufunc arithmetic comparison elementwise selection"),
-    ("numpy", "creation dtype"),
+    (
+        "numpy",
+        "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
+    ),
+    ("numpy", "creation ranges dtype"),
     ("", "dtypes"),
     ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
     ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),

@@ -14,7 +14,7 @@ from covector._engine.api.arguments import as_array, check_callable, function_pl
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.control.loop import Scan
-from covector._engine.core.trace import Tracer, stage, typeof
+from covector._engine.core.trace import SCALARS, Tracer, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -86,19 +86,19 @@ def _scan(
     reverse: bool = False,
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
-    carry, carry_tree = tree.flatten(init)
+    given, carry_tree = tree.flatten(init)
     slices, xs_tree = tree.flatten(xs)
-    for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
+    for what, values, whole in (("init", given, init), ("xs", slices, xs)):
         for i, x in enumerate(values):
             if not is_value(x):
                 raise TypeError(errors.not_a_value("scan", _path(what, whole, i), x))
-    carry = [as_array(x) for x in carry]
+    carry = [as_array(x) for x in given]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
     traced = _trace(step, f, carry, carry_tree, *rest)
     if (
         traced.carry_tree == carry_tree
-        and (promoted := _promoted(carry, traced.out_avals)) is not None
+        and (promoted := _promoted(given, carry, traced.out_avals)) is not None
     ):
         carry = promoted
         traced = _trace(step, f, carry, carry_tree, *rest)
@@ -213,8 +213,13 @@ def _trace_body(
     return _Traced(body, program.constants, trees[0], trees[1], program.out_avals)
 
 
-def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:
-    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do."""
+def _promoted(
+    given: Sequence[Any], carry: Sequence[Any], outs: Sequence[ShapedArray]
+) -> list[Any] | None:
+    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do.
+
+    `given` is what the user gave: a Python float has more digits than the array that was made of it.
+    """
     result = list(carry)
     changed = False
     for i, (x, out) in enumerate(zip(carry, outs, strict=False)):
@@ -222,7 +227,10 @@ def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | 
         if aval.weak_type and (aval.dtype != out.dtype or not out.weak_type):
             dtype, weak = dtypes.promote((aval.dtype, True), (out.dtype, out.weak_type))
             if dtype != aval.dtype or not weak:
-                result[i] = prims.Convert(dtype, weak)(x)
+                exact = type(given[i]) in SCALARS and not weak
+                result[i] = (
+                    as_array(dtype.type(given[i])) if exact else prims.Convert(dtype, weak)(x)
+                )
                 changed = True
     return result if changed else None
 

@@ -14,7 +14,8 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linear, reduce
 from covector.numpy.creation import diagonal as _diagonal, eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
-from covector.numpy.promotion import axes_of, cast, integer_of, lift, promoted, spread
+from covector.numpy.operands import together
+from covector.numpy.promotion import axes_of, cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose, squeeze
 
 __all__ = [
@@ -40,7 +41,7 @@ def vector_norm(
 
     It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.
     """
-    (x,) = promoted("vector_norm", "inexact", (lift("vector_norm", x),))
+    (x,) = together("vector_norm", "inexact", x)
     axes = axes_of(axis, x.ndim)
     if isinstance(ord, str):
         raise ValueError(
