@@ -117,7 +117,15 @@ def _sinc(x: Any) -> Any:
     near = prims.lt(size, like(size, 1))
     series = _series(prims.square(prims.select(near, scaled, like(x, 0))), _SINC)
     safe = prims.select(near, like(x, 1), scaled)
-    return prims.select(near, series, prims.div(prims.sin(safe), safe))
+    far = prims.sin(safe) if dtypes.is_complex(x.dtype) else _sine_of_turns(x)
+    return prims.select(near, series, prims.div(far, safe))
+
+
+def _sine_of_turns(x: Any) -> Any:
+    """sin(πx), which is 0 at whole numbers: of what is left of the nearest one."""
+    whole = prims.round_half_even(x)
+    half = prims.sin(prims.mul(prims.sub(x, whole), float(np.pi)))
+    return prims.select(prims.eq(prims.rem(whole, like(x, 2)), like(x, 0)), half, prims.neg(half))
 
 
 # I0(z) = Σ (z²/4)^k / k!²
@@ -256,11 +264,18 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
     return floor_divide(x1, x2), remainder(x1, x2)
 
 
+_rest_of_infinity = binary(
+    "rest_of_infinity", lambda whole, rest: prims.select(prims.eq(prims.abs_(whole), like(whole, np.inf)), like(rest, 0), rest),
+    "inexact", "The fractional part, 0 of an infinity.",
+)  # fmt: skip
+
+
 def modf(x: Any, /) -> tuple[Any, Any]:
     """The fractional and the whole part of each element, both with its sign."""
     whole = trunc(lift("modf", x))
     whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
-    return subtract(x, whole), whole
+    rest = subtract(x, whole)
+    return _rest_of_infinity(whole, rest), whole
 
 
 # -------------------------------------------------------------------------------------------- powers
@@ -271,13 +286,14 @@ def _general_power(x: Any, y: Any) -> Any:
 
 
 def _integer_power(x: Any, y: Any) -> Any:
-    """By squaring: six bits of the exponent, since any more would overflow."""
+    """By squaring, with all bits of the exponent: odd numbers have other remainders the whole way up."""
     zero, one = like(x, 0), like(x, 1)
     result = prims.select(prims.and_(prims.eq(x, zero), prims.ne(y, zero)), zero, one)
-    for bit in range(6):
+    bits = 8 * x.dtype.itemsize
+    for bit in range(bits):
         odd = prims.ne(prims.and_(y, one), zero)
         result = prims.select(odd, prims.mul(result, x), result)
-        if bit < 5:
+        if bit < bits - 1:
             x, y = prims.mul(x, x), prims.shift_right_logical(y, one)
     return result
 

@@ -16,6 +16,7 @@ from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
+from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -43,11 +44,6 @@ __all__ = [
 # ------------------------------------------------------------------------------------------ from values
 
 
-def _change(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
-    """An array in a dtype, strong unless asked otherwise."""
-    return x if x.dtype == dtype and x.weak_type == weak else prims.Convert(dtype, weak)(x)
-
-
 def asarray(
     a: Any,
     dtype: Any = None,
@@ -68,7 +64,7 @@ def asarray(
     """
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(a, Tracer) or type(a) is Array:
-        x = a if wanted is None else _change(a, wanted)
+        x = a if wanted is None else converted(a, wanted)
         return prims.Copy()(x) if copy and x is a else x
     if type(a) in SCALARS:
         weak = wanted is None and type(a) is not bool
@@ -179,7 +175,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
 
     An array that has the dtype is returned itself, unless `copy` asks for one of its own.
     """
-    out = _change(lift("astype", x), dtypes.as_dtype(dtype))
+    out = converted(lift("astype", x), dtypes.as_dtype(dtype))
     return own(out) if copy and out is x else out
 
 
@@ -320,7 +316,7 @@ def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
 def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
     rows, columns = shape_of((N, N if M is None else M))
-    return _change(_difference(rows, columns, equal, k), _or_float32(dtype))
+    return converted(_difference(rows, columns, equal, k), _or_float32(dtype))
 
 
 def identity(n: Any, dtype: Any = None) -> Any:
@@ -331,7 +327,7 @@ def identity(n: Any, dtype: Any = None) -> Any:
 def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones on and below the k-th diagonal, zeros above."""
     rows, columns = shape_of((N, N if M is None else M))
-    return _change(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
+    return converted(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
 
 
 def _matrix(name: str, m: Any) -> Any:
@@ -415,6 +411,8 @@ def diagflat(v: Any, k: int = 0) -> Any:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of a vector's elements as rows of a matrix, the highest first unless `increasing`."""
     x = lift("vander", x)
+    if x.ndim != 1:
+        raise ValueError(f"vander takes a vector, got shape {x.shape}{errors.at_user_line()}")
     count = operator.index(x.shape[0]) if N is None else N
     powers = range(count) if increasing else range(count - 1, -1, -1)
     return stack([prims.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)

@@ -15,7 +15,7 @@ from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
-from covector.numpy.operands import together
+from covector.numpy.operands import converted, together
 from covector.numpy.promotion import (
     OPERAND_TYPES,
     Array,
@@ -63,7 +63,10 @@ def _several(name: str, arrays: Any, dtype: Any = None) -> list[Any]:
     if dtype is None:
         return together(name, "any", *xs)
     wanted = dtypes.as_dtype(dtype)
-    return [lift(name, cast(x if type(x) in SCALARS else lift(name, x), wanted)) for x in xs]
+    return [
+        lift(name, cast(x, wanted)) if type(x) in SCALARS else converted(lift(name, x), wanted)
+        for x in xs
+    ]
 
 
 def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
@@ -310,6 +313,11 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
         )
     for axis, (low, high) in enumerate(widths):
         if low or high:
+            if a.shape[axis] == 0:
+                raise ValueError(
+                    f"pad: mode {mode!r} has no elements to take along axis {axis} of an array of shape {a.shape}"
+                    f"{errors.at_user_line()}; use mode='constant'"
+                )
             a = _PIECES[mode](a, axis, low, high)
     return a
 

@@ -127,6 +127,13 @@ def matrix_power(a: Any, n: int) -> Any:
 def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
     """The product of several matrices, in the order that needs the fewest multiplications."""
     xs = [lift("multi_dot", x) for x in arrays]
+    if len(xs) < 2 or any(
+        x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)) for i, x in enumerate(xs)
+    ):
+        raise ValueError(
+            f"multi_dot takes two or more matrices, of which the first and the last may be vectors, got shapes "
+            f"{[x.shape for x in xs]}{errors.at_user_line()}"
+        )
     if len(xs) < 3:
         return fold(linear.dot, xs)
     sizes = [

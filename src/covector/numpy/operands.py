@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.promotion import DIRECT, Array, Kind, lift, promoted
 
-__all__ = ["mask_of", "together"]
+__all__ = ["converted", "mask_of", "together"]
 
 
 def together(name: str, kind: Kind, *xs: Any) -> list[Any]:
@@ -28,6 +31,15 @@ def together(name: str, kind: Kind, *xs: Any) -> list[Any]:
 def _operand(name: str, x: Any) -> Any:
     """A NumPy array as an Array, which checks its dtype; anything else as it is."""
     return x if getattr(x, "ndim", 0) == 0 else lift(name, x)
+
+
+def converted(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
+    """An array in a dtype, strong unless asked otherwise; complex numbers are true if either part is not 0."""
+    if x.dtype == dtype and x.weak_type == weak:
+        return x
+    if dtype == dtypes.bool_ and dtypes.is_complex(x.dtype):
+        return prims.ne(x, x.dtype.type(0))
+    return prims.Convert(dtype, weak)(x)
 
 
 def mask_of(name: str, where: Any) -> Any:

@@ -128,7 +128,12 @@ def _edge(e: Any, a: Any, axis: int) -> Any:
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Each element of the flattened array less the one before it, between further ones."""
-    steps = diff(ravel(ary))
+    ary = ravel(ary)
+    if ary.dtype == dtypes.bool_:
+        raise TypeError(
+            f"ediff1d of bool{errors.at_user_line()}: bool has no difference; use diff, which says where it changes"
+        )
+    steps = diff(ary)
     first, last = (None if e is None else ravel(e) for e in (to_begin, to_end))
     return astype(concatenate([p for p in (first, steps, last) if p is not None]), steps.dtype)
 
