@@ -133,11 +133,11 @@ class State:
     """What is known at one point: of each buffer whether it was written, and what has destroyed its value."""
 
     written: set[Buffer] = field(default_factory=set)
-    damage: dict[Buffer, set[Damage]] = field(default_factory=dict)
+    damage: dict[Buffer, dict[Damage, None]] = field(default_factory=dict)  # in order
 
     def copy(self) -> State:
         return State(
-            set(self.written), {b: set(found) for b, found in self.damage.items() if found}
+            set(self.written), {b: dict(found) for b, found in self.damage.items() if found}
         )
 
     def join(self, other: State) -> bool:
@@ -145,8 +145,8 @@ class State:
         new = not other.written <= self.written
         self.written |= other.written
         for b, found in other.damage.items():
-            mine = self.damage.setdefault(b, set())
-            new = new or not found <= mine
+            mine = self.damage.setdefault(b, {})
+            new = new or not found.keys() <= mine.keys()
             mine |= found
         return new
 
@@ -229,7 +229,7 @@ class Proof(Layout):
         state.written.add(a.buffer)
         for other in self.partners[a.buffer]:
             if other in state.written and not self._keeps(a, other):
-                state.damage.setdefault(other, set()).add(Damage(a, None))
+                state.damage.setdefault(other, {})[Damage(a, None)] = None
 
     def _keeps(self, a: Access, other: Buffer) -> bool:
         """Whether a write leaves another buffer's value alone: a copy onto itself."""
@@ -261,7 +261,7 @@ class Proof(Layout):
         """The names change places, and what is known of them does."""
         a, b = s.first, s.second
         damage = state.damage
-        damage[a], damage[b] = damage.get(b, set()), damage.get(a, set())
+        damage[a], damage[b] = damage.get(b, {}), damage.get(a, {})
         for one, other in ((a, b), (b, a)):
             if one in state.written and other not in state.written:
                 state.written.remove(one)
@@ -281,12 +281,12 @@ class Proof(Layout):
             again = inside.copy()
             for b, found in again.damage.items():
                 again.damage[b] = {
-                    Damage(d.write, s if s in d.write.around else d.earlier) for d in found
+                    Damage(d.write, s if s in d.write.around else d.earlier): None for d in found
                 }
             if not state.join(again):
                 break
         state.damage = {
-            b: {Damage(d.write, None if d.earlier is s else d.earlier) for d in found}
+            b: {Damage(d.write, None if d.earlier is s else d.earlier): None for d in found}
             for b, found in state.damage.items()
         }
 
