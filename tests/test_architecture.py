@@ -48,7 +48,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/api", "arguments derivatives jacobians jit transforms"),
     ("", "tree tree_util"),
     ("numpy", "fused promotion shape join ufunc arithmetic comparison elementwise selection"),
-    ("numpy", "creation dtype"),
+    ("numpy", "creation dtype interop"),
     ("", "dtypes"),
     ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
     ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
