@@ -347,7 +347,7 @@ def set_config_epoch(epoch: int) -> int:
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.
 
-    flatten(obj) -> (children, data) | None, tracer (a type), getitem(x, index), iter(x),
+    flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), getitem(x, index), iter(x),
     contains(x, item), repr(x), format(x, spec).
     """
 

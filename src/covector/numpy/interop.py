@@ -36,9 +36,13 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     for x in inputs:
         if isinstance(x, Tracer):
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise errors.TracerArrayConversionError(errors.numpy_function(x.describe(), name, kwargs))
+            raise errors.TracerArrayConversionError(
+                errors.numpy_function(x.describe(), name, kwargs)
+            )
     if any(type(x) is Array or isinstance(x, Tracer) for x in kwargs.get("out", ())):
-        raise TypeError(f"arrays are immutable{errors.at_user_line()}: they cannot be `out` of numpy.{ufunc.__name__}")
+        raise TypeError(
+            f"arrays are immutable{errors.at_user_line()}: they cannot be `out` of numpy.{ufunc.__name__}"
+        )
     return getattr(ufunc, method)(*map(_value, inputs), **{k: _value(v) for k, v in kwargs.items()})
 
 

@@ -175,9 +175,7 @@ class Tracer:
         """For messages: that it has no value that could be used as this."""
         return errors.traced_value(self.describe(), wanted)
 
-    def _value(
-        self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError
-    ) -> Any:
+    def _value(self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError) -> Any:
         """The value, to become what traces cannot follow: a number, a NumPy array.  An error if there is none."""
         value = self.concrete()
         if value is None:
@@ -206,6 +204,9 @@ class Tracer:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         value = self._value("a NumPy array", errors.TracerArrayConversionError)
         return np.array(value, dtype) if copy else np.asarray(value, dtype)
+
+    def __reduce__(self) -> Any:
+        raise errors.ConcretizationTypeError(self._unknown("something to pickle"))
 
     def __len__(self) -> int:
         if not self.aval.shape:

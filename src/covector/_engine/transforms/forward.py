@@ -58,9 +58,7 @@ class JVPTracer(Tracer):
         primal = self.primal
         return primal._unknown(wanted) if isinstance(primal, Tracer) else super()._unknown(wanted)
 
-    def _value(
-        self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError
-    ) -> Any:
+    def _value(self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError) -> Any:
         """An error: outside the traces the tangent would be lost.  (`bool`, which has no derivative, is free.)"""
         super()._value(wanted, error)
         raise error(errors.detached_value(self.aval.text(), wanted))
