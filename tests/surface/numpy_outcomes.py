@@ -93,7 +93,7 @@ def same(got: Any, right: Any, operand: np.dtype, any_dtype: bool) -> None:
 def allowed(right: np.dtype, operand: np.dtype) -> set[np.dtype]:
     """The dtypes that ours may have where NumPy's result has this one, for an operand of that one.
 
-    Ours are 32 bits wide where NumPy's integers grow to 64 by themselves, and float32 where it makes floats of small ones.
+    Ours are 32 bits wide where NumPy's integers grow to 64 by themselves, and float32 for those of small integers.
     """
     if operand.name in WIDE:
         narrow = (

@@ -10,7 +10,7 @@ import pytest
 
 import covector as cv
 import covector.numpy as cnp
-from covector import lax, nn, random, tree, tree_util
+from covector import lax, nn, random
 
 NAN, INF = math.nan, math.inf
 
@@ -449,98 +449,54 @@ def test_all_derivatives_of_i0_at_zero() -> None:
     np.testing.assert_allclose(cnp.i0(cnp.asarray(x)), np.i0(x.astype(float)), rtol=2e-6)
 
 
+def test_sinc_is_zero_at_whole_numbers() -> None:
+    same(cnp.sinc(cnp.array([1.0, -2.0, 101.0])), np.zeros(3, np.float32))
+
+
+def test_integer_powers_use_all_bits_of_the_exponent() -> None:
+    for dtype in ("uint8", "int8", "uint16", "int32", "int64"):
+        info = np.iinfo(dtype)
+        x = np.array([0, 1, 2, 3, 5, info.max, info.max - 1], dtype)
+        n = np.array([0, 1, 64, 65, 100, info.max, info.max - 1], dtype)
+        same(cnp.power(cnp.asarray(x[:, None]), cnp.asarray(n)), x[:, None] ** n)
+
+
+def test_modf_of_infinity() -> None:
+    for got, right in zip(
+        cnp.modf(cnp.array([INF, -INF, 1.5, -1.5])), np.modf([INF, -INF, 1.5, -1.5]), strict=True
+    ):
+        same(got, right, "float32")
+    assert math.isnan(cnp.modf(NAN)[0])
+
+
+def test_extremes_of_complex_numbers_with_nan() -> None:
+    x = np.array([complex(NAN, 1), complex(1, NAN), 2, 3j], np.complex64)
+    for name in ("maximum", "minimum"):
+        for a, b in ((x[:, None], x), (x, x[:, None])):
+            got = np.asarray(getattr(cnp, name)(cnp.asarray(a), cnp.asarray(b)))
+            np.testing.assert_array_equal(got, getattr(np, name)(a, b))
+
+
+def test_complex_numbers_are_true_if_a_part_is() -> None:
+    x = np.array([0, 1, 2j, complex(0, NAN)], np.complex64)
+    for got in (
+        cnp.asarray(x).astype(bool),
+        cnp.asarray(cnp.asarray(x), bool),
+        cnp.concatenate([cnp.asarray(x)], dtype=bool),
+    ):
+        same(got, x.astype(bool))
+
+
+def test_inputs_that_have_no_meaning() -> None:
+    refused(ValueError, "vector, got shape", lambda: cnp.vander(cnp.ones((2, 2))))
+    refused(ValueError, "matrices", lambda: cnp.linalg.multi_dot([cnp.ones(2)] * 3))
+    refused(ValueError, "matrices", lambda: cnp.linalg.multi_dot([cnp.ones((2, 2, 2))] * 2))
+    refused(TypeError, "ediff1d of bool", lambda: cnp.ediff1d(cnp.array([True, False])))
+    for mode in ("edge", "wrap", "reflect", "symmetric"):
+        refused(ValueError, "no elements", lambda mode=mode: cnp.pad(cnp.zeros((0, 2)), 1, mode))
+        assert cnp.pad(cnp.zeros((0, 2)), ((0, 0), (1, 1)), mode).shape == (0, 4)
+
+
 def test_hypot_of_complex_numbers() -> None:
     for x in (1j, cnp.array([1j])):
         refused(ValueError, "real numbers", lambda x=x: cnp.hypot(x, 2.0))
-
-
-# -------------------------------------------------------------------------------------------- random keys
-
-
-def test_bounds_of_randint() -> None:
-    key = random.key(0)
-    for low, high in ((0, 2**40), (-(2**40), 3), (0, 2**31 + 1)):
-        refused(
-            OverflowError, "does not fit int32", lambda b=(low, high): random.randint(key, (3,), *b)
-        )
-    refused(
-        OverflowError, "-1 does not fit uint32", lambda: random.randint(key, (3,), -1, 9, "uint32")
-    )
-    refused(
-        OverflowError,
-        "does not fit int64",
-        lambda: random.randint(key, (3,), 0, 2**63 + 1, "int64"),
-    )
-    assert random.randint(key, (3,), 0, 10, "uint32").tolist() == [9, 0, 2]  # JAX's
-    for dtype in ("int64", "uint64", "uint32"):
-        values = np.asarray(random.randint(key, (99,), 0, 10, dtype))
-        assert (values.min(), values.max(), values.dtype) == (0, 9, dtype)
-    values = np.asarray(random.randint(key, (99,), 0, 2**31))
-    assert values.min() >= 0
-    wide = np.asarray(random.randint(key, (99,), 0, 2**40, "int64"))
-    assert wide.min() >= 0
-    assert 2**39 < wide.max() < 2**40
-
-
-def test_data_of_fold_in() -> None:
-    key = random.key(0)
-    for data in (-1, 2**32, 2**40):
-        refused(OverflowError, "does not fit uint32", lambda data=data: random.fold_in(key, data))
-    largest = random.key_data(random.fold_in(key, 2**32 - 1))
-    same(random.key_data(random.fold_in(key, cnp.array(-1))), largest)
-
-
-def test_axes_of_permutation() -> None:
-    key = random.key(0)
-    for axis in (1, 5, -2):
-        refused(
-            ValueError,
-            f"axis {axis} is out of bounds",
-            lambda a=axis: random.permutation(key, 10, axis=a),
-        )
-    refused(ValueError, "-3 numbers", lambda: random.permutation(key, -3))
-    assert random.permutation(key, cnp.zeros(0)).shape == (0,)
-    assert random.permutation(key, cnp.zeros((0, 3)), axis=1).shape == (0, 3)
-
-
-def test_keys_are_no_numbers() -> None:
-    for keys in (random.key(0), random.split(random.key(0))):
-        refused(TypeError, "key_data", lambda keys=keys: np.asarray(keys))
-        refused(TypeError, "key_data", lambda keys=keys: np.array(keys))
-
-
-def test_seeds() -> None:
-    for seed in (-3, np.int64(-3), np.int32(-3)):
-        same(random.key_data(random.key(seed)), [0, 2**32 - 3], "uint32")
-    same(random.key_data(random.key(np.int64(2**40))), [0, 0], "uint32")
-    refused(OverflowError, "does not fit 64 bits", lambda: random.key(2**63))
-    refused(TypeError, "integer seed", lambda: random.key(True))
-
-
-# --------------------------------------------------------------------------------------------------- trees
-
-
-def test_static_fields_keep_what_the_metadata_says() -> None:
-    assert tree.static(metadata={"static": False}).metadata["static"] is False
-    assert dict(tree.static(metadata={"a": 1}).metadata) == {"static": True, "a": 1}
-
-
-def test_keys_that_a_class_gives_stay_as_they_are() -> None:
-    class Pair:
-        pass
-
-    tree_util.register_pytree_with_keys(
-        Pair,
-        lambda p: ((("x", 1), (7, 2), (("a", 0), 3), (tree_util.GetAttrKey("z"), 4)), None),
-        lambda *_: Pair(),
-    )
-    paths = [path for path, _ in tree.leaves_with_path([Pair()])]
-    first = tree_util.SequenceKey(0)
-    assert paths == [
-        (first, "x"),
-        (first, 7),
-        (first, ("a", 0)),
-        (first, tree_util.GetAttrKey("z")),
-    ]
-    assert tree_util.keystr(paths[0]) == "[0]x"
-    assert tree_util.keystr(paths[3]) == "[0].z"

@@ -264,18 +264,18 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
     return floor_divide(x1, x2), remainder(x1, x2)
 
 
-_rest_of_infinity = binary(
-    "rest_of_infinity", lambda whole, rest: prims.select(prims.eq(prims.abs_(whole), like(whole, np.inf)), like(rest, 0), rest),
-    "inexact", "The fractional part, 0 of an infinity.",
-)  # fmt: skip
+def _finite_rest(whole: Any, rest: Any) -> Any:
+    return prims.select(prims.eq(prims.abs_(whole), like(whole, np.inf)), like(rest, 0), rest)
+
+
+_rest = binary("modf_rest", _finite_rest, "inexact", "The fractional part, 0 of an infinity.")
 
 
 def modf(x: Any, /) -> tuple[Any, Any]:
     """The fractional and the whole part of each element, both with its sign."""
     whole = trunc(lift("modf", x))
     whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
-    rest = subtract(x, whole)
-    return _rest_of_infinity(whole, rest), whole
+    return _rest(whole, subtract(x, whole)), whole
 
 
 # -------------------------------------------------------------------------------------------- powers

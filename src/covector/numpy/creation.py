@@ -24,6 +24,7 @@ from covector.numpy.promotion import (
     from_numpy,
     integer_of,
     lift,
+    plain,
     shape_of,
     spread,
     target,
@@ -70,14 +71,14 @@ def asarray(
         weak = wanted is None and type(a) is not bool
         return constant(a, wanted or dtypes.PYTHON_SCALARS[type(a)], weak)
     if isinstance(a, np.ndarray | np.generic):
-        return from_numpy("asarray", np.asarray(a), wanted)
+        return from_numpy("asarray", plain("asarray", a), wanted)
     if isinstance(a, list | tuple | range):
         return _from_list(a, wanted)
     for t in SCALARS:  # subclasses of Python's numbers
         if isinstance(a, t):
             return asarray(t(a), wanted)  # type: ignore[arg-type]
     if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
-        return from_numpy("asarray", np.asarray(a), wanted)
+        return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
 
 
@@ -141,7 +142,7 @@ def _leaves(x: Any) -> list[Any]:
 
 
 def _to_numpy(x: Any) -> Any:
-    return [_to_numpy(y) for y in x] if isinstance(x, list | tuple | range) else np.asarray(x)
+    return [_to_numpy(y) for y in x] if isinstance(x, list | tuple | range) else plain("asarray", x)
 
 
 def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -> Any:

@@ -133,7 +133,7 @@ def advanced(index: Any) -> bool:
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, Tracer | Array)
+    return type(x) is Array or isinstance(x, Tracer)
 
 
 def _place_of_arrays(entries: Sequence[Any], places: list[int], layout: list[Any]) -> int:

@@ -17,12 +17,12 @@ from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import (
-    OPERAND_TYPES,
     Array,
     axis_of,
     cast,
     dim_of,
     integer_of,
+    is_operand,
     lift,
     shape_of,
     spread,
@@ -324,7 +324,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
 
 def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     zeros = (0,) * len(widths)
-    if isinstance(values, OPERAND_TYPES) and not np.shape(values):
+    if is_operand(values) and not np.shape(values):
         low, high = (tuple([w[i] for w in widths]) for i in (0, 1))
         return prims.Pad(low, high, zeros)(a, cast(values, a.dtype))
     pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))

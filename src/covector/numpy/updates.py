@@ -36,11 +36,11 @@ from covector.numpy.indexing import (
     starts_of,
 )  # fmt: skip
 from covector.numpy.promotion import (
-    OPERAND_TYPES,
     Array,
     Shape,
     cast,
     convert_scalar,
+    is_operand,
     spread,
     target,
     type_key,
@@ -95,7 +95,7 @@ def update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
 
 def _computed(x: Any, y: Any) -> np.dtype:
     """The dtype in which elements of x and y are combined: what they promote to, and no bool."""
-    y_type = type_key(y) if isinstance(y, OPERAND_TYPES) else (asarray(y).dtype, False)
+    y_type = type_key(y) if is_operand(y) else (asarray(y).dtype, False)
     return target("numeric", (x.dtype, False), y_type)[0]
 
 
