@@ -19,6 +19,8 @@ import numpy as np
 import covector as cv, covector.numpy as cnp
 from covector import lax, random
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+
 def raises(kinds, f, *words):
     try: f()
     except kinds as e:
