@@ -15,7 +15,6 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.promotion import cast, check_operand, integer_of, lift, type_key
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
@@ -93,7 +92,7 @@ def _hypot(x: Any, y: Any) -> Any:
     """Scaled by the larger one, so that squares do not overflow."""
     if dtypes.is_complex(x.dtype):
         raise ValueError(
-            f"hypot takes real numbers, got {typeof(x).text()}{errors.at_user_line()}; of complex ones take abs first"
+            f"hypot takes real numbers, not {x.dtype.name}{errors.at_user_line()}; of complex ones take abs first"
         )
     x, y = prims.abs_(x), prims.abs_(y)
     infinite = prims.or_(prims.eq(x, like(x, np.inf)), prims.eq(y, like(x, np.inf)))
