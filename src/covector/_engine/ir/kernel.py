@@ -105,8 +105,22 @@ class Store:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class If:
-    """Run the body if the condition holds (a scalar, outside vector loops)."""
+    """Run the body if the condition holds (a scalar, outside vector loops), else what `orelse` has."""
 
+    condition: Expr
+    body: tuple[Statement, ...]
+    orelse: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class While:
+    """Run `test`, then the body if the condition holds, and again, until it does not (outside vector loops).
+
+    The condition sees the locals of `test`, so does the body.  What one run hands to the next is in buffers, or in
+    locals from outside.
+    """
+
+    test: tuple[Statement, ...]
     condition: Expr
     body: tuple[Statement, ...]
 
@@ -145,7 +159,7 @@ class Note:
     text: str
 
 
-Statement = Loop | Init | Assign | Fold | Store | If | Routine | Copy | Swap | Note
+Statement = Loop | Init | Assign | Fold | Store | If | While | Routine | Copy | Swap | Note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,8 +198,16 @@ class Kernel:
 
 
 def children(statement: Statement) -> tuple[Statement, ...]:
-    """The statements inside."""
-    return statement.body if isinstance(statement, (Loop, If)) else ()
+    """The statements inside, in the order in which they are written."""
+    match statement:
+        case Loop():
+            return statement.body
+        case If():
+            return (*statement.body, *statement.orelse)
+        case While():
+            return (*statement.test, *statement.body)
+        case _:
+            return ()
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
@@ -206,7 +228,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return values
         case Store(_, _, value, condition):
             return (value,) if condition is None else (value, condition)
-        case If(condition, _):
+        case If(condition, _, _) | While(_, condition, _):
             return (condition,)
         case _:
             return ()
@@ -314,8 +336,16 @@ def _show_body(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
             case Loop(_, extent, inner, schedule, _):
                 yield f"{indent}for {statement.name} < {extent}:{schedule}"
                 yield from _show_body(inner, indent + "    ")
-            case If(condition, inner):
+            case If(condition, inner, orelse):
                 yield f"{indent}if {show_expr(condition)}:"
+                yield from _show_body(inner, indent + "    ")
+                if orelse:
+                    yield f"{indent}else:"
+                    yield from _show_body(orelse, indent + "    ")
+            case While(test, condition, inner):
+                yield f"{indent}while:"
+                yield from _show_body(test, indent + "    ")
+                yield f"{indent}if {show_expr(condition)}, do:"
                 yield from _show_body(inner, indent + "    ")
             case Init(local, value):
                 yield f"{indent}{show_expr(local)} := {_clip(value)}"

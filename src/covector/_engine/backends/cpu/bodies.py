@@ -21,6 +21,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
+    While,
     accesses,
     loads,
     nodes,
@@ -31,6 +32,8 @@ from covector._engine.ir.kernel import (
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
+
+WHILE_RUNS = 10  # how often a loop of unknown length is taken to run
 
 
 def locals_of(statements: Sequence[Statement]) -> list[Expr]:
@@ -140,7 +143,9 @@ def total_cost(kernel: Kernel) -> float:
                 low = _at_least(s.extent)
                 total += low * (s.cost or cost(s.body) + 0.5)
             elif isinstance(s, If):
-                total += cost(s.body)
+                total += max(cost(s.body), cost(s.orelse))
+            elif isinstance(s, While):
+                total += WHILE_RUNS * cost((*s.test, *s.body))
             elif isinstance(s, Routine):
                 total += routines.cost(s)
             elif isinstance(s, Copy):
