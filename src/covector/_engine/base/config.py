@@ -41,7 +41,10 @@ FLAGS: tuple[Flag, ...] = (
         "print the Program or Kernel after these passes (comma separated names, or all)",
     ),
     Flag(
-        "explain", "", False, "give reasons for decisions: fusion, compile, copy (comma separated)"
+        "explain",
+        "",
+        False,
+        "give reasons for decisions: fusion, compile, copy, loop (comma separated)",
     ),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),

@@ -321,6 +321,10 @@ class Builder(ABC):
         ((condition, test),) = tested
         self.add(While(test, condition, tuple(body)))
 
+    @abstractmethod
+    def explain(self, topic: str, reason: str) -> None:
+        """Give a reason to who asked for them (COVECTOR_EXPLAIN)."""
+
     # -- Programs ----------------------------------------------------------------------------------
 
     @abstractmethod
