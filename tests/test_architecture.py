@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ config errors exact record tree"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements fuse memory axes nest unroll lower simplify invariants pipeline",
+        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants pipeline",
     ),
     ("_engine/backends", "__init__ reference reference_scalars"),
     (

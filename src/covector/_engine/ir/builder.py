@@ -253,13 +253,14 @@ class Builder(ABC):
         places: Sequence[tuple[Place, ShapedArray]],
         parameters: Sequence[Dim],
         writes: Sequence[int],
+        updates: Sequence[int] = (),
     ) -> None:
-        """Call a routine of the runtime, which writes these of the places."""
+        """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there."""
         where = tuple([
             (p.buffer, p.offset * 2 if dtypes.is_complex(aval.dtype) else p.offset)
             for p, aval in places
         ])  # fmt: skip
-        self.add(Routine(name, where, tuple(parameters), tuple(writes)))
+        self.add(Routine(name, where, tuple(parameters), tuple(writes), tuple(updates)))
 
     # -- blocks ------------------------------------------------------------------------------------
 

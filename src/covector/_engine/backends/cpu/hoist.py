@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from covector._engine.ir import index as ix
+from covector._engine.ir.access import written
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
@@ -14,7 +15,6 @@ from covector._engine.ir.kernel import (
     Loop,
     Statement,
     While,
-    accesses,
     expressions,
     index_values,
     walk,
@@ -38,9 +38,7 @@ class Variance:
                     self.locals.update(targets)
                 case _:
                     pass
-        self.written: set[Buffer] = set()
-        for s in loop.body:
-            self.written.update(memory_of(b) for b in accesses(s)[1])
+        self.written = {memory_of(b) for b in written(loop.body)}
         self.memo: dict[Expr, bool] = {}
 
     def varies(self, e: Expr) -> bool:
