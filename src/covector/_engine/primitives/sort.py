@@ -57,7 +57,7 @@ class SortPairs(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         keys, values = primals
         shape = typeof(keys).shape
-        places = prims.Iota(shape, dtypes.int32, len(shape) - 1)()
+        places = prims.Iota(shape, dtypes.index_dtype(shape[-1]), len(shape) - 1)()
         sorted_keys, order = self(keys, places)
         out = sorted_keys, take_along_last(values, order)
         moved = [

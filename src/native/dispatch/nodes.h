@@ -1,0 +1,28 @@
+// The classes that are containers beside tuples, lists and dicts: what flattens them natively.
+#pragma once
+
+#include <vector>
+
+#include "runtime/common.h"
+
+namespace covector {
+
+// A container class. Named tuples hold children as tuples do; others have them in attributes, or
+// a Python function takes them out.
+struct NodeClass {
+    enum Kind : uint8_t { kNamedTuple, kAttributes, kFunction };
+    Kind kind;
+    std::vector<PyObject*> children;  // owned: names of attributes
+    std::vector<PyObject*> statics;   // owned: names of attributes that are static data
+    PyObject* flatten = nullptr;      // owned: x to (children, static data)
+};
+
+// The class of a value; null without an exception if it is not known to be a container. It lives as
+// long as the process, like the registrations on the Python side.
+const NodeClass* find_node_class(PyObject* value);
+
+// register_node(cls, children, statics, flatten): children and statics are tuples of attributes, or
+// children is None and `flatten` takes them out.
+PyObject* register_node(PyObject* cls, PyObject* children, PyObject* statics, PyObject* flatten);
+
+}  // namespace covector
