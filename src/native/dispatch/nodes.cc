@@ -55,19 +55,12 @@ const NodeClass* keep(PyTypeObject* type, std::unique_ptr<NodeClass> made) {
     return place.get();
 }
 
-}  // namespace
-
-const NodeClass* find_node_class(PyObject* value) {
-    PyTypeObject* type = Py_TYPE(value);
-    const auto found = g_classes.find(type);
-    if (CV_LIKELY(found != g_classes.end())) return found->second.get();
-    if (!PyTuple_Check(value) || !is_named_tuple(type)) return nullptr;
-    auto made = std::make_unique<NodeClass>();
-    made->kind = NodeClass::kNamedTuple;
-    return keep(type, std::move(made));
-}
-
-PyObject* register_node(PyObject* cls, PyObject* children, PyObject* statics, PyObject* flatten) {
+// register_node(cls, children, statics, flatten)
+PyObject* register_node(PyObject*, PyObject* args) {
+    PyObject *cls, *children, *statics, *flatten;
+    if (!PyArg_ParseTuple(args, "OOOO:register_node", &cls, &children, &statics, &flatten)) {
+        return nullptr;
+    }
     if (!PyType_Check(cls)) {
         PyErr_Format(PyExc_TypeError, "register_node: %R is not a class", cls);
         return nullptr;
@@ -86,6 +79,27 @@ PyObject* register_node(PyObject* cls, PyObject* children, PyObject* statics, Py
     }
     keep(reinterpret_cast<PyTypeObject*>(cls), std::move(made));
     Py_RETURN_NONE;
+}
+
+PyMethodDef kFunctions[] = {
+    {"register_node", register_node, METH_VARARGS,
+     "register_node(cls, children, statics, flatten): makes instances of a class containers of "
+     "jit's arguments, by names of attributes, or by a function to (children, static data)."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+bool nodes_init(PyObject* module) { return PyModule_AddFunctions(module, kFunctions) == 0; }
+
+const NodeClass* find_node_class(PyObject* value) {
+    PyTypeObject* type = Py_TYPE(value);
+    const auto found = g_classes.find(type);
+    if (CV_LIKELY(found != g_classes.end())) return found->second.get();
+    if (!PyTuple_Check(value) || !is_named_tuple(type)) return nullptr;
+    auto made = std::make_unique<NodeClass>();
+    made->kind = NodeClass::kNamedTuple;
+    return keep(type, std::move(made));
 }
 
 }  // namespace covector

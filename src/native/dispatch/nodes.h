@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "runtime/common.h"
+#include "python/objects.h"
 
 namespace covector {
 
@@ -21,8 +21,7 @@ struct NodeClass {
 // long as the process, like the registrations on the Python side.
 const NodeClass* find_node_class(PyObject* value);
 
-// register_node(cls, children, statics, flatten): children and statics are tuples of attributes, or
-// children is None and `flatten` takes them out.
-PyObject* register_node(PyObject* cls, PyObject* children, PyObject* statics, PyObject* flatten);
+// Adds the function register_node to the module.
+bool nodes_init(PyObject* module);
 
 }  // namespace covector

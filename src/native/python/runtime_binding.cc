@@ -7,7 +7,6 @@
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/sort.h"
-#include "dispatch/nodes.h"
 #include "python/state.h"
 
 namespace nb = nanobind;
@@ -100,12 +99,6 @@ void bind_switches(nb::module_& m) {
     m.def("set_hooks", [](const nb::kwargs& hooks) { return checked(set_hooks(hooks.ptr())); },
           "Sets the Python functions that native code calls: flatten, tracer, getitem, iter, "
           "contains, repr, format; returns the previous ones.");
-    m.def("register_node", [](nb::handle cls, nb::handle children, nb::handle statics,
-                              nb::handle flatten) {
-        checked(register_node(cls.ptr(), children.ptr(), statics.ptr(), flatten.ptr()));
-    }, nb::arg("cls"), nb::arg("children").none(), nb::arg("statics"), nb::arg("flatten").none(),
-       "Makes instances of a class containers of jit's arguments: by names of attributes, or by "
-       "a function to (children, static data).");
     m.def("set_operators", [](const nb::dict& operators) {
         return checked(set_operators(operators.ptr()));
     }, nb::arg("operators"), "Sets the functions behind the operators of Array, by name; returns "
