@@ -40,7 +40,7 @@ def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) ->
         extreme = prims.CumMax if primitive is prims.CumSum else prims.CumMin
         return prims.ne(extreme(axis)(cast(truth, dtypes.uint8)), np.uint8(0))
     if wanted is None:
-        wanted = dtypes.int32 if a.dtype == dtypes.bool_ else a.dtype
+        wanted = dtypes.index_dtype(a.shape[axis]) if a.dtype == dtypes.bool_ else a.dtype
     return primitive(axis)(strong(cast(a, wanted)))
 
 
@@ -156,7 +156,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 def _order(x: Any, descending: bool) -> tuple[Any, Any]:
     """The elements sorted along the last axis, stably, and where they came from."""
     last = x.ndim - 1
-    places = iota(x.shape, dtypes.int32, last)
+    places = iota(x.shape, dtypes.index_dtype(x.shape[last]), last)
     if not descending:
         return prims.SortPairs()(x, places)
     found = prims.SortPairs()(flip(x, last), flip(places, last))
@@ -238,16 +238,18 @@ def _nan_last(x: Any, y: Any) -> Any:
 def _search(a: Any, v: Any, right: bool) -> Any:
     """By halving, as often as the length needs; in the order of `sort`, where NaN is the largest."""
     n = operator.index(a.shape[0])
-    low, high = filled(v.shape, 0, dtypes.int32), filled(v.shape, n, dtypes.int32)
+    dtype = dtypes.index_dtype(n)
+    low, high = filled(v.shape, 0, dtype), filled(v.shape, n, dtype)
     numbers = prims.GatherDimensionNumbers((), (0,), (0,))
     for _ in range(n.bit_length()):
-        middle = prims.shift_right_arithmetic(prims.add(low, high), np.int32(1))
+        half = prims.shift_right_arithmetic(prims.sub(high, low), dtype.type(1))
+        middle = prims.add(low, half)  # the sum of both could overflow
         found = prims.Gather(numbers, (1,), "clip")(a, prims.expand_dims(middle, (middle.ndim,)))
         is_open = prims.lt(low, high)
         before = prims.not_(_sorts_before(v, found)) if right else _sorts_before(found, v)
         up = prims.and_(is_open, before)
         high = where(prims.and_(is_open, prims.not_(up)), middle, high)
-        low = where(up, prims.add(middle, np.int32(1)), low)
+        low = where(up, prims.add(middle, dtype.type(1)), low)
     return low
 
 

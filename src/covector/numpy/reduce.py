@@ -101,10 +101,10 @@ def _reduce(
         return out if initial is None else fold.combine(out, _truth(fold.name, initial))
     if wanted is not None:
         a = cast(a, wanted)
+    elif fold.extends and a.dtype == dtypes.bool_:
+        a = cast(a, dtypes.index_dtype(dims.product([a.shape[i] for i in axes])))
     elif fold.extends and extend:
         a = cast(a, extended(a.dtype), a.weak_type)
-    elif fold.extends and a.dtype == dtypes.bool_:
-        a = cast(a, dtypes.int32)
     if where is not None:
         if fold.identity is None and initial is None:
             raise ValueError(
@@ -271,7 +271,7 @@ def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | N
         raise ValueError(
             f"{name} of an array of shape {shape} finds no elements{errors.at_user_line()}"
         )
-    out = primitive(axis, dtypes.int32)(a)
+    out = primitive(axis, dtypes.index_dtype(a.shape[axis]))(a)
     return kept(out, shape, axes) if keepdims else out
 
 

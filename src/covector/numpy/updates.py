@@ -219,7 +219,7 @@ def _places(x: Any, index: Any, options: Options) -> Any:
     """The places of the indexed elements in the flattened array, -1 out of bounds; None if none can be there twice."""
     if options.unique or not advanced(index):
         return None
-    numbers = prims.Reshape(x.shape)(iota((x.size,), dtypes.int32, 0))
+    numbers = prims.Reshape(x.shape)(iota((x.size,), dtypes.index_dtype(x.size), 0))
     mode = "clip" if options.mode == "clip" else "fill"
     places = read_index(numbers, index, mode, -1, False, options.wrap)
     places = prims.Reshape((places.size,))(places)
@@ -241,7 +241,7 @@ def _apply(func: Callable[[Any], Any], x: Any, places: Any) -> Any:
     def step(carry: Any, place: Any) -> list[Any]:
         kept = prims.DynamicSlice((1,))(carry, place)
         new = cast(func(prims.Reshape(())(kept)), x.dtype)
-        new = prims.select(prims.lt(place, np.int32(0)), prims.Reshape(())(kept), new)
+        new = prims.select(prims.lt(place, place.dtype.type(0)), prims.Reshape(())(kept), new)
         return [prims.DynamicUpdateSlice()(carry, prims.Reshape((1,))(new), place)]
 
     traced = stage(step, [typeof(flat), typeof(places).with_shape(())], "apply")
