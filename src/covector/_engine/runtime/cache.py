@@ -216,7 +216,7 @@ _written = 0  # bytes, by this process, since it last looked at the whole folder
 def _note_growth(folder: int, size: int) -> None:
     """Now and then, remove what was not used for longest, so that the folder stays below the limit.
 
-    A look takes 10 us an entry, half a second for a full folder: one process does it once in ten minutes, or whoever has
+    A look takes 10 us an entry, half a second for a full folder: one process does it in ten minutes, or whoever has
     written much.
     """
     global _written
