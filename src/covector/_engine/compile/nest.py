@@ -231,7 +231,6 @@ class NestLowering:
 
     def _value(self, eqn: Eqn, elements: Elements, index: Index) -> Any:
         """What a root computes at a point."""
-        elements.touch(eqn, index)
         if isinstance(eqn.primitive, Reduction):
             return elements.at(eqn.inputs[0], index)
         if isinstance(eqn.primitive, prims.DotGeneral):
