@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements places fuse memory axes nest loops product lower simplify pipeline",
+        "__init__ elements places fuse memory axes cuts nest loops product lower simplify pipeline",
     ),
     ("_engine/backends", "__init__ reference reference_scalars"),
     (

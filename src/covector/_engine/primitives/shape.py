@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -524,7 +525,7 @@ class Concatenate(Movement):
             starts.append(starts[-1] + x.shape[self.axis])
         i = index[self.axis]
         result: Scalar | None = None
-        for k in reversed(range(len(xs))):
+        for k in reversed(self._met(starts, i)):
             inner = (*index[: self.axis], i - starts[k], *index[self.axis + 1 :])
             below, above = compare("lt", i, starts[k + 1]), compare("ge", i, starts[k])
             mine = both(below, above)
@@ -533,6 +534,15 @@ class Concatenate(Movement):
             value = xs[k].guarded(mine, inner)
             result = value if result is None else choose(below, value, result)
         return xs[-1](index) if result is None else result
+
+    def _met(self, starts: Sequence[Dim], i: Dim) -> range:
+        """Which operands an index can be in: of a thousand operands of one element, one, if it is a number."""
+        count = len(starts) - 1
+        low, high = dims.bounds(i)
+        known = [n for n in starts if isinstance(n, int)]
+        if low is None or high is None or len(known) <= count:
+            return range(count)
+        return range(max(bisect_right(known, low) - 1, 0), min(bisect_left(known, high + 1), count))
 
 
 @record
