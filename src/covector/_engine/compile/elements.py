@@ -17,7 +17,7 @@ from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer
 from covector._engine.ir.program import Atom, Eqn, Literal, Var
 from covector._engine.ir.scalar import Expr, const
-from covector._engine.types import dtypes
+from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Atom as DimAtom, Dim, Polynomial, division_atom
 
@@ -69,13 +69,15 @@ def _term(monomial: tuple[DimAtom, ...], c: int) -> Dim:
 
 
 class Interned:
-    """One node for all expressions that are built alike from the same nodes: so the conditions under which elements
-    are read can be compared, though each rule that is asked makes its own.
+    """One node for all expressions that are built alike from the same nodes.
+
+    So the places and conditions that rules ask for can be compared, though a rule makes its own each time it is asked.
     """
 
     def __init__(self) -> None:
         self._known: dict[Expr, Expr] = {}
         self._by_content: dict[Any, Expr] = {}
+        self._indices: dict[Index, Index] = {}
 
     def __call__(self, e: Expr) -> Expr:
         known = self._known
@@ -90,6 +92,19 @@ class Interned:
             if node not in known:
                 known[node] = self._by_content.setdefault(self._content(node), node)
         return known[e]
+
+    def index(self, index: Index) -> Index:
+        """The index in which the parts that come from data are such nodes."""
+        found = self._indices.get(index)
+        if found is None:
+            values: dict[str, Dim] = {}
+            for i in index:
+                for atom in dims.atoms(i):
+                    if isinstance(e := atom.payload, Expr) and self(e) is not e:
+                        values[atom.key] = ix.renamed(atom, self(e))
+            found = tuple(dims.substitute(i, values) for i in index) if values else index
+            self._indices[index] = found
+        return found
 
     def _content(self, node: Expr) -> Any:
         attr: Any = node.attr
@@ -133,11 +148,16 @@ class Elements:
             return bound
         if condition is not None:
             condition = self.interned(condition)
-        key = (atom, index) if condition is None else (atom, index, condition)
-        found = self.memo.get(key)
+        found = self._remembered(atom, index, condition)
+        if found is None:
+            index = self.interned.index(index)
+            found = self._remembered(atom, index, condition)
         if found is None:
             found = self._deepest_first(atom, index, condition)
         return found
+
+    def _remembered(self, var: Var, index: Index, condition: Expr | None) -> Scalar | None:
+        return self.memo.get((var, index) if condition is None else (var, index, condition))
 
     def _deepest_first(self, var: Var, index: Index, condition: Expr | None) -> Scalar:
         """Compute an element by recursion; where that becomes deep, what lies deep is computed first.

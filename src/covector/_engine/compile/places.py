@@ -59,6 +59,7 @@ class Places:
             return View(atom.aval, lambda index: value)
 
         def read(index: Index, condition: Expr | None = None) -> Scalar:
+            index = self._interned.index(index)
             if condition is not None:
                 condition = self._interned(condition)
             reads[atom, (index, condition)] = None

@@ -19,7 +19,7 @@ from covector._engine.backends.cpu.instructions import (
 )  # fmt: skip
 from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_names
 from covector._engine.ir import index as ix
-from covector._engine.ir.kernel import Buffer
+from covector._engine.ir.kernel import Buffer, nodes
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Atom, Dim
@@ -392,11 +392,11 @@ def _has_payload(d: Dim) -> bool:
 
 def _is_uniform(e: Expr, lane: str | None) -> bool:
     """Whether a condition is surely the same in all lanes: it depends on indices without the lane only."""
-    if e.op in ("const",):
-        return True
-    if e.op == "index":
-        d: Any = e.attr
-        return lane is None or (not ix.depends(d, lane) and not _has_payload(d))
-    if e.op in ("load", "local", "iterate", "project", "call"):
-        return False
-    return all(_is_uniform(a, lane) for a in e.args)
+    for node in nodes((e,), set()):
+        if node.op in ("load", "local", "iterate", "project", "call"):
+            return False
+        if node.op == "index" and lane is not None:
+            d: Any = node.attr
+            if ix.depends(d, lane) or _has_payload(d):
+                return False
+    return True
