@@ -16,7 +16,15 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.config import config
-from covector._engine.compile.places import Place, Places, is_long, moved, own_index, reads_through
+from covector._engine.compile.places import (
+    Place,
+    Places,
+    comes_from_data,
+    is_long,
+    moved,
+    own_index,
+    reads_through,
+)
 from covector._engine.core.primitive import (
     Index,
     Mapped,
@@ -46,6 +54,8 @@ REPEATED = 6.0
 # The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
 # more than linear time for a long body.
 LONGEST = 1000
+# What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
+FROM_DATA = 25
 # The most roots of a nest: each may be another stream to memory.
 MANY_ROOTS = 64
 # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
@@ -388,6 +398,8 @@ class _Roots:
                     else:
                         for a, below in self.places.below(eqn, place):
                             self._want(a, region, below)
+                            if comes_from_data(below[0]):
+                                region.weight += FROM_DATA
 
     def _want(self, atom: Atom, region: Region, place: Place | None) -> None:
         if isinstance(atom, Var):

@@ -113,6 +113,11 @@ def is_long(index: Index) -> bool:
     return sum(1 for i in index for _ in dims.atoms(i)) > LONG_INDEX
 
 
+def comes_from_data(index: Index) -> bool:
+    """Whether a part of an index is computed from values."""
+    return any(isinstance(a.payload, Expr) for i in index for a in dims.atoms(i))
+
+
 def reads_through(eqn: Eqn) -> bool:
     """Whether an equation only renames places of one operand that is not much larger: storing that serves as well."""
     p: Any = eqn.primitive
