@@ -16,9 +16,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.config import config
+from covector._engine.compile.elements import Elements
 from covector._engine.compile.places import (
-    Place,
     Places,
+    Where,
     comes_from_data,
     is_long,
     moved,
@@ -26,11 +27,11 @@ from covector._engine.compile.places import (
     reads_through,
 )
 from covector._engine.core.primitive import (
+    Folded,
     Index,
     Mapped,
     Movement,
     Primitive,
-    Reduction,
     Scalar,
     View,
 )
@@ -41,10 +42,6 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 Shape = tuple[Dim, ...]
-
-# What folds axes of its space, and all that nests are made of.  Tuples: `A | B` makes an object at each question.
-FOLDS = (Reduction, prims.DotGeneral)
-NESTED = (Mapped, *FOLDS)
 
 # Recomputing a value that costs no more than this (operations an element) beats storing and loading it.
 CHEAP = 3.0
@@ -164,30 +161,24 @@ def align(shape: Shape, space: Shape, index: Index) -> Index | None:
     return tuple(0 if n == 1 else points.pop() for n in shape)
 
 
+def types_of(eqn: Eqn) -> list[ShapedArray]:
+    """The types of an equation's operands."""
+    return [a.aval for a in eqn.inputs]
+
+
 def folds(eqn: Eqn) -> bool:
     """Whether an equation is a fold over axes of a space: a reduction, or a small product."""
-    return isinstance(eqn.primitive, FOLDS)
+    return isinstance(eqn.primitive, Folded)
 
 
 def fold_space(eqn: Eqn) -> tuple[Shape, tuple[int, ...]]:
     """The space of a fold, and the axes folded."""
-    p = eqn.primitive
-    if isinstance(p, Reduction):
-        return eqn.inputs[0].aval.shape, p.axes
-    assert isinstance(p, prims.DotGeneral)
-    folded = tuple(eqn.inputs[0].aval.shape[a] for a in p.lhs_contract)
-    outer = eqn.outputs[0].aval.shape
-    return outer + folded, tuple(range(len(outer), len(outer) + len(folded)))
+    return eqn.primitive.space(types_of(eqn))
 
 
-def fold_operands(eqn: Eqn, index: Index) -> tuple[Index, Index]:
-    """For a product: where the two operands are read at a point of its space."""
-    p = eqn.primitive
-    assert isinstance(p, prims.DotGeneral)
-    split = len(index) - len(p.lhs_contract)
-    return p.operand_indices(
-        index[:split], index[split:], eqn.inputs[0].aval.ndim, eqn.inputs[1].aval.ndim
-    )
+def fold_places(eqn: Eqn, index: Index) -> tuple[Index, ...]:
+    """Where a fold reads each of its operands for a point of its space."""
+    return eqn.primitive.places(index, types_of(eqn))
 
 
 @functools.lru_cache(4096)
@@ -234,39 +225,14 @@ def count_operations(e: Any, seen: set[Expr]) -> float:
 def cost_of(eqn: Eqn) -> float:
     """Operations that one element of an equation's result costs beyond its operands."""
     p = eqn.primitive
-    if isinstance(p, prims.Concatenate):
-        return float(len(eqn.inputs))  # a comparison and a choice for each but one
-    if isinstance(p, prims.Pad):
-        return 2.0
-    if isinstance(p, prims.Iota):
-        return 1.0
-    if isinstance(p, Movement):
-        return 0.5
     if isinstance(p, prims.ElementwiseBase):
         return _operation_cost(p, tuple(a.aval.dtype for a in eqn.inputs))
-    return 100.0
-
-
-def small_product(eqn: Eqn) -> bool:
-    """Whether a product is computed by a nest rather than by a routine."""
-    shape, _ = fold_space(eqn)
-    dtype = eqn.inputs[0].aval.dtype
-    if dtype not in (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128):
-        return True
-    p: Any = eqn.primitive
-    batch = dims.product(shape[: len(p.lhs_batch)])
-    size = dims.product(shape)
-    return batch != 0 and dims.is_constant(shape) and size // batch <= SMALL_PRODUCT  # type: ignore[operator]
-
-
-def is_product(eqn: Eqn) -> bool:
-    """Whether an equation is a product of matrices by a routine."""
-    return isinstance(eqn.primitive, prims.DotGeneral) and not small_product(eqn)
+    return p.work(len(eqn.inputs))
 
 
 def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
     """The variable that lies in memory as this one does: reshaping moves nothing."""
-    while v in producer and isinstance(producer[v].primitive, prims.Reshape):
+    while v in producer and producer[v].primitive.same_memory:
         below = producer[v].inputs[0]
         if not isinstance(below, Var):
             break
@@ -282,7 +248,7 @@ def is_nested(eqn: Eqn) -> bool:
 def is_single(eqn: Eqn) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
-    return is_product(eqn) or not isinstance(p, NESTED)
+    return not isinstance(p, Mapped) and p.alone(types_of(eqn), SMALL_PRODUCT)
 
 
 def fuse(program: Program, explain: Callable[[str], None]) -> Plan:
@@ -312,7 +278,7 @@ class _Roots:
         self.places = Places(program)
         self.roots: set[Var] = set()
         self.regions: dict[Eqn, Region] = {}
-        self.wanted: dict[Var, dict[Region, dict[Place | None, None]]] = {}
+        self.wanted: dict[Var, dict[Region, dict[Where | None, None]]] = {}
 
     def choose(self) -> None:
         """Decide on all equations."""
@@ -368,18 +334,14 @@ class _Roots:
         for v in eqn.outputs:
             self._read(v)
         region = self.regions[eqn] = Region(weight=1)
-        p = eqn.primitive
         if is_single(eqn):
             for a in eqn.inputs:
                 if isinstance(a, Var):
                     self._want(a, region, None)
-                    self.forced.add(stored_as(a, self.producer) if is_product(eqn) else a)
-        elif isinstance(p, Reduction):
-            self._want(eqn.inputs[0], region, (own_index(fold_space(eqn)[0]), None))
+                    self.forced.add(stored_as(a, self.producer))
         elif folds(eqn):
-            for a, index in zip(
-                eqn.inputs, fold_operands(eqn, own_index(fold_space(eqn)[0])), strict=True
-            ):
+            places = fold_places(eqn, own_index(fold_space(eqn)[0]))
+            for a, index in zip(eqn.inputs, places, strict=True):
                 self._want(a, region, (index, None))
         else:
             index = own_index(eqn.outputs[0].aval.shape)
@@ -401,7 +363,7 @@ class _Roots:
                             if comes_from_data(below[0]):
                                 region.weight += FROM_DATA
 
-    def _want(self, atom: Atom, region: Region, place: Place | None) -> None:
+    def _want(self, atom: Atom, region: Region, place: Where | None) -> None:
         if isinstance(atom, Var):
             self.wanted.setdefault(atom, {}).setdefault(region, {})[place] = None
 
@@ -487,7 +449,7 @@ class _Builder:
         trial = nest
         if folds(eqn):
             shape, axes = fold_space(eqn)
-            if shape != nest.shape or isinstance(eqn.primitive, prims.DotGeneral):
+            if shape != nest.shape or eqn.primitive.begins_nest:
                 return "the spaces differ"
             if nest.inner and nest.inner != axes:
                 return "other axes are folded"
@@ -527,6 +489,15 @@ class _Builder:
             if any(at is None or moved(at, own, index) != there for at in places):
                 return "it reads elements at another position"
         return None
+
+
+def point(eqn: Eqn, elements: Elements, index: Index) -> Any:
+    """What a root computes at a point of its space: its element, or what its fold takes in."""
+    p = eqn.primitive
+    if isinstance(p, Folded):
+        places = zip(eqn.inputs, fold_places(eqn, index), strict=True)
+        return tuple([elements.at(a, place) for a, place in places])
+    return p.element(index, *[elements.view(a) for a in eqn.inputs])
 
 
 def _describe(eqn: Eqn) -> str:

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.compile.elements import Elements, Interned, constant
-from covector._engine.core.primitive import Index, Movement, Scalar, View
+from covector._engine.compile.elements import Elements, Interned
+from covector._engine.core.primitive import Index, Mapped, Movement, Scalar, View
 from covector._engine.ir import index as ix
+from covector._engine.ir.builder import constant
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 
 # An index, and the condition under which the element there is read (None: always).
-Place = tuple[Index, Expr | None]
+Where = tuple[Index, Expr | None]
 
 # How many equations a function of the index alone, such as a shifted iota, may take to be looked through.
 LOOKED_THROUGH = 12
@@ -33,10 +34,10 @@ class Places:
     def __init__(self, program: Program):
         self._interned = Interned()
         self._stand_ins: dict[tuple[Var, Index], Scalar] = {}
-        self._found: dict[tuple[Eqn, Place], tuple[tuple[Var, Place], ...]] = {}
+        self._found: dict[tuple[Eqn, Where], tuple[tuple[Var, Where], ...]] = {}
         self._of_index = Elements(_functions_of_the_index(program), lambda v: None)
 
-    def below(self, eqn: Eqn, place: Place) -> Iterable[tuple[Var, Place]]:
+    def below(self, eqn: Eqn, place: Where) -> Iterable[tuple[Var, Where]]:
         """The variables that the element of a mapped equation's result reads, and where."""
         index, condition = place
         if isinstance(eqn.primitive, prims.ElementwiseBase):
@@ -45,7 +46,7 @@ class Places:
             return [(a, place if a.aval.shape else scalar) for a in variables]
         found = self._found.get((eqn, place))
         if found is None:
-            reads: dict[tuple[Var, Place], None] = {}
+            reads: dict[tuple[Var, Where], None] = {}
             views = [self._view(a, reads) for a in eqn.inputs]
             if condition is not None:
                 views = [v.under(condition) for v in views]
@@ -53,7 +54,7 @@ class Places:
             found = self._found[eqn, place] = tuple(reads)
         return found
 
-    def _view(self, atom: Atom, reads: dict[tuple[Var, Place], None]) -> View:
+    def _view(self, atom: Atom, reads: dict[tuple[Var, Where], None]) -> View:
         if isinstance(atom, Literal):
             value = constant(atom.value, atom.aval.dtype)
             return View(atom.aval, lambda index: value)
@@ -85,7 +86,9 @@ def _functions_of_the_index(program: Program) -> dict[Var, Eqn]:
     steps: dict[Var, int] = {}
     found: dict[Var, Eqn] = {}
     for eqn in program.eqns:
-        if not isinstance(eqn.primitive, (prims.Iota, Movement, prims.ElementwiseBase)):
+        p = eqn.primitive
+        iota = isinstance(p, Mapped) and not eqn.inputs
+        if not iota and not isinstance(p, (Movement, prims.ElementwiseBase)):
             continue
         if all(isinstance(a, Literal) or a in steps for a in eqn.inputs):
             count = 1 + sum(steps[a] for a in eqn.inputs if isinstance(a, Var))

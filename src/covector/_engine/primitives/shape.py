@@ -16,6 +16,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.index import both, compare, divide, flatten, to_scalar, unflatten
 from covector._engine.ir.scalar import Expr, const
+from covector._engine.primitives import laws
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -73,6 +74,7 @@ class Broadcast(Movement):
     shape: Shape
     axes: tuple[int, ...]
     name: ClassVar[str] = "broadcast"
+    simplified = laws.broadcasts
 
     def kept(self) -> list[int]:
         """The axes of the result that are the operand's."""
@@ -114,6 +116,8 @@ class Reshape(Movement):
 
     shape: Shape
     name: ClassVar[str] = "reshape"
+    same_memory: ClassVar[bool] = True
+    simplified = laws.reshapes
 
     def type(self, x: ShapedArray) -> ShapedArray:
         check_sizes(self.name, self.shape)
@@ -205,6 +209,7 @@ class Transpose(Movement):
 
     permutation: tuple[int, ...]
     name: ClassVar[str] = "transpose"
+    simplified = laws.permutations
 
     def type(self, x: ShapedArray) -> ShapedArray:
         if sorted(self.permutation) != list(range(x.ndim)):
@@ -310,6 +315,7 @@ class Slice(Movement):
     limits: Shape
     strides: tuple[int, ...]
     name: ClassVar[str] = "slice"
+    simplified = laws.same_shape
 
     def lengths(self) -> Shape:
         """The shape of the result."""
@@ -368,6 +374,7 @@ class Pad(Movement):
     high: Shape
     interior: tuple[int, ...]
     name: ClassVar[str] = "pad"
+    simplified = laws.no_padding
 
     def type(self, x: ShapedArray, value: ShapedArray) -> ShapedArray:
         _check_lengths(self.name, x, low=self.low, high=self.high, interior=self.interior)
@@ -437,6 +444,9 @@ class Pad(Movement):
         values = prims.Broadcast(out, tuple([i for i in range(len(out)) if i != d]))(value)
         return prims.select(own, padded, values), d
 
+    def work(self, operands: int) -> float:
+        return 2.0
+
     def element(self, index: Index, *xs: View) -> Scalar:
         x, value = xs
         conditions: list[Expr] = []
@@ -473,6 +483,7 @@ class Concatenate(Movement):
 
     axis: int
     name: ClassVar[str] = "concatenate"
+    simplified = laws.only_operand
 
     def type(self, *xs: ShapedArray) -> ShapedArray:
         if not xs:
@@ -518,6 +529,9 @@ class Concatenate(Movement):
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         xs, d = prims.same_batch_axis(args, dims, size)
         return Concatenate(self.axis + (self.axis >= d))(*xs), d
+
+    def work(self, operands: int) -> float:
+        return float(operands)  # a comparison and a choice for each but one
 
     def element(self, index: Index, *xs: View) -> Scalar:
         starts: list[Dim] = [0]
@@ -567,6 +581,9 @@ class Iota(Mapped):
         counts = np.arange(shape[self.axis]).astype(self.dtype)
         others = tuple([a for a in range(len(shape)) if a != self.axis])
         return np.broadcast_to(np.expand_dims(counts, others), shape)
+
+    def work(self, operands: int) -> float:
+        return 1.0
 
     def element(self, index: Index, *xs: View) -> Scalar:
         real = dtypes.real_of(self.dtype)

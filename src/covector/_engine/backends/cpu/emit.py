@@ -44,6 +44,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
+    While,
     expressions,
     walk,
 )  # fmt: skip
@@ -61,6 +62,7 @@ _REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor
 
 def emit(kernel: Kernel, target: Target) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
+    kernel = kernel.busy()
     module = ModuleText(target, calls(kernel))
     _Entry(kernel, module).write()
     return module
@@ -71,7 +73,8 @@ class _Entry:
 
     def __init__(self, kernel: Kernel, module: ModuleText):
         self.kernel, self.module = kernel, module
-        self.frame = Frame(module, kernel.memory_of)
+        memories = kernel.memories()
+        self.frame = Frame(module, lambda buffer: memories.get(buffer, buffer))
 
     def write(self) -> None:
         frame, kernel = self.frame, self.kernel
@@ -123,6 +126,8 @@ class _Entry:
             frame.lines.append(
                 f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}"
             )
+        for buffer in kernel.shares:
+            frame.pointers[buffer] = frame.pointers[kernel.memory_of(buffer)]
 
     def _slots(self) -> None:
         """Buffers that are swapped keep their pointer in memory, which LLVM turns into registers."""
@@ -165,6 +170,8 @@ class StatementWriter:
                     self.emitter.store(buffer, index, value, condition)
                 case If():
                     self.branch(statement)
+                case While():
+                    self.repeat(statement)
                 case Copy():
                     self.copy(statement)
                 case Routine():
@@ -218,18 +225,57 @@ class StatementWriter:
 
     # -- branches, copies ------------------------------------------------------------------------
 
+    def changed(self, statements: Sequence[Statement]) -> list[Expr]:
+        """The locals from outside that statements change, of those whose value is in a register now."""
+        known = self.emitter.values, self.emitter.one.values
+        targets = (t for s in walk(statements) if isinstance(s, Assign) for t in s.locals)
+        return list(dict.fromkeys(t for t in targets if any(t in values for values in known)))
+
+    def read_again(self, locals_: Sequence[Expr]) -> None:
+        """Take locals from memory: control flow joins here, or comes back to here."""
+        for emitter in (self.emitter.one, self.emitter):
+            for local in locals_:
+                if local in emitter.values:
+                    emitter.values[local] = emitter.leaf(local)
+
     def branch(self, statement: If) -> None:
-        emitter = self.emitter
+        emitter, lines = self.emitter, self.frame.lines
         assert emitter.width == 1, "branches are for one element at a time"
         condition = emitter.value(statement.condition)
+        changed = self.changed((statement,))
         stem = emitter.fresh()[1:]
-        self.frame.lines.append(f"  br i1 {condition}, label %{stem}.then, label %{stem}.end")
-        emitter.label(f"{stem}.then")
+        otherwise = "else" if statement.orelse else "end"
+        lines.append(f"  br i1 {condition}, label %{stem}.then, label %{stem}.{otherwise}")
+        for label, body in (("then", statement.body), ("else", statement.orelse)):
+            if body or label == "then":
+                emitter.label(f"{stem}.{label}")
+                self.read_again(changed)
+                mark = emitter.mark()
+                self.body(body)
+                emitter.reset(mark)
+                lines.append(f"  br label %{stem}.end")
+        emitter.label(f"{stem}.end")
+        self.read_again(changed)
+
+    def repeat(self, statement: While) -> None:
+        """The test stands at the top, and is seen by the body."""
+        emitter, lines = self.emitter, self.frame.lines
+        assert emitter.width == 1, "loops with a condition are for one element at a time"
+        changed = self.changed((statement,))
+        stem = emitter.fresh()[1:]
+        lines.append(f"  br label %{stem}.test")
+        emitter.label(f"{stem}.test")
+        self.read_again(changed)
         mark = emitter.mark()
+        self.body(statement.test)
+        condition = emitter.value(statement.condition)
+        lines.append(f"  br i1 {condition}, label %{stem}.body, label %{stem}.end")
+        emitter.label(f"{stem}.body")
         self.body(statement.body)
         emitter.reset(mark)
-        self.frame.lines.append(f"  br label %{stem}.end")
+        lines.append(f"  br label %{stem}.test")
         emitter.label(f"{stem}.end")
+        self.read_again(changed)
 
     def copy(self, statement: Copy) -> None:
         emitter = self.emitter.one
@@ -237,6 +283,10 @@ class StatementWriter:
         to = emitter.address(target, emitter.scalar_index(at))
         origin = emitter.address(source, emitter.scalar_index(start))
         size = emitter.scalar_index(statement.size * target.dtype.itemsize)
+        if self.frame.memory_of(target) is self.frame.memory_of(source):
+            # A result that has taken over an argument's memory has its value, too.
+            same = emitter.line(f"icmp eq ptr {to}, {origin}")
+            size = emitter.line(f"select i1 {same}, i64 0, i64 {size}")
         self.module.declare(
             "@llvm.memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
         )
@@ -289,7 +339,14 @@ class StatementWriter:
 
     def plain(self, loop: Loop, start: str, stop: str) -> None:
         """One run of the body after the other."""
-        self._counted(loop.name, start, stop, 1, lambda: self.body(loop.body))
+        changed = self.changed(loop.body)
+
+        def body() -> None:
+            self.read_again(changed)
+            self.body(loop.body)
+
+        self._counted(loop.name, start, stop, 1, body)
+        self.read_again(changed)
 
     def _counted(self, name: str, start: str, stop: str, step: int, body: Any) -> None:
         """The skeleton of a loop: test at the bottom, entered only if there is anything to do."""
