@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 _CACHE = tempfile.TemporaryDirectory(prefix="covector-cache-", ignore_cleanup_errors=True)
 os.environ["COVECTOR_CACHE_DIR"] = _CACHE.name
 os.environ.setdefault("COVECTOR_VERIFY", "1")
+os.environ.setdefault("COVECTOR_TRIM_TRACEBACKS", "0")  # who reads a failure here wants our frames
 
 # Times vary on a busy machine, and a first call compiles; CI tries the same examples each time.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])

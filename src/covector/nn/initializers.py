@@ -11,6 +11,7 @@ import numpy as np
 from covector import random
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.public import publish
 from covector._engine.types import dtypes
 from covector.numpy import creation, elementwise as el
 from covector.numpy.promotion import shape_of
@@ -214,3 +215,6 @@ he_uniform = kaiming_uniform = _family(
 he_normal = kaiming_normal = _family(
     "he_normal", 2.0, "fan_in", "truncated_normal", "He's initializer, normal: variance 2 / inputs."
 )
+
+
+publish(__name__)

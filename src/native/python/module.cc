@@ -6,6 +6,7 @@
 
 #include "python/array.h"
 #include "python/bindings.h"
+#include "python/boundary.h"
 #include "dispatch/jit.h"
 #include "python/numpy_bridge.h"
 #include "runtime/pool.h"
@@ -38,7 +39,7 @@ NB_MODULE(_native, m) {
     pool_init();
     queue_init();
     if (!numpy_init() || !array_type_init(m.ptr()) || !jit_type_init(m.ptr()) ||
-        !ufunc_type_init(m.ptr())) {
+        !ufunc_type_init(m.ptr()) || !boundary_type_init(m.ptr())) {
         throw nb::python_error();
     }
     bind_executable(m);
