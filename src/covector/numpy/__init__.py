@@ -20,5 +20,5 @@ from covector.numpy.take import *
 ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
-array_repr, array_str = _methods.represent, str
+array_repr, array_str = _methods.represent, _methods.text
 _publish(__name__, modules=("linalg",))

@@ -265,6 +265,11 @@ def represent(x: Any) -> str:
     return f"Array({body}, {', '.join(notes)})"
 
 
+def text(x: Any) -> str:
+    """The array's elements as text, as `print` shows them."""
+    return str(x)
+
+
 def format_array(x: Any, spec: str) -> str:
     """The text under a format specification: that of the number for shape (), else of the NumPy array."""
     values = np.asarray(x)
