@@ -51,7 +51,7 @@ FLAGS: tuple[Flag, ...] = (
         "explain",
         "",
         False,
-        "give reasons for decisions: fusion, compile, copy, cache (comma separated)",
+        "give reasons for decisions: fusion, compile, copy, loop, cache (comma separated)",
     ),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),
