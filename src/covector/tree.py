@@ -16,6 +16,7 @@ import optree
 
 from covector._engine.base import tree as base
 from covector._engine.base.errors import at_user_line
+from covector._engine.base.public import publish
 
 NAMESPACE = base.NAMESPACE
 PyTreeDef = base.TreeDef
@@ -269,3 +270,6 @@ def static(**kwargs: Any) -> Any:
     """
     metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
     return dataclasses.field(metadata=metadata, **kwargs)
+
+
+publish(__name__)

@@ -10,6 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.public import bounded
 from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, stage, typeof
 from covector._engine.ir.program import Program
@@ -261,6 +262,7 @@ def _turns(places: np.ndarray) -> list[np.ndarray]:
     return [places[rank == r] for r in range(int(rank.max(initial=-1)) + 1)]
 
 
+@bounded
 class AtIndex:
     """One place in an array, to be read or updated: what x.at[index] gives.
 
