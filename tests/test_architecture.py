@@ -19,11 +19,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ config errors record tree"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel access sharing check"),
-    ("_engine/core", "__init__ trace primitive"),
+    ("_engine/ir", "__init__ program scalar index kernel access sharing builder check"),
+    ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "batching bits bitwise contract convert cumulative elementwise index math reduce",
+        "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
     ),
     ("_engine/primitives", "scatter shape sort special __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements fuse arena donation memory axes nest loops product lower simplify pipeline",
+        "__init__ elements fuse arena donation memory axes nest unroll lower simplify pipeline",
     ),
     ("_engine/backends", "__init__ reference reference_scalars"),
     (
@@ -228,4 +228,65 @@ def test_no_import_inside_a_function() -> None:
             ]
     assert not hidden, "import at the top, or add the package to LAZY:\n" + "\n".join(
         sorted(hidden)
+    )
+
+
+# What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
+FAMILIES = {
+    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Primitive", "Reduction", "Update",
+}  # fmt: skip
+
+
+def test_no_pass_knows_a_primitive() -> None:
+    """Nothing but primitives themselves asks for the class of one, in `isinstance`, `issubclass` or a `match`."""
+    classes: dict[str, ast.ClassDef] = {}
+    for path in python_files(
+        "src/covector/_engine/core",
+        "src/covector/_engine/primitives",
+        "src/covector/_engine/control",
+    ):
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = node
+    known = {"Primitive"}
+    while True:  # all that descend from Primitive
+        more = {
+            name
+            for name, node in classes.items()
+            if any(ast.unparse(b).rpartition(".")[2] in known for b in node.bases)
+        }
+        if more <= known:
+            break
+        known |= more
+    wrong: list[str] = []
+    for path in python_files("src/covector/_engine"):
+        if path.relative_to(PACKAGE / "_engine").parts[0] in ("primitives", "control"):
+            continue
+        statements = {  # Fold and Copy are statements of Kernels too
+            alias.name
+            for node in parse(path).body
+            if isinstance(node, ast.ImportFrom) and node.module == "covector._engine.ir.kernel"
+            for alias in node.names
+        }
+        if label(path) == "_engine/ir/kernel":
+            continue
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "isinstance",
+                "issubclass",
+            ):
+                asked = [
+                    n for n in ast.walk(node.args[1]) if isinstance(n, (ast.Name, ast.Attribute))
+                ]
+            elif isinstance(node, ast.MatchClass):
+                asked = [node.cls]
+            else:
+                continue
+            names = {ast.unparse(n).rpartition(".")[2] for n in asked}
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+                for name in sorted(names & (known - FAMILIES - statements))
+            ]
+    assert not wrong, (
+        "let the primitive answer, by a rule or a property of its family:\n" + "\n".join(wrong)
     )

@@ -324,7 +324,7 @@ def test_pruned_loops_give_the_results_that_are_used(name: str, rng: np.random.G
     assert isinstance(scan, Scan)
     wanted = scan(*args)
     for i in range(len(wanted)):
-        pruned, inputs, outputs = scan.pruned([j == i for j in range(len(wanted))])
+        pruned, inputs, outputs = scan.live([j == i for j in range(len(wanted))])
         assert outputs[i]
         found = pruned(*compress(args, inputs))
         assert_close(found, list(compress(wanted, outputs)))
@@ -334,7 +334,7 @@ def test_pruned_loops_do_nothing_else() -> None:
     body = stage(
         lambda a, b, x: [prims.add(a, x), prims.sin(b), a], [SCALAR, SCALAR, SCALAR], "body"
     )
-    pruned, inputs, outputs = Scan(body, LENGTH, False, 0, 2).pruned([True, False, False])
+    pruned, inputs, outputs = Scan(body, LENGTH, False, 0, 2).live([True, False, False])
     assert (inputs, outputs) == ([True, False, True], [True, False, False])
     assert [e.primitive for e in pruned.body.eqns] == [prims.add]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
 from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
 from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, is_whole, uses
-from covector._engine.ir.kernel import Buffer, Copy, Kernel, Statement, Swap, children
+from covector._engine.ir.kernel import Buffer, Copy, Kernel, Statement, Swap, While, children
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -52,6 +52,7 @@ class Body:
     parent: Body | None
     depth: int
     uses: list[dict[Buffer, Use]] = field(default_factory=list)
+    least_end: int = -1  # the last statement that runs if the loop ends in the midst of its body
 
 
 class Bodies:
@@ -70,7 +71,8 @@ class Bodies:
         for s in statements:
             inside = children(s)
             if inside:
-                self._make(inside, body)
+                inner = self._make(inside, body)
+                inner.least_end = len(s.test) - 1 if isinstance(s, While) else -1
             body.uses.append(uses((s,)))
             for a in Reader().own(s):  # of a loop or a branch: what its head reads
                 home = self.home.get(a.buffer)
@@ -226,7 +228,8 @@ class Sharing:
         if outside:
             return None
         swaps = [self.first_of[b] for b in members if b in self.first_of]
-        if swaps:
+        if swaps:  # what ends a loop does so after its test
+            last = max(last, self.body.least_end)
             return [(-1, last), (swaps[0], self.end)] if len(swaps) == 1 else None
         if not events or not events[0][1].leads:
             return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+import itertools
+from collections.abc import Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -23,9 +24,16 @@ from covector._engine.control.bodies import (
     transpose_body,
 )
 from covector._engine.control.call import axis_names_of, reference, spread
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Index, Linear, Primitive, Scalar, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.program import Program, effects_of, without_dead_code
+from covector._engine.ir.builder import Builder, Operand, Place, Result, parts as pieces, whole
+from covector._engine.ir.program import (
+    Atom,
+    Program,
+    effects_of,
+    replace_inputs,
+    without_dead_code,
+)
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -56,8 +64,11 @@ class Scan(Primitive):
     def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
         return axis_names_of(self.body)
 
-    def programs(self) -> Iterable[Program]:
+    def programs(self) -> tuple[Program, ...]:
         return (self.body,)
+
+    def with_programs(self, programs: Sequence[Program]) -> Scan:
+        return replace(self, body=programs[0])
 
     def _of(self, body: Program, num_consts: int, num_carry: int) -> Scan:
         """The same loop with another body."""
@@ -67,11 +78,8 @@ class Scan(Primitive):
         """The type of a slice's array."""
         return aval.with_shape((self.length, *aval.shape))
 
-    def pruned(self, used: Sequence[bool]) -> tuple[Scan, list[bool], list[bool]]:
-        """The loop that gives these results alone, and which operands it takes, which results it gives.
-
-        A carried value that another one depends on stays, so there may be more results than are used.
-        """
+    def live(self, used: Sequence[bool]) -> tuple[Scan, Sequence[bool], Sequence[bool]]:
+        """The loop that gives these results alone: a carried value that another one depends on stays."""
         inputs, outputs = live_parts(self.body, self.num_consts, self.num_carry, used)
         if all(inputs) and all(outputs):
             return self, inputs, outputs
@@ -81,6 +89,112 @@ class Scan(Primitive):
         )  # fmt: skip
         consts, carry, _ = parts(inputs, self.num_consts, self.num_carry)
         return self._of(without_dead_code(body), sum(consts), sum(carry)), inputs, outputs
+
+    def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
+        k, c = self.num_consts, self.num_carry
+        kept = [
+            v is a for v, a in zip(self.body.inputs[k : k + c], self.body.outputs, strict=False)
+        ]
+        same = [*[True] * k, *kept, *[False] * (len(self.body.inputs) - k - c)]
+        return (tuple([n if constant else None for n, constant in enumerate(same)]),)
+
+    def taking(
+        self, programs: Sequence[Program], operands: Sequence[Atom], values: Sequence[Atom]
+    ) -> tuple[Primitive, tuple[Atom, ...]]:
+        (body,), k = programs, self.num_consts
+        stop = len(body.inputs) - len(values)
+        inputs = (*body.inputs[:k], *body.inputs[stop:], *body.inputs[k:stop])
+        scan = self._of(replace_inputs(body, inputs), k + len(values), self.num_carry)
+        return scan, (*operands[:k], *values, *operands[k:])
+
+    # ---------------------------------------------------------------------------------------------- lowering
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """A loop whose carry lies in two buffers that take turns, or, if the body is small, in locals."""
+        consts, carry, xs = parts(operands, self.num_consts, self.num_carry)
+        carried, stacked = results[: self.num_carry], results[self.num_carry :]
+        in_locals = [*[False] * len(consts), *[True] * len(carry), *[False] * len(xs)]
+        t = b.variable("t", self.length)
+        at = self.length - 1 - t if self.reverse else t
+        if b.is_small(self.body, in_locals):
+            self._in_locals(b, t, at, (consts, carry, xs), carried, stacked)
+        else:
+            self._in_buffers(b, t, at, (consts, carry, xs), carried, stacked)
+
+    def _in_locals(
+        self, b: Builder, t: Dim, at: Dim, operands: tuple[Sequence[Operand], ...],
+        carried: Sequence[Result], stacked: Sequence[Result],
+    ) -> None:  # fmt: skip
+        consts, carry, xs = operands
+        held: list[dict[Index, Scalar]] = []
+        for x in carry:
+            held.append({})
+            for i in indices(x.aval.shape):
+                held[-1][i] = whole([b.local(e, "c") for e in pieces(x.at(i))])
+        body = self.body
+        with b.loop(t, self.length):
+            slices = (
+                [
+                    x.place.slice(v.aval, at)
+                    for x, v in zip(xs, body.inputs[-len(xs) :], strict=True)
+                ]
+                if xs
+                else []
+            )
+            values = b.written_out(body, [*[x.place for x in consts], *held, *slices])
+            for out, v, elements in zip(
+                stacked, body.outputs[len(carry) :], values[len(carry) :], strict=True
+            ):
+                for i, e in elements.items():
+                    b.store(out.place.slice(v.aval, at), v.aval.shape, i, e)
+            changes = [
+                (old, new)
+                for locals_, elements in zip(held, values, strict=False)
+                for i, one in locals_.items()
+                for old, new in zip(pieces(one), pieces(elements[i]), strict=True)
+                if old is not new
+            ]
+            if changes:
+                b.assign([old for old, _ in changes], [new for _, new in changes])
+        for out, locals_ in zip(carried, held, strict=True):
+            for i, one in locals_.items():
+                b.store(out.place, out.aval.shape, i, one)
+
+    def _in_buffers(
+        self, b: Builder, t: Dim, at: Dim, operands: tuple[Sequence[Operand], ...],
+        carried: Sequence[Result], stacked: Sequence[Result],
+    ) -> None:  # fmt: skip
+        consts, carry, xs = operands
+        body, n = self.body, self.num_carry
+        current: list[Place] = []
+        following: list[Place] = []
+        swaps: list[tuple[Place, Place]] = []
+        for x, v, new in zip(carry, body.inputs[self.num_consts :], body.outputs, strict=False):
+            if new is v:  # never changes
+                current.append(x.place)
+                following.append(x.place)
+                continue
+            pair = b.temp_like(x.aval, "carry"), b.temp_like(x.aval, "next")
+            current.append(pair[0])
+            following.append(pair[1])
+            swaps.append(pair)
+            b.copy(pair[0], x)
+        with b.loop(t, self.length):
+            slices = [
+                x.place.slice(v.aval, at)
+                for x, v in zip(xs, body.inputs[self.num_consts + n :], strict=True)
+            ]
+            stacks = [
+                out.place.slice(v.aval, at)
+                for out, v in zip(stacked, body.outputs[n:], strict=True)
+            ]
+            b.program(body, [*[x.place for x in consts], *current, *slices], [*following, *stacks])
+            for pair in swaps:
+                b.swap(*pair)
+        for out, place in zip(carried, current, strict=True):
+            b.copy(out.place, place, out.aval)
+
+    # ------------------------------------------------------------------------------------------------- rules
 
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         consts, carry, xs = parts(self.body.in_avals, self.num_consts, self.num_carry)
@@ -305,3 +419,8 @@ def _materialized(tangents: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
 
 def _chosen(sources: Sequence[Source], values: dict[str, Sequence[Any]]) -> list[Any]:
     return [values[kind][i] for kind, i in sources]
+
+
+def indices(shape: Sequence[Any]) -> list[Index]:
+    """All indices of a shape, in order."""
+    return list(itertools.product(*[range(int(n)) for n in shape]))

@@ -105,8 +105,22 @@ class Store:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class If:
-    """Run the body if the condition holds (a scalar, outside vector loops)."""
+    """Run the body if the condition holds (a scalar, outside vector loops), else what `orelse` has."""
 
+    condition: Expr
+    body: tuple[Statement, ...]
+    orelse: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class While:
+    """Run `test`, then the body if the condition holds, and again, until it does not (outside vector loops).
+
+    The condition sees the locals of `test`, so does the body.  What one run hands to the next is in buffers, or in
+    locals from outside.
+    """
+
+    test: tuple[Statement, ...]
     condition: Expr
     body: tuple[Statement, ...]
 
@@ -119,7 +133,7 @@ class Routine:
     places: tuple[tuple[Buffer, Dim], ...]
     parameters: tuple[Dim, ...]
     writes: tuple[int, ...] = ()  # which places it writes
-    updates: tuple[int, ...] = ()  # which of those it reads, too
+    fresh: tuple[int, ...] = ()  # which of those it fills without a look at what is there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +160,7 @@ class Note:
     text: str
 
 
-Statement = Loop | Init | Assign | Fold | Store | If | Routine | Copy | Swap | Note
+Statement = Loop | Init | Assign | Fold | Store | If | While | Routine | Copy | Swap | Note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,12 +209,10 @@ class Kernel:
         def kept(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
             found: list[Statement] = []
             for s in body:
-                if isinstance(s, (Loop, If)):
-                    inside = kept(s.body)
-                    if any(not isinstance(x, Note) for x in inside) or not s.body:
-                        found.append(s if inside == s.body else replace(s, body=inside))
-                elif not self.is_idle(s):
-                    found.append(s)
+                inner = [kept(b) for b in bodies(s)]
+                empty = bool(inner) and all(isinstance(x, Note) for b in inner for x in b)
+                if not self.is_idle(s) and not (empty and not isinstance(s, While)):
+                    found.append(with_bodies(s, inner))
             return tuple(found)
 
         return self.with_body(kept(self.body))
@@ -213,9 +225,35 @@ class Kernel:
         return replace(self, body=body)
 
 
+def bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
+    """The lists of statements inside, in the order in which they are written."""
+    match statement:
+        case Loop():
+            return (statement.body,)
+        case If():
+            return statement.body, statement.orelse
+        case While():
+            return statement.test, statement.body
+        case _:
+            return ()
+
+
+def with_bodies(statement: Statement, inside: Sequence[tuple[Statement, ...]]) -> Statement:
+    """The same with other lists of statements inside."""
+    match statement:
+        case Loop():
+            return replace(statement, body=inside[0])
+        case If():
+            return replace(statement, body=inside[0], orelse=inside[1])
+        case While():
+            return replace(statement, test=inside[0], body=inside[1])
+        case _:
+            return statement
+
+
 def children(statement: Statement) -> tuple[Statement, ...]:
-    """The statements inside."""
-    return statement.body if isinstance(statement, (Loop, If)) else ()
+    """The statements inside, in the order in which they are written."""
+    return tuple(s for body in bodies(statement) for s in body)
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
@@ -236,7 +274,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return values
         case Store(_, _, value, condition):
             return (value,) if condition is None else (value, condition)
-        case If(condition, _):
+        case If(condition, _, _) | While(_, condition, _):
             return (condition,)
         case _:
             return ()
@@ -335,8 +373,16 @@ def _show_body(
             case Loop(_, extent, inner, schedule, _):
                 yield f"{indent}for {statement.name} < {extent}:{schedule}"
                 yield from _show_body(inner, indent + "    ", is_idle)
-            case If(condition, inner):
+            case If(condition, inner, orelse):
                 yield f"{indent}if {show_expr(condition)}:"
+                yield from _show_body(inner, indent + "    ", is_idle)
+                if orelse:
+                    yield f"{indent}else:"
+                    yield from _show_body(orelse, indent + "    ", is_idle)
+            case While(test, condition, inner):
+                yield f"{indent}while:"
+                yield from _show_body(test, indent + "    ", is_idle)
+                yield f"{indent}if {show_expr(condition)}, do:"
                 yield from _show_body(inner, indent + "    ", is_idle)
             case Init(local, value):
                 yield f"{indent}{show_expr(local)} := {_clip(value)}"

@@ -26,6 +26,7 @@ from covector._engine.ir.kernel import (
     Loop,
     Statement,
     Swap,
+    While,
     children,
     title,
     walk,
@@ -125,7 +126,7 @@ class Damage(NamedTuple):
     """A write that destroyed a value, and the loop of which it was an earlier run; None: it stands before."""
 
     write: Access
-    earlier: Loop | None
+    earlier: Loop | While | None
 
 
 @dataclass(slots=True)
@@ -208,7 +209,7 @@ class Proof(Layout):
                         state.reset(s.target[0])
                 case _:
                     self.access(self.reader.own(s), state)
-            if isinstance(s, Loop):
+            if isinstance(s, (Loop, While)):
                 self.loop(s, state)
             elif isinstance(s, If):
                 self.branch(s, state)
@@ -252,7 +253,7 @@ class Proof(Layout):
     def _is_elsewhere(self, a: Access, damage: Damage) -> bool:
         """Whether a write in an earlier run of a loop is proved to be at other places than a read in this one."""
         write, loop = damage
-        if loop is None or loop not in a.around or loop not in write.around:
+        if not isinstance(loop, Loop) or loop not in a.around or loop not in write.around:
             return False
         same = self.region(a.buffer) == self.region(write.buffer)
         return same and a.buffer.dtype == write.buffer.dtype and apart(write, a, loop)
@@ -268,14 +269,18 @@ class Proof(Layout):
                 state.written.add(other)
                 break
 
-    def loop(self, s: Loop, state: State) -> None:
+    def loop(self, s: Loop | While, state: State) -> None:
         """A body that may run any number of times."""
+        ended = State()  # of a loop that ends after its test
         while True:  # each time round, something new is known to be destroyed
             inside = state.copy()
             for buffer in self.own.get(s, ()):
                 inside.written.discard(buffer)
                 inside.reset(buffer)
             self.reader.enter(s)
+            if isinstance(s, While):
+                self.body(s.test, inside)
+                ended.join(inside)
             self.body(s.body, inside)
             self.reader.leave()
             again = inside.copy()
@@ -285,6 +290,7 @@ class Proof(Layout):
                 }
             if not state.join(again):
                 break
+        state.join(ended)
         state.damage = {
             b: {Damage(d.write, None if d.earlier is s else d.earlier): None for d in found}
             for b, found in state.damage.items()
@@ -292,11 +298,13 @@ class Proof(Layout):
 
     def branch(self, s: If, state: State) -> None:
         """A body that may run or not."""
-        inside = state.copy()
-        self.reader.enter(s)
-        self.body(s.body, inside)
-        self.reader.leave()
-        state.join(inside)
+        before = state.copy()
+        for statements in (s.body, s.orelse):
+            inside = before.copy()
+            self.reader.enter(s)
+            self.body(statements, inside)
+            self.reader.leave()
+            state.join(inside)
 
 
 def _by(damage: Damage) -> str:
@@ -316,7 +324,7 @@ def _own_buffers(kernel: Kernel) -> dict[Statement, list[Buffer]]:
     loops_of: dict[Buffer, list[Statement]] = {}
     leads: dict[Statement, dict[Buffer, bool]] = {}
     for a in Reader().walk(kernel.body):
-        loops = [s for s in a.around if isinstance(s, Loop)]
+        loops = [s for s in a.around if isinstance(s, (Loop, While))]
         for s in loops:
             leads.setdefault(s, {}).setdefault(a.buffer, a.writes)
         known = loops_of.get(a.buffer)
