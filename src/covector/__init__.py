@@ -33,6 +33,7 @@ from covector._engine.api.transforms import (
 )
 from covector._engine.base import errors as errors
 from covector._engine.base.config import config as config
+from covector._engine.base.version import VERSION
 from covector._engine.core.trace import typeof as typeof
 from covector._engine.runtime.device import (
     Device as Device,
@@ -47,7 +48,8 @@ from covector._engine.runtime.device import (
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
 
 jacobian = jacrev
-__version__ = "0.1.0"
+__version__ = VERSION
+del VERSION
 
 if TYPE_CHECKING:
     from covector import (

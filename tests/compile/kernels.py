@@ -214,7 +214,7 @@ class Maker:
             place = (target, 0)
             return [
                 Copy(place, (source, 0), source.size),
-                Routine("sort_pairs", (place, place), (KEYS, 0, rows, n), (0,)),
+                Routine("sort_pairs", (place, place), (KEYS, 0, rows, n), (0,), (0,)),
             ]
         fitting = [b for b in self.defined if b.dtype == F32 and b.size in (6, 12)]
         if not fitting:
@@ -228,7 +228,7 @@ class Maker:
         value = scalar.apply("rem", Expr("load", (), F32, (raw, i)), const(17, F32))
         self.defined.append(small)
         return [
-            Routine("sgemm", ((a, 0), (b, 0), (raw, 0)), parameters, (2,), (2,)),
+            Routine("sgemm", ((a, 0), (b, 0), (raw, 0)), parameters, (2,)),
             Loop(i, 4, (Store(small, i, value),)),
         ]
 

@@ -15,6 +15,7 @@ from covector._engine import _native
 from covector._engine.api import arguments
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
+from covector._engine.base.exact import exact
 from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.trace import Tracer
@@ -68,9 +69,9 @@ class Signature:
     def key(self) -> Any:
         """Equal for calls that the same Program serves."""
         return (
-            self.static_args,
-            self.static_kwargs,
-            self.treedef,
+            exact(self.static_args),
+            exact(self.static_kwargs),
+            tree.content(self.treedef),
             self.count,
             self.avals(),
             config.code_key(),
@@ -185,6 +186,8 @@ class Jitted:
         signature = Signature(self, args, kwargs)
         if any(isinstance(x, Tracer) for x in signature.leaves):
             return None
+        if trace.current() is not trace.EVAL and signature.key() not in self.traced:
+            return None  # it may capture tracers: traced by the twin, once, and not kept if it does
         traced = self.trace(signature)
         if any(isinstance(c, Tracer) for c in traced.program.constants):
             return None
@@ -384,6 +387,9 @@ def jit(
     native.lower = lambda *args, **kwargs: trace_(*args, **kwargs).lower()
     native.eval_shape = lambda *args, **kwargs: trace_(*args, **kwargs).out_info
     return native
+
+
+_native.set_hooks(exact=exact)
 
 
 def _ints(x: int | Sequence[int] | None) -> tuple[int, ...]:

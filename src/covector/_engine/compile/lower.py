@@ -28,8 +28,8 @@ from covector._engine.types import dims
 PlaceOf = Callable[[Var], Place | None]
 
 
-def lower(program: Program, explain: Callable[[str], None]) -> Kernel:
-    """The Kernel of a flat Program, buffers not yet planned."""
+def lower(program: Program, explain: Callable[[str], Callable[[str], None]]) -> Kernel:
+    """The Kernel of a flat Program, buffers not yet planned; `explain` takes the reasons on a topic."""
     lowering = Lowering(explain)
     inputs = [
         Buffer(f"in{n}", buffer_dtype(v.aval), buffer_size(v.aval), "input")
@@ -59,12 +59,15 @@ def _symbols(program: Program) -> tuple[str, ...]:
 class Lowering(Builder):
     """Lowers a Program and those inside it into statements of one Kernel."""
 
-    def __init__(self, explain: Callable[[str], None]):
+    def __init__(self, reasons: Callable[[str], Callable[[str], None]]):
         super().__init__(Names())
-        self.explain = explain
+        self.reasons = reasons
+
+    def explain(self, topic: str, reason: str) -> None:
+        self.reasons(topic)(reason)
 
     def program(self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
-        plan = fuse(program, self.explain)
+        plan = fuse(program, self.reasons("fusion"))
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = _place_outputs(program, places, outputs)
         self._place_in_place(plan, places)

@@ -53,10 +53,11 @@ class ByRoutine(Primitive):
         begins = self.begins_as or (None,) * len(results)
         places = [(x.place, x.aval) for n, x in enumerate(operands) if n not in begins]
         first = len(places)  # that is written
-        given = [first + n for n, start in enumerate(begins) if start is not None]
+        copied: set[int] = set()
         for out, start in zip(results, begins, strict=True):
             if start is not None:
                 b.copy(out.place, operands[start])
+                copied.add(len(places))
             places.append((out.place, out.aval))
         count = dims.product(call.batch)
         which = b.variable("b", count)
@@ -73,6 +74,6 @@ class ByRoutine(Primitive):
             places.append((Place(buffer, offset), memory))
         order = tuple(range(len(places))) if call.order is None else call.order
         writes = [k for k, n in enumerate(order) if n >= first and order.index(n) == k]
+        updates = [k for k in writes if order[k] in copied]
         with b.loop(which, count, Schedule(parallel=call.parallel), call.cost):
-            fresh = [k for k in writes if order[k] not in given]
-            b.routine(call.name, [places[n] for n in order], call.parameters, writes, fresh)
+            b.routine(call.name, [places[n] for n in order], call.parameters, writes, updates)

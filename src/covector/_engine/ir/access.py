@@ -23,9 +23,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
-    While,
     bodies,
-    children,
     index_values,
     nodes,
     roots,
@@ -86,9 +84,9 @@ class Reader:
         match statement:
             case Store(buffer, index, _, _):
                 add(buffer, index, True)
-            case Routine(_, places, _, writes, fresh):
+            case Routine(_, places, _, writes, updates):
                 for n, (buffer, _) in enumerate(places):
-                    if n not in fresh:
+                    if n not in writes or n in updates:
                         add(buffer, WHOLE, False)
                 for n in writes:
                     add(places[n][0], WHOLE, True)
@@ -117,7 +115,7 @@ class Reader:
         """What statements access, everything inside them included, in the order in which they run."""
         for statement in statements:
             yield from self.own(statement)
-            for inside in scopes(statement):
+            for inside in bodies(statement):
                 self.enter(statement)
                 yield from self.walk(inside)
                 self.leave()
@@ -126,11 +124,6 @@ class Reader:
 def accesses(statements: Sequence[Statement]) -> Iterator[Access]:
     """What statements access, everything inside them included, in the order in which they run."""
     return Reader().walk(statements)
-
-
-def scopes(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
-    """The statements inside, scope by scope: the body of a loop with a condition sees what its test has computed."""
-    return (children(statement),) if isinstance(statement, While) else bodies(statement)
 
 
 @dataclass(frozen=True, slots=True)

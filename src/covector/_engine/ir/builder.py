@@ -253,14 +253,14 @@ class Builder(ABC):
         places: Sequence[tuple[Place, ShapedArray]],
         parameters: Sequence[Dim],
         writes: Sequence[int],
-        fresh: Sequence[int] = (),
+        updates: Sequence[int] = (),
     ) -> None:
-        """Call a routine of the runtime, which writes these of the places, some without a look at what is there."""
+        """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there."""
         where = tuple([
             (p.buffer, p.offset * 2 if dtypes.is_complex(aval.dtype) else p.offset)
             for p, aval in places
         ])  # fmt: skip
-        self.add(Routine(name, where, tuple(parameters), tuple(writes), tuple(fresh)))
+        self.add(Routine(name, where, tuple(parameters), tuple(writes), tuple(updates)))
 
     # -- blocks ------------------------------------------------------------------------------------
 
@@ -321,6 +321,10 @@ class Builder(ABC):
         assert tested, "a `while_` without a condition"
         ((condition, test),) = tested
         self.add(While(test, condition, tuple(body)))
+
+    @abstractmethod
+    def explain(self, topic: str, reason: str) -> None:
+        """Give a reason to who asked for them (COVECTOR_EXPLAIN)."""
 
     # -- Programs ----------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ def _verify_body(
     kernel: Kernel,
 ) -> None:
     for s in body:
-        for e in () if isinstance(s, While) else roots(s):
+        for e in roots(s):
             _verify_expression(e, symbols, locals_, after, kernel)
         match s:
             case Init(local, _):

@@ -133,7 +133,7 @@ class Routine:
     places: tuple[tuple[Buffer, Dim], ...]
     parameters: tuple[Dim, ...]
     writes: tuple[int, ...] = ()  # which places it writes
-    fresh: tuple[int, ...] = ()  # which of those it fills without a look at what is there
+    updates: tuple[int, ...] = ()  # which of those it reads, too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,10 +209,20 @@ class Kernel:
         def kept(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
             found: list[Statement] = []
             for s in body:
-                inner = [kept(b) for b in bodies(s)]
-                empty = bool(inner) and all(isinstance(x, Note) for b in inner for x in b)
-                if not self.is_idle(s) and not (empty and not isinstance(s, While)):
-                    found.append(with_bodies(s, inner))
+                if isinstance(s, (Loop, If)):
+                    inside, orelse = kept(s.body), kept(s.orelse) if isinstance(s, If) else ()
+                    given = any(not isinstance(x, Note) for x in (*inside, *orelse))
+                    if not given and children(s):
+                        continue
+                    if inside != s.body:
+                        s = replace(s, body=inside)
+                    if isinstance(s, If) and orelse != s.orelse:
+                        s = replace(s, orelse=orelse)
+                    found.append(s)
+                elif isinstance(s, While):
+                    found.append(While(kept(s.test), s.condition, kept(s.body)))
+                elif not self.is_idle(s):
+                    found.append(s)
             return tuple(found)
 
         return self.with_body(kept(self.body))
@@ -225,35 +235,26 @@ class Kernel:
         return replace(self, body=body)
 
 
+def children(statement: Statement) -> tuple[Statement, ...]:
+    """The statements inside, in the order in which they are written."""
+    inside = bodies(statement)
+    return inside[0] if len(inside) == 1 else tuple([s for body in inside for s in body])
+
+
 def bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
-    """The lists of statements inside, in the order in which they are written."""
+    """The lists of statements inside, each of which is a scope.
+
+    The one of a `While` has its condition in the middle, as a branch with nothing in it.
+    """
     match statement:
         case Loop():
             return (statement.body,)
         case If():
-            return statement.body, statement.orelse
+            return (statement.body, statement.orelse) if statement.orelse else (statement.body,)
         case While():
-            return statement.test, statement.body
+            return ((*statement.test, If(statement.condition, ()), *statement.body),)
         case _:
             return ()
-
-
-def with_bodies(statement: Statement, inside: Sequence[tuple[Statement, ...]]) -> Statement:
-    """The same with other lists of statements inside."""
-    match statement:
-        case Loop():
-            return replace(statement, body=inside[0])
-        case If():
-            return replace(statement, body=inside[0], orelse=inside[1])
-        case While():
-            return replace(statement, test=inside[0], body=inside[1])
-        case _:
-            return statement
-
-
-def children(statement: Statement) -> tuple[Statement, ...]:
-    """The statements inside, in the order in which they are written."""
-    return tuple(s for body in bodies(statement) for s in body)
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
@@ -274,7 +275,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return values
         case Store(_, _, value, condition):
             return (value,) if condition is None else (value, condition)
-        case If(condition, _, _) | While(_, condition, _):
+        case If(condition, _, _):
             return (condition,)
         case _:
             return ()

@@ -27,6 +27,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Swap,
     While,
+    bodies,
     children,
     title,
     walk,
@@ -126,7 +127,7 @@ class Damage(NamedTuple):
     """A write that destroyed a value, and the loop of which it was an earlier run; None: it stands before."""
 
     write: Access
-    earlier: Loop | While | None
+    earlier: Loop | None
 
 
 @dataclass(slots=True)
@@ -253,7 +254,7 @@ class Proof(Layout):
     def _is_elsewhere(self, a: Access, damage: Damage) -> bool:
         """Whether a write in an earlier run of a loop is proved to be at other places than a read in this one."""
         write, loop = damage
-        if not isinstance(loop, Loop) or loop not in a.around or loop not in write.around:
+        if loop is None or loop not in a.around or loop not in write.around:
             return False
         same = self.region(a.buffer) == self.region(write.buffer)
         return same and a.buffer.dtype == write.buffer.dtype and apart(write, a, loop)
@@ -270,39 +271,42 @@ class Proof(Layout):
                 break
 
     def loop(self, s: Loop | While, state: State) -> None:
-        """A body that may run any number of times."""
-        ended = State()  # of a loop that ends after its test
+        """A body that may run any number of times; one with a condition ends after the test."""
+        (body,), ends = bodies(s), len(s.test) + 1 if isinstance(s, While) else 0
         while True:  # each time round, something new is known to be destroyed
             inside = state.copy()
             for buffer in self.own.get(s, ()):
                 inside.written.discard(buffer)
                 inside.reset(buffer)
             self.reader.enter(s)
-            if isinstance(s, While):
-                self.body(s.test, inside)
-                ended.join(inside)
-            self.body(s.body, inside)
+            self.body(body[:ends], inside)
+            leaving = inside.copy()
+            self.body(body[ends:], inside)
             self.reader.leave()
             again = inside.copy()
+            earlier = (
+                s if isinstance(s, Loop) else None
+            )  # of runs that have no number nothing is known
             for b, found in again.damage.items():
                 again.damage[b] = {
-                    Damage(d.write, s if s in d.write.around else d.earlier): None for d in found
+                    Damage(d.write, earlier if s in d.write.around else d.earlier): None
+                    for d in found
                 }
             if not state.join(again):
                 break
-        state.join(ended)
+        state.join(leaving)
         state.damage = {
             b: {Damage(d.write, None if d.earlier is s else d.earlier): None for d in found}
             for b, found in state.damage.items()
         }
 
     def branch(self, s: If, state: State) -> None:
-        """A body that may run or not."""
+        """Bodies of which one may run."""
         before = state.copy()
-        for statements in (s.body, s.orelse):
+        for body in bodies(s):
             inside = before.copy()
             self.reader.enter(s)
-            self.body(statements, inside)
+            self.body(body, inside)
             self.reader.leave()
             state.join(inside)
 

@@ -42,7 +42,11 @@ def _adds_nothing(zero: Atom, least: bool) -> bool:
     """Whether this is the zero that changes no number: for floats -0 is, if it is added (+0, if subtracted)."""
     if not isinstance(zero, Literal) or zero.value != 0:
         return False
-    return not dtypes.is_inexact(zero.aval.dtype) or bool(np.signbit(zero.value.real)) == least
+    if not dtypes.is_inexact(zero.aval.dtype):
+        return True
+    value, is_complex = zero.value, dtypes.is_complex(zero.aval.dtype)
+    parts = (value.real, value.imag) if is_complex else (value,)
+    return all(bool(np.signbit(part)) == least for part in parts)
 
 
 def sum_with_zero(eqn: Eqn, made_by: MadeBy) -> Atom | None:

@@ -26,6 +26,9 @@ class Executable:
     def __init__(self, program: Program, donated: Sequence[int] = ()):
         start = time.perf_counter()
         self.program = program
+        for eqn in program.eqns:
+            for v in eqn.outputs:
+                v.aval.check_size(f"a result of {eqn.primitive.name}")
         self.stages = run_passes(program, donated)
         kernel = self.stages["memory"]
         assert isinstance(kernel, Kernel)
@@ -69,7 +72,7 @@ class Executable:
         """One of the stages as text: program, kernels, llvm, asm."""
         match stage:
             case "program":
-                return str(self.stages["layouts"])
+                return str(self.stages["invariants"])
             case "kernels":
                 return str(self.kernel)
             case "llvm":
