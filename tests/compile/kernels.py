@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from tests.compile.pool import MADE
 
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.kernel import (
@@ -299,6 +300,7 @@ class Maker:
         return self.choose([self.repeat, self.scan, self.scan])(depth)
 
     def kernel(self) -> Kernel:
+        MADE["kernels"] += 1
         inputs = [self.buffer("input") for _ in range(self.random.randint(1, 3))]
         self.defined += inputs
         self.fixed |= {*inputs}

@@ -151,8 +151,8 @@ def mutants(kernel: Kernel, random: Random) -> list[Kernel]:
 
 def test_wrong_plans_are_refused() -> None:
     """Every wrong sharing that shows in the values is refused by the proof; there are many."""
-    wrong = refused = 0
-    for seed in seeds(25):
+    wrong = accepted = 0
+    for seed in seeds(14):
         kernel, donated = random_kernel(seed)
         inputs = kernel_operands(kernel, seed)
         wanted = run(kernel, inputs, planned=False)
@@ -166,11 +166,11 @@ def test_wrong_plans_are_refused() -> None:
             try:
                 check.verify(mutant, "memory")
             except VerificationError:
-                refused += 1
-            else:
-                assert not shows, f"a wrong plan (seed {seed}) is taken for right\n{mutant}"
+                continue
+            accepted += 1
+            assert not shows, f"a wrong plan (seed {seed}) is taken for right\n{mutant}"
     assert wrong > 50
-    assert refused < 3 * wrong  # it is not by refusing everything
+    assert accepted > 20  # it is not by refusing everything
 
 
 # ------------------------------------------------------------------------------------------ Programs

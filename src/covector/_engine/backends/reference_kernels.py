@@ -1,7 +1,7 @@
 """The oracle of Kernels: what every statement means, on NumPy, one run after the other.
 
-`run(kernel, inputs)` is the living definition that plans, schedules and compiled code are tested against.  Each buffer
-lies where the plan says: a place in the arena, the memory of another one.  Each load and store is inside its buffer, and
+`run(kernel, inputs)` is the living definition that plans, schedules and compiled code are tested against.  Each
+buffer lies where the plan says: a place in the arena, the memory of another one.  Each load and store is inside its buffer, and
 no load finds memory that nothing was written to: what is not live holds no value (`KernelError`).  With `planned=False`
 each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next one starts, so
 both ways together check a plan.
@@ -12,7 +12,7 @@ Loops run in order; those whose schedule says that their order is free (`vector`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +63,7 @@ def run(
 ) -> list[Array]:
     """The results of a Kernel, flat.
 
-    `aliased`: results take over the arguments' memory where they may.  A loop with a condition that runs more often than
+    `aliased`: results take over the arguments' memory where they may.  A loop with a condition that runs more than
     `most` times is taken for one without end.
     """
     machine = Machine(kernel, sizes or {}, planned, aliased, order)
@@ -172,7 +172,7 @@ class Machine:
         part = slice(start, start + size)
         return memory.bytes[part].view(dtype), memory.holds[part].reshape(-1, dtype.itemsize)
 
-    def _inside(self, buffer: Buffer, at: Array, size: int, mask: Array, who: str) -> Array:
+    def _inside(self, buffer: Buffer, at: Array, size: int, mask: Any, who: str) -> Array:
         """The places, with 0 where the mask says that nothing is accessed."""
         at, mask = np.broadcast_arrays(at, mask)
         wrong = mask & ((at < 0) | (at >= size))
@@ -329,7 +329,7 @@ class Machine:
                 self.loop(s)
 
     @contextmanager
-    def block(self, **changes: Any) -> Iterator[None]:
+    def block(self, **changes: Any) -> Generator[None]:
         """A scope inside this one: what is computed in it is forgotten, what is assigned stays."""
         outer = self.scope
         self.scope = Scope(
