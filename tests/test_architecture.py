@@ -39,6 +39,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants pipeline",
     ),
     (
+        "_engine/backends",
+        "__init__ reference reference_scalars reference_routines reference_kernels",
+    ),
+    (
         "_engine/backends/cpu",
         "__init__ hoist instructions link scalars library indices routines bodies apart emit",
     ),

@@ -1,10 +1,10 @@
 """The oracle of Kernels: what every statement means, on NumPy, one run after the other.
 
 `run(kernel, inputs)` is the living definition that plans, schedules and compiled code are tested against.  Each
-buffer lies where the plan says: a place in the arena, the memory of another one.  Each load and store is inside its buffer, and
-no load finds memory that nothing was written to: what is not live holds no value (`KernelError`).  With `planned=False`
-each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next one starts, so
-both ways together check a plan.
+buffer lies where the plan says: a place in the arena, the memory of another one.  Each load and store is inside its
+buffer, and no load finds memory that nothing was written to: what is not live holds no value (`KernelError`).  With
+`planned=False` each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next
+one starts, so both ways together check a plan.
 
 Loops run in order; those whose schedule says that their order is free (`vector`, `parallel`) run in the order that
 `order` gives.  By default a loop with lanes runs all of them side by side, which is quick.
