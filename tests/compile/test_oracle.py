@@ -150,27 +150,43 @@ def mutants(kernel: Kernel, random: Random) -> list[Kernel]:
 
 
 def test_wrong_plans_are_refused() -> None:
-    """Every wrong sharing that shows in the values is refused by the proof; there are many."""
+    """A wrong sharing that shows in the values is refused by the proof, which does not refuse everything."""
     wrong = accepted = 0
-    for seed in seeds(14):
+    for seed in seeds(12):
         kernel, donated = random_kernel(seed)
+        if work(kernel.body) > 300:
+            continue
         inputs = kernel_operands(kernel, seed)
         wanted = run(kernel, inputs, planned=False)
+        looked_at = 0
         for mutant in mutants(plan(kernel, donated), Random(seed)):
-            try:
-                same(run(mutant, inputs, most=9), wanted)
-                shows = False
-            except (AssertionError, KernelError):
-                shows = True
-            wrong += shows
-            try:
-                check.verify(mutant, "memory")
-            except VerificationError:
+            refused = is_refused(mutant)
+            looked_at += refused
+            if refused and looked_at > 4:  # enough to know that there are wrong ones among them
                 continue
-            accepted += 1
-            assert not shows, f"a wrong plan (seed {seed}) is taken for right\n{mutant}"
-    assert wrong > 50
-    assert accepted > 20  # it is not by refusing everything
+            shows = differs(mutant, inputs, wanted)
+            assert refused or not shows, f"a wrong plan (seed {seed}) is accepted\n{mutant}"
+            wrong += shows
+            accepted += not refused
+    assert wrong >= 5
+    assert accepted >= 5
+
+
+def is_refused(kernel: Kernel) -> bool:
+    try:
+        check.verify(kernel, "memory")
+    except VerificationError:
+        return True
+    return False
+
+
+def differs(kernel: Kernel, inputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> bool:
+    """Whether the oracle gives something else, or finds a value that is gone."""
+    try:
+        same(run(kernel, inputs, most=9), wanted)
+    except (AssertionError, KernelError):
+        return True
+    return False
 
 
 # ------------------------------------------------------------------------------------------ Programs
