@@ -42,7 +42,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/compile",
         "invariants pipeline",
     ),
-    ("_engine/backends", "__init__ reference reference_scalars"),
+    (
+        "_engine/backends",
+        "__init__ reference reference_scalars reference_routines reference_kernels",
+    ),
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link scalars library indices routines bodies apart emit",
