@@ -86,21 +86,21 @@ def _scan(
     reverse: bool = False,
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
-    given, carry_tree = tree.flatten(init)
+    carry, carry_tree = tree.flatten(init)
     slices, xs_tree = tree.flatten(xs)
-    for what, values, whole in (("init", given, init), ("xs", slices, xs)):
+    for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
         for i, x in enumerate(values):
             if not is_value(x):
                 raise TypeError(errors.not_a_value("scan", _path(what, whole, i), x))
-    carry = [as_array(x) for x in given]
+    given, carry = carry, [as_array(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
     traced = _trace(step, f, carry, carry_tree, *rest)
     if (
         traced.carry_tree == carry_tree
-        and (promoted := _promoted(given, carry, traced.out_avals)) is not None
+        and (promoted := _promoted(given, traced.out_avals)) is not None
     ):
-        carry = promoted
+        carry = [as_array(x) for x in promoted]
         traced = _trace(step, f, carry, carry_tree, *rest)
     _check_carry(f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)
@@ -213,13 +213,8 @@ def _trace_body(
     return _Traced(body, program.constants, trees[0], trees[1], program.out_avals)
 
 
-def _promoted(
-    given: Sequence[Any], carry: Sequence[Any], outs: Sequence[ShapedArray]
-) -> list[Any] | None:
-    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do.
-
-    `given` is what the user gave: a Python float has more digits than the array that was made of it.
-    """
+def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:
+    """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do."""
     result = list(carry)
     changed = False
     for i, (x, out) in enumerate(zip(carry, outs, strict=False)):
@@ -227,10 +222,8 @@ def _promoted(
         if aval.weak_type and (aval.dtype != out.dtype or not out.weak_type):
             dtype, weak = dtypes.promote((aval.dtype, True), (out.dtype, out.weak_type))
             if dtype != aval.dtype or not weak:
-                exact = type(given[i]) in SCALARS and not weak
-                result[i] = (
-                    as_array(dtype.type(given[i])) if exact else prims.Convert(dtype, weak)(x)
-                )
+                exact = type(x) in SCALARS and not weak  # with all its digits
+                result[i] = dtype.type(x) if exact else prims.Convert(dtype, weak)(x)
                 changed = True
     return result if changed else None
 
