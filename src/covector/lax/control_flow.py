@@ -92,15 +92,15 @@ def _scan(
         for i, x in enumerate(values):
             if not is_value(x):
                 raise TypeError(errors.not_a_value("scan", _path(what, whole, i), x))
-    carry = [as_array(x) for x in carry]
+    given, carry = carry, [as_array(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
     traced = _trace(step, f, carry, carry_tree, *rest)
     if (
         traced.carry_tree == carry_tree
-        and (promoted := _promoted(carry, traced.out_avals)) is not None
+        and (promoted := _promoted(given, traced.out_avals)) is not None
     ):
-        carry = promoted
+        carry = [as_array(x) for x in promoted]
         traced = _trace(step, f, carry, carry_tree, *rest)
     _check_carry(f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)
