@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ config errors exact locks record tree version"),
+    ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
     ("_engine/ir", "__init__ program scalar index kernel builder access sharing check"),
     ("_engine/core", "__init__ trace primitive routine"),
@@ -36,13 +36,16 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
         "invariants pipeline",
     ),
-    ("_engine/backends", "__init__ reference reference_scalars"),
+    (
+        "_engine/backends",
+        "__init__ reference reference_scalars reference_routines reference_kernels",
+    ),
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link scalars library indices routines bodies apart emit",
@@ -50,7 +53,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/runtime", "__init__ cache executable late eager device"),
     ("_engine/api", "arguments derivatives jacobians jit transforms"),
-    ("", "tree tree_util"),
+    ("", "errors tree tree_util"),
     ("numpy", "fused promotion shape join ufunc arithmetic comparison elementwise selection"),
     ("numpy", "creation dtype interop"),
     ("", "dtypes"),

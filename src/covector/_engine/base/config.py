@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native
+from covector._engine.base.public import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _parse(flag: Flag, text: str) -> bool | int | str:
     return text
 
 
+@bounded
 class Config:
     """The flags' values, as attributes.  `update` sets one; `override` sets some for a `with` block."""
 
@@ -137,6 +139,7 @@ class Config:
     def _apply(self) -> None:
         _native.set_config_epoch(self._epoch)
         _native.set_fast_paths(self.__dict__["fast_paths"])
+        _native.set_trim_tracebacks(self.__dict__["trim_tracebacks"])
 
 
 config = Config()
