@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
     ),
-    ("_engine/primitives", "scatter shape sort special __init__"),
+    ("_engine/primitives", "scatter shape sort special widen __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     ("_engine/control", "__init__ derived call loop"),
     (
