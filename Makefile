@@ -92,16 +92,12 @@ $(STAMPS)/demo $(STAMPS)/test: $(STAMPS)/%: pyproject.toml $(STAMPS)/package
 	@$(PY) $(INSTALL) --group $*
 	@touch $@
 
-# A peer that cannot be had is left out, and the report says so. PyTorch's own index has a build
-# without CUDA, which is a tenth of the one that pip finds elsewhere.
-TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0
-
+# A peer that cannot be had is left out, and the report says so.
 $(BENCH)/.stamps/bench: pyproject.toml $(BENCH)/.stamps/package
 	@echo "installing what the benchmarks need"
 	@$(BENCH)/bin/python $(INSTALL) --group bench
 	@for peer in jax torch numba; do \
 	  $(BENCH)/bin/python -c "import $$peer" 2>/dev/null && continue; \
-	  [ $$peer = torch ] && index='$(TORCH)' || index=; \
-	  $(BENCH)/bin/python $(INSTALL) $$index --group bench-$$peer || echo "$$peer is left out: pip cannot install it"; \
+	  $(BENCH)/bin/python $(INSTALL) --group bench-$$peer || echo "$$peer is left out: pip cannot install it"; \
 	done
 	@touch $@

@@ -166,7 +166,8 @@ def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
 def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
     """The shape that arrays of these shapes take together; ValueError if they do not fit.
 
-    >>> broadcast_shapes((3, 1), (4,))
+    >>> import covector.numpy as cnp
+    >>> cnp.broadcast_shapes((3, 1), (4,))
     (3, 4)
     """
     result = _join(shapes)
