@@ -11,6 +11,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from covector import numpy as numpy
+from covector._engine import VERSION as _VERSION
 from covector._engine._native import Array as Array
 from covector._engine.api.derivatives import (
     grad as grad,
@@ -47,7 +48,7 @@ from covector._engine.runtime.device import (
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
 
 jacobian = jacrev
-__version__ = "0.1.0"
+__version__ = _VERSION
 
 if TYPE_CHECKING:
     from covector import (

@@ -221,7 +221,7 @@ class Traced:
         self.in_tree = signature.treedef
         self.donated = signature.donated
         self.closed = program.close()
-        self._executables: dict[tuple[int, ...], Any] = {}
+        self._executables: dict[Any, Any] = {}
 
     @property
     def jaxpr(self) -> Program:
@@ -237,9 +237,10 @@ class Traced:
 
     def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
-        found = self._executables.get(donated)
+        key = donated, config.code_key()
+        found = self._executables.get(key)
         if found is None:
-            found = self._executables[donated] = compile_program(self.program, donated)
+            found = self._executables[key] = compile_program(self.program, donated)
         return found
 
     def lower(self) -> Lowered:
@@ -251,7 +252,7 @@ class Traced:
         positions = {v: i for i, v in enumerate(self.program.inputs)}
         donated = tuple(i for i, d in enumerate(donated_leaves) if d)
         executable = self.executable(donated)
-        if executable.symbolic:
+        if executable.native is None:
             return None
         specs = []
         for n, a in enumerate(self.program.outputs):
@@ -329,8 +330,8 @@ class Compiled:
                 )
         return tree.unflatten(self.out_tree, self._executable(arrays))
 
-    def as_text(self, stage: str = "kernels") -> str:
-        """One of the stages as text: program, kernels, llvm, asm."""
+    def as_text(self, stage: str | None = None) -> str:
+        """One of the stages as text: program, kernels, llvm, asm; without a name, what the backend was given."""
         return self._executable.as_text(stage)
 
     def cost_analysis(self) -> dict[str, float]:

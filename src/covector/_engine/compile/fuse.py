@@ -8,14 +8,14 @@ position there; then the value stays in a register.  The check is by asking: the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.base.config import config
+from covector._engine.backends.base import Costs, Job, Target
 from covector._engine.compile.elements import Elements, Place
 from covector._engine.core.primitive import (
     Index,
@@ -39,13 +39,6 @@ Shape = tuple[Dim, ...]
 # What folds axes of its space, and all that nests are made of.  Tuples: `A | B` makes an object at each question.
 FOLDS = (Reduction, prims.DotGeneral)
 NESTED = (Mapped, *FOLDS)
-
-# Recomputing a value that costs no more than this (operations an element) beats storing and loading it.
-CHEAP = 3.0
-# A product of fewer multiplications is computed by loops of ours, inside the Program's function.
-SMALL_PRODUCT = 32 * 32 * 32
-# Below this number of elements nothing runs in parallel, so a fold may swallow its producer's loop.
-SMALL = 32768
 
 
 @dataclass(eq=False)
@@ -147,12 +140,13 @@ def fold_operands(eqn: Eqn, index: Index) -> tuple[Index, Index]:
 
 
 @functools.lru_cache(4096)
-def _operation_cost(primitive: Primitive, types: tuple[np.dtype, ...]) -> float:
-    """Operations an element, from the element rule itself."""
+def _operations(primitive: Primitive, types: tuple[np.dtype, ...]) -> tuple[str, ...]:
+    """The operations of an element, from the element rule itself."""
     assert isinstance(primitive, Mapped)
     views = [_dummy_view(ShapedArray((), t)) for t in types]
     element: Any = primitive.element((), *views)
-    return count_operations(element, set())
+    parts = element if isinstance(element, tuple) else (element,)
+    return tuple(node.op for node in operation_nodes(parts, set()))
 
 
 def _dummy_view(aval: ShapedArray) -> View:
@@ -161,43 +155,28 @@ def _dummy_view(aval: ShapedArray) -> View:
     return View(aval, lambda index: value)
 
 
-_WEIGHTS = {
-    "call": 12.0,
-    "div": 4.0,
-    "sqrt": 4.0,
-    "rem": 8.0,
-    "iterate": 200.0,
-    "const": 0.0,
-    "local": 0.0,
-    "load": 0.5,
-}
-
-
-def count_operations(e: Any, seen: set[Expr]) -> float:
-    """The weighted number of operations in an element."""
-    if isinstance(e, tuple):
-        return sum(count_operations(part, seen) for part in e)
-    total, stack = 0.0, [e]
+def operation_nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
+    """The nodes of expressions that were not seen before."""
+    stack = list(roots)
     while stack:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            total += _WEIGHTS.get(node.op, 1.0)
+            yield node
             stack.extend(node.args)
-    return total
 
 
-def cost_of(eqn: Eqn) -> float:
-    """Operations that one element of an equation's result costs beyond its operands."""
+def cost_of(eqn: Eqn, costs: Costs) -> float:
+    """Operations that one element of an equation's result costs beyond its operands, weighted."""
     p = eqn.primitive
     if isinstance(p, Movement):
-        return 0.5
+        return costs.moved
     if isinstance(p, prims.ElementwiseBase):
-        return _operation_cost(p, tuple(a.aval.dtype for a in eqn.inputs))
-    return 100.0
+        return sum(map(costs.weight, _operations(p, tuple(a.aval.dtype for a in eqn.inputs))))
+    return costs.unknown
 
 
-def small_product(eqn: Eqn) -> bool:
+def small_product(eqn: Eqn, target: Target) -> bool:
     """Whether a product is computed by a nest rather than by a routine."""
     shape, _ = fold_space(eqn)
     dtype = eqn.inputs[0].aval.dtype
@@ -206,12 +185,12 @@ def small_product(eqn: Eqn) -> bool:
     p: Any = eqn.primitive
     batch = dims.product(shape[: len(p.lhs_batch)])
     size = dims.product(shape)
-    return batch != 0 and dims.is_constant(shape) and size // batch <= SMALL_PRODUCT  # type: ignore[operator]
+    return batch != 0 and dims.is_constant(shape) and size // batch <= target.limits.small_product  # type: ignore[operator]
 
 
-def is_product(eqn: Eqn) -> bool:
+def is_product(eqn: Eqn, target: Target) -> bool:
     """Whether an equation is a product of matrices by a routine."""
-    return isinstance(eqn.primitive, prims.DotGeneral) and not small_product(eqn)
+    return isinstance(eqn.primitive, prims.DotGeneral) and not small_product(eqn, target)
 
 
 def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
@@ -224,42 +203,42 @@ def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
     return v
 
 
-def is_single(eqn: Eqn) -> bool:
+def is_single(eqn: Eqn, target: Target) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
-    return is_product(eqn) or not isinstance(p, NESTED)
+    return is_product(eqn, target) or not isinstance(p, NESTED)
 
 
-def fuse(program: Program, explain: Callable[[str], None]) -> Plan:
+def fuse(program: Program, job: Job) -> Plan:
     """The plan of a flat Program."""
-    roots = _choose_roots(program)
+    roots = _choose_roots(program, job)
     inlined = {v: e for e in program.eqns for v in e.outputs if v not in roots}
-    builder = _Builder(program, roots, inlined, explain)
+    builder = _Builder(program, roots, inlined, job)
     for eqn in program.eqns:
         if any(v in roots for v in eqn.outputs):
             builder.add(eqn)
     return Plan(program, tuple(builder.groups), inlined, frozenset(roots))
 
 
-def _choose_roots(program: Program) -> set[Var]:
+def _choose_roots(program: Program, job: Job) -> set[Var]:
     """The variables that are not simply computed inside their one consumer."""
     consumers: dict[Var, set[Var]] = {}  # the roots that an inlined variable ends up in
     roots: set[Var] = set()
     producer = {v: e for e in program.eqns for v in e.outputs}
     forced = {a for a in program.outputs if isinstance(a, Var)}
-    costs = _tree_costs(program)
+    costs, target = _tree_costs(program, job.target), job.target
     for eqn in reversed(program.eqns):
-        single = is_single(eqn)
+        single = is_single(eqn, target)
         alone = single or folds(eqn)
         several = len(eqn.outputs) > 1
         for v in eqn.outputs:
             ends = consumers.get(v, set())
-            shared = len(ends) > 1 and (costs[v] > CHEAP or not config.fuse)
+            shared = len(ends) > 1 and (costs[v] > target.limits.recomputed or not job.fuse)
             if (
                 alone
                 or v in forced
                 or shared
-                or (not config.fuse and not isinstance(eqn.primitive, Movement))
+                or (not job.fuse and not isinstance(eqn.primitive, Movement))
             ):
                 roots.add(v)
         if several and not alone and any(v in roots for v in eqn.outputs):
@@ -268,22 +247,22 @@ def _choose_roots(program: Program) -> set[Var]:
             for a in eqn.inputs:
                 if isinstance(a, Var) and a in producer:
                     if single:
-                        forced.add(stored_as(a, producer) if is_product(eqn) else a)
+                        forced.add(stored_as(a, producer) if is_product(eqn, target) else a)
                     consumers.setdefault(a, set()).update(
                         {v} if v in roots else consumers.get(v, set())
                     )
     return roots
 
 
-def _tree_costs(program: Program) -> dict[Var, float]:
+def _tree_costs(program: Program, target: Target) -> dict[Var, float]:
     """What an element costs if everything it needs is computed in place, folds and singles excepted."""
     costs: dict[Var, float] = {}
     for eqn in program.eqns:
-        if is_single(eqn) or folds(eqn):
+        if is_single(eqn, target) or folds(eqn):
             cost = 1e9
         else:
             below = (costs.get(a, 0.0) for a in eqn.inputs if isinstance(a, Var))
-            cost = cost_of(eqn) + sum(c for c in below if c < 1e8)
+            cost = cost_of(eqn, target.costs) + sum(c for c in below if c < 1e8)
         for v in eqn.outputs:
             costs[v] = cost
     return costs
@@ -297,9 +276,10 @@ class _Builder:
         program: Program,
         roots: set[Var],
         inlined: dict[Var, Eqn],
-        explain: Callable[[str], None],
+        job: Job,
     ):
-        self.program, self.roots, self.inlined, self.explain = program, roots, inlined, explain
+        self.program, self.roots, self.inlined, self.job = program, roots, inlined, job
+        self.explain, self.target = job.explain("fusion"), job.target
         self.groups: list[Group] = []
         self.position: dict[Var, int] = {}
         self.places: dict[Var, Place] = {}
@@ -328,7 +308,7 @@ class _Builder:
         dependencies = self._dependencies(eqn)
         latest = max((self.position[v] for v in dependencies if v in self.position), default=-1)
         target = None
-        if not is_single(eqn):
+        if not is_single(eqn, self.target):
             target = self._find(eqn, latest, dependencies)
         if target is None:
             target = len(self.groups)
@@ -357,7 +337,7 @@ class _Builder:
         return found
 
     def _new_group(self, eqn: Eqn) -> Group:
-        if is_single(eqn):
+        if is_single(eqn, self.target):
             return Single(eqn)
         if folds(eqn):
             return Nest(*fold_space(eqn))
@@ -365,7 +345,7 @@ class _Builder:
 
     def _find(self, eqn: Eqn, latest: int, dependencies: set[Var]) -> int | None:
         """The nest that a root joins: that of its last producer, else a later one that shares what it reads."""
-        if not config.fuse:
+        if not self.job.fuse:
             return None
         candidates = range(max(latest, len(self.groups) - 12, 0), len(self.groups))
         for n in candidates:
@@ -396,8 +376,9 @@ class _Builder:
             if not nest.inner:
                 trial = Nest(nest.shape, axes, nest.roots)
                 outer = dims.product(shape[a] for a in trial.outer)
-                if not dims.is_true(lambda: outer >= 64) and not dims.is_true(
-                    lambda: dims.product(shape) <= SMALL
+                limits = self.target.limits
+                if not dims.is_true(lambda: outer >= limits.many_results) and not dims.is_true(
+                    lambda: dims.product(shape) <= limits.serial_elements
                 ):
                     return (
                         "folding a large array to few results runs in parallel over the folded axes"
@@ -407,7 +388,9 @@ class _Builder:
             if (
                 nest.inner
                 and not nest.outer
-                and not dims.is_true(lambda: dims.product(nest.shape) <= SMALL)
+                and not dims.is_true(
+                    lambda: dims.product(nest.shape) <= self.target.limits.serial_elements
+                )
             ):
                 return "the fold must be complete before, and runs in parallel"
             index = nest.index_of(eqn)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from covector._engine import primitives as prims
+from covector._engine.backends.base import Job, Limits
 from covector._engine.compile.elements import Elements, Place, buffer_size, constant
 from covector._engine.compile.fuse import fold_operands, fold_space, folds
 from covector._engine.compile.nest import Folding, Names, parts, store, whole
@@ -19,16 +20,13 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 
-# A body is unrolled to single elements if no array in it has more than the first, nor all of them more than the second.
-TINY_ARRAY = 64
-TINY_BODY = 4096
-
 PlaceOf = Callable[[Var], Place | None]
 
 
 class Lowering(Protocol):
     """What lowering a loop needs from `compile/lower.py`: fresh names and buffers, and its body lowered."""
 
+    job: Job
     names: Names
 
     def temp_like(self, v: Var, stem: str = "t") -> Place: ...
@@ -44,7 +42,7 @@ def lower_scan(lowering: Lowering, eqn: Eqn, place_of: PlaceOf) -> list[Statemen
     statements: list[Statement] = []
     sources = [_stored(lowering, a, place_of, statements) for a in eqn.inputs]
     targets = [place_of(v) or lowering.temp_like(v) for v in eqn.outputs]
-    lower = _tiny_scan if is_tiny(scan) else _buffered_scan
+    lower = _tiny_scan if is_tiny(scan, lowering.job.target.limits) else _buffered_scan
     return statements + lower(lowering, eqn, sources, targets)
 
 
@@ -109,7 +107,7 @@ def _buffered_scan(
 # ------------------------------------------------------------------------------------------------- tiny bodies
 
 
-def is_tiny(scan: Scan) -> bool:
+def is_tiny(scan: Scan, limits: Limits) -> bool:
     """Whether a body can be written out element by element."""
     body, k, c = scan.body, scan.num_consts, scan.num_carry
     stored = {*body.inputs[:k], *body.inputs[k + c :]}
@@ -128,11 +126,11 @@ def is_tiny(scan: Scan) -> bool:
                 return False
             total += dims.product(shape)  # type: ignore[operator]
         for v in eqn.outputs:
-            if not dims.is_constant(v.aval.shape) or v.aval.size > TINY_ARRAY:
+            if not dims.is_constant(v.aval.shape) or v.aval.size > limits.tiny_array:
                 return False
             total += v.aval.size  # type: ignore[operator]
-    return total <= TINY_BODY and all(
-        dims.is_constant(a.aval.shape) and a.aval.size <= TINY_ARRAY for a in body.outputs
+    return total <= limits.tiny_body and all(
+        dims.is_constant(a.aval.shape) and a.aval.size <= limits.tiny_array for a in body.outputs
     )
 
 

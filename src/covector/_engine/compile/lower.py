@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.backends.base import Job
 from covector._engine.compile import loops
 from covector._engine.compile.elements import Elements, Place, buffer_dtype, buffer_size, constant
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
@@ -33,9 +34,9 @@ from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 
 
-def lower(program: Program, explain: Callable[[str], None]) -> Kernel:
+def lower(program: Program, job: Job) -> Kernel:
     """The Kernel of a flat Program, buffers not yet planned."""
-    lowering = Lowering(explain)
+    lowering = Lowering(job)
     inputs = [
         Buffer(f"in{n}", buffer_dtype(v.aval), buffer_size(v.aval), "input")
         for n, v in enumerate(program.inputs)
@@ -63,8 +64,8 @@ def _symbols(program: Program) -> tuple[str, ...]:
 class Lowering:
     """Lowers a Program and those inside it into statements of one Kernel."""
 
-    def __init__(self, explain: Callable[[str], None]):
-        self.explain = explain
+    def __init__(self, job: Job):
+        self.job = job
         self.names = Names()
 
     def temp(self, stem: str, dtype: np.dtype, size: Dim) -> Buffer:
@@ -79,7 +80,7 @@ class Lowering:
         self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]
     ) -> list[Statement]:
         """The statements that compute a Program from and to these places."""
-        plan = fuse(program, self.explain)
+        plan = fuse(program, self.job)
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = self._place_outputs(program, plan, places, outputs)
         self._place_updates(plan, places)
@@ -96,6 +97,7 @@ class Lowering:
         for number, group in enumerate(plan.groups):
             if isinstance(group, Nest):
                 context = Context(
+                    self.job.target,
                     self.names,
                     plan.inlined,
                     place_of,
@@ -173,7 +175,9 @@ class Lowering:
         p = eqn.primitive
         if isinstance(p, prims.DotGeneral):
             stored = {a: stored_as(a, plan.inlined) for a in eqn.inputs if isinstance(a, Var)}
-            return lower_product(eqn, lambda v: place_of(stored.get(v, v)), self.names)
+            return lower_product(
+                eqn, lambda v: place_of(stored.get(v, v)), self.names, self.job.target
+            )
         if isinstance(p, Update):
             return self._update(eqn, plan, place_of)
         if isinstance(p, loops.Scan):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from covector._engine.backends.base import Job
 from covector._engine.ir.kernel import (
     Buffer,
     Copy,
@@ -26,15 +27,16 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
-ALIGNMENT = 64
+ALIGNMENT = 64  # of the arena and of what lies in it, in bytes: part of the ABI
 
 
-def plan(kernel: Kernel, donated: Sequence[int], explain: Callable[[str], None]) -> Kernel:
+def plan(kernel: Kernel, job: Job) -> Kernel:
     """The Kernel with sharing decided, needless copies and swaps left out, and temps placed in the arena."""
+    explain = job.explain("copy")
     shares: dict[Buffer, Buffer] = {}
     aliases: list[tuple[int, int]] = []
     body = _share_in(kernel.body, shares, explain)
-    for i in donated:
+    for i in job.donated:
         buffer = kernel.inputs[i]
         for o, out in enumerate(kernel.outputs):
             if (

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.compile.axes import PARALLEL_NS, TILE, Axes
+from covector._engine.backends.base import Target
+from covector._engine.compile.axes import Axes
 from covector._engine.compile.elements import Elements, Place, load
-from covector._engine.compile.fuse import Nest, count_operations, fold_operands, folds
+from covector._engine.compile.fuse import Nest, fold_operands, folds, operation_nodes
 from covector._engine.core.primitive import Index, Reduction, Scalar, State
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.kernel import (
@@ -40,16 +41,7 @@ from covector._engine.ir.scalar import Expr, const
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 
-# Of one lane of a vector at about 3 GHz: only ratios to the thresholds matter.
-NS_PER_OPERATION = 0.05
-# A fold to few results runs over this many pieces, whatever the number of threads.
-SPLIT_PIECES = 64
 Wrap = Callable[[list[Statement]], list[Statement]]
-
-# How many rows of a product are computed at once.
-ROWS = 4
-# The largest row kept in a private buffer between passes.
-LOCAL_ELEMENTS = 16_384
 
 
 class Names:
@@ -70,6 +62,7 @@ class Names:
 class Context:
     """What lowering a nest needs from the Program around it."""
 
+    target: Target
     names: Names
     inlined: dict[Var, Eqn]
     place_of: Callable[[Var], Place | None]
@@ -170,7 +163,7 @@ class NestLowering:
     """Turns one nest into statements."""
 
     def __init__(self, nest: Nest, context: Context):
-        self.nest, self.context = nest, context
+        self.nest, self.context, self.target = nest, context, context.target
         self.own = {v: r for r in nest.roots for v in r.outputs}
         self.outer_roots = [r for r in nest.roots if not folds(r) and not nest.is_inner(r)]
         self.passes, self.ready, self.pass_of = self._plan_passes()
@@ -248,13 +241,13 @@ class NestLowering:
         if any(dims.is_true(lambda a=a: nest.shape[a] == 0) for a in nest.outer):
             return []
         index = nest.index
-        flat = Axes(nest, index)
+        flat = Axes(nest, index, self.target)
         probe = self._body(index)
         flat.collapse(probe)
         if flat.index != index:
             probe = self._body(flat.index)
         vector = flat.choose_vector(probe)
-        cost = _cost(probe) * NS_PER_OPERATION
+        cost = self._cost(probe)
         pieces = self._pieces(flat, cost)
         if pieces is not None:
             return self._split(flat, vector, pieces, cost)
@@ -273,18 +266,19 @@ class NestLowering:
 
         1,000 steps of tanh(h @ w), h 8 x 32, took 360 us one row after the other, and take 226.
         """
+        rows = self.target.loops.rows
         product = any(isinstance(r.primitive, prims.DotGeneral) for r in self.nest.roots)
         if product and len(self.passes) == 1 and vector in flat.outer:
             for axis in reversed(flat.outer):
                 extent, index = flat.extents[axis], list(flat.index)
-                whole = isinstance(extent, int) and extent % ROWS == 0
+                whole = isinstance(extent, int) and extent % rows == 0
                 if axis == vector or not whole or index[axis] != flat.variable(axis, extent):
                     continue
-                flat.extents[axis] = extent // ROWS
-                index[axis] = flat.variable(axis, extent // ROWS)
+                flat.extents[axis] = extent // rows
+                index[axis] = flat.variable(axis, extent // rows)
                 flat.index = tuple(index)
-                first = index[axis] * ROWS
-                return [(*index[:axis], first + row, *index[axis + 1 :]) for row in range(ROWS)]
+                first = index[axis] * rows
+                return [(*index[:axis], first + row, *index[axis + 1 :]) for row in range(rows)]
         return [flat.index]
 
     def _tiled(self, flat: Axes, crossing: int, vector: int, cost: float) -> list[Statement]:
@@ -292,16 +286,16 @@ class NestLowering:
 
         Without tiles a 4096x1024 transposition took 39 ms instead of 4: each line of the cache was fetched 16 times.
         """
-        index = list(flat.index)
+        index, side = list(flat.index), self.target.loops.tile
         tiles: dict[int, tuple[Dim, Dim]] = {}
         for axis in (crossing, vector):
-            count = dims.floordiv(flat.extents[axis] + TILE - 1, TILE)
+            count = dims.floordiv(flat.extents[axis] + side - 1, side)
             tile = 0 if count == 1 else ix.loop_variable(self.context.names.fresh("b"), count)
             tiles[axis] = tile, count
-            index[axis] = index[axis] + tile * TILE
+            index[axis] = index[axis] + tile * side
         body: list[Statement] = self._body(tuple(index))
         for axis in (vector, crossing):
-            extent = dims.minimum(TILE, flat.extents[axis] - tiles[axis][0] * TILE)
+            extent = dims.minimum(side, flat.extents[axis] - tiles[axis][0] * side)
             body = [flat.loop(axis, body, Schedule(int(axis == vector)), extent)]
         body = (
             [Loop(tiles[vector][0], tiles[vector][1], tuple(body))]
@@ -309,14 +303,14 @@ class NestLowering:
             else body
         )
         rest = [a for a in flat.outer if a not in (crossing, vector)]
-        per_tile = cost * TILE * TILE * 16
+        per_tile = cost * side * side * 16
         if tiles[crossing][1] != 1:
-            parallel = Schedule(parallel=not rest)
+            parallel = Schedule(parallel=not rest and self.target.threads > 1)
             count = tiles[vector][1]
             per_run = per_tile * (count if isinstance(count, int) else 1)
             body = [Loop(tiles[crossing][0], tiles[crossing][1], tuple(body), parallel, per_run)]
         for position, axis in reversed(list(enumerate(rest))):
-            schedule = Schedule(parallel=position == 0)
+            schedule = Schedule(parallel=position == 0 and self.target.threads > 1)
             body = [flat.loop(axis, body, schedule, flat.extents[axis], per_tile)]
         return body
 
@@ -431,7 +425,11 @@ class NestLowering:
         if not later:
             return []
         size = dims.product(self.nest.shape[a] for a in self.nest.inner)
-        if not isinstance(size, int) or size > LOCAL_ELEMENTS or not isinstance(value, Expr):
+        if (
+            not isinstance(size, int)
+            or size > self.target.limits.private_row
+            or not isinstance(value, Expr)
+        ):
             self._compute_again(v, root)
             return []
         buffer = self.scratch.get(v)
@@ -451,6 +449,12 @@ class NestLowering:
             if d not in self.again and d not in self.scratch:
                 self._compute_again(d, producer)
 
+    def _cost(self, statements: Sequence[Statement]) -> float:
+        """What one point takes, in nanoseconds."""
+        seen, costs = set[Expr](), self.target.costs
+        nodes = (n for s in walk(tuple(statements)) for n in operation_nodes(expressions(s), seen))
+        return (sum(costs.weight(n.op) for n in nodes) + costs.statement) * costs.operation
+
     # ------------------------------------------------------------------------------- folds to few results
 
     def _pieces(self, flat: Axes, cost: float) -> Dim | None:
@@ -464,14 +468,15 @@ class NestLowering:
             return None
         outer = dims.product(nest.shape[a] for a in nest.outer)
         inner = dims.product(nest.shape[a] for a in nest.inner)
-        if not dims.is_true(lambda: outer < 16) or dims.is_true(
-            lambda: outer * inner * int(cost * 1024) < int(4096 * PARALLEL_NS)
+        limits, enough = self.target.limits, int(4096 * self.target.costs.parallel)
+        if not dims.is_true(lambda: outer < limits.few_results) or dims.is_true(
+            lambda: outer * inner * int(cost * 1024) < enough
         ):
             return None
         axis = flat.inner[0] if flat.inner else None
         if axis is None:
             return None
-        return dims.minimum(SPLIT_PIECES, flat.extents[axis])
+        return dims.minimum(limits.fold_pieces, flat.extents[axis])
 
     def _split(self, flat: Axes, vector: int | None, pieces: Dim, cost: float) -> list[Statement]:
         """Fold each piece into states of its own, then the states."""
@@ -503,9 +508,10 @@ class NestLowering:
         first = flat.wrap_outer(first, vector, 0.0, parallel=False)
         total = dims.product(nest.shape)
         low, _ = dims.bounds(total)
-        per_piece = cost * (low or SPLIT_PIECES * 1000) / SPLIT_PIECES
+        most = self.target.limits.fold_pieces
+        per_piece = cost * (low or most * 1000) / most
         statements: list[Statement] = [
-            Loop(piece, pieces, tuple(first), Schedule(parallel=True), per_piece)
+            Loop(piece, pieces, tuple(first), Schedule(parallel=self.target.threads > 1), per_piece)
         ]
         second = [Folding(f.eqn, names) for f in foldings]
         last: list[Statement] = [s for f in second for s in f.init()]
@@ -531,12 +537,3 @@ def _together(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:
         else:
             result.extend(same)
     return result
-
-
-def _cost(statements: Sequence[Statement]) -> float:
-    """Operations at one point."""
-    seen: set[Expr] = set()
-    return (
-        sum(count_operations(e, seen) for s in walk(tuple(statements)) for e in expressions(s))
-        + 0.5
-    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.backends.base import Target
 from covector._engine.compile.elements import Place, rejoin
 from covector._engine.compile.nest import Names
 from covector._engine.ir import index as ix
@@ -24,11 +25,6 @@ GEMM = {
     dtypes.complex64: "cgemm",
     dtypes.complex128: "zgemm",
 }
-
-
-# A product of less work (multiplications) than this is done by one thread, batch elements side by side.
-ALONE = 4_000_000
-NS_PER_MULTIPLICATION = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def permuted(
 
 
 def lower_product(
-    eqn: Eqn, place_of: Callable[[Var], Place | None], names: Names
+    eqn: Eqn, place_of: Callable[[Var], Place | None], names: Names, target: Target
 ) -> list[Statement]:
     """One gemm a batch element; small ones side by side on the threads."""
     p: Any = eqn.primitive
@@ -142,7 +138,7 @@ def lower_product(
     call = Routine(GEMM[lhs.dtype], tuple(places), parameters, (2,))
     if batch == 1:
         return [call]
-    alone = dims.is_true(lambda: m * n * k <= ALONE)
+    alone = dims.is_true(lambda: m * n * k <= target.limits.product_alone)
     low, _ = dims.bounds(m * n * k)
-    cost = NS_PER_MULTIPLICATION * max(low or 1, 1)
-    return [Loop(which, batch, (call,), Schedule(parallel=alone), cost)]
+    cost = target.costs.multiplication * max(low or 1, 1)
+    return [Loop(which, batch, (call,), Schedule(parallel=alone and target.threads > 1), cost)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.backends.base import Job
 from covector._engine.base.record import replace
 from covector._engine.compile.fuse import small_product
 from covector._engine.compile.product import permuted, wanted_permutations
@@ -299,15 +300,17 @@ def _laws_of(kind: type) -> tuple[Law, ...]:
     return tuple(law for kinds, law in LAWS if issubclass(kind, kinds))
 
 
-def layouts(program: Program) -> Program:
+def layouts(program: Program, job: Job) -> Program:
     """Permute the operands of large products to where gemm takes them, if they are not there."""
     eqns: list[Eqn] = []
     for eqn in program.eqns:
         p = eqn.primitive
         if isinstance(p, Scan):
-            eqns.append(Eqn(replace(p, body=layouts(p.body)), eqn.inputs, eqn.outputs, eqn.source))
+            eqns.append(
+                Eqn(replace(p, body=layouts(p.body, job)), eqn.inputs, eqn.outputs, eqn.source)
+            )
             continue
-        if not isinstance(p, prims.DotGeneral) or small_product(eqn):
+        if not isinstance(p, prims.DotGeneral) or small_product(eqn, job.target):
             eqns.append(eqn)
             continue
         permutations = wanted_permutations(p, *[a.aval.shape for a in eqn.inputs])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu import routines
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
@@ -130,7 +131,7 @@ def private(loop: Loop) -> list[Buffer]:
     return sorted((b for b in accesses(loop)[1] if b.kind == "local"), key=lambda b: b.name)
 
 
-def total_cost(kernel: Kernel) -> float:
+def total_cost(kernel: Kernel, costs: Costs) -> float:
     """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents."""
 
     def cost(statements: Sequence[Statement]) -> float:
@@ -138,15 +139,15 @@ def total_cost(kernel: Kernel) -> float:
         for s in statements:
             if isinstance(s, Loop):
                 low = _at_least(s.extent)
-                total += low * (s.cost or cost(s.body) + 0.5)
+                total += low * (s.cost or cost(s.body) + costs.statement)
             elif isinstance(s, If):
                 total += cost(s.body)
             elif isinstance(s, Routine):
-                total += routines.cost(s)
+                total += routines.cost(s, costs)
             elif isinstance(s, Copy):
-                total += 0.05 * _at_least(s.size)
+                total += costs.copied_element * _at_least(s.size)
             else:
-                total += 0.5
+                total += costs.statement
         return total
 
     return cost(kernel.body)

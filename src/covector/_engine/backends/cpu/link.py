@@ -1,7 +1,7 @@
-"""From LLVM text to callable machine code: target detection, passes, object emission, loading.
+"""From LLVM text to callable machine code: what the processor is, passes, object emission, loading.
 
-    target = host()
-    data = emit_object(text, target)            # bytes of an ELF (Mach-O, COFF) object, cacheable
+    processor = host()
+    data = emit_object(text, processor)         # bytes of an ELF (Mach-O, COFF) object, cacheable
     loaded = load(data, {"cv_alloc": address})  # resolves the named outside symbols
     entry = loaded.address("entry")             # valid while `loaded` lives; freed with it
 
@@ -21,7 +21,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Processor:
     """The facts of a CPU that emission and code generation read."""
 
     triple: str
@@ -35,10 +35,6 @@ class Target:
     def attributes(self) -> str:
         """LLVM's attributes that every emitted function carries."""
         return f'nounwind "prefer-vector-width"="{self.vector_bytes * 8}"'
-
-    def lanes(self, itemsize: int) -> int:
-        """How many elements of `itemsize` bytes one vector register holds."""
-        return max(1, self.vector_bytes // itemsize)
 
 
 class UnsupportedTarget(RuntimeError):
@@ -55,8 +51,16 @@ def _llvm() -> Any:
     return llvm
 
 
-def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Target:
-    """The Target of a CPU with these features; raises UnsupportedTarget below the floor.
+@functools.cache
+def version() -> str:
+    """Which LLVM this is: what it makes of a text may change with it."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, _llvm().llvm_version_info))}"
+
+
+def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Processor:
+    """The Processor of a CPU with these features; raises UnsupportedTarget below the floor.
 
     The floor on x86 is SSE4.1 (x86-64-v2: rounding to integral values is an instruction).  Without FMA
     the operation `fma` is emulated.  Any AArch64 has all that is needed.
@@ -71,17 +75,17 @@ def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Target:
             )
         wide = features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl")
         bytes_ = 64 if wide and features.get("avx512bw") else 32 if features.get("avx2") else 16
-        return Target(
+        return Processor(
             triple, cpu, flat, bytes_, bool(features.get("fma")), bool(features.get("f16c"))
         )
     if arch in ("aarch64", "arm64"):
-        return Target(triple, cpu, flat, 16, True, True)
-    return Target(triple, cpu, flat, 16, False, False)
+        return Processor(triple, cpu, flat, 16, True, True)
+    return Processor(triple, cpu, flat, 16, False, False)
 
 
 @functools.cache
-def host() -> Target:
-    """The Target of this machine."""
+def host() -> Processor:
+    """The processor of this machine."""
     llvm = _llvm()
     try:
         features = dict(llvm.get_host_cpu_features())
@@ -95,11 +99,16 @@ _names = itertools.count()
 
 
 @functools.cache
-def machine(target: Target) -> Any:
-    """LLVM's target machine for `target`."""
+def machine(processor: Processor) -> Any:
+    """LLVM's target machine for a processor."""
     llvm = _llvm()
-    made = llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small", jit=True
+    made = llvm.Target.from_triple(processor.triple).create_target_machine(
+        cpu=processor.cpu,
+        features=processor.features,
+        opt=2,
+        reloc="pic",
+        codemodel="small",
+        jit=True,
     )
     made.set_asm_verbosity(0)
     return made
@@ -120,45 +129,45 @@ def parse(text: str, verify: bool = False) -> Any:
     return module
 
 
-def optimise(module: Any, target: Target, passes: Iterable[str]) -> None:
+def optimise(module: Any, processor: Processor, passes: Iterable[str]) -> None:
     """Run the named passes, in order; the names are those of llvmlite's `add_<name>_pass` methods."""
     llvm = _llvm()
     manager = llvm.create_new_module_pass_manager()
     for name in passes:
         getattr(manager, f"add_{name}_pass")()
     options = llvm.create_pipeline_tuning_options()
-    manager.run(module, llvm.create_pass_builder(machine(target), options))
+    manager.run(module, llvm.create_pass_builder(machine(processor), options))
 
 
 def emit_object(
-    text: str, target: Target | None = None, passes: Iterable[str] = (), verify: bool = False
+    text: str, processor: Processor | None = None, passes: Iterable[str] = (), verify: bool = False
 ) -> bytes:
     """The object file of a module given as text.
 
     The default has no passes: emitted IR is straight-line SSA with nothing for them to find, and code
     generation folds, schedules and hoists by itself.
     """
-    target = target or host()
+    processor = processor or host()
     with _lock:
         module = parse(text, verify)
         if passes:
-            optimise(module, target, passes)
-        return machine(target).emit_object(module)
+            optimise(module, processor, passes)
+        return machine(processor).emit_object(module)
 
 
 def emit_assembly(
-    text: str, target: Target | None = None, passes: Iterable[str] = (), verify: bool = False
+    text: str, processor: Processor | None = None, passes: Iterable[str] = (), verify: bool = False
 ) -> str:
     """The assembly text of a module: for people and for tests, never for running."""
-    target = target or host()
+    processor = processor or host()
     with _lock:
         module = parse(text, verify)
         if passes:
-            optimise(module, target, passes)
-        return machine(target).emit_assembly(module)
+            optimise(module, processor, passes)
+        return machine(processor).emit_assembly(module)
 
 
-class Loaded:
+class MachineCode:
     """Machine code in memory; it is freed when this object goes."""
 
     __slots__ = ("_tracker",)
@@ -173,7 +182,7 @@ class Loaded:
 
 def load(
     data: bytes, symbols: Mapping[str, int] | None = None, exports: Iterable[str] = ("entry",)
-) -> Loaded:
+) -> MachineCode:
     """An object file linked into this process; `symbols` gives the addresses of what it calls."""
     builder = _llvm().JITLibraryBuilder().add_object_img(data)
     for name, address in (symbols or {}).items():
@@ -181,4 +190,4 @@ def load(
     for name in exports:
         builder.export_symbol(name)
     with _lock:
-        return Loaded(builder.link(_linker(), f"covector{next(_names)}"))
+        return MachineCode(builder.link(_linker(), f"covector{next(_names)}"))
