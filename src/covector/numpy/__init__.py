@@ -3,7 +3,7 @@
 import numpy as _np
 
 from covector._engine import _native
-from covector.numpy import linalg as linalg, methods as _methods
+from covector.numpy import interop as _interop, linalg as linalg, methods as _methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -20,3 +20,5 @@ ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 array_repr, array_str = _methods.represent, str
+
+_interop.offer(globals())

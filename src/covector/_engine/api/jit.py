@@ -15,6 +15,7 @@ from covector._engine import _native
 from covector._engine.api import arguments
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
+from covector._engine.base.exact import exact
 from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.trace import Tracer
@@ -68,9 +69,9 @@ class Signature:
     def key(self) -> Any:
         """Equal for calls that the same Program serves."""
         return (
-            self.static_args,
-            self.static_kwargs,
-            self.treedef,
+            exact(self.static_args),
+            exact(self.static_kwargs),
+            tree.content(self.treedef),
             self.count,
             self.avals(),
             config.code_key(),
@@ -385,6 +386,9 @@ def jit(
     native.lower = lambda *args, **kwargs: trace_(*args, **kwargs).lower()
     native.eval_shape = lambda *args, **kwargs: trace_(*args, **kwargs).out_info
     return native
+
+
+_native.set_hooks(exact=exact)
 
 
 def _ints(x: int | Sequence[int] | None) -> tuple[int, ...]:

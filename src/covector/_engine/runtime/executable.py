@@ -27,6 +27,9 @@ class Executable:
 
     def __init__(self, program: Program, donated: Sequence[int] = (), backend: str | None = None):
         start = time.perf_counter()
+        for eqn in program.eqns:
+            for v in eqn.outputs:
+                v.aval.check_size(f"a result of {eqn.primitive.name}")
         chosen = registry.backend(config.backend if backend is None else backend)
         job = job_of(chosen, donated)
         self.program, self.donated = program, job.donated
