@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ config errors exact record tree"),
+    ("_engine/base", "__init__ config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
     ("_engine/ir", "__init__ program scalar index kernel access sharing check"),
     ("_engine/core", "__init__ trace primitive"),

@@ -11,7 +11,6 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from covector import numpy as numpy
-from covector._engine import VERSION as _VERSION
 from covector._engine._native import Array as Array
 from covector._engine.api.derivatives import (
     grad as grad,
@@ -34,6 +33,7 @@ from covector._engine.api.transforms import (
 )
 from covector._engine.base import errors as errors
 from covector._engine.base.config import config as config
+from covector._engine.base.version import VERSION
 from covector._engine.core.trace import typeof as typeof
 from covector._engine.runtime.device import (
     Device as Device,
@@ -48,7 +48,8 @@ from covector._engine.runtime.device import (
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
 
 jacobian = jacrev
-__version__ = _VERSION
+__version__ = VERSION
+del VERSION
 
 if TYPE_CHECKING:
     from covector import (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -62,10 +61,6 @@ def test_defaults_are_legal(flag: Flag) -> None:
 def test_a_flag_of_the_start_cannot_be_set_later() -> None:
     with pytest.raises(ValueError, match="COVECTOR_NUM_THREADS"):
         config.update("num_threads", 3)
-
-
-def test_paths_begin_at_home() -> None:
-    assert BY_NAME["cache_dir"].parse("~/x") == str(Path.home() / "x")
 
 
 def test_the_table_names_the_backends_and_the_passes() -> None:

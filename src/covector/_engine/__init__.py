@@ -1,3 +1,1 @@
 """What users do not import. The order of its rooms is the architecture: see docs/internals.md."""
-
-VERSION = "0.1.0"

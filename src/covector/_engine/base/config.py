@@ -22,7 +22,6 @@ class Flag:
     choices: tuple[int | str, ...] = ()  # the legal values; of `several`, the legal parts
     several: bool = False  # a text of parts with commas between them
     least: int | None = None
-    is_path: bool = False
     at_start: bool = False  # read once, when the process starts
 
     @property
@@ -68,7 +67,7 @@ class Flag:
             raise self._wrong(called, value)
         if self.least is not None and isinstance(value, int) and value < self.least:
             raise self._wrong(called, value)
-        return os.path.expanduser(str(value)) if self.is_path else value
+        return value
 
     def _wrong(self, called: str, value: object) -> ValueError:
         return ValueError(f"{called}={value!r}: expected {self.legal}")
@@ -91,7 +90,13 @@ FLAGS: tuple[Flag, ...] = (
         "",
         False,
         "where compiled code is kept; empty: covector in the user's cache folder",
-        is_path=True,
+    ),
+    Flag(
+        "cache_limit_mb",
+        1024,
+        False,
+        "how much compiled code is kept on disk; what was not used for longest is removed",
+        least=0,
     ),
     Flag("disable_jit", False, False, "run the body of jitted functions operation by operation"),
     Flag(
@@ -107,7 +112,7 @@ FLAGS: tuple[Flag, ...] = (
         "",
         False,
         "give reasons for decisions on these topics",
-        choices=("fusion", "compile", "copy"),
+        choices=("fusion", "compile", "copy", "cache"),
         several=True,
     ),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),

@@ -10,12 +10,13 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar
 
-from covector._engine import VERSION, _native
+from covector._engine import _native
 from covector._engine.backends.base import IR, Backend, Job, Keep, Loaded, Pass, Target
 from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.bodies import total_cost
 from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.library import Library
+from covector._engine.base.locks import COMPILING
 from covector._engine.compile.pipeline import TO_KERNEL
 from covector._engine.ir.kernel import Kernel
 from covector._engine.ir.program import Program
@@ -29,7 +30,8 @@ LLVM_PASSES: tuple[str, ...] = ("sroa",)
 @functools.cache
 def symbols() -> dict[str, int]:
     """The addresses of what emitted code calls."""
-    _load_blas()
+    with COMPILING:
+        _load_blas()
     memory = ctypes.CDLL(None)
     table = {
         name: _address(getattr(memory, name))
@@ -67,13 +69,6 @@ def processor(vector_bits: int = 0) -> link.Processor:
     """What code is made for: this machine, with vectors of so many bits (0: the widest that it does well)."""
     host = link.host()
     return replace(host, vector_bytes=vector_bits // 8) if vector_bits else host
-
-
-@functools.cache
-def versioned(keep: Keep) -> Keep:
-    """`keep` for entries that hold for this version of the package and of LLVM only."""
-    head = f"covector {VERSION}, {link.version()}"
-    return lambda key, make: keep(f"{head}\n{key}", make)
 
 
 class CpuLoaded(Loaded):
@@ -144,7 +139,7 @@ class CpuBackend(Backend):
 
     def load(self, ir: IR, program: Program, job: Job, keep: Keep) -> Loaded:
         assert isinstance(ir, Kernel)
-        return CpuLoaded(ir, program, job, versioned(keep))
+        return CpuLoaded(ir, program, job, keep)
 
 
 BACKEND = CpuBackend()
