@@ -19,15 +19,15 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel access sharing check"),
-    ("_engine/core", "__init__ trace primitive"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing check"),
+    ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "batching bits bitwise contract convert cumulative elementwise index math reduce",
+        "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
     ),
     ("_engine/primitives", "scatter shape sort special __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ bodies call loop"),
+    ("_engine/control", "__init__ derived call loop"),
     (
         "_engine/compile/functions",
         "coefficients parts table bessel emulated exponential complex error",
@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements fuse arena donation memory axes nest loops product lower simplify pipeline",
+        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants pipeline",
     ),
     ("_engine/backends", "reference reference_scalars reference_backend"),
     (
@@ -59,10 +59,31 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "__init__"),
 )
 
-# Imports that break the order, each with its reason.
+# Imports that break the order, each with its reason: from a file, or from all files of a folder.
 EXCEPTIONS = {
     # The rules of a primitive speak to sibling primitives; the package's name is bound late.
     ("_engine/primitives/*", "_engine/primitives/__init__"),
+}
+
+# Imports by name (`import_module`), which run when something is first needed, each with its reason. They count in the
+# order as others do. A string stands for itself, `{}` in it for a name that is only known when it runs.
+BY_NAME = {
+    (
+        "_engine/runtime/late",
+        "covector._engine.runtime.executable",
+    ): "the compiler is a third of our import",
+    (
+        "numpy/ufunc",
+        "covector._engine.runtime.eager",
+    ): "the surface is defined without the compiler",
+    ("__init__", "covector.{}"): "public modules are loaded when they are named",
+    ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
+    ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",
+    ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
+    (
+        "_engine/backends/registry",
+        "covector._engine.backends.reference_backend",
+    ): "by the flag `backend`",
 }
 
 # The extension module is below everything, and imports nothing of ours.
@@ -72,6 +93,12 @@ FREE = "covector._engine._native"
 LAZY: dict[str, str] = {
     "llvmlite": "loads LLVM, which a program from the cache of compiled code does not need",
 }
+
+# The rooms of the native core, the lowest first: a file includes only its own room and lower ones.
+ROOMS = ("runtime", "python", "dispatch")
+
+# Headers that the runtime does without: it is also what a saved program links against.
+HOST_HEADERS = re.compile(r"Python\.h|nanobind/|numpy/|dlpack|pybind")
 
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 80
@@ -114,8 +141,50 @@ def resolve(module: str, name: str | None = None) -> str | None:
     return f"{module}.{name}" if name else module  # a name that no file of ours has: reported
 
 
+def called(node: ast.Call) -> str:
+    """The last name of what is called, if it has one."""
+    func = node.func
+    return func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
+
+
+def by_name(path: Path) -> Iterator[tuple[str, int]]:
+    """The modules that a file imports by name, with their lines.
+
+    In a file that does so every string that could name a module of ours is taken for one: it may be in a table.
+    """
+    if "import_module" not in path.read_text():
+        return
+    calls = [
+        node
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and called(node).strip("_") == "import_module"
+    ]
+    for call in calls:
+        name = call.args[0]
+        if isinstance(name, ast.Constant):
+            yield str(name.value), call.lineno
+        elif isinstance(name, ast.JoinedStr):
+            parts = [v.value if isinstance(v, ast.Constant) else "{}" for v in name.values]
+            yield "".join(map(str, parts)), call.lineno
+        else:
+            yield from (
+                (node.value, node.lineno)
+                for node in ast.walk(parse(path))
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"covector(\.\w+)+", node.value)
+            )
+
+
 def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """The files of ours that a file imports, at any depth of nesting, with their lines."""
+    """The files of ours that a file imports, at any depth of nesting and by name, with their lines."""
+    for module, line in by_name(path):
+        if "{}" in module:
+            prefix = module.partition("{}")[0].removeprefix("covector.").replace(".", "/")
+            targets = [t for t in labels() if re.fullmatch(rf"{prefix}\w+(/__init__)?", t)]
+            yield from ((t, line) for t in targets if t != label(path))
+        elif (target := resolve(module)) is not None:
+            yield target, line
     package = ["covector", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
@@ -133,7 +202,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def excepted(source: str, target: str) -> bool:
     folder = source.rpartition("/")[0]
-    return (f"{folder}/*", target) in EXCEPTIONS
+    return (f"{folder}/*", target) in EXCEPTIONS or (source, target) in EXCEPTIONS
 
 
 def test_every_file_has_its_place() -> None:
@@ -176,10 +245,49 @@ def test_passes_read_their_job_and_no_flags() -> None:
     assert not wrong, "what changes code is a field of Job (backends/base.py): " + ", ".join(wrong)
 
 
+def test_imports_by_name_are_declared() -> None:
+    found = {(label(p), module) for p in python_files("src/covector") for module, _ in by_name(p)}
+    assert found == set(BY_NAME)
+
+
 def test_the_bottom_of_the_package_is_not_imported() -> None:
     paths = python_files("src/covector")
     names = sorted(label(p) for p in paths if any(t == "__init__" for t, _ in imports(p)))
     assert not names, f"these files import the package itself: {', '.join(names)}"
+
+
+def includes(path: Path) -> Iterator[tuple[str, int]]:
+    """The headers that a native file includes, with their lines."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if found := re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line):
+            yield found[1], number
+
+
+def test_a_native_file_includes_only_its_room_and_lower_ones() -> None:
+    native = ROOT / "src" / "native"
+    paths = sorted([*native.rglob("*.cc"), *native.rglob("*.h")])
+    assert {path.relative_to(native).parts[0] for path in paths} == set(ROOMS)
+    wrong = []
+    for path in paths:
+        room = path.relative_to(native).parts[0]
+        allowed = ROOMS[: ROOMS.index(room) + 1]
+        for header, line in includes(path):
+            ours = header.split("/")[0] in ROOMS
+            named = (native / header).exists() or not (path.parent / header).exists()
+            fits = header.split("/")[0] in allowed if ours else named
+            if not fits or (room == "runtime" and HOST_HEADERS.search(header)):
+                wrong.append(f"{path.relative_to(ROOT)}:{line} includes {header}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_runtime_is_built_without_python() -> None:
+    """A library of its own, whose include path holds our sources alone."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    assert "add_library(covector_runtime STATIC ${COVECTOR_RUNTIME_SOURCES})" in text
+    paths = re.findall(r"target_include_directories\(covector_runtime ([^)]*)\)", text)
+    assert paths == ['PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/src/native"']
+    links = re.findall(r"target_link_libraries\(covector_runtime ([^)]*)\)", text)
+    assert links == ["PUBLIC Threads::Threads ${CMAKE_DL_LIBS}"]
 
 
 @pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
@@ -249,4 +357,62 @@ def test_no_import_inside_a_function() -> None:
             ]
     assert not hidden, "import at the top, or add the package to LAZY:\n" + "\n".join(
         sorted(hidden)
+    )
+
+
+# What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
+FAMILIES = {
+    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Primitive", "Reduction", "Update",
+}  # fmt: skip
+
+
+def test_no_pass_knows_a_primitive() -> None:
+    """Nothing but primitives themselves asks for the class of one, in `isinstance`, `issubclass` or a `match`."""
+    classes: dict[str, ast.ClassDef] = {}
+    for path in python_files(
+        "src/covector/_engine/core",
+        "src/covector/_engine/primitives",
+        "src/covector/_engine/control",
+    ):
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = node
+    known = {"Primitive"}
+    while True:  # all that descend from Primitive
+        more = {
+            name
+            for name, node in classes.items()
+            if any(ast.unparse(b).rpartition(".")[2] in known for b in node.bases)
+        }
+        if more <= known:
+            break
+        known |= more
+    wrong: list[str] = []
+    for path in python_files("src/covector/_engine"):
+        if path.relative_to(PACKAGE / "_engine").parts[0] in ("primitives", "control"):
+            continue
+        statements = {  # Fold and Copy are statements of Kernels too
+            alias.name
+            for node in parse(path).body
+            if isinstance(node, ast.ImportFrom) and node.module == "covector._engine.ir.kernel"
+            for alias in node.names
+        }
+        if label(path) == "_engine/ir/kernel":
+            continue
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.Call) and called(node) in ("isinstance", "issubclass"):
+                asked = [
+                    n for n in ast.walk(node.args[1]) if isinstance(n, (ast.Name, ast.Attribute))
+                ]
+            elif isinstance(node, ast.MatchClass):
+                asked = [node.cls]
+            else:
+                continue
+            names = {ast.unparse(n).rpartition(".")[2] for n in asked}
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+                for name in sorted(names & (known - FAMILIES - statements))
+            ]
+    assert not wrong, (
+        "let the primitive answer, by a rule or a property of its family:\n" + "\n".join(wrong)
     )

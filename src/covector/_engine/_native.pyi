@@ -230,7 +230,9 @@ class Entry:
         `kept` are the leaf positions that the executable takes, `constants` the Arrays after those,
         `donate` positions among the kept leaves. `out_spec` is the tree of results: ("leaf", i),
         ("input", j), ("const", obj), ("none",), ("tuple", specs), ("list", specs),
-        ("dict", keys, specs), ("custom", unflatten, specs).
+        ("dict", keys, specs), ("namedtuple", class, specs), ("custom", unflatten, specs),
+        ("object", class, names of its arguments, static ones, specs), ("fields", the same), where
+        the arguments are attributes and nothing is called.
         """
     @property
     def executable(self) -> Executable:
@@ -350,6 +352,17 @@ def set_hooks(**hooks: Any) -> dict[str, Any]:
 
     flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), getitem(x, index), iter(x),
     contains(x, item), repr(x), format(x, spec).
+    """
+
+def register_node(
+    cls: type,
+    children: tuple[str, ...] | None,
+    statics: tuple[str, ...],
+    flatten: Callable[[Any], Any],
+) -> None:
+    """Make instances of a class containers of jit's arguments.
+
+    Children and static data are attributes, or with None for children `flatten(x)` gives both.
     """
 
 def set_operators(operators: Mapping[str, Callable[..., Any] | None]) -> dict[str, Any]:

@@ -186,6 +186,8 @@ class Jitted:
         signature = Signature(self, args, kwargs)
         if any(isinstance(x, Tracer) for x in signature.leaves):
             return None
+        if trace.current() is not trace.EVAL and signature.key() not in self.traced:
+            return None  # it may capture tracers: traced by the twin, once, and not kept if it does
         traced = self.trace(signature)
         if any(isinstance(c, Tracer) for c in traced.program.constants):
             return None
@@ -259,34 +261,11 @@ class Traced:
         for n, a in enumerate(self.program.outputs):
             forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
-        out_spec = _spec(tree.unflatten(self.out_tree, [_Leaf(s) for s in specs]))
+        out_spec = tree.recipe(self.out_tree, specs)
         constants = [as_array(c) for c in self.program.constants]
         return _native.Entry(
             executable.native, list(range(len(positions))), constants, out_spec, list(donated)
         )
-
-
-class _Leaf:
-    """A place in the recipe of a result."""
-
-    def __init__(self, spec: tuple[str, int]):
-        self.spec = spec
-
-
-def _spec(x: Any) -> tuple[Any, ...]:
-    """The native recipe of a nested result."""
-    if isinstance(x, _Leaf):
-        return x.spec
-    if x is None:
-        return ("none",)
-    if type(x) is tuple:
-        return ("tuple", [_spec(e) for e in x])
-    if type(x) is list:
-        return ("list", [_spec(e) for e in x])
-    if type(x) is dict:
-        return ("dict", list(x), [_spec(e) for e in x.values()])
-    leaves, treedef = tree.flatten(x)
-    return ("custom", functools.partial(tree.unflatten, treedef), [_spec(leaf) for leaf in leaves])
 
 
 class Lowered:
@@ -386,9 +365,6 @@ def jit(
     native.lower = lambda *args, **kwargs: trace_(*args, **kwargs).lower()
     native.eval_shape = lambda *args, **kwargs: trace_(*args, **kwargs).out_info
     return native
-
-
-_native.set_hooks(exact=exact)
 
 
 def _ints(x: int | Sequence[int] | None) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from covector._engine.backends.base import IR, Explain, Job, Pass
 from covector._engine.base.config import config
 from covector._engine.compile import memory
+from covector._engine.compile.invariants import hoist_invariants
 from covector._engine.compile.lower import lower
 from covector._engine.compile.simplify import inline_calls, layouts, simplify
 from covector._engine.ir import check
@@ -37,6 +38,7 @@ TO_KERNEL: tuple[Pass, ...] = (
     Pass("simplify", _simplify, optional=True),
     # From here: large products lie as gemm takes them.
     Pass("layouts", layouts),
+    Pass("invariants", hoist_invariants, optional=True),
     # Fusion, then loops: a Kernel.
     Pass("lower", lower),
     # From here: every buffer has a place.
