@@ -61,7 +61,7 @@ class Lowering(Builder):
     """Lowers a Program and those inside it into statements of one Kernel."""
 
     def __init__(self, job: Job):
-        super().__init__(Names())
+        super().__init__(Names(), job.target.threads)
         self.job = job
 
     def explain(self, topic: str, reason: str) -> None:
