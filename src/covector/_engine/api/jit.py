@@ -121,7 +121,7 @@ def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
 
 
 class Jitted:
-    """The Python side of a jitted function: its options, the traced Programs, the native JitFunction."""
+    """The Python side of a jitted function: its options, the traced Programs."""
 
     def __init__(
         self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
@@ -131,14 +131,20 @@ class Jitted:
         self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.traced: dict[Any, Traced] = {}
-        self.native = _native.JitFunction(
-            fun,
+
+    def native(self) -> Any:
+        """The native function in front, which holds this.
+
+        Not the other way round: what is dropped goes at once, machine code and all, not when the collector comes by.
+        """
+        return _native.JitFunction(
+            self.fun,
             self.miss,
             self.bypass,
-            static_argnums,
-            static_argnames,
-            donate_argnums,
-            donate_argnames,
+            self.static_argnums,
+            tuple(self.static_names),
+            self.donate_argnums,
+            tuple(self.donate_names),
         )
 
     def static_positions(self, count: int) -> set[int]:
@@ -355,7 +361,7 @@ def jit(
     numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
     donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
     owner = Jitted(fun, numbers, names, donated, donated_names)
-    native: Any = owner.native
+    native: Any = owner.native()
     functools.update_wrapper(native, fun, updated=())
 
     def trace_(*args: Any, **kwargs: Any) -> Traced:

@@ -27,6 +27,11 @@ from covector._engine.types.avals import ShapedArray, bind_dims
 LLVM_PASSES: tuple[str, ...] = ("sroa",)
 
 
+def passes_for(text: str) -> tuple[str, ...]:
+    """The LLVM passes that find something to do in a module."""
+    return LLVM_PASSES if " = alloca " in text else ()
+
+
 @functools.cache
 def symbols() -> dict[str, int]:
     """The addresses of what emitted code calls."""
@@ -78,8 +83,9 @@ class CpuLoaded(Loaded):
         made_for = processor(job.target.vector_bits)
         module = emit(kernel, job.target, made_for)
         self._text, self._processor, self._kernel = module.text(), made_for, kernel
-        key = f"{made_for}\n{LLVM_PASSES}\n{self._text}"
-        data = keep(key, lambda: link.emit_object(self._text, made_for, LLVM_PASSES))
+        passes = passes_for(self._text)
+        key = f"{made_for}\n{passes}\n{self._text}"
+        data = keep(key, lambda: link.emit_object(self._text, made_for, passes))
         functions = _library(made_for, keep).resolve(module.wanted)
         self.code = link.load(data, symbols() | functions)
         self.address = self.code.address("entry")
@@ -118,7 +124,7 @@ class CpuLoaded(Loaded):
     def texts(self) -> Mapping[str, Callable[[], str]]:
         return {
             "llvm": lambda: self._text,
-            "asm": lambda: link.emit_assembly(self._text, self._processor, LLVM_PASSES),
+            "asm": lambda: link.emit_assembly(self._text, self._processor, passes_for(self._text)),
         }
 
 

@@ -39,7 +39,7 @@ class Library:
             f"{self.processor}\n{text}", lambda: link.emit_object(text, self.processor)
         )
         symbols = self.symbols | self.resolve(module.wanted)
-        self.loaded[function.symbol] = link.load(data, symbols, (function.symbol,))
+        self.loaded[function.symbol] = link.load(data, symbols, (function.symbol,), lasting=True)
 
 
 def define(function: Function, processor: link.Processor) -> ModuleText:

@@ -110,11 +110,35 @@ def machine(processor: Processor) -> Any:
     return made
 
 
-@functools.cache
-def _linker() -> Any:
-    """The one linker of the process."""
+# How many objects one linker takes.  Of an object that was unloaded LLVM keeps 9 KB until its linker goes, and a linker
+# goes with the last of its objects; making one takes 2 ms.
+SHARE = 32
+
+
+class _Linkers:
+    """Hands out the linker for the next object; none is kept for longer than it is filled."""
+
+    def __init__(self) -> None:
+        self.current: Any = None
+        self.room = 0
+
+    def next(self) -> Any:
+        """The linker to use; under the lock."""
+        if self.room == 0:
+            self.current, self.room = _make_linker(), SHARE
+        self.room -= 1
+        linker = self.current
+        if self.room == 0:
+            self.current = None
+        return linker
+
+
+def _make_linker() -> Any:
     return _llvm().create_lljit_compiler(machine(host()), use_jit_link=True)
 
+
+_linkers = _Linkers()
+_lasting = functools.cache(_make_linker)  # for what stays as long as the process
 
 # LLVM ends the process when memory runs out.  Measured: 10 MB, and 30 bytes for each byte of text.
 _LLVM_BYTES = 48 << 20
@@ -140,7 +164,10 @@ def parse(text: str, verify: bool = False) -> Any:
 
 
 def optimise(module: Any, processor: Processor, passes: Iterable[str]) -> None:
-    """Run the named passes, in order; the names are those of llvmlite's `add_<name>_pass` methods."""
+    """Run the named passes, in order; the names are those of llvmlite's `add_<name>_pass` methods.
+
+    llvmlite keeps 1.2 KB of each pass builder for ever, so this is for what the passes find something in.
+    """
     llvm = _llvm()
     manager = llvm.create_new_module_pass_manager()
     for name in passes:
@@ -181,10 +208,13 @@ def emit_assembly(
 class MachineCode:
     """Machine code in memory; it is freed when this object goes."""
 
-    __slots__ = ("_tracker",)
+    __slots__ = ("_linker", "_tracker")
 
-    def __init__(self, tracker: Any):
-        self._tracker = tracker
+    def __init__(self, tracker: Any, linker: Any):
+        self._tracker, self._linker = tracker, linker
+
+    def __del__(self) -> None:
+        del self._tracker  # before its linker, which may go with it
 
     def address(self, name: str) -> int:
         """Where an exported function begins."""
@@ -192,9 +222,15 @@ class MachineCode:
 
 
 def load(
-    data: bytes, symbols: Mapping[str, int] | None = None, exports: Iterable[str] = ("entry",)
+    data: bytes,
+    symbols: Mapping[str, int] | None = None,
+    exports: Iterable[str] = ("entry",),
+    lasting: bool = False,
 ) -> MachineCode:
-    """An object file linked into this process; `symbols` gives the addresses of what it calls."""
+    """An object file linked into this process; `symbols` gives the addresses of what it calls.
+
+    `lasting`: it stays as long as the process, so it is not put beside what may go.
+    """
     _check_memory(len(data))
     builder = _llvm().JITLibraryBuilder().add_object_img(data)
     for name, address in (symbols or {}).items():
@@ -202,4 +238,5 @@ def load(
     for name in exports:
         builder.export_symbol(name)
     with COMPILING:
-        return MachineCode(builder.link(_linker(), f"covector{next(_names)}"))
+        linker = _lasting() if lasting else _linkers.next()
+        return MachineCode(builder.link(linker, f"covector{next(_names)}"), linker)
