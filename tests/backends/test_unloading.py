@@ -45,14 +45,16 @@ def test_a_jitted_function_goes_at_once() -> None:
 
 
 def test_a_linker_goes_with_the_last_of_its_objects() -> None:
-    code = cv.jit(lambda x: x + 0.375).lower(cnp.ones(3)).compile()._executable.loaded.code
-    linker = weakref.ref(code._linker)
     data = link.emit_object("define i32 @entry() {\n  ret i32 7\n}")
-    others = [link.load(data) for _ in range(link.SHARE)]  # the linker of `code` is full now
-    assert link._linkers.current is not linker()
-    assert len({id(other._linker) for other in others}) <= 2
-    others = [other for other in others if other._linker is not linker()]
-    assert linker() is not None
-    del code  # at once, without the collector
-    assert linker() is None
-    assert all(other.address("entry") for other in others)
+    codes = [link.load(data) for _ in range(3 * link.SHARE)]
+    middle = codes[link.SHARE + link.SHARE // 2]._linker  # one that is full, and of these alone
+    mine = [code for code in codes if code._linker is middle]
+    others = [code for code in codes if code._linker is not middle]
+    gone = weakref.ref(middle)
+    del codes, middle
+    assert len(mine) == link.SHARE
+    while mine:
+        assert gone() is not None
+        mine.pop()
+    assert gone() is None
+    assert all(code.address("entry") for code in others)
