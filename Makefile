@@ -1,14 +1,17 @@
 # Everything a developer runs. Each target first makes what it needs in .venv, from nothing but
-# Python 3.11-3.13, a C++ compiler and make; stamps keep the second run quick.
+# Python 3.11-3.13, a C++ compiler and make; stamps keep the second run quick. The benchmarks have an
+# environment of their own, since today's JAX wants Python 3.12 or newer.
 
 PYTHON  ?= python3
 WORKERS ?= 2
 ARGS    ?=
 
 VENV    := .venv
+BENCH   ?= .venv-bench
+ENVS    := $(VENV) $(BENCH)
 PY      := $(VENV)/bin/python
 STAMPS  := $(VENV)/.stamps
-INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --no-input
+INSTALL := -m pip install -qq --disable-pip-version-check --no-input
 NATIVE  := pyproject.toml CMakeLists.txt $(wildcard src/native/*/*.cc src/native/*/*.h)
 FILES   := $(sort $(shell find src -name '*.py'))
 CODE    := src tests benchmarks examples $(wildcard tools)
@@ -45,14 +48,14 @@ format: $(STAMPS)/test  ## rewrite the sources in the house format
 	@$(PY) -m ruff check --fix --quiet $(CODE) || true
 	@$(PY) -m ruff format $(CODE)
 
-bench: $(STAMPS)/bench  ## compare with JAX, PyTorch, NumPy and Numba; writes benchmarks/results.md
-	@$(PY) -m benchmarks.run $(ARGS)
+bench: $(BENCH)/.stamps/bench  ## compare with JAX, PyTorch, NumPy and Numba; writes benchmarks/results.md
+	@$(BENCH)/bin/python -m benchmarks.run $(ARGS)
 
 test-asan: $(STAMPS)/test  ## the native tests under the address and undefined-behaviour sanitizers
 	@tests/native/asan.sh
 
 clean:  ## remove the environment and every build product
-	rm -rf $(VENV) build dist examples/output .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench build dist examples/output .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------ what the targets need
@@ -61,20 +64,43 @@ $(STAMPS)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
 	  f"Covector needs Python 3.11-3.13; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	@$(PY) -c '' 2>/dev/null || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@$(INSTALL) --upgrade 'pip>=25.1'
-	@mkdir -p $(STAMPS) && touch $@
+	@$(PY) $(INSTALL) --upgrade 'pip>=25.1'
+	@mkdir -p $(@D) && touch $@
+
+# The newest of the machine's own Pythons that serves, pyenv's among them.
+$(BENCH)/.stamps/python:
+	@for python in $(BENCH)/bin/python python3.13 python3.12 $(PYTHON) \
+	    $$(ls -rd $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1[23].*/bin/python 2>/dev/null); do \
+	  $$python -c 'import sys; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue; \
+	  [ -x $(BENCH)/bin/python ] || { echo "making $(BENCH)"; $$python -m venv $(BENCH); } || exit 1; \
+	  $(BENCH)/bin/python $(INSTALL) --upgrade 'pip>=25.1' && mkdir -p $(@D) && touch $@; exit; \
+	done; echo "the benchmarks need Python 3.12 or 3.13: make bench PYTHON=..."; exit 1
 
 # An editable installation knows the Python files by name, so a new one has to be installed.
-$(STAMPS)/files: always | $(STAMPS)/python
+$(ENVS:%=%/.stamps/files): %/.stamps/files: always | %/.stamps/python
 	@echo '$(FILES)' | cmp -s - $@ || echo '$(FILES)' > $@
 
-$(STAMPS)/package: $(NATIVE) $(STAMPS)/files | $(STAMPS)/python
-	@echo "building covector"
-	@$(INSTALL) --group build
-	@$(INSTALL) --no-build-isolation -e .
+$(ENVS:%=%/.stamps/package): %/.stamps/package: $(NATIVE) %/.stamps/files | %/.stamps/python
+	@echo "building covector in $*"
+	@$*/bin/python $(INSTALL) --group build
+	@$*/bin/python $(INSTALL) --no-build-isolation -e .
 	@touch $@
 
-$(STAMPS)/demo $(STAMPS)/test $(STAMPS)/bench: $(STAMPS)/%: pyproject.toml $(STAMPS)/package
+$(STAMPS)/demo $(STAMPS)/test: $(STAMPS)/%: pyproject.toml $(STAMPS)/package
 	@echo "installing what $* needs"
-	@$(INSTALL) --group $*
+	@$(PY) $(INSTALL) --group $*
+	@touch $@
+
+# A peer that cannot be had is left out, and the report says so. PyTorch's own index has a build
+# without CUDA, which is a tenth of the one that pip finds elsewhere.
+TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 0
+
+$(BENCH)/.stamps/bench: pyproject.toml $(BENCH)/.stamps/package
+	@echo "installing what the benchmarks need"
+	@$(BENCH)/bin/python $(INSTALL) --group bench
+	@for peer in jax torch numba; do \
+	  $(BENCH)/bin/python -c "import $$peer" 2>/dev/null && continue; \
+	  [ $$peer = torch ] && index='$(TORCH)' || index=; \
+	  $(BENCH)/bin/python $(INSTALL) $$index --group bench-$$peer || echo "$$peer is left out: pip cannot install it"; \
+	done
 	@touch $@

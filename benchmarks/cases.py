@@ -2,15 +2,18 @@
 
 A case receives a `Framework`, prepares its data and returns the call to measure. The decorator
 states its group, the frameworks that can run it and the limits we want to hold: `jax=0.5` says that
-Covector is to take at most half of JAX's time (or memory).
+Covector is to take at most half of JAX's time (or memory), `beside={"call_tuple": 2}` at most twice
+what it takes in that case, and `under=1e-6` at most a microsecond.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +25,7 @@ COMPILED = ("covector", "jax")
 WITH_NUMBA = (*ALL, "numba")
 
 MILLION = 1_000_000
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Case:
     text: str
     group: str
     frameworks: tuple[str, ...]
-    limits: dict[str, float]  # peer -> the largest ratio covector/peer that we accept
+    limits: Mapping[str, float]  # peer -> the largest ratio covector/peer that we accept
+    beside: Mapping[str, float]  # another case -> the largest ratio of ours here to ours there
+    under: float  # seconds (or bytes) that ours may be at most
     kind: str  # "call", "cold" (built anew each round), "memory" or "import"
     per: int  # the result is divided by this many operations
     compared: bool  # the frameworks must give the same values
@@ -48,6 +54,8 @@ def case(
     kind: str = "call",
     per: int = 1,
     compared: bool = True,
+    beside: Mapping[str, float] = NONE,
+    under: float = math.inf,
     **limits: float,
 ) -> Callable[[Callable[[Framework], Any]], Callable[[Framework], Any]]:
     """Add the decorated function to the cases; its docstring is the text of the report."""
@@ -55,7 +63,17 @@ def case(
     def add(build: Callable[[Framework], Any]) -> Callable[[Framework], Any]:
         text = (build.__doc__ or build.__name__).rstrip(".")
         CASES[build.__name__] = Case(
-            build.__name__, text, group, frameworks, limits, kind, per, compared, build
+            name=build.__name__,
+            text=text,
+            group=group,
+            frameworks=frameworks,
+            limits=limits,
+            beside=beside,
+            under=under,
+            kind=kind,
+            per=per,
+            compared=compared,
+            build=build,
         )
         return build
 
@@ -91,6 +109,50 @@ def eager_chain(f: Framework) -> Any:
     """`tanh(x) * sin(x) + exp(-x * x)` on 100 elements, not compiled."""
     x, xp = f.random(100), f.np
     return lambda: xp.tanh(x) * xp.sin(x) + xp.exp(-x * x)
+
+
+class Pair(NamedTuple):
+    """Two values: a container whose type every framework has to be asked about."""
+
+    a: Any
+    b: Any
+
+
+@dataclass
+class Layer:
+    """The same as a dataclass, which the frameworks with pytrees register."""
+
+    a: Any
+    b: Any
+
+
+@case("calls", ALL, jax=0.25)
+def call_tuple(f: Framework) -> Any:
+    """`jit(lambda p: p[0] + p[1])` on a tuple of two scalars, per call."""
+    add, pair = f.jit(lambda p: p[0] + p[1]), (f.random(), f.random(seed=1))
+    return lambda: add(pair)
+
+
+@case("calls", ALL, jax=0.25, beside={"call_tuple": 2})
+def call_namedtuple(f: Framework) -> Any:
+    """The same on a NamedTuple."""
+    add, pair = f.jit(lambda p: p.a + p.b), Pair(f.random(), f.random(seed=1))
+    return lambda: add(pair)
+
+
+@case("calls", ALL, jax=0.25, beside={"call_tuple": 2})
+def call_dataclass(f: Framework) -> Any:
+    """The same on a registered dataclass."""
+    f.register_dataclass(Layer)
+    add, pair = f.jit(lambda p: p.a + p.b), Layer(f.random(), f.random(seed=1))
+    return lambda: add(pair)
+
+
+@case("calls", COMPILED, jax=0.25, beside={"call_tuple": 2})
+def call_key(f: Framework) -> Any:
+    """`jit(lambda key, x: x + 1)` on a typed key and a scalar, per call."""
+    add, key, x = f.jit(lambda key, x: x + 1), f.module.random.key(0), f.random()
+    return lambda: add(key, x)
 
 
 # ---------------------------------------------------------------- kernels
@@ -138,6 +200,26 @@ def sum_all(f: Framework) -> Any:
     """`sum` of 10M float32."""
     fun, x = f.jit(lambda x: f.np.sum(x)), f.random(10 * MILLION)
     return lambda: fun(x)
+
+
+@case("kernels", ALL, jax=1.0, torch=1.0)
+def sum_rows(f: Framework) -> Any:
+    """`sum` over axis 0 of 4096 x 1024 float32."""
+    fun, x = f.jit(lambda x: f.np.sum(x, axis=0)), f.random(4096, 1024)
+    return lambda: fun(x)
+
+
+@case("kernels", COMPILED, jax=1.0, under=1e-6)
+def donated_fill(f: Framework) -> Any:
+    """`x.at[3].set(1)` on 16 MB, donated, per call."""
+    fill, x = f.jit(lambda x: x.at[3].set(1.0), donate_argnums=0), f.random(4 * 2**20)
+
+    def call() -> Any:
+        nonlocal x
+        x = fill(x)
+        return x
+
+    return call
 
 
 @case("kernels", ALL, jax=1.05, torch=1.05)
@@ -287,6 +369,74 @@ def scan_matmul(f: Framework) -> Any:
     return lambda: fun(h, w)
 
 
+def byte_loop(f: Framework, dtype: str) -> Callable[[], Any]:
+    """Return 1,000 steps of `x = x * 5 + 3` in integers that wrap around, 16,384 elements."""
+    x = f.array(np.arange(16_384).astype(dtype))
+
+    def run(x: Any) -> Any:
+        return f.scan(lambda x, _: (x * 5 + 3, None), x, None, length=1000)[0]
+
+    fun = f.jit(run)
+    return lambda: fun(x)
+
+
+@case("loops", ALL, jax=1.0, torch=0.5, numpy=0.5)
+def loop_int32(f: Framework) -> Any:
+    """`x = x * 5 + 3`, 1,000 steps of `scan`, 16,384 int32."""
+    return byte_loop(f, "int32")
+
+
+@case("loops", ALL, jax=1.0, torch=0.5, numpy=0.5, beside={"loop_int32": 1})
+def loop_uint8(f: Framework) -> Any:
+    """`x = x * 5 + 3`, 1,000 steps of `scan`, 16,384 uint8."""
+    return byte_loop(f, "uint8")
+
+
+# ---------------------------------------------------------------- unrolled loops
+
+UNROLLED = 24
+STENCILS: dict[str, Callable[[Any, Any], Any]] = {
+    "roll": lambda xp, x: xp.roll(x, 1) + x,
+    "stencil": lambda xp, x: x + 0.1 * (xp.roll(x, 1) - 2 * x + xp.roll(x, -1)),
+    "slices": lambda xp, x: xp.concatenate([x[1:] + x[:-1], x[:1]]),
+    "butterfly": lambda xp, x: xp.concatenate([x[::2] + x[1::2], x[::2] - x[1::2]]),
+}
+
+
+def unrolled(f: Framework, name: str, factor: float = 1.0) -> Callable[[], Any]:
+    """Return a call of `UNROLLED` steps of one stencil on 65,536 elements."""
+    step = STENCILS[name]
+
+    def run(x: Any) -> Any:
+        x = x * factor
+        for _ in range(UNROLLED):
+            x = step(f.np, x) * 0.5  # stays in the range of float32
+        return x
+
+    fun, x = f.jit(run), f.random(1 << 16)
+    return lambda: fun(x)
+
+
+def stencil_cases(name: str) -> None:
+    """Add the two cases of a stencil: how long it compiles, and how long it runs."""
+
+    def compile_(f: Framework) -> Any:
+        return unrolled(f, name, fresh())
+
+    def run(f: Framework) -> Any:
+        return unrolled(f, name)
+
+    compile_.__name__, run.__name__ = f"compile_{name}", f"run_{name}"
+    compile_.__doc__ = f"Cold compile and first run of {UNROLLED} steps of `{name}`, unrolled."
+    run.__doc__ = f"{UNROLLED} steps of `{name}`, unrolled, 65,536 elements."
+    case("unrolled", COMPILED, kind="cold", jax=1.0)(compile_)
+    case("unrolled", COMPILED, jax=1.0)(run)
+
+
+for _name in STENCILS:
+    stencil_cases(_name)
+
+
 # ---------------------------------------------------------------- compilation
 
 _round = itertools.count(1)
@@ -316,6 +466,29 @@ def compile_chain(f: Framework) -> Any:
 
     fun = f.jit(chain)
     return lambda: fun(x)
+
+
+@case("compilation", COMPILED, kind="cold", jax=0.5)
+def compile_adam(f: Framework) -> Any:
+    """Cold compile and first run of an Adam step of 400 arrays of 8 x 8, donated."""
+    shape, count, rate = (8, 8), 400, 1e-3 * fresh()
+    params = [f.random(*shape, seed=i) for i in range(count)]
+    mean, square = ([f.random(*shape, scale=0.0) for _ in params] for _ in range(2))
+    grads = [f.random(*shape, seed=i) for i in range(count)]
+
+    def one(p: Any, m: Any, s: Any, g: Any, steps: Any) -> tuple[Any, Any, Any]:
+        m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
+        change = (m / (1 - 0.9**steps)) / (f.np.sqrt(s / (1 - 0.999**steps)) + 1e-8)
+        return p - rate * change, m, s
+
+    def step(params: Any, mean: Any, square: Any, grads: Any, steps: Any) -> Any:
+        results = [
+            one(p, m, s, g, steps) for p, m, s, g in zip(params, mean, square, grads, strict=True)
+        ]
+        return tuple([list(part) for part in zip(*results, strict=True)])
+
+    adam, steps = f.jit(step, donate_argnums=(0, 1, 2)), f.array(np.float32(1.0))
+    return lambda: adam(params, mean, square, grads, steps)
 
 
 @case("compilation", COMPILED, kind="cold", per=20, jax=0.5)

@@ -33,6 +33,7 @@ class Framework:
     sgd: Any = None  # (params, grads, rate) -> params
     scan: Any = None
     normal: Any = None  # n -> a call that draws n standard normals, float32
+    register_dataclass: Any = None  # makes a container of a dataclass; nothing to do where any goes
     module: Any = None  # the package itself, for what only some have (make_jaxpr)
 
     def random(self, *shape: int, seed: int = 0, scale: float = 1.0) -> Any:
@@ -84,6 +85,7 @@ def _jax_like(name: str) -> Framework:
         sgd=lambda params, grads, rate: tree.map(lambda p, g: p - rate * g, params, grads),
         scan=lax.scan,
         normal=normal,
+        register_dataclass=cache(module.tree_util.register_dataclass),
         module=module,
     )
 
@@ -136,6 +138,7 @@ def _torch() -> Framework:
         value_and_grad=value_and_grad,
         sgd=sgd,
         scan=_python_scan,
+        register_dataclass=_identity,
         normal=lambda n: lambda: torch.randn(n),
         module=torch,
     )
@@ -194,6 +197,7 @@ def _numpy() -> Framework:
         block=_identity,
         jit=_identity,
         scan=_python_scan,
+        register_dataclass=_identity,
         normal=lambda n: lambda: generator.standard_normal(n, dtype=np.float32),
         module=np,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.cases import Case
+from benchmarks.cases import NONE, Case
 
 OURS = "covector"
 MISSED = "**MISSED**"
@@ -25,22 +25,46 @@ class Row:
     case: Case
     values: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, float] = field(default_factory=dict)  # ours in the cases it is compared with
 
     def ratio(self, peer: str) -> float | None:
         """Return covector/peer, None unless both were measured."""
         ours, theirs = self.values.get(OURS), self.values.get(peer)
         return None if ours is None or not theirs else ours / theirs
 
-    def missed(self) -> list[str]:
-        """Return the peers whose limit is not held; a failure of ours misses every limit."""
+    def verdicts(self) -> dict[str, bool]:
+        """Return whether each limit that can be judged is held; a failure of ours misses them all."""
+        case, ours = self.case, self.values.get(OURS)
         if OURS in self.failures:
-            return list(self.case.limits)
-        ratios = {peer: self.ratio(peer) for peer in self.case.limits}
-        return [p for p, r in ratios.items() if r is not None and r > self.case.limits[p]]
+            return dict.fromkeys(limits(case), False)
+        if ours is None:
+            return {}
+        held = {
+            peer: ratio <= limit
+            for peer, limit in case.limits.items()
+            if (ratio := self.ratio(peer)) is not None
+        }
+        held |= {
+            f"`{other}`": ours <= limit * self.beside[other]
+            for other, limit in case.beside.items()
+            if other in self.beside
+        }
+        return held | ({"under": ours <= case.under} if case.under < math.inf else {})
+
+    def missed(self) -> list[str]:
+        """Return the names of the limits that are not held."""
+        return [name for name, held in self.verdicts().items() if not held]
 
     def judged(self) -> bool:
         """Return whether at least one limit could be compared."""
-        return OURS in self.failures or any(self.ratio(p) is not None for p in self.case.limits)
+        return bool(self.verdicts())
+
+
+def limits(case: Case) -> dict[str, str]:
+    """Return the limits of a case as text, by name."""
+    texts = {peer: f"{limit:g}" for peer, limit in case.limits.items()}
+    texts |= {f"`{other}`": f"{limit:g}" for other, limit in case.beside.items()}
+    return texts | ({"under": show(case.under, case.kind)} if case.under < math.inf else {})
 
 
 def show(value: float, kind: str) -> str:
@@ -64,18 +88,20 @@ def geometric_mean(values: Iterable[float]) -> float | None:
     return math.exp(sum(logs) / len(logs)) if logs else None
 
 
-def markdown(rows: list[Row], versions: Mapping[str, str], rounds: int) -> str:
-    """Return the whole report."""
+def markdown(
+    rows: list[Row], versions: Mapping[str, str], rounds: int, absent: Mapping[str, str] = NONE
+) -> str:
+    """Return the whole report; `absent` says why a framework is not in it."""
     frameworks = [name for name in versions if any(name in r.case.frameworks for r in rows)]
     lines = [
         "# Benchmark results",
         "",
         "Written by `make bench`; do not edit by hand. All frameworks run in one process, in turn; "
         f"each value is the best of up to {rounds} rounds. Ratios are Covector's value divided by "
-        "the peer's: below 1, Covector is ahead. A limit is the largest ratio that we want; it is "
-        "a goal, not a result.",
+        "the peer's: below 1, Covector is ahead. A limit is the largest ratio that we want, to a peer "
+        "or to our own time in another case, or the most that we may take; it is a goal, not a result.",
         "",
-        *machine(versions),
+        *machine({**versions, **{name: f"left out: {why}" for name, why in absent.items()}}),
     ]
     for group in dict.fromkeys(row.case.group for row in rows):
         members = [row for row in rows if row.case.group == group]
@@ -94,7 +120,7 @@ def table(rows: list[Row], frameworks: list[str]) -> list[str]:
         cells = [f"`{row.case.name}`: {row.case.text}"]
         cells += [_value(row, name) for name in present]
         cells += ["" if (r := row.ratio(peer)) is None else plain(r) for peer in peers]
-        cells += [", ".join(f"{peer} {limit:g}" for peer, limit in row.case.limits.items())]
+        cells += [", ".join(f"{name} {text}" for name, text in limits(row.case).items())]
         cells += [_verdict(row)]
         lines.append(_line(cells))
     return lines

@@ -102,14 +102,17 @@ def _rotated(names: list[str], number: int) -> list[str]:
     return names[turn:] + names[:turn]
 
 
-def _installed(names: list[str]) -> dict[str, str]:
+def _installed(names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the versions of the frameworks that are there, and why the others are not."""
     versions: dict[str, str] = {}
+    absent: dict[str, str] = {}
     for name in names:
         try:
             versions[name] = frameworks.load(name).version
         except Exception as error:
-            print(f"{name} is left out: {type(error).__name__}: {error}", file=sys.stderr)
-    return versions
+            absent[name] = f"{type(error).__name__}: {error}"
+            print(f"{name} is left out: {absent[name]}", file=sys.stderr)
+    return versions, absent
 
 
 def _arguments() -> argparse.Namespace:
@@ -117,6 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="part of a name or group")
     parser.add_argument("--frameworks", default=",".join(frameworks.NAMES), help="comma-separated")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="one round: do they run, not how fast")
     parser.add_argument("--output", type=Path, help="where the report goes; a full run: results.md")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("--child", nargs=2, metavar=("CASE", "FRAMEWORK"), help=argparse.SUPPRESS)
@@ -139,16 +143,21 @@ def main() -> int:
     cases = [
         c for c in CASES.values() if not wanted or any(w in c.name or w in c.group for w in wanted)
     ]
-    versions = _installed(options.frameworks.split(","))
-    rows = []
+    if options.quick:
+        options.rounds, timing.MIN_SAMPLE = 1, 0.0
+    versions, absent = _installed(options.frameworks.split(","))
+    rows: list[report.Row] = []
+    ours: dict[str, float] = {}
     for number, case in enumerate(cases, 1):
         row = measure(case, [n for n in versions if n in case.frameworks], options.rounds)
+        row.beside = {name: ours[name] for name in case.beside if name in ours}
+        ours |= {case.name: row.values[report.OURS]} if report.OURS in row.values else {}
         rows.append(row)
         shown = {n: report.show(v, case.kind) for n, v in row.values.items()} | row.failures
         cells = "  ".join(f"{name} {value}" for name, value in shown.items())
         print(f"[{number:2}/{len(cases)}] {case.name:20} {cells}", flush=True)
-    text = report.markdown(rows, versions, options.rounds)
-    full = not wanted and set(versions) == set(frameworks.NAMES)
+    text = report.markdown(rows, versions, options.rounds, absent)
+    full = not (wanted or options.quick) and {*versions, *absent} == set(frameworks.NAMES)
     if output := options.output or (RESULTS if full else None):
         output.write_text(text)
         print(f"written: {output}")

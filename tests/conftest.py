@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 _CACHE = tempfile.TemporaryDirectory(prefix="covector-cache-", ignore_cleanup_errors=True)
 os.environ["COVECTOR_CACHE_DIR"] = _CACHE.name
 os.environ.setdefault("COVECTOR_VERIFY", "1")
+os.environ.setdefault("COVECTOR_TRIM_TRACEBACKS", "0")  # who reads a failure here wants our frames
 
 # A shell starts its background jobs deaf to Ctrl-C, and their children inherit it: what tests send must arrive.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

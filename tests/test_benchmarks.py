@@ -22,7 +22,15 @@ def test_a_case_is_complete(case: Case) -> None:
     assert case.kind in ("call", "cold", "memory", "import")
     assert set(case.frameworks) <= set(frameworks.NAMES)
     assert set(case.limits) <= set(case.frameworks) - {report.OURS}
-    assert case.limits, "say what we want"
+    assert set(case.beside) <= set(CASES)
+    assert report.limits(case), "say what we want"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
+def test_a_case_is_compared_with_one_before_it(case: Case) -> None:
+    """So that its figure is there when the later one is judged."""
+    order = list(CASES)
+    assert all(order.index(other) < order.index(case.name) for other in case.beside)
 
 
 def test_autorange_makes_samples_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +71,22 @@ def test_the_report_marks_missed_limits() -> None:
     assert f"{report.MISSED}: jax" in text
     assert "Limits held in 1 of 2 cases." in text
     assert "| jax | 2 | 0.43 |" in text
+
+
+def test_a_limit_may_be_another_case_of_ours_or_a_time() -> None:
+    pair = report.Row(CASES["call_namedtuple"], {"covector": 3e-7}, beside={"call_tuple": 1e-7})
+    assert pair.missed() == ["`call_tuple`"]
+    pair.beside["call_tuple"] = 2e-7
+    assert pair.missed() == []
+    assert row("donated_fill", covector=2e-6).missed() == ["under"]
+    assert "under 1 µs" in report.markdown(
+        [row("donated_fill", covector=9e-7)], {"covector": "0"}, 1
+    )
+
+
+def test_a_framework_that_is_not_there_is_named() -> None:
+    text = report.markdown([row(covector=1.0)], {"covector": "0"}, 1, {"torch": "ImportError: no"})
+    assert "| torch | left out: ImportError: no |" in text
 
 
 def test_a_failure_of_ours_misses_every_limit() -> None:

@@ -7,10 +7,10 @@ loss = lambda w, x, y: cnp.mean((cnp.tanh(x @ w) - y) ** 2)
 step = cv.jit(cv.value_and_grad(loss))
 """
 
+import typing as _typing
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
 
-from covector import numpy as numpy
+from covector import errors as errors, numpy as numpy
 from covector._engine._native import Array as Array
 from covector._engine.api.derivatives import (
     grad as grad,
@@ -31,9 +31,9 @@ from covector._engine.api.transforms import (
     make_jaxpr as make_jaxpr,
     vmap as vmap,
 )
-from covector._engine.base import errors as errors
 from covector._engine.base.config import config as config
-from covector._engine.base.version import VERSION
+from covector._engine.base.public import publish as _publish
+from covector._engine.base.version import VERSION as _VERSION
 from covector._engine.core.trace import typeof as typeof
 from covector._engine.runtime.device import (
     Device as Device,
@@ -48,10 +48,9 @@ from covector._engine.runtime.device import (
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
 
 jacobian = jacrev
-__version__ = VERSION
-del VERSION
+__version__ = _VERSION
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from covector import (
         dtypes as dtypes,
         lax as lax,
@@ -65,12 +64,11 @@ if TYPE_CHECKING:
 _LATER = ("dtypes", "lax", "nn", "random", "tree", "tree_util")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     if name not in _LATER:
         raise AttributeError(f"module 'covector' has no attribute {name!r}")
     module = globals()[name] = _import_module(f"covector.{name}")
     return module
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+_publish(__name__, modules=("errors", "numpy"), later=_LATER)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.base.public import publish
 from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
@@ -15,6 +16,19 @@ from covector.numpy.dtype import (
     prng_key as prng_key,
     result_type as result_type,
 )
+
+__all__ = [
+    "bfloat16",
+    "canonicalize_dtype",
+    "finfo",
+    "float0",
+    "iinfo",
+    "issubdtype",
+    "itemsize_bits",
+    "prng_key",
+    "result_type",
+    "scalar_type_of",
+]
 
 _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
@@ -35,3 +49,6 @@ def itemsize_bits(dtype: Any) -> int:
     """How many bits an element takes."""
     own = as_dtype(dtype)
     return 1 if kind(own) == "b" else 8 * own.itemsize
+
+
+publish(__name__)

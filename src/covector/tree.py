@@ -16,6 +16,7 @@ import optree
 
 from covector._engine.base import tree as base
 from covector._engine.base.errors import at_user_line
+from covector._engine.base.public import publish
 
 NAMESPACE = base.NAMESPACE
 PyTreeDef = base.TreeDef
@@ -246,3 +247,6 @@ def static(**kwargs: Any) -> Any:
     """A field that `covector.tree_util.register_dataclass` takes as static; arguments as of `dataclasses.field`."""
     metadata = {**(kwargs.pop("metadata", None) or {}), "static": True}
     return dataclasses.field(metadata=metadata, **kwargs)
+
+
+publish(__name__)

@@ -12,6 +12,44 @@ import optree
 from covector import tree
 from covector._engine.base import tree as base
 from covector._engine.base.errors import at_user_line
+from covector._engine.base.public import publish
+
+__all__ = [
+    "DictKey",
+    "FlattenedIndexKey",
+    "GetAttrKey",
+    "KeyEntry",
+    "KeyPath",
+    "Partial",
+    "PyTreeDef",
+    "SequenceKey",
+    "all_leaves",
+    "is_tree_leaf",
+    "is_tree_node",
+    "keystr",
+    "register_dataclass",
+    "register_pytree_node",
+    "register_pytree_node_class",
+    "register_pytree_with_keys",
+    "register_pytree_with_keys_class",
+    "register_static",
+    "tree_all",
+    "tree_broadcast",
+    "tree_flatten",
+    "tree_flatten_with_path",
+    "tree_leaves",
+    "tree_leaves_with_path",
+    "tree_map",
+    "tree_map_with_path",
+    "tree_reduce",
+    "tree_reduce_associative",
+    "tree_structure",
+    "tree_transpose",
+    "tree_unflatten",
+    "treedef_children",
+    "treedef_is_leaf",
+    "treedef_tuple",
+]
 
 T = TypeVar("T", bound=type)
 
@@ -23,14 +61,9 @@ DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey = (
 )
 KeyEntry, KeyPath, PyTreeDef, keystr = tree.KeyEntry, tree.KeyPath, tree.PyTreeDef, tree.keystr
 
-tree_all, tree_broadcast, tree_flatten, tree_leaves, tree_map = (
-    tree.all, tree.broadcast, tree.flatten, tree.leaves, tree.map,
-)  # fmt: skip
-tree_reduce, tree_reduce_associative, tree_structure = (
-    tree.reduce,
-    tree.reduce_associative,
-    tree.structure,
-)
+tree_all, tree_broadcast, tree_map = tree.all, tree.broadcast, tree.map
+tree_flatten, tree_leaves, tree_structure = tree.flatten, tree.leaves, tree.structure
+tree_reduce, tree_reduce_associative = tree.reduce, tree.reduce_associative
 tree_transpose, tree_unflatten = tree.transpose, tree.unflatten
 tree_flatten_with_path, tree_leaves_with_path = tree.flatten_with_path, tree.leaves_with_path
 tree_map_with_path = tree.map_with_path
@@ -263,3 +296,6 @@ def treedef_children(treedef: tree.PyTreeDef) -> list[tree.PyTreeDef]:
 def treedef_tuple(treedefs: Iterable[tree.PyTreeDef]) -> tree.PyTreeDef:
     """The structure of a tuple of trees of these structures."""
     return tree.structure(tuple([t.unflatten(range(t.num_leaves)) for t in treedefs]))
+
+
+publish(__name__)

@@ -344,6 +344,27 @@ def set_tracing(on: bool) -> bool:
 def set_fast_paths(on: bool) -> bool:
     """Switch the native fast paths on or off for the process; return the previous setting."""
 
+class Boundary:
+    """A function as its users call it: an exception that leaves it has none of our frames.
+
+    `module` is the name of the module that offers it.
+    """
+
+    def __init__(self, fun: Callable[..., Any], module: str = ...) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    @property
+    def __wrapped__(self) -> Callable[..., Any]: ...
+
+def set_trim_tracebacks(on: bool, /) -> None:
+    """Set whether boundaries trim."""
+
+def set_own_code(paths: tuple[str, ...], raise_opcode: int, /) -> None:
+    """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
+
+    The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about
+    what the user gave.
+    """
+
 def set_config_epoch(epoch: int) -> int:
     """Set a number that is part of every signature; return the previous one."""
 

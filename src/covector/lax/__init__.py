@@ -4,9 +4,12 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 `covector.numpy` has the functions that promote and broadcast.
 """
 
+from covector._engine.base.public import publish as _publish
 from covector.lax.control_flow import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
+
+_publish(__name__)

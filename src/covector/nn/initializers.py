@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from covector import random
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.public import boundary, publish
 from covector._engine.types import dtypes
 from covector.numpy import creation, elementwise as el
 from covector.numpy.promotion import shape_of
@@ -21,8 +22,16 @@ __all__ = [
     "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
 ]  # fmt: skip
 
-Initializer = Callable[..., Any]  # (key, shape, dtype=...) -> array
 Axes = int | Sequence[int]
+
+
+class Initializer(Protocol):
+    """What the functions here return: from a key, a shape and a dtype to an array."""
+
+    def __call__(
+        self, key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None
+    ) -> Any: ...
+
 
 # The standard deviation of normal numbers cut off at -2 and 2, real and complex.
 _CUT_OFF, _CUT_OFF_COMPLEX = 0.87962566103423978, 0.95311164380491208
@@ -45,6 +54,7 @@ def _wanted(dtype: Any) -> np.dtype:
 def constant(value: Any, dtype: Any = None) -> Initializer:
     """An initializer that gives one value everywhere."""
 
+    @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
         return creation.full(shape, value, _wanted(dtype))
 
@@ -54,6 +64,7 @@ def constant(value: Any, dtype: Any = None) -> Initializer:
 def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
     """An initializer with numbers spread evenly over [0, scale)."""
 
+    @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
         wanted = _wanted(dtype)
         return el.multiply(random.uniform(key, shape, wanted), creation.asarray(scale, wanted))
@@ -64,6 +75,7 @@ def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
     """An initializer with normal numbers of this standard deviation."""
 
+    @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
         wanted = _wanted(dtype)
         return el.multiply(random.normal(key, shape, wanted), creation.asarray(stddev, wanted))
@@ -76,6 +88,7 @@ def truncated_normal(
 ) -> Initializer:
     """An initializer with normal numbers of this standard deviation, cut off at `lower` and `upper` of them."""
 
+    @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
         wanted = _wanted(dtype)
         sample = random.truncated_normal(key, lower, upper, shape, wanted)
@@ -126,6 +139,7 @@ def variance_scaling(
     if distribution not in ("truncated_normal", "normal", "uniform"):
         raise ValueError(f"variance_scaling: there is no distribution {distribution!r}")
 
+    @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
         wanted = _wanted(dtype)
         sizes = shape_of(shape)
@@ -214,3 +228,6 @@ he_uniform = kaiming_uniform = _family(
 he_normal = kaiming_normal = _family(
     "he_normal", 2.0, "fan_in", "truncated_normal", "He's initializer, normal: variance 2 / inputs."
 )
+
+
+publish(__name__)

@@ -10,6 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.public import publish
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linear, reduce
 from covector.numpy.creation import diagonal as _diagonal, eye
@@ -163,3 +164,6 @@ def _chain(xs: Sequence[Any], split: dict[tuple[int, int], int], i: int, j: int)
         return xs[i]
     k = split[i, j]
     return linear.dot(_chain(xs, split, i, k), _chain(xs, split, k + 1, j))
+
+
+publish(__name__)

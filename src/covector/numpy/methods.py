@@ -9,6 +9,7 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.public import boundary
 from covector._engine.core.trace import Tracer
 from covector._engine.runtime.device import default_device, device_put
 from covector._engine.types import dtypes
@@ -80,15 +81,21 @@ def _set_operators() -> None:
         _attach(f"__r{name}__", _reflected(f), (Tracer,))
     for _, name, f in _UNARY:
         _attach(f"__{name}__", _unary(f), (Tracer,))
-    _native.set_operators({key: f for key, _, f in (*_BINARY, *_COMPARISONS, *_UNARY)})
+    table = (*_BINARY, *_COMPARISONS, *_UNARY)
+    _native.set_operators({key: _seen_by_users(f) for key, _, f in table})
+
+
+def _seen_by_users(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose errors end at the user's line; those of ufuncs do so by themselves."""
+    return f if isinstance(f, _native.Ufunc) else boundary(f)
 
 
 def _attach(name: str, value: Any, types: tuple[type, ...] = (Tracer, Array)) -> None:
     if callable(value):
         value.__name__ = name
         value.__qualname__ = f"Array.{name}"
-    for t in types:
-        setattr(t, name, value)
+    for t in types:  # what a tracer does is seen from inside of a boundary
+        setattr(t, name, boundary(value) if t is Array and callable(value) else value)
 
 
 # ---------------------------------------------------------------------------------------------- methods
@@ -258,6 +265,11 @@ def represent(x: Any) -> str:
     return f"Array({body}, {', '.join(notes)})"
 
 
+def text(x: Any) -> str:
+    """The array's elements as text, as `print` shows them."""
+    return str(x)
+
+
 def format_array(x: Any, spec: str) -> str:
     """The text under a format specification: that of the number for shape (), else of the NumPy array."""
     values = np.asarray(x)
@@ -268,10 +280,14 @@ def install() -> None:
     """Give `Array` and tracers their operators and methods."""
     _set_operators()
     _set_methods()
-    _native.set_hooks(
-        tracer=Tracer, getitem=indexing.getitem, iter=_iterate, contains=_contains, repr=represent,
-        format=format_array,
-    )  # fmt: skip
+    hooks = {
+        "getitem": indexing.getitem,
+        "iter": _iterate,
+        "contains": _contains,
+        "repr": represent,
+        "format": format_array,
+    }
+    _native.set_hooks(tracer=Tracer, **{name: boundary(f) for name, f in hooks.items()})
 
 
 install()

@@ -7,6 +7,7 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.public import bounded
 from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS
 from covector._engine.types import dtypes
@@ -169,6 +170,7 @@ def _scatter(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) 
     return prims.Scatter(numbers, mode, combine, unique)(x, vectors, y)  # type: ignore[arg-type]
 
 
+@bounded
 class AtIndex:
     """One place in an array, to be read or updated: what x.at[index] gives.
 

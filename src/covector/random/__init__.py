@@ -4,6 +4,7 @@ A key is made from a seed (`key`) and split into others (`split`); a function of
 The generator is threefry2x32, as in JAX with its default flags.
 """
 
+from covector._engine.base.public import publish as _publish
 from covector.random.choices import *
 from covector.random.keys import (
     Key as Key,
@@ -17,3 +18,5 @@ from covector.random.keys import (
     wrap_key_data as wrap_key_data,
 )
 from covector.random.samplers import *
+
+_publish(__name__)

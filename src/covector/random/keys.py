@@ -10,6 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors, tree
+from covector._engine.base.public import bounded
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import array, asarray
@@ -43,6 +44,7 @@ class KeyType:
 KEY_TYPE = KeyType()
 
 
+@bounded
 class Key:
     """An array of keys.  Its words are a uint32 array with one axis more, of length 2.
 

@@ -7,6 +7,7 @@
 
 #include "dispatch/call_cache.h"
 #include "dispatch/plan.h"
+#include "python/boundary.h"
 #include "python/state.h"
 
 namespace covector {
@@ -151,9 +152,9 @@ PyObject* jit_call(PyObject* object, PyObject* const* args, size_t flags, PyObje
     JitFunction* self = as_jit(object);
     if (names != nullptr && PyTuple_GET_SIZE(names) == 0) names = nullptr;
     const CallArguments call{args, PyVectorcall_NARGS(flags), names};
-    if (use_slow_path()) return call_python(self->bypass, call);
+    if (use_slow_path()) return or_trimmed(call_python(self->bypass, call));
     try {
-        return call_native(self, call);
+        return or_trimmed(call_native(self, call));
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
     }

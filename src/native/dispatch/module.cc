@@ -10,6 +10,7 @@
 #include "dispatch/ufunc.h"
 #include "python/array.h"
 #include "python/bindings.h"
+#include "python/boundary.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
 #include "runtime/runtime.h"
@@ -44,8 +45,8 @@ NB_MODULE(_native, m) {
     m.doc() = "The native core: arrays, memory, threads, the execution queue, jit and eager calls.";
     runtime_start(python_host());
     dropped_init();
-    if (!array_type_init(m.ptr()) || !jit_type_init(m.ptr()) ||
-        !ufunc_type_init(m.ptr()) || !nodes_init(m.ptr())) {
+    if (!array_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
+        !nodes_init(m.ptr()) || !boundary_type_init(m.ptr())) {
         throw nb::python_error();
     }
     bind_executable(m);

@@ -8,6 +8,7 @@
 #include <new>
 #include <vector>
 
+#include "python/boundary.h"
 #include "python/state.h"
 
 namespace covector {
@@ -264,7 +265,7 @@ PyObject* signature_tuple(uint64_t key, int count) {
 CV_NOINLINE const KernelSlot* compile_kernel(Ufunc* self, uint64_t key, int count) {
     Ref signature(signature_tuple(key, count));
     if (!signature) return nullptr;
-    Ref made(PyObject_CallOneArg(self->compile, signature.get()));
+    Ref made(or_trimmed(PyObject_CallOneArg(self->compile, signature.get())));
     if (!made) return nullptr;
     if (made.get() == Py_None) return add_kernel(self, key, nullptr);
     unsigned long long address = 0;
@@ -298,7 +299,7 @@ CV_NOINLINE const KernelSlot* compile_kernel(Ufunc* self, uint64_t key, int coun
 
 PyObject* call_fallback(Ufunc* self, PyObject* const* args, size_t flags, PyObject* names) {
     if (CV_LIKELY(self->fallback != nullptr)) {
-        return PyObject_Vectorcall(self->fallback, args, flags, names);
+        return or_trimmed(PyObject_Vectorcall(self->fallback, args, flags, names));
     }
     PyErr_SetString(PyExc_RuntimeError, "this function is being destroyed");  // by the collector
     return nullptr;

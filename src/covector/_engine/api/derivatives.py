@@ -23,6 +23,7 @@ from covector._engine.api.arguments import (
     zero_tangent,
 )
 from covector._engine.base import errors, tree
+from covector._engine.base.public import boundary, bounded
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import Array, Tracer, number, typeof
 from covector._engine.ir.program import Program
@@ -124,6 +125,7 @@ def grad(
     """
     check_callable(fun, "grad")
 
+    @boundary
     @wraps(fun)
     def grad_f(*args: Any, **kwargs: Any) -> Any:
         _, aux, gradient = _value_and_grad(
@@ -150,6 +152,7 @@ def value_and_grad(
     """
     check_callable(fun, "value_and_grad")
 
+    @boundary
     @wraps(fun)
     def value_and_grad_f(*args: Any, **kwargs: Any) -> Any:
         value, aux, gradient = _value_and_grad(
@@ -234,6 +237,7 @@ class _Static:
     live: tuple[bool, ...]
 
 
+@bounded
 class Pullback:
     """What `vjp` returns: from cotangents of the results to those of the arguments.
 
@@ -428,6 +432,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     types = [typeof(x) for x in outs[: flat.n]]
     del tape.outputs[flat.n :]
 
+    @boundary
     def pushforward(*tangents: Any) -> Any:
         given = check_tangents("linearize", in_tree, avals, tangents, "primal", "tangent")
         pushed = tape.push([prims.materialize(t) for t in compress(given, mask)])
@@ -467,6 +472,7 @@ def linear_transpose(fun: Function, *primals: Any) -> Function:
     outs, tape = record_flat(flat, avals, [True] * len(avals))
     types = [typeof(x) for x in outs]
 
+    @boundary
     def transposed(cotangent: Any) -> Any:
         cts = check_tangents(
             "linear_transpose", flat.out_tree, types, cotangent, "result", "cotangent"

@@ -27,6 +27,7 @@ from covector._engine.api.derivatives import (
     tangent_value,
 )
 from covector._engine.base import errors, tree
+from covector._engine.base.public import boundary
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.transforms.batch import batch_flat, place_axis
@@ -56,6 +57,7 @@ def jacfwd(
     """
     check_callable(fun, "jacfwd")
 
+    @boundary
     @wraps(fun)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         numbers = normalize_argnums(argnums, len(args), "jacfwd")
@@ -109,6 +111,7 @@ def jacrev(
     """
     check_callable(fun, "jacrev")
 
+    @boundary
     @wraps(fun)
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         numbers = normalize_argnums(argnums, len(args), "jacrev")

@@ -16,6 +16,7 @@ from covector._engine.api import arguments
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.exact import exact
+from covector._engine.base.public import boundary, bounded
 from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.trace import Tracer
@@ -218,6 +219,7 @@ class Jitted:
         return tree.unflatten(traced.out_tree, results)
 
 
+@bounded
 class Traced:
     """A function traced for one signature: its Program, and what comes of it."""
 
@@ -274,6 +276,7 @@ class Traced:
         )
 
 
+@bounded
 class Lowered:
     """A traced function ready to compile."""
 
@@ -291,6 +294,7 @@ class Lowered:
         return Compiled(self._traced, self._traced.executable(donated))
 
 
+@bounded
 class Compiled:
     """A compiled function: call it with arguments of the signature it was compiled for."""
 
@@ -353,10 +357,13 @@ def jit(
     Array([1., 3., 5.], dtype=float32)
     """
     if fun is None:
-        return functools.partial(
-            jit, static_argnums=static_argnums, static_argnames=static_argnames, donate_argnums=donate_argnums,
-            donate_argnames=donate_argnames,
-        )  # fmt: skip
+        options = {
+            "static_argnums": static_argnums,
+            "static_argnames": static_argnames,
+            "donate_argnums": donate_argnums,
+            "donate_argnames": donate_argnames,
+        }
+        return boundary(functools.partial(jit, **options))
     arguments.check_callable(fun, "jit")
     numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
     donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
@@ -364,12 +371,13 @@ def jit(
     native: Any = owner.native()
     functools.update_wrapper(native, fun, updated=())
 
+    @boundary
     def trace_(*args: Any, **kwargs: Any) -> Traced:
         return owner.trace(Signature(owner, args, kwargs))
 
     native.trace = trace_
-    native.lower = lambda *args, **kwargs: trace_(*args, **kwargs).lower()
-    native.eval_shape = lambda *args, **kwargs: trace_(*args, **kwargs).out_info
+    native.lower = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).lower())
+    native.eval_shape = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).out_info)
     return native
 
 

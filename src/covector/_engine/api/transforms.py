@@ -16,6 +16,7 @@ from covector._engine.api.arguments import (
 )
 from covector._engine.api.derivatives import Function, aval_of
 from covector._engine.base import errors, tree
+from covector._engine.base.public import boundary
 from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import batch_flat, place_axis
@@ -55,6 +56,7 @@ def vmap(
     _check_axes("in_axes", in_axes)
     _check_axes("out_axes", out_axes)
 
+    @boundary
     @wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
@@ -211,6 +213,7 @@ def make_jaxpr(
     check_callable(fun, "make_jaxpr")
     static = tuple(static_argnums) if isinstance(static_argnums, Sequence) else (static_argnums,)
 
+    @boundary
     @wraps(fun)
     def make_jaxpr_f(*args: Any, **kwargs: Any) -> Any:
         program, out_tree = _stage(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native
+from covector._engine.base.public import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ FLAGS: tuple[Flag, ...] = (
 _BY_NAME = {flag.name: flag for flag in FLAGS}
 
 
+@bounded
 class Config:
     """The flags' values, as attributes.  `update` sets one; `override` sets some for a `with` block."""
 
@@ -202,6 +204,7 @@ class Config:
         key = (*self.code_key(), self.__dict__["disable_jit"])
         _native.set_config_epoch(self._epochs.setdefault(key, len(self._epochs)))
         _native.set_fast_paths(self.__dict__["fast_paths"])
+        _native.set_trim_tracebacks(self.__dict__["trim_tracebacks"])
 
 
 config = Config()

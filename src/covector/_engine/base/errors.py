@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from types import CodeType
 
-_PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
+from covector._engine.base.public import PACKAGE
 
 
 class CovectorError(Exception):
@@ -83,7 +83,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(_PACKAGE):
+        if not code.co_filename.startswith(PACKAGE):
             return Source(code, frame.f_lineno)
         frame = frame.f_back
     return None
@@ -156,7 +156,7 @@ def leaked_tracer(description: str, source: Source | None) -> str:
 def missing_rule(primitive: str, rule: str, cls: type) -> str:
     """For a primitive without the rule that a transformation needs."""
     module = sys.modules.get(cls.__module__)
-    file = os.path.relpath(getattr(module, "__file__", "") or "", _PACKAGE)
+    file = os.path.relpath(getattr(module, "__file__", "") or "", PACKAGE)
     return f"primitive '{primitive}' has no {rule} rule; add it to class {cls.__name__} in {file}"
 
 

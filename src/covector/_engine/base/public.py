@@ -1,0 +1,79 @@
+"""What users see of us: functions whose errors end at the user's line, modules that offer their public names only."""
+
+from __future__ import annotations
+
+import copyreg
+import os
+import sys
+from collections.abc import Callable, Sequence
+from opcode import opmap
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
+
+import optree
+
+from covector._engine import _native
+
+# The folder of the package: what lies below it is ours, and no user's.
+PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
+_native.set_own_code(
+    (
+        PACKAGE,
+        os.path.join(os.path.dirname(__file__), "tree.py"),
+        os.path.dirname(optree.__file__) + os.sep,
+    ),
+    opmap["RAISE_VARARGS"],
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+
+
+def boundary(fun: F) -> F:
+    """The function as users call it: our own frames and optree's are cut out of the traceback of an exception
+    that leaves it.
+
+    Frames of the user's functions that it calls stay, wherever they are between ours.  An exception that we did not
+    raise on purpose keeps the innermost of our frames.  The flag `trim_tracebacks` switches this off.
+    """
+    return _native.Boundary(fun)  # type: ignore[return-value]
+
+
+def bounded(cls: C) -> C:
+    """The class, with a boundary for each of its methods that users call."""
+    for name, value in list(vars(cls).items()):
+        if type(value) is FunctionType and (not name.startswith("_") or name.endswith("__")):
+            setattr(cls, name, _native.Boundary(value))
+    return cls
+
+
+def publish(name: str, modules: Sequence[str] = (), later: Sequence[str] = ()) -> None:
+    """Make a module public, when all its names are there: its functions become boundaries, `dir` offers its names.
+
+    Its names are those in `__all__` if it has that, else all without an underscore in front that are not modules;
+    `modules` are the modules among its names, and `later` those that are loaded when they are first used.
+    """
+    space = vars(sys.modules[name])
+    names: list[str] = space.get("__all__") or [
+        key
+        for key, value in space.items()
+        if not key.startswith("_") and (key in modules or not isinstance(value, ModuleType))
+    ]
+    functions = {space[key] for key in names if type(space[key]) is FunctionType}
+    made = {f: _native.Boundary(f, name) for f in functions}  # one for all names of a function
+    for key in names:
+        if type(space[key]) is FunctionType:
+            space[key] = made[space[key]]
+    offered = sorted({*names, *later})
+    space["__all__"] = offered
+    space["__dir__"] = lambda: [*offered, *[key for key in space if key.startswith("__")]]
+
+
+def _reduce(function: _native.Boundary) -> Any:
+    """For pickle: by name where it has one, else from what it wraps."""
+    name = function.__wrapped__.__name__
+    found = getattr(sys.modules.get(function.__module__), name, None)
+    return name if found is function else (_native.Boundary, (function.__wrapped__,))
+
+
+copyreg.pickle(_native.Boundary, _reduce)  # type: ignore[arg-type]

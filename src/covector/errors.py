@@ -1,0 +1,37 @@
+"""The exceptions of Covector's own: names and meanings are those of `jax.errors` where it has them."""
+
+from __future__ import annotations
+
+from covector._engine.base.errors import (
+    AxisError as AxisError,
+    ConcretizationTypeError as ConcretizationTypeError,
+    CovectorError as CovectorError,
+    InconclusiveDimensionOperation as InconclusiveDimensionOperation,
+    MissingRuleError as MissingRuleError,
+    NonConcreteBooleanIndexError as NonConcreteBooleanIndexError,
+    NotDifferentiableError as NotDifferentiableError,
+    ShapeError as ShapeError,
+    TracerArrayConversionError as TracerArrayConversionError,
+    TracerBoolConversionError as TracerBoolConversionError,
+    TracerIntegerConversionError as TracerIntegerConversionError,
+    UnexpectedTracerError as UnexpectedTracerError,
+    VerificationError as VerificationError,
+)
+from covector._engine.base.public import publish
+
+__all__ = [
+    "AxisError",
+    "ConcretizationTypeError",
+    "CovectorError",
+    "InconclusiveDimensionOperation",
+    "MissingRuleError",
+    "NonConcreteBooleanIndexError",
+    "NotDifferentiableError",
+    "ShapeError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "UnexpectedTracerError",
+    "VerificationError",
+]
+publish(__name__)

@@ -1,0 +1,303 @@
+// Boundary: the type, and the trimming of tracebacks.
+#include "python/boundary.h"
+
+#include <frameobject.h>
+#include <structmember.h>
+
+#include <algorithm>
+#include <new>
+#include <vector>
+
+namespace covector {
+namespace {
+
+// How many of our frames stay of an exception that we did not raise on purpose: where to look.
+constexpr size_t kUnplannedFrames = 3;
+
+bool g_trim = false;              // under the GIL, as all of these
+PyObject* g_own_paths = nullptr;  // a tuple: what the names of files begin with whose frames go
+int g_raise = -1;                 // the opcode of a `raise` statement
+
+// The exception that the last boundary on its way found to be raised on purpose: the frames that told
+// so are gone by the next boundary. Only compared, never followed.
+thread_local PyObject* tls_planned = nullptr;
+
+struct Boundary {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject* dict;
+    PyObject* weakrefs;
+    PyObject* fun;
+    PyObject* module;  // the name of the module that offers it; null: that of `fun`
+};
+
+Boundary* as_boundary(PyObject* object) { return reinterpret_cast<Boundary*>(object); }
+
+// --- tracebacks ---
+
+enum class Owner { kUser, kPackage, kLibrary };
+
+Owner owner_of(PyTracebackObject* entry) {
+    PyCodeObject* code = PyFrame_GetCode(entry->tb_frame);
+    Owner owner = Owner::kUser;
+    for (Py_ssize_t i = PyTuple_GET_SIZE(g_own_paths); i-- > 0;) {
+        PyObject* path = PyTuple_GET_ITEM(g_own_paths, i);
+        if (PyUnicode_Tailmatch(code->co_filename, path, 0, PY_SSIZE_T_MAX, -1) == 1) {
+            owner = i == 0 ? Owner::kPackage : Owner::kLibrary;
+            break;
+        }
+    }
+    Py_DECREF(code);
+    return owner;
+}
+
+// Whether the exception was raised on purpose: the innermost frame, which is ours, stands at a `raise`,
+// and not at something that went wrong in it. A failed assertion is a defect of ours.
+bool is_planned(PyObject* exception, PyTracebackObject* entry) {
+    if (exception == tls_planned) return true;
+    if (PyObject_TypeCheck(exception, reinterpret_cast<PyTypeObject*>(PyExc_AssertionError))) {
+        return false;
+    }
+    PyCodeObject* code = PyFrame_GetCode(entry->tb_frame);
+    Ref bytes(PyCode_GetCode(code));
+    Py_DECREF(code);
+    if (!bytes || entry->tb_lasti < 0 || entry->tb_lasti >= PyBytes_GET_SIZE(bytes.get())) {
+        PyErr_Clear();  // without memory for the copy there is nothing to tell it by
+        return true;
+    }
+    return static_cast<unsigned char>(PyBytes_AS_STRING(bytes.get())[entry->tb_lasti]) == g_raise;
+}
+
+void trim_one(PyObject* exception) {
+    Ref traceback(PyException_GetTraceback(exception));
+    std::vector<Ref> entries;
+    std::vector<bool> ours;
+    Owner innermost = Owner::kUser;
+    for (PyObject* at = traceback.get(); at != nullptr;) {
+        auto* entry = reinterpret_cast<PyTracebackObject*>(at);
+        entries.emplace_back(Py_NewRef(at));
+        innermost = owner_of(entry);
+        ours.push_back(innermost != Owner::kUser);
+        at = reinterpret_cast<PyObject*>(entry->tb_next);
+    }
+    const size_t count = entries.size();
+    if (std::find(ours.begin(), ours.end(), true) == ours.end()) return;
+    if (innermost != Owner::kPackage ||
+        is_planned(exception, reinterpret_cast<PyTracebackObject*>(entries.back().get()))) {
+        tls_planned = exception;
+    } else {
+        for (size_t i = 0; i < std::min(count, kUnplannedFrames) && ours[count - 1 - i]; ++i) {
+            ours[count - 1 - i] = false;
+        }
+    }
+    PyObject* next = nullptr;
+    for (size_t i = count; i-- > 0;) {
+        if (ours[i]) continue;
+        auto* entry = reinterpret_cast<PyTracebackObject*>(entries[i].get());
+        auto* link = reinterpret_cast<PyTracebackObject*>(Py_XNewRef(next));
+        Py_XSETREF(entry->tb_next, link);
+        next = entries[i].get();
+    }
+    PyException_SetTraceback(exception, next == nullptr ? Py_None : next);
+}
+
+// The exception, what it was raised from, and what was being handled: each once. Without memory for
+// the lists the frames stay.
+void trim_chain(PyObject* exception) try {
+    std::vector<Ref> chain;
+    chain.emplace_back(Py_NewRef(exception));
+    for (size_t i = 0; i < chain.size(); ++i) {
+        PyObject* at = chain[i].get();
+        trim_one(at);
+        for (PyObject* found : {PyException_GetCause(at), PyException_GetContext(at)}) {
+            Ref other(found);
+            const auto known = [&](const Ref& seen) { return seen.get() == found; };
+            if (other && std::none_of(chain.begin(), chain.end(), known)) {
+                chain.push_back(std::move(other));
+            }
+        }
+    }
+} catch (const std::bad_alloc&) {
+}
+
+// --- the type ---
+
+PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
+    return or_trimmed(PyObject_Vectorcall(as_boundary(object)->fun, args, flags, names));
+}
+
+PyObject* boundary_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"fun", "module", nullptr};
+    PyObject* fun;
+    PyObject* module = nullptr;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|U:Boundary", const_cast<char**>(names),
+                                     &fun, &module)) {
+        return nullptr;
+    }
+    if (!PyCallable_Check(fun)) {
+        PyErr_Format(PyExc_TypeError, "Boundary: not a function: %R", fun);
+        return nullptr;
+    }
+    PyObject* object = type->tp_alloc(type, 0);
+    if (object == nullptr) return nullptr;
+    Boundary* self = as_boundary(object);
+    self->vectorcall = boundary_call;
+    self->fun = Py_NewRef(fun);
+    self->module = Py_XNewRef(module);
+    return object;
+}
+
+int boundary_traverse(PyObject* object, visitproc visit, void* arg) {
+    Boundary* self = as_boundary(object);
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->dict);
+    Py_VISIT(self->fun);
+    return 0;
+}
+
+// `fun` stays: a cycle through it is cut in the function itself.
+int boundary_clear(PyObject* object) {
+    Py_CLEAR(as_boundary(object)->dict);
+    return 0;
+}
+
+void boundary_dealloc(PyObject* object) {
+    Boundary* self = as_boundary(object);
+    PyTypeObject* type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
+    Py_CLEAR(self->dict);
+    Py_CLEAR(self->fun);
+    Py_CLEAR(self->module);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+PyObject* boundary_repr(PyObject* object) { return PyObject_Repr(as_boundary(object)->fun); }
+
+// It is the function, for tables of functions: equal to it, and to another boundary of it.
+Py_hash_t boundary_hash(PyObject* object) { return PyObject_Hash(as_boundary(object)->fun); }
+
+PyObject* function_of(PyObject* object) {
+    return Py_TYPE(object)->tp_repr == boundary_repr ? as_boundary(object)->fun : object;
+}
+
+PyObject* boundary_compare(PyObject* a, PyObject* b, int operation) {
+    if (operation != Py_EQ && operation != Py_NE) Py_RETURN_NOTIMPLEMENTED;
+    return PyObject_RichCompare(function_of(a), function_of(b), operation);
+}
+
+PyObject* boundary_bind(PyObject* function, PyObject* instance, PyObject*) {
+    if (instance == nullptr || instance == Py_None) return Py_NewRef(function);
+    return PyMethod_New(function, instance);
+}
+
+// What it does not have itself is the function's: its code, defaults, annotations, ...
+PyObject* boundary_getattr(PyObject* object, PyObject* name) {
+    PyObject* found = PyObject_GenericGetAttr(object, name);
+    if (found != nullptr || !PyErr_ExceptionMatches(PyExc_AttributeError)) return found;
+    PyErr_Clear();
+    return PyObject_GetAttr(as_boundary(object)->fun, name);
+}
+
+PyObject* get_wrapped(PyObject* object, void*) { return Py_NewRef(as_boundary(object)->fun); }
+
+PyObject* get_module(PyObject* object, void*) {
+    Boundary* self = as_boundary(object);
+    if (self->module != nullptr) return Py_NewRef(self->module);
+    return PyObject_GetAttrString(self->fun, "__module__");
+}
+
+PyObject* get_of_function(PyObject* object, void* name) {
+    return PyObject_GetAttrString(as_boundary(object)->fun, static_cast<const char*>(name));
+}
+
+PyMemberDef kMembers[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Boundary, vectorcall), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Boundary, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Boundary, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+PyGetSetDef kAttributes[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {"__wrapped__", get_wrapped, nullptr, nullptr, nullptr},
+    {"__module__", get_module, nullptr, nullptr, nullptr},
+    {"__doc__", get_of_function, nullptr, nullptr, const_cast<char*>("__doc__")},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyType_Slot kSlots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(boundary_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(boundary_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(boundary_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(boundary_clear)},
+    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+    {Py_tp_repr, reinterpret_cast<void*>(boundary_repr)},
+    {Py_tp_hash, reinterpret_cast<void*>(boundary_hash)},
+    {Py_tp_richcompare, reinterpret_cast<void*>(boundary_compare)},
+    {Py_tp_getattro, reinterpret_cast<void*>(boundary_getattr)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(boundary_bind)},
+    {Py_tp_members, kMembers},
+    {Py_tp_getset, kAttributes},
+    {0, nullptr},
+};
+
+PyObject* set_trim_tracebacks(PyObject*, PyObject* on) {
+    const int trim = PyObject_IsTrue(on);
+    if (trim < 0) return nullptr;
+    g_trim = trim != 0;
+    Py_RETURN_NONE;
+}
+
+PyObject* set_own_code(PyObject*, PyObject* args) {
+    PyObject* paths;
+    int opcode;
+    if (!PyArg_ParseTuple(args, "O!i:set_own_code", &PyTuple_Type, &paths, &opcode)) return nullptr;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); ++i) {
+        if (PyUnicode_Check(PyTuple_GET_ITEM(paths, i))) continue;
+        PyErr_SetString(PyExc_TypeError, "set_own_code: paths must be str");
+        return nullptr;
+    }
+    Py_XSETREF(g_own_paths, Py_NewRef(paths));
+    g_raise = opcode;
+    Py_RETURN_NONE;
+}
+
+PyMethodDef kFunctions[] = {
+    {"set_trim_tracebacks", set_trim_tracebacks, METH_O, "Sets whether boundaries trim."},
+    {"set_own_code", set_own_code, METH_VARARGS,
+     "Takes paths whose files' frames go, first ours, then libraries', and the opcode of `raise`."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+void trim_traceback() {
+    if (!g_trim || g_own_paths == nullptr || !PyErr_Occurred()) return;
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject* exception = PyErr_GetRaisedException();
+    trim_chain(exception);
+    PyErr_SetRaisedException(exception);
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != nullptr) PyException_SetTraceback(value, traceback);
+    trim_chain(value);
+    Py_XSETREF(traceback, PyException_GetTraceback(value));
+    PyErr_Restore(type, value, traceback);
+#endif
+}
+
+bool boundary_type_init(PyObject* module) {
+    PyType_Spec spec = {"covector._engine._native.Boundary", sizeof(Boundary), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                            Py_TPFLAGS_METHOD_DESCRIPTOR,
+                        kSlots};
+    Ref type(PyType_FromSpec(&spec));
+    return type && PyModule_AddObjectRef(module, "Boundary", type.get()) == 0 &&
+           PyModule_AddFunctions(module, kFunctions) == 0;
+}
+
+}  // namespace covector
