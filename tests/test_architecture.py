@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants pipeline",
+        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants schedule pipeline",
     ),
     ("_engine/backends", "reference reference_scalars reference_backend"),
     (
