@@ -37,7 +37,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants schedule pipeline",
+        "__init__ elements places fuse arena donation memory axes cuts nest unroll lower simplify",
+    ),
+    (
+        "_engine/compile",
+        "invariants schedule pipeline",
     ),
     ("_engine/backends", "reference reference_scalars reference_backend"),
     (

@@ -45,10 +45,6 @@ class Costs:
     operation: float = 0.05
     # Operations that take longer than one, or less: how many they count as.
     weights: Mapping[str, float] = _WEIGHTS
-    moved: float = 0.5  # operations that moving an element counts as
-    unknown: float = (
-        100.0  # operations that an element of what is neither mapped nor moved counts as
-    )
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
     multiplication: float = 0.02  # in the routine gemm
@@ -68,6 +64,18 @@ class Limits:
 
     # Recomputing a value of so many operations an element beats storing and loading it.
     recomputed: float = 3.0
+    # The same within one root that reads a value at several places: the cost times the places beyond the first.
+    # One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored.
+    repeated: float = 6.0
+    # The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
+    # more than linear time for a long body.
+    longest: int = 1000
+    # What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
+    from_data: int = 25
+    # The most roots of a nest: each may be another stream to memory.
+    many_roots: int = 64
+    # Pieces of a space may be eight times as much code as the whole, and so much more in nodes.
+    cut: int = 2000
     # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
     small_product: int = 32 * 32 * 32
     # A product of less work (multiplications) is done by one thread, batch elements side by side.

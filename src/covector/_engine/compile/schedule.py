@@ -1,4 +1,4 @@
-"""How many lanes, and how many copies of the body: the loops that lowering wants lanes for get numbers from the target."""
+"""How many lanes and copies of a body: loops that lowering wants lanes for get numbers from the target."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _scheduled(
 
 
 def lanes(loop: Loop, target: Target) -> Schedule:
-    """The schedule of a loop with lanes: as many as the widest dtype of its body fits, no more than there are elements."""
+    """A loop with as many lanes as the widest dtype of its body fits, no more than there are elements."""
     made, extent = loop.schedule, loop.extent
     count = max(min(_fitting(loop.body, target), _covering(extent)), 2)
     copies = made.unroll if text_size(loop.body) <= target.limits.body else 1

@@ -266,9 +266,16 @@ class Mapped(Primitive):
         """The result's element at an index."""
         raise self._missing("element")
 
+    def work(self, operands: int) -> float:
+        """Operations that an element takes beside those of its operands' elements, about."""
+        return 100.0
+
 
 class Movement(Mapped):
     """Elements change place, not value.  Linear in every floating operand."""
+
+    def work(self, operands: int) -> float:
+        return 0.5
 
 
 class Folded(Primitive):

@@ -1,7 +1,8 @@
-"""Which schedules a loop may have: those that change how it runs and not what it computes, each refusal with its reason.
+"""Which schedules a loop may have: what they change is how it runs, never what it computes.
 
-Lowering promises that the runs of the loops it wants lanes or threads for do not depend on each other; where that comes
-from data it cannot be seen here.  So a schedule is refused if it is proved wrong; `strictly`, if it is not proved right.
+Lowering promises that the runs of the loops it wants lanes or threads for do not depend on each other; where that
+comes from data it cannot be seen here.  So a schedule is refused, with the reason, if it is proved wrong; `strictly`,
+if it is not proved right.
 """
 
 from __future__ import annotations
