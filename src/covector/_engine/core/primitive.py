@@ -186,6 +186,12 @@ class Primitive:
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
+    # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
+    has_programs: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        cls.has_programs = cls.programs is not Primitive.programs
+
     def programs(self) -> tuple[Program, ...]:
         """The Programs among its parameters."""
         return ()

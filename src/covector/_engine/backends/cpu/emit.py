@@ -46,6 +46,7 @@ from covector._engine.ir.kernel import (
     Store,
     Swap,
     While,
+    changes,
     walk,
 )  # fmt: skip
 from covector._engine.ir.scalar import Expr
@@ -225,7 +226,7 @@ class StatementWriter:
     def changed(self, statements: Sequence[Statement]) -> list[Expr]:
         """The locals from outside that statements change, of those whose value is in a register now."""
         known = self.emitter.values, self.emitter.one.values
-        targets = (t for s in walk(statements) if isinstance(s, Assign) for t in s.locals)
+        targets = (t for s in walk(statements) for t in changes(s))
         return list(dict.fromkeys(t for t in targets if any(t in values for values in known)))
 
     def read_again(self, locals_: Sequence[Expr]) -> None:
