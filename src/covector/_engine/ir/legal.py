@@ -70,7 +70,7 @@ def why_not(
             return f"{count} {what}: only powers of two"
     if made.unroll > 1 and made.vector < 2:
         return "copies of the body are made of vectors"
-    if made.vector and in_lanes:
+    if in_lanes:
         return "a loop around it has lanes"
     reason = _shared_locals(loop, made)
     if reason is None and made.vector:
