@@ -75,7 +75,7 @@ class Flag:
 
 
 _BOOLS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
-_PASSES = ("trace", "inline", "simplify", "layouts", "invariants", "lower", "memory")
+_PASSES = ("trace", "inline", "simplify", "layouts", "invariants", "lower", "schedule", "memory")
 
 FLAGS: tuple[Flag, ...] = (
     Flag(
@@ -113,7 +113,7 @@ FLAGS: tuple[Flag, ...] = (
         "",
         False,
         "give reasons for decisions on these topics",
-        choices=("fusion", "compile", "copy", "loop", "cache"),
+        choices=("fusion", "schedule", "compile", "copy", "loop", "cache"),
         several=True,
     ),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),

@@ -14,6 +14,7 @@ from covector._engine.base.config import config
 from covector._engine.compile import memory
 from covector._engine.compile.invariants import hoist_invariants
 from covector._engine.compile.lower import lower
+from covector._engine.compile.schedule import schedule
 from covector._engine.compile.simplify import inline_calls, layouts, simplify
 from covector._engine.ir import check
 from covector._engine.ir.program import Program
@@ -41,6 +42,8 @@ TO_KERNEL: tuple[Pass, ...] = (
     Pass("invariants", hoist_invariants, optional=True),
     # Fusion, then loops: a Kernel.
     Pass("lower", lower),
+    # From here: lanes and copies of bodies have numbers, and every schedule is legal.
+    Pass("schedule", schedule),
     # From here: every buffer has a place.
     Pass("memory", memory.plan),
 )

@@ -103,18 +103,11 @@ def calls(kernel: Kernel) -> Counter[str]:
     return Counter(str(e.attr) for e in found if e.op == "call")
 
 
-def operations(loop: Loop) -> int:
-    """How much text the body is."""
-    seen: set[Expr] = set()
-    found = (e for s in walk(loop.body) for e in nodes(roots(s), seen))
-    return sum(12 if e.op == "call" else 1 for e in found)
-
-
 def one_a_lane(loop: Loop, buffer: Buffer) -> bool:
     """Whether each lane of a loop needs a private buffer of its own: the body writes it, wherever the lane is."""
     stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer is buffer]
     moves = any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
-    return bool(loop.schedule.vector and stores and not moves)
+    return bool(loop.schedule.vector > 1 and stores and not moves)
 
 
 def one_a_lane_inside(loop: Loop, buffer: Buffer) -> bool:

@@ -16,7 +16,6 @@ from covector._engine.backends.cpu.bodies import (
     groups,
     one_a_lane,
     one_a_lane_inside,
-    operations,
     private,
 )
 from covector._engine.backends.cpu.hoist import invariants
@@ -30,6 +29,7 @@ from covector._engine.backends.cpu.instructions import (
 )
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.scalars import ModuleText
+from covector._engine.compile.schedule import text_size
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (
     Assign,
@@ -47,7 +47,6 @@ from covector._engine.ir.kernel import (
     Swap,
     While,
     changes,
-    expressions,
     walk,
 )  # fmt: skip
 from covector._engine.ir.scalar import Expr
@@ -306,7 +305,7 @@ class StatementWriter:
             self.parallel(loop)
             return
         self.private_buffers(loop)
-        if loop.schedule.vector and self.emitter.width == 1:
+        if loop.schedule.vector > 1:
             self.hoist(loop)
             self.lanes(loop, "0", self.emitter.scalar_index(loop.extent))
         else:
@@ -318,8 +317,7 @@ class StatementWriter:
         for buffer in private(loop):
             if buffer in self.frame.pointers or one_a_lane_inside(loop, buffer):
                 continue
-            lanes = loop.extent if isinstance(loop.extent, int) else None
-            width = self._width(loop, lanes) if one_a_lane(loop, buffer) else 1
+            width = loop.schedule.vector if one_a_lane(loop, buffer) else 1
             self.private_buffer(buffer, width)
 
     def private_buffer(self, buffer: Buffer, width: int = 1) -> None:
@@ -388,11 +386,7 @@ class StatementWriter:
         constant = int(stop) if stop.isdigit() and start == "0" else None
         if constant == 0:
             return
-        width = self._width(loop, constant)
-        size = operations(loop)
-        copies = loop.schedule.unroll if size <= self.limits.body else 1
-        while copies > 1 and constant is not None and constant < width * copies:
-            copies //= 2
+        width, copies, size = loop.schedule.vector, loop.schedule.unroll, text_size(loop.body)
         states = self._accumulators(loop, width, copies)
         whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
         if whole is not None:
@@ -427,24 +421,6 @@ class StatementWriter:
         )
         assert rounded is not None, "steps are powers of two"
         return self.emitter.line(f"add i64 {start}, {rounded}"), stop
-
-    def _width(self, loop: Loop, constant: int | None) -> int:
-        """Lanes: as many as the widest dtype of the body fits, no more than there are elements."""
-        sizes = [1]
-        seen: set[Expr] = set()
-        for s in walk(loop.body):
-            stack = list(expressions(s))
-            while stack:
-                e = stack.pop()
-                if e not in seen:
-                    seen.add(e)
-                    if e.dtype != scalar.BOOL and e.op != "const":
-                        sizes.append(max(e.dtype.itemsize, 4 if e.dtype.itemsize == 2 else 1))
-                    stack.extend(e.args)
-        width = min(self.frame.target.vector_bits // 8 // max(sizes), 32)
-        if constant is not None:
-            width = min(width, 1 << max(constant - 1, 1).bit_length())
-        return max(width, 2)
 
     def _accumulators(
         self, loop: Loop, width: int, copies: int
@@ -554,7 +530,7 @@ class StatementWriter:
         emitter = self.emitter.one
         extent = emitter.scalar_index(loop.extent)
         inside = replace(loop, schedule=replace(loop.schedule, parallel=False))
-        in_blocks = bool(loop.schedule.vector)
+        in_blocks = loop.schedule.vector > 1
         given = {LIMIT: extent} if in_blocks else {}
 
         def write(frame: Frame, inner: LoopEmitter) -> None:
