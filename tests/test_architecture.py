@@ -37,13 +37,16 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
         "invariants schedule pipeline",
     ),
-    ("_engine/backends", "reference reference_scalars reference_backend"),
+    (
+        "_engine/backends",
+        "reference reference_scalars reference_routines reference_kernels reference_backend",
+    ),
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link scalars library indices routines bodies apart emit",

@@ -88,6 +88,10 @@ class Limits:
     # out must not depend on it.
     few_results: int = 16
     fold_pieces: int = 64
+    # Folds over columns of arrays of so many elements read them row by row, in pieces of so many rows at least.
+    streamed: int = 131_072
+    stream_pieces: int = 16
+    stream_rows: int = 64
     # The largest row kept in a private buffer between passes, in elements.
     private_row: int = 16_384
     # A loop's body is written out element by element if no array of it has more than the first, nor all the second.
