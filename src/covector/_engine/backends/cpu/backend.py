@@ -76,32 +76,43 @@ def processor(vector_bits: int = 0) -> link.Processor:
     return replace(host, vector_bytes=vector_bits // 8) if vector_bits else host
 
 
+class Code:
+    """A Kernel as a native function in memory, which lives as long as this does."""
+
+    def __init__(self, kernel: Kernel, job: Job, keep: Keep):
+        self.processor = made_for = processor(job.target.vector_bits)
+        module = emit(kernel, job.target, made_for)
+        self.text = text = module.text()
+        self.passes = passes = passes_for(text)
+        key = f"{made_for}\n{passes}\n{text}"
+        data = keep(key, lambda: link.emit_object(text, made_for, passes))
+        functions = _library(made_for, keep).resolve(module.wanted)
+        self.loaded = link.load(data, symbols() | functions)
+        self.address = self.loaded.address("entry")
+        self.arena_bytes = kernel.arena if isinstance(kernel.arena, int) else 0
+
+    def assembly(self) -> str:
+        """The assembly, to read."""
+        return link.emit_assembly(self.text, self.processor, self.passes)
+
+
 class CpuLoaded(Loaded):
-    """A Kernel as a native function in memory."""
+    """A Kernel as a native function that runs on Arrays."""
 
     def __init__(self, kernel: Kernel, program: Program, job: Job, keep: Keep):
-        made_for = processor(job.target.vector_bits)
-        module = emit(kernel, job.target, made_for)
-        self._text, self._processor, self._kernel = module.text(), made_for, kernel
-        passes = passes_for(self._text)
-        key = f"{made_for}\n{passes}\n{self._text}"
-        data = keep(key, lambda: link.emit_object(self._text, made_for, passes))
-        functions = _library(made_for, keep).resolve(module.wanted)
-        self.code = link.load(data, symbols() | functions)
-        self.address = self.code.address("entry")
-        self.arena_bytes = kernel.arena if isinstance(kernel.arena, int) else 0
+        self.code, self._kernel = Code(kernel, job, keep), kernel
         self.cost_ns = total_cost(kernel, job.target.costs)
         inputs = [v.aval for v in (*program.inputs, *program.constant_vars)]
         outputs = program.out_avals
         self.symbolic = not all(dims.is_constant(a.shape) for a in (*inputs, *outputs))
         self._in_avals, self._out_avals = inputs, outputs
         self._native = _native.Executable(
-            self.address,
+            self.code.address,
             [(dtypes.CODES[a.dtype], _placeholder(a)) for a in inputs],
             [(dtypes.CODES[a.dtype], _placeholder(a), a.weak_type) for a in outputs],
-            arena_bytes=self.arena_bytes,
+            arena_bytes=self.code.arena_bytes,
             cost_ns=max(int(self.cost_ns), 1),
-            keepalive=self.code,
+            keepalive=self.code.loaded,
             aliases=kernel.aliases,
         )
         self.native = None if self.symbolic else self._native
@@ -119,13 +130,11 @@ class CpuLoaded(Loaded):
         return self._native.execute_symbolic(operands, sizes, shapes, donate, max(cost, 1))
 
     def elementwise(self) -> tuple[int, Any] | None:
-        return None if self.arena_bytes else (self.address, self.code)
+        code = self.code
+        return None if code.arena_bytes else (code.address, code.loaded)
 
     def texts(self) -> Mapping[str, Callable[[], str]]:
-        return {
-            "llvm": lambda: self._text,
-            "asm": lambda: link.emit_assembly(self._text, self._processor, passes_for(self._text)),
-        }
+        return {"llvm": lambda: self.code.text, "asm": self.code.assembly}
 
 
 def _placeholder(aval: ShapedArray) -> tuple[int | None, ...]:
