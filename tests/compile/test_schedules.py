@@ -221,6 +221,7 @@ def test_what_is_legal_is_not_refused() -> None:
         (loop(Schedule(4, True, 4), Store(Y, AT * 2 + 1, read(Y, AT * 2))),),
         (loop(THREADS, Loop(J, 4, (Store(Y, AT * 4 + J, read(X, J)),), LANES)),),
         (Init(S, ZERO), loop(Schedule(4, False, 4), Fold(S, "add", read(X, AT), ZERO))),
+        (Loop(AT, 0, (Store(Y, 3, read(X, AT)),), LANES),),
         (loop(LANES, Init(S, ZERO), Fold(S, "add", read(X, AT), ZERO), Store(Y, AT, S)),),
     )
     for body in bodies:

@@ -132,6 +132,8 @@ def _shared_locals(loop: Loop, made: Schedule) -> str | None:
 
 def _dependence(loop: Loop, strictly: bool) -> str | None:
     """A dependence of one run on another one through memory."""
+    if isinstance(loop.extent, int) and loop.extent < 2:
+        return None  # there is no other run
     found = [a for a in Reader().walk((loop,)) if loop in a.around and a.buffer.kind != "local"]
     for w in found:
         if not w.writes:
