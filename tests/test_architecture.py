@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -34,23 +34,25 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
+    ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
         "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
-        "invariants pipeline",
+        "invariants schedule pipeline",
     ),
     (
         "_engine/backends",
-        "__init__ reference reference_scalars reference_routines reference_kernels",
+        "reference reference_scalars reference_routines reference_kernels reference_backend",
     ),
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link scalars library indices routines bodies apart emit",
     ),
     ("_engine/backends/cpu", "backend"),
+    ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late eager device"),
     ("_engine/api", "arguments derivatives jacobians jit transforms"),
     ("", "errors tree tree_util"),
@@ -88,6 +90,11 @@ BY_NAME = {
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
     ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
     ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",
+    ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
+    (
+        "_engine/backends/registry",
+        "covector._engine.backends.reference_backend",
+    ): "by the flag `backend`",
 }
 
 # The extension module is below everything, and imports nothing of ours.
@@ -228,6 +235,25 @@ def test_a_file_imports_only_files_above_it() -> None:
         if place.get(target, len(place)) >= place[source] and not excepted(source, target)
     }
     assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_nothing_above_the_backends_knows_a_backend() -> None:
+    order = floor_order()
+    above = order[order.index("_engine/backends/registry") + 1 :]
+    wrong = [
+        f"{source}.py names {target}"
+        for source in above
+        for target in re.findall(
+            r"backends[./](?!base\b|registry\b)\w+", (PACKAGE / f"{source}.py").read_text()
+        )
+    ]
+    assert not wrong, "ask backends/registry.py, and speak to the contract:\n" + "\n".join(wrong)
+
+
+def test_passes_read_their_job_and_no_flags() -> None:
+    passes = [p for p in python_files("src/covector/_engine/compile") if p.stem != "pipeline"]
+    wrong = [label(p) for p in passes if "_engine/base/config" in {t for t, _ in imports(p)}]
+    assert not wrong, "what changes code is a field of Job (backends/base.py): " + ", ".join(wrong)
 
 
 def test_imports_by_name_are_declared() -> None:

@@ -30,7 +30,7 @@ def parameter(position: int, dtype: np.dtype) -> Expr:
     return Expr("local", (), np.dtype(dtype), f"p{position}")
 
 
-def program(results: Sequence[Expr], inputs: int, width: int, target: link.Target) -> ModuleText:
+def program(results: Sequence[Expr], inputs: int, width: int, target: link.Processor) -> ModuleText:
     """A module with `entry(buffers, n)`: a loop that stores the results; n is a multiple of the width."""
     module = ModuleText(target)
     lines: list[str] = []
@@ -61,7 +61,7 @@ def program(results: Sequence[Expr], inputs: int, width: int, target: link.Targe
 
 
 @functools.cache
-def library(target: link.Target) -> Library:
+def library(target: link.Processor) -> Library:
     """What compiled expressions call."""
     return Library(target, {}, lambda _, make: make())
 
@@ -70,7 +70,7 @@ class Compiled:
     """A native loop over arrays that computes expressions of the parameters p0, p1, ..."""
 
     def __init__(
-        self, results: Sequence[Expr], inputs: int, width: int, target: link.Target | None = None
+        self, results: Sequence[Expr], inputs: int, width: int, target: link.Processor | None = None
     ):
         self.width = width
         self.dtypes = [e.dtype for e in results]
@@ -97,7 +97,7 @@ def run(
     results: Sequence[Expr],
     arrays: Sequence[np.ndarray],
     width: int,
-    target: link.Target | None = None,
+    target: link.Processor | None = None,
 ) -> list[np.ndarray]:
     """The results for the elements of the arrays, which are parameters p0, p1, ..."""
     return Compiled(results, len(arrays), width, target)(*arrays)

@@ -178,7 +178,7 @@ def test_poorer_targets(level: str, width: int) -> None:
         )
 
 
-def poorer(level: str) -> link.Target:
+def poorer(level: str) -> link.Processor:
     features = {"sse4.1": True, "ssse3": True, "sse4.2": True, "popcnt": True}
     if level == "avx2":
         features |= {

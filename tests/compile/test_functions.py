@@ -177,7 +177,7 @@ def ulps(got: Any, exact: Real, dtype: Any) -> float:
 
 
 def compiled(
-    name: str, dtype: Any, arity: int, target: link.Target | None = None
+    name: str, dtype: Any, arity: int, target: link.Processor | None = None
 ) -> Callable[..., np.ndarray]:
     """The function on arrays of any length."""
     inputs = [parameter(i, np.dtype(dtype)) for i in range(arity)]
@@ -214,7 +214,7 @@ def test_accuracy_without_fma(name: str, dtype: Any) -> None:
     check_accuracy(name, dtype, 300, target)
 
 
-def check_accuracy(name: str, dtype: Any, count: int, target: link.Target | None = None) -> None:
+def check_accuracy(name: str, dtype: Any, count: int, target: link.Processor | None = None) -> None:
     function = FUNCTIONS[name]
     columns = operands(function, dtype, count)
     results = compiled(name, dtype, function.arity, target)(*columns)

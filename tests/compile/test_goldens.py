@@ -15,7 +15,8 @@ import pytest
 
 import covector
 from covector import lax, nn, numpy as cnp, random
-from covector._engine.compile.pipeline import run_passes
+from covector._engine.backends.base import Job, Target
+from covector._engine.compile.pipeline import TO_KERNEL, explain, run_passes
 from covector._engine.ir.kernel import Copy, Kernel, Loop, Routine, walk
 
 TABLE = Path(__file__).with_name("goldens.txt")
@@ -168,9 +169,12 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
+MODEL = Job(Target("model", 256, 2), explain=explain)  # the same numbers on every machine
+
+
 def kernel_of(f: Callable[..., Any], args: tuple[Any, ...]) -> Kernel:
     """The Kernel of a function, with its buffers planned."""
-    kernel = run_passes(covector.jit(f).trace(*args).program)["memory"]
+    kernel = run_passes(covector.jit(f).trace(*args).program, TO_KERNEL, MODEL)["memory"]
     assert isinstance(kernel, Kernel)
     return kernel
 

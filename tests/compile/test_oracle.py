@@ -16,10 +16,12 @@ from tests.compile.programs import functions, operands
 
 import covector as cv
 from covector._engine import _native
+from covector._engine.backends.base import Job
 from covector._engine.backends.cpu import backend
 from covector._engine.backends.reference_kernels import run
 from covector._engine.base.errors import KernelError, VerificationError
 from covector._engine.compile import memory
+from covector._engine.compile.schedule import schedule
 from covector._engine.core import trace
 from covector._engine.ir import check, index as ix
 from covector._engine.ir.kernel import (
@@ -39,6 +41,7 @@ from covector._engine.runtime.executable import Executable
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
+JOB = Job(backend.BACKEND.target())
 TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 
 
@@ -51,7 +54,7 @@ def compiled(
     kernel: Kernel, inputs: Sequence[np.ndarray], donate: Sequence[int]
 ) -> list[np.ndarray]:
     """What the compiled Kernel gives."""
-    code = backend.compile_kernel(kernel, cache.cached)
+    code = backend.Code(kernel, JOB, cache.cached)
     native = _native.Executable(
         code.address,
         [(dtypes.CODES[b.dtype], (b.size,)) for b in kernel.inputs],
@@ -75,7 +78,7 @@ def random_kernel(seed: int) -> tuple[Kernel, tuple[int, ...]]:
 
 
 def plan(kernel: Kernel, donated: Sequence[int]) -> Kernel:
-    found = memory.plan(kernel, donated, lambda text: None)
+    found = memory.plan(schedule(kernel, JOB), Job(JOB.target, tuple(donated)))
     check.verify(found, "memory")
     return found
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from covector import lax, numpy as cnp
+from covector._engine.backends.base import Job, Target
 from covector._engine.base.errors import VerificationError
-from covector._engine.compile.pipeline import run_passes
+from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.core import trace
 from covector._engine.ir import index as ix
 from covector._engine.ir.access import Access, apart
@@ -31,7 +32,7 @@ def planned(
     """The Kernel of a function of float32 arrays, its memory planned."""
     run = lambda *xs: out if isinstance(out := f(*xs), (tuple, list)) else (out,)  # noqa: E731
     program = trace.stage(run, [ShapedArray(shape, F32) for shape in shapes])
-    kernel = run_passes(program, donated)["memory"]
+    kernel = run_passes(program, TO_KERNEL, Job(Target("model", 256, 2), donated))["memory"]
     assert isinstance(kernel, Kernel)
     return kernel
 

@@ -11,7 +11,7 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import boundary
 from covector._engine.core.trace import Tracer
-from covector._engine.runtime.device import CPU, device_put
+from covector._engine.runtime.device import default_device, device_put
 from covector._engine.types import dtypes
 from covector.numpy import (
     creation,
@@ -203,7 +203,7 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
     "real": (el.real, "The real part."),
     "imag": (el.imag, "The imaginary part."),
-    "device": (lambda x: CPU, "Where the array lives."),
+    "device": (lambda x: default_device(), "Where the array lives."),
 }
 
 # Methods of `Array` that need its elements, or only its memory: of a tracer if it has a value.

@@ -22,6 +22,9 @@ struct KernelSlot {
     EagerKernel* kernel = nullptr;  // null: always the fallback
 };
 
+// Settings of the flags that a key can tell apart: beyond them (they are rare) all calls fall back.
+constexpr uint64_t kMostEpochs = (uint64_t{1} << (64 - 7 * kMaxOperands)) - 1;
+
 struct Ufunc {
     PyObject_HEAD
     vectorcallfunc vectorcall;
@@ -184,9 +187,10 @@ CV_NOINLINE bool EagerInputs::find_general_shape(RowLoop* loop) {
     return !(rows && loop->n < kShortRun && loop->rows > kManyRows);
 }
 
-// Seven bits an operand. A kernel has one operand at least that is not a single element.
+// Seven bits an operand, and above those of the last the number of the flags' setting. A kernel has
+// one operand at least that is not a single element.
 uint64_t EagerInputs::key() const {
-    uint64_t made = 0;
+    uint64_t made = g_config_epoch << (7 * kMaxOperands);
     uint64_t all_scalar = 1;
     for (int i = 0; i < count; ++i) {
         const uint64_t scalar = inputs[i].scalar;
@@ -340,7 +344,8 @@ PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyOb
     const Py_ssize_t nargs = PyVectorcall_NARGS(flags);
     const bool named = names != nullptr && PyTuple_GET_SIZE(names) > 0;
     EagerInputs inputs;
-    if (CV_UNLIKELY(use_slow_path() || named || nargs != self->nin || self->compile == nullptr ||
+    if (CV_UNLIKELY(use_slow_path() || g_config_epoch > kMostEpochs || named ||
+                    nargs != self->nin || self->compile == nullptr ||
                     !inputs.read(args, static_cast<int>(nargs)))) {
         return call_fallback(self, args, flags, names);
     }

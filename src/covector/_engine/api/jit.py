@@ -142,7 +142,7 @@ def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
 
 
 class Jitted:
-    """The Python side of a jitted function: its options, the traced Programs, the native JitFunction."""
+    """The Python side of a jitted function: its options, the traced Programs."""
 
     def __init__(
         self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
@@ -152,14 +152,20 @@ class Jitted:
         self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.traced: dict[Any, Traced] = {}
-        self.native = _native.JitFunction(
-            fun,
+
+    def native(self) -> Any:
+        """The native function in front, which holds this.
+
+        Not the other way round: what is dropped goes at once, machine code and all, not when the collector comes by.
+        """
+        return _native.JitFunction(
+            self.fun,
             self.miss,
             self.bypass,
-            static_argnums,
-            static_argnames,
-            donate_argnums,
-            donate_argnames,
+            self.static_argnums,
+            tuple(self.static_names),
+            self.donate_argnums,
+            tuple(self.donate_names),
         )
 
     def static_positions(self, count: int) -> set[int]:
@@ -247,7 +253,7 @@ class Traced:
         self.in_tree = signature.treedef
         self.donated = signature.donated
         self.closed = program.close()
-        self._executables: dict[tuple[int, ...], Any] = {}
+        self._executables: dict[Any, Any] = {}
 
     @property
     def jaxpr(self) -> Program:
@@ -263,9 +269,10 @@ class Traced:
 
     def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
-        found = self._executables.get(donated)
+        key = donated, config.code_key()
+        found = self._executables.get(key)
         if found is None:
-            found = self._executables[donated] = compile_program(self.program, donated)
+            found = self._executables[key] = compile_program(self.program, donated)
         return found
 
     def lower(self) -> Lowered:
@@ -277,7 +284,7 @@ class Traced:
         positions = {v: i for i, v in enumerate(self.program.inputs)}
         donated = tuple(i for i, d in enumerate(donated_leaves) if d)
         executable = self.executable(donated)
-        if executable.symbolic:
+        if executable.native is None:
             return None
         specs = []
         for n, a in enumerate(self.program.outputs):
@@ -334,8 +341,8 @@ class Compiled:
                 )
         return tree.unflatten(self.out_tree, self._executable(arrays))
 
-    def as_text(self, stage: str = "kernels") -> str:
-        """One of the stages as text: program, kernels, llvm, asm."""
+    def as_text(self, stage: str | None = None) -> str:
+        """One of the stages as text: program, kernels, llvm, asm; without a name, what the backend was given."""
         return self._executable.as_text(stage)
 
     def cost_analysis(self) -> dict[str, float]:
@@ -382,7 +389,7 @@ def jit(
     numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
     donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
     owner = Jitted(fun, numbers, names, donated, donated_names)
-    native: Any = owner.native
+    native: Any = owner.native()
     functools.update_wrapper(native, fun, updated=())
 
     @boundary

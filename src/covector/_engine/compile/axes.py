@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from covector._engine.backends.base import Target
 from covector._engine.compile.fuse import Nest
 from covector._engine.core.primitive import Index
 from covector._engine.ir import index as ix
@@ -21,16 +22,12 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim, Polynomial
 
-# Nests that take less run on the calling thread.
-PARALLEL_NS = 20_000.0
-# The side of a tile where rows are read across: 32 lines of the cache, and 4 KB of float32.
-TILE = 32
-
 
 class Axes:
     """The loops of a nest: which axes are put together, which one is vectorised."""
 
-    def __init__(self, nest: Nest, index: Index, extents: Sequence[Dim]):
+    def __init__(self, nest: Nest, index: Index, extents: Sequence[Dim], target: Target):
+        self.target = target
         self.index: Index = index
         self.extents: list[Dim] = list(extents)
         self.outer = [a for a in nest.outer if extents[a] != 1]
@@ -64,16 +61,16 @@ class Axes:
         if any(isinstance(s, Assign) for s in walk(tuple(probe))):
             candidates = candidates[:1] if self.outer else []
         offsets, _ = _offsets(probe, [])
-        best, best_score = None, -1.0
+        best, best_score, loops = None, -1.0, self.target.loops
         for axis in candidates:
-            if isinstance(self.extents[axis], int) and self.extents[axis] < 3:
+            if isinstance(self.extents[axis], int) and self.extents[axis] < loops.least_lanes:
                 continue
             strides = [ix.coefficient(d, self._name(axis)) for d in offsets]
             score = sum(1.0 if c == 1 else 0.5 if c == 0 else -1.0 for c in strides) / max(
                 len(strides), 1
             )
             size = self.extents[axis]
-            if isinstance(size, int) and size < 16:
+            if isinstance(size, int) and size < loops.short:
                 score -= 0.3
             if score > best_score:
                 best, best_score = axis, score
@@ -81,14 +78,15 @@ class Axes:
 
     def crossing(self, probe: Sequence[Statement], vector: int) -> int | None:
         """The axis along which something is read in steps of one, while lanes read it in long steps."""
-        if not all(dims.is_true(lambda a=a: self.extents[a] >= TILE // 2) for a in (vector,)):
+        half = self.target.loops.tile // 2
+        if not dims.is_true(lambda: self.extents[vector] >= half):
             return None
         offsets, _ = _offsets(probe, [])
         for d in offsets:
             if ix.coefficient(d, self._name(vector)) in (0, 1, None):
                 continue
             for axis in self.outer:
-                long = dims.is_true(lambda axis=axis: self.extents[axis] >= TILE // 2)
+                long = dims.is_true(lambda axis=axis: self.extents[axis] >= half)
                 if axis != vector and long and ix.coefficient(d, self._name(axis)) == 1:
                     return axis
         return None
@@ -114,7 +112,9 @@ class Axes:
     ) -> list[Statement]:
         """Loops over the folded axes around a pass."""
         for axis in reversed(self.inner):
-            schedule = Schedule(vector=1, unroll=4) if axis == vector else Schedule()
+            schedule = (
+                Schedule(1, unroll=self.target.loops.unroll) if axis == vector else Schedule()
+            )
             body = [self.loop(axis, body, schedule, (extents or {}).get(axis, self.extents[axis]))]
         return body
 
@@ -127,9 +127,11 @@ class Axes:
             per_run = cost * (dims.bounds(below)[0] or 1 if not isinstance(below, int) else below)
             below = below * self.extents[axis]
             enough = not dims.is_true(
-                lambda below=below: below * max(int(cost * 1024), 1) < int(PARALLEL_NS * 1024)
+                lambda below=below: (
+                    below * max(int(cost * 1024), 1) < int(self.target.costs.parallel * 1024)
+                )
             )
-            run_parallel = parallel and position == 0 and enough
+            run_parallel = parallel and position == 0 and enough and self.target.threads > 1
             schedule = Schedule(1 if axis == vector else 0, run_parallel)
             body = [self.loop(axis, body, schedule, self.extents[axis], max(per_run, 0.05))]
         return body

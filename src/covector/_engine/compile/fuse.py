@@ -8,14 +8,14 @@ position there; then the value stays in a register.  The check is by asking: the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.base.config import config
+from covector._engine.backends.base import Costs, Job, Target
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.places import (
     Places,
@@ -43,24 +43,8 @@ from covector._engine.types.dims import Dim
 
 Shape = tuple[Dim, ...]
 
-# Recomputing a value that costs no more than this (operations an element) beats storing and loading it.
-CHEAP = 3.0
-# The same within one root that reads a value at several places: the cost times the places beyond the first.
-# One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored.
-REPEATED = 6.0
-# The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
-# more than linear time for a long body.
-LONGEST = 1000
 # The cost of what is never computed inside a consumer.
 ALONE = 1e9
-# What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
-FROM_DATA = 25
-# The most roots of a nest: each may be another stream to memory.
-MANY_ROOTS = 64
-# A product of fewer multiplications is computed by loops of ours, inside the Program's function.
-SMALL_PRODUCT = 32 * 32 * 32
-# Below this number of elements nothing runs in parallel, so a fold may swallow its producer's loop.
-SMALL = 32768
 
 
 @dataclass(eq=False)
@@ -184,12 +168,13 @@ def fold_places(eqn: Eqn, index: Index) -> tuple[Index, ...]:
 
 
 @functools.lru_cache(4096)
-def _operation_cost(primitive: Primitive, types: tuple[np.dtype, ...]) -> float:
-    """Operations an element, from the element rule itself."""
+def _operations(primitive: Primitive, types: tuple[np.dtype, ...]) -> tuple[str, ...]:
+    """The operations of an element, from the element rule itself."""
     assert isinstance(primitive, Mapped)
     views = [_dummy_view(ShapedArray((), t)) for t in types]
     element: Any = primitive.element((), *views)
-    return count_operations(element, set())
+    parts = element if isinstance(element, tuple) else (element,)
+    return tuple(node.op for node in operation_nodes(parts, set()))
 
 
 def _dummy_view(aval: ShapedArray) -> View:
@@ -198,37 +183,22 @@ def _dummy_view(aval: ShapedArray) -> View:
     return View(aval, lambda index: value)
 
 
-_WEIGHTS = {
-    "call": 12.0,
-    "div": 4.0,
-    "sqrt": 4.0,
-    "rem": 8.0,
-    "iterate": 200.0,
-    "const": 0.0,
-    "local": 0.0,
-    "load": 0.5,
-}
-
-
-def count_operations(e: Any, seen: set[Expr]) -> float:
-    """The weighted number of operations in an element."""
-    if isinstance(e, tuple):
-        return sum(count_operations(part, seen) for part in e)
-    total, stack = 0.0, [e]
+def operation_nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
+    """The nodes of expressions that were not seen before."""
+    stack = list(roots)
     while stack:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            total += _WEIGHTS.get(node.op, 1.0)
+            yield node
             stack.extend(node.args)
-    return total
 
 
-def cost_of(eqn: Eqn) -> float:
-    """Operations that one element of an equation's result costs beyond its operands."""
+def cost_of(eqn: Eqn, costs: Costs) -> float:
+    """Operations that one element of an equation's result costs beyond its operands, weighted."""
     p = eqn.primitive
     if isinstance(p, prims.ElementwiseBase):
-        return _operation_cost(p, tuple(a.aval.dtype for a in eqn.inputs))
+        return sum(map(costs.weight, _operations(p, tuple(a.aval.dtype for a in eqn.inputs))))
     return p.work(len(eqn.inputs))
 
 
@@ -247,19 +217,19 @@ def is_nested(eqn: Eqn) -> bool:
     return isinstance(eqn.primitive, Mapped)
 
 
-def is_single(eqn: Eqn) -> bool:
+def is_single(eqn: Eqn, target: Target) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
-    return not isinstance(p, Mapped) and p.alone(types_of(eqn), SMALL_PRODUCT)
+    return not isinstance(p, Mapped) and p.alone(types_of(eqn), target.limits.small_product)
 
 
-def fuse(program: Program, explain: Callable[[str], None]) -> Plan:
+def fuse(program: Program, job: Job) -> Plan:
     """The plan of a flat Program."""
-    choice = _Roots(program, explain)
+    choice = _Roots(program, job)
     choice.choose()
     roots, regions = choice.roots, choice.regions
     inlined = {v: e for e in program.eqns for v in e.outputs if v not in roots}
-    builder = _Builder(regions, explain)
+    builder = _Builder(regions, job)
     for eqn in program.eqns:
         if any(v in roots for v in eqn.outputs):
             builder.add(eqn)
@@ -272,11 +242,12 @@ class _Roots:
     Goes from the results upwards, so that of each variable all places are known at which it is read.
     """
 
-    def __init__(self, program: Program, explain: Callable[[str], None]):
-        self.program, self.explain = program, explain
+    def __init__(self, program: Program, job: Job):
+        self.program, self.job, self.explain = program, job, job.explain("fusion")
+        self.target, self.limits = job.target, job.target.limits
         self.producer = {v: e for e in program.eqns for v in e.outputs}
         self.forced = {a for a in program.outputs if isinstance(a, Var)}
-        self.costs = _tree_costs(program)
+        self.costs = _tree_costs(program, job.target)
         self.places = Places(program)
         self.roots: set[Var] = set()
         self.far: set[Var] = set()  # read at an index that takes long to compute
@@ -300,15 +271,19 @@ class _Roots:
             return "is a fold" if folds(eqn) else "stands alone"
         if not self.forced.isdisjoint(eqn.outputs):
             return "is a result, or read by what stands alone"
-        if not config.fuse and not isinstance(eqn.primitive, Movement):
+        if not self.job.fuse and not isinstance(eqn.primitive, Movement):
             return "nothing is fused"
         wanted = [self.wanted[v] for v in eqn.outputs if v in self.wanted]
         if len(wanted) != 1 or len(wanted[0]) != 1:
             ends = {region for w in wanted for region in w}
-            if len(ends) > 1 and not config.fuse:
+            if len(ends) > 1 and not self.job.fuse:
                 return "nothing is fused"
-            if len(ends) > 1 and not reads_through(eqn) and (cost := self._cost(eqn)) > CHEAP:
-                return f"{len(ends)} read it; it costs {cost:g} to compute again, over {CHEAP:g}"
+            if (
+                len(ends) > 1
+                and not reads_through(eqn)
+                and (cost := self._cost(eqn)) > self.limits.recomputed
+            ):
+                return f"{len(ends)} read it; it costs {cost:g} to compute again, over {self.limits.recomputed:g}"
         return None if reads_through(eqn) else self._why_not_inside(eqn, wanted)
 
     def _why_not_inside(
@@ -316,12 +291,15 @@ class _Roots:
     ) -> str | None:
         """Why an equation's results are not computed at the places where its consumers want them."""
         for region, places in [item for w in wanted for item in w.items()]:
-            if len(places) > 1 and (more := (len(places) - 1) * self._cost(eqn)) > REPEATED:
+            if (
+                len(places) > 1
+                and (more := (len(places) - 1) * self._cost(eqn)) > self.limits.repeated
+            ):
                 cost, count = self._cost(eqn), len(places)
-                return f"it costs {cost:g} and is read at {count} places: {more:g} more, over {REPEATED:g}"
-            if region.weight + len(places) > LONGEST:
+                return f"it costs {cost:g} and is read at {count} places: {more:g} more, over {self.limits.repeated:g}"
+            if region.weight + len(places) > self.limits.longest:
                 weight = region.weight + len(places)
-                return f"its consumer would be {weight} operations long, over {LONGEST}"
+                return f"its consumer would be {weight} operations long, over {self.limits.longest}"
         if not self.far.isdisjoint(eqn.outputs):
             return "the index at which it is read is long"
         return None
@@ -329,7 +307,7 @@ class _Roots:
     def _cost(self, eqn: Eqn) -> float:
         """What an element costs: nothing for operands that are stored anyway."""
         if all(a in self.forced or a not in self.producer for a in eqn.inputs):
-            return cost_of(eqn)
+            return cost_of(eqn, self.target.costs)
         return self.costs[eqn.outputs[0]]
 
     def _store(self, eqn: Eqn, reason: str) -> None:
@@ -340,7 +318,7 @@ class _Roots:
         for v in eqn.outputs:
             self._read(v)
         region = self.regions[eqn] = Region(weight=1)
-        if is_single(eqn):
+        if is_single(eqn, self.target):
             for a in eqn.inputs:
                 if isinstance(a, Var):
                     self._want(a, region, None)
@@ -371,7 +349,7 @@ class _Roots:
                         if moves and below is not None and is_long(below[0]):
                             self.far.add(a)
                         if at_data and below is not None and comes_from_data(below[0]):
-                            region.weight += FROM_DATA
+                            region.weight += self.limits.from_data
 
     def _want(self, atom: Atom, region: Region, place: Where | None) -> None:
         if isinstance(atom, Var):
@@ -383,15 +361,15 @@ class _Roots:
             region.reads[v] = {None if p is None else p[0] for p in places}
 
 
-def _tree_costs(program: Program) -> dict[Var, float]:
+def _tree_costs(program: Program, target: Target) -> dict[Var, float]:
     """What an element costs if everything it needs is computed in place, folds and singles excepted."""
     costs: dict[Var, float] = {}
     for eqn in program.eqns:
-        if is_single(eqn) or folds(eqn):
+        if is_single(eqn, target) or folds(eqn):
             cost = ALONE
         else:
             below = (costs.get(a, 0.0) for a in eqn.inputs if isinstance(a, Var))
-            cost = min(cost_of(eqn) + sum(c for c in below if c != ALONE), 1e6)
+            cost = min(cost_of(eqn, target.costs) + sum(c for c in below if c != ALONE), 1e6)
         for v in eqn.outputs:
             costs[v] = cost
     return costs
@@ -400,8 +378,9 @@ def _tree_costs(program: Program) -> dict[Var, float]:
 class _Builder:
     """Puts roots into groups, one after the other."""
 
-    def __init__(self, regions: dict[Eqn, Region], explain: Callable[[str], None]):
-        self.regions, self.explain = regions, explain
+    def __init__(self, regions: dict[Eqn, Region], job: Job):
+        self.regions, self.job, self.explain = regions, job, job.explain("fusion")
+        self.target, self.limits = job.target, job.target.limits
         self.groups: list[Group] = []
         self.position: dict[Var, int] = {}
 
@@ -410,7 +389,7 @@ class _Builder:
         region = self.regions[eqn]
         latest = max((self.position[v] for v in region.reads if v in self.position), default=-1)
         target = None
-        if not is_single(eqn):
+        if not is_single(eqn, self.target):
             target = self._find(eqn, latest, region)
         if target is None:
             target = len(self.groups)
@@ -422,7 +401,7 @@ class _Builder:
             self.position[v] = target
 
     def _new_group(self, eqn: Eqn) -> Group:
-        if is_single(eqn):
+        if is_single(eqn, self.target):
             return Single(eqn)
         if folds(eqn):
             return Nest(*fold_space(eqn))
@@ -430,7 +409,7 @@ class _Builder:
 
     def _find(self, eqn: Eqn, latest: int, region: Region) -> int | None:
         """The nest that a root joins: that of its last producer, else a later one that shares what it reads."""
-        if not config.fuse:
+        if not self.job.fuse:
             return None
         candidates = range(max(latest, len(self.groups) - 12, 0), len(self.groups))
         for n in candidates:
@@ -452,10 +431,10 @@ class _Builder:
     def why_not(self, eqn: Eqn, nest: Nest) -> str | None:
         """Why a root must not join a nest; None if it may."""
         weight = nest.weight + self.regions[eqn].weight
-        if weight > LONGEST:
-            return f"the nest would be {weight} operations long, over {LONGEST}"
-        if len(nest.roots) >= MANY_ROOTS:
-            return f"the nest has {MANY_ROOTS} roots"
+        if weight > self.limits.longest:
+            return f"the nest would be {weight} operations long, over {self.limits.longest}"
+        if len(nest.roots) >= self.limits.many_roots:
+            return f"the nest has {self.limits.many_roots} roots"
         trial = nest
         if folds(eqn):
             shape, axes = fold_space(eqn)
@@ -466,8 +445,8 @@ class _Builder:
             if not nest.inner:
                 trial = Nest(nest.shape, axes, nest.roots, own=nest.own)
                 outer = dims.product(shape[a] for a in trial.outer)
-                if not dims.is_true(lambda: outer >= 64) and not dims.is_true(
-                    lambda: dims.product(shape) <= SMALL
+                if not dims.is_true(lambda: outer >= self.limits.many_results) and not dims.is_true(
+                    lambda: dims.product(shape) <= self.limits.serial_elements
                 ):
                     return (
                         "folding a large array to few results runs in parallel over the folded axes"
@@ -477,7 +456,9 @@ class _Builder:
             if (
                 nest.inner
                 and not nest.outer
-                and not dims.is_true(lambda: dims.product(nest.shape) <= SMALL)
+                and not dims.is_true(
+                    lambda: dims.product(nest.shape) <= self.limits.serial_elements
+                )
             ):
                 return "the fold must be complete before, and runs in parallel"
             index = nest.index_of(eqn)

@@ -6,9 +6,10 @@ more memory than the loop touches anyway. `COVECTOR_EXPLAIN=loop` prints both ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from covector._engine.compile.fuse import CHEAP, cost_of, is_single
+from covector._engine.backends.base import Job
+from covector._engine.compile.fuse import cost_of, is_single
 from covector._engine.core.primitive import Mapped, Movement
 from covector._engine.ir.program import (
     Atom,
@@ -23,27 +24,22 @@ from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-# A value of no more bytes stays in the cache from step to step.
-SMALL_BYTES = 1 << 20
 
-Explain = Callable[[str], None]
-
-
-def hoist_invariants(program: Program, explain: Explain) -> Program:
+def hoist_invariants(program: Program, job: Job) -> Program:
     """The Program with what its loops compute alike in each run in front of them, innermost loops first."""
     if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
     for eqn in program.eqns:
         if eqn.primitive.has_programs:
-            inner = [hoist_invariants(body, explain) for body in eqn.primitive.programs()]
+            inner = [hoist_invariants(body, job) for body in eqn.primitive.programs()]
             p = eqn.primitive.with_programs(inner)
-            eqn = _hoist(Eqn(p, eqn.inputs, eqn.outputs, eqn.source), eqns, explain)
+            eqn = _hoist(Eqn(p, eqn.inputs, eqn.outputs, eqn.source), eqns, job)
         eqns.append(eqn)
     return map_eqns(program, eqns)
 
 
-def _hoist(eqn: Eqn, before: list[Eqn], explain: Explain) -> Eqn:
+def _hoist(eqn: Eqn, before: list[Eqn], job: Job) -> Eqn:
     """The equation of a loop that takes what is invariant from equations added to those before it."""
     constant = eqn.primitive.constant_inputs()
     largest = [_bytes(a.aval) for a in eqn.inputs]
@@ -54,7 +50,7 @@ def _hoist(eqn: Eqn, before: list[Eqn], explain: Explain) -> Eqn:
         env: dict[Var, Atom] = {
             v: eqn.inputs[n] for v, n in zip(body.inputs, operands, strict=True) if n is not None
         }
-        chosen = _Choice(body, set(env), largest, explain).chosen
+        chosen = _Choice(body, set(env), largest, job).chosen
         found.append((body, env, chosen))
     if not any(chosen for _, _, chosen in found):
         return eqn
@@ -105,8 +101,10 @@ def _bytes(aval: ShapedArray) -> Dim:
 class _Choice:
     """Which invariant values of a body are taken from outside."""
 
-    def __init__(self, body: Program, constant: set[Var], sizes: Sequence[Dim], explain: Explain):
-        self.sizes, self.explain = sizes, explain
+    def __init__(self, body: Program, constant: set[Var], sizes: Sequence[Dim], job: Job):
+        self.target, self.explain = job.target, job.explain("loop")
+        # A value that fits into the second cache stays there from step to step.
+        self.sizes = (self.target.caches.second, *sizes)
         self.costs: dict[Var, float] = {}  # of an element of what is invariant
         for v in constant:
             self.costs[v] = 0.0
@@ -130,7 +128,7 @@ class _Choice:
                     continue
             reads = [a for a in eqn.inputs if isinstance(a, Var)]
             wanted.update(reads)
-            if is_single(eqn):
+            if is_single(eqn, self.target):
                 stored.update(reads)
         self.chosen.reverse()
 
@@ -138,7 +136,9 @@ class _Choice:
         """Operations for an element, where everything below it that is mapped is computed again."""
         if not isinstance(eqn.primitive, Mapped):
             return float("inf")
-        return cost_of(eqn) + sum(self.costs[a] for a in eqn.inputs if isinstance(a, Var))
+        return cost_of(eqn, self.target.costs) + sum(
+            self.costs[a] for a in eqn.inputs if isinstance(a, Var)
+        )
 
     def _why_not(self, eqn: Eqn, stored: set[Var]) -> str | None:
         """Why an invariant value stays in the loop; None if it is computed before."""
@@ -146,13 +146,12 @@ class _Choice:
             return None  # it is stored in each run anyway
         if isinstance(eqn.primitive, Movement):
             return "elements that move are read where they come from"
-        if self.costs[eqn.outputs[0]] <= CHEAP:
+        if self.costs[eqn.outputs[0]] <= self.target.limits.recomputed:
             return "it costs less to compute again than to read again"
         for v in eqn.outputs:
             size = _bytes(v.aval)
             if not any(
-                dims.is_true(lambda size=size, limit=limit: size <= limit)
-                for limit in (SMALL_BYTES, *self.sizes)
+                dims.is_true(lambda size=size, limit=limit: size <= limit) for limit in self.sizes
             ):
                 return f"it would fill {size} bytes, more than anything that the loop takes"
         return None

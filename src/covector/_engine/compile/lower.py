@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from covector._engine.backends.base import Job
 from covector._engine.compile import unroll
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.nest import Context, NestLowering
@@ -28,9 +29,9 @@ from covector._engine.types import dims
 PlaceOf = Callable[[Var], Place | None]
 
 
-def lower(program: Program, explain: Callable[[str], Callable[[str], None]]) -> Kernel:
-    """The Kernel of a flat Program, buffers not yet planned; `explain` takes the reasons on a topic."""
-    lowering = Lowering(explain)
+def lower(program: Program, job: Job) -> Kernel:
+    """The Kernel of a flat Program, buffers not yet planned."""
+    lowering = Lowering(job)
     inputs = [
         Buffer(f"in{n}", buffer_dtype(v.aval), buffer_size(v.aval), "input")
         for n, v in enumerate(program.inputs)
@@ -59,15 +60,15 @@ def _symbols(program: Program) -> tuple[str, ...]:
 class Lowering(Builder):
     """Lowers a Program and those inside it into statements of one Kernel."""
 
-    def __init__(self, reasons: Callable[[str], Callable[[str], None]]):
-        super().__init__(Names())
-        self.reasons = reasons
+    def __init__(self, job: Job):
+        super().__init__(Names(), job.target.threads)
+        self.job = job
 
     def explain(self, topic: str, reason: str) -> None:
-        self.reasons(topic)(reason)
+        self.job.explain(topic)(reason)
 
     def program(self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
-        plan = fuse(program, self.reasons("fusion"))
+        plan = fuse(program, self.job)
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = _place_outputs(program, places, outputs)
         self._place_in_place(plan, places)
@@ -83,6 +84,7 @@ class Lowering(Builder):
         for number, group in enumerate(plan.groups):
             if isinstance(group, Nest):
                 context = Context(
+                    self.job.target,
                     self.names,
                     plan.inlined,
                     place_of,
@@ -98,7 +100,7 @@ class Lowering(Builder):
             self.copy(target, self._operand(atom, plan, place_of))
 
     def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
-        return unroll.is_small(program, in_locals)
+        return unroll.is_small(program, in_locals, self.job.target.limits)
 
     def written_out(self, program: Program, inputs: Sequence[Place | Elements]) -> list[Elements]:
         return unroll.written_out(program, inputs, self.names)

@@ -7,9 +7,10 @@ buffers; when it is needed is a list of segments, from statement to statement of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from covector._engine.backends.base import Explain, Job
 from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
 from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
 from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, is_whole, uses
@@ -26,24 +27,24 @@ from covector._engine.ir.kernel import (
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
-Explain = Callable[[str], None]
 # From the statement in which the value comes into being to the last that uses it; -1 and the number of statements
 # stand for what is before and after.
 Segment = tuple[int, int]
 
 
-def plan(kernel: Kernel, donated: Sequence[int], explain: Explain) -> Kernel:
+def plan(kernel: Kernel, job: Job) -> Kernel:
     """The Kernel with sharing decided and temps placed in the arena.
 
     Copies and exchanges that have nothing to do any more stay, as what they mean is what the plan is checked by.
     """
+    explain = job.explain("copy")
     classes = Classes()
     bodies = Bodies(kernel)
     for body in bodies.inner_first():
         Sharing(body, bodies, classes, explain).share()
     top = Sharing(bodies.top, bodies, classes, explain)
     top.share()
-    taken = Donation(kernel, donated, classes.root, top.events_of, explain).pairs()
+    taken = Donation(kernel, job.donated, classes.root, top.events_of, explain).pairs()
     aliases = tuple(sorted(taken))
     shares = {b: root for b in classes.shared() if (root := classes.root(b)) is not b}
     offsets, arena = _place(bodies.top, classes)

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.compile.axes import PARALLEL_NS, TILE, Axes
+from covector._engine.backends.base import Target
+from covector._engine.compile.axes import Axes
 from covector._engine.compile.cuts import cuts, pieces
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding, folded_all
-from covector._engine.compile.fuse import Nest, count_operations, folds, point
+from covector._engine.compile.fuse import Nest, folds, operation_nodes, point
 from covector._engine.core.primitive import Index, Scalar
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Names, Place, load, store
@@ -40,28 +41,15 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
-# Of one lane of a vector at about 3 GHz: only ratios to the thresholds matter.
-NS_PER_OPERATION = 0.05
-# A fold to few results runs over this many pieces, whatever the number of threads.
-SPLIT_PIECES = 64
-# Pieces of a space may be eight times as much code as the whole, and so much more in nodes.
-CUT_LIMIT = 2000
 Piece = tuple[Index, list[Dim], list[Statement]]  # where its points are, its extents, its body
 Wrap = Callable[[list[Statement]], list[Statement]]
-
-# Folds over columns of arrays of so many elements read them row by row, in so many pieces of the rows.
-STREAMED = 131_072
-STREAM_PIECES = 16
-# How many rows of a product are computed at once.
-ROWS = 4
-# The largest row kept in a private buffer between passes.
-LOCAL_ELEMENTS = 16_384
 
 
 @dataclass(frozen=True)
 class Context:
     """What lowering a nest needs from the Program around it."""
 
+    target: Target
     names: Names
     inlined: dict[Var, Eqn]
     place_of: Callable[[Var], Place | None]
@@ -81,7 +69,7 @@ class NestLowering:
     """Turns one nest into statements."""
 
     def __init__(self, nest: Nest, context: Context):
-        self.nest, self.context = nest, context
+        self.nest, self.context, self.target = nest, context, context.target
         self.own = {v: r for r in nest.roots for v in r.outputs}
         self.outer_roots = [r for r in nest.roots if not folds(r) and not nest.is_inner(r)]
         self.passes, self.ready, self.pass_of = self._plan_passes()
@@ -164,7 +152,8 @@ class NestLowering:
         if not found:
             return [(index, extents, probe)]
         name = max(found, key=lambda n: names[n])
-        axis, result, limit = names[name], list[Piece](), CUT_LIMIT + 8 * _size(probe)
+        axis, result = names[name], list[Piece]()
+        limit = self.target.limits.cut + 8 * _size(probe)
         size = 0
         for start, length in pieces(found[name], extents[axis]):  # type: ignore[arg-type]
             run = 0 if length == 1 else ix.loop_variable(name, length)
@@ -183,12 +172,12 @@ class NestLowering:
     def _loops(self, index: Index, extents: list[Dim], probe: list[Statement]) -> list[Statement]:
         """The loops over one piece of the space."""
         nest = self.nest
-        flat = Axes(nest, index, extents)
+        flat = Axes(nest, index, extents, self.target)
         flat.collapse(probe)
         if flat.index != index:
             probe = self._body(flat.index)
         vector = flat.choose_vector(probe)
-        cost = _cost(probe) * NS_PER_OPERATION
+        cost = self._cost(probe)
         pieces = self._pieces(flat, cost)
         if pieces is not None:
             return self._split(flat, vector, pieces, cost)
@@ -213,14 +202,17 @@ class NestLowering:
         if product and len(self.passes) == 1 and vector in flat.outer:
             for axis in reversed(flat.outer):
                 extent, index = flat.extents[axis], list(flat.index)
-                whole = isinstance(extent, int) and extent % ROWS == 0
+                whole = isinstance(extent, int) and extent % self.target.loops.rows == 0
                 if axis == vector or not whole or index[axis] != flat.variable(axis, extent):
                     continue
-                flat.extents[axis] = extent // ROWS
-                index[axis] = flat.variable(axis, extent // ROWS)
+                flat.extents[axis] = extent // self.target.loops.rows
+                index[axis] = flat.variable(axis, extent // self.target.loops.rows)
                 flat.index = tuple(index)
-                first = index[axis] * ROWS
-                return [(*index[:axis], first + row, *index[axis + 1 :]) for row in range(ROWS)]
+                first = index[axis] * self.target.loops.rows
+                return [
+                    (*index[:axis], first + row, *index[axis + 1 :])
+                    for row in range(self.target.loops.rows)
+                ]
         return [flat.index]
 
     def _tiled(self, flat: Axes, crossing: int, vector: int, cost: float) -> list[Statement]:
@@ -231,13 +223,17 @@ class NestLowering:
         index = list(flat.index)
         tiles: dict[int, tuple[Dim, Dim]] = {}
         for axis in (crossing, vector):
-            count = dims.floordiv(flat.extents[axis] + TILE - 1, TILE)
+            count = dims.floordiv(
+                flat.extents[axis] + self.target.loops.tile - 1, self.target.loops.tile
+            )
             tile = 0 if count == 1 else ix.loop_variable(self.context.names.fresh("b"), count)
             tiles[axis] = tile, count
-            index[axis] = index[axis] + tile * TILE
+            index[axis] = index[axis] + tile * self.target.loops.tile
         body: list[Statement] = self._body(tuple(index))
         for axis in (vector, crossing):
-            extent = dims.minimum(TILE, flat.extents[axis] - tiles[axis][0] * TILE)
+            extent = dims.minimum(
+                self.target.loops.tile, flat.extents[axis] - tiles[axis][0] * self.target.loops.tile
+            )
             body = [flat.loop(axis, body, Schedule(int(axis == vector)), extent)]
         body = (
             [Loop(tiles[vector][0], tiles[vector][1], tuple(body))]
@@ -245,16 +241,22 @@ class NestLowering:
             else body
         )
         rest = [a for a in flat.outer if a not in (crossing, vector)]
-        per_tile = cost * TILE * TILE * 16
+        per_tile = cost * self.target.loops.tile * self.target.loops.tile * 16
         if tiles[crossing][1] != 1:
-            parallel = Schedule(parallel=not rest)
+            parallel = Schedule(parallel=not rest and self.target.threads > 1)
             count = tiles[vector][1]
             per_run = per_tile * (count if isinstance(count, int) else 1)
             body = [Loop(tiles[crossing][0], tiles[crossing][1], tuple(body), parallel, per_run)]
         for position, axis in reversed(list(enumerate(rest))):
-            schedule = Schedule(parallel=position == 0)
+            schedule = Schedule(parallel=position == 0 and self.target.threads > 1)
             body = [flat.loop(axis, body, schedule, flat.extents[axis], per_tile)]
         return body
+
+    def _cost(self, statements: Sequence[Statement]) -> float:
+        """What one point takes, in nanoseconds."""
+        seen, costs = set[Expr](), self.target.costs
+        found = (n for s in walk(tuple(statements)) for n in operation_nodes(expressions(s), seen))
+        return (sum(costs.weight(n.op) for n in found) + costs.statement) * costs.operation
 
     def _body(self, index: Index, wrap: Wrap = lambda inner: inner) -> list[Statement]:
         """The statements at one point of the outer axes; `wrap` puts loops over the inner axes around a pass."""
@@ -367,7 +369,11 @@ class NestLowering:
         if not later:
             return []
         size = dims.product(self.nest.shape[a] for a in self.nest.inner)
-        if not isinstance(size, int) or size > LOCAL_ELEMENTS or not isinstance(value, Expr):
+        if (
+            not isinstance(size, int)
+            or size > self.target.limits.private_row
+            or not isinstance(value, Expr)
+        ):
             self._compute_again(v, root)
             return []
         buffer = self.scratch.get(v)
@@ -400,14 +406,14 @@ class NestLowering:
             return None
         outer = dims.product(nest.shape[a] for a in nest.outer)
         inner = dims.product(nest.shape[a] for a in nest.inner)
-        if not dims.is_true(lambda: outer < 16) or dims.is_true(
-            lambda: outer * inner * int(cost * 1024) < int(4096 * PARALLEL_NS)
+        if not dims.is_true(lambda: outer < self.target.limits.few_results) or dims.is_true(
+            lambda: outer * inner * int(cost * 1024) < int(4096 * self.target.costs.parallel)
         ):
             return None
         axis = flat.inner[0] if flat.inner else None
         if axis is None:
             return None
-        return dims.minimum(SPLIT_PIECES, flat.extents[axis])
+        return dims.minimum(self.target.limits.fold_pieces, flat.extents[axis])
 
     def _split(self, flat: Axes, vector: int | None, pieces: Dim, cost: float) -> list[Statement]:
         """Fold each piece into states of its own, then the states."""
@@ -442,9 +448,11 @@ class NestLowering:
         first = flat.wrap_outer(first, vector, 0.0, parallel=False)
         total = dims.product(nest.shape)
         low, _ = dims.bounds(total)
-        per_piece = cost * (low or SPLIT_PIECES * 1000) / SPLIT_PIECES
+        per_piece = (
+            cost * (low or self.target.limits.fold_pieces * 1000) / self.target.limits.fold_pieces
+        )
         statements: list[Statement] = [
-            Loop(piece, pieces, tuple(first), Schedule(parallel=True), per_piece)
+            Loop(piece, pieces, tuple(first), Schedule(parallel=self.target.threads > 1), per_piece)
         ]
         last = before + self._merged(flat, foldings, buffers, pieces, bound)
         return statements + flat.wrap_outer(last, None, 0.0, parallel=False)
@@ -485,7 +493,11 @@ class NestLowering:
         rows, width = flat.extents[flat.inner[0]], flat.extents[vector]
         if not isinstance(rows, int) or not isinstance(width, int):
             return False
-        return rows >= 64 and width <= LOCAL_ELEMENTS and rows * width >= STREAMED
+        return (
+            rows >= self.target.limits.stream_rows
+            and width <= self.target.limits.private_row
+            and rows * width >= self.target.limits.streamed
+        )
 
     def _streamed(self, flat: Axes, vector: int, cost: float) -> list[Statement]:
         """Fold pieces of the rows, each into a row of states in the cache, some rows at a time; then the states.
@@ -496,9 +508,11 @@ class NestLowering:
         rows, width, outer = flat.extents[axis], flat.extents[vector], nest.outer
         total = dims.product(nest.shape[a] for a in outer)
         assert isinstance(rows, int)
-        pieces = max(min(STREAM_PIECES, rows // 64), 1)
+        pieces = max(
+            min(self.target.limits.stream_pieces, rows // self.target.limits.stream_rows), 1
+        )
         chunk = -(-rows // pieces)
-        together = ROWS if rows % (pieces * ROWS) == 0 else 1
+        together = self.target.loops.rows if rows % (pieces * self.target.loops.rows) == 0 else 1
         piece = 0 if pieces == 1 else ix.loop_variable(names.fresh("p"), pieces)
         step = ix.loop_variable(names.fresh("r"), chunk // together)
         before: list[Statement] = []
@@ -533,7 +547,15 @@ class NestLowering:
         ]
         if pieces != 1:
             per_piece = cost * chunk * dims.bounds(width)[0]  # type: ignore[operator]
-            inside = [Loop(piece, pieces, tuple(inside), Schedule(parallel=True), per_piece)]
+            inside = [
+                Loop(
+                    piece,
+                    pieces,
+                    tuple(inside),
+                    Schedule(parallel=self.target.threads > 1),
+                    per_piece,
+                )
+            ]
         last = before + self._merged(flat, foldings, buffers, pieces, bound)
         return inside + flat.wrap_outer(last, vector, 0.0, parallel=False)
 
@@ -554,12 +576,3 @@ def _size(statements: Sequence[Statement]) -> int:
     """How much code statements are, in nodes."""
     seen: set[Expr] = set()
     return sum(1 for s in walk(tuple(statements)) for _ in nodes(expressions(s), seen))
-
-
-def _cost(statements: Sequence[Statement]) -> float:
-    """Operations at one point."""
-    seen: set[Expr] = set()
-    return (
-        sum(count_operations(e, seen) for s in walk(tuple(statements)) for e in expressions(s))
-        + 0.5
-    )

@@ -1,4 +1,4 @@
-"""The compiler on one page: Program to Kernel by a list of named passes.
+"""The compiler on one page: lists of named passes, from which backends choose.
 
 Each pass can be printed (COVECTOR_DUMP=<name>), left out if it is optional (COVECTOR_SKIP=<name>), and is
 verified after (COVECTOR_VERIFY=1, always in tests).
@@ -7,34 +7,17 @@ verified after (COVECTOR_VERIFY=1, always in tests).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
+from covector._engine.backends.base import IR, Explain, Job, Pass
 from covector._engine.base.config import config
 from covector._engine.compile import memory
 from covector._engine.compile.invariants import hoist_invariants
 from covector._engine.compile.lower import lower
+from covector._engine.compile.schedule import schedule
 from covector._engine.compile.simplify import inline_calls, layouts, simplify
 from covector._engine.ir import check
-from covector._engine.ir.kernel import Kernel
 from covector._engine.ir.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A named step.  `optional`: results are the same without it."""
-
-    name: str
-    run: Callable[[Any, Job], Any]
-    optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a compilation is asked for beside the Program."""
-
-    donated: tuple[int, ...] = ()
 
 
 def _simplify(program: Program, _: Job) -> Program:
@@ -47,38 +30,39 @@ def _simplify(program: Program, _: Job) -> Program:
     return program
 
 
-PASSES: tuple[Pass, ...] = (
-    Pass("trace", lambda program, job: program),  # as it was recorded
-    Pass("inline", lambda program, job: inline_calls(program)),  # from here: no Call, also in loops
+AS_TRACED: tuple[Pass, ...] = (Pass("trace", lambda program, job: program),)  # as it was recorded
+
+TO_KERNEL: tuple[Pass, ...] = (
+    *AS_TRACED,
+    # From here: no Call, also in loops.
+    Pass("inline", lambda program, job: inline_calls(program)),
     Pass("simplify", _simplify, optional=True),
-    Pass(
-        "layouts", lambda program, job: layouts(program)
-    ),  # from here: large products lie as gemm takes them
-    Pass(
-        "invariants", lambda program, job: hoist_invariants(program, explain("loop")), optional=True
-    ),
-    Pass("lower", lambda program, job: lower(program, explain)),  # fusion, then loops: a Kernel
-    Pass(
-        "memory", lambda kernel, job: memory.plan(kernel, job.donated, explain("copy"))
-    ),  # from here: every buffer has a place
+    # From here: large products lie as gemm takes them.
+    Pass("layouts", layouts),
+    Pass("invariants", hoist_invariants, optional=True),
+    # Fusion, then loops: a Kernel.
+    Pass("lower", lower),
+    # From here: lanes and copies of bodies have numbers, and every schedule is legal.
+    Pass("schedule", schedule),
+    # From here: every buffer has a place.
+    Pass("memory", memory.plan),
 )
 
 
-def explain(topic: str) -> Callable[[str], None]:
+def explain(topic: str) -> Explain:
     """What prints the reasons for decisions on a topic, if they were asked for."""
     if topic not in config.explain.split(","):
         return lambda text: None
     return lambda text: print(f"[{topic}] {text}", file=sys.stderr)
 
 
-def run_passes(program: Program, donated: Sequence[int] = ()) -> dict[str, Program | Kernel]:
-    """What each pass gave, by name; the last is the Kernel to emit."""
-    job = Job(tuple(donated))
+def run_passes(program: Program, passes: Sequence[Pass], job: Job) -> dict[str, IR]:
+    """What each pass gave, by name; the last is what the backend loads."""
     skipped = config.skip.split(",")
     dumped = config.dump.split(",")
-    stages: dict[str, Program | Kernel] = {}
-    current: Program | Kernel = program.close()
-    for step in PASSES:
+    stages: dict[str, IR] = {}
+    current: IR = program.close()
+    for step in passes:
         if not (step.optional and step.name in skipped):
             current = step.run(current, job)
         stages[step.name] = current

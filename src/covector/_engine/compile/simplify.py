@@ -10,6 +10,7 @@ from itertools import compress
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.backends.base import Job
 from covector._engine.compile.fuse import is_single, types_of
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 
@@ -124,15 +125,15 @@ def _key(eqn: Eqn) -> Any:
     return eqn.primitive, atoms
 
 
-def layouts(program: Program) -> Program:
+def layouts(program: Program, job: Job) -> Program:
     """Permute the operands of what is lowered by its own rule to where it takes them, if they are not there."""
     eqns: list[Eqn] = []
     for eqn in program.eqns:
         p = eqn.primitive
         if p.has_programs:
-            p = p.with_programs([layouts(program) for program in p.programs()])
+            p = p.with_programs([layouts(program, job) for program in p.programs()])
             eqn = Eqn(p, eqn.inputs, eqn.outputs, eqn.source)
-        wanted = p.arranged(types_of(eqn)) if is_single(eqn) else None
+        wanted = p.arranged(types_of(eqn)) if is_single(eqn, job.target) else None
         if wanted is not None:
             primitive, permutations = wanted
             inputs: list[Atom] = []

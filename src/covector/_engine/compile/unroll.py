@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from covector._engine.backends.base import Limits
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
@@ -16,12 +17,8 @@ from covector._engine.ir.program import Eqn, Program, Var
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 
-# A body is written out if no array in it has more elements than the first, nor all of them more than the second.
-TINY_ARRAY = 64
-TINY_BODY = 4096
 
-
-def is_small(program: Program, in_locals: Sequence[bool]) -> bool:
+def is_small(program: Program, in_locals: Sequence[bool], limits: Limits) -> bool:
     """Whether a Program can be written out, where these inputs are kept in locals."""
     stored = {v for v, local in zip(program.inputs, in_locals, strict=True) if not local}
     total = 0
@@ -38,12 +35,12 @@ def is_small(program: Program, in_locals: Sequence[bool]) -> bool:
                 return False
             total += dims.product(shape)  # type: ignore[operator]
         for v in eqn.outputs:
-            if not dims.is_constant(v.aval.shape) or v.aval.size > TINY_ARRAY:
+            if not dims.is_constant(v.aval.shape) or v.aval.size > limits.tiny_array:
                 return False
             total += v.aval.size  # type: ignore[operator]
     held = (v for v, local in zip(program.inputs, in_locals, strict=True) if local)
-    return total <= TINY_BODY and all(
-        dims.is_constant(a.aval.shape) and a.aval.size <= TINY_ARRAY
+    return total <= limits.tiny_body and all(
+        dims.is_constant(a.aval.shape) and a.aval.size <= limits.tiny_array
         for a in (*program.outputs, *held)
     )
 

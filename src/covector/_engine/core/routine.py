@@ -59,7 +59,7 @@ class ByRoutine(Primitive):
                 b.copy(out.place, operands[start])
                 copied.add(len(places))
             places.append((out.place, out.aval))
-        count = dims.product(call.batch)
+        count, parallel = dims.product(call.batch), call.parallel and b.threads > 1
         which = b.variable("b", count)
         index = ix.unflatten(which, call.batch)
         for n, steps in enumerate(call.steps):
@@ -68,12 +68,12 @@ class ByRoutine(Primitive):
             places[n] = Place(place.buffer, ix.rejoin(place.offset + step)), aval
         if call.scratch != 0:
             memory = ShapedArray((call.scratch,), np.dtype(np.uint8))
-            runs = count if call.parallel else 1
+            runs = count if parallel else 1
             buffer = b.temp("scratch", memory.dtype, runs * call.scratch)
-            offset = which * call.scratch if call.parallel else 0
+            offset = which * call.scratch if parallel else 0
             places.append((Place(buffer, offset), memory))
         order = tuple(range(len(places))) if call.order is None else call.order
         writes = [k for k, n in enumerate(order) if n >= first and order.index(n) == k]
         updates = [k for k in writes if order[k] in copied]
-        with b.loop(which, count, Schedule(parallel=call.parallel), call.cost):
+        with b.loop(which, count, Schedule(parallel=parallel), call.cost):
             b.routine(call.name, [places[n] for n in order], call.parameters, writes, updates)

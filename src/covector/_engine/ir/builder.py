@@ -184,8 +184,8 @@ class Result:
 class Builder(ABC):
     """Takes statements in order; blocks (`loop`, `if_`, `else_`, `while_`) are `with` statements."""
 
-    def __init__(self, names: Names):
-        self.names = names
+    def __init__(self, names: Names, threads: int = 1):
+        self.names, self.threads = names, threads
         self.statements: list[Statement] = []
 
     # -- names, locals, buffers --------------------------------------------------------------------

@@ -22,6 +22,7 @@ from covector._engine.ir.kernel import (
     title,
     walk,
 )
+from covector._engine.ir.legal import refused
 from covector._engine.ir.program import Eqn, Literal, Program, Var, show
 from covector._engine.ir.scalar import Expr
 from covector._engine.ir.sharing import verify_plan
@@ -88,6 +89,11 @@ def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
     if after == "memory":
         verify_plan(kernel, after)
     _verify_body(kernel.body, frozenset(kernel.dims), set(), after, kernel)
+    if after == "schedule":
+        for loop, reason in refused(kernel):
+            raise VerificationError(
+                f"after {after}: the loop over {loop.name} cannot have{loop.schedule}: {reason}\n{kernel}"
+            )
     _Freshness(kernel, after).verify(kernel.body, set(), set())
 
 

@@ -42,7 +42,8 @@ class Buffer:
 class Schedule:
     """How a loop runs; never what it computes."""
 
-    vector: int = 0  # lanes; 0: one element at a time
+    # Lanes; 0: one element at a time.  Lowering says 1 where it wants some, `compile/schedule.py` how many.
+    vector: int = 0
     parallel: bool = False
     unroll: int = 1  # copies of the body side by side, each with accumulators of its own
 

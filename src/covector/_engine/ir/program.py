@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covector._engine.base.errors import Source
+from covector._engine.base.record import fields, replace
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim, Polynomial, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,3 +184,44 @@ def without_dead_code(
 def effects_of(program: Program) -> frozenset[str]:
     """What running it does beside computing its outputs."""
     return frozenset().union(*[eqn.effects for eqn in program.eqns])
+
+
+def with_dims(program: Program, values: Mapping[str, Dim]) -> Program:
+    """The Program for these values of its symbolic dimensions: in types and in primitives' parameters."""
+    variables: dict[Var, Var] = {}
+
+    def typed(aval: ShapedArray) -> ShapedArray:
+        shape = tuple(substitute(d, values) for d in aval.shape)
+        return ShapedArray(shape, aval.dtype, aval.weak_type)
+
+    def atom(a: Atom) -> Atom:
+        return a if isinstance(a, Literal) else var(a)
+
+    def var(v: Var) -> Var:
+        found = variables.get(v)
+        if found is None:
+            found = variables[v] = Var(typed(v.aval))
+        return found
+
+    def field(x: object) -> object:
+        if isinstance(x, Polynomial):
+            return substitute(x, values)
+        if isinstance(x, tuple):
+            return tuple(map(field, x))
+        return with_dims(x, values) if isinstance(x, Program) else x
+
+    eqns: list[Eqn] = []
+    for eqn in program.eqns:
+        p = eqn.primitive
+        changed = {name: field(getattr(p, name)) for name in fields(p)}
+        p = replace(p, **changed) if any(x is not getattr(p, n) for n, x in changed.items()) else p
+        outputs = tuple(map(var, eqn.outputs))
+        eqns.append(Eqn(p, tuple(map(atom, eqn.inputs)), outputs, eqn.source))
+    return Program(
+        tuple(map(var, program.inputs)),
+        tuple(eqns),
+        tuple(map(atom, program.outputs)),
+        tuple(map(var, program.constant_vars)),
+        program.constants,
+        program.name,
+    )

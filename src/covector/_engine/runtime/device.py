@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from covector._engine import _native
+from covector._engine.backends import registry
 from covector._engine.base import tree
+from covector._engine.base.config import config
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
 
@@ -26,21 +28,22 @@ class Device:
         return self.platform
 
     def __repr__(self) -> str:
-        return f"{'Cpu' if self.platform == 'cpu' else self.platform}Device(id={self.id})"
+        return f"{self.platform.capitalize()}Device(id={self.id})"
 
     def memory_stats(self) -> dict[str, int]:
         """The allocator's counts, in bytes: in use, peak, cached."""
         return _native.memory_stats()
 
 
-CPU = Device("cpu", 0)
-
-
 def devices(backend: str | None = None) -> list[Device]:
-    """The devices there are; RuntimeError for a backend that is not there."""
-    if backend not in (None, "cpu"):
-        raise RuntimeError(f"there is no backend {backend!r}; the backends are cpu")
-    return [CPU]
+    """The devices of a backend (None: of the one that Programs run on); RuntimeError for one that is not there."""
+    name = default_backend() if backend is None else backend
+    return [Device(name, number) for number in range(registry.backend(name).device_count())]
+
+
+def default_device() -> Device:
+    """Where arrays are made."""
+    return Device(default_backend(), 0)
 
 
 def local_devices() -> list[Device]:
@@ -55,7 +58,7 @@ def device_count(backend: str | None = None) -> int:
 
 def default_backend() -> str:
     """The platform that arrays are made on."""
-    return "cpu"
+    return config.backend
 
 
 def device_put(x: Any, device: Any = None) -> Any:
@@ -65,7 +68,7 @@ def device_put(x: Any, device: Any = None) -> Any:
     >>> cv.device_put({"a": np.arange(3)})["a"].dtype
     dtype('int64')
     """
-    if device is not None and device is not CPU:
+    if device is not None and device not in devices():
         raise ValueError(
             f"device_put: {device!r} is not a device here; the devices are {devices()}"
         )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covector._engine import _native, primitives as prims
+from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import Array
@@ -20,6 +21,9 @@ from covector._engine.ir.program import Program, Var, without_dead_code
 from covector._engine.runtime.late import compile_program
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
+
+if TYPE_CHECKING:
+    from covector._engine.runtime.executable import Executable
 
 Signature = tuple[tuple[int, bool, bool], ...]
 
@@ -40,8 +44,10 @@ def aval_of(x: Any) -> ShapedArray:
 
 
 @functools.lru_cache(8192)
-def executable(primitive: Primitive, avals: tuple[ShapedArray, ...]) -> Any:
-    """The compiled form of a primitive on operands of these types."""
+def executable(
+    primitive: Primitive, avals: tuple[ShapedArray, ...], flags: tuple[object, ...]
+) -> Executable:
+    """The compiled form of a primitive on operands of these types, while the flags that change code are so."""
     inputs = tuple(map(Var, avals))
     return compile_program(_one_equation(primitive, inputs))
 
@@ -92,14 +98,16 @@ def function_of(primitive: Primitive) -> Any:
     """The native function of a primitive, which looks the operands' types up as `jit` does."""
 
     def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        made = executable(primitive, tuple(map(aval_of, args)))
+        made = executable(primitive, tuple(map(aval_of, args)), config.code_key())
+        if made.native is None:
+            return None
         leaves = [("leaf", n) for n in range(len(made.out_avals))]
         constants = [as_array(c) for c in made.program.constants]
         spec = ("tuple", leaves) if primitive.multiple else leaves[0]
         return _native.Entry(made.native, list(range(len(args))), constants, spec, [])
 
     def bypass(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        results = executable(primitive, tuple(map(aval_of, args)))(args)
+        results = executable(primitive, tuple(map(aval_of, args)), config.code_key())(args)
         return tuple(results) if primitive.multiple else results[0]
 
     return _native.JitFunction(primitive, miss, bypass)
@@ -108,8 +116,8 @@ def function_of(primitive: Primitive) -> Any:
 def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
     """A kernel for operands of symbolic length n, or single numbers: what a native ufunc asks for.
 
-    None if the function is not one kernel from elements to elements, or refuses such operands: called as it is, it
-    says so with their own shapes.
+    None if the function is not one kernel from elements to elements without scratch memory, or refuses such operands:
+    called as it is, it says so with their own shapes.
     """
     n = dims.symbol("n", 0)
     avals = [
@@ -127,8 +135,17 @@ def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
         return None
     made = compile_program(without_dead_code(program))
     out = program.out_avals[0]
-    cost = made.code.cost_ns
-    return made.code.address, dtypes.CODES[out.dtype], out.weak_type, max(cost, 0.05), made
+    kernel = made.loaded.elementwise()
+    if kernel is None:
+        return None
+    address, keepalive = kernel
+    return (
+        address,
+        dtypes.CODES[out.dtype],
+        out.weak_type,
+        max(made.loaded.cost_ns, 0.05),
+        keepalive,
+    )
 
 
 trace.set_evaluator(evaluate)

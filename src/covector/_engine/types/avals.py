@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -107,3 +108,31 @@ class ShapeDtypeStruct:
     def __repr__(self) -> str:
         weak = ", weak_type=True" if self.weak_type else ""
         return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype.name}{weak})"
+
+
+def bind_dims(avals: Sequence[ShapedArray], shapes: Sequence[Sequence[int]]) -> dict[str, Dim]:
+    """The values of the symbolic dimensions, from the operands' shapes; ValueError if they contradict each other."""
+    values: dict[str, Dim] = {}
+    for aval, shape in zip(avals, shapes, strict=True):
+        for d, n in zip(aval.shape, shape, strict=True):
+            if isinstance(d, int):
+                continue
+            name = str(d)
+            if (
+                len(d.terms) == 1
+                and d.terms[0][1] == 1
+                and len(d.terms[0][0]) == 1
+                and d.terms[0][0][0].op == "symbol"
+            ):
+                known = values.setdefault(name, n)
+                if known != n:
+                    raise ValueError(
+                        f"the dimension {name} is {known} in one operand and {n} in another"
+                    )
+    for aval, shape in zip(avals, shapes, strict=True):
+        for d, n in zip(aval.shape, shape, strict=True):
+            if dims.substitute(d, values) != n:
+                raise ValueError(
+                    f"the dimension {d} of {aval.text()} is {dims.substitute(d, values)}, but the operand has {n}"
+                )
+    return values

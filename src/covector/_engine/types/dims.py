@@ -357,6 +357,11 @@ def _quotient_bounds(x: Dim, y: Dim) -> tuple[int | None, int | None]:
     return (0 if d is None else a // d), (None if b is None else b // c)
 
 
+def least(x: Dim) -> int:
+    """The lower bound of a dimension, 0 if none is known."""
+    return bounds(x)[0] or 0
+
+
 def is_true(claim: Callable[[], bool]) -> bool:
     """Whether the comparison holds for all values; False if it cannot be decided."""
     try:

@@ -32,7 +32,7 @@ def function_of(
     """
     captured = _captured(outer, one, statements, given)
     context = outer.alloca(f"[{max(len(captured), 1)} x i64]", 8)
-    inner = Frame(outer.module, outer.memory_of)
+    inner = Frame(outer.module, outer.memory_of, outer.target)
     emitter = LoopEmitter(inner)
     restore: list[str] = []
     for n, (type_, operand, bind) in enumerate(captured):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu import routines
 from covector._engine.ir import index as ix
 from covector._engine.ir.access import uses, written
@@ -102,18 +103,11 @@ def calls(kernel: Kernel) -> Counter[str]:
     return Counter(str(e.attr) for e in found if e.op == "call")
 
 
-def operations(loop: Loop) -> int:
-    """How much text the body is."""
-    seen: set[Expr] = set()
-    found = (e for s in walk(loop.body) for e in nodes(roots(s), seen))
-    return sum(12 if e.op == "call" else 1 for e in found)
-
-
 def one_a_lane(loop: Loop, buffer: Buffer) -> bool:
     """Whether each lane of a loop needs a private buffer of its own: the body writes it, wherever the lane is."""
     stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer is buffer]
     moves = any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
-    return bool(loop.schedule.vector and stores and not moves)
+    return bool(loop.schedule.vector > 1 and stores and not moves)
 
 
 def one_a_lane_inside(loop: Loop, buffer: Buffer) -> bool:
@@ -126,7 +120,7 @@ def private(loop: Loop) -> list[Buffer]:
     return sorted((b for b in written((loop,)) if b.kind == "local"), key=lambda b: b.name)
 
 
-def total_cost(kernel: Kernel) -> float:
+def total_cost(kernel: Kernel, costs: Costs) -> float:
     """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents.
 
     Of a copy within memory that a result may take over that is nothing: it only does so to save the copy.
@@ -139,18 +133,19 @@ def total_cost(kernel: Kernel) -> float:
         for s in statements:
             if isinstance(s, Loop):
                 low = _at_least(s.extent)
-                total += low * (s.cost or cost(s.body) + 0.5)
+                total += low * (s.cost or cost(s.body) + costs.statement)
             elif isinstance(s, If):
                 total += max(cost(s.body), cost(s.orelse))
             elif isinstance(s, While):
                 total += WHILE_RUNS * cost((*s.test, *s.body))
             elif isinstance(s, Routine):
-                total += routines.cost(s)
+                total += routines.cost(s, costs)
             elif isinstance(s, Copy):
                 pair = [memories.get(b, b) for b, _ in (s.target, s.source)]
-                total += 0.05 * _at_least(s.size) if pair[0] is not pair[1] else 0.5
+                moves = pair[0] is not pair[1]
+                total += costs.copied_element * _at_least(s.size) if moves else costs.statement
             else:
-                total += 0.5
+                total += costs.statement
         return total
 
     return cost(kernel.body)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import apart, routines
 from covector._engine.backends.cpu.bodies import (
     calls,
     groups,
     one_a_lane,
     one_a_lane_inside,
-    operations,
     private,
 )
 from covector._engine.backends.cpu.hoist import invariants
@@ -27,8 +27,9 @@ from covector._engine.backends.cpu.instructions import (
     suffix,
     vector,
 )
-from covector._engine.backends.cpu.link import Target
+from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.scalars import ModuleText
+from covector._engine.compile.schedule import text_size
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (
     Assign,
@@ -46,36 +47,31 @@ from covector._engine.ir.kernel import (
     Swap,
     While,
     changes,
-    expressions,
     walk,
 )  # fmt: skip
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dtypes
 
-GRAIN_NS = 8_000.0  # the least work that is worth handing to another thread
-BLOCK = 4096  # elements of a vector loop that one unit of parallel work covers
 LIMIT = "the extent"  # the name inside the function of a parallel loop
-MANY_LOOPS = 6  # in a Kernel that had better look for equal ones
-BODY_LIMIT = 60  # operations in a body above which a masked loop alone is emitted, or fewer copies
 
 _REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 
 
-def emit(kernel: Kernel, target: Target) -> ModuleText:
+def emit(kernel: Kernel, target: Target, processor: Processor) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
     kernel = kernel.busy()
-    module = ModuleText(target, calls(kernel))
-    _Entry(kernel, module).write()
+    module = ModuleText(processor, calls(kernel))
+    _Entry(kernel, module, target).write()
     return module
 
 
 class _Entry:
     """Writes the entry function."""
 
-    def __init__(self, kernel: Kernel, module: ModuleText):
+    def __init__(self, kernel: Kernel, module: ModuleText, target: Target):
         self.kernel, self.module = kernel, module
         memories = kernel.memories()
-        self.frame = Frame(module, lambda buffer: memories.get(buffer, buffer))
+        self.frame = Frame(module, lambda buffer: memories.get(buffer, buffer), target)
 
     def write(self) -> None:
         frame, kernel = self.frame, self.kernel
@@ -88,7 +84,7 @@ class _Entry:
         writer = StatementWriter(frame)
         self._arena(writer)
         self._slots()
-        many = sum(isinstance(s, Loop) for s in kernel.body) >= MANY_LOOPS
+        many = sum(isinstance(s, Loop) for s in kernel.body) >= frame.target.limits.many_loops
         for statements, can_be_apart in groups(kernel.body) if many else [(kernel.body, False)]:
             (writer.apart if can_be_apart else writer.body)(statements)
         if not isinstance(kernel.arena, int):
@@ -149,6 +145,7 @@ class StatementWriter:
     def __init__(self, frame: Frame, emitter: LoopEmitter | None = None):
         self.frame = frame
         self.module = frame.module
+        self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
 
     def body(self, statements: Sequence[Statement]) -> None:
@@ -208,7 +205,7 @@ class StatementWriter:
         value = statement.value
         fused = (
             statement.op == "add" and value.op == "mul" and value.dtype in (dtypes.float32, dtypes.float64)
-            and emitter.module.target.fma
+            and emitter.module.processor.fma
         )  # fmt: skip
         new = (
             scalar.fma(value.args[0], value.args[1], before)
@@ -308,7 +305,7 @@ class StatementWriter:
             self.parallel(loop)
             return
         self.private_buffers(loop)
-        if loop.schedule.vector and self.emitter.width == 1:
+        if loop.schedule.vector > 1:
             self.hoist(loop)
             self.lanes(loop, "0", self.emitter.scalar_index(loop.extent))
         else:
@@ -320,8 +317,7 @@ class StatementWriter:
         for buffer in private(loop):
             if buffer in self.frame.pointers or one_a_lane_inside(loop, buffer):
                 continue
-            lanes = loop.extent if isinstance(loop.extent, int) else None
-            width = self._width(loop, lanes) if one_a_lane(loop, buffer) else 1
+            width = loop.schedule.vector if one_a_lane(loop, buffer) else 1
             self.private_buffer(buffer, width)
 
     def private_buffer(self, buffer: Buffer, width: int = 1) -> None:
@@ -390,11 +386,7 @@ class StatementWriter:
         constant = int(stop) if stop.isdigit() and start == "0" else None
         if constant == 0:
             return
-        width = self._width(loop, constant)
-        size = operations(loop)
-        copies = loop.schedule.unroll if size <= BODY_LIMIT else 1
-        while copies > 1 and constant is not None and constant < width * copies:
-            copies //= 2
+        width, copies, size = loop.schedule.vector, loop.schedule.unroll, text_size(loop.body)
         states = self._accumulators(loop, width, copies)
         whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
         if whole is not None:
@@ -418,10 +410,10 @@ class StatementWriter:
         """Where the loop over whole vectors stops (None: there is none), and whether a masked rest follows."""
         if constant is not None:
             whole = constant // step * step
-            if size > 4 * BODY_LIMIT and whole != constant:
+            if size > 4 * self.limits.body and whole != constant:
                 return None, stop
             return (str(whole) if whole else None), (stop if whole != constant else None)
-        if size > 4 * BODY_LIMIT:
+        if size > 4 * self.limits.body:
             return None, stop
         length = self.emitter.line(f"sub i64 {stop}, {start}")
         rounded = (
@@ -429,24 +421,6 @@ class StatementWriter:
         )
         assert rounded is not None, "steps are powers of two"
         return self.emitter.line(f"add i64 {start}, {rounded}"), stop
-
-    def _width(self, loop: Loop, constant: int | None) -> int:
-        """Lanes: as many as the widest dtype of the body fits, no more than there are elements."""
-        sizes = [1]
-        seen: set[Expr] = set()
-        for s in walk(loop.body):
-            stack = list(expressions(s))
-            while stack:
-                e = stack.pop()
-                if e not in seen:
-                    seen.add(e)
-                    if e.dtype != scalar.BOOL and e.op != "const":
-                        sizes.append(max(e.dtype.itemsize, 4 if e.dtype.itemsize == 2 else 1))
-                    stack.extend(e.args)
-        width = min(self.module.target.vector_bytes // max(sizes), 32)
-        if constant is not None:
-            width = min(width, 1 << max(constant - 1, 1).bit_length())
-        return max(width, 2)
 
     def _accumulators(
         self, loop: Loop, width: int, copies: int
@@ -556,7 +530,7 @@ class StatementWriter:
         emitter = self.emitter.one
         extent = emitter.scalar_index(loop.extent)
         inside = replace(loop, schedule=replace(loop.schedule, parallel=False))
-        in_blocks = bool(loop.schedule.vector)
+        in_blocks = loop.schedule.vector > 1
         given = {LIMIT: extent} if in_blocks else {}
 
         def write(frame: Frame, inner: LoopEmitter) -> None:
@@ -569,12 +543,12 @@ class StatementWriter:
                 writer.plain(inside, "%begin", "%end")
 
         body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
-        runs, cost = extent, loop.cost
+        runs, cost, block = extent, loop.cost, self.limits.parallel_block
         if in_blocks:
-            cost *= BLOCK
-            up = emitter.line(f"add i64 {extent}, {BLOCK - 1}")
-            runs = emitter.line(f"sdiv i64 {up}, {BLOCK}")
-        grain = max(1, math.ceil(GRAIN_NS / max(cost, 0.01)))
+            cost *= block
+            up = emitter.line(f"add i64 {extent}, {block - 1}")
+            runs = emitter.line(f"sdiv i64 {up}, {block}")
+        grain = max(1, math.ceil(self.frame.target.costs.grain / max(cost, 0.01)))
         self.module.declare("@cv_parallel_for", "declare void @cv_parallel_for(ptr, ptr, i64, i64)")
         self.frame.lines.append(
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
@@ -583,8 +557,9 @@ class StatementWriter:
     def blocks(self, loop: Loop) -> None:
         """The blocks from %begin to %end of a loop with lanes."""
         emitter = self.emitter
-        start = emitter.line(f"mul nuw nsw i64 %begin, {BLOCK}")
-        reach = emitter.line(f"mul nuw nsw i64 %end, {BLOCK}")
+        block = self.limits.parallel_block
+        start = emitter.line(f"mul nuw nsw i64 %begin, {block}")
+        reach = emitter.line(f"mul nuw nsw i64 %end, {block}")
         self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")
         limit = self.frame.symbols[LIMIT]
         stop = emitter.line(f"call i64 @llvm.smin.i64(i64 {reach}, i64 {limit})")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.backends.base import Target
 from covector._engine.backends.cpu.instructions import (
     family,
     literal,
@@ -34,9 +35,9 @@ class Frame:
     """What the body of one LLVM function knows: its lines, and how to name buffers, symbols and locals."""
 
     module: ModuleText
-    memory_of: Callable[
-        [Buffer], Buffer
-    ]  # of buffers that share memory, the one that stands for all
+    # Of buffers that share memory, the one that stands for all.
+    memory_of: Callable[[Buffer], Buffer]
+    target: Target
     lines: list[str] = field(default_factory=list)
     entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
     symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand

@@ -18,11 +18,11 @@ Make = Callable[[str, Callable[[], bytes]], bytes]
 
 
 class Library:
-    """The compiled functions of one target; a function stays for as long as its library."""
+    """The compiled functions of one processor; a function stays for as long as its library."""
 
-    def __init__(self, target: link.Target, symbols: dict[str, int], cached: Make):
-        self.target, self.symbols, self.cached = target, symbols, cached
-        self.loaded: dict[str, link.Loaded] = {}
+    def __init__(self, processor: link.Processor, symbols: dict[str, int], cached: Make):
+        self.processor, self.symbols, self.cached = processor, symbols, cached
+        self.loaded: dict[str, link.MachineCode] = {}
 
     def resolve(self, wanted: Sequence[Function]) -> dict[str, int]:
         """The addresses of functions by name; what is not there yet is compiled."""
@@ -33,16 +33,18 @@ class Library:
             return {f.symbol: self.loaded[f.symbol].address(f.symbol) for f in wanted}
 
     def _add(self, function: Function) -> None:
-        module = define(function, self.target)
+        module = define(function, self.processor)
         text = module.text()
-        data = self.cached(f"{self.target}\n{text}", lambda: link.emit_object(text, self.target))
+        data = self.cached(
+            f"{self.processor}\n{text}", lambda: link.emit_object(text, self.processor)
+        )
         symbols = self.symbols | self.resolve(module.wanted)
-        self.loaded[function.symbol] = link.load(data, symbols, (function.symbol,))
+        self.loaded[function.symbol] = link.load(data, symbols, (function.symbol,), lasting=True)
 
 
-def define(function: Function, target: link.Target) -> ModuleText:
+def define(function: Function, processor: link.Processor) -> ModuleText:
     """The module that defines a function and nothing else."""
-    module = ModuleText(target)
+    module = ModuleText(processor)
     emitter = Emitter(module, function.width, [])
     names = [f"%x{i}" for i in range(len(function.dtypes))]
     parameters = ", ".join(

@@ -1,7 +1,7 @@
-"""From LLVM text to callable machine code: target detection, passes, object emission, loading.
+"""From LLVM text to callable machine code: what the processor is, passes, object emission, loading.
 
-    target = host()
-    data = emit_object(text, target)            # bytes of an ELF (Mach-O, COFF) object, cacheable
+    processor = host()
+    data = emit_object(text, processor)         # bytes of an ELF (Mach-O, COFF) object, cacheable
     loaded = load(data, {"cv_alloc": address})  # resolves the named outside symbols
     entry = loaded.address("entry")             # valid while `loaded` lives; freed with it
 
@@ -23,7 +23,7 @@ from covector._engine.base.locks import COMPILING, guard
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Processor:
     """The facts of a CPU that emission and code generation read."""
 
     triple: str
@@ -37,10 +37,6 @@ class Target:
     def attributes(self) -> str:
         """LLVM's attributes that every emitted function carries."""
         return f'nounwind "prefer-vector-width"="{self.vector_bytes * 8}"'
-
-    def lanes(self, itemsize: int) -> int:
-        """How many elements of `itemsize` bytes one vector register holds."""
-        return max(1, self.vector_bytes // itemsize)
 
 
 class UnsupportedTarget(RuntimeError):
@@ -60,8 +56,8 @@ def _llvm() -> Any:
         return llvm
 
 
-def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Target:
-    """The Target of a CPU with these features; raises UnsupportedTarget below the floor.
+def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Processor:
+    """The Processor of a CPU with these features; raises UnsupportedTarget below the floor.
 
     The floor on x86 is SSE4.1 (x86-64-v2: rounding to integral values is an instruction).  Without FMA
     the operation `fma` is emulated.  Any AArch64 has all that is needed.
@@ -76,17 +72,17 @@ def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Target:
             )
         wide = features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl")
         bytes_ = 64 if wide and features.get("avx512bw") else 32 if features.get("avx2") else 16
-        return Target(
+        return Processor(
             triple, cpu, flat, bytes_, bool(features.get("fma")), bool(features.get("f16c"))
         )
     if arch in ("aarch64", "arm64"):
-        return Target(triple, cpu, flat, 16, True, True)
-    return Target(triple, cpu, flat, 16, False, False)
+        return Processor(triple, cpu, flat, 16, True, True)
+    return Processor(triple, cpu, flat, 16, False, False)
 
 
 @functools.cache
-def host() -> Target:
-    """The Target of this machine."""
+def host() -> Processor:
+    """The processor of this machine."""
     llvm = _llvm()
     try:
         features = dict(llvm.get_host_cpu_features())
@@ -99,21 +95,50 @@ _names = itertools.count()
 
 
 @functools.cache
-def machine(target: Target) -> Any:
-    """LLVM's target machine for `target`."""
+def machine(processor: Processor) -> Any:
+    """LLVM's target machine for a processor."""
     llvm = _llvm()
-    made = llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="small", jit=True
+    made = llvm.Target.from_triple(processor.triple).create_target_machine(
+        cpu=processor.cpu,
+        features=processor.features,
+        opt=2,
+        reloc="pic",
+        codemodel="small",
+        jit=True,
     )
     made.set_asm_verbosity(0)
     return made
 
 
-@functools.cache
-def _linker() -> Any:
-    """The one linker of the process."""
+# How many objects one linker takes.  Of an object that was unloaded LLVM keeps 9 KB until its linker goes, and a linker
+# goes with the last of its objects; making one takes 2 ms.
+SHARE = 32
+
+
+class _Linkers:
+    """Hands out the linker for the next object; none is kept for longer than it is filled."""
+
+    def __init__(self) -> None:
+        self.current: Any = None
+        self.room = 0
+
+    def next(self) -> Any:
+        """The linker to use; under the lock."""
+        if self.room == 0:
+            self.current, self.room = _make_linker(), SHARE
+        self.room -= 1
+        linker = self.current
+        if self.room == 0:
+            self.current = None
+        return linker
+
+
+def _make_linker() -> Any:
     return _llvm().create_lljit_compiler(machine(host()), use_jit_link=True)
 
+
+_linkers = _Linkers()
+_lasting = functools.cache(_make_linker)  # for what stays as long as the process
 
 # LLVM ends the process when memory runs out.  Measured: 10 MB, and 30 bytes for each byte of text.
 _LLVM_BYTES = 48 << 20
@@ -138,52 +163,58 @@ def parse(text: str, verify: bool = False) -> Any:
     return module
 
 
-def optimise(module: Any, target: Target, passes: Iterable[str]) -> None:
-    """Run the named passes, in order; the names are those of llvmlite's `add_<name>_pass` methods."""
+def optimise(module: Any, processor: Processor, passes: Iterable[str]) -> None:
+    """Run the named passes, in order; the names are those of llvmlite's `add_<name>_pass` methods.
+
+    llvmlite keeps 1.2 KB of each pass builder for ever, so this is for what the passes find something in.
+    """
     llvm = _llvm()
     manager = llvm.create_new_module_pass_manager()
     for name in passes:
         getattr(manager, f"add_{name}_pass")()
     options = llvm.create_pipeline_tuning_options()
-    manager.run(module, llvm.create_pass_builder(machine(target), options))
+    manager.run(module, llvm.create_pass_builder(machine(processor), options))
 
 
 def emit_object(
-    text: str, target: Target | None = None, passes: Iterable[str] = (), verify: bool = False
+    text: str, processor: Processor | None = None, passes: Iterable[str] = (), verify: bool = False
 ) -> bytes:
     """The object file of a module given as text.
 
     The default has no passes: emitted IR is straight-line SSA with nothing for them to find, and code
     generation folds, schedules and hoists by itself.
     """
-    target = target or host()
+    processor = processor or host()
     with COMPILING:
         _check_memory(len(text))
         module = parse(text, verify)
         if passes:
-            optimise(module, target, passes)
-        return machine(target).emit_object(module)
+            optimise(module, processor, passes)
+        return machine(processor).emit_object(module)
 
 
 def emit_assembly(
-    text: str, target: Target | None = None, passes: Iterable[str] = (), verify: bool = False
+    text: str, processor: Processor | None = None, passes: Iterable[str] = (), verify: bool = False
 ) -> str:
     """The assembly text of a module: for people and for tests, never for running."""
-    target = target or host()
+    processor = processor or host()
     with COMPILING:
         module = parse(text, verify)
         if passes:
-            optimise(module, target, passes)
-        return machine(target).emit_assembly(module)
+            optimise(module, processor, passes)
+        return machine(processor).emit_assembly(module)
 
 
-class Loaded:
+class MachineCode:
     """Machine code in memory; it is freed when this object goes."""
 
-    __slots__ = ("_tracker",)
+    __slots__ = ("_linker", "_tracker")
 
-    def __init__(self, tracker: Any):
-        self._tracker = tracker
+    def __init__(self, tracker: Any, linker: Any):
+        self._tracker, self._linker = tracker, linker
+
+    def __del__(self) -> None:
+        del self._tracker  # before its linker, which may go with it
 
     def address(self, name: str) -> int:
         """Where an exported function begins."""
@@ -191,9 +222,15 @@ class Loaded:
 
 
 def load(
-    data: bytes, symbols: Mapping[str, int] | None = None, exports: Iterable[str] = ("entry",)
-) -> Loaded:
-    """An object file linked into this process; `symbols` gives the addresses of what it calls."""
+    data: bytes,
+    symbols: Mapping[str, int] | None = None,
+    exports: Iterable[str] = ("entry",),
+    lasting: bool = False,
+) -> MachineCode:
+    """An object file linked into this process; `symbols` gives the addresses of what it calls.
+
+    `lasting`: it stays as long as the process, so it is not put beside what may go.
+    """
     _check_memory(len(data))
     builder = _llvm().JITLibraryBuilder().add_object_img(data)
     for name, address in (symbols or {}).items():
@@ -201,4 +238,5 @@ def load(
     for name in exports:
         builder.export_symbol(name)
     with COMPILING:
-        return Loaded(builder.link(_linker(), f"covector{next(_names)}"))
+        linker = _lasting() if lasting else _linkers.next()
+        return MachineCode(builder.link(linker, f"covector{next(_names)}"), linker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.ir.kernel import Routine
 from covector._engine.types import dims
@@ -45,10 +46,10 @@ def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def cost(routine: Routine) -> float:
+def cost(routine: Routine, costs: Costs) -> float:
     """Nanoseconds, roughly."""
     if routine.name in _GEMMS:
         size = dims.product(routine.parameters[2:5])
-        return 0.02 * (dims.bounds(size)[0] or 1)
+        return costs.multiplication * (dims.bounds(size)[0] or 1)
     size = dims.product(routine.parameters[2:])
-    return 20.0 * (dims.bounds(size)[0] or 1)
+    return costs.routine_element * (dims.bounds(size)[0] or 1)

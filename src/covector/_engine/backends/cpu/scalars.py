@@ -10,7 +10,7 @@ side by side (1: scalar types).  It knows everything but the leaves.  To use it,
                     raw = self.line(f"load {memory_type(e.dtype, self.width)}, ptr {address}, align 4")
                     return self.from_memory(raw, e.dtype)
 
-    module = ModuleText(target)
+    module = ModuleText(processor)
     lines: list[str] = []
     emitter = LoopEmitter(module, width=16, lines=lines)
     operand = emitter.value(expression)           # "%v12" or a literal; memoised by node identity
@@ -55,7 +55,7 @@ from covector._engine.backends.cpu.instructions import (
     template,
     vector,
 )  # fmt: skip
-from covector._engine.backends.cpu.link import Target
+from covector._engine.backends.cpu.link import Processor
 from covector._engine.compile import functions
 from covector._engine.ir.scalar import Expr, Iteration
 
@@ -100,8 +100,8 @@ class ModuleText:
     `uses` says how often functions occur in the expressions to come, as far as that is known.
     """
 
-    def __init__(self, target: Target, uses: Mapping[str, int] | None = None):
-        self.target = target
+    def __init__(self, processor: Processor, uses: Mapping[str, int] | None = None):
+        self.processor = processor
         self.uses = uses or {}
         self.declarations: dict[str, str] = {}
         self.definitions: dict[str, str] = {}
@@ -134,11 +134,11 @@ class ModuleText:
         """The whole module."""
         return "\n".join(
             [
-                f'target triple = "{self.target.triple}"',
+                f'target triple = "{self.processor.triple}"',
                 *self.declarations.values(),
                 *self.definitions.values(),
-                f"attributes #0 = {{ {self.target.attributes} }}",
-                f"attributes #1 = {{ noinline optnone {self.target.attributes} }}",
+                f"attributes #0 = {{ {self.processor.attributes} }}",
+                f"attributes #1 = {{ noinline optnone {self.processor.attributes} }}",
                 "",
             ]
         )
@@ -224,7 +224,7 @@ class Emitter:
             wide = self.line(f"zext {self._ints(16)} {text} to {self._ints(32)}")
             high = self.line(f"shl {self._ints(32)} {wide}, {self._int(32, 16)}")
             return self._cast(high, self._ints(32), self.type(FLOAT32))
-        if dtype == FLOAT16 and self.module.target.half:
+        if dtype == FLOAT16 and self.module.processor.half:
             half = self._cast(text, self._ints(16), vector("half", self.width))
             return self.line(f"fpext {vector('half', self.width)} {half} to {self.type(FLOAT32)}")
         if dtype == FLOAT16:
@@ -239,7 +239,7 @@ class Emitter:
             bits = self._cast(text, self.type(FLOAT32), self._ints(32))
             high = self.line(f"lshr {self._ints(32)} {bits}, {self._int(32, 16)}")
             return self.line(f"trunc {self._ints(32)} {high} to {self._ints(16)}")
-        if dtype == FLOAT16 and self.module.target.half:
+        if dtype == FLOAT16 and self.module.processor.half:
             half = self.line(f"fptrunc {self.type(FLOAT32)} {text} to {vector('half', self.width)}")
             return self._cast(half, vector("half", self.width), self._ints(16))
         if dtype == FLOAT16:
@@ -269,7 +269,7 @@ class Emitter:
         return self.leaf(node)
 
     def _template(self, op: str, dtype: np.dtype) -> Template | None:
-        if op == "fma" and not self.module.target.fma:
+        if op == "fma" and not self.module.processor.fma:
             return None
         row = template(op, dtype, self.width)
         if row is not None and row.name is not None:
@@ -291,7 +291,7 @@ class Emitter:
     def _round(self, text: str, dtype: np.dtype) -> str:
         """A float32 register value rounded to a 16-bit format, to nearest even; NaN becomes quiet."""
         if dtype == FLOAT16:
-            if not self.module.target.half:
+            if not self.module.processor.half:
                 return self.call("half_round", [text], (FLOAT32,))
             single, half = self.type(FLOAT32), vector("half", self.width)
             narrow = self.line(f"fptrunc {single} {text} to {half}")

@@ -1,0 +1,210 @@
+"""What a backend is: a target as plain data, a list of passes, and `load`, which makes the last pass's IR run.
+
+A backend takes Kernels or whole Programs; its passes end with what it takes.  Nothing above the backends knows which
+one it speaks to (`backends/registry.py` finds them by name), and no pass knows a target but the one in its `Job`.
+So passes run for targets that this machine is not.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine.base.record import record
+from covector._engine.ir.kernel import Kernel
+from covector._engine.ir.program import Program
+
+IR = Program | Kernel
+Explain = Callable[[str], None]
+# Looks bytes up by a key that says all that they depend on, or makes them (and keeps them).
+Keep = Callable[[str, Callable[[], bytes]], bytes]
+
+_WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "call": 12.0,
+        "div": 4.0,
+        "sqrt": 4.0,
+        "rem": 8.0,
+        "iterate": 200.0,
+        "const": 0.0,
+        "local": 0.0,
+        "load": 0.5,
+    }
+)
+
+
+@record
+class Costs:
+    """What things take, in nanoseconds where it does not say otherwise.  Only ratios to the limits matter."""
+
+    # Of one lane of a vector, at about 3 GHz.
+    operation: float = 0.05
+    # Operations that take longer than one, or less: how many they count as.
+    weights: Mapping[str, float] = _WEIGHTS
+    statement: float = 0.5  # of one run of a statement outside loops, or around them
+    copied_element: float = 0.05
+    multiplication: float = 0.02  # in the routine gemm
+    routine_element: float = 20.0  # of a sorted row
+    # A nest that takes less runs on the calling thread; a piece that takes less is not handed to another one.
+    parallel: float = 20_000.0
+    grain: float = 8_000.0
+
+    def weight(self, operation: str) -> float:
+        """How many operations a scalar operation counts as."""
+        return self.weights.get(operation, 1.0)
+
+
+@record
+class Limits:
+    """Sizes at which the compiler decides otherwise."""
+
+    # Recomputing a value of so many operations an element beats storing and loading it.
+    recomputed: float = 3.0
+    # The same within one root that reads a value at several places: the cost times the places beyond the first.
+    # One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored.
+    repeated: float = 6.0
+    # The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
+    # more than linear time for a long body.
+    longest: int = 1000
+    # What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
+    from_data: int = 25
+    # The most roots of a nest: each may be another stream to memory.
+    many_roots: int = 64
+    # Pieces of a space may be eight times as much code as the whole, and so much more in nodes.
+    cut: int = 2000
+    # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
+    small_product: int = 32 * 32 * 32
+    # A product of less work (multiplications) is done by one thread, batch elements side by side.
+    product_alone: int = 4_000_000
+    # Below this number of elements nothing runs in parallel, so a fold may swallow its producer's loop.
+    serial_elements: int = 32_768
+    # A fold to so many results has enough of them to run in parallel over those.
+    many_results: int = 64
+    # A large fold to fewer results than the first is cut into the second, whatever the number of threads: what comes
+    # out must not depend on it.
+    few_results: int = 16
+    fold_pieces: int = 64
+    # Folds over columns of arrays of so many elements read them row by row, in pieces of so many rows at least.
+    streamed: int = 131_072
+    stream_pieces: int = 16
+    stream_rows: int = 64
+    # The largest row kept in a private buffer between passes, in elements.
+    private_row: int = 16_384
+    # A loop's body is written out element by element if no array of it has more than the first, nor all the second.
+    tiny_array: int = 64
+    tiny_body: int = 4_096
+    # Elements of a vector loop that one unit of parallel work covers.
+    parallel_block: int = 4_096
+    # Operations in a body above which fewer copies of it are emitted, or a masked loop alone.
+    body: int = 60
+    # Loops in a Kernel that had better look for equal ones.
+    many_loops: int = 6
+
+
+@record
+class Caches:
+    """The memories between a core and the main one, in bytes."""
+
+    line: int = 64
+    first: int = 32 * 1024
+    second: int = 1024 * 1024
+
+
+@record
+class Loops:
+    """How loops run best."""
+
+    # The side of a tile where rows are read across: 32 lines of the cache, and 4 KB of float32.
+    tile: int = 32
+    # Copies of the body of a fold side by side, whose sums do not wait for each other.
+    unroll: int = 4
+    # Rows of a product that are computed at once.
+    rows: int = 4
+    # A loop of fewer runs than the first gets no lanes; one of fewer than the second only if nothing else does.
+    least_lanes: int = 3
+    short: int = 16
+
+
+@record
+class Target:
+    """The facts of a device that compile decisions read: plain data, also of devices that are not here."""
+
+    name: str
+    vector_bits: int  # of the registers that lanes lie in
+    threads: int = 1
+    most_lanes: int = 32  # a vector of bytes is no wider
+    caches: Caches = Caches()
+    costs: Costs = Costs()
+    limits: Limits = Limits()
+    loops: Loops = Loops()
+
+    def lanes(self, dtype: np.dtype) -> int:
+        """How many elements of a dtype lie side by side in one vector; 16-bit floats are computed in 32 bits."""
+        size = 4 if dtype.itemsize == 2 else dtype.itemsize
+        return max(1, min(self.vector_bits // (8 * size), self.most_lanes))
+
+
+@record
+class Job:
+    """What a compilation is asked for beside the Program."""
+
+    target: Target
+    donated: tuple[int, ...] = ()
+    fuse: bool = True  # compute producers inside their consumers
+    explain: Callable[[str], Explain] = lambda topic: lambda text: None
+
+
+@record
+class Pass:
+    """A named step.  `optional`: results are the same without it."""
+
+    name: str
+    run: Callable[[Any, Job], IR]
+    optional: bool = False
+
+
+class Loaded(ABC):
+    """IR that can run, on Arrays: what `Backend.load` returns."""
+
+    native: Any = (
+        None  # the native core's Executable, which is called without Python; None: there is none
+    )
+    cost_ns: float = 0.0  # an estimate
+
+    @abstractmethod
+    def __call__(self, operands: Sequence[Any], donate: Sequence[int]) -> list[Any]:
+        """The results on Arrays, constants last; those donated are deleted."""
+
+    def elementwise(self) -> tuple[int, Any] | None:
+        """For native ufuncs, which bring no scratch memory: a function's address and what keeps it alive.
+
+        None if there is none that can be called so.
+        """
+        return None
+
+    def texts(self) -> Mapping[str, Callable[[], str]]:
+        """What can be read of it, by name, beside the IR."""
+        return {}
+
+
+class Backend(ABC):
+    """One kind of device: how to compile for it, and how to run what was compiled."""
+
+    name: ClassVar[str]
+    passes: ClassVar[tuple[Pass, ...]]
+
+    @abstractmethod
+    def target(self, vector_bits: int = 0) -> Target:
+        """What Programs are compiled for here; `vector_bits` asks for other lanes than the machine's best."""
+
+    def device_count(self) -> int:
+        """How many such devices there are."""
+        return 1
+
+    @abstractmethod
+    def load(self, ir: IR, program: Program, job: Job, keep: Keep) -> Loaded:
+        """What the passes gave, ready to run; `program` says the types of operands and results."""
