@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 import numpy as np
@@ -14,6 +15,10 @@ _CACHE = tempfile.TemporaryDirectory(prefix="covector-cache-", ignore_cleanup_er
 os.environ["COVECTOR_CACHE_DIR"] = _CACHE.name
 os.environ.setdefault("COVECTOR_VERIFY", "1")
 os.environ.setdefault("COVECTOR_TRIM_TRACEBACKS", "0")  # who reads a failure here wants our frames
+
+# A shell starts its background jobs deaf to Ctrl-C, and their children inherit it: what tests send must arrive.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Times vary on a busy machine, and a first call compiles; CI tries the same examples each time.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,9 +17,9 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors record tree"),
+    ("_engine/base", "__init__ public config errors exact record tree"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel check"),
+    ("_engine/ir", "__init__ program scalar index kernel access sharing check"),
     ("_engine/core", "__init__ trace primitive"),
     (
         "_engine/primitives",
@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements fuse memory axes nest loops product lower simplify pipeline",
+        "__init__ elements fuse arena donation memory axes nest loops product lower simplify pipeline",
     ),
     ("_engine/backends", "__init__ reference reference_scalars"),
     (
@@ -48,7 +48,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/api", "arguments derivatives jacobians jit transforms"),
     ("", "errors tree tree_util"),
     ("numpy", "fused promotion shape join ufunc arithmetic comparison elementwise selection"),
-    ("numpy", "creation dtype"),
+    ("numpy", "creation dtype interop"),
     ("", "dtypes"),
     ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
     ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),

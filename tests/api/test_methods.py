@@ -28,6 +28,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 OF_VALUES = {
     "delete", "is_deleted", "is_ready", "item", "nonzero", "tobytes", "tolist", "unsafe_buffer_pointer",
 }  # fmt: skip
+# What gives the elements away: not under grad, where their derivative would be lost.
+OF_ELEMENTS = {"item", "tobytes", "tolist"}
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "float": float, "int": int, "complex": complex, "bool": bool, "operator.index": lambda x: range(3)[x],
     "numpy.asarray": np.asarray, "format": lambda x: f"{x:.2f}", "hash": hash,
@@ -89,8 +91,12 @@ def test_on_a_traced_value_under_jit(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_under_grad_outside_jit(name: str) -> None:
-    """There values are concrete, so everything works."""
+    """There values are concrete, so all that loses no derivative works."""
     if name == "delete":
+        return
+    if name in OF_ELEMENTS:
+        with pytest.raises(errors.ConcretizationTypeError, match="stop_gradient"):
+            cv.grad(lambda x: (use(name)(x), x.sum())[1])(operand(name))
         return
     f, x, found = use(name), operand(name), list[Any]()
 
@@ -131,6 +137,12 @@ def test_conversions(name: str) -> None:
             assert mark in str(caught.value)
             assert "test_methods.py" in str(caught.value)
     if name in ("hash", "operator.index"):
+        return
+    if name not in ("bool", "format"):
+        with pytest.raises(error, match=r"differentiated .*test_methods\.py") as caught:
+            cv.grad(lambda x: (f(x), x)[1])(x)
+        for way in ("stop_gradient", "has_aux", "debug.print"):
+            assert way in str(caught.value)
         return
     found: list[Any] = []
     cv.grad(lambda x: (found.append(f(x)), x)[1])(x)

@@ -131,8 +131,8 @@ def test_what_does_not_matter_has_zeros(close: Any) -> None:
 def test_python_control_flow_sees_values(close: Any) -> None:
     def f(x: Any) -> Any:
         while x < 100:
-            x = prims.mul(x, x) if float(x) > 3 else prims.mul(x, 3.0)
-        for _ in range(int(x) % 3 + 1):
+            x = prims.mul(x, x) if prims.gt(x, 3.0) else prims.mul(x, 3.0)
+        for _ in range(int(prims.stop_gradient(x)) % 3 + 1):
             x = prims.neg(x)
         return x  # -(3 x)**4
 

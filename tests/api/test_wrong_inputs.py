@@ -108,7 +108,11 @@ TRACED: dict[str, Case] = {
     "reshape": (
         lambda: cv.jit(lambda n: A4.reshape(n, 2))(2), errors.TracerIntegerConversionError, ["traced int32", "static"],
     ),
-    "numpy": (lambda: cv.jit(np.sin)(1.0), errors.TracerArrayConversionError, ["numpy.sin"]),
+    "numpy": (lambda: cv.jit(np.add.reduce)(1.0), errors.TracerArrayConversionError, ["numpy.add.reduce"]),
+    "numpy with out": (lambda: cv.jit(lambda x: np.sin(x, out=np.ones(1)))(1.0),
+                       errors.TracerArrayConversionError, ["numpy.sin", "out="]),
+    "differentiated": (lambda: cv.grad(lambda x: np.dot(x, x))(1.0), errors.TracerArrayConversionError,
+                       ["float32", "numpy.dot", "has_aux", "stop_gradient", "debug.print"]),
     "mask": (
         lambda: cv.jit(lambda x: x[x > 0])(A3), errors.NonConcreteBooleanIndexError, ["wrong:", "where(x > 0, x, 0)"],
     ),

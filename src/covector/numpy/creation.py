@@ -25,6 +25,7 @@ from covector.numpy.promotion import (
     from_numpy,
     integer_of,
     lift,
+    plain,
     promoted,
     shape_of,
     spread,
@@ -78,14 +79,14 @@ def asarray(
         weak = wanted is None and type(a) is not bool
         return constant(a, wanted or dtypes.PYTHON_SCALARS[type(a)], weak)
     if isinstance(a, np.ndarray | np.generic):
-        return from_numpy("asarray", np.asarray(a), wanted)
+        return from_numpy("asarray", plain("asarray", a), wanted)
     if isinstance(a, list | tuple | range):
         return _from_list(a, wanted)
     for t in SCALARS:  # subclasses of Python's numbers
         if isinstance(a, t):
             return asarray(t(a), wanted)  # type: ignore[arg-type]
     if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
-        return from_numpy("asarray", np.asarray(a), wanted)
+        return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
 
 
@@ -106,6 +107,8 @@ def array(
            [3, 4]], dtype=int32)
     """
     x = asarray(object, dtype)
+    if copy and x is object:
+        x = own(x)
     return x if x.ndim >= ndmin else reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
 
 
@@ -147,7 +150,7 @@ def _leaves(x: Any) -> list[Any]:
 
 
 def _to_numpy(x: Any) -> Any:
-    return [_to_numpy(y) for y in x] if isinstance(x, list | tuple | range) else np.asarray(x)
+    return [_to_numpy(y) for y in x] if isinstance(x, list | tuple | range) else plain("asarray", x)
 
 
 def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -> Any:
@@ -171,9 +174,15 @@ def copy(a: Any, order: str | None = None) -> Any:
     return prims.Copy()(asarray(a))
 
 
+def own(x: Any) -> Any:
+    """A second array over the same immutable memory: deleting or donating the one leaves the other."""
+    return x.__copy__() if type(x) is Array else x
+
+
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
     """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped."""
-    return _change(lift("astype", x), dtypes.as_dtype(dtype))
+    out = _change(lift("astype", x), dtypes.as_dtype(dtype))
+    return own(out) if copy and out is x else out
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
@@ -344,7 +353,7 @@ def arange(
 def _concrete_bound(x: Any) -> Any:
     if isinstance(x, Tracer):
         x = x._value("a bound of arange, which decides the shape")
-    if isinstance(x, Array | np.ndarray):
+    if type(x) is Array or isinstance(x, np.ndarray):
         x = np.asarray(x)
         if x.shape:
             raise TypeError(

@@ -10,7 +10,7 @@ from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
-from covector.numpy.promotion import Array, type_key
+from covector.numpy.promotion import Array, is_operand, type_key
 
 # fmt: off
 __all__ = [
@@ -130,7 +130,7 @@ def _key(x: Any) -> tuple[np.dtype, Any]:
     """The (dtype, weak) of an array, a number, a dtype, or a type."""
     if isinstance(x, type) and x in dtypes.PYTHON_SCALARS:
         return dtypes.PYTHON_SCALARS[x], x is not SCALARS[0]
-    if isinstance(x, (Tracer, Array, np.ndarray, np.generic, *SCALARS)):
+    if is_operand(x):
         return type_key(x)
     return dtypes.as_dtype(x), False
 
@@ -213,6 +213,6 @@ def isrealobj(x: Any) -> Any:
 
 def isscalar(element: Any) -> Any:
     """Whether it is a number, or an array of shape ()."""
-    if isinstance(element, Tracer | Array | np.ndarray):
+    if type(element) is Array or isinstance(element, Tracer | np.ndarray):
         return len(element.shape) == 0
     return np.isscalar(element)

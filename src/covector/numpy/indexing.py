@@ -126,7 +126,7 @@ def parse(index: Any, shape: Shape, checked: bool = True) -> Plan:
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, Tracer | Array)
+    return type(x) is Array or isinstance(x, Tracer)
 
 
 def _place_of_arrays(entries: Sequence[Any], places: list[int], layout: list[Any]) -> int:

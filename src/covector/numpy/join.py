@@ -16,12 +16,12 @@ from covector._engine.core.trace import Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.promotion import (
-    OPERAND_TYPES,
     Array,
     axis_of,
     cast,
     dim_of,
     integer_of,
+    is_operand,
     lift,
     promoted,
     shape_of,
@@ -50,7 +50,7 @@ __all__ = [
 
 def _several(name: str, arrays: Any) -> list[Any]:
     """The arrays of a sequence, or along the first axis of one array."""
-    if isinstance(arrays, Tracer | Array | np.ndarray):
+    if type(arrays) is Array or isinstance(arrays, Tracer | np.ndarray):
         return list(unstack(arrays))
     if not isinstance(arrays, Iterable):
         raise TypeError(
@@ -316,7 +316,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
 
 def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     zeros = (0,) * len(widths)
-    if isinstance(values, OPERAND_TYPES) and not np.shape(values):
+    if is_operand(values) and not np.shape(values):
         low, high = (tuple([w[i] for w in widths]) for i in (0, 1))
         return prims.Pad(low, high, zeros)(a, cast(values, a.dtype))
     pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))

@@ -17,13 +17,14 @@ from covector.numpy import (
     creation,
     elementwise as el,
     indexing,
+    interop,
     join,
     linear,
     ordering,
     reduce,
     selection,
 )
-from covector.numpy.promotion import OPERAND_TYPES, Array
+from covector.numpy.promotion import Array, is_operand
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
@@ -47,12 +48,10 @@ _UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("invert", "invert", el.invert),
 )  # fmt: skip
 
-_KNOWN = frozenset(OPERAND_TYPES)
-
 
 def _forward(f: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if type(other) in _KNOWN or isinstance(other, OPERAND_TYPES):
+        if is_operand(other):
             return f(self, other)
         return NotImplemented
 
@@ -61,7 +60,7 @@ def _forward(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _reflected(f: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if type(other) in _KNOWN or isinstance(other, OPERAND_TYPES):
+        if is_operand(other):
             return f(other, self)
         return NotImplemented
 
@@ -130,7 +129,7 @@ def _transpose(self: Any, *args: Any) -> Any:
 
 def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
     """The elements in another dtype."""
-    return creation.astype(self, dtype)
+    return creation.astype(self, dtype, copy=copy)
 
 
 def _flatten(self: Any, order: str = "C") -> Any:
@@ -195,20 +194,20 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "device": (lambda x: CPU, "Where the array lives."),
 }
 
-# Methods of `Array` that need its elements, or its memory: of a tracer only where it has a value.
-_OF_VALUES = (
-    "__dlpack__", "__dlpack_device__", "delete", "is_deleted", "is_ready", "item", "tobytes", "tolist",
-    "unsafe_buffer_pointer",
-)  # fmt: skip
+# Methods of `Array` that need its elements, or only its memory: of a tracer if it has a value.
+_OF_ELEMENTS = ("__dlpack__", "item", "tobytes", "tolist")
+_OF_MEMORY = ("__dlpack_device__", "delete", "is_deleted", "is_ready", "unsafe_buffer_pointer")
 
 
 def _of_value(name: str) -> Callable[..., Any]:
-    """The method of the tracer's value; ConcretizationTypeError if it has none."""
+    """The method of the tracer's value; ConcretizationTypeError if it has none, or must not give it away."""
     native: Any = getattr(Array, name)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        value = self._value(f"an operand of {name}(), which needs its elements")
-        array = value if isinstance(value, Array) else creation.asarray(value)
+        wanted = f"an operand of {name}(), which needs its elements"
+        value = self.concrete() if name in _OF_MEMORY else None
+        value = self._value(wanted) if value is None else value
+        array = value if type(value) is Array else creation.asarray(value)
         return native(array, *args, **kwargs)
 
     method.__doc__ = native.__doc__
@@ -242,8 +241,9 @@ def _set_methods() -> None:
     for name in ("block_until_ready", "__copy__"):
         _attach(name, _unary(lambda x: x), (Tracer,))
     _attach("__deepcopy__", lambda self, memo: self, (Tracer,))
-    for name in _OF_VALUES:
+    for name in (*_OF_ELEMENTS, *_OF_MEMORY):
         _attach(name, _of_value(name), (Tracer,))
+    _attach("__array_ufunc__", interop.array_ufunc)
     _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
 
 

@@ -28,7 +28,7 @@ Kind = Literal["any", "numeric", "inexact"]
 _SCALAR_KEYS: dict[type, TypeKey] = {
     t: (dtype, t is not bool) for t, dtype in dtypes.PYTHON_SCALARS.items()
 }
-OPERAND_TYPES = (Tracer, Array, np.ndarray, np.generic, *SCALARS)
+OPERAND_TYPES = (Tracer, np.ndarray, np.generic, *SCALARS)  # and Array itself: see `is_operand`
 
 
 @functools.cache
@@ -59,9 +59,14 @@ def type_key(x: Any) -> TypeKey:
     return aval.dtype, aval.weak_type
 
 
+def is_operand(x: Any) -> bool:
+    """Whether it is an array, a tracer or a number.  (Keys count as arrays for isinstance, but not here.)"""
+    return type(x) is Array or isinstance(x, OPERAND_TYPES)
+
+
 def check_operand(name: str, x: Any) -> None:
     """TypeError unless it is an array, a tracer or a number; lists are not."""
-    if not isinstance(x, OPERAND_TYPES):
+    if not is_operand(x):
         raise TypeError(errors.not_an_array(x, name))
 
 
@@ -80,11 +85,19 @@ def _lift_foreign(name: str, x: Any) -> Any:
     return constant(x, aval.dtype, aval.weak_type)
 
 
+def plain(name: str, x: Any) -> np.ndarray:
+    """A value as a NumPy array; TypeError where that would drop a mask."""
+    if _native.is_masked(x):
+        raise TypeError(errors.masked_array(name))
+    return np.asarray(x)
+
+
 def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
     """A NumPy array as an Array, in its own dtype or the given one; TypeError if none of ours fits."""
+    x = plain(name, x)
     if x.dtype not in dtypes.CODES:
-        native = x.dtype.newbyteorder("=")
-        if native not in dtypes.CODES:
+        native = dtypes.native(x.dtype)
+        if native is None:
             raise TypeError(errors.not_an_array(x, name))
         dtype = native if dtype is None else dtype
     if dtype is not None and x.dtype != dtype:

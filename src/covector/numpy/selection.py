@@ -96,7 +96,7 @@ def _concrete(name: str, x: Any) -> np.ndarray:
             f"{name} got {x.describe()}{errors.at_user_line()}, but the shape of its result depends on the values, "
             "and inside jit only shape and dtype are known. Use covector.numpy.where(condition, x, y) instead"
         )
-    return np.asarray(x)
+    return np.asarray(prims.stop_gradient(x) if isinstance(x, Tracer) else x)
 
 
 def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:

@@ -49,7 +49,7 @@ def update(x: Any, index: Any, y: Any, combine: str, mode: Any = None, unique: b
     if type(x) is not Array or trace.current() is not trace.EVAL:
         return _update_plan(x, parse(index, x.shape, mode is None), y, combine, wanted, unique)
     form, numbers = form_of(index, x.shape, mode is None)
-    if mode is None and not any(isinstance(n, Array) for n in numbers):
+    if mode is None and not any(type(n) is Array for n in numbers):
         wanted = "clip"  # known to be in bounds
     return _update_form(x, numbers, y, form=form, combine=combine, mode=wanted, unique=bool(unique))
 

@@ -112,7 +112,7 @@ class Key:
         return self
 
     def __repr__(self) -> str:
-        if isinstance(self.words, Array):
+        if type(self.words) is Array:
             return f"Key({self.shape}, dtype=key<fry>) of\n{np.asarray(self.words)}"
         return f"Key of {self.words!r}"
 
@@ -136,13 +136,14 @@ def _inferred(words: Any, new: tuple[int, ...]) -> Any:
     return reshape(words, (*[rest if n == -1 else n for n in new], 2))
 
 
+Array.register(Key)
 tree.register_node(Key, lambda k: ((k.words,), None), lambda _, children: Key(*children))
 
 
 def words_of(name: str, key: Any, batched: bool = False) -> Any:
     """The words of a key, or of a raw uint32 array that stands for one; TypeError for anything else."""
     words = key.words if isinstance(key, Key) else key
-    if not isinstance(words, Tracer | Array):
+    if not isinstance(words, Tracer) and type(words) is not Array:
         if not isinstance(words, np.ndarray):
             raise TypeError(
                 f"{name} takes a key, got {key!r} of type {type(key).__name__}{errors.at_user_line()}; "

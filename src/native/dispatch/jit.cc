@@ -287,7 +287,30 @@ PyObject* clear_cache(PyObject* object, PyObject*) {
     Py_RETURN_NONE;
 }
 
+// A compiled function does not change: copies of it are the function itself.
+PyObject* copy_self(PyObject* object, PyObject*) { return Py_NewRef(object); }
+
+// Pickled by name, as Python's functions are: what is found under the name must be this object.
+PyObject* reduce(PyObject* object, PyObject*) {
+    Ref name(PyObject_GetAttrString(object, "__qualname__"));
+    Ref module_name(name ? PyObject_GetAttrString(object, "__module__") : nullptr);
+    Ref found(module_name ? PyImport_Import(module_name.get()) : nullptr);
+    Ref parts(found ? PyObject_CallMethod(name.get(), "split", "s", ".") : nullptr);
+    for (Py_ssize_t i = 0; found && parts && i < PyList_GET_SIZE(parts.get()); ++i) {
+        found = Ref(PyObject_GetAttr(found.get(), PyList_GET_ITEM(parts.get(), i)));
+    }
+    if (found && found.get() == object) return name.release();
+    PyErr_Clear();
+    PyErr_Format(PyExc_TypeError,
+                 "%R cannot be pickled: it is not what its name refers to. Pickle the function "
+                 "before it is compiled, and call jit after loading it", object);
+    return nullptr;
+}
+
 PyMethodDef kMethods[] = {
+    {"__copy__", copy_self, METH_NOARGS, "The function itself, which does not change."},
+    {"__deepcopy__", copy_self, METH_O, "The function itself, which does not change."},
+    {"__reduce__", reduce, METH_NOARGS, "How pickle finds the function again: by its name."},
     {"cache_size", cache_size, METH_NOARGS, "The number of signatures that are compiled."},
     {"clear_cache", clear_cache, METH_NOARGS, "Forgets all compiled signatures."},
     {nullptr, nullptr, 0, nullptr},

@@ -20,10 +20,50 @@ inline uint64_t mix(uint64_t hash, uint64_t word) {
     return hash ^ (hash >> 32);
 }
 
-int same_float(PyObject* a, PyObject* b) {
-    const double x = PyFloat_AS_DOUBLE(a);
-    const double y = PyFloat_AS_DOUBLE(b);
-    return std::memcmp(&x, &y, sizeof x) == 0;  // 0.0 and -0.0 differ, NaN is itself
+uint64_t float_bits(PyObject* object) {  // 0.0 and -0.0 differ, NaN is itself
+    const double value = PyFloat_AS_DOUBLE(object);
+    uint64_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// Whether Python's == of two of this class is what compiling asks: most static values are such.
+bool is_plain(PyObject* object) {
+    return object == Py_None || PyUnicode_CheckExact(object) || PyLong_CheckExact(object) ||
+           PyBool_Check(object) || PyBytes_CheckExact(object) || PyType_Check(object) ||
+           PyFunction_Check(object);
+}
+
+// The key by which Python's caches go, for what is not looked at here; a new reference.
+PyObject* exact_key(PyObject* object) {
+    if (g_hooks.exact == nullptr) return Py_NewRef(object);
+    const Ref hook = Ref::borrow(g_hooks.exact);
+    return PyObject_CallOneArg(hook.get(), object);
+}
+
+// Equal for what `same_static` finds the same. False with an exception.
+bool hash_static(PyObject* object, uint64_t* result) {
+    if (PyFloat_CheckExact(object)) {
+        *result = mix(float_bits(object), kFloatLeaf);
+        return true;
+    }
+    if (PyTuple_CheckExact(object)) {
+        if (Py_EnterRecursiveCall(" while hashing a static argument")) return false;
+        uint64_t made = static_cast<uint64_t>(PyTuple_GET_SIZE(object));
+        bool good = true;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object) && good; ++i) {
+            uint64_t part = 0;
+            good = hash_static(PyTuple_GET_ITEM(object, i), &part);
+            made = mix(made, part);
+        }
+        Py_LeaveRecursiveCall();
+        *result = made;
+        return good;
+    }
+    const Ref key(is_plain(object) ? Py_NewRef(object) : exact_key(object));
+    const Py_hash_t part = key ? PyObject_Hash(key.get()) : -1;
+    *result = static_cast<uint64_t>(part);
+    return part != -1;
 }
 
 bool all_text(PyObject* const* keys, size_t count) {
@@ -67,12 +107,12 @@ bool Signature::hash(uint64_t* result) const {
     uint64_t made = words.size();
     for (size_t i = 0; i < words.size(); ++i) made = mix(made, words[i]);
     for (size_t i = 0; i < objects.size(); ++i) {
-        const Py_hash_t part = PyObject_Hash(objects[i]);
-        if (part == -1 && PyErr_Occurred()) {
+        uint64_t part = 0;
+        if (!hash_static(objects[i], &part)) {
             if (PyErr_ExceptionMatches(PyExc_TypeError)) PyErr_Clear();
             return false;
         }
-        made = mix(made, static_cast<uint64_t>(part));
+        made = mix(made, part);
     }
     *result = made;
     return true;
@@ -274,14 +314,21 @@ Flat Signature::add_custom(PyObject* value, int depth) {
 int same_static(PyObject* a, PyObject* b) {
     if (a == b) return 1;
     if (Py_TYPE(a) != Py_TYPE(b)) return 0;
-    if (PyFloat_CheckExact(a)) return same_float(a, b);
-    if (!PyTuple_CheckExact(a)) return PyObject_RichCompareBool(a, b, Py_EQ);
-    if (PyTuple_GET_SIZE(a) != PyTuple_GET_SIZE(b)) return 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a); ++i) {
-        const int same = same_static(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i));
-        if (same != 1) return same;
+    if (PyFloat_CheckExact(a)) return float_bits(a) == float_bits(b);
+    if (is_plain(a)) return PyObject_RichCompareBool(a, b, Py_EQ);
+    if (!PyTuple_CheckExact(a)) {
+        const Ref first(exact_key(a));
+        const Ref second(first ? exact_key(b) : nullptr);
+        return second ? PyObject_RichCompareBool(first.get(), second.get(), Py_EQ) : -1;
     }
-    return 1;
+    if (PyTuple_GET_SIZE(a) != PyTuple_GET_SIZE(b)) return 0;
+    if (Py_EnterRecursiveCall(" while comparing static arguments")) return -1;
+    int same = 1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a) && same == 1; ++i) {
+        same = same_static(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i));
+    }
+    Py_LeaveRecursiveCall();
+    return same;
 }
 
 }  // namespace covector

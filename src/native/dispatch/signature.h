@@ -106,8 +106,8 @@ private:
     SmallVector<PyObject*, 32> owned_;  // containers may change while Python code runs
 };
 
-// Whether two static values are the same for compilation: equal, and of one type, also inside
-// tuples (1, 1.0 and True are equal in Python). -1 with an exception.
+// Whether two static values are the same for compilation: of one class and the same bit for bit,
+// as base/exact.py says (1, 1.0 and True are equal in Python). -1 with an exception.
 int same_static(PyObject* a, PyObject* b);
 
 }  // namespace covector

@@ -386,7 +386,8 @@ bool array_type_init(PyObject* module) {
     if (type == nullptr) return false;
     g_array_type = reinterpret_cast<PyTypeObject*>(type);
     Ref priority(PyLong_FromLong(100));
-    if (!priority || PyObject_SetAttrString(type, "__array_ufunc__", Py_None) < 0 ||
+    if (!priority || !array_kind_init(g_array_type) ||
+        PyObject_SetAttrString(type, "__array_ufunc__", Py_None) < 0 ||
         PyObject_SetAttrString(type, "__array_priority__", priority.get()) < 0 ||
         PyModule_AddObjectRef(module, "Array", type) < 0 ||
         PyModule_AddFunctions(module, kArrayFunctions) < 0) {

@@ -39,6 +39,8 @@ inline Array* as_array(PyObject* object) { return reinterpret_cast<Array*>(objec
 inline PyObject* as_object(Array* array) { return reinterpret_cast<PyObject*>(array); }
 
 bool array_type_init(PyObject* module);
+// Makes the class count instances of registered classes as its own; false with an exception.
+bool array_kind_init(PyTypeObject* array_type);
 
 // Takes over the reference to `buffer`, also when it fails (null with an exception).
 Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* dims,

@@ -63,6 +63,11 @@ PyObject* from_array(PyObject* object, int dtype, bool weak, bool copy) {
 }
 
 PyObject* from_ndarray(PyObject* object, int dtype, bool weak, bool copy) {
+    if (is_masked(object)) {
+        PyErr_SetString(PyExc_TypeError, "a masked array cannot become an array, which has no mask: "
+                        "fill it first, for example x.filled(0)");
+        return nullptr;
+    }
     NdarrayView view = view_ndarray(object);
     if (dtype < 0) {
         dtype = view.code >= 0 ? view.code : parse_dtype(ndarray_descriptor(object));
@@ -212,6 +217,8 @@ PyObject* py_copy(PyObject*, PyObject* object) {
     Array* array = expect_array(object, "copy");
     return array == nullptr ? nullptr : as_object(copy_array(array, array->weak));
 }
+
+PyObject* py_is_masked(PyObject*, PyObject* object) { return PyBool_FromLong(is_masked(object)); }
 
 // --- DLPack ---
 
@@ -377,6 +384,7 @@ PyMethodDef kArrayFunctions[] = {
     {"copy", py_copy, METH_O, "copy(array): the same elements in fresh memory."},
     {"from_dlpack", py_from_dlpack, METH_O,
      "from_dlpack(obj): an Array over the memory of another library's array."},
+    {"is_masked", py_is_masked, METH_O, "is_masked(obj): whether it is a masked array of NumPy."},
     {nullptr, nullptr, 0, nullptr},
 };
 

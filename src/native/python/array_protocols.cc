@@ -141,11 +141,17 @@ PyObject* export_versioned(Array* array, uint64_t flags) {
     return capsule.release();
 }
 
+bool read_pair(PyObject* pair, const char* name, int* first, int* second) {
+    if (PyTuple_Check(pair) && PyArg_ParseTuple(pair, "ii", first, second)) return true;
+    PyErr_Format(PyExc_TypeError, "__dlpack__() takes %s as a pair of ints, not %R", name, pair);
+    return false;
+}
+
 // Whether the consumer asked for a device we are not on; false with an exception.
 bool check_device(PyObject* device) {
     if (device == Py_None) return true;
     int type, id;
-    if (!PyArg_ParseTuple(device, "ii;dl_device must be a pair of ints", &type, &id)) return false;
+    if (!read_pair(device, "dl_device", &type, &id)) return false;
     if (type == kDLCPU) return true;
     PyErr_Format(PyExc_BufferError,
                  "this array is on the CPU (device type 1), not on a device of type %d", type);
@@ -161,10 +167,7 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
         return nullptr;
     }
     int major = 0, minor = 0;
-    if (version != Py_None &&
-        !PyArg_ParseTuple(version, "ii;max_version must be a pair of ints", &major, &minor)) {
-        return nullptr;
-    }
+    if (version != Py_None && !read_pair(version, "max_version", &major, &minor)) return nullptr;
     const int must_copy = copy == Py_None ? 0 : PyObject_IsTrue(copy);
     if (must_copy < 0 || !check_device(device) || !array_wait(as_array(self))) return nullptr;
     Ref source = Ref::borrow(self);

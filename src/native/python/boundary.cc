@@ -40,7 +40,7 @@ enum class Owner { kUser, kPackage, kLibrary };
 Owner owner_of(PyTracebackObject* entry) {
     PyCodeObject* code = PyFrame_GetCode(entry->tb_frame);
     Owner owner = Owner::kUser;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(g_own_paths); ++i) {
+    for (Py_ssize_t i = PyTuple_GET_SIZE(g_own_paths); i-- > 0;) {
         PyObject* path = PyTuple_GET_ITEM(g_own_paths, i);
         if (PyUnicode_Tailmatch(code->co_filename, path, 0, PY_SSIZE_T_MAX, -1) == 1) {
             owner = i == 0 ? Owner::kPackage : Owner::kLibrary;

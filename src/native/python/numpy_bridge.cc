@@ -33,6 +33,16 @@ int g_bfloat16_number = -1;
 
 bool numpy_init() { return _import_array() >= 0; }
 
+// NumPy loads its masked arrays when they are first used: before that there are none.
+bool is_masked(PyObject* array) {
+    if (CV_LIKELY(PyArray_CheckExact(array)) || !PyArray_Check(array)) return false;
+    Ref name(PyUnicode_InternFromString("numpy.ma"));
+    Ref module(name ? PyImport_GetModule(name.get()) : nullptr);
+    Ref type(module ? PyObject_GetAttrString(module.get(), "MaskedArray") : nullptr);
+    if (!type) PyErr_Clear();
+    return type && PyObject_TypeCheck(array, reinterpret_cast<PyTypeObject*>(type.get()));
+}
+
 bool is_ndarray(PyObject* object) { return PyArray_Check(object); }
 bool is_numpy_scalar(PyObject* object) { return PyArray_IsScalar(object, Generic); }
 bool is_numpy_dtype(PyObject* object) { return PyArray_DescrCheck(object); }
@@ -59,7 +69,9 @@ NdarrayView view_ndarray(PyObject* array) {
     view.data = PyArray_DATA(a);
     view.ndim = PyArray_NDIM(a);
     view.shape = PyArray_DIMS(a);
-    view.code = numpy_type_code(reinterpret_cast<PyObject*>(PyArray_DESCR(a)));
+    view.code = is_masked(array)
+                    ? -1
+                    : numpy_type_code(reinterpret_cast<PyObject*>(PyArray_DESCR(a)));
     view.contiguous = PyArray_IS_C_CONTIGUOUS(a) && PyArray_ISALIGNED(a);
     view.writeable = PyArray_ISWRITEABLE(a);
     return view;

@@ -8,6 +8,7 @@ namespace covector {
 bool numpy_init();
 
 bool is_ndarray(PyObject* object);
+bool is_masked(PyObject* object);  // whether it is an ndarray with a mask
 bool is_numpy_scalar(PyObject* object);
 bool is_numpy_dtype(PyObject* object);
 

@@ -25,7 +25,8 @@ struct HookSlot {
 };
 
 const HookSlot kHookSlots[] = {
-    {"flatten", &g_hooks.flatten},   {"tracer", &g_hooks.tracer},
+    {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
+    {"tracer", &g_hooks.tracer},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},
     {"format", &g_hooks.format},

@@ -10,6 +10,7 @@ namespace covector {
 // Set once by the Python side; each may be null. Owned references.
 struct Hooks {
     PyObject* flatten = nullptr;
+    PyObject* exact = nullptr;  // the key of a static value: see base/exact.py
     PyObject* tracer = nullptr;  // a type
     PyObject* getitem = nullptr;
     PyObject* iter = nullptr;

@@ -17,10 +17,10 @@ from covector._engine.types.avals import ShapedArray
 
 def is_value(x: Any) -> bool:
     """Whether it is an array, a tracer, or a number."""
-    if isinstance(x, Tracer | Array) or type(x) in SCALARS:
+    if type(x) is Array or isinstance(x, Tracer) or type(x) in SCALARS:
         return True
     return (
-        x.dtype in dtypes.CODES
+        dtypes.native(x.dtype) is not None
         if isinstance(x, np.ndarray | np.generic)
         else isinstance(x, SCALARS)
     )
@@ -28,7 +28,7 @@ def is_value(x: Any) -> bool:
 
 def as_array(x: Any) -> Any:
     """A value as an array of ours (or a tracer): users get nothing else back, and rules ask for shapes and dtypes."""
-    if isinstance(x, Tracer | Array):
+    if type(x) is Array or isinstance(x, Tracer):
         return x
     aval = typeof(x)
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)

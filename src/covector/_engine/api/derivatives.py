@@ -87,7 +87,7 @@ def _describe(x: Any) -> str:
 
 
 def _check_result(x: Any, fun: Function, api: str) -> None:
-    if not isinstance(x, Tracer | Array):
+    if type(x) is not Array and not isinstance(x, Tracer):
         check_values([x], lambda: [f"the result of {function_place(fun)}"], api)
 
 
@@ -327,6 +327,10 @@ def check_tangents(
     return result
 
 
+def _is_traceable(x: Any) -> bool:
+    return type(x) is Array or isinstance(x, Tracer)
+
+
 def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -> Any:
     type_ = typeof(t)
     if not aval.differentiable():
@@ -339,12 +343,12 @@ def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -
             f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
             f"{errors.at_user_line()}"
         )
-    if type_.dtype != aval.dtype and (not type_.weak_type or isinstance(t, Tracer | Array)):
+    if type_.dtype != aval.dtype and (not type_.weak_type or _is_traceable(t)):
         raise TypeError(
             f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
             f"{type_.text()}{errors.at_user_line()}"
         )
-    return t if isinstance(t, Tracer | Array) or type_.shape else number(t, aval)
+    return t if _is_traceable(t) or type_.shape else number(t, aval)
 
 
 @overload

@@ -15,6 +15,7 @@ from covector._engine import _native
 from covector._engine.api import arguments
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
+from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary, bounded
 from covector._engine.control.call import Call
 from covector._engine.core import trace
@@ -112,9 +113,9 @@ class Signature:
     def key(self) -> Any:
         """Equal for calls that the same Program serves."""
         return (
-            self.static_args,
-            self.static_kwargs,
-            self.treedef,
+            exact(self.static_args),
+            exact(self.static_kwargs),
+            tree.content(self.treedef),
             self.count,
             self.avals(),
             config.code_key(),
@@ -460,6 +461,9 @@ def jit(
     native.lower = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).lower())
     native.eval_shape = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).out_info)
     return native
+
+
+_native.set_hooks(exact=exact)
 
 
 def _ints(x: ArgNums) -> tuple[int, ...]:

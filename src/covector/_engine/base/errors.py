@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from types import CodeType
 
 from covector._engine.base.public import PACKAGE
@@ -122,6 +123,27 @@ def traced_value(description: str, wanted: str) -> str:
     )
 
 
+def detached_value(type_: str, wanted: str) -> str:
+    """A value that carries a tangent leaves the traces that follow derivatives."""
+    return (
+        f"a {type_} that is being differentiated was used as {wanted}{at_user_line()}: what is computed from that "
+        "would count as a constant, and the derivative would be wrong.\n"
+        "    wrong:  math.sin(x), numpy.dot(x, x), float(x) * y\n"
+        "    right:  covector.numpy.sin(x), covector.numpy.dot(x, x), x * y\n"
+        "To look at values return them beside the result (has_aux=True) or use covector.debug.print; to take one as a "
+        "constant on purpose, float(covector.lax.stop_gradient(x))."
+    )
+
+
+def numpy_function(description: str, name: str, keywords: Iterable[str]) -> str:
+    """NumPy's function was called with a traced value, and ours does not take its place."""
+    how = f" and {', '.join(f'{k}=' for k in keywords)}" if keywords else ""
+    return (
+        f"numpy.{name} was called with {description}{how}{at_user_line()}, which NumPy cannot compute with. "
+        "Use the functions of covector.numpy and covector.lax."
+    )
+
+
 def leaked_tracer(description: str, source: Source | None) -> str:
     """For a tracer that outlived its trace."""
     made = "" if source is None else f" It was made at {source}."
@@ -159,11 +181,24 @@ def not_an_array(value: object, where: str) -> str:
     )
 
 
+def masked_array(where: str) -> str:
+    """For a masked array of NumPy, whose mask would be lost."""
+    return (
+        f"{where} got a masked array{at_user_line()}, whose mask arrays do not have. Fill it first, for example "
+        "x.filled(0), and pass the mask, numpy.ma.getmaskarray(x), as an array of its own"
+    )
+
+
 def not_an_integer(name: str, value: object) -> str:
     """For a parameter that must be an integer."""
     return (
         f"{name} must be an integer, got {value!r} of type {type(value).__name__}{at_user_line()}"
     )
+
+
+def too_large(what: str, found: str) -> str:
+    """For an array that no memory could hold."""
+    return f"{what} would be {found}{at_user_line()}, which is more than can be addressed"
 
 
 def negative_size(operation: str, shape: object) -> str:

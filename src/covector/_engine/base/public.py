@@ -16,7 +16,14 @@ from covector._engine import _native
 
 # The folder of the package: what lies below it is ours, and no user's.
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
-_native.set_own_code((PACKAGE, os.path.dirname(optree.__file__) + os.sep), opmap["RAISE_VARARGS"])
+_native.set_own_code(
+    (
+        PACKAGE,
+        os.path.join(os.path.dirname(__file__), "tree.py"),
+        os.path.dirname(optree.__file__) + os.sep,
+    ),
+    opmap["RAISE_VARARGS"],
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import builtins
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import optree
+from optree.utils import total_order_sorted
 
 from covector._engine.base import errors
+from covector._engine.base.exact import exact
 
 NAMESPACE = "covector"
 TreeDef = optree.PyTreeSpec
@@ -19,8 +23,37 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
 
 
 def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
-    """The tree of this structure with these leaves."""
-    return optree.tree_unflatten(treedef, leaves)
+    """The tree of this structure with these leaves.  Dicts are in the order of their keys, as leaves are."""
+    return treedef.traverse(leaves, _in_order)
+
+
+def _in_order(node: Any) -> Any:
+    """A dict in the order of its keys; any other node as it is.
+
+    Structures are equal whatever the order of the dicts that they were made from, so a function that is compiled once
+    for all of them must not see it.
+    """
+    if type(node) is dict or type(node) is defaultdict:
+        keys = total_order_sorted(node)
+        if list(node) != keys:
+            items = [(key, node[key]) for key in keys]
+            node.clear()
+            node.update(items)
+    return node
+
+
+def content(treedef: TreeDef) -> Hashable:
+    """A key that is equal for structures whose static data are the same bit for bit: see `exact`."""
+    return treedef.walk([None] * treedef.num_leaves, _node_content)  # type: ignore[no-any-return]
+
+
+def _node_content(cls: type, data: Any, children: tuple[Any, ...]) -> Hashable:
+    return cls, exact(_hashable(data)), children
+
+
+def _hashable(data: Any) -> Any:
+    """Static data with tuples for lists: optree keeps the keys of dicts as lists."""
+    return tuple(builtins.map(_hashable, data)) if type(data) in (list, tuple) else data
 
 
 def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
@@ -37,7 +70,9 @@ def map(
     f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
 ) -> Any:
     """A tree of f(leaf, ...); the rest must have the first one's structure as a prefix."""
-    return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
+    found, treedef = flatten(tree, is_leaf)
+    columns = [found, *[treedef.flatten_up_to(other) for other in rest]]
+    return unflatten(treedef, builtins.map(f, *columns))
 
 
 def keystr(path: Sequence[Any]) -> str:
@@ -117,5 +152,5 @@ def native_flatten(x: Any) -> tuple[list[Any], Any] | None:
     children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
     return list(children), (
         type(x),
-        metadata if not isinstance(metadata, list) else tuple(metadata),
+        _hashable(metadata),
     )

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from covector._engine.compile.fuse import Nest
 from covector._engine.core.primitive import Index
 from covector._engine.ir import index as ix
+from covector._engine.ir.access import Reader, Whole
 from covector._engine.ir.kernel import (
     Assign,
     Loop,
     Schedule,
     Statement,
-    Store,
-    loads,
-    read_by,
+    nodes,
+    roots,
     walk,
 )
 from covector._engine.ir.scalar import Expr
@@ -136,14 +136,12 @@ class Axes:
 
 def _offsets(probe: Sequence[Statement], names: list[str]) -> tuple[list[Dim], set[str]]:
     """All buffer offsets, and the variables that occur in something else than a stride."""
-    offsets: list[Dim] = []
+    reader = Reader()
+    places = [a.place for statement in probe for a in reader.own(statement)]
+    offsets = [place for place in places if not isinstance(place, Whole)]
     pinned: set[str] = set()
     seen: set[Expr] = set()
-    for statement in probe:
-        offsets.extend(index for _, index in loads(read_by(statement), seen))
-        if isinstance(statement, Store):
-            offsets.append(statement.index)
-    for e in seen:
+    for e in nodes([e for statement in probe for e in roots(statement)], seen):
         if e.op == "index":
             pinned.update(n for n in names if ix.depends(e.attr, n))  # type: ignore[arg-type]
     for d in offsets:

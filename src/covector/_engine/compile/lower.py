@@ -264,7 +264,7 @@ class Lowering:
         width = 0 if alone else values.aval.dtype.itemsize
         places, writes = (tuple(targets * 2), (0,)) if alone else (tuple(targets), (0, 1))
         rows = dims.product(front)
-        statements.append(Routine("sort_pairs", places, (code, width, rows, n), writes))
+        statements.append(Routine("sort_pairs", places, (code, width, rows, n), writes, writes))
         return statements
 
 

@@ -1,230 +1,348 @@
 """Memory: which buffers share memory, and where each temp lies in the arena.
 
-Two buffers share where one is a copy of the other, or computed from it element by element at the same place, and the
-older is not read after.  That makes updates run in place, in loops too.
+Two buffers share where one is a copy of the other, or is computed from it element by element at the same place, and
+they are not needed at the same time.  That makes updates run in place, in loops too.  What is shared is a class of
+buffers; when it is needed is a list of segments, from statement to statement of one body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from covector._engine.ir.kernel import (
-    Buffer,
-    Copy,
-    Kernel,
-    Loop,
-    Statement,
-    Store,
-    Swap,
-    accesses,
-    loads,
-    read_by,
-    walk,
-)  # fmt: skip
-from covector._engine.ir.scalar import Expr
+from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
+from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
+from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, is_whole, uses
+from covector._engine.ir.kernel import Buffer, Copy, Kernel, Statement, Swap, children
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
-ALIGNMENT = 64
+Explain = Callable[[str], None]
+# From the statement in which the value comes into being to the last that uses it; -1 and the number of statements
+# stand for what is before and after.
+Segment = tuple[int, int]
 
 
-def plan(kernel: Kernel, donated: Sequence[int], explain: Callable[[str], None]) -> Kernel:
-    """The Kernel with sharing decided, needless copies and swaps left out, and temps placed in the arena."""
-    shares: dict[Buffer, Buffer] = {}
-    aliases: list[tuple[int, int]] = []
-    body = _share_in(kernel.body, shares, explain)
-    for i in donated:
-        buffer = kernel.inputs[i]
-        for o, out in enumerate(kernel.outputs):
-            if (
-                out.size != buffer.size
-                or out.dtype != buffer.dtype
-                or any(o == a for a, _ in aliases)
-            ):
-                continue
-            reason = _why_not_share(body, buffer, out)
-            explain(f"donated {buffer} -> {out}: {reason or 'in place'}")
-            if reason is None:
-                aliases.append((o, i))
+def plan(kernel: Kernel, donated: Sequence[int], explain: Explain) -> Kernel:
+    """The Kernel with sharing decided and temps placed in the arena.
+
+    Copies and exchanges that have nothing to do any more stay, as what they mean is what the plan is checked by.
+    """
+    classes = Classes()
+    bodies = Bodies(kernel)
+    for body in bodies.inner_first():
+        Sharing(body, bodies, classes, explain).share()
+    top = Sharing(bodies.top, bodies, classes, explain)
+    top.share()
+    taken = Donation(kernel, donated, classes.root, top.events_of, explain).pairs()
+    aliases = tuple(sorted(taken))
+    shares = {b: root for b in classes.shared() if (root := classes.root(b)) is not b}
+    offsets, arena = _place(bodies.top, classes)
+    return replace(kernel, aliases=aliases, offsets=offsets, arena=arena, shares=shares)
+
+
+# ------------------------------------------------------------------------------------- bodies and classes
+
+
+@dataclass(eq=False, slots=True)
+class Body:
+    """Statements that run one after the other: the Kernel's, a loop's, a branch's; and what each accesses."""
+
+    statements: tuple[Statement, ...]
+    parent: Body | None
+    depth: int
+    uses: list[dict[Buffer, Use]] = field(default_factory=list)
+
+
+class Bodies:
+    """All bodies of a Kernel, and for each buffer the innermost one with all that accesses it."""
+
+    def __init__(self, kernel: Kernel):
+        self.all: list[Body] = []
+        self.home: dict[Buffer, Body] = {}
+        self.top = self._make(kernel.body, None)
+        for buffer in (*kernel.inputs, *kernel.outputs):
+            self.home[buffer] = self.top
+
+    def _make(self, statements: tuple[Statement, ...], parent: Body | None) -> Body:
+        body = Body(statements, parent, 0 if parent is None else parent.depth + 1)
+        self.all.append(body)
+        for s in statements:
+            inside = children(s)
+            if inside:
+                self._make(inside, body)
+            body.uses.append(uses((s,)))
+            for a in Reader().own(s):  # of a loop or a branch: what its head reads
+                home = self.home.get(a.buffer)
+                self.home[a.buffer] = body if home is None else common(home, body)
+        return body
+
+    def inner_first(self) -> Iterator[Body]:
+        """Those inside loops and branches, the innermost first."""
+        return (b for b in reversed(self.all) if b is not self.top)
+
+
+def common(a: Body, b: Body) -> Body:
+    """The innermost body that both are in."""
+    while a is not b:
+        if a.depth < b.depth:
+            a, b = b, a
+        assert a.parent is not None
+        a = a.parent
+    return a
+
+
+class Classes:
+    """Which buffers share memory; the root of a class stands for it: a result if there is one."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Buffer, Buffer] = {}
+        self.members: dict[Buffer, list[Buffer]] = {}
+        self.moving: set[Buffer] = set()  # their memory is exchanged as the Kernel runs
+
+    def root(self, buffer: Buffer) -> Buffer:
+        """The buffer that stands for a class."""
+        while (parent := self._parent.get(buffer)) is not None:
+            buffer = parent
+        return buffer
+
+    def of(self, buffer: Buffer) -> list[Buffer]:
+        """The class of a buffer."""
+        root = self.root(buffer)
+        return self.members.get(root, [root])
+
+    def merge(self, a: Buffer, b: Buffer) -> Buffer:
+        """Make one class of two."""
+        a, b = self.root(a), self.root(b)
+        if b.kind == "output":
+            a, b = b, a
+        ours, theirs = self.of(a), self.of(b)
+        self.members[a] = [*ours, *theirs]
+        self.members.pop(b, None)
+        self._parent[b] = a
+        return a
+
+    def shared(self) -> list[Buffer]:
+        """All buffers in classes of several, in order."""
+        return [b for group in self.members.values() for b in group]
+
+
+# ------------------------------------------------------------------------------------------------ sharing
+
+
+class Sharing:
+    """Decides in one body which classes become one."""
+
+    def __init__(self, body: Body, bodies: Bodies, classes: Classes, explain: Explain):
+        self.body, self.bodies, self.classes, self.explain = body, bodies, classes, explain
+        self.is_top = body is bodies.top
+        self.end = len(body.statements)
+        self.swaps = self._last_swaps()
+        self.first_of = {s.first: n for n, s in self.swaps.items()}
+        self.second_of = {s.second: n for n, s in self.swaps.items()}
+        self.events: dict[Buffer, list[tuple[int, Use]]] = {}
+        for n, used in enumerate(body.uses):
+            if n not in self.swaps:
+                for buffer, use in used.items():
+                    self.events.setdefault(classes.root(buffer), []).append((n, use))
+        self.segments: dict[Buffer, list[Segment] | None] = {}
+
+    def _last_swaps(self) -> dict[int, Swap]:
+        """The exchanges at the end of a loop's body, each of buffers of its own."""
+        found: dict[int, Swap] = {}
+        names: set[Buffer] = set()
+        for n in range(self.end - 1, -1, -1):
+            s = self.body.statements[n]
+            if not isinstance(s, Swap) or self.is_top or {s.first, s.second} & names:
                 break
-    offsets, arena = _place(body, shares)
-    return replace(
-        kernel, body=body, aliases=tuple(aliases), offsets=offsets, arena=arena, shares=shares
-    )
+            names |= {s.first, s.second}
+            found[n] = s
+        return found
 
+    def share(self) -> None:
+        """Let the next value of a loop be computed on top of the current one, and copies lie on their source."""
+        swaps = [s for s in self.body.statements if isinstance(s, Swap)]
+        for s in swaps:
+            last = any(s is x for x in self.swaps.values())
+            reason = self._join(s.first, s.second) if last else "it is exchanged amid the loop"
+            self.explain(f"carry {s.first}: {reason or 'in place'}")
+            if reason is not None:
+                self.classes.moving.update((s.first, s.second))
+        for s in self.body.statements:
+            if isinstance(s, Copy) and s.source[0].kind != "input":
+                (target, _), (source, _) = s.target, s.source
+                reason = self._join(source, target) if is_whole(s) else "only a part is copied"
+                self.explain(f"copy {source} -> {target}: {reason or 'in place'}")
 
-def _root(buffer: Buffer, shares: dict[Buffer, Buffer]) -> Buffer:
-    while buffer in shares:
-        buffer = shares[buffer]
-    return buffer
-
-
-def _share_in(
-    body: tuple[Statement, ...], shares: dict[Buffer, Buffer], explain: Callable[[str], None]
-) -> tuple[Statement, ...]:
-    """Share what a loop's swaps alternate between, and what copies connect; innermost first."""
-    result: list[Statement] = []
-    for statement in body:
-        if isinstance(statement, Loop) and any(
-            isinstance(s, Loop | Swap | Copy) for s in statement.body
-        ):
-            inside = _share_in(statement.body, shares, explain)
-            inside = _share_swaps(inside, shares, explain)
-            statement = replace(statement, body=inside)
-        result.append(statement)
-    return tuple(result)
-
-
-def _share_swaps(
-    body: tuple[Statement, ...], shares: dict[Buffer, Buffer], explain: Callable[[str], None]
-) -> tuple[Statement, ...]:
-    """Let the next carry be computed on top of the current one, where nothing reads the current one after."""
-    kept: list[Statement] = []
-    swaps = [s for s in body if isinstance(s, Swap)]
-    others = tuple(s for s in body if not isinstance(s, Swap))
-    done: set[Swap] = set()
-    for swap in swaps:
-        reason = _why_not_share(others, swap.first, swap.second)
-        explain(f"carry {swap.first}: {reason or 'in place'}")
+    def _join(self, old: Buffer, new: Buffer) -> str | None:
+        """Make one class of those of two buffers; the reason if that must not be."""
+        a, b = self.classes.root(old), self.classes.root(new)
+        if a is b:
+            return None
+        reason = self.why_not(a, b)
         if reason is None:
-            shares[swap.second] = swap.first
-            done.add(swap)
-    for s in body:
-        if s in done:
-            continue
-        if (
-            isinstance(s, Copy)
-            and _root(s.target[0], shares) is _root(s.source[0], shares)
-            and s.target[1] == s.source[1]
-        ):
-            continue
-        kept.append(s)
-    return tuple(kept)
+            first, second = self.segments_of(a), self.segments_of(b)
+            assert first is not None and second is not None
+            root = self.classes.merge(a, b)
+            self.events[root] = sorted(
+                [*self.events.get(a, []), *self.events.get(b, [])], key=lambda e: e[0]
+            )
+            self.segments[root] = _united(first, second)
+        return reason
 
+    def why_not(self, old: Buffer, new: Buffer) -> str | None:
+        """Why two classes must not share memory; None if they may."""
+        if old.size != new.size or old.dtype != new.dtype:
+            return "they differ in size or type"
+        if old.kind == new.kind == "output":
+            return "both are results"
+        for root in (old, new):
+            if any(b in self.classes.moving for b in self.classes.of(root)):
+                return f"{root} takes turns with another buffer"
+        first, second = self.segments_of(old), self.segments_of(new)
+        if first is None or second is None:
+            return f"{old if first is None else new} keeps its value from one run of the loop to the next"
+        for n, m in _meetings(first, second):
+            reason = self._why_not_meet(old, new, n, m)
+            if reason is not None:
+                return reason
+        return None
 
-def _why_not_share(body: Sequence[Statement], old: Buffer, new: Buffer) -> str | None:
-    """Why `new` must not be computed in the memory of `old`; None if it may."""
-    written = False
-    for statement in body:
-        read, wrote = accesses(statement)
-        if old in wrote:
-            return "the old value is written"
-        touches_new = new in wrote
-        if touches_new and old in read:
-            if written or not _same_places(statement, old, new):
-                return "the old value is read while the new one is written"
-            written = True
-        elif old in read and written:
-            return "the old value is read after the new one is written"
-        elif new in read and not written and not touches_new:
-            return "the new value is read before it is written"
-        written = written or touches_new
-    return None
+    def segments_of(self, root: Buffer) -> list[Segment] | None:
+        """When the value of a class is needed, in this body; None: always."""
+        if root not in self.segments:
+            self.segments[root] = self._find_segments(root)
+        return self.segments[root]
 
+    def _find_segments(self, root: Buffer) -> list[Segment] | None:
+        events, members = self.events.get(root, []), self.classes.of(root)
+        first = events[0][0] if events else self.end
+        last = events[-1][0] if events else -1
+        if self.is_top:
+            if not all(use.leads for _, use in events[:1]):
+                return None
+            return [(first, self.end if any(b.kind == "output" for b in members) else last)]
+        outside = [b for b in members if not self._is_inside(b) and b not in self.first_of]
+        if outside:
+            return None
+        swaps = [self.first_of[b] for b in members if b in self.first_of]
+        if swaps:
+            return [(-1, last), (swaps[0], self.end)] if len(swaps) == 1 else None
+        if not events or not events[0][1].leads:
+            return None
+        ends = [self.second_of[b] for b in members if b in self.second_of]
+        return [(first, max([last, *ends]))]
 
-def _same_places(statement: Statement, old: Buffer, new: Buffer) -> bool:
-    """Whether the statement reads `old` only where it writes `new` in the same run of the innermost loop."""
-    if isinstance(statement, Copy):
-        return statement.target == (new, statement.source[1])
-    seen: set[Expr] = set()
-    read: set[Dim] = set()
-    wrote: set[Dim] = set()
-    for inner in walk((statement,)):
-        if isinstance(inner, Loop):
-            loops_with = [
-                s
-                for s in inner.body
-                if isinstance(s, Loop) and any(b in (old, new) for b in _buffers(s))
-            ]
-            if len(loops_with) > 1 or (
-                loops_with
-                and any(_touches(s, (old, new)) for s in inner.body if s not in loops_with)
-            ):
+    def _is_inside(self, buffer: Buffer) -> bool:
+        """Whether all that accesses a buffer is in this body."""
+        return common(self.bodies.home[buffer], self.body) is self.body
+
+    def _why_not_meet(self, old: Buffer, new: Buffer, n: Segment, m: Segment) -> str | None:
+        """Why a segment of one class and one of the other, which overlap, are more than a transfer."""
+        if m[0] < n[0] or (m[0] == n[0] and m[1] < n[1]):
+            old, new, n, m = new, old, m, n
+        if n[1] != m[0]:
+            return READ_AFTER
+        at = m[0]
+        if at in (-1, self.end):
+            return READ_AFTER
+        statement = self.body.statements[at]
+        if at in self.swaps:
+            pair = {self.classes.root(b) for b in (self.swaps[at].first, self.swaps[at].second)}
+            return None if pair == {old, new} else READ_AFTER
+        for a, b in ((old, new), (new, old)) if n[0] == at == m[1] else ((old, new),):
+            if self._transfers(statement, a, b):
+                return None
+        return READ_WHILE
+
+    def _transfers(self, statement: Statement, old: Buffer, new: Buffer) -> bool:
+        """Whether a statement reads a class only where it then writes the other one."""
+        if isinstance(statement, Copy):
+            source, target = statement.source[0], statement.target[0]
+            roots = self.classes.root(source), self.classes.root(target)
+            return is_whole(statement) and roots == (old, new)
+        reads: list[Access] = []
+        writes: list[Access] = []
+        for a in accesses((statement,)):
+            root = self.classes.root(a.buffer)
+            if root is old and (a.writes or writes):
                 return False
-        found = {index for buffer, index in loads(read_by(inner), seen) if buffer is old}
-        if found and wrote:  # read anew, after the new value is stored there
-            return False
-        read |= found
-        if isinstance(inner, Store) and inner.buffer is new:
-            wrote.add(inner.index)
-        elif not isinstance(inner, Store | Loop) and new in accesses(inner)[1]:
-            return False
-    return read <= wrote and len(wrote) == 1
+            if root is new and not a.writes:
+                return False
+            if root is old:
+                reads.append(a)
+            elif root is new:
+                writes.append(a)
+        return bool(writes) and in_place(reads, writes)
+
+    def events_of(self, buffer: Buffer) -> list[tuple[int, Use]]:
+        """The statements that access the class of a buffer, and how."""
+        return self.events.get(self.classes.root(buffer), [])
 
 
-def _touches(statement: Statement, buffers: Iterable[Buffer]) -> bool:
-    read, wrote = accesses(statement)
-    return any(b in read or b in wrote for b in buffers)
+def _meetings(first: list[Segment], second: list[Segment]) -> Iterator[tuple[Segment, Segment]]:
+    """The pairs of segments that overlap or touch."""
+    n = m = 0
+    while n < len(first) and m < len(second):
+        a, b = first[n], second[m]
+        if a[0] <= b[1] and b[0] <= a[1]:
+            yield a, b
+        if a[1] <= b[1]:
+            n += 1
+        else:
+            m += 1
 
 
-def _buffers(statement: Statement) -> set[Buffer]:
-    read, wrote = accesses(statement)
-    return read | wrote
+def _united(first: list[Segment], second: list[Segment]) -> list[Segment]:
+    """Segments of both, those that touch put together."""
+    found: list[Segment] = []
+    for a in sorted([*first, *second]):
+        if found and a[0] <= found[-1][1]:
+            found[-1] = found[-1][0], max(a[1], found[-1][1])
+        else:
+            found.append(a)
+    return found
 
 
-# ------------------------------------------------------------------------------------------------------ arena
+# ------------------------------------------------------------------------------------------------ arena
 
 
-def _place(
-    body: tuple[Statement, ...], shares: dict[Buffer, Buffer]
-) -> tuple[dict[Buffer, Dim], Dim]:
-    """An offset for each temp: those that are never live together may overlap (first fit, by first use)."""
-    first: dict[Buffer, int] = {}
-    last: dict[Buffer, int] = {}
-    for n, statement in enumerate(body):
-        for buffer in sorted(_buffers(statement), key=lambda b: b.name):  # the same in each run
-            if buffer.kind == "temp":
-                root = _root(buffer, shares)
-                first.setdefault(root, n)
-                last[root] = n
-    for swap in walk(body):  # what takes turns lives as long as either of the two
-        if isinstance(swap, Swap):
-            pair = [_root(b, shares) for b in (swap.first, swap.second)]
-            lives = min(first[b] for b in pair), max(last[b] for b in pair)
-            for b in pair:
-                first[b], last[b] = lives
-    offsets: dict[Buffer, Dim] = {}
-    constant = [b for b in first if isinstance(b.bytes, int)]
-    arena = _first_fit(
-        sorted(constant, key=lambda b: (first[b], -int(b.bytes))), first, last, offsets
-    )
-    end: Dim = arena
-    for buffer in first:  # sizes that are only known when it runs: one after the other
+def _place(top: Body, classes: Classes) -> tuple[dict[Buffer, Dim], Dim]:
+    """An offset for each temp that needs memory of its own, and the size of the arena."""
+    lives: dict[Buffer, list[int]] = {}  # first and last statement; of several, those of all
+    for n, used in enumerate(top.uses):
+        for buffer in used:
+            root = classes.root(buffer)
+            if root.kind == "temp":
+                lives.setdefault(root, [n, n])[1] = n
+    _unite_moving(top.statements, lives)
+    sizes = {b: _round_up(b.bytes) for b in lives}
+    fixed = [b for b in lives if isinstance(sizes[b], int)]
+    found, end_ = first_fit([Life(*lives[b], sizes[b]) for b in fixed])  # type: ignore[arg-type]
+    offsets: dict[Buffer, Dim] = dict(zip(fixed, found, strict=True))
+    end: Dim = end_
+    for buffer in lives:  # sizes that are only known when it runs: one after the other
         if buffer not in offsets:
             offsets[buffer] = end
-            end = end + _round_up(buffer.bytes)
-    for buffer in shares:
-        root = _root(buffer, shares)
-        if root in offsets:
-            offsets[buffer] = offsets[root]
+            end = end + sizes[buffer]
     return offsets, end
+
+
+def _unite_moving(body: Sequence[Statement], lives: dict[Buffer, list[int]]) -> None:
+    """Let buffers that take turns live as long as any of them does, as each may be in the memory of any."""
+    groups: dict[Buffer, list[Buffer]] = {}
+    stack = list(body)
+    while stack:
+        s = stack.pop()
+        stack.extend(children(s))
+        if isinstance(s, Swap) and s.first in lives and s.second in lives:
+            first, second = groups.get(s.first, [s.first]), groups.get(s.second, [s.second])
+            if first is not second:
+                for b in (united := [*first, *second]):
+                    groups[b] = united
+    for buffer, group in groups.items():
+        lives[buffer] = [min(lives[b][0] for b in group), max(lives[b][1] for b in group)]
 
 
 def _round_up(size: Dim) -> Dim:
     return dims.floordiv(size + ALIGNMENT - 1, ALIGNMENT) * ALIGNMENT
-
-
-def _first_fit(
-    order: Sequence[Buffer],
-    first: dict[Buffer, int],
-    last: dict[Buffer, int],
-    offsets: dict[Buffer, Dim],
-) -> int:
-    end = 0
-    placed: list[tuple[int, int, Buffer]] = []  # (offset, size, buffer)
-    for buffer in order:
-        size = _round_up(buffer.bytes)
-        assert isinstance(size, int)
-        busy = sorted(
-            (o, s) for o, s, b in placed if last[b] >= first[buffer] and first[b] <= last[buffer]
-        )
-        offset = 0
-        for o, s in busy:
-            if offset + size <= o:
-                break
-            offset = max(offset, o + s)
-        offsets[buffer] = offset
-        placed.append((offset, size, buffer))
-        end = max(end, offset + size)
-    return end

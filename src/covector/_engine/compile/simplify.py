@@ -218,8 +218,8 @@ def _is_negative_zero_matter(eqn: Eqn) -> bool:
     if not dtypes.is_inexact(dtype):
         return False
     value = next(a.value for a in eqn.inputs if isinstance(a, Literal))
-    negative = bool(np.signbit(value.real))
-    return negative != (eqn.primitive is prims.add)
+    parts = (value.real, value.imag) if dtypes.is_complex(dtype) else (value,)
+    return any(bool(np.signbit(part)) != (eqn.primitive is prims.add) for part in parts)
 
 
 def _power(eqn: Eqn, _: _Rewriter) -> Eqn | None:

@@ -133,18 +133,11 @@ def using(trace: Trace) -> Generator[None]:
         set_current(before)
 
 
-# The operators that a NumPy array may apply to a tracer, by the name of NumPy's function.
-_OPERATORS = {
-    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "true_divide": "truediv",
-    "floor_divide": "floordiv", "remainder": "mod", "power": "pow", "matmul": "matmul", "bitwise_and": "and",
-    "bitwise_or": "or", "bitwise_xor": "xor", "left_shift": "lshift", "right_shift": "rshift", "equal": "eq",
-    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
-}  # fmt: skip
-_MIRRORED = {"eq": "eq", "ne": "ne", "lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
-
-
 class Tracer:
-    """A value that stands in for an array inside a trace."""
+    """A value that stands in for an array inside a trace.  `isinstance(x, covector.Array)` holds for it.
+
+    Its operators and methods are those of arrays, and come from `covector.numpy.methods`.
+    """
 
     __slots__ = ("__weakref__", "_trace")
 
@@ -171,12 +164,22 @@ class Tracer:
         return f"Traced<{self.aval.text()}>"
 
     def __format__(self, spec: str) -> str:
-        return format(self._value("text in a certain format"), spec) if spec else str(self)
-
-    def _value(self, wanted: str) -> Any:
+        if not spec:
+            return str(self)
         value = self.concrete()
         if value is None:
-            raise errors.ConcretizationTypeError(errors.traced_value(self.describe(), wanted))
+            raise errors.ConcretizationTypeError(self._unknown("text in a certain format"))
+        return format(value, spec)
+
+    def _unknown(self, wanted: str) -> str:
+        """For messages: that it has no value that could be used as this."""
+        return errors.traced_value(self.describe(), wanted)
+
+    def _value(self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError) -> Any:
+        """The value, to become what traces cannot follow: a number, a NumPy array.  An error if there is none."""
+        value = self.concrete()
+        if value is None:
+            raise error(self._unknown(wanted))
         return value
 
     def __bool__(self) -> bool:
@@ -195,20 +198,15 @@ class Tracer:
         return complex(self._value("a Python complex"))
 
     def __index__(self) -> int:
-        value = self.concrete()
-        if value is None:
-            raise errors.TracerIntegerConversionError(
-                errors.traced_value(self.describe(), "a Python integer")
-            )
+        value = self._value("a Python integer", errors.TracerIntegerConversionError)
         return value.__index__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        value = self.concrete()
-        if value is None:
-            raise errors.TracerArrayConversionError(
-                errors.traced_value(self.describe(), "a NumPy array")
-            )
-        return np.asarray(value, dtype)
+        value = self._value("a NumPy array", errors.TracerArrayConversionError)
+        return np.array(value, dtype) if copy else np.asarray(value, dtype)
+
+    def __reduce__(self) -> Any:
+        raise errors.ConcretizationTypeError(self._unknown("something to pickle"))
 
     def __len__(self) -> int:
         if not self.aval.shape:
@@ -219,20 +217,6 @@ class Tracer:
         raise TypeError(f"unhashable: {self.describe()} (use its id, or mark the argument static)")
 
     __array_priority__ = 1000
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """NumPy's operators on an array and a traced value are ours; its other functions need values."""
-        name = _OPERATORS.get(ufunc.__name__)
-        if name is None or method != "__call__" or kwargs or len(inputs) != 2:
-            raise errors.TracerArrayConversionError(
-                errors.traced_value(self.describe(), f"an operand of numpy.{ufunc.__name__}")
-            )
-        first, second = inputs
-        if first is self:
-            return getattr(self, f"__{name}__")(second)
-        return getattr(
-            self, f"__{'r' if name not in _MIRRORED else ''}{_MIRRORED.get(name, name)}__"
-        )(first)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -255,6 +239,9 @@ class Tracer:
         return self.aval.size
 
 
+Array.register(Tracer)
+
+
 def typeof(x: Any) -> ShapedArray:
     """The abstract value of an array, tracer, or number; TypeError if it is none of these."""
     if type(x) is Array:
@@ -262,9 +249,12 @@ def typeof(x: Any) -> ShapedArray:
     if isinstance(x, Tracer):
         return x.aval
     if isinstance(x, np.ndarray | np.generic):
-        if x.dtype not in dtypes.CODES:
+        dtype = dtypes.native(x.dtype)
+        if dtype is None:
             raise TypeError(errors.not_an_array(x, "an operation"))
-        return ShapedArray(x.shape, x.dtype)
+        if _native.is_masked(x):
+            raise TypeError(errors.masked_array("an operation"))
+        return ShapedArray(x.shape, dtype)
     dtype = _NUMBERS.get(type(x))
     if dtype is not None:
         return ShapedArray((), dtype, dtype != dtypes.bool_)
@@ -329,7 +319,7 @@ class StagingTrace(Trace):
         if type(x) is StagedTracer and x._trace is self:
             return x._var
         aval = typeof(x)
-        if not aval.shape and not isinstance(x, Tracer | Array):
+        if not aval.shape and not isinstance(x, Tracer) and type(x) is not Array:
             return literal(x, aval)
         found = self.constants.get(id(x))
         if found is None:

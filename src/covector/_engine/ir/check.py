@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from covector._engine.base.errors import VerificationError
+from covector._engine.ir.access import uses
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
@@ -12,11 +13,11 @@ from covector._engine.ir.kernel import (
     Kernel,
     Loop,
     Statement,
-    accesses,
-    expressions,
-)  # fmt: skip
+    roots,
+)
 from covector._engine.ir.program import Eqn, Literal, Program, Var, show
 from covector._engine.ir.scalar import Expr
+from covector._engine.ir.sharing import verify_plan
 from covector._engine.types import dims
 
 
@@ -68,24 +69,17 @@ def _check_types(eqn: Eqn, where: str, after: str) -> None:
 
 
 def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
-    """Names are defined before use, locals initialised, buffers known, inputs not written unless they are shared."""
+    """Names are defined before use, locals initialised, buffers known, inputs not written, memory shared rightly."""
     known: set[Buffer] = {*kernel.inputs, *kernel.outputs}
-    planned = after == "memory"
-    shared = {kernel.inputs[i] for _, i in kernel.aliases}
-    for s in kernel.body:
-        read, written = accesses(s)
-        for buffer in read | written:
-            if buffer not in known and buffer.kind in ("input", "output"):
-                raise VerificationError(
-                    f"after {after}: {buffer} is not a parameter of {kernel.name}\n{kernel}"
-                )
-            if planned and buffer.kind == "temp" and buffer not in kernel.offsets:
-                raise VerificationError(
-                    f"after {after}: {buffer} has no place in the arena\n{kernel}"
-                )
-        for buffer in written:
-            if buffer.kind == "input" and buffer not in shared:
-                raise VerificationError(f"after {after}: the input {buffer} is written\n{kernel}")
+    for buffer, use in uses(kernel.body).items():
+        if buffer not in known and buffer.kind in ("input", "output"):
+            raise VerificationError(
+                f"after {after}: {buffer} is not a parameter of {kernel.name}\n{kernel}"
+            )
+        if use.writes and buffer.kind == "input":
+            raise VerificationError(f"after {after}: the input {buffer} is written\n{kernel}")
+    if after == "memory":
+        verify_plan(kernel, after)
     _verify_body(kernel.body, frozenset(kernel.dims), set(), after, kernel)
 
 
@@ -97,7 +91,7 @@ def _verify_body(
     kernel: Kernel,
 ) -> None:
     for s in body:
-        for e in expressions(s):
+        for e in roots(s):
             _verify_expression(e, symbols, locals_, after, kernel)
         match s:
             case Init(local, _):

@@ -6,7 +6,7 @@ dims expressions over loop variables.  A Program lowers to one Kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -119,6 +119,7 @@ class Routine:
     places: tuple[tuple[Buffer, Dim], ...]
     parameters: tuple[Dim, ...]
     writes: tuple[int, ...] = ()  # which places it writes
+    updates: tuple[int, ...] = ()  # which of those it reads, too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,14 +167,43 @@ class Kernel:
         default_factory=dict
     )  # buffers in the memory of another one
 
+    def memories(self) -> dict[Buffer, Buffer]:
+        """Of each buffer that lies, or may lie, in the memory of another one: the one that stands for all."""
+        taken = {self.outputs[out]: self.inputs[inp] for out, inp in self.aliases}
+        shared = {b: self.memory_of(b) for b in self.shares}
+        return taken | {b: taken.get(memory, memory) for b, memory in shared.items()}
+
     def memory_of(self, buffer: Buffer) -> Buffer:
-        """The buffer whose memory a buffer uses: itself, or the one it shares, or the input it may lie on."""
+        """The buffer whose memory a buffer uses: itself, or the one that it shares."""
         while buffer in self.shares:
             buffer = self.shares[buffer]
-        for out, inp in self.aliases:
-            if buffer is self.outputs[out]:
-                return self.inputs[inp]
         return buffer
+
+    def is_idle(self, statement: Statement) -> bool:
+        """Whether a copy or an exchange has nothing to do, as both sides are the same memory."""
+        match statement:
+            case Copy((target, at), (source, start), _):
+                return at == start and self.memory_of(target) is self.memory_of(source)
+            case Swap(first, second):
+                return self.memory_of(first) is self.memory_of(second)
+            case _:
+                return False
+
+    def busy(self) -> Kernel:
+        """The same without idle statements, and without loops and branches that are left with nothing."""
+
+        def kept(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+            found: list[Statement] = []
+            for s in body:
+                if isinstance(s, (Loop, If)):
+                    inside = kept(s.body)
+                    if any(not isinstance(x, Note) for x in inside) or not s.body:
+                        found.append(s if inside == s.body else replace(s, body=inside))
+                elif not self.is_idle(s):
+                    found.append(s)
+            return tuple(found)
+
+        return self.with_body(kept(self.body))
 
     def __str__(self) -> str:
         return show(self)
@@ -231,18 +261,26 @@ def nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
             stack.extend(node.attr.step)  # type: ignore[union-attr]
 
 
-def read_by(statement: Statement) -> tuple[Expr, ...]:
-    """The expressions of a statement and those in the place where it stores."""
-    if isinstance(statement, Store):
-        return (*expressions(statement), *index_values(statement.index))
-    return expressions(statement)
+def roots(statement: Statement) -> tuple[Expr, ...]:
+    """All expressions that a statement computes: its own, and those that its places and sizes depend on."""
+    found = list(expressions(statement))
+    for d in _dims(statement):
+        found += index_values(d)
+    return tuple(found)
 
 
-def loads(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[tuple[Buffer, Dim]]:
-    """The (buffer, index) that expressions read."""
-    for node in nodes(roots, seen):
-        if node.op == "load":
-            yield node.attr  # type: ignore[misc]
+def _dims(statement: Statement) -> tuple[Dim, ...]:
+    match statement:
+        case Store(_, index, _, _):
+            return (index,)
+        case Loop(_, extent, _, _, _):
+            return (extent,)
+        case Routine(_, places, parameters, _, _):
+            return (*[place for _, place in places], *parameters)
+        case Copy((_, at), (_, start), size):
+            return at, start, size
+        case _:
+            return ()
 
 
 def index_values(index: Dim) -> list[Expr]:
@@ -261,33 +299,6 @@ def index_values(index: Dim) -> list[Expr]:
     return found
 
 
-def touched(statement: Statement) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:
-    """The buffers that a statement itself reads, beside its expressions, and those that it writes."""
-    match statement:
-        case Store(buffer, _, _, _):
-            return (), (buffer,)
-        case Routine(_, places, _, writes):
-            return tuple(b for b, _ in places), tuple(places[i][0] for i in writes)
-        case Copy(target, source, _):
-            return (source[0],), (target[0],)
-        case Swap(first, second):
-            return (first, second), (first, second)
-        case _:
-            return (), ()
-
-
-def accesses(statement: Statement) -> tuple[set[Buffer], set[Buffer]]:
-    """The buffers that a statement reads and writes, everything inside it included."""
-    read: set[Buffer] = set()
-    written: set[Buffer] = set()
-    seen: set[Expr] = set()
-    for inner in walk((statement,)):
-        sources, targets = touched(inner)
-        read.update((buffer for buffer, _ in loads(read_by(inner), seen)), sources)
-        written.update(targets)
-    return read, written
-
-
 def show(kernel: Kernel) -> str:
     """The Kernel as text: parameters, the buffer plan, statements."""
     lines = [
@@ -298,25 +309,35 @@ def show(kernel: Kernel) -> str:
     for out, inp in kernel.aliases:
         lines.append(f"    {kernel.outputs[out]} may lie on {kernel.inputs[inp]}")
     for buffer, offset in kernel.offsets.items():
-        shared = f" (that of {kernel.shares[buffer]})" if buffer in kernel.shares else ""
-        lines.append(f"    {_declare(buffer)} at arena + {offset}{shared}")
-    lines.extend(_show_body(kernel.body, "    "))
+        lines.append(f"    {_declare(buffer)} at arena + {offset}")
+    for buffer, other in kernel.shares.items():
+        lines.append(f"    {_declare(buffer)} in the memory of {other}")
+    lines.extend(_show_body(kernel.body, "    ", kernel.is_idle))
     return "\n".join(lines)
+
+
+def title(statement: Statement) -> str:
+    """The first line of a statement."""
+    return next(_show_body((statement,), ""))
 
 
 def _declare(buffer: Buffer) -> str:
     return f"{buffer.name}: {buffer.dtype.name}[{buffer.size}]"
 
 
-def _show_body(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
+def _show_body(
+    body: tuple[Statement, ...],
+    indent: str,
+    is_idle: Callable[[Statement], bool] = lambda statement: False,
+) -> Iterator[str]:
     for statement in body:
         match statement:
             case Loop(_, extent, inner, schedule, _):
                 yield f"{indent}for {statement.name} < {extent}:{schedule}"
-                yield from _show_body(inner, indent + "    ")
+                yield from _show_body(inner, indent + "    ", is_idle)
             case If(condition, inner):
                 yield f"{indent}if {show_expr(condition)}:"
-                yield from _show_body(inner, indent + "    ")
+                yield from _show_body(inner, indent + "    ", is_idle)
             case Init(local, value):
                 yield f"{indent}{show_expr(local)} := {_clip(value)}"
             case Assign(targets, values):
@@ -327,13 +348,14 @@ def _show_body(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
             case Store(buffer, index, value, condition):
                 when = "" if condition is None else f" if {_clip(condition)}"
                 yield f"{indent}{buffer}[{show_index(index)}] := {_clip(value)}{when}"
-            case Routine(name, places, parameters, _):
+            case Routine(name, places, parameters, _, _):
                 where = ", ".join(f"{b}[{offset}:]" for b, offset in places)
                 yield f"{indent}{name}({where}; {', '.join(map(str, parameters))})"
             case Copy(target, source, size):
-                yield f"{indent}{target[0]}[{target[1]}:] := {source[0]}[{source[1]}:] ({size})"
+                place = f"{indent}{target[0]}[{target[1]}:] := {source[0]}[{source[1]}:] ({size})"
+                yield place + "  (nothing to do)" * is_idle(statement)
             case Swap(first, second):
-                yield f"{indent}{first} <-> {second}"
+                yield f"{indent}{first} <-> {second}" + "  (nothing to do)" * is_idle(statement)
             case Note(text):
                 yield f"{indent}# {text}"
 

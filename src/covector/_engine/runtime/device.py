@@ -79,7 +79,10 @@ def device_get(x: Any) -> Any:
     >>> cv.device_get(cnp.arange(3))
     array([0, 1, 2], dtype=int32)
     """
-    return tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, Array | Tracer) else leaf, x)
+    return tree.map(
+        lambda leaf: np.asarray(leaf) if type(leaf) is Array or isinstance(leaf, Tracer) else leaf,
+        x,
+    )
 
 
 def block_until_ready(x: Any) -> Any:

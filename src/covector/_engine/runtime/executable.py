@@ -26,6 +26,9 @@ class Executable:
     def __init__(self, program: Program, donated: Sequence[int] = ()):
         start = time.perf_counter()
         self.program = program
+        for eqn in program.eqns:
+            for v in eqn.outputs:
+                v.aval.check_size(f"a result of {eqn.primitive.name}")
         self.stages = run_passes(program, donated)
         kernel = self.stages["memory"]
         assert isinstance(kernel, Kernel)

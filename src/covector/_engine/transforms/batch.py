@@ -42,23 +42,11 @@ class BatchTracer(Tracer):
         assert isinstance(trace, BatchTrace)
         return f"a mapped {self.aval.text()} (one value for each of {trace.size} elements)"
 
-    def _value(self, wanted: str) -> Any:
-        raise errors.ConcretizationTypeError(errors.mapped_value(self.describe(), wanted))
+    def _unknown(self, wanted: str) -> str:
+        return errors.mapped_value(self.describe(), wanted)
 
     def __bool__(self) -> bool:
-        raise errors.TracerBoolConversionError(
-            errors.mapped_value(self.describe(), "a truth value")
-        )
-
-    def __index__(self) -> int:
-        raise errors.TracerIntegerConversionError(
-            errors.mapped_value(self.describe(), "a Python integer")
-        )
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise errors.TracerArrayConversionError(
-            errors.mapped_value(self.describe(), "a NumPy array")
-        )
+        raise errors.TracerBoolConversionError(self._unknown("a truth value"))
 
 
 class BatchTrace(Trace):

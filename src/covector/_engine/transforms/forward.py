@@ -54,6 +54,15 @@ class JVPTracer(Tracer):
         primal = self.primal
         return primal.concrete() if isinstance(primal, Tracer) else primal
 
+    def _unknown(self, wanted: str) -> str:
+        primal = self.primal
+        return primal._unknown(wanted) if isinstance(primal, Tracer) else super()._unknown(wanted)
+
+    def _value(self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError) -> Any:
+        """An error: outside the traces the tangent would be lost.  (`bool`, which has no derivative, is free.)"""
+        super()._value(wanted, error)
+        raise error(errors.detached_value(self.aval.text(), wanted))
+
 
 class JVPTrace(Trace):
     """Computes results and pushes tangents along.  With `linearizing`, its parent records the tangents.
@@ -267,7 +276,7 @@ class Tape:
         def atom(x: Any) -> Atom:
             if self.is_mine(x):
                 return env[x.index]  # type: ignore[return-value]
-            if not isinstance(x, Tracer | Array) and not np.shape(x):
+            if not isinstance(x, Tracer) and type(x) is not Array and not np.shape(x):
                 return literal(x, typeof(x))
             if id(x) not in residuals:
                 residuals[id(x)] = Var(typeof(x)), x

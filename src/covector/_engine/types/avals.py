@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.types import dtypes
+from covector._engine.base import errors
+from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, product
+
+MAX_BYTES = 2**62  # what the native core allows: sums of offsets fit an int64
 
 
 class ShapedArray:
@@ -52,6 +55,11 @@ class ShapedArray:
     def text(self) -> str:
         """Short form: float32[3,n]; a star marks a weak type."""
         return f"{self.dtype.name}{'*' if self.weak_type else ''}[{','.join(map(str, self.shape))}]"
+
+    def check_size(self, what: str) -> None:
+        """MemoryError if it has more bytes than can be addressed; indices would overflow."""
+        if dims.is_constant(self.shape) and self.size * self.dtype.itemsize >= MAX_BYTES:
+            raise MemoryError(errors.too_large(what, self.text()))
 
     def strong(self) -> ShapedArray:
         """The same without weakness."""

@@ -33,6 +33,15 @@ ALL: tuple[np.dtype, ...] = (
 CODES: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
 _native.register_dtypes(list(ALL))
 
+
+def native(dtype: np.dtype) -> np.dtype | None:
+    """The dtype itself, in this machine's order of bytes; None if arrays have no such elements."""
+    if dtype in CODES:
+        return dtype
+    code = CODES.get(dtype.newbyteorder("="))
+    return None if code is None else ALL[code]
+
+
 SIGNED = (int8, int16, int32, int64)
 UNSIGNED = (uint8, uint16, uint32, uint64)
 INTEGERS = SIGNED + UNSIGNED

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from covector._engine.backends.cpu import routines
 from covector._engine.ir import index as ix
+from covector._engine.ir.access import uses, written
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
@@ -21,11 +22,8 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
-    accesses,
-    loads,
     nodes,
-    read_by,
-    touched,
+    roots,
     walk,
 )  # fmt: skip
 from covector._engine.ir.scalar import Expr
@@ -39,19 +37,14 @@ def locals_of(statements: Sequence[Statement]) -> list[Expr]:
     return [
         e
         for s in walk(statements)
-        for e in nodes(read_by(s), seen)
+        for e in nodes(roots(s), seen)
         if e.op == "local" and isinstance(e.attr, str)
     ]
 
 
 def buffers_of(statements: Sequence[Statement]) -> list[Buffer]:
     """The buffers that statements read or write, in the order in which they appear."""
-    found: dict[Buffer, None] = {}
-    seen: set[Expr] = set()
-    for s in walk(statements):
-        found.update((buffer, None) for buffer, _ in loads(read_by(s), seen))
-        found.update((buffer, None) for buffers in touched(s) for buffer in buffers)
-    return list(found)
+    return list(uses(statements))
 
 
 def groups(body: Sequence[Statement]) -> list[tuple[tuple[Statement, ...], bool]]:
@@ -102,14 +95,14 @@ def _changes(statements: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
 def calls(kernel: Kernel) -> Counter[str]:
     """How often each named function occurs."""
     seen: set[Expr] = set()
-    found = (e for s in walk(kernel.body) for e in nodes(read_by(s), seen))
+    found = (e for s in walk(kernel.body) for e in nodes(roots(s), seen))
     return Counter(str(e.attr) for e in found if e.op == "call")
 
 
 def operations(loop: Loop) -> int:
     """How much text the body is."""
     seen: set[Expr] = set()
-    found = (e for s in walk(loop.body) for e in nodes(read_by(s), seen))
+    found = (e for s in walk(loop.body) for e in nodes(roots(s), seen))
     return sum(12 if e.op == "call" else 1 for e in found)
 
 
@@ -127,11 +120,16 @@ def one_a_lane_inside(loop: Loop, buffer: Buffer) -> bool:
 
 def private(loop: Loop) -> list[Buffer]:
     """The private buffers that a loop writes."""
-    return sorted((b for b in accesses(loop)[1] if b.kind == "local"), key=lambda b: b.name)
+    return sorted((b for b in written((loop,)) if b.kind == "local"), key=lambda b: b.name)
 
 
 def total_cost(kernel: Kernel) -> float:
-    """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents."""
+    """What the Kernel takes, in nanoseconds, roughly: the cost noted at its outermost loops times their extents.
+
+    Of a copy within memory that a result may take over that is nothing: it only does so to save the copy.
+    """
+    kernel = kernel.busy()
+    memories = kernel.memories()
 
     def cost(statements: Sequence[Statement]) -> float:
         total = 0.0
@@ -144,7 +142,8 @@ def total_cost(kernel: Kernel) -> float:
             elif isinstance(s, Routine):
                 total += routines.cost(s)
             elif isinstance(s, Copy):
-                total += 0.05 * _at_least(s.size)
+                pair = [memories.get(b, b) for b, _ in (s.target, s.source)]
+                total += 0.05 * _at_least(s.size) if pair[0] is not pair[1] else 0.5
             else:
                 total += 0.5
         return total

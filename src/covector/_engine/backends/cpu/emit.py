@@ -61,6 +61,7 @@ _REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor
 
 def emit(kernel: Kernel, target: Target) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
+    kernel = kernel.busy()
     module = ModuleText(target, calls(kernel))
     _Entry(kernel, module).write()
     return module
@@ -71,7 +72,8 @@ class _Entry:
 
     def __init__(self, kernel: Kernel, module: ModuleText):
         self.kernel, self.module = kernel, module
-        self.frame = Frame(module, kernel.memory_of)
+        memories = kernel.memories()
+        self.frame = Frame(module, lambda buffer: memories.get(buffer, buffer))
 
     def write(self) -> None:
         frame, kernel = self.frame, self.kernel
@@ -123,6 +125,8 @@ class _Entry:
             frame.lines.append(
                 f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}"
             )
+        for buffer in kernel.shares:
+            frame.pointers[buffer] = frame.pointers[kernel.memory_of(buffer)]
 
     def _slots(self) -> None:
         """Buffers that are swapped keep their pointer in memory, which LLVM turns into registers."""
@@ -237,6 +241,10 @@ class StatementWriter:
         to = emitter.address(target, emitter.scalar_index(at))
         origin = emitter.address(source, emitter.scalar_index(start))
         size = emitter.scalar_index(statement.size * target.dtype.itemsize)
+        if self.frame.memory_of(target) is self.frame.memory_of(source):
+            # A result that has taken over an argument's memory has its value, too.
+            same = emitter.line(f"icmp eq ptr {to}, {origin}")
+            size = emitter.line(f"select i1 {same}, i64 0, i64 {size}")
         self.module.declare(
             "@llvm.memcpy", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
         )

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from covector._engine.ir import index as ix
+from covector._engine.ir.access import written
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
     Fold,
     Init,
     Loop,
-    accesses,
     expressions,
     index_values,
     walk,
@@ -36,9 +36,7 @@ class Variance:
                     self.locals.update(targets)
                 case _:
                     pass
-        self.written: set[Buffer] = set()
-        for s in loop.body:
-            self.written.update(memory_of(b) for b in accesses(s)[1])
+        self.written = {memory_of(b) for b in written(loop.body)}
         self.memo: dict[Expr, bool] = {}
 
     def varies(self, e: Expr) -> bool:

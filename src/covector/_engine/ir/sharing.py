@@ -1,0 +1,330 @@
+"""The proof of a memory plan: no statement reads a value that something else in the same memory has overwritten.
+
+It knows nothing of how a plan was made.  It goes through the Kernel in the order in which it runs and keeps, for each
+buffer, the writes that have destroyed its value: those to other buffers whose memory overlaps.  A read of a destroyed
+value is an error, unless the write was in an earlier run of a loop and its places are proved to be others than those
+that later runs read.
+
+One law of Kernels is taken for granted here, and checked by the oracle: what a run of a body reads from a buffer that
+only this body accesses, and that it first writes, was written in the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from covector._engine.base.errors import VerificationError
+from covector._engine.ir import index as ix
+from covector._engine.ir.access import Access, Reader, apart, is_whole, uses
+from covector._engine.ir.kernel import (
+    Buffer,
+    Copy,
+    If,
+    Kernel,
+    Loop,
+    Statement,
+    Swap,
+    children,
+    title,
+    walk,
+)
+from covector._engine.types import dims
+from covector._engine.types.dims import Dim
+
+ALIGNMENT = 64
+
+
+def verify_plan(kernel: Kernel, after: str = "memory") -> None:
+    """VerificationError, naming the buffers and the statements, if the plan of a Kernel's memory is wrong."""
+    Layout(kernel, after).verify()
+    Proof(kernel, after).run()
+
+
+# ------------------------------------------------------------------------------------------------- layout
+
+
+class Region(NamedTuple):
+    """A part of some memory: a parameter's or the arena, from a byte to another one."""
+
+    memory: Buffer | None
+    start: Dim
+    end: Dim
+
+    def overlaps(self, other: Region) -> bool:
+        """Whether they may have a byte in common."""
+        if self.memory is not other.memory:
+            return False
+        return not (_at_most(self.end, other.start) or _at_most(other.end, self.start))
+
+
+def _at_most(a: Dim, b: Dim) -> bool:
+    if isinstance(a, int) and isinstance(b, int):
+        return a <= b
+    return ix.is_nonnegative(b - a)
+
+
+def rounded(size: Dim) -> Dim:
+    """A size in bytes as the arena counts it: symbolic ones can be compared like that."""
+    return dims.floordiv(size + ALIGNMENT - 1, ALIGNMENT) * ALIGNMENT
+
+
+class Layout:
+    """Where each buffer lies, and whether that is inside the memory that there is."""
+
+    def __init__(self, kernel: Kernel, after: str):
+        self.kernel, self.after = kernel, after
+
+    def fail(self, text: str) -> VerificationError:
+        return VerificationError(f"after {self.after}: {text}\n{self.kernel}")
+
+    def region(self, buffer: Buffer) -> Region:
+        """Where a buffer lies; a result that may lie on an argument is taken to lie there."""
+        root = self.kernel.memory_of(buffer)
+        if root.kind == "temp":
+            offset = self.kernel.offsets[root]
+            return Region(None, offset, offset + rounded(root.bytes))
+        return Region(self.kernel.memories().get(root, root), 0, root.bytes)
+
+    def verify(self) -> None:
+        """Each temp has a place inside the arena, at a multiple of 64 bytes, and what shares is as large."""
+        kernel = self.kernel
+        for buffer in uses(kernel.body):
+            root = kernel.memory_of(buffer)
+            if root.kind == "temp" and root not in kernel.offsets:
+                raise self.fail(f"{buffer} has no place in the arena")
+        for buffer, offset in kernel.offsets.items():
+            if not _at_most(offset + rounded(buffer.bytes), kernel.arena) or not _at_most(
+                0, offset
+            ):
+                raise self.fail(f"{buffer} lies outside the arena")
+            if isinstance(offset, int) and offset % ALIGNMENT:
+                raise self.fail(f"{buffer} does not lie at a multiple of {ALIGNMENT} bytes")
+        for buffer, other in kernel.shares.items():
+            if buffer.kind != "temp" or other.kind not in ("temp", "output"):
+                raise self.fail(f"{buffer} must not lie in the memory of {other}")
+            if (buffer.size, buffer.dtype) != (other.size, other.dtype):
+                raise self.fail(
+                    f"{buffer} lies in the memory of {other}, but differs in size or type"
+                )
+        taken: set[Buffer] = set()
+        for out, inp in kernel.aliases:
+            pair = kernel.outputs[out], kernel.inputs[inp]
+            if taken & set(pair):
+                raise self.fail(f"one of {pair[0]} and {pair[1]} shares memory twice")
+            taken |= set(pair)
+            if pair[0].bytes != pair[1].bytes:
+                raise self.fail(f"{pair[0]} may lie on {pair[1]}, but they differ in size")
+
+
+# -------------------------------------------------------------------------------------------------- proof
+
+
+class Damage(NamedTuple):
+    """A write that destroyed a value, and the loop of which it was an earlier run; None: it stands before."""
+
+    write: Access
+    earlier: Loop | None
+
+
+@dataclass(slots=True)
+class State:
+    """What is known at one point: of each buffer whether it was written, and what has destroyed its value."""
+
+    written: set[Buffer] = field(default_factory=set)
+    damage: dict[Buffer, dict[Damage, None]] = field(default_factory=dict)  # in order
+
+    def copy(self) -> State:
+        return State(
+            set(self.written), {b: dict(found) for b, found in self.damage.items() if found}
+        )
+
+    def join(self, other: State) -> bool:
+        """Take in what holds on another way to the same point; whether that is anything new."""
+        new = not other.written <= self.written
+        self.written |= other.written
+        for b, found in other.damage.items():
+            mine = self.damage.setdefault(b, {})
+            new = new or not found.keys() <= mine.keys()
+            mine |= found
+        return new
+
+    def reset(self, buffer: Buffer) -> None:
+        """A value of this buffer that something may destroy is not there yet."""
+        self.damage.pop(buffer, None)
+
+
+class Proof(Layout):
+    """Goes through a Kernel with a `State`."""
+
+    def __init__(self, kernel: Kernel, after: str):
+        super().__init__(kernel, after)
+        self.reader = Reader()
+        self.partners = self._partners()
+        self.own = _own_buffers(kernel)
+
+    def _partners(self) -> dict[Buffer, list[Buffer]]:
+        """The buffers whose memory may overlap that of each one."""
+        found = [b for b in uses(self.kernel.body) if b.kind != "local"]
+        regions = {b: [self.region(b)] for b in found}
+        for s in walk(self.kernel.body):  # what takes turns may be in the memory of either
+            if isinstance(s, Swap) and not self.kernel.is_idle(s):
+                both = list({*regions[s.first], *regions[s.second]})
+                if any(a is not b and a.overlaps(b) for a in both for b in both):
+                    raise self.fail(f"{s.first} and {s.second} take turns, but overlap")
+                regions[s.first] = regions[s.second] = both
+        partners: dict[Buffer, list[Buffer]] = {b: [] for b in found}
+        for group in _by_memory(regions):
+            for n, a in enumerate(group):
+                for b in group[n + 1 :]:
+                    if any(x.overlaps(y) for x in regions[a] for y in regions[b]):
+                        partners[a].append(b)
+                        partners[b].append(a)
+        for s in walk(self.kernel.body):
+            if isinstance(s, Swap) and not self.kernel.is_idle(s) and s.second in partners[s.first]:
+                partners[s.first].remove(s.second)
+                partners[s.second].remove(s.first)
+        return partners
+
+    def run(self) -> None:
+        """Go through all statements; at the end, all results must be there."""
+        kernel = self.kernel
+        state = State(set(kernel.inputs))
+        self.body(kernel.body, state)
+        for out in kernel.outputs:
+            for damage in state.damage.get(out, ()):
+                raise self.fail(f"the result {out} is overwritten: {_by(damage)}")
+
+    def body(self, statements: Sequence[Statement], state: State) -> None:
+        """One run of a body."""
+        for s in statements:
+            match s:
+                case Swap():
+                    self.swap(s, state)
+                case Copy():
+                    self.access(self.reader.own(s), state)
+                    if is_whole(s):
+                        state.reset(s.target[0])
+                case _:
+                    self.access(self.reader.own(s), state)
+            if isinstance(s, Loop):
+                self.loop(s, state)
+            elif isinstance(s, If):
+                self.branch(s, state)
+            elif children(s):
+                raise self.fail(f"nothing is known of what `{title(s)}` does to memory")
+
+    def access(self, accesses: Sequence[Access], state: State) -> None:
+        """Check reads, and note what writes destroy."""
+        for a in accesses:
+            if a.buffer.kind == "local" or a.buffer.size == 0:
+                continue
+            if a.writes:
+                self.write(a, state)
+            else:
+                self.read(a, state)
+
+    def write(self, a: Access, state: State) -> None:
+        state.written.add(a.buffer)
+        for other in self.partners[a.buffer]:
+            if other in state.written and not self._keeps(a, other):
+                state.damage.setdefault(other, {})[Damage(a, None)] = None
+
+    def _keeps(self, a: Access, other: Buffer) -> bool:
+        """Whether a write leaves another buffer's value alone: a copy onto itself."""
+        s = a.statement
+        return isinstance(s, Copy) and s.source[0] is other and self._same_place(s)
+
+    def _same_place(self, s: Copy) -> bool:
+        (target, at), (source, start) = s.target, s.source
+        return at == start and self.region(target) == self.region(source)
+
+    def read(self, a: Access, state: State) -> None:
+        if a.buffer not in state.written:
+            raise self.fail(f"{a.buffer} is read by `{title(a.statement)}` before it is written")
+        for damage in state.damage.get(a.buffer, ()):
+            if not self._is_elsewhere(a, damage):
+                raise self.fail(
+                    f"`{title(a.statement)}` reads {a.buffer}, but its value is gone: {_by(damage)}"
+                )
+
+    def _is_elsewhere(self, a: Access, damage: Damage) -> bool:
+        """Whether a write in an earlier run of a loop is proved to be at other places than a read in this one."""
+        write, loop = damage
+        if loop is None or loop not in a.around or loop not in write.around:
+            return False
+        same = self.region(a.buffer) == self.region(write.buffer)
+        return same and a.buffer.dtype == write.buffer.dtype and apart(write, a, loop)
+
+    def swap(self, s: Swap, state: State) -> None:
+        """The names change places, and what is known of them does."""
+        a, b = s.first, s.second
+        damage = state.damage
+        damage[a], damage[b] = damage.get(b, {}), damage.get(a, {})
+        for one, other in ((a, b), (b, a)):
+            if one in state.written and other not in state.written:
+                state.written.remove(one)
+                state.written.add(other)
+                break
+
+    def loop(self, s: Loop, state: State) -> None:
+        """A body that may run any number of times."""
+        while True:  # each time round, something new is known to be destroyed
+            inside = state.copy()
+            for buffer in self.own.get(s, ()):
+                inside.written.discard(buffer)
+                inside.reset(buffer)
+            self.reader.enter(s)
+            self.body(s.body, inside)
+            self.reader.leave()
+            again = inside.copy()
+            for b, found in again.damage.items():
+                again.damage[b] = {
+                    Damage(d.write, s if s in d.write.around else d.earlier): None for d in found
+                }
+            if not state.join(again):
+                break
+        state.damage = {
+            b: {Damage(d.write, None if d.earlier is s else d.earlier): None for d in found}
+            for b, found in state.damage.items()
+        }
+
+    def branch(self, s: If, state: State) -> None:
+        """A body that may run or not."""
+        inside = state.copy()
+        self.reader.enter(s)
+        self.body(s.body, inside)
+        self.reader.leave()
+        state.join(inside)
+
+
+def _by(damage: Damage) -> str:
+    return f"`{title(damage.write.statement)}` has written {damage.write.buffer} in the same memory"
+
+
+def _by_memory(regions: dict[Buffer, list[Region]]) -> list[list[Buffer]]:
+    groups: dict[Buffer | None, dict[Buffer, None]] = {}
+    for b, found in regions.items():
+        for region in found:
+            groups.setdefault(region.memory, {})[b] = None
+    return [list(group) for group in groups.values()]
+
+
+def _own_buffers(kernel: Kernel) -> dict[Statement, list[Buffer]]:
+    """Of each loop, the temps that nothing outside accesses and that its body writes first."""
+    loops_of: dict[Buffer, list[Statement]] = {}
+    leads: dict[Statement, dict[Buffer, bool]] = {}
+    for a in Reader().walk(kernel.body):
+        loops = [s for s in a.around if isinstance(s, Loop)]
+        for s in loops:
+            leads.setdefault(s, {}).setdefault(a.buffer, a.writes)
+        known = loops_of.get(a.buffer)
+        same = loops if known is None else known
+        loops_of[a.buffer] = [x for x, y in zip(loops, same, strict=False) if x is y]
+    own: dict[Statement, list[Buffer]] = {}
+    for buffer, loops in loops_of.items():
+        for s in loops:
+            if buffer.kind == "temp" and leads[s][buffer]:
+                own.setdefault(s, []).append(buffer)
+    return own

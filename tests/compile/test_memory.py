@@ -1,0 +1,187 @@
+"""Memory plans: what shares memory does so rightly, and what could share does."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+from covector import lax, numpy as cnp
+from covector._engine.compile.arena import Life, first_fit
+
+
+def kernel_of(f: Any, *args: Any, donate: Any = ()) -> str:
+    return cv.jit(f, donate_argnums=donate).lower(*args).compile().as_text()
+
+
+def donated_is_kept(f: Any, *args: np.ndarray, donate: Any) -> None:
+    """Results with donated arguments are those without."""
+    given = [cnp.asarray(x) for x in args]
+    wanted = cv.tree.leaves(cv.jit(f)(*given))
+    found = cv.tree.leaves(cv.jit(f, donate_argnums=donate)(*given))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+# ------------------------------------------------------------------------------------------------- donation
+
+
+def test_a_donated_array_that_a_routine_in_a_loop_reads() -> None:
+    x = np.random.default_rng(0).standard_normal(500).astype("f")
+    ordered = lambda x: lax.scan(lambda c, t: (c, cnp.sort(x)[t]), 0, cnp.arange(500))[1]  # noqa: E731
+    donated_is_kept(ordered, x, donate=0)
+
+
+def test_a_donated_array_that_a_product_in_a_loop_reads() -> None:
+    def h(x: Any, w: Any) -> Any:
+        def body(c: Any, _: Any) -> Any:
+            c = cnp.tanh(c @ w)
+            return c, c[0, 0]
+
+        return lax.scan(body, x, None, length=64 * 64)[1].reshape(64, 64)
+
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal((64, 64)).astype("f") * s for s in (1, 0.1))
+    donated_is_kept(h, x, w, donate=1)
+    donated_is_kept(h, x, w, donate=(0, 1))
+
+
+def test_a_donated_array_that_a_copy_in_a_loop_reads() -> None:
+    f = lambda x: lax.scan(lambda c, _: (c, x), 0, None, 1)[1].reshape(2000)  # noqa: E731
+    donated_is_kept(f, np.arange(2000, dtype="f"), donate=0)
+    g = lambda x: lax.scan(lambda c, _: (x, c[::-1]), x * 2, None, 3)  # noqa: E731
+    donated_is_kept(g, np.arange(2000, dtype="f"), donate=0)
+
+
+def update(x: Any) -> Any:
+    return lax.fori_loop(0, 3, lambda i, x: x.at[i].set(1.0), x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        update,
+        lambda x: x.at[3].set(1.0),
+        lambda x: lax.scan(lambda c, v: (c.at[3].add(v), None), x, cnp.arange(2.0))[0],
+        lambda x: lax.fori_loop(0, 2, lambda _, x: update(x), x),
+        cv.vmap(lambda x: x.at[1].set(2.0)),
+        cv.vmap(update),
+    ],
+)
+def test_a_donated_array_is_updated_in_place(f: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """No copy is left, and the arena has no room for one."""
+    x = cnp.ones((1000, 1000))
+    with cv.config.override(explain="copy"):
+        compiled = cv.jit(f, donate_argnums=0).lower(x).compile()
+    assert "in0 -> out0: in place" in capsys.readouterr().err
+    assert compiled.memory_analysis()["temp_size_in_bytes"] < 100_000
+    copies = [line for line in compiled.as_text().splitlines() if "(1000000)" in line]
+    assert all("nothing to do" in line or "in0" in line for line in copies)
+    donated_is_kept(f, np.ones((1000, 1000), "f"), donate=0)
+
+
+def test_one_element_of_a_donated_array_is_set_without_a_copy() -> None:
+    f = cv.jit(update, donate_argnums=0)
+    x = f(cnp.zeros(4_000_000))
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        for _ in range(20):
+            x = f(x)
+        cv.block_until_ready(x)
+        times.append(time.perf_counter() - start)
+    assert min(times) / 20 < 1e-4  # about 0.2 us; a copy takes 2,000
+
+
+def test_rows_that_are_read_then_written_share_memory() -> None:
+    x = np.random.default_rng(0).standard_normal((50, 40)).astype("f")
+    for f in (cv.nn.softmax, lambda x: x - x.mean(axis=1, keepdims=True)):
+        assert "out0 may lie on in0" in kernel_of(f, x, donate=0)
+        donated_is_kept(f, x, donate=0)
+    assert "may lie" not in kernel_of(lambda x: x[::-1] * 2, x, donate=0)
+
+
+def test_a_reason_for_each_copy_that_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    with cv.config.override(explain="copy"):
+        kernel_of(lambda x: lax.scan(lambda c, _: (c[::-1] * 2, c.sum()), x, None, 4), np.ones(99))
+        kernel_of(lambda x: x[:5] * 2, np.ones(9), donate=0)
+    text = capsys.readouterr().err
+    assert "carry carry0: the old value is read while the new one is written" in text
+    assert "copy carry0 -> out0: carry0 takes turns with another buffer" in text
+    assert "donated in0: there is no other result of its size and type" in text
+
+
+def test_many_donated_arrays() -> None:
+    """Each is updated in place, in a time that grows with their number and not with its square."""
+
+    def step(params: list[Any]) -> list[Any]:
+        return [p * 0.5 + 1 for p in params]
+
+    def seconds(n: int) -> float:
+        given = [cnp.ones(2 + k % 7) for k in range(n)]
+        start = time.perf_counter()
+        compiled = cv.jit(step, donate_argnums=0).lower(given).compile()
+        taken = time.perf_counter() - start
+        found = compiled.memory_analysis()
+        assert found["alias_size_in_bytes"] == found["output_size_in_bytes"]
+        return taken
+
+    with cv.config.override(verify=False):
+        assert seconds(800) < 12 * min(seconds(200) for _ in range(2))
+
+
+# --------------------------------------------------------------------------------------------------- arena
+
+
+def naive(lives: list[Life]) -> int:
+    """First fit, looking at everything that is live: what the fast one must equal."""
+    placed: list[tuple[int, int, Life]] = []
+    for life in sorted(lives, key=lambda x: (x.first, -x.size)):
+        offset = 0
+        for o, size in sorted((o, x.size) for o, _, x in placed if x.last >= life.first):
+            if offset + life.size <= o:
+                break
+            offset = max(offset, o + size)
+        placed.append((offset, life.size, life))
+    return max((o + n for o, n, _ in placed), default=0)
+
+
+def lives_of(rng: random.Random, count: int) -> list[Life]:
+    found = []
+    for _ in range(count):
+        first = rng.randrange(3 * count)
+        found.append(Life(first, first + rng.choice([0, 1, 3, count]), 64 * rng.randint(0, 9)))
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 3, 10, 100, 400])
+def test_the_arena_is_first_fit(count: int) -> None:
+    rng = random.Random(count)
+    for _ in range(200 // count + 3):
+        lives = lives_of(rng, count)
+        offsets, end = first_fit(lives)
+        assert end == naive(lives)
+        spans = sorted(zip(lives, offsets, strict=True))
+        for n, (a, at) in enumerate(spans):
+            for b, other in spans[n + 1 :]:
+                if b.first > a.last:
+                    continue
+                assert at + a.size <= other or other + b.size <= at
+        times = {x.first for x in lives}
+        least = max(sum(x.size for x in lives if x.first <= t <= x.last) for t in times)
+        assert least <= end <= 1.7 * least + 64 * 9
+
+
+def test_large_arenas_take_no_quadratic_time() -> None:
+    def seconds(count: int) -> float:
+        lives = lives_of(random.Random(0), count)
+        start = time.perf_counter()
+        first_fit(lives)
+        return time.perf_counter() - start
+
+    small, large = (min(seconds(n) for _ in range(3)) for n in (2000, 16_000))
+    assert large < 24 * small
