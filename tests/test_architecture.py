@@ -17,17 +17,17 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors exact record tree"),
+    ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel access sharing check"),
-    ("_engine/core", "__init__ trace primitive"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing check"),
+    ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "batching bits bitwise contract convert cumulative elementwise index math reduce",
+        "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
     ),
     ("_engine/primitives", "scatter shape sort special __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ bodies call loop"),
+    ("_engine/control", "__init__ derived call loop"),
     (
         "_engine/compile/functions",
         "coefficients parts table bessel emulated exponential complex error",
@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements fuse arena donation memory axes nest loops product lower simplify pipeline",
+        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants pipeline",
     ),
     ("_engine/backends", "__init__ reference reference_scalars"),
     (
@@ -57,10 +57,26 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "__init__"),
 )
 
-# Imports that break the order, each with its reason.
+# Imports that break the order, each with its reason: from a file, or from all files of a folder.
 EXCEPTIONS = {
     # The rules of a primitive speak to sibling primitives; the package's name is bound late.
     ("_engine/primitives/*", "_engine/primitives/__init__"),
+}
+
+# Imports by name (`import_module`), which run when something is first needed, each with its reason. They count in the
+# order as others do. A string stands for itself, `{}` in it for a name that is only known when it runs.
+BY_NAME = {
+    (
+        "_engine/runtime/late",
+        "covector._engine.runtime.executable",
+    ): "the compiler is a third of our import",
+    (
+        "numpy/ufunc",
+        "covector._engine.runtime.eager",
+    ): "the surface is defined without the compiler",
+    ("__init__", "covector.{}"): "public modules are loaded when they are named",
+    ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
+    ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",
 }
 
 # The extension module is below everything, and imports nothing of ours.
@@ -112,8 +128,50 @@ def resolve(module: str, name: str | None = None) -> str | None:
     return f"{module}.{name}" if name else module  # a name that no file of ours has: reported
 
 
+def called(node: ast.Call) -> str:
+    """The last name of what is called, if it has one."""
+    func = node.func
+    return func.id if isinstance(func, ast.Name) else getattr(func, "attr", "")
+
+
+def by_name(path: Path) -> Iterator[tuple[str, int]]:
+    """The modules that a file imports by name, with their lines.
+
+    In a file that does so every string that could name a module of ours is taken for one: it may be in a table.
+    """
+    if "import_module" not in path.read_text():
+        return
+    calls = [
+        node
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and called(node).strip("_") == "import_module"
+    ]
+    for call in calls:
+        name = call.args[0]
+        if isinstance(name, ast.Constant):
+            yield str(name.value), call.lineno
+        elif isinstance(name, ast.JoinedStr):
+            parts = [v.value if isinstance(v, ast.Constant) else "{}" for v in name.values]
+            yield "".join(map(str, parts)), call.lineno
+        else:
+            yield from (
+                (node.value, node.lineno)
+                for node in ast.walk(parse(path))
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"covector(\.\w+)+", node.value)
+            )
+
+
 def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """The files of ours that a file imports, at any depth of nesting, with their lines."""
+    """The files of ours that a file imports, at any depth of nesting and by name, with their lines."""
+    for module, line in by_name(path):
+        if "{}" in module:
+            prefix = module.partition("{}")[0].removeprefix("covector.").replace(".", "/")
+            targets = [t for t in labels() if re.fullmatch(rf"{prefix}\w+(/__init__)?", t)]
+            yield from ((t, line) for t in targets if t != label(path))
+        elif (target := resolve(module)) is not None:
+            yield target, line
     package = ["covector", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
@@ -131,7 +189,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def excepted(source: str, target: str) -> bool:
     folder = source.rpartition("/")[0]
-    return (f"{folder}/*", target) in EXCEPTIONS
+    return (f"{folder}/*", target) in EXCEPTIONS or (source, target) in EXCEPTIONS
 
 
 def test_every_file_has_its_place() -> None:
@@ -153,6 +211,11 @@ def test_a_file_imports_only_files_above_it() -> None:
         if place.get(target, len(place)) >= place[source] and not excepted(source, target)
     }
     assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_imports_by_name_are_declared() -> None:
+    found = {(label(p), module) for p in python_files("src/covector") for module, _ in by_name(p)}
+    assert found == set(BY_NAME)
 
 
 def test_the_bottom_of_the_package_is_not_imported() -> None:
@@ -228,4 +291,62 @@ def test_no_import_inside_a_function() -> None:
             ]
     assert not hidden, "import at the top, or add the package to LAZY:\n" + "\n".join(
         sorted(hidden)
+    )
+
+
+# What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
+FAMILIES = {
+    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Primitive", "Reduction", "Update",
+}  # fmt: skip
+
+
+def test_no_pass_knows_a_primitive() -> None:
+    """Nothing but primitives themselves asks for the class of one, in `isinstance`, `issubclass` or a `match`."""
+    classes: dict[str, ast.ClassDef] = {}
+    for path in python_files(
+        "src/covector/_engine/core",
+        "src/covector/_engine/primitives",
+        "src/covector/_engine/control",
+    ):
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = node
+    known = {"Primitive"}
+    while True:  # all that descend from Primitive
+        more = {
+            name
+            for name, node in classes.items()
+            if any(ast.unparse(b).rpartition(".")[2] in known for b in node.bases)
+        }
+        if more <= known:
+            break
+        known |= more
+    wrong: list[str] = []
+    for path in python_files("src/covector/_engine"):
+        if path.relative_to(PACKAGE / "_engine").parts[0] in ("primitives", "control"):
+            continue
+        statements = {  # Fold and Copy are statements of Kernels too
+            alias.name
+            for node in parse(path).body
+            if isinstance(node, ast.ImportFrom) and node.module == "covector._engine.ir.kernel"
+            for alias in node.names
+        }
+        if label(path) == "_engine/ir/kernel":
+            continue
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.Call) and called(node) in ("isinstance", "issubclass"):
+                asked = [
+                    n for n in ast.walk(node.args[1]) if isinstance(n, (ast.Name, ast.Attribute))
+                ]
+            elif isinstance(node, ast.MatchClass):
+                asked = [node.cls]
+            else:
+                continue
+            names = {ast.unparse(n).rpartition(".")[2] for n in asked}
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+                for name in sorted(names & (known - FAMILIES - statements))
+            ]
+    assert not wrong, (
+        "let the primitive answer, by a rule or a property of its family:\n" + "\n".join(wrong)
     )

@@ -33,6 +33,7 @@ from covector._engine.api.transforms import (
 )
 from covector._engine.base.config import config as config
 from covector._engine.base.public import publish as _publish
+from covector._engine.base.version import VERSION as _VERSION
 from covector._engine.core.trace import typeof as typeof
 from covector._engine.runtime.device import (
     Device as Device,
@@ -47,7 +48,7 @@ from covector._engine.runtime.device import (
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
 
 jacobian = jacrev
-__version__ = "0.1.0"
+__version__ = _VERSION
 
 if _typing.TYPE_CHECKING:
     from covector import (

@@ -1,13 +1,16 @@
 """What the emitted loops must get right, and what is shared among them."""
 
+import re
 import subprocess
 import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
 import covector
 from covector import lax, numpy as cnp
+from covector._engine.base.config import config
 
 
 def test_private_rows_of_lanes_inside_another_loop() -> None:
@@ -138,3 +141,164 @@ def test_the_same_program_has_the_same_text() -> None:
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             for _ in range(3)]  # fmt: skip
     assert len({run.stdout for run in runs}) == 1
+
+
+# -------------------------------------------------------------------------------------------------- unrolling
+
+
+def _sums(carry: Any, x: Any) -> Any:
+    new = cnp.tanh(carry * 0.5 + x)
+    return new, (new * 2, x)
+
+
+@pytest.mark.parametrize("size", [3, 200])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("unroll", [2, 3, 7, 50, True])
+def test_unrolled_loops_give_the_same(size: int, reverse: bool, unroll: Any) -> None:
+    """Also where the steps are no multiple of those of a turn: 7 = 2 * 3 + 1."""
+    xs = np.random.default_rng(0).normal(size=(7, size)).astype(np.float32)
+
+    def run(xs: Any, unroll: Any) -> Any:
+        return lax.scan(_sums, cnp.zeros(size), xs, reverse=reverse, unroll=unroll)
+
+    plain, unrolled = (covector.jit(lambda xs, n=n: run(xs, n)) for n in (1, unroll))
+    for wanted, found in zip(*map(covector.tree.leaves, (plain(xs), unrolled(xs))), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    slopes = [
+        np.asarray(covector.jit(covector.grad(lambda xs, n=n: run(xs, n)[0].sum()))(xs))
+        for n in (1, unroll)
+    ]
+    np.testing.assert_allclose(slopes[1], slopes[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("unroll", "extents"), [(1, [7]), (2, [3]), (3, [2]), (6, []), (7, [])])
+def test_unrolling_makes_loops_of_fewer_turns(unroll: int, extents: list[int]) -> None:
+    """What is left is one turn, or several of one step."""
+    xs = np.ones((7, 200), np.float32)
+    run = covector.jit(lambda xs: lax.scan(_sums, cnp.zeros(200), xs, unroll=unroll))
+    found = re.findall(r"for t\d+ < (\d+)", run.lower(xs).compile().as_text())
+    assert [int(n) for n in found] == extents
+
+
+def test_unrolling_has_a_price(capfd: Any) -> None:
+    def long(c: Any, x: Any) -> Any:
+        for _ in range(300):
+            c = cnp.sin(c) + x
+        return c, None
+
+    with config.override(explain="loop"):
+        run = covector.jit(lambda xs: lax.scan(long, cnp.zeros(100), xs, unroll=True)[0])
+        text = run.lower(np.ones((64, 100), np.float32)).compile().as_text()
+    assert "6 steps a turn, not 64" in capfd.readouterr().err
+    assert re.findall(r"for t\d+ < (\d+)", text) == ["10", "4"]
+
+
+def test_updates_in_place_stay_in_place_when_unrolled() -> None:
+    def put(x: Any, i: Any) -> Any:
+        return x.at[i].set(x[i] * 2 + 1), None
+
+    index = np.arange(40) % 30
+    run = covector.jit(lambda x: lax.scan(put, x, index, unroll=4)[0])
+    wanted = np.arange(1000.0, dtype=np.float32)
+    for i in index:
+        wanted[i] = wanted[i] * 2 + 1
+    np.testing.assert_array_equal(run(cnp.arange(1000.0)), wanted)
+
+
+# ------------------------------------------------------------------------------------------------- invariants
+
+
+def _program(f: Any, *args: Any) -> tuple[str, str]:
+    """What is computed before and in the loop."""
+    text = covector.jit(f).lower(*args).compile().as_text("program")
+    before, _, inside = text.partition("scan[")
+    return before, inside
+
+
+def test_what_is_the_same_in_each_step_is_computed_once() -> None:
+    w = np.random.default_rng(0).normal(size=(50, 50)).astype(np.float32)
+    x = np.ones(50, np.float32)
+
+    def run(w: Any, x: Any) -> Any:
+        def step(c: Any, _: Any) -> Any:
+            return cnp.tanh(cnp.exp(w) @ c * 0.01 + cnp.sum(w * w)), cnp.max(cnp.sort(w), 0)
+
+        return lax.scan(step, x, None, 5)
+
+    before, inside = _program(run, w, x)
+    for name in ("exp", "reduce_sum", "sort", "reduce_max"):
+        assert f" {name}" in before
+        assert f" {name}" not in inside
+    found = covector.jit(run)(w, x)
+    with config.override(skip="invariants"):
+        wanted = covector.jit(lambda w, x: run(w, x))(w, x)
+    for a, b in zip(covector.tree.leaves(found), covector.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_what_is_cheap_or_large_stays_in_the_loop(capfd: Any) -> None:
+    w, x = np.ones(500, np.float32), np.ones((3, 2000), np.float32)
+
+    def run(w: Any, x: Any) -> Any:
+        def step(c: Any, x: Any) -> Any:
+            distances = cnp.exp(w[:, None] - w[None, :500] * 2) * cnp.log(w[:, None] + 3)
+            return c + cnp.sum(distances * x[0]) + w[3], None
+
+        return lax.scan(step, cnp.float32(0), x)
+
+    with config.override(explain="loop"):
+        before, inside = _program(run, w, x)
+    reasons = capfd.readouterr().err
+    assert "it would fill 1000000 bytes" not in reasons, "1 MB stays in the cache"
+    assert " exp" in before
+    wide = np.ones(2000, np.float32)
+    with config.override(explain="loop"):
+        before, inside = _program(lambda w, x: run(w, x), wide[:1500], x)
+    reasons = capfd.readouterr().err
+    assert "it would fill" in reasons
+    assert "costs less to compute again" in reasons
+    assert " exp" in inside
+    assert " log" in before, "but what it is made of is computed once"
+
+
+def test_invariants_of_inner_loops_leave_both() -> None:
+    w = np.full(100, 0.5, np.float32)
+
+    def run(w: Any, xs: Any) -> Any:
+        def inner(c: Any, x: Any) -> Any:
+            return c * cnp.cos(w) + x, None
+
+        def outer(c: Any, x: Any) -> Any:
+            return lax.scan(inner, c * cnp.sin(w), x)[0], None
+
+        return lax.scan(outer, cnp.ones(100), xs)[0]
+
+    xs = np.ones((3, 4, 100), np.float32)
+    before, inside = _program(run, w, xs)
+    assert " cos" in before
+    assert " sin" in before
+    assert " cos" not in inside
+    assert " sin" not in inside
+    c = np.ones(100, np.float32)
+    for x in xs:
+        c = c * np.sin(w)
+        for y in x:
+            c = c * np.cos(w) + y
+    np.testing.assert_allclose(covector.jit(run)(w, xs), c, rtol=1e-5)
+
+
+def test_a_value_that_is_handed_on_unchanged_is_the_same_in_each_step() -> None:
+    def run(w: Any) -> Any:
+        def step(c: Any, _: Any) -> Any:
+            w, total = c
+            return (w, total + cnp.exp(w)), None
+
+        return lax.scan(step, (w, w * 0), None, 4)[0]
+
+    w = np.linspace(0, 1, 300).astype(np.float32)
+    before, inside = _program(run, w)
+    assert " exp" in before
+    assert " exp" not in inside
+    kept, total = covector.jit(run)(w)
+    np.testing.assert_array_equal(kept, w)
+    np.testing.assert_allclose(total, 4 * np.exp(w), rtol=1e-6)

@@ -22,7 +22,7 @@ from tests.transforms.functions import (
 )
 
 from covector._engine import primitives as prims
-from covector._engine.control.bodies import linearize_body
+from covector._engine.control.derived import Layout, Source, linearize_body
 from covector._engine.control.loop import Scan
 from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
@@ -282,7 +282,7 @@ def split(name: str) -> Any:
     _, consts, carry, _ = BODIES[name]
     program = program_of(name)
     nonzero = tuple(v.aval.dtype == F64 for v in program.inputs)
-    return program, linearize_body(program, len(consts), len(carry), nonzero)
+    return program, linearize_body(program, Layout(len(consts), len(carry)), nonzero)
 
 
 def test_residuals_that_do_not_change_are_hoisted() -> None:
@@ -295,27 +295,27 @@ def test_residuals_that_follow_from_others_are_not_stored() -> None:
     """tanh needs 1 - h**2: h is stored, and that is all beside the carry."""
     program, found = split("recurrent")
     assert len(found.known.outputs) - len(program.outputs) == 2
-    assert {kind for kind, _ in found.xs_sources} == {"ys"}
+    assert {s.kind for s in found.xs_sources} == {"ys"}
 
 
 def test_residuals_that_are_slices_or_results_are_not_stored_again() -> None:
     program, found = split("swapping")
     assert len(found.known.outputs) == len(program.outputs)  # x is a slice, a is a result
-    assert set(found.xs_sources) == {("xs", 0), ("ys", 0)}
+    assert set(found.xs_sources) == {Source("xs", 0), Source("ys", 0)}
 
 
 def test_nothing_is_stored_for_a_linear_loop() -> None:
     body = stage(
         lambda w, h, x: [prims.add(prims.mul(h, 0.5), x), h], [VECTOR, VECTOR, VECTOR], "body"
     )
-    found = linearize_body(body, 1, 1, (False, True, True))
+    found = linearize_body(body, Layout(1, 1), (False, True, True))
     assert len(found.known.outputs) == 2
     assert found.const_sources == found.xs_sources == ()
 
 
 def test_what_is_linearized_again_is_remembered() -> None:
     program, found = split("recurrent")
-    assert linearize_body(program, 1, 1, (True, True, True)) is found
+    assert linearize_body(program, Layout(1, 1), (True, True, True)) is found
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -324,7 +324,7 @@ def test_pruned_loops_give_the_results_that_are_used(name: str, rng: np.random.G
     assert isinstance(scan, Scan)
     wanted = scan(*args)
     for i in range(len(wanted)):
-        pruned, inputs, outputs = scan.pruned([j == i for j in range(len(wanted))])
+        pruned, inputs, outputs = scan.live([j == i for j in range(len(wanted))])
         assert outputs[i]
         found = pruned(*compress(args, inputs))
         assert_close(found, list(compress(wanted, outputs)))
@@ -334,7 +334,7 @@ def test_pruned_loops_do_nothing_else() -> None:
     body = stage(
         lambda a, b, x: [prims.add(a, x), prims.sin(b), a], [SCALAR, SCALAR, SCALAR], "body"
     )
-    pruned, inputs, outputs = Scan(body, LENGTH, False, 0, 2).pruned([True, False, False])
+    pruned, inputs, outputs = Scan(body, LENGTH, False, 0, 2).live([True, False, False])
     assert (inputs, outputs) == ([True, False, True], [True, False, False])
     assert [e.primitive for e in pruned.body.eqns] == [prims.add]
 

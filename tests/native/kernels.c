@@ -20,6 +20,17 @@ int32_t add_one_slowly(Buffers b, Dims d, void* arena) {
     return add_one(b, d, arena);
 }
 
+/* returns when four threads are in it; error 9 if they do not come within ten seconds */
+int32_t meet_four(Buffers b, Dims d, void* arena) {
+    static int64_t inside;
+    __atomic_fetch_add(&inside, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; __atomic_load_n(&inside, __ATOMIC_SEQ_CST) < 4; ++i) {
+        if (i == 10000) return 9;
+        usleep(1000);
+    }
+    return add_one(b, d, arena);
+}
+
 /* y = x + 1 on n floats */
 int32_t add_one_symbolic(Buffers b, Dims d, void* arena) {
     (void)arena;

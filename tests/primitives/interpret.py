@@ -159,7 +159,7 @@ def run_reduction(primitive: Reduction, x: np.ndarray) -> np.ndarray:
             index[a] = loop_variable(f"o{k}", out.shape[k])
         for a, i in zip(primitive.axes, spot, strict=True):
             index[a] = i
-        new = primitive.lift(view(x)(tuple(index)), tuple(index))
+        new = primitive.lift(tuple(index), view(x)(tuple(index)))
         old = tuple([Expr("local", (), e.dtype, f"state{k}") for k, e in enumerate(new)])
         symbols |= {f"state{k}": s for k, s in enumerate(state)}
         evaluator = Evaluator(symbols)

@@ -396,6 +396,7 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.ReducePrecision(*bits), (array((5,), dtype),), slopes=False)
     for keys, values in ((f64, f64), (f32, i32), (i32, f64)):
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
+        yield Sample(prims.Sort(), (array((3, 5), keys),))
 
 
 def all_samples() -> list[Sample]:

@@ -301,6 +301,7 @@ def memory_stats() -> dict[str, int]:
 def clear_memory_cache() -> None:
     """Give cached memory back to the system."""
 
+def can_map(bytes: int) -> bool: ...
 def reset_peak_memory() -> None:
     """Start peak_bytes_in_use again from now."""
 

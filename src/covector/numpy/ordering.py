@@ -167,8 +167,7 @@ def sort(
     Array([1, 2, 3], dtype=int32)
     """
     x, axis = _rows("sort", a, axis)
-    found = _order(x, True) if descending else prims.SortPairs()(x, x)
-    return moveaxis(found[0], -1, axis)
+    return moveaxis(_order(x, True)[0] if descending else prims.Sort()(x), -1, axis)
 
 
 def argsort(

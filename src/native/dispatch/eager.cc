@@ -72,7 +72,7 @@ struct QueuedEager final : Task {
     }
 };
 
-Buffer* enqueue(const EagerCall& call, int64_t bytes) {
+Buffer* enqueue(const EagerCall& call, int64_t bytes, double cost) {
     Buffer* result = buffer_new_later(bytes);
     if (result == nullptr) {
         raise_no_memory(bytes);
@@ -82,6 +82,7 @@ Buffer* enqueue(const EagerCall& call, int64_t bytes) {
     call.kernel->ref();
     task->kernel = call.kernel;
     task->size = call.size;
+    task->cost_ns = static_cast<int64_t>(cost);
     if (call.loop != nullptr) task->loop = new RowLoop(*call.loop);
     task->inputs = task->buffers;
     task->outputs = task->buffers + call.count;
@@ -104,6 +105,19 @@ Buffer* enqueue(const EagerCall& call, int64_t bytes) {
     if (queue_push(task)) return result;
     buffer_unref(result);
     return nullptr;
+}
+
+// The operands' arrays may be dropped by others while this waits for room; Ctrl-C may end the wait.
+Buffer* enqueue_when_there_is_room(const EagerCall& call, int64_t bytes, double cost) {
+    if (CV_LIKELY(!queue_is_full())) return enqueue(call, bytes, cost);
+    for (int i = 0; i < call.count; ++i) {
+        if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer, kTaskRef);
+    }
+    Buffer* result = queue_wait_for_room() ? enqueue(call, bytes, cost) : nullptr;
+    for (int i = 0; i < call.count; ++i) {
+        if (call.operands[i].buffer != nullptr) buffer_unref(call.operands[i].buffer, kTaskRef);
+    }
+    return result;
 }
 
 // Runs here. The operands' arrays may be dropped by others while the GIL is released.
@@ -150,7 +164,7 @@ Buffer* run_eager(const EagerCall& call) {
     }
     const double cost = static_cast<double>(call.size) * call.kernel->cost_per_element;
     if (CV_UNLIKELY(pending || is_worth_queueing(cost)) && async_enabled()) {
-        return enqueue(call, bytes);
+        return enqueue_when_there_is_room(call, bytes, cost);
     }
     Buffer* result = buffer_new(bytes);
     if (CV_UNLIKELY(result == nullptr)) {

@@ -29,11 +29,26 @@ std::string text_of(const ValueType& type) {
     return text + ']';
 }
 
+// An int from Python; beyond 64 bits the nearest one, and `too_large` is set.
+int64_t read_int(nb::handle value, bool* too_large) {
+    int overflow = 0;
+    const long long number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    if (number == -1 && overflow == 0 && PyErr_Occurred()) throw nb::python_error();
+    *too_large |= overflow != 0;
+    return overflow == 0 ? number : overflow > 0 ? INT64_MAX : INT64_MIN;
+}
+
 // A shape in which None stands for a length that each call brings.
 std::vector<int64_t> read_dims(nb::handle shape) {
     std::vector<int64_t> dims;
+    bool too_large = false;
     for (nb::handle item : nb::iter(shape)) {
-        dims.push_back(item.is_none() ? kAnyLength : nb::cast<int64_t>(item));
+        dims.push_back(item.is_none() ? kAnyLength : read_int(item, &too_large));
+    }
+    if (too_large) {
+        PyErr_Format(PyExc_MemoryError, "an array of shape %R takes more memory than can be "
+                     "addressed", shape.ptr());
+        throw nb::python_error();
     }
     if (dims.size() > kMaxDims) raise(PyExc_ValueError, "an array has at most 64 axes");
     return dims;
@@ -84,8 +99,11 @@ struct ReleaseExecutable {
 using OwnedExecutable = std::unique_ptr<Executable, ReleaseExecutable>;
 
 void construct(ExecutableObject* self, uintptr_t address, nb::handle inputs, nb::handle outputs,
-               int64_t arena_bytes, int64_t cost_ns, nb::handle keepalive, nb::handle aliases) {
+               nb::handle arena, nb::handle cost, nb::handle keepalive, nb::handle aliases) {
     if (address == 0) raise(PyExc_ValueError, "Executable: the address must not be 0");
+    bool too_large = false, any = false;
+    const int64_t cost_ns = read_int(cost, &any);  // the longest time is as good as a longer one
+    const int64_t arena_bytes = read_int(arena, &too_large);
     if (arena_bytes < 0) raise(PyExc_ValueError, "Executable: arena_bytes must not be negative");
     OwnedExecutable native(new Executable);
     native->entry = reinterpret_cast<EntryFunction>(address);
@@ -94,6 +112,9 @@ void construct(ExecutableObject* self, uintptr_t address, nb::handle inputs, nb:
     }
     for (nb::handle item : nb::iter(outputs)) {
         native->outputs.push_back(read_type(item, 3, "outputs"));
+    }
+    if (too_large) {
+        raise(PyExc_MemoryError, "a compiled program needs more scratch memory than can be addressed");
     }
     read_aliases(*native, aliases);
     native->arena_bytes = arena_bytes;

@@ -3,12 +3,14 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 
 #include "python/array.h"
 #include "python/bindings.h"
 #include "python/boundary.h"
 #include "dispatch/jit.h"
 #include "python/numpy_bridge.h"
+#include "runtime/gate.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "python/state.h"
@@ -18,13 +20,19 @@ namespace nb = nanobind;
 
 namespace {
 
-// Queued work is finished before a fork and before the interpreter goes away.
-void register_exit_handlers(nb::module_& m) {
-    const nb::object synchronize = m.attr("synchronize");
-    nb::module_::import_("atexit").attr("register")(synchronize);
-    const nb::object os = nb::module_::import_("os");
+// After the interpreter: no task is begun any more, and nobody is in a library that gives its memory
+// back. A task that still runs needs neither, so the process does not wait for it.
+void close_runtime() {
+    covector::queue_close();
+    covector::gate_shut();
+}
+
+// Queued work is finished before a fork. At exit nobody can read its results, so it is not.
+void register_exit_handlers(nb::module_& m, const nb::module_& atexit, const nb::module_& os) {
+    atexit.attr("register")(nb::cpp_function(covector::close_dropped));
+    if (Py_AtExit(close_runtime) != 0) throw std::runtime_error("no room in Py_AtExit's table");
     if (nb::hasattr(os, "register_at_fork")) {
-        os.attr("register_at_fork")(nb::arg("before") = synchronize);
+        os.attr("register_at_fork")(nb::arg("before") = m.attr("synchronize"));
     }
 }
 
@@ -32,20 +40,30 @@ void register_exit_handlers(nb::module_& m) {
 
 NB_MODULE(_native, m) {
     using namespace covector;
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "covector cannot be imported in a subinterpreter: its arrays, threads and "
+                        "caches belong to the process; use threads, or processes");
+        throw nb::python_error();
+    }
+    // First what runs Python: Ctrl-C may end it, and then the module can be imported again.
+    const nb::module_ atexit = nb::module_::import_("atexit"), os = nb::module_::import_("os");
+    if (!numpy_init()) throw nb::python_error();
     nb::set_leak_warnings(false);  // arrays and caches may live until the process ends
     m.doc() = "The native core: arrays, memory, threads, the execution queue, jit and eager calls.";
     allocator_init();
     buffer_init();
     pool_init();
     queue_init();
-    if (!numpy_init() || !array_type_init(m.ptr()) || !jit_type_init(m.ptr()) ||
-        !ufunc_type_init(m.ptr()) || !boundary_type_init(m.ptr())) {
+    gate_init();
+    if (!array_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
+        !boundary_type_init(m.ptr())) {
         throw nb::python_error();
     }
     bind_executable(m);
     bind_entry(m);
     bind_runtime(m);
-    register_exit_handlers(m);
+    register_exit_handlers(m, atexit, os);
     const char* fast_paths = std::getenv("COVECTOR_FAST_PATHS");
     g_fast_paths = fast_paths == nullptr || std::strcmp(fast_paths, "0") != 0;
 }

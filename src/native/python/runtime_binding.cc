@@ -76,6 +76,8 @@ void bind_memory(nb::module_& m) {
           "The allocator's counters: bytes_in_use, peak_bytes_in_use, bytes_cached, num_allocs, "
           "cache_limit, memory_limit.");
     m.def("clear_memory_cache", clear_memory_cache, "Gives cached memory back to the system.");
+    m.def("can_map", [](int64_t bytes) { return memory_can_map(not_negative(bytes, "can_map")); },
+          nb::arg("bytes"), "Whether so much more memory could be mapped now.");
     m.def("reset_peak_memory", reset_peak_memory, "Starts peak_bytes_in_use again from now.");
     m.def("set_memory_limit", [](int64_t bytes) {
         set_memory_limit(not_negative(bytes, "set_memory_limit"));

@@ -293,7 +293,12 @@ CV_NOINLINE ThreadCache* thread_cache() {
     tls_guard.used = 1;
     Central& c = central();
     std::lock_guard<std::mutex> lock(c.mutex);
-    c.threads.push_back(cache);
+    try {
+        c.threads.push_back(cache);
+    } catch (const std::bad_alloc&) {
+        delete cache;
+        return nullptr;
+    }
     return tls_cache = cache;
 }
 
@@ -435,6 +440,17 @@ void clear_memory_cache() {
     std::lock_guard<std::mutex> lock(c.mutex);
     trim(c, 0);
     release_middle(c);
+}
+
+bool memory_can_map(int64_t bytes) {
+    const auto can_map = [bytes] {
+        void* memory = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return memory != MAP_FAILED && munmap(memory, static_cast<size_t>(bytes)) == 0;
+    };
+    if (can_map()) return true;
+    clear_memory_cache();
+    return can_map();
 }
 
 void reset_peak_memory() {

@@ -26,6 +26,10 @@ bool memory_can_hold(int64_t bytes);
 
 MemoryStats memory_stats();
 void clear_memory_cache();
+
+// Whether so much more could be mapped now, cached memory given back if need be. A limit of the
+// process's address space is found so before libraries run into it that end the process there.
+bool memory_can_map(int64_t bytes);
 void reset_peak_memory();
 void set_memory_limit(int64_t bytes);        // 0: no limit
 void set_memory_cache_limit(int64_t bytes);  // large blocks kept for reuse

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "runtime/common.h"
+#include "runtime/gate.h"
 #include "runtime/gemm.h"
 #include "runtime/pool.h"
 
@@ -114,6 +115,7 @@ bool has_blas() {
 
 template <typename T>
 bool call_blas(const Product<T>& p) {
+    const Passage passage;
     if ((p.m == 1 || p.n == 1) && call_gemv(p)) return true;
     const int ta = p.ta ? kTrans : kNoTrans;
     const int tb = p.tb ? kTrans : kNoTrans;
@@ -133,19 +135,6 @@ bool call_blas(const Product<T>& p) {
         gemm(kRowMajor, ta, tb, m, n, k, &one, p.a, lda, p.b, ldb, &p.beta, p.c, ldc);
     }
     return true;
-}
-
-// The plain loop, for matrices that BLAS cannot take.
-template <typename T>
-void multiply_plainly(const Product<T>& p) {
-    for (int64_t i = 0; i < p.m; ++i) {
-        T* row = p.c + i * p.ldc;
-        for (int64_t j = 0; j < p.n; ++j) row[j] = p.beta == T(0) ? T(0) : row[j] * p.beta;
-        for (int64_t q = 0; q < p.k; ++q) {
-            const T x = *p.a_at(i, q);
-            for (int64_t j = 0; j < p.n; ++j) row[j] += x * *p.b_at(q, j);
-        }
-    }
 }
 
 template <typename T>

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "runtime/queue.h"
@@ -18,6 +19,7 @@ struct Dropped {
     std::mutex mutex;
     std::vector<PyObject*> objects;
     bool announced = false;  // a pending call will flush them
+    bool closed = false;     // the interpreter ends: what is dropped now stays
 };
 
 Dropped& dropped() {
@@ -155,7 +157,12 @@ void drop_object(PyObject* object) {
         return;
     }
     std::lock_guard<std::mutex> lock(dropped().mutex);
-    dropped().objects.push_back(object);
+    if (dropped().closed) return;
+    try {
+        dropped().objects.push_back(object);
+    } catch (const std::bad_alloc&) {
+        return;  // it stays: this thread cannot free it, and has nobody to tell
+    }
     if (!dropped().announced) {
         dropped().announced = Py_AddPendingCall(flush_pending_call, nullptr) == 0;
     }
@@ -169,6 +176,12 @@ void flush_dropped() {
         dropped().announced = false;
     }
     for (PyObject* object : objects) Py_DECREF(object);
+}
+
+void close_dropped() {
+    flush_dropped();
+    std::lock_guard<std::mutex> lock(dropped().mutex);
+    dropped().closed = true;
 }
 
 void buffer_init() {

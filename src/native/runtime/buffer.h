@@ -114,6 +114,7 @@ PyObject* raise_no_memory(int64_t bytes);   // sets MemoryError; returns null
 // Drops a reference from any thread: at once where the GIL is held, else soon after.
 void drop_object(PyObject* object);
 void flush_dropped();       // needs the GIL
+void close_dropped();       // the interpreter ends; needs the GIL
 void buffer_init();         // registers the fork handlers; once
 bool mark_worker_thread(bool on);  // this thread does not hold the GIL; returns the previous mark
 

@@ -197,6 +197,7 @@ bool enqueue(const Call& call) {
     auto* task = new QueuedCall;
     executable->ref();
     task->executable = executable;
+    task->cost_ns = call.cost_ns;
     task->buffers.reserve(inputs + outputs);
     task->pointers.resize(inputs + outputs);
     task->memory_of.assign(outputs, -1);
@@ -253,18 +254,20 @@ bool any_pending(const Call& call) {
     return false;
 }
 
-// References to the operands, which must survive a wait without the GIL. They also keep results
-// from taking over donated memory, as its array may be gone after the wait.
+// References to the operands, which must survive a wait without the GIL. Those of weight 1 also keep
+// results from taking over donated memory, as its array may be gone after the wait; those of weight
+// kTaskRef count as queued work.
 class HeldOperands {
 public:
-    explicit HeldOperands(const Call& call) : call_(call) {
+    explicit HeldOperands(const Call& call, int64_t weight = 1) : call_(call), weight_(weight) {
         for (size_t i = 0; i < count(); ++i) {
-            if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer);
+            if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer, weight);
         }
     }
     ~HeldOperands() {
         for (size_t i = 0; i < count(); ++i) {
-            if (call_.operands[i].buffer != nullptr) buffer_unref(call_.operands[i].buffer);
+            Buffer* buffer = call_.operands[i].buffer;
+            if (buffer != nullptr) buffer_unref(buffer, weight_);
         }
     }
     HeldOperands(const HeldOperands&) = delete;
@@ -281,7 +284,15 @@ public:
 private:
     size_t count() const { return call_.executable->inputs.size(); }
     const Call& call_;
+    const int64_t weight_;
 };
+
+// Nothing is given up before there is room: Ctrl-C may end the wait for it.
+bool enqueue_when_there_is_room(const Call& call) {
+    if (CV_LIKELY(!queue_is_full())) return enqueue(call);
+    const HeldOperands held(call, kTaskRef);
+    return queue_wait_for_room() && enqueue(call);
+}
 
 bool run_here(const Call& call) {
     constexpr size_t kOnStack = 64;
@@ -367,7 +378,7 @@ bool launch(const Call& call) {
     const bool large = is_worth_queueing(static_cast<double>(call.cost_ns));
     if (CV_LIKELY(!pending && !large)) return run_here(call);
     try {
-        if (async_enabled()) return enqueue(call);
+        if (async_enabled()) return enqueue_when_there_is_room(call);
         if (!pending) return run_here(call);
         const HeldOperands held(call);
         return held.wait() && run_here(call);

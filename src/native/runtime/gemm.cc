@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "runtime/common.h"
 #include "runtime/gemm_kernels.h"
 #include "runtime/pool.h"
 
@@ -50,8 +51,8 @@ template <typename T>
 class Scratch {
 public:
     T* block() { return room(block_, kMostLines * (kMostDepth<T> + 4) * sizeof(T)); }
-    T* panel() { return needed(room(panel_, kMostPanelBytes * kMostDepth<T>)); }
-    T* flipped() { return needed(room(flipped_, kFlippedColumns * kFlippedRows * sizeof(T))); }
+    T* panel() { return room(panel_, kMostPanelBytes * kMostDepth<T>); }
+    T* flipped() { return room(flipped_, kFlippedColumns * kFlippedRows * sizeof(T)); }
 
 private:
     struct Free {
@@ -62,11 +63,6 @@ private:
     static T* room(Room& room, size_t bytes) {
         if (room == nullptr) room.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
         return room.get();
-    }
-
-    static T* needed(T* memory) {
-        if (memory == nullptr) std::abort();
-        return memory;
     }
 
     Room block_, panel_, flipped_;
@@ -363,6 +359,10 @@ void multiply_flipped(const Kernels<T>& kernels, const Product<T>& p) {
 template <typename T>
 void multiply_piece(const Kernels<T>& kernels, const Product<T>& p, bool flip) {
     if (p.m <= 0 || p.n <= 0) return;
+    Scratch<T>& scratch = tls_scratch<T>;
+    if (CV_UNLIKELY(scratch.panel() == nullptr || (flip && scratch.flipped() == nullptr))) {
+        return multiply_plainly(p);
+    }
     if (flip) return multiply_flipped(kernels, p);
     Multiplier<T>(kernels, p).run();
 }

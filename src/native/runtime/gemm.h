@@ -26,6 +26,19 @@ struct Product {
     }
 };
 
+// The plain loop: for matrices that BLAS cannot take, and without memory for tiles.
+template <typename T>
+void multiply_plainly(const Product<T>& p) {
+    for (int64_t i = 0; i < p.m; ++i) {
+        T* row = p.c + i * p.ldc;
+        for (int64_t j = 0; j < p.n; ++j) row[j] = p.beta == T(0) ? T(0) : row[j] * p.beta;
+        for (int64_t q = 0; q < p.k; ++q) {
+            const T x = *p.a_at(i, q);
+            for (int64_t j = 0; j < p.n; ++j) row[j] += x * *p.b_at(q, j);
+        }
+    }
+}
+
 // Multiplies with register tiles; false, with nothing done, where this processor has none. The
 // result does not depend on the number of threads.
 template <typename T>

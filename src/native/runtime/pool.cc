@@ -126,7 +126,11 @@ void* worker_main(void* argument) {
 // Starts the workers; a system that refuses threads gets a smaller pool.
 CV_NOINLINE void start(Pool* pool) {
     pool->started = true;
-    pool->workers = new Worker[static_cast<size_t>(pool->size)];
+    pool->workers = new (std::nothrow) Worker[static_cast<size_t>(pool->size)];
+    if (pool->workers == nullptr) {
+        pool->size = 1;
+        return;
+    }
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);  // signals belong to Python's main thread

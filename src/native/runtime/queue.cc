@@ -1,8 +1,9 @@
 // The execution queue.
 //
 // Tasks run one at a time, in order. Mostly the worker runs them; a thread that waits for a result
-// runs those that the worker has not begun, which spares it the time that waking the worker takes
-// (25-50 us on a virtual machine).
+// runs short ones that the worker has not begun, which spares it the time that waking the worker
+// takes (25-50 us on a virtual machine). Long ones it leaves to the worker: while it computes it
+// does not hear Ctrl-C.
 #include "runtime/queue.h"
 
 #include <pthread.h>
@@ -19,9 +20,10 @@
 namespace covector {
 namespace {
 
-constexpr size_t kDepth = 64;
+constexpr int64_t kDepth = 64;
 constexpr auto kSpin = std::chrono::microseconds(50);
 constexpr auto kWaitSlice = std::chrono::milliseconds(100);  // then Python looks for Ctrl-C
+constexpr int64_t kMostHelpNs = 20'000'000;  // of a task that a thread runs while it waits
 
 struct Queue {
     std::mutex mutex;
@@ -31,8 +33,10 @@ struct Queue {
     Task* running = nullptr;       // by the worker or by a thread that waits
     bool busy = false;             // until what the running task held is released too
     bool started = false;
+    bool closed = false;           // nothing more is begun
     Placement placement;
-    std::atomic<int64_t> queued{0};  // tasks not finished yet
+    std::atomic<int64_t> queued{0};    // tasks not finished yet
+    std::atomic<int64_t> finished{0};  // since the start
 };
 
 Queue* g_queue = nullptr;  // replaced after a fork
@@ -60,9 +64,10 @@ int32_t failed_input(const Task* task) {
     return 0;
 }
 
-// The next task, if none is running. Called with the mutex held.
-Task* take(Queue* queue) {
-    if (queue->busy || queue->tasks.empty()) return nullptr;
+// The next task, if none is running and it is not longer than that. Called with the mutex held.
+Task* take(Queue* queue, int64_t most_ns = INT64_MAX) {
+    if (queue->busy || queue->closed || queue->tasks.empty()) return nullptr;
+    if (queue->tasks.front()->cost_ns > most_ns) return nullptr;
     queue->busy = true;
     queue->running = queue->tasks.front();
     queue->tasks.pop_front();
@@ -86,18 +91,19 @@ void run(Queue* queue, Task* task) {
         queue->busy = false;
         more = !queue->tasks.empty();
         queue->queued.fetch_sub(1, std::memory_order_acq_rel);
+        queue->finished.fetch_add(1, std::memory_order_acq_rel);
     }
     if (more) queue->work.notify_one();
     queue->done.notify_all();
 }
 
-// Runs the next task here, if none is running. References to Python objects that it drops are left
+// Runs the next task here, if none is running and it is short. References to Python objects that it drops are left
 // to a thread with the GIL.
 bool help(Queue* queue) {
     Task* task;
     {
         std::lock_guard<std::mutex> lock(queue->mutex);
-        task = take(queue);
+        task = take(queue, kMostHelpNs);
     }
     if (task == nullptr) return false;
     const bool before = mark_worker_thread(true);
@@ -159,7 +165,6 @@ void after_fork_in_child() {
 
 bool queue_push(Task* task) {
     Queue* queue = g_queue;
-    bool full;
     {
         std::unique_lock<std::mutex> lock(queue->mutex);
         if (!queue->started && !start(queue)) {
@@ -171,15 +176,28 @@ bool queue_push(Task* task) {
         }
         queue->tasks.push_back(task);
         queue->queued.fetch_add(1, std::memory_order_release);
-        full = queue->tasks.size() > kDepth;
     }
     queue->placement.before_wake();
     queue->work.notify_one();
-    if (!full) return true;
-    WithoutGil released;
-    std::unique_lock<std::mutex> lock(queue->mutex);
-    queue->done.wait(lock, [&] { return queue->tasks.size() <= kDepth / 2; });
     return true;
+}
+
+bool queue_is_full() { return g_queue->queued.load(std::memory_order_relaxed) > kDepth; }
+
+bool queue_wait_for_room() {
+    Queue* queue = g_queue;
+    for (;;) {
+        bool room;
+        {
+            WithoutGil released;
+            std::unique_lock<std::mutex> lock(queue->mutex);
+            room = queue->done.wait_for(lock, kWaitSlice, [&] {
+                return queue->queued.load(std::memory_order_relaxed) <= kDepth / 2;
+            });
+        }
+        if (PyErr_CheckSignals() != 0) return false;
+        if (room) return true;
+    }
 }
 
 void queue_wait_for(Buffer* buffer) {
@@ -196,18 +214,29 @@ void queue_wait_for(Buffer* buffer) {
 
 bool queue_synchronize() {
     Queue* queue = g_queue;
-    while (queue->queued.load(std::memory_order_acquire) != 0) {
+    int64_t last;  // not until the queue is empty: other threads may push without end
+    {
+        std::lock_guard<std::mutex> lock(queue->mutex);
+        last = queue->finished.load() + queue->queued.load();
+    }
+    const auto done = [&] { return queue->finished.load(std::memory_order_acquire) >= last; };
+    while (!done()) {
         {
             WithoutGil released;
             if (!help(queue)) {
                 std::unique_lock<std::mutex> lock(queue->mutex);
-                queue->done.wait_for(lock, kWaitSlice, [&] { return queue->queued.load() == 0; });
+                queue->done.wait_for(lock, kWaitSlice, done);
             }
         }
         if (PyErr_CheckSignals() != 0) return false;
     }
     flush_dropped();
     return true;
+}
+
+void queue_close() {
+    std::lock_guard<std::mutex> lock(g_queue->mutex);
+    g_queue->closed = true;
 }
 
 bool queue_is_awake() { return g_queue->started && !g_queue->placement.is_asleep(); }

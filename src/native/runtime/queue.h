@@ -9,6 +9,7 @@ namespace covector {
 
 // Work with the buffers it reads and writes. The task owns a reference of weight kTaskRef to each.
 struct Task {
+    int64_t cost_ns = 0;
     Buffer** inputs = nullptr;
     int input_count = 0;
     Buffer** outputs = nullptr;
@@ -21,14 +22,20 @@ struct Task {
     virtual int32_t run() = 0;  // 0 or an error number; without the GIL
 };
 
-// Takes the task; its outputs must be pending. Waits without the GIL while the queue is full.
-// False with an exception, and the task deleted, if the worker cannot be started.
+// Takes the task; its outputs must be pending. False with an exception, and the task deleted, if the
+// worker cannot be started.
 bool queue_push(Task* task);
 
-// Waits about 100 ms at most, or runs a task on the way; without the GIL.
+// To be asked before anything is given up for a call: while the queue is full its caller waits,
+// and a wait may end with Ctrl-C.
+bool queue_is_full();
+bool queue_wait_for_room();           // without the GIL; false: Ctrl-C, with an exception
+
+// Waits about 100 ms at most, or runs a short task on the way; without the GIL.
 void queue_wait_for(Buffer* buffer);
 bool queue_is_awake();                // the worker runs or spins
-bool queue_synchronize();             // until nothing is queued; false: Ctrl-C, with an exception
+bool queue_synchronize();             // until what is queued now is done; false: Ctrl-C, with an exception
+void queue_close();                   // nothing more is begun: the process ends
 bool set_async(bool enabled);         // the previous setting
 bool async_enabled();
 void queue_init();                    // registers the fork handlers; once

@@ -230,6 +230,8 @@ class Jitted:
         signature = Signature(self, args, kwargs)
         if any(isinstance(x, Tracer) for x in signature.leaves):
             return None
+        if trace.current() is not trace.EVAL and signature.key() not in self.traced:
+            return None  # it may capture tracers: traced by the twin, once, and not kept if it does
         traced = self.trace(signature)
         if any(isinstance(c, Tracer) for c in traced.program.constants):
             return None

@@ -34,6 +34,12 @@ FLAGS: tuple[Flag, ...] = (
         False,
         "where compiled code is kept; empty: covector in the user's cache folder",
     ),
+    Flag(
+        "cache_limit_mb",
+        1024,
+        False,
+        "how much compiled code is kept on disk; what was not used for longest is removed",
+    ),
     Flag("disable_jit", False, False, "run the body of jitted functions operation by operation"),
     Flag(
         "dump",
@@ -42,7 +48,10 @@ FLAGS: tuple[Flag, ...] = (
         "print the Program or Kernel after these passes (comma separated names, or all)",
     ),
     Flag(
-        "explain", "", False, "give reasons for decisions: fusion, compile, copy (comma separated)"
+        "explain",
+        "",
+        False,
+        "give reasons for decisions: fusion, compile, copy, loop, cache (comma separated)",
     ),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),

@@ -7,66 +7,21 @@ then its element is its equation's `element` rule on the elements of the operand
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.core.primitive import Index, Mapped, Scalar, View
 from covector._engine.ir import index as ix
+from covector._engine.ir.builder import Place, constant, load
 from covector._engine.ir.kernel import Buffer
 from covector._engine.ir.program import Atom, Eqn, Literal, Var
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.scalar import Expr
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
-from covector._engine.types.dims import Atom as DimAtom, Dim, Polynomial, division_atom
+from covector._engine.types.dims import Dim
 
 # Equations in a row that are computed one after the other instead of by recursion.
 LONG = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a variable lies: a buffer, and the offset of its first element (of the variable's dtype)."""
-
-    buffer: Buffer
-    offset: Dim = 0
-
-
-def load(buffer: Buffer, index: Dim, condition: Expr | None = None) -> Expr:
-    """One element of a buffer, read only where the condition holds."""
-    return Expr("load", () if condition is None else (condition,), buffer.dtype, (buffer, index))
-
-
-def constant(value: np.generic, dtype: np.dtype) -> Scalar:
-    """A literal's element."""
-    if dtypes.is_complex(dtype):
-        part = dtypes.real_of(dtype)
-        return const(value.real, part), const(value.imag, part)
-    return const(value, dtype)
-
-
-def rejoin(index: Dim) -> Dim:
-    """The index with n * (x // n) + x % n put together to x, which collapsed loops give rise to."""
-    if isinstance(index, int) or not any(a.op == "mod" for m, _ in index.terms for a in m):
-        return index
-    table = dict(index.terms)
-    for monomial, c in index.terms:
-        if len(monomial) != 1 or monomial[0].op != "mod" or monomial not in table:
-            continue
-        x, n = monomial[0].args
-        quotient = division_atom(x, n)
-        if quotient is None or not isinstance(n, int):
-            continue
-        if table.get((quotient,), 0) == c * n:
-            rest = index - _term(monomial, c) - _term((quotient,), c * n)
-            return rejoin(rest + x * c)
-    return index
-
-
-def _term(monomial: tuple[DimAtom, ...], c: int) -> Dim:
-    return Polynomial(((monomial, c),))
 
 
 class Elements:
@@ -147,7 +102,7 @@ class Elements:
     def _load(
         self, place: Place, aval: ShapedArray, index: Index, condition: Expr | None
     ) -> Scalar:
-        offset = rejoin(place.offset + ix.flatten(index, aval.shape))
+        offset = ix.rejoin(place.offset + ix.flatten(index, aval.shape))
         if not dtypes.is_complex(aval.dtype):
             return self._one(place.buffer, offset, condition)
         return self._one(place.buffer, offset * 2, condition), self._one(
@@ -180,13 +135,3 @@ def _in_order(chain: list[Var], inlined: dict[Var, Eqn]) -> list[Var]:
                 order.append(v)
                 stack.pop()
     return order
-
-
-def buffer_dtype(aval: ShapedArray) -> np.dtype:
-    """The dtype of the buffer that holds such values."""
-    return dtypes.real_of(aval.dtype)
-
-
-def buffer_size(aval: ShapedArray) -> Dim:
-    """The number of elements of the buffer that holds such a value."""
-    return aval.size * 2 if dtypes.is_complex(aval.dtype) else aval.size

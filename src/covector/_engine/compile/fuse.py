@@ -16,17 +16,18 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.config import config
-from covector._engine.compile.elements import Elements, Place
+from covector._engine.compile.elements import Elements
 from covector._engine.core.primitive import (
+    Folded,
     Index,
     Mapped,
     Movement,
     Primitive,
-    Reduction,
     Scalar,
     View,
 )
 from covector._engine.ir import index as ix
+from covector._engine.ir.builder import Place
 from covector._engine.ir.kernel import Buffer
 from covector._engine.ir.program import Eqn, Program, Var
 from covector._engine.ir.scalar import Expr
@@ -35,10 +36,6 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 Shape = tuple[Dim, ...]
-
-# What folds axes of its space, and all that nests are made of.  Tuples: `A | B` makes an object at each question.
-FOLDS = (Reduction, prims.DotGeneral)
-NESTED = (Mapped, *FOLDS)
 
 # Recomputing a value that costs no more than this (operations an element) beats storing and loading it.
 CHEAP = 3.0
@@ -120,30 +117,24 @@ def align(shape: Shape, space: Shape, index: Index) -> Index | None:
     return tuple(0 if n == 1 else points.pop() for n in shape)
 
 
+def types_of(eqn: Eqn) -> list[ShapedArray]:
+    """The types of an equation's operands."""
+    return [a.aval for a in eqn.inputs]
+
+
 def folds(eqn: Eqn) -> bool:
     """Whether an equation is a fold over axes of a space: a reduction, or a small product."""
-    return isinstance(eqn.primitive, FOLDS)
+    return isinstance(eqn.primitive, Folded)
 
 
 def fold_space(eqn: Eqn) -> tuple[Shape, tuple[int, ...]]:
     """The space of a fold, and the axes folded."""
-    p = eqn.primitive
-    if isinstance(p, Reduction):
-        return eqn.inputs[0].aval.shape, p.axes
-    assert isinstance(p, prims.DotGeneral)
-    folded = tuple(eqn.inputs[0].aval.shape[a] for a in p.lhs_contract)
-    outer = eqn.outputs[0].aval.shape
-    return outer + folded, tuple(range(len(outer), len(outer) + len(folded)))
+    return eqn.primitive.space(types_of(eqn))
 
 
-def fold_operands(eqn: Eqn, index: Index) -> tuple[Index, Index]:
-    """For a product: where the two operands are read at a point of its space."""
-    p = eqn.primitive
-    assert isinstance(p, prims.DotGeneral)
-    split = len(index) - len(p.lhs_contract)
-    return p.operand_indices(
-        index[:split], index[split:], eqn.inputs[0].aval.ndim, eqn.inputs[1].aval.ndim
-    )
+def fold_places(eqn: Eqn, index: Index) -> tuple[Index, ...]:
+    """Where a fold reads each of its operands for a point of its space."""
+    return eqn.primitive.places(index, types_of(eqn))
 
 
 @functools.lru_cache(4096)
@@ -197,26 +188,9 @@ def cost_of(eqn: Eqn) -> float:
     return 100.0
 
 
-def small_product(eqn: Eqn) -> bool:
-    """Whether a product is computed by a nest rather than by a routine."""
-    shape, _ = fold_space(eqn)
-    dtype = eqn.inputs[0].aval.dtype
-    if dtype not in (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128):
-        return True
-    p: Any = eqn.primitive
-    batch = dims.product(shape[: len(p.lhs_batch)])
-    size = dims.product(shape)
-    return batch != 0 and dims.is_constant(shape) and size // batch <= SMALL_PRODUCT  # type: ignore[operator]
-
-
-def is_product(eqn: Eqn) -> bool:
-    """Whether an equation is a product of matrices by a routine."""
-    return isinstance(eqn.primitive, prims.DotGeneral) and not small_product(eqn)
-
-
 def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
     """The variable that lies in memory as this one does: reshaping moves nothing."""
-    while v in producer and isinstance(producer[v].primitive, prims.Reshape):
+    while v in producer and producer[v].primitive.same_memory:
         below = producer[v].inputs[0]
         if not isinstance(below, Var):
             break
@@ -227,7 +201,7 @@ def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
 def is_single(eqn: Eqn) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
-    return is_product(eqn) or not isinstance(p, NESTED)
+    return not isinstance(p, Mapped) and p.alone(types_of(eqn), SMALL_PRODUCT)
 
 
 def fuse(program: Program, explain: Callable[[str], None]) -> Plan:
@@ -268,7 +242,7 @@ def _choose_roots(program: Program) -> set[Var]:
             for a in eqn.inputs:
                 if isinstance(a, Var) and a in producer:
                     if single:
-                        forced.add(stored_as(a, producer) if is_product(eqn) else a)
+                        forced.add(stored_as(a, producer))
                     consumers.setdefault(a, set()).update(
                         {v} if v in roots else consumers.get(v, set())
                     )
@@ -389,7 +363,7 @@ class _Builder:
         trial = nest
         if folds(eqn):
             shape, axes = fold_space(eqn)
-            if shape != nest.shape or isinstance(eqn.primitive, prims.DotGeneral):
+            if shape != nest.shape or eqn.primitive.begins_nest:
                 return "the spaces differ"
             if nest.inner and nest.inner != axes:
                 return "other axes are folded"
@@ -432,13 +406,10 @@ class _Builder:
 def point(eqn: Eqn, elements: Elements, index: Index) -> Any:
     """What a root computes at a point of its space: its element, or what its fold takes in."""
     p = eqn.primitive
-    if isinstance(p, Reduction):
-        return elements.at(eqn.inputs[0], index)
-    if isinstance(p, prims.DotGeneral):
-        left, right = fold_operands(eqn, index)
-        return elements.at(eqn.inputs[0], left), elements.at(eqn.inputs[1], right)
-    views = [elements.view(a) for a in eqn.inputs]
-    return p.element(index, *views)
+    if isinstance(p, Folded):
+        places = zip(eqn.inputs, fold_places(eqn, index), strict=True)
+        return tuple([elements.at(a, place) for a, place in places])
+    return p.element(index, *[elements.view(a) for a in eqn.inputs])
 
 
 def _describe(eqn: Eqn) -> str:

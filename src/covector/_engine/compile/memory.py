@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
 from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
 from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, is_whole, uses
-from covector._engine.ir.kernel import Buffer, Copy, Kernel, Statement, Swap, children
+from covector._engine.ir.kernel import (
+    Buffer,
+    Copy,
+    Kernel,
+    Statement,
+    Swap,
+    While,
+    bodies,
+    children,
+)
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -51,6 +60,9 @@ class Body:
     statements: tuple[Statement, ...]
     parent: Body | None
     depth: int
+    ends: int = (
+        -1
+    )  # the last statement of its last run, if that is not a whole one: a loop's condition
     uses: list[dict[Buffer, Use]] = field(default_factory=list)
 
 
@@ -64,13 +76,13 @@ class Bodies:
         for buffer in (*kernel.inputs, *kernel.outputs):
             self.home[buffer] = self.top
 
-    def _make(self, statements: tuple[Statement, ...], parent: Body | None) -> Body:
-        body = Body(statements, parent, 0 if parent is None else parent.depth + 1)
+    def _make(self, statements: tuple[Statement, ...], parent: Body | None, ends: int = -1) -> Body:
+        body = Body(statements, parent, 0 if parent is None else parent.depth + 1, ends)
         self.all.append(body)
         for s in statements:
-            inside = children(s)
-            if inside:
-                self._make(inside, body)
+            for inside in bodies(s):
+                ends = len(s.test) if isinstance(s, While) else -1
+                self._make(inside, body, ends)
             body.uses.append(uses((s,)))
             for a in Reader().own(s):  # of a loop or a branch: what its head reads
                 home = self.home.get(a.buffer)
@@ -227,6 +239,7 @@ class Sharing:
             return None
         swaps = [self.first_of[b] for b in members if b in self.first_of]
         if swaps:
+            last = max(last, self.body.ends)  # what is carried is still there when the loop ends
             return [(-1, last), (swaps[0], self.end)] if len(swaps) == 1 else None
         if not events or not events[0][1].leads:
             return None

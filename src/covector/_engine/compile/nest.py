@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine import primitives as prims
 from covector._engine.compile.axes import PARALLEL_NS, TILE, Axes
-from covector._engine.compile.elements import Elements, Place, load
-from covector._engine.compile.fuse import Nest, count_operations, fold_operands, folds
-from covector._engine.core.primitive import Index, Reduction, Scalar, State
-from covector._engine.ir import index as ix, scalar
+from covector._engine.compile.elements import Elements
+from covector._engine.compile.fuse import Nest, count_operations, folds, point
+from covector._engine.core.primitive import Folded, Index, Scalar, State
+from covector._engine.ir import index as ix
+from covector._engine.ir.builder import Names, Place, load, store
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
@@ -36,8 +36,8 @@ from covector._engine.ir.kernel import (
     walk,
 )
 from covector._engine.ir.program import Eqn, Var
-from covector._engine.ir.scalar import Expr, const
-from covector._engine.types import dims, dtypes
+from covector._engine.ir.scalar import Expr
+from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
 # Of one lane of a vector at about 3 GHz: only ratios to the thresholds matter.
@@ -52,20 +52,6 @@ ROWS = 4
 LOCAL_ELEMENTS = 16_384
 
 
-class Names:
-    """Fresh names within a Kernel."""
-
-    def __init__(self) -> None:
-        self._count: dict[str, int] = {}
-
-    def fresh(self, stem: str) -> str:
-        n = self._count[stem] = self._count.get(stem, 0) + 1
-        return f"{stem}{n - 1}"
-
-    def local(self, dtype: np.dtype, stem: str = "s") -> Expr:
-        return Expr("local", (), dtype, self.fresh(stem))
-
-
 @dataclass(frozen=True)
 class Context:
     """What lowering a nest needs from the Program around it."""
@@ -77,85 +63,33 @@ class Context:
     temp: Callable[[str, np.dtype, Dim], Buffer]
 
 
-def parts(x: Scalar) -> tuple[Expr, ...]:
-    """The real scalars of an element: one, or two of a complex one."""
-    return x if isinstance(x, tuple) else (x,)
-
-
-def whole(values: Sequence[Expr]) -> Scalar:
-    """The element of these parts."""
-    return values[0] if len(values) == 1 else (values[0], values[1])
-
-
-def store(
-    place: Place, shape: Sequence[Dim], index: Index, value: Scalar, condition: Expr | None = None
-) -> list[Store]:
-    """The statements that store one element."""
-    offset = place.offset + ix.flatten(index, shape)
-    values = parts(value)
-    if len(values) == 1:
-        return [Store(place.buffer, offset, values[0], condition)]
-    return [Store(place.buffer, offset * 2 + n, v, condition) for n, v in enumerate(values)]
-
-
 class Folding:
     """One fold: its locals, how they start, what they take in, what comes out."""
 
     def __init__(self, eqn: Eqn, names: Names):
         self.eqn = eqn
         self.dtype = eqn.inputs[0].aval.dtype
-        p: Any = eqn.primitive
-        self.reduction: Any = (
-            ProductSum(p, eqn.outputs[0].aval.dtype) if isinstance(p, prims.DotGeneral) else p
-        )
-        self.starts: State = self.reduction.start(self.dtype)
+        self.fold: Folded = eqn.primitive
+        self.starts: State = self.fold.start(self.dtype)
         self.locals = tuple(names.local(e.dtype, "f") for e in self.starts)
-        self.operation: str | None = self.reduction.operation(self.dtype)
+        self.operation: str | None = self.fold.operation(self.dtype)
 
     def init(self) -> list[Statement]:
         return [Init(local, start) for local, start in zip(self.locals, self.starts, strict=True)]
 
-    def take(self, value: Any, index: Index) -> list[Statement]:
-        """Fold in what is at a point of the space."""
-        return self.merge(self.reduction.lift(value, index))
+    def take(self, values: Sequence[Scalar], index: Index) -> list[Statement]:
+        """Fold in what the operands have at a point of the space."""
+        return self.merge(self.fold.lift(index, *values))
 
     def merge(self, state: State) -> list[Statement]:
         """Fold in the state of other elements."""
         if self.operation is not None:
             triples = zip(self.locals, state, self.starts, strict=True)
             return [Fold(local, self.operation, v, start) for local, v, start in triples]
-        return [Assign(self.locals, self.reduction.combine(self.locals, state))]
+        return [Assign(self.locals, self.fold.combine(self.locals, state))]
 
     def result(self) -> Scalar:
-        return self.reduction.finish(self.locals, self.dtype)
-
-
-class ProductSum:
-    """The fold of a product: multiply the operands' elements in the accumulator's dtype, add up."""
-
-    def __init__(self, product: Any, result: np.dtype):
-        self.product, self.result_dtype = product, result
-
-    def operation(self, dtype: np.dtype) -> str:
-        return "add"
-
-    def start(self, dtype: np.dtype) -> State:
-        wide = self.product.accumulator(dtype)
-        zero = const(0, dtypes.real_of(wide))
-        return (zero, zero) if dtypes.is_complex(wide) else (zero,)
-
-    def lift(self, pair: tuple[Scalar, Scalar], index: Index) -> State:
-        x, y = pair
-        if isinstance(x, tuple) and isinstance(y, tuple):
-            return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
-        assert isinstance(x, Expr) and isinstance(y, Expr)
-        wide = self.product.accumulator(x.dtype)
-        return (scalar.convert(x, wide) * scalar.convert(y, wide),)
-
-    def finish(self, state: State, dtype: np.dtype) -> Scalar:
-        return (
-            (state[0], state[1]) if len(state) == 2 else scalar.convert(state[0], self.result_dtype)
-        )
+        return self.fold.finish(self.locals, self.dtype)
 
 
 @dataclass
@@ -232,13 +166,7 @@ class NestLowering:
     def _value(self, eqn: Eqn, elements: Elements, index: Index) -> Any:
         """What a root computes at a point."""
         elements.touch(eqn, index)
-        if isinstance(eqn.primitive, Reduction):
-            return elements.at(eqn.inputs[0], index)
-        if isinstance(eqn.primitive, prims.DotGeneral):
-            a, b = eqn.inputs
-            left, right = fold_operands(eqn, index)
-            return elements.at(a, left), elements.at(b, right)
-        return eqn.primitive.element(index, *[elements.view(a) for a in eqn.inputs])
+        return point(eqn, elements, index)
 
     # ------------------------------------------------------------------------------------------------- loops
 
@@ -273,7 +201,7 @@ class NestLowering:
 
         1,000 steps of tanh(h @ w), h 8 x 32, took 360 us one row after the other, and take 226.
         """
-        product = any(isinstance(r.primitive, prims.DotGeneral) for r in self.nest.roots)
+        product = any(folds(r) and r.primitive.begins_nest for r in self.nest.roots)
         if product and len(self.passes) == 1 and vector in flat.outer:
             for axis in reversed(flat.outer):
                 extent, index = flat.extents[axis], list(flat.index)

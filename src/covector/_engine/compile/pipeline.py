@@ -13,6 +13,7 @@ from typing import Any
 
 from covector._engine.base.config import config
 from covector._engine.compile import memory
+from covector._engine.compile.invariants import hoist_invariants
 from covector._engine.compile.lower import lower
 from covector._engine.compile.simplify import inline_calls, layouts, simplify
 from covector._engine.ir import check
@@ -54,8 +55,9 @@ PASSES: tuple[Pass, ...] = (
         "layouts", lambda program, job: layouts(program)
     ),  # from here: large products lie as gemm takes them
     Pass(
-        "lower", lambda program, job: lower(program, explain("fusion"))
-    ),  # fusion, then loops: a Kernel
+        "invariants", lambda program, job: hoist_invariants(program, explain("loop")), optional=True
+    ),
+    Pass("lower", lambda program, job: lower(program, explain)),  # fusion, then loops: a Kernel
     Pass(
         "memory", lambda kernel, job: memory.plan(kernel, job.donated, explain("copy"))
     ),  # from here: every buffer has a place

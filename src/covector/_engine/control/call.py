@@ -64,8 +64,14 @@ class Call(Primitive):
     def text(self) -> str:
         return f"call[{self.program.name}]"
 
-    def programs(self) -> Iterable[Program]:
+    def programs(self) -> tuple[Program, ...]:
         return (self.program,)
+
+    def with_programs(self, programs: Sequence[Program]) -> Call:
+        return Call(*programs)
+
+    def inlined(self) -> Program:
+        return self.program
 
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         expected = self.program.in_avals

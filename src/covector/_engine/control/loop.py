@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+import itertools
+from collections.abc import Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -11,23 +12,47 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.bodies import (
-    Source,
+from covector._engine.control.call import axis_names_of, reference, spread
+from covector._engine.control.derived import (
+    Known,
+    Layout,
+    Operands,
+    Results,
     SplitBody,
     batch_body,
     jvp_body,
     linearize_body,
     live_parts,
-    parts,
+    repeated_body,
     split_body,
     transpose_body,
 )
-from covector._engine.control.call import axis_names_of, reference, spread
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Index, Linear, Primitive, Scalar, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.program import Program, effects_of, without_dead_code
+from covector._engine.ir.builder import Builder, Operand, Place, Result, parts, whole
+from covector._engine.ir.program import (
+    Atom,
+    Program,
+    effects_of,
+    replace_inputs,
+    without_dead_code,
+)
+from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
+
+# The longest turn that `unroll` makes, in equations, or in elements if they are written out: what is longer only takes
+# longer to compile.
+MAX_UNROLLED = 4096
+
+
+@record
+class Turns:
+    """A loop of the compiled scan: so many turns of so many steps, from a first step on."""
+
+    steps: int
+    count: Dim
+    first: Dim = 0
 
 
 @record
@@ -56,47 +81,115 @@ class Scan(Primitive):
     def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
         return axis_names_of(self.body)
 
-    def programs(self) -> Iterable[Program]:
+    def programs(self) -> tuple[Program, ...]:
         return (self.body,)
 
-    def _of(self, body: Program, num_consts: int, num_carry: int) -> Scan:
+    def with_programs(self, programs: Sequence[Program]) -> Scan:
+        return replace(self, body=programs[0])
+
+    @property
+    def layout(self) -> Layout:
+        """Where consts, carry and the rest are among operands and results, the loop's and the body's."""
+        return Layout(self.num_consts, self.num_carry)
+
+    def _of(self, body: Program, layout: Layout) -> Scan:
         """The same loop with another body."""
-        return replace(self, body=body, num_consts=num_consts, num_carry=num_carry)
+        return replace(self, body=body, num_consts=layout.consts, num_carry=layout.carry)
 
     def stacked(self, aval: ShapedArray) -> ShapedArray:
         """The type of a slice's array."""
         return aval.with_shape((self.length, *aval.shape))
 
-    def pruned(self, used: Sequence[bool]) -> tuple[Scan, list[bool], list[bool]]:
-        """The loop that gives these results alone, and which operands it takes, which results it gives.
+    def live(self, used: Sequence[bool]) -> tuple[Scan, Sequence[bool], Sequence[bool]]:
+        """The loop that gives these results alone: a carried value that another one depends on stays."""
+        takes, gives = live_parts(self.body, self.layout, used)
+        if all(takes.flat) and all(gives.flat):
+            return self, list(takes.flat), list(gives.flat)
+        inputs = tuple(compress(self.body.inputs, takes.flat))
+        outputs = tuple(compress(self.body.outputs, gives.flat))
+        body = without_dead_code(Program(inputs, self.body.eqns, outputs, name=self.body.name))
+        return (
+            self._of(body, Layout(sum(takes.consts), sum(takes.carry))),
+            list(takes.flat),
+            list(gives.flat),
+        )
 
-        A carried value that another one depends on stays, so there may be more results than are used.
+    def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
+        inputs = self.layout.operands(self.body.inputs)
+        kept = zip(inputs.carry, self.body.outputs, strict=False)
+        same = [
+            *[True for _ in inputs.consts],
+            *[v is a for v, a in kept],
+            *[False for _ in inputs.xs],
+        ]
+        return (tuple([n if constant else None for n, constant in enumerate(same)]),)
+
+    def taking(
+        self, programs: Sequence[Program], operands: Sequence[Atom], values: Sequence[Atom]
+    ) -> tuple[Primitive, tuple[Atom, ...]]:
+        (body,), k = programs, self.num_consts
+        stop = len(body.inputs) - len(values)
+        inputs = (*body.inputs[:k], *body.inputs[stop:], *body.inputs[k:stop])
+        scan = self._of(replace_inputs(body, inputs), Layout(k + len(values), self.num_carry))
+        return scan, (*operands[:k], *values, *operands[k:])
+
+    # ---------------------------------------------------------------------------------------------- lowering
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """Loops, each turn of `unroll` steps, then what is left of the steps, one in each turn.
+
+        The carry lies in two buffers that take turns or, if the body is small, in locals.
         """
-        inputs, outputs = live_parts(self.body, self.num_consts, self.num_carry, used)
-        if all(inputs) and all(outputs):
-            return self, inputs, outputs
-        body = Program(
-            tuple(compress(self.body.inputs, inputs)), self.body.eqns, tuple(compress(self.body.outputs, outputs)),
-            name=self.body.name,
-        )  # fmt: skip
-        consts, carry, _ = parts(inputs, self.num_consts, self.num_carry)
-        return self._of(without_dead_code(body), sum(consts), sum(carry)), inputs, outputs
+        takes, gives = self.layout.operands(operands), self.layout.results(results)
+        in_locals = Operands(
+            (False,) * len(takes.consts), (True,) * len(takes.carry), (False,) * len(takes.xs)
+        )
+        small = b.is_small(self.body, in_locals.flat)
+        steps, count = self._unrolled(b, small)
+        loops = [Turns(steps, count)] if count != 0 else []
+        if count * steps != self.length:
+            loops.append(Turns(1, self.length - count * steps, count * steps))
+        run = _in_locals if small else _in_buffers
+        run(b, self, takes, gives, loops)
+
+    def _unrolled(self, b: Builder, written_out: bool) -> tuple[int, Dim]:
+        """How many steps a turn does, and how many turns there are of so many."""
+        steps = max(self.unroll, 1)
+        if isinstance(self.length, int):
+            steps = min(steps, max(self.length, 1))
+        sizes = [v.aval.size if written_out else 1 for e in self.body.eqns for v in e.outputs]
+        most = max(MAX_UNROLLED // max(int(sum(sizes)), 1), 1)  # type: ignore[arg-type]
+        if steps > most:
+            b.explain("loop", f"scan: {most} steps a turn, not {steps}: the code would be too long")
+            steps = most
+        return steps, dims.floordiv(self.length, steps)
+
+    def turn(self, turns: Turns, t: Dim) -> tuple[Program, list[Dim]]:
+        """The body of turn t, and the positions of the slices that its steps see."""
+        steps = turns.steps
+        order = [turns.first + t * steps + n for n in range(steps)]
+        positions = [self.length - 1 - n for n in order] if self.reverse else order
+        body = self.body if steps == 1 else repeated_body(self.body, self.layout, steps)
+        return body, positions
+
+    # ------------------------------------------------------------------------------------------------- rules
 
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
-        consts, carry, xs = parts(self.body.in_avals, self.num_consts, self.num_carry)
-        expected = [*consts, *carry, *map(self.stacked, xs)]
+        takes = self.layout.operands(self.body.in_avals)
+        gives = self.layout.results(self.body.out_avals)
+        expected = [*takes.consts, *takes.carry, *map(self.stacked, takes.xs)]
         _check_types("operands", expected, avals)
-        out_carry = self.body.out_avals[: self.num_carry]
-        _check_types("carry results of the body", carry, out_carry)
-        return *carry, *map(self.stacked, self.body.out_avals[self.num_carry :])
+        _check_types("carry results of the body", takes.carry, gives.carry)
+        return *takes.carry, *map(self.stacked, gives.ys)
 
     def reference(self, *operands: Any) -> tuple[Any, ...]:
-        consts, carry, xs = parts(operands, self.num_consts, self.num_carry)
-        ys: list[list[Any]] = []
+        takes = self.layout.operands(operands)
+        carry, ys = takes.carry, list[Sequence[Any]]()
         for i in range(self.length)[:: -1 if self.reverse else 1]:  # type: ignore[arg-type]
-            out = reference(self.body, [*consts, *carry, *[np.asarray(x)[i] for x in xs]])
-            carry = out[: self.num_carry]
-            ys.append(out[self.num_carry :])
+            slices = [np.asarray(x)[i] for x in takes.xs]
+            out = self.layout.results(reference(self.body, [*takes.consts, *carry, *slices]))
+            carry = out.carry
+            ys.append(out.ys)
         if self.reverse:
             ys.reverse()
         types = self.body.out_avals[self.num_carry :]
@@ -110,74 +203,63 @@ class Scan(Primitive):
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
-        found = jvp_body(self.body, self.num_consts, self.num_carry, nonzero)
-        c, s, x = parts(primals, self.num_consts, self.num_carry)
-        ct, st, xt = parts(tangents, self.num_consts, self.num_carry)
-        live = [t for t in ct if not is_zero(t)]
-        outs = self._of(found.program, found.num_consts, found.num_carry)(
-            *c,
-            *live,
+        found = jvp_body(self.body, self.layout, nonzero)
+        given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
+        outs = self._of(found.program, found.layout)(
+            *given.consts,
+            *_given(pushed.consts),
             *found.constants,
-            *s,
-            *_materialized(st, found.carry),
-            *x,
-            *[t for t in xt if not is_zero(t)],
+            *given.carry,
+            *_materialized(pushed.carry, found.live.carry),
+            *given.xs,
+            *_given(pushed.xs),
         )
-        n, m = self.num_carry, found.num_carry
-        results = *outs[:n], *outs[m : m + len(found.ys)]
-        pushed = *outs[n:m], *outs[m + len(found.ys) :]
-        return results, tuple(
-            spread(pushed, (*found.carry, *found.ys), [typeof(o) for o in results])
+        both = found.layout.results(outs)
+        n, m = self.num_carry, len(found.live.ys)
+        results = *both.carry[:n], *both.ys[:m]
+        live = spread(
+            (*both.carry[n:], *both.ys[m:]), found.live.flat, [typeof(o) for o in results]
         )
+        return results, tuple(live)
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
-        found = linearize_body(self.body, self.num_consts, self.num_carry, nonzero)
-        results, sources = self._known(
-            found, primals, self.num_consts, self.num_carry, len(self.body.outputs)
-        )
+        found = linearize_body(self.body, self.layout, nonzero)
+        results, known = self._known(found, primals, self.layout, len(self.body.outputs))
         types = [typeof(o) for o in results]
-        if not any((*found.carry, *found.ys)):
+        if not any(found.live.flat):
             return results, tuple(map(Zero, types))
-        ct, st, xt = parts(tangents, self.num_consts, self.num_carry)
-        ct, st, xt = (
-            [t for t in ct if not is_zero(t)],
-            _materialized(st, found.carry),
-            [t for t in xt if not is_zero(t)],
-        )
-        pushed = self._linear(found, sources, ct, st, xt)
-        return results, tuple(spread(pushed, (*found.carry, *found.ys), types))
+        given = self.layout.operands(tangents)
+        carry = _materialized(given.carry, found.live.carry)
+        pushed = self._linear(found, known, _given(given.consts), carry, _given(given.xs))
+        return results, tuple(spread(pushed, found.live.flat, types))
 
     def _known(
-        self, found: SplitBody, operands: Sequence[Any], num_consts: int, num_carry: int, count: int
-    ) -> tuple[tuple[Any, ...], dict[str, Sequence[Any]]]:
+        self, found: SplitBody, operands: Sequence[Any], layout: Layout, count: int
+    ) -> tuple[tuple[Any, ...], Known]:
         """Run the known loop: its first `count` results, and the values that residuals are among."""
-        consts, carry, xs = parts(operands, num_consts, num_carry)
-        consts = [*consts, *found.constants]
+        given = layout.operands(operands)
+        consts = [*given.consts, *found.constants]
         hoisted = evaluate(found.hoisted, consts)
-        outs = self._of(found.known, len(consts) + len(hoisted), num_carry)(
-            *consts, *hoisted, *carry, *xs
-        )
-        return outs[:count], {"const": consts, "hoisted": hoisted, "xs": xs, "ys": outs[num_carry:]}
+        known = Layout(len(consts) + len(hoisted), layout.carry)
+        outs = self._of(found.known, known)(*consts, *hoisted, *given.carry, *given.xs)
+        return outs[:count], Known(consts, hoisted, given.xs, known.results(outs).ys)
 
     def _linear(
-        self, found: SplitBody, sources: dict[str, Sequence[Any]], consts: Sequence[Any], carry: Sequence[Any],
+        self, found: SplitBody, known: Known, consts: Sequence[Any], carry: Sequence[Any],
         xs: Sequence[Any],
     ) -> tuple[Any, ...]:  # fmt: skip
         """Apply the linear loop."""
-        known_consts, known_xs = (
-            _chosen(found.const_sources, sources),
-            _chosen(found.xs_sources, sources),
-        )
-        scan = self._of(found.linear, len(known_consts) + len(consts), len(carry))
+        known_consts, known_xs = known.chosen(found.const_sources), known.chosen(found.xs_sources)
+        scan = self._of(found.linear, Layout(len(known_consts) + len(consts), len(carry)))
         return scan(*known_consts, *consts, *carry, *known_xs, *xs)
 
     # --------------------------------------------------------------------------------------------- backwards
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        linear = [isinstance(a, Linear) for a in args]
-        found = split_body(self.body, self.num_consts, self.num_carry, tuple(linear))
-        if all(found.carry):
+        linear = tuple([isinstance(a, Linear) for a in args])
+        found = split_body(self.body, self.layout, linear)
+        if all(found.live.carry):
             return self._transpose(ct, args)
         return self._transpose_mixed(found, ct, args, linear)
 
@@ -186,72 +268,51 @@ class Scan(Primitive):
 
         The values that the linear ones start from do not matter, even if they are known.
         """
-        n = self.num_carry
         given = tuple([not is_zero(c) for c in ct])
-        consts, _, xs = parts(args, self.num_consts, n)
-        linear = (
-            *[isinstance(a, Linear) for a in consts],
-            *[True] * n,
-            *[isinstance(a, Linear) for a in xs],
-        )
-        found = transpose_body(self.body, self.num_consts, n, linear, given)
-        linear_consts = [a for a in consts if isinstance(a, Linear)]
+        takes, cotangents = self.layout.operands(args), self.layout.results(ct)
+        linear = Operands(_is_linear(takes.consts), (True,) * self.num_carry, _is_linear(takes.xs))
+        found = transpose_body(self.body, self.layout, linear.flat, given)
         sums = [
-            prims.zeros(a.aval) for a, live in zip(linear_consts, found.consts, strict=True) if live
+            prims.zeros(a.aval)
+            for a, live in zip(
+                compress(takes.consts, linear.consts), found.live.consts, strict=True
+            )
+            if live
         ]
-        cts = _materialized(ct[:n], found.carry)
-        scan = replace(
-            self, body=found.program, num_consts=found.num_consts, num_carry=len(sums) + len(cts),
-            reverse=not self.reverse,
-        )  # fmt: skip
+        scan = replace(self._of(found.program, found.layout), reverse=not self.reverse)
         outs = iter(
             scan(
-                *[a for a in consts if not isinstance(a, Linear)], *found.constants, *sums, *cts,
-                *[a for a in xs if not isinstance(a, Linear)], *[c for c in ct[n:] if not is_zero(c)],
+                *_known_values(takes.consts), *found.constants, *sums,
+                *_materialized(cotangents.carry, found.live.carry),
+                *_known_values(takes.xs), *_given(cotangents.ys),
             )
         )  # fmt: skip
-        backs = [next(outs) if live else None for live in (*found.consts, *found.carry, *found.xs)]
-        rest = iter(backs)
+        backs = iter([next(outs) if live else None for live in found.live.flat])
         result: list[Any] = []
-        for i, a in enumerate(args):
-            carried = self.num_consts <= i < self.num_consts + n
-            back = next(rest) if carried or isinstance(a, Linear) else None
-            result.append(
-                (Zero(a.aval) if back is None else back) if isinstance(a, Linear) else None
-            )
+        for a, mine in zip(args, linear.flat, strict=True):
+            back = next(backs) if mine else None
+            wanted = isinstance(a, Linear)
+            result.append((Zero(a.aval) if back is None else back) if wanted else None)
         return result
 
     def _transpose_mixed(
         self, found: SplitBody, ct: Sequence[Any], args: Sequence[Any], linear: Sequence[bool]
     ) -> Sequence[Any]:
         """Where some carried values are known: these first, in a loop of their own."""
-        consts, init, xs = parts(args, self.num_consts, self.num_carry)
-        known_init = [a for a, lin in zip(init, found.carry, strict=True) if not lin]
-        known_consts = [a for a in consts if not isinstance(a, Linear)]
-        operands = [*known_consts, *known_init, *[a for a in xs if not isinstance(a, Linear)]]
-        _, sources = self._known(found, operands, len(known_consts), len(known_init), 0)
-        residual_consts, residual_xs = (
-            _chosen(found.const_sources, sources),
-            _chosen(found.xs_sources, sources),
+        takes = self.layout.operands(args)
+        init = [a for a, mine in zip(takes.carry, found.live.carry, strict=True) if not mine]
+        consts = _known_values(takes.consts)
+        operands = [*consts, *init, *_known_values(takes.xs)]
+        _, known = self._known(found, operands, Layout(len(consts), len(init)), 0)
+        values = Operands(
+            (*known.chosen(found.const_sources), *_linear_values(takes.consts)),
+            tuple(compress(takes.carry, found.live.carry)),
+            (*known.chosen(found.xs_sources), *_linear_values(takes.xs)),
         )
-        linear_consts = [a for a in consts if isinstance(a, Linear)]
-        linear_init = list(compress(init, found.carry))
-        scan = self._of(found.linear, len(residual_consts) + len(linear_consts), len(linear_init))
-        cts = [c for c, lin in zip(ct, (*found.carry, *found.ys), strict=True) if lin]
-        values = [
-            *residual_consts,
-            *linear_consts,
-            *linear_init,
-            *residual_xs,
-            *[a for a in xs if isinstance(a, Linear)],
-        ]
-        backs = [
-            b
-            for b, v in zip(scan._transpose(cts, values), values, strict=True)
-            if isinstance(v, Linear)
-        ]
-        rest = iter(backs)
-        return [next(rest) if lin else None for lin in linear]
+        scan = self._of(found.linear, Layout(len(values.consts), len(values.carry)))
+        backs = scan._transpose(list(compress(ct, found.live.flat)), values.flat)
+        rest = iter([b for b, v in zip(backs, values.flat, strict=True) if isinstance(v, Linear)])
+        return [next(rest) if mine else None for mine in linear]
 
     # ------------------------------------------------------------------------------------------------- batch
 
@@ -261,31 +322,130 @@ class Scan(Primitive):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        consts, init, xs = parts(args, self.num_consts, self.num_carry)
-        const_dims, init_dims, xs_dims = parts(dims, self.num_consts, self.num_carry)
-        xs = [prims.move_axis(x, 0, 1) if d == 0 else x for x, d in zip(xs, xs_dims, strict=True)]
-        slices = [None if d is None else max(d - 1, 0) for d in xs_dims]
+        takes, axes = self.layout.operands(args), self.layout.operands(dims)
+        xs = [
+            prims.move_axis(x, 0, 1) if d == 0 else x
+            for x, d in zip(takes.xs, axes.xs, strict=True)
+        ]
+        slices = [None if d is None else max(d - 1, 0) for d in axes.xs]
         found = batch_body(
-            self.body,
-            self.num_consts,
-            self.num_carry,
-            (*const_dims, *init_dims, *slices),
-            size,
-            axis_name,
+            self.body, self.layout, (*axes.consts, *axes.carry, *slices), size, axis_name
         )
+        mapped = [d is not None for d in found.live.carry]
         init = [
             x
-            if not mapped
+            if not mine
             else prims.add_batch_axis(x, size)
             if d is None
             else prims.move_axis(x, d, 0)
-            for x, d, mapped in zip(init, init_dims, found.carry, strict=True)
+            for x, d, mine in zip(takes.carry, axes.carry, mapped, strict=True)
         ]
-        outs = self._of(found.program, found.num_consts, self.num_carry)(
-            *consts, *found.constants, *init, *xs
+        outs = self._of(found.program, found.layout)(*takes.consts, *found.constants, *init, *xs)
+        carry_axes = [0 if mine else None for mine in mapped]
+        return outs, (*carry_axes, *[None if d is None else d + 1 for d in found.live.ys])
+
+
+# ------------------------------------------------------------------------------------------------- lowering
+
+
+def _in_locals(
+    b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], loops: Sequence[Turns]
+) -> None:
+    """The body written out element by element; what is carried is in locals."""
+    held: list[dict[Index, Scalar]] = []
+    for x in takes.carry:
+        held.append({})
+        for i in _indices(x.aval):
+            held[-1][i] = whole([b.local(e, "c") for e in parts(x.at(i))])
+    consts = [x.place for x in takes.consts]
+    for turns in loops:
+        t = b.variable("t", turns.count)
+        body, positions = scan.turn(turns, t)
+        with b.loop(t, turns.count):
+            slices = _slices(scan, takes.xs, positions)
+            values = scan.layout.results(b.written_out(body, [*consts, *held, *slices]))
+            for place, elements in zip(_stacks(scan, gives.ys, positions), values.ys, strict=True):
+                for i, e in elements.items():
+                    b.store(place[0], place[1].shape, i, e)
+            changes = [
+                (old, new)
+                for locals_, elements in zip(held, values.carry, strict=True)
+                for i, one in locals_.items()
+                for old, new in zip(parts(one), parts(elements[i]), strict=True)
+                if old is not new
+            ]
+            if changes:
+                b.assign([old for old, _ in changes], [new for _, new in changes])
+    for out, locals_ in zip(gives.carry, held, strict=True):
+        for i, one in locals_.items():
+            b.store(out.place, out.aval.shape, i, one)
+
+
+def _in_buffers(
+    b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], loops: Sequence[Turns]
+) -> None:
+    """The carry in two buffers that take turns; each loop has two of its own, so that it may have them in one place."""
+    consts = [x.place for x in takes.consts]
+    now = [x.place for x in takes.carry]
+    types = [x.aval for x in takes.carry]
+    changes = [
+        v is not new
+        for v, new in zip(
+            scan.layout.operands(scan.body.inputs).carry, scan.body.outputs, strict=False
         )
-        carry_dims = [0 if mapped else None for mapped in found.carry]
-        return outs, (*carry_dims, *[None if d is None else d + 1 for d in found.ys])
+    ]
+    for turns in loops:
+        pairs = [
+            (b.temp_like(aval, "carry"), b.temp_like(aval, "next")) if changed else (place, place)
+            for place, aval, changed in zip(now, types, changes, strict=True)
+        ]
+        if turns.count == 1:  # to where the next loop begins, or to the results
+            last = turns is loops[-1]
+            pairs = [
+                (place, (out.place if last else pair[1]) if changed else place)
+                for place, out, pair, changed in zip(now, gives.carry, pairs, changes, strict=True)
+            ]
+        for (current, _), place, aval in zip(pairs, now, types, strict=True):
+            b.copy(current, place, aval)
+        t = b.variable("t", turns.count)
+        body, positions = scan.turn(turns, t)
+        with b.loop(t, turns.count):
+            inputs = [
+                *consts,
+                *[current for current, _ in pairs],
+                *_slices(scan, takes.xs, positions),
+            ]
+            outputs = [place for place, _ in _stacks(scan, gives.ys, positions)]
+            b.program(body, inputs, [*[following for _, following in pairs], *outputs])
+            if turns.count != 1:
+                for current, following in compress(pairs, changes):
+                    b.swap(current, following)
+        now = [pair[turns.count == 1] for pair in pairs]
+    for out, place in zip(gives.carry, now, strict=True):
+        b.copy(out.place, place, out.aval)
+
+
+def _slices(scan: Scan, xs: Sequence[Operand], positions: Sequence[Dim]) -> list[Place]:
+    """Where the slices lie that the steps of a turn see, step by step."""
+    types = [v.aval for v in scan.layout.operands(scan.body.inputs).xs]
+    return [x.place.slice(aval, at) for at in positions for x, aval in zip(xs, types, strict=True)]
+
+
+def _stacks(
+    scan: Scan, ys: Sequence[Result], positions: Sequence[Dim]
+) -> list[tuple[Place, ShapedArray]]:
+    """Where what the steps of a turn give is stacked, step by step, and its types."""
+    types = scan.layout.results(scan.body.out_avals).ys
+    return [
+        (y.place.slice(aval, at), aval)
+        for at in positions
+        for y, aval in zip(ys, types, strict=True)
+    ]
+
+
+def _indices(aval: ShapedArray) -> list[Index]:
+    """All indices of a small array, in order."""
+    return list(itertools.product(*[range(int(n)) for n in aval.shape]))  # type: ignore[arg-type]
 
 
 def _check_types(what: str, expected: Sequence[ShapedArray], found: Sequence[ShapedArray]) -> None:
@@ -303,5 +463,18 @@ def _materialized(tangents: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
     return [prims.materialize(t) for t in compress(tangents, mask)]
 
 
-def _chosen(sources: Sequence[Source], values: dict[str, Sequence[Any]]) -> list[Any]:
-    return [values[kind][i] for kind, i in sources]
+def _given(tangents: Sequence[Any]) -> list[Any]:
+    """Those that are not symbolic zeros."""
+    return [t for t in tangents if not is_zero(t)]
+
+
+def _is_linear(values: Sequence[Any]) -> tuple[bool, ...]:
+    return tuple([isinstance(v, Linear) for v in values])
+
+
+def _linear_values(values: Sequence[Any]) -> list[Any]:
+    return [v for v in values if isinstance(v, Linear)]
+
+
+def _known_values(values: Sequence[Any]) -> list[Any]:
+    return [v for v in values if not isinstance(v, Linear)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,14 +11,17 @@ import numpy as np
 from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
+from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import Index
-from covector._engine.ir.program import Program
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.kernel import Schedule
+from covector._engine.ir.program import Atom, Eqn, Program
+from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-Scalar = Expr | tuple[Expr, Expr]  # one element; complex ones are pairs (real, imaginary)
 State = tuple[Expr, ...]  # of a fold
+MadeBy = Callable[[Atom], Eqn | None]  # the equation that an operand comes from
+Types = Sequence[ShapedArray]
 
 
 class _Typed:
@@ -175,9 +179,65 @@ class Primitive:
         """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
         return self.batch(args, dims, size)
 
-    def programs(self) -> Iterable[Program]:
+    # -- what passes ask ---------------------------------------------------------------------------
+
+    begins_as: ClassVar[
+        tuple[int | None, ...]
+    ] = ()  # the operand that each result starts as a copy of
+    same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
+
+    def programs(self) -> tuple[Program, ...]:
         """The Programs among its parameters."""
         return ()
+
+    def with_programs(self, programs: Sequence[Program]) -> Primitive:
+        """The same with other Programs, of the same types, in the place of its own."""
+        raise self._missing("with_programs")
+
+    def inlined(self) -> Program | None:
+        """The Program whose results its results are, if it is nothing but a call."""
+        return None
+
+    def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
+        """What is left if only some results are used: a primitive, the operands that it takes, the results it gives.
+
+        It may give more than is used.  None: all of it is needed.
+        """
+        return None
+
+    def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
+        """For each of its Programs, if they run many times: which operand each input is, the same in all runs.
+
+        None for an input that changes; nothing at all where nothing is run many times.
+        """
+        return ()
+
+    def taking(
+        self, programs: Sequence[Program], operands: Sequence[Atom], values: Sequence[Atom]
+    ) -> tuple[Primitive, tuple[Atom, ...]]:
+        """The same with Programs that take `values` as further inputs, at their end, in all runs; and its operands."""
+        raise self._missing("taking")
+
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+        """A simpler way to the result of an equation of this primitive: what it equals, or another equation."""
+        return None
+
+    def arranged(self, avals: Types) -> tuple[Primitive, tuple[tuple[int, ...], ...]] | None:
+        """For operands that do not lie as it takes them: how to permute their axes, and what to do with them then."""
+        return None
+
+    def alone(self, avals: Types, small: int) -> bool:
+        """Whether it is lowered by its own rule; else its elements are computed in a loop nest, with others.
+
+        `small` is the number of multiplications, an element of the batch, below which a product is not worth a routine.
+        """
+        return True
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """Build the statements that compute the results at their places."""
+        raise self._missing("lower")
+
+    # -- text --------------------------------------------------------------------------------------
 
     def text(self) -> str:
         """Name and parameters, for printing."""
@@ -195,6 +255,13 @@ class Primitive:
 class Mapped(Primitive):
     """Each element of the result comes from a few elements of the operands: computed inside its consumer."""
 
+    at_data: ClassVar[bool] = (
+        False  # where it reads its first operand comes from the others' values
+    )
+
+    def alone(self, avals: Types, small: int) -> bool:
+        return False
+
     def element(self, index: Index, *xs: View) -> Scalar:
         """The result's element at an index."""
         raise self._missing("element")
@@ -204,25 +271,37 @@ class Movement(Mapped):
     """Elements change place, not value.  Linear in every floating operand."""
 
 
-class Reduction(Primitive):
-    """Axes of the one operand disappear: a fold along them, with a state of one or several scalars.
+class Folded(Primitive):
+    """Each element of the result is a fold over axes of a space, with a state of one or several scalars.
 
-    The result's element is `finish(s)`, where s begins as `start` and takes in each element, lifted to a
-    state, with `combine`.  That is associative and commutative up to rounding: any order and grouping will do.
+    The result's element is `finish(s)`, where s begins as `start` and takes in what the operands have at each point,
+    lifted to a state, with `combine`.  That is associative and commutative up to rounding: any order and grouping
+    will do.
     """
 
-    axes: tuple[int, ...]
+    begins_nest: ClassVar[bool] = False  # others may join its loop nest, but it joins none
+
+    def alone(self, avals: Types, small: int) -> bool:
+        return False
+
+    def space(self, avals: Types) -> tuple[tuple[Dim, ...], tuple[int, ...]]:
+        """The space's shape, and the axes that are folded; the others are the result's, in order."""
+        raise self._missing("space")
+
+    def places(self, index: Index, avals: Types) -> tuple[Index, ...]:
+        """Where each operand is read for a point of the space."""
+        raise self._missing("places")
 
     def operation(self, dtype: np.dtype) -> str | None:
         """The scalar operation that combines each scalar of the state on its own; None if it is not one."""
         return None
 
     def start(self, dtype: np.dtype) -> State:
-        """The state before the first element, for an operand of this dtype."""
+        """The state before the first element, for operands of this dtype."""
         raise self._missing("start")
 
-    def lift(self, x: Scalar, index: Index) -> State:
-        """The state of the one element x, which is at this index of the operand."""
+    def lift(self, index: Index, *xs: Scalar) -> State:
+        """The state of one element of each operand, at this point of the space."""
         raise self._missing("lift")
 
     def combine(self, a: State, b: State) -> State:
@@ -232,6 +311,18 @@ class Reduction(Primitive):
     def finish(self, state: State, dtype: np.dtype) -> Scalar:
         """The result's element."""
         raise self._missing("finish")
+
+
+class Reduction(Folded):
+    """Axes of the one operand disappear."""
+
+    axes: tuple[int, ...]
+
+    def space(self, avals: Types) -> tuple[tuple[Dim, ...], tuple[int, ...]]:
+        return avals[0].shape, self.axes
+
+    def places(self, index: Index, avals: Types) -> tuple[Index, ...]:
+        return (index,)
 
 
 class Cumulative(Primitive):
@@ -261,6 +352,24 @@ class Cumulative(Primitive):
         """The result's element."""
         raise self._missing("finish")
 
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """A state that takes in one element after the other along the axis; the other axes are loops around it."""
+        (out,) = results
+        shape, dtype = out.aval.shape, out.aval.dtype
+        index = [b.variable("c", n) for n in shape]
+        step, extent = index[self.axis], shape[self.axis]
+        index[self.axis] = extent - 1 - step if self.reverse else step
+        at = tuple(index)
+        with ExitStack() as loops:
+            for axis, n in enumerate(shape):
+                if axis != self.axis:  # neighbours in memory: side by side in lanes
+                    lanes = Schedule(int(axis == len(shape) - 1))
+                    loops.enter_context(b.loop(index[axis], n, lanes))
+            state = tuple([b.local(e) for e in self.start(dtype)])
+            with b.loop(step, extent):
+                b.assign(state, self.combine(state, self.lift(*[x.at(at) for x in operands])))
+                b.store(out.place, shape, at, self.finish(state, dtype))
+
 
 class Update(Primitive):
     """The first operand with elements of another, the update, combined into places that indices name.
@@ -270,6 +379,7 @@ class Update(Primitive):
     """
 
     update: ClassVar[int]  # which operand is the update; those but it and the first are indices
+    begins_as: ClassVar[tuple[int | None, ...]] = (0,)
 
     @property
     def combination(self) -> str:
@@ -290,6 +400,27 @@ class Update(Primitive):
         Given the views of all operands, it reads those of the indices only.
         """
         raise self._missing("target")
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """Copy what the update starts from, unless it lies there, then combine the update's elements into it."""
+        (out,) = results
+        b.copy(out.place, operands[0])
+        update = operands[self.update]
+        shape = update.aval.shape
+        index = tuple([b.variable("u", n) for n in shape])
+        where, inside = self.target(index, *[View(x.aval, x.at, x.guarded) for x in operands])
+        value = update.at(index)
+        if self.combination != "set":
+            value = combined(self.combination, b.element(out, where), value)
+        order = self.loop_axes(len(shape))
+        free = set(self.independent_axes(len(shape))) if inside is None else set[int]()
+        with ExitStack() as loops:
+            for axis in order:
+                lanes = Schedule(int(axis in free and axis == order[-1]))
+                loops.enter_context(b.loop(index[axis], shape[axis], lanes))
+            if inside is not None:
+                loops.enter_context(b.if_(inside))
+            b.store(out.place, out.aval.shape, where, value)
 
 
 def is_zero(x: Any) -> bool:

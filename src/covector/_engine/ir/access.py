@@ -23,7 +23,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
-    children,
+    bodies,
     index_values,
     nodes,
     roots,
@@ -115,8 +115,7 @@ class Reader:
         """What statements access, everything inside them included, in the order in which they run."""
         for statement in statements:
             yield from self.own(statement)
-            inside = children(statement)
-            if inside:
+            for inside in bodies(statement):
                 self.enter(statement)
                 yield from self.walk(inside)
                 self.leave()

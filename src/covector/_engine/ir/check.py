@@ -13,6 +13,7 @@ from covector._engine.ir.kernel import (
     Kernel,
     Loop,
     Statement,
+    While,
     roots,
 )
 from covector._engine.ir.program import Eqn, Literal, Program, Var, show
@@ -108,8 +109,14 @@ def _verify_body(
                     )
             case Loop(_, _, inner, _, _):
                 _verify_body(inner, symbols | {s.name}, set(locals_), after, kernel)
-            case If(_, inner):
+            case If(_, inner, orelse):
                 _verify_body(inner, symbols, set(locals_), after, kernel)
+                _verify_body(orelse, symbols, set(locals_), after, kernel)
+            case While(test, condition, inner):
+                seen = set(locals_)  # those of the test are seen by the condition and the body
+                _verify_body(test, symbols, seen, after, kernel)
+                _verify_expression(condition, symbols, seen, after, kernel)
+                _verify_body(inner, symbols, seen, after, kernel)
             case _:
                 pass
 

@@ -22,7 +22,7 @@ import numpy as np
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import BOOL, Expr, Iteration, const
 from covector._engine.types import dims
-from covector._engine.types.dims import Atom, Dim, Monomial, Polynomial
+from covector._engine.types.dims import Atom, Dim, Monomial, Polynomial, division_atom
 
 __all__ = [
     "Index",
@@ -40,6 +40,7 @@ __all__ = [
     "known_index",
     "loop_variable",
     "of_scalar",
+    "rejoin",
     "signed",
     "suffix_products",
     "to_scalar",
@@ -295,6 +296,24 @@ def unflatten(offset: Dim, shape: Sequence[Dim]) -> Index:
         i, offset = divide(offset, step)
         index.append(i)
     return (*index, offset) if shape else ()
+
+
+def rejoin(index: Dim) -> Dim:
+    """The index with n * (x // n) + x % n put together to x, which collapsed loops give rise to."""
+    if isinstance(index, int) or not any(a.op == "mod" for m, _ in index.terms for a in m):
+        return index
+    table = dict(index.terms)
+    for monomial, c in index.terms:
+        if len(monomial) != 1 or monomial[0].op != "mod" or monomial not in table:
+            continue
+        x, n = monomial[0].args
+        quotient = division_atom(x, n)
+        if quotient is None or not isinstance(n, int):
+            continue
+        if table.get((quotient,), 0) == c * n:
+            rest = index - Polynomial(((monomial, c),)) - Polynomial((((quotient,), c * n),))
+            return rejoin(rest + x * c)
+    return index
 
 
 def divide(x: Dim, y: Dim) -> tuple[Dim, Dim]:

@@ -105,8 +105,22 @@ class Store:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class If:
-    """Run the body if the condition holds (a scalar, outside vector loops)."""
+    """Run the body if the condition holds (a scalar, outside vector loops), else what `orelse` has."""
 
+    condition: Expr
+    body: tuple[Statement, ...]
+    orelse: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class While:
+    """Run `test`, then the body if the condition holds, and again, until it does not (outside vector loops).
+
+    The condition sees the locals of `test`, so does the body.  What one run hands to the next is in buffers, or in
+    locals from outside.
+    """
+
+    test: tuple[Statement, ...]
     condition: Expr
     body: tuple[Statement, ...]
 
@@ -146,7 +160,7 @@ class Note:
     text: str
 
 
-Statement = Loop | Init | Assign | Fold | Store | If | Routine | Copy | Swap | Note
+Statement = Loop | Init | Assign | Fold | Store | If | While | Routine | Copy | Swap | Note
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,9 +210,17 @@ class Kernel:
             found: list[Statement] = []
             for s in body:
                 if isinstance(s, (Loop, If)):
-                    inside = kept(s.body)
-                    if any(not isinstance(x, Note) for x in inside) or not s.body:
-                        found.append(s if inside == s.body else replace(s, body=inside))
+                    inside, orelse = kept(s.body), kept(s.orelse) if isinstance(s, If) else ()
+                    given = any(not isinstance(x, Note) for x in (*inside, *orelse))
+                    if not given and children(s):
+                        continue
+                    if inside != s.body:
+                        s = replace(s, body=inside)
+                    if isinstance(s, If) and orelse != s.orelse:
+                        s = replace(s, orelse=orelse)
+                    found.append(s)
+                elif isinstance(s, While):
+                    found.append(While(kept(s.test), s.condition, kept(s.body)))
                 elif not self.is_idle(s):
                     found.append(s)
             return tuple(found)
@@ -214,8 +236,25 @@ class Kernel:
 
 
 def children(statement: Statement) -> tuple[Statement, ...]:
-    """The statements inside."""
-    return statement.body if isinstance(statement, (Loop, If)) else ()
+    """The statements inside, in the order in which they are written."""
+    inside = bodies(statement)
+    return inside[0] if len(inside) == 1 else tuple([s for body in inside for s in body])
+
+
+def bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
+    """The lists of statements inside, each of which is a scope.
+
+    The one of a `While` has its condition in the middle, as a branch with nothing in it.
+    """
+    match statement:
+        case Loop():
+            return (statement.body,)
+        case If():
+            return (statement.body, statement.orelse) if statement.orelse else (statement.body,)
+        case While():
+            return ((*statement.test, If(statement.condition, ()), *statement.body),)
+        case _:
+            return ()
 
 
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
@@ -236,7 +275,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return values
         case Store(_, _, value, condition):
             return (value,) if condition is None else (value, condition)
-        case If(condition, _):
+        case If(condition, _, _):
             return (condition,)
         case _:
             return ()
@@ -335,8 +374,16 @@ def _show_body(
             case Loop(_, extent, inner, schedule, _):
                 yield f"{indent}for {statement.name} < {extent}:{schedule}"
                 yield from _show_body(inner, indent + "    ", is_idle)
-            case If(condition, inner):
+            case If(condition, inner, orelse):
                 yield f"{indent}if {show_expr(condition)}:"
+                yield from _show_body(inner, indent + "    ", is_idle)
+                if orelse:
+                    yield f"{indent}else:"
+                    yield from _show_body(orelse, indent + "    ", is_idle)
+            case While(test, condition, inner):
+                yield f"{indent}while:"
+                yield from _show_body(test, indent + "    ", is_idle)
+                yield f"{indent}if {show_expr(condition)}, do:"
                 yield from _show_body(inner, indent + "    ", is_idle)
             case Init(local, value):
                 yield f"{indent}{show_expr(local)} := {_clip(value)}"

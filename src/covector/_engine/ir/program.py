@@ -159,12 +159,9 @@ def map_eqns(
     )  # fmt: skip
 
 
-def used_vars(program: Program) -> set[Var]:
-    """The variables that an equation or the Program's result reads."""
-    used = {a for a in program.outputs if isinstance(a, Var)}
-    for eqn in program.eqns:
-        used.update(a for a in eqn.inputs if isinstance(a, Var))
-    return used
+def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
+    """The same closed Program with its inputs in another order, or with others."""
+    return Program(tuple(inputs), program.eqns, program.outputs, name=program.name)
 
 
 def without_dead_code(

@@ -236,7 +236,20 @@ def call(function: str, *args: Expr, dtype: np.dtype | None = None) -> Expr:
 
 # Functions of complex elements, on pairs (real, imaginary): `compile/functions` fills it, like the table of calls.
 Pair = tuple[Expr, Expr]
+Scalar = Expr | Pair  # one element; complex ones are pairs
 COMPLEX: dict[str, Callable[..., Pair]] = {}
+
+
+def combined(operation: str, old: Scalar, new: Scalar) -> Scalar:
+    """The element that an operation (add, mul, min, max) makes of two; of bool, the logical one."""
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        if operation == "add":
+            return old[0] + new[0], old[1] + new[1]
+        return COMPLEX[operation](old, new)
+    assert isinstance(old, Expr) and isinstance(new, Expr)
+    if old.dtype == BOOL:
+        operation = {"add": "or", "max": "or", "mul": "and", "min": "and"}.get(operation, operation)
+    return apply(operation, old, new)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,8 @@ from covector._engine.ir.kernel import (
     Loop,
     Statement,
     Swap,
+    While,
+    bodies,
     children,
     title,
     walk,
@@ -208,7 +210,7 @@ class Proof(Layout):
                         state.reset(s.target[0])
                 case _:
                     self.access(self.reader.own(s), state)
-            if isinstance(s, Loop):
+            if isinstance(s, (Loop, While)):
                 self.loop(s, state)
             elif isinstance(s, If):
                 self.branch(s, state)
@@ -268,35 +270,45 @@ class Proof(Layout):
                 state.written.add(other)
                 break
 
-    def loop(self, s: Loop, state: State) -> None:
-        """A body that may run any number of times."""
+    def loop(self, s: Loop | While, state: State) -> None:
+        """A body that may run any number of times; one with a condition ends after the test."""
+        (body,), ends = bodies(s), len(s.test) + 1 if isinstance(s, While) else 0
         while True:  # each time round, something new is known to be destroyed
             inside = state.copy()
             for buffer in self.own.get(s, ()):
                 inside.written.discard(buffer)
                 inside.reset(buffer)
             self.reader.enter(s)
-            self.body(s.body, inside)
+            self.body(body[:ends], inside)
+            leaving = inside.copy()
+            self.body(body[ends:], inside)
             self.reader.leave()
             again = inside.copy()
+            earlier = (
+                s if isinstance(s, Loop) else None
+            )  # of runs that have no number nothing is known
             for b, found in again.damage.items():
                 again.damage[b] = {
-                    Damage(d.write, s if s in d.write.around else d.earlier): None for d in found
+                    Damage(d.write, earlier if s in d.write.around else d.earlier): None
+                    for d in found
                 }
             if not state.join(again):
                 break
+        state.join(leaving)
         state.damage = {
             b: {Damage(d.write, None if d.earlier is s else d.earlier): None for d in found}
             for b, found in state.damage.items()
         }
 
     def branch(self, s: If, state: State) -> None:
-        """A body that may run or not."""
-        inside = state.copy()
-        self.reader.enter(s)
-        self.body(s.body, inside)
-        self.reader.leave()
-        state.join(inside)
+        """Bodies of which one may run."""
+        before = state.copy()
+        for body in bodies(s):
+            inside = before.copy()
+            self.reader.enter(s)
+            self.body(body, inside)
+            self.reader.leave()
+            state.join(inside)
 
 
 def _by(damage: Damage) -> str:
@@ -316,7 +328,7 @@ def _own_buffers(kernel: Kernel) -> dict[Statement, list[Buffer]]:
     loops_of: dict[Buffer, list[Statement]] = {}
     leads: dict[Statement, dict[Buffer, bool]] = {}
     for a in Reader().walk(kernel.body):
-        loops = [s for s in a.around if isinstance(s, Loop)]
+        loops = [s for s in a.around if isinstance(s, (Loop, While))]
         for s in loops:
             leads.setdefault(s, {}).setdefault(a.buffer, a.writes)
         known = loops_of.get(a.buffer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,19 +11,43 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Index, Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import (
+    Folded,
+    Index,
+    Linear,
+    Scalar,
+    State,
+    Types,
+    Zero,
+    is_zero,
+)
+from covector._engine.core.routine import ByRoutine, Call
 from covector._engine.core.trace import typeof
-from covector._engine.types import dtypes
+from covector._engine.ir import index as ix, scalar
+from covector._engine.ir.scalar import Expr, const
+from covector._engine.primitives import laws
+from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = ["DotGeneral"]
 
 Axes = tuple[int, ...]
+Shape = tuple[Dim, ...]
+
+GEMM = {
+    dtypes.float32: "sgemm",
+    dtypes.float64: "dgemm",
+    dtypes.complex64: "cgemm",
+    dtypes.complex128: "zgemm",
+}
+# A product of less work (multiplications) than this is done by one thread, batch elements side by side.
+ALONE = 4_000_000
+NS_PER_MULTIPLICATION = 0.02
 
 
 @record
-class DotGeneral(Primitive):
+class DotGeneral(ByRoutine, Folded):
     """Contract axes of lhs with axes of rhs, for each element of the batch axes, which the two share.
 
     The result's axes are the batch axes, then the free axes of lhs, then those of rhs.  Its dtype is `preferred`,
@@ -35,6 +60,8 @@ class DotGeneral(Primitive):
     rhs_batch: Axes = ()
     preferred: np.dtype | None = None
     name: ClassVar[str] = "dot_general"
+    begins_nest: ClassVar[bool] = True
+    simplified = laws.product_of_permuted
 
     # -- structure, for lowering too --------------------------------------------------------------
 
@@ -71,6 +98,103 @@ class DotGeneral(Primitive):
     def accumulator(self, dtype: np.dtype) -> np.dtype:
         """The dtype that products are summed in, for operands of this dtype."""
         return prims.widened(self.preferred or dtype)
+
+    # -- a small one: a fold over the contracted axes -----------------------------------------------
+
+    def alone(self, avals: Types, small: int) -> bool:
+        lhs = avals[0]
+        if lhs.dtype not in GEMM:
+            return False
+        shape, _ = self.space(avals)
+        if not sizes.is_constant(shape):
+            return True
+        batch = sizes.product(shape[: len(self.lhs_batch)])
+        return batch == 0 or sizes.product(shape) // batch > small  # type: ignore[operator]
+
+    def space(self, avals: Types) -> tuple[tuple[Dim, ...], tuple[int, ...]]:
+        lhs, rhs = avals
+        folded = tuple([lhs.shape[a] for a in self.lhs_contract])
+        outer = self.type(lhs, rhs).shape
+        return outer + folded, tuple(range(len(outer), len(outer) + len(folded)))
+
+    def places(self, index: Index, avals: Types) -> tuple[Index, ...]:
+        split = len(index) - len(self.lhs_contract)
+        return self.operand_indices(index[:split], index[split:], avals[0].ndim, avals[1].ndim)
+
+    def operation(self, dtype: np.dtype) -> str:
+        return "add"
+
+    def start(self, dtype: np.dtype) -> State:
+        wide = self.accumulator(dtype)
+        zero = const(0, dtypes.real_of(wide))
+        return (zero, zero) if dtypes.is_complex(wide) else (zero,)
+
+    def lift(self, index: Index, *xs: Scalar) -> State:
+        x, y = xs
+        if isinstance(x, tuple) and isinstance(y, tuple):
+            return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
+        assert isinstance(x, Expr) and isinstance(y, Expr)
+        wide = self.accumulator(x.dtype)
+        return (scalar.convert(x, wide) * scalar.convert(y, wide),)
+
+    def combine(self, a: State, b: State) -> State:
+        return tuple([x + y for x, y in zip(a, b, strict=True)])
+
+    def finish(self, state: State, dtype: np.dtype) -> Scalar:
+        if len(state) == 2:
+            return state[0], state[1]
+        return scalar.convert(state[0], self.preferred or dtype)
+
+    # -- a large one: the routine gemm --------------------------------------------------------------
+
+    def _operands(self, lhs: Shape, rhs: Shape) -> tuple[Matrix | None, Matrix | None]:
+        """The operands as matrices, (m, k) and (k, n)."""
+        lhs_contract, rhs_contract = self._in_order()
+        left = _matrix(lhs, self.lhs_batch, self.lhs_free(len(lhs)), lhs_contract)
+        right = _matrix(rhs, self.rhs_batch, rhs_contract, self.rhs_free(len(rhs)))
+        return left, right
+
+    def _in_order(self) -> tuple[Axes, Axes]:
+        """The contracted axes of both operands, in the order of those of the left one."""
+        pairs = sorted(zip(self.lhs_contract, self.rhs_contract, strict=True))
+        return tuple([a for a, _ in pairs]), tuple([b for _, b in pairs])
+
+    def arranged(self, avals: Types) -> tuple[DotGeneral, tuple[Axes, ...]] | None:
+        """Operands whose rows and columns are one axis each in memory, contracted axes in the order of lhs."""
+        lhs, rhs = (a.shape for a in avals)
+        lhs_contract, rhs_contract = self._in_order()
+        left, right = tuple(range(len(lhs))), tuple(range(len(rhs)))
+        as_left, as_right = self._operands(lhs, rhs)
+        if as_left is None:
+            left = (*self.lhs_batch, *self.lhs_free(len(lhs)), *lhs_contract)
+        if as_right is None:
+            right = (*self.rhs_batch, *rhs_contract, *self.rhs_free(len(rhs)))
+        pairs = sorted(
+            (left.index(a), right.index(b)) for a, b in zip(lhs_contract, rhs_contract, strict=True)
+        )
+        product = DotGeneral(
+            tuple([a for a, _ in pairs]), tuple([b for _, b in pairs]),
+            tuple([left.index(a) for a in self.lhs_batch]), tuple([right.index(a) for a in self.rhs_batch]),
+            self.preferred,
+        )  # fmt: skip
+        return product, (left, right)
+
+    def call(self, avals: Types) -> Call:
+        lhs, rhs = avals
+        left, right = self._operands(lhs.shape, rhs.shape)
+        assert left is not None and right is not None, "the pass 'layouts' makes operands fit"
+        batch = tuple([lhs.shape[a] for a in self.lhs_batch])
+        m = sizes.product(lhs.shape[a] for a in self.lhs_free(lhs.ndim))
+        n = sizes.product(rhs.shape[a] for a in self.rhs_free(rhs.ndim))
+        k = sizes.product(lhs.shape[a] for a in self.lhs_contract)
+        flags = int(left.transposed), int(right.transposed)
+        parameters = (*flags, m, n, k, left.leading, right.leading, n)
+        out = tuple([m * n * step for step in ix.suffix_products(batch)])
+        return Call(
+            GEMM[lhs.dtype], parameters, batch, (left.batch, right.batch, out),
+            NS_PER_MULTIPLICATION * max(sizes.bounds(m * n * k)[0] or 1, 1),
+            parallel=sizes.is_true(lambda: m * n * k <= ALONE),
+        )  # fmt: skip
 
     # -- rules ------------------------------------------------------------------------------------
 
@@ -211,3 +335,37 @@ def _permuted(x: Any, order: Axes, dtype: np.dtype) -> Any:
         if order == tuple(range(len(order)))
         else prims.Transpose(prims.inverse_permutation(order))(x)
     )
+
+
+# --------------------------------------------------------------------------------------- matrices in memory
+
+
+@record
+class Matrix:
+    """How an operand is a stack of matrices in memory, as gemm takes them."""
+
+    transposed: bool
+    leading: Dim  # the stride of the axis that is not contiguous
+    batch: tuple[Dim, ...]  # the strides of the batch axes
+
+
+def _matrix(shape: Shape, batch: Axes, rows: Axes, columns: Axes) -> Matrix | None:
+    """The operand as matrices of these axes; None if its rows or its columns are not one axis in memory."""
+    strides = ix.suffix_products(shape)
+    row, column = _stride(shape, strides, rows), _stride(shape, strides, columns)
+    m, n = (sizes.product(shape[a] for a in axes) for axes in (rows, columns))
+    stacked = tuple([strides[a] for a in batch])
+    if column == 1 or (n == 1 and row is not None):
+        return None if row is None else Matrix(False, n if m == 1 else row, stacked)
+    if row == 1 or (m == 1 and column is not None):
+        return None if column is None else Matrix(True, m if n == 1 else column, stacked)
+    return None
+
+
+def _stride(shape: Shape, strides: Sequence[Dim], axes: Axes) -> Dim | None:
+    """The one stride of several axes; None if they are not one axis in memory."""
+    kept = [a for a in axes if shape[a] != 1]
+    for outer, inner in itertools.pairwise(kept):
+        if strides[outer] != shape[inner] * strides[inner]:
+            return None
+    return strides[kept[-1]] if kept else 1

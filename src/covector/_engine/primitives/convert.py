@@ -14,6 +14,7 @@ from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
 from covector._engine.core.trace import SCALARS, typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import const
+from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -27,6 +28,7 @@ class Convert(prims.ElementwiseBase):
     dtype: np.dtype
     weak: bool = False
     name: ClassVar[str] = "convert"
+    simplified = laws.same_type
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         return self.dtype

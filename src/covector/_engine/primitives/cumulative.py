@@ -163,7 +163,7 @@ class RunningFold(_OneAxis):
         return self.fold().start(dtype)
 
     def lift(self, *xs: Scalar) -> State:
-        return self.fold().lift(xs[0], ())
+        return self.fold().lift((), *xs)
 
     def combine(self, a: State, b: State) -> State:
         return self.fold().combine(a, b)

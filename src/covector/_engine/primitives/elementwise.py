@@ -20,6 +20,7 @@ from covector._engine.core.primitive import (
     Flat,
     Index,
     Linear,
+    MadeBy,
     Mapped,
     NotDifferentiable,
     Scalar,
@@ -29,7 +30,9 @@ from covector._engine.core.primitive import (
 )
 from covector._engine.core.trace import SCALARS, number, typeof
 from covector._engine.ir import scalar
+from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import Expr, const, select as choose
+from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -169,6 +172,10 @@ class Elementwise(ElementwiseBase):
     result: Literal["same", "bool", "real", "complex"] = "same"
     on_complex: Callable[..., Any] | None = None  # the same from pairs (real, imaginary)
     widen: bool = False  # the NumPy meaning of 16-bit floats is that of float32, rounded
+    law: Callable[[Eqn, MadeBy], Atom | Eqn | None] | None = None  # a simpler way to the same
+
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+        return None if self.law is None else self.law(eqn, made_by)
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         if len(avals) != len(self.push):
@@ -305,17 +312,21 @@ def _same(t: Any, *_: Any) -> Any:
     return t
 
 
-add = Elementwise("add", np.add, (_same, _same), _op("add"), on_complex=_pairs("add"))
+add = Elementwise(
+    "add", np.add, (_same, _same), _op("add"), on_complex=_pairs("add"),
+    law=laws.sum_with_zero,
+)  # fmt: skip
 sub = Elementwise(
-    "sub", np.subtract, (_same, lambda t, *_: neg(t)), _op("sub"), on_complex=_pairs("sub")
-)
+    "sub", np.subtract, (_same, lambda t, *_: neg(t)), _op("sub"), on_complex=_pairs("sub"),
+    law=laws.difference_with_zero,
+)  # fmt: skip
 mul = Elementwise(
     "mul", np.multiply, (lambda t, z, x, y: mul(t, y), lambda t, z, x, y: mul(x, t)), _op("mul"),
-    on_complex=_complex("mul"),
+    on_complex=_complex("mul"), law=laws.product_with_one,
 )  # fmt: skip
 div = Elementwise(
     "div", _numpy_div, (lambda t, z, x, y: div(t, y), lambda t, z, x, y: neg(div(mul(t, z), y))), _integer_div,
-    on_complex=_complex("div"),
+    on_complex=_complex("div"), law=laws.quotient,
 )  # fmt: skip
 rem = Elementwise(
     "rem",
@@ -324,7 +335,10 @@ rem = Elementwise(
     _integer_rem,
     kinds="iuf",
 )
-neg = Elementwise("neg", np.negative, (lambda t, *_: neg(t),), _op("neg"), on_complex=_pairs("neg"))
+neg = Elementwise(
+    "neg", np.negative, (lambda t, *_: neg(t),), _op("neg"), on_complex=_pairs("neg"),
+    law=laws.negative_of_negative,
+)  # fmt: skip
 maximum = Elementwise(
     "max", np.maximum, (lambda t, z, x, y: _share(t, x, y, ge), lambda t, z, x, y: _share(t, y, x, ge)),
     lambda x, y: x | y if x.dtype == scalar.BOOL else scalar.maximum(x, y), kinds="biuf",
@@ -500,8 +514,8 @@ complex_ = _PartOfComplex(
 )  # fmt: skip
 
 stop_gradient = Elementwise(
-    "stop_gradient", lambda x: x, (FLAT,), lambda x: x, "biufc", on_complex=lambda p: p
-)
+    "stop_gradient", lambda x: x, (FLAT,), lambda x: x, "biufc", on_complex=lambda p: p, law=laws.the_operand,
+)  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------- with parameters

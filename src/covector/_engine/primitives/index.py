@@ -168,6 +168,7 @@ class Gather(Mapped):
     mode: IndexMode = "fill"
     fill_value: Any = None
     name: ClassVar[str] = "gather"
+    at_data: ClassVar[bool] = True
 
     def type(self, x: ShapedArray, indices: ShapedArray) -> ShapedArray:
         numbers = self.numbers
@@ -327,6 +328,7 @@ class DynamicSlice(Mapped):
 
     sizes: tuple[Dim, ...]
     name: ClassVar[str] = "dynamic_slice"
+    at_data: ClassVar[bool] = True
 
     def type(self, x: ShapedArray, *starts: ShapedArray) -> ShapedArray:
         check_starts(self.name, x, starts)

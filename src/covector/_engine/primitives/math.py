@@ -14,6 +14,7 @@ from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, call, const, select as choose
+from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -149,6 +150,7 @@ class IntegerPow(prims.ElementwiseBase):
 
     n: int
     name: ClassVar[str] = "integer_pow"
+    simplified = laws.power
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         dtype = avals[0].dtype

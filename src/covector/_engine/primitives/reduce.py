@@ -13,10 +13,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Index, Linear, Reduction, Scalar, State
+from covector._engine.core.primitive import Index, Linear, MadeBy, Reduction, Scalar, State
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.index import to_scalar
+from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import Expr, const
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -100,6 +101,9 @@ class Fold(Reduction):
         axes, place = _shifted(self.axes, d)
         return type(self)(axes)(x), place  # type: ignore[call-arg]
 
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | None:
+        return None if self.axes else eqn.inputs[0]
+
     def operation(self, dtype: np.dtype) -> str | None:
         if dtypes.is_complex(dtype) and self.op != "add":
             return None
@@ -110,7 +114,8 @@ class Fold(Reduction):
         identity = const(type(self).identity(wide), dtypes.real_of(wide))
         return (identity, const(0, identity.dtype)) if dtypes.is_complex(dtype) else (identity,)
 
-    def lift(self, x: Scalar, index: Index) -> State:
+    def lift(self, index: Index, *xs: Scalar) -> State:
+        (x,) = xs
         return x if isinstance(x, tuple) else (scalar.convert(x, self.accumulator(x.dtype)),)
 
     def combine(self, a: State, b: State) -> State:
@@ -331,7 +336,8 @@ class ArgReduction(Reduction):
             np.iinfo(self.index_dtype).max, self.index_dtype
         )
 
-    def lift(self, x: Scalar, index: Index) -> State:
+    def lift(self, index: Index, *xs: Scalar) -> State:
+        (x,) = xs
         assert isinstance(x, Expr)
         return x, to_scalar(index[self.axis], self.index_dtype)
 

@@ -15,6 +15,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.index import both, compare, divide, flatten, to_scalar, unflatten
 from covector._engine.ir.scalar import Expr, const
+from covector._engine.primitives import laws
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -72,6 +73,7 @@ class Broadcast(Movement):
     shape: Shape
     axes: tuple[int, ...]
     name: ClassVar[str] = "broadcast"
+    simplified = laws.broadcasts
 
     def kept(self) -> list[int]:
         """The axes of the result that are the operand's."""
@@ -113,6 +115,8 @@ class Reshape(Movement):
 
     shape: Shape
     name: ClassVar[str] = "reshape"
+    same_memory: ClassVar[bool] = True
+    simplified = laws.reshapes
 
     def type(self, x: ShapedArray) -> ShapedArray:
         check_sizes(self.name, self.shape)
@@ -204,6 +208,7 @@ class Transpose(Movement):
 
     permutation: tuple[int, ...]
     name: ClassVar[str] = "transpose"
+    simplified = laws.permutations
 
     def type(self, x: ShapedArray) -> ShapedArray:
         if sorted(self.permutation) != list(range(x.ndim)):
@@ -309,6 +314,7 @@ class Slice(Movement):
     limits: Shape
     strides: tuple[int, ...]
     name: ClassVar[str] = "slice"
+    simplified = laws.same_shape
 
     def lengths(self) -> Shape:
         """The shape of the result."""
@@ -367,6 +373,7 @@ class Pad(Movement):
     high: Shape
     interior: tuple[int, ...]
     name: ClassVar[str] = "pad"
+    simplified = laws.no_padding
 
     def type(self, x: ShapedArray, value: ShapedArray) -> ShapedArray:
         _check_lengths(self.name, x, low=self.low, high=self.high, interior=self.interior)
@@ -472,6 +479,7 @@ class Concatenate(Movement):
 
     axis: int
     name: ClassVar[str] = "concatenate"
+    simplified = laws.only_operand
 
     def type(self, *xs: ShapedArray) -> ShapedArray:
         if not xs:

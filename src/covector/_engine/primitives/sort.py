@@ -10,13 +10,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Primitive, Zero, is_zero
+from covector._engine.core.primitive import Primitive, Types, Zero, is_zero
+from covector._engine.core.routine import ByRoutine, Call
 from covector._engine.core.trace import typeof
-from covector._engine.types import dtypes
+from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["SortPairs", "take_along_last"]
+__all__ = ["Sort", "SortPairs", "take_along_last"]
 
 
 def take_along_last(x: Any, order: Any) -> Any:
@@ -31,7 +32,54 @@ def take_along_last(x: Any, order: Any) -> Any:
 
 
 @record
-class SortPairs(Primitive):
+class Sort(ByRoutine):
+    """Sort along the last axis, with NaNs last."""
+
+    name: ClassVar[str] = "sort"
+    begins_as: ClassVar[tuple[int | None, ...]] = (0,)
+
+    def type(self, x: ShapedArray) -> ShapedArray:
+        _check_keys(self.name, x)
+        return x
+
+    def reference(self, x: Any) -> Any:
+        wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+        return np.take_along_axis(x, np.argsort(wide, axis=-1, kind="stable"), -1)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        ((x,), (t,)) = primals, tangents
+        out, order = SortPairs()(x, _numbers(x))
+        return out, take_along_last(t, order)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self(prims.batch_to_front(args[0], dims[0], size)), 0
+
+    def call(self, avals: Types) -> Call:
+        return _call(avals[0], 0, (0, 0))
+
+
+def _numbers(x: Any) -> Any:
+    """The places of the elements along the last axis."""
+    shape = typeof(x).shape
+    return prims.Iota(shape, dtypes.int32, len(shape) - 1)()
+
+
+def _check_keys(name: str, keys: ShapedArray) -> None:
+    if not keys.shape:
+        raise errors.ShapeError(errors.shape_mismatch(name, [keys.text()]))
+    if dtypes.is_complex(keys.dtype):
+        raise TypeError(f"{name} has no order for {keys.text()}{errors.at_user_line()}")
+
+
+def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> Call:
+    """The runtime's routine, which takes all rows at once: keys, and values of so many bytes."""
+    *front, n = keys.shape
+    rows = sizes.product(front)
+    return Call("sort_pairs", (dtypes.CODES[keys.dtype], width, rows, n), order=order)
+
+
+@record
+class SortPairs(ByRoutine):
     """Sort the keys along the last axis, stably and with NaNs last; the values go where their keys go.
 
     Operands: keys (real) and values of one shape.  Results: the sorted keys, the values in the keys' order.
@@ -39,14 +87,14 @@ class SortPairs(Primitive):
 
     name: ClassVar[str] = "sort_pairs"
     multiple: ClassVar[bool] = True
+    begins_as: ClassVar[tuple[int | None, ...]] = (0, 1)
 
     def type(self, keys: ShapedArray, values: ShapedArray) -> tuple[ShapedArray, ShapedArray]:
-        if keys.shape != values.shape or not keys.shape:
+        if keys.shape != values.shape:
             raise errors.ShapeError(
                 errors.shape_mismatch("sort_pairs", [keys.text(), values.text()])
             )
-        if dtypes.is_complex(keys.dtype):
-            raise TypeError(f"sort_pairs has no order for {keys.text()}{errors.at_user_line()}")
+        _check_keys(self.name, keys)
         return keys, values
 
     def reference(self, keys: Any, values: Any) -> Any:
@@ -56,9 +104,7 @@ class SortPairs(Primitive):
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         keys, values = primals
-        shape = typeof(keys).shape
-        places = prims.Iota(shape, dtypes.int32, len(shape) - 1)()
-        sorted_keys, order = self(keys, places)
+        sorted_keys, order = self(keys, _numbers(keys))
         out = sorted_keys, take_along_last(values, order)
         moved = [
             Zero(typeof(o)) if is_zero(t) else take_along_last(t, order)
@@ -69,3 +115,9 @@ class SortPairs(Primitive):
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         front = [prims.batch_to_front(x, d, size) for x, d in zip(args, dims, strict=True)]
         return self(*front), (0, 0)
+
+    def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
+        return None if used[1] else (Sort(), (True, False), (True, False))
+
+    def call(self, avals: Types) -> Call:
+        return _call(avals[0], avals[1].dtype.itemsize, (0, 1))

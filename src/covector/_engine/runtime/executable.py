@@ -72,7 +72,7 @@ class Executable:
         """One of the stages as text: program, kernels, llvm, asm."""
         match stage:
             case "program":
-                return str(self.stages["layouts"])
+                return str(self.stages["invariants"])
             case "kernels":
                 return str(self.kernel)
             case "llvm":

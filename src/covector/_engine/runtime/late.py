@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from covector._engine.base.locks import COMPILING
 from covector._engine.ir.program import Program
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 @cache
 def _executables() -> Any:
-    return import_module("covector._engine.runtime.executable")
+    with COMPILING:
+        return import_module("covector._engine.runtime.executable")
 
 
 def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable:

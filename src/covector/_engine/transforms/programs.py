@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from covector._engine import primitives as prims
+from covector._engine.base.locks import guard
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import EVAL, evaluate, stage, using
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns, without_dead_code
@@ -48,7 +49,7 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
 # By what they do, the last used last: see `interned`.
 _interned: OrderedDict[Any, Program] = OrderedDict()
 MAX_INTERNED = 1024
-_lock = threading.Lock()
+_lock = guard(threading.RLock())
 
 
 def interned(program: Program) -> Program:

@@ -13,6 +13,7 @@ from covector._engine.backends.cpu.bodies import total_cost
 from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.library import Library, Make
 from covector._engine.base.config import config
+from covector._engine.base.locks import COMPILING
 from covector._engine.ir.kernel import Kernel
 
 # Emitted code is straight-line SSA but for the locals, which live in memory until `sroa` puts them into registers.
@@ -42,7 +43,8 @@ def target() -> link.Target:
 @functools.cache
 def symbols() -> dict[str, int]:
     """The addresses of what emitted code calls."""
-    _load_blas()
+    with COMPILING:
+        _load_blas()
     memory = ctypes.CDLL(None)
     table = {
         name: _address(getattr(memory, name))

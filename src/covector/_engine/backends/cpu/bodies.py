@@ -22,6 +22,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
+    While,
     nodes,
     roots,
     walk,
@@ -29,6 +30,8 @@ from covector._engine.ir.kernel import (
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
+
+WHILE_RUNS = 10  # how often a loop of unknown length is taken to run
 
 
 def locals_of(statements: Sequence[Statement]) -> list[Expr]:
@@ -138,7 +141,9 @@ def total_cost(kernel: Kernel) -> float:
                 low = _at_least(s.extent)
                 total += low * (s.cost or cost(s.body) + 0.5)
             elif isinstance(s, If):
-                total += cost(s.body)
+                total += max(cost(s.body), cost(s.orelse))
+            elif isinstance(s, While):
+                total += WHILE_RUNS * cost((*s.test, *s.body))
             elif isinstance(s, Routine):
                 total += routines.cost(s)
             elif isinstance(s, Copy):

@@ -44,6 +44,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
+    While,
     expressions,
     walk,
 )  # fmt: skip
@@ -169,6 +170,8 @@ class StatementWriter:
                     self.emitter.store(buffer, index, value, condition)
                 case If():
                     self.branch(statement)
+                case While():
+                    self.repeat(statement)
                 case Copy():
                     self.copy(statement)
                 case Routine():
@@ -222,18 +225,57 @@ class StatementWriter:
 
     # -- branches, copies ------------------------------------------------------------------------
 
+    def changed(self, statements: Sequence[Statement]) -> list[Expr]:
+        """The locals from outside that statements change, of those whose value is in a register now."""
+        known = self.emitter.values, self.emitter.one.values
+        targets = (t for s in walk(statements) if isinstance(s, Assign) for t in s.locals)
+        return list(dict.fromkeys(t for t in targets if any(t in values for values in known)))
+
+    def read_again(self, locals_: Sequence[Expr]) -> None:
+        """Take locals from memory: control flow joins here, or comes back to here."""
+        for emitter in (self.emitter.one, self.emitter):
+            for local in locals_:
+                if local in emitter.values:
+                    emitter.values[local] = emitter.leaf(local)
+
     def branch(self, statement: If) -> None:
-        emitter = self.emitter
+        emitter, lines = self.emitter, self.frame.lines
         assert emitter.width == 1, "branches are for one element at a time"
         condition = emitter.value(statement.condition)
+        changed = self.changed((statement,))
         stem = emitter.fresh()[1:]
-        self.frame.lines.append(f"  br i1 {condition}, label %{stem}.then, label %{stem}.end")
-        emitter.label(f"{stem}.then")
+        otherwise = "else" if statement.orelse else "end"
+        lines.append(f"  br i1 {condition}, label %{stem}.then, label %{stem}.{otherwise}")
+        for label, body in (("then", statement.body), ("else", statement.orelse)):
+            if body or label == "then":
+                emitter.label(f"{stem}.{label}")
+                self.read_again(changed)
+                mark = emitter.mark()
+                self.body(body)
+                emitter.reset(mark)
+                lines.append(f"  br label %{stem}.end")
+        emitter.label(f"{stem}.end")
+        self.read_again(changed)
+
+    def repeat(self, statement: While) -> None:
+        """The test stands at the top, and is seen by the body."""
+        emitter, lines = self.emitter, self.frame.lines
+        assert emitter.width == 1, "loops with a condition are for one element at a time"
+        changed = self.changed((statement,))
+        stem = emitter.fresh()[1:]
+        lines.append(f"  br label %{stem}.test")
+        emitter.label(f"{stem}.test")
+        self.read_again(changed)
         mark = emitter.mark()
+        self.body(statement.test)
+        condition = emitter.value(statement.condition)
+        lines.append(f"  br i1 {condition}, label %{stem}.body, label %{stem}.end")
+        emitter.label(f"{stem}.body")
         self.body(statement.body)
         emitter.reset(mark)
-        self.frame.lines.append(f"  br label %{stem}.end")
+        lines.append(f"  br label %{stem}.test")
         emitter.label(f"{stem}.end")
+        self.read_again(changed)
 
     def copy(self, statement: Copy) -> None:
         emitter = self.emitter.one
@@ -297,7 +339,14 @@ class StatementWriter:
 
     def plain(self, loop: Loop, start: str, stop: str) -> None:
         """One run of the body after the other."""
-        self._counted(loop.name, start, stop, 1, lambda: self.body(loop.body))
+        changed = self.changed(loop.body)
+
+        def body() -> None:
+            self.read_again(changed)
+            self.body(loop.body)
+
+        self._counted(loop.name, start, stop, 1, body)
+        self.read_again(changed)
 
     def _counted(self, name: str, start: str, stop: str, step: int, body: Any) -> None:
         """The skeleton of a loop: test at the bottom, entered only if there is anything to do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from covector._engine.ir import index as ix
@@ -13,6 +13,8 @@ from covector._engine.ir.kernel import (
     Fold,
     Init,
     Loop,
+    Statement,
+    While,
     expressions,
     index_values,
     walk,
@@ -86,11 +88,14 @@ class Variance:
 
 
 def invariants(loop: Loop, memory_of: Callable[[Buffer], Buffer]) -> list[Expr]:
-    """The largest expressions of a loop's body that do not change in it, constants excepted."""
+    """The largest expressions of a loop's body that do not change in it, constants excepted.
+
+    Only of what runs each time: what stands under a condition may read places that are there only if it holds.
+    """
     variance = Variance(loop, memory_of)
     found: dict[Expr, None] = {}
     seen: set[Expr] = set()
-    for s in walk(loop.body):
+    for s in _each_time(loop.body):
         roots = list(expressions(s))
         stack = roots
         while stack:
@@ -104,3 +109,14 @@ def invariants(loop: Loop, memory_of: Callable[[Buffer], Buffer]) -> list[Expr]:
                 continue
             stack.extend(node.args)
     return list(found)
+
+
+def _each_time(body: Sequence[Statement]) -> Iterator[Statement]:
+    """The statements that do not stand under a condition, of a loop inside too."""
+    for s in body:
+        if isinstance(s, While):
+            yield from _each_time(s.test)
+        else:
+            yield s
+        if isinstance(s, Loop):
+            yield from _each_time(s.body)

@@ -6,12 +6,12 @@ brought along would be compiled again with each: a slow path that is hardly ever
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.instructions import register_type
 from covector._engine.backends.cpu.scalars import Emitter, Function, ModuleText
+from covector._engine.base.locks import COMPILING
 from covector._engine.compile import functions
 
 Make = Callable[[str, Callable[[], bytes]], bytes]
@@ -23,11 +23,10 @@ class Library:
     def __init__(self, target: link.Target, symbols: dict[str, int], cached: Make):
         self.target, self.symbols, self.cached = target, symbols, cached
         self.loaded: dict[str, link.Loaded] = {}
-        self.lock = threading.RLock()
 
     def resolve(self, wanted: Sequence[Function]) -> dict[str, int]:
         """The addresses of functions by name; what is not there yet is compiled."""
-        with self.lock:
+        with COMPILING:
             for function in wanted:
                 if function.symbol not in self.loaded:
                     self._add(function)

@@ -14,10 +14,12 @@ from __future__ import annotations
 import functools
 import itertools
 import platform
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from covector._engine import _native
+from covector._engine.base.locks import COMPILING, guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,14 @@ class UnsupportedTarget(RuntimeError):
 @functools.cache
 def _llvm() -> Any:
     """llvmlite's binding module, with the native target ready."""
-    import llvmlite.binding as llvm
+    with COMPILING:
+        _check_memory(0)
+        import llvmlite.binding as llvm
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        guard(llvm.ffi.lib._lock)  # of all its calls, also those that free a module anywhere
+        return llvm
 
 
 def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Target:
@@ -90,7 +95,6 @@ def host() -> Target:
     return describe(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
 
 
-_lock = threading.RLock()
 _names = itertools.count()
 
 
@@ -109,6 +113,20 @@ def machine(target: Target) -> Any:
 def _linker() -> Any:
     """The one linker of the process."""
     return _llvm().create_lljit_compiler(machine(host()), use_jit_link=True)
+
+
+# LLVM ends the process when memory runs out.  Measured: 10 MB, and 30 bytes for each byte of text.
+_LLVM_BYTES = 48 << 20
+_LLVM_BYTES_OF_A_BYTE = 100
+
+
+def _check_memory(length: int) -> None:
+    """Raise MemoryError if LLVM could run out of memory on so long a text or object."""
+    needed = _LLVM_BYTES + length * _LLVM_BYTES_OF_A_BYTE
+    if not _native.can_map(needed):
+        raise MemoryError(
+            f"the compiler may need {needed >> 20} MiB, and the process cannot have so much more"
+        )
 
 
 def parse(text: str, verify: bool = False) -> Any:
@@ -139,7 +157,8 @@ def emit_object(
     generation folds, schedules and hoists by itself.
     """
     target = target or host()
-    with _lock:
+    with COMPILING:
+        _check_memory(len(text))
         module = parse(text, verify)
         if passes:
             optimise(module, target, passes)
@@ -151,7 +170,7 @@ def emit_assembly(
 ) -> str:
     """The assembly text of a module: for people and for tests, never for running."""
     target = target or host()
-    with _lock:
+    with COMPILING:
         module = parse(text, verify)
         if passes:
             optimise(module, target, passes)
@@ -175,10 +194,11 @@ def load(
     data: bytes, symbols: Mapping[str, int] | None = None, exports: Iterable[str] = ("entry",)
 ) -> Loaded:
     """An object file linked into this process; `symbols` gives the addresses of what it calls."""
+    _check_memory(len(data))
     builder = _llvm().JITLibraryBuilder().add_object_img(data)
     for name, address in (symbols or {}).items():
         builder.import_symbol(name, address)
     for name in exports:
         builder.export_symbol(name)
-    with _lock:
+    with COMPILING:
         return Loaded(builder.link(_linker(), f"covector{next(_names)}"))

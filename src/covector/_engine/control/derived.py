@@ -1,0 +1,464 @@
+"""What is derived from a loop's body: bodies that push tangents, are transposed or batched, or do several steps.
+
+And which values a loop keeps for its gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, Generic, Literal, TypeVar
+
+from covector._engine import primitives as prims
+from covector._engine.base.record import record
+from covector._engine.core.primitive import Mapped
+from covector._engine.ir import scalar
+from covector._engine.ir.program import Atom, Eqn, Program, Var, replace_inputs, without_dead_code
+from covector._engine.transforms.programs import (
+    Mask,
+    SplitProgram,
+    batch_program,
+    derived,
+    jvp_program,
+    linearize_program,
+    split_program,
+    transpose_program,
+)
+from covector._engine.types import dtypes
+from covector._engine.types.dims import Dim
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Operands(Generic[T]):
+    """What a loop takes, or its body; or types, masks, batch axes of these.  They stand in this order."""
+
+    consts: tuple[T, ...]
+    carry: tuple[T, ...]
+    xs: tuple[T, ...]
+
+    @property
+    def flat(self) -> tuple[T, ...]:
+        """All, in order."""
+        return self.consts + self.carry + self.xs
+
+
+@dataclass(frozen=True, slots=True)
+class Results(Generic[T]):
+    """What a loop gives, or its body; or types, masks, batch axes of these.  They stand in this order."""
+
+    carry: tuple[T, ...]
+    ys: tuple[T, ...]
+
+    @property
+    def flat(self) -> tuple[T, ...]:
+        """All, in order."""
+        return self.carry + self.ys
+
+
+@record
+class Layout:
+    """How many consts and carried values a loop has: where each part of its operands and results is."""
+
+    consts: int
+    carry: int
+
+    def operands(self, values: Sequence[T]) -> Operands[T]:
+        """The operands of a loop or body by their parts."""
+        values, stop = tuple(values), self.consts + self.carry
+        return Operands(values[: self.consts], values[self.consts : stop], values[stop:])
+
+    def results(self, values: Sequence[T]) -> Results[T]:
+        """The results of a loop or body by their parts."""
+        values = tuple(values)
+        return Results(values[: self.carry], values[self.carry :])
+
+
+def layout_of(mask: Operands[bool]) -> Layout:
+    """The layout of the operands in a mask."""
+    return Layout(sum(mask.consts), sum(mask.carry))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DerivedBody:
+    """A body made from another one.  Its consts are the other's (or those named beside), then `constants`."""
+
+    program: Program
+    layout: Layout
+    constants: tuple[Any, ...]
+    live: Results[Any]  # which results of the other one have a tangent; or their batch axes
+
+
+def _either(a: Mask, b: Mask) -> Mask:
+    return tuple([x or y for x, y in zip(a, b, strict=True)])
+
+
+@derived
+def jvp_body(body: Program, layout: Layout, nonzero: Mask) -> DerivedBody:
+    """The body that also pushes tangents.
+
+    Consts: those of the body, their tangents; carry and xs, and the results, likewise.
+    """
+    given = layout.operands(nonzero)
+    carry, ys = given.carry, (False,) * (len(body.outputs) - layout.carry)
+    while True:
+        found = jvp_program(body, (*given.consts, *carry, *given.xs), (*carry, *ys))
+        live = layout.results(found.nonzero)
+        if live.carry == carry:
+            break
+        carry = _either(carry, live.carry)
+    given = Operands(given.consts, carry, given.xs)
+    inputs, m, n = found.program.inputs, len(body.outputs), len(body.inputs)
+    primal, tangent = layout.operands(inputs[:n]), layout_of(given).operands(inputs[n:])
+    xs, extra = tangent.xs[: sum(given.xs)], tangent.xs[sum(given.xs) :]
+    out = layout.results(found.program.outputs[:m])
+    pushed = layout_of(given).results(found.program.outputs[m:])
+    operands = Operands(
+        primal.consts + tangent.consts + extra, primal.carry + tangent.carry, primal.xs + xs
+    )
+    program = Program(
+        operands.flat,
+        found.program.eqns,
+        (*out.carry, *pushed.carry, *out.ys, *pushed.ys),
+        name=found.program.name,
+    )
+    both = Layout(len(operands.consts), len(operands.carry))
+    return DerivedBody(program, both, found.constants, live)
+
+
+@derived
+def batch_body(
+    body: Program, layout: Layout, dims: tuple[int | None, ...], size: Dim, axis_name: Any = None
+) -> DerivedBody:
+    """The body on values with batch axes: those of consts and slices as given, of carried values 0."""
+    given = layout.operands(dims)
+    mapped = tuple([d is not None for d in given.carry])
+    ys = (False,) * (len(body.outputs) - layout.carry)
+    while True:
+        axes = (*given.consts, *[0 if m else None for m in mapped], *given.xs)
+        found = batch_program(body, axes, size, axis_name, (*mapped, *ys))
+        live = layout.results(found.dims)
+        carried = tuple([d is not None for d in live.carry])
+        if carried == mapped:
+            break
+        mapped = _either(mapped, carried)
+    n = len(body.inputs)
+    inputs = found.program.inputs
+    own = layout.operands(inputs[:n])
+    operands = Operands(own.consts + inputs[n:], own.carry, own.xs)
+    program = replace_inputs(found.program, operands.flat)
+    wide = Layout(len(operands.consts), layout.carry)
+    return DerivedBody(program, wide, found.constants, live)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TransposedBody:
+    """The body of the backward loop.
+
+    Consts: the known ones, `constants`.  Carry: sums of the cotangents of linear consts (those in `live.consts`),
+    cotangents of carried values (those in `live.carry`).  Xs: the known ones, cotangents of stacked results.  Stacked
+    results: cotangents of linear xs (those in `live.xs`).
+    """
+
+    program: Program
+    layout: Layout
+    constants: tuple[Any, ...]
+    live: Operands[bool]
+
+
+@derived
+def transpose_body(body: Program, layout: Layout, linear: Mask, given: Mask) -> TransposedBody:
+    """The transpose of a body whose carried values are all linear; `given` says which cotangents there are."""
+    mask, cotangents = layout.operands(linear), layout.results(given)
+    assert all(mask.carry)
+    live, ys = cotangents.carry, cotangents.ys
+    linear_layout = Layout(sum(mask.consts), layout.carry)
+    while True:
+        wanted = (*[False] * linear_layout.consts, *live, *[False] * sum(mask.xs))
+        found = transpose_program(body, linear, (*live, *ys), wanted)
+        backs = linear_layout.operands(found.nonzero)
+        if backs.carry == live:
+            break
+        live = _either(live, backs.carry)
+    # Its inputs: known consts, known xs, cotangents of the carry and of ys, constants.
+    known = Layout(layout.consts - linear_layout.consts, len(mask.xs) - sum(mask.xs))
+    inputs = known.operands(found.program.inputs)
+    rest, stop = inputs.xs, sum(live) + sum(ys)
+    carry_cts, ys_cts, extra = rest[: sum(live)], rest[sum(live) : stop], rest[stop:]
+    outs = Layout(0, sum(backs.consts)).results(found.program.outputs)
+    sums = tuple([Var(a.aval) for a in outs.carry])
+    totals = tuple([Var(a.aval) for a in outs.carry])
+    adds = [
+        Eqn(prims.add, (s, a), (t,), None) for s, a, t in zip(sums, outs.carry, totals, strict=True)
+    ]
+    operands = Operands(inputs.consts + extra, sums + carry_cts, inputs.carry + ys_cts)
+    program = Program(
+        operands.flat, (*found.program.eqns, *adds), (*totals, *outs.ys), name=found.program.name
+    )
+    backward = Layout(len(operands.consts), len(operands.carry))
+    return TransposedBody(program, backward, found.constants, backs)
+
+
+@derived
+def repeated_body(body: Program, layout: Layout, steps: int) -> Program:
+    """The body of several steps, one after the other: it takes their slices and gives their ys, step by step."""
+    own = layout.operands(body.inputs)
+    carry: tuple[Atom, ...] = own.carry
+    env: dict[Var, Atom] = {v: v for v in (*own.consts, *own.carry)}
+    eqns: list[Eqn] = []
+    slices: list[Var] = []
+    ys: list[Atom] = []
+    for _ in range(steps):
+        env.update(zip(own.carry, carry, strict=True))
+        env.update((v, Var(v.aval)) for v in own.xs)
+        slices += [env[v] for v in own.xs]  # type: ignore[misc]
+        for eqn in body.eqns:
+            outputs = tuple([Var(v.aval) for v in eqn.outputs])
+            inputs = tuple([env[a] if isinstance(a, Var) else a for a in eqn.inputs])
+            env.update(zip(eqn.outputs, outputs, strict=True))
+            eqns.append(Eqn(eqn.primitive, inputs, outputs, eqn.source))
+        out = layout.results([env[a] if isinstance(a, Var) else a for a in body.outputs])
+        carry = out.carry
+        ys += out.ys
+    inputs = (*own.consts, *own.carry, *slices)
+    return Program(inputs, tuple(eqns), (*carry, *ys), name=body.name)
+
+
+def live_parts(
+    body: Program, layout: Layout, used: Sequence[bool]
+) -> tuple[Operands[bool], Results[bool]]:
+    """Which inputs and outputs of a body matter, if these results of the loop are used."""
+    outputs = layout.results(used)
+    while True:
+        live = {a for a in compress(body.outputs, outputs.flat) if isinstance(a, Var)}
+        for eqn in reversed(body.eqns):
+            if eqn.effects or any(v in live for v in eqn.outputs):
+                live.update(a for a in eqn.inputs if isinstance(a, Var))
+        inputs = layout.operands([v in live for v in body.inputs])
+        carried = _either(outputs.carry, inputs.carry)
+        if carried == outputs.carry:
+            return Operands(inputs.consts, carried, inputs.xs), outputs
+        outputs = Results(carried, outputs.ys)
+
+
+# --------------------------------------------------------------------------------------- splitting, and residuals
+
+
+@record
+class Source:
+    """Where a residual comes from: a position among the `Known` values of a kind."""
+
+    kind: Literal["consts", "hoisted", "xs", "ys"]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The values that residuals are among, once the known loop has run."""
+
+    consts: Sequence[Any]  # the known consts, and `constants`
+    hoisted: Sequence[Any]
+    xs: Sequence[Any]  # the known ones
+    ys: Sequence[Any]  # all stacked results of `SplitBody.known`
+
+    def chosen(self, sources: Sequence[Source]) -> list[Any]:
+        """The values from these sources."""
+        return [getattr(self, s.kind)[s.position] for s in sources]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitBody:
+    """A body in two: what is known, which also gives residuals, and what is linear.
+
+    `hoisted` computes, from the known consts and `constants`, residuals that are the same in every step; they are
+    consts of both.  Consts of `known`: the known consts, `constants`, hoisted ones.  Consts of `linear`: those in
+    `const_sources`, linear consts; its xs: those in `xs_sources`, linear xs.
+    """
+
+    known: Program
+    constants: tuple[Any, ...]
+    hoisted: Program
+    linear: Program
+    const_sources: tuple[Source, ...]
+    xs_sources: tuple[Source, ...]
+    live: Results[bool]  # which carried values `linear` carries, and which stacked results it gives
+
+
+@derived
+def linearize_body(body: Program, layout: Layout, nonzero: Mask) -> SplitBody:
+    """The body, and the linear one that pushes tangents of the values in `nonzero`."""
+    given = layout.operands(nonzero)
+    carry, ys = given.carry, (False,) * (len(body.outputs) - layout.carry)
+    while True:
+        found = linearize_program(body, (*given.consts, *carry, *given.xs), (*carry, *ys))
+        live = layout.results(found.nonzero)
+        if live.carry == carry:
+            break
+        carry = _either(carry, live.carry)
+    linear = Layout(sum(given.consts), sum(carry))
+    return _Splitter(found, layout, len(given.xs), len(ys)).result(linear, live)
+
+
+@derived
+def split_body(body: Program, layout: Layout, linear: Mask) -> SplitBody:
+    """A body that is linear in some values, split into what does not depend on these, and the rest."""
+    given = layout.operands(linear)
+    carry, ys = given.carry, (False,) * (len(body.outputs) - layout.carry)
+    while True:
+        found = split_program(body, (*given.consts, *carry, *given.xs), (*carry, *ys))
+        live = layout.results(found.nonzero)
+        if live.carry == carry:
+            break
+        carry = _either(carry, live.carry)
+    known = Layout(_count_false(given.consts), _count_false(carry))
+    splitter = _Splitter(found, known, _count_false(given.xs), _count_false(live.ys))
+    return splitter.result(Layout(sum(given.consts), sum(carry)), live)
+
+
+def _count_false(mask: Mask) -> int:
+    return len(mask) - sum(mask)
+
+
+class _Splitter:
+    """Decides for each residual of a body where it comes from: kept anyway, computed again, hoisted, or stacked."""
+
+    def __init__(self, split: SplitProgram, layout: Layout, num_xs: int, num_ys: int):
+        self.split = split
+        known = split.known
+        inputs = layout.operands(known.inputs)
+        self.carry = inputs.carry
+        self.xs, extra = inputs.xs[:num_xs], inputs.xs[num_xs:]
+        self.consts = inputs.consts + extra
+        outputs = layout.results(known.outputs)
+        self.carry_out = outputs.carry
+        self.ys: list[Atom] = list(outputs.ys[:num_ys])
+        self.producer = {v: eqn for eqn in known.eqns for v in eqn.outputs}
+        self.hoisted: list[Var] = []
+        self.again: set[Var] = set()  # what the linear body computes again
+        self.invariant = self._invariant()
+
+    def _invariant(self) -> set[Atom]:
+        """The values that are the same in every step."""
+        found: set[Atom] = set(self.consts)
+        for eqn in self.split.known.eqns:
+            if not eqn.effects and all(a in found or not isinstance(a, Var) for a in eqn.inputs):
+                found.update(eqn.outputs)
+        return found
+
+    def result(self, linear: Layout, live: Results[bool]) -> SplitBody:
+        split = self.split
+        values = [*split.known.inputs, *split.known.outputs]
+        residuals = [values[i] for i in split.residuals]
+        for r in sorted(
+            residuals, key=self._is_cheap
+        ):  # what must be stored first: others may follow from it
+            self._place(r)
+        const_vars: dict[Var, Source] = {v: Source("consts", i) for i, v in enumerate(self.consts)}
+        const_vars |= {v: Source("hoisted", i) for i, v in enumerate(self.hoisted)}
+        xs_vars: dict[Atom, Source] = {v: Source("xs", i) for i, v in enumerate(self.xs)}
+        for i, v in enumerate(self.ys):
+            xs_vars.setdefault(v, Source("ys", i))
+        eqns = self._linear_eqns(residuals)
+        read = {a for eqn in eqns for a in eqn.inputs} | set(split.linear.outputs)
+        const_sources = {v: s for v, s in const_vars.items() if v in read}
+        xs_sources = {v: s for v, s in xs_vars.items() if v in read and v not in const_sources}
+        own = linear.operands(split.linear.inputs[len(residuals) :])
+        program = Program(
+            (*const_sources, *own.consts, *own.carry, *xs_sources, *own.xs),  # type: ignore[arg-type]
+            tuple(eqns), split.linear.outputs, name=split.linear.name,
+        )  # fmt: skip
+        return SplitBody(
+            self._known(), split.constants, self._hoisting(), program,
+            tuple(const_sources.values()), tuple(xs_sources.values()), live,
+        )  # fmt: skip
+
+    def _place(self, r: Atom) -> None:
+        """See to it that the linear body can have this residual."""
+        assert isinstance(r, Var)
+        if self._is_kept(r) or self._compute_again(r):
+            return
+        if r in self.invariant:
+            self.hoisted.append(r)
+        else:
+            self.ys.append(r)
+
+    def _is_cheap(self, r: Atom) -> bool:
+        eqn = self.producer.get(r)  # type: ignore[arg-type]
+        return eqn is not None and _is_cheap(eqn)
+
+    def _is_kept(self, v: Atom) -> bool:
+        return (
+            v in self.consts or v in self.xs or v in self.ys or v in self.hoisted or v in self.again
+        )
+
+    def _compute_again(self, r: Var, limit: int = 8) -> bool:
+        """Whether the residual follows by a few cheap equations from values that are kept; if so note them."""
+        found: set[Var] = set()
+        pending: list[Atom] = [r]
+        while pending:
+            v = pending.pop()
+            if not isinstance(v, Var) or v in found or self._is_kept(v):
+                continue
+            eqn = self.producer.get(v)
+            if eqn is None or not _is_cheap(eqn) or len(found) == limit:
+                return False
+            found.add(v)
+            pending.extend(eqn.inputs)
+        self.again |= found
+        return True
+
+    def _linear_eqns(self, residuals: Sequence[Atom]) -> list[Eqn]:
+        """What is computed again, then the linear equations, on the known body's variables."""
+        again = [eqn for eqn in self.split.known.eqns if eqn.outputs[0] in self.again]
+        names: dict[Atom, Atom] = dict(zip(self.split.linear.inputs, residuals, strict=False))
+        return again + [
+            Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
+            for e in self.split.linear.eqns
+        ]
+
+    def _hoisting(self) -> Program:
+        """What is computed once, before the loop."""
+        return without_dead_code(
+            Program(self.consts, self.split.known.eqns, tuple(self.hoisted), name="hoisted"),
+            keep=lambda eqn: False,
+        )
+
+    def _known(self) -> Program:
+        """The known body, which reads hoisted values instead of computing them, and gives what is stacked."""
+        given = set(self.hoisted)
+        eqns: list[Eqn] = []
+        for eqn in self.split.known.eqns:
+            if not given.issuperset(
+                eqn.outputs
+            ):  # all of its results or, with new names, none are computed here
+                outputs = tuple([Var(v.aval) if v in given else v for v in eqn.outputs])
+                eqns.append(Eqn(eqn.primitive, eqn.inputs, outputs, eqn.source))
+        inputs = (*self.consts, *self.hoisted, *self.carry, *self.xs)
+        return without_dead_code(
+            Program(inputs, tuple(eqns), (*self.carry_out, *self.ys), name=self.split.known.name)
+        )
+
+
+def _is_cheap(eqn: Eqn) -> bool:
+    """Whether an equation costs less than storing its result and reading it again."""
+    p = eqn.primitive
+    if not isinstance(p, Mapped):
+        return False
+    if not isinstance(p, prims.ElementwiseBase):
+        return True
+    if any(dtypes.is_complex(a.aval.dtype) for a in (*eqn.inputs, *eqn.outputs)):
+        return False
+    operands = [scalar.Expr("local", (), a.aval.dtype, str(i)) for i, a in enumerate(eqn.inputs)]
+    result = p.on_elements([a.aval for a in eqn.inputs], *operands)
+    return isinstance(result, scalar.Expr) and not any(e.op in _DEAR for e in _nodes(result))
+
+
+_DEAR = {"call", "iterate", "div", "rem", "sqrt"}
+
+
+def _nodes(e: scalar.Expr) -> Iterable[scalar.Expr]:
+    yield e
+    for arg in e.args:
+        yield from _nodes(arg)

@@ -1,0 +1,178 @@
+"""Algebraic laws: what gives the same result in a simpler way.  Primitives take theirs as the rule `simplified`.
+
+A law gets the equation, and the function that tells which equation an operand comes from.  It gives a value that is
+the result, another equation, or None if it does not fit.  Those with `self` are methods of the classes that take them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base.record import replace
+from covector._engine.core.primitive import MadeBy, Primitive
+from covector._engine.ir.program import Atom, Eqn, Literal
+from covector._engine.types import dtypes
+
+
+def _instead(eqn: Eqn, primitive: Primitive, *inputs: Atom) -> Eqn:
+    return Eqn(primitive, inputs, eqn.outputs, eqn.source)
+
+
+def _is_literal(a: Atom, value: float) -> bool:
+    return isinstance(a, Literal) and bool(a.value == value)
+
+
+def _stands_for_all(eqn: Eqn, a: Atom) -> bool:
+    """Whether an operand has the result's shape."""
+    return a.aval.shape == eqn.outputs[0].aval.shape
+
+
+# ------------------------------------------------------------------------------------------------ arithmetic
+
+
+def the_operand(eqn: Eqn, made_by: MadeBy) -> Atom:
+    """What changes no value."""
+    return eqn.inputs[0]
+
+
+def _adds_nothing(zero: Atom, least: bool) -> bool:
+    """Whether this is the zero that changes no number: for floats -0 is, if it is added (+0, if subtracted)."""
+    if not isinstance(zero, Literal) or zero.value != 0:
+        return False
+    if not dtypes.is_inexact(zero.aval.dtype):
+        return True
+    value, is_complex = zero.value, dtypes.is_complex(zero.aval.dtype)
+    parts = (value.real, value.imag) if is_complex else (value,)
+    return all(bool(np.signbit(part)) == least for part in parts)
+
+
+def sum_with_zero(eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """x + (-0), x + 0 of integers."""
+    x, y = eqn.inputs
+    if _adds_nothing(y, True) and _stands_for_all(eqn, x):
+        return x
+    return y if _adds_nothing(x, True) and _stands_for_all(eqn, y) else None
+
+
+def difference_with_zero(eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """x - 0."""
+    x, y = eqn.inputs
+    return x if _adds_nothing(y, False) and _stands_for_all(eqn, x) else None
+
+
+def product_with_one(eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """x * 1, 1 * x."""
+    x, y = eqn.inputs
+    if _is_literal(y, 1) and _stands_for_all(eqn, x):
+        return x
+    return y if _is_literal(x, 1) and _stands_for_all(eqn, y) else None
+
+
+def quotient(eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+    """x / 1; x / c is x * (1 / c) where 1 / c is exact: c is a power of two."""
+    x, y = eqn.inputs
+    if not isinstance(y, Literal):
+        return None
+    if _is_literal(y, 1) and _stands_for_all(eqn, x):
+        return x
+    dtype, c = y.aval.dtype, y.value
+    if dtypes.kind(dtype) != "f" or not np.isfinite(c) or abs(np.frexp(float(c))[0]) != 0.5:
+        return None
+    limits, inverse = dtypes.finfo(dtype), 1 / float(c)
+    if not float(limits.tiny) <= abs(inverse) <= float(limits.max):
+        return None
+    return _instead(eqn, prims.mul, x, Literal(dtype.type(inverse), y.aval))
+
+
+def negative_of_negative(eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """-(-x)."""
+    made = made_by(eqn.inputs[0])
+    return made.inputs[0] if made is not None and made.primitive is eqn.primitive else None
+
+
+def power(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
+    """x ** 2 is a square."""
+    return _instead(eqn, prims.square, *eqn.inputs) if self.n == 2 else None
+
+
+# ------------------------------------------------------------------------------------------------- movements
+
+
+def same_shape(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """What could only have changed the shape, and does not."""
+    return eqn.inputs[0] if _stands_for_all(eqn, eqn.inputs[0]) else None
+
+
+def same_type(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """A conversion to the dtype that it has."""
+    return eqn.inputs[0] if eqn.inputs[0].aval.dtype == self.dtype else None
+
+
+def no_padding(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """Padding by nothing."""
+    return None if any(self.low) or any(self.high) or any(self.interior) else eqn.inputs[0]
+
+
+def only_operand(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """The concatenation of one operand."""
+    return eqn.inputs[0] if len(eqn.inputs) == 1 else None
+
+
+def _same_below(self: Primitive, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
+    """The equation that the operand comes from, if it is of the same class."""
+    made = made_by(eqn.inputs[0])
+    return made if made is not None and type(made.primitive) is type(self) else None
+
+
+def permutations(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+    """A permutation that changes nothing; one of another."""
+    if self.permutation == tuple(range(len(self.permutation))):
+        return eqn.inputs[0]
+    made = _same_below(self, eqn, made_by)
+    if made is None:
+        return None
+    inner = made.primitive.permutation
+    return _instead(eqn, type(self)(tuple([inner[a] for a in self.permutation])), *made.inputs)
+
+
+def reshapes(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+    """A reshape that changes nothing; one of another."""
+    if (same := same_shape(self, eqn, made_by)) is not None:
+        return same
+    made = _same_below(self, eqn, made_by)
+    return None if made is None else _instead(eqn, self, *made.inputs)
+
+
+def broadcasts(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+    """A broadcast that changes nothing; one of another."""
+    if (same := same_shape(self, eqn, made_by)) is not None:
+        return same
+    made = _same_below(self, eqn, made_by)
+    if made is None:
+        return None
+    kept = self.kept()
+    axes = tuple(sorted((*self.axes, *[kept[a] for a in made.primitive.axes])))
+    return _instead(eqn, type(self)(self.shape, axes), *made.inputs)
+
+
+def product_of_permuted(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
+    """A product of a permuted operand is one of the operand over other axes, if its free axes keep their order."""
+    inputs, changed = list(eqn.inputs), self
+    for side, free_axes in enumerate((self.lhs_free, self.rhs_free)):
+        made = made_by(inputs[side])
+        if made is None or not isinstance(made.primitive, prims.Transpose):
+            continue
+        permutation = made.primitive.permutation
+        free = [permutation[a] for a in free_axes(len(permutation))]
+        if free != sorted(free):
+            continue
+        name = ("lhs", "rhs")[side]
+        axes = {f"{name}_contract": (), f"{name}_batch": ()}
+        for field in axes:
+            axes[field] = tuple([permutation[a] for a in getattr(self, field)])
+        changed = replace(changed, **axes)
+        inputs[side] = made.inputs[0]
+    return None if changed is self else _instead(eqn, changed, *inputs)

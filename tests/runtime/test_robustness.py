@@ -1,0 +1,368 @@
+"""What must never crash, hang or lose a value: threads, forks, signals, exits, memory limits.
+
+Each case is a process of its own with a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+HEAD = """
+import os, signal, sys, threading, time
+import numpy as np
+import covector as cv, covector.numpy as cnp
+from covector import lax, random
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+
+def raises(kinds, f, *words):
+    try: f()
+    except kinds as e:
+        assert all(w in str(e) for w in words), str(e)
+        return
+    raise AssertionError("no error")
+"""
+
+
+def run(script: str, *, head: str = HEAD, code: int = 0, seconds: float = 30, **env: str) -> str:
+    """What the script prints; it must end with this exit code within the time."""
+    done = subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env={**os.environ, "COVECTOR_VERIFY": "0", **env},
+        check=False,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+# ---------------------------------------------------------------------------------------- exit
+
+
+def test_daemon_threads_at_exit() -> None:
+    """Python ends them by unwinding their stacks, which must not run through ours."""
+    printed = run("""
+        x = cnp.ones((300, 300))
+        def compute():
+            while True: float((x @ x)[0, 0])
+        def eager():
+            while True: (cnp.ones(100_000) + 1).sum()
+        def compile():
+            i = 0
+            while True:
+                i += 1
+                cv.jit(lambda x: cnp.sin(x) * i)(cnp.ones(3))
+        def trace():
+            def body(x):
+                time.sleep(0.001)
+                return x
+            while True: cv.jit(lambda x: body(x))(1.0)
+        for f in (compute, eager, compile, trace):
+            threading.Thread(target=f, daemon=True).start()
+        time.sleep(0.4)
+    """)
+    assert printed == ""
+
+
+def test_exit_does_not_wait_for_what_nobody_reads() -> None:
+    run(
+        """
+        f = cv.jit(lambda x: lax.fori_loop(0, 2 * 10**10, lambda i, y: cnp.sin(y) + y * .5, x))
+        f(cnp.float32(1))
+        """,
+        seconds=20,
+    )
+
+
+def test_exit_without_cleaning_up() -> None:
+    run("x = cnp.ones((900, 900)); y = x @ x; os._exit(3)", code=3)
+    run("x = cnp.ones((900, 900)); y = x @ x; sys.exit(4)", code=4)
+
+
+def test_handlers_at_exit() -> None:
+    """Those that run after ours compute and compile like any other code; what one raises is printed."""
+    head = """
+import atexit
+def late():
+    print((cnp.sin(cnp.ones(3)) > 0).tolist())
+atexit.register(late)
+"""
+    printed = run(
+        """
+        atexit.register(lambda: print(float(cv.jit(lambda x: x * 3)(cnp.ones(())))))
+        atexit.register(lambda: 1 / 0)
+        class Last:
+            def __del__(self): print(self.x.tolist())
+        last = Last()
+        last.x = cnp.arange(3) + 1
+        """,
+        head=head + HEAD,
+    )
+    assert "3.0" in printed
+    assert "[True, True, True]" in printed
+    assert "[1, 2, 3]" in printed
+    assert "ZeroDivisionError" in printed
+
+
+# --------------------------------------------------------------------------------------- forks
+
+
+def test_fork_while_other_threads_compile_and_compute() -> None:
+    run("""
+        def compile():
+            i = 0
+            while True:
+                i += 1
+                cv.jit(lambda x: cnp.sin(x) * i)(cnp.ones(i % 50 + 1))
+        a = cnp.ones((300, 300))
+        def compute():
+            while True: float((a @ a)[0, 0])
+        for f in (compile, compute, compute):
+            threading.Thread(target=f, daemon=True).start()
+        time.sleep(0.3)
+        for _ in range(8):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(10)
+                ok = cv.jit(lambda x: cnp.cos(x) + 1)(cnp.zeros(7)).tolist() == [2.0] * 7
+                ok = ok and float((a @ a)[0, 0]) == 300
+                os._exit(0 if ok else 1)
+            assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
+    """)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "import numpy as np, covector as cv, covector.numpy as cnp\n"
+        "def work(x):\n"
+        "    return cv.jit(lambda x: (x @ x).sum())(x)\n"
+        "if __name__ == '__main__':\n"
+        "    arrays = [cnp.full((8, 8), n, 'float32') for n in range(4)]\n"
+        "    work(arrays[0])\n"
+        f"    with multiprocessing.get_context({method!r}).Pool(2) as pool:\n"
+        "        assert [float(y) for y in pool.map(work, arrays)] == [0, 512, 2048, 4608]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# ------------------------------------------------------------------------------------- signals
+
+
+def test_interrupt_in_a_long_loop() -> None:
+    """Ctrl-C ends the wait, not the computation; what was donated to it is not lost."""
+    run("""
+        def f(x):
+            y = lax.fori_loop(0, 10**8, lambda i, y: cnp.sin(y) + y * .5, x[0])
+            return x.at[0].set(y)
+        f = cv.jit(f, donate_argnums=0)
+        f.lower(cnp.ones(5000)).compile()
+        y = f(cnp.ones(5000))
+        start = time.perf_counter()
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        raises(KeyboardInterrupt, y.block_until_ready)
+        assert time.perf_counter() - start < 1.5
+        assert not y.is_ready()
+        assert np.asarray(y)[1:].tolist() == [1.0] * 4999
+    """)
+
+
+def test_interrupt_while_the_queue_is_full() -> None:
+    """Nothing is given up for a call that waits for room."""
+    run("""
+        step = cv.jit(lambda x: (x.sort() + 1), donate_argnums=0)
+        x = step(cnp.zeros(1_000_000))
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        start, n = time.perf_counter(), 1
+        try:
+            while True:
+                x = step(x)
+                n += 1
+        except KeyboardInterrupt:
+            assert time.perf_counter() - start < 1.5
+        assert n > 64
+        assert float(x[0]) in (n, n + 1)
+    """)
+
+
+def test_interrupts_at_any_time() -> None:
+    """While a function is traced, compiled or run: afterwards everything works as before."""
+    run("""
+        from covector._engine import _native
+        def interrupt(*_): raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        x = cnp.ones(5)
+        hits = 0
+        for i in range(40):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.001 + 0.001 * i)
+                for k in range(50):
+                    f = cv.jit(cv.grad(lambda x: (cnp.sin(x) * i + k).sum()))
+                    f(x)
+                    cv.vmap(lambda x: cnp.tanh(x) + i)(x)
+            except KeyboardInterrupt:
+                hits += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert _native.set_tracing(False) is False
+            assert cv.grad(lambda x: x * x)(3.0) == 6.0
+            assert cv.jit(lambda x: cnp.cos(x) * 0 + i)(x).tolist() == [i] * 5
+        assert hits > 10, hits
+    """)
+
+
+@pytest.mark.parametrize("ms", [4, 15, 40])
+def test_interrupted_imports(ms: int) -> None:
+    """A package whose import was interrupted can be imported."""
+    head = f"""
+import signal, numpy, ml_dtypes, optree
+def interrupt(*_): raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+try:
+    signal.setitimer(signal.ITIMER_REAL, {ms / 1000})
+    import covector.numpy
+    signal.setitimer(signal.ITIMER_REAL, 0)
+except KeyboardInterrupt:
+    pass
+"""
+    run(
+        """
+        assert cv.jit(lambda x: cnp.sin(x) * 0 + 2)(cnp.ones(3)).tolist() == [2] * 3
+        assert (cnp.ones(3) + 1).tolist() == [2] * 3 and cv.grad(lambda x: x * x)(2.0) == 4
+        """,
+        head=head + HEAD,
+    )
+
+
+# -------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("mib", [0, 16, 120])
+def test_address_space_that_ends(mib: int) -> None:
+    """MemoryError from arrays, products, sorts and the compiler; what there was is still there."""
+    run(
+        f"""
+        import resource
+        x = cnp.arange(1000.0)
+        y = cv.block_until_ready(x + 1)
+        float(y.sum()), float(y[3])
+        used = int(open("/proc/self/statm").read().split()[0]) * 4096 + ({mib} << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+        kept, failures = [], 0
+        try:
+            while True: kept.append((cnp.zeros(1 << 18) + 1).block_until_ready())
+        except MemoryError: failures += 1
+        for i in range(30):
+            try:
+                square = lambda x: x.reshape(10, 100) @ x.reshape(100, 10)
+                cv.block_until_ready(cv.jit(lambda x: cnp.sort(x) * i + square(x).sum())(x))
+            except MemoryError: failures += 1
+        assert failures > 0
+        assert float(y[3]) == 4
+        del kept
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        assert float((x + 1).sum()) == float(y.sum()) == 500500
+        assert cv.jit(lambda x: cnp.sort(x) + 2)(y)[0] == 3
+        """,
+        COVECTOR_CACHE="0",
+    )
+
+
+def test_no_more_threads() -> None:
+    """A system that gives no threads: the pool is smaller, and calls that need the queue say so."""
+    run("""
+        import resource
+        f = cv.jit(lambda x: cnp.sin(x).sum())
+        f.lower(cnp.ones(1 << 20)).compile()
+        used = int(open("/proc/self/statm").read().split()[0]) * 4096 + (12 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+        try: float(f(cnp.ones(1 << 20)))
+        except (MemoryError, RuntimeError): pass
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        assert abs(float(f(cnp.ones(1 << 20))) / (1 << 20) - np.sin(1)) < 1e-4
+    """)
+
+
+def test_sizes_that_cannot_be() -> None:
+    run("""
+        refused = (ValueError, MemoryError, OverflowError)
+        raises(refused, lambda: cnp.zeros(2**63), "9223372036854775808")
+        raises(refused, lambda: cnp.zeros((2**40, 2**40)), "1099511627776")
+        raises(refused, lambda: cnp.tile(cnp.ones(3), 2**62))
+        raises(refused, lambda: cnp.zeros(2**45))
+        raises(refused, lambda: cnp.broadcast_to(1.0, (2**50,)).block_until_ready())
+        raises(refused, lambda: random.normal(random.key(0), (2**62,)))
+        raises(refused, lambda: cnp.zeros(-1))
+        raises(refused, lambda: cnp.zeros((1,) * 65))
+        raises(TypeError, lambda: cnp.ones(3).__dlpack__(dl_device=3), "dl_device")
+        raises(TypeError, lambda: cnp.ones(3).__dlpack__(max_version=3), "max_version")
+        raises(BufferError, lambda: cnp.ones(3).__dlpack__(dl_device=(2, 0)))
+    """)
+
+
+def test_deep_and_circular_pytrees() -> None:
+    run("""
+        for wrap in (lambda x: [x], lambda x: (x,), lambda x: {"a": x}):
+            x = 1.0
+            for _ in range(100_000): x = wrap(x)
+            for f in (cv.jit(lambda x: 1.0), cv.grad(lambda x: 1.0), cv.vmap(lambda x: x)):
+                raises(RecursionError, lambda: f(x))
+            raises(RecursionError, lambda: cv.jit(lambda y: x)(1.0))
+            raises(RecursionError, lambda: cv.block_until_ready(x))
+        loop = []
+        loop.append(loop)
+        raises(RecursionError, lambda: cv.jit(lambda x: 1.0)(loop))
+        raises(RecursionError, lambda: cv.jit(lambda x: loop)(1.0))
+        assert cv.jit(lambda x: x + 1)(1.0) == 2
+        os._exit(0)  # Python itself takes its time to free such lists
+    """)
+
+
+# ------------------------------------------------------------------------------------- threads
+
+
+def test_threads_that_share_functions() -> None:
+    run("""
+        f = cv.jit(lambda x: cnp.sin(x) * 2 + x.sum())
+        wrong = []
+        def work(seed):
+            rng = np.random.default_rng(seed)
+            for i in range(30):
+                x = rng.standard_normal(1 + (i + seed) % 7).astype("f")
+                y = np.asarray(f(x))
+                if not np.allclose(y, np.sin(x) * 2 + x.sum(), atol=1e-5): wrong.append(x)
+                g = cv.grad(lambda z: (z ** 2 * i).sum())(x)
+                if not np.allclose(g, 2 * x * i, atol=1e-5): wrong.append(x)
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+        assert not wrong
+    """)
+
+
+def test_subinterpreters_are_refused() -> None:
+    run(
+        """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        code = "import warnings; warnings.simplefilter('ignore')\\n"
+        code += "try: import covector\\nexcept ImportError: pass\\nelse: raise SystemExit"
+        interpreters.run_string(interpreters.create(), code)
+        os._exit(0)
+        """,
+        head="import os",
+    )
