@@ -2,7 +2,7 @@
 #pragma once
 
 #include "python/array.h"
-#include "runtime/common.h"
+#include "python/objects.h"
 
 namespace covector {
 

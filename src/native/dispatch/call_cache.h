@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "runtime/common.h"
+#include "python/objects.h"
 #include "dispatch/signature.h"
 
 namespace covector {

@@ -102,7 +102,7 @@ Buffer* enqueue(const EagerCall& call, int64_t bytes, double cost) {
     task->buffers[call.count] = result;
     buffer_ref(result, kTaskRef);
     result->state.store(kPending, std::memory_order_relaxed);
-    if (queue_push(task)) return result;
+    if (succeeded(queue_push(task))) return result;
     buffer_unref(result);
     return nullptr;
 }
@@ -113,7 +113,7 @@ Buffer* enqueue_when_there_is_room(const EagerCall& call, int64_t bytes, double 
     for (int i = 0; i < call.count; ++i) {
         if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer, kTaskRef);
     }
-    Buffer* result = queue_wait_for_room() ? enqueue(call, bytes, cost) : nullptr;
+    Buffer* result = succeeded(queue_wait_for_room()) ? enqueue(call, bytes, cost) : nullptr;
     for (int i = 0; i < call.count; ++i) {
         if (call.operands[i].buffer != nullptr) buffer_unref(call.operands[i].buffer, kTaskRef);
     }
@@ -121,30 +121,30 @@ Buffer* enqueue_when_there_is_room(const EagerCall& call, int64_t bytes, double 
 }
 
 // Runs here. The operands' arrays may be dropped by others while the GIL is released.
-int32_t run_here(const EagerCall& call, Buffer* result, double cost, bool pending) {
+Status run_here(const EagerCall& call, Buffer* result, double cost, bool pending) {
     void* pointers[kMaxOperands + 1];
     pointers[call.count] = result->data;
-    if (CV_LIKELY(cost < static_cast<double>(kKeepGilNs) && !pending)) {
+    if (CV_LIKELY(cost < static_cast<double>(kStayInsideNs) && !pending)) {
         for (int i = 0; i < call.count; ++i) pointers[i] = call.operands[i].data();
-        return run_kernel(call, pointers);
+        return {run_kernel(call, pointers)};
     }
     for (int i = 0; i < call.count; ++i) {
         if (call.operands[i].buffer != nullptr) buffer_ref(call.operands[i].buffer);
     }
-    int32_t error = 0;
-    for (int i = 0; i < call.count && error == 0; ++i) {
+    Status status;
+    for (int i = 0; i < call.count && status.ok(); ++i) {
         Buffer* buffer = call.operands[i].buffer;
-        if (buffer != nullptr && !buffer_wait(buffer)) error = -1;
+        if (buffer != nullptr) status = buffer_wait(buffer);
         pointers[i] = call.operands[i].data();
     }
-    if (error == 0) {
+    if (status.ok()) {
         WithoutGil released;
-        error = run_kernel(call, pointers);
+        status.error = run_kernel(call, pointers);
     }
     for (int i = 0; i < call.count; ++i) {
         if (call.operands[i].buffer != nullptr) buffer_unref(call.operands[i].buffer);
     }
-    return error;
+    return status;
 }
 
 }  // namespace
@@ -171,10 +171,8 @@ Buffer* run_eager(const EagerCall& call) {
         raise_no_memory(bytes);
         return nullptr;
     }
-    const int32_t error = run_here(call, result, cost, pending);
-    if (CV_LIKELY(error == 0)) return result;
+    if (succeeded(run_here(call, result, cost, pending))) return result;
     buffer_unref(result);
-    if (!PyErr_Occurred()) raise_run_error(error);
     return nullptr;
 }
 

@@ -1,13 +1,19 @@
 // JitFunction: a callable that keeps compiled Programs by signature.
 #pragma once
 
-#include "runtime/common.h"
+#include "python/objects.h"
+
+namespace nanobind {
+class module_;
+}
 
 namespace covector {
 
 struct Plan;
 
 bool jit_type_init(PyObject* module);
+
+void bind_entry(nanobind::module_& m);
 
 // The plan inside an object of the Python class Entry; null with an exception for anything else.
 const Plan* plan_of(PyObject* entry);

@@ -3,8 +3,9 @@
 
 #include <vector>
 
-#include "runtime/executable.h"
 #include "dispatch/signature.h"
+#include "python/operands.h"
+#include "runtime/executable.h"
 
 namespace covector {
 

@@ -171,7 +171,7 @@ bool check_inputs(const Plan& plan) {
     }
     for (size_t i = 0; i < plan.constants.size(); ++i) {
         const Array* constant = plan.constants[i];
-        if (executable.inputs[plan.kept.size() + i].matches(constant)) continue;
+        if (matches(executable.inputs[plan.kept.size() + i], constant)) continue;
         Ref type(describe(constant->dtype, constant->ndim, constant->dims()));
         if (type) {
             PyErr_Format(PyExc_ValueError, "Entry: constant %zu, %U, does not fit the executable",

@@ -39,7 +39,7 @@ private:
     const Signature& signature_;
     SmallVector<Operand, kOnStack> operands_;
     SmallVector<Element, 16> elements_;
-    SmallVector<Array*, 16> donors_;
+    SmallVector<Buffer**, 16> donors_;
     SmallVector<PyObject*, 8> temporaries_;
     size_t converted_at_ = 0;  // the next array among the temporaries that was an ndarray
     size_t element_count_ = 0;
@@ -93,7 +93,7 @@ bool RunState::convert_ndarrays() {
 
 bool RunState::add_converted(size_t position) {
     Array* array = as_array(temporaries_[converted_at_++]);
-    if (!plan_.executable->inputs[position].matches(array)) {
+    if (!matches(plan_.executable->inputs[position], array)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "a NumPy array changed its shape or dtype during the call");
         return false;
@@ -154,13 +154,14 @@ bool RunState::gather_donors() {
     donated.resize(count);
     donors_.resize(count);
     for (size_t i = 0; i < count; ++i) {
-        arrays[i] = donors_[i] = nullptr;
+        arrays[i] = nullptr;
+        donors_[i] = nullptr;
         donated[i] = i < kept && plan_.donated[i] != 0;
         if (i >= kept) continue;
         const Leaf& leaf = signature_.leaves[static_cast<size_t>(plan_.kept[i])];
         if (leaf.kind != kArrayLeaf) continue;
         arrays[i] = as_array(leaf.object);
-        if (donated[i]) donors_[i] = arrays[i];
+        if (donated[i]) donors_[i] = &arrays[i]->buffer;
     }
     return check_donations(arrays.data(), donated.data(), static_cast<int>(count));
 }
@@ -174,7 +175,7 @@ bool RunState::run(Buffer** results) {
                     nullptr,
                     0,
                     plan_.executable->cost_ns};
-    return launch(call);
+    return succeeded(launch(call));
 }
 
 inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
@@ -256,7 +257,7 @@ bool Plan::check(const Signature& signature) const {
         const ValueType& wanted = executable->inputs[i];
         bool fits = leaf.dtype == wanted.dtype;
         if (leaf.kind == kArrayLeaf) {
-            fits = wanted.matches(as_array(leaf.object));
+            fits = matches(wanted, as_array(leaf.object));
         } else if (leaf.kind != kNdarrayLeaf) {  // those are compared at each call
             fits = fits && wanted.ndim() == 0;
         }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "python/array.h"
-#include "runtime/common.h"
+#include "python/objects.h"
 #include "runtime/small_vector.h"
 
 namespace covector {

@@ -1,7 +1,7 @@
 // Arguments of vectorcall functions, by position or name.
 #pragma once
 
-#include "runtime/common.h"
+#include "python/objects.h"
 
 namespace covector {
 

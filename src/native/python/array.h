@@ -1,9 +1,9 @@
 // Array: the Python type of all concrete values.
 #pragma once
 
-#include "runtime/buffer.h"
-#include "runtime/common.h"
 #include "python/dtypes.h"
+#include "python/objects.h"
+#include "runtime/buffer.h"
 
 namespace covector {
 
@@ -67,7 +67,7 @@ inline bool array_check(Array* array) {
 // Waits until the elements can be read; false with an exception. Another thread may delete the
 // array during the wait, hence the second check.
 inline bool array_wait(Array* array) {
-    return array_check(array) && buffer_wait(array->buffer) && array_check(array);
+    return array_check(array) && succeeded(buffer_wait(array->buffer)) && array_check(array);
 }
 
 // Number of elements; -1 with a ValueError if it, or its bytes, overflow or a dim is negative.

@@ -87,7 +87,8 @@ PyObject* from_ndarray(PyObject* object, int dtype, bool weak, bool copy) {
     }
     const int64_t size = element_count(view.ndim, dims, dtype);
     if (size < 0) return nullptr;
-    Buffer* buffer = buffer_new_foreign(view.data, size * kItemsize[dtype], values.get());
+    Buffer* buffer = buffer_new_foreign(view.data, size * kItemsize[dtype],
+                                        owner_of(values.get()));
     if (buffer == nullptr) return raise_no_memory(size * kItemsize[dtype]);
     return as_object(array_new(buffer, dtype, weak, view.ndim, dims, size));
 }
@@ -330,7 +331,7 @@ PyObject* from_tensor(const DLTensor& tensor, PyObject* owner) {
     if (!aligned || size == 0) {
         return as_object(copy_memory(data, dtype, false, tensor.ndim, tensor.shape));
     }
-    Buffer* buffer = buffer_new_foreign(data, size * kItemsize[dtype], owner);
+    Buffer* buffer = buffer_new_foreign(data, size * kItemsize[dtype], owner_of(owner));
     if (buffer == nullptr) return raise_no_memory(size * kItemsize[dtype]);
     return as_object(array_new(buffer, dtype, false, tensor.ndim, tensor.shape, size));
 }

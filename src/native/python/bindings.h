@@ -3,7 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include "runtime/executable.h"
+#include "python/operands.h"
 
 namespace covector {
 
@@ -18,7 +18,6 @@ struct ExecutableObject {
 };
 
 void bind_executable(nanobind::module_& m);
-void bind_entry(nanobind::module_& m);
 void bind_runtime(nanobind::module_& m);  // memory, threads, queue, BLAS, switches
 
 }  // namespace covector

@@ -1,7 +1,7 @@
 // Boundary: a function as its users call it. An exception that leaves it has none of our frames.
 #pragma once
 
-#include "runtime/common.h"
+#include "python/objects.h"
 
 namespace covector {
 

@@ -119,7 +119,7 @@ void construct(ExecutableObject* self, uintptr_t address, nb::handle inputs, nb:
     read_aliases(*native, aliases);
     native->arena_bytes = arena_bytes;
     native->cost_ns = cost_ns;
-    native->keepalive = Py_NewRef(keepalive.ptr());
+    native->keepalive = owner_of(keepalive.ptr());
     new (self) ExecutableObject(native.release());
 }
 
@@ -134,7 +134,7 @@ struct Arguments {
     nb::object items;  // keeps the arrays alive
     std::vector<Operand> operands;
     std::vector<Array*> arrays;
-    std::vector<Array*> donors;
+    std::vector<Buffer**> donors;
 };
 
 void read_arrays(Arguments& arguments, const Executable& native, nb::handle arrays) {
@@ -154,7 +154,7 @@ void read_arrays(Arguments& arguments, const Executable& native, nb::handle arra
         }
         Array* array = as_array(item);
         if (!array_check(array)) throw nb::python_error();
-        if (!native.inputs[i].matches(array)) {
+        if (!matches(native.inputs[i], array)) {
             raise(PyExc_TypeError, "input " + std::to_string(i) + " must be " +
                                        text_of(native.inputs[i]) + ", not " + array_text(array));
         }
@@ -174,7 +174,7 @@ void set_donors(Arguments& arguments, const std::vector<int64_t>& donate) {
         donated[static_cast<size_t>(position)] = true;
         arguments.donors.resize(count, nullptr);
         arguments.donors[static_cast<size_t>(position)] =
-            arguments.arrays[static_cast<size_t>(position)];
+            &arguments.arrays[static_cast<size_t>(position)]->buffer;
     }
     if (arguments.donors.empty()) return;
     if (!check_donations(arguments.arrays.data(), donated.get(), static_cast<int>(count))) {
@@ -193,7 +193,7 @@ nb::list run(Executable& native, Arguments& arguments, const std::vector<ValueTy
                     dims.data(),
                     static_cast<int>(dims.size()),
                     cost_ns};
-    if (!launch(call)) throw nb::python_error();
+    if (!succeeded(launch(call))) throw nb::python_error();
     nb::list made;
     bool failed = false;
     for (size_t i = 0; i < outputs.size(); ++i) {
@@ -270,13 +270,17 @@ nb::tuple dims_tuple(const ValueType& type) {
     return nb::tuple(dims);
 }
 
+PyObject* keepalive_of(const Executable* native) {
+    return static_cast<PyObject*>(native->keepalive.object);
+}
+
 int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
     if (!nb::inst_ready(self)) return 0;
     const auto* object = nb::inst_ptr<ExecutableObject>(self);
     // Queued work holds the keepalive through the native part, so it is not this object's alone.
     if (object->native->refs.load(std::memory_order_relaxed) == 1) {
-        Py_VISIT(object->native->keepalive);
+        Py_VISIT(keepalive_of(object->native));
     }
     return 0;
 }
@@ -289,7 +293,7 @@ int clear(PyObject* self) {
     object->native->entry = [](void* const*, const int64_t*, void*) -> int32_t {
         return kUnloaded;
     };
-    Py_CLEAR(object->native->keepalive);
+    std::exchange(object->native->keepalive, {}).drop();
     return 0;
 }
 
@@ -338,7 +342,7 @@ void bind_executable(nb::module_& m) {
                      [](const ExecutableObject& self) { return self.native->arena_bytes; })
         .def_prop_ro("cost_ns", [](const ExecutableObject& self) { return self.native->cost_ns; })
         .def_prop_ro("keepalive", [](const ExecutableObject& self) {
-            PyObject* keepalive = self.native->keepalive;
+            PyObject* keepalive = keepalive_of(self.native);
             return nb::borrow(keepalive != nullptr ? keepalive : Py_None);
         });
 }

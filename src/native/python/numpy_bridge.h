@@ -1,7 +1,7 @@
 // All use of NumPy's C interface, behind plain functions.
 #pragma once
 
-#include "runtime/common.h"
+#include "python/objects.h"
 
 namespace covector {
 

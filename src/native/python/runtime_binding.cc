@@ -113,7 +113,10 @@ void bind_runtime(nb::module_& m) {
     bind_memory(m);
     bind_switches(m);
     m.def("num_threads", pool_size, "The number of threads that compute.");
-    m.def("synchronize", [] { check(queue_synchronize()); },
+    m.def("synchronize", [] {
+        check(succeeded(queue_synchronize()));
+        flush_dropped();
+    },
           "Waits until all queued work is done.");
     m.def("set_vector_sort", set_vector_sort, nb::arg("enabled"),
           "Let keys be sorted by vectors where the machine has them; returns the previous setting.");

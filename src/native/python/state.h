@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include "runtime/common.h"
+#include "python/objects.h"
 
 namespace covector {
 

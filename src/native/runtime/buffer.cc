@@ -1,36 +1,10 @@
 // Buffer: creation, release, waiting.
 #include "runtime/buffer.h"
 
-#include <pthread.h>
-
-#include <mutex>
-#include <new>
-#include <vector>
-
 #include "runtime/queue.h"
 
 namespace covector {
 namespace {
-
-constinit thread_local bool tls_worker = false;
-
-// References dropped by threads without the GIL, until the interpreter gets to them.
-struct Dropped {
-    std::mutex mutex;
-    std::vector<PyObject*> objects;
-    bool announced = false;  // a pending call will flush them
-    bool closed = false;     // the interpreter ends: what is dropped now stays
-};
-
-Dropped& dropped() {
-    static Dropped* instance = new Dropped;
-    return *instance;
-}
-
-int flush_pending_call(void*) {
-    flush_dropped();
-    return 0;
-}
 
 Buffer* header(int64_t bytes) {
     int64_t capacity;
@@ -43,7 +17,7 @@ Buffer* header(int64_t bytes) {
     buffer->bytes = bytes;
     buffer->data_capacity = 0;
     buffer->block_capacity = capacity;
-    buffer->owner = nullptr;
+    buffer->owner.object = nullptr;
     buffer->error = 0;
     return buffer;
 }
@@ -74,17 +48,20 @@ bool buffer_obtain(Buffer* buffer) {
     return buffer->data != nullptr;
 }
 
-Buffer* buffer_new_foreign(void* data, int64_t bytes, PyObject* owner) {
+Buffer* buffer_new_foreign(void* data, int64_t bytes, Owner owner) {
     Buffer* buffer = header(bytes);
-    if (buffer == nullptr) return nullptr;
+    if (buffer == nullptr) {
+        owner.drop();
+        return nullptr;
+    }
     buffer->data = data;
-    buffer->owner = Py_NewRef(owner);
+    buffer->owner = owner;
     return buffer;
 }
 
 void buffer_destroy(Buffer* buffer) {
-    if (buffer->owner != nullptr) {
-        drop_object(buffer->owner);
+    if (!buffer->is_own()) {
+        buffer->owner.drop();
     } else if (buffer->data_capacity != 0) {
         memory_free(buffer->data, buffer->data_capacity);
     }
@@ -98,98 +75,21 @@ void buffer_take_memory(Buffer* to, Buffer* from) {
     from->data_capacity = 0;
 }
 
-bool buffer_wait_slow(Buffer* buffer) {
+Status buffer_wait_slow(Buffer* buffer) {
     buffer_ref(buffer);  // the array may be deleted by another thread meanwhile
-    bool interrupted = false;
-    while (buffer_is_pending(buffer)) {
+    Status status;
+    while (status.ok() && buffer_is_pending(buffer)) {
         {
-            WithoutGil released;
+            const Outside outside;
             queue_wait_for(buffer);
         }
-        if (PyErr_CheckSignals() != 0) {
-            interrupted = true;
-            break;
-        }
+        if (g_host.interrupted()) status = {kInterrupted};
     }
-    if (!interrupted && buffer->state.load(std::memory_order_acquire) == kFailed) {
-        raise_run_error(buffer->error, buffer->bytes);
-        interrupted = true;
+    if (status.ok() && buffer->state.load(std::memory_order_acquire) == kFailed) {
+        status = {buffer->error, buffer->error == kNoRoom ? buffer->bytes : 0};
     }
     buffer_unref(buffer);
-    return !interrupted;
+    return status;
 }
-
-void raise_run_error(int32_t error, int64_t bytes) {
-    if (error == kNoRoom) {
-        raise_no_memory(bytes);
-    } else if (error == kOutOfMemory) {
-        PyErr_SetString(PyExc_MemoryError,
-                        "a compiled program ran out of memory while it computed this value");
-    } else if (error == kLostInFork) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "this value was still being computed when the process forked, and the "
-                        "child has no thread that computes it; call block_until_ready() before "
-                        "the fork");
-    } else if (error == kUnloaded) {
-        PyErr_SetString(PyExc_RuntimeError, "this compiled program was destroyed");
-    } else {
-        PyErr_Format(PyExc_RuntimeError, "a compiled program failed with error number %d", error);
-    }
-}
-
-PyObject* raise_no_memory(int64_t bytes) {
-    const MemoryStats stats = memory_stats();
-    if (stats.memory_limit > 0) {
-        PyErr_Format(PyExc_MemoryError,
-                     "cannot allocate %lld bytes: %lld bytes are in use and the limit is %lld",
-                     static_cast<long long>(bytes), static_cast<long long>(stats.bytes_in_use),
-                     static_cast<long long>(stats.memory_limit));
-    } else {
-        PyErr_Format(PyExc_MemoryError, "cannot allocate %lld bytes: %lld bytes are in use",
-                     static_cast<long long>(bytes), static_cast<long long>(stats.bytes_in_use));
-    }
-    return nullptr;
-}
-
-void drop_object(PyObject* object) {
-    if (!tls_worker) {
-        Py_DECREF(object);
-        return;
-    }
-    std::lock_guard<std::mutex> lock(dropped().mutex);
-    if (dropped().closed) return;
-    try {
-        dropped().objects.push_back(object);
-    } catch (const std::bad_alloc&) {
-        return;  // it stays: this thread cannot free it, and has nobody to tell
-    }
-    if (!dropped().announced) {
-        dropped().announced = Py_AddPendingCall(flush_pending_call, nullptr) == 0;
-    }
-}
-
-void flush_dropped() {
-    std::vector<PyObject*> objects;
-    {
-        std::lock_guard<std::mutex> lock(dropped().mutex);
-        objects.swap(dropped().objects);
-        dropped().announced = false;
-    }
-    for (PyObject* object : objects) Py_DECREF(object);
-}
-
-void close_dropped() {
-    flush_dropped();
-    std::lock_guard<std::mutex> lock(dropped().mutex);
-    dropped().closed = true;
-}
-
-void buffer_init() {
-    dropped();
-    pthread_atfork([] { dropped().mutex.lock(); }, [] { dropped().mutex.unlock(); },
-                   [] { dropped().mutex.unlock(); });
-}
-
-bool mark_worker_thread(bool on) { return std::exchange(tls_worker, on); }
 
 }  // namespace covector

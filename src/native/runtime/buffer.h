@@ -6,19 +6,18 @@
 
 #include "runtime/allocator.h"
 #include "runtime/common.h"
+#include "runtime/host.h"
+#include "runtime/status.h"
 
 namespace covector {
 
 enum BufferState : int32_t { kReady, kPending, kFailed };
 
-// Error numbers that compiled code and the runtime give.
-enum RunError : int32_t { kOutOfMemory = 1, kLostInFork = -1, kUnloaded = -2, kNoRoom = -3 };
-
 constexpr int64_t kBufferHeader = 64;
 constexpr int64_t kInlineBytes = 4096 - kBufferHeader;
 
 // Small buffers carry their data behind this header, in the same block. Foreign memory is kept
-// alive by `owner`, a Python object. Counts are atomic: workers drop references too.
+// alive by `owner`. Counts are atomic: workers drop references too.
 //
 // Queued work counts its references apart, kTaskRef each. So it can be told whether one array alone
 // refers to a buffer that is still being computed, or read, by work that is queued already.
@@ -30,10 +29,10 @@ struct alignas(64) Buffer {
     int64_t bytes;           // what the array needs
     int64_t data_capacity;   // of a block of its own; 0: inline or foreign
     int64_t block_capacity;  // of the block this header lies in
-    PyObject* owner;
+    Owner owner;             // of foreign memory; no object: it is ours
 
-    bool is_own() const { return owner == nullptr; }
-    bool is_inline() const { return owner == nullptr && bytes <= kInlineBytes; }
+    bool is_own() const { return owner.object == nullptr; }
+    bool is_inline() const { return is_own() && bytes <= kInlineBytes; }
 };
 static_assert(sizeof(Buffer) == kBufferHeader);
 
@@ -42,7 +41,7 @@ constexpr int64_t kTaskRef = int64_t{1} << 32;
 CV_NOINLINE Buffer* buffer_new_large(int64_t bytes);
 CV_NOINLINE void buffer_destroy(Buffer* buffer);
 
-// Null, without an exception, if memory is exhausted.
+// Null if memory is exhausted.
 inline Buffer* buffer_new(int64_t bytes) {
     if (CV_UNLIKELY(bytes > kInlineBytes)) return buffer_new_large(bytes);
     int64_t capacity;
@@ -56,7 +55,7 @@ inline Buffer* buffer_new(int64_t bytes) {
     buffer->bytes = bytes;
     buffer->data_capacity = 0;
     buffer->block_capacity = capacity;
-    buffer->owner = nullptr;
+    buffer->owner.object = nullptr;
     buffer->error = 0;
     return buffer;
 }
@@ -67,12 +66,12 @@ Buffer* buffer_new_empty(int64_t bytes);
 // A result of queued work. A large one has a header only and gets its memory when the work begins
 // (`buffer_obtain`): memory that was freed just before is still in the caches, so ten calls in a
 // row of a function of 16 MB take a third of the time, and never have more than they need.
-// Null, without an exception, if there can never be so much memory.
+// Null if there can never be so much memory.
 Buffer* buffer_new_later(int64_t bytes);
 bool buffer_obtain(Buffer* buffer);  // false: memory is exhausted
 
-// Memory of someone else; takes a new reference to `owner`.
-Buffer* buffer_new_foreign(void* data, int64_t bytes, PyObject* owner);
+// Memory of someone else; takes the owner over, also when it returns null.
+Buffer* buffer_new_foreign(void* data, int64_t bytes, Owner owner);
 
 inline void buffer_ref(Buffer* buffer, int64_t weight = 1) {
     buffer->refs.fetch_add(weight, std::memory_order_relaxed);
@@ -101,21 +100,11 @@ inline bool buffer_will_be_unique(const Buffer* buffer) {
     return buffer->is_own() && buffer->refs.load(std::memory_order_acquire) % kTaskRef == 1;
 }
 
-// Waits without the GIL; false with an exception if the computation failed or Ctrl-C was pressed.
-CV_NOINLINE bool buffer_wait_slow(Buffer* buffer);
-inline bool buffer_wait(Buffer* buffer) {
-    if (CV_LIKELY(buffer->state.load(std::memory_order_acquire) == kReady)) return true;
+// Waits, outside the host; the computation may have failed, or the wait been interrupted.
+CV_NOINLINE Status buffer_wait_slow(Buffer* buffer);
+inline Status buffer_wait(Buffer* buffer) {
+    if (CV_LIKELY(buffer->state.load(std::memory_order_acquire) == kReady)) return {};
     return buffer_wait_slow(buffer);
 }
-
-void raise_run_error(int32_t error, int64_t bytes = 0);  // sets the exception for an error number
-PyObject* raise_no_memory(int64_t bytes);   // sets MemoryError; returns null
-
-// Drops a reference from any thread: at once where the GIL is held, else soon after.
-void drop_object(PyObject* object);
-void flush_dropped();       // needs the GIL
-void close_dropped();       // the interpreter ends; needs the GIL
-void buffer_init();         // registers the fork handlers; once
-bool mark_worker_thread(bool on);  // this thread does not hold the GIL; returns the previous mark
 
 }  // namespace covector

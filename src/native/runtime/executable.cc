@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "runtime/queue.h"
 
@@ -70,7 +71,7 @@ int usable_alias(const Call& call, int o, bool queued) {
     if (input < 0 || call.donors == nullptr || call.donors[input] == nullptr) return -1;
     const Buffer* buffer = call.operands[input].buffer;
     if (buffer == nullptr || buffer->bytes != call.outputs[o].bytes) return -1;
-    if (call.donors[input]->buffer != buffer) return -1;  // deleted while this call waited
+    if (*call.donors[input] != buffer) return -1;  // deleted while this call waited
     return (queued ? buffer_will_be_unique(buffer) : buffer_is_unique(buffer)) ? input : -1;
 }
 
@@ -86,36 +87,21 @@ void drop_results(const Call& call, int count) {
     for (int i = 0; i < count; ++i) buffer_unref(call.results[i]);
 }
 
-bool fail_allocation(const Call& call, int made) {
-    const int64_t bytes = call.outputs[made].bytes;
+Status fail_allocation(const Call& call, int made) {
     drop_results(call, made);
-    raise_no_memory(bytes);
-    return false;
+    return {kNoRoom, call.outputs[made].bytes};
 }
 
 void give_up_donors(const Call& call) {
     if (call.donors == nullptr) return;
     const size_t count = call.executable->inputs.size();
     for (size_t i = 0; i < count; ++i) {
-        Array* donor = call.donors[i];
-        if (donor != nullptr && donor->buffer != nullptr) {
-            buffer_unref(array_give_up(donor, kDonated));
-        }
+        Buffer** donor = call.donors[i];
+        if (donor != nullptr && *donor != nullptr) buffer_unref(std::exchange(*donor, nullptr));
     }
 }
 
-bool raise_failed_run(const Call& call, int32_t error) {
-    if (error == kOutOfMemory) {
-        PyErr_Format(PyExc_MemoryError,
-                     "a compiled program ran out of memory (its scratch memory is %lld bytes)",
-                     static_cast<long long>(call.executable->arena_bytes));
-    } else {
-        raise_run_error(error);
-    }
-    return false;
-}
-
-// Runs without the GIL: other threads may drop the operands' arrays meanwhile.
+// Runs outside the host: other threads may drop the operands' arrays meanwhile.
 int32_t run_released(const Call& call, void* const* pointers, void* arena) {
     const size_t count = call.executable->inputs.size();
     for (size_t i = 0; i < count; ++i) {
@@ -123,7 +109,7 @@ int32_t run_released(const Call& call, void* const* pointers, void* arena) {
     }
     int32_t error;
     {
-        WithoutGil released;
+        const Outside outside;
         error = call.executable->entry(pointers, call.dims, arena);
     }
     for (size_t i = 0; i < count; ++i) {
@@ -132,7 +118,7 @@ int32_t run_released(const Call& call, void* const* pointers, void* arena) {
     return error;
 }
 
-bool run_inline(const Call& call, void** pointers, int* taken) {
+Status run_inline(const Call& call, void** pointers, int* taken) {
     Executable* executable = call.executable;
     const int inputs = static_cast<int>(executable->inputs.size());
     const int outputs = static_cast<int>(executable->outputs.size());
@@ -161,17 +147,17 @@ bool run_inline(const Call& call, void** pointers, int* taken) {
     }
     if (CV_UNLIKELY(executable->has_aliases)) {
         for (int o = 0; o < outputs; ++o) {  // the donor's reference becomes the result's
-            if (taken[o] >= 0) array_give_up(call.donors[taken[o]], kDonated);
+            if (taken[o] >= 0) *call.donors[taken[o]] = nullptr;
         }
     }
     int32_t error = 0;
-    if (CV_LIKELY(executable->arena_bytes == 0 && call.cost_ns < kKeepGilNs)) {
+    if (CV_LIKELY(executable->arena_bytes == 0 && call.cost_ns < kStayInsideNs)) {
         error = executable->entry(pointers, call.dims, nullptr);
     } else {
         const Arena arena(executable->arena_bytes);
         if (executable->arena_bytes > 0 && arena.get() == nullptr) {
             error = kOutOfMemory;
-        } else if (call.cost_ns < kKeepGilNs) {
+        } else if (call.cost_ns < kStayInsideNs) {
             error = executable->entry(pointers, call.dims, arena.get());
         } else {
             error = run_released(call, pointers, arena.get());
@@ -179,10 +165,10 @@ bool run_inline(const Call& call, void** pointers, int* taken) {
     }
     if (CV_UNLIKELY(error != 0)) {
         drop_results(call, outputs);
-        return raise_failed_run(call, error);
+        return {error, error == kOutOfMemory ? executable->arena_bytes : 0};
     }
     give_up_donors(call);
-    return true;
+    return {};
 }
 
 void discard(QueuedCall* task) {
@@ -190,7 +176,7 @@ void discard(QueuedCall* task) {
     delete task;
 }
 
-bool enqueue(const Call& call) {
+Status enqueue(const Call& call) {
     Executable* executable = call.executable;
     const size_t inputs = executable->inputs.size();
     const size_t outputs = executable->outputs.size();
@@ -212,8 +198,7 @@ bool enqueue(const Call& call) {
         Buffer* buffer = task_operand(call.operands[i], executable->inputs[i].bytes);
         if (buffer == nullptr) {
             discard(task);
-            raise_no_memory(executable->inputs[i].bytes);
-            return false;
+            return {kNoRoom, executable->inputs[i].bytes};
         }
         task->buffers.push_back(buffer);
     }
@@ -223,8 +208,7 @@ bool enqueue(const Call& call) {
                                                  : buffer_new_later(bytes);
         if (buffer == nullptr) {
             discard(task);
-            raise_no_memory(bytes);
-            return false;
+            return {kNoRoom, bytes};
         }
         buffer->state.store(kPending, std::memory_order_relaxed);
         buffer->refs.store(kTaskRef, std::memory_order_relaxed);
@@ -239,9 +223,9 @@ bool enqueue(const Call& call) {
         buffer_ref(call.results[o]);
     }
     give_up_donors(call);
-    if (queue_push(task)) return true;
-    drop_results(call, static_cast<int>(outputs));
-    return false;
+    const Status status = queue_push(task);
+    if (!status.ok()) drop_results(call, static_cast<int>(outputs));
+    return status;
 }
 
 bool any_pending(const Call& call) {
@@ -254,7 +238,7 @@ bool any_pending(const Call& call) {
     return false;
 }
 
-// References to the operands, which must survive a wait without the GIL. Those of weight 1 also keep
+// References to the operands, which must survive a wait outside the host. Those of weight 1 also keep
 // results from taking over donated memory, as its array may be gone after the wait; those of weight
 // kTaskRef count as queued work.
 class HeldOperands {
@@ -273,12 +257,13 @@ public:
     HeldOperands(const HeldOperands&) = delete;
     HeldOperands& operator=(const HeldOperands&) = delete;
 
-    bool wait() const {
+    Status wait() const {
         for (size_t i = 0; i < count(); ++i) {
             Buffer* buffer = call_.operands[i].buffer;
-            if (buffer != nullptr && !buffer_wait(buffer)) return false;
+            const Status status = buffer != nullptr ? buffer_wait(buffer) : Status{};
+            if (!status.ok()) return status;
         }
-        return true;
+        return {};
     }
 
 private:
@@ -288,13 +273,14 @@ private:
 };
 
 // Nothing is given up before there is room: Ctrl-C may end the wait for it.
-bool enqueue_when_there_is_room(const Call& call) {
+Status enqueue_when_there_is_room(const Call& call) {
     if (CV_LIKELY(!queue_is_full())) return enqueue(call);
     const HeldOperands held(call, kTaskRef);
-    return queue_wait_for_room() && enqueue(call);
+    const Status status = queue_wait_for_room();
+    return status.ok() ? enqueue(call) : status;
 }
 
-bool run_here(const Call& call) {
+Status run_here(const Call& call) {
     constexpr size_t kOnStack = 64;
     const size_t outputs = call.executable->outputs.size();
     const size_t count = call.executable->inputs.size() + outputs;
@@ -310,18 +296,9 @@ bool run_here(const Call& call) {
 
 }  // namespace
 
-bool ValueType::matches(const Array* array) const {
-    if (array->dtype != dtype || array->ndim != ndim()) return false;
-    const int64_t* actual = array->dims();
-    for (size_t i = 0; i < dims.size(); ++i) {
-        if (actual[i] != dims[i] && dims[i] >= 0) return false;  // negative: symbolic
-    }
-    return true;
-}
-
 void Executable::unref() {
     if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    if (keepalive != nullptr) drop_object(keepalive);
+    keepalive.drop();
     delete this;
 }
 
@@ -345,35 +322,7 @@ bool is_worth_queueing(double cost_ns) {
 
 int64_t set_inline_threshold_ns(int64_t ns) { return g_inline_threshold.exchange(ns); }
 
-bool check_donations(Array* const* arrays, const bool* donated, int count) {
-    int twice = -1;
-    for (int i = 0; i < count; ++i) {
-        if (!donated[i] || arrays[i] == nullptr) continue;
-        if (!array_check(arrays[i])) break;
-        if (arrays[i]->marked) twice = i;
-        arrays[i]->marked = true;
-    }
-    int also_read = -1;
-    for (int i = 0; i < count; ++i) {
-        if (!donated[i] && arrays[i] != nullptr && arrays[i]->marked) also_read = i;
-    }
-    for (int i = 0; i < count; ++i) {
-        if (arrays[i] != nullptr) arrays[i]->marked = false;
-    }
-    if (twice >= 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "the same array is donated twice in one call, the second time as argument %d "
-                     "(counting leaves); donate it once, or pass a copy", twice);
-    } else if (also_read >= 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "an array is donated and also passed without donation, as argument %d "
-                     "(counting leaves), in the same call; pass a copy, or do not donate it",
-                     also_read);
-    }
-    return !PyErr_Occurred();
-}
-
-bool launch(const Call& call) {
+Status launch(const Call& call) {
     const bool pending = any_pending(call);
     const bool large = is_worth_queueing(static_cast<double>(call.cost_ns));
     if (CV_LIKELY(!pending && !large)) return run_here(call);
@@ -381,10 +330,10 @@ bool launch(const Call& call) {
         if (async_enabled()) return enqueue_when_there_is_room(call);
         if (!pending) return run_here(call);
         const HeldOperands held(call);
-        return held.wait() && run_here(call);
+        const Status status = held.wait();
+        return status.ok() ? run_here(call) : status;
     } catch (const std::bad_alloc&) {
-        PyErr_NoMemory();
-        return false;
+        return {kNoRoom};
     }
 }
 

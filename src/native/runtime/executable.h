@@ -5,14 +5,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "python/array.h"
+#include "runtime/buffer.h"
 #include "runtime/common.h"
+#include "runtime/status.h"
 
 namespace covector {
 
 using EntryFunction = int32_t (*)(void* const* buffers, const int64_t* dims, void* arena);
 
-// The type of an operand or a result.
+// The type of an operand or a result. The code of the dtype means nothing here.
 struct ValueType {
     int dtype = 0;
     bool weak = false;
@@ -21,10 +22,9 @@ struct ValueType {
     int64_t bytes = 0;
 
     int ndim() const { return static_cast<int>(dims.size()); }
-    bool matches(const Array* array) const;
 };
 
-// Reference counted apart from its Python object: queued work holds it too.
+// Reference counted apart from the host's object: queued work holds it too.
 struct Executable {
     EntryFunction entry = nullptr;
     std::vector<ValueType> inputs;
@@ -33,7 +33,7 @@ struct Executable {
     bool has_aliases = false;
     int64_t arena_bytes = 0;
     int64_t cost_ns = 0;
-    PyObject* keepalive = nullptr;
+    Owner keepalive{};          // of the code
     std::atomic<int32_t> refs{1};
 
     void ref() { refs.fetch_add(1, std::memory_order_relaxed); }
@@ -55,15 +55,16 @@ struct alignas(64) Element {
 };
 
 // The buffer of an operand, or a new one for an element on the stack: a reference for a task, or
-// null without an exception.
+// null if memory is exhausted.
 Buffer* task_operand(const Operand& operand, int64_t bytes);
 
 // One call. The operands are borrowed; `results` receives a new reference for each output.
-// `donors[i]`, if donors is not null, is the array that gives input i up, or null.
+// `donors[i]`, if donors is not null, is the place of the reference to input i that the call gives
+// up, or null; what is given up is null there afterwards.
 struct Call {
     Executable* executable;
     Operand* operands;
-    Array** donors;
+    Buffer*** donors;
     Buffer** results;
     const ValueType* outputs;  // those of the executable, or of this call's sizes
     const int64_t* dims;
@@ -71,20 +72,16 @@ struct Call {
     int64_t cost_ns;
 };
 
-// Runs the call here, or queues it; false with an exception, and then nothing was given up but
-// arrays whose memory was already overwritten.
-bool launch(const Call& call);
-
-// Checks donations before anything runs: an array may be donated once, and then not be passed
-// twice. `arrays[i]` is the array of input i, or null for a scalar.
-bool check_donations(Array* const* arrays, const bool* donated, int count);
+// Runs the call here, or queues it. If that fails, nothing was given up but buffers whose memory
+// was already overwritten.
+Status launch(const Call& call);
 
 // Whether a program of this cost had better be queued than run by its caller: beyond the threshold,
 // or four times that if the queue's worker would have to be woken up.
 bool is_worth_queueing(double cost_ns);
 int64_t set_inline_threshold_ns(int64_t ns);  // the previous one
 
-// Calls of at least this cost let other Python threads run meanwhile.
-constexpr int64_t kKeepGilNs = 10'000;
+// Calls of at least this cost run outside the host.
+constexpr int64_t kStayInsideNs = 10'000;
 
 }  // namespace covector

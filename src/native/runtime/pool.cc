@@ -3,7 +3,6 @@
 #include "runtime/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,8 +12,8 @@
 #include <new>
 
 #include "runtime/affinity.h"
-#include "runtime/buffer.h"
 #include "runtime/common.h"
+#include "runtime/threads.h"
 
 namespace covector {
 namespace {
@@ -105,7 +104,7 @@ Pool* g_pool = nullptr;
 
 void* worker_main(void* argument) {
     auto* worker = static_cast<Worker*>(argument);
-    mark_worker_thread(true);
+    mark_outside(true);
     worker->placement.enter();
     uint32_t seen = 0;
     for (;;) {
@@ -131,25 +130,14 @@ CV_NOINLINE void start(Pool* pool) {
         pool->size = 1;
         return;
     }
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals belong to Python's main thread
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, size_t{8} << 20);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    Placement::set_start(&attributes);
     for (int i = 1; i < pool->size; ++i) {
         pool->workers[i].index = i;
         pool->workers[i].pool = pool;
-        pthread_t thread;
-        if (pthread_create(&thread, &attributes, worker_main, &pool->workers[i]) != 0) {
+        if (!start_thread(worker_main, &pool->workers[i])) {
             pool->size = i;
             break;
         }
     }
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace

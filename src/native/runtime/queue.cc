@@ -7,7 +7,6 @@
 #include "runtime/queue.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -16,13 +15,14 @@
 
 #include "runtime/affinity.h"
 #include "runtime/common.h"
+#include "runtime/threads.h"
 
 namespace covector {
 namespace {
 
 constexpr int64_t kDepth = 64;
 constexpr auto kSpin = std::chrono::microseconds(50);
-constexpr auto kWaitSlice = std::chrono::milliseconds(100);  // then Python looks for Ctrl-C
+constexpr auto kWaitSlice = std::chrono::milliseconds(100);  // then the host is asked for Ctrl-C
 constexpr int64_t kMostHelpNs = 20'000'000;  // of a task that a thread runs while it waits
 
 struct Queue {
@@ -74,7 +74,7 @@ Task* take(Queue* queue, int64_t most_ns = INT64_MAX) {
     return queue->running;
 }
 
-// Runs a task that was taken; without the GIL.
+// Runs a task that was taken; outside the host.
 void run(Queue* queue, Task* task) {
     int32_t error = failed_input(task);
     if (error == 0) error = task->run();
@@ -97,8 +97,8 @@ void run(Queue* queue, Task* task) {
     queue->done.notify_all();
 }
 
-// Runs the next task here, if none is running and it is short. References to Python objects that it drops are left
-// to a thread with the GIL.
+// Runs the next task here, if none is running and it is short. What it releases of the host's is left to
+// a thread inside.
 bool help(Queue* queue) {
     Task* task;
     {
@@ -106,9 +106,9 @@ bool help(Queue* queue) {
         task = take(queue, kMostHelpNs);
     }
     if (task == nullptr) return false;
-    const bool before = mark_worker_thread(true);
+    const bool before = mark_outside(true);
     run(queue, task);
-    mark_worker_thread(before);
+    mark_outside(before);
     return true;
 }
 
@@ -130,7 +130,7 @@ Task* next_task(Queue* queue) {
 
 void* worker_main(void* argument) {
     auto* queue = static_cast<Queue*>(argument);
-    mark_worker_thread(true);
+    mark_outside(true);
     queue->placement.enter();
     for (;;) run(queue, next_task(queue));
     return nullptr;
@@ -138,18 +138,7 @@ void* worker_main(void* argument) {
 
 // Called with the mutex held.
 bool start(Queue* queue) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals belong to Python's main thread
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, size_t{8} << 20);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    Placement::set_start(&attributes);
-    pthread_t thread;
-    queue->started = pthread_create(&thread, &attributes, worker_main, queue) == 0;
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    queue->started = start_thread(worker_main, queue);
     return queue->started;
 }
 
@@ -163,7 +152,7 @@ void after_fork_in_child() {
 
 }  // namespace
 
-bool queue_push(Task* task) {
+Status queue_push(Task* task) {
     Queue* queue = g_queue;
     {
         std::unique_lock<std::mutex> lock(queue->mutex);
@@ -171,32 +160,31 @@ bool queue_push(Task* task) {
             lock.unlock();
             finish(task, kOutOfMemory);
             release(task);
-            PyErr_SetString(PyExc_RuntimeError, "cannot start the thread of the execution queue");
-            return false;
+            return {kNoThread};
         }
         queue->tasks.push_back(task);
         queue->queued.fetch_add(1, std::memory_order_release);
     }
     queue->placement.before_wake();
     queue->work.notify_one();
-    return true;
+    return {};
 }
 
 bool queue_is_full() { return g_queue->queued.load(std::memory_order_relaxed) > kDepth; }
 
-bool queue_wait_for_room() {
+Status queue_wait_for_room() {
     Queue* queue = g_queue;
     for (;;) {
         bool room;
         {
-            WithoutGil released;
+            const Outside outside;
             std::unique_lock<std::mutex> lock(queue->mutex);
             room = queue->done.wait_for(lock, kWaitSlice, [&] {
                 return queue->queued.load(std::memory_order_relaxed) <= kDepth / 2;
             });
         }
-        if (PyErr_CheckSignals() != 0) return false;
-        if (room) return true;
+        if (g_host.interrupted()) return {kInterrupted};
+        if (room) return {};
     }
 }
 
@@ -212,7 +200,7 @@ void queue_wait_for(Buffer* buffer) {
     queue->done.wait_for(lock, kWaitSlice, [&] { return !buffer_is_pending(buffer); });
 }
 
-bool queue_synchronize() {
+Status queue_synchronize() {
     Queue* queue = g_queue;
     int64_t last;  // not until the queue is empty: other threads may push without end
     {
@@ -222,16 +210,15 @@ bool queue_synchronize() {
     const auto done = [&] { return queue->finished.load(std::memory_order_acquire) >= last; };
     while (!done()) {
         {
-            WithoutGil released;
+            const Outside outside;
             if (!help(queue)) {
                 std::unique_lock<std::mutex> lock(queue->mutex);
                 queue->done.wait_for(lock, kWaitSlice, done);
             }
         }
-        if (PyErr_CheckSignals() != 0) return false;
+        if (g_host.interrupted()) return {kInterrupted};
     }
-    flush_dropped();
-    return true;
+    return {};
 }
 
 void queue_close() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "runtime/buffer.h"
+#include "runtime/status.h"
 
 namespace covector {
 
@@ -19,22 +20,21 @@ struct Task {
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
     virtual ~Task() = default;
-    virtual int32_t run() = 0;  // 0 or an error number; without the GIL
+    virtual int32_t run() = 0;  // 0 or an error number; outside the host
 };
 
-// Takes the task; its outputs must be pending. False with an exception, and the task deleted, if the
-// worker cannot be started.
-bool queue_push(Task* task);
+// Takes the task; its outputs must be pending. If the worker cannot be started the task is deleted.
+Status queue_push(Task* task);
 
 // To be asked before anything is given up for a call: while the queue is full its caller waits,
 // and a wait may end with Ctrl-C.
 bool queue_is_full();
-bool queue_wait_for_room();           // without the GIL; false: Ctrl-C, with an exception
+Status queue_wait_for_room();
 
-// Waits about 100 ms at most, or runs a short task on the way; without the GIL.
+// Waits about 100 ms at most, or runs a short task on the way; outside the host.
 void queue_wait_for(Buffer* buffer);
 bool queue_is_awake();                // the worker runs or spins
-bool queue_synchronize();             // until what is queued now is done; false: Ctrl-C, with an exception
+Status queue_synchronize();           // waits until what is queued now is done
 void queue_close();                   // nothing more is begun: the process ends
 bool set_async(bool enabled);         // the previous setting
 bool async_enabled();

@@ -5,32 +5,23 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dispatch/jit.h"
+#include "dispatch/ufunc.h"
 #include "python/array.h"
 #include "python/bindings.h"
 #include "python/boundary.h"
-#include "dispatch/jit.h"
 #include "python/numpy_bridge.h"
-#include "runtime/gate.h"
-#include "runtime/pool.h"
-#include "runtime/queue.h"
 #include "python/state.h"
-#include "dispatch/ufunc.h"
+#include "runtime/runtime.h"
 
 namespace nb = nanobind;
 
 namespace {
 
-// After the interpreter: no task is begun any more, and nobody is in a library that gives its memory
-// back. A task that still runs needs neither, so the process does not wait for it.
-void close_runtime() {
-    covector::queue_close();
-    covector::gate_shut();
-}
-
 // Queued work is finished before a fork. At exit nobody can read its results, so it is not.
 void register_exit_handlers(nb::module_& m, const nb::module_& atexit, const nb::module_& os) {
     atexit.attr("register")(nb::cpp_function(covector::close_dropped));
-    if (Py_AtExit(close_runtime) != 0) throw std::runtime_error("no room in Py_AtExit's table");
+    if (Py_AtExit(covector::runtime_close) != 0) throw std::runtime_error("no room in Py_AtExit's table");
     if (nb::hasattr(os, "register_at_fork")) {
         os.attr("register_at_fork")(nb::arg("before") = m.attr("synchronize"));
     }
@@ -51,11 +42,8 @@ NB_MODULE(_native, m) {
     if (!numpy_init()) throw nb::python_error();
     nb::set_leak_warnings(false);  // arrays and caches may live until the process ends
     m.doc() = "The native core: arrays, memory, threads, the execution queue, jit and eager calls.";
-    allocator_init();
-    buffer_init();
-    pool_init();
-    queue_init();
-    gate_init();
+    runtime_start(python_host());
+    dropped_init();
     if (!array_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
         !boundary_type_init(m.ptr())) {
         throw nb::python_error();
