@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import optree
 
 from covector import tree
+from covector._engine.base import tree as base
 from covector._engine.base.errors import at_user_line
 from covector._engine.base.public import publish
 
@@ -92,18 +93,29 @@ def register_pytree_node(
     >>> covector.tree.leaves(Point(1, 2))
     [1, 2]
     """
+    _register(nodetype, flatten_func, unflatten_func, flatten_with_keys_func)
 
-    def flatten(x: Any) -> tuple[Any, ...]:
-        children, data = flatten_func(x)
-        if flatten_with_keys_func is None:
+
+def _register(
+    cls: type,
+    to_children: Callable[[Any], tuple[Iterable[Any], Any]],
+    from_children: Callable[[Any, Any], Any],
+    with_keys: Callable[[Any], tuple[Iterable[tuple[Any, Any]], Any]] | None,
+    **attributes: Any,
+) -> None:
+    """`attributes` are those of `base.register_node` for classes that hold their children in attributes."""
+
+    def with_entries(x: Any) -> tuple[Any, ...]:
+        children, data = to_children(x)
+        if with_keys is None:
             return tuple(children), data
-        pairs, _ = flatten_with_keys_func(x)
+        pairs, _ = with_keys(x)
         return tuple(children), data, tuple([_entry(key) for key, _ in pairs])
 
     try:
-        optree.register_pytree_node(nodetype, flatten, unflatten_func, namespace=tree.NAMESPACE)  # type: ignore[arg-type]
+        base.register_node(cls, to_children, from_children, with_entries=with_entries, **attributes)
     except ValueError as error:
-        raise ValueError(f"{nodetype.__name__} is a container already{at_user_line()}") from error
+        raise ValueError(f"{cls.__name__} is a container already{at_user_line()}") from error
 
 
 def register_pytree_with_keys(
@@ -212,8 +224,29 @@ def register_dataclass(
             **dict(zip(children, values, strict=True)), **dict(zip(static, data, strict=True))
         )
 
-    register_pytree_node(nodetype, flatten, unflatten, with_keys)
+    _register(
+        nodetype, flatten, unflatten, with_keys, children=children, statics=static,
+        plain=_is_plain(nodetype, (*children, *static)),
+    )  # fmt: skip
     return nodetype
+
+
+def _is_plain(cls: type, names: Sequence[str]) -> bool:
+    """Whether calling a class does nothing but set these attributes: its `__init__` is what a dataclass gets."""
+    params = cls.__dict__.get("__dataclass_params__")
+    own = getattr(cls, "__dataclass_fields__", {})
+    return (
+        params is not None
+        and params.init
+        and set(own) == set(names)  # no class variables, and nothing that only __init__ takes
+        and not hasattr(cls, "__post_init__")
+        and cls.__new__ is object.__new__
+        and (params.frozen or cls.__setattr__ is object.__setattr__)
+        and not any(
+            hasattr(cls.__dict__.get(n), "__set__") and not hasattr(cls.__dict__[n], "__objclass__")
+            for n in names
+        )
+    )
 
 
 class Partial(functools.partial[Any]):

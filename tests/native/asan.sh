@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the extension with the address and undefined-behaviour sanitizers, and runs its tests.
+# Builds the extension with the address and undefined-behaviour sanitizers, and runs its tests; the
+# runtime is also run in a program without Python.
 #
 # The module is loaded from a package of its own, without the rest of Covector: with -S Python does
 # not see the editable installation.
@@ -15,7 +16,8 @@ packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 "$python" -m cmake --version >/dev/null 2>&1 && cmake="$python -m cmake" || cmake=cmake
 $cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOVECTOR_SANITIZE=ON \
   -DPython_EXECUTABLE="$python" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
-$cmake --build "$build" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+$cmake --build "$build" --target all runtime_alone >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+"$build/runtime_alone"
 
 rm -rf "$site"
 mkdir -p "$site/covector/_engine"

@@ -207,7 +207,7 @@ def test_what_bypasses(native, recorder):
     odd = [
         2**31, -(2**31) - 1, "text", object(), np.array(["a"]), np.datetime64("2020"), {1: 1, "a": 2},
         np.zeros(2, ml_dtypes.float8_e4m3fn), np.zeros(2, ">f4"), {1, 2}, range(3), b"x",
-        collections.OrderedDict(a=1), collections.namedtuple("Pair", "a b")(1, 2),
+        collections.OrderedDict(a=1),
     ]  # fmt: skip
     for value in odd:
         assert r.jit(value) == "bypassed"
@@ -239,13 +239,11 @@ def test_switches(native, recorder):
 
 
 def test_flatten_hook(native, recorder):
-    Pair = collections.namedtuple("Pair", "a b")
+    Pair = collections.namedtuple("Pair", "a b")  # named tuples need no hook
     calls = []
 
     def flatten(value):
         calls.append(value)
-        if isinstance(value, Pair):
-            return list(value), "pair"
         if isinstance(value, collections.OrderedDict):
             return tuple(value.values()), tuple(value)
         return None
@@ -263,7 +261,35 @@ def test_flatten_hook(native, recorder):
     assert not r.compiles(ordered(a=x, b=y))
     assert r.compiles([Pair(x, ordered(a=None))], 1)
     assert r.jit(object()) == "bypassed"
-    assert len(calls) == 9
+    assert len(calls) == 5
+
+
+def test_registered_classes(native, recorder):
+    class Attributes:
+        def __init__(self, x, note):
+            self.x, self.note = x, note
+
+    class Function(Attributes):
+        pass
+
+    native.register_node(Attributes, ("x",), ("note",), lambda value: 1 / 0)
+    native.register_node(Function, None, (), lambda value: ([value.x], value.note))
+    r = recorder()
+    (x,) = arrays(native, ())
+    for cls in (Attributes, Function):
+        assert r.compiles(cls(x, "a"))
+        assert not r.compiles(cls(x, "a"))
+        assert r.compiles(cls(x, "b"))
+        assert r.compiles([cls((x, 1), 2)])
+        assert r.compiles([cls((x, 1), 2.0)])
+        assert r.jit(cls(object(), "a")) == "bypassed"
+    broken = Attributes(x, "a")
+    del broken.x
+    with pytest.raises(AttributeError, match="x"):
+        r.jit(broken)
+    for bad in ((3, (), (), print), (Attributes, (1,), (), print), (Attributes, None, (), 3)):
+        with pytest.raises(TypeError, match="register_node"):
+            native.register_node(*bad)
 
 
 def test_flatten_hook_misbehaves(native, recorder):
@@ -273,8 +299,8 @@ def test_flatten_hook_misbehaves(native, recorder):
         pass
 
     for result, error, message in (
-        (3, TypeError, "must return None or a pair"),
-        ((1, 2, 3), TypeError, "must return None or a pair"),
+        (3, TypeError, "must give a pair"),
+        ((1,), TypeError, "must give a pair"),
         ((1, 2), TypeError, "not iterable"),
     ):
         native.set_hooks(flatten=lambda value, result=result: result)

@@ -26,7 +26,7 @@ print(cv.jit(lambda x: cnp.sin(x) * 3 > 2)(cnp.ones(5)).tolist())
 def folder(tmp_path: Path) -> Iterator[Path]:
     """An empty place for entries, seen as a process that has not looked at it yet."""
     cache._refuse.cache_clear()
-    written, cache._written = cache._written, None
+    written, cache._written = cache._written, 0
     with config.override(cache_dir=str(tmp_path / "cache"), cache=True):
         yield tmp_path / "cache" / cache.FOLDER
     cache._written = written
@@ -40,7 +40,7 @@ def keep(key: str, data: bytes = b"data") -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
+    return sorted(path for path in folder.iterdir() if path.name != cache._LOOK)
 
 
 def program(where: Path, count: int = 0, **env: str) -> subprocess.Popen[str]:
@@ -201,6 +201,19 @@ def test_what_was_not_used_for_longest_goes(folder: Path) -> None:
         assert keep("1", bytes(40_000))
 
 
+def test_the_folder_is_looked_at_now_and_then(folder: Path) -> None:
+    keep("a")
+    old = time.time() - 7200
+    stale = folder / "1-old.tmp"
+    stale.write_text("")
+    os.utime(stale, (old, old))
+    keep("b")
+    assert stale.exists()
+    os.utime(folder / cache._LOOK, (old, old))
+    keep("c")
+    assert not stale.exists()
+
+
 def test_files_of_processes_that_are_gone_are_removed(folder: Path) -> None:
     folder.mkdir(parents=True)
     ages = {"1-old.tmp": 7200, "2-new.tmp": 5, "notes.txt": 7200}
@@ -267,7 +280,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / cache.FOLDER).iterdir()) == []
+    assert entries(tmp_path / cache.FOLDER) == []
 
 
 @pytest.mark.parametrize("place", ["/proc/covector", "/dev/null/covector"])

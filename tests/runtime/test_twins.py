@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import operator
 import threading
+import time
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +18,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector._engine import _native
+from covector._engine.api.jit import Jitted
 from covector._engine.base.config import config
 
 Call = Callable[[], Any]
@@ -22,12 +26,12 @@ Call = Callable[[], Any]
 
 def described(x: Any) -> Any:
     """What can be compared: an array's type and bits, the same of what is nested."""
-    if isinstance(x, cv.Array):
+    if type(x) is cv.Array:
         return "Array", x.shape, x.dtype, x.weak_type, np.asarray(x).tobytes()
-    if isinstance(x, tuple | list):
+    if isinstance(x, tuple | list | deque):
         return type(x), [described(e) for e in x]
     if isinstance(x, dict):
-        return dict, list(x), [described(e) for e in x.values()]
+        return type(x), list(x), [described(e) for e in x.values()]
     return type(x), repr(x)
 
 
@@ -266,6 +270,82 @@ class Pair:
 cv.tree_util.register_pytree_node(
     Pair, lambda p: ((p.a, p.b), p.name), lambda name, ab: Pair(ab[0], ab[1], name)
 )
+
+
+@cv.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A dataclass that is made natively: nothing but its attributes is set."""
+
+    weight: Any
+    bias: Any = 1.0
+    kind: Any = dataclasses.field(default="dense", metadata={"static": True})
+
+    def __repr__(self) -> str:
+        return f"Layer({described(self.weight)}, {described(self.bias)}, {self.kind!r})"
+
+
+@cv.tree_util.register_dataclass
+@dataclasses.dataclass
+class Checked:
+    """A dataclass whose making does more."""
+
+    x: Any
+    made: int = dataclasses.field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.made = 1
+
+    def __repr__(self) -> str:
+        return f"Checked({described(self.x)}, {self.made})"
+
+
+@cv.tree_util.register_static
+class Note(str):
+    """A container without children."""
+
+
+class Sub(Point):
+    """A subclass of a named tuple, which is made by calling it."""
+
+    def __new__(cls, x: Any, y: Any) -> Any:
+        return super().__new__(cls, x, y)
+
+
+CONTAINERS: dict[str, Callable[[Any], Any]] = {
+    "named tuple": lambda x: Point(x, (x, 1)), "subclass": lambda x: Sub(x, 2.0),
+    "registered": lambda x: Pair(x, x, "p"),
+    "dataclass": lambda x: Layer(x, [x]),
+    "static": lambda x: Layer(x, x, 2), "static float": lambda x: Layer(x, x, 2.0),
+    "post init": Checked, "key": lambda x: cv.random.key(3), "ordered": lambda x: OrderedDict(b=x, a=x),
+    "default": lambda x: defaultdict(int, b=x, a=1), "deque": lambda x: deque([x, 2], maxlen=3),
+    "note": lambda x: Note("n"),
+    "nested": lambda x: Point(Layer({"b": x, "a": Pair(x, None, 3)}), [Point(x, ())]),
+    "struct": lambda x: time.struct_time([x] * 9),
+    "partial": lambda x: cv.tree_util.Partial(max, x, default=x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_containers(name: str) -> None:
+    """All registered containers take the native path, as arguments and as results."""
+    make, calls = CONTAINERS[name], list[Any]()
+    with pytest.MonkeyPatch.context() as patch:
+        bypass = Jitted.bypass
+        patch.setattr(Jitted, "bypass", lambda *args: (calls.append(args), bypass(*args))[1])
+        fast, slow = Counted(grown), Counted(grown)
+    for _ in range(2):
+        for x in (X, X + 1, 2.0, True):
+            found = outcome(lambda x=x: fast.call(make(x)))
+            assert not calls
+            with config.override(fast_paths=False):
+                assert found == outcome(lambda x=x: slow.call(make(x)))
+            calls.clear()
+    assert fast.traces == slow.traces
+
+
+def grown(p: Any) -> Any:
+    return cv.tree.map(lambda x: x + x.dtype.type(1), p), p
 
 
 class Equal:

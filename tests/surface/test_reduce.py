@@ -60,7 +60,7 @@ def test_as_numpy(name: str, dtype: str, rng: np.random.Generator) -> None:
     ("dtype", "total", "average"),
     [
         ("bool", "int32", "float32"), ("int8", "int32", "float32"), ("int32", "int32", "float32"),
-        ("int64", "int64", "float32"), ("uint8", "uint32", "float32"), ("float16", "float16", "float16"),
+        ("int64", "int64", "float64"), ("uint8", "uint32", "float32"), ("float16", "float16", "float16"),
         ("float64", "float64", "float64"), ("complex64", "complex64", "complex64"),
     ],
 )  # fmt: skip

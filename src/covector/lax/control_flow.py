@@ -273,7 +273,7 @@ def fori_loop(
                 errors.traced_value(f"the {what} bound of fori_loop", "a Python int")
             )
         bounds.append(integer_of(bound, f"the {what} bound of fori_loop"))
-    dtype = dtypes.int32
+    dtype = dtypes.index_dtype(*[abs(b) for b in bounds])
     for bound in (lower, upper):
         if not isinstance(bound, int):
             dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))

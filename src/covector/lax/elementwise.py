@@ -1,6 +1,7 @@
 """Elementwise functions: arithmetic, elementary and special functions, comparisons, bits, choosing.
 
-The operands have one dtype and one shape; operands of shape () go with any, Python numbers take the others' dtype.
+The operands have one dtype and one shape, where axes of size 1 are repeated; operands of shape () go with any, Python
+numbers take the others' dtype.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import SCALARS, Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
-from covector.numpy.promotion import Array, constant, convert_scalar, lift
+from covector.numpy.promotion import Array, constant, convert_scalar, fitted, lift
 
 # The kinds of dtype that a Python number of each type can become.
 _FITS = {bool: "b", int: "iufc", float: "fc", complex: "c"}
@@ -64,8 +64,8 @@ def operand(name: str, x: Any) -> Any:
 def operands(name: str, *args: Any) -> list[Any]:
     """The operands of an elementwise operation.
 
-    Python numbers take the others' dtype where they fit its kind.  TypeError for different shapes; one of shape ()
-    goes with any.  The primitives themselves refuse different dtypes.
+    Python numbers take the others' dtype where they fit its kind.  Axes of size 1 are repeated; TypeError for other
+    shapes of different ranks, but one of shape () goes with any.  The primitives themselves refuse different dtypes.
     """
     xs = [operand(name, x) for x in args]
     dtype = next((x.dtype for x in xs if type(x) not in SCALARS), None)
@@ -74,9 +74,12 @@ def operands(name: str, *args: Any) -> list[Any]:
         xs = [constant(x, found, weak) for x in xs]
     else:
         xs = [_beside(x, dtype) if type(x) in SCALARS else x for x in xs]
-    if len(xs) > 1:
-        check_shapes(name, [typeof(x) for x in xs])
-    return xs
+    if len(xs) < 2:
+        return xs
+    avals = [typeof(x) for x in xs]
+    if len({a.ndim for a in avals if a.shape}) > 1:
+        raise errors.ShapeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+    return fitted(name, xs)
 
 
 def _scalar_key(x: Any) -> tuple[np.dtype, bool]:

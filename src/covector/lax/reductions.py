@@ -147,7 +147,7 @@ def _sorted_last(xs: list[Any], num_keys: int) -> Sequence[Any]:
     if num_keys == 1 and len(xs) == 2:
         return prims.SortPairs()(*xs)
     shape = xs[0].shape
-    order = prims.Iota(shape, dtypes.int32, len(shape) - 1)()
+    order = prims.Iota(shape, dtypes.index_dtype(shape[-1]), len(shape) - 1)()
     if num_keys == 1:
         first, order = prims.SortPairs()(xs[0], order)
         return [first, *[prims.take_along_last(x, order) for x in xs[1:]]]
@@ -174,7 +174,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> Any:
         raise ValueError(f"top_k of {k} of {n} elements{errors.at_user_line()}")
     # Backwards before and after an ascending stable sort: the largest first, equal ones in order.
     backwards = prims.Reverse((last,))
-    places = prims.Iota(x.shape, dtypes.int32, last)()
+    places = prims.Iota(x.shape, dtypes.index_dtype(n), last)()
     rising = prims.SortPairs()(backwards(x), backwards(places))
     starts, limits = (0,) * last + (n - k,), x.shape
     parts = [backwards(prims.Slice(starts, limits, (1,) * x.ndim)(r)) for r in rising]

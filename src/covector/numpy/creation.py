@@ -435,7 +435,7 @@ def logspace(
 def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
     """The index along each axis of a grid, stacked; or with `sparse` a tuple of arrays that broadcast to it."""
     grid = shape_of(dimensions, "dimensions")
-    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.index_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
     if not sparse:
         parts = [_counted(grid, wanted, axis) for axis in range(len(grid))]
         return stack(parts) if parts else zeros((0,), wanted)

@@ -227,7 +227,8 @@ def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
             "    wrong:  y = x[x > 0]\n"
             "    right:  y = covector.numpy.where(x > 0, x, 0)"
         )
-    return [from_numpy("indexing", i, dtypes.int32) for i in np.nonzero(np.asarray(mask))]
+    dtype = dtypes.index_dtype(*own)
+    return [from_numpy("indexing", i, dtype) for i in np.nonzero(np.asarray(mask))]
 
 
 def _static(i: int, axis: int, n: Dim, checked: bool) -> Any:
@@ -238,7 +239,7 @@ def _static(i: int, axis: int, n: Dim, checked: bool) -> Any:
             f"index {i} is out of bounds for axis {axis} of size {n}{errors.at_user_line()}"
         )
     if low or high:
-        return constant(i, dtypes.int32)
+        return constant(i, dtypes.index_dtype(abs(i)))
     return i if i >= 0 else n + i
 
 
@@ -425,7 +426,9 @@ def _read_window(x: Any, windows: Sequence[Window]) -> Any:
 def starts_of(windows: Sequence[Window]) -> list[Any]:
     """The starts as integer scalars of one dtype."""
     wide = any(w.dynamic and w.start.dtype == dtypes.int64 for w in windows)
-    dtype = dtypes.int64 if wide else dtypes.int32
+    dtype = (
+        dtypes.int64 if wide else dtypes.index_dtype(*[w.start for w in windows if not w.dynamic])
+    )
     return [cast(w.start, dtype) if w.dynamic else as_number(w.start, dtype) for w in windows]
 
 
@@ -465,7 +468,7 @@ def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
     dtype = (
         dtypes.int64
         if any(_is_array(i) and i.dtype == dtypes.int64 for _, i in parts)
-        else dtypes.int32
+        else dtypes.index_dtype(*[i for _, i in parts if not _is_array(i)])
     )
     lead = broadcast_shapes(*[i.shape for _, i in parts if _is_array(i)])
     vectors = [spread(_vector_part(i, dtype), (*lead, 1)) for _, i in parts]

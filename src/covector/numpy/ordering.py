@@ -142,7 +142,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 def _order(x: Any, descending: bool) -> tuple[Any, Any]:
     """The elements sorted along the last axis, stably, and where they came from."""
     last = x.ndim - 1
-    places = iota(x.shape, dtypes.int32, last)
+    places = iota(x.shape, dtypes.index_dtype(x.shape[last]), last)
     if not descending:
         return prims.SortPairs()(x, places)
     found = prims.SortPairs()(flip(x, last), flip(places, last))
@@ -204,16 +204,18 @@ def median(
 def _search(a: Any, v: Any, right: bool) -> Any:
     """By halving, as often as the length needs."""
     n = operator.index(a.shape[0])
-    low, high = filled(v.shape, 0, dtypes.int32), filled(v.shape, n, dtypes.int32)
+    dtype = dtypes.index_dtype(n)
+    low, high = filled(v.shape, 0, dtype), filled(v.shape, n, dtype)
     compare = el.less_equal if right else el.less
     numbers = prims.GatherDimensionNumbers((), (0,), (0,))
     for _ in range(n.bit_length()):
-        middle = prims.shift_right_arithmetic(prims.add(low, high), np.int32(1))
+        half = prims.shift_right_arithmetic(prims.sub(high, low), dtype.type(1))
+        middle = prims.add(low, half)  # the sum of both could overflow
         found = prims.Gather(numbers, (1,), "clip")(a, prims.expand_dims(middle, (middle.ndim,)))
         is_open = prims.lt(low, high)
         up = prims.and_(is_open, compare(found, v))
         high = where(prims.and_(is_open, prims.not_(up)), middle, high)
-        low = where(up, prims.add(middle, np.int32(1)), low)
+        low = where(up, prims.add(middle, dtype.type(1)), low)
     return low
 
 

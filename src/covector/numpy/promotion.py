@@ -22,7 +22,7 @@ Shape = tuple[Dim, ...]
 TypeKey = tuple[np.dtype, bool]  # dtype, weak
 
 # What an operation makes of the operands' common dtype: nothing; bool counts as int32; and as
-# float32, integers too.
+# floats, integers too.
 Kind = Literal["any", "numeric", "inexact"]
 
 _SCALAR_KEYS: dict[type, TypeKey] = {
@@ -37,9 +37,7 @@ def target(kind: Kind, *types: TypeKey) -> TypeKey:
     dtype, weak = dtypes.promote(*types)
     if kind == "numeric" and dtype == dtypes.bool_:
         return dtypes.int32, weak
-    if kind == "inexact" and not dtypes.is_inexact(dtype):
-        return dtypes.float32, weak
-    return dtype, weak
+    return dtypes.inexact_of(dtype) if kind == "inexact" else dtype, weak
 
 
 # The dtypes that an operation of each kind computes in as they are.

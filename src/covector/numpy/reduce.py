@@ -89,10 +89,10 @@ def _reduce(
     axes = axes_of(axis, a.ndim)
     if dtype is not None:
         a = cast(a, dtypes.as_dtype(dtype))
+    elif fold.extends and a.dtype == dtypes.bool_:
+        a = cast(a, dtypes.index_dtype(dims.product([a.shape[i] for i in axes])))
     elif fold.extends and extend:
         a = cast(a, extended(a.dtype), a.weak_type)
-    elif fold.extends and a.dtype == dtypes.bool_:
-        a = cast(a, dtypes.int32)
     if where is not None:
         if fold.identity is None and initial is None:
             raise ValueError(
@@ -251,7 +251,7 @@ def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | N
         raise ValueError(
             f"{name} of an array of shape {shape} finds no elements{errors.at_user_line()}"
         )
-    out = primitive(axis, dtypes.int32)(a)
+    out = primitive(axis, dtypes.index_dtype(a.shape[axis]))(a)
     return kept(out, shape, axes) if keepdims else out
 
 

@@ -112,7 +112,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
         for into, indices in zip(padded, found, strict=True):
             into[: len(indices)] = indices[:size]
         found = padded
-    return tuple([from_numpy("nonzero", i, dtypes.int32) for i in found])
+    return tuple([from_numpy("nonzero", i, dtypes.index_dtype(*np.shape(a))) for i in found])
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -124,7 +124,9 @@ def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> A
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """The indices of the elements that are not zero, a row for each; it must be concrete."""
     found = nonzero(a, size=size, fill_value=fill_value)
-    return from_numpy("argwhere", np.stack([np.asarray(i) for i in found], -1), dtypes.int32)
+    return from_numpy(
+        "argwhere", np.stack([np.asarray(i) for i in found], -1), dtypes.index_dtype(*np.shape(a))
+    )
 
 
 # ------------------------------------------------------------------------------------- bounds and NaN

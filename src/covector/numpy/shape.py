@@ -317,10 +317,11 @@ def _roll_traced(a: Any, shift: Any, axes: tuple[int, ...]) -> Any:
     for k, i in enumerate(axes):
         n = a.shape[i]
         by = shift if not shift.shape else prims.squeeze(cut(shift, 0, k, k + 1), (0,))
-        by = prims.rem(cast(by, dtypes.int32), np.int32(n))
-        by = prims.select(prims.lt(by, np.int32(0)), prims.add(by, np.int32(n)), by)
-        starts = [
-            prims.sub(np.int32(n), by) if j == i else np.int32(0) for j in range(len(a.shape))
-        ]
+        wide = by.dtype in (dtypes.int64, dtypes.uint64, dtypes.uint32)
+        dtype = dtypes.int64 if wide else dtypes.index_dtype(2 * n)
+        zero, length = dtype.type(0), dtype.type(n)
+        by = prims.rem(cast(by, dtype), length)
+        by = prims.select(prims.lt(by, zero), prims.add(by, length), by)
+        starts = [prims.sub(length, by) if j == i else zero for j in range(len(a.shape))]
         a = prims.DynamicSlice(a.shape)(prims.Concatenate(i)(a, a), *starts)
     return a

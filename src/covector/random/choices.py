@@ -32,7 +32,7 @@ __all__ = ["categorical", "choice", "permutation"]
 def _shuffled(words: Any, n: int, shape: Shape, axis: int) -> Any:
     """The indices along an axis of a shape, shuffled: sorted by random bits, often enough for no two to be equal."""
     rounds = math.ceil(3 * math.log(max(1, n)) / math.log(2**32 - 1))
-    order = moveaxis(iota(shape, dtypes.int32, axis), axis, -1)
+    order = moveaxis(iota(shape, dtypes.index_dtype(shape[axis]), axis), axis, -1)
     for _ in range(rounds):
         words, now = split_in(words)
         keys = moveaxis(prims.RandomBits(shape, 32)(now), axis, -1)
@@ -161,6 +161,8 @@ def _without_replacement(
             f"{errors.at_user_line()}"
         )
     noisy = moveaxis(el.add(logits, gumbel(key, logits.shape, logits.dtype, mode)), axis, -1)
-    _, order = prims.SortPairs()(prims.neg(noisy), iota(noisy.shape, dtypes.int32, noisy.ndim - 1))
+    _, order = prims.SortPairs()(
+        prims.neg(noisy), iota(noisy.shape, dtypes.index_dtype(noisy.shape[-1]), noisy.ndim - 1)
+    )
     picked = order[..., :count]
     return reshape(transpose(picked, (picked.ndim - 1, *range(picked.ndim - 1))), wanted)

@@ -137,7 +137,13 @@ def _inferred(words: Any, new: tuple[int, ...]) -> Any:
 
 
 Array.register(Key)
-tree.register_node(Key, lambda k: ((k.words,), None), lambda _, children: Key(*children))
+tree.register_node(
+    Key,
+    lambda k: ((k.words,), None),
+    lambda _, children: Key(*children),
+    children=("words",),
+    plain=True,
+)
 
 
 def words_of(name: str, key: Any, batched: bool = False) -> Any:

@@ -9,7 +9,19 @@
 
 namespace covector {
 
-enum class OutKind : uint8_t { kLeaf, kInput, kConstant, kNone, kTuple, kList, kDict, kCustom };
+enum class OutKind : uint8_t {
+    kLeaf,
+    kInput,
+    kConstant,
+    kNone,
+    kTuple,
+    kList,
+    kDict,
+    kNamedTuple,  // a class made by namedtuple: filled without a call
+    kObject,      // a class called with the children and static data by name
+    kFields,      // a class whose instances are made of attributes: nothing is called
+    kCustom,      // a function called with a tuple of the children
+};
 
 // One node of the result's tree, which is stored in preorder.
 struct OutNode {
@@ -17,7 +29,9 @@ struct OutNode {
     bool last_use = false;       // of a leaf: takes over the output's buffer
     int index = 0;               // of an output, or of a leaf of the arguments
     int count = 0;               // children
-    PyObject* object = nullptr;  // owned: a constant, a tuple of keys, an unflatten function
+    PyObject* object = nullptr;  // owned: a constant, a tuple of keys, a class, a function
+    PyObject* names = nullptr;    // owned, of kObject and kFields: of the children, then of statics
+    PyObject* statics = nullptr;  // owned: the values of the last ones
 };
 
 struct Plan {

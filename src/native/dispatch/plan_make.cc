@@ -24,7 +24,9 @@ constexpr SpecName kSpecNames[] = {
     {"leaf", OutKind::kLeaf, 2},   {"input", OutKind::kInput, 2},
     {"const", OutKind::kConstant, 2}, {"none", OutKind::kNone, 1},
     {"tuple", OutKind::kTuple, 2}, {"list", OutKind::kList, 2},
-    {"dict", OutKind::kDict, 3},   {"custom", OutKind::kCustom, 3},
+    {"dict", OutKind::kDict, 3},   {"namedtuple", OutKind::kNamedTuple, 3},
+    {"custom", OutKind::kCustom, 3}, {"object", OutKind::kObject, 5},
+    {"fields", OutKind::kFields, 5},
 };
 
 const SpecName* spec_name(PyObject* spec) {
@@ -60,6 +62,12 @@ bool add_children(Plan* plan, PyObject* spec, PyObject* children, const OutNode&
     Ref items(PySequence_Fast(children, "Entry: children must be a sequence"));
     if (!items) return false;
     const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.get());
+    if (node.kind == OutKind::kObject || node.kind == OutKind::kFields) {
+        if (node.names == nullptr || node.statics == nullptr) return false;
+        if (PyTuple_GET_SIZE(node.names) != count + PyTuple_GET_SIZE(node.statics)) {
+            return bad_spec(spec, "there must be as many names as values");
+        }
+    }
     if (node.kind == OutKind::kDict && PyTuple_GET_SIZE(node.object) != count) {
         return bad_spec(spec, "there must be as many keys as children");
     }
@@ -103,6 +111,20 @@ bool add_node(Plan* plan, PyObject* spec) {
             node.object = PySequence_Tuple(first);
             if (node.object == nullptr) return false;
             return add_children(plan, spec, PyTuple_GET_ITEM(spec, 2), node);
+        case OutKind::kNamedTuple:
+            if (!PyType_Check(first) ||
+                !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(first), &PyTuple_Type)) {
+                return bad_spec(spec, "is no class of tuples");
+            }
+            node.object = Py_NewRef(first);
+            return add_children(plan, spec, PyTuple_GET_ITEM(spec, 2), node);
+        case OutKind::kObject:
+        case OutKind::kFields:
+            if (!PyType_Check(first)) return bad_spec(spec, "is no class");
+            node.object = Py_NewRef(first);
+            node.names = PySequence_Tuple(PyTuple_GET_ITEM(spec, 2));
+            node.statics = PySequence_Tuple(PyTuple_GET_ITEM(spec, 3));
+            return add_children(plan, spec, PyTuple_GET_ITEM(spec, 4), node);
         case OutKind::kCustom:
             if (!PyCallable_Check(first)) return bad_spec(spec, "unflatten is not callable");
             node.object = Py_NewRef(first);
@@ -222,14 +244,22 @@ bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* const
 
 void Plan::release() {
     for (Array* constant : std::exchange(constants, {})) Py_DECREF(as_object(constant));
-    for (OutNode& node : std::exchange(nodes, {})) Py_XDECREF(node.object);
+    for (OutNode& node : std::exchange(nodes, {})) {
+        Py_XDECREF(node.object);
+        Py_XDECREF(node.names);
+        Py_XDECREF(node.statics);
+    }
     executable = nullptr;
     Py_CLEAR(executable_object);
 }
 
 int Plan::traverse(visitproc visit, void* arg) const {
     Py_VISIT(executable_object);
-    for (const OutNode& node : nodes) Py_VISIT(node.object);
+    for (const OutNode& node : nodes) {
+        Py_VISIT(node.object);
+        Py_VISIT(node.names);
+        Py_VISIT(node.statics);
+    }
     return 0;
 }
 

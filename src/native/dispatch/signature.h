@@ -49,6 +49,7 @@ inline uint64_t leaf_word(int dtype, bool weak, int ndim) {
 enum class Flat { kDone, kBypass, kError };  // kError: an exception is set
 
 class CallCache;
+struct NodeClass;
 
 class Signature {
 public:
@@ -97,6 +98,9 @@ private:
     Flat add_dict_values(PyObject* dict, size_t at, int depth, bool* missing);
     Flat add_sorted_keys(PyObject* dict);
     Flat add_custom(PyObject* value, int depth);
+    Flat add_named_tuple(PyObject* value, int depth);
+    Flat add_attributes(PyObject* value, const NodeClass& known, int depth);
+    Flat add_by_function(PyObject* value, PyObject* function, int depth);
     void keep(PyObject* object) {
         Py_INCREF(object);
         owned_.push_back(object);

@@ -124,7 +124,8 @@ bool EagerInputs::read(PyObject* const* args, int nargs) {
         shapes[i] = {array->ndim, array->dims()};
         any_array = true;
         wide_int |= array->dtype == kInt64 || array->dtype == kUint64;
-        wide_float |= array->dtype == kFloat64 || array->dtype == kComplex128;
+        wide_float |= array->dtype == kFloat64 || array->dtype == kComplex128 ||
+                      array->dtype == kInt64 || array->dtype == kUint64;
     }
     if (CV_LIKELY(all_arrays)) return true;
     if (!any_array) return false;

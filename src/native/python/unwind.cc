@@ -5,6 +5,7 @@
 // or which must not throw, and then the process aborts. The linker puts this function in place of
 // C++'s own (see CMakeLists.txt); it stops such a thread where it first meets a frame of ours.
 // Python 3.14 stops the threads itself.
+#if !defined(__APPLE__)
 #include <Python.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -27,3 +28,4 @@ _Unwind_Reason_Code __wrap___gxx_personality_v0(int version, _Unwind_Action acti
     return __real___gxx_personality_v0(version, actions, kind, exception, context);
 }
 }
+#endif

@@ -305,34 +305,11 @@ class Traced:
         for n, a in enumerate(self.program.outputs):
             forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
-        out_spec = _spec(tree.unflatten(self.out_tree, [_Leaf(s) for s in specs]))
+        out_spec = tree.recipe(self.out_tree, specs)
         constants = [as_array(c) for c in self.program.constants]
         return _native.Entry(
             executable.native, list(range(len(positions))), constants, out_spec, list(donated)
         )
-
-
-class _Leaf:
-    """A place in the recipe of a result."""
-
-    def __init__(self, spec: tuple[str, int]):
-        self.spec = spec
-
-
-def _spec(x: Any) -> tuple[Any, ...]:
-    """The native recipe of a nested result."""
-    if isinstance(x, _Leaf):
-        return x.spec
-    if x is None:
-        return ("none",)
-    if type(x) is tuple:
-        return ("tuple", [_spec(e) for e in x])
-    if type(x) is list:
-        return ("list", [_spec(e) for e in x])
-    if type(x) is dict:
-        return ("dict", list(x), [_spec(e) for e in x.values()])
-    leaves, treedef = tree.flatten(x)
-    return ("custom", functools.partial(tree.unflatten, treedef), [_spec(leaf) for leaf in leaves])
 
 
 @bounded
@@ -463,9 +440,6 @@ def jit(
     native.lower = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).lower())
     native.eval_shape = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).out_info)
     return native
-
-
-_native.set_hooks(exact=exact)
 
 
 def _ints(x: ArgNums) -> tuple[int, ...]:

@@ -33,10 +33,13 @@ def _take_all() -> None:
 
 
 def _let_go() -> None:
-    while _held:
-        _held.pop().__exit__(None, None, None)
+    taken = _held[::-1]
+    _held.clear()  # first: with the last lock another thread that forks may begin to fill it
+    for lock in taken:
+        lock.__exit__(None, None, None)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_take_all, after_in_parent=_let_go, after_in_child=_let_go)
-atexit.register(COMPILING.acquire)  # for good: no thread enters the compiler any more
+# For good: no thread enters the compiler any more.  One that is inside has time to get out.
+atexit.register(COMPILING.acquire, timeout=30)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import builtins
-from collections import defaultdict
+import functools
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import optree
 from optree.utils import total_order_sorted
 
+from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.exact import exact
 
@@ -53,7 +55,9 @@ def _node_content(cls: type, data: Any, children: tuple[Any, ...]) -> Hashable:
 
 def _hashable(data: Any) -> Any:
     """Static data with tuples for lists: optree keeps the keys of dicts as lists."""
-    return tuple(builtins.map(_hashable, data)) if type(data) in (list, tuple) else data
+    if isinstance(data, list) or type(data) is tuple:
+        return tuple(builtins.map(_hashable, data))
+    return data
 
 
 def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
@@ -136,21 +140,82 @@ def _describe(x: Any) -> str:
     return f"a {type(x).__name__}" + ("" if children is None else f" of {len(children)}")
 
 
+class Node(NamedTuple):
+    """A registered class: how it is made again, and the attributes that hold its children if they are such."""
+
+    from_children: Callable[[Any, Any], Any]
+    children: tuple[str, ...] | None
+    statics: tuple[str, ...]
+    plain: bool
+
+
+_nodes: dict[type, Node] = {}
+
+
 def register_node(
     cls: type,
     to_children: Callable[[Any], tuple[Iterable[Any], Any]],
     from_children: Callable[[Any, Any], Any],
+    *,
+    children: tuple[str, ...] | None = None,
+    statics: tuple[str, ...] = (),
+    plain: bool = False,
+    with_entries: Callable[[Any], tuple[Any, ...]] | None = None,
 ) -> None:
-    """Make a class a container: `to_children(x)` gives (children, static data), `from_children` undoes it."""
-    optree.register_pytree_node(cls, to_children, from_children, namespace=NAMESPACE)  # type: ignore[arg-type]
+    """Make a class a container: `to_children(x)` gives (children, static data), `from_children` undoes it.
+
+    With `children`, these attributes are the children and those in `statics` the static data, and the class, called
+    with all by name, makes x again: `jit` then flattens and makes it natively.  It does not even call the class if
+    that is `plain`: sets these attributes and does nothing else.  `with_entries` is
+    `to_children` with a third result, the names of the children for key paths.  ValueError if it is one already.
+    """
+    flatten = to_children if with_entries is None else with_entries
+    optree.register_pytree_node(cls, flatten, from_children, namespace=NAMESPACE)  # type: ignore[arg-type]
+    _nodes[cls] = Node(from_children, children, statics, plain)
+    _native.register_node(cls, children, statics, to_children)
 
 
 def native_flatten(x: Any) -> tuple[list[Any], Any] | None:
-    """For the native flattener: the children and a hashable tag of a registered container; None for a leaf."""
+    """For the native flattener: children and static data of the containers it does not know; None for a leaf."""
     if _is_leaf(x):
         return None
     children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
-    return list(children), (
-        type(x),
-        _hashable(metadata),
-    )
+    return list(children), _hashable(metadata)
+
+
+def recipe(treedef: TreeDef, leaves: Iterable[Any]) -> tuple[Any, ...]:
+    """How native code makes a tree of this structure: the `out_spec` of an Entry, from those of the leaves."""
+    return treedef.walk(leaves, _node_recipe)
+
+
+def _node_recipe(cls: type, data: Any, children: tuple[Any, ...]) -> tuple[Any, ...]:
+    if cls is type(None):
+        return ("none",)
+    if cls in (tuple, list):
+        return (cls.__name__, list(children))
+    if cls is dict:
+        return ("dict", data, list(children))
+    node = _nodes.get(cls)
+    if node is not None and node.children is not None:
+        names = (*node.children, *node.statics)
+        return ("fields" if node.plain else "object", cls, names, data or (), list(children))
+    if node is not None:
+        return ("custom", functools.partial(node.from_children, data), list(children))
+    if optree.is_namedtuple_class(cls) and cls.__mro__[1] is tuple:
+        return ("namedtuple", cls, list(children))
+    return ("custom", functools.partial(_make, cls, data), list(children))
+
+
+def _make(cls: Any, data: Any, children: tuple[Any, ...]) -> Any:
+    """One of the containers that optree knows of itself."""
+    if cls is defaultdict:
+        factory, keys = data
+        return defaultdict(factory, zip(keys, children, strict=True))
+    if cls is OrderedDict:
+        return OrderedDict(zip(data, children, strict=True))
+    if cls is deque:
+        return deque(children, maxlen=data)
+    return cls(children) if optree.is_structseq_class(cls) else cls(*children)
+
+
+_native.set_hooks(flatten=native_flatten, exact=exact)

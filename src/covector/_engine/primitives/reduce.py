@@ -314,6 +314,12 @@ class ArgReduction(Reduction):
                 f"{self.name} of {x.text()} as {self.index_dtype.name}{errors.at_user_line()}: "
                 "the operand must be real and the result an integer"
             )
+        length, most = x.shape[self.axis], np.iinfo(self.index_dtype).max
+        if type(length) is int and length - 1 > most:
+            raise ValueError(
+                f"{self.name} along axis {self.axis} of {x.text()} as {self.index_dtype.name}{errors.at_user_line()}: "
+                f"there are positions beyond {most}"
+            )
         if x.shape[self.axis] == 0:
             raise ValueError(
                 f"{self.name} along axis {self.axis} of {x.text()}, which is empty{errors.at_user_line()}"

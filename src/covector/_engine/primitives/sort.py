@@ -61,7 +61,7 @@ class Sort(ByRoutine):
 def _numbers(x: Any) -> Any:
     """The places of the elements along the last axis."""
     shape = typeof(x).shape
-    return prims.Iota(shape, dtypes.int32, len(shape) - 1)()
+    return prims.Iota(shape, dtypes.index_dtype(shape[-1]), len(shape) - 1)()
 
 
 def _check_keys(name: str, keys: ShapedArray) -> None:

@@ -27,6 +27,7 @@ _HEAD = len(_MAGIC) + 2 * 32
 _MOST_BYTES = 1 << 28  # of an entry: a file that is longer is not ours
 _STALE_S = 3600.0  # a temporary file this old was left by a process that is gone
 _TOUCH_S = 600.0  # use is noted this exactly: most hits then write nothing
+_LOOK, _LOOK_S = "last-look", 600.0  # a file whose age says when all entries were looked at
 _KEPT = 0.75  # of the limit, after old entries were removed
 
 
@@ -209,16 +210,19 @@ def _remove(folder: int, name: str) -> bool:
     return True
 
 
-# What this process has written since it last looked at the whole folder; None: it never did.
-_written: int | None = None
+_written = 0  # bytes, by this process, since it last looked at the whole folder
 
 
 def _note_growth(folder: int, size: int) -> None:
-    """Now and then, remove what was not used for longest, so that the folder stays below the limit."""
+    """Now and then, remove what was not used for longest, so that the folder stays below the limit.
+
+    A look takes 10 us an entry, half a second for a full folder: one process does it in ten minutes, or whoever has
+    written much.
+    """
     global _written
+    _written += size
     limit = config.cache_limit_mb << 20
-    if _written is not None and _written + size < limit // 16:
-        _written += size
+    if _written < limit // 16 and not _look_is_due(folder):
         return
     _written = 0
     now, kept = time.time(), []
@@ -239,6 +243,19 @@ def _note_growth(folder: int, size: int) -> None:
             break
         _remove(folder, name)
         total -= size
+
+
+def _look_is_due(folder: int) -> bool:
+    """Whether nobody looked at the folder lately; then this process does now."""
+    try:
+        if time.time() - os.stat(_LOOK, dir_fd=folder, follow_symlinks=False).st_mtime < _LOOK_S:
+            return False
+        _remove(folder, _LOOK)
+    except FileNotFoundError:
+        pass  # the first look of all
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    os.close(os.open(_LOOK, flags, 0o600, dir_fd=folder))
+    return True
 
 
 def _entries(folder: int) -> list[os.DirEntry[str]]:

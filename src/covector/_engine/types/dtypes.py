@@ -14,6 +14,7 @@ import numpy as np
 
 from covector._engine import _native
 from covector._engine.base import errors
+from covector._engine.types import dims
 
 bool_ = np.dtype(np.bool_)
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
@@ -93,6 +94,11 @@ def complex_of(dtype: np.dtype) -> np.dtype:
     return complex128 if dtype in (float64, complex128) else complex64
 
 
+def index_dtype(*lengths: dims.Dim) -> np.dtype:
+    """The dtype of positions on axes of these lengths: int32, or int64 where one is too long for that."""
+    return int64 if any(type(n) is int and n > 2**31 - 1 for n in lengths) else int32
+
+
 def as_dtype(x: Any) -> np.dtype:
     """The dtype that a user means by `float`, 'int32', np.float64, ...; Python's types mean the 32-bit ones."""
     if x in PYTHON_SCALARS and isinstance(x, type):
@@ -128,6 +134,14 @@ _ABOVE: dict[_Node, tuple[_Node, ...]] = {
 }  # fmt: skip
 _WEAK_NODES: dict[str, str] = {"i": "i*", "u": "i*", "f": "f*", "c": "c*", "b": "b"}
 _WEAK_DTYPES: dict[_Node, np.dtype] = {"i*": int32, "f*": float32, "c*": complex64}
+_WIDE_DTYPES: dict[_Node, np.dtype] = {"i*": int64, "f*": float64, "c*": complex128}
+
+
+def inexact_of(dtype: np.dtype) -> np.dtype:
+    """The dtype in which functions that need floating numbers take this one: 64 bits stay 64."""
+    if is_inexact(dtype):
+        return dtype
+    return float64 if dtype in (int64, uint64) else float32
 
 
 @functools.cache
@@ -148,9 +162,10 @@ def promote(*types: tuple[np.dtype, bool]) -> tuple[np.dtype, bool]:
         return widest, True
     bounds = frozenset.intersection(*(_reachable(n) for n in nodes))
     least = next(n for n in bounds if bounds <= _reachable(n))
-    if isinstance(least, str):
-        return _WEAK_DTYPES[least], True
-    return least, False
+    if not isinstance(least, str):
+        return least, False
+    wide = any(dtype in (int64, uint64) for dtype, weak in types if not weak)
+    return (_WIDE_DTYPES if wide else _WEAK_DTYPES)[least], True
 
 
 def finfo(dtype: Any) -> Any:
