@@ -36,7 +36,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements fuse arena donation memory axes nest unroll lower simplify invariants pipeline",
+        "__init__ elements places fuse arena donation memory axes cuts nest unroll lower simplify",
+    ),
+    (
+        "_engine/compile",
+        "invariants pipeline",
     ),
     ("_engine/backends", "__init__ reference reference_scalars"),
     (

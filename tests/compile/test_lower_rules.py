@@ -15,9 +15,9 @@ from covector._engine.base.errors import VerificationError
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive, Types
 from covector._engine.core.routine import ByRoutine, Call
-from covector._engine.ir import check, scalar
+from covector._engine.ir import check, index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Result
-from covector._engine.ir.kernel import Assign, Buffer, If, Init, Kernel, Store, While
+from covector._engine.ir.kernel import Assign, Buffer, If, Init, Kernel, Loop, Store, While
 from covector._engine.ir.scalar import Expr, const
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -213,6 +213,53 @@ def test_what_a_branch_or_a_test_defines_is_not_seen_outside() -> None:
             check.verify_kernel(Kernel("k", (), (out,), (), tuple(wrong)))
     right = Kernel("k", (), (out,), (), (While((start,), n < 1, (use,)), If(one < 1, (), ())))
     check.verify_kernel(right)
+
+
+def test_an_expression_is_not_used_again_after_its_local_changed() -> None:
+    out = Buffer("out0", dtypes.int32, 1, "output")
+    n, one = Expr("local", (), dtypes.int32, "n"), const(1, dtypes.int32)
+    twice, i = n + n, ix.loop_variable("i", 3)
+    start, change = Init(n, one), Assign((n,), (n + one,))
+    use = Store(out, 0, twice)
+    for wrong in (
+        (start, use, change, use),
+        (start, use, Loop(i, 3, (use, change))),
+        (start, use, While((), twice < 9, (change,))),
+        (start, use, If(one < 1, (change,), ()), use),
+    ):
+        with pytest.raises(VerificationError, match="before a local of it was assigned"):
+            check.verify_kernel(Kernel("k", (), (out,), (), wrong))
+    more = [Assign((n,), (n + one,)) for _ in range(2)]
+    branch = If(one < 1, (use,), (more[1],))
+    right = (start, change, Loop(i, 3, (use, more[0])), branch, Store(out, 0, n + n))
+    check.verify_kernel(Kernel("k", (), (out,), (), right))
+
+
+def test_a_local_is_read_anew_where_control_flow_joins() -> None:
+    @record
+    class Steps(Primitive):
+        """Once doubled and once more in each of three steps, and 1 less if that is more than 100."""
+
+        name: ClassVar[str] = "steps"
+
+        def type(self, x: ShapedArray) -> ShapedArray:
+            return x
+
+        def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+            (x,), (out,) = operands, results
+            n = b.local(_real(x.at(())))
+            b.assign((n,), (n * 2,))
+            with b.loop(b.variable("i", 3), 3):
+                b.assign((n,), (n * 2,))
+            with b.if_(n > 100):
+                b.assign((n,), (n - 1,))
+            with b.while_() as holds:
+                holds(n > 1000)
+                b.assign((n,), (n - 1000,))
+            b.store(out.place, (), (), n)
+
+    steps = covector.jit(Steps())
+    assert [int(steps(np.int32(x))) for x in (0, 1, 6, 7, 63, 1000)] == [0, 16, 96, 111, 7, 999]
 
 
 def test_branches_and_loops_are_printed() -> None:

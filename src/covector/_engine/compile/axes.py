@@ -30,11 +30,11 @@ TILE = 32
 class Axes:
     """The loops of a nest: which axes are put together, which one is vectorised."""
 
-    def __init__(self, nest: Nest, index: Index):
+    def __init__(self, nest: Nest, index: Index, extents: Sequence[Dim]):
         self.index: Index = index
-        self.extents: list[Dim] = list(nest.shape)
-        self.outer = [a for a in nest.outer if nest.shape[a] != 1]
-        self.inner = [a for a in nest.inner if nest.shape[a] != 1]
+        self.extents: list[Dim] = list(extents)
+        self.outer = [a for a in nest.outer if extents[a] != 1]
+        self.inner = [a for a in nest.inner if extents[a] != 1]
 
     def _name(self, axis: int) -> str:
         return f"i{axis}"
@@ -54,7 +54,8 @@ class Axes:
                 step = self.extents[b]
                 if all(_runs_on(d, self._name(a), self._name(b), step) for d in offsets):
                     self.extents[b] = self.extents[a] * step
-                    self.index = tuple(0 if n == a else i for n, i in enumerate(self.index))
+                    first = dims.substitute(self.index[a], {self._name(a): 0})
+                    self.index = tuple(first if n == a else i for n, i in enumerate(self.index))
                     del axes[position]
 
     def choose_vector(self, probe: Sequence[Statement]) -> int | None:

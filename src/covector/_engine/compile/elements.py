@@ -6,36 +6,84 @@ then its element is its equation's `element` rule on the elements of the operand
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from covector._engine import primitives as prims
 from covector._engine.core.primitive import Index, Mapped, Scalar, View
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Place, constant, load
 from covector._engine.ir.kernel import Buffer
 from covector._engine.ir.program import Atom, Eqn, Literal, Var
 from covector._engine.ir.scalar import Expr
-from covector._engine.types import dtypes
+from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-# Equations in a row that are computed one after the other instead of by recursion.
-LONG = 40
+# How many equations an element is computed through by recursion; what lies deeper is computed first.
+DEEPEST = 40
+
+
+class Interned:
+    """One node for all expressions that are built alike from the same nodes.
+
+    So the places and conditions that rules ask for can be compared, though a rule makes its own each time it is asked.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Expr, Expr] = {}
+        self._by_content: dict[Any, Expr] = {}
+        self._indices: dict[Index, Index] = {}
+
+    def __call__(self, e: Expr) -> Expr:
+        known = self._known
+        stack = [e]
+        while stack:
+            node = stack[-1]
+            missing = [] if node in known else [a for a in node.args if a not in known]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if node not in known:
+                known[node] = self._by_content.setdefault(self._content(node), node)
+        return known[e]
+
+    def index(self, index: Index) -> Index:
+        """The index in which the parts that come from data are such nodes."""
+        found = self._indices.get(index)
+        if found is None:
+            values: dict[str, Dim] = {}
+            for i in index:
+                for atom in dims.atoms(i):
+                    if isinstance(e := atom.payload, Expr) and self(e) is not e:
+                        values[atom.key] = ix.renamed(atom, self(e))
+            found = tuple(dims.substitute(i, values) for i in index) if values else index
+            self._indices[index] = found
+        return found
+
+    def _content(self, node: Expr) -> Any:
+        attr: Any = node.attr
+        if node.op == "const":
+            attr = attr.tobytes()
+        return node.op, node.dtype, attr, *[self._known[a] for a in node.args]
+
+
+class _Deeper(Exception):
+    """An element is wanted that lies too deep below the one that was asked for."""
+
+    def __init__(self, var: Var, index: Index, condition: Expr | None):
+        self.request = var, index, condition
 
 
 class Elements:
     """Elements of a Program's variables.  Results are remembered, so equal requests give one shared node."""
 
-    def __init__(
-        self,
-        eqn_of: dict[Var, Eqn],
-        place_of: Callable[[Var], Place | None],
-        on_load: Callable[[Var, Index], None] | None = None,
-    ):
-        self.eqn_of, self.place_of, self.on_load = eqn_of, place_of, on_load
+    def __init__(self, eqn_of: Mapping[Var, Eqn], place_of: Callable[[Var], Place | None]):
+        self.eqn_of, self.place_of = eqn_of, place_of
         self.memo: dict[Any, Any] = {}
         self.bound: dict[tuple[Var, Index], Scalar] = {}
+        self.interned = Interned()
+        self.depth = 0
 
     def view(self, atom: Atom) -> View:
         """An operand, for the `element` rules."""
@@ -46,27 +94,6 @@ class Elements:
             atom.aval, lambda index: self.at(atom, index), lambda c, index: self.at(atom, index, c)
         )
 
-    def touch(self, eqn: Eqn, index: Index) -> None:
-        """Compute long elementwise chains below an equation from below: no recursion grows with the Program."""
-        chain: list[Var] = []
-        seen: set[Var] = set()
-        stack = [a for a in eqn.inputs if isinstance(a, Var)]
-        while stack:
-            v = stack.pop()
-            if v in seen or v not in self.eqn_of:
-                continue
-            seen.add(v)
-            producer = self.eqn_of[v]
-            if (
-                isinstance(producer.primitive, prims.ElementwiseBase)
-                and v.aval.shape == eqn.outputs[0].aval.shape
-            ):
-                chain.append(v)
-            stack.extend(a for a in producer.inputs if isinstance(a, Var))
-        if len(chain) > LONG:
-            for v in _in_order(chain, self.eqn_of):
-                self.at(v, index)
-
     def at(self, atom: Atom, index: Index, condition: Expr | None = None) -> Scalar:
         """The element of an atom at an index."""
         if isinstance(atom, Literal):
@@ -74,17 +101,55 @@ class Elements:
         bound = self.bound.get((atom, index))
         if bound is not None:
             return bound
-        key = (atom, index) if condition is None else (atom, index, condition)
-        found = self.memo.get(key)
+        if condition is not None:
+            condition = self.interned(condition)
+        found = self._remembered(atom, index, condition)
         if found is None:
-            found = self.memo[key] = self._compute(atom, index, condition)
+            index = self.interned.index(index)
+            found = self._remembered(atom, index, condition)
+        if found is None:
+            found = self._deepest_first(atom, index, condition)
         return found
+
+    def _remembered(self, var: Var, index: Index, condition: Expr | None) -> Scalar | None:
+        return self.memo.get((var, index) if condition is None else (var, index, condition))
+
+    def _deepest_first(self, var: Var, index: Index, condition: Expr | None) -> Scalar:
+        """Compute an element by recursion; where that becomes deep, what lies deep is computed first.
+
+        So Python's stack does not grow with the Program.  Equal requests have equal keys, as conditions are interned:
+        what is computed first is found when its consumer is computed anew.
+        """
+        if self.depth:
+            if self.depth > DEEPEST:
+                raise _Deeper(var, index, condition)
+            self.depth += 1
+            value = self._compute(var, index, condition)
+            self.depth -= 1
+            self._remember(var, index, condition, value)
+            return value
+        wanted = [(var, index, condition)]
+        while True:
+            var, index, condition = wanted[-1]
+            self.depth = 1
+            try:
+                value = self._compute(var, index, condition)
+            except _Deeper as deeper:
+                wanted.append(deeper.request)
+                continue
+            finally:
+                self.depth = 0
+            self._remember(var, index, condition, value)
+            wanted.pop()
+            if not wanted:
+                return value
+
+    def _remember(self, var: Var, index: Index, condition: Expr | None, value: Scalar) -> None:
+        self.memo[(var, index) if condition is None else (var, index, condition)] = value
 
     def _compute(self, var: Var, index: Index, condition: Expr | None) -> Scalar:
         place = self.place_of(var)
         if place is not None:
-            if self.on_load is not None:
-                self.on_load(var, index)
             return self._load(place, var.aval, index, condition)
         eqn = self.eqn_of[var]
         assert isinstance(eqn.primitive, Mapped), eqn
@@ -115,23 +180,3 @@ class Elements:
         if found is None:
             found = self.memo[key] = load(buffer, offset, condition)
         return found
-
-
-def _in_order(chain: list[Var], inlined: dict[Var, Eqn]) -> list[Var]:
-    """Variables with producers before consumers."""
-    members, done, order = set(chain), set[Var](), list[Var]()
-    for top in chain:
-        stack = [top]
-        while stack:
-            v = stack[-1]
-            if v in done:
-                stack.pop()
-                continue
-            missing = [a for a in inlined[v].inputs if a in members and a not in done]
-            if missing:
-                stack.extend(missing)  # type: ignore[arg-type]
-            else:
-                done.add(v)
-                order.append(v)
-                stack.pop()
-    return order

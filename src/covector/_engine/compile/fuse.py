@@ -8,7 +8,7 @@ position there; then the value stays in a register.  The check is by asking: the
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,15 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.config import config
 from covector._engine.compile.elements import Elements
+from covector._engine.compile.places import (
+    Places,
+    Where,
+    comes_from_data,
+    is_long,
+    moved,
+    own_index,
+    reads_through,
+)
 from covector._engine.core.primitive import (
     Folded,
     Index,
@@ -26,10 +35,7 @@ from covector._engine.core.primitive import (
     Scalar,
     View,
 )
-from covector._engine.ir import index as ix
-from covector._engine.ir.builder import Place
-from covector._engine.ir.kernel import Buffer
-from covector._engine.ir.program import Eqn, Program, Var
+from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -39,10 +45,31 @@ Shape = tuple[Dim, ...]
 
 # Recomputing a value that costs no more than this (operations an element) beats storing and loading it.
 CHEAP = 3.0
+# The same within one root that reads a value at several places: the cost times the places beyond the first.
+# One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored.
+REPEATED = 6.0
+# The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
+# more than linear time for a long body.
+LONGEST = 1000
+# What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
+FROM_DATA = 25
+# The most roots of a nest: each may be another stream to memory.
+MANY_ROOTS = 64
 # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
 SMALL_PRODUCT = 32 * 32 * 32
 # Below this number of elements nothing runs in parallel, so a fold may swallow its producer's loop.
 SMALL = 32768
+
+
+@dataclass(eq=False)
+class Region:
+    """What is computed inside one root: the stored variables that it reads and where; how much it is.
+
+    The places are in terms of the root's own loop variables; None: read as a whole, by an equation that stands alone.
+    """
+
+    reads: dict[Var, set[Index | None]] = field(default_factory=dict)
+    weight: int = 0
 
 
 @dataclass(eq=False)
@@ -53,6 +80,15 @@ class Nest:
     inner: tuple[int, ...]
     roots: list[Eqn] = field(default_factory=list)
     reads: set[Var] = field(default_factory=set)
+    own: dict[Var, Eqn] = field(default_factory=dict)  # the roots, by what they compute
+    weight: int = 0  # operations at one point, about
+
+    def add(self, root: Eqn, region: Region) -> None:
+        """Take in a root, which reads these."""
+        self.roots.append(root)
+        self.reads.update(region.reads)
+        self.own.update((v, root) for v in root.outputs)
+        self.weight += region.weight
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -61,7 +97,7 @@ class Nest:
     @property
     def index(self) -> Index:
         """The loop variables, one an axis; 0 for an axis of size 1."""
-        return space_index(self.shape)
+        return own_index(self.shape)
 
     def index_of(self, eqn: Eqn) -> Index | None:
         """Where a root's element is, at a point of the space; None if its shape does not fit."""
@@ -101,11 +137,19 @@ class Plan:
     groups: tuple[Group, ...]
     inlined: dict[Var, Eqn]
     stored: frozenset[Var]
+    regions: dict[Eqn, Region]
 
-
-def space_index(shape: Shape) -> Index:
-    """The canonical loop variables of a space."""
-    return tuple(0 if n == 1 else ix.loop_variable(f"i{a}", n) for a, n in enumerate(shape))
+    def readers(self) -> dict[Var, set[int]]:
+        """The groups that read a stored variable; the Program's caller counts as one."""
+        readers: dict[Var, set[int]] = {}
+        for number, group in enumerate(self.groups):
+            for eqn in (group.eqn,) if isinstance(group, Single) else group.roots:
+                for v in self.regions[eqn].reads:
+                    readers.setdefault(v, set()).add(number)
+        for a in self.program.outputs:
+            if isinstance(a, Var):
+                readers.setdefault(a, set()).add(len(self.groups))
+        return readers
 
 
 def align(shape: Shape, space: Shape, index: Index) -> Index | None:
@@ -181,11 +225,9 @@ def count_operations(e: Any, seen: set[Expr]) -> float:
 def cost_of(eqn: Eqn) -> float:
     """Operations that one element of an equation's result costs beyond its operands."""
     p = eqn.primitive
-    if isinstance(p, Movement):
-        return 0.5
     if isinstance(p, prims.ElementwiseBase):
         return _operation_cost(p, tuple(a.aval.dtype for a in eqn.inputs))
-    return 100.0
+    return p.work(len(eqn.inputs))
 
 
 def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
@@ -198,6 +240,11 @@ def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
     return v
 
 
+def is_nested(eqn: Eqn) -> bool:
+    """Whether an equation is mapped: each element on its own."""
+    return isinstance(eqn.primitive, Mapped)
+
+
 def is_single(eqn: Eqn) -> bool:
     """Whether an equation stays on its own."""
     p = eqn.primitive
@@ -206,47 +253,124 @@ def is_single(eqn: Eqn) -> bool:
 
 def fuse(program: Program, explain: Callable[[str], None]) -> Plan:
     """The plan of a flat Program."""
-    roots = _choose_roots(program)
+    choice = _Roots(program, explain)
+    choice.choose()
+    roots, regions = choice.roots, choice.regions
     inlined = {v: e for e in program.eqns for v in e.outputs if v not in roots}
-    builder = _Builder(program, roots, inlined, explain)
+    builder = _Builder(regions, explain)
     for eqn in program.eqns:
         if any(v in roots for v in eqn.outputs):
             builder.add(eqn)
-    return Plan(program, tuple(builder.groups), inlined, frozenset(roots))
+    return Plan(program, tuple(builder.groups), inlined, frozenset(roots), regions)
 
 
-def _choose_roots(program: Program) -> set[Var]:
-    """The variables that are not simply computed inside their one consumer."""
-    consumers: dict[Var, set[Var]] = {}  # the roots that an inlined variable ends up in
-    roots: set[Var] = set()
-    producer = {v: e for e in program.eqns for v in e.outputs}
-    forced = {a for a in program.outputs if isinstance(a, Var)}
-    costs = _tree_costs(program)
-    for eqn in reversed(program.eqns):
-        single = is_single(eqn)
-        alone = single or folds(eqn)
-        several = len(eqn.outputs) > 1
+class _Roots:
+    """Chooses the variables that are stored: those that cannot, or had better not, be computed inside their consumers.
+
+    Goes from the results upwards, so that of each variable all places are known at which it is read.
+    """
+
+    def __init__(self, program: Program, explain: Callable[[str], None]):
+        self.program, self.explain = program, explain
+        self.producer = {v: e for e in program.eqns for v in e.outputs}
+        self.forced = {a for a in program.outputs if isinstance(a, Var)}
+        self.costs = _tree_costs(program)
+        self.places = Places(program)
+        self.roots: set[Var] = set()
+        self.regions: dict[Eqn, Region] = {}
+        self.wanted: dict[Var, dict[Region, dict[Where | None, None]]] = {}
+
+    def choose(self) -> None:
+        """Decide on all equations."""
+        for eqn in reversed(self.program.eqns):
+            reason = self._why_stored(eqn)
+            if reason is None:
+                self._inline(eqn)
+            else:
+                self._store(eqn, reason)
+        for v in list(self.wanted):  # the Program's inputs
+            self._read(v)
+
+    def _why_stored(self, eqn: Eqn) -> str | None:
+        """Why an equation's results are stored; None if they are computed inside their consumers."""
+        if is_single(eqn):
+            return "stands alone"
+        if folds(eqn):
+            return "is a fold"
+        if any(v in self.forced for v in eqn.outputs):
+            return "is a result, or read by what stands alone"
+        if not config.fuse and not isinstance(eqn.primitive, Movement):
+            return "nothing is fused"
+        wanted = [self.wanted[v] for v in eqn.outputs if v in self.wanted]
+        ends = {region for w in wanted for region in w}
+        if len(ends) > 1 and not config.fuse:
+            return "nothing is fused"
+        if reads_through(eqn):
+            return None
+        cost = self._cost(eqn)
+        if len(ends) > 1 and cost > CHEAP:
+            return f"{len(ends)} read it; it costs {cost:g} to compute again, over {CHEAP:g}"
+        places = max((len(p) for w in wanted for p in w.values()), default=0)
+        if (places - 1) * cost > REPEATED:
+            return f"it costs {cost:g} and is read at {places} places: {(places - 1) * cost:g} more, over {REPEATED:g}"
+        weight = max((r.weight + len(p) for w in wanted for r, p in w.items()), default=0)
+        if weight > LONGEST:
+            return f"its consumer would be {weight} operations long, over {LONGEST}"
+        if any(p is not None and is_long(p[0]) for w in wanted for at in w.values() for p in at):
+            return "the index at which it is read is long"
+        return None
+
+    def _cost(self, eqn: Eqn) -> float:
+        """What an element costs: nothing for operands that are stored anyway."""
+        if all(a in self.forced or a not in self.producer for a in eqn.inputs):
+            return cost_of(eqn)
+        return self.costs[eqn.outputs[0]]
+
+    def _store(self, eqn: Eqn, reason: str) -> None:
+        """Make an equation a root: what it reads is read from here."""
+        used = [v for v in eqn.outputs if v in self.wanted or v in self.forced]
+        self.roots.update(used if is_nested(eqn) else eqn.outputs)
+        self.explain(f"{_describe(eqn)} is stored: {reason}")
         for v in eqn.outputs:
-            ends = consumers.get(v, set())
-            shared = len(ends) > 1 and (costs[v] > CHEAP or not config.fuse)
-            if (
-                alone
-                or v in forced
-                or shared
-                or (not config.fuse and not isinstance(eqn.primitive, Movement))
-            ):
-                roots.add(v)
-        if several and not alone and any(v in roots for v in eqn.outputs):
-            roots.update(v for v in eqn.outputs if v in consumers or v in forced)
-        for v in eqn.outputs:
+            self._read(v)
+        region = self.regions[eqn] = Region(weight=1)
+        if is_single(eqn):
             for a in eqn.inputs:
-                if isinstance(a, Var) and a in producer:
-                    if single:
-                        forced.add(stored_as(a, producer))
-                    consumers.setdefault(a, set()).update(
-                        {v} if v in roots else consumers.get(v, set())
-                    )
-    return roots
+                if isinstance(a, Var):
+                    self._want(a, region, None)
+                    self.forced.add(stored_as(a, self.producer))
+        elif folds(eqn):
+            places = fold_places(eqn, own_index(fold_space(eqn)[0]))
+            for a, index in zip(eqn.inputs, places, strict=True):
+                self._want(a, region, (index, None))
+        else:
+            index = own_index(eqn.outputs[0].aval.shape)
+            for a, place in self.places.below(eqn, (index, None)):
+                self._want(a, region, place)
+
+    def _inline(self, eqn: Eqn) -> None:
+        """Compute an equation inside its consumers: they read what it reads."""
+        for v in eqn.outputs:
+            for region, places in self.wanted.pop(v, {}).items():
+                region.weight += len(places)
+                for place in places:
+                    if place is None:
+                        for a in eqn.inputs:
+                            self._want(a, region, None)
+                    else:
+                        for a, below in self.places.below(eqn, place):
+                            self._want(a, region, below)
+                            if comes_from_data(below[0]):
+                                region.weight += FROM_DATA
+
+    def _want(self, atom: Atom, region: Region, place: Where | None) -> None:
+        if isinstance(atom, Var):
+            self.wanted.setdefault(atom, {}).setdefault(region, {})[place] = None
+
+    def _read(self, v: Var) -> None:
+        """Note where a stored variable is read."""
+        for region, places in self.wanted.pop(v, {}).items():
+            region.reads[v] = {None if p is None else p[0] for p in places}
 
 
 def _tree_costs(program: Program) -> dict[Var, float]:
@@ -257,7 +381,7 @@ def _tree_costs(program: Program) -> dict[Var, float]:
             cost = 1e9
         else:
             below = (costs.get(a, 0.0) for a in eqn.inputs if isinstance(a, Var))
-            cost = cost_of(eqn) + sum(c for c in below if c < 1e8)
+            cost = min(cost_of(eqn) + sum(c for c in below if c < 1e8), 1e6)
         for v in eqn.outputs:
             costs[v] = cost
     return costs
@@ -266,69 +390,26 @@ def _tree_costs(program: Program) -> dict[Var, float]:
 class _Builder:
     """Puts roots into groups, one after the other."""
 
-    def __init__(
-        self,
-        program: Program,
-        roots: set[Var],
-        inlined: dict[Var, Eqn],
-        explain: Callable[[str], None],
-    ):
-        self.program, self.roots, self.inlined, self.explain = program, roots, inlined, explain
+    def __init__(self, regions: dict[Eqn, Region], explain: Callable[[str], None]):
+        self.regions, self.explain = regions, explain
         self.groups: list[Group] = []
         self.position: dict[Var, int] = {}
-        self.places: dict[Var, Place] = {}
-
-    def place_of(self, var: Var) -> Place | None:
-        """For probing: everything that is not inlined is stored, in a buffer of its own."""
-        if var in self.inlined:
-            return None
-        place = self.places.get(var)
-        if place is None:
-            place = self.places[var] = Place(
-                Buffer("?", dtypes.real_of(var.aval.dtype), var.aval.size, "temp")
-            )
-        return place
-
-    def reads(self, eqn: Eqn, index: Index) -> list[tuple[Var, Index]]:
-        """The stored variables that a root reads at a point of its space, and where."""
-        found: list[tuple[Var, Index]] = []
-        elements = Elements(self.inlined, self.place_of, lambda v, i: found.append((v, i)))
-        elements.touch(eqn, index)
-        point(eqn, elements, index)
-        return found
 
     def add(self, eqn: Eqn) -> None:
         """Put a root into a nest that it fits, or into a new group."""
-        dependencies = self._dependencies(eqn)
-        latest = max((self.position[v] for v in dependencies if v in self.position), default=-1)
+        region = self.regions[eqn]
+        latest = max((self.position[v] for v in region.reads if v in self.position), default=-1)
         target = None
         if not is_single(eqn):
-            target = self._find(eqn, latest, dependencies)
+            target = self._find(eqn, latest, region)
         if target is None:
             target = len(self.groups)
             self.groups.append(self._new_group(eqn))
         group = self.groups[target]
         if isinstance(group, Nest):
-            group.roots.append(eqn)
-            group.reads |= dependencies
+            group.add(eqn, region)
         for v in eqn.outputs:
             self.position[v] = target
-
-    def _dependencies(self, eqn: Eqn) -> set[Var]:
-        """The stored variables that a root reads, at whatever index."""
-        found: set[Var] = set()
-        seen: set[Var] = set()
-        stack = [a for a in eqn.inputs if isinstance(a, Var)]
-        while stack:
-            v = stack.pop()
-            if v in seen:
-                continue
-            seen.add(v)
-            if v in self.inlined:
-                stack.extend(a for a in self.inlined[v].inputs if isinstance(a, Var))
-            else:
-                found.add(v)
-        return found
 
     def _new_group(self, eqn: Eqn) -> Group:
         if is_single(eqn):
@@ -337,7 +418,7 @@ class _Builder:
             return Nest(*fold_space(eqn))
         return Nest(eqn.outputs[0].aval.shape, ())
 
-    def _find(self, eqn: Eqn, latest: int, dependencies: set[Var]) -> int | None:
+    def _find(self, eqn: Eqn, latest: int, region: Region) -> int | None:
         """The nest that a root joins: that of its last producer, else a later one that shares what it reads."""
         if not config.fuse:
             return None
@@ -346,12 +427,12 @@ class _Builder:
             group = self.groups[n]
             if isinstance(group, Single):
                 continue
-            if n != latest and not (dependencies & group.reads):
+            if n != latest and group.reads.isdisjoint(region.reads):
                 continue
             reason = self.why_not(eqn, group)
-            self.explain(
-                f"{_describe(eqn)} -> {' '.join(_describe(r) for r in group.roots)}: {reason or 'fused'}"
-            )
+            first = " ".join(_describe(r) for r in group.roots[:4])
+            more = f" and {len(group.roots) - 4} more" if len(group.roots) > 4 else ""
+            self.explain(f"{_describe(eqn)} -> {first}{more}: {reason or 'fused'}")
             if reason is None:
                 if folds(eqn) and not group.inner:
                     group.inner = fold_space(eqn)[1]
@@ -360,6 +441,11 @@ class _Builder:
 
     def why_not(self, eqn: Eqn, nest: Nest) -> str | None:
         """Why a root must not join a nest; None if it may."""
+        weight = nest.weight + self.regions[eqn].weight
+        if weight > LONGEST:
+            return f"the nest would be {weight} operations long, over {LONGEST}"
+        if len(nest.roots) >= MANY_ROOTS:
+            return f"the nest has {MANY_ROOTS} roots"
         trial = nest
         if folds(eqn):
             shape, axes = fold_space(eqn)
@@ -368,7 +454,7 @@ class _Builder:
             if nest.inner and nest.inner != axes:
                 return "other axes are folded"
             if not nest.inner:
-                trial = Nest(nest.shape, axes, nest.roots)
+                trial = Nest(nest.shape, axes, nest.roots, own=nest.own)
                 outer = dims.product(shape[a] for a in trial.outer)
                 if not dims.is_true(lambda: outer >= 64) and not dims.is_true(
                     lambda: dims.product(shape) <= SMALL
@@ -391,14 +477,16 @@ class _Builder:
 
     def _conflict(self, eqn: Eqn, nest: Nest, index: Index) -> str | None:
         """The first read of a root of the nest that is not at the reader's own position."""
-        own = {v: r for r in nest.roots for v in r.outputs}
         reader_inside = folds(eqn) or nest.is_inner(eqn)
-        for var, at in self.reads(eqn, index):
-            if var not in own:
+        own = own_index(fold_space(eqn)[0] if folds(eqn) else eqn.outputs[0].aval.shape)
+        for var, places in self.regions[eqn].reads.items():
+            producer = nest.own.get(var)
+            if producer is None:
                 continue
-            if nest.is_inner(own[var]) and not reader_inside:
+            if nest.is_inner(producer) and not reader_inside:
                 return "it reads elements along a folded axis"
-            if at != nest.index_of(own[var]):
+            there = nest.index_of(producer)
+            if any(at is None or moved(at, own, index) != there for at in places):
                 return "it reads elements at another position"
         return None
 
@@ -414,26 +502,3 @@ def point(eqn: Eqn, elements: Elements, index: Index) -> Any:
 
 def _describe(eqn: Eqn) -> str:
     return f"{eqn.primitive.name}{'' if eqn.source is None else f' ({eqn.source})'}"
-
-
-def used_outside(plan: Plan, nest: Nest) -> set[Var]:
-    """The nest's variables that something outside it reads."""
-    mine = {v for r in nest.roots for v in r.outputs}
-    inside = {id(r) for r in nest.roots}
-    used: set[Var] = {a for a in plan.program.outputs if isinstance(a, Var)}
-
-    def reach(atoms: Iterable[Any]) -> None:
-        stack, seen = [a for a in atoms if isinstance(a, Var)], set[Var]()
-        while stack:
-            v = stack.pop()
-            if v not in seen:
-                seen.add(v)
-                used.add(v)
-                if v in plan.inlined:
-                    stack.extend(a for a in plan.inlined[v].inputs if isinstance(a, Var))
-
-    for group in plan.groups:
-        for eqn in [group.eqn] if isinstance(group, Single) else group.roots:
-            if id(eqn) not in inside:
-                reach(eqn.inputs)
-    return mine & used

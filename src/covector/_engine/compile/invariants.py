@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from covector._engine.compile.fuse import CHEAP, SMALL_PRODUCT, cost_of, types_of
+from covector._engine.compile.fuse import CHEAP, cost_of, is_single
 from covector._engine.core.primitive import Mapped, Movement
 from covector._engine.ir.program import (
     Atom,
@@ -31,12 +31,13 @@ Explain = Callable[[str], None]
 
 def hoist_invariants(program: Program, explain: Explain) -> Program:
     """The Program with what its loops compute alike in each run in front of them, innermost loops first."""
-    if not any(eqn.primitive.programs() for eqn in program.eqns):
+    if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
     for eqn in program.eqns:
-        if inner := eqn.primitive.programs():
-            p = eqn.primitive.with_programs([hoist_invariants(body, explain) for body in inner])
+        if eqn.primitive.has_programs:
+            inner = [hoist_invariants(body, explain) for body in eqn.primitive.programs()]
+            p = eqn.primitive.with_programs(inner)
             eqn = _hoist(Eqn(p, eqn.inputs, eqn.outputs, eqn.source), eqns, explain)
         eqns.append(eqn)
     return map_eqns(program, eqns)
@@ -129,9 +130,7 @@ class _Choice:
                     continue
             reads = [a for a in eqn.inputs if isinstance(a, Var)]
             wanted.update(reads)
-            if not isinstance(eqn.primitive, Mapped) and eqn.primitive.alone(
-                types_of(eqn), SMALL_PRODUCT
-            ):
+            if is_single(eqn):
                 stored.update(reads)
         self.chosen.reverse()
 

@@ -71,7 +71,7 @@ class Lowering(Builder):
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = _place_outputs(program, places, outputs)
         self._place_in_place(plan, places)
-        readers = _readers(plan)
+        readers = plan.readers()
 
         def place_of(v: Var) -> Place | None:
             if v in plan.inlined:
@@ -129,7 +129,7 @@ class Lowering(Builder):
     def _place_in_place(self, plan: Plan, places: dict[Var, Place]) -> None:
         """Let what a result begins as be computed where the result lies, if it is not needed after."""
         produced = {v: n for n, g in enumerate(plan.groups) for e in _eqns(g) for v in e.outputs}
-        readers = _readers(plan)
+        readers = plan.readers()
         results = {stored_as(a, plan.inlined) for a in plan.program.outputs if isinstance(a, Var)}
         for number in range(len(plan.groups) - 1, -1, -1):
             group = plan.groups[number]
@@ -164,33 +164,3 @@ def _place_outputs(
 
 def _eqns(group: Any) -> list[Eqn]:
     return [group.eqn] if isinstance(group, Single) else group.roots
-
-
-def _readers(plan: Plan) -> dict[Var, set[int]]:
-    """The groups that read a stored variable; the Program's caller counts as one."""
-    readers: dict[Var, set[int]] = {}
-    through: dict[Var, frozenset[Var]] = {}
-
-    def stored_below(v: Var) -> frozenset[Var]:
-        """The stored variables that an inlined one is computed from."""
-        found = through.get(v)
-        if found is None:
-            stack, seen, leaves = [v], {v}, set[Var]()
-            while stack:
-                for a in plan.inlined[stack.pop()].inputs:
-                    if isinstance(a, Var) and a not in seen:
-                        seen.add(a)
-                        (stack.append if a in plan.inlined else leaves.add)(a)
-            found = through[v] = frozenset(leaves)
-        return found
-
-    for number, group in enumerate(plan.groups):
-        for eqn in _eqns(group):
-            for a in eqn.inputs:
-                if isinstance(a, Var):
-                    for v in stored_below(a) if a in plan.inlined else (a,):
-                        readers.setdefault(v, set()).add(number)
-    for a in plan.program.outputs:
-        if isinstance(a, Var):
-            readers.setdefault(a, set()).add(len(plan.groups))
-    return readers

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine.compile.axes import PARALLEL_NS, TILE, Axes
+from covector._engine.compile.cuts import cuts, pieces
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.fuse import Nest, count_operations, folds, point
 from covector._engine.core.primitive import Folded, Index, Scalar, State
@@ -33,6 +34,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     expressions,
+    nodes,
     walk,
 )
 from covector._engine.ir.program import Eqn, Var
@@ -44,6 +46,9 @@ from covector._engine.types.dims import Dim
 NS_PER_OPERATION = 0.05
 # A fold to few results runs over this many pieces, whatever the number of threads.
 SPLIT_PIECES = 64
+# Pieces of a space may be eight times as much code as the whole, and so much more in nodes.
+CUT_LIMIT = 2000
+Piece = tuple[Index, list[Dim], list[Statement]]  # where its points are, its extents, its body
 Wrap = Callable[[list[Statement]], list[Statement]]
 
 # How many rows of a product are computed at once.
@@ -165,7 +170,6 @@ class NestLowering:
 
     def _value(self, eqn: Eqn, elements: Elements, index: Index) -> Any:
         """What a root computes at a point."""
-        elements.touch(eqn, index)
         return point(eqn, elements, index)
 
     # ------------------------------------------------------------------------------------------------- loops
@@ -175,9 +179,39 @@ class NestLowering:
         nest = self.nest
         if any(dims.is_true(lambda a=a: nest.shape[a] == 0) for a in nest.outer):
             return []
-        index = nest.index
-        flat = Axes(nest, index)
-        probe = self._body(index)
+        whole = nest.index, list(nest.shape), self._body(nest.index)
+        statements: list[Statement] = []
+        for piece in self._cut(*whole):
+            statements += self._loops(*piece)
+        return statements
+
+    def _cut(self, index: Index, extents: list[Dim], probe: list[Statement]) -> list[Piece]:
+        """The pieces of the space in each of which the same conditions hold; the whole if these are too much code."""
+        names = {f"i{a}": a for a in self.nest.outer if extents[a] != 1}
+        found = cuts(probe, {name: extents[a] for name, a in names.items()})
+        if not found:
+            return [(index, extents, probe)]
+        name = max(found, key=lambda n: names[n])
+        axis, result, limit = names[name], list[Piece](), CUT_LIMIT + 8 * _size(probe)
+        size = 0
+        for start, length in pieces(found[name], extents[axis]):  # type: ignore[arg-type]
+            run = 0 if length == 1 else ix.loop_variable(name, length)
+            at = (
+                *index[:axis],
+                dims.substitute(index[axis], {name: run + start}),
+                *index[axis + 1 :],
+            )
+            within = self._cut(at, [*extents[:axis], length, *extents[axis + 1 :]], self._body(at))
+            size += sum(_size(body) for _, _, body in within)
+            result += within
+            if size > limit:
+                return [(index, extents, probe)]
+        return result
+
+    def _loops(self, index: Index, extents: list[Dim], probe: list[Statement]) -> list[Statement]:
+        """The loops over one piece of the space."""
+        nest = self.nest
+        flat = Axes(nest, index, extents)
         flat.collapse(probe)
         if flat.index != index:
             probe = self._body(flat.index)
@@ -459,6 +493,12 @@ def _together(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:
         else:
             result.extend(same)
     return result
+
+
+def _size(statements: Sequence[Statement]) -> int:
+    """How much code statements are, in nodes."""
+    seen: set[Expr] = set()
+    return sum(1 for s in walk(tuple(statements)) for _ in nodes(expressions(s), seen))
 
 
 def _cost(statements: Sequence[Statement]) -> float:

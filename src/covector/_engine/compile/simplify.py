@@ -10,13 +10,13 @@ from itertools import compress
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.compile.fuse import SMALL_PRODUCT, types_of
+from covector._engine.compile.fuse import is_single, types_of
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 
 
 def inline_calls(program: Program) -> Program:
     """The Program with the bodies of its calls in their place, and the same done in the Programs inside."""
-    if not any(eqn.primitive.programs() for eqn in program.eqns):
+    if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
     env: dict[Var, Atom] = {}
@@ -29,11 +29,11 @@ def inline_calls(program: Program) -> Program:
         for eqn in body.eqns:
             inputs = tuple([atom(a) for a in eqn.inputs])
             p = eqn.primitive
-            if inner := p.programs():
+            if p.has_programs:
                 if (called := p.inlined()) is not None:
                     env.update(zip(eqn.outputs, run(called, inputs), strict=True))
                     continue
-                p = p.with_programs([inline_calls(program) for program in inner])
+                p = p.with_programs([inline_calls(program) for program in p.programs()])
             outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
             env.update(zip(eqn.outputs, outputs, strict=True))
             eqns.append(Eqn(p, inputs, outputs, eqn.source))
@@ -89,8 +89,8 @@ class _Rewriter:
         """Take over an equation, in a simpler form if a law fits."""
         inputs = tuple([self.atom(a) for a in eqn.inputs])
         p = eqn.primitive
-        if inner := p.programs():
-            p = p.with_programs([simplify(program) for program in inner])
+        if p.has_programs:
+            p = p.with_programs([simplify(program) for program in p.programs()])
         same = p is eqn.primitive and all(a is b for a, b in zip(inputs, eqn.inputs, strict=True))
         eqn = eqn if same else Eqn(p, inputs, eqn.outputs, eqn.source)
         while (found := eqn.primitive.simplified(eqn, self.made_by)) is not None:
@@ -115,7 +115,7 @@ class _Rewriter:
 
 def _key(eqn: Eqn) -> Any:
     """What equal equations have in common; None if they must not be merged, or hold Programs, which differ."""
-    if eqn.effects or eqn.primitive.programs():
+    if eqn.primitive.has_programs or eqn.effects:
         return None
     atoms = tuple([
         a if isinstance(a, Var) else (a.aval.dtype, a.value.tobytes(), a.aval.weak_type)
@@ -129,11 +129,10 @@ def layouts(program: Program) -> Program:
     eqns: list[Eqn] = []
     for eqn in program.eqns:
         p = eqn.primitive
-        if inner := p.programs():
-            p = p.with_programs([layouts(program) for program in inner])
+        if p.has_programs:
+            p = p.with_programs([layouts(program) for program in p.programs()])
             eqn = Eqn(p, eqn.inputs, eqn.outputs, eqn.source)
-        types = types_of(eqn)
-        wanted = p.arranged(types) if p.alone(types, SMALL_PRODUCT) else None
+        wanted = p.arranged(types_of(eqn)) if is_single(eqn) else None
         if wanted is not None:
             primitive, permutations = wanted
             inputs: list[Atom] = []

@@ -186,6 +186,12 @@ class Primitive:
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
+    # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
+    has_programs: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        cls.has_programs = cls.programs is not Primitive.programs
+
     def programs(self) -> tuple[Program, ...]:
         """The Programs among its parameters."""
         return ()
@@ -266,9 +272,16 @@ class Mapped(Primitive):
         """The result's element at an index."""
         raise self._missing("element")
 
+    def work(self, operands: int) -> float:
+        """Operations that an element takes beside those of its operands' elements, about."""
+        return 100.0
+
 
 class Movement(Mapped):
     """Elements change place, not value.  Linear in every floating operand."""
+
+    def work(self, operands: int) -> float:
+        return 0.5
 
 
 class Folded(Primitive):

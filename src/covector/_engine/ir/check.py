@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from covector._engine.base.errors import VerificationError
 from covector._engine.ir.access import uses
 from covector._engine.ir.kernel import (
@@ -14,7 +16,11 @@ from covector._engine.ir.kernel import (
     Loop,
     Statement,
     While,
+    bodies,
+    changes,
     roots,
+    title,
+    walk,
 )
 from covector._engine.ir.program import Eqn, Literal, Program, Var, show
 from covector._engine.ir.scalar import Expr
@@ -82,6 +88,55 @@ def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
     if after == "memory":
         verify_plan(kernel, after)
     _verify_body(kernel.body, frozenset(kernel.dims), set(), after, kernel)
+    _Freshness(kernel, after).verify(kernel.body, set(), set())
+
+
+class _Freshness:
+    """An expression keeps its value in the scope where it is first computed; one of a local is not used any more after
+    that was assigned, nor in a loop that assigns it: what is used there is built anew.
+    """
+
+    def __init__(self, kernel: Kernel, after: str):
+        self.kernel, self.after = kernel, after
+        self.locals: dict[Expr, frozenset[Expr]] = {}
+
+    def verify(self, body: Sequence[Statement], known: set[Expr], stale: set[Expr]) -> None:
+        """`known` have a value here, `stale` one of before."""
+        for s in body:
+            pending = list(roots(s))
+            while pending:
+                node = pending.pop()
+                if node in stale:
+                    raise VerificationError(
+                        f"after {self.after}: `{title(s)}` uses {node} with the value that it had before a local of it "
+                        f"was assigned\n{self.kernel}"
+                    )
+                if node not in known:
+                    known.add(node)
+                    pending.extend(node.args)
+            changed = {local for inner in walk((s,)) for local in changes(inner)}
+            gone = self._depending(known, changed) if changed else set[Expr]()
+            for inner in bodies(s):
+                again = gone if isinstance(s, (Loop, While)) else set[Expr]()
+                self.verify(inner, set(known), stale | again)
+            stale |= gone
+
+    def _depending(self, known: set[Expr], changed: set[Expr]) -> set[Expr]:
+        return {n for n in known if n.op != "local" and not changed.isdisjoint(self._read(n))}
+
+    def _read(self, node: Expr) -> frozenset[Expr]:
+        """The locals that an expression reads; without recursion, since chains can be long."""
+        found, stack = self.locals, [node]
+        while stack:
+            top = stack[-1]
+            missing = [x for x in top.args if x not in found]
+            if top in found or not missing:
+                own = [top] if top.op == "local" else []
+                found[top] = frozenset(own).union(*[found[x] for x in top.args])
+                stack.pop()
+            else:
+                stack.extend(missing)
+        return found[node]
 
 
 def _verify_body(

@@ -41,6 +41,7 @@ __all__ = [
     "loop_variable",
     "of_scalar",
     "rejoin",
+    "renamed",
     "signed",
     "suffix_products",
     "to_scalar",
@@ -70,6 +71,11 @@ def of_scalar(e: Expr, lower: Dim, upper: Dim) -> Dim:
     if known is not None:
         return known
     return dims.symbol(f"%{_number(e):08}", dims.bounds(lower)[0], dims.bounds(upper)[1], e)
+
+
+def renamed(atom: Atom, e: Expr) -> Dim:
+    """The index of the same value and bounds, computed by another Expr."""
+    return dims.symbol(f"%{_number(e):08}", atom.lower, atom.upper, e)
 
 
 _count = itertools.count()
@@ -371,7 +377,7 @@ def coefficient(d: Dim, var: str) -> Dim | None:
     for monomial, c in d.terms:
         count = sum(a.op == "symbol" and a.key == var for a in monomial)
         others = tuple(a for a in monomial if not (a.op == "symbol" and a.key == var))
-        if count > 1 or any(_atom_depends(a, _names(var), set()) for a in others):
+        if count > 1 or any(_depends(a, _names(var)) for a in others):
             return None
         if count:
             slope = slope + (Polynomial(((others, c),)) if others else c)
@@ -383,7 +389,7 @@ def depends(d: Dim, var: str) -> bool:
 
     A named local of a scalar may hold anything, so it counts as a dependence.
     """
-    return _depends(d, _names(var), set())
+    return _depends(d, _names(var))
 
 
 _Test = Callable[[Atom], bool]
@@ -393,33 +399,41 @@ def _names(var: str) -> _Test:
     return lambda atom: atom.key == var
 
 
-def _atom_depends(atom: Atom, test: _Test, seen: set[int]) -> bool:
-    if atom.op == "symbol":
-        return test(atom) or (isinstance(atom.payload, Expr) and _depends(atom.payload, test, seen))
-    return any(_depends(a, test, seen) for a in atom.args)
+def _depends(x: object, test: _Test) -> bool:
+    """Whether an atom that passes the test occurs in an index, a scalar, an atom, or a tuple of these.
 
-
-def _depends(x: object, test: _Test, seen: set[int]) -> bool:
-    """Whether an atom that passes the test occurs in an index, a scalar, or a tuple of these."""
-    match x:
-        case Polynomial():
-            return any(_atom_depends(a, test, seen) for monomial, _ in x.terms for a in monomial)
-        case Expr():
-            if id(x) in seen:
-                return False
-            seen.add(id(x))
-            if x.op == "local":
-                return isinstance(x.attr, str)
-            return _depends(x.attr, test, seen) or any(_depends(a, test, seen) for a in x.args)
-        case Iteration():
-            return _depends((x.condition, *x.step), test, seen)
-        case tuple():
-            return any(_depends(e, test, seen) for e in x)
-        case _:
-            return False
+    Without recursion: an index may come from data that comes from data, as often as the Program says.
+    """
+    stack, seen = [x], set[int]()
+    while stack:
+        match x := stack.pop():
+            case Polynomial():
+                stack += [a for monomial, _ in x.terms for a in monomial]
+            case Atom():
+                if x.op == "symbol" and test(x):
+                    return True
+                stack += (
+                    (x.payload,) if x.op == "symbol" and isinstance(x.payload, Expr) else x.args
+                )
+            case Expr():
+                if id(x) in seen:
+                    continue
+                seen.add(id(x))
+                if x.op == "local":
+                    if isinstance(x.attr, str):
+                        return True
+                    continue
+                stack += (x.attr, *x.args)
+            case Iteration():
+                stack += (x.condition, *x.step)
+            case tuple():
+                stack += x
+            case _:
+                pass
+    return False
 
 
 def depends_on_any(d: Dim, variables: Iterable[str]) -> bool:
     """Whether one of the variables occurs in d, as in `depends`."""
     names = frozenset(variables)
-    return _depends(d, lambda atom: atom.key in names, set())
+    return _depends(d, lambda atom: atom.key in names)

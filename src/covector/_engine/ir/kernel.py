@@ -257,6 +257,17 @@ def bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
             return ()
 
 
+def changes(statement: Statement) -> tuple[Expr, ...]:
+    """The locals that a statement itself gives another value."""
+    match statement:
+        case Assign(targets, _):
+            return targets
+        case Fold(local, _, _, _):
+            return (local,)
+        case _:
+            return ()
+
+
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
     """All statements, outer before inner."""
     for statement in body:

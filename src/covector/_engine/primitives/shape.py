@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -443,6 +444,9 @@ class Pad(Movement):
         values = prims.Broadcast(out, tuple([i for i in range(len(out)) if i != d]))(value)
         return prims.select(own, padded, values), d
 
+    def work(self, operands: int) -> float:
+        return 2.0
+
     def element(self, index: Index, *xs: View) -> Scalar:
         x, value = xs
         conditions: list[Expr] = []
@@ -526,13 +530,16 @@ class Concatenate(Movement):
         xs, d = prims.same_batch_axis(args, dims, size)
         return Concatenate(self.axis + (self.axis >= d))(*xs), d
 
+    def work(self, operands: int) -> float:
+        return float(operands)  # a comparison and a choice for each but one
+
     def element(self, index: Index, *xs: View) -> Scalar:
         starts: list[Dim] = [0]
         for x in xs:
             starts.append(starts[-1] + x.shape[self.axis])
         i = index[self.axis]
         result: Scalar | None = None
-        for k in reversed(range(len(xs))):
+        for k in reversed(self._met(starts, i)):
             inner = (*index[: self.axis], i - starts[k], *index[self.axis + 1 :])
             below, above = compare("lt", i, starts[k + 1]), compare("ge", i, starts[k])
             mine = both(below, above)
@@ -541,6 +548,15 @@ class Concatenate(Movement):
             value = xs[k].guarded(mine, inner)
             result = value if result is None else choose(below, value, result)
         return xs[-1](index) if result is None else result
+
+    def _met(self, starts: Sequence[Dim], i: Dim) -> range:
+        """Which operands an index can be in: of a thousand operands of one element, one, if it is a number."""
+        count = len(starts) - 1
+        low, high = dims.bounds(i)
+        known = [n for n in starts if isinstance(n, int)]
+        if low is None or high is None or len(known) <= count:
+            return range(count)
+        return range(max(bisect_right(known, low) - 1, 0), min(bisect_left(known, high + 1), count))
 
 
 @record
@@ -565,6 +581,9 @@ class Iota(Mapped):
         counts = np.arange(shape[self.axis]).astype(self.dtype)
         others = tuple([a for a in range(len(shape)) if a != self.axis])
         return np.broadcast_to(np.expand_dims(counts, others), shape)
+
+    def work(self, operands: int) -> float:
+        return 1.0
 
     def element(self, index: Index, *xs: View) -> Scalar:
         real = dtypes.real_of(self.dtype)

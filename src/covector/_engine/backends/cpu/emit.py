@@ -45,6 +45,7 @@ from covector._engine.ir.kernel import (
     Store,
     Swap,
     While,
+    changes,
     expressions,
     walk,
 )  # fmt: skip
@@ -228,7 +229,7 @@ class StatementWriter:
     def changed(self, statements: Sequence[Statement]) -> list[Expr]:
         """The locals from outside that statements change, of those whose value is in a register now."""
         known = self.emitter.values, self.emitter.one.values
-        targets = (t for s in walk(statements) if isinstance(s, Assign) for t in s.locals)
+        targets = (t for s in walk(statements) for t in changes(s))
         return list(dict.fromkeys(t for t in targets if any(t in values for values in known)))
 
     def read_again(self, locals_: Sequence[Expr]) -> None:

@@ -1,0 +1,119 @@
+"""What is stored and what is computed again: long and unrolled Programs stay linear, and the reasons are told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.compile.test_goldens import kernel_of, repeat
+
+import covector
+from covector import numpy as cnp
+from covector._engine.compile.cuts import cuts
+from covector._engine.ir import index as ix
+from covector._engine.ir.kernel import Buffer, If, Store, expressions, nodes, roots, walk
+from covector._engine.ir.scalar import const
+from covector._engine.types import dims
+
+STEPS: dict[str, Callable[[Any, Any], Any]] = {
+    "roll": lambda b, x: b.roll(x, 1) + x,
+    "stencil": lambda b, x: x + 0.125 * (b.roll(x, 1) - 2 * x + b.roll(x, -1)),
+    "slices": lambda b, x: b.concatenate([x[1:] + x[:-1], x[:1]]) * 0.5,
+    "butterfly": lambda b, x: b.concatenate([x[::2] + x[1::2], x[::2] - x[1::2]]) * 0.5,
+    "pad": lambda b, x: b.pad(x[2:], (1, 1)) - x,
+    "interleave": lambda b, x: b.stack([x[::2], x[1::2] + x[::2]], 1).reshape(-1) * 0.5,
+    "nine points": lambda b, x: b.pad(
+        sum(x.reshape(8, 8)[i : i + 6, j : j + 6] for i in range(3) for j in range(3)) / 8, 1
+    ).reshape(-1),
+    "reversal": lambda b, x: x[::-1] + x,
+    "gather": lambda b, x: x[np.arange(x.size) * 5 % x.size] + 1,
+    "windows": lambda b, x: b.tile(x[:16] + x[-16:], 4) + x,
+}
+
+
+def size(f: Callable[..., Any], *args: Any) -> int:
+    """How many nodes the expressions of a Kernel are."""
+    seen: set[Any] = set()
+    return sum(1 for s in walk(kernel_of(f, args).body) for _ in nodes(roots(s), seen))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_unrolled_steps(name: str) -> None:
+    """Code grows with the number of steps, and values are NumPy's."""
+
+    def steps(b: Any, count: int) -> Callable[[Any], Any]:
+        return repeat(lambda x: STEPS[name](b, x), count)
+
+    x = np.random.default_rng(0).integers(-8, 9, 64).astype(np.float64)
+    few, many = size(steps(cnp, 6), x), size(steps(cnp, 24), x)
+    assert many < 6 * few
+    np.testing.assert_allclose(covector.jit(steps(cnp, 7))(x), steps(np, 7)(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x: x[::-1] + 1,
+        lambda x: x.T + 1,
+        lambda x: (x.T.reshape(2, 8) + 1).T.reshape(4, 4),
+        lambda x: cnp.pad(x[1:] + x[:-1], ((0, 1), (0, 0))),
+        lambda x: cnp.pad(x[1:], ((0, 1), (0, 0)), constant_values=1.0),
+        lambda x: x[np.array([2, 0, 3, 1])] + 1,
+        lambda x: cnp.where(x > 3, x - 1, x * 2),
+    ],
+)
+def test_long_chains_need_no_deep_stack(step: Callable[[Any], Any]) -> None:
+    x = np.ones((4, 4), np.float32)
+    wanted, one = x, covector.jit(step)
+    for _ in range(300):
+        wanted = np.asarray(one(wanted))
+    with covector.config.override(verify=False):  # the proof of sharing takes 30 s for 600 loops
+        np.testing.assert_array_equal(covector.jit(repeat(step, 300))(x), wanted)
+
+
+def test_conditions_vanish_where_a_space_is_cut() -> None:
+    def conditions(f: Callable[..., Any], *args: Any) -> int:
+        kernel, seen = kernel_of(f, args), set[Any]()
+        inside = [n for s in walk(kernel.body) for n in nodes(expressions(s), seen)]
+        assert not any(isinstance(s, If) for s in walk(kernel.body))
+        return sum(n.op in ("select", "lt", "le", "gt", "ge", "eq", "ne") for n in inside)
+
+    x, y = np.ones(100, np.float32), np.ones((20, 30), np.float32)
+    assert conditions(lambda x: cnp.roll(x, 3) + x, x) == 0
+    assert conditions(lambda x: cnp.concatenate([x, x * 2, x + 1]) * 2, x) == 0
+    assert conditions(lambda y: cnp.pad(y, ((1, 2), (3, 4))) * 2, y) == 0
+    assert conditions(lambda y: cnp.roll(y, (1, -2), (0, 1)) + y, y) == 0
+
+
+def test_cuts_are_where_comparisons_change() -> None:
+    i = ix.loop_variable("i0", 20)
+    buffer = Buffer("b", np.dtype(np.bool_), 20, "temp")
+    for op in ("lt", "le", "gt", "ge", "eq", "ne"):
+        for slope in (-3, -1, 1, 2):
+            for limit in range(-30, 31, 3):
+                e = ix.compare(op, i * slope, limit)
+                values = [ix.compare(op, slope * n, limit).attr for n in range(20)]
+                changes = [n for n in range(1, 20) if values[n] != values[n - 1]]
+                found = cuts([Store(buffer, i, e)], {"i0": 20}).get("i0", [])
+                assert set(changes) <= set(found), (op, slope, limit)
+                assert len(found) <= 2
+    far = ix.compare("lt", dims.symbol("n", 1) + i, 3)
+    assert cuts([Store(buffer, i, far & const(True, np.bool_))], {"i0": 20}) == {}
+
+
+def test_the_reasons_have_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    with covector.config.override(explain="fusion"):
+        kernel_of(repeat(lambda x: cnp.roll(cnp.sin(x), 1) + cnp.sin(x), 2), (np.ones(50),))
+    told = capsys.readouterr().err
+    assert "is read at 3 places" in told
+    assert "over 6" in told
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16", "bfloat16", "bool"])
+@pytest.mark.parametrize("step", [-1, 2, -2, 3, 4, -4, 5])
+def test_elements_a_few_apart(dtype: str, step: int) -> None:
+    x = cnp.asarray(np.random.default_rng(0).integers(0, 100, 333)).astype(dtype)
+    same = lambda x: cnp.where(x == x, x, x)  # noqa: E731
+    for start in (0, 1, 2):
+        got = covector.jit(lambda x, start=start: same(x[start:][::step]))(x)
+        np.testing.assert_array_equal(np.asarray(got), np.asarray(x)[start:][::step])
