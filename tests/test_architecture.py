@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",

@@ -117,3 +117,30 @@ def test_elements_a_few_apart(dtype: str, step: int) -> None:
     for start in (0, 1, 2):
         got = covector.jit(lambda x, start=start: same(x[start:][::step]))(x)
         np.testing.assert_array_equal(np.asarray(got), np.asarray(x)[start:][::step])
+
+
+def test_a_fold_in_pieces_keeps_the_rows_beside_it() -> None:
+    """What is ready before a large fold to few results was never stored."""
+    x = np.random.default_rng(0).random((8, 100_000), np.float32)
+    v = np.arange(8, dtype=np.float32)
+    sums, twice = covector.jit(lambda x, v: ((x * v[:, None]).sum(1), v * 2))(x, v)
+    np.testing.assert_array_equal(twice, v * 2)
+    np.testing.assert_allclose(sums, (x * v[:, None]).sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [64, 1000, 1024, 1500])
+def test_folds_over_long_columns(rows: int) -> None:
+    """They run row by row, in pieces; results and what is computed beside them are NumPy's."""
+    x = np.random.default_rng(rows).integers(-50, 50, (rows, 2100)).astype(np.float32)
+    v = np.arange(2100, dtype=np.float32)
+
+    def run(b: Any, x: Any, v: Any) -> Any:
+        y = x * v
+        return y.sum(0), (x - 1).max(0) * 2, v * 3, (x > 48).any(0), x.astype("int32").min(0)
+
+    for got, wanted in zip(covector.jit(lambda *a: run(cnp, *a))(x, v), run(np, x, v), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-3)
+    complex_ = x + 1j * x[::-1]
+    np.testing.assert_allclose(
+        covector.jit(lambda z: z.sum(0))(complex_), complex_.sum(0), rtol=1e-4, atol=1e-2
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from covector._engine import primitives as prims
 from covector._engine.core.primitive import Index, Mapped, Scalar, View
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Place, constant, load
@@ -135,7 +136,7 @@ class Elements:
             try:
                 value = self._compute(var, index, condition)
             except _Deeper as deeper:
-                wanted.append(deeper.request)
+                wanted += self._chain(*deeper.request)
                 continue
             finally:
                 self.depth = 0
@@ -143,6 +144,24 @@ class Elements:
             wanted.pop()
             if not wanted:
                 return value
+
+    def _chain(
+        self, var: Var, index: Index, condition: Expr | None
+    ) -> list[tuple[Var, Index, Expr | None]]:
+        """What is wanted, then the elements below it at the same place that are known without asking the rules."""
+        chain = [var]
+        seen = {var}
+        for v in chain:
+            eqn = self.eqn_of.get(v)
+            if eqn is None or not isinstance(eqn.primitive, prims.ElementwiseBase):
+                continue
+            for a in eqn.inputs:
+                if isinstance(a, Literal) or a in seen or a.aval.shape != v.aval.shape:
+                    continue
+                if self._remembered(a, index, condition) is None:
+                    seen.add(a)
+                    chain.append(a)
+        return [(v, index, condition) for v in chain]
 
     def _remember(self, var: Var, index: Index, condition: Expr | None, value: Scalar) -> None:
         self.memo[(var, index) if condition is None else (var, index, condition)] = value

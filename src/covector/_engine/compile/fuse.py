@@ -51,6 +51,8 @@ REPEATED = 6.0
 # The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
 # more than linear time for a long body.
 LONGEST = 1000
+# The cost of what is never computed inside a consumer.
+ALONE = 1e9
 # What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
 FROM_DATA = 25
 # The most roots of a nest: each may be another stream to memory.
@@ -277,6 +279,7 @@ class _Roots:
         self.costs = _tree_costs(program)
         self.places = Places(program)
         self.roots: set[Var] = set()
+        self.far: set[Var] = set()  # read at an index that takes long to compute
         self.regions: dict[Eqn, Region] = {}
         self.wanted: dict[Var, dict[Region, dict[Where | None, None]]] = {}
 
@@ -293,30 +296,33 @@ class _Roots:
 
     def _why_stored(self, eqn: Eqn) -> str | None:
         """Why an equation's results are stored; None if they are computed inside their consumers."""
-        if is_single(eqn):
-            return "stands alone"
-        if folds(eqn):
-            return "is a fold"
-        if any(v in self.forced for v in eqn.outputs):
+        if self.costs[eqn.outputs[0]] == ALONE:
+            return "is a fold" if folds(eqn) else "stands alone"
+        if not self.forced.isdisjoint(eqn.outputs):
             return "is a result, or read by what stands alone"
         if not config.fuse and not isinstance(eqn.primitive, Movement):
             return "nothing is fused"
         wanted = [self.wanted[v] for v in eqn.outputs if v in self.wanted]
-        ends = {region for w in wanted for region in w}
-        if len(ends) > 1 and not config.fuse:
-            return "nothing is fused"
-        if reads_through(eqn):
-            return None
-        cost = self._cost(eqn)
-        if len(ends) > 1 and cost > CHEAP:
-            return f"{len(ends)} read it; it costs {cost:g} to compute again, over {CHEAP:g}"
-        places = max((len(p) for w in wanted for p in w.values()), default=0)
-        if (places - 1) * cost > REPEATED:
-            return f"it costs {cost:g} and is read at {places} places: {(places - 1) * cost:g} more, over {REPEATED:g}"
-        weight = max((r.weight + len(p) for w in wanted for r, p in w.items()), default=0)
-        if weight > LONGEST:
-            return f"its consumer would be {weight} operations long, over {LONGEST}"
-        if any(p is not None and is_long(p[0]) for w in wanted for at in w.values() for p in at):
+        if len(wanted) != 1 or len(wanted[0]) != 1:
+            ends = {region for w in wanted for region in w}
+            if len(ends) > 1 and not config.fuse:
+                return "nothing is fused"
+            if len(ends) > 1 and not reads_through(eqn) and (cost := self._cost(eqn)) > CHEAP:
+                return f"{len(ends)} read it; it costs {cost:g} to compute again, over {CHEAP:g}"
+        return None if reads_through(eqn) else self._why_not_inside(eqn, wanted)
+
+    def _why_not_inside(
+        self, eqn: Eqn, wanted: list[dict[Region, dict[Where | None, None]]]
+    ) -> str | None:
+        """Why an equation's results are not computed at the places where its consumers want them."""
+        for region, places in [item for w in wanted for item in w.items()]:
+            if len(places) > 1 and (more := (len(places) - 1) * self._cost(eqn)) > REPEATED:
+                cost, count = self._cost(eqn), len(places)
+                return f"it costs {cost:g} and is read at {count} places: {more:g} more, over {REPEATED:g}"
+            if region.weight + len(places) > LONGEST:
+                weight = region.weight + len(places)
+                return f"its consumer would be {weight} operations long, over {LONGEST}"
+        if not self.far.isdisjoint(eqn.outputs):
             return "the index at which it is read is long"
         return None
 
@@ -350,18 +356,22 @@ class _Roots:
 
     def _inline(self, eqn: Eqn) -> None:
         """Compute an equation inside its consumers: they read what it reads."""
+        at_data = eqn.primitive.at_data
+        moves = not isinstance(eqn.primitive, prims.ElementwiseBase)
         for v in eqn.outputs:
             for region, places in self.wanted.pop(v, {}).items():
                 region.weight += len(places)
                 for place in places:
                     if place is None:
-                        for a in eqn.inputs:
-                            self._want(a, region, None)
+                        reads = [(a, None) for a in eqn.inputs if isinstance(a, Var)]
                     else:
-                        for a, below in self.places.below(eqn, place):
-                            self._want(a, region, below)
-                            if comes_from_data(below[0]):
-                                region.weight += FROM_DATA
+                        reads = self.places.below(eqn, place)
+                    for a, below in reads:
+                        self._want(a, region, below)
+                        if moves and below is not None and is_long(below[0]):
+                            self.far.add(a)
+                        if at_data and below is not None and comes_from_data(below[0]):
+                            region.weight += FROM_DATA
 
     def _want(self, atom: Atom, region: Region, place: Where | None) -> None:
         if isinstance(atom, Var):
@@ -378,10 +388,10 @@ def _tree_costs(program: Program) -> dict[Var, float]:
     costs: dict[Var, float] = {}
     for eqn in program.eqns:
         if is_single(eqn) or folds(eqn):
-            cost = 1e9
+            cost = ALONE
         else:
             below = (costs.get(a, 0.0) for a in eqn.inputs if isinstance(a, Var))
-            cost = min(cost_of(eqn) + sum(c for c in below if c < 1e8), 1e6)
+            cost = min(cost_of(eqn) + sum(c for c in below if c != ALONE), 1e6)
         for v in eqn.outputs:
             costs[v] = cost
     return costs

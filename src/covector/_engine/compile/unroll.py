@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from covector._engine.compile.elements import Elements
+from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
-from covector._engine.compile.nest import Folding
 from covector._engine.core.primitive import Folded, Index, Mapped, Scalar
 from covector._engine.ir import builder
 from covector._engine.ir.builder import Names, Place, constant

@@ -1,0 +1,54 @@
+"""A fold in the making: its locals, how they start, what they take in, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from covector._engine.core.primitive import Folded, Index, Scalar, State
+from covector._engine.ir import scalar
+from covector._engine.ir.builder import Names
+from covector._engine.ir.kernel import Assign, Fold, Init, Statement
+from covector._engine.ir.program import Eqn
+from covector._engine.ir.scalar import Expr
+
+
+class Folding:
+    """One fold: its locals, how they start, what they take in, what comes out."""
+
+    def __init__(self, eqn: Eqn, names: Names):
+        self.eqn = eqn
+        self.dtype = eqn.inputs[0].aval.dtype
+        self.fold: Folded = eqn.primitive
+        self.starts: State = self.fold.start(self.dtype)
+        self.locals = tuple(names.local(e.dtype, "f") for e in self.starts)
+        self.operation: str | None = self.fold.operation(self.dtype)
+
+    def init(self) -> list[Statement]:
+        return [Init(local, start) for local, start in zip(self.locals, self.starts, strict=True)]
+
+    def take(self, values: Sequence[Scalar], index: Index) -> list[Statement]:
+        """Fold in what the operands have at a point of the space."""
+        return self.merge(self.fold.lift(index, *values))
+
+    def merge(self, state: State) -> list[Statement]:
+        """Fold in the state of other elements."""
+        if self.operation is not None:
+            triples = zip(self.locals, state, self.starts, strict=True)
+            return [Fold(local, self.operation, v, start) for local, v, start in triples]
+        return [Assign(self.locals, self.fold.combine(self.locals, state))]
+
+    def result(self) -> Scalar:
+        return self.fold.finish(self.locals, self.dtype)
+
+
+def folded_all(state: Expr, folds_in: Sequence[Statement]) -> Expr:
+    """The state after these folds into one local: those of several rows first together."""
+    values: list[Expr] = []
+    op = ""
+    for s in folds_in:
+        assert isinstance(s, Fold)
+        op = s.op
+        values.append(s.value)
+    while len(values) > 1:
+        values = [scalar.apply(op, *values[n : n + 2]) for n in range(0, len(values), 2)]
+    return scalar.apply(op, state, values[0])
