@@ -354,11 +354,17 @@ def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -
 @overload
 def vjp(
     fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
-) -> tuple[R, Pullback]: ...
+) -> tuple[R, Pullback]:
+    """(results, pullback)."""
+
+
 @overload
 def vjp(
     fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
-) -> tuple[R, Pullback, Aux]: ...
+) -> tuple[R, Pullback, Aux]:
+    """(results, pullback, auxiliary data)."""
+
+
 def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """(results of `fun`, pullback), and with `has_aux` the auxiliary data that `fun` returns beside its results.
 
@@ -393,14 +399,20 @@ def jvp(
     primals: Sequence[Any],
     tangents: Sequence[Any],
     has_aux: Literal[False] = False,
-) -> tuple[R, R]: ...
+) -> tuple[R, R]:
+    """(results, their tangents)."""
+
+
 @overload
 def jvp(
     fun: Callable[..., tuple[R, Aux]],
     primals: Sequence[Any],
     tangents: Sequence[Any],
     has_aux: Literal[True],
-) -> tuple[R, R, Aux]: ...
+) -> tuple[R, R, Aux]:
+    """(results, their tangents, auxiliary data)."""
+
+
 def jvp(
     fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
 ) -> Any:
@@ -440,11 +452,17 @@ def tangent_value(t: Any) -> Any:
 @overload
 def linearize(
     fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
-) -> tuple[R, Callable[..., R]]: ...
+) -> tuple[R, Callable[..., R]]:
+    """(results, pushforward)."""
+
+
 @overload
 def linearize(
     fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
-) -> tuple[R, Callable[..., R], Aux]: ...
+) -> tuple[R, Callable[..., R], Aux]:
+    """(results, pushforward, auxiliary data)."""
+
+
 def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """(results, pushforward), and with `has_aux` the auxiliary data.
 

@@ -381,7 +381,10 @@ def jit(
     static_argnames: ArgNames = None,
     donate_argnums: ArgNums = None,
     donate_argnames: ArgNames = None,
-) -> JitFunction[P, R]: ...
+) -> JitFunction[P, R]:
+    """The compiled function."""
+
+
 @overload
 def jit(
     fun: None = None,
@@ -390,7 +393,10 @@ def jit(
     static_argnames: ArgNames = None,
     donate_argnums: ArgNums = None,
     donate_argnames: ArgNames = None,
-) -> Callable[[Callable[P, R]], JitFunction[P, R]]: ...
+) -> Callable[[Callable[P, R]], JitFunction[P, R]]:
+    """With options alone: a decorator."""
+
+
 def jit(
     fun: Callable[..., Any] | None = None,
     *,

@@ -207,14 +207,20 @@ def make_jaxpr(
     fun: Callable[P, Any],
     static_argnums: int | Sequence[int] = (),
     return_shape: Literal[False] = False,
-) -> Callable[P, Program]: ...
+) -> Callable[P, Program]:
+    """A function that returns the Program."""
+
+
 @overload
 def make_jaxpr(
     fun: Callable[P, Any],
     static_argnums: int | Sequence[int] = (),
     *,
     return_shape: Literal[True],
-) -> Callable[P, tuple[Program, Any]]: ...
+) -> Callable[P, tuple[Program, Any]]:
+    """A function that returns the Program and the results' shapes and dtypes."""
+
+
 def make_jaxpr(
     fun: Function, static_argnums: int | Sequence[int] = (), return_shape: bool = False
 ) -> Function:
