@@ -33,8 +33,9 @@ demo: $(STAMPS)/demo  ## train a network on real handwritten digits and draw a p
 test: lint $(STAMPS)/demo  ## style, types and all tests
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
-fuzz: $(STAMPS)/test  ## many more random programs, never the same ones: about half an hour
-	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py $(ARGS)
+fuzz: $(STAMPS)/test  ## many more random programs and kernels, never the same ones: about an hour
+	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py \
+	  tests/compile/test_oracle.py tests/surface/test_against_numpy.py $(ARGS)
 
 lint: $(STAMPS)/test  ## ruff (rules and format) and pyright
 	@$(PY) -m ruff check --quiet $(CODE)

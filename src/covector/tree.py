@@ -90,7 +90,7 @@ def transpose(
     inner = inner_treedef if inner_treedef is not None else structure(subtrees[0])
     columns = [inner.flatten_up_to(t) for t in subtrees]
     rows = zip(*columns, strict=True) if columns else [()] * inner.num_leaves
-    return inner.unflatten([outer_treedef.unflatten(row) for row in rows])
+    return unflatten(inner, [unflatten(outer_treedef, row) for row in rows])
 
 
 def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
@@ -154,9 +154,29 @@ class AttributeName(str):
     __slots__ = ()
 
 
+class OwnKey:
+    """A key of a registered class that is none of ours, in optree's paths."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Any):
+        self.key = key
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is OwnKey and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return repr(self.key)
+
+
 def _key(entry: optree.PyTreeEntry) -> Any:
     """A step of optree's accessors as a key."""
     step = entry.entry
+    if type(step) is OwnKey:
+        return step.key
     if isinstance(step, AttributeName):
         return GetAttrKey(step[1:])
     if not isinstance(step, str | int | bool | float | bytes | tuple):
@@ -229,8 +249,8 @@ def map_with_path(
     """A tree of f(key path, leaf, ...), as `map`."""
     pairs, treedef = flatten_with_path(tree, is_leaf, is_leaf_takes_path)
     others = [treedef.flatten_up_to(r) for r in rest]
-    return treedef.unflatten(
-        [f(path, x, *xs) for (path, x), *xs in zip(pairs, *others, strict=True)]
+    return unflatten(
+        treedef, [f(path, x, *xs) for (path, x), *xs in zip(pairs, *others, strict=True)]
     )
 
 
@@ -244,8 +264,11 @@ def keystr(keys: Iterable[Any], *, simple: bool = False, separator: str = "") ->
 
 
 def static(**kwargs: Any) -> Any:
-    """A field that `covector.tree_util.register_dataclass` takes as static; arguments as of `dataclasses.field`."""
-    metadata = {**(kwargs.pop("metadata", None) or {}), "static": True}
+    """A field that `covector.tree_util.register_dataclass` takes as static; arguments as of `dataclasses.field`.
+
+    An entry "static" of `metadata` stays as it is.
+    """
+    metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
     return dataclasses.field(metadata=metadata, **kwargs)
 
 

@@ -71,7 +71,9 @@ tree_map_with_path = tree.map_with_path
 
 def _entry(key: Any) -> Any:
     """A key as it stands in optree's paths."""
-    return tree.AttributeName(str(key)) if isinstance(key, GetAttrKey) else key
+    if isinstance(key, GetAttrKey):
+        return tree.AttributeName(str(key))
+    return key if isinstance(key, SequenceKey | DictKey | FlattenedIndexKey) else tree.OwnKey(key)
 
 
 def register_pytree_node(

@@ -9,6 +9,7 @@ values are any reals, and nothing in them jumps.  A kind of step is a function d
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ F32, F64, I32, C64, BOOL = map(np.dtype, ("float32", "float64", "int32", "comple
 LARGE = 2**24  # integers up to here are exact in float32
 CLIP, LIMIT = 16, 256  # values beyond the limit are clipped before they are used
 MAX_SIZE = 20_000  # elements of a value
+MADE: Counter[str] = Counter()  # random functions and Kernels so far
 
 
 class Value(NamedTuple):

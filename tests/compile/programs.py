@@ -16,6 +16,7 @@ from tests.compile.pool import (
     F32,
     F64,
     I32,
+    MADE,
     SIZES,
     SMOOTH,
     Function,
@@ -133,6 +134,7 @@ def random_function(
     inputs: Sequence[Value] | None = None,
 ) -> Function:
     """Inputs can be among the results, and a value can be there twice."""
+    MADE["functions"] += 1
     if inputs is None:
         dtypes = [F64] if kinds is SMOOTH else [F32, F32, F32, F64, I32, I32, BOOL, C64]
         sizes = random.choices(SIZES, k=random.randint(1, 3))

@@ -144,3 +144,22 @@ def test_folds_over_long_columns(rows: int) -> None:
     np.testing.assert_allclose(
         covector.jit(lambda z: z.sum(0))(complex_), complex_.sum(0), rtol=1e-4, atol=1e-2
     )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_unrolled_chains(seed: int) -> None:
+    """Steps of several kinds after one another, some values used by several of them, are NumPy's."""
+    rng = np.random.default_rng(seed)
+    names = rng.choice(list(STEPS), 6)
+    shares = rng.integers(0, 2, 6)
+
+    def run(b: Any, x: Any) -> Any:
+        values = [x]
+        for name, share in zip(names, shares, strict=True):
+            y = STEPS[name](b, values[-1])
+            values.append(y + values[len(values) // 2] * 0.5 if share else y)
+        return values[-1], values[3].sum()
+
+    x = rng.integers(-8, 9, 64).astype(np.float64)
+    for got, wanted in zip(covector.jit(lambda x: run(cnp, x))(x), run(np, x), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)

@@ -10,6 +10,7 @@ import pytest
 
 from covector._engine import _native, primitives as prims
 from covector._engine.control.call import reference
+from covector._engine.control.loop import Scan
 from covector._engine.core import trace
 from covector._engine.runtime.executable import Executable
 from covector._engine.types import dims, dtypes
@@ -50,6 +51,21 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[tuple[Any, ...], ...]]] = {
         lambda x: prims.sub(x, prims.Broadcast((N, M), (0, 1))(prims.Sum((0, 1))(x))),
         ((N, M),),
     ),
+}
+
+
+def running(x: Any, width: int) -> Any:
+    """A loop of symbolic length, in turns of three steps and a loop over those that are left."""
+    step = trace.stage(
+        lambda c, x: [prims.add(prims.mul(c, 0.5), prims.Broadcast((width,), (0,))(x)), c],
+        [ShapedArray((width,), dtypes.float32), ShapedArray((), dtypes.float32)],
+    )
+    start = prims.Broadcast((width,), (0,))(np.float32(1))
+    return Scan(step, x.shape[0], True, 0, 1, 3)(start, x)[1]
+
+
+PROGRAMS |= {
+    f"loop {width}": (lambda x, width=width: running(x, width), ((N,),)) for width in (3, 200)
 }
 
 

@@ -62,7 +62,7 @@ def test_types_and_shapes(native, recorder):
     assert r.compiles(x)
 
 
-def test_python_numbers_are_weak_arrays(native, recorder):
+def test_python_numbers(native, recorder):
     r = recorder()
     for value, other, dtype, weak in (
         (1, -5, "int32", True),
@@ -72,7 +72,7 @@ def test_python_numbers_are_weak_arrays(native, recorder):
     ):
         assert r.compiles(value)
         assert not r.compiles(other)
-        assert not r.compiles(native.empty((), dtype, weak))
+        assert r.compiles(native.empty((), dtype, weak)) is weak  # numbers may be read in 64 bits
         assert r.compiles(native.empty((), dtype, not weak))
 
 

@@ -201,7 +201,7 @@ def test_more_updates() -> None:
     [
         (lambda x: x[3], IndexError, "index 3 is out of bounds for axis 0 of size 3"),
         (lambda x: x[0, -5], IndexError, "index -5 is out of bounds for axis 1 of size 4"),
-        (lambda x: x.at[3].set(0), IndexError, "index 3 is out of bounds"),
+        (lambda x: x.at[3].get(), IndexError, "index 3 is out of bounds"),
         (lambda x: x[0, 0, 0], IndexError, "too many indices.*2 dimensions, but 3 were indexed"),
         (lambda x: x[..., 0, ...], IndexError, "one ellipsis"),
         (lambda x: x[1.5], TypeError, "1.5 of type float is no index"),
@@ -238,6 +238,23 @@ def test_errors_only_of_traced_values() -> None:
         traced(lambda x, i: x[i:], cnp.asarray(X), cnp.asarray(1))
     with pytest.raises(TypeError, match="immutable"):
         cnp.asarray(X)[0] = 1
+
+
+@pytest.mark.parametrize(
+    "index", [3, -4, (0, 9), (slice(None, None, 2), -5), (3, cnp.array([0, 1]))]
+)
+def test_updates_out_of_bounds_are_left_out(index: Any) -> None:
+    x = cnp.asarray(X)
+    for f in (
+        lambda x: x.at[index].set(7),
+        lambda x: x.at[index].add(0.5),
+        lambda x: x.at[index].multiply(3),
+        lambda x: x.at[index].apply(cnp.negative),
+    ):
+        np.testing.assert_array_equal(f(x), X)
+        np.testing.assert_array_equal(traced(f, x), X)
+    if isinstance(index, int):
+        assert int(x.at[index].set(7, mode="clip")[2 if index > 0 else 0].min()) == 7
 
 
 @pytest.mark.parametrize("k", [5, -7])

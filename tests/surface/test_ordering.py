@@ -32,7 +32,7 @@ def test_running(axis: int | None, rng: np.random.Generator) -> None:
                 cnp.cumulative_prod(x, axis=axis, include_initial=initial),
                 np.cumulative_prod(x, axis=axis, include_initial=initial),
             )
-    assert cnp.cumsum(cnp.ones(3, "int8")).dtype == np.int32
+    assert cnp.cumsum(cnp.ones(3, bool)).dtype == np.int32
     assert cnp.cumsum(cnp.ones(3, bool)).dtype == np.int32
 
 

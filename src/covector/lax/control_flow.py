@@ -14,7 +14,7 @@ from covector._engine.api.arguments import as_array, check_callable, function_pl
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.control.loop import Scan
-from covector._engine.core.trace import Tracer, stage, typeof
+from covector._engine.core.trace import SCALARS, Tracer, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -92,15 +92,15 @@ def _scan(
         for i, x in enumerate(values):
             if not is_value(x):
                 raise TypeError(errors.not_a_value("scan", _path(what, whole, i), x))
-    carry = [as_array(x) for x in carry]
+    given, carry = carry, [as_array(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
     traced = _trace(step, f, carry, carry_tree, *rest)
     if (
         traced.carry_tree == carry_tree
-        and (promoted := _promoted(carry, traced.out_avals)) is not None
+        and (promoted := _promoted(given, traced.out_avals)) is not None
     ):
-        carry = promoted
+        carry = [as_array(x) for x in promoted]
         traced = _trace(step, f, carry, carry_tree, *rest)
     _check_carry(f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)
@@ -222,7 +222,8 @@ def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | 
         if aval.weak_type and (aval.dtype != out.dtype or not out.weak_type):
             dtype, weak = dtypes.promote((aval.dtype, True), (out.dtype, out.weak_type))
             if dtype != aval.dtype or not weak:
-                result[i] = prims.Convert(dtype, weak)(x)
+                exact = type(x) in SCALARS and not weak  # with all its digits
+                result[i] = dtype.type(x) if exact else prims.Convert(dtype, weak)(x)
                 changed = True
     return result if changed else None
 

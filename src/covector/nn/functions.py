@@ -17,6 +17,7 @@ from covector.numpy.creation import asarray, iota, ones, tril
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused
 from covector.numpy.join import split
+from covector.numpy.operands import together
 from covector.numpy.promotion import (
     axes_of,
     axis_of,
@@ -24,7 +25,6 @@ from covector.numpy.promotion import (
     cast,
     dim_of,
     lift,
-    promoted,
     spread,
 )
 from covector.numpy.selection import where as choose
@@ -38,7 +38,7 @@ Axis = int | Sequence[int] | None
 
 
 def _inexact(name: str, *xs: Any) -> list[Any]:
-    return [lift(name, x) for x in promoted(name, "inexact", [lift(name, x) for x in xs])]
+    return together(name, "inexact", *xs)
 
 
 def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
@@ -164,6 +164,7 @@ def standardize(
         raise ValueError(
             f"standardize: algorithm is 'fast' or 'stable', not {algorithm!r}{errors.at_user_line()}"
         )
+    x, epsilon = _inexact("standardize", x, epsilon)
     return _standardize(
         x, mean, variance, epsilon, where, axes=axes_of(axis, np.ndim(x)), algorithm=algorithm
     )

@@ -12,6 +12,7 @@ from covector.numpy.elementwise import *
 from covector.numpy.join import *
 from covector.numpy.linear import *
 from covector.numpy.ordering import *
+from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *

@@ -5,7 +5,9 @@ A recipe gets its operands in one dtype, in one shape or as scalars.
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -88,6 +90,10 @@ def _logaddexp2(x: Any, y: Any) -> Any:
 
 def _hypot(x: Any, y: Any) -> Any:
     """Scaled by the larger one, so that squares do not overflow."""
+    if dtypes.is_complex(x.dtype):
+        raise ValueError(
+            f"hypot takes real numbers, not {x.dtype.name}{errors.at_user_line()}; of complex ones take abs first"
+        )
     x, y = prims.abs_(x), prims.abs_(y)
     infinite = prims.or_(prims.eq(x, like(x, np.inf)), prims.eq(y, like(x, np.inf)))
     first = prims.ge(x, y)  # one choice for both: each side is smooth, also where x is y
@@ -98,18 +104,48 @@ def _hypot(x: Any, y: Any) -> Any:
     return prims.select(infinite, like(x, np.inf), prims.select(zero, prims.maximum(x, y), length))
 
 
+# sin(z) / z = Σ (-1)^k z^2k / (2k + 1)!: up to z^24 enough digits of float64 for |z| < 1, and the derivatives
+# up to the 20th at 0.
+_SINC = tuple([(-1) ** k / math.factorial(2 * k + 1) for k in range(13)])
+
+
 def _sinc(x: Any) -> Any:
-    """The series at 0 keeps the second derivative right."""
+    """By its series around 0, where the quotient has no derivatives, and loses their digits close by."""
     scaled = prims.mul(x, float(np.pi))
-    zero = prims.eq(x, like(x, 0))
-    safe = prims.select(zero, like(x, 1), scaled)
-    near = prims.sub(1.0, prims.div(prims.square(prims.select(zero, scaled, like(x, 0))), 6.0))
-    return prims.select(zero, near, prims.div(prims.sin(safe), safe))
+    size = prims.abs_(scaled)
+    near = prims.lt(size, like(size, 1))
+    series = _series(prims.square(prims.select(near, scaled, like(x, 0))), _SINC)
+    safe = prims.select(near, like(x, 1), scaled)
+    far = prims.sin(safe) if dtypes.is_complex(x.dtype) else _sine_of_turns(x)
+    return prims.select(near, series, prims.div(far, safe))
+
+
+def _sine_of_turns(x: Any) -> Any:
+    """sin(πx), which is 0 at whole numbers: of what is left of the nearest one."""
+    whole = prims.round_half_even(x)
+    half = prims.sin(prims.mul(prims.sub(x, whole), float(np.pi)))
+    return prims.select(prims.eq(prims.rem(whole, like(x, 2)), like(x, 0)), half, prims.neg(half))
+
+
+# I0(z) = Σ (z²/4)^k / k!²
+_I0 = tuple([1 / (4**k * math.factorial(k) ** 2) for k in range(13)])
 
 
 def _i0(x: Any) -> Any:
-    """The slope of sign(x) x is 0 at 0, as that of `bessel_i0e`."""
-    return prims.mul(prims.exp(prims.mul(prims.sign(x), x)), prims.bessel_i0e(x))
+    """By its series around 0, where |x| has no derivatives."""
+    size = prims.abs_(x)
+    near = prims.lt(size, like(size, 1))
+    safe = prims.select(near, like(x, 1), x)
+    far = prims.mul(prims.exp(prims.abs_(safe)), prims.bessel_i0e(safe))
+    return prims.select(near, _series(prims.square(prims.select(near, x, like(x, 0))), _I0), far)
+
+
+def _series(x: Any, coefficients: Sequence[float]) -> Any:
+    """The polynomial with these coefficients, the lowest power first."""
+    total: Any = like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        total = prims.add(prims.mul(total, x), like(x, c))
+    return total
 
 
 log2 = unary("log2", _log_base(2.0), "inexact", "The logarithm to base 2.")
@@ -227,11 +263,18 @@ def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
     return floor_divide(x1, x2), remainder(x1, x2)
 
 
+def _finite_rest(whole: Any, rest: Any) -> Any:
+    return prims.select(prims.eq(prims.abs_(whole), like(whole, np.inf)), like(rest, 0), rest)
+
+
+_rest = binary("modf_rest", _finite_rest, "inexact", "The fractional part, 0 of an infinity.")
+
+
 def modf(x: Any, /) -> tuple[Any, Any]:
     """The fractional and the whole part of each element, both with its sign."""
     whole = trunc(lift("modf", x))
     whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
-    return subtract(x, whole), whole
+    return _rest(whole, subtract(x, whole)), whole
 
 
 # -------------------------------------------------------------------------------------------- powers
@@ -242,13 +285,14 @@ def _general_power(x: Any, y: Any) -> Any:
 
 
 def _integer_power(x: Any, y: Any) -> Any:
-    """By squaring: six bits of the exponent, since any more would overflow."""
+    """By squaring, with all bits of the exponent: odd numbers have other remainders the whole way up."""
     zero, one = like(x, 0), like(x, 1)
     result = prims.select(prims.and_(prims.eq(x, zero), prims.ne(y, zero)), zero, one)
-    for bit in range(6):
+    bits = 8 * x.dtype.itemsize
+    for bit in range(bits):
         odd = prims.ne(prims.and_(y, one), zero)
         result = prims.select(odd, prims.mul(result, x), result)
-        if bit < 5:
+        if bit < bits - 1:
             x, y = prims.mul(x, x), prims.shift_right_logical(y, one)
     return result
 

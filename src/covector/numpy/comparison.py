@@ -104,14 +104,13 @@ def _heaviside(x: Any, at_zero: Any) -> Any:
 
 
 def _extreme(primitive: Any, wins: Any) -> Any:
-    """Complex numbers are ordered by their real parts, then by the imaginary ones."""
+    """Complex numbers are ordered by their real parts, then by the imaginary ones; NaN wins."""
 
     def recipe(x: Any, y: Any) -> Any:
-        return (
-            prims.select(_ordering(wins)(x, y), x, y)
-            if dtypes.is_complex(x.dtype)
-            else primitive(x, y)
-        )
+        if not dtypes.is_complex(x.dtype):
+            return primitive(x, y)
+        first = prims.or_(prims.ne(x, x), prims.and_(prims.eq(y, y), _ordering(wins)(x, y)))
+        return prims.select(first, x, y)
 
     return recipe
 

@@ -1,8 +1,7 @@
-"""Functions that make arrays: from Python and NumPy values, constants, ranges, and masks of matrices."""
+"""Functions that make arrays: from Python and NumPy values, constants, and masks of matrices."""
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,43 +13,36 @@ from covector._engine.base import errors
 from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dtypes
-from covector._engine.types.dims import Dim, Polynomial
+from covector._engine.types.dims import Dim
 from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
+from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Array,
     Shape,
-    axis_of,
     constant,
     from_numpy,
     integer_of,
     lift,
     plain,
-    promoted,
     shape_of,
     spread,
     target,
     type_key,
 )  # fmt: skip
 from covector.numpy.selection import where
-from covector.numpy.shape import broadcast_arrays, broadcast_shapes, expand_dims, moveaxis, reshape
+from covector.numpy.shape import broadcast_shapes, moveaxis, reshape
 
 # fmt: off
 __all__ = [
-    "arange", "array", "asarray", "astype", "copy", "diag", "diagflat", "diagonal", "empty", "empty_like", "eye",
-    "from_dlpack", "frombuffer", "fromfunction", "full", "full_like", "identity", "indices", "linspace", "logspace",
-    "meshgrid", "ones", "ones_like", "tri", "tril", "tril_indices", "triu", "triu_indices", "vander",
-    "zeros", "zeros_like",
+    "array", "asarray", "astype", "copy", "diag", "diagflat", "diagonal", "empty", "empty_like", "eye", "from_dlpack",
+    "frombuffer", "full", "full_like", "identity", "ones", "ones_like", "tri", "tril", "tril_indices", "triu",
+    "triu_indices", "vander", "zeros", "zeros_like",
 ]
 # fmt: on
 
 
 # ------------------------------------------------------------------------------------------ from values
-
-
-def _change(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
-    """An array in a dtype, strong unless asked otherwise."""
-    return x if x.dtype == dtype and x.weak_type == weak else prims.Convert(dtype, weak)(x)
 
 
 def asarray(
@@ -73,7 +65,7 @@ def asarray(
     """
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(a, Tracer) or type(a) is Array:
-        x = a if wanted is None else _change(a, wanted)
+        x = a if wanted is None else converted(a, wanted)
         return prims.Copy()(x) if copy and x is a else x
     if type(a) in SCALARS:
         weak = wanted is None and type(a) is not bool
@@ -129,13 +121,13 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
     if all(t in SCALARS for t in types):
         return _from_numbers(x, wanted, types)
     if any(issubclass(t, Tracer) for t in types) or (Array in types and trace.current().staging):
-        parts = [asarray(y) for y in x]
-        shapes = {p.shape for p in parts}
+        parts = [y if type(y) in SCALARS else asarray(y) for y in x]
+        shapes = {np.shape(p) for p in parts}
         if len(shapes) > 1:
             raise ValueError(
                 f"a list of arrays of different shapes {shapes} is no array{errors.at_user_line()}"
             )
-        return stack(promoted("asarray", "any", parts), dtype=wanted)
+        return stack(parts, dtype=wanted)
     leaves = _leaves(x)
     for leaf in leaves:
         if not hasattr(leaf, "__array__") and not isinstance(leaf, SCALARS):
@@ -180,8 +172,11 @@ def own(x: Any) -> Any:
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
-    """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped."""
-    out = _change(lift("astype", x), dtypes.as_dtype(dtype))
+    """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped.
+
+    An array that has the dtype is returned itself, unless `copy` asks for one of its own.
+    """
+    out = converted(lift("astype", x), dtypes.as_dtype(dtype))
     return own(out) if copy and out is x else out
 
 
@@ -191,7 +186,12 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 
 
 def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
-    """The bytes of a buffer as a one-dimensional array."""
+    """The bytes of a buffer as a one-dimensional array.
+
+    The bytes are read as NumPy reads them: `float` is 8 bytes, `int` 8, `complex` 16.
+    """
+    if dtype in (float, int, complex):
+        dtype = np.dtype(dtype)
     return from_numpy("frombuffer", np.frombuffer(buffer, dtypes.as_dtype(dtype), count, offset))
 
 
@@ -295,7 +295,7 @@ def full_like(
     return full(new, fill_value, own)
 
 
-# ---------------------------------------------------------------------------------------------- ranges
+# -------------------------------------------------------------------------------------------- matrices
 
 
 def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
@@ -308,173 +308,6 @@ def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
     return _native.array_from(np.broadcast_to(counts, sizes))
 
 
-def arange(
-    start: Any,
-    stop: Any = None,
-    step: Any = None,
-    dtype: Any = None,
-    *,
-    device: Any = None,
-    out_sharding: Any = None,
-) -> Any:
-    """The numbers from `start` (0) to below `stop` in steps; one argument is `stop`.
-
-    The bounds must be concrete, since they decide the shape.  Integers give int32, floats float32.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.arange(2, 8, 2)
-    Array([2, 4, 6], dtype=int32)
-    """
-    if stop is None:
-        start, stop = 0, start
-    if isinstance(stop, Polynomial) and type(start) is int and step in (None, 1):
-        counted = prims.Iota((stop - start,), dtypes.as_dtype(dtype or int), 0)()
-        return counted if start == 0 else prims.add(counted, counted.dtype.type(start))
-    bounds = [_concrete_bound(b) for b in (start, stop, 1 if step is None else step)]
-    if dtype is None:
-        wanted = target("any", *[type_key(b) for b in bounds if b is not None])[0]
-    else:
-        wanted = dtypes.as_dtype(dtype)
-    whole = all(isinstance(b, int | np.integer) for b in bounds)
-    if whole and trace.current().staging and dtypes.kind(wanted) in "iuf":
-        first, last, by = (operator.index(b) for b in bounds)
-        if by == 0:
-            raise ValueError(f"arange: the step is 0{errors.at_user_line()}")
-        counted = prims.Iota((max(0, -((first - last) // by)),), wanted, 0)()
-        counted = counted if by == 1 else prims.mul(counted, wanted.type(by))
-        return counted if first == 0 else prims.add(counted, wanted.type(first))
-    try:
-        values = np.arange(*bounds)
-    except ZeroDivisionError:
-        raise ValueError(f"arange: the step is 0{errors.at_user_line()}") from None
-    return from_numpy("arange", values, wanted)
-
-
-def _concrete_bound(x: Any) -> Any:
-    if isinstance(x, Tracer):
-        x = x._value("a bound of arange, which decides the shape")
-    if type(x) is Array or isinstance(x, np.ndarray):
-        x = np.asarray(x)
-        if x.shape:
-            raise TypeError(
-                f"arange takes numbers, got an array of shape {x.shape}{errors.at_user_line()}"
-            )
-        return x[()]
-    if not isinstance(x, (np.generic, *SCALARS)):
-        raise TypeError(errors.not_an_array(x, "arange"))
-    return x
-
-
-def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-    axis: int = 0, *, device: Any = None,
-) -> Any:  # fmt: skip
-    """`num` evenly spaced numbers from `start` to `stop`, which is the last one unless `endpoint` is false.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.linspace(0, 1, 5)
-    Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
-    """
-    num = integer_of(num, "num")
-    if num < 0:
-        raise ValueError(
-            f"linspace: the number of samples is {num}{errors.at_user_line()}, it must not be negative"
-        )
-    low, high = promoted("linspace", "inexact", (start, stop))
-    wanted = low.dtype if dtype is None else dtypes.as_dtype(dtype)
-    low, high = broadcast_arrays(lift("linspace", low), lift("linspace", high))
-    low, high = (_change(v, v.dtype) for v in (low, high))
-    pieces = num - 1 if endpoint else num
-    real = dtypes.real_of(low.dtype)
-    if num == 0:
-        values = filled((0, *low.shape), 0, low.dtype)
-    elif pieces == 0:
-        values = expand_dims(low, 0)
-    else:
-        values = _interpolated(low, high, num if not endpoint else num - 1, pieces, real)
-        if endpoint:
-            values = prims.Concatenate(0)(values, expand_dims(high, 0))
-    if dtypes.is_integer(wanted):
-        values = prims.floor(values) if dtypes.is_float(values.dtype) else values
-    values = _change(moveaxis(values, 0, axis_of(axis, values.ndim)), wanted)
-    if not retstep:
-        return values
-    step = (
-        prims.div(prims.sub(high, low), float(pieces))
-        if pieces
-        else filled(low.shape, np.nan, low.dtype)
-    )
-    return values, step
-
-
-def _interpolated(low: Any, high: Any, count: int, pieces: int, real: np.dtype) -> Any:
-    """low (1 - t) + high t for t = 0, 1/pieces, ..."""
-    shape = (count, *low.shape)
-    t = prims.div(_counted((count,), real, 0), real.type(pieces))
-    t = _change(t, low.dtype)
-    t = spread(reshape(t, (count,) + (1,) * low.ndim), shape)
-    low, high = spread(low, shape), spread(high, shape)
-    return prims.add(prims.mul(low, prims.sub(1.0, t)), prims.mul(high, t))
-
-
-def logspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    base: Any = 10.0,
-    dtype: Any = None,
-    axis: int = 0,
-) -> Any:
-    """`num` numbers from base**start to base**stop, evenly spaced in their logarithm."""
-    exponents = linspace(start, stop, num, endpoint, axis=axis)
-    values = prims.exp(prims.mul(exponents, math.log(base)))
-    return values if dtype is None else _change(values, dtypes.as_dtype(dtype))
-
-
-def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
-    """The index along each axis of a grid, stacked; or with `sparse` a tuple of arrays that broadcast to it."""
-    grid = shape_of(dimensions, "dimensions")
-    wanted = dtypes.index_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
-    if not sparse:
-        parts = [_counted(grid, wanted, axis) for axis in range(len(grid))]
-        return stack(parts) if parts else zeros((0,), wanted)
-    return tuple([
-        _counted(tuple([n if i == axis else 1 for i, n in enumerate(grid)]), wanted, axis) for axis in range(len(grid))
-    ])  # fmt: skip
-
-
-def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
-    """The function's values on a grid: it is called once, with an array of the index along each axis."""
-    grid = shape_of(shape)
-    return function(
-        *[_counted(grid, dtypes.as_dtype(dtype), axis) for axis in range(len(grid))], **kwargs
-    )
-
-
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
-    """Coordinates on a grid from vectors: one array for each, all of one shape unless `sparse`.
-
-    With indexing "xy" the first vector runs along the second axis, as in a picture; with "ij" along the first.
-    """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(
-            f"meshgrid: indexing is 'xy' or 'ij', not {indexing!r}{errors.at_user_line()}"
-        )
-    vectors = [reshape(x, (-1,)) for x in xi]
-    order = list(range(len(vectors)))
-    if indexing == "xy" and len(order) >= 2:
-        order[:2] = [1, 0]
-    shaped = [
-        reshape(v, tuple([-1 if k == order[i] else 1 for k in range(len(vectors))]))
-        for i, v in enumerate(vectors)
-    ]
-    return shaped if sparse else broadcast_arrays(*shaped) if shaped else []
-
-
-# -------------------------------------------------------------------------------------------- matrices
-
-
 def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
     """compare(i + k, j) for the row i and column j of a matrix."""
     row = prims.add(_counted((rows, columns), dtypes.int32, 0), np.int32(integer_of(k, "k")))
@@ -484,7 +317,7 @@ def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
 def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
     rows, columns = shape_of((N, N if M is None else M))
-    return _change(_difference(rows, columns, equal, k), _or_float32(dtype))
+    return converted(_difference(rows, columns, equal, k), _or_float32(dtype))
 
 
 def identity(n: Any, dtype: Any = None) -> Any:
@@ -495,7 +328,7 @@ def identity(n: Any, dtype: Any = None) -> Any:
 def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones on and below the k-th diagonal, zeros above."""
     rows, columns = shape_of((N, N if M is None else M))
-    return _change(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
+    return converted(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
 
 
 def _matrix(name: str, m: Any) -> Any:
@@ -579,6 +412,8 @@ def diagflat(v: Any, k: int = 0) -> Any:
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of a vector's elements as rows of a matrix, the highest first unless `increasing`."""
     x = lift("vander", x)
+    if x.ndim != 1:
+        raise ValueError(f"vander takes a vector, got shape {x.shape}{errors.at_user_line()}")
     count = operator.index(x.shape[0]) if N is None else N
     powers = range(count) if increasing else range(count - 1, -1, -1)
     return stack([prims.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)

@@ -202,8 +202,13 @@ def isdtype(dtype: Any, kind: Any) -> Any:
 
 
 def iscomplexobj(x: Any) -> Any:
-    """Whether the dtype is complex."""
-    return x is not None and dtypes.is_complex(_key(x)[0])
+    """Whether the dtype is complex: that of an array, a number, or of a list of them."""
+    if isinstance(x, list | tuple):
+        return dtypes.is_complex(asarray(x).dtype)
+    if isinstance(x, type | np.dtype):
+        return dtypes.is_complex(_key(x)[0])
+    dtype = dtypes.PYTHON_SCALARS.get(type(x), getattr(x, "dtype", None))
+    return dtype in dtypes.COMPLEX
 
 
 def isrealobj(x: Any) -> Any:

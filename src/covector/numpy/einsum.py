@@ -16,7 +16,8 @@ from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
 from covector.numpy.creation import diagonal
 from covector.numpy.linear import contract
-from covector.numpy.promotion import Shape, cast, lift, promoted, spread
+from covector.numpy.operands import together
+from covector.numpy.promotion import Shape, cast, lift, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import moveaxis, transpose
 
@@ -116,7 +117,7 @@ def einsum(
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _interleaved((subscripts, *operands))  # type: ignore[assignment]
-    arrays = promoted("einsum", "any", [lift("einsum", x) for x in operands])
+    arrays = together("einsum", "any", *operands)
     formula = parse(subscripts, [x.ndim for x in arrays])
     sizes = _sizes(subscripts, formula, arrays)
     terms = [

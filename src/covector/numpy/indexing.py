@@ -88,10 +88,11 @@ class Number(int):
 # -------------------------------------------------------------------------------------------- parsing
 
 
-def parse(index: Any, shape: Shape, checked: bool = True) -> Plan:
+def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> Plan:
     """The plan of an index; IndexError or TypeError if it does not fit the shape.
 
     With `checked` an index that is known and out of bounds is an error; without it is left for the mode to handle.
+    With `wrap` negative indices count from the end; without they are out of bounds.
     """
     entries = _entries(index, shape)
     advanced = any(_is_array(e) and e.shape for e in entries)
@@ -111,9 +112,9 @@ def parse(index: Any, shape: Shape, checked: bool = True) -> Plan:
             layout.append(axis)
             continue
         if not _is_array(entry):
-            entry = _static(entry, axis, n, checked)
-        elif not entry.shape:
-            entry = from_front(entry, n)
+            entry = _static(entry, axis, n, checked, wrap)
+        else:
+            entry = from_front(entry, n, wrap)
         if advanced:
             arrays.append((axis, entry))
             places.append(place)
@@ -123,6 +124,12 @@ def parse(index: Any, shape: Shape, checked: bool = True) -> Plan:
     if arrays:
         layout.insert(_place_of_arrays(entries, places, layout), "indices")
     return Plan(tuple(strided), tuple(windows), tuple(arrays), tuple(layout))
+
+
+def advanced(index: Any) -> bool:
+    """Whether an index has arrays in it, which may name an element twice."""
+    entries = index if isinstance(index, tuple) else (index,)
+    return any((_is_array(e) or isinstance(e, list | np.ndarray)) and np.ndim(e) for e in entries)
 
 
 def _is_array(x: Any) -> bool:
@@ -231,30 +238,36 @@ def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
     return [from_numpy("indexing", i, dtype) for i in np.nonzero(np.asarray(mask))]
 
 
-def _static(i: int, axis: int, n: Dim, checked: bool) -> Any:
+def _static(i: int, axis: int, n: Dim, checked: bool, wrap: bool) -> Any:
     """A known index counted from the front."""
+    if i < 0 and not wrap:
+        return constant(max(i, -(2**63)), dtypes.int32 if i >= -(2**31) else dtypes.int64)
     low, high = dims.is_true(lambda: i < -n), dims.is_true(lambda: i >= n)
     if checked and (low or high) and not isinstance(i, Number):
         raise IndexError(
             f"index {i} is out of bounds for axis {axis} of size {n}{errors.at_user_line()}"
         )
     if low or high:
+        i = max(-(2**63), min(i, 2**63 - 1))
         return constant(i, dtypes.index_dtype(abs(i)))
     return i if i >= 0 else n + i
 
 
+_below_2_63 = binary("index_from_uint64", prims.minimum, "any", "Indices that int64 has.")
 _wrap = binary(
     "wrap_index", lambda i, n: prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, n), i), "any",
     "Negative indices counted from the end.",
 )  # fmt: skip
 
 
-def from_front(i: Any, n: Dim) -> Any:
+def from_front(i: Any, n: Dim, wrap: bool = True) -> Any:
     """Indices that are data, as int32 or int64, counted from the front."""
     signed = dtypes.kind(i.dtype) == "i"
+    if i.dtype == dtypes.uint64:
+        i = _below_2_63(i, np.uint64(2**63 - 1))
     wide = i.dtype.itemsize == 8 or (not dims.is_true(lambda: n < 2**31) and isinstance(n, int))
-    i = cast(i, dtypes.int64 if wide else dtypes.int32)
-    if not signed:
+    i = cast(i, dtypes.int64 if wide or i.dtype == dtypes.uint32 else dtypes.int32)
+    if not signed or not wrap:
         return i
     if isinstance(n, int):
         return _wrap(i, i.dtype.type(n))
@@ -331,16 +344,23 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def read_index(
-    x: Any, index: Any, mode: prims.IndexMode, fill_value: Any = None, checked: bool = True
+    x: Any,
+    index: Any,
+    mode: prims.IndexMode,
+    fill_value: Any = None,
+    checked: bool = True,
+    wrap: bool = True,
 ) -> Any:
     """x[index], with what happens out of bounds; outside any trace it is compiled for the index's form."""
     if type(x) is not Array or trace.current() is not trace.EVAL:
-        return read(x, parse(index, x.shape, checked), mode, fill_value)
-    form, numbers = form_of(index, x.shape, checked)
-    return _read_form(x, numbers, form=form, mode=mode, fill_value=fill_value)
+        return read(x, parse(index, x.shape, checked, wrap), mode, fill_value)
+    form, numbers = form_of(index, x.shape, checked, wrap)
+    return _read_form(x, numbers, form=form, mode=mode, fill_value=fill_value, wrap=wrap)
 
 
-def form_of(index: Any, shape: Shape, checked: bool = True) -> tuple[Form, tuple[Any, ...]]:
+def form_of(
+    index: Any, shape: Shape, checked: bool = True, wrap: bool = True
+) -> tuple[Form, tuple[Any, ...]]:
     """What an index is compiled for outside any trace, and the numbers in it, which are data."""
     form: list[Any] = []
     numbers: list[Any] = []
@@ -356,7 +376,7 @@ def form_of(index: Any, shape: Shape, checked: bool = True) -> tuple[Form, tuple
         else:
             form.append("number")
             if not _is_array(entry):
-                entry = _static(entry, axis, shape[axis], checked)
+                entry = _static(entry, axis, shape[axis], checked, wrap)
             numbers.append(
                 entry
                 if _is_array(entry)
@@ -374,12 +394,12 @@ def index_of(form: Form, numbers: Sequence[Any]) -> tuple[Any, ...]:
     return tuple([None if f is None else next(rest) if f == "number" else slice(*f) for f in form])
 
 
-@fused("form", "mode", "fill_value")
+@fused("form", "mode", "fill_value", "wrap")
 def _read_form(
-    x: Any, numbers: tuple[Any, ...], form: Form, mode: prims.IndexMode, fill_value: Any
+    x: Any, numbers: tuple[Any, ...], form: Form, mode: prims.IndexMode, fill_value: Any, wrap: bool
 ) -> Any:
     """x[index], compiled for the index's form."""
-    return read(x, parse(index_of(form, numbers), x.shape, checked=False), mode, fill_value)
+    return read(x, parse(index_of(form, numbers), x.shape, False, wrap), mode, fill_value)
 
 
 def _read_host(x: Any, index: Any) -> Any:
@@ -463,7 +483,7 @@ def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
         if w.dynamic or w.start != 0:
             parts.append((axis, w.start))
     for axis, i in plan.arrays:
-        parts.append((axis, from_front(i, shape[axis]) if _is_array(i) and i.shape else i))
+        parts.append((axis, i))
     parts.sort(key=lambda part: part[0])
     dtype = (
         dtypes.int64

@@ -12,9 +12,10 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
-from covector._engine.core.trace import Tracer
+from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
+from covector.numpy.operands import converted, together
 from covector.numpy.promotion import (
     Array,
     axis_of,
@@ -23,7 +24,6 @@ from covector.numpy.promotion import (
     integer_of,
     is_operand,
     lift,
-    promoted,
     shape_of,
     spread,
 )  # fmt: skip
@@ -48,16 +48,25 @@ __all__ = [
 # ------------------------------------------------------------------------------------------- joining
 
 
-def _several(name: str, arrays: Any) -> list[Any]:
-    """The arrays of a sequence, or along the first axis of one array."""
+def _several(name: str, arrays: Any, dtype: Any = None) -> list[Any]:
+    """The arrays of a sequence, or along the first axis of one array; in the dtype they have together, or this one."""
     if type(arrays) is Array or isinstance(arrays, Tracer | np.ndarray):
-        return list(unstack(arrays))
+        arrays = unstack(arrays)
     if not isinstance(arrays, Iterable):
         raise TypeError(
             f"{name} takes a sequence of arrays, got {arrays!r} of type {type(arrays).__name__}"
             f"{errors.at_user_line()}"
         )
-    return [lift(name, a) for a in arrays]
+    xs = list(arrays)
+    if not xs:
+        raise ValueError(f"{name} needs at least one array{errors.at_user_line()}")
+    if dtype is None:
+        return together(name, "any", *xs)
+    wanted = dtypes.as_dtype(dtype)
+    return [
+        lift(name, cast(x, wanted)) if type(x) in SCALARS else converted(lift(name, x), wanted)
+        for x in xs
+    ]
 
 
 def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
@@ -69,9 +78,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     >>> cnp.concatenate([cnp.zeros(2), cnp.ones(1)])
     Array([0., 0., 1.], dtype=float32)
     """
-    xs = _several("concatenate", arrays)
-    if not xs:
-        raise ValueError(f"concatenate needs at least one array{errors.at_user_line()}")
+    xs = _several("concatenate", arrays, dtype)
     if axis is None:
         xs, axis = [ravel(x) for x in xs], 0
     if not xs[0].shape:
@@ -79,8 +86,6 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
             f"arrays of shape () cannot be concatenated{errors.at_user_line()}; use stack"
         )
     axis = axis_of(axis, len(xs[0].shape))
-    wanted = None if dtype is None else dtypes.as_dtype(dtype)
-    xs = promoted("concatenate", "any", xs) if wanted is None else [cast(x, wanted) for x in xs]
     return xs[0] if len(xs) == 1 else prims.Concatenate(axis)(*xs)
 
 
@@ -91,9 +96,7 @@ def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
 
 def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
     """Arrays of one shape along a new axis; ValueError if the shapes differ."""
-    xs = _several("stack", arrays)
-    if not xs:
-        raise ValueError(f"stack needs at least one array{errors.at_user_line()}")
+    xs = _several("stack", arrays, dtype)
     first = xs[0].shape
     for x in xs:
         if x.shape != first:
@@ -101,23 +104,23 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
                 f"stack needs arrays of one shape, got {first} and {x.shape}{errors.at_user_line()}"
             )
     axis = axis_of(axis, len(first) + 1)
-    return concatenate([prims.expand_dims(x, (axis,)) for x in xs], axis, dtype)
+    return concatenate([prims.expand_dims(x, (axis,)) for x in xs], axis)
 
 
 def vstack(tup: Any, dtype: Any = None) -> Any:
     """Arrays on top of each other: along the first axis, vectors as rows."""
-    return concatenate([atleast_2d(a) for a in _several("vstack", tup)], 0, dtype)
+    return concatenate([atleast_2d(a) for a in _several("vstack", tup, dtype)], 0)
 
 
 def hstack(tup: Any, dtype: Any = None) -> Any:
     """Arrays beside each other: along the second axis; vectors end to end."""
-    xs = [atleast_1d(a) for a in _several("hstack", tup)]
-    return concatenate(xs, 0 if len(xs[0].shape) == 1 else 1, dtype)
+    xs = [atleast_1d(a) for a in _several("hstack", tup, dtype)]
+    return concatenate(xs, 0 if len(xs[0].shape) == 1 else 1)
 
 
 def dstack(tup: Any, dtype: Any = None) -> Any:
     """Arrays behind each other: along the third axis."""
-    return concatenate([atleast_3d(a) for a in _several("dstack", tup)], 2, dtype)
+    return concatenate([atleast_3d(a) for a in _several("dstack", tup, dtype)], 2)
 
 
 def column_stack(tup: Any) -> Any:
@@ -130,7 +133,7 @@ def column_stack(tup: Any) -> Any:
 
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """`values` after `arr` along an axis; with None, both flattened."""
-    return concatenate([lift("append", arr), lift("append", values)], axis)
+    return concatenate([arr, values], axis)
 
 
 # ----------------------------------------------------------------------------------------- splitting
@@ -310,6 +313,11 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
         )
     for axis, (low, high) in enumerate(widths):
         if low or high:
+            if a.shape[axis] == 0:
+                raise ValueError(
+                    f"pad: mode {mode!r} has no elements to take along axis {axis} of an array of shape {a.shape}"
+                    f"{errors.at_user_line()}; use mode='constant'"
+                )
             a = _PIECES[mode](a, axis, low, high)
     return a
 

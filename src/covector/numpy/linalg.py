@@ -15,7 +15,8 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linear, reduce
 from covector.numpy.creation import diagonal as _diagonal, eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
-from covector.numpy.promotion import axes_of, cast, integer_of, lift, promoted, spread
+from covector.numpy.operands import together
+from covector.numpy.promotion import axes_of, cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose, squeeze
 
 __all__ = [
@@ -41,7 +42,7 @@ def vector_norm(
 
     It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.
     """
-    (x,) = promoted("vector_norm", "inexact", (lift("vector_norm", x),))
+    (x,) = together("vector_norm", "inexact", x)
     axes = axes_of(axis, x.ndim)
     if isinstance(ord, str):
         raise ValueError(
@@ -127,6 +128,13 @@ def matrix_power(a: Any, n: int) -> Any:
 def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
     """The product of several matrices, in the order that needs the fewest multiplications."""
     xs = [lift("multi_dot", x) for x in arrays]
+    if len(xs) < 2 or any(
+        x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)) for i, x in enumerate(xs)
+    ):
+        raise ValueError(
+            f"multi_dot takes two or more matrices, of which the first and the last may be vectors, got shapes "
+            f"{[x.shape for x in xs]}{errors.at_user_line()}"
+        )
     if len(xs) < 3:
         return fold(linear.dot, xs)
     sizes = [

@@ -13,7 +13,8 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import diagonal
 from covector.numpy.fused import fused
-from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, promoted, spread
+from covector.numpy.operands import together
+from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
 
@@ -25,7 +26,7 @@ Axes = tuple[int, ...]
 
 
 def _operands(name: str, a: Any, b: Any) -> list[Any]:
-    return promoted(name, "any", (lift(name, a), lift(name, b)))
+    return together(name, "any", a, b)
 
 
 def contract(

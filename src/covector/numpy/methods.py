@@ -49,10 +49,16 @@ _UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 )  # fmt: skip
 
 
-def _forward(f: Callable[..., Any]) -> Callable[..., Any]:
+def _forward(f: Callable[..., Any], equality: str = "") -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
         if is_operand(other):
             return f(self, other)
+        if equality and isinstance(other, list | tuple | dict | set | frozenset):
+            # Python would answer "not equal" by identity, where a reader expects the elements compared.
+            raise TypeError(
+                f"'{equality}' of a traced value and a {type(other).__name__}{errors.at_user_line()}: make it an "
+                "array with covector.numpy.asarray, and then compare"
+            )
         return NotImplemented
 
     return method
@@ -76,7 +82,8 @@ def _unary(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _set_operators() -> None:
     for _, name, f in (*_BINARY, *_COMPARISONS):
-        _attach(f"__{name}__", _forward(f), (Tracer,))
+        equality = {"eq": "==", "ne": "!="}.get(name, "")
+        _attach(f"__{name}__", _forward(f, equality), (Tracer,))
     for _, name, f in _BINARY:
         _attach(f"__r{name}__", _reflected(f), (Tracer,))
     for _, name, f in _UNARY:
@@ -158,6 +165,11 @@ def _iterate(self: Any) -> Iterator[Any]:
 
 
 def _contains(self: Any, item: Any) -> bool:
+    if np.ndim(item):
+        raise ValueError(
+            f"'in' looks for one number, got an operand of shape {np.shape(item)}{errors.at_user_line()}; "
+            "for several, compare with == and use any or all"
+        )
     return bool(reduce.any(el.equal(self, item)))
 
 

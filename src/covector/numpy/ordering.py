@@ -14,7 +14,8 @@ from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
-from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift, promoted
+from covector.numpy.operands import together
+from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift
 from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
@@ -32,12 +33,19 @@ def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) ->
     a = lift(name, a)
     if axis is None:
         a, axis = ravel(a), 0
-    a = strong(cast(a, extended(a.dtype) if dtype is None else dtypes.as_dtype(dtype)))
-    return primitive(axis_of(axis, a.ndim))(a)
+    axis = axis_of(axis, a.ndim)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if wanted == dtypes.bool_:  # or, and: the larger, the smaller of bools
+        truth = a if a.dtype == dtypes.bool_ else prims.ne(a, a.dtype.type(0))
+        extreme = prims.CumMax if primitive is prims.CumSum else prims.CumMin
+        return prims.ne(extreme(axis)(cast(truth, dtypes.uint8)), np.uint8(0))
+    if wanted is None:
+        wanted = dtypes.index_dtype(a.shape[axis]) if a.dtype == dtypes.bool_ else a.dtype
+    return primitive(axis)(strong(cast(a, wanted)))
 
 
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """The sums up to each element along an axis, or of the flattened array.
+    """The sums up to each element along an axis, or of the flattened array, in its dtype; of bool in int32.
 
     >>> from covector import numpy as cnp
     >>> cnp.cumsum(cnp.arange(4))
@@ -81,7 +89,8 @@ def cumulative_sum(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Any:
     """The sums up to each element along an axis; `include_initial` puts a 0 in front."""
-    return _cumulative("cumulative_sum", cumsum, 0, x, axis, dtype, include_initial)
+    wanted = extended(lift("cumulative_sum", x).dtype) if dtype is None else dtype
+    return _cumulative("cumulative_sum", cumsum, 0, x, axis, wanted, include_initial)
 
 
 def cumulative_prod(
@@ -97,9 +106,12 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     n, axis = integer_of(n, "n"), axis_of(axis, a.ndim)
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}{errors.at_user_line()}")
-    edges = [_edge(e, a, axis) for e in (prepend, append)]
-    parts = [part for part in (edges[0], a, edges[1]) if part is not None]
-    a = concatenate(parts, axis) if len(parts) > 1 else a
+    if n == 0:
+        return a
+    if prepend is not None or append is not None:
+        given = [x for x in (prepend, a, append) if x is not None]
+        parts = [_edge(e, a, axis) for e in together("diff", "any", *given)]
+        a = concatenate(parts, axis)
     minus = el.not_equal if a.dtype == dtypes.bool_ else el.subtract
     for _ in range(n):
         size = a.shape[axis]
@@ -110,23 +122,25 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 def _edge(e: Any, a: Any, axis: int) -> Any:
     """A number or array to stand before or after along an axis."""
-    if e is None:
-        return None
-    e = lift("diff", e)
     shape = tuple([1 if i == axis else m for i, m in enumerate(a.shape)])
     return prims.Broadcast(shape, tuple(range(a.ndim)))(e) if not e.shape else e
 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Each element of the flattened array less the one before it, between further ones."""
-    steps = diff(ravel(ary))
+    ary = ravel(ary)
+    if ary.dtype == dtypes.bool_:
+        raise TypeError(
+            f"ediff1d of bool{errors.at_user_line()}: bool has no difference; use diff, which says where it changes"
+        )
+    steps = diff(ary)
     first, last = (None if e is None else ravel(e) for e in (to_begin, to_end))
     return astype(concatenate([p for p in (first, steps, last) if p is not None]), steps.dtype)
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The integral along an axis by the trapezoidal rule, at the points x or `dx` apart."""
-    (y,) = promoted("trapezoid", "inexact", (lift("trapezoid", y),))
+    (y,) = together("trapezoid", "inexact", y)
     y = moveaxis(y, axis, -1)
     if x is not None:
         x = lift("trapezoid", x)
@@ -184,7 +198,7 @@ def median(
     keepdims: bool = False,
 ) -> Any:  # fmt: skip
     """The middle element along axes (all by default), or the mean of the two middle ones; NaN if one is NaN."""
-    (a,) = promoted("median", "inexact", (lift("median", a),))
+    (a,) = together("median", "inexact", a)
     axes = axes_of(axis, a.ndim)
     rest = [i for i in range(a.ndim) if i not in axes]
     rows = reshape(prims.Transpose((*rest, *axes))(a), (*[a.shape[i] for i in rest], -1))
@@ -200,20 +214,40 @@ def median(
     return kept(out, a.shape, axes) if keepdims else out
 
 
+def _sorts_before(x: Any, y: Any) -> Any:
+    """Whether x comes before y in sorted order: NaN comes last, and complex numbers with one after those without."""
+    if not dtypes.is_complex(x.dtype):
+        return _nan_last(x, y)
+    (a, b), (c, d) = (prims.real(x), prims.imag(x)), (prims.real(y), prims.imag(y))
+    x_nans, y_nans = prims.ne(b, b), prims.ne(d, d)
+    same = prims.or_(prims.eq(a, c), prims.and_(prims.ne(a, a), prims.ne(c, c)))
+    # of numbers with different real parts, the one with a NaN in its imaginary part is behind the one without
+    first = prims.select(prims.eq(x_nans, y_nans), _nan_last(a, c), y_nans)
+    apart = prims.select(prims.or_(prims.ne(a, a), prims.ne(c, c)), _nan_last(a, c), first)
+    return prims.select(same, _nan_last(b, d), apart)
+
+
+def _nan_last(x: Any, y: Any) -> Any:
+    less = prims.lt(x, y)
+    if not dtypes.is_inexact(x.dtype):
+        return less
+    return prims.or_(less, prims.and_(prims.ne(y, y), prims.eq(x, x)))
+
+
 @fused("right")
 def _search(a: Any, v: Any, right: bool) -> Any:
-    """By halving, as often as the length needs."""
+    """By halving, as often as the length needs; in the order of `sort`, where NaN is the largest."""
     n = operator.index(a.shape[0])
     dtype = dtypes.index_dtype(n)
     low, high = filled(v.shape, 0, dtype), filled(v.shape, n, dtype)
-    compare = el.less_equal if right else el.less
     numbers = prims.GatherDimensionNumbers((), (0,), (0,))
     for _ in range(n.bit_length()):
         half = prims.shift_right_arithmetic(prims.sub(high, low), dtype.type(1))
         middle = prims.add(low, half)  # the sum of both could overflow
         found = prims.Gather(numbers, (1,), "clip")(a, prims.expand_dims(middle, (middle.ndim,)))
         is_open = prims.lt(low, high)
-        up = prims.and_(is_open, compare(found, v))
+        before = prims.not_(_sorts_before(v, found)) if right else _sorts_before(found, v)
+        up = prims.and_(is_open, before)
         high = where(prims.and_(is_open, prims.not_(up)), middle, high)
         low = where(up, prims.add(middle, dtype.type(1)), low)
     return low
@@ -232,7 +266,7 @@ def searchsorted(
         raise ValueError(
             f"searchsorted: side is 'left' or 'right', not {side!r}{errors.at_user_line()}"
         )
-    a, v = promoted("searchsorted", "any", (lift("searchsorted", a), lift("searchsorted", v)))
+    a, v = together("searchsorted", "any", a, v)
     if a.ndim != 1:
         raise ValueError(f"searchsorted takes a vector, got shape {a.shape}{errors.at_user_line()}")
     if sorter is not None:

@@ -106,7 +106,10 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
 def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number as an array of shape (); inside jit a literal of the Program."""
     if trace.current().staging:
-        return prims.Convert(dtype, weak)(_number(value, dtype))
+        number = _number(value, dtype)
+        if weak and type(value) in SCALARS:  # with all its bits, which count where it meets 64
+            number = trace.number(value, ShapedArray((), dtype, True))
+        return prims.Convert(dtype, weak)(number)
     return _native.array_from(_number(value, dtype), None, weak)
 
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import ones_like
 from covector.numpy.fused import fused
+from covector.numpy.operands import mask_of, together
 from covector.numpy.promotion import (
     Shape,
     axes_of,
@@ -20,7 +22,6 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     lift,
-    promoted,
     spread,
 )
 from covector.numpy.selection import where as choose
@@ -45,6 +46,7 @@ class Fold(NamedTuple):
     combine: Callable[..., Any]  # with the initial value
     identity: Callable[[np.dtype], Any] | None  # None: an empty reduction is an error
     extends: bool = False  # small integers and bool are computed in 32 bits
+    truth: Callable[..., Any] | None = None  # what it is with dtype=bool
 
 
 def _lowest(dtype: np.dtype) -> Any:
@@ -59,8 +61,8 @@ def _highest(dtype: np.dtype) -> Any:
     return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
 
 
-_SUM = Fold("sum", prims.Sum, el.add, lambda _: 0, extends=True)
-_PROD = Fold("prod", prims.Prod, el.multiply, lambda _: 1, extends=True)
+_SUM = Fold("sum", prims.Sum, el.add, lambda _: 0, True, lambda *a, **k: any(*a, **k))
+_PROD = Fold("prod", prims.Prod, el.multiply, lambda _: 1, True, lambda *a, **k: all(*a, **k))
 _MAX = Fold("max", prims.Max, el.maximum, None)
 _MIN = Fold("min", prims.Min, el.minimum, None)
 _NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": _lowest, "min": _highest}
@@ -87,8 +89,18 @@ def _reduce(
     """The reduction in NumPy's terms."""
     a = lift(fold.name, a)
     axes = axes_of(axis, a.ndim)
-    if dtype is not None:
-        a = cast(a, dtypes.as_dtype(dtype))
+    where = mask_of(fold.name, where)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if initial is not None and np.ndim(initial) != 0:
+        raise ValueError(
+            f"{fold.name}: the initial value must be a number, got one of shape {np.shape(initial)}"
+            f"{errors.at_user_line()}"
+        )
+    if wanted == dtypes.bool_ and fold.truth is not None:
+        out = fold.truth(a, axes, keepdims=keepdims, where=where)
+        return out if initial is None else fold.combine(out, _truth(fold.name, initial))
+    if wanted is not None:
+        a = cast(a, wanted)
     elif fold.extends and a.dtype == dtypes.bool_:
         a = cast(a, dtypes.index_dtype(dims.product([a.shape[i] for i in axes])))
     elif fold.extends and extend:
@@ -103,7 +115,7 @@ def _reduce(
         _check_not_empty(fold.name, a.shape, axes)
     out = fold.primitive(axes)(a) if axes else a
     if initial is not None:
-        out = fold.combine(out, cast(initial, out.dtype) if np.ndim(initial) == 0 else initial)
+        out = fold.combine(out, cast(initial, out.dtype))
     out = strong(out)
     return kept(out, a.shape, axes) if keepdims else out
 
@@ -114,13 +126,14 @@ def strong(x: Any) -> Any:
 
 
 def _masked(fold: Fold, a: Any, where: Any) -> Any:
-    where = lift(fold.name, where)
     neutral = (fold.identity or _NEUTRAL[fold.name])(a.dtype)
     if broadcast_shapes(a.shape, where.shape) != a.shape:
-        raise ValueError(
-            f"{fold.name}: where of shape {where.shape} does not broadcast to {a.shape}{errors.at_user_line()}"
-        )
+        raise ValueError(_unfit_mask(fold.name, where, a))
     return choose(where, a, a.dtype.type(neutral))
+
+
+def _unfit_mask(name: str, where: Any, a: Any) -> str:
+    return f"{name}: where of shape {where.shape} does not broadcast to {a.shape}{errors.at_user_line()}"
 
 
 def _check_not_empty(name: str, shape: Shape, axes: tuple[int, ...]) -> None:
@@ -199,35 +212,42 @@ def min(
 amax, amin = max, min
 
 
-def _truth(name: str, a: Any, where: Any, neutral: bool) -> Any:
+def _truth(name: str, a: Any) -> Any:
+    """Whether each element is not zero."""
     a = lift(name, a)
-    a = a if a.dtype == dtypes.bool_ else prims.ne(a, a.dtype.type(0))
-    return a if where is None else choose(where, a, neutral)
+    return a if a.dtype == dtypes.bool_ else prims.ne(a, a.dtype.type(0))
+
+
+def _logical(name: str, primitive: Any, a: Any, axis: Axis, keepdims: bool, where: Any) -> Any:
+    """`all` or `any`."""
+    a = _truth(name, a)
+    if where is not None:
+        neutral = name == "all"
+        if broadcast_shapes(a.shape, (where := mask_of(name, where)).shape) != a.shape:
+            raise ValueError(_unfit_mask(name, where, a))
+        a = choose(where, a, neutral)
+    axes = axes_of(axis, a.ndim)
+    result = primitive(axes)(a) if axes else a
+    return kept(result, a.shape, axes) if keepdims else result
 
 
 def all(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
     """Whether all elements along axes are not zero."""
-    a = _truth("all", a, where, True)
-    axes = axes_of(axis, a.ndim)
-    result = prims.All(axes)(a) if axes else a
-    return kept(result, a.shape, axes) if keepdims else result
+    return _logical("all", prims.All, a, axis, keepdims, where)
 
 
 def any(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
     """Whether one element along axes is not zero."""
-    a = _truth("any", a, where, False)
-    axes = axes_of(axis, a.ndim)
-    result = prims.Any_(axes)(a) if axes else a
-    return kept(result, a.shape, axes) if keepdims else result
+    return _logical("any", prims.Any_, a, axis, keepdims, where)
 
 
 def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """How many elements along axes are not zero, as int32."""
-    return sum(_truth("count_nonzero", a, None, True), axis, keepdims=keepdims)
+    return sum(_truth("count_nonzero", a), axis, keepdims=keepdims)
 
 
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
@@ -278,15 +298,17 @@ def _wide(dtype: np.dtype) -> np.dtype:
 
 def _inexact(name: str, a: Any, dtype: Any) -> tuple[Any, np.dtype]:
     """The operand as a wide float, and the dtype of the result."""
-    (a,) = promoted(name, "inexact", (lift(name, a),))
+    (a,) = together(name, "inexact", a)
     out = a.dtype if dtype is None else dtypes.as_dtype(dtype)
     wide = _wide(out) if dtypes.is_inexact(out) else a.dtype
     return cast(a, wide, a.weak_type), out
 
 
-def _count(a: Any, axes: tuple[int, ...], where: Any, keepdims: bool) -> Any:
-    """How many elements each result stands for, as a float: all of them, or those where `where` holds."""
-    dtype = dtypes.real_of(a.dtype)
+def _count(
+    a: Any, axes: tuple[int, ...], where: Any, keepdims: bool, dtype: np.dtype | None = None
+) -> Any:
+    """How many elements each result stands for: all of them, or those where `where` holds; as a float by default."""
+    dtype = dtypes.real_of(a.dtype) if dtype is None else dtype
     if where is not None:
         return sum(spread(lift("where", where), a.shape), axes, dtype=dtype, keepdims=keepdims)
     count = dims.product([a.shape[i] for i in axes])
@@ -311,12 +333,18 @@ def mean(
     Array(2.3333333, dtype=float32)
     """
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
-    a = lift("mean", a)
+    a, where = lift("mean", a), mask_of("mean", where)
+    if wanted == dtypes.bool_:
+        raise TypeError(f"mean with dtype=bool{errors.at_user_line()}: use any, or all")
     return _mean(a, where, axes=axes_of(axis, a.ndim), dtype=wanted, keepdims=keepdims)
 
 
 @fused("axes", "dtype", "keepdims")
 def _mean(a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, keepdims: bool) -> Any:
+    if dtype is not None and dtypes.is_integer(dtype):  # added up in it, and then divided
+        wide = dtypes.int64 if dtypes.kind(dtype) == "i" else dtypes.uint64
+        total = cast(sum(a, axes, dtype, keepdims=keepdims, where=where), wide)
+        return cast(prims.div(total, _count(a, axes, where, keepdims, wide)), dtype)
     a, result = _inexact("mean", a, dtype)
     total = sum(a, axes, keepdims=keepdims, where=where)
     return cast(el.divide(total, _count(a, axes, where, keepdims)), result)
@@ -327,8 +355,8 @@ def average(
 ) -> Any:
     """The average along axes, weighted; with `returned` also the sum of the weights."""
     if weights is None:
-        weights = ones_like(promoted("average", "inexact", (lift("average", a),))[0])
-    a, weights = promoted("average", "inexact", (lift("average", a), lift("average", weights)))
+        weights = ones_like(together("average", "inexact", a)[0])
+    a, weights = together("average", "inexact", a, weights)
     axes = axes_of(axis, a.ndim)
     if a.shape != weights.shape:
         if len(axes) != 1 or weights.shape != (a.shape[axes[0]],):
@@ -350,8 +378,8 @@ def var(
 
     `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.
     """
-    wanted = None if dtype is None else dtypes.real_of(dtypes.as_dtype(dtype))
-    a, less = lift("var", a), float(ddof if correction is None else correction)
+    a, where = lift("var", a), mask_of("var", where)
+    less, wanted = float(ddof if correction is None else correction), _spread_dtype("var", a, dtype)
     axes = axes_of(axis, a.ndim)
     return _var(a, where, axes=axes, dtype=wanted, less=less, keepdims=keepdims)
 
@@ -361,13 +389,35 @@ def _var(
     a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, less: float, keepdims: bool
 ) -> Any:
     a, result = _inexact("var", a, dtype)
+    result = dtypes.real_of(result) if dtype is None else result
     centre = mean(a, axes, keepdims=True, where=where)
     distance = prims.sub(a, spread(centre, a.shape))
     if dtypes.is_complex(a.dtype):
-        distance, result = prims.abs_(distance), dtypes.real_of(result)
-    total = sum(prims.square(distance), axes, keepdims=keepdims, where=where)
-    count = el.subtract(_count(distance, axes, where, keepdims), less)
+        parts = prims.real(distance), prims.imag(distance)
+        squares = prims.add(*[prims.square(part) for part in parts])
+    else:
+        squares = prims.square(distance)
+    total = sum(squares, axes, keepdims=keepdims, where=where)
+    count = el.subtract(_count(squares, axes, where, keepdims), less)
     return cast(choose(el.greater(count, 0.0), el.divide(total, count), np.nan), result)
+
+
+def _spread_dtype(name: str, a: Any, dtype: Any) -> np.dtype | None:
+    """The dtype asked for of a variance; ValueError if it cannot hold one, or not the elements."""
+    if dtype is None:
+        return None
+    wanted = dtypes.as_dtype(dtype)
+    if not dtypes.is_inexact(wanted):
+        raise ValueError(
+            f"{name} with dtype={wanted.name}{errors.at_user_line()}: it is computed in a float or complex dtype; "
+            f"convert the result, with .astype({wanted.name!r})"
+        )
+    if dtypes.is_complex(a.dtype) and not dtypes.is_complex(wanted):
+        raise ValueError(
+            f"{name} of {typeof(a).text()} with dtype={wanted.name}{errors.at_user_line()}, which cannot hold complex "
+            "elements: leave dtype out, the result is real"
+        )
+    return wanted
 
 
 def std(
@@ -472,6 +522,7 @@ def nanargmin(
 
 def _good(name: str, a: Any, where: Any) -> tuple[Any, Any]:
     a, good = _without_nan(name, a, 0.0)
+    where = mask_of(name, where)
     return a, good if where is None or good is None else el.logical_and(good, where)
 
 

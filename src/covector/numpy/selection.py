@@ -103,9 +103,14 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     """The indices of the elements that are not zero: one int32 array per axis.
 
     The number of them depends on the values, so the array must be concrete. With `size` the result is cut to
-    it, or filled with `fill_value` (0).
+    it, or filled with `fill_value` (0).  ValueError for an array of shape (), which has no axes.
     """
-    found = np.nonzero(np.atleast_1d(_concrete("nonzero", a)))
+    values = _concrete("nonzero", a)
+    if not values.shape:
+        raise ValueError(
+            f"nonzero of an array of shape (){errors.at_user_line()}: it has no axes; use atleast_1d"
+        )
+    found = np.nonzero(values)
     if size is not None:
         fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * len(found)
         padded = [np.full(size, fill) for fill in fills]
@@ -123,6 +128,10 @@ def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> A
 
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """The indices of the elements that are not zero, a row for each; it must be concrete."""
+    a = lift("argwhere", a)
+    if not a.shape:  # one row, or none, of no indices
+        count = int(bool(_concrete("argwhere", a))) if size is None else size
+        return prims.full((count, 0), 0, dtypes.int32)
     found = nonzero(a, size=size, fill_value=fill_value)
     return from_numpy(
         "argwhere", np.stack([np.asarray(i) for i in found], -1), dtypes.index_dtype(*np.shape(a))

@@ -24,8 +24,8 @@ def take(
 ) -> Any:  # fmt: skip
     """The elements at indices along an axis (or of the flattened array).
 
-    Out of bounds gives NaN (or the least integer, or `fill_value`); mode="clip" takes the nearest element, and
-    mode="wrap" counts round.
+    Negative ones count from the end.  Out of bounds gives NaN (or the least integer, or `fill_value`); mode="clip"
+    takes the nearest element, the first one for negative indices, and mode="wrap" counts round.
 
     >>> from covector import numpy as cnp
     >>> cnp.take(cnp.arange(4) * 10, cnp.array([3, 0]))
@@ -40,7 +40,8 @@ def take(
     if mode == "wrap":
         indices, mode = _modulo(indices, n), "clip"
     index = (slice(None),) * axis + (indices,)
-    return read_index(a, index, mode_of(mode, "fill"), fill_value, checked=False)
+    wrap = mode != "clip"  # NumPy's clip knows no counting from the end
+    return read_index(a, index, mode_of(mode, "fill"), fill_value, False, wrap)
 
 
 def _index_array(name: str, indices: Any) -> Any:
@@ -61,7 +62,10 @@ _floor_mod = binary(
 
 
 def _modulo(i: Any, n: Dim) -> Any:
-    i = cast(i, dtypes.int64 if i.dtype.itemsize == 8 else dtypes.int32)
+    if i.dtype != dtypes.uint64:
+        i = cast(
+            i, dtypes.int64 if i.dtype.itemsize == 8 or i.dtype == dtypes.uint32 else dtypes.int32
+        )
     return _floor_mod(i, as_number(n, i.dtype))
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.core import trace
-from covector._engine.core.trace import SCALARS
+from covector._engine.core.trace import SCALARS, stage, typeof
+from covector._engine.ir.program import Program
 from covector._engine.types import dtypes
+from covector._engine.types.dtypes import PYTHON_SCALARS
 from covector.numpy import elementwise as el
-from covector.numpy.creation import asarray, ones_like
+from covector.numpy.creation import asarray, iota, ones
 from covector.numpy.fused import fused
 from covector.numpy.indexing import (
     Form,
     Plan,
     Window,
+    advanced,
     form_of,
     index_of,
     index_vectors,
@@ -30,54 +36,91 @@ from covector.numpy.indexing import (
     result_axes,
     starts_of,
 )  # fmt: skip
-from covector.numpy.promotion import Array, Shape, cast, spread
+from covector.numpy.promotion import (
+    Array,
+    Shape,
+    cast,
+    convert_scalar,
+    is_operand,
+    spread,
+    target,
+    type_key,
+)  # fmt: skip
+from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_shapes
 
 __all__ = ["At", "AtIndex", "at"]
 
 Combine = Callable[[Any, Any], Any]
 
+# The kinds of dtype that can hold a Python number of each type.
+_HOLDS = {bool: "biufc", int: "iufc", float: "fc", complex: "c"}
+
 _COMBINE: dict[str, Combine] = {
     "set": lambda old, new: new, "add": prims.add, "mul": prims.mul, "min": prims.minimum, "max": prims.maximum,
 }  # fmt: skip
 
 
-def update(x: Any, index: Any, y: Any, combine: str, mode: Any = None, unique: bool = False) -> Any:
-    """The array with `y`, broadcast to the shape of x[index], combined into it there."""
-    wanted = mode_of(mode, "fill")
-    y = y if type(y) in SCALARS else asarray(y)
+class Options(NamedTuple):
+    """How an update is done."""
+
+    mode: prims.IndexMode  # of indices out of bounds
+    unique: bool  # the promise that no element is updated twice
+    wrap: bool  # negative indices count from the end
+    default: bool  # no mode was asked for
+
+
+def update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
+    """The array with `y`, broadcast to the shape of x[index], combined into it there.
+
+    The arithmetic is done in the dtype that both have together, and its result is cast to the array's.
+    """
+    own = x.dtype
+    scalar = type(y) in SCALARS
+    if scalar and PYTHON_SCALARS[type(y)] == own and type(y) is not bool:
+        return _update(x, index, y, combine, options)  # the common case
+    computed = own if combine == "set" else _computed(x, y)
+    if scalar and dtypes.kind(computed) in _HOLDS[type(y)]:
+        y = convert_scalar(y, computed, False)
+    else:
+        y = asarray(y)
+    if computed == own:
+        return _update(x, index, y, combine, options)
+    result = cast(_update(cast(x, computed), index, y, combine, options), own)
+    if own == dtypes.bool_:
+        return result
+    touched = _update(prims.full(x.shape, False, dtypes.bool_), index, True, "set", options)
+    # The others stay as they are: they did not go through a dtype that may round them.
+    return where(touched, result, x)
+
+
+def _computed(x: Any, y: Any) -> np.dtype:
+    """The dtype in which elements of x and y are combined: what they promote to, and no bool."""
+    y_type = type_key(y) if is_operand(y) else (asarray(y).dtype, False)
+    return target("numeric", (x.dtype, False), y_type)[0]
+
+
+def _update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
     if type(x) is not Array or trace.current() is not trace.EVAL:
-        return _update_plan(x, parse(index, x.shape, mode is None), y, combine, wanted, unique)
-    form, numbers = form_of(index, x.shape, mode is None)
-    if mode is None and not any(type(n) is Array for n in numbers):
-        wanted = "clip"  # known to be in bounds
-    return _update_form(x, numbers, y, form=form, combine=combine, mode=wanted, unique=bool(unique))
+        return _update_plan(x, parse(index, x.shape, False, options.wrap), y, combine, options)
+    form, numbers = form_of(index, x.shape, False, options.wrap)
+    if options.default and not any(type(n) is Array for n in numbers):
+        options = _IN_BOUNDS if options is _DEFAULT else options._replace(mode="clip")
+    return _update_form(x, numbers, y, form=form, combine=combine, options=options)
 
 
-@fused("form", "combine", "mode", "unique")
+@fused("form", "combine", "options")
 def _update_form(
-    x: Any,
-    numbers: tuple[Any, ...],
-    y: Any,
-    form: Form,
-    combine: str,
-    mode: prims.IndexMode,
-    unique: bool,
+    x: Any, numbers: tuple[Any, ...], y: Any, form: Form, combine: str, options: Options
 ) -> Any:
     """An update, compiled for the index's form."""
-    return _update_plan(
-        x, parse(index_of(form, numbers), x.shape, checked=False), y, combine, mode, unique
-    )
+    plan = parse(index_of(form, numbers), x.shape, False, options.wrap)
+    return _update_plan(x, plan, y, combine, options)
 
 
-def _update_plan(
-    x: Any, plan: Plan, y: Any, combine: str, mode: prims.IndexMode, unique: bool
-) -> Any:
+def _update_plan(x: Any, plan: Plan, y: Any, combine: str, options: Options) -> Any:
     y = asarray(y, x.dtype)
-    if x.dtype == dtypes.bool_ and combine != "set":
-        wide = (cast(v, dtypes.int32) for v in (x, y))
-        return cast(_update_plan(next(wide), plan, next(wide), combine, mode, unique), dtypes.bool_)
-    return _inside_strides(x, plan, list(plan.strided), y, combine, mode, unique)
+    return _inside_strides(x, plan, list(plan.strided), y, combine, options.mode, options.unique)
 
 
 def _inside_strides(
@@ -170,12 +213,61 @@ def _scatter(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) 
     return prims.Scatter(numbers, mode, combine, unique)(x, vectors, y)  # type: ignore[arg-type]
 
 
+# --------------------------------------------------------------------------- functions of the elements
+
+
+def _places(x: Any, index: Any, options: Options) -> Any:
+    """The places of the indexed elements in the flattened array, -1 out of bounds; None if none can be there twice."""
+    if options.unique or not advanced(index):
+        return None
+    numbers = prims.Reshape(x.shape)(iota((x.size,), dtypes.index_dtype(x.size), 0))
+    mode = "clip" if options.mode == "clip" else "fill"
+    places = read_index(numbers, index, mode, -1, False, options.wrap)
+    places = prims.Reshape((places.size,))(places)
+    if type(places) is Array and len(found := np.asarray(places)) == len(np.unique(found)):
+        return None
+    return places
+
+
+def _apply(func: Callable[[Any], Any], x: Any, places: Any) -> Any:
+    """The function applied to the elements at places, as often as each is named."""
+    flat = prims.Reshape((x.size,))(x)
+    if type(places) is Array:
+        for turn in _turns(np.asarray(places)):
+            chosen = asarray(turn)
+            new = cast(func(read_index(flat, chosen, "clip")), x.dtype)
+            flat = update(flat, chosen, new, "set", Options("fill", True, True, False))
+        return prims.Reshape(x.shape)(flat)
+
+    def step(carry: Any, place: Any) -> list[Any]:
+        kept = prims.DynamicSlice((1,))(carry, place)
+        new = cast(func(prims.Reshape(())(kept)), x.dtype)
+        new = prims.select(prims.lt(place, place.dtype.type(0)), prims.Reshape(())(kept), new)
+        return [prims.DynamicUpdateSlice()(carry, prims.Reshape((1,))(new), place)]
+
+    traced = stage(step, [typeof(flat), typeof(places).with_shape(())], "apply")
+    body = Program(traced.constant_vars + traced.inputs, traced.eqns, traced.outputs, name="apply")
+    consts = [asarray(c) for c in traced.constants]
+    scan = import_module("covector._engine.control.loop").Scan  # late, for the time of importing
+    loop = scan(body, length=places.shape[0], reverse=False, num_consts=len(consts), num_carry=1)
+    return prims.Reshape(x.shape)(loop(*consts, flat, places)[0])
+
+
+def _turns(places: np.ndarray) -> list[np.ndarray]:
+    """The places in as few groups as leave none twice in a group; those below 0 are left out."""
+    places = np.sort(places[places >= 0])
+    first = np.concatenate([[True], places[1:] != places[:-1]]) if len(places) else places > 0
+    starts = np.maximum.accumulate(np.where(first, np.arange(len(places)), 0))
+    rank = np.arange(len(places)) - starts
+    return [places[rank == r] for r in range(int(rank.max(initial=-1)) + 1)]
+
+
 @bounded
 class AtIndex:
     """One place in an array, to be read or updated: what x.at[index] gives.
 
-    Every method returns a new array and leaves the old one as it is.  Indices that are data and out of bounds are
-    left out when updating; mode="clip" takes the nearest place instead.  Of several updates of one element `add`,
+    Every method returns a new array and leaves the old one as it is.  Indices out of bounds are left out when
+    updating; mode="clip" takes the nearest place instead.  Of several updates of one element `add`,
     `multiply`, `min` and `max` count all, `set` keeps the last.
     """
 
@@ -191,24 +283,17 @@ class AtIndex:
         self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
         fill_value: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
-        """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN)."""
-        return read_index(self.array, self.index, mode_of(mode, "clip"), fill_value, mode is None)
+        """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN).
+
+        Without `wrap_negative_indices` negative indices are out of bounds.
+        """
+        chosen, checked = mode_of(mode, "clip"), mode is None
+        return read_index(
+            self.array, self.index, chosen, fill_value, checked, bool(wrap_negative_indices)
+        )
 
     def _update(self, combine: str, values: Any, options: dict[str, Any]) -> Any:
-        unknown = set(options) - {
-            "mode",
-            "indices_are_sorted",
-            "unique_indices",
-            "fill_value",
-            "wrap_negative_indices",
-            "out_sharding",
-        }
-        if unknown:
-            raise TypeError(
-                f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}"
-            )
-        unique = options.get("unique_indices", False)
-        return update(self.array, self.index, values, combine, options.get("mode"), unique)
+        return update(self.array, self.index, values, combine, _options(options))
 
     def set(self, values: Any, /, **options: Any) -> Any:
         """The array with these values at the index.
@@ -225,7 +310,16 @@ class AtIndex:
 
     def subtract(self, values: Any, /, **options: Any) -> Any:
         """The array with these values subtracted at the index."""
-        return self._update("add", el.negative(asarray(values)), options)
+        if self.array.dtype == dtypes.bool_ == asarray(values).dtype:
+            raise TypeError(
+                f"subtract of bool from bool{errors.at_user_line()}: use at[...].set with logical_xor"
+            )
+        computed = _computed(self.array, values)
+        if computed != self.array.dtype or type(values) not in SCALARS:
+            values = el.negative(asarray(values, computed))
+        return self._update(
+            "add", el.negative(values) if type(values) in SCALARS else values, options
+        )
 
     def multiply(self, values: Any, /, **options: Any) -> Any:
         """The array multiplied by these values at the index."""
@@ -242,18 +336,50 @@ class AtIndex:
         return self._update("max", values, options)
 
     def divide(self, values: Any, /, **options: Any) -> Any:
-        """The array divided by these values at the index."""
-        by = update(ones_like(self.array), self.index, values, "mul", options.get("mode"))
-        return el.divide(self.array, by)
+        """The array divided by these values at the index; integers become floats, as in a division."""
+        return el.divide(self.array, self._factors(values, options))
 
     def power(self, values: Any, /, **options: Any) -> Any:
         """The array to the power of these values at the index."""
-        exponents = update(ones_like(self.array), self.index, values, "mul", options.get("mode"))
-        return el.power(self.array, exponents)
+        x, exponents = self.array, self._factors(values, options)
+        return where(el.equal(exponents, 1), x, cast(el.power(x, exponents), x.dtype))
+
+    def _factors(self, values: Any, options: dict[str, Any]) -> Any:
+        """The products of the values for each element: 1 where there are none."""
+        dtype = _computed(self.array, values)
+        return update(ones(self.array.shape, dtype), self.index, values, "mul", _options(options))
 
     def apply(self, func: Callable[[Any], Any], /, **options: Any) -> Any:
-        """The array with a function applied to the elements at the index, once to each."""
-        return self._update("set", func(self.get(mode=options.get("mode"))), options)
+        """The array with an elementwise function applied to the elements at the index, as often as each is named."""
+        chosen = _options(options)
+        places = _places(self.array, self.index, chosen)
+        if places is None:
+            mode = "clip" if chosen.default else chosen.mode
+            old = self.get(mode=mode, wrap_negative_indices=chosen.wrap)
+            return update(self.array, self.index, cast(func(old), self.array.dtype), "set", chosen)
+        return _apply(func, self.array, places)
+
+
+_OPTIONS = {
+    "mode", "indices_are_sorted", "unique_indices", "fill_value", "wrap_negative_indices", "out_sharding",
+}  # fmt: skip
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """The keyword arguments of an update; TypeError for one that there is not."""
+    if not given:
+        return _DEFAULT
+    unknown = set(given) - _OPTIONS
+    if unknown:
+        raise TypeError(
+            f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}"
+        )
+    mode = given.get("mode")
+    wrap, unique = given.get("wrap_negative_indices", True), given.get("unique_indices", False)
+    return Options(mode_of(mode, "fill"), bool(unique), bool(wrap), mode is None)
+
+
+_DEFAULT, _IN_BOUNDS = Options("fill", False, True, True), Options("clip", False, True, True)
 
 
 class At:

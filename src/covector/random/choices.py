@@ -14,10 +14,12 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.creation import arange, iota, zeros
+from covector.numpy.creation import iota, zeros
 from covector.numpy.fused import fused
+from covector.numpy.operands import together
 from covector.numpy.ordering import searchsorted
-from covector.numpy.promotion import Shape, axis_of, integer_of, lift, promoted, shape_of, type_key
+from covector.numpy.promotion import Shape, axis_of, integer_of, lift, shape_of, type_key
+from covector.numpy.ranges import arange
 from covector.numpy.reduce import argmax
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.numpy.take import take, take_along_axis
@@ -57,6 +59,9 @@ def permutation(
                 f"permutation takes an integer or an array with axes, got {x!r}{errors.at_user_line()}"
             )
         n = integer_of(x, "the number to permute")
+        axis_of(axis, 1)
+        if n < 0:
+            raise ValueError(f"permutation of {n} numbers{errors.at_user_line()}")
         return _shuffle(words, n=n, shape=(n,), axis=0)
     x = lift("permutation", x)
     axis = axis_of(axis, x.ndim)
@@ -68,6 +73,8 @@ def permutation(
         order = _shuffle(words, n=operator.index(x.size), shape=x.shape, axis=axis)
         return take_along_axis(x, order, axis)
     n = x.shape[axis]
+    if x.size == 0:
+        return x
     return take(x, _shuffle(words, n=n, shape=(n,), axis=0), axis, mode="clip")
 
 
@@ -114,7 +121,7 @@ def _weighted(
     key: Any, p: Any, count: int, draws: int, shape: Shape, replace: bool, mode: str | None
 ) -> Any:
     """Indices with probabilities: by their running sum, or those of the largest log p + gumbel noise."""
-    (p,) = promoted("choice", "inexact", (lift("choice", p),))
+    (p,) = together("choice", "inexact", p)
     if p.shape != (count,):
         raise ValueError(
             f"choice: p has the shape {p.shape}, it needs ({count},){errors.at_user_line()}"

@@ -111,6 +111,11 @@ class Key:
         self.words.block_until_ready()
         return self
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError(
+            f"keys cannot be made a NumPy array{errors.at_user_line()}: their words are covector.random.key_data(key)"
+        )
+
     def __repr__(self) -> str:
         if type(self.words) is Array:
             return f"Key({self.shape}, dtype=key<fry>) of\n{np.asarray(self.words)}"
@@ -182,12 +187,14 @@ def _seed_words(name: str, seed: Any, impl: Any) -> Any:
         raise ValueError(
             f"{name}: there is no generator {impl!r}; the one there is is 'threefry2x32'"
         )
-    if isinstance(seed, bool):
+    if isinstance(seed, np.integer):
+        seed = int(seed)
+    if isinstance(seed, bool | np.bool_):
         raise TypeError(f"{name} takes an integer seed, got {seed!r}{errors.at_user_line()}")
-    if type(seed) is int:
-        if not -(2**63) <= seed < 2**64:
+    if isinstance(seed, int):
+        if not -(2**63) <= seed < 2**63:
             raise OverflowError(
-                f"{name}: the seed {seed} does not fit 64 bits{errors.at_user_line()}"
+                f"{name}: the seed {seed} does not fit 64 bits, signed{errors.at_user_line()}"
             )
         return array(np.array([0, seed & 0xFFFFFFFF], np.uint32))
     seed = lift(name, seed)
@@ -274,8 +281,12 @@ def _fold_in(words: Any, data: Any) -> Any:
 def fold_in(key: Any, data: Any) -> Any:
     """A new key from one and an integer, such as the number of a step or a device."""
     words = words_of("fold_in", key)
-    if type(data) is int:
-        data = np.uint32(data & 0xFFFFFFFF)
+    if isinstance(data, int) and not isinstance(data, bool):
+        if not 0 <= data < 2**32:
+            raise OverflowError(
+                f"fold_in: {data} does not fit uint32{errors.at_user_line()}; fold larger numbers in part by part"
+            )
+        data = np.uint32(data)
     data = lift("fold_in", data)
     if data.shape or not dtypes.is_integer(data.dtype):
         raise TypeError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.core.trace import SCALARS
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, astype
@@ -126,7 +127,13 @@ def uniform(
     """
     wanted = _float("uniform", dtype)
     shape = result_shape("uniform", shape, minval, maxval)
-    return _uniform(words_of("uniform", key), minval, maxval, shape=shape, dtype=wanted)
+    low, high = (_exact("uniform", v, wanted) for v in (minval, maxval))
+    return _uniform(words_of("uniform", key), low, high, shape=shape, dtype=wanted)
+
+
+def _exact(name: str, x: Any, dtype: np.dtype) -> Any:
+    """A parameter in a dtype; Python's floats directly, which as weak float32 would lose the digits of float64."""
+    return cast(x if type(x) in SCALARS else lift(name, x), dtype)
 
 
 # Giles, "Approximating the erfinv function" (2012), single precision: for w < 5 in w - 2.5, else in sqrt(w) - 3.
@@ -214,7 +221,8 @@ def truncated_normal(
     """Numbers with the standard normal distribution, cut off outside (lower, upper)."""
     wanted = _float("truncated_normal", dtype)
     shape = result_shape("truncated_normal", shape, lower, upper)
-    return _truncated(words_of("truncated_normal", key), lower, upper, shape=shape, dtype=wanted)
+    low, high = (_exact("truncated_normal", v, wanted) for v in (lower, upper))
+    return _truncated(words_of("truncated_normal", key), low, high, shape=shape, dtype=wanted)
 
 
 # --------------------------------------------------------------------------------------------- integers
@@ -225,9 +233,9 @@ def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
     """Two words of bits, reduced modulo the span: the upper one weighted by 2^bits modulo the span."""
     width = 8 * dtype.itemsize
     unsigned = _UINTS[width]
-    beyond = el.greater(
-        high, np.iinfo(dtype).max
-    )  # high does not fit, and then is one more than the largest
+    # high does not fit, and then is one more than the largest
+    largest, wider = np.iinfo(dtype).max, np.iinfo(high.dtype).max > np.iinfo(dtype).max
+    beyond = el.greater(high, high.dtype.type(largest)) if wider else np.bool_(False)
     low, high = (_clipped(v, dtype) for v in (low, high))
     low, high = (spread(v, shape) if v.shape else v for v in (low, high))
     upper, lower = (prims.RandomBits(shape, width)(w) for w in split_in(words))
@@ -271,9 +279,17 @@ def randint(
 
 
 def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
-    """A bound as an integer array; for the small dtypes clipped to their range (a maximum to one above it)."""
-    if type(v) is int and not -(2**31) <= v < 2**31:
-        v = asarray(np.int64(v) if v < 2**63 else np.uint64(min(v, 2**64 - 1)))
+    """A bound as an integer array; for the small dtypes clipped to their range (a maximum to one above it).
+
+    OverflowError for a number that the others do not have; the maximum can be one more.
+    """
+    if type(v) is int and dtype.itemsize >= 4:
+        info = np.iinfo(dtype)
+        if not info.min <= v <= min(int(info.max) + extra, 2**64 - 1):
+            raise OverflowError(
+                f"randint: the bound {v} does not fit {dtype.name}{errors.at_user_line()}; give a wider dtype"
+            )
+        v = dtype.type(v) if v <= info.max else (np.int64 if v < 2**63 else np.uint64)(v)
     v = lift("randint", v)
     v = v if dtypes.is_integer(v.dtype) else astype(v, dtypes.int32)
     if dtype.itemsize < 4:

@@ -50,7 +50,13 @@ private:
     size_t next_forwarded_ = 0;
 };
 
-bool read_scalar(const Leaf& leaf, Element* element) {
+// A Python number for an input of 64 bits, which is one of its own kind.
+CV_NOINLINE bool read_wide(const Leaf& leaf, int dtype, Element* element) {
+    return store_number(leaf.object, dtype, element->bytes);
+}
+
+inline bool read_scalar(const Leaf& leaf, int dtype, Element* element) {
+    if (CV_UNLIKELY(dtype != leaf.dtype)) return read_wide(leaf, dtype, element);
     switch (leaf.kind) {
         case kIntLeaf:
             std::memcpy(element->bytes, &leaf.value.integer, 4);
@@ -78,7 +84,7 @@ inline bool RunState::add_operand(size_t position, const Leaf& leaf) {
     if (leaf.kind == kNdarrayLeaf) return add_converted(position);
     Element* element = &elements_[element_count_++];
     operands_[position] = {nullptr, element->bytes};
-    return read_scalar(leaf, element);
+    return read_scalar(leaf, plan_.executable->inputs[position].dtype, element);
 }
 
 // Before the other operands are read: a long copy lets other threads run, which may delete arrays.
@@ -135,7 +141,7 @@ bool RunState::gather_forwarded() {
             const bool weak = leaf.kind != kBoolLeaf && leaf.kind != kNumpyScalarLeaf;
             Array* array = array_empty(leaf.dtype, weak, 0, nullptr);
             Element element;
-            if (array != nullptr && read_scalar(leaf, &element)) {
+            if (array != nullptr && read_scalar(leaf, leaf.dtype, &element)) {
                 std::memcpy(array->buffer->data, element.bytes, kItemsize[leaf.dtype]);
                 made = as_object(array);
             } else {
@@ -303,6 +309,16 @@ PyObject* RunState::build(Buffer** results) {
 
 }  // namespace
 
+namespace {
+
+bool is_wide_form(const Leaf& leaf, int dtype) {
+    return (leaf.kind == kIntLeaf && dtype == kInt64) ||
+           (leaf.kind == kFloatLeaf && dtype == kFloat64) ||
+           (leaf.kind == kComplexLeaf && dtype == kComplex128);
+}
+
+}  // namespace
+
 bool Plan::check(const Signature& signature) const {
     if (most_leaf >= static_cast<int>(signature.leaves.size())) {
         PyErr_Format(PyExc_RuntimeError, "the compiled Program reads leaf %d of arguments that "
@@ -312,7 +328,7 @@ bool Plan::check(const Signature& signature) const {
     for (size_t i = 0; i < kept.size(); ++i) {
         const Leaf& leaf = signature.leaves[static_cast<size_t>(kept[i])];
         const ValueType& wanted = executable->inputs[i];
-        bool fits = leaf.dtype == wanted.dtype;
+        bool fits = leaf.dtype == wanted.dtype || is_wide_form(leaf, wanted.dtype);
         if (leaf.kind == kArrayLeaf) {
             fits = matches(wanted, as_array(leaf.object));
         } else if (leaf.kind != kNdarrayLeaf) {  // those are compared at each call

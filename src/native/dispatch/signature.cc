@@ -183,7 +183,7 @@ Flat Signature::add_leaf(PyObject* value, int depth) {
     } else {
         return add_custom(value, depth);
     }
-    words.push_back(leaf_word(leaf.dtype, weak, 0));
+    words.push_back(leaf_word(leaf.dtype, weak, 0) | (weak ? kNumberBit : 0));
     leaves.push_back(leaf);
     ++scalar_count;
     if (depth > 0) keep(value);

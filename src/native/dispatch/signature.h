@@ -46,6 +46,9 @@ inline uint64_t leaf_word(int dtype, bool weak, int ndim) {
            static_cast<uint64_t>(ndim) << 24;
 }
 
+// Beside a weakly typed leaf's word: it is a Python number, and may be read in 64 bits.
+constexpr uint64_t kNumberBit = uint64_t{1} << 17;
+
 enum class Flat { kDone, kBypass, kError };  // kError: an exception is set
 
 class CallCache;

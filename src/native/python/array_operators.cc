@@ -17,6 +17,11 @@ bool accepts(PyObject* other) {
            PyFloat_Check(other) || is_ndarray(other) || is_numpy_scalar(other);
 }
 
+bool is_container(PyObject* other) {
+    return PyList_Check(other) || PyTuple_Check(other) || PyDict_Check(other) ||
+           PyAnySet_Check(other);
+}
+
 // A new reference: the function may be replaced while it runs. Null with an exception.
 PyObject* operator_function(Operator op) {
     if (CV_UNLIKELY(g_operators[op] == nullptr)) {
@@ -69,6 +74,13 @@ PyObject* array_richcompare(PyObject* a, PyObject* b, int operation) {
     static constexpr Operator kComparison[] = {kLess,     kLessEqual, kEqual,
                                                kNotEqual, kGreater,   kGreaterEqual};
     static_assert(Py_LT == 0 && Py_LE == 1 && Py_EQ == 2 && Py_NE == 3 && Py_GT == 4 && Py_GE == 5);
+    // Python would answer "not equal" by identity, where a reader expects the elements compared.
+    if (CV_UNLIKELY((operation == Py_EQ || operation == Py_NE) && is_container(b))) {
+        return PyErr_Format(PyExc_TypeError,
+                            "'%s' of an Array and a %s: make it an array with "
+                            "covector.numpy.asarray, and then compare",
+                            operation == Py_EQ ? "==" : "!=", Py_TYPE(b)->tp_name);
+    }
     return call_binary(kComparison[operation], a, b);
 }
 

@@ -20,12 +20,13 @@ from covector._engine.api.arguments import (
     leaf_names,
     normalize_argnums,
     ones,
+    primal,
     zero_tangent,
 )
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary, bounded
 from covector._engine.core.primitive import Zero
-from covector._engine.core.trace import Array, Tracer, number, typeof
+from covector._engine.core.trace import WEAK_NUMBERS, Array, Tracer, number, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
 from covector._engine.transforms.transpose import pull, transpose_flat
@@ -76,7 +77,8 @@ class FlatFunction:
         return results + aux
 
     def unflatten_aux(self, values: Sequence[Any]) -> Any:
-        return tree.unflatten(self.aux, values[self.n :])
+        found = [as_array(x) if type(x) in WEAK_NUMBERS else x for x in values[self.n :]]
+        return tree.unflatten(self.aux, found)
 
 
 def _describe(x: Any) -> str:
@@ -176,7 +178,7 @@ def _value_and_grad(
     names = partial(leaf_names, fun, dynamic, numbers)
     mask = check_differentiable(leaves, names, api, holomorphic, allow_int, real=False)
     flat = FlatFunction(api, fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
-    outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
     seed = _seed(api, fun, flat, outs, holomorphic)
     cotangents = pull(tape, [seed, *[Zero(x) for x in outs[1:]]], consume=True)
     backs = iter(cotangents)
@@ -382,7 +384,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
     flat = FlatFunction("vjp", fun, in_tree, has_aux)
-    outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
     types = tuple([typeof(x) for x in outs[: flat.n]])
     del tape.outputs[flat.n :]
     pullback = Pullback(_Signature(in_tree, flat.out_tree, tuple(avals), types), tape)
@@ -438,7 +440,7 @@ def jvp(
         "jvp", in_tree, [typeof(x) for x in leaves], tuple(tangents), "primal", "tangent"
     )
     flat = FlatFunction("jvp", fun, in_tree, has_aux)
-    outs, pushed = jvp_flat(flat, [as_array(x) for x in leaves], given)
+    outs, pushed = jvp_flat(flat, [primal(x) for x in leaves], given)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     out_tangents = tree.unflatten(flat.out_tree, map(tangent_value, pushed[: flat.n]))
     return (results, out_tangents, flat.unflatten_aux(outs)) if has_aux else (results, out_tangents)
@@ -479,7 +481,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
     flat = FlatFunction("linearize", fun, in_tree, has_aux)
-    outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
+    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
     types = [typeof(x) for x in outs[: flat.n]]
     del tape.outputs[flat.n :]
 

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
-from covector._engine import _native
+from covector._engine import _native, primitives as prims
 from covector._engine.api import arguments
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
@@ -19,11 +19,14 @@ from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary, bounded
 from covector._engine.control.call import Call
 from covector._engine.core import trace
-from covector._engine.core.trace import Tracer
+from covector._engine.core.trace import Array, Tracer
 from covector._engine.ir.program import Program, Var
 from covector._engine.runtime.eager import as_array, aval_of
 from covector._engine.runtime.late import compile_program
+from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+
+WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -99,6 +102,13 @@ class Signature:
                     ) from None
             raise
 
+    def numbers(self) -> tuple[bool, ...]:
+        """Which leaves are weakly typed and no arrays: Python numbers, and what traces have in their place."""
+        return tuple([
+            type(x) is not Array and not isinstance(x, ShapeDtypeStruct) and aval.weak_type
+            for x, aval in zip(self.leaves, self.avals(), strict=True)
+        ])  # fmt: skip
+
     def names(self) -> list[str]:
         """For messages: the expression that reaches each leaf."""
         dynamic, keywords = tree.unflatten(self.treedef, self.leaves)
@@ -118,6 +128,7 @@ class Signature:
             tree.content(self.treedef),
             self.count,
             self.avals(),
+            self.numbers(),
             config.code_key(),
         )
 
@@ -143,7 +154,7 @@ class Signature:
                     )
             return results
 
-        program = trace.stage(flat, self.avals(), self.owner.name)
+        program = trace.stage(flat, self.avals(), self.owner.name, self.numbers())
         return Traced(self.owner, program, out_tree[0], self)
 
 
@@ -151,6 +162,15 @@ def _leaf_type(x: Any) -> ShapedArray:
     if isinstance(x, ShapeDtypeStruct):
         return ShapedArray(x.shape, x.dtype, x.weak_type)
     return trace.typeof(x)
+
+
+def _fitted(x: Any, aval: ShapedArray) -> Any:
+    """A number in the dtype of its input, which has 64 bits where the Program needs them all."""
+    if not aval.weak_type or aval.dtype not in WIDE or trace.typeof(x).dtype == aval.dtype:
+        return x
+    if not isinstance(x, Tracer):
+        as_array(x)  # an integer must fit 32 bits, as elsewhere
+    return prims.Convert(aval.dtype)(x)
 
 
 def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
@@ -244,13 +264,14 @@ class Jitted:
         signature = Signature(self, args, kwargs)
         traced = self.trace(signature)
         program = traced.program
-        operands = [*signature.leaves, *program.constants]
+        leaves = list(map(_fitted, signature.leaves, program.in_avals))
+        operands = [*leaves, *program.constants]
         if not traced.closed.outputs:
             return tree.unflatten(traced.out_tree, [])
         if trace.current().staging or any(isinstance(x, Tracer) for x in operands):
             results = Call(traced.closed)(*operands)
         else:
-            arrays = [as_array(x) for x in signature.leaves]
+            arrays = [as_array(x) for x in leaves]
             donated = [i for i, d in enumerate(signature.donated) if d]
             results = traced.executable(())(arrays, donated)
         return tree.unflatten(traced.out_tree, results)
@@ -344,7 +365,7 @@ class Compiled:
             raise TypeError(
                 f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
             )
-        arrays = [as_array(x) for x in leaves]
+        arrays = list(map(as_array, map(_fitted, leaves, self._traced.in_avals)))
         for i, (x, aval) in enumerate(zip(arrays, self._traced.in_avals, strict=True)):
             got = aval_of(x)
             fits = len(got.shape) == len(aval.shape) and all(

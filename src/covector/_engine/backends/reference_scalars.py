@@ -6,7 +6,7 @@ indices, locals) are looked up in the environment; lanes are array elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import ml_dtypes
@@ -25,15 +25,32 @@ def is_float(dtype: np.dtype) -> bool:
     return dtype.kind == "f" or dtype == BFLOAT16
 
 
-def evaluate(e: Expr, env: Mapping[Expr, Array]) -> Array:
+# What a leaf is, given its operands; None: there is no such leaf.
+Leaf = Callable[[Expr, Sequence[Array]], Array | None]
+
+
+def _unknown(e: Expr, args: Sequence[Array]) -> None:
+    return None
+
+
+def evaluate(e: Expr, env: Mapping[Expr, Array], leaf: Leaf = _unknown) -> Array:
     """The value of an expression, lane by lane; without recursion along chains of operands."""
-    values: dict[Expr, Array] = dict(env)
-    states: dict[Expr, tuple[Array, ...]] = {}
+    return evaluate_into(dict(env), e, leaf)
+
+
+def evaluate_into(values: dict[Expr, Array], e: Expr, leaf: Leaf = _unknown) -> Array:
+    """The value of an expression; those of the nodes below it, locals excepted, are added to `values`."""
+    locals_: list[Expr] = []
     with np.errstate(all="ignore"):
-        return _evaluate(e, values, states)
+        try:
+            return _evaluate(e, values, leaf, locals_)
+        finally:
+            for local in locals_:
+                del values[local]
 
 
-def _evaluate(e: Expr, values: dict[Expr, Array], states: dict[Expr, tuple[Array, ...]]) -> Array:
+def _evaluate(e: Expr, values: dict[Expr, Array], leaf: Leaf, locals_: list[Expr]) -> Array:
+    states: dict[Expr, tuple[Array, ...]] = {}
     stack = [e]
     while stack:
         node = stack[-1]
@@ -51,11 +68,14 @@ def _evaluate(e: Expr, values: dict[Expr, Array], states: dict[Expr, tuple[Array
             case "call":
                 values[node] = _call(node, args)
             case "iterate":
-                states[node] = _iterate(node, args, values)
+                states[node] = _iterate(node, args, values, leaf)
                 values[node] = states[node][0]
             case "project":
                 assert isinstance(node.attr, int)
-                values[node] = states[node.args[0]][node.attr]
+                loop = node.args[0]
+                if loop not in states:  # computed before, of which only the first part was kept
+                    states[loop] = _iterate(loop, [values[a] for a in loop.args], values, leaf)
+                values[node] = states[loop][node.attr]
             case "convert":
                 values[node] = convert(args[0], node.dtype)
             case "bitcast":
@@ -67,7 +87,12 @@ def _evaluate(e: Expr, values: dict[Expr, Array], states: dict[Expr, tuple[Array
                 assert result.dtype == node.dtype, (op, result.dtype, node.dtype)
                 values[node] = result
             case op:
-                raise KeyError(f"the environment has no value for the leaf {op} {node.attr!r}")
+                found = leaf(node, args)
+                if found is None:
+                    raise KeyError(f"the environment has no value for the leaf {op} {node.attr!r}")
+                values[node] = found
+                if op == "local":
+                    locals_.append(node)
     return values[e]
 
 
@@ -81,7 +106,9 @@ def _call(node: Expr, args: list[Array]) -> Array:
     return convert(result, node.dtype)
 
 
-def _iterate(node: Expr, init: list[Array], values: dict[Expr, Array]) -> tuple[Array, ...]:
+def _iterate(
+    node: Expr, init: list[Array], values: dict[Expr, Array], leaf: Leaf
+) -> tuple[Array, ...]:
     """The state after the loop: lanes whose condition is false keep theirs."""
     body = node.attr
     assert isinstance(body, Iteration)
@@ -89,10 +116,10 @@ def _iterate(node: Expr, init: list[Array], values: dict[Expr, Array]) -> tuple[
     while True:
         env = dict(values)
         env.update(zip(body.slots, state, strict=True))
-        active = evaluate(body.condition, env)
+        active = evaluate(body.condition, env, leaf)
         if not np.any(active):
             return state
-        step = [evaluate(s, env) for s in body.step]
+        step = [evaluate(s, env, leaf) for s in body.step]
         state = tuple(np.where(active, new, old) for new, old in zip(step, state, strict=True))
 
 

@@ -62,6 +62,10 @@ class VerificationError(CovectorError, AssertionError):
     """A Program or Kernel broke a law of its IR: a defect of Covector."""
 
 
+class KernelError(VerificationError):
+    """A Kernel did, as the oracle ran it, what none may do: a defect of Covector."""
+
+
 class Source:
     """Where the user's code was when an operation was recorded; resolved to text only when it is shown."""
 

@@ -40,8 +40,8 @@ _WEAK_NUMBERS: dict[np.dtype, type] = {
     if base is not bool
 }
 
-
-_NUMBERS: dict[type, np.dtype] = {
+WEAK_NUMBERS = frozenset(_WEAK_NUMBERS.values())
+NUMBERS: dict[type, np.dtype] = {
     **dtypes.PYTHON_SCALARS, **{cls: dtype for dtype, cls in _WEAK_NUMBERS.items()}
 }  # fmt: skip
 
@@ -255,7 +255,7 @@ def typeof(x: Any) -> ShapedArray:
         if _native.is_masked(x):
             raise TypeError(errors.masked_array("an operation"))
         return ShapedArray(x.shape, dtype)
-    dtype = _NUMBERS.get(type(x))
+    dtype = NUMBERS.get(type(x))
     if dtype is not None:
         return ShapedArray((), dtype, dtype != dtypes.bool_)
     for base in SCALARS:  # subclasses of Python's scalars
@@ -274,7 +274,7 @@ def literal(x: Any, aval: ShapedArray) -> Literal:
             f"the integer {x} does not fit {aval.dtype.name}{errors.at_user_line()}; "
             "give it a wider type, for example covector.numpy.int64(...)"
         ) from None
-    return Literal(value, aval)
+    return Literal(value, aval, x if aval.weak_type else None)
 
 
 class StagedTracer(Tracer):
@@ -297,7 +297,7 @@ class StagedTracer(Tracer):
 class StagingTrace(Trace):
     """Records equations instead of computing them."""
 
-    __slots__ = ("closed", "constants", "eqns", "inputs")
+    __slots__ = ("closed", "constants", "eqns", "inputs", "numbers", "widening")
 
     def __init__(self, parent: Trace):
         super().__init__(parent, True)
@@ -307,11 +307,16 @@ class StagingTrace(Trace):
             int, tuple[Var, Any]
         ] = {}  # by identity; the value is kept alive beside
         self.closed = False
+        # Inputs that stand for Python numbers, and what `primitives/widen.py` knows of them.
+        self.numbers: set[Var] = set()
+        self.widening: Any = None
 
-    def input(self, aval: ShapedArray) -> StagedTracer:
-        """A new input of the Program."""
+    def input(self, aval: ShapedArray, is_number: bool = False) -> StagedTracer:
+        """A new input of the Program.  One for a number may become one of 64 bits."""
         var = Var(aval)
         self.inputs.append(var)
+        if is_number:
+            self.numbers.add(var)
         return StagedTracer(self, var, errors.user_source())
 
     def atom(self, x: Any) -> Atom:
@@ -362,13 +367,15 @@ def _is_closed(trace: Trace) -> bool:
 
 
 def stage(
-    f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main"
-) -> Program:
-    """The Program of a function from flat values to flat values."""
+    f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main",
+    numbers: Sequence[bool] = (),
+) -> Program:  # fmt: skip
+    """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers."""
     trace = StagingTrace(current())
     before = set_current(trace)
     try:
-        outputs = f(*[trace.input(aval) for aval in avals])
+        marks = numbers or (False,) * len(avals)
+        outputs = f(*[trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)])
         return trace.program(outputs, name)
     finally:
         trace.closed = True

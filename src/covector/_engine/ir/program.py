@@ -29,12 +29,12 @@ class Var:
 
 
 class Literal:
-    """A scalar constant in place."""
+    """A scalar constant in place.  `number` is the Python number that it was rounded from, if it was one."""
 
-    __slots__ = ("aval", "value")
+    __slots__ = ("aval", "number", "value")
 
-    def __init__(self, value: np.generic, aval: ShapedArray):
-        self.value, self.aval = value, aval
+    def __init__(self, value: np.generic, aval: ShapedArray, number: complex | None = None):
+        self.value, self.aval, self.number = value, aval, number
 
     def __repr__(self) -> str:
         return f"{self.value}"

@@ -164,7 +164,7 @@ class Proof(Layout):
         super().__init__(kernel, after)
         self.reader = Reader()
         self.partners = self._partners()
-        self.own = _own_buffers(kernel)
+        self.own = own_buffers(kernel)
 
     def _partners(self) -> dict[Buffer, list[Buffer]]:
         """The buffers whose memory may overlap that of each one."""
@@ -323,7 +323,7 @@ def _by_memory(regions: dict[Buffer, list[Region]]) -> list[list[Buffer]]:
     return [list(group) for group in groups.values()]
 
 
-def _own_buffers(kernel: Kernel) -> dict[Statement, list[Buffer]]:
+def own_buffers(kernel: Kernel) -> dict[Statement, list[Buffer]]:
     """Of each loop, the temps that nothing outside accesses and that its body writes first."""
     loops_of: dict[Buffer, list[Statement]] = {}
     leads: dict[Statement, dict[Buffer, bool]] = {}

@@ -18,3 +18,4 @@ from covector._engine.primitives.scatter import *
 from covector._engine.primitives.shape import *
 from covector._engine.primitives.sort import *
 from covector._engine.primitives.special import *
+from covector._engine.primitives.widen import *

@@ -11,7 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
-from covector._engine.core.trace import SCALARS, typeof
+from covector._engine.core.trace import NUMBERS, SCALARS, StagedTracer, typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import const
 from covector._engine.primitives import laws
@@ -29,6 +29,15 @@ class Convert(prims.ElementwiseBase):
     weak: bool = False
     name: ClassVar[str] = "convert"
     simplified = laws.same_type
+
+    def __call__(self, *args: Any) -> Any:
+        (x,) = args
+        if self.dtype.itemsize >= 8 and self.dtype != dtypes.complex64:  # numbers keep their bits
+            if type(x) is StagedTracer and x._var.aval.weak_type:
+                x = prims.wide_form(x)
+            elif type(x) in NUMBERS and not isinstance(x, bool | complex) and not self.weak:
+                return self.dtype.type(x) if dtypes.is_inexact(self.dtype) else super().__call__(x)
+        return super().__call__(x)
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         return self.dtype

@@ -1,0 +1,508 @@
+"""The oracle of Kernels: what every statement means, on NumPy, one run after the other.
+
+`run(kernel, inputs)` is the living definition that plans, schedules and compiled code are tested against.  Each
+buffer lies where the plan says: a place in the arena, the memory of another one.  Each load and store is inside its
+buffer, and no load finds memory that nothing was written to: what is not live holds no value (`KernelError`).  With
+`planned=False` each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next
+one starts, so both ways together check a plan.
+
+Loops run in order; those whose schedule says that their order is free (`vector`, `parallel`) run in the order that
+`order` gives.  By default a loop with lanes runs all of them side by side, which is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from covector._engine.backends.reference_routines import ROUTINES
+from covector._engine.backends.reference_scalars import OPERATIONS, evaluate_into
+from covector._engine.base.errors import KernelError
+from covector._engine.ir import index as ix
+from covector._engine.ir.access import uses
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Copy,
+    Fold,
+    If,
+    Init,
+    Kernel,
+    Loop,
+    Note,
+    Routine,
+    Statement,
+    Store,
+    Swap,
+    While,
+    title,
+    walk,
+)
+from covector._engine.ir.scalar import Expr
+from covector._engine.ir.sharing import own_buffers
+from covector._engine.types import dims
+from covector._engine.types.dims import Dim
+
+Array = np.ndarray
+Order = Callable[[int], Sequence[int]]
+
+
+def run(
+    kernel: Kernel,
+    inputs: Sequence[Array],
+    sizes: Mapping[str, int] | None = None,
+    *,
+    planned: bool = True,
+    aliased: bool = True,
+    order: Order | None = None,
+    most: int = 1_000_000,
+) -> list[Array]:
+    """The results of a Kernel, flat.
+
+    `aliased`: results take over the arguments' memory where they may.  A loop with a condition that runs more than
+    `most` times is taken for one without end.
+    """
+    machine = Machine(kernel, sizes or {}, planned, aliased, order)
+    machine.most = most
+    for buffer, x in zip(kernel.inputs, inputs, strict=True):
+        machine.fill(buffer, np.asarray(x))
+    machine.statements(kernel.body, outermost=True)
+    return [machine.all_of(buffer) for buffer in kernel.outputs]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Bytes, and which of them hold something."""
+
+    bytes: Array
+    holds: Array
+
+    @classmethod
+    def of(cls, size: int) -> Memory:
+        return cls(np.full(size, 0xA5, np.uint8), np.zeros(size, np.bool_))
+
+    def forget(self, start: int, size: int) -> None:
+        """What is there is no value any more."""
+        self.bytes[start : start + size] = 0xA5
+        self.holds[start : start + size] = False
+
+
+@dataclass(slots=True)
+class Scope:
+    """What is known in the body that runs: values of nodes, of locals, of loop variables, private memory."""
+
+    values: dict[Expr, Array] = field(default_factory=dict)
+    locals: dict[Expr, Array] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
+    lanes: int | None = None  # how many runs of a loop are side by side
+    wide: frozenset[Buffer] = frozenset()  # private buffers that each lane has for itself
+    inside: frozenset[Expr] = frozenset()  # locals that each lane has for itself
+
+
+class Machine:
+    """A Kernel that runs: its memory, and the scope of the statement that runs now."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        sizes: Mapping[str, int],
+        planned: bool,
+        aliased: bool,
+        order: Order | None,
+    ):
+        self.kernel, self.order, self.planned = kernel, order, planned
+        self.most = 0  # runs of a loop with a condition
+        self.scope = Scope(variables=dict(sizes))
+        self.where: dict[Buffer, tuple[Memory, int]] = {}
+        self.lives = _lives(kernel) if planned else {}
+        self.own = {} if planned else own_buffers(kernel)
+        arena = Memory.of(self.number(kernel.arena))
+        taken = {kernel.outputs[o]: kernel.inputs[i] for o, i in kernel.aliases} if aliased else {}
+        for buffer in (*kernel.inputs, *kernel.outputs):
+            source = taken.get(buffer) if planned else None
+            self.where[buffer] = (
+                self.where[source] if source else (Memory.of(self._size(buffer)), 0)
+            )
+        for buffer in uses(kernel.body):
+            if buffer in self.where:
+                continue
+            root = kernel.memory_of(buffer)
+            if not planned or buffer.kind == "local":
+                self.where[buffer] = Memory.of(self._size(buffer)), 0
+            elif root.kind == "temp":
+                self.where[buffer] = arena, self.number(kernel.offsets[root])
+            else:
+                self.where[buffer] = self.where[root]
+        self.private = [b for b in self.where if b.kind == "local"]
+
+    def _size(self, buffer: Buffer) -> int:
+        return self.number(buffer.bytes)
+
+    def number(self, d: Dim) -> int:
+        """The value of an index that is the same in all lanes."""
+        found = self.index(d)
+        if np.ndim(found):
+            raise KernelError(f"{d} is not the same in all lanes")
+        return int(found)
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def fill(self, buffer: Buffer, x: Array) -> None:
+        """Give an argument its value."""
+        flat = np.ascontiguousarray(x).reshape(-1).view(buffer.dtype)
+        if flat.size != self.number(buffer.size):
+            raise KernelError(f"{buffer} has {self.number(buffer.size)} elements, not {flat.size}")
+        memory, start = self.where[buffer]
+        memory.bytes[start : start + flat.nbytes] = flat.view(np.uint8)
+        memory.holds[start : start + flat.nbytes] = True
+
+    def all_of(self, buffer: Buffer) -> Array:
+        """The value of a result."""
+        every = np.arange(self.number(buffer.size))
+        return self.read(buffer, every, buffer.dtype, np.True_, "the caller").copy()
+
+    def _span(self, buffer: Buffer, dtype: np.dtype) -> tuple[Array, Array]:
+        """A buffer's elements as the dtype, and its bytes that hold something, a row an element."""
+        memory, start = self.where[buffer]
+        size = self._size(buffer) // dtype.itemsize * dtype.itemsize
+        part = slice(start, start + size)
+        return memory.bytes[part].view(dtype), memory.holds[part].reshape(-1, dtype.itemsize)
+
+    def _inside(self, buffer: Buffer, at: Array, size: int, mask: Any, who: str) -> Array:
+        """The places, with 0 where the mask says that nothing is accessed."""
+        at, mask = np.broadcast_arrays(at, mask)
+        wrong = mask & ((at < 0) | (at >= size))
+        if np.any(wrong):
+            raise KernelError(f"{who} accesses {buffer}[{at[wrong][0]}] of {size} elements")
+        return np.where(mask, at, 0)
+
+    def read(self, buffer: Buffer, at: Any, dtype: np.dtype, mask: Any, who: str) -> Array:
+        """Elements at places, where the mask says so; elsewhere zeros."""
+        values, holds = self._span(buffer, dtype)
+        at = np.asarray(at)
+        mask = np.broadcast_to(mask, np.broadcast_shapes(at.shape, np.shape(mask)))
+        if not np.any(mask):
+            return np.zeros(mask.shape, dtype)
+        at = self._inside(buffer, at, len(values), mask, who)
+        empty = mask & ~holds[at].all(axis=-1)
+        if np.any(empty):
+            raise KernelError(f"{who} reads {buffer}[{at[empty][0]}], where nothing was written")
+        return np.where(mask, values[at], dtype.type(0))
+
+    def write(self, buffer: Buffer, at: Any, value: Array, mask: Any, who: str) -> None:
+        """Store elements at places, where the mask says so; no place twice."""
+        values, holds = self._span(buffer, value.dtype)
+        at, value, mask = np.broadcast_arrays(at, value, mask)
+        if not np.any(mask):
+            return
+        at = self._inside(buffer, at, len(values), mask, who)[mask]
+        if np.unique(at).size != at.size:
+            raise KernelError(f"{who} stores at one place of {buffer} in several lanes")
+        values[at] = value[mask]
+        holds[at] = True
+
+    def forget(self, buffer: Buffer) -> None:
+        """Nothing is in a buffer any more."""
+        memory, start = self.where[buffer]
+        memory.forget(start, self._size(buffer))
+
+    # -- expressions -----------------------------------------------------------------------------
+
+    def value(self, e: Expr) -> Array:
+        """A scalar, or one for each lane."""
+        return evaluate_into(self.scope.values, e, self._leaf)
+
+    def _leaf(self, e: Expr, args: Sequence[Array]) -> Array | None:
+        match e.op:
+            case "index":
+                with np.errstate(all="ignore"):
+                    return np.asarray(self.index(e.attr)).astype(e.dtype)  # type: ignore[arg-type]
+            case "local":
+                found = self.scope.locals.get(e)
+                if found is None:
+                    raise KernelError(f"the local {e} has no value")
+                return found
+            case "load":
+                buffer, d = e.attr  # type: ignore[misc]
+                mask = args[0] if args else np.True_
+                return self.read(buffer, self._at(buffer, d), e.dtype, mask, f"{e}")
+            case _:
+                return None
+
+    def _at(self, buffer: Buffer, d: Dim) -> Any:
+        """A place; in a private buffer that each lane has for itself, the lane's own."""
+        at = self.index(d)
+        if buffer in self.scope.wide:
+            assert self.scope.lanes is not None
+            return np.asarray(at) * self.scope.lanes + np.arange(self.scope.lanes)
+        return at
+
+    def index(self, d: Dim) -> Any:
+        """The value of an index: an int, or one for each lane."""
+        if isinstance(d, int):
+            return d
+        total: Any = 0
+        for monomial, c in d.terms:
+            term: Any = c
+            for atom in monomial:
+                term = term * self._atom(atom)
+            total = total + term
+        return total
+
+    def _atom(self, atom: dims.Atom) -> Any:
+        if atom.op == "symbol":
+            if isinstance(atom.payload, Expr):
+                return self.value(atom.payload).astype(np.int64)
+            if atom.key not in self.scope.variables:
+                raise KernelError(f"the variable {atom.key} has no value")
+            return self.scope.variables[atom.key]
+        x, y = (self.index(a) for a in atom.args)
+        match atom.op:
+            case "floordiv":
+                return x // y
+            case "mod":
+                return x % y
+            case "max":
+                return np.maximum(x, y)
+            case "min":
+                return np.minimum(x, y)
+            case op:
+                raise KernelError(f"there is no operation {op} on indices")
+
+    # -- statements ------------------------------------------------------------------------------
+
+    def statements(self, body: Sequence[Statement], outermost: bool = False) -> None:
+        """Run statements in order."""
+        for n, s in enumerate(body):
+            self.statement(s)
+            if outermost:
+                self._free(n)
+
+    def _free(self, n: int) -> None:
+        """After an outermost statement, memory that no live temp lies in holds nothing."""
+        ending = [b for b, (_, last) in self.lives.items() if last == n]
+        if ending:
+            live = [b for b, (first, last) in self.lives.items() if first <= n < last]
+            kept = [(memory, at, self._size(b)) for b in live for memory, at in [self.where[b]]]
+            saved = [
+                (m, at, m.bytes[at : at + size].copy(), m.holds[at : at + size].copy())
+                for m, at, size in kept
+            ]
+            for buffer in ending:
+                self.forget(buffer)
+            for memory, at, values, holds in saved:
+                memory.bytes[at : at + len(values)] = values
+                memory.holds[at : at + len(values)] = holds
+
+    def statement(self, s: Statement) -> None:
+        """Run one statement."""
+        match s:
+            case Note():
+                pass
+            case Init(local, value):
+                self._init(local, self.value(value))
+            case Assign(locals_, values):
+                found = [self.value(v) for v in values]
+                for local, value in zip(locals_, found, strict=True):
+                    self._set(local, value)
+            case Fold():
+                self.fold(s)
+            case Store():
+                self.store(s)
+            case Copy():
+                self.copy(s)
+            case Swap(first, second):
+                self.swap(first, second)
+            case Routine():
+                self.routine(s)
+            case If(condition, body, orelse):
+                chosen = body if self._holds(condition) else orelse
+                with self.block():
+                    self.statements(chosen)
+            case While():
+                self.repeat(s)
+            case Loop():
+                self.loop(s)
+
+    @contextmanager
+    def block(self, **changes: Any) -> Generator[None]:
+        """A scope inside this one: what is computed in it is forgotten, what is assigned stays."""
+        outer = self.scope
+        self.scope = Scope(
+            dict(outer.values),
+            outer.locals,
+            changes.get("variables", outer.variables),
+            changes.get("lanes", outer.lanes),
+            changes.get("wide", outer.wide),
+            changes.get("inside", outer.inside),
+        )
+        try:
+            yield
+        finally:
+            self.scope = outer
+
+    def _holds(self, condition: Expr) -> bool:
+        value = self.value(condition)
+        if value.ndim:
+            raise KernelError(f"the condition {condition} stands inside a loop with lanes")
+        return bool(value)
+
+    def _init(self, local: Expr, value: Array) -> None:
+        scope = self.scope
+        if scope.lanes is not None:
+            value = np.broadcast_to(value, (scope.lanes,))
+            scope.inside |= {local}
+        scope.locals[local] = value
+
+    def _set(self, local: Expr, value: Array) -> None:
+        if local not in self.scope.locals:
+            raise KernelError(f"the local {local} is assigned before it has a value")
+        if self.scope.lanes is not None and local not in self.scope.inside:
+            raise KernelError(f"the local {local} is assigned in several lanes")
+        self.scope.locals[local] = value
+
+    def fold(self, s: Fold) -> None:
+        """The local with the value folded in: with the values of all lanes, if it stands outside of them."""
+        scope, value = self.scope, self.value(s.value)
+        if s.local not in scope.locals:
+            raise KernelError(f"the local {s.local} is folded into before it has a value")
+        operation = OPERATIONS[s.op]
+        old = scope.locals[s.local]
+        with np.errstate(all="ignore"):
+            if scope.lanes is None or s.local in scope.inside:
+                scope.locals[s.local] = np.asarray(operation(old, value))
+                return
+            for one in np.broadcast_to(value, (scope.lanes,)):
+                old = np.asarray(operation(old, one))
+        scope.locals[s.local] = old
+
+    def store(self, s: Store) -> None:
+        """buffer[index] := value, where the condition holds."""
+        value = self.value(s.value)
+        if value.dtype != s.buffer.dtype:
+            raise KernelError(f"`{title(s)}` stores {value.dtype} into {s.buffer.dtype}")
+        mask = np.True_ if s.condition is None else self.value(s.condition)
+        at = self._at(s.buffer, s.index)
+        if self.scope.lanes is not None:
+            at = np.broadcast_to(at, (self.scope.lanes,))
+        self.write(s.buffer, at, value, mask, f"`{title(s)}`")
+
+    def copy(self, s: Copy) -> None:
+        """Copy elements; within one memory only onto themselves."""
+        (target, to), (source, start) = s.target, s.source
+        size, to, start = self.number(s.size), self.number(to), self.number(start)
+        first, second = (
+            self.where[b][0].bytes[self.where[b][1] :][n * b.dtype.itemsize :]
+            for b, n in ((target, to), (source, start))
+        )
+        n = size * target.dtype.itemsize
+        overlap = np.shares_memory(first[:n], second[:n])
+        if overlap and first.ctypes.data != second.ctypes.data:
+            raise KernelError(f"`{title(s)}` copies between places that overlap")
+        who, every = f"`{title(s)}`", np.arange(size)
+        values = self._as_they_are(source, every + start, who)
+        held = self._span(source, source.dtype)[1][every + start]
+        self.write(target, every + to, values, np.True_, who)
+        self._span(target, target.dtype)[1][every + to] = held  # no value is copied as such
+
+    def _as_they_are(self, buffer: Buffer, at: Array, who: str) -> Array:
+        values, _ = self._span(buffer, buffer.dtype)
+        return values[self._inside(buffer, at, len(values), np.True_, who)]
+
+    def swap(self, first: Buffer, second: Buffer) -> None:
+        """The names change places."""
+        self.where[first], self.where[second] = self.where[second], self.where[first]
+
+    def routine(self, s: Routine) -> None:
+        """A named routine, by its meaning in `reference_routines`."""
+        meaning = ROUTINES.get(s.name)
+        if meaning is None:
+            raise KernelError(f"the oracle knows no routine {s.name}")
+        places = [(b, self.number(d)) for b, d in s.places]
+        who = f"`{title(s)}`"
+
+        def place(n: int, at: Array, dtype: np.dtype) -> tuple[Buffer, Array]:
+            buffer, start = places[n]
+            bytes_ = start * buffer.dtype.itemsize
+            assert bytes_ % dtype.itemsize == 0, "a routine's place is one of its elements"
+            return buffer, at + bytes_ // dtype.itemsize
+
+        def read(n: int, at: Array, dtype: np.dtype) -> Array:
+            buffer, inside = place(n, at, dtype)
+            return self.read(buffer, inside, dtype, np.True_, who)
+
+        def write(n: int, at: Array, value: Array) -> None:
+            if n not in s.writes:
+                raise KernelError(f"{who} writes {places[n][0]}, which it must not")
+            buffer, inside = place(n, at, value.dtype)
+            self.write(buffer, inside, value, np.True_, who)
+
+        meaning([self.number(d) for d in s.parameters], read, write)
+
+    # -- loops -----------------------------------------------------------------------------------
+
+    def repeat(self, s: While) -> None:
+        """The test, then the body, until the condition does not hold."""
+        for _ in range(self.most + 1):
+            self._start(s)
+            with self.block():
+                self.statements(s.test)
+                if not self._holds(s.condition):
+                    return
+                self.statements(s.body)
+        raise KernelError(f"`{title(s)}` has run {self.most} times, and does not end")
+
+    def loop(self, s: Loop) -> None:
+        """A loop, by its schedule where that matters: in lanes, or in some order."""
+        extent = self.number(s.extent)
+        free = bool(s.schedule.vector or s.schedule.parallel)
+        if s.schedule.vector and self.scope.lanes is None and self.order is None:
+            if extent > 0:
+                self._lanes(s, extent)
+            return
+        runs = self.order(extent) if free and self.order is not None else range(extent)
+        for n in runs:
+            self._start(s)
+            if s.schedule.parallel:
+                for buffer in self.private:
+                    self.forget(buffer)
+            with self.block(variables={**self.scope.variables, s.name: n}):
+                self.statements(s.body)
+
+    def _start(self, s: Statement) -> None:
+        """A run of a body starts: what is its own holds nothing."""
+        for buffer in self.own.get(s, ()):
+            self.forget(buffer)
+
+    def _lanes(self, s: Loop, extent: int) -> None:
+        """All runs side by side, statement by statement."""
+        kept = {b: self.where[b] for b in _one_a_lane(s)}
+        for b in kept:
+            self.where[b] = Memory.of(self._size(b) * extent), 0
+        variables = {**self.scope.variables, s.name: np.arange(extent)}
+        wide = frozenset(kept)
+        with self.block(variables=variables, lanes=extent, wide=self.scope.wide | wide):
+            self.statements(s.body)
+        self.where.update(kept)
+
+
+def _one_a_lane(loop: Loop) -> list[Buffer]:
+    """The private buffers that a loop writes, at places where its variable does not matter."""
+    stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer.kind == "local"]
+    moving = {s.buffer for s in stores if ix.depends(s.index, loop.name)}
+    return [b for b in dict.fromkeys(s.buffer for s in stores) if b not in moving]
+
+
+def _lives(kernel: Kernel) -> dict[Buffer, tuple[int, int]]:
+    """The first and the last of the outermost statements that use the memory of each temp."""
+    found: dict[Buffer, tuple[int, int]] = {}
+    for n, s in enumerate(kernel.body):
+        for buffer in uses((s,)):
+            root = kernel.memory_of(buffer)
+            if root.kind == "temp":
+                found[root] = found.get(root, (n, n))[0], n
+    return found

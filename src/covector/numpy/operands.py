@@ -1,0 +1,55 @@
+"""Operands of functions that are no ufuncs: several in one dtype, and masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.core.trace import typeof
+from covector._engine.types import dtypes
+from covector.numpy.promotion import DIRECT, Array, Kind, lift, promoted
+
+__all__ = ["converted", "mask_of", "together"]
+
+
+def together(name: str, kind: Kind, *xs: Any) -> list[Any]:
+    """The operands as arrays of the dtype that they have together.
+
+    They are promoted before they become arrays: a Python float beside float64 keeps its 53 bits, which as an array
+    of its own, in float32, it would lose.
+    """
+    if all(type(x) is Array for x in xs):
+        types = {(x.dtype, x.weak_type) for x in xs}
+        if len(types) == 1 and xs[0].dtype in DIRECT[kind]:
+            return list(xs)  # the common case, in half the time
+    return [lift(name, x) for x in promoted(name, kind, [_operand(name, x) for x in xs])]
+
+
+def _operand(name: str, x: Any) -> Any:
+    """A NumPy array as an Array, which checks its dtype; anything else as it is."""
+    return x if getattr(x, "ndim", 0) == 0 else lift(name, x)
+
+
+def converted(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
+    """An array in a dtype, strong unless asked otherwise; complex numbers are true if either part is not 0."""
+    if x.dtype == dtype and x.weak_type == weak:
+        return x
+    if dtype == dtypes.bool_ and dtypes.is_complex(x.dtype):
+        return prims.ne(x, x.dtype.type(0))
+    return prims.Convert(dtype, weak)(x)
+
+
+def mask_of(name: str, where: Any) -> Any:
+    """The mask of a reduction as an array, or None; ValueError unless it is of bool."""
+    if where is None:
+        return None
+    where = lift(name, where)
+    if where.dtype != dtypes.bool_:
+        raise ValueError(
+            f"{name}: where is {typeof(where).text()}{errors.at_user_line()}, but it must be a mask of bool: "
+            "for example w != 0"
+        )
+    return where

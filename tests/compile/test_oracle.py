@@ -1,0 +1,251 @@
+"""The oracle of Kernels and compiled code agree, whatever the plan, the schedule and the order of free loops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings, strategies as st
+from tests.compile.kernels import Maker, operands as kernel_operands
+from tests.compile.programs import functions, operands
+
+import covector as cv
+from covector._engine import _native
+from covector._engine.backends.cpu import backend
+from covector._engine.backends.reference_kernels import run
+from covector._engine.base.errors import KernelError, VerificationError
+from covector._engine.compile import memory
+from covector._engine.core import trace
+from covector._engine.ir import check, index as ix
+from covector._engine.ir.kernel import (
+    Buffer,
+    Copy,
+    Kernel,
+    Loop,
+    Routine,
+    Schedule,
+    Statement,
+    Store,
+    bodies,
+)
+from covector._engine.ir.scalar import Expr, const
+from covector._engine.runtime import cache
+from covector._engine.runtime.executable import Executable
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+
+TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
+
+
+def same(found: Sequence[Any], wanted: Sequence[np.ndarray]) -> None:
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(np.asarray(a).reshape(-1).view(b.dtype), b)
+
+
+def compiled(
+    kernel: Kernel, inputs: Sequence[np.ndarray], donate: Sequence[int]
+) -> list[np.ndarray]:
+    """What the compiled Kernel gives."""
+    code = backend.compile_kernel(kernel, cache.cached)
+    native = _native.Executable(
+        code.address,
+        [(dtypes.CODES[b.dtype], (b.size,)) for b in kernel.inputs],
+        [(dtypes.CODES[b.dtype], (b.size,), False) for b in kernel.outputs],
+        arena_bytes=code.arena_bytes,
+        cost_ns=1,
+        keepalive=code.loaded,
+        aliases=kernel.aliases,
+    )
+    given = [_native.array_from(x.copy()) for x in inputs]
+    return [np.asarray(x) for x in native.execute(given, donate)]
+
+
+def random_kernel(seed: int) -> tuple[Kernel, tuple[int, ...]]:
+    """A Kernel without a plan, and the inputs that are donated."""
+    random = Random(seed)
+    kernel = Maker(random).kernel()
+    check.verify(kernel, "lower")
+    donated = tuple(n for n in range(len(kernel.inputs)) if random.random() < 0.6)
+    return kernel, donated
+
+
+def plan(kernel: Kernel, donated: Sequence[int]) -> Kernel:
+    found = memory.plan(kernel, donated, lambda text: None)
+    check.verify(found, "memory")
+    return found
+
+
+def shuffled(n: int) -> list[int]:
+    return Random(n).sample(range(n), n)
+
+
+# ------------------------------------------------------------------------------------------- Kernels
+
+
+def seeds(count: int) -> range:
+    """The same ones each time; others, and more, for `make fuzz`."""
+    if TIMES == 1:
+        return range(count)
+    first = int.from_bytes(os.urandom(4), "little")
+    return range(first, first + count * TIMES)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_kernels(part: int) -> None:
+    """Planned or not, in place or not: all are what the compiled Kernel gives."""
+    for seed in seeds(64)[part::4]:
+        agrees(seed)
+
+
+def agrees(seed: int) -> None:
+    kernel, donated = random_kernel(seed)
+    inputs = kernel_operands(kernel, seed)
+    wanted = run(kernel, inputs, planned=False)
+    planned = plan(kernel, donated)
+    same(run(planned, inputs), wanted)
+    same(run(planned, inputs, aliased=False), wanted)
+    same(compiled(planned, inputs, ()), wanted)
+    same(compiled(planned, inputs, donated), wanted)
+
+
+def test_loops_whose_order_is_free() -> None:
+    """In order, from behind, shuffled: what a schedule says to be free is."""
+    for seed in seeds(16):
+        kernel, donated = random_kernel(seed)
+        if work(kernel.body) > 4000:
+            continue
+        inputs = kernel_operands(kernel, seed)
+        wanted = run(kernel, inputs, planned=False)
+        planned = plan(kernel, donated)
+        for order in (range, lambda n: range(n)[::-1], shuffled):
+            same(run(planned, inputs, order=order), wanted)
+
+
+def mutants(kernel: Kernel, random: Random) -> list[Kernel]:
+    """The same Kernel with something more in the same memory."""
+    found: list[Kernel] = []
+    temps = [*kernel.offsets, *kernel.shares]
+    random.shuffle(temps)
+    fits = lambda a, b: (a.size, a.dtype) == (b.size, b.dtype)  # noqa: E731
+    apart = lambda a, b: kernel.memory_of(a) is not kernel.memory_of(b)  # noqa: E731
+    for a in temps[:4]:
+        for b in [*temps, *kernel.outputs][:6]:
+            if fits(a, b) and apart(a, b):
+                found.append(replace(kernel, shares={**kernel.shares, a: kernel.memory_of(b)}))
+            if b in kernel.offsets and a in kernel.offsets and a is not b:
+                moved = {**kernel.offsets, a: kernel.offsets[b]}
+                arena = int(kernel.arena) + 64 * int(a.size)  # type: ignore[arg-type]
+                found.append(replace(kernel, offsets=moved, arena=arena))
+    taken = {n for pair in kernel.aliases for n in pair}
+    for o, out in enumerate(kernel.outputs):
+        for i, inp in enumerate(kernel.inputs):
+            if fits(out, inp) and not taken:
+                found.append(replace(kernel, aliases=((o, i),)))
+    return found
+
+
+def test_wrong_plans_are_refused() -> None:
+    """A wrong sharing that shows in the values is refused by the proof, which does not refuse everything."""
+    wrong = accepted = 0
+    for seed in seeds(12):
+        kernel, donated = random_kernel(seed)
+        if work(kernel.body) > 300:
+            continue
+        inputs = kernel_operands(kernel, seed)
+        wanted = run(kernel, inputs, planned=False)
+        looked_at = 0
+        for mutant in mutants(plan(kernel, donated), Random(seed)):
+            refused = is_refused(mutant)
+            looked_at += refused
+            if refused and looked_at > 4:  # enough to know that there are wrong ones among them
+                continue
+            shows = differs(mutant, inputs, wanted)
+            assert refused or not shows, f"a wrong plan (seed {seed}) is accepted\n{mutant}"
+            wrong += shows
+            accepted += not refused
+    assert wrong >= 5
+    assert accepted >= 5
+
+
+def is_refused(kernel: Kernel) -> bool:
+    try:
+        check.verify(kernel, "memory")
+    except VerificationError:
+        return True
+    return False
+
+
+def differs(kernel: Kernel, inputs: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> bool:
+    """Whether the oracle gives something else, or finds a value that is gone."""
+    try:
+        same(run(kernel, inputs, most=9), wanted)
+    except (AssertionError, KernelError):
+        return True
+    return False
+
+
+# ------------------------------------------------------------------------------------------ Programs
+
+
+def work(body: Sequence[Statement], lanes: bool = False) -> int:
+    """About how many statements the oracle runs."""
+    total = 0
+    for s in body:
+        wide = isinstance(s, Loop) and bool(s.schedule.vector)
+        inside = sum(work(b, lanes or wide) for b in bodies(s))
+        runs = int(s.extent) if isinstance(s, Loop) and isinstance(s.extent, int) else 1
+        total += 1 + inside * (1 if wide and not lanes else runs)
+    return total
+
+
+@given(st.data())
+@settings(max_examples=30 * TIMES)
+def test_random_programs(data: Any) -> None:
+    """Programs with donation, loops and routines: the oracle gives what compiled code does."""
+    f = data.draw(functions())
+    values = operands(f, data.draw(st.integers(0, 99)))
+    donated = data.draw(st.sets(st.integers(0, len(values) - 1)))
+    program = trace.stage(f, [ShapedArray(v.shape, v.dtype) for v in f.inputs])
+    executable = Executable(program, tuple(sorted(donated)))
+    kernel = executable.kernel
+    assume(work(kernel.body) < 3000)
+    wanted = executable([cv.numpy.asarray(x) for x in values])
+    constants = [np.asarray(c) for c in program.constants]
+    for options in ({}, {"aliased": False}, {"planned": False}):
+        found = run(kernel, [*values, *constants], **options)
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a, np.asarray(b).reshape(-1).view(a.dtype))
+
+
+# ---------------------------------------------------------------------------------------------- errors
+
+
+def test_what_a_kernel_must_not_do() -> None:
+    """The oracle stops at accesses outside of a buffer, and at memory that holds nothing."""
+    f32 = dtypes.float32
+    x, y = Buffer("x", f32, 4, "input"), Buffer("y", f32, 4, "output")
+    t = Buffer("t", f32, 4, "temp")
+    i = ix.loop_variable("i", 8)
+    load = lambda b, d: Expr("load", (), f32, (b, d))  # noqa: E731
+    lanes = Schedule(vector=1)
+    four = np.ones(4, np.float32)
+
+    def fails(words: str, *body: Statement) -> None:
+        kernel = Kernel("k", (x,), (y,), (), body)
+        with pytest.raises(KernelError, match=words):
+            run(kernel, [four], planned=False)
+
+    fails(r"x\[4\] of 4", Loop(i, 4, (Store(y, i, load(x, i + 1)),)))
+    fails(r"y\[4\] of 4", Loop(i, 5, (Store(y, i, load(x, 0)),), lanes))
+    fails("where nothing was written", Loop(i, 4, (Store(y, i, load(t, i)),)))
+    fails("the caller reads y", Store(y, 0, const(1, f32)))
+    fails("in several lanes", Loop(i, 4, (Store(y, 0, load(x, i)),), lanes))
+    fails("knows no routine", Routine("magic", ((y, 0),), ()))
+    fails("has no value", Store(y, 0, Expr("local", (), f32, "s")))
+    fails("between places that overlap", Copy((x, 1), (x, 0), 3))
+    fails("accesses x", Copy((y, 0), (x, 1), 4))
