@@ -63,12 +63,13 @@ if _typing.TYPE_CHECKING:
 # Loaded when they are first used, which keeps `import covector` short.
 _LATER = ("dtypes", "lax", "nn", "random", "tree", "tree_util")
 
+if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 
-def __getattr__(name: str) -> _typing.Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'covector' has no attribute {name!r}")
-    module = globals()[name] = _import_module(f"covector.{name}")
-    return module
+    def __getattr__(name: str) -> _typing.Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'covector' has no attribute {name!r}")
+        module = globals()[name] = _import_module(f"covector.{name}")
+        return module
 
 
 _publish(__name__, modules=("errors", "numpy"), later=_LATER)

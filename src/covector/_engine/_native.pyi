@@ -9,6 +9,36 @@ from numpy.typing import NDArray
 class _SupportsDLPack(Protocol):
     def __dlpack__(self) -> object: ...
 
+_Axes = int | Sequence[int] | None
+
+class _AtIndex(Protocol):
+    """One place in an array, to be read or updated: every method returns a new array."""
+
+    def get(
+        self,
+        *,
+        indices_are_sorted: bool = False,
+        unique_indices: bool = False,
+        mode: Any = None,
+        fill_value: Any = None,
+        wrap_negative_indices: bool = True,
+    ) -> Array: ...
+    def set(self, values: Any, /, **options: Any) -> Array: ...
+    def add(self, values: Any, /, **options: Any) -> Array: ...
+    def subtract(self, values: Any, /, **options: Any) -> Array: ...
+    def multiply(self, values: Any, /, **options: Any) -> Array: ...
+    def mul(self, values: Any, /, **options: Any) -> Array: ...
+    def divide(self, values: Any, /, **options: Any) -> Array: ...
+    def power(self, values: Any, /, **options: Any) -> Array: ...
+    def min(self, values: Any, /, **options: Any) -> Array: ...
+    def max(self, values: Any, /, **options: Any) -> Array: ...
+    def apply(self, func: Callable[[Array], Any], /, **options: Any) -> Array: ...
+
+class _At(Protocol):
+    """What `x.at` is: indexed, it gives the place."""
+
+    def __getitem__(self, index: Any, /) -> _AtIndex: ...
+
 @final
 class ArrayType(type):
     """The class of Array, for which isinstance holds for instances of registered classes too."""
@@ -62,6 +92,169 @@ class Array(metaclass=ArrayType):
         """The elements in row-major order."""
     def unsafe_buffer_pointer(self) -> int:
         """The address of the first element."""
+    # What `covector/numpy/methods.py` attaches, with the arguments of the functions of the same names.
+    @property
+    def T(self) -> Array:
+        """The axes in the opposite order."""
+    @property
+    def mT(self) -> Array:
+        """The last two axes exchanged."""
+    @property
+    def real(self) -> Array:
+        """The real part."""
+    @property
+    def imag(self) -> Array:
+        """The imaginary part."""
+    @property
+    def at(self) -> _At:
+        """Updates at an index: x.at[index].set(values) returns the changed array."""
+    @property
+    def device(self) -> Any:
+        """Where the array lives."""
+    def all(
+        self, axis: _Axes = None, out: None = None, keepdims: bool = False, *, where: Any = None
+    ) -> Array: ...
+    def any(
+        self, axis: _Axes = None, out: None = None, keepdims: bool = False, *, where: Any = None
+    ) -> Array: ...
+    def argmax(
+        self, axis: int | None = None, out: None = None, keepdims: bool | None = None
+    ) -> Array: ...
+    def argmin(
+        self, axis: int | None = None, out: None = None, keepdims: bool | None = None
+    ) -> Array: ...
+    def argsort(
+        self,
+        axis: int | None = -1,
+        *,
+        kind: None = None,
+        order: None = None,
+        stable: bool = True,
+        descending: bool = False,
+    ) -> Array: ...
+    def astype(self, dtype: Any, copy: bool = False, device: Any = None) -> Array: ...
+    def clip(self, min: Any = None, max: Any = None) -> Array: ...
+    def conj(self) -> Array: ...
+    def conjugate(self) -> Array: ...
+    def copy(self, order: str | None = None) -> Array: ...
+    def cumprod(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array: ...
+    def cumsum(self, axis: int | None = None, dtype: Any = None, out: None = None) -> Array: ...
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array: ...
+    def dot(
+        self,
+        b: Any,
+        *,
+        precision: Any = None,
+        preferred_element_type: Any = None,
+        out_sharding: Any = None,
+    ) -> Array: ...
+    def flatten(self, order: str = "C") -> Array: ...
+    def max(
+        self,
+        axis: _Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Array: ...
+    def mean(
+        self,
+        axis: _Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+    ) -> Array: ...
+    def min(
+        self,
+        axis: _Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Array: ...
+    def nonzero(self, *, size: int | None = None, fill_value: Any = None) -> tuple[Array, ...]: ...
+    def prod(
+        self,
+        axis: _Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+        promote_integers: bool = True,
+    ) -> Array: ...
+    def ptp(self, axis: _Axes = None, out: None = None, keepdims: bool = False) -> Array: ...
+    def ravel(self, order: str = "C") -> Array: ...
+    def repeat(
+        self, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
+    ) -> Array: ...
+    def reshape(self, *args: Any, order: str = "C", **kwargs: Any) -> Array: ...
+    def round(self, decimals: int = 0, out: None = None) -> Array: ...
+    def searchsorted(
+        self, v: Any, side: str = "left", sorter: Any = None, *, method: str = "scan"
+    ) -> Array: ...
+    def sort(
+        self,
+        axis: int | None = -1,
+        *,
+        kind: None = None,
+        order: None = None,
+        stable: bool = True,
+        descending: bool = False,
+    ) -> Array: ...
+    def squeeze(self, axis: int | Sequence[int] | None = None) -> Array: ...
+    def std(
+        self,
+        axis: _Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: int = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+        correction: Any = None,
+    ) -> Array: ...
+    def sum(
+        self,
+        axis: _Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+        promote_integers: bool = True,
+    ) -> Array: ...
+    def swapaxes(self, axis1: int, axis2: int) -> Array: ...
+    def take(
+        self,
+        indices: Any,
+        axis: int | None = None,
+        out: None = None,
+        mode: str | None = None,
+        unique_indices: bool = False,
+        indices_are_sorted: bool = False,
+        fill_value: Any = None,
+    ) -> Array: ...
+    def to_device(self, device: Any = None) -> Array: ...
+    def trace(
+        self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+    ) -> Array: ...
+    def transpose(self, *args: Any) -> Array: ...
+    def var(
+        self,
+        axis: _Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: int = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = None,
+        correction: Any = None,
+    ) -> Array: ...
+    def view(self, dtype: Any = None, type: None = None) -> Array: ...
+    def __round__(self, decimals: int = 0) -> Array: ...
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[Any]: ...
     def __dlpack__(
         self,

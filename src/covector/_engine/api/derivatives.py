@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from itertools import compress
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
 Function = Callable[..., Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+Aux = TypeVar("Aux")
 
 
 class FlatFunction:
@@ -108,12 +111,12 @@ def on_arguments(
 
 
 def grad(
-    fun: Function,
+    fun: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-) -> Function:
+) -> Callable[P, Any]:
     """A function that computes the gradient of `fun`, with respect to the arguments `argnums`.
 
     `fun` returns one floating-point number (shape ()), or with `has_aux` a pair of it and auxiliary data, which the
@@ -139,12 +142,12 @@ def grad(
 
 
 def value_and_grad(
-    fun: Function,
+    fun: Callable[P, R],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-) -> Function:
+) -> Callable[P, tuple[R, Any]]:
     """As `grad`, but the function returns (value, gradient), or ((value, aux), gradient) with `has_aux`.
 
     >>> import covector
@@ -251,7 +254,7 @@ class Pullback:
     def __init__(self, signature: _Signature, linear: Tape | tuple[_Static, list[Any]]):
         self._signature, self._linear = signature, linear
 
-    def __call__(self, cotangent: Any) -> Any:
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
         signature, linear = self._signature, self._linear
         cts = check_tangents(
             "the pullback of vjp",
@@ -350,6 +353,20 @@ def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -
     return t if _is_traceable(t) or type_.shape else number(t, aval)
 
 
+@overload
+def vjp(
+    fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
+) -> tuple[R, Pullback]:
+    """(results, pullback)."""
+
+
+@overload
+def vjp(
+    fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
+) -> tuple[R, Pullback, Aux]:
+    """(results, pullback, auxiliary data)."""
+
+
 def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """(results of `fun`, pullback), and with `has_aux` the auxiliary data that `fun` returns beside its results.
 
@@ -376,6 +393,26 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------ forward
+
+
+@overload
+def jvp(
+    fun: Callable[..., R],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: Literal[False] = False,
+) -> tuple[R, R]:
+    """(results, their tangents)."""
+
+
+@overload
+def jvp(
+    fun: Callable[..., tuple[R, Aux]],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: Literal[True],
+) -> tuple[R, R, Aux]:
+    """(results, their tangents, auxiliary data)."""
 
 
 def jvp(
@@ -414,6 +451,20 @@ def tangent_value(t: Any) -> Any:
     return zero_tangent(t.aval) if type(t) is Zero else as_array(t)
 
 
+@overload
+def linearize(
+    fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
+) -> tuple[R, Callable[..., R]]:
+    """(results, pushforward)."""
+
+
+@overload
+def linearize(
+    fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
+) -> tuple[R, Callable[..., R], Aux]:
+    """(results, pushforward, auxiliary data)."""
+
+
 def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """(results, pushforward), and with `has_aux` the auxiliary data.
 
@@ -448,7 +499,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     return (results, pushforward, flat.unflatten_aux(outs)) if has_aux else (results, pushforward)
 
 
-def linear_transpose(fun: Function, *primals: Any) -> Function:
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
 
     `primals` are arrays, or `ShapeDtypeStruct`s, of which only the types are used.

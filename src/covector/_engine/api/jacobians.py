@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from itertools import compress
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -37,13 +37,15 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import product
 
+P = ParamSpec("P")
+
 
 def jacfwd(
-    fun: Function,
+    fun: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
-) -> Function:
+) -> Callable[P, Any]:
     """A function that computes the Jacobian of `fun` column by column, in forward mode: for few inputs.
 
     Each result of shape R and argument of shape A give a block of shape R + A, in a tree with the structure of the
@@ -95,12 +97,12 @@ def jacfwd(
 
 
 def jacrev(
-    fun: Function,
+    fun: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-) -> Function:
+) -> Callable[P, Any]:
     """As `jacfwd`, but row by row, in reverse mode: for few results.
 
     >>> import covector
@@ -138,11 +140,11 @@ def jacrev(
 
 
 def hessian(
-    fun: Function,
+    fun: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
-) -> Function:
+) -> Callable[P, Any]:
     """A function that computes the second derivatives of `fun`: the Jacobian (forward) of the Jacobian (reverse).
 
     >>> import covector

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from covector._engine import _native, primitives as prims
 from covector._engine.api import arguments
@@ -27,6 +27,49 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
 WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class JitFunction(Protocol[P, R_co]):
+    """What `jit` returns: a function with the same meaning, whose stages can be looked at."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, R_co]:
+        """The function that was compiled."""
+        ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """The Program for arguments like these; `ShapeDtypeStruct`s will do."""
+        ...
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """As `trace`, and ready to compile."""
+        ...
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shapes and dtypes of the results, as a tree of `ShapeDtypeStruct`s."""
+        ...
+
+    def clear_cache(self) -> None:
+        """Forget all that was compiled."""
+        ...
+
+    def cache_size(self) -> int:
+        """For how many signatures it is compiled."""
+        ...
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(
+        self: JitFunction[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
+    ) -> Callable[Q, R]: ...
 
 
 class Signature:
@@ -354,11 +397,42 @@ class Compiled:
         return self._executable.memory_analysis()
 
 
+ArgNums = int | Sequence[int] | None
+ArgNames = str | Sequence[str] | None
+
+
+@overload
 def jit(
-    fun: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] | None = None,
-    static_argnames: str | Sequence[str] | None = None, donate_argnums: int | Sequence[int] | None = None,
-    donate_argnames: str | Sequence[str] | None = None,
-) -> Any:  # fmt: skip
+    fun: Callable[P, R],
+    *,
+    static_argnums: ArgNums = None,
+    static_argnames: ArgNames = None,
+    donate_argnums: ArgNums = None,
+    donate_argnames: ArgNames = None,
+) -> JitFunction[P, R]:
+    """The compiled function."""
+
+
+@overload
+def jit(
+    fun: None = None,
+    *,
+    static_argnums: ArgNums = None,
+    static_argnames: ArgNames = None,
+    donate_argnums: ArgNums = None,
+    donate_argnames: ArgNames = None,
+) -> Callable[[Callable[P, R]], JitFunction[P, R]]:
+    """With options alone: a decorator."""
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    *,
+    static_argnums: ArgNums = None,
+    static_argnames: ArgNames = None,
+    donate_argnums: ArgNums = None,
+    donate_argnames: ArgNames = None,
+) -> Any:
     """Compile a function: trace it once for each structure, shapes and dtypes of its arguments, then run native code.
 
     Args:
@@ -402,11 +476,11 @@ def jit(
     return native
 
 
-def _ints(x: int | Sequence[int] | None) -> tuple[int, ...]:
+def _ints(x: ArgNums) -> tuple[int, ...]:
     return () if x is None else (x,) if isinstance(x, int) else tuple(x)
 
 
-def _names(x: str | Sequence[str] | None) -> tuple[str, ...]:
+def _names(x: ArgNames) -> tuple[str, ...]:
     return () if x is None else (x,) if isinstance(x, str) else tuple(x)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial, wraps
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from covector._engine.api.arguments import (
     as_array,
@@ -23,16 +23,19 @@ from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector._engine.types.dims import Dim
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 # --------------------------------------------------------------------------------------------------------- vmap
 
 
 def vmap(
-    fun: Function,
+    fun: Callable[P, R],
     in_axes: Any = 0,
     out_axes: Any = 0,
     axis_name: Hashable = None,
     axis_size: int | None = None,
-) -> Function:
+) -> Callable[P, R]:
     """A function that applies `fun` to every element along an axis of its arguments, all at once.
 
     `in_axes` says which axis: an int, None (the argument is the same for all elements), or a tuple with an entry for
@@ -46,6 +49,7 @@ def vmap(
     [0 2 4]
     """
     check_callable(fun, "vmap")
+    call: Function = fun
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
     if not (in_axes is None or isinstance(in_axes, int | tuple)):
@@ -79,7 +83,7 @@ def vmap(
         def flat(*values: Any) -> list[Any]:
             nonlocal out_tree
             arguments, keywords = tree.unflatten(in_tree, values)
-            out = fun(*arguments, **keywords)
+            out = call(*arguments, **keywords)
             results, out_tree = tree.flatten(out)
             check_values(results, lambda: _result_names(fun, out), "vmap")
             return results
@@ -196,6 +200,25 @@ def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:
     check_callable(fun, "eval_shape")
     program, out_tree = _stage("eval_shape", fun, args, kwargs, ())
     return _structs(program, out_tree)
+
+
+@overload
+def make_jaxpr(
+    fun: Callable[P, Any],
+    static_argnums: int | Sequence[int] = (),
+    return_shape: Literal[False] = False,
+) -> Callable[P, Program]:
+    """A function that returns the Program."""
+
+
+@overload
+def make_jaxpr(
+    fun: Callable[P, Any],
+    static_argnums: int | Sequence[int] = (),
+    *,
+    return_shape: Literal[True],
+) -> Callable[P, tuple[Program, Any]]:
+    """A function that returns the Program and the results' shapes and dtypes."""
 
 
 def make_jaxpr(
