@@ -33,7 +33,9 @@ from covector._engine.ir.kernel import (
     Schedule,
     Statement,
     Store,
+    Swap,
     bodies,
+    walk,
 )
 from covector._engine.ir.scalar import Expr, const
 from covector._engine.runtime import cache
@@ -173,6 +175,50 @@ def test_wrong_plans_are_refused() -> None:
             accepted += not refused
     assert wrong >= 50
     assert accepted >= 100
+
+
+def test_memory_that_took_turns_is_freed_where_it_lies() -> None:
+    """A right plan, in which a temp is given the memory of one that took turns before, and is not freed with it."""
+    seed = 3158540082
+    kernel, donated = random_kernel(seed)
+    inputs = kernel_operands(kernel, seed)
+    wanted = run(kernel, inputs, planned=False)
+    accepted = [m for m in mutants(plan(kernel, donated), Random(seed)) if not is_refused(m)]
+    assert accepted
+    for mutant in accepted:
+        same(run(mutant, inputs), wanted)
+        same(compiled(mutant, inputs, ()), wanted)
+
+
+def test_what_takes_turns_has_two_places() -> None:
+    """Two temps that are exchanged as the Kernel runs are not put at one place."""
+    seed = 1359695103
+    kernel, donated = random_kernel(seed)
+    planned = plan(kernel, donated)
+    swaps = [s for s in walk(planned.body) if isinstance(s, Swap) and not planned.is_idle(s)]
+    assert swaps
+    for s in swaps:
+        if s.first in planned.offsets and s.second in planned.offsets:
+            offsets = {**planned.offsets, s.second: planned.offsets[s.first]}
+            with pytest.raises(VerificationError, match="take turns, but overlap"):
+                check.verify(replace(planned, offsets=offsets), "memory")
+
+
+def test_results_do_not_take_turns() -> None:
+    """A carry in the memory of a result is not exchanged with a temp: the caller would not find the result."""
+    seed = 631351901
+    kernel, donated = random_kernel(seed)
+    planned = plan(kernel, donated)
+    lying = [b for b, root in planned.shares.items() if root.kind == "output"]
+    places = [
+        b for b in planned.offsets if any((b.size, b.dtype) == (x.size, x.dtype) for x in lying)
+    ]
+    swapped = [s.second for s in walk(planned.body) if isinstance(s, Swap) and s.second in lying]
+    assert swapped
+    assert places
+    wrong = replace(planned, shares={**planned.shares, swapped[0]: places[0]})
+    with pytest.raises(VerificationError, match="take turns, but the caller"):
+        check.verify(wrong, "memory")
 
 
 def is_refused(kernel: Kernel) -> bool:

@@ -286,8 +286,13 @@ class Machine:
         """After an outermost statement, memory that no live temp lies in holds nothing."""
         ending = [b for b, (_, last) in self.lives.items() if last == n]
         if ending:
-            live = [b for b, (first, last) in self.lives.items() if first <= n < last]
-            kept = [(memory, at, self._size(b)) for b in live for memory, at in [self.where[b]]]
+            live = {b for b, (first, last) in self.lives.items() if first <= n < last}
+            # Of all that shares a live memory: what takes turns may lie elsewhere by now than the others.
+            kept = [
+                (memory, at, self._size(b))
+                for b, (memory, at) in self.where.items()
+                if self.kernel.memory_of(b) in live
+            ]
             saved = [
                 (m, at, m.bytes[at : at + size].copy(), m.holds[at : at + size].copy())
                 for m, at, size in kept

@@ -173,7 +173,9 @@ class Proof(Layout):
         for s in walk(self.kernel.body):  # what takes turns may be in the memory of either
             if isinstance(s, Swap) and not self.kernel.is_idle(s):
                 both = list({*regions[s.first], *regions[s.second]})
-                if any(a is not b and a.overlaps(b) for a in both for b in both):
+                if self.region(s.first).overlaps(self.region(s.second)) or any(
+                    a is not b and a.overlaps(b) for a in both for b in both
+                ):
                     raise self.fail(f"{s.first} and {s.second} take turns, but overlap")
                 regions[s.first] = regions[s.second] = both
         partners: dict[Buffer, list[Buffer]] = {b: [] for b in found}
@@ -197,6 +199,13 @@ class Proof(Layout):
         for out in kernel.outputs:
             for damage in state.damage.get(out, ()):
                 raise self.fail(f"the result {out} is overwritten: {_by(damage)}")
+        for s in walk(kernel.body):
+            if not isinstance(s, Swap) or kernel.is_idle(s):
+                continue
+            if any(self.region(b).memory is not None for b in (s.first, s.second)):
+                raise self.fail(
+                    f"{s.first} and {s.second} take turns, but the caller looks for one at its own place"
+                )
 
     def body(self, statements: Sequence[Statement], state: State) -> None:
         """One run of a body."""
