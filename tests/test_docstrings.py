@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -32,13 +34,20 @@ def written(path: Path) -> Iterator[tuple[str, str, int]]:
                 yield getattr(node, "name", path.stem), text, getattr(node, "lineno", 1)
 
 
+@cache
+def in_files() -> frozenset[str]:
+    """The texts of all of them, which need not run again where a function is public."""
+    return frozenset(text for path in FILES for _, text, _ in written(path))
+
+
 def made(module: ModuleType) -> Iterator[tuple[str, str, int]]:
     """The docstrings of a module's public functions that no file of ours has as they are."""
-    texts = {text for path in FILES for _, text, _ in written(path)}
     for name in dir(module):
         text = getattr(getattr(module, name), "__doc__", None)
-        if isinstance(text, str) and ">>>" in text and text.strip() not in texts:
-            yield name, text, 0
+        if isinstance(text, str) and ">>>" in text:
+            text = inspect.cleandoc(text)  # as `ast.get_docstring` gives it
+            if text not in in_files():
+                yield name, text, 0
 
 
 def run(examples: Iterator[tuple[str, str, int]], where: str) -> int:

@@ -163,6 +163,7 @@ class Proof(Layout):
     def __init__(self, kernel: Kernel, after: str):
         super().__init__(kernel, after)
         self.reader = Reader()
+        self.turns = [s for s in walk(kernel.body) if isinstance(s, Swap) and not kernel.is_idle(s)]
         self.partners = self._partners()
         self.own = own_buffers(kernel)
 
@@ -170,14 +171,13 @@ class Proof(Layout):
         """The buffers whose memory may overlap that of each one."""
         found = [b for b in uses(self.kernel.body) if b.kind != "local"]
         regions = {b: [self.region(b)] for b in found}
-        for s in walk(self.kernel.body):  # what takes turns may be in the memory of either
-            if isinstance(s, Swap) and not self.kernel.is_idle(s):
-                both = list({*regions[s.first], *regions[s.second]})
-                if self.region(s.first).overlaps(self.region(s.second)) or any(
-                    a is not b and a.overlaps(b) for a in both for b in both
-                ):
-                    raise self.fail(f"{s.first} and {s.second} take turns, but overlap")
-                regions[s.first] = regions[s.second] = both
+        for s in self.turns:  # what takes turns may be in the memory of either
+            both = list({*regions[s.first], *regions[s.second]})
+            if self.region(s.first).overlaps(self.region(s.second)) or any(
+                a is not b and a.overlaps(b) for a in both for b in both
+            ):
+                raise self.fail(f"{s.first} and {s.second} take turns, but overlap")
+            regions[s.first] = regions[s.second] = both
         partners: dict[Buffer, list[Buffer]] = {b: [] for b in found}
         for group in _by_memory(regions):
             for n, a in enumerate(group):
@@ -185,8 +185,8 @@ class Proof(Layout):
                     if any(x.overlaps(y) for x in regions[a] for y in regions[b]):
                         partners[a].append(b)
                         partners[b].append(a)
-        for s in walk(self.kernel.body):
-            if isinstance(s, Swap) and not self.kernel.is_idle(s) and s.second in partners[s.first]:
+        for s in self.turns:
+            if s.second in partners[s.first]:
                 partners[s.first].remove(s.second)
                 partners[s.second].remove(s.first)
         return partners
@@ -199,9 +199,7 @@ class Proof(Layout):
         for out in kernel.outputs:
             for damage in state.damage.get(out, ()):
                 raise self.fail(f"the result {out} is overwritten: {_by(damage)}")
-        for s in walk(kernel.body):
-            if not isinstance(s, Swap) or kernel.is_idle(s):
-                continue
+        for s in self.turns:
             if any(self.region(b).memory is not None for b in (s.first, s.second)):
                 raise self.fail(
                     f"{s.first} and {s.second} take turns, but the caller looks for one at its own place"
