@@ -8,8 +8,10 @@ what it takes in that case, and `under=1e-6` at most a microsecond.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -248,6 +250,50 @@ def cumulative_sum(f: Framework) -> Any:
     """`cumsum` of 1M float32."""
     fun, x = f.jit(lambda x: f.np.cumsum(x)), f.random(MILLION)
     return lambda: fun(x)
+
+
+# ---------------------------------------------------------------- callbacks
+
+
+def calling_back(f: Framework, call: Callable[[Any], Any]) -> Any:
+    """Return a call of a compiled loop of 1,000 steps that calls back into Python in each."""
+
+    @f.jit
+    def loop(x: Any) -> Any:
+        return f.scan(lambda c, _: (call(c) * 0.5 + 1.0, None), x, None, length=1000)[0]
+
+    x = f.random()
+
+    def run() -> Any:
+        out = loop(x)
+        f.module.effects_barrier()
+        return out
+
+    return run
+
+
+@case("callbacks", COMPILED, compared=False, jax=0.5)
+def debug_print(f: Framework) -> Any:
+    """1,000 calls of `debug.print` from a loop, to nowhere."""
+    nowhere = open(os.devnull, "w")  # noqa: SIM115
+
+    def call(c: Any) -> Any:
+        f.module.debug.print("{:.3f} {}", c, c)
+        return c
+
+    run = calling_back(f, call)
+
+    def quiet() -> Any:
+        with contextlib.redirect_stdout(nowhere):
+            return run()
+
+    return quiet
+
+
+@case("callbacks", COMPILED, jax=0.5)
+def pure_callback(f: Framework) -> Any:
+    """1,000 calls of `pure_callback(np.sin)` from a loop."""
+    return calling_back(f, lambda c: f.module.pure_callback(np.sin, c, c))
 
 
 # ---------------------------------------------------------------- training

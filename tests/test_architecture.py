@@ -19,7 +19,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
+    (
+        "_engine/ir",
+        "__init__ effects program scalar index kernel builder access sharing legal check",
+    ),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -27,7 +30,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "scatter shape sort special widen __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call loop"),
+    ("_engine/control", "__init__ callback derived call loop"),
     (
         "_engine/compile/functions",
         "coefficients parts table bessel emulated exponential complex error",
@@ -54,7 +57,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late eager device"),
-    ("_engine/api", "arguments derivatives jacobians jit transforms"),
+    ("_engine/api", "arguments callbacks debugger derivatives jacobians jit transforms"),
     ("", "errors tree tree_util"),
     (
         "numpy",
@@ -65,6 +68,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
     ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
     ("random", "keys samplers choices __init__"),
+    ("", "debug"),
+    ("experimental", "__init__"),
     ("nn", "activations functions initializers __init__"),
     ("", "__init__"),
 )

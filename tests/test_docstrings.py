@@ -21,7 +21,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if ">>>" in p.read_text())
 # What users import; functions that tables make have their docstrings only here.
 PUBLIC = ["covector"]
 PUBLIC += [f"covector.{n}" for n in ("dtypes", "lax", "nn", "numpy", "numpy.linalg", "random")]
-PUBLIC += ["covector.tree", "covector.tree_util"]
+PUBLIC += ["covector.tree", "covector.tree_util", "covector.debug", "covector.experimental"]
 
 
 def written(path: Path) -> Iterator[tuple[str, str, int]]:

@@ -12,6 +12,10 @@ from importlib import import_module as _import_module
 
 from covector import errors as errors, numpy as numpy
 from covector._engine._native import Array as Array
+from covector._engine.api.callbacks import (
+    effects_barrier as effects_barrier,
+    pure_callback as pure_callback,
+)
 from covector._engine.api.derivatives import (
     grad as grad,
     jvp as jvp,
@@ -52,7 +56,9 @@ __version__ = _VERSION
 
 if _typing.TYPE_CHECKING:
     from covector import (
+        debug as debug,
         dtypes as dtypes,
+        experimental as experimental,
         lax as lax,
         nn as nn,
         random as random,
@@ -61,7 +67,7 @@ if _typing.TYPE_CHECKING:
     )
 
 # Loaded when they are first used, which keeps `import covector` short.
-_LATER = ("dtypes", "lax", "nn", "random", "tree", "tree_util")
+_LATER = ("debug", "dtypes", "experimental", "lax", "nn", "random", "tree", "tree_util")
 
 if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 

@@ -23,6 +23,7 @@ from covector._engine import primitives as prims
 from covector._engine.control.call import Call
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import stage
+from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Program
 from covector._engine.transforms import programs
 from covector._engine.transforms.forward import linearize_flat
@@ -104,7 +105,7 @@ class Noted(Primitive):
     """The operand itself; that it was computed is an effect."""
 
     name: ClassVar[str] = "noted"
-    effects: ClassVar[frozenset[str]] = frozenset({"note"})
+    effects: ClassVar[frozenset[Effect]] = frozenset({Effect("note")})
 
     def type(self, x: ShapedArray) -> ShapedArray:
         return x
@@ -122,11 +123,11 @@ def test_effects_pass_through() -> None:
         return [prims.sin(x)]
 
     call = Call(stage(f, [VECTOR], "f"))
-    assert call.effects == {"note"}
+    assert call.effects == {Effect("note")}
     outer = Call(stage(lambda x: call(x), [VECTOR], "g"))
-    assert outer.effects == {"note"}
+    assert outer.effects == {Effect("note")}
     split = programs.linearize_program(outer.program, (True,))
-    assert Call(split.known).effects == {"note"}
+    assert Call(split.known).effects == {Effect("note")}
     assert Call(split.linear).effects == frozenset()
 
 

@@ -72,6 +72,43 @@ def test_daemon_threads_at_exit() -> None:
     assert printed == ""
 
 
+def test_callbacks_in_threads_forks_and_at_exit() -> None:
+    """They run on their caller's thread: nothing waits for something that waits for it."""
+    printed = run("""
+        m = cnp.ones((300, 300))
+        big = cv.jit(lambda x: x @ x)
+        f = cv.jit(lambda x: cv.pure_callback(lambda v: np.asarray(big(m))[0, 0] + np.asarray(v), x, x))
+        g = cv.jit(lambda x: cv.pure_callback(lambda v: np.asarray(v).sum(), cnp.float32(0), x @ x))
+        def work():
+            for _ in range(20): assert float(f(1.0)) == 301 and float(g(m)) == 300.0 ** 3
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+
+        def fork(_):
+            pid = os.fork()
+            if pid == 0:
+                print("child", float(big(m)[0, 0]), float(f(1.0)), flush=True)
+                os._exit(0)
+            os.waitpid(pid, 0)
+        cv.jit(lambda x: cv.debug.callback(fork, x))(1.0)
+
+        def slow(_):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(20)
+        raises(KeyboardInterrupt, lambda: cv.jit(lambda x: cv.debug.callback(slow, x))(1.0))
+        assert float(f(1.0)) == 301
+
+        def forever():
+            while True: f(1.0)
+        for _ in range(2): threading.Thread(target=forever, daemon=True).start()
+        import atexit
+        atexit.register(lambda: print("late", float(f(2.0))))
+        time.sleep(0.2)
+    """)
+    assert printed == "child 300.0 301.0\nlate 302.0\n"
+
+
 def test_exit_does_not_wait_for_what_nobody_reads() -> None:
     run(
         """

@@ -371,10 +371,12 @@ class Executable:
         cost_ns: int = 0,
         keepalive: object = None,
         aliases: Iterable[tuple[int, int]] = (),
+        calls_back: bool = False,
     ) -> None:
         """Inputs are (dtype, shape), outputs (dtype, shape, weak); None is a symbolic length.
 
-        `aliases` are pairs (output, input) that may share memory when the input is donated.
+        `aliases` are pairs (output, input) that may share memory when the input is donated.  With `calls_back` it calls
+        Python functions, so the thread of its caller runs it, always.
         """
     @property
     def address(self) -> int:

@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "python/callback.h"
 #include "runtime/allocator.h"
 #include "runtime/threads.h"
 
@@ -26,6 +27,14 @@ Dropped& dropped() {
     return *instance;
 }
 
+// What a callback raised, until its Program has ended.
+struct Raised {
+    PyObject* type = nullptr;
+    PyObject* value = nullptr;
+    PyObject* traceback = nullptr;
+};
+constinit thread_local Raised tls_raised;
+
 int flush_pending_call(void*) {
     flush_dropped();
     return 0;
@@ -38,6 +47,7 @@ Host python_host() {
     host.leave = [] { return static_cast<void*>(PyEval_SaveThread()); };
     host.enter = [](void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); };
     host.interrupted = [] { return PyErr_CheckSignals() != 0; };
+    host.call_back = call_back;
     return host;
 }
 
@@ -84,6 +94,14 @@ void dropped_init() {
                    [] { dropped().mutex.unlock(); });
 }
 
+void keep_raised() {
+    Raised& kept = tls_raised;
+    Py_CLEAR(kept.type);  // of a Program that nobody asked for its status
+    Py_CLEAR(kept.value);
+    Py_CLEAR(kept.traceback);
+    PyErr_Fetch(&kept.type, &kept.value, &kept.traceback);
+}
+
 PyObject* raise_no_memory(int64_t bytes) {
     const MemoryStats stats = memory_stats();
     if (stats.memory_limit > 0) {
@@ -111,6 +129,11 @@ bool raise_status(Status status) {
                                           : "a compiled program ran out of memory",
                          static_cast<long long>(status.bytes));
             break;
+        case kCallbackFailed: {
+            const Raised raised = std::exchange(tls_raised, {});
+            PyErr_Restore(raised.type, raised.value, raised.traceback);
+            break;
+        }
         case kLostInFork:
             PyErr_SetString(PyExc_RuntimeError,
                             "this value was still being computed when the process forked, and the "

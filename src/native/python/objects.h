@@ -59,6 +59,7 @@ void flush_dropped();              // needs the GIL
 void close_dropped();              // the interpreter ends; needs the GIL
 void dropped_init();               // registers the fork handlers; once
 
+void keep_raised();  // puts what is raised now apart, for `raise_status` of kCallbackFailed in this thread
 PyObject* raise_no_memory(int64_t bytes);  // sets MemoryError; returns null
 CV_NOINLINE bool raise_status(Status status);  // sets the exception of a bad one; returns false
 inline bool succeeded(Status status) { return CV_LIKELY(status.ok()) || raise_status(status); }

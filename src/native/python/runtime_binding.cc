@@ -4,6 +4,7 @@
 #include "runtime/allocator.h"
 #include "python/bindings.h"
 #include "runtime/blas.h"
+#include "runtime/executable.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/sort.h"
@@ -50,6 +51,7 @@ nb::dict symbol_addresses() {
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
+    made["cv_callback"] = address_of(cv_callback);
     return made;
 }
 

@@ -324,10 +324,13 @@ int64_t set_inline_threshold_ns(int64_t ns) { return g_inline_threshold.exchange
 
 Status launch(const Call& call) {
     const bool pending = any_pending(call);
-    const bool large = is_worth_queueing(static_cast<double>(call.cost_ns));
+    const bool large =
+        is_worth_queueing(static_cast<double>(call.cost_ns)) && !call.executable->calls_back;
     if (CV_LIKELY(!pending && !large)) return run_here(call);
     try {
-        if (async_enabled()) return enqueue_when_there_is_room(call);
+        if (async_enabled() && !call.executable->calls_back) {
+            return enqueue_when_there_is_room(call);
+        }
         if (!pending) return run_here(call);
         const HeldOperands held(call);
         const Status status = held.wait();
@@ -338,3 +341,8 @@ Status launch(const Call& call) {
 }
 
 }  // namespace covector
+
+extern "C" int32_t cv_callback(const void* table, int64_t index, int64_t operands, int64_t count,
+                               void* const* words) {
+    return covector::g_host.call_back(table, index, operands, count, words);
+}

@@ -9,6 +9,10 @@
 #include "runtime/common.h"
 #include "runtime/status.h"
 
+// What compiled code calls: see Host::call_back.
+extern "C" int32_t cv_callback(const void* table, int64_t index, int64_t operands, int64_t count,
+                               void* const* words);
+
 namespace covector {
 
 using EntryFunction = int32_t (*)(void* const* buffers, const int64_t* dims, void* arena);
@@ -31,6 +35,7 @@ struct Executable {
     std::vector<ValueType> outputs;
     std::vector<int> alias_of;  // for each output: the input whose memory it may take, or -1
     bool has_aliases = false;
+    bool calls_back = false;    // to the host: runs on the thread of its caller, always
     int64_t arena_bytes = 0;
     int64_t cost_ns = 0;
     Owner keepalive{};          // of the code
@@ -72,7 +77,8 @@ struct Call {
     int64_t cost_ns;
 };
 
-// Runs the call here, or queues it. If that fails, nothing was given up but buffers whose memory
+// Runs the call here, or queues it. One that calls back is never queued: what it calls may wait for
+// other work, which a task in the queue must not, and its errors go to its caller. If that fails, nothing was given up but buffers whose memory
 // was already overwritten.
 Status launch(const Call& call);
 

@@ -1,6 +1,8 @@
 // The program that the runtime lives in, as the runtime sees it: Python, or nothing in particular.
 #pragma once
 
+#include <cstdint>
+
 namespace covector {
 
 struct Host {
@@ -9,6 +11,12 @@ struct Host {
     void (*enter)(void* state) = [](void*) {};
     // Whether a wait should end before its time; asked now and then, inside.
     bool (*interrupted)() = [] { return false; };
+    // Runs function number `index` of a table of the host's, on `count` values of which the first
+    // are its operands and the others its results. Each value takes up words: a pointer to its
+    // elements; its dtype (8 bits), whether it is weak (1), its rank (from bit 16 on); its shape.
+    int32_t (*call_back)(const void* table, int64_t index, int64_t operands, int64_t count,
+                         void* const* words) =
+        [](const void*, int64_t, int64_t, int64_t, void* const*) { return int32_t{2}; };
 };
 
 extern Host g_host;

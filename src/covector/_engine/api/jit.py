@@ -272,7 +272,7 @@ class Jitted:
         program = traced.program
         leaves = list(map(_fitted, signature.leaves, program.in_avals))
         operands = [*leaves, *program.constants]
-        if not traced.closed.outputs:
+        if not traced.closed.outputs and not traced.closed.eqns:
             return tree.unflatten(traced.out_tree, [])
         if trace.current().staging or any(isinstance(x, Tracer) for x in operands):
             results = Call(traced.closed)(*operands)

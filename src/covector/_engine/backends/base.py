@@ -49,6 +49,7 @@ class Costs:
     copied_element: float = 0.05
     multiplication: float = 0.02  # in the routine gemm
     routine_element: float = 20.0  # of a sorted row
+    callback: float = 3_000.0  # into Python
     # A nest that takes less runs on the calling thread; a piece that takes less is not handed to another one.
     parallel: float = 20_000.0
     grain: float = 8_000.0

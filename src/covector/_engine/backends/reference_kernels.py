@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine import _native
 from covector._engine.backends.reference_routines import ROUTINES
 from covector._engine.backends.reference_scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
@@ -27,6 +28,7 @@ from covector._engine.ir.access import uses
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Copy,
     Fold,
     If,
@@ -45,6 +47,7 @@ from covector._engine.ir.kernel import (
 from covector._engine.ir.scalar import Expr
 from covector._engine.ir.sharing import own_buffers
 from covector._engine.types import dims
+from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 Array = np.ndarray
@@ -324,6 +327,8 @@ class Machine:
                 self.swap(first, second)
             case Routine():
                 self.routine(s)
+            case Callback():
+                self.call_back(s)
             case If(condition, body, orelse):
                 chosen = body if self._holds(condition) else orelse
                 with self.block():
@@ -447,6 +452,29 @@ class Machine:
             self.write(buffer, inside, value, np.True_, who)
 
         meaning([self.number(d) for d in s.parameters], read, write)
+
+    def call_back(self, s: Callback) -> None:
+        """Call the function with copies of its operands, and store what it gives."""
+        if self.scope.lanes is not None:
+            raise KernelError(f"`{title(s)}` stands inside a loop with lanes")
+        who, values = f"`{title(s)}`", list[tuple[Buffer, Array, ShapedArray, list[int]]]()
+        for (buffer, start), aval in zip(s.places, s.types, strict=True):
+            shape = [self.number(d) for d in aval.shape]
+            size = int(np.prod(shape)) * (aval.dtype.itemsize // buffer.dtype.itemsize)
+            values.append((buffer, self.number(start) + np.arange(size), aval, shape))
+        given = [
+            _native.array_from(
+                self.read(buffer, at, buffer.dtype, np.True_, who).view(aval.dtype).reshape(shape),
+                weak_type=aval.weak_type,
+            )
+            for buffer, at, aval, shape in values[: s.operands]
+        ]
+        found = s.function(*given) or ()
+        for (buffer, at, aval, shape), x in zip(values[s.operands :], found, strict=True):
+            result = np.asarray(x)
+            if result.dtype != aval.dtype or result.shape != tuple(shape):
+                raise KernelError(f"{who} gives {result.dtype}{list(result.shape)}")
+            self.write(buffer, at, result.ravel().view(buffer.dtype), np.True_, who)
 
     # -- loops -----------------------------------------------------------------------------------
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import CodeType
+from typing import Any
 
 from covector._engine.base.public import PACKAGE
 
@@ -80,6 +81,21 @@ class Source:
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line} ({self.code.co_name})"
+
+
+def noting(function: Callable[..., Any], name: str, source: Source | None) -> Callable[..., Any]:
+    """The function with a note on what it raises: what called it, on which line of the user's."""
+    if source is None:
+        return function
+
+    def called(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except BaseException as error:
+            error.add_note(f"raised in a {name} of the compiled function (at {source})")
+            raise
+
+    return called
 
 
 def user_source() -> Source | None:
@@ -171,6 +187,15 @@ def not_differentiable(primitive: str, argument: str, why: str, source: Source |
         f"{primitive} has no derivative with respect to {argument}{where}: {why}.\n"
         f"If {argument} is to count as a constant, say so with covector.lax.stop_gradient, or choose other "
         "arguments to differentiate with argnums."
+    )
+
+
+def effect_of_a_tangent(primitive: str, source: Source | None) -> str:
+    """Something with an effect was asked for a value that is only known when a linear function is applied."""
+    where = at_user_line() if source is None else f" (at {source})"
+    return (
+        f"{primitive} got a value that a linear function is transposed with respect to{where}: it would have to run "
+        "backwards. Move it to values that are not differentiated."
     )
 
 

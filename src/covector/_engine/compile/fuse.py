@@ -35,6 +35,7 @@ from covector._engine.core.primitive import (
     Scalar,
     View,
 )
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
@@ -231,7 +232,7 @@ def fuse(program: Program, job: Job) -> Plan:
     inlined = {v: e for e in program.eqns for v in e.outputs if v not in roots}
     builder = _Builder(regions, job)
     for eqn in program.eqns:
-        if any(v in roots for v in eqn.outputs):
+        if is_kept(eqn.effects) or any(v in roots for v in eqn.outputs):
             builder.add(eqn)
     return Plan(program, tuple(builder.groups), inlined, frozenset(roots), regions)
 
@@ -267,6 +268,8 @@ class _Roots:
 
     def _why_stored(self, eqn: Eqn) -> str | None:
         """Why an equation's results are stored; None if they are computed inside their consumers."""
+        if eqn.effects:
+            return "has effects"
         if self.costs[eqn.outputs[0]] == ALONE:
             return "is a fold" if folds(eqn) else "stands alone"
         if not self.forced.isdisjoint(eqn.outputs):

@@ -61,11 +61,16 @@ def _hoist(eqn: Eqn, before: list[Eqn], job: Job) -> Eqn:
         mine = {id(v) for v in chosen}
         taken = [next(own) if id(v) in mine else Var(v.aval) for _, _, vs in found for v in vs]
         given = set(chosen)
-        eqns = [_without(e, given) for e in body.eqns if not given.issuperset(e.outputs)]
+        eqns = [_without(e, given) for e in body.eqns if not _is_given(e, given)]
         inner = without_dead_code(map_eqns(body, eqns))
         bodies.append(replace_inputs(inner, (*body.inputs, *taken)))
     primitive, inputs = eqn.primitive.taking(bodies, eqn.inputs, values)
     return Eqn(primitive, inputs, eqn.outputs, eqn.source)
+
+
+def _is_given(eqn: Eqn, given: set[Var]) -> bool:
+    """Whether all that an equation computes is given.  (What has effects may compute nothing.)"""
+    return bool(eqn.outputs) and given.issuperset(eqn.outputs)
 
 
 def _without(eqn: Eqn, given: set[Var]) -> Eqn:
@@ -116,7 +121,7 @@ class _Choice:
         stored: set[Var] = set()  # what is in memory in each run, because something reads it there
         self.chosen: list[Var] = []
         for eqn in reversed(body.eqns):
-            invariant = all(v in self.costs for v in eqn.outputs)
+            invariant = bool(eqn.outputs) and all(v in self.costs for v in eqn.outputs)
             if invariant:
                 mine = [v for v in eqn.outputs if v in wanted]
                 if not mine:

@@ -113,6 +113,7 @@ class Lowering(Builder):
             place = place_of(v)
             assert place is not None
             results.append(Result(v.aval, place))
+        self.source = eqn.source
         eqn.primitive.lower(self, operands, results)
 
     def _operand(self, atom: Atom, plan: Plan, place_of: PlaceOf) -> Operand:

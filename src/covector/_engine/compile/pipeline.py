@@ -63,6 +63,7 @@ def run_passes(program: Program, passes: Sequence[Pass], job: Job) -> dict[str, 
     stages: dict[str, IR] = {}
     current: IR = program.close()
     for step in passes:
+        before = current
         if not (step.optional and step.name in skipped):
             current = step.run(current, job)
         stages[step.name] = current
@@ -70,4 +71,5 @@ def run_passes(program: Program, passes: Sequence[Pass], job: Job) -> dict[str, 
             print(f"---- {program.name} after {step.name}\n{current}", file=sys.stderr)
         if config.verify:
             check.verify(current, step.name)
+            check.verify_effects(before, current, step.name)
     return stages

@@ -12,6 +12,7 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Job
 from covector._engine.compile.fuse import is_single, types_of
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 
 
@@ -59,8 +60,8 @@ def prune(program: Program) -> Program:
     kept: list[Eqn] = []
     for eqn in reversed(program.eqns):
         used = [v in live for v in eqn.outputs]
-        if not eqn.effects and not all(used):
-            if not any(used):
+        if not all(used):
+            if not any(used) and not is_kept(eqn.effects):
                 continue
             if (left := eqn.primitive.live(used)) is not None:
                 primitive, takes, gives = left

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Literal, Program, effects_of
 from covector._engine.transforms.programs import (
     batch_program,
@@ -54,7 +55,7 @@ class Call(Primitive):
     multiple: ClassVar[bool] = True
 
     @property
-    def effects(self) -> frozenset[str]:  # type: ignore[override]
+    def effects(self) -> frozenset[Effect]:  # type: ignore[override]
         return effects_of(self.program)
 
     @property

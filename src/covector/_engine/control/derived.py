@@ -14,6 +14,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Mapped
 from covector._engine.ir import scalar
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var, replace_inputs, without_dead_code
 from covector._engine.transforms.programs import (
     Mask,
@@ -234,7 +235,7 @@ def live_parts(
     while True:
         live = {a for a in compress(body.outputs, outputs.flat) if isinstance(a, Var)}
         for eqn in reversed(body.eqns):
-            if eqn.effects or any(v in live for v in eqn.outputs):
+            if is_kept(eqn.effects) or any(v in live for v in eqn.outputs):
                 live.update(a for a in eqn.inputs if isinstance(a, Var))
         inputs = layout.operands([v in live for v in body.inputs])
         carried = _either(outputs.carry, inputs.carry)
@@ -411,7 +412,7 @@ class _Splitter:
 
     def _linear_eqns(self, residuals: Sequence[Atom]) -> list[Eqn]:
         """What is computed again, then the linear equations, on the known body's variables."""
-        again = [eqn for eqn in self.split.known.eqns if eqn.outputs[0] in self.again]
+        again = [eqn for eqn in self.split.known.eqns if not self.again.isdisjoint(eqn.outputs)]
         names: dict[Atom, Atom] = dict(zip(self.split.linear.inputs, residuals, strict=False))
         return again + [
             Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
@@ -430,9 +431,8 @@ class _Splitter:
         given = set(self.hoisted)
         eqns: list[Eqn] = []
         for eqn in self.split.known.eqns:
-            if not given.issuperset(
-                eqn.outputs
-            ):  # all of its results or, with new names, none are computed here
+            # All of its results or, with new names, none are computed here; what has effects may have none.
+            if not eqn.outputs or not given.issuperset(eqn.outputs):
                 outputs = tuple([Var(v.aval) if v in given else v for v in eqn.outputs])
                 eqns.append(Eqn(eqn.primitive, eqn.inputs, outputs, eqn.source))
         inputs = (*self.consts, *self.hoisted, *self.carry, *self.xs)

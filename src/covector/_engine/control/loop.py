@@ -30,6 +30,7 @@ from covector._engine.control.derived import (
 from covector._engine.core.primitive import Index, Linear, Primitive, Scalar, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result, parts, whole
+from covector._engine.ir.effects import Effect, is_kept
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -74,7 +75,7 @@ class Scan(Primitive):
     multiple: ClassVar[bool] = True
 
     @property
-    def effects(self) -> frozenset[str]:  # type: ignore[override]
+    def effects(self) -> frozenset[Effect]:  # type: ignore[override]
         return effects_of(self.body)
 
     @property
@@ -259,7 +260,7 @@ class Scan(Primitive):
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(a, Linear) for a in args])
         found = split_body(self.body, self.layout, linear)
-        if all(found.live.carry):
+        if all(found.live.carry) and not is_kept(self.effects):
             return self._transpose(ct, args)
         return self._transpose_mixed(found, ct, args, linear)
 

@@ -12,6 +12,7 @@ from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
 from covector._engine.ir.builder import Builder, Operand, Result
+from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
 from covector._engine.ir.kernel import Schedule
 from covector._engine.ir.program import Atom, Eqn, Program
@@ -129,7 +130,7 @@ class Primitive:
 
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
-    effects: ClassVar[frozenset[str]] = frozenset()
+    effects: ClassVar[frozenset[Effect]] = frozenset()
     flat: ClassVar[str | None] = None  # why the derivative is zero wherever there is one, if it is
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
@@ -217,6 +218,10 @@ class Primitive:
         None for an input that changes; nothing at all where nothing is run many times.
         """
         return ()
+
+    def on_host(self, arrays: Sequence[Any]) -> Any:
+        """The result on arrays, by a function of the user's: NotImplemented if it is compiled, as most are."""
+        return NotImplemented
 
     def taking(
         self, programs: Sequence[Program], operands: Sequence[Atom], values: Sequence[Atom]

@@ -16,6 +16,7 @@ from typing import Final
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
     Buffer,
+    Callback,
     Copy,
     If,
     Loop,
@@ -90,6 +91,9 @@ class Reader:
                         add(buffer, WHOLE, False)
                 for n in writes:
                     add(places[n][0], WHOLE, True)
+            case Callback(_, _, places, _, operands, _):
+                for n, (buffer, _) in enumerate(places):
+                    add(buffer, WHOLE, n >= operands)
             case Copy((target, at), (source, start), size):
                 add(source, start, False, size)
                 add(target, at, True, size)

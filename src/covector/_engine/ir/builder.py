@@ -19,13 +19,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from covector._engine.base.errors import Source
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Copy,
     If,
     Init,
@@ -187,6 +190,7 @@ class Builder(ABC):
     def __init__(self, names: Names, threads: int = 1):
         self.names, self.threads = names, threads
         self.statements: list[Statement] = []
+        self.source: Source | None = None  # the user's line of the equation that is lowered
 
     # -- names, locals, buffers --------------------------------------------------------------------
 
@@ -261,6 +265,22 @@ class Builder(ABC):
             for p, aval in places
         ])  # fmt: skip
         self.add(Routine(name, where, tuple(parameters), tuple(writes), tuple(updates)))
+
+    def callback(
+        self,
+        who: Any,
+        function: Callable[..., Any],
+        operands: Sequence[tuple[Place, ShapedArray]],
+        results: Sequence[tuple[Place, ShapedArray]] = (),
+    ) -> None:
+        """Call a function of the host's, from arrays to a sequence of arrays."""
+        values = (*operands, *results)
+        places = tuple([
+            (p.buffer, p.offset * 2 if dtypes.is_complex(aval.dtype) else p.offset)
+            for p, aval in values
+        ])  # fmt: skip
+        types = tuple([aval for _, aval in values])
+        self.add(Callback(who, function, places, types, len(operands), self.source))
 
     # -- blocks ------------------------------------------------------------------------------------
 

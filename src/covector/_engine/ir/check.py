@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from covector._engine.base.errors import VerificationError
 from covector._engine.ir.access import uses
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Fold,
     If,
     Init,
@@ -35,6 +37,65 @@ def verify(ir: Program | Kernel, after: str) -> None:
         verify_program(ir, after)
     else:
         verify_kernel(ir, after)
+
+
+def verify_effects(before: Program | Kernel, now: Program | Kernel, after: str) -> None:
+    """What has effects that are kept is what it was before: done as often, in the same loops, in the same order.
+
+    A Kernel may have it several times for one equation of the Program that it is made from, as turns of a loop are
+    written out: there the order in which each appears first counts.
+    """
+    old, new = effects_in(before), effects_in(now)
+    if isinstance(before, Program) and isinstance(now, Kernel):
+        old, new = tuple(_leaves(old)), tuple(_leaves(new))
+    if old != new:
+        raise VerificationError(
+            f"after {after}: the effects are {_listed(new)}; they were {_listed(old)}\n{now}"
+        )
+
+
+def effects_in(ir: Program | Kernel) -> tuple[object, ...]:
+    """What has effects that are kept, in order: primitives, and tuples of what is inside loops and branches."""
+    if isinstance(ir, Kernel):
+        return _effects_of_statements(ir.body)
+    found: list[object] = []
+    for eqn in ir.eqns:
+        p = eqn.primitive
+        if not is_kept(eqn.effects):
+            continue
+        if (called := p.inlined()) is not None:
+            found += effects_in(called)
+        else:
+            inside = tuple([effects_in(program) for program in p.programs()])
+            found.append(inside if p.has_programs else p)
+    return tuple(found)
+
+
+def _effects_of_statements(body: Sequence[Statement]) -> tuple[object, ...]:
+    found: list[object] = []
+    for s in body:
+        if isinstance(s, Callback) and is_kept(s.who.effects):
+            found.append(s.who)
+        elif inside := [x for part in bodies(s) if (x := _effects_of_statements(part))]:
+            found.append(tuple(inside))
+    return tuple(found)
+
+
+def _leaves(effects: tuple[object, ...]) -> Iterator[object]:
+    """The primitives, each once, in the order of their first appearance."""
+    seen = dict[object, None]()
+    stack = list(reversed(effects))
+    while stack:
+        top = stack.pop()
+        if isinstance(top, tuple):
+            stack.extend(reversed(top))
+        else:
+            seen.setdefault(top)
+    return iter(seen)
+
+
+def _listed(effects: tuple[object, ...]) -> str:
+    return ", ".join(getattr(p, "name", str(p)) for p in _leaves(effects)) or "none"
 
 
 def verify_program(program: Program, after: str = "trace") -> None:

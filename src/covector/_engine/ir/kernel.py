@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from covector._engine.base.errors import Source
 from covector._engine.ir.scalar import Expr, show as show_expr, show_index
+from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 BufferKind = Literal["input", "output", "temp", "local"]
@@ -138,6 +140,22 @@ class Routine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Callback:
+    """Call a function of the host's on the values at the first places; what it returns goes to the others.
+
+    Where it raises something the Program ends.  `who` is the primitive that it stands for: by it the order of effects
+    is told.
+    """
+
+    who: Any
+    function: Callable[..., Any]  # from arrays to a sequence of arrays
+    places: tuple[tuple[Buffer, Dim], ...]
+    types: tuple[ShapedArray, ...]  # of the values there
+    operands: int  # how many of them are read; the others are written
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Copy:
     """Copy `size` elements between places."""
 
@@ -161,7 +179,9 @@ class Note:
     text: str
 
 
-Statement = Loop | Init | Assign | Fold | Store | If | While | Routine | Copy | Swap | Note
+Statement = (
+    Loop | Init | Assign | Fold | Store | If | While | Routine | Callback | Copy | Swap | Note
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -328,6 +348,8 @@ def _dims(statement: Statement) -> tuple[Dim, ...]:
             return (extent,)
         case Routine(_, places, parameters, _, _):
             return (*[place for _, place in places], *parameters)
+        case Callback(_, _, places, types, _, _):
+            return (*[place for _, place in places], *[d for t in types for d in t.shape])
         case Copy((_, at), (_, start), size):
             return at, start, size
         case _:
@@ -410,6 +432,13 @@ def _show_body(
             case Routine(name, places, parameters, _, _):
                 where = ", ".join(f"{b}[{offset}:]" for b, offset in places)
                 yield f"{indent}{name}({where}; {', '.join(map(str, parameters))})"
+            case Callback(who, _, places, types, operands, _):
+                values = [
+                    f"{b}[{place}:]: {t.text()}"
+                    for (b, place), t in zip(places, types, strict=True)
+                ]
+                given = f"{', '.join(values[operands:])} := " if values[operands:] else ""
+                yield f"{indent}{given}call {who.name}({', '.join(values[:operands])})"
             case Copy(target, source, size):
                 place = f"{indent}{target[0]}[{target[1]}:] := {source[0]}[{source[1]}:] ({size})"
                 yield place + "  (nothing to do)" * is_idle(statement)

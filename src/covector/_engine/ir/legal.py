@@ -14,6 +14,7 @@ from covector._engine.ir.access import Access, Reader, Whole, apart, from_data
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Copy,
     Fold,
     If,
@@ -35,6 +36,7 @@ from covector._engine.ir.scalar import Expr
 # What a loop with lanes cannot have inside, and why.
 _NOT_IN_LANES: tuple[tuple[type, str], ...] = (
     (Routine, "a routine has no lanes"),
+    (Callback, "a callback has no lanes"),
     (Copy, "a copy has no lanes"),
     (Swap, "lanes cannot exchange buffers"),
     (If, "a branch is the same for all lanes"),
@@ -93,6 +95,8 @@ def _why_no_lanes(loop: Loop) -> str | None:
 def _why_no_threads(loop: Loop, kernel: Kernel) -> str | None:
     if any(isinstance(s, Swap) for s in walk(loop.body)):
         return "threads cannot exchange buffers that all of them use"
+    if any(isinstance(s, Callback) for s in walk(loop.body)):
+        return "callbacks run on the thread of the caller"
     mine = _private(Reader().walk((loop,)))
     for buffer, count in _private(Reader().walk(kernel.body)).items():
         if buffer in mine and mine[buffer] != count:

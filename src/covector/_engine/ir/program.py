@@ -11,6 +11,7 @@ import numpy as np
 
 from covector._engine.base.errors import Source
 from covector._engine.base.record import fields, replace
+from covector._engine.ir.effects import Effect, is_kept
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, Polynomial, substitute
 
@@ -60,7 +61,7 @@ class Eqn:
         self.primitive, self.inputs, self.outputs, self.source = primitive, inputs, outputs, source
 
     @property
-    def effects(self) -> frozenset[str]:
+    def effects(self) -> frozenset[Effect]:
         """What running it does beside computing its outputs."""
         return self.primitive.effects
 
@@ -139,7 +140,8 @@ def show(program: Program, indent: str = "", names: Names | None = None) -> str:
 def _show_eqn(eqn: Eqn, indent: str, names: Names) -> Iterable[str]:
     outs = ", ".join(names.typed(v) for v in eqn.outputs)
     args = " ".join(names[a] for a in eqn.inputs)
-    text = f"{indent}{outs} = {eqn.primitive.text()} {args}".rstrip()
+    given = f"{outs} = " if outs else ""
+    text = f"{indent}{given}{eqn.primitive.text()} {args}".rstrip()
     yield text if eqn.source is None else f"{text:<72}  # {eqn.source}"
     for program in eqn.primitive.programs():
         yield show(program, indent + "  ")
@@ -167,7 +169,7 @@ def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
 
 
 def without_dead_code(
-    program: Program, keep: Callable[[Eqn], bool] = lambda eqn: bool(eqn.effects)
+    program: Program, keep: Callable[[Eqn], bool] = lambda eqn: is_kept(eqn.effects)
 ) -> Program:
     """Leave out the equations whose results nobody reads."""
     live = {a for a in program.outputs if isinstance(a, Var)}
@@ -181,7 +183,7 @@ def without_dead_code(
     return map_eqns(program, kept[::-1])
 
 
-def effects_of(program: Program) -> frozenset[str]:
+def effects_of(program: Program) -> frozenset[Effect]:
     """What running it does beside computing its outputs."""
     return frozenset().union(*[eqn.effects for eqn in program.eqns])
 

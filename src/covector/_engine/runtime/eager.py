@@ -80,6 +80,10 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
     """The result of a primitive on concrete operands: the evaluator that `core.trace` calls."""
     if isinstance(primitive, prims.ElementwiseBase):
         return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
+    if primitive.effects and not primitive.has_programs:
+        found = primitive.on_host([as_array(x) for x in args])
+        if found is not NotImplemented:
+            return found
     if primitive.same_memory:
         x = as_array(args[0])
         shape = primitive.type(aval_of(x)).shape
@@ -90,12 +94,24 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
 
 def general(primitive: Primitive, *args: Any) -> Any:
     """A primitive compiled for its operands' types."""
-    return function_of(primitive)(*[as_array(x) for x in args])
+    function = acting_function_of if primitive.effects else function_of
+    return function(primitive)(*[as_array(x) for x in args])
+
+
+@functools.lru_cache(32)
+def acting_function_of(primitive: Primitive) -> Any:
+    """The function of a loop that calls back: it keeps the user's functions alive, so few are kept."""
+    return _compiled(primitive, executable.__wrapped__)
 
 
 @functools.lru_cache(8192)
 def function_of(primitive: Primitive) -> Any:
     """The native function of a primitive, which looks the operands' types up as `jit` does."""
+    return _compiled(primitive, executable)
+
+
+def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> Any:
+    """The function, by what compiles the primitive for operands of some types."""
 
     def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         made = executable(primitive, tuple(map(aval_of, args)), config.code_key())

@@ -24,6 +24,7 @@ from covector._engine.core.trace import (
     set_current,
     typeof,
 )
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.types.avals import ShapedArray
 
@@ -181,6 +182,8 @@ class PartialTrace(Trace):
             parent = self.parent
             assert parent is not None
             return parent.process(primitive, args)
+        if is_kept(primitive.effects) and not primitive.has_programs:
+            raise TypeError(errors.effect_of_a_tangent(primitive.name, _state.source))
         nodes, index = self.nodes, self.count
         if nodes is None:
             raise errors.UnexpectedTracerError(errors.leaked_tracer("a tangent", None))

@@ -14,8 +14,16 @@ from weakref import WeakKeyDictionary
 from covector._engine import primitives as prims
 from covector._engine.base.locks import guard
 from covector._engine.core.primitive import Zero, is_zero
-from covector._engine.core.trace import EVAL, evaluate, stage, using
-from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns, without_dead_code
+from covector._engine.core.trace import EVAL, current, evaluate, stage, using
+from covector._engine.ir.program import (
+    Atom,
+    Eqn,
+    Program,
+    Var,
+    effects_of,
+    map_eqns,
+    without_dead_code,
+)
 from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.transforms.forward import Flat, Tape, jvp_flat, linearize_flat, record_flat
 from covector._engine.transforms.transpose import transpose_flat
@@ -49,6 +57,9 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
 # By what they do, the last used last: see `interned`.
 _interned: OrderedDict[Any, Program] = OrderedDict()
 MAX_INTERNED = 1024
+# Those that call back: they keep the user's functions alive, with all that these close over.
+_acting: OrderedDict[Any, Program] = OrderedDict()
+MAX_ACTING = 32
 _lock = guard(threading.RLock())
 
 
@@ -56,15 +67,20 @@ def interned(program: Program) -> Program:
     """The Program that stands for all that do the same, from the same lines of the user's.
 
     So what was derived from it and compiled of it is found again when a function is traced again.  The Program must
-    be closed: it has no constants.
+    be closed: it has no constants.  One that calls back is kept by what it is traced into alone, if there is that.
     """
     assert not program.constants
+    table, most = _interned, MAX_INTERNED
+    if effects_of(program):
+        if current().staging:
+            return program
+        table, most = _acting, MAX_ACTING
     key = _content(program)
     with _lock:
-        found = _interned.setdefault(key, program)
-        _interned.move_to_end(key)
-        if len(_interned) > MAX_INTERNED:
-            _interned.popitem(last=False)
+        found = table.setdefault(key, program)
+        table.move_to_end(key)
+        if len(table) > most:
+            table.popitem(last=False)
     return found
 
 

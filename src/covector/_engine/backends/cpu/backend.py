@@ -16,6 +16,7 @@ from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.bodies import total_cost
 from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.library import Library
+from covector._engine.base.errors import noting
 from covector._engine.base.locks import COMPILING
 from covector._engine.compile.pipeline import TO_KERNEL
 from covector._engine.ir.kernel import Kernel
@@ -87,7 +88,10 @@ class Code:
         key = f"{made_for}\n{passes}\n{text}"
         data = keep(key, lambda: link.emit_object(text, made_for, passes))
         functions = _library(made_for, keep).resolve(module.wanted)
-        self.loaded = link.load(data, symbols() | functions)
+        # The functions that it calls back, by number: the machine code is linked to this tuple.
+        self.table = tuple([noting(s.function, s.who.name, s.source) for s in module.callbacks])
+        table = {"cv_callbacks": id(self.table)} if self.table else {}
+        self.loaded = link.load(data, symbols() | functions | table)
         self.address = self.loaded.address("entry")
         self.arena_bytes = kernel.arena if isinstance(kernel.arena, int) else 0
 
@@ -112,8 +116,9 @@ class CpuLoaded(Loaded):
             [(dtypes.CODES[a.dtype], _placeholder(a), a.weak_type) for a in outputs],
             arena_bytes=self.code.arena_bytes,
             cost_ns=max(int(self.cost_ns), 1),
-            keepalive=self.code.loaded,
+            keepalive=(self.code.loaded, self.code.table) if self.code.table else self.code.loaded,
             aliases=kernel.aliases,
+            calls_back=bool(self.code.table),
         )
         self.native = None if self.symbolic else self._native
         # What the estimate of the cost is for: symbolic dimensions at their least.
@@ -131,7 +136,7 @@ class CpuLoaded(Loaded):
 
     def elementwise(self) -> tuple[int, Any] | None:
         code = self.code
-        return None if code.arena_bytes else (code.address, code.loaded)
+        return None if code.arena_bytes or code.table else (code.address, code.loaded)
 
     def texts(self) -> Mapping[str, Callable[[], str]]:
         return {"llvm": lambda: self.code.text, "asm": self.code.assembly}

@@ -12,6 +12,7 @@ from covector._engine.ir.access import uses, written
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Copy,
     Fold,
     If,
@@ -76,7 +77,7 @@ def groups(body: Sequence[Statement]) -> list[tuple[tuple[Statement, ...], bool]
 def _fits(statement: Statement) -> bool:
     if isinstance(statement, Loop) and statement.schedule.parallel:
         return False
-    return not any(isinstance(s, Routine | Swap) for s in walk((statement,)))
+    return not any(isinstance(s, Routine | Callback | Swap) for s in walk((statement,)))
 
 
 def _changes(statements: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
@@ -140,6 +141,8 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
                 total += WHILE_RUNS * cost((*s.test, *s.body))
             elif isinstance(s, Routine):
                 total += routines.cost(s, costs)
+            elif isinstance(s, Callback):
+                total += costs.callback
             elif isinstance(s, Copy):
                 pair = [memories.get(b, b) for b, _ in (s.target, s.source)]
                 moves = pair[0] is not pair[1]

@@ -34,6 +34,7 @@ from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Copy,
     Fold,
     If,
@@ -87,9 +88,7 @@ class _Entry:
         many = sum(isinstance(s, Loop) for s in kernel.body) >= frame.target.limits.many_loops
         for statements, can_be_apart in groups(kernel.body) if many else [(kernel.body, False)]:
             (writer.apart if can_be_apart else writer.body)(statements)
-        if not isinstance(kernel.arena, int):
-            self.module.declare("@cv_free", "declare void @cv_free(ptr)")
-            frame.lines.append("  call void @cv_free(ptr %scratch)")
+        frame.lines += frame.leaving
         self.module.define(
             "entry",
             "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
@@ -108,7 +107,9 @@ class _Entry:
         base = "%arena"
         if not isinstance(kernel.arena, int):
             self.module.declare("@cv_alloc", "declare ptr @cv_alloc(i64)")
+            self.module.declare("@cv_free", "declare void @cv_free(ptr)")
             base = "%scratch"
+            frame.leaving.append("  call void @cv_free(ptr %scratch)")
             size = writer.emitter.scalar_index(kernel.arena)
             frame.lines += [
                 f"  {base} = call ptr @cv_alloc(i64 {size})",
@@ -174,6 +175,8 @@ class StatementWriter:
                     self.copy(statement)
                 case Routine():
                     routines.call(self.emitter, statement)
+                case Callback():
+                    routines.call_back(self.emitter, statement)
                 case Swap(first, second):
                     self.swap(first, second)
                 case Note(text):

@@ -49,6 +49,7 @@ class Frame:
     lane_buffers: set[Buffer] = field(
         default_factory=set
     )  # private buffers whose elements are vectors
+    leaving: list[str] = field(default_factory=list)  # what comes before each return
     fresh: Callable[[], str] = field(default_factory=fresh_names)
 
     def pointer(self, buffer: Buffer) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu.indices import LoopEmitter
-from covector._engine.ir.kernel import Routine
-from covector._engine.types import dims
+from covector._engine.ir.kernel import Callback, Routine
+from covector._engine.types import dims, dtypes
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
 
@@ -26,13 +26,41 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
         emitter.lines.append(f"  call void {name}({', '.join(arguments)})")
         return
     emitter.module.declare(name, f"declare i32 {name}({types})")
-    status = one.line(f"call i32 {name}({', '.join(arguments)})")
+    _end_if_failed(emitter, one.line(f"call i32 {name}({', '.join(arguments)})"))
+
+
+def _end_if_failed(emitter: LoopEmitter, status: str) -> None:
+    """Leave the function, which is an entry function, with a status that is not 0."""
+    one = emitter.one
     failed = one.line(f"icmp ne i32 {status}, 0")
     stem = one.fresh()[1:]
     emitter.lines.append(f"  br i1 {failed}, label %{stem}.failed, label %{stem}.ok")
     emitter.label(f"{stem}.failed")
-    emitter.lines.append(f"  ret i32 {status}")  # only entry functions call routines that can fail
+    emitter.lines += emitter.frame.leaving
+    emitter.lines.append(f"  ret i32 {status}")
     emitter.label(f"{stem}.ok")
+
+
+def call_back(emitter: LoopEmitter, callback: Callback) -> None:
+    """Emit the call of a function of the host's; its values are described as `Host::call_back` wants it."""
+    one, module = emitter.one, emitter.module
+    words: list[tuple[str, str]] = []
+    for (buffer, offset), aval in zip(callback.places, callback.types, strict=True):
+        code = dtypes.CODES[aval.dtype] | int(aval.weak_type) << 8 | len(aval.shape) << 16
+        words.append(("ptr", one.address(buffer, one.scalar_index(offset))))
+        words += [("i64", str(code)), *[("i64", one.scalar_index(d)) for d in aval.shape]]
+    described = emitter.frame.alloca(f"[{max(len(words), 1)} x i64]", 8)
+    for n, (type_, operand) in enumerate(words):
+        slot = one.line(f"getelementptr i64, ptr {described}, i64 {n}")
+        emitter.lines.append(f"  store {type_} {operand}, ptr {slot}")
+    number = len(module.callbacks)
+    module.callbacks.append(callback)
+    module.declare("@cv_callbacks", "@cv_callbacks = external global i8")
+    module.declare("@cv_callback", "declare i32 @cv_callback(ptr, i64, i64, i64, ptr)")
+    counts = f"i64 {number}, i64 {callback.operands}, i64 {len(callback.types)}"
+    _end_if_failed(
+        emitter, one.line(f"call i32 @cv_callback(ptr @cv_callbacks, {counts}, ptr {described})")
+    )
 
 
 def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:

@@ -57,6 +57,7 @@ from covector._engine.backends.cpu.instructions import (
 )  # fmt: skip
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.compile import functions
+from covector._engine.ir.kernel import Callback
 from covector._engine.ir.scalar import Expr, Iteration
 
 __all__ = [
@@ -109,6 +110,9 @@ class ModuleText:
         self.calls: dict[tuple[object, ...], str] = {}  # the instruction that calls a function
         self.inlined: dict[str, int] = {}  # nodes written out at call sites, by function
         self.names: dict[str, str] = {}  # of functions, by their text
+        # Functions of the host's that are called, in the order of their numbers.  The code finds them in a table that
+        # it is linked to, so that it is the same in each process.
+        self.callbacks: list[Callback] = []
 
     def declare(self, name: str, declaration: str) -> None:
         """Add the declaration of an outside function or intrinsic."""

@@ -1,0 +1,12 @@
+"""Looking at values while programs run, also inside compiled code."""
+
+from covector._engine.api.callbacks import (
+    debug_callback as callback,
+    debug_print as print,
+)
+from covector._engine.api.debugger import debug_breakpoint as breakpoint
+from covector._engine.base.public import publish as _publish
+
+__all__ = ["breakpoint", "callback", "print"]
+
+_publish(__name__)
