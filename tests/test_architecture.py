@@ -59,7 +59,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
-    ("numpy", "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__"),
+    (
+        "numpy",
+        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+    ),
     ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
