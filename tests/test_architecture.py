@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/control", "__init__ derived call loop"),
     (
         "_engine/compile/functions",
-        "coefficients parts table bessel emulated exponential complex error",
+        "coefficients arithmetic table bessel emulated exponential complex error",
     ),
     ("_engine/compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
@@ -43,13 +43,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/compile",
         "invariants schedule pipeline",
     ),
-    (
-        "_engine/backends",
-        "reference reference_scalars reference_routines reference_kernels reference_backend",
-    ),
+    ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link scalars library indices routines bodies apart emit",
+        "__init__ hoist instructions link scalars library indices routines contents apart emit",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
@@ -96,7 +93,7 @@ BY_NAME = {
     ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
     (
         "_engine/backends/registry",
-        "covector._engine.backends.reference_backend",
+        "covector._engine.backends.reference.backend",
     ): "by the flag `backend`",
 }
 

@@ -38,7 +38,7 @@ __all__ = [
 Axis = int | Sequence[int] | None
 
 
-class Fold(NamedTuple):
+class Reducer(NamedTuple):
     """What the reductions by one operation differ in."""
 
     name: str
@@ -61,10 +61,10 @@ def _highest(dtype: np.dtype) -> Any:
     return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
 
 
-_SUM = Fold("sum", prims.Sum, el.add, lambda _: 0, True, lambda *a, **k: any(*a, **k))
-_PROD = Fold("prod", prims.Prod, el.multiply, lambda _: 1, True, lambda *a, **k: all(*a, **k))
-_MAX = Fold("max", prims.Max, el.maximum, None)
-_MIN = Fold("min", prims.Min, el.minimum, None)
+_SUM = Reducer("sum", prims.Sum, el.add, lambda _: 0, True, lambda *a, **k: any(*a, **k))
+_PROD = Reducer("prod", prims.Prod, el.multiply, lambda _: 1, True, lambda *a, **k: all(*a, **k))
+_MAX = Reducer("max", prims.Max, el.maximum, None)
+_MIN = Reducer("min", prims.Min, el.minimum, None)
 _NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": _lowest, "min": _highest}
 
 
@@ -77,7 +77,7 @@ def extended(dtype: np.dtype) -> np.dtype:
 
 
 def _reduce(
-    fold: Fold,
+    fold: Reducer,
     a: Any,
     axis: Axis,
     dtype: Any,
@@ -125,7 +125,7 @@ def strong(x: Any) -> Any:
     return prims.Convert(x.dtype)(x) if x.weak_type else x
 
 
-def _masked(fold: Fold, a: Any, where: Any) -> Any:
+def _masked(fold: Reducer, a: Any, where: Any) -> Any:
     neutral = (fold.identity or _NEUTRAL[fold.name])(a.dtype)
     if broadcast_shapes(a.shape, where.shape) != a.shape:
         raise ValueError(_unfit_mask(fold.name, where, a))

@@ -21,7 +21,7 @@ from covector.numpy.creation import asarray, iota, ones
 from covector.numpy.fused import fused
 from covector.numpy.indexing import (
     Form,
-    Plan,
+    IndexPlan,
     Window,
     advanced,
     form_of,
@@ -118,13 +118,13 @@ def _update_form(
     return _update_plan(x, plan, y, combine, options)
 
 
-def _update_plan(x: Any, plan: Plan, y: Any, combine: str, options: Options) -> Any:
+def _update_plan(x: Any, plan: IndexPlan, y: Any, combine: str, options: Options) -> Any:
     y = asarray(y, x.dtype)
     return _inside_strides(x, plan, list(plan.strided), y, combine, options.mode, options.unique)
 
 
 def _inside_strides(
-    x: Any, plan: Plan, strided: list[Any], y: Any, combine: str, mode: str, unique: bool
+    x: Any, plan: IndexPlan, strided: list[Any], y: Any, combine: str, mode: str, unique: bool
 ) -> Any:
     """Strided slices from the outside in: the part is read, changed, and put back."""
     if not strided:
@@ -149,7 +149,7 @@ def _inside_strides(
     return prims.select(mine, pad(part, x.dtype.type(0)), x)
 
 
-def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
+def _update_windows(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     if plan.arrays or (plan.dynamic and mode != "clip"):
         return _scatter(x, plan, y, combine, mode, unique)
     sizes = tuple([w.size for w in plan.windows])
@@ -158,7 +158,7 @@ def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique:
     if combine != "set":
         old = read(
             x,
-            Plan(
+            IndexPlan(
                 (),
                 tuple([Window(w.start, w.size, True) for w in plan.windows]),
                 (),
@@ -174,7 +174,7 @@ def _is_whole(w: Window, n: Any) -> bool:
     return not w.dynamic and w.start == 0 and w.size == n
 
 
-def _result_shape(plan: Plan, lead: Shape) -> Shape:
+def _result_shape(plan: IndexPlan, lead: Shape) -> Shape:
     """The shape of x[index]; `lead` is that of the index arrays together."""
     shape: list[Any] = []
     for entry in plan.layout:
@@ -204,7 +204,7 @@ def _fitted(y: Any, shape: Shape) -> Any:
     return spread(y, shape)
 
 
-def _scatter(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
+def _scatter(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     y = _fitted(y, _result_shape(plan, vectors.shape[:-1]))
     y = prims.squeeze(y, new_axes(plan))

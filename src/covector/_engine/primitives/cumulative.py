@@ -133,7 +133,7 @@ def _times(p: State, q: State) -> tuple[Expr, Expr]:
 
 
 class RunningFold(_OneAxis):
-    """A fold of the family `Fold`, element by element."""
+    """A fold of the family `ScalarReduction`, element by element."""
 
     numpy: ClassVar[np.ufunc]
     of: ClassVar[str]  # the class of the fold, by name: the package is not complete yet

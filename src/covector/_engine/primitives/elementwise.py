@@ -16,12 +16,12 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import (
-    FLAT,
-    Flat,
+    NO_SLOPE,
     Index,
     Linear,
     MadeBy,
     Mapped,
+    NoSlope,
     NotDifferentiable,
     Scalar,
     View,
@@ -39,7 +39,7 @@ from covector._engine.types.dims import Dim
 
 # fmt: off
 __all__ = [
-    "Elementwise", "ElementwiseBase", "Partial", "Select", "abs_", "add", "ceil", "complex_", "conj", "div",
+    "Elementwise", "ElementwiseBase", "PartialRule", "Select", "abs_", "add", "ceil", "complex_", "conj", "div",
     "eq", "eq_total", "floor", "ge", "gt", "imag", "is_finite", "le", "le_total", "lt",
     "lt_total", "maximum", "minimum", "mul", "ne", "neg", "real", "rem", "round_half_away",
     "round_half_even", "select", "sign", "sqrt", "square", "stop_gradient", "sub", "trunc",
@@ -48,7 +48,7 @@ __all__ = [
 
 # (tangent, result, *operands) -> tangent of the result; linear in the first, or Zero for operands of some dtypes.
 Push = Callable[..., Any]
-Partial = Push | Flat | NotDifferentiable
+PartialRule = Push | NoSlope | NotDifferentiable
 
 
 def common_shape(name: str, avals: Sequence[ShapedArray]) -> tuple[Dim, ...]:
@@ -69,8 +69,8 @@ class ElementwiseBase(Mapped):
         """The result's dtype; TypeError if the operands' do not fit."""
         raise NotImplementedError
 
-    def pushes(self) -> tuple[Partial, ...]:
-        """How a tangent of each operand is pushed forward; FLAT: it is lost; or why there is no way."""
+    def pushes(self) -> tuple[PartialRule, ...]:
+        """How a tangent of each operand is pushed forward; NO_SLOPE: it is lost; or why there is no way."""
         raise NotImplementedError
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
@@ -108,7 +108,7 @@ class ElementwiseBase(Mapped):
         out = self(*primals)
         total = None
         for push, t in zip(self.pushes(), tangents, strict=True):
-            if type(t) is Zero or type(push) is Flat:
+            if type(t) is Zero or type(push) is NoSlope:
                 continue
             if isinstance(push, NotDifferentiable):
                 raise push.error(self.name)
@@ -166,7 +166,7 @@ class Elementwise(ElementwiseBase):
 
     name: str  # type: ignore[misc]
     numpy: Callable[..., Any]
-    push: tuple[Partial, ...]
+    push: tuple[PartialRule, ...]
     on_element: Callable[..., Expr] | None  # element of the result from elements (not complex)
     kinds: str = "iufc"  # which kinds of dtype the operands may have
     result: Literal["same", "bool", "real", "complex"] = "same"
@@ -205,7 +205,7 @@ class Elementwise(ElementwiseBase):
         aval = super().type(*avals)
         return aval.strong() if self.result == "bool" else aval
 
-    def pushes(self) -> tuple[Partial, ...]:
+    def pushes(self) -> tuple[PartialRule, ...]:
         return self.push
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -394,7 +394,7 @@ sign = Elementwise("sign", np.sign, (_sign_push,), _sign, on_complex=_complex("s
 
 
 def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:
-    return Elementwise(name, numpy, (FLAT,), _op(op), "f", widen=True)
+    return Elementwise(name, numpy, (NO_SLOPE,), _op(op), "f", widen=True)
 
 
 def _half_away(x: Expr) -> Expr:
@@ -414,7 +414,7 @@ ceil = _rounding("ceil", np.ceil, "ceil")
 round_half_even = _rounding("round_half_even", np.rint, "rint")
 trunc = _rounding("trunc", np.trunc, "trunc")
 round_half_away = Elementwise(
-    "round_half_away", _numpy_half_away, (FLAT,), _half_away, "f", widen=True
+    "round_half_away", _numpy_half_away, (NO_SLOPE,), _half_away, "f", widen=True
 )
 
 # ------------------------------------------------------------------------------------------------ comparisons
@@ -423,7 +423,7 @@ round_half_away = Elementwise(
 def _comparison(name: str, numpy: Callable[..., Any], kinds: str = "biuf") -> Elementwise:
     both = "and" if name == "eq" else "or"
     return Elementwise(
-        name, numpy, (FLAT, FLAT), _op(name), kinds, "bool",
+        name, numpy, (NO_SLOPE, NO_SLOPE), _op(name), kinds, "bool",
         on_complex=lambda p, q: scalar.apply(both, scalar.apply(name, p[0], q[0]), scalar.apply(name, p[1], q[1])),
     )  # fmt: skip
 
@@ -443,7 +443,7 @@ def _numpy_total_key(x: Any) -> Any:
 
 def _total(name: str, op: str, numpy: Callable[..., Any]) -> Elementwise:
     return Elementwise(
-        name, lambda x, y: numpy(_numpy_total_key(x), _numpy_total_key(y)), (FLAT, FLAT),
+        name, lambda x, y: numpy(_numpy_total_key(x), _numpy_total_key(y)), (NO_SLOPE, NO_SLOPE),
         lambda x, y: scalar.apply(op, _total_key(x), _total_key(y)), "f", "bool",
     )  # fmt: skip
 
@@ -456,7 +456,7 @@ lt_total = _total("lt_to", "lt", np.less)
 is_finite = Elementwise(
     "is_finite",
     np.isfinite,
-    (FLAT,),
+    (NO_SLOPE,),
     lambda x: scalar.apply("abs", x) < np.inf,
     "f",
     "bool",
@@ -514,7 +514,7 @@ complex_ = _PartOfComplex(
 )  # fmt: skip
 
 stop_gradient = Elementwise(
-    "stop_gradient", lambda x: x, (FLAT,), lambda x: x, "biufc", on_complex=lambda p: p, law=laws.the_operand,
+    "stop_gradient", lambda x: x, (NO_SLOPE,), lambda x: x, "biufc", on_complex=lambda p: p, law=laws.the_operand,
 )  # fmt: skip
 
 
@@ -551,9 +551,9 @@ class Select(ElementwiseBase):
     def reference(self, condition: Any, yes: Any, no: Any) -> Any:
         return np.where(condition, yes, no).astype(np.asarray(yes).dtype)
 
-    def pushes(self) -> tuple[Partial, ...]:
+    def pushes(self) -> tuple[PartialRule, ...]:
         return (
-            FLAT,
+            NO_SLOPE,
             lambda t, z, c, x, y: select(c, t, 0),
             lambda t, z, c, x, y: select(c, 0, t),
         )

@@ -10,7 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
+from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, call, const, select as choose
@@ -118,7 +118,7 @@ def _numpy_nextafter(x: Any, y: Any) -> Any:
 nextafter = prims.Elementwise(
     "nextafter",
     _numpy_nextafter,
-    (lambda t, *_: t, FLAT),
+    (lambda t, *_: t, NO_SLOPE),
     lambda x, y: call("nextafter", x, y),
     "f",
 )
@@ -172,9 +172,9 @@ class IntegerPow(prims.ElementwiseBase):
             )
             return np.asarray(1 / power if self.n < 0 else power).astype(x.dtype)
 
-    def pushes(self) -> tuple[prims.Partial, ...]:
+    def pushes(self) -> tuple[prims.PartialRule, ...]:
         if self.n == 0:
-            return (FLAT,)
+            return (NO_SLOPE,)
         return (lambda t, z, x: prims.mul(t, prims.mul(integer_pow(x, self.n - 1), self.n)),)
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
@@ -220,7 +220,7 @@ class Clamp(prims.ElementwiseBase):
     def reference(self, low: Any, x: Any, high: Any) -> Any:
         return np.minimum(np.maximum(low, x), high)
 
-    def pushes(self) -> tuple[prims.Partial, ...]:
+    def pushes(self) -> tuple[prims.PartialRule, ...]:
         def where(hit: Any, t: Any) -> Any:
             return prims.select(hit, t, 0)
 

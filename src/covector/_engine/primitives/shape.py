@@ -567,7 +567,7 @@ class Iota(Mapped):
     dtype: np.dtype
     axis: int
     name: ClassVar[str] = "iota"
-    flat: ClassVar[str | None] = "it has no operands"
+    no_slope: ClassVar[str | None] = "it has no operands"
 
     def type(self) -> ShapedArray:
         check_axes(self.name, (self.axis,), len(self.shape))

@@ -28,7 +28,7 @@ def _scipy(name: str) -> Callable[..., Any]:
 
 
 def _function(
-    name: str, numpy: str | Callable[..., Any], *push: prims.Partial
+    name: str, numpy: str | Callable[..., Any], *push: prims.PartialRule
 ) -> prims.Elementwise:
     """A function of floats, computed by the function of the same name."""
     meaning = (lambda *xs: _scipy(numpy)(*xs)) if isinstance(numpy, str) else numpy

@@ -9,7 +9,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import Trace, Tracer, _state, current, naming, set_current, typeof
-from covector._engine.transforms.forward import Flat
+from covector._engine.transforms.forward import FlatFunction
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -95,7 +95,11 @@ class BatchTrace(Trace):
 
 
 def batch_flat(
-    f: Flat, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable = None
+    f: FlatFunction,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    size: Dim,
+    axis_name: Hashable = None,
 ) -> tuple[list[Any], list[int | None]]:
     """Results and their batch axes, for arguments with the batch axes `dims`; None: the same for all elements."""
     trace = BatchTrace(current(), size, axis_name)

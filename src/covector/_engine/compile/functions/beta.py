@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from covector._engine.compile.functions.arithmetic import absolute, sqrt, two_product, two_sum
 from covector._engine.compile.functions.incomplete_gamma import excess, in_double, stirling_error
-from covector._engine.compile.functions.parts import absolute, sqrt, two_product, two_sum
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import Expr, apply, call, const, equal, fma, iterate, select
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.compile.functions.exponential import log_of_sum
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     LN2,
     absolute,
     bits,
@@ -28,6 +27,7 @@ from covector._engine.compile.functions.parts import (
     two_product,
     two_sum,
 )  # fmt: skip
+from covector._engine.compile.functions.exponential import log_of_sum
 from covector._engine.ir.scalar import (
     Expr,
     Pair,

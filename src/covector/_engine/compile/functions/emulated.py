@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     absolute,
     bits,
     copysign,

@@ -8,7 +8,7 @@ minimax polynomial in m - 1.  The coefficients come from tools/fit.py.
 from __future__ import annotations
 
 from covector._engine.compile.functions import coefficients
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     LN2,
     LN10,
     absolute,

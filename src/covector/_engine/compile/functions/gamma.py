@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from covector._engine.compile.functions.exponential import log
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     PI,
     absolute,
     bits,
@@ -15,6 +14,7 @@ from covector._engine.compile.functions.parts import (
     select_finite,
     split,
 )  # fmt: skip
+from covector._engine.compile.functions.exponential import log
 from covector._engine.compile.functions.table import Function
 from covector._engine.compile.functions.trigonometric import sine_of_reduced
 from covector._engine.ir.scalar import (

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from covector._engine.compile.functions import coefficients
-from covector._engine.compile.functions.gamma import HALF_LOG_TWO_PI
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     FLOAT64,
     absolute,
     fitted,
@@ -24,6 +23,7 @@ from covector._engine.compile.functions.parts import (
     two_product,
     two_sum,
 )  # fmt: skip
+from covector._engine.compile.functions.gamma import HALF_LOG_TWO_PI
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
     Expr,

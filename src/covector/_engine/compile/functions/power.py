@@ -6,8 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from covector._engine.compile.functions.exponential import exp_of_sum, split_any_exponent
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     FLOAT32,
     LN2,
     absolute,
@@ -26,6 +25,7 @@ from covector._engine.compile.functions.parts import (
     two_product,
     two_sum,
 )  # fmt: skip
+from covector._engine.compile.functions.exponential import exp_of_sum, split_any_exponent
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
     Expr,

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     FLOAT64,
     PI,
     absolute,
