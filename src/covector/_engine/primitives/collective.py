@@ -60,11 +60,13 @@ def _split(x: Any, axis: int, parts: Dim) -> Any:
 
 
 class Collective(Primitive):
-    """An operation along one named axis of `size` elements, or within groups of that size."""
+    """An operation along one named axis."""
 
     axis_name: Hashable
-    size: Dim
-    groups: Groups
+
+    def grouping(self) -> Groups:
+        """The groups within which the elements meet; None if all do."""
+        return None
 
     @property
     def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
@@ -101,10 +103,11 @@ class Collective(Primitive):
         x = prims.batch_to_front(x, d, size)
         whole = typeof(x)
         self.type(whole.with_shape(whole.shape[1:]))  # the operand of an element must fit
-        if self.groups is None:
+        groups = self.grouping()
+        if groups is None:
             return self.exchange(x, 0)
-        order = [i for group in self.groups for i in group]
-        count, each = len(self.groups), len(self.groups[0])
+        order = [i for group in groups for i in group]
+        count, each = len(groups), len(groups[0])
         out, place = self.exchange(_split(take_rows(x, order, 0), 0, count), 1)
         if place is None:
             out = prims.add_batch_axis(out, each, 1)
@@ -115,6 +118,16 @@ class Collective(Primitive):
             raise errors.AxisError(
                 f"{self.name} got {what}={axis} for {x.text()}{errors.at_user_line()}"
             )
+
+
+class Grouped(Collective):
+    """A collective of all `size` elements, or of those of each group, then of that size."""
+
+    size: Dim
+    groups: Groups
+
+    def grouping(self) -> Groups:
+        return self.groups
 
     def _check_size(self, axis: int, x: ShapedArray, tiled: bool) -> None:
         n = x.shape[axis]
@@ -127,7 +140,7 @@ class Collective(Primitive):
 
 
 @record
-class AllReduce(Collective):
+class AllReduce(Grouped):
     """Each element gets the sum, the maximum or the minimum of all."""
 
     axis_name: Hashable
@@ -159,7 +172,7 @@ class AllReduce(Collective):
 
 
 @record
-class AllGather(Collective):
+class AllGather(Grouped):
     """Each element gets the operands of all, stacked along a new axis, or joined along one that is there (`tiled`)."""
 
     axis_name: Hashable
@@ -189,7 +202,7 @@ class AllGather(Collective):
 
 
 @record
-class ReduceScatter(Collective):
+class ReduceScatter(Grouped):
     """The sum of all operands, of which each element gets its part along an axis."""
 
     axis_name: Hashable
@@ -222,7 +235,7 @@ class ReduceScatter(Collective):
 
 
 @record
-class AllToAll(Collective):
+class AllToAll(Grouped):
     """Element i gets part i along `split` of each operand, one after the other along `concat`."""
 
     axis_name: Hashable
@@ -268,7 +281,6 @@ class Permute(Collective):
     axis_name: Hashable
     sources: tuple[int, ...]
     name: ClassVar[str] = "permute"
-    groups: ClassVar[Groups] = None
 
     def type(self, x: ShapedArray) -> ShapedArray:
         return x
@@ -293,7 +305,6 @@ class AxisIndex(Collective):
 
     axis_name: Hashable
     name: ClassVar[str] = "axis_index"
-    groups: ClassVar[Groups] = None
 
     def type(self) -> ShapedArray:
         return ShapedArray((), dtypes.int32)
