@@ -305,12 +305,11 @@ class AxisIndex(Collective):
 
     axis_name: Hashable
     name: ClassVar[str] = "axis_index"
+    no_slope: ClassVar[str | None] = "it has no operands"
+    jvp = Primitive.jvp
 
     def type(self) -> ShapedArray:
         return ShapedArray((), dtypes.int32)
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        raise AssertionError("it has no operands")
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
