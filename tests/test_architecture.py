@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "laws batching bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
-    ("_engine/primitives", "reduce scatter shape sort special widen __init__"),
+    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     ("_engine/control", "__init__ derived call loop"),
     (
@@ -63,7 +63,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
     ),
-    ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
+    (
+        "lax",
+        "control_flow operands elementwise products reductions shape indexing collectives __init__",
+    ),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
     ("", "__init__"),

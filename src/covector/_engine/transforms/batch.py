@@ -8,7 +8,7 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import Trace, Tracer, _state, current, set_current, typeof
+from covector._engine.core.trace import Trace, Tracer, _state, current, naming, set_current, typeof
 from covector._engine.transforms.forward import FlatFunction
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -106,7 +106,11 @@ def batch_flat(
     values = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(args, dims, strict=True)]
     before = set_current(trace)
     try:
-        outs = f(*values)
+        if axis_name is None:
+            outs = f(*values)
+        else:
+            with naming(axis_name, size):
+                outs = f(*values)
     finally:
         set_current(before)
     found: list[Any] = []
