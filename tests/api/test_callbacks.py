@@ -14,7 +14,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
-from covector._engine.backends.reference_kernels import run
+from covector._engine.backends.reference.kernels import run
 from covector._engine.base.errors import NotDifferentiableError, VerificationError
 from covector._engine.control.callback import DebugCallback
 from covector._engine.ir.check import verify_effects

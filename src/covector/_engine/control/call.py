@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
-from covector._engine.ir.effects import Effect
-from covector._engine.ir.program import Literal, Program, effects_of
+from covector._engine.ir.program import Literal, Program
 from covector._engine.transforms.programs import (
     batch_program,
     jvp_program,
@@ -53,10 +52,6 @@ class Call(Primitive):
     program: Program
     name: ClassVar[str] = "call"
     multiple: ClassVar[bool] = True
-
-    @property
-    def effects(self) -> frozenset[Effect]:  # type: ignore[override]
-        return effects_of(self.program)
 
     @property
     def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]

@@ -320,7 +320,7 @@ class DebugCallback(HostCall):
     effects: frozenset[Effect] = DEBUG  # type: ignore[misc]
     results: ClassVar[tuple[ShapedArray, ...]] = ()  # type: ignore[misc]
     name: ClassVar[str] = "debug_callback"
-    flat: ClassVar[str | None] = "it has no results"
+    no_slope: ClassVar[str | None] = "it has no results"
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         mapped = tuple([d is not None for d in dims])

@@ -30,11 +30,10 @@ from covector._engine.control.derived import (
 from covector._engine.core.primitive import Index, Linear, Primitive, Scalar, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result, parts, whole
-from covector._engine.ir.effects import Effect, is_kept
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
     Program,
-    effects_of,
     replace_inputs,
     without_dead_code,
 )
@@ -73,10 +72,6 @@ class Scan(Primitive):
     unroll: int = 1
     name: ClassVar[str] = "scan"
     multiple: ClassVar[bool] = True
-
-    @property
-    def effects(self) -> frozenset[Effect]:  # type: ignore[override]
-        return effects_of(self.body)
 
     @property
     def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]

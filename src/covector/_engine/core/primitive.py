@@ -15,7 +15,7 @@ from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
 from covector._engine.ir.kernel import Schedule
-from covector._engine.ir.program import Atom, Eqn, Program
+from covector._engine.ir.program import Atom, Eqn, Program, effects_of
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -56,16 +56,16 @@ class Linear(_Typed):
     __slots__ = ()
 
 
-class Flat:
+class NoSlope:
     """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "FLAT"
+        return "NO_SLOPE"
 
 
-FLAT = Flat()
+NO_SLOPE = NoSlope()
 
 
 class NotDifferentiable:
@@ -131,7 +131,9 @@ class Primitive:
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
     effects: ClassVar[frozenset[Effect]] = frozenset()
-    flat: ClassVar[str | None] = None  # why the derivative is zero wherever there is one, if it is
+    no_slope: ClassVar[str | None] = (
+        None  # why the derivative is zero wherever there is one, if it is
+    )
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 
@@ -149,7 +151,7 @@ class Primitive:
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """(result, tangent) from values and tangents; a tangent may be a Zero, not all are."""
-        if self.flat is None and self.not_differentiable is None:
+        if self.no_slope is None and self.not_differentiable is None:
             raise self._missing("jvp")
         for i, t in enumerate(tangents):
             if self.not_differentiable is not None and type(t) is not Zero:
@@ -192,6 +194,8 @@ class Primitive:
 
     def __init_subclass__(cls) -> None:
         cls.has_programs = cls.programs is not Primitive.programs
+        if cls.has_programs and cls.effects is Primitive.effects:
+            cls.effects = property(_effects_inside)  # type: ignore[assignment]
 
     def programs(self) -> tuple[Program, ...]:
         """The Programs among its parameters."""
@@ -261,6 +265,11 @@ class Primitive:
 
     def _missing(self, rule: str) -> errors.MissingRuleError:
         return errors.MissingRuleError(errors.missing_rule(self.name, rule, type(self)))
+
+
+def _effects_inside(p: Primitive) -> frozenset[Effect]:
+    """Of what holds Programs and says nothing else: what they do."""
+    return frozenset[Effect]().union(*map(effects_of, p.programs()))
 
 
 class Mapped(Primitive):
