@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "scatter shape sort special widen __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call loop"),
+    ("_engine/control", "__init__ derived call custom loop"),
     (
         "_engine/compile/functions",
         "coefficients parts table bessel emulated exponential complex error",
@@ -54,8 +54,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late eager device"),
-    ("_engine/api", "arguments derivatives jacobians jit transforms"),
-    ("", "errors tree tree_util"),
+    ("_engine/api", "arguments derivatives jacobians jit transforms custom"),
+    ("", "errors tree tree_util custom_derivatives"),
     (
         "numpy",
         "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
