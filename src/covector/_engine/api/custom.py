@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from covector._engine.api.arguments import (
 from covector._engine.base import errors, tree
 from covector._engine.base.exact import exact
 from covector._engine.base.public import bounded
-from covector._engine.control.custom import Backward, Memory, OnlineJVP, OnlineVJP, Outcome
+from covector._engine.control.custom import Memory, Outcome
+from covector._engine.control.custom_jvp import OnlineJVP
+from covector._engine.control.custom_vjp import Backward, OnlineVJP
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
@@ -122,7 +124,7 @@ class _Custom(Generic[P, R]):
         nondiff_argnames: str | Sequence[str] = (),
     ):
         check_callable(fun, self.api)
-        functools.update_wrapper(self, fun)
+        functools.update_wrapper(cast("Function", self), fun)
         self.fun = fun
         names = (nondiff_argnames,) if isinstance(nondiff_argnames, str) else nondiff_argnames
         self.nondiff_argnums = _positions(self.api, fun, nondiff_argnums, tuple(names))

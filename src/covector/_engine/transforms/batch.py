@@ -8,17 +8,18 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Primitive
+from covector._engine.core.primitive import Online, Primitive
 from covector._engine.core.trace import (
     Trace,
     Tracer,
     _state,
     current,
+    naming,
     set_current,
     stand_in,
     typeof,
 )
-from covector._engine.transforms.forward import Flat
+from covector._engine.transforms.forward import FlatFunction
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -92,7 +93,7 @@ class BatchTrace(Trace):
         before = _state.trace
         _state.trace = parent
         try:
-            if primitive.online:
+            if isinstance(primitive, Online):
                 out, axis = primitive.batch_online(values, dims, Batching(self.size, name, mark))
             elif name is None:
                 out, axis = primitive.batch(values, dims, self.size)
@@ -111,7 +112,7 @@ class BatchTrace(Trace):
 
 
 def batch_flat(
-    f: Flat,
+    f: FlatFunction,
     args: Sequence[Any],
     dims: Sequence[int | None],
     size: Dim,
@@ -123,7 +124,11 @@ def batch_flat(
     values = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(args, dims, strict=True)]
     before = set_current(trace)
     try:
-        outs = f(*values)
+        if axis_name is None:
+            outs = f(*values)
+        else:
+            with naming(axis_name, size):
+                outs = f(*values)
     finally:
         set_current(before)
     found: list[Any] = []
@@ -144,7 +149,7 @@ class Batching:
     mark: object = None
 
     def flat(
-        self, f: Flat, args: Sequence[Any], dims: Sequence[int | None]
+        self, f: FlatFunction, args: Sequence[Any], dims: Sequence[int | None]
     ) -> tuple[list[Any], list[int | None]]:
         """As `batch_flat`, in this batch."""
         return batch_flat(f, args, dims, self.size, self.axis_name, self.mark)
