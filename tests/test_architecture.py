@@ -376,7 +376,8 @@ def test_no_import_inside_a_function() -> None:
 
 # What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
 FAMILIES = {
-    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Online", "Primitive", "Reduction", "Update",
+    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Online", "Primitive", "Reduction",
+    "Update",
 }  # fmt: skip
 
 
