@@ -82,7 +82,9 @@ def test_a_right_rule_changes_nothing(chain: tuple[str, ...]) -> None:
             onp.testing.assert_allclose(f(0.3), expected(0.3), 2e-5)
 
 
-@pytest.mark.parametrize("outer", [lambda f: f, cv.jit, scanned, mapped], ids=str)
+@pytest.mark.parametrize(
+    "outer", [lambda f: f, cv.jit, scanned, mapped], ids=["", "jit", "scan", "vmap"]
+)
 def test_the_rule_is_what_counts(outer: Any) -> None:
     """A rule that is not the derivative is found in every context."""
     f = cv.custom_jvp(plain)
