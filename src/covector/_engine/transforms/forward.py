@@ -13,7 +13,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.primitive import Primitive, Zero
+from covector._engine.core.primitive import Online, Primitive, Zero
 from covector._engine.core.trace import (
     Array,
     Trace,
@@ -23,6 +23,7 @@ from covector._engine.core.trace import (
     literal,
     set_current,
     typeof,
+    using,
 )
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var
@@ -182,6 +183,9 @@ class PartialTrace(Trace):
             parent = self.parent
             assert parent is not None
             return parent.process(primitive, args)
+        if isinstance(primitive, Online):
+            with using(self):
+                return primitive.run(*args)
         if is_kept(primitive.effects) and not primitive.has_programs:
             raise TypeError(errors.effect_of_a_tangent(primitive.name, _state.source))
         nodes, index = self.nodes, self.count
