@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "scatter shape sort special widen __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call loop"),
+    ("_engine/control", "__init__ derived call cond loop"),
     (
         "_engine/compile/functions",
         "coefficients parts table bessel emulated exponential complex error",
@@ -63,7 +63,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
     ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
-    ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
+    ("lax", "control_flow branches operands elementwise products reductions shape indexing __init__"),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
     ("", "__init__"),
