@@ -63,7 +63,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
     ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
-    ("lax", "control_flow branches operands elementwise products reductions shape indexing __init__"),
+    (
+        "lax",
+        "control_flow branches operands elementwise products reductions shape indexing __init__",
+    ),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
     ("", "__init__"),

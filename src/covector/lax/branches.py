@@ -100,6 +100,8 @@ def switch(
         )
     if len(branches) == 1:
         return branches[0](*values)
+    if type(index) is int:
+        index = min(max(index, 0), len(branches) - 1)
     last = number(min(len(branches) - 1, np.iinfo(aval.dtype).max), aval)
     clamped = prims.maximum(prims.minimum(as_array(index), last), number(0, aval))
     names = {f"branch {i}": f for i, f in enumerate(branches)}
@@ -194,7 +196,10 @@ def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequ
     _check_structures(api, branches)
     types = [_common_type(api, branches, i) for i in range(len(branches[0].paths))]
     programs, constants = _closed([_converted(b.program, types) for b in branches])
-    outs = Cond(tuple(map(interned, programs)))(index, *leaves, *map(as_array, constants))
+    choice = Cond(tuple(map(interned, programs)))
+    if not types and not choice.effects:
+        return tree.unflatten(branches[0].out_tree, ())
+    outs = choice(index, *leaves, *map(as_array, constants))
     return tree.unflatten(branches[0].out_tree, outs)
 
 
