@@ -85,7 +85,7 @@ def switch(
     >>> [int(covector.lax.switch(i, [lambda x: x, lambda x: x * x], 3)) for i in (-1, 0, 1, 2)]
     [3, 3, 9, 9]
     """
-    if not isinstance(branches, Sequence) or not branches:
+    if not branches:
         raise ValueError(
             f"switch needs a sequence of functions to choose from, got {branches!r}{errors.at_user_line()}"
         )

@@ -110,7 +110,7 @@ class Axes:
     def wrap_inner(
         self, body: list[Statement], vector: int | None, extents: dict[int, Dim] | None = None
     ) -> list[Statement]:
-        """Loops over the folded axes around a pass."""
+        """Loops over the folded axes around a sweep."""
         for axis in reversed(self.inner):
             schedule = (
                 Schedule(1, unroll=self.target.loops.unroll) if axis == vector else Schedule()

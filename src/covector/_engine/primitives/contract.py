@@ -21,7 +21,7 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.routine import ByRoutine, Call
+from covector._engine.core.routine import ByRoutine, RoutineCall
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.scalar import Expr, const
@@ -179,7 +179,7 @@ class DotGeneral(ByRoutine, Folded):
         )  # fmt: skip
         return product, (left, right)
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         lhs, rhs = avals
         left, right = self._operands(lhs.shape, rhs.shape)
         assert left is not None and right is not None, "the pass 'layouts' makes operands fit"
@@ -190,7 +190,7 @@ class DotGeneral(ByRoutine, Folded):
         flags = int(left.transposed), int(right.transposed)
         parameters = (*flags, m, n, k, left.leading, right.leading, n)
         out = tuple([m * n * step for step in ix.suffix_products(batch)])
-        return Call(
+        return RoutineCall(
             GEMM[lhs.dtype], parameters, batch, (left.batch, right.batch, out),
             NS_PER_MULTIPLICATION * max(sizes.bounds(m * n * k)[0] or 1, 1),
             parallel=sizes.is_true(lambda: m * n * k <= ALONE),
