@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.transforms.functions import (
     VECTOR,
-    Flat,
+    FlatFunction,
     assert_close,
     check_batch,
     check_jvp,
@@ -51,12 +51,12 @@ def programs_of(name: str) -> tuple[Program, ...]:
     return tuple([stage(f, [VECTOR, VECTOR], "branch") for f in BRANCHES[name]])
 
 
-def chosen(name: str, index: int) -> Flat:
+def chosen(name: str, index: int) -> FlatFunction:
     return lambda x, y: Cond(programs_of(name))(np.int32(index), x, y)
 
 
 CASES = [(name, i) for name, branches in BRANCHES.items() for i in range(len(branches))]
-TRANSFORMED: dict[str, Callable[[Flat], Flat]] = {
+TRANSFORMED: dict[str, Callable[[FlatFunction], FlatFunction]] = {
     "value": lambda f: f,
     "grad": gradient,
     "jvp": pushforward,

@@ -192,3 +192,16 @@ def test_a_choice_is_one_equation() -> None:
     program = make_jaxpr(lambda p: lax.cond(p, lambda: X, lambda: 2 * X))(True)
     assert [e.primitive.name for e in program.eqns][-1] == "cond"
     assert covector.lax.cond is lax.cond
+
+
+def test_slopes_of_the_branch_that_is_not_chosen_do_not_matter() -> None:
+    """The root has an infinite slope at 0, where the other branch is chosen: 0 times that would be NaN."""
+
+    def f(x: Any) -> Any:
+        return lax.cond(x > 0, cnp.sqrt, lambda x: 0 * x, x)
+
+    x = np.array([0, 4], np.float32)
+    wanted = [0, 0.25]
+    np.testing.assert_array_equal(np.asarray(grad(lambda x: vmap(f)(x).sum())(x)), wanted)
+    np.testing.assert_array_equal(np.asarray(vmap(grad(f))(x)), wanted)
+    np.testing.assert_array_equal(np.asarray(vmap(grad(grad(f)))(x)), [0, -1 / 32])

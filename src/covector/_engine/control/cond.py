@@ -154,7 +154,10 @@ class Cond(Primitive):
         if not each:
             outs = Cond(found.branches)(index, *operands)
             return outs, [0 if mapped else None for mapped in found.live]
-        results = [Call(branch)(*operands) for branch in found.branches]
+        results = [
+            Call(branch)(*_slopes_only_where(index, i, args[1:], dims[1:]), *found.constants)
+            for i, branch in enumerate(found.branches)
+        ]
         chosen = [_chosen(index, column) for column in zip(*results, strict=True)]
         return tuple(chosen), [0] * len(chosen)
 
@@ -180,6 +183,25 @@ def _branches(
             within(middle, high)
 
     within(0, len(branches))
+
+
+def _slopes_only_where(
+    index: Any, branch: int, args: Sequence[Any], dims: Sequence[int | None]
+) -> list[Any]:
+    """The operands, which have a derivative only in rows of this branch.
+
+    In the others a branch gets what is not meant for it: a slope may be infinite there, and 0 times that is NaN.
+    """
+    result: list[Any] = []
+    for x, d in zip(args, dims, strict=True):
+        if d is not None and typeof(x).differentiable():
+            shape = typeof(x).shape
+            other = tuple([a for a in range(len(shape)) if a != d])
+            mask = prims.eq(index, np.int32(branch))
+            mask = prims.Broadcast(shape, other)(mask) if other else mask
+            x = prims.select(mask, x, prims.stop_gradient(x))
+        result.append(x)
+    return result
 
 
 def _chosen(index: Any, values: Sequence[Any]) -> Any:
