@@ -12,10 +12,6 @@ from importlib import import_module as _import_module
 
 from covector import errors as errors, numpy as numpy
 from covector._engine._native import Array as Array
-from covector._engine.api.callbacks import (
-    effects_barrier as effects_barrier,
-    pure_callback as pure_callback,
-)
 from covector._engine.api.derivatives import (
     grad as grad,
     jvp as jvp,
@@ -66,10 +62,19 @@ if _typing.TYPE_CHECKING:
         tree as tree,
         tree_util as tree_util,
     )
+    from covector._engine.api.callbacks import (
+        effects_barrier as effects_barrier,
+        pure_callback as pure_callback,
+    )
     from covector.custom_derivatives import custom_jvp as custom_jvp, custom_vjp as custom_vjp
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
-_NAMES = {"custom_jvp": "custom_derivatives", "custom_vjp": "custom_derivatives"}
+_NAMES = {
+    "custom_jvp": "custom_derivatives",
+    "custom_vjp": "custom_derivatives",
+    "effects_barrier": "_engine.api.callbacks",
+    "pure_callback": "_engine.api.callbacks",
+}
 _LATER = (
     "custom_derivatives",
     "debug",

@@ -361,3 +361,26 @@ def test_a_breakpoint_shows_the_users_frames() -> None:
         quitting(1.0)
     with pytest.raises(ValueError, match="cli"):
         cv.debug.breakpoint(backend="web")
+
+
+def test_only_what_an_element_chooses_has_its_effects() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def branch(name: str) -> Callable[..., Any]:
+        def f(x: Any) -> Any:
+            io_callback(lambda v: seen.append((name, int(v))), None, x)
+            return x * 2
+
+        return f
+
+    def f(p: Any, x: Any) -> Any:
+        return lax.cond(p, branch("yes"), branch("no"), x)
+
+    p, x = cnp.array([True, False, True]), cnp.arange(3)
+    for g in (cv.vmap(f), cv.jit(cv.vmap(f))):
+        seen.clear()
+        assert g(p, x).tolist() == [0, 2, 4]
+        assert seen == [("yes", 0), ("no", 1), ("yes", 2)]
+    seen.clear()
+    assert float(cv.jit(cv.grad(lambda x: f(x > 0, x)))(3.0)) == 2
+    assert seen == [("yes", 3)]

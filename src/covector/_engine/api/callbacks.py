@@ -11,6 +11,7 @@ import numpy as np
 from covector._engine import _native
 from covector._engine.api.arguments import as_array, check_callable
 from covector._engine.base import errors, tree
+from covector._engine.base.public import boundary
 from covector._engine.control.callback import (
     DEBUG,
     DEBUG_ORDERED,
@@ -59,6 +60,7 @@ def _types(api: str, declared: Any) -> tuple[tuple[ShapedArray, ...], tree.TreeD
     return tuple(found), treedef
 
 
+@boundary
 def pure_callback(
     callback: Callable[..., Any],
     result_shape_dtypes: Any,
@@ -94,6 +96,7 @@ def pure_callback(
     return tree.unflatten(out_tree, PureCallback(function, results, vmap_method)(*arrays))
 
 
+@boundary
 def io_callback(
     callback: Callable[..., Any],
     result_shape_dtypes: Any,
@@ -131,6 +134,7 @@ def _check_sharding(api: str, sharding: object) -> None:
         )
 
 
+@boundary
 def effects_barrier() -> None:
     """Wait until everything that was called so far is done, its effects too."""
     _native.synchronize()

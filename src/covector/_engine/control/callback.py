@@ -375,7 +375,14 @@ class IOCallback(HostCall):
     results: tuple[ShapedArray, ...]
     effects: frozenset[Effect] = IO  # type: ignore[misc]
     name: ClassVar[str] = "io_callback"
-    not_differentiable: ClassVar[str | None] = _WHY
+
+    @property
+    def not_differentiable(self) -> str | None:  # type: ignore[override]
+        return _WHY if self.results else None
+
+    @property
+    def no_slope(self) -> str | None:  # type: ignore[override]
+        return None if self.results else "it has no results"
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         if self.effects == IO_ORDERED:
