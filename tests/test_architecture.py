@@ -55,7 +55,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "errors tree tree_util"),
     (
         "numpy",
-        "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
+        "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
     ),
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
@@ -65,10 +65,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow operands elementwise products reductions shape indexing collectives __init__",
+        "control_flow operands examples elementwise products reductions shape indexing collectives __init__",
     ),
     ("random", "keys samplers choices __init__"),
-    ("nn", "activations functions initializers __init__"),
+    ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )
 

@@ -17,6 +17,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import SCALARS, typeof
 from covector._engine.types import dtypes
+from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array, check_shapes, operand, operands
 from covector.numpy.promotion import integer_of
 
@@ -110,9 +111,21 @@ class RoundingMethod(enum.IntEnum):
     TO_NEAREST_EVEN = 1
 
 
-def _named(f: Callable[..., Any], name: str, doc: str) -> Any:
+# What every function made here has in its docstring, beside its own line and its example.
+_KINDS = {"b": "bool", "iu": "integers", "f": "floats", "c": "complex numbers"}
+_ONE = "\n\nElement by element{}."
+_SEVERAL = """
+
+Element by element{}.  TypeError unless the operands have
+one dtype and one shape; a Python number goes with any dtype, an array of shape () with any shape."""
+
+
+def _named(f: Callable[..., Any], name: str, primitive: Any, doc: str, rules: str) -> Any:
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = doc, "covector.lax"
+    kinds = getattr(primitive, "kinds", "biufc")
+    taken = [word for letters, word in _KINDS.items() if letters[0] in kinds]
+    only = "" if len(taken) == len(_KINDS) else f"; of {', '.join(taken)} only"
+    f.__doc__, f.__module__ = f"{doc}{rules.format(only)}{EXAMPLES.get(name, '')}", "covector.lax"
     return f
 
 
@@ -120,7 +133,7 @@ def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
     def f(x: Any, /) -> Any:
         return primitive(*operands(name, x))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _ONE)
 
 
 def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
@@ -129,35 +142,26 @@ def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
     def f(x: Any, /, *, accuracy: Any = None) -> Any:
         return primitive(*operands(name, x))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _ONE)
 
 
 def _binary(name: str, primitive: Callable[[Any, Any], Any], doc: str) -> Any:
     def f(x: Any, y: Any, /) -> Any:
         return primitive(*operands(name, x, y))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _SEVERAL)
 
 
 def _ternary(name: str, primitive: Callable[[Any, Any, Any], Any], doc: str) -> Any:
     def f(x: Any, y: Any, z: Any, /) -> Any:
         return primitive(*operands(name, x, y, z))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _SEVERAL)
 
 
 # --------------------------------------------------------------------------------------------- arithmetic
 
-_ADD = """x + y.
-
-TypeError unless both have one dtype and one shape, or one is a number or of shape ().
-
->>> from covector import lax, numpy as cnp
->>> lax.add(cnp.array([1.0, 2.0]), 1)
-Array([2., 3.], dtype=float32)
-"""
-
-add = _binary("add", prims.add, _ADD)
+add = _binary("add", prims.add, "x + y.")
 sub = _binary("sub", prims.sub, "x - y.")
 mul = _binary("mul", prims.mul, "x * y.")
 div = _binary(

@@ -10,6 +10,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.lax import elementwise as el
+from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array
 from covector.numpy.promotion import axes_of, axis_of, integer_of
 
@@ -44,9 +45,13 @@ def _reduction(name: str, primitive: Callable[[tuple[int, ...]], Any], doc: str)
         return primitive(along)(x) if along else x
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = doc, "covector.lax"
+    f.__doc__, f.__module__ = f"{doc}{_REDUCED}{EXAMPLES[name]}", "covector.lax"
     return f
 
+
+_REDUCED = (
+    "\n\nThe axes go; the dtype stays.  ValueError for an axis that is not there, or there twice."
+)
 
 reduce_sum = _reduction("reduce_sum", prims.Sum, "The sum along axes.")
 reduce_prod = _reduction("reduce_prod", prims.Prod, "The product along axes.")
@@ -122,7 +127,8 @@ def _cumulative(name: str, primitive: Callable[[int, bool], Any], doc: str) -> A
         return primitive(axis_of(axis, x.ndim), bool(reverse))(x)
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = f"{doc} along an axis; from the end with `reverse`.", "covector.lax"
+    text = f"{doc} along an axis; from the end with `reverse`.\n\nShape and dtype stay."
+    f.__doc__, f.__module__ = f"{text}{EXAMPLES[name]}", "covector.lax"
     return f
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.types import dtypes
-from covector.numpy import elementwise as el
+from covector.nn.examples import EXAMPLES
+from covector.numpy import elementwise as el, ufunc
 from covector.numpy.promotion import lift
-from covector.numpy.ufunc import binary, unary
+from covector.numpy.ufunc import binary
 
 __all__ = [
     "celu",
@@ -40,6 +41,11 @@ __all__ = [
 ]
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def unary(name: str, recipe: Any, kind: Any, doc: str) -> Any:
+    """A ufunc of one operand, with its example."""
+    return ufunc.unary(name, recipe, kind, doc, EXAMPLES.get(name, ""))
 
 
 def _like(x: Any, value: Any) -> np.generic:

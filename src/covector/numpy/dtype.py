@@ -103,11 +103,13 @@ class ScalarType(type):
 
 
 def _scalar_type(name: str, dtype: np.dtype) -> ScalarType:
-    return ScalarType(
-        name,
-        (),
-        {"dtype": dtype, "__module__": "covector.numpy", "__doc__": f"The dtype {dtype.name}."},
-    )
+    doc = f"""The dtype {dtype.name}; called, it makes an array of that dtype.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.{name}(1).dtype
+    dtype({dtype.name if dtype == dtypes.bfloat16 else repr(dtype.name)})
+    """
+    return ScalarType(name, (), {"dtype": dtype, "__module__": "covector.numpy", "__doc__": doc})
 
 
 bool_ = bool = _scalar_type("bool_", dtypes.bool_)
