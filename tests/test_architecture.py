@@ -57,7 +57,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
     ),
-    ("numpy", "creation ranges dtype interop"),
+    ("numpy", "creation matrices ranges dtype interop"),
     ("", "dtypes"),
     (
         "numpy",
@@ -67,7 +67,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "lax",
         "control_flow operands examples elementwise products reductions shape indexing collectives __init__",
     ),
-    ("random", "keys samplers choices __init__"),
+    ("random", "keys samplers distributions choices __init__"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )

@@ -316,7 +316,14 @@ reciprocal = unary("reciprocal", lambda x: prims.integer_pow(x, -1), "inexact", 
 
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
-    """(floor_divide(x1, x2), remainder(x1, x2))."""
+    """(floor_divide(x1, x2), remainder(x1, x2)).
+
+    Operands and errors are those of the two.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.divmod(cnp.array([7, -7]), 4)
+    (Array([ 1, -2], dtype=int32), Array([3, 1], dtype=int32))
+    """
     return floor_divide(x1, x2), remainder(x1, x2)
 
 
@@ -328,7 +335,14 @@ _rest = binary("modf_rest", _finite_rest, "inexact", "The fractional part, 0 of 
 
 
 def modf(x: Any, /) -> tuple[Any, Any]:
-    """The fractional and the whole part of each element, both with its sign."""
+    """The fractional and the whole part of each element, both with its sign.
+
+    As floats; integers count as floats.  TypeError for complex numbers.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.modf(cnp.array([1.5, -1.5]))
+    (Array([ 0.5, -0.5], dtype=float32), Array([ 1., -1.], dtype=float32))
+    """
     whole = trunc(lift("modf", x))
     whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
     return _rest(whole, subtract(x, whole)), whole
@@ -409,7 +423,14 @@ rint = unary("rint", _rint, "inexact", "Rounded to the nearest whole number, tie
 
 
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
-    """Rounded to so many decimals, ties to even; integers stay as they are unless decimals is negative."""
+    """Rounded to so many decimals, ties to even; integers stay as they are.
+
+    Shape and dtype stay.  NotImplementedError for integers and negative decimals: convert to a float first.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.round(cnp.array([1.25, 2.5]))
+    Array([1., 2.], dtype=float32)
+    """
     check_operand("round", a)
     integer = is_integer(np.zeros((), type_key(a)[0]))
     if decimals == 0:

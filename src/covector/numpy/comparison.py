@@ -273,5 +273,12 @@ _angle_of = unary("angle", _angle, "inexact", "The angle of a complex number, in
 
 
 def angle(z: Any, deg: bool = False) -> Any:
-    """The angle of complex numbers, in radians or degrees; of real ones 0 or π."""
+    """The angle of complex numbers, in radians or degrees; of real ones 0 or π.
+
+    As a float.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.angle(cnp.array([1j, -1 + 0j]))
+    Array([1.5707964, 3.1415927], dtype=float32)
+    """
     return rad2deg(_angle_of(z)) if deg else _angle_of(z)
