@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing steps legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -37,11 +37,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
-        "invariants schedule pipeline",
+        "invariants rewrite survey schedule pipeline",
     ),
     (
         "_engine/backends",
