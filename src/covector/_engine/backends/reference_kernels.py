@@ -6,7 +6,8 @@ buffer, and no load finds memory that nothing was written to: what is not live h
 `planned=False` each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next
 one starts, so both ways together check a plan.
 
-Loops run in order; those whose order is free (`free`; `vector`, `parallel`) run in the order that `order` gives.  By default a loop with lanes runs all of them side by side, which is quick.
+Loops run in order; those whose order is free (`free`, or `vector`, or `parallel`) run in the order that `order` gives.
+By default a loop with lanes runs all of them side by side, which is quick.
 """
 
 from __future__ import annotations

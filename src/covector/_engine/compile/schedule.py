@@ -378,6 +378,8 @@ class Choice:
             most = target.limits.on_all_threads.get(r.name)
             if most is not None and not dims.is_true(lambda r=r, m=most: r.work <= m):
                 return f"{r.name} runs on all of them itself"
+        if nest.routines:
+            return None  # a piece of less work than is worth it is not handed out, when it runs
         least = int(target.costs.parallel * TICKS)
         if dims.is_true(lambda: loop.extent * cost < least):
             return f"less than {target.costs.parallel / 1000:.3g} us of work"
