@@ -23,14 +23,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
+        "laws batching bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
-    ("_engine/primitives", "scatter shape sort special widen __init__"),
+    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     ("_engine/control", "__init__ derived call loop"),
     (
         "_engine/compile/functions",
-        "coefficients parts table bessel emulated exponential complex error",
+        "coefficients arithmetic table bessel emulated exponential complex error",
     ),
     ("_engine/compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
     ("_engine/compile/functions", "incomplete_gamma zeta beta __init__"),
@@ -43,13 +43,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/compile",
         "invariants rewrite survey schedule pipeline",
     ),
-    (
-        "_engine/backends",
-        "reference reference_scalars reference_routines reference_kernels reference_backend",
-    ),
+    ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link scalars library indices routines bodies apart emit",
+        "__init__ hoist instructions link scalars library indices routines contents apart emit",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
@@ -62,8 +59,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
-    ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
-    ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
+    (
+        "numpy",
+        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+    ),
+    (
+        "lax",
+        "control_flow operands elementwise products reductions shape indexing collectives __init__",
+    ),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
     ("", "__init__"),
@@ -93,7 +96,7 @@ BY_NAME = {
     ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
     (
         "_engine/backends/registry",
-        "covector._engine.backends.reference_backend",
+        "covector._engine.backends.reference.backend",
     ): "by the flag `backend`",
 }
 

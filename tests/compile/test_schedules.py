@@ -13,7 +13,8 @@ from tests.compile.schedules import legal_schedules
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
-from covector._engine.backends import reference_kernels as oracle, registry
+from covector._engine.backends import registry
+from covector._engine.backends.reference import kernels as oracle
 from covector._engine.backends.base import Job
 from covector._engine.base.errors import VerificationError
 from covector._engine.compile import memory

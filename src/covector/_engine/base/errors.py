@@ -241,3 +241,13 @@ def not_a_scalar(api: str, function: str, found: str) -> str:
         f"{api} needs a function whose result is one number, but {function} returned {found}{at_user_line()}. "
         "Reduce the result, for example with covector.numpy.sum, or use jacrev or vjp for results with many elements."
     )
+
+
+def unbound_axis(name: object, known: Iterable[object]) -> str:
+    """A named axis that is not in scope."""
+    names = ", ".join(map(repr, known))
+    scope = f"in scope are {names}" if names else "no named axis is in scope"
+    return (
+        f"unbound axis name: {name!r}{at_user_line()}; {scope}. A name is given by the transformation around the "
+        f"function: vmap(f, axis_name={name!r})"
+    )

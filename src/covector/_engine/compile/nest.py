@@ -5,9 +5,9 @@ the rest.  The shape of what comes out, for a nest whose inner axes are folded:
 
     for outer axes:
         locals of rows that need no fold
-        for inner axes: stores and folds of pass 0
+        for inner axes: stores and folds of sweep 0
         results of the folds; locals of rows that need them
-        for inner axes: stores and folds of pass 1 ...
+        for inner axes: stores and folds of sweep 1 ...
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Context:
 
 
 @dataclass
-class Pass:
+class Sweep:
     """One run over the inner axes: what it evaluates."""
 
     mapped: list[Eqn]
@@ -70,11 +70,11 @@ class NestLowering:
         self.nest, self.context, self.target = nest, context, context.target
         self.own = {v: r for r in nest.roots for v in r.outputs}
         self.outer_roots = [r for r in nest.roots if not folds(r) and not nest.is_inner(r)]
-        self.passes, self.ready, self.pass_of = self._plan_passes()
+        self.sweeps, self.ready, self.sweep_of = self._plan_sweeps()
         self.scratch: dict[Var, Buffer] = {}
-        self.again: dict[Var, Eqn] = {}  # inner roots that later passes compute anew
+        self.again: dict[Var, Eqn] = {}  # inner roots that later sweeps compute anew
 
-    # ------------------------------------------------------------------------------------------------ passes
+    # ------------------------------------------------------------------------------------------------ sweeps
 
     def _dependencies(self, eqn: Eqn) -> set[Var]:
         """The nest's own variables that a root reads."""
@@ -91,26 +91,26 @@ class NestLowering:
                 stack.extend(a for a in self.context.inlined[v].inputs if isinstance(a, Var))
         return found
 
-    def _plan_passes(self) -> tuple[list[Pass], dict[Eqn, int], dict[Eqn, int]]:
-        """The passes; before which pass an outer value is ready; in which pass an inner root is computed."""
+    def _plan_sweeps(self) -> tuple[list[Sweep], dict[Eqn, int], dict[Eqn, int]]:
+        """The sweeps; before which sweep an outer value is ready; in which sweep an inner root is computed."""
         ready: dict[Eqn, int] = {}
-        pass_of: dict[Eqn, int] = {}
-        passes: list[Pass] = []
+        sweep_of: dict[Eqn, int] = {}
+        sweeps: list[Sweep] = []
         for root in self.nest.roots:
             level = 0
             for v in self._dependencies(root):
                 producer = self.own[v]
-                level = max(level, ready[producer] if producer in ready else pass_of[producer])
+                level = max(level, ready[producer] if producer in ready else sweep_of[producer])
             if root in self.outer_roots:
                 ready[root] = level
                 continue
-            while len(passes) <= level:
-                passes.append(Pass([], []))
-            pass_of[root] = level
-            (passes[level].folded if folds(root) else passes[level].mapped).append(root)
+            while len(sweeps) <= level:
+                sweeps.append(Sweep([], []))
+            sweep_of[root] = level
+            (sweeps[level].folded if folds(root) else sweeps[level].mapped).append(root)
             if folds(root):
                 ready[root] = level + 1
-        return passes, ready, pass_of
+        return sweeps, ready, sweep_of
 
     # ------------------------------------------------------------------------------------------- expressions
 
@@ -178,13 +178,13 @@ class NestLowering:
         return body
 
     def _body(self, index: Index) -> list[Statement]:
-        """The statements at one point of the outer axes, with loops over the inner axes around each pass."""
+        """The statements at one point of the outer axes, with loops over the inner axes around each sweep."""
         nest = self.nest
         bound: dict[tuple[Var, Index], Scalar] = {}
         statements: list[Statement] = []
-        for number in range(len(self.passes) + 1):
+        for number in range(len(self.sweeps) + 1):
             self._rows(number, index, bound, statements)
-            if number == len(self.passes):
+            if number == len(self.sweeps):
                 break
             inner, foldings = self._pass(number, index, bound)
             for f in foldings:
@@ -193,7 +193,7 @@ class NestLowering:
             for f in foldings:
                 self._bind_row(f.eqn, f.result(), index, bound, statements)
             for v, buffer in self.scratch.items():
-                if self.pass_of[self.own[v]] == number:
+                if self.sweep_of[self.own[v]] == number:
                     bound[v, self._index_of(self.own[v], index)] = load(
                         buffer, self._inner_offset(index)
                     )
@@ -222,7 +222,7 @@ class NestLowering:
     def _rows(
         self, number: int, index: Index, bound: dict[Any, Any], statements: list[Statement]
     ) -> None:
-        """The outer roots that are ready before a pass (all roots, if no axis is folded)."""
+        """The outer roots that are ready before a sweep (all roots, if no axis is folded)."""
         elements = self._elements(bound)
         for root in self.outer_roots:
             if self.ready[root] != number:
@@ -260,7 +260,7 @@ class NestLowering:
         statements: list[Statement] = []
         foldings: list[Folding] = []
         for root in self.nest.roots:
-            if self.pass_of.get(root) != number:
+            if self.sweep_of.get(root) != number:
                 continue
             if folds(root):
                 folding = Folding(root, self.context.names)
@@ -282,7 +282,7 @@ class NestLowering:
         if (place := self._target(v)) is not None:
             return list(store(place, v.aval.shape, at, value))
         later = any(
-            self.pass_of.get(r, number) > number and v in self._dependencies(r)
+            self.sweep_of.get(r, number) > number and v in self._dependencies(r)
             for r in self.nest.roots
         )
         if not later:
@@ -303,7 +303,7 @@ class NestLowering:
         return [Store(buffer, self._inner_offset(index), value)]
 
     def _compute_again(self, v: Var, root: Eqn) -> None:
-        """Let later passes compute an inner root anew, and those that it reads and that are kept nowhere."""
+        """Let later sweeps compute an inner root anew, and those that it reads and that are kept nowhere."""
         self.again[v] = root
         for d in self._dependencies(root):
             producer = self.own[d]

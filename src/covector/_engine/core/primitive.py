@@ -54,16 +54,16 @@ class Linear(_Typed):
     __slots__ = ()
 
 
-class Flat:
+class NoSlope:
     """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "FLAT"
+        return "NO_SLOPE"
 
 
-FLAT = Flat()
+NO_SLOPE = NoSlope()
 
 
 class NotDifferentiable:
@@ -129,7 +129,9 @@ class Primitive:
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
     effects: ClassVar[frozenset[str]] = frozenset()
-    flat: ClassVar[str | None] = None  # why the derivative is zero wherever there is one, if it is
+    no_slope: ClassVar[str | None] = (
+        None  # why the derivative is zero wherever there is one, if it is
+    )
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 
@@ -147,7 +149,7 @@ class Primitive:
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """(result, tangent) from values and tangents; a tangent may be a Zero, not all are."""
-        if self.flat is None and self.not_differentiable is None:
+        if self.no_slope is None and self.not_differentiable is None:
             raise self._missing("jvp")
         for i, t in enumerate(tangents):
             if self.not_differentiable is not None and type(t) is not Zero:

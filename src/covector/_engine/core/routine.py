@@ -17,7 +17,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class Call:
+class RoutineCall:
     """One call for each element of the batch.
 
     It gets the places of the operands, of the results, and its scratch memory; an operand that a result begins as
@@ -42,7 +42,7 @@ class ByRoutine(Primitive):
     fail returns a status; one that is not 0 ends the Program, as its error number.
     """
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         """The call, for operands of these types."""
         raise self._missing("call")
 

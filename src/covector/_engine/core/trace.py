@@ -9,7 +9,7 @@ transformations nest by nesting.  At the bottom is `EvalTrace`, which computes. 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from covector._engine.base import errors
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
 
 # What `core/primitive.py` defines, which is above: here it is only called, typed and passed on.
 Primitive = Any
@@ -72,8 +73,13 @@ class Trace:
         raise NotImplementedError
 
 
+# The named axes in whose scope a function runs, the innermost last, with their sizes.
+Axes = tuple[tuple[Hashable, Dim], ...]
+
+
 class _State(threading.local):
     trace: Trace
+    axes: Axes = ()
     source: errors.Source | None = (
         None  # where equations come from that are replayed, and not on the stack
     )
@@ -119,8 +125,37 @@ def set_current(trace: Trace) -> Trace:
     before = _state.trace
     _state.trace = trace
     if before.staging != trace.staging:
-        _native.set_tracing(trace.staging)
+        _native.set_tracing(trace.staging or bool(_state.axes))
     return before
+
+
+def named_axes() -> Axes:
+    """The named axes in scope, the innermost last: part of the key of all that is kept of a traced function."""
+    return _state.axes
+
+
+def axis_size(name: Hashable) -> Dim:
+    """The size of the innermost axis of this name in scope; NameError if there is none."""
+    for known, size in reversed(_state.axes):
+        if known == name:
+            return size
+    raise NameError(errors.unbound_axis(name, [known for known, _ in _state.axes]))
+
+
+@contextmanager
+def naming(name: Hashable, size: Dim) -> Generator[None]:
+    """Run a block with one more named axis in scope.
+
+    Jitted functions take their Python twins there: what they compiled before knows nothing of the name.
+    """
+    before = _state.axes
+    _state.axes = (*before, (name, size))
+    tracing = _native.set_tracing(True)
+    try:
+        yield
+    finally:
+        _state.axes = before
+        _native.set_tracing(tracing)
 
 
 @contextmanager

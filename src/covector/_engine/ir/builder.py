@@ -43,7 +43,7 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 Index = tuple[Dim, ...]
-Elements = Mapping[Index, Scalar]  # all the elements of a small value
+AllElements = Mapping[Index, Scalar]  # all the elements of a small value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Names:
         return Expr("local", (), dtype, self.fresh(stem))
 
 
-class Reader:
+class StoredElements:
     """The elements of what is stored at a place.  Equal requests give one shared node."""
 
     __slots__ = ("aval", "memo", "place")
@@ -148,7 +148,7 @@ class Operand:
     def __init__(self, aval: ShapedArray, literal: np.generic | None, place: Callable[[], Place]):
         self.aval, self.literal = aval, literal
         self._place = place
-        self._reader: Reader | None = None
+        self._reader: StoredElements | None = None
 
     @property
     def place(self) -> Place:
@@ -167,7 +167,7 @@ class Operand:
         if self.literal is not None:
             return constant(self.literal, self.aval.dtype)
         if self._reader is None:
-            self._reader = Reader(self._place(), self.aval)
+            self._reader = StoredElements(self._place(), self.aval)
         return self._reader.at(index, condition)
 
 
@@ -218,7 +218,7 @@ class Builder(ABC):
 
     def element(self, result: Result, index: Index) -> Scalar:
         """What is stored of a result."""
-        return Reader(result.place, result.aval).at(index)
+        return StoredElements(result.place, result.aval).at(index)
 
     def store(
         self,
@@ -346,5 +346,7 @@ class Builder(ABC):
         """Whether a Program can be written out element by element, where these inputs are kept in locals."""
 
     @abstractmethod
-    def written_out(self, program: Program, inputs: Sequence[Place | Elements]) -> list[Elements]:
+    def written_out(
+        self, program: Program, inputs: Sequence[Place | AllElements]
+    ) -> list[AllElements]:
         """The results of a small Program, element by element: expressions, of which nothing is stored."""

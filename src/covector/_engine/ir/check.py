@@ -194,14 +194,14 @@ def _verify_expression(
         seen.add(node)
         stack.extend(node.args)
         index = node.attr[1] if node.op == "load" else node.attr if node.op == "index" else 0  # type: ignore[index]
-        for atom in dims.atoms(index):  # type: ignore[arg-type]
+        for factor in dims.factors(index):  # type: ignore[arg-type]
             if (
-                atom.op == "symbol"
-                and not isinstance(atom.payload, Expr)
-                and atom.key not in symbols
+                factor.op == "symbol"
+                and not isinstance(factor.payload, Expr)
+                and factor.key not in symbols
             ):
                 raise VerificationError(
-                    f"after {after}: {node.op} uses {atom.key}, which is not in scope\n{kernel}"
+                    f"after {after}: {node.op} uses {factor.key}, which is not in scope\n{kernel}"
                 )
         if node.op == "local" and isinstance(node.attr, str) and node not in locals_:
             raise VerificationError(

@@ -352,12 +352,12 @@ def index_values(index: Dim) -> list[Expr]:
     if isinstance(index, int):
         return []
     found: list[Expr] = []
-    pending = [atom for monomial, _ in index.terms for atom in monomial]
+    pending = [factor for monomial, _ in index.terms for factor in monomial]
     while pending:
-        atom = pending.pop()
-        if isinstance(atom.payload, Expr):
-            found.append(atom.payload)
-        for arg in atom.args:
+        factor = pending.pop()
+        if isinstance(factor.payload, Expr):
+            found.append(factor.payload)
+        for arg in factor.args:
             if not isinstance(arg, int):
                 pending.extend(a for monomial, _ in arg.terms for a in monomial)
     return found

@@ -40,21 +40,21 @@ ALIGNMENT = 64
 
 def verify_plan(kernel: Kernel, after: str = "memory") -> None:
     """VerificationError, naming the buffers and the statements, if the plan of a Kernel's memory is wrong."""
-    Layout(kernel, after).verify()
+    MemoryMap(kernel, after).verify()
     Proof(kernel, after).run()
 
 
 # ------------------------------------------------------------------------------------------------- layout
 
 
-class Region(NamedTuple):
+class Span(NamedTuple):
     """A part of some memory: a parameter's or the arena, from a byte to another one."""
 
     memory: Buffer | None
     start: Dim
     end: Dim
 
-    def overlaps(self, other: Region) -> bool:
+    def overlaps(self, other: Span) -> bool:
         """Whether they may have a byte in common."""
         if self.memory is not other.memory:
             return False
@@ -72,7 +72,7 @@ def rounded(size: Dim) -> Dim:
     return dims.floordiv(size + ALIGNMENT - 1, ALIGNMENT) * ALIGNMENT
 
 
-class Layout:
+class MemoryMap:
     """Where each buffer lies, and whether that is inside the memory that there is."""
 
     def __init__(self, kernel: Kernel, after: str):
@@ -81,13 +81,13 @@ class Layout:
     def fail(self, text: str) -> VerificationError:
         return VerificationError(f"after {self.after}: {text}\n{self.kernel}")
 
-    def region(self, buffer: Buffer) -> Region:
+    def region(self, buffer: Buffer) -> Span:
         """Where a buffer lies; a result that may lie on an argument is taken to lie there."""
         root = self.kernel.memory_of(buffer)
         if root.kind == "temp":
             offset = self.kernel.offsets[root]
-            return Region(None, offset, offset + rounded(root.bytes))
-        return Region(self.kernel.memories().get(root, root), 0, root.bytes)
+            return Span(None, offset, offset + rounded(root.bytes))
+        return Span(self.kernel.memories().get(root, root), 0, root.bytes)
 
     def verify(self) -> None:
         """Each temp has a place inside the arena, at a multiple of 64 bytes, and what shares is as large."""
@@ -131,18 +131,18 @@ class Damage(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class Knowledge:
     """What is known at one point: of each buffer whether it was written, and what has destroyed its value."""
 
     written: set[Buffer] = field(default_factory=set)
     damage: dict[Buffer, dict[Damage, None]] = field(default_factory=dict)  # in order
 
-    def copy(self) -> State:
-        return State(
+    def copy(self) -> Knowledge:
+        return Knowledge(
             set(self.written), {b: dict(found) for b, found in self.damage.items() if found}
         )
 
-    def join(self, other: State) -> bool:
+    def join(self, other: Knowledge) -> bool:
         """Take in what holds on another way to the same point; whether that is anything new."""
         new = not other.written <= self.written
         self.written |= other.written
@@ -157,8 +157,8 @@ class State:
         self.damage.pop(buffer, None)
 
 
-class Proof(Layout):
-    """Goes through a Kernel with a `State`."""
+class Proof(MemoryMap):
+    """Goes through a Kernel with a `Knowledge`."""
 
     def __init__(self, kernel: Kernel, after: str):
         super().__init__(kernel, after)
@@ -194,7 +194,7 @@ class Proof(Layout):
     def run(self) -> None:
         """Go through all statements; at the end, all results must be there."""
         kernel = self.kernel
-        state = State(set(kernel.inputs))
+        state = Knowledge(set(kernel.inputs))
         self.body(kernel.body, state)
         for out in kernel.outputs:
             for damage in state.damage.get(out, ()):
@@ -205,7 +205,7 @@ class Proof(Layout):
                     f"{s.first} and {s.second} take turns, but the caller looks for one at its own place"
                 )
 
-    def body(self, statements: Sequence[Statement], state: State) -> None:
+    def body(self, statements: Sequence[Statement], state: Knowledge) -> None:
         """One run of a body."""
         for s in statements:
             match s:
@@ -224,7 +224,7 @@ class Proof(Layout):
             elif children(s):
                 raise self.fail(f"nothing is known of what `{title(s)}` does to memory")
 
-    def access(self, accesses: Sequence[Access], state: State) -> None:
+    def access(self, accesses: Sequence[Access], state: Knowledge) -> None:
         """Check reads, and note what writes destroy."""
         for a in accesses:
             if a.buffer.kind == "local" or a.buffer.size == 0:
@@ -234,7 +234,7 @@ class Proof(Layout):
             else:
                 self.read(a, state)
 
-    def write(self, a: Access, state: State) -> None:
+    def write(self, a: Access, state: Knowledge) -> None:
         state.written.add(a.buffer)
         for other in self.partners[a.buffer]:
             if other in state.written and not self._keeps(a, other):
@@ -249,7 +249,7 @@ class Proof(Layout):
         (target, at), (source, start) = s.target, s.source
         return at == start and self.region(target) == self.region(source)
 
-    def read(self, a: Access, state: State) -> None:
+    def read(self, a: Access, state: Knowledge) -> None:
         if a.buffer not in state.written:
             raise self.fail(f"{a.buffer} is read by `{title(a.statement)}` before it is written")
         for damage in state.damage.get(a.buffer, ()):
@@ -266,7 +266,7 @@ class Proof(Layout):
         same = self.region(a.buffer) == self.region(write.buffer)
         return same and a.buffer.dtype == write.buffer.dtype and apart(write, a, loop)
 
-    def swap(self, s: Swap, state: State) -> None:
+    def swap(self, s: Swap, state: Knowledge) -> None:
         """The names change places, and what is known of them does."""
         a, b = s.first, s.second
         damage = state.damage
@@ -277,7 +277,7 @@ class Proof(Layout):
                 state.written.add(other)
                 break
 
-    def loop(self, s: Loop | While, state: State) -> None:
+    def loop(self, s: Loop | While, state: Knowledge) -> None:
         """A body that may run any number of times; one with a condition ends after the test."""
         (body,), ends = bodies(s), len(s.test) + 1 if isinstance(s, While) else 0
         while True:  # each time round, something new is known to be destroyed
@@ -307,7 +307,7 @@ class Proof(Layout):
             for b, found in state.damage.items()
         }
 
-    def branch(self, s: If, state: State) -> None:
+    def branch(self, s: If, state: Knowledge) -> None:
         """Bodies of which one may run."""
         before = state.copy()
         for body in bodies(s):
@@ -322,7 +322,7 @@ def _by(damage: Damage) -> str:
     return f"`{title(damage.write.statement)}` has written {damage.write.buffer} in the same memory"
 
 
-def _by_memory(regions: dict[Buffer, list[Region]]) -> list[list[Buffer]]:
+def _by_memory(regions: dict[Buffer, list[Span]]) -> list[list[Buffer]]:
     groups: dict[Buffer | None, dict[Buffer, None]] = {}
     for b, found in regions.items():
         for region in found:

@@ -21,7 +21,7 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.routine import ByRoutine, Call
+from covector._engine.core.routine import ByRoutine, RoutineCall
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.scalar import Expr, const
@@ -178,7 +178,7 @@ class DotGeneral(ByRoutine, Folded):
         )
         return product, (left, right)
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         lhs, rhs = avals
         left, right = self._operands(lhs.shape, rhs.shape)
         assert left is not None and right is not None, "the pass 'layouts' makes operands fit"
@@ -189,8 +189,8 @@ class DotGeneral(ByRoutine, Folded):
         flags = int(left.transposed), int(right.transposed)
         parameters = (*flags, m, n, k, left.leading, right.leading, n)
         out = tuple([m * n * step for step in ix.suffix_products(batch)])
-        steps = left.batch, right.batch, out
-        return Call(GEMM[lhs.dtype], parameters, batch, steps, m * n * k, side_by_side=True)
+        steps, name = (left.batch, right.batch, out), GEMM[lhs.dtype]
+        return RoutineCall(name, parameters, batch, steps, m * n * k, side_by_side=True)
 
     # -- rules ------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import Trace, Tracer, _state, current, set_current, typeof
-from covector._engine.transforms.forward import Flat
+from covector._engine.core.trace import Trace, Tracer, _state, current, naming, set_current, typeof
+from covector._engine.transforms.forward import FlatFunction
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -95,14 +95,22 @@ class BatchTrace(Trace):
 
 
 def batch_flat(
-    f: Flat, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable = None
+    f: FlatFunction,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    size: Dim,
+    axis_name: Hashable = None,
 ) -> tuple[list[Any], list[int | None]]:
     """Results and their batch axes, for arguments with the batch axes `dims`; None: the same for all elements."""
     trace = BatchTrace(current(), size, axis_name)
     values = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(args, dims, strict=True)]
     before = set_current(trace)
     try:
-        outs = f(*values)
+        if axis_name is None:
+            outs = f(*values)
+        else:
+            with naming(axis_name, size):
+                outs = f(*values)
     finally:
         set_current(before)
     found: list[Any] = []

@@ -27,7 +27,7 @@ from covector._engine.core.trace import (
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.types.avals import ShapedArray
 
-Flat = Callable[..., Sequence[Any]]  # a function from flat values to flat values
+FlatFunction = Callable[..., Sequence[Any]]  # a function from flat values to flat values
 
 
 class JVPTracer(Tracer):
@@ -122,7 +122,7 @@ class JVPTrace(Trace):
 
 
 def jvp_flat(
-    f: Flat, primals: Sequence[Any], tangents: Sequence[Any]
+    f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
     """Results and their tangents.  Tangents, given and returned, may be Zero."""
     trace = JVPTrace(current())
@@ -294,7 +294,7 @@ class Tape:
 
 
 def linearize_flat(
-    f: Flat, primals: Sequence[Any], nonzero: Sequence[bool] | None = None
+    f: FlatFunction, primals: Sequence[Any], nonzero: Sequence[bool] | None = None
 ) -> tuple[list[Any], Tape]:
     """Results, and the tape from the tangents of the primals (those in the mask `nonzero`) to the results'."""
     partial = PartialTrace(current())
@@ -316,7 +316,9 @@ def linearize_flat(
         set_current(before)
 
 
-def record_flat(f: Flat, args: Sequence[Any], linear: Sequence[bool]) -> tuple[list[Any], Tape]:
+def record_flat(
+    f: FlatFunction, args: Sequence[Any], linear: Sequence[bool]
+) -> tuple[list[Any], Tape]:
     """The tape of a function that is linear in some arguments (given as types); its other results' values."""
     partial = PartialTrace(current())
     inputs = [aval for aval, mine in zip(args, linear, strict=True) if mine]

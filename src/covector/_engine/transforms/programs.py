@@ -17,7 +17,13 @@ from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import EVAL, evaluate, stage, using
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns, without_dead_code
 from covector._engine.transforms.batch import batch_flat, place_axis
-from covector._engine.transforms.forward import Flat, Tape, jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.forward import (
+    FlatFunction,
+    Tape,
+    jvp_flat,
+    linearize_flat,
+    record_flat,
+)
 from covector._engine.transforms.transpose import transpose_flat
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -88,7 +94,7 @@ def _content(program: Program) -> Any:
 
 
 def stage_closed(
-    f: Flat, avals: Sequence[ShapedArray], name: str
+    f: FlatFunction, avals: Sequence[ShapedArray], name: str
 ) -> tuple[Program, tuple[Any, ...]]:
     """The Program of a function with its constants as trailing inputs, and their values."""
     with using(EVAL):

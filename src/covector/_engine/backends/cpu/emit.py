@@ -11,7 +11,7 @@ import numpy as np
 
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import apart, routines
-from covector._engine.backends.cpu.bodies import (
+from covector._engine.backends.cpu.contents import (
     calls,
     groups,
     one_a_lane,

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.backends.reference_routines import ROUTINES
-from covector._engine.backends.reference_scalars import OPERATIONS, evaluate_into
+from covector._engine.backends.reference.routines import ROUTINES
+from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
 from covector._engine.ir import index as ix
 from covector._engine.ir.access import uses
@@ -250,20 +250,20 @@ class Machine:
         total: Any = 0
         for monomial, c in d.terms:
             term: Any = c
-            for atom in monomial:
-                term = term * self._atom(atom)
+            for factor in monomial:
+                term = term * self._factor(factor)
             total = total + term
         return total
 
-    def _atom(self, atom: dims.Atom) -> Any:
-        if atom.op == "symbol":
-            if isinstance(atom.payload, Expr):
-                return self.value(atom.payload).astype(np.int64)
-            if atom.key not in self.scope.variables:
-                raise KernelError(f"the variable {atom.key} has no value")
-            return self.scope.variables[atom.key]
-        x, y = (self.index(a) for a in atom.args)
-        match atom.op:
+    def _factor(self, factor: dims.Factor) -> Any:
+        if factor.op == "symbol":
+            if isinstance(factor.payload, Expr):
+                return self.value(factor.payload).astype(np.int64)
+            if factor.key not in self.scope.variables:
+                raise KernelError(f"the variable {factor.key} has no value")
+            return self.scope.variables[factor.key]
+        x, y = (self.index(a) for a in factor.args)
+        match factor.op:
             case "floordiv":
                 return x // y
             case "mod":
