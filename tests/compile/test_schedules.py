@@ -14,8 +14,8 @@ import covector as cv
 import covector.numpy as cnp
 from covector import lax
 from covector._engine.backends import registry
-from covector._engine.backends.reference import kernels as oracle
 from covector._engine.backends.base import Job
+from covector._engine.backends.reference import kernels as oracle
 from covector._engine.base.errors import VerificationError
 from covector._engine.compile import memory
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes

@@ -71,12 +71,12 @@ class Renaming:
         found = self._dims.get(d)
         if found is None:
             new: dict[str, Dim] = {}
-            for atom in dims.atoms(d):
-                if isinstance(payload := atom.payload, Expr):
+            for factor in dims.factors(d):
+                if isinstance(payload := factor.payload, Expr):
                     if (e := self.expr(payload)) is not payload:
-                        new[atom.key] = ix.renamed(atom, e)
-                elif atom.key in self.values:
-                    new[atom.key] = self.values[atom.key]
+                        new[factor.key] = ix.renamed(factor, e)
+                elif factor.key in self.values:
+                    new[factor.key] = self.values[factor.key]
             found = self._dims[d] = dims.substitute(d, new) if new else d
         return found
 
