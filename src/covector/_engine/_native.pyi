@@ -424,8 +424,9 @@ class Entry:
         `donate` positions among the kept leaves. `out_spec` is the tree of results: ("leaf", i),
         ("input", j), ("const", obj), ("none",), ("tuple", specs), ("list", specs),
         ("dict", keys, specs), ("namedtuple", class, specs), ("custom", unflatten, specs),
-        ("object", class, names of its arguments, static ones, specs), ("fields", the same), where
-        the arguments are attributes and nothing is called.
+        ("registered", unflatten, data, specs), ("object", class, names of its arguments, static
+        ones, specs), ("fields", the same), where the arguments are attributes and nothing is
+        called.
         """
     @property
     def executable(self) -> Executable:

@@ -21,6 +21,7 @@ enum class OutKind : uint8_t {
     kObject,      // a class called with the children and static data by name
     kFields,      // a class whose instances are made of attributes: nothing is called
     kCustom,      // a function called with a tuple of the children
+    kRegistered,  // a function called with static data and that tuple
 };
 
 // One node of the result's tree, which is stored in preorder.
@@ -31,7 +32,7 @@ struct OutNode {
     int count = 0;               // children
     PyObject* object = nullptr;  // owned: a constant, a tuple of keys, a class, a function
     PyObject* names = nullptr;    // owned, of kObject and kFields: of the children, then of statics
-    PyObject* statics = nullptr;  // owned: the values of the last ones
+    PyObject* statics = nullptr;  // owned: the values of the last ones; of kRegistered: its data
 };
 
 struct Plan {

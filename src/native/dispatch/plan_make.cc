@@ -26,7 +26,7 @@ constexpr SpecName kSpecNames[] = {
     {"tuple", OutKind::kTuple, 2}, {"list", OutKind::kList, 2},
     {"dict", OutKind::kDict, 3},   {"namedtuple", OutKind::kNamedTuple, 3},
     {"custom", OutKind::kCustom, 3}, {"object", OutKind::kObject, 5},
-    {"fields", OutKind::kFields, 5},
+    {"fields", OutKind::kFields, 5}, {"registered", OutKind::kRegistered, 4},
 };
 
 const SpecName* spec_name(PyObject* spec) {
@@ -129,6 +129,11 @@ bool add_node(Plan* plan, PyObject* spec) {
             if (!PyCallable_Check(first)) return bad_spec(spec, "unflatten is not callable");
             node.object = Py_NewRef(first);
             return add_children(plan, spec, PyTuple_GET_ITEM(spec, 2), node);
+        case OutKind::kRegistered:
+            if (!PyCallable_Check(first)) return bad_spec(spec, "unflatten is not callable");
+            node.object = Py_NewRef(first);
+            node.statics = Py_NewRef(PyTuple_GET_ITEM(spec, 2));
+            return add_children(plan, spec, PyTuple_GET_ITEM(spec, 3), node);
     }
     plan->nodes.push_back(node);
     return true;

@@ -228,8 +228,10 @@ PyObject* RunState::build_children(const OutNode& node, Buffer** results) {
             PyList_SET_ITEM(made.get(), i, child);
         }
     }
-    if (node.kind != OutKind::kCustom) return made.release();
-    return PyObject_CallOneArg(node.object, made.get());
+    if (node.kind == OutKind::kCustom) return PyObject_CallOneArg(node.object, made.get());
+    if (node.kind != OutKind::kRegistered) return made.release();
+    PyObject* args[] = {nullptr, node.statics, made.get()};
+    return PyObject_Vectorcall(node.object, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }
 
 PyObject* RunState::build_dict(const OutNode& node, Buffer** results) {
