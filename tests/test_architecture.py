@@ -23,11 +23,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
+        "laws batching bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
-    ("_engine/primitives", "scatter shape sort special widen __init__"),
+    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call loop"),
+    ("_engine/control", "__init__ derived call custom custom_jvp custom_vjp loop"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -51,16 +51,22 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
-    ("_engine/api", "arguments derivatives jacobians jit transforms"),
-    ("", "errors tree tree_util"),
+    ("_engine/api", "arguments derivatives jacobians jit transforms custom"),
+    ("", "errors tree tree_util custom_derivatives"),
     (
         "numpy",
         "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
     ),
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
-    ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
-    ("lax", "control_flow operands elementwise products reductions shape indexing __init__"),
+    (
+        "numpy",
+        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+    ),
+    (
+        "lax",
+        "control_flow operands elementwise products reductions shape indexing collectives __init__",
+    ),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
     ("", "__init__"),
@@ -370,7 +376,8 @@ def test_no_import_inside_a_function() -> None:
 
 # What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
 FAMILIES = {
-    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Primitive", "Reduction", "Update",
+    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Online", "Primitive", "Reduction",
+    "Update",
 }  # fmt: skip
 
 

@@ -106,12 +106,12 @@ SHAPES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
 
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two(name: str) -> None:
-    f = BINARY[name]
+    f, jitted = BINARY[name], cv.jit(BINARY[name])
     for first, second in SHAPES:
         x, y = array(first), array(second, seed=1)
         for argnums in (0, 1, (0, 1)):
             # A call on the tape is that of the jitted function: it is compiled as a whole.
-            twin = lambda x, y, call=cv.jit(f): cnp.sum(call(x, y))  # noqa: E731
+            twin = lambda x, y: cnp.sum(jitted(x, y))  # noqa: E731
             assert_twins(lambda x, y: cnp.sum(f(x, y)), x, y, twin=twin, argnums=argnums)
     assert_twins(lambda x: cnp.sum(f(x, x)), X)
 
@@ -160,6 +160,15 @@ def test_a_network_with_auxiliary_results() -> None:
     assert_twins(loss, params, X, has_aux=True, argnums=(0, 1))
 
 
+@cv.custom_vjp
+def custom(x: Any) -> Any:
+    """With a rule that has a value of its own."""
+    return x * 2 if float(x[0]) > 0 else x
+
+
+custom.defvjp(lambda x: (custom(x), x), lambda x, ct: (ct * x * (3 if float(x[0]) > 0 else 1),))
+
+
 NESTED: dict[str, Function] = {
     "grad": lambda x: cv.grad(lambda y: cnp.sum(cnp.sin(y) * x))(x).sum(),
     "hessian": lambda x: cv.hessian(lambda y: cnp.sum(y**3))(x).sum(),
@@ -173,6 +182,7 @@ NESTED: dict[str, Function] = {
     "scan": lambda x: lax.scan(lambda c, y: (c * y + x[0], c), x[1], x)[1].sum(),
     "python": lambda x: x.sum() if x[0] > 0 else x.prod(),
     "inplace": lambda x: [x := x * (i + 1.5) for i in range(3)][-1].sum(),
+    "custom": lambda x: custom(x * x).sum(), "custom in jit": lambda x: cv.jit(lambda x: x + 1)(custom(x)).sum(),
     "unused": lambda x: (cnp.exp(x), x.sum())[1],
 }  # fmt: skip
 JITTED = cv.jit(lambda p, q: (p[0] * q, p[1] * p[0]))

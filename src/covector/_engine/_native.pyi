@@ -414,6 +414,7 @@ Transposed = tuple[Executable | None, tuple[Array, ...], Sequence[int], Sequence
 class Tape:
     """The tape of an eager derivative."""
 
+    parent: None  # as a trace, it stands on no other
     def __init__(self) -> None: ...
     def input(self, array: Array, /) -> Any:
         """A tracer of an Array that is differentiated."""

@@ -14,7 +14,7 @@ from covector._engine.api.arguments import as_array, check_callable, function_pl
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.control.loop import Scan
-from covector._engine.core.trace import SCALARS, Tracer, stage, typeof
+from covector._engine.core.trace import SCALARS, Tracer, named_axes, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -168,7 +168,7 @@ def _trace(
     if not isinstance(f, FunctionType) or f.__closure__ is not None:
         return _trace_body(step, f, avals, carry_tree, xs_tree, xs)
     table = _traced.setdefault(f, {})
-    key = step, carry_tree, avals, xs_tree, xs
+    key = step, carry_tree, avals, xs_tree, xs, named_axes()
     found = table.get(key)
     if found is None:
         found = _trace_body(step, f, avals, carry_tree, xs_tree, xs)

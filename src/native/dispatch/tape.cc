@@ -391,12 +391,20 @@ PyMethodDef kTapeMethods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
+PyObject* tape_parent(PyObject*, void*) { Py_RETURN_NONE; }
+
+PyGetSetDef kTapeAttributes[] = {
+    {"parent", tape_parent, nullptr, "None: as a trace, it stands on no other.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
 PyType_Slot kTapeSlots[] = {
     {Py_tp_new, reinterpret_cast<void*>(tape_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(tape_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(tape_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(tape_clear)},
     {Py_tp_methods, kTapeMethods},
+    {Py_tp_getset, kTapeAttributes},
     {Py_tp_doc, const_cast<char*>("The tape of an eager derivative.")},
     {0, nullptr},
 };

@@ -136,6 +136,7 @@ class Signature:
             self.avals(),
             self.numbers(),
             config.code_key(),
+            trace.named_axes(),
         )
 
     def trace(self) -> Traced:
@@ -259,8 +260,8 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or trace.current().staging:
-            return None
+        if config.disable_jit or trace.current().staging or trace.named_axes():
+            return None  # the native table knows no named axes
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)
         if any(isinstance(x, Tracer) for x in compress(signature.leaves, map(not_, live))):
@@ -282,8 +283,13 @@ class Jitted:
         operands = [*leaves, *program.constants]
         if not traced.closed.outputs:
             return tree.unflatten(traced.out_tree, [])
-        if trace.current().staging or any(isinstance(x, Tracer) for x in operands):
-            results = Call(traced.closed)(*operands)
+        call = Call(traced.closed)
+        if (
+            trace.current().staging
+            or any(isinstance(x, Tracer) for x in operands)
+            or call.axis_names
+        ):
+            results = call(*operands)
         else:
             arrays = [as_array(x) for x in leaves]
             donated = [i for i, d in enumerate(signature.donated) if d]

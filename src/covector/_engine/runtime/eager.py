@@ -126,7 +126,7 @@ def _linear_entry(primitive: Primitive, args: Sequence[Any], live: tuple[bool, .
     return linear_entry(program.close(), live, len(args), program.constants, spec)
 
 
-def by_rules(primitive: Primitive, args: Sequence[Any], live: tuple[bool, ...]) -> Any:
+def by_rules(primitive: Primitive, args: Sequence[Any], live: Sequence[bool]) -> Any:
     """A primitive with operands on the tape, by the traces that are written in Python: one node of the tape."""
     tracers = tuple(compress(args, live))
     primals = [x.primal if mine else x for x, mine in zip(args, live, strict=True)]
@@ -135,8 +135,13 @@ def by_rules(primitive: Primitive, args: Sequence[Any], live: tuple[bool, ...]) 
         out = primitive(*xs)
         return out if primitive.multiple else (out,)
 
-    with trace.using(trace.EVAL):
-        outs, linear = linearize_flat(run, primals, live)
+    tape = tracers[0]._trace
+    tape.leave(None)  # users' functions in the rules must not record on it what they close over
+    try:
+        with trace.using(trace.EVAL):
+            outs, linear = linearize_flat(run, primals, live)
+    finally:
+        tape.enter()
     types = [trace.typeof(out) for out in outs]
     nonzero = [i is not None for i in linear.outputs]
 
@@ -148,7 +153,7 @@ def by_rules(primitive: Primitive, args: Sequence[Any], live: tuple[bool, ...]) 
         )
         return [None if is_zero(ct) else as_array(ct) for ct in found]
 
-    on_tape = iter(tracers[0]._trace.record(
+    on_tape = iter(tape.record(
         tracers, tuple([as_array(out) for out in compress(outs, nonzero)]), back
     ))  # fmt: skip
     results = [next(on_tape) if there else out for out, there in zip(outs, nonzero, strict=True)]

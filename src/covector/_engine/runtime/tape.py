@@ -15,7 +15,7 @@ from typing import Any
 from covector._engine import _native
 from covector._engine.base.config import config
 from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current
-from covector._engine.runtime.eager import as_array, function_of
+from covector._engine.runtime.eager import as_array, by_rules, function_of
 from covector._engine.runtime.linearized import TapeTracer
 
 
@@ -32,7 +32,10 @@ class TapeTrace(Trace):
         mine = [type(x) is TapeTracer and x._trace is self.tape for x in args]
         if not any(mine) or any(isinstance(x, Tracer) for x in compress(args, map(not_, mine))):
             return EVAL.process(primitive, args)  # which refuses tracers: they were leaked
-        return function_of(primitive)(*[as_array(x) for x in args])
+        operands = [as_array(x) for x in args]
+        if primitive.online:
+            return by_rules(primitive, operands, mine)
+        return function_of(primitive)(*operands)
 
 
 def serves(primals: Sequence[Any], mask: Sequence[bool]) -> bool:
