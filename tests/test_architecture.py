@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache executable late eager device"),
+    ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
     ("_engine/api", "arguments derivatives jacobians jit transforms custom"),
     ("", "errors tree tree_util custom_derivatives"),
     (
