@@ -44,8 +44,7 @@ class Buffer:
 class Schedule:
     """How a loop runs; never what it computes."""
 
-    # Lanes; 0: one element at a time.  Lowering says 1 where it wants some, `compile/schedule.py` how many.
-    vector: int = 0
+    vector: int = 0  # lanes; 0: one element at a time
     parallel: bool = False
     unroll: int = 1  # copies of the body side by side, each with accumulators of its own
 
@@ -57,13 +56,16 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loop:
-    """Run the body for variable = 0 ... extent - 1, in order unless the schedule says that order is free."""
+    """Run the body for variable = 0 ... extent - 1, in order unless that is free."""
 
     variable: Dim
     extent: Dim
     body: tuple[Statement, ...]
     schedule: Schedule = Schedule()
     cost: float = 0.0  # of one run of the body, in nanoseconds, for the choice of grain
+    # Runs may come in any order, and side by side: none depends on another one, but for what they fold.
+    free: bool = False
+    own: tuple[Buffer, ...] = ()  # scratch memory: runs that are side by side need one each
 
     @property
     def name(self) -> str:
@@ -79,11 +81,21 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Combination:
+    """How the states of a fold combine, in any order and grouping: `result` is that of some locals and of `taken`."""
+
+    starts: tuple[Expr, ...]  # the state of nothing
+    taken: tuple[Expr, ...]  # locals that stand for another state
+    result: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Assign:
-    """Give locals new values, all at once."""
+    """Give locals new values, all at once.  If that is to fold something into them: how their states combine."""
 
     locals: tuple[Expr, ...]
     values: tuple[Expr, ...]
+    fold: Combination | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +149,7 @@ class Routine:
     parameters: tuple[Dim, ...]
     writes: tuple[int, ...] = ()  # which places it writes
     updates: tuple[int, ...] = ()  # which of those it reads, too
+    work: Dim = 1  # how many steps it takes: multiplications of a product, elements that are sorted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,7 +294,7 @@ def bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
 def changes(statement: Statement) -> tuple[Expr, ...]:
     """The locals that a statement itself gives another value."""
     match statement:
-        case Assign(targets, _):
+        case Assign(targets, _, _):
             return targets
         case Fold(local, _, _, _):
             return (local,)
@@ -303,7 +316,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (value,)
         case Fold(_, _, value, identity):
             return (value, identity)
-        case Assign(_, values):
+        case Assign(_, values, _):
             return values
         case Store(_, _, value, condition):
             return (value,) if condition is None else (value, condition)
@@ -344,9 +357,9 @@ def _dims(statement: Statement) -> tuple[Dim, ...]:
     match statement:
         case Store(_, index, _, _):
             return (index,)
-        case Loop(_, extent, _, _, _):
+        case Loop(_, extent):
             return (extent,)
-        case Routine(_, places, parameters, _, _):
+        case Routine(_, places, parameters):
             return (*[place for _, place in places], *parameters)
         case Callback(_, _, places, types, _, _):
             return (*[place for _, place in places], *[d for t in types for d in t.shape])
@@ -405,7 +418,7 @@ def _show_body(
 ) -> Iterator[str]:
     for statement in body:
         match statement:
-            case Loop(_, extent, inner, schedule, _):
+            case Loop(_, extent, inner, schedule):
                 yield f"{indent}for {statement.name} < {extent}:{schedule}"
                 yield from _show_body(inner, indent + "    ", is_idle)
             case If(condition, inner, orelse):
@@ -421,7 +434,7 @@ def _show_body(
                 yield from _show_body(inner, indent + "    ", is_idle)
             case Init(local, value):
                 yield f"{indent}{show_expr(local)} := {_clip(value)}"
-            case Assign(targets, values):
+            case Assign(targets, values, _):
                 names = ", ".join(map(show_expr, targets))
                 yield f"{indent}{names} := {', '.join(map(_clip, values))}"
             case Fold(local, op, value, _):
@@ -429,7 +442,7 @@ def _show_body(
             case Store(buffer, index, value, condition):
                 when = "" if condition is None else f" if {_clip(condition)}"
                 yield f"{indent}{buffer}[{show_index(index)}] := {_clip(value)}{when}"
-            case Routine(name, places, parameters, _, _):
+            case Routine(name, places, parameters):
                 where = ", ".join(f"{b}[{offset}:]" for b, offset in places)
                 yield f"{indent}{name}({where}; {', '.join(map(str, parameters))})"
             case Callback(who, _, places, types, operands, _):
