@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access lives sharing legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
