@@ -127,7 +127,7 @@ class _Scopes:
             for e in roots(s):
                 self.expression(e, s, known)
             for d in indices(s):
-                self.index(d, title(s).split()[0])
+                self.index(d, s)
             self.local(s, locals_)
             late = self.depending(self.changes(s))
             self.inside(s, late)
@@ -203,15 +203,15 @@ class _Scopes:
                 self.users.setdefault(x, []).append(node)
             pending += inside
             if node.op == "load":
-                self.index(node.attr[1], node.op)  # type: ignore[index]
+                self.index(node.attr[1], s)  # type: ignore[index]
             elif node.op == "index":
-                self.index(node.attr, node.op)  # type: ignore[arg-type]
+                self.index(node.attr, s)  # type: ignore[arg-type]
             elif node.op == "local" and isinstance(node.attr, str) and node not in self.locals:
                 raise self.fail(f"the local {node.attr} is read before it has a value")
 
-    def index(self, d: Dim, where: str) -> None:
+    def index(self, d: Dim, s: Statement) -> None:
         """The variables of an index are in scope."""
         for atom in dims.atoms(d):
             known = isinstance(atom.payload, Expr) or atom.key in self.symbols
             if atom.op == "symbol" and not known:
-                raise self.fail(f"{where} uses {atom.key}, which is not in scope")
+                raise self.fail(f"`{title(s)}` uses {atom.key}, which is not in scope")

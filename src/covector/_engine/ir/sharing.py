@@ -60,6 +60,7 @@ class Layout:
 
     def __init__(self, kernel: Kernel, after: str):
         self.kernel, self.after = kernel, after
+        self.memories = kernel.memories()
 
     def fail(self, text: str) -> VerificationError:
         return VerificationError(f"after {self.after}: {text}\n{self.kernel}")
@@ -70,7 +71,7 @@ class Layout:
         if root.kind == "temp":
             offset = self.kernel.offsets[root]
             return Region(None, offset, offset + rounded(root.bytes))
-        return Region(self.kernel.memories().get(root, root), 0, root.bytes)
+        return Region(self.memories.get(root, root), 0, root.bytes)
 
     def verify(self) -> None:
         """Each temp has a place inside the arena, at a multiple of 64 bytes, and what shares is as large."""

@@ -84,9 +84,7 @@ class _Entry:
         writer = StatementWriter(frame)
         self._arena(writer)
         self._slots()
-        many = sum(isinstance(s, Loop) for s in kernel.body) >= frame.target.limits.many_loops
-        for statements, can_be_apart in groups(kernel.body) if many else [(kernel.body, False)]:
-            (writer.apart if can_be_apart else writer.body)(statements)
+        once = writer.parts(kernel.body, frame.target.limits.many_loops)
         if not isinstance(kernel.arena, int):
             self.module.declare("@cv_free", "declare void @cv_free(ptr)")
             frame.lines.append("  call void @cv_free(ptr %scratch)")
@@ -94,7 +92,7 @@ class _Entry:
             "entry",
             "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
             [*frame.entry, *frame.lines, "  ret i32 0"],
-            quick=many and not any(" br " in line for line in frame.lines),
+            quick=once,
         )
 
     def _entry(self, instruction: str) -> str:
@@ -139,6 +137,12 @@ class _Entry:
                         )
 
 
+def _has_loops(statements: Sequence[Statement]) -> bool:
+    """Whether something runs several times in the function that has these statements."""
+    own = [s for s in statements if not (isinstance(s, Loop) and s.schedule.parallel)]
+    return any(isinstance(s, (Loop, While)) for s in walk(own))
+
+
 class StatementWriter:
     """Writes statements into one function, one element at a time or with lanes."""
 
@@ -147,6 +151,23 @@ class StatementWriter:
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
+
+    def parts(self, statements: Sequence[Statement], many: int) -> bool:
+        """Write a body; if it has many loops, they become functions.
+
+        True if what is left in this function is long, and all of it runs once.
+        """
+        if sum(isinstance(s, Loop) for s in statements) < many:
+            self.body(statements)
+            return len(statements) >= self.limits.many_statements and not _has_loops(statements)
+        rest: list[Statement] = []
+        for group, can_be_apart in groups(statements, self.limits.loops_together):
+            if can_be_apart:
+                self.apart(group)
+            else:
+                rest += group
+                self.body(group)
+        return not _has_loops(rest)
 
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
@@ -340,7 +361,7 @@ class StatementWriter:
 
         def body() -> None:
             self.read_again(changed)
-            self.body(loop.body)
+            self.parts(loop.body, self.limits.loops_together)
 
         self._counted(loop.name, start, stop, 1, body)
         self.read_again(changed)
