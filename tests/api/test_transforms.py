@@ -24,7 +24,7 @@ from covector import (
     vmap,
 )
 from covector._engine import primitives as prims
-from covector._engine.backends.reference import evaluate_reference
+from covector._engine.backends.reference.primitives import evaluate_reference
 from covector._engine.base import errors, tree
 from covector._engine.core import trace
 from covector._engine.core.trace import typeof

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.backends.elementwise import parameter, program, run
 
-from covector._engine.backends import reference_scalars
 from covector._engine.backends.cpu import link
+from covector._engine.backends.reference import scalars
 from covector._engine.ir.scalar import Expr, apply, bitcast, call, const, convert, iterate, select
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -71,7 +71,7 @@ def assert_same(got: np.ndarray, expected: np.ndarray, what: str) -> None:
     """Equal values, signs of zeros too; any NaN is a NaN."""
     expected = np.broadcast_to(expected, got.shape)
     assert got.dtype == expected.dtype, (what, got.dtype, expected.dtype)
-    if reference_scalars.is_float(got.dtype):
+    if scalars.is_float(got.dtype):
         with np.errstate(invalid="ignore"):
             same = (got == expected) & (np.signbit(got) == np.signbit(expected))
             same |= np.isnan(got) & np.isnan(expected)
@@ -93,7 +93,7 @@ def check(results: Sequence[Expr], arrays: Sequence[np.ndarray], width: int, tar
     for e, g in zip(results, got, strict=True):
         assert_same(
             g,
-            reference_scalars.evaluate(e, env),
+            scalars.evaluate(e, env),
             f"{e.op} {[str(a.dtype) for a in e.args]} x{width}",
         )
 
@@ -203,7 +203,7 @@ def test_emulated_fma() -> None:
         )
         e = apply("fma", *(parameter(i, np.dtype(dtype)) for i in range(3)))
         (got,) = run([e], [x, y, z], 8, target)
-        expected = reference_scalars.fma(x, y, z)
+        expected = scalars.fma(x, y, z)
         assert np.all(np.abs(got - expected) <= np.spacing(np.abs(expected)))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.backends.elementwise import Compiled, parameter
 
-from covector._engine.backends import reference_scalars
 from covector._engine.backends.cpu import link
+from covector._engine.backends.reference import scalars
 from covector._engine.base.errors import MissingRuleError
 from covector._engine.compile.functions import FUNCTIONS, Function, definition
 from covector._engine.ir.scalar import call
@@ -319,9 +319,7 @@ def test_compiled_is_interpreted(dtype: Any) -> None:
         arity = FUNCTIONS[name].arity
         columns = [np.abs(rng.standard_normal(32) * 3).astype(dtype) for _ in range(arity)]
         inputs = [parameter(i, np.dtype(dtype)) for i in range(arity)]
-        slow = reference_scalars.evaluate(
-            call(name, *inputs), dict(zip(inputs, columns, strict=True))
-        )
+        slow = scalars.evaluate(call(name, *inputs), dict(zip(inputs, columns, strict=True)))
         np.testing.assert_array_equal(compiled(name, dtype, arity)(*columns), slow, name)
 
 

@@ -14,7 +14,7 @@ from covector import lax, numpy as cnp
 from covector._engine.base.errors import VerificationError
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive, Types
-from covector._engine.core.routine import ByRoutine, Call
+from covector._engine.core.routine import ByRoutine, RoutineCall
 from covector._engine.ir import check, index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.kernel import Assign, Buffer, If, Init, Kernel, Loop, Store, While
@@ -179,10 +179,10 @@ class Descending(ByRoutine):
     def reference(self, x: Any) -> Any:
         return np.sort(x, -1)
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         m, n = avals[0].shape
         code = dtypes.CODES[avals[0].dtype]
-        return Call("sort_pairs", (code, 0, 1, n), (m,), ((n,),), order=(0, 0))
+        return RoutineCall("sort_pairs", (code, 0, 1, n), (m,), ((n,),), order=(0, 0))
 
 
 def test_a_routine_is_called_for_each_element_of_the_batch() -> None:

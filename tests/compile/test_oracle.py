@@ -18,7 +18,7 @@ import covector as cv
 from covector._engine import _native
 from covector._engine.backends.base import Job
 from covector._engine.backends.cpu import backend
-from covector._engine.backends.reference_kernels import run
+from covector._engine.backends.reference.kernels import run
 from covector._engine.base.errors import KernelError, VerificationError
 from covector._engine.compile import memory
 from covector._engine.compile.schedule import schedule

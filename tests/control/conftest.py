@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from covector._engine.backends.reference import evaluate_reference
+from covector._engine.backends.reference.primitives import evaluate_reference
 from covector._engine.core import trace
 from covector._engine.runtime import eager
 

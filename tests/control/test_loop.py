@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.transforms.functions import (
-    Flat,
+    FlatFunction,
     assert_close,
     check_batch,
     check_jvp,
@@ -22,7 +22,7 @@ from tests.transforms.functions import (
 )
 
 from covector._engine import primitives as prims
-from covector._engine.control.derived import Layout, Source, linearize_body
+from covector._engine.control.derived import Layout, Origin, linearize_body
 from covector._engine.control.loop import Scan
 from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
@@ -106,12 +106,12 @@ def operands(name: str, rng: np.random.Generator) -> list[Any]:
     ]
 
 
-def looped(name: str, reverse: bool = False) -> Flat:
+def looped(name: str, reverse: bool = False) -> FlatFunction:
     _, consts, carry, _ = BODIES[name]
     return Scan(program_of(name), LENGTH, reverse, len(consts), len(carry))
 
 
-def unrolled(name: str, reverse: bool = False) -> Flat:
+def unrolled(name: str, reverse: bool = False) -> FlatFunction:
     body, consts, carry, _ = BODIES[name]
     k, n = len(consts), len(carry)
 
@@ -141,7 +141,7 @@ def unrolled(name: str, reverse: bool = False) -> Flat:
     return f
 
 
-def floats(f: Flat, args: list[Any]) -> tuple[Flat, list[Any]]:
+def floats(f: FlatFunction, args: list[Any]) -> tuple[FlatFunction, list[Any]]:
     """The function of its floating arguments, with its floating results alone."""
     real = [np.asarray(x).dtype == F64 for x in args]
 
@@ -160,7 +160,7 @@ def test_the_loop_is_the_unrolled_loop(name: str, reverse: bool, rng: np.random.
     assert_close(looped(name, reverse)(*args), unrolled(name, reverse)(*args))
 
 
-TRANSFORMED: dict[str, Callable[[Flat], Flat]] = {
+TRANSFORMED: dict[str, Callable[[FlatFunction], FlatFunction]] = {
     "grad": gradient,
     "jvp": pushforward,
     "grad of grad": lambda f: gradient(gradient(f)),
@@ -225,7 +225,7 @@ def test_gradient_of_a_batch(name: str, rng: np.random.Generator) -> None:
     whole = operands(name, rng)
     chosen = [i for i, x in enumerate(whole) if x.shape == (3,)][:2]
 
-    def of(f: Flat) -> Flat:
+    def of(f: FlatFunction) -> FlatFunction:
         def g(*vectors: Any) -> list[Any]:
             full = list(whole)
             for i, v in zip(chosen, vectors, strict=True):
@@ -301,7 +301,7 @@ def test_residuals_that_follow_from_others_are_not_stored() -> None:
 def test_residuals_that_are_slices_or_results_are_not_stored_again() -> None:
     program, found = split("swapping")
     assert len(found.known.outputs) == len(program.outputs)  # x is a slice, a is a result
-    assert set(found.xs_sources) == {Source("xs", 0), Source("ys", 0)}
+    assert set(found.xs_sources) == {Origin("xs", 0), Origin("ys", 0)}
 
 
 def test_nothing_is_stored_for_a_linear_loop() -> None:

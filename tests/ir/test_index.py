@@ -110,9 +110,9 @@ def test_clamp() -> None:
     ):  # fmt: skip
         d = index.clamp(local(dtype), 0, upper)
         assert isinstance(d, dims.Polynomial)
-        (atom,) = dims.atoms(d)
-        assert isinstance(atom.payload, Expr)
-        assert atom.payload.dtype == wide
+        (factor,) = dims.factors(d)
+        assert isinstance(factor.payload, Expr)
+        assert factor.payload.dtype == wide
 
 
 def test_index_as_scalar_wraps() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from covector import grad, jacfwd, jacrev, jit, make_jaxpr, vmap
 from covector._engine import primitives as prims
-from covector._engine.backends.reference import evaluate_reference
+from covector._engine.backends.reference.primitives import evaluate_reference
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core import trace

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.backends.reference_scalars import evaluate
+from covector._engine.backends.reference.scalars import evaluate
 from covector._engine.core.primitive import (
     Cumulative,
     Index,
@@ -60,13 +60,13 @@ class Evaluator:
         total: Any = np.int64(0)
         for monomial, c in d.terms:
             term: Any = np.int64(c)
-            for atom in monomial:
-                if atom.op != "symbol":
-                    value = DIM_OPERATIONS[atom.op](*[self.dim(a) for a in atom.args])
-                elif isinstance(atom.payload, Expr):
-                    value = self.scalar(atom.payload).astype(np.int64)
+            for factor in monomial:
+                if factor.op != "symbol":
+                    value = DIM_OPERATIONS[factor.op](*[self.dim(a) for a in factor.args])
+                elif isinstance(factor.payload, Expr):
+                    value = self.scalar(factor.payload).astype(np.int64)
                 else:
-                    value = self.symbols[atom.key]
+                    value = self.symbols[factor.key]
                 term = term * value
             total = total + term
         return total

@@ -17,7 +17,8 @@ from covector import lax
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.control import call, loop
-from covector._engine.core.primitive import FLAT, Flat, NotDifferentiable, Primitive, Zero
+from covector._engine.core.primitive import NO_SLOPE, NoSlope, NotDifferentiable, Primitive, Zero
+from covector._engine.primitives.collective import Collective
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -46,7 +47,7 @@ def test_a_class_has_a_rule_or_says_why_not(cls: type[Primitive]) -> None:
             or cls.jvp is not prims.ElementwiseBase.jvp
         )
         return
-    declared = cls.flat or cls.not_differentiable
+    declared = cls.no_slope or cls.not_differentiable
     assert (cls.jvp is Primitive.jvp) == bool(declared), (
         f"{cls.__name__} needs one of: a jvp rule, `flat`, `not_differentiable`"
     )
@@ -55,17 +56,18 @@ def test_a_class_has_a_rule_or_says_why_not(cls: type[Primitive]) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_row_has_an_entry_for_each_operand(row: prims.Elementwise) -> None:
     for entry in row.push:
-        assert callable(entry) or entry is FLAT or isinstance(entry, NotDifferentiable)
+        assert callable(entry) or entry is NO_SLOPE or isinstance(entry, NotDifferentiable)
     for entry in row.push:
         if isinstance(entry, NotDifferentiable):
             assert entry.argument
             assert entry.why
     if not {"f", "c"} & set(row.kinds):
-        assert set(row.push) == {FLAT}
+        assert set(row.push) == {NO_SLOPE}
 
 
 def test_every_primitive_has_samples() -> None:
-    missing = {c for c in ALL if c not in (call.Call, loop.Scan)}
+    # Collectives mean something along a named axis only: tests/lax/test_collectives.py has those.
+    missing = {c for c in ALL if c not in (call.Call, loop.Scan) and not issubclass(c, Collective)}
     missing -= {c for s in SAMPLES for c in type(s.primitive).__mro__}
     assert not missing, f"give these rows in samples.py: {missing}"
 
@@ -75,8 +77,8 @@ def flat(primitive: Primitive, operand: int, dtype: np.dtype) -> bool:
     if isinstance(primitive, prims.ElementwiseBase):
         entry = primitive.pushes()[operand] if not isinstance(primitive, LINEAR) else None
         real_sign = primitive is prims.sign and not dtypes.is_complex(dtype)
-        return type(entry) is Flat or real_sign
-    return primitive.flat is not None
+        return type(entry) is NoSlope or real_sign
+    return primitive.no_slope is not None
 
 
 LINEAR = (prims.Convert, prims.ReducePrecision)

@@ -9,6 +9,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.control.call import Call
+from covector._engine.control.cond import Cond
 from covector._engine.control.loop import Scan
 from covector._engine.core.trace import evaluate, stage, typeof
 from covector._engine.transforms.batch import batch_flat, place_axis
@@ -16,7 +17,7 @@ from covector._engine.transforms.forward import jvp_flat, linearize_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types.avals import ShapedArray
 
-Flat = Callable[..., Sequence[Any]]
+FlatFunction = Callable[..., Sequence[Any]]
 VECTOR = ShapedArray((3,), np.dtype(np.float64))
 
 
@@ -42,7 +43,7 @@ BINARY: tuple[Callable[[Any, Any], Any], ...] = (
 )  # fmt: skip
 
 
-def random_function(seed: int, steps: int = 6, nested: bool = True) -> Flat:
+def random_function(seed: int, steps: int = 6, nested: bool = True) -> FlatFunction:
     """Two vectors to two vectors, by operations, calls and loops chosen by chance."""
     rng = np.random.default_rng(seed)
     rows: list[Callable[[list[Any]], Any]] = []
@@ -53,7 +54,9 @@ def random_function(seed: int, steps: int = 6, nested: bool = True) -> Flat:
             rows.append(_one(UNARY[rng.integers(len(UNARY))], i))
         elif choice < 0.75 or not nested:
             rows.append(_two(BINARY[rng.integers(len(BINARY))], i, j))
-        elif choice < 0.87:
+        elif choice < 0.82:
+            rows.append(_two(_cond(int(rng.integers(1 << 30)), i % 2), i, j))
+        elif choice < 0.9:
             rows.append(_two(_call(int(rng.integers(1 << 30))), i, j))
         else:
             rows.append(_three(_scan(int(rng.integers(1 << 30)), bool(rng.integers(2))), i, j, k))
@@ -86,6 +89,18 @@ def _call(seed: int) -> Callable[[Any, Any], Any]:
     return lambda x, y: Call(program)(x, y)[-1]
 
 
+def _cond(seed: int, chosen: int) -> Callable[[Any, Any], Any]:
+    """One of three functions, by whether the sum of x is positive."""
+    fs = [random_function(seed + n, 3, nested=False) for n in range(3)]
+    branches = tuple([stage(f, [VECTOR, VECTOR], f"branch{n}") for n, f in enumerate(fs)])
+
+    def f(x: Any, y: Any) -> Any:
+        positive = prims.convert(prims.gt(total(x), 0.123), np.dtype(np.int32))
+        return prims.add(*Cond(branches)(prims.add(positive, chosen), x, y))
+
+    return f
+
+
 def _scan(seed: int, reverse: bool) -> Callable[[Any, Any, Any], Any]:
     """A loop over the elements of z, with the const x and the carry y."""
     inner = random_function(seed, 3, nested=False)
@@ -113,7 +128,9 @@ def materialized(values: Sequence[Any]) -> list[Any]:
     return [np.asarray(prims.materialize(t)) for t in values]
 
 
-def check_jvp(f: Flat, args: Sequence[Any], tangents: Sequence[Any], rtol: float = 1e-5) -> None:
+def check_jvp(
+    f: FlatFunction, args: Sequence[Any], tangents: Sequence[Any], rtol: float = 1e-5
+) -> None:
     """The tangents are what finite differences say."""
     outs, pushed = jvp_flat(f, args, tangents)
     assert_close(outs, f(*args))
@@ -126,7 +143,7 @@ def check_jvp(f: Flat, args: Sequence[Any], tangents: Sequence[Any], rtol: float
 
 
 def check_linearize(
-    f: Flat, args: Sequence[Any], tangents: Sequence[Any], cts: Sequence[Any]
+    f: FlatFunction, args: Sequence[Any], tangents: Sequence[Any], cts: Sequence[Any]
 ) -> None:
     """The tape pushes what jvp pushes, and pulling is its adjoint: ⟨Jv, w⟩ = ⟨v, Jᵀw⟩."""
     outs, pushed = jvp_flat(f, args, tangents)
@@ -148,7 +165,9 @@ def check_linearize(
     assert_close(materialized(pull(tape, cts, consume=True)), back)
 
 
-def check_batch(f: Flat, args: Sequence[Any], dims: Sequence[int | None], size: int) -> None:
+def check_batch(
+    f: FlatFunction, args: Sequence[Any], dims: Sequence[int | None], size: int
+) -> None:
     """A batch is what a loop over its elements gives."""
     outs, axes = batch_flat(f, args, dims, size)
     stacked = [np.asarray(place_axis(o, d, 0, size)) for o, d in zip(outs, axes, strict=True)]
@@ -157,13 +176,13 @@ def check_batch(f: Flat, args: Sequence[Any], dims: Sequence[int | None], size: 
         assert_close([s[i] for s in stacked], one)
 
 
-def staged(f: Flat, args: Sequence[Any]) -> Flat:
+def staged(f: FlatFunction, args: Sequence[Any]) -> FlatFunction:
     """The function as a Program that is evaluated."""
     program = stage(f, [typeof(x) for x in args])
     return lambda *xs: evaluate(program, xs)
 
 
-def gradient(f: Flat) -> Flat:
+def gradient(f: FlatFunction) -> FlatFunction:
     """The gradient of the sum of all results."""
 
     def g(*args: Any) -> list[Any]:
@@ -174,7 +193,7 @@ def gradient(f: Flat) -> Flat:
     return g
 
 
-def pushforward(f: Flat) -> Flat:
+def pushforward(f: FlatFunction) -> FlatFunction:
     """The derivative along ones, with the values."""
 
     def g(*args: Any) -> list[Any]:
@@ -184,7 +203,7 @@ def pushforward(f: Flat) -> Flat:
     return g
 
 
-def mapped(f: Flat) -> Flat:
+def mapped(f: FlatFunction) -> FlatFunction:
     """The function applied to rows that are made from each argument by scaling it."""
 
     def g(*args: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from tests.transforms.functions import (
-    Flat,
+    FlatFunction,
     check_batch,
     check_jvp,
     check_linearize,
@@ -23,11 +23,13 @@ from tests.transforms.functions import (
 SEEDS = range(24)
 
 
-def compose(outer: Callable[[Flat], Flat], inner: Callable[[Flat], Flat]) -> Callable[[Flat], Flat]:
+def compose(
+    outer: Callable[[FlatFunction], FlatFunction], inner: Callable[[FlatFunction], FlatFunction]
+) -> Callable[[FlatFunction], FlatFunction]:
     return lambda f: outer(inner(f))
 
 
-COMPOSED: dict[str, Callable[[Flat], Flat]] = {
+COMPOSED: dict[str, Callable[[FlatFunction], FlatFunction]] = {
     "": lambda f: f,
     "grad": gradient,
     "jvp": pushforward,
@@ -74,7 +76,7 @@ def test_transformations_nest(seed: int, composed: str) -> None:
     _check_all(whole, args, rng)
 
 
-def _check_all(f: Flat, args: list[np.ndarray], rng: np.random.Generator) -> None:
+def _check_all(f: FlatFunction, args: list[np.ndarray], rng: np.random.Generator) -> None:
     cts = [rng.normal(size=np.shape(o)) for o in f(*args)]
     check_jvp(f, args, pair(rng), 1e-4)
     check_linearize(f, args, pair(rng), cts)

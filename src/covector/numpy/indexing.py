@@ -1,7 +1,7 @@
 """Indexing: x[...].  NumPy's rules; what is out of bounds at run time is clamped or filled, as in JAX.
 
-An index is read once into a `Plan`: a static part (slices with strides), a window of the array for each axis, and the
-arrays of indices.  Reading (here) and updating (`updates.py`) are two uses of it.
+An index is read once into an `IndexPlan`: a static part (slices with strides), a window of the array for each axis, and
+the arrays of indices.  Reading (here) and updating (`updates.py`) are two uses of it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ __all__ = ["getitem"]
 Form = tuple[Any, ...]  # for each entry: None, (start, stop, step), or "number"
 
 _MODES: dict[str, prims.IndexMode] = {
-    "clip": "clip", "fill": "fill", "drop": "fill", "fill_or_drop": "fill", "promise_in_bounds": "promise_in_bounds",
-}  # fmt: skip
+    "clip": "clip",
+    "fill": "fill",
+    "drop": "fill",
+    "fill_or_drop": "fill",
+    "promise_in_bounds": "promise_in_bounds",
+}
 
 
 class Window(NamedTuple):
@@ -63,7 +67,7 @@ class Strided(NamedTuple):
     reverse: bool
 
 
-class Plan(NamedTuple):
+class IndexPlan(NamedTuple):
     """An index into an array of a shape.
 
     `windows` has an entry for each axis of the array, after the strided slices are done.  `arrays` are (axis, indices)
@@ -88,7 +92,7 @@ class Number(int):
 # -------------------------------------------------------------------------------------------- parsing
 
 
-def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> Plan:
+def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> IndexPlan:
     """The plan of an index; IndexError or TypeError if it does not fit the shape.
 
     With `checked` an index that is known and out of bounds is an error; without it is left for the mode to handle.
@@ -123,7 +127,7 @@ def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> 
             windows.append(Window(entry, 1, False))
     if arrays:
         layout.insert(_place_of_arrays(entries, places, layout), "indices")
-    return Plan(tuple(strided), tuple(windows), tuple(arrays), tuple(layout))
+    return IndexPlan(tuple(strided), tuple(windows), tuple(arrays), tuple(layout))
 
 
 def advanced(index: Any) -> bool:
@@ -255,9 +259,11 @@ def _static(i: int, axis: int, n: Dim, checked: bool, wrap: bool) -> Any:
 
 _below_2_63 = binary("index_from_uint64", prims.minimum, "any", "Indices that int64 has.")
 _wrap = binary(
-    "wrap_index", lambda i, n: prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, n), i), "any",
+    "wrap_index",
+    lambda i, n: prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, n), i),
+    "any",
     "Negative indices counted from the end.",
-)  # fmt: skip
+)
 
 
 def from_front(i: Any, n: Dim, wrap: bool = True) -> Any:
@@ -409,7 +415,7 @@ def _read_host(x: Any, index: Any) -> Any:
     return read(x, parse(index, x.shape), "clip")  # says it better, or a Number is out of bounds
 
 
-def read(x: Any, plan: Plan, mode: prims.IndexMode, fill_value: Any = None) -> Any:
+def read(x: Any, plan: IndexPlan, mode: prims.IndexMode, fill_value: Any = None) -> Any:
     """The elements that a plan is for."""
     for s in plan.strided:
         x = read_strided(x, s)
@@ -459,7 +465,7 @@ def as_number(n: Dim, dtype: np.dtype) -> Any:
     return cast(prims.Sum((0,))(prims.full((n,), 1, dtypes.int32)), dtype)
 
 
-def new_axes(plan: Plan) -> list[int]:
+def new_axes(plan: IndexPlan) -> list[int]:
     """Where the result has axes that neither the array nor the indices have."""
     rank = index_rank(plan)
     result: list[int] = []
@@ -471,12 +477,12 @@ def new_axes(plan: Plan) -> list[int]:
     return result
 
 
-def index_rank(plan: Plan) -> int:
+def index_rank(plan: IndexPlan) -> int:
     """How many axes the index arrays have together."""
     return max((len(i.shape) for _, i in plan.arrays if _is_array(i)), default=0)
 
 
-def index_vectors(plan: Plan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
+def index_vectors(plan: IndexPlan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
     """The index vectors of a gather or scatter, and the axis of the array that each component is for."""
     parts: list[tuple[int, Any]] = []
     for axis, w in enumerate(plan.windows):
@@ -503,7 +509,7 @@ def _vector_part(i: Any, dtype: np.dtype) -> Any:
     return prims.expand_dims(i, (len(i.shape),))
 
 
-def result_axes(plan: Plan) -> tuple[int, ...]:
+def result_axes(plan: IndexPlan) -> tuple[int, ...]:
     """The axes of the gathered result, before new ones come, that are windows of the array."""
     rank = index_rank(plan)
     result: list[int] = []
@@ -515,7 +521,7 @@ def result_axes(plan: Plan) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _gather(x: Any, plan: Plan, mode: prims.IndexMode, fill_value: Any) -> Any:
+def _gather(x: Any, plan: IndexPlan, mode: prims.IndexMode, fill_value: Any) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     collapsed = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
     numbers = prims.GatherDimensionNumbers(result_axes(plan), collapsed, axes)

@@ -28,7 +28,7 @@ from covector.numpy.promotion import (
     lift,
     promoted,
     target,
-)  # fmt: skip
+)
 
 Recipe = Callable[..., Any]
 

@@ -21,7 +21,7 @@ from covector.numpy.creation import asarray, iota, ones
 from covector.numpy.fused import fused
 from covector.numpy.indexing import (
     Form,
-    Plan,
+    IndexPlan,
     Window,
     advanced,
     form_of,
@@ -35,7 +35,7 @@ from covector.numpy.indexing import (
     read_strided,
     result_axes,
     starts_of,
-)  # fmt: skip
+)
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -45,7 +45,7 @@ from covector.numpy.promotion import (
     spread,
     target,
     type_key,
-)  # fmt: skip
+)
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_shapes
 
@@ -57,8 +57,12 @@ Combine = Callable[[Any, Any], Any]
 _HOLDS = {bool: "biufc", int: "iufc", float: "fc", complex: "c"}
 
 _COMBINE: dict[str, Combine] = {
-    "set": lambda old, new: new, "add": prims.add, "mul": prims.mul, "min": prims.minimum, "max": prims.maximum,
-}  # fmt: skip
+    "set": lambda old, new: new,
+    "add": prims.add,
+    "mul": prims.mul,
+    "min": prims.minimum,
+    "max": prims.maximum,
+}
 
 
 class Options(NamedTuple):
@@ -118,13 +122,13 @@ def _update_form(
     return _update_plan(x, plan, y, combine, options)
 
 
-def _update_plan(x: Any, plan: Plan, y: Any, combine: str, options: Options) -> Any:
+def _update_plan(x: Any, plan: IndexPlan, y: Any, combine: str, options: Options) -> Any:
     y = asarray(y, x.dtype)
     return _inside_strides(x, plan, list(plan.strided), y, combine, options.mode, options.unique)
 
 
 def _inside_strides(
-    x: Any, plan: Plan, strided: list[Any], y: Any, combine: str, mode: str, unique: bool
+    x: Any, plan: IndexPlan, strided: list[Any], y: Any, combine: str, mode: str, unique: bool
 ) -> Any:
     """Strided slices from the outside in: the part is read, changed, and put back."""
     if not strided:
@@ -137,19 +141,16 @@ def _inside_strides(
         return part
     rank = len(x.shape)
     low = tuple([s.start if i == s.axis else 0 for i in range(rank)])
-    high = tuple(
-        [
-            n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0
-            for i, n in enumerate(x.shape)
-        ]
-    )
+    high = [
+        n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0 for i, n in enumerate(x.shape)
+    ]
     interior = tuple([s.step - 1 if i == s.axis else 0 for i in range(rank)])
-    pad = prims.Pad(low, high, interior)
+    pad = prims.Pad(low, tuple(high), interior)
     mine = pad(prims.full(part.shape, True, dtypes.bool_), dtypes.bool_.type(False))
     return prims.select(mine, pad(part, x.dtype.type(0)), x)
 
 
-def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
+def _update_windows(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     if plan.arrays or (plan.dynamic and mode != "clip"):
         return _scatter(x, plan, y, combine, mode, unique)
     sizes = tuple([w.size for w in plan.windows])
@@ -158,7 +159,7 @@ def _update_windows(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique:
     if combine != "set":
         old = read(
             x,
-            Plan(
+            IndexPlan(
                 (),
                 tuple([Window(w.start, w.size, True) for w in plan.windows]),
                 (),
@@ -174,7 +175,7 @@ def _is_whole(w: Window, n: Any) -> bool:
     return not w.dynamic and w.start == 0 and w.size == n
 
 
-def _result_shape(plan: Plan, lead: Shape) -> Shape:
+def _result_shape(plan: IndexPlan, lead: Shape) -> Shape:
     """The shape of x[index]; `lead` is that of the index arrays together."""
     shape: list[Any] = []
     for entry in plan.layout:
@@ -204,7 +205,7 @@ def _fitted(y: Any, shape: Shape) -> Any:
     return spread(y, shape)
 
 
-def _scatter(x: Any, plan: Plan, y: Any, combine: str, mode: str, unique: bool) -> Any:
+def _scatter(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
     y = _fitted(y, _result_shape(plan, vectors.shape[:-1]))
     y = prims.squeeze(y, new_axes(plan))
@@ -280,9 +281,14 @@ class AtIndex:
         return f"AtIndex({self.array!r}, {self.index!r})"
 
     def get(
-        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
-        fill_value: Any = None, wrap_negative_indices: bool = True,
-    ) -> Any:  # fmt: skip
+        self,
+        *,
+        indices_are_sorted: bool = False,
+        unique_indices: bool = False,
+        mode: Any = None,
+        fill_value: Any = None,
+        wrap_negative_indices: bool = True,
+    ) -> Any:
         """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN).
 
         Without `wrap_negative_indices` negative indices are out of bounds.
@@ -361,8 +367,13 @@ class AtIndex:
 
 
 _OPTIONS = {
-    "mode", "indices_are_sorted", "unique_indices", "fill_value", "wrap_negative_indices", "out_sharding",
-}  # fmt: skip
+    "mode",
+    "indices_are_sorted",
+    "unique_indices",
+    "fill_value",
+    "wrap_negative_indices",
+    "out_sharding",
+}
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -39,7 +39,7 @@ R = TypeVar("R")
 Aux = TypeVar("Aux")
 
 
-class FlatFunction:
+class Flattened:
     """A function of pytrees as one of flat values: it remembers the structure of its last result, and the aux."""
 
     __slots__ = ("api", "aux", "call", "fun", "has_aux", "in_tree", "n", "out_tree")
@@ -177,7 +177,7 @@ def _value_and_grad(
     leaves, in_tree = tree.flatten(dynamic)
     names = partial(leaf_names, fun, dynamic, numbers)
     mask = check_differentiable(leaves, names, api, holomorphic, allow_int, real=False)
-    flat = FlatFunction(api, fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
+    flat = Flattened(api, fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
     outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
     seed = _seed(api, fun, flat, outs, holomorphic)
     cotangents = pull(tape, [seed, *[Zero(x) for x in outs[1:]]], consume=True)
@@ -191,9 +191,7 @@ def _value_and_grad(
     return as_array(outs[0]), aux, gradient if isinstance(argnums, Sequence) else gradient[0]
 
 
-def _seed(
-    api: str, fun: Function, flat: FlatFunction, outs: Sequence[Any], holomorphic: bool
-) -> Any:
+def _seed(api: str, fun: Function, flat: Flattened, outs: Sequence[Any], holomorphic: bool) -> Any:
     """The cotangent 1 of the result; TypeError if that is not one number of a fitting dtype."""
     if flat.n != 1 or flat.out_tree != tree.structure(0):
         found = f"a tree of {flat.n} arrays, {flat.out_tree}"
@@ -383,7 +381,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     check_values(leaves, partial(leaf_names, fun, primals), "vjp")
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
-    flat = FlatFunction("vjp", fun, in_tree, has_aux)
+    flat = Flattened("vjp", fun, in_tree, has_aux)
     outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
     types = tuple([typeof(x) for x in outs[: flat.n]])
     del tape.outputs[flat.n :]
@@ -439,7 +437,7 @@ def jvp(
     given = check_tangents(
         "jvp", in_tree, [typeof(x) for x in leaves], tuple(tangents), "primal", "tangent"
     )
-    flat = FlatFunction("jvp", fun, in_tree, has_aux)
+    flat = Flattened("jvp", fun, in_tree, has_aux)
     outs, pushed = jvp_flat(flat, [primal(x) for x in leaves], given)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     out_tangents = tree.unflatten(flat.out_tree, map(tangent_value, pushed[: flat.n]))
@@ -480,7 +478,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     check_values(leaves, partial(leaf_names, fun, primals), "linearize")
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
-    flat = FlatFunction("linearize", fun, in_tree, has_aux)
+    flat = Flattened("linearize", fun, in_tree, has_aux)
     outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
     types = [typeof(x) for x in outs[: flat.n]]
     del tape.outputs[flat.n :]
@@ -521,7 +519,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
             raise TypeError(
                 f"linear_transpose needs floating-point arguments, but {name} is {aval.text()}{errors.at_user_line()}"
             )
-    flat = FlatFunction("linear_transpose", fun, in_tree, False)
+    flat = Flattened("linear_transpose", fun, in_tree, False)
     outs, tape = record_flat(flat, avals, [True] * len(avals))
     types = [typeof(x) for x in outs]
 

@@ -19,7 +19,7 @@ from covector._engine.api.arguments import (
     normalize_argnums,
 )
 from covector._engine.api.derivatives import (
-    FlatFunction,
+    Flattened,
     Function,
     as_weak_as,
     cotangent_value,
@@ -67,9 +67,7 @@ def jacfwd(
         leaves, in_tree = tree.flatten(dynamic)
         names = partial(leaf_names, fun, dynamic, numbers)
         check_differentiable(leaves, names, "jacfwd", holomorphic, False, real=True)
-        flat = FlatFunction(
-            "jacfwd", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers)
-        )
+        flat = Flattened("jacfwd", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
         avals = [typeof(x) for x in leaves]
         total: Any = sum(product(a.shape) for a in avals)
         outs: list[Any] = []
@@ -121,9 +119,7 @@ def jacrev(
         leaves, in_tree = tree.flatten(dynamic)
         names = partial(leaf_names, fun, dynamic, numbers)
         mask = check_differentiable(leaves, names, "jacrev", holomorphic, allow_int, real=False)
-        flat = FlatFunction(
-            "jacrev", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers)
-        )
+        flat = Flattened("jacrev", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
         outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
         del tape.outputs[flat.n :]
         types = [typeof(x) for x in outs[: flat.n]]

@@ -130,6 +130,7 @@ class Signature:
             self.avals(),
             self.numbers(),
             config.code_key(),
+            trace.named_axes(),
         )
 
     def trace(self) -> Traced:
@@ -274,8 +275,13 @@ class Jitted:
         operands = [*leaves, *program.constants]
         if not traced.closed.outputs:
             return tree.unflatten(traced.out_tree, [])
-        if trace.current().staging or any(isinstance(x, Tracer) for x in operands):
-            results = Call(traced.closed)(*operands)
+        call = Call(traced.closed)
+        if (
+            trace.current().staging
+            or any(isinstance(x, Tracer) for x in operands)
+            or call.axis_names
+        ):
+            results = call(*operands)
         else:
             arrays = [as_array(x) for x in leaves]
             donated = [i for i, d in enumerate(signature.donated) if d]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
 from functools import partial, wraps
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
+import numpy as np
+
+from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
@@ -17,7 +21,7 @@ from covector._engine.api.arguments import (
 from covector._engine.api.derivatives import Function, aval_of
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
-from covector._engine.core.trace import stage, typeof
+from covector._engine.core.trace import naming, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
@@ -35,6 +39,8 @@ def vmap(
     out_axes: Any = 0,
     axis_name: Hashable = None,
     axis_size: int | None = None,
+    spmd_axis_name: Hashable = None,
+    sum_match: bool = False,
 ) -> Callable[P, R]:
     """A function that applies `fun` to every element along an axis of its arguments, all at once.
 
@@ -42,6 +48,9 @@ def vmap(
     each positional argument, where an entry may be a pytree of these that is a prefix of the argument.  Arguments
     given by keyword are mapped along axis 0.  `out_axes` likewise says where the new axis of the results stands;
     None is for results that are the same for all elements.  All mapped axes have one size, `axis_size` if given.
+    `axis_name` names the axis for the collectives inside `fun`, as `lax.psum`.  `spmd_axis_name` says over which axis
+    of a mesh the batch is spread; arrays lie on one device here, so it changes nothing.  With `sum_match` a result
+    that has another value for each element may have the `out_axes` entry None: it is the sum over the elements.
 
     >>> import covector
     >>> import covector.numpy as np
@@ -88,10 +97,15 @@ def vmap(
             check_values(results, lambda: _result_names(fun, out), "vmap")
             return results
 
-        outs, axes = batch_flat(flat, leaves, dims, size, axis_name)
+        # An operation may hand on what it was given: that must not be a NumPy array in the user's function.
+        mapped = [
+            as_array(x) if d is not None and isinstance(x, np.ndarray) else x
+            for x, d in zip(leaves, dims, strict=True)
+        ]
+        outs, axes = batch_flat(flat, mapped, dims, size, axis_name)
         targets = tree.broadcast_prefix(out_axes, tree.unflatten(out_tree, outs), "out_axes")
         results = [
-            as_array(_output(fun, x, axis, target, size))
+            as_array(_output(fun, x, axis, target, size, sum_match))
             for x, axis, target in zip(outs, axes, targets, strict=True)
         ]
         return tree.unflatten(out_tree, results)
@@ -167,13 +181,17 @@ def _axis_size(
     return size
 
 
-def _output(fun: Function, x: Any, axis: int | None, target: int | None, size: Dim) -> Any:
+def _output(
+    fun: Function, x: Any, axis: int | None, target: int | None, size: Dim, sum_match: bool
+) -> Any:
     """A result with its batch axis where out_axes wants it."""
     if target is None:
+        if axis is not None and sum_match:
+            return prims.Sum((axis,))(x)
         if axis is not None:
             raise ValueError(
                 f"vmap of {function_place(fun)} has a result with another value for each element, but its out_axes "
-                f"entry is None{errors.at_user_line()}"
+                f"entry is None{errors.at_user_line()}; give it an axis, or sum the elements with sum_match=True"
             )
         return x
     ndim = typeof(x).ndim + (axis is None)
@@ -206,6 +224,7 @@ def eval_shape(fun: Function, *args: Any, **kwargs: Any) -> Any:
 def make_jaxpr(
     fun: Callable[P, Any],
     static_argnums: int | Sequence[int] = (),
+    axis_env: Sequence[tuple[Hashable, int]] | None = None,
     return_shape: Literal[False] = False,
 ) -> Callable[P, Program]:
     """A function that returns the Program."""
@@ -215,6 +234,7 @@ def make_jaxpr(
 def make_jaxpr(
     fun: Callable[P, Any],
     static_argnums: int | Sequence[int] = (),
+    axis_env: Sequence[tuple[Hashable, int]] | None = None,
     *,
     return_shape: Literal[True],
 ) -> Callable[P, tuple[Program, Any]]:
@@ -222,11 +242,15 @@ def make_jaxpr(
 
 
 def make_jaxpr(
-    fun: Function, static_argnums: int | Sequence[int] = (), return_shape: bool = False
+    fun: Function,
+    static_argnums: int | Sequence[int] = (),
+    axis_env: Sequence[tuple[Hashable, int]] | None = None,
+    return_shape: bool = False,
 ) -> Function:
     """A function that returns the `Program` of `fun` for given arguments: what JAX calls its jaxpr.
 
-    Arguments in `static_argnums` are used as they are.  With `return_shape` it returns a pair, the Program and the
+    Arguments in `static_argnums` are used as they are.  `axis_env` has the names and sizes of axes that collectives
+    in `fun` read.  With `return_shape` it returns a pair, the Program and the
     results' shapes and dtypes.
 
     >>> import covector
@@ -239,9 +263,12 @@ def make_jaxpr(
     @boundary
     @wraps(fun)
     def make_jaxpr_f(*args: Any, **kwargs: Any) -> Any:
-        program, out_tree = _stage(
-            "make_jaxpr", fun, args, kwargs, tuple([i % len(args) for i in static])
-        )
+        with ExitStack() as scope:
+            for name, size in axis_env or ():
+                scope.enter_context(naming(name, size))
+            program, out_tree = _stage(
+                "make_jaxpr", fun, args, kwargs, tuple([i % len(args) for i in static])
+            )
         return (program, _structs(program, out_tree)) if return_shape else program
 
     return make_jaxpr_f

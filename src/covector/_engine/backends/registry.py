@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # A module of each backend, which has it under the name BACKEND.  The flag `backend` takes these names.
 MODULES = {
     "cpu": "covector._engine.backends.cpu.backend",
-    "reference": "covector._engine.backends.reference_backend",
+    "reference": "covector._engine.backends.reference.backend",
 }
 
 

@@ -38,6 +38,10 @@ class UnexpectedTracerError(CovectorError, RuntimeError):
     """A tracer was used after the transformation that made it had ended."""
 
 
+class ClosedOverError(UnexpectedTracerError):
+    """A function with a custom derivative rule closes over a value that is being differentiated."""
+
+
 class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
     """An array was indexed with a traced mask, on whose values the shape of the result depends."""
 
@@ -157,6 +161,32 @@ def leaked_tracer(description: str, source: Source | None) -> str:
     )
 
 
+def closed_over(kind: str, name: str, why: str = "") -> str:
+    """For a value that a function with a custom rule closes over and that is being differentiated."""
+    text = (
+        f"{kind} of {name}{at_user_line()}: its function or its rule closes over a value that is being differentiated, "
+        "or that outlived its trace. The rule only says how to differentiate with respect to arguments: pass the value "
+        f"as an argument of {name} and give the rule its derivative, or close over covector.lax.stop_gradient of it."
+    )
+    return f"{text}\n{why}" if why else text
+
+
+def depends_on_tangents(name: str) -> str:
+    """For a jvp rule whose results are made of tangents."""
+    return (
+        f"the custom_jvp rule of {name} returns results that depend on the tangents{at_user_line()}: only the tangents "
+        "of the results may, and only linearly"
+    )
+
+
+def no_forward_mode(name: str) -> str:
+    """For a forward derivative of what has a rule for its vjp alone."""
+    return (
+        f"can't apply forward-mode differentiation (jvp) to a custom_vjp function: {name}{at_user_line()} only says "
+        "how to pull cotangents back. Use reverse mode (vjp, grad, jacrev), or give it a custom_jvp rule."
+    )
+
+
 def missing_rule(primitive: str, rule: str, cls: type) -> str:
     """For a primitive without the rule that a transformation needs."""
     module = sys.modules.get(cls.__module__)
@@ -240,4 +270,14 @@ def not_a_scalar(api: str, function: str, found: str) -> str:
     return (
         f"{api} needs a function whose result is one number, but {function} returned {found}{at_user_line()}. "
         "Reduce the result, for example with covector.numpy.sum, or use jacrev or vjp for results with many elements."
+    )
+
+
+def unbound_axis(name: object, known: Iterable[object]) -> str:
+    """A named axis that is not in scope."""
+    names = ", ".join(map(repr, known))
+    scope = f"in scope are {names}" if names else "no named axis is in scope"
+    return (
+        f"unbound axis name: {name!r}{at_user_line()}; {scope}. A name is given by the transformation around the "
+        f"function: vmap(f, axis_name={name!r})"
     )

@@ -140,7 +140,7 @@ def _describe(x: Any) -> str:
     return f"a {type(x).__name__}" + ("" if children is None else f" of {len(children)}")
 
 
-class Node(NamedTuple):
+class Registered(NamedTuple):
     """A registered class: how it is made again, and the attributes that hold its children if they are such."""
 
     from_children: Callable[[Any, Any], Any]
@@ -149,7 +149,7 @@ class Node(NamedTuple):
     plain: bool
 
 
-_nodes: dict[type, Node] = {}
+_nodes: dict[type, Registered] = {}
 
 
 def register_node(
@@ -171,7 +171,7 @@ def register_node(
     """
     flatten = to_children if with_entries is None else with_entries
     optree.register_pytree_node(cls, flatten, from_children, namespace=NAMESPACE)  # type: ignore[arg-type]
-    _nodes[cls] = Node(from_children, children, statics, plain)
+    _nodes[cls] = Registered(from_children, children, statics, plain)
     _native.register_node(cls, children, statics, to_children)
 
 

@@ -33,10 +33,10 @@ def _add(found: dict[str, set[int]], comparison: Expr, extents: dict[str, Dim]) 
         return
     terms = dict(difference.terms)
     offset = terms.pop((), 0)
-    ((atoms, slope),) = terms.items() if len(terms) == 1 else (((), 0),)
-    if len(atoms) != 1 or atoms[0].key not in extents:
+    ((factors, slope),) = terms.items() if len(terms) == 1 else (((), 0),)
+    if len(factors) != 1 or factors[0].key not in extents:
         return
-    name, extent = atoms[0].key, extents[atoms[0].key]
+    name, extent = factors[0].key, extents[factors[0].key]
     if isinstance(extent, int):
         found.setdefault(name, set()).update(
             t for t in _changes(comparison.op, slope, offset) if 0 < t < extent

@@ -55,9 +55,9 @@ class Interned:
         if found is None:
             values: dict[str, Dim] = {}
             for i in index:
-                for atom in dims.atoms(i):
-                    if isinstance(e := atom.payload, Expr) and self(e) is not e:
-                        values[atom.key] = ix.renamed(atom, self(e))
+                for factor in dims.factors(i):
+                    if isinstance(e := factor.payload, Expr) and self(e) is not e:
+                        values[factor.key] = ix.renamed(factor, self(e))
             found = tuple(dims.substitute(i, values) for i in index) if values else index
             self._indices[index] = found
         return found

@@ -13,8 +13,8 @@ from covector._engine.compile import unroll
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.nest import Context, NestLowering
 from covector._engine.ir.builder import (
+    AllElements,
     Builder,
-    Elements,
     Names,
     Operand,
     Place,
@@ -53,7 +53,7 @@ def _symbols(program: Program) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for v in program.inputs:
         for d in v.aval.shape:
-            names.update((atom.key, None) for atom in dims.atoms(d) if atom.op == "symbol")
+            names.update((f.key, None) for f in dims.factors(d) if f.op == "symbol")
     return tuple(names)
 
 
@@ -61,7 +61,7 @@ class Lowering(Builder):
     """Lowers a Program and those inside it into statements of one Kernel."""
 
     def __init__(self, job: Job):
-        super().__init__(Names(), job.target.threads)
+        super().__init__(Names())
         self.job = job
 
     def explain(self, topic: str, reason: str) -> None:
@@ -102,7 +102,9 @@ class Lowering(Builder):
     def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
         return unroll.is_small(program, in_locals, self.job.target.limits)
 
-    def written_out(self, program: Program, inputs: Sequence[Place | Elements]) -> list[Elements]:
+    def written_out(
+        self, program: Program, inputs: Sequence[Place | AllElements]
+    ) -> list[AllElements]:
         return unroll.written_out(program, inputs, self.names)
 
     def _alone(self, eqn: Eqn, plan: Plan, place_of: PlaceOf) -> None:

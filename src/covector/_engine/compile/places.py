@@ -24,7 +24,7 @@ Where = tuple[Index, Expr | None]
 
 # How many equations a function of the index alone, such as a shifted iota, may take to be looked through.
 LOOKED_THROUGH = 12
-# An index of more atoms than this, from reshapes of reshapes that do not fit, costs more than loading a value.
+# An index of more factors than this, from reshapes of reshapes that do not fit, costs more than loading a value.
 LONG_INDEX = 24
 
 
@@ -113,12 +113,12 @@ def moved(index: Index, own: Index, there: Index) -> Index:
 
 def is_long(index: Index) -> bool:
     """Whether an index takes long to compute."""
-    return sum(1 for i in index for _ in dims.atoms(i)) > LONG_INDEX
+    return sum(1 for i in index for _ in dims.factors(i)) > LONG_INDEX
 
 
 def comes_from_data(index: Index) -> bool:
     """Whether a part of an index is computed from values."""
-    return any(isinstance(a.payload, Expr) for i in index for a in dims.atoms(i))
+    return any(isinstance(a.payload, Expr) for i in index for a in dims.factors(i))
 
 
 def reads_through(eqn: Eqn) -> bool:

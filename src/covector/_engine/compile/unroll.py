@@ -46,8 +46,8 @@ def is_small(program: Program, in_locals: Sequence[bool], limits: Limits) -> boo
 
 
 def written_out(
-    program: Program, inputs: Sequence[Place | builder.Elements], names: Names
-) -> list[builder.Elements]:
+    program: Program, inputs: Sequence[Place | builder.AllElements], names: Names
+) -> list[builder.AllElements]:
     """The elements of the results, where each input lies at a place or is these elements."""
     places = {v: x for v, x in zip(program.inputs, inputs, strict=True) if isinstance(x, Place)}
     elements = _WrittenOut({v: e for e in program.eqns for v in e.outputs}, places, names)

@@ -247,7 +247,7 @@ def live_parts(
 
 
 @record
-class Source:
+class Origin:
     """Where a residual comes from: a position among the `Known` values of a kind."""
 
     kind: Literal["consts", "hoisted", "xs", "ys"]
@@ -263,7 +263,7 @@ class Known:
     xs: Sequence[Any]  # the known ones
     ys: Sequence[Any]  # all stacked results of `SplitBody.known`
 
-    def chosen(self, sources: Sequence[Source]) -> list[Any]:
+    def chosen(self, sources: Sequence[Origin]) -> list[Any]:
         """The values from these sources."""
         return [getattr(self, s.kind)[s.position] for s in sources]
 
@@ -281,8 +281,8 @@ class SplitBody:
     constants: tuple[Any, ...]
     hoisted: Program
     linear: Program
-    const_sources: tuple[Source, ...]
-    xs_sources: tuple[Source, ...]
+    const_sources: tuple[Origin, ...]
+    xs_sources: tuple[Origin, ...]
     live: Results[bool]  # which carried values `linear` carries, and which stacked results it gives
 
 
@@ -355,11 +355,11 @@ class _Splitter:
             residuals, key=self._is_cheap
         ):  # what must be stored first: others may follow from it
             self._place(r)
-        const_vars: dict[Var, Source] = {v: Source("consts", i) for i, v in enumerate(self.consts)}
-        const_vars |= {v: Source("hoisted", i) for i, v in enumerate(self.hoisted)}
-        xs_vars: dict[Atom, Source] = {v: Source("xs", i) for i, v in enumerate(self.xs)}
+        const_vars: dict[Var, Origin] = {v: Origin("consts", i) for i, v in enumerate(self.consts)}
+        const_vars |= {v: Origin("hoisted", i) for i, v in enumerate(self.hoisted)}
+        xs_vars: dict[Atom, Origin] = {v: Origin("xs", i) for i, v in enumerate(self.xs)}
         for i, v in enumerate(self.ys):
-            xs_vars.setdefault(v, Source("ys", i))
+            xs_vars.setdefault(v, Origin("ys", i))
         eqns = self._linear_eqns(residuals)
         read = {a for eqn in eqns for a in eqn.inputs} | set(split.linear.outputs)
         const_sources = {v: s for v, s in const_vars.items() if v in read}

@@ -13,7 +13,6 @@ from covector._engine.base.record import fields
 from covector._engine.core import trace
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import Index
-from covector._engine.ir.kernel import Schedule
 from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
@@ -55,16 +54,16 @@ class Linear(_Typed):
     __slots__ = ()
 
 
-class Flat:
+class NoSlope:
     """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "FLAT"
+        return "NO_SLOPE"
 
 
-FLAT = Flat()
+NO_SLOPE = NoSlope()
 
 
 class NotDifferentiable:
@@ -130,7 +129,9 @@ class Primitive:
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
     effects: ClassVar[frozenset[str]] = frozenset()
-    flat: ClassVar[str | None] = None  # why the derivative is zero wherever there is one, if it is
+    no_slope: ClassVar[str | None] = (
+        None  # why the derivative is zero wherever there is one, if it is
+    )
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 
@@ -148,7 +149,7 @@ class Primitive:
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """(result, tangent) from values and tangents; a tangent may be a Zero, not all are."""
-        if self.flat is None and self.not_differentiable is None:
+        if self.no_slope is None and self.not_differentiable is None:
             raise self._missing("jvp")
         for i, t in enumerate(tangents):
             if self.not_differentiable is not None and type(t) is not Zero:
@@ -185,6 +186,8 @@ class Primitive:
         tuple[int | None, ...]
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
+
+    online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
@@ -256,6 +259,31 @@ class Primitive:
 
     def _missing(self, rule: str) -> errors.MissingRuleError:
         return errors.MissingRuleError(errors.missing_rule(self.name, rule, type(self)))
+
+
+class Online(Primitive):
+    """An operation that Python functions define, one for each interpretation: nothing is known of it before they run.
+
+    Where values are computed, or recorded as linear, `run` gives the results.  Where operations are staged, `staged`
+    makes it a primitive that holds Programs.  It is no equation of a Program itself.
+    """
+
+    online: ClassVar[bool] = True
+    multiple: ClassVar[bool] = True
+
+    def run(self, *args: Any) -> Sequence[Any]:
+        """The results, by operations under the current trace."""
+        raise self._missing("run")
+
+    def staged(self, *args: Any) -> Sequence[Any]:
+        """The results, by a primitive that stands for this one in the Program that is being staged."""
+        raise self._missing("staged")
+
+    def batch_online(
+        self, args: Sequence[Any], dims: Sequence[int | None], how: Any
+    ) -> tuple[Any, Any]:
+        """As `batch`, where `how` (a `Batching`) says in which batch: its functions may close over mapped values."""
+        raise self._missing("batch_online")
 
 
 class Mapped(Primitive):
@@ -375,9 +403,8 @@ class Cumulative(Primitive):
         at = tuple(index)
         with ExitStack() as loops:
             for axis, n in enumerate(shape):
-                if axis != self.axis:  # neighbours in memory: side by side in lanes
-                    lanes = Schedule(int(axis == len(shape) - 1))
-                    loops.enter_context(b.loop(index[axis], n, lanes))
+                if axis != self.axis:
+                    loops.enter_context(b.loop(index[axis], n, free=True))
             state = tuple([b.local(e) for e in self.start(dtype)])
             with b.loop(step, extent):
                 b.assign(state, self.combine(state, self.lift(*[x.at(at) for x in operands])))
@@ -404,7 +431,7 @@ class Update(Primitive):
         return tuple(range(ndim))
 
     def independent_axes(self, ndim: int) -> tuple[int, ...]:
-        """The axes of the update along which no two elements go to one place: these loops may run in parallel."""
+        """The axes of the update of which each value has places of its own: its loop's runs do not meet."""
         raise NotImplementedError
 
     def target(self, index: Index, *xs: View) -> tuple[Index, Expr | None]:
@@ -426,11 +453,10 @@ class Update(Primitive):
         if self.combination != "set":
             value = combined(self.combination, b.element(out, where), value)
         order = self.loop_axes(len(shape))
-        free = set(self.independent_axes(len(shape))) if inside is None else set[int]()
+        free = set(self.independent_axes(len(shape)))
         with ExitStack() as loops:
             for axis in order:
-                lanes = Schedule(int(axis in free and axis == order[-1]))
-                loops.enter_context(b.loop(index[axis], shape[axis], lanes))
+                loops.enter_context(b.loop(index[axis], shape[axis], free=axis in free))
             if inside is not None:
                 loops.enter_context(b.if_(inside))
             b.store(out.place, out.aval.shape, where, value)

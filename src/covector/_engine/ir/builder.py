@@ -31,7 +31,6 @@ from covector._engine.ir.kernel import (
     Init,
     Loop,
     Routine,
-    Schedule,
     Statement,
     Store,
     Swap,
@@ -44,8 +43,7 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 Index = tuple[Dim, ...]
-PLAIN = Schedule()
-Elements = Mapping[Index, Scalar]  # all the elements of a small value
+AllElements = Mapping[Index, Scalar]  # all the elements of a small value
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class Names:
         return Expr("local", (), dtype, self.fresh(stem))
 
 
-class Reader:
+class StoredElements:
     """The elements of what is stored at a place.  Equal requests give one shared node."""
 
     __slots__ = ("aval", "memo", "place")
@@ -150,7 +148,7 @@ class Operand:
     def __init__(self, aval: ShapedArray, literal: np.generic | None, place: Callable[[], Place]):
         self.aval, self.literal = aval, literal
         self._place = place
-        self._reader: Reader | None = None
+        self._reader: StoredElements | None = None
 
     @property
     def place(self) -> Place:
@@ -169,7 +167,7 @@ class Operand:
         if self.literal is not None:
             return constant(self.literal, self.aval.dtype)
         if self._reader is None:
-            self._reader = Reader(self._place(), self.aval)
+            self._reader = StoredElements(self._place(), self.aval)
         return self._reader.at(index, condition)
 
 
@@ -184,8 +182,8 @@ class Result:
 class Builder(ABC):
     """Takes statements in order; blocks (`loop`, `if_`, `else_`, `while_`) are `with` statements."""
 
-    def __init__(self, names: Names, threads: int = 1):
-        self.names, self.threads = names, threads
+    def __init__(self, names: Names):
+        self.names = names
         self.statements: list[Statement] = []
 
     # -- names, locals, buffers --------------------------------------------------------------------
@@ -220,12 +218,16 @@ class Builder(ABC):
 
     def element(self, result: Result, index: Index) -> Scalar:
         """What is stored of a result."""
-        return Reader(result.place, result.aval).at(index)
+        return StoredElements(result.place, result.aval).at(index)
 
     def store(
-        self, place: Place, shape: Sequence[Dim], index: Index, value: Scalar,
+        self,
+        place: Place,
+        shape: Sequence[Dim],
+        index: Index,
+        value: Scalar,
         condition: Expr | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Store one element, if there is no condition or it holds."""
         self.statements.extend(store(place, shape, index, value, condition))
 
@@ -254,13 +256,16 @@ class Builder(ABC):
         parameters: Sequence[Dim],
         writes: Sequence[int],
         updates: Sequence[int] = (),
+        work: Dim = 1,
     ) -> None:
-        """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there."""
-        where = tuple([
-            (p.buffer, p.offset * 2 if dtypes.is_complex(aval.dtype) else p.offset)
-            for p, aval in places
-        ])  # fmt: skip
-        self.add(Routine(name, where, tuple(parameters), tuple(writes), tuple(updates)))
+        """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there.
+
+        `work` is how many steps it takes, in its own measure: `Costs.routines` says how long one is.
+        """
+        parts_of = [2 if dtypes.is_complex(aval.dtype) else 1 for _, aval in places]
+        where = [(p.buffer, p.offset * n) for (p, _), n in zip(places, parts_of, strict=True)]
+        numbers, written = tuple(parameters), tuple(writes)
+        self.add(Routine(name, tuple(where), numbers, written, tuple(updates), work))
 
     # -- blocks ------------------------------------------------------------------------------------
 
@@ -276,15 +281,19 @@ class Builder(ABC):
 
     @contextmanager
     def loop(
-        self, variable: Dim, extent: Dim, schedule: Schedule = PLAIN, cost: float = 0.0
+        self, variable: Dim, extent: Dim, free: bool = False, own: Sequence[Buffer] = ()
     ) -> Generator[None]:
-        """For each value of a variable below the extent; nothing around the body if that is 1."""
+        """For each value of a variable below the extent; nothing around the body if that is 1.
+
+        `free`: the runs do not depend on each other, but for folds; those that are side by side need memory of their
+        `own` in place of these buffers.  How the loop runs is not said here: `compile/schedule.py` decides.
+        """
         with self.block() as body:
             yield
         if extent == 1:
             self.add(*body)
         else:
-            self.add(Loop(variable, extent, tuple(body), schedule, cost))
+            self.add(Loop(variable, extent, tuple(body), free=free, own=tuple(own)))
 
     @contextmanager
     def if_(self, condition: Expr) -> Generator[None]:
@@ -337,5 +346,7 @@ class Builder(ABC):
         """Whether a Program can be written out element by element, where these inputs are kept in locals."""
 
     @abstractmethod
-    def written_out(self, program: Program, inputs: Sequence[Place | Elements]) -> list[Elements]:
+    def written_out(
+        self, program: Program, inputs: Sequence[Place | AllElements]
+    ) -> list[AllElements]:
         """The results of a small Program, element by element: expressions, of which nothing is stored."""

@@ -179,7 +179,7 @@ class _Scopes:
             case Fold(local, _, _, _):
                 if local not in self.locals:
                     raise self.fail(f"fold into {local}, which has no start")
-            case Assign(targets, values):
+            case Assign(targets, values, _):
                 if any(t not in self.locals for t in targets) or len(targets) != len(values):
                     raise self.fail("a local without a start is assigned")
             case _:
@@ -211,7 +211,7 @@ class _Scopes:
 
     def index(self, d: Dim, s: Statement) -> None:
         """The variables of an index are in scope."""
-        for atom in dims.atoms(d):
-            known = isinstance(atom.payload, Expr) or atom.key in self.symbols
-            if atom.op == "symbol" and not known:
-                raise self.fail(f"`{title(s)}` uses {atom.key}, which is not in scope")
+        for factor in dims.factors(d):
+            known = isinstance(factor.payload, Expr) or factor.key in self.symbols
+            if factor.op == "symbol" and not known:
+                raise self.fail(f"`{title(s)}` uses {factor.key}, which is not in scope")

@@ -22,7 +22,7 @@ import numpy as np
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import BOOL, Expr, Iteration, const
 from covector._engine.types import dims
-from covector._engine.types.dims import Atom, Dim, Monomial, Polynomial, division_atom
+from covector._engine.types.dims import Dim, Factor, Monomial, Polynomial, division_factor
 
 __all__ = [
     "Index",
@@ -73,9 +73,9 @@ def of_scalar(e: Expr, lower: Dim, upper: Dim) -> Dim:
     return dims.symbol(f"%{_number(e):08}", dims.bounds(lower)[0], dims.bounds(upper)[1], e)
 
 
-def renamed(atom: Atom, e: Expr) -> Dim:
+def renamed(factor: Factor, e: Expr) -> Dim:
     """The index of the same value and bounds, computed by another Expr."""
-    return dims.symbol(f"%{_number(e):08}", atom.lower, atom.upper, e)
+    return dims.symbol(f"%{_number(e):08}", factor.lower, factor.upper, e)
 
 
 _count = itertools.count()
@@ -128,14 +128,14 @@ def to_scalar(d: Dim, dtype: np.dtype) -> Expr:
         return const(d, dtype)
     if dtype.kind not in "iu":
         return scalar.convert(to_scalar(d, _holding(d)), dtype)
-    atom = _single(d)
-    if atom is not None and isinstance(atom.payload, Expr):
-        return scalar.convert(atom.payload, dtype)
+    factor = _single(d)
+    if factor is not None and isinstance(factor.payload, Expr):
+        return scalar.convert(factor.payload, dtype)
     return Expr("index", (), dtype, d)
 
 
-def _single(d: Polynomial) -> Atom | None:
-    """The atom, if the expression is just that."""
+def _single(d: Polynomial) -> Factor | None:
+    """The factor, if the expression is just that."""
     if len(d.terms) == 1 and d.terms[0][1] == 1 and len(d.terms[0][0]) == 1:
         return d.terms[0][0][0]
     return None
@@ -229,44 +229,46 @@ def is_nonnegative(x: Dim) -> bool:
 
 
 def _at_extreme(x: Polynomial) -> Dim | None:
-    """A lower bound of x without one of its bounded atoms, those with a symbolic limit first; None if there is none."""
-    candidates = {atom for monomial, _ in x.terms for atom in monomial if _limit(atom) is not None}
-    for atom in sorted(candidates, key=lambda a: (isinstance(_limit(a), int), a.key)):
-        slope = _slope(x, atom)
+    """A lower bound of x without one of its bounded factors, first those with a symbolic limit; None without any."""
+    candidates = {
+        factor for monomial, _ in x.terms for factor in monomial if _limit(factor) is not None
+    }
+    for factor in sorted(candidates, key=lambda a: (isinstance(_limit(a), int), a.key)):
+        slope = _slope(x, factor)
         if slope is None:
             continue
         low, high = dims.bounds(slope)
         if low is not None and low >= 0:
-            return x - slope * _value(atom)
+            return x - slope * _value(factor)
         if high is not None and high <= 0:
-            limit = _limit(atom)
+            limit = _limit(factor)
             assert limit is not None
-            return x + slope * (limit - 1 - _value(atom))
+            return x + slope * (limit - 1 - _value(factor))
     return None
 
 
-def _limit(atom: Atom) -> Dim | None:
-    """What an atom that is not negative stays below: a loop's extent, a divisor."""
-    if atom.op == "symbol" and isinstance(atom.payload, int | Polynomial):
-        return atom.payload
-    return atom.args[1] if atom.op == "mod" else None
+def _limit(factor: Factor) -> Dim | None:
+    """What a factor that is not negative stays below: a loop's extent, a divisor."""
+    if factor.op == "symbol" and isinstance(factor.payload, int | Polynomial):
+        return factor.payload
+    return factor.args[1] if factor.op == "mod" else None
 
 
-def _value(atom: Atom) -> Polynomial:
-    return Polynomial((((atom,), 1),))
+def _value(factor: Factor) -> Polynomial:
+    return Polynomial((((factor,), 1),))
 
 
-def _slope(x: Polynomial, atom: Atom) -> Dim | None:
-    """The factor of an atom in which x is affine; None if x is not."""
+def _slope(x: Polynomial, factor: Factor) -> Dim | None:
+    """The coefficient of a factor in which x is affine; None if x is not."""
     slope: Dim = 0
     for monomial, c in x.terms:
-        count = monomial.count(atom)
+        count = monomial.count(factor)
         if count > 1 or (
-            count == 0 and any(atom in dims.atoms(a) for other in monomial for a in other.args)
+            count == 0 and any(factor in dims.factors(a) for other in monomial for a in other.args)
         ):
             return None
         if count:
-            rest: Monomial = tuple(a for a in monomial if a != atom)
+            rest: Monomial = tuple(a for a in monomial if a != factor)
             slope = slope + (Polynomial(((rest, c),)) if rest else c)
     return slope
 
@@ -313,7 +315,7 @@ def rejoin(index: Dim) -> Dim:
         if len(monomial) != 1 or monomial[0].op != "mod" or monomial not in table:
             continue
         x, n = monomial[0].args
-        quotient = division_atom(x, n)
+        quotient = division_factor(x, n)
         if quotient is None or not isinstance(n, int):
             continue
         if table.get((quotient,), 0) == c * n:
@@ -359,10 +361,10 @@ def _degree(term: tuple[Monomial, int]) -> tuple[int, list[str]]:
 def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
     """monomial / part, or None if it does not divide."""
     rest = list(monomial)
-    for atom in part:
-        if atom not in rest:
+    for factor in part:
+        if factor not in rest:
             return None
-        rest.remove(atom)
+        rest.remove(factor)
     return tuple(rest)
 
 
@@ -392,15 +394,15 @@ def depends(d: Dim, var: str) -> bool:
     return _depends(d, _names(var))
 
 
-_Test = Callable[[Atom], bool]
+_Test = Callable[[Factor], bool]
 
 
 def _names(var: str) -> _Test:
-    return lambda atom: atom.key == var
+    return lambda factor: factor.key == var
 
 
 def _depends(x: object, test: _Test) -> bool:
-    """Whether an atom that passes the test occurs in an index, a scalar, an atom, or a tuple of these.
+    """Whether a factor that passes the test occurs in an index, a scalar, a factor, or a tuple of these.
 
     Without recursion: an index may come from data that comes from data, as often as the Program says.
     """
@@ -409,7 +411,7 @@ def _depends(x: object, test: _Test) -> bool:
         match x := stack.pop():
             case Polynomial():
                 stack += [a for monomial, _ in x.terms for a in monomial]
-            case Atom():
+            case Factor():
                 if x.op == "symbol" and test(x):
                     return True
                 stack += (
@@ -436,4 +438,4 @@ def _depends(x: object, test: _Test) -> bool:
 def depends_on_any(d: Dim, variables: Iterable[str]) -> bool:
     """Whether one of the variables occurs in d, as in `depends`."""
     names = frozenset(variables)
-    return _depends(d, lambda atom: atom.key in names)
+    return _depends(d, lambda factor: factor.key in names)

@@ -18,7 +18,7 @@ from covector._engine.ir.kernel import Buffer, Kernel, Loop, Statement, Swap, Wh
 from covector._engine.types.dims import Dim
 
 
-class Life(NamedTuple):
+class Lifetime(NamedTuple):
     """The statements from the first to the last in which the value of a buffer may be needed."""
 
     first: int
@@ -35,7 +35,7 @@ class Times:
         self.inside: dict[Statement, dict[Buffer, None]] = {}
         # Of each loop, the temps that nothing outside accesses and that its body writes first.
         self.own: dict[Statement, list[Buffer]] = {}
-        self._spans: dict[Statement, Life] = {}
+        self._spans: dict[Statement, Lifetime] = {}
         self._found: dict[Buffer, list[tuple[int, tuple[Statement, ...]]]] = {}
         self._leads: dict[Buffer, bool] = {}
         self._visit(kernel.body, Reader())
@@ -60,9 +60,9 @@ class Times:
                 self._visit(body, reader)
                 reader.leave()
             first = self._spans[s].first if s in self._spans else number
-            self._spans[s] = Life(first, self.count - 1)
+            self._spans[s] = Lifetime(first, self.count - 1)
 
-    def lives(self) -> dict[Buffer, Life]:
+    def lives(self) -> dict[Buffer, Lifetime]:
         """The life of each buffer, private ones excepted; what takes turns lives as long as any of it.
 
         A loop's own buffer lives from statement to statement of the body, as each run writes it anew.  What is not a
@@ -71,28 +71,28 @@ class Times:
         found = {b: self._life(b) for b in self._found if b.kind != "local"}
         for b in self.kernel.inputs:
             if b in found:
-                found[b] = Life(-1, found[b].last)
+                found[b] = Lifetime(-1, found[b].last)
         for b in self.kernel.outputs:
             if b in found:
-                found[b] = Life(found[b].first, self.count)
+                found[b] = Lifetime(found[b].first, self.count)
         for group in turns(self.kernel):
             life = _hull([found[b] for b in group])
             found.update((b, life) for b in group)
         return found
 
-    def _life(self, buffer: Buffer) -> Life:
+    def _life(self, buffer: Buffer) -> Lifetime:
         loops = self._common[buffer]
         depth = len(loops) if loops and buffer.kind == "temp" and self._leads[buffer] else 0
         return _hull(
             [
-                self._spans[around[depth]] if len(around) > depth else Life(number, number)
+                self._spans[around[depth]] if len(around) > depth else Lifetime(number, number)
                 for number, around in self._found[buffer]
             ]
         )
 
 
-def _hull(lives: Sequence[Life]) -> Life:
-    return Life(min(x.first for x in lives), max(x.last for x in lives))
+def _hull(lives: Sequence[Lifetime]) -> Lifetime:
+    return Lifetime(min(x.first for x in lives), max(x.last for x in lives))
 
 
 def _common(ways: Sequence[tuple[Statement, ...]]) -> tuple[Statement, ...]:
@@ -120,14 +120,14 @@ def turns(kernel: Kernel) -> list[list[Buffer]]:
 # ------------------------------------------------------------------------------------------------ regions
 
 
-class Region(NamedTuple):
+class Span(NamedTuple):
     """A part of some memory: a parameter's or the arena, from a byte to another one."""
 
     memory: Buffer | None
     start: Dim
     end: Dim
 
-    def overlaps(self, other: Region) -> bool:
+    def overlaps(self, other: Span) -> bool:
         """Whether they may have a byte in common."""
         if self.memory is not other.memory:
             return False
@@ -149,9 +149,9 @@ class _Occupied:
 
     def __init__(self) -> None:
         self.sizes: dict[int, list[tuple[int, int, int, Buffer]]] = {}  # start, number, end, whose
-        self.symbolic: dict[int, tuple[Region, Buffer]] = {}
+        self.symbolic: dict[int, tuple[Span, Buffer]] = {}
 
-    def add(self, number: int, region: Region, buffer: Buffer) -> None:
+    def add(self, number: int, region: Span, buffer: Buffer) -> None:
         _, start, end = region
         if isinstance(start, int) and isinstance(end, int):
             row = self.sizes.setdefault((end - start).bit_length(), [])
@@ -159,7 +159,7 @@ class _Occupied:
         else:
             self.symbolic[number] = region, buffer
 
-    def remove(self, number: int, region: Region) -> None:
+    def remove(self, number: int, region: Span) -> None:
         _, start, end = region
         if isinstance(start, int) and isinstance(end, int):
             row = self.sizes[(end - start).bit_length()]
@@ -167,7 +167,7 @@ class _Occupied:
         else:
             del self.symbolic[number]
 
-    def overlapping(self, region: Region) -> Iterator[Buffer]:
+    def overlapping(self, region: Span) -> Iterator[Buffer]:
         """Whose regions may have a byte in common with one."""
         memory, start, end = region
         yield from [b for other, b in self.symbolic.values() if region.overlaps(other)]
@@ -179,11 +179,11 @@ class _Occupied:
                         yield row[n][3]
                     n += 1
             else:
-                parts = [(Region(memory, low, high), b) for low, _, high, b in row]
+                parts = [(Span(memory, low, high), b) for low, _, high, b in row]
                 yield from [b for other, b in parts if region.overlaps(other)]
 
 
-def together(entries: Iterable[tuple[Life, Region, Buffer]]) -> Iterator[tuple[Buffer, Buffer]]:
+def together(entries: Iterable[tuple[Lifetime, Span, Buffer]]) -> Iterator[tuple[Buffer, Buffer]]:
     """The pairs of buffers that live at the same time and overlap in memory."""
     memories: dict[Buffer | None, _Occupied] = defaultdict(_Occupied)
     ordered = sorted(entries, key=lambda entry: entry[0].first)

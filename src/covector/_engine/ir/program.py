@@ -102,7 +102,7 @@ class Program:
         return show(self)
 
 
-class Names:
+class ShortNames:
     """Short names for variables: a, b, ..., z, aa, ..."""
 
     def __init__(self) -> None:
@@ -122,9 +122,9 @@ class Names:
         return f"{self[atom]}:{atom.aval.text()}"
 
 
-def show(program: Program, indent: str = "", names: Names | None = None) -> str:
+def show(program: Program, indent: str = "", names: ShortNames | None = None) -> str:
     """The Program as text, an equation a line, with the user's lines at the right."""
-    names = Names() if names is None else names
+    names = ShortNames() if names is None else names
     head = ", ".join(names.typed(v) for v in program.inputs)
     if program.constant_vars:
         head += "; " + ", ".join(names.typed(v) for v in program.constant_vars)
@@ -136,7 +136,7 @@ def show(program: Program, indent: str = "", names: Names | None = None) -> str:
     return "\n".join(lines)
 
 
-def _show_eqn(eqn: Eqn, indent: str, names: Names) -> Iterable[str]:
+def _show_eqn(eqn: Eqn, indent: str, names: ShortNames) -> Iterable[str]:
     outs = ", ".join(names.typed(v) for v in eqn.outputs)
     args = " ".join(names[a] for a in eqn.inputs)
     text = f"{indent}{outs} = {eqn.primitive.text()} {args}".rstrip()
@@ -164,6 +164,16 @@ def map_eqns(
 def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
     """The same closed Program with its inputs in another order, or with others."""
     return Program(tuple(inputs), program.eqns, program.outputs, name=program.name)
+
+
+def renamed(program: Program, names: Mapping[Atom, Atom], inputs: Sequence[Var]) -> Program:
+    """The same closed Program with these inputs, and other atoms in the place of some."""
+    eqns = [
+        Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
+        for e in program.eqns
+    ]
+    outputs = tuple([names.get(a, a) for a in program.outputs])
+    return Program(tuple(inputs), tuple(eqns), outputs, name=program.name)
 
 
 def without_dead_code(

@@ -93,68 +93,68 @@ class Expr:
     def __repr__(self) -> str:
         return show(self)
 
-    def __add__(self, other: Operand) -> Expr:
+    def __add__(self, other: ScalarLike) -> Expr:
         return _binary("add", self, other)
 
-    def __radd__(self, other: Operand) -> Expr:
+    def __radd__(self, other: ScalarLike) -> Expr:
         return _binary("add", self, other, swap=True)
 
-    def __sub__(self, other: Operand) -> Expr:
+    def __sub__(self, other: ScalarLike) -> Expr:
         return _binary("sub", self, other)
 
-    def __rsub__(self, other: Operand) -> Expr:
+    def __rsub__(self, other: ScalarLike) -> Expr:
         return _binary("sub", self, other, swap=True)
 
-    def __mul__(self, other: Operand) -> Expr:
+    def __mul__(self, other: ScalarLike) -> Expr:
         return _binary("mul", self, other)
 
-    def __rmul__(self, other: Operand) -> Expr:
+    def __rmul__(self, other: ScalarLike) -> Expr:
         return _binary("mul", self, other, swap=True)
 
-    def __truediv__(self, other: Operand) -> Expr:
+    def __truediv__(self, other: ScalarLike) -> Expr:
         return _binary("div", self, other)
 
-    def __rtruediv__(self, other: Operand) -> Expr:
+    def __rtruediv__(self, other: ScalarLike) -> Expr:
         return _binary("div", self, other, swap=True)
 
     def __neg__(self) -> Expr:
         return apply("neg", self)
 
-    def __and__(self, other: Operand) -> Expr:
+    def __and__(self, other: ScalarLike) -> Expr:
         return _binary("and", self, other)
 
-    def __or__(self, other: Operand) -> Expr:
+    def __or__(self, other: ScalarLike) -> Expr:
         return _binary("or", self, other)
 
-    def __xor__(self, other: Operand) -> Expr:
+    def __xor__(self, other: ScalarLike) -> Expr:
         return _binary("xor", self, other)
 
     def __invert__(self) -> Expr:
         return apply("not", self)
 
-    def __lshift__(self, other: Operand) -> Expr:
+    def __lshift__(self, other: ScalarLike) -> Expr:
         return _binary("shl", self, other)
 
-    def __rshift__(self, other: Operand) -> Expr:
+    def __rshift__(self, other: ScalarLike) -> Expr:
         """Logical shift of unsigned, arithmetic shift of signed integers."""
         return _binary("shr" if self.dtype.kind == "u" else "sar", self, other)
 
-    def __lt__(self, other: Operand) -> Expr:
+    def __lt__(self, other: ScalarLike) -> Expr:
         return _binary("lt", self, other)
 
-    def __le__(self, other: Operand) -> Expr:
+    def __le__(self, other: ScalarLike) -> Expr:
         return _binary("le", self, other)
 
-    def __gt__(self, other: Operand) -> Expr:
+    def __gt__(self, other: ScalarLike) -> Expr:
         return _binary("gt", self, other)
 
-    def __ge__(self, other: Operand) -> Expr:
+    def __ge__(self, other: ScalarLike) -> Expr:
         return _binary("ge", self, other)
 
     # `==` stays identity: expressions are keys of tables.  Use equal() and differ().
 
 
-Operand = Expr | int | float | bool
+ScalarLike = Expr | int | float | bool
 
 
 def const(value: object, dtype: np.dtype | type) -> Expr:
@@ -175,41 +175,41 @@ def apply(op: str, *args: Expr) -> Expr:
     return Expr(op, args, BOOL if row.kind == "compare" else args[0].dtype)
 
 
-def _binary(op: str, x: Expr, other: Operand, swap: bool = False) -> Expr:
+def _binary(op: str, x: Expr, other: ScalarLike, swap: bool = False) -> Expr:
     y = other if isinstance(other, Expr) else const(other, x.dtype)
     return apply(op, y, x) if swap else apply(op, x, y)
 
 
-def _operand(value: Operand, like: Expr) -> Expr:
+def _operand(value: ScalarLike, like: Expr) -> Expr:
     return value if isinstance(value, Expr) else const(value, like.dtype)
 
 
-def equal(x: Expr, y: Operand) -> Expr:
+def equal(x: Expr, y: ScalarLike) -> Expr:
     """x == y, element by element."""
     return _binary("eq", x, y)
 
 
-def differ(x: Expr, y: Operand) -> Expr:
+def differ(x: Expr, y: ScalarLike) -> Expr:
     """x != y; true where either is NaN."""
     return _binary("ne", x, y)
 
 
-def fma(x: Expr, y: Operand, z: Operand) -> Expr:
+def fma(x: Expr, y: ScalarLike, z: ScalarLike) -> Expr:
     """x * y + z with one rounding."""
     return apply("fma", x, _operand(y, x), _operand(z, x))
 
 
-def minimum(x: Expr, y: Operand) -> Expr:
+def minimum(x: Expr, y: ScalarLike) -> Expr:
     """The smaller; NaN if either is."""
     return _binary("min", x, y)
 
 
-def maximum(x: Expr, y: Operand) -> Expr:
+def maximum(x: Expr, y: ScalarLike) -> Expr:
     """The larger; NaN if either is."""
     return _binary("max", x, y)
 
 
-def select(condition: Expr, yes: Operand, no: Operand) -> Expr:
+def select(condition: Expr, yes: ScalarLike, no: ScalarLike) -> Expr:
     """`yes` where the condition holds, else `no`; both are computed.  One of the two is an Expr."""
     like = yes if isinstance(yes, Expr) else no
     assert isinstance(like, Expr)
@@ -280,9 +280,9 @@ def iterate(
 def show_index(index: Any) -> str:
     """An index as text; what comes from data is written out."""
     text = str(index)
-    for atom in dims.atoms(index):
-        if isinstance(atom.payload, Expr):
-            text = text.replace(atom.key, show(atom.payload))
+    for factor in dims.factors(index):
+        if isinstance(factor.payload, Expr):
+            text = text.replace(factor.key, show(factor.payload))
     return text
 
 

@@ -34,7 +34,7 @@ from covector._engine.ir.kernel import (
     title,
     walk,
 )
-from covector._engine.ir.lives import Region, Times, at_most, together, turns
+from covector._engine.ir.lives import Span, Times, at_most, together, turns
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -43,7 +43,7 @@ ALIGNMENT = 64
 
 def verify_plan(kernel: Kernel, after: str = "memory") -> None:
     """VerificationError, naming the buffers and the statements, if the plan of a Kernel's memory is wrong."""
-    Layout(kernel, after).verify()
+    MemoryMap(kernel, after).verify()
     Proof(kernel, after).run()
 
 
@@ -55,7 +55,7 @@ def rounded(size: Dim) -> Dim:
     return dims.floordiv(size + ALIGNMENT - 1, ALIGNMENT) * ALIGNMENT
 
 
-class Layout:
+class MemoryMap:
     """Where each buffer lies, and whether that is inside the memory that there is."""
 
     def __init__(self, kernel: Kernel, after: str):
@@ -65,13 +65,13 @@ class Layout:
     def fail(self, text: str) -> VerificationError:
         return VerificationError(f"after {self.after}: {text}\n{self.kernel}")
 
-    def region(self, buffer: Buffer) -> Region:
+    def region(self, buffer: Buffer) -> Span:
         """Where a buffer lies; a result that may lie on an argument is taken to lie there."""
         root = self.kernel.memory_of(buffer)
         if root.kind == "temp":
             offset = self.kernel.offsets[root]
-            return Region(None, offset, offset + rounded(root.bytes))
-        return Region(self.memories.get(root, root), 0, root.bytes)
+            return Span(None, offset, offset + rounded(root.bytes))
+        return Span(self.memories.get(root, root), 0, root.bytes)
 
     def verify(self) -> None:
         """Each temp has a place inside the arena, at a multiple of 64 bytes, and what shares is as large."""
@@ -113,24 +113,24 @@ class Damage(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class Knowledge:
     """What is known at one point: of each buffer whether it was written, and what has destroyed its value."""
 
     written: set[Buffer] = field(default_factory=set)
     damage: dict[Buffer, dict[Damage, None]] = field(default_factory=dict)  # in order
 
-    def part(self, buffers: Iterable[Buffer]) -> State:
+    def part(self, buffers: Iterable[Buffer]) -> Knowledge:
         """What is known of some buffers, to go on from on another way."""
         known = [(b, dict(self.damage[b])) for b in buffers if b in self.damage]
-        return State({b for b in buffers if b in self.written}, dict(known))
+        return Knowledge({b for b in buffers if b in self.written}, dict(known))
 
-    def covers(self, other: State) -> bool:
+    def covers(self, other: Knowledge) -> bool:
         """Whether nothing is known in another state that is not known here."""
         return other.written <= self.written and all(
             found.keys() <= self.damage.get(b, {}).keys() for b, found in other.damage.items()
         )
 
-    def join(self, other: State) -> bool:
+    def join(self, other: Knowledge) -> bool:
         """Take in what holds on another way to the same point; whether that is anything new."""
         if self.covers(other):
             return False
@@ -145,8 +145,8 @@ class State:
         self.damage.pop(buffer, None)
 
 
-class Proof(Layout):
-    """Goes through a Kernel with a `State`."""
+class Proof(MemoryMap):
+    """Goes through a Kernel with a `Knowledge`."""
 
     def __init__(self, kernel: Kernel, after: str):
         super().__init__(kernel, after)
@@ -155,7 +155,7 @@ class Proof(Layout):
         self.turns = [s for s in walk(kernel.body) if isinstance(s, Swap) and not kernel.is_idle(s)]
         self.partners = self._partners()
         # How loops began, and what they left; of one that is gone through again.
-        self.known: dict[tuple[Statement, ...], tuple[State, State]] = {}
+        self.known: dict[tuple[Statement, ...], tuple[Knowledge, Knowledge]] = {}
 
     def _partners(self) -> dict[Buffer, dict[Buffer, None]]:
         """Of each buffer those that live at the same time in memory that may overlap its own."""
@@ -186,7 +186,7 @@ class Proof(Layout):
     def run(self) -> None:
         """Go through all statements; at the end, all results must be there."""
         kernel = self.kernel
-        state = State(set(kernel.inputs))
+        state = Knowledge(set(kernel.inputs))
         self.body(kernel.body, state)
         for out in kernel.outputs:
             for damage in state.damage.get(out, ()):
@@ -197,7 +197,7 @@ class Proof(Layout):
                     f"{s.first} and {s.second} take turns, but the caller looks for one at its own place"
                 )
 
-    def body(self, statements: Sequence[Statement], state: State) -> None:
+    def body(self, statements: Sequence[Statement], state: Knowledge) -> None:
         """One run of a body."""
         for s in statements:
             match s:
@@ -216,7 +216,7 @@ class Proof(Layout):
             elif children(s):
                 raise self.fail(f"nothing is known of what `{title(s)}` does to memory")
 
-    def access(self, accesses: Sequence[Access], state: State) -> None:
+    def access(self, accesses: Sequence[Access], state: Knowledge) -> None:
         """Check reads, and note what writes destroy."""
         for a in accesses:
             if a.buffer.kind == "local" or a.buffer.size == 0:
@@ -226,7 +226,7 @@ class Proof(Layout):
             else:
                 self.read(a, state)
 
-    def write(self, a: Access, state: State) -> None:
+    def write(self, a: Access, state: Knowledge) -> None:
         state.written.add(a.buffer)
         for other in self.partners[a.buffer]:
             if other in state.written and not self._keeps(a, other):
@@ -241,7 +241,7 @@ class Proof(Layout):
         (target, at), (source, start) = s.target, s.source
         return at == start and self.region(target) == self.region(source)
 
-    def read(self, a: Access, state: State) -> None:
+    def read(self, a: Access, state: Knowledge) -> None:
         if a.buffer not in state.written:
             raise self.fail(f"{a.buffer} is read by `{title(a.statement)}` before it is written")
         for damage in state.damage.get(a.buffer, ()):
@@ -258,7 +258,7 @@ class Proof(Layout):
         same = self.region(a.buffer) == self.region(write.buffer)
         return same and a.buffer.dtype == write.buffer.dtype and apart(write, a, loop)
 
-    def swap(self, s: Swap, state: State) -> None:
+    def swap(self, s: Swap, state: Knowledge) -> None:
         """The names change places, and what is known of them does."""
         a, b = s.first, s.second
         damage = state.damage
@@ -269,7 +269,7 @@ class Proof(Layout):
                 state.written.add(other)
                 break
 
-    def loop(self, s: Loop | While, state: State) -> None:
+    def loop(self, s: Loop | While, state: Knowledge) -> None:
         """A body that may run any number of times; one with a condition ends after the test."""
         near, own = self.near(s), self.times.own.get(s, ())
         start = state.part(near)
@@ -287,11 +287,11 @@ class Proof(Layout):
     def _runs(
         self,
         s: Loop | While,
-        state: State,
+        state: Knowledge,
         near: Iterable[Buffer],
         own: Sequence[Buffer],
         again: bool,
-    ) -> State:
+    ) -> Knowledge:
         """What holds after any number of runs; each time round, something new is known to be destroyed."""
         (body,), ends = bodies(s), len(s.test) + 1 if isinstance(s, While) else 0
         # Of runs that have no number nothing is known.
@@ -320,7 +320,7 @@ class Proof(Layout):
             }
         return state
 
-    def branch(self, s: If, state: State) -> None:
+    def branch(self, s: If, state: Knowledge) -> None:
         """Bodies of which one may run."""
         before = state.part(near := self.near(s))
         for body in bodies(s):

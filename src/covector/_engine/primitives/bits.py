@@ -49,7 +49,7 @@ class Threefry(Mapped):
 
     name: ClassVar[str] = "threefry2x32"
     multiple: ClassVar[bool] = True
-    flat: ClassVar[str | None] = "bits have no derivative"
+    no_slope: ClassVar[str | None] = "bits have no derivative"
 
     def type(self, *xs: ShapedArray) -> tuple[ShapedArray, ShapedArray]:
         shapes = {x.shape for x in xs if x.shape}
@@ -95,7 +95,7 @@ class RandomBits(Mapped):
     shape: tuple[Dim, ...]
     width: int
     name: ClassVar[str] = "random_bits"
-    flat: ClassVar[str | None] = "bits have no derivative"
+    no_slope: ClassVar[str | None] = "bits have no derivative"
 
     def type(self, keys: ShapedArray) -> ShapedArray:
         if keys.dtype != dtypes.uint32 or not keys.ndim or keys.shape[-1] != 2:

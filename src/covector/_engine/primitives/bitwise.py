@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import FLAT
+from covector._engine.core.primitive import NO_SLOPE
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, const, select as choose
 
-# fmt: off
 __all__ = [
-    "and_", "clz", "mulhi", "not_", "or_", "population_count", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "xor",
+    "and_",
+    "clz",
+    "mulhi",
+    "not_",
+    "or_",
+    "population_count",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+    "xor",
 ]
-# fmt: on
-
-
-def _op(name: str) -> Callable[..., Expr]:
-    return lambda *xs: scalar.apply(name, *xs)
 
 
 def _shift(op: str) -> Callable[..., Expr]:
@@ -78,19 +80,23 @@ def _numpy_mulhi(x: Any, y: Any) -> Any:
     return ((x.astype(object) * y.astype(object)) >> width).astype(x.dtype)
 
 
-and_ = prims.Elementwise("and", np.bitwise_and, (FLAT, FLAT), _op("and"), "biu")
-or_ = prims.Elementwise("or", np.bitwise_or, (FLAT, FLAT), _op("or"), "biu")
-xor = prims.Elementwise("xor", np.bitwise_xor, (FLAT, FLAT), _op("xor"), "biu")
-not_ = prims.Elementwise("not", np.invert, (FLAT,), _op("not"), "biu")
-shift_left = prims.Elementwise("shift_left", _numpy_shift("shl"), (FLAT, FLAT), _shift("shl"), "iu")
+and_ = prims.Elementwise("and", np.bitwise_and, (NO_SLOPE, NO_SLOPE), prims.scalar_op("and"), "biu")
+or_ = prims.Elementwise("or", np.bitwise_or, (NO_SLOPE, NO_SLOPE), prims.scalar_op("or"), "biu")
+xor = prims.Elementwise("xor", np.bitwise_xor, (NO_SLOPE, NO_SLOPE), prims.scalar_op("xor"), "biu")
+not_ = prims.Elementwise("not", np.invert, (NO_SLOPE,), prims.scalar_op("not"), "biu")
+shift_left = prims.Elementwise(
+    "shift_left", _numpy_shift("shl"), (NO_SLOPE, NO_SLOPE), _shift("shl"), "iu"
+)
 shift_right_logical = prims.Elementwise(
-    "shift_right_logical", _numpy_shift("shr"), (FLAT, FLAT), _shift("shr"), "iu"
+    "shift_right_logical", _numpy_shift("shr"), (NO_SLOPE, NO_SLOPE), _shift("shr"), "iu"
 )
 shift_right_arithmetic = prims.Elementwise(
-    "shift_right_arithmetic", _numpy_shift("sar"), (FLAT, FLAT), _shift("sar"), "iu"
+    "shift_right_arithmetic", _numpy_shift("sar"), (NO_SLOPE, NO_SLOPE), _shift("sar"), "iu"
 )
 population_count = prims.Elementwise(
-    "population_count", _numpy_popcount, (FLAT,), _op("popcount"), "iu"
+    "population_count", _numpy_popcount, (NO_SLOPE,), prims.scalar_op("popcount"), "iu"
 )
-clz = prims.Elementwise("clz", _numpy_clz, (FLAT,), _op("clz"), "iu")
-mulhi = prims.Elementwise("mulhi", _numpy_mulhi, (FLAT, FLAT), _op("mulhi"), "iu")
+clz = prims.Elementwise("clz", _numpy_clz, (NO_SLOPE,), prims.scalar_op("clz"), "iu")
+mulhi = prims.Elementwise(
+    "mulhi", _numpy_mulhi, (NO_SLOPE, NO_SLOPE), prims.scalar_op("mulhi"), "iu"
+)

@@ -21,7 +21,7 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.routine import ByRoutine, Call
+from covector._engine.core.routine import ByRoutine, RoutineCall
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.scalar import Expr, const
@@ -41,9 +41,6 @@ GEMM = {
     dtypes.complex64: "cgemm",
     dtypes.complex128: "zgemm",
 }
-# A product of less work (multiplications) than this is done by one thread, batch elements side by side.
-ALONE = 4_000_000
-NS_PER_MULTIPLICATION = 0.02
 
 
 @record
@@ -173,13 +170,15 @@ class DotGeneral(ByRoutine, Folded):
             (left.index(a), right.index(b)) for a, b in zip(lhs_contract, rhs_contract, strict=True)
         )
         product = DotGeneral(
-            tuple([a for a, _ in pairs]), tuple([b for _, b in pairs]),
-            tuple([left.index(a) for a in self.lhs_batch]), tuple([right.index(a) for a in self.rhs_batch]),
+            tuple([a for a, _ in pairs]),
+            tuple([b for _, b in pairs]),
+            tuple([left.index(a) for a in self.lhs_batch]),
+            tuple([right.index(a) for a in self.rhs_batch]),
             self.preferred,
-        )  # fmt: skip
+        )
         return product, (left, right)
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         lhs, rhs = avals
         left, right = self._operands(lhs.shape, rhs.shape)
         assert left is not None and right is not None, "the pass 'layouts' makes operands fit"
@@ -190,11 +189,8 @@ class DotGeneral(ByRoutine, Folded):
         flags = int(left.transposed), int(right.transposed)
         parameters = (*flags, m, n, k, left.leading, right.leading, n)
         out = tuple([m * n * step for step in ix.suffix_products(batch)])
-        return Call(
-            GEMM[lhs.dtype], parameters, batch, (left.batch, right.batch, out),
-            NS_PER_MULTIPLICATION * max(sizes.bounds(m * n * k)[0] or 1, 1),
-            parallel=sizes.is_true(lambda: m * n * k <= ALONE),
-        )  # fmt: skip
+        steps, name = (left.batch, right.batch, out), GEMM[lhs.dtype]
+        return RoutineCall(name, parameters, batch, steps, m * n * k, side_by_side=True)
 
     # -- rules ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
+from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
 from covector._engine.core.trace import NUMBERS, SCALARS, StagedTracer, typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import const
@@ -125,8 +125,8 @@ class BitcastConvert(prims.ElementwiseBase):
     def type(self, *avals: ShapedArray) -> ShapedArray:
         return ShapedArray(avals[0].shape, self.dtype_of(avals))
 
-    def pushes(self) -> tuple[prims.Partial, ...]:
-        return (FLAT,)
+    def pushes(self) -> tuple[prims.PartialRule, ...]:
+        return (NO_SLOPE,)
 
     def reference(self, x: Any) -> Any:
         return np.ascontiguousarray(x).view(self.dtype).reshape(np.shape(x))

@@ -23,8 +23,15 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = [
-    "CumLogSumExp", "CumMax", "CumMin", "CumProd", "CumSum", "Recurrence", "RunningFold", "shifted",
-]  # fmt: skip
+    "CumLogSumExp",
+    "CumMax",
+    "CumMin",
+    "CumProd",
+    "CumSum",
+    "Recurrence",
+    "RunningFold",
+    "shifted",
+]
 
 
 def shifted(x: Any, axis: int, first: Any, backwards: bool = False) -> Any:
@@ -133,7 +140,7 @@ def _times(p: State, q: State) -> tuple[Expr, Expr]:
 
 
 class RunningFold(_OneAxis):
-    """A fold of the family `Fold`, element by element."""
+    """A fold of the family `ScalarReduction`, element by element."""
 
     numpy: ClassVar[np.ufunc]
     of: ClassVar[str]  # the class of the fold, by name: the package is not complete yet

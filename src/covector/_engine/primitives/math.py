@@ -10,7 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import FLAT, Scalar, Zero, is_zero
+from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, call, const, select as choose
@@ -18,13 +18,37 @@ from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
-# fmt: off
 __all__ = [
-    "Clamp", "IntegerPow", "ReducePrecision", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
-    "clamp", "cos", "cosh", "exp", "exp2", "expm1", "integer_pow", "log", "log1p", "logistic", "nextafter", "pow_",
-    "reduce_precision", "rsqrt", "sin", "sinh", "tan", "tanh",
+    "Clamp",
+    "IntegerPow",
+    "ReducePrecision",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "clamp",
+    "cos",
+    "cosh",
+    "exp",
+    "exp2",
+    "expm1",
+    "integer_pow",
+    "log",
+    "log1p",
+    "logistic",
+    "nextafter",
+    "pow_",
+    "reduce_precision",
+    "rsqrt",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
 ]
-# fmt: on
 
 
 def _function(
@@ -32,9 +56,14 @@ def _function(
 ) -> prims.Elementwise:
     """A function of one floating (or complex) operand, computed by the function of the same name."""
     return prims.Elementwise(
-        name, numpy, (push,), lambda x: call(name, x), "fc" if complex_too else "f",
-        on_complex=(lambda p: scalar.COMPLEX[name](p)) if complex_too else None, widen=True,
-    )  # fmt: skip
+        name,
+        numpy,
+        (push,),
+        lambda x: call(name, x),
+        "fc" if complex_too else "f",
+        on_complex=(lambda p: scalar.COMPLEX[name](p)) if complex_too else None,
+        widen=True,
+    )
 
 
 def _numpy_logistic(x: Any) -> Any:
@@ -95,13 +124,16 @@ def _hypotenuse_squared(x: Any, y: Any) -> Any:
 
 
 atan2 = prims.Elementwise(
-    "atan2", np.arctan2,
+    "atan2",
+    np.arctan2,
     (
         lambda t, z, x, y: prims.mul(t, prims.div(y, _hypotenuse_squared(x, y))),
         lambda t, z, x, y: prims.mul(t, prims.div(prims.neg(x), _hypotenuse_squared(x, y))),
     ),
-    lambda x, y: call("atan2", x, y), "f", widen=True,
-)  # fmt: skip
+    lambda x, y: call("atan2", x, y),
+    "f",
+    widen=True,
+)
 
 
 def _numpy_nextafter(x: Any, y: Any) -> Any:
@@ -118,7 +150,7 @@ def _numpy_nextafter(x: Any, y: Any) -> Any:
 nextafter = prims.Elementwise(
     "nextafter",
     _numpy_nextafter,
-    (lambda t, *_: t, FLAT),
+    (lambda t, *_: t, NO_SLOPE),
     lambda x, y: call("nextafter", x, y),
     "f",
 )
@@ -139,9 +171,14 @@ def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
 
 
 pow_ = prims.Elementwise(
-    "pow", np.power, (_pow_base, _pow_exponent), lambda x, y: call("pow", x, y), "fc",
-    on_complex=lambda p, q: scalar.COMPLEX["pow"](p, q), widen=True,
-)  # fmt: skip
+    "pow",
+    np.power,
+    (_pow_base, _pow_exponent),
+    lambda x, y: call("pow", x, y),
+    "fc",
+    on_complex=lambda p, q: scalar.COMPLEX["pow"](p, q),
+    widen=True,
+)
 
 
 @record
@@ -172,9 +209,9 @@ class IntegerPow(prims.ElementwiseBase):
             )
             return np.asarray(1 / power if self.n < 0 else power).astype(x.dtype)
 
-    def pushes(self) -> tuple[prims.Partial, ...]:
+    def pushes(self) -> tuple[prims.PartialRule, ...]:
         if self.n == 0:
-            return (FLAT,)
+            return (NO_SLOPE,)
         return (lambda t, z, x: prims.mul(t, prims.mul(integer_pow(x, self.n - 1), self.n)),)
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
@@ -220,7 +257,7 @@ class Clamp(prims.ElementwiseBase):
     def reference(self, low: Any, x: Any, high: Any) -> Any:
         return np.minimum(np.maximum(low, x), high)
 
-    def pushes(self) -> tuple[prims.Partial, ...]:
+    def pushes(self) -> tuple[prims.PartialRule, ...]:
         def where(hit: Any, t: Any) -> Any:
             return prims.select(hit, t, 0)
 

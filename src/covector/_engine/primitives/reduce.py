@@ -24,9 +24,20 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = [
-    "All", "Any_", "ArgReduction", "Argmax", "Argmin", "Fold", "Max", "Min", "Prod", "Sum", "Xor", "remaining",
+    "All",
+    "Any_",
+    "ArgReduction",
+    "Argmax",
+    "Argmin",
+    "Max",
+    "Min",
+    "Prod",
+    "ScalarReduction",
+    "Sum",
+    "Xor",
+    "remaining",
     "widened",
-]  # fmt: skip
+]
 
 
 def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
@@ -58,7 +69,7 @@ def _shifted(axes: tuple[int, ...], d: int) -> tuple[tuple[int, ...], int]:
     return tuple([a + (a >= d) for a in axes]), d - sum(a < d for a in axes)
 
 
-class Fold(Reduction):
+class ScalarReduction(Reduction):
     """A reduction by one scalar operation on each scalar of the element.
 
     A member is its operation, its identity and the NumPy function, and the kinds of dtype it takes.
@@ -130,7 +141,7 @@ class Fold(Reduction):
 
 
 @record
-class Sum(Fold):
+class Sum(ScalarReduction):
     """Add up along `axes`."""
 
     axes: tuple[int, ...]
@@ -149,7 +160,7 @@ class Sum(Fold):
         return (prims.Broadcast(x.aval.shape, self.axes)(ct),)
 
 
-class Extremum(Fold):
+class Extremum(ScalarReduction):
     """Max and Min.  NaN wins; elements that are equally extreme share the gradient."""
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -188,7 +199,7 @@ class Min(Extremum):
 
 
 @record
-class Prod(Fold):
+class Prod(ScalarReduction):
     """Multiply along `axes`."""
 
     axes: tuple[int, ...]
@@ -253,10 +264,10 @@ def _part(x: Any, axis: int, start: Dim, length: int) -> Any:
     return prims.Slice(starts, limits, (1,) * len(shape))(x)
 
 
-class Bitwise(Fold):
+class Bitwise(ScalarReduction):
     """Any, All, Xor: of bool, or of each bit of integers."""
 
-    flat: ClassVar[str | None] = "its operand is bool or an integer"
+    no_slope: ClassVar[str | None] = "its operand is bool or an integer"
     kinds = "biu"
 
 
@@ -299,7 +310,7 @@ class ArgReduction(Reduction):
     name: ClassVar[str]
     wins: ClassVar[str]  # the comparison that a better element passes
     worst: ClassVar[Callable[[np.dtype], Any]]
-    flat: ClassVar[str | None] = "its result is an index"
+    no_slope: ClassVar[str | None] = "its result is an index"
     axis: int
     index_dtype: np.dtype
 

@@ -11,7 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive, Types, Zero, is_zero
-from covector._engine.core.routine import ByRoutine, Call
+from covector._engine.core.routine import ByRoutine, RoutineCall
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -54,7 +54,7 @@ class Sort(ByRoutine):
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return self(prims.batch_to_front(args[0], dims[0], size)), 0
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         return _call(avals[0], 0, (0, 0))
 
 
@@ -71,11 +71,12 @@ def _check_keys(name: str, keys: ShapedArray) -> None:
         raise TypeError(f"{name} has no order for {keys.text()}{errors.at_user_line()}")
 
 
-def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> Call:
+def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> RoutineCall:
     """The runtime's routine, which takes all rows at once: keys, and values of so many bytes."""
     *front, n = keys.shape
     rows = sizes.product(front)
-    return Call("sort_pairs", (dtypes.CODES[keys.dtype], width, rows, n), order=order)
+    parameters = dtypes.CODES[keys.dtype], width, rows, n
+    return RoutineCall("sort_pairs", parameters, work=rows * n, order=order)
 
 
 @record
@@ -119,5 +120,5 @@ class SortPairs(ByRoutine):
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         return None if used[1] else (Sort(), (True, False), (True, False))
 
-    def call(self, avals: Types) -> Call:
+    def call(self, avals: Types) -> RoutineCall:
         return _call(avals[0], avals[1].dtype.itemsize, (0, 1))

@@ -25,7 +25,7 @@ from covector._engine.types.avals import ShapedArray
 if TYPE_CHECKING:
     from covector._engine.runtime.executable import Executable
 
-Signature = tuple[tuple[int, bool, bool], ...]
+OperandTypes = tuple[tuple[int, bool, bool], ...]
 
 
 def as_array(x: Any) -> Any:
@@ -113,7 +113,7 @@ def function_of(primitive: Primitive) -> Any:
     return _native.JitFunction(primitive, miss, bypass)
 
 
-def compile_ufunc(python: Callable[..., Any], signature: Signature) -> Any:
+def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
     """A kernel for operands of symbolic length n, or single numbers: what a native ufunc asks for.
 
     None if the function is not one kernel from elements to elements without scratch memory, or refuses such operands:

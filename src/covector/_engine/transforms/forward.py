@@ -13,7 +13,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.primitive import Primitive, Zero
+from covector._engine.core.primitive import Online, Primitive, Zero
 from covector._engine.core.trace import (
     Array,
     Trace,
@@ -23,11 +23,12 @@ from covector._engine.core.trace import (
     literal,
     set_current,
     typeof,
+    using,
 )
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.types.avals import ShapedArray
 
-Flat = Callable[..., Sequence[Any]]  # a function from flat values to flat values
+FlatFunction = Callable[..., Sequence[Any]]  # a function from flat values to flat values
 
 
 class JVPTracer(Tracer):
@@ -122,7 +123,7 @@ class JVPTrace(Trace):
 
 
 def jvp_flat(
-    f: Flat, primals: Sequence[Any], tangents: Sequence[Any]
+    f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
     """Results and their tangents.  Tangents, given and returned, may be Zero."""
     trace = JVPTrace(current())
@@ -181,6 +182,9 @@ class PartialTrace(Trace):
             parent = self.parent
             assert parent is not None
             return parent.process(primitive, args)
+        if isinstance(primitive, Online):
+            with using(self):
+                return primitive.run(*args)
         nodes, index = self.nodes, self.count
         if nodes is None:
             raise errors.UnexpectedTracerError(errors.leaked_tracer("a tangent", None))
@@ -294,7 +298,7 @@ class Tape:
 
 
 def linearize_flat(
-    f: Flat, primals: Sequence[Any], nonzero: Sequence[bool] | None = None
+    f: FlatFunction, primals: Sequence[Any], nonzero: Sequence[bool] | None = None
 ) -> tuple[list[Any], Tape]:
     """Results, and the tape from the tangents of the primals (those in the mask `nonzero`) to the results'."""
     partial = PartialTrace(current())
@@ -316,7 +320,9 @@ def linearize_flat(
         set_current(before)
 
 
-def record_flat(f: Flat, args: Sequence[Any], linear: Sequence[bool]) -> tuple[list[Any], Tape]:
+def record_flat(
+    f: FlatFunction, args: Sequence[Any], linear: Sequence[bool]
+) -> tuple[list[Any], Tape]:
     """The tape of a function that is linear in some arguments (given as types); its other results' values."""
     partial = PartialTrace(current())
     inputs = [aval for aval, mine in zip(args, linear, strict=True) if mine]

@@ -17,7 +17,13 @@ from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import EVAL, evaluate, stage, using
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns, without_dead_code
 from covector._engine.transforms.batch import batch_flat, place_axis
-from covector._engine.transforms.forward import Flat, Tape, jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.forward import (
+    FlatFunction,
+    Tape,
+    jvp_flat,
+    linearize_flat,
+    record_flat,
+)
 from covector._engine.transforms.transpose import transpose_flat
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -88,7 +94,7 @@ def _content(program: Program) -> Any:
 
 
 def stage_closed(
-    f: Flat, avals: Sequence[ShapedArray], name: str
+    f: FlatFunction, avals: Sequence[ShapedArray], name: str
 ) -> tuple[Program, tuple[Any, ...]]:
     """The Program of a function with its constants as trailing inputs, and their values."""
     with using(EVAL):
@@ -183,20 +189,28 @@ def _split(
         return outs + residuals
 
     known, constants = stage_closed(run, avals, f"known_{name}")
-    known = without_duplicates(known)
     linear, nonzero, count = taped
-    outputs = list(known.outputs[:count])
+    known, where = with_residuals(known, count)
+    return SplitProgram(known, constants, linear, where, nonzero)
+
+
+def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ...]]:
+    """The Program, whose outputs after the first `count` are residuals, without those that it has or gives anyway.
+
+    And where each residual is found in [inputs, outputs].
+    """
+    program = without_duplicates(program)
+    outputs = list(program.outputs[:count])
     places: dict[Any, int] = {}
-    for i, a in enumerate((*known.inputs, *outputs)):
+    for i, a in enumerate((*program.inputs, *outputs)):
         places.setdefault(a, i)
     where: list[int] = []
-    for atom in known.outputs[count:]:
+    for atom in program.outputs[count:]:
         if atom not in places:
-            places[atom] = len(known.inputs) + len(outputs)
+            places[atom] = len(program.inputs) + len(outputs)
             outputs.append(atom)
         where.append(places[atom])
-    known = map_eqns(known, known.eqns, outputs)
-    return SplitProgram(known, constants, linear, tuple(where), nonzero)
+    return map_eqns(program, program.eqns, outputs), tuple(where)
 
 
 @derived

@@ -1,8 +1,8 @@
 """A dimension: an int, or a symbolic expression with bounds.
 
-An expression is a polynomial with integer coefficients over atoms: symbols, and quotients, remainders,
+An expression is a polynomial with integer coefficients over factors: symbols, and quotients, remainders,
 maxima and minima of expressions.  It is kept in one canonical form, so equal polynomials are equal
-values; an expression without atoms is a plain int.  Index expressions (`ir/index.py`) are the same
+values; an expression without factors is a plain int.  Index expressions (`ir/index.py`) are the same
 thing over loop variables, which is why simplification by bounds lives here.
 """
 
@@ -14,10 +14,10 @@ from math import gcd
 
 from covector._engine.base.errors import InconclusiveDimensionOperation
 
-Monomial = tuple["Atom", ...]  # sorted by key, repeated for powers
+Monomial = tuple["Factor", ...]  # sorted by key, repeated for powers
 
 
-class Atom:
+class Factor:
     """Something a polynomial is over: a symbol, or an operation on expressions that is not a polynomial."""
 
     __slots__ = ("args", "key", "lower", "op", "payload", "upper")
@@ -41,7 +41,7 @@ class Atom:
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Atom) and self.key == other.key
+        return isinstance(other, Factor) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -135,8 +135,8 @@ class Polynomial:
 Dim = int | Polynomial
 
 
-def _key(atom: Atom) -> str:
-    return atom.key
+def _key(factor: Factor) -> str:
+    return factor.key
 
 
 def _monomial_key(term: tuple[Monomial, int]) -> tuple[str, ...]:
@@ -167,12 +167,12 @@ def symbol(
     name: str, lower: int | None = 0, upper: int | None = None, payload: object = None
 ) -> Polynomial:
     """A new symbol (equal to every other of the same name) with inclusive bounds."""
-    return Polynomial((((Atom("symbol", (), name, lower, upper, payload),), 1),))
+    return Polynomial((((Factor("symbol", (), name, lower, upper, payload),), 1),))
 
 
 def _atom(op: str, args: tuple[Dim, ...], lower: int | None, upper: int | None) -> Polynomial:
     key = f"{op}({', '.join(show(a) for a in args)})"
-    return Polynomial((((Atom(op, args, key, lower, upper),), 1),))
+    return Polynomial((((Factor(op, args, key, lower, upper),), 1),))
 
 
 def _divisible(x: Dim, n: int) -> tuple[Dim, Dim]:
@@ -258,10 +258,10 @@ def _split_symbolic(x: Dim, y: Polynomial) -> tuple[Dim, Dim] | None:
 
 def _divide_monomial(m: Monomial, n: Monomial) -> Monomial | None:
     rest = list(m)
-    for atom in n:
-        if atom not in rest:
+    for factor in n:
+        if factor not in rest:
             return None
-        rest.remove(atom)
+        rest.remove(factor)
     return tuple(rest)
 
 
@@ -318,7 +318,7 @@ def minimum(x: Dim, y: Dim) -> Dim:
 
 
 def bounds(x: Dim) -> tuple[int | None, int | None]:
-    """Inclusive bounds from the atoms' bounds; None where there is none."""
+    """Inclusive bounds from the factors' bounds; None where there is none."""
     if isinstance(x, int):
         return x, x
     low: int | None = 0
@@ -338,8 +338,8 @@ def _unit() -> tuple[int | None, int | None]:
 
 def _monomial_bounds(monomial: Monomial) -> tuple[int | None, int | None]:
     lo, hi = _unit()
-    for atom in monomial:
-        a, b = atom.lower, atom.upper
+    for factor in monomial:
+        a, b = factor.lower, factor.upper
         if lo is not None and lo >= 0 and a is not None and a >= 0:
             lo, hi = lo * a, None if hi is None or b is None else hi * b
         elif None in (lo, hi, a, b):
@@ -395,14 +395,14 @@ def product(shape: Iterable[Dim]) -> Dim:
     return result
 
 
-def atoms(x: Dim) -> Iterable[Atom]:
-    """The atoms of an expression, those inside quotients and the like included."""
+def factors(x: Dim) -> Iterable[Factor]:
+    """The factors of an expression, those inside quotients and the like included."""
     if not isinstance(x, int):
         for monomial, _ in x.terms:
-            for atom in monomial:
-                yield atom
-                for arg in atom.args:
-                    yield from atoms(arg)
+            for factor in monomial:
+                yield factor
+                for arg in factor.args:
+                    yield from factors(arg)
 
 
 def substitute(x: Dim, values: Mapping[str, Dim]) -> Dim:
@@ -412,17 +412,17 @@ def substitute(x: Dim, values: Mapping[str, Dim]) -> Dim:
     result: Dim = 0
     for monomial, c in x.terms:
         term: Dim = c
-        for atom in monomial:
-            term = _substitute_atom(atom, values) * term
+        for factor in monomial:
+            term = _substitute_factor(factor, values) * term
         result = result + term
     return result
 
 
-def _substitute_atom(atom: Atom, values: Mapping[str, Dim]) -> Dim:
-    if atom.op == "symbol":
-        return values[atom.key] if atom.key in values else Polynomial((((atom,), 1),))
-    x, y = (substitute(a, values) for a in atom.args)
-    return {"floordiv": floordiv, "mod": mod, "max": maximum, "min": minimum}[atom.op](x, y)
+def _substitute_factor(factor: Factor, values: Mapping[str, Dim]) -> Dim:
+    if factor.op == "symbol":
+        return values[factor.key] if factor.key in values else Polynomial((((factor,), 1),))
+    x, y = (substitute(a, values) for a in factor.args)
+    return {"floordiv": floordiv, "mod": mod, "max": maximum, "min": minimum}[factor.op](x, y)
 
 
 def show(x: Dim) -> str:
@@ -438,8 +438,8 @@ def show(x: Dim) -> str:
     return "".join(parts)
 
 
-def division_atom(x: Dim, n: Dim) -> Atom | None:
-    """The atom of x // n, where that does not simplify; None if it does."""
+def division_factor(x: Dim, n: Dim) -> Factor | None:
+    """The factor of x // n, where that does not simplify; None if it does."""
     quotient = floordiv(x, n)
     if isinstance(quotient, int) or len(quotient.terms) != 1 or quotient.terms[0][1] != 1:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from covector._engine.backends.cpu.bodies import buffers_of, locals_of
+from covector._engine.backends.cpu.contents import buffers_of, locals_of
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import register_element
 from covector._engine.ir.kernel import Buffer, Init, Statement, walk

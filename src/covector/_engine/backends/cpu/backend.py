@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from covector._engine import _native
 from covector._engine.backends.base import IR, Backend, Job, Keep, Loaded, Pass, Target
 from covector._engine.backends.cpu import link
-from covector._engine.backends.cpu.bodies import total_cost
+from covector._engine.backends.cpu.contents import total_cost
 from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.library import Library
 from covector._engine.base.locks import COMPILING

@@ -11,7 +11,7 @@ import numpy as np
 
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import apart, routines
-from covector._engine.backends.cpu.bodies import (
+from covector._engine.backends.cpu.contents import (
     calls,
     groups,
     one_a_lane,
@@ -29,7 +29,7 @@ from covector._engine.backends.cpu.instructions import (
 )
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.scalars import ModuleText
-from covector._engine.compile.schedule import text_size
+from covector._engine.compile.survey import text_size
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (
     Assign,

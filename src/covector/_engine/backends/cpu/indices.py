@@ -23,7 +23,7 @@ from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, nodes
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
-from covector._engine.types.dims import Atom, Dim
+from covector._engine.types.dims import Dim, Factor
 
 # Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
 # 4096 elements took 3 us each instead of 0.3.
@@ -106,15 +106,15 @@ class LoopEmitter(Emitter):
             return str(d)
         found = self.indices.get(d)
         if found is None:
-            found = self.indices[d] = self._sum(d, self._scalar_atom, "i64")
+            found = self.indices[d] = self._sum(d, self._scalar_factor, "i64")
         return found
 
-    def _sum(self, d: Any, atom: Callable[[Atom], str], type_: str) -> str:
+    def _sum(self, d: Any, value_of: Callable[[Factor], str], type_: str) -> str:
         total: str | None = None
         for monomial, c in d.terms:
             term: str | None = None
             for a in monomial:
-                value = atom(a)
+                value = value_of(a)
                 term = value if term is None else self.line(f"mul nsw {type_} {term}, {value}")
             if term is None:
                 term = str(c) if type_ == "i64" else f"splat (i64 {c})"
@@ -125,7 +125,7 @@ class LoopEmitter(Emitter):
         assert total is not None
         return total
 
-    def _scalar_atom(self, a: Atom) -> str:
+    def _scalar_factor(self, a: Factor) -> str:
         if a.op == "symbol":
             if isinstance(a.payload, Expr):
                 return self._widen(self.one.value(a.payload), a.payload.dtype, 1)
@@ -133,7 +133,7 @@ class LoopEmitter(Emitter):
         x, y = (self.scalar_index(arg) for arg in a.args)
         return self._binary(a, x, y, "i64")
 
-    def _binary(self, a: Atom, x: str, y: str, type_: str) -> str:
+    def _binary(self, a: Factor, x: str, y: str, type_: str) -> str:
         if a.op in ("floordiv", "mod"):
             if ix.is_nonnegative(a.args[0]):
                 return self.line(f"{'udiv' if a.op == 'floordiv' else 'urem'} {type_} {x}, {y}")
@@ -165,9 +165,9 @@ class LoopEmitter(Emitter):
                 return base
             lanes = ", ".join(f"i64 {n * stride}" for n in range(self.width))
             return self.line(f"add nsw {type_} {base}, <{lanes}>")
-        return self._sum(d, self._vector_atom, type_)
+        return self._sum(d, self._vector_factor, type_)
 
-    def _vector_atom(self, a: Atom) -> str:
+    def _vector_factor(self, a: Factor) -> str:
         if a.op == "symbol":
             if isinstance(a.payload, Expr):
                 return self._widen(self.value(a.payload), a.payload.dtype, self.width)
@@ -388,7 +388,7 @@ class LoopEmitter(Emitter):
 
 def _has_payload(d: Dim) -> bool:
     """Whether an index comes from data."""
-    return any(isinstance(a.payload, Expr) for a in dims.atoms(d))
+    return any(isinstance(a.payload, Expr) for a in dims.factors(d))
 
 
 def _is_uniform(e: Expr, lane: str | None) -> bool:

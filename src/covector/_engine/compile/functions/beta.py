@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from covector._engine.compile.functions.arithmetic import absolute, sqrt, two_product, two_sum
 from covector._engine.compile.functions.incomplete_gamma import excess, in_double, stirling_error
-from covector._engine.compile.functions.parts import absolute, sqrt, two_product, two_sum
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import Expr, apply, call, const, equal, fma, iterate, select
 
@@ -88,7 +88,11 @@ def betainc(a: Expr, b: Expr, x: Expr, tolerance: float) -> Expr:
 POSITIVE = (0.0, float("inf"))
 FUNCTIONS = (
     Function(
-        "betainc", in_double(betainc), 3, (POSITIVE, POSITIVE, (0.0, 1.0)), (2.0, 600.0),
+        "betainc",
+        in_double(betainc),
+        3,
+        (POSITIVE, POSITIVE, (0.0, 1.0)),
+        (2.0, 600.0),
         "regularised incomplete beta",
     ),
-)  # fmt: skip
+)

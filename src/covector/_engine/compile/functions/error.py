@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from covector._engine.compile.functions.exponential import log_of_sum, reduce_exp
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     absolute,
     at_most,
     bits,
@@ -15,7 +14,8 @@ from covector._engine.compile.functions.parts import (
     quick_two_sum,
     two_product,
     two_sum,
-)  # fmt: skip
+)
+from covector._engine.compile.functions.exponential import log_of_sum, reduce_exp
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import Expr, const, equal, fma, select
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from covector._engine.compile.functions.exponential import log
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     PI,
     absolute,
     bits,
@@ -14,7 +13,8 @@ from covector._engine.compile.functions.parts import (
     is_single,
     select_finite,
     split,
-)  # fmt: skip
+)
+from covector._engine.compile.functions.exponential import log
 from covector._engine.compile.functions.table import Function
 from covector._engine.compile.functions.trigonometric import sine_of_reduced
 from covector._engine.ir.scalar import (
@@ -146,6 +146,12 @@ FUNCTIONS = (
         text="derivative of lgamma",
     ),
     Function(
-        "nextafter", nextafter, 2, (REAL, REAL), (0.0, 0.0), "the next float towards y", any_float=True
+        "nextafter",
+        nextafter,
+        2,
+        (REAL, REAL),
+        (0.0, 0.0),
+        "the next float towards y",
+        any_float=True,
     ),
-)  # fmt: skip
+)

@@ -7,8 +7,7 @@ parts.
 
 from __future__ import annotations
 
-from covector._engine.compile.functions.exponential import log_of_sum, reduce_exp
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     LN2,
     absolute,
     at_most,
@@ -24,7 +23,8 @@ from covector._engine.compile.functions.parts import (
     sqrt,
     two_product,
     two_sum,
-)  # fmt: skip
+)
+from covector._engine.compile.functions.exponential import log_of_sum, reduce_exp
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import Expr, apply, const, equal, fma, select
 

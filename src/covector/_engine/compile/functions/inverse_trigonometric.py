@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from covector._engine.compile.functions.parts import (
+from covector._engine.compile.functions.arithmetic import (
     PI,
     absolute,
     bits,

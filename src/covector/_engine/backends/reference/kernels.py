@@ -6,8 +6,8 @@ buffer, and no load finds memory that nothing was written to: what is not live h
 `planned=False` each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next
 one starts, so both ways together check a plan.
 
-Loops run in order; those whose schedule says that their order is free (`vector`, `parallel`) run in the order that
-`order` gives.  By default a loop with lanes runs all of them side by side, which is quick.
+Loops run in order; those whose order is free (`free`, or `vector`, or `parallel`) run in the order that `order` gives.
+By default a loop with lanes runs all of them side by side, which is quick.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.backends.reference_routines import ROUTINES
-from covector._engine.backends.reference_scalars import OPERATIONS, evaluate_into
+from covector._engine.backends.reference.routines import ROUTINES
+from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
 from covector._engine.ir import index as ix
 from covector._engine.ir.access import uses
@@ -169,6 +169,8 @@ class Machine:
         """A buffer's elements as the dtype, and its bytes that hold something, a row an element."""
         memory, start = self.where[buffer]
         size = self._size(buffer) // dtype.itemsize * dtype.itemsize
+        if buffer in self.scope.wide and self.scope.lanes is not None:
+            size *= self.scope.lanes
         part = slice(start, start + size)
         return memory.bytes[part].view(dtype), memory.holds[part].reshape(-1, dtype.itemsize)
 
@@ -248,20 +250,20 @@ class Machine:
         total: Any = 0
         for monomial, c in d.terms:
             term: Any = c
-            for atom in monomial:
-                term = term * self._atom(atom)
+            for factor in monomial:
+                term = term * self._factor(factor)
             total = total + term
         return total
 
-    def _atom(self, atom: dims.Atom) -> Any:
-        if atom.op == "symbol":
-            if isinstance(atom.payload, Expr):
-                return self.value(atom.payload).astype(np.int64)
-            if atom.key not in self.scope.variables:
-                raise KernelError(f"the variable {atom.key} has no value")
-            return self.scope.variables[atom.key]
-        x, y = (self.index(a) for a in atom.args)
-        match atom.op:
+    def _factor(self, factor: dims.Factor) -> Any:
+        if factor.op == "symbol":
+            if isinstance(factor.payload, Expr):
+                return self.value(factor.payload).astype(np.int64)
+            if factor.key not in self.scope.variables:
+                raise KernelError(f"the variable {factor.key} has no value")
+            return self.scope.variables[factor.key]
+        x, y = (self.index(a) for a in factor.args)
+        match factor.op:
             case "floordiv":
                 return x // y
             case "mod":
@@ -464,7 +466,7 @@ class Machine:
     def loop(self, s: Loop) -> None:
         """A loop, by its schedule where that matters: in lanes, or in some order."""
         extent = self.number(s.extent)
-        free = bool(s.schedule.vector or s.schedule.parallel)
+        free = bool(s.free or s.schedule.vector or s.schedule.parallel)
         if s.schedule.vector and self.scope.lanes is None and self.order is None:
             if extent > 0:
                 self._lanes(s, extent)

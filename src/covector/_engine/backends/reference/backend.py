@@ -12,7 +12,7 @@ import numpy as np
 
 from covector._engine import _native
 from covector._engine.backends.base import IR, Backend, Job, Keep, Loaded, Pass, Target
-from covector._engine.backends.reference import evaluate_reference
+from covector._engine.backends.reference.primitives import evaluate_reference
 from covector._engine.compile.pipeline import AS_TRACED
 from covector._engine.ir.program import Atom, Literal, Program, Var, with_dims
 from covector._engine.types import dims
