@@ -101,6 +101,12 @@ def _values(group: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
     return used | own, own
 
 
+def has_loops(statements: Sequence[Statement]) -> bool:
+    """Whether something runs several times in the function that has these statements."""
+    own = [s for s in statements if not (isinstance(s, Loop) and s.schedule.parallel)]
+    return any(isinstance(s, (Loop, While)) for s in walk(own))
+
+
 def calls(kernel: Kernel) -> Counter[str]:
     """How often each named function occurs."""
     seen: set[Expr] = set()

@@ -14,6 +14,7 @@ from covector._engine.backends.cpu import apart, routines
 from covector._engine.backends.cpu.contents import (
     calls,
     groups,
+    has_loops,
     one_a_lane,
     one_a_lane_inside,
     private,
@@ -53,8 +54,6 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dtypes
 
 LIMIT = "the extent"  # the name inside the function of a parallel loop
-
-_REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 
 
 def emit(kernel: Kernel, target: Target, processor: Processor) -> ModuleText:
@@ -137,12 +136,6 @@ class _Entry:
                         )
 
 
-def _has_loops(statements: Sequence[Statement]) -> bool:
-    """Whether something runs several times in the function that has these statements."""
-    own = [s for s in statements if not (isinstance(s, Loop) and s.schedule.parallel)]
-    return any(isinstance(s, (Loop, While)) for s in walk(own))
-
-
 class StatementWriter:
     """Writes statements into one function, one element at a time or with lanes."""
 
@@ -159,7 +152,7 @@ class StatementWriter:
         """
         if sum(isinstance(s, Loop) for s in statements) < many:
             self.body(statements)
-            return len(statements) >= self.limits.many_statements and not _has_loops(statements)
+            return len(statements) >= self.limits.many_statements and not has_loops(statements)
         rest: list[Statement] = []
         for group, can_be_apart in groups(statements, self.limits.loops_together):
             if can_be_apart:
@@ -167,7 +160,7 @@ class StatementWriter:
             else:
                 rest += group
                 self.body(group)
-        return not _has_loops(rest)
+        return not has_loops(rest)
 
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
@@ -537,13 +530,12 @@ class StatementWriter:
     # -- parallel loops --------------------------------------------------------------------------
 
     def apart(self, statements: Sequence[Statement]) -> None:
-        """Statements in a function of their own, which equal ones share."""
+        """Statements in a function of their own; of those that are alike, the first are written."""
 
         def write(frame: Frame, inner: LoopEmitter) -> None:
             StatementWriter(frame, inner).body(statements)
 
-        one = self.emitter.one
-        body, context = apart.function_of(self.frame, one, statements, {}, write)
+        body, context = apart.one_of_many(self.frame, self.emitter.one, statements, write)
         self.frame.lines.append(f"  call void {body}(ptr {context}, i64 0, i64 0)")
 
     def parallel(self, loop: Loop) -> None:
