@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
-        "__init__ effects program scalar index kernel builder access sharing steps legal check",
+        "__init__ effects program scalar index kernel builder access alike lives sharing steps legal check",
     ),
     ("_engine/core", "__init__ trace primitive routine"),
     (

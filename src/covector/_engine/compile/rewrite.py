@@ -16,6 +16,7 @@ from covector._engine.ir.builder import load
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Callback,
     Combination,
     Copy,
     Fold,
@@ -154,6 +155,8 @@ class Renaming:
                 places = tuple([(b, self.dim(d)) for b, d in s.places])
                 numbers = tuple(map(self.dim, s.parameters))
                 return replace(s, places=places, parameters=numbers, work=self.dim(s.work))
+            case Callback():
+                return replace(s, places=tuple([(b, self.dim(d)) for b, d in s.places]))
             case Copy((target, at), (source, start), size):
                 return Copy((target, self.dim(at)), (source, self.dim(start)), self.dim(size))
             case Swap() | Note():

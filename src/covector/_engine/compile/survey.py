@@ -9,6 +9,7 @@ from covector._engine.backends.base import Target
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (
     Assign,
+    Callback,
     Copy,
     Fold,
     If,
@@ -115,6 +116,10 @@ class Survey:
                 self.others += [*[d for _, d in places], *parameters]
                 facts.routines.append(s)
                 ticks = s.work * max(int(self.target.costs.step(name) * TICKS), 1)
+            case Callback(_, _, places):
+                facts.blocked = "a callback has no lanes"
+                self.others += [d for _, d in places]
+                ticks = int(self.target.costs.callback * TICKS)
             case Copy((_, at), (_, start), size):
                 facts.blocked = "a copy has no lanes"
                 self.others += [at, start, size]

@@ -269,6 +269,8 @@ def places_of(statements: Sequence[Statement]) -> tuple[list[Dim], list[Dim]]:
         elif isinstance(s, Routine):
             others += [d for _, d in s.places]
             others += s.parameters
+        elif isinstance(s, Callback):
+            others += [d for _, d in s.places]
         elif isinstance(s, Copy):
             others += [s.target[1], s.source[1], s.size]
         for e in nodes(roots(s), seen):
@@ -308,7 +310,7 @@ def _why_not_together(nest: Loop, step: Together) -> str | None:
         return "its runs assign to one local"
     if any(a.buffer.kind == "local" and a.writes for a in Reader().walk((loop,))):
         return "each run writes private memory"
-    if any(isinstance(s, (Routine, Copy, Swap, While)) for s in walk((loop,))):
+    if any(isinstance(s, (Routine, Callback, Copy, Swap, While)) for s in walk((loop,))):
         return "only loops and stores run several times at once"
     return _ragged(walk(loop.body), {step.loop})
 
@@ -328,7 +330,9 @@ def _why_not_in_pieces(nest: Loop, name: str) -> str | None:
         return f"nothing is folded over {name}"
     if any(isinstance(f, Assign) and f.fold is None for f in folded_outside(loop)):
         return "it is not known how states combine"
-    if any(isinstance(s, (Store, Routine, Copy, Swap, If, While)) for s in walk(loop.body)):
+    if any(
+        isinstance(s, (Store, Routine, Callback, Copy, Swap, If, While)) for s in walk(loop.body)
+    ):
         return f"the loop over {name} does more than to fold"
     reason = _ragged(walk((nest,)), {x.name for x in chain})
     if reason is not None:
