@@ -51,14 +51,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache executable late eager device"),
+    ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
     ("_engine/api", "arguments derivatives jacobians jit transforms custom"),
     ("", "errors tree tree_util custom_derivatives"),
     (
         "numpy",
-        "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
+        "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
     ),
-    ("numpy", "creation ranges dtype interop"),
+    ("numpy", "creation matrices ranges dtype interop"),
     ("", "dtypes"),
     (
         "numpy",
@@ -66,10 +66,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands elementwise products reductions shape indexing collectives __init__",
+        "control_flow branches operands examples elementwise products reductions shape indexing",
     ),
-    ("random", "keys samplers choices __init__"),
-    ("nn", "activations functions initializers __init__"),
+    ("lax", "collectives __init__"),
+    ("random", "keys samplers distributions choices __init__"),
+    ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )
 
