@@ -136,6 +136,10 @@ class Limits:
     # A body with more calls is compiled quickly (LLVM's `optnone`).  No vector register survives a call, so there is
     # little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
     quick_calls: int = 64
+    # Loops of one nest that become one function: a nest of pieces may have a thousand.
+    loops_together: int = 16
+    # Statements that run once: from so many on they are compiled quickly.  1,000 `at[].set` took 220 ms, and take 20.
+    many_statements: int = 256
 
 
 @record
