@@ -6,6 +6,7 @@ Rules reach sibling primitives through this package's name, bound late: `prims.c
 # ruff: noqa: I001 -- families come before what subclasses them
 from covector._engine.primitives.batching import *
 from covector._engine.primitives.elementwise import *
+from covector._engine.primitives.barrier import *
 from covector._engine.primitives.bits import *
 from covector._engine.primitives.bitwise import *
 from covector._engine.primitives.compare import *
