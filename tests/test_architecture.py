@@ -55,9 +55,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
-        "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
+        "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
     ),
-    ("numpy", "creation ranges dtype interop"),
+    ("numpy", "creation matrices ranges dtype interop"),
     ("", "dtypes"),
     (
         "numpy",
@@ -65,14 +65,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands derivatives elementwise products reductions shape indexing",
+        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
     ),
-    (
-        "lax",
-        "collectives __init__",
-    ),
-    ("random", "keys samplers choices __init__"),
-    ("nn", "activations functions initializers __init__"),
+    ("lax", "collectives __init__"),
+    ("random", "keys samplers distributions choices __init__"),
+    ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )
 
