@@ -52,6 +52,8 @@ __version__ = _VERSION
 
 if _typing.TYPE_CHECKING:
     from covector import (
+        ad_checkpoint as ad_checkpoint,
+        checkpoint_policies as checkpoint_policies,
         custom_derivatives as custom_derivatives,
         debug as debug,
         dtypes as dtypes,
@@ -66,16 +68,25 @@ if _typing.TYPE_CHECKING:
         effects_barrier as effects_barrier,
         pure_callback as pure_callback,
     )
+    from covector._engine.api.evaluation import (
+        ensure_compile_time_eval as ensure_compile_time_eval,
+    )
+    from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import custom_jvp as custom_jvp, custom_vjp as custom_vjp
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
+    "checkpoint": "ad_checkpoint",
     "custom_jvp": "custom_derivatives",
     "custom_vjp": "custom_derivatives",
     "effects_barrier": "_engine.api.callbacks",
+    "ensure_compile_time_eval": "_engine.api.evaluation",
     "pure_callback": "_engine.api.callbacks",
+    "remat": "ad_checkpoint",
 }
 _LATER = (
+    "ad_checkpoint",
+    "checkpoint_policies",
     "custom_derivatives",
     "debug",
     "dtypes",
