@@ -26,11 +26,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "laws batching bits bitwise compare complex contract convert cumulative elementwise index math",
+        "laws batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp loop"),
+    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp checkpoint loop"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -54,8 +54,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
-    ("_engine/api", "arguments derivatives jacobians jit transforms custom"),
-    ("", "errors tree tree_util custom_derivatives"),
+    ("_engine/api", "arguments derivatives jacobians jit transforms custom checkpoint evaluation"),
+    ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
         "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
@@ -68,7 +68,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands examples elementwise products reductions shape indexing",
+        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
     ),
     ("lax", "collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),

@@ -93,7 +93,8 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
 def work(make: Callable[[int], tuple[Any, ...]], count: int, donated: bool) -> dict[str, int]:
     """How many functions the passes call, their proofs included, and emission; and how long the text is."""
     function, *args = make(count)
-    program = covector.jit(function).trace(*args).program
+    jitted: Any = covector.jit(function)
+    program = jitted.trace(*args).program
     inputs = tuple(range(len(program.inputs))) if donated else ()
     job = job_of(backend.BACKEND, inputs)
     called = 0

@@ -135,6 +135,12 @@ class Plan:
         for a in self.program.outputs:
             if isinstance(a, Var):
                 readers.setdefault(a, set()).add(len(self.groups))
+        for group in reversed(self.groups):
+            if isinstance(group, Single) and group.eqn.primitive.passes_on:
+                for a, v in zip(group.eqn.inputs, group.eqn.outputs, strict=True):
+                    if isinstance(a, Var):  # they lie in one place
+                        below = stored_as(a, self.inlined)
+                        readers.setdefault(below, set()).update(readers.get(v, ()))
         return readers
 
 
