@@ -103,6 +103,9 @@ class Lowering(Builder):
         for atom, target in copies:
             self.copy(target, self._operand(atom, plan, place_of))
 
+    def longest_turn(self) -> int:
+        return self.job.target.limits.turn
+
     def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
         return unroll.is_small(program, in_locals, self.job.target.limits)
 
