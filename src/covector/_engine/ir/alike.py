@@ -190,6 +190,9 @@ class Renaming:
                 places = tuple([(self._buffer(b), self._index(at)) for b, at in s.places])
                 parameters = tuple([self._index(d) for d in s.parameters])
                 return replace(s, places=places, parameters=parameters)
+            case Callback():
+                places = tuple([(self._buffer(b), self._index(at)) for b, at in s.places])
+                return replace(s, places=places)
             case Copy((target, at), (source, start), size):
                 to = self._buffer(target), self._index(at)
                 return Copy(to, (self._buffer(source), self._index(start)), self._index(size))
