@@ -10,6 +10,7 @@ from covector.lax.collectives import *
 from covector.lax.control_flow import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
+from covector.lax.loops import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
