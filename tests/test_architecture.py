@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing steps legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -40,11 +40,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
-        "invariants schedule pipeline",
+        "invariants rewrite survey schedule pipeline",
     ),
     ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
@@ -53,14 +53,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache executable late eager device"),
+    ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
     ("_engine/api", "arguments derivatives jacobians jit transforms custom"),
     ("", "errors tree tree_util custom_derivatives"),
     (
         "numpy",
-        "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
+        "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
     ),
-    ("numpy", "creation ranges dtype interop"),
+    ("numpy", "creation matrices ranges dtype interop"),
     ("", "dtypes"),
     (
         "numpy",
@@ -68,10 +68,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches loops operands elementwise products reductions shape indexing collectives __init__",
+        "control_flow branches loops operands examples elementwise products reductions shape indexing",
     ),
-    ("random", "keys samplers choices __init__"),
-    ("nn", "activations functions initializers __init__"),
+    ("lax", "collectives __init__"),
+    ("random", "keys samplers distributions choices __init__"),
+    ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import not_
+from threading import get_ident
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from covector._engine import _native, primitives as prims
@@ -23,8 +26,11 @@ from covector._engine.core.trace import Array, Tracer
 from covector._engine.ir.program import Program, Var
 from covector._engine.runtime.eager import as_array, aval_of
 from covector._engine.runtime.late import compile_program
+from covector._engine.runtime.linearized import TapeTracer, linear_entry, taped
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+
+_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
 
 WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
 
@@ -105,7 +111,7 @@ class Signature:
     def numbers(self) -> tuple[bool, ...]:
         """Which leaves are weakly typed and no arrays: Python numbers, and what traces have in their place."""
         return tuple([
-            type(x) is not Array and not isinstance(x, ShapeDtypeStruct) and aval.weak_type
+            type(x) not in _NO_NUMBERS and aval.weak_type
             for x, aval in zip(self.leaves, self.avals(), strict=True)
         ])  # fmt: skip
 
@@ -196,6 +202,8 @@ class Jitted:
         self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.traced: dict[Any, Traced] = {}
+        # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
+        self.captured: dict[int, Traced] = {}
 
     def native(self) -> Any:
         """The native function in front, which holds this.
@@ -252,24 +260,24 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or trace.current().staging:
-            return None
+        if config.disable_jit or trace.current().staging or trace.named_axes():
+            return None  # the native table knows no named axes
         signature = Signature(self, args, kwargs)
-        if any(isinstance(x, Tracer) for x in signature.leaves):
+        live = taped(signature.leaves)
+        if any(isinstance(x, Tracer) for x in compress(signature.leaves, map(not_, live))):
             return None
-        if trace.current() is not trace.EVAL and signature.key() not in self.traced:
-            return None  # it may capture tracers: traced by the twin, once, and not kept if it does
         traced = self.trace(signature)
         if any(isinstance(c, Tracer) for c in traced.program.constants):
+            self.captured[get_ident()] = traced
             return None
-        return traced.entry(signature.donated)
+        return traced.linear_entry(live) if any(live) else traced.entry(signature.donated)
 
     def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The Python twin: under a trace the Program becomes a Call; else it is compiled and run from here."""
         if config.disable_jit:
             return self.fun(*args, **kwargs)
         signature = Signature(self, args, kwargs)
-        traced = self.trace(signature)
+        traced = self.captured.pop(get_ident(), None) or self.trace(signature)
         program = traced.program
         leaves = list(map(_fitted, signature.leaves, program.in_avals))
         operands = [*leaves, *program.constants]
@@ -344,6 +352,12 @@ class Traced:
         return _native.Entry(
             executable.native, list(range(len(positions))), constants, out_spec, list(donated)
         )
+
+    def linear_entry(self, live: tuple[bool, ...]) -> Any:
+        """The same for leaves of which some are on the tape of an eager derivative."""
+        specs = [("leaf", n) for n in range(len(self.out_avals))]
+        spec = tree.recipe(self.out_tree, specs)
+        return linear_entry(self.closed, live, len(live), self.program.constants, spec)
 
 
 @bounded
