@@ -87,6 +87,7 @@ def scanned(
     reverse: bool = False,
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
+    """What `scan` does, for a body that `step` makes of a function of the user's."""
     carry, carry_tree = tree.flatten(init)
     slices, xs_tree = tree.flatten(xs)
     for what, values, whole in (("init", carry, init), ("xs", slices, xs)):

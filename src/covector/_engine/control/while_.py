@@ -29,7 +29,6 @@ from covector._engine.control.derived import (
 from covector._engine.core.primitive import Primitive, Zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result, load
-from covector._engine.ir.kernel import Schedule
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -44,9 +43,6 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 TRUTH = ShapedArray((), np.dtype(np.bool_))
-
-# How many steps a loop is taken to do, where it is decided whether loops run on several threads.
-LIKELY_STEPS = 32
 
 
 @record
@@ -160,9 +156,7 @@ class While(Primitive):
             x.place.slice(aval, lane) for x, aval in zip(takes.carry, types.carry, strict=True)
         ]
         gives = [r.place.slice(a, lane) for r, a in zip(results, types.carry, strict=True)]
-        work = sum(int(v.aval.size) for e in self.body.eqns for v in e.outputs) if small else 0
-        schedule = Schedule(parallel=small and b.threads > 1 and count != 1)
-        with b.loop(lane, count, schedule, LIKELY_STEPS * (1.0 + work)):
+        with b.loop(lane, count, free=small):
             (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
 
     # ------------------------------------------------------------------------------------------------- rules
