@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors exact locks record tree version"),
+    ("_engine/base", "__init__ public config errors exact locks collection record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
@@ -44,7 +44,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll lower simplify",
     ),
     (
         "_engine/compile",
