@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     (
         "_engine/control",
-        "__init__ callback derived call custom custom_jvp custom_vjp checkpoint loop cond",
+        "__init__ callback carry derived call custom custom_jvp custom_vjp checkpoint loop cond while_",
     ),
     (
         "_engine/compile/functions",
@@ -73,7 +73,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
     ),
     ("lax", "collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),

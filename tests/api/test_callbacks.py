@@ -384,3 +384,19 @@ def test_only_what_an_element_chooses_has_its_effects() -> None:
     seen.clear()
     assert float(cv.jit(cv.grad(lambda x: f(x > 0, x)))(3.0)) == 2
     assert seen == [("yes", 3)]
+
+
+def test_each_element_runs_its_own_loop() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def f(n: Any) -> Any:
+        def body(i: Any) -> Any:
+            cv.debug.callback(lambda n, i: seen.append((int(n), int(i))), n, i, ordered=True)
+            return i + 1
+
+        return lax.while_loop(lambda i: i < n, body, 0)
+
+    for g in (cv.vmap(f), cv.jit(cv.vmap(f))):
+        seen.clear()
+        assert g(cnp.arange(4)).tolist() == [0, 1, 2, 3]
+        assert sorted(seen) == [(n, i) for n in range(4) for i in range(n)]

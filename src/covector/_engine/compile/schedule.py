@@ -372,6 +372,8 @@ class Choice:
             return "there is one"
         if not loop.free:
             return "its runs depend on each other"
+        if nest.calls_back:
+            return "callbacks run on the thread of the caller"
         if loop.name != self.in_pieces and (nest.folded or nest.assigned or self._keeps(loop)):
             return "its runs share a state"
         for r in nest.routines:

@@ -44,6 +44,7 @@ class Facts:
     cost: Dim = 0  # of one run, in ticks
     blocked: str | None = None  # why it cannot have lanes
     stores: bool = False
+    calls_back: bool = False
     begun: set[Expr] = field(default_factory=set)
     folded: set[Expr] = field(default_factory=set)  # locals from outside that it folds into
     assigned: set[Expr] = field(default_factory=set)  # locals from outside that it assigns
@@ -116,6 +117,7 @@ class Survey:
                 ticks = s.work * max(int(self.target.costs.step(name) * TICKS), 1)
             case Callback(_, _, places):
                 facts.blocked = "a callback has no lanes"
+                facts.calls_back = True
                 self.others += [d for _, d in places]
                 ticks = int(self.target.costs.callback * TICKS)
             case Copy((_, at), (_, start), size):
@@ -136,6 +138,7 @@ class Survey:
         facts.lanes = min(facts.lanes, inner.lanes)
         facts.blocked = facts.blocked or inner.blocked
         facts.stores = facts.stores or inner.stores
+        facts.calls_back = facts.calls_back or inner.calls_back
         facts.folded |= inner.folded
         facts.assigned |= inner.assigned
         facts.routines += inner.routines
