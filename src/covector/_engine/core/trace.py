@@ -405,7 +405,7 @@ class StagingTrace(Trace):
         """Append an equation; the tracers of its results."""
         source = _state.source or errors.user_source()
         types = primitive.type(*[a.aval for a in inputs])
-        if primitive.multiple:
+        if isinstance(types, tuple):  # of a primitive with `multiple`
             outputs = tuple([Var(t) for t in types])
             self.eqns.append(Eqn(primitive, inputs, outputs, source))
             return tuple([StagedTracer(self, v, source) for v in outputs])

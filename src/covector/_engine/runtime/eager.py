@@ -73,9 +73,9 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
         return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
     if primitive.same_memory:
         x = as_array(args[0])
-        shape = primitive.type(aval_of(x)).shape
-        if dims.is_constant(shape):
-            return _native.reshape(x, tuple([int(n) for n in shape]))
+        aval = primitive.type(aval_of(x))
+        if isinstance(aval, ShapedArray) and dims.is_constant(aval.shape):
+            return _native.reshape(x, tuple([int(n) for n in aval.shape]))
     return general(primitive, *args)
 
 
