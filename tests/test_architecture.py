@@ -17,7 +17,10 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors exact locks record tree version"),
+    (
+        "_engine/base",
+        "__init__ public caches jax_flags config errors exact locks record tree version",
+    ),
     ("_engine/types", "__init__ dims dtypes avals"),
     ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
@@ -51,7 +54,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late eager device"),
-    ("_engine/api", "arguments derivatives jacobians jit transforms"),
+    ("_engine/api", "arguments derivatives jacobians stages jit transforms modes"),
     ("", "errors tree tree_util"),
     (
         "numpy",

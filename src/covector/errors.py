@@ -7,6 +7,7 @@ from covector._engine.base.errors import (
     ConcretizationTypeError as ConcretizationTypeError,
     CovectorError as CovectorError,
     InconclusiveDimensionOperation as InconclusiveDimensionOperation,
+    LeakedTracerError as LeakedTracerError,
     MissingRuleError as MissingRuleError,
     NonConcreteBooleanIndexError as NonConcreteBooleanIndexError,
     NotDifferentiableError as NotDifferentiableError,
@@ -14,6 +15,7 @@ from covector._engine.base.errors import (
     TracerArrayConversionError as TracerArrayConversionError,
     TracerBoolConversionError as TracerBoolConversionError,
     TracerIntegerConversionError as TracerIntegerConversionError,
+    TypePromotionError as TypePromotionError,
     UnexpectedTracerError as UnexpectedTracerError,
     VerificationError as VerificationError,
 )
@@ -24,6 +26,7 @@ __all__ = [
     "ConcretizationTypeError",
     "CovectorError",
     "InconclusiveDimensionOperation",
+    "LeakedTracerError",
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
     "NotDifferentiableError",
@@ -31,6 +34,7 @@ __all__ = [
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
+    "TypePromotionError",
     "UnexpectedTracerError",
     "VerificationError",
 ]
