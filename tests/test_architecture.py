@@ -26,9 +26,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
-        "laws batching bits bitwise contract convert cumulative elementwise index math reduce",
+        "laws batching bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
-    ("_engine/primitives", "scatter shape sort special widen collective __init__"),
+    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     ("_engine/control", "__init__ derived call loop"),
     (
@@ -62,7 +62,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("numpy", "creation ranges dtype interop"),
     ("", "dtypes"),
-    ("numpy", "indexing take reduce linear einsum linalg ordering updates methods __init__"),
+    (
+        "numpy",
+        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+    ),
     (
         "lax",
         "control_flow operands elementwise products reductions shape indexing collectives __init__",

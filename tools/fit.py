@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,9 +53,8 @@ def solve(fit: Fit, known: Sequence[Real], low: Real, high: Real) -> tuple[list[
     prefix = [*reversed(known), 0][-max(first, 1) - 1 : -1] or [0]
     rest = [(fit.target(x) - mp.polyval(prefix, x)) / x**first for x in grid]
     weights = [abs(fit.weight(x) * x**first) for x in grid]
-    points = [
-        round((len(grid) - 1) * i / n) for i in range(n + 1)
-    ]  # the grid is Chebyshev's already
+    # the grid is Chebyshev's already
+    points = [round((len(grid) - 1) * i / n) for i in range(n + 1)]
     best: list[Real] = []
     errors: list[Real] = []
     least, kept = mp.inf, best
@@ -324,22 +325,42 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
     "EXP": (exp_tail(mp.exp), 4, 9),  # (e^r - 1 - r) / r^2 for e^r
     "EXPM1": (exp_tail(mp.expm1), 4, 10),  # the same for e^r - 1
     "EXP2": (  # (2^r - 1) / r
-        (lambda r: (mp.power(2, r) - 1) / r if r else mp.log(2), -0.5, 0.5, lambda r: abs(r) / mp.power(2, r)),
-        5, 10,
+        (
+            lambda r: (mp.power(2, r) - 1) / r if r else mp.log(2),
+            -0.5,
+            0.5,
+            lambda r: abs(r) / mp.power(2, r),
+        ),
+        5,
+        10,
     ),
     "EXP2_SHORT": (  # 2^r, for float32 in float64
-        (lambda r: mp.power(2, r), -0.5, 0.5, lambda r: mp.power(2, -r)), None, 6
+        (lambda r: mp.power(2, r), -0.5, 0.5, lambda r: mp.power(2, -r)),
+        None,
+        6,
     ),
     "LOG": (log_tail(mp.mpf(1)), 8, 20),
     "LOG2": (log_tail(mp.log(2)), 8, 20),
     "LOG10": (log_tail(mp.log(10)), 8, 20),
     "LOG2_SHORT": (  # log2(1 + f) / f, for float32 in float64
-        (lambda f: mp.log1p(f) / f / mp.log(2) if f else 1 / mp.log(2), -0.2929, 0.41422, lambda f: mp.mpf(1)),
-        None, 12,
+        (
+            lambda f: mp.log1p(f) / f / mp.log(2) if f else 1 / mp.log(2),
+            -0.2929,
+            0.41422,
+            lambda f: mp.mpf(1),
+        ),
+        None,
+        12,
     ),
     "LOG_ODD": (  # (log((1 + s) / (1 - s)) - 2 s - 2/3 s^3) / s^5 in s^2
-        (lambda y: mp.hyp2f1(1, mp.mpf(2.5), mp.mpf(3.5), y) * 2 / 5, 0.0, 0.02945, lambda y: y * y),
-        None, 6,
+        (
+            lambda y: mp.hyp2f1(1, mp.mpf(2.5), mp.mpf(3.5), y) * 2 / 5,
+            0.0,
+            0.02945,
+            lambda y: y * y,
+        ),
+        None,
+        6,
     ),
     "ERF": ((erf_small, 0.0, 1.0, lambda y: 1 / (1 + erf_small(y))), 6, 12),
     "ERFC_NEAR": (erfc_problem(2.5, 0.48, 10.1), 9, None),
@@ -366,9 +387,11 @@ PROBLEMS: dict[str, tuple[tuple[Function, float, float, Function], int | None, i
     "TANH": (odd(mp.tanh, taylor_tail(mp.tanh), 0.3026), 3, 10),
     "SINH": (odd(mp.sinh, SINH, 1.0), 3, 7),
     "COSH": (  # (cosh(r) - 1) / r^2 in r^2
-        (lambda y: mp.hyp1f2(1, mp.mpf(1.5), 2, y / 4) / 2, 0.0, 0.1203, lambda y: y), 2, 5
+        (lambda y: mp.hyp1f2(1, mp.mpf(1.5), 2, y / 4) / 2, 0.0, 0.1203, lambda y: y),
+        2,
+        5,
     ),
-}  # fmt: skip
+}
 
 
 def temme(orders: int, count: int) -> list[list[float]]:
@@ -402,9 +425,8 @@ def temme_text() -> str:
     for k, row in enumerate(temme(14, 24)):
         kept = [n for n, v in enumerate(row) if abs(v) * 0.37**n / 20.0**k > 1e-18]
         if kept:
-            items = text_of("", row[: kept[-1] + 1], False).splitlines()[1:-1]
-            rows += ["    (", *["    " + line for line in items], "    ),"]
-    return "\n".join(["TEMME = (", *rows, ")  # fmt: skip"])
+            rows.append(rows_of(row[: kept[-1] + 1], False))
+    return "\n".join(['TEMME = _rows("""', "\n\n".join(rows), '""")'])
 
 
 def fits(name: str) -> dict[str, Fit]:
@@ -418,20 +440,35 @@ def fits(name: str) -> dict[str, Fit]:
     return made
 
 
-HEADER = '"""Coefficients, lowest power first; written by tools/fit.py, which says of what."""'
+HEADER = '''\
+"""Coefficients, lowest power first; written by tools/fit.py, which says of what.
+
+A table is a text of numbers with spaces between them; all of them are read in 0.3 ms, when the compiler is loaded.
+"""
+
+
+def _table(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split()))
+
+
+def _rows(text: str) -> tuple[tuple[float, ...], ...]:
+    """Tables of several lengths, with an empty line between them."""
+    return tuple(map(_table, text.split("\\n\\n")))
+'''
 PLACE = Path(__file__).parent.parent / "src/covector/_engine/compile/functions/coefficients.py"
 
 
+def rows_of(coefficients: Sequence[float], single: bool) -> str:
+    """The numbers in lines of at most 100 columns."""
+    numbers = " ".join([f"{c:.9g}" if single else f"{c!r}" for c in coefficients])
+    return textwrap.fill(
+        numbers, 100, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+    )
+
+
 def text_of(name: str, coefficients: Sequence[float], single: bool) -> str:
-    """A table as Python text, in lines of at most 100 columns."""
-    lines, row = [], "   "
-    for c in coefficients:
-        item = f" {c:.9g}," if single else f" {c!r},"
-        if len(row) + len(item) > 100:
-            lines.append(row)
-            row = "   "
-        row += item
-    return "\n".join([f"{name} = (", *lines, row, ")  # fmt: skip"])
+    """A table as Python text."""
+    return "\n".join([f'{name} = _table("""', rows_of(coefficients, single), '""")'])
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -440,7 +477,7 @@ def main(arguments: Sequence[str]) -> None:
     names = [a for a in arguments if a != "--write"] or list(PROBLEMS)
     kept: dict[str, str] = {}
     if write and PLACE.exists():  # what is not fitted anew stays
-        for block in PLACE.read_text().split("\n\n")[1:]:
+        for block in re.split(r"\n\n(?=[A-Z0-9_]+ = )", PLACE.read_text())[1:]:
             kept[block.split(" = ")[0].strip()] = block.strip()
     for name in names:
         for full, fit in fits(name).items():

@@ -23,9 +23,21 @@ PyTreeDef = base.TreeDef
 IsLeaf = Callable[[Any], bool] | None
 
 __all__ = [
-    "all", "broadcast", "flatten", "flatten_with_path", "leaves", "leaves_with_path", "map", "map_with_path", "reduce",
-    "reduce_associative", "static", "structure", "transpose", "unflatten",
-]  # fmt: skip
+    "all",
+    "broadcast",
+    "flatten",
+    "flatten_with_path",
+    "leaves",
+    "leaves_with_path",
+    "map",
+    "map_with_path",
+    "reduce",
+    "reduce_associative",
+    "static",
+    "structure",
+    "transpose",
+    "unflatten",
+]
 
 flatten, unflatten, leaves, structure = base.flatten, base.unflatten, base.leaves, base.structure
 

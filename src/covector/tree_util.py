@@ -227,9 +227,14 @@ def register_dataclass(
         )
 
     _register(
-        nodetype, flatten, unflatten, with_keys, children=children, statics=static,
+        nodetype,
+        flatten,
+        unflatten,
+        with_keys,
+        children=children,
+        statics=static,
         plain=_is_plain(nodetype, (*children, *static)),
-    )  # fmt: skip
+    )
     return nodetype
 
 

@@ -11,8 +11,13 @@ from covector.lax.operands import Precision, PrecisionLike, array, check_precisi
 from covector.numpy.linear import contract
 
 __all__ = [
-    "DotDimensionNumbers", "Precision", "PrecisionLike", "batch_matmul", "dot", "dot_general",
-]  # fmt: skip
+    "DotDimensionNumbers",
+    "Precision",
+    "PrecisionLike",
+    "batch_matmul",
+    "dot",
+    "dot_general",
+]
 
 DotDimensionNumbers = tuple[
     tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]

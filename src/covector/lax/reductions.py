@@ -13,12 +13,26 @@ from covector.lax import elementwise as el
 from covector.lax.operands import array
 from covector.numpy.promotion import axes_of, axis_of, integer_of
 
-# fmt: off
 __all__ = [
-    "argmax", "argmin", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "reduce", "reduce_and", "reduce_max",
-    "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "reduce_xor", "sort", "sort_key_val", "top_k",
+    "argmax",
+    "argmin",
+    "cumlogsumexp",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "reduce",
+    "reduce_and",
+    "reduce_max",
+    "reduce_min",
+    "reduce_or",
+    "reduce_prod",
+    "reduce_sum",
+    "reduce_xor",
+    "sort",
+    "sort_key_val",
+    "top_k",
 ]
-# fmt: on
 
 # ----------------------------------------------------------------------------------------- reductions
 
@@ -57,9 +71,14 @@ reduce_xor = _reduction(
 )
 
 _FOLDS: dict[Any, Any] = {
-    el.add: reduce_sum, el.mul: reduce_prod, el.max: reduce_max, el.min: reduce_min,
-    el.bitwise_or: reduce_or, el.bitwise_and: reduce_and, el.bitwise_xor: reduce_xor,
-}  # fmt: skip
+    el.add: reduce_sum,
+    el.mul: reduce_prod,
+    el.max: reduce_max,
+    el.min: reduce_min,
+    el.bitwise_or: reduce_or,
+    el.bitwise_and: reduce_and,
+    el.bitwise_xor: reduce_xor,
+}
 
 
 def reduce(

@@ -26,16 +26,38 @@ from covector.numpy.promotion import (
     integer_of,
     shape_of,
     type_key,
-)  # fmt: skip
+)
 
-# fmt: off
 __all__ = [
-    "bitcast_convert_type", "broadcast", "broadcast_in_dim", "broadcast_shapes", "broadcast_to_rank",
-    "broadcasted_iota", "collapse", "concatenate", "convert_element_type", "dtype", "empty", "expand_dims", "full",
-    "full_like", "index_in_dim", "iota", "pad", "reshape", "rev", "slice", "slice_in_dim", "split", "squeeze", "stack",
-    "stop_gradient", "tile", "transpose", "unstack",
+    "bitcast_convert_type",
+    "broadcast",
+    "broadcast_in_dim",
+    "broadcast_shapes",
+    "broadcast_to_rank",
+    "broadcasted_iota",
+    "collapse",
+    "concatenate",
+    "convert_element_type",
+    "dtype",
+    "empty",
+    "expand_dims",
+    "full",
+    "full_like",
+    "index_in_dim",
+    "iota",
+    "pad",
+    "reshape",
+    "rev",
+    "slice",
+    "slice_in_dim",
+    "split",
+    "squeeze",
+    "stack",
+    "stop_gradient",
+    "tile",
+    "transpose",
+    "unstack",
 ]
-# fmt: on
 
 # ---------------------------------------------------------------------------------------- new values
 

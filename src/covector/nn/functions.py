@@ -12,7 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.nn.activations import sigmoid
-from covector.numpy import elementwise as el, reduce
+from covector.numpy import elementwise as el, reduce, statistics
 from covector.numpy.creation import asarray, iota, ones, tril
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused
@@ -31,8 +31,15 @@ from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
 
 __all__ = [
-    "dot_product_attention", "glu", "log_softmax", "logmeanexp", "logsumexp", "one_hot", "softmax", "standardize",
-]  # fmt: skip
+    "dot_product_attention",
+    "glu",
+    "log_softmax",
+    "logmeanexp",
+    "logsumexp",
+    "one_hot",
+    "softmax",
+    "standardize",
+]
 
 Axis = int | Sequence[int] | None
 
@@ -153,9 +160,15 @@ def _log_softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
 
 
 def standardize(
-    x: Any, axis: Axis = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5, where: Any = None, *,
+    x: Any,
+    axis: Axis = -1,
+    mean: Any = None,
+    variance: Any = None,
+    epsilon: Any = 1e-5,
+    where: Any = None,
+    *,
     algorithm: str = "fast",
-) -> Any:  # fmt: skip
+) -> Any:
     """(x - mean) / sqrt(variance + epsilon) along an axis; mean and variance are the elements' own if not given.
 
     The variance is the mean square less the squared mean with algorithm="fast", and that of x - mean with "stable".
@@ -182,12 +195,14 @@ def _standardize(
 ) -> Any:
     (x,) = _inexact("standardize", x)
     if mean is None:
-        mean = reduce.mean(x, axes, keepdims=True, where=where)
+        mean = statistics.mean(x, axes, keepdims=True, where=where)
     if variance is None and algorithm == "stable":
-        variance = reduce.mean(el.square(el.subtract(x, mean)), axes, keepdims=True, where=where)
+        variance = statistics.mean(
+            el.square(el.subtract(x, mean)), axes, keepdims=True, where=where
+        )
     elif variance is None:
         variance = el.subtract(
-            reduce.mean(el.square(x), axes, keepdims=True, where=where), el.square(mean)
+            statistics.mean(el.square(x), axes, keepdims=True, where=where), el.square(mean)
         )
         variance = el.maximum(variance, 0.0)
     return el.multiply(
@@ -227,9 +242,15 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 
 def dot_product_attention(
-    query: Any, key: Any, value: Any, bias: Any = None, mask: Any = None, *, scale: float | None = None,
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    *,
+    scale: float | None = None,
     is_causal: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """softmax(scale * query keyᵀ + bias) value, for each head.
 
     Shapes: query (..., T, N, H), key and value (..., S, K, H), where K divides N: then heads share keys.  bias and mask

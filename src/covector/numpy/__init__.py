@@ -16,7 +16,9 @@ from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
+from covector.numpy.statistics import *
 from covector.numpy.take import *
+from covector.numpy.without_nan import *
 
 ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma

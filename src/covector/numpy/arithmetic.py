@@ -19,18 +19,74 @@ from covector._engine.types import dtypes
 from covector.numpy.promotion import cast, check_operand, integer_of, lift, type_key
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
 
-# fmt: off
 __all__ = [
-    "abs", "absolute", "acos", "acosh", "add", "arccos", "arccosh", "arcsin", "arcsinh",
-    "arctan", "arctan2", "arctanh", "around", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
-    "ceil", "cos", "cosh", "deg2rad", "degrees", "divide", "divmod", "exp", "exp2", "expm1",
-    "fabs", "float_power", "floor", "floor_divide", "fmod", "hypot", "i0", "log", "log1p",
-    "log2", "log10", "logaddexp", "logaddexp2", "mod", "modf", "multiply", "negative",
-    "positive", "pow", "power", "rad2deg", "radians", "reciprocal", "remainder", "rint",
-    "round", "sign", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan", "tanh",
-    "true_divide", "trunc",
+    "abs",
+    "absolute",
+    "acos",
+    "acosh",
+    "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "around",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "degrees",
+    "divide",
+    "divmod",
+    "exp",
+    "exp2",
+    "expm1",
+    "fabs",
+    "float_power",
+    "floor",
+    "floor_divide",
+    "fmod",
+    "hypot",
+    "i0",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
+    "mod",
+    "modf",
+    "multiply",
+    "negative",
+    "positive",
+    "pow",
+    "power",
+    "rad2deg",
+    "radians",
+    "reciprocal",
+    "remainder",
+    "rint",
+    "round",
+    "sign",
+    "sin",
+    "sinc",
+    "sinh",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
 ]
-# fmt: on
 
 # ------------------------------------------------------------------- exponentials, angles, hyperbolas
 
@@ -74,9 +130,8 @@ def _logaddexp(x: Any, y: Any) -> Any:
     difference = prims.sub(x, y)
     alike = prims.ne(difference, difference)
     difference = prims.select(alike, like(x, 0), difference)
-    first = prims.ge(
-        difference, like(x, 0)
-    )  # one choice for all: each side is smooth, also where x is y
+    # one choice for all: each side is smooth, also where x is y
+    first = prims.ge(difference, like(x, 0))
     larger = prims.select(first, x, y)
     distance = prims.select(first, prims.neg(difference), difference)
     return prims.select(alike, prims.add(x, y), prims.add(larger, prims.log1p(prims.exp(distance))))
@@ -221,14 +276,18 @@ def _float_divmod(x: Any, y: Any) -> tuple[Any, Any]:
 
 
 add = binary(
-    "add", lambda x, y: prims.or_(x, y) if x.dtype == dtypes.bool_ else prims.add(x, y), "any",
+    "add",
+    lambda x, y: prims.or_(x, y) if x.dtype == dtypes.bool_ else prims.add(x, y),
+    "any",
     "The sum x1 + x2; of bool the logical or.",
-)  # fmt: skip
+)
 subtract = binary("subtract", prims.sub, "any", "The difference x1 - x2.")
 multiply = binary(
-    "multiply", lambda x, y: prims.and_(x, y) if x.dtype == dtypes.bool_ else prims.mul(x, y), "any",
+    "multiply",
+    lambda x, y: prims.and_(x, y) if x.dtype == dtypes.bool_ else prims.mul(x, y),
+    "any",
     "The product x1 * x2; of bool the logical and.",
-)  # fmt: skip
+)
 divide = true_divide = binary(
     "divide", prims.div, "inexact", "The quotient x1 / x2; of integers too it is a float."
 )

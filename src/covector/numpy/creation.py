@@ -29,17 +29,37 @@ from covector.numpy.promotion import (
     spread,
     target,
     type_key,
-)  # fmt: skip
+)
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_shapes, moveaxis, reshape
 
-# fmt: off
 __all__ = [
-    "array", "asarray", "astype", "copy", "diag", "diagflat", "diagonal", "empty", "empty_like", "eye", "from_dlpack",
-    "frombuffer", "full", "full_like", "identity", "ones", "ones_like", "tri", "tril", "tril_indices", "triu",
-    "triu_indices", "vander", "zeros", "zeros_like",
+    "array",
+    "asarray",
+    "astype",
+    "copy",
+    "diag",
+    "diagflat",
+    "diagonal",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "frombuffer",
+    "full",
+    "full_like",
+    "identity",
+    "ones",
+    "ones_like",
+    "tri",
+    "tril",
+    "tril_indices",
+    "triu",
+    "triu_indices",
+    "vander",
+    "zeros",
+    "zeros_like",
 ]
-# fmt: on
 
 
 # ------------------------------------------------------------------------------------------ from values

@@ -12,7 +12,6 @@ from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
 from covector.numpy.promotion import Array, is_operand, type_key
 
-# fmt: off
 __all__ = [
     "bfloat16",
     "bool",
@@ -61,12 +60,15 @@ __all__ = [
     "uint64",
     "unsignedinteger",
 ]
-# fmt: on
 
 dtype = np.dtype
 generic, number, inexact, floating, complexfloating = (
-    np.generic, np.number, np.inexact, np.floating, np.complexfloating,
-)  # fmt: skip
+    np.generic,
+    np.number,
+    np.inexact,
+    np.floating,
+    np.complexfloating,
+)
 integer, signedinteger, unsignedinteger = np.integer, np.signedinteger, np.unsignedinteger
 flexible, character, object_ = np.flexible, np.character, np.object_
 
@@ -158,9 +160,16 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
 
 
 _KINDS: dict[Any, str] = {
-    np.generic: "biufc", np.number: "iufc", np.integer: "iu", np.signedinteger: "i", np.unsignedinteger: "u",
-    np.inexact: "fc", np.floating: "f", np.complexfloating: "c", np.bool_: "b",
-}  # fmt: skip
+    np.generic: "biufc",
+    np.number: "iufc",
+    np.integer: "iu",
+    np.signedinteger: "i",
+    np.unsignedinteger: "u",
+    np.inexact: "fc",
+    np.floating: "f",
+    np.complexfloating: "c",
+    np.bool_: "b",
+}
 
 
 def issubdtype(arg1: Any, arg2: Any) -> Any:
@@ -184,9 +193,14 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
 
 
 _NAMED_KINDS = {
-    "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
-    "complex floating": "c", "numeric": "iufc",
-}  # fmt: skip
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "iu",
+    "real floating": "f",
+    "complex floating": "c",
+    "numeric": "iufc",
+}
 
 
 def isdtype(dtype: Any, kind: Any) -> Any:

@@ -103,9 +103,15 @@ def _interleaved(args: Sequence[Any]) -> tuple[str, list[Any]]:
 
 
 def einsum(
-    subscripts: Any, /, *operands: Any, out: None = None, optimize: Any = "auto", precision: Any = None,
-    preferred_element_type: Any = None, out_sharding: Any = None,
-) -> Any:  # fmt: skip
+    subscripts: Any,
+    /,
+    *operands: Any,
+    out: None = None,
+    optimize: Any = "auto",
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
+) -> Any:
     """Sums of products of elements, as subscripts say: a letter for each axis, one that is left out is summed over.
 
     `...` stands for further axes, which broadcast.  Several operands are contracted in pairs, in the order that

@@ -37,8 +37,12 @@ __all__ = ["getitem"]
 Form = tuple[Any, ...]  # for each entry: None, (start, stop, step), or "number"
 
 _MODES: dict[str, prims.IndexMode] = {
-    "clip": "clip", "fill": "fill", "drop": "fill", "fill_or_drop": "fill", "promise_in_bounds": "promise_in_bounds",
-}  # fmt: skip
+    "clip": "clip",
+    "fill": "fill",
+    "drop": "fill",
+    "fill_or_drop": "fill",
+    "promise_in_bounds": "promise_in_bounds",
+}
 
 
 class Window(NamedTuple):
@@ -255,9 +259,11 @@ def _static(i: int, axis: int, n: Dim, checked: bool, wrap: bool) -> Any:
 
 _below_2_63 = binary("index_from_uint64", prims.minimum, "any", "Indices that int64 has.")
 _wrap = binary(
-    "wrap_index", lambda i, n: prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, n), i), "any",
+    "wrap_index",
+    lambda i, n: prims.select(prims.lt(i, i.dtype.type(0)), prims.add(i, n), i),
+    "any",
     "Negative indices counted from the end.",
-)  # fmt: skip
+)
 
 
 def from_front(i: Any, n: Dim, wrap: bool = True) -> Any:

@@ -26,7 +26,7 @@ from covector.numpy.promotion import (
     lift,
     shape_of,
     spread,
-)  # fmt: skip
+)
 from covector.numpy.shape import (
     atleast_1d,
     atleast_2d,
@@ -38,12 +38,26 @@ from covector.numpy.shape import (
     transpose,
 )
 
-# fmt: off
 __all__ = [
-    "append", "array_split", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack",
-    "pad", "repeat", "resize", "split", "stack", "tile", "unstack", "vsplit", "vstack",
+    "append",
+    "array_split",
+    "column_stack",
+    "concat",
+    "concatenate",
+    "dsplit",
+    "dstack",
+    "hsplit",
+    "hstack",
+    "pad",
+    "repeat",
+    "resize",
+    "split",
+    "stack",
+    "tile",
+    "unstack",
+    "vsplit",
+    "vstack",
 ]
-# fmt: on
 
 # ------------------------------------------------------------------------------------------- joining
 
@@ -372,5 +386,8 @@ def _pad_mirror(edge: int) -> Any:
 
 
 _PIECES: dict[str, Any] = {
-    "edge": _pad_edge, "wrap": _pad_wrap, "reflect": _pad_mirror(1), "symmetric": _pad_mirror(0),
-}  # fmt: skip
+    "edge": _pad_edge,
+    "wrap": _pad_wrap,
+    "reflect": _pad_mirror(1),
+    "symmetric": _pad_mirror(0),
+}

@@ -20,9 +20,20 @@ from covector.numpy.promotion import axes_of, cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose, squeeze
 
 __all__ = [
-    "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer",
-    "tensordot", "trace", "vecdot", "vector_norm",
-]  # fmt: skip
+    "cross",
+    "diagonal",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:

@@ -19,8 +19,19 @@ from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
 
 __all__ = [
-    "cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat",
-]  # fmt: skip
+    "cross",
+    "dot",
+    "inner",
+    "kron",
+    "matmul",
+    "matvec",
+    "outer",
+    "tensordot",
+    "trace",
+    "vdot",
+    "vecdot",
+    "vecmat",
+]
 
 Axes = tuple[int, ...]
 

@@ -23,6 +23,7 @@ from covector.numpy import (
     ordering,
     reduce,
     selection,
+    statistics,
 )
 from covector.numpy.promotion import Array, is_operand
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
@@ -33,20 +34,35 @@ from covector.numpy.updates import At
 
 # The name in `_native.set_operators`, Python's name, the function.
 _BINARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("add", "add", el.add), ("subtract", "sub", el.subtract), ("multiply", "mul", el.multiply),
-    ("true_divide", "truediv", el.divide), ("floor_divide", "floordiv", el.floor_divide),
-    ("remainder", "mod", el.remainder), ("power", "pow", el.power), ("matmul", "matmul", linear.matmul),
-    ("divmod", "divmod", el.divmod), ("and_", "and", el.bitwise_and), ("or_", "or", el.bitwise_or),
-    ("xor", "xor", el.bitwise_xor), ("lshift", "lshift", el.left_shift), ("rshift", "rshift", el.right_shift),
-)  # fmt: skip
+    ("add", "add", el.add),
+    ("subtract", "sub", el.subtract),
+    ("multiply", "mul", el.multiply),
+    ("true_divide", "truediv", el.divide),
+    ("floor_divide", "floordiv", el.floor_divide),
+    ("remainder", "mod", el.remainder),
+    ("power", "pow", el.power),
+    ("matmul", "matmul", linear.matmul),
+    ("divmod", "divmod", el.divmod),
+    ("and_", "and", el.bitwise_and),
+    ("or_", "or", el.bitwise_or),
+    ("xor", "xor", el.bitwise_xor),
+    ("lshift", "lshift", el.left_shift),
+    ("rshift", "rshift", el.right_shift),
+)
 _COMPARISONS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("equal", "eq", el.equal), ("not_equal", "ne", el.not_equal), ("less", "lt", el.less),
-    ("less_equal", "le", el.less_equal), ("greater", "gt", el.greater), ("greater_equal", "ge", el.greater_equal),
-)  # fmt: skip
+    ("equal", "eq", el.equal),
+    ("not_equal", "ne", el.not_equal),
+    ("less", "lt", el.less),
+    ("less_equal", "le", el.less_equal),
+    ("greater", "gt", el.greater),
+    ("greater_equal", "ge", el.greater_equal),
+)
 _UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("negative", "neg", el.negative), ("positive", "pos", el.positive), ("absolute", "abs", el.absolute),
+    ("negative", "neg", el.negative),
+    ("positive", "pos", el.positive),
+    ("absolute", "abs", el.absolute),
     ("invert", "invert", el.invert),
-)  # fmt: skip
+)
 
 
 def _forward(f: Callable[..., Any], equality: str = "") -> Callable[..., Any]:
@@ -182,20 +198,47 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
 
 # Functions whose first argument is the array.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "all": reduce.all, "any": reduce.any, "argmax": reduce.argmax, "argmin": reduce.argmin,
-    "argsort": ordering.argsort, "conj": el.conj, "conjugate": el.conj, "copy": creation.copy,
-    "cumprod": ordering.cumprod, "cumsum": ordering.cumsum, "diagonal": creation.diagonal, "dot": linear.dot,
-    "max": reduce.max, "mean": reduce.mean, "min": reduce.min, "nonzero": selection.nonzero, "prod": reduce.prod,
-    "ptp": reduce.ptp, "ravel": ravel, "repeat": join.repeat, "round": el.round,
-    "searchsorted": ordering.searchsorted, "sort": ordering.sort, "squeeze": squeeze,
-    "std": reduce.std, "sum": reduce.sum, "swapaxes": swapaxes, "take": take,
-    "trace": linear.trace, "var": reduce.var,
-}  # fmt: skip
+    "all": reduce.all,
+    "any": reduce.any,
+    "argmax": reduce.argmax,
+    "argmin": reduce.argmin,
+    "argsort": ordering.argsort,
+    "conj": el.conj,
+    "conjugate": el.conj,
+    "copy": creation.copy,
+    "cumprod": ordering.cumprod,
+    "cumsum": ordering.cumsum,
+    "diagonal": creation.diagonal,
+    "dot": linear.dot,
+    "max": reduce.max,
+    "mean": statistics.mean,
+    "min": reduce.min,
+    "nonzero": selection.nonzero,
+    "prod": reduce.prod,
+    "ptp": reduce.ptp,
+    "ravel": ravel,
+    "repeat": join.repeat,
+    "round": el.round,
+    "searchsorted": ordering.searchsorted,
+    "sort": ordering.sort,
+    "squeeze": squeeze,
+    "std": statistics.std,
+    "sum": reduce.sum,
+    "swapaxes": swapaxes,
+    "take": take,
+    "trace": linear.trace,
+    "var": statistics.var,
+}
 
 _METHODS: dict[str, Callable[..., Any]] = {
-    "astype": _astype, "clip": _clip, "flatten": _flatten, "reshape": _reshape, "to_device": device_put,
-    "transpose": _transpose, "view": _view,
-}  # fmt: skip
+    "astype": _astype,
+    "clip": _clip,
+    "flatten": _flatten,
+    "reshape": _reshape,
+    "to_device": device_put,
+    "transpose": _transpose,
+    "view": _view,
+}
 
 _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "T": (transpose, "The axes in the opposite order."),

@@ -21,9 +21,18 @@ from covector.numpy.selection import where
 from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
 
 __all__ = [
-    "argsort", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff", "ediff1d", "median", "nancumprod",
-    "nancumsum", "searchsorted", "sort", "trapezoid",
-]  # fmt: skip
+    "argsort",
+    "cumprod",
+    "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
+    "ediff1d",
+    "median",
+    "searchsorted",
+    "sort",
+    "trapezoid",
+]
 
 
 # --------------------------------------------------------------------------------- running folds
@@ -57,18 +66,6 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """The products up to each element along an axis, or of the flattened array."""
     return _running("cumprod", prims.CumProd, a, axis, dtype)
-
-
-def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """The sums up to each element, with NaN as 0."""
-    a = lift("nancumsum", a)
-    return cumsum(where(el.isnan(a), a.dtype.type(0), a), axis, dtype)
-
-
-def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """The products up to each element, with NaN as 1."""
-    a = lift("nancumprod", a)
-    return cumprod(where(el.isnan(a), a.dtype.type(1), a), axis, dtype)
 
 
 def _cumulative(
@@ -171,9 +168,14 @@ def _rows(name: str, a: Any, axis: int | None) -> tuple[Any, int]:
 
 
 def sort(
-    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
+    a: Any,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
     descending: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """The elements in rising order along an axis (or of the flattened array), NaNs last.
 
     >>> from covector import numpy as cnp
@@ -185,18 +187,26 @@ def sort(
 
 
 def argsort(
-    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
+    a: Any,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
     descending: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """The indices that sort along an axis, as int32; equal elements stay in their order."""
     x, axis = _rows("argsort", a, axis)
     return moveaxis(_order(x, descending)[1], -1, axis)
 
 
 def median(
-    a: Any, axis: int | tuple[int, ...] | None = None, out: None = None, overwrite_input: bool = False,
+    a: Any,
+    axis: int | tuple[int, ...] | None = None,
+    out: None = None,
+    overwrite_input: bool = False,
     keepdims: bool = False,
-) -> Any:  # fmt: skip
+) -> Any:
     """The middle element along axes (all by default), or the mean of the two middle ones; NaN if one is NaN."""
     (a,) = together("median", "inexact", a)
     axes = axes_of(axis, a.ndim)

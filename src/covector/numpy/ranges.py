@@ -30,12 +30,10 @@ from covector.numpy.promotion import (
     spread,
     target,
     type_key,
-)  # fmt: skip
+)
 from covector.numpy.shape import broadcast_arrays, broadcast_shapes, expand_dims, moveaxis, reshape
 
-__all__ = [
-    "arange", "fromfunction", "indices", "linspace", "logspace", "meshgrid",
-]  # fmt: skip
+__all__ = ["arange", "fromfunction", "indices", "linspace", "logspace", "meshgrid"]
 
 
 def arange(
@@ -106,9 +104,8 @@ def _counted_range(dtype: np.dtype, first: int, last: int, by: int) -> Any:
         raise ValueError(f"arange: the step is 0{errors.at_user_line()}")
     shape = (max(0, -((first - last) // by)),)
     exact = dtypes.is_integer(dtype) or max(abs(first), abs(last)) <= 2 ** dtypes.finfo(dtype).nmant
-    own = (
-        dtype if exact else dtypes.int64
-    )  # floats beyond their digits are rounded once, at the end
+    # floats beyond their digits are rounded once, at the end
+    own = dtype if exact else dtypes.int64
     counted = prims.Iota(shape, own, 0)()
     counted = counted if by == 1 else prims.mul(counted, _wrapped(by, own))
     counted = counted if first == 0 else prims.add(counted, _wrapped(first, own))
@@ -136,9 +133,16 @@ def _concrete_bound(x: Any) -> Any:
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-    axis: int = 0, *, device: Any = None,
-) -> Any:  # fmt: skip
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
     """`num` evenly spaced numbers from `start` to `stop`, which is the last one unless `endpoint` is false.
 
     With `retstep` also the distance between two of them; NaN if there is none.
@@ -227,9 +231,11 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
     if not sparse:
         parts = [iota(grid, wanted, axis) for axis in range(len(grid))]
         return stack(parts) if parts else zeros((0,), wanted)
-    return tuple([
-        iota(tuple([n if i == axis else 1 for i, n in enumerate(grid)]), wanted, axis) for axis in range(len(grid))
-    ])  # fmt: skip
+    grids = [
+        iota(tuple([n if i == axis else 1 for i, n in enumerate(grid)]), wanted, axis)
+        for axis in range(len(grid))
+    ]
+    return tuple(grids)
 
 
 def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:

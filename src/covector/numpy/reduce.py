@@ -1,4 +1,4 @@
-"""Reductions: sums, extremes, logic and statistics along axes."""
+"""Reductions: sums, extremes, logic and positions along axes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.creation import ones_like
-from covector.numpy.fused import fused
-from covector.numpy.operands import mask_of, together
+from covector.numpy.operands import mask_of
 from covector.numpy.promotion import (
     Shape,
     axes_of,
@@ -22,18 +19,24 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     lift,
-    spread,
 )
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
 
-# fmt: off
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "max", "mean", "min",
-    "nanargmax", "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "prod",
-    "ptp", "std", "sum", "var",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "max",
+    "min",
+    "prod",
+    "ptp",
+    "sum",
 ]
-# fmt: on
 
 Axis = int | Sequence[int] | None
 
@@ -158,9 +161,15 @@ def kept(out: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
 
 
 def sum(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
-    where: Any = None, promote_integers: bool = True,
-) -> Any:  # fmt: skip
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+    promote_integers: bool = True,
+) -> Any:
     """The sum along axes (all by default).  Integers below 32 bits, and bool, are added up as 32-bit ones.
 
     `keepdims` leaves axes of length 1; `where` says which elements count; `initial` is added.
@@ -174,9 +183,15 @@ def sum(
 
 
 def prod(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
-    where: Any = None, promote_integers: bool = True,
-) -> Any:  # fmt: skip
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+    promote_integers: bool = True,
+) -> Any:
     """The product along axes (all by default), as `sum`."""
     return _reduce(_PROD, a, axis, dtype, keepdims, initial, where, promote_integers)
 
@@ -286,271 +301,3 @@ def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
 def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
     """The index of the smallest element along an axis (or into the flattened array), as int32."""
     return _arg("argmin", prims.Argmin, a, axis, keepdims)
-
-
-# ----------------------------------------------------------------------------------------- statistics
-
-
-def _wide(dtype: np.dtype) -> np.dtype:
-    """float32 for the 16-bit floats, whose sums overflow."""
-    return dtypes.float32 if dtypes.is_float(dtype) and dtype.itemsize < 4 else dtype
-
-
-def _inexact(name: str, a: Any, dtype: Any) -> tuple[Any, np.dtype]:
-    """The operand as a wide float, and the dtype of the result."""
-    (a,) = together(name, "inexact", a)
-    out = a.dtype if dtype is None else dtypes.as_dtype(dtype)
-    wide = _wide(out) if dtypes.is_inexact(out) else a.dtype
-    return cast(a, wide, a.weak_type), out
-
-
-def _count(
-    a: Any, axes: tuple[int, ...], where: Any, keepdims: bool, dtype: np.dtype | None = None
-) -> Any:
-    """How many elements each result stands for: all of them, or those where `where` holds; as a float by default."""
-    dtype = dtypes.real_of(a.dtype) if dtype is None else dtype
-    if where is not None:
-        return sum(spread(lift("where", where), a.shape), axes, dtype=dtype, keepdims=keepdims)
-    count = dims.product([a.shape[i] for i in axes])
-    if isinstance(count, int):
-        return dtype.type(count)
-    return cast(prims.Sum((0,))(prims.full((count,), 1, dtypes.int32)), dtype)
-
-
-def mean(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    *,
-    where: Any = None,
-) -> Any:
-    """The average along axes (all by default), as a float; 16-bit floats are added up in float32.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.mean(cnp.array([1, 2, 4]))
-    Array(2.3333333, dtype=float32)
-    """
-    wanted = None if dtype is None else dtypes.as_dtype(dtype)
-    a, where = lift("mean", a), mask_of("mean", where)
-    if wanted == dtypes.bool_:
-        raise TypeError(f"mean with dtype=bool{errors.at_user_line()}: use any, or all")
-    return _mean(a, where, axes=axes_of(axis, a.ndim), dtype=wanted, keepdims=keepdims)
-
-
-@fused("axes", "dtype", "keepdims")
-def _mean(a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, keepdims: bool) -> Any:
-    if dtype is not None and dtypes.is_integer(dtype):  # added up in it, and then divided
-        wide = dtypes.int64 if dtypes.kind(dtype) == "i" else dtypes.uint64
-        total = cast(sum(a, axes, dtype, keepdims=keepdims, where=where), wide)
-        return cast(prims.div(total, _count(a, axes, where, keepdims, wide)), dtype)
-    a, result = _inexact("mean", a, dtype)
-    total = sum(a, axes, keepdims=keepdims, where=where)
-    return cast(el.divide(total, _count(a, axes, where, keepdims)), result)
-
-
-def average(
-    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False
-) -> Any:
-    """The average along axes, weighted; with `returned` also the sum of the weights."""
-    if weights is None:
-        weights = ones_like(together("average", "inexact", a)[0])
-    a, weights = together("average", "inexact", a, weights)
-    axes = axes_of(axis, a.ndim)
-    if a.shape != weights.shape:
-        if len(axes) != 1 or weights.shape != (a.shape[axes[0]],):
-            raise ValueError(
-                f"average: weights of shape {weights.shape} for an array of shape {a.shape} along axes {axes}"
-                f"{errors.at_user_line()}; they need the array's shape, or one entry along the one axis"
-            )
-        weights = reshape(weights, tuple([-1 if i == axes[0] else 1 for i in range(a.ndim)]))
-    total = sum(spread(weights, a.shape), axes, keepdims=keepdims)
-    value = prims.div(sum(el.multiply(a, weights), axes, keepdims=keepdims), total)
-    return (value, total) if returned else value
-
-
-def var(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
-    where: Any = None, correction: Any = None,
-) -> Any:  # fmt: skip
-    """The variance along axes (all by default): the mean squared distance from the mean.
-
-    `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.
-    """
-    a, where = lift("var", a), mask_of("var", where)
-    less, wanted = float(ddof if correction is None else correction), _spread_dtype("var", a, dtype)
-    axes = axes_of(axis, a.ndim)
-    return _var(a, where, axes=axes, dtype=wanted, less=less, keepdims=keepdims)
-
-
-@fused("axes", "dtype", "less", "keepdims")
-def _var(
-    a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, less: float, keepdims: bool
-) -> Any:
-    a, result = _inexact("var", a, dtype)
-    result = dtypes.real_of(result) if dtype is None else result
-    centre = mean(a, axes, keepdims=True, where=where)
-    distance = prims.sub(a, spread(centre, a.shape))
-    if dtypes.is_complex(a.dtype):
-        parts = prims.real(distance), prims.imag(distance)
-        squares = prims.add(*[prims.square(part) for part in parts])
-    else:
-        squares = prims.square(distance)
-    total = sum(squares, axes, keepdims=keepdims, where=where)
-    count = el.subtract(_count(squares, axes, where, keepdims), less)
-    return cast(choose(el.greater(count, 0.0), el.divide(total, count), np.nan), result)
-
-
-def _spread_dtype(name: str, a: Any, dtype: Any) -> np.dtype | None:
-    """The dtype asked for of a variance; ValueError if it cannot hold one, or not the elements."""
-    if dtype is None:
-        return None
-    wanted = dtypes.as_dtype(dtype)
-    if not dtypes.is_inexact(wanted):
-        raise ValueError(
-            f"{name} with dtype={wanted.name}{errors.at_user_line()}: it is computed in a float or complex dtype; "
-            f"convert the result, with .astype({wanted.name!r})"
-        )
-    if dtypes.is_complex(a.dtype) and not dtypes.is_complex(wanted):
-        raise ValueError(
-            f"{name} of {typeof(a).text()} with dtype={wanted.name}{errors.at_user_line()}, which cannot hold complex "
-            "elements: leave dtype out, the result is real"
-        )
-    return wanted
-
-
-def std(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
-    where: Any = None, correction: Any = None,
-) -> Any:  # fmt: skip
-    """The standard deviation along axes: the square root of the variance."""
-    return el.sqrt(var(a, axis, dtype, None, ddof, keepdims, where=where, correction=correction))
-
-
-# ----------------------------------------------------------------------------------------- without NaN
-
-
-def _without_nan(name: str, a: Any, instead: float) -> tuple[Any, Any]:
-    """The array with NaN replaced, and where it was not NaN (None if it cannot be)."""
-    a = lift(name, a)
-    if not dtypes.is_inexact(a.dtype):
-        return a, None
-    good = el.logical_not(el.isnan(a))
-    return choose(good, a, a.dtype.type(instead)), good
-
-
-def nansum(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
-    where: Any = None,
-) -> Any:  # fmt: skip
-    """The sum along axes of the elements that are not NaN."""
-    return sum(_without_nan("nansum", a, 0.0)[0], axis, dtype, None, keepdims, initial, where)
-
-
-def nanprod(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
-    where: Any = None,
-) -> Any:  # fmt: skip
-    """The product along axes of the elements that are not NaN."""
-    return prod(_without_nan("nanprod", a, 1.0)[0], axis, dtype, None, keepdims, initial, where)
-
-
-def _nan_extreme(
-    name: str,
-    reduction: Any,
-    a: Any,
-    axis: Axis,
-    keepdims: bool,
-    initial: Any,
-    where: Any,
-    instead: float,
-) -> Any:
-    a, good = _without_nan(name, a, instead)
-    out = reduction(a, axis, None, keepdims, initial, where)
-    if good is None:
-        return out
-    found = any(good, axis, keepdims=keepdims, where=where)
-    return choose(found, out, out.dtype.type(np.nan)) if initial is None else out
-
-
-def nanmax(
-    a: Any,
-    axis: Axis = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = None,
-) -> Any:
-    """The largest element along axes that is not NaN; NaN if all are."""
-    return _nan_extreme("nanmax", max, a, axis, keepdims, initial, where, -np.inf)
-
-
-def nanmin(
-    a: Any,
-    axis: Axis = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = None,
-) -> Any:
-    """The smallest element along axes that is not NaN; NaN if all are."""
-    return _nan_extreme("nanmin", min, a, axis, keepdims, initial, where, np.inf)
-
-
-def _nan_position(
-    name: str, position: Any, a: Any, axis: int | None, keepdims: bool | None, instead: float
-) -> Any:
-    a, good = _without_nan(name, a, instead)
-    out = position(a, axis, None, keepdims)
-    return out if good is None else choose(any(good, axis, keepdims=bool(keepdims)), out, -1)
-
-
-def nanargmax(
-    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
-) -> Any:
-    """The index of the largest element that is not NaN; -1 if all are."""
-    return _nan_position("nanargmax", argmax, a, axis, keepdims, -np.inf)
-
-
-def nanargmin(
-    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
-) -> Any:
-    """The index of the smallest element that is not NaN; -1 if all are."""
-    return _nan_position("nanargmin", argmin, a, axis, keepdims, np.inf)
-
-
-def _good(name: str, a: Any, where: Any) -> tuple[Any, Any]:
-    a, good = _without_nan(name, a, 0.0)
-    where = mask_of(name, where)
-    return a, good if where is None or good is None else el.logical_and(good, where)
-
-
-def nanmean(
-    a: Any,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    where: Any = None,
-) -> Any:
-    """The average along axes of the elements that are not NaN."""
-    a, good = _good("nanmean", a, where)
-    return mean(a, axis, dtype, None, keepdims, where=where if good is None else good)
-
-
-def nanvar(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
-    where: Any = None,
-) -> Any:  # fmt: skip
-    """The variance along axes of the elements that are not NaN."""
-    a, good = _good("nanvar", a, where)
-    return var(a, axis, dtype, None, ddof, keepdims, where=where if good is None else good)
-
-
-def nanstd(
-    a: Any, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
-    where: Any = None,
-) -> Any:  # fmt: skip
-    """The standard deviation along axes of the elements that are not NaN."""
-    return el.sqrt(nanvar(a, axis, dtype, None, ddof, keepdims, where))

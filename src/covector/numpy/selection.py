@@ -23,13 +23,22 @@ from covector.numpy.promotion import (
     promoted,
     spread,
     type_key,
-)  # fmt: skip
+)
 from covector.numpy.ufunc import elementwise, lifted, make
 
 __all__ = [
-    "allclose", "argwhere", "array_equal", "array_equiv", "clip", "flatnonzero", "isclose", "nan_to_num",
-    "nonzero", "select", "where",
-]  # fmt: skip
+    "allclose",
+    "argwhere",
+    "array_equal",
+    "array_equiv",
+    "clip",
+    "flatnonzero",
+    "isclose",
+    "nan_to_num",
+    "nonzero",
+    "select",
+    "where",
+]
 
 
 def _as_bool(x: Any) -> Any:
@@ -141,9 +150,12 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
 # ------------------------------------------------------------------------------------- bounds and NaN
 
 _clip = elementwise(
-    "clip", lambda x, low, high: prims.minimum(high, prims.maximum(low, x)), "any", 3,
+    "clip",
+    lambda x, low, high: prims.minimum(high, prims.maximum(low, x)),
+    "any",
+    3,
     "min(high, max(low, x)).",
-)  # fmt: skip
+)
 
 
 def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
@@ -201,7 +213,7 @@ def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
         near = prims.le(
             prims.abs_(prims.sub(x, y)),
             prims.add(cast(atol, real), prims.mul(prims.abs_(y), cast(rtol, real))),
-        )  # fmt: skip
+        )
         both_finite = prims.and_(el.isfinite(x), el.isfinite(y))
         result = prims.select(both_finite, near, prims.eq(x, y))
         if equal_nan:

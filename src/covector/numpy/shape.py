@@ -24,15 +24,34 @@ from covector.numpy.promotion import (
     lift,
     shape_of,
     spread,
-)  # fmt: skip
+)
 
-# fmt: off
 __all__ = [
-    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_shapes", "broadcast_to",
-    "expand_dims", "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "ndim", "permute_dims",
-    "ravel", "reshape", "roll", "rollaxis", "rot90", "shape", "size", "squeeze", "swapaxes", "transpose",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
+    "broadcast_shapes",
+    "broadcast_to",
+    "expand_dims",
+    "flip",
+    "fliplr",
+    "flipud",
+    "matrix_transpose",
+    "moveaxis",
+    "ndim",
+    "permute_dims",
+    "ravel",
+    "reshape",
+    "roll",
+    "rollaxis",
+    "rot90",
+    "shape",
+    "size",
+    "squeeze",
+    "swapaxes",
+    "transpose",
 ]
-# fmt: on
 
 
 def shape(a: Any) -> Shape:

@@ -19,9 +19,15 @@ __all__ = ["take", "take_along_axis"]
 
 
 def take(
-    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
-    unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None,
-) -> Any:  # fmt: skip
+    a: Any,
+    indices: Any,
+    axis: int | None = None,
+    out: None = None,
+    mode: str | None = None,
+    unique_indices: bool = False,
+    indices_are_sorted: bool = False,
+    fill_value: Any = None,
+) -> Any:
     """The elements at indices along an axis (or of the flattened array).
 
     Negative ones count from the end.  Out of bounds gives NaN (or the least integer, or `fill_value`); mode="clip"
@@ -56,9 +62,10 @@ def _index_array(name: str, indices: Any) -> Any:
 
 _floor_mod = binary(
     "modulo_index",
-    lambda i, n: prims.select(prims.lt(r := prims.rem(i, n), i.dtype.type(0)), prims.add(r, n), r), "any",
+    lambda i, n: prims.select(prims.lt(r := prims.rem(i, n), i.dtype.type(0)), prims.add(r, n), r),
+    "any",
     "Indices counted round an axis.",
-)  # fmt: skip
+)
 
 
 def _modulo(i: Any, n: Dim) -> Any:

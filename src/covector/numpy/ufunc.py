@@ -29,7 +29,7 @@ from covector.numpy.promotion import (
     lift,
     promoted,
     target,
-)  # fmt: skip
+)
 
 Recipe = Callable[..., Any]
 

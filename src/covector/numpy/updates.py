@@ -35,7 +35,7 @@ from covector.numpy.indexing import (
     read_strided,
     result_axes,
     starts_of,
-)  # fmt: skip
+)
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -45,7 +45,7 @@ from covector.numpy.promotion import (
     spread,
     target,
     type_key,
-)  # fmt: skip
+)
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_shapes
 
@@ -57,8 +57,12 @@ Combine = Callable[[Any, Any], Any]
 _HOLDS = {bool: "biufc", int: "iufc", float: "fc", complex: "c"}
 
 _COMBINE: dict[str, Combine] = {
-    "set": lambda old, new: new, "add": prims.add, "mul": prims.mul, "min": prims.minimum, "max": prims.maximum,
-}  # fmt: skip
+    "set": lambda old, new: new,
+    "add": prims.add,
+    "mul": prims.mul,
+    "min": prims.minimum,
+    "max": prims.maximum,
+}
 
 
 class Options(NamedTuple):
@@ -137,14 +141,11 @@ def _inside_strides(
         return part
     rank = len(x.shape)
     low = tuple([s.start if i == s.axis else 0 for i in range(rank)])
-    high = tuple(
-        [
-            n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0
-            for i, n in enumerate(x.shape)
-        ]
-    )
+    high = [
+        n - s.start - (s.size - 1) * s.step - 1 if i == s.axis else 0 for i, n in enumerate(x.shape)
+    ]
     interior = tuple([s.step - 1 if i == s.axis else 0 for i in range(rank)])
-    pad = prims.Pad(low, high, interior)
+    pad = prims.Pad(low, tuple(high), interior)
     mine = pad(prims.full(part.shape, True, dtypes.bool_), dtypes.bool_.type(False))
     return prims.select(mine, pad(part, x.dtype.type(0)), x)
 
@@ -280,9 +281,14 @@ class AtIndex:
         return f"AtIndex({self.array!r}, {self.index!r})"
 
     def get(
-        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
-        fill_value: Any = None, wrap_negative_indices: bool = True,
-    ) -> Any:  # fmt: skip
+        self,
+        *,
+        indices_are_sorted: bool = False,
+        unique_indices: bool = False,
+        mode: Any = None,
+        fill_value: Any = None,
+        wrap_negative_indices: bool = True,
+    ) -> Any:
         """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN).
 
         Without `wrap_negative_indices` negative indices are out of bounds.
@@ -361,8 +367,13 @@ class AtIndex:
 
 
 _OPTIONS = {
-    "mode", "indices_are_sorted", "unique_indices", "fill_value", "wrap_negative_indices", "out_sharding",
-}  # fmt: skip
+    "mode",
+    "indices_are_sorted",
+    "unique_indices",
+    "fill_value",
+    "wrap_negative_indices",
+    "out_sharding",
+}
 
 
 def _options(given: dict[str, Any]) -> Options:

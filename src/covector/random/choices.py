@@ -136,9 +136,15 @@ def _weighted(
 
 
 def categorical(
-    key: Any, logits: Any, axis: int = -1, shape: Any = None, replace: bool = True, mode: str | None = None, *,
+    key: Any,
+    logits: Any,
+    axis: int = -1,
+    shape: Any = None,
+    replace: bool = True,
+    mode: str | None = None,
+    *,
     out_sharding: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Indices along an axis, with probabilities softmax(logits), for each of the other axes.
 
     `shape`, if given, ends with the logits' shape without the axis; the axes before that are further samples.

@@ -22,16 +22,31 @@ from covector.numpy.promotion import (
     shape_of,
     spread,
     type_key,
-)  # fmt: skip
+)
 from covector.numpy.selection import clip, where
 from covector.numpy.take import take
 from covector.random.keys import split_words, words_of
 
 __all__ = [
-    "bernoulli", "bits", "cauchy", "double_sided_maxwell", "exponential", "gumbel", "laplace",
-    "logistic", "lognormal", "maxwell", "normal", "pareto", "rademacher", "randint", "rayleigh",
-    "truncated_normal", "uniform", "weibull_min",
-]  # fmt: skip
+    "bernoulli",
+    "bits",
+    "cauchy",
+    "double_sided_maxwell",
+    "exponential",
+    "gumbel",
+    "laplace",
+    "logistic",
+    "lognormal",
+    "maxwell",
+    "normal",
+    "pareto",
+    "rademacher",
+    "randint",
+    "rayleigh",
+    "truncated_normal",
+    "uniform",
+    "weibull_min",
+]
 
 _UINTS = {8: dtypes.uint8, 16: dtypes.uint16, 32: dtypes.uint32, 64: dtypes.uint64}
 
@@ -138,22 +153,35 @@ def _exact(name: str, x: Any, dtype: np.dtype) -> Any:
 
 # Giles, "Approximating the erfinv function" (2012), single precision: for w < 5 in w - 2.5, else in sqrt(w) - 3.
 _NEAR = (
-    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
-    0.246640727, 1.50140941,
-)  # fmt: skip
+    2.81022636e-08,
+    3.43273939e-07,
+    -3.5233877e-06,
+    -4.39150654e-06,
+    0.00021858087,
+    -0.00125372503,
+    -0.00417768164,
+    0.246640727,
+    1.50140941,
+)
 _FAR = (
-    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
-    1.00167406, 2.83297682,
-)  # fmt: skip
+    -0.000200214257,
+    0.000100950558,
+    0.00134934322,
+    -0.00367342844,
+    0.00573950773,
+    -0.0076224613,
+    0.00943887047,
+    1.00167406,
+    2.83297682,
+)
 
 
 def erf_inv_giles(x: Any) -> Any:
     """The inverse error function of float32 by the polynomials that JAX's normal numbers come from."""
     w = prims.neg(prims.log1p(prims.neg(prims.mul(x, x))))
     near = prims.lt(w, np.float32(5))
-    root = prims.sqrt(
-        prims.select(near, np.float32(5), w)
-    )  # no infinite slope where it is not used
+    # no infinite slope where it is not used
+    root = prims.sqrt(prims.select(near, np.float32(5), w))
     w = prims.select(near, prims.sub(w, np.float32(2.5)), prims.sub(root, np.float32(3)))
     p: Any = None
     for a, b in zip(_NEAR, _FAR, strict=True):

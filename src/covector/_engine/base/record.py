@@ -93,9 +93,13 @@ def _frozen(self: Any, name: str, value: object = None) -> None:
 
 
 _METHODS: dict[str, Any] = {
-    "__init__": _init, "__eq__": _eq, "__hash__": _hash, "__repr__": _repr, "__setattr__": _frozen,
+    "__init__": _init,
+    "__eq__": _eq,
+    "__hash__": _hash,
+    "__repr__": _repr,
+    "__setattr__": _frozen,
     "__delattr__": _frozen,
-}  # fmt: skip
+}
 
 
 def fields(x: Any) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from covector._engine.primitives.batching import *
 from covector._engine.primitives.elementwise import *
 from covector._engine.primitives.bits import *
 from covector._engine.primitives.bitwise import *
+from covector._engine.primitives.compare import *
+from covector._engine.primitives.complex import *
 from covector._engine.primitives.contract import *
 from covector._engine.primitives.convert import *
 from covector._engine.primitives.cumulative import *

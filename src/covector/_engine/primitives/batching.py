@@ -14,9 +14,17 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = [
-    "add_batch_axis", "batch_to_front", "full", "inverse_permutation", "linear_jvp", "materialize", "move_axis",
-    "same_batch_axis", "sizes", "zeros",
-]  # fmt: skip
+    "add_batch_axis",
+    "batch_to_front",
+    "full",
+    "inverse_permutation",
+    "linear_jvp",
+    "materialize",
+    "move_axis",
+    "same_batch_axis",
+    "sizes",
+    "zeros",
+]
 
 
 def sizes(shape: Sequence[Dim]) -> tuple[int, ...]:

@@ -12,16 +12,18 @@ from covector._engine.core.primitive import NO_SLOPE
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, const, select as choose
 
-# fmt: off
 __all__ = [
-    "and_", "clz", "mulhi", "not_", "or_", "population_count", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "xor",
+    "and_",
+    "clz",
+    "mulhi",
+    "not_",
+    "or_",
+    "population_count",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+    "xor",
 ]
-# fmt: on
-
-
-def _op(name: str) -> Callable[..., Expr]:
-    return lambda *xs: scalar.apply(name, *xs)
 
 
 def _shift(op: str) -> Callable[..., Expr]:
@@ -78,10 +80,10 @@ def _numpy_mulhi(x: Any, y: Any) -> Any:
     return ((x.astype(object) * y.astype(object)) >> width).astype(x.dtype)
 
 
-and_ = prims.Elementwise("and", np.bitwise_and, (NO_SLOPE, NO_SLOPE), _op("and"), "biu")
-or_ = prims.Elementwise("or", np.bitwise_or, (NO_SLOPE, NO_SLOPE), _op("or"), "biu")
-xor = prims.Elementwise("xor", np.bitwise_xor, (NO_SLOPE, NO_SLOPE), _op("xor"), "biu")
-not_ = prims.Elementwise("not", np.invert, (NO_SLOPE,), _op("not"), "biu")
+and_ = prims.Elementwise("and", np.bitwise_and, (NO_SLOPE, NO_SLOPE), prims.scalar_op("and"), "biu")
+or_ = prims.Elementwise("or", np.bitwise_or, (NO_SLOPE, NO_SLOPE), prims.scalar_op("or"), "biu")
+xor = prims.Elementwise("xor", np.bitwise_xor, (NO_SLOPE, NO_SLOPE), prims.scalar_op("xor"), "biu")
+not_ = prims.Elementwise("not", np.invert, (NO_SLOPE,), prims.scalar_op("not"), "biu")
 shift_left = prims.Elementwise(
     "shift_left", _numpy_shift("shl"), (NO_SLOPE, NO_SLOPE), _shift("shl"), "iu"
 )
@@ -92,7 +94,9 @@ shift_right_arithmetic = prims.Elementwise(
     "shift_right_arithmetic", _numpy_shift("sar"), (NO_SLOPE, NO_SLOPE), _shift("sar"), "iu"
 )
 population_count = prims.Elementwise(
-    "population_count", _numpy_popcount, (NO_SLOPE,), _op("popcount"), "iu"
+    "population_count", _numpy_popcount, (NO_SLOPE,), prims.scalar_op("popcount"), "iu"
 )
-clz = prims.Elementwise("clz", _numpy_clz, (NO_SLOPE,), _op("clz"), "iu")
-mulhi = prims.Elementwise("mulhi", _numpy_mulhi, (NO_SLOPE, NO_SLOPE), _op("mulhi"), "iu")
+clz = prims.Elementwise("clz", _numpy_clz, (NO_SLOPE,), prims.scalar_op("clz"), "iu")
+mulhi = prims.Elementwise(
+    "mulhi", _numpy_mulhi, (NO_SLOPE, NO_SLOPE), prims.scalar_op("mulhi"), "iu"
+)

@@ -23,8 +23,15 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = [
-    "CumLogSumExp", "CumMax", "CumMin", "CumProd", "CumSum", "Recurrence", "RunningFold", "shifted",
-]  # fmt: skip
+    "CumLogSumExp",
+    "CumMax",
+    "CumMin",
+    "CumProd",
+    "CumSum",
+    "Recurrence",
+    "RunningFold",
+    "shifted",
+]
 
 
 def shifted(x: Any, axis: int, first: Any, backwards: bool = False) -> Any:

@@ -37,14 +37,32 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-# fmt: off
 __all__ = [
-    "Elementwise", "ElementwiseBase", "PartialRule", "Select", "abs_", "add", "ceil", "complex_", "conj", "div",
-    "eq", "eq_total", "floor", "ge", "gt", "imag", "is_finite", "le", "le_total", "lt",
-    "lt_total", "maximum", "minimum", "mul", "ne", "neg", "real", "rem", "round_half_away",
-    "round_half_even", "select", "sign", "sqrt", "square", "stop_gradient", "sub", "trunc",
+    "Elementwise",
+    "ElementwiseBase",
+    "PartialRule",
+    "Select",
+    "abs_",
+    "add",
+    "ceil",
+    "div",
+    "floor",
+    "maximum",
+    "minimum",
+    "mul",
+    "neg",
+    "rem",
+    "round_half_away",
+    "round_half_even",
+    "scalar_op",
+    "select",
+    "sign",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "sub",
+    "trunc",
 ]
-# fmt: on
 
 # (tangent, result, *operands) -> tangent of the result; linear in the first, or Zero for operands of some dtypes.
 Push = Callable[..., Any]
@@ -254,7 +272,8 @@ def _complex(name: str) -> Callable[..., Any]:
     return lambda *ps: scalar.COMPLEX[name](*ps)
 
 
-def _op(name: str) -> Callable[..., Expr]:
+def scalar_op(name: str) -> Callable[..., Expr]:
+    """The operation of this name on elements, as a row's meaning of one element."""
     return lambda *xs: scalar.apply(name, *xs)
 
 
@@ -304,7 +323,7 @@ def _numpy_rem(x: Any, y: Any) -> Any:
 
 def _share(t: Any, mine: Any, other: Any, wins: Callable[[Any, Any], Any]) -> Any:
     """Of the larger (smaller) operand all, of equal ones half."""
-    half = select(eq(mine, other), number(0.5, t), number(1, t))
+    half = select(prims.eq(mine, other), number(0.5, t), number(1, t))
     return select(wins(mine, other), mul(t, half), 0)
 
 
@@ -313,21 +332,37 @@ def _same(t: Any, *_: Any) -> Any:
 
 
 add = Elementwise(
-    "add", np.add, (_same, _same), _op("add"), on_complex=_pairs("add"),
+    "add",
+    np.add,
+    (_same, _same),
+    scalar_op("add"),
+    on_complex=_pairs("add"),
     law=laws.sum_with_zero,
-)  # fmt: skip
+)
 sub = Elementwise(
-    "sub", np.subtract, (_same, lambda t, *_: neg(t)), _op("sub"), on_complex=_pairs("sub"),
+    "sub",
+    np.subtract,
+    (_same, lambda t, *_: neg(t)),
+    scalar_op("sub"),
+    on_complex=_pairs("sub"),
     law=laws.difference_with_zero,
-)  # fmt: skip
+)
 mul = Elementwise(
-    "mul", np.multiply, (lambda t, z, x, y: mul(t, y), lambda t, z, x, y: mul(x, t)), _op("mul"),
-    on_complex=_complex("mul"), law=laws.product_with_one,
-)  # fmt: skip
+    "mul",
+    np.multiply,
+    (lambda t, z, x, y: mul(t, y), lambda t, z, x, y: mul(x, t)),
+    scalar_op("mul"),
+    on_complex=_complex("mul"),
+    law=laws.product_with_one,
+)
 div = Elementwise(
-    "div", _numpy_div, (lambda t, z, x, y: div(t, y), lambda t, z, x, y: neg(div(mul(t, z), y))), _integer_div,
-    on_complex=_complex("div"), law=laws.quotient,
-)  # fmt: skip
+    "div",
+    _numpy_div,
+    (lambda t, z, x, y: div(t, y), lambda t, z, x, y: neg(div(mul(t, z), y))),
+    _integer_div,
+    on_complex=_complex("div"),
+    law=laws.quotient,
+)
 rem = Elementwise(
     "rem",
     _numpy_rem,
@@ -336,26 +371,39 @@ rem = Elementwise(
     kinds="iuf",
 )
 neg = Elementwise(
-    "neg", np.negative, (lambda t, *_: neg(t),), _op("neg"), on_complex=_pairs("neg"),
+    "neg",
+    np.negative,
+    (lambda t, *_: neg(t),),
+    scalar_op("neg"),
+    on_complex=_pairs("neg"),
     law=laws.negative_of_negative,
-)  # fmt: skip
+)
 maximum = Elementwise(
-    "max", np.maximum, (lambda t, z, x, y: _share(t, x, y, ge), lambda t, z, x, y: _share(t, y, x, ge)),
-    lambda x, y: x | y if x.dtype == scalar.BOOL else scalar.maximum(x, y), kinds="biuf",
-)  # fmt: skip
+    "max",
+    np.maximum,
+    (lambda t, z, x, y: _share(t, x, y, prims.ge), lambda t, z, x, y: _share(t, y, x, prims.ge)),
+    lambda x, y: x | y if x.dtype == scalar.BOOL else scalar.maximum(x, y),
+    kinds="biuf",
+)
 minimum = Elementwise(
-    "min", np.minimum, (lambda t, z, x, y: _share(t, x, y, le), lambda t, z, x, y: _share(t, y, x, le)),
-    lambda x, y: x & y if x.dtype == scalar.BOOL else scalar.minimum(x, y), kinds="biuf",
-)  # fmt: skip
+    "min",
+    np.minimum,
+    (lambda t, z, x, y: _share(t, x, y, prims.le), lambda t, z, x, y: _share(t, y, x, prims.le)),
+    lambda x, y: x & y if x.dtype == scalar.BOOL else scalar.minimum(x, y),
+    kinds="biuf",
+)
 square = Elementwise(
-    "square", np.square, (lambda t, z, x: mul(t, mul(x, 2)),), lambda x: x * x,
+    "square",
+    np.square,
+    (lambda t, z, x: mul(t, mul(x, 2)),),
+    lambda x: x * x,
     on_complex=lambda p: scalar.COMPLEX["mul"](p, p),
-)  # fmt: skip
+)
 sqrt = Elementwise(
     "sqrt",
     np.sqrt,
     (lambda t, z, x: div(mul(t, 0.5), z),),
-    _op("sqrt"),
+    scalar_op("sqrt"),
     "fc",
     on_complex=_complex("sqrt"),
     widen=True,
@@ -364,8 +412,8 @@ sqrt = Elementwise(
 
 def _abs_push(t: Any, z: Any, x: Any) -> Any:
     if not dtypes.is_complex(x.dtype):  # 1 at 0, so that the second derivative of |x|² is right
-        return mul(t, select(ge(x, 0), number(1, x), number(-1, x)))
-    return div(real(mul(t, conj(x))), select(eq(z, 0), 1, z))
+        return mul(t, select(prims.ge(x, 0), number(1, x), number(-1, x)))
+    return div(prims.real(mul(t, prims.conj(x))), select(prims.eq(z, 0), 1, z))
 
 
 def _sign_push(t: Any, z: Any, x: Any) -> Any:
@@ -373,8 +421,8 @@ def _sign_push(t: Any, z: Any, x: Any) -> Any:
     if not dtypes.is_complex(x.dtype):
         return Zero(x)
     size = abs_(x)
-    turn = div(imag(mul(conj(z), t)), select(eq(size, 0), 1, size))
-    return mul(z, complex_(0.0, turn))
+    turn = div(prims.imag(mul(prims.conj(z), t)), select(prims.eq(size, 0), 1, size))
+    return mul(z, prims.complex_(0.0, turn))
 
 
 def _sign(x: Expr) -> Expr:
@@ -387,14 +435,18 @@ def _sign(x: Expr) -> Expr:
 
 
 abs_ = Elementwise(
-    "abs", np.abs, (_abs_push,), lambda x: x if dtypes.kind(x.dtype) == "u" else scalar.apply("abs", x),
-    result="real", on_complex=_complex("abs"),
-)  # fmt: skip
+    "abs",
+    np.abs,
+    (_abs_push,),
+    lambda x: x if dtypes.kind(x.dtype) == "u" else scalar.apply("abs", x),
+    result="real",
+    on_complex=_complex("abs"),
+)
 sign = Elementwise("sign", np.sign, (_sign_push,), _sign, on_complex=_complex("sign"))
 
 
 def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:
-    return Elementwise(name, numpy, (NO_SLOPE,), _op(op), "f", widen=True)
+    return Elementwise(name, numpy, (NO_SLOPE,), scalar_op(op), "f", widen=True)
 
 
 def _half_away(x: Expr) -> Expr:
@@ -417,105 +469,15 @@ round_half_away = Elementwise(
     "round_half_away", _numpy_half_away, (NO_SLOPE,), _half_away, "f", widen=True
 )
 
-# ------------------------------------------------------------------------------------------------ comparisons
-
-
-def _comparison(name: str, numpy: Callable[..., Any], kinds: str = "biuf") -> Elementwise:
-    both = "and" if name == "eq" else "or"
-    return Elementwise(
-        name, numpy, (NO_SLOPE, NO_SLOPE), _op(name), kinds, "bool",
-        on_complex=lambda p, q: scalar.apply(both, scalar.apply(name, p[0], q[0]), scalar.apply(name, p[1], q[1])),
-    )  # fmt: skip
-
-
-def _total_key(x: Expr) -> Expr:
-    """A signed integer in the total order of floats: -NaN < -inf < ... < -0 < 0 < ... < NaN."""
-    signed = np.dtype(f"int{8 * x.dtype.itemsize}")
-    bits = scalar.bitcast(x, signed)
-    return choose(bits < 0, bits ^ const(np.iinfo(signed).max, signed), bits)
-
-
-def _numpy_total_key(x: Any) -> Any:
-    signed = np.dtype(f"int{8 * x.dtype.itemsize}")
-    bits = np.ascontiguousarray(x).view(signed).reshape(np.shape(x))
-    return np.where(bits < 0, bits ^ np.iinfo(signed).max, bits)
-
-
-def _total(name: str, op: str, numpy: Callable[..., Any]) -> Elementwise:
-    return Elementwise(
-        name, lambda x, y: numpy(_numpy_total_key(x), _numpy_total_key(y)), (NO_SLOPE, NO_SLOPE),
-        lambda x, y: scalar.apply(op, _total_key(x), _total_key(y)), "f", "bool",
-    )  # fmt: skip
-
-
-eq, ne = _comparison("eq", np.equal, "biufc"), _comparison("ne", np.not_equal, "biufc")
-lt, le = _comparison("lt", np.less), _comparison("le", np.less_equal)
-gt, ge = _comparison("gt", np.greater), _comparison("ge", np.greater_equal)
-eq_total, le_total = _total("eq_to", "eq", np.equal), _total("le_to", "le", np.less_equal)
-lt_total = _total("lt_to", "lt", np.less)
-is_finite = Elementwise(
-    "is_finite",
-    np.isfinite,
-    (NO_SLOPE,),
-    lambda x: scalar.apply("abs", x) < np.inf,
-    "f",
-    "bool",
-    widen=True,
-)
-
-# ---------------------------------------------------------------------------------------------------- complex
-
-
-def _pair(x: Expr, y: Expr) -> Any:
-    """The complex element with these parts."""
-    return x, y
-
-
-def _no_complex(*xs: Expr) -> Expr:
-    raise AssertionError("only for complex operands")
-
-
-def _numpy_complex(x: Any, y: Any) -> Any:
-    out = np.empty(np.broadcast_shapes(np.shape(x), np.shape(y)), dtypes.complex_of(x.dtype))
-    out.real, out.imag = x, y
-    return out
-
-
-class _PartOfComplex(Elementwise):
-    """Real and imaginary parts and their inverses: linear over the reals, so each has its own transpose."""
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        if self.name == "real":
-            return (complex_(ct, 0.0),)
-        if self.name == "imag":
-            return (complex_(0.0, neg(ct)),)
-        if self.name == "conj":
-            return (conj(ct),)
-        parts = real(ct), neg(imag(ct))
-        return [
-            (prims.Sum(tuple(range(len(p.shape))))(p) if not a.aval.shape and p.shape else p)
-            if isinstance(a, Linear) else None
-            for a, p in zip(args, parts, strict=True)
-        ]  # fmt: skip
-
-
-real = _PartOfComplex(
-    "real", np.real, (lambda t, *_: real(t),), _no_complex, "c", "real", lambda p: p[0]
-)
-imag = _PartOfComplex(
-    "imag", np.imag, (lambda t, *_: imag(t),), _no_complex, "c", "real", lambda p: p[1]
-)
-conj = _PartOfComplex(
-    "conj", np.conj, (lambda t, *_: conj(t),), _no_complex, "c", on_complex=lambda p: (p[0], -p[1])
-)
-complex_ = _PartOfComplex(
-    "complex", _numpy_complex, (lambda t, *_: complex_(t, 0.0), lambda t, *_: complex_(0.0, t)),
-    _pair, "f", "complex",
-)  # fmt: skip
-
 stop_gradient = Elementwise(
-    "stop_gradient", lambda x: x, (NO_SLOPE,), lambda x: x, "biufc", on_complex=lambda p: p, law=laws.the_operand,
-)  # fmt: skip
+    "stop_gradient",
+    lambda x: x,
+    (NO_SLOPE,),
+    lambda x: x,
+    "biufc",
+    on_complex=lambda p: p,
+    law=laws.the_operand,
+)
 
 
 # --------------------------------------------------------------------------------------- with parameters

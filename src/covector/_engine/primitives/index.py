@@ -30,9 +30,18 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = [
-    "DynamicSlice", "Gather", "GatherDimensionNumbers", "IndexMode", "as_int64", "check_indices", "check_starts",
-    "constant_element", "gather_target", "stack_starts", "window_starts",
-]  # fmt: skip
+    "DynamicSlice",
+    "Gather",
+    "GatherDimensionNumbers",
+    "IndexMode",
+    "as_int64",
+    "check_indices",
+    "check_starts",
+    "constant_element",
+    "gather_target",
+    "stack_starts",
+    "window_starts",
+]
 
 IndexMode = Literal["clip", "fill", "promise_in_bounds"]
 Axes = tuple[int, ...]
@@ -99,9 +108,8 @@ def window_starts(
         last = size - window
         known = known_index(e)
         if mode != "fill":
-            conditions.append(
-                compare("ge", last, 0)
-            )  # not even the moved window fits into an empty axis
+            # not even the moved window fits into an empty axis
+            conditions.append(compare("ge", last, 0))
             starts.append(clamp(e, 0, last))
         elif known is not None:
             conditions += [compare("ge", known, 0), compare("le", known, last)]
@@ -256,9 +264,12 @@ class Gather(Mapped):
     def transpose(self, ct: Any, x: Linear, indices: Any) -> Sequence[Any]:
         n = self.numbers
         numbers = prims.ScatterDimensionNumbers(
-            n.offset_dims, n.collapsed_slice_dims, n.start_index_map,
-            n.operand_batching_dims, n.start_indices_batching_dims,
-        )  # fmt: skip
+            n.offset_dims,
+            n.collapsed_slice_dims,
+            n.start_index_map,
+            n.operand_batching_dims,
+            n.start_indices_batching_dims,
+        )
         return prims.Scatter(numbers, self.mode, "add")(prims.zeros(x.aval), indices, ct), None
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:

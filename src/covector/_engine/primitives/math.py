@@ -18,13 +18,37 @@ from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
-# fmt: off
 __all__ = [
-    "Clamp", "IntegerPow", "ReducePrecision", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
-    "clamp", "cos", "cosh", "exp", "exp2", "expm1", "integer_pow", "log", "log1p", "logistic", "nextafter", "pow_",
-    "reduce_precision", "rsqrt", "sin", "sinh", "tan", "tanh",
+    "Clamp",
+    "IntegerPow",
+    "ReducePrecision",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "clamp",
+    "cos",
+    "cosh",
+    "exp",
+    "exp2",
+    "expm1",
+    "integer_pow",
+    "log",
+    "log1p",
+    "logistic",
+    "nextafter",
+    "pow_",
+    "reduce_precision",
+    "rsqrt",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
 ]
-# fmt: on
 
 
 def _function(
@@ -32,9 +56,14 @@ def _function(
 ) -> prims.Elementwise:
     """A function of one floating (or complex) operand, computed by the function of the same name."""
     return prims.Elementwise(
-        name, numpy, (push,), lambda x: call(name, x), "fc" if complex_too else "f",
-        on_complex=(lambda p: scalar.COMPLEX[name](p)) if complex_too else None, widen=True,
-    )  # fmt: skip
+        name,
+        numpy,
+        (push,),
+        lambda x: call(name, x),
+        "fc" if complex_too else "f",
+        on_complex=(lambda p: scalar.COMPLEX[name](p)) if complex_too else None,
+        widen=True,
+    )
 
 
 def _numpy_logistic(x: Any) -> Any:
@@ -95,13 +124,16 @@ def _hypotenuse_squared(x: Any, y: Any) -> Any:
 
 
 atan2 = prims.Elementwise(
-    "atan2", np.arctan2,
+    "atan2",
+    np.arctan2,
     (
         lambda t, z, x, y: prims.mul(t, prims.div(y, _hypotenuse_squared(x, y))),
         lambda t, z, x, y: prims.mul(t, prims.div(prims.neg(x), _hypotenuse_squared(x, y))),
     ),
-    lambda x, y: call("atan2", x, y), "f", widen=True,
-)  # fmt: skip
+    lambda x, y: call("atan2", x, y),
+    "f",
+    widen=True,
+)
 
 
 def _numpy_nextafter(x: Any, y: Any) -> Any:
@@ -139,9 +171,14 @@ def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
 
 
 pow_ = prims.Elementwise(
-    "pow", np.power, (_pow_base, _pow_exponent), lambda x, y: call("pow", x, y), "fc",
-    on_complex=lambda p, q: scalar.COMPLEX["pow"](p, q), widen=True,
-)  # fmt: skip
+    "pow",
+    np.power,
+    (_pow_base, _pow_exponent),
+    lambda x, y: call("pow", x, y),
+    "fc",
+    on_complex=lambda p, q: scalar.COMPLEX["pow"](p, q),
+    widen=True,
+)
 
 
 @record

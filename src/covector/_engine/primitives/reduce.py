@@ -37,7 +37,7 @@ __all__ = [
     "Xor",
     "remaining",
     "widened",
-]  # fmt: skip
+]
 
 
 def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:

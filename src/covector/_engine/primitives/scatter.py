@@ -43,9 +43,12 @@ class ScatterDimensionNumbers:
     def gather(self) -> Any:
         """The dimension numbers of the gather that reads what the scatter writes."""
         return prims.GatherDimensionNumbers(
-            self.update_window_dims, self.inserted_window_dims, self.scatter_dims_to_operand_dims,
-            self.operand_batching_dims, self.scatter_indices_batching_dims,
-        )  # fmt: skip
+            self.update_window_dims,
+            self.inserted_window_dims,
+            self.scatter_dims_to_operand_dims,
+            self.operand_batching_dims,
+            self.scatter_indices_batching_dims,
+        )
 
     def window(self, ndim: int, updates: tuple[Dim, ...]) -> tuple[Dim, ...]:
         """The size of a window along each of the operand's axes."""
@@ -96,9 +99,10 @@ class Scatter(Update):
             len(n.update_window_dims) + len(n.inserted_window_dims) + len(n.operand_batching_dims)
         )
         still = {
-            u for a, u in zip(n.gather().window_dims(rank), n.update_window_dims, strict=True)
+            u
+            for a, u in zip(n.gather().window_dims(rank), n.update_window_dims, strict=True)
             if a not in n.scatter_dims_to_operand_dims
-        }  # fmt: skip
+        }
         index_axes = [a for a in range(ndim) if a not in n.update_window_dims]
         shared = {index_axes[b] for b in n.scatter_indices_batching_dims}
         return tuple(sorted(still | shared))

@@ -22,9 +22,22 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = [
-    "Broadcast", "Concatenate", "Copy", "Iota", "Pad", "Reshape", "Reverse", "Slice", "Transpose", "check_axes",
-    "choose", "dilated", "expand_dims", "show_shape", "squeeze",
-]  # fmt: skip
+    "Broadcast",
+    "Concatenate",
+    "Copy",
+    "Iota",
+    "Pad",
+    "Reshape",
+    "Reverse",
+    "Slice",
+    "Transpose",
+    "check_axes",
+    "choose",
+    "dilated",
+    "expand_dims",
+    "show_shape",
+    "squeeze",
+]
 
 Shape = tuple[Dim, ...]
 
@@ -264,14 +277,8 @@ class Reverse(Movement):
 
     def element(self, index: Index, *xs: View) -> Scalar:
         (x,) = xs
-        return x(
-            tuple(
-                [
-                    n - 1 - i if a in self.axes else i
-                    for a, (i, n) in enumerate(zip(index, x.shape, strict=True))
-                ]
-            )
-        )
+        numbered = enumerate(zip(index, x.shape, strict=True))
+        return x(tuple([n - 1 - i if a in self.axes else i for a, (i, n) in numbered]))
 
 
 @record
@@ -319,10 +326,11 @@ class Slice(Movement):
 
     def lengths(self) -> Shape:
         """The shape of the result."""
-        return tuple([
+        sizes = [
             dims.floordiv(stop - start + step - 1, step)
             for start, stop, step in zip(self.starts, self.limits, self.strides, strict=True)
-        ])  # fmt: skip
+        ]
+        return tuple(sizes)
 
     def type(self, x: ShapedArray) -> ShapedArray:
         _check_lengths(self.name, x, starts=self.starts, limits=self.limits, strides=self.strides)
@@ -338,20 +346,17 @@ class Slice(Movement):
         return x.with_shape(self.lengths())
 
     def reference(self, x: Any) -> Any:
-        return x[
-            tuple([slice(*s) for s in zip(self.starts, self.limits, self.strides, strict=True)])
-        ]
+        slices = zip(self.starts, self.limits, self.strides, strict=True)
+        return x[tuple([slice(*s) for s in slices])]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return prims.linear_jvp(self, primals, tangents)
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         interior = tuple([step - 1 for step in self.strides])
-        high = tuple([
-            n - start - dilated(m, i)
-            for n, start, m, i in zip(x.aval.shape, self.starts, typeof(ct).shape, interior, strict=True)
-        ])  # fmt: skip
-        return (Pad(self.starts, high, interior)(ct, np.zeros((), typeof(ct).dtype)[()]),)
+        axes = zip(x.aval.shape, self.starts, typeof(ct).shape, interior, strict=True)
+        high = [n - start - dilated(m, i) for n, start, m, i in axes]
+        return (Pad(self.starts, tuple(high), interior)(ct, np.zeros((), typeof(ct).dtype)[()]),)
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         (x,), (d,) = args, dims
@@ -383,10 +388,8 @@ class Pad(Movement):
                 f"pad of {x.text()} needs a scalar of the same dtype as the padding value, got {value.text()}"
                 f"{errors.at_user_line()}"
             )
-        shape = tuple([
-            low + dilated(n, interior) + high
-            for n, low, high, interior in zip(x.shape, self.low, self.high, self.interior, strict=True)
-        ])  # fmt: skip
+        axes = zip(x.shape, self.low, self.high, self.interior, strict=True)
+        shape = tuple([low + dilated(n, interior) + high for n, low, high, interior in axes])
         if any(i < 0 for i in self.interior) or any(dims.is_true(lambda n=n: n < 0) for n in shape):
             raise ValueError(
                 f"pad of {x.text()} with low={self.low}, high={self.high}, interior={self.interior} gives the shape "

@@ -13,12 +13,21 @@ from covector._engine import primitives as prims
 from covector._engine.core.primitive import NotDifferentiable
 from covector._engine.ir.scalar import call
 
-# fmt: off
 __all__ = [
-    "bessel_i0e", "bessel_i1e", "betainc", "digamma", "erf", "erf_inv", "erfc", "igamma", "igamma_grad_a", "igammac",
-    "lgamma", "polygamma", "zeta",
+    "bessel_i0e",
+    "bessel_i1e",
+    "betainc",
+    "digamma",
+    "erf",
+    "erf_inv",
+    "erfc",
+    "igamma",
+    "igamma_grad_a",
+    "igammac",
+    "lgamma",
+    "polygamma",
+    "zeta",
 ]
-# fmt: on
 
 
 @cache
@@ -104,19 +113,25 @@ def _numpy_igamma_grad_a(a: Any, x: Any) -> Any:
 
 
 igamma_grad_a = _function(
-    "igamma_grad_a", _numpy_igamma_grad_a,
+    "igamma_grad_a",
+    _numpy_igamma_grad_a,
     NotDifferentiable("a", "the second derivative of igamma in a is not a function of ours"),
-    lambda t, y, a, x: prims.mul(t, prims.mul(_gamma_density(a, x), prims.sub(prims.log(x), digamma(a)))),
-)  # fmt: skip
+    lambda t, y, a, x: prims.mul(
+        t, prims.mul(_gamma_density(a, x), prims.sub(prims.log(x), digamma(a)))
+    ),
+)
 igamma = _function(
-    "igamma", "gammainc",
-    lambda t, y, a, x: prims.mul(t, igamma_grad_a(a, x)), lambda t, y, a, x: prims.mul(t, _gamma_density(a, x)),
-)  # fmt: skip
+    "igamma",
+    "gammainc",
+    lambda t, y, a, x: prims.mul(t, igamma_grad_a(a, x)),
+    lambda t, y, a, x: prims.mul(t, _gamma_density(a, x)),
+)
 igammac = _function(
-    "igammac", "gammaincc",
+    "igammac",
+    "gammaincc",
     lambda t, y, a, x: prims.neg(prims.mul(t, igamma_grad_a(a, x))),
     lambda t, y, a, x: prims.neg(prims.mul(t, _gamma_density(a, x))),
-)  # fmt: skip
+)
 
 
 def _beta_density(t: Any, y: Any, a: Any, b: Any, x: Any) -> Any:
@@ -131,5 +146,9 @@ def _beta_density(t: Any, y: Any, a: Any, b: Any, x: Any) -> Any:
 
 _NO_SLOPE = "its slope in a and b is not a function of ours"
 betainc = _function(
-    "betainc", "betainc", NotDifferentiable("a", _NO_SLOPE), NotDifferentiable("b", _NO_SLOPE), _beta_density
-)  # fmt: skip
+    "betainc",
+    "betainc",
+    NotDifferentiable("a", _NO_SLOPE),
+    NotDifferentiable("b", _NO_SLOPE),
+    _beta_density,
+)

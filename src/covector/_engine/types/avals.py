@@ -98,9 +98,10 @@ class ShapeDtypeStruct:
         return product(self.shape)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ShapeDtypeStruct) and (self.shape, self.dtype, self.weak_type) == (
-            other.shape, other.dtype, other.weak_type
-        )  # fmt: skip
+        if not isinstance(other, ShapeDtypeStruct):
+            return False
+        mine = self.shape, self.dtype, self.weak_type
+        return mine == (other.shape, other.dtype, other.weak_type)
 
     def __hash__(self) -> int:
         return hash((self.shape, self.dtype, self.weak_type))

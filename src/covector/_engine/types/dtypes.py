@@ -22,15 +22,27 @@ uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
 complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
-float0 = np.dtype(
-    [("float0", np.void, 0)]
-)  # of the tangents of integers: a NumPy dtype without content
+# of the tangents of integers: a NumPy dtype without content
+float0 = np.dtype([("float0", np.void, 0)])
 
 # The position in this list is the native core's code of the dtype.
 ALL: tuple[np.dtype, ...] = (
-    bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
-    float16, bfloat16, float32, float64, complex64, complex128,
-)  # fmt: skip
+    bool_,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    float16,
+    bfloat16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+)
 CODES: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
 _native.register_dtypes(list(ALL))
 
@@ -122,16 +134,23 @@ _Node = np.dtype | str
 _ABOVE: dict[_Node, tuple[_Node, ...]] = {
     bool_: ("i*",),
     "i*": (uint8, int8),
-    uint8: (int16, uint16), int8: (int16,),
-    uint16: (int32, uint32), int16: (int32,),
-    uint32: (int64, uint64), int32: (int64,),
-    uint64: ("f*",), int64: ("f*",),
+    uint8: (int16, uint16),
+    int8: (int16,),
+    uint16: (int32, uint32),
+    int16: (int32,),
+    uint32: (int64, uint64),
+    int32: (int64,),
+    uint64: ("f*",),
+    int64: ("f*",),
     "f*": (float16, bfloat16, "c*"),
-    float16: (float32,), bfloat16: (float32,),
-    float32: (float64, complex64), "c*": (complex64,),
-    float64: (complex128,), complex64: (complex128,),
+    float16: (float32,),
+    bfloat16: (float32,),
+    float32: (float64, complex64),
+    "c*": (complex64,),
+    float64: (complex128,),
+    complex64: (complex128,),
     complex128: (),
-}  # fmt: skip
+}
 _WEAK_NODES: dict[str, str] = {"i": "i*", "u": "i*", "f": "f*", "c": "c*", "b": "b"}
 _WEAK_DTYPES: dict[_Node, np.dtype] = {"i*": int32, "f*": float32, "c*": complex64}
 _WIDE_DTYPES: dict[_Node, np.dtype] = {"i*": int64, "f*": float64, "c*": complex128}

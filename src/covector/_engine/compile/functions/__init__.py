@@ -27,7 +27,7 @@ from covector._engine.compile.functions import (
     power,
     trigonometric,
     zeta,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.complex import COMPLEX
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir import scalar
@@ -36,9 +36,19 @@ from covector._engine.ir.scalar import Expr, Iteration
 __all__ = ["FUNCTIONS", "Definition", "Function", "definition"]
 
 FAMILIES = (
-    exponential, trigonometric, inverse_trigonometric, hyperbolic, power, error, gamma, bessel,
-    incomplete_gamma, zeta, beta, emulated,
-)  # fmt: skip
+    exponential,
+    trigonometric,
+    inverse_trigonometric,
+    hyperbolic,
+    power,
+    error,
+    gamma,
+    bessel,
+    incomplete_gamma,
+    zeta,
+    beta,
+    emulated,
+)
 
 
 class Table(dict[str, Function]):

@@ -88,7 +88,11 @@ def betainc(a: Expr, b: Expr, x: Expr, tolerance: float) -> Expr:
 POSITIVE = (0.0, float("inf"))
 FUNCTIONS = (
     Function(
-        "betainc", in_double(betainc), 3, (POSITIVE, POSITIVE, (0.0, 1.0)), (2.0, 600.0),
+        "betainc",
+        in_double(betainc),
+        3,
+        (POSITIVE, POSITIVE, (0.0, 1.0)),
+        (2.0, 600.0),
         "regularised incomplete beta",
     ),
-)  # fmt: skip
+)

@@ -26,7 +26,7 @@ from covector._engine.compile.functions.arithmetic import (
     sqrt as real_sqrt,
     two_product,
     two_sum,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.exponential import log_of_sum
 from covector._engine.ir.scalar import (
     Expr,
@@ -435,8 +435,29 @@ def cos(z: Pair) -> Pair:
 
 
 COMPLEX: dict[str, Callable[..., Any]] = {
-    "mul": mul, "div": div, "abs": magnitude, "sign": sign, "sqrt": sqrt, "rsqrt": rsqrt,
-    "exp": exp, "exp2": exp2, "expm1": expm1, "logistic": logistic, "log": log, "log1p": log1p, "pow": power,
-    "sin": turned(sinh), "cos": cos, "tan": turned(tanh), "sinh": sinh, "cosh": cosh, "tanh": tanh,
-    "asin": asin, "acos": acos, "atan": turned(atanh), "asinh": turned(asin), "acosh": acosh, "atanh": atanh,
-}  # fmt: skip
+    "mul": mul,
+    "div": div,
+    "abs": magnitude,
+    "sign": sign,
+    "sqrt": sqrt,
+    "rsqrt": rsqrt,
+    "exp": exp,
+    "exp2": exp2,
+    "expm1": expm1,
+    "logistic": logistic,
+    "log": log,
+    "log1p": log1p,
+    "pow": power,
+    "sin": turned(sinh),
+    "cos": cos,
+    "tan": turned(tanh),
+    "sinh": sinh,
+    "cosh": cosh,
+    "tanh": tanh,
+    "asin": asin,
+    "acos": acos,
+    "atan": turned(atanh),
+    "asinh": turned(asin),
+    "acosh": acosh,
+    "atanh": atanh,
+}

@@ -15,7 +15,7 @@ from covector._engine.compile.functions.arithmetic import (
     format_of,
     from_bits,
     two_sum,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
     Expr,
@@ -94,9 +94,8 @@ def emulated_fma(x: Expr, y: Expr, z: Expr) -> Expr:
     scaled = times_power(z, const(0, power.dtype) - power)
     total, rest = two_sum(product, scaled)
     result = times_power(total + (rest + error), power)
-    result = select(
-        absolute(scaled) < 2.0**200, result, z
-    )  # else the product is far below half an ulp
+    # else the product is far below half an ulp
+    result = select(absolute(scaled) < 2.0**200, result, z)
     finite = (
         (absolute(x) < float("inf")) & (absolute(y) < float("inf")) & (absolute(z) < float("inf"))
     )

@@ -23,7 +23,7 @@ from covector._engine.compile.functions.arithmetic import (
     select_finite,
     split,
     two_sum,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import Expr, apply, const, convert, equal, fma, select
 
@@ -156,9 +156,8 @@ def log_of_sum(high: Expr, low: Expr, twice: Expr | None = None) -> Expr:
     f = format_of(high.dtype)
     e, g = split_exponent(high)
     exponent = (bits(high) - bits(g + 1.0)) & -(1 << f.mantissa)
-    power = apply(
-        "max", const(f.one_bits, f.int) - exponent, const(0, f.int)
-    )  # 2^-e; where that is too small, 0 will do
+    # 2^-e; where that is too small, 0 will do
+    power = apply("max", const(f.one_bits, f.int) - exponent, const(0, f.int))
     total, rest = two_sum(g, low * from_bits(power))
     if twice is not None:
         e = select(twice, e + 1.0, e)

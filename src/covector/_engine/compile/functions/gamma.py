@@ -13,7 +13,7 @@ from covector._engine.compile.functions.arithmetic import (
     is_single,
     select_finite,
     split,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.exponential import log
 from covector._engine.compile.functions.table import Function
 from covector._engine.compile.functions.trigonometric import sine_of_reduced
@@ -146,6 +146,12 @@ FUNCTIONS = (
         text="derivative of lgamma",
     ),
     Function(
-        "nextafter", nextafter, 2, (REAL, REAL), (0.0, 0.0), "the next float towards y", any_float=True
+        "nextafter",
+        nextafter,
+        2,
+        (REAL, REAL),
+        (0.0, 0.0),
+        "the next float towards y",
+        any_float=True,
     ),
-)  # fmt: skip
+)

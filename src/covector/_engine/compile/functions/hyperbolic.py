@@ -23,7 +23,7 @@ from covector._engine.compile.functions.arithmetic import (
     sqrt,
     two_product,
     two_sum,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.exponential import log_of_sum, reduce_exp
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import Expr, apply, const, equal, fma, select

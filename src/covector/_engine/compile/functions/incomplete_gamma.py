@@ -22,7 +22,7 @@ from covector._engine.compile.functions.arithmetic import (
     sqrt,
     two_product,
     two_sum,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.gamma import HALF_LOG_TWO_PI
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
@@ -119,9 +119,8 @@ def temme_series(c: Setting, eta: Expr, slope: bool) -> tuple[Expr, Expr]:
         total = fma(total, inverse, polynomial(eta, row))
     if not slope:
         return total, zero
-    root = sqrt(
-        polynomial(c.s, coefficients.LOG_64) * -2.0
-    )  # eta = s root, and d eta / da = -1 / (a root)
+    # eta = s root, and d eta / da = -1 / (a root)
+    root = sqrt(polynomial(c.s, coefficients.LOG_64) * -2.0)
     return total, -(by_eta / root + by_inverse * inverse) * inverse
 
 
@@ -265,9 +264,14 @@ def incomplete(a: Expr, x: Expr, part: Part, tolerance: float) -> Expr:
                 outer = c.x * select(below, -(series_slope / a), fraction_slope)
     one_lane = const(50.0, a.dtype)
     inside = Setting(
-        select(central, a, one_lane), x, select(central, c.s, const(0.0, a.dtype)), c.error, c.scale,
-        c.logarithm, tolerance,
-    )  # fmt: skip
+        select(central, a, one_lane),
+        x,
+        select(central, c.s, const(0.0, a.dtype)),
+        c.error,
+        c.scale,
+        c.logarithm,
+        tolerance,
+    )
     return select(central, temme(inside, part), outer)
 
 

@@ -24,7 +24,7 @@ from covector._engine.compile.functions.arithmetic import (
     sqrt,
     two_product,
     two_sum,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.exponential import exp_of_sum, split_any_exponent
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
@@ -178,8 +178,11 @@ def hypot(x: Expr, y: Expr) -> Expr:
     smaller = select(a < b, a, b)
     # a power of two near the larger; both ends of the range leave room for its reciprocal
     exponent = bits(larger) & const(f.infinity_bits, f.int)
-    exponent = apply("min", apply("max", exponent, const(2 << f.mantissa, f.int)),
-                     const((2 * f.bias - 2) << f.mantissa, f.int))  # fmt: skip
+    exponent = apply(
+        "min",
+        apply("max", exponent, const(2 << f.mantissa, f.int)),
+        const((2 * f.bias - 2) << f.mantissa, f.int),
+    )
     scale = from_bits(exponent)
     inverse = from_bits(const(2 * f.one_bits, f.int) - exponent)
     p, q = larger * inverse, smaller * inverse

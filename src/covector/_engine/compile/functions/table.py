@@ -18,10 +18,11 @@ class Function:
     builder: Callable[..., Expr]
     arity: int = 1
     domain: tuple[Interval, ...] = ((float("-inf"), float("inf")),)  # one for each operand
+    # largest error in units in the last place: float32, float64
     ulp: tuple[float, float] = (
         2.0,
         2.0,
-    )  # largest error in units in the last place: float32, float64
+    )
     text: str = ""
     rare: bool = False  # hardly ever executed: a backend keeps it small and out of the way
     any_float: bool = False  # whether the builder takes 16-bit floats as they are

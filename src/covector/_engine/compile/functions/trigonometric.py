@@ -28,7 +28,7 @@ from covector._engine.compile.functions.arithmetic import (
     quick_two_sum,
     split,
     two_product,
-)  # fmt: skip
+)
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
     Expr,
@@ -95,9 +95,8 @@ def window(x: Expr, count: int) -> tuple[Expr, list[Expr]]:
     f = format_of(x.dtype)
     word = np.dtype(np.uint64)
     magnitude = convert(bits(absolute(x)), word)
-    exponent = (magnitude >> f.mantissa) - (
-        f.bias + f.mantissa - LEAD
-    )  # of the last bit, plus LEAD
+    # of the last bit, plus LEAD
+    exponent = (magnitude >> f.mantissa) - (f.bias + f.mantissa - LEAD)
     m = (magnitude & ((1 << f.mantissa) - 1)) | (1 << f.mantissa)
     index, shift = exponent >> 6, exponent & 63
     highest = (2 * f.bias - f.bias - f.mantissa + LEAD) >> 6

@@ -87,10 +87,19 @@ def polygamma(n: Expr, x: Expr, tolerance: float) -> Expr:
 
 FUNCTIONS = (
     Function(
-        "zeta", in_double(zeta), 2, ((1.0, float("inf")), (0.0, float("inf"))), (2.0, 8.0), "Hurwitz zeta"
+        "zeta",
+        in_double(zeta),
+        2,
+        ((1.0, float("inf")), (0.0, float("inf"))),
+        (2.0, 8.0),
+        "Hurwitz zeta",
     ),
     Function(
-        "polygamma", in_double(polygamma), 2, ((0.0, 60.0), (0.0, float("inf"))), (2.0, 16.0),
+        "polygamma",
+        in_double(polygamma),
+        2,
+        ((0.0, 60.0), (0.0, float("inf"))),
+        (2.0, 16.0),
         "n-th derivative of digamma",
     ),
-)  # fmt: skip
+)

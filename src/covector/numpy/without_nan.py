@@ -1,0 +1,191 @@
+"""Reductions and running folds of the elements that are not NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector._engine.types import dtypes
+from covector.numpy import elementwise as el, ordering, reduce, statistics
+from covector.numpy.operands import mask_of
+from covector.numpy.promotion import lift
+from covector.numpy.reduce import Axis
+from covector.numpy.selection import where as choose
+
+__all__ = [
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nanprod",
+    "nanstd",
+    "nansum",
+    "nanvar",
+]
+
+
+def _without_nan(name: str, a: Any, instead: float) -> tuple[Any, Any]:
+    """The array with NaN replaced, and where it was not NaN (None if it cannot be)."""
+    a = lift(name, a)
+    if not dtypes.is_inexact(a.dtype):
+        return a, None
+    good = el.logical_not(el.isnan(a))
+    return choose(good, a, a.dtype.type(instead)), good
+
+
+def nansum(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The sum along axes of the elements that are not NaN."""
+    return reduce.sum(
+        _without_nan("nansum", a, 0.0)[0], axis, dtype, None, keepdims, initial, where
+    )
+
+
+def nanprod(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The product along axes of the elements that are not NaN."""
+    return reduce.prod(
+        _without_nan("nanprod", a, 1.0)[0], axis, dtype, None, keepdims, initial, where
+    )
+
+
+def _nan_extreme(
+    name: str,
+    reduction: Any,
+    a: Any,
+    axis: Axis,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+    instead: float,
+) -> Any:
+    a, good = _without_nan(name, a, instead)
+    out = reduction(a, axis, None, keepdims, initial, where)
+    if good is None:
+        return out
+    found = reduce.any(good, axis, keepdims=keepdims, where=where)
+    return choose(found, out, out.dtype.type(np.nan)) if initial is None else out
+
+
+def nanmax(
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The largest element along axes that is not NaN; NaN if all are."""
+    return _nan_extreme("nanmax", reduce.max, a, axis, keepdims, initial, where, -np.inf)
+
+
+def nanmin(
+    a: Any,
+    axis: Axis = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    """The smallest element along axes that is not NaN; NaN if all are."""
+    return _nan_extreme("nanmin", reduce.min, a, axis, keepdims, initial, where, np.inf)
+
+
+def _nan_position(
+    name: str, position: Any, a: Any, axis: int | None, keepdims: bool | None, instead: float
+) -> Any:
+    a, good = _without_nan(name, a, instead)
+    out = position(a, axis, None, keepdims)
+    return out if good is None else choose(reduce.any(good, axis, keepdims=bool(keepdims)), out, -1)
+
+
+def nanargmax(
+    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
+) -> Any:
+    """The index of the largest element that is not NaN; -1 if all are."""
+    return _nan_position("nanargmax", reduce.argmax, a, axis, keepdims, -np.inf)
+
+
+def nanargmin(
+    a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
+) -> Any:
+    """The index of the smallest element that is not NaN; -1 if all are."""
+    return _nan_position("nanargmin", reduce.argmin, a, axis, keepdims, np.inf)
+
+
+def _good(name: str, a: Any, where: Any) -> tuple[Any, Any]:
+    a, good = _without_nan(name, a, 0.0)
+    where = mask_of(name, where)
+    return a, good if where is None or good is None else el.logical_and(good, where)
+
+
+def nanmean(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    where: Any = None,
+) -> Any:
+    """The average along axes of the elements that are not NaN."""
+    a, good = _good("nanmean", a, where)
+    return statistics.mean(a, axis, dtype, None, keepdims, where=where if good is None else good)
+
+
+def nanvar(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: int = 0,
+    keepdims: bool = False,
+    where: Any = None,
+) -> Any:
+    """The variance along axes of the elements that are not NaN."""
+    a, good = _good("nanvar", a, where)
+    return statistics.var(
+        a, axis, dtype, None, ddof, keepdims, where=where if good is None else good
+    )
+
+
+def nanstd(
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: int = 0,
+    keepdims: bool = False,
+    where: Any = None,
+) -> Any:
+    """The standard deviation along axes of the elements that are not NaN."""
+    return el.sqrt(nanvar(a, axis, dtype, None, ddof, keepdims, where))
+
+
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """The sums up to each element, with NaN as 0."""
+    a = lift("nancumsum", a)
+    return ordering.cumsum(choose(el.isnan(a), a.dtype.type(0), a), axis, dtype)
+
+
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+    """The products up to each element, with NaN as 1."""
+    a = lift("nancumprod", a)
+    return ordering.cumprod(choose(el.isnan(a), a.dtype.type(1), a), axis, dtype)
