@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call loop"),
+    ("_engine/control", "__init__ derived call custom custom_jvp custom_vjp loop"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -54,8 +54,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late eager device"),
-    ("_engine/api", "arguments derivatives jacobians stages jit transforms modes"),
-    ("", "errors tree tree_util"),
+    ("_engine/api", "arguments derivatives jacobians stages jit transforms modes custom"),
+    ("", "errors tree tree_util custom_derivatives"),
     (
         "numpy",
         "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
@@ -379,7 +379,8 @@ def test_no_import_inside_a_function() -> None:
 
 # What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
 FAMILIES = {
-    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Primitive", "Reduction", "Update",
+    "ByRoutine", "Cumulative", "ElementwiseBase", "Folded", "Mapped", "Movement", "Online", "Primitive", "Reduction",
+    "Update",
 }  # fmt: skip
 
 

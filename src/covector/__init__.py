@@ -71,6 +71,7 @@ __version__ = _VERSION
 
 if _typing.TYPE_CHECKING:
     from covector import (
+        custom_derivatives as custom_derivatives,
         dtypes as dtypes,
         lax as lax,
         nn as nn,
@@ -78,17 +79,20 @@ if _typing.TYPE_CHECKING:
         tree as tree,
         tree_util as tree_util,
     )
+    from covector.custom_derivatives import custom_jvp as custom_jvp, custom_vjp as custom_vjp
 
-# Loaded when they are first used, which keeps `import covector` short.
-_LATER = ("dtypes", "lax", "nn", "random", "tree", "tree_util")
+# Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
+_NAMES = {"custom_jvp": "custom_derivatives", "custom_vjp": "custom_derivatives"}
+_LATER = ("custom_derivatives", "dtypes", "lax", "nn", "random", "tree", "tree_util")
 
 if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 
     def __getattr__(name: str) -> _typing.Any:
-        if name not in _LATER:
+        if name not in _LATER and name not in _NAMES:
             raise AttributeError(f"module 'covector' has no attribute {name!r}")
-        module = globals()[name] = _import_module(f"covector.{name}")
-        return module
+        found = _import_module(f"covector.{_NAMES.get(name, name)}")
+        found = globals()[name] = getattr(found, name) if name in _NAMES else found
+        return found
 
 
-_publish(__name__, modules=("errors", "numpy"), later=_LATER)
+_publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES))

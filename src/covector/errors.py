@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from covector._engine.base.errors import (
     AxisError as AxisError,
+    ClosedOverError as ClosedOverError,
     ConcretizationTypeError as ConcretizationTypeError,
     CovectorError as CovectorError,
     InconclusiveDimensionOperation as InconclusiveDimensionOperation,
@@ -23,6 +24,7 @@ from covector._engine.base.public import publish
 
 __all__ = [
     "AxisError",
+    "ClosedOverError",
     "ConcretizationTypeError",
     "CovectorError",
     "InconclusiveDimensionOperation",

@@ -73,6 +73,7 @@ void trim_one(PyObject* exception) {
     std::vector<Ref> entries;
     std::vector<bool> ours;
     Owner innermost = Owner::kUser;
+    if (traceback.get() == Py_None) return;  // all of its frames were ours, and are gone
     for (PyObject* at = traceback.get(); at != nullptr;) {
         auto* entry = reinterpret_cast<PyTracebackObject*>(at);
         entries.emplace_back(Py_NewRef(at));

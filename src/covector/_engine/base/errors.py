@@ -40,6 +40,10 @@ class UnexpectedTracerError(CovectorError, RuntimeError):
     """A tracer was used after the transformation that made it had ended."""
 
 
+class ClosedOverError(UnexpectedTracerError):
+    """A function with a custom derivative rule closes over a value that is being differentiated."""
+
+
 class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
     """An array was indexed with a traced mask, on whose values the shape of the result depends."""
 
@@ -183,6 +187,32 @@ def leaked_tracer(description: str, source: Source | None) -> str:
     return (
         f"{description} was used after the function it belongs to had been traced{at_user_line()}.{made} "
         "A traced value must not be kept in a global, an attribute or a list: return it from the function instead."
+    )
+
+
+def closed_over(kind: str, name: str, why: str = "") -> str:
+    """For a value that a function with a custom rule closes over and that is being differentiated."""
+    text = (
+        f"{kind} of {name}{at_user_line()}: its function or its rule closes over a value that is being differentiated, "
+        "or that outlived its trace. The rule only says how to differentiate with respect to arguments: pass the value "
+        f"as an argument of {name} and give the rule its derivative, or close over covector.lax.stop_gradient of it."
+    )
+    return f"{text}\n{why}" if why else text
+
+
+def depends_on_tangents(name: str) -> str:
+    """For a jvp rule whose results are made of tangents."""
+    return (
+        f"the custom_jvp rule of {name} returns results that depend on the tangents{at_user_line()}: only the tangents "
+        "of the results may, and only linearly"
+    )
+
+
+def no_forward_mode(name: str) -> str:
+    """For a forward derivative of what has a rule for its vjp alone."""
+    return (
+        f"can't apply forward-mode differentiation (jvp) to a custom_vjp function: {name}{at_user_line()} only says "
+        "how to pull cotangents back. Use reverse mode (vjp, grad, jacrev), or give it a custom_jvp rule."
     )
 
 

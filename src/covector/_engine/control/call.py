@@ -7,7 +7,7 @@ from itertools import compress
 from typing import Any, ClassVar
 
 from covector._engine.base import errors
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.ir.program import Literal, Program, effects_of
 from covector._engine.transforms.programs import (
@@ -45,12 +45,13 @@ def spread(
         yield next(rest) if live else Zero(aval)
 
 
-@record
-class Call(Primitive):
-    """The results of a closed Program.  Differentiated, transposed and batched, it is a Call of another Program."""
+class Called(Primitive):
+    """A family: the results of a closed Program, which takes the place of the equation when it is compiled.
+
+    What its members are differentiated and batched to is theirs.
+    """
 
     program: Program
-    name: ClassVar[str] = "call"
     multiple: ClassVar[bool] = True
 
     @property
@@ -62,15 +63,15 @@ class Call(Primitive):
         return axis_names_of(self.program)
 
     def text(self) -> str:
-        return f"call[{self.program.name}]"
+        return f"{self.name}[{self.program.name}]"
 
     def programs(self) -> tuple[Program, ...]:
         return (self.program,)
 
-    def with_programs(self, programs: Sequence[Program]) -> Call:
-        return Call(*programs)
+    def with_programs(self, programs: Sequence[Program]) -> Primitive:
+        return replace(self, program=programs[0])
 
-    def inlined(self) -> Program:
+    def inlined(self) -> Program | None:
         return self.program
 
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
@@ -86,6 +87,26 @@ class Call(Primitive):
 
     def reference(self, *xs: Any) -> tuple[Any, ...]:
         return tuple(reference(self.program, xs))
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        linear = tuple([isinstance(x, Linear) for x in args])
+        given = tuple([not is_zero(c) for c in ct])
+        found = transpose_program(self.program, linear, given)
+        known = [x for x, mine in zip(args, linear, strict=True) if not mine]
+        backs = iter(Call(found.program)(*known, *compress(ct, given), *found.constants))
+        live = iter(found.nonzero)
+        return [
+            (next(backs) if next(live) else Zero(x.aval)) if mine else None
+            for x, mine in zip(args, linear, strict=True)
+        ]
+
+
+@record
+class Call(Called):
+    """The results of a closed Program.  Differentiated, transposed and batched, it is a Call of another Program."""
+
+    program: Program
+    name: ClassVar[str] = "call"
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
@@ -105,18 +126,6 @@ class Call(Primitive):
             pushed = Call(found.linear)(*residuals, *compress(tangents, nonzero))
         n = len(self.program.outputs)
         return outs[:n], tuple(spread(pushed, found.nonzero, self.program.out_avals))
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        linear = tuple([isinstance(x, Linear) for x in args])
-        given = tuple([not is_zero(c) for c in ct])
-        found = transpose_program(self.program, linear, given)
-        known = [x for x, mine in zip(args, linear, strict=True) if not mine]
-        backs = iter(Call(found.program)(*known, *compress(ct, given), *found.constants))
-        live = iter(found.nonzero)
-        return [
-            (next(backs) if next(live) else Zero(x.aval)) if mine else None
-            for x, mine in zip(args, linear, strict=True)
-        ]
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return self.batch_named(args, dims, size, None)

@@ -188,6 +188,8 @@ class Primitive:
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
+    online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
+
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
 
@@ -258,6 +260,31 @@ class Primitive:
 
     def _missing(self, rule: str) -> errors.MissingRuleError:
         return errors.MissingRuleError(errors.missing_rule(self.name, rule, type(self)))
+
+
+class Online(Primitive):
+    """An operation that Python functions define, one for each interpretation: nothing is known of it before they run.
+
+    Where values are computed, or recorded as linear, `run` gives the results.  Where operations are staged, `staged`
+    makes it a primitive that holds Programs.  It is no equation of a Program itself.
+    """
+
+    online: ClassVar[bool] = True
+    multiple: ClassVar[bool] = True
+
+    def run(self, *args: Any) -> Sequence[Any]:
+        """The results, by operations under the current trace."""
+        raise self._missing("run")
+
+    def staged(self, *args: Any) -> Sequence[Any]:
+        """The results, by a primitive that stands for this one in the Program that is being staged."""
+        raise self._missing("staged")
+
+    def batch_online(
+        self, args: Sequence[Any], dims: Sequence[int | None], how: Any
+    ) -> tuple[Any, Any]:
+        """As `batch`, where `how` (a `Batching`) says in which batch: its functions may close over mapped values."""
+        raise self._missing("batch_online")
 
 
 class Mapped(Primitive):

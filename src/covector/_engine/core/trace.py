@@ -11,8 +11,9 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,9 @@ class _State(threading.local):
         None  # where equations come from that are replayed, and not on the stack
     )
 
+    # Traced values that others stand for where a function is staged again: see `standing_for`.
+    stand_ins: Mapping[int, Tracer] = MappingProxyType({})
+
 
 class EvalTrace(Trace):
     """The bottom: operands are concrete, the evaluator computes."""
@@ -97,6 +101,9 @@ class EvalTrace(Trace):
         for x in args:
             if isinstance(x, Tracer):
                 raise errors.UnexpectedTracerError(errors.leaked_tracer(x.describe(), x.source))
+        if primitive.online:
+            with using(self):
+                return primitive.run(*args)
         return _evaluator(primitive, args)
 
 
@@ -364,16 +371,29 @@ class StagingTrace(Trace):
         aval = typeof(x)
         if not aval.shape and not isinstance(x, Tracer) and type(x) is not Array:
             return literal(x, aval)
+        if _state.stand_ins and isinstance(x, Tracer):
+            x = stand_in(x)
+            if type(x) is StagedTracer and x._trace is self:
+                return x._var
         found = self.constants.get(id(x))
         if found is None:
-            if isinstance(x, Tracer) and _is_closed(x._trace):
+            if isinstance(x, Tracer) and (_is_closed(x._trace) or self._is_below(x._trace)):
                 raise errors.UnexpectedTracerError(errors.leaked_tracer(x.describe(), x.source))
             found = self.constants[id(x)] = (Var(aval), x)
         return found[0]
 
+    def _is_below(self, trace: Trace | None) -> bool:
+        """Whether this trace is one that another stands on: its values depend on what is recorded here."""
+        while trace is not None and trace is not self:
+            trace = trace.parent
+        return trace is self
+
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         if self.closed:
             raise errors.UnexpectedTracerError(errors.leaked_tracer("a traced value", None))
+        if primitive.online:
+            with using(self):
+                return primitive.staged(*args)
         inputs = tuple([self.atom(x) for x in args])
         return self.record(primitive, inputs)
 
@@ -398,6 +418,30 @@ class StagingTrace(Trace):
             tuple(self.inputs), tuple(self.eqns), atoms,
             tuple(var for var, _ in pairs), tuple(value for _, value in pairs), name,
         )  # fmt: skip
+
+
+def _identity(x: Tracer) -> int:
+    """A number that is the same for tracers of one variable."""
+    return id(x._var) if type(x) is StagedTracer else id(x)
+
+
+def stand_in(x: Any) -> Any:
+    """What stands for a value; the value itself if nothing does."""
+    return _state.stand_ins.get(_identity(x), x) if isinstance(x, Tracer) else x
+
+
+@contextmanager
+def standing_for(pairs: Sequence[tuple[Tracer, Tracer]]) -> Generator[None]:
+    """Run a block in which the second of a pair is recorded where the first is met.
+
+    So functions that close over the first ones, whose trace may be gone, are staged again.
+    """
+    before = _state.stand_ins
+    _state.stand_ins = {**before, **{_identity(old): new for old, new in pairs}}
+    try:
+        yield
+    finally:
+        _state.stand_ins = before
 
 
 def _is_closed(trace: Trace) -> bool:

@@ -7,8 +7,18 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import Trace, Tracer, _state, current, naming, set_current, typeof
+from covector._engine.base.record import record
+from covector._engine.core.primitive import Online, Primitive
+from covector._engine.core.trace import (
+    Trace,
+    Tracer,
+    _state,
+    current,
+    naming,
+    set_current,
+    stand_in,
+    typeof,
+)
 from covector._engine.transforms.forward import FlatFunction
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -17,10 +27,10 @@ from covector._engine.types.dims import Dim
 class BatchTracer(Tracer):
     """One element of a batch, standing for all: its value has the batch axis `axis`."""
 
-    __slots__ = ("_aval", "axis", "value")
+    __slots__ = ("_aval", "axis", "mark", "value")
 
     def __init__(self, trace: BatchTrace, value: Any, axis: int):
-        self._trace, self.value, self.axis = trace, value, axis
+        self._trace, self.mark, self.value, self.axis = trace, trace.mark, value, axis
         self._aval: ShapedArray | None = None
 
     @property
@@ -52,18 +62,23 @@ class BatchTracer(Tracer):
 class BatchTrace(Trace):
     """Runs each primitive's batch rule.  The rule runs with the parent as the current trace."""
 
-    __slots__ = ("axis_name", "size")
+    __slots__ = ("axis_name", "mark", "size")
 
-    def __init__(self, parent: Trace, size: Dim, axis_name: Hashable = None):
+    def __init__(self, parent: Trace, size: Dim, axis_name: Hashable = None, mark: object = None):
         super().__init__(parent, parent.staging)
         self.size, self.axis_name = size, axis_name
+        # What its tracers are known by.  A function of a custom rule may be run again over other traces, and is batched
+        # in the same way then: by another trace with this mark.
+        self.mark = object() if mark is None else mark
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
+        if _state.stand_ins:
+            args = [stand_in(x) for x in args]
         values: list[Any] = []
         dims: list[int | None] = []
-        live = False
+        live, mark = primitive.online, self.mark  # functions may close over what is mapped
         for x in args:
-            if type(x) is BatchTracer and x._trace is self:
+            if type(x) is BatchTracer and x.mark is mark:
                 live = True
                 values.append(x.value)
                 dims.append(x.axis)
@@ -78,7 +93,9 @@ class BatchTrace(Trace):
         before = _state.trace
         _state.trace = parent
         try:
-            if name is None:
+            if isinstance(primitive, Online):
+                out, axis = primitive.batch_online(values, dims, Batching(self.size, name, mark))
+            elif name is None:
                 out, axis = primitive.batch(values, dims, self.size)
             else:
                 out, axis = primitive.batch_named(values, dims, self.size, name)
@@ -100,9 +117,10 @@ def batch_flat(
     dims: Sequence[int | None],
     size: Dim,
     axis_name: Hashable = None,
+    mark: object = None,
 ) -> tuple[list[Any], list[int | None]]:
     """Results and their batch axes, for arguments with the batch axes `dims`; None: the same for all elements."""
-    trace = BatchTrace(current(), size, axis_name)
+    trace = BatchTrace(current(), size, axis_name, mark)
     values = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(args, dims, strict=True)]
     before = set_current(trace)
     try:
@@ -116,10 +134,25 @@ def batch_flat(
     found: list[Any] = []
     axes: list[int | None] = []
     for x in outs:
-        mine = type(x) is BatchTracer and x._trace is trace
+        mine = type(x) is BatchTracer and x.mark is trace.mark
         found.append(x.value if mine else x)
         axes.append(x.axis if mine else None)
     return found, axes
+
+
+@record
+class Batching:
+    """A batch: its size, the name of its axis, and what its tracers are known by (None: a new one each time)."""
+
+    size: Dim
+    axis_name: Hashable = None
+    mark: object = None
+
+    def flat(
+        self, f: FlatFunction, args: Sequence[Any], dims: Sequence[int | None]
+    ) -> tuple[list[Any], list[int | None]]:
+        """As `batch_flat`, in this batch."""
+        return batch_flat(f, args, dims, self.size, self.axis_name, self.mark)
 
 
 def place_axis(x: Any, axis: int | None, target: int, size: Dim) -> Any:

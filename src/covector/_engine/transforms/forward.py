@@ -13,7 +13,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.primitive import Primitive, Zero
+from covector._engine.core.primitive import Online, Primitive, Zero
 from covector._engine.core.trace import (
     Array,
     Trace,
@@ -23,6 +23,7 @@ from covector._engine.core.trace import (
     literal,
     set_current,
     typeof,
+    using,
 )
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.types.avals import ShapedArray
@@ -181,6 +182,9 @@ class PartialTrace(Trace):
             parent = self.parent
             assert parent is not None
             return parent.process(primitive, args)
+        if isinstance(primitive, Online):
+            with using(self):
+                return primitive.run(*args)
         nodes, index = self.nodes, self.count
         if nodes is None:
             raise errors.UnexpectedTracerError(errors.leaked_tracer("a tangent", None))

@@ -192,20 +192,28 @@ def _split(
         return outs + residuals
 
     known, constants = stage_closed(run, avals, f"known_{name}")
-    known = without_duplicates(known)
     linear, nonzero, count = taped
-    outputs = list(known.outputs[:count])
+    known, where = with_residuals(known, count)
+    return SplitProgram(known, constants, linear, where, nonzero)
+
+
+def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ...]]:
+    """The Program, whose outputs after the first `count` are residuals, without those that it has or gives anyway.
+
+    And where each residual is found in [inputs, outputs].
+    """
+    program = without_duplicates(program)
+    outputs = list(program.outputs[:count])
     places: dict[Any, int] = {}
-    for i, a in enumerate((*known.inputs, *outputs)):
+    for i, a in enumerate((*program.inputs, *outputs)):
         places.setdefault(a, i)
     where: list[int] = []
-    for atom in known.outputs[count:]:
+    for atom in program.outputs[count:]:
         if atom not in places:
-            places[atom] = len(known.inputs) + len(outputs)
+            places[atom] = len(program.inputs) + len(outputs)
             outputs.append(atom)
         where.append(places[atom])
-    known = map_eqns(known, known.eqns, outputs)
-    return SplitProgram(known, constants, linear, tuple(where), nonzero)
+    return map_eqns(program, program.eqns, outputs), tuple(where)
 
 
 @derived

@@ -1,0 +1,176 @@
+"""What functions with custom rules have in common: run as they are, or staged once for each signature.
+
+Where values are computed, the user's functions run, so that Python's control flow on values works in them.  Where
+operations are staged, the function becomes a Program, and the rule stays a function that is staged when a derivative is
+asked for, once for each of its signatures too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from covector._engine.base import errors
+from covector._engine.base.config import config
+from covector._engine.core.primitive import Online, Primitive
+from covector._engine.core.trace import Tracer, named_axes, stage, standing_for, typeof
+from covector._engine.ir.program import without_dead_code
+from covector._engine.transforms.batch import Batching, place_axis
+from covector._engine.transforms.forward import FlatFunction
+from covector._engine.transforms.programs import Mask, interned
+from covector._engine.types.avals import ShapedArray
+
+T = TypeVar("T")
+Values = list[Any]
+Axes = tuple[int | None, ...]
+
+
+class Memory:
+    """What was staged of a function with a custom rule, by signature: it lives as long as the function."""
+
+    __slots__ = ("key", "table")
+
+    def __init__(self, table: dict[Any, Any], key: Hashable):
+        self.table, self.key = table, key
+
+    def _full(self, avals: tuple[ShapedArray, ...]) -> Hashable:
+        return self.key, avals, config.code_key(), named_axes()
+
+    def under(self, *more: Hashable) -> Memory:
+        """The part of it for something made from this function."""
+        return Memory(self.table, None if self.key is None else (self.key, *more))
+
+    def get(self, avals: tuple[ShapedArray, ...]) -> Any:
+        """What was kept for operands of these types; None if there is nothing."""
+        return None if self.key is None else self.table.get(self._full(avals))
+
+    def keep(self, avals: tuple[ShapedArray, ...], found: Any) -> None:
+        """Keep it, if it may be found again."""
+        if self.key is not None:
+            self.table[self._full(avals)] = found
+
+
+class Outcome:
+    """What a run of the function tells beside its results, for each way to run it: the structure, batch axes."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+
+def calling(kind: str, name: str, f: Callable[..., T], *args: Any) -> T:
+    """Call a user's function of a custom rule: a value that it closes over must not be differentiated."""
+    try:
+        return f(*args)
+    except errors.UnexpectedTracerError as error:
+        if isinstance(error, errors.ClosedOverError):
+            raise
+        raise errors.ClosedOverError(errors.closed_over(kind, name, str(error))) from error
+
+
+class Captured:
+    """The traced values that a staged function closes over, by their places among its constants.
+
+    Its rule, staged later, closes over the same ones; by then their trace may be gone, and operands stand for them.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Sequence[tuple[int, Tracer]]):
+        self.values = tuple(values)
+
+    def of(self, constants: Sequence[Any]) -> list[Any]:
+        """What stands for them."""
+        return [constants[i] for i, _ in self.values]
+
+    def given(self, operands: Sequence[Any], f: Callable[..., T], *args: Any) -> T:
+        """The result of f, in which these operands stand for the captured values."""
+        values = [value for _, value in self.values]
+        with standing_for(list(zip(values, operands, strict=True))):
+            return f(*args)
+
+
+class OnlineCustom(Online):
+    """A function with a custom rule, as it is called."""
+
+    kind: ClassVar[str]
+    primitive: ClassVar[Callable[..., Primitive]]  # makes what stands for it in a Program
+    capturing: ClassVar[
+        Callable[..., Any]
+    ]  # makes the rule of a function that closes over traced values
+
+    def __init__(self, name: str, fun: FlatFunction, rule: Any, outcome: Outcome, memory: Memory):
+        self.function_name, self.fun, self.rule = name, fun, rule
+        self.outcome, self.memory = outcome, memory
+
+    def text(self) -> str:
+        return f"{self.name}[{self.function_name}]"
+
+    def run(self, *args: Any) -> Sequence[Any]:
+        return calling(self.kind, self.function_name, self.fun, *args)
+
+    def staged(self, *args: Any) -> Sequence[Any]:
+        return calling(self.kind, self.function_name, self._staged, *args)
+
+    def _staged(self, *args: Any) -> Sequence[Any]:
+        avals = tuple([typeof(x) for x in args])
+        found = self.memory.get(avals)
+        if found is None:
+            program = without_dead_code(stage(self.fun, avals, self.function_name))
+            closed, constants, n = program.close(), program.constants, len(avals)
+            captured = Captured([(i, c) for i, c in enumerate(constants) if isinstance(c, Tracer)])
+            if captured.values:
+                primitive = self.primitive(closed, self.capturing(self.rule, captured), n)
+            else:
+                primitive = self.primitive(interned(closed), self.rule, n)
+            found = primitive, constants, self.outcome.value
+            if not captured.values:
+                self.memory.keep(avals, found)
+        primitive, constants, self.outcome.value = found
+        return primitive(*args, *constants)
+
+    def batch_online(
+        self, args: Sequence[Any], dims: Sequence[int | None], how: Batching
+    ) -> tuple[Any, Any]:
+        axes, mapped = Outcome(), any(d is not None for d in dims)
+
+        def run(*values: Any) -> Values:
+            outs, found = how.flat(self.fun, values, dims)
+            if mapped:
+                outs = [place_axis(x, d, 0, how.size) for x, d in zip(outs, found, strict=True)]
+                found = list[int | None]([0] * len(outs))
+            axes.value = self.outcome.value, found
+            return outs
+
+        rule = self._batched_rule(tuple(dims), how, axes)
+        memory = self.memory.under("batch", tuple(dims), how.size, how.axis_name)
+        outs = type(self)(self.function_name, run, rule, axes, memory)(*args)
+        self.outcome.value, found = axes.value
+        return outs, found
+
+    def _batched_rule(self, dims: Axes, how: Batching, axes: Outcome) -> Any:
+        """The rule for operands with these batch axes; it notes what the function itself notes, and batch axes."""
+        raise NotImplementedError
+
+
+class Noting:
+    """Hands on what a function noted, with the batch axes that were found."""
+
+    def __init__(self, inner: Outcome, outer: Outcome):
+        self.inner, self.outer = inner, outer
+
+    def __call__(self, axes: list[int | None]) -> None:
+        self.outer.value = self.inner.value, axes
+
+
+def forget(axes: list[int | None]) -> None:
+    """For rules of staged functions, whose results' batch axes are known."""
+
+
+def kept(primitive: Primitive, key: Mask, make: Callable[[Mask], T]) -> T:
+    """What is derived from a rule, kept by the primitive: the rule may lead to it, so elsewhere it would never go."""
+    table: dict[Mask, T] = primitive.__dict__.setdefault("_derived", {})
+    if key not in table:
+        table[key] = make(key)
+    return table[key]
