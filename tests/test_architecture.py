@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call custom custom_jvp custom_vjp loop"),
+    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp loop"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -68,7 +68,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow operands elementwise products reductions shape indexing collectives __init__",
+        "control_flow branches operands elementwise products reductions shape indexing collectives __init__",
     ),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),
