@@ -303,6 +303,12 @@ def tiny_step_eager(f: Framework) -> Any:
     return train_step(f, (8, 16, 16, 2), 16, compiled=False)
 
 
+@case("training", GRADIENTS, jax=0.5, torch=1.0)
+def mlp_step_eager(f: Framework) -> Any:
+    """One SGD step of four layers of 256, batch 128, not compiled."""
+    return train_step(f, (256,) * 5, 128, compiled=False)
+
+
 # ---------------------------------------------------------------- loops
 
 STEPS = 10_000

@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ public caches jax_flags config errors exact locks record tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing steps legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -40,11 +40,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
-        "invariants schedule pipeline",
+        "invariants rewrite survey schedule pipeline",
     ),
     ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
@@ -53,7 +53,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache executable late eager device"),
+    ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
     ("_engine/api", "arguments derivatives jacobians stages jit transforms modes custom"),
     ("", "errors tree tree_util custom_derivatives"),
     (

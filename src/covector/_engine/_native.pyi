@@ -406,6 +406,45 @@ class Executable:
     ) -> list[Array]:
         """Run it with the values of the symbolic dimensions and the shapes that follow."""
 
+# (executable, the inputs after residuals and cotangents, operands that get a cotangent, for each an
+# output or, after those, an input).
+Transposed = tuple[Executable | None, tuple[Array, ...], Sequence[int], Sequence[int]]
+
+@final
+class Tape:
+    """The tape of an eager derivative."""
+
+    parent: None  # as a trace, it stands on no other
+    def __init__(self) -> None: ...
+    def input(self, array: Array, /) -> Any:
+        """A tracer of an Array that is differentiated."""
+    def record(
+        self,
+        operands: tuple[Any, ...],
+        results: tuple[Array, ...],
+        pullback: Callable[[tuple[Array | None, ...]], Sequence[Array | None]],
+        /,
+    ) -> tuple[Any, ...]:
+        """Tracers of the results of a call whose transpose is a Python function."""
+    def pull(
+        self,
+        outputs: tuple[Any, ...],
+        cotangents: tuple[Array | None, ...],
+        inputs: int,
+        consume: bool,
+        /,
+    ) -> list[Array | None]:
+        """The cotangents of the first inputs; None: zero. The tape must be closed."""
+    def close(self) -> None:
+        """Nothing is recorded any more."""
+    def enter(self) -> Tape | None:
+        """Calls of this thread are recorded on it; returns the tape that they were before."""
+    def leave(self, before: Tape | None, /) -> None:
+        """Undoes `enter`, given what that returned."""
+
+def tape_tracer_type(base: type, /) -> type:
+    """The class of values on a tape, made from its Python base when first asked for."""
+
 @final
 class Entry:
     """How calls of one signature are run."""
@@ -417,6 +456,9 @@ class Entry:
         constants: Sequence[Array],
         out_spec: tuple[Any, ...],
         donate: Sequence[int] = (),
+        live: Sequence[bool] = (),
+        residuals: Sequence[int] = (),
+        pullback: Callable[[int], Transposed] | None = None,
     ) -> None:
         """Describe a call.
 
@@ -424,8 +466,13 @@ class Entry:
         `donate` positions among the kept leaves. `out_spec` is the tree of results: ("leaf", i),
         ("input", j), ("const", obj), ("none",), ("tuple", specs), ("list", specs),
         ("dict", keys, specs), ("namedtuple", class, specs), ("custom", unflatten, specs),
-        ("object", class, names of its arguments, static ones, specs), ("fields", the same), where
-        the arguments are attributes and nothing is called.
+        ("registered", unflatten, data, specs), ("object", class, names of its arguments, static
+        ones, specs), ("fields", the same), where the arguments are attributes and nothing is
+        called.
+
+        Of a call with operands on a tape `live` says which outputs are on it, `residuals` where the
+        residuals are among inputs and outputs, and `pullback` gives the transpose for a mask of the
+        live outputs that have cotangents.
         """
     @property
     def executable(self) -> Executable:

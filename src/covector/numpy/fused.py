@@ -1,4 +1,7 @@
-"""Functions of several operations that, called outside any trace, run as one compiled Program."""
+"""Functions of several operations that, called outside any trace, run as one compiled Program.
+
+On the native tape of an eager derivative, too, each call of such a function is one node, and so is a ufunc's.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,53 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from covector._engine.api.jit import jit
+from covector._engine import _native
+from covector._engine.api.jit import Jitted, jit
 from covector._engine.core import trace
+from covector._engine.runtime.linearized import met_again
+from covector._engine.runtime.tape import TapeTrace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def fused(*static: str) -> Callable[[F], F]:
-    """A decorator: outside any trace the function is jitted, with these arguments static; inside one it just runs."""
+    """A decorator: outside any trace, and on the native tape, the function is jitted, with these arguments static.
+
+    Inside of other traces it just runs.
+    """
 
     def decorate(f: F) -> F:
         jitted = jit(f, static_argnames=static)
 
         @functools.wraps(f)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if trace.current() is trace.EVAL:
+            current = trace.current()
+            if current is trace.EVAL or type(current) is TapeTrace:
                 return jitted(*args, **kwargs)
             return f(*args, **kwargs)
 
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+class OnTape(Jitted):
+    """A ufunc on the native tape.  Its Python form runs where native code does not serve, and at first."""
+
+    def __init__(self, python: Callable[..., Any]):
+        super().__init__(python, (), (), (), ())
+        self.seen: set[Any] = set()
+
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return super().miss(args, kwargs) if met_again(self.seen, args) else None
+
+    def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.fun(*args, **kwargs)
+
+
+def _on_tape(python: Callable[..., Any]) -> Any:
+    """The function by which a ufunc is called with values on the native tape, from its Python form."""
+    return OnTape(python).native()
+
+
+_native.set_hooks(taped=_on_tape)

@@ -13,10 +13,13 @@ struct EntryObject {
 };
 
 void construct(EntryObject* self, nb::handle executable, nb::handle kept, nb::handle constants,
-               nb::handle out_spec, nb::handle donate) {
+               nb::handle out_spec, nb::handle donate, nb::handle live, nb::handle residuals,
+               nb::handle pullback) {
     new (self) EntryObject;
     if (make_plan(&self->plan, executable.ptr(), kept.ptr(), constants.ptr(), out_spec.ptr(),
-                  donate.ptr())) {
+                  donate.ptr()) &&
+        (pullback.is_none() ||
+         make_linear(&self->plan, live.ptr(), residuals.ptr(), pullback.ptr()))) {
         return;
     }
     self->~EntryObject();
@@ -49,8 +52,13 @@ void bind_entry(nb::module_& m) {
                             "How calls of one signature are run.")
         .def("__init__", construct, nb::arg("executable"), nb::arg("kept"), nb::arg("constants"),
              nb::arg("out_spec"), nb::arg("donate") = nb::tuple(),
+             nb::arg("live") = nb::tuple(), nb::arg("residuals") = nb::tuple(),
+             nb::arg("pullback") = nb::none(),
              "kept: the leaf positions that the executable takes; constants: Arrays it takes after "
-             "those; out_spec: the tree of results; donate: positions among the kept leaves.")
+             "those; out_spec: the tree of results; donate: positions among the kept leaves. Of a call on a tape, live: which outputs are "
+             "on it; residuals: positions among inputs and outputs; pullback: a function from a "
+             "mask of the live ones that have cotangents to (executable or None, constants, "
+             "operands that get one, for each an output or, after those, an input).")
         .def_prop_ro("executable",
                      [](const EntryObject& self) {
                          return nb::borrow(self.plan.executable_object);

@@ -131,7 +131,7 @@ CV_NOINLINE PyObject* call_miss(JitFunction* self, const CallArguments& call,
         !self->cache->insert(signature, entry.get(), plan)) {
         return nullptr;
     }
-    return plan->run(signature);
+    return plan->run(signature, entry.get());
 }
 
 PyObject* call_native(JitFunction* self, const CallArguments& call) {
@@ -143,7 +143,7 @@ PyObject* call_native(JitFunction* self, const CallArguments& call) {
     bool unhashable = false;
     const Plan* plan = nullptr;
     Ref entry(self->cache->find(signature, &plan, &unhashable));
-    if (CV_LIKELY(entry)) return plan->run(signature);
+    if (CV_LIKELY(entry)) return plan->run(signature, entry.get());
     if (unhashable) return call_python(self->bypass, call);
     return PyErr_Occurred() ? nullptr : call_miss(self, call, signature);
 }

@@ -7,6 +7,7 @@
 
 #include "dispatch/jit.h"
 #include "dispatch/nodes.h"
+#include "dispatch/tape.h"
 #include "dispatch/ufunc.h"
 #include "python/array.h"
 #include "python/bindings.h"
@@ -46,7 +47,8 @@ NB_MODULE(_native, m) {
     runtime_start(python_host());
     dropped_init();
     if (!array_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
-        !nodes_init(m.ptr()) || !boundary_type_init(m.ptr())) {
+        !nodes_init(m.ptr()) || !tape_types_init(m.ptr()) ||
+        !boundary_type_init(m.ptr())) {
         throw nb::python_error();
     }
     bind_executable(m);

@@ -9,6 +9,15 @@ namespace {
 
 std::unordered_map<PyTypeObject*, std::unique_ptr<NodeClass>> g_classes;  // keys are owned
 
+// What was found last: most calls have containers of few classes.
+PyTypeObject* g_last_type = nullptr;
+const NodeClass* g_last_class = nullptr;
+
+const NodeClass* found(PyTypeObject* type, const NodeClass* known) {
+    g_last_type = type;
+    return g_last_class = known;
+}
+
 // As optree tells them: a subclass of tuple with a tuple of field names and the two methods.
 bool is_named_tuple(PyTypeObject* type) {
     auto* cls = reinterpret_cast<PyObject*>(type);
@@ -43,6 +52,7 @@ bool read_names(PyObject* names, std::vector<PyObject*>* into) {
 }
 
 const NodeClass* keep(PyTypeObject* type, std::unique_ptr<NodeClass> made) {
+    g_last_type = nullptr;
     std::unique_ptr<NodeClass>& place = g_classes[type];
     if (place == nullptr) {
         Py_INCREF(reinterpret_cast<PyObject*>(type));
@@ -94,8 +104,9 @@ bool nodes_init(PyObject* module) { return PyModule_AddFunctions(module, kFuncti
 
 const NodeClass* find_node_class(PyObject* value) {
     PyTypeObject* type = Py_TYPE(value);
-    const auto found = g_classes.find(type);
-    if (CV_LIKELY(found != g_classes.end())) return found->second.get();
+    if (CV_LIKELY(type == g_last_type)) return g_last_class;
+    const auto known = g_classes.find(type);
+    if (CV_LIKELY(known != g_classes.end())) return found(type, known->second.get());
     if (!PyTuple_Check(value) || !is_named_tuple(type)) return nullptr;
     auto made = std::make_unique<NodeClass>();
     made->kind = NodeClass::kNamedTuple;

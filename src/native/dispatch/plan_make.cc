@@ -26,7 +26,7 @@ constexpr SpecName kSpecNames[] = {
     {"tuple", OutKind::kTuple, 2}, {"list", OutKind::kList, 2},
     {"dict", OutKind::kDict, 3},   {"namedtuple", OutKind::kNamedTuple, 3},
     {"custom", OutKind::kCustom, 3}, {"object", OutKind::kObject, 5},
-    {"fields", OutKind::kFields, 5},
+    {"fields", OutKind::kFields, 5}, {"registered", OutKind::kRegistered, 4},
 };
 
 const SpecName* spec_name(PyObject* spec) {
@@ -129,6 +129,11 @@ bool add_node(Plan* plan, PyObject* spec) {
             if (!PyCallable_Check(first)) return bad_spec(spec, "unflatten is not callable");
             node.object = Py_NewRef(first);
             return add_children(plan, spec, PyTuple_GET_ITEM(spec, 2), node);
+        case OutKind::kRegistered:
+            if (!PyCallable_Check(first)) return bad_spec(spec, "unflatten is not callable");
+            node.object = Py_NewRef(first);
+            node.statics = Py_NewRef(PyTuple_GET_ITEM(spec, 2));
+            return add_children(plan, spec, PyTuple_GET_ITEM(spec, 3), node);
     }
     plan->nodes.push_back(node);
     return true;
@@ -242,7 +247,96 @@ bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* const
     return true;
 }
 
+bool make_linear(Plan* plan, PyObject* live, PyObject* residuals, PyObject* make) {
+    auto linear = std::make_unique<Linear>();
+    Ref items(PySequence_Fast(live, "Entry: live must be a sequence of bools"));
+    if (!items) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
+        const int is_live = PyObject_IsTrue(PySequence_Fast_GET_ITEM(items.get(), i));
+        if (is_live < 0) return false;
+        linear->number.push_back(is_live != 0 ? linear->results++ : -1);
+    }
+    const size_t outputs = plan->executable->outputs.size();
+    if (linear->number.size() > outputs || linear->results > kMostTaped) {
+        PyErr_Format(PyExc_ValueError, "Entry: %d results on the tape", linear->results);
+        return false;
+    }
+    linear->number.resize(outputs, -1);
+    if (!read_positions(residuals, &linear->residuals)) return false;
+    for (int position : linear->residuals) {
+        if (static_cast<size_t>(position) < plan->executable->inputs.size() + outputs) continue;
+        PyErr_Format(PyExc_ValueError, "Entry: there is no value %d for a residual", position);
+        return false;
+    }
+    if (!PyCallable_Check(make)) {
+        PyErr_SetString(PyExc_TypeError, "Entry: pullback must be callable");
+        return false;
+    }
+    linear->make = Py_NewRef(make);
+    plan->linear = std::move(linear);
+    return true;
+}
+
+Pullback::~Pullback() {
+    for (Array* constant : constants) Py_DECREF(as_object(constant));
+    Py_XDECREF(executable_object);
+}
+
+namespace {
+
+// Asks Python for (executable or None, constants, operands, sources).
+std::unique_ptr<Pullback> make_pullback(PyObject* make, uint64_t given) {
+    Ref mask(PyLong_FromUnsignedLongLong(given));
+    const Ref function = Ref::borrow(make);
+    Ref found(mask ? PyObject_CallOneArg(function.get(), mask.get()) : nullptr);
+    if (!found) return nullptr;
+    auto made = std::make_unique<Pullback>();
+    made->given = given;
+    PyObject *object, *constants, *operands, *sources;
+    if (!PyArg_ParseTuple(found.get(),
+                          "OO!OO;a pullback is (executable, constants, operands, sources)",
+                          &object, &PyTuple_Type, &constants, &operands, &sources)) {
+        return nullptr;
+    }
+    const nanobind::handle handle(object);
+    const bool computes = object != Py_None;
+    bool good = (!computes || nanobind::isinstance<ExecutableObject>(handle)) &&
+                read_positions(operands, &made->operands) &&
+                read_positions(sources, &made->sources) &&
+                made->operands.size() == made->sources.size();
+    for (Py_ssize_t i = 0; good && i < PyTuple_GET_SIZE(constants); ++i) {
+        PyObject* item = PyTuple_GET_ITEM(constants, i);
+        good = is_array(item);
+        if (good) made->constants.push_back(as_array(Py_NewRef(item)));
+    }
+    if (good && computes) {
+        made->executable = nanobind::inst_ptr<ExecutableObject>(handle)->native;
+        made->executable_object = Py_NewRef(object);
+    }
+    if (good) return made;
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "this is no pullback");
+    return nullptr;
+}
+
+}  // namespace
+
+const Pullback* Linear::pullback(uint64_t given) {
+    const auto find = [&]() -> const Pullback* {
+        for (const auto& known : made) {
+            if (known->given == given) return known.get();
+        }
+        return nullptr;
+    };
+    if (const Pullback* known = find()) return known;
+    std::unique_ptr<Pullback> fresh = make_pullback(make, given);
+    if (fresh == nullptr) return nullptr;
+    if (const Pullback* known = find()) return known;  // made by another thread meanwhile
+    made.push_back(std::move(fresh));
+    return made.back().get();
+}
+
 void Plan::release() {
+    linear.reset();
     for (Array* constant : std::exchange(constants, {})) Py_DECREF(as_object(constant));
     for (OutNode& node : std::exchange(nodes, {})) {
         Py_XDECREF(node.object);
@@ -255,6 +349,7 @@ void Plan::release() {
 
 int Plan::traverse(visitproc visit, void* arg) const {
     Py_VISIT(executable_object);
+    if (linear != nullptr) Py_VISIT(linear->make);
     for (const OutNode& node : nodes) {
         Py_VISIT(node.object);
         Py_VISIT(node.names);

@@ -3,6 +3,7 @@
 
 #include "python/numpy_bridge.h"
 #include "dispatch/plan.h"
+#include "dispatch/tape.h"
 
 namespace covector {
 namespace {
@@ -23,6 +24,7 @@ public:
     bool gather();
     bool run(Buffer** results);
     PyObject* build(Buffer** results);
+    PyObject* build_taped(Buffer** results, PyObject* entry);
 
 private:
     bool add_operand(size_t position, const Leaf& leaf);
@@ -30,6 +32,9 @@ private:
     bool add_converted(size_t position);
     bool gather_donors();
     bool gather_forwarded();
+    bool make_arrays(Buffer** results);
+    PyObject* input_array(size_t position) const;
+    bool record(PyObject* entry);
     PyObject* build_node(Buffer** results);
     PyObject* build_leaf(const OutNode& node, Buffer** results);
     PyObject* build_children(const OutNode& node, Buffer** results);
@@ -48,6 +53,8 @@ private:
     size_t element_count_ = 0;
     size_t next_node_ = 0;
     size_t next_forwarded_ = 0;
+    size_t arrays_at_ = 0;   // of a call on the tape: its outputs, among the temporaries
+    int64_t first_taped_ = 0;  // the number of its first result
 };
 
 // A Python number for an input of 64 bits, which is one of its own kind.
@@ -188,6 +195,12 @@ bool RunState::run(Buffer** results) {
 }
 
 inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
+    if (CV_UNLIKELY(results == nullptr)) {
+        const int number = plan_.linear->number[static_cast<size_t>(node.index)];
+        PyObject* array = temporaries_[arrays_at_ + static_cast<size_t>(node.index)];
+        if (number < 0) return Py_NewRef(array);
+        return tape_tracer_new(signature_.tape, as_array(array), first_taped_ + number);
+    }
     const ValueType& type = plan_.executable->outputs[static_cast<size_t>(node.index)];
     Buffer* buffer = results[node.index];
     if (CV_LIKELY(node.last_use)) {
@@ -228,8 +241,10 @@ PyObject* RunState::build_children(const OutNode& node, Buffer** results) {
             PyList_SET_ITEM(made.get(), i, child);
         }
     }
-    if (node.kind != OutKind::kCustom) return made.release();
-    return PyObject_CallOneArg(node.object, made.get());
+    if (node.kind == OutKind::kCustom) return PyObject_CallOneArg(node.object, made.get());
+    if (node.kind != OutKind::kRegistered) return made.release();
+    PyObject* args[] = {nullptr, node.statics, made.get()};
+    return PyObject_Vectorcall(node.object, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }
 
 PyObject* RunState::build_dict(const OutNode& node, Buffer** results) {
@@ -295,6 +310,73 @@ PyObject* RunState::build_fields(const OutNode& node, Buffer** results) {
     return made.release();
 }
 
+// All outputs as arrays, residuals included.
+bool RunState::make_arrays(Buffer** results) {
+    arrays_at_ = temporaries_.size();
+    bool good = true;
+    for (size_t i = 0; i < plan_.executable->outputs.size(); ++i) {
+        const ValueType& type = plan_.executable->outputs[i];
+        temporaries_.push_back(as_object(array_new(results[i], type.dtype, type.weak, type.ndim(),
+                                                   type.dims.data(), type.size)));
+        good = good && temporaries_[arrays_at_ + i] != nullptr;
+    }
+    return good;
+}
+
+// An operand as an array, for later; a new reference.
+PyObject* RunState::input_array(size_t position) const {
+    const size_t kept = plan_.kept.size();
+    if (position >= kept) return Py_NewRef(as_object(plan_.constants[position - kept]));
+    const Leaf& leaf = signature_.leaves[static_cast<size_t>(plan_.kept[position])];
+    if (leaf.kind == kArrayLeaf) return Py_NewRef(leaf.object);
+    const ValueType& type = plan_.executable->inputs[position];
+    const Operand& operand = operands_[position];
+    if (operand.buffer != nullptr) {
+        buffer_ref(operand.buffer);
+        return as_object(array_new(operand.buffer, type.dtype, type.weak, type.ndim(),
+                                   type.dims.data(), type.size));
+    }
+    Array* made = array_empty(type.dtype, type.weak, 0, nullptr);
+    if (made != nullptr) {
+        std::memcpy(made->buffer->data, operand.element, static_cast<size_t>(made->nbytes()));
+    }
+    return as_object(made);
+}
+
+// Puts the call on the tape.
+bool RunState::record(PyObject* entry) {
+    const Linear& linear = *plan_.linear;
+    Tape* tape = signature_.tape;
+    if (linear.results == 0) return true;
+    const size_t first_residual = tape->residuals->size();
+    const size_t first_operand = tape->operands->size();
+    const size_t inputs = plan_.executable->inputs.size();
+    tape->nodes->reserve(tape->nodes->size() + 1);
+    tape->residuals->reserve(first_residual + linear.residuals.size());
+    for (size_t i = 0; i < signature_.taped.size(); ++i) {
+        tape->operands->push_back(signature_.taped[i]);
+    }
+    for (int position : linear.residuals) {
+        const auto at = static_cast<size_t>(position);
+        PyObject* array = at < inputs ? input_array(at)
+                                      : Py_NewRef(temporaries_[arrays_at_ + at - inputs]);
+        if (array == nullptr) {  // what was pushed belongs to no node, and goes with the tape
+            return false;
+        }
+        tape->residuals->push_back(array);
+    }
+    first_taped_ = tape->count;
+    tape->nodes->push_back({Py_NewRef(entry), &plan_, first_residual, first_operand, tape->count,
+                            linear.results});
+    tape->count += linear.results;
+    return true;
+}
+
+PyObject* RunState::build_taped(Buffer** results, PyObject* entry) {
+    if (!make_arrays(results) || !record(entry)) return nullptr;
+    return build_node(nullptr);
+}
+
 PyObject* RunState::build(Buffer** results) {
     PyObject* made = build_node(results);
     if (CV_UNLIKELY(made == nullptr)) {
@@ -343,12 +425,13 @@ bool Plan::check(const Signature& signature) const {
     return true;
 }
 
-PyObject* Plan::run(const Signature& signature) const {
+PyObject* Plan::run(const Signature& signature, PyObject* entry) const {
     RunState state(*this, signature);
     if (CV_UNLIKELY(!state.gather())) return nullptr;
     SmallVector<Buffer*, kOnStack> results;
     results.resize(executable->outputs.size());
     if (CV_UNLIKELY(!state.run(results.data()))) return nullptr;
+    if (CV_UNLIKELY(linear != nullptr)) return state.build_taped(results.data(), entry);
     return state.build(results.data());
 }
 

@@ -6,6 +6,7 @@
 
 #include "dispatch/call_cache.h"
 #include "dispatch/nodes.h"
+#include "dispatch/tape.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
 
@@ -134,10 +135,23 @@ Flat Signature::add_value(PyObject* value, int depth) {
         words.push_back(kNoneTag);
         return Flat::kDone;
     }
+    if (is_tape_tracer(value)) return add_taped(value, depth);
     if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) return add_sequence(value, depth);
     if (PyDict_CheckExact(value)) return add_dict(value, depth);
     if (PyTuple_Check(value)) return add_custom(value, depth);
     return add_leaf(value, depth);
+}
+
+// A value on the tape counts as an array. One of another tape, or of one that is closed, was leaked.
+Flat Signature::add_taped(PyObject* value, int depth) {
+    if (!is_recorded(value)) return Flat::kBypass;
+    const size_t at = words.size();
+    add_array(as_tape_tracer(value)->primal);
+    words[at] |= kTapedBit;
+    taped.push_back(as_tape_tracer(value)->number);
+    tape = tls_tape;
+    if (depth > 0) keep(value);
+    return Flat::kDone;
 }
 
 Flat Signature::add_leaf(PyObject* value, int depth) {
@@ -269,6 +283,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
     words.push_back(container_word(kDictTag, static_cast<Py_ssize_t>(count)));
     const size_t first_word = words.size(), first_object = objects.size();
     const size_t first_leaf = leaves.size(), scalars = scalar_count, ndarrays = ndarray_count;
+    const size_t first_taped = taped.size();
     Flat result = Flat::kBypass;
     bool missing = !add_known_keys(count);
     if (!missing) result = add_dict_values(value, first_object, depth, &missing);
@@ -276,6 +291,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
         words.resize(first_word);
         objects.resize(first_object);
         leaves.resize(first_leaf);
+        taped.resize(first_taped);
         scalar_count = scalars;
         ndarray_count = ndarrays;
         result = add_sorted_keys(value);

@@ -49,10 +49,14 @@ inline uint64_t leaf_word(int dtype, bool weak, int ndim) {
 // Beside a weakly typed leaf's word: it is a Python number, and may be read in 64 bits.
 constexpr uint64_t kNumberBit = uint64_t{1} << 17;
 
+// It is on the tape that calls are recorded on.
+constexpr uint64_t kTapedBit = uint64_t{1} << 18;
+
 enum class Flat { kDone, kBypass, kError };  // kError: an exception is set
 
 class CallCache;
 struct NodeClass;
+struct Tape;
 
 class Signature {
 public:
@@ -81,6 +85,8 @@ public:
     SmallVector<Leaf, 48> leaves;        // the same
     size_t scalar_count = 0;             // leaves that are single elements and no Arrays
     size_t ndarray_count = 0;
+    SmallVector<int64_t, 8> taped;       // the numbers of leaves that are on the tape
+    Tape* tape = nullptr;                // which that is, if there are any
 
 private:
     void add_array(Array* array) {
@@ -94,6 +100,7 @@ private:
         leaves.push_back(leaf);
     }
     Flat add_value(PyObject* value, int depth);
+    Flat add_taped(PyObject* value, int depth);
     Flat add_leaf(PyObject* value, int depth);
     Flat add_sequence(PyObject* value, int depth);
     Flat add_dict(PyObject* value, int depth);

@@ -8,6 +8,7 @@
 #include <new>
 #include <vector>
 
+#include "dispatch/tape.h"
 #include "python/boundary.h"
 #include "python/state.h"
 
@@ -33,6 +34,7 @@ struct Ufunc {
     PyObject* name;
     PyObject* fallback;
     PyObject* compile;
+    PyObject* taped;  // the function that is called with values on a tape; made when first needed
     int nin;
     KernelSlot last;
     std::vector<KernelSlot>* table;  // open addressing; the size is a power of two
@@ -305,6 +307,56 @@ PyObject* call_fallback(Ufunc* self, PyObject* const* args, size_t flags, PyObje
     return nullptr;
 }
 
+bool any_recorded(PyObject* const* args, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        if (is_recorded(args[i])) return true;
+    }
+    return false;
+}
+
+PyObject* scalar_array(const Input& input, const Element& element) {
+    Array* made = array_empty(input.dtype, input.weak, 0, nullptr);
+    if (made != nullptr) {
+        std::memcpy(made->buffer->data, element.bytes, kItemsize[input.dtype]);
+    }
+    return as_object(made);
+}
+
+// Operands on the tape: the call is one node of it. Numbers become arrays as wide as beside arrays.
+CV_NOINLINE PyObject* call_taped(Ufunc* self, PyObject* const* args, bool* fall_back) {
+    *fall_back = false;
+    if (self->taped == nullptr) {
+        if (g_hooks.taped == nullptr) {
+            hook_missing("taped");
+            return nullptr;
+        }
+        const Ref hook = Ref::borrow(g_hooks.taped);
+        Ref made(or_trimmed(PyObject_CallOneArg(hook.get(), self->fallback)));
+        if (!made) return nullptr;
+        if (self->taped == nullptr) self->taped = made.release();
+    }
+    PyObject* plain[kMaxOperands];
+    for (int i = 0; i < self->nin; ++i) {
+        plain[i] = is_tape_tracer(args[i]) ? as_object(as_tape_tracer(args[i])->primal) : args[i];
+    }
+    EagerInputs inputs;
+    *fall_back = !inputs.read(plain, self->nin);
+    if (*fall_back) return nullptr;
+    PyObject* operands[kMaxOperands + 1];
+    Ref numbers[kMaxOperands];
+    for (int i = 0; i < self->nin; ++i) {
+        operands[i + 1] = args[i];
+        if (inputs.inputs[i].array != nullptr) continue;
+        numbers[i] = Ref(scalar_array(inputs.inputs[i], inputs.elements[i]));
+        if (!numbers[i]) return nullptr;
+        operands[i + 1] = numbers[i].get();
+    }
+    const Ref function = Ref::borrow(self->taped);
+    return PyObject_Vectorcall(function.get(), operands + 1,
+                               static_cast<size_t>(self->nin) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
+}
+
 // Runs the kernel on operands that are read again: compiling may have run any Python code.
 PyObject* run(EagerInputs& inputs, EagerKernel* kernel, const RowLoop* loop) {
     Operand operands[kMaxOperands];
@@ -347,6 +399,12 @@ PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyOb
     if (CV_UNLIKELY(use_slow_path() || config_epoch() > kMostEpochs || named ||
                     nargs != self->nin || self->compile == nullptr ||
                     !inputs.read(args, static_cast<int>(nargs)))) {
+        if (!use_slow_path() && !named && nargs == self->nin && self->compile != nullptr &&
+            any_recorded(args, nargs)) {
+            bool fall_back = false;
+            PyObject* result = call_taped(self, args, &fall_back);
+            if (!fall_back) return result;
+        }
         return call_fallback(self, args, flags, names);
     }
     try {
@@ -419,6 +477,7 @@ int ufunc_traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(self->dict);
     Py_VISIT(self->fallback);
     Py_VISIT(self->compile);
+    Py_VISIT(self->taped);
     return 0;
 }
 
@@ -427,6 +486,7 @@ int ufunc_clear(PyObject* object) {
     Py_CLEAR(self->dict);
     Py_CLEAR(self->fallback);
     Py_CLEAR(self->compile);
+    Py_CLEAR(self->taped);
     return 0;
 }
 

@@ -33,7 +33,7 @@ PyObject* operator_function(Operator op) {
 }
 
 PyObject* call_binary(Operator op, PyObject* a, PyObject* b) {
-    if (!accepts(is_array(a) ? b : a)) Py_RETURN_NOTIMPLEMENTED;
+    if (!accepts(a) || !accepts(b)) Py_RETURN_NOTIMPLEMENTED;
     const Ref function(operator_function(op));
     if (!function) return nullptr;
     PyObject* args[] = {nullptr, a, b};

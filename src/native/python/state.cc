@@ -27,7 +27,7 @@ struct HookSlot {
 
 const HookSlot kHookSlots[] = {
     {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
-    {"tracer", &g_hooks.tracer},
+    {"tracer", &g_hooks.tracer},     {"taped", &g_hooks.taped},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},
     {"format", &g_hooks.format},

@@ -12,6 +12,7 @@ struct Hooks {
     PyObject* flatten = nullptr;
     PyObject* exact = nullptr;  // the key of a static value: see base/exact.py
     PyObject* tracer = nullptr;  // a type
+    PyObject* taped = nullptr;   // from a ufunc's Python form to its function on the tape
     PyObject* getitem = nullptr;
     PyObject* iter = nullptr;
     PyObject* contains = nullptr;

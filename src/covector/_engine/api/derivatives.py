@@ -28,6 +28,7 @@ from covector._engine.base.public import boundary, bounded
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import WEAK_NUMBERS, Array, Tracer, number, typeof
 from covector._engine.ir.program import Program
+from covector._engine.runtime.tape import Recording, serves
 from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
 from covector._engine.transforms.transpose import pull, transpose_flat
 from covector._engine.types import dtypes
@@ -178,9 +179,15 @@ def _value_and_grad(
     names = partial(leaf_names, fun, dynamic, numbers)
     mask = check_differentiable(leaves, names, api, holomorphic, allow_int, real=False)
     flat = Flattened(api, fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
-    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
-    seed = _seed(api, fun, flat, outs, holomorphic)
-    cotangents = pull(tape, [seed, *[Zero(x) for x in outs[1:]]], consume=True)
+    primals = [primal(x) for x in leaves]
+    if serves(primals, mask):
+        recording = Recording(flat, primals, mask)
+        outs = recording.outs
+        cotangents = recording.pull([_seed(api, fun, flat, outs, holomorphic)])
+    else:
+        outs, tape = linearize_flat(flat, primals, mask)
+        seed = _seed(api, fun, flat, outs, holomorphic)
+        cotangents = pull(tape, [seed, *[Zero(x) for x in outs[1:]]], consume=True)
     backs = iter(cotangents)
     gradients = [
         cotangent_value(next(backs), typeof(x)) if live else zero_tangent(typeof(x))
@@ -212,7 +219,7 @@ def _seed(api: str, fun: Function, flat: Flattened, outs: Sequence[Any], holomor
 
 def cotangent_value(ct: Any, aval: ShapedArray) -> Any:
     """A cotangent as users get it: of the type of the argument, weak types included; zeros for a symbolic one."""
-    return as_weak_as(prims.zeros(aval) if type(ct) is Zero else ct, aval)
+    return as_weak_as(prims.zeros(aval) if ct is None or type(ct) is Zero else ct, aval)
 
 
 def as_weak_as(x: Any, aval: ShapedArray) -> Any:

@@ -12,6 +12,9 @@ import logging
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from operator import not_
+from threading import get_ident
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from covector._engine import _native
@@ -27,12 +30,14 @@ from covector._engine.core import trace
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, devices, platforms
 from covector._engine.runtime.eager import as_array
+from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
 # All that are there, to be emptied together.
 _functions: weakref.WeakSet[Any] = weakref.WeakSet()
 
 LOGGER = logging.getLogger("covector")
+_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -124,7 +129,7 @@ class Signature:
     def numbers(self) -> tuple[bool, ...]:
         """Which leaves are weakly typed and no arrays: Python numbers, and what traces have in their place."""
         return tuple([
-            type(x) is not Array and not isinstance(x, ShapeDtypeStruct) and aval.weak_type
+            type(x) not in _NO_NUMBERS and aval.weak_type
             for x, aval in zip(self.leaves, self.avals(), strict=True)
         ])  # fmt: skip
 
@@ -209,6 +214,8 @@ class Jitted:
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.options = options
         self.traced: dict[Any, Traced] = {}
+        # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
+        self.captured: dict[int, Traced] = {}
 
     def native(self) -> Any:
         """The native function in front, which holds this.
@@ -296,24 +303,24 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or trace.current().staging:
-            return None
+        if config.disable_jit or trace.current().staging or trace.named_axes():
+            return None  # the native table knows no named axes
         signature = Signature(self, args, kwargs)
-        if any(isinstance(x, Tracer) for x in signature.leaves):
+        live = taped(signature.leaves)
+        if any(isinstance(x, Tracer) for x in compress(signature.leaves, map(not_, live))):
             return None
-        if trace.current() is not trace.EVAL and signature.key() not in self.traced:
-            return None  # it may capture tracers: traced by the twin, once, and not kept if it does
         traced = self.trace(signature)
         if any(isinstance(c, Tracer) for c in traced.program.constants):
+            self.captured[get_ident()] = traced
             return None
-        return traced.entry(signature.donated)
+        return traced.linear_entry(live) if any(live) else traced.entry(signature.donated)
 
     def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The Python twin: under a trace the Program becomes a Call; else it is compiled and run from here."""
         if config.disable_jit:
             return self.fun(*args, **kwargs)
         signature = Signature(self, args, kwargs)
-        traced = self.trace(signature)
+        traced = self.captured.pop(get_ident(), None) or self.trace(signature)
         program = traced.program
         leaves = list(map(fitted, signature.leaves, program.in_avals))
         operands = [*leaves, *program.constants]

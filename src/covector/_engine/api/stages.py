@@ -15,6 +15,7 @@ from covector._engine.core.trace import Tracer
 from covector._engine.ir.program import Program, Var
 from covector._engine.runtime.eager import as_array, aval_of
 from covector._engine.runtime.late import compile_program
+from covector._engine.runtime.linearized import linear_entry
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
@@ -129,6 +130,12 @@ class Traced:
         return _native.Entry(
             executable.native, list(range(len(positions))), constants, out_spec, list(donated)
         )
+
+    def linear_entry(self, live: tuple[bool, ...]) -> Any:
+        """The same for leaves of which some are on the tape of an eager derivative."""
+        specs = [("leaf", n) for n in range(len(self.out_avals))]
+        spec = tree.recipe(self.out_tree, specs)
+        return linear_entry(self.closed, live, len(live), self.program.constants, spec)
 
 
 class Stage:

@@ -26,9 +26,7 @@ class Flag:
     several: bool = False  # a text of parts with commas between them
     least: int | None = None
     at_start: bool = False  # read once, when the process starts
-    twins: bool = (
-        False  # away from its default, calls take the Python twins: native code does not know it
-    )
+    twins: bool = False  # native code does not know it: away from its default, twins are called
 
     @property
     def variable(self) -> str:
@@ -163,7 +161,7 @@ FLAGS: tuple[Flag, ...] = (
         "",
         True,
         "leave out these optional passes, to find a culprit",
-        choices=("simplify", "invariants"),
+        choices=("simplify", "invariants", "schedule"),
         several=True,
     ),
     Flag(

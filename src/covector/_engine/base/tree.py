@@ -200,7 +200,7 @@ def _node_recipe(cls: type, data: Any, children: tuple[Any, ...]) -> tuple[Any, 
         names = (*node.children, *node.statics)
         return ("fields" if node.plain else "object", cls, names, data or (), list(children))
     if node is not None:
-        return ("custom", functools.partial(node.from_children, data), list(children))
+        return ("registered", node.from_children, data, list(children))
     if optree.is_namedtuple_class(cls) and cls.__mro__[1] is tuple:
         return ("namedtuple", cls, list(children))
     return ("custom", functools.partial(_make, cls, data), list(children))

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import trace
-from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import Array
+from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.program import Program, Var, without_dead_code
 from covector._engine.runtime.late import compile_program
+from covector._engine.runtime.linearized import as_array, linear_entry, met_again, taped
+from covector._engine.transforms.forward import linearize_flat
+from covector._engine.transforms.transpose import pull
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -27,16 +28,6 @@ if TYPE_CHECKING:
     from covector._engine.runtime.executable import Executable
 
 OperandTypes = tuple[tuple[int, bool, bool], ...]
-
-
-def as_array(x: Any) -> Any:
-    """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak."""
-    if type(x) is Array:
-        return x
-    aval = trace.typeof(x)
-    if isinstance(x, trace.SCALARS):
-        return _native.scalar(x, aval.dtype, aval.weak_type)
-    return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
 
 
 def aval_of(x: Any) -> ShapedArray:
@@ -97,21 +88,77 @@ def general(primitive: Primitive, *args: Any) -> Any:
 @functools.lru_cache(8192)
 def function_of(primitive: Primitive) -> Any:
     """The native function of a primitive, which looks the operands' types up as `jit` does."""
+    seen: set[Any] = set()
 
     def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        live = taped(args)
+        if any(live):
+            first = isinstance(primitive, prims.ElementwiseBase) and not met_again(seen, args)
+            return None if first else _linear_entry(primitive, args, live)
         made = executable(primitive, tuple(map(aval_of, args)), config.code_key())
         if made.native is None:
             return None
-        leaves = [("leaf", n) for n in range(len(made.out_avals))]
         constants = [as_array(c) for c in made.program.constants]
-        spec = ("tuple", leaves) if primitive.multiple else leaves[0]
+        spec = _out_spec(primitive, len(made.out_avals))
         return _native.Entry(made.native, list(range(len(args))), constants, spec, [])
 
     def bypass(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        live = taped(args)
+        if any(live):
+            return by_rules(primitive, args, live)
         results = executable(primitive, tuple(map(aval_of, args)), config.code_key())(args)
         return tuple(results) if primitive.multiple else results[0]
 
     return _native.JitFunction(primitive, miss, bypass)
+
+
+def _out_spec(primitive: Primitive, results: int) -> tuple[Any, ...]:
+    leaves = [("leaf", n) for n in range(results)]
+    return ("tuple", leaves) if primitive.multiple else leaves[0]
+
+
+def _linear_entry(primitive: Primitive, args: Sequence[Any], live: tuple[bool, ...]) -> Any:
+    """A call of a primitive with operands on the tape, compiled; None if it must go by its rules."""
+    if primitive.effects:
+        return None
+    inputs = tuple([Var(aval_of(x)) for x in args])
+    program = _one_equation(primitive, inputs)
+    spec = _out_spec(primitive, len(program.outputs))
+    return linear_entry(program.close(), live, len(args), program.constants, spec)
+
+
+def by_rules(primitive: Primitive, args: Sequence[Any], live: Sequence[bool]) -> Any:
+    """A primitive with operands on the tape, by the traces that are written in Python: one node of the tape."""
+    tracers = tuple(compress(args, live))
+    primals = [x.primal if mine else x for x, mine in zip(args, live, strict=True)]
+
+    def run(*xs: Any) -> Sequence[Any]:
+        out = primitive(*xs)
+        return out if primitive.multiple else (out,)
+
+    tape = tracers[0]._trace
+    tape.leave(None)  # users' functions in the rules must not record on it what they close over
+    try:
+        with trace.using(trace.EVAL):
+            outs, linear = linearize_flat(run, primals, live)
+    finally:
+        tape.enter()
+    types = [trace.typeof(out) for out in outs]
+    nonzero = [i is not None for i in linear.outputs]
+
+    def back(cotangents: Sequence[Any]) -> list[Any]:
+        given = iter(cotangents)
+        cts = [next(given) if there else None for there in nonzero]
+        found = pull(
+            linear, [Zero(t) if ct is None else ct for ct, t in zip(cts, types, strict=True)]
+        )
+        return [None if is_zero(ct) else as_array(ct) for ct in found]
+
+    on_tape = iter(tape.record(
+        tracers, tuple([as_array(out) for out in compress(outs, nonzero)]), back
+    ))  # fmt: skip
+    results = [next(on_tape) if there else out for out, there in zip(outs, nonzero, strict=True)]
+    return tuple(results) if primitive.multiple else results[0]
 
 
 def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:

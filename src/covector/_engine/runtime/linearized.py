@@ -1,0 +1,137 @@
+"""Compiled linearizations: what makes a call a node of the native tape of eager derivatives.
+
+The rules stay in Python and run once for each Program, types, and mask of the operands that are being differentiated:
+what is known becomes one executable, with residuals as further outputs, and its transpose another, for each
+set of results that cotangents arrive at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from covector._engine import _native
+from covector._engine.base import errors
+from covector._engine.base.config import config
+from covector._engine.core.trace import SCALARS, Array, Tracer, typeof
+from covector._engine.ir.program import Program, Var, map_eqns
+from covector._engine.runtime.late import compile_program
+from covector._engine.transforms.programs import (
+    Mask,
+    SplitProgram,
+    linearize_program,
+    transpose_program,
+)  # fmt: skip
+from covector._engine.types.avals import ShapedArray
+
+MOST_RESULTS = 64  # of a call on the tape, as `kMostTaped` has it
+
+
+class _OnTape(Tracer):
+    """What a value on the native tape has of Python's tracers: it is one."""
+
+    __slots__ = ()
+
+    primal: Any
+
+    @property
+    def aval(self) -> ShapedArray:
+        return ShapedArray(self.shape, self.dtype, self.weak_type)
+
+    def concrete(self) -> Any:
+        return self.primal
+
+    def _value(self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError) -> Any:
+        """An error: outside the traces the tangent would be lost.  (`bool`, which has no derivative, is free.)"""
+        raise error(errors.detached_value(self.aval.text(), wanted))
+
+
+TapeTracer: Any = _native.tape_tracer_type(_OnTape)
+
+
+def as_array(x: Any) -> Any:
+    """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak; what is on a tape stays."""
+    if type(x) is Array or type(x) is TapeTracer:
+        return x
+    aval = typeof(x)
+    if isinstance(x, SCALARS):
+        return _native.scalar(x, aval.dtype, aval.weak_type)
+    return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
+
+
+def taped(leaves: Sequence[Any]) -> Mask:
+    """Which of the operands of a call are on a tape."""
+    return tuple([type(x) is TapeTracer for x in leaves])
+
+
+def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
+    """Whether an elementwise call on the tape is worth compiling: at the second call with operands of these types.
+
+    The first goes by the rules, on kernels for any length, so shapes that occur once compile nothing.  Where operands
+    of several shapes are differentiated, kernels for these shapes are needed anyway.
+    """
+    live = taped(operands)
+    least = min(x.size for x in compress(operands, live))
+    if any(x.ndim > y.ndim or x.size > least for x in operands for y in compress(operands, live)):
+        return True
+    types = tuple([(x.shape, x.dtype, x.weak_type) for x in operands])
+    key = types, live, config.code_key()
+    if key in seen:
+        seen.discard(key)
+        return True
+    seen.add(key)
+    return False
+
+
+def linear_entry(
+    program: Program, live: Mask, leaves: int, constants: Sequence[Any], out_spec: tuple[Any, ...]
+) -> Any:
+    """How a call is run whose operands in a mask are on the tape; None if it must go by the rules.
+
+    The Program takes the leaves and then the constants; the mask is of the leaves.
+    """
+    if any(eqn.effects for eqn in program.eqns):
+        return None
+    split = linearize_program(program, live + (False,) * len(constants))
+    if sum(split.nonzero) > MOST_RESULTS:
+        return None
+    known = compile_program(split.known)
+    if known.native is None:
+        return None
+    trailing = [as_array(c) for c in (*constants, *split.constants)]
+    return _native.Entry(
+        known.native,
+        list(range(leaves)),
+        trailing,
+        out_spec,
+        (),
+        split.nonzero,
+        split.residuals,
+        lambda given: _transposed(split, sum(live), given),
+    )
+
+
+def _transposed(split: SplitProgram, operands: int, given: int) -> Any:
+    """The compiled transpose for the live results whose bits are set; what passes unchanged is not computed."""
+    mask = tuple([bool(given >> i & 1) for i in range(sum(split.nonzero))])
+    residuals = len(split.residuals)
+    found = transpose_program(split.linear, (False,) * residuals + (True,) * operands, mask)
+    program, getting = found.program, list(compress(range(operands), found.nonzero))
+    places = {v: i for i, v in enumerate(program.inputs)}
+    computed = [a for a in program.outputs if not (isinstance(a, Var) and a in places)]
+    sources: list[int] = []
+    made = 0
+    for a in program.outputs:
+        if isinstance(a, Var) and a in places:
+            sources.append(len(computed) + places[a])
+        else:
+            sources.append(made)
+            made += 1
+    native = None
+    if computed:
+        native = compile_program(map_eqns(program, program.eqns, computed)).native
+        assert native is not None, "the forward Program has native code on this backend"
+    return native, tuple([as_array(c) for c in found.constants]), getting, sources

@@ -1,0 +1,80 @@
+"""Eager reverse mode on the native tape: `grad` of what is not inside another transformation.
+
+Calls of operators, functions of `covector.numpy` and jitted functions go on the tape in native code; `TapeTrace` is for
+the primitives that Python code applies one by one.  The specification are the traces of `transforms/forward.py`
+and `transforms/transpose.py`, which serve every other nesting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import not_
+from typing import Any
+
+from covector._engine import _native
+from covector._engine.base.config import config
+from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current
+from covector._engine.runtime.eager import as_array, by_rules, function_of
+from covector._engine.runtime.linearized import TapeTracer
+
+
+class TapeTrace(Trace):
+    """Puts operations on values of its tape on it; its parent computes the others."""
+
+    __slots__ = ("tape",)
+
+    def __init__(self, tape: _native.Tape):
+        super().__init__(EVAL, False)
+        self.tape = tape
+
+    def process(self, primitive: Any, args: Sequence[Any]) -> Any:
+        mine = [type(x) is TapeTracer and x._trace is self.tape for x in args]
+        if not any(mine) or any(isinstance(x, Tracer) for x in compress(args, map(not_, mine))):
+            return EVAL.process(primitive, args)  # which refuses tracers: they were leaked
+        operands = [as_array(x) for x in args]
+        if primitive.online:
+            return by_rules(primitive, operands, mine)
+        return function_of(primitive)(*operands)
+
+
+def serves(primals: Sequence[Any], mask: Sequence[bool]) -> bool:
+    """Whether a function can be recorded at these values: outside any trace, and what is differentiated are arrays."""
+    return (
+        current() is EVAL
+        and config.fast_paths
+        and any(mask)
+        and all(type(x) is Array for x, live in zip(primals, mask, strict=True) if live)
+    )
+
+
+class Recording:
+    """The results of a function, and the tape that leads back to its arguments."""
+
+    __slots__ = ("_inputs", "_results", "_tape", "outs")
+
+    def __init__(
+        self, f: Callable[..., Sequence[Any]], primals: Sequence[Any], mask: Sequence[bool]
+    ):
+        tape = self._tape = _native.Tape()
+        self._inputs = sum(mask)
+        args = [tape.input(x) if live else x for x, live in zip(primals, mask, strict=True)]
+        before = set_current(TapeTrace(tape))
+        outer = tape.enter()
+        try:
+            self._results = tuple(f(*args))
+        finally:
+            tape.leave(outer)
+            tape.close()
+            set_current(before)
+        self.outs = [
+            x.primal if type(x) is TapeTracer and x._trace is tape else x for x in self._results
+        ]
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the arguments from those of the first results; None where nothing arrives.
+
+        Residuals are freed as they are used: it can be pulled once.
+        """
+        given = tuple([as_array(ct) for ct in cotangents])
+        return self._tape.pull(self._results[: len(given)], given, self._inputs, True)
