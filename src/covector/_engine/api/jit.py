@@ -207,12 +207,12 @@ class Jitted:
 
     def __init__(
         self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
-        donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...], options: dict[str, Any],
+        donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...], options: dict[str, Any] | None = None,
     ):  # fmt: skip
         self.fun, self.name = fun, arguments.function_name(fun)
         self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
-        self.options = options
+        self.options = options or {}
         self.traced: dict[Any, Traced] = {}
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}

@@ -99,15 +99,20 @@ class Traced:
 
     def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
+        if not self._options:
+            return self._compiled(donated)
         with config.override(**self._options):
-            key = donated, config.code_key()
-            found = self._executables.get(key)
-            if found is None:
-                found = self._executables[key] = compile_program(self.program, donated)
-                if config.log_compiles:
-                    types = ", ".join([a.text() for a in self.in_avals])
-                    took = found.seconds * 1e3
-                    LOGGER.warning("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
+            return self._compiled(donated)
+
+    def _compiled(self, donated: tuple[int, ...]) -> Any:
+        key = donated, config.code_key()
+        found = self._executables.get(key)
+        if found is None:
+            found = self._executables[key] = compile_program(self.program, donated)
+            if config.log_compiles:
+                types = ", ".join([a.text() for a in self.in_avals])
+                took = found.seconds * 1e3
+                LOGGER.warning("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
         return found
 
     def lower(self) -> Lowered:
