@@ -22,7 +22,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ public caches jax_flags config errors exact locks record tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing steps legal check"),
+    (
+        "_engine/ir",
+        "__init__ program scalar index kernel builder access alike lives sharing steps legal check",
+    ),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
