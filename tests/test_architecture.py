@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags config errors exact locks record tree version",
+        "__init__ public caches jax_flags config errors exact locks collection record tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
@@ -34,7 +34,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp checkpoint loop"),
+    (
+        "_engine/control",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop while_",
+    ),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -44,7 +47,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll lower simplify",
     ),
     (
         "_engine/compile",
@@ -58,7 +61,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
-    ("_engine/api", "arguments derivatives jacobians stages jit transforms modes custom checkpoint"),
+    (
+        "_engine/api",
+        "arguments derivatives jacobians stages jit transforms modes custom checkpoint",
+    ),
     ("_engine/api", "evaluation"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
@@ -73,7 +79,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
     ),
     ("lax", "collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),
