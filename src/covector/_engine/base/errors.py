@@ -127,11 +127,29 @@ class ShapeError(CovectorError, ValueError, TypeError):
 
 
 class TypePromotionError(CovectorError, ValueError, TypeError):
-    """Operands of different dtypes, where the flag `numpy_dtype_promotion` does not let them take one together."""
+    """Operands of different dtypes, where the flag `numpy_dtype_promotion` does not let them take one together.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> with covector.numpy_dtype_promotion("strict"):
+    ...     cnp.ones(2) + cnp.arange(2)
+    Traceback (most recent call last):
+        ...
+    covector.errors.TypePromotionError: the operands have the dtypes float32, int32 ...
+    """
 
 
 class LeakedTracerError(UnexpectedTracerError):
-    """A tracer is still there when its trace has ended: found with the flag `check_tracer_leaks`."""
+    """A tracer is still there when its trace has ended: found with the flag `check_tracer_leaks`.
+
+    >>> import covector
+    >>> kept = []
+    >>> with covector.check_tracer_leaks():
+    ...     covector.jit(lambda x: kept.append(x))(1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.LeakedTracerError: tracing <lambda> has ended, but tracers of it are still there: ...
+    """
 
 
 class AxisError(CovectorError, ValueError, IndexError):
