@@ -12,6 +12,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from covector._engine import _native, primitives as prims
+from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
@@ -196,3 +197,5 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
 
 
 trace.set_evaluator(evaluate)
+forgotten_by(executable.cache_clear)
+forgotten_by(function_of.cache_clear)
