@@ -435,6 +435,10 @@ class Tape:
         /,
     ) -> list[Array | None]:
         """The cotangents of the first inputs; None: zero. The tape must be closed."""
+    def nodes(self) -> list[tuple[Any, tuple[Array, ...], tuple[int, ...], int, int]]:
+        """(pullback, residuals, operands, first result, results) of each node, values by number."""
+    def numbers(self, outputs: Sequence[Any], /) -> list[int | None]:
+        """The numbers of values; None for what is not on it."""
     def close(self) -> None:
         """Nothing is recorded any more."""
     def enter(self) -> Tape | None:
