@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing legal check"),
+    ("_engine/ir", "__init__ program scalar index kernel builder access sharing steps legal check"),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",
@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call custom custom_jvp custom_vjp loop"),
+    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp loop"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -37,11 +37,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory axes cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
     ),
     (
         "_engine/compile",
-        "invariants schedule pipeline",
+        "invariants rewrite survey schedule pipeline",
     ),
     ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
@@ -65,7 +65,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow operands elementwise products reductions shape indexing collectives __init__",
+        "control_flow branches operands elementwise products reductions shape indexing collectives __init__",
     ),
     ("random", "keys samplers choices __init__"),
     ("nn", "activations functions initializers __init__"),

@@ -121,8 +121,8 @@ class Maker:
 
     def schedules(self) -> tuple[Schedule, Schedule]:
         outer = Schedule(parallel=self.chance(0.3))
-        inner = Schedule(int(self.chance(0.5)), unroll=self.choose([1, 1, 4]))
-        return outer, inner
+        lanes, copies = self.chance(0.5), self.choose([1, 1, 4])
+        return outer, Schedule(8, unroll=copies) if lanes else Schedule()
 
     def nest(self, *targets: Buffer) -> list[Statement]:
         """All of these targets, of one size."""
@@ -134,9 +134,9 @@ class Maker:
         self.shared = []
         body = tuple(Store(t, at, self.value(at, t.dtype, never)) for t in targets)
         self.shared = []
-        found: Statement = Loop(j, columns, body, inner, 1e9)
+        found: Statement = Loop(j, columns, body, inner, 1e9, free=True)
         self.defined += [t for t in targets if t not in self.defined]
-        return [Loop(i, rows, (found,), outer, 1e9)]
+        return [Loop(i, rows, (found,), outer, 1e9, free=True)]
 
     def rows(self, target: Buffer) -> list[Statement]:
         """Each row is folded, kept in private memory, and read from there."""
@@ -155,11 +155,11 @@ class Maker:
         second = (Store(target, i * columns + k, scalar.convert(new, target.dtype)),)
         body = (
             Init(local, const(start, F32)),
-            Loop(j, columns, first, inner),
-            Loop(k, columns, second, self.schedules()[1]),
+            Loop(j, columns, first, inner, free=True),
+            Loop(k, columns, second, self.schedules()[1], free=True),
         )
         self.defined += [target] if target not in self.defined else []
-        return [Loop(i, rows, body, outer, 1e9)]
+        return [Loop(i, rows, body, outer, 1e9, free=True)]
 
     def running(self, target: Buffer) -> list[Statement]:
         """A local that takes in one element after the other."""
@@ -230,7 +230,7 @@ class Maker:
         self.defined.append(small)
         return [
             Routine("sgemm", ((a, 0), (b, 0), (raw, 0)), parameters, (2,)),
-            Loop(i, 4, (Store(small, i, value),)),
+            Loop(i, 4, (Store(small, i, value),), free=True),
         ]
 
     def branch(self) -> list[Statement]:

@@ -124,6 +124,32 @@ def fori(p: Pool) -> Step:
     return one(f"fori[{low}, {high}]{f.nested()}", (i,), run, v.bound)
 
 
+@kind(3, smooth=True, symbolic=True)
+def branches(p: Pool) -> Step:
+    """One of up to four functions, chosen by how many elements of a value are positive."""
+    by = p.pick()
+    reads = [p.pick() for _ in range(p.integer(1, 3))]
+    start = [p.values[i]._replace(bound=max(CLIP, p.values[i].bound)) for i in reads]
+    chosen: list[Function] = []
+    for _ in range(p.integer(2, 4)):
+        inner = p.sub(start, 3)
+        chosen.append(
+            inner.function([inner.limit(inner.like(k), v.bound) for k, v in enumerate(start)])
+        )
+    is_complex = p.values[by].dtype.kind == "c"
+
+    def run(b: Any, x: Any, *xs: Any) -> Any:
+        count = b.numpy.sum((b.numpy.real(x) if is_complex else x) > 0.123)
+        if len(chosen) == 2:
+            out = b.lax.cond(count % 2 == 1, chosen[1].within(b), chosen[0].within(b), *xs)
+        else:
+            out = b.lax.switch(count - 1, [f.within(b) for f in chosen], *xs)
+        return out if len(out) > 1 else out[0]
+
+    text = "\nor ".join([f.nested() for f in chosen])
+    return Step(f"branches{text}", (by, *reads), run, tuple([v.bound for v in start]))
+
+
 # ------------------------------------------------------------------------------------------ functions
 
 

@@ -1,21 +1,21 @@
-"""Every legal schedule of small Kernels gives what NumPy gives; those that are not legal are refused with a reason."""
+"""Every legal schedule of small Kernels gives what plain loops do; what is not legal is refused with a reason."""
 
 from __future__ import annotations
 
-import itertools
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.compile.schedules import legal_schedules
 
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
 from covector._engine.backends import registry
 from covector._engine.backends.base import Job
+from covector._engine.backends.reference import kernels as oracle
 from covector._engine.base.errors import VerificationError
 from covector._engine.compile import memory
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
@@ -35,15 +35,19 @@ from covector._engine.ir.kernel import (
     Store,
     walk,
 )
-from covector._engine.ir.legal import refused, why_not
+from covector._engine.ir.legal import refused, why_not_step
 from covector._engine.ir.program import Program
 from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
 from covector._engine.runtime.executable import Executable
 from covector._engine.types.avals import ShapedArray
 
 F32 = np.dtype("f")
-VECTORS, COPIES = (0, 2, 8), (1, 4)
-SAMPLE = 14  # schedules of each Kernel that are run
+COMBINATIONS = 12  # of lanes, copies and threads, for each way to write the loops of a nest
+INTERPRETED, COMPILED = (
+    60,
+    12,
+)  # schedules of each Kernel that are run by the oracle, and as native code
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "elementwise": (lambda x, y: cnp.sqrt(abs(x)) * y + 1, ((37,), (37,))),
@@ -69,60 +73,59 @@ def program_of(name: str) -> Program:
     return trace.stage(lambda *xs: cv.tree.leaves(f(*xs)), avals, name).close()
 
 
-def rescheduled(body: tuple[Statement, ...], made: dict[Loop, Schedule]) -> tuple[Statement, ...]:
-    """The statements with other schedules; loops cost so much that threads are used."""
-    result: list[Statement] = []
-    for s in body:
-        if isinstance(s, Loop):
-            inside = rescheduled(s.body, made)
-            s = replace(s, body=inside, schedule=made.get(s, Schedule()), cost=1e6)
-        elif isinstance(s, If):
-            s = replace(s, body=rescheduled(s.body, made), orelse=rescheduled(s.orelse, made))
-        result.append(s)
-    return tuple(result)
-
-
-def legal_schedules(kernel: Kernel) -> Iterator[Kernel]:
-    """The Kernel with each combination of its loops' schedules that is proved legal."""
-    loops = [s for s in walk(kernel.body) if isinstance(s, Loop)]
-    choices: list[list[Schedule]] = []
-    for loop in loops:
-        found = [
-            Schedule(vector, parallel, copies)
-            for vector, copies, parallel in itertools.product(VECTORS, COPIES, (False, True))
-        ]
-        choices.append(
-            [s for s in found if why_not(replace(loop, schedule=s), kernel, strictly=True) is None]
-        )
-    for combination in itertools.product(*choices):
-        made = kernel.with_body(
-            rescheduled(kernel.body, dict(zip(loops, combination, strict=True)))
-        )
-        if next(refused(made, strictly=True), None) is None:
-            yield made
+def lowered(name: str, job: Job) -> Kernel:
+    """The plain loops of a Program."""
+    kernel = run_passes(program_of(name), TO_KERNEL[:-2], job)["lower"]
+    assert isinstance(kernel, Kernel)
+    assert all(s.schedule == Schedule() for s in walk(kernel.body) if isinstance(s, Loop))
+    return kernel
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_legal_schedule_gives_the_same(name: str) -> None:
-    program = program_of(name)
+    """What the oracle gives for the plain loops, and NumPy for the Program: by the oracle, and by compiled code."""
+    program, cpu, random = program_of(name), registry.backend("cpu"), Random(0)
+    job = Job(cpu.target())
     rng = np.random.default_rng(0)
     operands = [rng.normal(size=shape).astype(F32) for shape in FUNCTIONS[name][1]]
-    wanted = Executable(program, backend="reference")([cnp.asarray(x) for x in operands])
-    cpu = registry.backend("cpu")
-    job = Job(cpu.target())
-    kernel = run_passes(program, TO_KERNEL[:-2], job)["lower"]
-    assert isinstance(kernel, Kernel)
-    found = list(itertools.islice(legal_schedules(kernel), 3000))
+    kernel = lowered(name, job)
+    wanted = oracle.run(kernel, operands, planned=False)
+    expected = Executable(program, backend="reference")([cnp.asarray(x) for x in operands])
+    for got, other in zip(wanted, expected, strict=True):
+        close(got, other, "plain loops")
+    found = list(legal_schedules(kernel, COMBINATIONS, random))
     assert len(found) > 1, "nothing can be scheduled"
-    chosen = random.Random(0).sample(found, min(SAMPLE, len(found)))
-    for made in chosen:
+    for steps, made in random.sample(found, min(INTERPRETED, len(found))):
+        text = f"{steps}\n{made}"
         check.verify(made, "schedule")
+        for order in (None, lambda n: range(n)[::-1]):
+            results = oracle.run(made, operands, planned=False, order=order)
+            for got, other in zip(results, wanted, strict=True):
+                close(got, other, text)
+    for steps, made in random.sample(found, min(COMPILED, len(found))):
         loaded = cpu.load(memory.plan(made, job), program, job, lambda key, make: make())
         results = loaded([cnp.asarray(x) for x in operands], ())
-        for got, expected in zip(results, wanted, strict=True):
-            np.testing.assert_allclose(
-                np.asarray(got), np.asarray(expected), rtol=2e-5, atol=2e-5, err_msg=str(made)
-            )
+        for got, other in zip(results, wanted, strict=True):
+            close(got, other, f"{steps}\n{made}")
+
+
+def close(found: Any, wanted: Any, text: str) -> None:
+    wanted = np.asarray(wanted).reshape(-1)
+    found = np.asarray(found).reshape(-1).view(wanted.dtype)
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-5, err_msg=text)
+
+
+def test_every_step_is_enumerated() -> None:
+    """Among the legal schedules of these Kernels are all kinds of steps, and threads, lanes and copies with them."""
+    seen: dict[type, int] = {}
+    job = Job(registry.backend("cpu").target())
+    for name in ("columns", "transposed", "product", "elementwise", "extremes"):
+        for steps, made in legal_schedules(lowered(name, job), 20, Random(1)):
+            how = [s.schedule for s in walk(made.body) if isinstance(s, Loop)]
+            if any(h.vector for h in how) and any(h.parallel for h in how):
+                for step in steps:
+                    seen[type(step)] = seen.get(type(step), 0) + 1
+    assert set(seen) == {Join, Tile, Together, Pieces, Stream}, seen
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -143,7 +146,7 @@ def read(buffer: Buffer, at: Any) -> Expr:
 
 
 def loop(made: Schedule, *body: Statement) -> Loop:
-    return Loop(AT, N, body, made)
+    return Loop(AT, N, body, made, free=True)
 
 
 REFUSED: dict[str, tuple[tuple[Statement, ...], str]] = {
@@ -186,16 +189,24 @@ REFUSED: dict[str, tuple[tuple[Statement, ...], str]] = {
         "copies of the body are made of vectors",
     ),
     "lanes in lanes": (
-        (loop(LANES, Loop(J, 4, (Store(Y, AT * 4 + J, ZERO),), LANES)),),
+        (loop(LANES, Loop(J, 4, (Store(Y, AT * 4 + J, ZERO),), LANES, free=True)),),
         "a loop around it has lanes",
     ),
     "threads in lanes": (
-        (loop(LANES, Loop(J, 4, (Store(Y, AT * 4 + J, ZERO),), THREADS)),),
+        (loop(LANES, Loop(J, 4, (Store(Y, AT * 4 + J, ZERO),), THREADS, free=True)),),
         "a loop around it has lanes",
     ),
     "a ragged loop": (
         (loop(LANES, Loop(J, AT, (Store(Y, AT * 4 + J, ZERO),))),),
         "the extent of j differs from lane to lane",
+    ),
+    "what is not free": (
+        (Loop(AT, N, (Store(Y, AT, read(X, AT)),), LANES),),
+        "nothing says that the order of its runs is free",
+    ),
+    "a free loop whose runs depend on each other": (
+        (loop(Schedule(), Store(Y, AT + 1, read(Y, AT))),),
+        "the run 1 before or after",
     ),
     "a row of all threads": (
         (
@@ -219,13 +230,92 @@ def test_what_is_legal_is_not_refused() -> None:
     bodies: tuple[tuple[Statement, ...], ...] = (
         (loop(LANES, Store(Y, AT, read(X, AT) + ZERO)),),
         (loop(Schedule(4, True, 4), Store(Y, AT * 2 + 1, read(Y, AT * 2))),),
-        (loop(THREADS, Loop(J, 4, (Store(Y, AT * 4 + J, read(X, J)),), LANES)),),
+        (loop(THREADS, Loop(J, 4, (Store(Y, AT * 4 + J, read(X, J)),), LANES, free=True)),),
         (Init(S, ZERO), loop(Schedule(4, False, 4), Fold(S, "add", read(X, AT), ZERO))),
-        (Loop(AT, 0, (Store(Y, 3, read(X, AT)),), LANES),),
+        (Loop(AT, 0, (Store(Y, 3, read(X, AT)),), LANES, free=True),),
         (loop(LANES, Init(S, ZERO), Fold(S, "add", read(X, AT), ZERO), Store(Y, AT, S)),),
     )
     for body in bodies:
         assert list(refused(Kernel("f", (X,), (Y,), (), body), strictly=True)) == []
+
+
+K = ix.loop_variable("k", 4)
+
+
+def nest(*body: Statement) -> Loop:
+    return Loop(AT, N, body, free=True)
+
+
+def row(*body: Statement, free: bool = True) -> Loop:
+    return Loop(J, 4, body, free=free)
+
+
+SUM = nest(Init(S, ZERO), row(Fold(S, "add", read(X, AT * 4 + J), ZERO)), Store(Y, AT, S))
+PLAIN = nest(row(Store(Y, AT * 4 + J, read(X, AT * 4 + J))))
+STEPS: dict[str, tuple[Loop, Step, str]] = {
+    "other strides": (
+        nest(row(Store(Y, AT * 4 + J, read(X, J * N + AT)))),
+        Join((("i", "j"),)),
+        "not every access runs through i and j in one stride",
+    ),
+    "an index in a value": (
+        nest(row(Store(Y, AT * 4 + J, ix.to_scalar(AT, F32)))),
+        Join((("i", "j"),)),
+        "i or j is more than a place in memory",
+    ),
+    "more in a loop": (SUM, Join((("i", "j"),)), "j is not all that is in i"),
+    "a tile of a fold": (SUM, Tile("i", "j", 2), "over two loops directly inside each other"),
+    "a tile of one": (PLAIN, Tile("i", "j", 1), "a tile has more than one run a side"),
+    "a ragged tile": (
+        nest(Loop(J, AT, (Store(Y, AT * 4 + J, ZERO),), free=True)),
+        Tile("i", "j", 2),
+        "the extent of j differs from run to run",
+    ),
+    "three rows": (SUM, Together("i", 3), "16 runs are not so many times 3"),
+    "rows of a fold": (SUM, Together("j", 2), "a loop further in is not run several times"),
+    "rows with memory": (
+        nest(Store(ROW, 0, read(X, AT)), Store(Y, AT, read(ROW, 0))),
+        Together("i", 2),
+        "each run writes private memory",
+    ),
+    "pieces of a map": (PLAIN, Pieces("j", 2), "nothing is folded over j"),
+    "pieces of what stores": (
+        nest(
+            Init(S, ZERO),
+            row(Fold(S, "add", read(X, J), ZERO), Store(Y, AT * 4 + J, read(X, J))),
+        ),
+        Pieces("j", 2),
+        "does more than to fold",
+    ),
+    "pieces of an assignment": (
+        nest(Init(S, ZERO), row(Assign((S,), (S * read(X, J),))), Store(Y, AT, S)),
+        Pieces("j", 2),
+        "it is not known how states combine",
+    ),
+    "pieces of what is written": (
+        nest(Init(S, ZERO), row(Fold(S, "add", read(Y, AT * 4 + J), ZERO)), Store(Y, AT * 4, S)),
+        Pieces("j", 2),
+        "reads y, which the nest writes",
+    ),
+    "pieces in order": (
+        nest(Init(S, ZERO), row(Fold(S, "add", read(X, J), ZERO), free=False), Store(Y, AT, S)),
+        Pieces("j", 2),
+        "j is not the one loop of the nest whose runs are folded",
+    ),
+    "a stream of no columns": (PLAIN, Stream("j", "i", 1, 1), "i is not the one loop around j"),
+    "a stream of odd rows": (SUM, Stream("j", "i", 2, 4), "4 rows are not so many times 8"),
+    "an order": (
+        Loop(AT, N, (Store(Y, AT, ZERO),)),
+        Together("i", 2),
+        "the order of its runs is not free",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_that_are_not_legal_are_refused_with_a_reason(name: str) -> None:
+    loop_, step, reason = STEPS[name]
+    assert reason in (why_not_step(loop_, step) or "")
 
 
 def test_the_reasons_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.control.call import Call
+from covector._engine.control.cond import Cond
 from covector._engine.control.loop import Scan
 from covector._engine.core.trace import evaluate, stage, typeof
 from covector._engine.transforms.batch import batch_flat, place_axis
@@ -53,7 +54,9 @@ def random_function(seed: int, steps: int = 6, nested: bool = True) -> FlatFunct
             rows.append(_one(UNARY[rng.integers(len(UNARY))], i))
         elif choice < 0.75 or not nested:
             rows.append(_two(BINARY[rng.integers(len(BINARY))], i, j))
-        elif choice < 0.87:
+        elif choice < 0.82:
+            rows.append(_two(_cond(int(rng.integers(1 << 30)), i % 2), i, j))
+        elif choice < 0.9:
             rows.append(_two(_call(int(rng.integers(1 << 30))), i, j))
         else:
             rows.append(_three(_scan(int(rng.integers(1 << 30)), bool(rng.integers(2))), i, j, k))
@@ -84,6 +87,18 @@ def _three(
 def _call(seed: int) -> Callable[[Any, Any], Any]:
     program = stage(random_function(seed, 3, nested=False), [VECTOR, VECTOR], "inner")
     return lambda x, y: Call(program)(x, y)[-1]
+
+
+def _cond(seed: int, chosen: int) -> Callable[[Any, Any], Any]:
+    """One of three functions, by whether the sum of x is positive."""
+    fs = [random_function(seed + n, 3, nested=False) for n in range(3)]
+    branches = tuple([stage(f, [VECTOR, VECTOR], f"branch{n}") for n, f in enumerate(fs)])
+
+    def f(x: Any, y: Any) -> Any:
+        positive = prims.convert(prims.gt(total(x), 0.123), np.dtype(np.int32))
+        return prims.add(*Cond(branches)(prims.add(positive, chosen), x, y))
+
+    return f
 
 
 def _scan(seed: int, reverse: bool) -> Callable[[Any, Any, Any], Any]:

@@ -5,6 +5,7 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 """
 
 from covector._engine.base.public import publish as _publish
+from covector.lax.branches import *
 from covector.lax.collectives import *
 from covector.lax.control_flow import *
 from covector.lax.elementwise import *

@@ -91,7 +91,7 @@ def _scan(
     for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
         for i, x in enumerate(values):
             if not is_value(x):
-                raise TypeError(errors.not_a_value("scan", _path(what, whole, i), x))
+                raise TypeError(errors.not_a_value("scan", leaf_path(what, whole, i), x))
     given, carry = carry, [as_array(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
@@ -113,7 +113,8 @@ def _scan(
     return tree.unflatten(carry_tree, outs[:n]), tree.unflatten(traced.ys_tree, outs[n:])
 
 
-def _path(what: str, whole: Any, i: int) -> str:
+def leaf_path(what: str, whole: Any, i: int) -> str:
+    """For messages: how a leaf of a pytree is reached."""
     path, _ = tree.leaves_with_path(whole)[i]
     return what + tree.keystr(path)
 
@@ -129,7 +130,7 @@ def _length(slices: Sequence[Any], length: int | None, xs: Any) -> Dim:
         aval = typeof(x)
         if not aval.shape:
             raise ValueError(
-                f"scan: {_path('xs', xs, i)} is {aval.text()}, which has no leading axis to go over"
+                f"scan: {leaf_path('xs', xs, i)} is {aval.text()}, which has no leading axis to go over"
                 f"{errors.at_user_line()}; values that every step uses belong in a closure"
             )
         sizes.append(aval.shape[0])
@@ -146,7 +147,7 @@ def _length(slices: Sequence[Any], length: int | None, xs: Any) -> Dim:
     size: Dim = sizes[0] if length is None else length
     if any(s != size for s in sizes):
         found = "".join(
-            f"\n    {_path('xs', xs, i)}: {typeof(x).text()}" for i, x in enumerate(slices)
+            f"\n    {leaf_path('xs', xs, i)}: {typeof(x).text()}" for i, x in enumerate(slices)
         )
         wanted = "" if length is None else f", length={length}"
         raise ValueError(
@@ -198,7 +199,7 @@ def _trace_body(
                 if not is_value(x):
                     raise TypeError(
                         errors.not_a_value(
-                            "scan", f"{_path(what, part, i)} of {function_place(f)}", x
+                            "scan", f"{leaf_path(what, part, i)} of {function_place(f)}", x
                         )
                     )
             results += leaves
@@ -239,7 +240,7 @@ def _check_carry(
             f"\n    takes   {carry_tree}\n    returns {traced.carry_tree}"
         )
     wrong = [
-        f"\n    {_path('carry', init, i)}: takes {typeof(x).text()}, returns {out.text()}"
+        f"\n    {leaf_path('carry', init, i)}: takes {typeof(x).text()}, returns {out.text()}"
         for i, (x, out) in enumerate(zip(carry, traced.out_avals, strict=False))
         if (typeof(x).shape, typeof(x).dtype) != (out.shape, out.dtype)
     ]

@@ -36,6 +36,11 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
     }
 )
 
+_GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
+_ROUTINES: Mapping[str, float] = MappingProxyType(dict.fromkeys(_GEMMS, 0.02))
+# A product of so many multiplications keeps all threads busy itself.
+_ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
+
 
 @record
 class Costs:
@@ -47,8 +52,11 @@ class Costs:
     weights: Mapping[str, float] = _WEIGHTS
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
-    multiplication: float = 0.02  # in the routine gemm
-    routine_element: float = 20.0  # of a sorted row
+    # Of a step of a routine: a multiplication of a product; of all others, an element of what is sorted.
+    routines: Mapping[str, float] = _ROUTINES
+    routine: float = 20.0
+    # How many times longer a point takes at which something is read across its rows.
+    across: float = 16.0
     # A nest that takes less runs on the calling thread; a piece that takes less is not handed to another one.
     parallel: float = 20_000.0
     grain: float = 8_000.0
@@ -56,6 +64,10 @@ class Costs:
     def weight(self, operation: str) -> float:
         """How many operations a scalar operation counts as."""
         return self.weights.get(operation, 1.0)
+
+    def step(self, routine: str) -> float:
+        """What a step of a routine takes."""
+        return self.routines.get(routine, self.routine)
 
 
 @record
@@ -78,8 +90,8 @@ class Limits:
     cut: int = 2000
     # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
     small_product: int = 32 * 32 * 32
-    # A product of less work (multiplications) is done by one thread, batch elements side by side.
-    product_alone: int = 4_000_000
+    # Steps from which a call of a routine runs on all threads itself: calls of less work run side by side.
+    on_all_threads: Mapping[str, int] = _ON_ALL_THREADS
     # Below this number of elements nothing runs in parallel, so a fold may swallow its producer's loop.
     serial_elements: int = 32_768
     # A fold to so many results has enough of them to run in parallel over those.

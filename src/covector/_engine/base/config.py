@@ -131,7 +131,7 @@ FLAGS: tuple[Flag, ...] = (
         "",
         True,
         "leave out these optional passes, to find a culprit",
-        choices=("simplify", "invariants"),
+        choices=("simplify", "invariants", "schedule"),
         several=True,
     ),
     Flag(

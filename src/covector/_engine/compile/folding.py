@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from covector._engine.core.primitive import Folded, Index, Scalar, State
-from covector._engine.ir import scalar
 from covector._engine.ir.builder import Names
-from covector._engine.ir.kernel import Assign, Fold, Init, Statement
+from covector._engine.ir.kernel import Assign, Combination, Fold, Init, Statement
 from covector._engine.ir.program import Eqn
 from covector._engine.ir.scalar import Expr
 
@@ -22,6 +21,7 @@ class Folding:
         self.starts: State = self.fold.start(self.dtype)
         self.locals = tuple(names.local(e.dtype, "f") for e in self.starts)
         self.operation: str | None = self.fold.operation(self.dtype)
+        self._combination: Combination | None = None
 
     def init(self) -> list[Statement]:
         return [Init(local, start) for local, start in zip(self.locals, self.starts, strict=True)]
@@ -35,20 +35,12 @@ class Folding:
         if self.operation is not None:
             triples = zip(self.locals, state, self.starts, strict=True)
             return [Fold(local, self.operation, v, start) for local, v, start in triples]
-        return [Assign(self.locals, self.fold.combine(self.locals, state))]
+        if self._combination is None:
+            taken = tuple([Expr("local", (), e.dtype, f"{e.attr}'") for e in self.locals])
+            together = self.fold.combine(self.locals, taken)
+            self._combination = Combination(self.starts, taken, tuple(together))
+        values = tuple(self.fold.combine(self.locals, state))
+        return [Assign(self.locals, values, self._combination)]
 
     def result(self) -> Scalar:
         return self.fold.finish(self.locals, self.dtype)
-
-
-def folded_all(state: Expr, folds_in: Sequence[Statement]) -> Expr:
-    """The state after these folds into one local: those of several rows first together."""
-    values: list[Expr] = []
-    op = ""
-    for s in folds_in:
-        assert isinstance(s, Fold)
-        op = s.op
-        values.append(s.value)
-    while len(values) > 1:
-        values = [scalar.apply(op, *values[n : n + 2]) for n in range(0, len(values), 2)]
-    return scalar.apply(op, state, values[0])

@@ -61,7 +61,7 @@ class Lowering(Builder):
     """Lowers a Program and those inside it into statements of one Kernel."""
 
     def __init__(self, job: Job):
-        super().__init__(Names(), job.target.threads)
+        super().__init__(Names())
         self.job = job
 
     def explain(self, topic: str, reason: str) -> None:

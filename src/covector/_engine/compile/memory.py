@@ -17,6 +17,7 @@ from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, 
 from covector._engine.ir.kernel import (
     Buffer,
     Copy,
+    If,
     Kernel,
     Statement,
     Swap,
@@ -181,8 +182,8 @@ class Sharing:
             self.explain(f"carry {s.first}: {reason or 'in place'}")
             if reason is not None:
                 self.classes.moving.update((s.first, s.second))
-        for s in self.body.statements:
-            if isinstance(s, Copy) and s.source[0].kind != "input":
+        for s in _copies(self.body.statements):
+            if s.source[0].kind != "input":
                 (target, _), (source, _) = s.target, s.source
                 reason = self._join(source, target) if is_whole(s) else "only a part is copied"
                 self.explain(f"copy {source} -> {target}: {reason or 'in place'}")
@@ -275,6 +276,10 @@ class Sharing:
             source, target = statement.source[0], statement.target[0]
             roots = self.classes.root(source), self.classes.root(target)
             return is_whole(statement) and roots == (old, new)
+        if isinstance(statement, If) and all(
+            self._branch_transfers(inside, old, new) for inside in bodies(statement)
+        ):
+            return True
         reads: list[Access] = []
         writes: list[Access] = []
         for a in accesses((statement,)):
@@ -289,9 +294,43 @@ class Sharing:
                 writes.append(a)
         return bool(writes) and in_place(reads, writes)
 
+    def _branch_transfers(self, body: Sequence[Statement], old: Buffer, new: Buffer) -> bool:
+        """Whether a branch only reads one class up to the statement in which it begins to write the other one."""
+        written = False
+        for s in body:
+            found = {old: Use(), new: Use()}
+            for buffer, use in uses((s,)).items():
+                root = self.classes.root(buffer)
+                if root in found:
+                    before = found[root]
+                    leads = use.leads if before == Use() else before.leads and use.leads
+                    found[root] = Use(before.reads or use.reads, before.writes or use.writes, leads)
+            ours, theirs = found[old], found[new]
+            if (
+                ours.writes
+                or (written and ours.reads)
+                or (not written and theirs.reads and not theirs.leads)
+            ):
+                return False
+            if theirs.writes and not written:
+                if ours.reads and not self._transfers(s, old, new):
+                    return False
+                written = True
+        return True
+
     def events_of(self, buffer: Buffer) -> list[tuple[int, Use]]:
         """The statements that access the class of a buffer, and how."""
         return self.events.get(self.classes.root(buffer), [])
+
+
+def _copies(statements: Sequence[Statement]) -> Iterator[Copy]:
+    """The copies among statements, and in their branches."""
+    for s in statements:
+        if isinstance(s, Copy):
+            yield s
+        elif isinstance(s, If):
+            for inside in bodies(s):
+                yield from _copies(inside)
 
 
 def _meetings(first: list[Segment], second: list[Segment]) -> Iterator[tuple[Segment, Segment]]:

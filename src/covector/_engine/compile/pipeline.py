@@ -40,10 +40,10 @@ TO_KERNEL: tuple[Pass, ...] = (
     # From here: large products lie as gemm takes them.
     Pass("layouts", layouts),
     Pass("invariants", hoist_invariants, optional=True),
-    # Fusion, then loops: a Kernel.
+    # Fusion, then plain loops: a Kernel.
     Pass("lower", lower),
-    # From here: lanes and copies of bodies have numbers, and every schedule is legal.
-    Pass("schedule", schedule),
+    # From here: loops have lanes and threads, and every schedule is legal.
+    Pass("schedule", schedule, optional=True),
     # From here: every buffer has a place.
     Pass("memory", memory.plan),
 )

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
+from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
@@ -43,6 +44,29 @@ def spread(
     rest = iter(values)
     for live, aval in zip(mask, types, strict=True):
         yield next(rest) if live else Zero(aval)
+
+
+def check_types(
+    name: str, what: str, expected: Sequence[ShapedArray], found: Sequence[ShapedArray]
+) -> None:
+    """TypeError unless these are the types that are expected, up to weak ones."""
+    if len(expected) != len(found) or any(
+        e.shape != f.shape or e.dtype != f.dtype for e, f in zip(expected, found, strict=True)
+    ):
+        raise TypeError(
+            f"{name}: the {what} must be {', '.join(e.text() for e in expected)}; "
+            f"they are {', '.join(f.text() for f in found)}{errors.at_user_line()}"
+        )
+
+
+def materialized(tangents: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
+    """The tangents in the mask, zeros where they are symbolic."""
+    return [prims.materialize(t) for t in compress(tangents, mask)]
+
+
+def given_ones(tangents: Sequence[Any]) -> list[Any]:
+    """Those that are not symbolic zeros."""
+    return [t for t in tangents if not is_zero(t)]
 
 
 class Called(Primitive):

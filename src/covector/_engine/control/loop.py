@@ -10,9 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import axis_names_of, reference, spread
+from covector._engine.control.call import (
+    axis_names_of,
+    check_types,
+    given_ones,
+    materialized,
+    reference,
+    spread,
+)
 from covector._engine.control.derived import (
     Known,
     Layout,
@@ -178,8 +184,8 @@ class Scan(Primitive):
         takes = self.layout.operands(self.body.in_avals)
         gives = self.layout.results(self.body.out_avals)
         expected = [*takes.consts, *takes.carry, *map(self.stacked, takes.xs)]
-        _check_types("operands", expected, avals)
-        _check_types("carry results of the body", takes.carry, gives.carry)
+        check_types(self.name, "operands", expected, avals)
+        check_types(self.name, "carry results of the body", takes.carry, gives.carry)
         return *takes.carry, *map(self.stacked, gives.ys)
 
     def reference(self, *operands: Any) -> tuple[Any, ...]:
@@ -207,12 +213,12 @@ class Scan(Primitive):
         given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
         outs = self._of(found.program, found.layout)(
             *given.consts,
-            *_given(pushed.consts),
+            *given_ones(pushed.consts),
             *found.constants,
             *given.carry,
-            *_materialized(pushed.carry, found.live.carry),
+            *materialized(pushed.carry, found.live.carry),
             *given.xs,
-            *_given(pushed.xs),
+            *given_ones(pushed.xs),
         )
         both = found.layout.results(outs)
         n, m = self.num_carry, len(found.live.ys)
@@ -230,8 +236,8 @@ class Scan(Primitive):
         if not any(found.live.flat):
             return results, tuple(map(Zero, types))
         given = self.layout.operands(tangents)
-        carry = _materialized(given.carry, found.live.carry)
-        pushed = self._linear(found, known, _given(given.consts), carry, _given(given.xs))
+        carry = materialized(given.carry, found.live.carry)
+        pushed = self._linear(found, known, given_ones(given.consts), carry, given_ones(given.xs))
         return results, tuple(spread(pushed, found.live.flat, types))
 
     def _known(
@@ -283,8 +289,8 @@ class Scan(Primitive):
         outs = iter(
             scan(
                 *_known_values(takes.consts), *found.constants, *sums,
-                *_materialized(cotangents.carry, found.live.carry),
-                *_known_values(takes.xs), *_given(cotangents.ys),
+                *materialized(cotangents.carry, found.live.carry),
+                *_known_values(takes.xs), *given_ones(cotangents.ys),
             )
         )  # fmt: skip
         backs = iter([next(outs) if live else None for live in found.live.flat])
@@ -446,26 +452,6 @@ def _stacks(
 def _indices(aval: ShapedArray) -> list[Index]:
     """All indices of a small array, in order."""
     return list(itertools.product(*[range(int(n)) for n in aval.shape]))  # type: ignore[arg-type]
-
-
-def _check_types(what: str, expected: Sequence[ShapedArray], found: Sequence[ShapedArray]) -> None:
-    if len(expected) != len(found) or any(
-        e.shape != f.shape or e.dtype != f.dtype for e, f in zip(expected, found, strict=True)
-    ):
-        raise TypeError(
-            f"scan: the {what} must be {', '.join(e.text() for e in expected)}; "
-            f"they are {', '.join(f.text() for f in found)}{errors.at_user_line()}"
-        )
-
-
-def _materialized(tangents: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
-    """The tangents in the mask, zeros where they are symbolic."""
-    return [prims.materialize(t) for t in compress(tangents, mask)]
-
-
-def _given(tangents: Sequence[Any]) -> list[Any]:
-    """Those that are not symbolic zeros."""
-    return [t for t in tangents if not is_zero(t)]
 
 
 def _is_linear(values: Sequence[Any]) -> tuple[bool, ...]:

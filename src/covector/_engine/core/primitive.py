@@ -13,7 +13,6 @@ from covector._engine.base.record import fields
 from covector._engine.core import trace
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import Index
-from covector._engine.ir.kernel import Schedule
 from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
@@ -404,9 +403,8 @@ class Cumulative(Primitive):
         at = tuple(index)
         with ExitStack() as loops:
             for axis, n in enumerate(shape):
-                if axis != self.axis:  # neighbours in memory: side by side in lanes
-                    lanes = Schedule(int(axis == len(shape) - 1))
-                    loops.enter_context(b.loop(index[axis], n, lanes))
+                if axis != self.axis:
+                    loops.enter_context(b.loop(index[axis], n, free=True))
             state = tuple([b.local(e) for e in self.start(dtype)])
             with b.loop(step, extent):
                 b.assign(state, self.combine(state, self.lift(*[x.at(at) for x in operands])))
@@ -433,7 +431,7 @@ class Update(Primitive):
         return tuple(range(ndim))
 
     def independent_axes(self, ndim: int) -> tuple[int, ...]:
-        """The axes of the update along which no two elements go to one place: these loops may run in parallel."""
+        """The axes of the update of which each value has places of its own: its loop's runs do not meet."""
         raise NotImplementedError
 
     def target(self, index: Index, *xs: View) -> tuple[Index, Expr | None]:
@@ -455,11 +453,10 @@ class Update(Primitive):
         if self.combination != "set":
             value = combined(self.combination, b.element(out, where), value)
         order = self.loop_axes(len(shape))
-        free = set(self.independent_axes(len(shape))) if inside is None else set[int]()
+        free = set(self.independent_axes(len(shape)))
         with ExitStack() as loops:
             for axis in order:
-                lanes = Schedule(int(axis in free and axis == order[-1]))
-                loops.enter_context(b.loop(index[axis], shape[axis], lanes))
+                loops.enter_context(b.loop(index[axis], shape[axis], free=axis in free))
             if inside is not None:
                 loops.enter_context(b.if_(inside))
             b.store(out.place, out.aval.shape, where, value)

@@ -10,7 +10,7 @@ from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive, Types
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Builder, Operand, Place, Result
-from covector._engine.ir.kernel import Schedule
+from covector._engine.ir.kernel import Buffer
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -27,11 +27,10 @@ class RoutineCall:
     name: str
     parameters: tuple[Dim, ...]
     batch: tuple[Dim, ...] = ()  # sizes of the axes that the calls run over
-    steps: tuple[
-        tuple[Dim, ...], ...
-    ] = ()  # of each place: how far its elements lie apart along these axes
-    cost: float = 0.0  # of one call, in nanoseconds
-    parallel: bool = False  # calls may run side by side on the threads; only if they cannot fail
+    # Of each place: how far its elements lie apart along these axes.
+    steps: tuple[tuple[Dim, ...], ...] = ()
+    work: Dim = 1  # steps of one call: multiplications of a product, elements that are sorted
+    side_by_side: bool = False  # calls may run at the same time: only if they cannot fail
     scratch: Dim = 0  # bytes that a call needs beside
     order: tuple[int, ...] | None = None  # in which it takes the places, if not as they come
 
@@ -59,21 +58,21 @@ class ByRoutine(Primitive):
                 b.copy(out.place, operands[start])
                 copied.add(len(places))
             places.append((out.place, out.aval))
-        count, parallel = dims.product(call.batch), call.parallel and b.threads > 1
+        count = dims.product(call.batch)
         which = b.variable("b", count)
         index = ix.unflatten(which, call.batch)
         for n, steps in enumerate(call.steps):
             place, aval = places[n]
             step = sum((i * step for i, step in zip(index, steps, strict=True)), 0)
             places[n] = Place(place.buffer, ix.rejoin(place.offset + step)), aval
+        own: list[Buffer] = []
         if call.scratch != 0:
             memory = ShapedArray((call.scratch,), np.dtype(np.uint8))
-            runs = count if parallel else 1
-            buffer = b.temp("scratch", memory.dtype, runs * call.scratch)
-            offset = which * call.scratch if parallel else 0
-            places.append((Place(buffer, offset), memory))
+            own.append(b.temp("scratch", memory.dtype, call.scratch))
+            places.append((Place(own[0]), memory))
         order = tuple(range(len(places))) if call.order is None else call.order
         writes = [k for k, n in enumerate(order) if n >= first and order.index(n) == k]
         updates = [k for k in writes if order[k] in copied]
-        with b.loop(which, count, Schedule(parallel=parallel), call.cost):
-            b.routine(call.name, [places[n] for n in order], call.parameters, writes, updates)
+        with b.loop(which, count, call.side_by_side, own):
+            at = [places[n] for n in order]
+            b.routine(call.name, at, call.parameters, writes, updates, call.work)

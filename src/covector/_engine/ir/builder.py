@@ -31,7 +31,6 @@ from covector._engine.ir.kernel import (
     Init,
     Loop,
     Routine,
-    Schedule,
     Statement,
     Store,
     Swap,
@@ -44,7 +43,6 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 Index = tuple[Dim, ...]
-PLAIN = Schedule()
 AllElements = Mapping[Index, Scalar]  # all the elements of a small value
 
 
@@ -184,8 +182,8 @@ class Result:
 class Builder(ABC):
     """Takes statements in order; blocks (`loop`, `if_`, `else_`, `while_`) are `with` statements."""
 
-    def __init__(self, names: Names, threads: int = 1):
-        self.names, self.threads = names, threads
+    def __init__(self, names: Names):
+        self.names = names
         self.statements: list[Statement] = []
 
     # -- names, locals, buffers --------------------------------------------------------------------
@@ -223,9 +221,13 @@ class Builder(ABC):
         return StoredElements(result.place, result.aval).at(index)
 
     def store(
-        self, place: Place, shape: Sequence[Dim], index: Index, value: Scalar,
+        self,
+        place: Place,
+        shape: Sequence[Dim],
+        index: Index,
+        value: Scalar,
         condition: Expr | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Store one element, if there is no condition or it holds."""
         self.statements.extend(store(place, shape, index, value, condition))
 
@@ -254,13 +256,16 @@ class Builder(ABC):
         parameters: Sequence[Dim],
         writes: Sequence[int],
         updates: Sequence[int] = (),
+        work: Dim = 1,
     ) -> None:
-        """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there."""
-        where = tuple([
-            (p.buffer, p.offset * 2 if dtypes.is_complex(aval.dtype) else p.offset)
-            for p, aval in places
-        ])  # fmt: skip
-        self.add(Routine(name, where, tuple(parameters), tuple(writes), tuple(updates)))
+        """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there.
+
+        `work` is how many steps it takes, in its own measure: `Costs.routines` says how long one is.
+        """
+        parts_of = [2 if dtypes.is_complex(aval.dtype) else 1 for _, aval in places]
+        where = [(p.buffer, p.offset * n) for (p, _), n in zip(places, parts_of, strict=True)]
+        numbers, written = tuple(parameters), tuple(writes)
+        self.add(Routine(name, tuple(where), numbers, written, tuple(updates), work))
 
     # -- blocks ------------------------------------------------------------------------------------
 
@@ -276,15 +281,19 @@ class Builder(ABC):
 
     @contextmanager
     def loop(
-        self, variable: Dim, extent: Dim, schedule: Schedule = PLAIN, cost: float = 0.0
+        self, variable: Dim, extent: Dim, free: bool = False, own: Sequence[Buffer] = ()
     ) -> Generator[None]:
-        """For each value of a variable below the extent; nothing around the body if that is 1."""
+        """For each value of a variable below the extent; nothing around the body if that is 1.
+
+        `free`: the runs do not depend on each other, but for folds; those that are side by side need memory of their
+        `own` in place of these buffers.  How the loop runs is not said here: `compile/schedule.py` decides.
+        """
         with self.block() as body:
             yield
         if extent == 1:
             self.add(*body)
         else:
-            self.add(Loop(variable, extent, tuple(body), schedule, cost))
+            self.add(Loop(variable, extent, tuple(body), free=free, own=tuple(own)))
 
     @contextmanager
     def if_(self, condition: Expr) -> Generator[None]:

@@ -163,12 +163,12 @@ def _verify_body(
                     raise VerificationError(
                         f"after {after}: fold into {local}, which has no start\n{kernel}"
                     )
-            case Assign(targets, values):
+            case Assign(targets, values, _):
                 if any(t not in locals_ for t in targets) or len(targets) != len(values):
                     raise VerificationError(
                         f"after {after}: a local without a start is assigned\n{kernel}"
                     )
-            case Loop(_, _, inner, _, _):
+            case Loop(_, _, inner):
                 _verify_body(inner, symbols | {s.name}, set(locals_), after, kernel)
             case If(_, inner, orelse):
                 _verify_body(inner, symbols, set(locals_), after, kernel)

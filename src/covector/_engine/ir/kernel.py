@@ -42,8 +42,7 @@ class Buffer:
 class Schedule:
     """How a loop runs; never what it computes."""
 
-    # Lanes; 0: one element at a time.  Lowering says 1 where it wants some, `compile/schedule.py` how many.
-    vector: int = 0
+    vector: int = 0  # lanes; 0: one element at a time
     parallel: bool = False
     unroll: int = 1  # copies of the body side by side, each with accumulators of its own
 
@@ -55,13 +54,16 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loop:
-    """Run the body for variable = 0 ... extent - 1, in order unless the schedule says that order is free."""
+    """Run the body for variable = 0 ... extent - 1, in order unless that is free."""
 
     variable: Dim
     extent: Dim
     body: tuple[Statement, ...]
     schedule: Schedule = Schedule()
     cost: float = 0.0  # of one run of the body, in nanoseconds, for the choice of grain
+    # Runs may come in any order, and side by side: none depends on another one, but for what they fold.
+    free: bool = False
+    own: tuple[Buffer, ...] = ()  # scratch memory: runs that are side by side need one each
 
     @property
     def name(self) -> str:
@@ -77,11 +79,21 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Combination:
+    """How the states of a fold combine, in any order and grouping: `result` is that of some locals and of `taken`."""
+
+    starts: tuple[Expr, ...]  # the state of nothing
+    taken: tuple[Expr, ...]  # locals that stand for another state
+    result: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Assign:
-    """Give locals new values, all at once."""
+    """Give locals new values, all at once.  If that is to fold something into them: how their states combine."""
 
     locals: tuple[Expr, ...]
     values: tuple[Expr, ...]
+    fold: Combination | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +147,7 @@ class Routine:
     parameters: tuple[Dim, ...]
     writes: tuple[int, ...] = ()  # which places it writes
     updates: tuple[int, ...] = ()  # which of those it reads, too
+    work: Dim = 1  # how many steps it takes: multiplications of a product, elements that are sorted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,7 +274,7 @@ def bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
 def changes(statement: Statement) -> tuple[Expr, ...]:
     """The locals that a statement itself gives another value."""
     match statement:
-        case Assign(targets, _):
+        case Assign(targets, _, _):
             return targets
         case Fold(local, _, _, _):
             return (local,)
@@ -283,7 +296,7 @@ def expressions(statement: Statement) -> tuple[Expr, ...]:
             return (value,)
         case Fold(_, _, value, identity):
             return (value, identity)
-        case Assign(_, values):
+        case Assign(_, values, _):
             return values
         case Store(_, _, value, condition):
             return (value,) if condition is None else (value, condition)
@@ -324,9 +337,9 @@ def _dims(statement: Statement) -> tuple[Dim, ...]:
     match statement:
         case Store(_, index, _, _):
             return (index,)
-        case Loop(_, extent, _, _, _):
+        case Loop(_, extent):
             return (extent,)
-        case Routine(_, places, parameters, _, _):
+        case Routine(_, places, parameters):
             return (*[place for _, place in places], *parameters)
         case Copy((_, at), (_, start), size):
             return at, start, size
@@ -383,7 +396,7 @@ def _show_body(
 ) -> Iterator[str]:
     for statement in body:
         match statement:
-            case Loop(_, extent, inner, schedule, _):
+            case Loop(_, extent, inner, schedule):
                 yield f"{indent}for {statement.name} < {extent}:{schedule}"
                 yield from _show_body(inner, indent + "    ", is_idle)
             case If(condition, inner, orelse):
@@ -399,7 +412,7 @@ def _show_body(
                 yield from _show_body(inner, indent + "    ", is_idle)
             case Init(local, value):
                 yield f"{indent}{show_expr(local)} := {_clip(value)}"
-            case Assign(targets, values):
+            case Assign(targets, values, _):
                 names = ", ".join(map(show_expr, targets))
                 yield f"{indent}{names} := {', '.join(map(_clip, values))}"
             case Fold(local, op, value, _):
@@ -407,7 +420,7 @@ def _show_body(
             case Store(buffer, index, value, condition):
                 when = "" if condition is None else f" if {_clip(condition)}"
                 yield f"{indent}{buffer}[{show_index(index)}] := {_clip(value)}{when}"
-            case Routine(name, places, parameters, _, _):
+            case Routine(name, places, parameters):
                 where = ", ".join(f"{b}[{offset}:]" for b, offset in places)
                 yield f"{indent}{name}({where}; {', '.join(map(str, parameters))})"
             case Copy(target, source, size):

@@ -166,6 +166,16 @@ def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
     return Program(tuple(inputs), program.eqns, program.outputs, name=program.name)
 
 
+def renamed(program: Program, names: Mapping[Atom, Atom], inputs: Sequence[Var]) -> Program:
+    """The same closed Program with these inputs, and other atoms in the place of some."""
+    eqns = [
+        Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
+        for e in program.eqns
+    ]
+    outputs = tuple([names.get(a, a) for a in program.outputs])
+    return Program(tuple(inputs), tuple(eqns), outputs, name=program.name)
+
+
 def without_dead_code(
     program: Program, keep: Callable[[Eqn], bool] = lambda eqn: bool(eqn.effects)
 ) -> Program:

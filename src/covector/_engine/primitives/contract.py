@@ -41,9 +41,6 @@ GEMM = {
     dtypes.complex64: "cgemm",
     dtypes.complex128: "zgemm",
 }
-# A product of less work (multiplications) than this is done by one thread, batch elements side by side.
-ALONE = 4_000_000
-NS_PER_MULTIPLICATION = 0.02
 
 
 @record
@@ -173,10 +170,12 @@ class DotGeneral(ByRoutine, Folded):
             (left.index(a), right.index(b)) for a, b in zip(lhs_contract, rhs_contract, strict=True)
         )
         product = DotGeneral(
-            tuple([a for a, _ in pairs]), tuple([b for _, b in pairs]),
-            tuple([left.index(a) for a in self.lhs_batch]), tuple([right.index(a) for a in self.rhs_batch]),
+            tuple([a for a, _ in pairs]),
+            tuple([b for _, b in pairs]),
+            tuple([left.index(a) for a in self.lhs_batch]),
+            tuple([right.index(a) for a in self.rhs_batch]),
             self.preferred,
-        )  # fmt: skip
+        )
         return product, (left, right)
 
     def call(self, avals: Types) -> RoutineCall:
@@ -190,11 +189,8 @@ class DotGeneral(ByRoutine, Folded):
         flags = int(left.transposed), int(right.transposed)
         parameters = (*flags, m, n, k, left.leading, right.leading, n)
         out = tuple([m * n * step for step in ix.suffix_products(batch)])
-        return RoutineCall(
-            GEMM[lhs.dtype], parameters, batch, (left.batch, right.batch, out),
-            NS_PER_MULTIPLICATION * max(sizes.bounds(m * n * k)[0] or 1, 1),
-            parallel=sizes.is_true(lambda: m * n * k <= ALONE),
-        )  # fmt: skip
+        steps, name = (left.batch, right.batch, out), GEMM[lhs.dtype]
+        return RoutineCall(name, parameters, batch, steps, m * n * k, side_by_side=True)
 
     # -- rules ------------------------------------------------------------------------------------
 

@@ -488,6 +488,7 @@ class Select(ElementwiseBase):
     """Elements of `yes` where the condition holds, else of `no`.  Operands: condition, yes, no."""
 
     name: ClassVar[str] = "select"
+    simplified = laws.one_choice
 
     def __call__(self, condition: Any, yes: Any, no: Any) -> Any:
         if type(yes) in SCALARS or type(no) in SCALARS:

@@ -116,6 +116,12 @@ def no_padding(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
     return None if any(self.low) or any(self.high) or any(self.interior) else eqn.inputs[0]
 
 
+def one_choice(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
+    """A choice between a value and itself."""
+    _, yes, no = eqn.inputs
+    return yes if yes is no and _stands_for_all(eqn, yes) else None
+
+
 def only_operand(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
     """The concatenation of one operand."""
     return eqn.inputs[0] if len(eqn.inputs) == 1 else None

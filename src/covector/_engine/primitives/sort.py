@@ -75,7 +75,8 @@ def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> RoutineCall:
     """The runtime's routine, which takes all rows at once: keys, and values of so many bytes."""
     *front, n = keys.shape
     rows = sizes.product(front)
-    return RoutineCall("sort_pairs", (dtypes.CODES[keys.dtype], width, rows, n), order=order)
+    parameters = dtypes.CODES[keys.dtype], width, rows, n
+    return RoutineCall("sort_pairs", parameters, work=rows * n, order=order)
 
 
 @record

@@ -29,7 +29,7 @@ from covector._engine.backends.cpu.instructions import (
 )
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.scalars import ModuleText
-from covector._engine.compile.schedule import text_size
+from covector._engine.compile.survey import text_size
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (
     Assign,

@@ -48,8 +48,4 @@ def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:
 
 def cost(routine: Routine, costs: Costs) -> float:
     """Nanoseconds, roughly."""
-    if routine.name in _GEMMS:
-        size = dims.product(routine.parameters[2:5])
-        return costs.multiplication * (dims.bounds(size)[0] or 1)
-    size = dims.product(routine.parameters[2:])
-    return costs.routine_element * (dims.bounds(size)[0] or 1)
+    return costs.step(routine.name) * (dims.bounds(routine.work)[0] or 1)

@@ -6,8 +6,8 @@ buffer, and no load finds memory that nothing was written to: what is not live h
 `planned=False` each buffer has memory of its own, and what a run of a body keeps to itself is forgotten when the next
 one starts, so both ways together check a plan.
 
-Loops run in order; those whose schedule says that their order is free (`vector`, `parallel`) run in the order that
-`order` gives.  By default a loop with lanes runs all of them side by side, which is quick.
+Loops run in order; those whose order is free (`free`, or `vector`, or `parallel`) run in the order that `order` gives.
+By default a loop with lanes runs all of them side by side, which is quick.
 """
 
 from __future__ import annotations
@@ -169,6 +169,8 @@ class Machine:
         """A buffer's elements as the dtype, and its bytes that hold something, a row an element."""
         memory, start = self.where[buffer]
         size = self._size(buffer) // dtype.itemsize * dtype.itemsize
+        if buffer in self.scope.wide and self.scope.lanes is not None:
+            size *= self.scope.lanes
         part = slice(start, start + size)
         return memory.bytes[part].view(dtype), memory.holds[part].reshape(-1, dtype.itemsize)
 
@@ -464,7 +466,7 @@ class Machine:
     def loop(self, s: Loop) -> None:
         """A loop, by its schedule where that matters: in lanes, or in some order."""
         extent = self.number(s.extent)
-        free = bool(s.schedule.vector or s.schedule.parallel)
+        free = bool(s.free or s.schedule.vector or s.schedule.parallel)
         if s.schedule.vector and self.scope.lanes is None and self.order is None:
             if extent > 0:
                 self._lanes(s, extent)

@@ -1,0 +1,396 @@
+"""Rewriting of loops: what the steps of a schedule (`ir/steps.py`) make of a nest.
+
+Each takes a nest, which is a loop whose runs are free, and gives statements that compute the same.  Whether a step may
+be taken is not asked here (`ir/legal.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from covector._engine.ir import index as ix, scalar
+from covector._engine.ir.builder import load
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Combination,
+    Copy,
+    Fold,
+    If,
+    Init,
+    Loop,
+    Note,
+    Routine,
+    Statement,
+    Store,
+    Swap,
+    While,
+    index_values,
+    walk,
+)
+from covector._engine.ir.legal import chain_of, folded_outside, named
+from covector._engine.ir.scalar import Expr, Iteration
+from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
+from covector._engine.types import dims
+from covector._engine.types.dims import Dim
+
+Temp = Callable[[str, np.dtype, Dim], Buffer]
+
+
+def rewrite(nest: Loop, step: Step, temp: Temp) -> list[Statement]:
+    """The statements that a step makes of a nest; `temp` makes buffers."""
+    match step:
+        case Join():
+            return [_Joined(nest, step).statement(nest)]
+        case Tile():
+            return [_tiled(nest, step)]
+        case Together():
+            return _run_together(nest, step)
+        case Pieces():
+            return _in_pieces(nest, step, temp)
+        case Stream():
+            return _streamed(nest, step, temp)
+
+
+class Renaming:
+    """Statements with other values in the place of variables and locals.  Nodes that are shared stay so."""
+
+    def __init__(self, values: Mapping[str, Dim], locals_: Mapping[Expr, Expr] | None = None):
+        self.values = values
+        self.locals = {} if locals_ is None else locals_
+        self._done: dict[Expr, Expr] = {}
+        self._dims: dict[Dim, Dim] = {}
+
+    def dim(self, d: Dim) -> Dim:
+        """An index."""
+        if isinstance(d, int):
+            return d
+        found = self._dims.get(d)
+        if found is None:
+            new: dict[str, Dim] = {}
+            for factor in dims.factors(d):
+                if isinstance(payload := factor.payload, Expr):
+                    if (e := self.expr(payload)) is not payload:
+                        new[factor.key] = ix.renamed(factor, e)
+                elif factor.key in self.values:
+                    new[factor.key] = self.values[factor.key]
+            found = self._dims[d] = dims.substitute(d, new) if new else d
+        return found
+
+    def expr(self, e: Expr) -> Expr:
+        """A scalar; without recursion over its operands, since chains can be long."""
+        done = self._done
+        stack = [e]
+        while stack:
+            node = stack[-1]
+            if node in done:
+                stack.pop()
+            elif missing := [a for a in _below(node) if a not in done]:
+                stack += missing
+            else:
+                done[node] = self._node(node)
+        return done[e]
+
+    def _node(self, node: Expr) -> Expr:
+        done = self._done
+        args, attr = tuple([done[a] for a in node.args]), node.attr
+        match node.op:
+            case "const":
+                return node
+            case "local":
+                return self.locals.get(node, node)
+            case "load":
+                buffer, d = attr  # type: ignore[misc]
+                if (new := self.dim(d)) is not d:
+                    attr = buffer, new
+            case "index":
+                attr = self.dim(attr)  # type: ignore[arg-type]
+            case "iterate":
+                assert isinstance(attr, Iteration)
+                condition, steps = done[attr.condition], tuple([done[s] for s in attr.step])
+                if condition is not attr.condition or any(map(_other, steps, attr.step)):
+                    attr = Iteration(attr.slots, condition, steps)
+            case _:
+                pass
+        if attr is node.attr and not any(map(_other, args, node.args)):
+            return node
+        return Expr(node.op, args, node.dtype, attr)
+
+    def body(self, statements: Sequence[Statement]) -> tuple[Statement, ...]:
+        """Statements in order."""
+        return tuple([self.statement(s) for s in statements])
+
+    def local(self, e: Expr) -> Expr:
+        """A local that a statement changes."""
+        return self.locals.get(e, e)
+
+    def loop(self, s: Loop) -> Loop:
+        """A loop, with the same variable."""
+        return replace(s, extent=self.dim(s.extent), body=self.body(s.body))
+
+    def statement(self, s: Statement) -> Statement:
+        """One statement and what is inside."""
+        match s:
+            case Loop():
+                return self.loop(s)
+            case Store(buffer, index, value, condition):
+                when = None if condition is None else self.expr(condition)
+                return Store(buffer, self.dim(index), self.expr(value), when)
+            case Init(local, value):
+                return Init(self.local(local), self.expr(value))
+            case Fold(local, op, value, identity):
+                return Fold(self.local(local), op, self.expr(value), self.expr(identity))
+            case Assign(targets, values, fold):
+                fold = fold and replace(fold, result=tuple(map(self.expr, fold.result)))
+                return Assign(tuple(map(self.local, targets)), tuple(map(self.expr, values)), fold)
+            case If(condition, body, orelse):
+                return If(self.expr(condition), self.body(body), self.body(orelse))
+            case While(test, condition, body):
+                return While(self.body(test), self.expr(condition), self.body(body))
+            case Routine():
+                places = tuple([(b, self.dim(d)) for b, d in s.places])
+                numbers = tuple(map(self.dim, s.parameters))
+                return replace(s, places=places, parameters=numbers, work=self.dim(s.work))
+            case Copy((target, at), (source, start), size):
+                return Copy((target, self.dim(at)), (source, self.dim(start)), self.dim(size))
+            case Swap() | Note():
+                return s
+
+
+def _other(a: Expr, b: Expr) -> bool:
+    return a is not b
+
+
+def _below(node: Expr) -> Sequence[Expr]:
+    """The nodes that the value of one is computed from."""
+    match node.op:
+        case "load":
+            return *node.args, *index_values(node.attr[1])  # type: ignore[index]
+        case "index":
+            return index_values(node.attr)  # type: ignore[arg-type]
+        case "iterate":
+            assert isinstance(node.attr, Iteration)
+            return *node.args, node.attr.condition, *node.attr.step
+        case _:
+            return node.args
+
+
+# ---------------------------------------------------------------------------------------- together and apart
+
+
+class _Joined(Renaming):
+    """Runs of loops as one loop each: the variable of the last one counts through all of their elements."""
+
+    def __init__(self, nest: Loop, step: Join):
+        extents = {s.name: s.extent for s in walk((nest,)) if isinstance(s, Loop)}
+        values: dict[str, Dim] = {}
+        self.joined: dict[str, tuple[Dim, Dim]] = {}
+        for run in step.runs:
+            total = dims.product(extents[name] for name in run)
+            variable = ix.loop_variable(run[-1], total)
+            values.update(dict.fromkeys(run[:-1], 0))
+            values[run[-1]] = variable
+            self.joined[run[-1]] = variable, total
+        super().__init__(values)
+
+    def loop(self, s: Loop) -> Loop:
+        while s.name in self.values and s.name not in self.joined:
+            (inner,) = s.body
+            assert isinstance(inner, Loop)
+            s = inner
+        if s.name not in self.joined:
+            return super().loop(s)
+        variable, total = self.joined[s.name]
+        return Loop(variable, total, self.body(s.body), free=s.free)
+
+
+def _around(loops: Sequence[Loop], body: Sequence[Statement]) -> list[Statement]:
+    """The same loops, the first outermost, around another body."""
+    made = tuple(body)
+    for loop in reversed(loops):
+        made = (replace(loop, body=made),)
+    return list(made)
+
+
+def _tiled(nest: Loop, step: Tile) -> Statement:
+    chain, side = chain_of(nest), step.side
+    values: dict[str, Dim] = {}
+    inner: list[Loop] = []
+    tiles: list[Loop] = []
+    for name in (step.across, step.along):
+        loop = named(chain, name)
+        count = dims.floordiv(loop.extent + side - 1, side)
+        tile: Dim = 0
+        if count != 1:
+            tile = ix.loop_variable(f"{name}t", count)
+            tiles.append(Loop(tile, count, (), free=True))
+        extent = dims.minimum(side, loop.extent - tile * side)
+        variable = ix.loop_variable(name, extent)
+        values[name] = variable + tile * side
+        inner.append(Loop(variable, extent, (), free=True))
+    rest = [loop for loop in chain if loop.name not in values]
+    (made,) = _around([*rest, *tiles, *inner], Renaming(values).body(chain[-1].body))
+    return made
+
+
+def _run_together(nest: Loop, step: Together) -> list[Statement]:
+    chain = chain_of(nest)
+    loop = named(chain, step.loop)
+    assert isinstance(loop.extent, int)
+    extent = loop.extent // step.rows
+    variable = 0 if extent == 1 else ix.loop_variable(loop.name, extent)
+    begun = [s.local for s in walk(loop.body) if isinstance(s, Init)]
+    copies: list[tuple[Statement, ...]] = []
+    for n in range(step.rows):
+        own = {e: Expr("local", (), e.dtype, f"{e.attr}.{n}") for e in begun}
+        copies.append(Renaming({loop.name: variable * step.rows + n}, own).body(loop.body))
+    body = _as_one(copies)
+    if extent != 1:
+        body = [Loop(variable, extent, tuple(body), free=True)]
+    return _around(chain[: chain.index(loop)], body)
+
+
+def _as_one(bodies: Sequence[Sequence[Statement]]) -> list[Statement]:
+    """Bodies of one shape as one: their loops run together."""
+    result: list[Statement] = []
+    for same in zip(*bodies, strict=True):
+        if isinstance(first := same[0], Loop):
+            inside = [s.body for s in same if isinstance(s, Loop)]
+            result.append(replace(first, body=tuple(_as_one(inside))))
+        else:
+            result.extend(same)
+    return result
+
+
+# ------------------------------------------------------------------------------------------- folds in pieces
+
+
+class _States:
+    """What a loop folds into locals from outside, each in a row of states: one for each piece and each result."""
+
+    def __init__(self, loop: Loop, pieces: Dim, around: Sequence[Loop], temp: Temp):
+        self.folds = folded_outside(loop)
+        self.locals = [e for f in self.folds for e in _targets(f)]
+        self.starts = [e for f in self.folds for e in _starts(f)]
+        self.name, self.pieces = f"{loop.name}q", pieces
+        self.width = dims.product(x.extent for x in around)
+        self.row = ix.flatten([x.variable for x in around], [x.extent for x in around])
+        self.buffers = [temp("part", e.dtype, pieces * self.width) for e in self.locals]
+
+    def stored(self, piece: Dim, values: Sequence[Expr]) -> list[Statement]:
+        """Keep the states of a piece."""
+        at = piece * self.width + self.row
+        return [Store(b, at, e) for b, e in zip(self.buffers, values, strict=True)]
+
+    def merged(self) -> list[Statement]:
+        """Fold the states of all pieces into the locals."""
+        piece = 0 if self.pieces == 1 else ix.loop_variable(self.name, self.pieces)
+        buffers = iter(self.buffers)
+        merges: list[Statement] = []
+        for f in self.folds:
+            at = piece * self.width + self.row
+            states = [load(next(buffers), at) for _ in _targets(f)]
+            if isinstance(f, Fold):
+                merges.append(Fold(f.local, f.op, states[0], f.identity))
+            else:
+                fold = _combination(f)
+                taking = Renaming({}, dict(zip(fold.taken, states, strict=True)))
+                merges.append(Assign(f.locals, tuple(map(taking.expr, fold.result)), fold))
+        return merges if piece == 0 else [Loop(piece, self.pieces, tuple(merges), free=True)]
+
+
+def _targets(f: Fold | Assign) -> tuple[Expr, ...]:
+    return (f.local,) if isinstance(f, Fold) else f.locals
+
+
+def _starts(f: Fold | Assign) -> tuple[Expr, ...]:
+    return (f.identity,) if isinstance(f, Fold) else _combination(f).starts
+
+
+def _combination(f: Assign) -> Combination:
+    assert f.fold is not None, "a loop whose runs are free assigns to fold"
+    return f.fold
+
+
+def _replaced(
+    around: Sequence[Loop], loop: Loop, statements: Sequence[Statement]
+) -> list[Statement]:
+    """The loops around a loop, with statements in its place."""
+    if not around:
+        return list(statements)
+    made: list[Statement] = []
+    for s in around[-1].body:
+        made.extend(statements if s is loop else [s])
+    return _around(around, made)
+
+
+def _in_pieces(nest: Loop, step: Pieces, temp: Temp) -> list[Statement]:
+    around, loop = _found(nest, step.loop)
+    states = _States(loop, step.count, around, temp)
+    chunk = dims.floordiv(loop.extent + step.count - 1, step.count)
+    piece = 0 if step.count == 1 else ix.loop_variable(f"{loop.name}p", step.count)
+    start = piece * chunk
+    extent = dims.maximum(0, dims.minimum(chunk, loop.extent - start))
+    variable = ix.loop_variable(loop.name, extent)
+    own = {e: Expr("local", (), e.dtype, f"{e.attr}p") for e in states.locals}
+    part = Renaming({loop.name: variable + start}, own).body(loop.body)
+    first: list[Statement] = [
+        *[Init(own[e], start) for e, start in zip(states.locals, states.starts, strict=True)],
+        Loop(variable, extent, part, free=True),
+        *states.stored(piece, list(own.values())),
+    ]
+    first = _around(around, first)
+    if piece != 0:
+        first = [Loop(piece, step.count, tuple(first), free=True)]
+    return first + _replaced(around, loop, states.merged())
+
+
+def _found(nest: Loop, name: str) -> tuple[list[Loop], Loop]:
+    """A loop of a nest, and those around it."""
+    chain = chain_of(nest)
+    for n, loop in enumerate(chain):
+        if loop.name == name:
+            return chain[:n], loop
+    inside = [s for s in chain[-1].body if isinstance(s, Loop)]
+    return chain, named(inside, name)
+
+
+def _streamed(nest: Loop, step: Stream, temp: Temp) -> list[Statement]:
+    """Column by column the sums of 4096 x 1024 float32 took 1.5 ms: each line of the cache comes from another page."""
+    around, loop = _found(nest, step.loop)
+    assert isinstance(loop.extent, int)
+    states = _States(loop, step.pieces, around, temp)
+    chunk = -(-loop.extent // step.pieces)
+    piece = 0 if step.pieces == 1 else ix.loop_variable(f"{loop.name}p", step.pieces)
+    row = ix.loop_variable(f"{loop.name}r", chunk // step.rows)
+    extent: Dim = chunk // step.rows
+    if step.rows == 1:  # the last piece may have fewer rows, or none
+        extent = dims.maximum(0, dims.minimum(chunk, loop.extent - piece * chunk))
+    taken: list[list[Expr]] = []
+    for n in range(step.rows):
+        renaming = Renaming({loop.name: piece * chunk + row * step.rows + n})
+        taken.append([renaming.expr(f.value) for f in states.folds if isinstance(f, Fold)])
+    at = piece * states.width + states.row
+    body = [
+        Store(b, at, _folded(f.op, load(b, at), same))
+        for b, f, *same in zip(states.buffers, states.folds, *taken, strict=True)
+        if isinstance(f, Fold)
+    ]
+    inside: list[Statement] = [
+        *_around(around, states.stored(piece, states.starts)),
+        Loop(row, extent, tuple(_around(around, body))),
+    ]
+    if piece != 0:
+        inside = [Loop(piece, step.pieces, tuple(inside), free=True)]
+    return inside + _replaced(around, loop, states.merged())
+
+
+def _folded(op: str, state: Expr, values: list[Expr]) -> Expr:
+    """The state after these values were folded in: those of several rows first together."""
+    while len(values) > 1:
+        pairs = [values[n : n + 2] for n in range(0, len(values), 2)]
+        values = [scalar.apply(op, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return scalar.apply(op, state, values[0])

@@ -1,0 +1,392 @@
+"""`Cond`: one of several Programs, chosen by an index, as one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base.record import record
+from covector._engine.control.call import (
+    Call,
+    axis_names_of,
+    check_types,
+    given_ones,
+    reference,
+    spread,
+)
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.trace import typeof
+from covector._engine.ir.builder import Builder, Operand, Result
+from covector._engine.ir.program import (
+    Atom,
+    Eqn,
+    Literal,
+    Program,
+    Var,
+    effects_of,
+    renamed,
+    replace_inputs,
+    without_dead_code,
+)
+from covector._engine.ir.scalar import Expr
+from covector._engine.transforms.programs import (
+    Mask,
+    SplitProgram,
+    batch_program,
+    derived,
+    jvp_program,
+    linearize_program,
+    transpose_program,
+)
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+INDEX = ShapedArray((), np.dtype(np.int32))
+
+
+@record
+class Cond(Primitive):
+    """The results of the branch with this index.
+
+    Operands: the index, an int32 from 0 to below the number of branches; then what each branch takes.  Only the branch
+    that is chosen runs.  For a batch of indices all run, and results are selected.
+    """
+
+    branches: tuple[Program, ...]
+    name: ClassVar[str] = "cond"
+    multiple: ClassVar[bool] = True
+
+    @property
+    def effects(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset[str]().union(*map(effects_of, self.branches))
+
+    @property
+    def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
+        return frozenset[Hashable]().union(*map(axis_names_of, self.branches))
+
+    def text(self) -> str:
+        return f"cond[{', '.join([b.name for b in self.branches])}]"
+
+    def programs(self) -> tuple[Program, ...]:
+        return self.branches
+
+    def with_programs(self, programs: Sequence[Program]) -> Cond:
+        return Cond(tuple(programs))
+
+    def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
+        """The branches with these results alone, and what those take."""
+        bodies = [
+            without_dead_code(
+                Program(b.inputs, b.eqns, tuple(compress(b.outputs, used)), name=b.name)
+            )
+            for b in self.branches
+        ]
+        takes = _read([b.inputs for b in bodies], bodies)
+        kept = [replace_inputs(b, tuple(compress(b.inputs, takes))) for b in bodies]
+        return Cond(tuple(kept)), (True, *takes), list(used)
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """Branches on the index, by halves: each to where the results lie."""
+        index, *rest = operands
+        places = [x.place for x in rest]
+        outputs = [r.place for r in results]
+        _branches(b, index, self.branches, lambda body: b.program(body, places, outputs))
+
+    # ------------------------------------------------------------------------------------------------- rules
+
+    def type(self, index: ShapedArray, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
+        check_types(self.name, "index", [INDEX], [index])
+        first = self.branches[0]
+        check_types(self.name, "operands", first.in_avals, avals)
+        for branch in self.branches[1:]:
+            check_types(self.name, "operands of the branches", first.in_avals, branch.in_avals)
+            check_types(self.name, "results of the branches", first.out_avals, branch.out_avals)
+        return first.out_avals
+
+    def reference(self, index: Any, *xs: Any) -> tuple[Any, ...]:
+        return tuple(reference(self.branches[int(index)], xs))
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
+        found = _jvp_branches(*_key(self.branches), nonzero)
+        outs = Cond(found.branches)(*primals, *given_ones(tangents[1:]), *found.constants)
+        n = len(self.branches[0].outputs)
+        return outs[:n], tuple(spread(outs[n:], found.live, self.branches[0].out_avals))
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
+        found = _split_branches(*_key(self.branches), nonzero)
+        known = (*primals[1:], *found.constants)
+        outs = Cond(found.known)(primals[0], *known)
+        pushed: Sequence[Any] = ()
+        if any(found.live):
+            values = (*known, *outs)
+            residuals = [values[i] for i in found.residuals]
+            pushed = Cond(found.linear)(primals[0], *residuals, *given_ones(tangents[1:]))
+        n = len(self.branches[0].outputs)
+        return outs[:n], tuple(spread(pushed, found.live, self.branches[0].out_avals))
+
+    def transpose(self, ct: Any, index: Any, *args: Any) -> Sequence[Any]:
+        linear = tuple([isinstance(x, Linear) for x in args])
+        given = tuple([not is_zero(c) for c in ct])
+        found = _transpose_branches(*_key(self.branches), linear, given)
+        known = [x for x, mine in zip(args, linear, strict=True) if not mine]
+        outs = Cond(found.branches)(index, *known, *compress(ct, given), *found.constants)
+        types = [x.aval for x in compress(args, linear)]
+        backs = spread(outs, found.live, types)
+        return [None, *[next(backs) if mine else None for mine in linear]]
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        index, axis = args[0], dims[0]
+        each = axis is not None  # the index is another one for each element: select
+        found = _batch_branches(*_key(self.branches), tuple(dims[1:]), size, axis_name, each)
+        operands = (*args[1:], *found.constants)
+        if not each:
+            outs = Cond(found.branches)(index, *operands)
+            return outs, [0 if mapped else None for mapped in found.live]
+        results = [
+            Call(branch)(*_slopes_only_where(index, i, args[1:], dims[1:]), *found.constants)
+            for i, branch in enumerate(found.branches)
+        ]
+        chosen = [_chosen(index, column) for column in zip(*results, strict=True)]
+        return tuple(chosen), [0] * len(chosen)
+
+
+def _branches(
+    b: Builder, index: Operand, branches: Sequence[Program], run: Callable[[Program], None]
+) -> None:
+    """What `run` builds for each branch, under tests of the index, which halve the branches each time."""
+    if index.literal is not None:
+        run(branches[int(index.literal)])
+        return
+
+    def within(low: int, high: int) -> None:
+        if high - low == 1:
+            run(branches[low])
+            return
+        middle = (low + high) // 2
+        value = index.at(())
+        assert isinstance(value, Expr)
+        with b.if_(value < middle):
+            within(low, middle)
+        with b.else_():
+            within(middle, high)
+
+    within(0, len(branches))
+
+
+def _slopes_only_where(
+    index: Any, branch: int, args: Sequence[Any], dims: Sequence[int | None]
+) -> list[Any]:
+    """The operands, which have a derivative only in rows of this branch.
+
+    In the others a branch gets what is not meant for it: a slope may be infinite there, and 0 times that is NaN.
+    """
+    result: list[Any] = []
+    for x, d in zip(args, dims, strict=True):
+        if d is not None and typeof(x).differentiable():
+            shape = typeof(x).shape
+            other = tuple([a for a in range(len(shape)) if a != d])
+            mask = prims.eq(index, np.int32(branch))
+            mask = prims.Broadcast(shape, other)(mask) if other else mask
+            x = prims.select(mask, x, prims.stop_gradient(x))
+        result.append(x)
+    return result
+
+
+def _chosen(index: Any, values: Sequence[Any]) -> Any:
+    """The rows of those of the values that the indices say; the batch axis of all is the first."""
+    shape = typeof(values[0]).shape
+    if len(shape) > 1:
+        index = prims.Broadcast(shape, tuple(range(1, len(shape))))(index)
+    result = values[0]
+    for i, value in enumerate(values[1:], 1):
+        result = prims.select(prims.ge(index, np.int32(i)), value, result)
+    return result
+
+
+# ------------------------------------------------------------------------------------------- derived branches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DerivedBranches:
+    """Branches made from others: they take what those take and more, then `constants`.
+
+    `live`: which results of the others have a tangent, which linear operands a cotangent, which results a batch axis.
+    """
+
+    branches: tuple[Program, ...]
+    constants: tuple[Any, ...]
+    live: Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitBranches:
+    """Branches in two: what is known, which also gives residuals, and what is linear.
+
+    A residual of one branch lies where another one has another residual of the same type.
+    """
+
+    known: tuple[Program, ...]
+    constants: tuple[Any, ...]
+    linear: tuple[Program, ...]
+    residuals: tuple[
+        int, ...
+    ]  # where `linear` has its first operands from: [operands, results] of `known`
+    live: Mask  # which results have a tangent
+
+
+# What is derived is kept with the first branch; it must not be kept alive by itself.
+Rest = tuple[Program | None, ...]
+
+
+def _key(branches: Sequence[Program]) -> tuple[Program, Rest]:
+    first, *rest = branches
+    return first, tuple([None if b is first else b for b in rest])
+
+
+def _all(first: Program, rest: Rest) -> list[Program]:
+    return [first, *[first if b is None else b for b in rest]]
+
+
+def _either(masks: Sequence[Mask]) -> Mask:
+    return tuple([any(column) for column in zip(*masks, strict=True)])
+
+
+def _with_all_constants(
+    programs: Sequence[Program], constants: Sequence[tuple[Any, ...]]
+) -> tuple[tuple[Program, ...], tuple[Any, ...]]:
+    """The Programs with the constants of all at the end of each one's inputs, and these."""
+    result: list[Program] = []
+    for k, program in enumerate(programs):
+        own = len(program.inputs) - len(constants[k])
+        inputs = [*program.inputs[:own]]
+        for n, values in enumerate(constants):
+            inputs += program.inputs[own:] if n == k else [Var(typeof(x)) for x in values]
+        result.append(replace_inputs(program, inputs))
+    return tuple(result), tuple([x for values in constants for x in values])
+
+
+@derived
+def _jvp_branches(first: Program, rest: Rest, nonzero: Mask) -> DerivedBranches:
+    """Branches that also push tangents of the operands in the mask."""
+    branches = _all(first, rest)
+    live = _either([jvp_program(b, nonzero).nonzero for b in branches])
+    found = [jvp_program(b, nonzero, live) for b in branches]
+    programs, constants = _with_all_constants(
+        [f.program for f in found], [f.constants for f in found]
+    )
+    return DerivedBranches(programs, constants, live)
+
+
+@derived
+def _transpose_branches(first: Program, rest: Rest, linear: Mask, given: Mask) -> DerivedBranches:
+    """Branches from the known operands and the cotangents in the mask to cotangents of the linear operands."""
+    branches = _all(first, rest)
+    live = _either([transpose_program(b, linear, given).nonzero for b in branches])
+    found = [transpose_program(b, linear, given, live) for b in branches]
+    programs, constants = _with_all_constants(
+        [f.program for f in found], [f.constants for f in found]
+    )
+    return DerivedBranches(programs, constants, live)
+
+
+@derived
+def _batch_branches(
+    first: Program, rest: Rest, dims: tuple[int | None, ...], size: Dim, axis_name: Any, each: bool
+) -> DerivedBranches:
+    """Branches on operands with these batch axes; results that have one have it in front, with `each` all do."""
+    branches = _all(first, rest)
+    live: Mask = (each,) * len(first.outputs)
+    if not each:
+        axes = [batch_program(b, dims, size, axis_name).dims for b in branches]
+        live = _either([tuple([d is not None for d in found]) for found in axes])
+    found = [batch_program(b, dims, size, axis_name, live) for b in branches]
+    programs, constants = _with_all_constants(
+        [f.program for f in found], [f.constants for f in found]
+    )
+    return DerivedBranches(programs, constants, live)
+
+
+@derived
+def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
+    """Branches split into what is known and what is linear in the tangents of the operands in the mask."""
+    branches = _all(first, rest)
+    live = _either([linearize_program(b, nonzero).nonzero for b in branches])
+    found = [linearize_program(b, nonzero, live) for b in branches]
+    n, m = len(first.inputs), len(first.outputs)
+    slots: dict[tuple[ShapedArray, int], int] = {}
+    owned = [_own_slots(f, m, slots) for f in found]
+    known, constants = _with_all_constants(
+        [_with_slots(f, m, own, slots) for f, own in zip(found, owned, strict=True)],
+        [f.constants for f in found],
+    )
+    stop = n + len(constants)
+    types = [*known[0].in_avals, *first.out_avals, *[aval for aval, _ in slots]]
+    linear: list[Program] = []
+    before = n
+    for split, own in zip(found, owned, strict=True):
+        shared = [Var(aval) for aval in types]
+        mine = [*range(n), *range(before, before + len(split.constants)), *range(stop, stop + m)]
+        places = [*mine, *[stop + m + slot for slot in own]]
+        count = len(split.residuals)
+        names: Mapping[Atom, Atom] = {
+            v: shared[places[i]]
+            for v, i in zip(split.linear.inputs[:count], split.residuals, strict=True)
+        }
+        linear.append(renamed(split.linear, names, [*shared, *split.linear.inputs[count:]]))
+        before += len(split.constants)
+    read = _read([p.inputs[: len(types)] for p in linear], linear)
+    kept = [replace_inputs(p, [*compress(p.inputs, read), *p.inputs[len(types) :]]) for p in linear]
+    residuals = tuple([i for i, mine in enumerate(read) if mine])
+    return SplitBranches(known, constants, tuple(kept), residuals, live)
+
+
+def _own_slots(
+    split: SplitProgram, results: int, slots: dict[tuple[ShapedArray, int], int]
+) -> list[int]:
+    """Where the stored residuals of a branch lie: the first of a type where others have their first of it."""
+    counts: dict[ShapedArray, int] = {}
+    own: list[int] = []
+    for a in split.known.outputs[results:]:
+        counts[a.aval] = counts.get(a.aval, 0) + 1
+        own.append(slots.setdefault((a.aval, counts[a.aval]), len(slots)))
+    return own
+
+
+def _with_slots(
+    split: SplitProgram, results: int, own: Sequence[int], slots: Mapping[Any, int]
+) -> Program:
+    """The known branch, which gives something for the residuals of all: zeros for those that it has not."""
+    known = split.known
+    stored = dict(zip(own, known.outputs[results:], strict=True))
+    eqns, outputs = list(known.eqns), list(known.outputs[:results])
+    for (aval, _), slot in slots.items():
+        if slot not in stored:
+            zero = Literal(aval.dtype.type(0), aval.with_shape(()))
+            stored[slot] = zero
+            if aval.shape:
+                stored[slot] = made = Var(aval)
+                fill = prims.Broadcast(aval.shape, tuple(range(aval.ndim)))
+                eqns.append(Eqn(fill, (zero,), (made,), None))
+        outputs.append(stored[slot])
+    return Program(known.inputs, tuple(eqns), tuple(outputs), name=known.name)
+
+
+def _read(inputs: Sequence[Sequence[Var]], programs: Sequence[Program]) -> list[bool]:
+    """Which of some inputs, in order, any of the Programs reads."""
+    masks: list[Mask] = []
+    for own, program in zip(inputs, programs, strict=True):
+        read = {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
+        masks.append(tuple([v in read for v in own]))
+    return list(_either(masks)) if masks[0] else []

@@ -1,0 +1,73 @@
+"""Steps of a schedule, as data: how loops are put together and taken apart before they get lanes and threads.
+
+A step names loops by their variables, and means the same nest in other loops: which ones it may be taken on says
+`ir/legal.py`, what comes out `compile/rewrite.py`, which ones are taken `compile/schedule.py`.
+"""
+
+from __future__ import annotations
+
+from covector._engine.base.record import record
+from covector._engine.types.dims import Dim
+
+
+@record
+class Join:
+    """Of each run of loops, the first outermost, one loop, over as many elements as all of them."""
+
+    runs: tuple[tuple[str, ...], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{' and '.join(run)} joined" for run in self.runs)
+
+
+@record
+class Tile:
+    """Square tiles over two loops, so that what is read across its rows stays in the cache."""
+
+    across: str
+    along: str
+    side: int
+
+    def __str__(self) -> str:
+        return f"tiles of {self.side} over {self.across} and {self.along}"
+
+
+@record
+class Together:
+    """So many runs of a loop in one: their folds do not wait for each other."""
+
+    loop: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.rows} runs of {self.loop} together"
+
+
+@record
+class Pieces:
+    """What a loop folds is folded in so many pieces, each to a state of its own, and these then."""
+
+    loop: str
+    count: Dim
+
+    def __str__(self) -> str:
+        return f"folds over {self.loop} in {self.count} pieces"
+
+
+@record
+class Stream:
+    """What a loop folds for each run of the loop around it, folded row by row, as it lies in memory.
+
+    The rows are cut into pieces, each of which has a row of states; so many rows are taken in at once.
+    """
+
+    loop: str
+    along: str
+    pieces: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"folds over {self.loop} row by row along {self.along}, in {self.pieces} pieces"
+
+
+Step = Join | Tile | Together | Pieces | Stream
