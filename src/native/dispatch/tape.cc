@@ -300,7 +300,7 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
     }
     try {
         const size_t first_operand = self->operands->size();
-        self->nodes->reserve(self->nodes->size() + 1);
+        make_room(*self->nodes, 1);
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i) {
             self->operands->push_back(as_tape_tracer(PyTuple_GET_ITEM(operands, i))->number);
         }

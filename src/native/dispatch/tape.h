@@ -56,6 +56,12 @@ inline bool is_recorded(PyObject* object) {
            as_tape_tracer(object)->tape == reinterpret_cast<PyObject*>(tls_tape);
 }
 
+// Room for some more, twice as much as there is when it has to grow: a vector's reserve makes it fit.
+template <typename T>
+void make_room(std::vector<T>& values, size_t more) {
+    if (values.size() + more > values.capacity()) values.reserve(2 * (values.size() + more));
+}
+
 // A tracer of a value that is on the tape already; null with an exception.
 PyObject* tape_tracer_new(Tape* tape, Array* primal, int64_t number);
 
