@@ -55,9 +55,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "errors tree tree_util custom_derivatives"),
     (
         "numpy",
-        "fused promotion operands shape join ufunc arithmetic comparison elementwise selection",
+        "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
     ),
-    ("numpy", "creation ranges dtype interop"),
+    ("numpy", "creation matrices ranges dtype interop"),
     ("", "dtypes"),
     (
         "numpy",
@@ -65,10 +65,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands elementwise products reductions shape indexing collectives __init__",
+        "control_flow branches operands examples elementwise products reductions shape indexing",
     ),
-    ("random", "keys samplers choices __init__"),
-    ("nn", "activations functions initializers __init__"),
+    ("lax", "collectives __init__"),
+    ("random", "keys samplers distributions choices __init__"),
+    ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )
 

@@ -34,19 +34,39 @@ _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
 
 def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dtype:
-    """The dtype that is meant: float, int and complex mean the 32-bit ones, everything else itself."""
+    """The dtype that is meant: float, int and complex mean the 32-bit ones, everything else itself.
+
+    TypeError for what is no dtype.
+
+    >>> import covector
+    >>> covector.dtypes.canonicalize_dtype(float)
+    dtype('float32')
+    """
     return as_dtype(dtype)
 
 
 def scalar_type_of(x: Any) -> type:
-    """The Python type of a number, or of the elements of an array: bool, int, float or complex."""
+    """The Python type of a number, or of the elements of an array: bool, int, float or complex.
+
+    TypeError for what is no array or number.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> covector.dtypes.scalar_type_of(cnp.array([1.0]))
+    <class 'float'>
+    """
     if type(x) in PYTHON_SCALARS:
         return type(x)
     return _PYTHON_TYPES[kind(x.dtype)]
 
 
 def itemsize_bits(dtype: Any) -> int:
-    """How many bits an element takes."""
+    """How many bits an element takes.
+
+    >>> import covector
+    >>> covector.dtypes.itemsize_bits('bfloat16')
+    16
+    """
     own = as_dtype(dtype)
     return 1 if kind(own) == "b" else 8 * own.itemsize
 

@@ -36,4 +36,6 @@ __all__ = [
     "UnexpectedTracerError",
     "VerificationError",
 ]
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # what tracebacks show
 publish(__name__)

@@ -57,14 +57,28 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
 def reduce(
     function: Callable[[Any, Any], Any], tree: Any, *initializer: Any, is_leaf: IsLeaf = None
 ) -> Any:
-    """The leaves combined two by two from the left, after `initializer` if there is one."""
+    """The leaves combined two by two from the left, after `initializer` if there is one.
+
+    TypeError for a tree without leaves and no initializer.
+
+    >>> from covector import tree
+    >>> tree.reduce(lambda a, b: a + b, {'a': 1, 'b': [2, 3]})
+    6
+    """
     return functools.reduce(function, leaves(tree, is_leaf), *initializer)
 
 
 def reduce_associative(
     operation: Callable[[Any, Any], Any], tree: Any, *, identity: Any = None, is_leaf: IsLeaf = None
 ) -> Any:
-    """The leaves combined by an associative operation, as a balanced tree; `identity` if there are none."""
+    """The leaves combined by an associative operation, as a balanced tree; `identity` if there are none.
+
+    TypeError for a tree without leaves and no identity.
+
+    >>> from covector import tree
+    >>> tree.reduce_associative(lambda a, b: a + b, {'a': 1, 'b': [2, 3]})
+    6
+    """
     values = leaves(tree, is_leaf)
     if not values:
         if identity is None:
@@ -79,7 +93,12 @@ def reduce_associative(
 
 
 def all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
-    """Whether all leaves are true."""
+    """Whether all leaves are true.
+
+    >>> from covector import tree
+    >>> tree.all({'a': True, 'b': [True, False]})
+    False
+    """
     return builtins.all(leaves(tree, is_leaf))
 
 
@@ -106,7 +125,14 @@ def transpose(
 
 
 def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
-    """The prefix with each of its leaves repeated for every leaf of the full tree in its place."""
+    """The prefix with each of its leaves repeated for every leaf of the full tree in its place.
+
+    ValueError unless the one is a prefix of the other.
+
+    >>> from covector import tree
+    >>> tree.broadcast({'a': 0, 'b': 1}, {'a': [1, 2], 'b': 3})
+    {'a': [0, 0], 'b': 1}
+    """
     return unflatten(
         structure(full_tree, is_leaf),
         base.broadcast_prefix(prefix_tree, full_tree, "prefix_tree", is_leaf),
@@ -118,7 +144,12 @@ def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
 
 @dataclass(frozen=True)
 class SequenceKey:
-    """A step of a key path: an element of a list or tuple."""
+    """A step of a key path: an element of a list or tuple.
+
+    >>> from covector import tree
+    >>> tree.leaves_with_path([1])
+    [((SequenceKey(idx=0),), 1)]
+    """
 
     idx: int
 
@@ -128,7 +159,12 @@ class SequenceKey:
 
 @dataclass(frozen=True)
 class DictKey:
-    """A step of a key path: an element of a dict."""
+    """A step of a key path: an element of a dict.
+
+    >>> from covector import tree
+    >>> tree.leaves_with_path({'a': 1})
+    [((DictKey(key='a'),), 1)]
+    """
 
     key: Any
 
@@ -138,7 +174,12 @@ class DictKey:
 
 @dataclass(frozen=True)
 class GetAttrKey:
-    """A step of a key path: an attribute."""
+    """A step of a key path: an attribute.
+
+    >>> from covector import tree_util
+    >>> tree_util.keystr((tree_util.GetAttrKey('weights'),))
+    '.weights'
+    """
 
     name: str
 
@@ -148,7 +189,12 @@ class GetAttrKey:
 
 @dataclass(frozen=True)
 class FlattenedIndexKey:
-    """A step of a key path: a child of a registered class that did not name it."""
+    """A step of a key path: a child of a registered class that did not name it.
+
+    >>> from covector import tree_util
+    >>> tree_util.keystr((tree_util.FlattenedIndexKey(0),))
+    '[<flat index 0>]'
+    """
 
     key: Any
 
@@ -247,7 +293,13 @@ def flatten_with_path(
 def leaves_with_path(
     tree: Any, is_leaf: Callable[..., bool] | None = None, is_leaf_takes_path: bool = False
 ) -> list[tuple[KeyPath, Any]]:
-    """(key path, leaf) pairs in order."""
+    """(key path, leaf) pairs in order.
+
+    >>> import covector
+    >>> from covector import tree
+    >>> [(covector.tree_util.keystr(path), leaf) for path, leaf in tree.leaves_with_path({'a': [1, 2]})]
+    [("['a'][0]", 1), ("['a'][1]", 2)]
+    """
     return flatten_with_path(tree, is_leaf, is_leaf_takes_path)[0]
 
 
@@ -258,7 +310,12 @@ def map_with_path(
     is_leaf: Callable[..., bool] | None = None,
     is_leaf_takes_path: bool = False,
 ) -> Any:
-    """A tree of f(key path, leaf, ...), as `map`."""
+    """A tree of f(key path, leaf, ...), as `map`.
+
+    >>> from covector import tree
+    >>> tree.map_with_path(lambda path, x: f'{path[0]}: {x}', {'a': 1, 'b': 2})
+    {'a': "['a']: 1", 'b': "['b']: 2"}
+    """
     pairs, treedef = flatten_with_path(tree, is_leaf, is_leaf_takes_path)
     others = [treedef.flatten_up_to(r) for r in rest]
     return unflatten(
@@ -267,7 +324,13 @@ def map_with_path(
 
 
 def keystr(keys: Iterable[Any], *, simple: bool = False, separator: str = "") -> str:
-    """A key path as text, such as ['a'][0].name; `simple` leaves the brackets and quotes out."""
+    """A key path as text, such as ['a'][0].name; `simple` leaves the brackets and quotes out.
+
+    >>> from covector import tree_util
+    >>> ((path, _),) = tree_util.tree_leaves_with_path({'a': [1]})
+    >>> tree_util.keystr(path), tree_util.keystr(path, simple=True, separator='/')
+    ("['a'][0]", 'a/0')
+    """
     if not simple:
         return separator.join(str(k) for k in keys)
     return separator.join(
@@ -279,6 +342,15 @@ def static(**kwargs: Any) -> Any:
     """A field that `covector.tree_util.register_dataclass` takes as static; arguments as of `dataclasses.field`.
 
     An entry "static" of `metadata` stays as it is.
+
+    >>> import covector, dataclasses
+    >>> @covector.tree_util.register_dataclass
+    ... @dataclasses.dataclass
+    ... class Layer:
+    ...     weights: object
+    ...     name: str = covector.tree.static(default="dense")
+    >>> covector.tree.leaves(Layer(1.0))
+    [1.0]
     """
     metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
     return dataclasses.field(metadata=metadata, **kwargs)

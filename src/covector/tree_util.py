@@ -126,7 +126,20 @@ def register_pytree_with_keys(
     unflatten_func: Callable[[Any, Any], Any],
     flatten_func: Callable[[Any], tuple[Iterable[Any], Any]] | None = None,
 ) -> None:
-    """Make a class a container whose children have names: `flatten_with_keys(x)` gives ((key, child) pairs, data)."""
+    """Make a class a container whose children have names: `flatten_with_keys(x)` gives ((key, child) pairs, data).
+
+    ValueError for a class that is one already.
+
+    >>> from covector import tree_util
+    >>> class Box:
+    ...     def __init__(self, x):
+    ...         self.x = x
+    >>> def with_keys(box):
+    ...     return ((tree_util.GetAttrKey('x'), box.x),), None
+    >>> tree_util.register_pytree_with_keys(Box, with_keys, lambda data, children: Box(*children))
+    >>> tree_util.tree_leaves(Box(3))
+    [3]
+    """
 
     def children_alone(x: Any) -> tuple[Iterable[Any], Any]:
         pairs, data = flatten_with_keys(x)
@@ -138,13 +151,41 @@ def register_pytree_with_keys(
 
 
 def register_pytree_node_class(cls: T) -> T:
-    """A class decorator: the class has methods `tree_flatten(self)` and `tree_unflatten(cls, data, children)`."""
+    """A class decorator: the class has methods `tree_flatten(self)` and `tree_unflatten(cls, data, children)`.
+
+    >>> from covector import tree_util
+    >>> @tree_util.register_pytree_node_class
+    ... class Pair:
+    ...     def __init__(self, x, y):
+    ...         self.x, self.y = x, y
+    ...     def tree_flatten(self):
+    ...         return (self.x, self.y), None
+    ...     @classmethod
+    ...     def tree_unflatten(cls, data, children):
+    ...         return cls(*children)
+    >>> tree_util.tree_leaves(Pair(1, 2))
+    [1, 2]
+    """
     register_pytree_node(cls, lambda x: x.tree_flatten(), cls.tree_unflatten)  # type: ignore[attr-defined]
     return cls
 
 
 def register_pytree_with_keys_class(cls: T) -> T:
-    """A class decorator for methods `tree_flatten_with_keys(self)` and `tree_unflatten(cls, data, children)`."""
+    """A class decorator for methods `tree_flatten_with_keys(self)` and `tree_unflatten(cls, data, children)`.
+
+    >>> from covector import tree_util
+    >>> @tree_util.register_pytree_with_keys_class
+    ... class Named:
+    ...     def __init__(self, x):
+    ...         self.x = x
+    ...     def tree_flatten_with_keys(self):
+    ...         return ((tree_util.GetAttrKey('x'), self.x),), None
+    ...     @classmethod
+    ...     def tree_unflatten(cls, data, children):
+    ...         return cls(*children)
+    >>> [tree_util.keystr(path) for path, _ in tree_util.tree_leaves_with_path(Named(1))]
+    ['.x']
+    """
     register_pytree_with_keys(
         cls,
         lambda x: x.tree_flatten_with_keys(),
@@ -155,7 +196,15 @@ def register_pytree_with_keys_class(cls: T) -> T:
 
 
 def register_static(cls: T) -> T:
-    """A class decorator: instances are containers without children, compared as static data."""
+    """A class decorator: instances are containers without children, compared as static data.
+
+    >>> from covector import tree_util
+    >>> @tree_util.register_static
+    ... class Name(str):
+    ...     pass
+    >>> tree_util.tree_leaves([Name('a'), 1])
+    [1]
+    """
     register_pytree_node(cls, lambda x: ((), x), lambda x, _: x)
     return cls
 
@@ -275,33 +324,64 @@ register_pytree_node(
 
 
 def is_tree_node(typ: type) -> bool:
-    """Whether values of a class are containers."""
+    """Whether values of a class are containers.
+
+    >>> from covector import tree_util
+    >>> tree_util.is_tree_node(dict), tree_util.is_tree_node(int)
+    (True, False)
+    """
     kinds = optree.register_pytree_node.get(typ, namespace=tree.NAMESPACE)  # type: ignore[attr-defined]
     return kinds is not None
 
 
 def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = None) -> bool:
-    """Whether none of the values is a container."""
+    """Whether none of the values is a container.
+
+    >>> from covector import tree_util
+    >>> tree_util.all_leaves([1, 2]), tree_util.all_leaves([1, [2]])
+    (True, False)
+    """
     return all(is_tree_leaf(x, is_leaf) for x in iterable)
 
 
 def is_tree_leaf(x: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
-    """Whether a value is a leaf."""
+    """Whether a value is a leaf.
+
+    >>> from covector import tree_util
+    >>> tree_util.is_tree_leaf(1), tree_util.is_tree_leaf([1])
+    (True, False)
+    """
     return optree.tree_is_leaf(x, is_leaf=is_leaf, namespace=tree.NAMESPACE)
 
 
 def treedef_is_leaf(treedef: tree.PyTreeDef) -> bool:
-    """Whether a structure is that of one leaf."""
+    """Whether a structure is that of one leaf.
+
+    >>> from covector import tree_util
+    >>> tree_util.treedef_is_leaf(tree_util.tree_structure(1))
+    True
+    """
     return treedef.num_nodes == 1 and treedef.num_leaves == 1
 
 
 def treedef_children(treedef: tree.PyTreeDef) -> list[tree.PyTreeDef]:
-    """The structures one level below."""
+    """The structures one level below.
+
+    >>> from covector import tree_util
+    >>> [str(child) for child in tree_util.treedef_children(tree_util.tree_structure([1, 2]))]
+    ['PyTreeSpec(*)', 'PyTreeSpec(*)']
+    """
     return treedef.children()
 
 
 def treedef_tuple(treedefs: Iterable[tree.PyTreeDef]) -> tree.PyTreeDef:
-    """The structure of a tuple of trees of these structures."""
+    """The structure of a tuple of trees of these structures.
+
+    >>> from covector import tree_util
+    >>> leaf = tree_util.tree_structure(0)
+    >>> tree_util.tree_unflatten(tree_util.treedef_tuple([leaf, leaf]), [1, 2])
+    (1, 2)
+    """
     return tree.structure(tuple([t.unflatten(range(t.num_leaves)) for t in treedefs]))
 
 

@@ -153,6 +153,15 @@ def test_causes_contexts_and_notes_stay() -> None:
     assert ours(error) == ours(error.__cause__) == []
 
 
+def test_a_cause_that_is_all_ours_passes_several_boundaries() -> None:
+    """Its traceback is None behind the first one."""
+    again = lambda: cv.tree_util.register_pytree_with_keys(dict, lambda x: x, lambda _, x: x)  # noqa: E731
+    error = caught(lambda: cv.jit(cv.vmap(lambda v: again() or v))(x))
+    assert type(error) is type(error.__cause__) is ValueError
+    assert error.__cause__.__traceback__ is None
+    assert ours(error) == []
+
+
 def test_a_cycle_of_causes_comes_to_an_end() -> None:
     def twice(_: Any) -> Any:
         one, two = Own("one"), Own("two")

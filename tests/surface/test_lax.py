@@ -274,6 +274,7 @@ def test_more_shapes() -> None:
         lambda: lax.concatenate([x, lax.convert_element_type(x, int)], 0),
         lambda: lax.dynamic_slice(x, (0,), (1, 1)),
         lambda: lax.dynamic_update_slice(x, cnp.ones((1, 1), int), (0, 0)),
+        lambda: lax.dynamic_update_index_in_dim(cnp.arange(3), 1.5, 0, 0),  # no int32 is 1.5
         lambda: lax.clamp(0, x, cnp.arange(4)),
         lambda: lax.select(x > 0, x, x[0]),
         lambda: lax.select_n(x > 0, x, x, x),

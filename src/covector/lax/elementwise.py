@@ -17,6 +17,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import SCALARS, typeof
 from covector._engine.types import dtypes
+from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array, check_shapes, operand, operands
 from covector.numpy.promotion import integer_of
 
@@ -104,15 +105,32 @@ __all__ = [
 
 
 class RoundingMethod(enum.IntEnum):
-    """What `round` does with numbers half way between two whole ones."""
+    """What `round` does with numbers half way between two whole ones.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.round(cnp.array([0.5, 1.5]), lax.RoundingMethod.TO_NEAREST_EVEN)
+    Array([0., 2.], dtype=float32)
+    """
 
     AWAY_FROM_ZERO = 0
     TO_NEAREST_EVEN = 1
 
 
-def _named(f: Callable[..., Any], name: str, doc: str) -> Any:
+# What every function made here has in its docstring, beside its own line and its example.
+_KINDS = {"b": "bool", "iu": "integers", "f": "floats", "c": "complex numbers"}
+_ONE = "\n\nElement by element{}."
+_SEVERAL = """
+
+Element by element{}.  TypeError unless the operands have
+one dtype and one shape; a Python number goes with any dtype, an array of shape () with any shape."""
+
+
+def _named(f: Callable[..., Any], name: str, primitive: Any, doc: str, rules: str) -> Any:
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = doc, "covector.lax"
+    kinds = getattr(primitive, "kinds", "biufc")
+    taken = [word for letters, word in _KINDS.items() if letters[0] in kinds]
+    only = "" if len(taken) == len(_KINDS) else f"; of {', '.join(taken)} only"
+    f.__doc__, f.__module__ = f"{doc}{rules.format(only)}{EXAMPLES.get(name, '')}", "covector.lax"
     return f
 
 
@@ -120,7 +138,7 @@ def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
     def f(x: Any, /) -> Any:
         return primitive(*operands(name, x))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _ONE)
 
 
 def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
@@ -129,35 +147,26 @@ def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
     def f(x: Any, /, *, accuracy: Any = None) -> Any:
         return primitive(*operands(name, x))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _ONE)
 
 
 def _binary(name: str, primitive: Callable[[Any, Any], Any], doc: str) -> Any:
     def f(x: Any, y: Any, /) -> Any:
         return primitive(*operands(name, x, y))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _SEVERAL)
 
 
 def _ternary(name: str, primitive: Callable[[Any, Any, Any], Any], doc: str) -> Any:
     def f(x: Any, y: Any, z: Any, /) -> Any:
         return primitive(*operands(name, x, y, z))
 
-    return _named(f, name, doc)
+    return _named(f, name, primitive, doc, _SEVERAL)
 
 
 # --------------------------------------------------------------------------------------------- arithmetic
 
-_ADD = """x + y.
-
-TypeError unless both have one dtype and one shape, or one is a number or of shape ().
-
->>> from covector import lax, numpy as cnp
->>> lax.add(cnp.array([1.0, 2.0]), 1)
-Array([2., 3.], dtype=float32)
-"""
-
-add = _binary("add", prims.add, _ADD)
+add = _binary("add", prims.add, "x + y.")
 sub = _binary("sub", prims.sub, "x - y.")
 mul = _binary("mul", prims.mul, "x * y.")
 div = _binary(
@@ -184,7 +193,14 @@ nextafter = _binary("nextafter", prims.nextafter, "The float next to x in the di
 
 
 def pow(x: Any, y: Any, /) -> Any:
-    """x to the power y: x a float or complex array, y of the same dtype or integers."""
+    """x to the power y: x a float or complex array, y of the same dtype or integers.
+
+    TypeError for integers to the power of an array.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.pow(cnp.array([2.0, 3.0]), 2)
+    Array([4., 9.], dtype=float32)
+    """
     if type(y) is int:
         return integer_pow(x, y) if dtypes.is_inexact(typeof(x).dtype) else _power(x, y)
     y = operand("pow", y)
@@ -200,13 +216,27 @@ _power = _binary("pow", prims.pow_, "x to the power y.")
 
 
 def integer_pow(x: Any, y: int) -> Any:
-    """x to the power of a Python integer, as products."""
+    """x to the power of a Python integer, as products.
+
+    Dtype and shape stay.  TypeError for an exponent that is no integer, or a negative one of integers.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.integer_pow(cnp.array([2, 3]), 3)
+    Array([ 8, 27], dtype=int32)
+    """
     (x,) = operands("integer_pow", x)
     return prims.integer_pow(x, integer_of(y, "the exponent of integer_pow"))
 
 
 def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZERO) -> Any:
-    """The nearest whole number; half way the one away from zero, or the even one, as `rounding_method` says."""
+    """The nearest whole number; half way the one away from zero, or the even one, as `rounding_method` says.
+
+    Floats only (TypeError).
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.round(cnp.array([0.5, 1.5, -0.5]))
+    Array([ 1.,  2., -1.], dtype=float32)
+    """
     (x,) = operands("round", x)
     method = RoundingMethod(rounding_method)
     even = method is RoundingMethod.TO_NEAREST_EVEN
@@ -214,7 +244,14 @@ def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZER
 
 
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
-    """Rounded to a float format of so many exponent and mantissa bits; the dtype stays."""
+    """Rounded to a float format of so many exponent and mantissa bits; the dtype stays.
+
+    Floats only (TypeError).
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.reduce_precision(cnp.array([1 / 3]), 8, 7)
+    Array([0.33398438], dtype=float32)
+    """
     (x,) = operands("reduce_precision", operand)
     return prims.reduce_precision(x, int(exponent_bits), int(mantissa_bits))
 
@@ -317,7 +354,12 @@ complex = _binary("complex", prims.complex_, "The complex number x + iy of two f
 
 
 def conj(x: Any, /) -> Any:
-    """The complex conjugate; real numbers become complex."""
+    """The complex conjugate; real numbers become complex.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.conj(cnp.array([1 + 2j]))
+    Array([1.-2.j], dtype=complex64)
+    """
     (x,) = operands("conj", x)
     return prims.conj(x) if dtypes.is_complex(x.dtype) else prims.complex_(x, x.dtype.type(0))
 
@@ -347,7 +389,11 @@ def _condition(pred: Any) -> Any:
 def select_n(which: Any, *cases: Any) -> Any:
     """Elements of cases[i] where `which` is i: an int32, or a bool for two cases (False means the first).
 
-    An i that is not below the number of cases means the last one, a negative i the first.
+    An i that is not below the number of cases means the last one, a negative i the first.  ValueError for no cases.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.select_n(cnp.array([0, 2, 1]), cnp.zeros(3), cnp.ones(3), 2 * cnp.ones(3))
+    Array([0., 2., 1.], dtype=float32)
     """
     if not cases:
         raise ValueError(f"select_n needs at least one case{errors.at_user_line()}")
@@ -377,6 +423,10 @@ def clamp(min: Any, x: Any, max: Any) -> Any:
     """max(min, ...) and min(max, ...): x within bounds, which have its shape or shape ().
 
     TypeError unless the three have one dtype.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.clamp(0.0, cnp.array([-1.0, 0.5, 2.0]), 1.0)
+    Array([0. , 0.5, 1. ], dtype=float32)
     """
     x, low, high = operands("clamp", x, min, max)
     return prims.clamp(low, x, high)

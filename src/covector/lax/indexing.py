@@ -100,7 +100,14 @@ def dynamic_slice_in_dim(
     *,
     allow_negative_indices: bool = True,
 ) -> Any:
-    """The `slice_size` elements along one axis that begin at a computed place."""
+    """The `slice_size` elements along one axis that begin at a computed place.
+
+    A slice that would not fit is moved until it does.  ValueError if it is longer than the axis.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.dynamic_slice_in_dim(cnp.arange(5), 3, 2)
+    Array([3, 4], dtype=int32)
+    """
     x = array("dynamic_slice_in_dim", operand)
     axis = axis_of(axis, x.ndim)
     starts = _start_in_dim("dynamic_slice_in_dim", x, start_index, axis, allow_negative_indices)
@@ -116,7 +123,15 @@ def dynamic_index_in_dim(
     *,
     allow_negative_indices: bool = True,
 ) -> Any:
-    """The part at a computed index along one axis, which stays with size 1 or goes."""
+    """The part at a computed index along one axis, which stays with size 1 or goes.
+
+    Out of bounds it is the nearest part that there is.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.dynamic_index_in_dim(x, 1, keepdims=False)
+    Array([3, 4], dtype=int32)
+    """
     part = dynamic_slice_in_dim(
         operand, index, 1, axis, allow_negative_indices=allow_negative_indices
     )
@@ -133,6 +148,12 @@ def dynamic_update_slice(
     """The array with a slice replaced, which begins at a computed place; as `dynamic_slice`.
 
     TypeError unless the update has the array's dtype and rank and fits into it.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.dynamic_update_slice(x, cnp.array([[9]]), (0, 1))
+    Array([[1, 9],
+           [3, 4]], dtype=int32)
     """
     x = array("dynamic_update_slice", operand)
     starts = _starts("dynamic_update_slice", x, start_indices, allow_negative_indices)
@@ -142,7 +163,14 @@ def dynamic_update_slice(
 def dynamic_update_slice_in_dim(
     operand: Any, update: Any, start_index: Any, axis: int, *, allow_negative_indices: bool = True
 ) -> Any:
-    """The array with a part along one axis replaced, which begins at a computed place."""
+    """The array with a part along one axis replaced, which begins at a computed place.
+
+    A part that would not fit is moved until it does.  TypeError unless the dtypes are equal.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.dynamic_update_slice_in_dim(cnp.arange(5), cnp.array([9, 9]), 1, 0)
+    Array([0, 9, 9, 3, 4], dtype=int32)
+    """
     name = "dynamic_update_slice_in_dim"
     x = array(name, operand)
     axis = axis_of(axis, x.ndim)
@@ -153,7 +181,16 @@ def dynamic_update_slice_in_dim(
 def dynamic_update_index_in_dim(
     operand: Any, update: Any, index: Any, axis: int, *, allow_negative_indices: bool = True
 ) -> Any:
-    """The array with the part at a computed index along one axis replaced; the update may lack the axis."""
+    """The array with the part at a computed index along one axis replaced; the update may lack the axis.
+
+    Out of bounds it is the nearest part that there is.  TypeError unless the dtypes are equal.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.dynamic_update_index_in_dim(x, cnp.array([9, 9]), 1, 0)
+    Array([[1, 2],
+           [9, 9]], dtype=int32)
+    """
     name = "dynamic_update_index_in_dim"
     x = array(name, operand)
     new = _update(name, x, update)
@@ -166,16 +203,26 @@ def dynamic_update_index_in_dim(
 
 
 def _update(name: str, x: Any, update: Any) -> Any:
-    """What is written; Python numbers in the array's dtype."""
+    """What is written; Python numbers in the array's dtype, if that is of their kind or a greater one."""
     new = array(name, update)
-    return cast(new, x.dtype) if new.weak_type and new.dtype != x.dtype else new
+    fits = dtypes.kind(x.dtype) in _FITS[dtypes.kind(new.dtype)]
+    return cast(new, x.dtype) if new.weak_type and fits else new
+
+
+# The kinds of dtype that hold the numbers of each kind; the primitives refuse others.
+_FITS = {"b": "b", "i": "iufc", "u": "iufc", "f": "fc", "c": "c"}
 
 
 # ------------------------------------------------------------------------------------ gather, scatter
 
 
 class GatherScatterMode(enum.Enum):
-    """What happens at places out of bounds: they are moved inside, filled or dropped, or promised not to be."""
+    """What happens at places out of bounds: they are moved inside, filled or dropped, or promised not to be.
+
+    >>> from covector import lax
+    >>> lax.GatherScatterMode.from_any('clip')
+    <GatherScatterMode.CLIP: 'clip'>
+    """
 
     CLIP = "clip"
     FILL_OR_DROP = "fill"
@@ -219,7 +266,15 @@ def gather(
     """The slice of the operand for each index vector, which are on the last axis of `start_indices`.
 
     With mode 'fill' a slice out of bounds is `fill_value` (NaN, the least signed, the largest unsigned integer,
-    True), with 'clip' it is moved inside.  The default 'promise_in_bounds' is for callers who know that there is none.
+    True), with 'clip' it is moved inside.  The default 'promise_in_bounds' is for callers who know that there is
+    none.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> numbers = lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,))
+    >>> lax.gather(x, cnp.array([[1], [0]]), numbers, slice_sizes=(1, 2))
+    Array([[3, 4],
+           [1, 2]], dtype=int32)
     """
     x, indices = array("gather", operand), array("gather", start_indices)
     numbers = GatherDimensionNumbers(*_tuples(dimension_numbers))
@@ -254,12 +309,46 @@ _DOC = """The operand with each window of the updates {}.
 
 The index vectors are on the last axis of `scatter_indices`.  A window out of bounds is left out; with mode 'clip' it
 is moved inside.{} TypeError unless operand and updates have one dtype.
+
+>>> from covector import lax, numpy as cnp
+>>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+>>> lax.{}(cnp.array([1, 2, 3]), cnp.array([[0], [2]]), cnp.array([5, 0]), numbers)
+{}
 """
 _LAST = "  Of several updates of one element the last one stays."
 
-scatter = _scatter("scatter", "set", _DOC.format("written into it", _LAST))
-scatter_add = _scatter("scatter_add", "add", _DOC.format("added to it", ""))
-scatter_sub = _scatter("scatter_sub", "add", _DOC.format("taken off it", ""), prims.neg)
-scatter_mul = _scatter("scatter_mul", "mul", _DOC.format("multiplied into it", ""))
-scatter_min = _scatter("scatter_min", "min", _DOC.format("combined by the smaller of the two", ""))
-scatter_max = _scatter("scatter_max", "max", _DOC.format("combined by the larger of the two", ""))
+scatter = _scatter(
+    "scatter",
+    "set",
+    _DOC.format("written into it", _LAST, "scatter", "Array([5, 2, 0], dtype=int32)"),
+)
+scatter_add = _scatter(
+    "scatter_add",
+    "add",
+    _DOC.format("added to it", "", "scatter_add", "Array([6, 2, 3], dtype=int32)"),
+)
+scatter_sub = _scatter(
+    "scatter_sub",
+    "add",
+    _DOC.format("taken off it", "", "scatter_sub", "Array([-4,  2,  3], dtype=int32)"),
+    prims.neg,
+)
+scatter_mul = _scatter(
+    "scatter_mul",
+    "mul",
+    _DOC.format("multiplied into it", "", "scatter_mul", "Array([5, 2, 0], dtype=int32)"),
+)
+scatter_min = _scatter(
+    "scatter_min",
+    "min",
+    _DOC.format(
+        "combined by the smaller of the two", "", "scatter_min", "Array([1, 2, 0], dtype=int32)"
+    ),
+)
+scatter_max = _scatter(
+    "scatter_max",
+    "max",
+    _DOC.format(
+        "combined by the larger of the two", "", "scatter_max", "Array([5, 2, 3], dtype=int32)"
+    ),
+)

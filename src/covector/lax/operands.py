@@ -19,7 +19,12 @@ _FITS = {bool: "b", int: "iufc", float: "fc", complex: "c"}
 
 
 class Precision(enum.Enum):
-    """How exactly products are computed.  All values mean the same here: in the operands' full precision."""
+    """How exactly products are computed.  All values mean the same here: in the operands' full precision.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.dot(cnp.ones(2), cnp.ones(2), precision=lax.Precision.HIGHEST)
+    Array(2., dtype=float32)
+    """
 
     DEFAULT = 0
     HIGH = 1

@@ -67,6 +67,12 @@ def dot(
     """The product of vectors and matrices; with `dimension_numbers` as `dot_general`.
 
     TypeError if an operand has other than one or two axes, or the sizes differ.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.dot(x, x)
+    Array([[ 7, 10],
+           [15, 22]], dtype=int32)
     """
     x, y = array("dot", lhs), array("dot", rhs)
     if dimension_numbers is None:
@@ -83,6 +89,10 @@ def batch_matmul(lhs: Any, rhs: Any, precision: PrecisionLike = None) -> Any:
     """The matrix product over the last two axes, for each element of the axes before them, which both have.
 
     TypeError if an operand has fewer than two axes, the other has another number of them, or the sizes differ.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.batch_matmul(cnp.ones((5, 2, 3)), cnp.ones((5, 3, 4))).shape
+    (5, 2, 4)
     """
     x, y = array("batch_matmul", lhs), array("batch_matmul", rhs)
     if x.ndim < 2 or x.ndim != y.ndim:

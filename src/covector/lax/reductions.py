@@ -10,6 +10,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.lax import elementwise as el
+from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array
 from covector.numpy.promotion import axes_of, axis_of, integer_of
 
@@ -44,9 +45,13 @@ def _reduction(name: str, primitive: Callable[[tuple[int, ...]], Any], doc: str)
         return primitive(along)(x) if along else x
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = doc, "covector.lax"
+    f.__doc__, f.__module__ = f"{doc}{_REDUCED}{EXAMPLES[name]}", "covector.lax"
     return f
 
+
+_REDUCED = (
+    "\n\nThe axes go; the dtype stays.  ValueError for an axis that is not there, or there twice."
+)
 
 reduce_sum = _reduction("reduce_sum", prims.Sum, "The sum along axes.")
 reduce_prod = _reduction("reduce_prod", prims.Prod, "The product along axes.")
@@ -91,6 +96,11 @@ def reduce(
     """The elements along axes combined with `init_values` by a function of this module, such as `lax.add`.
 
     NotImplementedError for any other function, and for several operands: a scan does those.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.reduce(x, 0, lax.add, (0,))
+    Array([4, 6], dtype=int32)
     """
     fold = _FOLDS.get(computation) if callable(computation) else None
     if fold is None or isinstance(operands, Sequence):
@@ -102,13 +112,29 @@ def reduce(
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:
-    """The index of the largest element along an axis: the first of equals; the first NaN, if there is one."""
+    """The index of the largest element along an axis: the first of equals; the first NaN, if there is one.
+
+    In `index_dtype`; the axis goes.  ValueError for an axis of length 0.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.argmax(x, 1, cnp.int32)
+    Array([1, 1], dtype=int32)
+    """
     x = array("argmax", operand)
     return prims.Argmax(axis_of(axis, x.ndim), dtypes.as_dtype(index_dtype))(x)
 
 
 def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
-    """The index of the smallest element along an axis: the first of equals; the first NaN, if there is one."""
+    """The index of the smallest element along an axis: the first of equals; the first NaN, if there is one.
+
+    In `index_dtype`; the axis goes.  ValueError for an axis of length 0.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.argmin(x, 1, cnp.int32)
+    Array([0, 0], dtype=int32)
+    """
     x = array("argmin", operand)
     return prims.Argmin(axis_of(axis, x.ndim), dtypes.as_dtype(index_dtype))(x)
 
@@ -122,7 +148,8 @@ def _cumulative(name: str, primitive: Callable[[int, bool], Any], doc: str) -> A
         return primitive(axis_of(axis, x.ndim), bool(reverse))(x)
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = f"{doc} along an axis; from the end with `reverse`.", "covector.lax"
+    text = f"{doc} along an axis; from the end with `reverse`.\n\nShape and dtype stay."
+    f.__doc__, f.__module__ = f"{text}{EXAMPLES[name]}", "covector.lax"
     return f
 
 
@@ -176,7 +203,12 @@ def _sorted_last(xs: list[Any], num_keys: int) -> Sequence[Any]:
 
 
 def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = True) -> Any:
-    """(the keys sorted along an axis, the values in the keys' order); TypeError unless they have one shape."""
+    """(the keys sorted along an axis, the values in the keys' order); TypeError unless they have one shape.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.sort_key_val(cnp.array([3, 1, 2]), cnp.array([10, 20, 30]))
+    (Array([1, 2, 3], dtype=int32), Array([20, 30, 10], dtype=int32))
+    """
     return sort((keys, values), dimension, is_stable)
 
 
@@ -184,6 +216,10 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> Any:
     """(the k largest elements along an axis, the largest first, and their indices as int32); NaN is the largest.
 
     Of equal elements the first ones.  ValueError if there are fewer than k.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.top_k(cnp.array([3, 1, 2]), 2)
+    (Array([3, 2], dtype=int32), Array([0, 2], dtype=int32))
     """
     x = array("top_k", operand)
     axis, k, last = axis_of(axis, x.ndim), integer_of(k, "k"), x.ndim - 1

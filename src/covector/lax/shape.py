@@ -63,7 +63,13 @@ __all__ = [
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None) -> Any:
-    """One number everywhere in a shape; it gives the dtype if none is given.  TypeError if it has axes."""
+    """One number everywhere in a shape; it gives the dtype if none is given.  TypeError if it has axes.
+
+    >>> from covector import lax
+    >>> lax.full((2, 2), 7.0)
+    Array([[7., 7.],
+           [7., 7.]], dtype=float32, weak_type=True)
+    """
     _check_scalar("full", fill_value)
     return creation.full(shape, fill_value, dtype)
 
@@ -71,7 +77,12 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
 def full_like(
     x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None
 ) -> Any:
-    """One number everywhere, in the shape and dtype of x unless others are given."""
+    """One number everywhere, in the shape and dtype of x unless others are given.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.full_like(cnp.array([1, 2]), 7)
+    Array([7, 7], dtype=int32)
+    """
     _check_scalar("full_like", fill_value)
     return creation.full_like(x, fill_value, dtype, shape)
 
@@ -85,7 +96,14 @@ def _check_scalar(name: str, value: Any) -> None:
 
 
 def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
-    """An array whose contents do not matter: zeros."""
+    """An array whose contents do not matter: zeros.
+
+    TypeError for what is no dtype.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.empty((2, 3), cnp.float32).shape
+    (2, 3)
+    """
     return creation.zeros(shape, dtype)
 
 
@@ -100,7 +118,15 @@ def iota(dtype: Any, size: Any) -> Any:
 
 
 def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: Any = None) -> Any:
-    """The index along an axis of a shape."""
+    """The index along an axis of a shape.
+
+    ValueError for an axis that is not there.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.broadcasted_iota(cnp.int32, (2, 3), 1)
+    Array([[0, 1, 2],
+           [0, 1, 2]], dtype=int32)
+    """
     new = shape_of(shape)
     return creation.iota(new, dtypes.as_dtype(dtype), axis_of(dimension, len(new), "dimension"))
 
@@ -109,12 +135,26 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
 
 
 def dtype(x: Any) -> np.dtype:
-    """The dtype of an array or number."""
+    """The dtype of an array or number.
+
+    TypeError for what is no array or number.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.dtype(cnp.array([1.0]))
+    dtype('float32')
+    """
     return type_key(x)[0]
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
-    """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part."""
+    """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
+
+    The shape stays.  TypeError for what is no dtype.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
+    Array([ 1, -1], dtype=int32)
+    """
     x = array("convert_element_type", operand)
     wanted = dtypes.as_dtype(new_dtype)
     return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
@@ -125,6 +165,10 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
 
     To a narrower dtype each element becomes several, along a new last axis, the lowest bits first; to a wider one the
     last axis goes, which must have just as many elements.  TypeError for bool and complex numbers.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.bitcast_convert_type(cnp.array([1.0]), cnp.int32)
+    Array([1065353216], dtype=int32)
     """
     x = array("bitcast_convert_type", operand)
     wanted = dtypes.as_dtype(new_dtype)
@@ -167,7 +211,13 @@ def _joined(bits: Any, width: int) -> Any:
 
 
 def stop_gradient(x: Any) -> Any:
-    """The value itself, which does not depend on anything as far as derivatives go; also of a pytree of values."""
+    """The value itself, which does not depend on anything as far as derivatives go; also of a pytree of values.
+
+    >>> import covector
+    >>> from covector import lax
+    >>> covector.grad(lambda x: x * lax.stop_gradient(x))(3.0)
+    Array(3., dtype=float32, weak_type=True)
+    """
     return tree.map(_stopped, x)
 
 
@@ -180,7 +230,15 @@ def _stopped(x: Any) -> Any:
 
 
 def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
-    """The array repeated along new axes in front."""
+    """The array repeated along new axes in front.
+
+    The dtype stays.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.broadcast(cnp.array([1, 2]), (2,))
+    Array([[1, 2],
+           [1, 2]], dtype=int32)
+    """
     x = array("broadcast", operand)
     new = shape_of(sizes, "sizes")
     return prims.Broadcast((*new, *x.shape), tuple(range(len(new))))(x) if new else x
@@ -222,7 +280,12 @@ def broadcast_in_dim(
 
 
 def broadcast_to_rank(x: Any, rank: int) -> Any:
-    """The array with axes of size 1 in front, so many that it has this rank; ValueError if it has more."""
+    """The array with axes of size 1 in front, so many that it has this rank; ValueError if it has more.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.broadcast_to_rank(cnp.ones(3), 3).shape
+    (1, 1, 3)
+    """
     x = array("broadcast_to_rank", x)
     if x.ndim > rank:
         raise ValueError(
@@ -238,7 +301,15 @@ def reshape(
     *,
     out_sharding: Any = None,
 ) -> Any:
-    """The elements in row-major order in another shape; with `dimensions` its axes are permuted before."""
+    """The elements in row-major order in another shape; with `dimensions` its axes are permuted before.
+
+    ValueError if the numbers of elements differ.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.reshape(x, (4,))
+    Array([1, 2, 3, 4], dtype=int32)
+    """
     x = array("reshape", operand)
     if dimensions is not None:
         x = transpose(x, dimensions)
@@ -247,7 +318,14 @@ def reshape(
 
 
 def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
-    """The array with new axes of size 1, at these places of the result."""
+    """The array with new axes of size 1, at these places of the result.
+
+    The dtype stays.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.expand_dims(cnp.ones(3), (0,)).shape
+    (1, 3)
+    """
     x = _array("expand_dims", array)
     return prims.expand_dims(
         x, axes_of(tuple(dimensions), x.ndim + len(tuple(dimensions)), "dimensions")
@@ -255,7 +333,12 @@ def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
 
 
 def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
-    """The array without these axes; ValueError if one does not have size 1."""
+    """The array without these axes; ValueError if one does not have size 1.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.squeeze(cnp.ones((1, 3)), (0,)).shape
+    (3,)
+    """
     x = _array("squeeze", array)
     axes = axes_of(tuple(dimensions), x.ndim, "dimensions")
     if any(x.shape[a] != 1 for a in axes):
@@ -269,7 +352,12 @@ _array = array  # where a parameter has that name
 
 
 def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
-    """The axes from `start_dimension` to below `stop_dimension` (the end) merged into one."""
+    """The axes from `start_dimension` to below `stop_dimension` (the end) merged into one.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.collapse(cnp.ones((2, 3, 4)), 0, 2).shape
+    (6, 4)
+    """
     x = array("collapse", operand)
     start, stop, _ = _slice(start_dimension, stop_dimension).indices(x.ndim)
     if stop < start:
@@ -280,21 +368,42 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
 
 
 def transpose(operand: Any, permutation: Any) -> Any:
-    """The axes in another order: axis i of the result is axis `permutation[i]`."""
+    """The axes in another order: axis i of the result is axis `permutation[i]`.
+
+    ValueError unless `permutation` names each axis once.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.transpose(cnp.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     x = array("transpose", operand)
     order = tuple([integer_of(p, "an axis of the permutation") for p in permutation])
     return x if order == tuple(range(x.ndim)) else prims.Transpose(order)(x)
 
 
 def rev(operand: Any, dimensions: Sequence[int]) -> Any:
-    """These axes backwards."""
+    """These axes backwards.
+
+    Shape and dtype stay.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.rev(x, (0,))
+    Array([[3, 4],
+           [1, 2]], dtype=int32)
+    """
     x = array("rev", operand)
     axes = axes_of(tuple(dimensions), x.ndim, "dimensions")
     return prims.Reverse(axes)(x) if axes else x
 
 
 def tile(operand: Any, reps: Sequence[int]) -> Any:
-    """The array repeated as a whole, so often along each axis."""
+    """The array repeated as a whole, so often along each axis.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.tile(cnp.array([1, 2]), (2,))
+    Array([1, 2, 1, 2], dtype=int32)
+    """
     x = array("tile", operand)
     if len(reps) != x.ndim:
         raise ValueError(
@@ -317,6 +426,10 @@ def slice(
     """The elements from `start_indices` to below `limit_indices`, along each axis each `strides`-th of them.
 
     ValueError unless 0 <= start <= limit <= size.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.slice(cnp.arange(6), (1,), (6,), (2,))
+    Array([1, 3, 5], dtype=int32)
     """
     x = array("slice", operand)
     steps = (
@@ -333,7 +446,14 @@ def slice_in_dim(
     stride: int = 1,
     axis: int = 0,
 ) -> Any:
-    """The elements along one axis from `start_index` to below `limit_index`; negative ones count from the end."""
+    """The elements along one axis from `start_index` to below `limit_index`; negative ones count from the end.
+
+    ValueError for a slice that does not fit.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.slice_in_dim(cnp.arange(6), 1, -1)
+    Array([1, 2, 3, 4], dtype=int32)
+    """
     x = array("slice_in_dim", operand)
     axis = axis_of(axis, x.ndim)
     n = x.shape[axis]
@@ -355,6 +475,11 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
     """The part at an index along one axis, which stays with size 1 or goes; negative indices count from the end.
 
     IndexError if there is no such index.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.index_in_dim(x, -1, keepdims=False)
+    Array([3, 4], dtype=int32)
     """
     x = array("index_in_dim", operand)
     axis, i = axis_of(axis, x.ndim), integer_of(index, "the index")
@@ -369,7 +494,12 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
 
 
 def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
-    """Parts of these sizes along an axis, one after another; ValueError unless they make up all of it."""
+    """Parts of these sizes along an axis, one after another; ValueError unless they make up all of it.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.split(cnp.arange(5), (2, 3))
+    [Array([0, 1], dtype=int32), Array([2, 3, 4], dtype=int32)]
+    """
     x = array("split", operand)
     axis = axis_of(axis, x.ndim)
     if sum(sizes) != x.shape[axis]:
@@ -385,14 +515,25 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
 
 
 def concatenate(operands: Any, dimension: int) -> Any:
-    """The arrays one after another along an axis; TypeError unless they have one dtype and else one shape."""
+    """The arrays one after another along an axis; TypeError unless they have one dtype and else one shape.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.concatenate([cnp.array([1, 2]), cnp.array([3])], 0)
+    Array([1, 2, 3], dtype=int32)
+    """
     xs = _all_arrays("concatenate", operands)
     axis = axis_of(dimension, xs[0].ndim, "dimension")
     return xs[0] if len(xs) == 1 else prims.Concatenate(axis)(*xs)
 
 
 def stack(operands: Any, axis: int = 0) -> Any:
-    """The arrays along a new axis.  TypeError unless they have one dtype and shape."""
+    """The arrays along a new axis.  TypeError unless they have one dtype and shape.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.stack([cnp.array([1, 2]), cnp.array([3, 4])])
+    Array([[1, 2],
+           [3, 4]], dtype=int32)
+    """
     xs = _all_arrays("stack", operands)
     place = axis_of(axis, xs[0].ndim + 1)
     return concatenate([prims.expand_dims(x, (place,)) for x in xs], place)
@@ -407,7 +548,13 @@ def _all_arrays(name: str, xs: Any) -> list[Any]:
 
 
 def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
-    """The parts at each index of an axis, which goes."""
+    """The parts at each index of an axis, which goes.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.unstack(x)
+    (Array([1, 2], dtype=int32), Array([3, 4], dtype=int32))
+    """
     x = array("unstack", x)
     axis = axis_of(axis, x.ndim)
     return tuple([index_in_dim(x, i, axis, False) for i in range(operator.index(x.shape[axis]))])

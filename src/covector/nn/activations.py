@@ -8,9 +8,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.types import dtypes
-from covector.numpy import elementwise as el
+from covector.nn.examples import EXAMPLES
+from covector.numpy import elementwise as el, ufunc
 from covector.numpy.promotion import lift
-from covector.numpy.ufunc import binary, unary
+from covector.numpy.ufunc import binary
 
 __all__ = [
     "celu",
@@ -40,6 +41,11 @@ __all__ = [
 ]
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def unary(name: str, recipe: Any, kind: Any, doc: str) -> Any:
+    """A ufunc of one operand, with its example."""
+    return ufunc.unary(name, recipe, kind, doc, EXAMPLES.get(name, ""))
 
 
 def _like(x: Any, value: Any) -> np.generic:
@@ -191,22 +197,50 @@ _gelu_ufuncs = {
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x above 0, alpha * (exp(x) - 1) below."""
+    """x above 0, alpha * (exp(x) - 1) below.
+
+    Element by element; integers count as floats.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.elu(cnp.array([-1.0, 0.0, 2.0]))
+    Array([-0.63212055,  0.        ,  2.        ], dtype=float32)
+    """
     return _elu_ufunc(x, alpha)
 
 
 def celu(x: Any, alpha: Any = 1.0) -> Any:
-    """x above 0, alpha * (exp(x / alpha) - 1) below."""
+    """x above 0, alpha * (exp(x / alpha) - 1) below.
+
+    Element by element; integers count as floats.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.celu(cnp.array([-1.0, 0.0, 2.0]))
+    Array([-0.63212055,  0.        ,  2.        ], dtype=float32)
+    """
     return _celu_ufunc(x, alpha)
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
-    """x above 0, negative_slope * x below."""
+    """x above 0, negative_slope * x below.
+
+    Element by element; integers count as floats.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.leaky_relu(cnp.array([-1.0, 0.0, 2.0]))
+    Array([-0.01,  0.  ,  2.  ], dtype=float32)
+    """
     return _leaky_ufunc(x, negative_slope)
 
 
 def squareplus(x: Any, b: Any = 4) -> Any:
-    """(x + sqrt(x² + b)) / 2."""
+    """(x + sqrt(x² + b)) / 2.
+
+    Element by element; integers count as floats.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.squareplus(cnp.array([-1.0, 0.0, 2.0]))
+    Array([0.618034 , 1.       , 2.4142137], dtype=float32)
+    """
     return _squareplus_ufunc(x, b)
 
 
@@ -221,5 +255,10 @@ def gelu(x: Any, approximate: bool = True) -> Any:
 
 
 def identity(x: Any) -> Any:
-    """The array itself."""
+    """The array itself.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.identity(cnp.array([1.0, 2.0]))
+    Array([1., 2.], dtype=float32)
+    """
     return lift("identity", x)

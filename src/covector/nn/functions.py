@@ -13,10 +13,11 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.nn.activations import sigmoid
 from covector.numpy import elementwise as el, reduce, statistics
-from covector.numpy.creation import asarray, iota, ones, tril
+from covector.numpy.creation import asarray, iota, ones
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused
 from covector.numpy.join import split
+from covector.numpy.matrices import tril
 from covector.numpy.operands import together
 from covector.numpy.promotion import (
     axes_of,
@@ -110,7 +111,14 @@ def _logsumexp(
 
 
 def logmeanexp(x: Any, axis: Axis = None, where: Any = None, keepdims: bool = False) -> Any:
-    """log(mean(exp(x))) along axes, without overflow."""
+    """log(mean(exp(x))) along axes, without overflow.
+
+    As a float; the axes go unless `keepdims`.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.logmeanexp(cnp.array([1000.0, 1000.0]))
+    Array(1000., dtype=float32)
+    """
     total = logsumexp(x, axis, where=where, keepdims=keepdims)
     counted = (
         np.ones(np.shape(x), bool)
@@ -146,7 +154,14 @@ def _softmax(x: Any, where: Any, axes: tuple[int, ...]) -> Any:
 
 
 def log_softmax(x: Any, axis: Axis = -1, where: Any = None) -> Any:
-    """x - log(sum(exp(x))) along an axis, without overflow; -inf where `where` does not hold."""
+    """x - log(sum(exp(x))) along an axis, without overflow; -inf where `where` does not hold.
+
+    Shape and dtype stay; integers count as floats.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.log_softmax(cnp.array([1.0, 1.0]))
+    Array([-0.6931472, -0.6931472], dtype=float32)
+    """
     return _log_softmax(x, where, axes=axes_of(axis, np.ndim(x)))
 
 
@@ -172,6 +187,10 @@ def standardize(
     """(x - mean) / sqrt(variance + epsilon) along an axis; mean and variance are the elements' own if not given.
 
     The variance is the mean square less the squared mean with algorithm="fast", and that of x - mean with "stable".
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.standardize(cnp.array([1.0, 2.0, 3.0]))
+    Array([-1.2247359,  0.       ,  1.2247359], dtype=float32)
     """
     if algorithm not in ("fast", "stable"):
         raise ValueError(
@@ -232,7 +251,14 @@ def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1) -> A
 
 
 def glu(x: Any, axis: int = -1) -> Any:
-    """The gated linear unit: the first half along an axis times the sigmoid of the second."""
+    """The gated linear unit: the first half along an axis times the sigmoid of the second.
+
+    ValueError if the axis has an odd length.
+
+    >>> from covector import nn, numpy as cnp
+    >>> nn.glu(cnp.array([1.0, 2.0, 0.0, 100.0]))
+    Array([0.5, 2. ], dtype=float32)
+    """
     x = lift("glu", x)
     size = x.shape[axis_of(axis, x.ndim)]
     if size % 2 != 0:
@@ -253,9 +279,15 @@ def dot_product_attention(
 ) -> Any:
     """softmax(scale * query keyᵀ + bias) value, for each head.
 
-    Shapes: query (..., T, N, H), key and value (..., S, K, H), where K divides N: then heads share keys.  bias and mask
+    Shapes: query (..., T, N, H), key and value (..., S, K, H), where K divides N: then heads share keys.  bias and
+    mask
     broadcast to (..., N, T, S); where the mask does not hold, and with `is_causal` after its own place, a query does
     not look.  `scale` is 1/sqrt(H) if not given.  The softmax is computed in float32 for 16-bit floats.
+
+    >>> from covector import nn, numpy as cnp
+    >>> q, kv = cnp.ones((5, 2, 4)), cnp.ones((7, 2, 4))
+    >>> nn.dot_product_attention(q, kv, kv).shape
+    (5, 2, 4)
     """
     query, key, value = _inexact("dot_product_attention", query, key, value)
     *lead, rows, heads, width = query.shape

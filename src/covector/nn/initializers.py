@@ -53,12 +53,26 @@ _CUT_OFF, _CUT_OFF_COMPLEX = 0.87962566103423978, 0.95311164380491208
 
 
 def zeros(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
-    """Zeros."""
+    """Zeros.
+
+    An initializer itself: `key` is not used.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.zeros(random.key(0), (2,))
+    Array([0., 0.], dtype=float32)
+    """
     return creation.zeros(shape, dtype)
 
 
 def ones(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
-    """Ones."""
+    """Ones.
+
+    An initializer itself: `key` is not used.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.ones(random.key(0), (2,))
+    Array([1., 1.], dtype=float32)
+    """
     return creation.ones(shape, dtype)
 
 
@@ -67,7 +81,14 @@ def _wanted(dtype: Any) -> np.dtype:
 
 
 def constant(value: Any, dtype: Any = None) -> Initializer:
-    """An initializer that gives one value everywhere."""
+    """An initializer that gives one value everywhere.
+
+    It is called with a key, a shape and a dtype.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.constant(2.0)(random.key(0), (2,))
+    Array([2., 2.], dtype=float32)
+    """
 
     @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
@@ -77,7 +98,14 @@ def constant(value: Any, dtype: Any = None) -> Initializer:
 
 
 def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
-    """An initializer with numbers spread evenly over [0, scale)."""
+    """An initializer with numbers spread evenly over [0, scale).
+
+    It is called with a key, a shape and a dtype.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.uniform()(random.key(0), (2,)).shape
+    (2,)
+    """
 
     @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
@@ -88,7 +116,14 @@ def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
 
 
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
-    """An initializer with normal numbers of this standard deviation."""
+    """An initializer with normal numbers of this standard deviation.
+
+    It is called with a key, a shape and a dtype.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.normal()(random.key(0), (2,)).shape
+    (2,)
+    """
 
     @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
@@ -101,7 +136,14 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
 def truncated_normal(
     stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
 ) -> Initializer:
-    """An initializer with normal numbers of this standard deviation, cut off at `lower` and `upper` of them."""
+    """An initializer with normal numbers of this standard deviation, cut off at `lower` and `upper` of them.
+
+    It is called with a key, a shape and a dtype.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.truncated_normal()(random.key(0), (2,)).shape
+    (2,)
+    """
 
     @boundary
     def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
@@ -151,6 +193,11 @@ def variance_scaling(
 
     `mode` is 'fan_in', 'fan_out', 'fan_avg' or 'fan_geo_avg'; `distribution` 'truncated_normal', 'normal' or
     'uniform'.  ValueError for others.
+
+    >>> from covector import nn, random
+    >>> init = nn.initializers.variance_scaling(1.0, 'fan_in', 'normal')
+    >>> init(random.key(0), (3, 2)).shape
+    (3, 2)
     """
     if mode not in _DENOMINATORS:
         raise ValueError(
@@ -214,7 +261,16 @@ def _family(
         return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = text
+    make.__doc__ = f"""{text}
+
+    The axes in `in_axis` are inputs, those in `out_axis` outputs, those in `batch_axis` neither; what it makes is
+    called with
+    a key, a shape and a dtype.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.{name}()(random.key(0), (3, 2)).shape
+    (3, 2)
+    """
     return make
 
 

@@ -11,6 +11,7 @@ from covector.numpy.einsum import *
 from covector.numpy.elementwise import *
 from covector.numpy.join import *
 from covector.numpy.linear import *
+from covector.numpy.matrices import *
 from covector.numpy.ordering import *
 from covector.numpy.ranges import *
 from covector.numpy.reduce import *

@@ -110,7 +110,7 @@ asinh = arcsinh = unary("asinh", prims.asinh, "inexact", "The inverse hyperbolic
 acosh = arccosh = unary("acosh", prims.acosh, "inexact", "The inverse hyperbolic cosine.")
 atanh = arctanh = unary("atanh", prims.atanh, "inexact", "The inverse hyperbolic tangent.")
 atan2 = arctan2 = binary(
-    "atan2", prims.atan2, "inexact", "The angle of the point (x2, x1) of the plane, in [-π, π]."
+    "atan2", prims.atan2, "inexact", "The angle of the point (y, x) of the plane, in [-π, π]."
 )
 
 
@@ -205,9 +205,9 @@ def _series(x: Any, coefficients: Sequence[float]) -> Any:
 
 log2 = unary("log2", _log_base(2.0), "inexact", "The logarithm to base 2.")
 log10 = unary("log10", _log_base(10.0), "inexact", "The logarithm to base 10.")
-logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x1) + exp(x2)), without overflow.")
-logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x1 + 2**x2), without overflow.")
-hypot = binary("hypot", _hypot, "inexact", "sqrt(x1**2 + x2**2), without overflow.")
+logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.")
+logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.")
+hypot = binary("hypot", _hypot, "inexact", "sqrt(x**2 + y**2), without overflow.")
 sinc = unary("sinc", _sinc, "inexact", "sin(πx) / (πx), and 1 at 0.")
 i0 = unary("i0", _i0, "inexact", "The modified Bessel function of the first kind of order 0.")
 deg2rad = radians = unary(
@@ -279,33 +279,31 @@ add = binary(
     "add",
     lambda x, y: prims.or_(x, y) if x.dtype == dtypes.bool_ else prims.add(x, y),
     "any",
-    "The sum x1 + x2; of bool the logical or.",
+    "The sum x + y; of bool the logical or.",
 )
-subtract = binary("subtract", prims.sub, "any", "The difference x1 - x2.")
+subtract = binary("subtract", prims.sub, "any", "The difference x - y.")
 multiply = binary(
     "multiply",
     lambda x, y: prims.and_(x, y) if x.dtype == dtypes.bool_ else prims.mul(x, y),
     "any",
-    "The product x1 * x2; of bool the logical and.",
+    "The product x * y; of bool the logical and.",
 )
 divide = true_divide = binary(
-    "divide", prims.div, "inexact", "The quotient x1 / x2; of integers too it is a float."
+    "divide", prims.div, "inexact", "The quotient x / y; of integers too it is a float."
 )
 floor_divide = binary(
     "floor_divide",
     _floor_divide,
     "numeric",
-    "The quotient x1 / x2, rounded down, in the operands' dtype.",
+    "The quotient x / y, rounded down, in the operands' dtype.",
 )
 remainder = mod = binary(
     "remainder",
     _remainder,
     "numeric",
-    "x1 - x2 * floor(x1 / x2): the rest with the sign of x2, as Python's %.",
+    "x - y * floor(x / y): the rest with the sign of y, as Python's %.",
 )
-fmod = binary(
-    "fmod", _fmod, "numeric", "The rest of the division with the sign of x1, as C's fmod."
-)
+fmod = binary("fmod", _fmod, "numeric", "The rest of the division with the sign of x, as C's fmod.")
 negative = unary("negative", _negative, "any", "-x.")
 positive = unary("positive", lambda x: x, "any", "x itself.")
 absolute = abs = unary(
@@ -318,7 +316,14 @@ reciprocal = unary("reciprocal", lambda x: prims.integer_pow(x, -1), "inexact", 
 
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
-    """(floor_divide(x1, x2), remainder(x1, x2))."""
+    """(floor_divide(x1, x2), remainder(x1, x2)).
+
+    Operands and errors are those of the two.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.divmod(cnp.array([7, -7]), 4)
+    (Array([ 1, -2], dtype=int32), Array([3, 1], dtype=int32))
+    """
     return floor_divide(x1, x2), remainder(x1, x2)
 
 
@@ -330,7 +335,14 @@ _rest = binary("modf_rest", _finite_rest, "inexact", "The fractional part, 0 of 
 
 
 def modf(x: Any, /) -> tuple[Any, Any]:
-    """The fractional and the whole part of each element, both with its sign."""
+    """The fractional and the whole part of each element, both with its sign.
+
+    As floats; integers count as floats.  TypeError for complex numbers.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.modf(cnp.array([1.5, -1.5]))
+    (Array([ 0.5, -0.5], dtype=float32), Array([ 1., -1.], dtype=float32))
+    """
     whole = trunc(lift("modf", x))
     whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
     return _rest(whole, subtract(x, whole)), whole
@@ -356,8 +368,8 @@ def _integer_power(x: Any, y: Any) -> Any:
     return result
 
 
-_power = binary("power", _general_power, "numeric", "x1 to the power x2.")
-float_power = binary("float_power", prims.pow_, "inexact", "x1 to the power x2, as floats.")
+_power = binary("power", _general_power, "numeric", "x to the power y.")
+float_power = binary("float_power", prims.pow_, "inexact", "x to the power y, as floats.")
 
 
 @cache
@@ -411,7 +423,14 @@ rint = unary("rint", _rint, "inexact", "Rounded to the nearest whole number, tie
 
 
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
-    """Rounded to so many decimals, ties to even; integers stay as they are unless decimals is negative."""
+    """Rounded to so many decimals, ties to even; integers stay as they are.
+
+    Shape and dtype stay.  NotImplementedError for integers and negative decimals: convert to a float first.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.round(cnp.array([1.25, 2.5]))
+    Array([1., 2.], dtype=float32)
+    """
     check_operand("round", a)
     integer = is_integer(np.zeros((), type_key(a)[0]))
     if decimals == 0:

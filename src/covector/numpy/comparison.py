@@ -89,12 +89,12 @@ def _bitwise_count(x: Any) -> Any:
     return prims.Convert(dtypes.uint8)(prims.population_count(absolute_value(x)))
 
 
-equal = binary("equal", prims.eq, "any", "x1 == x2.")
-not_equal = binary("not_equal", prims.ne, "any", "x1 != x2.")
-less = binary("less", _ordering(prims.lt), "any", "x1 < x2.")
-less_equal = binary("less_equal", _ordering(prims.le), "any", "x1 <= x2.")
-greater = binary("greater", _ordering(prims.gt), "any", "x1 > x2.")
-greater_equal = binary("greater_equal", _ordering(prims.ge), "any", "x1 >= x2.")
+equal = binary("equal", prims.eq, "any", "x == y.")
+not_equal = binary("not_equal", prims.ne, "any", "x != y.")
+less = binary("less", _ordering(prims.lt), "any", "x < y.")
+less_equal = binary("less_equal", _ordering(prims.le), "any", "x <= y.")
+greater = binary("greater", _ordering(prims.gt), "any", "x > y.")
+greater_equal = binary("greater_equal", _ordering(prims.ge), "any", "x >= y.")
 logical_and = binary("logical_and", _logical(prims.and_), "any", "Whether both are not zero.")
 logical_or = binary("logical_or", _logical(prims.or_), "any", "Whether one of them is not zero.")
 logical_xor = binary(
@@ -108,7 +108,7 @@ bitwise_not = bitwise_invert = invert = unary(
     "bitwise_not", prims.not_, "any", "Every bit turned over; of bool the logical not."
 )
 left_shift = bitwise_left_shift = binary(
-    "left_shift", prims.shift_left, "numeric", "x1 * 2**x2: the bits moved up."
+    "left_shift", prims.shift_left, "numeric", "x * 2**y: the bits moved up."
 )
 right_shift = bitwise_right_shift = binary(
     "right_shift",
@@ -160,7 +160,7 @@ minimum = binary(
 )
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
-heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, x2 at zero.")
+heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.")
 
 # ---------------------------------------------------------------------------------- kinds of numbers
 
@@ -258,14 +258,14 @@ isreal = unary(
     "isreal", lambda x: prims.not_(_iscomplex(x)), "any", "Whether the imaginary part is zero."
 )
 signbit = unary("signbit", _signbit, "any", "Whether it is negative; -0.0 is.")
-copysign = binary("copysign", _copysign, "inexact", "The size of x1 with the sign of x2.")
+copysign = binary("copysign", _copysign, "inexact", "The size of x with the sign of y.")
 nextafter = binary(
-    "nextafter", prims.nextafter, "inexact", "The float next to x1 in the direction of x2."
+    "nextafter", prims.nextafter, "inexact", "The float next to x in the direction of y."
 )
 spacing = unary(
     "spacing", _spacing, "inexact", "The distance to the float that is next away from zero."
 )
-ldexp = binary("ldexp", _ldexp, "inexact", "x1 * 2**x2.")
+ldexp = binary("ldexp", _ldexp, "inexact", "x * 2**y.")
 real = unary("real", _real, "any", "The real part; real arrays as they are.")
 imag = unary("imag", _imaginary, "any", "The imaginary part; of real arrays zeros.")
 conjugate = conj = unary("conjugate", _conjugate, "any", "The complex conjugate.")
@@ -273,5 +273,12 @@ _angle_of = unary("angle", _angle, "inexact", "The angle of a complex number, in
 
 
 def angle(z: Any, deg: bool = False) -> Any:
-    """The angle of complex numbers, in radians or degrees; of real ones 0 or π."""
+    """The angle of complex numbers, in radians or degrees; of real ones 0 or π.
+
+    As a float.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.angle(cnp.array([1j, -1 + 0j]))
+    Array([1.5707964, 3.1415927], dtype=float32)
+    """
     return rad2deg(_angle_of(z)) if deg else _angle_of(z)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,8 +12,6 @@ from covector._engine.base import errors
 from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dtypes
-from covector._engine.types.dims import Dim
-from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
 from covector.numpy.operands import converted
 from covector.numpy.promotion import (
@@ -22,7 +19,6 @@ from covector.numpy.promotion import (
     Shape,
     constant,
     from_numpy,
-    integer_of,
     lift,
     plain,
     shape_of,
@@ -30,33 +26,21 @@ from covector.numpy.promotion import (
     target,
     type_key,
 )
-from covector.numpy.selection import where
-from covector.numpy.shape import broadcast_shapes, moveaxis, reshape
+from covector.numpy.shape import broadcast_shapes, reshape
 
 __all__ = [
     "array",
     "asarray",
     "astype",
     "copy",
-    "diag",
-    "diagflat",
-    "diagonal",
     "empty",
     "empty_like",
-    "eye",
     "from_dlpack",
     "frombuffer",
     "full",
     "full_like",
-    "identity",
     "ones",
     "ones_like",
-    "tri",
-    "tril",
-    "tril_indices",
-    "triu",
-    "triu_indices",
-    "vander",
     "zeros",
     "zeros_like",
 ]
@@ -182,7 +166,13 @@ def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -
 
 
 def copy(a: Any, order: str | None = None) -> Any:
-    """A copy of the array."""
+    """A copy of the array.
+
+    >>> from covector import numpy as cnp
+    >>> x = cnp.array([1, 2])
+    >>> cnp.copy(x) is x
+    False
+    """
     return prims.Copy()(asarray(a))
 
 
@@ -194,21 +184,39 @@ def own(x: Any) -> Any:
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
     """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped.
 
-    An array that has the dtype is returned itself, unless `copy` asks for one of its own.
+    An array that has the dtype is returned itself, unless `copy` asks for one of its own.  TypeError for what is no
+    dtype.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.astype(cnp.array([1.7, -1.7]), int)
+    Array([ 1, -1], dtype=int32)
     """
     out = converted(lift("astype", x), dtypes.as_dtype(dtype))
     return own(out) if copy and out is x else out
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
-    """An array over the memory of another library's array, through DLPack."""
+    """An array over the memory of another library's array, through DLPack.
+
+    TypeError for what has no `__dlpack__`.  The two share memory unless `copy` asks for a copy.
+
+    >>> from covector import numpy as cnp
+    >>> import numpy as np
+    >>> cnp.from_dlpack(np.arange(3))
+    Array([0, 1, 2], dtype=int64)
+    """
     return _native.from_dlpack(x)
 
 
 def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
-    """The bytes of a buffer as a one-dimensional array.
+    r"""The bytes of a buffer as a one-dimensional array.
 
-    The bytes are read as NumPy reads them: `float` is 8 bytes, `int` 8, `complex` 16.
+    The bytes are read as NumPy reads them: `float` is 8 bytes, `int` 8, `complex` 16.  ValueError unless the bytes
+    make up whole elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.frombuffer(b'\x01\x02', cnp.uint8)
+    Array([1, 2], dtype=uint8)
     """
     if dtype in (float, int, complex):
         dtype = np.dtype(dtype)
@@ -234,27 +242,51 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     Array([[0., 0.],
            [0., 0.]], dtype=float32)
     """
-    return filled(shape_of(shape), 0, _or_float32(dtype))
+    return filled(shape_of(shape), 0, or_float32(dtype))
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
-    """Ones; float32 unless a dtype is given."""
-    return filled(shape_of(shape), 1, _or_float32(dtype))
+    """Ones; float32 unless a dtype is given.
+
+    ValueError for a negative length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones((2, 2))
+    Array([[1., 1.],
+           [1., 1.]], dtype=float32)
+    """
+    return filled(shape_of(shape), 1, or_float32(dtype))
 
 
-def _or_float32(dtype: Any) -> np.dtype:
+def or_float32(dtype: Any) -> np.dtype:
+    """A dtype that may be left out."""
     return dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
 
 
 def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
-    """An array whose contents do not matter: zeros."""
+    """An array whose contents do not matter: zeros.
+
+    float32 unless a dtype is given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.empty((2, 3)).shape
+    (2, 3)
+    """
     return zeros(shape, dtype)
 
 
 def full(
     shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
-    """One value everywhere; it broadcasts to the shape, and gives the dtype if none is given."""
+    """One value everywhere; it broadcasts to the shape, and gives the dtype if none is given.
+
+    ValueError if the value does not broadcast to the shape.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.full((2, 2), cnp.array([1, 2]))
+    Array([[1, 2],
+           [1, 2]], dtype=int32)
+    """
     new = shape_of(shape)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if type(fill_value) in SCALARS:
@@ -281,7 +313,15 @@ def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, b
 def zeros_like(
     a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
-    """Zeros in the shape and dtype of another array."""
+    """Zeros in the shape and dtype of another array.
+
+    `dtype` and `shape` stand for those of the array if given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.zeros_like(cnp.array([1, 2]), shape=(2, 2))
+    Array([[0, 0],
+           [0, 0]], dtype=int32)
+    """
     new, own, weak = _like("zeros_like", a, dtype, shape)
     return filled(new, 0, own, weak)
 
@@ -289,20 +329,37 @@ def zeros_like(
 def ones_like(
     a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
-    """Ones in the shape and dtype of another array."""
+    """Ones in the shape and dtype of another array.
+
+    `dtype` and `shape` stand for those of the array if given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones_like(cnp.array([1, 2]), dtype=float)
+    Array([1., 1.], dtype=float32)
+    """
     new, own, weak = _like("ones_like", a, dtype, shape)
     return filled(new, 1, own, weak)
 
 
 def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
-    """An array whose contents do not matter, in the shape and dtype of another: zeros."""
+    """An array whose contents do not matter, in the shape and dtype of another: zeros.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.empty_like(cnp.array([1, 2])).dtype
+    dtype('int32')
+    """
     return zeros_like(prototype, dtype, shape)
 
 
 def full_like(
     a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None
 ) -> Any:
-    """One value everywhere, in the shape and dtype of another array."""
+    """One value everywhere, in the shape and dtype of another array.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.full_like(cnp.array([1.0, 2.0]), 7)
+    Array([7., 7.], dtype=float32)
+    """
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)
@@ -315,130 +372,12 @@ def full_like(
     return full(new, fill_value, own)
 
 
-# -------------------------------------------------------------------------------------------- matrices
-
-
-def _counted(shape: Shape, dtype: np.dtype, axis: int) -> Any:
-    """The index along an axis: an Iota where the Program is recorded, else made at once."""
+def iota(shape: Iterable[Any], dtype: np.dtype, axis: int) -> Any:
+    """The index along an axis of a shape."""
+    shape = tuple(shape)
     sizes = [n for n in shape if isinstance(n, int)]
     if trace.current().staging or len(sizes) != len(shape):
         return prims.Iota(shape, dtype, axis)()
     others = tuple([i for i in range(len(shape)) if i != axis])
     counts = np.expand_dims(np.arange(sizes[axis]).astype(dtype), others)
     return _native.array_from(np.broadcast_to(counts, sizes))
-
-
-def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
-    """compare(i + k, j) for the row i and column j of a matrix."""
-    row = prims.add(_counted((rows, columns), dtypes.int32, 0), np.int32(integer_of(k, "k")))
-    return compare(row, _counted((rows, columns), dtypes.int32, 1))
-
-
-def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = None) -> Any:
-    """Ones on the k-th diagonal, zeros elsewhere."""
-    rows, columns = shape_of((N, N if M is None else M))
-    return converted(_difference(rows, columns, equal, k), _or_float32(dtype))
-
-
-def identity(n: Any, dtype: Any = None) -> Any:
-    """The identity matrix."""
-    return eye(n, dtype=dtype)
-
-
-def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
-    """Ones on and below the k-th diagonal, zeros above."""
-    rows, columns = shape_of((N, N if M is None else M))
-    return converted(_difference(rows, columns, greater_equal, k), _or_float32(dtype))
-
-
-def _matrix(name: str, m: Any) -> Any:
-    m = lift(name, m)
-    if m.ndim < 2:
-        raise ValueError(
-            f"{name} needs at least 2 dimensions, got shape {m.shape}{errors.at_user_line()}"
-        )
-    return m
-
-
-def tril(m: Any, k: int = 0) -> Any:
-    """The part on and below the k-th diagonal of the last two axes, zeros above."""
-    m = _matrix("tril", m)
-    inside = tri(m.shape[-2], m.shape[-1], k, bool)
-    return where(spread(inside, m.shape), m, m.dtype.type(0))
-
-
-def triu(m: Any, k: int = 0) -> Any:
-    """The part on and above the k-th diagonal of the last two axes, zeros below."""
-    m = _matrix("triu", m)
-    below = tri(m.shape[-2], m.shape[-1], k - 1, bool)
-    return where(spread(below, m.shape), m.dtype.type(0), m)
-
-
-def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
-    """The rows and columns of the elements on and below the k-th diagonal."""
-    rows, columns = np.tril_indices(n, k, m)
-    return from_numpy("tril_indices", rows, dtypes.int32), from_numpy(
-        "tril_indices", columns, dtypes.int32
-    )
-
-
-def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
-    """The rows and columns of the elements on and above the k-th diagonal."""
-    rows, columns = np.triu_indices(n, k, m)
-    return from_numpy("triu_indices", rows, dtypes.int32), from_numpy(
-        "triu_indices", columns, dtypes.int32
-    )
-
-
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The elements on a diagonal of two axes, as the last axis."""
-    a = lift("diagonal", a)
-    if a.ndim < 2:
-        raise ValueError(
-            f"diagonal needs at least 2 dimensions, got shape {a.shape}{errors.at_user_line()}"
-        )
-    a = moveaxis(a, (axis1, axis2), (-2, -1))
-    rows, columns = (operator.index(n) for n in a.shape[-2:])
-    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    first = max(-offset, 0) * columns + max(offset, 0)
-    flat = reshape(a, (*a.shape[:-2], rows * columns))
-    stop = first + (length - 1) * (columns + 1) + 1 if length else first
-    lead = len(flat.shape) - 1
-    strides = (1,) * lead + (columns + 1,)
-    return prims.Slice((0,) * lead + (min(first, stop),), (*flat.shape[:-1], stop), strides)(flat)
-
-
-def diag(v: Any, k: int = 0) -> Any:
-    """A matrix with the vector on its k-th diagonal; or the k-th diagonal of a matrix."""
-    v = lift("diag", v)
-    if v.ndim == 2:
-        return diagonal(v, k)
-    if v.ndim != 1:
-        raise ValueError(
-            f"diag takes one or two dimensions, got shape {v.shape}{errors.at_user_line()}"
-        )
-    k = integer_of(k, "k")
-    size = v.shape[0] + abs(k)
-    shifted = prims.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))
-    columns = spread(reshape(shifted, (1, size)), (size, size))
-    return where(_difference(size, size, equal, k), columns, v.dtype.type(0))
-
-
-def diagflat(v: Any, k: int = 0) -> Any:
-    """A matrix with the flattened elements on its k-th diagonal."""
-    return diag(reshape(lift("diagflat", v), (-1,)), k)
-
-
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """The powers of a vector's elements as rows of a matrix, the highest first unless `increasing`."""
-    x = lift("vander", x)
-    if x.ndim != 1:
-        raise ValueError(f"vander takes a vector, got shape {x.shape}{errors.at_user_line()}")
-    count = operator.index(x.shape[0]) if N is None else N
-    powers = range(count) if increasing else range(count - 1, -1, -1)
-    return stack([prims.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)
-
-
-def iota(shape: Iterable[Any], dtype: np.dtype, axis: int) -> Any:
-    """The index along an axis of a shape."""
-    return _counted(tuple(shape), dtype, axis)

@@ -74,7 +74,12 @@ flexible, character, object_ = np.flexible, np.character, np.object_
 
 
 class prng_key:
-    """The abstract kind of the dtypes of random keys: issubdtype(key.dtype, prng_key)."""
+    """The abstract kind of the dtypes of random keys.
+
+    >>> import covector
+    >>> covector.dtypes.issubdtype(covector.random.key(0).dtype, covector.dtypes.prng_key)
+    True
+    """
 
 
 class ScalarType(type):
@@ -103,11 +108,13 @@ class ScalarType(type):
 
 
 def _scalar_type(name: str, dtype: np.dtype) -> ScalarType:
-    return ScalarType(
-        name,
-        (),
-        {"dtype": dtype, "__module__": "covector.numpy", "__doc__": f"The dtype {dtype.name}."},
-    )
+    doc = f"""The dtype {dtype.name}; called, it makes an array of that dtype.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.{name}(1).dtype
+    dtype({dtype.name if dtype == dtypes.bfloat16 else repr(dtype.name)})
+    """
+    return ScalarType(name, (), {"dtype": dtype, "__module__": "covector.numpy", "__doc__": doc})
 
 
 bool_ = bool = _scalar_type("bool_", dtypes.bool_)
@@ -150,12 +157,22 @@ def result_type(*args: Any) -> np.dtype:
 
 
 def promote_types(a: Any, b: Any) -> np.dtype:
-    """The dtype that two dtypes promote to."""
+    """The dtype that two dtypes promote to.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.promote_types(cnp.int32, cnp.float16)
+    dtype('float16')
+    """
     return dtypes.promote(_key(a), _key(b))[0]
 
 
 def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
-    """Whether one dtype can be converted to another under NumPy's rule `casting`."""
+    """Whether one dtype can be converted to another under NumPy's rule `casting`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.can_cast(cnp.int32, cnp.float64), cnp.can_cast(cnp.float32, cnp.int32)
+    (True, False)
+    """
     return np.can_cast(_key(from_)[0], dtypes.as_dtype(to), casting=casting)  # type: ignore[arg-type]
 
 
@@ -173,7 +190,13 @@ _KINDS: dict[Any, str] = {
 
 
 def issubdtype(arg1: Any, arg2: Any) -> Any:
-    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 is)."""
+    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 is).
+
+    >>> from covector import numpy as cnp
+    >>> import numpy as np
+    >>> cnp.issubdtype(cnp.bfloat16, np.floating)
+    True
+    """
     if getattr(arg1, "type", None) is prng_key:
         return arg2 in (prng_key, np.generic)
     if arg2 is prng_key:
@@ -204,7 +227,14 @@ _NAMED_KINDS = {
 
 
 def isdtype(dtype: Any, kind: Any) -> Any:
-    """Whether a dtype is of a kind, or one of several: a dtype or one of the array API's names, like 'integral'."""
+    """Whether a dtype is of a kind, or one of several: a dtype or one of the array API's names, like 'integral'.
+
+    TypeError for a name that the array API does not have.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.isdtype(cnp.float32, ('integral', 'real floating'))
+    True
+    """
     own = dtypes.as_dtype(dtype)
     for k in kind if isinstance(kind, tuple) else (kind,):
         if isinstance(k, str) and k in _NAMED_KINDS:
@@ -216,7 +246,12 @@ def isdtype(dtype: Any, kind: Any) -> Any:
 
 
 def iscomplexobj(x: Any) -> Any:
-    """Whether the dtype is complex: that of an array, a number, or of a list of them."""
+    """Whether the dtype is complex: that of an array, a number, or of a list of them.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.iscomplexobj(cnp.array([1j])), cnp.iscomplexobj([1.0])
+    (True, False)
+    """
     if isinstance(x, list | tuple):
         return dtypes.is_complex(asarray(x).dtype)
     if isinstance(x, type | np.dtype):
@@ -226,12 +261,22 @@ def iscomplexobj(x: Any) -> Any:
 
 
 def isrealobj(x: Any) -> Any:
-    """Whether the dtype is not complex."""
+    """Whether the dtype is not complex.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.isrealobj(cnp.array([1j])), cnp.isrealobj([1.0])
+    (False, True)
+    """
     return not iscomplexobj(x)
 
 
 def isscalar(element: Any) -> Any:
-    """Whether it is a number, or an array of shape ()."""
+    """Whether it is a number, or an array of shape ().
+
+    >>> from covector import numpy as cnp
+    >>> cnp.isscalar(3), cnp.isscalar(cnp.array([3]))
+    (True, False)
+    """
     if type(element) is Array or isinstance(element, Tracer | np.ndarray):
         return len(element.shape) == 0
     return np.isscalar(element)

@@ -14,8 +14,8 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
-from covector.numpy.creation import diagonal
 from covector.numpy.linear import contract
+from covector.numpy.matrices import diagonal
 from covector.numpy.operands import together
 from covector.numpy.promotion import Shape, cast, lift, spread
 from covector.numpy.reduce import sum as total
@@ -259,6 +259,13 @@ def _pairs(path: list[tuple[int, ...]], n: int) -> list[tuple[int, int]]:
 def einsum_path(
     subscripts: Any, /, *operands: Any, optimize: Any = "greedy"
 ) -> tuple[list[Any], Any]:
-    """The order of contraction that NumPy suggests for operands of these shapes, and a text about its cost."""
+    """The order of contraction that NumPy suggests for operands of these shapes, and a text about its cost.
+
+    ValueError for what `einsum` would not take.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.einsum_path('ij,jk,kl', cnp.ones((2, 3)), cnp.ones((3, 4)), cnp.ones((4, 5)))[0]
+    ['einsum_path', (1, 2), (0, 1)]
+    """
     dummies = [np.broadcast_to(np.float32(0), lift("einsum_path", x).shape) for x in operands]
     return np.einsum_path(subscripts, *dummies, optimize=optimize)

@@ -104,12 +104,27 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
 
 
 def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
-    """Arrays one after another along an axis; with None, flattened first."""
+    """Arrays one after another along an axis; with None, flattened first.
+
+    TypeError if the other axes differ, ValueError if there are none; the dtype is the promoted one.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.concat([cnp.array([1, 2]), cnp.array([3])])
+    Array([1, 2, 3], dtype=int32)
+    """
     return concatenate(arrays, axis)
 
 
 def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
-    """Arrays of one shape along a new axis; ValueError if the shapes differ."""
+    """Arrays of one shape along a new axis; ValueError if the shapes differ.
+
+    The dtype is the promoted one unless one is given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.stack([cnp.array([1, 2]), cnp.array([3, 4])], axis=1)
+    Array([[1, 3],
+           [2, 4]], dtype=int32)
+    """
     xs = _several("stack", arrays, dtype)
     first = xs[0].shape
     for x in xs:
@@ -122,23 +137,54 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
 
 
 def vstack(tup: Any, dtype: Any = None) -> Any:
-    """Arrays on top of each other: along the first axis, vectors as rows."""
+    """Arrays on top of each other: along the first axis, vectors as rows.
+
+    TypeError if the other axes differ; the dtype is the promoted one unless one is given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.vstack([cnp.array([1, 2]), cnp.array([3, 4])])
+    Array([[1, 2],
+           [3, 4]], dtype=int32)
+    """
     return concatenate([atleast_2d(a) for a in _several("vstack", tup, dtype)], 0)
 
 
 def hstack(tup: Any, dtype: Any = None) -> Any:
-    """Arrays beside each other: along the second axis; vectors end to end."""
+    """Arrays beside each other: along the second axis; vectors end to end.
+
+    TypeError if the other axes differ; the dtype is the promoted one unless one is given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.hstack([cnp.array([1, 2]), cnp.array([3])])
+    Array([1, 2, 3], dtype=int32)
+    """
     xs = [atleast_1d(a) for a in _several("hstack", tup, dtype)]
     return concatenate(xs, 0 if len(xs[0].shape) == 1 else 1)
 
 
 def dstack(tup: Any, dtype: Any = None) -> Any:
-    """Arrays behind each other: along the third axis."""
+    """Arrays behind each other: along the third axis.
+
+    Arrays with fewer than three axes get new ones.  TypeError if the other axes differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.dstack([cnp.array([1, 2]), cnp.array([3, 4])])
+    Array([[[1, 3],
+            [2, 4]]], dtype=int32)
+    """
     return concatenate([atleast_3d(a) for a in _several("dstack", tup, dtype)], 2)
 
 
 def column_stack(tup: Any) -> Any:
-    """Vectors as the columns of a matrix; matrices beside each other."""
+    """Vectors as the columns of a matrix; matrices beside each other.
+
+    TypeError if the lengths differ; the dtype is the promoted one.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.column_stack([cnp.array([1, 2]), cnp.array([3, 4])])
+    Array([[1, 3],
+           [2, 4]], dtype=int32)
+    """
     xs = [
         transpose(atleast_2d(a)) if len(a.shape) < 2 else a for a in _several("column_stack", tup)
     ]
@@ -146,7 +192,14 @@ def column_stack(tup: Any) -> Any:
 
 
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    """`values` after `arr` along an axis; with None, both flattened."""
+    """`values` after `arr` along an axis; with None, both flattened.
+
+    TypeError if the other axes differ; the dtype is the promoted one.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.append(cnp.array([1, 2]), cnp.array([3.5]))
+    Array([1. , 2. , 3.5], dtype=float32)
+    """
     return concatenate([arr, values], axis)
 
 
@@ -154,7 +207,14 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
-    """The arrays along an axis, which is gone from them."""
+    """The arrays along an axis, which is gone from them.
+
+    ValueError for an array of shape ().
+
+    >>> from covector import numpy as cnp
+    >>> cnp.unstack(cnp.array([[1, 2], [3, 4]]))
+    (Array([1, 2], dtype=int32), Array([3, 4], dtype=int32))
+    """
     x = lift("unstack", x)
     if not x.shape:
         raise ValueError(f"unstack needs at least one dimension{errors.at_user_line()}")
@@ -167,7 +227,14 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 
 
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """Parts along an axis: so many, of about the same length, or cut at these indices."""
+    """Parts along an axis: so many, of about the same length, or cut at these indices.
+
+    Parts of unequal length differ by one, the longer ones first.  ValueError for fewer than one part.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array_split(cnp.arange(5), 2)
+    [Array([0, 1, 2], dtype=int32), Array([3, 4], dtype=int32)]
+    """
     ary = lift("split", ary)
     axis = axis_of(axis, len(ary.shape))
     length = ary.shape[axis]
@@ -194,7 +261,14 @@ def _clamped(i: int, length: Dim) -> Dim:
 
 
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """Parts along an axis: so many equal ones (ValueError if that does not divide), or cut at these indices."""
+    """Parts along an axis: so many equal ones (ValueError if that does not divide), or cut at these indices.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.split(cnp.arange(4), 2)
+    [Array([0, 1], dtype=int32), Array([2, 3], dtype=int32)]
+    >>> cnp.split(cnp.arange(4), [1])
+    [Array([0], dtype=int32), Array([1, 2, 3], dtype=int32)]
+    """
     ary = lift("split", ary)
     if not isinstance(indices_or_sections, Iterable):
         length = ary.shape[axis_of(axis, len(ary.shape))]
@@ -207,17 +281,40 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    """Parts along the first axis."""
+    """Parts along the first axis.
+
+    As `split`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.vsplit(cnp.array([[1, 2], [3, 4]]), 2)
+    [Array([[1, 2]], dtype=int32), Array([[3, 4]], dtype=int32)]
+    """
     return split(ary, indices_or_sections, 0)
 
 
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    """Parts along the second axis; of vectors along the first."""
+    """Parts along the second axis; of vectors along the first.
+
+    As `split`; ValueError for an array of shape ().
+
+    >>> from covector import numpy as cnp
+    >>> cnp.hsplit(cnp.array([[1, 2], [3, 4]]), 2)
+    [Array([[1],
+           [3]], dtype=int32), Array([[2],
+           [4]], dtype=int32)]
+    """
     return split(ary, indices_or_sections, 0 if ndim(ary) == 1 else 1)
 
 
 def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
-    """Parts along the third axis."""
+    """Parts along the third axis.
+
+    As `split`; ValueError for an array with fewer than three axes.
+
+    >>> from covector import numpy as cnp
+    >>> [part.shape for part in cnp.dsplit(cnp.ones((1, 2, 4)), 2)]
+    [(1, 2, 2), (1, 2, 2)]
+    """
     return split(ary, indices_or_sections, 2)
 
 
@@ -225,7 +322,13 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
 
 
 def tile(A: Any, reps: int | Sequence[int]) -> Any:
-    """The array repeated as a whole, so often along each axis."""
+    """The array repeated as a whole, so often along each axis.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.tile(cnp.array([1, 2]), (2, 2))
+    Array([[1, 2, 1, 2],
+           [1, 2, 1, 2]], dtype=int32)
+    """
     a = lift("tile", A)
     counts = tuple(reps) if isinstance(reps, Iterable) else (reps,)
     counts = (1,) * (len(a.shape) - len(counts)) + tuple([dim_of(n) for n in counts])
@@ -243,7 +346,16 @@ def tile(A: Any, reps: int | Sequence[int]) -> Any:
 def repeat(
     a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
 ) -> Any:
-    """Each element so often, along an axis or flattened; `repeats` is an int, or concrete ints for each element."""
+    """Each element so often, along an axis or flattened; `repeats` is an int, or concrete ints for each element.
+
+    ValueError if there are not as many `repeats` as elements along the axis.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.repeat(cnp.array([1, 2]), 2)
+    Array([1, 1, 2, 2], dtype=int32)
+    >>> cnp.repeat(cnp.array([1, 2]), [1, 3])
+    Array([1, 2, 2, 2], dtype=int32)
+    """
     a = lift("repeat", a)
     if axis is None:
         a, axis = ravel(a), 0
@@ -279,7 +391,15 @@ def _repeat_each(a: Any, counts: np.ndarray, axis: int, total: int | None) -> An
 
 
 def resize(a: Any, new_shape: Any) -> Any:
-    """The elements, repeated as often as needed, in another shape."""
+    """The elements, repeated as often as needed, in another shape.
+
+    ValueError for a negative length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.resize(cnp.array([1, 2, 3]), (2, 2))
+    Array([[1, 2],
+           [3, 1]], dtype=int32)
+    """
     a, new = ravel(a), shape_of(new_shape)
     total = dims.product(new)
     if a.shape[0] == 0 or total == 0:

@@ -13,8 +13,8 @@ from covector._engine.base import errors
 from covector._engine.base.public import publish
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linear, reduce
-from covector.numpy.creation import diagonal as _diagonal, eye
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
+from covector.numpy.matrices import diagonal as _diagonal, eye
 from covector.numpy.operands import together
 from covector.numpy.promotion import axes_of, cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose, squeeze
@@ -37,12 +37,26 @@ __all__ = [
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    """The diagonal of the last two axes, as the last axis."""
+    """The diagonal of the last two axes, as the last axis.
+
+    The dtype stays.  ValueError for an array with fewer than two axes.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.diagonal(cnp.array([[1, 2], [3, 4]]))
+    Array([1, 4], dtype=int32)
+    """
     return _diagonal(x, offset, -2, -1)
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
-    """The sum along the diagonal of the last two axes."""
+    """The sum along the diagonal of the last two axes.
+
+    ValueError for an array with fewer than two axes.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.trace(cnp.array([[1, 2], [3, 4]]))
+    Array(5, dtype=int32)
+    """
     return linear.trace(x, offset, -2, -1, dtype)
 
 
@@ -51,7 +65,12 @@ def vector_norm(
 ) -> Any:
     """The norm of vectors along an axis, or of all elements.
 
-    It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.
+    It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.  As a real float; the
+    axes go unless `keepdims`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.vector_norm(cnp.array([3.0, 4.0]))
+    Array(5., dtype=float32)
     """
     (x,) = together("vector_norm", "inexact", x)
     axes = axes_of(axis, x.ndim)
@@ -82,7 +101,14 @@ def _squares(x: Any) -> Any:
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """The norm of matrices in the last two axes: 'fro', or 1, -1, inf, -inf for the largest or smallest sums."""
+    """The norm of matrices in the last two axes: 'fro', or 1, -1, inf, -inf for the largest or smallest sums.
+
+    As a real float; the two axes go unless `keepdims`.  NotImplementedError for another `ord`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.matrix_norm(cnp.array([[3.0, 0.0], [0.0, 4.0]]))
+    Array(5., dtype=float32)
+    """
     return norm(x, ord, (-2, -1), keepdims)
 
 
@@ -117,7 +143,15 @@ def norm(
 
 
 def matrix_power(a: Any, n: int) -> Any:
-    """The n-th power of square matrices, n >= 0, by repeated squaring."""
+    """The n-th power of square matrices, n >= 0, by repeated squaring.
+
+    The dtype stays.  TypeError unless the last two axes have one length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.matrix_power(cnp.array([[1, 1], [0, 1]]), 5)
+    Array([[1, 5],
+           [0, 1]], dtype=int32)
+    """
     a, n = lift("matrix_power", a), integer_of(n, "the exponent of matrix_power")
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise TypeError(
@@ -137,7 +171,14 @@ def matrix_power(a: Any, n: int) -> Any:
 
 
 def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
-    """The product of several matrices, in the order that needs the fewest multiplications."""
+    """The product of several matrices, in the order that needs the fewest multiplications.
+
+    The first and the last may be vectors.  ValueError for fewer than two arrays.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.multi_dot([cnp.ones((2, 3)), cnp.ones((3, 4)), cnp.ones(4)])
+    Array([12., 12.], dtype=float32)
+    """
     xs = [lift("multi_dot", x) for x in arrays]
     if len(xs) < 2 or any(
         x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)) for i, x in enumerate(xs)

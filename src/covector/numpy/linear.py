@@ -11,8 +11,8 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.creation import diagonal
 from covector.numpy.fused import compiled, fused
+from covector.numpy.matrices import diagonal
 from covector.numpy.operands import together
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, spread
 from covector.numpy.reduce import sum as total
@@ -86,6 +86,10 @@ def dot(
 
     Vectors give a scalar, matrices the matrix product; with a scalar it is multiplication.
     TypeError if the two axes differ in length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.dot(cnp.array([[1, 2], [3, 4]]), cnp.array([1, 1]))
+    Array([3, 7], dtype=int32)
     """
     a, b = _operands("dot", a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -190,7 +194,14 @@ def _drop(x: Any, lead: Shape, keep: list[int]) -> Any:
 
 
 def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """The sum of products of all elements, those of `a` conjugated."""
+    """The sum of products of all elements, those of `a` conjugated.
+
+    TypeError if the numbers of elements differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.vdot(cnp.array([1j, 2]), cnp.array([1j, 2]))
+    Array(5.+0.j, dtype=complex64)
+    """
     a, b = _operands("vdot", a, b)
     return dot(ravel(el.conj(a)), ravel(b), preferred_element_type=preferred_element_type)
 
@@ -204,7 +215,14 @@ def vecdot(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Any:
-    """The sum of products along an axis, those of `x1` conjugated; the other axes broadcast."""
+    """The sum of products along an axis, those of `x1` conjugated; the other axes broadcast.
+
+    TypeError if the lengths along the axis differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.vecdot(cnp.array([[1, 2], [3, 4]]), cnp.array([1, 1]))
+    Array([3, 7], dtype=int32)
+    """
     a, b = _operands("vecdot", x1, x2)
     a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
     if a.shape[-1] != b.shape[-1]:
@@ -215,14 +233,28 @@ def vecdot(
 
 
 def matvec(x1: Any, x2: Any, /) -> Any:
-    """Matrices times vectors: (..., m, n) and (..., n) give (..., m)."""
+    """Matrices times vectors: (..., m, n) and (..., n) give (..., m).
+
+    TypeError if n differs.  The axes in front broadcast.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.matvec(cnp.array([[1, 2], [3, 4]]), cnp.array([1, 1]))
+    Array([3, 7], dtype=int32)
+    """
     return prims.squeeze(
         matmul(x1, reshape(lift("matvec", x2), (*np.shape(x2), 1))), (-1 % _rank(x1, x2),)
     )
 
 
 def vecmat(x1: Any, x2: Any, /) -> Any:
-    """Conjugated vectors times matrices: (..., n) and (..., n, m) give (..., m)."""
+    """Conjugated vectors times matrices: (..., n) and (..., n, m) give (..., m).
+
+    TypeError if n differs.  The axes in front broadcast.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.vecmat(cnp.array([1, 1]), cnp.array([[1, 2], [3, 4]]))
+    Array([4, 6], dtype=int32)
+    """
     x1 = el.conj(lift("vecmat", x1))
     return prims.squeeze(
         matmul(reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1])), x2), (-2 % _rank(x2, x1),)
@@ -234,7 +266,14 @@ def _rank(matrices: Any, vectors: Any) -> int:
 
 
 def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """The sum of products over the last axes; with a scalar it is multiplication."""
+    """The sum of products over the last axes; with a scalar it is multiplication.
+
+    TypeError if the last axes differ in length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.inner(cnp.array([1, 2]), cnp.array([3, 4]))
+    Array(11, dtype=int32)
+    """
     a, b = _operands("inner", a, b)
     if a.ndim == 0 or b.ndim == 0:
         return el.multiply(a, b)
@@ -242,7 +281,15 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
 
 
 def outer(a: Any, b: Any, out: None = None) -> Any:
-    """The products of each element of `a` with each of `b`: a matrix."""
+    """The products of each element of `a` with each of `b`: a matrix.
+
+    Both are flattened first.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.outer(cnp.array([1, 2]), cnp.array([3, 4]))
+    Array([[3, 4],
+           [6, 8]], dtype=int32)
+    """
     a, b = (ravel(x) for x in _operands("outer", a, b))
     shape = (a.shape[0], b.shape[0])
     return el.multiply(spread(reshape(a, (shape[0], 1)), shape), spread(b, shape))
@@ -257,7 +304,15 @@ def tensordot(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> Any:
-    """The sum of products over axes of `a` and of `b`: as many last and first ones, or those in a pair of sequences."""
+    """The sum of products over axes of `a` and of `b`: as many last and first ones, or those in a pair of sequences.
+
+    TypeError if the lengths of the axes differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.tensordot(cnp.ones((2, 3)), cnp.ones((3, 2)), axes=1)
+    Array([[3., 3.],
+           [3., 3.]], dtype=float32)
+    """
     a, b = _operands("tensordot", a, b)
     if isinstance(axes, Iterable):
         left, right = axes
@@ -277,7 +332,14 @@ def tensordot(
 
 
 def kron(a: Any, b: Any) -> Any:
-    """The Kronecker product: each element of `a` times the whole of `b`, as blocks."""
+    """The Kronecker product: each element of `a` times the whole of `b`, as blocks.
+
+    Its shape is the product of the two shapes, axis by axis; its dtype the promoted one.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.kron(cnp.array([1, 10]), cnp.array([1, 2]))
+    Array([ 1,  2, 10, 20], dtype=int32)
+    """
     a, b = _operands("kron", a, b)
     rank = max(a.ndim, b.ndim)
     one, two = (1,) * (rank - a.ndim) + a.shape, (1,) * (rank - b.ndim) + b.shape
@@ -290,14 +352,29 @@ def kron(a: Any, b: Any) -> Any:
 def trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
 ) -> Any:
-    """The sum of the elements on a diagonal of two axes."""
+    """The sum of the elements on a diagonal of two axes.
+
+    In the dtype of `sum`.  ValueError for an array with fewer than two axes.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.trace(cnp.array([[1, 2], [3, 4]]))
+    Array(5, dtype=int32)
+    """
     return total(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
-    """The cross product of vectors of three elements (or two, which lie in the plane)."""
+    """The cross product of vectors of three elements (or two, which lie in the plane).
+
+    The vectors lie along `axis`, or along an axis of its own in each array and the result; the others broadcast.
+    ValueError for vectors of another length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.cross(cnp.array([1, 0, 0]), cnp.array([0, 1, 0]))
+    Array([0, 0, 1], dtype=int32)
+    """
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = _operands("cross", a, b)

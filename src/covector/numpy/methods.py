@@ -20,6 +20,7 @@ from covector.numpy import (
     interop,
     join,
     linear,
+    matrices,
     ordering,
     reduce,
     selection,
@@ -140,33 +141,76 @@ def _several(args: tuple[Any, ...]) -> Any:
 
 
 def _reshape(self: Any, *args: Any, order: str = "C", **kwargs: Any) -> Any:
-    """The elements in another shape, given as one tuple or number by number."""
+    """The elements in another shape, given as one tuple or number by number.
+
+    TypeError if the numbers of elements differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.arange(4).reshape(2, 2)
+    Array([[0, 1],
+           [2, 3]], dtype=int32)
+    """
     return reshape(self, _several(args), order, **kwargs)
 
 
 def _transpose(self: Any, *args: Any) -> Any:
-    """The axes in another order, given as one tuple or axis by axis; reversed by default."""
+    """The axes in another order, given as one tuple or axis by axis; reversed by default.
+
+    ValueError unless each axis is named once.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones((2, 3, 4)).transpose(2, 0, 1).shape
+    (4, 2, 3)
+    """
     axes = _several(args) if args else None
     return transpose(self, axes)
 
 
 def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
-    """The elements in another dtype."""
+    """The elements in another dtype.
+
+    As `covector.numpy.astype`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1.7, -1.7]).astype(int)
+    Array([ 1, -1], dtype=int32)
+    """
     return creation.astype(self, dtype, copy=copy)
 
 
 def _flatten(self: Any, order: str = "C") -> Any:
-    """The elements on one axis."""
+    """The elements on one axis.
+
+    In row-major order.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([[1, 2], [3, 4]]).flatten()
+    Array([1, 2, 3, 4], dtype=int32)
+    """
     return ravel(self, order)
 
 
 def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
-    """Elements below `min` raised to it, those above `max` lowered to it."""
+    """Elements below `min` raised to it, those above `max` lowered to it.
+
+    Either bound may be left out; they are broadcast with the array.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1, 5, 9]).clip(2, 6)
+    Array([2, 5, 6], dtype=int32)
+    """
     return selection.clip(self, min, max)
 
 
 def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
-    """The same bits as another dtype of the same width."""
+    """The same bits as another dtype of the same width.
+
+    TypeError for a dtype of another width.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1.0]).view(cnp.int32)
+    Array([1065353216], dtype=int32)
+    """
     return self if dtype is None else prims.bitcast(self, dtypes.as_dtype(dtype))
 
 
@@ -208,7 +252,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "copy": creation.copy,
     "cumprod": ordering.cumprod,
     "cumsum": ordering.cumsum,
-    "diagonal": creation.diagonal,
+    "diagonal": matrices.diagonal,
     "dot": linear.dot,
     "max": reduce.max,
     "mean": statistics.mean,
@@ -306,7 +350,12 @@ def _set_methods() -> None:
 
 
 def represent(x: Any) -> str:
-    """The array as text, in JAX's form: Array([1., 2.], dtype=float32)."""
+    """The array as text, in JAX's form: Array([1., 2.], dtype=float32).
+
+    >>> from covector import numpy as cnp
+    >>> print(cnp.array_repr(cnp.array([1.0, 2.0])))
+    Array([1., 2.], dtype=float32)
+    """
     values = np.asarray(x)
     notes = [f"dtype={values.dtype.name}"]
     if x.weak_type:
@@ -321,7 +370,12 @@ def represent(x: Any) -> str:
 
 
 def text(x: Any) -> str:
-    """The array's elements as text, as `print` shows them."""
+    """The array's elements as text, as `print` shows them.
+
+    >>> from covector import numpy as cnp
+    >>> print(cnp.array_str(cnp.array([1.0, 2.0])))
+    [1. 2.]
+    """
     return str(x)
 
 

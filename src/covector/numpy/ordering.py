@@ -64,7 +64,14 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
 
 
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """The products up to each element along an axis, or of the flattened array."""
+    """The products up to each element along an axis, or of the flattened array.
+
+    The shape stays; the dtype is that of `prod`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.cumprod(cnp.array([1, 2, 3, 4]))
+    Array([ 1,  2,  6, 24], dtype=int32)
+    """
     return _running("cumprod", prims.CumProd, a, axis, dtype)
 
 
@@ -85,7 +92,14 @@ def _cumulative(
 def cumulative_sum(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Any:
-    """The sums up to each element along an axis; `include_initial` puts a 0 in front."""
+    """The sums up to each element along an axis; `include_initial` puts a 0 in front.
+
+    The axis may only be left out for a vector (ValueError).
+
+    >>> from covector import numpy as cnp
+    >>> cnp.cumulative_sum(cnp.array([2, 3]), include_initial=True)
+    Array([0, 2, 5], dtype=int32)
+    """
     wanted = extended(lift("cumulative_sum", x).dtype) if dtype is None else dtype
     return _cumulative("cumulative_sum", cumsum, 0, x, axis, wanted, include_initial)
 
@@ -93,12 +107,28 @@ def cumulative_sum(
 def cumulative_prod(
     x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Any:
-    """The products up to each element along an axis; `include_initial` puts a 1 in front."""
+    """The products up to each element along an axis; `include_initial` puts a 1 in front.
+
+    The axis may only be left out for a vector (ValueError).
+
+    >>> from covector import numpy as cnp
+    >>> cnp.cumulative_prod(cnp.array([2, 3]), include_initial=True)
+    Array([1, 2, 6], dtype=int32)
+    """
     return _cumulative("cumulative_prod", cumprod, 1, x, axis, dtype, include_initial)
 
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """Each element less the one before it along an axis, n times over."""
+    """Each element less the one before it along an axis, n times over.
+
+    `prepend` and `append` are put at the ends first: arrays, or a number.  ValueError for a negative n, or a scalar.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.diff(cnp.array([1, 4, 9]))
+    Array([3, 5], dtype=int32)
+    >>> cnp.diff(cnp.array([1, 4, 9]), n=2)
+    Array([2], dtype=int32)
+    """
     a = lift("diff", a)
     n, axis = integer_of(n, "n"), axis_of(axis, a.ndim)
     if n < 0:
@@ -124,7 +154,12 @@ def _edge(e: Any, a: Any, axis: int) -> Any:
 
 
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    """Each element of the flattened array less the one before it, between further ones."""
+    """Each element of the flattened array less the one before it, between further ones.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ediff1d(cnp.array([1, 4, 9]), to_end=0)
+    Array([3, 5, 0], dtype=int32)
+    """
     ary = ravel(ary)
     if ary.dtype == dtypes.bool_:
         raise TypeError(
@@ -136,7 +171,14 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    """The integral along an axis by the trapezoidal rule, at the points x or `dx` apart."""
+    """The integral along an axis by the trapezoidal rule, at the points x or `dx` apart.
+
+    As a float; the axis goes.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.trapezoid(cnp.array([0.0, 1.0, 4.0]), dx=0.5)
+    Array(1.5, dtype=float32)
+    """
     (y,) = together("trapezoid", "inexact", y)
     y = moveaxis(y, axis, -1)
     if x is not None:
@@ -195,7 +237,14 @@ def argsort(
     stable: bool = True,
     descending: bool = False,
 ) -> Any:
-    """The indices that sort along an axis, as int32; equal elements stay in their order."""
+    """The indices that sort along an axis, as int32; equal elements stay in their order.
+
+    NaNs are last.  Arguments are those of `sort`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.argsort(cnp.array([3, 1, 2]))
+    Array([1, 2, 0], dtype=int32)
+    """
     x, axis = _rows("argsort", a, axis)
     return moveaxis(_order(x, descending)[1], -1, axis)
 
@@ -207,7 +256,14 @@ def median(
     overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Any:
-    """The middle element along axes (all by default), or the mean of the two middle ones; NaN if one is NaN."""
+    """The middle element along axes (all by default), or the mean of the two middle ones; NaN if one is NaN.
+
+    As a float; integers count as floats.  TypeError for complex numbers.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.median(cnp.array([[3, 1, 2], [7, 9, 8]]), axis=1)
+    Array([2., 8.], dtype=float32)
+    """
     (a,) = together("median", "inexact", a)
     axes = axes_of(axis, a.ndim)
     rest = [i for i in range(a.ndim) if i not in axes]

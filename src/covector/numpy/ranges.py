@@ -211,7 +211,14 @@ def logspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-    """`num` numbers from base**start to base**stop, evenly spaced in their logarithm; bases broadcast with the ends."""
+    """`num` numbers from base**start to base**stop, evenly spaced in their logarithm; bases broadcast with the ends.
+
+    As a float; `num` lies along `axis`.  ValueError for a negative `num`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.logspace(0, 2, 3)
+    Array([  1.,  10., 100.], dtype=float32)
+    """
     low, high, wanted = _ends("logspace", start, stop, dtype)
     own = dtypes.promote((low.dtype, False), type_key(base))[0]
     base = lift("logspace", cast(base if type(base) in SCALARS else lift("logspace", base), own))
@@ -225,7 +232,16 @@ def logspace(
 
 
 def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
-    """The index along each axis of a grid, stacked; or with `sparse` a tuple of arrays that broadcast to it."""
+    """The index along each axis of a grid, stacked; or with `sparse` a tuple of arrays that broadcast to it.
+
+    int32 unless a dtype is given.
+
+    >>> from covector import numpy as cnp
+    >>> rows, columns = cnp.indices((2, 3))
+    >>> columns
+    Array([[0, 1, 2],
+           [0, 1, 2]], dtype=int32)
+    """
     grid = shape_of(dimensions, "dimensions")
     wanted = dtypes.index_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
     if not sparse:
@@ -239,7 +255,15 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
 
 
 def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
-    """The function's values on a grid: it is called once, with an array of the index along each axis."""
+    """The function's values on a grid: it is called once, with an array of the index along each axis.
+
+    The arrays of indices are float32 unless a dtype is given.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.fromfunction(lambda i, j: i * 10 + j, (2, 2), dtype=int)
+    Array([[ 0,  1],
+           [10, 11]], dtype=int32)
+    """
     grid = shape_of(shape)
     return function(
         *[iota(grid, dtypes.as_dtype(dtype), axis) for axis in range(len(grid))], **kwargs
@@ -250,6 +274,13 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     """Coordinates on a grid from vectors: one array for each, all of one shape unless `sparse`.
 
     With indexing "xy" the first vector runs along the second axis, as in a picture; with "ij" along the first.
+    ValueError for another indexing.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.meshgrid(cnp.array([1, 2]), cnp.array([3, 4]))
+    [Array([[1, 2],
+           [1, 2]], dtype=int32), Array([[3, 3],
+           [4, 4]], dtype=int32)]
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(

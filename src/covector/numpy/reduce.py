@@ -195,7 +195,12 @@ def prod(
     where: Any = None,
     promote_integers: bool = True,
 ) -> Any:
-    """The product along axes (all by default), as `sum`."""
+    """The product along axes (all by default), as `sum`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.prod(cnp.array([[1, 2], [3, 4]]), axis=0)
+    Array([3, 8], dtype=int32)
+    """
     return _reduce(_PROD, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
@@ -212,6 +217,10 @@ def max(
 
     ValueError if there are no elements and no `initial`.  Of equally large elements each gets its share of the
     gradient.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.max(cnp.array([[1, 5], [7, 2]]), axis=0)
+    Array([7, 5], dtype=int32)
     """
     return _reduce(_MAX, a, axis, None, keepdims, initial, where)
 
@@ -225,7 +234,12 @@ def min(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """The smallest element along axes (all by default), as `max`."""
+    """The smallest element along axes (all by default), as `max`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.min(cnp.array([[1, 5], [7, 2]]), axis=0)
+    Array([1, 2], dtype=int32)
+    """
     return _reduce(_MIN, a, axis, None, keepdims, initial, where)
 
 
@@ -254,24 +268,50 @@ def _logical(name: str, primitive: Any, a: Any, axis: Axis, keepdims: bool, wher
 def all(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
-    """Whether all elements along axes are not zero."""
+    """Whether all elements along axes are not zero.
+
+    As a bool; `axis` and `where` as of `sum`.  True of no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.all(cnp.array([[1, 0], [2, 3]]), axis=1)
+    Array([False,  True], dtype=bool)
+    """
     return _logical("all", prims.All, a, axis, keepdims, where)
 
 
 def any(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
-    """Whether one element along axes is not zero."""
+    """Whether one element along axes is not zero.
+
+    As a bool; `axis` and `where` as of `sum`.  False of no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.any(cnp.array([[0, 0], [2, 0]]), axis=1)
+    Array([False,  True], dtype=bool)
+    """
     return _logical("any", prims.Any_, a, axis, keepdims, where)
 
 
 def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """How many elements along axes are not zero, as int32."""
+    """How many elements along axes are not zero, as int32.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.count_nonzero(cnp.array([[0, 1], [2, 3]]), axis=1)
+    Array([1, 2], dtype=int32)
+    """
     return sum(_truth("count_nonzero", a), axis, keepdims=keepdims)
 
 
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
-    """The largest less the smallest element along axes."""
+    """The largest less the smallest element along axes.
+
+    The dtype stays.  ValueError if there are no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ptp(cnp.array([3, 9, 4]))
+    Array(6, dtype=int32)
+    """
     return el.subtract(max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims))
 
 
@@ -298,11 +338,22 @@ def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | N
 def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
     """The index of the largest element along an axis (or into the flattened array), as int32.
 
-    The first of equals; the first NaN, if there is one.
+    The first of equals; the first NaN, if there is one.  ValueError if there are no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.argmax(cnp.array([[1, 5], [7, 2]]), axis=1)
+    Array([1, 0], dtype=int32)
     """
     return _arg("argmax", prims.Argmax, a, axis, keepdims)
 
 
 def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
-    """The index of the smallest element along an axis (or into the flattened array), as int32."""
+    """The index of the smallest element along an axis (or into the flattened array), as int32.
+
+    The first of equals; the first NaN, if there is one.  ValueError if there are no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.argmin(cnp.array([[1, 5], [7, 2]]), axis=1)
+    Array([0, 1], dtype=int32)
+    """
     return _arg("argmin", prims.Argmin, a, axis, keepdims)

@@ -85,7 +85,16 @@ def where(
 
 
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
-    """Elements of the first choice whose condition holds, else the default."""
+    """Elements of the first choice whose condition holds, else the default.
+
+    All are broadcast together and promoted to one dtype.  ValueError if there are not as many choices as conditions,
+    or none.
+
+    >>> from covector import numpy as cnp
+    >>> x = cnp.arange(5)
+    >>> cnp.select([x < 2, x > 3], [-x, x * 10])
+    Array([ 0, -1,  0,  0, 40], dtype=int32)
+    """
     if len(condlist) != len(choicelist) or not condlist:
         raise ValueError(
             f"select needs as many choices as conditions, and at least one, got {len(condlist)} conditions "
@@ -113,6 +122,10 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 
     The number of them depends on the values, so the array must be concrete. With `size` the result is cut to
     it, or filled with `fill_value` (0).  ValueError for an array of shape (), which has no axes.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nonzero(cnp.array([[0, 1], [2, 0]]))
+    (Array([0, 1], dtype=int32), Array([1, 0], dtype=int32))
     """
     values = _concrete("nonzero", a)
     if not values.shape:
@@ -130,13 +143,29 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
-    """The indices into the flattened array of the elements that are not zero; it must be concrete."""
+    """The indices into the flattened array of the elements that are not zero; it must be concrete.
+
+    As int32.  With `size` the result has that length, filled with `fill_value` if need be, and may be traced.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.flatnonzero(cnp.array([[0, 1], [2, 0]]))
+    Array([1, 2], dtype=int32)
+    """
     a = lift("flatnonzero", a)
     return nonzero(prims.Reshape((a.size,))(a), size=size, fill_value=fill_value)[0]
 
 
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
-    """The indices of the elements that are not zero, a row for each; it must be concrete."""
+    """The indices of the elements that are not zero, a row for each; it must be concrete.
+
+    The rows are int32.  With `size` the result has so many rows, the last ones of `fill_value` if need be, and may be
+    traced.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.argwhere(cnp.array([[0, 1], [2, 0]]))
+    Array([[0, 1],
+           [1, 0]], dtype=int32)
+    """
     a = lift("argwhere", a)
     if not a.shape:  # one row, or none, of no indices
         count = int(bool(_concrete("argwhere", a))) if size is None else size
@@ -189,7 +218,14 @@ _nan_to_num = elementwise(
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
-    """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the largest and smallest finite numbers."""
+    """NaN replaced by `nan`, infinities by `posinf` and `neginf`, or the largest and smallest finite numbers.
+
+    Integers stay as they are; shape and dtype stay.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nan_to_num(cnp.array([1.0, cnp.nan, cnp.inf]), posinf=9.0)
+    Array([1., 0., 9.], dtype=float32)
+    """
     x = lift("nan_to_num", x)
     if not dtypes.is_inexact(x.dtype):
         return x
@@ -223,20 +259,41 @@ def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
 
 
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
-    """Whether |a - b| <= atol + rtol * |b|, element by element; infinities of one sign are close."""
+    """Whether |a - b| <= atol + rtol * |b|, element by element; infinities of one sign are close.
+
+    As a bool array; the operands are broadcast together.  NaNs are close only with `equal_nan`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.isclose(cnp.array([1.0, 2.0]), cnp.array([1.000001, 2.1]))
+    Array([ True, False], dtype=bool)
+    """
     x, y = promoted("isclose", "inexact", (a, b))
     x, y = [spread(lift("isclose", v), broadcast_shapes(np.shape(x), np.shape(y))) for v in (x, y)]
     return _isclose(x, y, rtol, atol, equal_nan)
 
 
 def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
-    """Whether all elements are close, as a bool array of shape ()."""
+    """Whether all elements are close, as a bool array of shape ().
+
+    Arguments are those of `isclose`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.allclose(cnp.array([1.0, 2.0]), cnp.array([1.0, 2.000001]))
+    Array(True, dtype=bool)
+    """
     close = isclose(a, b, rtol, atol, equal_nan)
     return prims.All(tuple(range(close.ndim)))(close)
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
-    """Whether two arrays have one shape and equal elements, as a bool array of shape ()."""
+    """Whether two arrays have one shape and equal elements, as a bool array of shape ().
+
+    NaNs are equal only with `equal_nan`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array_equal(cnp.array([1, 2]), cnp.array([1.0, 2.0]))
+    Array(True, dtype=bool)
+    """
     x, y = lift("array_equal", a1), lift("array_equal", a2)
     if x.shape != y.shape:
         return constant(False, dtypes.bool_)
@@ -247,7 +304,12 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 
 def array_equiv(a1: Any, a2: Any) -> Any:
-    """Whether two arrays broadcast together and then have equal elements, as a bool array of shape ()."""
+    """Whether two arrays broadcast together and then have equal elements, as a bool array of shape ().
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array_equiv(cnp.array([1, 1]), 1)
+    Array(True, dtype=bool)
+    """
     x, y = lift("array_equiv", a1), lift("array_equiv", a2)
     try:
         broadcast_shapes(x.shape, y.shape)

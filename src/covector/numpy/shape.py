@@ -55,17 +55,40 @@ __all__ = [
 
 
 def shape(a: Any) -> Shape:
-    """The lengths of the axes."""
+    """The lengths of the axes.
+
+    TypeError for what is no array or number, lists too.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.shape(cnp.ones((2, 3)))
+    (2, 3)
+    """
     return lift("shape", a).shape
 
 
 def ndim(a: Any) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    TypeError for what is no array or number, lists too.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ndim(cnp.ones((2, 3)))
+    2
+    """
     return len(lift("ndim", a).shape)
 
 
 def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
-    """The number of elements, or the length of an axis (the product of several)."""
+    """The number of elements, or the length of an axis (the product of several).
+
+    TypeError for what is no array or number, lists too.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.size(cnp.ones((2, 3)))
+    6
+    >>> cnp.size(cnp.ones((2, 3)), axis=1)
+    3
+    """
     own = lift("size", a).shape
     return dims.product([own[i] for i in axes_of(axis, len(own))])
 
@@ -126,12 +149,25 @@ def _infer(old: Shape, shape: Any) -> Shape:
 
 
 def ravel(a: Any, order: str = "C") -> Any:
-    """The elements in row-major order, on one axis."""
+    """The elements in row-major order, on one axis.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ravel(cnp.array([[1, 2], [3, 4]]))
+    Array([1, 2, 3, 4], dtype=int32)
+    """
     return reshape(a, (-1,) if dims.product(lift("ravel", a).shape) != 0 else (0,), order)
 
 
 def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
-    """The axes in another order: axis i of the result is axis `axes[i]`; reversed by default."""
+    """The axes in another order: axis i of the result is axis `axes[i]`; reversed by default.
+
+    ValueError unless `axes` names each axis once.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.transpose(cnp.array([[1, 2], [3, 4]]))
+    Array([[1, 3],
+           [2, 4]], dtype=int32)
+    """
     a = lift("transpose", a)
     rank = len(a.shape)
     order = tuple(range(rank))[::-1] if axes is None else axes_of(axes, rank)
@@ -143,12 +179,24 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
 
 
 def permute_dims(a: Any, /, axes: Sequence[int]) -> Any:
-    """The axes in another order: axis i of the result is axis `axes[i]`."""
+    """The axes in another order: axis i of the result is axis `axes[i]`.
+
+    ValueError unless `axes` names each axis once.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.permute_dims(cnp.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     return transpose(a, axes)
 
 
 def matrix_transpose(x: Any, /) -> Any:
-    """The last two axes exchanged; ValueError if there are fewer."""
+    """The last two axes exchanged; ValueError if there are fewer.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.matrix_transpose(cnp.ones((5, 2, 3))).shape
+    (5, 3, 2)
+    """
     x = lift("matrix_transpose", x)
     if len(x.shape) < 2:
         raise ValueError(
@@ -158,7 +206,14 @@ def matrix_transpose(x: Any, /) -> Any:
 
 
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    AxisError for an axis that is not there.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.swapaxes(cnp.ones((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
     a = lift("swapaxes", a)
     i, j = axis_of(axis1, len(a.shape)), axis_of(axis2, len(a.shape))
     order = list(range(len(a.shape)))
@@ -167,7 +222,14 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 
 
 def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    """Axes in other places, the others in their order."""
+    """Axes in other places, the others in their order.
+
+    AxisError for an axis that is not there.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.moveaxis(cnp.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     a = lift("moveaxis", a)
     rank = len(a.shape)
     old, new = axes_of(source, rank, "source"), axes_of(destination, rank, "destination")
@@ -182,7 +244,14 @@ def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[in
 
 
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
-    """An axis moved back until it lies before position `start`."""
+    """An axis moved back until it lies before position `start`.
+
+    AxisError for an axis that is not there.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.rollaxis(cnp.ones((2, 3, 4)), 2).shape
+    (4, 2, 3)
+    """
     a = lift("rollaxis", a)
     rank = len(a.shape)
     axis = axis_of(axis, rank)
@@ -191,14 +260,26 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 
 
 def expand_dims(a: Any, axis: int | Sequence[int]) -> Any:
-    """New axes of length 1, at these places of the result."""
+    """New axes of length 1, at these places of the result.
+
+    AxisError for a place that the result does not have.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.expand_dims(cnp.array([1, 2]), 0).shape
+    (1, 2)
+    """
     a = lift("expand_dims", a)
     count = len(axis) if isinstance(axis, Sequence) else 1
     return prims.expand_dims(a, axes_of(axis, len(a.shape) + count))
 
 
 def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """Without axes of length 1: all of them, or these; ValueError if one of these is longer."""
+    """Without axes of length 1: all of them, or these; ValueError if one of these is longer.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.squeeze(cnp.ones((1, 3, 1))).shape
+    (3,)
+    """
     a = lift("squeeze", a)
     if axis is None:
         axes = tuple([i for i, n in enumerate(a.shape) if n == 1])
@@ -221,12 +302,26 @@ def _at_least(rank: int, name: str, arrays: tuple[Any, ...], place: Any) -> Any:
 
 
 def atleast_1d(*arys: Any) -> Any:
-    """Scalars as arrays of one element, other arrays as they are."""
+    """Scalars as arrays of one element, other arrays as they are.
+
+    Of several arrays a list.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.atleast_1d(3)
+    Array([3], dtype=int32, weak_type=True)
+    """
     return _at_least(1, "atleast_1d", arys, lambda a: a if a.shape else reshape(a, (1,)))
 
 
 def atleast_2d(*arys: Any) -> Any:
-    """Arrays with new leading axes up to rank 2."""
+    """Arrays with new leading axes up to rank 2.
+
+    Of several arrays a list.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.atleast_2d(cnp.array([1, 2]))
+    Array([[1, 2]], dtype=int32)
+    """
     return _at_least(2, "atleast_2d", arys, lambda a: prims.expand_dims(a, range(2 - len(a.shape))))
 
 
@@ -236,7 +331,14 @@ def _to_3d(a: Any) -> Any:
 
 
 def atleast_3d(*arys: Any) -> Any:
-    """Arrays with new axes up to rank 3: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1)."""
+    """Arrays with new axes up to rank 3: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1).
+
+    Of several arrays a list.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.atleast_3d(cnp.array([1, 2])).shape
+    (1, 2, 1)
+    """
     return _at_least(3, "atleast_3d", arys, _to_3d)
 
 
@@ -252,7 +354,13 @@ def cut(x: Any, axis: int, start: Dim, stop: Dim) -> Any:
 
 
 def broadcast_to(array: Any, shape: Any, *, out_sharding: None = None) -> Any:
-    """The array repeated along new axes and those of length 1; ValueError if it does not fit."""
+    """The array repeated along new axes and those of length 1; ValueError if it does not fit.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.broadcast_to(cnp.array([1, 2]), (2, 2))
+    Array([[1, 2],
+           [1, 2]], dtype=int32)
+    """
     array = lift("broadcast_to", array)
     new = shape_of(shape)
     old = array.shape
@@ -267,7 +375,16 @@ def broadcast_to(array: Any, shape: Any, *, out_sharding: None = None) -> Any:
 
 
 def broadcast_arrays(*args: Any) -> list[Any]:
-    """The arrays, each in the shape that they take together."""
+    """The arrays, each in the shape that they take together.
+
+    ValueError if they do not fit together.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.broadcast_arrays(cnp.array([1, 2]), cnp.array([[3], [4]]))
+    [Array([[1, 2],
+           [1, 2]], dtype=int32), Array([[3, 3],
+           [4, 4]], dtype=int32)]
+    """
     arrays = [lift("broadcast_arrays", a) for a in args]
     common = broadcast_shapes(*[a.shape for a in arrays])
     return [spread(a, common) for a in arrays]
@@ -277,23 +394,55 @@ def broadcast_arrays(*args: Any) -> list[Any]:
 
 
 def flip(m: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """The elements in the opposite order, along an axis, several, or all."""
+    """The elements in the opposite order, along an axis, several, or all.
+
+    AxisError for an axis that is not there.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.flip(cnp.array([[1, 2], [3, 4]]), axis=1)
+    Array([[2, 1],
+           [4, 3]], dtype=int32)
+    """
     m = lift("flip", m)
     return prims.Reverse(axes_of(axis, len(m.shape)))(m)
 
 
 def flipud(m: Any) -> Any:
-    """The rows in the opposite order."""
+    """The rows in the opposite order.
+
+    ValueError for an array of shape ().
+
+    >>> from covector import numpy as cnp
+    >>> cnp.flipud(cnp.array([[1, 2], [3, 4]]))
+    Array([[3, 4],
+           [1, 2]], dtype=int32)
+    """
     return flip(m, 0)
 
 
 def fliplr(m: Any) -> Any:
-    """The columns in the opposite order."""
+    """The columns in the opposite order.
+
+    ValueError for an array with fewer than two axes.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.fliplr(cnp.array([[1, 2], [3, 4]]))
+    Array([[2, 1],
+           [4, 3]], dtype=int32)
+    """
     return flip(m, 1)
 
 
 def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    """Turned by k right angles, from the first of the two axes to the second."""
+    """Turned by k right angles, from the first of the two axes to the second.
+
+    ValueError unless the two axes are different ones.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.rot90(cnp.array([[1, 2], [3, 4]]))
+    Array([[2, 4],
+           [1, 3]], dtype=int32)
+    """
     m = lift("rot90", m)
     i, j = axes_of(axes, len(m.shape))
     k = integer_of(k, "k") % 4
@@ -305,7 +454,14 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 
 
 def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """Elements moved along an axis (several, or flattened); those pushed off the end come back at the start."""
+    """Elements moved along an axis (several, or flattened); those pushed off the end come back at the start.
+
+    Shape and dtype stay.  A shift may be traced.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.roll(cnp.array([1, 2, 3]), 1)
+    Array([3, 1, 2], dtype=int32)
+    """
     a = lift("roll", a)
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), a.shape)

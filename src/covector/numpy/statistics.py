@@ -92,7 +92,14 @@ def _mean(a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, kee
 def average(
     a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, keepdims: bool = False
 ) -> Any:
-    """The average along axes, weighted; with `returned` also the sum of the weights."""
+    """The average along axes, weighted; with `returned` also the sum of the weights.
+
+    ValueError unless the weights have the shape of the array, or one entry along the one axis.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.average(cnp.array([1.0, 2.0]), weights=cnp.array([3.0, 1.0]))
+    Array(1.25, dtype=float32)
+    """
     if weights is None:
         weights = ones_like(together("average", "inexact", a)[0])
     a, weights = together("average", "inexact", a, weights)
@@ -123,7 +130,12 @@ def var(
 ) -> Any:
     """The variance along axes (all by default): the mean squared distance from the mean.
 
-    `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.
+    `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.  As a real float.
+    ValueError for a dtype that cannot hold it.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.var(cnp.array([1.0, 2.0, 4.0]))
+    Array(1.5555557, dtype=float32)
     """
     a, where = lift("var", a), mask_of("var", where)
     less, wanted = float(ddof if correction is None else correction), _spread_dtype("var", a, dtype)
@@ -179,5 +191,12 @@ def std(
     where: Any = None,
     correction: Any = None,
 ) -> Any:
-    """The standard deviation along axes: the square root of the variance."""
+    """The standard deviation along axes: the square root of the variance.
+
+    Arguments and errors are those of `var`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.std(cnp.array([1.0, 2.0, 4.0]))
+    Array(1.2472192, dtype=float32)
+    """
     return el.sqrt(var(a, axis, dtype, None, ddof, keepdims, where=where, correction=correction))

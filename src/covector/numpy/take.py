@@ -81,7 +81,13 @@ def take_along_axis(
 ) -> Any:
     """For each place the element that the indices there name along an axis; the other axes broadcast.
 
-    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`.
+    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`.  ValueError for
+    indices of another rank, TypeError for those that are no integers.
+
+    >>> from covector import numpy as cnp
+    >>> x = cnp.array([[3, 1, 2]])
+    >>> cnp.take_along_axis(x, cnp.argsort(x), axis=1)
+    Array([[1, 2, 3]], dtype=int32)
     """
     arr, indices = lift("take_along_axis", arr), _index_array("take_along_axis", indices)
     if axis is None:

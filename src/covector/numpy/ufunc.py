@@ -18,6 +18,7 @@ from covector._engine.base import errors
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import SCALARS, Tracer, typeof
 from covector._engine.types import dtypes
+from covector.numpy.examples import EXAMPLES
 from covector.numpy.promotion import (
     DIRECT,
     Array,
@@ -46,21 +47,38 @@ def make(name: str, python: Callable[..., Any], nin: int, doc: str) -> Any:
     return _native.Ufunc(name, python, lambda signature: _compile(python, signature), nin)
 
 
-def elementwise(name: str, recipe: Recipe, kind: Kind, nin: int, doc: str) -> Any:
+# What every function made here has in its docstring, beside its own line and its example.
+_DTYPES: dict[Kind, str] = {
+    "any": "",
+    "numeric": "; bool counts as int32",
+    "inexact": "; integers and bool count as floats",
+}
+_ONE = "\n\nElement by element, of any shape and dtype{}.  TypeError for what is no array or number, lists too."
+_SEVERAL = """
+
+The operands are broadcast together and promoted to one dtype{}.  ShapeError if their shapes do not
+fit together, TypeError for what is no array or number, lists too."""
+
+
+def elementwise(
+    name: str, recipe: Recipe, kind: Kind, nin: int, doc: str, example: str | None = None
+) -> Any:
     """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe."""
     steps = recipe if isinstance(recipe, Primitive) else _weakly(recipe)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
-    return make(name, python, nin, doc)
+    rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
+    shown = EXAMPLES.get(name, "") if example is None else example
+    return make(name, python, nin, f"{doc}{rules}{shown}")
 
 
-def unary(name: str, recipe: Recipe, kind: Kind, doc: str) -> Any:
+def unary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
     """A ufunc of one operand."""
-    return elementwise(name, recipe, kind, 1, doc)
+    return elementwise(name, recipe, kind, 1, doc, example)
 
 
-def binary(name: str, recipe: Recipe, kind: Kind, doc: str) -> Any:
+def binary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
     """A ufunc of two operands."""
-    return elementwise(name, recipe, kind, 2, doc)
+    return elementwise(name, recipe, kind, 2, doc, example)
 
 
 def _weakly(recipe: Recipe) -> Recipe:

@@ -46,7 +46,14 @@ def nansum(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """The sum along axes of the elements that are not NaN."""
+    """The sum along axes of the elements that are not NaN.
+
+    0 if all are NaN.  Arguments are those of `sum`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nansum(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(4., dtype=float32)
+    """
     return reduce.sum(
         _without_nan("nansum", a, 0.0)[0], axis, dtype, None, keepdims, initial, where
     )
@@ -61,7 +68,14 @@ def nanprod(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """The product along axes of the elements that are not NaN."""
+    """The product along axes of the elements that are not NaN.
+
+    1 if all are NaN.  Arguments are those of `prod`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanprod(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(3., dtype=float32)
+    """
     return reduce.prod(
         _without_nan("nanprod", a, 1.0)[0], axis, dtype, None, keepdims, initial, where
     )
@@ -93,7 +107,14 @@ def nanmax(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """The largest element along axes that is not NaN; NaN if all are."""
+    """The largest element along axes that is not NaN; NaN if all are.
+
+    ValueError if there are no elements and no `initial`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanmax(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(3., dtype=float32)
+    """
     return _nan_extreme("nanmax", reduce.max, a, axis, keepdims, initial, where, -np.inf)
 
 
@@ -105,7 +126,14 @@ def nanmin(
     initial: Any = None,
     where: Any = None,
 ) -> Any:
-    """The smallest element along axes that is not NaN; NaN if all are."""
+    """The smallest element along axes that is not NaN; NaN if all are.
+
+    ValueError if there are no elements and no `initial`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanmin(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(1., dtype=float32)
+    """
     return _nan_extreme("nanmin", reduce.min, a, axis, keepdims, initial, where, np.inf)
 
 
@@ -120,14 +148,28 @@ def _nan_position(
 def nanargmax(
     a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
 ) -> Any:
-    """The index of the largest element that is not NaN; -1 if all are."""
+    """The index of the largest element that is not NaN; -1 if all are.
+
+    As int32, into the flattened array if `axis` is None.  ValueError if there are no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanargmax(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(2, dtype=int32)
+    """
     return _nan_position("nanargmax", reduce.argmax, a, axis, keepdims, -np.inf)
 
 
 def nanargmin(
     a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
 ) -> Any:
-    """The index of the smallest element that is not NaN; -1 if all are."""
+    """The index of the smallest element that is not NaN; -1 if all are.
+
+    As int32, into the flattened array if `axis` is None.  ValueError if there are no elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanargmin(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(0, dtype=int32)
+    """
     return _nan_position("nanargmin", reduce.argmin, a, axis, keepdims, np.inf)
 
 
@@ -145,7 +187,14 @@ def nanmean(
     keepdims: bool = False,
     where: Any = None,
 ) -> Any:
-    """The average along axes of the elements that are not NaN."""
+    """The average along axes of the elements that are not NaN.
+
+    NaN if all are NaN.  Arguments are those of `mean`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanmean(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(2., dtype=float32)
+    """
     a, good = _good("nanmean", a, where)
     return statistics.mean(a, axis, dtype, None, keepdims, where=where if good is None else good)
 
@@ -159,7 +208,14 @@ def nanvar(
     keepdims: bool = False,
     where: Any = None,
 ) -> Any:
-    """The variance along axes of the elements that are not NaN."""
+    """The variance along axes of the elements that are not NaN.
+
+    NaN if all are NaN.  Arguments are those of `var`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanvar(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(1., dtype=float32)
+    """
     a, good = _good("nanvar", a, where)
     return statistics.var(
         a, axis, dtype, None, ddof, keepdims, where=where if good is None else good
@@ -175,17 +231,38 @@ def nanstd(
     keepdims: bool = False,
     where: Any = None,
 ) -> Any:
-    """The standard deviation along axes of the elements that are not NaN."""
+    """The standard deviation along axes of the elements that are not NaN.
+
+    NaN if all are NaN.  Arguments are those of `std`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nanstd(cnp.array([1.0, cnp.nan, 3.0]))
+    Array(1., dtype=float32)
+    """
     return el.sqrt(nanvar(a, axis, dtype, None, ddof, keepdims, where))
 
 
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """The sums up to each element, with NaN as 0."""
+    """The sums up to each element, with NaN as 0.
+
+    Arguments are those of `cumsum`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nancumsum(cnp.array([1.0, cnp.nan, 3.0]))
+    Array([1., 1., 4.], dtype=float32)
+    """
     a = lift("nancumsum", a)
     return ordering.cumsum(choose(el.isnan(a), a.dtype.type(0), a), axis, dtype)
 
 
 def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-    """The products up to each element, with NaN as 1."""
+    """The products up to each element, with NaN as 1.
+
+    Arguments are those of `cumprod`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.nancumprod(cnp.array([1.0, cnp.nan, 3.0]))
+    Array([1., 1., 3.], dtype=float32)
+    """
     a = lift("nancumprod", a)
     return ordering.cumprod(choose(el.isnan(a), a.dtype.type(1), a), axis, dtype)

@@ -6,6 +6,7 @@ The generator is threefry2x32, as in JAX with its default flags.
 
 from covector._engine.base.public import publish as _publish
 from covector.random.choices import *
+from covector.random.distributions import *
 from covector.random.keys import (
     Key as Key,
     PRNGKey as PRNGKey,

@@ -23,8 +23,9 @@ from covector.numpy.ranges import arange
 from covector.numpy.reduce import argmax
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.numpy.take import take, take_along_axis
+from covector.random.distributions import gumbel
 from covector.random.keys import words_of
-from covector.random.samplers import gumbel, randint, result_shape, split_in, uniform
+from covector.random.samplers import randint, result_shape, split_in, uniform
 
 __all__ = ["categorical", "choice", "permutation"]
 
@@ -51,6 +52,11 @@ def permutation(
     """The elements along an axis in random order; of an integer n, the numbers below it.
 
     With `independent`, every row has an order of its own.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.permutation(key, 5)
+    Array([0, 1, 4, 3, 2], dtype=int32)
     """
     words = words_of("permutation", key)
     if not np.ndim(x):
@@ -90,6 +96,11 @@ def choice(
     """Elements of `a` along an axis (or of the numbers below `a`), picked at random; `p` are their probabilities.
 
     Without `replace` each is picked once at most.  ValueError if there are not enough.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.choice(key, 10, (3,), replace=False)
+    Array([0, 1, 8], dtype=int32)
     """
     if not isinstance(shape, Sequence):
         raise TypeError(f"choice: shape must be a sequence, got {shape!r}{errors.at_user_line()}")
@@ -147,7 +158,13 @@ def categorical(
 ) -> Any:
     """Indices along an axis, with probabilities softmax(logits), for each of the other axes.
 
-    `shape`, if given, ends with the logits' shape without the axis; the axes before that are further samples.
+    `shape`, if given, ends with the logits' shape without the axis; the axes before that are further samples.  As
+    int32.  Without `replace` the samples of one place differ.
+
+    >>> from covector import numpy as cnp, random
+    >>> key = random.key(0)
+    >>> random.categorical(key, cnp.log(cnp.array([0.1, 0.1, 0.8])), shape=(4,))
+    Array([1, 2, 2, 1], dtype=int32)
     """
     logits = lift("categorical", logits)
     axis = axis_of(axis, logits.ndim)

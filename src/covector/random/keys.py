@@ -49,6 +49,13 @@ class Key:
     """An array of keys.  Its words are a uint32 array with one axis more, of length 2.
 
     A pytree node, so that jit, vmap, scan and the rest take it; `vmap` maps over its leading axes.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> key.shape, key.dtype
+    ((), key<fry>)
+    >>> random.split(key)[0] == key
+    Array(False, dtype=bool)
     """
 
     __slots__ = ("words",)
@@ -221,28 +228,61 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
 
 
 def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
-    """A key from an integer seed, in the older form of a uint32 array of its two words."""
+    """A key from an integer seed, in the older form of a uint32 array of its two words.
+
+    `random.key` makes keys that are no numbers; both are taken everywhere.  TypeError unless the seed is an integer.
+
+    >>> from covector import random
+    >>> random.PRNGKey(7)
+    Array([0, 7], dtype=uint32)
+    """
     return _seed_words("PRNGKey", seed, impl)
 
 
 def key_data(keys: Any) -> Any:
-    """The words of keys, as uint32 with a last axis of length 2."""
+    """The words of keys, as uint32 with a last axis of length 2.
+
+    >>> from covector import random
+    >>> random.key_data(random.key(7))
+    Array([0, 7], dtype=uint32)
+    """
     return words_of("key_data", keys, batched=True)
 
 
 def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Key:
-    """Keys from their words: the inverse of `key_data`."""
+    """Keys from their words: the inverse of `key_data`.
+
+    TypeError unless they are uint32 with a last axis of length 2.
+
+    >>> from covector import random
+    >>> random.wrap_key_data(random.key_data(random.key(7)))
+    Key((), dtype=key<fry>) of
+    [0 7]
+    """
     return Key(words_of("wrap_key_data", lift("wrap_key_data", key_bits_array), batched=True))
 
 
 def key_impl(keys: Any) -> str:
-    """The name of the generator of keys."""
+    """The name of the generator of keys.
+
+    >>> from covector import random
+    >>> random.key_impl(random.key(0))
+    'threefry2x32'
+    """
     words_of("key_impl", keys, batched=True)
     return "threefry2x32"
 
 
 def clone(key: Any) -> Any:
-    """The key itself, said to be used again on purpose."""
+    """The key itself, said to be used again on purpose.
+
+    TypeError for what is no key.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.clone(key) == key
+    Array(True, dtype=bool)
+    """
     words_of("clone", key, batched=True)
     return key
 
@@ -279,7 +319,16 @@ def _fold_in(words: Any, data: Any) -> Any:
 
 
 def fold_in(key: Any, data: Any) -> Any:
-    """A new key from one and an integer, such as the number of a step or a device."""
+    """A new key from one and an integer, such as the number of a step or a device.
+
+    TypeError unless `data` is an integer.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.fold_in(key, 3)
+    Key((), dtype=key<fry>) of
+    [2467461003 3840466878]
+    """
     words = words_of("fold_in", key)
     if isinstance(data, int) and not isinstance(data, bool):
         if not 0 <= data < 2**32:

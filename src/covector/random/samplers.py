@@ -13,7 +13,6 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, astype
 from covector.numpy.fused import fused
-from covector.numpy.linalg import vector_norm
 from covector.numpy.promotion import (
     Shape,
     broadcast_shapes,
@@ -30,28 +29,18 @@ from covector.random.keys import split_words, words_of
 __all__ = [
     "bernoulli",
     "bits",
-    "cauchy",
-    "double_sided_maxwell",
-    "exponential",
-    "gumbel",
-    "laplace",
-    "logistic",
-    "lognormal",
-    "maxwell",
     "normal",
-    "pareto",
     "rademacher",
     "randint",
-    "rayleigh",
     "truncated_normal",
     "uniform",
-    "weibull_min",
 ]
 
 _UINTS = {8: dtypes.uint8, 16: dtypes.uint16, 32: dtypes.uint32, 64: dtypes.uint64}
 
 
-def _float(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
+def float_dtype(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
+    """The dtype of a sampler's floats, float32 by default; ValueError for one that has none."""
     wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
     if not dtypes.is_float(wanted) and not (allow_complex and dtypes.is_complex(wanted)):
         raise ValueError(f"{name} gives floats, not {wanted.name}{errors.at_user_line()}")
@@ -83,7 +72,15 @@ def split_in(words: Any, n: int = 2) -> list[Any]:
 
 
 def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """Random bits as unsigned integers; uint32 unless a dtype is given."""
+    """Random bits as unsigned integers; uint32 unless a dtype is given.
+
+    ValueError for another dtype.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.bits(key, (2,))
+    Array([4070199207, 4202968722], dtype=uint32)
+    """
     wanted = dtypes.uint32 if dtype is None else dtypes.as_dtype(dtype)
     if dtypes.kind(wanted) != "u":
         raise ValueError(f"bits gives unsigned integers, not {wanted.name}{errors.at_user_line()}")
@@ -140,7 +137,7 @@ def uniform(
     >>> covector.random.uniform(covector.random.key(7), (2,)).shape
     (2,)
     """
-    wanted = _float("uniform", dtype)
+    wanted = float_dtype("uniform", dtype)
     shape = result_shape("uniform", shape, minval, maxval)
     low, high = (_exact("uniform", v, wanted) for v in (minval, maxval))
     return _uniform(words_of("uniform", key), low, high, shape=shape, dtype=wanted)
@@ -220,7 +217,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     >>> covector.random.normal(covector.random.key(0), (2, 3)).shape
     (2, 3)
     """
-    wanted = _float("normal", dtype, allow_complex=True)
+    wanted = float_dtype("normal", dtype, allow_complex=True)
     return _normal(words_of("normal", key), shape=shape_of(shape), dtype=wanted)
 
 
@@ -246,8 +243,17 @@ def truncated_normal(
     *,
     out_sharding: Any = None,
 ) -> Any:
-    """Numbers with the standard normal distribution, cut off outside (lower, upper)."""
-    wanted = _float("truncated_normal", dtype)
+    """Numbers with the standard normal distribution, cut off outside (lower, upper).
+
+    Of `shape`, or of that of the bounds together; float32 unless a dtype is given.  ValueError for a dtype that is no
+    float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.truncated_normal(key, -1.0, 1.0, (2,))
+    Array([0.86185926, 0.9412883 ], dtype=float32)
+    """
+    wanted = float_dtype("truncated_normal", dtype)
     shape = result_shape("truncated_normal", shape, lower, upper)
     low, high = (_exact("truncated_normal", v, wanted) for v in (lower, upper))
     return _truncated(words_of("truncated_normal", key), low, high, shape=shape, dtype=wanted)
@@ -340,7 +346,15 @@ def _bernoulli(words: Any, p: Any, shape: Shape, mode: str) -> Any:
 def bernoulli(
     key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None
 ) -> Any:
-    """True with probability p, else False; p may be an array."""
+    """True with probability p, else False; p may be an array.
+
+    As bool, of `shape`, or of that of p.  TypeError unless p is a float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.bernoulli(key, 0.3, (4,))
+    Array([False, False, False, False], dtype=bool)
+    """
     if mode not in ("high", "low"):
         raise ValueError(f"bernoulli: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
     dtype = type_key(p)[0]
@@ -353,154 +367,15 @@ def bernoulli(
 
 
 def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """-1 or 1, each with probability 1/2; int32 unless a dtype is given."""
+    """-1 or 1, each with probability 1/2; int32 unless a dtype is given.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.rademacher(key, (4,))
+    Array([-1, -1,  1,  1], dtype=int32)
+    """
     wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
     heads = bernoulli(key, 0.5, shape_of(shape))
     return where(
         heads, wanted.type(1), wanted.type(-1) if dtypes.kind(wanted) != "u" else ~wanted.type(0)
     )
-
-
-# ------------------------------------------------------------------------------------ other distributions
-
-
-@fused("shape", "dtype", "mode")
-def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
-    info = dtypes.finfo(dtype)
-    if mode == "low":
-        u = uniform_floats(words, shape, dtype, float(info.tiny), 1.0)
-        return prims.neg(prims.log(prims.neg(prims.log(u))))
-    both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
-    high, low = both[0], both[1]
-    tiny = prims.add(prims.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(info.tiny))
-    x = where(prims.ge(high, dtype.type(0.5)), high, prims.add(high, tiny))
-    return prims.neg(prims.log(prims.neg(prims.log1p(prims.neg(x)))))
-
-
-def gumbel(
-    key: Any,
-    shape: Any = (),
-    dtype: Any = None,
-    mode: str | None = None,
-    *,
-    out_sharding: Any = None,
-) -> Any:
-    """Numbers with the Gumbel distribution: -log(-log(u)).  mode="high" has more of the far tail."""
-    wanted = _float("gumbel", dtype)
-    if mode not in (None, "low", "high"):
-        raise ValueError(f"gumbel: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
-    return _gumbel(words_of("gumbel", key), shape=shape_of(shape), dtype=wanted, mode=mode or "low")
-
-
-def _exponential(u: Any) -> Any:
-    return prims.neg(prims.log1p(prims.neg(u)))
-
-
-def _laplace(u: Any) -> Any:
-    return prims.mul(prims.sign(u), prims.log1p(prims.neg(prims.abs_(u))))
-
-
-def _logistic(u: Any) -> Any:
-    return prims.sub(prims.log(u), prims.log1p(prims.neg(u)))
-
-
-def _cauchy(u: Any) -> Any:
-    return prims.tan(prims.mul(prims.sub(u, 0.5), float(np.pi)))
-
-
-# Distributions of one uniform number: how, and its smallest value from the limits of the dtype.
-_OF_UNIFORM: dict[str, tuple[Any, Any]] = {
-    "exponential": (_exponential, lambda info: 0.0),
-    "laplace": (_laplace, lambda info: -1.0 + float(info.epsneg)),
-    "logistic": (_logistic, lambda info: float(info.tiny)),
-    "cauchy": (_cauchy, lambda info: float(info.eps)),
-}
-
-
-@fused("name", "shape", "dtype")
-def _of_uniform(words: Any, name: str, shape: Shape, dtype: np.dtype) -> Any:
-    recipe, lowest = _OF_UNIFORM[name]
-    return recipe(uniform_floats(words, shape, dtype, lowest(dtypes.finfo(dtype)), 1.0))
-
-
-def _sample(name: str, key: Any, shape: Any, dtype: Any) -> Any:
-    wanted = _float(name, dtype)
-    return _of_uniform(words_of(name, key), name=name, shape=shape_of(shape), dtype=wanted)
-
-
-def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """Numbers with the exponential distribution of rate 1."""
-    return _sample("exponential", key, shape, dtype)
-
-
-def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """Numbers with the Laplace distribution."""
-    return _sample("laplace", key, shape, dtype)
-
-
-def logistic(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """Numbers with the logistic distribution."""
-    return _sample("logistic", key, shape, dtype)
-
-
-def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """Numbers with the Cauchy distribution."""
-    return _sample("cauchy", key, shape, dtype)
-
-
-def pareto(
-    key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
-) -> Any:
-    """Numbers with the Pareto distribution of exponent b."""
-    wanted = _float("pareto", dtype)
-    return el.exp(
-        el.divide(exponential(key, result_shape("pareto", shape, b), wanted), cast(b, wanted))
-    )
-
-
-def rayleigh(
-    key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
-) -> Any:
-    """Numbers with the Rayleigh distribution."""
-    wanted = _float("rayleigh", dtype)
-    u = uniform(key, result_shape("rayleigh", shape, scale), wanted)
-    return el.multiply(cast(scale, wanted), el.sqrt(el.multiply(el.log(u), -2.0)))
-
-
-def weibull_min(
-    key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None
-) -> Any:
-    """Numbers with the Weibull distribution of minima."""
-    wanted = _float("weibull_min", dtype)
-    u = uniform(key, shape, wanted)
-    return el.multiply(
-        el.power(el.negative(el.log1p(el.negative(u))), el.divide(1.0, concentration)), scale
-    )
-
-
-def lognormal(
-    key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
-) -> Any:
-    """exp of normal numbers with the standard deviation sigma."""
-    wanted = _float("lognormal", dtype)
-    return el.exp(
-        el.multiply(
-            normal(key, result_shape("lognormal", shape, sigma), wanted), cast(sigma, wanted)
-        )
-    )
-
-
-def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
-    """Numbers with the Maxwell distribution: lengths of three normal numbers."""
-    wanted = _float("maxwell", dtype)
-    return vector_norm(normal(key, (*shape_of(shape), 3), wanted), axis=-1)
-
-
-def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Any:
-    """Maxwell numbers with a random sign, stretched by `scale` and moved by `loc`."""
-    wanted = _float("double_sided_maxwell", dtype)
-    own = broadcast_shapes(np.shape(loc), np.shape(scale))
-    full = (*(shape_of(shape) or own), *own)
-    sizes, signs = split_in(words_of("double_sided_maxwell", key))
-    signed = el.multiply(rademacher(signs, full, wanted), maxwell(sizes, full, wanted))
-    return el.add(el.multiply(signed, scale), loc)

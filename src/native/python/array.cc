@@ -194,7 +194,12 @@ PyMethodDef kHookMethods[] = {
 PyType_Slot kBasicSlots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(array_dealloc)},
     {Py_tp_doc, const_cast<char*>("An immutable multidimensional array; its value may still be "
-                                  "being computed.")},
+                                  "being computed.\n\n"
+                                  ">>> from covector import numpy as cnp\n"
+                                  ">>> x = cnp.array([[1, 2], [3, 4]])\n"
+                                  ">>> x.shape, x.T[0], x.sum(axis=1)\n"
+                                  "((2, 2), Array([1, 3], dtype=int32), "
+                                  "Array([3, 7], dtype=int32))\n")},
     {Py_tp_members, kMembers},
     {Py_tp_getset, kAttributes},
     {Py_tp_hash, reinterpret_cast<void*>(PyObject_HashNotImplemented)},

@@ -68,12 +68,13 @@ bool is_planned(PyObject* exception, PyTracebackObject* entry) {
     return static_cast<unsigned char>(PyBytes_AS_STRING(bytes.get())[entry->tb_lasti]) == g_raise;
 }
 
-void trim_one(PyObject* exception) {
+// `first`: it is the exception on its way, not one that it was raised from.
+void trim_one(PyObject* exception, bool first) {
     Ref traceback(PyException_GetTraceback(exception));
+    if (!traceback || !PyTraceBack_Check(traceback.get())) return;  // None: all of it was cut before
     std::vector<Ref> entries;
     std::vector<bool> ours;
     Owner innermost = Owner::kUser;
-    if (traceback.get() == Py_None) return;  // all of its frames were ours, and are gone
     for (PyObject* at = traceback.get(); at != nullptr;) {
         auto* entry = reinterpret_cast<PyTracebackObject*>(at);
         entries.emplace_back(Py_NewRef(at));
@@ -85,7 +86,7 @@ void trim_one(PyObject* exception) {
     if (std::find(ours.begin(), ours.end(), true) == ours.end()) return;
     if (innermost != Owner::kPackage ||
         is_planned(exception, reinterpret_cast<PyTracebackObject*>(entries.back().get()))) {
-        tls_planned = exception;
+        if (first) tls_planned = exception;
     } else {
         for (size_t i = 0; i < std::min(count, kUnplannedFrames) && ours[count - 1 - i]; ++i) {
             ours[count - 1 - i] = false;
@@ -109,7 +110,7 @@ void trim_chain(PyObject* exception) try {
     chain.emplace_back(Py_NewRef(exception));
     for (size_t i = 0; i < chain.size(); ++i) {
         PyObject* at = chain[i].get();
-        trim_one(at);
+        trim_one(at, i == 0);
         for (PyObject* found : {PyException_GetCause(at), PyException_GetContext(at)}) {
             Ref other(found);
             const auto known = [&](const Ref& seen) { return seen.get() == found; };

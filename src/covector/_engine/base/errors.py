@@ -11,59 +11,157 @@ from covector._engine.base.public import PACKAGE
 
 
 class CovectorError(Exception):
-    """The root of Covector's own exception classes."""
+    """The root of Covector's own exception classes.
+
+    >>> from covector import errors
+    >>> issubclass(errors.ShapeError, errors.CovectorError)
+    True
+    """
 
 
 class InconclusiveDimensionOperation(CovectorError, TypeError):
-    """A comparison of symbolic dimensions that does not hold, or fail, for all their values."""
+    """A comparison of symbolic dimensions that does not hold, or fail, for all their values.
+
+    >>> from covector import errors
+    >>> issubclass(errors.InconclusiveDimensionOperation, TypeError)
+    True
+    """
 
 
 class ConcretizationTypeError(CovectorError, TypeError):
-    """A value was needed while a function is traced, where only its shape and dtype are known."""
+    """A value was needed while a function is traced, where only its shape and dtype are known.
+
+    >>> import covector
+    >>> covector.jit(lambda x: float(x))(1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.ConcretizationTypeError: a traced float32*[] was used as a Python float ...
+    """
 
 
 class TracerBoolConversionError(ConcretizationTypeError):
-    """The truth of a traced value was asked for, as `if` and `while` do."""
+    """The truth of a traced value was asked for, as `if` and `while` do.
+
+    >>> import covector
+    >>> covector.jit(lambda x: 1 if x > 0 else 2)(1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.TracerBoolConversionError: the truth of a traced bool[] was asked for ...
+    """
 
 
 class TracerIntegerConversionError(ConcretizationTypeError):
-    """A traced value was used as a Python integer, as `range` and list indices do."""
+    """A traced value was used as a Python integer, as `range` and list indices do.
+
+    >>> import covector
+    >>> covector.jit(lambda n: [10, 20][n])(1)
+    Traceback (most recent call last):
+        ...
+    covector.errors.TracerIntegerConversionError: a traced int32*[] was used as a Python integer ...
+    """
 
 
 class TracerArrayConversionError(ConcretizationTypeError):
-    """A traced value was handed to NumPy."""
+    """A traced value was handed to NumPy.
+
+    >>> import covector
+    >>> import numpy as np
+    >>> covector.jit(lambda x: np.asarray(x))(1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.TracerArrayConversionError: ...
+    """
 
 
 class UnexpectedTracerError(CovectorError, RuntimeError):
-    """A tracer was used after the transformation that made it had ended."""
+    """A tracer was used after the transformation that made it had ended.
+
+    >>> import covector
+    >>> leaked = []
+    >>> _ = covector.jit(lambda x: (leaked.append(x), x)[1])(1.0)
+    >>> leaked[0] + 1
+    Traceback (most recent call last):
+        ...
+    covector.errors.UnexpectedTracerError: ...
+    """
 
 
 class ClosedOverError(UnexpectedTracerError):
-    """A function with a custom derivative rule closes over a value that is being differentiated."""
+    """A function with a custom derivative rule closes over a value that is being differentiated.
+
+    >>> import covector
+    >>> def outer(y):
+    ...     f = covector.custom_jvp(lambda x: x * y)
+    ...     f.defjvp(lambda primals, tangents: (f(*primals), tangents[0] * y))
+    ...     return f(2.0)
+    >>> covector.grad(outer)(3.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.ClosedOverError: custom_jvp of ...
+    """
 
 
 class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
-    """An array was indexed with a traced mask, on whose values the shape of the result depends."""
+    """An array was indexed with a traced mask, on whose values the shape of the result depends.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> covector.jit(lambda x: x[x > 0])(cnp.ones(2))
+    Traceback (most recent call last):
+        ...
+    covector.errors.NonConcreteBooleanIndexError: an array was indexed with the mask ...
+    """
 
 
 class ShapeError(CovectorError, ValueError, TypeError):
-    """Shapes of operands that do not fit together: a ValueError as NumPy's, and a TypeError as JAX's `lax` raises."""
+    """Shapes of operands that do not fit together: a ValueError as NumPy's, and a TypeError as JAX's `lax` raises.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2) + cnp.ones(3)
+    Traceback (most recent call last):
+        ...
+    covector.errors.ShapeError: add got shapes that do not fit together: ...
+    """
 
 
 class AxisError(CovectorError, ValueError, IndexError):
-    """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`."""
+    """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.sum(cnp.ones(2), axis=3)
+    Traceback (most recent call last):
+        ...
+    covector.errors.AxisError: axis 3 is out of bounds for an array of 1 dimensions ...
+    """
 
 
 class MissingRuleError(CovectorError, NotImplementedError):
-    """A primitive does not have the rule that a transformation needs."""
+    """A primitive does not have the rule that a transformation needs.
+
+    >>> from covector import errors
+    >>> issubclass(errors.MissingRuleError, NotImplementedError)
+    True
+    """
 
 
 class NotDifferentiableError(CovectorError, NotImplementedError):
-    """A derivative was asked for that an operation does not have, on purpose."""
+    """A derivative was asked for that an operation does not have, on purpose.
+
+    >>> import covector
+    >>> covector.grad(covector.lax.betainc)(1.0, 2.0, 0.5)
+    Traceback (most recent call last):
+        ...
+    covector.errors.NotDifferentiableError: betainc has no derivative with respect to a ...
+    """
 
 
 class VerificationError(CovectorError, AssertionError):
-    """A Program or Kernel broke a law of its IR: a defect of Covector."""
+    """A Program or Kernel broke a law of its IR: a defect of Covector.
+
+    >>> from covector import errors
+    >>> issubclass(errors.VerificationError, AssertionError)
+    True
+    """
 
 
 class KernelError(VerificationError):

@@ -47,6 +47,19 @@ def bounded(cls: C) -> C:
     return cls
 
 
+def examples(setup: str, text: str) -> dict[str, str]:
+    """The examples of functions by the functions' names, each with the line in front that it needs.
+
+    The text is a session: a prompt with a call `module.name(...)`, and below it the lines that show the result.
+    """
+    pieces = text.strip().split("\n>>> ")
+    calls = [pieces[0].removeprefix(">>> "), *pieces[1:]]
+    return {
+        call.partition("(")[0].rpartition(".")[2]: f"\n\n>>> {setup}\n>>> {call}\n"
+        for call in calls
+    }
+
+
 def publish(name: str, modules: Sequence[str] = (), later: Sequence[str] = ()) -> None:
     """Make a module public, when all its names are there: its functions become boundaries, `dir` offers its names.
 

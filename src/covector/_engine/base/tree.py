@@ -20,12 +20,27 @@ TreeDef = optree.PyTreeSpec
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
-    """The leaves in order, and the structure.  None has no leaves; dict keys are sorted."""
+    """The leaves in order, and the structure.  None has no leaves; dict keys are sorted.
+
+    `is_leaf(x)` says what else is a leaf.
+
+    >>> from covector import tree
+    >>> leaves, structure = tree.flatten({'b': 1, 'a': [2, None]})
+    >>> leaves
+    [2, 1]
+    """
     return optree.tree_flatten(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
-    """The tree of this structure with these leaves.  Dicts are in the order of their keys, as leaves are."""
+    """The tree of this structure with these leaves.  Dicts are in the order of their keys, as leaves are.
+
+    ValueError for another number of leaves.
+
+    >>> from covector import tree
+    >>> tree.unflatten(tree.structure({'a': 0, 'b': [0]}), [1, 2])
+    {'a': 1, 'b': [2]}
+    """
     return treedef.traverse(leaves, _in_order)
 
 
@@ -61,12 +76,26 @@ def _hashable(data: Any) -> Any:
 
 
 def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
-    """The leaves in order."""
+    """The leaves in order.
+
+    `is_leaf(x)` says what else is a leaf.
+
+    >>> from covector import tree
+    >>> tree.leaves({'b': 1, 'a': [2, None]})
+    [2, 1]
+    """
     return optree.tree_leaves(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeDef:
-    """The structure alone."""
+    """The structure alone.
+
+    `is_leaf(x)` says what else is a leaf.
+
+    >>> from covector import tree
+    >>> tree.structure({'a': 1, 'b': [2, 3]}) == tree.structure({'a': 0, 'b': [0, 0]})
+    True
+    """
     return optree.tree_structure(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 

@@ -285,7 +285,13 @@ Array.register(Tracer)
 
 
 def typeof(x: Any) -> ShapedArray:
-    """The abstract value of an array, tracer, or number; TypeError if it is none of these."""
+    """The abstract value of an array, tracer, or number; TypeError if it is none of these.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> covector.typeof(cnp.ones((2, 3)))
+    ShapedArray(float32[2,3])
+    """
     if type(x) is Array:
         return ShapedArray(x.shape, x.dtype, x.weak_type)
     if isinstance(x, Tracer):

@@ -55,6 +55,10 @@ class GatherDimensionNumbers:
     - `collapsed_slice_dims`: the operand's axes that are left out of the slices, which have size 1 there.
     - `start_index_map`: the operand's axis that each component of an index vector is for.
     - `operand_batching_dims`, `start_indices_batching_dims`: axes that operand and indices share, pairwise.
+
+    >>> from covector import lax
+    >>> lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,)).offset_dims
+    (1,)
     """
 
     offset_dims: Axes

@@ -32,6 +32,10 @@ class ScatterDimensionNumbers:
     - `inserted_window_dims`: the operand's axes that the windows do not have, where they have size 1.
     - `scatter_dims_to_operand_dims`: the operand's axis that each component of an index vector is for.
     - `operand_batching_dims`, `scatter_indices_batching_dims`: axes that operand and indices share, pairwise.
+
+    >>> from covector import lax
+    >>> lax.ScatterDimensionNumbers((), (0,), (0,)).inserted_window_dims
+    (0,)
     """
 
     update_window_dims: Axes

@@ -17,7 +17,12 @@ from covector._engine.runtime.eager import as_array
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A place where arrays live and Programs run."""
+    """A place where arrays live and Programs run.
+
+    >>> import covector
+    >>> covector.devices()[0]
+    CpuDevice(id=0)
+    """
 
     platform: str
     id: int
@@ -25,6 +30,7 @@ class Device:
 
     @property
     def device_kind(self) -> str:
+        """The kind of hardware: that of the platform."""
         return self.platform
 
     def __repr__(self) -> str:
@@ -36,7 +42,12 @@ class Device:
 
 
 def devices(backend: str | None = None) -> list[Device]:
-    """The devices of a backend (None: of the one that Programs run on); RuntimeError for one that is not there."""
+    """The devices of a backend (None: of the one that Programs run on); RuntimeError for one that is not there.
+
+    >>> import covector
+    >>> covector.devices()[0].platform
+    'cpu'
+    """
     name = default_backend() if backend is None else backend
     return [Device(name, number) for number in range(registry.backend(name).device_count())]
 
@@ -47,17 +58,32 @@ def default_device() -> Device:
 
 
 def local_devices() -> list[Device]:
-    """The devices of this process."""
+    """The devices of this process.
+
+    >>> import covector
+    >>> covector.local_devices() == covector.devices()
+    True
+    """
     return devices()
 
 
 def device_count(backend: str | None = None) -> int:
-    """How many devices there are."""
+    """How many devices there are.
+
+    >>> import covector
+    >>> covector.device_count() == len(covector.devices())
+    True
+    """
     return len(devices(backend))
 
 
 def default_backend() -> str:
-    """The platform that arrays are made on."""
+    """The platform that arrays are made on.
+
+    >>> import covector
+    >>> covector.default_backend()
+    'cpu'
+    """
     return config.backend
 
 
@@ -89,7 +115,13 @@ def device_get(x: Any) -> Any:
 
 
 def block_until_ready(x: Any) -> Any:
-    """Wait until every array of the pytree is computed, and return it; what went wrong computing is raised here."""
+    """Wait until every array of the pytree is computed, and return it; what went wrong computing is raised here.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> covector.block_until_ready({'a': cnp.ones(2)})
+    {'a': Array([1., 1.], dtype=float32)}
+    """
     for leaf in tree.leaves(x):
         if type(leaf) is Array:
             leaf.block_until_ready()

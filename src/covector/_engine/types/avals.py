@@ -31,10 +31,12 @@ class ShapedArray:
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> Dim:
+        """The number of elements."""
         return product(self.shape)
 
     def __eq__(self, other: object) -> bool:
@@ -80,7 +82,13 @@ class ShapedArray:
 
 
 class ShapeDtypeStruct:
-    """A shape and a dtype in place of an array: for `eval_shape`, `make_jaxpr` and `jit(f).lower`."""
+    """A shape and a dtype in place of an array: for `eval_shape`, `make_jaxpr` and `jit(f).lower`.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> covector.eval_shape(cnp.sum, covector.ShapeDtypeStruct((3, 2), cnp.float32))
+    ShapeDtypeStruct(shape=(), dtype=float32)
+    """
 
     __slots__ = ("dtype", "shape", "weak_type")
 
@@ -91,10 +99,12 @@ class ShapeDtypeStruct:
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> Dim:
+        """The number of elements."""
         return product(self.shape)
 
     def __eq__(self, other: object) -> bool:

@@ -188,10 +188,24 @@ def promote(*types: tuple[np.dtype, bool]) -> tuple[np.dtype, bool]:
 
 
 def finfo(dtype: Any) -> Any:
-    """The machine limits of a floating dtype, as `numpy.finfo`."""
+    """The machine limits of a floating dtype, as `numpy.finfo`.
+
+    ValueError for a dtype of integers.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.finfo(cnp.float32).eps
+    np.float32(1.1920929e-07)
+    """
     return ml_dtypes.finfo(as_dtype(dtype))
 
 
 def iinfo(dtype: Any) -> Any:
-    """The machine limits of an integer dtype, as `numpy.iinfo`."""
+    """The machine limits of an integer dtype, as `numpy.iinfo`.
+
+    ValueError for another dtype.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.iinfo(cnp.int8).max
+    127
+    """
     return ml_dtypes.iinfo(as_dtype(dtype))

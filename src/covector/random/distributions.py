@@ -1,0 +1,276 @@
+"""Random numbers of further distributions, made from uniform and normal ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.types import dtypes
+from covector.numpy import elementwise as el
+from covector.numpy.fused import fused
+from covector.numpy.linalg import vector_norm
+from covector.numpy.promotion import (
+    Shape,
+    broadcast_shapes,
+    cast,
+    shape_of,
+)
+from covector.numpy.selection import where
+from covector.random.keys import words_of
+from covector.random.samplers import (
+    float_dtype,
+    normal,
+    rademacher,
+    result_shape,
+    split_in,
+    uniform,
+    uniform_floats,
+)
+
+__all__ = [
+    "cauchy",
+    "double_sided_maxwell",
+    "exponential",
+    "gumbel",
+    "laplace",
+    "logistic",
+    "lognormal",
+    "maxwell",
+    "pareto",
+    "rayleigh",
+    "weibull_min",
+]
+
+
+@fused("shape", "dtype", "mode")
+def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
+    info = dtypes.finfo(dtype)
+    if mode == "low":
+        u = uniform_floats(words, shape, dtype, float(info.tiny), 1.0)
+        return prims.neg(prims.log(prims.neg(prims.log(u))))
+    both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
+    high, low = both[0], both[1]
+    tiny = prims.add(prims.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(info.tiny))
+    x = where(prims.ge(high, dtype.type(0.5)), high, prims.add(high, tiny))
+    return prims.neg(prims.log(prims.neg(prims.log1p(prims.neg(x)))))
+
+
+def gumbel(
+    key: Any,
+    shape: Any = (),
+    dtype: Any = None,
+    mode: str | None = None,
+    *,
+    out_sharding: Any = None,
+) -> Any:
+    """Numbers with the Gumbel distribution: -log(-log(u)).  mode="high" has more of the far tail.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.gumbel(key, (2,))
+    Array([2.9233725, 3.8326178], dtype=float32)
+    """
+    wanted = float_dtype("gumbel", dtype)
+    if mode not in (None, "low", "high"):
+        raise ValueError(f"gumbel: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
+    return _gumbel(words_of("gumbel", key), shape=shape_of(shape), dtype=wanted, mode=mode or "low")
+
+
+def _exponential(u: Any) -> Any:
+    return prims.neg(prims.log1p(prims.neg(u)))
+
+
+def _laplace(u: Any) -> Any:
+    return prims.mul(prims.sign(u), prims.log1p(prims.neg(prims.abs_(u))))
+
+
+def _logistic(u: Any) -> Any:
+    return prims.sub(prims.log(u), prims.log1p(prims.neg(u)))
+
+
+def _cauchy(u: Any) -> Any:
+    return prims.tan(prims.mul(prims.sub(u, 0.5), float(np.pi)))
+
+
+# Distributions of one uniform number: how, and its smallest value from the limits of the dtype.
+_OF_UNIFORM: dict[str, tuple[Any, Any]] = {
+    "exponential": (_exponential, lambda info: 0.0),
+    "laplace": (_laplace, lambda info: -1.0 + float(info.epsneg)),
+    "logistic": (_logistic, lambda info: float(info.tiny)),
+    "cauchy": (_cauchy, lambda info: float(info.eps)),
+}
+
+
+@fused("name", "shape", "dtype")
+def _of_uniform(words: Any, name: str, shape: Shape, dtype: np.dtype) -> Any:
+    recipe, lowest = _OF_UNIFORM[name]
+    return recipe(uniform_floats(words, shape, dtype, lowest(dtypes.finfo(dtype)), 1.0))
+
+
+def _sample(name: str, key: Any, shape: Any, dtype: Any) -> Any:
+    wanted = float_dtype(name, dtype)
+    return _of_uniform(words_of(name, key), name=name, shape=shape_of(shape), dtype=wanted)
+
+
+def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the exponential distribution of rate 1.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.exponential(key, (2,))
+    Array([2.950128 , 3.8434246], dtype=float32)
+    """
+    return _sample("exponential", key, shape, dtype)
+
+
+def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Laplace distribution.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.laplace(key, (2,))
+    Array([-2.2569816, -3.1502788], dtype=float32)
+    """
+    return _sample("laplace", key, shape, dtype)
+
+
+def logistic(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the logistic distribution.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.logistic(key, (2,))
+    Array([2.896376 , 3.8217716], dtype=float32)
+    """
+    return _sample("logistic", key, shape, dtype)
+
+
+def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Cauchy distribution.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.cauchy(key, (2,))
+    Array([ 6.0274944, 14.837895 ], dtype=float32)
+    """
+    return _sample("cauchy", key, shape, dtype)
+
+
+def pareto(
+    key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
+    """Numbers with the Pareto distribution of exponent b.
+
+    Of `shape`, or of that of b; float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.pareto(key, 3.0, (2,))
+    Array([2.6734667, 3.6007478], dtype=float32)
+    """
+    wanted = float_dtype("pareto", dtype)
+    return el.exp(
+        el.divide(exponential(key, result_shape("pareto", shape, b), wanted), cast(b, wanted))
+    )
+
+
+def rayleigh(
+    key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
+    """Numbers with the Rayleigh distribution.
+
+    Of `shape`, or of that of `scale`, which stretches them; float32 unless a dtype is given.  ValueError for a dtype
+    that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.rayleigh(key, 2.0, (2,))
+    Array([0.65575665, 0.41620055], dtype=float32)
+    """
+    wanted = float_dtype("rayleigh", dtype)
+    u = uniform(key, result_shape("rayleigh", shape, scale), wanted)
+    return el.multiply(cast(scale, wanted), el.sqrt(el.multiply(el.log(u), -2.0)))
+
+
+def weibull_min(
+    key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None
+) -> Any:
+    """Numbers with the Weibull distribution of minima.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.weibull_min(key, 1.0, 2.0, (2,))
+    Array([1.7175937, 1.9604654], dtype=float32)
+    """
+    wanted = float_dtype("weibull_min", dtype)
+    u = uniform(key, shape, wanted)
+    return el.multiply(
+        el.power(el.negative(el.log1p(el.negative(u))), el.divide(1.0, concentration)), scale
+    )
+
+
+def lognormal(
+    key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
+    """exp of normal numbers with the standard deviation sigma.
+
+    Of `shape`, or of that of sigma; float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.lognormal(key, 0.5, (2,))
+    Array([2.2508795, 2.752838 ], dtype=float32)
+    """
+    wanted = float_dtype("lognormal", dtype)
+    return el.exp(
+        el.multiply(
+            normal(key, result_shape("lognormal", shape, sigma), wanted), cast(sigma, wanted)
+        )
+    )
+
+
+def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers with the Maxwell distribution: lengths of three normal numbers.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.maxwell(key, (2,))
+    Array([2.6310966, 0.9910329], dtype=float32)
+    """
+    wanted = float_dtype("maxwell", dtype)
+    return vector_norm(normal(key, (*shape_of(shape), 3), wanted), axis=-1)
+
+
+def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Maxwell numbers with a random sign, stretched by `scale` and moved by `loc`.
+
+    float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> key = random.key(0)
+    >>> random.double_sided_maxwell(key, 0.0, 1.0, (2,))
+    Array([1.5457209, 1.5741276], dtype=float32)
+    """
+    wanted = float_dtype("double_sided_maxwell", dtype)
+    own = broadcast_shapes(np.shape(loc), np.shape(scale))
+    full = (*(shape_of(shape) or own), *own)
+    sizes, signs = split_in(words_of("double_sided_maxwell", key))
+    signed = el.multiply(rademacher(signs, full, wanted), maxwell(sizes, full, wanted))
+    return el.add(el.multiply(signed, scale), loc)
