@@ -19,7 +19,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     ("_engine/base", "__init__ public config errors exact locks record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
-    ("_engine/ir", "__init__ program scalar index kernel builder access sharing steps legal check"),
+    (
+        "_engine/ir",
+        "__init__ program scalar index kernel builder access alike lives sharing steps legal check",
+    ),
     ("_engine/core", "__init__ trace primitive routine"),
     (
         "_engine/primitives",

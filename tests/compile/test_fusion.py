@@ -67,8 +67,7 @@ def test_long_chains_need_no_deep_stack(step: Callable[[Any], Any]) -> None:
     wanted, one = x, covector.jit(step)
     for _ in range(300):
         wanted = np.asarray(one(wanted))
-    with covector.config.override(verify=False):  # the proof of sharing takes 30 s for 600 loops
-        np.testing.assert_array_equal(covector.jit(repeat(step, 300))(x), wanted)
+    np.testing.assert_array_equal(covector.jit(repeat(step, 300))(x), wanted)
 
 
 def test_conditions_vanish_where_a_space_is_cut() -> None:

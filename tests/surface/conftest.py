@@ -6,6 +6,7 @@ What compiled code makes of them is tested elsewhere, primitive by primitive.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,18 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
     return _wrap(out, types)
 
 
-@pytest.fixture(autouse=True)
-def reference() -> Iterator[None]:
-    """Compute by reference, without compiling anything."""
+@contextmanager
+def by_reference() -> Iterator[None]:
+    """Computes by reference, without compiling anything."""
     before = trace._evaluator
     trace.set_evaluator(evaluate)
     with config.override(fast_paths=False, disable_jit=True):
         yield
     trace.set_evaluator(before)
+
+
+@pytest.fixture(autouse=True)
+def reference() -> Iterator[None]:
+    """Compute by reference, without compiling anything."""
+    with by_reference():
+        yield

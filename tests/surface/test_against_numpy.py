@@ -1,16 +1,19 @@
 """Every function of `covector.numpy` against NumPy: all dtypes, empty arrays, scalars, odd axes, NaN and infinities.
 
-Where NumPy's rules and JAX's agree, so do ours.  `make fuzz` does the same with random numbers, on compiled code.
+Where NumPy's rules and JAX's agree, so do ours.  The primitives are computed by their references, which takes seconds;
+`make fuzz` does the same with random numbers and on compiled code, which takes minutes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.surface.conftest import by_reference
 from tests.surface.numpy_cases import (
     BINARY,
     COMPARISONS,
@@ -73,6 +76,13 @@ def test_every_function_is_compared() -> None:
     functions = {n for n in dir(cnp) if not n.startswith("_") and callable(getattr(cnp, n))}
     functions = {n for n in functions if not isinstance(getattr(cnp, n), type)}
     assert not functions - compared, "put these into numpy_cases.py"
+
+
+@pytest.fixture(autouse=True)
+def reference() -> Iterator[None]:
+    """In place of the folder's fixture: many times over it is compiled code that runs, as users run it."""
+    with by_reference() if TIMES == 1 else nullcontext():
+        yield
 
 
 def sample(dtype: np.dtype, special: bool, rng: np.random.Generator | None) -> np.ndarray:

@@ -115,6 +115,10 @@ class Limits:
     body: int = 60
     # Loops in a Kernel that had better look for equal ones.
     many_loops: int = 6
+    # Loops of one nest that become one function: a nest of pieces may have a thousand.
+    loops_together: int = 16
+    # Statements that run once: from so many on they are compiled quickly.  1,000 `at[].set` took 220 ms, and take 20.
+    many_statements: int = 256
 
 
 @record

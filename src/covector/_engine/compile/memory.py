@@ -160,6 +160,7 @@ class Sharing:
                 for buffer, use in used.items():
                     self.events.setdefault(classes.root(buffer), []).append((n, use))
         self.segments: dict[Buffer, list[Segment] | None] = {}
+        self.accesses: dict[Statement, dict[Buffer, list[tuple[int, Access]]]] = {}  # of those met
 
     def _last_swaps(self) -> dict[int, Swap]:
         """The exchanges at the end of a loop's body, each of buffers of its own."""
@@ -282,17 +283,25 @@ class Sharing:
             return True
         reads: list[Access] = []
         writes: list[Access] = []
-        for a in accesses((statement,)):
-            root = self.classes.root(a.buffer)
-            if root is old and (a.writes or writes):
+        for a in self._of_either(statement, old, new):
+            of_old = self.classes.root(a.buffer) is old
+            if a.writes if of_old else not a.writes:
                 return False
-            if root is new and not a.writes:
+            if of_old and writes:
                 return False
-            if root is old:
-                reads.append(a)
-            elif root is new:
-                writes.append(a)
+            (reads if of_old else writes).append(a)
         return bool(writes) and in_place(reads, writes)
+
+    def _of_either(self, statement: Statement, old: Buffer, new: Buffer) -> list[Access]:
+        """What a statement accesses of two classes, in the order in which it runs."""
+        found = self.accesses.get(statement)
+        if found is None:
+            found = self.accesses[statement] = {}
+            for time, a in enumerate(accesses((statement,))):
+                found.setdefault(a.buffer, []).append((time, a))
+        members = [*self.classes.of(old), *self.classes.of(new)]
+        met = [a for b in members if b in found for a in found[b]]
+        return [a for _, a in sorted(met, key=lambda pair: pair[0])]
 
     def _branch_transfers(self, body: Sequence[Statement], old: Buffer, new: Buffer) -> bool:
         """Whether a branch only reads one class up to the statement in which it begins to write the other one."""

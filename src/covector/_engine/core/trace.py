@@ -178,7 +178,8 @@ def using(trace: Trace) -> Generator[None]:
 class Tracer:
     """A value that stands in for an array inside a trace.  `isinstance(x, covector.Array)` holds for it.
 
-    Its operators and methods are those of arrays, and come from `covector.numpy.methods`.
+    Its operators and methods are those of arrays.  They are set by `covector.numpy.methods` when that is loaded, from
+    one table for both: an operator promotes and broadcasts as NumPy's functions do, which are above this file.
     """
 
     __slots__ = ("__weakref__", "_trace")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from covector._engine.base.errors import VerificationError
 from covector._engine.ir.access import uses
@@ -10,23 +10,25 @@ from covector._engine.ir.kernel import (
     Assign,
     Buffer,
     Fold,
-    If,
     Init,
     Kernel,
     Loop,
     Statement,
     While,
+    below,
     bodies,
     changes,
+    children,
+    indices,
     roots,
     title,
-    walk,
 )
 from covector._engine.ir.legal import refused
 from covector._engine.ir.program import Eqn, Literal, Program, Var, show
 from covector._engine.ir.scalar import Expr
 from covector._engine.ir.sharing import verify_plan
 from covector._engine.types import dims
+from covector._engine.types.dims import Dim
 
 
 def verify(ir: Program | Kernel, after: str) -> None:
@@ -88,122 +90,128 @@ def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
             raise VerificationError(f"after {after}: the input {buffer} is written\n{kernel}")
     if after == "memory":
         verify_plan(kernel, after)
-    _verify_body(kernel.body, frozenset(kernel.dims), set(), after, kernel)
+    _Scopes(kernel, after).body(kernel.body)
     if after == "schedule":
         for loop, reason in refused(kernel):
             raise VerificationError(
                 f"after {after}: the loop over {loop.name} cannot have{loop.schedule}: {reason}\n{kernel}"
             )
-    _Freshness(kernel, after).verify(kernel.body, set(), set())
 
 
-class _Freshness:
-    """An expression keeps its value in the scope where it is first computed; one of a local is not used any more after
-    that was assigned, nor in a loop that assigns it: what is used there is built anew.
+class _Scopes:
+    """What is known at one point of a Kernel: loop variables, locals, and the expressions that have a value.
+
+    An expression keeps its value in the scope where it is first computed; one of a local is not used any more after
+    that was assigned, nor in a loop that assigns it: what is used there is built anew.  What a scope adds is taken
+    back where it ends, so a Kernel is gone through once.
     """
 
     def __init__(self, kernel: Kernel, after: str):
         self.kernel, self.after = kernel, after
-        self.locals: dict[Expr, frozenset[Expr]] = {}
+        self.symbols: set[str] = set(kernel.dims)
+        self.locals: set[Expr] = set()
+        self.known: set[Expr] = set()
+        self.users: dict[Expr, list[Expr]] = {}  # of known expressions, those that read them
+        self.stale: set[Expr] = set()  # computed before a local of theirs was assigned
+        self.changed: dict[Statement, set[Expr]] = {}
 
-    def verify(self, body: Sequence[Statement], known: set[Expr], stale: set[Expr]) -> None:
-        """`known` have a value here, `stale` one of before."""
+    def fail(self, text: str) -> VerificationError:
+        return VerificationError(f"after {self.after}: {text}\n{self.kernel}")
+
+    def body(self, body: Sequence[Statement], stale: Iterable[Expr] = ()) -> None:
+        """A scope, in which also those of `stale` have a value of before."""
+        known, locals_ = list[Expr](), list[Expr]()
+        gone = [e for e in stale if e not in self.stale]
+        self.stale.update(gone)
         for s in body:
-            pending = list(roots(s))
-            while pending:
-                node = pending.pop()
-                if node in stale:
-                    raise VerificationError(
-                        f"after {self.after}: `{title(s)}` uses {node} with the value that it had before a local of it "
-                        f"was assigned\n{self.kernel}"
-                    )
-                if node not in known:
-                    known.add(node)
-                    pending.extend(node.args)
-            changed = {local for inner in walk((s,)) for local in changes(inner)}
-            gone = self._depending(known, changed) if changed else set[Expr]()
-            for inner in bodies(s):
-                again = gone if isinstance(s, (Loop, While)) else set[Expr]()
-                self.verify(inner, set(known), stale | again)
-            stale |= gone
+            for e in roots(s):
+                self.expression(e, s, known)
+            for d in indices(s):
+                self.index(d, s)
+            self.local(s, locals_)
+            late = self.depending(self.changes(s))
+            self.inside(s, late)
+            self.stale.update(late)
+            gone += late
+        self.stale.difference_update(gone)
+        self.locals.difference_update(locals_)
+        self.known.difference_update(known)
+        for e in reversed(known):
+            for x in below(e):
+                self.users[x].pop()
 
-    def _depending(self, known: set[Expr], changed: set[Expr]) -> set[Expr]:
-        return {n for n in known if n.op != "local" and not changed.isdisjoint(self._read(n))}
+    def inside(self, s: Statement, late: Sequence[Expr]) -> None:
+        """The bodies of a statement; in a loop, what it changes later is stale from the beginning."""
+        name = s.name if isinstance(s, Loop) and s.name not in self.symbols else None
+        if name is not None:
+            self.symbols.add(name)
+        for inner in bodies(s):
+            self.body(inner, late if isinstance(s, (Loop, While)) else ())
+        if name is not None:
+            self.symbols.remove(name)
 
-    def _read(self, node: Expr) -> frozenset[Expr]:
-        """The locals that an expression reads; without recursion, since chains can be long."""
-        found, stack = self.locals, [node]
-        while stack:
-            top = stack[-1]
-            missing = [x for x in top.args if x not in found]
-            if top in found or not missing:
-                own = [top] if top.op == "local" else []
-                found[top] = frozenset(own).union(*[found[x] for x in top.args])
-                stack.pop()
-            else:
-                stack.extend(missing)
-        return found[node]
+    def changes(self, s: Statement) -> set[Expr]:
+        """The locals that a statement and those inside it give other values."""
+        found = self.changed.get(s)
+        if found is None:
+            inside = [self.changes(x) for x in children(s)]
+            found = self.changed[s] = set(changes(s)).union(*inside)
+        return found
 
+    def depending(self, locals_: Iterable[Expr]) -> list[Expr]:
+        """The known expressions of some locals that are not stale yet, the locals themselves excepted."""
+        found: dict[Expr, None] = {}
+        pending = list(locals_)
+        while pending:
+            for e in self.users.get(pending.pop(), ()):
+                if e not in found and e not in self.stale:
+                    found[e] = None
+                    pending.append(e)
+        return list(found)
 
-def _verify_body(
-    body: tuple[Statement, ...],
-    symbols: frozenset[str],
-    locals_: set[Expr],
-    after: str,
-    kernel: Kernel,
-) -> None:
-    for s in body:
-        for e in roots(s):
-            _verify_expression(e, symbols, locals_, after, kernel)
+    def local(self, s: Statement, new: list[Expr]) -> None:
+        """Locals are brought into being before they are changed."""
         match s:
             case Init(local, _):
-                locals_.add(local)
+                if local not in self.locals:
+                    self.locals.add(local)
+                    new.append(local)
             case Fold(local, _, _, _):
-                if local not in locals_:
-                    raise VerificationError(
-                        f"after {after}: fold into {local}, which has no start\n{kernel}"
-                    )
+                if local not in self.locals:
+                    raise self.fail(f"fold into {local}, which has no start")
             case Assign(targets, values, _):
-                if any(t not in locals_ for t in targets) or len(targets) != len(values):
-                    raise VerificationError(
-                        f"after {after}: a local without a start is assigned\n{kernel}"
-                    )
-            case Loop(_, _, inner):
-                _verify_body(inner, symbols | {s.name}, set(locals_), after, kernel)
-            case If(_, inner, orelse):
-                _verify_body(inner, symbols, set(locals_), after, kernel)
-                _verify_body(orelse, symbols, set(locals_), after, kernel)
-            case While(test, condition, inner):
-                seen = set(locals_)  # those of the test are seen by the condition and the body
-                _verify_body(test, symbols, seen, after, kernel)
-                _verify_expression(condition, symbols, seen, after, kernel)
-                _verify_body(inner, symbols, seen, after, kernel)
+                if any(t not in self.locals for t in targets) or len(targets) != len(values):
+                    raise self.fail("a local without a start is assigned")
             case _:
                 pass
 
-
-def _verify_expression(
-    e: Expr, symbols: frozenset[str], locals_: set[Expr], after: str, kernel: Kernel
-) -> None:
-    seen: set[Expr] = set()
-    stack = [e]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        stack.extend(node.args)
-        index = node.attr[1] if node.op == "load" else node.attr if node.op == "index" else 0  # type: ignore[index]
-        for factor in dims.factors(index):  # type: ignore[arg-type]
-            if (
-                factor.op == "symbol"
-                and not isinstance(factor.payload, Expr)
-                and factor.key not in symbols
-            ):
-                raise VerificationError(
-                    f"after {after}: {node.op} uses {factor.key}, which is not in scope\n{kernel}"
+    def expression(self, e: Expr, s: Statement, new: list[Expr]) -> None:
+        """All that an expression is made of has a value, and that of now."""
+        pending = [e]
+        while pending:
+            node = pending.pop()
+            if node in self.stale:
+                raise self.fail(
+                    f"`{title(s)}` uses {node} with the value that it had before a local of it was assigned"
                 )
-        if node.op == "local" and isinstance(node.attr, str) and node not in locals_:
-            raise VerificationError(
-                f"after {after}: the local {node.attr} is read before it has a value\n{kernel}"
-            )
+            if node in self.known:
+                continue
+            self.known.add(node)
+            new.append(node)
+            inside = below(node)
+            for x in inside:
+                self.users.setdefault(x, []).append(node)
+            pending += inside
+            if node.op == "load":
+                self.index(node.attr[1], s)  # type: ignore[index]
+            elif node.op == "index":
+                self.index(node.attr, s)  # type: ignore[arg-type]
+            elif node.op == "local" and isinstance(node.attr, str) and node not in self.locals:
+                raise self.fail(f"the local {node.attr} is read before it has a value")
+
+    def index(self, d: Dim, s: Statement) -> None:
+        """The variables of an index are in scope."""
+        for factor in dims.factors(d):
+            known = isinstance(factor.payload, Expr) or factor.key in self.symbols
+            if factor.op == "symbol" and not known:
+                raise self.fail(f"`{title(s)}` uses {factor.key}, which is not in scope")

@@ -315,25 +315,37 @@ def nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
             continue
         seen.add(node)
         yield node
-        stack.extend(node.args)
-        if node.op == "load":
-            stack.extend(index_values(node.attr[1]))  # type: ignore[index]
-        elif node.op == "index":
-            stack.extend(index_values(node.attr))  # type: ignore[arg-type]
-        elif node.op == "iterate":
-            stack.append(node.attr.condition)  # type: ignore[union-attr]
-            stack.extend(node.attr.step)  # type: ignore[union-attr]
+        stack += below(node) if node.op in _WITH_MORE else node.args
+
+
+_WITH_MORE = frozenset(
+    ("load", "index", "iterate")
+)  # that are computed from more than their operands
+
+
+def below(e: Expr) -> Sequence[Expr]:
+    """What an expression is computed from: its operands, the values in its place, the body of an iteration."""
+    match e.op:
+        case "load":
+            return [*e.args, *index_values(e.attr[1])]  # type: ignore[index]
+        case "index":
+            return [*e.args, *index_values(e.attr)]  # type: ignore[arg-type]
+        case "iterate":
+            return [*e.args, e.attr.condition, *e.attr.step]  # type: ignore[union-attr]
+        case _:
+            return e.args
 
 
 def roots(statement: Statement) -> tuple[Expr, ...]:
     """All expressions that a statement computes: its own, and those that its places and sizes depend on."""
     found = list(expressions(statement))
-    for d in _dims(statement):
+    for d in indices(statement):
         found += index_values(d)
     return tuple(found)
 
 
-def _dims(statement: Statement) -> tuple[Dim, ...]:
+def indices(statement: Statement) -> tuple[Dim, ...]:
+    """The places, sizes and extents of a statement, those inside it not included."""
     match statement:
         case Store(_, index, _, _):
             return (index,)

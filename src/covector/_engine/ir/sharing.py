@@ -1,9 +1,12 @@
 """The proof of a memory plan: no statement reads a value that something else in the same memory has overwritten.
 
 It knows nothing of how a plan was made.  It goes through the Kernel in the order in which it runs and keeps, for each
-buffer, the writes that have destroyed its value: those to other buffers whose memory overlaps.  A read of a destroyed
-value is an error, unless the write was in an earlier run of a loop and its places are proved to be others than those
-that later runs read.
+buffer, the writes that have destroyed its value: those to other buffers that live at the same time and whose memory
+overlaps.  A read of a destroyed value is an error, unless the write was in an earlier run of a loop and its places are
+proved to be others than those that later runs read.
+
+What it takes grows as the Kernel does: a loop is gone through with what it accesses only, and again only if it begins
+with something new.
 
 One law of Kernels is taken for granted here, and checked by the oracle: what a run of a body reads from a buffer that
 only this body accesses, and that it first writes, was written in the same run.
@@ -11,12 +14,11 @@ only this body accesses, and that it first writes, was written in the same run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from covector._engine.base.errors import VerificationError
-from covector._engine.ir import index as ix
 from covector._engine.ir.access import Access, Reader, apart, is_whole, uses
 from covector._engine.ir.kernel import (
     Buffer,
@@ -32,6 +34,7 @@ from covector._engine.ir.kernel import (
     title,
     walk,
 )
+from covector._engine.ir.lives import Span, Times, at_most, together, turns
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -47,26 +50,6 @@ def verify_plan(kernel: Kernel, after: str = "memory") -> None:
 # ------------------------------------------------------------------------------------------------- layout
 
 
-class Span(NamedTuple):
-    """A part of some memory: a parameter's or the arena, from a byte to another one."""
-
-    memory: Buffer | None
-    start: Dim
-    end: Dim
-
-    def overlaps(self, other: Span) -> bool:
-        """Whether they may have a byte in common."""
-        if self.memory is not other.memory:
-            return False
-        return not (_at_most(self.end, other.start) or _at_most(other.end, self.start))
-
-
-def _at_most(a: Dim, b: Dim) -> bool:
-    if isinstance(a, int) and isinstance(b, int):
-        return a <= b
-    return ix.is_nonnegative(b - a)
-
-
 def rounded(size: Dim) -> Dim:
     """A size in bytes as the arena counts it: symbolic ones can be compared like that."""
     return dims.floordiv(size + ALIGNMENT - 1, ALIGNMENT) * ALIGNMENT
@@ -77,6 +60,7 @@ class MemoryMap:
 
     def __init__(self, kernel: Kernel, after: str):
         self.kernel, self.after = kernel, after
+        self.memories = kernel.memories()
 
     def fail(self, text: str) -> VerificationError:
         return VerificationError(f"after {self.after}: {text}\n{self.kernel}")
@@ -87,7 +71,7 @@ class MemoryMap:
         if root.kind == "temp":
             offset = self.kernel.offsets[root]
             return Span(None, offset, offset + rounded(root.bytes))
-        return Span(self.kernel.memories().get(root, root), 0, root.bytes)
+        return Span(self.memories.get(root, root), 0, root.bytes)
 
     def verify(self) -> None:
         """Each temp has a place inside the arena, at a multiple of 64 bytes, and what shares is as large."""
@@ -97,9 +81,7 @@ class MemoryMap:
             if root.kind == "temp" and root not in kernel.offsets:
                 raise self.fail(f"{buffer} has no place in the arena")
         for buffer, offset in kernel.offsets.items():
-            if not _at_most(offset + rounded(buffer.bytes), kernel.arena) or not _at_most(
-                0, offset
-            ):
+            if not at_most(offset + rounded(buffer.bytes), kernel.arena) or not at_most(0, offset):
                 raise self.fail(f"{buffer} lies outside the arena")
             if isinstance(offset, int) and offset % ALIGNMENT:
                 raise self.fail(f"{buffer} does not lie at a multiple of {ALIGNMENT} bytes")
@@ -137,20 +119,26 @@ class Knowledge:
     written: set[Buffer] = field(default_factory=set)
     damage: dict[Buffer, dict[Damage, None]] = field(default_factory=dict)  # in order
 
-    def copy(self) -> Knowledge:
-        return Knowledge(
-            set(self.written), {b: dict(found) for b, found in self.damage.items() if found}
+    def part(self, buffers: Iterable[Buffer]) -> Knowledge:
+        """What is known of some buffers, to go on from on another way."""
+        known = [(b, dict(self.damage[b])) for b in buffers if b in self.damage]
+        return Knowledge({b for b in buffers if b in self.written}, dict(known))
+
+    def covers(self, other: Knowledge) -> bool:
+        """Whether nothing is known in another state that is not known here."""
+        return other.written <= self.written and all(
+            found.keys() <= self.damage.get(b, {}).keys() for b, found in other.damage.items()
         )
 
     def join(self, other: Knowledge) -> bool:
         """Take in what holds on another way to the same point; whether that is anything new."""
-        new = not other.written <= self.written
+        if self.covers(other):
+            return False
         self.written |= other.written
         for b, found in other.damage.items():
-            mine = self.damage.setdefault(b, {})
-            new = new or not found.keys() <= mine.keys()
-            mine |= found
-        return new
+            if found:
+                self.damage.setdefault(b, {}).update(found)
+        return True
 
     def reset(self, buffer: Buffer) -> None:
         """A value of this buffer that something may destroy is not there yet."""
@@ -163,33 +151,37 @@ class Proof(MemoryMap):
     def __init__(self, kernel: Kernel, after: str):
         super().__init__(kernel, after)
         self.reader = Reader()
+        self.times = Times(kernel)
         self.turns = [s for s in walk(kernel.body) if isinstance(s, Swap) and not kernel.is_idle(s)]
         self.partners = self._partners()
-        self.own = own_buffers(kernel)
+        # How loops began, and what they left; of one that is gone through again.
+        self.known: dict[tuple[Statement, ...], tuple[Knowledge, Knowledge]] = {}
 
-    def _partners(self) -> dict[Buffer, list[Buffer]]:
-        """The buffers whose memory may overlap that of each one."""
-        found = [b for b in uses(self.kernel.body) if b.kind != "local"]
-        regions = {b: [self.region(b)] for b in found}
-        for s in self.turns:  # what takes turns may be in the memory of either
-            both = list({*regions[s.first], *regions[s.second]})
-            if self.region(s.first).overlaps(self.region(s.second)) or any(
-                a is not b and a.overlaps(b) for a in both for b in both
-            ):
-                raise self.fail(f"{s.first} and {s.second} take turns, but overlap")
-            regions[s.first] = regions[s.second] = both
-        partners: dict[Buffer, list[Buffer]] = {b: [] for b in found}
-        for group in _by_memory(regions):
-            for n, a in enumerate(group):
-                for b in group[n + 1 :]:
-                    if any(x.overlaps(y) for x in regions[a] for y in regions[b]):
-                        partners[a].append(b)
-                        partners[b].append(a)
-        for s in self.turns:
-            if s.second in partners[s.first]:
-                partners[s.first].remove(s.second)
-                partners[s.second].remove(s.first)
+    def _partners(self) -> dict[Buffer, dict[Buffer, None]]:
+        """Of each buffer those that live at the same time in memory that may overlap its own."""
+        lives = self.times.lives()
+        regions = {b: [self.region(b)] for b in lives}
+        group_of: dict[Buffer, list[Buffer]] = {}
+        for group in turns(self.kernel):  # what takes turns may be in the memory of any
+            places = [self.region(b) for b in group]
+            for n, b in enumerate(group):
+                for m, other in enumerate(group[:n]):
+                    if places[m].overlaps(places[n]):
+                        raise self.fail(f"{other} and {b} take turns, but overlap")
+                regions[b], group_of[b] = places, group
+        entries = [
+            (lives[b], region, b) for b, found in regions.items() if b.size != 0 for region in found
+        ]
+        partners: dict[Buffer, dict[Buffer, None]] = {b: {} for b in lives}
+        for a, b in together(entries):
+            if group_of.get(a, a) is not group_of.get(b, b):
+                partners[a][b] = partners[b][a] = None
         return partners
+
+    def near(self, s: Statement) -> dict[Buffer, None]:
+        """What the body of a statement accesses, and what that may overwrite."""
+        inside = [b for b in self.times.inside.get(s, ()) if b.kind != "local"]
+        return dict.fromkeys([*inside, *[x for b in inside for x in self.partners[b]]])
 
     def run(self) -> None:
         """Go through all statements; at the end, all results must be there."""
@@ -279,39 +271,60 @@ class Proof(MemoryMap):
 
     def loop(self, s: Loop | While, state: Knowledge) -> None:
         """A body that may run any number of times; one with a condition ends after the test."""
+        near, own = self.near(s), self.times.own.get(s, ())
+        start = state.part(near)
+        for buffer in own:
+            start.written.discard(buffer)
+            start.reset(buffer)
+        place = (s, *self.reader.around)
+        known = self.known.get(place)
+        if known is None or not known[0].covers(start):
+            # Where nothing else lies in the same memory, no run destroys what another one reads.
+            again = any(self.partners[b] for b in near)
+            known = self.known[place] = start.part(near), self._runs(s, start, near, own, again)
+        state.join(known[1])
+
+    def _runs(
+        self,
+        s: Loop | While,
+        state: Knowledge,
+        near: Iterable[Buffer],
+        own: Sequence[Buffer],
+        again: bool,
+    ) -> Knowledge:
+        """What holds after any number of runs; each time round, something new is known to be destroyed."""
         (body,), ends = bodies(s), len(s.test) + 1 if isinstance(s, While) else 0
-        while True:  # each time round, something new is known to be destroyed
-            inside = state.copy()
-            for buffer in self.own.get(s, ()):
+        # Of runs that have no number nothing is known.
+        earlier = s if isinstance(s, Loop) else None
+        while True:
+            inside = state.part(near)
+            for buffer in own:
                 inside.written.discard(buffer)
                 inside.reset(buffer)
             self.reader.enter(s)
             self.body(body[:ends], inside)
-            leaving = inside.copy()
+            leaving = inside.part(near)
             self.body(body[ends:], inside)
             self.reader.leave()
-            again = inside.copy()
-            earlier = (
-                s if isinstance(s, Loop) else None
-            )  # of runs that have no number nothing is known
-            for b, found in again.damage.items():
-                again.damage[b] = {
+            for b, found in inside.damage.items():
+                inside.damage[b] = {
                     Damage(d.write, earlier if s in d.write.around else d.earlier): None
                     for d in found
                 }
-            if not state.join(again):
+            if not state.join(inside) or not again:
                 break
         state.join(leaving)
-        state.damage = {
-            b: {Damage(d.write, None if d.earlier is s else d.earlier): None for d in found}
-            for b, found in state.damage.items()
-        }
+        for b, found in state.damage.items():
+            state.damage[b] = {
+                Damage(d.write, None if d.earlier is s else d.earlier): None for d in found
+            }
+        return state
 
     def branch(self, s: If, state: Knowledge) -> None:
         """Bodies of which one may run."""
-        before = state.copy()
+        before = state.part(near := self.near(s))
         for body in bodies(s):
-            inside = before.copy()
+            inside = before.part(near)
             self.reader.enter(s)
             self.body(body, inside)
             self.reader.leave()
@@ -320,30 +333,3 @@ class Proof(MemoryMap):
 
 def _by(damage: Damage) -> str:
     return f"`{title(damage.write.statement)}` has written {damage.write.buffer} in the same memory"
-
-
-def _by_memory(regions: dict[Buffer, list[Span]]) -> list[list[Buffer]]:
-    groups: dict[Buffer | None, dict[Buffer, None]] = {}
-    for b, found in regions.items():
-        for region in found:
-            groups.setdefault(region.memory, {})[b] = None
-    return [list(group) for group in groups.values()]
-
-
-def own_buffers(kernel: Kernel) -> dict[Statement, list[Buffer]]:
-    """Of each loop, the temps that nothing outside accesses and that its body writes first."""
-    loops_of: dict[Buffer, list[Statement]] = {}
-    leads: dict[Statement, dict[Buffer, bool]] = {}
-    for a in Reader().walk(kernel.body):
-        loops = [s for s in a.around if isinstance(s, (Loop, While))]
-        for s in loops:
-            leads.setdefault(s, {}).setdefault(a.buffer, a.writes)
-        known = loops_of.get(a.buffer)
-        same = loops if known is None else known
-        loops_of[a.buffer] = [x for x, y in zip(loops, same, strict=False) if x is y]
-    own: dict[Statement, list[Buffer]] = {}
-    for buffer, loops in loops_of.items():
-        for s in loops:
-            if buffer.kind == "temp" and leads[s][buffer]:
-                own.setdefault(s, []).append(buffer)
-    return own

@@ -1,9 +1,11 @@
 """First-order primitives: one class or one row each, all rules in that place.
 
-Rules reach sibling primitives through this package's name, bound late: `prims.cos`.
+Rules reach sibling primitives through this package's name, bound late: `prims.cos`.  While the package is loaded only
+what stands above is there, so the order below counts for what a file uses at its top level (the base of a class, a
+row of a family): first `batching` and `elementwise`, which the others build on.
 """
 
-# ruff: noqa: I001 -- families come before what subclasses them
+# ruff: noqa: I001 -- in that order
 from covector._engine.primitives.batching import *
 from covector._engine.primitives.elementwise import *
 from covector._engine.primitives.bits import *

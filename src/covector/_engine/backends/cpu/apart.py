@@ -7,15 +7,19 @@ entry function is calls, which need no optimisation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from covector._engine.backends.cpu.contents import buffers_of, locals_of
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import register_element
+from covector._engine.ir.alike import Shape
 from covector._engine.ir.kernel import Buffer, Init, Statement, walk
 from covector._engine.ir.scalar import Expr
 
 Bind = Callable[[Frame, LoopEmitter, str], None]
+# What a function gets from outside: the type, the operand there, and how to make it known inside.
+Captured = list[tuple[str, str, Bind]]
+Write = Callable[[Frame, LoopEmitter], None]
 
 
 def function_of(
@@ -23,48 +27,72 @@ def function_of(
     one: LoopEmitter,
     statements: Sequence[Statement],
     given: Mapping[str, str],
-    write: Callable[[Frame, LoopEmitter], None],
+    write: Write,
 ) -> tuple[str, str]:
     """A function with the lines that `write` puts into its frame, and the operand that points to what it is given.
 
-    `given` are symbols and their operands here, beside what the statements read. The function takes that pointer and
+    `given` are symbols and their operands here, beside what the statements read.  The function takes that pointer and
     the range of runs (%begin, %end).
     """
-    captured = _captured(outer, one, statements, given)
-    context = outer.alloca(f"[{max(len(captured), 1)} x i64]", 8)
+    captured = _captured(outer, buffers_of(statements), given)
+    inside = {s.local for s in walk(statements) if isinstance(s, Init)}
+    for local in locals_of(statements):
+        if local not in inside:
+            captured.append((register_element(local.dtype), one.value(local), _local(local)))
+    context = _handed_over(outer, one, captured)
+    return _function(outer, captured, write), context
+
+
+def one_of_many(
+    outer: Frame, one: LoopEmitter, statements: Sequence[Statement], write: Write
+) -> tuple[str, str]:
+    """The same for statements that get nothing but memory from outside: those that are alike share a function."""
+    shape = Shape(statements)
+    numbers = {outer.memory_of(b): n for b, n in shape.buffers.items()}
+    memories = tuple([numbers[outer.memory_of(b)] for b in shape.buffers])
+    known = tuple([b in outer.pointers for b in shape.buffers])
+    key = shape.key, memories, known, tuple(outer.symbols)
+    captured = _captured(outer, shape.buffers, {})
+    name = outer.module.alike.get(key)
+    if name is None:
+        name = outer.module.alike[key] = _function(outer, captured, write)
+    return name, _handed_over(outer, one, captured)
+
+
+def _function(outer: Frame, captured: Captured, write: Write) -> str:
     inner = Frame(outer.module, outer.memory_of, outer.target)
     emitter = LoopEmitter(inner)
     restore: list[str] = []
-    for n, (type_, operand, bind) in enumerate(captured):
-        slot = one.line(f"getelementptr i64, ptr {context}, i64 {n}")
-        outer.lines.append(f"  store {type_} {operand}, ptr {slot}")
+    for n, (type_, _, bind) in enumerate(captured):
         place, name = inner.fresh(), inner.fresh()
         restore.append(f"  {place} = getelementptr i64, ptr %context, i64 {n}")
         restore.append(f"  {name} = load {type_}, ptr {place}")
         bind(inner, emitter, name)
     write(inner, emitter)
-    name = outer.module.shared(
+    return outer.module.shared(
         "ptr noalias %context, i64 %begin, i64 %end",
         [*inner.entry, *restore, *inner.lines, "  ret void"],
     )
-    return name, context
 
 
-def _captured(
-    outer: Frame, one: LoopEmitter, statements: Sequence[Statement], given: Mapping[str, str]
-) -> list[tuple[str, str, Bind]]:
-    """What statements read from outside: its type, its operand there, and how to make it known inside."""
-    captured: list[tuple[str, str, Bind]] = []
-    for buffer in buffers_of(statements):
+def _handed_over(outer: Frame, one: LoopEmitter, captured: Captured) -> str:
+    """The operand that points to what a function gets from outside."""
+    context = outer.alloca(f"[{max(len(captured), 1)} x i64]", 8)
+    for n, (type_, operand, _) in enumerate(captured):
+        slot = one.line(f"getelementptr i64, ptr {context}, i64 {n}")
+        outer.lines.append(f"  store {type_} {operand}, ptr {slot}")
+    return context
+
+
+def _captured(outer: Frame, buffers: Iterable[Buffer], given: Mapping[str, str]) -> Captured:
+    """The buffers and symbols that statements get from outside."""
+    found: Captured = []
+    for buffer in buffers:
         if buffer in outer.pointers:
-            captured.append(("ptr", outer.pointer(buffer), _pointer(buffer)))
+            found.append(("ptr", outer.pointer(buffer), _pointer(buffer)))
     for symbol, operand in {**outer.symbols, **given}.items():
-        captured.append(("i64", operand, _symbol(symbol)))
-    inside = {s.local for s in walk(statements) if isinstance(s, Init)}
-    for local in locals_of(statements):
-        if local not in inside:
-            captured.append((register_element(local.dtype), one.value(local), _local(local)))
-    return captured
+        found.append(("i64", operand, _symbol(symbol)))
+    return found
 
 
 def _pointer(buffer: Buffer) -> Bind:

@@ -10,10 +10,8 @@ from covector._engine.backends.cpu import routines
 from covector._engine.ir import index as ix
 from covector._engine.ir.access import uses, written
 from covector._engine.ir.kernel import (
-    Assign,
     Buffer,
     Copy,
-    Fold,
     If,
     Init,
     Kernel,
@@ -24,6 +22,7 @@ from covector._engine.ir.kernel import (
     Store,
     Swap,
     While,
+    changes,
     nodes,
     roots,
     walk,
@@ -51,49 +50,61 @@ def buffers_of(statements: Sequence[Statement]) -> list[Buffer]:
     return list(uses(statements))
 
 
-def groups(body: Sequence[Statement]) -> list[tuple[tuple[Statement, ...], bool]]:
-    """A Kernel's statements from note to note, and whether they can be a function.
+def groups(body: Sequence[Statement], together: int) -> list[tuple[tuple[Statement, ...], bool]]:
+    """Statements from note to note, no more than so many loops together, and whether each group can be a function.
 
-    They can if they compute something, nothing in them ends the caller or runs in parallel, and no local goes in
-    or out.
+    It can if it has a loop, nothing in it ends the caller or runs in parallel, and no value goes in or out but
+    through memory.
     """
     found: list[list[Statement]] = [[]]
+    loops = 0
     for s in body:
-        if isinstance(s, Note):
+        loops += isinstance(s, Loop)
+        if isinstance(s, Note) or loops > together:
             found.append([])
+            loops = int(isinstance(s, Loop))
         found[-1].append(s)
-    reads = [set(locals_of(g)) for g in found]
-    readers = Counter(local for group in reads for local in group)
-    result: list[tuple[tuple[Statement, ...], bool]] = []
-    for group, read in zip(found, reads, strict=True):
-        inside, changed = _changes(group)
-        fits = all(_fits(s) for s in group) and any(isinstance(s, Loop) for s in group)
-        own = changed | read <= inside and all(readers[local] <= 1 for local in inside)
-        result.append((tuple(group), fits and own))
-    return result
+    values = [_values(group) for group in found]
+    users = Counter(e for used, _ in values for e in used)
+    return [
+        (tuple(group), _fits(group) and own == used and all(users[e] == 1 for e in used))
+        for group, (used, own) in zip(found, values, strict=True)
+    ]
 
 
-def _fits(statement: Statement) -> bool:
-    if isinstance(statement, Loop) and statement.schedule.parallel:
+def _fits(group: Sequence[Statement]) -> bool:
+    found = list(walk(group))
+    if any(isinstance(s, Routine | Swap) or _is_parallel(s) for s in found):
         return False
-    return not any(isinstance(s, Routine | Swap) for s in walk((statement,)))
+    return any(isinstance(s, Loop) for s in found)
 
 
-def _changes(statements: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
-    """The locals that statements bring into being, and those that they change."""
-    inside: set[Expr] = set()
-    changed: set[Expr] = set()
-    for s in walk(statements):
-        match s:
-            case Init(local, _):
-                inside.add(local)
-            case Assign(targets, _):
-                changed.update(targets)
-            case Fold(local, _, _, _):
-                changed.add(local)
-            case _:
-                pass
-    return inside, changed
+def _is_parallel(s: Statement) -> bool:
+    return isinstance(s, Loop) and s.schedule.parallel
+
+
+def _values(group: Sequence[Statement]) -> tuple[set[Expr], set[Expr]]:
+    """The locals and loads that statements use, and those of them that come into being there."""
+    seen: set[Expr] = set()
+    used: set[Expr] = set()
+    own: set[Expr] = set()
+    for s in walk(group):
+        used.update(changes(s))
+        if isinstance(s, Init):
+            own.add(s.local)
+        for e in nodes(roots(s), seen):
+            if e.op == "load":
+                own.add(e)
+                used.add(e)
+            elif e.op == "local" and isinstance(e.attr, str):
+                used.add(e)
+    return used | own, own
+
+
+def has_loops(statements: Sequence[Statement]) -> bool:
+    """Whether something runs several times in the function that has these statements."""
+    own = [s for s in statements if not (isinstance(s, Loop) and s.schedule.parallel)]
+    return any(isinstance(s, (Loop, While)) for s in walk(own))
 
 
 def calls(kernel: Kernel) -> Counter[str]:

@@ -14,6 +14,7 @@ from covector._engine.backends.cpu import apart, routines
 from covector._engine.backends.cpu.contents import (
     calls,
     groups,
+    has_loops,
     one_a_lane,
     one_a_lane_inside,
     private,
@@ -54,8 +55,6 @@ from covector._engine.types import dtypes
 
 LIMIT = "the extent"  # the name inside the function of a parallel loop
 
-_REDUCTIONS = {"add": "add", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
-
 
 def emit(kernel: Kernel, target: Target, processor: Processor) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
@@ -84,9 +83,7 @@ class _Entry:
         writer = StatementWriter(frame)
         self._arena(writer)
         self._slots()
-        many = sum(isinstance(s, Loop) for s in kernel.body) >= frame.target.limits.many_loops
-        for statements, can_be_apart in groups(kernel.body) if many else [(kernel.body, False)]:
-            (writer.apart if can_be_apart else writer.body)(statements)
+        once = writer.parts(kernel.body, frame.target.limits.many_loops)
         if not isinstance(kernel.arena, int):
             self.module.declare("@cv_free", "declare void @cv_free(ptr)")
             frame.lines.append("  call void @cv_free(ptr %scratch)")
@@ -94,7 +91,7 @@ class _Entry:
             "entry",
             "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
             [*frame.entry, *frame.lines, "  ret i32 0"],
-            quick=many and not any(" br " in line for line in frame.lines),
+            quick=once,
         )
 
     def _entry(self, instruction: str) -> str:
@@ -147,6 +144,23 @@ class StatementWriter:
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
+
+    def parts(self, statements: Sequence[Statement], many: int) -> bool:
+        """Write a body; if it has many loops, they become functions.
+
+        True if what is left in this function is long, and all of it runs once.
+        """
+        if sum(isinstance(s, Loop) for s in statements) < many:
+            self.body(statements)
+            return len(statements) >= self.limits.many_statements and not has_loops(statements)
+        rest: list[Statement] = []
+        for group, can_be_apart in groups(statements, self.limits.loops_together):
+            if can_be_apart:
+                self.apart(group)
+            else:
+                rest += group
+                self.body(group)
+        return not has_loops(rest)
 
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
@@ -340,7 +354,7 @@ class StatementWriter:
 
         def body() -> None:
             self.read_again(changed)
-            self.body(loop.body)
+            self.parts(loop.body, self.limits.loops_together)
 
         self._counted(loop.name, start, stop, 1, body)
         self.read_again(changed)
@@ -516,13 +530,12 @@ class StatementWriter:
     # -- parallel loops --------------------------------------------------------------------------
 
     def apart(self, statements: Sequence[Statement]) -> None:
-        """Statements in a function of their own, which equal ones share."""
+        """Statements in a function of their own; of those that are alike, the first are written."""
 
         def write(frame: Frame, inner: LoopEmitter) -> None:
             StatementWriter(frame, inner).body(statements)
 
-        one = self.emitter.one
-        body, context = apart.function_of(self.frame, one, statements, {}, write)
+        body, context = apart.one_of_many(self.frame, self.emitter.one, statements, write)
         self.frame.lines.append(f"  call void {body}(ptr {context}, i64 0, i64 0)")
 
     def parallel(self, loop: Loop) -> None:

@@ -30,7 +30,7 @@ side by side (1: scalar types).  It knows everything but the leaves.  To use it,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +109,7 @@ class ModuleText:
         self.calls: dict[tuple[object, ...], str] = {}  # the instruction that calls a function
         self.inlined: dict[str, int] = {}  # nodes written out at call sites, by function
         self.names: dict[str, str] = {}  # of functions, by their text
+        self.alike: dict[Hashable, str] = {}  # and by the shape of their statements
 
     def declare(self, name: str, declaration: str) -> None:
         """Add the declaration of an outside function or intrinsic."""

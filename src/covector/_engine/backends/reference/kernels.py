@@ -42,8 +42,8 @@ from covector._engine.ir.kernel import (
     title,
     walk,
 )
+from covector._engine.ir.lives import Times
 from covector._engine.ir.scalar import Expr
-from covector._engine.ir.sharing import own_buffers
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -119,7 +119,7 @@ class Machine:
         self.scope = Scope(variables=dict(sizes))
         self.where: dict[Buffer, tuple[Memory, int]] = {}
         self.lives = _lives(kernel) if planned else {}
-        self.own = {} if planned else own_buffers(kernel)
+        self.own = {} if planned else Times(kernel).own
         arena = Memory.of(self.number(kernel.arena))
         taken = {kernel.outputs[o]: kernel.inputs[i] for o, i in kernel.aliases} if aliased else {}
         for buffer in (*kernel.inputs, *kernel.outputs):

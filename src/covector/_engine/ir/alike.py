@@ -1,0 +1,137 @@
+"""Statements that are alike: the same but for the buffers that they access and the names of their locals.
+
+Equal layers of a network, and the arrays of an optimiser's step, give loops that are alike by the hundred.  What is
+made of the first of them serves for all, given their buffers in the order of `Shape.buffers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from covector._engine.ir.kernel import (
+    Assign,
+    Buffer,
+    Copy,
+    Fold,
+    If,
+    Init,
+    Loop,
+    Note,
+    Routine,
+    Statement,
+    Store,
+    Swap,
+    While,
+    below,
+)
+from covector._engine.ir.scalar import Expr, Iteration
+from covector._engine.types.dims import Dim
+
+
+class Shape:
+    """What statements are made of, without names: `key` is the same for those that are alike."""
+
+    def __init__(self, statements: Sequence[Statement]):
+        self.buffers: dict[Buffer, int] = {}
+        self._numbers: dict[Expr, int] = {}
+        self._found: list[Hashable] = []
+        self._body(statements)
+        self.key = tuple(self._found)
+
+    def _body(self, statements: Sequence[Statement]) -> None:
+        for s in statements:
+            self._found.append(type(s))
+            self._statement(s)
+        self._found.append(None)
+
+    def _statement(self, s: Statement) -> None:
+        match s:
+            case Loop():
+                self._found += (s.name, s.extent, s.schedule, s.cost, s.free, len(s.own))
+                for buffer in s.own:
+                    self._buffer(buffer)
+                self._body(s.body)
+            case Init():
+                self._expressions((s.value, s.local))
+            case Assign():
+                self._expressions((*s.values, *s.locals))
+                if s.fold is not None:
+                    self._expressions((*s.fold.starts, *s.fold.taken, *s.fold.result))
+            case Fold():
+                self._found.append(s.op)
+                self._expressions((s.value, s.identity, s.local))
+            case Store():
+                self._expressions((s.value,) if s.condition is None else (s.value, s.condition))
+                self._place(s.buffer, s.index)
+            case If():
+                self._expressions((s.condition,))
+                self._body(s.body)
+                self._body(s.orelse)
+            case While():
+                self._body(s.test)
+                self._expressions((s.condition,))
+                self._body(s.body)
+            case Routine():
+                self._found += (s.name, s.parameters, s.writes, s.updates, s.work)
+                for buffer, place in s.places:
+                    self._place(buffer, place)
+            case Copy():
+                self._place(*s.target)
+                self._place(*s.source)
+                self._found.append(s.size)
+            case Swap():
+                self._buffer(s.first)
+                self._buffer(s.second)
+            case Note():
+                pass
+
+    def _buffer(self, buffer: Buffer) -> int:
+        number = self.buffers.get(buffer)
+        if number is None:
+            number = self.buffers[buffer] = len(self.buffers)
+            self._found += (buffer.dtype, buffer.size, buffer.kind == "local")
+        self._found.append(number)
+        return number
+
+    def _place(self, buffer: Buffer, place: Dim) -> None:
+        self._buffer(buffer)
+        self._found.append(place)
+
+    def _expressions(self, roots: Sequence[Expr]) -> None:
+        """What expressions are made of, operands first, each once."""
+        numbers, found = self._numbers, self._found
+        for root in roots:
+            stack = [root]
+            while stack:
+                node = stack[-1]
+                if node in numbers:
+                    stack.pop()
+                    continue
+                inside = below(node)
+                if missing := [x for x in inside if x not in numbers]:
+                    stack += missing
+                    continue
+                stack.pop()
+                numbers[node] = len(numbers)
+                found += (node.op, node.dtype)
+                self._attribute(node)
+                found += [numbers[x] for x in inside]
+            found.append(numbers[root])
+
+    def _attribute(self, node: Expr) -> None:
+        attr = node.attr
+        match node.op:
+            case "load":
+                self._place(*attr)  # type: ignore[misc]
+            case "const":
+                assert isinstance(attr, np.generic)
+                self._found.append(attr.tobytes())
+            case "local":
+                pass  # its number says which one it is
+            case "iterate":
+                assert isinstance(attr, Iteration)
+                self._found += [self._numbers.get(slot, -1) for slot in attr.slots]
+            case _:
+                self._found.append(attr)  # type: ignore[arg-type]
