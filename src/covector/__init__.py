@@ -52,6 +52,8 @@ __version__ = _VERSION
 
 if _typing.TYPE_CHECKING:
     from covector import (
+        ad_checkpoint as ad_checkpoint,
+        checkpoint_policies as checkpoint_policies,
         custom_derivatives as custom_derivatives,
         dtypes as dtypes,
         lax as lax,
@@ -60,11 +62,31 @@ if _typing.TYPE_CHECKING:
         tree as tree,
         tree_util as tree_util,
     )
+    from covector._engine.api.evaluation import (
+        ensure_compile_time_eval as ensure_compile_time_eval,
+    )
+    from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import custom_jvp as custom_jvp, custom_vjp as custom_vjp
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
-_NAMES = {"custom_jvp": "custom_derivatives", "custom_vjp": "custom_derivatives"}
-_LATER = ("custom_derivatives", "dtypes", "lax", "nn", "random", "tree", "tree_util")
+_NAMES = {
+    "checkpoint": "ad_checkpoint",
+    "custom_jvp": "custom_derivatives",
+    "custom_vjp": "custom_derivatives",
+    "ensure_compile_time_eval": "_engine.api.evaluation",
+    "remat": "ad_checkpoint",
+}
+_LATER = (
+    "ad_checkpoint",
+    "checkpoint_policies",
+    "custom_derivatives",
+    "dtypes",
+    "lax",
+    "nn",
+    "random",
+    "tree",
+    "tree_util",
+)
 
 if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 

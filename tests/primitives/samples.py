@@ -124,6 +124,10 @@ def movements() -> Iterator[Sample]:
     yield Sample(prims.Reverse((0, 2)), (array((3, 2, 4)),), first)
     yield Sample(prims.Reverse(()), (array((3,)),), first)
     yield Sample(prims.Copy(), (array((3, 2)),), first)
+    yield Sample(prims.Named("x"), (array((3, 2)),), first)
+    barrier = prims.OptimizationBarrier()
+    yield Sample(barrier, (array((3,)), array((2, 2))))
+    yield Sample(barrier, (array((3,)), array((), i32)))
     for n, start, stop, step in (
         (7, 1, 6, 1),
         (7, 1, 7, 3),

@@ -8,6 +8,7 @@ from covector._engine.base.public import publish as _publish
 from covector.lax.branches import *
 from covector.lax.collectives import *
 from covector.lax.control_flow import *
+from covector.lax.derivatives import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
 from covector.lax.products import *

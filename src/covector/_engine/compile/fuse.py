@@ -21,7 +21,7 @@ from covector._engine.compile.places import (
     Places,
     Where,
     comes_from_data,
-    is_long,
+    length,
     moved,
     own_index,
     reads_through,
@@ -135,6 +135,12 @@ class Plan:
         for a in self.program.outputs:
             if isinstance(a, Var):
                 readers.setdefault(a, set()).add(len(self.groups))
+        for group in reversed(self.groups):
+            if isinstance(group, Single) and group.eqn.primitive.passes_on:
+                for a, v in zip(group.eqn.inputs, group.eqn.outputs, strict=True):
+                    if isinstance(a, Var):  # they lie in one place
+                        below = stored_as(a, self.inlined)
+                        readers.setdefault(below, set()).update(readers.get(v, ()))
         return readers
 
 
@@ -248,7 +254,7 @@ class _Roots:
         self.producer = {v: e for e in program.eqns for v in e.outputs}
         self.forced = {a for a in program.outputs if isinstance(a, Var)}
         self.costs = _tree_costs(program, job.target)
-        self.places = Places(program)
+        self.places = Places(program, self.limits)
         self.roots: set[Var] = set()
         self.far: set[Var] = set()  # read at an index that takes long to compute
         self.regions: dict[Eqn, Region] = {}
@@ -346,7 +352,11 @@ class _Roots:
                         reads = self.places.below(eqn, place)
                     for a, below in reads:
                         self._want(a, region, below)
-                        if moves and below is not None and is_long(below[0]):
+                        if (
+                            moves
+                            and below is not None
+                            and length(below[0]) > self.limits.long_index
+                        ):
                             self.far.add(a)
                         if at_data and below is not None and comes_from_data(below[0]):
                             region.weight += self.limits.from_data

@@ -93,11 +93,16 @@ class Lowering(Builder):
                 )
                 self.add(Note(" ".join(r.primitive.name for r in group.roots)))
                 self.add(*NestLowering(group, context).lower())
+            elif group.eqn.primitive.passes_on:
+                self._pass_on(group.eqn, plan, place_of, places)
             else:
                 self.add(Note(group.eqn.primitive.name))
                 self._alone(group.eqn, plan, place_of)
         for atom, target in copies:
             self.copy(target, self._operand(atom, plan, place_of))
+
+    def longest_turn(self) -> int:
+        return self.job.target.limits.turn
 
     def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
         return unroll.is_small(program, in_locals, self.job.target.limits)
@@ -116,6 +121,15 @@ class Lowering(Builder):
             assert place is not None
             results.append(Result(v.aval, place))
         eqn.primitive.lower(self, operands, results)
+
+    def _pass_on(self, eqn: Eqn, plan: Plan, place_of: PlaceOf, places: dict[Var, Place]) -> None:
+        """Let results lie where the operands do, or copy these where results have places already."""
+        for a, v in zip(eqn.inputs, eqn.outputs, strict=True):
+            operand = self._operand(a, plan, place_of)
+            if v in places:
+                self.copy(places[v], operand)
+            else:
+                places[v] = operand.place
 
     def _operand(self, atom: Atom, plan: Plan, place_of: PlaceOf) -> Operand:
         if isinstance(atom, Literal):

@@ -15,9 +15,9 @@ from covector._engine.compile import memory
 from covector._engine.compile.invariants import hoist_invariants
 from covector._engine.compile.lower import lower
 from covector._engine.compile.schedule import schedule
-from covector._engine.compile.simplify import inline_calls, layouts, simplify
+from covector._engine.compile.simplify import layouts, simplify
 from covector._engine.ir import check
-from covector._engine.ir.program import Program
+from covector._engine.ir.program import Program, inline_calls
 
 
 def _simplify(program: Program, _: Job) -> Program:

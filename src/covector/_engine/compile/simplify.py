@@ -1,11 +1,10 @@
-"""Simplification of Programs: calls inlined, equal equations merged, laws applied, dead code left out.
+"""Simplification of Programs: equal equations merged, laws applied, dead code left out.
 
 Nothing here knows a primitive: what holds Programs, what has a law, what wants its operands in a layout says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -13,35 +12,6 @@ from covector._engine import primitives as prims
 from covector._engine.backends.base import Job
 from covector._engine.compile.fuse import is_single, types_of
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
-
-
-def inline_calls(program: Program) -> Program:
-    """The Program with the bodies of its calls in their place, and the same done in the Programs inside."""
-    if not any(eqn.primitive.has_programs for eqn in program.eqns):
-        return program
-    eqns: list[Eqn] = []
-    env: dict[Var, Atom] = {}
-
-    def atom(a: Atom) -> Atom:
-        return env.get(a, a) if isinstance(a, Var) else a
-
-    def run(body: Program, arguments: Sequence[Atom]) -> list[Atom]:
-        env.update(zip(body.inputs, arguments, strict=True))
-        for eqn in body.eqns:
-            inputs = tuple([atom(a) for a in eqn.inputs])
-            p = eqn.primitive
-            if p.has_programs:
-                if (called := p.inlined()) is not None:
-                    env.update(zip(eqn.outputs, run(called, inputs), strict=True))
-                    continue
-                p = p.with_programs([inline_calls(program) for program in p.programs()])
-            outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
-            env.update(zip(eqn.outputs, outputs, strict=True))
-            eqns.append(Eqn(p, inputs, outputs, eqn.source))
-        return [atom(a) for a in body.outputs]
-
-    outputs = run(program, program.inputs)
-    return Program(program.inputs, tuple(eqns), tuple(outputs), name=program.name)
 
 
 def simplify(program: Program) -> Program:

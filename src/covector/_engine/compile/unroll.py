@@ -13,13 +13,14 @@ from covector._engine.compile.fuse import fold_places, fold_space, folds
 from covector._engine.core.primitive import Folded, Index, Mapped, Scalar
 from covector._engine.ir import builder
 from covector._engine.ir.builder import Names, Place, constant
-from covector._engine.ir.program import Eqn, Program, Var
+from covector._engine.ir.program import Eqn, Program, Var, seen_through
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 
 
 def is_small(program: Program, in_locals: Sequence[bool], limits: Limits) -> bool:
     """Whether a Program can be written out, where these inputs are kept in locals."""
+    program = seen_through(program)
     stored = {v for v, local in zip(program.inputs, in_locals, strict=True) if not local}
     total = 0
     for eqn in program.eqns:
@@ -49,6 +50,7 @@ def written_out(
     program: Program, inputs: Sequence[Place | builder.AllElements], names: Names
 ) -> list[builder.AllElements]:
     """The elements of the results, where each input lies at a place or is these elements."""
+    program = seen_through(program)
     places = {v: x for v, x in zip(program.inputs, inputs, strict=True) if isinstance(x, Place)}
     elements = _WrittenOut({v: e for e in program.eqns for v in e.outputs}, places, names)
     for v, x in zip(program.inputs, inputs, strict=True):

@@ -112,12 +112,16 @@ class Called(Primitive):
     def reference(self, *xs: Any) -> tuple[Any, ...]:
         return tuple(reference(self.program, xs))
 
+    def of(self, program: Program, backwards: bool = False) -> Primitive:
+        """What does with another Program, derived from its own, as this does with its own."""
+        return Call(program)
+
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
         found = transpose_program(self.program, linear, given)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
-        backs = iter(Call(found.program)(*known, *compress(ct, given), *found.constants))
+        backs = iter(self.of(found.program, True)(*known, *compress(ct, given), *found.constants))
         live = iter(found.nonzero)
         return [
             (next(backs) if next(live) else Zero(x.aval)) if mine else None
@@ -125,19 +129,32 @@ class Called(Primitive):
         ]
 
 
-@record
-class Call(Called):
-    """The results of a closed Program.  Differentiated, transposed and batched, it is a Call of another Program."""
-
-    program: Program
-    name: ClassVar[str] = "call"
+class Transparent(Called):
+    """A family: what is nothing but its Program also when it is differentiated and batched."""
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
         found = jvp_program(self.program, nonzero)
-        outs = Call(found.program)(*primals, *compress(tangents, nonzero), *found.constants)
+        outs = self.of(found.program)(*primals, *compress(tangents, nonzero), *found.constants)
         n = len(self.program.outputs)
         return outs[:n], tuple(spread(outs[n:], found.nonzero, self.program.out_avals))
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        found = batch_program(self.program, tuple(dims), size, axis_name)
+        return self.of(found.program)(*args, *found.constants), found.dims
+
+
+@record
+class Call(Transparent):
+    """The results of a closed Program.  Differentiated, transposed and batched, it is a Call of another Program."""
+
+    program: Program
+    name: ClassVar[str] = "call"
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
@@ -150,12 +167,3 @@ class Call(Called):
             pushed = Call(found.linear)(*residuals, *compress(tangents, nonzero))
         n = len(self.program.outputs)
         return outs[:n], tuple(spread(pushed, found.nonzero, self.program.out_avals))
-
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        found = batch_program(self.program, tuple(dims), size, axis_name)
-        return Call(found.program)(*args, *found.constants), found.dims

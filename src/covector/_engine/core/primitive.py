@@ -187,6 +187,8 @@ class Primitive:
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
+    # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
+    passes_on: ClassVar[bool] = False
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.

@@ -191,6 +191,50 @@ def without_dead_code(
     return map_eqns(program, kept[::-1])
 
 
+def inline_calls(program: Program) -> Program:
+    """The Program with the bodies of its calls in their place, and the same done in the Programs inside."""
+    if not any(eqn.primitive.has_programs for eqn in program.eqns):
+        return program
+    eqns: list[Eqn] = []
+    env: dict[Var, Atom] = {}
+
+    def atom(a: Atom) -> Atom:
+        return env.get(a, a) if isinstance(a, Var) else a
+
+    def run(body: Program, arguments: Sequence[Atom]) -> list[Atom]:
+        env.update(zip(body.inputs, arguments, strict=True))
+        for eqn in body.eqns:
+            inputs = tuple([atom(a) for a in eqn.inputs])
+            p = eqn.primitive
+            if p.has_programs:
+                if (called := p.inlined()) is not None:
+                    env.update(zip(eqn.outputs, run(called, inputs), strict=True))
+                    continue
+                p = p.with_programs([inline_calls(program) for program in p.programs()])
+            outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
+            env.update(zip(eqn.outputs, outputs, strict=True))
+            eqns.append(Eqn(p, inputs, outputs, eqn.source))
+        return [atom(a) for a in body.outputs]
+
+    outputs = run(program, program.inputs)
+    return Program(program.inputs, tuple(eqns), tuple(outputs), name=program.name)
+
+
+def seen_through(program: Program) -> Program:
+    """The Program without what only hands operands on."""
+    if not any(eqn.primitive.passes_on for eqn in program.eqns):
+        return program
+    names: dict[Atom, Atom] = {}
+    eqns: list[Eqn] = []
+    for eqn in program.eqns:
+        inputs = tuple([names.get(a, a) for a in eqn.inputs])
+        if eqn.primitive.passes_on:
+            names.update(zip(eqn.outputs, inputs, strict=True))
+        else:
+            eqns.append(Eqn(eqn.primitive, inputs, eqn.outputs, eqn.source))
+    return map_eqns(program, eqns, [names.get(a, a) for a in program.outputs])
+
+
 def effects_of(program: Program) -> frozenset[str]:
     """What running it does beside computing its outputs."""
     return frozenset().union(*[eqn.effects for eqn in program.eqns])

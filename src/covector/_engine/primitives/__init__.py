@@ -8,6 +8,7 @@ row of a family): first `batching` and `elementwise`, which the others build on.
 # ruff: noqa: I001 -- in that order
 from covector._engine.primitives.batching import *
 from covector._engine.primitives.elementwise import *
+from covector._engine.primitives.barrier import *
 from covector._engine.primitives.bits import *
 from covector._engine.primitives.bitwise import *
 from covector._engine.primitives.compare import *

@@ -1,0 +1,223 @@
+"""`Checkpoint`: a Program of which derivatives keep what a policy says, and compute the rest again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, ClassVar
+
+from covector._engine import primitives as prims
+from covector._engine.base.record import fields, record, replace
+from covector._engine.control.call import Call, Transparent, spread
+from covector._engine.control.custom import kept
+from covector._engine.core.primitive import Primitive, is_zero
+from covector._engine.ir.program import (
+    Atom,
+    Eqn,
+    Program,
+    Var,
+    inline_calls,
+    map_eqns,
+    without_dead_code,
+)
+from covector._engine.transforms.programs import Mask, linearize_program, without_duplicates
+
+
+class Recompute:
+    """What a policy may answer: the value is computed again."""
+
+
+class Saveable:
+    """What a policy may answer: the value is kept."""
+
+
+class Offloadable:
+    """What a policy may answer: the value is kept, in another memory.  On the CPU there is one memory only."""
+
+    def __init__(self, src: str, dst: str):
+        self.src, self.dst = src, dst
+
+
+# Whether results of a primitive are kept, from it, the types of its operands, and its parameters.
+Policy = Callable[..., Any]
+
+
+def keeps(policy: Policy | None, eqn: Eqn) -> bool:
+    """Whether results of an equation are kept: what has effects runs once."""
+    if eqn.effects:
+        return True
+    if policy is None:
+        return False
+    p = eqn.primitive
+    answer = policy(p, *[a.aval for a in eqn.inputs], **{n: getattr(p, n) for n in fields(p)})
+    return answer is Saveable or isinstance(answer, Saveable | Offloadable) or answer is True
+
+
+# --------------------------------------------------------------------------------------------------------- policies
+
+
+def everything_saveable(prim: Any, *_: Any, **__: Any) -> bool:
+    """Keep everything: as if there were no checkpoint."""
+    return True
+
+
+def nothing_saveable(prim: Any, *_: Any, **__: Any) -> bool:
+    """Keep nothing but the arguments: what is asked for without a policy."""
+    return False
+
+
+def dots_saveable(prim: Any, *_: Any, **__: Any) -> bool:
+    """Keep the results of products of matrices."""
+    return isinstance(prim, prims.DotGeneral)
+
+
+def dots_with_no_batch_dims_saveable(prim: Any, *_: Any, **__: Any) -> bool:
+    """Keep the results of products of matrices that have no batch axes, as those with weights are."""
+    return isinstance(prim, prims.DotGeneral) and not prim.lhs_batch
+
+
+@record
+class OffloadDots:
+    """The policy of `offload_dot_with_no_batch_dims`."""
+
+    src: str
+    dst: str
+
+    def __call__(self, prim: Any, *avals: Any, **params: Any) -> Any:
+        dot = dots_with_no_batch_dims_saveable(prim)
+        return Offloadable(self.src, self.dst) if dot else Recompute
+
+
+@record
+class Names:
+    """A policy of the names that `checkpoint_name` gives.
+
+    `kept` and `offloaded` ones are kept, or all named ones but those in `dropped`; unnamed values if `unnamed` says so.
+    """
+
+    kept: tuple[str, ...] = ()
+    offloaded: tuple[str, ...] = ()
+    dropped: tuple[str, ...] | None = None
+    unnamed: bool = False
+
+    def __call__(self, prim: Any, *avals: Any, **params: Any) -> bool:
+        if not isinstance(prim, prims.Named):
+            return self.unnamed
+        if self.dropped is not None:
+            return prim.label not in self.dropped
+        return prim.label in self.kept or prim.label in self.offloaded
+
+
+@record
+class Both:
+    """The policy that keeps what one of two keeps."""
+
+    first: Policy
+    second: Policy
+
+    def __call__(self, prim: Any, *avals: Any, **params: Any) -> Any:
+        found = self.first(prim, *avals, **params)
+        return found if _is_kept(found) else self.second(prim, *avals, **params)
+
+
+def _is_kept(answer: Any) -> bool:
+    return answer is True or answer is Saveable or isinstance(answer, Saveable | Offloadable)
+
+
+# -------------------------------------------------------------------------------------------------------- the primitive
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptProgram:
+    """A Program in two, as `SplitProgram`; what is not kept is computed again by `rest`.
+
+    `forward`: the Program's results, then what is kept.  `rest`: from kept values and tangents to tangents.
+    """
+
+    forward: Program
+    constants: tuple[Any, ...]
+    rest: Program
+    saved: tuple[int, ...]  # where each kept value is found in [inputs, outputs] of `forward`
+    nonzero: Mask
+
+
+@record
+class Checkpoint(Transparent):
+    """The results of a closed Program, of which derivatives keep what the policy says and compute the rest again.
+
+    Its derivatives are `differentiated`: what they compute again must be shared with nothing computed before, and not
+    begun before the cotangents are there, unless `prevent_cse` is false.
+    """
+
+    program: Program
+    policy: Policy | None = None
+    prevent_cse: bool = True
+    differentiated: bool = False
+    name: ClassVar[str] = "checkpoint"
+
+    def of(self, program: Program, backwards: bool = False) -> Primitive:
+        return replace(self, program=program, differentiated=self.differentiated or backwards)
+
+    def inlined(self) -> Program | None:
+        if not (self.differentiated and self.prevent_cse):
+            return self.program
+        program = self.program
+        inputs = tuple([Var(v.aval) for v in program.inputs])
+        barrier = Eqn(prims.OptimizationBarrier(), inputs, program.inputs, None)
+        return Program(inputs, (barrier, *program.eqns), program.outputs, name=program.name)
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([not is_zero(t) for t in tangents])
+        found = kept(self, nonzero, self._kept)
+        known = (*primals, *found.constants)
+        outs = Call(found.forward)(*known)
+        pushed: Sequence[Any] = ()
+        if any(found.nonzero):
+            values = [*known, *outs]
+            saved = [values[i] for i in found.saved]
+            pushed = self.of(found.rest, True)(*saved, *compress(tangents, nonzero))
+        n = len(self.program.outputs)
+        return outs[:n], tuple(spread(pushed, found.nonzero, self.program.out_avals))
+
+    def _kept(self, nonzero: Mask) -> KeptProgram:
+        split = linearize_program(self.program, nonzero)
+        known = without_duplicates(inline_calls(split.known))
+        atoms = (*known.inputs, *known.outputs)
+        residuals = [atoms[i] for i in split.residuals]
+        saved, again = self._choose(known, residuals)
+        stored = [v for v in saved if v not in known.inputs]
+        outs = known.outputs[: len(self.program.outputs)]
+        forward = without_dead_code(map_eqns(known, known.eqns, (*outs, *stored)))
+        n = len(known.inputs) + len(outs)
+        places = {v: n + i for i, v in enumerate(stored)}
+        places |= {v: i for i, v in enumerate(known.inputs)}
+        linear, m = split.linear, len(residuals)
+        names: dict[Atom, Atom] = dict(zip(linear.inputs, residuals, strict=False))
+        eqns = [
+            Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
+            for e in linear.eqns
+        ]
+        rest = Program(
+            (*saved, *linear.inputs[m:]), (*again, *eqns), linear.outputs, name=linear.name
+        )
+        taken = tuple([places[v] for v in saved])
+        return KeptProgram(forward, split.constants, rest, taken, split.nonzero)
+
+    def _choose(self, known: Program, residuals: Sequence[Atom]) -> tuple[list[Var], list[Eqn]]:
+        """The values to keep, and the equations that compute the residuals from them."""
+        given, producer = set(known.inputs), {v: e for e in known.eqns for v in e.outputs}
+        saved: dict[Var, None] = {}
+        needed: set[Eqn] = set()
+        pending = list(residuals)
+        while pending:
+            v = pending.pop()
+            if not isinstance(v, Var) or v in saved:
+                continue
+            if v in given or keeps(self.policy, producer[v]):
+                saved[v] = None
+            elif producer[v] not in needed:
+                needed.add(producer[v])
+                pending.extend(producer[v].inputs)
+        order = [v for v in (*known.inputs, *producer) if v in saved]
+        return order, [e for e in known.eqns if e in needed]
