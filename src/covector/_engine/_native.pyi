@@ -591,10 +591,15 @@ def set_fast_paths(on: bool) -> bool:
 class Boundary:
     """A function as its users call it: an exception that leaves it has none of our frames.
 
-    `module` is the name of the module that offers it.
+    `module` is the name of the module that offers it; calls go to `called`, which does what `fun` does.
     """
 
-    def __init__(self, fun: Callable[..., Any], module: str = ...) -> None: ...
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        module: str | None = None,
+        called: Callable[..., Any] | None = None,
+    ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def __wrapped__(self) -> Callable[..., Any]: ...

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from covector._engine import _native
 from covector._engine.api.jit import Jitted, jit
+from covector._engine.base.public import set_native_form
 from covector._engine.core import trace
 from covector._engine.core.trace import Array
 from covector._engine.runtime.linearized import TapeTracer, met_again
@@ -47,7 +48,7 @@ def fused(*static: str) -> Callable[[F], F]:
 
 
 def compiled(*data: str) -> Callable[[F], F]:
-    """A decorator: called with arrays alone, outside any trace or on the tape, the function is one compiled Program.
+    """A decorator: users' calls with arrays alone, outside any trace or on the tape, are one compiled Program.
 
     `data` are the arguments that are arrays.  No Python of ours runs in such a call, which takes a tenth of the time.
     """
@@ -55,9 +56,9 @@ def compiled(*data: str) -> Callable[[F], F]:
     def decorate(f: F) -> F:
         names = list(inspect.signature(f).parameters)
         static = [name for name in names if name not in data]
-        native = Direct(f, tuple(map(names.index, static)), tuple(static), (), ()).native()
-        functools.update_wrapper(native, f, updated=())
-        return native  # type: ignore[no-any-return]
+        owner = Direct(f, tuple(map(names.index, static)), tuple(static), (), ())
+        set_native_form(f, owner.native())
+        return f
 
     return decorate
 

@@ -470,7 +470,7 @@ void tracer_dealloc(PyObject* object) {
     TapeTracer* self = as_tape_tracer(object);
     PyTypeObject* type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
+    PyObject_ClearWeakRefs(object);
     Py_XDECREF(as_object(self->primal));
     Py_XDECREF(self->tape);
     type->tp_free(object);
@@ -519,7 +519,7 @@ PyObject* tape_tracer_type(PyObject*, PyObject* base) {
     }
     auto* type = reinterpret_cast<PyTypeObject*>(base);
     if (!PyType_Check(base) || type->tp_basicsize != offsetof(TapeTracer, primal) ||
-        type->tp_weaklistoffset != offsetof(TapeTracer, weakrefs)) {
+        type->tp_weaklistoffset == 0) {
         PyErr_SetString(PyExc_TypeError, "tape_tracer_type: a class with the slots of Tracer");
         return nullptr;
     }
@@ -531,7 +531,7 @@ PyObject* tape_tracer_type(PyObject*, PyObject* base) {
     slots.push_back({0, nullptr});
     PyType_Spec spec = {"covector._engine._native.TapeTracer", sizeof(TapeTracer), 0,
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
-                            Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                            Py_TPFLAGS_DISALLOW_INSTANTIATION | CV_MANAGED_WEAKREFS,
                         slots.data()};
     Ref bases(PyTuple_Pack(1, base));
     PyObject* made = bases ? PyType_FromSpecWithBases(&spec, bases.get()) : nullptr;

@@ -33,11 +33,20 @@ struct Tape {
     bool open;                          // whether it may be recorded on
 };
 
-// A subclass of Python's Tracer, whose two slots come first.
+// From Python 3.12 on the weak references of a class with slots lie in front of its objects.
+#if PY_VERSION_HEX >= 0x030C0000
+#define CV_MANAGED_WEAKREFS Py_TPFLAGS_MANAGED_WEAKREF
+#else
+#define CV_MANAGED_WEAKREFS 0
+#endif
+
+// A subclass of Python's Tracer, whose slots come first.
 struct TapeTracer {
     PyObject_HEAD
     PyObject* tape;  // owned; a Tape
+#if PY_VERSION_HEX < 0x030C0000
     PyObject* weakrefs;
+#endif
     Array* primal;   // owned
     int64_t number;
 };
