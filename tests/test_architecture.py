@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors exact locks record tree version"),
+    ("_engine/base", "__init__ public config errors exact locks collection record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
@@ -31,7 +31,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp checkpoint loop"),
+    (
+        "_engine/control",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop while_",
+    ),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -41,7 +44,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll lower simplify",
     ),
     (
         "_engine/compile",
@@ -69,7 +72,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
     ),
     ("lax", "collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),
