@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     (
         "_engine/control",
-        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop while_",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop unwind while_",
     ),
     (
         "_engine/compile/functions",
