@@ -238,7 +238,7 @@ def test_gradients_of_batches(name: str, rng: np.random.Generator) -> None:
     assert_close(found, [np.stack(column) for column in zip(*each, strict=True)])
 
 
-@pytest.mark.parametrize("steps", [1, 7, 8, 9, 64, 65, 100, 1000])
+@pytest.mark.parametrize("steps", [1, 8, 9, 64, 65, 150])
 def test_states_that_are_kept_are_few(
     steps: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
