@@ -72,9 +72,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
-    ("lax", "collectives __init__"),
+    ("lax", "indexing collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
