@@ -390,6 +390,7 @@ NUMBERS = {
     ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
+    ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 
