@@ -36,7 +36,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward batch transpose programs"),
     (
         "_engine/control",
-        "__init__ callback carry derived call custom custom_jvp custom_vjp checkpoint loop cond while_",
+        "__init__ callback carry derived call custom custom_jvp custom_vjp checkpoint loop cond unwind",
+    ),
+    (
+        "_engine/control",
+        "while_",
     ),
     (
         "_engine/compile/functions",
@@ -79,9 +83,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
-    ("lax", "collectives __init__"),
+    ("lax", "indexing collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
     ("experimental", "__init__"),
@@ -399,6 +403,7 @@ NUMBERS = {
     ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
+    ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 
