@@ -189,6 +189,9 @@ class Primitive:
 
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
+    transparent: ClassVar[bool] = (
+        False  # whether its derivatives are those of what it is inlined to
+    )
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
