@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +18,7 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors exact locks record tree version"),
+    ("_engine/base", "__init__ public config errors exact locks collection record tree version"),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
@@ -44,7 +45,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll lower simplify",
     ),
     (
         "_engine/compile",
@@ -384,6 +385,53 @@ def test_no_import_inside_a_function() -> None:
     assert not hidden, "import at the top, or add the package to LAZY:\n" + "\n".join(
         sorted(hidden)
     )
+
+
+# Numbers of modules that decide nothing about a machine, each with its reason. What a machine decides is a field of
+# `Target` (backends/base.py), with the figure that chose it, so that passes run for other machines.
+NUMBERS = {
+    ("compile/arena", "ALIGNMENT"): "of the ABI: what routines and vectors may count on",
+    ("compile/arena", "CHUNK"): "of a data structure: what comes out is the same with any other",
+    ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
+    ("compile/fuse", "ALONE"): "more than any limit",
+    ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
+    ("primitives/bits", "PARITY"): "of threefry's definition",
+}
+
+
+def is_number(node: ast.expr | None) -> bool:
+    """Whether an expression is made of numbers alone."""
+    match node:
+        case ast.Constant(value=value):
+            return type(value) in (int, float)
+        case ast.UnaryOp(operand=x):
+            return is_number(x)
+        case ast.BinOp(left=x, right=y):
+            return is_number(x) and is_number(y)
+        case _:
+            return False
+
+
+def numbers(path: Path) -> Iterator[str]:
+    """The names that a module gives to numbers, in its classes too."""
+    bodies = [parse(path).body, *[n.body for n in parse(path).body if isinstance(n, ast.ClassDef)]]
+    for node in itertools.chain(*bodies):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and is_number(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper())
+
+
+def test_what_a_machine_decides_is_in_its_target() -> None:
+    folders = [f"src/covector/_engine/{f}" for f in ("compile", "control", "core", "primitives")]
+    found = {
+        (path.relative_to(PACKAGE / "_engine").with_suffix("").as_posix(), name)
+        for path in python_files(*folders)
+        if path.parent.name != "functions"  # numbers of approximations
+        for name in numbers(path)
+    }
+    new = sorted(found - set(NUMBERS))
+    assert not new, f"put these into Target, or say in NUMBERS why not: {new}"
+    assert not set(NUMBERS) - found, "these are gone"
 
 
 # What passes may ask for: the families whose members share rules. Everything else a primitive says itself.

@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 
+from covector._engine.backends.base import Costs, Limits, Loops, Target
 from covector._engine.compile.rewrite import rewrite
 from covector._engine.ir.kernel import Buffer, If, Kernel, Loop, Schedule, Statement, While, walk
 from covector._engine.ir.legal import chain_of, refused, why_not, why_not_step
@@ -21,6 +22,17 @@ HOW = [
     Schedule(vector, parallel, copies)
     for vector, copies, parallel in itertools.product((0, 2, 8), (1, 4), (False, True))
 ]
+
+
+# A target for which everything is worth it: small tiles, pieces and streams, and threads for any work.
+EAGER = Target(
+    "cpu",
+    vector_bits=128,
+    threads=2,
+    costs=Costs(parallel=0.0, grain=1.0),
+    limits=Limits(few_results=8, fold_pieces=3, streamed=4, stream_pieces=2, stream_rows=2),
+    loops=Loops(tile=2, rows=2, least_lanes=2, short=2),
+)
 
 
 def _temp(stem: str, dtype: np.dtype, size: object) -> Buffer:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 from tests.compile.kernels import Maker, operands as kernel_operands
 from tests.compile.programs import functions, operands
+from tests.compile.schedules import EAGER
 
 import covector as cv
 from covector._engine import _native
@@ -27,6 +28,7 @@ from covector._engine.ir import check, index as ix
 from covector._engine.ir.kernel import (
     Buffer,
     Copy,
+    If,
     Kernel,
     Loop,
     Routine,
@@ -34,6 +36,7 @@ from covector._engine.ir.kernel import (
     Statement,
     Store,
     Swap,
+    While,
     bodies,
     walk,
 )
@@ -129,6 +132,41 @@ def test_loops_whose_order_is_free() -> None:
         planned = plan(kernel, donated)
         for order in (range, lambda n: range(n)[::-1], shuffled):
             same(run(planned, inputs, order=order), wanted)
+
+
+def plain(body: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The statements without schedules."""
+    made: list[Statement] = []
+    for s in body:
+        if isinstance(s, Loop):
+            s = replace(s, body=plain(s.body), schedule=Schedule(), cost=0.0)
+        elif isinstance(s, If):
+            s = replace(s, body=plain(s.body), orelse=plain(s.orelse))
+        elif isinstance(s, While):
+            s = replace(s, test=plain(s.test), body=plain(s.body))
+        made.append(s)
+    return tuple(made)
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_schedules_of_random_kernels(part: int) -> None:
+    """What the pass makes of plain loops, by the oracle and compiled, for a target that wants all of it."""
+    for seed in seeds(24)[part::2]:
+        kernel, donated = random_kernel(seed)
+        kernel = kernel.with_body(plain(kernel.body))
+        if work(kernel.body) > 4000:
+            continue
+        inputs = kernel_operands(kernel, seed)
+        wanted = run(kernel, inputs, planned=False)
+        job = Job(EAGER, donated)
+        made = schedule(kernel, job)
+        check.verify(made, "schedule")
+        for order in (None, shuffled):
+            same(run(made, inputs, planned=False, order=order), wanted)
+        planned = memory.plan(made, job)
+        check.verify(planned, "memory")
+        same(run(planned, inputs), wanted)
+        same(compiled(planned, inputs, donated), wanted)
 
 
 def mutants(kernel: Kernel, random: Random) -> list[Kernel]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compile.schedules import legal_schedules
+from tests.compile.schedules import EAGER, legal_schedules
 
 import covector as cv
 import covector.numpy as cnp
@@ -19,6 +19,7 @@ from covector._engine.backends.reference import kernels as oracle
 from covector._engine.base.errors import VerificationError
 from covector._engine.compile import memory
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
+from covector._engine.compile.schedule import schedule
 from covector._engine.core import trace
 from covector._engine.ir import check, index as ix
 from covector._engine.ir.kernel import (
@@ -107,6 +108,28 @@ def test_every_legal_schedule_gives_the_same(name: str) -> None:
         results = loaded([cnp.asarray(x) for x in operands], ())
         for got, other in zip(results, wanted, strict=True):
             close(got, other, f"{steps}\n{made}")
+
+
+def test_what_the_pass_chooses_is_legal_and_the_same() -> None:
+    """For a target that wants all of it: every kind of step is taken somewhere, each with a reason."""
+    cpu, said = registry.backend("cpu"), list[str]()
+    job = Job(EAGER, explain=lambda topic: said.append)
+    rng = np.random.default_rng(1)
+    for name, (_, shapes) in FUNCTIONS.items():
+        operands = [rng.normal(size=shape).astype(F32) for shape in shapes]
+        kernel = lowered(name, job)
+        wanted = oracle.run(kernel, operands, planned=False)
+        made = schedule(kernel, job)
+        check.verify(made, "schedule")
+        planned = memory.plan(made, job)
+        loaded = cpu.load(planned, program_of(name), job, lambda key, make: make())
+        results = loaded([cnp.asarray(x) for x in operands], ())
+        for found in (results, oracle.run(planned, operands)):
+            for got, other in zip(found, wanted, strict=True):
+                close(got, other, f"{made}")
+    for words in ("joined: every access", "tiles of 2", "pieces: ", "row by row", "together: "):
+        assert any(words in line for line in said), words
+    assert not any("no threads, less than" in line for line in said)
 
 
 def close(found: Any, wanted: Any, text: str) -> None:

@@ -52,6 +52,7 @@ class Costs:
     weights: Mapping[str, float] = _WEIGHTS
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
+    turns: int = 10  # a loop of unknown length is taken to run so often
     # Of a step of a routine: a multiplication of a product; of all others, an element of what is sorted.
     routines: Mapping[str, float] = _ROUTINES
     routine: float = 20.0
@@ -113,8 +114,28 @@ class Limits:
     parallel_block: int = 4_096
     # Operations in a body above which fewer copies of it are emitted, or a masked loop alone.
     body: int = 60
+    # Operations that a call of a named function counts as in the size of a body.
+    call: int = 12
     # Loops in a Kernel that had better look for equal ones.
     many_loops: int = 6
+    # How many equations a function of the index alone, such as a shifted iota, may take to be looked through.
+    looked_through: int = 12
+    # An index of more factors, from reshapes of reshapes that do not fit, costs more than loading a value.
+    long_index: int = 24
+    # The longest turn that `scan(unroll=)` makes, in equations, or in elements if they are written out: what is
+    # longer only takes longer to compile.
+    turn: int = 4096
+    # Donated arguments that are tried for a result that could take over several: each is a look at all accesses.
+    donors: int = 4
+    # How much of one function is written out at its call sites before the rest of the sites call it, in nodes.
+    # Four sites of a sine; longer functions are written out once.
+    inlined: int = 160
+    # A function that occurs more often is called everywhere: where most sites call it, the few copies make
+    # compilation slower (500 chained sines: by 10 ms of 52) and hardly the code faster.
+    inlined_uses: int = 8
+    # A body with more calls is compiled quickly (LLVM's `optnone`).  No vector register survives a call, so there is
+    # little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
+    quick_calls: int = 64
     # Loops of one nest that become one function: a nest of pieces may have a thousand.
     loops_together: int = 16
     # Statements that run once: from so many on they are compiled quickly.  1,000 `at[].set` took 220 ms, and take 20.
@@ -143,6 +164,9 @@ class Loops:
     # A loop of fewer runs than the first gets no lanes; one of fewer than the second only if nothing else does.
     least_lanes: int = 3
     short: int = 16
+    # Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
+    # 4096 elements took 3 us each instead of 0.3.
+    near: int = 4
 
 
 @record

@@ -16,7 +16,6 @@ from covector._engine.ir.kernel import Buffer, Copy, Kernel, Statement
 
 READ_AFTER = "the old value is read after the new one is written"
 READ_WHILE = "the old value is read while the new one is written"
-TRIES = 4
 
 
 class Donor(NamedTuple):
@@ -45,7 +44,9 @@ class Donation:
         root_of: Callable[[Buffer], Buffer],
         events_of: Callable[[Buffer], list[tuple[int, Use]]],
         explain: Callable[[str], None],
+        tries: int,
     ):
+        self.tries = tries
         self.body, self.root_of, self.explain = kernel.body, root_of, explain
         self.donors: dict[Buffer, Donor] = {}
         self.heirs: dict[Buffer, Heir] = {}
@@ -119,7 +120,7 @@ class Donation:
             if heir.buffer not in self.heirs:
                 continue
             writes, fitting = found[heir.buffer], left[_kind(heir.buffer)]
-            for donor in list(itertools.islice(fitting.values(), TRIES)):
+            for donor in list(itertools.islice(fitting.values(), self.tries)):
                 reads = [a for _, a in found[donor.buffer]]
                 after = (
                     all(a.writes for _, a in writes) and found[donor.buffer][-1][0] < writes[0][0]

@@ -21,7 +21,7 @@ from covector._engine.compile.places import (
     Places,
     Where,
     comes_from_data,
-    is_long,
+    length,
     moved,
     own_index,
     reads_through,
@@ -254,7 +254,7 @@ class _Roots:
         self.producer = {v: e for e in program.eqns for v in e.outputs}
         self.forced = {a for a in program.outputs if isinstance(a, Var)}
         self.costs = _tree_costs(program, job.target)
-        self.places = Places(program)
+        self.places = Places(program, self.limits)
         self.roots: set[Var] = set()
         self.far: set[Var] = set()  # read at an index that takes long to compute
         self.regions: dict[Eqn, Region] = {}
@@ -352,7 +352,11 @@ class _Roots:
                         reads = self.places.below(eqn, place)
                     for a, below in reads:
                         self._want(a, region, below)
-                        if moves and below is not None and is_long(below[0]):
+                        if (
+                            moves
+                            and below is not None
+                            and length(below[0]) > self.limits.long_index
+                        ):
                             self.far.add(a)
                         if at_data and below is not None and comes_from_data(below[0]):
                             region.weight += self.limits.from_data

@@ -11,7 +11,8 @@ from typing import Any
 from covector._engine.backends.base import Job
 from covector._engine.compile import unroll
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
-from covector._engine.compile.nest import Context, NestLowering
+from covector._engine.compile.instances import Instances
+from covector._engine.compile.nest import Context
 from covector._engine.ir.builder import (
     AllElements,
     Builder,
@@ -63,6 +64,7 @@ class Lowering(Builder):
     def __init__(self, job: Job):
         super().__init__(Names())
         self.job = job
+        self.instances = Instances()
 
     def explain(self, topic: str, reason: str) -> None:
         self.job.explain(topic)(reason)
@@ -92,7 +94,7 @@ class Lowering(Builder):
                     self.temp,
                 )
                 self.add(Note(" ".join(r.primitive.name for r in group.roots)))
-                self.add(*NestLowering(group, context).lower())
+                self.add(*self.instances.lower(group, context))
             elif group.eqn.primitive.passes_on:
                 self._pass_on(group.eqn, plan, place_of, places)
             else:
@@ -100,6 +102,9 @@ class Lowering(Builder):
                 self._alone(group.eqn, plan, place_of)
         for atom, target in copies:
             self.copy(target, self._operand(atom, plan, place_of))
+
+    def longest_turn(self) -> int:
+        return self.job.target.limits.turn
 
     def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
         return unroll.is_small(program, in_locals, self.job.target.limits)

@@ -45,7 +45,8 @@ def plan(kernel: Kernel, job: Job) -> Kernel:
         Sharing(body, bodies, classes, explain).share()
     top = Sharing(bodies.top, bodies, classes, explain)
     top.share()
-    taken = Donation(kernel, job.donated, classes.root, top.events_of, explain).pairs()
+    tries = job.target.limits.donors
+    taken = Donation(kernel, job.donated, classes.root, top.events_of, explain, tries).pairs()
     aliases = tuple(sorted(taken))
     shares = {b: root for b in classes.shared() if (root := classes.root(b)) is not b}
     offsets, arena = _place(bodies.top, classes)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.backends.base import Limits
 from covector._engine.compile.elements import Elements, Interned
 from covector._engine.core.primitive import Index, Mapped, Movement, Scalar, View
 from covector._engine.ir import index as ix
@@ -22,20 +23,17 @@ from covector._engine.types.dims import Dim
 # An index, and the condition under which the element there is read (None: always).
 Where = tuple[Index, Expr | None]
 
-# How many equations a function of the index alone, such as a shifted iota, may take to be looked through.
-LOOKED_THROUGH = 12
-# An index of more factors than this, from reshapes of reshapes that do not fit, costs more than loading a value.
-LONG_INDEX = 24
-
 
 class Places:
     """Answers where an equation reads its operands, given where its result is read."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, limits: Limits):
         self._interned = Interned()
         self._stand_ins: dict[tuple[Var, Index], Scalar] = {}
         self._found: dict[tuple[Eqn, Where], tuple[tuple[Var, Where], ...]] = {}
-        self._of_index = Elements(_functions_of_the_index(program), lambda v: None)
+        self._of_index = Elements(
+            _functions_of_the_index(program, limits.looked_through), lambda v: None
+        )
 
     def below(self, eqn: Eqn, place: Where) -> Iterable[tuple[Var, Where]]:
         """The variables that the element of a mapped equation's result reads, and where."""
@@ -81,7 +79,7 @@ class Places:
         return found
 
 
-def _functions_of_the_index(program: Program) -> dict[Var, Eqn]:
+def _functions_of_the_index(program: Program, most: int) -> dict[Var, Eqn]:
     """What is computed in few steps from iotas and literals: rules that take it for an index see which it is."""
     steps: dict[Var, int] = {}
     found: dict[Var, Eqn] = {}
@@ -92,7 +90,7 @@ def _functions_of_the_index(program: Program) -> dict[Var, Eqn]:
             continue
         if all(isinstance(a, Literal) or a in steps for a in eqn.inputs):
             count = 1 + sum(steps[a] for a in eqn.inputs if isinstance(a, Var))
-            if count <= LOOKED_THROUGH:
+            if count <= most:
                 for v in eqn.outputs:
                     steps[v], found[v] = count, eqn
     return found
@@ -111,9 +109,9 @@ def moved(index: Index, own: Index, there: Index) -> Index:
     return tuple(dims.substitute(i, values) for i in index)
 
 
-def is_long(index: Index) -> bool:
-    """Whether an index takes long to compute."""
-    return sum(1 for i in index for _ in dims.factors(i)) > LONG_INDEX
+def length(index: Index) -> int:
+    """How long an index is, in factors."""
+    return sum(1 for i in index for _ in dims.factors(i))
 
 
 def comes_from_data(index: Index) -> bool:

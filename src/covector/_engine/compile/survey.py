@@ -30,8 +30,6 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types.dims import Dim
 
 TICKS = 1024  # a nanosecond: costs are whole numbers, as extents may be symbolic
-CALL = 12  # operations that a call of a named function counts as
-TURNS = 10  # a loop of unknown length is taken to run so often
 
 
 @dataclass(eq=False)
@@ -109,7 +107,7 @@ class Survey:
             case While(test, condition, body):
                 facts.blocked = "a loop with a condition is the same for all lanes"
                 ticks = self._nodes((condition,), facts)
-                ticks = (ticks + self._statements((*test, *body), facts)) * TURNS
+                ticks = (ticks + self._statements((*test, *body), facts)) * self.target.costs.turns
             case Routine(name, places, parameters):
                 facts.blocked = "a routine has no lanes"
                 self.others += [*[d for _, d in places], *parameters]
@@ -163,7 +161,7 @@ class Survey:
                 self.others.append(e.attr)  # type: ignore[arg-type]
                 self._data(e.attr, facts)  # type: ignore[arg-type]
             elif op == "call":
-                size += CALL - 1
+                size += self.target.limits.call - 1
             elif op == "iterate":
                 size += sum(1 for _ in nodes((e.attr.condition, *e.attr.step), seen))  # type: ignore[union-attr]
             if e.dtype is not dtype and op != "const" and e.dtype != scalar.BOOL:
@@ -185,8 +183,8 @@ class Survey:
             facts.lanes = lanes
 
 
-def text_size(body: Sequence[Statement]) -> int:
-    """How much text a body is, in operations; a call is several."""
+def text_size(body: Sequence[Statement], call: int) -> int:
+    """How much text a body is, in operations; a call counts as several."""
     seen: set[Expr] = set()
     found = (e for s in walk(body) for e in nodes(roots(s), seen))
-    return sum(CALL if e.op == "call" else 1 for e in found)
+    return sum(call if e.op == "call" else 1 for e in found)

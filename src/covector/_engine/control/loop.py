@@ -47,10 +47,6 @@ from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-# The longest turn that `unroll` makes, in equations, or in elements if they are written out: what is longer only takes
-# longer to compile.
-MAX_UNROLLED = 4096
-
 
 @record
 class Turns:
@@ -164,7 +160,7 @@ class Scan(Primitive):
         if isinstance(self.length, int):
             steps = min(steps, max(self.length, 1))
         sizes = [v.aval.size if written_out else 1 for e in self.body.eqns for v in e.outputs]
-        most = max(MAX_UNROLLED // max(int(sum(sizes)), 1), 1)  # type: ignore[arg-type]
+        most = max(b.longest_turn() // max(int(sum(sizes)), 1), 1)  # type: ignore[arg-type]
         if steps > most:
             b.explain("loop", f"scan: {most} steps a turn, not {steps}: the code would be too long")
             steps = most

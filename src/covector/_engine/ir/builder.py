@@ -342,6 +342,10 @@ class Builder(ABC):
         """Compute a Program from and to these places."""
 
     @abstractmethod
+    def longest_turn(self) -> int:
+        """How long a turn of an unrolled loop may be, in equations, or in elements if they are written out."""
+
+    @abstractmethod
     def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
         """Whether a Program can be written out element by element, where these inputs are kept in locals."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from covector._engine.backends import registry
 from covector._engine.backends.base import Backend, Job
+from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
 from covector._engine.compile.pipeline import explain, run_passes
 from covector._engine.ir.kernel import Kernel, Loop, Routine, expressions, walk
@@ -33,9 +34,10 @@ class Executable:
         chosen = registry.backend(config.backend if backend is None else backend)
         job = job_of(chosen, donated)
         self.program, self.donated = program, job.donated
-        self.stages = run_passes(program, chosen.passes, job)
-        self.ir = self.stages[chosen.passes[-1].name]
-        self.loaded = chosen.load(self.ir, program, job, cache.cached)
+        with NO_COLLECTION:
+            self.stages = run_passes(program, chosen.passes, job)
+            self.ir = self.stages[chosen.passes[-1].name]
+            self.loaded = chosen.load(self.ir, program, job, cache.cached)
         self.native = self.loaded.native
         self.out_avals = program.out_avals
         self.seconds = time.perf_counter() - start

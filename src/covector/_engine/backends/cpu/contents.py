@@ -31,8 +31,6 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
-WHILE_RUNS = 10  # how often a loop of unknown length is taken to run
-
 
 def locals_of(statements: Sequence[Statement]) -> list[Expr]:
     """The named locals that statements read, in the order in which they appear."""
@@ -148,7 +146,7 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
             elif isinstance(s, If):
                 total += max(cost(s.body), cost(s.orelse))
             elif isinstance(s, While):
-                total += WHILE_RUNS * cost((*s.test, *s.body))
+                total += costs.turns * cost((*s.test, *s.body))
             elif isinstance(s, Routine):
                 total += routines.cost(s, costs)
             elif isinstance(s, Copy):

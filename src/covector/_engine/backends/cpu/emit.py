@@ -59,7 +59,7 @@ LIMIT = "the extent"  # the name inside the function of a parallel loop
 def emit(kernel: Kernel, target: Target, processor: Processor) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
     kernel = kernel.busy()
-    module = ModuleText(processor, calls(kernel))
+    module = ModuleText(processor, calls(kernel), target.limits)
     _Entry(kernel, module, target).write()
     return module
 
@@ -400,7 +400,11 @@ class StatementWriter:
         constant = int(stop) if stop.isdigit() and start == "0" else None
         if constant == 0:
             return
-        width, copies, size = loop.schedule.vector, loop.schedule.unroll, text_size(loop.body)
+        width, copies, size = (
+            loop.schedule.vector,
+            loop.schedule.unroll,
+            text_size(loop.body, self.limits.call),
+        )
         states = self._accumulators(loop, width, copies)
         whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
         if whole is not None:

@@ -25,10 +25,6 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim, Factor
 
-# Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
-# 4096 elements took 3 us each instead of 0.3.
-NEAR = 4
-
 
 @dataclass
 class Frame:
@@ -231,7 +227,7 @@ class LoopEmitter(Emitter):
             return self.spread(self.one.value(e), register_element(e.dtype))
         mask = self.mask_of(e.args[0] if e.args else None)
         stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
-        type_ = memory_type(e.dtype, self.width)
+        type_, near = memory_type(e.dtype, self.width), self.frame.target.loops.near
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
             if mask is None:
@@ -239,7 +235,7 @@ class LoopEmitter(Emitter):
             else:
                 raw = self.masked_load(address, type_, e.dtype, mask)
             return self.from_memory(raw, e.dtype)
-        if isinstance(stride, int) and 0 < abs(stride) <= NEAR and mask is None:
+        if isinstance(stride, int) and 0 < abs(stride) <= near and mask is None:
             return self.from_memory(self._near(buffer, d, stride, type_, e.dtype), e.dtype)
         addresses = self.addresses(buffer, d)
         return self.from_memory(self.gather(addresses, type_, e.dtype, mask), e.dtype)

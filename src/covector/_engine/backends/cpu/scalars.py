@@ -32,10 +32,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
+from covector._engine.backends.base import Limits
 from covector._engine.backends.cpu.instructions import (
     BFLOAT16,
     FLOAT16,
@@ -63,15 +63,7 @@ __all__ = [
     "Emitter", "Function", "ModuleText", "memory_element", "memory_type", "register_element", "register_type"
 ]  # fmt: skip
 
-# How much of one function is written out at its call sites before the rest of the sites call it, in
-# nodes.  Four sites of a sine; longer functions are written out once.
-INLINE_NODES: Final = 160
-# A function that occurs more often than this is called everywhere: where most sites call it, the few copies
-# make compilation slower (500 chained sines: by 10 ms of 52) and hardly the code faster.
-INLINE_USES: Final = 8
-# A body with more calls than this is compiled quickly (LLVM's `optnone`).  No vector register survives a
-# call, so there is little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
-QUICK_CALLS: Final = 64
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +92,13 @@ class ModuleText:
     `uses` says how often functions occur in the expressions to come, as far as that is known.
     """
 
-    def __init__(self, processor: Processor, uses: Mapping[str, int] | None = None):
-        self.processor = processor
+    def __init__(
+        self,
+        processor: Processor,
+        uses: Mapping[str, int] | None = None,
+        limits: Limits = LIMITS,
+    ):
+        self.processor, self.limits = processor, limits
         self.uses = uses or {}
         self.declarations: dict[str, str] = {}
         self.definitions: dict[str, str] = {}
@@ -118,7 +115,7 @@ class ModuleText:
     def define(self, name: str, signature: str, lines: Sequence[str], quick: bool = False) -> None:
         """Add a function; `quick` gives up quality of its code for a short time to compile it."""
         assert name not in self.definitions, name
-        quick = quick or sum(" call fastcc " in line for line in lines) > QUICK_CALLS
+        quick = quick or sum(" call fastcc " in line for line in lines) > self.limits.quick_calls
         head = f"define {signature} #{int(quick)} {{"
         self.definitions[name] = "\n".join([head, *lines, "}"])
 
@@ -319,8 +316,9 @@ class Emitter:
         if template is None:
             definition = functions.definition(name, dtypes)
             spent = module.inlined.get(name, 0)
-            room = spent == 0 or spent + definition.size <= INLINE_NODES
-            if room and not definition.rare and module.uses.get(name, 1) <= INLINE_USES:
+            limits = module.limits
+            room = spent == 0 or spent + definition.size <= limits.inlined
+            if room and not definition.rare and module.uses.get(name, 1) <= limits.inlined_uses:
                 module.inlined[name] = spent + definition.size
                 return self.inline(definition, operands)
             template = module.calls[key] = self._declare_call(Function(*key), definition)

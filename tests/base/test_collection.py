@@ -1,0 +1,82 @@
+"""The collector of garbage is held back while something compiles, and is as it was afterwards."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import covector
+from covector._engine.base.collection import NO_COLLECTION
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    assert gc.isenabled()
+    yield
+    gc.enable()
+
+
+def fail() -> None:
+    with NO_COLLECTION:
+        assert not gc.isenabled()
+        raise RuntimeError("while it is off")
+
+
+def test_it_is_back_after_a_compilation_and_after_a_failed_one() -> None:
+    covector.jit(lambda x: x * 3 + 1)(2.0)
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError, match="while it is off"):
+        fail()
+    assert gc.isenabled()
+
+
+def test_who_turned_it_off_finds_it_off() -> None:
+    gc.disable()
+    with NO_COLLECTION:
+        pass
+    assert not gc.isenabled()
+
+
+def test_threads_that_compile_side_by_side() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with NO_COLLECTION:
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(30)
+    with NO_COLLECTION:
+        pass
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_fork_collects_though_another_thread_was_compiling() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with NO_COLLECTION:
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(30)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if gc.isenabled() else 1)
+    _, status = os.waitpid(child, 0)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -1,0 +1,123 @@
+"""Compilation grows as Programs do: what passes, proofs and emission do is counted, not timed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector
+from covector import lax, numpy as cnp
+from covector._engine.backends.cpu import backend
+from covector._engine.backends.cpu.emit import emit
+from covector._engine.compile.pipeline import TO_KERNEL, run_passes
+from covector._engine.ir.kernel import Kernel
+from covector._engine.runtime.executable import job_of
+
+FEW, MANY = 16, 64
+X = np.ones(64, np.float32)
+SQUARE = np.ones((4, 4), np.float32)
+
+
+def steps(step: Callable[[Any, int], Any], x: Any = X) -> Callable[[int], tuple[Any, ...]]:
+    """A Program of so many steps, one on the other."""
+
+    def make(count: int) -> tuple[Any, ...]:
+        def run(x: Any) -> Any:
+            for k in range(count):
+                x = step(x, k)
+            return x
+
+        return run, x
+
+    return make
+
+
+def scanned(step: Callable[[Any, int], Any], x: Any) -> Callable[[int], tuple[Any, ...]]:
+    """The same as the body of a loop."""
+
+    def make(count: int) -> tuple[Any, ...]:
+        run, _ = steps(step, x)(count)
+        return lambda x: lax.scan(lambda c, _: (run(c), None), x, None, length=3)[0], x
+
+    return make
+
+
+def carried(size: int) -> Callable[[int], tuple[Any, ...]]:
+    """A loop that carries so many arrays, each of which depends on its neighbour."""
+
+    def make(count: int) -> tuple[Any, ...]:
+        def run(xs: Any) -> Any:
+            turn = lambda c, _: ([a * 1.5 + b for a, b in zip(c, c[1:] + c[:1], strict=True)], None)  # noqa: E731
+            return lax.scan(turn, xs, None, length=3)[0]
+
+        return run, [np.ones(size, np.float32)] * count
+
+    return make
+
+
+def twice(x: Any, _: int) -> Any:
+    return lax.scan(lambda c, _: (c * 1.5, None), x, None, length=3)[0]
+
+
+CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
+    "elements": steps(lambda x, k: x * 1.5 + k),
+    "calls": steps(lambda x, k: cnp.sin(x)),
+    "results": lambda n: (lambda x: [x + k for k in range(n)], X),
+    "operands": lambda n: (sum, [X] * n),
+    "movements": steps(lambda x, k: x.T + 1, SQUARE),
+    "rolls": steps(lambda x, k: cnp.roll(x, 1) + x),
+    "updates": steps(lambda x, k: x.at[k % 64].set(k)),
+    "loops": steps(twice, X[:3]),
+    "loops of arrays": steps(twice, np.ones(999, np.float32)),
+    "body of a loop": scanned(lambda x, k: cnp.roll(x, 1) + x, np.ones(999, np.float32)),
+    "carried": carried(999),
+    "carried scalars": carried(3),
+    "sorts": steps(lambda x, k: cnp.sort(x)),
+    "products": steps(lambda x, k: x @ x, SQUARE),
+    "sums": steps(lambda x, k: x - x.mean()),
+    "running sums": steps(lambda x, k: cnp.cumsum(x)),
+    "gathers": steps(lambda x, k: x[np.arange(64)[::-1]] * 2),
+    "slices": lambda n: (lambda x: [x[4 * k : 4 * k + 4] * 2 for k in range(n)], np.ones(4 * n)),
+    "an optimiser's step": lambda n: (
+        lambda ps, gs: [(0.9 * p + g, p - cnp.sqrt(g) * 0.1) for p, g in zip(ps, gs, strict=True)],
+        [X] * n,
+        [X] * n,
+    ),
+}
+
+
+def work(make: Callable[[int], tuple[Any, ...]], count: int, donated: bool) -> dict[str, int]:
+    """How many functions the passes call, their proofs included, and emission; and how long the text is."""
+    function, *args = make(count)
+    jitted: Any = covector.jit(function)
+    program = jitted.trace(*args).program
+    inputs = tuple(range(len(program.inputs))) if donated else ()
+    job = job_of(backend.BACKEND, inputs)
+    called = 0
+
+    def see(frame: object, event: str, arg: object) -> None:
+        nonlocal called
+        called += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        kernel = run_passes(program, TO_KERNEL, job)["memory"]
+        passes, called = called, 0
+        assert isinstance(kernel, Kernel)
+        text = emit(kernel, job.target, backend.processor()).text()
+    finally:
+        sys.setprofile(before)
+    return {"passes": passes, "emission": called, "text": text.count("\n")}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("donated", [False, True])
+def test_work_grows_as_the_program_does(name: str, donated: bool) -> None:
+    few, many = (work(CASES[name], n, donated) for n in (FEW, MANY))
+    for part, count in many.items():
+        assert count <= 1.3 * MANY / FEW * few[part], f"{part}: {few[part]} became {count}"
