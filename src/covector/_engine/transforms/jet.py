@@ -167,7 +167,7 @@ class _Path:
 def jet_flat(
     f: FlatFunction, primals: Sequence[Any], series: Sequence[Sequence[Any]], order: int
 ) -> tuple[list[Any], list[list[Any]]]:
-    """Results, and their derivatives of the orders 1 to `order`, which may be Zero; those of the primals are `series`."""
+    """Results, and their derivatives of the orders 1 to `order`, which may be Zero; `series` are those of primals."""
     parent = current()
     trace = JetTrace(parent)
     args: list[Any] = []
