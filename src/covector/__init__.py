@@ -47,6 +47,7 @@ from covector._engine.runtime.device import (
     local_devices as local_devices,
 )
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
+from covector._engine.types.dtypes import float0 as float0
 
 jacobian = jacrev
 __version__ = _VERSION

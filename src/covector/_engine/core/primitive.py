@@ -232,6 +232,16 @@ class Primitive:
         """The same with Programs that take `values` as further inputs, at their end, in all runs; and its operands."""
         raise self._missing("taking")
 
+    def parted(
+        self, keep: Callable[[Eqn], bool]
+    ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
+        """For what holds Programs, of whose equations some are to be kept and some computed again for a derivative.
+
+        The same, which also gives what is kept, of these types, as further results; and the same, which takes that as
+        further operands instead of computing it.  None: all is kept, or nothing.
+        """
+        return None
+
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
         """A simpler way to the result of an equation of this primitive: what it equals, or another equation."""
         return None
