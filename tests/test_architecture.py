@@ -33,9 +33,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
-        "__init__ derived call cond custom custom_jvp custom_vjp custom_vmap linear",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checkpoint loop"),
+    ("_engine/control", "checkpoint loop while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -74,7 +74,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
     ),
     ("lax", "collectives __init__"),
     ("", "custom_batching"),
