@@ -12,6 +12,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from covector._engine import _native, primitives as prims
+from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
@@ -73,9 +74,9 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
         return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
     if primitive.same_memory:
         x = as_array(args[0])
-        shape = primitive.type(aval_of(x)).shape
-        if dims.is_constant(shape):
-            return _native.reshape(x, tuple([int(n) for n in shape]))
+        aval = primitive.type(aval_of(x))
+        if isinstance(aval, ShapedArray) and dims.is_constant(aval.shape):
+            return _native.reshape(x, tuple([int(n) for n in aval.shape]))
     return general(primitive, *args)
 
 
@@ -196,3 +197,5 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
 
 
 trace.set_evaluator(evaluate)
+forgotten_by(executable.cache_clear)
+forgotten_by(function_of.cache_clear)
