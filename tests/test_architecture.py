@@ -33,15 +33,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "laws batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
-    ("_engine/transforms", "__init__ forward batch transpose programs"),
+    ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
-        "__init__ callback carry derived call custom custom_jvp custom_vjp checkpoint loop cond unwind",
+        "__init__ callback carry derived call custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    (
-        "_engine/control",
-        "while_",
-    ),
+    ("_engine/control", "checkpoint loop cond unwind while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -67,9 +64,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
     (
         "_engine/api",
-        "arguments callbacks debugger derivatives jacobians stages jit transforms modes custom",
+        "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
     ),
-    ("_engine/api", "checkpoint evaluation"),
+    ("_engine/api", "custom checkpoint"),
+    ("_engine/api", "evaluation closures implicit custom_vmap taylor"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
@@ -86,9 +84,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
     ("lax", "indexing collectives __init__"),
+    ("", "custom_batching"),
+    ("experimental", "jet __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
-    ("experimental", "__init__"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "__init__"),
 )
@@ -111,6 +110,7 @@ BY_NAME = {
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
     ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
     ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",
