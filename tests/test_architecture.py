@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
-        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop while_",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop unwind while_",
     ),
     ("_engine/control", "custom_vmap linear"),
     (
@@ -80,9 +80,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
-    ("lax", "collectives __init__"),
+    ("lax", "indexing collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "custom_batching"),
@@ -401,6 +401,7 @@ NUMBERS = {
     ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
+    ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 
