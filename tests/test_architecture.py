@@ -84,11 +84,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
     ("lax", "indexing collectives __init__"),
-    ("", "custom_batching"),
-    ("experimental", "jet __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
+    ("", "custom_batching"),
+    ("experimental", "jet __init__"),
     ("", "__init__"),
 )
 

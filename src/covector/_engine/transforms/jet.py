@@ -40,16 +40,18 @@ class _Application:
 
     def derivatives(self) -> Sequence[Any]:
         """The derivative of each result: a tracer, a value that is the same all along the path, or Zero."""
-        if self.found is None:
+        found = self.found
+        if found is None:
             tangents = [self.trace.derivative(x) for x in self.args]
             if all(type(t) is Zero for t in tangents):
-                self.found = [Zero(x) for x in self.results]
+                found = [Zero(x) for x in self.results]
             else:
                 rule = _RULES.get(self.primitive, _by_jvp)
                 with using(self.trace):
                     pushed = rule(self.primitive, self.args, tangents)
-                self.found = pushed if self.primitive.multiple else (pushed,)
-        return self.found
+                found = pushed if self.primitive.multiple else (pushed,)
+            self.found = found
+        return found
 
 
 def _by_jvp(primitive: Primitive, args: Sequence[Any], tangents: Sequence[Any]) -> Any:
