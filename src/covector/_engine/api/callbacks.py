@@ -136,7 +136,13 @@ def _check_sharding(api: str, sharding: object) -> None:
 
 @boundary
 def effects_barrier() -> None:
-    """Wait until everything that was called so far is done, its effects too."""
+    """Wait until everything that was called so far is done, its effects too.
+
+    >>> import covector
+    >>> covector.jit(lambda x: covector.debug.print("{}", x))(1)
+    1
+    >>> covector.effects_barrier()
+    """
     _native.synchronize()
 
 

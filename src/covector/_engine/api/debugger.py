@@ -179,6 +179,17 @@ def debug_breakpoint(
 
     The frames are those of the user's that lead here, `num_frames` of them at most, with their variables' values;
     without `filter_frames` ours too.  Commands are read from `stdin`, answers written to `stdout`.
+
+    >>> import covector, io
+    >>> out = io.StringIO()
+    >>> def f(x):
+    ...     y = x * 2
+    ...     covector.debug.breakpoint(stdin=io.StringIO("p y"), stdout=out)
+    ...     return y
+    >>> covector.jit(f)(3).tolist()
+    6
+    >>> "Array(6" in out.getvalue()
+    True
     """
     if backend not in (None, "cli"):
         raise ValueError(
