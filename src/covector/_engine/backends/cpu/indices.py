@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,9 @@ class Frame:
     entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
     symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand
     pointers: dict[Buffer, str] = field(default_factory=dict)
+    # Pointers that are made where they are first needed: with all made at the top, LLVM's time for registers grew
+    # faster than their number.
+    sources: dict[Buffer, Callable[[], str]] = field(default_factory=dict)
     slots: dict[Buffer, str] = field(
         default_factory=dict
     )  # buffers whose pointer changes: where it is kept
@@ -46,6 +49,12 @@ class Frame:
         default_factory=set
     )  # private buffers whose elements are vectors
     fresh: Callable[[], str] = field(default_factory=fresh_names)
+
+    def bring(self, buffers: Iterable[Buffer]) -> None:
+        """Make the pointers of buffers, where all that follows can use them."""
+        for buffer in buffers:
+            if (source := self.sources.pop(buffer, None)) is not None:
+                self.pointers[buffer] = source()
 
     def pointer(self, buffer: Buffer) -> str:
         """The operand that points to a buffer's first element."""
@@ -182,6 +191,12 @@ class LoopEmitter(Emitter):
         return self.line(
             f"shufflevector {type_} {first}, {type_} poison, <{self.width} x i32> zeroinitializer"
         )
+
+    def take_over(self, fixed: Sequence[Expr]) -> None:
+        """Let all lanes have what was computed once for all of them; LLVM does not move calls out of a loop."""
+        for e in fixed:
+            if e.op not in ("const", "local", "load", "index", "iterate"):
+                self.values[e] = self.spread(self.one.value(e), register_element(e.dtype))
 
     # -- leaves ----------------------------------------------------------------------------------
 
