@@ -31,7 +31,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward batch transpose programs"),
-    ("_engine/control", "__init__ derived call cond custom custom_jvp custom_vjp checkpoint loop"),
+    (
+        "_engine/control",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop while_",
+    ),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -69,7 +72,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
     ),
     ("lax", "collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),

@@ -150,6 +150,37 @@ def branches(p: Pool) -> Step:
     return Step(f"branches{text}", (by, *reads), run, tuple([v.bound for v in start]))
 
 
+@kind(3, symbolic=True)
+def repeat(p: Pool) -> Step:
+    """A loop that does as many steps as elements of a value are positive, up to five; it may be none."""
+    by = p.pick()
+    reads = [p.pick() for _ in range(p.integer(1, 2))]
+    closed = [p.pick() for _ in range(p.integer(0, 2))]
+    start = [p.values[i]._replace(bound=max(CLIP, p.values[i].bound)) for i in reads]
+    inner = p.sub([Value((), I32, 8), *start, *[p.values[i] for i in closed]], 4)
+    f = inner.function([inner.limit(inner.like(k + 1), v.bound) for k, v in enumerate(start)])
+    is_complex, counts = p.values[by].dtype.kind == "c", p.choose([False, True])
+    n = len(reads)
+
+    def run(b: Any, x: Any, *xs: Any) -> Any:
+        count = b.numpy.sum((b.numpy.real(x) if is_complex else x) > 0.123).astype(np.int32) % 6
+        step = lambda i, c: f.within(b)(i, *c, *xs[n:])  # noqa: E731
+        if counts:
+            out = b.lax.fori_loop(0, count, step, tuple(xs[:n]))
+        else:
+            out = b.lax.while_loop(
+                lambda c: c[0] > 0, lambda c: (c[0] - 1, step(c[0], c[1])), (count, tuple(xs[:n]))
+            )[1]
+        return out if n > 1 else out[0]
+
+    return Step(
+        f"repeat[{counts=}]{f.nested()}",
+        (by, *reads, *closed),
+        run,
+        tuple([v.bound for v in start]),
+    )
+
+
 # ------------------------------------------------------------------------------------------ functions
 
 

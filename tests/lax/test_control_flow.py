@@ -10,7 +10,6 @@ import pytest
 from covector import grad, jacfwd, jacrev, jit, make_jaxpr, vmap
 from covector._engine import primitives as prims
 from covector._engine.backends.reference.primitives import evaluate_reference
-from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive
@@ -18,7 +17,8 @@ from covector._engine.core.trace import typeof
 from covector._engine.runtime import eager
 from covector._engine.transforms import programs
 from covector._engine.types.avals import ShapedArray
-from covector.lax.control_flow import fori_loop, map as lax_map, scan
+from covector.lax.control_flow import map as lax_map, scan
+from covector.lax.loops import fori_loop
 
 F32 = np.dtype(np.float32)
 
@@ -143,11 +143,6 @@ def test_fori_loop(close: Any) -> None:
         np.float32(12),
     )
     assert np.asarray(fori_loop(np.int64(0), 3, lambda i, v: i, np.int64(0))).dtype == np.int64
-
-
-def test_fori_loop_with_unknown_bounds() -> None:
-    with pytest.raises(errors.ConcretizationTypeError, match="the upper bound of fori_loop"):
-        make_jaxpr(lambda n: fori_loop(0, n, lambda i, v: v, 1.0))(3)
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 3, 5, 8])

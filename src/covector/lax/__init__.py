@@ -11,6 +11,7 @@ from covector.lax.control_flow import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
+from covector.lax.loops import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *

@@ -1,4 +1,4 @@
-"""Loops over pytrees: `scan`, `fori_loop` with a known number of steps, `map`."""
+"""Loops over pytrees with a known number of steps: `scan`, `map`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from covector._engine.api.arguments import as_array, check_callable, function_pl
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.control.loop import Scan
-from covector._engine.core.trace import SCALARS, Tracer, named_axes, stage, typeof
+from covector._engine.core.trace import SCALARS, named_axes, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -25,11 +25,11 @@ from covector.numpy.promotion import integer_of
 Function = Callable[..., Any]
 Step = Callable[[Function, Any, Any], Any]  # (the user's function, carry, x) -> (carry, y)
 
-__all__ = ["fori_loop", "map", "scan"]
+__all__ = ["map", "scan"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Traced:
+class Traced:
     """The body of a loop and its constants, and the structures that it takes and gives."""
 
     body: Program
@@ -40,7 +40,7 @@ class _Traced:
 
 
 # What was traced, per function that closes over nothing.
-_traced: WeakKeyDictionary[Function, dict[Any, _Traced]] = WeakKeyDictionary()
+_traced: WeakKeyDictionary[Function, dict[Any, Traced]] = WeakKeyDictionary()
 
 
 def scan(
@@ -50,6 +50,7 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
+    _split_transpose: bool = False,
 ) -> tuple[Any, Any]:
     """Apply `carry, y = f(carry, x)` to the slices `x` of `xs` along the leading axis; (last carry, stacked ys).
 
@@ -65,7 +66,7 @@ def scan(
     (6, [0, 1, 3, 6])
     """
     check_callable(f, "scan")
-    return _scan(_scan_step, f, init, xs, length, reverse, unroll)
+    return scanned(_scan_step, f, init, xs, length, reverse, unroll)
 
 
 def _scan_step(f: Function, carry: Any, x: Any) -> Any:
@@ -77,7 +78,7 @@ def _scan_step(f: Function, carry: Any, x: Any) -> Any:
     return out
 
 
-def _scan(
+def scanned(
     step: Step,
     f: Function,
     init: Any,
@@ -86,6 +87,7 @@ def _scan(
     reverse: bool = False,
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
+    """What `scan` does, for a body that `step` makes of a function of the user's."""
     carry, carry_tree = tree.flatten(init)
     slices, xs_tree = tree.flatten(xs)
     for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
@@ -95,14 +97,14 @@ def _scan(
     given, carry = carry, [as_array(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
-    traced = _trace(step, f, carry, carry_tree, *rest)
+    traced = traced_step("scan", step, f, carry, carry_tree, *rest)
     if (
         traced.carry_tree == carry_tree
-        and (promoted := _promoted(given, traced.out_avals)) is not None
+        and (strong := promoted(given, traced.out_avals)) is not None
     ):
-        carry = [as_array(x) for x in promoted]
-        traced = _trace(step, f, carry, carry_tree, *rest)
-    _check_carry(f, init, carry, carry_tree, traced)
+        carry = [as_array(x) for x in strong]
+        traced = traced_step("scan", step, f, carry, carry_tree, *rest)
+    check_carry("scan", f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)
     consts = [as_array(c) for c in traced.constants]
     primitive = Scan(
@@ -156,36 +158,38 @@ def _length(slices: Sequence[Any], length: int | None, xs: Any) -> Dim:
     return size
 
 
-def _trace(
+def traced_step(
+    api: str,
     step: Step,
     f: Function,
     carry: Sequence[Any],
     carry_tree: Any,
     xs_tree: Any,
     xs: tuple[ShapedArray, ...],
-) -> _Traced:
+) -> Traced:
     """The body as a Program with its constants as leading inputs; remembered per function and types."""
     avals = tuple([typeof(x) for x in carry])
     if not isinstance(f, FunctionType) or f.__closure__ is not None:
-        return _trace_body(step, f, avals, carry_tree, xs_tree, xs)
+        return _trace_body(api, step, f, avals, carry_tree, xs_tree, xs)
     table = _traced.setdefault(f, {})
     key = step, carry_tree, avals, xs_tree, xs, named_axes()
     found = table.get(key)
     if found is None:
-        found = _trace_body(step, f, avals, carry_tree, xs_tree, xs)
+        found = _trace_body(api, step, f, avals, carry_tree, xs_tree, xs)
         if not found.constants:
             table[key] = found
     return found
 
 
 def _trace_body(
+    api: str,
     step: Step,
     f: Function,
     carry: tuple[ShapedArray, ...],
     carry_tree: Any,
     xs_tree: Any,
     xs: tuple[ShapedArray, ...],
-) -> _Traced:
+) -> Traced:
     trees: list[Any] = []
 
     def flat(*values: Any) -> list[Any]:
@@ -199,7 +203,7 @@ def _trace_body(
                 if not is_value(x):
                     raise TypeError(
                         errors.not_a_value(
-                            "scan", f"{leaf_path(what, part, i)} of {function_place(f)}", x
+                            api, f"{leaf_path(what, part, i)} of {function_place(f)}", x
                         )
                     )
             results += leaves
@@ -211,10 +215,10 @@ def _trace_body(
         program.constant_vars + program.inputs, program.eqns, program.outputs, name=program.name
     )
     body = interned(body)
-    return _Traced(body, program.constants, trees[0], trees[1], program.out_avals)
+    return Traced(body, program.constants, trees[0], trees[1], program.out_avals)
 
 
-def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:
+def promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:
     """The first carry with weakly typed values in the dtype that the body returns; None if there is nothing to do."""
     result = list(carry)
     changed = False
@@ -229,14 +233,19 @@ def _promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | 
     return result if changed else None
 
 
-def _check_carry(
-    f: Callable[..., Any], init: Any, carry: Sequence[Any], carry_tree: Any, traced: _Traced
+def check_carry(
+    api: str,
+    f: Callable[..., Any],
+    init: Any,
+    carry: Sequence[Any],
+    carry_tree: Any,
+    traced: Traced,
 ) -> None:
     """TypeError unless the body returns the carry with the structure, shapes and dtypes that it takes."""
     place = function_place(f)
     if traced.carry_tree != carry_tree:
         raise TypeError(
-            f"scan: the carry that {place} returns must have the structure of the one it takes{errors.at_user_line()}:"
+            f"{api}: the carry that {place} returns must have the structure of the one it takes{errors.at_user_line()}:"
             f"\n    takes   {carry_tree}\n    returns {traced.carry_tree}"
         )
     wrong = [
@@ -246,54 +255,9 @@ def _check_carry(
     ]
     if wrong:
         raise TypeError(
-            f"scan: the carry that {place} returns must have the types of the one it takes{errors.at_user_line()}:"
+            f"{api}: the carry that {place} returns must have the types of the one it takes{errors.at_user_line()}:"
             f"{''.join(wrong)}\nConvert the first carry, or what is returned, for example with .astype."
         )
-
-
-def fori_loop(
-    lower: Any,
-    upper: Any,
-    body_fun: Callable[[Any, Any], Any],
-    init_val: Any,
-    *,
-    unroll: int | bool | None = None,
-) -> Any:
-    """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
-
-    `lower` and `upper` are integers that are known when the function is traced.
-
-    >>> import covector
-    >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
-    10
-    """
-    check_callable(body_fun, "fori_loop")
-    bounds: list[int] = []
-    for what, bound in (("lower", lower), ("upper", upper)):
-        if isinstance(bound, Tracer) and bound.concrete() is None:
-            raise errors.ConcretizationTypeError(
-                errors.traced_value(f"the {what} bound of fori_loop", "a Python int")
-            )
-        bounds.append(integer_of(bound, f"the {what} bound of fori_loop"))
-    dtype = dtypes.index_dtype(*[abs(b) for b in bounds])
-    for bound in (lower, upper):
-        if not isinstance(bound, int):
-            dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
-    init = as_array(prims.convert(bounds[0], dtype)), init_val
-    (_, val), _ = _scan(
-        _count_step,
-        body_fun,
-        init,
-        None,
-        max(bounds[1] - bounds[0], 0),
-        unroll=1 if unroll is None else unroll,
-    )
-    return val
-
-
-def _count_step(body_fun: Function, carry: Any, _: Any) -> Any:
-    i, val = carry
-    return (prims.add(i, 1), body_fun(i, val)), None
 
 
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
@@ -308,7 +272,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     """
     check_callable(f, "map")
     if batch_size is None:
-        return _scan(_map_step, f, (), xs, None)[1]
+        return scanned(_map_step, f, (), xs, None)[1]
     if batch_size < 1:
         raise ValueError(
             f"map: batch_size must be a positive int, got {batch_size!r}{errors.at_user_line()}"
@@ -318,9 +282,9 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     batched = vmap(f)
     stop = turns * batch_size
     parts = [
-        _scan(_map_step, batched, (), tree.map(lambda x: _rows(x, 0, stop, batch_size), xs), None)[
-            1
-        ]
+        scanned(
+            _map_step, batched, (), tree.map(lambda x: _rows(x, 0, stop, batch_size), xs), None
+        )[1]
     ]
     parts[0] = tree.map(lambda y: prims.Reshape((stop, *y.shape[2:]))(y), parts[0])
     if rest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from covector._engine.control.call import (
     reference,
     spread,
 )
+from covector._engine.control.carry import advance, hold, settle, source_of
 from covector._engine.control.derived import (
     Known,
     Layout,
@@ -33,9 +33,9 @@ from covector._engine.control.derived import (
     split_body,
     transpose_body,
 )
-from covector._engine.core.primitive import Index, Linear, Primitive, Scalar, Zero, is_zero
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Operand, Place, Result, parts, whole
+from covector._engine.ir.builder import Builder, Operand, Place, Result
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -354,11 +354,7 @@ def _in_locals(
     b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], loops: Sequence[Turns]
 ) -> None:
     """The body written out element by element; what is carried is in locals."""
-    held: list[dict[Index, Scalar]] = []
-    for x in takes.carry:
-        held.append({})
-        for i in _indices(x.aval):
-            held[-1][i] = whole([b.local(e, "c") for e in parts(x.at(i))])
+    held = [hold(b, source_of(x), x.aval) for x in takes.carry]
     consts = [x.place for x in takes.consts]
     for turns in loops:
         t = b.variable("t", turns.count)
@@ -369,18 +365,8 @@ def _in_locals(
             for place, elements in zip(_stacks(scan, gives.ys, positions), values.ys, strict=True):
                 for i, e in elements.items():
                     b.store(place[0], place[1].shape, i, e)
-            changes = [
-                (old, new)
-                for locals_, elements in zip(held, values.carry, strict=True)
-                for i, one in locals_.items()
-                for old, new in zip(parts(one), parts(elements[i]), strict=True)
-                if old is not new
-            ]
-            if changes:
-                b.assign([old for old, _ in changes], [new for _, new in changes])
-    for out, locals_ in zip(gives.carry, held, strict=True):
-        for i, one in locals_.items():
-            b.store(out.place, out.aval.shape, i, one)
+            advance(b, held, values.carry)
+    settle(b, held, [r.place for r in gives.carry], [r.aval for r in gives.carry])
 
 
 def _in_buffers(
@@ -443,11 +429,6 @@ def _stacks(
         for at in positions
         for y, aval in zip(ys, types, strict=True)
     ]
-
-
-def _indices(aval: ShapedArray) -> list[Index]:
-    """All indices of a small array, in order."""
-    return list(itertools.product(*[range(int(n)) for n in aval.shape]))  # type: ignore[arg-type]
 
 
 def _is_linear(values: Sequence[Any]) -> tuple[bool, ...]:

@@ -1,0 +1,426 @@
+"""`While`: a loop with a condition, as one operation; also one for each element of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base.record import record, replace
+from covector._engine.control.call import (
+    axis_names_of,
+    check_types,
+    given_ones,
+    materialized,
+    reference,
+    spread,
+)
+from covector._engine.control.carry import advance, hold, settle
+from covector._engine.control.derived import (
+    Layout,
+    batch_body,
+    jvp_body,
+    live_parts,
+)
+from covector._engine.core.primitive import Primitive, Zero
+from covector._engine.core.trace import evaluate, typeof
+from covector._engine.ir.builder import Builder, Operand, Place, Result, load
+from covector._engine.ir.program import (
+    Atom,
+    Program,
+    Var,
+    effects_of,
+    replace_inputs,
+    without_dead_code,
+)
+from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
+from covector._engine.types import dims
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+TRUTH = ShapedArray((), np.dtype(np.bool_))
+
+
+@record
+class While(Primitive):
+    """The body again and again, as long as the condition holds.
+
+    Operands: consts, which every step sees; carry, handed from step to step.  Condition and body take both; the one
+    gives a truth value, the other the new carry.  Results: the last carry.
+
+    With `lanes` it is a loop of its own for each element of a batch: the carry, and the consts in the mask `mapped`,
+    have these leading axes.  Each loop runs to its own end.
+    """
+
+    condition: Program
+    body: Program
+    num_consts: int
+    lanes: tuple[Dim, ...] = ()
+    mapped: Mask = ()
+    name: ClassVar[str] = "while"
+    multiple: ClassVar[bool] = True
+
+    @property
+    def effects(self) -> frozenset[str]:  # type: ignore[override]
+        return effects_of(self.condition) | effects_of(self.body)
+
+    @property
+    def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
+        return axis_names_of(self.condition) | axis_names_of(self.body)
+
+    def programs(self) -> tuple[Program, ...]:
+        return self.condition, self.body
+
+    def with_programs(self, programs: Sequence[Program]) -> While:
+        return replace(self, condition=programs[0], body=programs[1])
+
+    @property
+    def layout(self) -> Layout:
+        """Where consts and carry are among operands and results, the loop's and the body's."""
+        return Layout(self.num_consts, len(self.body.outputs))
+
+    @property
+    def mask(self) -> Mask:
+        """Which consts differ from lane to lane."""
+        return self.mapped or (False,) * self.num_consts
+
+    def spread_over_lanes(self, aval: ShapedArray) -> ShapedArray:
+        """The type of what has an element for each lane."""
+        return aval.with_shape((*self.lanes, *aval.shape))
+
+    def live(self, used: Sequence[bool]) -> tuple[While, Sequence[bool], Sequence[bool]]:
+        """The loop that gives these results alone: what the condition or another one depends on stays."""
+        read = _read(self.condition)
+        carried = self.layout.operands(read).carry
+        needed = [u or c for u, c in zip(used, carried, strict=True)]
+        takes, gives = live_parts(self.body, self.layout, needed)
+        consts = [t or r for t, r in zip(takes.consts, read, strict=False)]
+        kept = [*consts, *takes.carry]
+        if all(kept) and all(gives.carry):
+            return self, kept, list(gives.carry)
+        outputs = tuple(compress(self.body.outputs, gives.carry))
+        body = without_dead_code(
+            Program(
+                tuple(compress(self.body.inputs, kept)),
+                self.body.eqns,
+                outputs,
+                name=self.body.name,
+            )
+        )
+        condition = replace_inputs(self.condition, list(compress(self.condition.inputs, kept)))
+        mapped = tuple(compress(self.mask, consts))
+        return While(condition, body, sum(consts), self.lanes, mapped), kept, list(gives.carry)
+
+    def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
+        same = [not mine for mine in self.mask]
+        carry = self.layout.operands(self.body.inputs).carry
+        same += [v is a and not self.lanes for v, a in zip(carry, self.body.outputs, strict=True)]
+        constant = tuple([n if mine else None for n, mine in enumerate(same)])
+        return constant, constant
+
+    def taking(
+        self, programs: Sequence[Program], operands: Sequence[Atom], values: Sequence[Atom]
+    ) -> tuple[Primitive, tuple[Atom, ...]]:
+        k, stop = self.num_consts, len(operands)
+        condition, body = [
+            replace_inputs(p, (*p.inputs[:k], *p.inputs[stop:], *p.inputs[k:stop]))
+            for p in programs
+        ]
+        mapped = (*self.mask, *[False] * len(values))
+        loop = While(condition, body, k + len(values), self.lanes, mapped)
+        return loop, (*operands[:k], *values, *operands[k:])
+
+    # ---------------------------------------------------------------------------------------------- lowering
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        """A `While`, in a loop over the lanes if there are some.
+
+        The carry lies in two buffers that take turns or, if condition and body are small, in locals; then lanes run
+        side by side on the threads.
+        """
+        in_locals = (*[False] * self.num_consts, *[True] * len(results))
+        small = b.is_small(self.condition, in_locals) and b.is_small(self.body, in_locals)
+        count = dims.product(self.lanes)
+        lane = b.variable("lane", count)
+        takes = self.layout.operands(operands)
+        types = self.layout.operands(self.body.in_avals)
+        consts = [
+            x.place.slice(aval, lane) if mine else x.place
+            for x, aval, mine in zip(takes.consts, types.consts, self.mask, strict=True)
+        ]
+        carry = [
+            x.place.slice(aval, lane) for x, aval in zip(takes.carry, types.carry, strict=True)
+        ]
+        gives = [r.place.slice(a, lane) for r, a in zip(results, types.carry, strict=True)]
+        with b.loop(lane, count, free=small):
+            (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
+
+    # ------------------------------------------------------------------------------------------------- rules
+
+    def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
+        takes = self.layout.operands(self.body.in_avals)
+        consts = [
+            self.spread_over_lanes(a) if mine else a
+            for a, mine in zip(takes.consts, self.mask, strict=True)
+        ]
+        carry = [self.spread_over_lanes(a) for a in takes.carry]
+        check_types(self.name, "operands", [*consts, *carry], avals)
+        check_types(
+            self.name, "operands of the condition", self.body.in_avals, self.condition.in_avals
+        )
+        check_types(self.name, "results of the condition", [TRUTH], self.condition.out_avals)
+        check_types(self.name, "results of the body", takes.carry, self.body.out_avals)
+        return tuple(carry)
+
+    def reference(self, *operands: Any) -> tuple[Any, ...]:
+        takes = self.layout.operands(operands)
+        shape = tuple(map(int, self.lanes))  # type: ignore[arg-type]
+        results = [np.array(x, copy=True) for x in takes.carry]
+        for at in np.ndindex(*shape):
+            consts = [
+                np.asarray(x)[at] if mine else x
+                for x, mine in zip(takes.consts, self.mask, strict=True)
+            ]
+            carry = [np.asarray(x)[at] for x in takes.carry]
+            while reference(self.condition, [*consts, *carry])[0]:
+                carry = reference(self.body, [*consts, *carry])
+            for result, value in zip(results, carry, strict=True):
+                result[at] = value
+        return tuple(results)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = tuple([type(t) is not Zero for t in tangents])
+        found = jvp_body(self.body, self.layout, nonzero)
+        given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
+        tangents_of_consts = given_ones(pushed.consts)
+        mapped = compress(self.mask, self.layout.operands(nonzero).consts)
+        loop = While(
+            _condition_for(self.condition, self.layout, found.program, found.layout),
+            found.program,
+            found.layout.consts,
+            self.lanes,
+            (*self.mask, *mapped, *[False] * len(found.constants)),
+        )
+        outs = loop(
+            *given.consts,
+            *tangents_of_consts,
+            *found.constants,
+            *given.carry,
+            *materialized(pushed.carry, found.live.carry),
+        )
+        n = self.layout.carry
+        results = outs[:n]
+        return results, tuple(spread(outs[n:], found.live.carry, [typeof(o) for o in results]))
+
+    # ------------------------------------------------------------------------------------------------- batch
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        """A loop of its own for each element; one for all if all have one condition, or the body reads the axis."""
+        named = axis_name is not None and axis_name in self.axis_names
+        if not self.lanes:
+            found = _batched(
+                self.body, self.condition, self.layout, tuple(dims), size, axis_name, named
+            )
+            if found is not None:
+                return found.run(args, dims, size)
+        assert not named, "loops for each element do not read a named axis"
+        takes, axes = self.layout.operands(args), self.layout.operands(dims)
+        consts = [
+            self._with_lane(x, d, mine, size) if mine or d is not None else x
+            for x, d, mine in zip(takes.consts, axes.consts, self.mask, strict=True)
+        ]
+        mapped = [mine or d is not None for d, mine in zip(axes.consts, self.mask, strict=True)]
+        carry = [
+            self._with_lane(x, d, True, size) for x, d in zip(takes.carry, axes.carry, strict=True)
+        ]
+        loop = replace(self, lanes=(size, *self.lanes), mapped=tuple(mapped))
+        return loop(*consts, *carry), [0] * len(carry)
+
+    def _with_lane(self, x: Any, axis: int | None, has_lanes: bool, size: Dim) -> Any:
+        """A value with a new axis of lanes in front, and all the other ones."""
+        x = prims.add_batch_axis(x, size) if axis is None else prims.move_axis(x, axis, 0)
+        if has_lanes or not self.lanes:
+            return x
+        n, shape = len(self.lanes), typeof(x).shape
+        return prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))(x)
+
+
+# ------------------------------------------------------------------------------------------------- lowering
+
+
+def _in_locals(
+    b: Builder,
+    loop: While,
+    consts: Sequence[Place],
+    carry: Sequence[Place],
+    gives: Sequence[Place],
+) -> None:
+    """Condition and body written out element by element; what is carried is in locals."""
+    types = loop.layout.operands(loop.body.in_avals).carry
+    held = [hold(b, place, aval) for place, aval in zip(carry, types, strict=True)]
+    with b.while_() as holds:
+        ((test,),) = [x.values() for x in b.written_out(loop.condition, [*consts, *held])]
+        holds(test)  # type: ignore[arg-type]
+        advance(b, held, b.written_out(loop.body, [*consts, *held]))
+    settle(b, held, gives, types)
+
+
+def _in_buffers(
+    b: Builder,
+    loop: While,
+    consts: Sequence[Place],
+    carry: Sequence[Place],
+    gives: Sequence[Place],
+) -> None:
+    """The carry in two buffers that take turns."""
+    takes = loop.layout.operands(loop.body.inputs)
+    changes = [v is not new for v, new in zip(takes.carry, loop.body.outputs, strict=True)]
+    pairs = [
+        (b.temp_like(v.aval, "carry"), b.temp_like(v.aval, "next")) if changed else (place, place)
+        for place, v, changed in zip(carry, takes.carry, changes, strict=True)
+    ]
+    for (now, _), place, v in zip(pairs, carry, takes.carry, strict=True):
+        b.copy(now, place, v.aval)
+    holds_at = b.temp_like(TRUTH, "holds")
+    inputs = [*consts, *[now for now, _ in pairs]]
+    with b.while_() as holds:
+        b.program(loop.condition, inputs, [holds_at])
+        holds(load(holds_at.buffer, 0))
+        b.program(loop.body, inputs, [following for _, following in pairs])
+        for now, following in compress(pairs, changes):
+            b.swap(now, following)
+    for out, (now, _), v in zip(gives, pairs, takes.carry, strict=True):
+        b.copy(out, now, v.aval)
+
+
+# --------------------------------------------------------------------------------------- conditions, batches
+
+
+def _read(program: Program) -> Mask:
+    """Which inputs a Program reads."""
+    read = {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
+    return tuple([v in read for v in program.inputs])
+
+
+@derived
+def _condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
+    """The condition for a body with more consts and more carried values, after those that it has."""
+    own = layout.operands(condition.inputs)
+    theirs = wider.operands(body.in_avals)
+    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
+    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
+    return replace_inputs(condition, [*consts, *carry])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batched:
+    """A loop for all elements of a batch."""
+
+    condition: Program
+    body: Program
+    constants: tuple[Any, ...]
+    layout: Layout
+    mapped: Mask  # which carried values have a batch axis: it is in front
+
+    def run(self, args: Sequence[Any], axes: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        """The results for these operands, and their batch axes."""
+        k = self.layout.consts - len(self.constants)
+        carry = [
+            x
+            if not mine
+            else prims.add_batch_axis(x, size)
+            if d is None
+            else prims.move_axis(x, d, 0)
+            for x, d, mine in zip(args[k:], axes[k:], self.mapped, strict=True)
+        ]
+        loop = While(self.condition, self.body, self.layout.consts)
+        outs = loop(*args[:k], *self.constants, *carry)
+        return outs, [0 if mine else None for mine in self.mapped]
+
+
+@derived
+def _batched(
+    body: Program,
+    condition: Program,
+    layout: Layout,
+    dims: tuple[int | None, ...],
+    size: Dim,
+    axis_name: Any,
+    always: bool,
+) -> _Batched | None:
+    """The loop for all elements if their conditions are one; with `always` also if not: then it runs for the longest.
+
+    Elements whose condition does not hold any more keep their values.
+    """
+    found = batch_body(body, layout, dims, size, axis_name)
+    mapped = tuple([d is not None for d in found.live.carry])
+    given = layout.operands(dims)
+    axes = (*given.consts, *[0 if mine else None for mine in mapped])
+    test = batch_program(condition, axes, size, axis_name)
+    if test.dims[0] is None:
+        k = layout.consts
+        inputs = test.program.inputs
+        extra = [Var(typeof(c)) for c in found.constants]
+        n = len(condition.inputs)
+        whole = replace_inputs(test.program, [*inputs[:k], *extra, *inputs[n:], *inputs[k:n]])
+        own = found.layout.operands(found.program.inputs)
+        more = [Var(typeof(c)) for c in test.constants]
+        wider = replace_inputs(found.program, [*own.consts, *more, *own.carry])
+        constants = (*found.constants, *test.constants)
+        return _Batched(whole, wider, constants, Layout(k + len(constants), layout.carry), mapped)
+    return _longest(body, condition, layout, dims, size, axis_name) if always else None
+
+
+def _longest(
+    body: Program,
+    condition: Program,
+    layout: Layout,
+    dims: tuple[int | None, ...],
+    size: Dim,
+    axis_name: Any,
+) -> _Batched:
+    """The loop that runs until no condition holds."""
+    given, n = layout.operands(dims), layout.carry
+    axes = (*given.consts, *[0] * n)
+    tested = batch_program(condition, axes, size, axis_name, (True,))
+    stepped = batch_program(body, axes, size, axis_name, (True,) * n)
+
+    def holds(*xs: Any) -> list[Any]:
+        return [prims.Any_((0,))(evaluate(tested.program, [*xs, *tested.constants])[0])]
+
+    def step(*xs: Any) -> list[Any]:
+        (still,) = evaluate(tested.program, [*xs, *tested.constants])
+        news = evaluate(stepped.program, [*xs, *stepped.constants])
+        result: list[Any] = []
+        for old, new in zip(xs[layout.consts :], news, strict=True):
+            shape = typeof(new).shape
+            mask = prims.Broadcast(shape, tuple(range(1, len(shape))))(still)
+            result.append(prims.select(mask, new, old))
+        return result
+
+    avals = [
+        a if d is None else a.with_shape((*a.shape[:d], size, *a.shape[d:]))
+        for a, d in zip(body.in_avals, axes, strict=True)
+    ]
+    whole, first = stage_closed(holds, avals, condition.name)
+    wider, second = stage_closed(step, avals, body.name)
+    k, stop = layout.consts, len(avals)
+    condition = replace_inputs(
+        whole, [*whole.inputs[:k], *whole.inputs[stop:], *[Var(typeof(c)) for c in second],
+                *whole.inputs[k:stop]],
+    )  # fmt: skip
+    body = replace_inputs(
+        wider, [*wider.inputs[:k], *[Var(typeof(c)) for c in first], *wider.inputs[stop:],
+                *wider.inputs[k:stop]],
+    )  # fmt: skip
+    constants = (*first, *second)
+    return _Batched(condition, body, constants, Layout(k + len(constants), n), (True,) * n)

@@ -1,0 +1,195 @@
+"""Loops over pytrees with a condition, or between two bounds: `while_loop`, `fori_loop`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.api.arguments import as_array, check_callable, function_place, is_value
+from covector._engine.base import errors, tree
+from covector._engine.control.while_ import While
+from covector._engine.core.trace import Tracer, typeof
+from covector._engine.ir.program import Program, Var, without_dead_code
+from covector._engine.transforms.programs import interned
+from covector._engine.types import dtypes
+from covector.lax.control_flow import (
+    Function,
+    Step,
+    Traced,
+    check_carry,
+    leaf_path,
+    promoted,
+    scanned,
+    traced_step,
+)
+from covector.numpy.promotion import integer_of
+
+__all__ = ["fori_loop", "while_loop"]
+
+
+def while_loop(
+    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
+) -> Any:
+    """`val = body_fun(val)` again and again as long as `cond_fun(val)` holds, from `init_val`; the last `val`.
+
+    The value is a pytree that keeps its structure, shapes and dtypes.  The condition is a truth value.  Gradients are
+    taken backwards too: the steps are run again, from states that are kept on the way.
+
+    >>> import covector
+    >>> int(covector.lax.while_loop(lambda n: n < 100, lambda n: n * 3, 1))
+    243
+    """
+    check_callable(cond_fun, "while_loop (cond_fun)")
+    check_callable(body_fun, "while_loop (body_fun)")
+    return _while("while_loop", (_test, cond_fun), (_step, body_fun), init_val)
+
+
+def _step(f: Function, val: Any, _: Any) -> Any:
+    return f(val), None
+
+
+def _test(f: Function, val: Any, _: Any) -> Any:
+    return val, f(val)
+
+
+def _while(
+    api: str, condition: tuple[Step, Function], body: tuple[Step, Function], init_val: Any
+) -> Any:
+    """The last value of a loop with a condition."""
+    carry, carry_tree = tree.flatten(init_val)
+    for i, x in enumerate(carry):
+        if not is_value(x):
+            raise TypeError(errors.not_a_value(api, leaf_path("init_val", init_val, i), x))
+    given, carry = carry, [as_array(x) for x in carry]
+    nothing = tree.flatten(None)[1], ()
+    traced = traced_step(api, *body, carry, carry_tree, *nothing)
+    if (
+        traced.carry_tree == carry_tree
+        and (strong := promoted(given, traced.out_avals)) is not None
+    ):
+        carry = [as_array(x) for x in strong]
+        traced = traced_step(api, *body, carry, carry_tree, *nothing)
+    check_carry(api, body[1], init_val, carry, carry_tree, traced)
+    tested = traced_step(api, *condition, carry, carry_tree, *nothing)
+    _check_condition(api, condition[1], tested, len(carry))
+    test, step, constants = _together(tested, traced, len(carry))
+    if not carry and not (loop := While(test, step, len(constants))).effects:
+        return tree.unflatten(carry_tree, ())
+    loop = While(test, step, len(constants))
+    return tree.unflatten(carry_tree, loop(*map(as_array, constants), *carry))
+
+
+def _check_condition(api: str, f: Function, tested: Traced, count: int) -> None:
+    """TypeError unless the condition is one truth value."""
+    found = tested.out_avals[count:]
+    place = function_place(f)
+    if len(found) != 1 or tested.ys_tree != tree.flatten(0)[1]:
+        raise TypeError(
+            f"{api}: the condition {place} must return one truth value, it returned a {tested.ys_tree}"
+            f"{errors.at_user_line()}"
+        )
+    (aval,) = found
+    if aval.shape:
+        raise TypeError(
+            f"{api}: the condition {place} must return a scalar, it returned {aval.text()}{errors.at_user_line()}; "
+            "take covector.numpy.any or all of it, or use vmap"
+        )
+    if aval.dtype != dtypes.bool_:
+        raise TypeError(
+            f"{api}: the condition {place} must return a truth value, it returned {aval.text()}"
+            f"{errors.at_user_line()}; compare it, for example with `!= 0`"
+        )
+
+
+def _together(tested: Traced, traced: Traced, count: int) -> tuple[Program, Program, list[Any]]:
+    """Condition and body with the constants of both in front, each once; and their values."""
+    values = {id(x): x for t in (tested, traced) for x in t.constants}
+    programs: list[Program] = []
+    for t, outputs in ((tested, tested.body.outputs[count:]), (traced, traced.body.outputs)):
+        inputs = t.body.inputs
+        own = {id(x): v for x, v in zip(t.constants, inputs, strict=False)}
+        shared = [own.get(key) or Var(typeof(x)) for key, x in values.items()]
+        program = Program(
+            (*shared, *inputs[len(t.constants) :]), t.body.eqns, outputs, name=t.body.name
+        )
+        programs.append(interned(without_dead_code(program)))
+    return programs[0], programs[1], list(values.values())
+
+
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Any,
+    *,
+    unroll: int | bool | None = None,
+) -> Any:
+    """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
+
+    `lower` and `upper` are integers.  Where they are known when the function is traced it is a `scan`, of which a turn
+    does `unroll` steps; else a loop with a condition.
+
+    >>> import covector
+    >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
+    10
+    """
+    check_callable(body_fun, "fori_loop")
+    bounds = lower, upper
+    if any(isinstance(x, Tracer) and x.concrete() is None for x in bounds):
+        return _between(*bounds, body_fun, init_val, unroll)
+    first, stop = [
+        integer_of(x, f"the {what} bound of fori_loop")
+        for what, x in zip(("lower", "upper"), bounds, strict=True)
+    ]
+    dtype = dtypes.index_dtype(abs(first), abs(stop))
+    for bound in bounds:
+        if not isinstance(bound, int):
+            dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
+    init = as_array(prims.convert(first, dtype)), init_val
+    length = max(stop - first, 0)
+    turns = 1 if unroll is None else unroll
+    (_, val), _ = scanned(_count_step, body_fun, init, None, length, unroll=turns)
+    return val
+
+
+def _count_step(body_fun: Function, carry: Any, _: Any) -> Any:
+    i, val = carry
+    return (prims.add(i, 1), body_fun(i, val)), None
+
+
+def _count_test(body_fun: Function, carry: Any, _: Any) -> Any:
+    i, stop, _val = carry
+    return carry, prims.lt(i, stop)
+
+
+def _count_on(body_fun: Function, carry: Any, _: Any) -> Any:
+    i, stop, val = carry
+    return (prims.add(i, 1), stop, body_fun(i, val)), None
+
+
+def _between(
+    lower: Any, upper: Any, body_fun: Function, init_val: Any, unroll: int | bool | None
+) -> Any:
+    """A loop between bounds that are not known."""
+    if unroll not in (None, False, 1):
+        raise ValueError(
+            f"fori_loop: unroll={unroll!r} needs bounds that are known when the function is traced"
+            f"{errors.at_user_line()}; those here are {typeof(lower).text()} and {typeof(upper).text()}"
+        )
+    for what, x in (("lower", lower), ("upper", upper)):
+        if not is_value(x) or typeof(x).shape or not dtypes.is_integer(typeof(x).dtype):
+            found = typeof(x).text() if is_value(x) else f"{x!r} of type {type(x).__name__}"
+            raise TypeError(
+                f"fori_loop: the {what} bound must be an integer, got {found}{errors.at_user_line()}"
+            )
+    types = [(typeof(x).dtype, typeof(x).weak_type) for x in (lower, upper)]
+    dtype, weak = dtypes.promote(*types)
+    if weak:
+        dtype = np.dtype(np.int32) if dtype.itemsize <= 4 else dtype
+    first, stop = [prims.Convert(dtype, False)(as_array(x)) for x in (lower, upper)]
+    init = first, stop, init_val
+    _, _, val = _while("fori_loop", (_count_test, body_fun), (_count_on, body_fun), init)
+    return val

@@ -1,0 +1,166 @@
+"""`while_loop` and `fori_loop` over pytrees: what they compute, close over, refuse."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from covector import jacfwd, jit, jvp, lax, make_jaxpr, numpy as cnp, vmap
+from covector._engine.base.config import config
+from covector._engine.core.trace import typeof
+
+F32 = np.float32
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jit])
+def test_values_are_trees(wrap: Any) -> None:
+    def f(n: Any, x: Any) -> Any:
+        return lax.while_loop(
+            lambda c: c["n"] > 0,
+            lambda c: {"n": c["n"] - 1, "x": (c["x"][0] * 2, c["x"][1] + c["x"][0][0])},
+            {"n": n, "x": (x, 0.0)},
+        )
+
+    for n in (0, 1, 5):
+        found = wrap(f)(n, np.ones(2, F32))
+        assert int(found["n"]) == 0
+        np.testing.assert_array_equal(np.asarray(found["x"][0]), np.full(2, 2.0**n))
+        assert float(found["x"][1]) == 2.0**n - 1
+
+
+def test_a_number_that_meets_an_array_takes_its_type() -> None:
+    found = lax.while_loop(lambda c: c < 3, lambda c: c + np.float64(1), 0)
+    assert typeof(found).text() == "float64[]"
+
+
+def collatz(n: Any) -> Any:
+    def step(c: Any) -> Any:
+        return lax.cond(c[0] % 2 == 0, lambda x: x // 2, lambda x: 3 * x + 1, c[0]), c[1] + 1
+
+    return lax.while_loop(lambda c: c[0] != 1, step, (n, 0))[1]
+
+
+def steps_of(n: int) -> int:
+    count = 0
+    while n != 1:
+        n, count = (n // 2 if n % 2 == 0 else 3 * n + 1), count + 1
+    return count
+
+
+def test_loops_of_their_own_for_each_element() -> None:
+    n = np.arange(1, 1000, dtype=np.int32)
+    wanted = [steps_of(int(i)) for i in n]
+    np.testing.assert_array_equal(np.asarray(jit(vmap(collatz))(n)), wanted)
+    rows = n[:900].reshape(30, 30)
+    found = jit(vmap(vmap(collatz), 1))(rows)
+    np.testing.assert_array_equal(np.asarray(found), np.reshape(wanted[:900], (30, 30)).T)
+
+
+@pytest.mark.parametrize("bounds", [(0, 5), (2, 5), (5, 2), (-3, 0), (np.int8(1), np.int64(4))])
+def test_bounds_that_are_traced(bounds: Any) -> None:
+    def f(low: Any, high: Any, x: Any) -> Any:
+        return lax.fori_loop(low, high, lambda i, x: x * 2 + i, x)
+
+    wanted = 1.5
+    for i in range(int(bounds[0]), int(bounds[1])):
+        wanted = wanted * 2 + i
+    assert float(jit(f)(*bounds, 1.5)) == wanted
+    assert float(jit(lambda n, x: f(int(bounds[0]), n, x))(bounds[1], 1.5)) == wanted
+    assert float(f(*bounds, 1.5)) == wanted
+    found = vmap(f, (None, 0, None))(*[cnp.asarray(b) for b in (bounds[0], [bounds[1]] * 2)], 1.5)
+    np.testing.assert_array_equal(np.asarray(found), [wanted] * 2)
+    assert float(jvp(lambda x: f(*bounds, x), (1.5,), (1.0,))[1]) == 2.0 ** max(
+        int(bounds[1]) - int(bounds[0]), 0
+    )
+
+
+def test_values_of_outer_transformations_are_closed_over() -> None:
+    def f(w: Any, n: Any) -> Any:
+        return lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, c[1] * w), (0, w))[1]
+
+    w = np.float64(1.5)
+    assert float(jacfwd(f)(w, 3)) == 4 * w**3
+    assert float(jit(jacfwd(f))(w, 3)) == 4 * w**3
+    counts = np.arange(4, dtype=np.int32)
+    np.testing.assert_allclose(np.asarray(vmap(f, (None, 0))(w, counts)), w ** (counts + 1.0))
+    found = jit(vmap(jacfwd(f), (None, 0)))(w, counts)
+    np.testing.assert_allclose(np.asarray(found), (counts + 1) * w**counts)
+
+
+def test_updates_run_in_place() -> None:
+    """Time is linear in the length, with an update in each step and a choice around it."""
+
+    def fill(n: int) -> Any:
+        def step(c: Any) -> Any:
+            i, x = c
+            return i + 1, lax.cond(i % 3 == 0, lambda x: x.at[i].set(i), lambda x: x, x)
+
+        return jit(lambda x: lax.while_loop(lambda c: c[0] < n, step, (0, x))[1], donate_argnums=0)
+
+    times: list[float] = []
+    for n in (20_000, 200_000):
+        f, best = fill(n), 1e9
+        found = f(cnp.zeros(n))
+        np.testing.assert_array_equal(np.asarray(found)[:7], [0, 0, 0, 3, 0, 0, 6])
+        for _ in range(3):
+            x = cnp.zeros(n)
+            start = time.perf_counter()
+            f(x).block_until_ready()
+            best = min(best, time.perf_counter() - start)
+        times.append(best)
+    assert times[1] < 40 * max(times[0], 2e-4)
+
+
+def test_loops_nested_deep() -> None:
+    def nested(depth: int) -> Any:
+        if not depth:
+            return lambda x: x + 1.0
+        inner = nested(depth - 1)
+        return lambda x: lax.while_loop(
+            lambda c: c[0] < 1, lambda c: (c[0] + 1, inner(c[1])), (0, x)
+        )[1]
+
+    with config.override(verify=False):
+        assert float(jit(nested(30))(1.0)) == 2.0
+
+
+# --------------------------------------------------------------------------------------------------- messages
+
+
+def message(*args: Any) -> str:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        lax.while_loop(*args)
+    return str(caught.value)
+
+
+def test_a_condition_that_is_no_truth_value() -> None:
+    x = np.ones(2, F32)
+    text = message(lambda c: c > 0, lambda c: c, x)
+    assert "while_loop: the condition <lambda> (test_loops.py:" in text
+    assert "must return a scalar, it returned bool[2] (at test_loops.py:" in text
+    assert "covector.numpy.any or all" in text
+    text = message(lambda c: c[0], lambda c: c, x)
+    assert "must return a truth value, it returned float32[]" in text
+    assert "must return one truth value, it returned a PyTreeSpec((*, *))" in message(
+        lambda c: (True, False), lambda c: c, x
+    )
+
+
+def test_a_value_that_changes_its_type() -> None:
+    text = message(lambda c: True, lambda c: {"h": c["h"][:1]}, {"h": np.ones(2, F32)})
+    assert "while_loop: the carry that <lambda> (test_loops.py:" in text
+    assert "carry['h']: takes float32[2], returns float32[1]" in text
+    assert "must have the structure" in message(lambda c: True, lambda c: (c, c), 1.0)
+    assert "init_val['a'] is 'text' of type str" in message(lambda c: 1, lambda c: c, {"a": "text"})
+    assert "while_loop (cond_fun) takes a function, got 3" in message(3, lambda c: c, 1)
+
+
+def test_bounds_that_are_no_integers() -> None:
+    with pytest.raises(TypeError, match=r"the upper bound must be an integer, got float32\*?\[\]"):
+        jit(lambda n: lax.fori_loop(0, n, lambda i, x: x, 1.0))(2.5)
+    with pytest.raises(ValueError, match="needs bounds that are known when the function is traced"):
+        jit(lambda n: lax.fori_loop(0, n, lambda i, x: x, 1.0, unroll=4))(2)
+    assert "while" in str(make_jaxpr(lambda n: lax.fori_loop(0, n, lambda i, x: x + i, 1.0))(3))
