@@ -369,7 +369,7 @@ class StatementWriter:
 
         def body() -> None:
             self.read_again(changed)
-            self.parts(loop.body, self.limits.loops_together)
+            self.parts(loop.body, self.limits.many_inner_loops)
 
         self._counted(loop.name, start, stop, 1, body)
         self.read_again(changed)
