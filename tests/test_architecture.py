@@ -18,7 +18,10 @@ PACKAGE = ROOT / "src" / "covector"
 # folder and its files, top first; "" is the package. A new file goes where its imports allow.
 FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
-    ("_engine/base", "__init__ public config errors exact locks collection record tree version"),
+    (
+        "_engine/base",
+        "__init__ public caches jax_flags config errors exact locks collection record tree version",
+    ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
@@ -58,7 +61,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
     ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
-    ("_engine/api", "arguments derivatives jacobians jit transforms custom checkpoint evaluation"),
+    (
+        "_engine/api",
+        "arguments derivatives jacobians stages jit transforms modes custom checkpoint",
+    ),
+    ("_engine/api", "evaluation"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",

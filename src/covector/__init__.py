@@ -26,11 +26,30 @@ from covector._engine.api.jacobians import (
     jacrev as jacrev,
 )
 from covector._engine.api.jit import jit as jit
+from covector._engine.api.modes import (
+    check_tracer_leaks as check_tracer_leaks,
+    checking_leaks as checking_leaks,
+    default_device as default_device,
+    default_matmul_precision as default_matmul_precision,
+    disable_jit as disable_jit,
+    explain_cache_misses as explain_cache_misses,
+    log_compiles as log_compiles,
+    named_call as named_call,
+    named_scope as named_scope,
+    no_tracing as no_tracing,
+    numpy_dtype_promotion as numpy_dtype_promotion,
+    numpy_rank_promotion as numpy_rank_promotion,
+    transfer_guard as transfer_guard,
+    transfer_guard_device_to_device as transfer_guard_device_to_device,
+    transfer_guard_device_to_host as transfer_guard_device_to_host,
+    transfer_guard_host_to_device as transfer_guard_host_to_device,
+)
 from covector._engine.api.transforms import (
     eval_shape as eval_shape,
     make_jaxpr as make_jaxpr,
     vmap as vmap,
 )
+from covector._engine.base.caches import clear_caches as clear_caches
 from covector._engine.base.config import config as config
 from covector._engine.base.public import publish as _publish
 from covector._engine.base.version import VERSION as _VERSION

@@ -8,6 +8,7 @@ from covector._engine.base.errors import (
     ConcretizationTypeError as ConcretizationTypeError,
     CovectorError as CovectorError,
     InconclusiveDimensionOperation as InconclusiveDimensionOperation,
+    LeakedTracerError as LeakedTracerError,
     MissingRuleError as MissingRuleError,
     NonConcreteBooleanIndexError as NonConcreteBooleanIndexError,
     NotDifferentiableError as NotDifferentiableError,
@@ -15,6 +16,7 @@ from covector._engine.base.errors import (
     TracerArrayConversionError as TracerArrayConversionError,
     TracerBoolConversionError as TracerBoolConversionError,
     TracerIntegerConversionError as TracerIntegerConversionError,
+    TypePromotionError as TypePromotionError,
     UnexpectedTracerError as UnexpectedTracerError,
     VerificationError as VerificationError,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "ConcretizationTypeError",
     "CovectorError",
     "InconclusiveDimensionOperation",
+    "LeakedTracerError",
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
     "NotDifferentiableError",
@@ -33,6 +36,7 @@ __all__ = [
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
+    "TypePromotionError",
     "UnexpectedTracerError",
     "VerificationError",
 ]

@@ -13,7 +13,7 @@ import covector.numpy as cnp
 from covector import lax
 from covector._engine.backends import registry
 from covector._engine.backends.base import Backend, Job, Target
-from covector._engine.base.config import config
+from covector._engine.base.config import _epochs, config
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.core import trace
 from covector._engine.ir import check
@@ -205,9 +205,10 @@ def test_more_settings_than_the_native_key_can_tell_apart(monkeypatch: pytest.Mo
     x = cnp.arange(4.0)
     numbers = {("made up", n): n for n in range(300)}
     with monkeypatch.context() as patch:
-        patch.setitem(config.__dict__, "_epochs", numbers | config._epochs)
+        for key, number in numbers.items():
+            patch.setitem(_epochs, key, number)
         with config.override(fuse=False, skip="simplify", vector_bits=256):
-            assert max(config._epochs.values()) >= 300
+            assert max(_epochs.values()) >= 300
             np.testing.assert_array_equal(np.asarray(x + 3), np.arange(3.0, 7.0))
     config.update("verify", config.verify)
 

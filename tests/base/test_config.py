@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from covector._engine.backends import registry
-from covector._engine.base.config import _PASSES, FLAGS, Flag, config
+from covector._engine.base.config import _PASSES, FLAGS, Flag, _epochs, config
 from covector._engine.compile import pipeline
 
 BY_NAME = {flag.name: flag for flag in FLAGS}
@@ -71,9 +71,9 @@ def test_the_table_names_the_backends_and_the_passes() -> None:
 
 
 def test_settings_that_change_code_have_a_number_each() -> None:
-    before = config._epochs.copy()
+    before = _epochs.copy()
     with config.override(fuse=False):
-        number = config._epochs[(*config.code_key(), config.disable_jit)]
+        number = _epochs[(*config.code_key(), config.disable_jit)]
         assert number not in before.values() or before[(*config.code_key(), False)] == number
     with config.override(fuse=False):
-        assert config._epochs[(*config.code_key(), config.disable_jit)] == number
+        assert _epochs[(*config.code_key(), config.disable_jit)] == number

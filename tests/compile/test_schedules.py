@@ -65,6 +65,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "scan": (lambda x: lax.scan(lambda c, r: (c * 0.5 + r, c.sum()), x[0], x), ((5, 18),)),
     "complex": (lambda x: abs(x * (1 + 2j)), ((21,),)),
     "bytes": (lambda x: (x > 0).sum(1), ((5, 40),)),
+    "deviations": (lambda x: (x - x.mean(), x.std(), cv.nn.softmax(x)), ((50,),)),
+    "nothing": (lambda x: (x.sum(), x.max(0, initial=-1.0)), ((0, 3),)),
 }
 
 
@@ -320,6 +322,7 @@ STEPS: dict[str, tuple[Loop, Step, str]] = {
         Pieces("j", 2),
         "reads y, which the nest writes",
     ),
+    "no pieces": (SUM, Pieces("j", 0), "there is at least one piece"),
     "pieces in order": (
         nest(Init(S, ZERO), row(Fold(S, "add", read(X, J), ZERO), free=False), Store(Y, AT, S)),
         Pieces("j", 2),

@@ -322,3 +322,47 @@ def test_shapes_that_occur_once_compile_nothing(monkeypatch: pytest.MonkeyPatch)
     assert not [name for name in compiled if "sin" in name or "mul" in name]
     gradient(array((6,)))
     assert [name for name in compiled if "sin" in name]
+
+
+def test_pullbacks() -> None:
+    """Called with values, compiled, mapped, differentiated, and again after that."""
+
+    def f(x: Any, y: Any) -> Any:
+        return {"a": cnp.sin(x) * y, "b": (custom(x) * x).sum(), "n": cnp.arange(3), "y": y}
+
+    def uses(x: Any) -> Any:
+        out, back = cv.vjp(f, x, x)
+        ct = {"a": x, "b": cnp.float32(2), "n": np.zeros(3, cv.dtypes.float0), "y": x * 2}
+        call = lambda v: back({**ct, "a": v})  # noqa: E731
+        seen = [out, back(ct), back(ct), cv.jit(lambda b, c: b(c))(back, ct)]
+        seen += [cv.vmap(call)(cnp.stack([x, x * 2])), cv.grad(lambda v: call(v)[0].sum())(x)]
+        return [*seen, back(ct), cv.vjp(f, x, x, has_aux=False)[1](ct), cv.jacrev(cnp.sin)(x)]
+
+    found: list[Any] = []
+    for fast in (True, True, False):
+        with config.override(fast_paths=fast):
+            found.append(outcome(lambda: uses(array((3,)))))
+    assert found == [found[2]] * 3
+
+
+COMPILED: dict[str, Function] = {
+    name: getattr(cnp, name) for name in ("sum", "prod", "max", "min", "mean", "var", "std")
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_functions_that_run_without_python(name: str) -> None:
+    f = COMPILED[name]
+    calls: list[Callable[[], Any]] = [
+        lambda: f(X), lambda: f(X, 0), lambda: f(X, axis=-1, keepdims=True), lambda: f(X, (0, 1)), lambda: f(X, 2),
+        lambda: f(X, where=X > 1, axis=0), lambda: f(X, dtype="float64"), lambda: f([1.0, 2.0]), lambda: f(2.5),
+        lambda: f(np.ones((2, 3))), lambda: f(X, [0]), lambda: f(X, axis=np.int64(1)), lambda: f(X, out=3), lambda: f(),
+        lambda: f("a"), lambda: f(X > 1), lambda: f(array((4, 3), "int8")), lambda: f(X, 0, None, None, True),
+        lambda: cv.vmap(f)(X), lambda: cv.jit(f)(X), lambda: f(a=X), lambda: f(array((0, 3)), 0), lambda: X.sum(0),
+    ]  # fmt: skip
+    for i, call in enumerate(calls):
+        found: list[Any] = []
+        for fast in (True, True, False):
+            with config.override(fast_paths=fast):
+                found.append(outcome(call))
+        assert found[:2] == [found[2]] * 2, i

@@ -500,3 +500,13 @@ def test_inputs_that_have_no_meaning() -> None:
 def test_hypot_of_complex_numbers() -> None:
     for x in (1j, cnp.array([1j])):
         refused(ValueError, "real numbers", lambda x=x: cnp.hypot(x, 2.0))
+
+
+def test_loops_whose_places_alone_read_a_buffer() -> None:
+    def f(a: Any, b: Any) -> Any:
+        first = lax.dynamic_update_slice(b, cnp.zeros((1, 3)), (a, 0))
+        row = lax.dynamic_slice(b, (a, 0), (1, 3))
+        return first + lax.dynamic_update_slice(cnp.zeros((4, 3)), row, (a, 0))
+
+    b = cnp.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(cv.jit(f)(cnp.int32(1), b), b)

@@ -435,6 +435,10 @@ class Tape:
         /,
     ) -> list[Array | None]:
         """The cotangents of the first inputs; None: zero. The tape must be closed."""
+    def nodes(self) -> list[tuple[Any, tuple[Array, ...], tuple[int, ...], int, int]]:
+        """(pullback, residuals, operands, first result, results) of each node, values by number."""
+    def numbers(self, outputs: Sequence[Any], /) -> list[int | None]:
+        """The numbers of values; None for what is not on it."""
     def close(self) -> None:
         """Nothing is recorded any more."""
     def enter(self) -> Tape | None:
@@ -587,10 +591,15 @@ def set_fast_paths(on: bool) -> bool:
 class Boundary:
     """A function as its users call it: an exception that leaves it has none of our frames.
 
-    `module` is the name of the module that offers it.
+    `module` is the name of the module that offers it; calls go to `called`, which does what `fun` does.
     """
 
-    def __init__(self, fun: Callable[..., Any], module: str = ...) -> None: ...
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        module: str | None = None,
+        called: Callable[..., Any] | None = None,
+    ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def __wrapped__(self) -> Callable[..., Any]: ...
@@ -607,6 +616,9 @@ def set_own_code(paths: tuple[str, ...], raise_opcode: int, /) -> None:
 
 def set_config_epoch(epoch: int) -> int:
     """Set a number that is part of every signature; return the previous one."""
+
+def set_thread_config(epoch: int, twins: bool) -> None:
+    """Set the number of this thread's own flags (0: it has none), and whether they need the Python twins."""
 
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.

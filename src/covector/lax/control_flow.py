@@ -13,6 +13,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, check_callable, function_place, is_value
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
+from covector._engine.base.caches import forgotten_by
 from covector._engine.control.loop import Scan
 from covector._engine.core.trace import SCALARS, named_axes, stage, typeof
 from covector._engine.ir.program import Program
@@ -41,6 +42,7 @@ class Traced:
 
 # What was traced, per function that closes over nothing.
 _traced: WeakKeyDictionary[Function, dict[Any, Traced]] = WeakKeyDictionary()
+forgotten_by(_traced.clear)
 
 
 def scan(

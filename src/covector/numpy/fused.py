@@ -6,16 +6,25 @@ On the native tape of an eager derivative, too, each call of such a function is 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from covector._engine import _native
 from covector._engine.api.jit import Jitted, jit
+from covector._engine.base.public import set_native_form
 from covector._engine.core import trace
-from covector._engine.runtime.linearized import met_again
+from covector._engine.core.trace import Array
+from covector._engine.runtime.linearized import TapeTracer, met_again
 from covector._engine.runtime.tape import TapeTrace
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def outside() -> bool:
+    """Whether operations are computed at once: outside any trace, or on the native tape."""
+    current = trace.current()
+    return current is trace.EVAL or type(current) is TapeTrace
 
 
 def fused(*static: str) -> Callable[[F], F]:
@@ -29,14 +38,43 @@ def fused(*static: str) -> Callable[[F], F]:
 
         @functools.wraps(f)
         def call(*args: Any, **kwargs: Any) -> Any:
-            current = trace.current()
-            if current is trace.EVAL or type(current) is TapeTrace:
+            if outside():
                 return jitted(*args, **kwargs)
             return f(*args, **kwargs)
 
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def compiled(*data: str) -> Callable[[F], F]:
+    """A decorator: users' calls with arrays alone, outside any trace or on the tape, are one compiled Program.
+
+    `data` are the arguments that are arrays.  No Python of ours runs in such a call, which takes a tenth of the time.
+    """
+
+    def decorate(f: F) -> F:
+        names = list(inspect.signature(f).parameters)
+        static = [name for name in names if name not in data]
+        owner = Direct(f, tuple(map(names.index, static)), tuple(static), (), ())
+        set_native_form(f, owner.native())
+        return f
+
+    return decorate
+
+
+class Direct(Jitted):
+    """A function of ours that runs in Python where native code does not serve: it is its own specification."""
+
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        data = [x for i, x in enumerate(args) if i not in self.static_argnums]
+        data += [x for name, x in kwargs.items() if name not in self.static_names]
+        if not all(type(x) is Array or type(x) is TapeTracer for x in data if x is not None):
+            return None
+        return super().miss(args, kwargs)
+
+    def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.fun(*args, **kwargs)
 
 
 class OnTape(Jitted):

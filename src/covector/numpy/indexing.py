@@ -17,10 +17,11 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
 from covector._engine.core.trace import Tracer, typeof
+from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Polynomial
 from covector.numpy.creation import array
-from covector.numpy.fused import fused
+from covector.numpy.fused import fused, outside
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -358,7 +359,7 @@ def read_index(
     wrap: bool = True,
 ) -> Any:
     """x[index], with what happens out of bounds; outside any trace it is compiled for the index's form."""
-    if type(x) is not Array or trace.current() is not trace.EVAL:
+    if not (type(x) is Array or type(x) is TapeTracer) or not outside():
         return read(x, parse(index, x.shape, checked, wrap), mode, fill_value)
     form, numbers = form_of(index, x.shape, checked, wrap)
     return _read_form(x, numbers, form=form, mode=mode, fill_value=fill_value, wrap=wrap)

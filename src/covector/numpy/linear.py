@@ -11,7 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.fused import fused
+from covector.numpy.fused import compiled, fused
 from covector.numpy.matrices import diagonal
 from covector.numpy.operands import together
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, spread
@@ -73,6 +73,7 @@ def _mismatch(name: str, a: Any, b: Any, what: str) -> TypeError:
     return TypeError(f"{name} got shapes {a.shape} and {b.shape}{errors.at_user_line()}: {what}")
 
 
+@compiled("a", "b")
 def dot(
     a: Any,
     b: Any,
@@ -109,6 +110,7 @@ def dot(
     return contract(a, b, ((a.ndim - 1,), (axis,)), preferred=preferred_element_type)
 
 
+@compiled("a", "b")
 def matmul(
     a: Any,
     b: Any,

@@ -9,7 +9,7 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, native_form
 from covector._engine.core.trace import Tracer
 from covector._engine.runtime.device import default_device, device_put
 from covector._engine.types import dtypes
@@ -127,9 +127,10 @@ def _attach(name: str, value: Any, types: tuple[type, ...] = (Tracer, Array)) ->
 
 def _method(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function as a method: the array is its first argument."""
+    called = native_form(f)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return f(self, *args, **kwargs)
+        return called(self, *args, **kwargs)
 
     method.__doc__ = f.__doc__
     return method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, Tracer, typeof
 from covector._engine.types import dtypes
@@ -31,9 +33,31 @@ _SCALAR_KEYS: dict[type, TypeKey] = {
 OPERAND_TYPES = (Tracer, np.ndarray, np.generic, *SCALARS)  # and Array itself: see `is_operand`
 
 
-@functools.cache
 def target(kind: Kind, *types: TypeKey) -> TypeKey:
-    """The (dtype, weak) in which an operation of this kind computes on operands of these."""
+    """The (dtype, weak) in which an operation of this kind computes on operands of these.
+
+    TypePromotionError if the flag `numpy_dtype_promotion` is "strict" and they do not have one dtype.
+    """
+    if config.numpy_dtype_promotion == "strict":
+        _check_strict(types)
+    return _target(kind, *types)
+
+
+def _check_strict(types: Sequence[TypeKey]) -> None:
+    """Operands of one dtype, beside Python's numbers of its kind or of one that is contained in it."""
+    strong = {dtype for dtype, weak in types if not weak}
+    own = min([_RANK[dtypes.kind(dtype)] for dtype in strong], default=3)
+    weak = max([_RANK[dtypes.kind(dtype)] for dtype, is_weak in types if is_weak], default=0)
+    if len(strong) > 1 or weak > own:
+        found = [dtype.name + ("*" if is_weak else "") for dtype, is_weak in types]
+        raise errors.TypePromotionError(errors.strict_promotion(found))
+
+
+_RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
+
+
+@functools.cache
+def _target(kind: Kind, *types: TypeKey) -> TypeKey:
     dtype, weak = dtypes.promote(*types)
     if kind == "numeric" and dtype == dtypes.bool_:
         return dtypes.int32, weak
@@ -223,9 +247,21 @@ def fitted(name: str, args: Sequence[Any]) -> list[Any]:
     shapes = {a.shape for a in avals if a.shape}
     if len(shapes) <= 1:
         return list(args)
+    if config.numpy_rank_promotion != "allow":
+        _check_ranks(name, avals)
     shape = common_shape(name, avals)
     big = any(n != 1 for n in shape)
     return [_fit(x, a.shape, shape, big) for x, a in zip(args, avals, strict=True)]
+
+
+def _check_ranks(name: str, avals: Sequence[ShapedArray]) -> None:
+    """What the flag `numpy_rank_promotion` wants where operands that are no numbers have different ranks."""
+    if len({a.ndim for a in avals if a.shape}) < 2:
+        return
+    text = errors.rank_promotion(name, [a.text() for a in avals])
+    if config.numpy_rank_promotion == "raise":
+        raise errors.ShapeError(text)
+    warnings.warn(text, stacklevel=2)
 
 
 def _fit(x: Any, own: Shape, shape: Shape, big: bool) -> Any:

@@ -11,6 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
+from covector.numpy.fused import compiled
 from covector.numpy.operands import mask_of
 from covector.numpy.promotion import (
     Shape,
@@ -160,6 +161,7 @@ def kept(out: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
 # ------------------------------------------------------------------------------------ sums and extremes
 
 
+@compiled("a", "where")
 def sum(
     a: Any,
     axis: Axis = None,
@@ -182,6 +184,7 @@ def sum(
     return _reduce(_SUM, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
+@compiled("a", "where")
 def prod(
     a: Any,
     axis: Axis = None,
@@ -201,6 +204,7 @@ def prod(
     return _reduce(_PROD, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
+@compiled("a", "where")
 def max(
     a: Any,
     axis: Axis = None,
@@ -221,6 +225,7 @@ def max(
     return _reduce(_MAX, a, axis, None, keepdims, initial, where)
 
 
+@compiled("a", "where")
 def min(
     a: Any,
     axis: Axis = None,

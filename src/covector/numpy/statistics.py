@@ -12,7 +12,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import ones_like
-from covector.numpy.fused import fused
+from covector.numpy.fused import compiled, fused
 from covector.numpy.operands import mask_of, together
 from covector.numpy.promotion import axes_of, cast, lift, spread
 from covector.numpy.reduce import Axis
@@ -55,6 +55,7 @@ def _count(
     return cast(prims.Sum((0,))(prims.full((count,), 1, dtypes.int32)), dtype)
 
 
+@compiled("a", "where")
 def mean(
     a: Any,
     axis: Axis = None,
@@ -115,6 +116,7 @@ def average(
     return (value, total) if returned else value
 
 
+@compiled("a", "where")
 def var(
     a: Any,
     axis: Axis = None,
@@ -177,6 +179,7 @@ def _spread_dtype(name: str, a: Any, dtype: Any) -> np.dtype | None:
     return wanted
 
 
+@compiled("a", "where")
 def std(
     a: Any,
     axis: Axis = None,

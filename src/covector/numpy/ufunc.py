@@ -15,6 +15,7 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import SCALARS, Tracer, typeof
 from covector._engine.types import dtypes
@@ -113,12 +114,12 @@ def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
 
 def _binary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
     direct = DIRECT[kind]
-    with_scalar: dict[tuple[np.dtype, bool, type], tuple[np.dtype, bool]] = {}
+    with_scalar: dict[tuple[np.dtype, bool, type, str], tuple[np.dtype, bool]] = {}
 
     def beside(x: Any, number: Any) -> Any:
         """The number in x's dtype, if that is the one to compute in; else None."""
         aval = x.aval
-        key = aval.dtype, aval.weak_type, type(number)
+        key = aval.dtype, aval.weak_type, type(number), config.numpy_dtype_promotion
         found = with_scalar.get(key)
         if found is None:
             other = dtypes.PYTHON_SCALARS[type(number)], type(number) is not bool

@@ -11,14 +11,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
-from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, stage, typeof
 from covector._engine.ir.program import Program
+from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import PYTHON_SCALARS
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, iota, ones
-from covector.numpy.fused import fused
+from covector.numpy.fused import fused, outside
 from covector.numpy.indexing import (
     Form,
     IndexPlan,
@@ -105,7 +105,7 @@ def _computed(x: Any, y: Any) -> np.dtype:
 
 
 def _update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
-    if type(x) is not Array or trace.current() is not trace.EVAL:
+    if not (type(x) is Array or type(x) is TapeTracer) or not outside():
         return _update_plan(x, parse(index, x.shape, False, options.wrap), y, combine, options)
     form, numbers = form_of(index, x.shape, False, options.wrap)
     if options.default and not any(type(n) is Array for n in numbers):

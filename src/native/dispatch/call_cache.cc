@@ -22,6 +22,27 @@ inline bool same_objects(const CachedCall* call, const Signature& signature) {
     return true;
 }
 
+// Whether two static values are known to be the same without a hash, and without running Python
+// code: tuples of numbers and names, such as the form of an index. False says nothing.
+bool known_equal(PyObject* a, PyObject* b, int depth) {
+    if (a == b) return true;
+    if (Py_TYPE(a) != Py_TYPE(b) || depth > 8) return false;
+    if (PyLong_CheckExact(a)) return PyObject_RichCompareBool(a, b, Py_EQ) == 1;
+    if (PyUnicode_CheckExact(a)) return PyUnicode_Compare(a, b) == 0;
+    if (!PyTuple_CheckExact(a) || PyTuple_GET_SIZE(a) != PyTuple_GET_SIZE(b)) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a); ++i) {
+        if (!known_equal(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i), depth + 1)) return false;
+    }
+    return true;
+}
+
+bool equal_objects(const CachedCall* call, const Signature& signature) {
+    for (size_t i = 0; i < call->objects.size(); ++i) {
+        if (!known_equal(call->objects[i], signature.objects[i], 0)) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 CachedCall::~CachedCall() {
@@ -47,7 +68,7 @@ int CallCache::compare(CachedCall* call, const Signature& signature) {
 
 PyObject* CallCache::find(const Signature& signature, const Plan** plan, bool* unhashable) {
     if (CV_LIKELY(last_ != nullptr && same_words(last_, signature) &&
-                  same_objects(last_, signature))) {
+                  (same_objects(last_, signature) || equal_objects(last_, signature)))) {
         *plan = last_->plan;
         return Py_NewRef(last_->entry);
     }

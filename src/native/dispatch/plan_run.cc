@@ -351,8 +351,8 @@ bool RunState::record(PyObject* entry) {
     const size_t first_residual = tape->residuals->size();
     const size_t first_operand = tape->operands->size();
     const size_t inputs = plan_.executable->inputs.size();
-    tape->nodes->reserve(tape->nodes->size() + 1);
-    tape->residuals->reserve(first_residual + linear.residuals.size());
+    make_room(*tape->nodes, 1);
+    make_room(*tape->residuals, linear.residuals.size());
     for (size_t i = 0; i < signature_.taped.size(); ++i) {
         tape->operands->push_back(signature_.taped[i]);
     }

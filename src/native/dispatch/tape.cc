@@ -300,7 +300,7 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
     }
     try {
         const size_t first_operand = self->operands->size();
-        self->nodes->reserve(self->nodes->size() + 1);
+        make_room(*self->nodes, 1);
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i) {
             self->operands->push_back(as_tape_tracer(PyTuple_GET_ITEM(operands, i))->number);
         }
@@ -309,6 +309,58 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
         self->count += count;
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
+    }
+    return made.release();
+}
+
+// nodes(): (pullback, residuals, numbers of operands, number of the first result, results) of each,
+// with what `Entry` was given as its pullback.
+PyObject* tape_nodes(PyObject* object, PyObject*) {
+    Tape* self = as_tape(object);
+    const size_t count = self->nodes->size();
+    Ref made(PyList_New(static_cast<Py_ssize_t>(count)));
+    for (size_t at = 0; made && at < count; ++at) {
+        const TapeNode& node = (*self->nodes)[at];
+        const bool is_last = at + 1 == count;
+        const size_t residuals_end =
+            is_last ? self->residuals->size() : (*self->nodes)[at + 1].residuals;
+        const size_t operands_end =
+            is_last ? self->operands->size() : (*self->nodes)[at + 1].operands;
+        Ref residuals(PyTuple_New(static_cast<Py_ssize_t>(residuals_end - node.residuals)));
+        Ref operands(PyTuple_New(static_cast<Py_ssize_t>(operands_end - node.operands)));
+        if (!residuals || !operands) return nullptr;
+        for (size_t i = node.residuals; i < residuals_end; ++i) {
+            PyTuple_SET_ITEM(residuals.get(), static_cast<Py_ssize_t>(i - node.residuals),
+                             Py_NewRef((*self->residuals)[i]));
+        }
+        for (size_t i = node.operands; i < operands_end; ++i) {
+            PyObject* number = PyLong_FromLongLong((*self->operands)[i]);
+            if (number == nullptr) return nullptr;
+            PyTuple_SET_ITEM(operands.get(), static_cast<Py_ssize_t>(i - node.operands), number);
+        }
+        PyObject* item = Py_BuildValue(
+            "(OOOLL)", node.plan != nullptr ? node.plan->linear->make : node.pullback,
+            residuals.get(), operands.get(), static_cast<long long>(node.first),
+            static_cast<long long>(node.results));
+        if (item == nullptr) return nullptr;
+        PyList_SET_ITEM(made.get(), static_cast<Py_ssize_t>(at), item);
+    }
+    return made.release();
+}
+
+// numbers(outputs): which value each is; None for what is not on this tape.
+PyObject* tape_numbers(PyObject* object, PyObject* outputs) {
+    Ref items(PySequence_Fast(outputs, "numbers: a sequence of values"));
+    if (!items) return nullptr;
+    const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.get());
+    Ref made(PyList_New(count));
+    for (Py_ssize_t i = 0; made && i < count; ++i) {
+        PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
+        const bool is_mine = is_tape_tracer(item) && as_tape_tracer(item)->tape == object;
+        PyObject* number =
+            is_mine ? PyLong_FromLongLong(as_tape_tracer(item)->number) : Py_NewRef(Py_None);
+        if (number == nullptr) return nullptr;
+        PyList_SET_ITEM(made.get(), i, number);
     }
     return made.release();
 }
@@ -385,6 +437,9 @@ PyMethodDef kTapeMethods[] = {
      "record(operands, results, pullback): tracers of a call's results."},
     {"pull", tape_pull, METH_VARARGS,
      "pull(outputs, cotangents, inputs, consume): the cotangents of the first inputs."},
+    {"nodes", tape_nodes, METH_NOARGS,
+     "(pullback, residuals, operands, first result, results) of each node, values by number."},
+    {"numbers", tape_numbers, METH_O, "The numbers of values; None for what is not on it."},
     {"close", tape_close, METH_NOARGS, "Nothing is recorded any more."},
     {"enter", tape_enter, METH_NOARGS, "Calls of this thread are recorded on it."},
     {"leave", tape_leave, METH_O, "Undoes enter, given what that returned."},
@@ -415,7 +470,7 @@ void tracer_dealloc(PyObject* object) {
     TapeTracer* self = as_tape_tracer(object);
     PyTypeObject* type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
+    PyObject_ClearWeakRefs(object);
     Py_XDECREF(as_object(self->primal));
     Py_XDECREF(self->tape);
     type->tp_free(object);
@@ -464,7 +519,7 @@ PyObject* tape_tracer_type(PyObject*, PyObject* base) {
     }
     auto* type = reinterpret_cast<PyTypeObject*>(base);
     if (!PyType_Check(base) || type->tp_basicsize != offsetof(TapeTracer, primal) ||
-        type->tp_weaklistoffset != offsetof(TapeTracer, weakrefs)) {
+        type->tp_weaklistoffset == 0) {
         PyErr_SetString(PyExc_TypeError, "tape_tracer_type: a class with the slots of Tracer");
         return nullptr;
     }
@@ -476,7 +531,7 @@ PyObject* tape_tracer_type(PyObject*, PyObject* base) {
     slots.push_back({0, nullptr});
     PyType_Spec spec = {"covector._engine._native.TapeTracer", sizeof(TapeTracer), 0,
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
-                            Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                            Py_TPFLAGS_DISALLOW_INSTANTIATION | CV_MANAGED_WEAKREFS,
                         slots.data()};
     Ref bases(PyTuple_Pack(1, base));
     PyObject* made = bases ? PyType_FromSpecWithBases(&spec, bases.get()) : nullptr;

@@ -33,11 +33,20 @@ struct Tape {
     bool open;                          // whether it may be recorded on
 };
 
-// A subclass of Python's Tracer, whose two slots come first.
+// From Python 3.12 on the weak references of a class with slots lie in front of its objects.
+#if PY_VERSION_HEX >= 0x030C0000
+#define CV_MANAGED_WEAKREFS Py_TPFLAGS_MANAGED_WEAKREF
+#else
+#define CV_MANAGED_WEAKREFS 0
+#endif
+
+// A subclass of Python's Tracer, whose slots come first.
 struct TapeTracer {
     PyObject_HEAD
     PyObject* tape;  // owned; a Tape
+#if PY_VERSION_HEX < 0x030C0000
     PyObject* weakrefs;
+#endif
     Array* primal;   // owned
     int64_t number;
 };
@@ -54,6 +63,12 @@ inline TapeTracer* as_tape_tracer(PyObject* object) {
 inline bool is_recorded(PyObject* object) {
     return is_tape_tracer(object) && tls_tape != nullptr && tls_tape->open &&
            as_tape_tracer(object)->tape == reinterpret_cast<PyObject*>(tls_tape);
+}
+
+// Room for some more, twice as much as there is when it has to grow: a vector's reserve makes it fit.
+template <typename T>
+void make_room(std::vector<T>& values, size_t more) {
+    if (values.size() + more > values.capacity()) values.reserve(2 * (values.size() + more));
 }
 
 // A tracer of a value that is on the tape already; null with an exception.

@@ -192,7 +192,7 @@ CV_NOINLINE bool EagerInputs::find_general_shape(RowLoop* loop) {
 // Seven bits an operand, and above those of the last the number of the flags' setting. A kernel has
 // one operand at least that is not a single element.
 uint64_t EagerInputs::key() const {
-    uint64_t made = g_config_epoch << (7 * kMaxOperands);
+    uint64_t made = config_epoch() << (7 * kMaxOperands);
     uint64_t all_scalar = 1;
     for (int i = 0; i < count; ++i) {
         const uint64_t scalar = inputs[i].scalar;
@@ -396,7 +396,7 @@ PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyOb
     const Py_ssize_t nargs = PyVectorcall_NARGS(flags);
     const bool named = names != nullptr && PyTuple_GET_SIZE(names) > 0;
     EagerInputs inputs;
-    if (CV_UNLIKELY(use_slow_path() || g_config_epoch > kMostEpochs || named ||
+    if (CV_UNLIKELY(use_slow_path() || config_epoch() > kMostEpochs || named ||
                     nargs != self->nin || self->compile == nullptr ||
                     !inputs.read(args, static_cast<int>(nargs)))) {
         if (!use_slow_path() && !named && nargs == self->nin && self->compile != nullptr &&

@@ -28,6 +28,7 @@ struct Boundary {
     PyObject* dict;
     PyObject* weakrefs;
     PyObject* fun;
+    PyObject* called;  // what calls go to: `fun`, or a native function that does the same
     PyObject* module;  // the name of the module that offers it; null: that of `fun`
 };
 
@@ -125,18 +126,24 @@ void trim_chain(PyObject* exception) try {
 // --- the type ---
 
 PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
-    return or_trimmed(PyObject_Vectorcall(as_boundary(object)->fun, args, flags, names));
+    return or_trimmed(PyObject_Vectorcall(as_boundary(object)->called, args, flags, names));
 }
 
 PyObject* boundary_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"fun", "module", nullptr};
+    static const char* names[] = {"fun", "module", "called", nullptr};
     PyObject* fun;
-    PyObject* module = nullptr;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|U:Boundary", const_cast<char**>(names),
-                                     &fun, &module)) {
+    PyObject* module = Py_None;
+    PyObject* called = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OO:Boundary", const_cast<char**>(names),
+                                     &fun, &module, &called)) {
         return nullptr;
     }
-    if (!PyCallable_Check(fun)) {
+    if (module != Py_None && !PyUnicode_Check(module)) {
+        PyErr_SetString(PyExc_TypeError, "Boundary: the module is a name");
+        return nullptr;
+    }
+    if (called == Py_None) called = fun;
+    if (!PyCallable_Check(fun) || !PyCallable_Check(called)) {
         PyErr_Format(PyExc_TypeError, "Boundary: not a function: %R", fun);
         return nullptr;
     }
@@ -145,7 +152,8 @@ PyObject* boundary_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     Boundary* self = as_boundary(object);
     self->vectorcall = boundary_call;
     self->fun = Py_NewRef(fun);
-    self->module = Py_XNewRef(module);
+    self->called = Py_NewRef(called);
+    self->module = module == Py_None ? nullptr : Py_NewRef(module);
     return object;
 }
 
@@ -154,6 +162,7 @@ int boundary_traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->dict);
     Py_VISIT(self->fun);
+    Py_VISIT(self->called);
     return 0;
 }
 
@@ -170,6 +179,7 @@ void boundary_dealloc(PyObject* object) {
     if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
     Py_CLEAR(self->dict);
     Py_CLEAR(self->fun);
+    Py_CLEAR(self->called);
     Py_CLEAR(self->module);
     type->tp_free(object);
     Py_DECREF(type);

@@ -88,7 +88,7 @@ void bind_memory(nb::module_& m) {
 }
 
 void bind_switches(nb::module_& m) {
-    m.def("set_tracing", [](bool on) { return std::exchange(tls_tracing, on); }, nb::arg("on"),
+    m.def("set_tracing", [](bool on) { return set_slow_path(kTracing, on); }, nb::arg("on"),
           "Switches the native fast paths off for this thread; returns the previous setting.");
     m.def("set_fast_paths", [](bool on) { return std::exchange(g_fast_paths, on); }, nb::arg("on"),
           "Switches the native fast paths on or off for the process; returns the previous "
@@ -96,6 +96,11 @@ void bind_switches(nb::module_& m) {
     m.def("set_config_epoch", [](uint64_t epoch) { return std::exchange(g_config_epoch, epoch); },
           nb::arg("epoch"), "Sets a number that is part of every signature: a new one makes jit "
           "compile anew; returns the previous one.");
+    m.def("set_thread_config", [](uint64_t epoch, bool twins) {
+        tls_config_epoch = epoch;
+        set_slow_path(kTwins, twins);
+    }, nb::arg("epoch"), nb::arg("twins"), "Sets the number of this thread's own flags (0: it has "
+                                           "none), and whether they need the Python twins.");
     m.def("set_hooks", [](const nb::kwargs& hooks) { return checked(set_hooks(hooks.ptr())); },
           "Sets the Python functions that native code calls: flatten, tracer, getitem, iter, "
           "contains, repr, format; returns the previous ones.");

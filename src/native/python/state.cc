@@ -13,7 +13,8 @@ const char* const kOperatorNames[kOperatorCount] = {
     "invert",   "and_",     "or_",      "xor",         "lshift",       "rshift",
     "equal",    "not_equal", "less",    "less_equal",  "greater",      "greater_equal"};
 
-constinit thread_local bool tls_tracing = false;
+constinit thread_local uint8_t tls_slow_path = 0;
+constinit thread_local uint64_t tls_config_epoch = 0;
 bool g_fast_paths = true;
 uint64_t g_config_epoch = 0;
 

@@ -51,11 +51,25 @@ enum Operator {
 extern PyObject* g_operators[kOperatorCount];
 extern const char* const kOperatorNames[kOperatorCount];
 
-extern constinit thread_local bool tls_tracing;
-extern bool g_fast_paths;        // under the GIL
-extern uint64_t g_config_epoch;  // part of every signature; under the GIL
+// Why calls of a thread go to the Python twins: something is traced, or a flag of the thread that
+// native code does not know is set.
+enum SlowPath : uint8_t { kTracing = 1, kTwins = 2 };
+extern constinit thread_local uint8_t tls_slow_path;
+extern constinit thread_local uint64_t tls_config_epoch;  // of the thread's flags; 0: it has none
+extern bool g_fast_paths;                                 // under the GIL
+extern uint64_t g_config_epoch;                           // under the GIL
 
-inline bool use_slow_path() { return CV_UNLIKELY(tls_tracing || !g_fast_paths); }
+inline bool use_slow_path() { return CV_UNLIKELY(tls_slow_path || !g_fast_paths); }
+
+// Part of every signature.
+inline uint64_t config_epoch() { return tls_config_epoch ? tls_config_epoch : g_config_epoch; }
+
+// Switches a reason on or off; returns whether it was on.
+inline bool set_slow_path(SlowPath reason, bool on) {
+    bool before = tls_slow_path & reason;
+    tls_slow_path = static_cast<uint8_t>(on ? tls_slow_path | reason : tls_slow_path & ~reason);
+    return before;
+}
 
 // Take a dict of name to callable or None; return what was set before, or null with an exception.
 PyObject* set_hooks(PyObject* hooks);

@@ -28,7 +28,7 @@ from covector._engine.base.public import boundary, bounded
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import WEAK_NUMBERS, Array, Tracer, number, typeof
 from covector._engine.ir.program import Program
-from covector._engine.runtime.tape import Recording, serves
+from covector._engine.runtime.tape import Recording, serves, serves_cotangents
 from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
 from covector._engine.transforms.transpose import pull, transpose_flat
 from covector._engine.types import dtypes
@@ -183,7 +183,7 @@ def _value_and_grad(
     if serves(primals, mask):
         recording = Recording(flat, primals, mask)
         outs = recording.outs
-        cotangents = recording.pull([_seed(api, fun, flat, outs, holomorphic)])
+        cotangents = recording.pull([_seed(api, fun, flat, outs, holomorphic)], consume=True)
     else:
         outs, tape = linearize_flat(flat, primals, mask)
         seed = _seed(api, fun, flat, outs, holomorphic)
@@ -247,6 +247,9 @@ class _Static:
     live: tuple[bool, ...]
 
 
+Linear = Recording | Tape | tuple[_Static, list[Any]]
+
+
 @bounded
 class Pullback:
     """What `vjp` returns: from cotangents of the results to those of the arguments.
@@ -256,7 +259,7 @@ class Pullback:
 
     __slots__ = ("_linear", "_signature")
 
-    def __init__(self, signature: _Signature, linear: Tape | tuple[_Static, list[Any]]):
+    def __init__(self, signature: _Signature, linear: Linear):
         self._signature, self._linear = signature, linear
 
     def __call__(self, cotangent: Any) -> tuple[Any, ...]:
@@ -269,7 +272,11 @@ class Pullback:
             "result",
             "cotangent",
         )
-        if isinstance(linear, Tape):
+        if isinstance(linear, Recording) and not serves_cotangents(cts):
+            linear = self._linear = linear.linear(len(signature.results))
+        if isinstance(linear, Recording):
+            backs = iter(linear.pull(cts))
+        elif isinstance(linear, Tape):
             backs = iter(pull(linear, cts))
         else:
             static, residuals = linear
@@ -288,6 +295,8 @@ class Pullback:
 
     def _flatten(self) -> tuple[list[Any], _Static]:
         linear = self._linear
+        if isinstance(linear, Recording):
+            linear = linear.linear(len(self._signature.results))
         if isinstance(linear, Tape):
             program, residuals = linear.program()
             live = tuple([i is not None for i in linear.outputs])
@@ -389,10 +398,16 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
     flat = Flattened("vjp", fun, in_tree, has_aux)
-    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
+    values = [primal(x) for x in leaves]
+    linear: Linear
+    if serves(values, mask):
+        linear = Recording(flat, values, mask)
+        outs = linear.outs
+    else:
+        outs, linear = linearize_flat(flat, values, mask)
+        del linear.outputs[flat.n :]
     types = tuple([typeof(x) for x in outs[: flat.n]])
-    del tape.outputs[flat.n :]
-    pullback = Pullback(_Signature(in_tree, flat.out_tree, tuple(avals), types), tape)
+    pullback = Pullback(_Signature(in_tree, flat.out_tree, tuple(avals), types), linear)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     return (results, pullback, flat.unflatten_aux(outs)) if has_aux else (results, pullback)
 

@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import logging
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from operator import not_
 from threading import get_ident
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
-from covector._engine import _native, primitives as prims
+from covector._engine import _native
 from covector._engine.api import arguments
+from covector._engine.api.stages import Lowered, Traced, fitted
 from covector._engine.base import errors, tree
-from covector._engine.base.config import config
+from covector._engine.base.caches import forgotten_by
+from covector._engine.base.config import CODE_FLAGS, config
 from covector._engine.base.exact import exact
-from covector._engine.base.public import boundary, bounded
+from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.trace import Array, Tracer
-from covector._engine.ir.program import Program, Var
-from covector._engine.runtime.eager import as_array, aval_of
-from covector._engine.runtime.late import compile_program
-from covector._engine.runtime.linearized import TapeTracer, linear_entry, taped
-from covector._engine.types import dtypes
+from covector._engine.runtime.device import Device, devices, platforms
+from covector._engine.runtime.eager import as_array
+from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
-_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
+# All that are there, to be emptied together.
+_functions: weakref.WeakSet[Any] = weakref.WeakSet()
 
-WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
+LOGGER = logging.getLogger("covector")
+_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -76,6 +81,19 @@ class JitFunction(Protocol[P, R_co]):
     def __get__(
         self: JitFunction[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
     ) -> Callable[Q, R]: ...
+
+
+# What `Signature.key` is made of, for messages.
+PARTS_OF_KEY = (
+    "static arguments",
+    "static keyword arguments",
+    "structure of the arguments",
+    "number of positional arguments",
+    "types",
+    "arguments that are Python numbers",
+    "flags",
+    "named axes",
+)
 
 
 class Signature:
@@ -162,22 +180,15 @@ class Signature:
             return results
 
         program = trace.stage(flat, self.avals(), self.owner.name, self.numbers())
-        return Traced(self.owner, program, out_tree[0], self)
+        return Traced(
+            self.owner.name, program, (self.treedef, out_tree[0]), self.donated, self.owner.options
+        )
 
 
 def _leaf_type(x: Any) -> ShapedArray:
     if isinstance(x, ShapeDtypeStruct):
         return ShapedArray(x.shape, x.dtype, x.weak_type)
     return trace.typeof(x)
-
-
-def _fitted(x: Any, aval: ShapedArray) -> Any:
-    """A number in the dtype of its input, which has 64 bits where the Program needs them all."""
-    if not aval.weak_type or aval.dtype not in WIDE or trace.typeof(x).dtype == aval.dtype:
-        return x
-    if not isinstance(x, Tracer):
-        as_array(x)  # an integer must fit 32 bits, as elsewhere
-    return prims.Convert(aval.dtype)(x)
 
 
 def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
@@ -196,11 +207,12 @@ class Jitted:
 
     def __init__(
         self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
-        donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...],
+        donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...], options: dict[str, Any] | None = None,
     ):  # fmt: skip
         self.fun, self.name = fun, arguments.function_name(fun)
         self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
+        self.options = options or {}
         self.traced: dict[Any, Traced] = {}
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}
@@ -248,6 +260,7 @@ class Jitted:
         key = signature.key()
         found = self.traced.get(key)
         if found is None:
+            self._missed(signature, key)
             with (
                 trace.using(trace.EVAL)
                 if not trace.current().staging
@@ -257,6 +270,36 @@ class Jitted:
             if not any(isinstance(c, Tracer) for c in found.program.constants):
                 self.traced[key] = found
         return found
+
+    def _missed(self, signature: Signature, key: tuple[Any, ...]) -> None:
+        """What the flags want where a call must be traced."""
+        where = f"{arguments.function_place(self.fun)}{errors.at_user_line()}"
+        if config.no_tracing:
+            raise RuntimeError(
+                f"no_tracing is set, but {where} has to be traced: {self._why(signature, key)}"
+            )
+        if config.explain_cache_misses:
+            LOGGER.warning("tracing %s: %s", where, self._why(signature, key))
+
+    def _why(self, signature: Signature, key: tuple[Any, ...]) -> str:
+        """Why what was traced before does not do: what differs from the closest signature."""
+        if not self.traced:
+            return "it was not traced before"
+        closest = max(
+            self.traced, key=lambda old: sum(a == b for a, b in zip(old, key, strict=True))
+        )
+        found: list[str] = []
+        for what, old, new in zip(PARTS_OF_KEY, closest, key, strict=True):
+            if what == "types" and len(old) == len(new):
+                names = signature.names()
+                found += [
+                    f"{names[i]} is {b.text()}, it was {a.text()}"
+                    for i, (a, b) in enumerate(zip(old, new, strict=True))
+                    if a != b
+                ]
+            elif old != new:
+                found.append(f"other {what}")
+        return f"of {len(self.traced)} signatures the closest differs: {'; '.join(found)}"
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
@@ -279,7 +322,7 @@ class Jitted:
         signature = Signature(self, args, kwargs)
         traced = self.captured.pop(get_ident(), None) or self.trace(signature)
         program = traced.program
-        leaves = list(map(_fitted, signature.leaves, program.in_avals))
+        leaves = list(map(fitted, signature.leaves, program.in_avals))
         operands = [*leaves, *program.constants]
         if not traced.closed.outputs:
             return tree.unflatten(traced.out_tree, [])
@@ -297,126 +340,6 @@ class Jitted:
         return tree.unflatten(traced.out_tree, results)
 
 
-@bounded
-class Traced:
-    """A function traced for one signature: its Program, and what comes of it."""
-
-    def __init__(
-        self, owner: Jitted, program: Program, out_tree: tree.TreeDef, signature: Signature
-    ):
-        self.program, self.out_tree = program, out_tree
-        self.fun_name = owner.name
-        self.in_avals, self.out_avals = program.in_avals, program.out_avals
-        self.in_tree = signature.treedef
-        self.donated = signature.donated
-        self.closed = program.close()
-        self._executables: dict[Any, Any] = {}
-
-    @property
-    def jaxpr(self) -> Program:
-        """The Program."""
-        return self.program
-
-    @property
-    def out_info(self) -> Any:
-        """The results' shapes and dtypes, in the function's structure."""
-        return tree.unflatten(
-            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
-        )
-
-    def executable(self, donated: tuple[int, ...]) -> Any:
-        """The compiled Program; constants are operands that it supplies itself."""
-        key = donated, config.code_key()
-        found = self._executables.get(key)
-        if found is None:
-            found = self._executables[key] = compile_program(self.program, donated)
-        return found
-
-    def lower(self) -> Lowered:
-        """The next stage."""
-        return Lowered(self)
-
-    def entry(self, donated_leaves: tuple[bool, ...]) -> Any:
-        """What the native side keeps: executable, which leaves it takes, the recipe of the result."""
-        positions = {v: i for i, v in enumerate(self.program.inputs)}
-        donated = tuple(i for i, d in enumerate(donated_leaves) if d)
-        executable = self.executable(donated)
-        if executable.native is None:
-            return None
-        specs = []
-        for n, a in enumerate(self.program.outputs):
-            forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
-            specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
-        out_spec = tree.recipe(self.out_tree, specs)
-        constants = [as_array(c) for c in self.program.constants]
-        return _native.Entry(
-            executable.native, list(range(len(positions))), constants, out_spec, list(donated)
-        )
-
-    def linear_entry(self, live: tuple[bool, ...]) -> Any:
-        """The same for leaves of which some are on the tape of an eager derivative."""
-        specs = [("leaf", n) for n in range(len(self.out_avals))]
-        spec = tree.recipe(self.out_tree, specs)
-        return linear_entry(self.closed, live, len(live), self.program.constants, spec)
-
-
-@bounded
-class Lowered:
-    """A traced function ready to compile."""
-
-    def __init__(self, traced: Traced):
-        self._traced = traced
-        self.in_tree, self.out_tree = traced.in_tree, traced.out_tree
-
-    def as_text(self) -> str:
-        """The Program as text."""
-        return str(self._traced.program)
-
-    def compile(self) -> Compiled:
-        """The next stage."""
-        donated = tuple(i for i, d in enumerate(self._traced.donated) if d)
-        return Compiled(self._traced, self._traced.executable(donated))
-
-
-@bounded
-class Compiled:
-    """A compiled function: call it with arguments of the signature it was compiled for."""
-
-    def __init__(self, traced: Traced, executable: Any):
-        self._traced, self._executable = traced, executable
-        self.in_tree, self.out_tree = traced.in_tree, traced.out_tree
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, treedef = tree.flatten((args, kwargs))
-        if treedef != self.in_tree:
-            raise TypeError(
-                f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
-            )
-        arrays = list(map(as_array, map(_fitted, leaves, self._traced.in_avals)))
-        for i, (x, aval) in enumerate(zip(arrays, self._traced.in_avals, strict=True)):
-            got = aval_of(x)
-            fits = len(got.shape) == len(aval.shape) and all(
-                not isinstance(d, int) or d == n for d, n in zip(aval.shape, got.shape, strict=True)
-            )
-            if got.dtype != aval.dtype or not fits:
-                raise TypeError(
-                    f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
-                )
-        return tree.unflatten(self.out_tree, self._executable(arrays))
-
-    def as_text(self, stage: str | None = None) -> str:
-        """One of the stages as text: program, kernels, llvm, asm; without a name, what the backend was given."""
-        return self._executable.as_text(stage)
-
-    def cost_analysis(self) -> dict[str, float]:
-        """Estimates: operations, bytes accessed, nanoseconds."""
-        return self._executable.cost_analysis()
-
-    def memory_analysis(self) -> dict[str, int]:
-        """Bytes of arguments, results, scratch memory, and of results that reuse donated arguments."""
-        return self._executable.memory_analysis()
-
-
 ArgNums = int | Sequence[int] | None
 ArgNames = str | Sequence[str] | None
 
@@ -429,6 +352,11 @@ def jit(
     static_argnames: ArgNames = None,
     donate_argnums: ArgNums = None,
     donate_argnames: ArgNames = None,
+    keep_unused: bool = False,
+    device: Device | None = None,
+    backend: str | None = None,
+    inline: bool = False,
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> JitFunction[P, R]:
     """The compiled function."""
 
@@ -441,6 +369,11 @@ def jit(
     static_argnames: ArgNames = None,
     donate_argnums: ArgNums = None,
     donate_argnames: ArgNames = None,
+    keep_unused: bool = False,
+    device: Device | None = None,
+    backend: str | None = None,
+    inline: bool = False,
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, R]], JitFunction[P, R]]:
     """With options alone: a decorator."""
 
@@ -452,6 +385,11 @@ def jit(
     static_argnames: ArgNames = None,
     donate_argnums: ArgNums = None,
     donate_argnames: ArgNames = None,
+    keep_unused: bool = False,
+    device: Device | None = None,
+    backend: str | None = None,
+    inline: bool = False,
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """Compile a function: trace it once for each structure, shapes and dtypes of its arguments, then run native code.
 
@@ -460,12 +398,17 @@ def jit(
         static_argnums, static_argnames: arguments that are compile-time constants; they must be hashable.
         donate_argnums, donate_argnames: arguments whose memory the results may take over; using such an
             array afterwards raises RuntimeError.
+        device, backend: where to run; there is one device, so it is a check.
+        compiler_options: flags that change compiled code (those of `covector.config`), for this function alone.
+        keep_unused, inline: accepted for programs that set them.  Unused arguments cost nothing, and a jitted
+            function inside another one is compiled as a part of it.
 
     Returns:
         A function with the same meaning, and the methods `lower`, `trace`, `eval_shape`, `clear_cache`.
 
     Raises:
         TypeError: `fun` is not callable; when called, for arguments that are not arrays.
+        ValueError: no such device or option.
 
     >>> import covector as cv, covector.numpy as cnp
     >>> cv.jit(lambda x: x * 2 + 1)(cnp.arange(3.0))
@@ -477,23 +420,74 @@ def jit(
             "static_argnames": static_argnames,
             "donate_argnums": donate_argnums,
             "donate_argnames": donate_argnames,
+            "keep_unused": keep_unused,
+            "device": device,
+            "backend": backend,
+            "inline": inline,
+            "compiler_options": compiler_options,
         }
         return boundary(functools.partial(jit, **options))
     arguments.check_callable(fun, "jit")
     numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
     donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
-    owner = Jitted(fun, numbers, names, donated, donated_names)
+    if (device is not None and device not in devices()) or backend not in (None, *platforms()):
+        raise ValueError(
+            f"jit: device={device!r}, backend={backend!r}; the devices are {devices()}"
+        )
+    options = _options(compiler_options)
+    owner = Jitted(fun, numbers, names, donated, donated_names, options)
     native: Any = owner.native()
     functools.update_wrapper(native, fun, updated=())
+    _attach_stages(native, owner)
+    return native
+
+
+def _attach_stages(native: Any, owner: Jitted) -> None:
+    """The methods of a jitted function that are Python's."""
 
     @boundary
     def trace_(*args: Any, **kwargs: Any) -> Traced:
         return owner.trace(Signature(owner, args, kwargs))
 
+    this = weakref.ref(native)  # what is dropped goes at once: no cycle through the function itself
+
+    @boundary
+    def clear_cache() -> None:
+        """Forget all that was traced and compiled."""
+        owner.traced.clear()
+        function = this()
+        if function is not None:
+            _native.JitFunction.clear_cache(function)
+
     native.trace = trace_
+    native.clear_cache = clear_cache
+    _functions.add(native)
     native.lower = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).lower())
     native.eval_shape = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).out_info)
-    return native
+
+
+def _clear_all() -> None:
+    for function in list(_functions):
+        function.clear_cache()
+
+
+forgotten_by(_clear_all)
+
+
+def _options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The flags among compiler options; ValueError for what is none.  Options of XLA are named in a warning."""
+    options: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        if name.startswith("xla_"):
+            warnings.warn(f"jit: the compiler option {name!r} has no effect here", stacklevel=3)
+        elif name not in CODE_FLAGS:
+            raise ValueError(
+                f"jit: there is no compiler option {name!r}{errors.at_user_line()}; there are {', '.join(CODE_FLAGS)}"
+            )
+        else:
+            options[name] = value
+    with config.override(**options):  # they are checked here, not when the function is called
+        return options
 
 
 def _ints(x: ArgNums) -> tuple[int, ...]:

@@ -110,8 +110,9 @@ class Limits:
     # A loop's body is written out element by element if no array of it has more than the first, nor all the second.
     tiny_array: int = 64
     tiny_body: int = 4_096
-    # Elements of a vector loop that one unit of parallel work covers.
+    # Elements of a vector loop that one unit of parallel work covers, at most, and at least: whole lines of the cache.
     parallel_block: int = 4_096
+    least_block: int = 64
     # Operations in a body above which fewer copies of it are emitted, or a masked loop alone.
     body: int = 60
     # Operations that a call of a named function counts as in the size of a body.

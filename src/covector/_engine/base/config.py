@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native
+from covector._engine.base import jax_flags
 from covector._engine.base.public import bounded
 
 
@@ -24,6 +26,7 @@ class Flag:
     several: bool = False  # a text of parts with commas between them
     least: int | None = None
     at_start: bool = False  # read once, when the process starts
+    twins: bool = False  # native code does not know it: away from its default, twins are called
 
     @property
     def variable(self) -> str:
@@ -85,6 +88,7 @@ FLAGS: tuple[Flag, ...] = (
         "what Programs run on; reference: NumPy, slow, to compare with",
         choices=("cpu", "reference"),
     ),
+    Flag("check_tracer_leaks", False, False, "find tracers that outlive their trace, when it ends"),
     Flag("cache", True, False, "keep compiled code on disk"),
     Flag(
         "cache_dir",
@@ -98,6 +102,13 @@ FLAGS: tuple[Flag, ...] = (
         False,
         "how much compiled code is kept on disk; what was not used for longest is removed",
         least=0,
+    ),
+    Flag(
+        "default_matmul_precision",
+        "",
+        False,
+        "the precision of products where a call asks for none; on the CPU it is always the dtype's own",
+        choices=("", "default", "high", "highest", "bfloat16", "tensorfloat32", "float32"),
     ),
     Flag("disable_jit", False, False, "run the body of jitted functions operation by operation"),
     Flag(
@@ -116,8 +127,27 @@ FLAGS: tuple[Flag, ...] = (
         choices=("fusion", "schedule", "compile", "copy", "loop", "cache"),
         several=True,
     ),
+    Flag("explain_cache_misses", False, False, "log why a jitted function is traced again"),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),
+    Flag("log_compiles", False, False, "log what is compiled, and how long it takes"),
+    Flag(
+        "numpy_dtype_promotion",
+        "standard",
+        True,
+        "strict: operands of different dtypes are an error, but for Python's numbers",
+        choices=("standard", "strict"),
+        twins=True,
+    ),
+    Flag(
+        "numpy_rank_promotion",
+        "allow",
+        True,
+        "whether operands of different ranks, but for numbers, are broadcast",
+        choices=("allow", "warn", "raise"),
+        twins=True,
+    ),
+    Flag("no_tracing", False, False, "refuse to trace jitted functions again"),
     Flag(
         "num_threads",
         0,
@@ -145,66 +175,112 @@ FLAGS: tuple[Flag, ...] = (
     Flag("trim_tracebacks", True, False, "leave our own frames out of tracebacks"),
 )
 _BY_NAME = {flag.name: flag for flag in FLAGS}
+CODE_FLAGS = tuple([flag.name for flag in FLAGS if flag.changes_code])
+
+
+# What stands for each choice of the flags that are part of the native core's signatures.
+_epochs: dict[tuple[object, ...], int] = {}
 
 
 @bounded
-class Config:
-    """The flags' values, as attributes.  `update` sets one; `override` sets some for a `with` block."""
+class Config(threading.local):
+    """The flags' values, as attributes.  `update` sets one; `override` sets some for a `with` block.
 
-    def __init__(self) -> None:
-        for flag in FLAGS:
-            text = os.environ.get(flag.variable)
-            self.__dict__[flag.name] = flag.default if text is None else flag.parse(text)
-        self._epochs: dict[tuple[object, ...], int] = {}
-        self._apply()
+    What `update` sets holds in all threads: it is an attribute of the class.  A block's values are those of its
+    thread, attributes of the thread's instance.
+    """
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name.startswith("_"):
-            self.__dict__[name] = value
-        else:
-            self.update(name, value)
+        self.update(name, value)
 
     def update(self, name: str, value: Any) -> None:
-        """Set a flag; TypeError if the value does not have the flag's type, ValueError if it is not a legal one."""
-        if name not in _BY_NAME:
-            raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
-        flag = _BY_NAME[name]
-        if type(value) is not type(flag.default):
-            raise TypeError(f"flag {name!r} takes {type(flag.default).__name__}, got {value!r}")
-        value = flag.check(value, f"flag {name!r}")
-        if self.__dict__[name] != value:
+        """Set a flag in all threads.
+
+        Names of JAX's flags are taken too: those that mean something here act, the others are named in a warning.
+
+        Raises:
+            AttributeError: there is no such flag.
+            TypeError: the value does not have the flag's type.
+            ValueError: it is not a legal one.
+        """
+        if name.startswith("jax_"):
+            if (ours := jax_flags.translate(name, value)) is None:
+                return
+            name, value = ours
+        value, flag = _checked(name, value), _BY_NAME[name]
+        if getattr(Config, name) != value:
             if flag.at_start:
                 raise ValueError(
                     f"flag {name!r} is read when the process starts: set {flag.variable}"
                 )
-            self.__dict__[name] = value
-            self._apply()
+            setattr(Config, name, value)
+            _apply(self)
 
     @contextmanager
     def override(self, **values: object) -> Generator[None]:
-        """These flags, for the length of a `with` block."""
-        before = {name: getattr(self, name) for name in values}
+        """These flags, for the length of a `with` block, in this thread."""
+        checked = {name: _checked(name, value) for name, value in values.items()}
+        for name, value in checked.items():
+            if _BY_NAME[name].at_start and value != getattr(self, name):
+                raise ValueError(
+                    f"flag {name!r} is read when the process starts: set {_BY_NAME[name].variable}"
+                )
+        before = {name: self.__dict__[name] for name in checked if name in self.__dict__}
+        self.__dict__.update(checked)
+        _apply(self)
         try:
-            for name, value in values.items():
-                self.update(name, value)
             yield
         finally:
-            for name, value in before.items():
-                self.update(name, value)
+            for name in checked:
+                del self.__dict__[name]
+            self.__dict__.update(before)
+            _apply(self)
 
     def code_key(self) -> tuple[object, ...]:
         """The flags that change compiled code: part of every cache key."""
-        return tuple(self.__dict__[flag.name] for flag in FLAGS if flag.changes_code)
-
-    def _apply(self) -> None:
-        """Tell the native core.  Settings that change code have a number: what is compiled is kept for each."""
-        key = (*self.code_key(), self.__dict__["disable_jit"])
-        _native.set_config_epoch(self._epochs.setdefault(key, len(self._epochs)))
-        _native.set_fast_paths(self.__dict__["fast_paths"])
-        _native.set_trim_tracebacks(self.__dict__["trim_tracebacks"])
+        return tuple([getattr(self, name) for name in CODE_FLAGS])
 
 
-config = Config()
+def _checked(name: str, value: Any) -> bool | int | str:
+    """The value of a flag as it is kept."""
+    if name not in _BY_NAME:
+        raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
+    flag = _BY_NAME[name]
+    if type(value) is not type(flag.default):
+        raise TypeError(f"flag {name!r} takes {type(flag.default).__name__}, got {value!r}")
+    return flag.check(value, f"flag {name!r}")
+
+
+def _epoch(values: object) -> int:
+    """The number of these values of the flags that the native core must tell apart; never 0."""
+    key = tuple([getattr(values, name) for name in (*CODE_FLAGS, "disable_jit")])
+    return _epochs.setdefault(key, len(_epochs) + 1)
+
+
+def _needs_twins(values: object) -> bool:
+    return any(getattr(values, flag.name) != flag.default for flag in FLAGS if flag.twins)
+
+
+def _apply(config: Config) -> None:
+    """Tell the native core."""
+    own = bool(config.__dict__)
+    _native.set_config_epoch(_epoch(Config))
+    _native.set_thread_config(_epoch(config) if own else 0, own and _needs_twins(config))
+    _native.set_fast_paths(config.fast_paths and not _needs_twins(Config))
+    _native.set_trim_tracebacks(config.trim_tracebacks)
+
+
+def _load() -> Config:
+    """The flags as the environment sets them."""
+    for flag in FLAGS:
+        text = os.environ.get(flag.variable)
+        setattr(Config, flag.name, flag.default if text is None else flag.parse(text))
+    made = Config()
+    _apply(made)
+    return made
+
+
+config = _load()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from types import CodeType
 
 from covector._engine.base.public import PACKAGE
@@ -124,6 +126,32 @@ class ShapeError(CovectorError, ValueError, TypeError):
     """
 
 
+class TypePromotionError(CovectorError, ValueError, TypeError):
+    """Operands of different dtypes, where the flag `numpy_dtype_promotion` does not let them take one together.
+
+    >>> import covector
+    >>> from covector import numpy as cnp
+    >>> with covector.numpy_dtype_promotion("strict"):
+    ...     cnp.ones(2) + cnp.arange(2)
+    Traceback (most recent call last):
+        ...
+    covector.errors.TypePromotionError: the operands have the dtypes float32, int32 ...
+    """
+
+
+class LeakedTracerError(UnexpectedTracerError):
+    """A tracer is still there when its trace has ended: found with the flag `check_tracer_leaks`.
+
+    >>> import covector
+    >>> kept = []
+    >>> with covector.check_tracer_leaks():
+    ...     covector.jit(lambda x: kept.append(x))(1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.LeakedTracerError: tracing <lambda> has ended, but tracers of it are still there: ...
+    """
+
+
 class AxisError(CovectorError, ValueError, IndexError):
     """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`.
 
@@ -171,17 +199,36 @@ class KernelError(VerificationError):
 class Source:
     """Where the user's code was when an operation was recorded; resolved to text only when it is shown."""
 
-    __slots__ = ("code", "line")
+    __slots__ = ("code", "line", "scope")
 
-    def __init__(self, code: CodeType, line: int):
-        self.code, self.line = code, line
+    def __init__(self, code: CodeType, line: int, scope: str = ""):
+        self.code, self.line, self.scope = code, line, scope
 
     @property
     def file(self) -> str:
         return self.code.co_filename
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line} ({self.code.co_name})"
+        where = f"{os.path.basename(self.file)}:{self.line} ({self.code.co_name})"
+        return f"{where} in {self.scope}" if self.scope else where
+
+
+class _Scopes(threading.local):
+    name = ""  # those around, the outermost first, with slashes between them
+
+
+_scopes = _Scopes()
+
+
+@contextmanager
+def scope(name: str) -> Generator[None]:
+    """A name for what is recorded in a block, shown where an operation is told to be."""
+    before = _scopes.name
+    _scopes.name = f"{before}/{name}" if before else name
+    try:
+        yield
+    finally:
+        _scopes.name = before
 
 
 def user_source() -> Source | None:
@@ -190,7 +237,7 @@ def user_source() -> Source | None:
     while frame is not None:
         code = frame.f_code
         if not code.co_filename.startswith(PACKAGE):
-            return Source(code, frame.f_lineno)
+            return Source(code, frame.f_lineno, _scopes.name)
         frame = frame.f_back
     return None
 
@@ -378,4 +425,28 @@ def unbound_axis(name: object, known: Iterable[object]) -> str:
     return (
         f"unbound axis name: {name!r}{at_user_line()}; {scope}. A name is given by the transformation around the "
         f"function: vmap(f, axis_name={name!r})"
+    )
+
+
+def strict_promotion(dtypes: Iterable[str]) -> str:
+    """Operands of different dtypes under strict promotion; weak types have a star."""
+    return (
+        f"the operands have the dtypes {', '.join(dtypes)}{at_user_line()}, and numpy_dtype_promotion is 'strict': "
+        "convert them to one with astype"
+    )
+
+
+def rank_promotion(operation: str, shapes: Iterable[str]) -> str:
+    """Operands of different ranks where that is not wanted."""
+    return (
+        f"{operation} got operands of different ranks, {' and '.join(shapes)}{at_user_line()}, and "
+        "numpy_rank_promotion does not allow that: give them axes of size 1, x[None, :]"
+    )
+
+
+def leaked_tracers(function: str, tracers: Iterable[str]) -> str:
+    """Tracers that outlive their trace."""
+    return (
+        f"tracing {function} has ended, but tracers of it are still there: {'; '.join(tracers)}. Something outside "
+        "keeps them: a list, an attribute, a global or nonlocal variable, a closure. Return values from the function"
     )

@@ -36,7 +36,20 @@ def boundary(fun: F) -> F:
     Frames of the user's functions that it calls stay, wherever they are between ours.  An exception that we did not
     raise on purpose keeps the innermost of our frames.  The flag `trim_tracebacks` switches this off.
     """
-    return _native.Boundary(fun)  # type: ignore[return-value]
+    return _native.Boundary(fun, None, _native_forms.get(fun))  # type: ignore[return-value]
+
+
+_native_forms: dict[Any, Any] = {}
+
+
+def native_form(fun: Any) -> Any:
+    """The native function that does what a function of ours does, if it has one; else the function."""
+    return _native_forms.get(fun, fun)
+
+
+def set_native_form(fun: Callable[..., Any], native: Callable[..., Any]) -> None:
+    """Let users' calls of a function go to a native one, which calls it where it does not serve."""
+    _native_forms[fun] = native
 
 
 def bounded(cls: C) -> C:
@@ -73,7 +86,9 @@ def publish(name: str, modules: Sequence[str] = (), later: Sequence[str] = ()) -
         if not key.startswith("_") and (key in modules or not isinstance(value, ModuleType))
     ]
     functions = {space[key] for key in names if type(space[key]) is FunctionType}
-    made = {f: _native.Boundary(f, name) for f in functions}  # one for all names of a function
+    made = {
+        f: _native.Boundary(f, name, _native_forms.get(f)) for f in functions
+    }  # one for all names of a function
     for key in names:
         if type(space[key]) is FunctionType:
             space[key] = made[space[key]]

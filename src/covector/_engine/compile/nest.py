@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,6 +39,7 @@ from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
+Bound = dict[tuple[Var, Index], Scalar]  # elements that are known where they are wanted
 Piece = tuple[Index, list[Dim], list[Statement]]  # where its points are, its extents, its body
 
 
@@ -114,7 +114,7 @@ class NestLowering:
 
     # ------------------------------------------------------------------------------------------- expressions
 
-    def _elements(self, bound: dict[tuple[Var, Index], Scalar]) -> Elements:
+    def _elements(self, bound: Bound) -> Elements:
         if self.again:
             place_of = self.context.place_of
             elements = Elements(
@@ -125,10 +125,6 @@ class NestLowering:
             elements = Elements(self.context.inlined, self.context.place_of)
         elements.bound.update(bound)
         return elements
-
-    def _value(self, eqn: Eqn, elements: Elements, index: Index) -> Any:
-        """What a root computes at a point."""
-        return point(eqn, elements, index)
 
     # ------------------------------------------------------------------------------------------------- loops
 
@@ -180,7 +176,8 @@ class NestLowering:
     def _body(self, index: Index) -> list[Statement]:
         """The statements at one point of the outer axes, with loops over the inner axes around each sweep."""
         nest = self.nest
-        bound: dict[tuple[Var, Index], Scalar] = {}
+        bound: Bound = {}
+        self.scratch = {}  # each piece of the space has its own, so that each can run on the threads
         statements: list[Statement] = []
         for number in range(len(self.sweeps) + 1):
             self._rows(number, index, bound, statements)
@@ -219,16 +216,14 @@ class NestLowering:
         inner = self.nest.inner
         return ix.flatten([index[a] for a in inner], [self.nest.shape[a] for a in inner])
 
-    def _rows(
-        self, number: int, index: Index, bound: dict[Any, Any], statements: list[Statement]
-    ) -> None:
+    def _rows(self, number: int, index: Index, bound: Bound, statements: list[Statement]) -> None:
         """The outer roots that are ready before a sweep (all roots, if no axis is folded)."""
         elements = self._elements(bound)
         for root in self.outer_roots:
             if self.ready[root] != number:
                 continue
             at = self._index_of(root, index)
-            value = self._value(root, elements, at)
+            value = point(root, elements, at)
             results = value if root.primitive.multiple else (value,)
             for v, one in zip(root.outputs, results, strict=True):
                 if (place := self._target(v)) is not None:
@@ -240,7 +235,7 @@ class NestLowering:
         eqn: Eqn,
         value: Scalar,
         index: Index,
-        bound: dict[Any, Any],
+        bound: Bound,
         statements: list[Statement],
     ) -> None:
         (v,) = eqn.outputs
@@ -254,7 +249,7 @@ class NestLowering:
         return self.context.place_of(v) if self.context.outside(v) else None
 
     def _pass(
-        self, number: int, index: Index, bound: dict[Any, Any]
+        self, number: int, index: Index, bound: Bound
     ) -> tuple[list[Statement], list[Folding]]:
         elements = self._elements(bound)
         statements: list[Statement] = []
@@ -265,10 +260,10 @@ class NestLowering:
             if folds(root):
                 folding = Folding(root, self.context.names)
                 foldings.append(folding)
-                statements.extend(folding.take(self._value(root, elements, index), index))
+                statements.extend(folding.take(point(root, elements, index), index))
                 continue
             at = self._index_of(root, index)
-            value = self._value(root, elements, at)
+            value = point(root, elements, at)
             results = value if root.primitive.multiple else (value,)
             for v, one in zip(root.outputs, results, strict=True):
                 elements.bound[v, at] = one

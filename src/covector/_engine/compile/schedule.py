@@ -242,7 +242,7 @@ class Choice:
         ):
             return None
         (name, *_) = self.outer if folded is first else self.inner[0]
-        count = dims.minimum(limits.fold_pieces, self.extents[name])
+        count = dims.maximum(1, dims.minimum(limits.fold_pieces, self.extents[name]))
         return Pieces(name, count), f"{few} results are too few to share the work"
 
     def _stream(self) -> tuple[Step, str] | None:

@@ -139,7 +139,7 @@ class Primitive:
         """Apply it to values under the current trace."""
         return trace._state.trace.process(self, args)
 
-    def type(self, *avals: ShapedArray) -> Any:
+    def type(self, *avals: ShapedArray) -> ShapedArray | tuple[ShapedArray, ...]:
         """The type of the result from the types of the operands; TypeError or ValueError if they do not fit."""
         raise self._missing("type")
 

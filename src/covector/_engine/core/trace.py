@@ -8,7 +8,9 @@ transformations nest by nesting.  At the bottom is `EvalTrace`, which computes. 
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -18,6 +20,7 @@ import numpy as np
 
 from covector._engine import _native
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -64,7 +67,7 @@ def number(value: Any, like: Any) -> Any:
 class Trace:
     """An interpretation of operations.  `staging` is true where some trace below records instead of computing."""
 
-    __slots__ = ("parent", "staging")
+    __slots__ = ("__weakref__", "parent", "staging")
 
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
@@ -405,7 +408,7 @@ class StagingTrace(Trace):
         """Append an equation; the tracers of its results."""
         source = _state.source or errors.user_source()
         types = primitive.type(*[a.aval for a in inputs])
-        if primitive.multiple:
+        if isinstance(types, tuple):  # of a primitive with `multiple`
             outputs = tuple([Var(t) for t in types])
             self.eqns.append(Eqn(primitive, inputs, outputs, source))
             return tuple([StagedTracer(self, v, source) for v in outputs])
@@ -457,15 +460,40 @@ def stage(
     numbers: Sequence[bool] = (),
 ) -> Program:  # fmt: skip
     """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers."""
+    program, trace = _stage(f, avals, name, numbers)
+    if config.check_tracer_leaks:
+        check_leaks(trace, name)
+    return program
+
+
+def _stage(
+    f: Callable[..., Sequence[Any]],
+    avals: Sequence[ShapedArray],
+    name: str,
+    numbers: Sequence[bool],
+) -> tuple[Program, weakref.ref[StagingTrace]]:
     trace = StagingTrace(current())
     before = set_current(trace)
     try:
         marks = numbers or (False,) * len(avals)
         outputs = f(*[trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)])
-        return trace.program(outputs, name)
+        return trace.program(outputs, name), weakref.ref(trace)
     finally:
         trace.closed = True
         set_current(before)
+
+
+def check_leaks(trace: weakref.ref[Any], name: str) -> None:
+    """LeakedTracerError if a trace that has ended is still referred to: by tracers that something keeps."""
+    if trace() is None:
+        return
+    gc.collect()
+    left = trace()
+    if left is None:
+        return
+    tracers = [x for x in gc.get_objects() if isinstance(x, Tracer) and x._trace is left]
+    found = [f"{x.describe()}, made at {x.source}" if x.source else x.describe() for x in tracers]
+    raise errors.LeakedTracerError(errors.leaked_tracers(name, found))
 
 
 def evaluate(

@@ -29,6 +29,7 @@ from covector._engine.ir.kernel import (
     While,
     below,
     index_values,
+    indices,
 )
 from covector._engine.ir.scalar import Expr, Iteration
 from covector._engine.types import dims
@@ -48,6 +49,8 @@ class Shape:
     def _body(self, statements: Sequence[Statement]) -> None:
         for s in statements:
             self._found.append(type(s))
+            for place in indices(s):
+                self._expressions(index_values(place))  # they may be all that reads a buffer
             self._statement(s)
         self._found.append(None)
 

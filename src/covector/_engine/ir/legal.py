@@ -221,6 +221,8 @@ def why_not_step(nest: Loop, step: Step) -> str | None:
         case Together():
             return _why_not_together(nest, step)
         case Pieces():
+            if not ix.is_nonnegative(step.count - 1):
+                return "there is at least one piece"
             return _why_not_in_pieces(nest, step.loop)
         case Stream():
             return _why_not_streamed(nest, step)

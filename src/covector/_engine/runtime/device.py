@@ -52,6 +52,11 @@ def devices(backend: str | None = None) -> list[Device]:
     return [Device(name, number) for number in range(registry.backend(name).device_count())]
 
 
+def platforms() -> tuple[str, ...]:
+    """The names of the backends that are there."""
+    return tuple(registry.MODULES)
+
+
 def default_device() -> Device:
     """Where arrays are made."""
     return Device(default_backend(), 0)

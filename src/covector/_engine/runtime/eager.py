@@ -12,13 +12,14 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from covector._engine import _native, primitives as prims
+from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.program import Program, Var, without_dead_code
 from covector._engine.runtime.late import compile_program
 from covector._engine.runtime.linearized import as_array, linear_entry, met_again, taped
-from covector._engine.transforms.forward import linearize_flat
+from covector._engine.transforms.forward import Tape, linearize_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -73,9 +74,9 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
         return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
     if primitive.same_memory:
         x = as_array(args[0])
-        shape = primitive.type(aval_of(x)).shape
-        if dims.is_constant(shape):
-            return _native.reshape(x, tuple([int(n) for n in shape]))
+        aval = primitive.type(aval_of(x))
+        if isinstance(aval, ShapedArray) and dims.is_constant(aval.shape):
+            return _native.reshape(x, tuple([int(n) for n in aval.shape]))
     return general(primitive, *args)
 
 
@@ -142,22 +143,34 @@ def by_rules(primitive: Primitive, args: Sequence[Any], live: Sequence[bool]) ->
             outs, linear = linearize_flat(run, primals, live)
     finally:
         tape.enter()
-    types = [trace.typeof(out) for out in outs]
+    back = ByRules(linear, [trace.typeof(out) for out in outs])
     nonzero = [i is not None for i in linear.outputs]
-
-    def back(cotangents: Sequence[Any]) -> list[Any]:
-        given = iter(cotangents)
-        cts = [next(given) if there else None for there in nonzero]
-        found = pull(
-            linear, [Zero(t) if ct is None else ct for ct, t in zip(cts, types, strict=True)]
-        )
-        return [None if is_zero(ct) else as_array(ct) for ct in found]
-
-    on_tape = iter(tape.record(
-        tracers, tuple([as_array(out) for out in compress(outs, nonzero)]), back
-    ))  # fmt: skip
+    on_tape = iter(
+        tape.record(tracers, tuple([as_array(x) for x in compress(outs, nonzero)]), back)
+    )
     results = [next(on_tape) if there else out for out, there in zip(outs, nonzero, strict=True)]
     return tuple(results) if primitive.multiple else results[0]
+
+
+class ByRules:
+    """What leads back from the results of a primitive to its operands on the tape, or forward, by its rules."""
+
+    __slots__ = ("linear", "types")
+
+    def __init__(self, linear: Tape, types: Sequence[ShapedArray]):
+        self.linear, self.types = linear, types
+
+    def push(self, residuals: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any]:
+        """The tangents of the results that are on the tape; the residuals are the rules' own."""
+        return [t for t in self.linear.push(tangents) if t is not None]
+
+    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands; None where they are zero."""
+        given = iter(cotangents)
+        cts = [None if i is None else next(given) for i in self.linear.outputs]
+        types = zip(cts, self.types, strict=True)
+        found = pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
+        return [None if is_zero(ct) else as_array(ct) for ct in found]
 
 
 def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
@@ -196,3 +209,5 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
 
 
 trace.set_evaluator(evaluate)
+forgotten_by(executable.cache_clear)
+forgotten_by(function_of.cache_clear)

@@ -16,6 +16,7 @@ import numpy as np
 from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
+from covector._engine.control.call import Call
 from covector._engine.core.trace import SCALARS, Array, Tracer, typeof
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
@@ -110,12 +111,29 @@ def linear_entry(
         (),
         split.nonzero,
         split.residuals,
-        lambda given: _transposed(split, sum(live), given),
+        Linearized(split, sum(live)),
     )
 
 
-def _transposed(split: SplitProgram, operands: int, given: int) -> Any:
-    """The compiled transpose for the live results whose bits are set; what passes unchanged is not computed."""
+class Linearized:
+    """What leads from the results of a call on the tape back to its operands, or forward: residuals come first."""
+
+    __slots__ = ("operands", "split")
+
+    def __init__(self, split: SplitProgram, operands: int):
+        self.split, self.operands = split, operands
+
+    def push(self, residuals: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any]:
+        """The tangents of the results that are on the tape."""
+        return Call(self.split.linear)(*residuals, *tangents)  # type: ignore[no-any-return]
+
+    def __call__(self, given: int) -> _native.Transposed:
+        """The compiled transpose for the results whose bits are set."""
+        return _transposed(self.split, self.operands, given)
+
+
+def _transposed(split: SplitProgram, operands: int, given: int) -> _native.Transposed:
+    """The same; what passes unchanged is not computed."""
     mask = tuple([bool(given >> i & 1) for i in range(sum(split.nonzero))])
     residuals = len(split.residuals)
     found = transpose_program(split.linear, (False,) * residuals + (True,) * operands, mask)

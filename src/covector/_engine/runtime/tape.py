@@ -14,9 +14,11 @@ from typing import Any
 
 from covector._engine import _native
 from covector._engine.base.config import config
-from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current
+from covector._engine.core.primitive import is_zero
+from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current, typeof
 from covector._engine.runtime.eager import as_array, by_rules, function_of
 from covector._engine.runtime.linearized import TapeTracer
+from covector._engine.transforms.forward import Tape, record_flat
 
 
 class TapeTrace(Trace):
@@ -48,16 +50,27 @@ def serves(primals: Sequence[Any], mask: Sequence[bool]) -> bool:
     )
 
 
+def serves_cotangents(cotangents: Sequence[Any]) -> bool:
+    """Whether a tape can be pulled natively: outside any trace, with values."""
+    return (
+        current() is EVAL
+        and config.fast_paths
+        and not any(isinstance(ct, Tracer) for ct in cotangents)
+    )
+
+
 class Recording:
     """The results of a function, and the tape that leads back to its arguments."""
 
     __slots__ = ("_inputs", "_results", "_tape", "outs")
 
+    outs: list[Any]  # the results' values
+
     def __init__(
         self, f: Callable[..., Sequence[Any]], primals: Sequence[Any], mask: Sequence[bool]
     ):
         tape = self._tape = _native.Tape()
-        self._inputs = sum(mask)
+        self._inputs = [typeof(x) for x in compress(primals, mask)]
         args = [tape.input(x) if live else x for x, live in zip(primals, mask, strict=True)]
         before = set_current(TapeTrace(tape))
         outer = tape.enter()
@@ -71,10 +84,24 @@ class Recording:
             x.primal if type(x) is TapeTracer and x._trace is tape else x for x in self._results
         ]
 
-    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+    def pull(self, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
         """The cotangents of the arguments from those of the first results; None where nothing arrives.
 
-        Residuals are freed as they are used: it can be pulled once.
+        With `consume` residuals are freed as they are used: it can be pulled once.
         """
-        given = tuple([as_array(ct) for ct in cotangents])
-        return self._tape.pull(self._results[: len(given)], given, self._inputs, True)
+        given = tuple([None if is_zero(ct) else as_array(ct) for ct in cotangents])
+        return self._tape.pull(self._results[: len(given)], given, len(self._inputs), consume)
+
+    def linear(self, results: int) -> Tape:
+        """The tape as the traces in Python have it, to so many results: for what other traces do with it."""
+        nodes, outputs = self._tape.nodes(), self._tape.numbers(self._results[:results])
+
+        def push(*tangents: Any) -> list[Any]:
+            env = dict(enumerate(tangents))
+            for back, residuals, operands, first, count in nodes:
+                pushed = back.push(residuals, [env[i] for i in operands])
+                env.update(zip(range(first, first + count), pushed, strict=True))
+            return [None if i is None else env[i] for i in outputs]
+
+        types = [aval.tangent() for aval in self._inputs]
+        return record_flat(push, types, [True] * len(types))[1]

@@ -193,7 +193,7 @@ class PartialTrace(Trace):
         if source is None and self.staging:
             source = errors.user_source()
         nodes.append((primitive, args, index, types, source))
-        if primitive.multiple:
+        if isinstance(types, tuple):  # of a primitive with `multiple`
             self.count += len(types)
             return tuple([LinearTracer(self, index + i, t) for i, t in enumerate(types)])
         self.count += 1

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from covector._engine import primitives as prims
+from covector._engine.base.caches import forgotten_by
 from covector._engine.base.locks import guard
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import EVAL, evaluate, stage, using
@@ -56,6 +57,8 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
 _interned: OrderedDict[Any, Program] = OrderedDict()
 MAX_INTERNED = 1024
 _lock = guard(threading.RLock())
+forgotten_by(_derived.clear)
+forgotten_by(_interned.clear)
 
 
 def interned(program: Program) -> Program:

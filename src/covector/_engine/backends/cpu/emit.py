@@ -576,8 +576,9 @@ class StatementWriter:
                 writer.plain(inside, "%begin", "%end")
 
         body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
-        runs, cost, block = extent, loop.cost, self.limits.parallel_block
+        runs, cost = extent, loop.cost
         if in_blocks:
+            block = self.block(loop)
             cost *= block
             up = emitter.line(f"add i64 {extent}, {block - 1}")
             runs = emitter.line(f"sdiv i64 {up}, {block}")
@@ -587,10 +588,19 @@ class StatementWriter:
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
         )
 
+    def block(self, loop: Loop) -> int:
+        """Elements of a loop with lanes that one unit of parallel work covers: fewer where each takes long.
+
+        A running sum down 1,024 columns of 1,024 took one thread, as all columns were one unit.
+        """
+        limits, grain = self.limits, self.frame.target.costs.grain
+        worth = int(grain / max(loop.cost, grain / limits.parallel_block))
+        return max(1 << max(worth.bit_length() - 1, 0), limits.least_block)
+
     def blocks(self, loop: Loop) -> None:
         """The blocks from %begin to %end of a loop with lanes."""
         emitter = self.emitter
-        block = self.limits.parallel_block
+        block = self.block(loop)
         start = emitter.line(f"mul nuw nsw i64 %begin, {block}")
         reach = emitter.line(f"mul nuw nsw i64 %end, {block}")
         self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")

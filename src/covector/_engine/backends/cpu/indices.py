@@ -207,8 +207,10 @@ class LoopEmitter(Emitter):
             case "index":
                 return self.index_value(e)
             case "local":
-                slot, width = self.frame.locals[e]
-                if width == self.width:
+                slot, width = self.frame.locals.get(
+                    e, ("", 1)
+                )  # none: the function is given its value
+                if width == self.width and slot:
                     return self.line(f"load {self.type(e.dtype)}, ptr {slot}")
                 return self.spread(self.one.value(e), register_element(e.dtype))
             case _:

@@ -23,7 +23,7 @@ def evaluate_reference(primitive: Primitive, args: Sequence[Any]) -> Any:
     out = primitive.reference(
         *[np.asarray(x, aval.dtype) for x, aval in zip(args, avals, strict=True)]
     )
-    if not primitive.multiple:
+    if not isinstance(types, tuple):
         return _checked(primitive, types, out)
     if len(out) != len(types):
         raise VerificationError(

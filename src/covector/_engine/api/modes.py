@@ -1,0 +1,197 @@
+"""Modes: flags for the length of a `with` block, names for what is traced in it, and what empties the caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from covector._engine.api.arguments import check_callable, function_name
+from covector._engine.base import errors
+from covector._engine.base.config import config
+from covector._engine.runtime.device import Device, devices
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def disable_jit(disable: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block jitted functions run as they are, operation by operation, which a debugger can follow.
+
+    >>> import covector
+    >>> with covector.disable_jit():
+    ...     print(covector.jit(lambda x: type(x).__name__)(1.0))
+    float
+    """
+    return config.override(disable_jit=disable)
+
+
+def check_tracer_leaks(check: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block a trace that ends while something still keeps its tracers raises `LeakedTracerError`.
+
+    It tells which values they are and where they were made.  Each trace costs a run of the garbage collector.
+
+    >>> import covector
+    >>> kept = []
+    >>> with covector.check_tracer_leaks():
+    ...     try:
+    ...         covector.jit(lambda x: kept.append(x))(1.0)
+    ...     except covector.errors.LeakedTracerError as error:
+    ...         print("kept" in str(error) or "keeps" in str(error))
+    True
+    """
+    return config.override(check_tracer_leaks=check)
+
+
+checking_leaks = check_tracer_leaks
+
+
+def log_compiles(log: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block each compilation is a warning of the logger `covector`: what, for which types, how long.
+
+    >>> import covector
+    >>> with covector.log_compiles(False):
+    ...     print(covector.jit(lambda x: x + 1)(1.0))
+    2.0
+    """
+    return config.override(log_compiles=log)
+
+
+def explain_cache_misses(explain: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block a jitted function that is traced again says why, in a warning of the logger `covector`.
+
+    >>> import covector
+    >>> with covector.explain_cache_misses(False):
+    ...     print(covector.jit(lambda x: x + 1)(1.0))
+    2.0
+    """
+    return config.override(explain_cache_misses=explain)
+
+
+def no_tracing(refuse: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block a jitted function that would be traced raises RuntimeError: for code that must be warm.
+
+    >>> import covector
+    >>> f = covector.jit(lambda x: x + 1)
+    >>> _ = f(1.0)
+    >>> with covector.no_tracing():
+    ...     print(f(2.0))
+    3.0
+    """
+    return config.override(no_tracing=refuse)
+
+
+def numpy_rank_promotion(mode: str) -> AbstractContextManager[None]:
+    """In a `with` block operands of different ranks, but for numbers, are broadcast ("allow"), or "warn" or "raise".
+
+    >>> import covector, covector.numpy as np
+    >>> with covector.numpy_rank_promotion("raise"):
+    ...     try:
+    ...         np.ones(3) + np.ones((2, 3))
+    ...     except ValueError:
+    ...         print("refused")
+    refused
+    """
+    return config.override(numpy_rank_promotion=mode)
+
+
+def numpy_dtype_promotion(mode: str) -> AbstractContextManager[None]:
+    """In a `with` block operands of different dtypes take one together ("standard"), or are an error ("strict").
+
+    Strict promotion lets Python's numbers take an array's dtype where they fit its kind.
+
+    >>> import covector, covector.numpy as np
+    >>> with covector.numpy_dtype_promotion("strict"):
+    ...     try:
+    ...         np.ones(3) + np.arange(3)
+    ...     except covector.errors.TypePromotionError:
+    ...         print("refused")
+    refused
+    """
+    return config.override(numpy_dtype_promotion=mode)
+
+
+def default_matmul_precision(precision: str | None) -> AbstractContextManager[None]:
+    """In a `with` block products without a precision of their own have this one.
+
+    On the CPU every product is computed in its operands' dtype, whatever is asked for.
+
+    >>> import covector, covector.numpy as np
+    >>> with covector.default_matmul_precision("float32"):
+    ...     print(np.ones(2) @ np.ones(2))
+    2.0
+    """
+    return config.override(default_matmul_precision=precision or "")
+
+
+def default_device(device: Device | str | None) -> AbstractContextManager[None]:
+    """In a `with` block arrays are made on this device; ValueError if there is no such device.
+
+    >>> import covector, covector.numpy as np
+    >>> with covector.default_device(covector.devices()[0]):
+    ...     print(np.ones(2).device)
+    CpuDevice(id=0)
+    """
+    known = devices()
+    if device is not None and device not in (*known, *[d.platform for d in known]):
+        raise ValueError(
+            f"default_device: {device!r} is not a device here{errors.at_user_line()}; the devices are {known}"
+        )
+    return config.override()
+
+
+_LEVELS = ("allow", "log", "disallow", "log_explicit", "disallow_explicit")
+
+
+def transfer_guard(level: str) -> AbstractContextManager[None]:
+    """In a `with` block, what to do about transfers between host and device; ValueError for an unknown level.
+
+    The CPU's arrays lie in the host's memory, so there is nothing to guard: every level allows everything.
+
+    >>> import covector, numpy
+    >>> with covector.transfer_guard("disallow"):
+    ...     print(covector.numpy.sum(numpy.ones(3)))
+    3.0
+    """
+    if level not in _LEVELS:
+        raise ValueError(
+            f"transfer_guard: {level!r} is none of {', '.join(_LEVELS)}{errors.at_user_line()}"
+        )
+    return config.override()
+
+
+transfer_guard_host_to_device = transfer_guard
+transfer_guard_device_to_host = transfer_guard
+transfer_guard_device_to_device = transfer_guard
+
+
+def named_scope(name: str) -> AbstractContextManager[None]:
+    """In a `with` block, or a function that it decorates, a name for what is traced: messages and Programs show it.
+
+    >>> import covector
+    >>> def f(x):
+    ...     with covector.named_scope("layer"):
+    ...         return x * 2
+    >>> "in layer" in str(covector.make_jaxpr(f)(1.0))
+    True
+    """
+    return errors.scope(name)
+
+
+def named_call(fun: Callable[P, R], *, name: str | None = None) -> Callable[P, R]:
+    """The function in a `named_scope` of its own name, or of another.
+
+    >>> import covector
+    >>> covector.named_call(lambda x: x + 1, name="step")(1)
+    2
+    """
+    check_callable(fun, "named_call")
+    chosen = function_name(fun) if name is None else name
+
+    @wraps(fun)
+    def named(*args: P.args, **kwargs: P.kwargs) -> R:
+        with named_scope(chosen):
+            return fun(*args, **kwargs)
+
+    return named

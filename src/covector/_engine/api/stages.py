@@ -1,0 +1,258 @@
+"""The stages of a jitted function after its trace: ready to compile, and compiled.  Both can be looked at."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from covector._engine import _native, primitives as prims
+from covector._engine.base import errors, tree
+from covector._engine.base.config import config
+from covector._engine.base.public import bounded
+from covector._engine.core import trace
+from covector._engine.core.trace import Tracer
+from covector._engine.ir.program import Program, Var
+from covector._engine.runtime.eager import as_array, aval_of
+from covector._engine.runtime.late import compile_program
+from covector._engine.runtime.linearized import linear_entry
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+
+LOGGER = logging.getLogger("covector")
+WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
+
+
+def fitted(x: Any, aval: ShapedArray) -> Any:
+    """A number in the dtype of its input, which has 64 bits where the Program needs them all."""
+    if not aval.weak_type or aval.dtype not in WIDE or trace.typeof(x).dtype == aval.dtype:
+        return x
+    if not isinstance(x, Tracer):
+        as_array(x)  # an integer must fit 32 bits, as elsewhere
+    return prims.Convert(aval.dtype)(x)
+
+
+@dataclass(frozen=True, slots=True)
+class ArgInfo:
+    """What is known of an argument: its type, and whether the caller gives its memory away."""
+
+    aval: ShapeDtypeStruct
+    donated: bool
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The shape."""
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype."""
+        return self.aval.dtype
+
+
+@bounded
+class Traced:
+    """A function traced for one signature: its Program, and what comes of it."""
+
+    def __init__(
+        self,
+        name: str,
+        program: Program,
+        trees: tuple[tree.TreeDef, tree.TreeDef],
+        donated: tuple[bool, ...],
+        options: dict[str, Any],
+    ):
+        self.fun_name, self.program = name, program
+        self.in_avals, self.out_avals = program.in_avals, program.out_avals
+        self.in_tree, self.out_tree = trees
+        self.donated = donated
+        self.closed = program.close()
+        self._options = options
+        self._executables: dict[Any, Any] = {}
+
+    @property
+    def jaxpr(self) -> Program:
+        """The Program."""
+        return self.program
+
+    @property
+    def args_info(self) -> Any:
+        """What is known of each argument, in the structure of (args, kwargs)."""
+        donated = self.donated or (False,) * len(self.in_avals)
+        infos = [
+            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, a.weak_type), d)
+            for a, d in zip(self.in_avals, donated, strict=True)
+        ]
+        return tree.unflatten(self.in_tree, infos)
+
+    @property
+    def donate_argnums(self) -> tuple[int, ...]:
+        """The positions of donated leaves."""
+        return tuple([i for i, d in enumerate(self.donated) if d])
+
+    @property
+    def out_info(self) -> Any:
+        """The results' shapes and dtypes, in the function's structure."""
+        return tree.unflatten(
+            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
+        )
+
+    def executable(self, donated: tuple[int, ...]) -> Any:
+        """The compiled Program; constants are operands that it supplies itself."""
+        if not self._options:
+            return self._compiled(donated)
+        with config.override(**self._options):
+            return self._compiled(donated)
+
+    def _compiled(self, donated: tuple[int, ...]) -> Any:
+        key = donated, config.code_key()
+        found = self._executables.get(key)
+        if found is None:
+            found = self._executables[key] = compile_program(self.program, donated)
+            if config.log_compiles:
+                types = ", ".join([a.text() for a in self.in_avals])
+                took = found.seconds * 1e3
+                LOGGER.warning("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
+        return found
+
+    def lower(self) -> Lowered:
+        """The next stage."""
+        return Lowered(self)
+
+    def entry(self, donated_leaves: tuple[bool, ...]) -> Any:
+        """What the native side keeps: executable, which leaves it takes, the recipe of the result."""
+        positions = {v: i for i, v in enumerate(self.program.inputs)}
+        donated = tuple(i for i, d in enumerate(donated_leaves) if d)
+        executable = self.executable(donated)
+        if executable.native is None:
+            return None
+        specs = []
+        for n, a in enumerate(self.program.outputs):
+            forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
+            specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
+        out_spec = tree.recipe(self.out_tree, specs)
+        constants = [as_array(c) for c in self.program.constants]
+        return _native.Entry(
+            executable.native, list(range(len(positions))), constants, out_spec, list(donated)
+        )
+
+    def linear_entry(self, live: tuple[bool, ...]) -> Any:
+        """The same for leaves of which some are on the tape of an eager derivative."""
+        specs = [("leaf", n) for n in range(len(self.out_avals))]
+        spec = tree.recipe(self.out_tree, specs)
+        return linear_entry(self.closed, live, len(live), self.program.constants, spec)
+
+
+class Stage:
+    """What all stages know of a function: names and meanings as in `jax.stages`."""
+
+    _traced: Traced
+
+    @property
+    def in_tree(self) -> tree.TreeDef:
+        """The structure of (args, kwargs)."""
+        return self._traced.in_tree
+
+    @property
+    def out_tree(self) -> tree.TreeDef:
+        """The structure of the result."""
+        return self._traced.out_tree
+
+    @property
+    def in_avals(self) -> tuple[ShapedArray, ...]:
+        """The types of the arguments' leaves."""
+        return self._traced.in_avals
+
+    @property
+    def out_avals(self) -> tuple[ShapedArray, ...]:
+        """The types of the results' leaves."""
+        return self._traced.out_avals
+
+    @property
+    def args_info(self) -> Any:
+        """What is known of each argument, in the structure of (args, kwargs)."""
+        return self._traced.args_info
+
+    @property
+    def out_info(self) -> Any:
+        """The results' shapes and dtypes, in the function's structure."""
+        return self._traced.out_info
+
+    @property
+    def donate_argnums(self) -> tuple[int, ...]:
+        """The positions of donated leaves."""
+        return self._traced.donate_argnums
+
+
+@bounded
+class Lowered(Stage):
+    """A traced function ready to compile."""
+
+    def __init__(self, traced: Traced):
+        self._traced = traced
+
+    def as_text(self, dialect: str | None = None) -> str:
+        """The Program as text; there is no other dialect."""
+        return str(self.compiler_ir(dialect))
+
+    def compiler_ir(self, dialect: str | None = None) -> Program:
+        """The Program; ValueError for another dialect than "program"."""
+        if dialect not in (None, "program"):
+            raise ValueError(
+                f"there is no dialect {dialect!r}{errors.at_user_line()}; what is lowered is a Program"
+            )
+        return self._traced.program
+
+    def cost_analysis(self) -> dict[str, float]:
+        """Estimates of the compiled function: operations, bytes accessed, nanoseconds."""
+        return self.compile().cost_analysis()
+
+    def compile(self) -> Compiled:
+        """The next stage."""
+        return Compiled(self._traced, self._traced.executable(self._traced.donate_argnums))
+
+
+@bounded
+class Compiled(Stage):
+    """A compiled function: call it with arguments of the signature it was compiled for."""
+
+    def __init__(self, traced: Traced, executable: Any):
+        self._traced, self._executable = traced, executable
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it; TypeError if the arguments are not those that it was compiled for."""
+        leaves, treedef = tree.flatten((args, kwargs))
+        if treedef != self.in_tree:
+            raise TypeError(
+                f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
+            )
+        arrays = list(map(as_array, map(fitted, leaves, self.in_avals)))
+        for i, (x, aval) in enumerate(zip(arrays, self.in_avals, strict=True)):
+            got = aval_of(x)
+            fits = len(got.shape) == len(aval.shape) and all(
+                not isinstance(d, int) or d == n for d, n in zip(aval.shape, got.shape, strict=True)
+            )
+            if got.dtype != aval.dtype or not fits:
+                raise TypeError(
+                    f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
+                )
+        return tree.unflatten(self.out_tree, self._executable(arrays))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)
+
+    def as_text(self, stage: str | None = None) -> str:
+        """One of the stages as text: program, kernels, llvm, asm; without a name, what the backend was given."""
+        return self._executable.as_text(stage)
+
+    def runtime_executable(self) -> Any:
+        """What the backend runs."""
+        return self._executable
+
+    def cost_analysis(self) -> dict[str, float]:
+        """Estimates: operations, bytes accessed, nanoseconds."""
+        return self._executable.cost_analysis()
+
+    def memory_analysis(self) -> dict[str, int]:
+        """Bytes of arguments, results, scratch memory, and of results that reuse donated arguments."""
+        return self._executable.memory_analysis()

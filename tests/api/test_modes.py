@@ -1,0 +1,305 @@
+"""Flags as scopes, names of JAX's flags, stages of a jitted function, and what explains and empties the caches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector
+import covector.numpy as cnp
+from covector import config
+
+
+def test_a_scope_is_of_its_thread_and_an_update_of_all() -> None:
+    seen: list[object] = []
+
+    def look() -> None:
+        seen.append((config.numpy_rank_promotion, config.fuse))
+
+    with covector.numpy_rank_promotion("raise"):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+        config.update("fuse", False)
+        look()
+    try:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    finally:
+        config.update("fuse", True)
+    assert seen == [("allow", True), ("raise", False), ("allow", False)]
+
+
+def test_a_scope_in_another_thread_leaves_native_calls_alone() -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with covector.numpy_rank_promotion("raise"), config.override(fuse=False):
+            inside.set()
+            done.wait(10)
+
+    add = covector.jit(lambda a, b: a + b)
+    a, b = cnp.ones(3), cnp.ones((2, 3))
+    add(a, b)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait(10)
+    try:
+        assert (a + b).shape == (2, 3)
+        add(a, b)
+        assert add.cache_size() == 1
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_scopes_nest_and_end_with_exceptions() -> None:
+    def fail() -> None:
+        with covector.disable_jit():
+            with covector.disable_jit(False):
+                assert not config.disable_jit
+            assert config.disable_jit
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not config.disable_jit
+    with (
+        pytest.raises(ValueError, match="numpy_rank_promotion"),
+        covector.numpy_rank_promotion("no"),
+    ):
+        pass
+    assert config.numpy_rank_promotion == "allow"
+
+
+RANKS: list[tuple[Callable[..., Any], bool]] = [
+    (lambda a, b: a + b, False),
+    (lambda a, b: cnp.where(a > 0, a, b), False),
+    (lambda a, b: cnp.maximum(b, a), False),
+    (lambda a, b: a + 1, True),
+    (lambda a, b: a + np.float32(1), True),
+    (lambda a, b: b * cnp.float32(2), True),
+    (lambda a, b: b + b[:1], True),
+]
+
+
+@pytest.mark.parametrize(("f", "allowed"), RANKS)
+def test_rank_promotion(f: Callable[..., Any], allowed: bool) -> None:
+    a, b = cnp.ones(3), cnp.ones((2, 3))
+    jitted = covector.jit(f)
+    expected = f(a, b)
+    jitted(a, b)
+    for g in (f, jitted):
+        if allowed:
+            with covector.numpy_rank_promotion("raise"):
+                np.testing.assert_array_equal(g(a, b), expected)
+            continue
+        for _ in range(2):  # what was compiled before, and refused before, is refused again
+            with (
+                covector.numpy_rank_promotion("raise"),
+                pytest.raises(ValueError, match=r"different ranks, .*float32\[3\].*test_modes.py"),
+            ):
+                g(a, b)
+        with covector.numpy_rank_promotion("warn"), pytest.warns(UserWarning, match="ranks"):
+            f(a, b)
+        np.testing.assert_array_equal(g(a, b), expected)
+
+
+DTYPES: list[tuple[Callable[[Any, Any], Any], bool]] = [
+    (lambda i, x: i + x, False),
+    (lambda i, x: i + 1, True),
+    (lambda i, x: i + 1.5, False),
+    (lambda i, x: x + 1, True),
+    (lambda i, x: x * 1j, False),
+    (lambda i, x: x * True, False),
+    (lambda i, x: (x > 0) & True, True),
+    (lambda i, x: (x > 0) + 1, False),
+    (lambda i, x: x + x.astype("float16"), False),
+    (lambda i, x: cnp.concatenate([i, x]), False),
+    (lambda i, x: cnp.uint8(3) + 1, True),
+    (lambda i, x: cnp.where(x > 0, i, 1.5), False),
+    (lambda i, x: i / 2, True),
+    (lambda i, x: cnp.sin(i) * cnp.mean(x), True),
+]
+
+
+@pytest.mark.parametrize(("f", "allowed"), DTYPES)
+def test_strict_dtype_promotion(f: Callable[[Any, Any], Any], allowed: bool) -> None:
+    i, x = cnp.arange(3), cnp.ones(3)
+    jitted = covector.jit(f)
+    expected = f(i, x)
+    jitted(i, x)
+    for g in (f, jitted):
+        with covector.numpy_dtype_promotion("strict"):
+            if allowed:
+                np.testing.assert_array_equal(g(i, x), expected)
+            else:
+                with pytest.raises(covector.errors.TypePromotionError, match=r"strict.*astype"):
+                    g(i, x)
+        np.testing.assert_array_equal(g(i, x), expected)
+
+
+def test_leaks_are_found() -> None:
+    kept: list[Any] = []
+
+    def leaks(x: Any) -> Any:
+        kept.append(x * 2)
+        return x
+
+    with covector.check_tracer_leaks():
+        for transform in (covector.jit, covector.make_jaxpr):
+            with pytest.raises(
+                covector.errors.LeakedTracerError, match=r"leaks has ended.*test_modes.py"
+            ):
+                transform(leaks)(1.0)
+            kept.clear()
+        clean = covector.jit(covector.grad(covector.jit(lambda x: cnp.sin(x) * x)))
+        assert np.isfinite(clean(1.0))
+
+
+def test_compilations_and_misses_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    @covector.jit
+    def told(x: Any, flag: Any = None) -> Any:
+        return x + 1
+
+    with (
+        caplog.at_level(logging.WARNING, "covector"),
+        covector.log_compiles(),
+        covector.explain_cache_misses(),
+    ):
+        told(cnp.ones(3))
+        told(cnp.ones(3))
+        told(cnp.ones(4))
+        told(2.0)
+    lines = [r.getMessage() for r in caplog.records]
+    assert sum(line.startswith("compiled told for (float32[3]) in ") for line in lines) == 1
+    misses = [line for line in lines if line.startswith("tracing told")]
+    assert len(misses) == 3
+    assert "not traced before" in misses[0]
+    assert "x is float32[4], it was float32[3]" in misses[1]
+    assert "test_modes.py" in misses[1]
+    caplog.clear()
+    told(cnp.ones(5))
+    assert not caplog.records
+
+
+def test_what_must_be_warm_is_not_traced() -> None:
+    f = covector.jit(lambda x: x + 1)
+    f(1.0)
+    with covector.no_tracing():
+        f(2.0)
+        with pytest.raises(RuntimeError, match=r"no_tracing.*int32"):
+            f(1)
+    f(1)
+
+
+def test_caches_are_cleared() -> None:
+    traced: list[int] = []
+
+    @covector.jit
+    def f(x: Any) -> Any:
+        traced.append(1)
+        return x + 1
+
+    f(1.0)
+    f.clear_cache()
+    f(1.0)
+    assert len(traced) == 2
+    covector.clear_caches()
+    assert f.cache_size() == 0
+    assert float(f(1.0)) == 2.0
+    assert len(traced) == 3
+    assert float(cnp.sum(cnp.arange(4.0))) == 6.0
+
+
+def test_names_of_what_is_traced() -> None:
+    def f(x: Any) -> Any:
+        with covector.named_scope("net"), covector.named_scope("layer"):
+            y = x * 2
+        return covector.named_call(lambda y: y + 1, name="head")(y)
+
+    text = str(covector.make_jaxpr(f)(1.0))
+    assert "in net/layer" in text
+    assert "in head" in text
+    with covector.named_scope("net"), pytest.raises(ValueError, match=r"\(test_names.*\) in net"):
+        cnp.ones(3) + cnp.ones(4)
+
+
+def test_flags_of_jax() -> None:
+    config.update("jax_disable_jit", True)
+    assert config.disable_jit
+    config.update("jax_disable_jit", False)
+    config.update("jax_traceback_filtering", "off")
+    assert not config.trim_tracebacks
+    config.update("jax_traceback_filtering", "auto" if covector.config.trim_tracebacks else "off")
+    with pytest.warns(UserWarning, match="'jax_threefry_partitionable' has no effect here"):
+        config.update("jax_threefry_partitionable", True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config.update("jax_threefry_partitionable", True)  # said once
+    with pytest.raises(AttributeError, match="jax_no_such_flag"):
+        config.update("jax_no_such_flag", True)
+
+
+def test_guards_and_devices_check_what_they_are_given() -> None:
+    with covector.transfer_guard("disallow"), covector.default_device(covector.devices()[0]):
+        assert float(cnp.sum(np.ones(3))) == 3.0
+    with pytest.raises(ValueError, match="'no' is none of allow, log"):
+        covector.transfer_guard("no")
+    with pytest.raises(ValueError, match="the devices are"):
+        covector.default_device("tpu")
+
+
+def test_stages_tell_what_they_know() -> None:
+    def f(x: Any, *, scale: Any) -> Any:
+        return {"y": x * scale}
+
+    f_jitted = covector.jit(f, donate_argnums=0)
+    x = cnp.ones((2, 3))
+    traced = f_jitted.trace(x, scale=2.0)
+    lowered = traced.lower()
+    compiled = lowered.compile()
+    for stage in (traced, lowered, compiled):
+        assert stage.donate_argnums == (0,)
+        assert [a.shape for a in stage.in_avals] == [(2, 3), ()]
+        ((info,), keywords) = stage.args_info
+        assert (info.shape, info.dtype, info.donated) == ((2, 3), np.float32, True)
+        assert not keywords["scale"].donated
+        assert stage.out_info["y"].shape == (2, 3)
+        assert stage.in_tree == traced.in_tree
+        assert stage.out_tree == traced.out_tree
+    assert "mul" in lowered.as_text()
+    assert lowered.compiler_ir() is traced.jaxpr
+    with pytest.raises(ValueError, match="stablehlo"):
+        lowered.as_text("stablehlo")
+    assert lowered.cost_analysis()["flops"] > 0
+    assert compiled.memory_analysis()["alias_size_in_bytes"] == 24
+    np.testing.assert_array_equal(compiled.call(x, scale=2.0)["y"], np.full((2, 3), 2.0))
+
+
+def test_options_of_jit() -> None:
+    def f(x: Any, unused: Any = 0) -> Any:
+        return cnp.sin(x) + 1
+
+    device = covector.devices()[0]
+    jitted = covector.jit(f, keep_unused=True, inline=True, device=device, backend="cpu")
+    assert float(jitted(0.0)) == 1.0
+    narrow = covector.jit(f, compiler_options={"vector_bits": 128})
+    x = cnp.ones(64)
+    assert "<4 x float>" in narrow.lower(x).compile().as_text("llvm")
+    np.testing.assert_array_equal(narrow(x), f(x))
+    with pytest.raises(ValueError, match="no compiler option 'verify'"):
+        covector.jit(f, compiler_options={"verify": True})
+    with pytest.raises(ValueError, match="flag 'vector_bits'=96"):
+        covector.jit(f, compiler_options={"vector_bits": 96})
+    with pytest.warns(UserWarning, match="xla_foo"):
+        covector.jit(f, compiler_options={"xla_foo": 1})
+    with pytest.raises(ValueError, match="the devices are"):
+        covector.jit(f, backend="tpu")
