@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import apart, routines
 from covector._engine.backends.cpu.contents import (
@@ -25,9 +23,7 @@ from covector._engine.backends.cpu.hoist import invariants
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import (
     memory_element,
-    register_element,
     register_type,
-    suffix,
     vector,
 )
 from covector._engine.backends.cpu.link import Processor
@@ -166,7 +162,7 @@ class StatementWriter:
         True if what is left in this function is long, and all of it runs once.
         """
         if sum(isinstance(s, Loop) for s in statements) < many:
-            self.frame.bring(list(self.frame.sources))
+            self.frame.bring(buffers_of(statements))
             self.body(statements)
             return len(statements) >= self.limits.many_statements and not has_loops(statements)
         rest: list[Statement] = []
@@ -525,27 +521,10 @@ class StatementWriter:
                     for n in range(0, len(parts), 2)
                 ]
             total = Expr("local", (), local.dtype, "total")
-            self.emitter.values[total] = self._across(op, lanes.value(parts[0]), local.dtype, width)
-            self.fold(Fold(local, op, total, folds[local].identity))
-
-    def _across(self, op: str, operand: str, dtype: np.dtype, width: int) -> str:
-        """One value from the lanes of a vector."""
-        type_, element = register_type(dtype, width), register_element(dtype)
-        floating = element in ("float", "double")
-        if op in ("min", "max"):
-            sign = "" if floating else "u" if dtype.kind in "ub" else "s"
-            name = f"f{op}imum" if floating else f"{sign}{op}"
-        else:
-            name = f"f{op}" if floating else op
-        full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
-        if floating and op in ("add", "mul"):
-            self.module.declare(full, f"declare {element} {full}({element}, {type_})")
-            start = "-0.0" if op == "add" else "1.0"
-            return self.emitter.line(
-                f"call reassoc {element} {full}({element} {start}, {type_} {operand})"
+            self.emitter.values[total] = self.emitter.across(
+                op, lanes.value(parts[0]), local.dtype, width
             )
-        self.module.declare(full, f"declare {element} {full}({type_})")
-        return self.emitter.line(f"call {element} {full}({type_} {operand})")
+            self.fold(Fold(local, op, total, folds[local].identity))
 
     # -- parallel loops --------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from covector._engine.backends.cpu.instructions import (
     memory_element,
     memory_type,
     register_element,
+    register_type,
     suffix,
     vector,
 )  # fmt: skip
@@ -197,6 +198,23 @@ class LoopEmitter(Emitter):
         for e in fixed:
             if e.op not in ("const", "local", "load", "index", "iterate"):
                 self.values[e] = self.spread(self.one.value(e), register_element(e.dtype))
+
+    def across(self, op: str, operand: str, dtype: np.dtype, width: int) -> str:
+        """One value from the lanes of a vector."""
+        type_, element = register_type(dtype, width), register_element(dtype)
+        floating = element in ("float", "double")
+        if op in ("min", "max"):
+            sign = "" if floating else "u" if dtype.kind in "ub" else "s"
+            name = f"f{op}imum" if floating else f"{sign}{op}"
+        else:
+            name = f"f{op}" if floating else op
+        full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
+        if floating and op in ("add", "mul"):
+            self.module.declare(full, f"declare {element} {full}({element}, {type_})")
+            start = "-0.0" if op == "add" else "1.0"
+            return self.line(f"call reassoc {element} {full}({element} {start}, {type_} {operand})")
+        self.module.declare(full, f"declare {element} {full}({type_})")
+        return self.line(f"call {element} {full}({type_} {operand})")
 
     # -- leaves ----------------------------------------------------------------------------------
 
