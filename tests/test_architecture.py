@@ -33,11 +33,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "laws batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
-    ("_engine/transforms", "__init__ forward batch transpose programs"),
+    ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
-        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop while_",
+        "__init__ carry derived call cond custom custom_jvp custom_vjp checkpoint loop unwind while_",
     ),
+    ("_engine/control", "custom_vmap linear"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -63,9 +64,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
     (
         "_engine/api",
-        "arguments derivatives jacobians stages jit transforms modes custom checkpoint",
+        "arguments derivatives jacobians stages jit fwd_and_bwd transforms modes custom checkpoint",
     ),
-    ("_engine/api", "evaluation"),
+    ("_engine/api", "evaluation closures implicit custom_vmap taylor"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
@@ -79,11 +80,13 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "control_flow branches loops operands derivatives examples elementwise products reductions shape indexing",
+        "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
-    ("lax", "collectives __init__"),
+    ("lax", "indexing collectives __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("nn", "examples activations functions initializers __init__"),
+    ("", "custom_batching"),
+    ("experimental", "jet __init__"),
     ("", "__init__"),
 )
 
@@ -105,6 +108,7 @@ BY_NAME = {
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
     ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
     ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",
@@ -397,6 +401,7 @@ NUMBERS = {
     ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
+    ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 

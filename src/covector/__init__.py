@@ -20,6 +20,7 @@ from covector._engine.api.derivatives import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
+from covector._engine.api.fwd_and_bwd import fwd_and_bwd as fwd_and_bwd
 from covector._engine.api.jacobians import (
     hessian as hessian,
     jacfwd as jacfwd,
@@ -65,6 +66,7 @@ from covector._engine.runtime.device import (
     local_devices as local_devices,
 )
 from covector._engine.types.avals import ShapeDtypeStruct as ShapeDtypeStruct
+from covector._engine.types.dtypes import float0 as float0
 
 jacobian = jacrev
 __version__ = _VERSION
@@ -73,8 +75,10 @@ if _typing.TYPE_CHECKING:
     from covector import (
         ad_checkpoint as ad_checkpoint,
         checkpoint_policies as checkpoint_policies,
+        custom_batching as custom_batching,
         custom_derivatives as custom_derivatives,
         dtypes as dtypes,
+        experimental as experimental,
         lax as lax,
         nn as nn,
         random as random,
@@ -85,11 +89,18 @@ if _typing.TYPE_CHECKING:
         ensure_compile_time_eval as ensure_compile_time_eval,
     )
     from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
-    from covector.custom_derivatives import custom_jvp as custom_jvp, custom_vjp as custom_vjp
+    from covector.custom_derivatives import (
+        closure_convert as closure_convert,
+        custom_gradient as custom_gradient,
+        custom_jvp as custom_jvp,
+        custom_vjp as custom_vjp,
+    )
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
     "checkpoint": "ad_checkpoint",
+    "closure_convert": "custom_derivatives",
+    "custom_gradient": "custom_derivatives",
     "custom_jvp": "custom_derivatives",
     "custom_vjp": "custom_derivatives",
     "ensure_compile_time_eval": "_engine.api.evaluation",
@@ -98,8 +109,10 @@ _NAMES = {
 _LATER = (
     "ad_checkpoint",
     "checkpoint_policies",
+    "custom_batching",
     "custom_derivatives",
     "dtypes",
+    "experimental",
     "lax",
     "nn",
     "random",

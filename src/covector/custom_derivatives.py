@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from covector._engine.api.closures import (
+    closure_convert as closure_convert,
+    custom_gradient as custom_gradient,
+    custom_transpose as custom_transpose,
+    linear_call as linear_call,
+)
 from covector._engine.api.custom import (
     CustomVJPPrimal as CustomVJPPrimal,
     SymbolicZero as SymbolicZero,
@@ -14,8 +20,12 @@ from covector._engine.base.public import publish
 __all__ = [
     "CustomVJPPrimal",
     "SymbolicZero",
+    "closure_convert",
+    "custom_gradient",
     "custom_jvp",
+    "custom_transpose",
     "custom_vjp",
     "custom_vjp_primal_tree_values",
+    "linear_call",
 ]
 publish(__name__)

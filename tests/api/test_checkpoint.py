@@ -115,6 +115,39 @@ def test_what_policies_keep() -> None:
     assert sorted(kept(batched, np.ones((2, 3, 3)), np.ones((2, 3, 3)))) == arguments
 
 
+def test_policies_reach_into_loops() -> None:
+    """What is kept of a loop's body is stacked, and the loop that computes the rest again takes it."""
+
+    def f(x: Any, w: Any) -> Any:
+        def step(c: Any, k: Any) -> Any:
+            c = np.sin(checkpoint_name(np.sin(c @ w) * k, "a"))
+            return np.sin(c) + 0.1, c.sum()
+
+        c, ys = cv.lax.scan(step, x, np.arange(1.0, 5.0) / 6)
+        return c.sum() + (ys**2).sum()
+
+    x, w = np.ones((8, 4)) / 3, np.ones((4, 4)) / 5
+    expected = cv.grad(f, (0, 1))(x, w)
+    second = cv.grad(lambda x: cv.grad(f)(x, w).sum())(x)
+    stacks = {
+        policies.nothing_saveable: 0,
+        policies.dots_saveable: 1,
+        policies.save_only_these_names("a"): 1,
+        policies.save_from_both_policies(
+            policies.dots_saveable, policies.save_only_these_names("a")
+        ): 2,
+    }
+    for policy, count in stacks.items():
+        g = cv.checkpoint(f, policy=policy)
+        found = [aval.shape for aval, _ in saved_residuals(g, x, w)]
+        assert found.count((4, 8, 4)) == count
+        for gradient in (cv.grad(g, (0, 1)), cv.jit(cv.grad(g, (0, 1)))):
+            for a, b in zip(gradient(x, w), expected, strict=True):
+                onp.testing.assert_allclose(a, b, 1e-4, 1e-5)
+        again = cv.grad(lambda x, g=g: cv.grad(g)(x, w).sum())(x)
+        onp.testing.assert_allclose(again, second, 1e-4, 1e-5)
+
+
 def test_saved_residuals_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     f = cv.checkpoint(lambda x: np.sin(np.sin(x)), policy=policies.everything_saveable)
     print_saved_residuals(f, 1.0)

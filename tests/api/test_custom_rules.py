@@ -199,6 +199,25 @@ def test_pythons_control_flow_on_values() -> None:
     assert [float(cv.grad(f)(x)) for x in (1.0, -1.0)] == [1.0, 3.0]
 
 
+@pytest.mark.parametrize("make", [with_jvp, with_vjp, lambda: cv.checkpoint(plain)])
+def test_rules_in_branches_and_loops(make: Any) -> None:
+    def uses(f: Function) -> list[Function]:
+        return [
+            lambda x: cv.lax.cond(x > 0.2, f, np.cos, x),
+            lambda x: cv.lax.switch(np.int32(1), [np.sin, f], x),
+            lambda x: cv.lax.fori_loop(0, 3, lambda _, c: f(c), x),
+            lambda x: cv.lax.scan(
+                lambda c, k: (cv.lax.cond(k > 0, f, np.cos, c), None), x, np.array([1, 0, 1])
+            )[0],
+        ]
+
+    for f, g in zip(uses(make()), uses(plain), strict=True):
+        onp.testing.assert_allclose(cv.jit(cv.grad(f))(0.3), cv.grad(g)(0.3), 1e-5)
+        onp.testing.assert_allclose(cv.grad(cv.grad(f))(0.3), cv.grad(cv.grad(g))(0.3), 1e-4)
+        xs = onp.array([0.3, 0.1], "float32")
+        onp.testing.assert_allclose(cv.vmap(cv.grad(f))(xs), cv.vmap(cv.grad(g))(xs), 1e-5)
+
+
 # --------------------------------------------------------------------------------------------------------- closures
 
 

@@ -14,6 +14,8 @@ from tests.transforms.functions import (
     assert_close,
     check_batch,
     check_jvp,
+    check_linearize,
+    gradient,
     mapped,
     pushforward,
     staged,
@@ -21,8 +23,10 @@ from tests.transforms.functions import (
 )
 
 from covector._engine import primitives as prims
+from covector._engine.control import unwind
 from covector._engine.control.while_ import While
 from covector._engine.core.trace import stage, typeof
+from covector._engine.transforms.batch import batch_flat
 from covector._engine.types.avals import ShapedArray
 
 F64, I32 = np.dtype(np.float64), np.dtype(np.int32)
@@ -120,26 +124,46 @@ def floats(f: FlatFunction, args: list[Any]) -> tuple[FlatFunction, list[Any]]:
     return g, [x for x, r in zip(args, real, strict=True) if r]
 
 
-FORWARDS: dict[str, Callable[[FlatFunction], FlatFunction]] = {
+TRANSFORMED: dict[str, Callable[[FlatFunction], FlatFunction]] = {
     "value": lambda f: f,
     "jvp": pushforward,
+    "grad": gradient,
     "jvp of jvp": lambda f: pushforward(pushforward(f)),
 }
 
 
-@pytest.mark.parametrize("transformed", FORWARDS)
+@pytest.mark.parametrize("transformed", TRANSFORMED)
 @pytest.mark.parametrize("steps", [0, 1, 4])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_it_is_the_python_loop(
     name: str, steps: int, transformed: str, rng: np.random.Generator
 ) -> None:
-    example, transform = EXAMPLES[name], FORWARDS[transformed]
+    example, transform = EXAMPLES[name], TRANSFORMED[transformed]
     args = example.operands(rng, steps)
     loop, values = floats(example.loop(), args)
     wanted, _ = floats(example.unrolled, args)
     assert_close(transform(loop)(*values), transform(wanted)(*values))
     assert_close(staged(transform(loop), values)(*values), transform(wanted)(*values))
-    check_jvp(loop, values, [rng.normal(size=x.shape) for x in values])
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_second_derivatives(steps: int, rng: np.random.Generator) -> None:
+    example = EXAMPLES["scalars"]
+    args = example.operands(rng, steps)
+    loop, values = floats(example.loop(), args)
+    wanted, _ = floats(example.unrolled, args)
+    for second in (pushforward, gradient):
+        assert_close(second(gradient(loop))(*values), second(gradient(wanted))(*values))
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("name", ["counting", "swapping", "scalars"])
+def test_laws(name: str, steps: int, rng: np.random.Generator) -> None:
+    example = EXAMPLES[name]
+    loop, values = floats(example.loop(), example.operands(rng, steps))
+    tangents = [rng.normal(size=x.shape) for x in values]
+    check_jvp(loop, values, tangents)
+    check_linearize(loop, values, tangents, [rng.normal(size=np.shape(o)) for o in loop(*values)])
 
 
 @pytest.mark.parametrize("where", ["all", "consts", "carry", "steps"])
@@ -180,6 +204,51 @@ def mapped_over_steps(loop: FlatFunction) -> FlatFunction:
         return mapped(lambda *ys: [o for o in g(*ys) if typeof(o).dtype == F64])(*vectors)
 
     return f
+
+
+@pytest.mark.parametrize("name", ["counting", "swapping", "nested"])
+def test_gradients_of_batches(name: str, rng: np.random.Generator) -> None:
+    """Of loops of their own for each element, which go back as many steps as they went."""
+    example = EXAMPLES[name]
+    args = example.operands(rng)
+    counts = np.array([3, 0, 1], I32)
+    vectors = [x for x in args if x.dtype == F64]
+
+    def of(f: FlatFunction, n: Any) -> FlatFunction:
+        def g(*given: Any) -> list[Any]:
+            rest = iter(given)
+            outs = f(*[n if x.dtype == I32 else next(rest) for x in args])
+            return [o for o in outs if typeof(o).dtype == F64]
+
+        return g
+
+    def batch(*xs: Any) -> list[Any]:
+        f = lambda n, *ys: of(example.loop(), n)(*ys)  # noqa: E731
+        return batch_flat(f, [counts, *xs], [0, *[None] * len(xs)], 3)[0]
+
+    each = [gradient(of(example.unrolled, n))(*vectors) for n in counts]
+    wanted = [sum(column) for column in zip(*each, strict=True)]
+    assert_close(gradient(batch)(*vectors), wanted)
+    found, _ = batch_flat(
+        lambda n, *ys: gradient(of(example.loop(), n))(*ys),
+        [counts, *vectors],
+        [0, *[None] * len(vectors)],
+        3,
+    )
+    assert_close(found, [np.stack(column) for column in zip(*each, strict=True)])
+
+
+@pytest.mark.parametrize("steps", [1, 8, 9, 64, 65, 150])
+def test_states_that_are_kept_are_few(
+    steps: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight of them: from 9 steps on states are computed again, from 65 on more than once."""
+    monkeypatch.setattr(unwind, "MOST_SLOTS", 3)
+    body = lambda w, n, h: [prims.sub(n, 1), prims.mul(prims.sin(h), w)]  # noqa: E731
+    example = Example(lambda w, n, h: positive(n), body, [SCALAR], [COUNT, SCALAR])
+    loop, values = floats(example.loop(), [np.float64(1.7), np.int32(steps), np.float64(0.3)])
+    wanted, _ = floats(example.unrolled, [np.float64(1.7), np.int32(steps), np.float64(0.3)])
+    assert_close(gradient(loop)(*values), gradient(wanted)(*values))
 
 
 def test_a_batch_whose_loops_have_one_condition_stays_one_loop(rng: np.random.Generator) -> None:

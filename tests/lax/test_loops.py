@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from covector import jacfwd, jit, jvp, lax, make_jaxpr, numpy as cnp, vmap
+from covector import grad, jacfwd, jit, jvp, lax, make_jaxpr, numpy as cnp, vmap
 from covector._engine.base.config import config
 from covector._engine.core.trace import typeof
 
@@ -88,6 +88,25 @@ def test_values_of_outer_transformations_are_closed_over() -> None:
     np.testing.assert_allclose(np.asarray(vmap(f, (None, 0))(w, counts)), w ** (counts + 1.0))
     found = jit(vmap(jacfwd(f), (None, 0)))(w, counts)
     np.testing.assert_allclose(np.asarray(found), (counts + 1) * w**counts)
+
+
+def test_gradients_against_finite_differences() -> None:
+    """Newton's method, with as many steps as it takes; of batches, nested, and compiled."""
+
+    def root(a: Any) -> Any:
+        def step(x: Any) -> Any:
+            return x - (x * x * x - a) / (3 * x * x)
+
+        return lax.while_loop(lambda x: abs(x * x * x - a) > 1e-12, step, a / 2 + 1)
+
+    for wrap in (lambda f: f, jit):
+        for a in (0.5, 3.0, 40.0):
+            found = wrap(grad(root))(np.float64(a))
+            np.testing.assert_allclose(float(found), a ** (-2 / 3) / 3, rtol=1e-6)
+    a = np.array([0.5, 3, 40])
+    np.testing.assert_allclose(np.asarray(jit(vmap(grad(root)))(a)), a ** (-2 / 3) / 3, rtol=1e-6)
+    found = grad(lambda a: vmap(root)(a).sum())(a)
+    np.testing.assert_allclose(np.asarray(found), a ** (-2 / 3) / 3, rtol=1e-6)
 
 
 def test_updates_run_in_place() -> None:

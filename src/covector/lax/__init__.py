@@ -12,6 +12,7 @@ from covector.lax.derivatives import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
+from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *

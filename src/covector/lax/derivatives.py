@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.api.implicit import (
+    custom_linear_solve as custom_linear_solve,
+    custom_root as custom_root,
+)
 from covector._engine.base import tree
 from covector.lax.operands import array
 
-__all__ = ["optimization_barrier"]
+__all__ = ["custom_linear_solve", "custom_root", "optimization_barrier"]
 
 
 def optimization_barrier(operand: Any) -> Any:

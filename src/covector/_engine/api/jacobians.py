@@ -229,8 +229,11 @@ def _check_jacobian_results(
                 f"{api} with holomorphic=True needs complex results, but {function_place(fun)} returned "
                 f"{aval.text()}{errors.at_user_line()}"
             )
-        if not holomorphic and not dtypes.is_float(aval.dtype):
+        takes, wanted = dtypes.is_float, "real floating-point"
+        if api == "jacfwd":  # real arguments may lead to complex results
+            takes, wanted = dtypes.is_inexact, "floating-point"
+        if not holomorphic and not takes(aval.dtype):
             raise TypeError(
-                f"{api} needs real floating-point results, but {function_place(fun)} returned {aval.text()}"
+                f"{api} needs {wanted} results, but {function_place(fun)} returned {aval.text()}"
                 f"{errors.at_user_line()}"
             )

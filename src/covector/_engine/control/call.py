@@ -132,6 +132,8 @@ class Called(Primitive):
 class Transparent(Called):
     """A family: what is nothing but its Program also when it is differentiated and batched."""
 
+    transparent: ClassVar[bool] = True
+
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
         found = jvp_program(self.program, nonzero)

@@ -185,10 +185,11 @@ class Checkpoint(Transparent):
         known = without_duplicates(inline_calls(split.known))
         atoms = (*known.inputs, *known.outputs)
         residuals = [atoms[i] for i in split.residuals]
-        saved, again = self._choose(known, residuals)
+        parted = _Parted(known, self.policy)
+        saved, again = parted.choose(residuals)
         stored = [v for v in saved if v not in known.inputs]
         outs = known.outputs[: len(self.program.outputs)]
-        forward = without_dead_code(map_eqns(known, known.eqns, (*outs, *stored)))
+        forward = without_dead_code(map_eqns(known, parted.forward, (*outs, *stored)))
         n = len(known.inputs) + len(outs)
         places = {v: n + i for i, v in enumerate(stored)}
         places |= {v: i for i, v in enumerate(known.inputs)}
@@ -204,9 +205,38 @@ class Checkpoint(Transparent):
         taken = tuple([places[v] for v in saved])
         return KeptProgram(forward, split.constants, rest, taken, split.nonzero)
 
-    def _choose(self, known: Program, residuals: Sequence[Atom]) -> tuple[list[Var], list[Eqn]]:
+
+class _Parted:
+    """The equations of a known Program, as they run forwards, and as they compute again what was not kept.
+
+    Where a policy keeps some of what a loop's body computes, the loop gives that too, and another one takes it.
+    """
+
+    def __init__(self, known: Program, policy: Policy | None):
+        self.given = known.inputs
+        self.forward: list[Eqn] = []
+        self.again: list[Eqn] = []
+        self.kept: dict[Var, None] = {}
+        for eqn in known.eqns:
+            p = eqn.primitive
+            found = (
+                p.parted(lambda e: keeps(policy, e)) if p.has_programs and not eqn.effects else None
+            )
+            if found is not None:
+                first, second, types = found
+                more = tuple(map(Var, types))
+                self.forward.append(Eqn(first, eqn.inputs, (*eqn.outputs, *more), eqn.source))
+                self.again.append(Eqn(second, (*eqn.inputs, *more), eqn.outputs, eqn.source))
+                self.kept.update(dict.fromkeys(more))
+                continue
+            self.forward.append(eqn)
+            self.again.append(eqn)
+            if keeps(policy, eqn):
+                self.kept.update(dict.fromkeys(eqn.outputs))
+
+    def choose(self, residuals: Sequence[Atom]) -> tuple[list[Var], list[Eqn]]:
         """The values to keep, and the equations that compute the residuals from them."""
-        given, producer = set(known.inputs), {v: e for e in known.eqns for v in e.outputs}
+        producer = {v: e for e in self.again for v in e.outputs}
         saved: dict[Var, None] = {}
         needed: set[Eqn] = set()
         pending = list(residuals)
@@ -214,10 +244,10 @@ class Checkpoint(Transparent):
             v = pending.pop()
             if not isinstance(v, Var) or v in saved:
                 continue
-            if v in given or keeps(self.policy, producer[v]):
+            if v in self.kept or v not in producer:
                 saved[v] = None
             elif producer[v] not in needed:
                 needed.add(producer[v])
                 pending.extend(producer[v].inputs)
-        order = [v for v in (*known.inputs, *producer) if v in saved]
-        return order, [e for e in known.eqns if e in needed]
+        order = [v for v in (*self.given, *self.kept) if v in saved]
+        return order, [e for e in self.again if e in needed]

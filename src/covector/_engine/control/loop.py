@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -38,8 +38,11 @@ from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result
 from covector._engine.ir.program import (
     Atom,
+    Eqn,
     Program,
     effects_of,
+    inline_calls,
+    map_eqns,
     replace_inputs,
     without_dead_code,
 )
@@ -115,6 +118,23 @@ class Scan(Primitive):
             list(takes.flat),
             list(gives.flat),
         )
+
+    def parted(
+        self, keep: Callable[[Eqn], bool]
+    ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
+        body = inline_calls(self.body)
+        gone = {eqn for eqn in body.eqns if keep(eqn)}
+        rest = tuple([eqn for eqn in body.eqns if eqn not in gone])
+        kept = [v for eqn in body.eqns if eqn in gone for v in eqn.outputs]
+        again = without_dead_code(map_eqns(body, rest))
+        read = {a for eqn in again.eqns for a in eqn.inputs} | set(again.outputs)
+        kept = [v for v in kept if v in read]
+        if not kept or not again.eqns:
+            return None
+        first = Program(body.inputs, body.eqns, (*body.outputs, *kept), name=body.name)
+        second = replace_inputs(again, (*again.inputs, *kept))
+        stacks = tuple([self.stacked(v.aval) for v in kept])
+        return self._of(first, self.layout), self._of(second, self.layout), stacks
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
         inputs = self.layout.operands(self.body.inputs)

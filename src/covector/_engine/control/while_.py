@@ -12,6 +12,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
+    Call,
     axis_names_of,
     check_types,
     given_ones,
@@ -26,7 +27,8 @@ from covector._engine.control.derived import (
     jvp_body,
     live_parts,
 )
-from covector._engine.core.primitive import Primitive, Zero
+from covector._engine.control.unwind import unwound
+from covector._engine.core.primitive import Linear, Primitive, Zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result, load
 from covector._engine.ir.program import (
@@ -161,20 +163,25 @@ class While(Primitive):
 
     # ------------------------------------------------------------------------------------------------- rules
 
+    def type_of_operands(self) -> list[ShapedArray]:
+        """The types that it takes."""
+        takes = self.layout.operands(self.body.in_avals)
+        mapped = (*self.mask, *[True] * len(takes.carry))
+        return [
+            self.spread_over_lanes(a) if mine else a
+            for a, mine in zip((*takes.consts, *takes.carry), mapped, strict=True)
+        ]
+
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         takes = self.layout.operands(self.body.in_avals)
-        consts = [
-            self.spread_over_lanes(a) if mine else a
-            for a, mine in zip(takes.consts, self.mask, strict=True)
-        ]
-        carry = [self.spread_over_lanes(a) for a in takes.carry]
-        check_types(self.name, "operands", [*consts, *carry], avals)
+        expected = self.type_of_operands()
+        check_types(self.name, "operands", expected, avals)
         check_types(
             self.name, "operands of the condition", self.body.in_avals, self.condition.in_avals
         )
         check_types(self.name, "results of the condition", [TRUTH], self.condition.out_avals)
         check_types(self.name, "results of the body", takes.carry, self.body.out_avals)
-        return tuple(carry)
+        return tuple(expected[self.num_consts :])
 
     def reference(self, *operands: Any) -> tuple[Any, ...]:
         takes = self.layout.operands(operands)
@@ -216,6 +223,56 @@ class While(Primitive):
         results = outs[:n]
         return results, tuple(spread(outs[n:], found.live.carry, [typeof(o) for o in results]))
 
+    # --------------------------------------------------------------------------------------------- backwards
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """The results; and the loop that pushes tangents, which goes on the tape."""
+        nonzero = tuple([type(t) is not Zero for t in tangents])
+        outs = self(*primals)
+        program, constants, live = self.pushing(nonzero)
+        types = [typeof(o) for o in outs]
+        if not any(live):
+            return outs, tuple(map(Zero, types))
+        pushed = PushedLoop(program, self, nonzero)
+        given = pushed(*primals, *constants, *given_ones(tangents))
+        return outs, tuple(spread(given, live, types))
+
+    def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
+        """The Program of the tangents that are not Zero, its constants, and which these are."""
+        return _pushing(
+            self.body, self.condition, self.num_consts, self.lanes, self.mapped, nonzero
+        )
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        """That of its derivative, which is the same for any value of what it is linear in."""
+        linear = tuple([isinstance(a, Linear) for a in args])
+        values = [prims.zeros(a.aval) if isinstance(a, Linear) else a for a in args]
+        backs = iter(self.pulled(values, linear, ct))
+        return [next(backs) if mine else None for mine in linear]
+
+    def pulled(self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any]) -> list[Any]:
+        """Cotangents of the operands in the mask.  The loop runs again, and back: `unwind.py` says how."""
+        found = unwound(self.body, self.condition, self.layout, nonzero, _plain)
+        program, constants = found.program, found.constants
+        axes = [0 if mine else None for mine in (*self.mask, *[True] * self.layout.carry)]
+        axes += [0] * sum(found.carry)
+        for size in reversed(self.lanes):
+            wide = (*axes, *[None] * (len(program.inputs) - len(axes)))
+            every = (True,) * len(program.outputs)
+            batched = batch_program(program, wide, size, None, every)
+            program, constants = batched.program, (*constants, *batched.constants)
+        cts = [prims.materialize(c) for c in compress(ct, found.carry)]
+        backs = iter(Call(program)(*primals, *cts, *constants))
+        result: list[Any] = []
+        for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
+            if mine:
+                back = next(backs)
+                shared = bool(self.lanes) and not one
+                result.append(prims.Sum(tuple(range(len(self.lanes))))(back) if shared else back)
+        wanted = self.layout.operands(nonzero).carry
+        carried = spread(backs, found.carry, [typeof(p) for p in primals[self.num_consts :]])
+        return result + [back for back, mine in zip(carried, wanted, strict=True) if mine]
+
     # ------------------------------------------------------------------------------------------------- batch
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
@@ -252,6 +309,28 @@ class While(Primitive):
             return x
         n, shape = len(self.lanes), typeof(x).shape
         return prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))(x)
+
+
+@record
+class PushedLoop(Call):
+    """The tangents of a loop's results, those that are not Zero.
+
+    Operands: the loop's, constants, tangents of the operands in `nonzero`.  It is linear in these.
+    """
+
+    loop: While
+    nonzero: Mask
+    name: ClassVar[str] = "pushed_loop"
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        """The way back through the loop itself."""
+        n, count = len(self.nonzero), sum(self.nonzero)
+        _, _, live = self.loop.pushing(self.nonzero)
+        types = [Zero(a) for a in self.loop.type(*[typeof(x) for x in args[:n]])]
+        given = iter(ct)
+        cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
+        backs = self.loop.pulled(args[:n], self.nonzero, cts)
+        return [*[None] * (len(args) - count), *backs]
 
 
 # ------------------------------------------------------------------------------------------------- lowering
@@ -303,6 +382,40 @@ def _in_buffers(
 
 
 # --------------------------------------------------------------------------------------- conditions, batches
+
+
+def _plain(condition: Program, body: Program, num_consts: int) -> While:
+    return While(condition, body, num_consts)
+
+
+@derived
+def _pushing(
+    body: Program,
+    condition: Program,
+    num_consts: int,
+    lanes: tuple[Dim, ...],
+    mapped: Mask,
+    nonzero: Mask,
+) -> tuple[Program, tuple[Any, ...], Mask]:
+    loop = While(condition, body, num_consts, lanes, mapped)
+    live: list[bool] = []
+    n = len(nonzero)
+    avals = loop.type_of_operands()
+
+    def run(*args: Any) -> list[Any]:
+        given = iter(args[n:])
+        tangents = [
+            next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
+        ]
+        _, pushed = loop.jvp(args[:n], tangents)
+        live[:] = [type(t) is not Zero for t in pushed]
+        return list(compress(pushed, live))
+
+    types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
+    program, constants = stage_closed(run, types, f"pushed_{body.name}")
+    inputs, stop = program.inputs, len(types)
+    program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
+    return program, constants, tuple(live)
 
 
 def _read(program: Program) -> Mask:

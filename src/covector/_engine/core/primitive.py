@@ -189,6 +189,9 @@ class Primitive:
 
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
+    transparent: ClassVar[bool] = (
+        False  # whether its derivatives are those of what it is inlined to
+    )
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
@@ -228,6 +231,16 @@ class Primitive:
     ) -> tuple[Primitive, tuple[Atom, ...]]:
         """The same with Programs that take `values` as further inputs, at their end, in all runs; and its operands."""
         raise self._missing("taking")
+
+    def parted(
+        self, keep: Callable[[Eqn], bool]
+    ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
+        """For what holds Programs, of whose equations some are to be kept and some computed again for a derivative.
+
+        The same, which also gives what is kept, of these types, as further results; and the same, which takes that as
+        further operands instead of computing it.  None: all is kept, or nothing.
+        """
+        return None
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
         """A simpler way to the result of an equation of this primitive: what it equals, or another equation."""

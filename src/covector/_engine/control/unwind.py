@@ -1,0 +1,267 @@
+"""The gradient of a loop whose number of steps is not known: it runs again, keeps states, and goes back from them.
+
+Memory is bounded.  The states of up to `2**slots` steps are kept, evenly apart: when there are more steps, each second
+state gives its place to a later one, and the distance doubles.  On the way back the states between two of these are
+computed again, and kept likewise.  So each step is done once more than forwards while there are no more than `2**slots`
+of them, twice more up to the square of that, and then more often; the gradient is right in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.control.derived import Layout
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.trace import evaluate, typeof
+from covector._engine.ir.program import Program
+from covector._engine.transforms.programs import (
+    Mask,
+    SplitProgram,
+    derived,
+    linearize_program,
+    stage_closed,
+    transpose_program,
+)
+from covector._engine.types.avals import ShapedArray
+
+# Bytes of all the states that are kept at once; the least and the most binary digits of their number.
+KEPT_BYTES = 1 << 22
+LEAST_SLOTS, MOST_SLOTS = 3, 10
+
+# Makes a loop of a condition, a body, and the number of consts.
+MakeLoop = Callable[[Program, Program, int], Primitive]
+Values = Sequence[Any]
+
+
+def slots_for(state: Sequence[ShapedArray]) -> int:
+    """How many binary digits the number of kept states has."""
+    size = sum(a.size * a.dtype.itemsize for a in state)
+    if not isinstance(size, int):
+        return LEAST_SLOTS + 3
+    digits = (KEPT_BYTES // max(size, 1)).bit_length() - 1
+    return min(max(digits, LEAST_SLOTS), MOST_SLOTS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unwound:
+    """From consts, first carry, and cotangents of the carried values in `carry`, to all cotangents.
+
+    These are of the consts that have a tangent, then of the carried values in `carry`.  Constants are the last inputs.
+    """
+
+    program: Program
+    constants: tuple[Any, ...]
+    carry: Mask
+
+
+@derived
+def unwound(
+    body: Program, condition: Program, layout: Layout, nonzero: Mask, make: MakeLoop
+) -> Unwound:
+    """The way back through a loop for tangents of the operands in a mask."""
+    given = layout.operands(nonzero)
+    carry = given.carry
+    while True:
+        split = linearize_program(body, (*given.consts, *carry), carry)
+        if split.nonzero == carry:
+            break
+        carry = tuple([x or y for x, y in zip(carry, split.nonzero, strict=True)])
+    unwinding = _Unwinding(body, condition, layout, (given.consts, carry), split, make)
+    return Unwound(*unwinding.program(), carry)
+
+
+class _Unwinding:
+    def __init__(
+        self,
+        body: Program,
+        condition: Program,
+        layout: Layout,
+        nonzero: tuple[Mask, Mask],
+        split: SplitProgram,
+        make: MakeLoop,
+    ):
+        self.body, self.condition, self.split, self.make = body, condition, split, make
+        count, residuals = sum(map(sum, nonzero)), len(split.residuals)
+        linear = (*[False] * residuals, *[True] * count)
+        self.back = transpose_program(
+            split.linear, linear, (True,) * sum(nonzero[1]), (True,) * count
+        )
+        takes = layout.operands(body.in_avals)
+        self.known, self.state = list(takes.consts), list(takes.carry)
+        self.sums = [a.tangent() for a in compress(takes.consts, nonzero[0])]
+        self.cts = [a.tangent() for a in compress(takes.carry, nonzero[1])]
+        self.digits = slots_for(self.state)
+        self.slots = 1 << self.digits
+
+    def program(self) -> tuple[Program, tuple[Any, ...]]:
+        """All of it."""
+        k, n = len(self.known), len(self.state)
+
+        def run(*args: Any) -> list[Any]:
+            consts, init, cts = args[:k], args[k : k + n], args[k + n :]
+            count, spacing, *kept = self._record(consts, init)
+            return self._back(consts, count, spacing, kept[n:], cts)
+
+        types = [*self.known, *self.state, *self.cts]
+        return stage_closed(run, types, f"back_through_{self.body.name}")
+
+    def _loop(
+        self, test: Callable[..., Any], step: Callable[..., Values], consts: Values, carry: Values
+    ) -> list[Any]:
+        """A loop of functions of consts and carry."""
+        types = [typeof(x) for x in (*consts, *carry)]
+        tested, first = stage_closed(lambda *xs: [test(*xs)], types, "more")
+        stepped, second = stage_closed(step, types, "again")
+        assert not first and not second, "these rules make no constants"
+        return list(self.make(tested, stepped, len(consts))(*consts, *carry))
+
+    def _step(self, consts: Values, state: Values) -> list[Any]:
+        return evaluate(self.body, [*consts, *state])
+
+    def _record(self, consts: Values, init: Values) -> list[Any]:
+        """(number of steps, digits of the distance of kept states, last state, kept states) of the known loop."""
+        k, n = len(consts), len(init)
+
+        def test(*xs: Any) -> Any:
+            return evaluate(self.condition, [*xs[:k], *xs[k + 2 : k + 2 + n]])[0]
+
+        def step(*xs: Any) -> Values:
+            count, spacing, *rest = xs[k:]
+            state, kept = rest[:n], rest[n:]
+            full = prims.eq(count, prims.shift_left(_int(self.slots), spacing))
+            spacing = prims.add(spacing, prims.select(full, _int(1), _int(0)))
+            slot = self._slot(count, spacing, self._place(count, spacing))
+            news = [_put(stack, x, slot) for stack, x in zip(kept, state, strict=True)]
+            return [prims.add(count, _int(1)), spacing, *self._step(xs[:k], state), *news]
+
+        return self._loop(test, step, consts, [_int(0), _int(0), *init, *self._stacks()])
+
+    def _back(
+        self, consts: Values, count: Any, spacing: Any, kept: Values, cts: Values
+    ) -> list[Any]:
+        """The cotangents, by segments between kept states, from the last to the first."""
+        k, s = len(consts), len(self.sums)
+        last = prims.shift_right_arithmetic(prims.sub(count, _int(1)), spacing)
+        inner = prims.maximum(prims.sub(spacing, _int(self.digits)), _int(0))
+        outside = [*consts, spacing, inner, *kept]
+        m = len(outside)
+
+        def test(*xs: Any) -> Any:
+            return prims.ge(xs[m], _int(0))
+
+        def step(*xs: Any) -> Values:
+            consts, (spacing, inner), kept = xs[:k], xs[k : k + 2], xs[k + 2 : m]
+            segment, end, *rest = xs[m:]
+            start = prims.shift_left(segment, spacing)
+            place = self._place(start, spacing)
+            state = [_get(stack, place) for stack in kept]
+            length = prims.sub(end, start)
+            between = self._again(consts, inner, length, state, rest[s + len(self.cts) :])
+            found = self._segment(consts, inner, length, between, rest[: s + len(self.cts)])
+            return [prims.sub(segment, _int(1)), start, *found, *between]
+
+        sums = [prims.zeros(a) for a in self.sums]
+        carry = [last, count, *sums, *cts, *self._stacks()]
+        return self._loop(test, step, outside, carry)[2 : 2 + s + len(self.cts)]
+
+    def _again(
+        self, consts: Values, inner: Any, length: Any, state: Values, stacks: Values
+    ) -> list[Any]:
+        """The states of one segment, computed again and kept."""
+        k, n = len(consts), len(state)
+        first = [_put(stack, x, _int(0)) for stack, x in zip(stacks, state, strict=True)]
+
+        def test(*xs: Any) -> Any:
+            return prims.lt(prims.add(xs[k + 2], _int(1)), xs[k + 1])
+
+        def step(*xs: Any) -> Values:
+            inner, _length, t, *rest = xs[k:]
+            state, t = self._step(xs[:k], rest[:n]), prims.add(t, _int(1))
+            slot = self._slot(t, inner, prims.shift_right_arithmetic(t, inner))
+            news = [_put(stack, x, slot) for stack, x in zip(rest[n:], state, strict=True)]
+            return [t, *state, *news]
+
+        return self._loop(test, step, [*consts, inner, length], [_int(0), *state, *first])[1 + n :]
+
+    def _segment(
+        self, consts: Values, inner: Any, length: Any, kept: Values, totals: Values
+    ) -> list[Any]:
+        """The cotangents before a segment from those after it."""
+        k, s = len(consts), len(self.sums)
+        outside = [*consts, inner, *kept]
+        m = len(outside)
+
+        def test(*xs: Any) -> Any:
+            return prims.ge(xs[m], _int(0))
+
+        def step(*xs: Any) -> Values:
+            consts, inner, kept = xs[:k], xs[k], xs[k + 1 : m]
+            t, *totals = xs[m:]
+            slot = prims.shift_right_arithmetic(t, inner)
+            state = [_get(stack, slot) for stack in kept]
+            state = self._advance(consts, prims.shift_left(slot, inner), t, state)
+            split, back = self.split, self.back
+            given = [*consts, *state, *split.constants]
+            residuals = split.residual_values(given, evaluate(split.known, given))
+            found = evaluate(back.program, [*residuals, *totals[s:], *back.constants])
+            sums = [prims.add(a, b) for a, b in zip(totals[:s], found[:s], strict=True)]
+            return [prims.sub(t, _int(1)), *sums, *found[s:]]
+
+        return self._loop(test, step, outside, [prims.sub(length, _int(1)), *totals])[1:]
+
+    def _advance(self, consts: Values, start: Any, stop: Any, state: Values) -> list[Any]:
+        """The state some steps later."""
+        k = len(consts)
+
+        def test(*xs: Any) -> Any:
+            return prims.lt(xs[k + 1], xs[k])
+
+        def step(*xs: Any) -> Values:
+            return [prims.add(xs[k + 1], _int(1)), *self._step(xs[:k], xs[k + 2 :])]
+
+        return self._loop(test, step, [*consts, stop], [start, *state])[1:]
+
+    # ------------------------------------------------------------------------------------------------ places
+
+    def _stacks(self) -> list[Any]:
+        """Memory for kept states; what is not kept goes to the last row."""
+        return [prims.zeros(a.with_shape((self.slots + 1, *a.shape))) for a in self.state]
+
+    def _place(self, count: Any, spacing: Any) -> Any:
+        """Where the state of a step lies.
+
+        The number of the step, in units of the distance, with its digits rotated: so half of the states stay where
+        they are when the distance doubles, and the new ones come to the places of those that go.
+        """
+        number = prims.shift_right_arithmetic(count, spacing)
+        by = prims.rem(spacing, _int(self.digits))
+        low = prims.shift_right_arithmetic(number, prims.sub(_int(self.digits), by))
+        return prims.and_(prims.or_(prims.shift_left(number, by), low), _int(self.slots - 1))
+
+    def _slot(self, count: Any, spacing: Any, place: Any) -> Any:
+        """The place for the state of a step if it is kept, else the last row."""
+        mask = prims.sub(prims.shift_left(_int(1), spacing), _int(1))
+        kept = prims.eq(prims.and_(count, mask), _int(0))
+        return prims.select(kept, place, _int(self.slots))
+
+
+def _int(value: int) -> np.int64:
+    return np.int64(value)
+
+
+def _put(stack: Any, x: Any, place: Any) -> Any:
+    shape = typeof(x).shape
+    row = prims.Reshape((1, *shape))(x)
+    return prims.DynamicUpdateSlice()(stack, row, place, *[_int(0) for _ in shape])
+
+
+def _get(stack: Any, place: Any) -> Any:
+    _, *shape = typeof(stack).shape
+    row = prims.DynamicSlice((1, *shape))(stack, place, *[_int(0) for _ in shape])
+    return prims.Reshape(tuple(shape))(row)
