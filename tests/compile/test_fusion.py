@@ -162,3 +162,19 @@ def test_random_unrolled_chains(seed: int) -> None:
     x = rng.integers(-8, 9, 64).astype(np.float64)
     for got, wanted in zip(covector.jit(lambda x: run(cnp, x))(x), run(np, x), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_lanes_have_what_does_not_change_in_their_loop() -> None:
+    """What depends on the row only is computed once a row, not in each vector of it."""
+    x, y = np.linspace(0, 3, 40, dtype=np.float32), np.ones((40, 1000), np.float32)
+    for f in (
+        lambda b, x, y: b.sqrt(x)[:, None] * y + 1,
+        lambda b, x, y: (b.sqrt(x)[:, None] * y).sum(1),
+        lambda b, x, y: b.where((b.sqrt(x) > 1)[:, None], y, 0),
+    ):
+        jitted: Any = covector.jit(lambda x, y, f=f: f(cnp, x, y))
+        text = jitted.lower(x, y).compile().as_text("llvm")
+        calls = [line for line in text.splitlines() if "@llvm.sqrt" in line and " = call " in line]
+        assert calls
+        assert not any("x float" in line for line in calls)
+        np.testing.assert_allclose(jitted(x, y), f(np, x, y), rtol=1e-6)

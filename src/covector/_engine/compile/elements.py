@@ -7,6 +7,7 @@ then its element is its equation's `element` rule on the elements of the operand
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from covector._engine import primitives as prims
@@ -91,9 +92,10 @@ class Elements:
         if isinstance(atom, Literal):
             value = constant(atom.value, atom.aval.dtype)
             return View(atom.aval, lambda index: value)
-        return View(
-            atom.aval, lambda index: self.at(atom, index), lambda c, index: self.at(atom, index, c)
-        )
+        return View(atom.aval, partial(self.at, atom), partial(self._guarded, atom))
+
+    def _guarded(self, atom: Atom, condition: Expr, index: Index) -> Scalar:
+        return self.at(atom, index, condition)
 
     def at(self, atom: Atom, index: Index, condition: Expr | None = None) -> Scalar:
         """The element of an atom at an index."""

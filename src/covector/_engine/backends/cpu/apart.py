@@ -48,6 +48,7 @@ def one_of_many(
 ) -> tuple[str, str]:
     """The same for statements that get nothing but memory from outside: those that are alike share a function."""
     shape = Shape(statements)
+    outer.bring(shape.buffers)
     numbers = {outer.memory_of(b): n for b, n in shape.buffers.items()}
     memories = tuple([numbers[outer.memory_of(b)] for b in shape.buffers])
     known = tuple([b in outer.pointers for b in shape.buffers])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import apart, routines
 from covector._engine.backends.cpu.contents import (
+    buffers_of,
     calls,
     groups,
     has_loops,
@@ -23,9 +23,7 @@ from covector._engine.backends.cpu.hoist import invariants
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import (
     memory_element,
-    register_element,
     register_type,
-    suffix,
     vector,
 )
 from covector._engine.backends.cpu.link import Processor
@@ -76,8 +74,7 @@ class _Entry:
     def write(self) -> None:
         frame, kernel = self.frame, self.kernel
         for n, buffer in enumerate((*kernel.inputs, *kernel.outputs)):
-            slot = self._entry(f"getelementptr ptr, ptr %buffers, i64 {n}")
-            frame.pointers[buffer] = self._entry(f"load ptr, ptr {slot}")
+            frame.sources[buffer] = partial(self._parameter, n)
         for n, name in enumerate(kernel.dims):
             slot = self._entry(f"getelementptr i64, ptr %dims, i64 {n}")
             frame.symbols[name] = self._entry(f"load i64, ptr {slot}")
@@ -92,6 +89,20 @@ class _Entry:
             [*frame.entry, *frame.lines, "  ret i32 0"],
             quick=once,
         )
+
+    def _parameter(self, n: int) -> str:
+        slot = self._line(f"getelementptr ptr, ptr %buffers, i64 {n}")
+        return self._line(f"load ptr, ptr {slot}")
+
+    def _shared(self, buffer: Buffer) -> str:
+        memory = self.kernel.memory_of(buffer)
+        self.frame.bring((memory,))
+        return self.frame.pointers[memory]
+
+    def _line(self, instruction: str) -> str:
+        name = self.frame.fresh()
+        self.frame.lines.append(f"  {name} = {instruction}")
+        return name
 
     def _entry(self, instruction: str) -> str:
         name = self.frame.fresh()
@@ -117,12 +128,10 @@ class _Entry:
                 "memory:",
             ]
         for buffer, offset in kernel.offsets.items():
-            frame.pointers[buffer] = name = frame.fresh()
-            frame.lines.append(
-                f"  {name} = getelementptr i8, ptr {base}, i64 {writer.emitter.scalar_index(offset)}"
-            )
+            at = writer.emitter.scalar_index(offset)
+            frame.sources[buffer] = partial(self._line, f"getelementptr i8, ptr {base}, i64 {at}")
         for buffer in kernel.shares:
-            frame.pointers[buffer] = frame.pointers[kernel.memory_of(buffer)]
+            frame.sources[buffer] = partial(self._shared, buffer)
 
     def _slots(self) -> None:
         """Buffers that are swapped keep their pointer in memory, which LLVM turns into registers."""
@@ -131,6 +140,7 @@ class _Entry:
                 for buffer in (s.first, s.second):
                     if buffer not in self.frame.slots:
                         slot = self.frame.alloca("ptr", 8)
+                        self.frame.bring((buffer,))
                         self.frame.slots[buffer] = slot
                         self.frame.lines.append(
                             f"  store ptr {self.frame.pointers[buffer]}, ptr {slot}"
@@ -145,6 +155,7 @@ class StatementWriter:
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
+        self.fixed: list[Expr] = []  # what was computed in front of the loop that is written now
 
     def parts(self, statements: Sequence[Statement], many: int) -> bool:
         """Write a body; if it has many loops, they become functions.
@@ -152,6 +163,7 @@ class StatementWriter:
         True if what is left in this function is long, and all of it runs once.
         """
         if sum(isinstance(s, Loop) for s in statements) < many:
+            self.frame.bring(buffers_of(statements))
             self.body(statements)
             return len(statements) >= self.limits.many_statements and not has_loops(statements)
         rest: list[Statement] = []
@@ -160,6 +172,7 @@ class StatementWriter:
                 self.apart(group)
             else:
                 rest += group
+                self.frame.bring(buffers_of(group))
                 self.body(group)
         return not has_loops(rest)
 
@@ -322,12 +335,9 @@ class StatementWriter:
             self.parallel(loop)
             return
         self.private_buffers(loop)
-        if loop.schedule.vector > 1:
-            self.hoist(loop)
-            self.lanes(loop, "0", self.emitter.scalar_index(loop.extent))
-        else:
-            self.hoist(loop)
-            self.plain(loop, "0", self.emitter.scalar_index(loop.extent))
+        self.hoist(loop)
+        run = self.lanes if loop.schedule.vector > 1 else self.plain
+        run(loop, "0", self.emitter.scalar_index(loop.extent))
 
     def private_buffers(self, loop: Loop) -> None:
         """Memory in this frame for the private buffers of a loop; one a lane, if lanes run outside of them."""
@@ -348,7 +358,8 @@ class StatementWriter:
 
     def hoist(self, loop: Loop) -> None:
         """Compute in front of the loop what does not change in it."""
-        for e in invariants(loop, self.frame.memory_of):
+        self.fixed = invariants(loop, self.frame.memory_of)
+        for e in self.fixed:
             self.emitter.value(e)
 
     def plain(self, loop: Loop, start: str, stop: str) -> None:
@@ -357,7 +368,7 @@ class StatementWriter:
 
         def body() -> None:
             self.read_again(changed)
-            self.parts(loop.body, self.limits.loops_together)
+            self.parts(loop.body, self.limits.many_inner_loops)
 
         self._counted(loop.name, start, stop, 1, body)
         self.read_again(changed)
@@ -466,7 +477,7 @@ class StatementWriter:
         self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]], limit: str | None
     ) -> None:
         """The body for so many vectors side by side; with a limit, under the mask of what is below it."""
-        frame, name = self.frame, loop.name
+        frame, name, fixed = self.frame, loop.name, self.fixed
         base = frame.symbols[name]
         for n, state in enumerate(states):
             emitter = LoopEmitter(frame, width, name, self.emitter)
@@ -475,6 +486,7 @@ class StatementWriter:
                 frame.symbols[name] = self.emitter.line(f"add nuw nsw i64 {base}, {n * width}")
             if limit is not None:
                 emitter.mask = self._mask(base, limit, width)
+            emitter.take_over(fixed)
             outer = {local: frame.locals[local] for local in state}
             frame.locals.update(state)
             StatementWriter(frame, emitter).body(loop.body)
@@ -512,27 +524,10 @@ class StatementWriter:
                     for n in range(0, len(parts), 2)
                 ]
             total = Expr("local", (), local.dtype, "total")
-            self.emitter.values[total] = self._across(op, lanes.value(parts[0]), local.dtype, width)
-            self.fold(Fold(local, op, total, folds[local].identity))
-
-    def _across(self, op: str, operand: str, dtype: np.dtype, width: int) -> str:
-        """One value from the lanes of a vector."""
-        type_, element = register_type(dtype, width), register_element(dtype)
-        floating = element in ("float", "double")
-        if op in ("min", "max"):
-            sign = "" if floating else "u" if dtype.kind in "ub" else "s"
-            name = f"f{op}imum" if floating else f"{sign}{op}"
-        else:
-            name = f"f{op}" if floating else op
-        full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
-        if floating and op in ("add", "mul"):
-            self.module.declare(full, f"declare {element} {full}({element}, {type_})")
-            start = "-0.0" if op == "add" else "1.0"
-            return self.emitter.line(
-                f"call reassoc {element} {full}({element} {start}, {type_} {operand})"
+            self.emitter.values[total] = self.emitter.across(
+                op, lanes.value(parts[0]), local.dtype, width
             )
-        self.module.declare(full, f"declare {element} {full}({type_})")
-        return self.emitter.line(f"call {element} {full}({type_} {operand})")
+            self.fold(Fold(local, op, total, folds[local].identity))
 
     # -- parallel loops --------------------------------------------------------------------------
 

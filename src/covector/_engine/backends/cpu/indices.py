@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from covector._engine.backends.cpu.instructions import (
     memory_element,
     memory_type,
     register_element,
+    register_type,
     suffix,
     vector,
 )  # fmt: skip
@@ -38,6 +39,9 @@ class Frame:
     entry: list[str] = field(default_factory=list)  # allocas and what comes before everything
     symbols: dict[str, str] = field(default_factory=dict)  # dims symbol -> i64 operand
     pointers: dict[Buffer, str] = field(default_factory=dict)
+    # Pointers that are made where they are first needed: with all made at the top, LLVM's time for registers grew
+    # faster than their number.
+    sources: dict[Buffer, Callable[[], str]] = field(default_factory=dict)
     slots: dict[Buffer, str] = field(
         default_factory=dict
     )  # buffers whose pointer changes: where it is kept
@@ -47,6 +51,12 @@ class Frame:
     )  # private buffers whose elements are vectors
     leaving: list[str] = field(default_factory=list)  # what comes before each return
     fresh: Callable[[], str] = field(default_factory=fresh_names)
+
+    def bring(self, buffers: Iterable[Buffer]) -> None:
+        """Make the pointers of buffers, where all that follows can use them."""
+        for buffer in buffers:
+            if (source := self.sources.pop(buffer, None)) is not None:
+                self.pointers[buffer] = source()
 
     def pointer(self, buffer: Buffer) -> str:
         """The operand that points to a buffer's first element."""
@@ -183,6 +193,29 @@ class LoopEmitter(Emitter):
         return self.line(
             f"shufflevector {type_} {first}, {type_} poison, <{self.width} x i32> zeroinitializer"
         )
+
+    def take_over(self, fixed: Sequence[Expr]) -> None:
+        """Let all lanes have what was computed once for all of them; LLVM does not move calls out of a loop."""
+        for e in fixed:
+            if e.op not in ("const", "local", "load", "index", "iterate"):
+                self.values[e] = self.spread(self.one.value(e), register_element(e.dtype))
+
+    def across(self, op: str, operand: str, dtype: np.dtype, width: int) -> str:
+        """One value from the lanes of a vector."""
+        type_, element = register_type(dtype, width), register_element(dtype)
+        floating = element in ("float", "double")
+        if op in ("min", "max"):
+            sign = "" if floating else "u" if dtype.kind in "ub" else "s"
+            name = f"f{op}imum" if floating else f"{sign}{op}"
+        else:
+            name = f"f{op}" if floating else op
+        full = f"@llvm.vector.reduce.{name}.{suffix(element, width)}"
+        if floating and op in ("add", "mul"):
+            self.module.declare(full, f"declare {element} {full}({element}, {type_})")
+            start = "-0.0" if op == "add" else "1.0"
+            return self.line(f"call reassoc {element} {full}({element} {start}, {type_} {operand})")
+        self.module.declare(full, f"declare {element} {full}({type_})")
+        return self.line(f"call {element} {full}({type_} {operand})")
 
     # -- leaves ----------------------------------------------------------------------------------
 
