@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overloa
 
 from covector._engine import _native
 from covector._engine.api import arguments
-from covector._engine.api.stages import Lowered, Traced, fitted
+from covector._engine.api.stages import Lowered, Traced, fitted, log
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import CODE_FLAGS, config
@@ -36,7 +35,6 @@ from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 # All that are there, to be emptied together.
 _functions: weakref.WeakSet[Any] = weakref.WeakSet()
 
-LOGGER = logging.getLogger("covector")
 _NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
 
 P = ParamSpec("P")
@@ -279,7 +277,7 @@ class Jitted:
                 f"no_tracing is set, but {where} has to be traced: {self._why(signature, key)}"
             )
         if config.explain_cache_misses:
-            LOGGER.warning("tracing %s: %s", where, self._why(signature, key))
+            log("tracing %s: %s", where, self._why(signature, key))
 
     def _why(self, signature: Signature, key: tuple[Any, ...]) -> str:
         """Why what was traced before does not do: what differs from the closest signature."""

