@@ -127,7 +127,7 @@ FREE = "covector._engine._native"
 # Third-party packages that may be imported inside a function, each with its reason.
 LAZY: dict[str, str] = {
     "llvmlite": "loads LLVM, which a program from the cache of compiled code does not need",
-    "logging": "is 4 % of `import covector`, and needed only when something is logged",
+    "logging": "is 2 % of `import covector`, and needed only when something is logged",
 }
 
 # The rooms of the native core, the lowest first: a file includes only its own room and lower ones.
