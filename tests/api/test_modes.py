@@ -146,6 +146,20 @@ def test_strict_dtype_promotion(f: Callable[[Any, Any], Any], allowed: bool) -> 
         np.testing.assert_array_equal(g(i, x), expected)
 
 
+def _scanned(c: Any, x: Any) -> Any:
+    return c + x, None
+
+
+def test_flags_reach_the_bodies_of_loops_that_were_traced_before() -> None:
+    args = cnp.zeros(3), cnp.ones((2, 3), "float16")
+    covector.lax.scan(_scanned, *args)
+    with (
+        covector.numpy_dtype_promotion("strict"),
+        pytest.raises(covector.errors.TypePromotionError, match="float16"),
+    ):
+        covector.lax.scan(_scanned, *args)
+
+
 def test_leaks_are_found() -> None:
     kept: list[Any] = []
 

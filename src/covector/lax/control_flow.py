@@ -15,7 +15,7 @@ from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.control.loop import Scan
-from covector._engine.core.trace import SCALARS, named_axes, stage, typeof
+from covector._engine.core.trace import SCALARS, context, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -174,7 +174,7 @@ def traced_step(
     if not isinstance(f, FunctionType) or f.__closure__ is not None:
         return _trace_body(api, step, f, avals, carry_tree, xs_tree, xs)
     table = _traced.setdefault(f, {})
-    key = step, carry_tree, avals, xs_tree, xs, named_axes()
+    key = step, carry_tree, avals, xs_tree, xs, context()
     found = table.get(key)
     if found is None:
         found = _trace_body(api, step, f, avals, carry_tree, xs_tree, xs)

@@ -11,9 +11,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from covector._engine.base import errors
-from covector._engine.base.config import config
 from covector._engine.core.primitive import Online, Primitive
-from covector._engine.core.trace import Tracer, named_axes, stage, standing_for, typeof
+from covector._engine.core.trace import Tracer, context, stage, standing_for, typeof
 from covector._engine.ir.program import without_dead_code
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.forward import FlatFunction
@@ -34,7 +33,7 @@ class Memory:
         self.table, self.key = table, key
 
     def _full(self, avals: tuple[ShapedArray, ...]) -> Hashable:
-        return self.key, avals, config.code_key(), named_axes()
+        return self.key, avals, context()
 
     def under(self, *more: Hashable) -> Memory:
         """The part of it for something made from this function."""

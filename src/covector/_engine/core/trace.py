@@ -144,6 +144,11 @@ def named_axes() -> Axes:
     return _state.axes
 
 
+def context() -> tuple[Hashable, ...]:
+    """What tracing a function depends on beside its arguments: the flags that change code, the named axes."""
+    return config.code_key(), _state.axes
+
+
 def axis_size(name: Hashable) -> Dim:
     """The size of the innermost axis of this name in scope; NameError if there is none."""
     for known, size in reversed(_state.axes):
