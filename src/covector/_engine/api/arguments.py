@@ -63,6 +63,14 @@ def function_place(fun: Callable[..., Any]) -> str:
     return name if code is None else f"{name} ({errors.Source(code, code.co_firstlineno)})"
 
 
+def result_names(fun: Callable[..., Any], out: Any) -> list[str]:
+    """For messages: the expression that reaches each leaf of a function's result."""
+    return [
+        f"the result{tree.keystr(path)} of {function_place(fun)}"
+        for path, _ in tree.leaves_with_path(out)
+    ]
+
+
 def check_callable(fun: Any, api: str) -> None:
     """TypeError unless it can be called."""
     if not callable(fun):

@@ -13,7 +13,7 @@ from covector._engine.api.arguments import (
     check_callable,
     check_values,
     function_name,
-    function_place,
+    result_names,
 )
 from covector._engine.api.custom import resolved
 from covector._engine.base import errors, tree
@@ -82,7 +82,7 @@ def checkpoint(
             full = [static[i] if i in positions else next(others) for i in range(count)]
             out = call(*full, **named, **keywords)
             results, treedef = tree.flatten(out)
-            check_values(results, lambda: _result_names(fun, out), "checkpoint")
+            check_values(results, lambda: result_names(fun, out), "checkpoint")
             out_tree[:] = [treedef]
             return results
 
@@ -122,13 +122,6 @@ def _key(static: dict[int, Any], keywords: dict[str, Any], count: int, in_tree: 
 
 def _leaf_names(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
     return [f"argument{tree.keystr(path[1:])}" for path, _ in tree.leaves_with_path((args, kwargs))]
-
-
-def _result_names(fun: Callable[..., Any], out: Any) -> list[str]:
-    return [
-        f"the result{tree.keystr(path)} of {function_place(fun)}"
-        for path, _ in tree.leaves_with_path(out)
-    ]
 
 
 def checkpoint_name(x: T, name: str) -> T:

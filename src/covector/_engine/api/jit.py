@@ -258,7 +258,8 @@ class Jitted:
         key = signature.key()
         found = self.traced.get(key)
         if found is None:
-            self._missed(signature, key)
+            if config.no_tracing or config.explain_cache_misses:
+                self._missed(signature, key)
             with (
                 trace.using(trace.EVAL)
                 if not trace.current().staging

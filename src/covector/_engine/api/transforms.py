@@ -17,6 +17,7 @@ from covector._engine.api.arguments import (
     function_name,
     function_place,
     leaf_names,
+    result_names,
 )
 from covector._engine.api.derivatives import Function, aval_of
 from covector._engine.base import errors, tree
@@ -94,7 +95,7 @@ def vmap(
             arguments, keywords = tree.unflatten(in_tree, values)
             out = call(*arguments, **keywords)
             results, out_tree = tree.flatten(out)
-            check_values(results, lambda: _result_names(fun, out), "vmap")
+            check_values(results, lambda: result_names(fun, out), "vmap")
             return results
 
         # An operation may hand on what it was given: that must not be a NumPy array in the user's function.
@@ -129,13 +130,6 @@ def _leaf_names(fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         for path, _ in tree.leaves_with_path(kwargs[key])
     ]
     return leaf_names(fun, args) + keywords
-
-
-def _result_names(fun: Function, out: Any) -> list[str]:
-    return [
-        f"the result{tree.keystr(path)} of {function_place(fun)}"
-        for path, _ in tree.leaves_with_path(out)
-    ]
 
 
 def _input_axis(axis: int | None, x: Any, i: int, names: Callable[[], list[str]]) -> int | None:
@@ -290,7 +284,7 @@ def _stage(
         full = [args[i] if i in static else x for i, x in enumerate(arguments)]
         out = fun(*full, **keywords)
         results, out_tree = tree.flatten(out)
-        check_values(results, lambda: _result_names(fun, out), api)
+        check_values(results, lambda: result_names(fun, out), api)
         return results
 
     return stage(flat, avals, function_name(fun)), out_tree

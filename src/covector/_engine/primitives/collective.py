@@ -14,7 +14,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import Linear, Primitive
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
@@ -79,9 +79,9 @@ class Collective(Primitive):
         """
         raise self._missing("exchange")
 
-    def along(self, axis: int) -> Collective:
-        """The same on operands with one more axis, here, which it does not touch."""
-        raise self._missing("along")
+    def shifted(self) -> Collective:
+        """The same on operands with one more axis, in front, which it does not touch."""
+        return self
 
     def reference(self, *xs: Any) -> Any:
         raise NameError(errors.unbound_axis(self.axis_name, ()))
@@ -92,7 +92,7 @@ class Collective(Primitive):
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         (x,), (d,) = args, dims
         assert d is not None
-        return self.along(0)(prims.move_axis(x, d, 0)), 0
+        return self.shifted()(prims.move_axis(x, d, 0)), 0
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
@@ -156,9 +156,6 @@ class AllReduce(Grouped):
         fold = {"add": prims.Sum, "max": prims.Max, "min": prims.Min}[self.op]
         return fold((place,))(x), None
 
-    def along(self, axis: int) -> AllReduce:
-        return self
-
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         if self.op == "add":
             return super().jvp(primals, tangents)
@@ -193,9 +190,8 @@ class AllGather(Grouped):
         x = prims.move_axis(x, place, place + self.axis)
         return (_merge(x, place + self.axis) if self.tiled else x), None
 
-    def along(self, axis: int) -> AllGather:
-        axis = self.axis + (self.axis >= axis)
-        return AllGather(self.axis_name, axis, self.tiled, self.size, self.groups)
+    def shifted(self) -> AllGather:
+        return replace(self, axis=self.axis + 1)
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         return (ReduceScatter(self.axis_name, self.axis, self.tiled, self.size, self.groups)(ct),)
@@ -226,9 +222,8 @@ class ReduceScatter(Grouped):
             x = _split(x, axis, self.size)
         return prims.move_axis(x, axis, place), place
 
-    def along(self, axis: int) -> ReduceScatter:
-        axis = self.axis + (self.axis >= axis)
-        return ReduceScatter(self.axis_name, axis, self.tiled, self.size, self.groups)
+    def shifted(self) -> ReduceScatter:
+        return replace(self, axis=self.axis + 1)
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         return (AllGather(self.axis_name, self.axis, self.tiled, self.size, self.groups)(ct),)
@@ -265,12 +260,11 @@ class AllToAll(Grouped):
         x = prims.move_axis(x, place + 1, place + 1 + self.concat)
         return (_merge(x, place + 1 + self.concat) if self.tiled else x), place
 
-    def along(self, axis: int) -> AllToAll:
-        split, concat = self.split + (self.split >= axis), self.concat + (self.concat >= axis)
-        return AllToAll(self.axis_name, split, concat, self.tiled, self.size, self.groups)
+    def shifted(self) -> AllToAll:
+        return replace(self, split=self.split + 1, concat=self.concat + 1)
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
-        back = AllToAll(self.axis_name, self.concat, self.split, self.tiled, self.size, self.groups)
+        back = replace(self, split=self.concat, concat=self.split)
         return (back(ct),)
 
 
@@ -287,9 +281,6 @@ class Permute(Collective):
 
     def exchange(self, x: Any, place: int) -> tuple[Any, int | None]:
         return take_rows(x, self.sources, place), place
-
-    def along(self, axis: int) -> Permute:
-        return self
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         back = [-1] * len(self.sources)
