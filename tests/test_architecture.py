@@ -61,7 +61,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache executable late linearized eager tape device"),
+    ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
     (
         "_engine/api",
         "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",

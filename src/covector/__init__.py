@@ -30,6 +30,8 @@ from covector._engine.api.jit import jit as jit
 from covector._engine.api.modes import (
     check_tracer_leaks as check_tracer_leaks,
     checking_leaks as checking_leaks,
+    debug_infs as debug_infs,
+    debug_nans as debug_nans,
     default_device as default_device,
     default_matmul_precision as default_matmul_precision,
     disable_jit as disable_jit,

@@ -12,16 +12,23 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.control.call import (
+    IN_NUMPY,
     Call,
     axis_names_of,
     check_types,
     given_ones,
-    reference,
     spread,
 )
 from covector._engine.control.carry import advance, computed, hold, indices
 from covector._engine.control.loop import Scan
-from covector._engine.core.primitive import Linear, Primitive, Source, Zero, is_zero
+from covector._engine.core.primitive import (
+    Interpreter,
+    Linear,
+    Primitive,
+    Source,
+    Zero,
+    is_zero,
+)
 from covector._engine.core.trace import _state, typeof
 from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, constant
 from covector._engine.ir.effects import is_kept
@@ -133,7 +140,10 @@ class Cond(Primitive):
         return first.out_avals
 
     def reference(self, index: Any, *xs: Any) -> tuple[Any, ...]:
-        return tuple(reference(self.branches[int(index)], xs))
+        return tuple(self.interpreted(IN_NUMPY, index, *xs))
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        return how.run(self.branches[int(how.number(xs[0]))], xs[1:])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])

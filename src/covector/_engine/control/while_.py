@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -12,12 +13,12 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
+    IN_NUMPY,
     Call,
     axis_names_of,
     check_types,
     given_ones,
     materialized,
-    reference,
     spread,
 )
 from covector._engine.control.carry import advance, computed, hold, settle
@@ -28,7 +29,7 @@ from covector._engine.control.derived import (
     live_parts,
 )
 from covector._engine.control.unwind import unwound
-from covector._engine.core.primitive import Linear, Primitive, Source, Zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Source, Zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
 from covector._engine.ir.index import Index
@@ -192,20 +193,25 @@ class While(Primitive):
         return tuple(expected[self.num_consts :])
 
     def reference(self, *operands: Any) -> tuple[Any, ...]:
-        takes = self.layout.operands(operands)
-        shape = tuple(map(int, self.lanes))  # type: ignore[arg-type]
-        results = [np.array(x, copy=True) for x in takes.carry]
-        for at in np.ndindex(*shape):
+        return tuple(self.interpreted(IN_NUMPY, *operands))
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        takes = self.layout.operands(xs)
+        ends: list[Sequence[Any]] = []
+        for at in np.ndindex(*map(int, self.lanes)):  # type: ignore[arg-type]
             consts = [
-                np.asarray(x)[at] if mine else x
+                how.part(x, at) if mine else x
                 for x, mine in zip(takes.consts, self.mask, strict=True)
             ]
-            carry = [np.asarray(x)[at] for x in takes.carry]
-            while reference(self.condition, [*consts, *carry])[0]:
-                carry = reference(self.body, [*consts, *carry])
-            for result, value in zip(results, carry, strict=True):
-                result[at] = value
-        return tuple(results)
+            carry: Sequence[Any] = [how.part(x, at) for x in takes.carry]
+            steps = itertools.count()
+            while how.number(how.run(self.condition, [*consts, *carry])[0]):
+                carry = how.run(self.body, [*consts, *carry], next(steps))
+            ends.append(carry)
+        if not self.lanes:
+            return ends[0]
+        types = self.type_of_operands()[self.num_consts :]
+        return [how.stacked([end[j] for end in ends], t) for j, t in enumerate(types)]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])

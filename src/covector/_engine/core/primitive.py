@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -122,6 +122,26 @@ class View:
         return self.aval.dtype
 
 
+class Interpreter(Protocol):
+    """How the Programs inside of a primitive are run, on what stands for arrays."""
+
+    def run(self, program: Program, args: Sequence[Any], step: int | None = None) -> Sequence[Any]:
+        """The results of a closed Program; of the body of a loop, in one of its steps."""
+        ...
+
+    def number(self, x: Any) -> Any:
+        """The value of a scalar, which says what runs next."""
+        ...
+
+    def part(self, x: Any, at: int | tuple[int, ...]) -> Any:
+        """A part of an array, at an index of its leading axes."""
+        ...
+
+    def stacked(self, parts: Sequence[Any], aval: ShapedArray) -> Any:
+        """The array of this type whose parts these are, in order."""
+        ...
+
+
 class Primitive:
     """An operation that the system knows by name.  Parameters are fields; rules are methods.
 
@@ -207,6 +227,10 @@ class Primitive:
     def programs(self) -> tuple[Program, ...]:
         """The Programs among its parameters."""
         return ()
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        """Of what holds Programs, the results, by running these as they are."""
+        raise self._missing("interpreted")
 
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
