@@ -57,7 +57,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link scalars library indices routines contents apart emit",
+        "__init__ hoist instructions link scalars library indices routines contents apart flow emit",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
