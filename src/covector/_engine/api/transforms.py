@@ -75,11 +75,7 @@ def vmap(
     @boundary
     @wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
-        if isinstance(in_axes, tuple) and len(in_axes) != len(args):
-            raise ValueError(
-                f"vmap: in_axes has {len(in_axes)} entries, but {function_name(fun)} was called with {len(args)} "
-                f"positional arguments{errors.at_user_line()}"
-            )
+        _check_entries(fun, in_axes, args)
         leaves, in_tree = tree.flatten((args, kwargs))
         entries = tree.broadcast_prefix(in_axes, args, "in_axes")
         entries += [0] * (len(leaves) - len(entries))
@@ -91,12 +87,13 @@ def vmap(
             _input_axis(axis, x, i, names)
             for i, (axis, x) in enumerate(zip(entries, values, strict=True))
         ]
-        size, out_tree = _axis_size(values, dims, axis_size, names), None
+        size = _axis_size(values, dims, axis_size, names)
+        out_tree: Any = None
 
         def flat(*values: Any) -> list[Any]:
             nonlocal out_tree
-            single = [d is None for d in dims]
-            arguments, keywords = tree.unflatten(in_tree, refs.put(leaves, values, single))
+            given = refs.put(leaves, values, dims)
+            arguments, keywords = tree.unflatten(in_tree, given)
             out = call(*arguments, **keywords)
             results, out_tree = tree.flatten(out)
             check_values(results, lambda: result_names(fun, out), "vmap")
@@ -114,6 +111,14 @@ def vmap(
         return _results(fun, out_tree, outs[:count], axes[:count], (out_axes, size, sum_match))
 
     return vmap_f
+
+
+def _check_entries(fun: Function, in_axes: Any, args: Sequence[Any]) -> None:
+    if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+        raise ValueError(
+            f"vmap: in_axes has {len(in_axes)} entries, but {function_name(fun)} was called with {len(args)} "
+            f"positional arguments{errors.at_user_line()}"
+        )
 
 
 def _placed(x: Any, axis: int | None, target: int | None, size: Dim) -> Any:

@@ -265,14 +265,17 @@ class StandIns:
         return [x._read() if isinstance(x, Cell) else x for x in leaves]
 
     def put(
-        self, leaves: Sequence[Any], values: Sequence[Any], single: Sequence[bool] = ()
+        self, leaves: Sequence[Any], values: Sequence[Any], axes: Sequence[int | None] = ()
     ) -> list[Any]:
-        """The values, with new cells of the leaves' kinds that hold those at their places."""
+        """The values, with new cells of the leaves' kinds that hold those at their places.
+
+        Of cells that are mapped `axes` are the batch axes: without one a cell has one value for all elements.
+        """
         out = list(values)
         self.made = []
         for i in self.places:
             inner = typeof(values[i])
-            out[i] = type(leaves[i])(inner, values[i], True, bool(single) and single[i])
+            out[i] = type(leaves[i])(inner, values[i], True, bool(axes) and axes[i] is None)
             self.made.append(out[i])
         return out
 
