@@ -116,6 +116,8 @@ class Limits:
     least_block: int = 64
     # Operations in a body above which fewer copies of it are emitted, or a masked loop alone.
     body: int = 60
+    # A side of a branch of so many operations runs without asking whether a lane goes there.
+    both_sides: int = 12
     # Operations that a call of a named function counts as in the size of a body.
     call: int = 12
     # Loops in a Kernel that had better look for equal ones.

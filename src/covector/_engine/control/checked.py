@@ -6,7 +6,7 @@ failures share.  It goes through the Program as further values, through loops as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar
@@ -302,16 +302,10 @@ class Checks:
                 return [*outs, *state]
 
             avals = [*program.in_avals, *self.types]
-            found = self._made[program] = self.staged(run, avals, f"checked_{program.name}")
+            found, constants = stage_closed(run, avals, f"checked_{program.name}")
+            assert not constants, "checks are made of operands and numbers"
+            self._made[program] = found
         return found
-
-    def staged(
-        self, run: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str
-    ) -> Program:
-        """A function of closed Programs, as one."""
-        program, constants = stage_closed(run, avals, name)
-        assert not constants, "checks are made of operands and numbers"
-        return program
 
     def _run(
         self, program: Program, args: Sequence[Any], state: Sequence[Any]

@@ -21,18 +21,20 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import advance, hold, settle
+from covector._engine.control.carry import advance, computed, hold, settle
 from covector._engine.control.derived import (
     Layout,
     batch_body,
     jvp_body,
     live_parts,
+    then_condition,
 )
 from covector._engine.control.unwind import unwound
 from covector._engine.core.inside import Checking, Interpreter
-from covector._engine.core.primitive import Linear, Primitive, Zero
+from covector._engine.core.primitive import Linear, Primitive, Source, Zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Operand, Place, Result, load
+from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -40,6 +42,7 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
+from covector._engine.ir.scalar import Scalar
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -158,6 +161,17 @@ class While(Primitive):
         with b.loop(lane, count, free=small):
             (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
 
+    def fits_locals(
+        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
+    ) -> bool:
+        mask = (*in_locals[: self.num_consts], *[True] * self.layout.carry)
+        return not self.lanes and all(small(body, mask) for body in self.programs())
+
+    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+        """A `While` on locals."""
+        takes = self.layout.operands([computed(b, x) for x in operands])
+        return list(_on_locals(b, self, takes.consts, takes.carry))
+
     # ------------------------------------------------------------------------------------------------- rules
 
     def type_of_operands(self) -> list[ShapedArray]:
@@ -212,7 +226,7 @@ class While(Primitive):
         state = [prims.broadcast_in_front(x, self.lanes) for x in state]
         if how.fails(self.condition):
             state = self._checked_condition(how, xs, state)
-            body = how.staged(self._checked_step(how, body), body.in_avals, body.name)
+            body = then_condition(body, how.program(self.condition), self.layout)
         loop = While(condition, body, self.num_consts, self.lanes, self.mapped)
         outs = loop(*xs, *state)
         k = n - self.num_consts
@@ -228,16 +242,6 @@ class While(Primitive):
         for size in reversed(self.lanes):
             program = batch_program(program, wide, size, None, (True,) * (1 + len(state))).program
         return Call(program)(*xs, *state)[1:]
-
-    def _checked_step(self, how: Checking, body: Program) -> Callable[..., Sequence[Any]]:
-        """A step, with its state, and then the condition."""
-        condition, n, k = how.program(self.condition), self.num_consts, self.layout.carry
-
-        def run(*args: Any) -> Sequence[Any]:
-            outs = evaluate(body, args)
-            return [*outs[:k], *evaluate(condition, [*args[:n], *outs])[1:]]
-
-        return run
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
@@ -385,12 +389,20 @@ def _in_locals(
 ) -> None:
     """Condition and body written out element by element; what is carried is in locals."""
     types = loop.layout.operands(loop.body.in_avals).carry
-    held = [hold(b, place, aval) for place, aval in zip(carry, types, strict=True)]
+    settle(b, _on_locals(b, loop, consts, carry), gives, types)
+
+
+def _on_locals(
+    b: Builder, loop: While, consts: Sequence[Source], carry: Sequence[Source]
+) -> list[dict[Index, Scalar]]:
+    """The loop; the locals that hold its results."""
+    types = loop.layout.operands(loop.body.in_avals).carry
+    held = [hold(b, x, aval) for x, aval in zip(carry, types, strict=True)]
     with b.while_() as holds:
         ((test,),) = [x.values() for x in b.written_out(loop.condition, [*consts, *held])]
         holds(test)  # type: ignore[arg-type]
         advance(b, held, b.written_out(loop.body, [*consts, *held]))
-    settle(b, held, gives, types)
+    return held
 
 
 def _in_buffers(

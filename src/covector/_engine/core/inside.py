@@ -81,10 +81,6 @@ class Checking(Protocol):
         """The Program without checks of users'."""
         ...
 
-    def staged(self, run: Callable[..., Sequence[Any]], avals: Types, name: str) -> Program:
-        """A function of closed Programs, as one."""
-        ...
-
     def beside(
         self, p: Primitive, program: Program, given: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
