@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checked checkpoint loop cond unwind while_"),
+    ("_engine/control", "checked checkpoint loop foreign_call cond unwind while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -90,6 +90,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "custom_batching"),
     ("experimental", "checkify jet __init__"),
     ("extend", "scalar testing __init__"),
+    ("", "ffi"),
     ("", "__init__"),
 )
 
