@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "python/callback.h"
+#include "python/foreign.h"
 #include "runtime/allocator.h"
 #include "runtime/threads.h"
 
@@ -134,6 +135,7 @@ bool raise_status(Status status) {
             PyErr_Restore(raised.type, raised.value, raised.traceback);
             break;
         }
+        case kForeignFailed: raise_foreign_failure(); break;
         case kLostInFork:
             PyErr_SetString(PyExc_RuntimeError,
                             "this value was still being computed when the process forked, and the "
@@ -147,6 +149,14 @@ bool raise_status(Status status) {
             PyErr_SetString(PyExc_RuntimeError, "cannot start the thread of the execution queue");
             break;
         default:
+            if (status.error >= kUsersRoutine) {
+                // As it was returned, but for the bit above the sign's.
+                const int32_t bits = status.error - kUsersRoutine;
+                const int32_t number = bits >= kUsersRoutine / 2 ? bits - kUsersRoutine : bits;
+                PyErr_Format(PyExc_RuntimeError, "a C routine of a primitive returned the status %d",
+                             number);
+                break;
+            }
             PyErr_Format(PyExc_RuntimeError, "a compiled program failed with error number %d",
                          status.error);
     }

@@ -47,6 +47,40 @@ def check_tracer_leaks(check: bool = True) -> AbstractContextManager[None]:
 checking_leaks = check_tracer_leaks
 
 
+def debug_nans(check: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block a NaN in what is computed raises FloatingPointError, which tells what made it, and where.
+
+    Results of a compiled function are looked at when it has run.  If there is a NaN the function runs again, operation
+    by operation, into its loops and branches, to find which one made it.  All that is computed is waited for, no
+    argument is donated, and native dispatch is off, so this is for finding a fault.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> with covector.debug_nans():
+    ...     try:
+    ...         covector.jit(lambda x: np.log(x) * 2)(-1.0)
+    ...     except FloatingPointError as error:
+    ...         print(str(error)[:42])
+    invalid value (nan) encountered in log (at
+    """
+    return config.override(debug_nans=check)
+
+
+def debug_infs(check: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block an infinity in what is computed raises FloatingPointError, as `debug_nans` does for NaNs.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> with covector.debug_infs():
+    ...     try:
+    ...         np.ones(3) / 0
+    ...     except FloatingPointError as error:
+    ...         print(str(error)[:42])
+    invalid value (inf) encountered in div (at
+    """
+    return config.override(debug_infs=check)
+
+
 def log_compiles(log: bool = True) -> AbstractContextManager[None]:
     """In a `with` block each compilation is a warning of the logger `covector`: what, for which types, how long.
 

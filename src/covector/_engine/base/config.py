@@ -110,6 +110,20 @@ FLAGS: tuple[Flag, ...] = (
         "the precision of products where a call asks for none; on the CPU it is always the dtype's own",
         choices=("", "default", "high", "highest", "bfloat16", "tensorfloat32", "float32"),
     ),
+    Flag(
+        "debug_infs",
+        False,
+        False,
+        "look for infinities in all that is computed, and raise where one is made",
+        twins=True,
+    ),
+    Flag(
+        "debug_nans",
+        False,
+        False,
+        "look for NaNs in all that is computed, and raise where one is made",
+        twins=True,
+    ),
     Flag("disable_jit", False, False, "run the body of jitted functions operation by operation"),
     Flag(
         "dump",
@@ -238,6 +252,12 @@ class Config(threading.local):
                 del self.__dict__[name]
             self.__dict__.update(before)
             _apply(self)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """What is looked for in all that is computed: some of nan, inf."""
+        watching = ("nan", self.debug_nans), ("inf", self.debug_infs)
+        return tuple([kind for kind, on in watching if on])
 
     def code_key(self) -> tuple[object, ...]:
         """The flags that change compiled code: part of every cache key."""

@@ -264,6 +264,21 @@ def at_user_line() -> str:
     return "" if source is None else f" (at {source})"
 
 
+def made_invalid(
+    operation: str, source: Source | None, operands: Iterable[str], result: str
+) -> str:
+    """For an operation that made a NaN or an infinity."""
+    where = at_user_line() if source is None else f" (at {source})"
+    return f"{operation}{where} of {', '.join(operands)}, which gave {result}"
+
+
+def invalid_places(kind: str, count: int, size: int, first: tuple[int, ...]) -> str:
+    """How much of an array is a NaN or an infinity."""
+    if size == 1:
+        return f": it is {kind}"
+    return f": {count} of {size} elements are {kind}, the first at {list(first)}"
+
+
 def shape_mismatch(operation: str, shapes: list[str]) -> str:
     """For operands whose shapes do not fit together."""
     return (

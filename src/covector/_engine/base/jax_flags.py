@@ -14,6 +14,8 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "cache_limit_mb",
         lambda size: 1 << 40 if size < 0 else size >> 20,
     ),
+    "debug_infs": ("debug_infs", bool),
+    "debug_nans": ("debug_nans", bool),
     "default_matmul_precision": ("default_matmul_precision", lambda value: value or ""),
     "disable_jit": ("disable_jit", bool),
     "enable_compilation_cache": ("cache", bool),
@@ -37,8 +39,8 @@ compiler_detailed_logging_min_ops compiler_enable_remat_pass cpu_collectives_imp
 cpu_enable_async_dispatch cpu_get_global_topology_timeout_minutes
 cpu_get_local_topology_timeout_minutes cross_host_transfer_socket_address
 cross_host_transfer_timeout_seconds cross_host_transfer_transfer_size
-cross_host_transport_addresses cuda_visible_devices custom_vjp3 debug_infs debug_key_reuse
-debug_leaked_clients_on_clear_backends debug_log_modules debug_nans default_device
+cross_host_transport_addresses cuda_visible_devices custom_vjp3 debug_key_reuse
+debug_leaked_clients_on_clear_backends debug_log_modules default_device
 default_prng_impl disable_bwd_checks disable_most_optimizations disable_vmap_shmap_error
 disallow_mesh_context_manager distributed_debug dump_ir_modes dump_ir_to
 embedded_constants_max_bytes enable_checks enable_custom_prng enable_pgle

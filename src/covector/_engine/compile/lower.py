@@ -112,7 +112,7 @@ class Lowering(Builder):
     def written_out(
         self, program: Program, inputs: Sequence[Place | AllElements]
     ) -> list[AllElements]:
-        return unroll.written_out(program, inputs, self.names)
+        return unroll.written_out(program, inputs, self)
 
     def _alone(self, eqn: Eqn, plan: Plan, place_of: PlaceOf) -> None:
         """The statements of an equation that is lowered by its own rule."""

@@ -6,10 +6,12 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
+import numpy as np
+
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
 from covector._engine.ir.program import Literal, Program
 from covector._engine.transforms.programs import (
     batch_program,
@@ -17,6 +19,7 @@ from covector._engine.transforms.programs import (
     linearize_program,
     transpose_program,
 )
+from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -30,6 +33,37 @@ def reference(program: Program, args: Sequence[Any]) -> list[Any]:
         )
         env.update(zip(eqn.outputs, out if eqn.primitive.multiple else (out,), strict=True))
     return [a.value if type(a) is Literal else env[a] for a in program.outputs]
+
+
+class InNumPy:
+    """The interpreter that gives a Program's meaning in NumPy."""
+
+    def run(self, program: Program, args: Sequence[Any], step: int | None = None) -> list[Any]:
+        """The results of a closed Program."""
+        return reference(program, args)
+
+    def number(self, x: Any) -> Any:
+        """The value of a scalar."""
+        return x
+
+    def part(self, x: Any, at: int | tuple[int, ...]) -> Any:
+        """A part of an array."""
+        return np.asarray(x)[at]
+
+    def stacked(self, parts: Sequence[Any], aval: ShapedArray) -> Any:
+        """The array whose parts these are."""
+        return in_one(parts, aval)
+
+
+def in_one(parts: Sequence[Any], aval: ShapedArray) -> np.ndarray:
+    """The NumPy array of this type whose parts these are, in order."""
+    if not parts:
+        return np.zeros(tuple(map(dims.least, aval.shape)), aval.dtype)
+    stack = np.stack([np.asarray(x) for x in parts])
+    return stack if stack.ndim == aval.ndim else stack.reshape(aval.shape)  # type: ignore[arg-type]
+
+
+IN_NUMPY = InNumPy()
 
 
 def axis_names_of(program: Program) -> frozenset[Hashable]:
@@ -106,7 +140,10 @@ class Called(Primitive):
         return self.program.out_avals
 
     def reference(self, *xs: Any) -> tuple[Any, ...]:
-        return tuple(reference(self.program, xs))
+        return tuple(self.interpreted(IN_NUMPY, *xs))
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        return how.run(self.program, xs)
 
     def of(self, program: Program, backwards: bool = False) -> Primitive:
         """What does with another Program, derived from its own, as this does with its own."""

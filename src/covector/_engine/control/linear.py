@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, Called
+from covector._engine.control.call import IN_NUMPY, Call, Called
 from covector._engine.control.custom import kept
 from covector._engine.control.custom_vjp import BatchedBackward
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
 from covector._engine.ir.program import Program, Var, replace_inputs
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.programs import batch_program, linearize_program, stage_closed
@@ -172,8 +172,11 @@ class LinearSolve(Primitive):
         return self.solve.out_avals
 
     def reference(self, *xs: Any) -> tuple[Any, ...]:
+        return tuple(self.interpreted(IN_NUMPY, *xs))
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
         consts, b = self._split(xs)
-        return Call(self.solve).reference(*consts[2], *b)
+        return how.run(self.solve, [*consts[2], *b])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """From A x = b: A dx = db - dA x.  How it is solved does not matter."""

@@ -6,16 +6,14 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
-import numpy as np
-
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
+    IN_NUMPY,
     axis_names_of,
     check_types,
     given_ones,
     materialized,
-    reference,
     spread,
 )
 from covector._engine.control.carry import advance, hold, settle, source_of
@@ -33,7 +31,7 @@ from covector._engine.control.derived import (
     split_body,
     transpose_body,
 )
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result
 from covector._engine.ir.effects import is_kept
@@ -201,21 +199,23 @@ class Scan(Primitive):
         return *takes.carry, *map(self.stacked, gives.ys)
 
     def reference(self, *operands: Any) -> tuple[Any, ...]:
-        takes = self.layout.operands(operands)
+        return tuple(self.interpreted(IN_NUMPY, *operands))
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        takes = self.layout.operands(xs)
         carry, ys = takes.carry, list[Sequence[Any]]()
         for i in range(self.length)[:: -1 if self.reverse else 1]:  # type: ignore[arg-type]
-            slices = [np.asarray(x)[i] for x in takes.xs]
-            out = self.layout.results(reference(self.body, [*takes.consts, *carry, *slices]))
+            slices = [how.part(x, i) for x in takes.xs]
+            out = self.layout.results(how.run(self.body, [*takes.consts, *carry, *slices], i))
             carry = out.carry
             ys.append(out.ys)
         if self.reverse:
             ys.reverse()
         types = self.body.out_avals[self.num_carry :]
-        stacked = [
-            np.stack([step[j] for step in ys]) if ys else np.zeros((0, *t.shape), t.dtype)  # type: ignore[arg-type]
-            for j, t in enumerate(types)
+        stacks = [
+            how.stacked([step[j] for step in ys], self.stacked(t)) for j, t in enumerate(types)
         ]
-        return *carry, *stacked
+        return [*carry, *stacks]
 
     # ---------------------------------------------------------------------------------------------- forwards
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
@@ -12,15 +13,15 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
+    IN_NUMPY,
     Call,
     axis_names_of,
     check_types,
     given_ones,
     materialized,
-    reference,
     spread,
 )
-from covector._engine.control.carry import advance, hold, settle
+from covector._engine.control.carry import advance, computed, hold, settle
 from covector._engine.control.derived import (
     Layout,
     batch_body,
@@ -28,9 +29,10 @@ from covector._engine.control.derived import (
     live_parts,
 )
 from covector._engine.control.unwind import unwound
-from covector._engine.core.primitive import Linear, Primitive, Zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Source, Zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Operand, Place, Result, load
+from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -38,6 +40,7 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
+from covector._engine.ir.scalar import Scalar
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -156,6 +159,17 @@ class While(Primitive):
         with b.loop(lane, count, free=small):
             (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
 
+    def fits_locals(
+        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
+    ) -> bool:
+        mask = (*in_locals[: self.num_consts], *[True] * self.layout.carry)
+        return not self.lanes and all(small(body, mask) for body in self.programs())
+
+    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+        """A `While` on locals."""
+        takes = self.layout.operands([computed(b, x) for x in operands])
+        return list(_on_locals(b, self, takes.consts, takes.carry))
+
     # ------------------------------------------------------------------------------------------------- rules
 
     def type_of_operands(self) -> list[ShapedArray]:
@@ -179,20 +193,25 @@ class While(Primitive):
         return tuple(expected[self.num_consts :])
 
     def reference(self, *operands: Any) -> tuple[Any, ...]:
-        takes = self.layout.operands(operands)
-        shape = tuple(map(int, self.lanes))  # type: ignore[arg-type]
-        results = [np.array(x, copy=True) for x in takes.carry]
-        for at in np.ndindex(*shape):
+        return tuple(self.interpreted(IN_NUMPY, *operands))
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        takes = self.layout.operands(xs)
+        ends: list[Sequence[Any]] = []
+        for at in np.ndindex(*map(int, self.lanes)):  # type: ignore[arg-type]
             consts = [
-                np.asarray(x)[at] if mine else x
+                how.part(x, at) if mine else x
                 for x, mine in zip(takes.consts, self.mask, strict=True)
             ]
-            carry = [np.asarray(x)[at] for x in takes.carry]
-            while reference(self.condition, [*consts, *carry])[0]:
-                carry = reference(self.body, [*consts, *carry])
-            for result, value in zip(results, carry, strict=True):
-                result[at] = value
-        return tuple(results)
+            carry: Sequence[Any] = [how.part(x, at) for x in takes.carry]
+            steps = itertools.count()
+            while how.number(how.run(self.condition, [*consts, *carry])[0]):
+                carry = how.run(self.body, [*consts, *carry], next(steps))
+            ends.append(carry)
+        if not self.lanes:
+            return ends[0]
+        types = self.type_of_operands()[self.num_consts :]
+        return [how.stacked([end[j] for end in ends], t) for j, t in enumerate(types)]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])
@@ -340,12 +359,20 @@ def _in_locals(
 ) -> None:
     """Condition and body written out element by element; what is carried is in locals."""
     types = loop.layout.operands(loop.body.in_avals).carry
-    held = [hold(b, place, aval) for place, aval in zip(carry, types, strict=True)]
+    settle(b, _on_locals(b, loop, consts, carry), gives, types)
+
+
+def _on_locals(
+    b: Builder, loop: While, consts: Sequence[Source], carry: Sequence[Source]
+) -> list[dict[Index, Scalar]]:
+    """The loop; the locals that hold its results."""
+    types = loop.layout.operands(loop.body.in_avals).carry
+    held = [hold(b, x, aval) for x, aval in zip(carry, types, strict=True)]
     with b.while_() as holds:
         ((test,),) = [x.values() for x in b.written_out(loop.condition, [*consts, *held])]
         holds(test)  # type: ignore[arg-type]
         advance(b, held, b.written_out(loop.body, [*consts, *held]))
-    settle(b, held, gives, types)
+    return held
 
 
 def _in_buffers(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
-from covector._engine.ir.builder import Builder, Operand, Result
+from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Program, effects_of
@@ -20,6 +20,7 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 State = tuple[Expr, ...]  # of a fold
+Source = Place | AllElements  # where a value is: in memory, or as expressions
 MadeBy = Callable[[Atom], Eqn | None]  # the equation that an operand comes from
 Types = Sequence[ShapedArray]
 
@@ -121,6 +122,26 @@ class View:
         return self.aval.dtype
 
 
+class Interpreter(Protocol):
+    """How the Programs inside of a primitive are run, on what stands for arrays."""
+
+    def run(self, program: Program, args: Sequence[Any], step: int | None = None) -> Sequence[Any]:
+        """The results of a closed Program; of the body of a loop, in one of its steps."""
+        ...
+
+    def number(self, x: Any) -> Any:
+        """The value of a scalar, which says what runs next."""
+        ...
+
+    def part(self, x: Any, at: int | tuple[int, ...]) -> Any:
+        """A part of an array, at an index of its leading axes."""
+        ...
+
+    def stacked(self, parts: Sequence[Any], aval: ShapedArray) -> Any:
+        """The array of this type whose parts these are, in order."""
+        ...
+
+
 class Primitive:
     """An operation that the system knows by name.  Parameters are fields; rules are methods.
 
@@ -207,6 +228,10 @@ class Primitive:
         """The Programs among its parameters."""
         return ()
 
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        """Of what holds Programs, the results, by running these as they are."""
+        raise self._missing("interpreted")
+
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
         raise self._missing("with_programs")
@@ -267,6 +292,19 @@ class Primitive:
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Build the statements that compute the results at their places."""
         raise self._missing("lower")
+
+    def fits_locals(
+        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
+    ) -> bool:
+        """Whether it can be written out in a small Program, where these operands are in locals.
+
+        For what holds Programs; `small` says whether one of these is small, with which of its inputs in locals.
+        """
+        return False
+
+    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+        """Build the statements that compute the results element by element, in locals."""
+        raise self._missing("written")
 
     # -- text --------------------------------------------------------------------------------------
 

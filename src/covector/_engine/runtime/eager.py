@@ -16,8 +16,8 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
-from covector._engine.ir.program import Program, Var, without_dead_code
-from covector._engine.runtime.late import compile_program
+from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
+from covector._engine.runtime.late import compile_program, look_at
 from covector._engine.runtime.linearized import as_array, linear_entry, met_again, taped
 from covector._engine.transforms.forward import Tape, linearize_flat
 from covector._engine.transforms.transpose import pull
@@ -50,7 +50,9 @@ def _one_equation(primitive: Primitive, inputs: tuple[Var, ...]) -> Program:
         return out if primitive.multiple else (out,)
 
     with trace.using(trace.EVAL):
-        return trace.stage(run, [v.aval for v in inputs], primitive.name)
+        program = trace.stage(run, [v.aval for v in inputs], primitive.name)
+    # It serves for all lines that apply the primitive to such operands.
+    return map_eqns(program, [Eqn(e.primitive, e.inputs, e.outputs, None) for e in program.eqns])
 
 
 @functools.cache
@@ -73,8 +75,11 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
     if isinstance(primitive, prims.ElementwiseBase):
         return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
     if primitive.effects and not primitive.has_programs:
-        found = primitive.on_host([as_array(x) for x in args])
+        arrays = [as_array(x) for x in args]
+        found = primitive.on_host(arrays)
         if found is not NotImplemented:
+            if config.debug_nans or config.debug_infs:
+                look_at(primitive.name, arrays, found)
             return found
     if primitive.same_memory:
         x = as_array(args[0])

@@ -15,6 +15,7 @@ from covector._engine.compile.pipeline import explain, run_passes
 from covector._engine.ir.kernel import Kernel, Loop, Routine, expressions, walk
 from covector._engine.ir.program import Program
 from covector._engine.runtime import cache
+from covector._engine.runtime.watch import look_at as look_at, watched
 from covector._engine.types import dims
 
 
@@ -55,7 +56,10 @@ class Executable:
 
     def __call__(self, arrays: Sequence[Any], donate: Sequence[int] = ()) -> list[Any]:
         """Run it on Arrays, the constants not included; those donated are deleted."""
-        return self.loaded([*arrays, *self.program.constants], donate)
+        operands = [*arrays, *self.program.constants]
+        if config.watched:  # nothing is donated: what follows may run once more
+            return watched(self.program.close(), operands, lambda: self.loaded(operands, ()))
+        return self.loaded(operands, donate)
 
     def as_text(self, stage: str | None = None) -> str:
         """One of the stages as text: program, kernels, llvm, asm, as far as the backend has them.

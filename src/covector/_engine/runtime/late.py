@@ -20,6 +20,11 @@ def _executables() -> Any:
         return import_module("covector._engine.runtime.executable")
 
 
+def look_at(name: str, operands: Sequence[Any], results: Sequence[Any]) -> None:
+    """FloatingPointError if results of an operation have what the flags look for."""
+    _executables().look_at(name, operands, results)
+
+
 def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable:
     """The executable of a Program, whose inputs at these positions are donated."""
     return _executables().Executable(program, donated)

@@ -45,6 +45,7 @@ def serves(primals: Sequence[Any], mask: Sequence[bool]) -> bool:
     return (
         current() is EVAL
         and config.fast_paths
+        and not (config.debug_nans or config.debug_infs)
         and any(mask)
         and all(type(x) is Array for x, live in zip(primals, mask, strict=True) if live)
     )
@@ -55,6 +56,7 @@ def serves_cotangents(cotangents: Sequence[Any]) -> bool:
     return (
         current() is EVAL
         and config.fast_paths
+        and not (config.debug_nans or config.debug_infs)
         and not any(isinstance(ct, Tracer) for ct in cotangents)
     )
 

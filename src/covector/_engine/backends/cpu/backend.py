@@ -19,6 +19,7 @@ from covector._engine.backends.cpu.library import Library
 from covector._engine.base.errors import noting
 from covector._engine.base.locks import COMPILING
 from covector._engine.compile.pipeline import TO_KERNEL
+from covector._engine.core.foreign import routine_symbols
 from covector._engine.ir.kernel import Kernel
 from covector._engine.ir.program import Program
 from covector._engine.types import dims, dtypes
@@ -28,9 +29,9 @@ from covector._engine.types.avals import ShapedArray, bind_dims
 LLVM_PASSES: tuple[str, ...] = ("sroa",)
 
 
-def passes_for(text: str) -> tuple[str, ...]:
-    """The LLVM passes that find something to do in a module."""
-    return LLVM_PASSES if " = alloca " in text else ()
+def passes_for(text: str, quick: bool) -> tuple[str, ...]:
+    """The LLVM passes that find something to do in a module; in a quick one all would pass it by."""
+    return LLVM_PASSES if " = alloca " in text and not quick else ()
 
 
 @functools.cache
@@ -84,20 +85,26 @@ class Code:
         self.processor = made_for = processor(job.target.vector_bits)
         module = emit(kernel, job.target, made_for)
         self.text = text = module.text()
-        self.passes = passes = passes_for(text)
-        key = f"{made_for}\n{passes}\n{text}"
-        data = keep(key, lambda: link.emit_object(text, made_for, passes))
+        self.quick = quick = module.quick
+        self.passes = passes = passes_for(text, quick)
+        key = f"{made_for}\n{passes} {quick}\n{text}"
+        data = keep(key, lambda: link.emit_object(text, made_for, passes, quick=quick))
         functions = _library(made_for, keep).resolve(module.wanted)
         # The functions that it calls back, by number: the machine code is linked to this tuple.
         self.table = tuple([noting(s.function, s.who.name, s.source) for s in module.callbacks])
         table = {"cv_callbacks": id(self.table)} if self.table else {}
-        self.loaded = link.load(data, symbols() | functions | table)
+        self.foreign = tuple(module.foreign.values())
+        table |= {name: f.native.address for name, f in module.foreign.items()}
+        # What has to live as long as the machine code does, and whether that leaves it: then no other thread runs it.
+        self.keepalive = (self.table, self.foreign)
+        self.calls_out = bool(self.table or self.foreign)
+        self.loaded = link.load(data, symbols() | routine_symbols() | functions | table)
         self.address = self.loaded.address("entry")
         self.arena_bytes = kernel.arena if isinstance(kernel.arena, int) else 0
 
     def assembly(self) -> str:
         """The assembly, to read."""
-        return link.emit_assembly(self.text, self.processor, self.passes)
+        return link.emit_assembly(self.text, self.processor, self.passes, quick=self.quick)
 
 
 class CpuLoaded(Loaded):
@@ -116,9 +123,11 @@ class CpuLoaded(Loaded):
             [(dtypes.CODES[a.dtype], _placeholder(a), a.weak_type) for a in outputs],
             arena_bytes=self.code.arena_bytes,
             cost_ns=max(int(self.cost_ns), 1),
-            keepalive=(self.code.loaded, self.code.table) if self.code.table else self.code.loaded,
+            keepalive=(self.code.loaded, self.code.keepalive)
+            if self.code.calls_out
+            else self.code.loaded,
             aliases=kernel.aliases,
-            calls_back=bool(self.code.table),
+            calls_back=self.code.calls_out,
         )
         self.native = None if self.symbolic else self._native
         # What the estimate of the cost is for: symbolic dimensions at their least.
@@ -136,7 +145,7 @@ class CpuLoaded(Loaded):
 
     def elementwise(self) -> tuple[int, Any] | None:
         code = self.code
-        return None if code.arena_bytes or code.table else (code.address, code.loaded)
+        return None if code.arena_bytes or code.calls_out else (code.address, code.loaded)
 
     def texts(self) -> Mapping[str, Callable[[], str]]:
         return {"llvm": lambda: self.code.text, "asm": self.code.assembly}
