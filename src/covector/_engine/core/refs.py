@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from covector._engine import _native
-from covector._engine.base import errors
+from covector._engine.base import errors, ref_errors
 from covector._engine.core.trace import (
     EVAL,
     Array,
@@ -77,9 +77,9 @@ class Cell:
     def _held(self) -> tuple[Held, Trace]:
         """Where the current trace has its value, and the trace whose values it may hold."""
         if self._gone is not None:
-            raise RuntimeError(errors.ref_is_gone(self._gone))
+            raise RuntimeError(ref_errors.gone(self._gone))
         if self._busy:
-            raise RuntimeError(errors.ref_is_busy())
+            raise RuntimeError(ref_errors.busy())
         frame = _frame(current())
         if frame is self._home:
             return self._own, self._level
@@ -93,10 +93,10 @@ class Cell:
         while trace is not None and trace is not self._home:
             trace = trace.parent
         if trace is None:
-            raise errors.UnexpectedTracerError(errors.leaked_ref(self._inner.text()))
+            raise errors.UnexpectedTracerError(ref_errors.leaked(self._inner.text()))
         assert isinstance(frame, StagingTrace), "a trace that records stands above the home"
         if frame.refs is None:
-            raise TypeError(errors.ref_from_outside(frame.name))
+            raise TypeError(ref_errors.from_outside(frame.name))
         found = frame.refs[self] = Held(frame.input(self._inner))
         return found
 
@@ -115,9 +115,9 @@ class Cell:
         trace: Trace | None = current()
         while trace is not None and trace is not level:
             if trace.mapping:
-                raise ValueError(errors.ref_written_in_vmap())
+                raise ValueError(ref_errors.written_in_vmap())
             if isinstance(value, Tracer) and trace.owns(value):
-                raise TypeError(errors.ref_of_a_tangent())
+                raise TypeError(ref_errors.of_a_tangent())
             trace = trace.parent
         if (
             self._single
@@ -125,7 +125,7 @@ class Cell:
             and isinstance(value, Tracer)
             and level.owns(value)
         ):
-            raise ValueError(errors.ref_of_a_batch())
+            raise ValueError(ref_errors.of_a_batch())
 
     def _peek(self) -> Any:
         """For texts: the value where it was made; None elsewhere."""
@@ -163,7 +163,7 @@ class Cell:
         """The last value, after which it cannot be used; RuntimeError unless this is where it was made."""
         held, _ = self._held()
         if held is not self._own or self._level is not current() or self._borrowed:
-            raise RuntimeError(errors.ref_frozen_elsewhere())
+            raise RuntimeError(ref_errors.frozen_elsewhere())
         return self._end(why)
 
     @property
@@ -224,10 +224,10 @@ def check_aliases(api: str, cells: Sequence[Any], captured: Uses = ()) -> None:
     if not cells:
         return
     if len({id(c) for c in cells}) != len(cells):
-        raise ValueError(errors.ref_passed_twice(api))
+        raise ValueError(ref_errors.passed_twice(api))
     mine = {id(c) for c in cells}
     if any(id(u.cell) in mine for u in captured):
-        raise ValueError(errors.ref_passed_and_captured(api))
+        raise ValueError(ref_errors.passed_and_captured(api))
 
 
 class Among:
