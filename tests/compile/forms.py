@@ -122,6 +122,14 @@ class Plain:
     def callback(self, f: Fun) -> Fun:
         return lambda x: cnp.sin(f(x))
 
+    def cell(self, f: Fun, g: Fun) -> Fun:
+        def run(x: Vector) -> Vector:
+            for i in range(2):
+                x = f(x) + 0.1 * i if x[0] > 0.1 * i else g(x)
+            return x
+
+        return run
+
     def gradient(self, f: Fun) -> Fun:
         return lambda x: cnp.sin(cv.grad(total(f))(x))
 
@@ -187,6 +195,28 @@ class Compiled(Plain):
 
         return run
 
+    def cell(self, f: Fun, g: Fun) -> Fun:
+        """In a reference, which a branch in a loop writes."""
+
+        def run(x: Vector) -> Vector:
+            ref = cv.new_ref(x)
+
+            def step(i: Any, nothing: None) -> None:
+                bound = 0.1 * lax.convert_element_type(i, np.float64)
+
+                def one() -> None:
+                    ref[...] = f(ref[...]) + bound
+
+                def other() -> None:
+                    ref[...] = g(ref[...])
+
+                lax.cond(ref[0] > bound, one, other)
+
+            lax.fori_loop(0, 2, step, None)
+            return ref[...]
+
+        return run
+
     def jit(self, f: Fun) -> Fun:
         return cv.jit(f)
 
@@ -221,7 +251,7 @@ class Compiled(Plain):
 _INNER = {
     "chain": 2, "both": 2, "scan": 1, "times": 1, "until": 1, "cond": 2, "switch": 3, "rows": 1, "jit": 1,
     "checkpoint": 1, "custom_jvp": 1, "custom_vjp": 1, "callback": 1, "gradient": 1, "tangent": 1, "cotangent": 1,
-    "linear": 1,
+    "linear": 1, "cell": 2,
 }  # fmt: skip
 _NUMBERS = {
     "scan": ((0, 4), (0, 1), (1, 3)), "times": ((0, 3),), "until": ((0, 4),), "rows": ((0, 1),),
