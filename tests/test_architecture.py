@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checkpoint loop cond unwind while_"),
+    ("_engine/control", "checkpoint loop foreign_call cond unwind while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -57,7 +57,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link scalars library indices routines contents apart emit",
+        "__init__ hoist instructions link scalars library indices routines contents apart flow emit",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
@@ -90,6 +90,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "custom_batching"),
     ("experimental", "jet __init__"),
     ("extend", "scalar testing __init__"),
+    ("", "ffi"),
     ("", "__init__"),
 )
 

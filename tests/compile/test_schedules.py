@@ -34,6 +34,7 @@ from covector._engine.ir.kernel import (
     Schedule,
     Statement,
     Store,
+    While,
     walk,
 )
 from covector._engine.ir.legal import refused, why_not_step
@@ -49,6 +50,22 @@ INTERPRETED, COMPILED = (
     60,
     12,
 )  # schedules of each Kernel that are run by the oracle, and as native code
+
+
+def own_way(x: Any, y: Any, table: Any) -> Any:
+    """Loops, also in loops, and branches, of which each element of a batch takes others."""
+
+    def inner(c: Any) -> Any:
+        return lax.while_loop(lambda c: c[1] < c[0] % 3, lambda c: (c[0], c[1] + 0.75), c)
+
+    def step(c: Any) -> Any:
+        n, a, b = c
+        way = [lambda a, b: (a + table[n], b), lambda a, b: inner((a, b)), lambda a, b: (b, a)]
+        a, b = lax.switch(cnp.int32(abs(a) * 2) % 3, way, a, b)
+        return n + 1, a - 0.25, b * 0.5
+
+    return lax.while_loop(lambda c: (c[0] < 4) & (c[1] < 2), step, (cnp.int32(0), x, y))
+
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "elementwise": (lambda x, y: cnp.sqrt(abs(x)) * y + 1, ((37,), (37,))),
@@ -66,6 +83,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "complex": (lambda x: abs(x * (1 + 2j)), ((21,),)),
     "bytes": (lambda x: (x > 0).sum(1), ((5, 40),)),
     "deviations": (lambda x: (x - x.mean(), x.std(), cv.nn.softmax(x)), ((50,),)),
+    "ways of lanes": (lambda x, y: cv.vmap(own_way, (0, 0, None))(x, y, y), ((21,), (21,))),
     "nothing": (lambda x: (x.sum(), x.max(0, initial=-1.0)), ((0, 3),)),
 }
 
@@ -203,9 +221,13 @@ REFUSED: dict[str, tuple[tuple[Statement, ...], str]] = {
         (Init(S, ZERO), loop(LANES, Assign((S,), (S * read(X, AT),))), Store(Y, 0, S)),
         "the local s is carried from one run to the next",
     ),
-    "a branch": (
-        (loop(LANES, If(read(X, 0) > ZERO, (Store(Y, AT, ZERO),))),),
-        "a branch is the same for all lanes",
+    "private memory in a branch": (
+        (loop(LANES, If(read(X, AT) > ZERO, (Store(ROW, 0, ZERO), Store(Y, AT, read(ROW, 0))))),),
+        "not all lanes write private memory",
+    ),
+    "private memory in a loop with a condition": (
+        (loop(LANES, While((), read(Y, AT) > ZERO, (Store(ROW, 0, ZERO), Store(Y, AT, ZERO)))),),
+        "not all lanes write private memory",
     ),
     "a copy": ((loop(LANES, Copy((Y, AT), (X, AT), 1)),), "a copy has no lanes"),
     "three lanes": ((loop(Schedule(3), Store(Y, AT, ZERO)),), "only powers of two"),
@@ -258,6 +280,8 @@ def test_what_is_legal_is_not_refused() -> None:
         (loop(THREADS, Loop(J, 4, (Store(Y, AT * 4 + J, read(X, J)),), LANES, free=True)),),
         (Init(S, ZERO), loop(Schedule(4, False, 4), Fold(S, "add", read(X, AT), ZERO))),
         (Loop(AT, 0, (Store(Y, 3, read(X, AT)),), LANES, free=True),),
+        (loop(LANES, If(read(X, AT) > ZERO, (Store(Y, AT, ZERO),))),),
+        (loop(LANES, While((), read(Y, AT) > ZERO, (Store(Y, AT, ZERO),))),),
         (loop(LANES, Init(S, ZERO), Fold(S, "add", read(X, AT), ZERO), Store(Y, AT, S)),),
     )
     for body in bodies:

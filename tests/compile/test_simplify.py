@@ -35,3 +35,19 @@ def test_reciprocals_only_where_they_are_exact() -> None:
     assert " div " in program(lambda x: x / np.float32(np.inf), x)
     assert " div " in program(lambda x: x / 0.0, x)
     assert " div " in program(lambda x: 8 / x, x)
+
+
+def test_what_is_known_of_integers_is_computed_once() -> None:
+    """So a division by a number is one by a constant, which needs no guard and no division."""
+    x = np.arange(1, 50, dtype=np.int32)
+    found = program(lambda x: covector.numpy.where(x // 2 > 3, x % 3, -x), x)
+    assert not any(known in found for known in ("eq 2 0", "eq 3 0")), found
+    kernel = covector.jit(lambda x: (x // 2, x % 3)).lower(x).compile().as_text("kernels")
+    assert all(plain in kernel for plain in ("in0[i0] / 2)", "(rem(in0[i0], 3)")), kernel
+    for y in (-7, -1, 1, 2, 3, 2**31 - 1):
+        for f in (lambda x, y: x // y, lambda x, y: x % y):
+            given = np.array([-(2**31), -9, -1, 0, 1, 5, 2**31 - 1], np.int32)
+            with np.errstate(all="ignore"):
+                wanted = f(given, np.int32(y))
+            found = covector.jit(lambda x, f=f, y=y: f(x, np.int32(y)))(given)
+            np.testing.assert_array_equal(found, wanted)

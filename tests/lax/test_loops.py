@@ -183,3 +183,29 @@ def test_bounds_that_are_no_integers() -> None:
     with pytest.raises(ValueError, match="needs bounds that are known when the function is traced"):
         jit(lambda n: lax.fori_loop(0, n, lambda i, x: x, 1.0, unroll=4))(2)
     assert "while" in str(make_jaxpr(lambda n: lax.fori_loop(0, n, lambda i, x: x + i, 1.0))(3))
+
+
+def test_loops_and_choices_inside_small_loops() -> None:
+    """They are written out with the loop around them, on numbers in locals."""
+
+    def f(n: Any, x: Any) -> Any:
+        def outer(c: Any) -> Any:
+            i, total = c
+            inner = lax.while_loop(lambda c: c[0] < i, lambda c: (c[0] + 1, c[1] * x), (0, total))[
+                1
+            ]
+            return i + 1, lax.cond(
+                i % 2 == 0, lambda t: t + inner, lambda t: t - 0.5 * inner, total
+            )
+
+        return lax.while_loop(lambda c: c[0] < n, outer, (0, 1.0))[1]
+
+    def wanted(n: int, x: float) -> float:
+        total = 1.0
+        for i in range(n):
+            inner = total * x**i
+            total = total + inner if i % 2 == 0 else total - 0.5 * inner
+        return total
+
+    for n in (0, 1, 2, 7):
+        np.testing.assert_allclose(float(jit(f)(n, np.float64(0.9))), wanted(n, 0.9), rtol=1e-12)

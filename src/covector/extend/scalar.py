@@ -6,9 +6,9 @@ complex element is a pair of them, its real and imaginary parts.  `call` has the
 
 >>> import numpy
 >>> from covector.extend import scalar
->>> x = scalar.const(2.0, numpy.dtype("float32"))
+>>> x = scalar.Expr("local", (), numpy.dtype("float32"), "x")
 >>> scalar.select(x > 1, scalar.call("exp", x), x + 1)
-select((2.0 > 1.0), exp(2.0), (2.0 + 1.0))
+select((x > 1.0), exp(x), (x + 1.0))
 """
 
 from covector._engine.base.public import publish as _publish

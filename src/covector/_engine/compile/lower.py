@@ -114,7 +114,7 @@ class Lowering(Builder):
     def written_out(
         self, program: Program, inputs: Sequence[Place | AllElements]
     ) -> list[AllElements]:
-        return unroll.written_out(program, inputs, self.names)
+        return unroll.written_out(program, inputs, self)
 
     def points(self, program: Program, carried: Sequence[bool]) -> Points | None:
         return points.points_of(program, carried, self.job.target)

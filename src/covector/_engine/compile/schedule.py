@@ -207,8 +207,11 @@ class Choice:
             size = self.extents[name]
             if isinstance(size, int) and size < loops.least_lanes:
                 continue
-            if any(f.blocked or f.assigned for f in self.survey.loops if f.loop.name == name):
+            seen = [f for f in self.survey.loops if f.loop.name == name]
+            if any(f.blocked or f.assigned or (f.parts and not f.repeats) for f in seen):
                 continue
+            if any(f.repeats for f in seen):  # what it does until a condition fails is worth more
+                return name, 1.0
             strides = [ix.coefficient(d, name) for d in places]
             score = sum(1.0 if c == 1 else 0.5 if c == 0 else -1.0 for c in strides)
             score /= max(len(strides), 1)
@@ -357,6 +360,10 @@ class Choice:
         else:
             size, most = seen[0].size, seen[0].lanes
         extent, copies = loop.extent, 1
+        if any(f.repeats for f in seen):
+            # Two vectors, which do not wait for each other, if there are registers for them.
+            short = size <= self.target.limits.body
+            return Schedule(vector=max(min(most << short, _covering(extent)), 2))
         count = max(min(most, _covering(extent)), 2)
         below = loop.name not in self.outer or self.survey.nest.folded
         if below and size <= self.target.limits.body:

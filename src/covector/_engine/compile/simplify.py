@@ -8,11 +8,14 @@ from __future__ import annotations
 from itertools import compress
 from typing import Any
 
+import numpy as np
+
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Job
 from covector._engine.compile.fuse import is_single, types_of
 from covector._engine.ir.effects import is_kept
-from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
+from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, map_eqns
+from covector._engine.types import dtypes
 
 
 def simplify(program: Program) -> Program:
@@ -70,6 +73,9 @@ class _Rewriter:
                 self.env[eqn.outputs[0]] = found
                 return
             eqn = found
+        if (value := _known(eqn)) is not None:
+            self.env[eqn.outputs[0]] = value
+            return
         key = _key(eqn)
         results = self.known.get(key) if key is not None else None
         if results is not None:
@@ -83,6 +89,28 @@ class _Rewriter:
         self.eqns.append(eqn)
         for v in eqn.outputs:
             self.producer[v] = eqn
+
+
+def _known(eqn: Eqn) -> Literal | None:
+    """The value of an operation on known integers, which is exact.
+
+    `x % 2` divides by what is chosen between 1 and 2.
+    """
+    aval = eqn.outputs[0].aval if eqn.outputs else None
+    if aval is None or aval.shape or dtypes.is_inexact(aval.dtype):
+        return None
+    if not isinstance(eqn.primitive, prims.ElementwiseBase) or len(eqn.outputs) != 1:
+        return None
+    values: list[Any] = []
+    for a in eqn.inputs:
+        if not isinstance(a, Literal) or dtypes.is_inexact(a.aval.dtype):
+            return None
+        values.append(a.value)
+    if not values:
+        return None
+    with np.errstate(all="ignore"):
+        value: Any = np.asarray(eqn.primitive.reference(*values)).astype(aval.dtype)[()]
+    return Literal(value, aval)
 
 
 def _key(eqn: Eqn) -> Any:

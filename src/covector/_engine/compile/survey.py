@@ -27,6 +27,7 @@ from covector._engine.ir.kernel import (
     roots,
     walk,
 )
+from covector._engine.ir.legal import writes_private
 from covector._engine.ir.scalar import Expr
 from covector._engine.types.dims import Dim
 
@@ -43,6 +44,8 @@ class Facts:
     lanes: int = 0  # how many elements of its widest dtype one vector has
     cost: Dim = 0  # of one run, in ticks
     blocked: str | None = None  # why it cannot have lanes
+    parts: bool = False  # whether lanes would go their own ways in it
+    repeats: bool = False  # whether that is in a loop with a condition
     stores: bool = False
     calls_back: bool = False
     begun: set[Expr] = field(default_factory=set)
@@ -104,10 +107,14 @@ class Survey:
             case Assign(targets):
                 facts.assigned.update(targets)
             case If(_, body, orelse):
-                facts.blocked = "a branch is the same for all lanes"
+                facts.parts = True
+                if writes_private(s):
+                    facts.blocked = "not all lanes write private memory"
                 ticks = ticks + self._statements((*body, *orelse), facts)
             case While(test, condition, body):
-                facts.blocked = "a loop with a condition is the same for all lanes"
+                facts.parts = facts.repeats = True
+                if writes_private(s):
+                    facts.blocked = "not all lanes write private memory"
                 ticks = self._nodes((condition,), facts)
                 ticks = (ticks + self._statements((*test, *body), facts)) * self.target.costs.turns
             case Routine(name, places, parameters):
@@ -137,6 +144,8 @@ class Survey:
         facts.size += inner.size
         facts.lanes = min(facts.lanes, inner.lanes)
         facts.blocked = facts.blocked or inner.blocked
+        facts.parts = facts.parts or inner.parts
+        facts.repeats = facts.repeats or inner.repeats
         facts.stores = facts.stores or inner.stores
         facts.calls_back = facts.calls_back or inner.calls_back
         facts.folded |= inner.folded

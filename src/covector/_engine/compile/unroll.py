@@ -12,7 +12,7 @@ from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
 from covector._engine.core.primitive import Folded, Index, Mapped, Scalar
 from covector._engine.ir import builder
-from covector._engine.ir.builder import Names, Place, constant
+from covector._engine.ir.builder import Builder, Names, Place, constant
 from covector._engine.ir.program import Eqn, Program, Var, seen_through
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
@@ -28,6 +28,10 @@ def is_small(program: Program, in_locals: Sequence[bool], limits: Limits) -> boo
         if isinstance(p, Mapped):
             if p.at_data and eqn.inputs[0] not in stored:
                 return False  # a place that comes from data: locals have none
+        elif p.has_programs:
+            held_ = [a not in stored for a in eqn.inputs]
+            if not p.fits_locals(lambda body, mask: is_small(body, mask, limits), held_):
+                return False
         elif not isinstance(p, Folded):
             return False
         else:
@@ -47,16 +51,26 @@ def is_small(program: Program, in_locals: Sequence[bool], limits: Limits) -> boo
 
 
 def written_out(
-    program: Program, inputs: Sequence[Place | builder.AllElements], names: Names
+    program: Program, inputs: Sequence[Place | builder.AllElements], b: Builder
 ) -> list[builder.AllElements]:
     """The elements of the results, where each input lies at a place or is these elements."""
     program = seen_through(program)
     places = {v: x for v, x in zip(program.inputs, inputs, strict=True) if isinstance(x, Place)}
-    elements = _WrittenOut({v: e for e in program.eqns for v in e.outputs}, places, names)
+    elements = _WrittenOut({v: e for e in program.eqns for v in e.outputs}, places, b.names)
     for v, x in zip(program.inputs, inputs, strict=True):
         if not isinstance(x, Place):
             elements.bound.update(((v, at), element) for at, element in x.items())
     for eqn in program.eqns:  # in order, so that no recursion grows with the body
+        if eqn.primitive.has_programs:
+            operands = [
+                places[a]
+                if isinstance(a, Var) and a in places
+                else {at: elements.at(a, at) for at in points(a.aval.shape)}
+                for a in eqn.inputs
+            ]
+            for v, found in zip(eqn.outputs, eqn.primitive.written(b, operands), strict=True):
+                elements.bound.update(((v, at), element) for at, element in found.items())
+            continue
         for v in eqn.outputs:
             for at in points(v.aval.shape):
                 elements.at(v, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
+from covector._engine.core.primitive import Source
 from covector._engine.ir.builder import (
     AllElements,
     Builder,
@@ -18,8 +19,6 @@ from covector._engine.ir.builder import (
 from covector._engine.ir.index import Index
 from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types.avals import ShapedArray
-
-Source = Place | AllElements  # where a value is: in memory, or as expressions
 
 
 def source_of(x: Operand) -> Source:

@@ -19,11 +19,20 @@ from covector._engine.control.call import (
     given_ones,
     spread,
 )
+from covector._engine.control.carry import advance, computed, hold, indices
 from covector._engine.control.loop import Scan
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import (
+    Interpreter,
+    Linear,
+    Primitive,
+    Source,
+    Zero,
+    is_zero,
+)
 from covector._engine.core.trace import _state, typeof
-from covector._engine.ir.builder import Builder, Operand, Result
+from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, constant
 from covector._engine.ir.effects import is_kept
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import (
     Atom,
     Eqn,
@@ -34,7 +43,7 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
@@ -92,7 +101,32 @@ class Cond(Primitive):
         index, *rest = operands
         places = [x.place for x in rest]
         outputs = [r.place for r in results]
-        _branches(b, index, self.branches, lambda body: b.program(body, places, outputs))
+        if index.literal is not None:
+            b.program(self.branches[int(index.literal)], places, outputs)
+            return
+        value = index.at(())
+        assert isinstance(value, Expr)
+        _by_halves(b, value, self.branches, lambda body: b.program(body, places, outputs))
+
+    def fits_locals(
+        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
+    ) -> bool:
+        return in_locals[0] and all(small(body, in_locals[1:]) for body in self.branches)
+
+    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+        """Branches that give locals their values."""
+        index, *rest = [computed(b, x) for x in operands]
+        assert not isinstance(index, Place)
+        held: list[dict[Index, Scalar]] = []
+        for aval in self.branches[0].out_avals:
+            zero = constant(aval.dtype.type(0), aval.dtype)
+            held.append(hold(b, dict.fromkeys(indices(aval), zero), aval))
+        value = index[()]
+        assert isinstance(value, Expr)
+        _by_halves(
+            b, value, self.branches, lambda body: advance(b, held, b.written_out(body, rest))
+        )
+        return list(held)
 
     # ------------------------------------------------------------------------------------------------- rules
 
@@ -178,22 +212,17 @@ class Cond(Primitive):
         return Scan(body, size, False, len(consts), 0)(*given, *xs), [0] * len(outputs)
 
 
-def _branches(
-    b: Builder, index: Operand, branches: Sequence[Program], run: Callable[[Program], None]
+def _by_halves(
+    b: Builder, index: Expr, branches: Sequence[Program], run: Callable[[Program], None]
 ) -> None:
     """What `run` builds for each branch, under tests of the index, which halve the branches each time."""
-    if index.literal is not None:
-        run(branches[int(index.literal)])
-        return
 
     def within(low: int, high: int) -> None:
         if high - low == 1:
             run(branches[low])
             return
         middle = (low + high) // 2
-        value = index.at(())
-        assert isinstance(value, Expr)
-        with b.if_(value < middle):
+        with b.if_(index < middle):
             within(low, middle)
         with b.else_():
             within(middle, high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import advance, hold, settle
+from covector._engine.control.carry import advance, computed, hold, settle
 from covector._engine.control.derived import (
     Layout,
     batch_body,
@@ -29,9 +29,10 @@ from covector._engine.control.derived import (
     live_parts,
 )
 from covector._engine.control.unwind import unwound
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Source, Zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Operand, Place, Result, load
+from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -39,6 +40,7 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
+from covector._engine.ir.scalar import Scalar
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -156,6 +158,17 @@ class While(Primitive):
         gives = [r.place.slice(a, lane) for r, a in zip(results, types.carry, strict=True)]
         with b.loop(lane, count, free=small):
             (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
+
+    def fits_locals(
+        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
+    ) -> bool:
+        mask = (*in_locals[: self.num_consts], *[True] * self.layout.carry)
+        return not self.lanes and all(small(body, mask) for body in self.programs())
+
+    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+        """A `While` on locals."""
+        takes = self.layout.operands([computed(b, x) for x in operands])
+        return list(_on_locals(b, self, takes.consts, takes.carry))
 
     # ------------------------------------------------------------------------------------------------- rules
 
@@ -346,12 +359,20 @@ def _in_locals(
 ) -> None:
     """Condition and body written out element by element; what is carried is in locals."""
     types = loop.layout.operands(loop.body.in_avals).carry
-    held = [hold(b, place, aval) for place, aval in zip(carry, types, strict=True)]
+    settle(b, _on_locals(b, loop, consts, carry), gives, types)
+
+
+def _on_locals(
+    b: Builder, loop: While, consts: Sequence[Source], carry: Sequence[Source]
+) -> list[dict[Index, Scalar]]:
+    """The loop; the locals that hold its results."""
+    types = loop.layout.operands(loop.body.in_avals).carry
+    held = [hold(b, x, aval) for x, aval in zip(carry, types, strict=True)]
     with b.while_() as holds:
         ((test,),) = [x.values() for x in b.written_out(loop.condition, [*consts, *held])]
         holds(test)  # type: ignore[arg-type]
         advance(b, held, b.written_out(loop.body, [*consts, *held]))
-    settle(b, held, gives, types)
+    return held
 
 
 def _in_buffers(

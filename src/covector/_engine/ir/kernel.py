@@ -120,7 +120,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class If:
-    """Run the body if the condition holds (a scalar, outside vector loops), else what `orelse` has."""
+    """Run the body if the condition holds, else what `orelse` has.  In a loop with lanes: each for its lanes."""
 
     condition: Expr
     body: tuple[Statement, ...]
@@ -129,7 +129,7 @@ class If:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class While:
-    """Run `test`, then the body if the condition holds, and again, until it does not (outside vector loops).
+    """Run `test`, then the body if the condition holds, and again, until it does not.  Each lane runs to its own end.
 
     The condition sees the locals of `test`, so does the body.  What one run hands to the next is in buffers, or in
     locals from outside.

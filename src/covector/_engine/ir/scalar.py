@@ -7,6 +7,7 @@ once.  Everything that is not in `SCALAR_OPS` (exp, erf, ...) is a `call` of a n
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,6 +81,9 @@ SCALAR_OPS: dict[str, ScalarOp] = {
 #   iterate  attr: Iteration                args: the initial state; the state after the loop
 #   project  attr: position                 args: an iterate node
 BOOL = np.dtype(np.bool_)
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")
+}
 
 
 class Expr:
@@ -170,8 +174,17 @@ def apply(op: str, *args: Expr) -> Expr:
     assert len(args) == row.arity, (op, args)
     if row.kind == "select":
         assert args[0].dtype == BOOL and args[1].dtype == args[2].dtype, [a.dtype for a in args]
+        if args[0].op == "const":
+            return args[1] if args[0].attr else args[2]
         return Expr(op, args, args[1].dtype)
     assert all(a.dtype == args[0].dtype for a in args), (op, [a.dtype for a in args])
+    if row.kind == "compare" and args[0].op == args[1].op == "const":
+        # A divisor that is known is not compared with 0: division by a constant is multiplication.
+        return const(_COMPARISONS[op](args[0].attr, args[1].attr), BOOL)
+    if op in ("and", "or") and args[0].dtype == BOOL:
+        for x, other in (args, args[::-1]):
+            if x.op == "const":
+                return other if bool(x.attr) == (op == "and") else x
     return Expr(op, args, BOOL if row.kind == "compare" else args[0].dtype)
 
 

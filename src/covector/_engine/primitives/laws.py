@@ -117,8 +117,11 @@ def no_padding(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
 
 
 def one_choice(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | None:
-    """A choice between a value and itself."""
-    _, yes, no = eqn.inputs
+    """A choice between a value and itself, or one that is made."""
+    condition, yes, no = eqn.inputs
+    if isinstance(condition, Literal):
+        chosen = yes if condition.value else no
+        return chosen if _stands_for_all(eqn, chosen) else None
     return yes if yes is no and _stands_for_all(eqn, yes) else None
 
 

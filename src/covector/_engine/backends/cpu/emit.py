@@ -19,6 +19,7 @@ from covector._engine.backends.cpu.contents import (
     one_a_lane_inside,
     private,
 )
+from covector._engine.backends.cpu.flow import ControlFlow
 from covector._engine.backends.cpu.hoist import invariants
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import (
@@ -46,7 +47,6 @@ from covector._engine.ir.kernel import (
     Store,
     Swap,
     While,
-    changes,
     walk,
 )  # fmt: skip
 from covector._engine.ir.scalar import Expr
@@ -147,7 +147,7 @@ class _Entry:
                         )
 
 
-class StatementWriter:
+class StatementWriter(ControlFlow):
     """Writes statements into one function, one element at a time or with lanes."""
 
     def __init__(self, frame: Frame, emitter: LoopEmitter | None = None):
@@ -213,20 +213,7 @@ class StatementWriter:
                 case Note(text):
                     self.frame.lines.append(f"  ; {text}")
 
-    # -- locals ----------------------------------------------------------------------------------
-
-    def init(self, local: Expr, value: Expr) -> None:
-        emitter = self.emitter
-        type_ = emitter.type(local.dtype)
-        slot = self.frame.alloca(type_)
-        self.frame.locals[local] = slot, emitter.width
-        self.frame.lines.append(f"  store {type_} {emitter.value(value)}, ptr {slot}")
-
-    def set_local(self, local: Expr, operand: str) -> None:
-        slot, width = self.frame.locals[local]
-        assert width == self.emitter.width, "a local is assigned by as many lanes as it has"
-        self.frame.lines.append(f"  store {self.emitter.type(local.dtype)} {operand}, ptr {slot}")
-        self.emitter.values[local] = operand
+    # -- folds -----------------------------------------------------------------------------------
 
     def fold(self, statement: Fold) -> None:
         """local := op(local, value); a sum of products is one fused operation; lanes that do not exist stay."""
@@ -255,59 +242,7 @@ class StatementWriter:
         self.frame.lines.append(f"  store {type_} {operand}, ptr {slot}")
         emitter.values[local] = operand
 
-    # -- branches, copies ------------------------------------------------------------------------
-
-    def changed(self, statements: Sequence[Statement]) -> list[Expr]:
-        """The locals from outside that statements change, of those whose value is in a register now."""
-        known = self.emitter.values, self.emitter.one.values
-        targets = (t for s in walk(statements) for t in changes(s))
-        return list(dict.fromkeys(t for t in targets if any(t in values for values in known)))
-
-    def read_again(self, locals_: Sequence[Expr]) -> None:
-        """Take locals from memory: control flow joins here, or comes back to here."""
-        for emitter in (self.emitter.one, self.emitter):
-            for local in locals_:
-                if local in emitter.values:
-                    emitter.values[local] = emitter.leaf(local)
-
-    def branch(self, statement: If) -> None:
-        emitter, lines = self.emitter, self.frame.lines
-        assert emitter.width == 1, "branches are for one element at a time"
-        condition = emitter.value(statement.condition)
-        changed = self.changed((statement,))
-        stem = emitter.fresh()[1:]
-        otherwise = "else" if statement.orelse else "end"
-        lines.append(f"  br i1 {condition}, label %{stem}.then, label %{stem}.{otherwise}")
-        for label, body in (("then", statement.body), ("else", statement.orelse)):
-            if body or label == "then":
-                emitter.label(f"{stem}.{label}")
-                self.read_again(changed)
-                mark = emitter.mark()
-                self.body(body)
-                emitter.reset(mark)
-                lines.append(f"  br label %{stem}.end")
-        emitter.label(f"{stem}.end")
-        self.read_again(changed)
-
-    def repeat(self, statement: While) -> None:
-        """The test stands at the top, and is seen by the body."""
-        emitter, lines = self.emitter, self.frame.lines
-        assert emitter.width == 1, "loops with a condition are for one element at a time"
-        changed = self.changed((statement,))
-        stem = emitter.fresh()[1:]
-        lines.append(f"  br label %{stem}.test")
-        emitter.label(f"{stem}.test")
-        self.read_again(changed)
-        mark = emitter.mark()
-        self.body(statement.test)
-        condition = emitter.value(statement.condition)
-        lines.append(f"  br i1 {condition}, label %{stem}.body, label %{stem}.end")
-        emitter.label(f"{stem}.body")
-        self.body(statement.body)
-        emitter.reset(mark)
-        lines.append(f"  br label %{stem}.test")
-        emitter.label(f"{stem}.end")
-        self.read_again(changed)
+    # -- copies --------------------------------------------------------------------------------------
 
     def copy(self, statement: Copy) -> None:
         emitter = self.emitter.one
@@ -581,7 +516,9 @@ class StatementWriter:
         """
         limits, grain = self.limits, self.frame.target.costs.grain
         worth = int(grain / max(loop.cost, grain / limits.parallel_block))
-        return max(1 << max(worth.bit_length() - 1, 0), limits.least_block)
+        repeats = any(isinstance(s, While) for s in walk(loop.body))
+        least = loop.schedule.vector if repeats else limits.least_block
+        return max(1 << max(worth.bit_length() - 1, 0), least)
 
     def blocks(self, loop: Loop) -> None:
         """The blocks from %begin to %end of a loop with lanes."""

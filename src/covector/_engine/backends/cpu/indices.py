@@ -78,7 +78,8 @@ class LoopEmitter(Emitter):
     """Emits expressions inside loops.
 
     With `width` lanes, the loop variable `lane` stands for base, base + 1, ...; its symbol holds the base.  `mask`
-    (an operand of lanes x i1, or None) says which lanes exist.  `one` emits what is the same in all lanes.
+    (an operand of lanes x i1, or None) says which lanes exist or, where these have `parted`, which of them are here.
+    `one` emits what is the same in all lanes.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class LoopEmitter(Emitter):
         self.frame, self.lane, self.mask = frame, lane, None
         self.one: LoopEmitter = self if one is None else one
         self.mask: str | None
+        self.parted = False
         self.indices: dict[Any, str] = {}
 
     # -- scopes ----------------------------------------------------------------------------------
@@ -314,10 +316,16 @@ class LoopEmitter(Emitter):
         """The lanes that exist and for which the condition holds; None: all."""
         if condition is None:
             return self.mask
-        value = self.value(condition)
+        return self.both(self.value(condition))
+
+    def both(self, condition: str) -> str:
+        """The lanes that are here and for which a condition holds; what it is in others does not matter."""
         if self.mask is None:
-            return value
-        return self.line(f"and {vector('i1', self.width)} {self.mask}, {value}")
+            return condition
+        masks = vector("i1", self.width)
+        return self.line(
+            f"select {masks} {self.mask}, {masks} {condition}, {masks} zeroinitializer"
+        )
 
     def address(self, buffer: Buffer, index: str) -> str:
         """Where an element of a buffer is."""

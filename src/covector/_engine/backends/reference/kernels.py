@@ -102,6 +102,7 @@ class Scope:
     locals: dict[Expr, Array] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
     lanes: int | None = None  # how many runs of a loop are side by side
+    mask: Any = np.True_  # which of them are here
     wide: frozenset[Buffer] = frozenset()  # private buffers that each lane has for itself
     inside: frozenset[Expr] = frozenset()  # locals that each lane has for itself
 
@@ -233,7 +234,7 @@ class Machine:
                 return found
             case "load":
                 buffer, d = e.attr  # type: ignore[misc]
-                mask = args[0] if args else np.True_
+                mask = self.scope.mask & (args[0] if args else np.True_)
                 return self.read(buffer, self._at(buffer, d), e.dtype, mask, f"{e}")
             case _:
                 return None
@@ -332,9 +333,12 @@ class Machine:
             case Callback():
                 self.call_back(s)
             case If(condition, body, orelse):
-                chosen = body if self._holds(condition) else orelse
-                with self.block():
-                    self.statements(chosen)
+                holds = self.value(condition)
+                for here, chosen in ((holds, body), (~holds, orelse)):
+                    mask = self.scope.mask & here
+                    if np.any(mask):
+                        with self.block(mask=mask):
+                            self.statements(chosen)
             case While():
                 self.repeat(s)
             case Loop():
@@ -349,6 +353,7 @@ class Machine:
             outer.locals,
             changes.get("variables", outer.variables),
             changes.get("lanes", outer.lanes),
+            changes.get("mask", outer.mask),
             changes.get("wide", outer.wide),
             changes.get("inside", outer.inside),
         )
@@ -356,12 +361,6 @@ class Machine:
             yield
         finally:
             self.scope = outer
-
-    def _holds(self, condition: Expr) -> bool:
-        value = self.value(condition)
-        if value.ndim:
-            raise KernelError(f"the condition {condition} stands inside a loop with lanes")
-        return bool(value)
 
     def _init(self, local: Expr, value: Array) -> None:
         scope = self.scope
@@ -375,7 +374,11 @@ class Machine:
             raise KernelError(f"the local {local} is assigned before it has a value")
         if self.scope.lanes is not None and local not in self.scope.inside:
             raise KernelError(f"the local {local} is assigned in several lanes")
-        self.scope.locals[local] = value
+        self.scope.locals[local] = self._here(value, self.scope.locals[local])
+
+    def _here(self, new: Array, old: Array) -> Array:
+        """The new value, in the lanes that are here."""
+        return new if self.scope.mask is np.True_ else np.where(self.scope.mask, new, old)
 
     def fold(self, s: Fold) -> None:
         """The local with the value folded in: with the values of all lanes, if it stands outside of them."""
@@ -386,9 +389,10 @@ class Machine:
         old = scope.locals[s.local]
         with np.errstate(all="ignore"):
             if scope.lanes is None or s.local in scope.inside:
-                scope.locals[s.local] = np.asarray(operation(old, value))
+                scope.locals[s.local] = self._here(np.asarray(operation(old, value)), old)
                 return
-            for one in np.broadcast_to(value, (scope.lanes,)):
+            here = np.broadcast_to(scope.mask, (scope.lanes,))
+            for one in np.broadcast_to(value, (scope.lanes,))[here]:
                 old = np.asarray(operation(old, one))
         scope.locals[s.local] = old
 
@@ -401,7 +405,7 @@ class Machine:
         at = self._at(s.buffer, s.index)
         if self.scope.lanes is not None:
             at = np.broadcast_to(at, (self.scope.lanes,))
-        self.write(s.buffer, at, value, mask, f"`{title(s)}`")
+        self.write(s.buffer, at, value, mask & self.scope.mask, f"`{title(s)}`")
 
     def copy(self, s: Copy) -> None:
         """Copy elements; within one memory only onto themselves."""
@@ -481,13 +485,16 @@ class Machine:
     # -- loops -----------------------------------------------------------------------------------
 
     def repeat(self, s: While) -> None:
-        """The test, then the body, until the condition does not hold."""
+        """The test, then the body, until the condition does not hold: in lanes, until it holds in none."""
+        mask = self.scope.mask
         for _ in range(self.most + 1):
             self._start(s)
-            with self.block():
+            with self.block(mask=mask):
                 self.statements(s.test)
-                if not self._holds(s.condition):
+                mask = mask & self.value(s.condition)
+                if not np.any(mask):
                     return
+                self.scope.mask = mask
                 self.statements(s.body)
         raise KernelError(f"`{title(s)}` has run {self.most} times, and does not end")
 
