@@ -408,6 +408,7 @@ NUMBERS = {
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
+    ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 
