@@ -282,6 +282,36 @@ def test_a_gradient_needs_no_forward_mode(holder: str) -> None:
         cv.jvp(f, (0.5,), (1.0,))
 
 
+def _by_reference(x: Any) -> Any:
+    ref = cv.new_ref(x)
+    lax.fori_loop(0, 2, lambda i, _: ref.__setitem__(..., plain(ref[...])), None)
+    return ref[...]
+
+
+# What a rule may hand its tangents to, beside values: loops and branches that compute both at once.
+JOINT: dict[str, Function] = {
+    "jit": cv.jit(plain),
+    "cond": lambda x: lax.cond(x > 0.2, plain, np.cos, x),
+    "scan": lambda x: lax.fori_loop(
+        0, 2, lambda i, c: lax.cond(c > 0.1, lambda: plain(c), lambda: c * i), x
+    ),
+    "while": lambda x: lax.while_loop(lambda c: c > 0.01, plain, x),
+    "reference": _by_reference,
+}
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_a_rule_may_be_the_jvp_of_the_function(name: str) -> None:
+    f = JOINT[name]
+    g = cv.custom_jvp(f)
+    g.defjvp(lambda primals, tangents: cv.jvp(f, primals, tangents))
+    wanted = cv.grad(f)(0.5)
+    for found in (cv.grad(g)(0.5), cv.jit(cv.grad(g))(0.5), cv.grad(cv.jit(g))(0.5)):
+        onp.testing.assert_allclose(found, wanted, 2e-5)
+    onp.testing.assert_allclose(cv.vmap(cv.grad(g))(np.array([0.5, 0.5])), [wanted] * 2, 2e-5)
+    onp.testing.assert_allclose(cv.grad(cv.grad(g))(0.5), cv.grad(cv.grad(f))(0.5), 1e-4)
+
+
 @pytest.mark.parametrize("kind", ["jvp", "vjp"])
 def test_closures_over_traced_values(kind: str) -> None:
     def h(c: Any, x: Any) -> Any:

@@ -5,7 +5,6 @@ Nothing here knows a primitive: what holds Programs, what has a law, what wants 
 
 from __future__ import annotations
 
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,15 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Job
 from covector._engine.compile.fuse import is_single, types_of
-from covector._engine.ir.effects import is_kept
-from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, map_eqns
+from covector._engine.ir.program import (
+    Atom,
+    Eqn,
+    Literal,
+    Program,
+    Var,
+    map_eqns,
+    without_dead_code,
+)
 from covector._engine.types import dtypes
 
 
@@ -24,25 +30,7 @@ def simplify(program: Program) -> Program:
     for eqn in program.eqns:
         rewriter.add(eqn)
     outputs = [rewriter.atom(a) for a in program.outputs]
-    return prune(map_eqns(program, rewriter.eqns, outputs))
-
-
-def prune(program: Program) -> Program:
-    """Without equations, and parts of them, whose results nobody reads."""
-    live = {a for a in program.outputs if isinstance(a, Var)}
-    kept: list[Eqn] = []
-    for eqn in reversed(program.eqns):
-        used = [v in live for v in eqn.outputs]
-        if not all(used):
-            if not any(used) and not is_kept(eqn.effects):
-                continue
-            if (left := eqn.primitive.live(used)) is not None:
-                primitive, takes, gives = left
-                inputs = tuple(compress(eqn.inputs, takes))
-                eqn = Eqn(primitive, inputs, tuple(compress(eqn.outputs, gives)), eqn.source)
-        kept.append(eqn)
-        live.update(a for a in eqn.inputs if isinstance(a, Var))
-    return map_eqns(program, kept[::-1])
+    return without_dead_code(map_eqns(program, rewriter.eqns, outputs))
 
 
 class _Rewriter:

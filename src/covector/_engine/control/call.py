@@ -13,9 +13,10 @@ from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
-from covector._engine.ir.program import Literal, Program
+from covector._engine.ir.program import Literal, Program, replace_inputs, without_dead_code
 from covector._engine.transforms.programs import (
     batch_program,
+    dependent,
     jvp_program,
     linearize_program,
     transpose_program,
@@ -172,6 +173,17 @@ class Transparent(Called):
     """A family: what is nothing but its Program also when it is differentiated and batched."""
 
     transparent: ClassVar[bool] = True
+
+    def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
+        return dependent(self.program, on)
+
+    def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
+        body = self.program
+        outputs = tuple(compress(body.outputs, used))
+        body = without_dead_code(Program(body.inputs, body.eqns, outputs, name=body.name))
+        read = {a for eqn in body.eqns for a in eqn.inputs} | {*outputs}
+        takes = [v in read for v in body.inputs]
+        return self.of(replace_inputs(body, tuple(compress(body.inputs, takes)))), takes, used
 
     def checked(
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]

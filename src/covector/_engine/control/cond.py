@@ -48,6 +48,7 @@ from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
     batch_program,
+    dependent,
     derived,
     jvp_program,
     linearize_program,
@@ -83,6 +84,9 @@ class Cond(Primitive):
 
     def with_programs(self, programs: Sequence[Program]) -> Cond:
         return Cond(tuple(programs))
+
+    def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
+        return None if on[0] else _either([dependent(b, on[1:]) for b in self.branches])
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
         """The branches with these results alone, and what those take."""

@@ -15,12 +15,12 @@ from covector._engine.base.record import record
 from covector._engine.core.primitive import Mapped
 from covector._engine.core.trace import evaluate
 from covector._engine.ir import scalar
-from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var, replace_inputs, without_dead_code
 from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
     batch_program,
+    dependent,
     derived,
     jvp_program,
     linearize_program,
@@ -248,17 +248,37 @@ def then_condition(body: Program, condition: Program, layout: Layout) -> Program
     return program
 
 
+def dependent_body(body: Program, layout: Layout, on: Sequence[bool]) -> Results[bool]:
+    """Which results of a loop depend on the operands in a mask."""
+    given = layout.operands(on)
+    carry = given.carry
+    while True:
+        found = layout.results(dependent(body, (*given.consts, *carry, *given.xs)))
+        wider = _either(carry, found.carry)
+        if wider == carry:
+            return Results(carry, found.ys)
+        carry = wider
+
+
+def dependent_carry(
+    body: Program, condition: Program, layout: Layout, on: Sequence[bool]
+) -> Mask | None:
+    """Which results of a loop with a condition depend on the operands in a mask; None: all, through the condition."""
+    carry = dependent_body(body, layout, on).carry
+    test = dependent(condition, (*layout.operands(on).consts, *carry))
+    return None if any(test) else carry
+
+
 def live_parts(
     body: Program, layout: Layout, used: Sequence[bool]
 ) -> tuple[Operands[bool], Results[bool]]:
     """Which inputs and outputs of a body matter, if these results of the loop are used."""
     outputs = layout.results(used)
     while True:
-        live = {a for a in compress(body.outputs, outputs.flat) if isinstance(a, Var)}
-        for eqn in reversed(body.eqns):
-            if is_kept(eqn.effects) or any(v in live for v in eqn.outputs):
-                live.update(a for a in eqn.inputs if isinstance(a, Var))
-        inputs = layout.operands([v in live for v in body.inputs])
+        given = tuple(compress(body.outputs, outputs.flat))
+        left = without_dead_code(Program(body.inputs, body.eqns, given))
+        read = {a for eqn in left.eqns for a in eqn.inputs} | {*given}
+        inputs = layout.operands([v in read for v in body.inputs])
         carried = _either(outputs.carry, inputs.carry)
         if carried == outputs.carry:
             return Operands(inputs.consts, carried, inputs.xs), outputs

@@ -26,6 +26,7 @@ from covector._engine.control.derived import (
     Results,
     SplitBody,
     batch_body,
+    dependent_body,
     jvp_body,
     linearize_body,
     live_parts,
@@ -101,6 +102,9 @@ class Scan(Primitive):
     def stacked(self, aval: ShapedArray) -> ShapedArray:
         """The type of a slice's array."""
         return aval.with_shape((self.length, *aval.shape))
+
+    def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
+        return dependent_body(self.body, self.layout, on).flat
 
     def live(self, used: Sequence[bool]) -> tuple[Scan, Sequence[bool], Sequence[bool]]:
         """The loop that gives these results alone: a carried value that another one depends on stays."""

@@ -25,6 +25,7 @@ from covector._engine.control.carry import advance, computed, hold, settle
 from covector._engine.control.derived import (
     Layout,
     batch_body,
+    dependent_carry,
     jvp_body,
     live_parts,
     then_condition,
@@ -93,6 +94,9 @@ class While(Primitive):
     def spread_over_lanes(self, aval: ShapedArray) -> ShapedArray:
         """The type of what has an element for each lane."""
         return aval.with_shape((*self.lanes, *aval.shape))
+
+    def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
+        return dependent_carry(self.body, self.condition, self.layout, on)
 
     def live(self, used: Sequence[bool]) -> tuple[While, Sequence[bool], Sequence[bool]]:
         """The loop that gives these results alone: what the condition or another one depends on stays."""
@@ -365,6 +369,9 @@ class PushedLoop(Call):
     loop: While
     nonzero: Mask
     name: ClassVar[str] = "pushed_loop"
+
+    def live(self, used: Sequence[bool]) -> None:
+        """All of it is needed: its way back is that of the loop."""
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         """The way back through the loop itself."""

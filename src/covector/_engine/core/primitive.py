@@ -243,6 +243,10 @@ class Primitive:
         """
         return None
 
+    def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
+        """Of what holds Programs, which results depend on these operands; None: all do."""
+        return None
+
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
         """For each of its Programs, if they run many times: which operand each input is, the same in all runs.
 

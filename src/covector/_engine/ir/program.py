@@ -175,16 +175,24 @@ def renamed(program: Program, names: Mapping[Atom, Atom], inputs: Sequence[Var])
 def without_dead_code(
     program: Program, keep: Callable[[Eqn], bool] = lambda eqn: is_kept(eqn.effects)
 ) -> Program:
-    """Leave out the equations whose results nobody reads."""
+    """Without equations, and parts of them, whose results nobody reads."""
     live = {a for a in program.outputs if isinstance(a, Var)}
     kept: list[Eqn] = []
+    same = True
     for eqn in reversed(program.eqns):
-        if keep(eqn) or any(v in live for v in eqn.outputs):
-            kept.append(eqn)
-            live.update(a for a in eqn.inputs if isinstance(a, Var))
-    if len(kept) == len(program.eqns):
-        return program
-    return map_eqns(program, kept[::-1])
+        used = [v in live for v in eqn.outputs]
+        if not all(used):
+            same = False
+            if not any(used) and not keep(eqn):
+                continue
+            if (left := eqn.primitive.live(used)) is not None:
+                primitive, takes, gives = left
+                inputs = tuple(itertools.compress(eqn.inputs, takes))
+                outputs = tuple(itertools.compress(eqn.outputs, gives))
+                eqn = Eqn(primitive, inputs, outputs, eqn.source)
+        kept.append(eqn)
+        live.update(a for a in eqn.inputs if isinstance(a, Var))
+    return program if same else map_eqns(program, kept[::-1])
 
 
 def inline_calls(program: Program) -> Program:

@@ -7,6 +7,7 @@ go on a `Tape`, which is a linear Program with its residuals in place.  `transfo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -186,8 +187,36 @@ class PartialTrace(Trace):
         if isinstance(primitive, Online):
             with using(self):
                 return primitive.run(*args)
-        if is_kept(primitive.effects) and not primitive.has_programs:
-            raise TypeError(errors.effect_of_a_tangent(primitive.name, _state.source))
+        if is_kept(primitive.effects):
+            if not primitive.has_programs:
+                raise TypeError(errors.effect_of_a_tangent(primitive.name, _state.source))
+        elif primitive.has_programs and (parted := self._parted(primitive, args)) is not None:
+            return parted
+        return self._record(primitive, args)
+
+    def _parted(self, primitive: Primitive, args: Sequence[Any]) -> tuple[Any, ...] | None:
+        """What holds Programs in two: results that depend on no tracer are computed.  None: it can't be parted."""
+        mine = tuple([type(x) is LinearTracer and x._trace is self for x in args])
+        linear = primitive.depends(mine)
+        if linear is None or all(linear):
+            return None
+        known = primitive.live([not x for x in linear])
+        if known is None or any(compress(mine, known[1])):
+            return None
+        parent, results = self.parent, [None] * len(linear)
+        assert parent is not None
+        rest = primitive.live(linear) if any(linear) else None
+        for part, process in ((known, parent.process), (rest, self._record)):
+            if part is not None:
+                part_of, takes, gives = part
+                outs = process(part_of, list(compress(args, takes)))
+                for i, out in zip(compress(range(len(gives)), gives), outs, strict=True):
+                    if linear[i] == (part is rest):
+                        results[i] = out
+        return tuple(results)
+
+    def _record(self, primitive: Primitive, args: Sequence[Any]) -> Any:
+        """A node of the tape."""
         nodes, index = self.nodes, self.count
         if nodes is None:
             raise errors.UnexpectedTracerError(errors.leaked_tracer("a tangent", None))

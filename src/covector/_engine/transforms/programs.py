@@ -233,6 +233,18 @@ def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ..
 
 
 @derived
+def dependent(program: Program, on: Mask) -> Mask:
+    """Which results depend on the inputs in a mask."""
+    found: set[Any] = set(compress(program.inputs, on))
+    for eqn in program.eqns:
+        mine = tuple([a in found for a in eqn.inputs])
+        if any(mine):
+            outs = eqn.primitive.depends(mine)
+            found.update(eqn.outputs if outs is None else compress(eqn.outputs, outs))
+    return tuple([a in found for a in program.outputs])
+
+
+@derived
 def linearize_program(program: Program, nonzero: Mask, wanted: Mask = ()) -> SplitProgram:
     """The Program's results and residuals; the linear Program from the tangents of inputs in `nonzero` to outputs'.
 
