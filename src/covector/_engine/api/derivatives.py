@@ -261,14 +261,13 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     avals = [typeof(x) for x in given]
     mask = [a.differentiable() for a in avals]
     flat = Flattened("vjp", fun, in_tree, has_aux)
-    run: Callable[..., list[Any]] = flat
-    if refs.places:
 
-        def run(*values: Any) -> list[Any]:
-            """The results, the last values of references that were written, the auxiliary data."""
-            outs = flat(*refs.put(leaves, values))
-            return [*outs[: flat.n], *refs.take(), *outs[flat.n :]]
+    def with_last(*values: Any) -> list[Any]:
+        """The results, the last values of references that were written, the auxiliary data."""
+        outs = flat(*refs.put(leaves, values))
+        return [*outs[: flat.n], *refs.take(), *outs[flat.n :]]
 
+    run: Callable[..., list[Any]] = with_last if refs.places else flat
     values = [primal(x) for x in given]
     linear: Linear
     if serves(values, mask):
