@@ -16,7 +16,7 @@ from covector._engine.backends.base import Job, Target
 from covector._engine.base.errors import VerificationError
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.core import trace
-from covector._engine.ir import sharing, index as ix
+from covector._engine.ir import index as ix, sharing
 from covector._engine.ir.access import Access, apart
 from covector._engine.ir.check import verify
 from covector._engine.ir.kernel import Buffer, Kernel, Loop, Note
