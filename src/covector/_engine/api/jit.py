@@ -107,6 +107,7 @@ class Signature:
         keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
         self.count = len(args)
         self.leaves, self.treedef = tree.flatten((dynamic, keywords))
+        self.out_tree: tree.TreeDef | None = None  # of the result, once it is traced
         self.donated = owner.donated_leaves(args, dynamic, keywords, static)
         for what, value in (*self.static_args, *self.static_kwargs):
             _check_hashable(owner, what, value)
@@ -155,32 +156,25 @@ class Signature:
             trace.named_axes(),
         )
 
-    def trace(self) -> Traced:
-        """The Program of the function for this signature."""
-        out_tree: list[tree.TreeDef] = []
+    def unpacked(self, leaves: Sequence[Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The function's arguments, given the leaves."""
         static = dict(self.static_args)
+        dynamic, keywords = tree.unflatten(self.treedef, leaves)
+        rest = iter(dynamic)
+        args = [static[i] if i in static else next(rest) for i in range(self.count)]
+        return args, {**keywords, **dict(self.static_kwargs)}
 
-        def flat(*leaves: Any) -> Sequence[Any]:
-            dynamic, keywords = tree.unflatten(self.treedef, leaves)
-            rest = iter(dynamic)
-            args = [static[i] if i in static else next(rest) for i in range(self.count)]
-            out = self.owner.fun(*args, **keywords, **dict(self.static_kwargs))
-            results, treedef = tree.flatten(out)
-            out_tree.append(treedef)
-            names = None
-            for i, x in enumerate(results):
-                if not arguments.is_value(x):
-                    names = names or [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
-                    raise TypeError(
-                        f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
-                        f"{x!r} of type {type(x).__name__}, which is not an array or a number"
-                    )
-            return results
-
-        program = trace.stage(flat, self.avals(), self.owner.name, self.numbers())
-        return Traced(
-            self.owner.name, program, (self.treedef, out_tree[0]), self.donated, self.owner.options
-        )
+    def packed(self, out: Any) -> Sequence[Any]:
+        """The leaves of the function's result, whose structure is kept; TypeError names what is no value."""
+        results, self.out_tree = tree.flatten(out)
+        for i, x in enumerate(results):
+            if not arguments.is_value(x):
+                names = [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
+                raise TypeError(
+                    f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
+                    f"{x!r} of type {type(x).__name__}, which is not an array or a number"
+                )
+        return results
 
 
 def _leaf_type(x: Any) -> ShapedArray:
@@ -260,12 +254,15 @@ class Jitted:
         if found is None:
             if config.no_tracing or config.explain_cache_misses:
                 self._missed(signature, key)
-            with (
-                trace.using(trace.EVAL)
-                if not trace.current().staging
-                else trace.using(trace.current())
-            ):
-                found = signature.trace()
+            around = signature.unpacked, signature.packed
+            base = trace.current() if trace.current().staging else trace.EVAL
+            with trace.using(base):
+                program = trace.stage(
+                    self.fun, signature.avals(), self.name, signature.numbers(), around
+                )
+            assert signature.out_tree is not None
+            trees = signature.treedef, signature.out_tree
+            found = Traced(self.name, program, trees, signature.donated, self.options)
             if not any(isinstance(c, Tracer) for c in found.program.constants):
                 self.traced[key] = found
         return found

@@ -460,32 +460,44 @@ def _is_closed(trace: Trace) -> bool:
     return isinstance(trace, StagingTrace) and trace.closed
 
 
+Unpack = Callable[[Sequence[Any]], tuple[Sequence[Any], Mapping[str, Any]]]
+Pack = Callable[[Any], Sequence[Any]]
+
+
 def stage(
-    f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main",
-    numbers: Sequence[bool] = (),
-) -> Program:  # fmt: skip
-    """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers."""
-    program, trace = _stage(f, avals, name, numbers)
-    if config.check_tracer_leaks:
-        check_leaks(trace, name)
-    return program
-
-
-def _stage(
-    f: Callable[..., Sequence[Any]],
+    f: Callable[..., Any],
     avals: Sequence[ShapedArray],
-    name: str,
-    numbers: Sequence[bool],
-) -> tuple[Program, weakref.ref[StagingTrace]]:
+    name: str = "main",
+    numbers: Sequence[bool] = (),
+    around: tuple[Unpack, Pack] | None = None,
+) -> Program:
+    """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers.
+
+    `around` makes the function's arguments of the flat values, and flat values of its result.  It is called from here,
+    and so is the function: functions that call jitted ones may nest as deep as Python's stack has room for, and each
+    frame of ours takes room.
+    """
     trace = StagingTrace(current())
     before = set_current(trace)
     try:
         marks = numbers or (False,) * len(avals)
-        outputs = f(*[trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)])
-        return trace.program(outputs, name), weakref.ref(trace)
+        values = [trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)]
+        if around is None:
+            outputs = f(*values)
+        else:
+            unpack, pack = around
+            args, kwargs = unpack(values)
+            outputs = pack(f(*args, **kwargs))
+            del args, kwargs
+        program = trace.program(outputs, name)
     finally:
         trace.closed = True
         set_current(before)
+    if config.check_tracer_leaks:
+        ended = weakref.ref(trace)
+        del trace, values, outputs  # or they would be what still refers to it
+        check_leaks(ended, name)
+    return program
 
 
 def check_leaks(trace: weakref.ref[Any], name: str) -> None:
