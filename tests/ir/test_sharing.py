@@ -16,7 +16,7 @@ from covector._engine.backends.base import Job, Target
 from covector._engine.base.errors import VerificationError
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.core import trace
-from covector._engine.ir import index as ix
+from covector._engine.ir import index as ix, sharing
 from covector._engine.ir.access import Access, apart
 from covector._engine.ir.check import verify
 from covector._engine.ir.kernel import Buffer, Kernel, Loop, Note
@@ -166,3 +166,37 @@ def test_symbolic_rows_are_apart() -> None:
     assert apart(access, access, inner)
     other = replace(access, place=i * m + j * 2)
     assert not apart(other, other, outer)
+
+
+# ----------------------------------------------------------------------------------------------- nested loops
+
+
+def nested(depth: int) -> Any:
+    """A loop in a loop in a loop ..., around what needs two buffers."""
+
+    def run(x: Any, level: int = depth) -> Any:
+        if level == 0:
+            return cnp.sort(x)
+        return lax.scan(lambda c, _: (run(c, level - 1), None), x, None, 2)[0]
+
+    return run
+
+
+def bodies_gone_through(depth: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    kernel = planned(nested(depth), (99,))
+    count, body = 0, sharing.Proof.body
+
+    def counted(self: Any, statements: Any, state: Any) -> None:
+        nonlocal count
+        count += 1
+        body(self, statements, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sharing.Proof, "body", counted)
+        verify(kernel, "memory")
+    return count
+
+
+def test_nested_loops_take_no_exponential_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (bodies_gone_through(depth, monkeypatch) for depth in (4, 8))
+    assert many <= 6 * few

@@ -27,7 +27,7 @@ from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
 from covector._engine.core import trace
-from covector._engine.core.refs import Cell, StandIns, stage_open
+from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
@@ -110,6 +110,10 @@ class Signature:
         self.count = len(args)
         self.leaves, self.treedef = tree.flatten((dynamic, keywords))
         self.refs = StandIns(f"jit of {owner.name}", self.leaves)
+        self.out_tree: tree.TreeDef | None = None  # of the result, once it is traced
+        self.written: tuple[
+            int, ...
+        ] = ()  # the references among the leaves that the function wrote
         self.donated = owner.donated_leaves(args, dynamic, keywords, static)
         for what, value in (*self.static_args, *self.static_kwargs):
             _check_hashable(owner, what, value)
@@ -159,36 +163,28 @@ class Signature:
             trace.named_axes(),
         )
 
-    def trace(self) -> Traced:
-        """The Program of the function for this signature."""
-        out_tree: list[tree.TreeDef] = []
+    def unpacked(self, leaves: Sequence[Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """The function's arguments, given the leaves."""
         static = dict(self.static_args)
+        given = self.refs.put(self.leaves, leaves) if self.refs.places else leaves
+        dynamic, keywords = tree.unflatten(self.treedef, given)
+        rest = iter(dynamic)
+        args = [static[i] if i in static else next(rest) for i in range(self.count)]
+        return args, {**keywords, **dict(self.static_kwargs)}
 
-        def flat(*leaves: Any) -> Sequence[Any]:
-            given = self.refs.put(self.leaves, leaves)
-            dynamic, keywords = tree.unflatten(self.treedef, given)
-            rest = iter(dynamic)
-            args = [static[i] if i in static else next(rest) for i in range(self.count)]
-            out = self.owner.fun(*args, **keywords, **dict(self.static_kwargs))
-            results, treedef = tree.flatten(out)
-            out_tree.append(treedef)
-            names = None
-            for i, x in enumerate(results):
-                if not arguments.is_value(x):
-                    names = names or [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
-                    raise TypeError(
-                        f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
-                        f"{x!r} of type {type(x).__name__}, which is not an array or a number"
-                        f"{errors.returned_ref(x)}"
-                    )
-            written.extend(self.refs.written())
-            return [*results, *self.refs.take()]
-
-        written: list[int] = []
-        program, uses = stage_open(flat, self.avals(), self.owner.name, self.numbers())
-        touched = Touched(tuple(written), uses)
-        trees = self.treedef, out_tree[0]
-        return Traced(self.owner.name, program, trees, self.donated, self.owner.options, touched)
+    def packed(self, out: Any) -> Sequence[Any]:
+        """The leaves of the function's result, whose structure is kept; TypeError names what is no value."""
+        results, self.out_tree = tree.flatten(out)
+        for i, x in enumerate(results):
+            if not arguments.is_value(x):
+                names = [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
+                raise TypeError(
+                    f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
+                    f"{x!r} of type {type(x).__name__}, which is not an array or a number"
+                    f"{errors.returned_ref(x)}"
+                )
+        self.written = tuple(self.refs.written())
+        return [*results, *self.refs.take()]
 
 
 def _lasts(traced: Traced) -> bool:
@@ -275,12 +271,17 @@ class Jitted:
         if found is None:
             if config.no_tracing or config.explain_cache_misses:
                 self._missed(signature, key)
-            with (
-                trace.using(trace.EVAL)
-                if not trace.current().staging
-                else trace.using(trace.current())
-            ):
-                found = signature.trace()
+            around = signature.unpacked, signature.packed
+            base = trace.current() if trace.current().staging else trace.EVAL
+            refs: dict[Any, Any] = {}
+            with trace.using(base):
+                program = trace.stage(
+                    self.fun, signature.avals(), self.name, signature.numbers(), refs, around
+                )
+            assert signature.out_tree is not None
+            trees = signature.treedef, signature.out_tree
+            touched = Touched(signature.written, uses_of(refs))
+            found = Traced(self.name, program, trees, signature.donated, self.options, touched)
             self.touches = self.touches or bool(found.touched)
             if _lasts(found):
                 self.traced[key] = found

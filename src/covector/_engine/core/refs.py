@@ -203,7 +203,12 @@ def stage_open(
     """
     refs: dict[Any, Held] = {}
     program = stage(f, avals, name, numbers, refs)
-    return program, tuple([Use(cell, held.written) for cell, held in refs.items()])
+    return program, uses_of(refs)
+
+
+def uses_of(refs: dict[Any, Held]) -> Uses:
+    """What was done with the references that `stage` has met."""
+    return tuple([Use(cell, held.written) for cell, held in refs.items()])
 
 
 def held(uses: Uses) -> list[Any]:

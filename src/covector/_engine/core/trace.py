@@ -484,35 +484,46 @@ def _is_closed(trace: Trace) -> bool:
     return isinstance(trace, StagingTrace) and trace.closed
 
 
+Unpack = Callable[[Sequence[Any]], tuple[Sequence[Any], Mapping[str, Any]]]
+Pack = Callable[[Any], Sequence[Any]]
+
+
 def stage(
-    f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main",
-    numbers: Sequence[bool] = (), refs: dict[Any, Held] | None = None,
-) -> Program:  # fmt: skip
+    f: Callable[..., Any],
+    avals: Sequence[ShapedArray],
+    name: str = "main",
+    numbers: Sequence[bool] = (),
+    refs: dict[Any, Held] | None = None,
+    around: tuple[Unpack, Pack] | None = None,
+) -> Program:
     """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers.
 
     `refs` takes the references from outside that the function touches; without it that is an error.
+    `around` makes the function's arguments of the flat values, and flat values of its result.  It is called from here,
+    and so is the function: functions that call jitted ones may nest as deep as Python's stack has room for, and each
+    frame of ours takes room.
     """
-    program, trace = _stage(f, avals, numbers, (name, refs))
-    if config.check_tracer_leaks:
-        check_leaks(trace, name)
-    return program
-
-
-def _stage(
-    f: Callable[..., Sequence[Any]],
-    avals: Sequence[ShapedArray],
-    numbers: Sequence[bool],
-    how: tuple[str, dict[Any, Held] | None],
-) -> tuple[Program, weakref.ref[StagingTrace]]:
-    trace = StagingTrace(current(), *how)
+    trace = StagingTrace(current(), name, refs)
     before = set_current(trace)
     try:
         marks = numbers or (False,) * len(avals)
-        outputs = f(*[trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)])
-        return trace.program(outputs), weakref.ref(trace)
+        values = [trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)]
+        if around is None:
+            outputs = f(*values)
+        else:
+            unpack, pack = around
+            args, kwargs = unpack(values)
+            outputs = pack(f(*args, **kwargs))
+            del args, kwargs
+        program = trace.program(outputs)
     finally:
         trace.closed = True
         set_current(before)
+    if config.check_tracer_leaks:
+        ended = weakref.ref(trace)
+        del trace, values, outputs  # or they would be what still refers to it
+        check_leaks(ended, name)
+    return program
 
 
 def check_leaks(trace: weakref.ref[Any], name: str) -> None:

@@ -135,10 +135,14 @@ class Knowledge:
         if self.covers(other):
             return False
         self.written |= other.written
+        self.take(other)
+        return True
+
+    def take(self, other: Knowledge) -> None:
+        """Take in what is known to be destroyed in another state."""
         for b, found in other.damage.items():
             if found:
                 self.damage.setdefault(b, {}).update(found)
-        return True
 
     def reset(self, buffer: Buffer) -> None:
         """A value of this buffer that something may destroy is not there yet."""
@@ -279,6 +283,9 @@ class Proof(MemoryMap):
         place = (s, *self.reader.around)
         known = self.known.get(place)
         if known is None or not known[0].covers(start):
+            if known is not None:
+                # Or the loops inside would begin with less again than before, and each level of them twice as often.
+                start.take(known[0])
             # Where nothing else lies in the same memory, no run destroys what another one reads.
             again = any(self.partners[b] for b in near)
             known = self.known[place] = start.part(near), self._runs(s, start, near, own, again)
