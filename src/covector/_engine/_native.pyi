@@ -604,7 +604,8 @@ def set_fast_paths(on: bool) -> bool:
 class Boundary:
     """A function as its users call it: an exception that leaves it has none of our frames.
 
-    `module` is the name of the module that offers it; calls go to `called`, which does what `fun` does.
+    `module` is the name of the module that offers it; calls go to `called`, which does what `fun` does.  With
+    `arrays` arguments that stand for arrays become these.
     """
 
     def __init__(
@@ -612,6 +613,7 @@ class Boundary:
         fun: Callable[..., Any],
         module: str | None = None,
         called: Callable[..., Any] | None = None,
+        arrays: bool = False,
     ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
@@ -636,8 +638,8 @@ def set_thread_config(epoch: int, twins: bool) -> None:
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.
 
-    flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), getitem(x, index), iter(x),
-    contains(x, item), repr(x), format(x, spec).
+    flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), stands_for(obj) -> array,
+    getitem(x, index), iter(x), contains(x, item), repr(x), format(x, spec).
     """
 
 def register_node(

@@ -26,7 +26,7 @@ from covector.numpy import (
     selection,
     statistics,
 )
-from covector.numpy.promotion import Array, is_operand
+from covector.numpy.promotion import Array, is_operand, stands_for_array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
@@ -68,7 +68,7 @@ _UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 
 def _forward(f: Callable[..., Any], equality: str = "") -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if is_operand(other):
+        if is_operand(other) or stands_for_array(other):
             return f(self, other)
         if equality and isinstance(other, list | tuple | dict | set | frozenset):
             # Python would answer "not equal" by identity, where a reader expects the elements compared.
@@ -83,7 +83,7 @@ def _forward(f: Callable[..., Any], equality: str = "") -> Callable[..., Any]:
 
 def _reflected(f: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if is_operand(other):
+        if is_operand(other) or stands_for_array(other):
             return f(other, self)
         return NotImplemented
 
@@ -114,12 +114,17 @@ def _seen_by_users(f: Callable[..., Any]) -> Callable[..., Any]:
     return f if isinstance(f, _native.Ufunc) else boundary(f)
 
 
+def _seen(f: Callable[..., Any]) -> Any:
+    """A method as users see it: what stands for an array may be an argument."""
+    return _native.Boundary(f, None, None, True)
+
+
 def _attach(name: str, value: Any, types: tuple[type, ...] = (Tracer, Array)) -> None:
     if callable(value):
         value.__name__ = name
         value.__qualname__ = f"Array.{name}"
     for t in types:  # what a tracer does is seen from inside of a boundary
-        setattr(t, name, boundary(value) if t is Array and callable(value) else value)
+        setattr(t, name, _seen(value) if t is Array and callable(value) else value)
 
 
 # ---------------------------------------------------------------------------------------------- methods
