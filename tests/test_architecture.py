@@ -20,14 +20,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags config errors exact locks collection record tree version",
+        "__init__ public caches jax_flags config errors ref_errors exact locks collection record tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
         "__init__ effects program scalar index kernel builder access alike lives sharing steps legal check",
     ),
-    ("_engine/core", "__init__ foreign trace inside primitive routine"),
+    ("_engine/core", "__init__ foreign trace refs inside primitive routine"),
     (
         "_engine/primitives",
         "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
@@ -61,14 +61,17 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
+    (
+        "_engine/runtime",
+        "__init__ cache watch executable late linearized eager tape device placement",
+    ),
     (
         "_engine/api",
-        "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
+        "arguments references callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
     ),
-    ("_engine/api", "custom checkpoint"),
+    ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
-    ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
+    ("", "errors sharding tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
         "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
@@ -79,6 +82,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
     ),
+    ("", "ref"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
@@ -111,6 +115,7 @@ BY_NAME = {
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
+    ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",

@@ -87,6 +87,8 @@ if _typing.TYPE_CHECKING:
         lax as lax,
         nn as nn,
         random as random,
+        ref as ref,
+        sharding as sharding,
         tree as tree,
         tree_util as tree_util,
     )
@@ -97,6 +99,7 @@ if _typing.TYPE_CHECKING:
     from covector._engine.api.evaluation import (
         ensure_compile_time_eval as ensure_compile_time_eval,
     )
+    from covector._engine.runtime.placement import Shard as Shard, live_arrays as live_arrays
     from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import (
         closure_convert as closure_convert,
@@ -104,16 +107,30 @@ if _typing.TYPE_CHECKING:
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
     )
+    from covector.ref import (
+        Ref as Ref,
+        empty_ref as empty_ref,
+        free_ref as free_ref,
+        freeze as freeze,
+        new_ref as new_ref,
+    )
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
+    "Shard": "_engine.runtime.placement",
+    "Ref": "ref",
     "checkpoint": "ad_checkpoint",
     "closure_convert": "custom_derivatives",
     "custom_gradient": "custom_derivatives",
     "custom_jvp": "custom_derivatives",
     "custom_vjp": "custom_derivatives",
     "effects_barrier": "_engine.api.callbacks",
+    "empty_ref": "ref",
     "ensure_compile_time_eval": "_engine.api.evaluation",
+    "free_ref": "ref",
+    "freeze": "ref",
+    "new_ref": "ref",
+    "live_arrays": "_engine.runtime.placement",
     "pure_callback": "_engine.api.callbacks",
     "remat": "ad_checkpoint",
 }
@@ -130,6 +147,8 @@ _LATER = (
     "lax",
     "nn",
     "random",
+    "ref",
+    "sharding",
     "tree",
     "tree_util",
 )

@@ -111,6 +111,31 @@ class Array(metaclass=ArrayType):
     @property
     def device(self) -> Any:
         """Where the array lives."""
+    @property
+    def aval(self) -> Any:
+        """What is known before the array is computed: shape, dtype, weak type."""
+    @property
+    def sharding(self) -> Any:
+        """Which part of the array each device has."""
+    @property
+    def addressable_shards(self) -> list[Any]:
+        """The parts of the array that are in this process."""
+    @property
+    def global_shards(self) -> list[Any]:
+        """All parts of the array."""
+    @property
+    def committed(self) -> bool:
+        """Whether it must stay on its device, of which there is one."""
+    @property
+    def is_fully_addressable(self) -> bool:
+        """Whether all parts are in this process."""
+    @property
+    def is_fully_replicated(self) -> bool:
+        """Whether each device has all of the array."""
+    def devices(self) -> set[Any]: ...
+    def addressable_data(self, index: int) -> Array: ...
+    def on_device_size_in_bytes(self) -> int: ...
+    def copy_to_host_async(self) -> None: ...
     def all(
         self, axis: _Axes = None, out: None = None, keepdims: bool = False, *, where: Any = None
     ) -> Array: ...
