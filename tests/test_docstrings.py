@@ -26,6 +26,7 @@ PUBLIC += [f"covector.{n}" for n in ("dtypes", "errors", "lax", "nn", "nn.initia
 PUBLIC += [f"covector.{n}" for n in ("numpy.linalg", "random", "tree", "tree_util")]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
+PUBLIC += ["covector.ad"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}
