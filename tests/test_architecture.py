@@ -61,7 +61,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
-    ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
+    (
+        "_engine/runtime",
+        "__init__ cache watch executable late linearized eager tape device placement",
+    ),
     (
         "_engine/api",
         "arguments references callbacks debugger pullback derivatives jacobians stages jit fwd_and_bwd",
@@ -69,7 +72,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/api", "transforms modes"),
     ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
-    ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
+    ("", "errors sharding tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
         "fused promotion operands shape join examples ufunc arithmetic comparison elementwise selection",
@@ -113,6 +116,7 @@ BY_NAME = {
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
+    ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",

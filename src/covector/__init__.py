@@ -89,6 +89,7 @@ if _typing.TYPE_CHECKING:
         nn as nn,
         random as random,
         ref as ref,
+        sharding as sharding,
         tree as tree,
         tree_util as tree_util,
     )
@@ -99,6 +100,7 @@ if _typing.TYPE_CHECKING:
     from covector._engine.api.evaluation import (
         ensure_compile_time_eval as ensure_compile_time_eval,
     )
+    from covector._engine.runtime.placement import Shard as Shard, live_arrays as live_arrays
     from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import (
         closure_convert as closure_convert,
@@ -116,6 +118,7 @@ if _typing.TYPE_CHECKING:
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
+    "Shard": "_engine.runtime.placement",
     "Ref": "ref",
     "checkpoint": "ad_checkpoint",
     "closure_convert": "custom_derivatives",
@@ -128,6 +131,7 @@ _NAMES = {
     "free_ref": "ref",
     "freeze": "ref",
     "new_ref": "ref",
+    "live_arrays": "_engine.runtime.placement",
     "pure_callback": "_engine.api.callbacks",
     "remat": "ad_checkpoint",
 }
@@ -146,6 +150,7 @@ _LATER = (
     "nn",
     "random",
     "ref",
+    "sharding",
     "tree",
     "tree_util",
 )

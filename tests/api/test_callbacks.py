@@ -400,3 +400,33 @@ def test_each_element_runs_its_own_loop() -> None:
         seen.clear()
         assert g(cnp.arange(4)).tolist() == [0, 1, 2, 3]
         assert sorted(seen) == [(n, i) for n in range(4) for i in range(n)]
+
+
+@pytest.mark.parametrize("kind", ["pure", "io", "debug"])
+def test_a_donated_argument_outlives_a_callback_that_fails(kind: str) -> None:
+    fail = True
+
+    def called(x: Any) -> Any:
+        if fail:
+            raise KeyError("no")
+        return np.asarray(x)
+
+    def f(x: Any) -> Any:
+        y = x.at[0].set(7)
+        shape = cv.ShapeDtypeStruct((), np.float32)
+        if kind == "debug":
+            cv.debug.callback(called, y[0])
+            return y + 1
+        call = cv.pure_callback if kind == "pure" else io_callback
+        return y.at[1].set(call(called, shape, y[0]))
+
+    run = cv.jit(f, donate_argnums=0)
+    x = cnp.arange(1e5, dtype=cnp.float32)
+    wanted = np.asarray(x).copy()
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            run(x)
+        np.testing.assert_array_equal(x, wanted)
+    fail = False
+    run(x)
+    assert x.is_deleted()

@@ -21,12 +21,14 @@ PUBLIC = sorted(name for name in dir(Array) if not name.startswith("_"))
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "astype": ("float16",), "clip": (-1.0, 1.0), "dot": (np.ones(3, np.float32),), "repeat": (2,),
     "reshape": (3, 3), "searchsorted": (0.5,), "swapaxes": (0, 1), "take": (np.array([0, 2]),),
-    "view": ("int32",), "to_device": (cv.devices()[0],),
+    "view": ("int32",), "to_device": (cv.devices()[0],), "addressable_data": (0,),
 }  # fmt: skip
 
 # What needs the elements, or the memory: not under jit and vmap.
 OF_VALUES = {
     "delete", "is_deleted", "is_ready", "item", "nonzero", "tobytes", "tolist", "unsafe_buffer_pointer",
+    "addressable_data", "addressable_shards", "committed", "copy_to_host_async", "devices", "global_shards",
+    "is_fully_addressable", "is_fully_replicated", "on_device_size_in_bytes",
 }  # fmt: skip
 # What gives the elements away: not under grad, where their derivative would be lost.
 OF_ELEMENTS = {"item", "tobytes", "tolist"}
@@ -106,6 +108,9 @@ def test_under_grad_outside_jit(name: str) -> None:
 
     cv.grad(loss)(x)
     if name == "unsafe_buffer_pointer":
+        return
+    if name in ("addressable_shards", "global_shards"):
+        same([shard.data for shard in found[0]], [x])
         return
     same(arrays_of(found[0]), arrays_of(f(x))) if not isinstance(found[0], Tracer) else None
     if not arrays_of(found[0]):

@@ -111,6 +111,31 @@ class Array(metaclass=ArrayType):
     @property
     def device(self) -> Any:
         """Where the array lives."""
+    @property
+    def aval(self) -> Any:
+        """What is known before the array is computed: shape, dtype, weak type."""
+    @property
+    def sharding(self) -> Any:
+        """Which part of the array each device has."""
+    @property
+    def addressable_shards(self) -> list[Any]:
+        """The parts of the array that are in this process."""
+    @property
+    def global_shards(self) -> list[Any]:
+        """All parts of the array."""
+    @property
+    def committed(self) -> bool:
+        """Whether it must stay on its device, of which there is one."""
+    @property
+    def is_fully_addressable(self) -> bool:
+        """Whether all parts are in this process."""
+    @property
+    def is_fully_replicated(self) -> bool:
+        """Whether each device has all of the array."""
+    def devices(self) -> set[Any]: ...
+    def addressable_data(self, index: int) -> Array: ...
+    def on_device_size_in_bytes(self) -> int: ...
+    def copy_to_host_async(self) -> None: ...
     def all(
         self, axis: _Axes = None, out: None = None, keepdims: bool = False, *, where: Any = None
     ) -> Array: ...
@@ -604,7 +629,8 @@ def set_fast_paths(on: bool) -> bool:
 class Boundary:
     """A function as its users call it: an exception that leaves it has none of our frames.
 
-    `module` is the name of the module that offers it; calls go to `called`, which does what `fun` does.
+    `module` is the name of the module that offers it; calls go to `called`, which does what `fun` does.  With
+    `arrays` arguments that stand for arrays become these.
     """
 
     def __init__(
@@ -612,6 +638,7 @@ class Boundary:
         fun: Callable[..., Any],
         module: str | None = None,
         called: Callable[..., Any] | None = None,
+        arrays: bool = False,
     ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
@@ -636,8 +663,8 @@ def set_thread_config(epoch: int, twins: bool) -> None:
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.
 
-    flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), getitem(x, index), iter(x),
-    contains(x, item), repr(x), format(x, spec).
+    flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), stands_for(obj) -> array,
+    getitem(x, index), iter(x), contains(x, item), repr(x), format(x, spec).
     """
 
 def register_node(

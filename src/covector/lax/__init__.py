@@ -17,4 +17,6 @@ from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
 
-_publish(__name__)
+# Those of control flow, and of trees, take objects as they are: they may be pytrees.
+_OF_ARRAYS = ("elementwise", "indexing", "prefixes", "products", "reductions", "shape")
+_publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

@@ -5,4 +5,4 @@ from covector.nn import initializers as initializers
 from covector.nn.activations import *
 from covector.nn.functions import *
 
-_publish(__name__, modules=("initializers",))
+_publish(__name__, modules=("initializers",), arrays=(__name__,))

@@ -26,5 +26,5 @@ e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 array_repr, array_str = _methods.represent, _methods.text
 
-_publish(__name__, modules=("linalg",))
+_publish(__name__, modules=("linalg",), arrays=(__name__,))
 _interop.offer(globals())

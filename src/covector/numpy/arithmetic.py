@@ -16,7 +16,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
-from covector.numpy.promotion import cast, check_operand, integer_of, lift, type_key
+from covector.numpy.promotion import cast, integer_of, lift, operand_of, type_key
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
 
 __all__ = [
@@ -431,7 +431,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     >>> cnp.round(cnp.array([1.25, 2.5]))
     Array([1., 2.], dtype=float32)
     """
-    check_operand("round", a)
+    a = operand_of("round", a)
     integer = is_integer(np.zeros((), type_key(a)[0]))
     if decimals == 0:
         return positive(a) if integer else rint(a)

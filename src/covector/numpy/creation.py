@@ -17,12 +17,14 @@ from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Array,
     Shape,
+    array_it_stands_for,
     constant,
     from_numpy,
     lift,
     plain,
     shape_of,
     spread,
+    stands_for_array,
     target,
     type_key,
 )
@@ -81,6 +83,8 @@ def asarray(
     for t in SCALARS:  # subclasses of Python's numbers
         if isinstance(a, t):
             return asarray(t(a), wanted)  # type: ignore[arg-type]
+    if stands_for_array(a):
+        return asarray(array_it_stands_for(a), wanted)
     if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
         return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
@@ -122,6 +126,9 @@ def _leaf_types(x: Sequence[Any], into: set[type]) -> set[type]:
 
 def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
     types = _leaf_types(x, set())
+    if any(any(hasattr(t, name) for name in errors.ARRAY_PROTOCOL) for t in types):
+        x = _with_arrays(x)
+        types = _leaf_types(x, set())
     if all(t in SCALARS for t in types):
         return _from_numbers(x, wanted, types)
     if any(issubclass(t, Tracer) for t in types) or (Array in types and trace.current().staging):
@@ -139,6 +146,13 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
     if wanted is None:
         wanted = target("any", *[type_key(leaf) for leaf in leaves])[0]
     return from_numpy("asarray", np.array(_to_numpy(x)), wanted)
+
+
+def _with_arrays(x: Any) -> Any:
+    """Nested lists with arrays in the place of what stands for them."""
+    if isinstance(x, list | tuple | range):
+        return [_with_arrays(y) for y in x]
+    return array_it_stands_for(x) if stands_for_array(x) else x
 
 
 def _leaves(x: Any) -> list[Any]:

@@ -10,7 +10,13 @@ from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
-from covector.numpy.promotion import Array, is_operand, type_key
+from covector.numpy.promotion import (
+    Array,
+    array_it_stands_for,
+    is_operand,
+    stands_for_array,
+    type_key,
+)
 
 __all__ = [
     "bfloat16",
@@ -141,6 +147,8 @@ def _key(x: Any) -> tuple[np.dtype, Any]:
         return dtypes.PYTHON_SCALARS[x], x is not SCALARS[0]
     if is_operand(x):
         return type_key(x)
+    if stands_for_array(x):
+        return type_key(array_it_stands_for(x))
     return dtypes.as_dtype(x), False
 
 

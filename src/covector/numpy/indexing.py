@@ -25,11 +25,13 @@ from covector.numpy.fused import fused, outside
 from covector.numpy.promotion import (
     Array,
     Shape,
+    array_it_stands_for,
     broadcast_shapes,
     cast,
     constant,
     from_numpy,
     spread,
+    stands_for_array,
 )
 from covector.numpy.ufunc import binary
 
@@ -202,6 +204,8 @@ def _entry(entry: Any) -> Any:
 
 
 def _array_entry(entry: Any) -> Any:
+    if stands_for_array(entry):
+        entry = array_it_stands_for(entry)
     if isinstance(entry, list):
         entry = array(entry, None if entry else dtypes.int32)
     if isinstance(entry, np.ndarray):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import boundary, native_form
-from covector._engine.core.trace import Tracer
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.runtime.device import default_device, device_put
 from covector._engine.types import dtypes
 from covector.numpy import (
@@ -26,7 +28,7 @@ from covector.numpy import (
     selection,
     statistics,
 )
-from covector.numpy.promotion import Array, is_operand
+from covector.numpy.promotion import Array, is_operand, stands_for_array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
@@ -68,7 +70,7 @@ _UNARY: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 
 def _forward(f: Callable[..., Any], equality: str = "") -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if is_operand(other):
+        if is_operand(other) or stands_for_array(other):
             return f(self, other)
         if equality and isinstance(other, list | tuple | dict | set | frozenset):
             # Python would answer "not equal" by identity, where a reader expects the elements compared.
@@ -83,7 +85,7 @@ def _forward(f: Callable[..., Any], equality: str = "") -> Callable[..., Any]:
 
 def _reflected(f: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, other: Any) -> Any:
-        if is_operand(other):
+        if is_operand(other) or stands_for_array(other):
             return f(other, self)
         return NotImplemented
 
@@ -114,12 +116,17 @@ def _seen_by_users(f: Callable[..., Any]) -> Callable[..., Any]:
     return f if isinstance(f, _native.Ufunc) else boundary(f)
 
 
+def _seen(f: Callable[..., Any]) -> Any:
+    """A method as users see it: what stands for an array may be an argument."""
+    return _native.Boundary(f, None, None, True)
+
+
 def _attach(name: str, value: Any, types: tuple[type, ...] = (Tracer, Array)) -> None:
     if callable(value):
         value.__name__ = name
         value.__qualname__ = f"Array.{name}"
     for t in types:  # what a tracer does is seen from inside of a boundary
-        setattr(t, name, boundary(value) if t is Array and callable(value) else value)
+        setattr(t, name, _seen(value) if t is Array and callable(value) else value)
 
 
 # ---------------------------------------------------------------------------------------------- methods
@@ -275,6 +282,66 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "var": statistics.var,
 }
 
+
+@cache
+def placement() -> Any:
+    """The file that knows where arrays are, loaded when it is asked."""
+    return import_module("covector._engine.runtime.placement")
+
+
+def _devices(self: Any) -> Any:
+    """The devices that have a part of the array.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).devices()
+    {CpuDevice(id=0)}
+    """
+    return self.sharding.device_set
+
+
+def _addressable_data(self: Any, index: int) -> Any:
+    """The part of the array with this number among those of this process.
+
+    IndexError if there is none such.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).addressable_data(0)
+    Array([1., 1.], dtype=float32)
+    """
+    return placement().shard_data(self, index)
+
+
+def _on_device_size_in_bytes(self: Any) -> int:
+    """The bytes that the elements take on the device.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).on_device_size_in_bytes()
+    8
+    """
+    return self.nbytes
+
+
+def _copy_to_host_async(self: Any) -> None:
+    """Begin to copy the elements to where NumPy can read them: they lie there already.
+
+    RuntimeError if the array was deleted.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).copy_to_host_async()
+    """
+    if self.is_deleted():
+        raise RuntimeError(
+            f"copy_to_host_async of an array that was deleted or donated{errors.at_user_line()}"
+        )
+
+
+_METHODS_OF_MEMORY: dict[str, Callable[..., Any]] = {
+    "addressable_data": _addressable_data,
+    "copy_to_host_async": _copy_to_host_async,
+    "devices": _devices,
+    "on_device_size_in_bytes": _on_device_size_in_bytes,
+}
+
 _METHODS: dict[str, Callable[..., Any]] = {
     "astype": _astype,
     "clip": _clip,
@@ -285,6 +352,12 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "view": _view,
 }
 
+
+def _described(text: str, name: str, shown: str) -> str:
+    """The text of a property, with an example."""
+    return f"{text}\n\n>>> from covector import numpy as cnp\n>>> cnp.ones(2).{name}\n{shown}\n"
+
+
 _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "T": (transpose, "The axes in the opposite order."),
     "mT": (matrix_transpose, "The last two axes exchanged."),
@@ -292,11 +365,64 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "real": (el.real, "The real part."),
     "imag": (el.imag, "The imaginary part."),
     "device": (lambda x: default_device(), "Where the array lives."),
+    "sharding": (
+        lambda x: placement().sharding_of(x),
+        _described(
+            "Which part of the array each device has.",
+            "sharding",
+            "SingleDeviceSharding(device=CpuDevice(id=0))",
+        ),
+    ),
+}
+
+# Of arrays, and of tracers that have a value.
+_PROPERTIES_OF_MEMORY: dict[str, tuple[Callable[..., Any], str]] = {
+    "addressable_shards": (
+        lambda x: placement().shards_of(x),
+        _described(
+            "The parts of the array that are in this process.",
+            "addressable_shards[0].device",
+            "CpuDevice(id=0)",
+        ),
+    ),
+    "committed": (
+        lambda x: False,
+        _described(
+            "Whether it must stay on its device, of which there is one.", "committed", "False"
+        ),
+    ),
+    "global_shards": (
+        lambda x: placement().shards_of(x),
+        _described("All parts of the array.", "global_shards[0].device", "CpuDevice(id=0)"),
+    ),
+    "is_fully_addressable": (
+        lambda x: True,
+        _described("Whether all parts are in this process.", "is_fully_addressable", "True"),
+    ),
+    "is_fully_replicated": (
+        lambda x: True,
+        _described("Whether each device has all of the array.", "is_fully_replicated", "True"),
+    ),
 }
 
 # Methods of `Array` that need its elements, or only its memory: of a tracer if it has a value.
 _OF_ELEMENTS = ("__dlpack__", "item", "tobytes", "tolist")
 _OF_MEMORY = ("__dlpack_device__", "delete", "is_deleted", "is_ready", "unsafe_buffer_pointer")
+
+
+def _of_memory(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of the tracer's value; ConcretizationTypeError if it has none."""
+
+    def method(self: Any, *args: Any) -> Any:
+        value = self.concrete()
+        if isinstance(value, Tracer) or value is None:
+            raise errors.ConcretizationTypeError(
+                self._unknown(f"an operand of {name}, which needs its memory")
+            )
+        return f(value, *args)
+
+    method.__doc__ = f.__doc__
+    return method
 
 
 def _of_value(name: str) -> Callable[..., Any]:
@@ -319,6 +445,24 @@ def _set_methods() -> None:
         _attach(name, _method(f))
     for name, f in _METHODS.items():
         _attach(name, f)
+    _attach(
+        "aval",
+        property(
+            typeof,
+            doc=_described(
+                "Shape, dtype, weak type: known before its values.",
+                "aval",
+                "ShapedArray(float32[2])",
+            ),
+        ),
+        (Array,),
+    )
+    for name, f in _METHODS_OF_MEMORY.items():
+        _attach(name, f, (Array,))
+        _attach(name, _of_memory(name, f), (Tracer,))
+    for name, (f, doc) in _PROPERTIES_OF_MEMORY.items():
+        _attach(name, property(_unary(f), doc=doc), (Array,))
+        _attach(name, property(_of_memory(name, f), doc=doc), (Tracer,))
     for name, (f, doc) in _PROPERTIES.items():
         _attach(name, property(_unary(f), doc=doc))
     for name, f in (

@@ -86,10 +86,33 @@ def is_operand(x: Any) -> bool:
     return type(x) is Array or isinstance(x, OPERAND_TYPES)
 
 
-def check_operand(name: str, x: Any) -> None:
-    """TypeError unless it is an array, a tracer or a number; lists are not."""
-    if not is_operand(x):
-        raise TypeError(errors.not_an_array(x, name))
+def operand_of(name: str, x: Any) -> Any:
+    """The operand, or the array that it stands for; TypeError if it is no array or number, as lists are none."""
+    if is_operand(x):
+        return x
+    if stands_for_array(x):
+        return array_it_stands_for(x)
+    raise TypeError(errors.not_an_array(x, name))
+
+
+def stands_for_array(x: Any) -> bool:
+    """Whether an object of another library says that it stands for an array."""
+    return any(hasattr(type(x), name) for name in errors.ARRAY_PROTOCOL)
+
+
+def array_it_stands_for(x: Any) -> Any:
+    """The array that an object of another library stands for; TypeError if it gives something else."""
+    name = next(name for name in errors.ARRAY_PROTOCOL if hasattr(type(x), name))
+    found = getattr(x, name)()
+    if is_operand(found) or hasattr(found, "dtype"):  # keys have one, too
+        return found
+    raise TypeError(
+        f"{name} of {type(x).__name__} returned {found!r} of type {type(found).__name__}{errors.at_user_line()}; "
+        "it must return an array"
+    )
+
+
+_native.set_hooks(stands_for=array_it_stands_for)
 
 
 def lift(name: str, x: Any) -> Any:
@@ -102,7 +125,8 @@ def lift(name: str, x: Any) -> Any:
 def _lift_foreign(name: str, x: Any) -> Any:
     if isinstance(x, np.ndarray) and x.ndim:
         return from_numpy(name, x)
-    check_operand(name, x)
+    if not is_operand(x):
+        return lift(name, operand_of(name, x))
     aval = typeof(x)
     return constant(x, aval.dtype, aval.weak_type)
 
@@ -181,8 +205,7 @@ def cast(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
 
 def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
     """The operands in one dtype.  Python numbers become NumPy scalars, weak arrays if all are weak."""
-    for x in args:
-        check_operand(name, x)
+    args = [x if is_operand(x) else operand_of(name, x) for x in args]
     dtype, weak = target(kind, *[type_key(x) for x in args])
     return [cast(x, dtype, weak) for x in args]
 

@@ -15,11 +15,11 @@ from covector.numpy import elementwise as el
 from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
-    check_operand,
     constant,
     fitted,
     from_numpy,
     lift,
+    operand_of,
     promoted,
     spread,
     type_key,
@@ -47,7 +47,7 @@ def _as_bool(x: Any) -> Any:
 
 
 def _where(condition: Any, x: Any, y: Any, /) -> Any:
-    check_operand("where", condition)
+    condition = operand_of("where", condition)
     yes, no = [lifted(v) for v in promoted("where", "any", (x, y))]
     chosen = _as_bool(lift("where", condition))
     if chosen.shape == yes.shape == no.shape:
@@ -194,7 +194,7 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
     >>> cnp.clip(cnp.arange(5), 1, 3)
     Array([1, 1, 2, 3, 3], dtype=int32)
     """
-    check_operand("clip", arr)
+    arr, min, max = [v if v is None else operand_of("clip", v) for v in (arr, min, max)]
     if any(
         bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)
     ):

@@ -20,4 +20,4 @@ from covector.random.keys import (
 )
 from covector.random.samplers import *
 
-_publish(__name__)
+_publish(__name__, arrays=(__name__,))

@@ -18,7 +18,15 @@ from covector.numpy.dtype import prng_key
 from covector.numpy.fused import fused
 from covector.numpy.indexing import getitem
 from covector.numpy.join import concatenate, stack, unstack
-from covector.numpy.promotion import Array, Shape, cast, lift, shape_of
+from covector.numpy.promotion import (
+    Array,
+    Shape,
+    array_it_stands_for,
+    cast,
+    lift,
+    shape_of,
+    stands_for_array,
+)
 from covector.numpy.shape import reshape
 
 _HIGH = np.uint64(32)
@@ -160,6 +168,8 @@ tree.register_node(
 
 def words_of(name: str, key: Any, batched: bool = False) -> Any:
     """The words of a key, or of a raw uint32 array that stands for one; TypeError for anything else."""
+    if stands_for_array(key):
+        key = array_it_stands_for(key)
     words = key.words if isinstance(key, Key) else key
     if not isinstance(words, Tracer) and type(words) is not Array:
         if not isinstance(words, np.ndarray):

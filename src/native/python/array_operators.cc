@@ -1,5 +1,6 @@
 // Array: the arithmetic and comparison operators, which call the functions given by set_operators.
 #include "python/array.h"
+#include "python/array_protocol.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
 
@@ -32,13 +33,30 @@ PyObject* operator_function(Operator op) {
     return Py_XNewRef(g_operators[op]);
 }
 
+// For an operand of another library, which may stand for an array.
+CV_NOINLINE PyObject* call_with_other(Operator op, PyObject* a, PyObject* b);
+
 PyObject* call_binary(Operator op, PyObject* a, PyObject* b) {
-    if (!accepts(a) || !accepts(b)) Py_RETURN_NOTIMPLEMENTED;
+    if (CV_UNLIKELY(!accepts(a) || !accepts(b))) return call_with_other(op, a, b);
     const Ref function(operator_function(op));
     if (!function) return nullptr;
     PyObject* args[] = {nullptr, a, b};
     return PyObject_Vectorcall(function.get(), args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                nullptr);
+}
+
+PyObject* call_with_other(Operator op, PyObject* a, PyObject* b) {
+    Ref found[2];
+    PyObject* operands[] = {a, b};
+    for (int i = 0; i < 2; ++i) {
+        if (accepts(operands[i])) continue;
+        if (!stands_for_array(operands[i])) Py_RETURN_NOTIMPLEMENTED;
+        found[i] = Ref(array_it_stands_for(operands[i]));
+        if (!found[i]) return nullptr;
+        operands[i] = found[i].get();
+        if (!accepts(operands[i])) Py_RETURN_NOTIMPLEMENTED;
+    }
+    return call_binary(op, operands[0], operands[1]);
 }
 
 template <Operator op>

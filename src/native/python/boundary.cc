@@ -8,6 +8,8 @@
 #include <new>
 #include <vector>
 
+#include "python/array_protocol.h"
+
 namespace covector {
 namespace {
 
@@ -129,13 +131,50 @@ PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, P
     return or_trimmed(PyObject_Vectorcall(as_boundary(object)->called, args, flags, names));
 }
 
+// The same with arrays in the place of arguments that stand for some.
+CV_NOINLINE PyObject* call_with_arrays(PyObject* object, PyObject* const* args, size_t flags,
+                                       PyObject* names) {
+    const size_t given = static_cast<size_t>(PyVectorcall_NARGS(flags));
+    const size_t count = given + (names == nullptr ? 0 : static_cast<size_t>(PyTuple_GET_SIZE(names)));
+    std::vector<Ref> made;
+    std::vector<PyObject*> arguments(1);
+    made.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+        PyObject* argument = args[i];
+        if (stands_for_array(argument)) {
+            made.emplace_back(array_it_stands_for(argument));
+            argument = made.back().get();
+            if (argument == nullptr) return or_trimmed(nullptr);
+        }
+        arguments.push_back(argument);
+    }
+    return boundary_call(object, arguments.data() + 1, given | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+}
+
+// Of functions of arrays.
+PyObject* array_boundary_call(PyObject* object, PyObject* const* args, size_t flags,
+                              PyObject* names) {
+    Py_ssize_t count = PyVectorcall_NARGS(flags);
+    if (names != nullptr) count += PyTuple_GET_SIZE(names);
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        if (CV_LIKELY(!stands_for_array(args[i]))) continue;
+        try {
+            return call_with_arrays(object, args, flags, names);
+        } catch (const std::bad_alloc&) {
+            return PyErr_NoMemory();
+        }
+    }
+    return boundary_call(object, args, flags, names);
+}
+
 PyObject* boundary_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {"fun", "module", "called", nullptr};
+    static const char* names[] = {"fun", "module", "called", "arrays", nullptr};
     PyObject* fun;
     PyObject* module = Py_None;
     PyObject* called = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OO:Boundary", const_cast<char**>(names),
-                                     &fun, &module, &called)) {
+    int arrays = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OOp:Boundary", const_cast<char**>(names),
+                                     &fun, &module, &called, &arrays)) {
         return nullptr;
     }
     if (module != Py_None && !PyUnicode_Check(module)) {
@@ -150,7 +189,7 @@ PyObject* boundary_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     PyObject* object = type->tp_alloc(type, 0);
     if (object == nullptr) return nullptr;
     Boundary* self = as_boundary(object);
-    self->vectorcall = boundary_call;
+    self->vectorcall = arrays ? array_boundary_call : boundary_call;
     self->fun = Py_NewRef(fun);
     self->called = Py_NewRef(called);
     self->module = module == Py_None ? nullptr : Py_NewRef(module);

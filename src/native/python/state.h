@@ -13,6 +13,7 @@ struct Hooks {
     PyObject* exact = nullptr;  // the key of a static value: see base/exact.py
     PyObject* tracer = nullptr;  // a type
     PyObject* taped = nullptr;   // from a ufunc's Python form to its function on the tape
+    PyObject* stands_for = nullptr;  // the array that an object of another library stands for
     PyObject* getitem = nullptr;
     PyObject* iter = nullptr;
     PyObject* contains = nullptr;

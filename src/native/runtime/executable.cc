@@ -87,9 +87,12 @@ void drop_results(const Call& call, int count) {
     for (int i = 0; i < count; ++i) buffer_unref(call.results[i]);
 }
 
-Status fail_allocation(const Call& call, int made) {
-    drop_results(call, made);
-    return {kNoRoom, call.outputs[made].bytes};
+// Before anything ran: results in donated memory leave it to its array, which stays.
+void undo_results(const Call& call, const int* taken, int count) {
+    for (int i = 0; i < count && call.executable->has_aliases; ++i) {
+        if (taken[i] >= 0) buffer_ref(call.results[i]);
+    }
+    drop_results(call, count);
 }
 
 void give_up_donors(const Call& call) {
@@ -135,15 +138,16 @@ Status run_inline(const Call& call, void** pointers, int* taken) {
         } else {
             call.results[o] = buffer_new(call.outputs[o].bytes);
             if (CV_UNLIKELY(call.results[o] == nullptr)) {
-                if (executable->has_aliases) {
-                    for (int i = 0; i < o; ++i) {  // not ours yet: keep the donor's reference
-                        if (taken[i] >= 0) buffer_ref(call.results[i]);
-                    }
-                }
-                return fail_allocation(call, o);
+                undo_results(call, taken, o);
+                return {kNoRoom, call.outputs[o].bytes};
             }
         }
         pointers[inputs + o] = call.results[o]->data;
+    }
+    const Arena arena(executable->arena_bytes);
+    if (CV_UNLIKELY(executable->arena_bytes > 0 && arena.get() == nullptr)) {
+        undo_results(call, taken, outputs);
+        return {kOutOfMemory, executable->arena_bytes};
     }
     if (CV_UNLIKELY(executable->has_aliases)) {
         for (int o = 0; o < outputs; ++o) {  // the donor's reference becomes the result's
@@ -151,17 +155,10 @@ Status run_inline(const Call& call, void** pointers, int* taken) {
         }
     }
     int32_t error = 0;
-    if (CV_LIKELY(executable->arena_bytes == 0 && call.cost_ns < kStayInsideNs)) {
-        error = executable->entry(pointers, call.dims, nullptr);
+    if (CV_LIKELY(call.cost_ns < kStayInsideNs)) {
+        error = executable->entry(pointers, call.dims, arena.get());
     } else {
-        const Arena arena(executable->arena_bytes);
-        if (executable->arena_bytes > 0 && arena.get() == nullptr) {
-            error = kOutOfMemory;
-        } else if (call.cost_ns < kStayInsideNs) {
-            error = executable->entry(pointers, call.dims, arena.get());
-        } else {
-            error = run_released(call, pointers, arena.get());
-        }
+        error = run_released(call, pointers, arena.get());
     }
     if (CV_UNLIKELY(error != 0)) {
         drop_results(call, outputs);

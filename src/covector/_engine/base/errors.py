@@ -494,10 +494,19 @@ def mapped_value(description: str, wanted: str) -> str:
     )
 
 
+# Methods of objects that stand for arrays.
+ARRAY_PROTOCOL = ("__covector_array__", "__jax_array__")
+
+
 def not_a_value(api: str, name: str, value: object) -> str:
     """An argument or result is no array."""
-    found = f"{value!r} of type {type(value).__name__}{at_user_line()}"
-    return f"{api}: {name} is {found}; it must be an array or a number{returned_ref(value)}"
+    text = f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
+    if any(hasattr(type(value), method) for method in ARRAY_PROTOCOL):
+        text += (
+            ". It stands for an array, but transformations look into containers and must not guess: convert it with "
+            "covector.numpy.asarray, or register its class as a pytree"
+        )
+    return text + returned_ref(value)
 
 
 def returned_ref(value: object) -> str:

@@ -73,11 +73,22 @@ def examples(setup: str, text: str) -> dict[str, str]:
     }
 
 
-def publish(name: str, modules: Sequence[str] = (), later: Sequence[str] = ()) -> None:
+def _is_of(f: FunctionType, modules: Sequence[str]) -> bool:
+    """Whether a function is from one of these modules, or from below it."""
+    return any(f.__module__ == m or f.__module__.startswith(m + ".") for m in modules)
+
+
+def publish(
+    name: str,
+    modules: Sequence[str] = (),
+    later: Sequence[str] = (),
+    arrays: Sequence[str] = (),
+) -> None:
     """Make a module public, when all its names are there: its functions become boundaries, `dir` offers its names.
 
     Its names are those in `__all__` if it has that, else all without an underscore in front that are not modules;
-    `modules` are the modules among its names, and `later` those that are loaded when they are first used.
+    `modules` are the modules among its names, and `later` those that are loaded when they are first used.  Functions
+    from the modules in `arrays` take objects that stand for arrays.
     """
     space = vars(sys.modules[name])
     names: list[str] = space.get("__all__") or [
@@ -87,7 +98,7 @@ def publish(name: str, modules: Sequence[str] = (), later: Sequence[str] = ()) -
     ]
     functions = {space[key] for key in names if type(space[key]) is FunctionType}
     made = {
-        f: _native.Boundary(f, name, _native_forms.get(f)) for f in functions
+        f: _native.Boundary(f, name, _native_forms.get(f), _is_of(f, arrays)) for f in functions
     }  # one for all names of a function
     for key in names:
         if type(space[key]) is FunctionType:

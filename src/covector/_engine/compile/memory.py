@@ -7,23 +7,27 @@ buffers; when it is needed is a list of segments, from statement to statement of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from covector._engine.backends.base import Explain, Job
 from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
 from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
+from covector._engine.core.foreign import is_users
 from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, is_whole, uses
 from covector._engine.ir.kernel import (
     Buffer,
+    Callback,
     Copy,
     If,
     Kernel,
+    Routine,
     Statement,
     Swap,
     While,
     bodies,
     children,
+    walk,
 )
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
@@ -46,11 +50,30 @@ def plan(kernel: Kernel, job: Job) -> Kernel:
     top = Sharing(bodies.top, bodies, classes, explain)
     top.share()
     tries = job.target.limits.donors
-    taken = Donation(kernel, job.donated, classes.root, top.events_of, explain, tries).pairs()
+    donated = _given_up(kernel, job.donated, explain)
+    taken = Donation(kernel, donated, classes.root, top.events_of, explain, tries).pairs()
     aliases = tuple(sorted(taken))
     shares = {b: root for b in classes.shared() if (root := classes.root(b)) is not b}
     offsets, arena = _place(bodies.top, classes)
     return replace(kernel, aliases=aliases, offsets=offsets, arena=arena, shares=shares)
+
+
+def _given_up(
+    kernel: Kernel, donated: Sequence[int], explain: Callable[[str], None]
+) -> Sequence[int]:
+    """The donated arguments whose memory may be overwritten before the Program has ended.
+
+    None where it calls functions of users': one that fails must not cost the caller an argument.
+    """
+    if not any(map(_may_fail, walk(kernel.body))):
+        return donated
+    for i in donated:
+        explain(f"donated {kernel.inputs[i]}: kept until all functions of users' have returned")
+    return ()
+
+
+def _may_fail(s: Statement) -> bool:
+    return isinstance(s, Callback) or (isinstance(s, Routine) and is_users(s.name))
 
 
 # ------------------------------------------------------------------------------------- bodies and classes

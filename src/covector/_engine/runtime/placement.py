@@ -1,0 +1,273 @@
+"""Where arrays are: shardings, shards, and the arrays that are alive.  There is one device: an array is one shard."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Mapping, Sequence
+from threading import get_ident
+from types import FrameType
+from typing import Any
+
+from covector._engine.base import errors
+from covector._engine.base.public import bounded
+from covector._engine.core.trace import Array
+from covector._engine.runtime.device import Device, default_device, devices
+
+Index = tuple[slice, ...]
+
+
+@bounded
+class Sharding:
+    """Which part of an array each device has.
+
+    >>> import covector.numpy as np
+    >>> from covector.sharding import Sharding
+    >>> isinstance(np.ones(2).sharding, Sharding)
+    True
+    """
+
+    __slots__ = ()
+
+    @property
+    def device_set(self) -> set[Device]:
+        """The devices that have a part.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.device_set
+        {CpuDevice(id=0)}
+        """
+        raise NotImplementedError
+
+    @property
+    def addressable_devices(self) -> set[Device]:
+        """Those of this process: all.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.addressable_devices
+        {CpuDevice(id=0)}
+        """
+        return self.device_set
+
+    @property
+    def num_devices(self) -> int:
+        """How many devices have a part.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.num_devices
+        1
+        """
+        return len(self.device_set)
+
+    @property
+    def is_fully_addressable(self) -> bool:
+        """Whether all parts are in this process.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.is_fully_addressable
+        True
+        """
+        return True
+
+    @property
+    def has_addressable_devices(self) -> bool:
+        """Whether a part is in this process.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.has_addressable_devices
+        True
+        """
+        return True
+
+    @property
+    def memory_kind(self) -> str:
+        """The kind of memory on the device.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.memory_kind
+        'device'
+        """
+        return "device"
+
+
+@bounded
+class SingleDeviceSharding(Sharding):
+    """All of an array is on one device.
+
+    >>> import covector
+    >>> from covector.sharding import SingleDeviceSharding
+    >>> SingleDeviceSharding(covector.devices()[0])
+    SingleDeviceSharding(device=CpuDevice(id=0))
+    """
+
+    __slots__ = ("_device",)
+
+    def __init__(self, device: Device, *, memory_kind: str | None = None):
+        if device not in devices():
+            raise ValueError(
+                f"SingleDeviceSharding: {device!r} is not a device here{errors.at_user_line()}; the devices are "
+                f"{devices()}"
+            )
+        _check_memory(memory_kind)
+        self._device = device
+
+    @property
+    def device_set(self) -> set[Device]:
+        """The devices that have a part: the one.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.device_set
+        {CpuDevice(id=0)}
+        """
+        return {self._device}
+
+    @property
+    def is_fully_replicated(self) -> bool:
+        """Whether each device has all of the array.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.is_fully_replicated
+        True
+        """
+        return True
+
+    def devices_indices_map(self, global_shape: Sequence[int]) -> Mapping[Device, Index]:
+        """The part of an array of this shape that each device has.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.devices_indices_map((2,))
+        {CpuDevice(id=0): (slice(None, None, None),)}
+        """
+        return {self._device: (slice(None),) * len(global_shape)}
+
+    def addressable_devices_indices_map(
+        self, global_shape: Sequence[int]
+    ) -> Mapping[Device, Index]:
+        """The same for the devices of this process.
+
+        >>> import covector.numpy as np
+        >>> len(np.ones(2).sharding.addressable_devices_indices_map((2,)))
+        1
+        """
+        return self.devices_indices_map(global_shape)
+
+    def shard_shape(self, global_shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the part that each device has.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.shard_shape((2, 3))
+        (2, 3)
+        """
+        return tuple(global_shape)
+
+    def is_equivalent_to(self, other: Sharding, ndim: int) -> bool:
+        """Whether an array of so many axes lies in the same way.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.is_equivalent_to(np.ones(3).sharding, 1)
+        True
+        """
+        return self == other
+
+    def with_memory_kind(self, kind: str) -> SingleDeviceSharding:
+        """The same with another kind of memory; ValueError if there is none such.
+
+        >>> import covector.numpy as np
+        >>> np.ones(2).sharding.with_memory_kind("device").memory_kind
+        'device'
+        """
+        _check_memory(kind)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SingleDeviceSharding) and other._device == self._device
+
+    def __hash__(self) -> int:
+        return hash(self._device)
+
+    def __repr__(self) -> str:
+        return f"SingleDeviceSharding(device={self._device!r})"
+
+
+def _check_memory(kind: str | None) -> None:
+    if kind not in (None, "device"):
+        raise ValueError(
+            f"there is no memory of kind {kind!r}{errors.at_user_line()}; there is 'device'"
+        )
+
+
+class Shard:
+    """The part of an array that a device has.
+
+    >>> import covector.numpy as np
+    >>> np.arange(2).addressable_shards[0]
+    Shard(device=CpuDevice(id=0), index=(slice(None, None, None),), replica_id=0, data=[0 1])
+    """
+
+    __slots__ = ("data", "device", "index", "replica_id")
+
+    def __init__(self, device: Device, index: Index, data: Any):
+        self.device, self.index, self.data, self.replica_id = device, index, data, 0
+
+    def __repr__(self) -> str:
+        return f"Shard(device={self.device!r}, index={self.index}, replica_id=0, data={self.data})"
+
+
+def sharding_of(x: Any) -> SingleDeviceSharding:
+    """Where an array is."""
+    return SingleDeviceSharding(default_device())
+
+
+def shards_of(x: Any) -> list[Shard]:
+    """The parts of an array."""
+    return [Shard(default_device(), (slice(None),) * len(x.shape), x)]
+
+
+def shard_data(x: Any, index: int) -> Any:
+    """The part of an array with this number."""
+    if index not in (0, -1):
+        raise IndexError(
+            f"addressable_data: there is one part, not one with number {index}{errors.at_user_line()}"
+        )
+    return x
+
+
+def live_arrays(platform: str | None = None) -> list[Any]:
+    """The arrays that something refers to, but for deleted ones.  It looks at all objects, which takes a while.
+
+    >>> import covector
+    >>> import covector.numpy as np
+    >>> x = np.ones(3)
+    >>> any(y is x for y in covector.live_arrays())
+    True
+    """
+    if platform not in (None, default_device().platform):
+        devices(platform)  # RuntimeError if there is no such one
+        return []
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+    pending = gc.get_objects()  # extended, as a list that is being written out would be in itself
+    pending.extend(_running())
+    while pending:
+        more: list[Any] = []
+        for x in gc.get_referents(*pending):
+            if type(x) is Array:
+                found[id(x)] = x
+            elif type(x) in (tuple, dict) and not gc.is_tracked(x) and id(x) not in seen:
+                # The collector leaves out what only refers to what refers to nothing.
+                seen.add(id(x))
+                more.append(x)
+        pending = more
+    return [x for x in found.values() if not x.is_deleted()]
+
+
+def _running() -> list[tuple[Any, ...]]:
+    """The local values of the functions that run, but for ours: while they run the collector does not know them."""
+    frames: dict[int, FrameType | None] = {**sys._current_frames()}
+    frames[get_ident()] = sys._getframe(1).f_back  # ours would refer to what is collected here
+    values: list[tuple[Any, ...]] = []
+    for frame in frames.values():
+        while frame is not None:
+            values.append(tuple(frame.f_locals.values()))
+            frame = frame.f_back
+    return values

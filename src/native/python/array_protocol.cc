@@ -1,0 +1,37 @@
+// Objects of other libraries that stand for arrays.
+#include "python/array_protocol.h"
+
+#include "python/array.h"
+#include "python/state.h"
+
+namespace covector {
+namespace {
+
+bool is_plain(PyObject* object) {
+    return is_array(object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object) ||
+           object == Py_None || PyBool_Check(object) || PyUnicode_CheckExact(object) ||
+           PyTuple_CheckExact(object) || PyList_CheckExact(object);
+}
+
+}  // namespace
+
+bool stands_for_array(PyObject* object) {
+    if (CV_LIKELY(is_plain(object))) return false;
+    static PyObject* const names[] = {PyUnicode_InternFromString("__covector_array__"),
+                                      PyUnicode_InternFromString("__jax_array__")};
+    for (PyObject* name : names) {
+        if (name != nullptr && _PyType_Lookup(Py_TYPE(object), name) != nullptr) return true;
+    }
+    return false;
+}
+
+PyObject* array_it_stands_for(PyObject* object) {
+    if (g_hooks.stands_for == nullptr) {
+        hook_missing("stands_for");
+        return nullptr;
+    }
+    const Ref hook = Ref::borrow(g_hooks.stands_for);
+    return PyObject_CallOneArg(hook.get(), object);
+}
+
+}  // namespace covector
