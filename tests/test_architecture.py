@@ -48,7 +48,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll lower simplify",
+        "__init__ elements places fuse late arena donation memory cuts folding nest instances unroll lower simplify",
     ),
     (
         "_engine/compile",

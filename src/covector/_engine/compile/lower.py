@@ -12,6 +12,7 @@ from covector._engine.backends.base import Job
 from covector._engine.compile import unroll
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.instances import Instances
+from covector._engine.compile.late import updates_last
 from covector._engine.compile.nest import Context
 from covector._engine.ir.builder import (
     AllElements,
@@ -70,7 +71,7 @@ class Lowering(Builder):
         self.job.explain(topic)(reason)
 
     def program(self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
-        plan = fuse(program, self.job)
+        plan = updates_last(fuse(program, self.job))
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = _place_outputs(program, places, outputs)
         self._place_in_place(plan, places)
