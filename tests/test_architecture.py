@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/ir",
         "__init__ effects program scalar index kernel builder access alike lives sharing steps legal check",
     ),
-    ("_engine/core", "__init__ trace primitive routine"),
+    ("_engine/core", "__init__ foreign trace primitive routine"),
     (
         "_engine/primitives",
         "laws batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
-        "__init__ callback carry derived call custom custom_jvp custom_vjp custom_vmap linear",
+        "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
     ("_engine/control", "checkpoint loop cond unwind while_"),
     (
@@ -89,6 +89,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("nn", "examples activations functions initializers __init__"),
     ("", "custom_batching"),
     ("experimental", "jet __init__"),
+    ("extend", "scalar testing __init__"),
     ("", "__init__"),
 )
 
@@ -111,6 +112,7 @@ BY_NAME = {
     ): "the surface is defined without the compiler",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
+    ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
     ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
     ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.primitives.samples import Sample, all_samples
+from tests.primitives.samples import all_samples
 
 from covector._engine import _native
 from covector._engine.core import trace
 from covector._engine.runtime.executable import Executable
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector.extend.testing import Sample
 
 SAMPLES = all_samples()
 

@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import NotDifferentiable, Primitive
+from covector._engine.core.primitive import NotDifferentiable
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector.extend.testing import Maker, Sample, random
 
 f16, bf16, f32, f64 = dtypes.FLOATS
 c64, c128 = dtypes.COMPLEX
 bool_, i8, i32, i64 = dtypes.bool_, dtypes.int8, dtypes.int32, dtypes.int64
 u8, u32, u64 = dtypes.uint8, dtypes.uint32, dtypes.uint64
-
-Maker = Callable[[np.random.Generator, ShapedArray], Any]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A primitive on operands of these types.
-
-    `linear` names the groups of operands that it is linear in together.  `makers` make particular operands'
-    values; the others are random.  `fixed` operands have no derivative.  `slopes`: the derivative is compared with
-    finite differences in float64.
-    """
-
-    primitive: Primitive
-    avals: tuple[ShapedArray, ...]
-    linear: tuple[tuple[int, ...], ...] = ()
-    makers: dict[int, Maker] = field(default_factory=dict, hash=False)
-    slopes: bool = True
-    fixed: tuple[int, ...] = ()
-
-    def make(self, rng: np.random.Generator) -> list[Any]:
-        return [self.makers.get(i, random)(rng, aval) for i, aval in enumerate(self.avals)]
-
-    def __str__(self) -> str:
-        return f"{self.primitive.text()} {' '.join(a.text() for a in self.avals)}"
-
-
-def random(rng: np.random.Generator, aval: ShapedArray) -> Any:
-    """Values of a type: small, so that sums are exact or nearly so."""
-    shape, dtype = aval.shape, aval.dtype
-    if dtype == bool_:
-        return np.asarray(rng.random(shape) < 0.5)
-    if dtypes.is_integer(dtype):
-        return np.asarray(rng.integers(0 if dtype in dtypes.UNSIGNED else -9, 10, shape)).astype(
-            dtype
-        )
-    if dtypes.is_complex(dtype):
-        return np.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
-    return np.asarray(rng.normal(size=shape)).astype(dtype)
 
 
 def integers(low: int, high: int) -> Maker:

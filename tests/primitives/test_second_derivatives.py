@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.primitives.samples import Sample, all_samples, array
-from tests.primitives.test_rules import assert_close, directions, moving, operands
+from tests.primitives.samples import all_samples, array
 
 from covector._engine import primitives as prims
 from covector._engine.core.primitive import Zero
 from covector._engine.transforms.forward import jvp_flat
 from covector._engine.types import dtypes
+from covector.extend.testing import Sample, assert_close, directions, moving, operands
 
 # The oracles of their slopes are rough.
 NO_SECOND = {"lgamma", "digamma", "polygamma", "zeta", "bessel_i0e", "bessel_i1e", "betainc"}
@@ -33,7 +33,7 @@ SAMPLES = [
 def test_jvp_of_jvp(sample: Sample) -> None:
     xs = operands(sample)
     moved = moving(sample)
-    first, second = directions(sample, xs, moved), directions(sample, xs, moved)
+    first, second = directions(xs, moved), directions(xs, moved)
     second = [t if type(t) is Zero else t[::-1] if np.ndim(t) else -t for t in second]
 
     def slope(*values: Any) -> Any:

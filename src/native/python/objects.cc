@@ -147,6 +147,14 @@ bool raise_status(Status status) {
             PyErr_SetString(PyExc_RuntimeError, "cannot start the thread of the execution queue");
             break;
         default:
+            if (status.error >= kUsersRoutine) {
+                // As it was returned, but for the bit above the sign's.
+                const int32_t bits = status.error - kUsersRoutine;
+                const int32_t number = bits >= kUsersRoutine / 2 ? bits - kUsersRoutine : bits;
+                PyErr_Format(PyExc_RuntimeError, "a C routine of a primitive returned the status %d",
+                             number);
+                break;
+            }
             PyErr_Format(PyExc_RuntimeError, "a compiled program failed with error number %d",
                          status.error);
     }

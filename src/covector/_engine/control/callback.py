@@ -16,17 +16,14 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors, tree
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Primitive
+from covector._engine.control.on_host import PURE, OnHost
 from covector._engine.core.trace import (
-    EVAL,
     SCALARS,
     Array,
     StagingTrace,
     Tracer,
-    set_current,
 )
-from covector._engine.ir.builder import Builder, Operand, Result
-from covector._engine.ir.effects import CALLS_OUT, Effect
+from covector._engine.ir.effects import Effect
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -35,7 +32,6 @@ DEBUG = frozenset({Effect("debug callback")})
 DEBUG_ORDERED = frozenset({Effect("debug callback", ordered=True)})
 IO = frozenset({Effect("io callback")})
 IO_ORDERED = frozenset({Effect("io callback", ordered=True)})
-PURE = frozenset({CALLS_OUT})
 
 VMAP_METHODS = (
     "sequential",
@@ -254,7 +250,7 @@ def _known(shape: tuple[Dim, ...]) -> tuple[int, ...]:
     return tuple([dims.least(d) for d in shape])
 
 
-class HostCall(Primitive):
+class HostCall(OnHost):
     """What the three kinds of callbacks share: the function, which takes and gives arrays, and its result types."""
 
     function: Callable[..., Any]
@@ -268,27 +264,14 @@ class HostCall(Primitive):
         order = "ordered " if any(e.ordered for e in self.effects) else ""
         return f"{self.name}[{order}{_shown(self.function)}]"
 
-    def run(self, *arrays: Any) -> tuple[Any, ...]:
-        """Call the function, as if no transformation were in progress; its results as arrays."""
-        before = set_current(EVAL)
-        try:
-            found = self.function(*arrays)
-        finally:
-            set_current(before)
+    def results_on(self, *arrays: Any) -> Sequence[Any]:
         return tuple([
             x if type(x) is Array else _native.array_from(x, weak_type=aval.weak_type)
-            for x, aval in zip(found, self.results, strict=True)
+            for x, aval in zip(self.function(*arrays), self.results, strict=True)
         ])  # fmt: skip
-
-    def on_host(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
-        return errors.noting(self.run, self.name, errors.user_source())(*arrays)
 
     def reference(self, *xs: Any) -> tuple[Any, ...]:
         return tuple([np.asarray(x) for x in self.run(*map(_native.array_from, xs))])
-
-    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
-        given = [(x.place, x.aval) for x in operands]
-        b.callback(self, self.run, given, [(r.place, r.aval) for r in results])
 
     def _over_elements(
         self, args: Sequence[Any], axes: Sequence[int | None], size: Dim

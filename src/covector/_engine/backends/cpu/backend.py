@@ -19,6 +19,7 @@ from covector._engine.backends.cpu.library import Library
 from covector._engine.base.errors import noting
 from covector._engine.base.locks import COMPILING
 from covector._engine.compile.pipeline import TO_KERNEL
+from covector._engine.core.foreign import routine_symbols
 from covector._engine.ir.kernel import Kernel
 from covector._engine.ir.program import Program
 from covector._engine.types import dims, dtypes
@@ -91,7 +92,7 @@ class Code:
         # The functions that it calls back, by number: the machine code is linked to this tuple.
         self.table = tuple([noting(s.function, s.who.name, s.source) for s in module.callbacks])
         table = {"cv_callbacks": id(self.table)} if self.table else {}
-        self.loaded = link.load(data, symbols() | functions | table)
+        self.loaded = link.load(data, symbols() | routine_symbols() | functions | table)
         self.address = self.loaded.address("entry")
         self.arena_bytes = kernel.arena if isinstance(kernel.arena, int) else 0
 

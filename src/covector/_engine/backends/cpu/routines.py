@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu.indices import LoopEmitter
+from covector._engine.core.foreign import is_users
 from covector._engine.ir.kernel import Callback, Routine
 from covector._engine.types import dims, dtypes
 
+_FIRST_OF_USERS = 1 << 30  # kUsersRoutine in native/runtime/status.h
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
 
 
@@ -26,7 +28,17 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
         emitter.lines.append(f"  call void {name}({', '.join(arguments)})")
         return
     emitter.module.declare(name, f"declare i32 {name}({types})")
-    _end_if_failed(emitter, one.line(f"call i32 {name}({', '.join(arguments)})"))
+    status = one.line(f"call i32 {name}({', '.join(arguments)})")
+    _end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
+
+
+def _users(emitter: LoopEmitter, status: str) -> str:
+    """The status of a user's routine apart from our own error numbers: 0, or `kUsersRoutine` and above."""
+    one = emitter.one
+    bits = one.line(f"and i32 {status}, {_FIRST_OF_USERS - 1}")
+    number = one.line(f"or i32 {bits}, {_FIRST_OF_USERS}")
+    good = one.line(f"icmp eq i32 {status}, 0")
+    return one.line(f"select i1 {good}, i32 0, i32 {number}")
 
 
 def _end_if_failed(emitter: LoopEmitter, status: str) -> None:
