@@ -173,16 +173,25 @@ class Elements:
         if place is not None:
             return self._load(place, var.aval, index, condition)
         eqn = self.eqn_of[var]
-        assert isinstance(eqn.primitive, Mapped), eqn
+        p = eqn.primitive
+        if isinstance(p, prims.ElementwiseBase):
+            # What its rule `element` does, without views: two thirds of the time, in long chains.
+            avals = [a.aval for a in eqn.inputs]
+            shapes = [a.shape for a in avals]
+            atoms = zip(eqn.inputs, shapes, strict=True)
+            return p.on_elements(
+                avals, *[self.at(a, index if shape else (), condition) for a, shape in atoms]
+            )
+        assert isinstance(p, Mapped), eqn
         views = [self.view(a) for a in eqn.inputs]
         if condition is not None:
             views = [v.under(condition) for v in views]
-        if not eqn.primitive.multiple:
-            return eqn.primitive.element(index, *views)
+        if not p.multiple:
+            return p.element(index, *views)
         key = (eqn, index) if condition is None else (eqn, index, condition)
         results: Any = self.memo.get(key)
         if results is None:
-            results = self.memo[key] = eqn.primitive.element(index, *views)
+            results = self.memo[key] = p.element(index, *views)
         return results[eqn.outputs.index(var)]
 
     def _load(

@@ -201,12 +201,23 @@ def operation_nodes(roots: Iterable[Expr], seen: set[Expr]) -> Iterator[Expr]:
             stack.extend(node.args)
 
 
-def cost_of(eqn: Eqn, costs: Costs) -> float:
-    """Operations that one element of an equation's result costs beyond its operands, weighted."""
-    p = eqn.primitive
-    if isinstance(p, prims.ElementwiseBase):
-        return sum(map(costs.weight, _operations(p, tuple(a.aval.dtype for a in eqn.inputs))))
-    return p.work(len(eqn.inputs))
+class Prices:
+    """What elements cost; asked of each elementwise primitive once, as it occurs in many equations."""
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+        self._known: dict[tuple[Primitive, tuple[np.dtype, ...]], float] = {}
+
+    def of(self, eqn: Eqn) -> float:
+        """Operations that one element of an equation's result costs beyond its operands, weighted."""
+        p = eqn.primitive
+        if not isinstance(p, prims.ElementwiseBase):
+            return p.work(len(eqn.inputs))
+        key = p, tuple([a.aval.dtype for a in eqn.inputs])
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = sum(map(self._costs.weight, _operations(*key)))
+        return found
 
 
 def stored_as(v: Var, producer: Mapping[Var, Eqn]) -> Var:
@@ -254,7 +265,8 @@ class _Roots:
         self.target, self.limits = job.target, job.target.limits
         self.producer = {v: e for e in program.eqns for v in e.outputs}
         self.forced = {a for a in program.outputs if isinstance(a, Var)}
-        self.costs = _tree_costs(program, job.target)
+        self.prices = Prices(job.target.costs)
+        self.costs = _tree_costs(program, job.target, self.prices)
         self.places = Places(program, self.limits)
         self.roots: set[Var] = set()
         self.far: set[Var] = set()  # read at an index that takes long to compute
@@ -316,7 +328,7 @@ class _Roots:
     def _cost(self, eqn: Eqn) -> float:
         """What an element costs: nothing for operands that are stored anyway."""
         if all(a in self.forced or a not in self.producer for a in eqn.inputs):
-            return cost_of(eqn, self.target.costs)
+            return self.prices.of(eqn)
         return self.costs[eqn.outputs[0]]
 
     def _store(self, eqn: Eqn, reason: str) -> None:
@@ -374,15 +386,18 @@ class _Roots:
             region.reads[v] = {None if p is None else p[0] for p in places}
 
 
-def _tree_costs(program: Program, target: Target) -> dict[Var, float]:
+def _tree_costs(program: Program, target: Target, prices: Prices) -> dict[Var, float]:
     """What an element costs if everything it needs is computed in place, folds and singles excepted."""
     costs: dict[Var, float] = {}
     for eqn in program.eqns:
         if is_single(eqn, target) or folds(eqn):
             cost = ALONE
         else:
-            below = (costs.get(a, 0.0) for a in eqn.inputs if isinstance(a, Var))
-            cost = min(cost_of(eqn, target.costs) + sum(c for c in below if c != ALONE), 1e6)
+            cost = prices.of(eqn)
+            for a in eqn.inputs:
+                if isinstance(a, Var) and (below := costs.get(a, 0.0)) != ALONE:
+                    cost += below
+            cost = min(cost, 1e6)
         for v in eqn.outputs:
             costs[v] = cost
     return costs

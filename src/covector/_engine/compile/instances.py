@@ -15,22 +15,42 @@ from covector._engine.ir.program import Eqn, Literal, Var
 
 
 class Instances:
-    """The nests of one Kernel that were lowered."""
+    """The nests of one Kernel that were lowered.
+
+    What a nest computes is only asked when there is another of its outline: most have none.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[list[Buffer], list[Statement]]] = {}
+        # By their outline, the nests whose content was not asked for, with what they became.
+        self._single: dict[Hashable, tuple[Nest, Context, list[Statement]] | None] = {}
 
     def lower(self, nest: Nest, context: Context) -> list[Statement]:
         """The statements of a nest."""
+        outline = _outline(nest)
+        if outline not in self._single:
+            statements = NestLowering(nest, context).lower()
+            self._single[outline] = nest, context, statements
+            return statements
+        if (first := self._single[outline]) is not None:
+            key, buffers = _content(first[0], first[1])
+            self._known[key] = buffers, first[2]
+            self._single[outline] = None
         key, buffers = _content(nest, context)
         found = self._known.get(key)
         if found is None:
             statements = NestLowering(nest, context).lower()
             self._known[key] = buffers, statements
             return statements
-        first, statements = found
-        renaming = Renaming(dict(zip(first, buffers, strict=True)), context.names.fresh)
+        before, statements = found
+        renaming = Renaming(dict(zip(before, buffers, strict=True)), context.names.fresh)
         return list(renaming.statements(statements))
+
+
+def _outline(nest: Nest) -> Hashable:
+    """What is the same for nests that compute the same, and quickly told."""
+    names = tuple([root.primitive.name for root in nest.roots])
+    return nest.shape, nest.inner, nest.weight, names
 
 
 def _content(nest: Nest, context: Context) -> tuple[Hashable, list[Buffer]]:

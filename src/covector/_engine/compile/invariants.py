@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from covector._engine.backends.base import Job
-from covector._engine.compile.fuse import cost_of, is_single
+from covector._engine.compile.fuse import Prices, is_single
 from covector._engine.core.primitive import Mapped, Movement
 from covector._engine.ir.program import (
     Atom,
@@ -110,6 +110,7 @@ class _Choice:
         self.target, self.explain = job.target, job.explain("loop")
         # A value that fits into the second cache stays there from step to step.
         self.sizes = (self.target.caches.second, *sizes)
+        self.prices = Prices(self.target.costs)
         self.costs: dict[Var, float] = {}  # of an element of what is invariant
         for v in constant:
             self.costs[v] = 0.0
@@ -141,9 +142,7 @@ class _Choice:
         """Operations for an element, where everything below it that is mapped is computed again."""
         if not isinstance(eqn.primitive, Mapped):
             return float("inf")
-        return cost_of(eqn, self.target.costs) + sum(
-            self.costs[a] for a in eqn.inputs if isinstance(a, Var)
-        )
+        return self.prices.of(eqn) + sum(self.costs[a] for a in eqn.inputs if isinstance(a, Var))
 
     def _why_not(self, eqn: Eqn, stored: set[Var]) -> str | None:
         """Why an invariant value stays in the loop; None if it is computed before."""

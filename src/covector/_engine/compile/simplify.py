@@ -66,7 +66,7 @@ class _Rewriter:
         p = eqn.primitive
         if p.has_programs:
             p = p.with_programs([simplify(program) for program in p.programs()])
-        same = p is eqn.primitive and all(a is b for a, b in zip(inputs, eqn.inputs, strict=True))
+        same = p is eqn.primitive and inputs == eqn.inputs  # atoms are equal if they are the same
         eqn = eqn if same else Eqn(p, inputs, eqn.outputs, eqn.source)
         while (found := eqn.primitive.simplified(eqn, self.made_by)) is not None:
             if not isinstance(found, Eqn):

@@ -29,9 +29,9 @@ from covector._engine.types.avals import ShapedArray, bind_dims
 LLVM_PASSES: tuple[str, ...] = ("sroa",)
 
 
-def passes_for(text: str) -> tuple[str, ...]:
-    """The LLVM passes that find something to do in a module."""
-    return LLVM_PASSES if " = alloca " in text else ()
+def passes_for(text: str, quick: bool) -> tuple[str, ...]:
+    """The LLVM passes that find something to do in a module; in a quick one all would pass it by."""
+    return LLVM_PASSES if " = alloca " in text and not quick else ()
 
 
 @functools.cache
@@ -85,9 +85,10 @@ class Code:
         self.processor = made_for = processor(job.target.vector_bits)
         module = emit(kernel, job.target, made_for)
         self.text = text = module.text()
-        self.passes = passes = passes_for(text)
-        key = f"{made_for}\n{passes}\n{text}"
-        data = keep(key, lambda: link.emit_object(text, made_for, passes))
+        self.quick = quick = module.quick
+        self.passes = passes = passes_for(text, quick)
+        key = f"{made_for}\n{passes} {quick}\n{text}"
+        data = keep(key, lambda: link.emit_object(text, made_for, passes, quick=quick))
         functions = _library(made_for, keep).resolve(module.wanted)
         # The functions that it calls back, by number: the machine code is linked to this tuple.
         self.table = tuple([noting(s.function, s.who.name, s.source) for s in module.callbacks])
@@ -98,7 +99,7 @@ class Code:
 
     def assembly(self) -> str:
         """The assembly, to read."""
-        return link.emit_assembly(self.text, self.processor, self.passes)
+        return link.emit_assembly(self.text, self.processor, self.passes, quick=self.quick)
 
 
 class CpuLoaded(Loaded):

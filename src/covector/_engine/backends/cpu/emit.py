@@ -160,12 +160,16 @@ class StatementWriter(ControlFlow):
     def parts(self, statements: Sequence[Statement], many: int) -> bool:
         """Write a body; if it has many loops, they become functions.
 
-        True if what is left in this function is long, and all of it runs once.
+        True if what is left in this function is long and all of it runs once, or is nothing but calls.
         """
         if sum(isinstance(s, Loop) for s in statements) < many:
             self.frame.bring(buffers_of(statements))
             self.body(statements)
-            return len(statements) >= self.limits.many_statements and not has_loops(statements)
+            if has_loops(statements):
+                return False
+            return len(statements) >= self.limits.many_statements or all(
+                isinstance(s, (Loop, Note)) for s in statements
+            )
         rest: list[Statement] = []
         for group, can_be_apart in groups(statements, self.limits.loops_together):
             if can_be_apart:

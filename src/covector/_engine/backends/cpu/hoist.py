@@ -22,6 +22,9 @@ from covector._engine.ir.kernel import (
 from covector._engine.ir.scalar import Expr, Iteration
 from covector._engine.types.dims import Dim
 
+# What may change by itself, or is computed from more than its operands.
+LEAVES = frozenset(("local", "load", "index", "iterate"))
+
 
 class Variance:
     """Which expressions of a loop's body change from one run of the body to the next."""
@@ -50,13 +53,17 @@ class Variance:
             if node in memo:
                 stack.pop()
                 continue
-            below = self._below(node)
+            below = self._below(node) if node.op in LEAVES else node.args
             missing = [x for x in below if x not in memo]
             if missing:
-                stack.extend(missing)
+                stack += missing
                 continue
             stack.pop()
-            memo[node] = self._own(node) or any(memo[x] for x in below)
+            changes = node.op in LEAVES and self._own(node)
+            if not changes:
+                for x in below:
+                    changes = changes or memo[x]
+            memo[node] = changes
         return memo[e]
 
     def _below(self, node: Expr) -> list[Expr]:

@@ -106,6 +106,7 @@ class ModuleText:
         self.wanted: list[Function] = []  # functions that are called; see library.py
         self.calls: dict[tuple[object, ...], str] = {}  # the instruction that calls a function
         self.inlined: dict[str, int] = {}  # nodes written out at call sites, by function
+        self.quick = True  # whether all functions are compiled quickly
         self.names: dict[str, str] = {}  # of functions, by their text
         self.alike: dict[Hashable, str] = {}  # and by the shape of their statements
         # Functions of the host's that are called, in the order of their numbers.  The code finds them in a table that
@@ -120,6 +121,7 @@ class ModuleText:
         """Add a function; `quick` gives up quality of its code for a short time to compile it."""
         assert name not in self.definitions, name
         quick = quick or sum(" call fastcc " in line for line in lines) > self.limits.quick_calls
+        self.quick = self.quick and quick
         head = f"define {signature} #{int(quick)} {{"
         self.definitions[name] = "\n".join([head, *lines, "}"])
 
