@@ -15,8 +15,9 @@ from covector._engine.compile.instances import Instances
 from covector._engine.compile.late import updates_last
 from covector._engine.compile.nest import Context
 from covector._engine.ir.builder import (
-    AllElements,
     Builder,
+    Fitting,
+    Kept,
     Names,
     Operand,
     Place,
@@ -107,13 +108,12 @@ class Lowering(Builder):
     def longest_turn(self) -> int:
         return self.job.target.limits.turn
 
-    def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
-        return unroll.is_small(program, in_locals, self.job.target.limits)
+    @property
+    def fit(self) -> Fitting:
+        return unroll.Small(self.job.target.limits)
 
-    def written_out(
-        self, program: Program, inputs: Sequence[Place | AllElements]
-    ) -> list[AllElements]:
-        return unroll.written_out(program, inputs, self)
+    def written_out(self, program: Program, inputs: Sequence[Kept]) -> list[Kept]:
+        return unroll.written_out(program, inputs, self, self.job.target.limits)
 
     def _alone(self, eqn: Eqn, plan: Plan, place_of: PlaceOf) -> None:
         """The statements of an equation that is lowered by its own rule."""

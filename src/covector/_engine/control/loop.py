@@ -16,7 +16,16 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import advance, hold, settle, source_of
+from covector._engine.control.carry import (
+    advance,
+    computed,
+    fit_loop,
+    held_or_kept,
+    hold,
+    in_locals,
+    settle,
+    source_of,
+)
 from covector._engine.control.derived import (
     Known,
     Layout,
@@ -33,7 +42,7 @@ from covector._engine.control.derived import (
 )
 from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Operand, Place, Result
+from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Place, Result
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
@@ -157,24 +166,55 @@ class Scan(Primitive):
         The carry lies in two buffers that take turns or, if the body is small, in locals.
         """
         takes, gives = self.layout.operands(operands), self.layout.results(results)
-        in_locals = Operands(
-            (False,) * len(takes.consts), (True,) * len(takes.carry), (False,) * len(takes.xs)
-        )
-        small = b.is_small(self.body, in_locals.flat)
-        steps, count = self._unrolled(b, small)
+        fit = self._fit(b.fit)
+        steps, count = self._unrolled(b, fit)
         loops = [Turns(steps, count)] if count != 0 else []
         if count * steps != self.length:
             loops.append(Turns(1, self.length - count * steps, count * steps))
-        run = _in_locals if small else _in_buffers
+        run = _in_buffers if fit is None else _in_locals
         run(b, self, takes, gives, loops)
 
-    def _unrolled(self, b: Builder, written_out: bool) -> tuple[int, Dim]:
+    def _fit(self, fit: Fitting) -> Fit | None:
+        """How it can be written out, where its operands are in memory."""
+        local = Operands(
+            (False,) * self.num_consts,
+            tuple([fit.is_tiny(a) for a in self.layout.operands(self.body.in_avals).carry]),
+            (False,) * (len(self.body.inputs) - self.num_consts - self.num_carry),
+        )
+        carry = range(self.num_consts, self.num_consts + self.num_carry)
+        return fit_loop(fit, None, self.body, carry, local.flat)
+
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        takes = self.layout.operands(in_locals)
+        if any(takes.xs) or len(self.body.outputs) > self.num_carry or self.length == 0:
+            return None  # what is stacked is in memory
+        types = self.layout.operands(self.body.in_avals).carry
+        local = (*takes.consts, *[fit.is_tiny(a) for a in types], *takes.xs)
+        carry = range(self.num_consts, self.num_consts + self.num_carry)
+        return fit_loop(fit, None, self.body, carry, local)
+
+    def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
+        """A loop on locals, a step a turn."""
+        takes = self.layout.operands([computed(b, x) for x in operands])
+        types = self.layout.operands(self.body.in_avals)
+        held = held_or_kept(b, takes.carry, types.carry, [b.fit.is_tiny(a) for a in types.carry])
+        t = b.variable("t", self.length)
+        with b.loop(t, self.length):
+            body, (at,) = self.turn(Turns(1, self.length), t)
+            slices = [
+                x.slice(aval, at) for x, aval in zip(takes.xs, types.xs, strict=True)
+                if isinstance(x, Place)
+            ]  # fmt: skip
+            advance(b, held, b.written_out(body, [*takes.consts, *held, *slices]))
+        return held
+
+    def _unrolled(self, b: Builder, fit: Fit | None) -> tuple[int, Dim]:
         """How many steps a turn does, and how many turns there are of so many."""
         steps = max(self.unroll, 1)
         if isinstance(self.length, int):
             steps = min(steps, max(self.length, 1))
-        sizes = [v.aval.size if written_out else 1 for e in self.body.eqns for v in e.outputs]
-        most = max(b.longest_turn() // max(int(sum(sizes)), 1), 1)  # type: ignore[arg-type]
+        size = len(self.body.eqns) if fit is None else fit.size
+        most = max(b.longest_turn() // max(size, 1), 1)
         if steps > most:
             b.explain("loop", f"scan: {most} steps a turn, not {steps}: the code would be too long")
             steps = most
@@ -370,7 +410,13 @@ def _in_locals(
     b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], loops: Sequence[Turns]
 ) -> None:
     """The body written out element by element; what is carried is in locals."""
-    held = [hold(b, source_of(x), x.aval) for x in takes.carry]
+    held: list[Kept] = []
+    for x, out in zip(takes.carry, gives.carry, strict=True):
+        if b.fit.is_tiny(x.aval):
+            held.append(hold(b, source_of(x), x.aval))
+        else:
+            b.copy(out.place, x)  # it is changed where the result lies
+            held.append(out.place)
     consts = [x.place for x in takes.consts]
     for turns in loops:
         t = b.variable("t", turns.count)
@@ -379,7 +425,7 @@ def _in_locals(
             slices = _slices(scan, takes.xs, positions)
             values = scan.layout.results(b.written_out(body, [*consts, *held, *slices]))
             for place, elements in zip(_stacks(scan, gives.ys, positions), values.ys, strict=True):
-                for i, e in elements.items():
+                for i, e in in_locals(elements).items():
                     b.store(place[0], place[1].shape, i, e)
             advance(b, held, values.carry)
     settle(b, held, [r.place for r in gives.carry], [r.aval for r in gives.carry])

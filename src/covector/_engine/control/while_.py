@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
@@ -21,7 +21,14 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import advance, computed, hold, settle
+from covector._engine.control.carry import (
+    advance,
+    computed,
+    fit_loop,
+    held_or_kept,
+    in_locals,
+    settle,
+)
 from covector._engine.control.derived import (
     Layout,
     batch_body,
@@ -29,10 +36,18 @@ from covector._engine.control.derived import (
     live_parts,
 )
 from covector._engine.control.unwind import unwound
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Source, Zero
+from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
-from covector._engine.ir.index import Index
+from covector._engine.ir.builder import (
+    Builder,
+    Fit,
+    Fitting,
+    Kept,
+    Operand,
+    Place,
+    Result,
+    load,
+)
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -40,7 +55,6 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
-from covector._engine.ir.scalar import Scalar
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -142,33 +156,43 @@ class While(Primitive):
         The carry lies in two buffers that take turns or, if condition and body are small, in locals; then lanes run
         side by side on the threads.
         """
-        in_locals = (*[False] * self.num_consts, *[True] * len(results))
-        small = b.is_small(self.condition, in_locals) and b.is_small(self.body, in_locals)
+        types = self.layout.operands(self.body.in_avals)
+        local = [b.fit.is_tiny(a) for a in types.carry]
+        mask = [*[False] * self.num_consts, *local]
+        small = fit_loop(b.fit, self.condition, self.body, self._carried, mask) is not None
         count = dims.product(self.lanes)
         lane = b.variable("lane", count)
         takes = self.layout.operands(operands)
-        types = self.layout.operands(self.body.in_avals)
         consts = [
             x.place.slice(aval, lane) if mine else x.place
             for x, aval, mine in zip(takes.consts, types.consts, self.mask, strict=True)
         ]
-        carry = [
-            x.place.slice(aval, lane) for x, aval in zip(takes.carry, types.carry, strict=True)
-        ]
+        starts = [x.place for x in takes.carry]
+        for n in [n for n, mine in enumerate(local) if small and not mine]:
+            b.copy(results[n].place, takes.carry[n])  # it is changed where the result lies
+            starts[n] = results[n].place
+        carry = [x.slice(aval, lane) for x, aval in zip(starts, types.carry, strict=True)]
         gives = [r.place.slice(a, lane) for r, a in zip(results, types.carry, strict=True)]
         with b.loop(lane, count, free=small):
             (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
 
-    def fits_locals(
-        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
-    ) -> bool:
-        mask = (*in_locals[: self.num_consts], *[True] * self.layout.carry)
-        return not self.lanes and all(small(body, mask) for body in self.programs())
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        local = list(in_locals)
+        for n in self._carried:
+            local[n] = fit.is_tiny(self.body.inputs[n].aval)
+        if self.lanes:
+            return None
+        return fit_loop(fit, self.condition, self.body, self._carried, local)
 
-    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+    @property
+    def _carried(self) -> range:
+        """Which inputs of its Programs are carried."""
+        return range(self.num_consts, len(self.body.inputs))
+
+    def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
         """A `While` on locals."""
         takes = self.layout.operands([computed(b, x) for x in operands])
-        return list(_on_locals(b, self, takes.consts, takes.carry))
+        return _on_locals(b, self, takes.consts, takes.carry)
 
     # ------------------------------------------------------------------------------------------------- rules
 
@@ -363,13 +387,14 @@ def _in_locals(
 
 
 def _on_locals(
-    b: Builder, loop: While, consts: Sequence[Source], carry: Sequence[Source]
-) -> list[dict[Index, Scalar]]:
-    """The loop; the locals that hold its results."""
+    b: Builder, loop: While, consts: Sequence[Kept], carry: Sequence[Kept]
+) -> list[Kept]:
+    """The loop; the locals that hold its results, and where those lie that are changed in place."""
     types = loop.layout.operands(loop.body.in_avals).carry
-    held = [hold(b, x, aval) for x, aval in zip(carry, types, strict=True)]
+    held = held_or_kept(b, carry, types, [b.fit.is_tiny(a) for a in types])
     with b.while_() as holds:
-        ((test,),) = [x.values() for x in b.written_out(loop.condition, [*consts, *held])]
+        (tested,) = b.written_out(loop.condition, [*consts, *held])
+        (test,) = in_locals(tested).values()
         holds(test)  # type: ignore[arg-type]
         advance(b, held, b.written_out(loop.body, [*consts, *held]))
     return held
