@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import c
 from benchmarks.frameworks import Framework
 
 ALL = ("covector", "jax", "torch", "numpy")
@@ -380,10 +381,13 @@ def lorenz(f: Framework) -> Callable[..., Any]:
     return lambda x, y, z: f.scan(lambda s, _: (move(*s), None), (x, y, z), None, length=STEPS)[0]
 
 
-@case("loops", WITH_NUMBA, jax=1.2, torch=0.01, numba=1.5)
+@case("loops", (*WITH_NUMBA, "c"), jax=0.5, torch=0.01, numba=1.5, c=1.3)
 def lorenz_forward(f: Framework) -> Any:
     """Lorenz system, 10,000 steps of `scan` over three scalars."""
     numbers = [np.float32(v) for v in (1.0, 1.5, 2.0)]
+    if f.name == "c":
+        carried = c.call("lorenz", [np.array(numbers)], np.empty(3, np.float32), STEPS)
+        return lambda: tuple(carried())
     fun, start = f.jit(lorenz(f)), numbers if f.name == "numba" else [f.array(v) for v in numbers]
     return lambda: fun(*start)
 
@@ -401,7 +405,7 @@ def lorenz_vector(f: Framework) -> Any:
     return lambda: fun(start)
 
 
-@case("loops", GRADIENTS, jax=1.2, torch=0.01)
+@case("loops", GRADIENTS, jax=0.5, torch=0.01)
 def lorenz_gradient(f: Framework) -> Any:
     """Lorenz system, 10,000 steps: value and gradient of the last height."""
     run, start = lorenz(f), [f.random(seed=i) for i in (1, 2, 3)]
@@ -409,16 +413,31 @@ def lorenz_gradient(f: Framework) -> Any:
     return lambda: fun(start)
 
 
-@case("loops", ALL, jax=0.5, torch=0.5, numpy=0.5)
+@case("loops", (*ALL, "c"), jax=0.6, torch=0.5, numpy=0.5, c=1.3)
 def scan_matmul(f: Framework) -> Any:
     """`h = tanh(h @ w)`, 1,000 steps of `scan`, h 8 x 32."""
     h, w = f.random(8, 32), f.random(32, 32, seed=1, scale=0.2)
+    if f.name == "c":
+        return c.call("rnn", [h, w], np.empty_like(h), 1000)
 
     def run(h: Any, w: Any) -> Any:
         return f.scan(lambda h, _: (f.np.tanh(h @ w), None), h, None, length=1000)[0]
 
     fun = f.jit(run)
     return lambda: fun(h, w)
+
+
+@case("loops", COMPILED, jax=0.6)
+def scan_matmul_gradient(f: Framework) -> Any:
+    """`h = tanh(h @ w)`, 1,000 steps of `scan`, h 8 x 32: value and gradient."""
+    h, w = f.random(8, 32), f.random(32, 32, seed=1, scale=0.2)
+
+    def loss(w: Any) -> Any:
+        run = f.scan(lambda h, _: (f.np.tanh(h @ w), None), h, None, length=1000)
+        return (run[0] ** 2).sum()
+
+    fun = f.jit(f.value_and_grad(loss))
+    return lambda: fun(w)
 
 
 def byte_loop(f: Framework, dtype: str) -> Callable[[], Any]:

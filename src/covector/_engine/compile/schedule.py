@@ -356,13 +356,14 @@ class Choice:
         seen = [f for f in self.survey.loops if f.loop.name == loop.name]
         if self.apart or len(seen) > 1:
             again = Survey(loop, self.target).nest
-            size, most = again.size, again.lanes
+            size, most, numbers = again.size, again.lanes, again.numbers
         else:
-            size, most = seen[0].size, seen[0].lanes
+            size, most, numbers = seen[0].size, seen[0].lanes, seen[0].numbers
         extent, copies = loop.extent, 1
         if any(f.repeats for f in seen):
-            # Two vectors, which do not wait for each other, if there are registers for them.
-            short = size <= self.target.limits.body
+            # Two vectors, which do not wait for each other, if there are registers for them.  Floats say how many
+            # elements a vector has: beside their arithmetic, counting in wider integers is little.
+            short, most = size <= self.target.limits.body, numbers or most
             return Schedule(vector=max(min(most << short, _covering(extent)), 2))
         count = max(min(most, _covering(extent)), 2)
         below = loop.name not in self.outer or self.survey.nest.folded

@@ -61,6 +61,7 @@ class _Fitted:
             for n, (v, local) in enumerate(zip(program.inputs, in_locals, strict=True))
             if not local
         }
+        self.made: dict[Var, Eqn] = {}  # what is filled anew for each that reads it
         self.gone: set[Var] = set()  # what lay where something else is now
         self.changed: set[int] = set()
         self.size = 0
@@ -77,7 +78,9 @@ class _Fitted:
             if a in self.gone or (place is not None and place < 0):
                 return None
             places.append(place)
-        return Fit(tuple(places), frozenset(self.changed), self.size) if self.fits else None
+        return (
+            Fit(tuple(places), frozenset(self.changed - {MADE}), self.size) if self.fits else None
+        )
 
     def _equation(self, eqn: Eqn) -> bool:
         """Take in an equation; whether it fits."""
@@ -88,6 +91,7 @@ class _Fitted:
             return self._update(eqn, p)
         if makes_memory(eqn, self.small):
             self.stored[eqn.outputs[0]] = MADE
+            self.made[eqn.outputs[0]] = eqn
             return True
         if p.has_programs:
             return self._inside(eqn)
@@ -119,8 +123,10 @@ class _Fitted:
         return self._changes(x, eqn) and self._lies(out, x)
 
     def _changes(self, x: Var, eqn: Eqn) -> bool:
-        self.gone.add(x)
         self.changed.add(self.stored[x])
+        if x in self.made:
+            return True
+        self.gone.add(x)
         return eqn.inputs.count(x) == 1
 
     def _lies(self, v: Var, x: Var) -> bool:
@@ -173,16 +179,19 @@ def _write(
     eqn: Eqn, elements: _WrittenOut, places: dict[Var, Place], b: Builder, fitted: _Fitted
 ) -> None:
     """The elements of an equation's results, and the statements that are needed for them."""
+    if eqn.outputs[0] in fitted.made:
+        return
+    given: list[Place | None] = []
+    for a in eqn.inputs:  # one that is there twice is filled twice: each may be changed
+        if isinstance(a, Var) and a in fitted.made:
+            places[a] = _filled(fitted.made[a], b)
+        given.append(places.get(a) if isinstance(a, Var) else None)
     if isinstance(eqn.primitive, Update):
         _change(eqn, eqn.primitive, elements, places, b)
-    elif makes_memory(eqn, fitted.small):
-        places[eqn.outputs[0]] = _filled(eqn, b)
     elif eqn.primitive.has_programs:
         operands: list[Kept] = [
-            places[a]
-            if isinstance(a, Var) and a in places
-            else {at: elements.at(a, at) for at in points(a.aval.shape)}
-            for a in eqn.inputs
+            {at: elements.at(a, at) for at in points(a.aval.shape)} if place is None else place
+            for a, place in zip(eqn.inputs, given, strict=True)
         ]
         for v, found in zip(eqn.outputs, eqn.primitive.written(b, operands), strict=True):
             if isinstance(found, Place):

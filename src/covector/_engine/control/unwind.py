@@ -33,6 +33,7 @@ from covector._engine.types.avals import ShapedArray
 # Bytes of all the states that are kept at once; the least and the most binary digits of their number.
 KEPT_BYTES = 1 << 22
 LEAST_SLOTS, MOST_SLOTS = 3, 10
+MANY_SLOTS = 8  # of loops side by side, whose states lie on a thread's stack
 
 # Makes a loop of a condition, a body, and the number of consts.
 MakeLoop = Callable[[Program, Program, int], Primitive]
@@ -62,9 +63,9 @@ class Unwound:
 
 @derived
 def unwound(
-    body: Program, condition: Program, layout: Layout, nonzero: Mask, make: MakeLoop
+    body: Program, condition: Program, layout: Layout, nonzero: Mask, many: bool, make: MakeLoop
 ) -> Unwound:
-    """The way back through a loop for tangents of the operands in a mask."""
+    """The way back through a loop, or one of many side by side, for tangents of the operands in a mask."""
     given = layout.operands(nonzero)
     carry = given.carry
     while True:
@@ -72,7 +73,10 @@ def unwound(
         if split.nonzero == carry:
             break
         carry = tuple([x or y for x, y in zip(carry, split.nonzero, strict=True)])
-    unwinding = _Unwinding(body, condition, layout, (given.consts, carry), split, make)
+    digits = min(
+        slots_for(layout.operands(body.in_avals).carry), MANY_SLOTS if many else MOST_SLOTS
+    )
+    unwinding = _Unwinding(body, condition, layout, (given.consts, carry), split, make, digits)
     return Unwound(*unwinding.program(), carry)
 
 
@@ -85,6 +89,7 @@ class _Unwinding:
         nonzero: tuple[Mask, Mask],
         split: SplitProgram,
         make: MakeLoop,
+        digits: int,
     ):
         self.body, self.condition, self.split, self.make = body, condition, split, make
         count, residuals = sum(map(sum, nonzero)), len(split.residuals)
@@ -96,7 +101,7 @@ class _Unwinding:
         self.known, self.state = list(takes.consts), list(takes.carry)
         self.sums = [a.tangent() for a in compress(takes.consts, nonzero[0])]
         self.cts = [a.tangent() for a in compress(takes.carry, nonzero[1])]
-        self.digits = slots_for(self.state)
+        self.digits = digits
         self.slots = 1 << self.digits
 
     def program(self) -> tuple[Program, tuple[Any, ...]]:

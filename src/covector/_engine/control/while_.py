@@ -35,6 +35,7 @@ from covector._engine.control.derived import (
     jvp_body,
     live_parts,
 )
+from covector._engine.control.each import Each
 from covector._engine.control.unwind import unwound
 from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero
 from covector._engine.core.trace import evaluate, typeof
@@ -290,7 +291,7 @@ class While(Primitive):
 
     def pulled(self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any]) -> list[Any]:
         """Cotangents of the operands in the mask.  The loop runs again, and back: `unwind.py` says how."""
-        found = unwound(self.body, self.condition, self.layout, nonzero, _plain)
+        found = unwound(self.body, self.condition, self.layout, nonzero, bool(self.lanes), _plain)
         program, constants = found.program, found.constants
         axes = [0 if mine else None for mine in (*self.mask, *[True] * self.layout.carry)]
         axes += [0] * sum(found.carry)
@@ -300,7 +301,12 @@ class While(Primitive):
             batched = batch_program(program, wide, size, None, every)
             program, constants = batched.program, (*constants, *batched.constants)
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
-        backs = iter(Call(program)(*primals, *cts, *constants))
+        way: Primitive = Call(program)
+        if self.lanes and len(constants) == len(found.constants):
+            mapped = [d is not None for d in axes]
+            mapped += [False] * (len(program.inputs) - len(axes))
+            way = Each(program, found.program, self.lanes, tuple(mapped))
+        backs = iter(way(*primals, *cts, *constants))
         result: list[Any] = []
         for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
             if mine:
