@@ -121,7 +121,7 @@ def test_they_are_the_steps_in_numpy(seed: int) -> None:
 def test_their_slopes_are_those_of_the_steps_one_by_one(seed: int) -> None:
     random, rng = Random(seed), np.random.default_rng(seed)
     change = random_change(random, 1)
-    s, a = rng.normal(), rng.normal(size=SIZE)
+    s, a = np.float64(rng.normal()), rng.normal(size=SIZE)
 
     def loss(loop: Any, s: Any, a: Any) -> Any:
         s, a = loop(lambda t, c: change(Compiled, t, c), (s, a))
