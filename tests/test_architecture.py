@@ -27,10 +27,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/ir",
         "__init__ effects program scalar index kernel builder access alike lives sharing steps legal check",
     ),
-    ("_engine/core", "__init__ foreign trace primitive routine"),
+    ("_engine/core", "__init__ foreign trace inside primitive routine"),
     (
         "_engine/primitives",
-        "laws batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
+        "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checkpoint loop cond each unwind while_"),
+    ("_engine/control", "checked checkpoint loop foreign_call cond each unwind while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -67,7 +67,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
     ),
     ("_engine/api", "custom checkpoint"),
-    ("_engine/api", "evaluation closures implicit custom_vmap taylor"),
+    ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
@@ -88,8 +88,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "custom_batching"),
-    ("experimental", "jet __init__"),
+    ("experimental", "checkify jet __init__"),
     ("extend", "scalar testing __init__"),
+    ("", "ffi"),
     ("", "__init__"),
 )
 

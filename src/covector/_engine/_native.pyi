@@ -359,6 +359,17 @@ def copy(array: Array, /) -> Array:
     """Copy the elements to fresh memory."""
 
 @final
+class Foreign:
+    def __init__(
+        self, name: str, stages: Sequence[int], attributes: Sequence[tuple[Any, ...]]
+    ) -> None: ...
+    def call(self, operands: int, values: Sequence[tuple[int, int, tuple[int, ...]]]) -> None: ...
+    @property
+    def address(self) -> int: ...
+
+def foreign_version(handler: int) -> tuple[int, int]: ...
+def foreign_register_type(name: str, type: int, info: int) -> int: ...
+
 class Executable:
     """A compiled Program: a native function with the types of its inputs and outputs."""
 

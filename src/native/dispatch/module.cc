@@ -53,6 +53,7 @@ NB_MODULE(_native, m) {
     }
     bind_executable(m);
     bind_entry(m);
+    bind_foreign(m);
     bind_runtime(m);
     register_exit_handlers(m, atexit, os);
     const char* fast_paths = std::getenv("COVECTOR_FAST_PATHS");

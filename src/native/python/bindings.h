@@ -18,6 +18,7 @@ struct ExecutableObject {
 };
 
 void bind_executable(nanobind::module_& m);
+void bind_foreign(nanobind::module_& m);
 void bind_runtime(nanobind::module_& m);  // memory, threads, queue, BLAS, switches
 
 }  // namespace covector

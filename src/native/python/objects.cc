@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "python/callback.h"
+#include "python/foreign.h"
 #include "runtime/allocator.h"
 #include "runtime/threads.h"
 
@@ -134,6 +135,7 @@ bool raise_status(Status status) {
             PyErr_Restore(raised.type, raised.value, raised.traceback);
             break;
         }
+        case kForeignFailed: raise_foreign_failure(); break;
         case kLostInFork:
             PyErr_SetString(PyExc_RuntimeError,
                             "this value was still being computed when the process forked, and the "

@@ -5,6 +5,7 @@
 #include "python/bindings.h"
 #include "runtime/blas.h"
 #include "runtime/executable.h"
+#include "runtime/foreign.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/sort.h"
@@ -52,6 +53,7 @@ nb::dict symbol_addresses() {
     made["cv_zgemm"] = address_of(cv_zgemm);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     made["cv_callback"] = address_of(cv_callback);
+    made["cv_foreign"] = address_of(cv_foreign);
     return made;
 }
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from operator import not_
 from threading import get_ident
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
 from covector._engine import _native
 from covector._engine.api import arguments
@@ -302,8 +302,8 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or trace.current().staging or trace.named_axes():
-            return None  # the native table knows no named axes
+        if config.disable_jit:
+            return None
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)
         if any(isinstance(x, Tracer) for x in compress(signature.leaves, map(not_, live))):
@@ -343,36 +343,28 @@ ArgNums = int | Sequence[int] | None
 ArgNames = str | Sequence[str] | None
 
 
+class JitOptions(TypedDict, total=False):
+    """The options of `jit`, which says what they mean."""
+
+    static_argnums: ArgNums
+    static_argnames: ArgNames
+    donate_argnums: ArgNums
+    donate_argnames: ArgNames
+    keep_unused: bool
+    device: Device | None
+    backend: str | None
+    inline: bool
+    compiler_options: Mapping[str, Any] | None
+
+
 @overload
-def jit(
-    fun: Callable[P, R],
-    *,
-    static_argnums: ArgNums = None,
-    static_argnames: ArgNames = None,
-    donate_argnums: ArgNums = None,
-    donate_argnames: ArgNames = None,
-    keep_unused: bool = False,
-    device: Device | None = None,
-    backend: str | None = None,
-    inline: bool = False,
-    compiler_options: Mapping[str, Any] | None = None,
-) -> JitFunction[P, R]:
+def jit(fun: Callable[P, R], **options: Unpack[JitOptions]) -> JitFunction[P, R]:
     """The compiled function."""
 
 
 @overload
 def jit(
-    fun: None = None,
-    *,
-    static_argnums: ArgNums = None,
-    static_argnames: ArgNames = None,
-    donate_argnums: ArgNums = None,
-    donate_argnames: ArgNames = None,
-    keep_unused: bool = False,
-    device: Device | None = None,
-    backend: str | None = None,
-    inline: bool = False,
-    compiler_options: Mapping[str, Any] | None = None,
+    fun: None = None, **options: Unpack[JitOptions]
 ) -> Callable[[Callable[P, R]], JitFunction[P, R]]:
     """With options alone: a decorator."""
 

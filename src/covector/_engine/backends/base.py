@@ -59,6 +59,7 @@ class Costs:
     # How many times longer a point takes at which something is read across its rows.
     across: float = 16.0
     callback: float = 3_000.0  # into Python
+    foreign: float = 20_000.0  # of a function of a user's, of which nothing is known: other threads of Python go on
     # A nest that takes less runs on the calling thread; a piece that takes less is not handed to another one.
     parallel: float = 20_000.0
     grain: float = 8_000.0

@@ -197,6 +197,53 @@ class KernelError(VerificationError):
     """A Kernel did, as the oracle ran it, what none may do: a defect of Covector."""
 
 
+class CheckError(CovectorError, ValueError):
+    """A check failed, as `covector.experimental.checkify` tells.
+
+    >>> from covector.experimental import checkify
+    >>> checkify.check(False, "no {}", "way")
+    Traceback (most recent call last):
+        ...
+    covector.errors.FailedCheckError: no way (`check` failed) ...
+    """
+
+
+class FailedCheckError(CheckError):
+    """A check of the user's failed.
+
+    >>> from covector import errors
+    >>> issubclass(errors.FailedCheckError, errors.CheckError)
+    True
+    """
+
+
+class NaNError(CheckError):
+    """An operation gave a NaN.
+
+    >>> from covector import errors
+    >>> issubclass(errors.NaNError, errors.CheckError)
+    True
+    """
+
+
+class OOBError(CheckError):
+    """An index was out of bounds.
+
+    >>> from covector import errors
+    >>> issubclass(errors.OOBError, errors.CheckError)
+    True
+    """
+
+
+class DivisionByZeroError(CheckError):
+    """Something was divided by zero.
+
+    >>> from covector import errors
+    >>> issubclass(errors.DivisionByZeroError, errors.CheckError)
+    True
+    """
+
+
 class Source:
     """Where the user's code was when an operation was recorded; resolved to text only when it is shown."""
 
@@ -277,6 +324,17 @@ def invalid_places(kind: str, count: int, size: int, first: tuple[int, ...]) -> 
     if size == 1:
         return f": it is {kind}"
     return f": {count} of {size} elements are {kind}, the first at {list(first)}"
+
+
+def check_in_compiled(where: str) -> str:
+    """For a check in what is compiled without `checkify`."""
+    return (
+        f"a checkify.check{where} was compiled, but not functionalized: compiled code cannot raise.\n"
+        "    wrong:  jit(f)(x)\n"
+        "    right:  err, out = checkify.checkify(jit(f))(x); err.throw()\n"
+        "checkify makes failures a result of the function; it belongs around jit, scan, vmap and the like, or inside. "
+        "checkify.debug_check is a check that does nothing where it is not functionalized."
+    )
 
 
 def shape_mismatch(operation: str, shapes: list[str]) -> str:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+
+from covector._engine import _native
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 
 _FUNCTION: Any = ctypes.CFUNCTYPE(None).__base__  # of all functions of ctypes
 _PREFIX = "user."
@@ -61,6 +68,32 @@ def register_routine(name: str, function: Any) -> str:
             f"there is a routine {name!r} already, and compiled code calls it; give this one another name"
         )
     return full
+
+
+class MachineFunction:
+    """A target of the FFI, with its attributes, that compiled code calls itself; called from Python it takes Arrays."""
+
+    __slots__ = ("aliases", "native", "results")
+
+    def __init__(
+        self,
+        native: _native.Foreign,
+        results: Sequence[ShapedArray],
+        aliases: Sequence[tuple[int, int]],
+    ):
+        self.native, self.results, self.aliases = native, tuple(results), tuple(aliases)
+
+    def __call__(self, *arrays: Any) -> list[np.ndarray]:
+        given = [np.array(x, order="C") for x in arrays]
+        made = [np.empty([int(n) for n in t.shape], t.dtype) for t in self.results]
+        for operand, out in self.aliases:
+            made[out] = given[operand]
+        self.native.call(len(given), [_in_memory(x) for x in (*given, *made)])
+        return made
+
+
+def _in_memory(x: np.ndarray) -> tuple[int, int, tuple[int, ...]]:
+    return x.ctypes.data, dtypes.CODES[x.dtype], x.shape
 
 
 def is_users(routine: str) -> bool:

@@ -93,6 +93,11 @@ class Code:
         # The functions that it calls back, by number: the machine code is linked to this tuple.
         self.table = tuple([noting(s.function, s.who.name, s.source) for s in module.callbacks])
         table = {"cv_callbacks": id(self.table)} if self.table else {}
+        self.foreign = tuple(module.foreign.values())
+        table |= {name: f.native.address for name, f in module.foreign.items()}
+        # What has to live as long as the machine code does, and whether that leaves it: then no other thread runs it.
+        self.keepalive = (self.table, self.foreign)
+        self.calls_out = bool(self.table or self.foreign)
         self.loaded = link.load(data, symbols() | routine_symbols() | functions | table)
         self.address = self.loaded.address("entry")
         self.arena_bytes = kernel.arena if isinstance(kernel.arena, int) else 0
@@ -118,9 +123,11 @@ class CpuLoaded(Loaded):
             [(dtypes.CODES[a.dtype], _placeholder(a), a.weak_type) for a in outputs],
             arena_bytes=self.code.arena_bytes,
             cost_ns=max(int(self.cost_ns), 1),
-            keepalive=(self.code.loaded, self.code.table) if self.code.table else self.code.loaded,
+            keepalive=(self.code.loaded, self.code.keepalive)
+            if self.code.calls_out
+            else self.code.loaded,
             aliases=kernel.aliases,
-            calls_back=bool(self.code.table),
+            calls_back=self.code.calls_out,
         )
         self.native = None if self.symbolic else self._native
         # What the estimate of the cost is for: symbolic dimensions at their least.
@@ -138,7 +145,7 @@ class CpuLoaded(Loaded):
 
     def elementwise(self) -> tuple[int, Any] | None:
         code = self.code
-        return None if code.arena_bytes or code.table else (code.address, code.loaded)
+        return None if code.arena_bytes or code.calls_out else (code.address, code.loaded)
 
     def texts(self) -> Mapping[str, Callable[[], str]]:
         return {"llvm": lambda: self.code.text, "asm": self.code.assembly}

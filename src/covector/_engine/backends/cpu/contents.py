@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu import routines
+from covector._engine.core.foreign import MachineFunction
 from covector._engine.ir.access import moves, uses, written
 from covector._engine.ir.kernel import (
     Buffer,
@@ -150,7 +151,8 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
             elif isinstance(s, Routine):
                 total += routines.cost(s, costs)
             elif isinstance(s, Callback):
-                total += costs.callback
+                foreign = isinstance(s.function, MachineFunction)
+                total += costs.foreign if foreign else costs.callback
             elif isinstance(s, Copy):
                 pair = [memories.get(b, b) for b, _ in (s.target, s.source)]
                 apart = pair[0] is not pair[1]

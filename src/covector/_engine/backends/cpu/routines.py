@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu.indices import LoopEmitter
-from covector._engine.core.foreign import is_users
+from covector._engine.core.foreign import MachineFunction, is_users
 from covector._engine.ir.kernel import Callback, Routine
 from covector._engine.types import dims, dtypes
 
@@ -65,14 +65,20 @@ def call_back(emitter: LoopEmitter, callback: Callback) -> None:
     for n, (type_, operand) in enumerate(words):
         slot = one.line(f"getelementptr i64, ptr {described}, i64 {n}")
         emitter.lines.append(f"  store {type_} {operand}, ptr {slot}")
+    counts = f"i64 {callback.operands}, i64 {len(callback.types)}, ptr {described}"
+    if isinstance(callback.function, MachineFunction):
+        who = f"@cv_foreign_{len(module.foreign)}"
+        module.foreign[who[1:]] = callback.function
+        module.declare(who, f"{who} = external global i8")
+        module.declare("@cv_foreign", "declare i32 @cv_foreign(ptr, i64, i64, ptr)")
+        _end_if_failed(emitter, one.line(f"call i32 @cv_foreign(ptr {who}, {counts})"))
+        return
     number = len(module.callbacks)
     module.callbacks.append(callback)
     module.declare("@cv_callbacks", "@cv_callbacks = external global i8")
     module.declare("@cv_callback", "declare i32 @cv_callback(ptr, i64, i64, i64, ptr)")
-    counts = f"i64 {number}, i64 {callback.operands}, i64 {len(callback.types)}"
-    _end_if_failed(
-        emitter, one.line(f"call i32 @cv_callback(ptr @cv_callbacks, {counts}, ptr {described})")
-    )
+    table = f"ptr @cv_callbacks, i64 {number}"
+    _end_if_failed(emitter, one.line(f"call i32 @cv_callback({table}, {counts})"))
 
 
 def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:

@@ -57,6 +57,7 @@ from covector._engine.backends.cpu.instructions import (
 )  # fmt: skip
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.compile import functions
+from covector._engine.core.foreign import MachineFunction
 from covector._engine.ir.kernel import Callback
 from covector._engine.ir.scalar import Expr, Iteration
 
@@ -112,6 +113,7 @@ class ModuleText:
         # Functions of the host's that are called, in the order of their numbers.  The code finds them in a table that
         # it is linked to, so that it is the same in each process.
         self.callbacks: list[Callback] = []
+        self.foreign: dict[str, MachineFunction] = {}  # by the names of their symbols
 
     def declare(self, name: str, declaration: str) -> None:
         """Add the declaration of an outside function or intrinsic."""
