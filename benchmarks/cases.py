@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import c
 from benchmarks.frameworks import Framework
 
 ALL = ("covector", "jax", "torch", "numpy")
@@ -354,113 +353,6 @@ def tiny_step_eager(f: Framework) -> Any:
 def mlp_step_eager(f: Framework) -> Any:
     """One SGD step of four layers of 256, batch 128, not compiled."""
     return train_step(f, (256,) * 5, 128, compiled=False)
-
-
-# ---------------------------------------------------------------- loops
-
-STEPS = 10_000
-
-
-def lorenz(f: Framework) -> Callable[..., Any]:
-    """Return the function that carries a point through 10,000 Euler steps of the Lorenz system."""
-    time_step = 1e-3
-
-    def move(x: Any, y: Any, z: Any) -> Any:
-        dx, dy, dz = 10.0 * (y - x), x * (28.0 - z) - y, x * y - 2.5 * z
-        return x + time_step * dx, y + time_step * dy, z + time_step * dz
-
-    if f.name == "numba":
-        compiled_move = f.jit(move)
-
-        def loop(x: Any, y: Any, z: Any) -> Any:
-            for _ in range(STEPS):
-                x, y, z = compiled_move(x, y, z)
-            return x, y, z
-
-        return loop
-    return lambda x, y, z: f.scan(lambda s, _: (move(*s), None), (x, y, z), None, length=STEPS)[0]
-
-
-@case("loops", (*WITH_NUMBA, "c"), jax=0.5, torch=0.01, numba=1.5, c=1.3)
-def lorenz_forward(f: Framework) -> Any:
-    """Lorenz system, 10,000 steps of `scan` over three scalars."""
-    numbers = [np.float32(v) for v in (1.0, 1.5, 2.0)]
-    if f.name == "c":
-        carried = c.call("lorenz", [np.array(numbers)], np.empty(3, np.float32), STEPS)
-        return lambda: tuple(carried())
-    fun, start = f.jit(lorenz(f)), numbers if f.name == "numba" else [f.array(v) for v in numbers]
-    return lambda: fun(*start)
-
-
-@case("loops", ALL, jax=1.2, torch=0.01)
-def lorenz_vector(f: Framework) -> Any:
-    """Lorenz system, 10,000 steps of `scan` over one vector of three."""
-
-    def step(s: Any, _: None) -> Any:
-        x, y, z = s[0], s[1], s[2]
-        slope = f.np.stack([10.0 * (y - x), x * (28.0 - z) - y, x * y - 2.5 * z])
-        return s + 1e-3 * slope, None
-
-    fun, start = f.jit(lambda s: f.scan(step, s, None, length=STEPS)[0]), f.random(3)
-    return lambda: fun(start)
-
-
-@case("loops", GRADIENTS, jax=0.5, torch=0.01)
-def lorenz_gradient(f: Framework) -> Any:
-    """Lorenz system, 10,000 steps: value and gradient of the last height."""
-    run, start = lorenz(f), [f.random(seed=i) for i in (1, 2, 3)]
-    fun = f.jit(f.value_and_grad(lambda start: run(*start)[2]))
-    return lambda: fun(start)
-
-
-@case("loops", (*ALL, "c"), jax=0.6, torch=0.5, numpy=0.5, c=1.3)
-def scan_matmul(f: Framework) -> Any:
-    """`h = tanh(h @ w)`, 1,000 steps of `scan`, h 8 x 32."""
-    h, w = f.random(8, 32), f.random(32, 32, seed=1, scale=0.2)
-    if f.name == "c":
-        return c.call("rnn", [h, w], np.empty_like(h), 1000)
-
-    def run(h: Any, w: Any) -> Any:
-        return f.scan(lambda h, _: (f.np.tanh(h @ w), None), h, None, length=1000)[0]
-
-    fun = f.jit(run)
-    return lambda: fun(h, w)
-
-
-@case("loops", COMPILED, jax=0.6)
-def scan_matmul_gradient(f: Framework) -> Any:
-    """`h = tanh(h @ w)`, 1,000 steps of `scan`, h 8 x 32: value and gradient."""
-    h, w = f.random(8, 32), f.random(32, 32, seed=1, scale=0.2)
-
-    def loss(w: Any) -> Any:
-        run = f.scan(lambda h, _: (f.np.tanh(h @ w), None), h, None, length=1000)
-        return (run[0] ** 2).sum()
-
-    fun = f.jit(f.value_and_grad(loss))
-    return lambda: fun(w)
-
-
-def byte_loop(f: Framework, dtype: str) -> Callable[[], Any]:
-    """Return 1,000 steps of `x = x * 5 + 3` in integers that wrap around, 16,384 elements."""
-    x = f.array(np.arange(16_384).astype(dtype))
-
-    def run(x: Any) -> Any:
-        return f.scan(lambda x, _: (x * 5 + 3, None), x, None, length=1000)[0]
-
-    fun = f.jit(run)
-    return lambda: fun(x)
-
-
-@case("loops", ALL, jax=1.0, torch=0.5, numpy=0.5)
-def loop_int32(f: Framework) -> Any:
-    """`x = x * 5 + 3`, 1,000 steps of `scan`, 16,384 int32."""
-    return byte_loop(f, "int32")
-
-
-@case("loops", ALL, jax=1.0, torch=0.5, numpy=0.5, beside={"loop_int32": 1})
-def loop_uint8(f: Framework) -> Any:
-    """`x = x * 5 + 3`, 1,000 steps of `scan`, 16,384 uint8."""
-    return byte_loop(f, "uint8")
 
 
 # ---------------------------------------------------------------- unrolled loops

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from covector._engine import primitives as prims
 from covector._engine.backends.base import Limits
 from covector._engine.base.record import replace
 from covector._engine.compile.elements import Elements
@@ -149,7 +148,7 @@ class _Fitted:
 
 def makes_memory(eqn: Eqn, small: Fitting) -> bool:
     """Whether an equation fills a large array with one number."""
-    if not isinstance(eqn.primitive, prims.Broadcast) or not isinstance(eqn.inputs[0], Literal):
+    if not eqn.primitive.fills or not isinstance(eqn.inputs[0], Literal):
         return False
     aval = eqn.outputs[0].aval
     return dims.is_constant(aval.shape) and not small.is_tiny(aval)

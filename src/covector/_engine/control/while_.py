@@ -21,14 +21,7 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import (
-    advance,
-    computed,
-    fit_loop,
-    held_or_kept,
-    in_locals,
-    settle,
-)
+from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
     batch_body,
@@ -37,6 +30,7 @@ from covector._engine.control.derived import (
     then_condition,
 )
 from covector._engine.control.each import Each
+from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import unwound
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Linear, Primitive, Zero
@@ -47,9 +41,7 @@ from covector._engine.ir.builder import (
     Fitting,
     Kept,
     Operand,
-    Place,
     Result,
-    load,
 )
 from covector._engine.ir.program import (
     Atom,
@@ -62,8 +54,6 @@ from covector._engine.transforms.programs import Mask, batch_program, derived, s
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
-
-TRUTH = ShapedArray((), np.dtype(np.bool_))
 
 
 @record
@@ -177,7 +167,8 @@ class While(Primitive):
         carry = [x.slice(aval, lane) for x, aval in zip(starts, types.carry, strict=True)]
         gives = [r.place.slice(a, lane) for r, a in zip(results, types.carry, strict=True)]
         with b.loop(lane, count, free=small):
-            (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
+            how = on_locals if small else on_buffers
+            how(b, self.condition, self.body, consts, carry, gives)
 
     def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
         local = list(in_locals)
@@ -195,7 +186,7 @@ class While(Primitive):
     def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
         """A `While` on locals."""
         takes = self.layout.operands([computed(b, x) for x in operands])
-        return _on_locals(b, self, takes.consts, takes.carry)
+        return locals_of(b, self.condition, self.body, takes.consts, takes.carry)
 
     # ------------------------------------------------------------------------------------------------- rules
 
@@ -405,63 +396,6 @@ class PushedLoop(Call):
         cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
         backs = self.loop.pulled(args[:n], self.nonzero, cts)
         return [*[None] * (len(args) - count), *backs]
-
-
-# ------------------------------------------------------------------------------------------------- lowering
-
-
-def _in_locals(
-    b: Builder,
-    loop: While,
-    consts: Sequence[Place],
-    carry: Sequence[Place],
-    gives: Sequence[Place],
-) -> None:
-    """Condition and body written out element by element; what is carried is in locals."""
-    types = loop.layout.operands(loop.body.in_avals).carry
-    settle(b, _on_locals(b, loop, consts, carry), gives, types)
-
-
-def _on_locals(
-    b: Builder, loop: While, consts: Sequence[Kept], carry: Sequence[Kept]
-) -> list[Kept]:
-    """The loop; the locals that hold its results, and where those lie that are changed in place."""
-    types = loop.layout.operands(loop.body.in_avals).carry
-    held = held_or_kept(b, carry, types, [b.fit.is_tiny(a) for a in types])
-    with b.while_() as holds:
-        (tested,) = b.written_out(loop.condition, [*consts, *held])
-        (test,) = in_locals(tested).values()
-        holds(test)  # type: ignore[arg-type]
-        advance(b, held, b.written_out(loop.body, [*consts, *held]))
-    return held
-
-
-def _in_buffers(
-    b: Builder,
-    loop: While,
-    consts: Sequence[Place],
-    carry: Sequence[Place],
-    gives: Sequence[Place],
-) -> None:
-    """The carry in two buffers that take turns."""
-    takes = loop.layout.operands(loop.body.inputs)
-    changes = [v is not new for v, new in zip(takes.carry, loop.body.outputs, strict=True)]
-    pairs = [
-        (b.temp_like(v.aval, "carry"), b.temp_like(v.aval, "next")) if changed else (place, place)
-        for place, v, changed in zip(carry, takes.carry, changes, strict=True)
-    ]
-    for (now, _), place, v in zip(pairs, carry, takes.carry, strict=True):
-        b.copy(now, place, v.aval)
-    holds_at = b.temp_like(TRUTH, "holds")
-    inputs = [*consts, *[now for now, _ in pairs]]
-    with b.while_() as holds:
-        b.program(loop.condition, inputs, [holds_at])
-        holds(load(holds_at.buffer, 0))
-        b.program(loop.body, inputs, [following for _, following in pairs])
-        for now, following in compress(pairs, changes):
-            b.swap(now, following)
-    for out, (now, _), v in zip(gives, pairs, takes.carry, strict=True):
-        b.copy(out, now, v.aval)
 
 
 # --------------------------------------------------------------------------------------- conditions, batches

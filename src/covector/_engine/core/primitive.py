@@ -198,6 +198,8 @@ class Primitive:
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
+    fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
+
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
     transparent: ClassVar[bool] = (
