@@ -20,14 +20,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags config errors exact locks collection record tree version",
+        "__init__ public caches jax_flags config errors ref_errors exact locks collection record tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
         "__init__ effects program scalar index kernel builder access alike lives sharing steps legal check",
     ),
-    ("_engine/core", "__init__ foreign trace inside primitive routine"),
+    ("_engine/core", "__init__ foreign trace refs inside primitive routine"),
     (
         "_engine/primitives",
         "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
@@ -64,9 +64,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
     (
         "_engine/api",
-        "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
+        "arguments references callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
     ),
-    ("_engine/api", "custom checkpoint"),
+    ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
@@ -79,6 +79,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
     ),
+    ("", "ref"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",

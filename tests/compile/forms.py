@@ -226,6 +226,7 @@ _INNER = {
 _NUMBERS = {
     "scan": ((0, 4), (0, 1), (1, 3)), "times": ((0, 3),), "until": ((0, 4),), "rows": ((0, 1),),
 }  # fmt: skip
+LEAVES, CLOSING = frozenset(range(8)), frozenset((4, 6))  # all kinds; those that close over a value
 # These push tangents through what is inside, which a custom_vjp function refuses.
 FORWARD = {"tangent", "linear", "custom_jvp"}
 
@@ -234,11 +235,14 @@ FORWARD = {"tangent", "linear", "custom_jvp"}
 def forms(draw: Any, depth: int = 3, without: Sequence[str] = ()) -> Form:
     """A form of that depth at most."""
     if depth == 0:
-        return Form("leaf", (draw(st.integers(0, 7)),), ())
+        kinds = LEAVES - CLOSING if "closing" in without else LEAVES
+        return Form("leaf", (draw(st.sampled_from(sorted(kinds))),), ())
     name = draw(st.sampled_from(sorted(_INNER.keys() - set(without))))
     numbers = tuple(draw(st.integers(*bounds)) for bounds in _NUMBERS.get(name, ()))
     if name in FORWARD:
         without = [*without, "custom_vjp"]
+    if name in ("custom_jvp", "custom_vjp"):
+        without = [*without, "closing"]  # rules refuse closures over what is differentiated
     inner = [
         draw(forms(draw(st.integers(0 if k else depth - 1, depth - 1)), without))
         for k in range(_INNER[name])

@@ -15,7 +15,8 @@ from covector._engine.api.arguments import (
     function_name,
     function_place,
 )
-from covector._engine.api.custom import custom_vjp, fitted, resolved
+from covector._engine.api.custom import custom_vjp
+from covector._engine.api.rules import fitted, resolved
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call

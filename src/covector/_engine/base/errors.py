@@ -452,6 +452,8 @@ def not_an_array(value: object, where: str) -> str:
     found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
     if isinstance(value, list | tuple):
         return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
+    if getattr(value, "_is_ref", False):
+        return f"{found}, which is a mutable reference: read its value first, ref[...]."
     return (
         f"{found}, which is not an array, a number, or something NumPy can make an array of. "
         "Mark it static (static_argnums of jit) or convert it first."
@@ -494,7 +496,18 @@ def mapped_value(description: str, wanted: str) -> str:
 
 def not_a_value(api: str, name: str, value: object) -> str:
     """An argument or result is no array."""
-    return f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
+    found = f"{value!r} of type {type(value).__name__}{at_user_line()}"
+    return f"{api}: {name} is {found}; it must be an array or a number{returned_ref(value)}"
+
+
+def returned_ref(value: object) -> str:
+    """What is added where a value that is no array may be a reference."""
+    if not getattr(value, "_is_ref", False):
+        return ""
+    return (
+        ". A Ref can be an argument of jit, vmap, cond and switch, and be closed over everywhere, but not be "
+        "returned, carried, or differentiated: use its value, ref[...]"
+    )
 
 
 def integer_argument(api: str, name: str, found: str) -> str:
