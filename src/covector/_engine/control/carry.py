@@ -70,7 +70,8 @@ def fit_loop(
     """
     found = fit(body, local)
     ends = [None if local[n] else n for n in carry]
-    if found is None or list(found.places[: len(ends)]) != ends:
+    stacked = len(body.outputs) - len(ends)
+    if found is None or list(found.places) != [*ends, *[None] * stacked]:
         return None
     tested = Fit((), frozenset()) if condition is None else fit(condition, local)
     changed = frozenset([n for n in ends if n is not None])
