@@ -15,21 +15,32 @@ from covector import lax
 Function = Callable[[Any], Any]
 
 
+def counted(f: Function, n: int) -> Function:
+    return lambda x: lax.fori_loop(0, n, lambda _, x: f(x), x)
+
+
+def conditional(f: Function) -> Function:
+    step = lambda c: (c[0] + 1, f(c[1]))  # noqa: E731
+    return lambda x: lax.while_loop(lambda c: c[0] < 1, step, (0, x))[1]
+
+
+def innermost(x: Any) -> Any:
+    return x * 0.5 + 1
+
+
 def nested(depth: int) -> Function:
     """Loops inside each other, of one step but for the innermost."""
-    f: Function = lambda x: x * 0.5 + 1  # noqa: E731
-    for level in range(depth):
-        f = lambda x, f=f, n=2 if level == 0 else 1: lax.fori_loop(0, n, lambda _, x: f(x), x)
+    f = counted(innermost, 2)
+    for _ in range(depth - 1):
+        f = counted(f, 1)
     return f
 
 
 def repeated(depth: int) -> Function:
     """The same with conditions."""
-    f: Function = lambda x: x * 0.5 + 1  # noqa: E731
+    f: Function = innermost
     for _ in range(depth):
-        f = lambda x, f=f: lax.while_loop(  # noqa: E731
-            lambda c: c[0] < 1, lambda c: (c[0] + 1, f(c[1])), (0, x)
-        )[1]
+        f = conditional(f)
     return f
 
 
@@ -94,7 +105,7 @@ def test_thirty_loops_inside_each_other(make: Callable[[int], Function]) -> None
         assert float(cv.jit(cv.grad(f))(X)) == pytest.approx(0.25)
 
 
-def test_a_rule_that_is_used_often_is_traced_once() -> None:
+def test_a_rule_that_is_used_often_is_followed_once_a_use() -> None:
     traced = list[str]()
 
     @cv.custom_vjp
