@@ -48,8 +48,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse late arena donation memory cuts folding nest instances unroll lower simplify",
+        "__init__ elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
+    ("_engine/compile", "lower simplify"),
     (
         "_engine/compile",
         "invariants rewrite survey schedule pipeline",
@@ -411,6 +412,7 @@ NUMBERS = {
     ("compile/unroll", "MADE"): "a mark: no input has this number",
     ("control/unwind", "MANY_SLOTS"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
+    ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 

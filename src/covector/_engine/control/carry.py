@@ -80,10 +80,13 @@ def fit_loop(
     return Fit(tuple(ends), changed, found.size + tested.size)
 
 
-def hold(b: Builder, source: Kept, aval: ShapedArray) -> dict[Index, Scalar]:
-    """New locals, which begin with a value."""
+def hold(
+    b: Builder, source: Kept, aval: ShapedArray, points: Sequence[Index] | None = None
+) -> dict[Index, Scalar]:
+    """New locals, which begin with a value, or with its elements at these points."""
     at = element_of(source, aval)
-    return {i: whole([b.local(e, "c") for e in parts(at(i))]) for i in indices(aval)}
+    which = indices(aval) if points is None else points
+    return {i: whole([b.local(e, "c") for e in parts(at(i))]) for i in which}
 
 
 def computed(b: Builder, source: Kept) -> Kept:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -32,8 +34,12 @@ from covector._engine.control.derived import (
     Operands,
     Results,
     SplitBody,
+    Turns,
     batch_body,
+    is_linear,
     jvp_body,
+    known_values,
+    linear_values,
     linearize_body,
     live_parts,
     repeated_body,
@@ -43,7 +49,17 @@ from covector._engine.control.derived import (
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Place, Result
+from covector._engine.ir.builder import (
+    Builder,
+    Fit,
+    Fitting,
+    Index,
+    Kept,
+    Operand,
+    Place,
+    Points,
+    Result,
+)
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
@@ -57,15 +73,6 @@ from covector._engine.ir.program import (
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
-
-
-@record
-class Turns:
-    """A loop of the compiled scan: so many turns of so many steps, from a first step on."""
-
-    steps: int
-    count: Dim
-    first: Dim = 0
 
 
 @record
@@ -164,35 +171,49 @@ class Scan(Primitive):
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Loops, each turn of `unroll` steps, then what is left of the steps, one in each turn.
 
-        The carry lies in two buffers that take turns or, if the body is small, in locals.
+        The carry lies in two buffers that take turns or, if the body is small or goes point by point, in locals.
         """
         takes, gives = self.layout.operands(operands), self.layout.results(results)
-        fit = self._fit(b.fit)
+        if (points := self._points(b)) is not None:
+            _point_by_point(b, self, points, operands, results)
+            return
+        fit = self._fit(b.fit, [False] * len(operands))
+        run = _in_buffers if fit is None else _in_locals
+        run(b, self, takes, gives, self._turns(b, fit))
+
+    def _points(self, b: Builder) -> Points | None:
+        """The points that the loop can go through one after the other, all steps of each at once.
+
+        What the steps see and give beside the carry are numbers: of arrays, the parts of a step would be far apart.
+        """
+        beside = (
+            *self.layout.operands(self.body.in_avals).xs,
+            *self.layout.results(self.body.out_avals).ys,
+        )
+        if any(aval.shape for aval in beside):
+            return None
+        carried = self.layout.operands([n for n, _ in enumerate(self.body.inputs)]).carry
+        return b.points(self.body, [n in carried for n, _ in enumerate(self.body.inputs)])
+
+    def _turns(self, b: Builder, fit: Fit | None) -> list[Turns]:
+        """The loops over the steps: of whole turns, and of the steps that are left."""
         steps, count = self._unrolled(b, fit)
         loops = [Turns(steps, count)] if count != 0 else []
         if count * steps != self.length:
             loops.append(Turns(1, self.length - count * steps, count * steps))
-        run = _in_buffers if fit is None else _in_locals
-        run(b, self, takes, gives, loops)
+        return loops
 
-    def _fit(self, fit: Fitting) -> Fit | None:
-        """How it can be written out, where its operands are in memory."""
-        local = Operands(
-            (False,) * self.num_consts,
-            tuple([fit.is_tiny(a) for a in self.layout.operands(self.body.in_avals).carry]),
-            (False,) * (len(self.body.inputs) - self.num_consts - self.num_carry),
-        )
-        carry = range(self.num_consts, self.num_consts + self.num_carry)
-        return fit_loop(fit, None, self.body, carry, local.flat)
-
-    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
-        takes = self.layout.operands(in_locals)
-        if any(takes.xs) or len(self.body.outputs) > self.num_carry or self.length == 0:
-            return None  # what is stacked is in memory
-        types = self.layout.operands(self.body.in_avals).carry
-        local = (*takes.consts, *[fit.is_tiny(a) for a in types], *takes.xs)
+    def _fit(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        """How it can be written out, where these operands are in locals."""
+        takes, types = self.layout.operands(in_locals), self.layout.operands(self.body.in_avals)
+        local = (*takes.consts, *[fit.is_tiny(a) for a in types.carry], *takes.xs)
         carry = range(self.num_consts, self.num_consts + self.num_carry)
         return fit_loop(fit, None, self.body, carry, local)
+
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        if any(self.layout.operands(in_locals).xs) or len(self.body.outputs) > self.num_carry:
+            return None  # what is stacked is in memory
+        return self._fit(fit, in_locals)
 
     def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
         """A loop on locals, a step a turn."""
@@ -348,7 +369,7 @@ class Scan(Primitive):
         """
         given = tuple([not is_zero(c) for c in ct])
         takes, cotangents = self.layout.operands(args), self.layout.results(ct)
-        linear = Operands(_is_linear(takes.consts), (True,) * self.num_carry, _is_linear(takes.xs))
+        linear = Operands(is_linear(takes.consts), (True,) * self.num_carry, is_linear(takes.xs))
         found = transpose_body(self.body, self.layout, linear.flat, given)
         sums = [
             prims.zeros(a.aval)
@@ -360,9 +381,9 @@ class Scan(Primitive):
         scan = replace(self._of(found.program, found.layout), reverse=not self.reverse)
         outs = iter(
             scan(
-                *_known_values(takes.consts), *found.constants, *sums,
+                *known_values(takes.consts), *found.constants, *sums,
                 *materialized(cotangents.carry, found.live.carry),
-                *_known_values(takes.xs), *given_ones(cotangents.ys),
+                *known_values(takes.xs), *given_ones(cotangents.ys),
             )
         )  # fmt: skip
         backs = iter([next(outs) if live else None for live in found.live.flat])
@@ -379,13 +400,13 @@ class Scan(Primitive):
         """Where some carried values are known: these first, in a loop of their own."""
         takes = self.layout.operands(args)
         init = [a for a, mine in zip(takes.carry, found.live.carry, strict=True) if not mine]
-        consts = _known_values(takes.consts)
-        operands = [*consts, *init, *_known_values(takes.xs)]
+        consts = known_values(takes.consts)
+        operands = [*consts, *init, *known_values(takes.xs)]
         _, known = self._known(found, operands, Layout(len(consts), len(init)), 0)
         values = Operands(
-            (*known.chosen(found.const_sources), *_linear_values(takes.consts)),
+            (*known.chosen(found.const_sources), *linear_values(takes.consts)),
             tuple(compress(takes.carry, found.live.carry)),
-            (*known.chosen(found.xs_sources), *_linear_values(takes.xs)),
+            (*known.chosen(found.xs_sources), *linear_values(takes.xs)),
         )
         scan = self._of(found.linear, Layout(len(values.consts), len(values.carry)))
         backs = scan._transpose(list(compress(ct, found.live.flat)), values.flat)
@@ -451,6 +472,68 @@ def _in_locals(
     settle(b, held, [r.place for r in gives.carry], [r.aval for r in gives.carry])
 
 
+def _point_by_point(
+    b: Builder, scan: Scan, points: Points, operands: Sequence[Operand], results: Sequence[Result]
+) -> None:
+    """Loops over the points with the loops over the steps inside; numbers get their steps on their own.
+
+    1,000 steps of x * 5 + 3 on 16,384 int32 took 0.6 ms with a step after the other, as x went through the second
+    cache in each.
+    """
+    arrays = [bool(aval.shape) for aval in scan.body.out_avals]
+    for used, lower in (
+        ([not mine for mine in arrays], Scan.lower),
+        (arrays, partial(_arrays_by_points, points=points)),
+    ):
+        if any(used):
+            part, takes, gives = scan.live(used)
+            lower(part, b, list(compress(operands, takes)), list(compress(results, gives)))
+
+
+def _arrays_by_points(
+    scan: Scan, b: Builder, operands: Sequence[Operand], results: Sequence[Result], points: Points
+) -> None:
+    """Several points side by side, as far apart as they can be, then those that are left."""
+    takes, gives = scan.layout.operands(operands), scan.layout.results(results)
+    shape: list[Any] = list(points.shape)
+    axis = shape.index(max(shape))
+    runs, rest = divmod(shape[axis], points.together)
+    for count, first, together in ((runs, 0, points.together), (rest, shape[axis] - rest, 1)):
+        if count:
+            extents = [*shape[:axis], count, *shape[axis + 1 :]]
+            with ExitStack() as blocks:
+                at = [b.variable("p", n) for n in extents]
+                for variable, n in zip(at, extents, strict=True):
+                    blocks.enter_context(b.loop(variable, n, free=True))
+                step = [0] * axis + [count] + [0] * (len(shape) - axis - 1)
+                start = [0] * axis + [first] + [0] * (len(shape) - axis - 1)
+                _all_steps(b, scan, takes, gives, [
+                    tuple([i + f + k * s for i, f, s in zip(at, start, step, strict=True)])
+                    for k in range(together)
+                ])  # fmt: skip
+
+
+def _all_steps(
+    b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], at: Sequence[Index]
+) -> None:
+    """The steps at some points; what is carried is in locals."""
+    held = [hold(b, source_of(x), x.aval, at if x.aval.shape else [()]) for x in takes.carry]
+    consts = [x.place for x in takes.consts]
+    for turns in scan._turns(b, None):
+        t = b.variable("t", turns.count)
+        body, positions = scan.turn(turns, t)
+        with b.loop(t, turns.count):
+            slices = _slices(scan, takes.xs, positions)
+            advance(b, held, b.at_points(body, [*consts, *held, *slices], at))
+    arrays = [bool(r.aval.shape) for r in gives.carry]
+    settle(
+        b,
+        list(compress(held, arrays)),
+        [r.place for r in compress(gives.carry, arrays)],
+        [r.aval for r in compress(gives.carry, arrays)],
+    )
+
+
 def _in_buffers(
     b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], loops: Sequence[Turns]
 ) -> None:
@@ -511,15 +594,3 @@ def _stacks(
         for at in positions
         for y, aval in zip(ys, types, strict=True)
     ]
-
-
-def _is_linear(values: Sequence[Any]) -> tuple[bool, ...]:
-    return tuple([isinstance(v, Linear) for v in values])
-
-
-def _linear_values(values: Sequence[Any]) -> list[Any]:
-    return [v for v in values if isinstance(v, Linear)]
-
-
-def _known_values(values: Sequence[Any]) -> list[Any]:
-    return [v for v in values if not isinstance(v, Linear)]

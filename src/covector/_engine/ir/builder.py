@@ -130,6 +130,14 @@ def buffer_size(aval: ShapedArray) -> Dim:
     return aval.size * 2 if dtypes.is_complex(aval.dtype) else aval.size
 
 
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Where a Program is computed, each point on its own, and how many of them had better be computed side by side."""
+
+    shape: tuple[Dim, ...]
+    together: int
+
+
 class Names:
     """Fresh names within a Kernel."""
 
@@ -401,3 +409,13 @@ class Builder(ABC):
     @abstractmethod
     def written_out(self, program: Program, inputs: Sequence[Kept]) -> list[Kept]:
         """The results of a Program that fits: elements, of which nothing is stored, or where an input lies."""
+
+    @abstractmethod
+    def points(self, program: Program, carried: Sequence[bool]) -> Points | None:
+        """The points of the body of a loop that carries these inputs, if each is computed from itself alone."""
+
+    @abstractmethod
+    def at_points(
+        self, program: Program, inputs: Sequence[Place | AllElements], points: Sequence[Index]
+    ) -> list[AllElements]:
+        """The results of such a Program at these points: expressions, of which nothing is stored."""
