@@ -412,6 +412,7 @@ NUMBERS = {
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("compile/unroll", "MADE"): "a mark: no input has this number",
     ("control/unwind", "MANY_SLOTS"): "how much memory a gradient may take is the same everywhere",
+    ("control/unwind", "MANY_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",

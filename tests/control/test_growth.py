@@ -85,15 +85,15 @@ def size(f: Function, x: Any) -> int:
     return len(cv.jit(f).lower(x).compile().as_text("kernels").splitlines())
 
 
-@pytest.mark.parametrize("make", CASES)
-@pytest.mark.parametrize("change", [None, cv.grad, over_a_batch], ids=str)
+@pytest.mark.parametrize("make", CASES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [None, cv.grad, over_a_batch], ids=["itself", "slope", "batch"])
 def test_code_grows_as_the_program(make: Callable[[int], Function], change: Any) -> None:
     x = np.linspace(0, 1, 5) if change is over_a_batch else X
     few, many = [size((change or (lambda f: f))(make(n)), x) for n in (8, 16)]
     assert many <= 2.3 * few + 20, (few, many)
 
 
-@pytest.mark.parametrize("make", [nested, repeated])
+@pytest.mark.parametrize("make", [nested, repeated], ids=lambda f: f.__name__)
 def test_thirty_loops_inside_each_other(make: Callable[[int], Function]) -> None:
     f = make(30)
     wanted = X

@@ -196,3 +196,22 @@ def test_the_way_back_through_many_loops_is_one_loop_over_them() -> None:
     wanted = (np.asarray(forward(y + h)) - np.asarray(forward(y - h))) / (2 * h)
     smooth = abs(wanted) < 10
     np.testing.assert_allclose(np.asarray(f(y))[smooth], wanted[smooth], rtol=1e-5)
+
+
+def test_the_way_back_with_large_states_keeps_few_of_them() -> None:
+    """What lies on a thread's stack is bounded, so many large arrays in the carry do not overflow it."""
+
+    def solve(y: Any) -> Any:
+        parts = [y * k for k in range(1, 13)]
+
+        def step(s: Any) -> Any:
+            t, parts = s
+            return t + 1, [cnp.sin(p) * 0.9 + q for p, q in zip(parts, parts[1:] + parts[:1])]  # noqa: B905
+
+        return sum(lax.while_loop(lambda s: s[0] < 20, step, (0, parts))[1]).sum()
+
+    y = np.linspace(-1, 1, 40 * 64).reshape(40, 64)
+    got = np.asarray(cv.jit(cv.grad(lambda y: cv.vmap(solve)(y).sum()))(y))
+    one = cv.jit(cv.grad(solve))
+    np.testing.assert_allclose(got[7], one(y[7]), rtol=1e-9)
+    np.testing.assert_allclose(got[39], one(y[39]), rtol=1e-9)

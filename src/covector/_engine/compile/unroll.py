@@ -63,10 +63,13 @@ class _Fitted:
         self.made: dict[Var, Eqn] = {}  # what is filled anew for each that reads it
         self.gone: set[Var] = set()  # what lay where something else is now
         self.changed: set[int] = set()
-        self.size = 0
+        self.size = self.memory = 0
         held = (v for v, local in zip(program.inputs, in_locals, strict=True) if local)
         self.fits = all(small.is_tiny(v.aval) for v in held) and all(
-            self._equation(eqn) and self.size <= small.limits.tiny_body for eqn in program.eqns
+            self._equation(eqn)
+            and self.size <= small.limits.tiny_body
+            and self.memory <= small.limits.private_row  # on the thread's stack, for each lane
+            for eqn in program.eqns
         )
 
     def result(self) -> Fit | None:
@@ -78,7 +81,9 @@ class _Fitted:
                 return None
             places.append(place)
         return (
-            Fit(tuple(places), frozenset(self.changed - {MADE}), self.size) if self.fits else None
+            Fit(tuple(places), frozenset(self.changed - {MADE}), self.size, self.memory)
+            if self.fits
+            else None
         )
 
     def _equation(self, eqn: Eqn) -> bool:
@@ -86,6 +91,8 @@ class _Fitted:
         p = eqn.primitive
         if not self.gone.isdisjoint(eqn.inputs):
             return False
+        made = [a for a in eqn.inputs if isinstance(a, Var) and a in self.made]
+        self.memory += sum([int(a.aval.size) for a in made])  # type: ignore[arg-type]
         if isinstance(p, Update):
             return self._update(eqn, p)
         if makes_memory(eqn, self.small):
@@ -138,6 +145,7 @@ class _Fitted:
         if found is None:
             return False
         self.size += found.size
+        self.memory += found.memory
         for v, place in zip(eqn.outputs, found.places, strict=True):
             x = None if place is None else eqn.inputs[place]
             if not (self._lies(v, x) if isinstance(x, Var) else self._in_locals((v,))):
@@ -157,7 +165,7 @@ def makes_memory(eqn: Eqn, small: Fitting) -> bool:
 def written_out(program: Program, inputs: Sequence[Kept], b: Builder, limits: Limits) -> list[Kept]:
     """The results of a Program that fits, where each input lies at a place or is these elements."""
     program = equations_last(seen_through(program))
-    small = Small(replace(limits, tiny_body=1 << 62))
+    small = Small(replace(limits, tiny_body=1 << 62, private_row=1 << 62))
     fitted = _Fitted(program, [not isinstance(x, Place) for x in inputs], small)
     assert fitted.fits, program
     places = {v: x for v, x in zip(program.inputs, inputs, strict=True) if isinstance(x, Place)}

@@ -77,7 +77,8 @@ def fit_loop(
     changed = frozenset([n for n in ends if n is not None])
     if tested is None or tested.changed or not found.changed <= changed:
         return None
-    return Fit(tuple(ends), changed, found.size + tested.size)
+    size, memory = found.size + tested.size, found.memory + tested.memory
+    return Fit(tuple(ends), changed, size, memory)
 
 
 def hold(

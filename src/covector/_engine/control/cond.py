@@ -125,7 +125,9 @@ class Cond(Primitive):
         changed = frozenset([*stored, *[n + 1 for f in fits for n in f.changed]])
         if len(set(stored)) < len(stored) or len(changed) > len(stored):
             return None
-        return Fit(tuple(places), changed, sum([f.size for f in fits]))
+        return Fit(
+            tuple(places), changed, sum([f.size for f in fits]), sum([f.memory for f in fits])
+        )
 
     def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
         """Branches that give locals their values, or change what lies in memory."""

@@ -33,20 +33,22 @@ from covector._engine.types.avals import ShapedArray
 # Bytes of all the states that are kept at once; the least and the most binary digits of their number.
 KEPT_BYTES = 1 << 22
 LEAST_SLOTS, MOST_SLOTS = 3, 10
-MANY_SLOTS = 8  # of loops side by side, whose states lie on a thread's stack
+# The same for each of many loops side by side, whose states lie on a thread's stack.
+MANY_BYTES, MANY_SLOTS = 1 << 14, 8
 
 # Makes a loop of a condition, a body, and the number of consts.
 MakeLoop = Callable[[Program, Program, int], Primitive]
 Values = Sequence[Any]
 
 
-def slots_for(state: Sequence[ShapedArray]) -> int:
+def slots_for(state: Sequence[ShapedArray], many: bool = False) -> int:
     """How many binary digits the number of kept states has."""
+    kept, most = (MANY_BYTES, MANY_SLOTS) if many else (KEPT_BYTES, MOST_SLOTS)
     size = sum(a.size * a.dtype.itemsize for a in state)
     if not isinstance(size, int):
         return LEAST_SLOTS + 3
-    digits = (KEPT_BYTES // max(size, 1)).bit_length() - 1
-    return min(max(digits, LEAST_SLOTS), MOST_SLOTS)
+    digits = (kept // max(size, 1)).bit_length() - 1
+    return min(max(digits, LEAST_SLOTS), most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +75,7 @@ def unwound(
         if split.nonzero == carry:
             break
         carry = tuple([x or y for x, y in zip(carry, split.nonzero, strict=True)])
-    digits = min(
-        slots_for(layout.operands(body.in_avals).carry), MANY_SLOTS if many else MOST_SLOTS
-    )
+    digits = slots_for(layout.operands(body.in_avals).carry, many)
     unwinding = _Unwinding(body, condition, layout, (given.consts, carry), split, make, digits)
     return Unwound(*unwinding.program(), carry)
 

@@ -56,6 +56,7 @@ class Fit:
     places: tuple[int | None, ...]  # the input in whose memory a result lies; None: it is in locals
     changed: frozenset[int]
     size: int = 0  # how many elements are computed
+    memory: int = 0  # how many elements of new memory it takes
 
     def keeps(self, kept: Sequence[int]) -> bool:
         """Whether these inputs stay as they are."""
