@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checkpoint loop foreign_call cond unwind while_"),
+    ("_engine/control", "checkpoint loop foreign_call cond unwind while_ open names"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -64,7 +64,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
     (
         "_engine/api",
-        "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd transforms modes",
+        "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd jaxprs transforms modes",
     ),
     ("_engine/api", "custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor"),
@@ -89,8 +89,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("nn", "examples activations functions initializers __init__"),
     ("", "custom_batching"),
     ("experimental", "jet __init__"),
+    ("extend/core", "primitives __init__"),
     ("extend", "scalar testing __init__"),
-    ("", "ffi"),
+    ("", "core ffi"),
+    ("interpreters", "ad batching mlir partial_eval xla __init__"),
     ("", "__init__"),
 )
 
@@ -114,6 +116,11 @@ BY_NAME = {
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
+    (
+        "_engine/api/transforms",
+        "covector._engine.api.jaxprs",
+    ): "JAX's view of a Program, for who looks at one",
+    ("lax/__init__", "covector._engine.control.names"): "`lax.sin_p`, for interpreters",
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
     ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
     ("_engine/backends/cpu/backend", "scipy_openblas32"): "loaded with the first compiled Program",

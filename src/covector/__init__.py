@@ -77,6 +77,7 @@ if _typing.TYPE_CHECKING:
     from covector import (
         ad_checkpoint as ad_checkpoint,
         checkpoint_policies as checkpoint_policies,
+        core as core,
         custom_batching as custom_batching,
         custom_derivatives as custom_derivatives,
         debug as debug,
@@ -84,6 +85,7 @@ if _typing.TYPE_CHECKING:
         experimental as experimental,
         extend as extend,
         ffi as ffi,
+        interpreters as interpreters,
         lax as lax,
         nn as nn,
         random as random,
@@ -120,6 +122,7 @@ _NAMES = {
 _LATER = (
     "ad_checkpoint",
     "checkpoint_policies",
+    "core",
     "custom_batching",
     "custom_derivatives",
     "debug",
@@ -127,6 +130,7 @@ _LATER = (
     "experimental",
     "extend",
     "ffi",
+    "interpreters",
     "lax",
     "nn",
     "random",

@@ -193,5 +193,5 @@ class Expanded(Called):
     ) -> tuple[Any, Any]:
         if self._alone("batch", [d is not None for d in dims]):
             n = self.count
-            return self._tuples(*self.composite.batch(args[:n], dims[:n], size))
+            return self._tuples(*self.composite.batch_named(args[:n], dims[:n], size, axis_name))
         return Call(self.program).batch_named(args, dims, size, axis_name)
