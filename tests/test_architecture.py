@@ -20,17 +20,17 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags config errors exact locks collection record tree version",
+        "__init__ public caches jax_flags config errors ref_errors exact locks collection record tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
         "_engine/ir",
         "__init__ effects program scalar index kernel builder access alike lives sharing steps legal check",
     ),
-    ("_engine/core", "__init__ foreign trace primitive routine"),
+    ("_engine/core", "__init__ foreign trace refs inside primitive routine"),
     (
         "_engine/primitives",
-        "laws batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
+        "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checkpoint loop foreign_call cond unwind while_ open names"),
+    ("_engine/control", "checked checkpoint loop foreign_call cond unwind while_ open names"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -64,10 +64,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
     (
         "_engine/api",
-        "arguments callbacks debugger derivatives jacobians stages jit fwd_and_bwd jaxprs transforms modes",
+        "arguments references callbacks debugger derivatives jacobians stages jit fwd_and_bwd jaxprs transforms",
     ),
-    ("_engine/api", "custom checkpoint"),
-    ("_engine/api", "evaluation closures implicit custom_vmap taylor"),
+    (
+        "_engine/api",
+        "modes",
+    ),
+    ("_engine/api", "rules custom checkpoint"),
+    ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
         "numpy",
@@ -79,6 +83,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
     ),
+    ("", "ref"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
@@ -88,7 +93,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "custom_batching"),
-    ("experimental", "jet __init__"),
+    ("experimental", "checkify jet __init__"),
     ("extend/core", "primitives __init__"),
     ("extend", "scalar testing __init__"),
     ("", "core ffi"),

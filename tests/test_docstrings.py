@@ -24,7 +24,8 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if ">>>" in p.read_text())
 PUBLIC = ["covector"]
 PUBLIC += [f"covector.{n}" for n in ("dtypes", "errors", "lax", "nn", "nn.initializers", "numpy")]
 PUBLIC += [f"covector.{n}" for n in ("numpy.linalg", "random", "tree", "tree_util")]
-PUBLIC += ["covector.debug", "covector.experimental", "covector.extend.testing", "covector.ffi"]
+PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
+PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.ref"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}

@@ -89,6 +89,7 @@ if _typing.TYPE_CHECKING:
         lax as lax,
         nn as nn,
         random as random,
+        ref as ref,
         tree as tree,
         tree_util as tree_util,
     )
@@ -106,16 +107,28 @@ if _typing.TYPE_CHECKING:
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
     )
+    from covector.ref import (
+        Ref as Ref,
+        empty_ref as empty_ref,
+        free_ref as free_ref,
+        freeze as freeze,
+        new_ref as new_ref,
+    )
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
+    "Ref": "ref",
     "checkpoint": "ad_checkpoint",
     "closure_convert": "custom_derivatives",
     "custom_gradient": "custom_derivatives",
     "custom_jvp": "custom_derivatives",
     "custom_vjp": "custom_derivatives",
     "effects_barrier": "_engine.api.callbacks",
+    "empty_ref": "ref",
     "ensure_compile_time_eval": "_engine.api.evaluation",
+    "free_ref": "ref",
+    "freeze": "ref",
+    "new_ref": "ref",
     "pure_callback": "_engine.api.callbacks",
     "remat": "ad_checkpoint",
 }
@@ -134,6 +147,7 @@ _LATER = (
     "lax",
     "nn",
     "random",
+    "ref",
     "tree",
     "tree_util",
 )

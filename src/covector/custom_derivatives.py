@@ -9,10 +9,12 @@ from covector._engine.api.closures import (
     linear_call as linear_call,
 )
 from covector._engine.api.custom import (
-    CustomVJPPrimal as CustomVJPPrimal,
-    SymbolicZero as SymbolicZero,
     custom_jvp as custom_jvp,
     custom_vjp as custom_vjp,
+)
+from covector._engine.api.rules import (
+    CustomVJPPrimal as CustomVJPPrimal,
+    SymbolicZero as SymbolicZero,
     custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
 )
 from covector._engine.base.public import publish

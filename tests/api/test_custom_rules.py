@@ -15,6 +15,7 @@ import pytest
 
 import covector as cv
 import covector.numpy as np
+from covector import lax
 from covector.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_primal_tree_values
 
 FLOAT0 = onp.zeros((), cv.dtypes.float0)
@@ -232,6 +233,53 @@ def closing(kind: str, c: Any, x: Any) -> Any:
     g = cv.custom_vjp(fun)
     g.defvjp(lambda x: (fun(x), x), lambda r, ct: (np.cos(r) * c * ct,))
     return g(x)
+
+
+def _root(f: Function) -> Function:
+    return lambda x: lax.custom_root(
+        lambda y: y - f(f(f(x))), x, lambda r, y: y - r(y), lambda line, y: y / line(1.0)
+    )
+
+
+# What holds a function that has no forward mode, three times; each pushes tangents on the way to a gradient.
+HOLDERS: dict[str, Callable[[Function], Function]] = {
+    "times": lambda f: lambda x: lax.fori_loop(0, np.int32(x * 0 + 3), lambda _, c: f(c), x),
+    "while": lambda f: (
+        lambda x: lax.while_loop(
+            lambda c: c[0] < 3,
+            lambda c: (c[0] + 1, lax.cond(c[0] >= 0, f, lambda x: x, c[1])),
+            (0, x),
+        )[1]
+    ),
+    "scan_in_while": lambda f: (
+        lambda x: lax.while_loop(
+            lambda c: c[0] < 1,
+            lambda c: (c[0] + 1, lax.scan(lambda c, _: (f(c), None), c[1], length=3)[0]),
+            (0, x),
+        )[1]
+    ),
+    "switch": lambda f: lambda x: lax.switch(np.int32(x * 0) + 1, [f, lambda x: f(f(f(x)))], x),
+    "sequential_vmap": lambda f: cv.custom_batching.sequential_vmap(lambda x: f(f(f(x)))),
+    "custom_root": _root,
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_gradient_needs_no_forward_mode(holder: str) -> None:
+    f, g = HOLDERS[holder](with_vjp()), lambda x: plain(plain(plain(x)))
+    wanted = cv.grad(g)(0.5)
+    rows = np.array([0.5, 0.7])
+    for found in (
+        cv.grad(f)(0.5),
+        cv.jit(cv.grad(f))(0.5),
+        cv.vmap(cv.grad(f))(rows)[0],
+        cv.grad(lambda x: np.sum(cv.vmap(f)(x)))(rows)[0],
+        cv.grad(cv.checkpoint(f))(0.5),
+    ):
+        onp.testing.assert_allclose(found, wanted, 2e-5)
+    onp.testing.assert_allclose(cv.grad(cv.grad(f))(0.5), cv.grad(cv.grad(g))(0.5), 1e-4)
+    with pytest.raises(TypeError, match="can't apply forward-mode"):
+        cv.jvp(f, (0.5,), (1.0,))
 
 
 @pytest.mark.parametrize("kind", ["jvp", "vjp"])

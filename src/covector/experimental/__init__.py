@@ -7,9 +7,9 @@ from covector._engine.api.callbacks import io_callback as io_callback
 from covector._engine.base.public import publish as _publish
 
 if _typing.TYPE_CHECKING:
-    from covector.experimental import jet as jet
+    from covector.experimental import checkify as checkify, jet as jet
 
-_LATER = ("jet",)
+_LATER = ("checkify", "jet")
 
 if not _typing.TYPE_CHECKING:
 

@@ -19,7 +19,8 @@ from covector._engine.api.arguments import (
 )
 from covector._engine.base import errors, tree
 from covector._engine.control.cond import Cond
-from covector._engine.core.trace import Tracer, number, stage, typeof
+from covector._engine.core.refs import Among, Uses, stage_open
+from covector._engine.core.trace import Tracer, number, typeof
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -177,40 +178,57 @@ class _Branch:
 
     what: str
     place: str
-    program: Program
+    program: Program  # after the operands it takes the references of `uses`
     out_tree: tree.TreeDef
     paths: tuple[str, ...]  # of its results, for messages
+    uses: Uses
 
 
 def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequence[Any]) -> Any:
     """The results of the chosen function, as one operation."""
     leaves, in_tree = tree.flatten(tuple(operands))
+    among = Among(api, leaves)
     for i, x in enumerate(leaves):
-        if not is_value(x):
+        if not is_value(x) and i not in among.refs:
             raise TypeError(errors.not_a_value(api, leaf_path("operands", operands, i), x))
-    leaves = [as_array(x) for x in leaves]
+    leaves = [as_array(x) for x in among.others(leaves)]
     avals = [typeof(x) for x in leaves]
+
+    def arguments(values: Sequence[Any]) -> Any:
+        return tree.unflatten(in_tree, among.merged(values))
+
     if api == "cond":  # in the order of the index
         functions = dict(reversed(functions.items()))
-    branches = [_traced(api, what, f, avals, in_tree) for what, f in functions.items()]
+    branches = [_traced(api, what, f, avals, arguments) for what, f in functions.items()]
     _check_structures(api, branches)
     types = [_common_type(api, branches, i) for i in range(len(branches[0].paths))]
-    programs, constants = _closed([_converted(b.program, types) for b in branches])
+    cells = {id(u.cell): u.cell for b in branches for u in b.uses}
+    changed = {id(u.cell): u.cell for b in branches for u in b.uses if u.written}
+    programs, constants = _closed(
+        [
+            _with_refs(_converted(b.program, types), b.uses, len(leaves), cells, changed)
+            for b in branches
+        ]
+    )
     choice = Cond(tuple(map(interned, programs)))
-    if not types and not choice.effects:
+    if not types and not changed and not choice.effects:
         return tree.unflatten(branches[0].out_tree, ())
-    outs = choice(index, *leaves, *map(as_array, constants))
-    return tree.unflatten(branches[0].out_tree, outs)
+    held = [cell._read() for cell in cells.values()]
+    outs = choice(index, *leaves, *held, *map(as_array, constants))
+    n = len(types)
+    for cell, value in zip(changed.values(), outs[n:], strict=True):
+        cell._write(value)
+    return tree.unflatten(branches[0].out_tree, outs[:n])
 
 
 def _traced(
-    api: str, what: str, f: Function, avals: Sequence[ShapedArray], in_tree: Any
+    api: str, what: str, f: Function, avals: Sequence[ShapedArray], arguments: Function
 ) -> _Branch:
     found: list[Any] = []
     place = function_place(f)
 
     def flat(*values: Any) -> list[Any]:
-        out = f(*tree.unflatten(in_tree, values))
+        out = f(*arguments(values))
         leaves, out_tree = tree.flatten(out)
         paths = tuple(["result" + tree.keystr(p) for p, _ in tree.leaves_with_path(out)])
         for path, x in zip(paths, leaves, strict=True):
@@ -219,8 +237,23 @@ def _traced(
         found[:] = out_tree, paths
         return leaves
 
-    program = stage(flat, avals, function_name(f))
-    return _Branch(what, place, program, *found)
+    program, uses = stage_open(flat, avals, function_name(f))
+    return _Branch(what, place, program, found[0], found[1], uses)
+
+
+def _with_refs(
+    program: Program, uses: Uses, count: int, cells: dict[int, Any], changed: dict[int, Any]
+) -> Program:
+    """A branch that takes all references of all branches after its operands, and gives all that one changes."""
+    own = {id(u.cell): v for u, v in zip(uses, program.inputs[count:], strict=True)}
+    variables = {key: own.get(key) or Var(cell._inner) for key, cell in cells.items()}
+    written = [id(u.cell) for u in uses if u.written]
+    n = len(program.outputs) - len(written)
+    last: dict[int, Atom] = {**variables, **dict(zip(written, program.outputs[n:], strict=True))}
+    inputs = (*program.inputs[:count], *variables.values())
+    outputs = (*program.outputs[:n], *[last[key] for key in changed])
+    pairs = program.constant_vars, program.constants
+    return Program(inputs, program.eqns, outputs, *pairs, name=program.name)
 
 
 def _check_structures(api: str, branches: Sequence[_Branch]) -> None:
@@ -258,14 +291,14 @@ def _common_type(api: str, branches: Sequence[_Branch], position: int) -> Shaped
 def _converted(program: Program, types: Sequence[ShapedArray]) -> Program:
     """The Program with its results converted to these types."""
     eqns, outputs = list(program.eqns), list[Atom]()
-    for a, aval in zip(program.outputs, types, strict=True):
+    for a, aval in zip(program.outputs, types, strict=False):  # after these come references
         if (a.aval.dtype, a.aval.weak_type) != (aval.dtype, aval.weak_type):
             made = Var(aval)
             convert = prims.Convert(aval.dtype, aval.weak_type)
             eqns.append(Eqn(convert, (a,), (made,), None))
             a = made
         outputs.append(a)
-    return map_eqns(program, eqns, outputs)
+    return map_eqns(program, eqns, [*outputs, *program.outputs[len(types) :]])
 
 
 def _closed(programs: Sequence[Program]) -> tuple[list[Program], list[Any]]:

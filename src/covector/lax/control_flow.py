@@ -15,7 +15,8 @@ from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.control.loop import Scan
-from covector._engine.core.trace import SCALARS, context, stage, typeof
+from covector._engine.core.refs import stage_open
+from covector._engine.core.trace import SCALARS, context, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -31,13 +32,19 @@ __all__ = ["map", "scan"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traced:
-    """The body of a loop and its constants, and the structures that it takes and gives."""
+    """The body of a loop and its constants, and the structures that it takes and gives.
+
+    Inputs of the body: constants, references that are read, the carry, references that are written, slices.
+    Outputs: the carry, references that are written, ys.
+    """
 
     body: Program
     constants: tuple[Any, ...]
     carry_tree: tree.TreeDef
     ys_tree: tree.TreeDef
-    out_avals: tuple[ShapedArray, ...]
+    out_avals: tuple[ShapedArray, ...]  # of the carry and the ys
+    read: tuple[Any, ...]  # references
+    written: tuple[Any, ...]
 
 
 # What was traced, per function that closes over nothing.
@@ -108,13 +115,16 @@ def scanned(
         traced = traced_step("scan", step, f, carry, carry_tree, *rest)
     check_carry("scan", f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)
-    consts = [as_array(c) for c in traced.constants]
+    consts = [as_array(c) for c in (*traced.constants, *[c._read() for c in traced.read])]
+    n, held = len(carry), [c._read() for c in traced.written]
+    m = n + len(held)
     primitive = Scan(
-        traced.body, size, reverse, len(consts), len(carry), turns if isinstance(turns, int) else 1
+        traced.body, size, reverse, len(consts), m, turns if isinstance(turns, int) else 1
     )
-    outs = primitive(*consts, *carry, *slices)
-    n = len(carry)
-    return tree.unflatten(carry_tree, outs[:n]), tree.unflatten(traced.ys_tree, outs[n:])
+    outs = primitive(*consts, *carry, *held, *slices)
+    for cell, value in zip(traced.written, outs[n:m], strict=True):
+        cell._write(value)
+    return tree.unflatten(carry_tree, outs[:n]), tree.unflatten(traced.ys_tree, outs[m:])
 
 
 def leaf_path(what: str, whole: Any, i: int) -> str:
@@ -178,7 +188,7 @@ def traced_step(
     found = table.get(key)
     if found is None:
         found = _trace_body(api, step, f, avals, carry_tree, xs_tree, xs)
-        if not found.constants:
+        if not (found.constants or found.read or found.written):
             table[key] = found
     return found
 
@@ -212,12 +222,20 @@ def _trace_body(
             trees.append(treedef)
         return results
 
-    program = stage(flat, (*carry, *xs), getattr(f, "__name__", "body"))
-    body = Program(
-        program.constant_vars + program.inputs, program.eqns, program.outputs, name=program.name
-    )
-    body = interned(body)
-    return Traced(body, program.constants, trees[0], trees[1], program.out_avals)
+    program, uses = stage_open(flat, (*carry, *xs), getattr(f, "__name__", "body"))
+    n, total = len(carry), len(carry) + len(xs)
+    refs = list(zip(uses, program.inputs[total:], strict=True))
+    mine, rest = program.inputs[:n], program.inputs[n:total]
+    reads = tuple([v for u, v in refs if not u.written])
+    writes = tuple([v for u, v in refs if u.written])
+    results = len(program.outputs) - len(writes)
+    outputs = program.outputs[:n] + program.outputs[results:] + program.outputs[n:results]
+    inputs = program.constant_vars + reads + mine + writes + rest
+    body = interned(Program(inputs, program.eqns, outputs, name=program.name))
+    read = tuple([u.cell for u in uses if not u.written])
+    written = tuple([u.cell for u in uses if u.written])
+    avals = program.out_avals[:results]
+    return Traced(body, program.constants, trees[0], trees[1], avals, read, written)
 
 
 def promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -76,16 +77,26 @@ def _while(
     tested = traced_step(api, *condition, carry, carry_tree, *nothing)
     _check_condition(api, condition[1], tested, len(carry))
     test, step, constants = _together(tested, traced, len(carry))
-    if not carry and not (loop := While(test, step, len(constants))).effects:
-        return tree.unflatten(carry_tree, ())
     loop = While(test, step, len(constants))
-    return tree.unflatten(carry_tree, loop(*map(as_array, constants), *carry))
+    if not carry and not traced.written and not loop.effects:
+        return tree.unflatten(carry_tree, ())
+    held = [c._read() for c in traced.written]
+    outs = loop(*map(as_array, constants), *carry, *held)
+    n = len(carry)
+    for cell, value in zip(traced.written, outs[n:], strict=True):
+        cell._write(value)
+    return tree.unflatten(carry_tree, outs[:n])
 
 
 def _check_condition(api: str, f: Function, tested: Traced, count: int) -> None:
     """TypeError unless the condition is one truth value."""
     found = tested.out_avals[count:]
     place = function_place(f)
+    if tested.written:
+        raise TypeError(
+            f"{api}: the condition {place} writes a Ref{errors.at_user_line()}; a condition may only read: write "
+            "in the body"
+        )
     if len(found) != 1 or tested.ys_tree != tree.flatten(0)[1]:
         raise TypeError(
             f"{api}: the condition {place} must return one truth value, it returned a {tested.ys_tree}"
@@ -105,18 +116,25 @@ def _check_condition(api: str, f: Function, tested: Traced, count: int) -> None:
 
 
 def _together(tested: Traced, traced: Traced, count: int) -> tuple[Program, Program, list[Any]]:
-    """Condition and body with the constants of both in front, each once; and their values."""
+    """Condition and body with the constants of both in front, each once; and their values.
+
+    References that are only read are constants.  Those that the body writes are carried, by both.
+    """
     values = {id(x): x for t in (tested, traced) for x in t.constants}
+    carried = {id(c) for c in traced.written}
+    read = {id(c): c for t in (tested, traced) for c in t.read if id(c) not in carried}
     programs: list[Program] = []
     for t, outputs in ((tested, tested.body.outputs[count:]), (traced, traced.body.outputs)):
-        inputs = t.body.inputs
-        own = {id(x): v for x, v in zip(t.constants, inputs, strict=False)}
+        inputs = iter(t.body.inputs)
+        own = {id(x): next(inputs) for x in (*t.constants, *t.read)}
         shared = [own.get(key) or Var(typeof(x)) for key, x in values.items()]
-        program = Program(
-            (*shared, *inputs[len(t.constants) :]), t.body.eqns, outputs, name=t.body.name
-        )
+        shared += [own.get(key) or Var(c._inner) for key, c in read.items()]
+        carry = list(islice(inputs, count))
+        own |= {id(c): v for c, v in zip(t.written, inputs, strict=True)}
+        carry += [own.get(id(c)) or Var(c._inner) for c in traced.written]
+        program = Program((*shared, *carry), t.body.eqns, outputs, name=t.body.name)
         programs.append(interned(without_dead_code(program)))
-    return programs[0], programs[1], list(values.values())
+    return programs[0], programs[1], [*values.values(), *[c._read() for c in read.values()]]
 
 
 def fori_loop(

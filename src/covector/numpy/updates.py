@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.api.jit import jit
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.core.trace import SCALARS, stage, typeof
@@ -113,13 +114,25 @@ def _update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
     return _update_form(x, numbers, y, form=form, combine=combine, options=options)
 
 
-@fused("form", "combine", "options")
-def _update_form(
+def _update_of_form(
     x: Any, numbers: tuple[Any, ...], y: Any, form: Form, combine: str, options: Options
 ) -> Any:
     """An update, compiled for the index's form."""
     plan = parse(index_of(form, numbers), x.shape, False, options.wrap)
     return _update_plan(x, plan, y, combine, options)
+
+
+_update_form = fused("form", "combine", "options")(_update_of_form)
+_update_taken = jit(
+    _update_of_form, static_argnames=("form", "combine", "options"), donate_argnames="x"
+)
+
+
+def update_taken(x: Any, index: Any, y: Any, combine: str) -> Any:
+    """As `x.at[index]`, outside any trace, for an Array that nobody else has: its memory becomes the result's."""
+    form, numbers = form_of(index, x.shape, False, True)
+    options = _DEFAULT if any(type(n) is Array for n in numbers) else _IN_BOUNDS
+    return _update_taken(x, numbers, y, form=form, combine=combine, options=options)
 
 
 def _update_plan(x: Any, plan: IndexPlan, y: Any, combine: str, options: Options) -> Any:

@@ -15,15 +15,17 @@ from covector._engine.api.arguments import (
     function_name,
     result_names,
 )
-from covector._engine.api.custom import resolved
+from covector._engine.api.rules import resolved
 from covector._engine.base import errors, tree
 from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
 from covector._engine.control.checkpoint import Checkpoint, Policy
 from covector._engine.control.custom import Memory
+from covector._engine.core.refs import Among, Uses, held, settled, stage_open
 from covector._engine.core.trace import Tracer, stage, typeof
-from covector._engine.ir.program import Var, inline_calls, without_dead_code
+from covector._engine.ir.program import Program, Var, inline_calls, without_dead_code
 from covector._engine.transforms.programs import interned, linearize_program
+from covector._engine.types.avals import ShapedArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,13 +73,13 @@ def checkpoint(
         dynamic = tuple([a for i, a in enumerate(args) if i not in positions])
         rest = {k: v for k, v in kwargs.items() if k not in names}
         leaves, in_tree = tree.flatten((dynamic, rest))
-        check_values(
-            leaves, lambda: _leaf_names(dynamic, rest), f"checkpoint of {function_name(fun)}"
-        )
+        api = f"checkpoint of {function_name(fun)}"
+        among = Among(api, leaves)
+        check_values(leaves := among.others(leaves), lambda: _leaf_names(dynamic, rest), api)
         out_tree: list[Any] = []
 
         def flat(*values: Any) -> list[Any]:
-            given, named = tree.unflatten(in_tree, values)
+            given, named = tree.unflatten(in_tree, among.merged(values))
             others = iter(given)
             full = [static[i] if i in positions else next(others) for i in range(count)]
             out = call(*full, **named, **keywords)
@@ -87,22 +89,36 @@ def checkpoint(
             return results
 
         values = [as_array(x) for x in leaves]
-        avals = tuple([typeof(x) for x in values])
-        memory = Memory(table, _key(static, keywords, count, in_tree))
-        found = memory.get(avals)
-        if found is None:
-            program = without_dead_code(stage(flat, avals, function_name(fun)))
-            constants = program.constants
-            traced = any(isinstance(c, Tracer) for c in constants)
-            closed = program.close() if traced else interned(program.close())
-            found = Checkpoint(closed, policy, prevent_cse), constants, out_tree[0]
-            if not traced:
-                memory.keep(avals, found)
-        primitive, constants, treedef = found
-        outs = primitive(*values, *constants) if primitive.program.outputs else ()
-        return tree.unflatten(treedef, outs)
+        memory = Memory(table, None if among.refs else _key(static, keywords, count, in_tree))
+        found = _found(memory, flat, [typeof(x) for x in values], fun, out_tree)
+        closed, constants, treedef, uses = found
+        primitive = Checkpoint(closed, policy, prevent_cse)
+        outs = primitive(*values, *held(uses), *constants) if closed.outputs else ()
+        return tree.unflatten(treedef, settled(uses, outs))
 
     return checkpoint_f
+
+
+def _found(
+    memory: Memory,
+    flat: Callable[..., list[Any]],
+    avals: Sequence[ShapedArray],
+    fun: Callable[..., Any],
+    out_tree: list[Any],
+) -> tuple[Program, tuple[Any, ...], Any, Uses]:
+    """The staged function: a closed Program, its constants, the structure of its results, references from outside."""
+    types = tuple(avals)
+    found = memory.get(types)
+    if found is None:
+        program, uses = stage_open(flat, types, function_name(fun))
+        program = without_dead_code(program)
+        constants = program.constants
+        traced = any(isinstance(c, Tracer) for c in constants)
+        closed = program.close() if traced else interned(program.close())
+        found = closed, constants, out_tree[0], uses
+        if not traced and all(u.cell._outside for u in uses):
+            memory.keep(types, found)
+    return found
 
 
 def _key(static: dict[int, Any], keywords: dict[str, Any], count: int, in_tree: Any) -> Any:

@@ -15,7 +15,8 @@ from covector._engine.api.arguments import (
     function_name,
     function_place,
 )
-from covector._engine.api.custom import custom_vjp, fitted, resolved
+from covector._engine.api.custom import custom_vjp
+from covector._engine.api.rules import fitted, resolved
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
@@ -31,8 +32,8 @@ Function = Callable[..., Any]
 
 def staged(
     api: str, fun: Function, args: Sequence[Any], avals: Sequence[ShapedArray] | None = None
-) -> tuple[Program, tuple[Any, ...], Any, Any]:
-    """A function of these arguments as a closed Program, its constants, the structures of arguments and result."""
+) -> tuple[Program, Any, Any]:
+    """A function of these arguments as a Program, all that it does, and the structures of arguments and result."""
     leaves, in_tree = tree.flatten(tuple(args))
     if avals is None:
         names = [f"argument{tree.keystr(p)}" for p, _ in tree.leaves_with_path(tuple(args))]
@@ -48,8 +49,16 @@ def staged(
         out_tree[:] = [treedef]
         return results
 
-    program = without_dead_code(stage(flat, avals, function_name(fun)))
-    return program.close(), program.constants, in_tree, out_tree[0]
+    return stage(flat, avals, function_name(fun)), in_tree, out_tree[0]
+
+
+def closed(
+    api: str, fun: Function, args: Sequence[Any], avals: Sequence[ShapedArray] | None = None
+) -> tuple[Program, tuple[Any, ...], Any, Any]:
+    """As `staged`, closed and without dead code: the Program, its constants, the structures."""
+    program, in_tree, out_tree = staged(api, fun, args, avals)
+    program = without_dead_code(program)
+    return program.close(), program.constants, in_tree, out_tree
 
 
 def closure_convert(fun: Function, *example_args: Any) -> tuple[Function, list[Any]]:
@@ -66,7 +75,7 @@ def closure_convert(fun: Function, *example_args: Any) -> tuple[Function, list[A
     3.0
     """
     check_callable(fun, "closure_convert")
-    program, constants, in_tree, out_tree = staged("closure_convert", fun, example_args)
+    program, constants, in_tree, out_tree = closed("closure_convert", fun, example_args)
     moved = [isinstance(c, Tracer) and c.aval.differentiable() for c in constants]
     types = program.in_avals[: in_tree.num_leaves]
 
@@ -142,7 +151,7 @@ def custom_gradient(fun: Function) -> Function:
             return rule(tree.unflatten(out_tree, given))
 
         types = [a.tangent() for a in avals if a.differentiable()]
-        program, constants, _, back_tree = staged("custom_gradient", of_floating, types, types)
+        program, constants, _, back_tree = closed("custom_gradient", of_floating, types, types)
         return out, _Residual((program, back_tree), constants)
 
     def bwd(residual: _Residual, ct: Any) -> Any:
@@ -180,7 +189,7 @@ def linear_call(
     known, known_tree = tree.flatten(residual_args)
     linear, linear_tree = tree.flatten(linear_args)
     given = residual_args, linear_args
-    program, constants, _, out_tree = staged("linear_call", fun, given)
+    program, constants, _, out_tree = closed("linear_call", fun, given)
     n, types = len(known), [typeof(x) for x in linear]
 
     def back(residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:

@@ -19,6 +19,12 @@ from covector._engine.api.arguments import (
     function_place,
     zero_tangent,
 )
+from covector._engine.api.rules import (
+    CustomVJPPrimal,
+    SymbolicZero,
+    fitted,
+    resolved,
+)
 from covector._engine.base import errors, tree
 from covector._engine.base.exact import exact
 from covector._engine.base.public import bounded
@@ -26,6 +32,7 @@ from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_jvp import OnlineJVP
 from covector._engine.control.custom_vjp import Backward, OnlineVJP
 from covector._engine.core.primitive import Zero, is_zero
+from covector._engine.core.refs import Among, Cell
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -33,83 +40,6 @@ from covector._engine.types.avals import ShapedArray
 P = ParamSpec("P")
 R = TypeVar("R")
 Function = Callable[..., Any]
-
-
-class SymbolicZero:
-    """A tangent or cotangent that is known to be zero: what rules defined with `symbolic_zeros=True` get for it."""
-
-    __slots__ = ("aval",)
-
-    def __init__(self, aval: ShapedArray):
-        self.aval = aval
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """The shape of the zeros."""
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of the zeros; float0 where the value is no floating one."""
-        return self.aval.dtype if self.aval.differentiable() else dtypes.float0
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.aval.ndim
-
-    def __repr__(self) -> str:
-        return f"SymbolicZero({self.dtype.name}[{','.join(map(str, self.shape))}])"
-
-
-class CustomVJPPrimal:
-    """An argument of a `fwd` rule defined with `symbolic_zeros=True`: its value, and whether it is differentiated."""
-
-    __slots__ = ("perturbed", "value")
-
-    def __init__(self, value: Any, perturbed: bool):
-        self.value, self.perturbed = value, perturbed
-
-    def __repr__(self) -> str:
-        return f"CustomVJPPrimal({self.value!r}, perturbed={self.perturbed})"
-
-
-def custom_vjp_primal_tree_values(arguments: Any) -> Any:
-    """The values of a tree of `CustomVJPPrimal`s."""
-
-    def value(x: Any) -> Any:
-        if not isinstance(x, CustomVJPPrimal):
-            raise TypeError(f"expected CustomVJPPrimal, got {x!r}{errors.at_user_line()}")
-        return x.value
-
-    return tree.map(value, arguments)
-
-
-def resolved(
-    fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any], api: str
-) -> tuple[Any, ...]:
-    """All arguments by position, defaults included; TypeError for those that cannot be."""
-    if isinstance(fun, functools.partial):
-        if kwargs:
-            raise TypeError(
-                f"{api}: arguments of a functools.partial must be given by position{errors.at_user_line()}, got "
-                f"{', '.join(kwargs)}"
-            )
-        return args
-    try:
-        signature = inspect.signature(fun)
-    except (TypeError, ValueError):
-        if kwargs:
-            raise
-        return args
-    bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    if wrong := [k for k in bound.kwargs if k in kwargs]:
-        raise TypeError(
-            f"{api}: the keyword arguments {', '.join(wrong)} of {function_place(fun)} could not be resolved to "
-            f"positions{errors.at_user_line()}"
-        )
-    return bound.args
 
 
 class _Custom(Generic[P, R]):
@@ -149,8 +79,9 @@ class _Custom(Generic[P, R]):
     def _call(self, online: type, static: dict[int, Any], args: tuple[Any, ...], rule: type) -> Any:
         leaves, in_tree = tree.flatten(args)
         call = _Call(self, static, in_tree, leaves)
-        check_values(leaves, call.names, f"{self.api} of {function_name(self.fun)}")
-        values = [as_array(x) if isinstance(x, np.ndarray | np.generic) else x for x in leaves]
+        plain = call.among.others(leaves)
+        check_values(plain, call.names, f"{self.api} of {function_name(self.fun)}")
+        values = [as_array(x) if isinstance(x, np.ndarray | np.generic) else x for x in plain]
         memory = Memory(self._staged, call.key())
         made = online(function_name(self.fun), call.fun, rule(call), call.outcome, memory)
         outs = made(*values)
@@ -195,10 +126,14 @@ class _Call:
     ):
         self.owner, self.static, self.in_tree = owner, static, in_tree
         self.leaves = len(leaves)
+        # References among the arguments: the rules get them too, but they are no values.
+        self.among = Among(f"{owner.api} of {function_name(owner.fun)}", leaves)
         self.outcome = Outcome()
 
     def key(self) -> Any:
         """What the staged function depends on beside the types of its arguments; None if that has no hash."""
+        if self.among.refs:  # they may be of a trace
+            return None
         key = exact(tuple(self.static.items())), tree.content(self.in_tree)
         try:
             hash(key)
@@ -207,19 +142,24 @@ class _Call:
         return key
 
     def names(self) -> list[str]:
-        """For messages: the expression that reaches each leaf of the arguments."""
+        """For messages: the expression that reaches each value among the leaves of the arguments."""
         args = tree.unflatten(self.in_tree, range(self.leaves))
         names = argument_names(self.owner.fun, len(args) + len(self.static))
         names = [n for i, n in enumerate(names) if i not in self.static]
         return [
             name + tree.keystr(path)
             for name, arg in zip(names, args, strict=True)
-            for path, _ in tree.leaves_with_path(arg)
+            for path, place in tree.leaves_with_path(arg)
+            if place not in self.among.refs
         ]
+
+    def arguments(self, values: Sequence[Any]) -> Any:
+        """The arguments with these values, references in their places."""
+        return tree.unflatten(self.in_tree, self.among.merged(values))
 
     def merged(self, leaves: Sequence[Any]) -> list[Any]:
         """All arguments, in their order."""
-        rest = iter(tree.unflatten(self.in_tree, leaves))
+        rest = iter(self.arguments(leaves))
         return [
             self.static[i] if i in self.static else next(rest)
             for i in range(len(self.static) + self.in_tree.num_children)
@@ -245,32 +185,6 @@ class _Call:
     def rule_text(self, rule: Function) -> str:
         """For messages: which rule of which function."""
         return f"the rule {function_place(rule)} of the {self.owner.api} function {function_place(self.owner.fun)}"
-
-
-def fitted(t: Any, aval: ShapedArray) -> Any:
-    """A tangent, or cotangent, as a rule returned it, for a value of this type; a text, what it is, if it does not fit.
-
-    Symbolic zeros, and what there is for values without tangents, become Zero.
-    """
-    if isinstance(t, SymbolicZero):
-        return Zero(aval) if t.shape == aval.shape else f"SymbolicZero of shape {t.shape}"
-    if getattr(t, "dtype", None) == dtypes.float0:
-        fits = not aval.differentiable() and np.shape(t) == aval.shape
-        return Zero(aval) if fits else f"float0{list(np.shape(t))}"
-    try:
-        found = typeof(t)
-    except TypeError:
-        return f"{t!r} of type {type(t).__name__}"
-    if not aval.differentiable():
-        return f"{found.text()} (it has the tangents float0{list(aval.shape)})"
-    if found.shape != aval.shape:
-        return found.text()
-    if found.dtype != aval.dtype:
-        number = found.weak_type and not found.shape
-        if not number or dtypes.is_complex(found.dtype) > dtypes.is_complex(aval.dtype):
-            return found.text()
-        return prims.Convert(aval.dtype)(as_array(t))
-    return as_array(t)
 
 
 # ---------------------------------------------------------------------------------------------------- custom_jvp
@@ -379,8 +293,8 @@ class _JVP:
         given = [self._tangent(t) for t in tangents]
         pair = rule(
             *call.static.values(),
-            tree.unflatten(call.in_tree, primals),
-            tree.unflatten(call.in_tree, given),
+            call.arguments(primals),
+            call.arguments(given),
         )
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
@@ -505,17 +419,22 @@ class _VJP:
                 f"{errors.at_user_line()}"
             )
         outs = call.noted(pair[0], fwd)
-        residuals, res_tree = tree.flatten(pair[1])
+        leaves, res_tree = tree.flatten(pair[1])
+        among = Among(f"the residuals of {function_name(fwd)}", leaves)
+        residuals = among.others(leaves)
         check_values(
             residuals,
             lambda: [
                 f"the residual{tree.keystr(path)} of {function_place(fwd)}"
-                for path, _ in tree.leaves_with_path(pair[1])
+                for path, x in tree.leaves_with_path(pair[1])
+                if not isinstance(x, Cell)
             ],
             "custom_vjp",
         )
         types = [typeof(o) for o in outs]
-        back = _Backward(self, res_tree, call.outcome.value, types, [typeof(x) for x in primals])
+        back = _Backward(
+            self, (res_tree, among), call.outcome.value, types, [typeof(x) for x in primals]
+        )
         return [as_array(x) for x in residuals], outs, back
 
 
@@ -523,19 +442,21 @@ class _Backward:
     """The `bwd` rule, of flat values."""
 
     def __init__(
-        self, rule: _VJP, res_tree: tree.TreeDef, out_tree: tree.TreeDef, outs: list[ShapedArray],
-        args: list[ShapedArray],
+        self, rule: _VJP, residuals: tuple[tree.TreeDef, Among],
+        out_tree: tree.TreeDef, outs: list[ShapedArray], args: list[ShapedArray],
     ):  # fmt: skip
         self.call, self.owner = rule.call, rule.owner
-        self.res_tree, self.out_tree, self.outs, self.args = res_tree, out_tree, outs, args
+        self.residuals = residuals  # their structure, and the references among them
+        self.out_tree, self.outs, self.args = out_tree, outs, args
 
     def __call__(self, residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         call, bwd = self.call, self.owner.bwd
         assert bwd is not None
         given = [self._cotangent(c, aval) for c, aval in zip(cts, self.outs, strict=True)]
+        res_tree, among = self.residuals
         out = bwd(
             *call.static.values(),
-            tree.unflatten(self.res_tree, residuals),
+            tree.unflatten(res_tree, among.merged(residuals)),
             tree.unflatten(self.out_tree, given),
         )
         found = self._leaves(out, bwd)
@@ -576,7 +497,7 @@ class _Backward:
                 f"{_text(out)}{errors.at_user_line()}"
             )
         found, treedef = tree.flatten(out, is_leaf=_is_symbolic)
-        if treedef == call.in_tree:
+        if treedef == call.in_tree and not call.among.refs:
             return found
         args = tree.unflatten(call.in_tree, range(call.leaves))
         try:
@@ -588,7 +509,12 @@ class _Backward:
                 f"{call.rule_text(bwd)} must return cotangents with the structure of the arguments"
                 f"{errors.at_user_line()}:\n    arguments  {call.in_tree}\n    cotangents {treedef}"
             )
-        return result
+        if any(result[i] is not None for i in call.among.refs):
+            raise TypeError(
+                f"{call.rule_text(bwd)} must return None for the cotangent of an argument that is a Ref"
+                f"{errors.at_user_line()}"
+            )
+        return [x for i, x in enumerate(result) if i not in call.among.refs]
 
 
 def _is_symbolic(x: Any) -> bool:

@@ -13,7 +13,7 @@ from covector._engine.api.arguments import (
     function_name,
     function_place,
 )
-from covector._engine.api.custom import resolved
+from covector._engine.api.rules import resolved
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector._engine.control.custom import Memory, Outcome

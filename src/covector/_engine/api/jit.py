@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from operator import not_
 from threading import get_ident
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
 from covector._engine import _native
 from covector._engine.api import arguments
+from covector._engine.api.references import Touched
 from covector._engine.api.stages import Lowered, Traced, fitted, log
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
@@ -26,9 +27,9 @@ from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
 from covector._engine.core import trace
+from covector._engine.core.refs import Cell, StandIns, stage_open
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, devices, platforms
-from covector._engine.runtime.eager import as_array
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
@@ -89,6 +90,7 @@ PARTS_OF_KEY = (
     "number of positional arguments",
     "types",
     "arguments that are Python numbers",
+    "arguments that are Refs",
     "flags",
     "named axes",
 )
@@ -107,6 +109,7 @@ class Signature:
         keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
         self.count = len(args)
         self.leaves, self.treedef = tree.flatten((dynamic, keywords))
+        self.refs = StandIns(f"jit of {owner.name}", self.leaves)
         self.donated = owner.donated_leaves(args, dynamic, keywords, static)
         for what, value in (*self.static_args, *self.static_kwargs):
             _check_hashable(owner, what, value)
@@ -118,7 +121,7 @@ class Signature:
         except TypeError:
             names = self.names()
             for i, x in enumerate(self.leaves):
-                if not isinstance(x, ShapeDtypeStruct) and not arguments.is_value(x):
+                if not isinstance(x, ShapeDtypeStruct | Cell) and not arguments.is_value(x):
                     raise TypeError(
                         errors.not_a_value(f"jit of {self.owner.name}", names[i], x)
                     ) from None
@@ -151,6 +154,7 @@ class Signature:
             self.count,
             self.avals(),
             self.numbers(),
+            tuple(self.refs.places),
             config.code_key(),
             trace.named_axes(),
         )
@@ -161,7 +165,8 @@ class Signature:
         static = dict(self.static_args)
 
         def flat(*leaves: Any) -> Sequence[Any]:
-            dynamic, keywords = tree.unflatten(self.treedef, leaves)
+            given = self.refs.put(self.leaves, leaves) if self.refs.places else leaves
+            dynamic, keywords = tree.unflatten(self.treedef, given)
             rest = iter(dynamic)
             args = [static[i] if i in static else next(rest) for i in range(self.count)]
             out = self.owner.fun(*args, **keywords, **dict(self.static_kwargs))
@@ -174,19 +179,28 @@ class Signature:
                     raise TypeError(
                         f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
                         f"{x!r} of type {type(x).__name__}, which is not an array or a number"
+                        f"{errors.returned_ref(x)}"
                     )
-            return results
+            written.extend(self.refs.written())
+            return [*results, *self.refs.take()]
 
-        program = trace.stage(flat, self.avals(), self.owner.name, self.numbers())
-        return Traced(
-            self.owner.name, program, (self.treedef, out_tree[0]), self.donated, self.owner.options
-        )
+        written: list[int] = []
+        program, uses = stage_open(flat, self.avals(), self.owner.name, self.numbers())
+        touched = Touched(tuple(written), uses)
+        trees = self.treedef, out_tree[0]
+        return Traced(self.owner.name, program, trees, self.donated, self.owner.options, touched)
+
+
+def _lasts(traced: Traced) -> bool:
+    """Whether it can be kept: nothing in it is of a trace."""
+    constants = traced.program.constants
+    return not any(isinstance(c, Tracer) for c in constants) and traced.touched.lasting
 
 
 def _leaf_type(x: Any) -> ShapedArray:
     if isinstance(x, ShapeDtypeStruct):
         return ShapedArray(x.shape, x.dtype, x.weak_type)
-    return trace.typeof(x)
+    return x._inner if isinstance(x, Cell) else trace.typeof(x)
 
 
 def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
@@ -266,7 +280,7 @@ class Jitted:
                 else trace.using(trace.current())
             ):
                 found = signature.trace()
-            if not any(isinstance(c, Tracer) for c in found.program.constants):
+            if _lasts(found):
                 self.traced[key] = found
         return found
 
@@ -302,15 +316,16 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or trace.current().staging or trace.named_axes():
-            return None  # the native table knows no named axes
+        if config.disable_jit:
+            return None
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)
         if any(isinstance(x, Tracer) for x in compress(signature.leaves, map(not_, live))):
             return None
         traced = self.trace(signature)
-        if any(isinstance(c, Tracer) for c in traced.program.constants):
+        if not _lasts(traced):
             self.captured[get_ident()] = traced
+        if traced.touched or not _lasts(traced):
             return None
         return traced.linear_entry(live) if any(live) else traced.entry(signature.donated)
 
@@ -320,22 +335,17 @@ class Jitted:
             return self.fun(*args, **kwargs)
         signature = Signature(self, args, kwargs)
         traced = self.captured.pop(get_ident(), None) or self.trace(signature)
-        program = traced.program
+        program, touched = traced.program, traced.touched
         leaves = list(map(fitted, signature.leaves, program.in_avals))
-        operands = [*leaves, *program.constants]
+        touched.check(f"jit of {self.name}", leaves)
         if not traced.closed.outputs and not traced.closed.eqns:
             return tree.unflatten(traced.out_tree, [])
         call = Call(traced.closed)
-        if (
-            trace.current().staging
-            or any(isinstance(x, Tracer) for x in operands)
-            or call.axis_names
-        ):
-            results = call(*operands)
+        if trace.current().staging or call.axis_names or touched.tracers(leaves, program.constants):
+            operands = [*touched.values(leaves), *program.constants]
+            results = touched.settled(leaves, call(*operands))
         else:
-            arrays = [as_array(x) for x in leaves]
-            donated = [i for i, d in enumerate(signature.donated) if d]
-            results = traced.executable(())(arrays, donated)
+            results = traced.run(leaves, [i for i, d in enumerate(signature.donated) if d])
         return tree.unflatten(traced.out_tree, results)
 
 
@@ -343,36 +353,28 @@ ArgNums = int | Sequence[int] | None
 ArgNames = str | Sequence[str] | None
 
 
+class JitOptions(TypedDict, total=False):
+    """The options of `jit`, which says what they mean."""
+
+    static_argnums: ArgNums
+    static_argnames: ArgNames
+    donate_argnums: ArgNums
+    donate_argnames: ArgNames
+    keep_unused: bool
+    device: Device | None
+    backend: str | None
+    inline: bool
+    compiler_options: Mapping[str, Any] | None
+
+
 @overload
-def jit(
-    fun: Callable[P, R],
-    *,
-    static_argnums: ArgNums = None,
-    static_argnames: ArgNames = None,
-    donate_argnums: ArgNums = None,
-    donate_argnames: ArgNames = None,
-    keep_unused: bool = False,
-    device: Device | None = None,
-    backend: str | None = None,
-    inline: bool = False,
-    compiler_options: Mapping[str, Any] | None = None,
-) -> JitFunction[P, R]:
+def jit(fun: Callable[P, R], **options: Unpack[JitOptions]) -> JitFunction[P, R]:
     """The compiled function."""
 
 
 @overload
 def jit(
-    fun: None = None,
-    *,
-    static_argnums: ArgNums = None,
-    static_argnames: ArgNames = None,
-    donate_argnums: ArgNums = None,
-    donate_argnames: ArgNames = None,
-    keep_unused: bool = False,
-    device: Device | None = None,
-    backend: str | None = None,
-    inline: bool = False,
-    compiler_options: Mapping[str, Any] | None = None,
+    fun: None = None, **options: Unpack[JitOptions]
 ) -> Callable[[Callable[P, R]], JitFunction[P, R]]:
     """With options alone: a decorator."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native, primitives as prims
+from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.public import bounded
 from covector._engine.core import trace
+from covector._engine.core.refs import Cell
 from covector._engine.core.trace import Tracer
 from covector._engine.ir.program import Program, Var
 from covector._engine.runtime.eager import as_array, aval_of
@@ -66,9 +69,11 @@ class Traced:
         trees: tuple[tree.TreeDef, tree.TreeDef],
         donated: tuple[bool, ...],
         options: dict[str, Any],
+        touched: Touched,
     ):
-        self.fun_name, self.program = name, program
-        self.in_avals, self.out_avals = program.in_avals, program.out_avals
+        self.fun_name, self.program, self.touched = name, program, touched
+        self.in_avals = program.in_avals[: len(program.inputs) - len(touched.captured)]
+        self.out_avals = program.out_avals[: trees[1].num_leaves]
         self.in_tree, self.out_tree = trees
         self.donated = donated
         self.closed = program.close()
@@ -119,6 +124,12 @@ class Traced:
                 took = found.seconds * 1e3
                 log("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
         return found
+
+    def run(self, leaves: Sequence[Any], donated: Sequence[int]) -> Any:
+        """The function's result on values, outside of any trace; references may be among them."""
+        lending = lent(self.program, self.touched, leaves)
+        executable = self.executable(lending)
+        return run(executable, self.touched, leaves, lending, donated)
 
     def lower(self) -> Lowered:
         """The next stage."""
@@ -231,9 +242,14 @@ class Compiled(Stage):
             raise TypeError(
                 f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
             )
-        arrays = list(map(as_array, map(fitted, leaves, self.in_avals)))
-        for i, (x, aval) in enumerate(zip(arrays, self.in_avals, strict=True)):
-            got = aval_of(x)
+        touched = self._traced.touched
+        touched.check("a compiled function", leaves)
+        leaves = [
+            x if isinstance(x, Cell) else as_array(fitted(x, a))
+            for x, a in zip(leaves, self.in_avals, strict=True)
+        ]
+        for i, (x, aval) in enumerate(zip(leaves, self.in_avals, strict=True)):
+            got = x._inner if isinstance(x, Cell) else aval_of(x)
             fits = len(got.shape) == len(aval.shape) and all(
                 not isinstance(d, int) or d == n for d, n in zip(aval.shape, got.shape, strict=True)
             )
@@ -241,7 +257,7 @@ class Compiled(Stage):
                 raise TypeError(
                     f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
                 )
-        return tree.unflatten(self.out_tree, self._executable(arrays))
+        return tree.unflatten(self.out_tree, run(self._executable, touched, leaves, (), ()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.call(*args, **kwargs)

@@ -23,7 +23,8 @@ from covector._engine.api.arguments import (
 from covector._engine.api.derivatives import Function, aval_of
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
-from covector._engine.core.trace import naming, stage, typeof
+from covector._engine.core.refs import Cell, StandIns, stage_open
+from covector._engine.core.trace import naming, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
@@ -56,6 +57,7 @@ def vmap(
     `axis_name` names the axis for the collectives inside `fun`, as `lax.psum`.  `spmd_axis_name` says over which axis
     of a mesh the batch is spread; arrays lie on one device here, so it changes nothing.  With `sum_match` a result
     that has another value for each element may have the `out_axes` entry None: it is the sum over the elements.
+    A Ref may be an argument: with an axis, each element has its part of it; with None, all write the same value.
 
     >>> import covector
     >>> import covector.numpy as np
@@ -77,45 +79,69 @@ def vmap(
     @boundary
     @wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
-        if isinstance(in_axes, tuple) and len(in_axes) != len(args):
-            raise ValueError(
-                f"vmap: in_axes has {len(in_axes)} entries, but {function_name(fun)} was called with {len(args)} "
-                f"positional arguments{errors.at_user_line()}"
-            )
+        _check_entries(fun, in_axes, args)
         leaves, in_tree = tree.flatten((args, kwargs))
         entries = tree.broadcast_prefix(in_axes, args, "in_axes")
         entries += [0] * (len(leaves) - len(entries))
         names = partial(_leaf_names, fun, args, kwargs)
-        check_values(leaves, names, "vmap")
+        refs = StandIns("vmap", leaves)
+        values = refs.values(leaves)
+        check_values(values, names, "vmap")
         dims = [
             _input_axis(axis, x, i, names)
-            for i, (axis, x) in enumerate(zip(entries, leaves, strict=True))
+            for i, (axis, x) in enumerate(zip(entries, values, strict=True))
         ]
-        size = _axis_size(leaves, dims, axis_size, names)
+        size = _axis_size(values, dims, axis_size, names)
         out_tree: Any = None
 
         def flat(*values: Any) -> list[Any]:
             nonlocal out_tree
-            arguments, keywords = tree.unflatten(in_tree, values)
+            given = refs.put(leaves, values, dims)
+            arguments, keywords = tree.unflatten(in_tree, given)
             out = call(*arguments, **keywords)
             results, out_tree = tree.flatten(out)
             check_values(results, lambda: result_names(fun, out), "vmap")
-            return results
+            return [*results, *refs.take()]
 
         # An operation may hand on what it was given: that must not be a NumPy array in the user's function.
         mapped = [
             as_array(x) if d is not None and isinstance(x, np.ndarray) else x
-            for x, d in zip(leaves, dims, strict=True)
+            for x, d in zip(values, dims, strict=True)
         ]
         outs, axes = batch_flat(flat, mapped, dims, size, axis_name)
-        targets = tree.broadcast_prefix(out_axes, tree.unflatten(out_tree, outs), "out_axes")
-        results = [
-            as_array(_output(fun, x, axis, target, size, sum_match))
-            for x, axis, target in zip(outs, axes, targets, strict=True)
-        ]
-        return tree.unflatten(out_tree, results)
+        count = out_tree.num_leaves
+        for i, x, axis in zip(refs.written(), outs[count:], axes[count:], strict=True):
+            leaves[i]._write(_placed(x, axis, dims[i], size))
+        return _results(fun, out_tree, outs[:count], axes[:count], (out_axes, size, sum_match))
 
     return vmap_f
+
+
+def _check_entries(fun: Function, in_axes: Any, args: Sequence[Any]) -> None:
+    if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+        raise ValueError(
+            f"vmap: in_axes has {len(in_axes)} entries, but {function_name(fun)} was called with {len(args)} "
+            f"positional arguments{errors.at_user_line()}"
+        )
+
+
+def _placed(x: Any, axis: int | None, target: int | None, size: Dim) -> Any:
+    """The new value of a reference that was mapped along an axis, or is one for all."""
+    return x if target is None else place_axis(x, axis, target, size)
+
+
+def _results(
+    fun: Function, out_tree: tree.TreeDef, outs: Sequence[Any], axes: Sequence[int | None],
+    how: tuple[Any, Dim, bool],
+) -> Any:  # fmt: skip
+    """The results as a tree, with their batch axes where `out_axes` wants them."""
+    out_axes, size, sum_match = how
+    targets = tree.broadcast_prefix(out_axes, tree.unflatten(out_tree, outs), "out_axes")
+    results = [
+        as_array(_output(fun, x, axis, target, size, sum_match))
+        for x, axis, target in zip(outs, axes, targets, strict=True)
+    ]
+    return tree.unflatten(out_tree, results)
 
 
 def _check_axes(what: str, axes: Any) -> None:
@@ -249,8 +275,9 @@ def make_jaxpr(
 
     It is a `ClosedJaxpr`: `.jaxpr.eqns` are the equations as interpreters of JAX's jaxprs expect them.
 
-    Arguments in `static_argnums` are used as they are.  `axis_env` has the names and sizes of axes that collectives
-    in `fun` read.  With `return_shape` it returns a pair, the Program and the
+    A Ref that `fun` takes is an input, one that it closes over a further input, and the last values of those that
+    it writes are further outputs.  Arguments in `static_argnums` are used as they are.  `axis_env` has the names and
+    sizes of axes that collectives in `fun` read.  With `return_shape` it returns a pair, the Program and the
     results' shapes and dtypes.
 
     >>> import covector
@@ -284,25 +311,29 @@ def _stage(
 ) -> tuple[Program, Any]:
     dynamic = tuple([None if i in static else x for i, x in enumerate(args)])
     leaves, in_tree = tree.flatten((dynamic, kwargs))
+    refs = StandIns(api, leaves)
+    names = partial(_leaf_names, fun, dynamic, kwargs)
     avals = [
-        aval_of(x, partial(_leaf_names, fun, dynamic, kwargs), i, api) for i, x in enumerate(leaves)
+        x._inner if isinstance(x, Cell) else aval_of(x, names, i, api) for i, x in enumerate(leaves)
     ]
     out_tree: Any = None
 
     def flat(*values: Any) -> list[Any]:
         nonlocal out_tree
-        arguments, keywords = tree.unflatten(in_tree, values)
+        arguments, keywords = tree.unflatten(in_tree, refs.put(leaves, values))
         full = [args[i] if i in static else x for i, x in enumerate(arguments)]
         out = fun(*full, **keywords)
         results, out_tree = tree.flatten(out)
         check_values(results, lambda: result_names(fun, out), api)
-        return results
+        return [*results, *refs.take()]
 
-    return stage(flat, avals, function_name(fun)), out_tree
+    program, _ = stage_open(flat, avals, function_name(fun))
+    return program, out_tree
 
 
 def _structs(program: Program, out_tree: Any) -> Any:
-    return tree.unflatten(out_tree, [_struct(a) for a in program.out_avals])
+    avals = program.out_avals[: out_tree.num_leaves]
+    return tree.unflatten(out_tree, [_struct(a) for a in avals])
 
 
 def _struct(aval: ShapedArray) -> ShapeDtypeStruct:

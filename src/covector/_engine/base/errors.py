@@ -197,6 +197,53 @@ class KernelError(VerificationError):
     """A Kernel did, as the oracle ran it, what none may do: a defect of Covector."""
 
 
+class CheckError(CovectorError, ValueError):
+    """A check failed, as `covector.experimental.checkify` tells.
+
+    >>> from covector.experimental import checkify
+    >>> checkify.check(False, "no {}", "way")
+    Traceback (most recent call last):
+        ...
+    covector.errors.FailedCheckError: no way (`check` failed) ...
+    """
+
+
+class FailedCheckError(CheckError):
+    """A check of the user's failed.
+
+    >>> from covector import errors
+    >>> issubclass(errors.FailedCheckError, errors.CheckError)
+    True
+    """
+
+
+class NaNError(CheckError):
+    """An operation gave a NaN.
+
+    >>> from covector import errors
+    >>> issubclass(errors.NaNError, errors.CheckError)
+    True
+    """
+
+
+class OOBError(CheckError):
+    """An index was out of bounds.
+
+    >>> from covector import errors
+    >>> issubclass(errors.OOBError, errors.CheckError)
+    True
+    """
+
+
+class DivisionByZeroError(CheckError):
+    """Something was divided by zero.
+
+    >>> from covector import errors
+    >>> issubclass(errors.DivisionByZeroError, errors.CheckError)
+    True
+    """
+
+
 class Source:
     """Where the user's code was when an operation was recorded; resolved to text only when it is shown."""
 
@@ -277,6 +324,17 @@ def invalid_places(kind: str, count: int, size: int, first: tuple[int, ...]) -> 
     if size == 1:
         return f": it is {kind}"
     return f": {count} of {size} elements are {kind}, the first at {list(first)}"
+
+
+def check_in_compiled(where: str) -> str:
+    """For a check in what is compiled without `checkify`."""
+    return (
+        f"a checkify.check{where} was compiled, but not functionalized: compiled code cannot raise.\n"
+        "    wrong:  jit(f)(x)\n"
+        "    right:  err, out = checkify.checkify(jit(f))(x); err.throw()\n"
+        "checkify makes failures a result of the function; it belongs around jit, scan, vmap and the like, or inside. "
+        "checkify.debug_check is a check that does nothing where it is not functionalized."
+    )
 
 
 def shape_mismatch(operation: str, shapes: list[str]) -> str:
@@ -399,6 +457,8 @@ def not_an_array(value: object, where: str) -> str:
     found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
     if isinstance(value, list | tuple):
         return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
+    if getattr(value, "_is_ref", False):
+        return f"{found}, which is a mutable reference: read its value first, ref[...]."
     return (
         f"{found}, which is not an array, a number, or something NumPy can make an array of. "
         "Mark it static (static_argnums of jit) or convert it first."
@@ -441,7 +501,18 @@ def mapped_value(description: str, wanted: str) -> str:
 
 def not_a_value(api: str, name: str, value: object) -> str:
     """An argument or result is no array."""
-    return f"{api}: {name} is {value!r} of type {type(value).__name__}{at_user_line()}; it must be an array or a number"
+    found = f"{value!r} of type {type(value).__name__}{at_user_line()}"
+    return f"{api}: {name} is {found}; it must be an array or a number{returned_ref(value)}"
+
+
+def returned_ref(value: object) -> str:
+    """What is added where a value that is no array may be a reference."""
+    if not getattr(value, "_is_ref", False):
+        return ""
+    return (
+        ". A Ref can be an argument of jit, vmap, cond and switch, and be closed over everywhere, but not be "
+        "returned, carried, or differentiated: use its value, ref[...]"
+    )
 
 
 def integer_argument(api: str, name: str, found: str) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
+from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.ir.program import Literal, Program
 from covector._engine.transforms.programs import (
     batch_program,
@@ -145,6 +146,11 @@ class Called(Primitive):
     def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
         return how.run(self.program, xs)
 
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        return how.beside(self, self.program, xs, state)
+
     def of(self, program: Program, backwards: bool = False) -> Primitive:
         """What does with another Program, derived from its own, as this does with its own."""
         return Call(program)
@@ -166,6 +172,13 @@ class Transparent(Called):
     """A family: what is nothing but its Program also when it is differentiated and batched."""
 
     transparent: ClassVar[bool] = True
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        outs = self.of(how.program(self.program))(*xs, *state)
+        n = len(self.program.outputs)
+        return outs[:n], outs[n:]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])

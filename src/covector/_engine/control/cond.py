@@ -21,8 +21,8 @@ from covector._engine.control.call import (
 )
 from covector._engine.control.carry import advance, computed, hold, indices
 from covector._engine.control.loop import Scan
+from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import (
-    Interpreter,
     Linear,
     Primitive,
     Source,
@@ -144,6 +144,13 @@ class Cond(Primitive):
 
     def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
         return how.run(self.branches[int(how.number(xs[0]))], xs[1:])
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        outs = Cond(tuple(map(how.program, self.branches)))(*xs, *state)
+        n = len(self.branches[0].outputs)
+        return outs[:n], outs[n:]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])

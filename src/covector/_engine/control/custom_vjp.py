@@ -59,9 +59,6 @@ class OnlineVJP(OnlineCustom):
     rule: VJPRule
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        raise TypeError(errors.no_forward_mode(self.function_name))
-
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         perturbed = tuple([not is_zero(t) for t in tangents])
         rule = self.rule, primals, perturbed, ()
         residuals, outs, backward = calling(self.kind, self.function_name, *rule)
@@ -93,6 +90,7 @@ def _custom_linear(
 class CustomLinear(Primitive):
     """The tangents of what has a rule for its vjp alone: it can only be transposed.
 
+    Other rules push tangents on the way to a gradient (of loops, of roots): so it refuses when it is computed.
     Operands: residuals, the tangents of arguments in the mask.  Results: the tangents of floating results.
     """
 
@@ -132,7 +130,30 @@ class CustomLinear(Primitive):
         raise self._refused()
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        raise self._refused()
+        return self.batch_named(args, dims, size, None)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        """Its way back batched: the results have the batch axis 0."""
+        n, wide = self.residuals, [a.with_shape((size, *a.shape)) for a in self.results]
+        tangents = zip(map(typeof, args[n:]), dims[n:], strict=True)
+        pairs = [
+            next(tangents) if mine else (ShapedArray((), self.results[0].dtype), None)
+            for mine in self.nonzero
+        ]
+        avals, arguments = zip(*pairs, strict=True)
+        back = BatchedBackward(
+            self.backward,
+            (*dims[:n], *[0] * len(wide)),
+            arguments,
+            avals,
+            self.results,
+            Batching(size, axis_name),
+        )
+        linear = replace(self, backward=back, results=tuple(wide))
+        pushed = linear(*args)
+        return pushed, [0] * len(pushed)
 
 
 @record
@@ -239,9 +260,6 @@ class CustomVJP(Called):
     name: ClassVar[str] = "custom_vjp"
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        raise TypeError(errors.no_forward_mode(self.program.name))
-
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         if not all(map(is_zero, tangents[self.count :])):
             raise errors.ClosedOverError(errors.closed_over(self.name, self.program.name))
         given = tangents[: self.count]

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Mapped
+from covector._engine.core.trace import evaluate
 from covector._engine.ir import scalar
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var, replace_inputs, without_dead_code
@@ -24,6 +25,7 @@ from covector._engine.transforms.programs import (
     jvp_program,
     linearize_program,
     split_program,
+    stage_closed,
     transpose_program,
 )
 from covector._engine.types import dtypes
@@ -225,6 +227,25 @@ def repeated_body(body: Program, layout: Layout, steps: int) -> Program:
         ys += out.ys
     inputs = (*own.consts, *own.carry, *slices)
     return Program(inputs, tuple(eqns), (*carry, *ys), name=body.name)
+
+
+@derived
+def then_condition(body: Program, condition: Program, layout: Layout) -> Program:
+    """A step of a `while` with checks, and then the condition, for the state after it.
+
+    Both take a state after consts and carry, and give one after their results.
+    """
+    own = layout.operands(body.inputs)
+
+    def run(*args: Any) -> list[Any]:
+        given = layout.operands(args)
+        after = evaluate(body, args)
+        state = evaluate(condition, (*given.consts, *after))[1:]
+        return [*after[: layout.carry], *state]
+
+    program, constants = stage_closed(run, [v.aval for v in own.flat], body.name)
+    assert not constants, "both Programs are closed"
+    return program
 
 
 def live_parts(

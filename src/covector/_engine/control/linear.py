@@ -12,7 +12,8 @@ from covector._engine.base.record import record, replace
 from covector._engine.control.call import IN_NUMPY, Call, Called
 from covector._engine.control.custom import kept
 from covector._engine.control.custom_vjp import BatchedBackward
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
+from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.ir.program import Program, Var, replace_inputs
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.programs import batch_program, linearize_program, stage_closed
@@ -177,6 +178,13 @@ class LinearSolve(Primitive):
     def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
         consts, b = self._split(xs)
         return how.run(self.solve, [*consts[2], *b])
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        programs = self.matvec, self.vecmat, self.solve, self.transpose_solve
+        bare = [None if p is None else how.bare(p) for p in programs]
+        return how.beside(LinearSolve(*bare, self.counts), self.inlined(), xs, state)  # type: ignore[arg-type]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """From A x = b: A dx = db - dA x.  How it is solved does not matter."""

@@ -31,7 +31,8 @@ from covector._engine.control.derived import (
     split_body,
     transpose_body,
 )
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Zero, is_zero
+from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result
 from covector._engine.ir.effects import is_kept
@@ -216,6 +217,25 @@ class Scan(Primitive):
             how.stacked([step[j] for step in ys], self.stacked(t)) for j, t in enumerate(types)
         ]
         return [*carry, *stacks]
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The loop that carries the state behind its own carry."""
+        n, stop = len(self.body.inputs), self.num_consts + self.num_carry
+        body, layout = how.program(self.body), Layout(self.num_consts, self.num_carry + len(state))
+        inputs = body.inputs
+        gives = self.layout.results(body.outputs[: len(self.body.outputs)])
+        after = body.outputs[len(self.body.outputs) :]
+        body = Program(
+            (*inputs[:stop], *inputs[n:], *inputs[stop:n]),
+            body.eqns,
+            (*gives.carry, *after, *gives.ys),
+            name=body.name,
+        )
+        outs = self._of(body, layout)(*xs[:stop], *state, *xs[stop:])
+        k = self.num_carry
+        return (*outs[:k], *outs[k + len(state) :]), outs[k : k + len(state)]
 
     # ---------------------------------------------------------------------------------------------- forwards
 

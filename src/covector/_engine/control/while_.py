@@ -27,9 +27,11 @@ from covector._engine.control.derived import (
     batch_body,
     jvp_body,
     live_parts,
+    then_condition,
 )
 from covector._engine.control.unwind import unwound
-from covector._engine.core.primitive import Interpreter, Linear, Primitive, Source, Zero
+from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.core.primitive import Linear, Primitive, Source, Zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
 from covector._engine.ir.index import Index
@@ -212,6 +214,34 @@ class While(Primitive):
             return ends[0]
         types = self.type_of_operands()[self.num_consts :]
         return [how.stacked([end[j] for end in ends], t) for j, t in enumerate(types)]
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The loop that carries the state.  The condition is checked at first, and at the end of each step."""
+        n, condition = len(xs), how.bare(self.condition)
+        more = tuple(map(Var, how.types))
+        condition = replace_inputs(condition, (*condition.inputs, *more))
+        body = how.program(self.body)
+        state = [prims.broadcast_in_front(x, self.lanes) for x in state]
+        if how.fails(self.condition):
+            state = self._checked_condition(how, xs, state)
+            body = then_condition(body, how.program(self.condition), self.layout)
+        loop = While(condition, body, self.num_consts, self.lanes, self.mapped)
+        outs = loop(*xs, *state)
+        k = n - self.num_consts
+        return outs[:k], prims.first_of(outs[k:], len(self.lanes))
+
+    def _checked_condition(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> Sequence[Any]:
+        """The state after the condition before the first step."""
+        program = how.program(self.condition)
+        axes = [0 if mine else None for mine in (*self.mask, *[True] * self.layout.carry)]
+        wide = (*axes, *[0] * len(state))
+        for size in reversed(self.lanes):
+            program = batch_program(program, wide, size, None, (True,) * (1 + len(state))).program
+        return Call(program)(*xs, *state)[1:]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
+from covector._engine.core.inside import Checking, Fault, Interpreter
 from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
@@ -127,26 +128,6 @@ class View:
         return self.aval.dtype
 
 
-class Interpreter(Protocol):
-    """How the Programs inside of a primitive are run, on what stands for arrays."""
-
-    def run(self, program: Program, args: Sequence[Any], step: int | None = None) -> Sequence[Any]:
-        """The results of a closed Program; of the body of a loop, in one of its steps."""
-        ...
-
-    def number(self, x: Any) -> Any:
-        """The value of a scalar, which says what runs next."""
-        ...
-
-    def part(self, x: Any, at: int | tuple[int, ...]) -> Any:
-        """A part of an array, at an index of its leading axes."""
-        ...
-
-    def stacked(self, parts: Sequence[Any], aval: ShapedArray) -> Any:
-        """The array of this type whose parts these are, in order."""
-        ...
-
-
 class Primitive:
     """An operation that the system knows by name.  Parameters are fields; rules are methods.
 
@@ -207,6 +188,15 @@ class Primitive:
         """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
         return self.batch(args, dims, size)
 
+    makes_nan: ClassVar[bool] = (
+        True  # whether floating results may have NaNs that operands have not
+    )
+    only_checks: ClassVar[bool] = False  # whether it is there for its faults alone
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        """What can go wrong with operands of these types, beside NaNs."""
+        return ()
+
     # -- what passes ask ---------------------------------------------------------------------------
 
     begins_as: ClassVar[
@@ -236,6 +226,12 @@ class Primitive:
     def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
         """Of what holds Programs, the results, by running these as they are."""
         raise self._missing("interpreted")
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Of what holds Programs in which something can fail, the results and the state after it."""
+        raise self._missing("checked")
 
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
@@ -377,6 +373,8 @@ class Mapped(Primitive):
 
 class Movement(Mapped):
     """Elements change place, not value.  Linear in every floating operand."""
+
+    makes_nan: ClassVar[bool] = False
 
     def work(self, operands: int) -> float:
         return 0.5

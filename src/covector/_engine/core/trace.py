@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,8 +69,14 @@ class Trace:
 
     __slots__ = ("__weakref__", "parent", "staging")
 
+    mapping: ClassVar[bool] = False  # whether it stands for several runs of a function
+
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
+
+    def owns(self, x: Tracer) -> bool:
+        """Whether a tracer is of this trace."""
+        return x._trace is self
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         """The result of the primitive on these values: one value, or a tuple if it has several results."""
@@ -351,13 +357,25 @@ class StagedTracer(Tracer):
         return self._source
 
 
+class Held:
+    """The value of a reference, as one trace has it, and whether it was written there."""
+
+    __slots__ = ("value", "written")
+
+    def __init__(self, value: Any):
+        self.value, self.written = value, False
+
+
 class StagingTrace(Trace):
     """Records equations instead of computing them."""
 
-    __slots__ = ("closed", "constants", "eqns", "inputs", "numbers", "widening")
+    __slots__ = ("closed", "constants", "eqns", "inputs", "name", "numbers", "refs", "widening")
 
-    def __init__(self, parent: Trace):
+    def __init__(self, parent: Trace, name: str = "main", refs: dict[Any, Held] | None = None):
         super().__init__(parent, True)
+        self.name = name
+        # References from outside, which are inputs; None if there may be none (see `core/refs.py`).
+        self.refs = refs
         self.inputs: list[Var] = []
         self.eqns: list[Eqn] = []
         self.constants: dict[
@@ -421,14 +439,20 @@ class StagingTrace(Trace):
         self.eqns.append(Eqn(primitive, inputs, (var,), source))
         return StagedTracer(self, var, source)
 
-    def program(self, outputs: Sequence[Any], name: str = "main") -> Program:
-        """What was recorded, with these values as the results.  Nothing can be recorded after."""
-        atoms = tuple([self.atom(x) for x in outputs])
+    def program(self, outputs: Sequence[Any]) -> Program:
+        """What was recorded, with these values as the results, and those of references that were written.
+
+        Nothing can be recorded after.
+        """
+        refs = (self.refs or {}).values()
+        atoms = tuple([self.atom(x) for x in (*outputs, *[r.value for r in refs if r.written])])
+        for r in refs:
+            r.value = None
         self.closed = True
         pairs = list(self.constants.values())
         return Program(
             tuple(self.inputs), tuple(self.eqns), atoms,
-            tuple(var for var, _ in pairs), tuple(value for _, value in pairs), name,
+            tuple(var for var, _ in pairs), tuple(value for _, value in pairs), self.name,
         )  # fmt: skip
 
 
@@ -462,10 +486,13 @@ def _is_closed(trace: Trace) -> bool:
 
 def stage(
     f: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = "main",
-    numbers: Sequence[bool] = (),
+    numbers: Sequence[bool] = (), refs: dict[Any, Held] | None = None,
 ) -> Program:  # fmt: skip
-    """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers."""
-    program, trace = _stage(f, avals, name, numbers)
+    """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers.
+
+    `refs` takes the references from outside that the function touches; without it that is an error.
+    """
+    program, trace = _stage(f, avals, numbers, (name, refs))
     if config.check_tracer_leaks:
         check_leaks(trace, name)
     return program
@@ -474,15 +501,15 @@ def stage(
 def _stage(
     f: Callable[..., Sequence[Any]],
     avals: Sequence[ShapedArray],
-    name: str,
     numbers: Sequence[bool],
+    how: tuple[str, dict[Any, Held] | None],
 ) -> tuple[Program, weakref.ref[StagingTrace]]:
-    trace = StagingTrace(current())
+    trace = StagingTrace(current(), *how)
     before = set_current(trace)
     try:
         marks = numbers or (False,) * len(avals)
         outputs = f(*[trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)])
-        return trace.program(outputs, name), weakref.ref(trace)
+        return trace.program(outputs), weakref.ref(trace)
     finally:
         trace.closed = True
         set_current(before)

@@ -152,12 +152,6 @@ def _show_eqn(eqn: Eqn, indent: str, names: ShortNames) -> Iterable[str]:
         yield show(program, indent + "  ")
 
 
-def subprograms(program: Program) -> Iterable[Program]:
-    """The Programs that the equations' primitives hold, at one level."""
-    for eqn in program.eqns:
-        yield from eqn.primitive.programs()
-
-
 def map_eqns(
     program: Program, eqns: Sequence[Eqn], outputs: Sequence[Atom] | None = None
 ) -> Program:

@@ -2,11 +2,12 @@
 
 Rules reach sibling primitives through this package's name, bound late: `prims.cos`.  While the package is loaded only
 what stands above is there, so the order below counts for what a file uses at its top level (the base of a class, a
-row of a family): first `batching` and `elementwise`, which the others build on.
+row of a family): first `batching`, `faults` and `elementwise`, which the others build on.
 """
 
 # ruff: noqa: I001 -- in that order
 from covector._engine.primitives.batching import *
+from covector._engine.primitives.faults import *
 from covector._engine.primitives.elementwise import *
 from covector._engine.primitives.barrier import *
 from covector._engine.primitives.bits import *

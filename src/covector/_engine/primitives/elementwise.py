@@ -15,6 +15,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
+from covector._engine.core.inside import Fault
 from covector._engine.core.primitive import (
     NO_SLOPE,
     Index,
@@ -191,6 +192,10 @@ class Elementwise(ElementwiseBase):
     on_complex: Callable[..., Any] | None = None  # the same from pairs (real, imaginary)
     widen: bool = False  # the NumPy meaning of 16-bit floats is that of float32, rounded
     law: Callable[[Eqn, MadeBy], Atom | Eqn | None] | None = None  # a simpler way to the same
+    fault: Fault | None = None  # what can go wrong
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        return () if self.fault is None else (self.fault,)
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
         return None if self.law is None else self.law(eqn, made_by)
@@ -362,6 +367,7 @@ div = Elementwise(
     _integer_div,
     on_complex=_complex("div"),
     law=laws.quotient,
+    fault=prims.division_by_zero(),
 )
 rem = Elementwise(
     "rem",
@@ -488,6 +494,7 @@ class Select(ElementwiseBase):
     """Elements of `yes` where the condition holds, else of `no`.  Operands: condition, yes, no."""
 
     name: ClassVar[str] = "select"
+    makes_nan: ClassVar[bool] = False
     simplified = laws.one_choice
 
     def __call__(self, condition: Any, yes: Any, no: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
+from covector._engine.core.inside import Fault
 from covector._engine.core.primitive import Index, Linear, Mapped, Scalar, View, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.index import (
@@ -27,7 +28,7 @@ from covector._engine.ir.index import (
 from covector._engine.ir.scalar import Expr, const
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
-from covector._engine.types.dims import Dim
+from covector._engine.types.dims import Dim, product
 
 __all__ = [
     "DynamicSlice",
@@ -180,6 +181,7 @@ class Gather(Mapped):
     mode: IndexMode = "fill"
     fill_value: Any = None
     name: ClassVar[str] = "gather"
+    makes_nan: ClassVar[bool] = False  # those for what is out of bounds are another failure
     at_data: ClassVar[bool] = True
 
     def type(self, x: ShapedArray, indices: ShapedArray) -> ShapedArray:
@@ -219,6 +221,12 @@ class Gather(Mapped):
             [next(sizes) if a in numbers.offset_dims else next(rest) for a in range(ndim)]
         )
         return x.with_shape(shape)
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        x, indices = avals
+        axes = self.numbers.start_index_map
+        windows = [self.slice_sizes[a] for a in axes]
+        return prims.out_of_bounds(x, axes, windows, 1, product(indices.shape[:-1]))
 
     def reference(self, x: Any, indices: Any) -> Any:
         numbers = self.numbers
@@ -343,6 +351,7 @@ class DynamicSlice(Mapped):
 
     sizes: tuple[Dim, ...]
     name: ClassVar[str] = "dynamic_slice"
+    makes_nan: ClassVar[bool] = False
     at_data: ClassVar[bool] = True
 
     def type(self, x: ShapedArray, *starts: ShapedArray) -> ShapedArray:
@@ -355,6 +364,10 @@ class DynamicSlice(Mapped):
                 f"dynamic_slice of {x.text()} got sizes {self.sizes}, which do not fit{errors.at_user_line()}"
             )
         return x.with_shape(self.sizes)
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        axes = range(avals[0].ndim)
+        return prims.out_of_bounds(avals[0], axes, self.sizes, 1, None)
 
     def reference(self, x: Any, *starts: Any) -> Any:
         begin = [

@@ -10,6 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
+from covector._engine.core.inside import Fault
 from covector._engine.core.primitive import Index, Linear, Update, View, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.index import constant
@@ -88,6 +89,10 @@ class Scatter(Update):
         return "scatter" if self.combine == "set" else f"scatter_{self.combine}"
 
     @property
+    def makes_nan(self) -> bool:  # type: ignore[override]
+        return self.combine != "set"
+
+    @property
     def combination(self) -> str:
         return self.combine
 
@@ -140,6 +145,13 @@ class Scatter(Update):
                 " for both, not bool unless it sets, and not complex for min and max"
             )
         return ShapedArray(x.shape, x.dtype, x.weak_type and updates.weak_type)
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        x, indices, updates = avals
+        axes = self.numbers.scatter_dims_to_operand_dims
+        window = self.numbers.window(x.ndim, updates.shape)
+        vectors = product(indices.shape[:-1])
+        return prims.out_of_bounds(x, axes, [window[a] for a in axes], 1, vectors)
 
     def reference(self, x: Any, indices: Any, updates: Any) -> Any:
         n = self.numbers
@@ -294,6 +306,7 @@ class DynamicUpdateSlice(Update):
     """
 
     name: ClassVar[str] = "dynamic_update_slice"
+    makes_nan: ClassVar[bool] = False
     update: ClassVar[int] = 1
 
     @property
@@ -318,6 +331,10 @@ class DynamicUpdateSlice(Update):
                 "have its dtype, and its rank, and fit into it"
             )
         return ShapedArray(x.shape, x.dtype, x.weak_type and update.weak_type)
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        x, update = avals[:2]
+        return prims.out_of_bounds(x, range(x.ndim), update.shape, 2, None)
 
     def reference(self, x: Any, update: Any, *starts: Any) -> Any:
         out = np.array(x)

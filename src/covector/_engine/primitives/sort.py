@@ -36,6 +36,7 @@ class Sort(ByRoutine):
     """Sort along the last axis, with NaNs last."""
 
     name: ClassVar[str] = "sort"
+    makes_nan: ClassVar[bool] = False
     begins_as: ClassVar[tuple[int | None, ...]] = (0,)
 
     def type(self, x: ShapedArray) -> ShapedArray:
@@ -87,6 +88,7 @@ class SortPairs(ByRoutine):
     """
 
     name: ClassVar[str] = "sort_pairs"
+    makes_nan: ClassVar[bool] = False
     multiple: ClassVar[bool] = True
     begins_as: ClassVar[tuple[int | None, ...]] = (0, 1)
 

@@ -79,7 +79,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
         found = primitive.on_host(arrays)
         if found is not NotImplemented:
             if config.debug_nans or config.debug_infs:
-                look_at(primitive.name, arrays, found)
+                look_at(primitive.name, arrays, found if primitive.multiple else (found,))
             return found
     if primitive.same_memory:
         x = as_array(args[0])

@@ -30,6 +30,10 @@ class TapeTrace(Trace):
         super().__init__(EVAL, False)
         self.tape = tape
 
+    def owns(self, x: Tracer) -> bool:
+        mine: Any = x
+        return type(x) is TapeTracer and mine._trace is self.tape
+
     def process(self, primitive: Any, args: Sequence[Any]) -> Any:
         mine = [type(x) is TapeTracer and x._trace is self.tape for x in args]
         if not any(mine) or any(isinstance(x, Tracer) for x in compress(args, map(not_, mine))):

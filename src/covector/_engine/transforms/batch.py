@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
@@ -64,12 +64,17 @@ class BatchTrace(Trace):
 
     __slots__ = ("axis_name", "mark", "size")
 
+    mapping: ClassVar[bool] = True
+
     def __init__(self, parent: Trace, size: Dim, axis_name: Hashable = None, mark: object = None):
         super().__init__(parent, parent.staging)
         self.size, self.axis_name = size, axis_name
         # What its tracers are known by.  A function of a custom rule may be run again over other traces, and is batched
         # in the same way then: by another trace with this mark.
         self.mark = object() if mark is None else mark
+
+    def owns(self, x: Tracer) -> bool:
+        return type(x) is BatchTracer and x.mark is self.mark
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         if _state.stand_ins:

@@ -1,0 +1,368 @@
+"""`checkify`: the Program that says what went wrong in it, beside its results; and `Check`, which users' checks are.
+
+The state is an integer, 0 or the number of the first failure, and the values that its message shows, in slots that
+failures share.  It goes through the Program as further values, through loops as further carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.base.record import record, replace
+from covector._engine.control.call import Call
+from covector._engine.control.callback import Arguments
+from covector._engine.core.inside import Failure, Fault, Interpreter, Message
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.trace import _known, _state, typeof
+from covector._engine.ir.builder import Builder, Operand, Result
+from covector._engine.ir.effects import Effect
+from covector._engine.ir.program import Eqn, Literal, Program, Var, map_eqns
+from covector._engine.transforms.programs import derived, stage_closed
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+Kinds = frozenset[type[errors.CheckError]]
+CODE = ShapedArray((), np.dtype(np.int32))
+
+
+@record
+class Stated:
+    """The message of a user's check: a text with places for arrays and for what is none."""
+
+    text: str
+    arguments: Arguments
+    where: str
+
+    def __call__(self, *values: Any) -> str:
+        args, kwargs = self.arguments.unflatten(values)
+        return f"{self.text.format(*args, **kwargs)} (`check` failed){self.where}"
+
+
+def error_of(
+    failures: Sequence[Failure], places: Sequence[tuple[int, ...]], state: Sequence[Any]
+) -> errors.CheckError | None:
+    """The exception for a state, whose values are known; None where nothing failed.  It may have batch axes."""
+    codes, values = np.asarray(state[0]), [np.asarray(x) for x in state[1:]]
+
+    def error(at: tuple[int, ...]) -> errors.CheckError:
+        n = int(codes[at]) - 1
+        failure = failures[n]
+        return failure.kind(failure.message(*[values[i][at] for i in places[n]]))
+
+    if not codes.ndim:
+        return error(()) if codes else None
+    found = [
+        f"at mapped index {', '.join(map(str, at))}: {error(at)}"
+        for at in np.ndindex(codes.shape)
+        if codes[at]
+    ]
+    return errors.CheckError("\n".join(found)) if found else None
+
+
+class StateCheck(Primitive):
+    """A family: something is to fail if the operands say so.  Operands: a state, with batch axes or not.
+
+    `places`: where among the values of the state those of each failure are.
+    """
+
+    failures: tuple[Failure, ...]
+    places: tuple[tuple[int, ...], ...]
+    multiple: ClassVar[bool] = True
+    only_checks: ClassVar[bool] = True
+    effects: ClassVar[frozenset[Effect]] = frozenset({Effect("check")})
+    no_slope: ClassVar[str | None] = "it has no results"
+
+    def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
+        return ()
+
+    def text(self) -> str:
+        return f"{self.name}[{', '.join([f.kind.__name__ for f in self.failures])}]"
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        state = [
+            prims.add_batch_axis(x, size) if d is None else prims.move_axis(x, d, 0)
+            for x, d in zip(args, dims, strict=True)
+        ]
+        return self(*state), ()
+
+    def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
+        n = avals[0].ndim
+        return [
+            Fault(failure, _FailedIn(k + 1, at, n))
+            for k, (failure, at) in enumerate(zip(self.failures, self.places, strict=True))
+        ]
+
+
+@record
+class Check(StateCheck):
+    """It raises an exception.  In what is compiled it must have been made a result before."""
+
+    failures: tuple[Failure, ...]
+    places: tuple[tuple[int, ...], ...]
+    name: ClassVar[str] = "check"
+
+    def on_host(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        error = error_of(self.failures, self.places, arrays)
+        if error is not None:
+            raise error
+        return ()
+
+    def _refused(self) -> ValueError:
+        where = [f.message.where for f in self.failures if isinstance(f.message, Stated)]
+        return ValueError(errors.check_in_compiled(where[0] if where else ""))
+
+    def reference(self, *xs: Any) -> tuple[Any, ...]:
+        raise self._refused()
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        raise self._refused()
+
+
+@record
+class DebugCheck(StateCheck):
+    """It does nothing where it was not made a result: what it stands for there is an empty Program."""
+
+    failures: tuple[Failure, ...]
+    places: tuple[tuple[int, ...], ...]
+    name: ClassVar[str] = "debug_check"
+
+    def programs(self) -> tuple[Program, ...]:
+        return ()
+
+    def with_programs(self, programs: Sequence[Program]) -> Primitive:
+        return self
+
+    def inlined(self) -> Program:
+        types = [CODE, *self.failures[0].values]
+        return Program(tuple(map(Var, types)), (), (), name=self.name)
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        return ()
+
+    def reference(self, *xs: Any) -> tuple[Any, ...]:
+        return ()
+
+
+@record
+class _FailedIn:
+    """The test of a failure of a `Check`."""
+
+    code: int
+    places: tuple[int, ...]
+    ndim: int  # batch axes
+
+    def __call__(
+        self, operands: Sequence[Any], results: Sequence[Any]
+    ) -> tuple[Any, Sequence[Any]]:
+        state = prims.first_of(operands, self.ndim)
+        return prims.eq(state[0], np.int32(self.code)), [state[1 + i] for i in self.places]
+
+
+def _nan_in(x: Any) -> Any:
+    if dtypes.is_complex(typeof(x).dtype):
+        return prims.or_(_nan_in(prims.real(x)), _nan_in(prims.imag(x)))
+    return prims.any_of(prims.ne(x, x))
+
+
+def _nan_in_results(operands: Sequence[Any], results: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    """The test for NaNs."""
+    found = [_nan_in(x) for x in results if dtypes.is_inexact(typeof(x).dtype)]
+    return reduce(prims.or_, found), ()
+
+
+# --------------------------------------------------------------------------------------- the transformation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedProgram:
+    """The Program, which takes a state after its operands and gives one after its results."""
+
+    program: Program
+    failures: tuple[Failure, ...]
+    places: tuple[tuple[int, ...], ...]
+    slots: tuple[ShapedArray, ...]  # the types of the state's values
+
+    def start(self) -> list[Any]:
+        """The state in which nothing has failed."""
+        return [np.int32(0), *map(prims.zeros, self.slots)]
+
+
+@derived
+def checked_program(program: Program, kinds: Kinds) -> CheckedProgram:
+    """A closed Program with the checks of these kinds."""
+    checks = Checks(kinds)
+    checks.survey(program)
+    return CheckedProgram(
+        checks.program(program),
+        tuple(checks.codes),
+        tuple([checks.places[f] for f in checks.codes]),
+        tuple(checks.slots),
+    )
+
+
+class Checks:
+    """The checks of a Program and of those in it: what can fail, with its number and slots; and the Programs made."""
+
+    def __init__(self, kinds: Kinds):
+        self.kinds = kinds
+        self.codes: dict[Failure, int] = {}
+        self.places: dict[Failure, tuple[int, ...]] = {}
+        self.slots: list[ShapedArray] = []
+        self._fails: dict[Program, bool] = {}
+        self._made: dict[Program, Program] = {}
+
+    @property
+    def types(self) -> list[ShapedArray]:
+        """The types of a state."""
+        return [CODE, *self.slots]
+
+    # ------------------------------------------------------------------------------------- what can fail
+
+    def survey(self, program: Program) -> bool:
+        """Note what can fail in a Program; whether something can."""
+        found = self._fails.get(program)
+        if found is None:
+            found = False
+            for eqn in program.eqns:
+                for inner in eqn.primitive.programs():
+                    found |= self.survey(inner)
+                for fault in self._faults(eqn):
+                    found = True
+                    self._note(fault.failure)
+            self._fails[program] = found
+        return found
+
+    def _faults(self, eqn: Eqn) -> Iterator[Fault]:
+        """What can fail in an equation itself, and where."""
+        p = eqn.primitive
+        where = "" if eqn.source is None else f" (at {eqn.source})"
+        for fault in p.faults(*[a.aval for a in eqn.inputs]):
+            if fault.failure.kind in self.kinds:
+                yield _placed(fault, where)
+        made = [v.aval for v in eqn.outputs]
+        looked_for = errors.NaNError in self.kinds and p.makes_nan and not p.has_programs
+        if looked_for and any(dtypes.is_inexact(a.dtype) for a in made):
+            text = f"nan generated by primitive: {p.name}."
+            yield Fault(Failure(errors.NaNError, Message(text, where)), _nan_in_results)
+
+    def _note(self, failure: Failure) -> None:
+        if failure in self.codes:
+            return
+        self.codes[failure] = len(self.codes) + 1
+        taken: list[int] = []
+        for aval in failure.values:
+            free = [i for i, a in enumerate(self.slots) if a == aval and i not in taken]
+            if not free:
+                free = [len(self.slots)]
+                self.slots.append(aval)
+            taken.append(free[0])
+        self.places[failure] = tuple(taken)
+
+    # ------------------------------------------------------------------------------------------- Programs
+
+    def bare(self, program: Program) -> Program:
+        """The Program without checks of users'."""
+        if not any(e.primitive.only_checks or e.primitive.has_programs for e in program.eqns):
+            return program
+        eqns = [
+            Eqn(self._bare(e.primitive), e.inputs, e.outputs, e.source)
+            for e in program.eqns
+            if not e.primitive.only_checks
+        ]
+        return map_eqns(program, eqns)
+
+    def _bare(self, p: Primitive) -> Primitive:
+        if not p.has_programs:
+            return p
+        programs = p.programs()
+        bare = [self.bare(inner) for inner in programs]
+        same = all(a.eqns == b.eqns for a, b in zip(programs, bare, strict=True))
+        return p if same else p.with_programs(bare)
+
+    def fails(self, program: Program) -> bool:
+        """Whether something can fail in a Program."""
+        return self._fails[program]
+
+    def program(self, program: Program) -> Program:
+        """The Program that takes a state after its operands and gives one after its results."""
+        found = self._made.get(program)
+        if found is None:
+            n = len(program.inputs)
+
+            def run(*args: Any) -> list[Any]:
+                outs, state = self._run(program, args[:n], args[n:])
+                return [*outs, *state]
+
+            avals = [*program.in_avals, *self.types]
+            found, constants = stage_closed(run, avals, f"checked_{program.name}")
+            assert not constants, "checks are made of operands and numbers"
+            self._made[program] = found
+        return found
+
+    def _run(
+        self, program: Program, args: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[list[Any], Sequence[Any]]:
+        env: dict[Any, Any] = dict(zip(program.inputs, args, strict=True))
+        before = _state.source
+        try:
+            for eqn in program.eqns:
+                _state.source = eqn.source or before
+                given = [_known(a) if type(a) is Literal else env[a] for a in eqn.inputs]
+                outs, state = self._applied(eqn, given, state)
+                env.update(zip(eqn.outputs, outs, strict=True))
+        finally:
+            _state.source = before
+        return [_known(a) if type(a) is Literal else env[a] for a in program.outputs], state
+
+    def _applied(
+        self, eqn: Eqn, given: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The results of an equation, and the state after it."""
+        p = eqn.primitive
+        if p.has_programs and any(map(self.fails, p.programs())):
+            return p.checked(self, given, state)
+        outs: Sequence[Any] = ()
+        if not p.only_checks:
+            out = self._bare(p)(*given)
+            outs = out if p.multiple else (out,)
+        for fault in self._faults(eqn):
+            state = self._failed(fault.failure, *fault.test(given, outs), state)
+        return outs, state
+
+    def _failed(
+        self, failure: Failure, bad: Any, values: Sequence[Any], state: Sequence[Any]
+    ) -> list[Any]:
+        """The state after a test, with the values that its message shows: the first failure stays."""
+        first = prims.and_(bad, prims.eq(state[0], np.int32(0)))
+        after = [prims.select(first, np.int32(self.codes[failure]), state[0]), *state[1:]]
+        for i, x in zip(self.places[failure], values, strict=True):
+            x = x if isinstance(x, np.generic) else prims.stop_gradient(x)
+            after[1 + i] = prims.select(first, x, state[1 + i])
+        return after
+
+    def beside(
+        self, p: Primitive, program: Program, given: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """For what is to stay one operation, with rules of its own: its results, and what failed in its Program.
+
+        What is computed twice is merged where it is compiled.
+        """
+        outs = self._bare(p)(*given)
+        known = [prims.stop_gradient(x) if typeof(x).differentiable() else x for x in given]
+        return outs, Call(self.program(program))(*known, *state)[len(outs) :]
+
+
+def _placed(fault: Fault, where: str) -> Fault:
+    """The fault with the user's line in its message, if it has none."""
+    message = fault.failure.message
+    if isinstance(message, Message) and not message.where:
+        return Fault(replace(fault.failure, message=replace(message, where=where)), fault.test)
+    return fault

@@ -1,0 +1,88 @@
+"""What primitives are asked that hold Programs, or can fail: how Programs run inside of them, and are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from covector._engine.base import errors
+from covector._engine.base.record import record
+from covector._engine.core.trace import Primitive
+from covector._engine.ir.program import Program
+from covector._engine.types.avals import ShapedArray
+
+Types = Sequence[ShapedArray]
+
+
+class Interpreter(Protocol):
+    """How the Programs inside of a primitive are run, on what stands for arrays."""
+
+    def run(self, program: Program, args: Sequence[Any], step: int | None = None) -> Sequence[Any]:
+        """The results of a closed Program; of the body of a loop, in one of its steps."""
+        ...
+
+    def number(self, x: Any) -> Any:
+        """The value of a scalar, which says what runs next."""
+        ...
+
+    def part(self, x: Any, at: int | tuple[int, ...]) -> Any:
+        """A part of an array, at an index of its leading axes."""
+        ...
+
+    def stacked(self, parts: Sequence[Any], aval: ShapedArray) -> Any:
+        """The array of this type whose parts these are, in order."""
+        ...
+
+
+@record
+class Message:
+    """A text with places for values, and the user's line, which follows it."""
+
+    text: str
+    where: str = ""
+
+    def __call__(self, *values: Any) -> str:
+        return self.text.format(*values) + self.where
+
+
+@record
+class Failure:
+    """Something that can go wrong: of which kind, its message, and the types of the values that this shows."""
+
+    kind: type[errors.CheckError]
+    message: Callable[..., str]
+    values: Types = ()
+
+
+class Fault(NamedTuple):
+    """A failure, and the test for it: from operands and results, whether it is there, and the message's values."""
+
+    failure: Failure
+    test: Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Sequence[Any]]]
+
+
+class Checking(Protocol):
+    """How Programs get checks that a state goes through: `control/checked.py`."""
+
+    @property
+    def types(self) -> Types:
+        """The types of the state's values."""
+        ...
+
+    def fails(self, program: Program) -> bool:
+        """Whether something can fail in a Program."""
+        ...
+
+    def program(self, program: Program) -> Program:
+        """The Program that takes a state after its operands and gives one after its results."""
+        ...
+
+    def bare(self, program: Program) -> Program:
+        """The Program without checks of users'."""
+        ...
+
+    def beside(
+        self, p: Primitive, program: Program, given: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """For what is to stay one operation: its results, and the state after its Program."""
+        ...

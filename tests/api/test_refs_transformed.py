@@ -1,0 +1,180 @@
+"""Mutable references under `vmap`, derivatives, custom rules and `checkpoint`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.api.test_refs import refused
+
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
+
+# -------------------------------------------------------------------------------------------------------- vmap
+
+
+def test_vmap_over_refs() -> None:
+    def distance(x: Any, y: Any, out: Any) -> None:
+        assert out.shape == ()
+        out[...] = cnp.sum((x - y) ** 2)
+
+    points = cnp.arange(12.0).reshape(3, 4)
+    wanted = ((np.asarray(points)[:, None] - np.asarray(points)[None]) ** 2).sum(-1)
+    for wrap in (lambda f: f, cv.jit):
+        out = cv.new_ref(cnp.zeros((3, 3)))
+        wrap(cv.vmap(cv.vmap(distance, (0, None, 0)), (None, 0, 1)))(points, points, out)
+        np.testing.assert_allclose(out[...], wanted)
+
+
+def test_each_element_has_its_part() -> None:
+    ref = cv.new_ref(cnp.zeros((2, 3)))
+
+    def f(i: Any, r: Any) -> Any:
+        r[i] = 1.0
+        lax.fori_loop(0, i, lambda j, _: r.__setitem__(j, 5.0 + r[j]), None)
+        return r[...].sum()
+
+    sums = cv.vmap(f, (0, 1))(cnp.array([0, 1, 1]), ref)
+    assert ref[...].tolist() == [[1, 5, 5], [0, 1, 1]]
+    assert sums.tolist() == [1, 6, 6]
+    ref[...] = 0.0
+    cv.vmap(lambda x, r: r.__setitem__(..., 2.0))(cnp.arange(2), ref)
+    assert ref[...].tolist() == [[2, 2, 2]] * 2
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, cv.jit])
+def test_what_vmap_refuses(wrap: Any) -> None:
+    ref, xs = cv.new_ref(0.0), cnp.arange(3.0)
+    outside = wrap(lambda x: ref.__setitem__(..., x))
+    refused(ValueError, "that it closes over", cv.vmap(outside), xs)
+    refused(
+        ValueError, "that it closes over", cv.vmap(wrap(lambda x: ref.__setitem__(..., 1.0))), xs
+    )
+    given = wrap(lambda x, r: r.__setitem__(..., x))
+    refused(ValueError, "in_axes entry None", cv.vmap(given, (0, None)), xs, ref)
+    cv.vmap(wrap(lambda x, r: r.__setitem__(..., 4.0)), (0, None))(xs, ref)
+    assert float(ref[...]) == 4
+    assert cv.vmap(wrap(lambda x: x * ref[...]))(xs).tolist() == [0, 4, 8]
+
+
+# ------------------------------------------------------------------------------------------------- derivatives
+
+
+@pytest.mark.parametrize("outer", [lambda f: f, cv.jit])
+@pytest.mark.parametrize("inner", [lambda f: f, cv.jit])
+def test_what_is_differentiated_does_not_leave(outer: Any, inner: Any) -> None:
+    ref = cv.new_ref(0.0)
+
+    def writes(x: Any) -> Any:
+        ref[...] += x * 2
+        return x * x
+
+    def detached(x: Any) -> Any:
+        ref[...] += lax.stop_gradient(x * 2)
+        return x * x + ref[...] * x
+
+    refused(TypeError, "being differentiated", outer(cv.grad(inner(writes))), 3.0)
+    assert float(ref[...]) == 0
+    assert float(outer(cv.grad(inner(detached)))(3.0)) == 12
+    assert float(ref[...]) == 6
+    passed = outer(cv.grad(inner(lambda x, r: x * r[...])))
+    assert float(passed(3.0, ref)) == 6
+    refused(TypeError, "being differentiated", lambda: cv.jvp(inner(writes), (1.0,), (1.0,)))
+
+
+def test_second_derivatives_through_refs() -> None:
+    def f(x: Any) -> Any:
+        ref = cv.new_ref(cnp.zeros(3))
+        ref[0] = x
+
+        def step(c: Any, i: Any) -> Any:
+            ref[i + 1] = ref[i] * ref[i] * c
+            return c, None
+
+        lax.scan(step, x, cnp.arange(2))
+        return ref[2]  # x ** 7
+
+    x = 1.3
+    assert np.isclose(cv.grad(f)(x), 7 * x**6)
+    assert np.isclose(cv.grad(cv.grad(f))(x), 42 * x**5)
+    assert np.isclose(cv.jit(cv.hessian(f))(x), 42 * x**5)
+    assert np.isclose(cv.jacfwd(cv.grad(cv.jit(f)))(x), 42 * x**5)
+
+
+@cv.custom_vjp
+def stash(ref: Any, x: Any) -> Any:
+    return x
+
+
+def _backward(ref: Any, ct: Any) -> Any:
+    ref[...] = ct
+    return None, ct
+
+
+stash.defvjp(lambda ref, x: (x, ref), _backward)
+
+
+def test_gradients_are_taken_out_on_the_way_back() -> None:
+    ref = cv.new_ref(0.0)
+
+    def f(x: Any, ref: Any) -> Any:
+        return cnp.sin(stash(ref, x))
+
+    for wrap in (lambda g: g, cv.jit):
+        ref[...] = 0.0
+        np.testing.assert_allclose(wrap(cv.grad(f))(1.0, ref), np.cos(1.0), rtol=1e-6)
+        np.testing.assert_allclose(ref[...], np.cos(1.0), rtol=1e-6)
+    assert f(1.0, ref) == cv.jit(f)(1.0, ref)
+    _, pullback = cv.vjp(lambda x: f(x, ref), cnp.float32(2.0))
+    pullback(cnp.float32(3.0))
+    np.testing.assert_allclose(ref[...], 3 * np.cos(2.0), rtol=1e-6)
+    many = cv.new_ref(cnp.zeros(3))
+    xs = cnp.arange(3.0)
+    cv.vmap(cv.grad(f))(xs, many)
+    np.testing.assert_allclose(many[...], np.cos(np.arange(3.0)), rtol=1e-6)
+
+
+def test_a_rule_says_nothing_of_the_cotangent_of_a_ref() -> None:
+    @cv.custom_vjp
+    def f(ref: Any, x: Any) -> Any:
+        return x
+
+    f.defvjp(lambda ref, x: (x, None), lambda _, ct: (ct, ct))
+    refused(TypeError, "None for the cotangent", cv.grad(lambda x: f(cv.new_ref(0.0), x)), 1.0)
+
+
+def test_custom_jvp_takes_refs() -> None:
+    @cv.custom_jvp
+    def f(ref: Any, x: Any) -> Any:
+        return ref[...] * x
+
+    @f.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        (ref, x), (_, t) = primals, tangents
+        return f(ref, x), 2 * ref[...] * t
+
+    ref = cv.new_ref(3.0)
+    assert float(f(ref, 2.0)) == 6
+    assert float(cv.grad(lambda x: f(ref, x))(2.0)) == 6
+
+
+def test_a_checkpointed_function_writes_once() -> None:
+    count, out = cv.new_ref(0), cv.new_ref(0.0)
+
+    @cv.checkpoint
+    def f(x: Any, out: Any) -> Any:
+        count[...] += 1
+        inner = cv.new_ref(x)
+        inner[...] = cnp.sin(inner[...])
+        out[...] = 7.0
+        return inner[...] * inner[...]
+
+    for n, run in enumerate((f, cv.grad(f), cv.jit(cv.grad(f)), cv.grad(cv.jit(f))), start=1):
+        out[...] = 0.0
+        found = float(run(1.0, out))
+        wanted = np.sin(1.0) ** 2 if n == 1 else np.sin(2.0)
+        assert np.isclose(found, wanted)
+        assert int(count[...]) == n
+        assert float(out[...]) == 7
