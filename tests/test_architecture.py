@@ -66,11 +66,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/api",
         "arguments references callbacks debugger derivatives jacobians stages jit fwd_and_bwd jaxprs transforms",
     ),
-    (
-        "_engine/api",
-        "modes",
-    ),
-    ("_engine/api", "rules custom checkpoint"),
+    ("_engine/api", "modes rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
