@@ -48,7 +48,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll lower simplify",
+        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll points lower simplify",
     ),
     (
         "_engine/compile",
@@ -416,6 +416,7 @@ NUMBERS = {
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
+    ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
 }
 

@@ -68,6 +68,8 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "calls": steps(lambda x, k: cnp.sin(x)),
     "results": lambda n: (lambda x: [x + k for k in range(n)], X),
     "operands": lambda n: (sum, [X] * n),
+    "concatenated": lambda n: (lambda *xs: cnp.concatenate(xs), *[X] * n),
+    "stacked": lambda n: (lambda *xs: cnp.stack(xs, 1), *[X] * n),
     "movements": steps(lambda x, k: x.T + 1, SQUARE),
     "rolls": steps(lambda x, k: cnp.roll(x, 1) + x),
     "updates": steps(lambda x, k: x.at[k % 64].set(k)),
@@ -121,3 +123,10 @@ def test_work_grows_as_the_program_does(name: str, donated: bool) -> None:
     few, many = (work(CASES[name], n, donated) for n in (FEW, MANY))
     for part, count in many.items():
         assert count <= 1.3 * MANY / FEW * few[part], f"{part}: {few[part]} became {count}"
+
+
+@pytest.mark.parametrize("name", ["concatenated", "stacked"])
+def test_operands_by_the_hundred(name: str) -> None:
+    few, many = (work(CASES[name], n, False) for n in (64, 192))
+    for part, count in many.items():
+        assert count <= 1.15 * 3 * few[part], f"{part}: {few[part]} became {count}"

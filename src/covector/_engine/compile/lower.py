@@ -9,16 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covector._engine.backends.base import Job
-from covector._engine.compile import unroll
+from covector._engine.compile import points, unroll
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.instances import Instances
 from covector._engine.compile.nest import Context
 from covector._engine.ir.builder import (
     AllElements,
     Builder,
+    Index,
     Names,
     Operand,
     Place,
+    Points,
     Result,
     buffer_dtype,
     buffer_size,
@@ -113,6 +115,14 @@ class Lowering(Builder):
         self, program: Program, inputs: Sequence[Place | AllElements]
     ) -> list[AllElements]:
         return unroll.written_out(program, inputs, self)
+
+    def points(self, program: Program, carried: Sequence[bool]) -> Points | None:
+        return points.points_of(program, carried, self.job.target)
+
+    def at_points(
+        self, program: Program, inputs: Sequence[Place | AllElements], at: Sequence[Index]
+    ) -> list[AllElements]:
+        return points.at_points(program, inputs, at)
 
     def _alone(self, eqn: Eqn, plan: Plan, place_of: PlaceOf) -> None:
         """The statements of an equation that is lowered by its own rule."""

@@ -69,10 +69,17 @@ class _Rewriter:
         same = p is eqn.primitive and inputs == eqn.inputs  # atoms are equal if they are the same
         eqn = eqn if same else Eqn(p, inputs, eqn.outputs, eqn.source)
         while (found := eqn.primitive.simplified(eqn, self.made_by)) is not None:
-            if not isinstance(found, Eqn):
+            if isinstance(found, (Var, Literal)):
                 self.env[eqn.outputs[0]] = found
                 return
-            eqn = found
+            if isinstance(found, Eqn):
+                eqn = found
+                continue
+            *before, eqn = found
+            for one in before:
+                self.add(one)
+            inputs = tuple([self.atom(a) for a in eqn.inputs])
+            eqn = Eqn(eqn.primitive, inputs, eqn.outputs, eqn.source)
         if (value := _known(eqn)) is not None:
             self.env[eqn.outputs[0]] = value
             return

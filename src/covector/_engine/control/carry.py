@@ -40,10 +40,13 @@ def element_of(source: Source, aval: ShapedArray) -> Callable[[Index], Scalar]:
     return source.__getitem__
 
 
-def hold(b: Builder, source: Source, aval: ShapedArray) -> dict[Index, Scalar]:
-    """New locals, which begin with a value."""
+def hold(
+    b: Builder, source: Source, aval: ShapedArray, points: Sequence[Index] | None = None
+) -> dict[Index, Scalar]:
+    """New locals, which begin with a value, or with its elements at these points."""
     at = element_of(source, aval)
-    return {i: whole([b.local(e, "c") for e in parts(at(i))]) for i in indices(aval)}
+    which = indices(aval) if points is None else points
+    return {i: whole([b.local(e, "c") for e in parts(at(i))]) for i in which}
 
 
 def computed(b: Builder, source: Source) -> Source:

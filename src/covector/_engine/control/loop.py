@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -34,7 +36,7 @@ from covector._engine.control.derived import (
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Operand, Place, Result
+from covector._engine.ir.builder import Builder, Index, Operand, Place, Points, Result
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
@@ -155,19 +157,40 @@ class Scan(Primitive):
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Loops, each turn of `unroll` steps, then what is left of the steps, one in each turn.
 
-        The carry lies in two buffers that take turns or, if the body is small, in locals.
+        The carry lies in two buffers that take turns or, if the body is small or goes point by point, in locals.
         """
         takes, gives = self.layout.operands(operands), self.layout.results(results)
+        if (points := self._points(b)) is not None:
+            _point_by_point(b, self, points, operands, results)
+            return
         in_locals = Operands(
             (False,) * len(takes.consts), (True,) * len(takes.carry), (False,) * len(takes.xs)
         )
         small = b.is_small(self.body, in_locals.flat)
-        steps, count = self._unrolled(b, small)
+        run = _in_locals if small else _in_buffers
+        run(b, self, takes, gives, self._turns(b, small))
+
+    def _points(self, b: Builder) -> Points | None:
+        """The points that the loop can go through one after the other, all steps of each at once.
+
+        What the steps see and give beside the carry are numbers: of arrays, the parts of a step would be far apart.
+        """
+        beside = (
+            *self.layout.operands(self.body.in_avals).xs,
+            *self.layout.results(self.body.out_avals).ys,
+        )
+        if any(aval.shape for aval in beside):
+            return None
+        carried = self.layout.operands([n for n, _ in enumerate(self.body.inputs)]).carry
+        return b.points(self.body, [n in carried for n, _ in enumerate(self.body.inputs)])
+
+    def _turns(self, b: Builder, written_out: bool) -> list[Turns]:
+        """The loops over the steps: of whole turns, and of the steps that are left."""
+        steps, count = self._unrolled(b, written_out)
         loops = [Turns(steps, count)] if count != 0 else []
         if count * steps != self.length:
             loops.append(Turns(1, self.length - count * steps, count * steps))
-        run = _in_locals if small else _in_buffers
-        run(b, self, takes, gives, loops)
+        return loops
 
     def _unrolled(self, b: Builder, written_out: bool) -> tuple[int, Dim]:
         """How many steps a turn does, and how many turns there are of so many."""
@@ -403,6 +426,68 @@ def _in_locals(
                     b.store(place[0], place[1].shape, i, e)
             advance(b, held, values.carry)
     settle(b, held, [r.place for r in gives.carry], [r.aval for r in gives.carry])
+
+
+def _point_by_point(
+    b: Builder, scan: Scan, points: Points, operands: Sequence[Operand], results: Sequence[Result]
+) -> None:
+    """Loops over the points with the loops over the steps inside; numbers get their steps on their own.
+
+    1,000 steps of x * 5 + 3 on 16,384 int32 took 0.6 ms with a step after the other, as x went through the second
+    cache in each.
+    """
+    arrays = [bool(aval.shape) for aval in scan.body.out_avals]
+    for used, lower in (
+        ([not mine for mine in arrays], Scan.lower),
+        (arrays, partial(_arrays_by_points, points=points)),
+    ):
+        if any(used):
+            part, takes, gives = scan.live(used)
+            lower(part, b, list(compress(operands, takes)), list(compress(results, gives)))
+
+
+def _arrays_by_points(
+    scan: Scan, b: Builder, operands: Sequence[Operand], results: Sequence[Result], points: Points
+) -> None:
+    """Several points side by side, as far apart as they can be, then those that are left."""
+    takes, gives = scan.layout.operands(operands), scan.layout.results(results)
+    shape: list[Any] = list(points.shape)
+    axis = shape.index(max(shape))
+    runs, rest = divmod(shape[axis], points.together)
+    for count, first, together in ((runs, 0, points.together), (rest, shape[axis] - rest, 1)):
+        if count:
+            extents = [*shape[:axis], count, *shape[axis + 1 :]]
+            with ExitStack() as blocks:
+                at = [b.variable("p", n) for n in extents]
+                for variable, n in zip(at, extents, strict=True):
+                    blocks.enter_context(b.loop(variable, n, free=True))
+                step = [0] * axis + [count] + [0] * (len(shape) - axis - 1)
+                start = [0] * axis + [first] + [0] * (len(shape) - axis - 1)
+                _all_steps(b, scan, takes, gives, [
+                    tuple([i + f + k * s for i, f, s in zip(at, start, step, strict=True)])
+                    for k in range(together)
+                ])  # fmt: skip
+
+
+def _all_steps(
+    b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], at: Sequence[Index]
+) -> None:
+    """The steps at some points; what is carried is in locals."""
+    held = [hold(b, source_of(x), x.aval, at if x.aval.shape else [()]) for x in takes.carry]
+    consts = [x.place for x in takes.consts]
+    for turns in scan._turns(b, False):
+        t = b.variable("t", turns.count)
+        body, positions = scan.turn(turns, t)
+        with b.loop(t, turns.count):
+            slices = _slices(scan, takes.xs, positions)
+            advance(b, held, b.at_points(body, [*consts, *held, *slices], at))
+    arrays = [bool(r.aval.shape) for r in gives.carry]
+    settle(
+        b,
+        list(compress(held, arrays)),
+        [r.place for r in compress(gives.carry, arrays)],
+        [r.aval for r in compress(gives.carry, arrays)],
+    )
 
 
 def _in_buffers(

@@ -275,8 +275,11 @@ class Primitive:
         """
         return None
 
-    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
-        """A simpler way to the result of an equation of this primitive: what it equals, or another equation."""
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | Sequence[Eqn] | None:
+        """A simpler way to the result of an equation of this primitive: what it equals, or another equation.
+
+        Of several equations, the last one gives the result.
+        """
         return None
 
     def arranged(self, avals: Types) -> tuple[Primitive, tuple[tuple[int, ...], ...]] | None:

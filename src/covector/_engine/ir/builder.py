@@ -105,6 +105,14 @@ def buffer_size(aval: ShapedArray) -> Dim:
     return aval.size * 2 if dtypes.is_complex(aval.dtype) else aval.size
 
 
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Where a Program is computed, each point on its own, and how many of them had better be computed side by side."""
+
+    shape: tuple[Dim, ...]
+    together: int
+
+
 class Names:
     """Fresh names within a Kernel."""
 
@@ -374,3 +382,13 @@ class Builder(ABC):
         self, program: Program, inputs: Sequence[Place | AllElements]
     ) -> list[AllElements]:
         """The results of a small Program, element by element: expressions, of which nothing is stored."""
+
+    @abstractmethod
+    def points(self, program: Program, carried: Sequence[bool]) -> Points | None:
+        """The points of the body of a loop that carries these inputs, if each is computed from itself alone."""
+
+    @abstractmethod
+    def at_points(
+        self, program: Program, inputs: Sequence[Place | AllElements], points: Sequence[Index]
+    ) -> list[AllElements]:
+        """The results of such a Program at these points: expressions, of which nothing is stored."""

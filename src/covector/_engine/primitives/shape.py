@@ -486,7 +486,7 @@ class Concatenate(Movement):
 
     axis: int
     name: ClassVar[str] = "concatenate"
-    simplified = laws.only_operand
+    simplified = laws.concatenation
 
     def type(self, *xs: ShapedArray) -> ShapedArray:
         if not xs:
