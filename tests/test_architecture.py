@@ -64,9 +64,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/runtime", "__init__ cache watch executable late linearized eager tape device"),
     (
         "_engine/api",
-        "arguments references callbacks debugger derivatives jacobians stages jit fwd_and_bwd jaxprs transforms",
+        "arguments references callbacks debugger pullback derivatives jacobians stages jit fwd_and_bwd",
     ),
-    ("_engine/api", "modes rules custom checkpoint"),
+    ("_engine/api", "jaxprs transforms modes"),
+    ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),
     (
@@ -79,7 +80,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
     ),
-    ("", "ref"),
+    ("", "ref ad"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",

@@ -25,7 +25,7 @@ PUBLIC = ["covector"]
 PUBLIC += [f"covector.{n}" for n in ("dtypes", "errors", "lax", "nn", "nn.initializers", "numpy")]
 PUBLIC += [f"covector.{n}" for n in ("numpy.linalg", "random", "tree", "tree_util")]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
-PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.ref"]
+PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.ref", "covector.ad"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}

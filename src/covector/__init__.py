@@ -75,6 +75,7 @@ __version__ = _VERSION
 
 if _typing.TYPE_CHECKING:
     from covector import (
+        ad as ad,
         ad_checkpoint as ad_checkpoint,
         checkpoint_policies as checkpoint_policies,
         core as core,
@@ -133,6 +134,7 @@ _NAMES = {
     "remat": "ad_checkpoint",
 }
 _LATER = (
+    "ad",
     "ad_checkpoint",
     "checkpoint_policies",
     "core",

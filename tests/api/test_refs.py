@@ -504,3 +504,18 @@ def test_what_a_callback_raises_leaves_refs_as_they_were() -> None:
     assert ref[...].tolist() == [0, 0, 0, 0]
     ref[1] = 2.0
     assert ref[...].tolist() == [0, 2, 0, 0]
+
+
+def test_a_checkpointed_function_uses_the_ref_that_its_name_stands_for() -> None:
+    ref = first = cv.new_ref(0.0)
+
+    @cv.checkpoint
+    def f(x: Any) -> Any:
+        ref[...] += x
+        return x
+
+    f(1.0)
+    ref = cv.new_ref(0.0)
+    f(1.0)
+    f(1.0)
+    assert [float(first[...]), float(ref[...])] == [1, 2]

@@ -178,3 +178,83 @@ def test_a_checkpointed_function_writes_once() -> None:
         assert np.isclose(found, wanted)
         assert int(count[...]) == n
         assert float(out[...]) == 7
+
+
+# ------------------------------------------------------------------------------------- gradients put in references
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, cv.jit])
+def test_gradients_of_refs_are_added_to_refs(wrap: Any) -> None:
+    def f(ref: Any) -> Any:
+        return ref[...] ** 2
+
+    def g(ref: Any) -> Any:
+        ref[...] = cnp.sin(ref[...])
+        return ref[...] ** 2
+
+    ref, gradient = cv.new_ref(2.0), cv.new_ref(100.0)
+    _, pullback = cv.vjp(wrap(f), ref)
+    assert repr(pullback.with_refs(gradient)(1.0)) == "(GradRef(),)"
+    assert float(gradient[...]) == 104
+    pullback.with_refs(gradient)(0.5)
+    assert float(gradient[...]) == 106
+    assert float(ref[...]) == 2
+    refused(TypeError, "with_refs", pullback, 1.0)
+    gradient[...] = 0.0
+    y, pullback = cv.vjp(wrap(g), ref)
+    np.testing.assert_allclose([y, ref[...]], [np.sin(2.0) ** 2, np.sin(2.0)], rtol=1e-6)
+    pullback.with_refs(gradient)(1.0)  # with respect to the first value
+    np.testing.assert_allclose(gradient[...], 2 * np.sin(2.0) * np.cos(2.0), rtol=1e-6)
+    assert repr(pullback.with_refs(cv.ad.DontWant())(1.0)) == "(DidntWant(),)"
+    refused(TypeError, "cannot be added", pullback.with_refs, cv.new_ref(cnp.zeros(2)))
+    refused(TypeError, "with_refs takes", pullback.with_refs, 3.0)
+
+
+def test_gradients_of_arrays_are_added_to_refs() -> None:
+    total = cv.new_ref(cnp.zeros(10))
+    take = cv.jit(lambda x, i: x[i])
+    for i in (3, 5, 3):
+        _, pullback = cv.vjp(take, cnp.arange(10.0), i)
+        pullback.with_refs(total, cv.ad.GradValue())(1.0)
+    assert total[...].tolist() == [0, 0, 0, 2, 0, 1, 0, 0, 0, 0]
+    _, pullback = cv.vjp(lambda p, x: p["w"] * p["b"] * x, {"w": 2.0, "b": 3.0}, 5.0)
+    w = cv.new_ref(1.0)
+    got, x = pullback.with_refs({"w": w, "b": cv.ad.DontWant()}, cv.ad.GradValue())(1.0)
+    assert repr(got["w"]) == "GradRef()"
+    assert repr(got["b"]) == "DidntWant()"
+    assert float(x) == 6
+    assert float(w[...]) == 16
+
+
+def test_gradients_accumulate_over_small_batches() -> None:
+    def loss(w: Any, x: Any) -> Any:
+        return cnp.mean(cnp.tanh(x @ w))
+
+    def accumulated(w: Any, batches: Any) -> Any:
+        total = cv.new_ref(cnp.zeros_like(w))
+
+        def one(_: Any, x: Any) -> Any:
+            value, pullback = cv.vjp(lambda w: loss(w, x), w)
+            pullback.with_refs(total)(cnp.ones_like(value))
+            return None, value
+
+        lax.scan(one, None, batches)
+        return cv.freeze(total)
+
+    w, batches = cnp.ones((4, 3)), cnp.arange(60.0).reshape(5, 3, 4) / 60
+    wanted = cv.grad(lambda w: sum(loss(w, x) for x in batches))(w)
+    for run in (accumulated, cv.jit(accumulated)):
+        np.testing.assert_allclose(run(w, batches), wanted, rtol=1e-5)
+
+
+def test_a_pullback_with_refs_goes_through_jit() -> None:
+    fwd = cv.jit(lambda x: cv.vjp(lambda x: cnp.sin(x) * x, x))
+    total = cv.new_ref(0.0)
+
+    @cv.jit
+    def back(pullback: Any, ct: Any, total: Any) -> Any:
+        pullback.with_refs(total)(ct)
+
+    for _ in range(2):
+        back(fwd(1.0)[1], 1.0, total)
+    np.testing.assert_allclose(total[...], 2 * (np.sin(1.0) + np.cos(1.0)), rtol=1e-6)

@@ -116,7 +116,7 @@ def _found(
         traced = any(isinstance(c, Tracer) for c in constants)
         closed = program.close() if traced else interned(program.close())
         found = closed, constants, out_tree[0], uses
-        if not traced and all(u.cell._outside for u in uses):
+        if not traced and not uses:
             memory.keep(types, found)
     return found
 

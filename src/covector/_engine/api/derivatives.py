@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from itertools import compress
 from typing import Any, Literal, ParamSpec, TypeVar, overload
-
-import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
@@ -23,14 +20,21 @@ from covector._engine.api.arguments import (
     primal,
     zero_tangent,
 )
+from covector._engine.api.pullback import (
+    Linear,
+    Pullback,
+    Signature,
+    check_tangents,
+    cotangent_value,
+)
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary, bounded
+from covector._engine.base.public import boundary
 from covector._engine.core.primitive import Zero
-from covector._engine.core.trace import WEAK_NUMBERS, Array, Tracer, number, typeof
-from covector._engine.ir.program import Program
-from covector._engine.runtime.tape import Recording, serves, serves_cotangents
-from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
-from covector._engine.transforms.transpose import pull, transpose_flat
+from covector._engine.core.refs import StandIns
+from covector._engine.core.trace import WEAK_NUMBERS, Array, Tracer, typeof
+from covector._engine.runtime.tape import Recording, serves
+from covector._engine.transforms.forward import jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.transpose import pull
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
@@ -217,156 +221,6 @@ def _seed(api: str, fun: Function, flat: Flattened, outs: Sequence[Any], holomor
     return ones(aval)
 
 
-def cotangent_value(ct: Any, aval: ShapedArray) -> Any:
-    """A cotangent as users get it: of the type of the argument, weak types included; zeros for a symbolic one."""
-    return as_weak_as(prims.zeros(aval) if ct is None or type(ct) is Zero else ct, aval)
-
-
-def as_weak_as(x: Any, aval: ShapedArray) -> Any:
-    """The value as an array, weakly typed if the argument is that it is a derivative for."""
-    x = as_array(x)
-    return x if x.weak_type == aval.weak_type else prims.Convert(x.dtype, aval.weak_type)(x)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Signature:
-    """What a pullback takes and gives."""
-
-    in_tree: tree.TreeDef
-    out_tree: tree.TreeDef
-    primals: tuple[ShapedArray, ...]
-    results: tuple[ShapedArray, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Static:
-    """What a pullback is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
-
-    signature: _Signature
-    program: Program
-    live: tuple[bool, ...]
-
-
-Linear = Recording | Tape | tuple[_Static, list[Any]]
-
-
-@bounded
-class Pullback:
-    """What `vjp` returns: from cotangents of the results to those of the arguments.
-
-    It is a pytree, whose leaves are its residuals, so that jitted functions can return it and take it.
-    """
-
-    __slots__ = ("_linear", "_signature")
-
-    def __init__(self, signature: _Signature, linear: Linear):
-        self._signature, self._linear = signature, linear
-
-    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
-        signature, linear = self._signature, self._linear
-        cts = check_tangents(
-            "the pullback of vjp",
-            signature.out_tree,
-            signature.results,
-            cotangent,
-            "result",
-            "cotangent",
-        )
-        if isinstance(linear, Recording) and not serves_cotangents(cts):
-            linear = self._linear = linear.linear(len(signature.results))
-        if isinstance(linear, Recording):
-            backs = iter(linear.pull(cts))
-        elif isinstance(linear, Tape):
-            backs = iter(pull(linear, cts))
-        else:
-            static, residuals = linear
-            types = static.program.in_avals[len(residuals) :]
-            mask = [False] * len(residuals) + [True] * len(types)
-            backs = iter(
-                transpose_flat(
-                    static.program, [*residuals, *types], mask, list(compress(cts, static.live))
-                )
-            )
-        found = [
-            cotangent_value(next(backs), a) if a.differentiable() else zero_tangent(a)
-            for a in signature.primals
-        ]
-        return tree.unflatten(signature.in_tree, found)
-
-    def _flatten(self) -> tuple[list[Any], _Static]:
-        linear = self._linear
-        if isinstance(linear, Recording):
-            linear = linear.linear(len(self._signature.results))
-        if isinstance(linear, Tape):
-            program, residuals = linear.program()
-            live = tuple([i is not None for i in linear.outputs])
-            linear = self._linear = _Static(self._signature, program, live), residuals
-        return linear[1], linear[0]
-
-
-def _pullback(static: _Static, residuals: Iterable[Any]) -> Pullback:
-    return Pullback(static.signature, (static, list(residuals)))
-
-
-tree.register_node(Pullback, Pullback._flatten, _pullback)
-
-
-def check_tangents(
-    api: str,
-    treedef: tree.TreeDef,
-    avals: Sequence[ShapedArray],
-    given: Any,
-    what: str,
-    tangent: str,
-) -> list[Any]:
-    """The leaves of tangents (or cotangents) for values of these types, Zero for float0.
-
-    TypeError or ValueError where they do not fit.
-    """
-    leaves, found = tree.flatten(given)
-    if found != treedef:
-        raise TypeError(
-            f"{api}: the {tangent} must have the structure of the {what}, {treedef}, but it has {found}"
-            f"{errors.at_user_line()}"
-        )
-    result: list[Any] = []
-    for aval, t in zip(avals, leaves, strict=False):
-        if getattr(t, "dtype", None) == dtypes.float0:
-            if aval.differentiable() or np.shape(t) != aval.shape:
-                raise TypeError(
-                    f"{api}: {tangent} of dtype float0 for {aval.text()}{errors.at_user_line()}"
-                )
-            result.append(Zero(aval))
-            continue
-        check_values([t], lambda: [tangent], api)
-        result.append(_fit_tangent(api, aval, t, what, tangent))
-    return result
-
-
-def _is_traceable(x: Any) -> bool:
-    return type(x) is Array or isinstance(x, Tracer)
-
-
-def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -> Any:
-    type_ = typeof(t)
-    if not aval.differentiable():
-        raise TypeError(
-            f"{api}: the {what} is {aval.text()}, whose {tangent}s have the dtype float0 "
-            f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
-        )
-    if type_.shape != aval.shape:
-        raise ValueError(
-            f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
-            f"{errors.at_user_line()}"
-        )
-    if type_.dtype != aval.dtype and (not type_.weak_type or _is_traceable(t)):
-        raise TypeError(
-            f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
-            f"{type_.text()}{errors.at_user_line()}"
-        )
-    return t if _is_traceable(t) or type_.shape else number(t, aval)
-
-
 @overload
 def vjp(
     fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
@@ -391,23 +245,43 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     >>> y, pullback = covector.vjp(lambda x, y: x * y, 2.0, 3.0)
     >>> [float(ct) for ct in pullback(1.0)]
     [3.0, 2.0]
+
+    Arguments may be Refs; the gradient of one is added to a Ref, which `pullback.with_refs` binds:
+
+    >>> ref, gradient = covector.new_ref(2.0), covector.new_ref(0.0)
+    >>> y, pullback = covector.vjp(lambda r: r[...] ** 2, ref)
+    >>> pullback.with_refs(gradient)(1.0), gradient
+    ((GradRef(),), Ref(4., dtype=float32))
     """
     check_callable(fun, "vjp")
     leaves, in_tree = tree.flatten(primals)
-    check_values(leaves, partial(leaf_names, fun, primals), "vjp")
-    avals = [typeof(x) for x in leaves]
+    refs = StandIns("vjp", leaves)
+    given = refs.values(leaves)
+    check_values(given, partial(leaf_names, fun, primals), "vjp")
+    avals = [typeof(x) for x in given]
     mask = [a.differentiable() for a in avals]
     flat = Flattened("vjp", fun, in_tree, has_aux)
-    values = [primal(x) for x in leaves]
+
+    def run(*values: Any) -> list[Any]:
+        """The results, the last values of references that were written, the auxiliary data."""
+        outs = flat(*refs.put(leaves, values))
+        return [*outs[: flat.n], *refs.take(), *outs[flat.n :]]
+
+    values = [primal(x) for x in given]
     linear: Linear
     if serves(values, mask):
-        linear = Recording(flat, values, mask)
+        linear = Recording(run, values, mask)
         outs = linear.outs
     else:
-        outs, linear = linearize_flat(flat, values, mask)
-        del linear.outputs[flat.n :]
+        outs, linear = linearize_flat(run, values, mask)
+        del linear.outputs[flat.n + len(refs.written()) :]
+    written = tuple(refs.written())
+    for i, x in zip(written, outs[flat.n :], strict=False):
+        leaves[i]._write(as_array(x))
+    outs = [*outs[: flat.n], *outs[flat.n + len(written) :]]
     types = tuple([typeof(x) for x in outs[: flat.n]])
-    pullback = Pullback(_Signature(in_tree, flat.out_tree, tuple(avals), types), linear)
+    signature = Signature(in_tree, flat.out_tree, tuple(avals), types, tuple(refs.places), written)
+    pullback = Pullback(signature, linear)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     return (results, pullback, flat.unflatten_aux(outs)) if has_aux else (results, pullback)
 

@@ -21,11 +21,10 @@ from covector._engine.api.arguments import (
 from covector._engine.api.derivatives import (
     Flattened,
     Function,
-    as_weak_as,
-    cotangent_value,
     on_arguments,
     tangent_value,
 )
+from covector._engine.api.pullback import as_weak_as, cotangent_value
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.core.primitive import Zero

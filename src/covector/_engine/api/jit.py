@@ -226,6 +226,7 @@ class Jitted:
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.options = options or {}
         self.traced: dict[Any, Traced] = {}
+        self.touches = False  # whether it was seen to touch references, which native calls do not
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}
 
@@ -280,6 +281,7 @@ class Jitted:
                 else trace.using(trace.current())
             ):
                 found = signature.trace()
+            self.touches = self.touches or bool(found.touched)
             if _lasts(found):
                 self.traced[key] = found
         return found
@@ -316,7 +318,7 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit:
+        if config.disable_jit or self.touches:
             return None
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)

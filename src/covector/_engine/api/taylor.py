@@ -14,7 +14,7 @@ from covector._engine.api.arguments import (
     function_place,
     zero_tangent,
 )
-from covector._engine.api.derivatives import as_weak_as
+from covector._engine.api.pullback import as_weak_as
 from covector._engine.base import errors, tree
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import number, typeof

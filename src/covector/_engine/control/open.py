@@ -18,10 +18,10 @@ from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.base.record import fields, record
 from covector._engine.control.callback import keyed, plain
-from covector._engine.control.composite import Composite, Expanded
+from covector._engine.control.composite import Composite, Expanded, WithNumbers
 from covector._engine.control.on_host import PURE, OnHost
 from covector._engine.core.primitive import Linear, Primitive
-from covector._engine.core.trace import EVAL, Array, current, typeof
+from covector._engine.core.trace import EVAL, Array, current, literal, typeof
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.types import dtypes
@@ -389,10 +389,16 @@ def own(name: str, what: Primitive | type[Primitive]) -> OwnPrimitive:
     return found or _own.setdefault(key, OwnPrimitive(_NAMES.get(name, name), what))
 
 
-def open_form(primitive: Primitive) -> OpenPrimitive:
-    """What `eqn.primitive` is, in a view of an equation: the same for all parameters."""
+def _applied(primitive: Primitive) -> Primitive:
+    """The primitive that was applied, of an equation's."""
     if isinstance(primitive, Expanded):
         primitive = primitive.composite
+    return primitive.of if isinstance(primitive, WithNumbers) else primitive
+
+
+def open_form(primitive: Primitive) -> OpenPrimitive:
+    """What `eqn.primitive` is, in a view of an equation: the same for all parameters."""
+    primitive = _applied(primitive)
     if isinstance(primitive, _ByTables):
         return primitive.of
     return own(primitive.name, type(primitive) if fields(primitive) else primitive)
@@ -400,8 +406,7 @@ def open_form(primitive: Primitive) -> OpenPrimitive:
 
 def params_of(primitive: Primitive) -> dict[str, Any]:
     """The parameters with which its `open_form` is this primitive."""
-    if isinstance(primitive, Expanded):
-        primitive = primitive.composite
+    primitive = _applied(primitive)
     if isinstance(primitive, _ByTables):
         return primitive.given()
     names = _FIELDS.get(_NAMES.get(primitive.name, primitive.name), {})
@@ -411,7 +416,12 @@ def params_of(primitive: Primitive) -> dict[str, Any]:
 def operands_of(eqn: Eqn) -> tuple[Atom, ...]:
     """The operands that `bind` takes: without constants that a composite finds again."""
     p = eqn.primitive
-    return eqn.inputs[: p.count] if isinstance(p, Expanded) else eqn.inputs
+    if not isinstance(p, Expanded):
+        return eqn.inputs
+    given = eqn.inputs[: p.count]
+    if not isinstance(p.composite, WithNumbers):
+        return given
+    return tuple(p.composite.among(given, lambda x: literal(x, typeof(x))))
 
 
 def plain_program(value: Any) -> Any:

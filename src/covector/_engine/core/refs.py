@@ -143,6 +143,8 @@ class Cell:
         self._busy = False
         if value is not None:
             self._own.value, self._own.written = value, True
+        elif type(self._own.value) is Array and self._own.value.is_deleted():
+            self._end("a compiled call that was changing it has failed")
 
     def _lendable(self, value: Any = None) -> bool:
         """Whether its value is an Array, of which a compiled call could take the memory, and so is what it gets."""

@@ -1,0 +1,299 @@
+"""Pullbacks: what `vjp` returns, and where it puts the cotangents of references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.api.arguments import as_array, check_values, zero_tangent
+from covector._engine.base import errors, tree
+from covector._engine.base.public import bounded
+from covector._engine.core.primitive import Zero, is_zero
+from covector._engine.core.refs import Cell, check_aliases
+from covector._engine.core.trace import Array, Tracer, number, typeof
+from covector._engine.ir.program import Program
+from covector._engine.runtime.tape import Recording, serves_cotangents
+from covector._engine.transforms.forward import Tape
+from covector._engine.transforms.transpose import pull, transpose_flat
+from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
+
+
+class _Mark:
+    """An entry of `Pullback.with_refs`, or what stands for a gradient."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+class GradValue(_Mark):
+    """An entry of `with_refs`: the gradient is returned, as without it.
+
+    >>> import covector
+    >>> _, pullback = covector.vjp(lambda x: x * x, 3.0)
+    >>> print(pullback.with_refs(covector.ad.GradValue())(1.0)[0])
+    6.0
+    """
+
+    __slots__ = ()
+
+
+class DontWant(_Mark):
+    """An entry of `with_refs`: the gradient is not asked for.
+
+    >>> import covector
+    >>> _, pullback = covector.vjp(lambda x, y: x * y, 3.0, 4.0)
+    >>> x, y = pullback.with_refs(covector.ad.GradValue(), covector.ad.DontWant())(1.0)
+    >>> print(x, y)
+    4.0 DidntWant()
+    """
+
+    __slots__ = ()
+
+
+class GradRef(_Mark):
+    """In the place of a gradient: it was added to the Ref that `with_refs` bound.
+
+    >>> import covector
+    >>> _, pullback = covector.vjp(lambda x: x * x, 3.0)
+    >>> ref = covector.new_ref(1.0)
+    >>> pullback.with_refs(ref)(1.0), ref
+    ((GradRef(),), Ref(7., dtype=float32))
+    """
+
+    __slots__ = ()
+
+
+class DidntWant(_Mark):
+    """In the place of a gradient: it was not asked for.
+
+    >>> import covector
+    >>> covector.ad.DidntWant()
+    DidntWant()
+    """
+
+    __slots__ = ()
+
+
+def cotangent_value(ct: Any, aval: ShapedArray) -> Any:
+    """A cotangent as users get it: of the type of the argument, weak types included; zeros for a symbolic one."""
+    return as_weak_as(prims.zeros(aval) if ct is None or type(ct) is Zero else ct, aval)
+
+
+def as_weak_as(x: Any, aval: ShapedArray) -> Any:
+    """The value as an array, weakly typed if the argument is that it is a derivative for."""
+    x = as_array(x)
+    return x if x.weak_type == aval.weak_type else prims.Convert(x.dtype, aval.weak_type)(x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signature:
+    """What a pullback takes and gives."""
+
+    in_tree: tree.TreeDef
+    out_tree: tree.TreeDef
+    primals: tuple[ShapedArray, ...]
+    results: tuple[ShapedArray, ...]
+    refs: tuple[int, ...] = ()  # the leaves of the arguments that are references
+    written: tuple[
+        int, ...
+    ] = ()  # those that the function wrote: their last values follow the results
+
+
+Targets = tuple[Any, ...]  # for each leaf of the arguments: a reference, GradValue or DontWant
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Static:
+    """What a pullback is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
+
+    signature: Signature
+    targets: Targets
+    program: Program
+    live: tuple[bool, ...]
+
+
+Linear = Recording | Tape | tuple[_Static, list[Any]]
+
+
+@bounded
+class Pullback:
+    """What `vjp` returns: from cotangents of the results to those of the arguments.
+
+    It is a pytree, whose leaves are its residuals, so that jitted functions can return it and take it.
+    """
+
+    __slots__ = ("_linear", "_signature", "_targets")
+
+    def __init__(self, signature: Signature, linear: Linear, targets: Targets = ()):
+        self._signature, self._linear, self._targets = signature, linear, targets
+
+    def with_refs(self, *entries: Any) -> Pullback:
+        """The same, which adds gradients to references.
+
+        An entry for each argument, or a tree of them: a Ref, to which the gradient is added; `ad.GradValue()`, which
+        returns it; `ad.DontWant()`.  An argument that is a Ref needs a Ref, or `ad.DontWant()`.
+        """
+        in_tree = self._signature.in_tree
+        arguments = tree.unflatten(in_tree, range(in_tree.num_leaves))
+        targets = tree.broadcast_prefix(entries, arguments, "the entries of with_refs")
+        found, _ = tree.flatten(entries)
+        cells = [t for t in targets if isinstance(t, Cell)]
+        check_aliases("with_refs", cells)
+        for t in found:
+            if not isinstance(t, Cell | GradValue | DontWant):
+                raise TypeError(
+                    f"with_refs takes Refs, ad.GradValue() and ad.DontWant(), got {t!r}{errors.at_user_line()}"
+                )
+        for t, aval in zip(targets, self._signature.primals, strict=True):
+            if isinstance(t, Cell) and typeof(t._read()) != ShapedArray(aval.shape, aval.dtype):
+                raise TypeError(
+                    f"with_refs: the gradient of {aval.text()} cannot be added to {t!r}{errors.at_user_line()}"
+                )
+        return Pullback(self._signature, self._linear, tuple(targets))
+
+    def __call__(self, cotangent: Any) -> tuple[Any, ...]:
+        signature, targets = self._signature, self._targets
+        targets = targets or (GradValue(),) * len(signature.primals)
+        for i in signature.refs:
+            if isinstance(targets[i], GradValue) and signature.primals[i].differentiable():
+                raise TypeError(
+                    "the pullback of vjp with respect to a Ref: its gradient must be accumulated into a ref"
+                    f"{errors.at_user_line()}; bind one, pullback.with_refs(ref)(cotangent)"
+                )
+        cts = check_tangents(
+            "the pullback of vjp",
+            signature.out_tree,
+            signature.results,
+            cotangent,
+            "result",
+            "cotangent",
+        )
+        for i in signature.written:
+            cell = targets[i]
+            cts.append(cell._read() if isinstance(cell, Cell) else Zero(signature.primals[i]))
+        backs = iter(self._pulled(cts))
+        found = [
+            self._delivered(i, t, next(backs) if a.differentiable() else None)
+            for i, (a, t) in enumerate(zip(signature.primals, targets, strict=True))
+        ]
+        return tree.unflatten(signature.in_tree, found)
+
+    def _delivered(self, i: int, target: Any, ct: Any) -> Any:
+        """What is returned for a leaf of the arguments, whose cotangent is put where it is wanted."""
+        signature = self._signature
+        aval = signature.primals[i]
+        if isinstance(target, DontWant):
+            return DidntWant()
+        if not aval.differentiable():
+            return zero_tangent(aval)
+        if not isinstance(target, Cell):
+            return cotangent_value(ct, aval)
+        if i in signature.written:  # what it held was the cotangent of the last value
+            target._write(cotangent_value(ct, ShapedArray(aval.shape, aval.dtype)))
+        elif ct is not None and not is_zero(ct):
+            target._write(
+                prims.add(target._read(), as_weak_as(ct, ShapedArray(aval.shape, aval.dtype)))
+            )
+        return GradRef()
+
+    def _pulled(self, cts: Sequence[Any]) -> Iterable[Any]:
+        """The cotangents of the floating arguments."""
+        linear = self._linear
+        if isinstance(linear, Recording) and not serves_cotangents(cts):
+            linear = self._linear = linear.linear(len(cts))
+        if isinstance(linear, Recording):
+            return linear.pull(cts)
+        if isinstance(linear, Tape):
+            return pull(linear, cts)
+        static, residuals = linear
+        types = static.program.in_avals[len(residuals) :]
+        mask = [False] * len(residuals) + [True] * len(types)
+        given = list(compress(cts, static.live))
+        return transpose_flat(static.program, [*residuals, *types], mask, given)
+
+    def _flatten(self) -> tuple[list[Any], _Static]:
+        linear, signature = self._linear, self._signature
+        if isinstance(linear, Recording):
+            linear = linear.linear(len(signature.results) + len(signature.written))
+        if isinstance(linear, Tape):
+            program, residuals = linear.program()
+            live = tuple([i is not None for i in linear.outputs])
+            linear = self._linear = _Static(signature, self._targets, program, live), residuals
+        return linear[1], linear[0]
+
+
+def _pullback(static: _Static, residuals: Iterable[Any]) -> Pullback:
+    return Pullback(static.signature, (static, list(residuals)), static.targets)
+
+
+tree.register_node(Pullback, Pullback._flatten, _pullback)
+
+
+def check_tangents(
+    api: str,
+    treedef: tree.TreeDef,
+    avals: Sequence[ShapedArray],
+    given: Any,
+    what: str,
+    tangent: str,
+) -> list[Any]:
+    """The leaves of tangents (or cotangents) for values of these types, Zero for float0.
+
+    TypeError or ValueError where they do not fit.
+    """
+    leaves, found = tree.flatten(given)
+    if found != treedef:
+        raise TypeError(
+            f"{api}: the {tangent} must have the structure of the {what}, {treedef}, but it has {found}"
+            f"{errors.at_user_line()}"
+        )
+    result: list[Any] = []
+    for aval, t in zip(avals, leaves, strict=False):
+        if getattr(t, "dtype", None) == dtypes.float0:
+            if aval.differentiable() or np.shape(t) != aval.shape:
+                raise TypeError(
+                    f"{api}: {tangent} of dtype float0 for {aval.text()}{errors.at_user_line()}"
+                )
+            result.append(Zero(aval))
+            continue
+        check_values([t], lambda: [tangent], api)
+        result.append(_fit_tangent(api, aval, t, what, tangent))
+    return result
+
+
+def _is_traceable(x: Any) -> bool:
+    return type(x) is Array or isinstance(x, Tracer)
+
+
+def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -> Any:
+    type_ = typeof(t)
+    if not aval.differentiable():
+        raise TypeError(
+            f"{api}: the {what} is {aval.text()}, whose {tangent}s have the dtype float0 "
+            f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
+        )
+    if type_.shape != aval.shape:
+        raise ValueError(
+            f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
+            f"{errors.at_user_line()}"
+        )
+    if type_.dtype != aval.dtype and (not type_.weak_type or _is_traceable(t)):
+        raise TypeError(
+            f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
+            f"{type_.text()}{errors.at_user_line()}"
+        )
+    return t if _is_traceable(t) or type_.shape else number(t, aval)
