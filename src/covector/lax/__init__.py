@@ -5,9 +5,12 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 """
 
 import typing as _typing
-from importlib import import_module as _import_module
 
 from covector._engine.base.public import publish as _publish
+
+if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
+    from covector.lax.names import __getattr__ as __getattr__
+
 from covector.lax.branches import *
 from covector.lax.collectives import *
 from covector.lax.control_flow import *
@@ -19,13 +22,5 @@ from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
-
-if not _typing.TYPE_CHECKING:
-
-    def __getattr__(name: str) -> _typing.Any:
-        if not name.endswith("_p") or name.startswith("_"):
-            raise AttributeError(f"module 'covector.lax' has no attribute {name!r}")
-        return _import_module("covector._engine.control.names").named(name)
-
 
 _publish(__name__)
