@@ -15,7 +15,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
-from covector.errors import UnexpectedTracerError
+from covector.errors import LeakedTracerError, UnexpectedTracerError
 
 LINE = r"test_refs\w*\.py:\d+"
 
@@ -519,3 +519,27 @@ def test_a_checkpointed_function_uses_the_ref_that_its_name_stands_for() -> None
     f(1.0)
     f(1.0)
     assert [float(first[...]), float(ref[...])] == [1, 2]
+
+
+def test_no_trace_is_left_behind() -> None:
+    kept: list[Any] = []
+
+    @cv.jit
+    def f(ref: Any, x: Any) -> Any:
+        local = cv.new_ref(x)
+        lax.fori_loop(0, 3, lambda i, _: ref.__setitem__(i, local[...]), None)
+        return local[...]
+
+    with cv.checking_leaks():
+        f(cv.new_ref(cnp.zeros(3)), 2.0)
+        cv.vmap(lambda x, r: r.__setitem__(0, x))(cnp.arange(2.0), cv.new_ref(cnp.zeros((2, 2))))
+        with pytest.raises(LeakedTracerError):
+            cv.jit(lambda x: kept.append(cv.new_ref(x)))(1.0)
+
+
+def test_a_call_that_debug_nans_stops_leaves_refs_as_they_were() -> None:
+    ref = cv.new_ref(0.0)
+    f = cv.jit(lambda: ref.__setitem__(..., cnp.log(ref[...] - 1)))
+    with cv.config.override(debug_nans=True), pytest.raises(FloatingPointError, match=LINE):
+        f()
+    assert float(ref[...]) == 0

@@ -136,6 +136,17 @@ def test_gradients_are_taken_out_on_the_way_back() -> None:
     np.testing.assert_allclose(many[...], np.cos(np.arange(3.0)), rtol=1e-6)
 
 
+def test_a_backward_rule_that_was_recorded_before_must_not_use_a_ref() -> None:
+    ref = cv.new_ref(0.0)
+
+    def loop(x: Any) -> Any:
+        return lax.scan(lambda c, _: (stash(ref, c), None), x, None, 3)[0]
+
+    refused(TypeError, "may run at another time", cv.grad(loop), 1.0)
+    refused(RuntimeError, "has ended", cv.grad(cv.jit(lambda x, r: stash(r, x))), 1.0, ref)
+    assert float(ref[...]) == 0
+
+
 def test_a_rule_says_nothing_of_the_cotangent_of_a_ref() -> None:
     @cv.custom_vjp
     def f(ref: Any, x: Any) -> Any:

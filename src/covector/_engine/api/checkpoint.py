@@ -90,35 +90,29 @@ def checkpoint(
 
         values = [as_array(x) for x in leaves]
         memory = Memory(table, None if among.refs else _key(static, keywords, count, in_tree))
-        found = _found(memory, flat, [typeof(x) for x in values], fun, out_tree)
-        closed, constants, treedef, uses = found
-        primitive = Checkpoint(closed, policy, prevent_cse)
-        outs = primitive(*values, *held(uses), *constants) if closed.outputs else ()
+        avals = tuple([typeof(x) for x in values])
+        found = memory.get(avals)
+        if found is None:
+            closed, constants, uses = _staged(flat, avals, function_name(fun))
+            found = Checkpoint(closed, policy, prevent_cse), constants, out_tree[0], uses
+            if not uses and not any(isinstance(c, Tracer) for c in constants):
+                memory.keep(avals, found)
+        primitive, constants, treedef, uses = found
+        outs = primitive(*values, *held(uses), *constants) if primitive.program.outputs else ()
         return tree.unflatten(treedef, settled(uses, outs))
 
     return checkpoint_f
 
 
-def _found(
-    memory: Memory,
-    flat: Callable[..., list[Any]],
-    avals: Sequence[ShapedArray],
-    fun: Callable[..., Any],
-    out_tree: list[Any],
-) -> tuple[Program, tuple[Any, ...], Any, Uses]:
-    """The staged function: a closed Program, its constants, the structure of its results, references from outside."""
-    types = tuple(avals)
-    found = memory.get(types)
-    if found is None:
-        program, uses = stage_open(flat, types, function_name(fun))
-        program = without_dead_code(program)
-        constants = program.constants
-        traced = any(isinstance(c, Tracer) for c in constants)
-        closed = program.close() if traced else interned(program.close())
-        found = closed, constants, out_tree[0], uses
-        if not traced and not uses:
-            memory.keep(types, found)
-    return found
+def _staged(
+    flat: Callable[..., list[Any]], avals: Sequence[ShapedArray], name: str
+) -> tuple[Program, tuple[Any, ...], Uses]:
+    """The function as a closed Program, its constants, the references from outside that it touches."""
+    program, uses = stage_open(flat, avals, name)
+    program = without_dead_code(program)
+    constants = program.constants
+    traced = any(isinstance(c, Tracer) for c in constants)
+    return program.close() if traced else interned(program.close()), constants, uses
 
 
 def _key(static: dict[int, Any], keywords: dict[str, Any], count: int, in_tree: Any) -> Any:

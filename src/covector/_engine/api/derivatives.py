@@ -262,11 +262,12 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     mask = [a.differentiable() for a in avals]
     flat = Flattened("vjp", fun, in_tree, has_aux)
 
-    def run(*values: Any) -> list[Any]:
+    def with_last(*values: Any) -> list[Any]:
         """The results, the last values of references that were written, the auxiliary data."""
         outs = flat(*refs.put(leaves, values))
         return [*outs[: flat.n], *refs.take(), *outs[flat.n :]]
 
+    run: Callable[..., list[Any]] = with_last if refs.places else flat
     values = [primal(x) for x in given]
     linear: Linear
     if serves(values, mask):
@@ -275,10 +276,12 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     else:
         outs, linear = linearize_flat(run, values, mask)
         del linear.outputs[flat.n + len(refs.written()) :]
-    written = tuple(refs.written())
-    for i, x in zip(written, outs[flat.n :], strict=False):
-        leaves[i]._write(as_array(x))
-    outs = [*outs[: flat.n], *outs[flat.n + len(written) :]]
+    written = tuple(refs.written()) if refs.places else ()
+    if written:
+        last = outs[flat.n : flat.n + len(written)]
+        for i, x in zip(written, last, strict=True):
+            leaves[i]._write(as_array(x))
+        outs = [*outs[: flat.n], *outs[flat.n + len(written) :]]
     types = tuple([typeof(x) for x in outs[: flat.n]])
     signature = Signature(in_tree, flat.out_tree, tuple(avals), types, tuple(refs.places), written)
     pullback = Pullback(signature, linear)

@@ -165,7 +165,7 @@ class Signature:
         static = dict(self.static_args)
 
         def flat(*leaves: Any) -> Sequence[Any]:
-            given = self.refs.put(self.leaves, leaves) if self.refs.places else leaves
+            given = self.refs.put(self.leaves, leaves)
             dynamic, keywords = tree.unflatten(self.treedef, given)
             rest = iter(dynamic)
             args = [static[i] if i in static else next(rest) for i in range(self.count)]

@@ -159,6 +159,7 @@ class Cell:
     def _end(self, why: str) -> Any:
         """Make all further use an error; the last value."""
         value, self._own.value, self._gone = self._own.value, None, why
+        self._home = self._level = EVAL  # the trace may go
         return value
 
     def _frozen(self, why: str) -> Any:
@@ -260,19 +261,24 @@ class StandIns:
     def __init__(self, api: str, leaves: Sequence[Any]):
         self.places = [i for i, x in enumerate(leaves) if isinstance(x, Cell)]
         self.made: list[Any] = []  # in the last run
-        check_aliases(api, [leaves[i] for i in self.places])
+        if self.places:
+            check_aliases(api, [leaves[i] for i in self.places])
 
     def values(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves, with the values of the cells among them."""
+        if not self.places:
+            return list(leaves)
         return [x._read() if isinstance(x, Cell) else x for x in leaves]
 
     def put(
         self, leaves: Sequence[Any], values: Sequence[Any], axes: Sequence[int | None] = ()
-    ) -> list[Any]:
+    ) -> Sequence[Any]:
         """The values, with new cells of the leaves' kinds that hold those at their places.
 
         Of cells that are mapped `axes` are the batch axes: without one a cell has one value for all elements.
         """
+        if not self.places:
+            return values
         out = list(values)
         self.made = []
         for i in self.places:
