@@ -31,6 +31,7 @@ from covector._engine.types.avals import ShapedArray
 
 __all__ = [
     "ffi_call",
+    "ffi_lowering",
     "include_dir",
     "pycapsule",
     "register_ffi_target",
@@ -212,6 +213,36 @@ def ffi_call(
         return (tuple(found) if isinstance(declared, tuple) else found) if several else found[0]
 
     return ffi_call_f
+
+
+def ffi_lowering(
+    call_target_name: str,
+    *,
+    operand_layouts: Sequence[Any] | None = None,
+    result_layouts: Sequence[Any] | None = None,
+    operand_output_aliases: Mapping[int, int] | None = None,
+    has_side_effect: bool = False,
+) -> Callable[..., Sequence[Any]]:
+    """The lowering that a target is, for `interpreters.mlir.register_lowering`: parameters become attributes.
+
+    >>> from covector import ffi
+    >>> from covector.extend.core import Primitive
+    >>> from covector.interpreters import mlir
+    >>> mlir.register_lowering(Primitive("mine"), ffi.ffi_lowering("mine"))
+    """
+
+    def rule(ctx: Any, *operands: Any, **params: Any) -> Sequence[Any]:
+        call = ffi_call(
+            call_target_name,
+            list(ctx.avals_out),
+            has_side_effect=has_side_effect,
+            input_layouts=operand_layouts,
+            output_layouts=result_layouts,
+            input_output_aliases=operand_output_aliases,
+        )
+        return call(*operands, **params)
+
+    return rule
 
 
 def _type(declared: Any) -> ShapedArray:

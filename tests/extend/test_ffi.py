@@ -15,6 +15,8 @@ import covector
 import covector.numpy as np
 from covector import ffi, lax
 from covector._engine.base.config import config
+from covector.extend.core import Primitive
+from covector.interpreters import ad, mlir
 
 SOURCE = (Path(__file__).parent / "handlers.c").read_text()
 HANDLERS = (
@@ -271,6 +273,15 @@ def test_what_is_registered_wrongly(library: ctypes.CDLL) -> None:
     ffi.register_ffi_target("tests.gpu", library.sum, platform="CUDA")
     with pytest.raises(ValueError, match=r"no target 'tests\.gpu'"):
         ffi.ffi_call("tests.gpu", like(X))(X, X)
+
+
+def test_a_target_is_a_lowering() -> None:
+    p = Primitive("scaled")
+    p.def_abstract_eval(lambda x, *, factor: x)
+    mlir.register_lowering(p, ffi.ffi_lowering("tests.scaled"))
+    ad.deflinear(p, lambda ct, *, factor: [p.bind(ct, factor=factor)])
+    f = lambda x: np.sum(p.bind(x, factor=3.0) * X)  # noqa: E731
+    numpy.testing.assert_array_equal(covector.jit(covector.grad(f))(X), 3 * X)
 
 
 def test_on_the_reference_backend() -> None:

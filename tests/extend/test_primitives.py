@@ -177,6 +177,31 @@ def test_what_a_composite_closes_over_is_followed_or_an_error() -> None:
         covector.grad(covector.jit(with_a_rule))(3.0)
 
 
+def test_a_python_number_keeps_its_bits() -> None:
+    @extend.record
+    class Product(extend.Composite):
+        name = "product"
+
+        def compute(self, *xs: Any) -> Any:
+            return xs[0] * xs[1]
+
+        def jvp(self, primals: Any, tangents: Any) -> Any:
+            t = extend.materialize(tangents[1])
+            return self(*primals), self(primals[0], t)
+
+    one = numpy.ones(2)
+    for f in (lambda x: Product()(0.1, x), lambda x: Product()(x, 0.1)):
+        for g in (f, covector.jit(f), covector.vmap(f), covector.jit(covector.vmap(f))):
+            assert numpy.asarray(g(one)).tolist() == [0.1, 0.1]
+    slope = covector.grad(lambda x: np.sum(Product()(0.1, x)))
+    assert [numpy.asarray(g(one)).tolist() for g in (slope, covector.jit(slope))] == [
+        [0.1, 0.1]
+    ] * 2
+    closed = covector.make_jaxpr(lambda x: Product()(0.1, x))(one)
+    (eqn,) = closed.jaxpr.eqns
+    assert (str(eqn.primitive), len(eqn.invars)) == ("product", 2)
+
+
 def test_bodies_are_traced_once_for_each_type() -> None:
     seen: list[str] = []
 

@@ -71,7 +71,7 @@ def use(p: Params, x: cv.Array) -> None:
     reveal_type(cv.vjp(loss, p, x)[0])  # Array
     reveal_type(cv.vjp(with_aux, p, x, has_aux=True)[2])  # dict[str, int]
     reveal_type(cv.linearize(loss, p, x)[1])  # (...) -> Array
-    reveal_type(cv.make_jaxpr(loss)(p, x))  # Program
+    reveal_type(cv.make_jaxpr(loss)(p, x))  # ClosedJaxpr
     reveal_type(x.at[0].set(1.0).reshape(3).T.mean(axis=0))  # Array
     reveal_type(cnp.pi)  # float
     cv.jit(loss)(p)  # error: Argument missing for parameter "x"

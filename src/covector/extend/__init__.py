@@ -84,9 +84,9 @@ from covector._engine.types.avals import ShapedArray as ShapedArray
 from covector.extend import scalar as scalar
 
 if _typing.TYPE_CHECKING:
-    from covector.extend import testing as testing
+    from covector.extend import core as core, testing as testing
 
-_LATER = ("testing",)
+_LATER = ("core", "testing")
 
 if not _typing.TYPE_CHECKING:
 

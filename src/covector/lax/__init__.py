@@ -4,7 +4,13 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 `covector.numpy` has the functions that promote and broadcast.
 """
 
+import typing as _typing
+
 from covector._engine.base.public import publish as _publish
+
+if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
+    from covector.lax.names import __getattr__ as __getattr__
+
 from covector.lax.branches import *
 from covector.lax.collectives import *
 from covector.lax.control_flow import *

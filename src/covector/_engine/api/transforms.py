@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from functools import partial, wraps
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector._engine.types.dims import Dim
+
+if TYPE_CHECKING:
+    from covector._engine.api.jaxprs import ClosedJaxpr
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -246,7 +250,7 @@ def make_jaxpr(
     static_argnums: int | Sequence[int] = (),
     axis_env: Sequence[tuple[Hashable, int]] | None = None,
     return_shape: Literal[False] = False,
-) -> Callable[P, Program]:
+) -> Callable[P, ClosedJaxpr]:
     """A function that returns the Program."""
 
 
@@ -257,7 +261,7 @@ def make_jaxpr(
     axis_env: Sequence[tuple[Hashable, int]] | None = None,
     *,
     return_shape: Literal[True],
-) -> Callable[P, tuple[Program, Any]]:
+) -> Callable[P, tuple[ClosedJaxpr, Any]]:
     """A function that returns the Program and the results' shapes and dtypes."""
 
 
@@ -268,6 +272,8 @@ def make_jaxpr(
     return_shape: bool = False,
 ) -> Function:
     """A function that returns the `Program` of `fun` for given arguments: what JAX calls its jaxpr.
+
+    It is a `ClosedJaxpr`: `.jaxpr.eqns` are the equations as interpreters of JAX's jaxprs expect them.
 
     A Ref that `fun` takes is an input, one that it closes over a further input, and the last values of those that
     it writes are further outputs.  Arguments in `static_argnums` are used as they are.  `axis_env` has the names and
@@ -290,9 +296,14 @@ def make_jaxpr(
             program, out_tree = _stage(
                 "make_jaxpr", fun, args, kwargs, tuple([i % len(args) for i in static])
             )
-        return (program, _structs(program, out_tree)) if return_shape else program
+        closed = _closed(program)
+        return (closed, _structs(program, out_tree)) if return_shape else closed
 
     return make_jaxpr_f
+
+
+def _closed(program: Program) -> ClosedJaxpr:
+    return import_module("covector._engine.api.jaxprs").ClosedJaxpr.of(program)
 
 
 def _stage(

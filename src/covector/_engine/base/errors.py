@@ -428,6 +428,11 @@ def missing_rule(primitive: str, rule: str, cls: type) -> str:
     return f"primitive '{primitive}' has no {rule} rule; add it to class {cls.__name__} in {file}"
 
 
+def own_primitive(name: str) -> str:
+    """For an attempt to change what a primitive of Covector's does."""
+    return f"{name} is a primitive of Covector's; its rules cannot be changed{at_user_line()}"
+
+
 def not_differentiable(primitive: str, argument: str, why: str, source: Source | None) -> str:
     """For a derivative that a primitive does not have, on purpose; `source` is where it was applied, if known."""
     where = at_user_line() if source is None else f" (at {source})"

@@ -49,6 +49,11 @@ class Zero(_Typed):
 
     __slots__ = ()
 
+    @staticmethod
+    def from_primal_value(value: Any) -> Zero:
+        """The zero tangent of a value."""
+        return Zero(trace.typeof(value).tangent())
+
 
 class Linear(_Typed):
     """In a transpose rule: the place of an operand that the operation is linear in, known by type alone."""

@@ -42,6 +42,11 @@ class Literal:
     def __repr__(self) -> str:
         return f"{self.value}"
 
+    @property
+    def val(self) -> np.generic:
+        """The value, under the name that JAX has for it."""
+        return self.value
+
 
 Atom = Var | Literal
 

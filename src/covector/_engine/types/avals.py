@@ -72,6 +72,15 @@ class ShapedArray:
         """The same dtype and weakness in another shape."""
         return ShapedArray(shape, self.dtype, self.weak_type)
 
+    def update(self, **changes: Any) -> ShapedArray:
+        """The same with another shape, dtype, or weakness."""
+        return ShapedArray(
+            tuple(changes.pop("shape", self.shape)),
+            np.dtype(changes.pop("dtype", self.dtype)),
+            changes.pop("weak_type", self.weak_type),
+            **changes,
+        )
+
     def tangent(self) -> ShapedArray:
         """The type of tangents and cotangents of values of this type."""
         return ShapedArray(self.shape, self.dtype, self.weak_type)

@@ -1,0 +1,51 @@
+"""The primitives by the names that JAX has for them: `sin_p`, `dot_general_p`, ..."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from covector._engine import primitives as prims
+from covector._engine.control.call import Call
+from covector._engine.control.cond import Cond
+from covector._engine.control.loop import Scan
+from covector._engine.control.open import OpenPrimitive, own
+from covector._engine.control.while_ import While
+from covector._engine.core.primitive import Primitive
+
+# Those with parameters: names of ours, and the names of JAX's that differ.  What has other operands has no entry.
+_CLASSES: tuple[type[Primitive], ...] = (
+    prims.All, prims.Any_, prims.Argmax, prims.Argmin, prims.BitcastConvert, prims.Broadcast, Call, prims.Concatenate,
+    Cond, prims.Convert, prims.Copy, prims.CumLogSumExp, prims.CumMax, prims.CumMin, prims.CumProd, prims.CumSum,
+    prims.DotGeneral, prims.DynamicSlice, prims.DynamicUpdateSlice, prims.Gather, prims.IntegerPow, prims.Iota,
+    prims.Max, prims.Min, prims.Named, prims.OptimizationBarrier, prims.Pad, prims.Prod, prims.ReducePrecision,
+    prims.Reshape, prims.Reverse, Scan, prims.Slice, prims.Sum, prims.Transpose, While, prims.Xor,
+)  # fmt: skip
+_JAX_NAMES = {
+    "broadcast": "broadcast_in_dim",
+    "call": "jit",
+    "convert": "convert_element_type",
+    "round_half_even": "round",
+    "eq_to": "eq_to",
+}
+
+
+@cache
+def names() -> dict[str, OpenPrimitive]:
+    """All of them, by name."""
+    rows = {p.name: p for p in vars(prims).values() if isinstance(p, prims.Elementwise)}
+    found: dict[str, OpenPrimitive] = {}
+    for name, what in (*rows.items(), *[(c.name, c) for c in _CLASSES]):
+        found[f"{_JAX_NAMES.get(name, name)}_p"] = own(
+            name, what() if isinstance(what, type) and not getattr(what, "_fields", ()) else what
+        )
+    found["clamp_p"] = own(prims.clamp.name, prims.clamp)
+    found["pjit_p"] = found["jit_p"]
+    return found
+
+
+def named(name: str) -> OpenPrimitive:
+    """The primitive of a name; AttributeError if there is none."""
+    found = names().get(name)
+    if found is None:
+        raise AttributeError(f"there is no primitive {name!r} here")
+    return found

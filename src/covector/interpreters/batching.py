@@ -1,0 +1,117 @@
+"""Batching of primitives: names and meanings are those of `jax.interpreters.batching`.
+
+A rule in `primitive_batchers` takes the operands and their batch axes (`not_mapped`, None, where there is none)
+and gives the results and their batch axes; one in `fancy_primitive_batchers` first takes the axis: `.size`, `.name`.
+
+>>> import covector
+>>> from covector.extend.core import Primitive
+>>> from covector.interpreters import batching, mlir
+>>> negative_p = Primitive("negative")
+>>> _ = negative_p.def_abstract_eval(lambda x: x)
+>>> mlir.register_lowering(negative_p, mlir.lower_fun(lambda x: -x, multiple_results=False))
+>>> batching.defvectorized(negative_p)
+>>> print(covector.vmap(negative_p.bind)(covector.numpy.arange(3)))
+[ 0 -1 -2]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from covector._engine import primitives as prims
+from covector._engine.base.public import publish
+from covector._engine.control.open import AXIS_BATCHERS, BATCHERS, OpenPrimitive
+from covector._engine.core.trace import typeof
+from covector._engine.transforms.batch import BatchTrace, BatchTracer
+
+__all__ = [
+    "BatchTrace",
+    "BatchTracer",
+    "bdim_at_front",
+    "broadcast",
+    "defbroadcasting",
+    "defvectorized",
+    "fancy_primitive_batchers",
+    "moveaxis",
+    "not_mapped",
+    "primitive_batchers",
+]
+
+primitive_batchers = BATCHERS
+fancy_primitive_batchers = AXIS_BATCHERS
+not_mapped: None = None
+
+
+def moveaxis(x: Any, source: int, destination: int) -> Any:
+    """The array with one axis in another place.
+
+    >>> import covector
+    >>> from covector.interpreters import batching
+    >>> batching.moveaxis(covector.numpy.ones((2, 3)), 0, 1).shape
+    (3, 2)
+    """
+    ndim = typeof(x).ndim
+    return prims.move_axis(x, source % ndim, destination % ndim)
+
+
+def broadcast(x: Any, sz: int, axis: int, mesh_axis: Any = None) -> Any:
+    """The same value for every position of a new axis.
+
+    >>> from covector.interpreters import batching
+    >>> print(batching.broadcast(1.0, 3, 0))
+    [1. 1. 1.]
+    """
+    return prims.add_batch_axis(x, sz, axis)
+
+
+def bdim_at_front(x: Any, bdim: int | None, size: int) -> Any:
+    """The operand with its batch axis in front; one that has none gets it.
+
+    >>> import covector
+    >>> from covector.interpreters import batching
+    >>> batching.bdim_at_front(covector.numpy.ones((2, 3)), 1, 3).shape
+    (3, 2)
+    """
+    return prims.batch_to_front(x, bdim, size)
+
+
+def defvectorized(primitive: OpenPrimitive) -> None:
+    """Say that a primitive works element by element on one operand: it does so along a batch axis too.
+
+    >>> from covector.extend.core import Primitive
+    >>> from covector.interpreters import batching
+    >>> batching.defvectorized(Primitive("g"))
+    """
+    BATCHERS[primitive] = partial(_vectorized, primitive)
+
+
+def _vectorized(
+    primitive: OpenPrimitive, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+) -> tuple[Any, Any]:
+    (axis,) = set(dims)
+    out = primitive.bind(*args, **params)
+    return out, [axis] * len(out) if primitive.multiple_results else axis
+
+
+def defbroadcasting(primitive: OpenPrimitive) -> None:
+    """Say that a primitive works element by element on operands of one shape.
+
+    >>> from covector.extend.core import Primitive
+    >>> from covector.interpreters import batching
+    >>> batching.defbroadcasting(Primitive("h"))
+    """
+    BATCHERS[primitive] = partial(_broadcasting, primitive)
+
+
+def _broadcasting(
+    primitive: OpenPrimitive, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+) -> tuple[Any, Any]:
+    size = next(typeof(x).shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+    moved, axis = prims.same_batch_axis(args, dims, size)
+    out = primitive.bind(*moved, **params)
+    return out, [axis] * len(out) if primitive.multiple_results else axis
+
+
+publish(__name__)

@@ -1,0 +1,59 @@
+"""What libraries use of `jax.interpreters.partial_eval`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from covector._engine.api.jaxprs import ClosedJaxpr, Jaxpr
+from covector._engine.base.public import publish
+from covector._engine.core import trace
+from covector._engine.core.trace import StagedTracer as DynamicJaxprTracer
+from covector._engine.ir.program import Program, Var, map_eqns, without_dead_code
+from covector._engine.types.avals import ShapedArray
+
+__all__ = ["DynamicJaxprTracer", "dce_jaxpr", "trace_to_jaxpr_dynamic"]
+
+
+def trace_to_jaxpr_dynamic(
+    fun: Callable[..., Sequence[Any]], in_avals: Sequence[ShapedArray]
+) -> tuple[Jaxpr, list[ShapedArray], list[Any]]:
+    """The Jaxpr of a function of flat values, the types of its results, the values of its constants.
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> jaxpr, avals, consts = partial_eval.trace_to_jaxpr_dynamic(lambda x: [x * x], [covector.typeof(1)])
+    >>> print(jaxpr.eqns[0].primitive, avals, consts)
+    mul [ShapedArray(int32*[])] []
+    """
+    closed = ClosedJaxpr.of(trace.stage(lambda *xs: fun(*xs), list(in_avals)))
+    return closed.jaxpr, list(closed.out_avals), closed.consts
+
+
+def dce_jaxpr(
+    jaxpr: Jaxpr, used_outputs: Sequence[bool], instantiate: bool | Sequence[bool] = False
+) -> tuple[Jaxpr, list[bool]]:
+    """The Jaxpr of some of the results, without what they do not need; and which of the inputs it takes.
+
+    With `instantiate` it takes all inputs, or those that are named.
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> jaxpr = covector.make_jaxpr(lambda x, y: (x * x, y * y))(1, 2).jaxpr
+    >>> left, used = partial_eval.dce_jaxpr(jaxpr, [False, True])
+    >>> len(left.eqns), used
+    (1, [False, True])
+    """
+    program = jaxpr.program
+    outputs = [v for v, used in zip(program.outputs, used_outputs, strict=True) if used]
+    left = without_dead_code(map_eqns(program, program.eqns, outputs))
+    read = {v for eqn in left.eqns for v in eqn.inputs if isinstance(v, Var)}
+    read.update(v for v in outputs if isinstance(v, Var))
+    wanted = [instantiate] * len(program.inputs) if isinstance(instantiate, bool) else instantiate
+    used = [v in read or keep for v, keep in zip(program.inputs, wanted, strict=True)]
+    inputs = tuple([v for v, u in zip(program.inputs, used, strict=True) if u])
+    found = Program(inputs, left.eqns, left.outputs, left.constant_vars, left.constants, left.name)
+    return ClosedJaxpr.of(found).jaxpr, used
+
+
+publish(__name__)
