@@ -128,11 +128,8 @@ class Scan(Primitive):
         inputs = tuple(compress(self.body.inputs, takes.flat))
         outputs = tuple(compress(self.body.outputs, gives.flat))
         body = without_dead_code(Program(inputs, self.body.eqns, outputs, name=self.body.name))
-        return (
-            self._of(body, Layout(sum(takes.consts), sum(takes.carry))),
-            list(takes.flat),
-            list(gives.flat),
-        )
+        scan = self._of(body, Layout(sum(takes.consts), sum(takes.carry)))
+        return scan, list(takes.flat), list(gives.flat)
 
     def parted(
         self, keep: Callable[[Eqn], bool]
