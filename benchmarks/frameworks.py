@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("covector", "jax", "torch", "numpy", "numba")
+from benchmarks import c
+
+NAMES = ("covector", "jax", "torch", "numpy", "numba", "c")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Framework:
 @cache
 def load(name: str) -> Framework:
     """Import a framework and return its interface; ImportError if it is not installed."""
-    makers = {"torch": _torch, "numpy": _numpy, "numba": _numba}
+    makers = {"torch": _torch, "numpy": _numpy, "numba": _numba, "c": _c}
     return makers[name]() if name in makers else _jax_like(name)
 
 
@@ -200,6 +202,20 @@ def _numpy() -> Framework:
         register_dataclass=_identity,
         normal=lambda n: lambda: generator.standard_normal(n, dtype=np.float32),
         module=np,
+    )
+
+
+def _c() -> Framework:
+    """The loops that are written in C beside the cases: see `c.py`."""
+    return Framework(
+        name="c",
+        version=c.version(),
+        np=np,
+        nn=None,
+        array=np.array,
+        block=_identity,
+        jit=_identity,
+        module=c,
     )
 
 

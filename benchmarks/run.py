@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import frameworks, report, timing
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import Case
+from benchmarks.loops import CASES
 
 RESULTS = Path(__file__).parent / "results.md"
 PATIENCE = 10.0  # seconds of rounds that one framework may take in one case, after three of them

@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checked checkpoint loop foreign_call cond unwind while_"),
+    ("_engine/control", "checked checkpoint loop foreign_call cond each unwind repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",
@@ -48,8 +48,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse arena donation memory cuts folding nest instances unroll points lower simplify",
+        "__init__ elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
+    ("_engine/compile", "lower simplify"),
     (
         "_engine/compile",
         "invariants rewrite survey schedule pipeline",
@@ -409,6 +410,9 @@ NUMBERS = {
     ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
+    ("compile/unroll", "MADE"): "a mark: no input has this number",
+    ("control/unwind", "MANY_SLOTS"): "how much memory a gradient may take is the same everywhere",
+    ("control/unwind", "MANY_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",

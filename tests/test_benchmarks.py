@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import frameworks, report, run, timing
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import Case
+from benchmarks.loops import CASES
 
 
 def row(name: str = "call_one", **values: float) -> report.Row:

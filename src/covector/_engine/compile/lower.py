@@ -12,11 +12,14 @@ from covector._engine.backends.base import Job
 from covector._engine.compile import points, unroll
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.instances import Instances
+from covector._engine.compile.late import updates_last
 from covector._engine.compile.nest import Context
 from covector._engine.ir.builder import (
     AllElements,
     Builder,
+    Fitting,
     Index,
+    Kept,
     Names,
     Operand,
     Place,
@@ -72,7 +75,7 @@ class Lowering(Builder):
         self.job.explain(topic)(reason)
 
     def program(self, program: Program, inputs: Sequence[Place], outputs: Sequence[Place]) -> None:
-        plan = fuse(program, self.job)
+        plan = updates_last(fuse(program, self.job))
         places = dict(zip(program.inputs, inputs, strict=True))
         copies = _place_outputs(program, places, outputs)
         self._place_in_place(plan, places)
@@ -108,13 +111,12 @@ class Lowering(Builder):
     def longest_turn(self) -> int:
         return self.job.target.limits.turn
 
-    def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
-        return unroll.is_small(program, in_locals, self.job.target.limits)
+    @property
+    def fit(self) -> Fitting:
+        return unroll.Small(self.job.target.limits)
 
-    def written_out(
-        self, program: Program, inputs: Sequence[Place | AllElements]
-    ) -> list[AllElements]:
-        return unroll.written_out(program, inputs, self)
+    def written_out(self, program: Program, inputs: Sequence[Kept]) -> list[Kept]:
+        return unroll.written_out(program, inputs, self, self.job.target.limits)
 
     def points(self, program: Program, carried: Sequence[bool]) -> Points | None:
         return points.points_of(program, carried, self.job.target)

@@ -203,6 +203,7 @@ class Choice:
         """The loop through which most accesses run in steps of one; None if there is none worth it."""
         places, loops = self.survey.places, self.target.loops
         best, best_score = None, -1.0
+        wide = not self._is_few(self.extents[self.outer[-1]])
         for name in dict.fromkeys([self.outer[-1], *[names[-1] for names in self.inner]]):
             size = self.extents[name]
             if isinstance(size, int) and size < loops.least_lanes:
@@ -212,6 +213,8 @@ class Choice:
                 continue
             if any(f.repeats for f in seen):  # what it does until a condition fails is worth more
                 return name, 1.0
+            if wide and any(f.folded for f in seen) and self._is_few(size):
+                continue  # across so few lanes it takes longer to fold than one after the other
             strides = [ix.coefficient(d, name) for d in places]
             score = sum(1.0 if c == 1 else 0.5 if c == 0 else -1.0 for c in strides)
             score /= max(len(strides), 1)
@@ -220,6 +223,10 @@ class Choice:
             if score > best_score:
                 best, best_score = name, score
         return best, best_score
+
+    def _is_few(self, size: Dim) -> bool:
+        """Whether these are fewer than half a vector of the target has."""
+        return isinstance(size, int) and 2 * size < self.survey.nest.lanes
 
     def _folded(self) -> Facts | None:
         """The one loop of the nest that folds, if it does nothing else."""
@@ -356,13 +363,14 @@ class Choice:
         seen = [f for f in self.survey.loops if f.loop.name == loop.name]
         if self.apart or len(seen) > 1:
             again = Survey(loop, self.target).nest
-            size, most = again.size, again.lanes
+            size, most, numbers = again.size, again.lanes, again.numbers
         else:
-            size, most = seen[0].size, seen[0].lanes
+            size, most, numbers = seen[0].size, seen[0].lanes, seen[0].numbers
         extent, copies = loop.extent, 1
         if any(f.repeats for f in seen):
-            # Two vectors, which do not wait for each other, if there are registers for them.
-            short = size <= self.target.limits.body
+            # Two vectors, which do not wait for each other, if there are registers for them.  Floats say how many
+            # elements a vector has: beside their arithmetic, counting in wider integers is little.
+            short, most = size <= self.target.limits.body, numbers or most
             return Schedule(vector=max(min(most << short, _covering(extent)), 2))
         count = max(min(most, _covering(extent)), 2)
         below = loop.name not in self.outer or self.survey.nest.folded

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from covector._engine.backends.base import Target
 from covector._engine.ir import scalar
+from covector._engine.ir.access import from_data
 from covector._engine.ir.kernel import (
     Assign,
     Callback,
@@ -27,7 +28,6 @@ from covector._engine.ir.kernel import (
     roots,
     walk,
 )
-from covector._engine.ir.legal import writes_private
 from covector._engine.ir.scalar import Expr
 from covector._engine.types.dims import Dim
 
@@ -42,6 +42,7 @@ class Facts:
     inner: list[Facts] = field(default_factory=list)
     size: int = 0  # operations in the body
     lanes: int = 0  # how many elements of its widest dtype one vector has
+    numbers: int = 0  # how many of its widest floats; 0 if it has none
     cost: Dim = 0  # of one run, in ticks
     blocked: str | None = None  # why it cannot have lanes
     parts: bool = False  # whether lanes would go their own ways in it
@@ -96,7 +97,7 @@ class Survey:
                 ticks = self._inside(s, facts)
             case Store(buffer, index):
                 self.places.append(index)
-                if buffer.kind == "local":
+                if buffer.kind == "local" and not from_data(index):
                     self.private.append(index)
                 facts.stores = True
                 self._data(index, facts)
@@ -108,13 +109,9 @@ class Survey:
                 facts.assigned.update(targets)
             case If(_, body, orelse):
                 facts.parts = True
-                if writes_private(s):
-                    facts.blocked = "not all lanes write private memory"
                 ticks = ticks + self._statements((*body, *orelse), facts)
             case While(test, condition, body):
                 facts.parts = facts.repeats = True
-                if writes_private(s):
-                    facts.blocked = "not all lanes write private memory"
                 ticks = self._nodes((condition,), facts)
                 ticks = (ticks + self._statements((*test, *body), facts)) * self.target.costs.turns
             case Routine(name, places, parameters):
@@ -143,6 +140,7 @@ class Survey:
         facts.inner.append(inner)
         facts.size += inner.size
         facts.lanes = min(facts.lanes, inner.lanes)
+        facts.numbers = _fewer(facts.numbers, inner.numbers)
         facts.blocked = facts.blocked or inner.blocked
         facts.parts = facts.parts or inner.parts
         facts.repeats = facts.repeats or inner.repeats
@@ -171,7 +169,7 @@ class Survey:
             if op == "load":
                 buffer, place = e.attr  # type: ignore[misc]
                 self.places.append(place)
-                if buffer.kind == "local":
+                if buffer.kind == "local" and not from_data(place):
                     self.private.append(place)
                 self._data(place, facts)
             elif op == "index":
@@ -184,6 +182,8 @@ class Survey:
             if e.dtype is not dtype and op != "const" and e.dtype != scalar.BOOL:
                 dtype = e.dtype
                 lanes = min(lanes, self.target.lanes(dtype))
+                if dtype.kind not in "iub":
+                    facts.numbers = _fewer(facts.numbers, self.target.lanes(dtype))
             stack.extend(e.args)
         facts.size += size
         facts.lanes = lanes
@@ -198,6 +198,11 @@ class Survey:
             lanes = facts.lanes
             self._nodes(found, facts)
             facts.lanes = lanes
+
+
+def _fewer(a: int, b: int) -> int:
+    """The smaller one of those that are not 0."""
+    return min(a, b) if a and b else a or b
 
 
 def text_size(body: Sequence[Statement], call: int) -> int:

@@ -4,77 +4,245 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from covector._engine.backends.base import Limits
+from covector._engine.base.record import replace
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
-from covector._engine.core.primitive import Folded, Index, Mapped, Scalar
-from covector._engine.ir import builder
-from covector._engine.ir.builder import Builder, Names, Place, constant
-from covector._engine.ir.program import Eqn, Program, Var, seen_through
-from covector._engine.ir.scalar import Expr
+from covector._engine.compile.late import equations_last
+from covector._engine.core.primitive import Folded, Index, Mapped, Scalar, Update
+from covector._engine.ir.builder import (
+    Builder,
+    Fit,
+    Fitting,
+    Kept,
+    Names,
+    Place,
+    StoredElements,
+    buffer_dtype,
+    buffer_size,
+    constant,
+    parts,
+    whole,
+)
+from covector._engine.ir.kernel import Buffer
+from covector._engine.ir.program import Eqn, Literal, Program, Var, seen_through
+from covector._engine.ir.scalar import Expr, combined
 from covector._engine.types import dims
+from covector._engine.types.avals import ShapedArray
+
+MADE = -1  # the number that stands for new memory, beside those of the inputs
 
 
-def is_small(program: Program, in_locals: Sequence[bool], limits: Limits) -> bool:
-    """Whether a Program can be written out, where these inputs are kept in locals."""
-    program = seen_through(program)
-    stored = {v for v, local in zip(program.inputs, in_locals, strict=True) if not local}
-    total = 0
-    for eqn in program.eqns:
+@dataclass(frozen=True)
+class Small(Fitting):
+    """Programs of small arrays, and of large ones of which single elements are read and changed, in place."""
+
+    limits: Limits
+
+    def is_tiny(self, aval: ShapedArray) -> bool:
+        return dims.is_constant(aval.shape) and bool(aval.size <= self.limits.tiny_array)
+
+    def __call__(self, program: Program, in_locals: Sequence[bool]) -> Fit | None:
+        return _Fitted(equations_last(seen_through(program)), in_locals, self).result()
+
+
+class _Fitted:
+    """Goes through a Program: which variables lie in memory, and where: at the place of an input, or in new memory."""
+
+    def __init__(self, program: Program, in_locals: Sequence[bool], small: Small):
+        self.program, self.small = program, small
+        self.stored: dict[Var, int] = {
+            v: n
+            for n, (v, local) in enumerate(zip(program.inputs, in_locals, strict=True))
+            if not local
+        }
+        self.made: dict[Var, Eqn] = {}  # what is filled anew for each that reads it
+        self.gone: set[Var] = set()  # what lay where something else is now
+        self.changed: set[int] = set()
+        self.size = self.memory = 0
+        held = (v for v, local in zip(program.inputs, in_locals, strict=True) if local)
+        self.fits = all(small.is_tiny(v.aval) for v in held) and all(
+            self._equation(eqn)
+            and self.size <= small.limits.tiny_body
+            and self.memory <= small.limits.private_row  # on the thread's stack, for each lane
+            for eqn in program.eqns
+        )
+
+    def result(self) -> Fit | None:
+        """How the Program fits."""
+        places: list[int | None] = []
+        for a in self.program.outputs:
+            place = None if self.small.is_tiny(a.aval) else self.stored.get(a, -1)  # type: ignore[arg-type]
+            if a in self.gone or (place is not None and place < 0):
+                return None
+            places.append(place)
+        return (
+            Fit(tuple(places), frozenset(self.changed - {MADE}), self.size, self.memory)
+            if self.fits
+            else None
+        )
+
+    def _equation(self, eqn: Eqn) -> bool:
+        """Take in an equation; whether it fits."""
         p = eqn.primitive
-        if isinstance(p, Mapped):
-            if p.at_data and eqn.inputs[0] not in stored:
-                return False  # a place that comes from data: locals have none
-        elif p.has_programs:
-            held_ = [a not in stored for a in eqn.inputs]
-            if not p.fits_locals(lambda body, mask: is_small(body, mask, limits), held_):
-                return False
-        elif not isinstance(p, Folded):
+        if not self.gone.isdisjoint(eqn.inputs):
             return False
-        else:
+        made = [a for a in eqn.inputs if isinstance(a, Var) and a in self.made]
+        self.memory += sum([int(a.aval.size) for a in made])  # type: ignore[arg-type]
+        if isinstance(p, Update):
+            return self._update(eqn, p)
+        if makes_memory(eqn, self.small):
+            self.stored[eqn.outputs[0]] = MADE
+            self.made[eqn.outputs[0]] = eqn
+            return True
+        if p.has_programs:
+            return self._inside(eqn)
+        if isinstance(p, Mapped):
+            if p.at_data and eqn.inputs[0] not in self.stored:
+                return False  # a place that comes from data: locals have none
+        elif isinstance(p, Folded):
             shape, _ = fold_space(eqn)
             if not dims.is_constant(shape):
                 return False
-            total += dims.product(shape)  # type: ignore[operator]
-        for v in eqn.outputs:
-            if not dims.is_constant(v.aval.shape) or v.aval.size > limits.tiny_array:
+            self.size += int(dims.product(shape))  # type: ignore[arg-type]
+        else:
+            return False
+        return self._in_locals(eqn.outputs)
+
+    def _in_locals(self, values: Sequence[Var]) -> bool:
+        for v in values:
+            if not self.small.is_tiny(v.aval):
                 return False
-            total += v.aval.size  # type: ignore[operator]
-    held = (v for v, local in zip(program.inputs, in_locals, strict=True) if local)
-    return total <= limits.tiny_body and all(
-        dims.is_constant(a.aval.shape) and a.aval.size <= limits.tiny_array
-        for a in (*program.outputs, *held)
-    )
+            self.size += int(v.aval.size)  # type: ignore[arg-type]
+        return True
+
+    def _update(self, eqn: Eqn, p: Update) -> bool:
+        (out,) = eqn.outputs
+        x, update = eqn.inputs[0], eqn.inputs[p.update]
+        if not isinstance(x, Var) or x not in self.stored or not self.small.is_tiny(update.aval):
+            return False
+        self.size += int(update.aval.size)  # type: ignore[arg-type]
+        return self._changes(x, eqn) and self._lies(out, x)
+
+    def _changes(self, x: Var, eqn: Eqn) -> bool:
+        self.changed.add(self.stored[x])
+        if x in self.made:
+            return True
+        self.gone.add(x)
+        return eqn.inputs.count(x) == 1
+
+    def _lies(self, v: Var, x: Var) -> bool:
+        self.stored[v] = self.stored[x]
+        return True
+
+    def _inside(self, eqn: Eqn) -> bool:
+        local = [a not in self.stored for a in eqn.inputs]
+        found = eqn.primitive.fits_locals(self.small, local)
+        if found is None:
+            return False
+        self.size += found.size
+        self.memory += found.memory
+        for v, place in zip(eqn.outputs, found.places, strict=True):
+            x = None if place is None else eqn.inputs[place]
+            if not (self._lies(v, x) if isinstance(x, Var) else self._in_locals((v,))):
+                return False
+        inputs = [eqn.inputs[n] for n in found.changed]
+        return all(self._changes(x, eqn) for x in inputs if isinstance(x, Var))
 
 
-def written_out(
-    program: Program, inputs: Sequence[Place | builder.AllElements], b: Builder
-) -> list[builder.AllElements]:
-    """The elements of the results, where each input lies at a place or is these elements."""
-    program = seen_through(program)
+def makes_memory(eqn: Eqn, small: Fitting) -> bool:
+    """Whether an equation fills a large array with one number."""
+    if not eqn.primitive.fills or not isinstance(eqn.inputs[0], Literal):
+        return False
+    aval = eqn.outputs[0].aval
+    return dims.is_constant(aval.shape) and not small.is_tiny(aval)
+
+
+def written_out(program: Program, inputs: Sequence[Kept], b: Builder, limits: Limits) -> list[Kept]:
+    """The results of a Program that fits, where each input lies at a place or is these elements."""
+    program = equations_last(seen_through(program))
+    small = Small(replace(limits, tiny_body=1 << 62, private_row=1 << 62))
+    fitted = _Fitted(program, [not isinstance(x, Place) for x in inputs], small)
+    assert fitted.fits, program
     places = {v: x for v, x in zip(program.inputs, inputs, strict=True) if isinstance(x, Place)}
     elements = _WrittenOut({v: e for e in program.eqns for v in e.outputs}, places, b.names)
     for v, x in zip(program.inputs, inputs, strict=True):
         if not isinstance(x, Place):
             elements.bound.update(((v, at), element) for at, element in x.items())
     for eqn in program.eqns:  # in order, so that no recursion grows with the body
-        if eqn.primitive.has_programs:
-            operands = [
-                places[a]
-                if isinstance(a, Var) and a in places
-                else {at: elements.at(a, at) for at in points(a.aval.shape)}
-                for a in eqn.inputs
-            ]
-            for v, found in zip(eqn.outputs, eqn.primitive.written(b, operands), strict=True):
+        _write(eqn, elements, places, b, fitted)
+    return [
+        places[a] if isinstance(a, Var) and a in places and not small.is_tiny(a.aval)
+        else {at: elements.at(a, at) for at in points(a.aval.shape)}
+        for a in program.outputs
+    ]  # fmt: skip
+
+
+def _write(
+    eqn: Eqn, elements: _WrittenOut, places: dict[Var, Place], b: Builder, fitted: _Fitted
+) -> None:
+    """The elements of an equation's results, and the statements that are needed for them."""
+    if eqn.outputs[0] in fitted.made:
+        return
+    given: list[Place | None] = []
+    for a in eqn.inputs:  # one that is there twice is filled twice: each may be changed
+        if isinstance(a, Var) and a in fitted.made:
+            places[a] = _filled(fitted.made[a], b)
+        given.append(places.get(a) if isinstance(a, Var) else None)
+    if isinstance(eqn.primitive, Update):
+        _change(eqn, eqn.primitive, elements, places, b)
+    elif eqn.primitive.has_programs:
+        operands: list[Kept] = [
+            {at: elements.at(a, at) for at in points(a.aval.shape)} if place is None else place
+            for a, place in zip(eqn.inputs, given, strict=True)
+        ]
+        for v, found in zip(eqn.outputs, eqn.primitive.written(b, operands), strict=True):
+            if isinstance(found, Place):
+                places[v] = found
+            else:
                 elements.bound.update(((v, at), element) for at, element in found.items())
-            continue
+    else:
+        roots = {fitted.stored.get(a) for a in eqn.inputs if isinstance(a, Var)}
+        passing = not roots.isdisjoint(fitted.changed)  # what is there changes: it is read here
         for v in eqn.outputs:
             for at in points(v.aval.shape):
-                elements.at(v, at)
-    return [{at: elements.at(a, at) for at in points(a.aval.shape)} for a in program.outputs]
+                element = elements.at(v, at)
+                if passing:
+                    elements.bound[v, at] = whole([b.local(e) for e in parts(element)])
+
+
+def _change(
+    eqn: Eqn, p: Update, elements: _WrittenOut, places: dict[Var, Place], b: Builder
+) -> None:
+    """Store an update's elements where the operand lies, which is where the result does."""
+    (out,), x, update = eqn.outputs, eqn.inputs[0], eqn.inputs[p.update]
+    assert isinstance(x, Var)
+    place = places[out] = places[x]
+    views = [elements.view(a) for a in eqn.inputs]
+    for at in [(*i,) for i in points(update.aval.shape)]:
+        where, inside = p.target(at, *views)
+        value = elements.at(update, at)
+        if p.combination != "set":
+            value = combined(
+                p.combination, StoredElements(place, out.aval).at(where, inside), value
+            )
+        b.store(place, out.aval.shape, where, value, inside)
+
+
+def _filled(eqn: Eqn, b: Builder) -> Place:
+    """New memory, which each run of the loops around has for itself."""
+    aval, number = eqn.outputs[0].aval, eqn.inputs[0]
+    assert isinstance(number, Literal)
+    size = aval.size
+    buffer = Buffer(b.names.fresh("stack"), buffer_dtype(aval), buffer_size(aval), "local")
+    i = b.variable("i", size)
+    with b.loop(i, size):
+        b.store(Place(buffer), (size,), (i,), constant(number.value, aval.dtype))
+    return Place(buffer)
 
 
 def points(shape: Sequence[Any]) -> list[Index]:

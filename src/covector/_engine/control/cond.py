@@ -19,20 +19,27 @@ from covector._engine.control.call import (
     given_ones,
     spread,
 )
-from covector._engine.control.carry import advance, computed, hold, indices
+from covector._engine.control.carry import advance, computed, element_of, hold, indices
 from covector._engine.control.loop import Scan
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import (
     Linear,
     Primitive,
-    Source,
     Zero,
     is_zero,
 )
 from covector._engine.core.trace import _state, typeof
-from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, constant
+from covector._engine.ir.builder import (
+    Builder,
+    Fit,
+    Fitting,
+    Kept,
+    Operand,
+    Place,
+    Result,
+    constant,
+)
 from covector._engine.ir.effects import is_kept
-from covector._engine.ir.index import Index
 from covector._engine.ir.program import (
     Atom,
     Eqn,
@@ -43,7 +50,7 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
-from covector._engine.ir.scalar import Expr, Scalar
+from covector._engine.ir.scalar import Expr
 from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
@@ -108,25 +115,40 @@ class Cond(Primitive):
         assert isinstance(value, Expr)
         _by_halves(b, value, self.branches, lambda body: b.program(body, places, outputs))
 
-    def fits_locals(
-        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
-    ) -> bool:
-        return in_locals[0] and all(small(body, in_locals[1:]) for body in self.branches)
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        found = [fit(body, in_locals[1:]) for body in self.branches]
+        fits = [f for f in found if f is not None]
+        if len(fits) < len(found) or len({f.places for f in fits}) > 1:
+            return None
+        places = [None if n is None else n + 1 for n in fits[0].places]
+        stored = [n for n in places if n is not None]
+        changed = frozenset([*stored, *[n + 1 for f in fits for n in f.changed]])
+        if len(set(stored)) < len(stored) or len(changed) > len(stored):
+            return None
+        return Fit(
+            tuple(places), changed, sum([f.size for f in fits]), sum([f.memory for f in fits])
+        )
 
-    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
-        """Branches that give locals their values."""
+    def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
+        """Branches that give locals their values, or change what lies in memory."""
         index, *rest = [computed(b, x) for x in operands]
-        assert not isinstance(index, Place)
-        held: list[dict[Index, Scalar]] = []
+        held: list[Kept | None] = []
         for aval in self.branches[0].out_avals:
             zero = constant(aval.dtype.type(0), aval.dtype)
-            held.append(hold(b, dict.fromkeys(indices(aval), zero), aval))
-        value = index[()]
+            begin = dict.fromkeys(indices(aval), zero) if b.fit.is_tiny(aval) else None
+            held.append(None if begin is None else hold(b, begin, aval))
+        value = element_of(index, INDEX)(())
         assert isinstance(value, Expr)
-        _by_halves(
-            b, value, self.branches, lambda body: advance(b, held, b.written_out(body, rest))
-        )
-        return list(held)
+
+        def run(body: Program) -> None:
+            values = b.written_out(body, rest)
+            for n, x in enumerate(values):
+                if isinstance(x, Place):
+                    held[n] = x
+            advance(b, [h for h in held if h is not None], values)
+
+        _by_halves(b, value, self.branches, run)
+        return [h for h in held if h is not None]
 
     # ------------------------------------------------------------------------------------------------- rules
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Mapped
+from covector._engine.core.primitive import Linear, Mapped
 from covector._engine.core.trace import evaluate
 from covector._engine.ir import scalar
 from covector._engine.ir.effects import is_kept
@@ -77,6 +77,15 @@ class Layout:
         """The results of a loop or body by their parts."""
         values = tuple(values)
         return Results(values[: self.carry], values[self.carry :])
+
+
+@record
+class Turns:
+    """A loop of the compiled scan: so many turns of so many steps, from a first step on."""
+
+    steps: int
+    count: Dim
+    first: Dim = 0
 
 
 def layout_of(mask: Operands[bool]) -> Layout:
@@ -483,3 +492,18 @@ def _nodes(e: scalar.Expr) -> Iterable[scalar.Expr]:
     yield e
     for arg in e.args:
         yield from _nodes(arg)
+
+
+def is_linear(values: Sequence[Any]) -> tuple[bool, ...]:
+    """Which of these are linear."""
+    return tuple([isinstance(v, Linear) for v in values])
+
+
+def linear_values(values: Sequence[Any]) -> list[Any]:
+    """Those that are linear."""
+    return [v for v in values if isinstance(v, Linear)]
+
+
+def known_values(values: Sequence[Any]) -> list[Any]:
+    """Those that are not linear."""
+    return [v for v in values if not isinstance(v, Linear)]

@@ -18,15 +18,28 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import advance, hold, settle, source_of
+from covector._engine.control.carry import (
+    advance,
+    computed,
+    fit_loop,
+    held_or_kept,
+    hold,
+    in_locals,
+    settle,
+    source_of,
+)
 from covector._engine.control.derived import (
     Known,
     Layout,
     Operands,
     Results,
     SplitBody,
+    Turns,
     batch_body,
+    is_linear,
     jvp_body,
+    known_values,
+    linear_values,
     linearize_body,
     live_parts,
     repeated_body,
@@ -36,7 +49,17 @@ from covector._engine.control.derived import (
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import Builder, Index, Operand, Place, Points, Result
+from covector._engine.ir.builder import (
+    Builder,
+    Fit,
+    Fitting,
+    Index,
+    Kept,
+    Operand,
+    Place,
+    Points,
+    Result,
+)
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
@@ -50,15 +73,6 @@ from covector._engine.ir.program import (
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
-
-
-@record
-class Turns:
-    """A loop of the compiled scan: so many turns of so many steps, from a first step on."""
-
-    steps: int
-    count: Dim
-    first: Dim = 0
 
 
 @record
@@ -163,12 +177,9 @@ class Scan(Primitive):
         if (points := self._points(b)) is not None:
             _point_by_point(b, self, points, operands, results)
             return
-        in_locals = Operands(
-            (False,) * len(takes.consts), (True,) * len(takes.carry), (False,) * len(takes.xs)
-        )
-        small = b.is_small(self.body, in_locals.flat)
-        run = _in_locals if small else _in_buffers
-        run(b, self, takes, gives, self._turns(b, small))
+        fit = self._fit(b.fit, [False] * len(operands))
+        run = _in_buffers if fit is None else _in_locals
+        run(b, self, takes, gives, self._turns(b, fit))
 
     def _points(self, b: Builder) -> Points | None:
         """The points that the loop can go through one after the other, all steps of each at once.
@@ -184,21 +195,48 @@ class Scan(Primitive):
         carried = self.layout.operands([n for n, _ in enumerate(self.body.inputs)]).carry
         return b.points(self.body, [n in carried for n, _ in enumerate(self.body.inputs)])
 
-    def _turns(self, b: Builder, written_out: bool) -> list[Turns]:
+    def _turns(self, b: Builder, fit: Fit | None) -> list[Turns]:
         """The loops over the steps: of whole turns, and of the steps that are left."""
-        steps, count = self._unrolled(b, written_out)
+        steps, count = self._unrolled(b, fit)
         loops = [Turns(steps, count)] if count != 0 else []
         if count * steps != self.length:
             loops.append(Turns(1, self.length - count * steps, count * steps))
         return loops
 
-    def _unrolled(self, b: Builder, written_out: bool) -> tuple[int, Dim]:
+    def _fit(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        """How it can be written out, where these operands are in locals."""
+        takes, types = self.layout.operands(in_locals), self.layout.operands(self.body.in_avals)
+        local = (*takes.consts, *[fit.is_tiny(a) for a in types.carry], *takes.xs)
+        carry = range(self.num_consts, self.num_consts + self.num_carry)
+        return fit_loop(fit, None, self.body, carry, local)
+
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        if any(self.layout.operands(in_locals).xs) or len(self.body.outputs) > self.num_carry:
+            return None  # what is stacked is in memory
+        return self._fit(fit, in_locals)
+
+    def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
+        """A loop on locals, a step a turn."""
+        takes = self.layout.operands([computed(b, x) for x in operands])
+        types = self.layout.operands(self.body.in_avals)
+        held = held_or_kept(b, takes.carry, types.carry, [b.fit.is_tiny(a) for a in types.carry])
+        t = b.variable("t", self.length)
+        with b.loop(t, self.length):
+            body, (at,) = self.turn(Turns(1, self.length), t)
+            slices = [
+                x.slice(aval, at) for x, aval in zip(takes.xs, types.xs, strict=True)
+                if isinstance(x, Place)
+            ]  # fmt: skip
+            advance(b, held, b.written_out(body, [*takes.consts, *held, *slices]))
+        return held
+
+    def _unrolled(self, b: Builder, fit: Fit | None) -> tuple[int, Dim]:
         """How many steps a turn does, and how many turns there are of so many."""
         steps = max(self.unroll, 1)
         if isinstance(self.length, int):
             steps = min(steps, max(self.length, 1))
-        sizes = [v.aval.size if written_out else 1 for e in self.body.eqns for v in e.outputs]
-        most = max(b.longest_turn() // max(int(sum(sizes)), 1), 1)  # type: ignore[arg-type]
+        size = len(self.body.eqns) if fit is None else fit.size
+        most = max(b.longest_turn() // max(size, 1), 1)
         if steps > most:
             b.explain("loop", f"scan: {most} steps a turn, not {steps}: the code would be too long")
             steps = most
@@ -331,7 +369,7 @@ class Scan(Primitive):
         """
         given = tuple([not is_zero(c) for c in ct])
         takes, cotangents = self.layout.operands(args), self.layout.results(ct)
-        linear = Operands(_is_linear(takes.consts), (True,) * self.num_carry, _is_linear(takes.xs))
+        linear = Operands(is_linear(takes.consts), (True,) * self.num_carry, is_linear(takes.xs))
         found = transpose_body(self.body, self.layout, linear.flat, given)
         sums = [
             prims.zeros(a.aval)
@@ -343,9 +381,9 @@ class Scan(Primitive):
         scan = replace(self._of(found.program, found.layout), reverse=not self.reverse)
         outs = iter(
             scan(
-                *_known_values(takes.consts), *found.constants, *sums,
+                *known_values(takes.consts), *found.constants, *sums,
                 *materialized(cotangents.carry, found.live.carry),
-                *_known_values(takes.xs), *given_ones(cotangents.ys),
+                *known_values(takes.xs), *given_ones(cotangents.ys),
             )
         )  # fmt: skip
         backs = iter([next(outs) if live else None for live in found.live.flat])
@@ -362,13 +400,13 @@ class Scan(Primitive):
         """Where some carried values are known: these first, in a loop of their own."""
         takes = self.layout.operands(args)
         init = [a for a, mine in zip(takes.carry, found.live.carry, strict=True) if not mine]
-        consts = _known_values(takes.consts)
-        operands = [*consts, *init, *_known_values(takes.xs)]
+        consts = known_values(takes.consts)
+        operands = [*consts, *init, *known_values(takes.xs)]
         _, known = self._known(found, operands, Layout(len(consts), len(init)), 0)
         values = Operands(
-            (*known.chosen(found.const_sources), *_linear_values(takes.consts)),
+            (*known.chosen(found.const_sources), *linear_values(takes.consts)),
             tuple(compress(takes.carry, found.live.carry)),
-            (*known.chosen(found.xs_sources), *_linear_values(takes.xs)),
+            (*known.chosen(found.xs_sources), *linear_values(takes.xs)),
         )
         scan = self._of(found.linear, Layout(len(values.consts), len(values.carry)))
         backs = scan._transpose(list(compress(ct, found.live.flat)), values.flat)
@@ -413,7 +451,13 @@ def _in_locals(
     b: Builder, scan: Scan, takes: Operands[Operand], gives: Results[Result], loops: Sequence[Turns]
 ) -> None:
     """The body written out element by element; what is carried is in locals."""
-    held = [hold(b, source_of(x), x.aval) for x in takes.carry]
+    held: list[Kept] = []
+    for x, out in zip(takes.carry, gives.carry, strict=True):
+        if b.fit.is_tiny(x.aval):
+            held.append(hold(b, source_of(x), x.aval))
+        else:
+            b.copy(out.place, x)  # it is changed where the result lies
+            held.append(out.place)
     consts = [x.place for x in takes.consts]
     for turns in loops:
         t = b.variable("t", turns.count)
@@ -422,7 +466,7 @@ def _in_locals(
             slices = _slices(scan, takes.xs, positions)
             values = scan.layout.results(b.written_out(body, [*consts, *held, *slices]))
             for place, elements in zip(_stacks(scan, gives.ys, positions), values.ys, strict=True):
-                for i, e in elements.items():
+                for i, e in in_locals(elements).items():
                     b.store(place[0], place[1].shape, i, e)
             advance(b, held, values.carry)
     settle(b, held, [r.place for r in gives.carry], [r.aval for r in gives.carry])
@@ -475,7 +519,7 @@ def _all_steps(
     """The steps at some points; what is carried is in locals."""
     held = [hold(b, source_of(x), x.aval, at if x.aval.shape else [()]) for x in takes.carry]
     consts = [x.place for x in takes.consts]
-    for turns in scan._turns(b, False):
+    for turns in scan._turns(b, None):
         t = b.variable("t", turns.count)
         body, positions = scan.turn(turns, t)
         with b.loop(t, turns.count):
@@ -550,15 +594,3 @@ def _stacks(
         for at in positions
         for y, aval in zip(ys, types, strict=True)
     ]
-
-
-def _is_linear(values: Sequence[Any]) -> tuple[bool, ...]:
-    return tuple([isinstance(v, Linear) for v in values])
-
-
-def _linear_values(values: Sequence[Any]) -> list[Any]:
-    return [v for v in values if isinstance(v, Linear)]
-
-
-def _known_values(values: Sequence[Any]) -> list[Any]:
-    return [v for v in values if not isinstance(v, Linear)]

@@ -33,19 +33,23 @@ from covector._engine.types.avals import ShapedArray
 # Bytes of all the states that are kept at once; the least and the most binary digits of their number.
 KEPT_BYTES = 1 << 22
 LEAST_SLOTS, MOST_SLOTS = 3, 10
+# The same for each of many loops side by side, whose states lie on a thread's stack.
+MANY_BYTES = 1 << 14
+MANY_SLOTS = 8
 
 # Makes a loop of a condition, a body, and the number of consts.
 MakeLoop = Callable[[Program, Program, int], Primitive]
 Values = Sequence[Any]
 
 
-def slots_for(state: Sequence[ShapedArray]) -> int:
+def slots_for(state: Sequence[ShapedArray], many: bool = False) -> int:
     """How many binary digits the number of kept states has."""
+    kept, most = (MANY_BYTES, MANY_SLOTS) if many else (KEPT_BYTES, MOST_SLOTS)
     size = sum(a.size * a.dtype.itemsize for a in state)
     if not isinstance(size, int):
         return LEAST_SLOTS + 3
-    digits = (KEPT_BYTES // max(size, 1)).bit_length() - 1
-    return min(max(digits, LEAST_SLOTS), MOST_SLOTS)
+    digits = (kept // max(size, 1)).bit_length() - 1
+    return min(max(digits, LEAST_SLOTS), most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +66,9 @@ class Unwound:
 
 @derived
 def unwound(
-    body: Program, condition: Program, layout: Layout, nonzero: Mask, make: MakeLoop
+    body: Program, condition: Program, layout: Layout, nonzero: Mask, many: bool, make: MakeLoop
 ) -> Unwound:
-    """The way back through a loop for tangents of the operands in a mask."""
+    """The way back through a loop, or one of many side by side, for tangents of the operands in a mask."""
     given = layout.operands(nonzero)
     carry = given.carry
     while True:
@@ -72,7 +76,8 @@ def unwound(
         if split.nonzero == carry:
             break
         carry = tuple([x or y for x, y in zip(carry, split.nonzero, strict=True)])
-    unwinding = _Unwinding(body, condition, layout, (given.consts, carry), split, make)
+    digits = slots_for(layout.operands(body.in_avals).carry, many)
+    unwinding = _Unwinding(body, condition, layout, (given.consts, carry), split, make, digits)
     return Unwound(*unwinding.program(), carry)
 
 
@@ -85,6 +90,7 @@ class _Unwinding:
         nonzero: tuple[Mask, Mask],
         split: SplitProgram,
         make: MakeLoop,
+        digits: int,
     ):
         self.body, self.condition, self.split, self.make = body, condition, split, make
         count, residuals = sum(map(sum, nonzero)), len(split.residuals)
@@ -96,7 +102,7 @@ class _Unwinding:
         self.known, self.state = list(takes.consts), list(takes.carry)
         self.sums = [a.tangent() for a in compress(takes.consts, nonzero[0])]
         self.cts = [a.tangent() for a in compress(takes.carry, nonzero[1])]
-        self.digits = slots_for(self.state)
+        self.digits = digits
         self.slots = 1 << self.digits
 
     def program(self) -> tuple[Program, tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from covector._engine.control.call import (
     materialized,
     spread,
 )
-from covector._engine.control.carry import advance, computed, hold, settle
+from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
     batch_body,
@@ -29,12 +29,20 @@ from covector._engine.control.derived import (
     live_parts,
     then_condition,
 )
+from covector._engine.control.each import Each
+from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import unwound
 from covector._engine.core.inside import Checking, Interpreter
-from covector._engine.core.primitive import Linear, Primitive, Source, Zero
+from covector._engine.core.primitive import Linear, Primitive, Zero
 from covector._engine.core.trace import evaluate, typeof
-from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result, load
-from covector._engine.ir.index import Index
+from covector._engine.ir.builder import (
+    Builder,
+    Fit,
+    Fitting,
+    Kept,
+    Operand,
+    Result,
+)
 from covector._engine.ir.program import (
     Atom,
     Program,
@@ -42,13 +50,10 @@ from covector._engine.ir.program import (
     replace_inputs,
     without_dead_code,
 )
-from covector._engine.ir.scalar import Scalar
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
-
-TRUTH = ShapedArray((), np.dtype(np.bool_))
 
 
 @record
@@ -144,33 +149,44 @@ class While(Primitive):
         The carry lies in two buffers that take turns or, if condition and body are small, in locals; then lanes run
         side by side on the threads.
         """
-        in_locals = (*[False] * self.num_consts, *[True] * len(results))
-        small = b.is_small(self.condition, in_locals) and b.is_small(self.body, in_locals)
+        types = self.layout.operands(self.body.in_avals)
+        local = [b.fit.is_tiny(a) for a in types.carry]
+        mask = [*[False] * self.num_consts, *local]
+        small = fit_loop(b.fit, self.condition, self.body, self._carried, mask) is not None
         count = dims.product(self.lanes)
         lane = b.variable("lane", count)
         takes = self.layout.operands(operands)
-        types = self.layout.operands(self.body.in_avals)
         consts = [
             x.place.slice(aval, lane) if mine else x.place
             for x, aval, mine in zip(takes.consts, types.consts, self.mask, strict=True)
         ]
-        carry = [
-            x.place.slice(aval, lane) for x, aval in zip(takes.carry, types.carry, strict=True)
-        ]
+        starts = [x.place for x in takes.carry]
+        for n in [n for n, mine in enumerate(local) if small and not mine]:
+            b.copy(results[n].place, takes.carry[n])  # it is changed where the result lies
+            starts[n] = results[n].place
+        carry = [x.slice(aval, lane) for x, aval in zip(starts, types.carry, strict=True)]
         gives = [r.place.slice(a, lane) for r, a in zip(results, types.carry, strict=True)]
         with b.loop(lane, count, free=small):
-            (_in_locals if small else _in_buffers)(b, self, consts, carry, gives)
+            how = on_locals if small else on_buffers
+            how(b, self.condition, self.body, consts, carry, gives)
 
-    def fits_locals(
-        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
-    ) -> bool:
-        mask = (*in_locals[: self.num_consts], *[True] * self.layout.carry)
-        return not self.lanes and all(small(body, mask) for body in self.programs())
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        local = list(in_locals)
+        for n in self._carried:
+            local[n] = fit.is_tiny(self.body.inputs[n].aval)
+        if self.lanes:
+            return None
+        return fit_loop(fit, self.condition, self.body, self._carried, local)
 
-    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
+    @property
+    def _carried(self) -> range:
+        """Which inputs of its Programs are carried."""
+        return range(self.num_consts, len(self.body.inputs))
+
+    def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
         """A `While` on locals."""
         takes = self.layout.operands([computed(b, x) for x in operands])
-        return list(_on_locals(b, self, takes.consts, takes.carry))
+        return locals_of(b, self.condition, self.body, takes.consts, takes.carry)
 
     # ------------------------------------------------------------------------------------------------- rules
 
@@ -296,7 +312,7 @@ class While(Primitive):
 
     def pulled(self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any]) -> list[Any]:
         """Cotangents of the operands in the mask.  The loop runs again, and back: `unwind.py` says how."""
-        found = unwound(self.body, self.condition, self.layout, nonzero, _plain)
+        found = unwound(self.body, self.condition, self.layout, nonzero, bool(self.lanes), _plain)
         program, constants = found.program, found.constants
         axes = [0 if mine else None for mine in (*self.mask, *[True] * self.layout.carry)]
         axes += [0] * sum(found.carry)
@@ -306,7 +322,12 @@ class While(Primitive):
             batched = batch_program(program, wide, size, None, every)
             program, constants = batched.program, (*constants, *batched.constants)
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
-        backs = iter(Call(program)(*primals, *cts, *constants))
+        way: Primitive = Call(program)
+        if self.lanes and len(constants) == len(found.constants):
+            mapped = [d is not None for d in axes]
+            mapped += [False] * (len(program.inputs) - len(axes))
+            way = Each(program, found.program, self.lanes, tuple(mapped))
+        backs = iter(way(*primals, *cts, *constants))
         result: list[Any] = []
         for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
             if mine:
@@ -375,62 +396,6 @@ class PushedLoop(Call):
         cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
         backs = self.loop.pulled(args[:n], self.nonzero, cts)
         return [*[None] * (len(args) - count), *backs]
-
-
-# ------------------------------------------------------------------------------------------------- lowering
-
-
-def _in_locals(
-    b: Builder,
-    loop: While,
-    consts: Sequence[Place],
-    carry: Sequence[Place],
-    gives: Sequence[Place],
-) -> None:
-    """Condition and body written out element by element; what is carried is in locals."""
-    types = loop.layout.operands(loop.body.in_avals).carry
-    settle(b, _on_locals(b, loop, consts, carry), gives, types)
-
-
-def _on_locals(
-    b: Builder, loop: While, consts: Sequence[Source], carry: Sequence[Source]
-) -> list[dict[Index, Scalar]]:
-    """The loop; the locals that hold its results."""
-    types = loop.layout.operands(loop.body.in_avals).carry
-    held = [hold(b, x, aval) for x, aval in zip(carry, types, strict=True)]
-    with b.while_() as holds:
-        ((test,),) = [x.values() for x in b.written_out(loop.condition, [*consts, *held])]
-        holds(test)  # type: ignore[arg-type]
-        advance(b, held, b.written_out(loop.body, [*consts, *held]))
-    return held
-
-
-def _in_buffers(
-    b: Builder,
-    loop: While,
-    consts: Sequence[Place],
-    carry: Sequence[Place],
-    gives: Sequence[Place],
-) -> None:
-    """The carry in two buffers that take turns."""
-    takes = loop.layout.operands(loop.body.inputs)
-    changes = [v is not new for v, new in zip(takes.carry, loop.body.outputs, strict=True)]
-    pairs = [
-        (b.temp_like(v.aval, "carry"), b.temp_like(v.aval, "next")) if changed else (place, place)
-        for place, v, changed in zip(carry, takes.carry, changes, strict=True)
-    ]
-    for (now, _), place, v in zip(pairs, carry, takes.carry, strict=True):
-        b.copy(now, place, v.aval)
-    holds_at = b.temp_like(TRUTH, "holds")
-    inputs = [*consts, *[now for now, _ in pairs]]
-    with b.while_() as holds:
-        b.program(loop.condition, inputs, [holds_at])
-        holds(load(holds_at.buffer, 0))
-        b.program(loop.body, inputs, [following for _, following in pairs])
-        for now, following in compress(pairs, changes):
-            b.swap(now, following)
-    for out, (now, _), v in zip(gives, pairs, takes.carry, strict=True):
-        b.copy(out, now, v.aval)
 
 
 # --------------------------------------------------------------------------------------- conditions, batches

@@ -12,7 +12,7 @@ from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
 from covector._engine.core.inside import Checking, Fault, Interpreter
-from covector._engine.ir.builder import AllElements, Builder, Operand, Place, Result
+from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Program, effects_of
@@ -21,7 +21,6 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 State = tuple[Expr, ...]  # of a fold
-Source = Place | AllElements  # where a value is: in memory, or as expressions
 MadeBy = Callable[[Atom], Eqn | None]  # the equation that an operand comes from
 Types = Sequence[ShapedArray]
 
@@ -199,6 +198,8 @@ class Primitive:
     ] = ()  # the operand that each result starts as a copy of
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
+    fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
+
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
     transparent: ClassVar[bool] = (
@@ -292,17 +293,15 @@ class Primitive:
         """Build the statements that compute the results at their places."""
         raise self._missing("lower")
 
-    def fits_locals(
-        self, small: Callable[[Program, Sequence[bool]], bool], in_locals: Sequence[bool]
-    ) -> bool:
-        """Whether it can be written out in a small Program, where these operands are in locals.
+    def fits_locals(self, fit: Fitting, in_locals: Sequence[bool]) -> Fit | None:
+        """How it can be written out in a small Program, where these operands are in locals; None if it cannot.
 
-        For what holds Programs; `small` says whether one of these is small, with which of its inputs in locals.
+        For what holds Programs; `fit` says the same of these.
         """
-        return False
+        return None
 
-    def written(self, b: Builder, operands: Sequence[Source]) -> list[AllElements]:
-        """Build the statements that compute the results element by element, in locals."""
+    def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
+        """Build the statements that compute the results: in locals, element by element, or where operands lie."""
         raise self._missing("written")
 
     # -- text --------------------------------------------------------------------------------------

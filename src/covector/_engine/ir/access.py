@@ -186,6 +186,11 @@ def from_data(place: Dim) -> bool:
     return bool(index_values(place))
 
 
+def moves(place: Dim, variable: str) -> bool:
+    """Whether a place in private memory is another one in each run of a loop: one from data is in a run's own."""
+    return not from_data(place) and ix.coefficient(place, variable) != 0
+
+
 def _renamed(place: Dim, around: Sequence[Statement], loop: Loop, mark: str) -> Dim:
     """A place with other names for the variables of the loops further in, over all that they run through."""
     names: dict[str, Dim] = {}

@@ -50,6 +50,32 @@ AllElements = Mapping[Index, Scalar]  # all the elements of a small value
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """How something can be written out: where results lie, and which inputs it changes there."""
+
+    places: tuple[int | None, ...]  # the input in whose memory a result lies; None: it is in locals
+    changed: frozenset[int]
+    size: int = 0  # how many elements are computed
+    memory: int = 0  # how many elements of new memory it takes
+
+    def keeps(self, kept: Sequence[int]) -> bool:
+        """Whether these inputs stay as they are."""
+        return self.changed.isdisjoint(kept)
+
+
+class Fitting(ABC):
+    """Says how Programs can be written out, where some of their inputs are in locals, the others in memory."""
+
+    @abstractmethod
+    def __call__(self, program: Program, in_locals: Sequence[bool]) -> Fit | None:
+        """How a Program can be written out; None if it cannot."""
+
+    @abstractmethod
+    def is_tiny(self, aval: ShapedArray) -> bool:
+        """Whether a value may be in locals."""
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a variable lies: a buffer, and the offset of its first element (of the variable's dtype)."""
 
@@ -125,6 +151,9 @@ class Names:
 
     def local(self, dtype: np.dtype, stem: str = "s") -> Expr:
         return Expr("local", (), dtype, self.fresh(stem))
+
+
+Kept = Place | AllElements  # where a value is kept: in memory, or as expressions
 
 
 class StoredElements:
@@ -373,15 +402,14 @@ class Builder(ABC):
     def longest_turn(self) -> int:
         """How long a turn of an unrolled loop may be, in equations, or in elements if they are written out."""
 
+    @property
     @abstractmethod
-    def is_small(self, program: Program, in_locals: Sequence[bool]) -> bool:
-        """Whether a Program can be written out element by element, where these inputs are kept in locals."""
+    def fit(self) -> Fitting:
+        """Says how Programs can be written out element by element."""
 
     @abstractmethod
-    def written_out(
-        self, program: Program, inputs: Sequence[Place | AllElements]
-    ) -> list[AllElements]:
-        """The results of a small Program, element by element: expressions, of which nothing is stored."""
+    def written_out(self, program: Program, inputs: Sequence[Kept]) -> list[Kept]:
+        """The results of a Program that fits: elements, of which nothing is stored, or where an input lies."""
 
     @abstractmethod
     def points(self, program: Program, carried: Sequence[bool]) -> Points | None:

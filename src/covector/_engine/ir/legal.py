@@ -96,14 +96,7 @@ def _why_no_lanes(loop: Loop) -> str | None:
                 return reason
         if isinstance(s, Loop) and (ix.depends(s.extent, loop.name) or from_data(s.extent)):
             return f"the extent of {s.name} differs from lane to lane"
-        if isinstance(s, If | While) and writes_private(s):
-            return "not all lanes write private memory"
     return None
-
-
-def writes_private(statement: Statement) -> bool:
-    """Whether something in a branch, or in a loop with a condition, writes a private buffer."""
-    return any(isinstance(s, Store) and s.buffer.kind == "local" for s in walk((statement,)))
 
 
 def _why_no_threads(loop: Loop, kernel: Kernel) -> str | None:

@@ -86,6 +86,7 @@ class Broadcast(Movement):
 
     shape: Shape
     axes: tuple[int, ...]
+    fills: ClassVar[bool] = True
     name: ClassVar[str] = "broadcast"
     simplified = laws.broadcasts
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu import routines
 from covector._engine.core.foreign import MachineFunction
-from covector._engine.ir import index as ix
-from covector._engine.ir.access import uses, written
+from covector._engine.ir.access import moves, uses, written
 from covector._engine.ir.kernel import (
     Buffer,
     Callback,
@@ -117,8 +116,8 @@ def calls(kernel: Kernel) -> Counter[str]:
 def one_a_lane(loop: Loop, buffer: Buffer) -> bool:
     """Whether each lane of a loop needs a private buffer of its own: the body writes it, wherever the lane is."""
     stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer is buffer]
-    moves = any(ix.coefficient(s.index, loop.name) != 0 for s in stores)
-    return bool(loop.schedule.vector > 1 and stores and not moves)
+    moving = any(moves(s.index, loop.name) for s in stores)
+    return bool(loop.schedule.vector > 1 and stores and not moving)
 
 
 def one_a_lane_inside(loop: Loop, buffer: Buffer) -> bool:
@@ -156,8 +155,8 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
                 total += costs.foreign if foreign else costs.callback
             elif isinstance(s, Copy):
                 pair = [memories.get(b, b) for b, _ in (s.target, s.source)]
-                moves = pair[0] is not pair[1]
-                total += costs.copied_element * _at_least(s.size) if moves else costs.statement
+                apart = pair[0] is not pair[1]
+                total += costs.copied_element * _at_least(s.size) if apart else costs.statement
             else:
                 total += costs.statement
         return total

@@ -259,7 +259,11 @@ class LoopEmitter(Emitter):
             return self._load_one(e, buffer, d)
         if buffer in self.frame.lane_buffers:
             type_ = memory_type(e.dtype, self.width)
-            raw = self.line(f"load {type_}, ptr {self._lane_address(buffer, d)}")
+            if self.uniform_index(d):
+                raw = self.line(f"load {type_}, ptr {self._lane_address(buffer, d)}")
+                return self.from_memory(raw, e.dtype)
+            mask = self.mask_of(e.args[0] if e.args else None)
+            raw = self.gather(self._lane_addresses(buffer, d), type_, e.dtype, mask)
             return self.from_memory(raw, e.dtype)
         if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
             return self.spread(self.one.value(e), register_element(e.dtype))
@@ -342,6 +346,17 @@ class LoopEmitter(Emitter):
             f"getelementptr inbounds {type_}, ptr {self.frame.pointer(buffer)}, i64 {index}"
         )
 
+    def _lane_addresses(self, buffer: Buffer, d: Dim) -> str:
+        """Where the lanes' elements are, each in the lane's own copy of a buffer, at a place of its own."""
+        lanes, width = vector("i64", self.width), self.width
+        numbers = ", ".join(f"i64 {n}" for n in range(width))
+        row = self.line(f"mul nsw {lanes} {self.vector_index(d)}, splat (i64 {width})")
+        place = self.line(f"add nsw {lanes} {row}, <{numbers}>")
+        return self.line(
+            f"getelementptr inbounds {memory_element(buffer.dtype)}, ptr {self.frame.pointer(buffer)}, "
+            f"{lanes} {place}"
+        )
+
     def addresses(self, buffer: Buffer, d: Dim) -> str:
         """Where the lanes' elements of a buffer are."""
         lanes = vector("i64", self.width)
@@ -384,30 +399,46 @@ class LoopEmitter(Emitter):
             else:
                 self._store_if(type_, operand, address, dtype, condition)
             return
-        if buffer in self.frame.lane_buffers:
-            self.lines.append(f"  store {type_} {operand}, ptr {self._lane_address(buffer, d)}")
-            return
         mask = self.mask_of(condition)
-        masks = vector("i1", self.width)
+        if buffer in self.frame.lane_buffers:
+            if self.uniform_index(d):
+                # Lanes that do not exist may be written, those that are elsewhere may not.
+                here = mask if self.parted or condition is not None else None
+                self._store_vector(type_, operand, self._lane_address(buffer, d), dtype, here)
+            else:
+                self._scatter(type_, operand, self._lane_addresses(buffer, d), dtype, mask)
+            return
         stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
-            if mask is None:
-                self.lines.append(
-                    f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}"
-                )
-                return
+            self._store_vector(type_, operand, address, dtype, mask)
+        else:
+            self._scatter(type_, operand, self.addresses(buffer, d), dtype, mask)
+
+    def _store_vector(
+        self, type_: str, operand: str, address: str, dtype: np.dtype, mask: str | None
+    ) -> None:
+        """Store lanes that lie side by side."""
+        if mask is None:
+            self.lines.append(f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}")
+        else:
+            masks = vector("i1", self.width)
             name = f"@llvm.masked.store.{suffix(memory_element(dtype), self.width)}.p0"
             self.module.declare(name, f"declare void {name}({type_}, ptr, i32, {masks})")
             self.lines.append(
                 f"  call void {name}({type_} {operand}, ptr {address}, i32 {dtype.itemsize}, {masks} {mask})"
             )
-            return
+
+    def _scatter(
+        self, type_: str, operand: str, addresses: str, dtype: np.dtype, mask: str | None
+    ) -> None:
+        """Store lanes each at its address."""
+        masks = vector("i1", self.width)
         name = f"@llvm.masked.scatter.{suffix(memory_element(dtype), self.width)}.v{self.width}p0"
         pointers = vector("ptr", self.width)
         self.module.declare(name, f"declare void {name}({type_}, {pointers}, i32, {masks})")
         self.lines.append(
-            f"  call void {name}({type_} {operand}, {pointers} {self.addresses(buffer, d)}, i32 {dtype.itemsize}, "
+            f"  call void {name}({type_} {operand}, {pointers} {addresses}, i32 {dtype.itemsize}, "
             f"{masks} {mask or self.all_lanes()})"
         )
 

@@ -23,8 +23,7 @@ from covector._engine import _native
 from covector._engine.backends.reference.routines import ROUTINES
 from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
-from covector._engine.ir import index as ix
-from covector._engine.ir.access import uses
+from covector._engine.ir.access import moves, uses
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
@@ -535,7 +534,7 @@ class Machine:
 def _one_a_lane(loop: Loop) -> list[Buffer]:
     """The private buffers that a loop writes, at places where its variable does not matter."""
     stores = [s for s in walk(loop.body) if isinstance(s, Store) and s.buffer.kind == "local"]
-    moving = {s.buffer for s in stores if ix.depends(s.index, loop.name)}
+    moving = {s.buffer for s in stores if moves(s.index, loop.name)}
     return [b for b in dict.fromkeys(s.buffer for s in stores) if b not in moving]
 
 

@@ -1,0 +1,61 @@
+"""`Each`: a Program for each element of a batch, one after the other in a lane, if it is small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from covector._engine.base.record import record, replace
+from covector._engine.control.call import Called
+from covector._engine.control.carry import hold, settle
+from covector._engine.ir.builder import Builder, Kept, Operand, Result
+from covector._engine.ir.program import Program
+from covector._engine.transforms.programs import Mask
+from covector._engine.types import dims
+from covector._engine.types.dims import Dim
+
+
+@record
+class Each(Called):
+    """What `program` gives, which is `one` for each element of a batch.
+
+    The leading axes of all results, and of the operands in the mask, are `lanes`.  Where `one` can be written out,
+    each element runs through all of it on its own, with scratch memory that is used again for the next: the way back
+    through 1,000 loops keeps the states of 32 of them at once.  Else, and in all rules, it is a call of `program`.
+    """
+
+    program: Program
+    one: Program
+    lanes: tuple[Dim, ...]
+    mapped: Mask
+    name: ClassVar[str] = "each"
+
+    def programs(self) -> tuple[Program, ...]:
+        return self.program, self.one
+
+    def with_programs(self, programs: Sequence[Program]) -> Each:
+        return replace(self, program=programs[0], one=programs[1])
+
+    def inlined(self) -> None:
+        """Nothing: how it is done depends on the target."""
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        types = self.one.in_avals
+        local = [b.fit.is_tiny(a) for a in types]
+        found = b.fit(self.one, local)
+        places = [x.place for x in operands]
+        if found is None or found.changed or any(n is not None for n in found.places):
+            b.program(self.program, places, [r.place for r in results])
+            return
+        count = dims.product(self.lanes)
+        lane = b.variable("lane", count)
+        with b.loop(lane, count, free=True):
+            given: list[Kept] = []
+            for place, aval, mine, tiny in zip(places, types, self.mapped, local, strict=True):
+                where = place.slice(aval, lane) if mine else place
+                given.append(hold(b, where, aval) if tiny else where)
+            values = b.written_out(self.one, given)
+            ends = [
+                r.place.slice(a, lane) for r, a in zip(results, self.one.out_avals, strict=True)
+            ]
+            settle(b, values, ends, self.one.out_avals)

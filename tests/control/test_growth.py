@@ -1,0 +1,139 @@
+"""Control flow in long rows and deep nests: the code that comes out grows as the Program does, and nothing recurses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
+
+Function = Callable[[Any], Any]
+
+
+def counted(f: Function, n: int) -> Function:
+    return lambda x: lax.fori_loop(0, n, lambda _, x: f(x), x)
+
+
+def conditional(f: Function) -> Function:
+    step = lambda c: (c[0] + 1, f(c[1]))  # noqa: E731
+    return lambda x: lax.while_loop(lambda c: c[0] < 1, step, (0, x))[1]
+
+
+def innermost(x: Any) -> Any:
+    return x * 0.5 + 1
+
+
+def nested(depth: int) -> Function:
+    """Loops inside each other, of one step but for the innermost."""
+    f = counted(innermost, 2)
+    for _ in range(depth - 1):
+        f = counted(f, 1)
+    return f
+
+
+def repeated(depth: int) -> Function:
+    """The same with conditions."""
+    f: Function = innermost
+    for _ in range(depth):
+        f = conditional(f)
+    return f
+
+
+def in_a_row(count: int) -> Function:
+    """One choice after the other."""
+
+    def f(x: Any) -> Any:
+        for k in range(count):
+            x = lax.cond(x > 0.1 * k, lambda x: cnp.sin(x) + 0.1, lambda x: x * 0.5 + 1, x)
+        return x
+
+    return f
+
+
+def of_many(count: int) -> Function:
+    """One choice between many."""
+    ways = [lambda x, k=k: cnp.sin(x) * k + x for k in range(count)]
+    return lambda x: lax.switch(cnp.int32(x * 3) % count, ways, x)
+
+
+def long_body(count: int) -> Function:
+    """A loop of many operations."""
+
+    def step(c: Any, _: None) -> Any:
+        for k in range(count):
+            c = cnp.sin(c) * 0.9 + 0.01 * k
+        return c, c
+
+    return lambda x: lax.scan(step, x, None, length=3)[0]
+
+
+CASES = (nested, repeated, in_a_row, of_many, long_body)
+X = np.float64(0.7)
+
+
+def over_a_batch(f: Function) -> Function:
+    return cv.vmap(f)
+
+
+def size(f: Function, x: Any) -> int:
+    """How many lines the Kernel of a function has."""
+    return len(cv.jit(f).lower(x).compile().as_text("kernels").splitlines())
+
+
+@pytest.mark.parametrize("make", CASES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [None, cv.grad, over_a_batch], ids=["itself", "slope", "batch"])
+def test_code_grows_as_the_program(make: Callable[[int], Function], change: Any) -> None:
+    x = np.linspace(0, 1, 5) if change is over_a_batch else X
+    few, many = [size((change or (lambda f: f))(make(n)), x) for n in (8, 16)]
+    assert many <= 2.3 * few + 20, (few, many)
+
+
+@pytest.mark.parametrize("make", [nested, repeated], ids=lambda f: f.__name__)
+def test_thirty_loops_inside_each_other(make: Callable[[int], Function]) -> None:
+    f = make(30)
+    wanted = X
+    for _ in range(2 if make is nested else 1):
+        wanted = wanted * 0.5 + 1
+    assert float(cv.jit(f)(X)) == pytest.approx(wanted)
+    assert float(cv.jit(cv.vmap(f))(np.array([X, X]))[1]) == pytest.approx(wanted)
+    if make is nested:
+        assert float(cv.jit(cv.grad(f))(X)) == pytest.approx(0.25)
+
+
+def test_a_rule_that_is_used_often_is_followed_once_a_use() -> None:
+    traced = list[str]()
+
+    @cv.custom_vjp
+    def f(x: Any) -> Any:
+        return cnp.sin(x)
+
+    def forward(x: Any) -> Any:
+        traced.append("forward")
+        return cnp.sin(x), x
+
+    def backward(x: Any, ct: Any) -> Any:
+        traced.append("backward")
+        return (ct * cnp.cos(x),)
+
+    f.defvjp(forward, backward)
+
+    def run(x: Any) -> Any:
+        for _ in range(200):
+            x = f(x)
+        return x
+
+    cv.jit(cv.grad(run))(X)
+    assert len(traced) <= 400, "each use follows the rule once at most"
+
+
+def test_third_derivatives_of_a_loop() -> None:
+    def f(x: Any) -> Any:
+        return lax.fori_loop(0, 7, lambda _, y: y * x, 1.0)  # x ** 7
+
+    third = cv.jit(cv.grad(cv.grad(cv.grad(f))))
+    assert float(third(X)) == pytest.approx(210 * X**4)
