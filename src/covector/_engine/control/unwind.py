@@ -34,7 +34,8 @@ from covector._engine.types.avals import ShapedArray
 KEPT_BYTES = 1 << 22
 LEAST_SLOTS, MOST_SLOTS = 3, 10
 # The same for each of many loops side by side, whose states lie on a thread's stack.
-MANY_BYTES, MANY_SLOTS = 1 << 14, 8
+MANY_BYTES = 1 << 14
+MANY_SLOTS = 8
 
 # Makes a loop of a condition, a body, and the number of consts.
 MakeLoop = Callable[[Program, Program, int], Primitive]
