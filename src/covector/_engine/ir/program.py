@@ -186,15 +186,15 @@ def without_dead_code(
     same = True
     for eqn in reversed(program.eqns):
         used = [v in live for v in eqn.outputs]
-        if not all(used):
+        if not any(used) and not keep(eqn):
             same = False
-            if not any(used) and not keep(eqn):
-                continue
-            if (left := eqn.primitive.live(used)) is not None:
-                primitive, takes, gives = left
-                inputs = tuple(itertools.compress(eqn.inputs, takes))
-                outputs = tuple(itertools.compress(eqn.outputs, gives))
-                eqn = Eqn(primitive, inputs, outputs, eqn.source)
+            continue
+        if not all(used) and (left := eqn.primitive.live(used)) is not None:
+            same = False
+            primitive, takes, gives = left
+            inputs = tuple(itertools.compress(eqn.inputs, takes))
+            outputs = tuple(itertools.compress(eqn.outputs, gives))
+            eqn = Eqn(primitive, inputs, outputs, eqn.source)
         kept.append(eqn)
         live.update(a for a in eqn.inputs if isinstance(a, Var))
     return program if same else map_eqns(program, kept[::-1])
