@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from covector._engine.base import errors
-from covector._engine.base.public import bounded
+from covector._engine.base.public import boundary, bounded
 from covector._engine.core.trace import Array
 from covector._engine.runtime.device import Device, default_device, devices
 
@@ -232,6 +232,7 @@ def shard_data(x: Any, index: int) -> Any:
     return x
 
 
+@boundary
 def live_arrays(platform: str | None = None) -> list[Any]:
     """The arrays that something refers to, but for deleted ones.  It looks at all objects, which takes a while.
 
