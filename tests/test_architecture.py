@@ -524,3 +524,11 @@ def test_no_pass_knows_a_primitive() -> None:
     assert not wrong, (
         "let the primitive answer, by a rule or a property of its family:\n" + "\n".join(wrong)
     )
+
+
+def test_the_formatter_is_seldom_switched_off() -> None:
+    """What it tears apart is written so that it does not."""
+    places = [
+        p for p in (ROOT / "src").rglob("*.py") for _ in re.findall("# fmt: skip", p.read_text())
+    ]
+    assert len(places) <= 40

@@ -22,8 +22,17 @@ from covector.numpy.shape import broadcast_shapes, broadcast_to
 from covector.numpy.updates import At, update_taken
 
 __all__ = [
-    "AbstractRef", "Ref", "addupdate", "empty_ref", "free_ref", "freeze", "get", "new_ref", "set", "swap",
-]  # fmt: skip
+    "AbstractRef",
+    "Ref",
+    "addupdate",
+    "empty_ref",
+    "free_ref",
+    "freeze",
+    "get",
+    "new_ref",
+    "set",
+    "swap",
+]
 
 
 @record

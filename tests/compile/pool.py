@@ -211,7 +211,7 @@ class Pool:
     def limit(self, i: int, bound: int) -> int:
         """The number of a value that is another one with its elements inside a bound."""
         v = self.values[i]
-        if v.bound <= bound:
+        if v.bound <= bound or v.dtype.kind == "b":
             return i
         if v.dtype.kind == "c":
             raise Unfit

@@ -131,9 +131,12 @@ def _placed(x: Any, axis: int | None, target: int | None, size: Dim) -> Any:
 
 
 def _results(
-    fun: Function, out_tree: tree.TreeDef, outs: Sequence[Any], axes: Sequence[int | None],
+    fun: Function,
+    out_tree: tree.TreeDef,
+    outs: Sequence[Any],
+    axes: Sequence[int | None],
     how: tuple[Any, Dim, bool],
-) -> Any:  # fmt: skip
+) -> Any:
     """The results as a tree, with their batch axes where `out_axes` wants them."""
     out_axes, size, sum_match = how
     targets = tree.broadcast_prefix(out_axes, tree.unflatten(out_tree, outs), "out_axes")

@@ -176,10 +176,11 @@ def written_out(program: Program, inputs: Sequence[Kept], b: Builder, limits: Li
     for eqn in program.eqns:  # in order, so that no recursion grows with the body
         _write(eqn, elements, places, b, fitted)
     return [
-        places[a] if isinstance(a, Var) and a in places and not small.is_tiny(a.aval)
+        places[a]
+        if isinstance(a, Var) and a in places and not small.is_tiny(a.aval)
         else {at: elements.at(a, at) for at in points(a.aval.shape)}
         for a in program.outputs
-    ]  # fmt: skip
+    ]
 
 
 def _write(

@@ -52,9 +52,15 @@ class Origin:
 
     @classmethod
     def of(
-        cls, name: str, source: errors.Source | None, operands: Sequence[Any], result: Any,
-        found: tuple[str, np.ndarray], had: bool, steps: str = "",
-    ) -> Origin:  # fmt: skip
+        cls,
+        name: str,
+        source: errors.Source | None,
+        operands: Sequence[Any],
+        result: Any,
+        found: tuple[str, np.ndarray],
+        had: bool,
+        steps: str = "",
+    ) -> Origin:
         """An operation that gave such a result; `had`: an operand, a constant, was so already."""
         kind, places = found
         first = tuple(map(int, np.argwhere(places)[0]))
