@@ -13,7 +13,13 @@ from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
-from covector._engine.ir.program import Literal, Program, replace_inputs, without_dead_code
+from covector._engine.ir.program import (
+    Literal,
+    Program,
+    atoms_read,
+    replace_inputs,
+    without_dead_code,
+)
 from covector._engine.transforms.programs import (
     batch_program,
     dependent,
@@ -181,7 +187,7 @@ class Transparent(Called):
         body = self.program
         outputs = tuple(compress(body.outputs, used))
         body = without_dead_code(Program(body.inputs, body.eqns, outputs, name=body.name))
-        read = {a for eqn in body.eqns for a in eqn.inputs} | {*outputs}
+        read = atoms_read(body)
         takes = [v in read for v in body.inputs]
         return self.of(replace_inputs(body, tuple(compress(body.inputs, takes)))), takes, used
 

@@ -46,6 +46,7 @@ from covector._engine.ir.program import (
     Literal,
     Program,
     Var,
+    atoms_read,
     renamed,
     replace_inputs,
     without_dead_code,
@@ -465,6 +466,6 @@ def _read(inputs: Sequence[Sequence[Var]], programs: Sequence[Program]) -> list[
     """Which of some inputs, in order, any of the Programs reads."""
     masks: list[Mask] = []
     for own, program in zip(inputs, programs, strict=True):
-        read = {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
+        read = atoms_read(program)
         masks.append(tuple([v in read for v in own]))
     return list(_either(masks)) if masks[0] else []

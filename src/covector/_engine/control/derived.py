@@ -15,7 +15,15 @@ from covector._engine.base.record import record
 from covector._engine.core.primitive import Linear, Mapped
 from covector._engine.core.trace import evaluate
 from covector._engine.ir import scalar
-from covector._engine.ir.program import Atom, Eqn, Program, Var, replace_inputs, without_dead_code
+from covector._engine.ir.program import (
+    Atom,
+    Eqn,
+    Program,
+    Var,
+    atoms_read,
+    replace_inputs,
+    without_dead_code,
+)
 from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
@@ -286,7 +294,7 @@ def live_parts(
     while True:
         given = tuple(compress(body.outputs, outputs.flat))
         left = without_dead_code(Program(body.inputs, body.eqns, given))
-        read = {a for eqn in left.eqns for a in eqn.inputs} | {*given}
+        read = atoms_read(left)
         inputs = layout.operands([v in read for v in body.inputs])
         carried = _either(outputs.carry, inputs.carry)
         if carried == outputs.carry:

@@ -66,6 +66,7 @@ from covector._engine.ir.program import (
     Atom,
     Eqn,
     Program,
+    atoms_read,
     inline_calls,
     map_eqns,
     replace_inputs,
@@ -139,7 +140,7 @@ class Scan(Primitive):
         rest = tuple([eqn for eqn in body.eqns if eqn not in gone])
         kept = [v for eqn in body.eqns if eqn in gone for v in eqn.outputs]
         again = without_dead_code(map_eqns(body, rest))
-        read = {a for eqn in again.eqns for a in eqn.inputs} | set(again.outputs)
+        read = atoms_read(again)
         kept = [v for v in kept if v in read]
         if not kept or not again.eqns:
             return None

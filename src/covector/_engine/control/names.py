@@ -57,7 +57,6 @@ _JAX_NAMES = {
     "call": "jit",
     "convert": "convert_element_type",
     "round_half_even": "round",
-    "eq_to": "eq_to",
 }
 
 

@@ -48,6 +48,7 @@ from covector._engine.ir.program import (
     Atom,
     Program,
     Var,
+    atoms_read,
     replace_inputs,
     without_dead_code,
 )
@@ -444,7 +445,7 @@ def _pushing(
 
 def _read(program: Program) -> Mask:
     """Which inputs a Program reads."""
-    read = {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
+    read = atoms_read(program)
     return tuple([v in read for v in program.inputs])
 
 

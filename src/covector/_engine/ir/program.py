@@ -162,6 +162,11 @@ def map_eqns(
     )  # fmt: skip
 
 
+def atoms_read(program: Program) -> set[Atom]:
+    """What the equations read, and the results: an input that is not among them does not matter."""
+    return {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
+
+
 def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
     """The same closed Program with its inputs in another order, or with others."""
     return Program(tuple(inputs), program.eqns, program.outputs, name=program.name)
