@@ -6,7 +6,6 @@ import ctypes
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.library import Library
 from covector._engine.base.errors import noting
 from covector._engine.base.locks import COMPILING
+from covector._engine.base.record import replace
 from covector._engine.compile.pipeline import TO_KERNEL
 from covector._engine.core.foreign import routine_symbols
 from covector._engine.ir.kernel import Kernel

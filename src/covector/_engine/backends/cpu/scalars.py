@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,6 +55,7 @@ from covector._engine.backends.cpu.instructions import (
     vector,
 )  # fmt: skip
 from covector._engine.backends.cpu.link import Processor
+from covector._engine.base.record import record
 from covector._engine.compile import functions
 from covector._engine.core.foreign import MachineFunction
 from covector._engine.ir.kernel import Callback
@@ -68,7 +68,7 @@ __all__ = [
 LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """A named function for so many lanes of these dtypes, as backends/cpu/library.py compiles it."""
 
