@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -21,6 +20,7 @@ from covector._engine.backends.base import Job
 from covector._engine.backends.cpu import backend
 from covector._engine.backends.reference.kernels import run
 from covector._engine.base.errors import KernelError, VerificationError
+from covector._engine.base.record import replace
 from covector._engine.compile import memory
 from covector._engine.compile.schedule import schedule
 from covector._engine.core import trace

@@ -6,15 +6,15 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native
 from covector._engine.base import jax_flags
 from covector._engine.base.public import bounded
+from covector._engine.base.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flag:
     """One row of the table.  The environment variable is COVECTOR_ and the name in capitals."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.base.record import fields
+from covector._engine.base.record import fields, is_only_fields
 from covector._engine.ir.program import Literal, Program, Var
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Factor, Polynomial
@@ -113,12 +113,9 @@ def _other(writer: _Writer, x: Any) -> Form:
         return (name, found)
     if isinstance(x, Enum):
         return (name, x.name)
-    names = fields(x)
-    # What has more than its fields, or came out of a function, is not known by them.
-    held = () if isinstance(x, tuple) else getattr(x, "__dict__", ("slots",))
-    if "<locals>" in name or not {"_hash", *names}.issuperset(held):
+    if "<locals>" in name or not is_only_fields(x):  # it is not known by its class and fields
         raise _OfThisProcess(cls)
-    return (name, *[writer.value(getattr(x, n)) for n in names])
+    return (name, *[writer.value(getattr(x, n)) for n in fields(x)])
 
 
 def _array(writer: _Writer, x: np.ndarray) -> Form:

@@ -6,7 +6,6 @@ import ctypes
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +15,7 @@ from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.library import Library
 from covector._engine.backends.cpu.plan import Plan
 from covector._engine.base.locks import COMPILING
+from covector._engine.base.record import replace
 from covector._engine.core.foreign import routine_symbols
 from covector._engine.ir.program import Program
 from covector._engine.types import dims, dtypes
