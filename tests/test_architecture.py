@@ -30,9 +30,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/core", "__init__ foreign trace refs inside primitive routine"),
     (
         "_engine/primitives",
-        "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
+        "laws faults batching barrier bits bitwise compare complex contract slide conv convert cumulative elementwise",
     ),
-    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
+    (
+        "_engine/primitives",
+        "index math reduce scatter shape sort special widen collective __init__",
+    ),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -90,6 +93,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
+    ),
+    (
+        "lax",
+        "padding convolution",
     ),
     ("lax", "names"),
     ("lax", "indexing collectives __init__"),
