@@ -18,9 +18,11 @@ from covector import lax
 from covector._engine import primitives as prims
 from covector._engine.core import trace
 from covector._engine.ir.content import content
+from covector._engine.ir.program import Eqn, map_eqns
 from covector._engine.runtime.executable import _named_primitives
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
+from covector.lax import GatherDimensionNumbers
 
 VECTOR = ShapedArray((5,), np.dtype(np.float32))
 
@@ -121,6 +123,25 @@ def test_nothing_is_too_deep() -> None:
 )
 def test_functions_of_this_process_have_none(f: Callable[..., Any]) -> None:
     assert digest(f) is None
+
+
+def test_parameters_are_known_by_all_that_they_hold() -> None:
+    """By their fields; what holds more than is compared is not known."""
+
+    def of(x: Any) -> Any:
+        with trace.using(trace.EVAL):
+            empty = trace.stage(list, [], "f")
+        eqn = Eqn(x, (), (), None)
+        return content(map_eqns(empty, [eqn]), {})
+
+    numbers = [GatherDimensionNumbers((0,), (i,), (0,)) for i in range(3)]
+    kept = [of(n) for n in (*numbers, prims.Slice((0,), (2,), (1,)), prims.Slice((1,), (2,), (1,)))]
+    assert len({*kept}) == 5
+    assert None not in kept
+    assert of(prims.sin) is None
+    marked = prims.Slice((0,), (3,), (1,))
+    object.__setattr__(marked, "more", 1)
+    assert of(marked) is None
 
 
 def test_primitives_of_users_have_none() -> None:

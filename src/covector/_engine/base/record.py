@@ -141,6 +141,6 @@ def replace(x: T, **changes: Any) -> T:
 
 
 def is_only_fields(x: Any) -> bool:
-    """Whether nothing else is held by a record, or a named tuple, than its fields."""
-    held = () if isinstance(x, tuple) else getattr(x, "__dict__", None)
+    """Whether a record holds nothing else than the fields that make it equal to another."""
+    held = getattr(x, "__dict__", None)
     return held is not None and {"_kept_hash", *fields(x)}.issuperset(held)

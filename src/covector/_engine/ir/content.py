@@ -113,6 +113,8 @@ def _other(writer: _Writer, x: Any) -> Form:
         return (name, found)
     if isinstance(x, Enum):
         return (name, x.name)
+    if isinstance(x, tuple):
+        return (name, *map(writer.value, x))
     if "<locals>" in name or not is_only_fields(x):  # it is not known by its class and fields
         raise _OfThisProcess(cls)
     return (name, *[writer.value(getattr(x, n)) for n in fields(x)])

@@ -6,6 +6,7 @@ import functools
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -52,6 +53,17 @@ def _named_primitives() -> Mapping[int, str]:
     return dict(found)
 
 
+def _run_passes(program: Program, backend: Backend, job: Job) -> dict[str, IR]:
+    """What each pass of a backend gives; the compiler is imported for it."""
+    pipeline = import_module("covector._engine.compile.pipeline")
+    return pipeline.run_passes(program, backend.passes, job)
+
+
+def _last(stages: dict[str, IR]) -> IR:
+    """What the last pass gave."""
+    return stages[next(reversed(stages))]
+
+
 class Executable:
     """A compiled Program: call it with Arrays, get a list of Arrays."""
 
@@ -63,10 +75,11 @@ class Executable:
         chosen = registry.backend(config.backend if backend is None else backend)
         job = job_of(chosen, donated)
         self.program, self.donated = program, job.donated
-        self._backend, self._job = chosen, job
+        # Of code that is found on the disk, the passes run when somebody asks.
+        self._stages = stages = functools.cache(partial(_run_passes, program, chosen, job))
         with NO_COLLECTION:
             key = _key(program, job) if config.cache and not config.shows_passes else None
-            self.loaded = chosen.load(lambda: self.ir, program, job, cache.cached, key)
+            self.loaded = chosen.load(lambda: _last(stages()), program, job, cache.cached, key)
         self.native = self.loaded.native
         self.out_avals = program.out_avals
         self.seconds = time.perf_counter() - start
@@ -76,16 +89,15 @@ class Executable:
                 file=sys.stderr,
             )
 
-    @functools.cached_property
-    def stages(self) -> Mapping[str, IR]:
-        """What each pass gave, by name.  Of code that was found on the disk, they run when somebody asks."""
-        pipeline = import_module("covector._engine.compile.pipeline")
-        return pipeline.run_passes(self.program, self._backend.passes, self._job)
+    @property
+    def stages(self) -> dict[str, IR]:
+        """What each pass gave, by name."""
+        return self._stages()
 
     @property
     def ir(self) -> IR:
         """What was loaded."""
-        return self.stages[self._backend.passes[-1].name]
+        return _last(self.stages)
 
     @property
     def kernel(self) -> Kernel:

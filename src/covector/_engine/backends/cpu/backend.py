@@ -75,7 +75,7 @@ class Code:
     process, passes and emission took two thirds of the time.
     """
 
-    def __init__(self, source: Source, job: Job, keep: Keep, key: str | None):
+    def __init__(self, source: Source, job: Job, keep: Keep, key: str | None = None):
         self._source, self._job = source, job
         self.processor = made_for = processor(job.target.vector_bits)
         plan = Plan.unpack(keep(f"plan\n{made_for}\n{key}", self._packed)) if key else None
@@ -117,7 +117,9 @@ class Code:
 class CpuLoaded(Loaded):
     """A Kernel as a native function that runs on Arrays."""
 
-    def __init__(self, source: Source, program: Program, job: Job, keep: Keep, key: str | None):
+    def __init__(
+        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
+    ):
         self.code = Code(source, job, keep, key)
         plan = self.code.plan
         self.cost_ns = plan.cost_ns
