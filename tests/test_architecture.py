@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
-    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
+    ("_engine/primitives", "fft reduce scatter shape sort special widen collective __init__"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -83,7 +83,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+        "indexing take reduce statistics linear einsum linalg fft ordering without_nan updates methods __init__",
     ),
     ("", "ref ad"),
     (
@@ -91,7 +91,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
     ("lax", "names"),
-    ("lax", "indexing collectives __init__"),
+    ("lax", "indexing fourier collectives __init__"),
+    ("scipy", "fft __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
@@ -123,6 +124,8 @@ BY_NAME = {
     ): "the surface is defined without the compiler",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
+    ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (

@@ -16,6 +16,7 @@ from covector.lax.collectives import *
 from covector.lax.control_flow import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
+from covector.lax.fourier import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
 from covector.lax.prefixes import *
@@ -24,5 +25,5 @@ from covector.lax.reductions import *
 from covector.lax.shape import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
-_OF_ARRAYS = ("elementwise", "indexing", "prefixes", "products", "reductions", "shape")
+_OF_ARRAYS = ("elementwise", "fourier", "indexing", "prefixes", "products", "reductions", "shape")
 _publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

@@ -17,6 +17,7 @@ from covector._engine.primitives.complex import *
 from covector._engine.primitives.contract import *
 from covector._engine.primitives.convert import *
 from covector._engine.primitives.cumulative import *
+from covector._engine.primitives.fft import *
 from covector._engine.primitives.index import *
 from covector._engine.primitives.math import *
 from covector._engine.primitives.reduce import *
