@@ -173,7 +173,7 @@ def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
 
     >>> from covector import numpy as cnp
     >>> cnp.fft.hfft(cnp.array([1.0, 2.0, 3.0]))
-    Array([ 9., -4.,  1., -4.], dtype=float32)
+    Array([ 8., -2.,  0., -2.], dtype=float32)
     """
     a = lift("hfft", a)
     axis = axis_of(axis, a.ndim)
@@ -184,8 +184,8 @@ def ihfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None)
     """The inverse of `hfft`: the first n // 2 + 1 numbers.  ValueError for complex numbers.
 
     >>> from covector import numpy as cnp
-    >>> cnp.fft.ihfft(cnp.array([9.0, -4.0, 1.0, -4.0])).real
-    Array([0.5, 2. , 4.5], dtype=float32)
+    >>> cnp.fft.ihfft(cnp.array([8.0, -2.0, 0.0, -2.0])).real
+    Array([1., 2., 3.], dtype=float32)
     """
     return el.conj(_along_one("ihfft", "rfft", a, n, axis, _swapped("ihfft", norm)))
 
