@@ -34,7 +34,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "index math reduce scatter shape sort special widen collective __init__",
+        "fft index math reduce scatter shape sort special widen collective __init__",
     ),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
@@ -87,7 +87,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+        "indexing take reduce statistics linear einsum linalg fft ordering without_nan updates methods __init__",
     ),
     ("", "ref ad"),
     (
@@ -99,7 +99,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "padding convolution",
     ),
     ("lax", "names"),
-    ("lax", "indexing collectives __init__"),
+    ("lax", "indexing fourier collectives __init__"),
+    ("scipy", "fft __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
@@ -131,6 +132,8 @@ BY_NAME = {
     ): "the surface is defined without the compiler",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
+    ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (

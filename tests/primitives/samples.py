@@ -400,6 +400,22 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.Sort(), (array((3, 5), keys),))
 
 
+def transforms() -> Iterator[Sample]:
+    first = ((0,),)
+    for kind, dtype, shape, lengths, axes in (
+        ("fft", c128, (2, 6, 3), (6,), (1,)),
+        ("fft", c64, (4, 5), (5, 4), (1, 0)),
+        ("ifft", c128, (3, 2, 4), (3, 4, 2), (0, 2, 1)),
+        ("rfft", f64, (2, 5, 3), (5,), (1,)),
+        ("rfft", f64, (3, 6), (3, 6), (0, 1)),
+        ("irfft", c128, (2, 4, 2), (6,), (1,)),
+        ("irfft", c128, (3, 4), (3, 7), (0, 1)),
+        ("irfft", c64, (4, 3), (3, 6), (1, 0)),
+        ("rfft", f32, (0, 4), (4,), (1,)),
+    ):
+        yield Sample(prims.Fft(kind, lengths, axes), (array(shape, dtype),), first)
+
+
 def all_samples() -> list[Sample]:
     """Every row."""
     families = (
@@ -413,5 +429,6 @@ def all_samples() -> list[Sample]:
         bits,
         elementwise,
         parametrised,
+        transforms,
     )
     return [sample for family in families for sample in family()]

@@ -17,6 +17,7 @@ from covector.lax.control_flow import *
 from covector.lax.convolution import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
+from covector.lax.fourier import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
 from covector.lax.padding import padtype_to_pads as padtype_to_pads
@@ -29,6 +30,7 @@ from covector.lax.shape import *
 _OF_ARRAYS = (
     "convolution",
     "elementwise",
+    "fourier",
     "indexing",
     "prefixes",
     "products",

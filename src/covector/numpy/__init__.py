@@ -1,5 +1,8 @@
 """NumPy's functions on Covector's arrays: names and meanings are those of `jax.numpy`."""
 
+import typing as _typing
+from importlib import import_module as _import_module
+
 import numpy as _np
 
 from covector._engine import _native
@@ -26,5 +29,17 @@ e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 array_repr, array_str = _methods.represent, _methods.text
 
-_publish(__name__, modules=("linalg",), arrays=(__name__,))
+_LATER = ("fft",)  # loaded when it is first used
+
+if _typing.TYPE_CHECKING:
+    from covector.numpy import fft as fft
+else:  # for a type checker it would mean that every name is there
+
+    def __getattr__(name: str) -> _typing.Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'covector.numpy' has no attribute {name!r}")
+        return _import_module(f"covector.numpy.{name}")
+
+
+_publish(__name__, modules=("linalg",), later=_LATER, arrays=(__name__,))
 _interop.offer(globals())

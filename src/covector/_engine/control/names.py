@@ -34,6 +34,7 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.DotGeneral,
     prims.DynamicSlice,
     prims.DynamicUpdateSlice,
+    prims.Fft,
     prims.Gather,
     prims.IntegerPow,
     prims.Iota,

@@ -48,6 +48,25 @@ def _sort_pairs(parameters: Sequence[int], read: Read, write: Write) -> None:
     write(0, places, np.take_along_axis(keys, order, -1))
 
 
+def _fft(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The transform along the middle axis of an array (outer, n, inner), divided by n if it is an inverse."""
+    kind, wide, outer, n, inner = parameters
+    real, complex_ = (np.float64, np.complex128) if wide else (np.float32, np.complex64)
+    takes, gives = [(complex_, complex_), (complex_, complex_), (real, complex_), (complex_, real)][
+        kind
+    ]
+    lengths = [(n, n), (n, n), (n, n // 2 + 1), (n // 2 + 1, n)][kind]
+    before, after = [np.arange(outer * m * inner).reshape(outer, m, inner) for m in lengths]
+    if not before.size:
+        return
+    function = (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft)[kind]
+    with np.errstate(all="ignore"):
+        found = function(
+            read(0, before, np.dtype(takes)).astype(np.result_type(takes, np.float64)), n, 1
+        )
+        write(1, after, found.astype(gives))
+
+
 _DTYPES = {code: dtype for dtype, code in dtypes.CODES.items()}
 
 ROUTINES: dict[str, RoutineMeaning] = {
@@ -55,5 +74,6 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "dgemm": _product(dtypes.float64),
     "cgemm": _product(dtypes.complex64),
     "zgemm": _product(dtypes.complex128),
+    "fft": _fft,
     "sort_pairs": _sort_pairs,
 }
