@@ -22,7 +22,8 @@ from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
+from covector.lax.sorting import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
-_OF_ARRAYS = ("elementwise", "indexing", "prefixes", "products", "reductions", "shape")
+_OF_ARRAYS = ("elementwise", "indexing", "prefixes", "products", "reductions", "shape", "sorting")
 _publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])
