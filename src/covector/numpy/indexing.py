@@ -37,7 +37,7 @@ from covector.numpy.ufunc import binary
 
 __all__ = ["getitem"]
 
-Form = tuple[Any, ...]  # for each entry: None, (start, stop, step), or "number"
+Form = tuple[Any, ...]  # for each entry: None, True, False, (start, stop, step), or "number"
 
 _MODES: dict[str, prims.IndexMode] = {
     "clip": "clip",
@@ -82,6 +82,11 @@ class IndexPlan(NamedTuple):
     windows: tuple[Window, ...]
     arrays: tuple[tuple[int, Any], ...]
     layout: tuple[int | str | None, ...]
+    flags: Shape = ()  # (1,) or (0,) if truth values are among the advanced indices: all are true, or not
+
+    @property
+    def advanced(self) -> bool:
+        return bool(self.arrays or self.flags)
 
     @property
     def dynamic(self) -> bool:
@@ -102,7 +107,8 @@ def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> 
     With `wrap` negative indices count from the end; without they are out of bounds.
     """
     entries = _entries(index, shape)
-    advanced = any(_is_array(e) and e.shape for e in entries)
+    flags = [e for e in entries if type(e) is bool]
+    advanced = bool(flags) or any(_is_array(e) and e.shape for e in entries)
     strided: list[Strided] = []
     windows: list[Window] = []
     arrays: list[tuple[int, Any]] = []
@@ -113,11 +119,18 @@ def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> 
         if entry is None:
             layout.append(None)
             continue
+        if type(entry) is bool:
+            places.append(place)
+            continue
         n = shape[axis]
         if isinstance(entry, slice):
             windows.append(_slice(entry, axis, n, strided))
             layout.append(axis)
             continue
+        if n == 0 and not np.ndim(entry):
+            raise IndexError(
+                f"an element was indexed along axis {axis}, which has size 0{errors.at_user_line()}"
+            )
         if not _is_array(entry):
             entry = _static(entry, axis, n, checked, wrap)
         else:
@@ -128,9 +141,10 @@ def parse(index: Any, shape: Shape, checked: bool = True, wrap: bool = True) -> 
             windows.append(Window(0, 1, False))
         else:
             windows.append(Window(entry, 1, False))
-    if arrays:
+    if places:
         layout.insert(_place_of_arrays(entries, places, layout), "indices")
-    return IndexPlan(tuple(strided), tuple(windows), tuple(arrays), tuple(layout))
+    own = (int(all(flags)),) if flags else ()
+    return IndexPlan(tuple(strided), tuple(windows), tuple(arrays), tuple(layout), own)
 
 
 def advanced(index: Any) -> bool:
@@ -151,8 +165,8 @@ def _place_of_arrays(entries: Sequence[Any], places: list[int], layout: list[Any
 
 
 def _entries(index: Any, shape: Shape) -> list[Any]:
-    """One entry for each axis, and None for new ones: ints, slices, arrays of integers."""
-    given = [_entry(e) for e in (index if isinstance(index, tuple) else (index,))]
+    """One entry for each axis, and None for new ones: ints, slices, arrays of integers; and truth values."""
+    given = _given(index)
     used = sum(_consumes(e) for e in given)
     if used > len(shape):
         raise IndexError(
@@ -161,7 +175,7 @@ def _entries(index: Any, shape: Shape) -> list[Any]:
         )
     if sum(e is Ellipsis for e in given) > 1:
         raise IndexError(f"an index can have one ellipsis ('...') at most{errors.at_user_line()}")
-    if Ellipsis not in [e for e in given if not _is_array(e)]:
+    if not any(e is Ellipsis for e in given):
         given.append(Ellipsis)
     entries: list[Any] = []
     axis = 0
@@ -174,39 +188,49 @@ def _entries(index: Any, shape: Shape) -> list[Any]:
             axis += e.ndim
         else:
             entries.append(e)
-            axis += e is not None
+            axis += _consumes(e)
     return entries
+
+
+def _given(index: Any) -> list[Any]:
+    """What an index consists of; TypeError for a list, which could be meant in two ways."""
+    if isinstance(index, tuple):
+        return [_entry(e) for e in index]
+    if isinstance(index, Sequence) and not isinstance(index, tuple | str):
+        raise TypeError(
+            f"an array was indexed with a {type(index).__name__}{errors.at_user_line()}: make it an array, "
+            "x[covector.numpy.array(index)], or a tuple, x[tuple(index)], as the one or the other is meant"
+        )
+    return [_entry(index)]
 
 
 def _consumes(entry: Any) -> int:
     """How many axes an entry is for."""
-    if entry is None or entry is Ellipsis:
+    if entry is None or entry is Ellipsis or type(entry) is bool:
         return 0
     return entry.ndim if _is_array(entry) and entry.dtype == dtypes.bool_ else 1
 
 
 def _entry(entry: Any) -> Any:
-    """An entry as None, Ellipsis, an int, a slice or an array."""
+    """An entry as None, Ellipsis, a truth value, an int, a slice or an array."""
     if (
         entry is None
         or entry is Ellipsis
-        or type(entry) in (int, Number)
+        or type(entry) in (int, bool, Number)
         or isinstance(entry, slice)
     ):
         return entry
     if isinstance(entry, np.integer):
         return int(entry)
-    if isinstance(entry, bool | np.bool_):
-        raise TypeError(
-            f"True and False are no indices{errors.at_user_line()}; use None for a new axis, or where(...)"
-        )
+    if isinstance(entry, np.bool_):
+        return bool(entry)
     return _array_entry(entry)
 
 
 def _array_entry(entry: Any) -> Any:
     if stands_for_array(entry):
         entry = array_it_stands_for(entry)
-    if isinstance(entry, list):
+    if isinstance(entry, list | tuple):
         entry = array(entry, None if entry else dtypes.int32)
     if isinstance(entry, np.ndarray):
         if not entry.shape and entry.dtype.kind in "iu":
@@ -215,16 +239,21 @@ def _array_entry(entry: Any) -> Any:
     if not _is_array(entry):
         if hasattr(entry, "__index__"):
             return operator.index(entry)
-        raise TypeError(
+        number = isinstance(entry, str | complex | float | np.generic)
+        raise (TypeError if number else IndexError)(
             f"{entry!r} of type {type(entry).__name__} is no index{errors.at_user_line()}: an array is indexed with "
             "integers, slices, None, ..., and arrays of integers or bool"
         )
-    if not dtypes.is_integer(entry.dtype) and not (entry.dtype == dtypes.bool_ and entry.ndim):
+    if not dtypes.is_integer(entry.dtype) and entry.dtype != dtypes.bool_:
         raise TypeError(
             f"an array was indexed with {typeof(entry).text()}{errors.at_user_line()}: "
             "indices are integers, or masks of bool"
         )
-    if not entry.shape and type(entry) is Array and not trace.current().staging:
+    if entry.shape:
+        return entry
+    if entry.dtype == dtypes.bool_:
+        return bool(_known_mask(entry))
+    if type(entry) is Array and not trace.current().staging:
         return Number(int(entry))
     return entry
 
@@ -236,6 +265,13 @@ def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
         raise IndexError(
             f"a mask of shape {mask.shape} was used for axes of lengths {own}{errors.at_user_line()}"
         )
+    found = np.nonzero(_known_mask(mask))
+    dtype = dtypes.index_dtype(*own)
+    return [from_numpy("indexing", i, dtype) for i in found]
+
+
+def _known_mask(mask: Any) -> np.ndarray:
+    """The values of a mask, which must be known: what it takes decides the shape."""
     if isinstance(mask, Tracer) and mask.concrete() is None:
         raise errors.NonConcreteBooleanIndexError(
             f"an array was indexed with the mask {mask.describe()}{errors.at_user_line()}: the shape of the result "
@@ -243,8 +279,7 @@ def _from_mask(mask: Any, axis: int, shape: Shape) -> list[Any]:
             "    wrong:  y = x[x > 0]\n"
             "    right:  y = covector.numpy.where(x > 0, x, 0)"
         )
-    dtype = dtypes.index_dtype(*own)
-    return [from_numpy("indexing", i, dtype) for i in np.nonzero(np.asarray(mask))]
+    return np.asarray(mask)
 
 
 def _static(i: int, axis: int, n: Dim, checked: bool, wrap: bool) -> Any:
@@ -347,7 +382,7 @@ def getitem(x: Any, index: Any) -> Any:
     Integers out of bounds raise IndexError; those in Arrays are clamped to the bounds, inside jit or not.
     """
     if type(x) is Array and trace.current() is trace.EVAL:
-        entries = tuple([_entry(e) for e in index]) if type(index) is tuple else (_entry(index),)
+        entries = tuple(_given(index))
         if not any(map(_is_array, entries)):
             return _read_host(x, entries)
         index = entries
@@ -377,8 +412,8 @@ def form_of(
     numbers: list[Any] = []
     axis = 0
     for entry in _entries(index, shape):
-        if entry is None:
-            form.append(None)
+        if entry is None or type(entry) is bool:
+            form.append(entry)
             continue
         if isinstance(entry, slice):
             form.append(
@@ -402,7 +437,12 @@ def form_of(
 def index_of(form: Form, numbers: Sequence[Any]) -> tuple[Any, ...]:
     """The index that a form and its numbers are."""
     rest = iter(numbers)
-    return tuple([None if f is None else next(rest) if f == "number" else slice(*f) for f in form])
+    return tuple(
+        [
+            f if f is None or type(f) is bool else next(rest) if f == "number" else slice(*f)
+            for f in form
+        ]
+    )
 
 
 @fused("form", "mode", "fill_value", "wrap")
@@ -424,7 +464,11 @@ def read(x: Any, plan: IndexPlan, mode: prims.IndexMode, fill_value: Any = None)
     """The elements that a plan is for."""
     for s in plan.strided:
         x = read_strided(x, s)
-    if plan.arrays or (plan.dynamic and mode == "fill"):
+    shape = result_shape(plan, lead_of(plan))
+    if 0 in shape:
+        return prims.full(shape, 0, x.dtype)
+    check_not_empty(plan, x.shape)
+    if plan.advanced or (plan.dynamic and mode == "fill"):
         out = _gather(x, plan, mode, fill_value)
     else:
         out = _read_window(x, plan.windows)
@@ -484,7 +528,7 @@ def new_axes(plan: IndexPlan) -> list[int]:
 
 def index_rank(plan: IndexPlan) -> int:
     """How many axes the index arrays have together."""
-    return max((len(i.shape) for _, i in plan.arrays if _is_array(i)), default=0)
+    return max(len(plan.flags), *[len(i.shape) for _, i in plan.arrays if _is_array(i)], 0)
 
 
 def index_vectors(plan: IndexPlan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
@@ -501,7 +545,7 @@ def index_vectors(plan: IndexPlan, shape: Shape) -> tuple[Any, tuple[int, ...]]:
         if any(_is_array(i) and i.dtype == dtypes.int64 for _, i in parts)
         else dtypes.index_dtype(*[i for _, i in parts if not _is_array(i)])
     )
-    lead = broadcast_shapes(*[i.shape for _, i in parts if _is_array(i)])
+    lead = broadcast_shapes(plan.flags, *[i.shape for _, i in parts if _is_array(i)])
     vectors = [spread(_vector_part(i, dtype), (*lead, 1)) for _, i in parts]
     axes = tuple([axis for axis, _ in parts])
     if not vectors:
@@ -524,6 +568,33 @@ def result_axes(plan: IndexPlan) -> tuple[int, ...]:
             result.append(at)
         at += rank if entry == "indices" else entry is not None
     return tuple(result)
+
+
+def result_shape(plan: IndexPlan, lead: Shape) -> Shape:
+    """The shape of x[index]; `lead` is that of the index arrays together."""
+    shape: list[Any] = []
+    for entry in plan.layout:
+        if entry == "indices":
+            shape += lead
+        elif isinstance(entry, int):
+            shape.append(plan.windows[entry].size)
+        else:
+            shape.append(1)
+    return tuple(shape)
+
+
+def check_not_empty(plan: IndexPlan, shape: Shape) -> None:
+    """IndexError if elements are taken along an axis that has none."""
+    for axis, _ in plan.arrays:
+        if shape[axis] == 0:
+            raise IndexError(
+                f"elements were indexed along axis {axis}, which has size 0{errors.at_user_line()}"
+            )
+
+
+def lead_of(plan: IndexPlan) -> Shape:
+    """The shape of the index arrays together."""
+    return broadcast_shapes(plan.flags, *[i.shape for _, i in plan.arrays if _is_array(i)])
 
 
 def _gather(x: Any, plan: IndexPlan, mode: prims.IndexMode, fill_value: Any) -> Any:
