@@ -20,7 +20,7 @@ from covector._engine.types.dtypes import PYTHON_SCALARS
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, iota, ones
 from covector.numpy.fused import fused, outside
-from covector.numpy.indexing import (
+from covector.numpy.index_plan import (
     Form,
     IndexPlan,
     Window,
@@ -29,16 +29,13 @@ from covector.numpy.indexing import (
     index_of,
     index_vectors,
     lead_of,
-    mode_of,
     new_axes,
     parse,
-    read,
-    read_index,
-    read_strided,
     result_axes,
     result_shape,
     starts_of,
 )
+from covector.numpy.indexing import mode_of, read, read_index, read_strided
 from covector.numpy.promotion import (
     Array,
     Shape,
