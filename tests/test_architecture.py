@@ -87,7 +87,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg fft ordering without_nan updates methods __init__",
+        "index_plan indexing take reduce statistics linear einsum linalg fft",
+    ),
+    (
+        "numpy",
+        "sorting ordering without_nan updates methods __init__",
     ),
     ("", "ref ad"),
     (
@@ -99,7 +103,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "padding convolution",
     ),
     ("lax", "names"),
-    ("lax", "indexing fourier collectives __init__"),
+    ("lax", "indexing sorting fourier collectives __init__"),
     ("scipy", "fft __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
@@ -468,6 +472,8 @@ NUMBERS = {
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
+    ("primitives/scatter", "_MOST_COMPONENTS"): "of the routine's signature",
+    ("primitives/scatter", "_MANY"): "both ways are equally quick, so nothing depends on it",
 }
 
 

@@ -398,6 +398,8 @@ def parametrised() -> Iterator[Sample]:
     for keys, values in ((f64, f64), (f32, i32), (i32, f64)):
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
         yield Sample(prims.Sort(), (array((3, 5), keys),))
+        yield Sample(prims.TopK(2), (array((3, 5), keys),))
+    yield Sample(prims.TopK(0), (array((3, 5), bf16),))
 
 
 def transforms() -> Iterator[Sample]:

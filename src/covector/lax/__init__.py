@@ -25,6 +25,7 @@ from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
+from covector.lax.sorting import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
 _OF_ARRAYS = (
@@ -36,5 +37,6 @@ _OF_ARRAYS = (
     "products",
     "reductions",
     "shape",
+    "sorting",
 )
 _publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

@@ -20,6 +20,7 @@ from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
+from covector.numpy.sorting import *
 from covector.numpy.statistics import *
 from covector.numpy.take import *
 from covector.numpy.without_nan import *

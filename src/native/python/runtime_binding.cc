@@ -9,7 +9,9 @@
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/fft.h"
+#include "runtime/scatter.h"
 #include "runtime/sort.h"
+#include "runtime/top_k.h"
 #include "python/state.h"
 
 namespace nb = nanobind;
@@ -53,6 +55,8 @@ nb::dict symbol_addresses() {
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
     made["cv_fft"] = address_of(cv_fft);
+    made["cv_scatter"] = address_of(cv_scatter);
+    made["cv_top_k"] = address_of(cv_top_k);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     made["cv_callback"] = address_of(cv_callback);
     made["cv_foreign"] = address_of(cv_foreign);

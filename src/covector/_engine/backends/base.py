@@ -38,7 +38,9 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_ROUTINES: Mapping[str, float] = MappingProxyType({**dict.fromkeys(_GEMMS, 0.02), "fft": 3.0})
+_ROUTINES: Mapping[str, float] = MappingProxyType(
+    {**dict.fromkeys(_GEMMS, 0.02), "fft": 3.0, "scatter": 1.0, "top_k": 1.0}
+)
 # A product of so many multiplications keeps all threads busy itself.
 _ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
 
