@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
     ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
+    ("_engine/primitives", "linalg linalg_solve"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -83,15 +84,17 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+        "indexing take reduce statistics linear einsum systems factors linalg ordering without_nan updates methods",
     ),
+    ("numpy", "__init__"),
     ("", "ref ad"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
-    ("lax", "names"),
+    ("lax", "linalg names"),
     ("lax", "indexing collectives __init__"),
+    ("scipy", "linear_systems linalg __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
@@ -123,6 +126,10 @@ BY_NAME = {
     ): "the surface is defined without the compiler",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
+    ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
+    ("lax/names", "covector.lax.linalg"): "loaded when it is named",
+    ("lax/linalg", "covector._engine.control.names"): "the primitives, for interpreters",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (
