@@ -46,7 +46,7 @@ int32_t with_type(int64_t type, const F& f) {
     }
 }
 
-constexpr double kOnAllThreads = 2e5;  // nanoseconds of work on one matrix, from which it is split
+constexpr double kOnAllThreads = 2e6;  // nanoseconds of work on one matrix, from which it is split
 constexpr double kPieceOfStack = 1e4;  // nanoseconds of work that are worth a thread
 
 // Calls f(begin, end) for pieces of a stack of matrices, side by side; a large one alone is given
