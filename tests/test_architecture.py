@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "fft index math reduce scatter shape sort special widen collective __init__",
     ),
+    ("_engine/primitives", "linalg linalg_solve"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -87,12 +88,13 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "index_plan indexing take reduce statistics linear einsum linalg fft",
+        "index_plan indexing take reduce statistics linear einsum systems factors linalg fft",
     ),
     (
         "numpy",
-        "sorting ordering without_nan updates methods __init__",
+        "sorting ordering without_nan updates methods",
     ),
+    ("numpy", "__init__"),
     ("", "ref ad"),
     (
         "lax",
@@ -102,9 +104,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "lax",
         "padding convolution",
     ),
-    ("lax", "names"),
+    ("lax", "linalg names"),
     ("lax", "indexing sorting fourier collectives __init__"),
-    ("scipy", "fft __init__"),
+    ("scipy", "linear_systems linalg fft __init__"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
@@ -138,6 +140,8 @@ BY_NAME = {
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
+    ("lax/names", "covector.lax.linalg"): "loaded when it is named",
+    ("lax/linalg", "covector._engine.control.names"): "the primitives, for interpreters",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (

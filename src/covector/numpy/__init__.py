@@ -7,7 +7,7 @@ import numpy as _np
 
 from covector._engine import _native
 from covector._engine.base.public import publish as _publish
-from covector.numpy import interop as _interop, linalg as linalg, methods as _methods
+from covector.numpy import interop as _interop, methods as _methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -30,10 +30,10 @@ e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 array_repr, array_str = _methods.represent, _methods.text
 
-_LATER = ("fft",)  # loaded when it is first used
+_LATER = ("fft", "linalg")  # loaded when they are first used, which keeps `import covector` short
 
 if _typing.TYPE_CHECKING:
-    from covector.numpy import fft as fft
+    from covector.numpy import fft as fft, linalg as linalg
 else:  # for a type checker it would mean that every name is there
 
     def __getattr__(name: str) -> _typing.Any:
@@ -42,5 +42,5 @@ else:  # for a type checker it would mean that every name is there
         return _import_module(f"covector.numpy.{name}")
 
 
-_publish(__name__, modules=("linalg",), later=_LATER, arrays=(__name__,))
+_publish(__name__, later=_LATER, arrays=(__name__,))
 _interop.offer(globals())

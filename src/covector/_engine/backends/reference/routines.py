@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from covector._engine.primitives import linalg_solve
+from covector._engine.primitives.linalg import MATRIX_TYPES, OfMatrices
 from covector._engine.types import dtypes
 
 # One operand: reads and writes elements at places counted from the routine's place, in the given dtype.
@@ -101,6 +104,35 @@ def _scatter(parameters: Sequence[int], read: Read, write: Write) -> None:
         write(2, place, new if old is None else old)
 
 
+def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
+    """What the primitive says, on the operands and results in the order in which it gives them to its routine."""
+
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        code, count, *numbers = parameters
+        primitive, cores = cls.called(*numbers)
+        begins = primitive.begins_as or (None,) * 8
+        alone = [n for n in range(len(cores)) if n not in begins]
+        place = {n: k for k, n in enumerate(alone)}
+        place |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        operands = [
+            read(place[n], np.arange(count * math.prod(c)).reshape(count, *c), MATRIX_TYPES[code])
+            for n, c in enumerate(cores)
+        ]
+        outs = primitive.reference(*operands)
+        for k, out in enumerate(outs if primitive.multiple else (outs,)):
+            write(len(alone) + k, np.arange(out.size).reshape(out.shape), out)
+
+    return run
+
+
+def _pivots_to_permutation(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The order of n rows after k exchanges, `count` times."""
+    count, k, n = parameters
+    pivots = read(0, np.arange(count * k).reshape(count, k), np.dtype(np.int32))
+    order = linalg_solve.PivotsToPermutation(n).reference(pivots)
+    write(1, np.arange(count * n).reshape(count, n), order)
+
+
 _DTYPES = {code: dtype for dtype, code in dtypes.CODES.items()}
 
 ROUTINES: dict[str, RoutineMeaning] = {
@@ -112,4 +144,9 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "scatter": _scatter,
     "sort_pairs": _sort_pairs,
     "top_k": _top_k,
+    "pivots_to_permutation": _pivots_to_permutation,
+    **{
+        cls.routine: _of_matrices(cls)
+        for cls in (linalg_solve.Cholesky, linalg_solve.Lu, linalg_solve.TriangularSolve)
+    },
 }
