@@ -83,7 +83,15 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods __init__",
+        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods",
+    ),
+    (
+        "numpy",
+        "edits folds grids sets windows histograms integers estimates polynomials printing files quantiles",
+    ),
+    (
+        "numpy",
+        "ufunc_methods ufunc_type vectorized __init__",
     ),
     ("", "ref ad"),
     (
@@ -121,6 +129,8 @@ BY_NAME = {
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
+    ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
+    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
