@@ -20,7 +20,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags exact record config errors ref_errors locks collection tree version",
+        "__init__ jax_names absent public caches jax_flags exact record config errors ref_errors locks collection tree",
+    ),
+    (
+        "_engine/base",
+        "version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
@@ -130,6 +134,10 @@ EXCEPTIONS = {
 # Imports by name (`import_module`), which run when something is first needed, each with its reason. They count in the
 # order as others do. A string stands for itself, `{}` in it for a name that is only known when it runs.
 BY_NAME = {
+    (
+        "_engine/base/public",
+        "covector._engine.base.absent",
+    ): "names that are missing are seldom asked for",
     (
         "_engine/runtime/late",
         "covector._engine.runtime.executable",

@@ -187,14 +187,10 @@ _LATER = (
     "version",
 )
 
-if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 
-    def __getattr__(name: str) -> _typing.Any:
-        if name not in _LATER and name not in _NAMES:
-            raise AttributeError(f"module 'covector' has no attribute {name!r}")
-        found = _import_module(f"covector.{_NAMES.get(name, name)}")
-        found = globals()[name] = getattr(found, name) if name in _NAMES else found
-        return found
+def _late(name: str) -> _typing.Any:
+    found = _import_module(f"covector.{_NAMES.get(name, name)}")
+    return getattr(found, name) if name in _NAMES else found
 
 
-_publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES))
+_publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES), load=_late)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -115,6 +116,11 @@ def _method_of(name: str, method: Any) -> ResizeMethod:
     return method if isinstance(method, ResizeMethod) else ResizeMethod.from_string(method)
 
 
+def _sizes(shape: Any) -> tuple[int, ...]:
+    """A shape, whose dimensions must be known: weights are made of them."""
+    return tuple([operator.index(n) for n in shape_of(shape)])
+
+
 def _weights(
     old: int, new: int, scale: Any, shift: Any, kernel: Callable[[Any], Any], antialias: bool
 ) -> Any:
@@ -173,7 +179,8 @@ def scale_and_translate(
     >>> image.scale_and_translate(x, (4,), (0,), cnp.ones(1), cnp.ones(1), 'linear')
     Array([0., 1., 2., 3.], dtype=float32)
     """
-    new, (x,) = shape_of(shape), together("scale_and_translate", "inexact", image)
+    new = _sizes(shape)
+    (x,) = together("scale_and_translate", "inexact", image)
     axes = axes_of(tuple(spatial_dims), x.ndim, "spatial_dims")
     chosen = _method_of("scale_and_translate", method)
     if chosen not in _KERNELS:
@@ -212,7 +219,7 @@ def resize(
     >>> image.resize(cnp.array([1.0, 3.0]), (4,), 'linear')
     Array([1. , 1.5, 2.5, 3. ], dtype=float32)
     """
-    new, chosen = shape_of(shape), _method_of("resize", method)
+    new, chosen = _sizes(shape), _method_of("resize", method)
     x = lift("resize", image)
     if len(new) != x.ndim:
         raise ValueError(

@@ -6,6 +6,7 @@ import copyreg
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -108,23 +109,29 @@ def publish(
             space[key] = made[space[key]]
     offered = sorted({*names, *later})
     space["__all__"] = offered
-    if load is not None:
+    if "__getattr__" not in space:
         space["__getattr__"] = _finder(space, name, frozenset(later), load, seen)
     space["__dir__"] = lambda: [*offered, *[key for key in space if key.startswith("__")]]
+
+
+def missing(package: str, name: str) -> AttributeError:
+    """The error for a name that a package does not have; of one that JAX has, why, and what to use instead."""
+    explain = import_module("covector._engine.base.absent").explain
+    return AttributeError(explain(package, name), name=name, obj=sys.modules[package])
 
 
 def _finder(
     space: dict[str, Any],
     name: str,
     later: frozenset[str],
-    load: Callable[[str], Any],
+    load: Callable[[str], Any] | None,
     seen: Callable[[FunctionType], Any],
 ) -> Callable[[str], Any]:
-    """The `__getattr__` of a module that loads names when they are first used."""
+    """The `__getattr__` of a module: loads names when they are first used, and explains those that are missing."""
 
     def __getattr__(key: str) -> Any:
-        if key not in later:
-            raise AttributeError(f"module {name!r} has no attribute {key!r}")
+        if load is None or key not in later:
+            raise missing(name, key)
         found = load(key)
         space[key] = seen(found) if type(found) is FunctionType else found
         return space[key]
