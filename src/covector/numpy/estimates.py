@@ -286,7 +286,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 2 * np.pi)
 
     >>> from covector import numpy as cnp
     >>> cnp.unwrap(cnp.array([0, 2, 5, 1]), period=6)
-    Array([ 0,  2, -1,  1], dtype=int32)
+    Array([0, 2, 5, 7], dtype=int32)
     """
     p, span = together("unwrap", "numeric", p, period)
     if dtypes.is_complex(p.dtype):
