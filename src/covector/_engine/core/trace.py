@@ -12,7 +12,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -163,15 +163,20 @@ def axis_size(name: Hashable) -> Dim:
     raise NameError(errors.unbound_axis(name, [known for known, _ in _state.axes]))
 
 
-@contextmanager
-def naming(name: Hashable, size: Dim) -> Generator[None]:
-    """Run a block with one more named axis in scope.
+def naming(name: Hashable, size: Dim) -> AbstractContextManager[None]:
+    """Run a block with one more named axis in scope."""
+    return in_scope((*_state.axes, (name, size)))
 
-    Jitted functions take their Python twins there: what they compiled before knows nothing of the name.
+
+@contextmanager
+def in_scope(axes: Axes) -> Generator[None]:
+    """Run a block with these named axes in scope.
+
+    Jitted functions take their Python twins there: what they compiled before knows nothing of the names.
     """
     before = _state.axes
-    _state.axes = (*before, (name, size))
-    tracing = _native.set_tracing(True)
+    _state.axes = axes
+    tracing = _native.set_tracing(_state.trace.staging or bool(axes))
     try:
         yield
     finally:
