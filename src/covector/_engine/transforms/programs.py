@@ -17,10 +17,10 @@ from covector._engine.base.record import record
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import (
     EVAL,
-    named_axes,
     current,
     evaluate,
     in_scope,
+    named_axes,
     stage,
     using,
 )
