@@ -59,12 +59,12 @@ def compiled(
     kernel: Kernel, inputs: Sequence[np.ndarray], donate: Sequence[int]
 ) -> list[np.ndarray]:
     """What the compiled Kernel gives."""
-    code = backend.Code(kernel, JOB, cache.cached)
+    code = backend.Code(lambda: kernel, JOB, cache.cached)
     native = _native.Executable(
         code.address,
         [(dtypes.CODES[b.dtype], (b.size,)) for b in kernel.inputs],
         [(dtypes.CODES[b.dtype], (b.size,), False) for b in kernel.outputs],
-        arena_bytes=code.arena_bytes,
+        arena_bytes=code.plan.arena_bytes,
         cost_ns=1,
         keepalive=code.loaded,
         aliases=kernel.aliases,

@@ -259,6 +259,12 @@ class Config(threading.local):
         watching = ("nan", self.debug_nans), ("inf", self.debug_infs)
         return tuple([kind for kind, on in watching if on])
 
+    @property
+    def shows_passes(self) -> bool:
+        """Whether somebody looks at what passes do, so that they must run."""
+        topics = {*self.explain.split(",")} - {"", "compile", "cache"}
+        return bool(self.verify or self.dump or topics)
+
     def code_key(self) -> tuple[object, ...]:
         """The flags that change compiled code: part of every cache key."""
         return tuple([getattr(self, name) for name in CODE_FLAGS])

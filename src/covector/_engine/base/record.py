@@ -138,3 +138,9 @@ def replace(x: T, **changes: Any) -> T:
     """A copy of a record with other values of some fields."""
     names: tuple[str, ...] = type(x)._fields  # type: ignore[attr-defined]
     return type(x)(**{n: getattr(x, n) for n in names} | changes)
+
+
+def is_only_fields(x: Any) -> bool:
+    """Whether a record holds nothing else than the fields that make it equal to another."""
+    held = getattr(x, "__dict__", None)
+    return held is not None and {"_kept_hash", *fields(x)}.issuperset(held)

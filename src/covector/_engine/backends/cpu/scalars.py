@@ -55,7 +55,7 @@ from covector._engine.backends.cpu.instructions import (
     vector,
 )  # fmt: skip
 from covector._engine.backends.cpu.link import Processor
-from covector._engine.base.record import record
+from covector._engine.backends.cpu.plan import Function
 from covector._engine.compile import functions
 from covector._engine.core.foreign import MachineFunction
 from covector._engine.ir.kernel import Callback
@@ -66,20 +66,6 @@ __all__ = [
 ]  # fmt: skip
 
 LIMITS = Limits()
-
-
-@record
-class Function:
-    """A named function for so many lanes of these dtypes, as backends/cpu/library.py compiles it."""
-
-    name: str
-    dtypes: tuple[np.dtype, ...]
-    width: int
-
-    @property
-    def symbol(self) -> str:
-        """Its name for the linker."""
-        return f"cv.{self.name}.{self.width}.{'.'.join(d.name for d in self.dtypes)}"
 
 
 def fresh_names() -> Callable[[], str]:
