@@ -14,10 +14,13 @@ if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every nam
 from covector.lax.branches import *
 from covector.lax.collectives import *
 from covector.lax.control_flow import *
+from covector.lax.convolution import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
+from covector.lax.markers import *
+from covector.lax.padding import padtype_to_pads as padtype_to_pads
 from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
@@ -25,5 +28,15 @@ from covector.lax.shape import *
 from covector.lax.sorting import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
-_OF_ARRAYS = ("elementwise", "indexing", "prefixes", "products", "reductions", "shape", "sorting")
+_OF_ARRAYS = (
+    "convolution",
+    "elementwise",
+    "indexing",
+    "markers",
+    "prefixes",
+    "products",
+    "reductions",
+    "shape",
+    "sorting",
+)
 _publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

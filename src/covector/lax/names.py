@@ -9,4 +9,5 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if not name.endswith("_p") or name.startswith("_"):
         raise AttributeError(f"module 'covector.lax' has no attribute {name!r}")
-    return import_module("covector._engine.control.names").named(name)
+    found = import_module("covector.lax.composed").composed().get(name)
+    return found or import_module("covector._engine.control.names").named(name)

@@ -7,7 +7,6 @@ The family owns everything else.  Operands have one shape; one of shape () goes 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -52,6 +51,7 @@ __all__ = [
     "minimum",
     "mul",
     "neg",
+    "one_minus_square",
     "rem",
     "round_half_away",
     "round_half_even",
@@ -179,7 +179,7 @@ class ElementwiseBase(Mapped):
         return self.on_elements(avals, *[x(index if x.aval.shape else ()) for x in xs])
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Elementwise(ElementwiseBase):
     """A parameter-free elementwise primitive: one row, one singleton."""
 
@@ -404,6 +404,16 @@ square = Elementwise(
     (lambda t, z, x: mul(t, mul(x, 2)),),
     lambda x: x * x,
     on_complex=lambda p: scalar.COMPLEX["mul"](p, p),
+)
+one_minus_square = Elementwise(
+    "one_minus_square",
+    lambda x: (1 + x) * (1 - x),
+    (lambda t, z, x: mul(t, mul(x, -2)),),
+    lambda x: (x + 1) * (const(1, x.dtype) - x),
+    "fc",
+    on_complex=lambda p: scalar.COMPLEX["mul"](
+        (const(1, p[0].dtype) + p[0], p[1]), (const(1, p[0].dtype) - p[0], -p[1])
+    ),
 )
 sqrt = Elementwise(
     "sqrt",
