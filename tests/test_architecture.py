@@ -104,7 +104,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("lax", "names"),
     ("lax", "indexing markers sorting collectives composed __init__"),
-    ("random", "keys samplers distributions choices __init__"),
+    ("random", "keys key_methods samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
     ("", "custom_batching"),
