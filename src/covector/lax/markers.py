@@ -102,7 +102,7 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
     return broadcast_to(array("broadcast_like", arr), array("broadcast_like", like_arr).shape)
 
 
-def composite(decomposition: Callable[..., Any], name: str, version: int = 0) -> Callable[..., Any]:
+def composite(decomposition: Callable[..., Any], name: Any, version: Any = 0) -> Callable[..., Any]:
     """A function under a name by which a compiler could know it; ours knows none and compiles what it does.
 
     Keyword arguments are attributes: values that are known when it is traced.  TypeError unless the name is a str

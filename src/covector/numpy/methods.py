@@ -240,7 +240,9 @@ def _byteswap(self: Any) -> Any:
     while (
         apart < width
     ):  # pairs of neighbours change places: bytes, then pairs of bytes, then fours
-        low = np.tile(np.repeat(np.uint8([255, 0]), apart), width // (2 * apart)).view(unsigned)[0]
+        low = np.tile(np.repeat(np.array([255, 0], np.uint8), apart), width // (2 * apart)).view(
+            unsigned
+        )[0]
         step = unsigned.type(8 * apart)
         up = prims.shift_left(prims.and_(bits, low), step)
         down = prims.and_(prims.shift_right_logical(bits, step), low)

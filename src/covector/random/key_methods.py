@@ -87,7 +87,7 @@ class KeyAtIndex:
         """
         return Key(self._words().get(**options))
 
-    def set(self, values: Key, **options: Any) -> Key:
+    def set(self, values: Any, **options: Any) -> Key:
         """The keys with these there; options as those of arrays.  TypeError for what is no key.
 
         >>> from covector import random
