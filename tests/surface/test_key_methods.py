@@ -1,5 +1,7 @@
 """Arrays of keys move as arrays of numbers do: each method does to the keys what it does to their numbers."""
 
+import doctest
+import inspect
 from typing import Any
 
 import numpy as np
@@ -88,3 +90,11 @@ def test_rows_backwards() -> None:
     assert [r.tolist() for r in reversed(cnp.asarray(x))] == x[::-1].tolist()
     out = cv.jit(lambda x: list(reversed(x)))(x)
     assert [r.tolist() for r in out] == x[::-1].tolist()
+
+
+def test_examples_of_methods() -> None:
+    for name in dir(random.Key):
+        text = inspect.cleandoc(getattr(random.Key, name).__doc__ or "")
+        if not name.startswith("_") and ">>>" in text:
+            test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+            assert not doctest.DocTestRunner().run(test).failed, name

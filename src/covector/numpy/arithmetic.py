@@ -115,6 +115,8 @@ atan2 = arctan2 = binary(
 
 
 def log_base(base: float) -> Any:
+    """The logarithm to a base, as a function of an operand that is floating or complex."""
+
     def recipe(x: Any) -> Any:
         log_x = prims.log(x)
         if not dtypes.is_complex(x.dtype):

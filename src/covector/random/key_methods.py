@@ -16,20 +16,17 @@ from covector.random.keys import Key
 
 
 def _transposed(self: Key, *args: Any) -> Key:
-    """The keys with their axes in another order, given as one tuple or axis by axis; reversed by default."""
     given = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
     axes = axes_of(tuple(given), self.ndim) if given else tuple(reversed(range(self.ndim)))
     return Key(transpose(self.words, (*axes, self.ndim)))
 
 
 def _swapped(self: Key, axis1: int, axis2: int) -> Key:
-    """The keys with two axes exchanged."""
     a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
     return Key(swapaxes(self.words, a, b))
 
 
 def _squeezed(self: Key, axis: Any = None) -> Key:
-    """The keys without axes of length 1: these, or all."""
     ones = tuple([a for a, n in enumerate(self.shape) if n == 1])
     return Key(squeeze(self.words, ones if axis is None else axes_of(axis, self.ndim)))
 
@@ -42,23 +39,19 @@ def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
         return Key(f(keys.words, what, axis=axis_of(axis or 0, keys.ndim), **options))
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"As `covector.numpy.{name}`, of keys."
     return method
 
 
 def _diagonal(self: Key, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Key:
-    """The keys on a diagonal of two axes, which is the last axis of the result."""
     a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
     return Key(moveaxis(diagonal(self.words, offset, a, b), -1, -2))
 
 
 def _copied(self: Key) -> Key:
-    """The same keys in memory of their own."""
     return Key(self.words.copy())
 
 
 def _item(self: Key) -> Key:
-    """The key of an array of one; ValueError for others."""
     if self.size != 1:
         raise ValueError(f"item of {self.size} keys")
     return self.reshape(())
@@ -113,48 +106,114 @@ class KeyAt:
 
 
 def _of_words(name: str) -> Any:
-    return property(lambda self: getattr(self.words, name), doc=f"`{name}` of the words.")
+    return property(lambda self: getattr(self.words, name))
 
 
-# What the words say of themselves; some are methods.
-_OF_MEMORY = (
-    "addressable_data",
-    "addressable_shards",
-    "committed",
-    "copy_to_host_async",
-    "delete",
-    "device",
-    "devices",
-    "global_shards",
-    "is_deleted",
-    "is_fully_addressable",
-    "is_fully_replicated",
-    "is_ready",
-    "nbytes",
-    "on_device_size_in_bytes",
-    "sharding",
-    "unsafe_buffer_pointer",
-)
+def _to_device(self: Key, device: Any, *, stream: Any = None) -> Key:
+    return self
 
-_METHODS: dict[str, Any] = {
-    "T": property(lambda self: _transposed(self), doc="The axes in the opposite order."),
-    "at": property(KeyAt, doc="Reading and setting at an index."),
-    "copy": _copied,
-    "diagonal": _diagonal,
-    "item": _item,
-    "itemsize": property(lambda self: self.dtype.itemsize, doc="The bytes of a key."),
-    "mT": property(lambda self: _swapped(self, -1, -2), doc="The last two axes exchanged."),
-    "repeat": _along("repeat", repeat),
-    "squeeze": _squeezed,
-    "swapaxes": _swapped,
-    "take": _along("take", take),
-    "to_device": lambda self, device, *, stream=None: self,
-    "transpose": _transposed,
-    **{name: _of_words(name) for name in _OF_MEMORY},
+
+# The method or property; what it is; an example with six keys of shape (2, 3), and what that gives.
+_METHODS: dict[str, tuple[Any, str, str, str]] = {
+    "T": (property(_transposed), "The axes in the opposite order.", "keys.T.shape", "(3, 2)"),
+    "at": (property(KeyAt), "Reading and setting.", "keys.at[0].set(keys[1]).shape", "(2, 3)"),
+    "copy": (_copied, "The same keys in memory of their own.", "keys.copy().shape", "(2, 3)"),
+    "diagonal": (
+        _diagonal,
+        "The keys on a diagonal of two axes, on the last axis of the result.",
+        "keys.diagonal().shape",
+        "(2,)",
+    ),
+    "item": (
+        _item,
+        "The key of an array of one; ValueError for others.",
+        "keys[:1, :1].item().shape",
+        "()",
+    ),
+    "itemsize": (
+        property(lambda self: self.dtype.itemsize),
+        "The bytes of a key.",
+        "keys.itemsize",
+        "8",
+    ),
+    "mT": (
+        property(lambda self: _swapped(self, -1, -2)),
+        "The last two axes exchanged.",
+        "keys.mT.shape",
+        "(3, 2)",
+    ),
+    "repeat": (
+        _along("repeat", repeat),
+        "Each key so many times, along an axis or of all.",
+        "keys.repeat(2, axis=0).shape",
+        "(4, 3)",
+    ),
+    "squeeze": (
+        _squeezed,
+        "The keys without axes of length 1: these, or all.",
+        "keys[:1].squeeze().shape",
+        "(3,)",
+    ),
+    "swapaxes": (_swapped, "Two axes exchanged.", "keys.swapaxes(0, 1).shape", "(3, 2)"),
+    "take": (
+        _along("take", take),
+        "The keys at indices along an axis, or of all.",
+        "keys.take(numpy.array([2, 0]), axis=1).shape",
+        "(2, 2)",
+    ),
+    "to_device": (
+        _to_device,
+        "The keys on a device: where they are.",
+        "keys.to_device(None) is keys",
+        "True",
+    ),
+    "transpose": (
+        _transposed,
+        "The axes in another order, given as one tuple or axis by axis; reversed by default.",
+        "keys.transpose(1, 0).shape",
+        "(3, 2)",
+    ),
 }
+
+# What the words say of themselves; the ones with a call are methods.
+_OF_WORDS: dict[str, tuple[str, str]] = {
+    "addressable_data": ("keys.addressable_data(0).shape", "(2, 3, 2)"),
+    "addressable_shards": ("len(keys.addressable_shards)", "1"),
+    "committed": ("keys.committed", "False"),
+    "copy_to_host_async": ("keys.copy_to_host_async()", ""),
+    "delete": ("keys.delete()", ""),
+    "device": ("keys.device", "CpuDevice(id=0)"),
+    "devices": ("keys.devices()", "{CpuDevice(id=0)}"),
+    "global_shards": ("len(keys.global_shards)", "1"),
+    "is_deleted": ("keys.is_deleted()", "False"),
+    "is_fully_addressable": ("keys.is_fully_addressable", "True"),
+    "is_fully_replicated": ("keys.is_fully_replicated", "True"),
+    "is_ready": ("keys.block_until_ready().is_ready()", "True"),
+    "nbytes": ("keys.nbytes", "48"),
+    "on_device_size_in_bytes": ("keys.on_device_size_in_bytes()", "48"),
+    "sharding": ("keys.sharding", "SingleDeviceSharding(device=CpuDevice(id=0))"),
+    "unsafe_buffer_pointer": ("keys.unsafe_buffer_pointer() > 0", "True"),
+}
+
+
+def _described(text: str, call: str, shown: str) -> str:
+    """The text of a method, with an example."""
+    lines = [
+        "from covector import numpy, random",
+        "keys = random.split(random.key(0), (2, 3))",
+        call,
+    ]
+    return f"{text}\n\n" + "\n".join([f">>> {line}" for line in lines]) + f"\n{shown}\n"
 
 
 def install() -> None:
     """Give keys their methods."""
-    for name, method in _METHODS.items():
+    for name, (call, shown) in _OF_WORDS.items():
+        _METHODS[name] = _of_words(name), f"`{name}` of the words.", call, shown
+    for name, (method, text, call, shown) in _METHODS.items():
+        text = _described(text, call, shown)
+        if isinstance(method, property):
+            method = property(method.fget, doc=text)
+        else:
+            method.__doc__ = text
         setattr(Key, name, method)
