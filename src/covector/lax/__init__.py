@@ -23,6 +23,7 @@ from covector.lax.elementwise import *
 from covector.lax.fourier import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
+from covector.lax.markers import *
 from covector.lax.padding import padtype_to_pads as padtype_to_pads
 from covector.lax.prefixes import *
 from covector.lax.products import *
@@ -36,6 +37,7 @@ _OF_ARRAYS = (
     "elementwise",
     "fourier",
     "indexing",
+    "markers",
     "prefixes",
     "products",
     "reductions",
