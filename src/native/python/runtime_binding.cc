@@ -4,6 +4,7 @@
 #include "runtime/allocator.h"
 #include "python/bindings.h"
 #include "runtime/blas.h"
+#include "runtime/conv.h"
 #include "runtime/executable.h"
 #include "runtime/foreign.h"
 #include "runtime/pool.h"
@@ -51,6 +52,8 @@ nb::dict symbol_addresses() {
     made["cv_dgemm"] = address_of(cv_dgemm);
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
+    made["cv_sconv"] = address_of(cv_sconv);
+    made["cv_dconv"] = address_of(cv_dconv);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     made["cv_callback"] = address_of(cv_callback);
     made["cv_foreign"] = address_of(cv_foreign);

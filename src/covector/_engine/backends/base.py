@@ -37,7 +37,7 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_ROUTINES: Mapping[str, float] = MappingProxyType(dict.fromkeys(_GEMMS, 0.02))
+_ROUTINES: Mapping[str, float] = MappingProxyType(dict.fromkeys((*_GEMMS, "sconv", "dconv"), 0.02))
 # A product of so many multiplications keeps all threads busy itself.
 _ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
 
