@@ -47,10 +47,15 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Reshape,
     prims.Reverse,
     Scan,
+    prims.SelectAndGatherAdd,
+    prims.SelectAndScatterAdd,
     prims.Slice,
     prims.Sum,
     prims.Transpose,
     While,
+    prims.WindowMax,
+    prims.WindowMin,
+    prims.WindowSum,
     prims.Xor,
 )
 _JAX_NAMES = {

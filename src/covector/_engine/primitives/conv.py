@@ -227,12 +227,7 @@ class Conv(Primitive):
         slides = self.slides(lhs.shape, typeof(rhs).shape)
         if groups > 1:  # the features that a group makes are those that it takes now
             rhs = _axis_into(_axis_out_of(rhs, made, groups), made, taken)
-        padding: list[tuple[Dim, Dim]] = []
-        for s in slides:
-            extent = prims.dilated(s.window, s.spread - 1)
-            before = extent - 1 - s.low
-            around = prims.dilated(s.size, s.base - 1) + extent - 1
-            padding.append((before, around - prims.dilated(s.count, s.stride - 1) - before))
+        padding = [s.around for s in slides]
         conv = Conv(
             self.lhs_dilation,
             tuple(padding),
