@@ -10,14 +10,16 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import SCALARS, Tracer, typeof
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.transforms.programs import stage_closed
+from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 from covector.lax.control_flow import scan
 from covector.lax.operands import array
-from covector.lax.padding import Padding, numbers_of, padding_of
+from covector.lax.padding import Padding, numbers_of, padding_of, sizes_of
 from covector.numpy.promotion import axes_of
 
 __all__ = ["reduce", "reduce_window", "reduce_window_shape_tuple"]
@@ -26,7 +28,7 @@ Computation = Callable[[Any, Any], Any]
 
 # What a computation of one operation is: the fold of axes, that of windows.
 _FOLDS: dict[
-    prims.ElementwiseBase, tuple[type[prims.ScalarReduction], type[prims.WindowFold] | None]
+    prims.ElementwiseBase, tuple[Callable[[tuple[int, ...]], Primitive], type[prims.WindowFold]]
 ] = {
     prims.add: (prims.Sum, prims.WindowSum),
     prims.mul: (prims.Prod, prims.WindowProd),
@@ -181,7 +183,7 @@ def _folded(reduced: _Reduced, xs: Sequence[Any]) -> list[Any]:
     return reduced.of_arrays(starts, [prims.squeeze(x, (0,)) for x in xs])
 
 
-def _steps(x: Any, start: int, stop: int, step: int) -> Any:
+def _steps(x: Any, start: Dim, stop: Dim, step: int) -> Any:
     """Elements along the first axis."""
     shape = typeof(x).shape
     none = (0,) * (len(shape) - 1)
@@ -200,9 +202,9 @@ def reduce_window(
 ) -> Any:
     """What lies under a window, wherever it is, combined by a function of two scalars, beginning with `init_value`.
 
-    The window slides over all axes by `window_strides`.  The padding has the initial value; it is a name, as of
-    `conv_general_dilated`, or (low, high) for each axis.  `base_dilation` puts initial values between the elements,
-    `window_dilation` leaves elements out.  Operands may be a pytree of arrays of one shape, as in `reduce`.
+    The window slides over all axes by `window_strides`.  Where it lies on no element nothing is taken in.  Padding is
+    a name, as of `conv_general_dilated`, or (low, high) for each axis.  `base_dilation` is how far apart the elements
+    are, `window_dilation` leaves elements out.  Operands may be a pytree of arrays of one shape, as in `reduce`.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.array([1.0, 5.0, 2.0, 4.0])
@@ -224,21 +226,11 @@ def reduce_window(
         window_dilation,
     )
     operation = reduced.operation()
-    fold = None if operation is None else _FOLDS[operation][1]
-    if operation is not None and fold is not None:
-        primitive = fold(*parameters)
-        x, start = reduced.operands[0], reduced.starts[0]
-        if _is_nothing(start, primitive.identity(x.dtype)):
-            return reduced.given([primitive(x)])
-        slides = primitive.slides(x.shape)
-        primitive.counts(typeof(x))
-        x = prims.padded_for(slides)(x, start)
-        plain = [s.padded() for s in slides]
-        ones, none = (1,) * len(plain), ((0, 0),) * len(plain)
-        strides, spread = (tuple([getattr(s, f) for s in plain]) for f in ("stride", "spread"))
-        return reduced.given(
-            [reduced.begun(operation, fold(window, strides, none, ones, spread)(x))]
-        )
+    if operation is not None:
+        primitive = _FOLDS[operation][1](*parameters)
+        x = primitive(reduced.operands[0])
+        nothing = _is_nothing(reduced.starts[0], primitive.identity(x.dtype))
+        return reduced.given([x if nothing else reduced.begun(operation, x)])
     prims.Windows(*parameters).counts(typeof(reduced.operands[0]))
     slides = prims.Windows(*parameters).slides(reduced.operands[0].shape)
     return reduced.given(_under_windows(reduced, slides))
@@ -250,18 +242,25 @@ def _is_nothing(start: Any, identity: Any) -> bool:
 
 
 def _under_windows(reduced: _Reduced, slides: Sequence[Slide]) -> list[Any]:
-    """The places of the windows taken in one after the other."""
+    """The places of the windows taken in one after the other, as far as there are elements under them."""
+    shape = reduced.operands[0].shape
+    own = prims.full(shape, True, dtypes.bool_)
     under = [
-        prims.squeeze(window_under(prims.expand_dims(x, (0,)), slides, 1, s), (0,))
-        for x, s in zip(reduced.operands, reduced.starts, strict=True)
+        prims.squeeze(window_under(prims.expand_dims(x, (0,)), slides, 1), (0,))
+        for x in (own, *reduced.operands)
     ]
     places, *counts = typeof(under[0]).shape
     state = [_everywhere(s, tuple(counts)) for s in reduced.starts]
+
+    def take(state: Sequence[Any], here: Sequence[Any]) -> list[Any]:
+        own, *xs = here
+        found = reduced.of_arrays(state, xs)
+        return [prims.select(own, new, old) for new, old in zip(found, state, strict=True)]
+
     if places > UNROLLED_PLACES:
-        return list(scan(lambda s, x: (reduced.of_arrays(s, x), None), state, under)[0])
+        return list(scan(lambda s, x: (take(s, x), None), state, under)[0])
     for n in range(places):
-        here = [prims.squeeze(_steps(x, n, n + 1, 1), (0,)) for x in under]
-        state = reduced.of_arrays(state, here)
+        state = take(state, [prims.squeeze(_steps(x, n, n + 1, 1), (0,)) for x in under])
     return state
 
 
@@ -284,9 +283,8 @@ def _parameters(
             f"{name} needs window_dimensions, window_strides and dilations for each of {len(shape)} axes, got "
             f"{window}, {steps}, {apart} and {wide}{errors.at_user_line()}"
         )
-    sizes = [prims.dilated(n, b - 1) for n, b in zip(shape, apart, strict=True)]
     extents = [prims.dilated(n, d - 1) for n, d in zip(window, wide, strict=True)]
-    return window, steps, padding_of(name, padding, sizes, extents, steps), apart, wide
+    return window, steps, padding_of(name, padding, shape, extents, steps), apart, wide
 
 
 def reduce_window_shape_tuple(
@@ -306,7 +304,13 @@ def reduce_window_shape_tuple(
     name = "reduce_window_shape_tuple"
     window = numbers_of(name, "window_dimensions", window_dimensions)
     parameters = _parameters(
-        name, operand_shape, window, window_strides, padding, base_dilation, window_dilation
+        name,
+        sizes_of(operand_shape),
+        window,
+        window_strides,
+        padding,
+        base_dilation,
+        window_dilation,
     )
-    shape = ShapedArray(tuple(operand_shape), np.dtype(np.float32))
+    shape = ShapedArray(sizes_of(operand_shape), np.dtype(np.float32))
     return prims.Windows(*parameters).counts(shape)  # type: ignore[return-value]
