@@ -34,7 +34,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "index math reduce scatter shape sort special widen window collective __init__",
+        "index math reduce scatter shape sort special widen window extremes collective __init__",
     ),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
