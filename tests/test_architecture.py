@@ -38,7 +38,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "fft index math reduce scatter shape sort special widen collective __init__",
+        "fft index math reduce scatter shape sort special widen window extremes collective __init__",
     ),
     ("_engine/primitives", "linalg linalg_solve"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
@@ -113,7 +113,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "lax",
-        "padding convolution",
+        "padding convolution windows",
     ),
     ("lax", "indexing markers sorting fourier collectives composed linalg names __init__"),
     ("scipy", "linear_systems linalg fft __init__"),
@@ -511,6 +511,15 @@ NUMBERS = {
     ("control/unwind", "MANY_SLOTS"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "MANY_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
+    ("primitives/conv", "AXES"): "of the ABI: the spatial axes of the routine of convolutions",
+    (
+        "primitives/conv",
+        "FEW_FEATURES",
+    ): "of the ABI: fewer columns than the routine's tiles are for",
+    (
+        "primitives/window",
+        "FEW_PLACES",
+    ): "of a data structure: what is written out, and what is done axis by axis",
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
     ("primitives/scatter", "_MOST_COMPONENTS"): "of the routine's signature",

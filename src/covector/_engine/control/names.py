@@ -52,11 +52,16 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Reshape,
     prims.Reverse,
     Scan,
+    prims.SelectAndGatherAdd,
+    prims.SelectAndScatterAdd,
     prims.Slice,
     prims.Sum,
     prims.Transpose,
     linalg_solve.TriangularSolve,
     While,
+    prims.WindowMax,
+    prims.WindowMin,
+    prims.WindowSum,
     prims.Xor,
 )
 _JAX_NAMES = {

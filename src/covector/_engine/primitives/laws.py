@@ -20,6 +20,23 @@ from covector._engine.types import dtypes
 P = TypeVar("P", bound=Primitive)
 
 
+class Rewriting:
+    """Equations, one after the other, in the place of one: each call adds one and gives its result."""
+
+    def __init__(self, eqn: Eqn):
+        self.eqn = eqn
+        self.made: list[Eqn] = []
+
+    def __call__(self, primitive: Any, *inputs: Atom) -> Var:
+        result = Var(primitive.type(*[a.aval for a in inputs]))
+        self.made.append(Eqn(primitive, inputs, (result,), self.eqn.source))
+        return result
+
+    def end(self, primitive: Primitive, *inputs: Atom) -> Sequence[Eqn]:
+        """All of them, with one more, whose result is that of the equation."""
+        return *self.made, _instead(self.eqn, primitive, *inputs)
+
+
 def _instead(eqn: Eqn, primitive: Primitive, *inputs: Atom) -> Eqn:
     return Eqn(primitive, inputs, eqn.outputs, eqn.source)
 
