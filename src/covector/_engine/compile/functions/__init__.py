@@ -23,8 +23,10 @@ from covector._engine.compile.functions import (
     gamma,
     hyperbolic,
     incomplete_gamma,
+    integrals,
     inverse_trigonometric,
     power,
+    scaled_error,
     trigonometric,
     zeta,
 )
@@ -47,6 +49,8 @@ FAMILIES = (
     incomplete_gamma,
     zeta,
     beta,
+    integrals,
+    scaled_error,
     emulated,
 )
 
