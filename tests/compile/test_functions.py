@@ -77,11 +77,12 @@ REFERENCES: dict[str, Callable[..., Real]] = {
     "erfcx": _erfcx, "erfc_inv": _erfc_inv,
     "dawsn": _dawsn, "expi": mp.ei, "expn": lambda n, x: mp.expint(int(n), x), "sinint": mp.si, "cosint": mp.ci,
     "fresnel_sin": mp.fresnels, "fresnel_cos": mp.fresnelc, "spence": lambda x: mp.polylog(2, 1 - x).real,
-    "owens_t": _owens_t,
+    "owens_t": _owens_t, "hyp1f1": mp.hyp1f1, "hyp2f1": mp.hyp2f1,
 }  # fmt: skip
 SLOW = {"lgamma": 400, "digamma": 400, "bessel_i0e": 150, "bessel_i1e": 150, "igamma": 100} | {
     "igammac": 100, "zeta": 80, "polygamma": 80, "betainc": 80, "erf_inv": 250, "erfc": 800, "erf": 800
-} | {"expn": 80, "owens_t": 8, "dawsn": 120, "erfc_inv": 60, "spence": 100, "fresnel_sin": 80} | {
+} | {"expn": 80, "hyp1f1": 60, "hyp2f1": 60, "owens_t": 8, "dawsn": 120, "erfc_inv": 60, "spence": 100} | {
+    "fresnel_sin": 80,
     "fresnel_cos": 80, "sinint": 100, "cosint": 100, "expi": 100, "erfcx": 150
 }  # fmt: skip
 
@@ -149,7 +150,15 @@ def operands(function: Function, dtype: Any, count: int) -> list[np.ndarray]:
         open_ended = function.name in ("erf_inv", "atanh")
         values = values[(values >= low) & (values <= high) & ~(open_ended & (np.abs(values) == 1))]
         return [rng.permutation(values)[: count + sum(map(len, hard))]]
-    if function.name in ("igamma", "igammac", "betainc", "zeta", "polygamma", "expn", "owens_t"):
+    if function.name in (
+        "igamma",
+        "igammac",
+        "betainc",
+        "zeta",
+        "polygamma",
+        "expn",
+        "owens_t",
+    ) or function.name.startswith("hyp"):
         return special_operands(function.name, dtype, count, rng)
     columns = [operand(interval, dtype, count, rng) for interval in function.domain]
     length = min(map(len, columns))
@@ -181,6 +190,11 @@ def special_operands(
         return [a.astype(dtype), b.astype(dtype), x.astype(dtype)]
     if name == "zeta":
         return [(1 + np.exp(rng.uniform(-3, 2.5, count))).astype(dtype), b.astype(dtype)]
+    if name.startswith("hyp"):
+        parameters = [rng.uniform(0.2, 6, count).astype(dtype) for _ in range(3)]
+        if name == "hyp1f1":
+            return [*parameters[:2], (rng.standard_normal(count) * 30).astype(dtype)]
+        return [*parameters, rng.uniform(-4, 0.99, count).astype(dtype)]
     if name == "owens_t":
         return [
             rng.uniform(-4, 4, count).astype(dtype),

@@ -81,6 +81,7 @@ __all__ = [
     "polygamma",
     "population_count",
     "pow",
+    "random_gamma_grad",
     "real",
     "reciprocal",
     "reduce_precision",
@@ -301,6 +302,11 @@ igamma = _binary(
 igammac = _binary("igammac", prims.igammac, "1 - igamma(a, x), exact where igamma is close to 1.")
 igamma_grad_a = _binary(
     "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a."
+)
+random_gamma_grad = _binary(
+    "random_gamma_grad",
+    prims.random_gamma_grad,
+    "The derivative in a of a sample x of the gamma distribution with parameter a.  Operands: a, x.",
 )
 betainc = _ternary(
     "betainc", prims.betainc, "The regularised incomplete beta function.  Operands: a, b, x."

@@ -6,10 +6,10 @@ from importlib import import_module as _import_module
 from covector._engine.base.public import publish as _publish
 
 # Loaded when they are first used.
-_LATER = ("fft",)
+_LATER = ("fft", "special")
 
 if _typing.TYPE_CHECKING:
-    from covector.scipy import fft as fft
+    from covector.scipy import fft as fft, special as special
 else:  # for a type checker it would mean that every name is there
 
     def __getattr__(name: str) -> _typing.Any:

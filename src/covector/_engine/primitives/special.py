@@ -29,6 +29,8 @@ __all__ = [
     "expn",
     "fresnel_cos",
     "fresnel_sin",
+    "hyp1f1",
+    "hyp2f1",
     "igamma",
     "igamma_grad_a",
     "igammac",
@@ -274,4 +276,38 @@ random_gamma_grad = _function(
     _numpy_random_gamma_grad,
     NotDifferentiable("a", _NO_GAMMA),
     NotDifferentiable("x", _NO_GAMMA),
+)
+
+
+_NO_PARAMETER = "its slope in the parameters is not a function of ours"
+
+
+def _hypergeometric(t: Any, slope: Any, *over: Any) -> Any:
+    """t times the slope and what it is multiplied by."""
+    for factor in over:
+        slope = prims.mul(slope, factor)
+    return prims.mul(t, slope)
+
+
+hyp1f1 = _function(
+    "hyp1f1",
+    "hyp1f1",
+    NotDifferentiable("a", _NO_PARAMETER),
+    NotDifferentiable("b", _NO_PARAMETER),
+    lambda t, y, a, b, x: _hypergeometric(
+        t, hyp1f1(prims.add(a, 1.0), prims.add(b, 1.0), x), prims.div(a, b)
+    ),
+)
+hyp2f1 = _function(
+    "hyp2f1",
+    "hyp2f1",
+    NotDifferentiable("a", _NO_PARAMETER),
+    NotDifferentiable("b", _NO_PARAMETER),
+    NotDifferentiable("c", _NO_PARAMETER),
+    lambda t, y, a, b, c, x: _hypergeometric(
+        t,
+        hyp2f1(prims.add(a, 1.0), prims.add(b, 1.0), prims.add(c, 1.0), x),
+        a,
+        prims.div(b, c),
+    ),
 )

@@ -22,6 +22,7 @@ from covector._engine.compile.functions import (
     exponential,
     gamma,
     hyperbolic,
+    hypergeometric,
     incomplete_gamma,
     integrals,
     inverse_trigonometric,
@@ -50,6 +51,7 @@ FAMILIES = (
     zeta,
     beta,
     integrals,
+    hypergeometric,
     scaled_error,
     emulated,
 )
