@@ -95,5 +95,5 @@ def hyp2f1(a: Expr, b: Expr, c: Expr, x: Expr, tolerance: float) -> Expr:
 REAL = (-20.0, 20.0)
 FUNCTIONS = (
     Function("hyp1f1", in_double(hyp1f1), 3, (REAL,) * 3, (2.0, 4096.0), "Kummer's function"),
-    Function("hyp2f1", in_double(hyp2f1), 4, (REAL,) * 4, (2.0, 4096.0), "Gauss's function"),
+    Function("hyp2f1", in_double(hyp2f1), 4, (REAL,) * 4, (2.0, 65536.0), "Gauss's function"),
 )
