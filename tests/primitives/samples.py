@@ -403,9 +403,10 @@ DOMAINS: dict[str, Maker] = {
     "acosh": uniform(1.2, 3),
     "zeta": uniform(1.5, 4),
     "polygamma": integers(1, 3),
+    "expn": integers(1, 3),
 }
 # The oracle of the slope is rough, or there is none on purpose.
-NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "stop_gradient"}
+NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "random_gamma_grad", "stop_gradient"}
 
 
 def elementwise() -> Iterator[Sample]:

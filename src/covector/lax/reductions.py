@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array

@@ -65,6 +65,7 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Xor,
 )
 _JAX_NAMES = {
+    "betainc": "regularized_incomplete_beta",
     "broadcast": "broadcast_in_dim",
     "call": "jit",
     "convert": "convert_element_type",
