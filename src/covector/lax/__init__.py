@@ -44,5 +44,6 @@ _OF_ARRAYS = (
     "reductions",
     "shape",
     "sorting",
+    "windows",
 )
 _publish(__name__, later=_LATER, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])
