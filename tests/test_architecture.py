@@ -32,11 +32,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "laws faults batching barrier bits bitwise compare complex contract convert cumulative elementwise index math",
     ),
-    ("_engine/primitives", "reduce scatter shape sort special widen collective __init__"),
-    ("_engine/transforms", "__init__ forward jet batch transpose programs"),
+    ("_engine/primitives", "reduce scatter shape sort special collective __init__"),
+    ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
-        "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
+        "__init__ on_host callback carry derived wide call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
     ("_engine/control", "checked checkpoint loop foreign_call cond each unwind repeat while_"),
     (

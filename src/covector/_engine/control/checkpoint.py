@@ -22,6 +22,7 @@ from covector._engine.ir.program import (
     without_dead_code,
 )
 from covector._engine.transforms.programs import Mask, linearize_program, without_duplicates
+from covector._engine.transforms.widen import meets_64_bits
 
 
 class Recompute:
@@ -210,10 +211,12 @@ class _Parted:
     """The equations of a known Program, as they run forwards, and as they compute again what was not kept.
 
     Where a policy keeps some of what a loop's body computes, the loop gives that too, and another one takes it.
+    Where numbers meet 64 bits, what comes from numbers is computed again: it would be kept rounded.
     """
 
     def __init__(self, known: Program, policy: Policy | None):
         self.given = known.inputs
+        wide = meets_64_bits(known)
         self.forward: list[Eqn] = []
         self.again: list[Eqn] = []
         self.kept: dict[Var, None] = {}
@@ -231,7 +234,8 @@ class _Parted:
                 continue
             self.forward.append(eqn)
             self.again.append(eqn)
-            if keeps(policy, eqn):
+            rounded = wide and any(v.aval.wide() is not None for v in eqn.outputs)
+            if keeps(policy, eqn) and not (rounded and not eqn.effects):
                 self.kept.update(dict.fromkeys(eqn.outputs))
 
     def choose(self, residuals: Sequence[Atom]) -> tuple[list[Var], list[Eqn]]:

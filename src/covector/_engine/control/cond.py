@@ -21,7 +21,7 @@ from covector._engine.control.call import (
 )
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
 from covector._engine.control.loop import Scan
-from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import (
     Linear,
     Primitive,
@@ -46,10 +46,10 @@ from covector._engine.ir.program import (
     Literal,
     Program,
     Var,
-    atoms_read,
+    inputs_read,
+    part_of,
     renamed,
     replace_inputs,
-    without_dead_code,
 )
 from covector._engine.ir.scalar import Expr
 from covector._engine.transforms.programs import (
@@ -62,6 +62,7 @@ from covector._engine.transforms.programs import (
     linearize_program,
     transpose_program,
 )
+from covector._engine.transforms.widen import wide_program
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -98,15 +99,8 @@ class Cond(Primitive):
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
         """The branches with these results alone, and what those take."""
-        bodies = [
-            without_dead_code(
-                Program(b.inputs, b.eqns, tuple(compress(b.outputs, used)), name=b.name)
-            )
-            for b in self.branches
-        ]
-        takes = _read([b.inputs for b in bodies], bodies)
-        kept = [replace_inputs(b, tuple(compress(b.inputs, takes))) for b in bodies]
-        return Cond(tuple(kept)), (True, *takes), list(used)
+        takes = _either([inputs_read(part_of(b, used)) for b in self.branches])
+        return Cond(tuple([part_of(b, used, takes) for b in self.branches])), (True, *takes), used
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Branches on the index, by halves: each to where the results lie."""
@@ -178,6 +172,19 @@ class Cond(Primitive):
         outs = Cond(tuple(map(how.program, self.branches)))(*xs, *state)
         n = len(self.branches[0].outputs)
         return outs[:n], outs[n:]
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        index, *operands = eqn.inputs
+        numbers = tuple([how.wide(a) is not None for a in operands])
+        branches, gives = _wide_branches(*_key(self.branches), numbers)
+        more = [how.widened(a, eqn.source) for a in compress(operands, numbers)]
+        forms = [
+            Var(wide) if mine and (wide := v.aval.wide()) is not None else None
+            for v, mine in zip(eqn.outputs, gives, strict=True)
+        ]
+        outputs = *eqn.outputs, *[v for v in forms if v is not None]
+        how.record(Eqn(Cond(branches), (index, *operands, *more), outputs, eqn.source))
+        return forms
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
@@ -357,6 +364,15 @@ def _with_all_constants(
 
 
 @derived
+def _wide_branches(first: Program, rest: Rest, numbers: Mask) -> tuple[tuple[Program, ...], Mask]:
+    """Branches that also take operands in 64 bits, those in the mask; and which results they give in these too."""
+    branches = _all(first, rest)
+    asked = tuple([a.wide() is not None for a in first.out_avals])
+    gives = _either([wide_program(b, numbers, asked).gives for b in branches])
+    return tuple([wide_program(b, numbers, asked, gives).program for b in branches]), gives
+
+
+@derived
 def _jvp_branches(first: Program, rest: Rest, nonzero: Mask) -> DerivedBranches:
     """Branches that also push tangents of the operands in the mask."""
     branches = _all(first, rest)
@@ -425,7 +441,7 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
         }
         linear.append(renamed(split.linear, names, [*shared, *split.linear.inputs[count:]]))
         before += len(split.constants)
-    read = _read([p.inputs[: len(types)] for p in linear], linear)
+    read = _either([inputs_read(p)[: len(types)] for p in linear])
     kept = [replace_inputs(p, [*compress(p.inputs, read), *p.inputs[len(types) :]]) for p in linear]
     residuals = tuple([i for i, mine in enumerate(read) if mine])
     return SplitBranches(known, constants, tuple(kept), residuals, live)
@@ -460,12 +476,3 @@ def _with_slots(
                 eqns.append(Eqn(fill, (zero,), (made,), None))
         outputs.append(stored[slot])
     return Program(known.inputs, tuple(eqns), tuple(outputs), name=known.name)
-
-
-def _read(inputs: Sequence[Sequence[Var]], programs: Sequence[Program]) -> list[bool]:
-    """Which of some inputs, in order, any of the Programs reads."""
-    masks: list[Mask] = []
-    for own, program in zip(inputs, programs, strict=True):
-        read = atoms_read(program)
-        masks.append(tuple([v in read for v in own]))
-    return list(_either(masks)) if masks[0] else []

@@ -35,11 +35,13 @@ from covector._engine.control.derived import (
     Results,
     SplitBody,
     Turns,
+    as_body,
     batch_body,
     dependent_body,
     is_linear,
     jvp_body,
     known_values,
+    layout_of,
     linear_values,
     linearize_body,
     live_parts,
@@ -47,7 +49,8 @@ from covector._engine.control.derived import (
     split_body,
     transpose_body,
 )
-from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.control.wide import widened_loop
+from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import (
@@ -69,6 +72,7 @@ from covector._engine.ir.program import (
     atoms_read,
     inline_calls,
     map_eqns,
+    part_of,
     replace_inputs,
     without_dead_code,
 )
@@ -124,12 +128,9 @@ class Scan(Primitive):
     def live(self, used: Sequence[bool]) -> tuple[Scan, Sequence[bool], Sequence[bool]]:
         """The loop that gives these results alone: a carried value that another one depends on stays."""
         takes, gives = live_parts(self.body, self.layout, used)
-        if all(takes.flat) and all(gives.flat):
-            return self, list(takes.flat), list(gives.flat)
-        inputs = tuple(compress(self.body.inputs, takes.flat))
-        outputs = tuple(compress(self.body.outputs, gives.flat))
-        body = without_dead_code(Program(inputs, self.body.eqns, outputs, name=self.body.name))
-        scan = self._of(body, Layout(sum(takes.consts), sum(takes.carry)))
+        scan = self
+        if not (all(takes.flat) and all(gives.flat)):
+            scan = self._of(part_of(self.body, gives.flat, takes.flat), layout_of(takes))
         return scan, list(takes.flat), list(gives.flat)
 
     def parted(
@@ -285,20 +286,15 @@ class Scan(Primitive):
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The loop that carries the state behind its own carry."""
-        n, stop = len(self.body.inputs), self.num_consts + self.num_carry
-        body, layout = how.program(self.body), Layout(self.num_consts, self.num_carry + len(state))
-        inputs = body.inputs
-        gives = self.layout.results(body.outputs[: len(self.body.outputs)])
-        after = body.outputs[len(self.body.outputs) :]
-        body = Program(
-            (*inputs[:stop], *inputs[n:], *inputs[stop:n]),
-            body.eqns,
-            (*gives.carry, *after, *gives.ys),
-            name=body.name,
-        )
+        k, stop = self.num_carry, self.num_consts + self.num_carry
+        more: Operands[bool] = Operands((), (True,) * len(state), ())
+        body, layout = as_body(how.program(self.body), self.body, self.layout, more)
         outs = self._of(body, layout)(*xs[:stop], *state, *xs[stop:])
-        k = self.num_carry
         return (*outs[:k], *outs[k + len(state) :]), outs[k : k + len(state)]
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        body, layout = self.body, self.layout
+        return widened_loop(eqn, how, body, layout, lambda b: self._of(b.program, b.layout))
 
     # ---------------------------------------------------------------------------------------------- forwards
 

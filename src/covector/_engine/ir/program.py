@@ -167,6 +167,12 @@ def atoms_read(program: Program) -> set[Atom]:
     return {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
 
 
+def inputs_read(program: Program) -> tuple[bool, ...]:
+    """Which of its inputs it reads."""
+    read = atoms_read(program)
+    return tuple([v in read for v in program.inputs])
+
+
 def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
     """The same closed Program with its inputs in another order, or with others."""
     return Program(tuple(inputs), program.eqns, program.outputs, name=program.name)
@@ -203,6 +209,15 @@ def without_dead_code(
         kept.append(eqn)
         live.update(a for a in eqn.inputs if isinstance(a, Var))
     return program if same else map_eqns(program, kept[::-1])
+
+
+def part_of(
+    program: Program, gives: Sequence[bool], takes: Sequence[bool] | None = None
+) -> Program:
+    """What a closed Program does for those of its results in a mask; it takes only some inputs, if that is said."""
+    outputs = tuple(itertools.compress(program.outputs, gives))
+    inputs = program.inputs if takes is None else tuple(itertools.compress(program.inputs, takes))
+    return without_dead_code(Program(inputs, program.eqns, outputs, name=program.name))
 
 
 def inline_calls(program: Program) -> Program:
