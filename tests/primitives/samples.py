@@ -205,6 +205,42 @@ def contractions() -> Iterator[Sample]:
     yield Sample(prims.DotGeneral((1,), (0,), (), (), i32), (array((2, 5), i8), array((5, 3), i8)))
 
 
+# Axes of operand, kernel and result; strides, padding, dilations, groups; shapes: every kind of each occurs.
+CHANNELS_LAST = ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
+CONVOLUTIONS: tuple[tuple[Any, ...], ...] = (
+    (((0, 1), (0, 1), (0, 1)), (), (), (), (), 1, 1, (2, 3), (4, 3)),
+    (((0, 2, 1), (2, 1, 0), (1, 0, 2)), (2,), ((1, 2),), (1,), (1,), 1, 1, (2, 7, 3), (3, 3, 2)),
+    (((1, 0, 2), (0, 1, 2), (0, 2, 1)), (1,), ((2, -1),), (3,), (2,), 1, 1, (2, 1, 4), (2, 2, 3)),
+    (((0, 1, 2, 3),) * 3, (1, 2), ((1, 0), (0, 1)), (2, 1), (1, 2), 2, 1, (2, 4, 3, 5), (6, 2, 2, 2)),
+    (CHANNELS_LAST, (1, 1), ((1, 1),) * 2, (1, 1), (1, 1), 3, 1, (1, 4, 5, 3), (3, 2, 1, 6)),
+    (CHANNELS_LAST, (2, 1), ((0, 1), (1, 1)), (1, 1), (1, 1), 1, 2, (4, 4, 3, 2), (2, 2, 2, 4)),
+    (
+        ((0, 1, 2, 3, 4),) * 3, (1, 2, 1), ((1, 1), (0, 0), (0, 1)), (1, 1, 2), (1, 1, 1), 1, 1, (1, 2, 3, 4, 2),
+        (2, 2, 2, 1, 2),
+    ),
+    (((0, 1, 2),) * 3, (1,), ((0, 0),), (1,), (1,), 1, 1, (1, 2, 2), (3, 2, 4)),
+    (((0, 1, 2),) * 3, (1,), ((1, 1),), (1,), (1,), 1, 1, (2, 0, 3), (2, 0, 2)),
+)  # fmt: skip
+
+
+def convolutions() -> Iterator[Sample]:
+    for numbers, strides, padding, base, spread, features, batches, lhs, rhs in CONVOLUTIONS:
+        specs = prims.ConvDimensionNumbers(*numbers)
+        conv = prims.Conv(strides, padding, base, spread, specs, features, batches)
+        yield Sample(conv, (array(lhs), array(rhs)), ((0,), (1,)))
+    plain = prims.ConvDimensionNumbers(*[(0, 1, 2)] * 3)
+    for dtype, preferred in (
+        (f32, None),
+        (bf16, None),
+        (bf16, f32),
+        (i8, i32),
+        (c128, None),
+        (bool_, None),
+    ):
+        conv = prims.Conv((1,), ((1, 1),), (1,), (1,), plain, 1, 1, preferred)
+        yield Sample(conv, (array((2, 3, 5), dtype), array((4, 3, 3), dtype)), ((0,), (1,)))
+
+
 # ------------------------------------------------------------------------------------------------- indexing
 
 GATHERS: tuple[tuple[Any, ...], ...] = (
@@ -371,6 +407,7 @@ def all_samples() -> list[Sample]:
         reductions,
         cumulatives,
         contractions,
+        convolutions,
         gathers,
         scatters,
         bits,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.public import bounded
+from covector._engine.base.record import record
 from covector._engine.core.refs import Cell
 from covector._engine.ir.program import Program, Var
 from covector._engine.runtime.eager import as_array, aval_of
@@ -28,7 +28,7 @@ def log(text: str, *values: object) -> None:
     getLogger("covector").warning(text, *values)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArgInfo:
     """What is known of an argument: its type, and whether the caller gives its memory away."""
 

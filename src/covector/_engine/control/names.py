@@ -23,6 +23,7 @@ _CLASSES: tuple[type[Primitive], ...] = (
     Call,
     prims.Concatenate,
     Cond,
+    prims.Conv,
     prims.Convert,
     prims.Copy,
     prims.CumLogSumExp,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import compress
 
+from covector._engine.base.record import record
 from covector._engine.control.derived import Layout, Operands, Results, as_body, either
 from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import Primitive
@@ -14,7 +14,7 @@ from covector._engine.transforms.programs import Mask, derived
 from covector._engine.transforms.widen import wide_program
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class WideBody:
     """A body that also takes inputs in 64 bits, those in a mask, and gives results in these."""
 

@@ -10,11 +10,11 @@ Nobody else knows of it: Programs, their transformations and users' functions se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import compress
 
 from covector._engine import primitives as prims
 from covector._engine.base.errors import Source
+from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive
 from covector._engine.ir.program import (
     Atom,
@@ -105,7 +105,7 @@ def asks_for_bits(eqn: Eqn) -> bool:
     return eqn.primitive.asks_for_bits and any(a.aval.wide() is not None for a in eqn.inputs)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class WideProgram:
     """A Program that takes some inputs in 64 bits too, after its own, and gives such results after its own."""
 
