@@ -17,13 +17,13 @@ from covector._engine.ir.program import (
     Literal,
     Program,
     inputs_read,
-    part_of,
 )
 from covector._engine.transforms.programs import (
     batch_program,
     dependent,
     jvp_program,
     linearize_program,
+    part_of,
     transpose_program,
 )
 from covector._engine.types import dims
@@ -183,8 +183,8 @@ class Transparent(Called):
         return dependent(self.program, on)
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
-        takes = inputs_read(part_of(self.program, used))
-        return self.of(part_of(self.program, used, takes)), takes, used
+        takes = inputs_read(part_of(self.program, tuple(used)))
+        return self.of(part_of(self.program, tuple(used), takes)), takes, used
 
     def checked(
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]

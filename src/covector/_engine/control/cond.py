@@ -46,7 +46,6 @@ from covector._engine.ir.program import (
     Program,
     Var,
     inputs_read,
-    part_of,
     renamed,
     replace_inputs,
 )
@@ -59,6 +58,7 @@ from covector._engine.transforms.programs import (
     derived,
     jvp_program,
     linearize_program,
+    part_of,
     transpose_program,
 )
 from covector._engine.transforms.widen import wide_program
@@ -98,8 +98,12 @@ class Cond(Primitive):
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
         """The branches with these results alone, and what those take."""
-        takes = _either([inputs_read(part_of(b, used)) for b in self.branches])
-        return Cond(tuple([part_of(b, used, takes) for b in self.branches])), (True, *takes), used
+        takes = _either([inputs_read(part_of(b, tuple(used))) for b in self.branches])
+        return (
+            Cond(tuple([part_of(b, tuple(used), takes) for b in self.branches])),
+            (True, *takes),
+            used,
+        )
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Branches on the index, by halves: each to where the results lie."""

@@ -19,7 +19,6 @@ from covector._engine.ir.program import (
     Program,
     Var,
     inputs_read,
-    part_of,
     replace_inputs,
     without_dead_code,
 )
@@ -31,6 +30,7 @@ from covector._engine.transforms.programs import (
     derived,
     jvp_program,
     linearize_program,
+    part_of,
     split_program,
     stage_closed,
     transpose_program,
@@ -292,9 +292,8 @@ def dependent_carry(
     return None if any(test) else carry
 
 
-def live_parts(
-    body: Program, layout: Layout, used: Sequence[bool]
-) -> tuple[Operands[bool], Results[bool]]:
+@derived
+def live_parts(body: Program, layout: Layout, used: Mask) -> tuple[Operands[bool], Results[bool]]:
     """Which inputs and outputs of a body matter, if these results of the loop are used."""
     outputs = layout.results(used)
     while True:

@@ -72,10 +72,10 @@ from covector._engine.ir.program import (
     atoms_read,
     inline_calls,
     map_eqns,
-    part_of,
     replace_inputs,
     without_dead_code,
 )
+from covector._engine.transforms.programs import part_of
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -127,7 +127,7 @@ class Scan(Primitive):
 
     def live(self, used: Sequence[bool]) -> tuple[Scan, Sequence[bool], Sequence[bool]]:
         """The loop that gives these results alone: a carried value that another one depends on stays."""
-        takes, gives = live_parts(self.body, self.layout, used)
+        takes, gives = live_parts(self.body, self.layout, tuple(used))
         scan = self
         if not (all(takes.flat) and all(gives.flat)):
             scan = self._of(part_of(self.body, gives.flat, takes.flat), layout_of(takes))

@@ -51,10 +51,9 @@ from covector._engine.ir.program import (
     Program,
     Var,
     inputs_read,
-    part_of,
     replace_inputs,
 )
-from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
+from covector._engine.transforms.programs import Mask, batch_program, derived, part_of, stage_closed
 from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -112,13 +111,13 @@ class While(Primitive):
         read = inputs_read(self.condition)
         carried = self.layout.operands(read).carry
         needed = [u or c for u, c in zip(used, carried, strict=True)]
-        takes, gives = live_parts(self.body, self.layout, needed)
+        takes, gives = live_parts(self.body, self.layout, tuple(needed))
         consts = [t or r for t, r in zip(takes.consts, read, strict=False)]
         kept = [*consts, *takes.carry]
         if all(kept) and all(gives.carry):
             return self, kept, list(gives.carry)
-        body = part_of(self.body, gives.carry, kept)
-        condition = part_of(self.condition, (True,), kept)
+        body = part_of(self.body, gives.carry, tuple(kept))
+        condition = part_of(self.condition, (True,), tuple(kept))
         mapped = tuple(compress(self.mask, consts))
         return While(condition, body, sum(consts), self.lanes, mapped), kept, list(gives.carry)
 

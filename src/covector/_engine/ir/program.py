@@ -210,15 +210,6 @@ def without_dead_code(
     return program if same else map_eqns(program, kept[::-1])
 
 
-def part_of(
-    program: Program, gives: Sequence[bool], takes: Sequence[bool] | None = None
-) -> Program:
-    """What a closed Program does for those of its results in a mask; it takes only some inputs, if that is said."""
-    outputs = tuple(itertools.compress(program.outputs, gives))
-    inputs = program.inputs if takes is None else tuple(itertools.compress(program.inputs, takes))
-    return without_dead_code(Program(inputs, program.eqns, outputs, name=program.name))
-
-
 def inline_calls(program: Program) -> Program:
     """The Program with the bodies of its calls in their place, and the same done in the Programs inside."""
     if not any(eqn.primitive.has_programs for eqn in program.eqns):
