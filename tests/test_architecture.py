@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived wide call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checked checkpoint loop foreign_call cond each unwind repeat while_"),
+    ("_engine/control", "kept checked checkpoint loop foreign_call cond each unwind repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",

@@ -203,6 +203,13 @@ def test_integers_that_do_not_fit(form: str, fast: bool) -> None:
             cv.jit(lambda s, x: (FORMS[form](lambda s, x: x * s)(s, x), s + 1))(2**40, x)
 
 
+def test_what_is_no_number_alone_is_of_32_bits() -> None:
+    """A constant that met an array of 32 bits is of 32 bits, as it is outside what is compiled."""
+    x, n = cnp.asarray(np.array([1.0, 2.0])), cnp.asarray(np.int32(3))
+    for f in (lambda x, n: x * (1 + 0.1 * n), lambda x, n: x * cnp.sin(0.1 * n + 0.3)):
+        assert cv.jit(f)(x, n).tolist() == f(x, n).tolist()
+
+
 def test_what_meets_no_64_bits_is_compiled_as_it_was_traced() -> None:
     traced = cv.jit(lambda s, x: lax.cond(s > 0, lambda x: x * s, lambda x: x, x)).trace(
         0.1, cnp.ones(3)

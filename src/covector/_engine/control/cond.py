@@ -19,6 +19,7 @@ from covector._engine.control.call import (
     spread,
 )
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
+from covector._engine.control.kept import parted_body
 from covector._engine.control.loop import Scan
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import (
@@ -52,7 +53,6 @@ from covector._engine.ir.program import (
 from covector._engine.ir.scalar import Expr
 from covector._engine.transforms.programs import (
     Mask,
-    SplitProgram,
     batch_program,
     dependent,
     derived,
@@ -104,6 +104,24 @@ class Cond(Primitive):
             (True, *takes),
             used,
         )
+
+    def parted(
+        self, keep: Callable[[Eqn], bool]
+    ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
+        """What one branch keeps lies where another one keeps something of the same type."""
+        found = [parted_body(b, keep) for b in self.branches]
+        slots: Slots = {}
+        owned = [_own_slots([v.aval for v in f.kept], slots) for f in found]
+        if not slots or not any(f.second.eqns for f in found):
+            return None
+        n, m = len(self.branches[0].inputs), len(self.branches[0].outputs)
+        first = [_with_slots(f.first, m, own, slots) for f, own in zip(found, owned, strict=True)]
+        second: list[Program] = []
+        for f, own in zip(found, owned, strict=True):
+            mine = dict(zip(own, f.kept, strict=True))
+            taken = [mine.get(slot) or Var(aval) for (aval, _), slot in slots.items()]
+            second.append(replace_inputs(f.second, (*f.second.inputs[:n], *taken)))
+        return Cond(tuple(first)), Cond(tuple(second)), tuple([aval for aval, _ in slots])
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Branches on the index, by halves: each to where the results lie."""
@@ -423,10 +441,10 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
     live = _either([linearize_program(b, nonzero).nonzero for b in branches])
     found = [linearize_program(b, nonzero, live) for b in branches]
     n, m = len(first.inputs), len(first.outputs)
-    slots: dict[tuple[ShapedArray, int], int] = {}
-    owned = [_own_slots(f, m, slots) for f in found]
+    slots: Slots = {}
+    owned = [_own_slots([a.aval for a in f.known.outputs[m:]], slots) for f in found]
     known, constants = _with_all_constants(
-        [_with_slots(f, m, own, slots) for f, own in zip(found, owned, strict=True)],
+        [_with_slots(f.known, m, own, slots) for f, own in zip(found, owned, strict=True)],
         [f.constants for f in found],
     )
     stop = n + len(constants)
@@ -450,23 +468,22 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
     return SplitBranches(known, constants, tuple(kept), residuals, live)
 
 
-def _own_slots(
-    split: SplitProgram, results: int, slots: dict[tuple[ShapedArray, int], int]
-) -> list[int]:
-    """Where the stored residuals of a branch lie: the first of a type where others have their first of it."""
+# Places for what branches store: the how-manieth of a type each is.
+Slots = dict[tuple[ShapedArray, int], int]
+
+
+def _own_slots(stored: Sequence[ShapedArray], slots: Slots) -> list[int]:
+    """Where the values that a branch stores lie: the first of a type where others have their first of it."""
     counts: dict[ShapedArray, int] = {}
     own: list[int] = []
-    for a in split.known.outputs[results:]:
-        counts[a.aval] = counts.get(a.aval, 0) + 1
-        own.append(slots.setdefault((a.aval, counts[a.aval]), len(slots)))
+    for aval in stored:
+        counts[aval] = counts.get(aval, 0) + 1
+        own.append(slots.setdefault((aval, counts[aval]), len(slots)))
     return own
 
 
-def _with_slots(
-    split: SplitProgram, results: int, own: Sequence[int], slots: Mapping[Any, int]
-) -> Program:
-    """The known branch, which gives something for the residuals of all: zeros for those that it has not."""
-    known = split.known
+def _with_slots(known: Program, results: int, own: Sequence[int], slots: Slots) -> Program:
+    """A branch, which gives something for all that any of them stores: zeros for what it has not."""
     stored = dict(zip(own, known.outputs[results:], strict=True))
     eqns, outputs = list(known.eqns), list(known.outputs[:results])
     for (aval, _), slot in slots.items():

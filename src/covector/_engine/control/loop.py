@@ -49,6 +49,7 @@ from covector._engine.control.derived import (
     split_body,
     transpose_body,
 )
+from covector._engine.control.kept import parted_body
 from covector._engine.control.wide import widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
@@ -69,11 +70,7 @@ from covector._engine.ir.program import (
     Atom,
     Eqn,
     Program,
-    atoms_read,
-    inline_calls,
-    map_eqns,
     replace_inputs,
-    without_dead_code,
 )
 from covector._engine.transforms.programs import part_of
 from covector._engine.types import dims
@@ -136,19 +133,11 @@ class Scan(Primitive):
     def parted(
         self, keep: Callable[[Eqn], bool]
     ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
-        body = inline_calls(self.body)
-        gone = {eqn for eqn in body.eqns if keep(eqn)}
-        rest = tuple([eqn for eqn in body.eqns if eqn not in gone])
-        kept = [v for eqn in body.eqns if eqn in gone for v in eqn.outputs]
-        again = without_dead_code(map_eqns(body, rest))
-        read = atoms_read(again)
-        kept = [v for v in kept if v in read]
-        if not kept or not again.eqns:
+        found = parted_body(self.body, keep)
+        if not found.kept or not found.second.eqns:
             return None
-        first = Program(body.inputs, body.eqns, (*body.outputs, *kept), name=body.name)
-        second = replace_inputs(again, (*again.inputs, *kept))
-        stacks = tuple([self.stacked(v.aval) for v in kept])
-        return self._of(first, self.layout), self._of(second, self.layout), stacks
+        stacks = tuple([self.stacked(v.aval) for v in found.kept])
+        return self._of(found.first, self.layout), self._of(found.second, self.layout), stacks
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
         inputs = self.layout.operands(self.body.inputs)

@@ -72,6 +72,10 @@ class Widening(Protocol):
         """The same; of what comes from no number, the value converted."""
         ...
 
+    def is_constant(self, a: Atom) -> bool:
+        """Whether it is a constant, or comes from constants alone: they are as wide as what they meet."""
+        ...
+
     def record(self, eqn: Eqn) -> None:
         """Record an equation."""
         ...

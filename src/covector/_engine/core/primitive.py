@@ -15,7 +15,7 @@ from covector._engine.core.inside import Checking, Fault, Interpreter, Widening
 from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
-from covector._engine.ir.program import Atom, Eqn, Program, Var, effects_of
+from covector._engine.ir.program import Atom, Eqn, Program, effects_of
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -214,7 +214,7 @@ class Primitive:
         if not elements or eqn.outputs[0].aval.wide() is None:
             return (None,) * len(eqn.outputs)
         weak = [i for i in elements if eqn.inputs[i].aval.wide() is not None]
-        variables = [eqn.inputs[i] for i in weak if isinstance(eqn.inputs[i], Var)]
+        variables = [eqn.inputs[i] for i in weak if not how.is_constant(eqn.inputs[i])]
         if variables and all(how.wide(v) is None for v in variables):
             return (None,)
         inputs = list(eqn.inputs)

@@ -154,6 +154,7 @@ class _Widening:
         self.program = program
         self.eqns: list[Eqn] = []
         self.forms: dict[Var, Atom] = {}
+        self.constant: set[Atom] = set()
         self.needed: set[Atom] = set(compress(program.outputs, asked))
         self.asking: set[Eqn] = set()
 
@@ -172,6 +173,8 @@ class _Widening:
             for v, form in zip(eqn.outputs, forms, strict=True):
                 if form is not None:
                     self.forms[v] = form
+                    if all(self.is_constant(a) for a in eqn.inputs if a.aval.wide() is not None):
+                        self.constant.add(v)
 
     # -- what rules ask: `core.inside.Widening` --------------------------------------------------------
 
@@ -188,6 +191,9 @@ class _Widening:
         if found is None:
             found = self.computed(prims.Convert(_wide(a.aval).dtype, True), (a,), source)
         return found
+
+    def is_constant(self, a: Atom) -> bool:
+        return isinstance(a, Literal) or a in self.constant
 
     def record(self, eqn: Eqn) -> None:
         self.eqns.append(eqn)
