@@ -34,7 +34,7 @@ test: lint $(STAMPS)/demo  ## style, types and all tests
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 fuzz: $(STAMPS)/test  ## many more random programs and kernels, never the same ones: about an hour
-	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py tests/compile/test_compositions.py \
+	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py tests/compile/test_compositions.py tests/lax/test_random_whiles.py \
 	  tests/compile/test_oracle.py tests/surface/test_against_numpy.py $(ARGS)
 
 lint: $(STAMPS)/test  ## ruff (rules and format) and pyright

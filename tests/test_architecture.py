@@ -37,15 +37,15 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "fft index math reduce scatter shape sort special widen window extremes collective __init__",
+        "fft index math reduce scatter shape sort special window extremes collective __init__",
     ),
     ("_engine/primitives", "linalg linalg_solve"),
-    ("_engine/transforms", "__init__ forward jet batch transpose programs"),
+    ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
-        "__init__ on_host callback carry derived call composite custom custom_jvp custom_vjp custom_vmap linear",
+        "__init__ on_host callback carry derived wide call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "checked checkpoint loop foreign_call cond each unwind repeat while_"),
+    ("_engine/control", "kept checked checkpoint loop foreign_call cond each unwind repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated exponential complex error",

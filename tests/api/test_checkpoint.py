@@ -148,6 +148,32 @@ def test_policies_reach_into_loops() -> None:
         onp.testing.assert_allclose(again, second, 1e-4, 1e-5)
 
 
+def test_policies_reach_into_branches() -> None:
+    """What one branch keeps lies where the other one keeps something, also in loops, and in branches in branches."""
+
+    def f(x: Any, w: Any) -> Any:
+        def step(c: Any, k: Any) -> Any:
+            def dots(c: Any) -> Any:
+                return np.sin(np.sin(c @ w) @ w)
+
+            def inner(c: Any) -> Any:
+                return cv.lax.cond(c[0, 0] > 5, lambda c: c, dots, c)
+
+            return cv.lax.switch(k % 3, [dots, lambda c: np.sin(c @ w), inner], c), None
+
+        return cv.lax.scan(step, x, np.arange(4))[0].sum()
+
+    x, w = np.ones((8, 4)) / 3, np.ones((4, 4)) / 5
+    expected = cv.grad(f, (0, 1))(x, w)
+    for policy, count in ((policies.nothing_saveable, 0), (policies.dots_saveable, 2)):
+        g = cv.checkpoint(f, policy=policy)
+        found = [aval.shape for aval, _ in saved_residuals(g, x, w)]
+        assert found.count((4, 8, 4)) == count
+        for gradient in (cv.grad(g, (0, 1)), cv.jit(cv.grad(g, (0, 1)))):
+            for a, b in zip(gradient(x, w), expected, strict=True):
+                onp.testing.assert_allclose(a, b, 1e-4, 1e-5)
+
+
 def test_saved_residuals_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     f = cv.checkpoint(lambda x: np.sin(np.sin(x)), policy=policies.everything_saveable)
     print_saved_residuals(f, 1.0)

@@ -129,6 +129,9 @@ def test_a_rule_that_is_used_often_is_followed_once_a_use() -> None:
 
     cv.jit(cv.grad(run))(X)
     assert len(traced) <= 400, "each use follows the rule once at most"
+    traced.clear()
+    cv.grad(cv.jit(run))(X)
+    assert traced == ["forward", "backward"], "where it is staged first, once for all uses"
 
 
 def test_third_derivatives_of_a_loop() -> None:

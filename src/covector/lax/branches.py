@@ -15,6 +15,7 @@ from covector._engine.api.arguments import (
     function_name,
     function_place,
     is_value,
+    operand,
 )
 from covector._engine.base import errors, tree
 from covector._engine.base.record import record
@@ -191,7 +192,7 @@ def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequ
     for i, x in enumerate(leaves):
         if not is_value(x) and i not in among.refs:
             raise TypeError(errors.not_a_value(api, leaf_path("operands", operands, i), x))
-    leaves = [as_array(x) for x in among.others(leaves)]
+    leaves = [operand(x) for x in among.others(leaves)]
     avals = [typeof(x) for x in leaves]
 
     def arguments(values: Sequence[Any]) -> Any:

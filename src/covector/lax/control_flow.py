@@ -9,7 +9,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from covector._engine import primitives as prims
-from covector._engine.api.arguments import as_array, check_callable, function_place, is_value
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    function_place,
+    is_value,
+    operand,
+)
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
@@ -103,15 +109,15 @@ def scanned(
         for i, x in enumerate(values):
             if not is_value(x):
                 raise TypeError(errors.not_a_value("scan", leaf_path(what, whole, i), x))
-    given, carry = carry, [as_array(x) for x in carry]
+    carry = [operand(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
     traced = traced_step("scan", step, f, carry, carry_tree, *rest)
     if (
         traced.carry_tree == carry_tree
-        and (strong := promoted(given, traced.out_avals)) is not None
+        and (strong := promoted(carry, traced.out_avals)) is not None
     ):
-        carry = [as_array(x) for x in strong]
+        carry = strong
         traced = traced_step("scan", step, f, carry, carry_tree, *rest)
     check_carry("scan", f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)

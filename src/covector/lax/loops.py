@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.api.arguments import as_array, check_callable, function_place, is_value
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    function_place,
+    is_value,
+    operand,
+)
 from covector._engine.base import errors, tree
 from covector._engine.control.while_ import While
 from covector._engine.core.trace import Tracer, typeof
@@ -64,14 +70,14 @@ def _while(
     for i, x in enumerate(carry):
         if not is_value(x):
             raise TypeError(errors.not_a_value(api, leaf_path("init_val", init_val, i), x))
-    given, carry = carry, [as_array(x) for x in carry]
+    carry = [operand(x) for x in carry]
     nothing = tree.flatten(None)[1], ()
     traced = traced_step(api, *body, carry, carry_tree, *nothing)
     if (
         traced.carry_tree == carry_tree
-        and (strong := promoted(given, traced.out_avals)) is not None
+        and (strong := promoted(carry, traced.out_avals)) is not None
     ):
-        carry = [as_array(x) for x in strong]
+        carry = strong
         traced = traced_step(api, *body, carry, carry_tree, *nothing)
     check_carry(api, body[1], init_val, carry, carry_tree, traced)
     tested = traced_step(api, *condition, carry, carry_tree, *nothing)

@@ -34,6 +34,11 @@ def as_array(x: Any) -> Any:
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
 
 
+def operand(x: Any) -> Any:
+    """A value as an operand of a primitive: an array, a tracer, or a Python number, which has more bits than arrays."""
+    return x if type(x) in SCALARS else as_array(x)
+
+
 def primal(x: Any) -> Any:
     """A value to differentiate at: as an array, but Python's floating numbers keep their bits until they meet one."""
     return number(x, typeof(x)) if type(x) in (float, complex) else as_array(x)

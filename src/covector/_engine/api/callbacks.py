@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import _native
-from covector._engine.api.arguments import as_array, check_callable
+from covector._engine.api.arguments import check_callable, operand
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.control.callback import (
@@ -36,7 +36,7 @@ __all__ = ["effects_barrier", "io_callback", "pure_callback"]
 def _split(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Arguments, list[Any]]:
     """The arguments as arrays, and how they are put together again."""
     arguments, arrays = Arguments.of(args, kwargs)
-    return arguments, [as_array(x) for x in arrays]
+    return arguments, [operand(x) for x in arrays]
 
 
 def _types(api: str, declared: Any) -> tuple[tuple[ShapedArray, ...], tree.TreeDef]:

@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     check_callable,
     check_values,
     function_name,
+    operand,
     result_names,
 )
 from covector._engine.api.rules import resolved
@@ -88,7 +89,7 @@ def checkpoint(
             out_tree[:] = [treedef]
             return results
 
-        values = [as_array(x) for x in leaves]
+        values = [operand(x) for x in leaves]
         memory = Memory(table, None if among.refs else _key(static, keywords, count, in_tree))
         avals = tuple([typeof(x) for x in values])
         found = memory.get(avals)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from covector._engine.api.arguments import (
-    as_array,
     check_callable,
     check_values,
     function_name,
     function_place,
+    operand,
 )
 from covector._engine.api.custom import custom_vjp
 from covector._engine.api.rules import fitted, resolved
@@ -92,7 +92,7 @@ def closure_convert(fun: Function, *example_args: Any) -> tuple[Function, list[A
             )
         rest = iter(args[n:])
         given = [next(rest) if mine else c for c, mine in zip(constants, moved, strict=True)]
-        return tree.unflatten(out_tree, Call(program)(*map(as_array, leaves), *given))
+        return tree.unflatten(out_tree, Call(program)(*map(operand, leaves), *given))
 
     return converted, [c for c, mine in zip(constants, moved, strict=True) if mine]
 
@@ -216,7 +216,7 @@ def linear_call(
         (*inputs[:n], *inputs[m:], *inputs[n:m]), program.eqns, program.outputs, name=program.name
     )
     call = LinearCall(ordered, back, n + len(constants))
-    outs = call(*map(as_array, known), *constants, *map(as_array, linear))
+    outs = call(*map(operand, known), *constants, *map(operand, linear))
     return tree.unflatten(out_tree, outs)
 
 

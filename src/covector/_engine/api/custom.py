@@ -7,8 +7,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-import numpy as np
-
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     argument_names,
@@ -17,6 +15,7 @@ from covector._engine.api.arguments import (
     check_values,
     function_name,
     function_place,
+    operand,
     zero_tangent,
 )
 from covector._engine.api.rules import (
@@ -81,7 +80,7 @@ class _Custom(Generic[P, R]):
         call = _Call(self, static, in_tree, leaves)
         plain = call.among.others(leaves)
         check_values(plain, call.names, f"{self.api} of {function_name(self.fun)}")
-        values = [as_array(x) if isinstance(x, np.ndarray | np.generic) else x for x in plain]
+        values = [operand(x) for x in plain]
         memory = Memory(self._staged, call.key())
         made = online(function_name(self.fun), call.fun, rule(call), call.outcome, memory)
         outs = made(*values)

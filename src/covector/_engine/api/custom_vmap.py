@@ -12,6 +12,7 @@ from covector._engine.api.arguments import (
     check_values,
     function_name,
     function_place,
+    operand,
 )
 from covector._engine.api.rules import resolved
 from covector._engine.base import errors, tree
@@ -80,7 +81,7 @@ class custom_vmap(Generic[P, R]):
         made = _Rule(rule, fun, in_tree, outcome)
         memory = Memory(self._table, tree.content(in_tree))
         online = OnlineVmap(function_name(fun), flat, made, outcome, memory)
-        outs = online(*map(as_array, leaves))
+        outs = online(*map(operand, leaves))
         return tree.unflatten(outcome.value, map(as_array, outs))
 
 

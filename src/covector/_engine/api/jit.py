@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypedDict, TypeV
 from covector._engine import _native
 from covector._engine.api import arguments
 from covector._engine.api.references import Touched
-from covector._engine.api.stages import Lowered, Traced, fitted, log
+from covector._engine.api.stages import Lowered, Traced, log
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import CODE_FLAGS, config
@@ -275,13 +275,19 @@ class Jitted:
             base = trace.current() if trace.current().staging else trace.EVAL
             refs: dict[Any, Any] = {}
             with trace.using(base):
-                program = trace.stage(
-                    self.fun, signature.avals(), self.name, signature.numbers(), refs, around
-                )
+                program = trace.stage(self.fun, signature.avals(), self.name, refs, around)
             assert signature.out_tree is not None
             trees = signature.treedef, signature.out_tree
             touched = Touched(signature.written, uses_of(refs))
-            found = Traced(self.name, program, trees, signature.donated, self.options, touched)
+            found = Traced(
+                self.name,
+                program,
+                trees,
+                signature.donated,
+                self.options,
+                touched,
+                signature.numbers(),
+            )
             self.touches = self.touches or bool(found.touched)
             if _lasts(found):
                 self.traced[key] = found
@@ -339,7 +345,7 @@ class Jitted:
         signature = Signature(self, args, kwargs)
         traced = self.captured.pop(get_ident(), None) or self.trace(signature)
         program, touched = traced.program, traced.touched
-        leaves = list(map(fitted, signature.leaves, program.in_avals))
+        leaves = signature.leaves
         touched.check(f"jit of {self.name}", leaves)
         if not traced.closed.outputs and not traced.closed.eqns:
             return tree.unflatten(traced.out_tree, [])

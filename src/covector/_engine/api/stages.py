@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from covector._engine import _native, primitives as prims
+from covector._engine import _native
 from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
-from covector._engine.core import trace
 from covector._engine.core.refs import Cell
-from covector._engine.core.trace import Tracer
 from covector._engine.ir.program import Program, Var
 from covector._engine.runtime.eager import as_array, aval_of
 from covector._engine.runtime.late import compile_program
-from covector._engine.runtime.linearized import linear_entry
-from covector._engine.types import dtypes
+from covector._engine.runtime.linearized import fitted, linear_entry
+from covector._engine.transforms.widen import with_numbers
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
-
-WIDE = (dtypes.int64, dtypes.float64, dtypes.complex128)
 
 
 def log(text: str, *values: object) -> None:
@@ -29,15 +26,6 @@ def log(text: str, *values: object) -> None:
     from logging import getLogger  # when it is wanted: loading it is 2 % of `import covector`
 
     getLogger("covector").warning(text, *values)
-
-
-def fitted(x: Any, aval: ShapedArray) -> Any:
-    """A number in the dtype of its input, which has 64 bits where the Program needs them all."""
-    if not aval.weak_type or aval.dtype not in WIDE or trace.typeof(x).dtype == aval.dtype:
-        return x
-    if not isinstance(x, Tracer):
-        as_array(x)  # an integer must fit 32 bits, as elsewhere
-    return prims.Convert(aval.dtype)(x)
 
 
 @record
@@ -70,8 +58,10 @@ class Traced:
         donated: tuple[bool, ...],
         options: dict[str, Any],
         touched: Touched,
+        numbers: tuple[bool, ...],
     ):
         self.fun_name, self.program, self.touched = name, program, touched
+        self.numbers = numbers
         self.in_avals = program.in_avals[: len(program.inputs) - len(touched.captured)]
         self.out_avals = program.out_avals[: trees[1].num_leaves]
         self.in_tree, self.out_tree = trees
@@ -107,6 +97,11 @@ class Traced:
             self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
         )
 
+    @cached_property
+    def compiled_program(self) -> Program:
+        """What is compiled: the Program in which the numbers among the arguments keep all their bits."""
+        return with_numbers(self.program, self.numbers)
+
     def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
         if not self._options:
@@ -118,7 +113,7 @@ class Traced:
         key = donated, config.code_key()
         found = self._executables.get(key)
         if found is None:
-            found = self._executables[key] = compile_program(self.program, donated)
+            found = self._executables[key] = compile_program(self.compiled_program, donated)
             if config.log_compiles:
                 types = ", ".join([a.text() for a in self.in_avals])
                 took = found.seconds * 1e3
@@ -129,7 +124,15 @@ class Traced:
         """The function's result on values, outside of any trace; references may be among them."""
         lending = lent(self.program, self.touched, leaves)
         executable = self.executable(lending)
+        leaves = self.fitted(leaves)
         return run(executable, self.touched, leaves, lending, donated)
+
+    def fitted(self, leaves: Sequence[Any]) -> list[Any]:
+        """The leaves of the arguments as what is compiled takes them: numbers are Arrays."""
+        avals = self.compiled_program.in_avals
+        return [
+            x if isinstance(x, Cell) else fitted(x, a) for x, a in zip(leaves, avals, strict=False)
+        ]
 
     def lower(self) -> Lowered:
         """The next stage."""
@@ -137,17 +140,18 @@ class Traced:
 
     def entry(self, donated_leaves: tuple[bool, ...]) -> Any:
         """What the native side keeps: executable, which leaves it takes, the recipe of the result."""
-        positions = {v: i for i, v in enumerate(self.program.inputs)}
+        program = self.compiled_program
+        positions = {v: i for i, v in enumerate(program.inputs)}
         donated = tuple(i for i, d in enumerate(donated_leaves) if d)
         executable = self.executable(donated)
         if executable.native is None:
             return None
         specs = []
-        for n, a in enumerate(self.program.outputs):
+        for n, a in enumerate(program.outputs):
             forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
         out_spec = tree.recipe(self.out_tree, specs)
-        constants = [as_array(c) for c in self.program.constants]
+        constants = [as_array(c) for c in program.constants]
         return _native.Entry(
             executable.native, list(range(len(positions))), constants, out_spec, list(donated)
         )
@@ -156,7 +160,7 @@ class Traced:
         """The same for leaves of which some are on the tape of an eager derivative."""
         specs = [("leaf", n) for n in range(len(self.out_avals))]
         spec = tree.recipe(self.out_tree, specs)
-        return linear_entry(self.closed, live, len(live), self.program.constants, spec)
+        return linear_entry(self.closed, live, self.numbers, self.program.constants, spec)
 
 
 class Stage:
@@ -244,11 +248,9 @@ class Compiled(Stage):
             )
         touched = self._traced.touched
         touched.check("a compiled function", leaves)
-        leaves = [
-            x if isinstance(x, Cell) else as_array(fitted(x, a))
-            for x, a in zip(leaves, self.in_avals, strict=True)
-        ]
-        for i, (x, aval) in enumerate(zip(leaves, self.in_avals, strict=True)):
+        leaves = self._traced.fitted(leaves)
+        taken = self._traced.compiled_program.in_avals
+        for i, (x, aval) in enumerate(zip(leaves, taken, strict=False)):
             got = x._inner if isinstance(x, Cell) else aval_of(x)
             fits = len(got.shape) == len(aval.shape) and all(
                 not isinstance(d, int) or d == n for d, n in zip(aval.shape, got.shape, strict=True)

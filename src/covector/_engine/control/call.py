@@ -16,15 +16,14 @@ from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.ir.program import (
     Literal,
     Program,
-    atoms_read,
-    replace_inputs,
-    without_dead_code,
+    inputs_read,
 )
 from covector._engine.transforms.programs import (
     batch_program,
     dependent,
     jvp_program,
     linearize_program,
+    part_of,
     transpose_program,
 )
 from covector._engine.types import dims
@@ -184,12 +183,8 @@ class Transparent(Called):
         return dependent(self.program, on)
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
-        body = self.program
-        outputs = tuple(compress(body.outputs, used))
-        body = without_dead_code(Program(body.inputs, body.eqns, outputs, name=body.name))
-        read = atoms_read(body)
-        takes = [v in read for v in body.inputs]
-        return self.of(replace_inputs(body, tuple(compress(body.inputs, takes)))), takes, used
+        takes = inputs_read(part_of(self.program, tuple(used)))
+        return self.of(part_of(self.program, tuple(used), takes)), takes, used
 
     def checked(
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]

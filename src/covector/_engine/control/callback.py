@@ -17,6 +17,7 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors, tree
 from covector._engine.base.record import record, replace
 from covector._engine.control.on_host import PURE, OnHost
+from covector._engine.core.inside import Widening
 from covector._engine.core.trace import (
     SCALARS,
     Array,
@@ -24,6 +25,7 @@ from covector._engine.core.trace import (
     Tracer,
 )
 from covector._engine.ir.effects import Effect
+from covector._engine.ir.program import Atom, Eqn
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -257,6 +259,14 @@ class HostCall(OnHost):
     results: tuple[ShapedArray, ...]
     multiple: ClassVar[bool] = True
 
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        """What gives results takes numbers with all bits: it may compute with them what is of 64 bits."""
+        inputs = eqn.inputs
+        if self.asks_for_bits:
+            inputs = tuple([how.wide(a) or a for a in eqn.inputs])
+        how.record(Eqn(self, inputs, eqn.outputs, eqn.source))
+        return (None,) * len(eqn.outputs)
+
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         return self.results
 
@@ -265,10 +275,12 @@ class HostCall(OnHost):
         return f"{self.name}[{order}{_shown(self.function)}]"
 
     def results_on(self, *arrays: Any) -> Sequence[Any]:
-        return tuple([
-            x if type(x) is Array else _native.array_from(x, weak_type=aval.weak_type)
-            for x, aval in zip(self.function(*arrays), self.results, strict=True)
-        ])  # fmt: skip
+        return tuple(
+            [
+                x if type(x) is Array else _native.array_from(x, weak_type=aval.weak_type)
+                for x, aval in zip(self.function(*arrays), self.results, strict=True)
+            ]
+        )
 
     def reference(self, *xs: Any) -> tuple[Any, ...]:
         return tuple([np.asarray(x) for x in self.run(*map(_native.array_from, xs))])
@@ -325,6 +337,7 @@ class PureCallback(HostCall):
     vmap_method: str | None
     effects: ClassVar[frozenset[Effect]] = PURE
     name: ClassVar[str] = "pure_callback"
+    asks_for_bits: ClassVar[bool] = True
     not_differentiable: ClassVar[str | None] = _WHY
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
@@ -358,6 +371,7 @@ class IOCallback(HostCall):
     results: tuple[ShapedArray, ...]
     effects: frozenset[Effect] = IO  # type: ignore[misc]
     name: ClassVar[str] = "io_callback"
+    asks_for_bits: ClassVar[bool] = True
 
     @property
     def not_differentiable(self) -> str | None:  # type: ignore[override]

@@ -10,6 +10,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import fields, record, replace
 from covector._engine.control.call import Call, Transparent, spread
 from covector._engine.control.custom import kept
+from covector._engine.control.kept import parts_of
 from covector._engine.core.primitive import Primitive, is_zero
 from covector._engine.ir.program import (
     Atom,
@@ -21,6 +22,7 @@ from covector._engine.ir.program import (
     without_dead_code,
 )
 from covector._engine.transforms.programs import Mask, linearize_program, without_duplicates
+from covector._engine.transforms.widen import meets_64_bits
 
 
 class Recompute:
@@ -208,30 +210,20 @@ class Checkpoint(Transparent):
 class _Parted:
     """The equations of a known Program, as they run forwards, and as they compute again what was not kept.
 
-    Where a policy keeps some of what a loop's body computes, the loop gives that too, and another one takes it.
+    What a policy keeps of what a loop's body or a branch computes, the loop gives too, and another one takes it.
+    Where numbers meet 64 bits, what comes from numbers is computed again: it would be kept rounded.
     """
 
     def __init__(self, known: Program, policy: Policy | None):
-        self.given = known.inputs
-        self.forward: list[Eqn] = []
-        self.again: list[Eqn] = []
-        self.kept: dict[Var, None] = {}
-        for eqn in known.eqns:
-            p = eqn.primitive
-            found = (
-                p.parted(lambda e: keeps(policy, e)) if p.has_programs and not eqn.effects else None
-            )
-            if found is not None:
-                first, second, types = found
-                more = tuple(map(Var, types))
-                self.forward.append(Eqn(first, eqn.inputs, (*eqn.outputs, *more), eqn.source))
-                self.again.append(Eqn(second, (*eqn.inputs, *more), eqn.outputs, eqn.source))
-                self.kept.update(dict.fromkeys(more))
-                continue
-            self.forward.append(eqn)
-            self.again.append(eqn)
-            if keeps(policy, eqn):
-                self.kept.update(dict.fromkeys(eqn.outputs))
+        wide = meets_64_bits(known)
+
+        def keep(eqn: Eqn) -> bool:
+            rounded = wide and any(v.aval.wide() is not None for v in eqn.outputs)
+            return keeps(policy, eqn) and not (rounded and not eqn.effects)
+
+        self.given, parts = known.inputs, parts_of(known.eqns, keep)
+        self.forward, self.again = parts.forward, parts.again
+        self.kept = dict.fromkeys(parts.kept)
 
     def choose(self, residuals: Sequence[Atom]) -> tuple[list[Var], list[Eqn]]:
         """The values to keep, and the equations that compute the residuals from them."""

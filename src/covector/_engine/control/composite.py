@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from covector._engine.base import errors
@@ -18,7 +18,7 @@ from covector._engine.base.record import record
 from covector._engine.control.call import Call, Called, reference
 from covector._engine.core import trace
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.ir.program import Program, effects_of
 from covector._engine.transforms.programs import stage_closed
 from covector._engine.types.avals import ShapedArray
@@ -60,10 +60,6 @@ class Composite(Primitive):
         raise self._missing("compute")
 
     def __call__(self, *args: Any) -> Any:
-        numbers = tuple([(i, x) for i, x in enumerate(args) if type(x) in SCALARS])
-        if numbers:  # the body must see all 53 bits of one, which as an operand would have 32
-            rest = [x for x in args if type(x) not in SCALARS]
-            return WithNumbers(self, numbers)(*rest)
         program, constants = self.body([typeof(x) for x in args])
         outs = Expanded(self, program, len(args))(*args, *constants)
         return outs if self.multiple else outs[0]
@@ -125,58 +121,6 @@ class Composite(Primitive):
     def has(self, rule: str) -> bool:
         """Whether it has a rule of its own."""
         return getattr(type(self), rule) is not getattr(Composite, rule)
-
-
-@record
-class WithNumbers(Composite):
-    """A composite of which some operands are Python numbers: constants of its body, and without tangents."""
-
-    of: Composite
-    numbers: tuple[tuple[int, Any], ...]
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.of.name
-
-    @property
-    def multiple(self) -> bool:  # type: ignore[override]
-        return self.of.multiple
-
-    def text(self) -> str:
-        return self.of.text()
-
-    def among(self, operands: Sequence[Any], at: Callable[[Any], Any] = lambda x: x) -> list[Any]:
-        """The operands with what stands for each number in its place."""
-        found = list(operands)
-        for i, x in self.numbers:
-            found.insert(i, at(x))
-        return found
-
-    def _without(self, found: Sequence[Any]) -> list[Any]:
-        """What belongs to the operands that are no numbers."""
-        fixed = {i for i, _ in self.numbers}
-        return [x for i, x in enumerate(found) if i not in fixed]
-
-    def compute(self, *xs: Any) -> Any:
-        return self.of.compute(*self.among(xs))
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return self.of.jvp(self.among(primals), self.among(tangents, Zero))
-
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return self.of.linearize(self.among(primals), self.among(tangents, Zero))
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        return self._without(self.of.transpose(ct, *self.among(args)))
-
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        axes = self.among(dims, lambda x: None)
-        return self.of.batch_named(self.among(args), axes, size, axis_name)
-
-    def has(self, rule: str) -> bool:
-        return self.of.has(rule)
 
 
 def _elements(args: Sequence[Any], dims: Sequence[int | None]) -> list[Any]:

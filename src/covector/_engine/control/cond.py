@@ -19,8 +19,9 @@ from covector._engine.control.call import (
     spread,
 )
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
+from covector._engine.control.kept import parted_body
 from covector._engine.control.loop import Scan
-from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import (
     Linear,
     Primitive,
@@ -45,22 +46,22 @@ from covector._engine.ir.program import (
     Literal,
     Program,
     Var,
-    atoms_read,
+    inputs_read,
     renamed,
     replace_inputs,
-    without_dead_code,
 )
 from covector._engine.ir.scalar import Expr
 from covector._engine.transforms.programs import (
     Mask,
-    SplitProgram,
     batch_program,
     dependent,
     derived,
     jvp_program,
     linearize_program,
+    part_of,
     transpose_program,
 )
+from covector._engine.transforms.widen import wide_program
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -97,15 +98,30 @@ class Cond(Primitive):
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
         """The branches with these results alone, and what those take."""
-        bodies = [
-            without_dead_code(
-                Program(b.inputs, b.eqns, tuple(compress(b.outputs, used)), name=b.name)
-            )
-            for b in self.branches
-        ]
-        takes = _read([b.inputs for b in bodies], bodies)
-        kept = [replace_inputs(b, tuple(compress(b.inputs, takes))) for b in bodies]
-        return Cond(tuple(kept)), (True, *takes), list(used)
+        takes = _either([inputs_read(part_of(b, tuple(used))) for b in self.branches])
+        return (
+            Cond(tuple([part_of(b, tuple(used), takes) for b in self.branches])),
+            (True, *takes),
+            used,
+        )
+
+    def parted(
+        self, keep: Callable[[Eqn], bool]
+    ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
+        """What one branch keeps lies where another one keeps something of the same type."""
+        found = [parted_body(b, keep) for b in self.branches]
+        slots: Slots = {}
+        owned = [_own_slots([v.aval for v in f.kept], slots) for f in found]
+        if not slots or not any(f.second.eqns for f in found):
+            return None
+        n, m = len(self.branches[0].inputs), len(self.branches[0].outputs)
+        first = [_with_slots(f.first, m, own, slots) for f, own in zip(found, owned, strict=True)]
+        second: list[Program] = []
+        for f, own in zip(found, owned, strict=True):
+            mine = dict(zip(own, f.kept, strict=True))
+            taken = [mine.get(slot) or Var(aval) for (aval, _), slot in slots.items()]
+            second.append(replace_inputs(f.second, (*f.second.inputs[:n], *taken)))
+        return Cond(tuple(first)), Cond(tuple(second)), tuple([aval for aval, _ in slots])
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Branches on the index, by halves: each to where the results lie."""
@@ -177,6 +193,19 @@ class Cond(Primitive):
         outs = Cond(tuple(map(how.program, self.branches)))(*xs, *state)
         n = len(self.branches[0].outputs)
         return outs[:n], outs[n:]
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        index, *operands = eqn.inputs
+        numbers = tuple([how.wide(a) is not None for a in operands])
+        branches, gives = _wide_branches(*_key(self.branches), numbers)
+        more = [how.widened(a, eqn.source) for a in compress(operands, numbers)]
+        forms = [
+            Var(wide) if mine and (wide := v.aval.wide()) is not None else None
+            for v, mine in zip(eqn.outputs, gives, strict=True)
+        ]
+        outputs = *eqn.outputs, *[v for v in forms if v is not None]
+        how.record(Eqn(Cond(branches), (index, *operands, *more), outputs, eqn.source))
+        return forms
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
@@ -356,6 +385,15 @@ def _with_all_constants(
 
 
 @derived
+def _wide_branches(first: Program, rest: Rest, numbers: Mask) -> tuple[tuple[Program, ...], Mask]:
+    """Branches that also take operands in 64 bits, those in the mask; and which results they give in these too."""
+    branches = _all(first, rest)
+    asked = tuple([a.wide() is not None for a in first.out_avals])
+    gives = _either([wide_program(b, numbers, asked).gives for b in branches])
+    return tuple([wide_program(b, numbers, asked, gives).program for b in branches]), gives
+
+
+@derived
 def _jvp_branches(first: Program, rest: Rest, nonzero: Mask) -> DerivedBranches:
     """Branches that also push tangents of the operands in the mask."""
     branches = _all(first, rest)
@@ -403,10 +441,10 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
     live = _either([linearize_program(b, nonzero).nonzero for b in branches])
     found = [linearize_program(b, nonzero, live) for b in branches]
     n, m = len(first.inputs), len(first.outputs)
-    slots: dict[tuple[ShapedArray, int], int] = {}
-    owned = [_own_slots(f, m, slots) for f in found]
+    slots: Slots = {}
+    owned = [_own_slots([a.aval for a in f.known.outputs[m:]], slots) for f in found]
     known, constants = _with_all_constants(
-        [_with_slots(f, m, own, slots) for f, own in zip(found, owned, strict=True)],
+        [_with_slots(f.known, m, own, slots) for f, own in zip(found, owned, strict=True)],
         [f.constants for f in found],
     )
     stop = n + len(constants)
@@ -424,29 +462,28 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
         }
         linear.append(renamed(split.linear, names, [*shared, *split.linear.inputs[count:]]))
         before += len(split.constants)
-    read = _read([p.inputs[: len(types)] for p in linear], linear)
+    read = _either([inputs_read(p)[: len(types)] for p in linear])
     kept = [replace_inputs(p, [*compress(p.inputs, read), *p.inputs[len(types) :]]) for p in linear]
     residuals = tuple([i for i, mine in enumerate(read) if mine])
     return SplitBranches(known, constants, tuple(kept), residuals, live)
 
 
-def _own_slots(
-    split: SplitProgram, results: int, slots: dict[tuple[ShapedArray, int], int]
-) -> list[int]:
-    """Where the stored residuals of a branch lie: the first of a type where others have their first of it."""
+# Places for what branches store: the how-manieth of a type each is.
+Slots = dict[tuple[ShapedArray, int], int]
+
+
+def _own_slots(stored: Sequence[ShapedArray], slots: Slots) -> list[int]:
+    """Where the values that a branch stores lie: the first of a type where others have their first of it."""
     counts: dict[ShapedArray, int] = {}
     own: list[int] = []
-    for a in split.known.outputs[results:]:
-        counts[a.aval] = counts.get(a.aval, 0) + 1
-        own.append(slots.setdefault((a.aval, counts[a.aval]), len(slots)))
+    for aval in stored:
+        counts[aval] = counts.get(aval, 0) + 1
+        own.append(slots.setdefault((aval, counts[aval]), len(slots)))
     return own
 
 
-def _with_slots(
-    split: SplitProgram, results: int, own: Sequence[int], slots: Mapping[Any, int]
-) -> Program:
-    """The known branch, which gives something for the residuals of all: zeros for those that it has not."""
-    known = split.known
+def _with_slots(known: Program, results: int, own: Sequence[int], slots: Slots) -> Program:
+    """A branch, which gives something for all that any of them stores: zeros for what it has not."""
     stored = dict(zip(own, known.outputs[results:], strict=True))
     eqns, outputs = list(known.eqns), list(known.outputs[:results])
     for (aval, _), slot in slots.items():
@@ -459,12 +496,3 @@ def _with_slots(
                 eqns.append(Eqn(fill, (zero,), (made,), None))
         outputs.append(stored[slot])
     return Program(known.inputs, tuple(eqns), tuple(outputs), name=known.name)
-
-
-def _read(inputs: Sequence[Sequence[Var]], programs: Sequence[Program]) -> list[bool]:
-    """Which of some inputs, in order, any of the Programs reads."""
-    masks: list[Mask] = []
-    for own, program in zip(inputs, programs, strict=True):
-        read = atoms_read(program)
-        masks.append(tuple([v in read for v in own]))
-    return list(_either(masks)) if masks[0] else []

@@ -6,7 +6,6 @@ And which values a loop keeps for its gradient.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import compress
 from typing import Any, Generic, Literal, TypeVar
 
 from covector._engine import primitives as prims
@@ -19,7 +18,7 @@ from covector._engine.ir.program import (
     Eqn,
     Program,
     Var,
-    atoms_read,
+    inputs_read,
     replace_inputs,
     without_dead_code,
 )
@@ -31,10 +30,12 @@ from covector._engine.transforms.programs import (
     derived,
     jvp_program,
     linearize_program,
+    part_of,
     split_program,
     stage_closed,
     transpose_program,
 )
+from covector._engine.transforms.widen import asks_for_bits
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 
@@ -110,7 +111,8 @@ class DerivedBody:
     live: Results[Any]  # which results of the other one have a tangent; or their batch axes
 
 
-def _either(a: Mask, b: Mask) -> Mask:
+def either(a: Mask, b: Mask) -> Mask:
+    """What is in one mask or the other."""
     return tuple([x or y for x, y in zip(a, b, strict=True)])
 
 
@@ -127,24 +129,29 @@ def jvp_body(body: Program, layout: Layout, nonzero: Mask) -> DerivedBody:
         live = layout.results(found.nonzero)
         if live.carry == carry:
             break
-        carry = _either(carry, live.carry)
+        carry = either(carry, live.carry)
     given = Operands(given.consts, carry, given.xs)
-    inputs, m, n = found.program.inputs, len(body.outputs), len(body.inputs)
-    primal, tangent = layout.operands(inputs[:n]), layout_of(given).operands(inputs[n:])
-    xs, extra = tangent.xs[: sum(given.xs)], tangent.xs[sum(given.xs) :]
-    out = layout.results(found.program.outputs[:m])
-    pushed = layout_of(given).results(found.program.outputs[m:])
-    operands = Operands(
-        primal.consts + tangent.consts + extra, primal.carry + tangent.carry, primal.xs + xs
-    )
-    program = Program(
-        operands.flat,
-        found.program.eqns,
-        (*out.carry, *pushed.carry, *out.ys, *pushed.ys),
-        name=found.program.name,
-    )
-    both = Layout(len(operands.consts), len(operands.carry))
+    program, both = as_body(found.program, body, layout, given)
     return DerivedBody(program, both, found.constants, live)
+
+
+def as_body(
+    program: Program, body: Program, layout: Layout, given: Operands[bool]
+) -> tuple[Program, Layout]:
+    """A Program that takes more for inputs of a body (those in a mask), and gives more, as a body, and its layout.
+
+    What is more lies behind what is the body's own, and constants behind that.  As a body it takes its consts, those
+    that are more, and constants; then the carry, and the rest, likewise.
+    """
+    inputs, m, n = program.inputs, len(body.outputs), len(body.inputs)
+    own, more = layout.operands(inputs[:n]), layout_of(given).operands(inputs[n:])
+    xs, extra = more.xs[: sum(given.xs)], more.xs[sum(given.xs) :]
+    out = layout.results(program.outputs[:m])
+    out_more = layout_of(given).results(program.outputs[m:])
+    operands = Operands(own.consts + more.consts + extra, own.carry + more.carry, own.xs + xs)
+    outputs = (*out.carry, *out_more.carry, *out.ys, *out_more.ys)
+    made = Program(operands.flat, program.eqns, outputs, name=program.name)
+    return made, Layout(len(operands.consts), len(operands.carry))
 
 
 @derived
@@ -162,7 +169,7 @@ def batch_body(
         carried = tuple([d is not None for d in live.carry])
         if carried == mapped:
             break
-        mapped = _either(mapped, carried)
+        mapped = either(mapped, carried)
     n = len(body.inputs)
     inputs = found.program.inputs
     own = layout.operands(inputs[:n])
@@ -200,7 +207,7 @@ def transpose_body(body: Program, layout: Layout, linear: Mask, given: Mask) -> 
         backs = linear_layout.operands(found.nonzero)
         if backs.carry == live:
             break
-        live = _either(live, backs.carry)
+        live = either(live, backs.carry)
     # Its inputs: known consts, known xs, cotangents of the carry and of ys, constants.
     known = Layout(layout.consts - linear_layout.consts, len(mask.xs) - sum(mask.xs))
     inputs = known.operands(found.program.inputs)
@@ -270,7 +277,7 @@ def dependent_body(body: Program, layout: Layout, on: Sequence[bool]) -> Results
     carry = given.carry
     while True:
         found = layout.results(dependent(body, (*given.consts, *carry, *given.xs)))
-        wider = _either(carry, found.carry)
+        wider = either(carry, found.carry)
         if wider == carry:
             return Results(carry, found.ys)
         carry = wider
@@ -285,17 +292,13 @@ def dependent_carry(
     return None if any(test) else carry
 
 
-def live_parts(
-    body: Program, layout: Layout, used: Sequence[bool]
-) -> tuple[Operands[bool], Results[bool]]:
+@derived
+def live_parts(body: Program, layout: Layout, used: Mask) -> tuple[Operands[bool], Results[bool]]:
     """Which inputs and outputs of a body matter, if these results of the loop are used."""
     outputs = layout.results(used)
     while True:
-        given = tuple(compress(body.outputs, outputs.flat))
-        left = without_dead_code(Program(body.inputs, body.eqns, given))
-        read = atoms_read(left)
-        inputs = layout.operands([v in read for v in body.inputs])
-        carried = _either(outputs.carry, inputs.carry)
+        inputs = layout.operands(inputs_read(part_of(body, outputs.flat)))
+        carried = either(outputs.carry, inputs.carry)
         if carried == outputs.carry:
             return Operands(inputs.consts, carried, inputs.xs), outputs
         outputs = Results(carried, outputs.ys)
@@ -354,7 +357,7 @@ def linearize_body(body: Program, layout: Layout, nonzero: Mask) -> SplitBody:
         live = layout.results(found.nonzero)
         if live.carry == carry:
             break
-        carry = _either(carry, live.carry)
+        carry = either(carry, live.carry)
     linear = Layout(sum(given.consts), sum(carry))
     return _Splitter(found, layout, len(given.xs), len(ys)).result(linear, live)
 
@@ -369,7 +372,7 @@ def split_body(body: Program, layout: Layout, linear: Mask) -> SplitBody:
         live = layout.results(found.nonzero)
         if live.carry == carry:
             break
-        carry = _either(carry, live.carry)
+        carry = either(carry, live.carry)
     known = Layout(_count_false(given.consts), _count_false(carry))
     splitter = _Splitter(found, known, _count_false(given.xs), _count_false(live.ys))
     return splitter.result(Layout(sum(given.consts), sum(carry)), live)
@@ -499,9 +502,12 @@ class _Splitter:
 
 
 def _is_cheap(eqn: Eqn) -> bool:
-    """Whether an equation costs less than storing its result and reading it again."""
+    """Whether an equation costs less than storing its result and reading it again.
+
+    Not what takes numbers with all bits: those that are stored are rounded.
+    """
     p = eqn.primitive
-    if not isinstance(p, Mapped):
+    if not isinstance(p, Mapped) or asks_for_bits(eqn):
         return False
     if not isinstance(p, prims.ElementwiseBase):
         return True

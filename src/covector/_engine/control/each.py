@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import ClassVar
 
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import Called
 from covector._engine.control.carry import hold, settle
+from covector._engine.core.inside import Widening
 from covector._engine.ir.builder import Builder, Kept, Operand, Result
-from covector._engine.ir.program import Program
+from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.transforms.programs import Mask
+from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
@@ -38,6 +41,17 @@ class Each(Called):
 
     def inlined(self) -> None:
         """Nothing: how it is done depends on the target."""
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        takes = tuple([how.wide(a) is not None for a in eqn.inputs])
+        asked = tuple([v.aval.wide() is not None for v in eqn.outputs])
+        every, one = [wide_program(p, takes, asked, asked).program for p in self.programs()]
+        each = Each(every, one, self.lanes, (*self.mapped, *compress(self.mapped, takes)))
+        more = [how.widened(a, eqn.source) for a in compress(eqn.inputs, takes)]
+        forms = [wide and Var(wide) for wide in [v.aval.wide() for v in eqn.outputs]]
+        outputs = *eqn.outputs, *[v for v in forms if v is not None]
+        how.record(Eqn(each, (*eqn.inputs, *more), outputs, eqn.source))
+        return forms
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         types = self.one.in_avals

@@ -35,11 +35,13 @@ from covector._engine.control.derived import (
     Results,
     SplitBody,
     Turns,
+    as_body,
     batch_body,
     dependent_body,
     is_linear,
     jvp_body,
     known_values,
+    layout_of,
     linear_values,
     linearize_body,
     live_parts,
@@ -47,7 +49,9 @@ from covector._engine.control.derived import (
     split_body,
     transpose_body,
 )
-from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.control.kept import parted_body
+from covector._engine.control.wide import widened_loop
+from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import (
@@ -66,12 +70,9 @@ from covector._engine.ir.program import (
     Atom,
     Eqn,
     Program,
-    atoms_read,
-    inline_calls,
-    map_eqns,
     replace_inputs,
-    without_dead_code,
 )
+from covector._engine.transforms.programs import part_of
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -123,31 +124,20 @@ class Scan(Primitive):
 
     def live(self, used: Sequence[bool]) -> tuple[Scan, Sequence[bool], Sequence[bool]]:
         """The loop that gives these results alone: a carried value that another one depends on stays."""
-        takes, gives = live_parts(self.body, self.layout, used)
-        if all(takes.flat) and all(gives.flat):
-            return self, list(takes.flat), list(gives.flat)
-        inputs = tuple(compress(self.body.inputs, takes.flat))
-        outputs = tuple(compress(self.body.outputs, gives.flat))
-        body = without_dead_code(Program(inputs, self.body.eqns, outputs, name=self.body.name))
-        scan = self._of(body, Layout(sum(takes.consts), sum(takes.carry)))
+        takes, gives = live_parts(self.body, self.layout, tuple(used))
+        scan = self
+        if not (all(takes.flat) and all(gives.flat)):
+            scan = self._of(part_of(self.body, gives.flat, takes.flat), layout_of(takes))
         return scan, list(takes.flat), list(gives.flat)
 
     def parted(
         self, keep: Callable[[Eqn], bool]
     ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
-        body = inline_calls(self.body)
-        gone = {eqn for eqn in body.eqns if keep(eqn)}
-        rest = tuple([eqn for eqn in body.eqns if eqn not in gone])
-        kept = [v for eqn in body.eqns if eqn in gone for v in eqn.outputs]
-        again = without_dead_code(map_eqns(body, rest))
-        read = atoms_read(again)
-        kept = [v for v in kept if v in read]
-        if not kept or not again.eqns:
+        found = parted_body(self.body, keep)
+        if not found.kept or not found.second.eqns:
             return None
-        first = Program(body.inputs, body.eqns, (*body.outputs, *kept), name=body.name)
-        second = replace_inputs(again, (*again.inputs, *kept))
-        stacks = tuple([self.stacked(v.aval) for v in kept])
-        return self._of(first, self.layout), self._of(second, self.layout), stacks
+        stacks = tuple([self.stacked(v.aval) for v in found.kept])
+        return self._of(found.first, self.layout), self._of(found.second, self.layout), stacks
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
         inputs = self.layout.operands(self.body.inputs)
@@ -285,20 +275,15 @@ class Scan(Primitive):
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The loop that carries the state behind its own carry."""
-        n, stop = len(self.body.inputs), self.num_consts + self.num_carry
-        body, layout = how.program(self.body), Layout(self.num_consts, self.num_carry + len(state))
-        inputs = body.inputs
-        gives = self.layout.results(body.outputs[: len(self.body.outputs)])
-        after = body.outputs[len(self.body.outputs) :]
-        body = Program(
-            (*inputs[:stop], *inputs[n:], *inputs[stop:n]),
-            body.eqns,
-            (*gives.carry, *after, *gives.ys),
-            name=body.name,
-        )
+        k, stop = self.num_carry, self.num_consts + self.num_carry
+        more: Operands[bool] = Operands((), (True,) * len(state), ())
+        body, layout = as_body(how.program(self.body), self.body, self.layout, more)
         outs = self._of(body, layout)(*xs[:stop], *state, *xs[stop:])
-        k = self.num_carry
         return (*outs[:k], *outs[k + len(state) :]), outs[k : k + len(state)]
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        body, layout = self.body, self.layout
+        return widened_loop(eqn, how, body, layout, lambda b: self._of(b.program, b.layout))
 
     # ---------------------------------------------------------------------------------------------- forwards
 

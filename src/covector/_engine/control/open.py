@@ -18,10 +18,10 @@ from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.base.record import fields, record
 from covector._engine.control.callback import keyed, plain
-from covector._engine.control.composite import Composite, Expanded, WithNumbers
+from covector._engine.control.composite import Composite, Expanded
 from covector._engine.control.on_host import PURE, OnHost
 from covector._engine.core.primitive import Linear, Primitive
-from covector._engine.core.trace import EVAL, Array, current, literal, typeof
+from covector._engine.core.trace import EVAL, Array, current, typeof
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.types import dtypes
@@ -391,9 +391,7 @@ def own(name: str, what: Primitive | type[Primitive]) -> OwnPrimitive:
 
 def _applied(primitive: Primitive) -> Primitive:
     """The primitive that was applied, of an equation's."""
-    if isinstance(primitive, Expanded):
-        primitive = primitive.composite
-    return primitive.of if isinstance(primitive, WithNumbers) else primitive
+    return primitive.composite if isinstance(primitive, Expanded) else primitive
 
 
 def open_form(primitive: Primitive) -> OpenPrimitive:
@@ -416,12 +414,7 @@ def params_of(primitive: Primitive) -> dict[str, Any]:
 def operands_of(eqn: Eqn) -> tuple[Atom, ...]:
     """The operands that `bind` takes: without constants that a composite finds again."""
     p = eqn.primitive
-    if not isinstance(p, Expanded):
-        return eqn.inputs
-    given = eqn.inputs[: p.count]
-    if not isinstance(p.composite, WithNumbers):
-        return given
-    return tuple(p.composite.among(given, lambda x: literal(x, typeof(x))))
+    return eqn.inputs[: p.count] if isinstance(p, Expanded) else eqn.inputs
 
 
 def plain_program(value: Any) -> Any:

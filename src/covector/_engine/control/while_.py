@@ -23,6 +23,7 @@ from covector._engine.control.call import (
 from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
+    as_body,
     batch_body,
     dependent_carry,
     jvp_body,
@@ -32,7 +33,8 @@ from covector._engine.control.derived import (
 from covector._engine.control.each import Each
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import unwound
-from covector._engine.core.inside import Checking, Interpreter
+from covector._engine.control.wide import WideBody, widened_loop
+from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Linear, Primitive, Zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import (
@@ -45,13 +47,14 @@ from covector._engine.ir.builder import (
 )
 from covector._engine.ir.program import (
     Atom,
+    Eqn,
     Program,
     Var,
-    atoms_read,
+    inputs_read,
     replace_inputs,
-    without_dead_code,
 )
-from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
+from covector._engine.transforms.programs import Mask, batch_program, derived, part_of, stage_closed
+from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -105,24 +108,16 @@ class While(Primitive):
 
     def live(self, used: Sequence[bool]) -> tuple[While, Sequence[bool], Sequence[bool]]:
         """The loop that gives these results alone: what the condition or another one depends on stays."""
-        read = _read(self.condition)
+        read = inputs_read(self.condition)
         carried = self.layout.operands(read).carry
         needed = [u or c for u, c in zip(used, carried, strict=True)]
-        takes, gives = live_parts(self.body, self.layout, needed)
+        takes, gives = live_parts(self.body, self.layout, tuple(needed))
         consts = [t or r for t, r in zip(takes.consts, read, strict=False)]
         kept = [*consts, *takes.carry]
         if all(kept) and all(gives.carry):
             return self, kept, list(gives.carry)
-        outputs = tuple(compress(self.body.outputs, gives.carry))
-        body = without_dead_code(
-            Program(
-                tuple(compress(self.body.inputs, kept)),
-                self.body.eqns,
-                outputs,
-                name=self.body.name,
-            )
-        )
-        condition = replace_inputs(self.condition, list(compress(self.condition.inputs, kept)))
+        body = part_of(self.body, gives.carry, tuple(kept))
+        condition = part_of(self.condition, (True,), tuple(kept))
         mapped = tuple(compress(self.mask, consts))
         return While(condition, body, sum(consts), self.lanes, mapped), kept, list(gives.carry)
 
@@ -287,6 +282,16 @@ class While(Primitive):
         results = outs[:n]
         return results, tuple(spread(outs[n:], found.live.carry, [typeof(o) for o in results]))
 
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        return widened_loop(eqn, how, self.body, self.layout, self._with_wide)
+
+    def _with_wide(self, found: WideBody) -> While:
+        """The loop that also carries numbers in 64 bits."""
+        tested = wide_program(self.condition, found.takes.flat, (False,)).program
+        condition, _ = as_body(tested, self.condition, self.layout, found.takes)
+        mapped = (*self.mask, *compress(self.mask, found.takes.consts))
+        return While(condition, found.program, found.layout.consts, self.lanes, mapped)
+
     # --------------------------------------------------------------------------------------------- backwards
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -440,12 +445,6 @@ def _pushing(
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
-
-
-def _read(program: Program) -> Mask:
-    """Which inputs a Program reads."""
-    read = atoms_read(program)
-    return tuple([v in read for v in program.inputs])
 
 
 @derived

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.ir.program import Program
+from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.types.avals import ShapedArray
 
 if TYPE_CHECKING:
@@ -61,6 +61,32 @@ class Fault(NamedTuple):
 
     failure: Failure
     test: Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Sequence[Any]]]
+
+
+class Widening(Protocol):
+    """Where numbers keep 64 bits: the equations of a Program are recorded again, with more: `transforms/widen.py`."""
+
+    def wide(self, a: Atom) -> Atom | None:
+        """The value in 64 bits, computed from the numbers that it comes from; None if it comes from none."""
+        ...
+
+    def widened(self, a: Atom, source: errors.Source | None = None) -> Atom:
+        """The same; of what comes from no number, the value converted."""
+        ...
+
+    def is_constant(self, a: Atom) -> bool:
+        """Whether it is a constant, or comes from constants alone: they are as wide as what they meet."""
+        ...
+
+    def record(self, eqn: Eqn) -> None:
+        """Record an equation."""
+        ...
+
+    def computed(
+        self, primitive: Primitive, inputs: tuple[Atom, ...], source: errors.Source | None
+    ) -> Var:
+        """The result of one more operation, which is recorded."""
+        ...
 
 
 class Checking(Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
-from covector._engine.core.inside import Checking, Fault, Interpreter
+from covector._engine.core.inside import Checking, Fault, Interpreter, Widening
 from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
@@ -195,6 +195,32 @@ class Primitive:
     def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
         """What can go wrong with operands of these types, beside NaNs."""
         return ()
+
+    # -- numbers -----------------------------------------------------------------------------------
+
+    asks_for_bits: ClassVar[bool] = False  # whether it takes what comes from numbers with all bits
+
+    def element_operands(self, count: int) -> Sequence[int]:
+        """Of so many operands those whose elements the result's are, or are computed from one by one."""
+        return ()
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        """Record its equation where numbers keep 64 bits.  The results in 64 bits, None for those that have none.
+
+        What is computed from numbers alone has such a form, not what comes from a weakly typed array too.
+        """
+        how.record(eqn)
+        elements = self.element_operands(len(eqn.inputs))
+        if not elements or eqn.outputs[0].aval.wide() is None:
+            return (None,) * len(eqn.outputs)
+        weak = [i for i in elements if eqn.inputs[i].aval.wide() is not None]
+        variables = [eqn.inputs[i] for i in weak if not how.is_constant(eqn.inputs[i])]
+        if variables and all(how.wide(v) is None for v in variables):
+            return (None,)
+        inputs = list(eqn.inputs)
+        for i in weak:
+            inputs[i] = how.widened(inputs[i], eqn.source)
+        return (how.computed(self, tuple(inputs), eqn.source),)
 
     # -- what passes ask ---------------------------------------------------------------------------
 
@@ -382,6 +408,9 @@ class Movement(Mapped):
 
     makes_nan: ClassVar[bool] = False
 
+    def element_operands(self, count: int) -> Sequence[int]:
+        return range(count)
+
     def work(self, operands: int) -> float:
         return 0.5
 
@@ -494,6 +523,9 @@ class Update(Primitive):
 
     update: ClassVar[int]  # which operand is the update; those but it and the first are indices
     begins_as: ClassVar[tuple[int | None, ...]] = (0,)
+
+    def element_operands(self, count: int) -> Sequence[int]:
+        return 0, self.update
 
     @property
     def combination(self) -> str:

@@ -195,14 +195,13 @@ def stage_open(
     f: Callable[..., Sequence[Any]],
     avals: Sequence[ShapedArray],
     name: str = "main",
-    numbers: Sequence[bool] = (),
 ) -> tuple[Program, Uses]:
     """As `stage`, for functions that may touch cells from outside, and which these are.
 
     Each is one more input of the Program, after the others, and if written one more output.
     """
     refs: dict[Any, Held] = {}
-    program = stage(f, avals, name, numbers, refs)
+    program = stage(f, avals, name, refs)
     return program, uses_of(refs)
 
 

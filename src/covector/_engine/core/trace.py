@@ -45,7 +45,8 @@ _WEAK_NUMBERS: dict[np.dtype, type] = {
     if base is not bool
 }
 
-WEAK_NUMBERS = frozenset(_WEAK_NUMBERS.values())
+# Each with the Python number that it is.
+WEAK_NUMBERS: dict[type, type] = {cls: cls.__bases__[0] for cls in _WEAK_NUMBERS.values()}
 NUMBERS: dict[type, np.dtype] = {
     **dtypes.PYTHON_SCALARS, **{cls: dtype for dtype, cls in _WEAK_NUMBERS.items()}
 }  # fmt: skip
@@ -374,7 +375,7 @@ class Held:
 class StagingTrace(Trace):
     """Records equations instead of computing them."""
 
-    __slots__ = ("closed", "constants", "eqns", "inputs", "name", "numbers", "refs", "widening")
+    __slots__ = ("closed", "constants", "eqns", "inputs", "name", "refs")
 
     def __init__(self, parent: Trace, name: str = "main", refs: dict[Any, Held] | None = None):
         super().__init__(parent, True)
@@ -387,16 +388,11 @@ class StagingTrace(Trace):
             int, tuple[Var, Any]
         ] = {}  # by identity; the value is kept alive beside
         self.closed = False
-        # Inputs that stand for Python numbers, and what `primitives/widen.py` knows of them.
-        self.numbers: set[Var] = set()
-        self.widening: Any = None
 
-    def input(self, aval: ShapedArray, is_number: bool = False) -> StagedTracer:
-        """A new input of the Program.  One for a number may become one of 64 bits."""
+    def input(self, aval: ShapedArray) -> StagedTracer:
+        """A new input of the Program."""
         var = Var(aval)
         self.inputs.append(var)
-        if is_number:
-            self.numbers.add(var)
         return StagedTracer(self, var, errors.user_source())
 
     def atom(self, x: Any) -> Atom:
@@ -497,11 +493,10 @@ def stage(
     f: Callable[..., Any],
     avals: Sequence[ShapedArray],
     name: str = "main",
-    numbers: Sequence[bool] = (),
     refs: dict[Any, Held] | None = None,
     around: tuple[Unpack, Pack] | None = None,
 ) -> Program:
-    """The Program of a function from flat values to flat values.  `numbers`: which of them are Python numbers.
+    """The Program of a function from flat values to flat values.
 
     `refs` takes the references from outside that the function touches; without it that is an error.
     `around` makes the function's arguments of the flat values, and flat values of its result.  It is called from here,
@@ -511,8 +506,7 @@ def stage(
     trace = StagingTrace(current(), name, refs)
     before = set_current(trace)
     try:
-        marks = numbers or (False,) * len(avals)
-        values = [trace.input(aval, mark) for aval, mark in zip(avals, marks, strict=True)]
+        values = [trace.input(aval) for aval in avals]
         if around is None:
             outputs = f(*values)
         else:
@@ -571,5 +565,7 @@ def evaluate(
 
 
 def _known(x: Literal) -> Any:
-    """The value of a literal, of its type."""
-    return number(x.value, x.aval) if x.aval.weak_type else x.value
+    """The value of a literal, of its type; of a number all bits."""
+    if not x.aval.weak_type:
+        return x.value
+    return number(x.value if x.number is None else x.number, x.aval)

@@ -168,6 +168,12 @@ def atoms_read(program: Program) -> set[Atom]:
     return {a for eqn in program.eqns for a in eqn.inputs} | {*program.outputs}
 
 
+def inputs_read(program: Program) -> tuple[bool, ...]:
+    """Which of its inputs it reads."""
+    read = atoms_read(program)
+    return tuple([v in read for v in program.inputs])
+
+
 def replace_inputs(program: Program, inputs: Sequence[Var]) -> Program:
     """The same closed Program with its inputs in another order, or with others."""
     return Program(tuple(inputs), program.eqns, program.outputs, name=program.name)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from covector._engine.base.record import record
+from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import (
     Index,
     Linear,
@@ -16,7 +17,7 @@ from covector._engine.core.primitive import (
     View,
     is_zero,
 )
-from covector._engine.ir.program import Atom, Eqn
+from covector._engine.ir.program import Atom, Eqn, Var
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -53,6 +54,14 @@ class OptimizationBarrier(Primitive):
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
         return self, used, used
 
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        forms = [how.wide(a) for a in eqn.inputs]
+        more = tuple([a for a in forms if a is not None])
+        outputs = tuple([Var(a.aval) for a in more])
+        how.record(Eqn(self, (*eqn.inputs, *more), (*eqn.outputs, *outputs), eqn.source))
+        rest = iter(outputs)
+        return [None if a is None else next(rest) for a in forms]
+
 
 @record
 class Named(Mapped):
@@ -79,6 +88,9 @@ class Named(Mapped):
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom:
         return eqn.inputs[0]
+
+    def element_operands(self, count: int) -> Sequence[int]:
+        return (0,)
 
     def element(self, index: Index, *xs: View) -> Scalar:
         return xs[0](index)

@@ -10,9 +10,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
+from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
-from covector._engine.core.trace import NUMBERS, SCALARS, StagedTracer, typeof
+from covector._engine.core.trace import NUMBERS, SCALARS, typeof
 from covector._engine.ir import scalar
+from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import const
 from covector._engine.primitives import laws
 from covector._engine.types import dtypes
@@ -30,14 +32,34 @@ class Convert(prims.ElementwiseBase):
     name: ClassVar[str] = "convert"
     simplified = laws.same_type
 
+    @property
+    def asks_for_bits(self) -> bool:  # type: ignore[override]
+        return self.dtype.itemsize >= 8 and self.dtype != dtypes.complex64
+
     def __call__(self, *args: Any) -> Any:
         (x,) = args
-        if self.dtype.itemsize >= 8 and self.dtype != dtypes.complex64:  # numbers keep their bits
-            if type(x) is StagedTracer and x._var.aval.weak_type:
-                x = prims.wide_form(x)
-            elif type(x) in NUMBERS and not isinstance(x, bool | complex) and not self.weak:
-                return self.dtype.type(x) if dtypes.is_inexact(self.dtype) else super().__call__(x)
+        if (
+            self.asks_for_bits
+            and type(x) in NUMBERS
+            and not self.weak
+            and not isinstance(x, bool | complex)
+        ):
+            return self.dtype.type(x) if dtypes.is_inexact(self.dtype) else super().__call__(x)
         return super().__call__(x)
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        (x,) = eqn.inputs
+        wide = how.wide(x)
+        if wide is not None and self.asks_for_bits:
+            eqn = Eqn(self, (wide,), eqn.outputs, eqn.source)
+        how.record(eqn)
+        aval = eqn.outputs[0].aval.wide()
+        if aval is None:
+            return (None,)
+        if x.aval.weak_type and x.aval.dtype == aval.dtype:  # it was a number of 64 bits
+            return (x,)
+        made = Convert(aval.dtype, True)
+        return (None if wide is None else how.computed(made, (wide,), eqn.source),)
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         return self.dtype

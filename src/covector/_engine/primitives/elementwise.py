@@ -84,6 +84,9 @@ def common_shape(name: str, avals: Sequence[ShapedArray]) -> tuple[Dim, ...]:
 class ElementwiseBase(Mapped):
     """What all elementwise primitives share: shape rule, batching, pushing tangents forward, transposition."""
 
+    def element_operands(self, count: int) -> Sequence[int]:
+        return range(count)
+
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         """The result's dtype; TypeError if the operands' do not fit."""
         raise NotImplementedError

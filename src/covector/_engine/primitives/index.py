@@ -184,6 +184,9 @@ class Gather(Mapped):
     makes_nan: ClassVar[bool] = False  # those for what is out of bounds are another failure
     at_data: ClassVar[bool] = True
 
+    def element_operands(self, count: int) -> Sequence[int]:
+        return (0,)
+
     def type(self, x: ShapedArray, indices: ShapedArray) -> ShapedArray:
         numbers = self.numbers
         batching = numbers.operand_batching_dims, numbers.start_indices_batching_dims
@@ -353,6 +356,9 @@ class DynamicSlice(Mapped):
     name: ClassVar[str] = "dynamic_slice"
     makes_nan: ClassVar[bool] = False
     at_data: ClassVar[bool] = True
+
+    def element_operands(self, count: int) -> Sequence[int]:
+        return (0,)
 
     def type(self, x: ShapedArray, *starts: ShapedArray) -> ShapedArray:
         check_starts(self.name, x, starts)

@@ -18,9 +18,18 @@ from covector._engine.core import trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
 from covector._engine.runtime.late import compile_program, look_at
-from covector._engine.runtime.linearized import as_array, linear_entry, met_again, taped
+from covector._engine.runtime.linearized import (
+    are_numbers,
+    as_array,
+    fitted,
+    linear_entry,
+    met_again,
+    plain_number,
+    taped,
+)
 from covector._engine.transforms.forward import Tape, linearize_flat
 from covector._engine.transforms.transpose import pull
+from covector._engine.transforms.widen import with_numbers
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -37,11 +46,17 @@ def aval_of(x: Any) -> ShapedArray:
 
 @functools.lru_cache(8192)
 def executable(
-    primitive: Primitive, avals: tuple[ShapedArray, ...], flags: tuple[object, ...]
+    primitive: Primitive,
+    avals: tuple[ShapedArray, ...],
+    numbers: tuple[bool, ...],
+    flags: tuple[object, ...],
 ) -> Executable:
-    """The compiled form of a primitive on operands of these types, while the flags that change code are so."""
+    """The compiled form of a primitive on operands of these types, while the flags that change code are so.
+
+    The operands in `numbers` are Python numbers.
+    """
     inputs = tuple(map(Var, avals))
-    return compile_program(_one_equation(primitive, inputs))
+    return compile_program(with_numbers(_one_equation(primitive, inputs), numbers))
 
 
 def _one_equation(primitive: Primitive, inputs: tuple[Var, ...]) -> Program:
@@ -75,7 +90,7 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
     if isinstance(primitive, prims.ElementwiseBase):
         return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
     if primitive.effects and not primitive.has_programs:
-        arrays = [as_array(x) for x in args]
+        arrays = [host_operand(primitive, x) for x in args]
         found = primitive.on_host(arrays)
         if found is not NotImplemented:
             if config.debug_nans or config.debug_infs:
@@ -92,7 +107,25 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
 def general(primitive: Primitive, *args: Any) -> Any:
     """A primitive compiled for its operands' types."""
     function = acting_function_of if primitive.effects else function_of
-    return function(primitive)(*[as_array(x) for x in args])
+    return function(primitive)(*[operand_of(primitive, x) for x in args])
+
+
+def operand_of(primitive: Primitive, x: Any) -> Any:
+    """An operand as an Array; for what holds Programs a number stays one, as it has more bits."""
+    if primitive.has_programs:
+        x = plain_number(x)
+        if type(x) in trace.SCALARS:
+            return x
+    return as_array(x)
+
+
+def host_operand(primitive: Primitive, x: Any) -> Any:
+    """An operand as an Array, of a number with all bits where the primitive asks for them."""
+    if primitive.asks_for_bits and isinstance(x, trace.SCALARS):
+        aval = trace.typeof(x).wide()
+        if aval is not None:
+            return fitted(plain_number(x), aval)
+    return as_array(x)
 
 
 @functools.lru_cache(32)
@@ -111,12 +144,17 @@ def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> An
     """The function, by what compiles the primitive for operands of some types."""
     seen: set[Any] = set()
 
+    def _executable(args: tuple[Any, ...]) -> Executable:
+        return executable(
+            primitive, tuple(map(trace.typeof, args)), are_numbers(args), config.code_key()
+        )
+
     def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         live = taped(args)
         if any(live):
             first = isinstance(primitive, prims.ElementwiseBase) and not met_again(seen, args)
             return None if first else _linear_entry(primitive, args, live)
-        made = executable(primitive, tuple(map(aval_of, args)), config.code_key())
+        made = _executable(args)
         if made.native is None:
             return None
         constants = [as_array(c) for c in made.program.constants]
@@ -127,7 +165,8 @@ def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> An
         live = taped(args)
         if any(live):
             return by_rules(primitive, args, live)
-        results = executable(primitive, tuple(map(aval_of, args)), config.code_key())(args)
+        made = _executable(args)
+        results = made([fitted(x, a) for x, a in zip(args, made.program.in_avals, strict=True)])
         return tuple(results) if primitive.multiple else results[0]
 
     return _native.JitFunction(primitive, miss, bypass)
@@ -142,10 +181,10 @@ def _linear_entry(primitive: Primitive, args: Sequence[Any], live: tuple[bool, .
     """A call of a primitive with operands on the tape, compiled; None if it must go by its rules."""
     if primitive.effects:
         return None
-    inputs = tuple([Var(aval_of(x)) for x in args])
+    inputs = tuple([Var(trace.typeof(x)) for x in args])
     program = _one_equation(primitive, inputs)
     spec = _out_spec(primitive, len(program.outputs))
-    return linear_entry(program.close(), live, len(args), program.constants, spec)
+    return linear_entry(program.close(), live, are_numbers(args), program.constants, spec)
 
 
 def by_rules(primitive: Primitive, args: Sequence[Any], live: Sequence[bool]) -> Any:

@@ -17,7 +17,7 @@ from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.control.call import Call
-from covector._engine.core.trace import SCALARS, Array, Tracer, typeof
+from covector._engine.core.trace import SCALARS, WEAK_NUMBERS, Array, Tracer, typeof
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
 from covector._engine.transforms.programs import (
@@ -26,6 +26,7 @@ from covector._engine.transforms.programs import (
     linearize_program,
     transpose_program,
 )  # fmt: skip
+from covector._engine.transforms.widen import from_numbers, meets_64_bits, with_numbers
 from covector._engine.types.avals import ShapedArray
 
 MOST_RESULTS = 64  # of a call on the tape, as `kMostTaped` has it
@@ -63,6 +64,26 @@ def as_array(x: Any) -> Any:
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
 
 
+def plain_number(x: Any) -> Any:
+    """A number of a rule as Python's own; other values as they are."""
+    kind = WEAK_NUMBERS.get(type(x))
+    return x if kind is None else kind(x)
+
+
+def fitted(x: Any, aval: ShapedArray) -> Any:
+    """An operand as an Array: a Python number in the dtype of its input, which may have 64 bits."""
+    return (
+        _native.scalar(x, aval.dtype, True)
+        if type(x) in SCALARS and aval.weak_type
+        else as_array(x)
+    )
+
+
+def are_numbers(leaves: Sequence[Any]) -> Mask:
+    """Which of the operands of a call are Python numbers, which may be read in 64 bits."""
+    return tuple([type(x) in SCALARS and type(x) is not bool for x in leaves])
+
+
 def taped(leaves: Sequence[Any]) -> Mask:
     """Which of the operands of a call are on a tape."""
     return tuple([type(x) is TapeTracer for x in leaves])
@@ -88,24 +109,27 @@ def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
 
 
 def linear_entry(
-    program: Program, live: Mask, leaves: int, constants: Sequence[Any], out_spec: tuple[Any, ...]
+    program: Program, live: Mask, numbers: Mask, constants: Sequence[Any], out_spec: tuple[Any, ...]
 ) -> Any:
     """How a call is run whose operands in a mask are on the tape; None if it must go by the rules.
 
-    The Program takes the leaves and then the constants; the mask is of the leaves.
+    The Program takes the leaves and then the constants; the masks are of the leaves.
     """
     if any(eqn.effects for eqn in program.eqns):
         return None
+    wide = meets_64_bits(program)
+    if wide:
+        program = from_numbers(program, numbers)
     split = linearize_program(program, live + (False,) * len(constants))
-    if sum(split.nonzero) > MOST_RESULTS:
-        return None
-    known = compile_program(split.known)
+    if sum(split.nonzero) > MOST_RESULTS or (wide and meets_64_bits(split.linear)):
+        return None  # of residuals the rounded numbers would be kept
+    known = compile_program(with_numbers(split.known, ()))
     if known.native is None:
         return None
     trailing = [as_array(c) for c in (*constants, *split.constants)]
     return _native.Entry(
         known.native,
-        list(range(leaves)),
+        list(range(len(live))),
         trailing,
         out_spec,
         (),

@@ -16,7 +16,7 @@ from covector._engine import _native
 from covector._engine.base.config import config
 from covector._engine.core.primitive import is_zero
 from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current, typeof
-from covector._engine.runtime.eager import as_array, by_rules, function_of
+from covector._engine.runtime.eager import as_array, by_rules, function_of, operand_of
 from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.transforms.forward import Tape, record_flat
 
@@ -38,7 +38,7 @@ class TapeTrace(Trace):
         mine = [type(x) is TapeTracer and x._trace is self.tape for x in args]
         if not any(mine) or any(isinstance(x, Tracer) for x in compress(args, map(not_, mine))):
             return EVAL.process(primitive, args)  # which refuses tracers: they were leaked
-        operands = [as_array(x) for x in args]
+        operands = [operand_of(primitive, x) for x in args]
         if primitive.online or primitive.effects:  # nothing keeps the functions that it calls
             return by_rules(primitive, operands, mine)
         return function_of(primitive)(*operands)

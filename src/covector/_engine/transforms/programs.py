@@ -190,6 +190,18 @@ def stage_closed(
     return program.close() if program.constants else program, program.constants
 
 
+@derived
+def part_of(program: Program, gives: Mask, takes: Mask | None = None) -> Program:
+    """What a closed Program does for those of its results in a mask; it takes only some inputs, if that is said.
+
+    It is remembered, as are the parts of the Programs inside: else what is dead in loops would be looked for again and
+    again, for each loop around them.
+    """
+    outputs = tuple(compress(program.outputs, gives))
+    inputs = program.inputs if takes is None else tuple(compress(program.inputs, takes))
+    return without_dead_code(Program(inputs, program.eqns, outputs, name=program.name))
+
+
 def without_duplicates(program: Program) -> Program:
     """Equal equations merged, so that equal residuals are one."""
     names: dict[Atom, Atom] = {}

@@ -81,6 +81,11 @@ class ShapedArray:
             **changes,
         )
 
+    def wide(self) -> ShapedArray | None:
+        """Of what may come from numbers and has 32 bits, the type in 64; None for other types."""
+        dtype = dtypes.WIDE.get(self.dtype) if self.weak_type else None
+        return None if dtype is None else ShapedArray(self.shape, dtype, True)
+
     def tangent(self) -> ShapedArray:
         """The type of tangents and cotangents of values of this type."""
         return ShapedArray(self.shape, self.dtype, self.weak_type)

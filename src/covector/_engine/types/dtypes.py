@@ -70,6 +70,9 @@ _KINDS: dict[np.dtype, str] = {
 # The default dtype of each kind of Python scalar.
 PYTHON_SCALARS: dict[type, np.dtype] = {bool: bool_, int: int32, float: float32, complex: complex64}
 
+# What numbers have in 64 bits.
+WIDE: dict[np.dtype, np.dtype] = {int32: int64, float32: float64, complex64: complex128}
+
 
 def kind(dtype: np.dtype) -> str:
     """'b', 'i', 'u', 'f' or 'c'.  (NumPy's own `kind` says 'V' for bfloat16.)"""
