@@ -158,7 +158,7 @@ def operands(function: Function, dtype: Any, count: int) -> list[np.ndarray]:
         "polygamma",
         "expn",
         "owens_t",
-    ) or function.name.startswith("hyp"):
+    ) or function.name.startswith(("hyp1", "hyp2")):
         return special_operands(function.name, dtype, count, rng)
     columns = [operand(interval, dtype, count, rng) for interval in function.domain]
     length = min(map(len, columns))

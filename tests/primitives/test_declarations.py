@@ -36,7 +36,7 @@ def classes(*modules: ModuleType) -> Iterator[type[Primitive]]:
 
 ALL = sorted(
     {*classes(prims, call, loop, linalg_solve)},
-    key=lambda c: c.name if isinstance(c.name, str) else "",
+    key=lambda c: (c.name if isinstance(c.name, str) else "", c.__name__),
 )
 ROWS = sorted(
     {p for p in vars(prims).values() if isinstance(p, prims.Elementwise)}, key=lambda p: p.name
