@@ -88,6 +88,8 @@ class Array(metaclass=ArrayType):
         """The only element, or the one at an index, as a Python number."""
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
+    def byteswap(self) -> Array:
+        """Elements with their bytes in the other order."""
     def tobytes(self) -> bytes:
         """The elements in row-major order."""
     def unsafe_buffer_pointer(self) -> int:
@@ -148,6 +150,8 @@ class Array(metaclass=ArrayType):
     def argmin(
         self, axis: int | None = None, out: None = None, keepdims: bool | None = None
     ) -> Array: ...
+    def argpartition(self, kth: int, axis: int = -1) -> Array:
+        """The places that put the kth smallest where it belongs, smaller ones in front."""
     def argsort(
         self,
         axis: int | None = -1,

@@ -313,4 +313,4 @@ def reduce_window_shape_tuple(
         window_dilation,
     )
     shape = ShapedArray(sizes_of(operand_shape), np.dtype(np.float32))
-    return prims.Windows(*parameters).counts(shape)  # type: ignore[return-value]
+    return prims.WindowSum(*parameters).counts(shape)  # type: ignore[return-value]

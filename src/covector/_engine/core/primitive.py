@@ -139,6 +139,7 @@ class Primitive:
     no_slope: ClassVar[str | None] = (
         None  # why the derivative is zero wherever there is one, if it is
     )
+    no_slope_in: ClassVar[tuple[int, ...]] = ()  # the operands in which that is so
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 

@@ -104,6 +104,7 @@ class SelectAndGatherAdd(Windows):
 
     select: str
     name: ClassVar[str] = "select_and_gather_add"
+    no_slope_in: ClassVar[tuple[int, ...]] = (1,)  # it only says which elements are taken
 
     def arg(self) -> WindowArg:
         """What says which places are selected."""
@@ -157,6 +158,7 @@ class SelectAndScatterAdd(Windows):
 
     select: str
     name: ClassVar[str] = "select_and_scatter_add"
+    no_slope_in: ClassVar[tuple[int, ...]] = (1,)  # it only says which elements are taken
 
     def gather(self) -> SelectAndGatherAdd:
         """What goes the other way."""
