@@ -23,10 +23,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ public caches jax_flags exact record config errors ref_errors locks collection tree version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
-    (
-        "_engine/ir",
-        "__init__ effects program content scalar index kernel builder access alike lives sharing steps legal check",
-    ),
+    ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
+    ("_engine/ir", "alike lives sharing steps legal check"),
     ("_engine/core", "__init__ foreign trace refs inside primitive routine"),
     (
         "_engine/primitives",
