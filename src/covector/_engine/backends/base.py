@@ -38,7 +38,17 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_ROUTINES: Mapping[str, float] = MappingProxyType(dict.fromkeys(_GEMMS, 0.02))
+_FACTORS = ("cholesky", "lu", "triangular_solve")
+_ROUTINES: Mapping[str, float] = MappingProxyType(
+    {
+        **dict.fromkeys(_GEMMS, 0.02),
+        **dict.fromkeys(_FACTORS, 0.1),
+        "pivots_to_permutation": 2.0,
+        "fft": 3.0,
+        "scatter": 1.0,
+        "top_k": 1.0,
+    }
+)
 # A product of so many multiplications keeps all threads busy itself.
 _ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
 
@@ -54,7 +64,7 @@ class Costs:
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
     turns: int = 10  # a loop of unknown length is taken to run so often
-    # Of a step of a routine: a multiplication of a product; of all others, an element of what is sorted.
+    # Of a step of a routine: a multiplication of a product or a factorization, an element of what is sorted.
     routines: Mapping[str, float] = _ROUTINES
     routine: float = 20.0
     # How many times longer a point takes at which something is read across its rows.
