@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 from covector._engine.compile.fuse import Nest
 from covector._engine.compile.nest import Context, NestLowering
-from covector._engine.ir.alike import Renaming
+from covector._engine.ir.alike import Anew
 from covector._engine.ir.kernel import Buffer, Statement
 from covector._engine.ir.program import Eqn, Literal, Var
 
@@ -43,8 +43,8 @@ class Instances:
             self._known[key] = buffers, statements
             return statements
         before, statements = found
-        renaming = Renaming(dict(zip(before, buffers, strict=True)), context.names.fresh)
-        return list(renaming.statements(statements))
+        anew = Anew(dict(zip(before, buffers, strict=True)), context.names.fresh)
+        return list(anew.body(statements))
 
 
 def _outline(nest: Nest) -> Hashable:

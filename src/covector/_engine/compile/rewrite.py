@@ -6,7 +6,7 @@ be taken is not asked here (`ir/legal.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,24 +16,17 @@ from covector._engine.ir.builder import load
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
-    Callback,
     Combination,
-    Copy,
     Fold,
-    If,
     Init,
     Loop,
-    Note,
-    Routine,
     Statement,
     Store,
-    Swap,
-    While,
-    index_values,
     walk,
 )
 from covector._engine.ir.legal import chain_of, folded_outside, named
-from covector._engine.ir.scalar import Expr, Iteration
+from covector._engine.ir.renaming import Renaming
+from covector._engine.ir.scalar import Expr
 from covector._engine.ir.steps import Join, Pieces, Step, Stream, Tile, Together
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
@@ -54,131 +47,6 @@ def rewrite(nest: Loop, step: Step, temp: Temp) -> list[Statement]:
             return _in_pieces(nest, step, temp)
         case Stream():
             return _streamed(nest, step, temp)
-
-
-class Renaming:
-    """Statements with other values in the place of variables and locals.  Nodes that are shared stay so."""
-
-    def __init__(self, values: Mapping[str, Dim], locals_: Mapping[Expr, Expr] | None = None):
-        self.values = values
-        self.locals = {} if locals_ is None else locals_
-        self._done: dict[Expr, Expr] = {}
-        self._dims: dict[Dim, Dim] = {}
-
-    def dim(self, d: Dim) -> Dim:
-        """An index."""
-        if isinstance(d, int):
-            return d
-        found = self._dims.get(d)
-        if found is None:
-            new: dict[str, Dim] = {}
-            for factor in dims.factors(d):
-                if isinstance(payload := factor.payload, Expr):
-                    if (e := self.expr(payload)) is not payload:
-                        new[factor.key] = ix.renamed(factor, e)
-                elif factor.key in self.values:
-                    new[factor.key] = self.values[factor.key]
-            found = self._dims[d] = dims.substitute(d, new) if new else d
-        return found
-
-    def expr(self, e: Expr) -> Expr:
-        """A scalar; without recursion over its operands, since chains can be long."""
-        done = self._done
-        stack = [e]
-        while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-            elif missing := [a for a in _below(node) if a not in done]:
-                stack += missing
-            else:
-                done[node] = self._node(node)
-        return done[e]
-
-    def _node(self, node: Expr) -> Expr:
-        done = self._done
-        args, attr = tuple([done[a] for a in node.args]), node.attr
-        match node.op:
-            case "const":
-                return node
-            case "local":
-                return self.locals.get(node, node)
-            case "load":
-                buffer, d = attr  # type: ignore[misc]
-                if (new := self.dim(d)) is not d:
-                    attr = buffer, new
-            case "index":
-                attr = self.dim(attr)  # type: ignore[arg-type]
-            case "iterate":
-                assert isinstance(attr, Iteration)
-                condition, steps = done[attr.condition], tuple([done[s] for s in attr.step])
-                if condition is not attr.condition or any(map(_other, steps, attr.step)):
-                    attr = Iteration(attr.slots, condition, steps)
-            case _:
-                pass
-        if attr is node.attr and not any(map(_other, args, node.args)):
-            return node
-        return Expr(node.op, args, node.dtype, attr)
-
-    def body(self, statements: Sequence[Statement]) -> tuple[Statement, ...]:
-        """Statements in order."""
-        return tuple([self.statement(s) for s in statements])
-
-    def local(self, e: Expr) -> Expr:
-        """A local that a statement changes."""
-        return self.locals.get(e, e)
-
-    def loop(self, s: Loop) -> Loop:
-        """A loop, with the same variable."""
-        return replace(s, extent=self.dim(s.extent), body=self.body(s.body))
-
-    def statement(self, s: Statement) -> Statement:
-        """One statement and what is inside."""
-        match s:
-            case Loop():
-                return self.loop(s)
-            case Store(buffer, index, value, condition):
-                when = None if condition is None else self.expr(condition)
-                return Store(buffer, self.dim(index), self.expr(value), when)
-            case Init(local, value):
-                return Init(self.local(local), self.expr(value))
-            case Fold(local, op, value, identity):
-                return Fold(self.local(local), op, self.expr(value), self.expr(identity))
-            case Assign(targets, values, fold):
-                fold = fold and replace(fold, result=tuple(map(self.expr, fold.result)))
-                return Assign(tuple(map(self.local, targets)), tuple(map(self.expr, values)), fold)
-            case If(condition, body, orelse):
-                return If(self.expr(condition), self.body(body), self.body(orelse))
-            case While(test, condition, body):
-                return While(self.body(test), self.expr(condition), self.body(body))
-            case Routine():
-                places = tuple([(b, self.dim(d)) for b, d in s.places])
-                numbers = tuple(map(self.dim, s.parameters))
-                return replace(s, places=places, parameters=numbers, work=self.dim(s.work))
-            case Callback():
-                return replace(s, places=tuple([(b, self.dim(d)) for b, d in s.places]))
-            case Copy((target, at), (source, start), size):
-                return Copy((target, self.dim(at)), (source, self.dim(start)), self.dim(size))
-            case Swap() | Note():
-                return s
-
-
-def _other(a: Expr, b: Expr) -> bool:
-    return a is not b
-
-
-def _below(node: Expr) -> Sequence[Expr]:
-    """The nodes that the value of one is computed from."""
-    match node.op:
-        case "load":
-            return *node.args, *index_values(node.attr[1])  # type: ignore[index]
-        case "index":
-            return index_values(node.attr)  # type: ignore[arg-type]
-        case "iterate":
-            assert isinstance(node.attr, Iteration)
-            return *node.args, node.attr.condition, *node.attr.step
-        case _:
-            return node.args
 
 
 # ---------------------------------------------------------------------------------------- together and apart

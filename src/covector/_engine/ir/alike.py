@@ -11,12 +11,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import numpy as np
 
 from covector._engine.base.record import replace
-from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
     Callback,
-    Combination,
     Copy,
     Fold,
     If,
@@ -32,8 +30,8 @@ from covector._engine.ir.kernel import (
     index_values,
     indices,
 )
+from covector._engine.ir.renaming import Renaming
 from covector._engine.ir.scalar import Expr, Iteration
-from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
 
@@ -150,112 +148,32 @@ class Shape:
                 self._found.append(attr)  # type: ignore[arg-type]
 
 
-class Renaming:
-    """Statements with other buffers, and with locals and private buffers of their own."""
+class Anew(Renaming):
+    """The same statements made anew on other buffers, with locals and private buffers of their own."""
+
+    anew = True
 
     def __init__(self, buffers: Mapping[Buffer, Buffer], fresh: Callable[[str], str]):
+        super().__init__({})
         self._buffers, self._fresh = dict(buffers), fresh
-        self._made: dict[Expr, Expr] = {}
 
-    def statements(self, statements: Sequence[Statement]) -> tuple[Statement, ...]:
-        """The same statements on the other buffers."""
-        return tuple([self._statement(s) for s in statements])
-
-    def _statement(self, s: Statement) -> Statement:
-        match s:
-            case Loop():
-                own = tuple([self._buffer(b) for b in s.own])
-                return replace(
-                    s, extent=self._index(s.extent), body=self.statements(s.body), own=own
-                )
-            case Init():
-                return Init(self._expression(s.local), self._expression(s.value))
-            case Assign():
-                fold = s.fold
-                if fold is not None:
-                    parts = fold.starts, fold.taken, fold.result
-                    fold = Combination(*[self._expressions(x) for x in parts])
-                return Assign(self._expressions(s.locals), self._expressions(s.values), fold)
-            case Fold():
-                local, value, identity = self._expressions((s.local, s.value, s.identity))
-                return Fold(local, s.op, value, identity)
-            case Store():
-                condition = None if s.condition is None else self._expression(s.condition)
-                value, index = self._expression(s.value), self._index(s.index)
-                return Store(self._buffer(s.buffer), index, value, condition)
-            case If():
-                condition = self._expression(s.condition)
-                return If(condition, self.statements(s.body), self.statements(s.orelse))
-            case While():
-                test, condition = self.statements(s.test), self._expression(s.condition)
-                return While(test, condition, self.statements(s.body))
-            case Routine():
-                places = tuple([(self._buffer(b), self._index(at)) for b, at in s.places])
-                parameters = tuple([self._index(d) for d in s.parameters])
-                return replace(s, places=places, parameters=parameters)
-            case Callback():
-                places = tuple([(self._buffer(b), self._index(at)) for b, at in s.places])
-                return replace(s, places=places)
-            case Copy((target, at), (source, start), size):
-                to = self._buffer(target), self._index(at)
-                return Copy(to, (self._buffer(source), self._index(start)), self._index(size))
-            case Swap():
-                return Swap(self._buffer(s.first), self._buffer(s.second))
-            case Note():
-                return s
-
-    def _buffer(self, buffer: Buffer) -> Buffer:
-        found = self._buffers.get(buffer)
+    def buffer(self, b: Buffer) -> Buffer:
+        found = self._buffers.get(b)
         if found is None:
-            assert buffer.kind == "local", f"{buffer} has no counterpart"
-            name = self._fresh(buffer.name.rstrip("0123456789"))
-            found = self._buffers[buffer] = replace(buffer, name=name)
+            assert b.kind == "local", f"{b} has no counterpart"
+            found = self._buffers[b] = replace(b, name=self._fresh(_stem(b.name)))
         return found
 
-    def _index(self, d: Dim) -> Dim:
-        if not index_values(d):
-            return d
-        values = {
-            f.key: ix.renamed(f, self._expression(f.payload))
-            for f in dims.factors(d)
-            if isinstance(f.payload, Expr)
-        }
-        return dims.substitute(d, values)
+    def local(self, e: Expr) -> Expr:
+        found = self.locals.get(e)
+        if found is None:
+            name: object = object()  # of a slot of an iteration
+            if isinstance(e.attr, str):
+                stem = e.attr.rstrip("'")
+                name = self._fresh(_stem(stem)) + e.attr[len(stem) :]
+            found = self.locals[e] = Expr("local", (), e.dtype, name)
+        return found
 
-    def _expressions(self, found: Sequence[Expr]) -> tuple[Expr, ...]:
-        return tuple([self._expression(e) for e in found])
 
-    def _expression(self, e: Expr) -> Expr:
-        """The same expression, made anew; without recursion, since chains can be long."""
-        made, stack = self._made, [e]
-        while stack:
-            node = stack[-1]
-            if node in made:
-                stack.pop()
-            elif missing := [x for x in below(node) if x not in made]:
-                stack += missing
-            else:
-                stack.pop()
-                args = tuple([made[x] for x in node.args])
-                made[node] = Expr(node.op, args, node.dtype, self._attribute(node))
-        return made[e]
-
-    def _attribute(self, node: Expr) -> object:
-        attr = node.attr
-        match node.op:
-            case "load":
-                buffer, place = attr  # type: ignore[misc]
-                return self._buffer(buffer), self._index(place)
-            case "index":
-                return self._index(attr)  # type: ignore[arg-type]
-            case "local" if isinstance(attr, str):
-                stem = attr.rstrip("'")
-                return self._fresh(stem.rstrip("0123456789")) + attr[len(stem) :]
-            case "local":
-                return object()
-            case "iterate":
-                assert isinstance(attr, Iteration)
-                slots = self._expressions(attr.slots)
-                return Iteration(slots, self._made[attr.condition], self._expressions(attr.step))
-            case _:
-                return attr
+def _stem(name: str) -> str:
+    return name.rstrip("0123456789")
