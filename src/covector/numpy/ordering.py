@@ -14,7 +14,7 @@ from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
-from covector.numpy.operands import together
+from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift
 from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
@@ -60,6 +60,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
     >>> cnp.cumsum(cnp.arange(4))
     Array([0, 1, 3, 6], dtype=int32)
     """
+    refuse_out("cumsum", out)
     return _running("cumsum", prims.CumSum, a, axis, dtype)
 
 
@@ -72,6 +73,7 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None
     >>> cnp.cumprod(cnp.array([1, 2, 3, 4]))
     Array([ 1,  2,  6, 24], dtype=int32)
     """
+    refuse_out("cumprod", out)
     return _running("cumprod", prims.CumProd, a, axis, dtype)
 
 
@@ -264,6 +266,7 @@ def median(
     >>> cnp.median(cnp.array([[3, 1, 2], [7, 9, 8]]), axis=1)
     Array([2., 8.], dtype=float32)
     """
+    refuse_out("median", out)
     (a,) = together("median", "inexact", a)
     axes = axes_of(axis, a.ndim)
     rest = [i for i in range(a.ndim) if i not in axes]
