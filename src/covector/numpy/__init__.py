@@ -7,7 +7,7 @@ import numpy as _np
 
 from covector._engine import _native
 from covector._engine.base.public import publish as _publish
-from covector.numpy import interop as _interop, linalg as linalg, methods as methods
+from covector.numpy import interop as _interop, methods as methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -21,12 +21,14 @@ from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
+from covector.numpy.sorting import *
 from covector.numpy.statistics import *
 from covector.numpy.take import *
 from covector.numpy.ufunc_type import ufunc as ufunc
 from covector.numpy.without_nan import *
 
 if _typing.TYPE_CHECKING:
+    from covector.numpy import fft as fft, linalg as linalg
     from covector.numpy.edits import *
     from covector.numpy.estimates import *
     from covector.numpy.files import *
@@ -67,8 +69,9 @@ _HOMES = {name: module for module, names in _LATER.items() for name in names.spl
 
 
 def _load(name: str) -> _typing.Any:
-    return getattr(_import_module(f"covector.numpy.{_HOMES[name]}"), name)
+    found = _import_module(f"covector.numpy.{_HOMES.get(name, name)}")
+    return getattr(found, name) if name in _HOMES else found
 
 
-_publish(__name__, modules=("linalg",), arrays=(__name__,), later=_HOMES, load=_load)
+_publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
 _interop.offer(globals())

@@ -15,11 +15,11 @@ from covector.numpy.join import concatenate
 from covector.numpy.linear import matmul
 from covector.numpy.matrices import eye, vander
 from covector.numpy.operands import converted, together
-from covector.numpy.ordering import argsort
 from covector.numpy.polynomials import coefficients, product
 from covector.numpy.promotion import integer_of, lift
 from covector.numpy.selection import known, where
 from covector.numpy.shape import atleast_1d, cut, reshape, roll
+from covector.numpy.sorting import argsort
 from covector.numpy.take import take
 
 __all__ = ["poly", "polyfit", "roots"]

@@ -12,11 +12,11 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.fused import fused
 from covector.numpy.operands import refuse_out, together
-from covector.numpy.ordering import sort
 from covector.numpy.promotion import axes_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.reduce import Axis
 from covector.numpy.selection import clip, where
 from covector.numpy.shape import moveaxis, reshape
+from covector.numpy.sorting import sort
 from covector.numpy.take import take_along_axis
 
 __all__ = [

@@ -87,7 +87,7 @@ def kaiser(M: Any, beta: Any) -> Any:
 
     >>> from covector import numpy as cnp
     >>> cnp.round(cnp.kaiser(5, 2.0), 2)
-    Array([0.44, 0.84, 1.  , 0.84, 0.44], dtype=float32)
+    Array([0.44, 0.83, 1.  , 0.83, 0.44], dtype=float32)
     """
     count, t = _places("kaiser", M)
     beta = lift("kaiser", beta)
