@@ -100,7 +100,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "edits folds grids sets windows tally histograms integers estimates polynomials fits printing files quantiles",
+        "edits folds grids sets windows tally histograms integers estimates polynomials printing files quantiles",
     ),
     (
         "numpy",
