@@ -38,8 +38,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "index math reduce scatter shape sort special widen collective __init__",
+        "fft index math reduce scatter shape sort special widen collective __init__",
     ),
+    ("_engine/primitives", "linalg linalg_solve"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -91,11 +92,15 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg ordering without_nan updates methods",
+        "index_plan indexing take reduce statistics linear einsum systems factors linalg fft",
     ),
     (
         "numpy",
-        "edits folds grids sets windows histograms integers estimates polynomials printing files quantiles",
+        "sorting ordering padding without_nan updates methods",
+    ),
+    (
+        "numpy",
+        "edits folds grids sets windows tally histograms integers estimates polynomials printing files quantiles",
     ),
     (
         "numpy",
@@ -110,8 +115,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "lax",
         "padding convolution",
     ),
-    ("lax", "names"),
-    ("lax", "indexing collectives __init__"),
+    ("lax", "linalg names"),
+    ("lax", "indexing sorting fourier collectives __init__"),
+    ("scipy", "linear_systems linalg fft __init__"),
     ("", "image"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),
@@ -150,6 +156,9 @@ BY_NAME = {
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
+    ("lax/names", "covector.lax.linalg"): "loaded when it is named",
+    ("lax/linalg", "covector._engine.control.names"): "the primitives, for interpreters",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (
@@ -165,22 +174,15 @@ BY_NAME = {
         "_engine/backends/cpu/backend",
         "scipy_openblas32",
     ): "it is 20 ms to import; for code that calls a routine",
-    (
-        "_engine/backends/cpu/backend",
-        "covector._engine.backends.cpu.emitted",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/backends/cpu/backend",
-        "covector._engine.compile.pipeline",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/backends/cpu/library",
-        "covector._engine.backends.cpu.shared",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/runtime/executable",
-        "covector._engine.compile.pipeline",
-    ): "code that is found on the disk needs no compiler",
+    **dict.fromkeys(
+        (
+            ("_engine/backends/cpu/backend", "covector._engine.backends.cpu.emitted"),
+            ("_engine/backends/cpu/backend", "covector._engine.compile.pipeline"),
+            ("_engine/backends/cpu/library", "covector._engine.backends.cpu.shared"),
+            ("_engine/runtime/executable", "covector._engine.compile.pipeline"),
+        ),
+        "code that is found on the disk needs no compiler",
+    ),
     ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
     (
         "_engine/backends/registry",
@@ -484,6 +486,8 @@ NUMBERS = {
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
+    ("primitives/scatter", "_MOST_COMPONENTS"): "of the routine's signature",
+    ("primitives/scatter", "_MANY"): "both ways are equally quick, so nothing depends on it",
 }
 
 

@@ -58,6 +58,7 @@ LEFT_OUT = {
 NOT_IN_16_BITS = {"nan_to_num", "nextafter", "spacing"}
 # Without values to compare, or tested elsewhere.
 ELSEWHERE = {
+    "argpartition",
     "array_repr",
     "array_str",
     "empty",
@@ -66,7 +67,10 @@ ELSEWHERE = {
     "from_dlpack",
     "iinfo",
     "ldexp",
+    "lexsort",
+    "partition",
     "result_type",
+    "top_k",
 }
 
 

@@ -15,7 +15,7 @@ from covector.lax.operands import array
 __all__ = ["custom_linear_solve", "custom_root", "optimization_barrier"]
 
 
-def optimization_barrier(operand: Any) -> Any:
+def optimization_barrier(operand: Any, /) -> Any:
     """The values of a pytree, across which the compiler moves and shares nothing.
 
     What is computed from the results is computed after all of the operands, and again if it was computed before.

@@ -19,6 +19,7 @@ from covector._engine.core.trace import SCALARS, typeof
 from covector._engine.types import dtypes
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array, check_shapes, operand, operands
+from covector.numpy.operands import converted
 from covector.numpy.promotion import integer_of
 
 __all__ = [
@@ -135,7 +136,7 @@ def _named(f: Callable[..., Any], name: str, primitive: Any, doc: str, rules: st
 
 
 def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
-    def f(x: Any, /) -> Any:
+    def f(x: Any) -> Any:
         return primitive(*operands(name, x))
 
     return _named(f, name, primitive, doc, _ONE)
@@ -144,22 +145,27 @@ def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
 def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
     """As `_unary`, for functions that can be asked for an accuracy; ours is always the full one."""
 
-    def f(x: Any, /, *, accuracy: Any = None) -> Any:
+    def f(x: Any, *, accuracy: Any = None) -> Any:
         return primitive(*operands(name, x))
 
     return _named(f, name, primitive, doc, _ONE)
 
 
-def _binary(name: str, primitive: Callable[[Any, Any], Any], doc: str) -> Any:
-    def f(x: Any, y: Any, /) -> Any:
+def _binary(
+    name: str, primitive: Callable[[Any, Any], Any], doc: str, names: tuple[str, ...] = ("x", "y")
+) -> Any:
+    """A function of two operands, whose arguments have these names."""
+
+    def f(x: Any, y: Any) -> Any:
         return primitive(*operands(name, x, y))
 
+    f.__code__ = f.__code__.replace(co_varnames=names)
     return _named(f, name, primitive, doc, _SEVERAL)
 
 
 def _ternary(name: str, primitive: Callable[[Any, Any, Any], Any], doc: str) -> Any:
-    def f(x: Any, y: Any, z: Any, /) -> Any:
-        return primitive(*operands(name, x, y, z))
+    def f(a: Any, b: Any, x: Any) -> Any:
+        return primitive(*operands(name, a, b, x))
 
     return _named(f, name, primitive, doc, _SEVERAL)
 
@@ -168,7 +174,24 @@ def _ternary(name: str, primitive: Callable[[Any, Any, Any], Any], doc: str) -> 
 
 add = _binary("add", prims.add, "x + y.")
 sub = _binary("sub", prims.sub, "x - y.")
-mul = _binary("mul", prims.mul, "x * y.")
+
+
+def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
+    """x * y; computed in `out_dtype`, if one is given.
+
+    Element by element.  TypeError unless the operands have
+    one dtype and one shape; a Python number goes with any dtype, an array of shape () with any shape.
+
+    >>> from covector import lax, numpy as cnp
+    >>> lax.mul(cnp.array([1, 2]), cnp.array([3, 4]))
+    Array([3, 8], dtype=int32)
+    """
+    xs = operands("mul", x, y)
+    if out_dtype is not None:
+        xs = [converted(array("mul", v), dtypes.as_dtype(out_dtype)) for v in xs]
+    return prims.mul(*xs)
+
+
 div = _binary(
     "div", prims.div, "x / y; of integers rounded towards zero, and -1 (all bits set) for x / 0."
 )
@@ -189,10 +212,12 @@ rsqrt = _function("rsqrt", prims.rsqrt, "1 / sqrt(x).")
 cbrt = _function("cbrt", prims.cbrt, "The real cube root.")
 floor = _unary("floor", prims.floor, "Rounded down.")
 ceil = _unary("ceil", prims.ceil, "Rounded up.")
-nextafter = _binary("nextafter", prims.nextafter, "The float next to x in the direction of y.")
+nextafter = _binary(
+    "nextafter", prims.nextafter, "The float next to x1 in the direction of x2.", ("x1", "x2")
+)
 
 
-def pow(x: Any, y: Any, /) -> Any:
+def pow(x: Any, y: Any) -> Any:
     """x to the power y: x a float or complex array, y of the same dtype or integers.
 
     TypeError for integers to the power of an array.
@@ -281,26 +306,33 @@ atanh = _unary("atanh", prims.atanh, "The inverse hyperbolic tangent.")
 # ---------------------------------------------------------------------------------- special functions
 
 erf = _unary("erf", prims.erf, "The error function.")
-erfc = _unary("erfc", prims.erfc, "1 - erf(x), exact for large x too.")
+erfc = _function("erfc", prims.erfc, "1 - erf(x), exact for large x too.")
 erf_inv = _unary("erf_inv", prims.erf_inv, "The inverse of the error function.")
 lgamma = _unary("lgamma", prims.lgamma, "log |Γ(x)|.")
 digamma = _unary("digamma", prims.digamma, "The derivative of log Γ(x).")
 polygamma = _binary(
-    "polygamma", prims.polygamma, "The m-th derivative of digamma at x.  Operands: m, x."
+    "polygamma",
+    prims.polygamma,
+    "The m-th derivative of digamma at x.  Operands: m, x.",
+    ("m", "x"),
 )
 zeta = _binary(
     "zeta",
     prims.zeta,
     "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.  Operands: x, q.",
+    ("x", "q"),
 )
 igamma = _binary(
     "igamma",
     prims.igamma,
     "The regularised lower incomplete gamma function P(a, x).  Operands: a, x.",
+    ("a", "x"),
 )
-igammac = _binary("igammac", prims.igammac, "1 - igamma(a, x), exact where igamma is close to 1.")
+igammac = _binary(
+    "igammac", prims.igammac, "1 - igamma(a, x), exact where igamma is close to 1.", ("a", "x")
+)
 igamma_grad_a = _binary(
-    "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a."
+    "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a.", ("a", "x")
 )
 betainc = _ternary(
     "betainc", prims.betainc, "The regularised incomplete beta function.  Operands: a, b, x."
@@ -353,7 +385,7 @@ imag = _unary("imag", prims.imag, "The imaginary part of complex numbers.")
 complex = _binary("complex", prims.complex_, "The complex number x + iy of two floats.")
 
 
-def conj(x: Any, /) -> Any:
+def conj(x: Any) -> Any:
     """The complex conjugate; real numbers become complex.
 
     >>> from covector import lax, numpy as cnp

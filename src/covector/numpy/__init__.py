@@ -7,7 +7,7 @@ import numpy as _np
 
 from covector._engine import _native
 from covector._engine.base.public import publish as _publish
-from covector.numpy import interop as _interop, linalg as linalg, methods as _methods
+from covector.numpy import interop as _interop, methods as methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -16,16 +16,19 @@ from covector.numpy.join import *
 from covector.numpy.linear import *
 from covector.numpy.matrices import *
 from covector.numpy.ordering import *
+from covector.numpy.padding import *
 from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
+from covector.numpy.sorting import *
 from covector.numpy.statistics import *
 from covector.numpy.take import *
 from covector.numpy.ufunc_type import ufunc as ufunc
 from covector.numpy.without_nan import *
 
 if _typing.TYPE_CHECKING:
+    from covector.numpy import fft as fft, linalg as linalg
     from covector.numpy.edits import *
     from covector.numpy.estimates import *
     from covector.numpy.files import *
@@ -43,7 +46,6 @@ ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 ComplexWarning = _np.exceptions.ComplexWarning
-array_repr, array_str = _methods.represent, _methods.text
 
 # Loaded when one of their names is first used, which keeps `import covector` short.
 _LATER = {
@@ -55,7 +57,7 @@ _LATER = {
     "histograms": "bincount digitize histogram histogram2d histogram_bin_edges histogramdd",
     "integers": "frexp gcd lcm packbits unpackbits",
     "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval",
-    "printing": "get_printoptions printoptions set_printoptions",
+    "printing": "array_repr array_str get_printoptions printoptions set_printoptions",
     "quantiles": "minmax nanmedian nanpercentile nanquantile percentile quantile sort_complex",
     "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",
     "vectorized": "apply_along_axis apply_over_axes frompyfunc iterable piecewise vectorize",
@@ -65,8 +67,9 @@ _HOMES = {name: module for module, names in _LATER.items() for name in names.spl
 
 
 def _load(name: str) -> _typing.Any:
-    return getattr(_import_module(f"covector.numpy.{_HOMES[name]}"), name)
+    found = _import_module(f"covector.numpy.{_HOMES.get(name, name)}")
+    return getattr(found, name) if name in _HOMES else found
 
 
-_publish(__name__, modules=("linalg",), arrays=(__name__,), later=_HOMES, load=_load)
+_publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
 _interop.offer(globals())

@@ -14,10 +14,11 @@ from covector.numpy.creation import astype
 from covector.numpy.join import concatenate
 from covector.numpy.linear import dot
 from covector.numpy.operands import converted, together
-from covector.numpy.ordering import argsort, cumsum, diff, searchsorted
+from covector.numpy.ordering import cumsum, diff, searchsorted
 from covector.numpy.promotion import axes_of, axis_of, cast, is_operand, lift
 from covector.numpy.selection import clip, where
 from covector.numpy.shape import atleast_2d, cut, reshape, squeeze, transpose
+from covector.numpy.sorting import argsort
 from covector.numpy.statistics import average
 from covector.numpy.take import take
 

@@ -26,6 +26,7 @@ from covector.numpy import (
     ordering,
     reduce,
     selection,
+    sorting,
     statistics,
 )
 from covector.numpy.promotion import Array, is_operand, stands_for_array
@@ -254,7 +255,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "any": reduce.any,
     "argmax": reduce.argmax,
     "argmin": reduce.argmin,
-    "argsort": ordering.argsort,
+    "argsort": sorting.argsort,
     "conj": el.conj,
     "conjugate": el.conj,
     "copy": creation.copy,
@@ -272,7 +273,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "repeat": join.repeat,
     "round": el.round,
     "searchsorted": ordering.searchsorted,
-    "sort": ordering.sort,
+    "sort": sorting.sort,
     "squeeze": squeeze,
     "std": statistics.std,
     "sum": reduce.sum,
@@ -495,12 +496,7 @@ def _set_methods() -> None:
 
 
 def represent(x: Any) -> str:
-    """The array as text, in JAX's form: Array([1., 2.], dtype=float32).
-
-    >>> from covector import numpy as cnp
-    >>> print(cnp.array_repr(cnp.array([1.0, 2.0])))
-    Array([1., 2.], dtype=float32)
-    """
+    """The array as text, in JAX's form: Array([1., 2.], dtype=float32)."""
     values = np.asarray(x)
     notes = [f"dtype={values.dtype.name}"]
     if x.weak_type:
@@ -512,16 +508,6 @@ def represent(x: Any) -> str:
     else:
         body = "[]"
     return f"Array({body}, {', '.join(notes)})"
-
-
-def text(x: Any) -> str:
-    """The array's elements as text, as `print` shows them.
-
-    >>> from covector import numpy as cnp
-    >>> print(cnp.array_str(cnp.array([1.0, 2.0])))
-    [1. 2.]
-    """
-    return str(x)
 
 
 def format_array(x: Any, spec: str) -> str:

@@ -10,14 +10,13 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
-from covector.numpy.edits import refuse_out
 from covector.numpy.fused import fused
-from covector.numpy.operands import together
-from covector.numpy.ordering import sort
+from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import axes_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.reduce import Axis
 from covector.numpy.selection import clip, where
 from covector.numpy.shape import moveaxis, reshape
+from covector.numpy.sorting import sort
 from covector.numpy.take import take_along_axis
 
 __all__ = [

@@ -18,11 +18,12 @@ from covector.numpy import elementwise as el
 from covector.numpy.creation import iota
 from covector.numpy.join import concatenate
 from covector.numpy.operands import converted, together
-from covector.numpy.ordering import searchsorted, sort
+from covector.numpy.ordering import searchsorted
 from covector.numpy.promotion import axis_of, from_numpy, integer_of, lift
 from covector.numpy.reduce import any as any_of, sum as total
 from covector.numpy.selection import known, places_where, where
 from covector.numpy.shape import cut, moveaxis, ravel, reshape
+from covector.numpy.sorting import sort
 from covector.numpy.take import take
 
 __all__ = [
