@@ -72,4 +72,4 @@ def _load(name: str) -> _typing.Any:
 
 
 _publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
-_interop.offer(globals())
+_interop.offer(globals(), _HOMES, _load)
