@@ -269,4 +269,5 @@ def einsum_path(
     ['einsum_path', (1, 2), (0, 1)]
     """
     dummies = [np.broadcast_to(np.float32(0), lift("einsum_path", x).shape) for x in operands]
-    return np.einsum_path(subscripts, *dummies, optimize=optimize)
+    way = "greedy" if optimize == "auto" else optimize
+    return np.einsum_path(subscripts, *dummies, optimize=way)
