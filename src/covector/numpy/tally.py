@@ -11,8 +11,8 @@ from covector.numpy.shape import cut, reshape
 
 __all__ = ["tally"]
 
-# So many tables, added up at the end, let the cores work side by side: two of them take 0.6 of the time of one table, of
-# a million numbers and a thousand places.  Where the tables are not small beside the numbers it is not worth it.
+# So many tables, added up at the end, let the cores work side by side: two take 0.6 of the time of one table, of a
+# million numbers and a thousand places.  Where the tables are not small beside the numbers it is not worth it.
 _TABLES = 8
 _LARGE = 16
 
