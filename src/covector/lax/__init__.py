@@ -23,12 +23,14 @@ from covector.lax.elementwise import *
 from covector.lax.fourier import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
+from covector.lax.markers import *
 from covector.lax.padding import padtype_to_pads as padtype_to_pads
 from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
 from covector.lax.sorting import *
+from covector.lax.windows import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
 _OF_ARRAYS = (
@@ -36,6 +38,7 @@ _OF_ARRAYS = (
     "elementwise",
     "fourier",
     "indexing",
+    "markers",
     "prefixes",
     "products",
     "reductions",

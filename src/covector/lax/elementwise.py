@@ -7,7 +7,7 @@ numbers take the others' dtype.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -19,11 +19,13 @@ from covector._engine.core.trace import SCALARS, typeof
 from covector._engine.types import dtypes
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array, check_shapes, operand, operands
-from covector.numpy.operands import converted
+from covector.numpy.arithmetic import log_base
 from covector.numpy.promotion import integer_of
 
 __all__ = [
+    "AccuracyMode",
     "RoundingMethod",
+    "Tolerance",
     "abs",
     "acos",
     "acosh",
@@ -70,6 +72,7 @@ __all__ = [
     "lgamma",
     "log",
     "log1p",
+    "log2",
     "logistic",
     "lt",
     "max",
@@ -79,9 +82,12 @@ __all__ = [
     "ne",
     "neg",
     "nextafter",
+    "one_minus_square",
     "polygamma",
+    "polynomial",
     "population_count",
     "pow",
+    "random_gamma_grad",
     "real",
     "reciprocal",
     "reduce_precision",
@@ -117,6 +123,48 @@ class RoundingMethod(enum.IntEnum):
     TO_NEAREST_EVEN = 1
 
 
+class AccuracyMode(enum.Enum):
+    """How exact an elementary function is to be.  Both mean the same here: as exact as it gets.
+
+    >>> from covector import lax
+    >>> print(lax.exp(0.0, accuracy=lax.AccuracyMode.HIGHEST))
+    1.0
+    """
+
+    HIGHEST = 1
+    DEFAULT = 2
+
+
+class Tolerance:
+    """What error an elementary function may have: absolute and relative, or in units in the last place.
+
+    ValueError for negative ones, and if there is none.  Ours have less than any that makes sense.
+
+    >>> from covector import lax
+    >>> print(lax.exp(0.0, accuracy=lax.Tolerance(rtol=1e-3)))
+    1.0
+    """
+
+    def __init__(self, atol: float = 0.0, rtol: float = 0.0, ulps: int = 0):
+        given = (atol, rtol, ulps)
+        if not all(x >= 0 for x in given) or not any(given):
+            raise ValueError(
+                f"Tolerance{given}{errors.at_user_line()}: tolerances are not negative, and one is above 0"
+            )
+        self.atol, self.rtol, self.ulps = given
+
+    def __repr__(self) -> str:
+        return f"Tolerance(atol={self.atol}, rtol={self.rtol}, ulps={self.ulps})"
+
+
+def check_accuracy(name: str, accuracy: Any) -> None:
+    """TypeError unless it is a `Tolerance`, an `AccuracyMode`, or None."""
+    if accuracy is not None and not isinstance(accuracy, Tolerance | AccuracyMode):
+        raise TypeError(
+            f"{name}: accuracy is a Tolerance or an AccuracyMode, not {accuracy!r}{errors.at_user_line()}"
+        )
+
+
 # What every function made here has in its docstring, beside its own line and its example.
 _KINDS = {"b": "bool", "iu": "integers", "f": "floats", "c": "complex numbers"}
 _ONE = "\n\nElement by element{}."
@@ -135,61 +183,59 @@ def _named(f: Callable[..., Any], name: str, primitive: Any, doc: str, rules: st
     return f
 
 
-def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
-    def f(x: Any) -> Any:
-        return primitive(*operands(name, x))
+# The functions by the names of their operands.
+_MADE: dict[str, Callable[[str, Any], Any]] = {
+    "x": lambda name, p: lambda x: p(*operands(name, x)),
+    "x, y": lambda name, p: lambda x, y: p(*operands(name, x, y)),
+    "x1, x2": lambda name, p: lambda x1, x2: p(*operands(name, x1, x2)),
+    "m, x": lambda name, p: lambda m, x: p(*operands(name, m, x)),
+    "x, q": lambda name, p: lambda x, q: p(*operands(name, x, q)),
+    "a, x": lambda name, p: lambda a, x: p(*operands(name, a, x)),
+    "a, b, x": lambda name, p: lambda a, b, x: p(*operands(name, a, b, x)),
+}
 
-    return _named(f, name, primitive, doc, _ONE)
+
+def _unary(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
+    return _named(_MADE["x"](name, primitive), name, primitive, doc, _ONE)
 
 
 def _function(name: str, primitive: Callable[[Any], Any], doc: str) -> Any:
     """As `_unary`, for functions that can be asked for an accuracy; ours is always the full one."""
 
-    def f(x: Any, *, accuracy: Any = None) -> Any:
+    def f(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
+        check_accuracy(name, accuracy)
         return primitive(*operands(name, x))
 
     return _named(f, name, primitive, doc, _ONE)
 
 
-def _binary(
-    name: str, primitive: Callable[[Any, Any], Any], doc: str, names: tuple[str, ...] = ("x", "y")
-) -> Any:
-    """A function of two operands, whose arguments have these names."""
-
-    def f(x: Any, y: Any) -> Any:
-        return primitive(*operands(name, x, y))
-
-    f.__code__ = f.__code__.replace(co_varnames=names)
-    return _named(f, name, primitive, doc, _SEVERAL)
-
-
-def _ternary(name: str, primitive: Callable[[Any, Any, Any], Any], doc: str) -> Any:
-    def f(a: Any, b: Any, x: Any) -> Any:
-        return primitive(*operands(name, a, b, x))
-
-    return _named(f, name, primitive, doc, _SEVERAL)
+def _binary(name: str, primitive: Callable[..., Any], doc: str, names: str = "x, y") -> Any:
+    return _named(_MADE[names](name, primitive), name, primitive, doc, _SEVERAL)
 
 
 # --------------------------------------------------------------------------------------------- arithmetic
 
 add = _binary("add", prims.add, "x + y.")
 sub = _binary("sub", prims.sub, "x - y.")
+_mul = _binary("mul", prims.mul, "x * y.")
 
 
 def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
-    """x * y; computed in `out_dtype`, if one is given.
+    """x * y, element by element; in `out_dtype`, which the operands take first, if that is given.
 
-    Element by element.  TypeError unless the operands have
-    one dtype and one shape; a Python number goes with any dtype, an array of shape () with any shape.
+    TypeError unless the operands have one dtype and one shape; a Python number goes with any dtype, an array of
+    shape () with any shape.
 
     >>> from covector import lax, numpy as cnp
-    >>> lax.mul(cnp.array([1, 2]), cnp.array([3, 4]))
-    Array([3, 8], dtype=int32)
+    >>> lax.mul(cnp.array([1.0, 2.0]), 3)
+    Array([3., 6.], dtype=float32)
+    >>> lax.mul(cnp.int8(100), cnp.int8(100), out_dtype=cnp.int32).item()
+    10000
     """
-    xs = operands("mul", x, y)
-    if out_dtype is not None:
-        xs = [converted(array("mul", v), dtypes.as_dtype(out_dtype)) for v in xs]
-    return prims.mul(*xs)
+    if out_dtype is None:
+        return _mul(x, y)
+    dtype = dtypes.as_dtype(out_dtype)
+    return _mul(*[prims.convert(array("mul", v), dtype) for v in (x, y)])
 
 
 div = _binary(
@@ -206,6 +252,9 @@ neg = _unary("neg", prims.neg, "-x.")
 abs = _unary("abs", prims.abs_, "The distance from zero; of complex numbers a real array.")
 sign = _unary("sign", prims.sign, "-1, 0 or 1; of complex numbers x / |x|.")
 square = _unary("square", prims.square, "x * x.")
+one_minus_square = _unary(
+    "one_minus_square", prims.one_minus_square, "1 - x², exact where x is close to 1 too."
+)
 reciprocal = _unary("reciprocal", lambda x: prims.integer_pow(x, -1), "1 / x.")
 sqrt = _function("sqrt", prims.sqrt, "The square root; NaN for negative numbers.")
 rsqrt = _function("rsqrt", prims.rsqrt, "1 / sqrt(x).")
@@ -213,7 +262,7 @@ cbrt = _function("cbrt", prims.cbrt, "The real cube root.")
 floor = _unary("floor", prims.floor, "Rounded down.")
 ceil = _unary("ceil", prims.ceil, "Rounded up.")
 nextafter = _binary(
-    "nextafter", prims.nextafter, "The float next to x1 in the direction of x2.", ("x1", "x2")
+    "nextafter", prims.nextafter, "The float next to x1 in the direction of x2.", "x1, x2"
 )
 
 
@@ -287,6 +336,7 @@ exp = _function("exp", prims.exp, "e to the power x.")
 exp2 = _function("exp2", prims.exp2, "2 to the power x.")
 expm1 = _function("expm1", prims.expm1, "exp(x) - 1, exact for small x too.")
 log = _function("log", prims.log, "The natural logarithm; NaN for negative numbers.")
+log2 = _function("log2", log_base(2.0), "The logarithm to base 2.")
 log1p = _function("log1p", prims.log1p, "log(1 + x), exact for small x too.")
 logistic = _function("logistic", prims.logistic, "1 / (1 + exp(-x)).")
 sin = _function("sin", prims.sin, "The sine of an angle in radians.")
@@ -310,33 +360,32 @@ erfc = _function("erfc", prims.erfc, "1 - erf(x), exact for large x too.")
 erf_inv = _unary("erf_inv", prims.erf_inv, "The inverse of the error function.")
 lgamma = _unary("lgamma", prims.lgamma, "log |Γ(x)|.")
 digamma = _unary("digamma", prims.digamma, "The derivative of log Γ(x).")
-polygamma = _binary(
-    "polygamma",
-    prims.polygamma,
-    "The m-th derivative of digamma at x.  Operands: m, x.",
-    ("m", "x"),
-)
+polygamma = _binary("polygamma", prims.polygamma, "The m-th derivative of digamma at x.", "m, x")
 zeta = _binary(
     "zeta",
     prims.zeta,
-    "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.  Operands: x, q.",
-    ("x", "q"),
+    "The Hurwitz zeta function: the sum of (q + n)**-x over n >= 0.",
+    "x, q",
 )
 igamma = _binary(
     "igamma",
     prims.igamma,
-    "The regularised lower incomplete gamma function P(a, x).  Operands: a, x.",
-    ("a", "x"),
+    "The regularised lower incomplete gamma function P(a, x).",
+    "a, x",
 )
 igammac = _binary(
-    "igammac", prims.igammac, "1 - igamma(a, x), exact where igamma is close to 1.", ("a", "x")
+    "igammac", prims.igammac, "1 - igamma(a, x), exact where igamma is close to 1.", "a, x"
 )
 igamma_grad_a = _binary(
-    "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a.", ("a", "x")
+    "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a.", "a, x"
 )
-betainc = _ternary(
-    "betainc", prims.betainc, "The regularised incomplete beta function.  Operands: a, b, x."
+random_gamma_grad = _binary(
+    "random_gamma_grad",
+    prims.random_gamma_grad,
+    "The derivative in a of a sample x of the gamma distribution with parameter a.",
+    "a, x",
 )
+betainc = _binary("betainc", prims.betainc, "The regularised incomplete beta function.", "a, b, x")
 bessel_i0e = _unary(
     "bessel_i0e", prims.bessel_i0e, "exp(-|x|) I0(x), I0 a modified Bessel function."
 )
@@ -394,6 +443,26 @@ def conj(x: Any) -> Any:
     """
     (x,) = operands("conj", x)
     return prims.conj(x) if dtypes.is_complex(x.dtype) else prims.complex_(x, x.dtype.type(0))
+
+
+def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> Any:
+    """coeffs[0] + coeffs[1] x + coeffs[2] x² + ...: by Horner's rule, in the dtype of x; 0 for no coefficients.
+
+    Coefficients are numbers, or arrays with axes of the lengths of x's or 1.  They are all written out, so `unroll`
+    changes nothing.
+
+    >>> from covector import lax
+    >>> print(lax.polynomial(2.0, [1.0, 5.0, 2.0]))
+    19.0
+    """
+    x = array("polynomial", x)
+    parts = [prims.convert(array("polynomial", c), x.dtype) for c in coeffs]
+    out = parts.pop() if parts else x.dtype.type(0)
+    if not parts:
+        return add(prims.zeros(typeof(x)), out)
+    while parts:
+        out = add(_mul(out, x), parts.pop())
+    return out
 
 
 # ------------------------------------------------------------------------------------------- choosing

@@ -15,7 +15,9 @@ from covector._engine.primitives import GatherDimensionNumbers, ScatterDimension
 from covector._engine.types import dtypes
 from covector.lax.operands import array
 from covector.lax.shape import expand_dims, index_in_dim, squeeze
+from covector.numpy.arithmetic import remainder
 from covector.numpy.promotion import axis_of, cast, shape_of
+from covector.numpy.updates import applied_at
 
 __all__ = [
     "GatherDimensionNumbers",
@@ -28,8 +30,10 @@ __all__ = [
     "dynamic_update_slice",
     "dynamic_update_slice_in_dim",
     "gather",
+    "index_take",
     "scatter",
     "scatter_add",
+    "scatter_apply",
     "scatter_max",
     "scatter_min",
     "scatter_mul",
@@ -281,6 +285,56 @@ def gather(
     sizes = shape_of(slice_sizes, "slice_sizes")
     chosen = _mode("promise_in_bounds" if mode is None else mode)
     return prims.Gather(numbers, sizes, chosen, fill_value)(x, indices)
+
+
+def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
+    """The parts of an array that vectors of indices name, an axis each; the first axis of the result is theirs.
+
+    Indices count around the axes: -1 is the last, the length the first again.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x = cnp.array([[1, 2], [3, 4]])
+    >>> lax.index_take(x, [cnp.array([1, -2])], (1,))
+    Array([[2, 4],
+           [1, 3]], dtype=int32)
+    """
+    x, axes = array("index_take", src), tuple(axes)
+    parts = [array("index_take", i) for i in idxs]
+    around = [remainder(i, i.dtype.type(x.shape[a])) for i, a in zip(parts, axes, strict=True)]
+    vectors = prims.Concatenate(1)(*[prims.expand_dims(i, (1,)) for i in around])
+    offsets = tuple(range(1, x.ndim - len(axes) + 1))
+    numbers = GatherDimensionNumbers(offsets, axes, axes)
+    sizes = tuple([1 if a in axes else n for a, n in enumerate(x.shape)])
+    return prims.Gather(numbers, sizes, "promise_in_bounds")(x, vectors)
+
+
+def scatter_apply(
+    operand: Any,
+    scatter_indices: Any,
+    func: Callable[[Any], Any],
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    update_shape: Any = (),
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """The operand with a function of one element applied in each window, as often as the indices name an element.
+
+    `update_shape` is the shape that updates would have.  Otherwise as `scatter`.
+
+    >>> from covector import lax, numpy as cnp
+    >>> x, places = cnp.array([1, 2, 3]), cnp.array([[0], [2], [2]])
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> lax.scatter_apply(x, places, lambda x: 10 * x, numbers, update_shape=(3,))
+    Array([ 10,   2, 300], dtype=int32)
+    """
+    x, indices = array("scatter_apply", operand), array("scatter_apply", scatter_indices)
+    numbers = ScatterDimensionNumbers(*_tuples(dimension_numbers))
+    window = numbers.window(x.ndim, shape_of(update_shape, "update_shape"))
+    places = prims.Reshape(x.shape)(prims.Iota((x.size,), dtypes.index_dtype(x.size), 0)())
+    found = prims.Gather(numbers.gather(), window, _mode(mode), -1)(places, indices)
+    return applied_at(func, x, prims.Reshape((found.size,))(found))
 
 
 def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | None = None) -> Any:

@@ -15,7 +15,8 @@ def __getattr__(name: str) -> Any:
         return import_module("covector.lax.linalg")
     if not name.endswith("_p") or name.startswith("_"):
         raise missing("covector.lax", name)
-    found = import_module("covector._engine.control.names").names().get(name)
+    found = import_module("covector.lax.composed").composed().get(name)
+    found = found or import_module("covector._engine.control.names").names().get(name)
     if found is None:
         raise missing("covector.lax", name)
     return found

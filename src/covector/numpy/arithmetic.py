@@ -115,7 +115,9 @@ atan2 = arctan2 = binary(
 )
 
 
-def _log_base(base: float) -> Any:
+def log_base(base: float) -> Any:
+    """The logarithm to a base, as a function of an operand that is floating or complex."""
+
     def recipe(x: Any) -> Any:
         log_x = prims.log(x)
         if not dtypes.is_complex(x.dtype):
@@ -204,8 +206,8 @@ def _series(x: Any, coefficients: Sequence[float]) -> Any:
     return total
 
 
-log2 = unary("log2", _log_base(2.0), "inexact", "The logarithm to base 2.")
-log10 = unary("log10", _log_base(10.0), "inexact", "The logarithm to base 10.")
+log2 = unary("log2", log_base(2.0), "inexact", "The logarithm to base 2.")
+log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.")
 logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.")
 logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.")
 hypot = binary("hypot", _hypot, "inexact", "sqrt(x**2 + y**2), without overflow.")

@@ -223,6 +223,37 @@ def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
     return self if dtype is None else prims.bitcast(self, dtypes.as_dtype(dtype))
 
 
+def _byteswap(self: Any) -> Any:
+    """The elements with their bytes in the opposite order, as those of a machine of the other kind.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1, 256], cnp.uint16).byteswap().tolist()
+    [256, 1]
+    """
+    if dtypes.is_complex(self.dtype):
+        return prims.complex_(_byteswap(prims.real(self)), _byteswap(prims.imag(self)))
+    width = self.dtype.itemsize
+    if width == 1:
+        return self
+    unsigned = np.dtype(f"u{width}")
+    bits, apart = prims.bitcast(self, unsigned), 1
+    while (
+        apart < width
+    ):  # pairs of neighbours change places: bytes, then pairs of bytes, then fours
+        low = np.tile(np.repeat(np.array([255, 0], np.uint8), apart), width // (2 * apart)).view(
+            unsigned
+        )[0]
+        step = unsigned.type(8 * apart)
+        up = prims.shift_left(prims.and_(bits, low), step)
+        down = prims.and_(prims.shift_right_logical(bits, step), low)
+        bits, apart = prims.or_(up, down), 2 * apart
+    return prims.bitcast(bits, self.dtype)
+
+
+def _reversed_rows(self: Any) -> Iterator[Any]:
+    return reversed(list(_iterate(self)))
+
+
 def _getitem(self: Any, index: Any) -> Any:
     return indexing.getitem(self, index)
 
@@ -255,6 +286,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "any": reduce.any,
     "argmax": reduce.argmax,
     "argmin": reduce.argmin,
+    "argpartition": sorting.argpartition,
     "argsort": sorting.argsort,
     "conj": el.conj,
     "conjugate": el.conj,
@@ -345,6 +377,7 @@ _METHODS_OF_MEMORY: dict[str, Callable[..., Any]] = {
 
 _METHODS: dict[str, Callable[..., Any]] = {
     "astype": _astype,
+    "byteswap": _byteswap,
     "clip": _clip,
     "flatten": _flatten,
     "reshape": _reshape,
@@ -488,6 +521,7 @@ def _set_methods() -> None:
     _attach("__deepcopy__", lambda self, memo: self, (Tracer,))
     for name in (*_OF_ELEMENTS, *_OF_MEMORY):
         _attach(name, _of_value(name), (Tracer,))
+    _attach("__reversed__", _reversed_rows)
     _attach("__array_ufunc__", interop.array_ufunc)
     _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
 

@@ -49,7 +49,7 @@ from covector.numpy.promotion import (
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_shapes
 
-__all__ = ["At", "AtIndex", "at"]
+__all__ = ["At", "AtIndex", "applied_at", "at"]
 
 Combine = Callable[[Any, Any], Any]
 
@@ -233,8 +233,11 @@ def _places(x: Any, index: Any, options: Options) -> Any:
     return places
 
 
-def _apply(func: Callable[[Any], Any], x: Any, places: Any) -> Any:
-    """The function applied to the elements at places, as often as each is named."""
+def applied_at(func: Callable[[Any], Any], x: Any, places: Any) -> Any:
+    """The function applied to the elements at places in the flattened array, as often as each is named.
+
+    Places below 0 are left out.
+    """
     flat = prims.Reshape((x.size,))(x)
     if type(places) is Array:
         for turn in _turns(np.asarray(places)):
@@ -377,7 +380,7 @@ class AtIndex:
             mode = "clip" if chosen.default else chosen.mode
             old = self.get(mode=mode, wrap_negative_indices=chosen.wrap)
             return update(self.array, self.index, cast(func(old), self.array.dtype), "set", chosen)
-        return _apply(func, self.array, places)
+        return applied_at(func, self.array, places)
 
 
 def _as_with_itself(f: Callable[[Any, Any], Any], x: Any, result: Any) -> Any:

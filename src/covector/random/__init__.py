@@ -5,6 +5,7 @@ The generator is threefry2x32, as in JAX with its default flags.
 """
 
 from covector._engine.base.public import publish as _publish
+from covector.random import key_methods as _key_methods
 from covector.random.choices import *
 from covector.random.distributions import *
 from covector.random.keys import (
@@ -20,4 +21,5 @@ from covector.random.keys import (
 )
 from covector.random.samplers import *
 
+_key_methods.install()
 _publish(__name__, arrays=(__name__,))

@@ -51,6 +51,7 @@ __all__ = [
     "minimum",
     "mul",
     "neg",
+    "one_minus_square",
     "rem",
     "round_half_away",
     "round_half_even",
@@ -403,6 +404,16 @@ square = Elementwise(
     (lambda t, z, x: mul(t, mul(x, 2)),),
     lambda x: x * x,
     on_complex=lambda p: scalar.COMPLEX["mul"](p, p),
+)
+one_minus_square = Elementwise(
+    "one_minus_square",
+    lambda x: (1 + x) * (1 - x),
+    (lambda t, z, x: mul(t, mul(x, -2)),),
+    lambda x: (x + 1) * (const(1, x.dtype) - x),
+    "fc",
+    on_complex=lambda p: scalar.COMPLEX["mul"](
+        (const(1, p[0].dtype) + p[0], p[1]), (const(1, p[0].dtype) - p[0], -p[1])
+    ),
 )
 sqrt = Elementwise(
     "sqrt",

@@ -7,6 +7,8 @@
 
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.names import names as _names
+from covector.lax.composed import composed as _composed
 
 globals().update(_names())
+globals().update(_composed())
 _publish(__name__)
