@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.numbers_of_passes import NUMBERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "covector"
@@ -501,41 +499,6 @@ def test_no_import_inside_a_function() -> None:
     assert not hidden, "import at the top, or add the package to LAZY:\n" + "\n".join(
         sorted(hidden)
     )
-
-
-def is_number(node: ast.expr | None) -> bool:
-    """Whether an expression is made of numbers alone."""
-    match node:
-        case ast.Constant(value=value):
-            return type(value) in (int, float)
-        case ast.UnaryOp(operand=x):
-            return is_number(x)
-        case ast.BinOp(left=x, right=y):
-            return is_number(x) and is_number(y)
-        case _:
-            return False
-
-
-def numbers(path: Path) -> Iterator[str]:
-    """The names that a module gives to numbers, in its classes too."""
-    bodies = [parse(path).body, *[n.body for n in parse(path).body if isinstance(n, ast.ClassDef)]]
-    for node in itertools.chain(*bodies):
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and is_number(node.value):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper())
-
-
-def test_what_a_machine_decides_is_in_its_target() -> None:
-    folders = [f"src/covector/_engine/{f}" for f in ("compile", "control", "core", "primitives")]
-    found = {
-        (path.relative_to(PACKAGE / "_engine").with_suffix("").as_posix(), name)
-        for path in python_files(*folders)
-        if path.parent.name != "functions"  # numbers of approximations
-        for name in numbers(path)
-    }
-    new = sorted(found - set(NUMBERS))
-    assert not new, f"put these into Target, or say in NUMBERS why not: {new}"
-    assert not set(NUMBERS) - found, "these are gone"
 
 
 # What passes may ask for: the families whose members share rules. Everything else a primitive says itself.
