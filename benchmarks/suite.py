@@ -1,4 +1,9 @@
 """Every case there is: importing this module imports all modules that define some."""
 
-from benchmarks import arrays as arrays, indexing as indexing, loops as loops
+from benchmarks import (
+    arrays as arrays,
+    counting as counting,
+    indexing as indexing,
+    loops as loops,
+)
 from benchmarks.cases import CASES as CASES

@@ -96,11 +96,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "sorting ordering without_nan updates methods",
+        "sorting ordering padding without_nan updates methods",
     ),
     (
         "numpy",
-        "edits folds grids sets windows histograms integers estimates polynomials printing files quantiles",
+        "edits folds grids sets windows tally histograms integers estimates polynomials printing files quantiles",
     ),
     (
         "numpy",

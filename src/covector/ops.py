@@ -13,9 +13,11 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy import reduce
 from covector.numpy.creation import iota
+from covector.numpy.fused import fused
 from covector.numpy.promotion import integer_of, lift
 from covector.numpy.selection import known
 from covector.numpy.shape import reshape
+from covector.numpy.tally import tally
 
 __all__ = ["segment_max", "segment_min", "segment_prod", "segment_sum"]
 
@@ -76,11 +78,18 @@ def _segments(
         return total(
             _by_buckets(x, ids, count, integer_of(bucket_size, "bucket_size"), update, start), 0
         )
+    if name == "segment_sum" and x.shape == ids.shape and x.ndim == 1 and not unique:
+        return _sums(x, ids, count=count, mode=mode)
     out = prims.full((count, *x.shape[ids.ndim :]), start, x.dtype)
     if count == 0 or x.size == 0:
         return out
     options = {"indices_are_sorted": sorted_, "unique_indices": unique, "mode": mode}
     return getattr(out.at[ids], update)(x, wrap_negative_indices=False, **options)
+
+
+@fused("count", "mode")
+def _sums(x: Any, ids: Any, count: int, mode: Any) -> Any:
+    return tally(ids, x, count, mode)
 
 
 def _by_buckets(x: Any, ids: Any, count: int, size: int, update: str, start: Any) -> Any:

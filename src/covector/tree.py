@@ -54,8 +54,21 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
     return base.map(f, tree, *rest, is_leaf=is_leaf)
 
 
+class _NoneGiven:
+    """The default of an argument of which None is a value."""
+
+    def __repr__(self) -> str:
+        return "<none given>"
+
+
+_NONE_GIVEN: Any = _NoneGiven()
+
+
 def reduce(
-    function: Callable[[Any, Any], Any], tree: Any, *initializer: Any, is_leaf: IsLeaf = None
+    function: Callable[[Any, Any], Any],
+    tree: Any,
+    initializer: Any = _NONE_GIVEN,
+    is_leaf: IsLeaf = None,
 ) -> Any:
     """The leaves combined two by two from the left, after `initializer` if there is one.
 
@@ -65,11 +78,16 @@ def reduce(
     >>> tree.reduce(lambda a, b: a + b, {'a': 1, 'b': [2, 3]})
     6
     """
-    return functools.reduce(function, leaves(tree, is_leaf), *initializer)
+    first = () if initializer is _NONE_GIVEN else (initializer,)
+    return functools.reduce(function, leaves(tree, is_leaf), *first)
 
 
 def reduce_associative(
-    operation: Callable[[Any, Any], Any], tree: Any, *, identity: Any = None, is_leaf: IsLeaf = None
+    operation: Callable[[Any, Any], Any],
+    tree: Any,
+    *,
+    identity: Any = _NONE_GIVEN,
+    is_leaf: IsLeaf = None,
 ) -> Any:
     """The leaves combined by an associative operation, as a balanced tree; `identity` if there are none.
 
@@ -81,7 +99,7 @@ def reduce_associative(
     """
     values = leaves(tree, is_leaf)
     if not values:
-        if identity is None:
+        if identity is _NONE_GIVEN:
             raise TypeError(
                 f"reduce_associative of a tree without leaves needs an identity{at_user_line()}"
             )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,3 +248,19 @@ def test_sign_of_infinities_and_zero(dtype: Any) -> None:
     result = compiled(prims.sign, z)
     np.testing.assert_array_equal(result[:4], np.array([0, 1, -1, 1j]))
     assert np.isnan(result[4])
+
+
+def test_the_first_program_of_a_process_may_be_complex(tmp_path: Path) -> None:
+    """The operations are in a table that is filled when the compiler is loaded."""
+    code = (
+        "import covector as cv, numpy as np; print(cv.jit(lambda z: z * z * 2)(np.complex64(1j)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COVECTOR_CACHE_DIR": str(tmp_path)},
+    )
+    assert done.stdout == "(-2+0j)\n", done.stderr

@@ -179,3 +179,9 @@ WRONG = [
 def test_wrong_arguments(kind: type[Exception], text: str, call: Any) -> None:
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_ufuncs_of_numpy_find_those_that_are_loaded_late() -> None:
+    assert type(np.gcd(cnp.array([12]), 8)) is cv.Array  # type: ignore[call-overload]
+    fraction, exponent = np.frexp(cnp.array([6.0]))  # type: ignore[call-overload]
+    assert (float(fraction[0]), int(exponent[0])) == (0.75, 3)

@@ -95,3 +95,28 @@ def test_unique_is_differentiated_by_what_it_chose() -> None:
         cnp.array([2.0, 1.0, 2.0])
     )
     np.testing.assert_array_equal(g, [10.0, 1.0, 0.0])
+
+
+def test_many_numbers_in_few_places_are_added_up_side_by_side() -> None:
+    rng = np.random.default_rng(5)
+    ids, x = rng.integers(-1, 4, 1003), rng.integers(-9, 9, 1003)
+    right = [x[ids == i].sum() for i in range(3)]
+    np.testing.assert_array_equal(cv.ops.segment_sum(x, ids, 3), right)
+    slope = cv.grad(lambda v: cnp.sum(cv.ops.segment_sum(v, ids, 3) ** 2))(x.astype(np.float32))
+    wanted = np.where((ids >= 0) & (ids < 3), 2 * np.append(right, [0, 0])[ids], 0)
+    np.testing.assert_array_equal(slope, wanted)
+    np.testing.assert_array_equal(cnp.bincount(ids + 1), np.bincount(ids + 1))
+    counts = cnp.histogram(x.astype(np.float32), 4)[0]
+    np.testing.assert_array_equal(counts, np.histogram(x, 4)[0])
+
+
+def test_a_search_finds_the_place_of_nan_and_of_complex_numbers() -> None:
+    table = np.array([-np.inf, -1, 0, 2, 2, np.inf, np.nan, np.nan], np.float32)
+    wanted = np.array([np.nan, np.inf, -np.inf, 2, 0.5, -3, 9], np.float32)
+    for side in ("left", "right"):
+        for n in range(len(table) + 1):
+            got = cnp.searchsorted(cnp.asarray(table[:n]), wanted, side=side)
+            np.testing.assert_array_equal(got, np.searchsorted(table[:n], wanted, side))
+        z = np.array([1 - 1j, 1 + 2j, 2, 2 + 1j], np.complex64)
+        got = cnp.searchsorted(cnp.asarray(z), z[::-1], side=side)
+        np.testing.assert_array_equal(got, np.searchsorted(z, z[::-1], side))

@@ -9,8 +9,6 @@ EXAMPLES = examples(
 Array([2., 3.], dtype=float32)
 >>> lax.sub(cnp.array([5, 7]), cnp.array([1, 2]))
 Array([4, 5], dtype=int32)
->>> lax.mul(cnp.array([1.0, 2.0]), 3)
-Array([3., 6.], dtype=float32)
 >>> lax.div(cnp.array([7, -7]), cnp.array([2, 2]))
 Array([ 3, -3], dtype=int32)
 >>> lax.rem(cnp.array([7, -7]), cnp.array([4, 4]))

@@ -7,7 +7,7 @@ import numpy as _np
 
 from covector._engine import _native
 from covector._engine.base.public import publish as _publish
-from covector.numpy import interop as _interop, methods as _methods
+from covector.numpy import interop as _interop, methods as methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -16,6 +16,7 @@ from covector.numpy.join import *
 from covector.numpy.linear import *
 from covector.numpy.matrices import *
 from covector.numpy.ordering import *
+from covector.numpy.padding import *
 from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
@@ -45,7 +46,6 @@ ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
 ComplexWarning = _np.exceptions.ComplexWarning
-array_repr, array_str = _methods.represent, _methods.text
 
 # Loaded when one of their names is first used, which keeps `import covector` short.
 _LATER = {
@@ -57,7 +57,7 @@ _LATER = {
     "histograms": "bincount digitize histogram histogram2d histogram_bin_edges histogramdd",
     "integers": "frexp gcd lcm packbits unpackbits",
     "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval",
-    "printing": "get_printoptions printoptions set_printoptions",
+    "printing": "array_repr array_str get_printoptions printoptions set_printoptions",
     "quantiles": "minmax nanmedian nanpercentile nanquantile percentile quantile sort_complex",
     "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",
     "vectorized": "apply_along_axis apply_over_axes frompyfunc iterable piecewise vectorize",
@@ -72,4 +72,4 @@ def _load(name: str) -> _typing.Any:
 
 
 _publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
-_interop.offer(globals())
+_interop.offer(globals(), _HOMES, _load)

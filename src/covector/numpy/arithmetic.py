@@ -16,6 +16,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
+from covector.numpy.operands import refuse_out
 from covector.numpy.promotion import cast, integer_of, lift, operand_of, type_key
 from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
 
@@ -336,7 +337,7 @@ def _finite_rest(whole: Any, rest: Any) -> Any:
 _rest = binary("modf_rest", _finite_rest, "inexact", "The fractional part, 0 of an infinity.")
 
 
-def modf(x: Any, /) -> tuple[Any, Any]:
+def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
     """The fractional and the whole part of each element, both with its sign.
 
     As floats; integers count as floats.  TypeError for complex numbers.
@@ -345,6 +346,7 @@ def modf(x: Any, /) -> tuple[Any, Any]:
     >>> cnp.modf(cnp.array([1.5, -1.5]))
     (Array([ 0.5, -0.5], dtype=float32), Array([ 1., -1.], dtype=float32))
     """
+    refuse_out("modf", out)
     whole = trunc(lift("modf", x))
     whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
     return _rest(whole, subtract(x, whole)), whole
@@ -433,6 +435,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     >>> cnp.round(cnp.array([1.25, 2.5]))
     Array([1., 2.], dtype=float32)
     """
+    refuse_out("round", out)
     a = operand_of("round", a)
     integer = is_integer(np.zeros((), type_key(a)[0]))
     if decimals == 0:

@@ -58,6 +58,7 @@ def asarray(
     *,
     copy: bool | None = None,
     device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """A value as an array: itself if it is one.
 
@@ -93,11 +94,12 @@ def asarray(
 def array(
     object: Any,
     dtype: Any = None,
+    *,
     copy: bool = True,
     order: str | None = "K",
     ndmin: int = 0,
-    *,
     device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """A value as an array of its own, as `asarray` but never sharing memory with a NumPy array.
 
@@ -367,7 +369,13 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
 
 
 def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    shape: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """One value everywhere, in the shape and dtype of another array.
 

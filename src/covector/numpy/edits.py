@@ -15,7 +15,7 @@ from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import array, asarray, iota
 from covector.numpy.index_plan import from_front
 from covector.numpy.join import concatenate, repeat, resize
-from covector.numpy.operands import together
+from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import (
     axes_of,
     axis_of,
@@ -68,14 +68,6 @@ def compress(
     """
     refuse_out("compress", out)
     return _compress("compress", condition, a, axis, size, fill_value)
-
-
-def refuse_out(name: str, out: Any) -> None:
-    """NotImplementedError for an `out` that is given: arrays cannot be written to."""
-    if out is not None:
-        raise NotImplementedError(
-            f"{name} with out={type(out).__name__}{errors.at_user_line()}: arrays are immutable; use the result"
-        )
 
 
 def _compress(

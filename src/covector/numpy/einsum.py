@@ -16,7 +16,7 @@ from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
 from covector.numpy.linear import contract
 from covector.numpy.matrices import diagonal
-from covector.numpy.operands import together
+from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import Shape, cast, lift, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import moveaxis, transpose
@@ -121,6 +121,7 @@ def einsum(
     >>> cnp.einsum("ij,jk->ik", cnp.ones((2, 3)), cnp.ones((3, 4))).shape
     (2, 4)
     """
+    refuse_out("einsum", out)
     if not isinstance(subscripts, str):
         subscripts, operands = _interleaved((subscripts, *operands))  # type: ignore[assignment]
     arrays = together("einsum", "any", *operands)
@@ -257,7 +258,7 @@ def _pairs(path: list[tuple[int, ...]], n: int) -> list[tuple[int, int]]:
 
 
 def einsum_path(
-    subscripts: Any, /, *operands: Any, optimize: Any = "greedy"
+    subscripts: Any, /, *operands: Any, optimize: Any = "auto"
 ) -> tuple[list[Any], Any]:
     """The order of contraction that NumPy suggests for operands of these shapes, and a text about its cost.
 
@@ -268,4 +269,5 @@ def einsum_path(
     ['einsum_path', (1, 2), (0, 1)]
     """
     dummies = [np.broadcast_to(np.float32(0), lift("einsum_path", x).shape) for x in operands]
-    return np.einsum_path(subscripts, *dummies, optimize=optimize)
+    way = "greedy" if optimize == "auto" else optimize
+    return np.einsum_path(subscripts, *dummies, optimize=way)

@@ -22,6 +22,7 @@ from covector.numpy.ranges import linspace
 from covector.numpy.selection import clip, known, where
 from covector.numpy.shape import cut, flip, ravel, reshape
 from covector.numpy.take import take
+from covector.numpy.tally import tally
 
 __all__ = [
     "bincount",
@@ -40,7 +41,7 @@ def _counted(x: Any, weights: Any, length: int) -> Any:
     """The sums of the weights by the value of x; those of negative values count for 0, and of large ones not."""
     zero = x.dtype.type(0)
     places = prims.maximum(x, zero) if dtypes.kind(x.dtype) != "u" else x
-    return prims.full((length,), 0, weights.dtype).at[places].add(weights, mode="drop")
+    return tally(places, weights, length)
 
 
 def bincount(
@@ -179,7 +180,7 @@ def _bin(x: Any, edges: Any, even: bool) -> Any:
 @fused("even", "density")
 def _histogram(x: Any, edges: Any, weights: Any, even: bool, density: bool) -> Any:
     count = edges.shape[0] - 1
-    out = prims.full((count,), 0, weights.dtype).at[_bin(x, edges, even)].add(weights, mode="drop")
+    out = tally(_bin(x, edges, even), weights, count)
     if not density:
         return out
     return el.divide(el.divide(out, diff(edges)), reduce.sum(out))

@@ -7,7 +7,7 @@ libraries' ufuncs) runs in NumPy on the values, and gives NumPy's arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,20 @@ from covector.numpy.promotion import Array, is_operand
 _functions: dict[np.ufunc, Any] = {}
 
 
-def offer(functions: Mapping[str, Any]) -> None:
-    """Make the functions of these names the answers to NumPy's ufuncs of the same names."""
+def offer(
+    functions: Mapping[str, Any], later: Mapping[str, Any], load: Callable[[str], Any]
+) -> None:
+    """Make the functions of these names the answers to NumPy's ufuncs of the same names; some are loaded then."""
     for ufunc in {f for f in vars(np).values() if isinstance(f, np.ufunc)}:
-        if (function := functions.get(ufunc.__name__)) is not None:
-            _functions[ufunc] = function
+        name = ufunc.__name__
+        if name in functions:
+            _functions[ufunc] = functions[name]
+        elif name in later:
+            _functions[ufunc] = _when_called(name, load)
+
+
+def _when_called(name: str, load: Callable[[str], Any]) -> Callable[..., Any]:
+    return lambda *args: load(name)(*args)
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -15,14 +15,13 @@ from covector._engine.core import trace
 from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
-from covector.numpy.operands import converted, together
+from covector.numpy.operands import converted, refuse_out, together
 from covector.numpy.promotion import (
     Array,
     axis_of,
     cast,
     dim_of,
     integer_of,
-    is_operand,
     lift,
     shape_of,
     spread,
@@ -48,7 +47,6 @@ __all__ = [
     "dstack",
     "hsplit",
     "hstack",
-    "pad",
     "repeat",
     "resize",
     "split",
@@ -125,6 +123,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
     Array([[1, 3],
            [2, 4]], dtype=int32)
     """
+    refuse_out("stack", out)
     xs = _several("stack", arrays, dtype)
     first = xs[0].shape
     for x in xs:
@@ -344,7 +343,12 @@ def tile(A: Any, reps: int | Sequence[int]) -> Any:
 
 
 def repeat(
-    a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
+    a: Any,
+    repeats: Any,
+    axis: int | None = None,
+    *,
+    total_repeat_length: int | None = None,
+    out_sharding: Any = None,
 ) -> Any:
     """Each element so often, along an axis or flattened; `repeats` is an int, or concrete ints for each element.
 
@@ -406,108 +410,3 @@ def resize(a: Any, new_shape: Any) -> Any:
         return prims.full(new, 0, a.dtype)
     copies = -(-total // a.shape[0])
     return reshape(cut(tile(a, copies), 0, 0, total), new)
-
-
-# ------------------------------------------------------------------------------------------- padding
-
-
-def _pad_widths(pad_width: Any, rank: int) -> list[tuple[int, int]]:
-    """(before, after) for each axis, from any of NumPy's forms."""
-    if isinstance(pad_width, dict):
-        widths = [(0, 0)] * rank
-        for axis, width in pad_width.items():
-            widths[axis_of(axis, rank)] = (width, width) if isinstance(width, int) else tuple(width)
-        return widths
-    pairs = np.broadcast_to(np.asarray(pad_width), (rank, 2))
-    if pairs.dtype.kind not in "iu" or (pairs < 0).any():
-        raise ValueError(
-            f"pad: widths are integers that are not negative, got {pad_width}{errors.at_user_line()}"
-        )
-    return [(int(low), int(high)) for low, high in pairs]
-
-
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    """The array with elements before and after along each axis.
-
-    `pad_width` is (before, after) for each axis, or one such pair, or one number; or a dict of axis to those.
-    Modes: 'constant' (with `constant_values`), 'edge', 'wrap', 'reflect', 'symmetric'; others raise
-    NotImplementedError.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.pad(cnp.ones(2), (1, 2))
-    Array([0., 1., 1., 0., 0.], dtype=float32)
-    """
-    a = lift("pad", array)
-    widths = _pad_widths(pad_width, len(a.shape))
-    if mode == "constant":
-        return _pad_constant(a, widths, constant_values)
-    if mode not in _PIECES:
-        raise NotImplementedError(
-            f"pad: mode {mode!r}{errors.at_user_line()}; there are 'constant', {', '.join(map(repr, _PIECES))}"
-        )
-    for axis, (low, high) in enumerate(widths):
-        if low or high:
-            if a.shape[axis] == 0:
-                raise ValueError(
-                    f"pad: mode {mode!r} has no elements to take along axis {axis} of an array of shape {a.shape}"
-                    f"{errors.at_user_line()}; use mode='constant'"
-                )
-            a = _PIECES[mode](a, axis, low, high)
-    return a
-
-
-def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
-    zeros = (0,) * len(widths)
-    if is_operand(values) and not np.shape(values):
-        low, high = (tuple([w[i] for w in widths]) for i in (0, 1))
-        return prims.Pad(low, high, zeros)(a, cast(values, a.dtype))
-    pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))
-    for axis, width in enumerate(widths):
-        for side in (0, 1):
-            own = [
-                tuple([width[k] if i == axis and k == side else 0 for i in range(len(widths))])
-                for k in (0, 1)
-            ]
-            a = prims.Pad(own[0], own[1], zeros)(a, a.dtype.type(pairs[axis, side]))
-    return a
-
-
-def _pad_edge(a: Any, axis: int, low: int, high: int) -> Any:
-    n = a.shape[axis]
-    first, last = cut(a, axis, 0, 1), cut(a, axis, n - 1, n)
-    return prims.Concatenate(axis)(repeat(first, low, axis), a, repeat(last, high, axis))
-
-
-def _pad_wrap(a: Any, axis: int, low: int, high: int) -> Any:
-    n = a.shape[axis]
-    before, after = -(-low // n), -(-high // n)
-    whole = prims.Concatenate(axis)(*[a] * (before + 1 + after))
-    return cut(whole, axis, before * n - low, before * n + n + high)
-
-
-def _pad_mirror(edge: int) -> Any:
-    """Mirrored at the ends; with edge = 1 the outermost element is not repeated."""
-
-    def piece(a: Any, axis: int, low: int, high: int) -> Any:
-        n = a.shape[axis]
-        if n <= edge:
-            return _pad_edge(a, axis, low, high)
-        turned = prims.Reverse((axis,))(a)
-        period = [cut(turned, axis, edge, n - edge) if edge else turned, a] if n > 2 * edge else [a]
-        span = 2 * (n - edge)
-        copies_low, copies_high = -(-low // span), -(-high // span)
-        forward = period[::-1]
-        whole = prims.Concatenate(axis)(
-            *forward * (copies_low + 1 + copies_high), cut(a, axis, 0, edge)
-        )
-        return cut(whole, axis, copies_low * span - low, copies_low * span + n + high)
-
-    return piece
-
-
-_PIECES: dict[str, Any] = {
-    "edge": _pad_edge,
-    "wrap": _pad_wrap,
-    "reflect": _pad_mirror(1),
-    "symmetric": _pad_mirror(0),
-}

@@ -13,7 +13,7 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.fused import compiled, fused
 from covector.numpy.matrices import diagonal
-from covector.numpy.operands import together
+from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
@@ -290,6 +290,7 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
     Array([[3, 4],
            [6, 8]], dtype=int32)
     """
+    refuse_out("outer", out)
     a, b = (ravel(x) for x in _operands("outer", a, b))
     shape = (a.shape[0], b.shape[0])
     return el.multiply(spread(reshape(a, (shape[0], 1)), shape), spread(b, shape))
@@ -360,6 +361,7 @@ def trace(
     >>> cnp.trace(cnp.array([[1, 2], [3, 4]]))
     Array(5, dtype=int32)
     """
+    refuse_out("trace", out)
     return total(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 

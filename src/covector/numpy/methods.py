@@ -530,12 +530,7 @@ def _set_methods() -> None:
 
 
 def represent(x: Any) -> str:
-    """The array as text, in JAX's form: Array([1., 2.], dtype=float32).
-
-    >>> from covector import numpy as cnp
-    >>> print(cnp.array_repr(cnp.array([1.0, 2.0])))
-    Array([1., 2.], dtype=float32)
-    """
+    """The array as text, in JAX's form: Array([1., 2.], dtype=float32)."""
     values = np.asarray(x)
     notes = [f"dtype={values.dtype.name}"]
     if x.weak_type:
@@ -547,16 +542,6 @@ def represent(x: Any) -> str:
     else:
         body = "[]"
     return f"Array({body}, {', '.join(notes)})"
-
-
-def text(x: Any) -> str:
-    """The array's elements as text, as `print` shows them.
-
-    >>> from covector import numpy as cnp
-    >>> print(cnp.array_str(cnp.array([1.0, 2.0])))
-    [1. 2.]
-    """
-    return str(x)
 
 
 def format_array(x: Any, spec: str) -> str:

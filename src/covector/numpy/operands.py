@@ -12,7 +12,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.promotion import DIRECT, Array, Kind, lift, promoted
 
-__all__ = ["converted", "mask_of", "together"]
+__all__ = ["converted", "mask_of", "refuse_out", "together"]
 
 
 def together(name: str, kind: Kind, *xs: Any) -> list[Any]:
@@ -53,3 +53,11 @@ def mask_of(name: str, where: Any) -> Any:
             "for example w != 0"
         )
     return where
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """NotImplementedError for an `out` that is given: arrays cannot be written to."""
+    if out is not None:
+        raise NotImplementedError(
+            f"{name} with out={type(out).__name__}{errors.at_user_line()}: arrays are immutable; use the result"
+        )

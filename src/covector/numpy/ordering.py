@@ -14,8 +14,8 @@ from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
-from covector.numpy.operands import together
-from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift
+from covector.numpy.operands import refuse_out, together
+from covector.numpy.promotion import Shape, axes_of, axis_of, cast, integer_of, lift
 from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, moveaxis, ravel, reshape
@@ -59,6 +59,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
     >>> cnp.cumsum(cnp.arange(4))
     Array([0, 1, 3, 6], dtype=int32)
     """
+    refuse_out("cumsum", out)
     return _running("cumsum", prims.CumSum, a, axis, dtype)
 
 
@@ -71,6 +72,7 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None
     >>> cnp.cumprod(cnp.array([1, 2, 3, 4]))
     Array([ 1,  2,  6, 24], dtype=int32)
     """
+    refuse_out("cumprod", out)
     return _running("cumprod", prims.CumProd, a, axis, dtype)
 
 
@@ -206,6 +208,7 @@ def median(
     >>> cnp.median(cnp.array([[3, 1, 2], [7, 9, 8]]), axis=1)
     Array([2., 8.], dtype=float32)
     """
+    refuse_out("median", out)
     (a,) = together("median", "inexact", a)
     axes = axes_of(axis, a.ndim)
     rest = [i for i in range(a.ndim) if i not in axes]
@@ -242,23 +245,43 @@ def _nan_last(x: Any, y: Any) -> Any:
     return prims.or_(less, prims.and_(prims.ne(y, y), prims.eq(x, x)))
 
 
-@fused("right")
-def _search(a: Any, v: Any, right: bool) -> Any:
-    """By halving, as often as the length needs; in the order of `sort`, where NaN is the largest."""
+def _halved(a: Any, shape: Shape, goes_up: Any) -> Any:
+    """For each result how many elements of a sorted vector `goes_up` holds of: those in front, and no others.
+
+    What is left is halved as often as the length needs, the same way for all, so that a step is a read, a comparison
+    and a sum.
+    """
     n = operator.index(a.shape[0])
     dtype = dtypes.index_dtype(n)
-    low, high = filled(v.shape, 0, dtype), filled(v.shape, n, dtype)
     numbers = prims.GatherDimensionNumbers((), (0,), (0,))
-    for _ in range(n.bit_length()):
-        half = prims.shift_right_arithmetic(prims.sub(high, low), dtype.type(1))
-        middle = prims.add(low, half)  # the sum of both could overflow
-        found = prims.Gather(numbers, (1,), "clip")(a, prims.expand_dims(middle, (middle.ndim,)))
-        is_open = prims.lt(low, high)
-        before = prims.not_(_sorts_before(v, found)) if right else _sorts_before(found, v)
-        up = prims.and_(is_open, before)
-        high = where(prims.and_(is_open, prims.not_(up)), middle, high)
-        low = where(up, prims.add(middle, dtype.type(1)), low)
-    return low
+
+    def up(place: Any) -> Any:
+        vectors = prims.expand_dims(place, (place.ndim,))
+        return goes_up(prims.Gather(numbers, (1,), "promise_in_bounds")(a, vectors))
+
+    low = filled(shape, 0, dtype)
+    while n > 1:
+        half = n // 2
+        above = up(prims.add(low, dtype.type(half - 1)))
+        low = prims.add(low, prims.select(above, dtype.type(half), dtype.type(0)))
+        n -= half
+    return prims.add(low, prims.Convert(dtype)(up(low)))
+
+
+@fused("right")
+def _search(a: Any, v: Any, right: bool) -> Any:
+    """By halving, in the order of `sort`, where NaN is the largest."""
+    if dtypes.is_complex(a.dtype):
+        if right:
+            return _halved(a, v.shape, lambda found: prims.not_(_sorts_before(v, found)))
+        return _halved(a, v.shape, lambda found: _sorts_before(found, v))
+    compare = prims.le if right else prims.lt
+    place = _halved(a, v.shape, lambda found: compare(found, v))
+    if not dtypes.is_inexact(a.dtype):
+        return place
+    # of a NaN the comparisons say nothing: it belongs behind the numbers, or behind everything
+    numbers = a.shape[0] if right else _halved(a, (), lambda found: prims.eq(found, found))
+    return where(el.isnan(v), numbers, place)
 
 
 def searchsorted(

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["get_printoptions", "printoptions", "set_printoptions"]
+from covector.numpy.promotion import lift
+
+__all__ = ["array_repr", "array_str", "get_printoptions", "printoptions", "set_printoptions"]
 
 
 def get_printoptions() -> dict[str, Any]:
@@ -39,3 +41,44 @@ def printoptions(*args: Any, **kwargs: Any) -> Any:
     [0.12]
     """
     return np.printoptions(*args, **kwargs)
+
+
+def _options(
+    max_line_width: int | None, precision: int | None, suppress_small: bool | None
+) -> dict[str, Any]:
+    given = {"linewidth": max_line_width, "precision": precision, "suppress": suppress_small}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def array_repr(
+    arr: Any,
+    max_line_width: int | None = None,
+    precision: int | None = None,
+    suppress_small: bool | None = None,
+) -> str:
+    """The array as text with its dtype, as `repr` gives it: in lines so wide, with so many digits.
+
+    `suppress_small` shows numbers close to 0 as 0.
+
+    >>> from covector import numpy as cnp
+    >>> print(cnp.array_repr(cnp.array([1.0, 2.12345]), precision=2))
+    Array([1.  , 2.12], dtype=float32)
+    """
+    with np.printoptions(**_options(max_line_width, precision, suppress_small)):
+        return repr(lift("array_repr", arr))
+
+
+def array_str(
+    a: Any,
+    max_line_width: int | None = None,
+    precision: int | None = None,
+    suppress_small: bool | None = None,
+) -> str:
+    """The array's elements as text, as `str` gives them; the rest is that of `array_repr`.
+
+    >>> from covector import numpy as cnp
+    >>> print(cnp.array_str(cnp.array([1.0, 2.12345]), precision=2))
+    [1.   2.12]
+    """
+    with np.printoptions(**_options(max_line_width, precision, suppress_small)):
+        return str(lift("array_str", a))

@@ -10,9 +10,8 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
-from covector.numpy.edits import refuse_out
 from covector.numpy.fused import fused
-from covector.numpy.operands import together
+from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import axes_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.reduce import Axis
 from covector.numpy.selection import clip, where

@@ -12,7 +12,7 @@ from covector._engine.base import errors
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.fused import compiled
-from covector.numpy.operands import mask_of
+from covector.numpy.operands import mask_of, refuse_out
 from covector.numpy.promotion import (
     Shape,
     axes_of,
@@ -181,6 +181,7 @@ def sum(
     >>> cnp.sum(cnp.ones((2, 3)), axis=0)
     Array([2., 2., 2.], dtype=float32)
     """
+    refuse_out("sum", out)
     return _reduce(_SUM, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
@@ -201,6 +202,7 @@ def prod(
     >>> cnp.prod(cnp.array([[1, 2], [3, 4]]), axis=0)
     Array([3, 8], dtype=int32)
     """
+    refuse_out("prod", out)
     return _reduce(_PROD, a, axis, dtype, keepdims, initial, where, promote_integers)
 
 
@@ -222,6 +224,7 @@ def max(
     >>> cnp.max(cnp.array([[1, 5], [7, 2]]), axis=0)
     Array([7, 5], dtype=int32)
     """
+    refuse_out("max", out)
     return _reduce(_MAX, a, axis, None, keepdims, initial, where)
 
 
@@ -240,6 +243,7 @@ def min(
     >>> cnp.min(cnp.array([[1, 5], [7, 2]]), axis=0)
     Array([1, 2], dtype=int32)
     """
+    refuse_out("min", out)
     return _reduce(_MIN, a, axis, None, keepdims, initial, where)
 
 
@@ -276,6 +280,7 @@ def all(
     >>> cnp.all(cnp.array([[1, 0], [2, 3]]), axis=1)
     Array([False,  True], dtype=bool)
     """
+    refuse_out("all", out)
     return _logical("all", prims.All, a, axis, keepdims, where)
 
 
@@ -290,6 +295,7 @@ def any(
     >>> cnp.any(cnp.array([[0, 0], [2, 0]]), axis=1)
     Array([False,  True], dtype=bool)
     """
+    refuse_out("any", out)
     return _logical("any", prims.Any_, a, axis, keepdims, where)
 
 
@@ -312,6 +318,7 @@ def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> 
     >>> cnp.ptp(cnp.array([3, 9, 4]))
     Array(6, dtype=int32)
     """
+    refuse_out("ptp", out)
     return el.subtract(max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims))
 
 
@@ -344,6 +351,7 @@ def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
     >>> cnp.argmax(cnp.array([[1, 5], [7, 2]]), axis=1)
     Array([1, 0], dtype=int32)
     """
+    refuse_out("argmax", out)
     return _arg("argmax", prims.Argmax, a, axis, keepdims)
 
 
@@ -356,4 +364,5 @@ def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
     >>> cnp.argmin(cnp.array([[1, 5], [7, 2]]), axis=1)
     Array([0, 1], dtype=int32)
     """
+    refuse_out("argmin", out)
     return _arg("argmin", prims.Argmin, a, axis, keepdims)

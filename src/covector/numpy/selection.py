@@ -229,13 +229,17 @@ _clip = elementwise(
 )
 
 
-def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
     """Elements below `min` raised to it, those above `max` lowered to it.
+
+    ValueError without an array.
 
     >>> from covector import numpy as cnp
     >>> cnp.clip(cnp.arange(5), 1, 3)
     Array([1, 1, 2, 3, 3], dtype=int32)
     """
+    if arr is None:
+        raise ValueError(f"clip got no array{errors.at_user_line()}")
     arr, min, max = [v if v is None else operand_of("clip", v) for v in (arr, min, max)]
     if any(
         bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)

@@ -96,7 +96,9 @@ def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
 # ------------------------------------------------------------------------------------ one array, reshaped
 
 
-def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+def reshape(
+    a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, out_sharding: Any = None
+) -> Any:
     """The elements, in row-major order, in another shape; one -1 stands for what is left.
 
     `order="F"` reads and writes in column-major order.  TypeError if the sizes differ.
@@ -148,7 +150,7 @@ def _infer(old: Shape, shape: Any) -> Shape:
     return new
 
 
-def ravel(a: Any, order: str = "C") -> Any:
+def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     """The elements in row-major order, on one axis.
 
     >>> from covector import numpy as cnp

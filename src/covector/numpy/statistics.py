@@ -13,7 +13,7 @@ from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import ones_like
 from covector.numpy.fused import compiled, fused
-from covector.numpy.operands import mask_of, together
+from covector.numpy.operands import mask_of, refuse_out, together
 from covector.numpy.promotion import axes_of, cast, lift, spread
 from covector.numpy.reduce import Axis
 from covector.numpy.selection import where as choose
@@ -71,6 +71,7 @@ def mean(
     >>> cnp.mean(cnp.array([1, 2, 4]))
     Array(2.3333333, dtype=float32)
     """
+    refuse_out("mean", out)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     a, where = lift("mean", a), mask_of("mean", where)
     if wanted == dtypes.bool_:
@@ -116,7 +117,7 @@ def average(
     return (value, total) if returned else value
 
 
-@compiled("a", "where")
+@compiled("a", "where", "mean")
 def var(
     a: Any,
     axis: Axis = None,
@@ -126,31 +127,42 @@ def var(
     keepdims: bool = False,
     *,
     where: Any = None,
+    mean: Any = None,
     correction: Any = None,
 ) -> Any:
     """The variance along axes (all by default): the mean squared distance from the mean.
 
-    `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.  As a real float.
+    `ddof` (or `correction`) is taken off the number of elements that the sum is divided by.  `mean` is the mean, with
+    the axes kept, if it is known.  As a real float.
     ValueError for a dtype that cannot hold it.
 
     >>> from covector import numpy as cnp
     >>> cnp.var(cnp.array([1.0, 2.0, 4.0]))
     Array(1.5555557, dtype=float32)
     """
+    refuse_out("var", out)
     a, where = lift("var", a), mask_of("var", where)
     less, wanted = float(ddof if correction is None else correction), _spread_dtype("var", a, dtype)
     axes = axes_of(axis, a.ndim)
-    return _var(a, where, axes=axes, dtype=wanted, less=less, keepdims=keepdims)
+    centre = None if mean is None else lift("var", mean)
+    return _var(a, where, centre, axes=axes, dtype=wanted, less=less, keepdims=keepdims)
 
 
 @fused("axes", "dtype", "less", "keepdims")
 def _var(
-    a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, less: float, keepdims: bool
+    a: Any,
+    where: Any,
+    centre: Any,
+    axes: tuple[int, ...],
+    dtype: np.dtype | None,
+    less: float,
+    keepdims: bool,
 ) -> Any:
     a, result = _inexact("var", a, dtype)
     result = dtypes.real_of(result) if dtype is None else result
-    centre = mean(a, axes, keepdims=True, where=where)
-    distance = prims.sub(a, spread(centre, a.shape))
+    if centre is None:
+        centre = mean(a, axes, keepdims=True, where=where)
+    distance = prims.sub(a, spread(cast(centre, a.dtype), a.shape))
     if dtypes.is_complex(a.dtype):
         parts = prims.real(distance), prims.imag(distance)
         squares = prims.add(*[prims.square(part) for part in parts])
@@ -179,7 +191,7 @@ def _spread_dtype(name: str, a: Any, dtype: Any) -> np.dtype | None:
     return wanted
 
 
-@compiled("a", "where")
+@compiled("a", "where", "mean")
 def std(
     a: Any,
     axis: Axis = None,
@@ -189,6 +201,7 @@ def std(
     keepdims: bool = False,
     *,
     where: Any = None,
+    mean: Any = None,
     correction: Any = None,
 ) -> Any:
     """The standard deviation along axes: the square root of the variance.
@@ -199,4 +212,8 @@ def std(
     >>> cnp.std(cnp.array([1.0, 2.0, 4.0]))
     Array(1.2472192, dtype=float32)
     """
-    return el.sqrt(var(a, axis, dtype, None, ddof, keepdims, where=where, correction=correction))
+    refuse_out("std", out)
+    spread_ = var(
+        a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction
+    )
+    return el.sqrt(spread_)

@@ -12,6 +12,7 @@ from covector._engine.types.dims import Dim
 from covector.numpy.creation import array
 from covector.numpy.index_plan import as_number, from_front
 from covector.numpy.indexing import mode_of, read_index
+from covector.numpy.operands import refuse_out
 from covector.numpy.promotion import axis_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.shape import moveaxis, ravel
 from covector.numpy.ufunc import binary
@@ -38,6 +39,7 @@ def take(
     >>> cnp.take(cnp.arange(4) * 10, cnp.array([3, 0]))
     Array([30,  0], dtype=int32)
     """
+    refuse_out("take", out)
     a = lift("take", a)
     if axis is None:
         a, axis = ravel(a), 0

@@ -7,7 +7,9 @@ which is its meaning: the operands in one dtype and shape, then the recipe.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -61,20 +63,83 @@ The operands are broadcast together and promoted to one dtype{}.  ShapeError if 
 fit together, TypeError for what is no array or number, lists too."""
 
 
+# The parameters of ufuncs, by name; those of JAX's ufunc objects, and where theirs are not `x, /` and `x1, x2, /`.
+_OBJECT = "*args, out=None, where=None"
+_PARAMETERS = {
+    **dict.fromkeys(
+        ("add", "bitwise_and", "bitwise_or", "bitwise_xor", "logaddexp", "logaddexp2"), _OBJECT
+    ),
+    **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "maximum", "minimum"), _OBJECT),
+    **dict.fromkeys(("multiply", "negative", "subtract"), _OBJECT),
+    **dict.fromkeys(("fmax", "fmin"), "x1, x2"),
+    **dict.fromkeys(
+        ("bitwise_left_shift", "equal", "float_power", "greater", "greater_equal"), "x, y, /"
+    ),
+    **dict.fromkeys(("left_shift", "less", "less_equal", "nextafter", "not_equal"), "x, y, /"),
+    **dict.fromkeys(("i0", "iscomplex", "isreal", "trunc"), "x"),
+    **dict.fromkeys(("imag", "real"), "val, /"),
+    **dict.fromkeys(("isneginf", "isposinf"), "x, /, out=None"),
+}
+_BY_OPERANDS = {1: "x, /", 2: "x1, x2, /"}
+
+
+@cache
+def _signature(parameters: str) -> inspect.Signature:
+    """What `inspect` shows of parameters that are written as in a definition."""
+    shown: list[inspect.Parameter] = []
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for text in parameters.split(", "):
+        name, _, default = text.partition("=")
+        if text == "/":
+            shown = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for p in shown]
+        elif text.startswith("*"):
+            shown.append(inspect.Parameter(name[1:], inspect.Parameter.VAR_POSITIONAL))
+            kind = inspect.Parameter.KEYWORD_ONLY
+        else:
+            empty = None if default else inspect.Parameter.empty
+            shown.append(inspect.Parameter(name, kind, default=empty))
+    return inspect.Signature(shown)
+
+
+def _refuse_options(name: str, out: Any, where: Any) -> None:
+    option = "out" if out is not None else "where"
+    use = "use the result" if out is not None else "use covector.numpy.where(condition, result, x)"
+    raise NotImplementedError(
+        f"{name} with {option}={type(where if out is None else out).__name__}{errors.at_user_line()}: arrays are "
+        f"immutable; {use}"
+    )
+
+
 def elementwise(
-    name: str, recipe: Recipe, kind: Kind, nin: int, doc: str, example: str | None = None
+    name: str,
+    recipe: Recipe,
+    kind: Kind,
+    nin: int,
+    doc: str,
+    example: str | None = None,
+    parameters: str | None = None,
 ) -> Any:
     """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe."""
     steps = recipe if isinstance(recipe, Primitive) else _weakly(recipe)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
     rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
     shown = EXAMPLES.get(name, "") if example is None else example
+    text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
+    if text is not None:
+        python.__signature__ = _signature(text)  # type: ignore[attr-defined]
     return make(name, python, nin, f"{doc}{rules}{shown}")
 
 
-def unary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
+def unary(
+    name: str,
+    recipe: Recipe,
+    kind: Kind,
+    doc: str,
+    example: str | None = None,
+    parameters: str | None = None,
+) -> Any:
     """A ufunc of one operand."""
-    return elementwise(name, recipe, kind, 1, doc, example)
+    return elementwise(name, recipe, kind, 1, doc, example, parameters)
 
 
 def binary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
@@ -103,7 +168,9 @@ def _weakly(recipe: Recipe) -> Recipe:
 def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
     direct = DIRECT[kind]
 
-    def python(x: Any, /) -> Any:
+    def python(x: Any, *, out: None = None, where: None = None) -> Any:
+        if out is not None or where is not None:
+            _refuse_options(name, out, where)
         if (isinstance(x, Tracer) or type(x) is Array) and x.dtype in direct:
             return recipe(x)
         (x,) = promoted(name, kind, (lift(name, x),))
@@ -126,7 +193,10 @@ def _binary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
             found = with_scalar[key] = target(kind, (aval.dtype, aval.weak_type), other)
         return convert_scalar(number, *found) if found[0] is aval.dtype else None
 
-    def python(x: Any, y: Any, /) -> Any:
+    def python(x1: Any, x2: Any, *, out: None = None, where: None = None) -> Any:
+        if out is not None or where is not None:
+            _refuse_options(name, out, where)
+        x, y = x1, x2
         if isinstance(x, Tracer):
             if isinstance(y, Tracer):
                 a, b = x.aval, y.aval

@@ -10,11 +10,10 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import ordering, reduce as reductions
 from covector.numpy.creation import asarray, iota
-from covector.numpy.edits import refuse_out
 from covector.numpy.folds import fold, folds
 from covector.numpy.indexing import read_index
 from covector.numpy.join import concatenate
-from covector.numpy.operands import converted, mask_of
+from covector.numpy.operands import converted, mask_of, refuse_out
 from covector.numpy.promotion import axes_of, axis_of, cast, lift, spread
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import cut, moveaxis, reshape

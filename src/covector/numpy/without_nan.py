@@ -8,7 +8,7 @@ import numpy as np
 
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, ordering, reduce, statistics
-from covector.numpy.operands import mask_of
+from covector.numpy.operands import mask_of, refuse_out
 from covector.numpy.promotion import lift
 from covector.numpy.reduce import Axis
 from covector.numpy.selection import where as choose
@@ -54,6 +54,7 @@ def nansum(
     >>> cnp.nansum(cnp.array([1.0, cnp.nan, 3.0]))
     Array(4., dtype=float32)
     """
+    refuse_out("nansum", out)
     return reduce.sum(
         _without_nan("nansum", a, 0.0)[0], axis, dtype, None, keepdims, initial, where
     )
@@ -76,6 +77,7 @@ def nanprod(
     >>> cnp.nanprod(cnp.array([1.0, cnp.nan, 3.0]))
     Array(3., dtype=float32)
     """
+    refuse_out("nanprod", out)
     return reduce.prod(
         _without_nan("nanprod", a, 1.0)[0], axis, dtype, None, keepdims, initial, where
     )
@@ -115,6 +117,7 @@ def nanmax(
     >>> cnp.nanmax(cnp.array([1.0, cnp.nan, 3.0]))
     Array(3., dtype=float32)
     """
+    refuse_out("nanmax", out)
     return _nan_extreme("nanmax", reduce.max, a, axis, keepdims, initial, where, -np.inf)
 
 
@@ -134,6 +137,7 @@ def nanmin(
     >>> cnp.nanmin(cnp.array([1.0, cnp.nan, 3.0]))
     Array(1., dtype=float32)
     """
+    refuse_out("nanmin", out)
     return _nan_extreme("nanmin", reduce.min, a, axis, keepdims, initial, where, np.inf)
 
 
@@ -156,6 +160,7 @@ def nanargmax(
     >>> cnp.nanargmax(cnp.array([1.0, cnp.nan, 3.0]))
     Array(2, dtype=int32)
     """
+    refuse_out("nanargmax", out)
     return _nan_position("nanargmax", reduce.argmax, a, axis, keepdims, -np.inf)
 
 
@@ -170,6 +175,7 @@ def nanargmin(
     >>> cnp.nanargmin(cnp.array([1.0, cnp.nan, 3.0]))
     Array(0, dtype=int32)
     """
+    refuse_out("nanargmin", out)
     return _nan_position("nanargmin", reduce.argmin, a, axis, keepdims, np.inf)
 
 
@@ -195,6 +201,7 @@ def nanmean(
     >>> cnp.nanmean(cnp.array([1.0, cnp.nan, 3.0]))
     Array(2., dtype=float32)
     """
+    refuse_out("nanmean", out)
     a, good = _good("nanmean", a, where)
     return statistics.mean(a, axis, dtype, None, keepdims, where=where if good is None else good)
 
@@ -207,6 +214,7 @@ def nanvar(
     ddof: int = 0,
     keepdims: bool = False,
     where: Any = None,
+    mean: Any = None,
 ) -> Any:
     """The variance along axes of the elements that are not NaN.
 
@@ -216,10 +224,10 @@ def nanvar(
     >>> cnp.nanvar(cnp.array([1.0, cnp.nan, 3.0]))
     Array(1., dtype=float32)
     """
+    refuse_out("nanvar", out)
     a, good = _good("nanvar", a, where)
-    return statistics.var(
-        a, axis, dtype, None, ddof, keepdims, where=where if good is None else good
-    )
+    mask = where if good is None else good
+    return statistics.var(a, axis, dtype, None, ddof, keepdims, where=mask, mean=mean)
 
 
 def nanstd(
@@ -230,6 +238,7 @@ def nanstd(
     ddof: int = 0,
     keepdims: bool = False,
     where: Any = None,
+    mean: Any = None,
 ) -> Any:
     """The standard deviation along axes of the elements that are not NaN.
 
@@ -239,7 +248,8 @@ def nanstd(
     >>> cnp.nanstd(cnp.array([1.0, cnp.nan, 3.0]))
     Array(1., dtype=float32)
     """
-    return el.sqrt(nanvar(a, axis, dtype, None, ddof, keepdims, where))
+    refuse_out("nanstd", out)
+    return el.sqrt(nanvar(a, axis, dtype, None, ddof, keepdims, where, mean))
 
 
 def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
@@ -251,6 +261,7 @@ def nancumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = No
     >>> cnp.nancumsum(cnp.array([1.0, cnp.nan, 3.0]))
     Array([1., 1., 4.], dtype=float32)
     """
+    refuse_out("nancumsum", out)
     a = lift("nancumsum", a)
     return ordering.cumsum(choose(el.isnan(a), a.dtype.type(0), a), axis, dtype)
 
@@ -264,5 +275,6 @@ def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = N
     >>> cnp.nancumprod(cnp.array([1.0, cnp.nan, 3.0]))
     Array([1., 1., 3.], dtype=float32)
     """
+    refuse_out("nancumprod", out)
     a = lift("nancumprod", a)
     return ordering.cumprod(choose(el.isnan(a), a.dtype.type(1), a), axis, dtype)

@@ -76,12 +76,6 @@ ABSENT: tuple[Absence, ...] = (
     Absence("", "profiler monitoring", "there is no profiler yet", "`log_compiles`, `perf`"),
     Absence("", "api_util lib", _INSIDE, "`covector.extend`"),
     Absence(
-        "",
-        "scipy",
-        "of it `special` and `linalg` come first",
-        "SciPy itself outside `jit`, or `pure_callback`",
-    ),
-    Absence(
         "numpy",
         "float4_e2m1fn float6_e2m3fn float6_e3m2fn float8_e3m4 float8_e4m3 float8_e4m3b11fnuz float8_e4m3fn "
         "float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu",

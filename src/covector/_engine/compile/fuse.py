@@ -18,6 +18,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Costs, Job, Target
 from covector._engine.base.record import record
+from covector._engine.compile import functions as functions  # complex operations: `scalar.COMPLEX`
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.places import (
     Places,
