@@ -84,3 +84,26 @@ def test_gradient_of_many_rows() -> None:
     wanted = np.zeros((11, 7))
     np.add.at(wanted, places, weights)
     np.testing.assert_allclose(np.asarray(grad), wanted, rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("combine", ["min", "max"])
+def test_extremes_of_truth_values_and_complex_numbers(combine: str) -> None:
+    rng = np.random.default_rng(5)
+    order = {"min": min, "max": max}[combine]
+    places = rng.integers(0, 4, 12)
+    for x, u in (
+        (rng.random(4) > 0.5, rng.random(12) > 0.5),
+        tuple((rng.integers(-2, 2, (n, 2)) @ [1, 1j]).astype(np.complex64) for n in (4, 12)),
+    ):
+        wanted = list(x)
+        for place, value in zip(places, u, strict=True):
+            key = (lambda c: (c.real, c.imag)) if np.iscomplexobj(u) else int
+            wanted[place] = order(wanted[place], value, key=key)
+        update = covector.jit(lambda x, i, u: getattr(x.at[i], combine)(u))
+        np.testing.assert_array_equal(
+            np.asarray(update(cnp.asarray(x), places, u)), np.array(wanted)
+        )
+        whole = getattr(cnp.asarray(x).at[1:3], combine)(u[:2])
+        for n in (0, 1):
+            key = (lambda c: (c.real, c.imag)) if np.iscomplexobj(u) else int
+            assert whole[1 + n] == order(x[1 + n], u[n], key=key)
