@@ -56,14 +56,34 @@ def test_many_updates(case: int, combine: str, clip: bool) -> None:
     np.testing.assert_array_equal(np.asarray(out(x, vectors, updates)), wanted)
 
 
-def test_sums_do_not_depend_on_threads() -> None:
-    """Each place is the sum in the order of the updates."""
+def test_sums_are_in_the_order_of_the_updates() -> None:
     rng = np.random.default_rng(0)
-    places, updates = rng.integers(0, 1000, 200_000), rng.standard_normal(200_000, np.float32)
-    out = covector.jit(lambda i, u: cnp.zeros(1000).at[i].add(u))(places.astype(np.int32), updates)
-    wanted = np.zeros(1000, np.float32)
+    places, updates = rng.integers(0, 10_000, 200_000), rng.standard_normal(200_000, np.float32)
+    out = covector.jit(lambda i, u: cnp.zeros(10_000).at[i].add(u))
+    wanted = np.zeros(10_000, np.float32)
     np.add.at(wanted, places, updates)
-    np.testing.assert_array_equal(np.asarray(out), wanted)
+    np.testing.assert_array_equal(np.asarray(out(places.astype(np.int32), updates)), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint32"])
+@pytest.mark.parametrize("combine", ["add", "mul", "min", "max"])
+def test_few_places(combine: str, dtype: str) -> None:
+    """Pieces of the updates go into copies; what nothing is combined with stays as it is, the sign of a zero too."""
+    rng = np.random.default_rng(3)
+    places = rng.integers(-2, 9, 40_000)[:, None].astype(
+        np.int32
+    )  # of 8, the last of which is left out
+    places[places == 7] = 3
+    updates = rng.choice([1, 2, 3] if combine != "mul" else [1, 1, 1, 2], 40_000).astype(dtype)
+    if combine == "mul":
+        updates[rng.random(40_000) > 1e-3] = 1
+    x = np.array([5, 0, 7, 2, 1, 1, 3, 0]).astype(dtype) * np.ones((), dtype)
+    if dtype == "float32":
+        x[7] = -0.0
+    function = getattr(lax, f"scatter_{combine}")
+    out = covector.jit(lambda x, i, u: function(x, i, u, numbers_of(0, 1)))(x, places, updates)
+    wanted = expected(x, places, updates, combine, clip=False)
+    np.testing.assert_array_equal(np.asarray(out).tobytes(), wanted.tobytes())
 
 
 def test_nan_wins() -> None:
