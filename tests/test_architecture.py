@@ -20,7 +20,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags exact record config errors ref_errors locks collection tree version",
+        "__init__ jax_names absent public caches jax_flags exact record config errors ref_errors locks collection tree",
+    ),
+    (
+        "_engine/base",
+        "version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
@@ -34,8 +38,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "index math reduce scatter shape sort special widen collective __init__",
+        "fft index math reduce scatter shape sort special widen collective __init__",
     ),
+    ("_engine/primitives", "linalg linalg_solve"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -87,13 +92,21 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "index_plan indexing take reduce statistics linear einsum linalg",
+        "index_plan indexing take reduce statistics linear einsum systems factors linalg fft",
     ),
     (
         "numpy",
-        "sorting ordering without_nan updates methods __init__",
+        "sorting ordering without_nan updates methods",
     ),
-    ("", "ref ad"),
+    (
+        "numpy",
+        "edits folds grids sets windows histograms integers estimates polynomials printing files quantiles",
+    ),
+    (
+        "numpy",
+        "ufunc_methods ufunc_type vectorized __init__",
+    ),
+    ("", "ref ad ops dlpack typing stages version"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
@@ -102,7 +115,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "lax",
         "padding convolution",
     ),
-    ("lax", "indexing markers sorting collectives composed names __init__"),
+    ("lax", "linalg indexing markers sorting fourier collectives composed names __init__"),
+    ("scipy", "linear_systems linalg fft __init__"),
+    ("", "image"),
     ("random", "keys key_methods samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
@@ -125,6 +140,10 @@ EXCEPTIONS = {
 # order as others do. A string stands for itself, `{}` in it for a name that is only known when it runs.
 BY_NAME = {
     (
+        "_engine/base/public",
+        "covector._engine.base.absent",
+    ): "names that are missing are seldom asked for",
+    (
         "_engine/runtime/late",
         "covector._engine.runtime.executable",
     ): "the compiler is a third of our import",
@@ -132,8 +151,13 @@ BY_NAME = {
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
+    ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
+    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
+    ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
+    ("lax/names", "covector.lax.linalg"): "loaded when it is named",
+    ("lax/linalg", "covector._engine.control.names"): "the primitives, for interpreters",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (
@@ -150,22 +174,15 @@ BY_NAME = {
         "_engine/backends/cpu/backend",
         "scipy_openblas32",
     ): "it is 20 ms to import; for code that calls a routine",
-    (
-        "_engine/backends/cpu/backend",
-        "covector._engine.backends.cpu.emitted",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/backends/cpu/backend",
-        "covector._engine.compile.pipeline",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/backends/cpu/library",
-        "covector._engine.backends.cpu.shared",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/runtime/executable",
-        "covector._engine.compile.pipeline",
-    ): "code that is found on the disk needs no compiler",
+    **dict.fromkeys(
+        (
+            ("_engine/backends/cpu/backend", "covector._engine.backends.cpu.emitted"),
+            ("_engine/backends/cpu/backend", "covector._engine.compile.pipeline"),
+            ("_engine/backends/cpu/library", "covector._engine.backends.cpu.shared"),
+            ("_engine/runtime/executable", "covector._engine.compile.pipeline"),
+        ),
+        "code that is found on the disk needs no compiler",
+    ),
     ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
     (
         "_engine/backends/registry",

@@ -7,8 +7,11 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 import typing as _typing
 
 from covector._engine.base.public import publish as _publish
+from covector.lax.names import LATER as _LATER
 
-if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
+if _typing.TYPE_CHECKING:
+    from covector.lax import linalg as linalg
+else:  # for a type checker it would mean that every name is there
     from covector.lax.names import __getattr__ as __getattr__
 
 from covector.lax.branches import *
@@ -17,6 +20,7 @@ from covector.lax.control_flow import *
 from covector.lax.convolution import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
+from covector.lax.fourier import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
 from covector.lax.markers import *
@@ -31,6 +35,7 @@ from covector.lax.sorting import *
 _OF_ARRAYS = (
     "convolution",
     "elementwise",
+    "fourier",
     "indexing",
     "markers",
     "prefixes",
@@ -39,4 +44,4 @@ _OF_ARRAYS = (
     "shape",
     "sorting",
 )
-_publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])
+_publish(__name__, later=_LATER, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

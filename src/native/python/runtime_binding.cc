@@ -6,8 +6,11 @@
 #include "runtime/blas.h"
 #include "runtime/executable.h"
 #include "runtime/foreign.h"
+#include "runtime/lapack.h"
+#include "runtime/linalg.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
+#include "runtime/fft.h"
 #include "runtime/scatter.h"
 #include "runtime/sort.h"
 #include "runtime/top_k.h"
@@ -53,11 +56,23 @@ nb::dict symbol_addresses() {
     made["cv_dgemm"] = address_of(cv_dgemm);
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
+    made["cv_fft"] = address_of(cv_fft);
     made["cv_scatter"] = address_of(cv_scatter);
     made["cv_top_k"] = address_of(cv_top_k);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
+    made["cv_cholesky"] = address_of(cv_cholesky);
+    made["cv_lu"] = address_of(cv_lu);
+    made["cv_pivots_to_permutation"] = address_of(cv_pivots_to_permutation);
+    made["cv_triangular_solve"] = address_of(cv_triangular_solve);
     made["cv_callback"] = address_of(cv_callback);
     made["cv_foreign"] = address_of(cv_foreign);
+    return made;
+}
+
+nb::list lapack_names() {
+    nb::list made;
+    each_lapack_name([](void* list, const char* name) { static_cast<nb::list*>(list)->append(name); },
+                     &made);
     return made;
 }
 
@@ -133,12 +148,16 @@ void bind_runtime(nb::module_& m) {
           "Waits until all queued work is done.");
     m.def("set_vector_sort", set_vector_sort, nb::arg("enabled"),
           "Let keys be sorted by vectors where the machine has them; returns the previous setting.");
+    m.def("set_fft_vectors", set_fft_vectors, nb::arg("bytes"),
+          "Sets the longest vectors that Fourier transforms use; returns the previous setting.");
     m.def("set_async", set_async, nb::arg("enabled"),
           "Switches the execution queue on or off; returns the previous setting.");
     m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),
           "Sets the cost from which programs are queued; returns the previous one.");
     m.def("symbols", symbol_addresses, "Addresses of the routines that compiled code calls.");
-    m.def("set_blas", set_blas, nb::arg("routines"), "Sets the addresses of CBLAS routines.");
+    m.def("set_blas", set_blas, nb::arg("routines"),
+          "Sets the addresses of routines of CBLAS and LAPACK.");
+    m.def("lapack_names", lapack_names, "The routines of LAPACK that `set_blas` takes.");
 }
 
 }  // namespace covector

@@ -3,6 +3,8 @@
 Rules reach sibling primitives through this package's name, bound late: `prims.cos`.  While the package is loaded only
 what stands above is there, so the order below counts for what a file uses at its top level (the base of a class, a
 row of a family): first `batching`, `faults` and `elementwise`, which the others build on.
+
+Those of linear algebra (`linalg` and its fellows) are no names of the package: they are loaded when they are needed.
 """
 
 # ruff: noqa: I001 -- in that order
@@ -19,6 +21,7 @@ from covector._engine.primitives.slide import *
 from covector._engine.primitives.conv import *
 from covector._engine.primitives.convert import *
 from covector._engine.primitives.cumulative import *
+from covector._engine.primitives.fft import *
 from covector._engine.primitives.index import *
 from covector._engine.primitives.math import *
 from covector._engine.primitives.reduce import *

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from covector._engine.primitives import linalg_solve
+from covector._engine.primitives.linalg import MATRIX_TYPES, OfMatrices
 from covector._engine.types import dtypes
 
 # One operand: reads and writes elements at places counted from the routine's place, in the given dtype.
@@ -48,6 +51,25 @@ def _sort_pairs(parameters: Sequence[int], read: Read, write: Write) -> None:
     write(0, places, np.take_along_axis(keys, order, -1))
 
 
+def _fft(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The transform along the middle axis of an array (outer, n, inner), divided by n if it is an inverse."""
+    kind, wide, outer, n, inner = parameters
+    real, complex_ = (np.float64, np.complex128) if wide else (np.float32, np.complex64)
+    takes, gives = [(complex_, complex_), (complex_, complex_), (real, complex_), (complex_, real)][
+        kind
+    ]
+    lengths = [(n, n), (n, n), (n, n // 2 + 1), (n // 2 + 1, n)][kind]
+    before, after = [np.arange(outer * m * inner).reshape(outer, m, inner) for m in lengths]
+    if not before.size:
+        return
+    function = (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft)[kind]
+    with np.errstate(all="ignore"):
+        found = function(
+            read(0, before, np.dtype(takes)).astype(np.result_type(takes, np.float64)), n, 1
+        )
+        write(1, after, found.astype(gives))
+
+
 def _top_k(parameters: Sequence[int], read: Read, write: Write) -> None:
     """The k largest elements of each row, NaN the largest, of equal ones the first; and their places."""
     code, place_width, rows, n, k = parameters
@@ -82,6 +104,35 @@ def _scatter(parameters: Sequence[int], read: Read, write: Write) -> None:
         write(2, place, new if old is None else old)
 
 
+def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
+    """What the primitive says, on the operands and results in the order in which it gives them to its routine."""
+
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        code, count, *numbers = parameters
+        primitive, cores = cls.called(*numbers)
+        begins = primitive.begins_as or (None,) * 8
+        alone = [n for n in range(len(cores)) if n not in begins]
+        place = {n: k for k, n in enumerate(alone)}
+        place |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        operands = [
+            read(place[n], np.arange(count * math.prod(c)).reshape(count, *c), MATRIX_TYPES[code])
+            for n, c in enumerate(cores)
+        ]
+        outs = primitive.reference(*operands)
+        for k, out in enumerate(outs if primitive.multiple else (outs,)):
+            write(len(alone) + k, np.arange(out.size).reshape(out.shape), out)
+
+    return run
+
+
+def _pivots_to_permutation(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The order of n rows after k exchanges, `count` times."""
+    count, k, n = parameters
+    pivots = read(0, np.arange(count * k).reshape(count, k), np.dtype(np.int32))
+    order = linalg_solve.PivotsToPermutation(n).reference(pivots)
+    write(1, np.arange(count * n).reshape(count, n), order)
+
+
 _DTYPES = {code: dtype for dtype, code in dtypes.CODES.items()}
 
 ROUTINES: dict[str, RoutineMeaning] = {
@@ -89,7 +140,13 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "dgemm": _product(dtypes.float64),
     "cgemm": _product(dtypes.complex64),
     "zgemm": _product(dtypes.complex128),
+    "fft": _fft,
     "scatter": _scatter,
     "sort_pairs": _sort_pairs,
     "top_k": _top_k,
+    "pivots_to_permutation": _pivots_to_permutation,
+    **{
+        cls.routine: _of_matrices(cls)
+        for cls in (linalg_solve.Cholesky, linalg_solve.Lu, linalg_solve.TriangularSolve)
+    },
 }

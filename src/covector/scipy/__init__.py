@@ -1,0 +1,14 @@
+"""SciPy's functions on Covector's arrays: names and meanings are those of `jax.scipy`."""
+
+import typing as _typing
+from importlib import import_module as _import_module
+
+from covector._engine.base.public import publish as _publish
+
+# Loaded when they are first used.
+_LATER = ("fft", "linalg")
+
+if _typing.TYPE_CHECKING:
+    from covector.scipy import fft as fft, linalg as linalg
+
+_publish(__name__, later=_LATER, load=lambda name: _import_module(f"covector.scipy.{name}"))
