@@ -25,7 +25,15 @@ PUBLIC = ["covector"]
 PUBLIC += [f"covector.{n}" for n in ("dtypes", "errors", "lax", "nn", "nn.initializers", "numpy")]
 PUBLIC += [
     f"covector.{n}"
-    for n in ("numpy.fft", "numpy.linalg", "random", "scipy.fft", "tree", "tree_util")
+    for n in (
+        "numpy.fft",
+        "numpy.linalg",
+        "random",
+        "scipy.fft",
+        "scipy.special",
+        "tree",
+        "tree_util",
+    )
 ]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]

@@ -54,6 +54,19 @@ FEW = {
     "polygamma": 1500,
     "betainc": 1000,
     "erf_inv": 6000,
+    "expi": 1000,
+    "expn": 1000,
+    "sinint": 1000,
+    "cosint": 1000,
+    "fresnel_sin": 1000,
+    "fresnel_cos": 1000,
+    "spence": 1000,
+    "owens_t": 100,
+    "hyp1f1": 500,
+    "hyp2f1": 500,
+    "erfcx": 2000,
+    "erfc_inv": 500,
+    "dawsn": 1000,
 }
 
 
@@ -153,6 +166,8 @@ TAIL = """
 - `lgamma` and `digamma` of negative numbers: the error is relative to the larger of the result and of what
   the reflection formula subtracts, so next to a zero of the function it is large relative to the result.
 - `igamma`, `igammac` and `betainc` in float64: a result of e^-E has a relative error of about E epsilon.
+- `cosint` next to its zeros, `owens_t` where it is a small difference, `hyp1f1` and `hyp2f1` of operands of
+  both signs: the absolute error is small, not the relative one. The rows are of positive parameters.
 - The powers, sums and derivatives have no other exceptions: subnormal operands and results, huge arguments
   of the trigonometric functions (reduced with as many bits of pi as they need) are counted above.
 """

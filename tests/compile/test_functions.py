@@ -8,6 +8,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy.special
 from tests.backends.elementwise import Compiled, parameter
 
 from covector._engine.backends.cpu import link
@@ -36,6 +37,29 @@ def _erf_inv(x: Real) -> Real:
     return mp.sign(x) * mp.findroot(lambda z: mp.log(mp.erfc(z)) - mp.log(1 - abs(x)), start)
 
 
+def _erfc_inv(x: Real) -> Real:
+    return mp.findroot(
+        lambda z: mp.log(mp.erfc(z)) - mp.log(x), float(scipy.special.erfcinv(float(x)))
+    )
+
+
+def _erfcx(x: Real) -> Real:
+    if x > 100:  # the first terms at infinity
+        terms = ((-1) ** k * mp.fac2(2 * k - 1) / (2 * x * x) ** k for k in range(12))
+        return sum(terms) / (x * mp.sqrt(mp.pi))
+    return mp.exp(x * x) * mp.erfc(x)
+
+
+def _dawsn(x: Real) -> Real:
+    if abs(x) > 100:  # the first terms at infinity
+        return sum(mp.fac2(2 * k - 1) / (2 * x * x) ** k for k in range(12)) / (2 * x)
+    return mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x)
+
+
+def _owens_t(h: Real, a: Real) -> Real:
+    return mp.quad(lambda t: mp.exp(-h * h * (1 + t * t) / 2) / (1 + t * t), [0, a]) / (2 * mp.pi)
+
+
 REFERENCES: dict[str, Callable[..., Real]] = {
     "exp": mp.exp, "exp2": lambda x: mp.power(2, x), "expm1": mp.expm1, "log": mp.log,
     "log2": lambda x: mp.log(x) / mp.log(2), "log10": mp.log10, "log1p": mp.log1p, "logistic": _logistic,
@@ -50,9 +74,16 @@ REFERENCES: dict[str, Callable[..., Real]] = {
     "igammac": lambda a, x: mp.gammainc(a, x, mp.inf, regularized=True),
     "zeta": mp.zeta, "polygamma": lambda n, x: mp.psi(int(n), x),
     "betainc": lambda a, b, x: mp.betainc(a, b, 0, x, regularized=True),
+    "erfcx": _erfcx, "erfc_inv": _erfc_inv,
+    "dawsn": _dawsn, "expi": mp.ei, "expn": lambda n, x: mp.expint(int(n), x), "sinint": mp.si, "cosint": mp.ci,
+    "fresnel_sin": mp.fresnels, "fresnel_cos": mp.fresnelc, "spence": lambda x: mp.polylog(2, 1 - x).real,
+    "owens_t": _owens_t, "hyp1f1": mp.hyp1f1, "hyp2f1": mp.hyp2f1,
 }  # fmt: skip
 SLOW = {"lgamma": 400, "digamma": 400, "bessel_i0e": 150, "bessel_i1e": 150, "igamma": 100} | {
     "igammac": 100, "zeta": 80, "polygamma": 80, "betainc": 80, "erf_inv": 250, "erfc": 800, "erf": 800
+} | {"expn": 80, "hyp1f1": 60, "hyp2f1": 60, "owens_t": 8, "dawsn": 120, "erfc_inv": 60, "spence": 100} | {
+    "fresnel_sin": 80,
+    "fresnel_cos": 80, "sinint": 100, "cosint": 100, "expi": 100, "erfcx": 150
 }  # fmt: skip
 
 # Where a definition changes its way, or the function its nature; both signs are tried.
@@ -119,7 +150,15 @@ def operands(function: Function, dtype: Any, count: int) -> list[np.ndarray]:
         open_ended = function.name in ("erf_inv", "atanh")
         values = values[(values >= low) & (values <= high) & ~(open_ended & (np.abs(values) == 1))]
         return [rng.permutation(values)[: count + sum(map(len, hard))]]
-    if function.name in ("igamma", "igammac", "betainc", "zeta", "polygamma"):
+    if function.name in (
+        "igamma",
+        "igammac",
+        "betainc",
+        "zeta",
+        "polygamma",
+        "expn",
+        "owens_t",
+    ) or function.name.startswith("hyp"):
         return special_operands(function.name, dtype, count, rng)
     columns = [operand(interval, dtype, count, rng) for interval in function.domain]
     length = min(map(len, columns))
@@ -151,6 +190,16 @@ def special_operands(
         return [a.astype(dtype), b.astype(dtype), x.astype(dtype)]
     if name == "zeta":
         return [(1 + np.exp(rng.uniform(-3, 2.5, count))).astype(dtype), b.astype(dtype)]
+    if name.startswith("hyp"):
+        parameters = [rng.uniform(0.2, 6, count).astype(dtype) for _ in range(3)]
+        if name == "hyp1f1":
+            return [*parameters[:2], (rng.standard_normal(count) * 30).astype(dtype)]
+        return [*parameters, rng.uniform(-4, 0.99, count).astype(dtype)]
+    if name == "owens_t":
+        return [
+            rng.uniform(-4, 4, count).astype(dtype),
+            (rng.standard_normal(count) * 2).astype(dtype),
+        ]
     return [
         rng.integers(0, 15, count).astype(dtype),
         np.exp(rng.uniform(-2, 4, count)).astype(dtype),
@@ -280,6 +329,17 @@ SPECIAL: dict[str, tuple[tuple[tuple[float, ...], float], ...]] = {
     "betainc": (((1.0, 2.0, 0.0), 0.0), ((1.0, 2.0, 1.0), 1.0), ((1.0, 1.0, 0.3), 0.3), ((1.0, 1.0, 1.5), NAN),
                 ((NAN, 1.0, 0.5), NAN), ((0.0, 1.0, 0.5), 1.0), ((1.0, 0.0, 0.5), 0.0)),
     "zeta": (((1.0, 2.0), INF), ((0.5, 2.0), NAN), ((2.0, 0.0), INF), ((2.0, -1.0), INF), ((2.5, -0.5), NAN)),
+    "erfcx": (((0.0,), 1.0), ((INF,), 0.0), ((-INF,), INF)),
+    "erfc_inv": (((0.0,), INF), ((2.0,), -INF), ((1.0,), 0.0), ((-0.5,), NAN), ((3.0,), NAN)),
+    "dawsn": (((0.0,), 0.0), ((-0.0,), -0.0), ((INF,), 0.0)),
+    "expi": (((0.0,), -INF), ((INF,), INF), ((-INF,), -0.0)),
+    "expn": (((1.0, 0.0), INF), ((3.0, 0.0), 0.5), ((1.0, INF), 0.0), ((0.5, 1.0), NAN), ((1.0, -1.0), NAN)),
+    "sinint": (((0.0,), 0.0), ((-0.0,), -0.0)),
+    "cosint": (((0.0,), -INF), ((INF,), 0.0), ((-1.0,), NAN)),
+    "fresnel_sin": (((0.0,), 0.0), ((INF,), 0.5), ((-INF,), -0.5)),
+    "fresnel_cos": (((0.0,), 0.0), ((INF,), 0.5), ((-INF,), -0.5)),
+    "spence": (((1.0,), 0.0), ((INF,), -INF), ((-1.0,), NAN)),
+    "owens_t": (((1.0, 0.0), 0.0), ((1.0, -0.0), -0.0), ((INF, 1.0), 0.0)),
     "polygamma": (((1.0, 0.0), INF), ((-1.0, 1.0), NAN), ((0.5, 1.0), NAN)),
     "nextafter": (((1.0, 1.0), 1.0), ((0.0, -0.0), -0.0), ((INF, INF), INF), ((NAN, 1.0), NAN)),
 }  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 from tests.compile.kernels import Maker, operands as kernel_operands
+from tests.compile.naive import is_overwritten
 from tests.compile.programs import functions, operands
 from tests.compile.schedules import EAGER
 
@@ -184,6 +185,18 @@ def mutants(kernel: Kernel, random: Random) -> list[Kernel]:
                 moved = {**kernel.offsets, a: kernel.offsets[b]}
                 arena = int(kernel.arena) + 64 * int(a.size)  # type: ignore[arg-type]
                 found.append(replace(kernel, offsets=moved, arena=arena))
+                partly = {**kernel.offsets, a: kernel.offsets[b] + 64}
+                found.append(replace(kernel, offsets=partly, arena=arena + 64))
+            if b in kernel.offsets and a in kernel.offsets and random.random() < 0.3:
+                turned = {**kernel.offsets, a: kernel.offsets[b], b: kernel.offsets[a]}
+                arena = int(kernel.arena) + 64 * int(a.size + b.size)  # type: ignore[arg-type]
+                found.append(replace(kernel, offsets=turned, arena=arena))
+    for s in walk(kernel.body):  # copies, and exchanges, that would have nothing to do
+        pair = (s.target[0], s.source[0]) if isinstance(s, Copy) else ()
+        pair = (s.first, s.second) if isinstance(s, Swap) else pair
+        for a, b in (pair, pair[::-1]) if pair else ():
+            if a in temps and fits(a, b) and apart(a, b):
+                found.append(replace(kernel, shares={**kernel.shares, a: kernel.memory_of(b)}))
     taken = {n for pair in kernel.aliases for n in pair}
     for o, out in enumerate(kernel.outputs):
         for i, inp in enumerate(kernel.inputs):
@@ -193,11 +206,11 @@ def mutants(kernel: Kernel, random: Random) -> list[Kernel]:
 
 
 def test_wrong_plans_are_refused() -> None:
-    """A wrong sharing that shows in the values is refused by the proof, which does not refuse everything."""
-    wrong = accepted = 0
-    for seed in seeds(60):
+    """What a naive proof finds wrong in a run, or shows in the values, is refused; not everything is."""
+    wrong = shown = accepted = 0
+    for seed in seeds(40):
         kernel, donated = random_kernel(seed)
-        if work(kernel.body) > 300:
+        if work(kernel.body) > 150:
             continue
         inputs = kernel_operands(kernel, seed)
         wanted = run(kernel, inputs, planned=False)
@@ -207,12 +220,12 @@ def test_wrong_plans_are_refused() -> None:
             looked_at += refused
             if refused and looked_at > 4:  # enough to know that there are wrong ones among them
                 continue
-            shows = differs(mutant, inputs, wanted)
-            assert refused or not shows, f"a wrong plan (seed {seed}) is accepted\n{mutant}"
-            wrong += shows
-            accepted += not refused
-    assert wrong >= 50
-    assert accepted >= 100
+            shows, gone = differs(mutant, inputs, wanted), is_overwritten(mutant, inputs)
+            assert gone or not shows, f"the naive proof misses what shows (seed {seed})\n{mutant}"
+            assert refused or not gone, f"a wrong plan (seed {seed}) is accepted\n{mutant}"
+            wrong, shown, accepted = wrong + gone, shown + shows, accepted + (not refused)
+    assert wrong > shown >= 20  # values may be right by chance
+    assert accepted >= 40
 
 
 def test_memory_that_took_turns_is_freed_where_it_lies() -> None:

@@ -106,8 +106,13 @@ def movements() -> Iterator[Sample]:
         ((-1,), (3,), (1,)),
         ((3,), (-6,), (2,)),
     ]
+    pads.append(((), (), ()))
     for low, high, interior in pads:
-        yield Sample(prims.Pad(low, high, interior), (array((5,)), array(())), ((0, 1), (0,), (1,)))
+        yield Sample(
+            prims.Pad(low, high, interior),
+            (array((5,) * len(low)), array(())),
+            ((0, 1), (0,), (1,)),
+        )
     yield Sample(prims.Pad((1, -1), (0, 2), (0, 1)), (array((2, 3), i32), array((), i32)))
     yield Sample(prims.Pad((2,), (1,), (3,)), (array((0,)), array(())), ((0, 1),))
     yield Sample(prims.Pad((1,), (1,), (0,)), (array((2,), c128), array((), c128)), ((0, 1),))
@@ -242,6 +247,56 @@ def convolutions() -> Iterator[Sample]:
         yield Sample(conv, (array((2, 3, 5), dtype), array((4, 3, 3), dtype)), ((0,), (1,)))
 
 
+WINDOWS: tuple[tuple[Any, ...], ...] = (
+    # window, strides, padding, dilations, shape
+    ((2, 2), (2, 2), ((0, 0),) * 2, (1, 1), (1, 1), (4, 6)),
+    ((1, 3, 2), (1, 2, 1), ((0, 0), (1, 1), (0, 1)), (1,) * 3, (1,) * 3, (2, 6, 3)),
+    ((3,), (2,), ((2, 1),), (1,), (2,), (7,)),
+    ((2,), (1,), ((1, 1),), (3,), (1,), (4,)),
+    ((2, 1), (1, 3), ((-1, 2), (0, 0)), (1, 2), (2, 1), (5, 3)),
+    ((3,), (1,), ((0, 0),), (1,), (1,), (2,)),
+    ((), (), (), (), (), ()),
+)
+LONG_WINDOWS: tuple[tuple[Any, ...], ...] = (
+    ((21,), (1,), ((20, 0),), (1,), (1,), (30,)),
+    ((2, 19), (1, 20), ((0, 1), (3, 4)), (1, 1), (1, 1), (3, 61)),
+    ((5, 4), (2, 1), ((1, 1), (0, 2)), (1, 1), (1, 2), (7, 8)),
+)
+
+
+def windows() -> Iterator[Sample]:
+    for *parameters, shape in (*WINDOWS, *LONG_WINDOWS):
+        yield Sample(prims.WindowSum(*parameters), (array(shape),), ((0,),))
+        empty = any(b > w for w, b in zip(parameters[0], parameters[3], strict=True))
+        yield Sample(prims.WindowMax(*parameters), (array(shape),), slopes=not empty)
+    for *parameters, shape in WINDOWS:
+        gather = prims.SelectAndGatherAdd(*parameters, "le")
+        yield Sample(gather, (array(shape), array(shape)), ((0,),), fixed=(1,))
+        source = array(gather.type(array(shape), array(shape)).shape)
+        yield Sample(
+            prims.SelectAndScatterAdd(*parameters, "ge"),
+            (source, array(shape)),
+            ((0,),),
+            fixed=(1,),
+        )
+        which = array(source.shape, i32)
+        places = prims.ScatterToPlaces(*parameters, shape)
+        numbers = integers(-1, places.places - 1)
+        yield Sample(places, (source, which), ((0,),), {1: numbers})
+    plain = (2, 3), (1, 2), ((1, 0), (0, 1)), (1, 1), (1, 1)
+    yield Sample(prims.WindowProd(*plain), (array((3, 4)),), makers={0: some_zeros})
+    yield Sample(prims.WindowMin(*plain), (array((3, 4)),))
+    for dtype in (bf16, i32, c128):
+        yield Sample(prims.WindowSum(*plain), (array((3, 4), dtype),), ((0,),))
+    for make in (prims.WindowAll, prims.WindowAny, prims.WindowXor):
+        yield Sample(make(*plain), (array((3, 4), bool_),))
+        yield Sample(make(*plain), (array((3, 4), u8),))
+    for dtype in (bool_, u8, bf16):
+        values = {0: ties} if dtype == bf16 else {}
+        yield Sample(prims.WindowMax(*plain), (array((3, 4), dtype),), makers=values)
+        yield Sample(prims.WindowArg(*plain, "ge"), (array((3, 4), dtype),), makers=values)
+
+
 # ------------------------------------------------------------------------------------------------- indexing
 
 GATHERS: tuple[tuple[Any, ...], ...] = (
@@ -348,9 +403,10 @@ DOMAINS: dict[str, Maker] = {
     "acosh": uniform(1.2, 3),
     "zeta": uniform(1.5, 4),
     "polygamma": integers(1, 3),
+    "expn": integers(1, 3),
 }
 # The oracle of the slope is rough, or there is none on purpose.
-NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "stop_gradient"}
+NO_SLOPES = {"igamma", "igammac", "igamma_grad_a", "random_gamma_grad", "stop_gradient"}
 
 
 def elementwise() -> Iterator[Sample]:
@@ -455,6 +511,7 @@ def all_samples() -> list[Sample]:
         cumulatives,
         contractions,
         convolutions,
+        windows,
         gathers,
         scatters,
         bits,

@@ -30,6 +30,7 @@ from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
 from covector.lax.sorting import *
+from covector.lax.windows import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
 _OF_ARRAYS = (

@@ -12,9 +12,9 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.primitives.conv import ConvDimensionNumbers
 from covector._engine.primitives.slide import Slide, window_under
-from covector._engine.types.dims import Dim
+from covector._engine.types.dims import Dim, floordiv
 from covector.lax.operands import PrecisionLike, array, check_precision, preferred_dtype
-from covector.lax.padding import Padding, numbers_of, padding_of
+from covector.lax.padding import Padding, numbers_of, padding_of, sizes_of
 from covector.numpy.linear import contract
 from covector.numpy.promotion import integer_of
 
@@ -401,8 +401,8 @@ def conv_general_dilated_local(
 
 
 def conv_shape_tuple(
-    lhs_shape: Sequence[int],
-    rhs_shape: Sequence[int],
+    lhs_shape: Sequence[Dim],
+    rhs_shape: Sequence[Dim],
     strides: Sequence[int],
     pads: Padding,
     batch_group_count: int = 1,
@@ -413,26 +413,26 @@ def conv_shape_tuple(
     >>> lax.conv_shape_tuple((1, 2, 8, 8), (5, 2, 3, 3), (2, 2), "SAME")
     (1, 5, 4, 4)
     """
-    ends = padding_of("conv_shape_tuple", pads, lhs_shape[2:], rhs_shape[2:], strides)
+    lhs, rhs = sizes_of(lhs_shape), sizes_of(rhs_shape)
+    ends = padding_of("conv_shape_tuple", pads, lhs[2:], rhs[2:], strides)
     counts = [
         Slide(n, k, stride, low, high).count
-        for n, k, stride, (low, high) in zip(
-            lhs_shape[2:], rhs_shape[2:], strides, ends, strict=True
-        )
+        for n, k, stride, (low, high) in zip(lhs[2:], rhs[2:], strides, ends, strict=True)
     ]
-    return lhs_shape[0] // batch_group_count, rhs_shape[0], *counts  # type: ignore[return-value]
+    return floordiv(lhs[0], batch_group_count), rhs[0], *counts  # type: ignore[return-value]
 
 
 def _shape_with(
     lhs_shape: Sequence[int],
     rhs_shape: Sequence[int],
     dimension_numbers: ConvGeneralDilatedDimensionNumbers,
-    count: Callable[[Sequence[int], Sequence[int]], Sequence[int]],
+    count: Callable[[Sequence[Dim], Sequence[Dim]], Sequence[Dim]],
 ) -> tuple[int, ...]:
     """The shape of a convolution, whose spatial sizes a function of those of the operands gives."""
     lhs, rhs, out = conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers)
-    counts = count([lhs_shape[a] for a in lhs[2:]], [rhs_shape[a] for a in rhs[2:]])
-    made = (lhs_shape[lhs[0]], rhs_shape[rhs[0]], *counts)
+    around, kernel = sizes_of(lhs_shape), sizes_of(rhs_shape)
+    counts = count([around[a] for a in lhs[2:]], [kernel[a] for a in rhs[2:]])
+    made = (around[lhs[0]], kernel[rhs[0]], *counts)
     return tuple([made[n] for n in np.argsort(out)])
 
 
@@ -450,7 +450,7 @@ def conv_general_shape_tuple(
     (1, 4, 4, 5)
     """
 
-    def count(around: Sequence[int], windows: Sequence[int]) -> Sequence[int]:
+    def count(around: Sequence[Dim], windows: Sequence[Dim]) -> Sequence[Dim]:
         shapes = (1, 1, *around), (1, 1, *windows)
         return conv_shape_tuple(*shapes, window_strides, padding)[2:]
 
@@ -471,7 +471,7 @@ def conv_transpose_shape_tuple(
     (1, 8, 8, 5)
     """
 
-    def count(around: Sequence[int], windows: Sequence[int]) -> Sequence[int]:
+    def count(around: Sequence[Dim], windows: Sequence[Dim]) -> Sequence[Dim]:
         if isinstance(padding, str):
             pads = [
                 _transposed_padding(k, s, padding)

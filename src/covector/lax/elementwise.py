@@ -87,6 +87,7 @@ __all__ = [
     "polynomial",
     "population_count",
     "pow",
+    "random_gamma_grad",
     "real",
     "reciprocal",
     "reduce_precision",
@@ -377,6 +378,12 @@ igammac = _binary(
 )
 igamma_grad_a = _binary(
     "igamma_grad_a", prims.igamma_grad_a, "The derivative of igamma(a, x) in a.", "a, x"
+)
+random_gamma_grad = _binary(
+    "random_gamma_grad",
+    prims.random_gamma_grad,
+    "The derivative in a of a sample x of the gamma distribution with parameter a.",
+    "a, x",
 )
 betainc = _binary("betainc", prims.betainc, "The regularised incomplete beta function.", "a, b, x")
 bessel_i0e = _unary(

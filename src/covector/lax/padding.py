@@ -24,6 +24,11 @@ def numbers_of(name: str, what: str, values: Any) -> tuple[int, ...]:
     return tuple([integer_of(n, what) for n in values])
 
 
+def sizes_of(shape: Sequence[Dim]) -> tuple[Dim, ...]:
+    """A shape that was given as a parameter."""
+    return tuple([dim_of(n, "a size") for n in shape])
+
+
 def padding_of(
     name: str,
     padding: Padding,

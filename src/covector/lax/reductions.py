@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.base import errors
 from covector._engine.types import dtypes
-from covector.lax import elementwise as el
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array
 from covector.numpy.promotion import axes_of, axis_of
@@ -21,7 +19,6 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
-    "reduce",
     "reduce_and",
     "reduce_max",
     "reduce_min",
@@ -70,41 +67,6 @@ reduce_and = _reduction(
 reduce_xor = _reduction(
     "reduce_xor", prims.Xor, "Whether an odd number is true along axes; of integers bit by bit."
 )
-
-_FOLDS: dict[Any, Any] = {
-    el.add: reduce_sum,
-    el.mul: reduce_prod,
-    el.max: reduce_max,
-    el.min: reduce_min,
-    el.bitwise_or: reduce_or,
-    el.bitwise_and: reduce_and,
-    el.bitwise_xor: reduce_xor,
-}
-
-
-def reduce(
-    operands: Any,
-    init_values: Any,
-    computation: Callable[[Any, Any], Any],
-    dimensions: Sequence[int],
-    out_sharding: Any = None,
-) -> Any:
-    """The elements along axes combined with `init_values` by a function of this module, such as `lax.add`.
-
-    NotImplementedError for any other function, and for several operands: a scan does those.
-
-    >>> from covector import lax, numpy as cnp
-    >>> x = cnp.array([[1, 2], [3, 4]])
-    >>> lax.reduce(x, 0, lax.add, (0,))
-    Array([4, 6], dtype=int32)
-    """
-    fold = _FOLDS.get(computation) if callable(computation) else None
-    if fold is None or isinstance(operands, Sequence):
-        raise NotImplementedError(
-            f"reduce of one array by {', '.join(f.__name__ for f in _FOLDS)} is all there is{errors.at_user_line()}; "
-            "use covector.lax.scan for others"
-        )
-    return computation(fold(operands, dimensions), init_values)
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any) -> Any:

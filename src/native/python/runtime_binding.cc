@@ -4,6 +4,7 @@
 #include "runtime/allocator.h"
 #include "python/bindings.h"
 #include "runtime/blas.h"
+#include "runtime/conv.h"
 #include "runtime/executable.h"
 #include "runtime/foreign.h"
 #include "runtime/lapack.h"
@@ -59,6 +60,8 @@ nb::dict symbol_addresses() {
     made["cv_fft"] = address_of(cv_fft);
     made["cv_scatter"] = address_of(cv_scatter);
     made["cv_top_k"] = address_of(cv_top_k);
+    made["cv_sconv"] = address_of(cv_sconv);
+    made["cv_dconv"] = address_of(cv_dconv);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     made["cv_cholesky"] = address_of(cv_cholesky);
     made["cv_lu"] = address_of(cv_lu);

@@ -11,7 +11,7 @@ constexpr int kMostTileRows = 14;
 // a[i * a_row + q * a_step], where one of the two strides is 1; a row of `b` is at b + q * b_step.
 template <typename T>
 struct Tile {
-    int64_t depth;  // the length of the sums
+    int64_t depth;  // the length of the sums, or of each of their parts
     const T* a;
     int64_t a_row, a_step;
     const T* b;
@@ -23,6 +23,10 @@ struct Tile {
     int64_t ldc;
     T beta;        // 0 does not read c
     int64_t tail;  // columns in the last vector, where the tile is masked
+    // Several parts of that depth: before part i, a and b jump by the elements i of these.
+    int64_t parts;
+    const int64_t* a_jumps;
+    const int64_t* b_jumps;  // or null, for a b that goes on
 };
 
 template <typename T>

@@ -38,28 +38,33 @@ CV_TARGET void tile(const Tile<typename S::T>& t) {
     CV_UNROLL for (int g = 0; g < kPointers; ++g) a[g] = t.a + g * kGroup * a_row;
     const T *b = t.b, *next = t.next;
     T* packed = t.packed;
-    for (int64_t q = 0; q < t.depth; ++q) {
-        V right[NV];
-        CV_UNROLL for (int j = 0; j < NV; ++j) {
-            const bool masked = kMasked && j == NV - 1;
-            right[j] = masked ? S::load(b + j * kLanes, mask) : S::load(b + j * kLanes);
+    for (int64_t part = 0;;) {
+        for (int64_t q = 0; q < t.depth; ++q) {
+            V right[NV];
+            CV_UNROLL for (int j = 0; j < NV; ++j) {
+                const bool masked = kMasked && j == NV - 1;
+                right[j] = masked ? S::load(b + j * kLanes, mask) : S::load(b + j * kLanes);
+            }
+            if (packed != nullptr) {
+                CV_UNROLL for (int j = 0; j < NV; ++j) S::store(packed + j * kLanes, right[j]);
+                packed += NV * kLanes;
+            }
+            __builtin_prefetch(next, 0, 2);
+            next += t.next_step;
+            CV_UNROLL for (int i = 0; i < R; ++i) {
+                V left = S::all(a[i / kGroup][(i % kGroup) * a_row]);
+                if constexpr (NV > 1) asm("" : "+v"(left));
+                CV_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = S::fma(left, right[j], sum[i][j]);
+            }
+            CV_UNROLL for (int g = 0; g < kPointers; ++g) {
+                a[g] += a_step;
+                if constexpr (kRowwise) asm("" : "+r"(a[g]));
+            }
+            b += t.b_step;
         }
-        if (packed != nullptr) {
-            CV_UNROLL for (int j = 0; j < NV; ++j) S::store(packed + j * kLanes, right[j]);
-            packed += NV * kLanes;
-        }
-        __builtin_prefetch(next, 0, 2);
-        next += t.next_step;
-        CV_UNROLL for (int i = 0; i < R; ++i) {
-            V left = S::all(a[i / kGroup][(i % kGroup) * a_row]);
-            if constexpr (NV > 1) asm("" : "+v"(left));
-            CV_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = S::fma(left, right[j], sum[i][j]);
-        }
-        CV_UNROLL for (int g = 0; g < kPointers; ++g) {
-            a[g] += a_step;
-            if constexpr (kRowwise) asm("" : "+r"(a[g]));
-        }
-        b += t.b_step;
+        if (++part >= t.parts) break;
+        CV_UNROLL for (int g = 0; g < kPointers; ++g) a[g] += t.a_jumps[part];
+        if (t.b_jumps != nullptr) b += t.b_jumps[part];
     }
     const V beta = S::all(t.beta);
     const bool fresh = t.beta == 0;

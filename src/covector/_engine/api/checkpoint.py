@@ -183,11 +183,8 @@ def saved_residuals(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> list[
             origin = "from a constant"
         else:
             eqn = producer[v]
-            what = (
-                f"named {eqn.primitive.label!r}"
-                if hasattr(eqn.primitive, "label")
-                else f"output of {eqn.primitive.name}"
-            )
+            label: str | None = getattr(eqn.primitive, "label", None)
+            what = f"named {label!r}" if label else f"output of {eqn.primitive.name}"
             origin = what if eqn.source is None else f"{what} from {eqn.source}"
         found.append((v.aval, origin))
     return found

@@ -41,7 +41,7 @@ _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
 _FACTORS = ("cholesky", "lu", "triangular_solve")
 _ROUTINES: Mapping[str, float] = MappingProxyType(
     {
-        **dict.fromkeys(_GEMMS, 0.02),
+        **dict.fromkeys((*_GEMMS, "sconv", "dconv"), 0.02),
         **dict.fromkeys(_FACTORS, 0.1),
         "pivots_to_permutation": 2.0,
         "fft": 3.0,

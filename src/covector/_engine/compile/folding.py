@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from covector._engine.core.primitive import Folded, Index, Scalar, State
+from covector._engine.compile.fuse import fold_of
+from covector._engine.core.primitive import Index, Scalar, State
 from covector._engine.ir.builder import Names
 from covector._engine.ir.kernel import Assign, Combination, Fold, Init, Statement
 from covector._engine.ir.program import Eqn
@@ -17,7 +18,7 @@ class Folding:
     def __init__(self, eqn: Eqn, names: Names):
         self.eqn = eqn
         self.dtype = eqn.inputs[0].aval.dtype
-        self.fold: Folded = eqn.primitive
+        self.fold = fold_of(eqn)
         self.starts: State = self.fold.start(self.dtype)
         self.locals = tuple(names.local(e.dtype, "f") for e in self.starts)
         self.operation: str | None = self.fold.operation(self.dtype)

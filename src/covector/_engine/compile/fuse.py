@@ -24,6 +24,7 @@ from covector._engine.compile.places import (
     Where,
     comes_from_data,
     length,
+    mapped_of,
     moved,
     own_index,
     reads_through,
@@ -185,14 +186,21 @@ def folds(eqn: Eqn) -> bool:
     return isinstance(eqn.primitive, Folded)
 
 
+def fold_of(eqn: Eqn) -> Folded:
+    """The primitive of an equation that is a fold."""
+    p = eqn.primitive
+    assert isinstance(p, Folded)
+    return p
+
+
 def fold_space(eqn: Eqn) -> tuple[Shape, tuple[int, ...]]:
     """The space of a fold, and the axes folded."""
-    return eqn.primitive.space(types_of(eqn))
+    return fold_of(eqn).space(types_of(eqn))
 
 
 def fold_places(eqn: Eqn, index: Index) -> tuple[Index, ...]:
     """Where a fold reads each of its operands for a point of its space."""
-    return eqn.primitive.places(index, types_of(eqn))
+    return fold_of(eqn).places(index, types_of(eqn))
 
 
 @functools.lru_cache(4096)
@@ -233,7 +241,7 @@ class Prices:
         """Operations that one element of an equation's result costs beyond its operands, weighted."""
         p = eqn.primitive
         if not isinstance(p, prims.ElementwiseBase):
-            return p.work(len(eqn.inputs))
+            return mapped_of(eqn).work(len(eqn.inputs))
         key = p, tuple([a.aval.dtype for a in eqn.inputs])
         found = self._known.get(key)
         if found is None:
@@ -387,7 +395,7 @@ class _Roots:
 
     def _inline(self, eqn: Eqn) -> None:
         """Compute an equation inside its consumers: they read what it reads."""
-        at_data = eqn.primitive.at_data
+        at_data = mapped_of(eqn).at_data
         moves = not isinstance(eqn.primitive, prims.ElementwiseBase)
         for v in eqn.outputs:
             for region, places in self.wanted.pop(v, {}).items():
@@ -498,7 +506,7 @@ class _Builder:
         trial = nest
         if folds(eqn):
             shape, axes = fold_space(eqn)
-            if shape != nest.shape or eqn.primitive.begins_nest:
+            if shape != nest.shape or fold_of(eqn).begins_nest:
                 return "the spaces differ"
             if nest.inner and nest.inner != axes:
                 return "other axes are folded"
@@ -544,11 +552,10 @@ class _Builder:
 
 def point(eqn: Eqn, elements: Elements, index: Index) -> Any:
     """What a root computes at a point of its space: its element, or what its fold takes in."""
-    p = eqn.primitive
-    if isinstance(p, Folded):
+    if folds(eqn):
         places = zip(eqn.inputs, fold_places(eqn, index), strict=True)
         return tuple([elements.at(a, place) for a, place in places])
-    return p.element(index, *[elements.view(a) for a in eqn.inputs])
+    return mapped_of(eqn).element(index, *[elements.view(a) for a in eqn.inputs])
 
 
 def _describe(eqn: Eqn) -> str:

@@ -48,7 +48,7 @@ class Places:
             views = [self._view(a, reads) for a in eqn.inputs]
             if condition is not None:
                 views = [v.under(condition) for v in views]
-            eqn.primitive.element(index, *views)
+            mapped_of(eqn).element(index, *views)
             found = self._found[eqn, place] = tuple(reads)
         return found
 
@@ -81,6 +81,13 @@ class Places:
             both = one, Expr("local", (), part, "x")
             found = self._stand_ins[var, index] = both if dtypes.is_complex(var.aval.dtype) else one
         return found
+
+
+def mapped_of(eqn: Eqn) -> Mapped:
+    """The primitive of an equation that is mapped: each element on its own."""
+    p = eqn.primitive
+    assert isinstance(p, Mapped)
+    return p
 
 
 def _functions_of_the_index(program: Program, most: int) -> dict[Var, Eqn]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.trace import Primitive
 from covector._engine.ir.program import Program
 from covector._engine.types.avals import ShapedArray
+
+if TYPE_CHECKING:
+    from covector._engine.core.primitive import Primitive
 
 Types = Sequence[ShapedArray]
 

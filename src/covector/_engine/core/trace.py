@@ -12,9 +12,9 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-# What `core/primitive.py` defines, which is above: here it is only called, typed and passed on.
-Primitive = Any
+if TYPE_CHECKING:
+    from covector._engine.core.primitive import Online, Primitive
 
 Array = _native.Array
 SCALARS = (bool, int, float, complex)
@@ -109,7 +109,7 @@ class EvalTrace(Trace):
                 raise errors.UnexpectedTracerError(errors.leaked_tracer(x.describe(), x.source))
         if primitive.online:
             with using(self):
-                return primitive.run(*args)
+                return cast("Online", primitive).run(*args)
         return _evaluator(primitive, args)
 
 
@@ -163,15 +163,20 @@ def axis_size(name: Hashable) -> Dim:
     raise NameError(errors.unbound_axis(name, [known for known, _ in _state.axes]))
 
 
-@contextmanager
-def naming(name: Hashable, size: Dim) -> Generator[None]:
-    """Run a block with one more named axis in scope.
+def naming(name: Hashable, size: Dim) -> AbstractContextManager[None]:
+    """Run a block with one more named axis in scope."""
+    return in_scope((*_state.axes, (name, size)))
 
-    Jitted functions take their Python twins there: what they compiled before knows nothing of the name.
+
+@contextmanager
+def in_scope(axes: Axes) -> Generator[None]:
+    """Run a block with these named axes in scope.
+
+    Jitted functions take their Python twins there: what they compiled before knows nothing of the names.
     """
     before = _state.axes
-    _state.axes = (*before, (name, size))
-    tracing = _native.set_tracing(True)
+    _state.axes = axes
+    tracing = _native.set_tracing(_state.trace.staging or bool(axes))
     try:
         yield
     finally:
@@ -423,7 +428,7 @@ class StagingTrace(Trace):
             raise errors.UnexpectedTracerError(errors.leaked_tracer("a traced value", None))
         if primitive.online:
             with using(self):
-                return primitive.staged(*args)
+                return cast("Online", primitive).staged(*args)
         inputs = tuple([self.atom(x) for x in args])
         return self.record(primitive, inputs)
 

@@ -132,7 +132,7 @@ def verify_program(program: Program, after: str = "trace") -> None:
 
 def _check_types(eqn: Eqn, where: str, after: str) -> None:
     types = eqn.primitive.type(*[a.aval for a in eqn.inputs])
-    for v, aval in zip(eqn.outputs, types if eqn.primitive.multiple else (types,), strict=True):
+    for v, aval in zip(eqn.outputs, types if isinstance(types, tuple) else (types,), strict=True):
         if v.aval.shape != aval.shape or v.aval.dtype != aval.dtype:
             raise VerificationError(
                 f"after {after}: {where} gives {aval.text()}, but its variable is {v.aval.text()}"

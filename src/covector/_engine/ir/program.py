@@ -17,6 +17,8 @@ from covector._engine.types.dims import Dim, Polynomial, substitute
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from covector._engine.core.primitive import Primitive
+
 
 class Var:
     """A name bound once.  Identity is equality."""
@@ -57,7 +59,7 @@ class Eqn:
 
     def __init__(
         self,
-        primitive: Any,
+        primitive: Primitive,
         inputs: tuple[Atom, ...],
         outputs: tuple[Var, ...],
         source: Source | None,

@@ -30,4 +30,6 @@ from covector._engine.primitives.shape import *
 from covector._engine.primitives.sort import *
 from covector._engine.primitives.special import *
 from covector._engine.primitives.widen import *
+from covector._engine.primitives.window import *
+from covector._engine.primitives.extremes import *
 from covector._engine.primitives.collective import *

@@ -13,7 +13,7 @@ from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import Index, Linear, Primitive, View, Zero, is_zero
 from covector._engine.core.trace import typeof
-from covector._engine.ir import scalar
+from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Place, Result, StoredElements
 from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.primitives.slide import Slide
@@ -24,6 +24,11 @@ from covector._engine.types.dims import Dim
 __all__ = ["Conv", "ConvDimensionNumbers"]
 
 Axes = tuple[int, ...]
+Shape = tuple[Dim, ...]
+
+ROUTINES = {dtypes.float32: "sconv", dtypes.float64: "dconv"}
+AXES = 3  # spatial ones that the routine takes
+FEW_FEATURES = 4  # in a group: fewer leave its vectors empty
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -222,12 +227,7 @@ class Conv(Primitive):
         slides = self.slides(lhs.shape, typeof(rhs).shape)
         if groups > 1:  # the features that a group makes are those that it takes now
             rhs = _axis_into(_axis_out_of(rhs, made, groups), made, taken)
-        padding: list[tuple[Dim, Dim]] = []
-        for s in slides:
-            extent = prims.dilated(s.window, s.spread - 1)
-            before = extent - 1 - s.low
-            around = prims.dilated(s.size, s.base - 1) + extent - 1
-            padding.append((before, around - prims.dilated(s.count, s.stride - 1) - before))
+        padding = [s.around for s in slides]
         conv = Conv(
             self.lhs_dilation,
             tuple(padding),
@@ -302,10 +302,50 @@ class Conv(Primitive):
     # -- loops -------------------------------------------------------------------------------------
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
-        """For each element of the result a sum over the kernel's places and the features of a group."""
+        """A routine for real floats; else for each element of the result a loop over all that meets there."""
         (lhs, rhs), (out,) = operands, results
         if sizes.is_true(lambda: out.aval.size == 0):
             return
+        if self._by_routine(lhs.aval, rhs.aval):
+            places = [(lhs.place, lhs.aval), (rhs.place, rhs.aval), (out.place, out.aval)]
+            numbers = self._numbers(lhs.aval.shape, rhs.aval.shape, out.aval.shape)
+            work = out.aval.size * sizes.floordiv(
+                rhs.aval.size, rhs.aval.shape[self.dimension_numbers.rhs_spec[0]]
+            )
+            b.routine(ROUTINES[lhs.aval.dtype], places, numbers, (2,), work=work)
+        else:
+            self._lower_to_loops(b, lhs, rhs, out)
+
+    def _by_routine(self, lhs: ShapedArray, rhs: ShapedArray) -> bool:
+        """Whether the runtime's routine computes it: it has vectors of features, and up to three spatial axes."""
+        made = sizes.floordiv(rhs.shape[self.dimension_numbers.rhs_spec[0]], self.groups)
+        fits = lhs.dtype in ROUTINES and self.result_dtype(lhs.dtype) == lhs.dtype
+        return fits and lhs.ndim <= 2 + AXES and sizes.is_true(lambda: made >= FEW_FEATURES)
+
+    def _numbers(self, lhs: Shape, rhs: Shape, out: Shape) -> list[Dim]:
+        """The routine's parameters, in the order of `Convolution` in the native core."""
+        specs = self.dimension_numbers
+        strides = [ix.suffix_products(shape) for shape in (lhs, rhs, out)]
+        (batch, feature, *_), (made, taken, *_), (out_batch, out_feature, *_) = specs
+        numbers: list[Dim] = [
+            self.feature_group_count,
+            self.batch_group_count,
+            out[out_batch],
+            rhs[taken],
+            sizes.floordiv(rhs[made], self.groups),
+        ]
+        slides = self.slides(lhs, rhs)
+        numbers += [1, 1, 1, 1, 0, 1, 1, 0, 0, 0] * (AXES - len(slides))
+        for s, *axes in zip(slides, *[spec[2:] for spec in specs], strict=True):
+            numbers += [s.size, s.window, s.count, s.stride, s.low, s.base, s.spread]
+            numbers += [steps[a] for steps, a in zip(strides, axes, strict=True)]
+        for steps, axes in zip(
+            strides, ((batch, feature), (made, taken), (out_batch, out_feature)), strict=True
+        ):
+            numbers += [steps[a] for a in axes]
+        return numbers
+
+    def _lower_to_loops(self, b: Builder, lhs: Operand, rhs: Operand, out: Result) -> None:
         numbers = self.dimension_numbers
         slides = self.slides(lhs.aval.shape, rhs.aval.shape)
         x = self._padded(b, lhs, slides)

@@ -7,7 +7,7 @@ the result, another equation, or None if it does not fit.  Those with `self` are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,25 @@ from covector._engine.base.record import replace
 from covector._engine.core.primitive import MadeBy, Primitive
 from covector._engine.ir.program import Atom, Eqn, Literal, Var
 from covector._engine.types import dtypes
+
+P = TypeVar("P", bound=Primitive)
+
+
+class Rewriting:
+    """Equations, one after the other, in the place of one: each call adds one and gives its result."""
+
+    def __init__(self, eqn: Eqn):
+        self.eqn = eqn
+        self.made: list[Eqn] = []
+
+    def __call__(self, primitive: Any, *inputs: Atom) -> Var:
+        result = Var(primitive.type(*[a.aval for a in inputs]))
+        self.made.append(Eqn(primitive, inputs, (result,), self.eqn.source))
+        return result
+
+    def end(self, primitive: Primitive, *inputs: Atom) -> Sequence[Eqn]:
+        """All of them, with one more, whose result is that of the equation."""
+        return *self.made, _instead(self.eqn, primitive, *inputs)
 
 
 def _instead(eqn: Eqn, primitive: Primitive, *inputs: Atom) -> Eqn:
@@ -145,10 +164,12 @@ def concatenation(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Sequence[Eqn] 
     return *made, _instead(eqn, self, *[v for e in made for v in e.outputs])
 
 
-def _same_below(self: Primitive, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
-    """The equation that the operand comes from, if it is of the same class."""
+def _same_below(self: P, eqn: Eqn, made_by: MadeBy) -> tuple[P, tuple[Atom, ...]] | None:
+    """The primitive and the operands of what the operand comes from, if that is of the same class."""
     made = made_by(eqn.inputs[0])
-    return made if made is not None and type(made.primitive) is type(self) else None
+    if made is None or type(made.primitive) is not type(self):
+        return None
+    return made.primitive, made.inputs  # type: ignore[return-value]
 
 
 def permutations(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
@@ -158,8 +179,9 @@ def permutations(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
     made = _same_below(self, eqn, made_by)
     if made is None:
         return None
-    inner = made.primitive.permutation
-    return _instead(eqn, type(self)(tuple([inner[a] for a in self.permutation])), *made.inputs)
+    inner, inputs = made
+    order = tuple([inner.permutation[a] for a in self.permutation])
+    return _instead(eqn, type(self)(order), *inputs)
 
 
 def reshapes(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
@@ -167,7 +189,7 @@ def reshapes(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
     if (same := same_shape(self, eqn, made_by)) is not None:
         return same
     made = _same_below(self, eqn, made_by)
-    return None if made is None else _instead(eqn, self, *made.inputs)
+    return None if made is None else _instead(eqn, self, *made[1])
 
 
 def broadcasts(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
@@ -177,9 +199,9 @@ def broadcasts(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
     made = _same_below(self, eqn, made_by)
     if made is None:
         return None
-    kept = self.kept()
-    axes = tuple(sorted((*self.axes, *[kept[a] for a in made.primitive.axes])))
-    return _instead(eqn, type(self)(self.shape, axes), *made.inputs)
+    (inner, inputs), kept = made, self.kept()
+    axes = tuple(sorted((*self.axes, *[kept[a] for a in inner.axes])))
+    return _instead(eqn, type(self)(self.shape, axes), *inputs)
 
 
 def product_of_permuted(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | None:

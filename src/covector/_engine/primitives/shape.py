@@ -404,7 +404,8 @@ class Pad(Movement):
         )
         spread[tuple([slice(None, None, i + 1) for i in self.interior])] = x
         ends = list(zip(prims.sizes(self.low), prims.sizes(self.high), strict=True))
-        padded = np.pad(spread, [(max(a, 0), max(b, 0)) for a, b in ends], constant_values=value)
+        around = [(max(a, 0), max(b, 0)) for a, b in ends]
+        padded = np.pad(spread, around, constant_values=value) if around else spread
         keep = [
             slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(ends, padded.shape, strict=True)
         ]

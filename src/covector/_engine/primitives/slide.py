@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,15 @@ from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["Slide", "check_slides", "padded_for", "window_places", "window_under"]
+__all__ = [
+    "Slide",
+    "check_slides",
+    "padded_for",
+    "window_elements",
+    "window_places",
+    "window_under",
+    "windows_over",
+]
 
 Pairs = tuple[tuple[Dim, Dim], ...]
 
@@ -69,6 +78,14 @@ class Slide:
         reach = (self.count - 1) * self.stride + (self.window - 1) * self.spread + 1
         return self.low, reach - self.low - prims.dilated(self.size, self.base - 1)
 
+    @property
+    def around(self) -> tuple[Dim, Dim]:
+        """The padding with which the window, backwards, slides over its places to give back the elements."""
+        extent = prims.dilated(self.window, self.spread - 1)
+        low = extent - 1 - self.low
+        whole = prims.dilated(self.size, self.base - 1) + extent - 1
+        return low, whole - prims.dilated(self.count, self.stride - 1) - low
+
     def padded(self) -> Slide:
         """The same along the axis with that padding."""
         low, high = self.shift
@@ -107,8 +124,60 @@ def window_places(slides: Sequence[Slide], index: Index) -> Iterator[tuple[Index
         yield place, tuple([at for at, _ in found]), own
 
 
-def window_under(x: Any, slides: Sequence[Slide], axis: int) -> Any:
-    """What lies under each place of the windows over the last axes of x: a new axis of these places, at `axis`."""
+def _elements(s: Slide, step: Dim) -> list[tuple[Dim, tuple[Expr, ...]]]:
+    """The elements under a window after so many steps, each with the conditions under which it is one.
+
+    If elements are apart and the window's places are not, only every `base`-th place is looked at.
+    """
+    if s.spread > 1 or s.base == 1:
+        return [s.at(step, k) for k in range(int(s.window))]
+    above, rest = divide(step * s.stride - s.low + s.base - 1, s.base)
+    first = s.base - 1 - rest  # the first place with an element under it
+    found: list[tuple[Dim, tuple[Expr, ...]]] = []
+    for n in range(-(-int(s.window) // s.base)):
+        inside = compare("ge", above + n, 0), compare("lt", above + n, s.size)
+        found.append((above + n, (*inside, compare("lt", first + n * s.base, s.window))))
+    return found
+
+
+def window_elements(slides: Sequence[Slide], index: Index) -> Iterator[tuple[Index, Expr]]:
+    """(element, condition) for all that lies under a window at an index of the result."""
+    axes = [_elements(s, i) for s, i in zip(slides, index, strict=True)]
+    for found in itertools.product(*axes):
+        yield (
+            tuple([at for at, _ in found]),
+            both(*[c for _, conditions in found for c in conditions]),
+        )
+
+
+def windows_over(slides: Sequence[Slide], index: Index) -> Iterator[tuple[Index, Index, Expr]]:
+    """(place in the window, where the window is, condition) for all windows that lie on an element of the operand."""
+    axes = [_over(s, i) for s, i in zip(slides, index, strict=True)]
+    for found in itertools.product(*axes):
+        own = both(*[c for _, _, conditions in found for c in conditions])
+        yield tuple([k for k, _, _ in found]), tuple([at for _, at, _ in found]), own
+
+
+def _over(s: Slide, element: Dim) -> list[tuple[Dim, Dim, tuple[Expr, ...]]]:
+    """(place, step, conditions) for the windows that lie on an element along an axis."""
+    at = element * s.base + s.low
+    found: list[tuple[Dim, Dim, tuple[Expr, ...]]] = []
+    if s.spread > 1:
+        for k in range(int(s.window)):
+            step, rest = divide(at - k * s.spread, s.stride)
+            inside = compare("ge", step, 0), compare("lt", step, s.count)
+            found.append((k, step, (*inside, compare("eq", rest, 0))))
+        return found
+    last, place = divide(at, s.stride)  # the last window that may lie on it, and the place there
+    for n in range(-(-int(s.window) // s.stride)):
+        inside = compare("ge", last - n, 0), compare("lt", last - n, s.count)
+        k = place + n * s.stride
+        found.append((k, last - n, (*inside, compare("lt", k, s.window))))
+    return found
+
+
+def window_under(x: Any, slides: Sequence[Slide], axis: int, padding: Any = 0) -> Any:
+    """What lies under each place of the windows over the last axes of x, or `padding`: a new axis, at `axis`."""
     front = typeof(x).ndim - len(slides)
     none, counts = (0,) * front, [s.count for s in slides]
     windows = prims.sizes([s.window for s in slides])
@@ -117,8 +186,8 @@ def window_under(x: Any, slides: Sequence[Slide], axis: int) -> Any:
         shape = (*kept[:axis], int(np.prod(windows)), *kept[axis:front], *counts)
         return prims.zeros(ShapedArray(shape, typeof(x).dtype))
     pad = padded_for(slides)
-    zero = np.zeros((), typeof(x).dtype)[()]
-    x = prims.Pad(none + pad.low, none + pad.high, none + pad.interior)(x, zero)
+    nothing = np.asarray(padding).astype(typeof(x).dtype)[()]
+    x = prims.Pad(none + pad.low, none + pad.high, none + pad.interior)(x, nothing)
     shape = typeof(x).shape
     found: list[Any] = []
     for place in np.ndindex(*windows):

@@ -17,15 +17,29 @@ __all__ = [
     "bessel_i0e",
     "bessel_i1e",
     "betainc",
+    "cosint",
+    "dawsn",
     "digamma",
     "erf",
     "erf_inv",
     "erfc",
+    "erfc_inv",
+    "erfcx",
+    "expi",
+    "expn",
+    "fresnel_cos",
+    "fresnel_sin",
+    "hyp1f1",
+    "hyp2f1",
     "igamma",
     "igamma_grad_a",
     "igammac",
     "lgamma",
+    "owens_t",
     "polygamma",
+    "random_gamma_grad",
+    "sinint",
+    "spence",
     "zeta",
 ]
 
@@ -151,4 +165,149 @@ betainc = _function(
     NotDifferentiable("a", _NO_SLOPE),
     NotDifferentiable("b", _NO_SLOPE),
     _beta_density,
+)
+
+# ------------------------------------------------- what belongs to the error function, and integrals
+
+erfcx = _function(
+    "erfcx",
+    "erfcx",
+    lambda t, y, x: prims.mul(t, prims.sub(prims.mul(prims.mul(x, y), 2.0), _TWO_OVER_ROOT_PI)),
+)
+erfc_inv = _function(
+    "erfc_inv",
+    "erfcinv",
+    lambda t, y, x: prims.mul(t, prims.mul(prims.exp(prims.square(y)), -1 / _TWO_OVER_ROOT_PI)),
+)
+dawsn = _function(
+    "dawsn",
+    "dawsn",
+    lambda t, y, x: prims.mul(t, prims.sub(1.0, prims.mul(prims.mul(x, y), 2.0))),
+)
+expi = _function("expi", "expi", lambda t, y, x: prims.mul(t, prims.div(prims.exp(x), x)))
+
+
+def _expn_slope(n: Any, x: Any) -> Any:
+    """-E_(n-1)(x); E_0 is e^-x / x."""
+    first = prims.eq(n, 0.0)
+    decay, inverse = prims.exp(prims.neg(x)), prims.div(1.0, x)
+    lowest = prims.mul(decay, prims.add(inverse, prims.square(inverse)))
+    usual = expn(prims.select(first, 1.0, prims.sub(n, 1.0)), x)
+    return prims.neg(prims.select(first, lowest, usual))
+
+
+expn = _function(
+    "expn",
+    lambda n, x: _scipy("expn")(n.astype(np.int64), x),
+    NotDifferentiable("n", "n is an order, and only whole numbers are orders"),
+    lambda t, y, n, x: prims.mul(t, _expn_slope(n, x)),
+)
+
+
+def _safe_quotient(over: Any, x: Any, limit: float) -> Any:
+    """over / x, and its limit at 0."""
+    zero = prims.eq(x, 0.0)
+    return prims.select(zero, limit, prims.div(over, prims.select(zero, 1.0, x)))
+
+
+sinint = _function(
+    "sinint",
+    lambda x: _scipy("sici")(x)[0],
+    lambda t, y, x: prims.mul(t, _safe_quotient(prims.sin(x), x, 1.0)),
+)
+cosint = _function(
+    "cosint",
+    lambda x: _scipy("sici")(x)[1],
+    lambda t, y, x: prims.mul(t, prims.div(prims.cos(x), x)),
+)
+
+
+def _square_angle(x: Any) -> Any:
+    return prims.mul(prims.square(x), float(np.pi / 2))
+
+
+fresnel_sin = _function(
+    "fresnel_sin",
+    lambda x: _scipy("fresnel")(x)[0],
+    lambda t, y, x: prims.mul(t, prims.sin(_square_angle(x))),
+)
+fresnel_cos = _function(
+    "fresnel_cos",
+    lambda x: _scipy("fresnel")(x)[1],
+    lambda t, y, x: prims.mul(t, prims.cos(_square_angle(x))),
+)
+
+
+def _spence_slope(x: Any) -> Any:
+    """log(x) / (1 - x), which is -1 at 1."""
+    one = prims.eq(x, 1.0)
+    safe = prims.select(one, 2.0, x)
+    return prims.select(one, -1.0, prims.div(prims.log(safe), prims.sub(1.0, safe)))
+
+
+spence = _function("spence", "spence", lambda t, y, x: prims.mul(t, _spence_slope(x)))
+
+
+def _owens_slope_in_h(t: Any, y: Any, h: Any, a: Any) -> Any:
+    density = prims.exp(prims.mul(prims.square(h), -0.5))
+    inside = prims.erf(prims.mul(prims.mul(a, h), float(np.sqrt(0.5))))
+    return prims.mul(t, prims.mul(prims.mul(density, inside), float(-1 / np.sqrt(8 * np.pi))))
+
+
+def _owens_slope_in_a(t: Any, y: Any, h: Any, a: Any) -> Any:
+    under = prims.add(prims.square(a), 1.0)
+    density = prims.exp(prims.mul(prims.mul(prims.square(h), under), -0.5))
+    return prims.mul(t, prims.div(density, prims.mul(under, float(2 * np.pi))))
+
+
+owens_t = _function("owens_t", "owens_t", _owens_slope_in_h, _owens_slope_in_a)
+
+
+def _numpy_random_gamma_grad(a: Any, x: Any) -> Any:
+    """- d/da P(a, x) / d/dx P(a, x)"""
+    a, x = a.astype(np.float64), x.astype(np.float64)
+    density = np.exp((a - 1) * np.log(x) - x - _scipy("gammaln")(a))
+    return -_numpy_igamma_grad_a(a, x) / density
+
+
+_NO_GAMMA = "the second derivative of a gamma sample in its parameter is not a function of ours"
+random_gamma_grad = _function(
+    "random_gamma_grad",
+    _numpy_random_gamma_grad,
+    NotDifferentiable("a", _NO_GAMMA),
+    NotDifferentiable("x", _NO_GAMMA),
+)
+
+
+_NO_PARAMETER = "its slope in the parameters is not a function of ours"
+
+
+def _hypergeometric(t: Any, slope: Any, *over: Any) -> Any:
+    """t times the slope and what it is multiplied by."""
+    for factor in over:
+        slope = prims.mul(slope, factor)
+    return prims.mul(t, slope)
+
+
+hyp1f1 = _function(
+    "hyp1f1",
+    "hyp1f1",
+    NotDifferentiable("a", _NO_PARAMETER),
+    NotDifferentiable("b", _NO_PARAMETER),
+    lambda t, y, a, b, x: _hypergeometric(
+        t, hyp1f1(prims.add(a, 1.0), prims.add(b, 1.0), x), prims.div(a, b)
+    ),
+)
+hyp2f1 = _function(
+    "hyp2f1",
+    "hyp2f1",
+    NotDifferentiable("a", _NO_PARAMETER),
+    NotDifferentiable("b", _NO_PARAMETER),
+    NotDifferentiable("c", _NO_PARAMETER),
+    lambda t, y, a, b, c, x: _hypergeometric(
+        t,
+        hyp2f1(prims.add(a, 1.0), prims.add(b, 1.0), prims.add(c, 1.0), x),
+        a,
+        prims.div(b, c),
+    ),
 )

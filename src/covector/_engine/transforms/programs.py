@@ -15,7 +15,15 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Zero, is_zero
-from covector._engine.core.trace import EVAL, current, evaluate, stage, using
+from covector._engine.core.trace import (
+    EVAL,
+    current,
+    evaluate,
+    in_scope,
+    named_axes,
+    stage,
+    using,
+)
 from covector._engine.ir.program import (
     Atom,
     Eqn,
@@ -43,8 +51,37 @@ Mask = tuple[bool, ...]
 _derived: WeakKeyDictionary[Program, dict[Any, Any]] = WeakKeyDictionary()
 
 
+class _Task(BaseException):
+    """Something that is to be derived before what asked for it, which is too deep in Programs inside of Programs."""
+
+    def __init__(self, f: Callable[[], Any], table: dict[Any, Any], key: Any):
+        super().__init__(f"{key[0].__name__} is too deep")
+        self.f, self.table, self.key, self.axes = f, table, key, named_axes()
+
+    def run(self) -> None:
+        """Derive it, and remember the result."""
+        with in_scope(self.axes):
+            self.table[self.key] = self.f()
+
+
+class _Deriving(threading.local):
+    """How many derivations are inside of each other on the stack of this thread, and how many may be."""
+
+    depth = 0
+    most = 0
+
+
+_deriving = _Deriving()
+# A Program inside of a Program takes 13 to 25 frames of the 1,000 that Python has.  From so many on, what is further
+# in is derived first, from the bottom of the stack; then what was broken off begins again, and finds it.
+TOGETHER = 12
+
+
 def derived(f: Callable[P, T]) -> Callable[P, T]:
-    """Remember results as long as the Program lives that is the first argument; the others must be hashable."""
+    """Remember results as long as the Program lives that is the first argument; the others must be hashable.
+
+    Programs inside of Programs may be as deep as they like: the stack is not.
+    """
 
     @wraps(f)
     def cached(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -54,11 +91,42 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
         if table is None:
             table = _derived.setdefault(program, {})  # type: ignore[arg-type]
         key = (f, *rest)
-        if key not in table:
-            table[key] = f(*args, **kwargs)
-        return table[key]
+        if key in table:
+            return table[key]
+        state = _deriving
+        if not state.depth:
+            _in_turns(_Task(lambda: f(*args, **kwargs), table, key))
+            return table[key]
+        if state.depth >= state.most:
+            raise _Task(lambda: f(*args, **kwargs), table, key)
+        state.depth += 1
+        try:
+            found = table[key] = f(*args, **kwargs)
+        finally:
+            state.depth -= 1
+        return found
 
     return cached
+
+
+def _in_turns(task: _Task) -> None:
+    """Derive something, after what it needs from too far inside of it.
+
+    Each time one more level may be on the stack: so it ends, if only by Python's limit, also where what is further in
+    is made anew whenever it is asked for.
+    """
+    state, pending = _deriving, [task]
+    state.most = TOGETHER
+    while pending:
+        state.depth = 1
+        try:
+            pending[-1].run()
+            pending.pop()
+        except _Task as needed:
+            state.most += 1
+            pending.append(needed)
+        finally:
+            state.depth = 0
 
 
 # By what they do, the last used last: see `interned`.

@@ -10,6 +10,7 @@ from covector._engine.types import dims, dtypes
 
 _FIRST_OF_USERS = 1 << 30  # kUsersRoutine in native/runtime/status.h
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
+_WITH_TABLE = ("sconv", "dconv")  # their parameters are many: they lie in memory
 
 
 def call(emitter: LoopEmitter, routine: Routine) -> None:
@@ -19,6 +20,8 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     numbers = [one.scalar_index(d) for d in routine.parameters]
     if routine.name in _GEMMS:
         arguments = _gemm(routine.name, addresses, numbers)
+    elif routine.name in _WITH_TABLE:
+        arguments = [f"ptr {a}" for a in (*addresses, _table(emitter, numbers))]
     else:
         arguments = [f"ptr {a}" for a in addresses] + [f"i64 {n}" for n in numbers]
     types = ", ".join(a.split(" ")[0] for a in arguments)
@@ -30,6 +33,16 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     emitter.module.declare(name, f"declare i32 {name}({types})")
     status = one.line(f"call i32 {name}({', '.join(arguments)})")
     _end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
+
+
+def _table(emitter: LoopEmitter, numbers: list[str]) -> str:
+    """The address of integers on the stack."""
+    one = emitter.one
+    table = emitter.frame.alloca(f"[{len(numbers)} x i64]", 8)
+    for n, number in enumerate(numbers):
+        slot = one.line(f"getelementptr i64, ptr {table}, i64 {n}")
+        emitter.lines.append(f"  store i64 {number}, ptr {slot}")
+    return table
 
 
 def _users(emitter: LoopEmitter, status: str) -> str:

@@ -125,6 +125,38 @@ def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
     return run
 
 
+def _convolution(dtype: np.dtype) -> RoutineMeaning:
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        """A convolution of strided arrays: the numbers are those of `Convolution` in the native core."""
+        features, batches, batch, taken, made = parameters[:5]
+        axes = [parameters[5 + 10 * n : 15 + 10 * n] for n in range(3)]
+        lhs_batch, lhs_feature, rhs_made, rhs_taken, out_batch, out_feature = parameters[35:]
+        groups, total = features * batches, np.zeros(0)
+        g, n, c, o, *s = np.ogrid[
+            tuple([slice(m) for m in (groups, batch, taken, made, *[axis[2] for axis in axes])])
+        ]
+        lhs_group = batch * lhs_batch if batches > 1 else taken * lhs_feature
+        x = g * lhs_group + n * lhs_batch + c * lhs_feature
+        y = (g * made + o) * rhs_made + c * rhs_taken
+        for places in np.ndindex(*[axis[1] for axis in axes]):
+            here, kernel, inside = x, y, np.array(True)
+            for step, k, axis in zip(s, places, axes, strict=True):
+                size, _, _, stride, low, base, spread, lhs_step, rhs_step, _ = axis
+                at, rest = np.divmod(step * stride + k * spread - low, base)
+                meets = (rest == 0) & (at >= 0) & (at < size)
+                here, inside = here + np.where(meets, at, 0) * lhs_step, inside & meets
+                kernel = kernel + k * rhs_step
+            values = read(0, here, dtype).astype(np.float64) * read(1, kernel, dtype)
+            total = (values * inside).sum(2) + total if total.size else (values * inside).sum(2)
+        to = (g * made + o) * out_feature + n * out_batch
+        for step, axis in zip(s, axes, strict=True):
+            to = to + step * axis[9]
+        to = to[:, :, 0]
+        write(2, to, np.broadcast_to(total, to.shape).astype(dtype))
+
+    return run
+
+
 def _pivots_to_permutation(parameters: Sequence[int], read: Read, write: Write) -> None:
     """The order of n rows after k exchanges, `count` times."""
     count, k, n = parameters
@@ -142,6 +174,8 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "zgemm": _product(dtypes.complex128),
     "fft": _fft,
     "scatter": _scatter,
+    "sconv": _convolution(dtypes.float32),
+    "dconv": _convolution(dtypes.float64),
     "sort_pairs": _sort_pairs,
     "top_k": _top_k,
     "pivots_to_permutation": _pivots_to_permutation,

@@ -22,9 +22,12 @@ from covector._engine.compile.functions import (
     exponential,
     gamma,
     hyperbolic,
+    hypergeometric,
     incomplete_gamma,
+    integrals,
     inverse_trigonometric,
     power,
+    scaled_error,
     trigonometric,
     zeta,
 )
@@ -47,6 +50,9 @@ FAMILIES = (
     incomplete_gamma,
     zeta,
     beta,
+    integrals,
+    hypergeometric,
+    scaled_error,
     emulated,
 )
 

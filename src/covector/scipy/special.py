@@ -1,0 +1,416 @@
+"""Special functions: names and meanings are those of `jax.scipy.special`.
+
+Integers and bool count as floats; complex numbers are taken where it says so.  How exact they are is in
+docs/accuracy.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base import errors
+from covector._engine.base.public import publish
+from covector._engine.types import dtypes
+from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softmax as _softmax
+from covector.numpy import arithmetic, elementwise as el
+from covector.numpy.operands import together
+from covector.numpy.promotion import from_numpy, integer_of
+from covector.numpy.ufunc import elementwise, like, refuse
+from covector.scipy.examples import EXAMPLES
+from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
+
+__all__ = [
+    "bernoulli", "bessel_jn", "beta", "betainc", "betaln", "boxcox", "boxcox1p", "comb", "dawsn", "digamma", "entr",
+    "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp1", "expi", "expit", "expn", "factorial", "fresnel", "gamma",
+    "gammainc", "gammaincc", "gammaln", "gammasgn", "hyp1f1", "hyp2f1", "i0", "i0e", "i1", "i1e", "kl_div", "log_ndtr",
+    "log_softmax", "loggamma", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "owens_t", "poch", "polygamma",
+    "rel_entr", "sici", "softmax", "spence", "sph_harm_y", "wofz", "xlog1py", "xlogy", "zeta",
+]  # fmt: skip
+
+_ROOT_HALF = math.sqrt(0.5)
+
+
+def _function(name: str, recipe: Any, nin: int, doc: str) -> Any:
+    """A ufunc of floats, with its example."""
+
+    def of_floats(*xs: Any) -> Any:
+        for x in xs:
+            if dtypes.is_complex(x.dtype):
+                raise refuse(name, x)
+        return recipe(*xs)
+
+    return elementwise(name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""))
+
+
+def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:
+    """The first value whose condition holds, or the last one."""
+    for condition, value in reversed(cases):
+        last = prims.select(condition, value, last)
+    return last
+
+
+# ---------------------------------------------------------------------------------- gamma and beta
+
+
+def _wide(recipe: Any) -> Any:
+    """The recipe in float64, for operands of less: what goes through a large logarithm loses digits."""
+
+    def steps(*xs: Any) -> Any:
+        dtype = xs[0].dtype
+        if dtype == dtypes.float64:
+            return recipe(*xs)
+        wide = [prims.convert(x, dtypes.float64) for x in xs]
+        return prims.convert(recipe(*wide), dtype)
+
+    return steps
+
+
+def _gammasgn(x: Any) -> Any:
+    """1 or -1; NaN at the poles, where a zero has its own sign."""
+    floor = prims.floor(x)
+    half = prims.mul(floor, 0.5)
+    odd = prims.ne(prims.floor(half), half)
+    one = like(x, 1)
+    pole = prims.and_(prims.eq(floor, x), prims.lt(x, 0.0))
+    sign = prims.select(prims.and_(prims.lt(x, 0.0), odd), prims.neg(one), one)
+    sign = prims.select(prims.eq(x, 0.0), prims.sign(prims.div(one, x)), sign)
+    return _choose([(pole, like(x, np.nan)), (prims.ne(x, x), x)], sign)
+
+
+def _gamma(x: Any) -> Any:
+    return prims.mul(_gammasgn(x), prims.exp(prims.lgamma(x)))
+
+
+def _loggamma(x: Any) -> Any:
+    return prims.select(prims.lt(x, 0.0), like(x, np.nan), prims.lgamma(x))
+
+
+def _betaln(a: Any, b: Any) -> Any:
+    return prims.sub(prims.add(prims.lgamma(a), prims.lgamma(b)), prims.lgamma(prims.add(a, b)))
+
+
+def _beta(a: Any, b: Any) -> Any:
+    sign = prims.mul(prims.mul(_gammasgn(a), _gammasgn(b)), _gammasgn(prims.add(a, b)))
+    return prims.mul(sign, prims.exp(_betaln(a, b)))
+
+
+def _poch(z: Any, m: Any) -> Any:
+    """Γ(z + m) / Γ(z), which is 1 for m = 0, and 0 where only Γ(z) has a pole."""
+    total = prims.add(z, m)
+    pole, above = (prims.and_(prims.le(x, 0.0), prims.eq(prims.floor(x), x)) for x in (z, total))
+    one = like(z, 1)
+    safe_z, safe_total = (prims.select(p, one, x) for p, x in ((pole, z), (above, total)))
+    sign = prims.mul(_gammasgn(safe_total), _gammasgn(safe_z))
+    usual = prims.mul(sign, prims.exp(prims.sub(prims.lgamma(safe_total), prims.lgamma(safe_z))))
+    return _choose(
+        [
+            (prims.eq(m, 0.0), one),
+            (above, like(z, np.nan)),
+            (pole, like(z, 0)),
+        ],
+        usual,
+    )
+
+
+digamma = _function("digamma", prims.digamma, 1, "The derivative of log Γ(x).")
+gammaln = _function("gammaln", prims.lgamma, 1, "log |Γ(x)|.")
+loggamma = _function("loggamma", _loggamma, 1, "log Γ(x) of real numbers; NaN for negative ones.")
+gammasgn = _function("gammasgn", _gammasgn, 1, "The sign of Γ(x); NaN at negative whole numbers.")
+gamma = _function("gamma", _wide(_gamma), 1, "The gamma function.")
+polygamma = _function("polygamma", prims.polygamma, 2, "The n-th derivative of digamma at x.")
+gammainc = _function(
+    "gammainc", prims.igamma, 2, "The regularised lower incomplete gamma function P(a, x)."
+)
+gammaincc = _function("gammaincc", prims.igammac, 2, "1 - gammainc(a, x).")
+betaln = _function("betaln", _wide(_betaln), 2, "log |B(a, b)|.")
+beta = _function("beta", _wide(_beta), 2, "The beta function Γ(a) Γ(b) / Γ(a + b).")
+betainc = _function("betainc", prims.betainc, 3, "The regularised incomplete beta function.")
+poch = _function("poch", _wide(_poch), 2, "Pochhammer's symbol Γ(z + m) / Γ(z).")
+hyp1f1 = _function("hyp1f1", prims.hyp1f1, 3, "Kummer's hypergeometric function.")
+hyp2f1 = _function("hyp2f1", prims.hyp2f1, 4, "Gauss's hypergeometric function, for x up to 1.")
+
+
+def zeta(x: Any, q: Any = None) -> Any:
+    """The Hurwitz zeta function Σ (q + n)^-x over n >= 0; Riemann's, with q = 1, if there is no q.
+
+    >>> from covector.scipy import special
+    >>> special.zeta(2.0)
+    Array(1.644934, dtype=float32, weak_type=True)
+    """
+    return _zeta(x, 1.0 if q is None else q)
+
+
+_zeta = _function("zeta", prims.zeta, 2, "The Hurwitz zeta function.")
+
+
+def factorial(n: Any, exact: bool = False) -> Any:
+    """Γ(n + 1), and 0 for negative n.  NotImplementedError for `exact` integers.
+
+    >>> from covector.scipy import special
+    >>> special.factorial(5.0)
+    Array(120., dtype=float32, weak_type=True)
+    """
+    if exact:
+        raise NotImplementedError(f"factorial with exact=True{errors.at_user_line()}")
+    return _factorial(n)
+
+
+def _factorial_of(n: Any) -> Any:
+    negative = prims.lt(n, 0.0)
+    safe = prims.select(negative, like(n, 0), n)
+    return prims.select(negative, like(n, 0), prims.exp(prims.lgamma(prims.add(safe, 1.0))))
+
+
+_factorial = _function("factorial", _wide(_factorial_of), 1, "Γ(n + 1), and 0 for negative n.")
+
+
+def comb(N: Any, k: Any, *, repetition: bool = False) -> Any:
+    """How many ways there are to choose k of N things, or with repetition; 0 where there are none.
+
+    >>> from covector.scipy import special
+    >>> special.comb(5, 2).item()
+    10.0
+    """
+    if repetition:
+        return comb(el.subtract(el.add(N, k), 1), k)
+    return _comb(N, k)
+
+
+def _comb_of(n: Any, k: Any) -> Any:
+    valid = prims.and_(prims.and_(prims.ge(n, 0.0), prims.ge(k, 0.0)), prims.le(k, n))
+    zero, one = like(n, 0), like(n, 1)
+    safe_n, safe_k = prims.select(valid, n, one), prims.select(valid, k, zero)
+    parts = prims.add(
+        prims.lgamma(prims.add(safe_k, 1.0)),
+        prims.lgamma(prims.add(prims.sub(safe_n, safe_k), 1.0)),
+    )
+    found = prims.exp(prims.sub(prims.lgamma(prims.add(safe_n, 1.0)), parts))
+    return prims.select(valid, found, zero)
+
+
+_comb = _function("comb", _wide(_comb_of), 2, "How many ways there are to choose k of n things.")
+
+
+def multigammaln(a: Any, d: Any) -> Any:
+    """log of the multivariate gamma function of dimension d, a whole number that must be concrete.
+
+    >>> from covector.scipy import special
+    >>> special.multigammaln(2.0, 1).item()
+    0.0
+    """
+    d = integer_of(d, "d of multigammaln")
+    (a,) = together("multigammaln", "inexact", a)
+    parts = [gammaln(el.subtract(a, j / 2)) for j in range(d)]
+    total = functools.reduce(el.add, parts, d * (d - 1) / 4 * math.log(math.pi))
+    return total if parts else el.multiply(a, 0.0)
+
+
+def bernoulli(n: int) -> Any:
+    """The Bernoulli numbers B_0 to B_n, as float32.  ValueError for a negative n.
+
+    >>> from covector.scipy import special
+    >>> special.bernoulli(4)
+    Array([ 1.        , -0.5       ,  0.16666667,  0.        , -0.03333334],      dtype=float32)
+    """
+    n = integer_of(n, "n of bernoulli")
+    if n < 0:
+        raise ValueError(f"bernoulli: n is {n}{errors.at_user_line()}; it must not be negative")
+    return from_numpy("bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.float32)
+
+
+@functools.cache
+def _bernoulli(n: int) -> tuple[Fraction, ...]:
+    """Exactly, by the recurrence Σ_k binomial(m + 1, k) B_k = 0."""
+    found = [Fraction(1)]
+    for m in range(1, n + 1):
+        total = sum((math.comb(m + 1, k) * b for k, b in enumerate(found)), Fraction(0))
+        found.append(-total / (m + 1))
+    return tuple(found)
+
+
+# --------------------------------------------------------------------- normal probabilities, entropy
+
+
+def _ndtr(x: Any) -> Any:
+    return prims.mul(prims.erfc(prims.mul(x, -_ROOT_HALF)), 0.5)
+
+
+def _ndtri(p: Any) -> Any:
+    return prims.sub(0.0, prims.mul(prims.erfc_inv(prims.mul(p, 2.0)), math.sqrt(2)))
+
+
+def _log_ndtr(x: Any) -> Any:
+    """By erfcx for negative x, where the probability may be no number."""
+    low = prims.lt(x, -1.0)
+    one = like(x, 1)
+    below = prims.mul(prims.select(low, x, prims.neg(one)), -_ROOT_HALF)
+    tail = prims.sub(prims.log(prims.mul(prims.erfcx(below), 0.5)), prims.square(below))
+    above = prims.mul(prims.select(low, one, x), _ROOT_HALF)
+    usual = prims.log1p(prims.mul(prims.erfc(above), -0.5))
+    return prims.select(low, tail, usual)
+
+
+def _logit(x: Any) -> Any:
+    return prims.sub(prims.log(x), prims.log1p(prims.neg(x)))
+
+
+def _product_or_zero(x: Any, y: Any, log: Any) -> Any:
+    """x log(y), and 0 where x is, unless y is NaN."""
+    zero = prims.and_(prims.eq(x, 0.0), prims.eq(y, y))
+    safe = prims.select(zero, like(y, 1), y)
+    return prims.select(zero, like(x, 0), prims.mul(x, log(safe)))
+
+
+def _entr(x: Any) -> Any:
+    positive = prims.gt(x, 0.0)
+    safe = prims.select(positive, x, like(x, 1))
+    edge = prims.select(prims.lt(x, 0.0), like(x, -np.inf), prims.mul(x, 0.0))
+    return prims.select(positive, prims.neg(prims.mul(x, prims.log(safe))), edge)
+
+
+def _rel_entr(p: Any, q: Any) -> Any:
+    zero = prims.and_(prims.eq(p, 0.0), prims.ge(q, 0.0))
+    both = prims.and_(prims.gt(p, 0.0), prims.gt(q, 0.0))
+    one = like(p, 1)
+    safe_p, safe_q = prims.select(both, p, one), prims.select(both, q, one)
+    usual = prims.mul(safe_p, prims.sub(prims.log(safe_p), prims.log(safe_q)))
+    nan = prims.or_(prims.ne(p, p), prims.ne(q, q))
+    cases = [(nan, prims.add(p, q)), (zero, like(p, 0)), (both, usual)]
+    return _choose(cases, like(p, np.inf))
+
+
+def _kl_div(p: Any, q: Any) -> Any:
+    return prims.add(_rel_entr(p, q), prims.sub(q, p))
+
+
+def _boxcox(x: Any, lmbda: Any, log: Any) -> Any:
+    """(x^λ - 1) / λ, and log(x) for λ = 0."""
+    zero = prims.eq(lmbda, 0.0)
+    safe = prims.select(zero, like(lmbda, 1), lmbda)
+    power = prims.div(prims.expm1(prims.mul(safe, log(x))), safe)
+    return prims.select(zero, log(x), power)
+
+
+ndtr = _function("ndtr", _ndtr, 1, "The standard normal distribution function.")
+ndtri = _function("ndtri", _ndtri, 1, "The inverse of `ndtr`.")
+_log_ndtr_of = _function("log_ndtr", _log_ndtr, 1, "log(ndtr(x)), exact where ndtr(x) is tiny too.")
+logit = _function("logit", _logit, 1, "log(x / (1 - x)).")
+expit = _function("expit", prims.logistic, 1, "1 / (1 + exp(-x)).")
+entr = _function("entr", _entr, 1, "-x log(x): 0 at 0, -inf below.")
+kl_div = _function("kl_div", _kl_div, 2, "p log(p / q) - p + q.")
+rel_entr = _function(
+    "rel_entr", _rel_entr, 2, "p log(p / q): 0 for p = 0, inf where there is none."
+)
+xlogy = _function(
+    "xlogy",
+    lambda x, y: _product_or_zero(x, y, prims.log),
+    2,
+    "x log(y), and 0 where x is 0.",
+)
+xlog1py = _function(
+    "xlog1py",
+    lambda x, y: _product_or_zero(x, y, prims.log1p),
+    2,
+    "x log(1 + y), and 0 where x is 0.",
+)
+boxcox = _function(
+    "boxcox", lambda x, lmbda: _boxcox(x, lmbda, prims.log), 2, "(x^λ - 1) / λ; log(x) for λ = 0."
+)
+boxcox1p = _function(
+    "boxcox1p",
+    lambda x, lmbda: _boxcox(x, lmbda, prims.log1p),
+    2,
+    "((1 + x)^λ - 1) / λ; log(1 + x) for λ = 0.",
+)
+
+
+def log_ndtr(x: Any, series_order: int = 3) -> Any:
+    """log(ndtr(x)), exact where ndtr(x) is tiny too.  `series_order` has no meaning here, as no series is cut off.
+
+    >>> from covector.scipy import special
+    >>> special.log_ndtr(-40.0)
+    Array(-804.60846, dtype=float32, weak_type=True)
+    """
+    return _log_ndtr_of(x)
+
+
+# ------------------------------------------------------------------------- error function, integrals
+
+erf = _function("erf", prims.erf, 1, "The error function.")
+erfc = _function("erfc", prims.erfc, 1, "1 - erf(x), exact for large x too.")
+erfinv = _function("erfinv", prims.erf_inv, 1, "The inverse of the error function.")
+erfcinv = _function("erfcinv", prims.erfc_inv, 1, "The inverse of `erfc`, exact for small x too.")
+erfcx = _function("erfcx", prims.erfcx, 1, "exp(x²) erfc(x).")
+dawsn = _function("dawsn", prims.dawsn, 1, "Dawson's integral.")
+expi = _function("expi", prims.expi, 1, "The exponential integral Ei(x).")
+expn = _function("expn", prims.expn, 2, "The exponential integral E_n(x).  Operands: n, x.")
+exp1 = _function("exp1", lambda x: prims.expn(like(x, 1), x), 1, "The exponential integral E_1(x).")
+spence = _function("spence", prims.spence, 1, "The dilogarithm of 1 - x.")
+owens_t = _function("owens_t", prims.owens_t, 2, "Owen's T function.  Operands: h, a.")
+i0 = _function("i0", arithmetic._i0, 1, "The modified Bessel function I0.")
+i0e = _function("i0e", prims.bessel_i0e, 1, "exp(-|x|) I0(x).")
+i1 = _function(
+    "i1",
+    lambda x: prims.mul(prims.exp(prims.abs_(x)), prims.bessel_i1e(x)),
+    1,
+    "The modified Bessel function I1.",
+)
+i1e = _function("i1e", prims.bessel_i1e, 1, "exp(-|x|) I1(x).")
+_sinint = _function("sici", prims.sinint, 1, "The sine integral.")
+_cosint = _function("sici", prims.cosint, 1, "The cosine integral.")
+_fresnel_sin = _function("fresnel", prims.fresnel_sin, 1, "The Fresnel sine integral.")
+_fresnel_cos = _function("fresnel", prims.fresnel_cos, 1, "The Fresnel cosine integral.")
+
+
+def sici(x: Any) -> tuple[Any, Any]:
+    """The sine and the cosine integral of x: ∫ sin(t) / t, and γ + log |x| + ∫ (cos(t) - 1) / t, from 0 to x.
+
+    >>> from covector.scipy import special
+    >>> special.sici(1.0)[0]
+    Array(0.94608307, dtype=float32, weak_type=True)
+    """
+    return _sinint(x), _cosint(el.absolute(x))
+
+
+def fresnel(x: Any) -> tuple[Any, Any]:
+    """The Fresnel integrals of x: ∫ sin(π t² / 2) and ∫ cos(π t² / 2) from 0 to x.
+
+    >>> from covector.scipy import special
+    >>> special.fresnel(1.0)[0]
+    Array(0.43825915, dtype=float32, weak_type=True)
+    """
+    return _fresnel_sin(x), _fresnel_cos(x)
+
+
+# ------------------------------------------------------------------------------------------ softmax
+
+
+def softmax(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
+    """exp(x) divided by its sum along an axis, or over all elements.
+
+    >>> from covector import numpy as cnp
+    >>> from covector.scipy import special
+    >>> special.softmax(cnp.array([1.0, 1.0]))
+    Array([0.5, 0.5], dtype=float32)
+    """
+    return _softmax(x, axis)
+
+
+def log_softmax(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
+    """The logarithm of `softmax`.
+
+    >>> from covector import numpy as cnp
+    >>> from covector.scipy import special
+    >>> special.log_softmax(cnp.array([1.0, 1.0]))
+    Array([-0.6931472, -0.6931472], dtype=float32)
+    """
+    return _log_softmax(x, axis)
+
+
+publish(__name__, arrays=(__name__,))

@@ -1,0 +1,89 @@
+"""The routine of convolutions against the primitive's reference: layouts, groups, phases, long kernels, threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+from covector._engine import primitives as prims
+from covector._engine.types.avals import ShapedArray
+
+Drawn = tuple[prims.Conv, tuple[int, ...], tuple[int, ...]]
+
+
+def placed(spec: tuple[int, ...], values: list[int]) -> tuple[int, ...]:
+    """The shape that has these sizes on these axes."""
+    return tuple([values[spec.index(a)] for a in range(len(spec))])
+
+
+def drawn(rng: np.random.Generator, long: bool) -> Drawn:
+    """A convolution with enough features for vectors; with a kernel longer than the result if it is to gather."""
+    rank = int(rng.integers(1, 4))
+    groups, batches = [(1, 1), (1, 1), (2, 1), (1, 3)][rng.integers(4)]
+    batch = int(rng.integers(1, 40 if long else 4)) * batches
+    taken, made = int(rng.integers(1, 20)), int(rng.integers(4, 70)) * groups * batches
+    sizes = [int(n) for n in rng.integers(1, 14, rank)]
+    window = (
+        [max(1, n - int(rng.integers(4))) for n in sizes] if long else [*rng.integers(1, 5, rank)]
+    )
+    strides, base, spread = (
+        tuple([int(n) if rng.random() < 0.4 else 1 for n in rng.integers(1, 4, rank)])
+        for _ in range(3)
+    )
+    padding = tuple([(int(a), int(b)) for a, b in rng.integers(0, 4, (rank, 2))])
+    layouts = [(*range(rank + 2),), (0, rank + 1, *range(1, rank + 1))]
+    specs = [
+        layouts[n]
+        if (n := int(rng.integers(3))) < 2
+        else tuple([int(a) for a in rng.permutation(rank + 2)])
+        for _ in range(3)
+    ]
+    lhs = placed(specs[0], [batch, taken * groups, *sizes])
+    rhs = placed(specs[1], [made, taken, *[int(n) for n in window]])
+    numbers = prims.ConvDimensionNumbers(*specs)
+    return prims.Conv(strides, padding, base, spread, numbers, groups, batches), lhs, rhs
+
+
+def check(conv: prims.Conv, lhs: Any, rhs: Any) -> None:
+    wanted = conv.reference(lhs, rhs)
+    got = np.asarray(cv.jit(conv)(lhs, rhs))
+    rtol = 2e-5 if lhs.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(
+        got, wanted, rtol=rtol, atol=rtol * max(1, abs(wanted).max(initial=0))
+    )
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dtype = (np.float32, np.float64)[seed % 2]
+    while True:
+        conv, lhs, rhs = drawn(rng, long=seed % 3 == 0)
+        types = [ShapedArray(s, np.dtype(dtype)) for s in (lhs, rhs)]
+        if 0 not in conv.type(*types).shape:
+            break
+    check(conv, *[rng.normal(size=s).astype(dtype) for s in (lhs, rhs)])
+
+
+CHANNELS_LAST = prims.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("specs", [CHANNELS_LAST, prims.ConvDimensionNumbers(*[(0, 1, 2, 3)] * 3)])
+def test_as_large_as_several_pieces(specs: prims.ConvDimensionNumbers) -> None:
+    rng = np.random.default_rng(0)
+    lhs = rng.normal(size=placed(specs.lhs_spec, [3, 24, 40, 37])).astype(np.float32)
+    rhs = rng.normal(size=placed(specs.rhs_spec, [40, 24, 3, 3])).astype(np.float32)
+    conv = prims.Conv((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), specs)
+    check(conv, lhs, rhs)
+    _, pull = cv.vjp(conv, lhs, rhs)
+    ct = rng.normal(size=conv.reference(lhs, rhs).shape).astype(np.float32)
+    for got, x, back in zip(pull(ct), (lhs, rhs), (0, 1), strict=True):
+        # One direction of a finite difference is exact: it is linear in each operand.
+        step = rng.normal(size=x.shape).astype(np.float32)
+        moved = conv.reference(*[step if n == back else y for n, y in enumerate((lhs, rhs))])
+        np.testing.assert_allclose(
+            (np.asarray(got) * step).sum(), (moved * ct).sum(), rtol=1e-3, atol=1
+        )
