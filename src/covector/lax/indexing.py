@@ -352,7 +352,7 @@ def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | 
         numbers = ScatterDimensionNumbers(*_tuples(dimension_numbers))
         new = _update(name, x, updates)
         primitive = prims.Scatter(numbers, _mode(mode), combine, unique_indices)
-        return primitive(x, indices, new if prepare is None else prepare(new))
+        return prims.scattered(primitive, x, indices, new if prepare is None else prepare(new))
 
     f.__name__ = f.__qualname__ = name
     f.__doc__, f.__module__ = doc, "covector.lax"

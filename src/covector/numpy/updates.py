@@ -79,8 +79,12 @@ def update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
 
     The arithmetic is done in the dtype that both have together, and its result is cast to the array's.
     """
-    out = _combined(x, index, y, combine, options)
-    return prims.Convert(x.dtype, True)(out) if x.weak_type and not out.weak_type else out
+    return _weak_as(x, _combined(x, index, y, combine, options))
+
+
+def _weak_as(x: Any, out: Any) -> Any:
+    """What came of an array, weak if the array is."""
+    return prims.Convert(out.dtype, True)(out) if x.weak_type and not out.weak_type else out
 
 
 def _combined(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
@@ -170,7 +174,8 @@ def _inside_strides(
 
 
 def _update_windows(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
-    if plan.advanced or (plan.dynamic and mode != "clip"):
+    of_parts = dtypes.is_complex(x.dtype) and combine in ("min", "max")
+    if plan.advanced or of_parts or (plan.dynamic and mode != "clip"):
         return _scatter(x, plan, y, combine, mode, unique)
     sizes = tuple([w.size for w in plan.windows])
     y = prims.Reshape(sizes)(_fitted(y, result_shape(plan, ())))
@@ -214,7 +219,8 @@ def _scatter(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: b
     y = prims.squeeze(y, new_axes(plan))
     inserted = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
     numbers = prims.ScatterDimensionNumbers(result_axes(plan), inserted, axes)
-    return prims.Scatter(numbers, mode, combine, unique)(x, vectors, y)  # type: ignore[arg-type]
+    primitive = prims.Scatter(numbers, mode, combine, unique)  # type: ignore[arg-type]
+    return prims.scattered(primitive, x, vectors, y)
 
 
 # --------------------------------------------------------------------------- functions of the elements
@@ -386,7 +392,7 @@ class AtIndex:
 def _as_with_itself(f: Callable[[Any, Any], Any], x: Any, result: Any) -> Any:
     """A result in the dtype that the function has for x and x."""
     one = np.ones((), x.dtype)[()]
-    return cast(result, typeof(f(one, one)).dtype)
+    return _weak_as(x, cast(result, typeof(f(one, one)).dtype))
 
 
 _OPTIONS = {

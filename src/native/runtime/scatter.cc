@@ -1,13 +1,17 @@
 // Scatter: every thread owns a range of the places, goes through all index vectors and combines those of its range.
 // So no two threads write the same place, and what comes out is what one thread would compute.
 //
+// Where there are few places for many updates of one element, pieces of the updates go into copies instead,
+// which are combined in their order: as many pieces whatever the number of threads.
+//
 // A block of vectors becomes places first, then those of the range are packed (by AVX-512, where the machine has
 // it), then their rows are combined: only the last step waits for memory, and it is shared by the threads.
 #include "runtime/scatter.h"
 
 #include <algorithm>
-#include <cstring>
+#include <limits>
 
+#include "runtime/allocator.h"
 #include "runtime/pool.h"
 
 #if defined(__x86_64__)
@@ -21,6 +25,9 @@ constexpr int64_t kLanes = 16;  // of a vector of places
 // The least number of elements that are worth a thread.
 constexpr int64_t kPiece = 1 << 14;
 constexpr int64_t kMostComponents = 4;
+// The pieces that have copies, and how many updates a place of a copy must be there for.
+constexpr int64_t kCopies = 8;
+constexpr int64_t kUpdatesOfPlace = 16;
 
 enum Operation : int64_t { kSet, kAdd, kMul, kMin, kMax };
 
@@ -150,6 +157,60 @@ void scatter_range(const Job& job, Range range) {
     }
 }
 
+// What changes nothing that it is combined with: of sums -0, as 0 would change the sign of -0.
+template <class T, int64_t kOperation>
+T neutral() {
+    using Limits = std::numeric_limits<T>;
+    constexpr bool kInfinite = Limits::has_infinity;
+    if constexpr (kOperation == kAdd) return kInfinite ? -T{0} : T{0};
+    if constexpr (kOperation == kMul) return T{1};
+    if constexpr (kOperation == kMin) return kInfinite ? Limits::infinity() : Limits::max();
+    return kInfinite ? -Limits::infinity() : Limits::lowest();
+}
+
+struct Copies {
+    const Job& job;
+    char* memory;
+    int64_t places;
+};
+
+template <class T, class Index, int64_t kOperation>
+void scatter_into_copies(void* context, int64_t begin, int64_t end) {
+    const auto& c = *static_cast<const Copies*>(context);
+    const Index* indices = reinterpret_cast<const Index*>(c.job.indices);
+    const T* updates = reinterpret_cast<const T*>(c.job.updates);
+    const int64_t n = c.job.n, places = c.places;
+    const bool clip = c.job.clip;  // a local: stores into a copy could change what is in memory
+    for (int64_t p = begin; p < end; ++p) {
+        T* copy = reinterpret_cast<T*>(c.memory) + p * places;
+        std::fill(copy, copy + places, neutral<T, kOperation>());
+        const int64_t last = n * (p + 1) / kCopies;
+        for (int64_t i = n * p / kCopies; i < last; ++i) {
+            int64_t place = indices[i];
+            if (clip) place = std::clamp<int64_t>(place, 0, places - 1);
+            if (static_cast<uint64_t>(place) >= static_cast<uint64_t>(places)) continue;
+            copy[place] = combined<T, kOperation>(copy[place], updates[i]);
+        }
+    }
+}
+
+// Whether it was done; else there was no memory for the copies.
+template <class T, int64_t kOperation>
+bool scatter_by_copies(const Job& job, int64_t places) {
+    Copies copies{job, static_cast<char*>(cv_alloc(kCopies * places * int64_t{sizeof(T)})), places};
+    if (copies.memory == nullptr) return false;
+    cv_parallel_for(job.index_width == 4 ? scatter_into_copies<T, int32_t, kOperation>
+                                         : scatter_into_copies<T, int64_t, kOperation>,
+                    &copies, kCopies, 1);
+    T* out = reinterpret_cast<T*>(job.out);
+    const T* copy = reinterpret_cast<const T*>(copies.memory);
+    for (int64_t c = 0; c < kCopies; ++c, copy += places) {
+        for (int64_t i = 0; i < places; ++i) out[i] = combined<T, kOperation>(out[i], copy[i]);
+    }
+    cv_free(copies.memory);
+    return true;
+}
+
 template <class T, int64_t kOperation>
 void scatter_pieces(void* context, int64_t begin, int64_t end) {
     const Job& job = *static_cast<Job*>(context);
@@ -161,32 +222,48 @@ void scatter_pieces(void* context, int64_t begin, int64_t end) {
     }
 }
 
+template <class T, int64_t kOperation>
+void scatter(Job& job) {
+    const int64_t places = job.places();
+    if constexpr (kOperation != kSet) {
+        const bool few = places <= job.n / (kCopies * kUpdatesOfPlace);
+        if (few && job.width == 1 && job.components == 1 && job.n >= 2 * kPiece) {
+            if (scatter_by_copies<T, kOperation>(job, places)) return;
+        }
+    }
+    job.pieces = std::clamp<int64_t>(std::min(job.n * job.width / kPiece, places), 1,
+                                     covector::pool_size());
+    cv_parallel_for(scatter_pieces<T, kOperation>, &job, job.pieces, 1);
+}
+
+using Run = void (*)(Job& job);
+
 template <class T>
-ParallelBody body_of(int64_t operation) {
+Run run_of(int64_t operation) {
     switch (operation) {
-        case kSet: return scatter_pieces<T, kSet>;
-        case kAdd: return scatter_pieces<T, kAdd>;
-        case kMul: return scatter_pieces<T, kMul>;
-        case kMin: return scatter_pieces<T, kMin>;
-        default: return scatter_pieces<T, kMax>;
+        case kSet: return scatter<T, kSet>;
+        case kAdd: return scatter<T, kAdd>;
+        case kMul: return scatter<T, kMul>;
+        case kMin: return scatter<T, kMin>;
+        default: return scatter<T, kMax>;
     }
 }
 
 // Wrapping integers are added as unsigned ones, which have no overflow; the order of signed ones is their own.
 template <class T, class Wrapping>
-ParallelBody integers(int64_t operation) {
-    return operation == kAdd || operation == kMul ? body_of<Wrapping>(operation) : body_of<T>(operation);
+Run integers(int64_t operation) {
+    return operation == kAdd || operation == kMul ? run_of<Wrapping>(operation) : run_of<T>(operation);
 }
 
 // The dtype codes are those of types/dtypes.py.
-ParallelBody body_of(int64_t code, int64_t operation) {
+Run run_of(int64_t code, int64_t operation) {
     switch (code) {
         case 3: return integers<int32_t, uint32_t>(operation);
         case 4: return integers<int64_t, uint64_t>(operation);
-        case 7: return body_of<uint32_t>(operation);
-        case 8: return body_of<uint64_t>(operation);
-        case 11: return body_of<float>(operation);
-        default: return body_of<double>(operation);
+        case 7: return run_of<uint32_t>(operation);
+        case 8: return run_of<uint64_t>(operation);
+        case 11: return run_of<float>(operation);
+        default: return run_of<double>(operation);
     }
 }
 
@@ -199,9 +276,6 @@ extern "C" int32_t cv_scatter(const void* indices, const void* updates, void* ou
     Job job{static_cast<const char*>(indices), static_cast<const char*>(updates),
             static_cast<char*>(out), clip != 0, index_width, n, width, components, 1,
             {d0, d1, d2, d3}};
-    const int64_t places = job.places();
-    if (n <= 0 || width <= 0 || places <= 0) return 0;
-    job.pieces = std::clamp<int64_t>(std::min(n * width / kPiece, places), 1, covector::pool_size());
-    cv_parallel_for(body_of(code, operation), &job, job.pieces, 1);
+    if (n > 0 && width > 0 && job.places() > 0) run_of(code, operation)(job);
     return 0;
 }

@@ -21,7 +21,14 @@ from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, product
 
-__all__ = ["Combination", "DynamicUpdateSlice", "Scatter", "ScatterDimensionNumbers", "ordered"]
+__all__ = [
+    "Combination",
+    "DynamicUpdateSlice",
+    "Scatter",
+    "ScatterDimensionNumbers",
+    "ordered",
+    "scattered",
+]
 
 Combination = Literal["set", "add", "mul", "min", "max"]
 Axes = tuple[int, ...]
@@ -351,6 +358,29 @@ class Scatter(Update):
             index_batching,
         )
         return replace(self, numbers=numbers)(x, indices, updates), 0
+
+
+def scattered(primitive: Scatter, x: Any, indices: Any, updates: Any) -> Any:
+    """The result of a scatter, of the least or greatest truth values and complex numbers too.
+
+    Complex numbers are in the order of their real parts, equal ones in that of their imaginary parts.
+    """
+    dtype = typeof(x).dtype
+    if primitive.combine not in ("min", "max") or dtype != typeof(updates).dtype:
+        return primitive(x, indices, updates)
+    if dtype == dtypes.bool_:
+        x, updates = (prims.convert(v, dtypes.uint8) for v in (x, updates))
+        return prims.ne(primitive(x, indices, updates), np.uint8(0))
+    if not dtypes.is_complex(dtype):
+        return primitive(x, indices, updates)
+    real = primitive(prims.real(x), indices, prims.real(updates))
+    there = primitive._gather(real, indices, typeof(prims.real(updates)))
+    last = dtypes.real_of(dtype).type(np.inf if primitive.combine == "min" else -np.inf)
+    parts = [
+        prims.select(prims.eq(prims.real(v), first), prims.imag(v), last)
+        for v, first in ((x, real), (updates, there))
+    ]
+    return prims.complex_(real, primitive(parts[0], indices, parts[1]))
 
 
 _MOST_COMPONENTS = 4  # of an index vector that the routine takes

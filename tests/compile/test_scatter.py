@@ -56,14 +56,34 @@ def test_many_updates(case: int, combine: str, clip: bool) -> None:
     np.testing.assert_array_equal(np.asarray(out(x, vectors, updates)), wanted)
 
 
-def test_sums_do_not_depend_on_threads() -> None:
-    """Each place is the sum in the order of the updates."""
+def test_sums_are_in_the_order_of_the_updates() -> None:
     rng = np.random.default_rng(0)
-    places, updates = rng.integers(0, 1000, 200_000), rng.standard_normal(200_000, np.float32)
-    out = covector.jit(lambda i, u: cnp.zeros(1000).at[i].add(u))(places.astype(np.int32), updates)
-    wanted = np.zeros(1000, np.float32)
+    places, updates = rng.integers(0, 10_000, 200_000), rng.standard_normal(200_000, np.float32)
+    out = covector.jit(lambda i, u: cnp.zeros(10_000).at[i].add(u))
+    wanted = np.zeros(10_000, np.float32)
     np.add.at(wanted, places, updates)
-    np.testing.assert_array_equal(np.asarray(out), wanted)
+    np.testing.assert_array_equal(np.asarray(out(places.astype(np.int32), updates)), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint32"])
+@pytest.mark.parametrize("combine", ["add", "mul", "min", "max"])
+def test_few_places(combine: str, dtype: str) -> None:
+    """Pieces of the updates go into copies; what nothing is combined with stays as it is, the sign of a zero too."""
+    rng = np.random.default_rng(3)
+    places = rng.integers(-2, 9, 40_000)[:, None].astype(
+        np.int32
+    )  # of 8, the last of which is left out
+    places[places == 7] = 3
+    updates = rng.choice([1, 2, 3] if combine != "mul" else [1, 1, 1, 2], 40_000).astype(dtype)
+    if combine == "mul":
+        updates[rng.random(40_000) > 1e-3] = 1
+    x = np.array([5, 0, 7, 2, 1, 1, 3, 0]).astype(dtype) * np.ones((), dtype)
+    if dtype == "float32":
+        x[7] = -0.0
+    function = getattr(lax, f"scatter_{combine}")
+    out = covector.jit(lambda x, i, u: function(x, i, u, numbers_of(0, 1)))(x, places, updates)
+    wanted = expected(x, places, updates, combine, clip=False)
+    np.testing.assert_array_equal(np.asarray(out).tobytes(), wanted.tobytes())
 
 
 def test_nan_wins() -> None:
@@ -84,3 +104,26 @@ def test_gradient_of_many_rows() -> None:
     wanted = np.zeros((11, 7))
     np.add.at(wanted, places, weights)
     np.testing.assert_allclose(np.asarray(grad), wanted, rtol=2e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("combine", ["min", "max"])
+def test_extremes_of_truth_values_and_complex_numbers(combine: str) -> None:
+    rng = np.random.default_rng(5)
+    order = {"min": min, "max": max}[combine]
+    places = rng.integers(0, 4, 12)
+    for x, u in (
+        (rng.random(4) > 0.5, rng.random(12) > 0.5),
+        tuple((rng.integers(-2, 2, (n, 2)) @ [1, 1j]).astype(np.complex64) for n in (4, 12)),
+    ):
+        wanted = list(x)
+        for place, value in zip(places, u, strict=True):
+            key = (lambda c: (c.real, c.imag)) if np.iscomplexobj(u) else int
+            wanted[place] = order(wanted[place], value, key=key)
+        update = covector.jit(lambda x, i, u: getattr(x.at[i], combine)(u))
+        np.testing.assert_array_equal(
+            np.asarray(update(cnp.asarray(x), places, u)), np.array(wanted)
+        )
+        whole = getattr(cnp.asarray(x).at[1:3], combine)(u[:2])
+        for n in (0, 1):
+            key = (lambda c: (c.real, c.imag)) if np.iscomplexobj(u) else int
+            assert whole[1 + n] == order(x[1 + n], u[n], key=key)
