@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import c
-from benchmarks.cases import ALL, CASES as CASES, COMPILED, GRADIENTS, WITH_NUMBA, case
+from benchmarks.cases import ALL, COMPILED, GRADIENTS, WITH_NUMBA, case
 from benchmarks.frameworks import Framework
 
 STEPS, BODIES, FILLED, STARTS = 1_000, 8, 20_000, 1_000

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import frameworks, report, timing
 from benchmarks.cases import Case
-from benchmarks.loops import CASES
+from benchmarks.suite import CASES
 
 RESULTS = Path(__file__).parent / "results.md"
 PATIENCE = 10.0  # seconds of rounds that one framework may take in one case, after three of them
@@ -48,12 +48,14 @@ def sampler(case: Case, name: str, results: dict[str, list[np.ndarray]]) -> Call
     """Return the call that takes one sample of `case`; puts the first call's result in `results`."""
     if case.kind == "import":
         return partial(timing.import_time, name)
-    if case.kind == "memory":
-        return partial(timing.in_child, case.name, name)
+    if case.kind in timing.IN_CHILD:
+        return partial(timing.in_child, case.name, name, case.kind)
     framework = frameworks.load(name)
     block = framework.block
     if case.kind == "cold":
         return lambda: timing.once(case.build(framework), block) / case.per
+    if case.kind == "geometric":
+        return timing.geometric(case.build(framework), block)
     call = case.build(framework)
     if case.compared:
         results[name] = frameworks.host_values(call())
@@ -80,8 +82,8 @@ def _agree(ours: list[np.ndarray], theirs: list[np.ndarray], peer: str) -> None:
 def child(case: str, name: str) -> None:
     """Print the one measurement that is made in a process of its own."""
     framework = frameworks.load(name)
-    call = CASES[case].build(framework)
-    print(json.dumps(timing.peak_memory(call, framework.block)))
+    measured = timing.peak_memory if CASES[case].kind == "memory" else timing.once
+    print(json.dumps(measured(CASES[case].build(framework), framework.block)))
 
 
 def _keep_best(row: report.Row, name: str, value: float) -> None:

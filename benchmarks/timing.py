@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ Block = Callable[[Any], Any]
 
 MIN_SAMPLE = 0.02  # seconds: a sample shorter than this repeats the call
 MAX_CALLS = 100_000
+IN_CHILD = ("memory", "fresh", "again")  # the kinds of case that need a process of their own
 
 
 @contextmanager
@@ -54,6 +57,17 @@ def autorange(call: Thunk, block: Block) -> int:
     return calls
 
 
+def geometric(calls: list[Thunk], block: Block) -> Callable[[], float]:
+    """Return the call that samples every one of `calls`: the geometric mean of their seconds."""
+    counts = [autorange(call, block) for call in calls]
+
+    def mean() -> float:
+        logs = [math.log(sample(call, block, n)) for call, n in zip(calls, counts, strict=True)]
+        return math.exp(math.fsum(logs) / len(logs))
+
+    return mean
+
+
 def once(call: Thunk, block: Block) -> float:
     """Return the seconds of one first call: nothing is warmed, nothing is repeated."""
     with no_garbage_collection():
@@ -82,17 +96,22 @@ def import_time(module: str) -> float:
     return float(_child("-c", f"{clock}; import {module}; print(time.perf_counter() - t)"))
 
 
-def in_child(case: str, framework: str) -> float:
-    """Return what one measurement of `case` gives in a process of its own."""
-    return float(json.loads(_child("-m", "benchmarks.run", "--child", case, framework)))
+def in_child(case: str, framework: str, kind: str) -> float:
+    """Return what one measurement of `case` gives in a process of its own, or in the second one."""
+    command = ("-m", "benchmarks.run", "--child", case, framework)
+    if kind != "again":
+        return float(json.loads(_child(*command)))
+    with tempfile.TemporaryDirectory() as folder:
+        _child(*command, COVECTOR_CACHE="1", COVECTOR_CACHE_DIR=folder)
+        return float(json.loads(_child(*command, COVECTOR_CACHE="1", COVECTOR_CACHE_DIR=folder)))
 
 
-def _child(*arguments: str) -> str:
+def _child(*arguments: str, **variables: str) -> str:
     # As an installed package is imported: from bytecode that is kept.
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, *arguments],
-        capture_output=True, text=True, timeout=600, check=False, env=kept,
+        capture_output=True, text=True, timeout=600, check=False, env={**kept, **variables},
     )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import frameworks, report, run, timing
 from benchmarks.cases import Case
-from benchmarks.loops import CASES
+from benchmarks.suite import CASES
 
 
 def row(name: str = "call_one", **values: float) -> report.Row:
@@ -20,7 +20,7 @@ def row(name: str = "call_one", **values: float) -> report.Row:
 def test_a_case_is_complete(case: Case) -> None:
     assert case.text
     assert case.text[-1] != "."
-    assert case.kind in ("call", "cold", "memory", "import")
+    assert case.kind in ("call", "cold", "geometric", "import", *timing.IN_CHILD)
     assert set(case.frameworks) <= set(frameworks.NAMES)
     assert set(case.limits) <= set(case.frameworks) - {report.OURS}
     assert set(case.beside) <= set(CASES)

@@ -9,7 +9,6 @@ import builtins
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import optree
@@ -17,6 +16,7 @@ import optree
 from covector._engine.base import tree as base
 from covector._engine.base.errors import at_user_line
 from covector._engine.base.public import publish
+from covector._engine.base.record import record
 
 NAMESPACE = base.NAMESPACE
 PyTreeDef = base.TreeDef
@@ -142,7 +142,7 @@ def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
 # -------------------------------------------------------------------------------------------- key paths
 
 
-@dataclass(frozen=True)
+@record
 class SequenceKey:
     """A step of a key path: an element of a list or tuple.
 
@@ -157,7 +157,7 @@ class SequenceKey:
         return f"[{self.idx!r}]"
 
 
-@dataclass(frozen=True)
+@record
 class DictKey:
     """A step of a key path: an element of a dict.
 
@@ -172,7 +172,7 @@ class DictKey:
         return f"[{self.key!r}]"
 
 
-@dataclass(frozen=True)
+@record
 class GetAttrKey:
     """A step of a key path: an attribute.
 
@@ -187,7 +187,7 @@ class GetAttrKey:
         return f".{self.name}"
 
 
-@dataclass(frozen=True)
+@record
 class FlattenedIndexKey:
     """A step of a key path: a child of a registered class that did not name it.
 

@@ -57,7 +57,7 @@ def test_a_module_is_quick_if_all_its_functions_are(
         return machine(processor, quick)
 
     monkeypatch.setattr(link, "machine", noted)
-    backend.Code(kernel, job, lambda key, make: make())
+    backend.Code(lambda: kernel, job, lambda key, make: make())
     assert used[0] is quick  # the next ones are for functions that it calls
 
 

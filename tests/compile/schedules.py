@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from random import Random
 
 import numpy as np
 
 from covector._engine.backends.base import Costs, Limits, Loops, Target
+from covector._engine.base.record import replace
 from covector._engine.compile.rewrite import rewrite
 from covector._engine.ir.kernel import Buffer, If, Kernel, Loop, Schedule, Statement, While, walk
 from covector._engine.ir.legal import chain_of, refused, why_not, why_not_step

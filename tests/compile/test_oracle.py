@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -21,6 +20,7 @@ from covector._engine.backends.base import Job
 from covector._engine.backends.cpu import backend
 from covector._engine.backends.reference.kernels import run
 from covector._engine.base.errors import KernelError, VerificationError
+from covector._engine.base.record import replace
 from covector._engine.compile import memory
 from covector._engine.compile.schedule import schedule
 from covector._engine.core import trace
@@ -59,12 +59,12 @@ def compiled(
     kernel: Kernel, inputs: Sequence[np.ndarray], donate: Sequence[int]
 ) -> list[np.ndarray]:
     """What the compiled Kernel gives."""
-    code = backend.Code(kernel, JOB, cache.cached)
+    code = backend.Code(lambda: kernel, JOB, cache.cached)
     native = _native.Executable(
         code.address,
         [(dtypes.CODES[b.dtype], (b.size,)) for b in kernel.inputs],
         [(dtypes.CODES[b.dtype], (b.size,), False) for b in kernel.outputs],
-        arena_bytes=code.arena_bytes,
+        arena_bytes=code.plan.arena_bytes,
         cost_ns=1,
         keepalive=code.loaded,
         aliases=kernel.aliases,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_every_legal_schedule_gives_the_same(name: str) -> None:
             for got, other in zip(results, wanted, strict=True):
                 close(got, other, text)
     for steps, made in random.sample(found, min(COMPILED, len(found))):
-        loaded = cpu.load(memory.plan(made, job), program, job, lambda key, make: make())
+        loaded = cpu.load(partial(memory.plan, made, job), program, job, lambda key, make: make())
         results = loaded([cnp.asarray(x) for x in operands], ())
         for got, other in zip(results, wanted, strict=True):
             close(got, other, f"{steps}\n{made}")
@@ -142,7 +143,9 @@ def test_what_the_pass_chooses_is_legal_and_the_same() -> None:
         made = schedule(kernel, job)
         check.verify(made, "schedule")
         planned = memory.plan(made, job)
-        loaded = cpu.load(planned, program_of(name), job, lambda key, make: make())
+        loaded = cpu.load(
+            partial(memory.plan, made, job), program_of(name), job, lambda key, make: make()
+        )
         results = loaded([cnp.asarray(x) for x in operands], ())
         for found in (results, oracle.run(planned, operands)):
             for got, other in zip(found, wanted, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from covector import lax, numpy as cnp
 from covector._engine.backends.base import Job, Target
 from covector._engine.base.errors import VerificationError
+from covector._engine.base.record import replace
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.core import trace
 from covector._engine.ir import index as ix, sharing

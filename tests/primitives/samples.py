@@ -10,7 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.core.primitive import NotDifferentiable
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.extend.testing import Maker, Sample, random
@@ -206,6 +206,42 @@ def contractions() -> Iterator[Sample]:
     yield Sample(prims.DotGeneral((1,), (0,), (), (), i32), (array((2, 5), i8), array((5, 3), i8)))
 
 
+# Axes of operand, kernel and result; strides, padding, dilations, groups; shapes: every kind of each occurs.
+CHANNELS_LAST = ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
+CONVOLUTIONS: tuple[tuple[Any, ...], ...] = (
+    (((0, 1), (0, 1), (0, 1)), (), (), (), (), 1, 1, (2, 3), (4, 3)),
+    (((0, 2, 1), (2, 1, 0), (1, 0, 2)), (2,), ((1, 2),), (1,), (1,), 1, 1, (2, 7, 3), (3, 3, 2)),
+    (((1, 0, 2), (0, 1, 2), (0, 2, 1)), (1,), ((2, -1),), (3,), (2,), 1, 1, (2, 1, 4), (2, 2, 3)),
+    (((0, 1, 2, 3),) * 3, (1, 2), ((1, 0), (0, 1)), (2, 1), (1, 2), 2, 1, (2, 4, 3, 5), (6, 2, 2, 2)),
+    (CHANNELS_LAST, (1, 1), ((1, 1),) * 2, (1, 1), (1, 1), 3, 1, (1, 4, 5, 3), (3, 2, 1, 6)),
+    (CHANNELS_LAST, (2, 1), ((0, 1), (1, 1)), (1, 1), (1, 1), 1, 2, (4, 4, 3, 2), (2, 2, 2, 4)),
+    (
+        ((0, 1, 2, 3, 4),) * 3, (1, 2, 1), ((1, 1), (0, 0), (0, 1)), (1, 1, 2), (1, 1, 1), 1, 1, (1, 2, 3, 4, 2),
+        (2, 2, 2, 1, 2),
+    ),
+    (((0, 1, 2),) * 3, (1,), ((0, 0),), (1,), (1,), 1, 1, (1, 2, 2), (3, 2, 4)),
+    (((0, 1, 2),) * 3, (1,), ((1, 1),), (1,), (1,), 1, 1, (2, 0, 3), (2, 0, 2)),
+)  # fmt: skip
+
+
+def convolutions() -> Iterator[Sample]:
+    for numbers, strides, padding, base, spread, features, batches, lhs, rhs in CONVOLUTIONS:
+        specs = prims.ConvDimensionNumbers(*numbers)
+        conv = prims.Conv(strides, padding, base, spread, specs, features, batches)
+        yield Sample(conv, (array(lhs), array(rhs)), ((0,), (1,)))
+    plain = prims.ConvDimensionNumbers(*[(0, 1, 2)] * 3)
+    for dtype, preferred in (
+        (f32, None),
+        (bf16, None),
+        (bf16, f32),
+        (i8, i32),
+        (c128, None),
+        (bool_, None),
+    ):
+        conv = prims.Conv((1,), ((1, 1),), (1,), (1,), plain, 1, 1, preferred)
+        yield Sample(conv, (array((2, 3, 5), dtype), array((4, 3, 3), dtype)), ((0,), (1,)))
+
+
 # ------------------------------------------------------------------------------------------------- indexing
 
 GATHERS: tuple[tuple[Any, ...], ...] = (
@@ -380,10 +416,62 @@ def matrices() -> Iterator[Sample]:
             right = (n, 2) if flags[0] else (2, n)
             operands = array((n, n), dtype), array(right, dtype)
             yield Sample(solve, operands, ((1,),), {0: definite})
+    yield from _orthogonal()
+    yield from _spectral()
     pivots = integers(0, 4)
     for shape in ((3,), (2, 5), (0,)):
         of = linalg_solve.PivotsToPermutation(5)
         yield Sample(of, (array(shape, i32),), makers={0: pivots})
+
+
+def _orthogonal() -> Iterator[Sample]:
+    for dtype in (f64, c128):
+        a = array((2, 4, 3), dtype)
+        yield Sample(linalg_orthogonal.Qr(False), (a,))
+        yield Sample(linalg_orthogonal.Qr(False, True), (a,))
+        yield Sample(linalg_orthogonal.Qr(True), (array((3, 3), dtype),))
+        yield Sample(linalg_orthogonal.Geqrf(), (a,))
+        yield Sample(linalg_orthogonal.Geqrf(True), (array((3, 4), dtype),))
+        scales = {1: uniform(0.3, 0.9)}
+        product = linalg_orthogonal.HouseholderProduct()
+        yield Sample(product, (a, array((2, 3), dtype)), makers=scales)
+        for left, transposed in itertools.product((True, False), repeat=2):
+            c = array((4, 2) if left else (2, 4), dtype)
+            of = linalg_orthogonal.Ormqr(left, transposed)
+            yield Sample(of, (array((4, 3), dtype), array((3,), dtype), c), makers=scales)
+    for full, shape in ((True, (2, 3)), (False, (0, 2)), (True, (2, 0))):
+        yield Sample(linalg_orthogonal.Qr(full, True), (array(shape, f32),))
+
+
+def _spectral() -> Iterator[Sample]:
+    spectral = linalg_spectral
+    for dtype in (f64, c128):
+        a = array((3, 3), dtype)
+        for lower, vectors in ((True, True), (False, True), (True, False)):
+            yield Sample(spectral.Eigh(lower, vectors), (a,), makers={0: apart}, slopes=not vectors)
+        yield Sample(spectral.Eigh(), (array((2, 2, 2), dtype),), makers={0: apart}, slopes=False)
+        for shape in ((3, 2), (2, 3)):
+            yield Sample(spectral.Svd(False), (array(shape, dtype),), slopes=dtype == f64)
+        yield Sample(spectral.Svd(True, False), (array((2, 3, 3), dtype),))
+        yield Sample(spectral.Eig(False, False), (a,), makers={0: apart})
+        yield Sample(spectral.Eig(True, True, True), (a,), makers={0: apart}, slopes=False)
+        yield Sample(spectral.Hessenberg(), (a,))
+        yield Sample(spectral.Tridiagonal(), (a,))
+        yield Sample(spectral.Tridiagonal(False), (a,))
+        yield Sample(spectral.CholeskyUpdate(), (a, array((3,), dtype)), makers={0: definite})
+        bands = (array((2, 4), dtype),) * 3
+        operands = (*bands, array((2, 4, 3), dtype))
+        yield Sample(spectral.TridiagonalSolve(), operands, ((3,),), {1: uniform(3, 4)})
+    yield Sample(spectral.Svd(True), (array((2, 3), f64),), slopes=False, fixed=(0,))
+    yield Sample(spectral.Schur(), (array((3, 3)),), makers={0: apart})
+    yield Sample(spectral.Schur(False), (array((2, 2, 2)),), makers={0: apart})
+
+
+def apart(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """Hermitian matrices with eigenvalues that are not close to each other."""
+    n = aval.shape[-1]
+    x = random(rng, aval) / 8
+    return (x + np.swapaxes(x.conj(), -1, -2) + np.diag(np.arange(n) * 2.0 + 1)).astype(aval.dtype)
 
 
 def definite(rng: np.random.Generator, aval: ShapedArray) -> Any:
@@ -400,6 +488,7 @@ def all_samples() -> list[Sample]:
         reductions,
         cumulatives,
         contractions,
+        convolutions,
         gathers,
         scatters,
         bits,

@@ -38,7 +38,7 @@ def has_elements(sample: Sample) -> bool:
     """Whether elements of the result come from elements of the operands by a rule of the family's."""
     p = sample.primitive
     by_routine = isinstance(p, ByRoutine) and not isinstance(p, prims.DotGeneral)
-    return not p.passes_on and not by_routine
+    return not p.passes_on and not by_routine and not isinstance(p, prims.Conv)
 
 
 @samples(has_elements)

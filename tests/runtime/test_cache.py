@@ -286,3 +286,56 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["/proc/covector", "/dev/null/covector"])
 def test_a_place_that_cannot_be_written(place: str) -> None:
     assert finish(program(Path(place))) == ""
+
+
+AGAIN = """
+import sys
+import covector as cv, covector.numpy as cnp, numpy as np
+from covector import lax
+
+def show(*results):
+    print(*[np.asarray(x).tolist() for x in results])
+
+x = cnp.arange(6.0)
+show(cnp.sin(x[:3]), cv.jit(lambda x: cnp.sort(-x) * 2)(x), cv.jit(lambda x: x.at[1].set(9.0), donate_argnums=0)(x + 0))
+show(cv.jit(lambda x: lax.scan(lambda c, e: (c + e, c), 0.0, x))(x)[1], cv.grad(lambda x: (x * x).sum())(x))
+show(cv.jit(lambda a: a @ a)(cnp.eye(40) * 2)[0, :2], lax.while_loop(lambda n: n < 5, lambda n: n + 1, 0))
+print("compiled" if "covector._engine.compile.pipeline" in sys.modules else "found")
+f = cv.jit(lambda x: cnp.cos(x) + 1)
+print(f.lower(x).compile().as_text("llvm").count("define"), f.lower(x).compile().cost_analysis()["flops"])
+cv.jit(lambda x: cv.debug.print("it is {}", x))(2.5)
+show(cv.jit(lambda x: cv.pure_callback(np.sqrt, x, x))(cnp.float32(4)))
+cv.effects_barrier()
+"""
+
+
+def again(where: Path) -> list[str]:
+    """The lines that the program prints, in a new process."""
+    env = {**os.environ, "COVECTOR_CACHE_DIR": str(where), "COVECTOR_CACHE": "1"}
+    env |= {"COVECTOR_VERIFY": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN], capture_output=True, text=True, check=True, env=env
+    )
+    return done.stdout.splitlines()
+
+
+def test_code_that_is_found_needs_no_compiler_and_does_the_same(tmp_path: Path) -> None:
+    first, second = again(tmp_path), again(tmp_path)
+    assert first[3] == "compiled"
+    assert second[3] == "found"
+    assert [*first[:3], *first[4:]] == [*second[:3], *second[4:]]
+    assert "it is 2.5" in second
+    assert second[-1] == "2.0"
+
+
+def test_nothing_is_kept_by_a_compiler_that_was_changed_under_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache._compiler.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_STARTED", 0.0)
+        assert keep("a")
+        assert keep("a")
+        cache._compiler.cache_clear()
+    assert keep("a")
+    assert not keep("a")

@@ -17,15 +17,25 @@ else:  # for a type checker it would mean that every name is there
 from covector.lax.branches import *
 from covector.lax.collectives import *
 from covector.lax.control_flow import *
+from covector.lax.convolution import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
+from covector.lax.padding import padtype_to_pads as padtype_to_pads
 from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
-_OF_ARRAYS = ("elementwise", "indexing", "prefixes", "products", "reductions", "shape")
+_OF_ARRAYS = (
+    "convolution",
+    "elementwise",
+    "indexing",
+    "prefixes",
+    "products",
+    "reductions",
+    "shape",
+)
 _publish(__name__, later=_LATER, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -18,6 +17,7 @@ from covector._engine.api.arguments import (
     is_value,
 )
 from covector._engine.base import errors, tree
+from covector._engine.base.record import record
 from covector._engine.control.cond import Cond
 from covector._engine.core.refs import Among, Uses, stage_open
 from covector._engine.core.trace import Tracer, number, typeof
@@ -172,7 +172,7 @@ def _truth(pred: Any) -> Any:
 # -------------------------------------------------------------------------------------------------- branches
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class _Branch:
     """A traced function: its Program, open over constants, and the structure that it returns."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from types import FunctionType
 from typing import Any
@@ -14,6 +13,7 @@ from covector._engine.api.arguments import as_array, check_callable, function_pl
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
+from covector._engine.base.record import record
 from covector._engine.control.loop import Scan
 from covector._engine.core.refs import stage_open
 from covector._engine.core.trace import SCALARS, context, typeof
@@ -30,7 +30,7 @@ Step = Callable[[Function, Any, Any], Any]  # (the user's function, carry, x) ->
 __all__ = ["map", "scan"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Traced:
     """The body of a loop and its constants, and the structures that it takes and gives.
 

@@ -102,3 +102,18 @@ def check_shapes(name: str, avals: Sequence[ShapedArray]) -> None:
     """TypeError unless the operands that are not of shape () have one shape."""
     if len({a.shape for a in avals if a.shape}) > 1:
         raise errors.ShapeError(errors.shape_mismatch(name, [a.text() for a in avals]))
+
+
+def preferred_dtype(name: str, dtype: np.dtype, preferred: Any) -> np.dtype | None:
+    """The dtype that a product of operands of a dtype is asked to have; TypeError if it is narrower than that."""
+    if preferred is None:
+        return None
+    wanted = dtypes.as_dtype(preferred)
+    kinds, wide = (dtypes.kind(dtype), dtypes.kind(wanted)), (dtype.itemsize, wanted.itemsize)
+    fits = kinds[0] == kinds[1] or "".join(kinds) in ("if", "uf", "iu", "ui", "bi", "bu", "bf")
+    if wanted != dtype and (not fits or wide[0] > wide[1]):
+        raise TypeError(
+            f"{name} of {dtype.name} cannot give preferred_element_type={wanted.name}{errors.at_user_line()}: it must "
+            "be of the operands' kind, or float for integers, and not narrower"
+        )
+    return wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -13,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, check_values, zero_tangent
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
+from covector._engine.base.record import record
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.refs import Cell, check_aliases
 from covector._engine.core.trace import Array, Tracer, number, typeof
@@ -99,7 +99,7 @@ def as_weak_as(x: Any, aval: ShapedArray) -> Any:
     return x if x.weak_type == aval.weak_type else prims.Convert(x.dtype, aval.weak_type)(x)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Signature:
     """What a pullback takes and gives."""
 
@@ -116,7 +116,7 @@ class Signature:
 Targets = tuple[Any, ...]  # for each leaf of the arguments: a reference, GradValue or DontWant
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class _Static:
     """What a pullback is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from covector._engine.base.record import record
 from covector._engine.core.refs import Cell, Uses, check_aliases
 from covector._engine.core.trace import EVAL, Tracer, current
 from covector._engine.ir.program import Program, effects_of
 from covector._engine.runtime.eager import as_array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Touched:
     """The references that a Program stands for a function of.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native, primitives as prims
@@ -11,6 +10,7 @@ from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.public import bounded
+from covector._engine.base.record import record
 from covector._engine.core import trace
 from covector._engine.core.refs import Cell
 from covector._engine.core.trace import Tracer
@@ -40,7 +40,7 @@ def fitted(x: Any, aval: ShapedArray) -> Any:
     return prims.Convert(aval.dtype)(x)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArgInfo:
     """What is known of an argument: its type, and whether the caller gives its memory away."""
 

@@ -20,6 +20,7 @@ from covector._engine.ir.program import Program
 
 IR = Program | Kernel
 Explain = Callable[[str], None]
+Source = Callable[[], IR]  # what the passes gave: they run when somebody asks for it
 # Looks bytes up by a key that says all that they depend on, or makes them (and keeps them).
 Keep = Callable[[str, Callable[[], bytes]], bytes]
 
@@ -37,7 +38,23 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_FACTORS = ("cholesky", "lu", "triangular_solve")
+_FACTORS = (
+    "cholesky",
+    "cholesky_update",
+    "eig",
+    "eigh",
+    "geqrf",
+    "hessenberg",
+    "householder_product",
+    "lu",
+    "ormqr",
+    "qr",
+    "schur",
+    "svd",
+    "triangular_solve",
+    "tridiagonal",
+    "tridiagonal_solve",
+)
 _ROUTINES: Mapping[str, float] = MappingProxyType(
     {**dict.fromkeys(_GEMMS, 0.02), **dict.fromkeys(_FACTORS, 0.1), "pivots_to_permutation": 2.0}
 )
@@ -245,7 +262,11 @@ class Backend(ABC):
     """One kind of device: how to compile for it, and how to run what was compiled."""
 
     name: ClassVar[str]
-    passes: ClassVar[tuple[Pass, ...]]
+
+    @property
+    @abstractmethod
+    def passes(self) -> tuple[Pass, ...]:
+        """What makes of a Program what this backend takes."""
 
     @abstractmethod
     def target(self, vector_bits: int = 0) -> Target:
@@ -256,5 +277,10 @@ class Backend(ABC):
         return 1
 
     @abstractmethod
-    def load(self, ir: IR, program: Program, job: Job, keep: Keep) -> Loaded:
-        """What the passes gave, ready to run; `program` says the types of operands and results."""
+    def load(
+        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
+    ) -> Loaded:
+        """What the passes give, ready to run; `program` says the types of operands and results.
+
+        `key` is equal in other processes for what is compiled to the same code there; None if that is not known.
+        """

@@ -6,15 +6,15 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native
 from covector._engine.base import jax_flags
 from covector._engine.base.public import bounded
+from covector._engine.base.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flag:
     """One row of the table.  The environment variable is COVECTOR_ and the name in capitals."""
 
@@ -258,6 +258,12 @@ class Config(threading.local):
         """What is looked for in all that is computed: some of nan, inf."""
         watching = ("nan", self.debug_nans), ("inf", self.debug_infs)
         return tuple([kind for kind, on in watching if on])
+
+    @property
+    def shows_passes(self) -> bool:
+        """Whether somebody looks at what passes do, so that they must run."""
+        topics = {*self.explain.split(",")} - {"", "compile", "cache"}
+        return bool(self.verify or self.dump or topics)
 
     def code_key(self) -> tuple[object, ...]:
         """The flags that change compiled code: part of every cache key."""

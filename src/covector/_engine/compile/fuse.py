@@ -16,6 +16,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Costs, Job, Target
+from covector._engine.base.record import record
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.places import (
     Places,
@@ -116,7 +117,7 @@ class Single:
 Group = Nest | Single
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Plan:
     """Groups in the order in which they run, and what is computed inside its consumers."""
 

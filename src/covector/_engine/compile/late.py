@@ -7,15 +7,15 @@ copied: in the gradient of a loop of 20,000 of them, 80 KB in each step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from covector._engine.base.record import record, replace
 from covector._engine.compile.fuse import Group, Plan, Single, stored_as
 from covector._engine.core.primitive import Update
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """Something that is done: what it reads, what it makes, and which of what it reads it may change in place."""
 

@@ -8,9 +8,10 @@ buffers; when it is needed is a list of segments, from statement to statement of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from covector._engine.backends.base import Explain, Job
+from covector._engine.base.record import replace
 from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
 from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
 from covector._engine.core.foreign import is_users

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from covector._engine.backends.base import Target
+from covector._engine.base.record import record
 from covector._engine.compile.cuts import cuts, pieces
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
@@ -43,7 +44,7 @@ Bound = dict[tuple[Var, Index], Scalar]  # elements that are known where they ar
 Piece = tuple[Index, list[Dim], list[Statement]]  # where its points are, its extents, its body
 
 
-@dataclass(frozen=True)
+@record
 class Context:
     """What lowering a nest needs from the Program around it."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from covector._engine.backends.base import IR, Explain, Job, Pass
+from covector._engine.backends.base import IR, Job, Pass
 from covector._engine.base.config import config
 from covector._engine.compile import memory
 from covector._engine.compile.invariants import hoist_invariants
@@ -47,13 +47,6 @@ TO_KERNEL: tuple[Pass, ...] = (
     # From here: every buffer has a place.
     Pass("memory", memory.plan),
 )
-
-
-def explain(topic: str) -> Explain:
-    """What prints the reasons for decisions on a topic, if they were asked for."""
-    if topic not in config.explain.split(","):
-        return lambda text: None
-    return lambda text: print(f"[{topic}] {text}", file=sys.stderr)
 
 
 def run_passes(program: Program, passes: Sequence[Pass], job: Job) -> dict[str, IR]:

@@ -7,10 +7,10 @@ be taken is not asked here (`ir/legal.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from covector._engine.base.record import replace
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import load
 from covector._engine.ir.kernel import (

@@ -15,11 +15,11 @@ A nest is a loop the order of whose runs is free, with what is in it.  Of each o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from covector._engine.backends.base import Explain, Job, Target
+from covector._engine.base.record import replace
 from covector._engine.compile.rewrite import rewrite
 from covector._engine.compile.survey import TICKS, Facts, Survey
 from covector._engine.ir import index as ix

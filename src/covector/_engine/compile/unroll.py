@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from covector._engine.backends.base import Limits
-from covector._engine.base.record import replace
+from covector._engine.base.record import record, replace
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
@@ -37,7 +36,7 @@ from covector._engine.types.avals import ShapedArray
 MADE = -1  # the number that stands for new memory, beside those of the inputs
 
 
-@dataclass(frozen=True)
+@record
 class Small(Fitting):
     """Programs of small arrays, and of large ones of which single elements are read and changed, in place."""
 

@@ -7,7 +7,6 @@ failures share.  It goes through the Program as further values, through loops as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar
 
@@ -181,7 +180,7 @@ def _nan_in_results(operands: Sequence[Any], results: Sequence[Any]) -> tuple[An
 # --------------------------------------------------------------------------------------- the transformation
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class CheckedProgram:
     """The Program, which takes a state after its operands and gives one after its results."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -128,7 +127,7 @@ def _is_kept(answer: Any) -> bool:
 # -------------------------------------------------------------------------------------------------------- the primitive
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class KeptProgram:
     """A Program in two, as `SplitProgram`; what is not kept is computed again by `rest`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -297,7 +296,7 @@ def _chosen(index: Any, values: Sequence[Any]) -> Any:
 # ------------------------------------------------------------------------------------------- derived branches
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class DerivedBranches:
     """Branches made from others: they take what those take and more, then `constants`.
 
@@ -309,7 +308,7 @@ class DerivedBranches:
     live: Mask
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class SplitBranches:
     """Branches in two: what is known, which also gives residuals, and what is linear.
 

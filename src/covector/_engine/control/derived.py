@@ -6,7 +6,6 @@ And which values a loop keeps for its gradient.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Generic, Literal, TypeVar
 
@@ -42,7 +41,7 @@ from covector._engine.types.dims import Dim
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operands(Generic[T]):
     """What a loop takes, or its body; or types, masks, batch axes of these.  They stand in this order."""
 
@@ -56,7 +55,7 @@ class Operands(Generic[T]):
         return self.consts + self.carry + self.xs
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Results(Generic[T]):
     """What a loop gives, or its body; or types, masks, batch axes of these.  They stand in this order."""
 
@@ -101,7 +100,7 @@ def layout_of(mask: Operands[bool]) -> Layout:
     return Layout(sum(mask.consts), sum(mask.carry))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class DerivedBody:
     """A body made from another one.  Its consts are the other's (or those named beside), then `constants`."""
 
@@ -173,7 +172,7 @@ def batch_body(
     return DerivedBody(program, wide, found.constants, live)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class TransposedBody:
     """The body of the backward loop.
 
@@ -313,7 +312,7 @@ class Origin:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """The values that residuals are among, once the known loop has run."""
 
@@ -327,7 +326,7 @@ class Known:
         return [getattr(self, s.kind)[s.position] for s in sources]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class SplitBody:
     """A body in two: what is known, which also gives residuals, and what is linear.
 

@@ -11,7 +11,7 @@ from covector._engine.control.loop import Scan
 from covector._engine.control.open import OpenPrimitive, own
 from covector._engine.control.while_ import While
 from covector._engine.core.primitive import Primitive
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 
 # Those with parameters: names of ours, and the names of JAX's that differ.  What has other operands has no entry.
 _CLASSES: tuple[type[Primitive], ...] = (
@@ -22,9 +22,9 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.BitcastConvert,
     prims.Broadcast,
     Call,
-    linalg_solve.Cholesky,
     prims.Concatenate,
     Cond,
+    prims.Conv,
     prims.Convert,
     prims.Copy,
     prims.CumLogSumExp,
@@ -38,13 +38,11 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Gather,
     prims.IntegerPow,
     prims.Iota,
-    linalg_solve.Lu,
     prims.Max,
     prims.Min,
     prims.Named,
     prims.OptimizationBarrier,
     prims.Pad,
-    linalg_solve.PivotsToPermutation,
     prims.Prod,
     prims.ReducePrecision,
     prims.Reshape,
@@ -53,9 +51,24 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Slice,
     prims.Sum,
     prims.Transpose,
-    linalg_solve.TriangularSolve,
     While,
     prims.Xor,
+    linalg_solve.Cholesky,
+    linalg_solve.Lu,
+    linalg_solve.PivotsToPermutation,
+    linalg_solve.TriangularSolve,
+    linalg_orthogonal.Geqrf,
+    linalg_orthogonal.HouseholderProduct,
+    linalg_orthogonal.Ormqr,
+    linalg_orthogonal.Qr,
+    linalg_spectral.CholeskyUpdate,
+    linalg_spectral.Eig,
+    linalg_spectral.Eigh,
+    linalg_spectral.Hessenberg,
+    linalg_spectral.Schur,
+    linalg_spectral.Svd,
+    linalg_spectral.Tridiagonal,
+    linalg_spectral.TridiagonalSolve,
 )
 _JAX_NAMES = {
     "broadcast": "broadcast_in_dim",

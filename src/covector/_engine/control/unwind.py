@@ -9,13 +9,13 @@ of them, twice more up to the square of that, and then more often; the gradient 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.record import record
 from covector._engine.control.derived import Layout
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import evaluate, typeof
@@ -52,7 +52,7 @@ def slots_for(state: Sequence[ShapedArray], many: bool = False) -> int:
     return min(max(digits, LEAST_SLOTS), most)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Unwound:
     """From consts, first carry, and cotangents of the carried values in `carry`, to all cotangents.
 

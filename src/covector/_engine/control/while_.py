@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -459,7 +458,7 @@ def _condition_for(condition: Program, layout: Layout, body: Program, wider: Lay
     return replace_inputs(condition, [*consts, *carry])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class _Batched:
     """A loop for all elements of a batch."""
 

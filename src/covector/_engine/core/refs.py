@@ -10,11 +10,11 @@ turn.  So the order of reads and writes is that of the Python code, and derivati
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from covector._engine import _native
 from covector._engine.base import errors, ref_errors
+from covector._engine.base.record import record
 from covector._engine.core.trace import (
     EVAL,
     Array,
@@ -180,7 +180,7 @@ class Cell:
         return self._own.written
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use:
     """A cell from outside that a staged function touches."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from covector._engine.base.record import record
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
     Buffer,
@@ -44,7 +44,7 @@ WHOLE: Final = Whole.WHOLE
 PAIRS = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Access:
     """One read or write: `size` elements side by side from `place` (an index, or WHOLE) in a buffer."""
 
@@ -130,7 +130,7 @@ def accesses(statements: Sequence[Statement]) -> Iterator[Access]:
     return Reader().walk(statements)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use:
     """What statements do with one buffer, all in all."""
 

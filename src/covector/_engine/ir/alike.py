@@ -7,10 +7,10 @@ made of the first of them serves for all, given their buffers in the order of `S
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from covector._engine.base.record import replace
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
     Assign,

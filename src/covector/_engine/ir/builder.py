@@ -18,12 +18,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from covector._engine.base.errors import Source
+from covector._engine.base.record import record, replace
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import (
     Assign,
@@ -49,7 +49,7 @@ Index = tuple[Dim, ...]
 AllElements = Mapping[Index, Scalar]  # all the elements of a small value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fit:
     """How something can be written out: where results lie, and which inputs it changes there."""
 
@@ -75,7 +75,7 @@ class Fitting(ABC):
         """Whether a value may be in locals."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a variable lies: a buffer, and the offset of its first element (of the variable's dtype)."""
 
@@ -131,7 +131,7 @@ def buffer_size(aval: ShapedArray) -> Dim:
     return aval.size * 2 if dtypes.is_complex(aval.dtype) else aval.size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Points:
     """Where a Program is computed, each point on its own, and how many of them had better be computed side by side."""
 
@@ -211,7 +211,7 @@ class Operand:
         return self._reader.at(index, condition)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Result:
     """A result of the equation that is lowered: its type, and where it is to be stored."""
 

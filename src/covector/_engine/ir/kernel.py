@@ -6,13 +6,14 @@ dims expressions over loop variables.  A Program lowers to one Kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from covector._engine.base.errors import Source
+from covector._engine.base.record import record, replace
 from covector._engine.ir.scalar import Expr, show as show_expr, show_index
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -20,7 +21,7 @@ from covector._engine.types.dims import Dim
 BufferKind = Literal["input", "output", "temp", "local"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Buffer:
     """Memory of `size` elements.  "temp" lives in the arena; "local" is private to one run of a parallel body.
 
@@ -40,7 +41,7 @@ class Buffer:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Schedule:
     """How a loop runs; never what it computes."""
 
@@ -54,7 +55,7 @@ class Schedule:
         return f"  @ {', '.join(parts)}" if parts else ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Loop:
     """Run the body for variable = 0 ... extent - 1, in order unless that is free."""
 
@@ -72,7 +73,7 @@ class Loop:
         return str(self.variable)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Init:
     """Bring a local into being with a value; `local` is an Expr of op "local"."""
 
@@ -80,7 +81,7 @@ class Init:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Combination:
     """How the states of a fold combine, in any order and grouping: `result` is that of some locals and of `taken`."""
 
@@ -89,7 +90,7 @@ class Combination:
     result: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Assign:
     """Give locals new values, all at once.  If that is to fold something into them: how their states combine."""
 
@@ -98,7 +99,7 @@ class Assign:
     fold: Combination | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Fold:
     """local := op(local, value).  The order of folds is free: op is associative and commutative."""
 
@@ -108,7 +109,7 @@ class Fold:
     identity: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Store:
     """buffer[index] := value, unless there is a condition and it is false."""
 
@@ -118,7 +119,7 @@ class Store:
     condition: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class If:
     """Run the body if the condition holds, else what `orelse` has.  In a loop with lanes: each for its lanes."""
 
@@ -127,7 +128,7 @@ class If:
     orelse: tuple[Statement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class While:
     """Run `test`, then the body if the condition holds, and again, until it does not.  Each lane runs to its own end.
 
@@ -140,7 +141,7 @@ class While:
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Routine:
     """Call a named routine on places in buffers, with integer parameters."""
 
@@ -152,7 +153,7 @@ class Routine:
     work: Dim = 1  # how many steps it takes: multiplications of a product, elements that are sorted
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Callback:
     """Call a function of the host's on the values at the first places; what it returns goes to the others.
 
@@ -168,7 +169,7 @@ class Callback:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Copy:
     """Copy `size` elements between places."""
 
@@ -177,7 +178,7 @@ class Copy:
     size: Dim
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Swap:
     """Exchange the memory of two buffers."""
 
@@ -185,7 +186,7 @@ class Swap:
     second: Buffer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Note:
     """Names what the next statements compute."""
 
@@ -197,7 +198,7 @@ Statement = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Kernel:
     """The entry of a compiled Program: parameters, statements in order, and the plan of its buffers."""
 
@@ -207,13 +208,10 @@ class Kernel:
     dims: tuple[str, ...]  # the symbols, in the order in which their values are passed
     body: tuple[Statement, ...]
     aliases: tuple[tuple[int, int], ...] = ()  # (output, input) that may share memory
-    offsets: dict[Buffer, Dim] = field(
-        default_factory=dict
-    )  # where each temp lies in the arena, in bytes
+    offsets: Mapping[Buffer, Dim] = MappingProxyType({})  # of each temp in the arena, in bytes
     arena: Dim = 0
-    shares: dict[Buffer, Buffer] = field(
-        default_factory=dict
-    )  # buffers in the memory of another one
+    # Buffers in the memory of another one.
+    shares: Mapping[Buffer, Buffer] = MappingProxyType({})
 
     def memories(self) -> dict[Buffer, Buffer]:
         """Of each buffer that lies, or may lie, in the memory of another one: the one that stands for all."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covector._engine.base.errors import Source
-from covector._engine.base.record import fields, replace
+from covector._engine.base.record import fields, record, replace
 from covector._engine.ir.effects import Effect, is_kept
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, Polynomial, substitute
@@ -74,7 +73,7 @@ class Eqn:
         return f"Eqn({self.primitive}, {self.inputs}, {self.outputs})"
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@record(eq=False)
 class Program:
     """Inputs, equations in order, outputs.
 

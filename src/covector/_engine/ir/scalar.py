@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from covector._engine.base.record import record
 from covector._engine.types import dims
 
 Kind = Literal["same", "compare", "select", "convert", "bitcast"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScalarOp:
     """One row of the closed set: how many operands, how the result is typed, the NumPy meaning."""
 
@@ -265,7 +265,7 @@ def combined(operation: str, old: Scalar, new: Scalar) -> Scalar:
     return apply(operation, old, new)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Iteration:
     """A loop on one element's state: while `condition`, state := step.  Lanes that are done keep theirs."""
 

@@ -17,6 +17,8 @@ from covector._engine.primitives.bitwise import *
 from covector._engine.primitives.compare import *
 from covector._engine.primitives.complex import *
 from covector._engine.primitives.contract import *
+from covector._engine.primitives.slide import *
+from covector._engine.primitives.conv import *
 from covector._engine.primitives.convert import *
 from covector._engine.primitives.cumulative import *
 from covector._engine.primitives.index import *

@@ -7,7 +7,6 @@ The family owns everything else.  Operands have one shape; one of shape () goes 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -179,7 +178,7 @@ class ElementwiseBase(Mapped):
         return self.on_elements(avals, *[x(index if x.aval.shape else ()) for x in xs])
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Elementwise(ElementwiseBase):
     """A parameter-free elementwise primitive: one row, one singleton."""
 

@@ -1,4 +1,4 @@
-"""The disk cache of object files: by content, checked when read, written atomically, bounded in size.
+"""The disk cache of compiled code: by content, checked when read, written atomically, bounded in size.
 
 An entry that is damaged or of other code is ignored and rebuilt.  Entries are machine code that this process will
 run, so they lie in a folder of our own that nobody else can write to, and each must belong to this user.
@@ -29,6 +29,7 @@ _STALE_S = 3600.0  # a temporary file this old was left by a process that is gon
 _TOUCH_S = 600.0  # use is noted this exactly: most hits then write nothing
 _LOOK, _LOOK_S = "last-look", 600.0  # a file whose age says when all entries were looked at
 _KEPT = 0.75  # of the limit, after old entries were removed
+_STARTED = time.time()
 
 
 def directory() -> Path | None:
@@ -44,10 +45,11 @@ def directory() -> Path | None:
 
 
 def cached(key: str, make: Callable[[], bytes]) -> bytes:
-    """The object file for a key: from the disk if it is there and whole, else made (and kept)."""
-    if not config.cache:
+    """The bytes for a key: from the disk if they are there and whole, else made (and kept)."""
+    compiler = _compiler() if config.cache else None
+    if compiler is None:
         return make()
-    text = f"{FORMAT}\n{VERSION}\n{_compiler()}\n{key}"
+    text = f"{FORMAT}\n{VERSION}\n{compiler}\n{key}"
     digest = hashlib.sha256(text.encode()).digest()
     name = f"{digest.hex()}.o"
     with _folder() as folder:
@@ -72,12 +74,33 @@ def clear() -> int:
 
 
 @cache
-def _compiler() -> str:
-    """The versions of what makes machine code of LLVM's text."""
+def _compiler() -> str | None:
+    """What tells the compiler from all others: the versions of LLVM, and the state of our own files.
+
+    None if one of them was changed since this process began: it may run the old one, or parts of both.
+    """
     import llvmlite
     from llvmlite.binding import llvm_version_info
 
-    return f"llvmlite {llvmlite.__version__}, LLVM {llvm_version_info}"
+    newest, files = 0.0, hashlib.sha256()
+    for entry in sorted(_files(str(Path(__file__).parent.parent)), key=lambda e: e.path):
+        status = entry.stat()
+        newest = max(newest, status.st_mtime)
+        files.update(f"{entry.path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    if newest > _STARTED:
+        _explain("nothing is kept: files of the compiler changed since it was imported")
+        return None
+    return f"llvmlite {llvmlite.__version__}, LLVM {llvm_version_info}, ours {files.hexdigest()}"
+
+
+def _files(folder: str) -> Generator[os.DirEntry[str]]:
+    """Our modules, native ones too."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            elif entry.name.endswith((".py", ".so", ".pyd")):
+                yield entry
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,12 @@ from covector._engine import _native
 from covector._engine.backends import registry
 from covector._engine.base import tree
 from covector._engine.base.config import config
+from covector._engine.base.record import record
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Device:
     """A place where arrays live and Programs run.
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib import import_module
 from typing import Any
 
+from covector._engine import primitives
 from covector._engine.backends import registry
-from covector._engine.backends.base import Backend, Job
+from covector._engine.backends.base import IR, Backend, Explain, Job
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
-from covector._engine.compile.pipeline import explain, run_passes
+from covector._engine.core.primitive import Primitive
+from covector._engine.ir.content import content
 from covector._engine.ir.kernel import Kernel, Loop, Routine, expressions, walk
 from covector._engine.ir.program import Program
 from covector._engine.runtime import cache
@@ -22,6 +27,41 @@ from covector._engine.types import dims
 def job_of(backend: Backend, donated: Sequence[int] = ()) -> Job:
     """What the flags ask of a compilation for a backend."""
     return Job(backend.target(config.vector_bits), tuple(donated), config.fuse, explain)
+
+
+def explain(topic: str) -> Explain:
+    """What prints the reasons for decisions on a topic, if they were asked for."""
+    if topic not in config.explain.split(","):
+        return lambda text: None
+    return lambda text: print(f"[{topic}] {text}", file=sys.stderr)
+
+
+def _key(program: Program, job: Job) -> str | None:
+    """What is equal in another process, and for no other code; None if there is no such thing."""
+    digest = content(program, _named_primitives())
+    if digest is None:
+        return None
+    target = job.target
+    asked = (job.donated, job.fuse, target.name, target.vector_bits, target.threads)
+    return f"{digest.hex()} {asked} {config.code_key()}"
+
+
+@functools.cache
+def _named_primitives() -> Mapping[int, str]:
+    """The primitives that are values in a module, by identity."""
+    found = [(id(p), name) for name, p in vars(primitives).items() if isinstance(p, Primitive)]
+    return dict(found)
+
+
+def _run_passes(program: Program, backend: Backend, job: Job) -> dict[str, IR]:
+    """What each pass of a backend gives; the compiler is imported for it."""
+    pipeline = import_module("covector._engine.compile.pipeline")
+    return pipeline.run_passes(program, backend.passes, job)
+
+
+def _last(stages: dict[str, IR]) -> IR:
+    """What the last pass gave."""
+    return stages[next(reversed(stages))]
 
 
 class Executable:
@@ -35,10 +75,11 @@ class Executable:
         chosen = registry.backend(config.backend if backend is None else backend)
         job = job_of(chosen, donated)
         self.program, self.donated = program, job.donated
+        # Of code that is found on the disk, the passes run when somebody asks.
+        self._stages = stages = functools.cache(partial(_run_passes, program, chosen, job))
         with NO_COLLECTION:
-            self.stages = run_passes(program, chosen.passes, job)
-            self.ir = self.stages[chosen.passes[-1].name]
-            self.loaded = chosen.load(self.ir, program, job, cache.cached)
+            key = _key(program, job) if config.cache and not config.shows_passes else None
+            self.loaded = chosen.load(lambda: _last(stages()), program, job, cache.cached, key)
         self.native = self.loaded.native
         self.out_avals = program.out_avals
         self.seconds = time.perf_counter() - start
@@ -47,6 +88,16 @@ class Executable:
                 f"[compile] {program.name}: {len(program.eqns)} equations in {self.seconds * 1e3:.1f} ms",
                 file=sys.stderr,
             )
+
+    @property
+    def stages(self) -> dict[str, IR]:
+        """What each pass gave, by name."""
+        return self._stages()
+
+    @property
+    def ir(self) -> IR:
+        """What was loaded."""
+        return _last(self.stages)
 
     @property
     def kernel(self) -> Kernel:

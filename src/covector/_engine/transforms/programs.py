@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from itertools import compress
 from typing import Any, ParamSpec, TypeVar
@@ -14,6 +13,7 @@ from weakref import WeakKeyDictionary
 from covector._engine import primitives as prims
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.locks import guard
+from covector._engine.base.record import record
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import EVAL, current, evaluate, stage, using
 from covector._engine.ir.program import (
@@ -141,7 +141,7 @@ def without_duplicates(program: Program) -> Program:
     return map_eqns(program, kept, [names.get(a, a) for a in program.outputs])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class JVPProgram:
     """Inputs: primals, the tangents that are not Zero, constants.  Outputs: primals, tangents that are not Zero."""
 
@@ -174,7 +174,7 @@ def jvp_program(program: Program, nonzero: Mask, wanted: Mask = ()) -> JVPProgra
     return JVPProgram(staged, constants, tuple(found))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class SplitProgram:
     """A Program in two: `known` computes what is known, and residuals; `linear` the rest from them.
 
@@ -284,7 +284,7 @@ def split_program(program: Program, linear: Mask, wanted: Mask = ()) -> SplitPro
     return _split(run, avals, program.name)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class TransposedProgram:
     """Inputs: known inputs, cotangents of outputs that are not Zero, constants.  Outputs: cotangents, not Zero."""
 
@@ -328,7 +328,7 @@ def transpose_program(
     return TransposedProgram(staged, constants, tuple(found))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class BatchedProgram:
     """The Program with batch axes; constants follow the inputs."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,7 @@ from covector._engine.backends.cpu.instructions import (
 )
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.scalars import ModuleText
+from covector._engine.base.record import replace
 from covector._engine.compile.survey import text_size
 from covector._engine.ir import scalar
 from covector._engine.ir.kernel import (

@@ -15,14 +15,14 @@ import functools
 import itertools
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from covector._engine import _native
 from covector._engine.base.locks import COMPILING, guard
+from covector._engine.base.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Processor:
     """The facts of a CPU that emission and code generation read."""
 

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,6 +55,7 @@ from covector._engine.backends.cpu.instructions import (
     vector,
 )  # fmt: skip
 from covector._engine.backends.cpu.link import Processor
+from covector._engine.backends.cpu.plan import Function
 from covector._engine.compile import functions
 from covector._engine.core.foreign import MachineFunction
 from covector._engine.ir.kernel import Callback
@@ -66,20 +66,6 @@ __all__ = [
 ]  # fmt: skip
 
 LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A named function for so many lanes of these dtypes, as backends/cpu/library.py compiles it."""
-
-    name: str
-    dtypes: tuple[np.dtype, ...]
-    width: int
-
-    @property
-    def symbol(self) -> str:
-        """Its name for the linker."""
-        return f"cv.{self.name}.{self.width}.{'.'.join(d.name for d in self.dtypes)}"
 
 
 def fresh_names() -> Callable[[], str]:

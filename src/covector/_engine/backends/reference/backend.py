@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine import _native
-from covector._engine.backends.base import IR, Backend, Job, Keep, Loaded, Pass, Target
+from covector._engine.backends.base import Backend, Job, Keep, Loaded, Pass, Source, Target
 from covector._engine.backends.reference.primitives import evaluate_reference
 from covector._engine.compile.pipeline import AS_TRACED
 from covector._engine.ir.program import Atom, Literal, Program, Var, with_dims
@@ -53,12 +53,18 @@ class ReferenceBackend(Backend):
     """NumPy on one thread, an element at a time as far as Programs can tell."""
 
     name: ClassVar[str] = "reference"
-    passes: ClassVar[tuple[Pass, ...]] = AS_TRACED
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        return AS_TRACED
 
     def target(self, vector_bits: int = 0) -> Target:
         return Target(self.name, vector_bits or 64)
 
-    def load(self, ir: IR, program: Program, job: Job, keep: Keep) -> Loaded:
+    def load(
+        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
+    ) -> Loaded:
+        ir = source()
         assert isinstance(ir, Program)
         return ReferenceLoaded(ir)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.primitives.linalg import MATRIX_TYPES, OfMatrices
 from covector._engine.types import dtypes
 
@@ -59,15 +59,17 @@ def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
         primitive, cores = cls.called(*numbers)
         begins = primitive.begins_as or (None,) * 8
         alone = [n for n in range(len(cores)) if n not in begins]
-        place = {n: k for k, n in enumerate(alone)}
-        place |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        given = {n: k for k, n in enumerate(alone)}
+        given |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        order = primitive.order or tuple(range(len(cores) + len(begins)))
+        place = {n: order.index(k) for n, k in given.items()}
         operands = [
             read(place[n], np.arange(count * math.prod(c)).reshape(count, *c), MATRIX_TYPES[code])
             for n, c in enumerate(cores)
         ]
         outs = primitive.reference(*operands)
         for k, out in enumerate(outs if primitive.multiple else (outs,)):
-            write(len(alone) + k, np.arange(out.size).reshape(out.shape), out)
+            write(order.index(len(alone) + k), np.arange(out.size).reshape(out.shape), out)
 
     return run
 
@@ -90,7 +92,9 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "sort_pairs": _sort_pairs,
     "pivots_to_permutation": _pivots_to_permutation,
     **{
-        cls.routine: _of_matrices(cls)
-        for cls in (linalg_solve.Cholesky, linalg_solve.Lu, linalg_solve.TriangularSolve)
+        value.routine: _of_matrices(value)
+        for module in (linalg_solve, linalg_orthogonal, linalg_spectral)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, OfMatrices)
     },
 }

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import difflib
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 
 from covector._engine.base import errors
+from covector._engine.base.record import record
 from covector._engine.compile.functions import (
     bessel,
     beta,
@@ -67,7 +67,7 @@ FUNCTIONS = Table({f.name: f for family in FAMILIES for f in family.FUNCTIONS})
 scalar.COMPLEX.update(COMPLEX)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Definition:
     """A function's expression over `parameters`, and how many operations it is."""
 

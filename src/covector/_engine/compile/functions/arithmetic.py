@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import ml_dtypes
 import numpy as np
 
+from covector._engine.base.record import record
 from covector._engine.compile.functions import coefficients
 from covector._engine.ir.scalar import Expr, apply, bitcast, const, fma, select
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Format:
     """The layout of a binary floating-point format, and the integers of its width."""
 

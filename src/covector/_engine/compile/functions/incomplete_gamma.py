@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from covector._engine.base.record import record
 from covector._engine.compile.functions import coefficients
 from covector._engine.compile.functions.arithmetic import (
     FLOAT64,
@@ -72,7 +72,7 @@ def stirling_error(a: Expr) -> Expr:
     return select(large, far, near)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setting:
     """What the three ways share, for one pair (a, x)."""
 

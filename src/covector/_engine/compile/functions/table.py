@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from covector._engine.base.record import record
 from covector._engine.ir.scalar import Expr
 
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """A named function: how to build its expression, where and against which bound it is tested."""
 

@@ -1,0 +1,181 @@
+"""Convolutions over seeded random parameters, by a formula that adds up one product after the other."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
+
+Sizes = list[int]
+
+
+def same(actual: Any, wanted: np.ndarray, tolerance: float = 1e-5) -> None:
+    assert actual.shape == wanted.shape
+    scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+    np.testing.assert_allclose(np.asarray(actual), wanted, rtol=tolerance, atol=tolerance * scale)
+
+
+def plainly(
+    x: np.ndarray,
+    w: np.ndarray,
+    strides: Sizes,
+    pads: Any,
+    base: Sizes,
+    spread: Sizes,
+    groups: int,
+    batches: int,
+) -> np.ndarray:
+    """NCHW and OIHW: out[n, o, s] is the sum over c and k of x[n, c, (s stride + k spread - low) / base] w[o, c, k]."""
+    counts = [
+        max((low + max((n - 1) * b + 1, 0) + high - ((k - 1) * d + 1)) // s + 1, 0)
+        for n, k, s, (low, high), b, d in zip(
+            x.shape[2:], w.shape[2:], strides, pads, base, spread, strict=True
+        )
+    ]
+    made, batch = w.shape[0] // (groups * batches), x.shape[0] // batches
+    out = np.zeros((batch, w.shape[0], *counts), np.float64)
+    for n, o, c in itertools.product(range(batch), range(w.shape[0]), range(w.shape[1])):
+        group = o // made
+        row = group * batch + n if batches > 1 else n
+        feature = group * w.shape[1] + c if groups > 1 else c
+        for s in np.ndindex(*counts):
+            for k in np.ndindex(*w.shape[2:]):
+                at = [
+                    divmod(i * t + j * d - low, b)
+                    for i, t, j, d, (low, _), b in zip(
+                        s, strides, k, spread, pads, base, strict=True
+                    )
+                ]
+                if all(r == 0 and 0 <= q < m for (q, r), m in zip(at, x.shape[2:], strict=True)):
+                    out[(n, o, *s)] += x[(row, feature, *[q for q, _ in at])] * w[(o, c, *k)]
+    return out
+
+
+def drawn(rng: np.random.Generator) -> tuple[Any, ...]:
+    """Operands in NCHW and OIHW, and the parameters."""
+    rank = int(rng.integers(1, 4))
+    groups, batches = [(1, 1), (1, 1), (2, 1), (1, 2)][rng.integers(4)]
+    taken = int(rng.integers(1, 4))
+    shape = int(rng.integers(1, 3)) * batches, taken * groups, *rng.integers(1, 6, rank)
+    kernel = int(rng.integers(1, 4)) * groups * batches, taken, *rng.integers(1, 4, rank)
+    strides, base, spread = ([int(n) for n in rng.integers(1, 3, rank)] for _ in range(3))
+    pads = [(int(a), int(b)) for a, b in rng.integers(0, 4, (rank, 2))]
+    x, w = rng.normal(size=shape), rng.normal(size=kernel)
+    return x.astype(np.float32), w.astype(np.float32), strides, pads, base, spread, groups, batches
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_against_the_formula(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, w, *parameters = drawn(rng)
+    wanted = plainly(x, w, *parameters)
+    letters = "HWD"[: x.ndim - 2]
+    orders = [rng.permutation(x.ndim) for _ in range(3)]
+    where = np.sort(np.flatnonzero(orders[1] > 1))  # the parameters are in the kernel's order
+    orders[1][where] = np.arange(2, x.ndim)
+    names = ["NC" + letters, "OI" + letters, "NC" + letters]
+    numbers = tuple(
+        ["".join(name[i] for i in order) for name, order in zip(names, orders, strict=True)]
+    )
+    strides, pads, base, spread, groups, batches = parameters
+
+    def f(x: Any, w: Any) -> Any:
+        return lax.conv_general_dilated(x, w, strides, pads, base, spread, numbers, groups, batches)
+
+    got = cv.jit(f)(np.transpose(x, orders[0]), np.transpose(w, orders[1]))
+    same(got, np.transpose(wanted, orders[2]))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "SAME_LOWER", "VALID"])
+def test_padding_by_name(padding: str) -> None:
+    x, w = np.arange(14, dtype=np.float32).reshape(1, 2, 7), np.ones((1, 2, 4), np.float32)
+    (pads,) = lax.padtype_to_pads((7,), (4,), (2,), padding)
+    wanted = plainly(x, w, [2], [pads], [1], [1], 1, 1)
+    same(lax.conv(cnp.asarray(x), w, (2,), padding.lower()), wanted)
+    assert lax.conv_shape_tuple(x.shape, w.shape, (2,), padding) == wanted.shape
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", [(1, 2)]])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_transposed(padding: Any, stride: int) -> None:
+    rng = np.random.default_rng(stride)
+    x, w = rng.normal(size=(2, 5, 3)), rng.normal(size=(4, 3, 2))
+    got = lax.conv_transpose(cnp.asarray(x), w, (stride,), padding)
+    shape = lax.conv_transpose_shape_tuple(
+        x.shape, w.shape, (stride,), padding, ("NHC", "HIO", "NHC")
+    )
+    assert got.shape == shape
+    if padding == "SAME":
+        assert got.shape == (2, 5 * stride, 2)
+    if padding == "VALID":  # it is the transpose of the convolution with that padding
+        kernel = lax.conv_transpose(
+            cnp.asarray(x), np.swapaxes(w, 1, 2)[::-1], (stride,), padding, transpose_kernel=True
+        )
+        same(kernel, np.asarray(got))
+        y = rng.normal(size=got.shape)
+        forward = lax.conv_general_dilated(
+            cnp.asarray(y),
+            np.swapaxes(w, 1, 2)[::-1],
+            (stride,),
+            padding,
+            dimension_numbers=("NHC", "HIO", "NHC"),
+        )
+        if forward.shape == x.shape:
+            np.testing.assert_allclose((np.asarray(forward) * x).sum(), (np.asarray(got) * y).sum())
+
+
+def test_patches_and_kernels_of_their_own() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 6)).astype(np.float32)
+    w = np.random.default_rng(1).normal(size=(4, 3, 2, 3)).astype(np.float32)
+    parameters = (2, 1), [(1, 0), (0, 1)], (1, 1), (1, 2)
+    patches = lax.conv_general_dilated_patches(cnp.asarray(x), (2, 3), *parameters)
+    wanted = lax.conv_general_dilated(x, w, *parameters)
+    same(cnp.einsum("nphw,op->nohw", patches, w.reshape(4, 18)), np.asarray(wanted))
+    everywhere = np.broadcast_to(w.reshape(4, 18, 1, 1), (4, 18, *wanted.shape[2:]))
+    strides, pads, base, spread = parameters
+    local = lax.conv_general_dilated_local(
+        cnp.asarray(x), np.array(everywhere), strides, pads, (2, 3), base, spread
+    )
+    same(local, np.asarray(wanted))
+
+
+WRONG = [
+    (lambda f, x, w: f(x, w[:, :1], (1, 1), "SAME"), ValueError, "lhs has 2 features"),
+    (lambda f, x, w: f(x, w, (1,), "VALID"), ValueError, "window and a stride"),
+    (lambda f, x, w: f(x, w, (1,), [(1, 1)]), ValueError, "window_strides"),
+    (lambda f, x, w: f(x, w[0], (1, 1), "SAME"), TypeError, "number of axes"),
+    (lambda f, x, w: f(x, w, (1, 1), "other"), ValueError, "'other'"),
+    (lambda f, x, w: f(x, w.astype(int), (1, 1), "SAME"), TypeError, "one dtype"),
+    (lambda f, x, w: f(x, w, (0, 1), [(0, 0)] * 2), ValueError, "stride 0"),
+    (lambda f, x, w: f(x, w, (1, 1), "SAME", (2, 1)), ValueError, "conv_transpose"),
+    (lambda f, x, w: f(x, w, (1, 1), [(0, 0), (-4, 0)]), ValueError, "cuts more"),
+    (lambda f, x, w: f(x, w, (1, 1), [(0, 0), 1]), ValueError, "padding"),
+    (lambda f, x, w: f(x, w, 1, "SAME"), TypeError, "window_strides"),
+    (lambda f, x, w: f(x, w, (1, 1), "SAME", batch_group_count=2), ValueError, "the batch"),
+    (lambda f, x, w: f(x, w, (1, 1), "SAME", feature_group_count=0), ValueError, "at least 1"),
+    (
+        lambda f, x, w: f(x, w, (1, 1), "SAME", dimension_numbers=("NCHW", "OIHW")),
+        TypeError,
+        "three strings",
+    ),
+    (
+        lambda f, x, w: f(x, w, (1, 1), "SAME", dimension_numbers=("NCHW", "OIHW", "NCHX")),
+        TypeError,
+        "'NCHX'",
+    ),
+    (lambda f, x, w: f(x, w, (1, 1), "SAME", preferred_element_type="int32"), TypeError, "int32"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "text"), WRONG)
+def test_wrong_arguments(call: Any, error: type, text: str) -> None:
+    x, w = cnp.ones((1, 2, 3, 3)), cnp.ones((4, 2, 2, 2))
+    with pytest.raises(error, match=re.escape(text)):
+        call(lax.conv_general_dilated, x, w)
