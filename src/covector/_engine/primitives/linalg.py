@@ -47,7 +47,7 @@ class OfMatrices(ByRoutine):
 
     cores: ClassVar[tuple[int, ...]] = (2,)
     routine: ClassVar[str]  # its name in the runtime
-    # In which the routine takes the places; one that a member does not have is another one again.
+    # In which the routine takes the places; for one that a member does not have, its first operand again.
     order: tuple[int, ...] | None = None
 
     def single(self, *cores: ShapedArray) -> Sequence[ShapedArray]:

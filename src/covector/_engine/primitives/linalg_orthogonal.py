@@ -10,7 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Zero
+from covector._engine.core.primitive import NotDifferentiable, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_solve import TriangularSolve
@@ -51,7 +51,7 @@ class Qr(la.OfMatrices):
 
     @property
     def order(self) -> tuple[int, ...]:
-        return (0, 1, 2, 3) if self.pivoting else (0, 1, 2, 2)
+        return (0, 1, 2, 3) if self.pivoting else (0, 1, 2, 0)
 
     @classmethod
     def called(cls, *numbers: int) -> Called:
@@ -76,10 +76,8 @@ class Qr(la.OfMatrices):
         (a,), (t,) = primals, tangents
         m, n = typeof(a).shape[-2:]
         if not sizes.is_true(lambda: m >= n) or (self.full_matrices and m != n):
-            raise NotImplementedError(
-                f"the derivative of qr of {typeof(a).text()}{errors.at_user_line()}: it is there for "
-                "full_matrices=False and no more columns than rows"
-            )
+            why = "of it there is a rule for full_matrices=False, and no more columns than rows, alone"
+            raise NotDifferentiable(typeof(a).text(), why).error(self.name)
         outs = self(a)
         q, r = outs[:2]
         if self.pivoting:
@@ -120,7 +118,7 @@ class Geqrf(la.OfMatrices):
 
     @property
     def order(self) -> tuple[int, ...]:
-        return (0, 1, 2) if self.pivoting else (0, 1, 1)
+        return (0, 1, 2) if self.pivoting else (0, 1, 0)
 
     def single(self, *cores: ShapedArray) -> Sequence[ShapedArray]:
         (a,) = cores

@@ -10,7 +10,13 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import (
+    Linear,
+    NotDifferentiable,
+    Primitive,
+    Zero,
+    is_zero,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_solve import Lu, TriangularSolve, hermitian_of_lower
@@ -60,7 +66,7 @@ class Eigh(la.OfMatrices):
 
     @property
     def order(self) -> tuple[int, ...]:
-        return (0, 1, 2) if self.vectors else (0, 1, 1)
+        return (0, 1, 2) if self.vectors else (0, 0, 1)
 
     @classmethod
     def called(cls, *numbers: int) -> Called:
@@ -127,7 +133,7 @@ class Svd(la.OfMatrices):
 
     @property
     def order(self) -> tuple[int, ...]:
-        return (0, 1, 2, 3) if self.compute_uv else (0, 1, 1, 1)
+        return (0, 1, 2, 3) if self.compute_uv else (0, 1, 0, 0)
 
     @classmethod
     def called(cls, *numbers: int) -> Called:
@@ -152,10 +158,8 @@ class Svd(la.OfMatrices):
         (a,), (t,) = primals, tangents
         m, n = typeof(a).shape[-2:]
         if self.compute_uv and self.full_matrices and m != n:
-            raise NotImplementedError(
-                f"the derivative of svd of {typeof(a).text()}{errors.at_user_line()}: it is there for "
-                "full_matrices=False"
-            )
+            why = "of the vectors there is a rule for full_matrices=False alone"
+            raise NotDifferentiable(typeof(a).text(), why).error(self.name)
         s, u, vt = Svd(False)(a)
         v, uh = la.adjoint(vt), la.adjoint(u)
         inner = la.matmul(uh, la.matmul(t, v))
@@ -228,8 +232,8 @@ class Eig(la.OfMatrices):
 
     @property
     def order(self) -> tuple[int, ...]:
-        left = 2 if self.compute_left else 1
-        return (0, 1, left, left + 1 if self.compute_right else 1)
+        left, right = self.compute_left, self.compute_right
+        return (0, 1, 2 if left else 0, 2 + left if right else 0)
 
     @classmethod
     def called(cls, *numbers: int) -> Called:
@@ -248,10 +252,8 @@ class Eig(la.OfMatrices):
         """With X = v⁻¹ a' v: w' is the diagonal of X, v' = v (X / (w_j - w_i)), less what would change lengths."""
         (a,), (t,) = primals, tangents
         if (self.compute_left or self.compute_right) and not self.enable_eigvec_derivs:
-            raise NotImplementedError(
-                f"the derivative of eigenvectors of {typeof(a).text()}{errors.at_user_line()}: only that of the "
-                "eigenvalues is known, which eigvals gives; or ask lax.linalg.eig for it (enable_eigvec_derivs=True)"
-            )
+            why = "of the vectors there is a rule with enable_eigvec_derivs=True alone; eigvals has a derivative"
+            raise NotDifferentiable(typeof(a).text(), why).error(self.name)
         w, left, right = Eig(True, True)(a)
         dtype = typeof(w).dtype
         t = prims.convert(t, dtype)
