@@ -347,12 +347,12 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     >>> cnp.linalg.matrix_rank(cnp.ones((3, 3)))
     Array(1, dtype=int32)
     """
-    (M,) = together("linalg.matrix_rank", "inexact", M)
-    if M.ndim < 2:
-        return cast(reduce.any(el.not_equal(M, 0)), dtypes.int32)
-    s = svd(M, full_matrices=False, compute_uv=False, hermitian=hermitian)
+    (x,) = together("linalg.matrix_rank", "inexact", M)
+    if x.ndim < 2:
+        return cast(reduce.any(el.not_equal(x, 0)), dtypes.int32)
+    s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
     if tol is None:
-        factor = max(M.shape[-2:]) * _epsilon(M.dtype) if rtol is None else rtol
+        factor = max(x.shape[-2:]) * _epsilon(x.dtype) if rtol is None else rtol
         tol = _each(factor) * reduce.max(s, -1, keepdims=True)
     else:
         tol = _each(tol)

@@ -276,14 +276,14 @@ def rsf2csf(T: Any, Z: Any, check_finite: bool = True) -> tuple[Any, Any]:
     [[1. 0.]
      [0. 1.]]
     """
-    T, Z = matrices("scipy.linalg.rsf2csf", T, Z, square=True)
-    if T.ndim != 2 or T.shape != Z.shape:
+    t, z = matrices("scipy.linalg.rsf2csf", T, Z, square=True)
+    if t.ndim != 2 or t.shape != z.shape:
         raise ValueError(
-            f"scipy.linalg.rsf2csf got shapes {T.shape} and {Z.shape}{errors.at_user_line()}: they must be square "
+            f"scipy.linalg.rsf2csf got shapes {t.shape} and {z.shape}{errors.at_user_line()}: they must be square "
             "matrices of one shape"
         )
-    dtype = dtypes.complex_of(T.dtype)
-    t, z = cast(T, dtype), cast(Z, dtype)
+    dtype = dtypes.complex_of(t.dtype)
+    t, z = cast(t, dtype), cast(z, dtype)
     for m in range(t.shape[0] - 1, 0, -1):
         t, z = _without_block(t, z, m)
     return t, z

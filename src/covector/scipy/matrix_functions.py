@@ -50,13 +50,13 @@ def expm(A: Any, *, upper_triangular: bool = False, max_squarings: int = 16) -> 
     [[1. 1.]
      [0. 1.]]
     """
-    (A,) = matrices("scipy.linalg.expm", A, square=True)
-    if 0 in A.shape:
-        return A
-    if A.ndim > 2:
-        flat = reshape(A, (-1, *A.shape[-2:]))
-        return reshape(vmap(lambda a: _expm(a, upper_triangular, max_squarings))(flat), A.shape)
-    return _expm(A, upper_triangular, max_squarings)
+    (a,) = matrices("scipy.linalg.expm", A, square=True)
+    if 0 in a.shape:
+        return a
+    if a.ndim > 2:
+        flat = reshape(a, (-1, *a.shape[-2:]))
+        return reshape(vmap(lambda x: _expm(x, upper_triangular, max_squarings))(flat), a.shape)
+    return _expm(a, upper_triangular, max_squarings)
 
 
 def _expm(a: Any, upper: bool, most: int) -> Any:
@@ -106,13 +106,13 @@ def expm_frechet(A: Any, E: Any, *, method: str | None = None, compute_expm: boo
     [[1. 0.]
      [0. 1.]]
     """
-    A, E = matrices("scipy.linalg.expm_frechet", A, E, square=True)
-    if A.ndim != 2 or A.shape != E.shape:
+    a, e = matrices("scipy.linalg.expm_frechet", A, E, square=True)
+    if a.ndim != 2 or a.shape != e.shape:
         raise ValueError(
-            f"scipy.linalg.expm_frechet got shapes {A.shape} and {E.shape}{errors.at_user_line()}: they must be square "
+            f"scipy.linalg.expm_frechet got shapes {a.shape} and {e.shape}{errors.at_user_line()}: they must be square "
             "matrices of one shape"
         )
-    found = jvp(expm, (A,), (E,))
+    found = jvp(expm, (a,), (e,))
     return found if compute_expm else found[1]
 
 
@@ -242,27 +242,27 @@ def solve_sylvester(A: Any, B: Any, C: Any, *, method: str = "schur", tol: float
         raise ValueError(
             f"scipy.linalg.solve_sylvester: method must be 'schur' or 'eigen', got {method!r}{errors.at_user_line()}"
         )
-    (A, B, C) = matrices("scipy.linalg.solve_sylvester", A, B, C)
-    if any(x.ndim != 2 for x in (A, B, C)) or (A.shape, B.shape) != (
-        (C.shape[0],) * 2,
-        (C.shape[1],) * 2,
+    a, b, c = matrices("scipy.linalg.solve_sylvester", A, B, C)
+    if any(x.ndim != 2 for x in (a, b, c)) or (a.shape, b.shape) != (
+        (c.shape[0],) * 2,
+        (c.shape[1],) * 2,
     ):
         raise ValueError(
-            f"scipy.linalg.solve_sylvester got shapes {A.shape}, {B.shape} and {C.shape}{errors.at_user_line()}: they "
+            f"scipy.linalg.solve_sylvester got shapes {a.shape}, {b.shape} and {c.shape}{errors.at_user_line()}: they "
             "must be (m, m), (n, n) and (m, n)"
         )
-    (r, u), (s, v) = _form("solve_sylvester", A), _form("solve_sylvester", B)
-    right = matmul(matmul(la.adjoint(u), cast(C, r.dtype)), v)
-    n, identity = C.shape[1], la.identity_like(r)
+    (r, u), (s, v) = _form("solve_sylvester", a), _form("solve_sylvester", b)
+    right = matmul(matmul(la.adjoint(u), cast(c, r.dtype)), v)
+    n, identity = c.shape[1], la.identity_like(r)
 
     def step(j: Any, found: Any) -> Any:
         """(R + s_jj) y_j = f_j - Y s_j, of the columns before j."""
         before = where(el.less(np.arange(n), j), s[:, j], cast(0.0, s.dtype))
-        b = el.subtract(right[:, j], matmul(found, before))
+        rest = el.subtract(right[:, j], matmul(found, before))
         triangle = el.add(r, el.multiply(s[j, j], identity))
-        y = TriangularSolve(True, False)(triangle, reshape(b, (-1, 1)))
+        y = TriangularSolve(True, False)(triangle, reshape(rest, (-1, 1)))
         return where(el.equal(np.arange(n), j)[None, :], y, found)
 
     y = fori_loop(0, n, step, prims.full(right.shape, 0, right.dtype))
     x = matmul(matmul(u, y), la.adjoint(v))
-    return x if dtypes.is_complex(C.dtype) else el.real(x)
+    return x if dtypes.is_complex(c.dtype) else el.real(x)

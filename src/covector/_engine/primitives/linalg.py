@@ -47,8 +47,11 @@ class OfMatrices(ByRoutine):
 
     cores: ClassVar[tuple[int, ...]] = (2,)
     routine: ClassVar[str]  # its name in the runtime
-    # In which the routine takes the places; for one that a member does not have, its first operand again.
-    order: tuple[int, ...] | None = None
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """In which the routine takes the places, if not as they come; its first operand, for one that it has not."""
+        return None
 
     def single(self, *cores: ShapedArray) -> Sequence[ShapedArray]:
         """The types of the results; an exception if the operands do not fit."""
