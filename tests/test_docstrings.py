@@ -23,7 +23,10 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if ">>>" in p.read_text())
 # What users import; functions that tables make have their docstrings only here.
 PUBLIC = ["covector"]
 PUBLIC += [f"covector.{n}" for n in ("dtypes", "errors", "lax", "nn", "nn.initializers", "numpy")]
-PUBLIC += [f"covector.{n}" for n in ("numpy.linalg", "random", "tree", "tree_util")]
+PUBLIC += [
+    f"covector.{n}"
+    for n in ("numpy.fft", "numpy.linalg", "random", "scipy.fft", "tree", "tree_util")
+]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
 PUBLIC += ["covector.ad"]

@@ -400,6 +400,24 @@ def parametrised() -> Iterator[Sample]:
     for keys, values in ((f64, f64), (f32, i32), (i32, f64)):
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
         yield Sample(prims.Sort(), (array((3, 5), keys),))
+        yield Sample(prims.TopK(2), (array((3, 5), keys),))
+    yield Sample(prims.TopK(0), (array((3, 5), bf16),))
+
+
+def transforms() -> Iterator[Sample]:
+    first = ((0,),)
+    for kind, dtype, shape, lengths, axes in (
+        ("fft", c128, (2, 6, 3), (6,), (1,)),
+        ("fft", c64, (4, 5), (5, 4), (1, 0)),
+        ("ifft", c128, (3, 2, 4), (3, 4, 2), (0, 2, 1)),
+        ("rfft", f64, (2, 5, 3), (5,), (1,)),
+        ("rfft", f64, (3, 6), (3, 6), (0, 1)),
+        ("irfft", c128, (2, 4, 2), (6,), (1,)),
+        ("irfft", c128, (3, 4), (3, 7), (0, 1)),
+        ("irfft", c64, (4, 3), (3, 6), (1, 0)),
+        ("rfft", f32, (0, 4), (4,), (1,)),
+    ):
+        yield Sample(prims.Fft(kind, lengths, axes), (array(shape, dtype),), first)
 
 
 def matrices() -> Iterator[Sample]:
@@ -504,6 +522,7 @@ def all_samples() -> list[Sample]:
         bits,
         elementwise,
         parametrised,
+        transforms,
         matrices,
     )
     return [sample for family in families for sample in family()]

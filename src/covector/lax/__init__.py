@@ -20,6 +20,7 @@ from covector.lax.control_flow import *
 from covector.lax.convolution import *
 from covector.lax.derivatives import *
 from covector.lax.elementwise import *
+from covector.lax.fourier import *
 from covector.lax.indexing import *
 from covector.lax.loops import *
 from covector.lax.padding import padtype_to_pads as padtype_to_pads
@@ -27,15 +28,18 @@ from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
+from covector.lax.sorting import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
 _OF_ARRAYS = (
     "convolution",
     "elementwise",
+    "fourier",
     "indexing",
     "prefixes",
     "products",
     "reductions",
     "shape",
+    "sorting",
 )
 _publish(__name__, later=_LATER, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

@@ -14,7 +14,7 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.public import publish
+from covector._engine.base.public import missing, publish
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_orthogonal import HouseholderProduct, Ormqr, Qr
@@ -67,7 +67,7 @@ if not typing.TYPE_CHECKING:  # for a type checker it would mean that every name
 
     def __getattr__(name: str) -> Any:
         if name not in _PRIMITIVES:
-            raise AttributeError(f"module 'covector.lax.linalg' has no attribute {name!r}")
+            raise missing("covector.lax.linalg", name)
         return import_module("covector._engine.control.names").named(name)
 
 

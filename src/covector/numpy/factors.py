@@ -22,10 +22,10 @@ from covector.numpy import elementwise as el, norms, reduce
 from covector.numpy.fused import compiled
 from covector.numpy.linear import matmul
 from covector.numpy.operands import together
-from covector.numpy.ordering import argsort
 from covector.numpy.promotion import cast, lift
 from covector.numpy.selection import where
 from covector.numpy.shape import expand_dims, reshape
+from covector.numpy.sorting import argsort
 from covector.numpy.systems import inv, matrices, symmetrized
 from covector.numpy.take import take_along_axis
 

@@ -10,7 +10,10 @@
 #include "runtime/linalg.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
+#include "runtime/fft.h"
+#include "runtime/scatter.h"
 #include "runtime/sort.h"
+#include "runtime/top_k.h"
 #include "python/state.h"
 
 namespace nb = nanobind;
@@ -53,6 +56,9 @@ nb::dict symbol_addresses() {
     made["cv_dgemm"] = address_of(cv_dgemm);
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
+    made["cv_fft"] = address_of(cv_fft);
+    made["cv_scatter"] = address_of(cv_scatter);
+    made["cv_top_k"] = address_of(cv_top_k);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     made["cv_cholesky"] = address_of(cv_cholesky);
     made["cv_lu"] = address_of(cv_lu);
@@ -154,6 +160,8 @@ void bind_runtime(nb::module_& m) {
           "Waits until all queued work is done.");
     m.def("set_vector_sort", set_vector_sort, nb::arg("enabled"),
           "Let keys be sorted by vectors where the machine has them; returns the previous setting.");
+    m.def("set_fft_vectors", set_fft_vectors, nb::arg("bytes"),
+          "Sets the longest vectors that Fourier transforms use; returns the previous setting.");
     m.def("set_async", set_async, nb::arg("enabled"),
           "Switches the execution queue on or off; returns the previous setting.");
     m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),

@@ -56,7 +56,14 @@ _FACTORS = (
     "tridiagonal_solve",
 )
 _ROUTINES: Mapping[str, float] = MappingProxyType(
-    {**dict.fromkeys(_GEMMS, 0.02), **dict.fromkeys(_FACTORS, 0.1), "pivots_to_permutation": 2.0}
+    {
+        **dict.fromkeys(_GEMMS, 0.02),
+        **dict.fromkeys(_FACTORS, 0.1),
+        "pivots_to_permutation": 2.0,
+        "fft": 3.0,
+        "scatter": 1.0,
+        "top_k": 1.0,
+    }
 )
 # A product of so many multiplications keeps all threads busy itself.
 _ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
@@ -99,8 +106,10 @@ class Limits:
 
     # Recomputing a value of so many operations an element beats storing and loading it.
     recomputed: float = 3.0
-    # The same within one root that reads a value at several places: the cost times the places beyond the first.
-    # One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored.
+    # The same within one root that reads a value at several places: the cost times the places beyond the first, where
+    # one at which the same element is read again in other runs, as it is broadcast, counts as often.
+    # One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored, and so is exp(row) in
+    # `matrix + exp(row)`: with 1,000 rows of 1,000 that took 330 us, and takes 97.
     repeated: float = 6.0
     # The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
     # more than linear time for a long body.
@@ -194,6 +203,9 @@ class Loops:
     # Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
     # 4096 elements took 3 us each instead of 0.3.
     near: int = 4
+    # Runs of a short innermost loop that are written out: the gradient of 8 bodies, of which sums have three terms,
+    # took 335 us, and takes 270.
+    written_out: int = 4
 
 
 @record

@@ -35,6 +35,7 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.DotGeneral,
     prims.DynamicSlice,
     prims.DynamicUpdateSlice,
+    prims.Fft,
     prims.Gather,
     prims.IntegerPow,
     prims.Iota,

@@ -21,6 +21,7 @@ from covector._engine.primitives.slide import *
 from covector._engine.primitives.conv import *
 from covector._engine.primitives.convert import *
 from covector._engine.primitives.cumulative import *
+from covector._engine.primitives.fft import *
 from covector._engine.primitives.index import *
 from covector._engine.primitives.math import *
 from covector._engine.primitives.reduce import *

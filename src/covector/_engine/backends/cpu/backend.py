@@ -42,7 +42,7 @@ def _address(function: object) -> int:
 
 @functools.cache
 def _load_blas() -> None:
-    """Hand the routines of OpenBLAS, with LAPACK's, to the native core.
+    """Hand the routines of OpenBLAS, and of LAPACK in it, to the native core.
 
     Its package takes 20 ms to import, and few Programs need it.
     """

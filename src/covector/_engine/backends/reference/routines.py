@@ -51,6 +51,59 @@ def _sort_pairs(parameters: Sequence[int], read: Read, write: Write) -> None:
     write(0, places, np.take_along_axis(keys, order, -1))
 
 
+def _fft(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The transform along the middle axis of an array (outer, n, inner), divided by n if it is an inverse."""
+    kind, wide, outer, n, inner = parameters
+    real, complex_ = (np.float64, np.complex128) if wide else (np.float32, np.complex64)
+    takes, gives = [(complex_, complex_), (complex_, complex_), (real, complex_), (complex_, real)][
+        kind
+    ]
+    lengths = [(n, n), (n, n), (n, n // 2 + 1), (n // 2 + 1, n)][kind]
+    before, after = [np.arange(outer * m * inner).reshape(outer, m, inner) for m in lengths]
+    if not before.size:
+        return
+    function = (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft)[kind]
+    with np.errstate(all="ignore"):
+        found = function(
+            read(0, before, np.dtype(takes)).astype(np.result_type(takes, np.float64)), n, 1
+        )
+        write(1, after, found.astype(gives))
+
+
+def _top_k(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The k largest elements of each row, NaN the largest, of equal ones the first; and their places."""
+    code, place_width, rows, n, k = parameters
+    dtype = _DTYPES[code]
+    x = read(0, np.arange(rows * n).reshape(rows, n), dtype)
+    wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+    order = n - 1 - np.argsort(wide[:, ::-1], axis=-1, kind="stable")[:, ::-1][:, :k]
+    places = np.arange(rows * k).reshape(rows, k)
+    write(1, places, np.take_along_axis(x, order, -1))
+    write(2, places, order.astype(f"i{place_width}"))
+
+
+_COMBINED = (None, np.add, np.multiply, np.minimum, np.maximum)
+
+
+def _scatter(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """Rows of `width` elements combined, one after the other, into the places that index vectors name."""
+    code, operation, clip, index_width, n, width, components, *sizes = parameters
+    sizes = np.asarray(sizes[:components])
+    vectors = np.arange(n * components).reshape(n, components)
+    indices = read(0, vectors, np.dtype(f"i{index_width}")).astype(np.int64)
+    if clip:
+        indices = np.clip(indices, 0, sizes - 1)
+    combined = _COMBINED[operation]
+    for row, vector in enumerate(indices):
+        if np.any((vector < 0) | (vector >= sizes)):
+            continue
+        place = np.ravel_multi_index(tuple(vector), tuple(sizes)) * width + np.arange(width)
+        new = read(1, row * width + np.arange(width), _DTYPES[code])
+        with np.errstate(all="ignore"):
+            old = None if combined is None else combined(read(2, place, _DTYPES[code]), new)
+        write(2, place, new if old is None else old)
+
+
 def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
     """What the primitive says, on the operands and results in the order in which it gives them to its routine."""
 
@@ -89,7 +142,10 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "dgemm": _product(dtypes.float64),
     "cgemm": _product(dtypes.complex64),
     "zgemm": _product(dtypes.complex128),
+    "fft": _fft,
+    "scatter": _scatter,
     "sort_pairs": _sort_pairs,
+    "top_k": _top_k,
     "pivots_to_permutation": _pivots_to_permutation,
     **{
         value.routine: _of_matrices(value)
