@@ -147,10 +147,19 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "sort_pairs": _sort_pairs,
     "top_k": _top_k,
     "pivots_to_permutation": _pivots_to_permutation,
-    **{
-        value.routine: _of_matrices(value)
-        for module in (linalg_solve, linalg_orthogonal, linalg_spectral)
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, OfMatrices)
-    },
+    "cholesky": _of_matrices(linalg_solve.Cholesky),
+    "cholesky_update": _of_matrices(linalg_spectral.CholeskyUpdate),
+    "eig": _of_matrices(linalg_spectral.Eig),
+    "eigh": _of_matrices(linalg_spectral.Eigh),
+    "geqrf": _of_matrices(linalg_orthogonal.Geqrf),
+    "hessenberg": _of_matrices(linalg_spectral.Hessenberg),
+    "householder_product": _of_matrices(linalg_orthogonal.HouseholderProduct),
+    "lu": _of_matrices(linalg_solve.Lu),
+    "ormqr": _of_matrices(linalg_orthogonal.Ormqr),
+    "qr": _of_matrices(linalg_orthogonal.Qr),
+    "schur": _of_matrices(linalg_spectral.Schur),
+    "svd": _of_matrices(linalg_spectral.Svd),
+    "triangular_solve": _of_matrices(linalg_solve.TriangularSolve),
+    "tridiagonal": _of_matrices(linalg_spectral.Tridiagonal),
+    "tridiagonal_solve": _of_matrices(linalg_spectral.TridiagonalSolve),
 }
