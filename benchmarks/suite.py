@@ -4,6 +4,7 @@ from benchmarks import (
     arrays as arrays,
     counting as counting,
     indexing as indexing,
+    linalg as linalg,
     loops as loops,
 )
 from benchmarks.cases import CASES as CASES

@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "fft index math reduce scatter shape sort special window extremes collective __init__",
     ),
-    ("_engine/primitives", "linalg linalg_solve"),
+    ("_engine/primitives", "linalg linalg_solve linalg_orthogonal linalg_spectral"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
@@ -92,11 +92,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "index_plan indexing take reduce statistics linear einsum systems factors linalg fft",
+        "index_plan indexing take reduce statistics linear einsum fft",
     ),
     (
         "numpy",
-        "sorting ordering padding without_nan updates methods",
+        "sorting ordering padding without_nan updates methods systems norms factors linalg",
     ),
     (
         "numpy",
@@ -120,7 +120,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("random", "keys key_methods samplers distributions choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
-    ("scipy", "linear_systems linalg fft examples waves special __init__"),
+    ("scipy", "decompositions linear_systems matrix_functions special_matrices linalg fft"),
+    ("scipy", "examples waves special __init__"),
     ("", "custom_batching"),
     ("experimental", "checkify jet __init__"),
     ("extend/core", "primitives __init__"),
@@ -179,6 +180,7 @@ BY_NAME = {
     ("__init__", "covector._engine.api.derivatives"): "first of all, while no garbage is collected",
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
     ("_engine/primitives/special", "scipy.special"): "the oracle of the tests",
+    ("_engine/primitives/linalg", "scipy.linalg"): "the oracle of the tests",
     (
         "_engine/backends/cpu/backend",
         "scipy_openblas32",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from covector._engine.core.primitive import Primitive
-from covector._engine.primitives import linalg_solve as solving
+from covector._engine.primitives import linalg_solve as solving, linalg_spectral as spectral
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 # Whole vectors of lanes and parts of one, sizes on both sides of the largest in lanes, and a large one.
@@ -81,3 +81,57 @@ def test_large_complex_numbers_do_not_overflow() -> None:
     a = (1e30 * definite((2, 3, 3), "complex64")).astype("complex64")
     assert_reference(solving.Lu(), a)
     assert_reference(solving.TriangularSolve(True, True), a, a)
+
+
+def adjoint(x: np.ndarray) -> np.ndarray:
+    return np.swapaxes(x.conj(), -1, -2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [*STACKS[:-1], (30, 30)], ids=str)
+def test_eigenvalues_and_singular_values(dtype: str, shape: tuple[int, ...]) -> None:
+    """Also of stacks that share their threads: by what the factors multiply to."""
+    x = random(shape, dtype)
+    a = x + adjoint(x)
+    tolerance = 200 * np.finfo(dtype).eps * shape[-1]
+    eye = np.eye(shape[-1])
+    for lower in (True, False):
+        v, w = map(np.asarray, spectral.Eigh(lower)(np.tril(a) if lower else np.triu(a)))
+        np.testing.assert_allclose(v * w[..., None, :] @ adjoint(v), a, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(adjoint(v) @ v, np.broadcast_to(eye, shape), atol=tolerance)
+        np.testing.assert_allclose(spectral.Eigh(lower, False)(a)[0], w, atol=tolerance)
+        assert (np.diff(w) >= 0).all()
+    s, u, vt = map(np.asarray, spectral.Svd(False)(x))
+    np.testing.assert_allclose(u * s[..., None, :] @ vt, x, rtol=0, atol=tolerance)
+    w, _, vr = map(np.asarray, spectral.Eig(True, True)(x))
+    np.testing.assert_allclose(x @ vr, vr * w[..., None, :], rtol=0, atol=tolerance)
+    t, z = map(np.asarray, spectral.Schur()(x))
+    np.testing.assert_allclose(z @ t @ adjoint(z), x, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 16])
+def test_special_hermitian_matrices(n: int) -> None:
+    """Diagonal, equal and zero eigenvalues, blocks, and numbers that must be scaled."""
+    blocks = np.kron(np.eye(n), [[1.0, 2.0], [2.0, 1.0]])[:n, :n]
+    graded = np.diag(10.0 ** -np.arange(n)) + 1e-12
+    for a in (
+        np.eye(n), np.zeros((n, n)), np.ones((n, n)), blocks, np.diag(np.arange(n)[::-1] - 1.0),
+        graded, graded[::-1, ::-1], 1e-200 * blocks, 1e200 * blocks, 1e-300 * np.ones((n, n)),
+    ):  # fmt: skip
+        v, w = map(np.asarray, spectral.Eigh()(np.ascontiguousarray(a)))
+        size = np.abs(a).max()
+        np.testing.assert_allclose(v @ np.diag(w) @ v.T, a, rtol=0, atol=1e-13 * size)
+        np.testing.assert_allclose(v.T @ v, np.eye(n), atol=1e-13)
+
+
+def test_nan_stays_in_its_matrix() -> None:
+    for n in (3, 30):
+        a = definite((3, n, n), "float64")
+        a[1, 0, n - 1] = a[1, n - 1, 0] = np.nan
+        for primitive in (
+            spectral.Eigh(), spectral.Svd(True), spectral.Svd(False, False), spectral.Eig(True, True),
+            spectral.Schur(),
+        ):  # fmt: skip
+            for out in map(np.asarray, primitive(a)):
+                assert np.isnan(out[1]).all()
+                assert np.isfinite(out[[0, 2]]).all()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.core.primitive import NotDifferentiable
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.extend.testing import Maker, Sample, random
@@ -490,10 +491,64 @@ def matrices() -> Iterator[Sample]:
             right = (n, 2) if flags[0] else (2, n)
             operands = array((n, n), dtype), array(right, dtype)
             yield Sample(solve, operands, ((1,),), {0: definite})
+    yield from undifferentiated(itertools.chain(_orthogonal(), _spectral()))
     pivots = integers(0, 4)
     for shape in ((3,), (2, 5), (0,)):
         of = linalg_solve.PivotsToPermutation(5)
         yield Sample(of, (array(shape, i32),), makers={0: pivots})
+
+
+def _orthogonal() -> Iterator[Sample]:
+    for dtype in (f64, c128):
+        a = array((2, 4, 3), dtype)
+        yield Sample(linalg_orthogonal.Qr(False), (a,))
+        yield Sample(linalg_orthogonal.Qr(False, True), (a,))
+        yield Sample(linalg_orthogonal.Qr(True), (array((3, 3), dtype),))
+        yield Sample(linalg_orthogonal.Geqrf(), (a,))
+        yield Sample(linalg_orthogonal.Geqrf(True), (array((3, 4), dtype),))
+        scales = {1: uniform(0.3, 0.9)}
+        product = linalg_orthogonal.HouseholderProduct()
+        yield Sample(product, (a, array((2, 3), dtype)), makers=scales)
+        for left, transposed in itertools.product((True, False), repeat=2):
+            c = array((4, 2) if left else (2, 4), dtype)
+            of = linalg_orthogonal.Ormqr(left, transposed)
+            yield Sample(of, (array((4, 3), dtype), array((3,), dtype), c), makers=scales)
+    for full, shape in ((True, (2, 3)), (False, (0, 2)), (True, (2, 0))):
+        yield Sample(linalg_orthogonal.Qr(full, True), (array(shape, f32),), fixed=(0,))
+
+
+def _spectral() -> Iterator[Sample]:
+    spectral = linalg_spectral
+    for dtype in (f64, c128):
+        # Complex vectors have a phase, which LAPACK chooses and the derivative leaves alone.
+        a, real = array((3, 3), dtype), dtype == f64
+        for lower, vectors in ((True, True), (False, True), (True, False)):
+            yield Sample(
+                spectral.Eigh(lower, vectors), (a,), makers={0: apart}, slopes=real or not vectors
+            )
+        yield Sample(spectral.Eigh(), (array((2, 2, 2), dtype),), makers={0: apart}, slopes=real)
+        for shape in ((3, 2), (2, 3)):
+            yield Sample(spectral.Svd(False), (array(shape, dtype),), slopes=real)
+        yield Sample(spectral.Svd(True, False), (array((2, 3, 3), dtype),))
+        yield Sample(spectral.Eig(False, False), (a,), makers={0: apart})
+        yield Sample(spectral.Eig(True, True, True), (a,), makers={0: apart}, slopes=real)
+        yield Sample(spectral.Hessenberg(), (a,))
+        yield Sample(spectral.Tridiagonal(), (a,))
+        yield Sample(spectral.Tridiagonal(False), (a,))
+        yield Sample(spectral.CholeskyUpdate(), (a, array((3,), dtype)), makers={0: definite})
+        bands = (array((2, 4), dtype),) * 3
+        operands = (*bands, array((2, 4, 3), dtype))
+        yield Sample(spectral.TridiagonalSolve(), operands, ((3,),), {1: uniform(3, 4)})
+    yield Sample(spectral.Svd(True), (array((2, 3)),), slopes=False, fixed=(0,))
+    yield Sample(spectral.Schur(), (array((3, 3)),), makers={0: apart})
+    yield Sample(spectral.Schur(False), (array((2, 2, 2)),), makers={0: apart})
+
+
+def apart(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """Hermitian matrices with eigenvalues that are not close to each other."""
+    n = aval.shape[-1]
+    x = random(rng, aval) / 8
+    return (x + np.swapaxes(x.conj(), -1, -2) + np.diag(np.arange(n) * 2.0 + 1)).astype(aval.dtype)
 
 
 def definite(rng: np.random.Generator, aval: ShapedArray) -> Any:
@@ -501,6 +556,13 @@ def definite(rng: np.random.Generator, aval: ShapedArray) -> Any:
     x = random(rng, aval)
     eye = np.eye(aval.shape[-1])
     return (x @ np.swapaxes(x.conj(), -1, -2) / 4 + eye).astype(aval.dtype)
+
+
+def undifferentiated(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Samples of primitives that say that they have no derivative, so that no operand moves."""
+    for s in samples:
+        none = s.primitive.not_differentiable is not None
+        yield dataclasses.replace(s, fixed=tuple(range(len(s.avals)))) if none else s
 
 
 def all_samples() -> list[Sample]:

@@ -17,7 +17,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.control import call, loop
 from covector._engine.core.primitive import NO_SLOPE, NoSlope, NotDifferentiable, Primitive, Zero
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.primitives.collective import Collective
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -35,7 +35,7 @@ def classes(*modules: ModuleType) -> Iterator[type[Primitive]]:
 
 
 ALL = sorted(
-    {*classes(prims, call, loop, linalg_solve)},
+    {*classes(prims, call, loop, linalg_solve, linalg_orthogonal, linalg_spectral)},
     key=lambda c: (c.name if isinstance(c.name, str) else "", c.__name__),
 )
 ROWS = sorted(

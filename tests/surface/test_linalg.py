@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg as sl
-from tests.surface.numpy_outcomes import DIGITS
+from tests.surface.linalg_operands import DTYPES, adjoint, close, definite, general, random
 
 import covector as cv
 import covector.numpy as cnp
@@ -16,43 +16,7 @@ from covector import lax, scipy
 from covector._engine.types import dtypes
 
 la, sla = cnp.linalg, scipy.linalg
-DTYPES = ("float32", "float64", "complex64", "complex128")
 SHAPES = ((3, 3), (2, 1, 4, 4), (20, 20), (0, 2, 2), (1, 1))
-
-
-def random(shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng([seed, *shape])
-    x = rng.normal(size=shape)
-    return (x + 1j * rng.normal(size=shape) if dtype.startswith("c") else x).astype(dtype)
-
-
-def adjoint(x: Any) -> Any:
-    return np.swapaxes(np.conj(x), -1, -2)
-
-
-def definite(shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.ndarray:
-    x = random(shape, dtype, seed)
-    return (x @ adjoint(x) / 4 + np.eye(shape[-1])).astype(dtype)
-
-
-def general(shape: tuple[int, ...], dtype: str = "float64", seed: int = 0) -> np.ndarray:
-    """Without small pivots, so that rounding stays small."""
-    return (random(shape, dtype, seed) + 3 * np.eye(shape[-1])).astype(dtype)
-
-
-def close(actual: Any, wanted: Any, dtype: str) -> None:
-    """Equal, part by part, up to rounding in a dtype; NaNs and infinities in the same places."""
-    if isinstance(wanted, tuple):
-        assert len(actual) == len(wanted)
-        for a, w in zip(actual, wanted, strict=True):
-            close(a, w, dtype)
-        return
-    actual, wanted = np.asarray(actual), np.asarray(wanted)
-    assert actual.shape == wanted.shape
-    if wanted.dtype.kind in "fc":
-        assert actual.dtype == wanted.dtype
-    size = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
-    np.testing.assert_allclose(actual, wanted, rtol=0, atol=50 * DIGITS[dtype] * size)
 
 
 def each(f: Callable[..., Any]) -> Callable[..., Any]:

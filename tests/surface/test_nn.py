@@ -148,6 +148,29 @@ def test_initializers(name: str) -> None:
     np.testing.assert_allclose(np.asarray(got).ravel(), GOLDEN[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(4, 2), (2, 5), (3, 2, 4)])
+def test_orthogonal_initializers(shape: tuple[int, ...]) -> None:
+    w = np.asarray(nn.initializers.orthogonal(2.0)(K, shape))
+    assert w.shape == shape
+    flat = w.reshape(-1, shape[-1])
+    flat = flat if len(flat) >= shape[-1] else flat.T
+    np.testing.assert_allclose(flat.T @ flat, 4 * np.eye(flat.shape[1]), atol=1e-5)
+    first = np.asarray(nn.initializers.orthogonal(column_axis=0)(K, shape)).reshape(shape[0], -1)
+    first = first if first.shape[0] <= first.shape[1] else first.T
+    np.testing.assert_allclose(first @ first.T, np.eye(len(first)), atol=1e-5)
+
+
+def test_delta_orthogonal() -> None:
+    w = np.array(nn.initializers.delta_orthogonal()(K, (3, 3, 2, 4)))
+    np.testing.assert_allclose(w[1, 1] @ w[1, 1].T, np.eye(2), atol=1e-5)
+    w[1, 1] = 0
+    assert not w.any()
+    with pytest.raises(ValueError, match="delta_orthogonal takes shapes"):
+        nn.initializers.delta_orthogonal()(K, (3, 4, 2))
+    with pytest.raises(ValueError, match="orthogonal takes shapes of two axes"):
+        nn.initializers.orthogonal()(K, (3,))
+
+
 def test_more_initializers() -> None:
     i = nn.initializers
     for name, got in {

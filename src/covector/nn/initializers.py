@@ -12,13 +12,17 @@ from covector import random
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import boundary, publish
+from covector._engine.primitives import linalg as la
 from covector._engine.types import dtypes
 from covector.numpy import creation, elementwise as el
+from covector.numpy.factors import qr
 from covector.numpy.promotion import shape_of
+from covector.numpy.shape import moveaxis, reshape
 
 __all__ = [
     "Initializer",
     "constant",
+    "delta_orthogonal",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",
@@ -29,6 +33,7 @@ __all__ = [
     "lecun_uniform",
     "normal",
     "ones",
+    "orthogonal",
     "truncated_normal",
     "uniform",
     "variance_scaling",
@@ -304,6 +309,71 @@ he_uniform = kaiming_uniform = _family(
 he_normal = kaiming_normal = _family(
     "he_normal", 2.0, "fan_in", "truncated_normal", "He's initializer, normal: variance 2 / inputs."
 )
+
+
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Matrices with orthonormal rows or columns, whichever are fewer, times `scale` (Saxe et al. 2014).
+
+    Columns run along `column_axis`, rows over all other axes.  ValueError for a shape of fewer than two axes.
+
+    >>> from covector import nn, numpy as cnp, random
+    >>> w = nn.initializers.orthogonal()(random.key(0), (4, 2))
+    >>> bool(cnp.allclose(w.T @ w, cnp.eye(2), atol=1e-5))
+    True
+    """
+
+    @boundary
+    def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
+        shape = _at_least_matrix("orthogonal", shape)
+        columns = shape[column_axis]
+        rows = math.prod(shape) // columns
+        wanted = _wanted(dtype)
+        q, r = qr(random.normal(key, (max(rows, columns), min(rows, columns)), wanted))
+        # Signs as they come from a factorization are not at random.
+        q = el.multiply(q, el.sign(la.take_diagonal(r)))
+        q = la.matrix_transpose(q) if rows < columns else q
+        others = list(shape)
+        del others[column_axis]
+        moved = moveaxis(reshape(q, (*others, columns)), -1, column_axis)
+        return el.multiply(moved, wanted.type(scale))
+
+    return init
+
+
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """Convolutions that keep the lengths of what they take: an `orthogonal` matrix in the middle, zeros elsewhere.
+
+    Shapes are (..., inputs, outputs) with one to three spatial axes (Xiao et al. 2018).  ValueError for others, or for
+    more inputs than outputs.
+
+    >>> from covector import nn, random
+    >>> nn.initializers.delta_orthogonal()(random.key(0), (3, 2, 4))[0].sum()
+    Array(0., dtype=float32)
+    """
+    matrix = orthogonal(scale, column_axis, dtype)
+
+    @boundary
+    def init(key: Any, shape: Any, dtype: Any = dtype, out_sharding: Any = None) -> Any:
+        shape = _at_least_matrix("delta_orthogonal", shape)
+        if not 3 <= len(shape) <= 5 or shape[-1] < shape[-2]:
+            raise ValueError(
+                f"delta_orthogonal takes shapes (..., inputs, outputs) with one to three axes in front and no more "
+                f"inputs than outputs, got {shape}{errors.at_user_line()}"
+            )
+        wanted = _wanted(dtype)
+        middle = tuple([(n - 1) // 2 for n in shape[:-2]])
+        return creation.zeros(shape, wanted).at[middle].set(matrix(key, shape[-2:], wanted))
+
+    return init
+
+
+def _at_least_matrix(name: str, shape: Any) -> tuple[int, ...]:
+    found = tuple(map(int, shape_of(shape)))
+    if len(found) < 2:
+        raise ValueError(
+            f"{name} takes shapes of two axes or more, got {found}{errors.at_user_line()}"
+        )
+    return found
 
 
 publish(__name__)

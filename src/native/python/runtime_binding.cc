@@ -67,6 +67,18 @@ nb::dict symbol_addresses() {
     made["cv_lu"] = address_of(cv_lu);
     made["cv_pivots_to_permutation"] = address_of(cv_pivots_to_permutation);
     made["cv_triangular_solve"] = address_of(cv_triangular_solve);
+    made["cv_qr"] = address_of(cv_qr);
+    made["cv_geqrf"] = address_of(cv_geqrf);
+    made["cv_householder_product"] = address_of(cv_householder_product);
+    made["cv_ormqr"] = address_of(cv_ormqr);
+    made["cv_eigh"] = address_of(cv_eigh);
+    made["cv_svd"] = address_of(cv_svd);
+    made["cv_eig"] = address_of(cv_eig);
+    made["cv_schur"] = address_of(cv_schur);
+    made["cv_hessenberg"] = address_of(cv_hessenberg);
+    made["cv_tridiagonal"] = address_of(cv_tridiagonal);
+    made["cv_tridiagonal_solve"] = address_of(cv_tridiagonal_solve);
+    made["cv_cholesky_update"] = address_of(cv_cholesky_update);
     made["cv_callback"] = address_of(cv_callback);
     made["cv_foreign"] = address_of(cv_foreign);
     return made;

@@ -39,7 +39,23 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
 _CONVOLUTIONS = ("sconv", "dconv")
-_FACTORS = ("cholesky", "lu", "triangular_solve")
+_FACTORS = (
+    "cholesky",
+    "cholesky_update",
+    "eig",
+    "eigh",
+    "geqrf",
+    "hessenberg",
+    "householder_product",
+    "lu",
+    "ormqr",
+    "qr",
+    "schur",
+    "svd",
+    "triangular_solve",
+    "tridiagonal",
+    "tridiagonal_solve",
+)
 _ROUTINES: Mapping[str, float] = MappingProxyType(
     {
         **dict.fromkeys((*_GEMMS, *_CONVOLUTIONS), 0.02),

@@ -11,7 +11,7 @@ from covector._engine.control.loop import Scan
 from covector._engine.control.open import OpenPrimitive, own
 from covector._engine.control.while_ import While
 from covector._engine.core.primitive import Primitive
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 
 # Those with parameters: names of ours, and the names of JAX's that differ.  What has other operands has no entry.
 _CLASSES: tuple[type[Primitive], ...] = (
@@ -22,7 +22,6 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.BitcastConvert,
     prims.Broadcast,
     Call,
-    linalg_solve.Cholesky,
     prims.Concatenate,
     Cond,
     prims.Conv,
@@ -40,13 +39,11 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Gather,
     prims.IntegerPow,
     prims.Iota,
-    linalg_solve.Lu,
     prims.Max,
     prims.Min,
     prims.Named,
     prims.OptimizationBarrier,
     prims.Pad,
-    linalg_solve.PivotsToPermutation,
     prims.Prod,
     prims.ReducePrecision,
     prims.Reshape,
@@ -57,12 +54,27 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Slice,
     prims.Sum,
     prims.Transpose,
-    linalg_solve.TriangularSolve,
     While,
     prims.WindowMax,
     prims.WindowMin,
     prims.WindowSum,
     prims.Xor,
+    linalg_solve.Cholesky,
+    linalg_solve.Lu,
+    linalg_solve.PivotsToPermutation,
+    linalg_solve.TriangularSolve,
+    linalg_orthogonal.Geqrf,
+    linalg_orthogonal.HouseholderProduct,
+    linalg_orthogonal.Ormqr,
+    linalg_orthogonal.Qr,
+    linalg_spectral.CholeskyUpdate,
+    linalg_spectral.Eig,
+    linalg_spectral.Eigh,
+    linalg_spectral.Hessenberg,
+    linalg_spectral.Schur,
+    linalg_spectral.Svd,
+    linalg_spectral.Tridiagonal,
+    linalg_spectral.TridiagonalSolve,
 )
 _JAX_NAMES = {
     "betainc": "regularized_incomplete_beta",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "identity_like",
     "matmul",
     "matrix_transpose",
+    "oracle",
     "put_diagonal",
     "take_diagonal",
     "take_rows",
@@ -45,6 +47,11 @@ class OfMatrices(ByRoutine):
 
     cores: ClassVar[tuple[int, ...]] = (2,)
     routine: ClassVar[str]  # its name in the runtime
+
+    @property
+    def order(self) -> tuple[int, ...] | None:
+        """In which the routine takes the places, if not as they come; its first operand, for one that it has not."""
+        return None
 
     def single(self, *cores: ShapedArray) -> Sequence[ShapedArray]:
         """The types of the results; an exception if the operands do not fit."""
@@ -122,7 +129,13 @@ class OfMatrices(ByRoutine):
         count = sizes.product(front)
         parameters, work = self.numbers(*[a.shape[len(front) :] for a in avals])
         code = MATRIX_TYPES.index(avals[0].dtype)
-        return RoutineCall(self.routine, (code, count, *parameters), work=count * work)
+        numbers = (code, count, *parameters)
+        return RoutineCall(self.routine, numbers, work=count * work, order=self.order)
+
+
+def oracle() -> Any:
+    """SciPy's linear algebra: the oracle of the tests, which is its only use."""
+    return import_module("scipy.linalg")
 
 
 # ------------------------------------------------------------------------------------- what rules are made of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from covector._engine.primitives import linalg_solve
+from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.primitives.linalg import MATRIX_TYPES, OfMatrices
 from covector._engine.types import dtypes
 
@@ -112,15 +112,17 @@ def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
         primitive, cores = cls.called(*numbers)
         begins = primitive.begins_as or (None,) * 8
         alone = [n for n in range(len(cores)) if n not in begins]
-        place = {n: k for k, n in enumerate(alone)}
-        place |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        given = {n: k for k, n in enumerate(alone)}
+        given |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        order = primitive.order or tuple(range(len(cores) + len(begins)))
+        place = {n: order.index(k) for n, k in given.items()}
         operands = [
             read(place[n], np.arange(count * math.prod(c)).reshape(count, *c), MATRIX_TYPES[code])
             for n, c in enumerate(cores)
         ]
         outs = primitive.reference(*operands)
         for k, out in enumerate(outs if primitive.multiple else (outs,)):
-            write(len(alone) + k, np.arange(out.size).reshape(out.shape), out)
+            write(order.index(len(alone) + k), np.arange(out.size).reshape(out.shape), out)
 
     return run
 
@@ -179,8 +181,19 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "sort_pairs": _sort_pairs,
     "top_k": _top_k,
     "pivots_to_permutation": _pivots_to_permutation,
-    **{
-        cls.routine: _of_matrices(cls)
-        for cls in (linalg_solve.Cholesky, linalg_solve.Lu, linalg_solve.TriangularSolve)
-    },
+    "cholesky": _of_matrices(linalg_solve.Cholesky),
+    "cholesky_update": _of_matrices(linalg_spectral.CholeskyUpdate),
+    "eig": _of_matrices(linalg_spectral.Eig),
+    "eigh": _of_matrices(linalg_spectral.Eigh),
+    "geqrf": _of_matrices(linalg_orthogonal.Geqrf),
+    "hessenberg": _of_matrices(linalg_spectral.Hessenberg),
+    "householder_product": _of_matrices(linalg_orthogonal.HouseholderProduct),
+    "lu": _of_matrices(linalg_solve.Lu),
+    "ormqr": _of_matrices(linalg_orthogonal.Ormqr),
+    "qr": _of_matrices(linalg_orthogonal.Qr),
+    "schur": _of_matrices(linalg_spectral.Schur),
+    "svd": _of_matrices(linalg_spectral.Svd),
+    "triangular_solve": _of_matrices(linalg_solve.TriangularSolve),
+    "tridiagonal": _of_matrices(linalg_spectral.Tridiagonal),
+    "tridiagonal_solve": _of_matrices(linalg_spectral.TridiagonalSolve),
 }
