@@ -1,4 +1,4 @@
 """Every case there is: importing this module imports all modules that define some."""
 
-from benchmarks import arrays as arrays, loops as loops
+from benchmarks import arrays as arrays, convolutions as convolutions, loops as loops
 from benchmarks.cases import CASES as CASES

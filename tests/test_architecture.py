@@ -100,7 +100,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "edits folds grids sets windows histograms integers estimates polynomials printing files quantiles",
+        "edits folds grids sets signals windows histograms integers estimates polynomials printing files quantiles",
     ),
     (
         "numpy",
@@ -111,9 +111,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
     ),
-    ("lax", "padding convolution windows linalg names"),
+    ("lax", "padding convolution windows ragged linalg names"),
     ("lax", "indexing sorting fourier collectives __init__"),
-    ("scipy", "linear_systems linalg fft __init__"),
+    ("scipy", "linear_systems linalg fft signal __init__"),
     ("", "image"),
     ("random", "keys samplers distributions choices __init__"),
     ("", "debug"),

@@ -26,6 +26,7 @@ from covector.lax.loops import *
 from covector.lax.padding import padtype_to_pads as padtype_to_pads
 from covector.lax.prefixes import *
 from covector.lax.products import *
+from covector.lax.ragged import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
 from covector.lax.sorting import *
@@ -39,6 +40,7 @@ _OF_ARRAYS = (
     "indexing",
     "prefixes",
     "products",
+    "ragged",
     "reductions",
     "shape",
     "sorting",
