@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -82,7 +82,8 @@ def flat(primitive: Primitive, operand: int, dtype: np.dtype) -> bool:
         entry = primitive.pushes()[operand] if not isinstance(primitive, LINEAR) else None
         real_sign = primitive is prims.sign and not dtypes.is_complex(dtype)
         return type(entry) is NoSlope or real_sign
-    return primitive.no_slope is not None
+    of_operands: Mapping[int, str] = getattr(primitive, "no_slope_of", {})
+    return primitive.no_slope is not None or operand in of_operands
 
 
 LINEAR = (prims.Convert, prims.ReducePrecision)

@@ -231,8 +231,8 @@ def reduce_window(
         x = primitive(reduced.operands[0])
         nothing = _is_nothing(reduced.starts[0], primitive.identity(x.dtype))
         return reduced.given([x if nothing else reduced.begun(operation, x)])
-    prims.Windows(*parameters).counts(typeof(reduced.operands[0]))
-    slides = prims.Windows(*parameters).slides(reduced.operands[0].shape)
+    prims.WindowSum(*parameters).counts(typeof(reduced.operands[0]))
+    slides = prims.WindowSum(*parameters).slides(reduced.operands[0].shape)
     return reduced.given(_under_windows(reduced, slides))
 
 
@@ -313,4 +313,4 @@ def reduce_window_shape_tuple(
         window_dilation,
     )
     shape = ShapedArray(sizes_of(operand_shape), np.dtype(np.float32))
-    return prims.Windows(*parameters).counts(shape)  # type: ignore[return-value]
+    return prims.WindowSum(*parameters).counts(shape)  # type: ignore[return-value]

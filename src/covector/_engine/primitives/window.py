@@ -58,7 +58,6 @@ class Windows(Mapped):
     padding: Pairs
     base_dilation: Axes
     window_dilation: Axes
-    name: ClassVar[str] = "reduce_window"
 
     def slides(self, shape: Sequence[Dim]) -> tuple[Slide, ...]:
         """How a window slides along each axis of an operand of this shape."""
