@@ -272,14 +272,9 @@ def windows() -> Iterator[Sample]:
         yield Sample(prims.WindowMax(*parameters), (array(shape),), slopes=not empty)
     for *parameters, shape in WINDOWS:
         gather = prims.SelectAndGatherAdd(*parameters, "le")
-        yield Sample(gather, (array(shape), array(shape)), ((0,),), fixed=(1,))
+        yield Sample(gather, (array(shape), array(shape)), ((0,),))
         source = array(gather.type(array(shape), array(shape)).shape)
-        yield Sample(
-            prims.SelectAndScatterAdd(*parameters, "ge"),
-            (source, array(shape)),
-            ((0,),),
-            fixed=(1,),
-        )
+        yield Sample(prims.SelectAndScatterAdd(*parameters, "ge"), (source, array(shape)), ((0,),))
         which = array(source.shape, i32)
         places = prims.ScatterToPlaces(*parameters, shape)
         numbers = integers(-1, places.places - 1)

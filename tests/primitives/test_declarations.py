@@ -82,7 +82,7 @@ def flat(primitive: Primitive, operand: int, dtype: np.dtype) -> bool:
         entry = primitive.pushes()[operand] if not isinstance(primitive, LINEAR) else None
         real_sign = primitive is prims.sign and not dtypes.is_complex(dtype)
         return type(entry) is NoSlope or real_sign
-    return primitive.no_slope is not None or operand in primitive.no_slope_in
+    return primitive.no_slope is not None or operand in primitive.no_slope_of
 
 
 LINEAR = (prims.Convert, prims.ReducePrecision)
@@ -103,7 +103,7 @@ def test_a_derivative_is_zero_only_if_it_is_declared(sample: Sample, operand: in
     primitive, xs = sample.primitive, operands(sample)
     outs: Any = primitive.type(*sample.avals)
     tangents = directions(xs, [operand])
-    if operand in sample.fixed and operand not in primitive.no_slope_in:
+    if operand in sample.fixed and operand not in primitive.no_slope_of:
         wanted = "unique_indices" if isinstance(primitive, prims.Scatter) else "stop_gradient"
         with pytest.raises(NotImplementedError, match=wanted) as caught:
             primitive.jvp(xs, tangents)

@@ -27,6 +27,7 @@ from covector.lax.markers import *
 from covector.lax.padding import padtype_to_pads as padtype_to_pads
 from covector.lax.prefixes import *
 from covector.lax.products import *
+from covector.lax.ragged import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
 from covector.lax.sorting import *
@@ -41,6 +42,7 @@ _OF_ARRAYS = (
     "markers",
     "prefixes",
     "products",
+    "ragged",
     "reductions",
     "shape",
     "sorting",

@@ -7,10 +7,19 @@ from typing import Any
 
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
-from covector.lax.operands import Precision, PrecisionLike, array, check_precision
+from covector.lax.operands import (
+    DotAlgorithm,
+    DotAlgorithmPreset,
+    Precision,
+    PrecisionLike,
+    array,
+    check_precision,
+)
 from covector.numpy.linear import contract
 
 __all__ = [
+    "DotAlgorithm",
+    "DotAlgorithmPreset",
     "DotDimensionNumbers",
     "Precision",
     "PrecisionLike",

@@ -231,8 +231,8 @@ def reduce_window(
         x = primitive(reduced.operands[0])
         nothing = _is_nothing(reduced.starts[0], primitive.identity(x.dtype))
         return reduced.given([x if nothing else reduced.begun(operation, x)])
-    prims.Windows(*parameters).counts(typeof(reduced.operands[0]))
-    slides = prims.Windows(*parameters).slides(reduced.operands[0].shape)
+    prims.WindowSum(*parameters).counts(typeof(reduced.operands[0]))
+    slides = prims.WindowSum(*parameters).slides(reduced.operands[0].shape)
     return reduced.given(_under_windows(reduced, slides))
 
 

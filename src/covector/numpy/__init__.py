@@ -39,6 +39,7 @@ if _typing.TYPE_CHECKING:
     from covector.numpy.printing import *
     from covector.numpy.quantiles import *
     from covector.numpy.sets import *
+    from covector.numpy.signals import *
     from covector.numpy.vectorized import *
     from covector.numpy.windows import *
 
@@ -60,6 +61,7 @@ _LATER = {
     "printing": "array_repr array_str get_printoptions printoptions set_printoptions",
     "quantiles": "minmax nanmedian nanpercentile nanquantile percentile quantile sort_complex",
     "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",
+    "signals": "convolve correlate",
     "vectorized": "apply_along_axis apply_over_axes frompyfunc iterable piecewise vectorize",
     "windows": "bartlett blackman hamming hanning kaiser",
 }

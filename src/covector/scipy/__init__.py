@@ -6,9 +6,14 @@ from importlib import import_module as _import_module
 from covector._engine.base.public import publish as _publish
 
 # Loaded when they are first used.
-_LATER = ("fft", "linalg", "special")
+_LATER = ("fft", "linalg", "signal", "special")
 
 if _typing.TYPE_CHECKING:
-    from covector.scipy import fft as fft, linalg as linalg, special as special
+    from covector.scipy import (
+        fft as fft,
+        linalg as linalg,
+        signal as signal,
+        special as special,
+    )
 
 _publish(__name__, later=_LATER, load=lambda name: _import_module(f"covector.scipy.{name}"))

@@ -14,9 +14,10 @@ from covector._engine.primitives.linalg_solve import Cholesky, TriangularSolve
 from covector._engine.primitives.linalg_spectral import Eigh, Hessenberg, Schur, Svd
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, factors
-from covector.numpy.join import pad, stack
+from covector.numpy.join import stack
 from covector.numpy.linear import matmul
 from covector.numpy.operands import together
+from covector.numpy.padding import pad
 from covector.numpy.promotion import cast
 from covector.numpy.selection import where
 from covector.numpy.shape import expand_dims

@@ -11,9 +11,10 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.join import concatenate, pad
+from covector.numpy.join import concatenate
 from covector.numpy.matrices import diag
 from covector.numpy.operands import together
+from covector.numpy.padding import pad
 from covector.numpy.promotion import from_numpy, integer_of, lift
 from covector.numpy.shape import flip, ravel, reshape
 from covector.numpy.take import take

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -139,7 +140,7 @@ class Primitive:
     no_slope: ClassVar[str | None] = (
         None  # why the derivative is zero wherever there is one, if it is
     )
-    no_slope_in: ClassVar[tuple[int, ...]] = ()  # the operands in which that is so
+    no_slope_of: ClassVar[Mapping[int, str]] = MappingProxyType({})  # the same, of some operands
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 

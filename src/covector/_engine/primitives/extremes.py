@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,9 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 __all__ = ["ScatterToPlaces", "SelectAndGatherAdd", "SelectAndScatterAdd", "WindowArg"]
+
+# Operands without a slope, and why.
+SELECTS: Mapping[int, str] = MappingProxyType({1: "it only says which elements are meant"})
 
 
 @record
@@ -104,7 +108,7 @@ class SelectAndGatherAdd(Windows):
 
     select: str
     name: ClassVar[str] = "select_and_gather_add"
-    no_slope_in: ClassVar[tuple[int, ...]] = (1,)  # it only says which elements are taken
+    no_slope_of: ClassVar[Mapping[int, str]] = SELECTS
 
     def arg(self) -> WindowArg:
         """What says which places are selected."""
@@ -158,7 +162,7 @@ class SelectAndScatterAdd(Windows):
 
     select: str
     name: ClassVar[str] = "select_and_scatter_add"
-    no_slope_in: ClassVar[tuple[int, ...]] = (1,)  # it only says which elements are taken
+    no_slope_of: ClassVar[Mapping[int, str]] = SELECTS
 
     def gather(self) -> SelectAndGatherAdd:
         """What goes the other way."""
