@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -80,3 +82,11 @@ def test_a_child_of_fork_collects_though_another_thread_was_compiling() -> None:
     leave.set()
     thread.join()
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("before", ["gc.enable()", "gc.disable()"])
+def test_import_leaves_the_collector_as_it_was(before: str) -> None:
+    code = (
+        f"import gc; {before}; was = gc.isenabled(); import covector; assert gc.isenabled() == was"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
