@@ -468,9 +468,15 @@ def addupdate(ref: Ref, idx: Any, x: Any) -> None:
 
 
 @overload
-def typeof(x: Ref) -> AbstractRef: ...  # type: ignore[reportOverlappingOverload]
+def typeof(x: Ref) -> AbstractRef:  # type: ignore[reportOverlappingOverload]
+    """The type of a Ref."""
+
+
 @overload
-def typeof(x: object) -> ShapedArray: ...
+def typeof(x: object) -> ShapedArray:
+    """Of an array, tracer or number."""
+
+
 def typeof(x: object) -> ShapedArray | AbstractRef:
     """The type of an array, tracer, number or Ref; TypeError if it is none of these.
 
