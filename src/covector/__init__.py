@@ -72,7 +72,6 @@ from covector._engine.base.caches import clear_caches as clear_caches
 from covector._engine.base.config import config as config
 from covector._engine.base.public import publish as _publish
 from covector._engine.base.version import VERSION as _VERSION
-from covector._engine.core.trace import typeof as typeof
 from covector._engine.runtime.device import (
     Device as Device,
     block_until_ready as block_until_ready,
@@ -139,6 +138,7 @@ if _typing.TYPE_CHECKING:
         free_ref as free_ref,
         freeze as freeze,
         new_ref as new_ref,
+        typeof as typeof,
     )
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
@@ -159,6 +159,7 @@ _NAMES = {
     "live_arrays": "_engine.runtime.placement",
     "pure_callback": "_engine.api.callbacks",
     "remat": "ad_checkpoint",
+    "typeof": "ref",
 }
 _LATER = (
     "ad",

@@ -6,15 +6,15 @@ inside `jit`, loops, branches and transformed functions.  See docs/refs.md.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import is_value
 from covector._engine.base import errors
 from covector._engine.base.public import bounded, publish
 from covector._engine.base.record import record
+from covector._engine.core import trace
 from covector._engine.core.refs import Cell
-from covector._engine.core.trace import Array, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector.numpy.creation import asarray
@@ -242,7 +242,7 @@ class Ref(Cell):
 
     def __repr__(self) -> str:
         value = self._peek()
-        if type(value) is not Array:
+        if type(value) is not trace.Array:
             return f"Ref<{self._inner.text()}>"
         return "Ref" + repr(value).removeprefix("Array").replace("\n  ", "\n")
 
@@ -307,7 +307,7 @@ def _fitted(ref: Ref, value: Any) -> Any:
     """A value that may be written: of the dtype of the Ref, or a number of its kind.  TypeError if it is not."""
     if not is_value(value):
         raise TypeError(errors.not_an_array(value, "a write to a Ref"))
-    aval = typeof(value)
+    aval = trace.typeof(value)
     own = ref._inner.dtype
     if aval.dtype == own:
         return value
@@ -333,14 +333,14 @@ def _whole(ref: Ref, value: Any) -> Any:
         fits = False
     if not fits:
         raise ValueError(
-            f"{typeof(value).text()} is written to a Ref of {wanted.text()}{errors.at_user_line()}; the shape does not "
-            "fit, and that of a Ref does not change"
+            f"{trace.typeof(value).text()} is written to a Ref of {wanted.text()}{errors.at_user_line()}; the shape "
+            "does not fit, and that of a Ref does not change"
         )
     return broadcast_to(value, wanted.shape)
 
 
 def new_ref(init_val: Any, *, memory_space: Any = None, kind: str | None = None) -> Ref:
-    """A mutable reference that begins with this array.
+    """A mutable reference that begins with this array; for a Python number, with one of 32 bits.
 
     Arrays lie in one memory here, so `memory_space` changes nothing; nor does `kind`, which is None or
     "no_grad_no_remat".
@@ -363,7 +363,7 @@ def new_ref(init_val: Any, *, memory_space: Any = None, kind: str | None = None)
     value = asarray(init_val)
     if value.weak_type:
         value = prims.Convert(value.dtype, False)(value)
-    return Ref(typeof(value), value)
+    return Ref(trace.typeof(value), value)
 
 
 def empty_ref(ty: Any, memory_space: Any = None) -> Ref:
@@ -465,6 +465,28 @@ def addupdate(ref: Ref, idx: Any, x: Any) -> None:
     Ref([0., 2., 0.], dtype=float32)
     """
     _checked(ref, "addupdate")._update(_index(idx), x, "add")
+
+
+@overload
+def typeof(x: Ref) -> AbstractRef:  # type: ignore[reportOverlappingOverload]
+    """The type of a Ref."""
+
+
+@overload
+def typeof(x: object) -> ShapedArray:
+    """Of an array, tracer or number."""
+
+
+def typeof(x: object) -> ShapedArray | AbstractRef:
+    """The type of an array, tracer, number or Ref; TypeError if it is none of these.
+
+    >>> import covector
+    >>> covector.typeof(covector.numpy.ones((2, 3)))
+    ShapedArray(float32[2,3])
+    >>> covector.typeof(covector.new_ref(1.0)).dtype
+    dtype('float32')
+    """
+    return x.aval if isinstance(x, Ref) else trace.typeof(x)
 
 
 publish(__name__)

@@ -543,3 +543,13 @@ def test_a_call_that_debug_nans_stops_leaves_refs_as_they_were() -> None:
     with cv.config.override(debug_nans=True), pytest.raises(FloatingPointError, match=LINE):
         f()
     assert float(ref[...]) == 0
+
+
+def test_the_type_of_a_ref() -> None:
+    ref = cv.new_ref(cnp.ones((2, 3)))
+    assert cv.typeof(ref) == ref.aval
+    assert (cv.typeof(ref).shape, cv.typeof(ref).dtype) == ((2, 3), "float32")
+    assert cv.typeof(1.0) == cv.typeof(cnp.asarray(1.0))
+    with pytest.raises(TypeError, match="an operation got 'x'"):
+        cv.typeof("x")
+    assert cv.new_ref(0.1).dtype == "float32"

@@ -269,3 +269,37 @@ def test_a_pullback_with_refs_goes_through_jit() -> None:
     for _ in range(2):
         back(fwd(1.0)[1], 1.0, total)
     np.testing.assert_allclose(total[...], 2 * (np.sin(1.0) + np.cos(1.0)), rtol=1e-6)
+
+
+def test_functions_of_a_root_may_read() -> None:
+    """They are applied at once; what a Ref holds is a constant for them, and they may not write it."""
+    ref = cv.new_ref(2.0)
+
+    def root(a: Any) -> Any:
+        return lax.custom_root(
+            lambda x: x * ref[...] - a,
+            1.0,
+            lambda f, x: x - f(x) / ref[...],
+            lambda g, y: y / g(1.0),
+        )
+
+    def twice(a: Any) -> Any:
+        return lax.scan(lambda c, _: (root(c), None), a, None, length=2)[0]
+
+    for factor in (2.0, 4.0):
+        ref[...] = factor
+        for run, wanted in (
+            (root, 3 / factor), (cv.jit(root), 3 / factor), (twice, 3 / factor**2),
+            (cv.grad(root), 1 / factor), (cv.jit(cv.grad(root)), 1 / factor), (cv.grad(twice), 1 / factor**2),
+        ):  # fmt: skip
+            assert float(run(3.0)) == wanted
+        assert cv.vmap(root)(cnp.ones(2)).tolist() == [1 / factor] * 2
+
+    def writing(x: Any) -> Any:
+        ref[...] = 3.0
+        return x * 2
+
+    def solve() -> Any:
+        return lax.custom_linear_solve(writing, 1.0, lambda f, b: b / 2, symmetric=True)
+
+    refused(TypeError, "a Ref made outside of", solve)

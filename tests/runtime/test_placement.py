@@ -137,3 +137,30 @@ def test_dropped_and_deleted_arrays_are_not() -> None:
     assert 1234569 not in {v.size for v in cv.live_arrays() if v is z}
     with pytest.raises(RuntimeError):
         cv.live_arrays("tpu")
+
+
+PLACES: dict[str, Any] = {
+    "device": DEVICE, "sharding": SingleDeviceSharding(DEVICE), "none": None,
+    "tree": (SingleDeviceSharding(DEVICE), {"a": None, "b": DEVICE}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_where_things_are_is_accepted(name: str) -> None:
+    place = PLACES[name]
+    f = cv.jit(lambda x: x + 1, in_shardings=place, out_shardings=place)
+    assert float(f(1.0)) == 2
+    assert float(cv.jit(in_shardings=place)(lambda x: x * 2)(3.0)) == 6
+    assert float(cv.device_put(1.0, place)) == 1
+    found = cv.pure_callback(lambda x: x, cv.ShapeDtypeStruct((), "float32"), 1.0, sharding=place)
+    assert float(found) == 1
+
+
+@pytest.mark.parametrize("place", ["gpu:0", 3, [DEVICE, "tpu"]])
+def test_where_nothing_is(place: Any) -> None:
+    where = r"is not a device here, nor a sharding over such \(at test_placement"
+    for what in ("in_shardings", "out_shardings", "device"):
+        with pytest.raises(ValueError, match=rf"jit: {what}=.*{where}"):
+            cv.jit(lambda x: x, **{what: place})
+    with pytest.raises(ValueError, match=f"device_put: device=.*{where}"):
+        cv.device_put(1.0, place)

@@ -110,8 +110,7 @@ def _broadcasting(
 ) -> tuple[Any, Any]:
     size = next(typeof(x).shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     moved, axis = prims.same_batch_axis(args, dims, size)
-    out = primitive.bind(*moved, **params)
-    return out, [axis] * len(out) if primitive.multiple_results else axis
+    return _vectorized(primitive, moved, (axis,) * len(moved), **params)
 
 
 publish(__name__)

@@ -27,6 +27,7 @@ from covector._engine.control.callback import (
     PureCallback,
     keyed,
 )
+from covector._engine.runtime.device import check_places
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -65,7 +66,7 @@ def pure_callback(
     callback: Callable[..., Any],
     result_shape_dtypes: Any,
     *args: Any,
-    sharding: None = None,
+    sharding: object = None,
     vmap_method: str | None = None,
     **kwargs: Any,
 ) -> Any:
@@ -84,7 +85,7 @@ def pure_callback(
     [1.0, 2.0, 3.0]
     """
     check_callable(callback, "pure_callback")
-    _check_sharding("pure_callback", sharding)
+    check_places("pure_callback", "sharding", sharding)
     if vmap_method is not None and vmap_method not in VMAP_METHODS:
         raise ValueError(
             f"pure_callback: vmap_method must be None or one of {', '.join(VMAP_METHODS)}, got {vmap_method!r}"
@@ -101,7 +102,7 @@ def io_callback(
     callback: Callable[..., Any],
     result_shape_dtypes: Any,
     *args: Any,
-    sharding: None = None,
+    sharding: object = None,
     ordered: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -119,19 +120,12 @@ def io_callback(
     [1.5]
     """
     check_callable(callback, "io_callback")
-    _check_sharding("io_callback", sharding)
+    check_places("io_callback", "sharding", sharding)
     arguments, arrays = _split(args, kwargs)
     results, out_tree = _types("io_callback", result_shape_dtypes)
     function = Function(keyed(callback), arguments, out_tree, results, "io_callback")
     primitive = IOCallback(function, results, IO_ORDERED if ordered else IO)
     return tree.unflatten(out_tree, primitive(*arrays))
-
-
-def _check_sharding(api: str, sharding: object) -> None:
-    if sharding is not None:
-        raise NotImplementedError(
-            f"{api}: sharding must be None, there is one device{errors.at_user_line()}"
-        )
 
 
 @boundary

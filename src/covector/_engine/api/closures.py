@@ -22,6 +22,7 @@ from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
 from covector._engine.control.linear import LinearCall
 from covector._engine.core.primitive import Zero
+from covector._engine.core.refs import Reading
 from covector._engine.core.trace import Tracer, stage, typeof
 from covector._engine.ir.program import Program, without_dead_code
 from covector._engine.types import dtypes
@@ -31,9 +32,16 @@ Function = Callable[..., Any]
 
 
 def staged(
-    api: str, fun: Function, args: Sequence[Any], avals: Sequence[ShapedArray] | None = None
+    api: str,
+    fun: Function,
+    args: Sequence[Any],
+    avals: Sequence[ShapedArray] | None = None,
+    at_once: bool = False,
 ) -> tuple[Program, Any, Any]:
-    """A function of these arguments as a Program, all that it does, and the structures of arguments and result."""
+    """A function of these arguments as a Program, all that it does, and the structures of arguments and result.
+
+    A Program that is applied `at_once`, and never again, may read references.
+    """
     leaves, in_tree = tree.flatten(tuple(args))
     if avals is None:
         names = [f"argument{tree.keystr(p)}" for p, _ in tree.leaves_with_path(tuple(args))]
@@ -49,14 +57,19 @@ def staged(
         out_tree[:] = [treedef]
         return results
 
-    return stage(flat, avals, function_name(fun)), in_tree, out_tree[0]
+    refs = Reading() if at_once else None
+    return stage(flat, avals, function_name(fun), refs), in_tree, out_tree[0]
 
 
 def closed(
-    api: str, fun: Function, args: Sequence[Any], avals: Sequence[ShapedArray] | None = None
+    api: str,
+    fun: Function,
+    args: Sequence[Any],
+    avals: Sequence[ShapedArray] | None = None,
+    at_once: bool = False,
 ) -> tuple[Program, tuple[Any, ...], Any, Any]:
     """As `staged`, closed and without dead code: the Program, its constants, the structures."""
-    program, in_tree, out_tree = staged(api, fun, args, avals)
+    program, in_tree, out_tree = staged(api, fun, args, avals, at_once)
     program = without_dead_code(program)
     return program.close(), program.constants, in_tree, out_tree
 

@@ -72,12 +72,12 @@ def custom_linear_solve(
     b = tree.map(as_array, b)
     leaves, b_tree = tree.flatten(b)
     n = len(leaves)
-    program, a_consts, _, out_tree = closed(api, matvec, (b,))
+    program, a_consts, _, out_tree = closed(api, matvec, (b,), at_once=True)
     _check_like(api, "matvec", matvec, (out_tree, program.out_avals), b)
     forward = _constants_first(program, n)
 
     def solver(find: Function, of: Function) -> tuple[Program, tuple[Any, ...], Any]:
-        found, constants, _, tree_ = closed(api, lambda right: find(of, right), (b,))
+        found, constants, _, tree_ = closed(api, lambda right: find(of, right), (b,), at_once=True)
         out = tree.unflatten(tree_, found.out_avals)
         if has_aux and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(
@@ -140,9 +140,9 @@ def custom_root(
     for function in (f, solve, tangent_solve):
         check_callable(function, api)
     guess = tree.map(as_array, initial_guess)
-    program, constants, _, out_tree = closed(api, f, (guess,))
+    program, constants, _, out_tree = closed(api, f, (guess,), at_once=True)
     _check_like(api, "f", f, (out_tree, program.out_avals), guess)
-    solving, known, _, result_tree = closed(api, lambda x: solve(f, x), (guess,))
+    solving, known, _, result_tree = closed(api, lambda x: solve(f, x), (guess,), at_once=True)
 
     def at(values: Sequence[Any], x: Any) -> Any:
         return tree.unflatten(out_tree, Call(program)(*map(as_array, tree.leaves(x)), *values))

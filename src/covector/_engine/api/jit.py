@@ -29,7 +29,7 @@ from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
-from covector._engine.runtime.device import Device, devices, platforms
+from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
@@ -374,6 +374,8 @@ class JitOptions(TypedDict, total=False):
     backend: str | None
     inline: bool
     compiler_options: Mapping[str, Any] | None
+    in_shardings: object
+    out_shardings: object
 
 
 @overload
@@ -400,6 +402,8 @@ def jit(
     backend: str | None = None,
     inline: bool = False,
     compiler_options: Mapping[str, Any] | None = None,
+    in_shardings: object = None,
+    out_shardings: object = None,
 ) -> Any:
     """Compile a function: trace it once for each structure, shapes and dtypes of its arguments, then run native code.
 
@@ -408,7 +412,8 @@ def jit(
         static_argnums, static_argnames: arguments that are compile-time constants; they must be hashable.
         donate_argnums, donate_argnames: arguments whose memory the results may take over; using such an
             array afterwards raises RuntimeError.
-        device, backend: where to run; there is one device, so it is a check.
+        device, backend, in_shardings, out_shardings: where to run, and where arguments and results are; there is
+            one device, so it is a check.
         compiler_options: flags that change compiled code (those of `covector.config`), for this function alone.
         keep_unused, inline: accepted for programs that set them.  Unused arguments cost nothing, and a jitted
             function inside another one is compiled as a part of it.
@@ -418,7 +423,7 @@ def jit(
 
     Raises:
         TypeError: `fun` is not callable; when called, for arguments that are not arrays.
-        ValueError: no such device or option.
+        ValueError: no such device, sharding or option.
 
     >>> import covector as cv, covector.numpy as cnp
     >>> cv.jit(lambda x: x * 2 + 1)(cnp.arange(3.0))
@@ -435,15 +440,18 @@ def jit(
             "backend": backend,
             "inline": inline,
             "compiler_options": compiler_options,
+            "in_shardings": in_shardings,
+            "out_shardings": out_shardings,
         }
         return boundary(functools.partial(jit, **options))
     arguments.check_callable(fun, "jit")
     numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
     donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
-    if (device is not None and device not in devices()) or backend not in (None, *platforms()):
-        raise ValueError(
-            f"jit: device={device!r}, backend={backend!r}; the devices are {devices()}"
-        )
+    places = {"device": device, "in_shardings": in_shardings, "out_shardings": out_shardings}
+    for what, place in places.items():
+        check_places("jit", what, place)
+    if backend not in (None, *platforms()):
+        raise ValueError(f"jit: backend={backend!r}; the devices are {devices()}")
     options = _options(compiler_options)
     owner = Jitted(fun, numbers, names, donated, donated_names, options)
     native: Any = owner.native()

@@ -25,6 +25,7 @@ from covector._engine.core.trace import (
     current,
     stage,
     typeof,
+    using,
 )
 from covector._engine.ir.program import Program
 from covector._engine.types.avals import ShapedArray
@@ -97,6 +98,11 @@ class Cell:
         assert isinstance(frame, StagingTrace), "a trace that records stands above the home"
         if frame.refs is None:
             raise TypeError(ref_errors.from_outside(frame.name))
+        if isinstance(frame.refs, Reading):
+            assert frame.parent is not None
+            with using(frame.parent):
+                found = frame.refs[self] = Held(self._read())
+            return found
         found = frame.refs[self] = Held(frame.input(self._inner))
         return found
 
@@ -107,6 +113,12 @@ class Cell:
     def _write(self, value: Any) -> None:
         """Replace the value by one of the same type, under the current trace."""
         held, level = self._held()
+        if (
+            isinstance(level, StagingTrace)
+            and isinstance(level.refs, Reading)
+            and held is not self._own
+        ):
+            raise TypeError(ref_errors.from_outside(level.name))
         self._check(value, level)
         held.value, held.written = shared(value), True
 
@@ -178,6 +190,13 @@ class Cell:
     def _written(self) -> bool:
         """Whether it was written where it was made."""
         return self._own.written
+
+
+class Reading(dict[Any, Held]):
+    """For a function that is staged to be applied once, at once: cells that it reads are constants of its Program.
+
+    It may not write them.
+    """
 
 
 @record

@@ -8,7 +8,7 @@ import numpy as np
 
 from covector._engine import _native
 from covector._engine.backends import registry
-from covector._engine.base import tree
+from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.record import record
 from covector._engine.core.trace import Array, Tracer
@@ -92,17 +92,27 @@ def default_backend() -> str:
     return config.backend
 
 
-def device_put(x: Any, device: Any = None) -> Any:
-    """The pytree with its leaves as arrays on the device.  Shapes and dtypes stay.
+def check_places(api: str, what: str, places: object) -> None:
+    """ValueError unless the devices and shardings in a pytree are of devices that there are.
+
+    There is one device, so that is all that they say.
+    """
+    for place in tree.leaves(places):
+        if any(d not in devices() for d in getattr(place, "device_set", (place,))):
+            raise ValueError(
+                f"{api}: {what}={place!r} is not a device here, nor a sharding over such{errors.at_user_line()}; "
+                f"the devices are {devices()}"
+            )
+
+
+def device_put(x: Any, device: object = None) -> Any:
+    """The pytree with its leaves as arrays on the device, or as a sharding says.  Shapes and dtypes stay.
 
     >>> import covector as cv, numpy as np
     >>> cv.device_put({"a": np.arange(3)})["a"].dtype
     dtype('int64')
     """
-    if device is not None and device not in devices():
-        raise ValueError(
-            f"device_put: {device!r} is not a device here; the devices are {devices()}"
-        )
+    check_places("device_put", "device", device)
     return tree.map(lambda leaf: leaf if isinstance(leaf, Tracer) else as_array(leaf), x)
 
 
