@@ -36,9 +36,14 @@ __all__ = [
 _range = range  # which is also the name of an argument
 
 
-@fused("length")
-def _counted(x: Any, weights: Any, length: int) -> Any:
-    """The sums of the weights by the value of x; those of negative values count for 0, and of large ones not."""
+@fused("length", "inside")
+def _counted(x: Any, weights: Any, length: int, inside: bool) -> Any:
+    """The sums of the weights by the value of x; those of negative values count for 0, and of large ones not.
+
+    If all are known to be `inside` nobody asks where they are, which takes a third of the time.
+    """
+    if inside:
+        return tally(x, weights, length, "promise_in_bounds")
     zero = x.dtype.type(0)
     places = prims.maximum(x, zero) if dtypes.kind(x.dtype) != "u" else x
     return tally(places, weights, length)
@@ -73,7 +78,9 @@ def bincount(
     if length is None:
         values = known("bincount", x, "give the number of them, as length=...")
         length = max(minlength, int(values.max()) + 1) if values.size else minlength
+        inside = not values.size or int(values.min()) >= 0
     else:
+        inside = False
         length = max(integer_of(length, "length"), 0)
     if not length:
         return prims.full(
@@ -87,7 +94,7 @@ def bincount(
         )
     else:
         weights = lift("bincount", weights)
-    return _counted(x, weights, length=length)
+    return _counted(x, weights, length=length, inside=inside)
 
 
 def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = None) -> Any:
