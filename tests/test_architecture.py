@@ -103,7 +103,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("lax", "names"),
     ("lax", "indexing fourier collectives __init__"),
-    ("random", "keys samplers distributions choices __init__"),
+    ("random", "keys samplers distributions gammas counts choices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
     ("scipy", "fft examples waves special __init__"),
