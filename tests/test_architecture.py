@@ -20,7 +20,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ public caches jax_flags exact record config errors ref_errors locks collection tree version",
+        "__init__ jax_names absent public caches jax_flags exact record config errors ref_errors locks collection tree",
+    ),
+    (
+        "_engine/base",
+        "version",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     (
@@ -36,6 +40,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/primitives",
         "fft index math reduce scatter shape sort special widen collective __init__",
     ),
+    ("_engine/primitives", "linalg linalg_solve"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs"),
     (
         "_engine/control",
@@ -90,9 +95,21 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "indexing take reduce statistics linear einsum linalg fft ordering without_nan updates methods __init__",
+        "index_plan indexing take reduce statistics linear einsum systems factors linalg fft",
     ),
-    ("", "ref ad"),
+    (
+        "numpy",
+        "sorting ordering without_nan updates methods",
+    ),
+    (
+        "numpy",
+        "edits folds grids sets windows histograms integers estimates polynomials printing files quantiles",
+    ),
+    (
+        "numpy",
+        "ufunc_methods ufunc_type vectorized __init__",
+    ),
+    ("", "ref ad ops dlpack typing stages version"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
@@ -101,12 +118,13 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "lax",
         "padding convolution",
     ),
-    ("lax", "names"),
-    ("lax", "indexing fourier collectives __init__"),
-    ("random", "keys samplers distributions gammas counts choices __init__"),
+    ("lax", "linalg names"),
+    ("lax", "indexing sorting fourier collectives __init__"),
+    ("", "image"),
+    ("random", "keys samplers distributions gammas counts choices matrices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
-    ("scipy", "fft examples waves special __init__"),
+    ("scipy", "linear_systems linalg fft examples waves special __init__"),
     ("", "custom_batching"),
     ("experimental", "checkify jet __init__"),
     ("extend/core", "primitives __init__"),
@@ -126,6 +144,10 @@ EXCEPTIONS = {
 # order as others do. A string stands for itself, `{}` in it for a name that is only known when it runs.
 BY_NAME = {
     (
+        "_engine/base/public",
+        "covector._engine.base.absent",
+    ): "names that are missing are seldom asked for",
+    (
         "_engine/runtime/late",
         "covector._engine.runtime.executable",
     ): "the compiler is a third of our import",
@@ -133,10 +155,13 @@ BY_NAME = {
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
+    ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
+    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
-    ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
+    ("lax/names", "covector.lax.linalg"): "loaded when it is named",
+    ("lax/linalg", "covector._engine.control.names"): "the primitives, for interpreters",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     (
@@ -152,22 +177,15 @@ BY_NAME = {
         "_engine/backends/cpu/backend",
         "scipy_openblas32",
     ): "it is 20 ms to import; for code that calls a routine",
-    (
-        "_engine/backends/cpu/backend",
-        "covector._engine.backends.cpu.emitted",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/backends/cpu/backend",
-        "covector._engine.compile.pipeline",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/backends/cpu/library",
-        "covector._engine.backends.cpu.shared",
-    ): "code that is found on the disk needs no compiler",
-    (
-        "_engine/runtime/executable",
-        "covector._engine.compile.pipeline",
-    ): "code that is found on the disk needs no compiler",
+    **dict.fromkeys(
+        (
+            ("_engine/backends/cpu/backend", "covector._engine.backends.cpu.emitted"),
+            ("_engine/backends/cpu/backend", "covector._engine.compile.pipeline"),
+            ("_engine/backends/cpu/library", "covector._engine.backends.cpu.shared"),
+            ("_engine/runtime/executable", "covector._engine.compile.pipeline"),
+        ),
+        "code that is found on the disk needs no compiler",
+    ),
     ("_engine/backends/registry", "covector._engine.backends.cpu.backend"): "by the flag `backend`",
     (
         "_engine/backends/registry",
@@ -471,6 +489,8 @@ NUMBERS = {
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
+    ("primitives/scatter", "_MOST_COMPONENTS"): "of the routine's signature",
+    ("primitives/scatter", "_MANY"): "both ways are equally quick, so nothing depends on it",
 }
 
 

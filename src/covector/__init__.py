@@ -98,19 +98,25 @@ if _typing.TYPE_CHECKING:
         custom_batching as custom_batching,
         custom_derivatives as custom_derivatives,
         debug as debug,
+        dlpack as dlpack,
         dtypes as dtypes,
         experimental as experimental,
         extend as extend,
         ffi as ffi,
+        image as image,
         interpreters as interpreters,
         lax as lax,
         nn as nn,
+        ops as ops,
         random as random,
         ref as ref,
         scipy as scipy,
         sharding as sharding,
+        stages as stages,
         tree as tree,
         tree_util as tree_util,
+        typing as typing,
+        version as version,
     )
     from covector._engine.api.callbacks import (
         effects_barrier as effects_barrier,
@@ -162,29 +168,31 @@ _LATER = (
     "custom_batching",
     "custom_derivatives",
     "debug",
+    "dlpack",
     "dtypes",
     "experimental",
     "extend",
     "ffi",
+    "image",
     "interpreters",
     "lax",
     "nn",
+    "ops",
     "random",
     "ref",
     "scipy",
     "sharding",
+    "stages",
     "tree",
     "tree_util",
+    "typing",
+    "version",
 )
 
-if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 
-    def __getattr__(name: str) -> _typing.Any:
-        if name not in _LATER and name not in _NAMES:
-            raise AttributeError(f"module 'covector' has no attribute {name!r}")
-        found = _import_module(f"covector.{_NAMES.get(name, name)}")
-        found = globals()[name] = getattr(found, name) if name in _NAMES else found
-        return found
+def _late(name: str) -> _typing.Any:
+    found = _import_module(f"covector.{_NAMES.get(name, name)}")
+    return getattr(found, name) if name in _NAMES else found
 
 
-_publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES))
+_publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES), load=_late)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.base.errors import TypePromotionError as TypePromotionError
 from covector._engine.base.public import publish
 from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
+    extended as extended,
     finfo as finfo,
     iinfo as iinfo,
     issubdtype as issubdtype,
@@ -18,8 +20,10 @@ from covector.numpy.dtype import (
 )
 
 __all__ = [
+    "TypePromotionError",
     "bfloat16",
     "canonicalize_dtype",
+    "extended",
     "finfo",
     "float0",
     "iinfo",

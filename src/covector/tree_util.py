@@ -24,6 +24,9 @@ __all__ = [
     "PyTreeDef",
     "SequenceKey",
     "all_leaves",
+    "default_registry",
+    "flatten_one_level",
+    "flatten_one_level_with_keys",
     "is_tree_leaf",
     "is_tree_node",
     "keystr",
@@ -362,6 +365,54 @@ def treedef_is_leaf(treedef: tree.PyTreeDef) -> bool:
     True
     """
     return treedef.num_nodes == 1 and treedef.num_leaves == 1
+
+
+def flatten_one_level(tree: Any) -> tuple[Any, Any]:
+    """The children of a container, and what else it is made of; ValueError for a leaf.
+
+    >>> from covector import tree_util
+    >>> tree_util.flatten_one_level({'b': 1, 'a': (2, 3)})
+    (((2, 3), 1), ('a', 'b'))
+    """
+    if tree is None:
+        return (), None
+    if optree.tree_is_leaf(tree, namespace=base.NAMESPACE):
+        raise ValueError(
+            f"flatten_one_level takes a container, got {tree!r} of type {type(tree).__name__}{at_user_line()}"
+        )
+    children, data, _, _ = optree.tree_flatten_one_level(tree, namespace=base.NAMESPACE)
+    made = list(children) if type(tree) is list else tuple(children)
+    return made, tuple(data) if isinstance(data, list) else data
+
+
+def flatten_one_level_with_keys(tree: Any) -> tuple[Any, Any]:
+    """The children of a container, each with the key that leads to it, and what else it is made of.
+
+    ValueError for a leaf.
+
+    >>> from covector import tree_util
+    >>> tree_util.flatten_one_level_with_keys([1])[0]
+    ((SequenceKey(idx=0), 1),)
+    """
+    children, data = flatten_one_level(tree)
+    paths = tree_leaves_with_path(tree, is_leaf=lambda x: x is not tree)
+    return tuple([(path[0], x) for (path, _), x in zip(paths, children, strict=True)]), data
+
+
+class PyTreeRegistry:
+    """The containers that are known: Python's, and those that were registered.  There is one, `default_registry`.
+
+    >>> from covector import tree_util
+    >>> tree_util.default_registry.flatten([1, (2, 3)])[0]
+    [1, 2, 3]
+    """
+
+    flatten = staticmethod(base.flatten)
+    flatten_one_level = staticmethod(flatten_one_level)
+    flatten_one_level_with_keys = staticmethod(flatten_one_level_with_keys)
+
+
+default_registry = PyTreeRegistry()
 
 
 def treedef_children(treedef: tree.PyTreeDef) -> list[tree.PyTreeDef]:

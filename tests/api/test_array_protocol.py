@@ -37,7 +37,8 @@ I = cnp.array([[3, 1, 2], [4, 0, 5], [7, 9, 6]])  # noqa: E741
 
 # Functions that are not of arrays alone: of shapes, dtypes, functions, buffers, names, or without operands.
 NO_OPERANDS = """apply_along_axis apply_over_axes arange array_repr array_str bartlett blackman broadcast_shapes
-    can_cast dtype einsum_path empty eye finfo frombuffer from_dlpack fromfunction fromiter fromstring frompyfunc full
+    can_cast diag_indices dtype einsum_path empty eye finfo frombuffer from_dlpack fromfile fromfunction
+    fromiter fromstring frompyfunc full
     geomspace get_printoptions hamming hanning identity iinfo index_exp indices isdtype kaiser linspace load logspace
     mask_indices mgrid ogrid ones printoptions promote_types r_ c_ s_ result_type save savez savez_compressed
     set_printoptions tri tril_indices triu_indices vectorize zeros piecewise select choose iterable isscalar
@@ -56,7 +57,7 @@ def calls(f: Any) -> list[tuple[Any, ...]]:
     tried: tuple[tuple[Any, ...], ...] = (
         (A,), (I,), (A, A), (I, I), (A, I), (A, 1), (I, 1), (A, A, A), ([A, A],), (A[0],), (A[0], A[0]),
         (I[0], I[0]), (A, I[0], 1), (A > 0, A, A), (A[0], I[0] % 3), (A, (3, 3)), (A, 0, 1), (A, (1, 0)),
-        (A, cnp.float64), (A[None], 3),
+        (A, cnp.float64), (A[None], 3), (A, A[0], A[1]), ([I[0], I[1]], (10, 10)),
     )  # fmt: skip
     for args in tried:
         try:

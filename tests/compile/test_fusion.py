@@ -8,7 +8,7 @@ import pytest
 from tests.compile.test_goldens import kernel_of, repeat
 
 import covector
-from covector import numpy as cnp
+from covector import lax, numpy as cnp
 from covector._engine.compile.cuts import cuts
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, If, Store, expressions, nodes, roots, walk
@@ -116,6 +116,49 @@ def test_elements_a_few_apart(dtype: str, step: int) -> None:
     for start in (0, 1, 2):
         got = covector.jit(lambda x, start=start: same(x[start:][::step]))(x)
         np.testing.assert_array_equal(np.asarray(got), np.asarray(x)[start:][::step])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16", "complex64"])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_stored_a_few_apart(dtype: str, count: int) -> None:
+    """Lanes whose results lie a stride apart, in whole vectors and in the rest."""
+    for size in (8, 37):
+        x = np.arange(size).astype(dtype)
+        given = covector.jit(lambda x: cnp.stack([x + i for i in range(count)], axis=-1))(x)
+        wanted = np.stack([x + np.asarray(i, dtype) for i in range(count)], axis=-1)
+        np.testing.assert_array_equal(np.asarray(given), wanted)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_few_short_runs_are_written_out(rows: int) -> None:
+    """Sums of few terms inside a loop with lanes, of fewer elements than there are lanes too."""
+    for width in (3, 16, 21):
+        x = np.arange(rows * width, dtype=np.float32).reshape(rows, width)
+        sums, products = covector.jit(lambda x: (x.sum(0), cnp.cumsum(x * x, axis=0)))(x)
+        np.testing.assert_array_equal(np.asarray(sums), x.sum(0))
+        np.testing.assert_array_equal(np.asarray(products), np.cumsum(x * x, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("f", "stored"),
+    [
+        (lambda x, b: x + cnp.exp(b), True),
+        (lambda x, b: x + cnp.exp(b)[:, None], False),  # it is the same in the innermost loop
+        (lambda x, b: x + (b + 1), False),  # as cheap as to load
+        (lambda x, b: x[:, None] + cnp.tril(cnp.ones((64, 64), bool)), False),  # no memory
+        (lambda x, b: x[:, None] + cnp.exp(lax.iota("float32", 64)), True),
+        (lambda x, b: cnp.exp(b) @ x[:, :4], True),
+    ],
+)
+def test_what_is_broadcast_is_computed_once(
+    capsys: pytest.CaptureFixture[str], f: Any, stored: bool
+) -> None:
+    x, b = np.ones((64, 64), np.float32), np.linspace(0, 1, 64, dtype=np.float32)
+    with covector.config.override(explain="fusion"):
+        given = covector.jit(f)(x, b)
+    assert ("times: " in capsys.readouterr().err) == stored
+    with covector.config.override(fuse=False):
+        np.testing.assert_allclose(given, covector.jit(f)(x, b), rtol=1e-6)
 
 
 def test_a_fold_in_pieces_keeps_the_rows_beside_it() -> None:

@@ -48,6 +48,17 @@ def attention(q: Any, k: Any, v: Any) -> Any:
     return cnp.einsum("hqk,hkd->hqd", nn.softmax(cnp.where(causal, scores, -1e9)), v)
 
 
+def bodies(p: Any, v: Any) -> Any:
+    def step(state: Any, _: None) -> Any:
+        p, v = state
+        apart = p[None] - p[:, None]
+        squared = (apart * apart).sum(-1) + 1e-2
+        v = v + (apart * (1.0 / (squared * cnp.sqrt(squared)))[..., None]).sum(1)
+        return (p + v, v), None
+
+    return lax.scan(step, (p, v), None, length=10)[0]
+
+
 def mlp_loss(ws: Any, x: Any, y: Any) -> Any:
     for w, b in ws[:-1]:
         x = nn.relu(x @ w + b)
@@ -156,6 +167,9 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda i, w: (nn.one_hot(i, 50)[:, :, None] * w).sum(1),
         (ones(20, dtype=np.int32), ones(50, 30)),
     ),
+    "row_function": (lambda x, b: x + cnp.exp(b), (ones(100, 80), ones(80))),
+    "column_function": (lambda x, b: x + cnp.exp(b)[:, None], (ones(100, 80), ones(100))),
+    "bodies": (bodies, (ones(8, 3), ones(8, 3))),
     "small_products": (lambda a, b: cnp.tanh(a @ b) + 1, (ones(100, 4, 4), ones(100, 4, 4))),
     "einsum": (
         lambda a, b, c: cnp.einsum("ij,jk,kl->il", a, b, c),

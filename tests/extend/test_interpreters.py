@@ -239,7 +239,7 @@ def test_rules_of_our_own_primitives_can_be_read_and_not_changed() -> None:
     ):
         with pytest.raises(TypeError, match="sin is a primitive of Covector's"):
             change()
-    with pytest.raises(AttributeError, match="no primitive 'dance_p'"):
+    with pytest.raises(AttributeError, match="no attribute 'dance_p'"):
         _ = lax.dance_p
 
 

@@ -85,7 +85,11 @@ LINEAR: dict[str, tuple[Callable[[Any], Any], Callable[[np.ndarray], np.ndarray]
         lambda x: np.stack([0 * x[0], x[3], x[0], 0 * x[0]]),
         X,
     ),
-    "pshuffle": (lambda x: lax.pshuffle(x, "i", [2, 0, 3, 1]), lambda x: x[[2, 0, 3, 1]], X),
+    "pshuffle": (
+        lambda x: lax.pshuffle(x, "i", [2, 0, 3, 1]),
+        lambda x: x[np.array([2, 0, 3, 1])],
+        X,
+    ),
     "pbroadcast": (lambda x: lax.pbroadcast(x, "i", 2), lambda x: same(x[2]), X),
 }
 

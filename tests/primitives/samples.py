@@ -10,6 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.core.primitive import NotDifferentiable
+from covector._engine.primitives import linalg_solve
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.extend.testing import Maker, Sample, random
@@ -399,6 +400,8 @@ def parametrised() -> Iterator[Sample]:
     for keys, values in ((f64, f64), (f32, i32), (i32, f64)):
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
         yield Sample(prims.Sort(), (array((3, 5), keys),))
+        yield Sample(prims.TopK(2), (array((3, 5), keys),))
+    yield Sample(prims.TopK(0), (array((3, 5), bf16),))
 
 
 def transforms() -> Iterator[Sample]:
@@ -417,6 +420,34 @@ def transforms() -> Iterator[Sample]:
         yield Sample(prims.Fft(kind, lengths, axes), (array(shape, dtype),), first)
 
 
+def matrices() -> Iterator[Sample]:
+    """Linear algebra: what is in lanes and what LAPACK computes, alone and in stacks."""
+    for dtype in (f64, c128, f32, c64):
+        for shape in ((3, 3), (2, 17, 17)) if dtype in (f64, c128) else ((5, 3, 3),):
+            yield Sample(linalg_solve.Cholesky(), (array(shape, dtype),), makers={0: definite})
+            yield Sample(linalg_solve.Lu(), (array(shape, dtype),))
+    for shape in ((4, 2), (2, 3, 4), (0, 2), (2, 0, 0)):
+        yield Sample(linalg_solve.Lu(), (array(shape),))
+    yield Sample(linalg_solve.Cholesky(), (array((0, 2, 2)),), makers={0: definite})
+    for flags in itertools.product((True, False), repeat=5):
+        solve = linalg_solve.TriangularSolve(*flags)
+        for dtype, n in ((f64, 3), (c128, 3)) if any(flags) else ((c128, 17), (f32, 3), (c64, 3)):
+            right = (n, 2) if flags[0] else (2, n)
+            operands = array((n, n), dtype), array(right, dtype)
+            yield Sample(solve, operands, ((1,),), {0: definite})
+    pivots = integers(0, 4)
+    for shape in ((3,), (2, 5), (0,)):
+        of = linalg_solve.PivotsToPermutation(5)
+        yield Sample(of, (array(shape, i32),), makers={0: pivots})
+
+
+def definite(rng: np.random.Generator, aval: ShapedArray) -> Any:
+    """Hermitian matrices without small eigenvalues."""
+    x = random(rng, aval)
+    eye = np.eye(aval.shape[-1])
+    return (x @ np.swapaxes(x.conj(), -1, -2) / 4 + eye).astype(aval.dtype)
+
+
 def all_samples() -> list[Sample]:
     """Every row."""
     families = (
@@ -431,5 +462,6 @@ def all_samples() -> list[Sample]:
         elementwise,
         parametrised,
         transforms,
+        matrices,
     )
     return [sample for family in families for sample in family()]

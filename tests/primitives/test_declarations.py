@@ -17,6 +17,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.control import call, loop
 from covector._engine.core.primitive import NO_SLOPE, NoSlope, NotDifferentiable, Primitive, Zero
+from covector._engine.primitives import linalg_solve
 from covector._engine.primitives.collective import Collective
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -33,7 +34,10 @@ def classes(*modules: ModuleType) -> Iterator[type[Primitive]]:
                 yield value
 
 
-ALL = sorted({*classes(prims, call, loop)}, key=lambda c: c.name if isinstance(c.name, str) else "")
+ALL = sorted(
+    {*classes(prims, call, loop, linalg_solve)},
+    key=lambda c: c.name if isinstance(c.name, str) else "",
+)
 ROWS = sorted(
     {p for p in vars(prims).values() if isinstance(p, prims.Elementwise)}, key=lambda p: p.name
 )

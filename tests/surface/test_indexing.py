@@ -206,7 +206,15 @@ def test_more_updates() -> None:
         (lambda x: x[..., 0, ...], IndexError, "one ellipsis"),
         (lambda x: x[1.5], TypeError, "1.5 of type float is no index"),
         (lambda x: x["a"], TypeError, "'a' of type str is no index"),
-        (lambda x: x[True], TypeError, "True and False are no indices"),
+        (lambda x: x[[0, 1]], TypeError, "indexed with a list"),
+        (lambda x: x.at[[0, 1]].set(1.0), TypeError, "indexed with a list"),
+        (lambda x: x[:, 4:][0, 0], IndexError, "axis 1, which has size 0"),
+        (lambda x: x[:, 4:][:, cnp.array([0])], IndexError, "axis 1, which has size 0"),
+        (
+            lambda x: x.at[0].set(cnp.ones((1, 1, 4))),
+            ValueError,
+            r"an update of shape \(1, 1, 4\) does not fit",
+        ),
         (lambda x: x[cnp.ones(2)], TypeError, r"indexed with float32\[2\]"),
         (
             lambda x: x[cnp.array([True, False])],
@@ -271,3 +279,47 @@ def test_numbers_out_of_bounds(k: int) -> None:
         np.testing.assert_array_equal(run(lambda x: x[there])(x), clamped)
         np.testing.assert_array_equal(run(lambda x: x[there, 1:])(x), clamped[1:])
         np.testing.assert_array_equal(run(lambda x: x.at[there].set(9))(x), x)
+
+
+FLAGS = (
+    True, False, (True, 0), (0, True), (slice(None), True), (True, ..., False), (None, True, 1),
+    ([0, 1], True), (np.array(True), slice(1, 3)), ((0, 1), (1, 2)),
+    (np.array([True, False, True]), True, 2), (True, slice(None, None, -2), None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("index", FLAGS, ids=repr)
+def test_truth_values_and_sequences_inside_tuples(index: Any) -> None:
+    """As NumPy's: a truth value takes no axis and stands for one of length 1 or 0."""
+    wanted = X[index]
+    x = cnp.asarray(X)
+    for f in (lambda x: x[index], lambda x: x.at[index].get()):
+        np.testing.assert_array_equal(f(x), wanted)
+        np.testing.assert_array_equal(traced(f, x), wanted)
+    changed = X.copy()
+    changed[index] += 5
+    np.testing.assert_array_equal(x.at[index].set(x[index] + 5), changed)
+    np.testing.assert_array_equal(traced(lambda x: x.at[index].set(x[index] + 5), x), changed)
+
+
+def test_what_is_empty() -> None:
+    assert cnp.asarray(X)[((),)].shape == (0, 4)
+    x = cnp.ones((2, 0))
+    for index in (np.array([], int), (slice(None), np.array([], int)), np.zeros((2, 0), bool)):
+        assert x[index].shape == np.ones((2, 0))[index].shape
+    assert x.at[:, np.array([0, 1])].set(1.0).shape == (2, 0)
+    assert cnp.ones(3).at[np.array([], int)].add(2.0).tolist() == [1, 1, 1]
+    with pytest.raises(IndexError, match="size 0"):
+        x.at[:, 0].set(1.0)
+    gradient = cv.grad(lambda x: x[np.array([], int)].sum())(cnp.ones(3))
+    assert gradient.tolist() == [0, 0, 0]
+
+
+def test_updates_keep_the_type_of_the_array() -> None:
+    weak = cnp.asarray(2.0)
+    for out in (weak.at[()].set(np.float32(1)), weak.at[()].multiply(np.float32(3))):
+        assert (out.weak_type, str(out.dtype)) == (True, "float32")
+    assert str(cnp.array([True]).at[0].power(2).dtype) == "int32"
+    assert str(cnp.arange(3, dtype="uint32").at[0].divide(np.int8(2)).dtype) == "float32"
+    assert cnp.arange(3).at[1:].subtract(True).tolist() == [0, 0, 1]
+    assert cnp.array([2.0]).at[0].divide(2 + 1j).tolist() == [1]

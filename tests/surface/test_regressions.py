@@ -197,7 +197,7 @@ def test_negative_indices_that_do_not_count_from_the_end() -> None:
     same(x.at[-1].get(**get), 99, "int32")
     same(x.at[i].get(mode="clip", wrap_negative_indices=False), [0, 1], "int32")
     kept = {"wrap_negative_indices": False}
-    for index in (i, (i,), [-1, 1]):
+    for index in (i, (i,), ([-1, 1],)):
         same(x.at[index].set(7, **kept), [0, 7, 2, 3, 4], "int32")
         same(x.at[index].add(7, **kept), [0, 8, 2, 3, 4], "int32")
         same(x.at[index].subtract(7, **kept), [0, -6, 2, 3, 4], "int32")
@@ -216,7 +216,7 @@ def test_apply_counts_each_time_that_an_element_is_named() -> None:
     right = [1, 256, 3, 16, 5]
     index = cnp.array([1, 3, 1, 9, 1])
     same(x.at[index].apply(cnp.square), right, "float32")
-    same(x.at[[1, 3, 1, 9, 1]].apply(cnp.square), right, "float32")
+    same(x.at[np.array([1, 3, 1, 9, 1])].apply(cnp.square), right, "float32")
     same(cv.jit(lambda i: x.at[i].apply(cnp.square))(index), right, "float32")
     rows = cnp.arange(6.0).reshape(2, 3)
     same(rows.at[cnp.array([0, 0]), 1:].apply(lambda v: v + 1), [[0, 3, 4], [3, 4, 5]], "float32")

@@ -52,3 +52,101 @@ def test_values_are_moved_only_if_they_are_read() -> None:
     alone = covector.jit(cnp.sort).lower(np.ones(8, np.float32)).compile().as_text("kernels")
     pairs = covector.jit(cnp.argsort).lower(np.ones(8, np.float32)).compile().as_text("kernels")
     assert ("; 11, 0, 1, 8)" in alone, "; 11, 4, 1, 8)" in pairs) == (True, True), alone + pairs
+
+
+COMPLEX = [d for d in dtypes.ALL if dtypes.is_complex(d)]
+
+
+@pytest.mark.parametrize("dtype", COMPLEX, ids=str)
+def test_complex_rows(dtype: np.dtype) -> None:
+    """By the real parts, equal ones by the imaginary parts, NaN last in each."""
+    real, imag = (numbers(300, np.dtype(f"f{dtype.itemsize // 2}")) for _ in range(2))
+    x = np.empty(300, dtype)
+    x.real, x.imag = np.round(real / 100), np.round(imag[::-1] / 100)
+    order = np.lexsort((x.imag, x.real))
+    np.testing.assert_array_equal(np.asarray(argsort(x)), order)
+    np.testing.assert_array_equal(np.asarray(sort(x)), x[order])
+
+
+@pytest.mark.parametrize("n", [1, 5, 63, 64, 1000, 70_000])
+@pytest.mark.parametrize("dtype", REAL, ids=str)
+def test_largest(dtype: np.dtype, n: int) -> None:
+    x = numbers(n, dtype)
+    wide = x.astype(np.float32) if dtype == dtypes.bfloat16 else x
+    order = n - 1 - np.argsort(wide[::-1], kind="stable")[::-1]
+    for k in sorted({1, min(n, 40), n}) if n < 70_000 else (300,):
+        values, places = covector.lax.top_k(x, k)
+        np.testing.assert_array_equal(np.asarray(places), order[:k])
+        bits = f"u{x.dtype.itemsize}"
+        np.testing.assert_array_equal(np.asarray(values).view(bits), x[order[:k]].view(bits))
+
+
+def test_largest_of_what_rises_and_falls() -> None:
+    rising = np.arange(100_000, dtype=np.float32)
+    for x in (
+        rising,
+        rising[::-1],
+        rising * 0,
+        np.minimum(rising, 50_000),
+        rising.reshape(100, 1000),
+    ):
+        values, places = covector.lax.top_k(x, 7)
+        order = np.argsort(-x, axis=-1, kind="stable")[..., :7]
+        np.testing.assert_array_equal(np.asarray(places), order)
+        np.testing.assert_array_equal(np.asarray(values), np.take_along_axis(x, order, -1))
+
+
+def test_several_keys() -> None:
+    rng = np.random.default_rng(0)
+    keys = [rng.integers(0, 4, (3, 50)).astype(np.float32) for _ in range(3)]
+    keys[0][rng.random((3, 50)) < 0.2] = np.nan
+    np.testing.assert_array_equal(np.asarray(cnp.lexsort(keys)), np.lexsort(keys))
+    np.testing.assert_array_equal(np.asarray(cnp.lexsort(keys, axis=0)), np.lexsort(keys, axis=0))
+    payload = np.arange(150).reshape(3, 50)
+    found = covector.lax.sort((*keys, payload), num_keys=3)
+    order = np.lexsort(keys[::-1])
+    np.testing.assert_array_equal(np.asarray(found[3]), np.take_along_axis(payload, order, -1))
+
+
+def test_parts() -> None:
+    x = numbers(200, np.dtype(np.float32)).reshape(4, 50)
+    for kth in (0, 7, -1):
+        for axis in (0, 1):
+            if kth >= x.shape[axis]:
+                continue
+            wanted = np.take(np.sort(x, axis), kth, axis)
+            found = cnp.partition(x, kth, axis)
+            np.testing.assert_array_equal(np.take(np.asarray(found), kth, axis), wanted)
+            places = np.asarray(cnp.argpartition(x, kth, axis))
+            by_place = np.take_along_axis(x, places, axis)
+            np.testing.assert_array_equal(np.take(by_place, kth, axis), wanted)
+    values, places = cnp.top_k(x, 50, mode="smallest")
+    np.testing.assert_array_equal(np.asarray(places), np.argsort(x, kind="stable"))
+    values, places = cnp.top_k(x, 3, axis=0, mode="smallest")
+    np.testing.assert_array_equal(np.asarray(values), np.sort(x, 0)[:3])
+    np.testing.assert_array_equal(np.take_along_axis(x, np.asarray(places), 0), np.sort(x, 0)[:3])
+
+
+@pytest.mark.parametrize(
+    ("error", "call"),
+    [
+        (TypeError, lambda: cnp.sort(np.ones(2), kind="stable")),
+        (TypeError, lambda: cnp.argsort(np.ones(2), order="f")),
+        (TypeError, lambda: cnp.argsort(np.ones(2), dtype="float32")),
+        (TypeError, lambda: cnp.lexsort(())),
+        (ValueError, lambda: cnp.lexsort((np.ones(2), np.ones(3)))),
+        (ValueError, lambda: cnp.partition(np.ones(2), 2)),
+        (ValueError, lambda: cnp.argpartition(np.ones(2), -3)),
+        (ValueError, lambda: cnp.top_k(np.ones(2), 3)),
+        (ValueError, lambda: covector.lax.top_k(np.ones(2), 3)),
+        (ValueError, lambda: covector.lax.top_k(np.ones(2), -1)),
+        (ValueError, lambda: covector.lax.top_k(np.ones(2) * 1j, 1)),
+        (ValueError, lambda: covector.lax.approx_max_k(np.arange(2), 1)),
+        (ValueError, lambda: covector.lax.approx_min_k(np.ones(2), 1, recall_target=2.0)),
+        (TypeError, lambda: covector.lax.sort(())),
+        (ValueError, lambda: covector.lax.sort((np.ones(2),), num_keys=2)),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(error, call) -> None:
+    with pytest.raises(error):
+        call()

@@ -614,11 +614,15 @@ def symbols() -> dict[str, int]:
     """Return the addresses of the routines that compiled code calls."""
 
 def set_blas(routines: Mapping[str, int]) -> None:
-    """Set the addresses of CBLAS routines with 32-bit integers.
+    """Set the addresses of routines of CBLAS and LAPACK with 32-bit integers.
 
     cblas_sgemm, cblas_dgemm, cblas_cgemm, cblas_zgemm, the same with gemv (for products with a
-    vector), and openblas_set_num_threads, which is called with 1: the threads are ours.
+    vector), `lapack_names`, and openblas_set_num_threads, which is called with 1: the threads are
+    ours.
     """
+
+def lapack_names() -> list[str]:
+    """Return the names of LAPACK's routines that `set_blas` takes."""
 
 def set_tracing(on: bool) -> bool:
     """Switch the native fast paths off for this thread; return the previous setting."""

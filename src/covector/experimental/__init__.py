@@ -11,13 +11,9 @@ if _typing.TYPE_CHECKING:
 
 _LATER = ("checkify", "jet")
 
-if not _typing.TYPE_CHECKING:
 
-    def __getattr__(name: str) -> _typing.Any:
-        if name not in _LATER:
-            raise AttributeError(f"module 'covector.experimental' has no attribute {name!r}")
-        module = globals()[name] = _import_module(f"covector.experimental.{name}")
-        return module
+def _load(name: str) -> _typing.Any:
+    return _import_module(f"covector.experimental.{name}")
 
 
-_publish(__name__, later=_LATER)
+_publish(__name__, later=_LATER, load=_load)

@@ -88,13 +88,9 @@ if _typing.TYPE_CHECKING:
 
 _LATER = ("core", "testing")
 
-if not _typing.TYPE_CHECKING:
 
-    def __getattr__(name: str) -> _typing.Any:
-        if name not in _LATER:
-            raise AttributeError(f"module 'covector.extend' has no attribute {name!r}")
-        module = globals()[name] = _import_module(f"covector.extend.{name}")
-        return module
+def _load(name: str) -> _typing.Any:
+    return _import_module(f"covector.extend.{name}")
 
 
-_publish(__name__, modules=("scalar",), later=_LATER)
+_publish(__name__, modules=("scalar",), later=_LATER, load=_load)

@@ -7,8 +7,11 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 import typing as _typing
 
 from covector._engine.base.public import publish as _publish
+from covector.lax.names import LATER as _LATER
 
-if not _typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
+if _typing.TYPE_CHECKING:
+    from covector.lax import linalg as linalg
+else:  # for a type checker it would mean that every name is there
     from covector.lax.names import __getattr__ as __getattr__
 
 from covector.lax.branches import *
@@ -25,6 +28,7 @@ from covector.lax.prefixes import *
 from covector.lax.products import *
 from covector.lax.reductions import *
 from covector.lax.shape import *
+from covector.lax.sorting import *
 
 # Those of control flow, and of trees, take objects as they are: they may be pytrees.
 _OF_ARRAYS = (
@@ -36,5 +40,6 @@ _OF_ARRAYS = (
     "products",
     "reductions",
     "shape",
+    "sorting",
 )
-_publish(__name__, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])
+_publish(__name__, later=_LATER, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])

@@ -9,9 +9,9 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.types import dtypes
 from covector.nn.examples import EXAMPLES
-from covector.numpy import elementwise as el, ufunc
+from covector.numpy import elementwise as el
 from covector.numpy.promotion import lift
-from covector.numpy.ufunc import binary
+from covector.numpy.ufunc import binary, unary as ufunc_of_one
 
 __all__ = [
     "celu",
@@ -45,7 +45,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 def unary(name: str, recipe: Any, kind: Any, doc: str) -> Any:
     """A ufunc of one operand, with its example."""
-    return ufunc.unary(name, recipe, kind, doc, EXAMPLES.get(name, ""))
+    return ufunc_of_one(name, recipe, kind, doc, EXAMPLES.get(name, ""))
 
 
 def _like(x: Any, value: Any) -> np.generic:

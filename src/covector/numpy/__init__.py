@@ -7,7 +7,7 @@ import numpy as _np
 
 from covector._engine import _native
 from covector._engine.base.public import publish as _publish
-from covector.numpy import interop as _interop, linalg as linalg, methods as _methods
+from covector.numpy import interop as _interop, methods as _methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
 from covector.numpy.einsum import *
@@ -20,26 +20,56 @@ from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
+from covector.numpy.sorting import *
 from covector.numpy.statistics import *
 from covector.numpy.take import *
+from covector.numpy.ufunc_type import ufunc as ufunc
 from covector.numpy.without_nan import *
+
+if _typing.TYPE_CHECKING:
+    from covector.numpy import fft as fft, linalg as linalg
+    from covector.numpy.edits import *
+    from covector.numpy.estimates import *
+    from covector.numpy.files import *
+    from covector.numpy.grids import *
+    from covector.numpy.histograms import *
+    from covector.numpy.integers import *
+    from covector.numpy.polynomials import *
+    from covector.numpy.printing import *
+    from covector.numpy.quantiles import *
+    from covector.numpy.sets import *
+    from covector.numpy.vectorized import *
+    from covector.numpy.windows import *
 
 ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
 inf, nan, newaxis = _np.inf, _np.nan, None
+ComplexWarning = _np.exceptions.ComplexWarning
 array_repr, array_str = _methods.represent, _methods.text
 
-_LATER = ("fft",)  # loaded when it is first used
+# Loaded when one of their names is first used, which keeps `import covector` short.
+_LATER = {
+    "edits": "choose compress delete extract fill_diagonal insert place put put_along_axis trim_zeros",
+    "estimates": "corrcoef cov gradient interp unwrap",
+    "files": "fromfile fromiter fromstring load save savez",
+    "grids": "block c_ diag_indices diag_indices_from geomspace index_exp ix_ mask_indices mgrid ogrid r_ "
+    "ravel_multi_index s_ tril_indices_from triu_indices_from unravel_index",
+    "histograms": "bincount digitize histogram histogram2d histogram_bin_edges histogramdd",
+    "integers": "frexp gcd lcm packbits unpackbits",
+    "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval",
+    "printing": "get_printoptions printoptions set_printoptions",
+    "quantiles": "minmax nanmedian nanpercentile nanquantile percentile quantile sort_complex",
+    "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",
+    "vectorized": "apply_along_axis apply_over_axes frompyfunc iterable piecewise vectorize",
+    "windows": "bartlett blackman hamming hanning kaiser",
+}
+_HOMES = {name: module for module, names in _LATER.items() for name in names.split()}
 
-if _typing.TYPE_CHECKING:
-    from covector.numpy import fft as fft
-else:  # for a type checker it would mean that every name is there
 
-    def __getattr__(name: str) -> _typing.Any:
-        if name not in _LATER:
-            raise AttributeError(f"module 'covector.numpy' has no attribute {name!r}")
-        return _import_module(f"covector.numpy.{name}")
+def _load(name: str) -> _typing.Any:
+    found = _import_module(f"covector.numpy.{_HOMES.get(name, name)}")
+    return getattr(found, name) if name in _HOMES else found
 
 
-_publish(__name__, modules=("linalg",), later=_LATER, arrays=(__name__,))
+_publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
 _interop.offer(globals())

@@ -219,7 +219,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     >>> cnp.from_dlpack(np.arange(3))
     Array([0, 1, 2], dtype=int64)
     """
-    return _native.from_dlpack(x)
+    made = _native.from_dlpack(x)
+    return prims.Copy()(made) if copy else made
 
 
 def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:

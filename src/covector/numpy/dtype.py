@@ -79,7 +79,16 @@ integer, signedinteger, unsignedinteger = np.integer, np.signedinteger, np.unsig
 flexible, character, object_ = np.flexible, np.character, np.object_
 
 
-class prng_key:
+class extended:
+    """The abstract kind of the dtypes that NumPy does not know: those of random keys.
+
+    >>> import covector
+    >>> covector.dtypes.issubdtype(covector.random.key(0).dtype, covector.dtypes.extended)
+    True
+    """
+
+
+class prng_key(extended):
     """The abstract kind of the dtypes of random keys.
 
     >>> import covector
@@ -206,9 +215,9 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
     True
     """
     if getattr(arg1, "type", None) is prng_key:
-        return arg2 in (prng_key, np.generic)
-    if arg2 is prng_key:
-        return False
+        return arg2 in (prng_key, extended, np.generic)
+    if arg2 in (prng_key, extended):
+        return arg1 in (prng_key, arg2)
     if isinstance(arg1, type) and arg1 in _KINDS and arg1 is not np.bool_:
         return np.issubdtype(arg1, arg2)
     own = dtypes.as_dtype(arg1)

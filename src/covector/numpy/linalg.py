@@ -13,15 +13,20 @@ from covector._engine.base import errors
 from covector._engine.base.public import publish
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linear, reduce
+from covector.numpy.factors import cholesky
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from covector.numpy.matrices import diagonal as _diagonal, eye
 from covector.numpy.operands import together
 from covector.numpy.promotion import axes_of, cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose, squeeze
+from covector.numpy.systems import det, inv, slogdet, solve, tensorinv, tensorsolve
 
 __all__ = [
+    "cholesky",
     "cross",
+    "det",
     "diagonal",
+    "inv",
     "matmul",
     "matrix_norm",
     "matrix_power",
@@ -29,7 +34,11 @@ __all__ = [
     "multi_dot",
     "norm",
     "outer",
+    "slogdet",
+    "solve",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",
@@ -143,9 +152,9 @@ def norm(
 
 
 def matrix_power(a: Any, n: int) -> Any:
-    """The n-th power of square matrices, n >= 0, by repeated squaring.
+    """The n-th power of square matrices, by repeated squaring; of the inverse, if n < 0.
 
-    The dtype stays.  TypeError unless the last two axes have one length.
+    The dtype stays, but for negative powers of integers.  TypeError unless the last two axes have one length.
 
     >>> from covector import numpy as cnp
     >>> cnp.linalg.matrix_power(cnp.array([[1, 1], [0, 1]]), 5)
@@ -158,9 +167,7 @@ def matrix_power(a: Any, n: int) -> Any:
             f"matrix_power takes square matrices, got shape {a.shape}{errors.at_user_line()}"
         )
     if n < 0:
-        raise NotImplementedError(
-            f"matrix_power with the negative power {n}{errors.at_user_line()}: there is no inv yet"
-        )
+        a, n = inv(a), -n
     result = None
     while n:
         if n & 1:

@@ -26,6 +26,7 @@ from covector.numpy import (
     ordering,
     reduce,
     selection,
+    sorting,
     statistics,
 )
 from covector.numpy.promotion import Array, is_operand, stands_for_array
@@ -254,7 +255,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "any": reduce.any,
     "argmax": reduce.argmax,
     "argmin": reduce.argmin,
-    "argsort": ordering.argsort,
+    "argsort": sorting.argsort,
     "conj": el.conj,
     "conjugate": el.conj,
     "copy": creation.copy,
@@ -272,7 +273,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "repeat": join.repeat,
     "round": el.round,
     "searchsorted": ordering.searchsorted,
-    "sort": ordering.sort,
+    "sort": sorting.sort,
     "squeeze": squeeze,
     "std": statistics.std,
     "sum": reduce.sum,

@@ -1,4 +1,4 @@
-"""Sorting, searching, and what accumulates along an axis."""
+"""Searching, and what accumulates along an axis."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.creation import astype, filled, iota
+from covector.numpy.creation import astype, filled
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
 from covector.numpy.operands import together
 from covector.numpy.promotion import axes_of, axis_of, cast, integer_of, lift
 from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
-from covector.numpy.shape import cut, flip, moveaxis, ravel, reshape
+from covector.numpy.shape import cut, moveaxis, ravel, reshape
+from covector.numpy.sorting import sort
 
 __all__ = [
-    "argsort",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -30,7 +30,6 @@ __all__ = [
     "ediff1d",
     "median",
     "searchsorted",
-    "sort",
     "trapezoid",
 ]
 
@@ -189,64 +188,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     return el.multiply(total(el.multiply(pairs, dx), -1), 0.5)
 
 
-# --------------------------------------------------------------------------------------- sorting
-
-
-def _order(x: Any, descending: bool) -> tuple[Any, Any]:
-    """The elements sorted along the last axis, stably, and where they came from."""
-    last = x.ndim - 1
-    places = iota(x.shape, dtypes.index_dtype(x.shape[last]), last)
-    if not descending:
-        return prims.SortPairs()(x, places)
-    found = prims.SortPairs()(flip(x, last), flip(places, last))
-    return flip(found[0], last), flip(found[1], last)
-
-
-def _rows(name: str, a: Any, axis: int | None) -> tuple[Any, int]:
-    """The array with the axis to sort along at the end, and where that was."""
-    a = lift(name, a)
-    a, axis = (ravel(a), 0) if axis is None else (a, axis_of(axis, a.ndim))
-    return moveaxis(a, axis, -1), axis
-
-
-def sort(
-    a: Any,
-    axis: int | None = -1,
-    *,
-    kind: None = None,
-    order: None = None,
-    stable: bool = True,
-    descending: bool = False,
-) -> Any:
-    """The elements in rising order along an axis (or of the flattened array), NaNs last.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.sort(cnp.array([3, 1, 2]))
-    Array([1, 2, 3], dtype=int32)
-    """
-    x, axis = _rows("sort", a, axis)
-    return moveaxis(_order(x, True)[0] if descending else prims.Sort()(x), -1, axis)
-
-
-def argsort(
-    a: Any,
-    axis: int | None = -1,
-    *,
-    kind: None = None,
-    order: None = None,
-    stable: bool = True,
-    descending: bool = False,
-) -> Any:
-    """The indices that sort along an axis, as int32; equal elements stay in their order.
-
-    NaNs are last.  Arguments are those of `sort`.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.argsort(cnp.array([3, 1, 2]))
-    Array([1, 2, 0], dtype=int32)
-    """
-    x, axis = _rows("argsort", a, axis)
-    return moveaxis(_order(x, descending)[1], -1, axis)
+# ------------------------------------------------------------------------------------ searching
 
 
 def median(

@@ -11,13 +11,16 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
+from covector._engine.types.dims import Dim, product
 from covector.numpy import elementwise as el
 from covector.numpy.promotion import (
+    Shape,
     broadcast_shapes,
     cast,
     constant,
     fitted,
     from_numpy,
+    integer_of,
     lift,
     operand_of,
     promoted,
@@ -106,40 +109,81 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     return result
 
 
-def _concrete(name: str, x: Any) -> np.ndarray:
-    """The value of an array that must be known now."""
+def known(name: str, x: Any, advice: str) -> np.ndarray:
+    """The value of an array that must be known now, as the shape of a result depends on it; what to do if it is not."""
     x = lift(name, x)
     if isinstance(x, Tracer) and x.concrete() is None:
         raise errors.ConcretizationTypeError(
             f"{name} got {x.describe()}{errors.at_user_line()}, but the shape of its result depends on the values, "
-            "and inside jit only shape and dtype are known. Use covector.numpy.where(condition, x, y) instead"
+            f"and inside jit only shape and dtype are known: {advice}"
         )
     return np.asarray(prims.stop_gradient(x) if isinstance(x, Tracer) else x)
+
+
+_GIVE_SIZE = "give its length, as size=..., or use covector.numpy.where(condition, x, y)"
+
+
+def places_where(mask: Any, size: int, fill: Any) -> Any:
+    """The indices of the first `size` true elements of a vector of bool, then `fill`."""
+    dtype = dtypes.index_dtype(*mask.shape)
+    start = prims.full((size,), 0, dtype) if fill is None else _filling(fill, size, dtype)
+    if size == 0 or mask.shape[0] == 0:
+        return start
+    rank = prims.CumSum(0)(prims.Convert(dtype)(mask))
+    # one past the end is left out, and so is what is beyond it
+    place = prims.select(mask, prims.sub(rank, dtype.type(1)), dtype.type(size))
+    numbers = prims.ScatterDimensionNumbers((), (0,), (0,))
+    scatter = prims.Scatter(numbers, "fill", "set", size > 1)
+    return scatter(start, prims.expand_dims(place, (1,)), prims.Iota(mask.shape, dtype, 0)())
+
+
+def _filling(fill: Any, size: int, dtype: np.dtype) -> Any:
+    """A number so many times, as indices."""
+    return spread(lift("fill_value", cast(fill, dtype)), (size,))
 
 
 def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
     """The indices of the elements that are not zero: one int32 array per axis.
 
-    The number of them depends on the values, so the array must be concrete. With `size` the result is cut to
-    it, or filled with `fill_value` (0).  ValueError for an array of shape (), which has no axes.
+    With `size` there are so many, cut or filled with `fill_value` (0, or one for each axis).  Without it their number
+    depends on the values, so the array must be concrete.  ValueError for an array of shape (), which has no axes.
 
     >>> from covector import numpy as cnp
     >>> cnp.nonzero(cnp.array([[0, 1], [2, 0]]))
     (Array([0, 1], dtype=int32), Array([1, 0], dtype=int32))
+    >>> cnp.nonzero(cnp.array([0, 1, 2]), size=3, fill_value=-1)
+    (Array([ 1,  2, -1], dtype=int32),)
     """
-    values = _concrete("nonzero", a)
-    if not values.shape:
+    a = lift("nonzero", a)
+    if not a.shape:
         raise ValueError(
             f"nonzero of an array of shape (){errors.at_user_line()}: it has no axes; use atleast_1d"
         )
-    found = np.nonzero(values)
-    if size is not None:
-        fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * len(found)
-        padded = [np.full(size, fill) for fill in fills]
-        for into, indices in zip(padded, found, strict=True):
-            into[: len(indices)] = indices[:size]
-        found = padded
-    return tuple([from_numpy("nonzero", i, dtypes.index_dtype(*np.shape(a))) for i in found])
+    dtype = dtypes.index_dtype(*a.shape)
+    if size is None:
+        found = np.nonzero(known("nonzero", a, _GIVE_SIZE))
+        return tuple([from_numpy("nonzero", i, dtype) for i in found])
+    fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * a.ndim
+    if len(fills) != a.ndim:
+        raise ValueError(
+            f"nonzero: {len(fills)} fill values for {a.ndim} axes{errors.at_user_line()}"
+        )
+    size, count = integer_of(size, "size"), product(a.shape)
+    mask = _as_bool(prims.Reshape((count,))(a))
+    flat = places_where(mask, size, count)
+    return _by_axis(flat, a.shape, count, fills, dtype)
+
+
+def _by_axis(flat: Any, shape: Shape, count: Dim, fills: Any, dtype: np.dtype) -> tuple[Any, ...]:
+    """Places in a flattened array as indices along each axis; behind the last place the fills."""
+    there, out = el.less(flat, count), []
+    for n, fill in zip(reversed(shape), reversed(fills), strict=True):
+        if n == 0:
+            out.append(_filling(fill, flat.shape[0], dtype))
+            continue
+        out.append(prims.select(there, el.remainder(flat, n), _filling(fill, flat.shape[0], dtype)))
+        flat = el.floor_divide(flat, n)
+    return tuple(out[::-1])
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -152,7 +196,7 @@ def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> A
     Array([1, 2], dtype=int32)
     """
     a = lift("flatnonzero", a)
-    return nonzero(prims.Reshape((a.size,))(a), size=size, fill_value=fill_value)[0]
+    return nonzero(prims.Reshape((product(a.shape),))(a), size=size, fill_value=fill_value)[0]
 
 
 def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -168,12 +212,10 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     """
     a = lift("argwhere", a)
     if not a.shape:  # one row, or none, of no indices
-        count = int(bool(_concrete("argwhere", a))) if size is None else size
+        count = int(bool(known("argwhere", a, _GIVE_SIZE))) if size is None else size
         return prims.full((count, 0), 0, dtypes.int32)
     found = nonzero(a, size=size, fill_value=fill_value)
-    return from_numpy(
-        "argwhere", np.stack([np.asarray(i) for i in found], -1), dtypes.index_dtype(*np.shape(a))
-    )
+    return prims.Concatenate(1)(*[prims.expand_dims(i, (1,)) for i in found])
 
 
 # ------------------------------------------------------------------------------------- bounds and NaN

@@ -10,7 +10,8 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.creation import array
-from covector.numpy.indexing import as_number, from_front, mode_of, read_index
+from covector.numpy.index_plan import as_number, from_front
+from covector.numpy.indexing import mode_of, read_index
 from covector.numpy.promotion import axis_of, broadcast_shapes, cast, lift, spread
 from covector.numpy.shape import moveaxis, ravel
 from covector.numpy.ufunc import binary

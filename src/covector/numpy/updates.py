@@ -20,7 +20,7 @@ from covector._engine.types.dtypes import PYTHON_SCALARS
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray, iota, ones
 from covector.numpy.fused import fused, outside
-from covector.numpy.indexing import (
+from covector.numpy.index_plan import (
     Form,
     IndexPlan,
     Window,
@@ -28,15 +28,14 @@ from covector.numpy.indexing import (
     form_of,
     index_of,
     index_vectors,
-    mode_of,
+    lead_of,
     new_axes,
     parse,
-    read,
-    read_index,
-    read_strided,
     result_axes,
+    result_shape,
     starts_of,
 )
+from covector.numpy.indexing import mode_of, read, read_index, read_strided
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -76,10 +75,15 @@ class Options(NamedTuple):
 
 
 def update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
-    """The array with `y`, broadcast to the shape of x[index], combined into it there.
+    """The array with `y`, broadcast to the shape of x[index], combined into it there; weak if the array is.
 
     The arithmetic is done in the dtype that both have together, and its result is cast to the array's.
     """
+    out = _combined(x, index, y, combine, options)
+    return prims.Convert(x.dtype, True)(out) if x.weak_type and not out.weak_type else out
+
+
+def _combined(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
     own = x.dtype
     scalar = type(y) in SCALARS
     if scalar and PYTHON_SCALARS[type(y)] == own and type(y) is not bool:
@@ -136,6 +140,8 @@ def update_taken(x: Any, index: Any, y: Any, combine: str) -> Any:
 
 
 def _update_plan(x: Any, plan: IndexPlan, y: Any, combine: str, options: Options) -> Any:
+    if 0 in x.shape or 0 in result_shape(plan, lead_of(plan)):
+        return x
     y = asarray(y, x.dtype)
     return _inside_strides(x, plan, list(plan.strided), y, combine, options.mode, options.unique)
 
@@ -164,10 +170,10 @@ def _inside_strides(
 
 
 def _update_windows(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
-    if plan.arrays or (plan.dynamic and mode != "clip"):
+    if plan.advanced or (plan.dynamic and mode != "clip"):
         return _scatter(x, plan, y, combine, mode, unique)
     sizes = tuple([w.size for w in plan.windows])
-    y = prims.Reshape(sizes)(_fitted(y, _result_shape(plan, ())))
+    y = prims.Reshape(sizes)(_fitted(y, result_shape(plan, ())))
     whole = all(_is_whole(w, n) for w, n in zip(plan.windows, x.shape, strict=True))
     if combine != "set":
         old = read(
@@ -188,24 +194,8 @@ def _is_whole(w: Window, n: Any) -> bool:
     return not w.dynamic and w.start == 0 and w.size == n
 
 
-def _result_shape(plan: IndexPlan, lead: Shape) -> Shape:
-    """The shape of x[index]; `lead` is that of the index arrays together."""
-    shape: list[Any] = []
-    for entry in plan.layout:
-        if entry == "indices":
-            shape += lead
-        elif isinstance(entry, int):
-            shape.append(plan.windows[entry].size)
-        else:
-            shape.append(1)
-    return tuple(shape)
-
-
 def _fitted(y: Any, shape: Shape) -> Any:
-    """The update in the shape of x[index]; leading axes of length 1 beyond that go."""
-    extra = len(y.shape) - len(shape)
-    if extra > 0 and all(n == 1 for n in y.shape[:extra]):
-        y = prims.Reshape(y.shape[extra:])(y)
+    """The update in the shape of x[index]."""
     try:
         fits = broadcast_shapes(y.shape, shape) == shape
     except ValueError:
@@ -220,7 +210,7 @@ def _fitted(y: Any, shape: Shape) -> Any:
 
 def _scatter(x: Any, plan: IndexPlan, y: Any, combine: str, mode: str, unique: bool) -> Any:
     vectors, axes = index_vectors(plan, x.shape)
-    y = _fitted(y, _result_shape(plan, vectors.shape[:-1]))
+    y = _fitted(y, result_shape(plan, vectors.shape[:-1]))
     y = prims.squeeze(y, new_axes(plan))
     inserted = tuple([i for i, w in enumerate(plan.windows) if not w.stays])
     numbers = prims.ScatterDimensionNumbers(result_axes(plan), inserted, axes)
@@ -314,7 +304,7 @@ class AtIndex:
     def _update(self, combine: str, values: Any, options: dict[str, Any]) -> Any:
         return update(self.array, self.index, values, combine, _options(options))
 
-    def set(self, values: Any, /, **options: Any) -> Any:
+    def set(self, values: Any, **options: Any) -> Any:
         """The array with these values at the index.
 
         >>> from covector import numpy as cnp
@@ -323,60 +313,77 @@ class AtIndex:
         """
         return self._update("set", values, options)
 
-    def add(self, values: Any, /, **options: Any) -> Any:
+    def add(self, values: Any, **options: Any) -> Any:
         """The array with these values added at the index."""
         return self._update("add", values, options)
 
-    def subtract(self, values: Any, /, **options: Any) -> Any:
+    def subtract(self, values: Any, **options: Any) -> Any:
         """The array with these values subtracted at the index."""
         if self.array.dtype == dtypes.bool_ == asarray(values).dtype:
             raise TypeError(
                 f"subtract of bool from bool{errors.at_user_line()}: use at[...].set with logical_xor"
             )
         computed = _computed(self.array, values)
-        if computed != self.array.dtype or type(values) not in SCALARS:
+        if computed != self.array.dtype or type(values) not in SCALARS or type(values) is bool:
             values = el.negative(asarray(values, computed))
         return self._update(
             "add", el.negative(values) if type(values) in SCALARS else values, options
         )
 
-    def multiply(self, values: Any, /, **options: Any) -> Any:
+    def multiply(self, values: Any, **options: Any) -> Any:
         """The array multiplied by these values at the index."""
         return self._update("mul", values, options)
 
     mul = multiply
 
-    def min(self, values: Any, /, **options: Any) -> Any:
+    def min(self, values: Any, **options: Any) -> Any:
         """The array with the smaller of its elements and these values at the index."""
         return self._update("min", values, options)
 
-    def max(self, values: Any, /, **options: Any) -> Any:
+    def max(self, values: Any, **options: Any) -> Any:
         """The array with the larger of its elements and these values at the index."""
         return self._update("max", values, options)
 
-    def divide(self, values: Any, /, **options: Any) -> Any:
-        """The array divided by these values at the index; integers become floats, as in a division."""
-        return el.divide(self.array, self._factors(values, options))
+    def divide(self, values: Any, **options: Any) -> Any:
+        """The array divided by these values at the index; integers become floats, as in a division.
 
-    def power(self, values: Any, /, **options: Any) -> Any:
+        The dtype is that of the array divided by itself.
+        """
+        x = self.array
+        return _as_with_itself(el.divide, x, el.divide(x, self._factors(values, options)))
+
+    def power(self, values: Any, **options: Any) -> Any:
         """The array to the power of these values at the index."""
         x, exponents = self.array, self._factors(values, options)
-        return where(el.equal(exponents, 1), x, cast(el.power(x, exponents), x.dtype))
+        return _as_with_itself(
+            el.power, x, where(el.equal(exponents, 1), x, cast(el.power(x, exponents), x.dtype))
+        )
 
     def _factors(self, values: Any, options: dict[str, Any]) -> Any:
         """The products of the values for each element: 1 where there are none."""
         dtype = _computed(self.array, values)
+        if dtypes.is_complex(dtype) and not dtypes.is_complex(self.array.dtype):
+            values = el.real(asarray(values))  # as by all other updates
+            dtype = _computed(self.array, values)
         return update(ones(self.array.shape, dtype), self.index, values, "mul", _options(options))
 
-    def apply(self, func: Callable[[Any], Any], /, **options: Any) -> Any:
+    def apply(self, func: Callable[[Any], Any], **options: Any) -> Any:
         """The array with an elementwise function applied to the elements at the index, as often as each is named."""
         chosen = _options(options)
+        if 0 in self.array.shape:
+            return self.array
         places = _places(self.array, self.index, chosen)
         if places is None:
             mode = "clip" if chosen.default else chosen.mode
             old = self.get(mode=mode, wrap_negative_indices=chosen.wrap)
             return update(self.array, self.index, cast(func(old), self.array.dtype), "set", chosen)
         return _apply(func, self.array, places)
+
+
+def _as_with_itself(f: Callable[[Any, Any], Any], x: Any, result: Any) -> Any:
+    """A result in the dtype that the function has for x and x."""
+    one = np.ones((), x.dtype)[()]
+    return cast(result, typeof(f(one, one)).dtype)
 
 
 _OPTIONS = {

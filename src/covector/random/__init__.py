@@ -21,6 +21,7 @@ from covector.random.keys import (
     split as split,
     wrap_key_data as wrap_key_data,
 )
+from covector.random.matrices import *
 from covector.random.samplers import *
 
 _publish(__name__, arrays=(__name__,))

@@ -6,10 +6,14 @@
 #include "runtime/blas.h"
 #include "runtime/executable.h"
 #include "runtime/foreign.h"
+#include "runtime/lapack.h"
+#include "runtime/linalg.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/fft.h"
+#include "runtime/scatter.h"
 #include "runtime/sort.h"
+#include "runtime/top_k.h"
 #include "python/state.h"
 
 namespace nb = nanobind;
@@ -53,9 +57,22 @@ nb::dict symbol_addresses() {
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
     made["cv_fft"] = address_of(cv_fft);
+    made["cv_scatter"] = address_of(cv_scatter);
+    made["cv_top_k"] = address_of(cv_top_k);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
+    made["cv_cholesky"] = address_of(cv_cholesky);
+    made["cv_lu"] = address_of(cv_lu);
+    made["cv_pivots_to_permutation"] = address_of(cv_pivots_to_permutation);
+    made["cv_triangular_solve"] = address_of(cv_triangular_solve);
     made["cv_callback"] = address_of(cv_callback);
     made["cv_foreign"] = address_of(cv_foreign);
+    return made;
+}
+
+nb::list lapack_names() {
+    nb::list made;
+    each_lapack_name([](void* list, const char* name) { static_cast<nb::list*>(list)->append(name); },
+                     &made);
     return made;
 }
 
@@ -138,7 +155,9 @@ void bind_runtime(nb::module_& m) {
     m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),
           "Sets the cost from which programs are queued; returns the previous one.");
     m.def("symbols", symbol_addresses, "Addresses of the routines that compiled code calls.");
-    m.def("set_blas", set_blas, nb::arg("routines"), "Sets the addresses of CBLAS routines.");
+    m.def("set_blas", set_blas, nb::arg("routines"),
+          "Sets the addresses of routines of CBLAS and LAPACK.");
+    m.def("lapack_names", lapack_names, "The routines of LAPACK that `set_blas` takes.");
 }
 
 }  // namespace covector

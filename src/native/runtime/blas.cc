@@ -9,6 +9,7 @@
 #include "runtime/common.h"
 #include "runtime/gate.h"
 #include "runtime/gemm.h"
+#include "runtime/lapack.h"
 #include "runtime/pool.h"
 
 namespace covector {
@@ -217,9 +218,12 @@ bool set_blas_routine(const char* name, uintptr_t address) {
         *routine.slot = reinterpret_cast<void*>(address);
         return true;
     }
-    if (std::strcmp(name, "openblas_set_num_threads") != 0) return false;
-    // The parallelism is ours: one pool, no two libraries' threads on the same cores.
-    if (address != 0) reinterpret_cast<void (*)(int)>(address)(1);
+    if (std::strcmp(name, "openblas_set_num_threads") != 0) return set_lapack_routine(name, address);
+    // The parallelism is ours: one pool, no two libraries' threads on the same cores. Only a large
+    // factorization is given more (`ManyThreads`).
+    const auto setter = reinterpret_cast<void (*)(int)>(address);
+    set_thread_setter(setter);
+    if (setter != nullptr) setter(1);
     return true;
 }
 

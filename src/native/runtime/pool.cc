@@ -144,6 +144,8 @@ CV_NOINLINE void start(Pool* pool) {
 
 int pool_size() { return g_pool->size; }
 
+bool in_region() { return tls_in_region; }
+
 void pool_init() {
     g_pool = make_pool();
     pthread_atfork(nullptr, nullptr, [] {

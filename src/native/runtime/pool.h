@@ -13,6 +13,7 @@ void cv_parallel_for(ParallelBody body, void* context, int64_t n, int64_t grain)
 namespace covector {
 
 int pool_size();   // threads that compute, the caller among them
+bool in_region();  // whether the calling thread runs a piece
 void pool_init();  // registers the fork handlers; once
 
 }  // namespace covector

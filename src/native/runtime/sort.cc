@@ -15,10 +15,13 @@
 #include <vector>
 
 #include "runtime/allocator.h"
+#include "runtime/order.h"
 #include "runtime/pool.h"
 #include "runtime/sort_kernels.h"
 
 namespace {
+
+using covector::for_pieces;
 
 // Below this many items comparisons are quicker than passes over digits.
 constexpr int64_t kRadixFrom = 384;
@@ -28,46 +31,6 @@ constexpr int64_t kWideFrom = 1 << 14;
 constexpr int64_t kPiece = 1 << 15;
 
 std::atomic<bool> g_vectors{true};
-
-template <class U>
-constexpr U kSign = U{1} << (8 * sizeof(U) - 1);
-
-// The dtypes: how an element (as bits) becomes a key of the same order and back. Zeros of both signs
-// are equal, NaNs are equal and last: `is_odd` are those that do not come back from their key.
-template <class Bits>
-struct Unsigned {
-    using Raw = Bits;
-    static Raw encode(Raw x) { return x; }
-    static Raw decode(Raw key) { return key; }
-    static bool is_odd(Raw) { return false; }
-};
-
-template <class Bits>
-struct Signed {
-    using Raw = Bits;
-    static Raw encode(Raw x) { return x ^ kSign<Raw>; }
-    static Raw decode(Raw key) { return key ^ kSign<Raw>; }
-    static bool is_odd(Raw) { return false; }
-};
-
-// Written without branches, for the compiler's vectors.
-template <class Bits, Bits kInfinity>
-struct Float {
-    using Raw = Bits;
-    static constexpr int kShift = 8 * sizeof(Raw) - 1;
-    static bool is_nan(Raw x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
-    static Raw encode(Raw x) {
-        x = x == kSign<Raw> ? Raw{0} : x;
-        const auto negative = static_cast<Raw>(0 - (x >> kShift));  // all bits or none
-        const auto key = static_cast<Raw>(x ^ (negative | kSign<Raw>));
-        return is_nan(x) ? static_cast<Raw>(~Raw{0}) : key;
-    }
-    static Raw decode(Raw key) {
-        const auto negative = static_cast<Raw>((key >> kShift) - 1);
-        return static_cast<Raw>(key ^ (negative | kSign<Raw>));
-    }
-    static bool is_odd(Raw x) { return (x == kSign<Raw>) | is_nan(x); }
-};
 
 template <class Key>
 struct Alone {
@@ -94,23 +57,6 @@ public:
 private:
     T* memory_;
 };
-
-// Calls f(piece, begin, end) for the pieces of [0, n), in parallel.
-template <class F>
-void for_pieces(int64_t n, int64_t pieces, const F& f) {
-    struct Context {
-        const F& f;
-        int64_t n, pieces;
-    } context{f, n, pieces};
-    cv_parallel_for(
-        [](void* pointer, int64_t begin, int64_t end) {
-            const auto& c = *static_cast<Context*>(pointer);
-            for (int64_t p = begin; p < end; ++p) {
-                c.f(p, c.n * p / c.pieces, c.n * (p + 1) / c.pieces);
-            }
-        },
-        &context, pieces, 1);
-}
 
 // The items in order of their keys' lowest `key_bits`; they end up in the first of the two.
 template <int kBits, class Item>
@@ -323,23 +269,8 @@ ParallelBody rows_of(int64_t n) {
     return narrow ? sort_rows<Type, uint32_t> : sort_rows<Type, uint64_t>;
 }
 
-// The dtype codes are those of types/dtypes.py.
 ParallelBody body_of(int64_t code, int64_t n) {
-    switch (code) {
-        case 0:
-        case 5: return rows_of<Unsigned<uint8_t>>(n);
-        case 1: return rows_of<Signed<uint8_t>>(n);
-        case 2: return rows_of<Signed<uint16_t>>(n);
-        case 3: return rows_of<Signed<uint32_t>>(n);
-        case 4: return rows_of<Signed<uint64_t>>(n);
-        case 6: return rows_of<Unsigned<uint16_t>>(n);
-        case 7: return rows_of<Unsigned<uint32_t>>(n);
-        case 8: return rows_of<Unsigned<uint64_t>>(n);
-        case 9: return rows_of<Float<uint16_t, 0x7C00>>(n);
-        case 10: return rows_of<Float<uint16_t, 0x7F80>>(n);
-        case 11: return rows_of<Float<uint32_t, 0x7F800000>>(n);
-        default: return rows_of<Float<uint64_t, 0x7FF0000000000000>>(n);
-    }
+    return covector::with_order(code, [n](auto type) { return rows_of<decltype(type)>(n); });
 }
 
 }  // namespace

@@ -38,7 +38,17 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 
 _GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_ROUTINES: Mapping[str, float] = MappingProxyType({**dict.fromkeys(_GEMMS, 0.02), "fft": 3.0})
+_FACTORS = ("cholesky", "lu", "triangular_solve")
+_ROUTINES: Mapping[str, float] = MappingProxyType(
+    {
+        **dict.fromkeys(_GEMMS, 0.02),
+        **dict.fromkeys(_FACTORS, 0.1),
+        "pivots_to_permutation": 2.0,
+        "fft": 3.0,
+        "scatter": 1.0,
+        "top_k": 1.0,
+    }
+)
 # A product of so many multiplications keeps all threads busy itself.
 _ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
 
@@ -54,7 +64,7 @@ class Costs:
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
     turns: int = 10  # a loop of unknown length is taken to run so often
-    # Of a step of a routine: a multiplication of a product; of all others, an element of what is sorted.
+    # Of a step of a routine: a multiplication of a product or a factorization, an element of what is sorted.
     routines: Mapping[str, float] = _ROUTINES
     routine: float = 20.0
     # How many times longer a point takes at which something is read across its rows.
@@ -80,8 +90,10 @@ class Limits:
 
     # Recomputing a value of so many operations an element beats storing and loading it.
     recomputed: float = 3.0
-    # The same within one root that reads a value at several places: the cost times the places beyond the first.
-    # One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored.
+    # The same within one root that reads a value at several places: the cost times the places beyond the first, where
+    # one at which the same element is read again in other runs, as it is broadcast, counts as often.
+    # One roll of `x + 1` is computed twice; of an unrolled stencil each step is stored, and so is exp(row) in
+    # `matrix + exp(row)`: with 1,000 rows of 1,000 that took 330 us, and takes 97.
     repeated: float = 6.0
     # The most operations, each place counted, that are computed inside one root, and in one nest.  LLVM takes
     # more than linear time for a long body.
@@ -175,6 +187,9 @@ class Loops:
     # Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
     # 4096 elements took 3 us each instead of 0.3.
     near: int = 4
+    # Runs of a short innermost loop that are written out: the gradient of 8 bodies, of which sums have three terms,
+    # took 335 us, and takes 270.
+    written_out: int = 4
 
 
 @record

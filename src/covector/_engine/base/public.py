@@ -5,7 +5,8 @@ from __future__ import annotations
 import copyreg
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -81,14 +82,15 @@ def _is_of(f: FunctionType, modules: Sequence[str]) -> bool:
 def publish(
     name: str,
     modules: Sequence[str] = (),
-    later: Sequence[str] = (),
+    later: Iterable[str] = (),
     arrays: Sequence[str] = (),
+    load: Callable[[str], Any] | None = None,
 ) -> None:
     """Make a module public, when all its names are there: its functions become boundaries, `dir` offers its names.
 
     Its names are those in `__all__` if it has that, else all without an underscore in front that are not modules;
     `modules` are the modules among its names, and `later` those that are loaded when they are first used.  Functions
-    from the modules in `arrays` take objects that stand for arrays.
+    from the modules in `arrays` take objects that stand for arrays.  `load` gives those in `later` when asked for.
     """
     space = vars(sys.modules[name])
     names: list[str] = space.get("__all__") or [
@@ -97,15 +99,44 @@ def publish(
         if not key.startswith("_") and (key in modules or not isinstance(value, ModuleType))
     ]
     functions = {space[key] for key in names if type(space[key]) is FunctionType}
-    made = {
-        f: _native.Boundary(f, name, _native_forms.get(f), _is_of(f, arrays)) for f in functions
-    }  # one for all names of a function
+
+    def seen(f: FunctionType) -> Any:
+        return _native.Boundary(f, name, _native_forms.get(f), _is_of(f, arrays))
+
+    made = {f: seen(f) for f in functions}  # one for all names of a function
     for key in names:
         if type(space[key]) is FunctionType:
             space[key] = made[space[key]]
     offered = sorted({*names, *later})
     space["__all__"] = offered
+    if "__getattr__" not in space:
+        space["__getattr__"] = _finder(space, name, frozenset(later), load, seen)
     space["__dir__"] = lambda: [*offered, *[key for key in space if key.startswith("__")]]
+
+
+def missing(package: str, name: str) -> AttributeError:
+    """The error for a name that a package does not have; of one that JAX has, why, and what to use instead."""
+    explain = import_module("covector._engine.base.absent").explain
+    return AttributeError(explain(package, name), name=name, obj=sys.modules[package])
+
+
+def _finder(
+    space: dict[str, Any],
+    name: str,
+    later: frozenset[str],
+    load: Callable[[str], Any] | None,
+    seen: Callable[[FunctionType], Any],
+) -> Callable[[str], Any]:
+    """The `__getattr__` of a module: loads names when they are first used, and explains those that are missing."""
+
+    def __getattr__(key: str) -> Any:
+        if load is None or key not in later:
+            raise missing(name, key)
+        found = load(key)
+        space[key] = seen(found) if type(found) is FunctionType else found
+        return space[key]
+
+    return __getattr__
 
 
 def _reduce(function: _native.Boundary) -> Any:

@@ -8,6 +8,7 @@ position there; then the value stays in a register.  The check is by asking: the
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ from covector._engine.core.primitive import (
     Scalar,
     View,
 )
+from covector._engine.ir import index as ix
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.ir.scalar import Expr
@@ -58,6 +60,24 @@ class Region:
 
     reads: dict[Var, set[Index | None]] = field(default_factory=dict)
     weight: int = 0
+    loops: tuple[tuple[str, Dim], ...] = ()  # variables and extents, the outermost first
+    _known: dict[Index, float] = field(default_factory=dict)
+
+    def repeats(self, place: Index) -> float:
+        """How often each element at a place is computed: the runs of loops that do not change it.
+
+        Those inside all loops that do are none, as what is the same in each run is computed before them.
+        """
+        found = self._known.get(place)
+        if found is None:
+            found, inside = 1.0, False
+            for name, extent in reversed(self.loops):
+                if any(ix.depends(i, name) for i in place):
+                    inside = True
+                elif inside:
+                    found *= extent if isinstance(extent, int) else math.inf
+            self._known[place] = found
+        return found
 
 
 @dataclass(eq=False)
@@ -313,12 +333,17 @@ class _Roots:
     ) -> str | None:
         """Why an equation's results are not computed at the places where its consumers want them."""
         for region, places in [item for w in wanted for item in w.items()]:
-            if (
-                len(places) > 1
-                and (more := (len(places) - 1) * self._cost(eqn)) > self.limits.repeated
-            ):
-                cost, count = self._cost(eqn), len(places)
-                return f"it costs {cost:g} and is read at {count} places: {more:g} more, over {self.limits.repeated:g}"
+            cost, times = self._cost(eqn), float(len(places))
+            worth = (
+                self.limits.repeated if self.places.is_of_the_index(eqn) else self.limits.recomputed
+            )
+            if cost > worth:  # than loading it
+                times = sum(1.0 if p is None else region.repeats(p[0]) for p in places)
+            if times > 1 and (more := (times - 1) * cost) > self.limits.repeated:
+                return (
+                    f"it costs {cost:g} and is read at {len(places)} places, each element {times:g} times: "
+                    f"{more:g} more, over {self.limits.repeated:g}"
+                )
             if region.weight + len(places) > self.limits.longest:
                 weight = region.weight + len(places)
                 return f"its consumer would be {weight} operations long, over {self.limits.longest}"
@@ -346,11 +371,17 @@ class _Roots:
                     self._want(a, region, None)
                     self.forced.add(stored_as(a, self.producer))
         elif folds(eqn):
-            places = fold_places(eqn, own_index(fold_space(eqn)[0]))
+            shape, folded = fold_space(eqn)
+            index = own_index(shape)
+            outer = [a for a in range(len(shape)) if a not in folded]
+            region.loops = tuple([(f"i{a}", shape[a]) for a in (*outer, *folded)])
+            places = fold_places(eqn, index)
             for a, index in zip(eqn.inputs, places, strict=True):
                 self._want(a, region, (index, None))
         else:
-            index = own_index(eqn.outputs[0].aval.shape)
+            shape = eqn.outputs[0].aval.shape
+            index = own_index(shape)
+            region.loops = tuple([(f"i{a}", n) for a, n in enumerate(shape)])
             for a, place in self.places.below(eqn, (index, None)):
                 self._want(a, region, place)
 

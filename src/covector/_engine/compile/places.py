@@ -52,6 +52,10 @@ class Places:
             found = self._found[eqn, place] = tuple(reads)
         return found
 
+    def is_of_the_index(self, eqn: Eqn) -> bool:
+        """Whether an equation's elements are functions of their indices, which take few steps and no memory."""
+        return not self._of_index.eqn_of.keys().isdisjoint(eqn.outputs)
+
     def _view(self, atom: Atom, reads: dict[tuple[Var, Where], None]) -> View:
         if isinstance(atom, Literal):
             value = constant(atom.value, atom.aval.dtype)

@@ -11,6 +11,7 @@ from covector._engine.control.loop import Scan
 from covector._engine.control.open import OpenPrimitive, own
 from covector._engine.control.while_ import While
 from covector._engine.core.primitive import Primitive
+from covector._engine.primitives import linalg_solve
 
 # Those with parameters: names of ours, and the names of JAX's that differ.  What has other operands has no entry.
 _CLASSES: tuple[type[Primitive], ...] = (
@@ -21,6 +22,7 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.BitcastConvert,
     prims.Broadcast,
     Call,
+    linalg_solve.Cholesky,
     prims.Concatenate,
     Cond,
     prims.Conv,
@@ -38,11 +40,13 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Gather,
     prims.IntegerPow,
     prims.Iota,
+    linalg_solve.Lu,
     prims.Max,
     prims.Min,
     prims.Named,
     prims.OptimizationBarrier,
     prims.Pad,
+    linalg_solve.PivotsToPermutation,
     prims.Prod,
     prims.ReducePrecision,
     prims.Reshape,
@@ -51,6 +55,7 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.Slice,
     prims.Sum,
     prims.Transpose,
+    linalg_solve.TriangularSolve,
     While,
     prims.Xor,
 )

@@ -48,31 +48,41 @@ class ByRoutine(Primitive):
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """The loop over the batch with the call in it."""
-        call = self.call([x.aval for x in operands])
-        begins = self.begins_as or (None,) * len(results)
-        places = [(x.place, x.aval) for n, x in enumerate(operands) if n not in begins]
-        first = len(places)  # that is written
-        copied: set[int] = set()
-        for out, start in zip(results, begins, strict=True):
-            if start is not None:
-                b.copy(out.place, operands[start])
-                copied.add(len(places))
-            places.append((out.place, out.aval))
-        count = dims.product(call.batch)
-        which = b.variable("b", count)
-        index = ix.unflatten(which, call.batch)
-        for n, steps in enumerate(call.steps):
-            place, aval = places[n]
-            step = sum((i * step for i, step in zip(index, steps, strict=True)), 0)
-            places[n] = Place(place.buffer, ix.rejoin(place.offset + step)), aval
-        own: list[Buffer] = []
-        if call.scratch != 0:
-            memory = ShapedArray((call.scratch,), np.dtype(np.uint8))
-            own.append(b.temp("scratch", memory.dtype, call.scratch))
-            places.append((Place(own[0]), memory))
-        order = tuple(range(len(places))) if call.order is None else call.order
-        writes = [k for k, n in enumerate(order) if n >= first and order.index(n) == k]
-        updates = [k for k in writes if order[k] in copied]
-        with b.loop(which, count, call.side_by_side, own):
-            at = [places[n] for n in order]
-            b.routine(call.name, at, call.parameters, writes, updates, call.work)
+        lower_call(self.call([x.aval for x in operands]), self.begins_as, b, operands, results)
+
+
+def lower_call(
+    call: RoutineCall,
+    begins_as: Sequence[int | None],
+    b: Builder,
+    operands: Sequence[Operand],
+    results: Sequence[Result],
+) -> None:
+    """Build the loop over the batch of a call, with the call in it, and what it begins with in front."""
+    begins = begins_as or (None,) * len(results)
+    places = [(x.place, x.aval) for n, x in enumerate(operands) if n not in begins]
+    first = len(places)  # that is written
+    copied: set[int] = set()
+    for out, start in zip(results, begins, strict=True):
+        if start is not None:
+            b.copy(out.place, operands[start])
+            copied.add(len(places))
+        places.append((out.place, out.aval))
+    count = dims.product(call.batch)
+    which = b.variable("b", count)
+    index = ix.unflatten(which, call.batch)
+    for n, steps in enumerate(call.steps):
+        place, aval = places[n]
+        step = sum((i * step for i, step in zip(index, steps, strict=True)), 0)
+        places[n] = Place(place.buffer, ix.rejoin(place.offset + step)), aval
+    own: list[Buffer] = []
+    if call.scratch != 0:
+        memory = ShapedArray((call.scratch,), np.dtype(np.uint8))
+        own.append(b.temp("scratch", memory.dtype, call.scratch))
+        places.append((Place(own[0]), memory))
+    order = tuple(range(len(places))) if call.order is None else call.order
+    writes = [k for k, n in enumerate(order) if n >= first and order.index(n) == k]
+    updates = [k for k in writes if order[k] in copied]
+    with b.loop(which, count, call.side_by_side, own):
+        at = [places[n] for n in order]
+        b.routine(call.name, at, call.parameters, writes, updates, call.work)

@@ -3,6 +3,8 @@
 Rules reach sibling primitives through this package's name, bound late: `prims.cos`.  While the package is loaded only
 what stands above is there, so the order below counts for what a file uses at its top level (the base of a class, a
 row of a family): first `batching`, `faults` and `elementwise`, which the others build on.
+
+Those of linear algebra (`linalg` and its fellows) are no names of the package: they are loaded when they are needed.
 """
 
 # ruff: noqa: I001 -- in that order

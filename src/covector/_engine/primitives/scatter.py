@@ -11,8 +11,10 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Fault
-from covector._engine.core.primitive import Index, Linear, Update, View, Zero, is_zero
+from covector._engine.core.primitive import Index, Linear, Types, Update, View, Zero, is_zero
+from covector._engine.core.routine import RoutineCall, lower_call
 from covector._engine.core.trace import typeof
+from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import constant
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
@@ -102,7 +104,7 @@ class Scatter(Update):
 
     def independent_axes(self, ndim: int) -> tuple[int, ...]:
         n = self.numbers
-        if self.unique_indices and self.mode != "clip":
+        if self._loops_are_free():
             return tuple(range(ndim))
         rank = (
             len(n.update_window_dims) + len(n.inserted_window_dims) + len(n.operand_batching_dims)
@@ -193,6 +195,53 @@ class Scatter(Update):
             self.numbers.gather(), x.shape, window, self.mode, index, indices
         )
         return place, None if constant(inside) else inside
+
+    # -- as a call of the routine ------------------------------------------------------------------
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        call = self._call([x.aval for x in operands])
+        if call is None:
+            super().lower(b, operands, results)
+        else:
+            lower_call(call, self.begins_as, b, operands, results)
+
+    def _call(self, avals: Types) -> RoutineCall | None:
+        """The runtime's routine, for many vectors that name whole rows of the operand; None for all others.
+
+        Where places may meet, loops run one after the other; the routine shares the places among the threads.
+        """
+        x, indices, updates = avals
+        n, k = self.numbers, indices.shape[-1]
+        front, rows = tuple(range(_size(k) or 0)), x.shape[len(n.inserted_window_dims) :]
+        trailing = tuple(range(indices.ndim - 1, updates.ndim))
+        count, width = _size(product(indices.shape[:-1])), _size(product(rows))
+        places = _size(product(x.shape[: len(front)]))
+        code = _routine_code(x.dtype, self.combine)
+        if (
+            self._loops_are_free()
+            or not 1 <= len(front) <= _MOST_COMPONENTS
+            or n.operand_batching_dims
+            or (n.scatter_dims_to_operand_dims, n.inserted_window_dims) != (front, front)
+            or (n.update_window_dims, updates.shape[indices.ndim - 1 :]) != (trailing, rows)
+            or indices.dtype not in (dtypes.int32, dtypes.int64)
+            or code is None
+            or count is None
+            or width is None
+            or count * width < _MANY
+            or places is None
+            or places >= 2**31
+        ):
+            return None
+        operation = ("set", "add", "mul", "min", "max").index(self.combine)
+        parts, dtype_code = code
+        clip, bytes_ = int(self.mode != "fill"), indices.dtype.itemsize
+        sizes = (*x.shape[:k], *[1] * (_MOST_COMPONENTS - len(front)))
+        parameters = dtype_code, operation, clip, bytes_, count, width * parts, k, *sizes
+        return RoutineCall("scatter", parameters, work=count * width)
+
+    def _loops_are_free(self) -> bool:
+        """Whether no two updates meet, so that loops run on all threads."""
+        return self.unique_indices and self.mode != "clip"
 
     # -- derivatives ------------------------------------------------------------------------------
 
@@ -302,6 +351,39 @@ class Scatter(Update):
             index_batching,
         )
         return replace(self, numbers=numbers)(x, indices, updates), 0
+
+
+_MOST_COMPONENTS = 4  # of an index vector that the routine takes
+_MANY = 4_096  # elements from which a call of the routine is not longer than the loop
+
+
+def _size(n: Dim) -> int | None:
+    """A dimension that is known."""
+    return n if isinstance(n, int) else None
+
+
+def _routine_code(dtype: np.dtype, combine: Combination) -> tuple[int, int] | None:
+    """How many elements of the routine's one of this dtype is, and the code of these; None if it takes none such."""
+    if combine == "set":
+        bits = {4: (1, dtypes.uint32), 8: (1, dtypes.uint64), 16: (2, dtypes.uint64)}
+        found = bits.get(dtype.itemsize)
+    elif combine == "add" and dtypes.is_complex(dtype):
+        found = 2, dtypes.real_of(dtype)
+    else:
+        found = 1, dtype
+    if found is None or found[1] not in _ROUTINE_DTYPES:
+        return None
+    return found[0], dtypes.CODES[found[1]]
+
+
+_ROUTINE_DTYPES = (
+    dtypes.int32,
+    dtypes.int64,
+    dtypes.uint32,
+    dtypes.uint64,
+    dtypes.float32,
+    dtypes.float64,
+)
 
 
 def _up(axes: Axes) -> Axes:

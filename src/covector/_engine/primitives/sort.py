@@ -17,14 +17,14 @@ from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["Sort", "SortPairs", "take_along_last"]
+__all__ = ["Sort", "SortPairs", "TopK", "sorted_last", "take_along_last"]
 
 
 def take_along_last(x: Any, order: Any) -> Any:
     """The elements of x along its last axis at these places, row by row."""
     ndim = len(typeof(order).shape)
     if typeof(order).shape[-1] == 0:
-        return prims.zeros(typeof(x))
+        return prims.zeros(typeof(x).with_shape(typeof(order).shape))
     rows = tuple(range(ndim - 1))
     numbers = prims.GatherDimensionNumbers((), (ndim - 1,), (ndim - 1,), rows, rows)
     vectors = prims.Reshape((*typeof(order).shape, 1))(order)
@@ -124,3 +124,68 @@ class SortPairs(ByRoutine):
 
     def call(self, avals: Types) -> RoutineCall:
         return _call(avals[0], avals[1].dtype.itemsize, (0, 1))
+
+
+@record
+class TopK(ByRoutine):
+    """The k largest elements along the last axis, the largest first, and their places.
+
+    NaN is the largest; of equal elements the first ones are taken, in their order.
+    """
+
+    k: int
+    name: ClassVar[str] = "top_k"
+    makes_nan: ClassVar[bool] = False
+    multiple: ClassVar[bool] = True
+
+    def type(self, x: ShapedArray) -> tuple[ShapedArray, ShapedArray]:
+        if not x.shape or dtypes.is_complex(x.dtype):
+            raise ValueError(
+                f"top_k takes real numbers on an axis, got {x.text()}{errors.at_user_line()}"
+            )
+        n = x.shape[-1]
+        if sizes.is_true(lambda: n < self.k):
+            raise ValueError(f"top_k of {self.k} of {n} elements{errors.at_user_line()}")
+        shape = (*x.shape[:-1], self.k)
+        return x.with_shape(shape), ShapedArray(shape, dtypes.index_dtype(n))
+
+    def reference(self, x: Any) -> Any:
+        wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+        n = x.shape[-1]
+        rising = np.argsort(wide[..., ::-1], axis=-1, kind="stable")
+        order = n - 1 - rising[..., ::-1][..., : self.k]
+        return np.take_along_axis(x, order, -1), order.astype(dtypes.index_dtype(n))
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        ((x,), (t,)) = primals, tangents
+        values, places = self(x)
+        return (values, places), (take_along_last(t, places), Zero(typeof(places)))
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self(prims.batch_to_front(args[0], dims[0], size)), (0, 0)
+
+    def call(self, avals: Types) -> RoutineCall:
+        (x,) = avals
+        *front, n = x.shape
+        rows, width = sizes.product(front), dtypes.index_dtype(n).itemsize
+        parameters = dtypes.CODES[x.dtype], width, rows, n, self.k
+        return RoutineCall("top_k", parameters, work=rows * n)
+
+
+def sorted_last(xs: Sequence[Any], num_keys: int) -> Sequence[Any]:
+    """The arrays sorted along the last axis by the first ones."""
+    keys = [part for x in xs[:num_keys] for part in _real_keys(x)]
+    if len(keys) == num_keys == 1 and len(xs) <= 2:
+        return SortPairs()(*xs) if len(xs) == 2 else [Sort()(*xs)]
+    order = _numbers(xs[0])
+    if len(keys) == num_keys == 1:
+        first, order = SortPairs()(xs[0], order)
+        return [first, *[take_along_last(x, order) for x in xs[1:]]]
+    for n, key in enumerate(reversed(keys)):  # the last key first: sorting is stable
+        _, order = SortPairs()(key if n == 0 else take_along_last(key, order), order)
+    return [take_along_last(x, order) for x in xs]
+
+
+def _real_keys(x: Any) -> list[Any]:
+    """The real arrays that are compared one after the other to compare elements of x."""
+    return [prims.real(x), prims.imag(x)] if dtypes.is_complex(typeof(x).dtype) else [x]

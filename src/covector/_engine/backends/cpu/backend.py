@@ -42,11 +42,16 @@ def _address(function: object) -> int:
 
 @functools.cache
 def _load_blas() -> None:
-    """Hand OpenBLAS's routines to the native core.  Its package takes 20 ms to import, and few Programs need it."""
+    """Hand the routines of OpenBLAS, and of LAPACK in it, to the native core.
+
+    Its package takes 20 ms to import, and few Programs need it.
+    """
     blas = import_module("scipy_openblas32")
     library = ctypes.CDLL(f"{blas.get_lib_dir()}/{_library_name(blas)}")
     names = [f"cblas_{letter}{kind}" for kind in ("gemm", "gemv") for letter in "sdcz"]
     routines = {name: _address(getattr(library, f"scipy_{name}")) for name in names}
+    for name in _native.lapack_names():
+        routines[name] = _address(getattr(library, f"scipy_{name}_"))
     routines["openblas_set_num_threads"] = _address(library.scipy_openblas_set_num_threads)
     _native.set_blas(routines)
 

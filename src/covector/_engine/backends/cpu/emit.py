@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -150,8 +150,10 @@ class _Entry:
 class StatementWriter(ControlFlow):
     """Writes statements into one function, one element at a time or with lanes."""
 
-    def __init__(self, frame: Frame, emitter: LoopEmitter | None = None):
-        self.frame = frame
+    def __init__(
+        self, frame: Frame, emitter: LoopEmitter | None = None, across: Collection[Expr] = ()
+    ):
+        self.frame, self.across = frame, across  # the locals that lanes fold into together
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
@@ -216,7 +218,10 @@ class StatementWriter(ControlFlow):
     # -- folds -----------------------------------------------------------------------------------
 
     def fold(self, statement: Fold) -> None:
-        """local := op(local, value); a sum of products is one fused operation; lanes that do not exist stay."""
+        """local := op(local, value); a sum of products is one fused operation.
+
+        Lanes that do not exist stay as they are where all of them make up one value.
+        """
         emitter, local = self.emitter, statement.local
         slot, _ = self.frame.locals[local]
         type_ = emitter.type(local.dtype)
@@ -234,7 +239,7 @@ class StatementWriter(ControlFlow):
             else scalar.apply(statement.op, before, value)
         )
         operand = emitter.value(new)
-        if emitter.mask is not None:
+        if emitter.mask is not None and (emitter.parted or local in self.across):
             masks = vector("i1", emitter.width)
             operand = emitter.line(
                 f"select {masks} {emitter.mask}, {type_} {operand}, {type_} {old}"
@@ -302,23 +307,54 @@ class StatementWriter(ControlFlow):
             self.emitter.value(e)
 
     def plain(self, loop: Loop, start: str, stop: str) -> None:
-        """One run of the body after the other."""
+        """One run of the body after the other; a few short ones are written out."""
         changed = self.changed(loop.body)
 
         def body() -> None:
             self.read_again(changed)
             self.parts(loop.body, self.limits.many_inner_loops)
 
-        self._counted(loop.name, start, stop, 1, body)
+        if stop.isdigit() and self._is_written_out(loop):
+            for run in range(int(start), int(stop)):
+                self._once(loop.name, str(run), body)
+        else:
+            self._counted(loop.name, start, stop, 1, body)
         self.read_again(changed)
 
-    def _counted(self, name: str, start: str, stop: str, step: int, body: Any) -> None:
+    def _is_written_out(self, loop: Loop) -> bool:
+        """Whether there are so few runs, and so short ones, that a loop would cost more than what is in it."""
+        runs = loop.extent
+        if (
+            not isinstance(runs, int)
+            or runs > self.frame.target.loops.written_out
+            or has_loops(loop.body)
+        ):
+            return False
+        return runs * text_size(loop.body, self.limits.call) <= self.limits.body
+
+    def _once(self, name: str, value: str, body: Callable[[], None]) -> None:
+        """The body of a loop for one value of its variable."""
+        outer = self.frame.symbols.get(name)
+        self.frame.symbols[name] = value
+        mark = self.emitter.mark()
+        body()
+        self.emitter.reset(mark)
+        if outer is None:
+            del self.frame.symbols[name]
+        else:
+            self.frame.symbols[name] = outer
+
+    def _counted(
+        self, name: str, start: str, stop: str, step: int, body: Callable[[], None]
+    ) -> None:
         """The skeleton of a loop: test at the bottom, entered only if there is anything to do."""
-        emitter, lines, frame = self.emitter, self.frame.lines, self.frame
+        emitter, lines = self.emitter, self.frame.lines
         stem = emitter.fresh()[1:]
         counter, following = f"%{stem}.i", f"%{stem}.n"
         if start.isdigit() and stop.isdigit():
-            if int(start) >= int(stop):
+            if int(stop) - int(start) <= step:
+                if int(start) < int(stop):
+                    self._once(name, start, body)
                 return
             lines.append(f"  br label %{stem}.pre")
         else:
@@ -328,15 +364,7 @@ class StatementWriter(ControlFlow):
         lines.append(f"  br label %{stem}.body")
         emitter.label(f"{stem}.body")
         lines.append(f"  {counter} = phi i64 [{start}, %{stem}.pre], [{following}, %{stem}.latch]")
-        outer = frame.symbols.get(name)
-        frame.symbols[name] = counter
-        mark = emitter.mark()
-        body()
-        emitter.reset(mark)
-        if outer is None:
-            del frame.symbols[name]
-        else:
-            frame.symbols[name] = outer
+        self._once(name, counter, body)
         lines.append(f"  br label %{stem}.latch")
         emitter.label(f"{stem}.latch")
         lines.append(f"  {following} = add nuw nsw i64 {counter}, {step}")
@@ -428,13 +456,16 @@ class StatementWriter(ControlFlow):
             emitter.take_over(fixed)
             outer = {local: frame.locals[local] for local in state}
             frame.locals.update(state)
-            StatementWriter(frame, emitter).body(loop.body)
+            StatementWriter(frame, emitter, state).body(loop.body)
             frame.locals.update(outer)
             frame.symbols[name] = base
             self.emitter.reset(mark)
 
     def _mask(self, base: str, limit: str, width: int) -> str:
         """Lanes n with base + n < limit."""
+        if base.isdigit() and limit.isdigit():
+            there = int(limit) - int(base)
+            return f"<{', '.join(f'i1 {str(n < there).lower()}' for n in range(width))}>"
         left = self.emitter.line(f"sub i64 {limit}, {base}")
         most = self.emitter.line(f"call i64 @llvm.smin.i64(i64 {left}, i64 {width})")
         self.module.declare("@llvm.smin.i64", "declare i64 @llvm.smin.i64(i64, i64)")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from covector._engine.primitives import linalg_solve
+from covector._engine.primitives.linalg import MATRIX_TYPES, OfMatrices
 from covector._engine.types import dtypes
 
 # One operand: reads and writes elements at places counted from the routine's place, in the given dtype.
@@ -67,6 +70,69 @@ def _fft(parameters: Sequence[int], read: Read, write: Write) -> None:
         write(1, after, found.astype(gives))
 
 
+def _top_k(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The k largest elements of each row, NaN the largest, of equal ones the first; and their places."""
+    code, place_width, rows, n, k = parameters
+    dtype = _DTYPES[code]
+    x = read(0, np.arange(rows * n).reshape(rows, n), dtype)
+    wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+    order = n - 1 - np.argsort(wide[:, ::-1], axis=-1, kind="stable")[:, ::-1][:, :k]
+    places = np.arange(rows * k).reshape(rows, k)
+    write(1, places, np.take_along_axis(x, order, -1))
+    write(2, places, order.astype(f"i{place_width}"))
+
+
+_COMBINED = (None, np.add, np.multiply, np.minimum, np.maximum)
+
+
+def _scatter(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """Rows of `width` elements combined, one after the other, into the places that index vectors name."""
+    code, operation, clip, index_width, n, width, components, *sizes = parameters
+    sizes = np.asarray(sizes[:components])
+    vectors = np.arange(n * components).reshape(n, components)
+    indices = read(0, vectors, np.dtype(f"i{index_width}")).astype(np.int64)
+    if clip:
+        indices = np.clip(indices, 0, sizes - 1)
+    combined = _COMBINED[operation]
+    for row, vector in enumerate(indices):
+        if np.any((vector < 0) | (vector >= sizes)):
+            continue
+        place = np.ravel_multi_index(tuple(vector), tuple(sizes)) * width + np.arange(width)
+        new = read(1, row * width + np.arange(width), _DTYPES[code])
+        with np.errstate(all="ignore"):
+            old = None if combined is None else combined(read(2, place, _DTYPES[code]), new)
+        write(2, place, new if old is None else old)
+
+
+def _of_matrices(cls: type[OfMatrices]) -> RoutineMeaning:
+    """What the primitive says, on the operands and results in the order in which it gives them to its routine."""
+
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        code, count, *numbers = parameters
+        primitive, cores = cls.called(*numbers)
+        begins = primitive.begins_as or (None,) * 8
+        alone = [n for n in range(len(cores)) if n not in begins]
+        place = {n: k for k, n in enumerate(alone)}
+        place |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        operands = [
+            read(place[n], np.arange(count * math.prod(c)).reshape(count, *c), MATRIX_TYPES[code])
+            for n, c in enumerate(cores)
+        ]
+        outs = primitive.reference(*operands)
+        for k, out in enumerate(outs if primitive.multiple else (outs,)):
+            write(len(alone) + k, np.arange(out.size).reshape(out.shape), out)
+
+    return run
+
+
+def _pivots_to_permutation(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The order of n rows after k exchanges, `count` times."""
+    count, k, n = parameters
+    pivots = read(0, np.arange(count * k).reshape(count, k), np.dtype(np.int32))
+    order = linalg_solve.PivotsToPermutation(n).reference(pivots)
+    write(1, np.arange(count * n).reshape(count, n), order)
+
+
 _DTYPES = {code: dtype for dtype, code in dtypes.CODES.items()}
 
 ROUTINES: dict[str, RoutineMeaning] = {
@@ -75,5 +141,12 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "cgemm": _product(dtypes.complex64),
     "zgemm": _product(dtypes.complex128),
     "fft": _fft,
+    "scatter": _scatter,
     "sort_pairs": _sort_pairs,
+    "top_k": _top_k,
+    "pivots_to_permutation": _pivots_to_permutation,
+    **{
+        cls.routine: _of_matrices(cls)
+        for cls in (linalg_solve.Cholesky, linalg_solve.Lu, linalg_solve.TriangularSolve)
+    },
 }

@@ -1,0 +1,144 @@
+"""The class of ufuncs, and their methods beside the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from covector._engine import _native
+from covector._engine.base import errors
+from covector._engine.base.public import boundary
+
+__all__ = ["ufunc"]
+
+
+class _UfuncType(type):
+    """The class of `ufunc`: native ufuncs are its instances, too."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return type(instance) is _native.Ufunc or super().__instancecheck__(instance)
+
+
+class ufunc(metaclass=_UfuncType):  # NumPy's name
+    """A function of elements of arrays, with methods that apply it along axes: `add`, `maximum`, ..., `frompyfunc`.
+
+    >>> from covector import numpy as cnp
+    >>> isinstance(cnp.add, cnp.ufunc), cnp.add.nin
+    (True, 2)
+    """
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        /,
+        nin: int,
+        nout: int,
+        *,
+        name: str | None = None,
+        identity: Any = None,
+    ):
+        self._func, self.nin, self.nout, self.nargs = func, nin, nout, nin
+        self.__name__ = getattr(func, "__name__", "ufunc") if name is None else name
+        self.__doc__, self.identity = func.__doc__, identity
+
+    def __call__(self, *args: Any) -> Any:
+        if len(args) != self.nin:
+            raise TypeError(
+                f"{self.__name__} takes {self.nin} operands, got {len(args)}{errors.at_user_line()}"
+            )
+        return self._func(*args)
+
+    def __repr__(self) -> str:
+        return f"<ufunc {self.__name__} of covector>"
+
+
+def _method(name: str) -> Any:
+    """A method of ufuncs, found when it is first called: few programs do."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        methods = import_module("covector.numpy.ufunc_methods")
+        return getattr(methods, name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = _DOCS[name]
+    return boundary(method)
+
+
+_DOCS = {
+    "reduce": """The results of all elements along an axis (0, several, or all with None), from the first to the last.
+
+    `initial` stands in front; `where` says which elements count, and needs it, or an identity.  ValueError unless the
+    ufunc has two operands, or of no elements with nothing in front.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.subtract.reduce(cnp.array([9, 1, 2]))
+    Array(6, dtype=int32)
+    """,
+    "accumulate": """The results of all elements up to each along an axis; the shape stays.
+
+    ValueError unless the ufunc has two operands.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.multiply.accumulate(cnp.array([2, 3, 4]))
+    Array([ 2,  6, 24], dtype=int32)
+    """,
+    "outer": """The results of each element of one array with each of another: shape (*A.shape, *B.shape).
+
+    ValueError unless the ufunc has two operands.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.add.outer(cnp.array([10, 20]), cnp.array([1, 2]))
+    Array([[11, 12],
+           [21, 22]], dtype=int32)
+    """,
+    "at": """The array with the elements at an index replaced by the result of them (and of b), one after another.
+
+    An element that is named twice is replaced twice.  ValueError unless `inplace=False`: arrays cannot be changed.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.add.at(cnp.zeros(3), cnp.array([0, 0, 2]), 1.0, inplace=False)
+    Array([2., 0., 1.], dtype=float32)
+    """,
+    "reduceat": """Reductions of pieces along an axis: from each index to the next, or the one element if that is none.
+
+    ValueError unless the ufunc has two operands and the indices are a vector.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.add.reduceat(cnp.arange(6), cnp.array([0, 3, 2]))
+    Array([ 3,  3, 14], dtype=int32)
+    """,
+}
+
+# What a reduction of no elements is.
+_IDENTITIES: dict[str, Any] = {
+    "add": 0,
+    "bitwise_and": -1,
+    "bitwise_or": 0,
+    "bitwise_xor": 0,
+    "logaddexp": -np.inf,
+    "logaddexp2": -np.inf,
+    "logical_and": True,
+    "logical_or": False,
+    "logical_xor": False,
+    "multiply": 1,
+}
+
+
+def _give_methods() -> None:
+    for name in _DOCS:
+        method = _method(name)
+        setattr(ufunc, name, method)
+        setattr(_native.Ufunc, name, method)
+    facts = {
+        "nout": 1,
+        "nargs": property(lambda f: f.nin),
+        "identity": property(lambda f: _IDENTITIES.get(f.__name__)),
+    }
+    for name, fact in facts.items():
+        setattr(_native.Ufunc, name, fact)
+
+
+_give_methods()

@@ -1,0 +1,207 @@
+// Scatter: every thread owns a range of the places, goes through all index vectors and combines those of its range.
+// So no two threads write the same place, and what comes out is what one thread would compute.
+//
+// A block of vectors becomes places first, then those of the range are packed (by AVX-512, where the machine has
+// it), then their rows are combined: only the last step waits for memory, and it is shared by the threads.
+#include "runtime/scatter.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/pool.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int64_t kBlock = 1024;
+constexpr int64_t kLanes = 16;  // of a vector of places
+// The least number of elements that are worth a thread.
+constexpr int64_t kPiece = 1 << 14;
+constexpr int64_t kMostComponents = 4;
+
+enum Operation : int64_t { kSet, kAdd, kMul, kMin, kMax };
+
+struct Job {
+    const char* indices;
+    const char* updates;
+    char* out;
+    bool clip;
+    int64_t index_width, n, width, components, pieces;
+    int64_t sizes[kMostComponents];
+
+    int64_t places() const {
+        int64_t count = 1;
+        for (int64_t c = 0; c < components; ++c) count *= sizes[c];
+        return count;
+    }
+};
+
+// The places of a block of index vectors; -1 for those that are left out.
+template <class Index>
+void places_of(const Job& job, int64_t begin, int64_t count, int32_t* places) {
+    const Index* vectors = reinterpret_cast<const Index*>(job.indices) + begin * job.components;
+    std::fill(places, places + count, 0);
+    for (int64_t c = 0; c < job.components; ++c) {
+        const int64_t size = job.sizes[c];
+        for (int64_t i = 0; i < count; ++i) {
+            int64_t index = vectors[i * job.components + c];
+            if (job.clip) index = std::clamp<int64_t>(index, 0, size - 1);
+            const bool inside = (index >= 0) & (index < size) & (places[i] >= 0);
+            places[i] = inside ? static_cast<int32_t>(places[i] * size + index) : -1;
+        }
+    }
+}
+
+// A range of places.
+struct Range {
+    int32_t low;
+    uint32_t count;
+    bool has(int32_t place) const {
+        return static_cast<uint32_t>(place) - static_cast<uint32_t>(low) < count;
+    }
+};
+
+// Which of a block are in the range: their places, and which they are; how many.
+using Pack = int64_t (*)(const Job& job, int64_t begin, int64_t block, Range range, int32_t* places,
+                         int32_t* which);
+
+template <class Index>
+int64_t pack(const Job& job, int64_t begin, int64_t block, Range range, int32_t* places,
+             int32_t* which) {
+    places_of<Index>(job, begin, block, places);
+    int64_t found = 0;
+    for (int64_t i = 0; i < block; ++i) {
+        const int32_t place = places[i];
+        places[found] = place;
+        which[found] = static_cast<int32_t>(i);
+        found += range.has(place);
+    }
+    return found;
+}
+
+#if defined(__x86_64__)
+// The same for vectors of one int32.
+__attribute__((target("avx512f,avx512dq,avx512vl"))) int64_t pack_avx512(
+    const Job& job, int64_t begin, int64_t block, Range range, int32_t* places, int32_t* which) {
+    const int32_t* indices = reinterpret_cast<const int32_t*>(job.indices) + begin;
+    const __m512i low = _mm512_set1_epi32(range.low);
+    const __m512i count = _mm512_set1_epi32(static_cast<int>(range.count));
+    const __m512i last = _mm512_set1_epi32(static_cast<int>(job.sizes[0] - 1));
+    __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    int64_t found = 0;
+    for (int64_t i = 0; i < block; i += 16) {
+        const auto there = static_cast<__mmask16>(block - i < 16 ? (1u << (block - i)) - 1 : 0xFFFFu);
+        __m512i place = _mm512_maskz_loadu_epi32(there, indices + i);
+        if (job.clip) place = _mm512_min_epi32(_mm512_max_epi32(place, _mm512_setzero_si512()), last);
+        const __mmask16 mine = _mm512_mask_cmplt_epu32_mask(there, _mm512_sub_epi32(place, low), count);
+        _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(mine, place));
+        _mm512_storeu_si512(which + found, _mm512_maskz_compress_epi32(mine, lanes));
+        found += __builtin_popcount(mine);
+        lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(16));
+    }
+    return found;
+}
+#endif
+
+Pack pack_of(const Job& job) {
+#if defined(__x86_64__)
+    static const bool wide = __builtin_cpu_supports("avx512f") &&
+                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (wide && job.index_width == 4 && job.components == 1) return pack_avx512;
+#endif
+    return job.index_width == 4 ? pack<int32_t> : pack<int64_t>;
+}
+
+template <class T, int64_t kOperation>
+[[gnu::always_inline]] inline T combined(T old, T x) {
+    if constexpr (kOperation == kSet) return x;
+    if constexpr (kOperation == kAdd) return static_cast<T>(old + x);
+    if constexpr (kOperation == kMul) return static_cast<T>(old * x);
+    if constexpr (kOperation == kMin) return (x < old) | (x != x) ? x : old;  // NaN stays
+    return (x > old) | (x != x) ? x : old;
+}
+
+template <class T, int64_t kOperation>
+void scatter_range(const Job& job, Range range) {
+    int32_t places[kBlock + kLanes], which[kBlock + kLanes];
+    T* out = reinterpret_cast<T*>(job.out);
+    const T* updates = reinterpret_cast<const T*>(job.updates);
+    const Pack pack = pack_of(job);
+    const int64_t width = job.width;
+    for (int64_t begin = 0; begin < job.n; begin += kBlock) {
+        const int64_t block = std::min(kBlock, job.n - begin);
+        const int64_t found = pack(job, begin, block, range, places, which);
+        const T* rows = updates + begin * width;
+        if (width == 1) {
+            for (int64_t i = 0; i < found; ++i) {
+                T& old = out[places[i]];
+                old = combined<T, kOperation>(old, rows[which[i]]);
+            }
+            continue;
+        }
+        for (int64_t i = 0; i < found; ++i) {
+            T* old = out + int64_t{places[i]} * width;
+            const T* row = rows + int64_t{which[i]} * width;
+            for (int64_t j = 0; j < width; ++j) old[j] = combined<T, kOperation>(old[j], row[j]);
+        }
+    }
+}
+
+template <class T, int64_t kOperation>
+void scatter_pieces(void* context, int64_t begin, int64_t end) {
+    const Job& job = *static_cast<Job*>(context);
+    const int64_t places = job.places();
+    for (int64_t p = begin; p < end; ++p) {
+        const int64_t low = places * p / job.pieces, high = places * (p + 1) / job.pieces;
+        scatter_range<T, kOperation>(
+            job, {static_cast<int32_t>(low), static_cast<uint32_t>(high - low)});
+    }
+}
+
+template <class T>
+ParallelBody body_of(int64_t operation) {
+    switch (operation) {
+        case kSet: return scatter_pieces<T, kSet>;
+        case kAdd: return scatter_pieces<T, kAdd>;
+        case kMul: return scatter_pieces<T, kMul>;
+        case kMin: return scatter_pieces<T, kMin>;
+        default: return scatter_pieces<T, kMax>;
+    }
+}
+
+// Wrapping integers are added as unsigned ones, which have no overflow; the order of signed ones is their own.
+template <class T, class Wrapping>
+ParallelBody integers(int64_t operation) {
+    return operation == kAdd || operation == kMul ? body_of<Wrapping>(operation) : body_of<T>(operation);
+}
+
+// The dtype codes are those of types/dtypes.py.
+ParallelBody body_of(int64_t code, int64_t operation) {
+    switch (code) {
+        case 3: return integers<int32_t, uint32_t>(operation);
+        case 4: return integers<int64_t, uint64_t>(operation);
+        case 7: return body_of<uint32_t>(operation);
+        case 8: return body_of<uint64_t>(operation);
+        case 11: return body_of<float>(operation);
+        default: return body_of<double>(operation);
+    }
+}
+
+}  // namespace
+
+extern "C" int32_t cv_scatter(const void* indices, const void* updates, void* out, int64_t code,
+                              int64_t operation, int64_t clip, int64_t index_width, int64_t n,
+                              int64_t width, int64_t components, int64_t d0, int64_t d1, int64_t d2,
+                              int64_t d3) {
+    Job job{static_cast<const char*>(indices), static_cast<const char*>(updates),
+            static_cast<char*>(out), clip != 0, index_width, n, width, components, 1,
+            {d0, d1, d2, d3}};
+    const int64_t places = job.places();
+    if (n <= 0 || width <= 0 || places <= 0) return 0;
+    job.pieces = std::clamp<int64_t>(std::min(n * width / kPiece, places), 1, covector::pool_size());
+    cv_parallel_for(body_of(code, operation), &job, job.pieces, 1);
+    return 0;
+}
