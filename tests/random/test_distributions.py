@@ -1,4 +1,4 @@
-"""Distributions by rejection, compiled: the samples are those of JAX (golden.json has their bits), and so distributed."""
+"""Distributions by rejection, compiled: the samples are JAX's (golden.json has their bits), and distributed so."""
 
 from __future__ import annotations
 
