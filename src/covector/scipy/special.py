@@ -18,9 +18,10 @@ from covector._engine.base import errors
 from covector._engine.base.public import publish
 from covector._engine.types import dtypes
 from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softmax as _softmax
-from covector.numpy import arithmetic, elementwise as el, ufunc
+from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import together
 from covector.numpy.promotion import from_numpy, integer_of
+from covector.numpy.ufunc import elementwise, like, refuse
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -41,10 +42,10 @@ def _function(name: str, recipe: Any, nin: int, doc: str) -> Any:
     def of_floats(*xs: Any) -> Any:
         for x in xs:
             if dtypes.is_complex(x.dtype):
-                raise ufunc.refuse(name, x)
+                raise refuse(name, x)
         return recipe(*xs)
 
-    return ufunc.elementwise(name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""))
+    return elementwise(name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""))
 
 
 def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:
@@ -75,11 +76,11 @@ def _gammasgn(x: Any) -> Any:
     floor = prims.floor(x)
     half = prims.mul(floor, 0.5)
     odd = prims.ne(prims.floor(half), half)
-    one = ufunc.like(x, 1)
+    one = like(x, 1)
     pole = prims.and_(prims.eq(floor, x), prims.lt(x, 0.0))
     sign = prims.select(prims.and_(prims.lt(x, 0.0), odd), prims.neg(one), one)
     sign = prims.select(prims.eq(x, 0.0), prims.sign(prims.div(one, x)), sign)
-    return _choose([(pole, ufunc.like(x, np.nan)), (prims.ne(x, x), x)], sign)
+    return _choose([(pole, like(x, np.nan)), (prims.ne(x, x), x)], sign)
 
 
 def _gamma(x: Any) -> Any:
@@ -87,7 +88,7 @@ def _gamma(x: Any) -> Any:
 
 
 def _loggamma(x: Any) -> Any:
-    return prims.select(prims.lt(x, 0.0), ufunc.like(x, np.nan), prims.lgamma(x))
+    return prims.select(prims.lt(x, 0.0), like(x, np.nan), prims.lgamma(x))
 
 
 def _betaln(a: Any, b: Any) -> Any:
@@ -103,15 +104,15 @@ def _poch(z: Any, m: Any) -> Any:
     """Γ(z + m) / Γ(z), which is 1 for m = 0, and 0 where only Γ(z) has a pole."""
     total = prims.add(z, m)
     pole, above = (prims.and_(prims.le(x, 0.0), prims.eq(prims.floor(x), x)) for x in (z, total))
-    one = ufunc.like(z, 1)
+    one = like(z, 1)
     safe_z, safe_total = (prims.select(p, one, x) for p, x in ((pole, z), (above, total)))
     sign = prims.mul(_gammasgn(safe_total), _gammasgn(safe_z))
     usual = prims.mul(sign, prims.exp(prims.sub(prims.lgamma(safe_total), prims.lgamma(safe_z))))
     return _choose(
         [
             (prims.eq(m, 0.0), one),
-            (above, ufunc.like(z, np.nan)),
-            (pole, ufunc.like(z, 0)),
+            (above, like(z, np.nan)),
+            (pole, like(z, 0)),
         ],
         usual,
     )
@@ -162,8 +163,8 @@ def factorial(n: Any, exact: bool = False) -> Any:
 
 def _factorial_of(n: Any) -> Any:
     negative = prims.lt(n, 0.0)
-    safe = prims.select(negative, ufunc.like(n, 0), n)
-    return prims.select(negative, ufunc.like(n, 0), prims.exp(prims.lgamma(prims.add(safe, 1.0))))
+    safe = prims.select(negative, like(n, 0), n)
+    return prims.select(negative, like(n, 0), prims.exp(prims.lgamma(prims.add(safe, 1.0))))
 
 
 _factorial = _function("factorial", _wide(_factorial_of), 1, "Γ(n + 1), and 0 for negative n.")
@@ -183,7 +184,7 @@ def comb(N: Any, k: Any, *, repetition: bool = False) -> Any:
 
 def _comb_of(n: Any, k: Any) -> Any:
     valid = prims.and_(prims.and_(prims.ge(n, 0.0), prims.ge(k, 0.0)), prims.le(k, n))
-    zero, one = ufunc.like(n, 0), ufunc.like(n, 1)
+    zero, one = like(n, 0), like(n, 1)
     safe_n, safe_k = prims.select(valid, n, one), prims.select(valid, k, zero)
     parts = prims.add(
         prims.lgamma(prims.add(safe_k, 1.0)),
@@ -247,7 +248,7 @@ def _ndtri(p: Any) -> Any:
 def _log_ndtr(x: Any) -> Any:
     """By erfcx for negative x, where the probability may be no number."""
     low = prims.lt(x, -1.0)
-    one = ufunc.like(x, 1)
+    one = like(x, 1)
     below = prims.mul(prims.select(low, x, prims.neg(one)), -_ROOT_HALF)
     tail = prims.sub(prims.log(prims.mul(prims.erfcx(below), 0.5)), prims.square(below))
     above = prims.mul(prims.select(low, one, x), _ROOT_HALF)
@@ -262,26 +263,26 @@ def _logit(x: Any) -> Any:
 def _product_or_zero(x: Any, y: Any, log: Any) -> Any:
     """x log(y), and 0 where x is, unless y is NaN."""
     zero = prims.and_(prims.eq(x, 0.0), prims.eq(y, y))
-    safe = prims.select(zero, ufunc.like(y, 1), y)
-    return prims.select(zero, ufunc.like(x, 0), prims.mul(x, log(safe)))
+    safe = prims.select(zero, like(y, 1), y)
+    return prims.select(zero, like(x, 0), prims.mul(x, log(safe)))
 
 
 def _entr(x: Any) -> Any:
     positive = prims.gt(x, 0.0)
-    safe = prims.select(positive, x, ufunc.like(x, 1))
-    edge = prims.select(prims.lt(x, 0.0), ufunc.like(x, -np.inf), prims.mul(x, 0.0))
+    safe = prims.select(positive, x, like(x, 1))
+    edge = prims.select(prims.lt(x, 0.0), like(x, -np.inf), prims.mul(x, 0.0))
     return prims.select(positive, prims.neg(prims.mul(x, prims.log(safe))), edge)
 
 
 def _rel_entr(p: Any, q: Any) -> Any:
     zero = prims.and_(prims.eq(p, 0.0), prims.ge(q, 0.0))
     both = prims.and_(prims.gt(p, 0.0), prims.gt(q, 0.0))
-    one = ufunc.like(p, 1)
+    one = like(p, 1)
     safe_p, safe_q = prims.select(both, p, one), prims.select(both, q, one)
     usual = prims.mul(safe_p, prims.sub(prims.log(safe_p), prims.log(safe_q)))
     nan = prims.or_(prims.ne(p, p), prims.ne(q, q))
-    cases = [(nan, prims.add(p, q)), (zero, ufunc.like(p, 0)), (both, usual)]
-    return _choose(cases, ufunc.like(p, np.inf))
+    cases = [(nan, prims.add(p, q)), (zero, like(p, 0)), (both, usual)]
+    return _choose(cases, like(p, np.inf))
 
 
 def _kl_div(p: Any, q: Any) -> Any:
@@ -291,7 +292,7 @@ def _kl_div(p: Any, q: Any) -> Any:
 def _boxcox(x: Any, lmbda: Any, log: Any) -> Any:
     """(x^λ - 1) / λ, and log(x) for λ = 0."""
     zero = prims.eq(lmbda, 0.0)
-    safe = prims.select(zero, ufunc.like(lmbda, 1), lmbda)
+    safe = prims.select(zero, like(lmbda, 1), lmbda)
     power = prims.div(prims.expm1(prims.mul(safe, log(x))), safe)
     return prims.select(zero, log(x), power)
 
@@ -349,9 +350,7 @@ erfcx = _function("erfcx", prims.erfcx, 1, "exp(x²) erfc(x).")
 dawsn = _function("dawsn", prims.dawsn, 1, "Dawson's integral.")
 expi = _function("expi", prims.expi, 1, "The exponential integral Ei(x).")
 expn = _function("expn", prims.expn, 2, "The exponential integral E_n(x).  Operands: n, x.")
-exp1 = _function(
-    "exp1", lambda x: prims.expn(ufunc.like(x, 1), x), 1, "The exponential integral E_1(x)."
-)
+exp1 = _function("exp1", lambda x: prims.expn(like(x, 1), x), 1, "The exponential integral E_1(x).")
 spence = _function("spence", prims.spence, 1, "The dilogarithm of 1 - x.")
 owens_t = _function("owens_t", prims.owens_t, 2, "Owen's T function.  Operands: h, a.")
 i0 = _function("i0", arithmetic._i0, 1, "The modified Bessel function I0.")
