@@ -21,7 +21,7 @@ from covector.numpy.selection import clip, where
 from covector.numpy.shape import moveaxis
 from covector.numpy.take import take
 from covector.random.gammas import exactly
-from covector.random.keys import split, words_of
+from covector.random.keys import split_words, words_of
 from covector.random.samplers import float_dtype, result_shape, split_in, uniform, uniform_floats
 
 __all__ = ["binomial", "geometric", "multinomial", "poisson"]
@@ -282,7 +282,7 @@ def _multinomial(
         count = _binomial(words, left, clip(ratio, 0.0, 1.0), shape=shape[:-1], dtype=left.dtype)
         return el.subtract(left, count), count
 
-    _, counts = scan(outcome, n, (ratios, split(words, shape[-1])), unroll=unroll)
+    _, counts = scan(outcome, n, (ratios, split_words(words, (shape[-1],))), unroll=unroll)
     return converted(moveaxis(counts, 0, -1), dtype)
 
 
