@@ -118,7 +118,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("lax", "padding convolution windows ragged"),
     ("lax", "indexing markers sorting fourier collectives composed linalg names __init__"),
     ("", "image"),
-    ("random", "keys key_methods samplers distributions choices __init__"),
+    ("random", "keys key_methods samplers distributions gammas counts choices matrices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
     ("scipy", "decompositions linear_systems matrix_functions special_matrices linalg fft"),

@@ -21,7 +21,7 @@ PUBLIC = sorted(name for name in dir(Array) if not name.startswith("_"))
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "argpartition": (1,),
     "astype": ("float16",), "clip": (-1.0, 1.0), "dot": (np.ones(3, np.float32),), "repeat": (2,),
-    "argpartition": (1,), "reshape": (3, 3), "searchsorted": (0.5,), "swapaxes": (0, 1), "take": (np.array([0, 2]),),
+    "reshape": (3, 3), "searchsorted": (0.5,), "swapaxes": (0, 1), "take": (np.array([0, 2]),),
     "view": ("int32",), "to_device": (cv.devices()[0],), "addressable_data": (0,),
 }  # fmt: skip
 

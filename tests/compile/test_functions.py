@@ -158,7 +158,7 @@ def operands(function: Function, dtype: Any, count: int) -> list[np.ndarray]:
         "polygamma",
         "expn",
         "owens_t",
-    ) or function.name.startswith(("hyp1", "hyp2")):
+    ) or function.name in ("hyp1f1", "hyp2f1"):
         return special_operands(function.name, dtype, count, rng)
     columns = [operand(interval, dtype, count, rng) for interval in function.domain]
     length = min(map(len, columns))
@@ -190,7 +190,7 @@ def special_operands(
         return [a.astype(dtype), b.astype(dtype), x.astype(dtype)]
     if name == "zeta":
         return [(1 + np.exp(rng.uniform(-3, 2.5, count))).astype(dtype), b.astype(dtype)]
-    if name.startswith("hyp"):
+    if name in ("hyp1f1", "hyp2f1"):
         parameters = [rng.uniform(0.2, 6, count).astype(dtype) for _ in range(3)]
         if name == "hyp1f1":
             return [*parameters[:2], (rng.standard_normal(count) * 30).astype(dtype)]

@@ -7,7 +7,9 @@ The generator is threefry2x32, as in JAX with its default flags.
 from covector._engine.base.public import publish as _publish
 from covector.random import key_methods as _key_methods
 from covector.random.choices import *
+from covector.random.counts import *
 from covector.random.distributions import *
+from covector.random.gammas import *
 from covector.random.keys import (
     Key as Key,
     PRNGKey as PRNGKey,
@@ -15,10 +17,12 @@ from covector.random.keys import (
     fold_in as fold_in,
     key as key,
     key_data as key_data,
+    key_dtype as key_dtype,
     key_impl as key_impl,
     split as split,
     wrap_key_data as wrap_key_data,
 )
+from covector.random.matrices import *
 from covector.random.samplers import *
 
 _key_methods.install()

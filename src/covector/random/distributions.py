@@ -16,13 +16,16 @@ from covector.numpy.promotion import (
     Shape,
     broadcast_shapes,
     cast,
+    lift,
     shape_of,
+    spread,
 )
 from covector.numpy.selection import where
 from covector.random.keys import words_of
 from covector.random.samplers import (
     float_dtype,
     normal,
+    normal_floats,
     rademacher,
     result_shape,
     split_in,
@@ -41,6 +44,8 @@ __all__ = [
     "maxwell",
     "pareto",
     "rayleigh",
+    "triangular",
+    "wald",
     "weibull_min",
 ]
 
@@ -274,3 +279,71 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     sizes, signs = split_in(words_of("double_sided_maxwell", key))
     signed = el.multiply(rademacher(signs, full, wanted), maxwell(sizes, full, wanted))
     return el.add(el.multiply(signed, scale), loc)
+
+
+@fused("shape", "dtype")
+def _triangular(words: Any, left: Any, mode: Any, right: Any, shape: Shape, dtype: np.dtype) -> Any:
+    left, mode, right = (
+        spread(lift("triangular", cast(x, dtype)), shape) for x in (left, mode, right)
+    )
+    u = uniform_floats(words, shape, dtype, 0.0, 1.0)
+    width, rise, fall = el.subtract(right, left), el.subtract(mode, left), el.subtract(right, mode)
+    low = el.add(left, el.sqrt(el.multiply(el.multiply(u, width), rise)))
+    rest = el.multiply(el.multiply(el.subtract(1, u), width), fall)
+    return where(el.less(u, el.divide(rise, width)), low, el.subtract(right, el.sqrt(rest)))
+
+
+def triangular(
+    key: Any,
+    left: Any,
+    mode: Any,
+    right: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    *,
+    out_sharding: Any = None,
+) -> Any:
+    """Numbers whose density rises from `left` to `mode` and falls from there to `right`.
+
+    Of `shape`, or of that of the parameters; float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> random.triangular(random.key(0), 0.0, 1.0, 3.0, (2,)).shape
+    (2,)
+    """
+    wanted = float_dtype("triangular", dtype)
+    shape = result_shape("triangular", shape, left, mode, right)
+    words = words_of("triangular", key)
+    return _triangular(words, left, mode, right, shape=shape, dtype=wanted)
+
+
+@fused("shape", "dtype")
+def _wald(words: Any, mean: Any, shape: Shape, dtype: np.dtype) -> Any:
+    """J. Michael and others, "Generating random variates using transformations with multiple roots", 1976."""
+    for_normal, for_choice = split_in(words)
+    mean = spread(lift("wald", cast(mean, dtype)), shape)
+    y = el.square(normal_floats(for_normal, shape, dtype))
+    z = uniform_floats(for_choice, shape, dtype, 0.0, 1.0)
+    square = el.square(mean)
+    root = el.sqrt(el.add(el.multiply(el.multiply(4, mean), y), el.multiply(square, el.square(y))))
+    x = el.subtract(
+        el.add(mean, el.divide(el.multiply(square, y), 2)), el.multiply(el.divide(mean, 2), root)
+    )
+    first = el.less_equal(z, el.divide(mean, el.add(mean, x)))
+    return where(first, x, el.divide(square, x))
+
+
+def wald(
+    key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
+    """Numbers with the Wald distribution, also called inverse Gaussian, of this mean and the scale 1.
+
+    Of `shape`, or of that of the mean; float32 unless a dtype is given.  ValueError for a dtype that is no float.
+
+    >>> from covector import random
+    >>> random.wald(random.key(0), 2.0, (2,)).shape
+    (2,)
+    """
+    wanted = float_dtype("wald", dtype)
+    shape = result_shape("wald", shape, mean)
+    return _wald(words_of("wald", key), mean, shape=shape, dtype=wanted)

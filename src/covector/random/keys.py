@@ -199,11 +199,16 @@ def _like(key: Any, words: Any) -> Any:
 # ------------------------------------------------------------------------------------------- from seeds
 
 
-def _seed_words(name: str, seed: Any, impl: Any) -> Any:
+def _check_impl(name: str, impl: Any) -> None:
+    """ValueError for a generator that there is not."""
     if impl is not None and str(impl) not in ("threefry2x32", "fry", "key<fry>"):
         raise ValueError(
             f"{name}: there is no generator {impl!r}; the one there is is 'threefry2x32'"
         )
+
+
+def _seed_words(name: str, seed: Any, impl: Any) -> Any:
+    _check_impl(name, impl)
     if isinstance(seed, np.integer):
         seed = int(seed)
     if isinstance(seed, bool | np.bool_):
@@ -281,6 +286,17 @@ def key_impl(keys: Any) -> str:
     """
     words_of("key_impl", keys, batched=True)
     return "threefry2x32"
+
+
+def key_dtype(impl: Any = None) -> KeyType:
+    """The dtype of keys of a generator; ValueError for another one than 'threefry2x32'.
+
+    >>> from covector import random
+    >>> random.key_dtype()
+    key<fry>
+    """
+    _check_impl("key_dtype", impl)
+    return KEY_TYPE
 
 
 def clone(key: Any) -> Any:
