@@ -221,3 +221,26 @@ def test_lanes_have_what_does_not_change_in_their_loop() -> None:
         assert calls
         assert not any("x float" in line for line in calls)
         np.testing.assert_allclose(jitted(x, y), f(np, x, y), rtol=1e-6)
+
+
+def test_places_in_loops_of_other_lengths_are_others() -> None:
+    """What the third element of one stack reads was taken for what the second of another does, and was not stored."""
+    u32, u64 = np.uint32, np.uint64
+
+    def halves(x: Any) -> Any:
+        return (x & u64(0xFFFFFFFF)).astype(u32), (x >> u64(32)).astype(u32)
+
+    def f(state: Any) -> Any:
+        first, second = (cnp.broadcast_to(k, (1,)) for k in halves(state[0]))
+        low, high = halves(state[1])
+        start = low.astype(u64) | (high.astype(u64) << u64(32))
+        a, b = halves(cnp.arange(1).astype(u64) + cnp.broadcast_to(start, (1,)))
+        c, d = first, second
+        for _ in range(3):
+            low_a, high_a = halves(a.astype(u64) * u64(0xD2511F53))
+            low_c, high_c = halves(c.astype(u64) * u64(0xCD9E8D57))
+            a, b, c, d = high_c ^ b ^ first, low_c, high_a ^ d ^ second, low_a
+        return cnp.stack([a, b, c, d], -1).reshape(4)[:3], cnp.stack([start, start + u64(1)])
+
+    got, _ = covector.jit(f)(cnp.array(np.array([5, 7], u64)))
+    np.testing.assert_array_equal(got, [2658862489, 2891351411, 3507258200])
