@@ -61,6 +61,8 @@ ELSEWHERE = {
     "argpartition",
     "array_repr",
     "array_str",
+    "convolve",
+    "correlate",
     "empty",
     "empty_like",
     "finfo",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -89,6 +89,9 @@ class Program:
     constant_vars: tuple[Var, ...] = ()
     constants: tuple[Any, ...] = ()
     name: str = "main"
+    derived: ClassVar[dict[Any, Any] | None] = (
+        None  # of a Program: what transforms/programs.py made of it
+    )
 
     @property
     def in_avals(self) -> tuple[ShapedArray, ...]:

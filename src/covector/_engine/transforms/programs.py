@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import compress
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from covector._engine import primitives as prims
 from covector._engine.base.caches import forgotten_by
@@ -48,7 +48,7 @@ from covector._engine.types.dims import Dim
 P = ParamSpec("P")
 T = TypeVar("T")
 Mask = tuple[bool, ...]
-_derived: WeakKeyDictionary[Program, dict[Any, Any]] = WeakKeyDictionary()
+_derived: WeakSet[Program] = WeakSet()  # those from which something was derived
 
 
 class _Task(BaseException):
@@ -77,6 +77,26 @@ _deriving = _Deriving()
 TOGETHER = 12
 
 
+def _table_of(program: Program) -> dict[Any, Any]:
+    """What was derived from a Program.
+
+    It is with the Program, not in a table of all: a callback in what was derived may lead back to the Program, and
+    only in a cycle of objects does the collector of garbage see that.
+    """
+    table = program.derived
+    if table is None:
+        table = {}
+        object.__setattr__(program, "derived", table)
+        _derived.add(program)
+    return table
+
+
+def _forget() -> None:
+    for program in list(_derived):
+        object.__setattr__(program, "derived", None)
+    _derived.clear()
+
+
 def derived(f: Callable[P, T]) -> Callable[P, T]:
     """Remember results as long as the Program lives that is the first argument; the others must be hashable.
 
@@ -87,9 +107,7 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
     def cached(*args: P.args, **kwargs: P.kwargs) -> T:
         assert not kwargs
         program, *rest = args
-        table = _derived.get(program)  # type: ignore[arg-type]
-        if table is None:
-            table = _derived.setdefault(program, {})  # type: ignore[arg-type]
+        table = _table_of(program)  # type: ignore[arg-type]
         key = (f, *rest)
         if key in table:
             return table[key]
@@ -136,7 +154,7 @@ MAX_INTERNED = 1024
 _acting: OrderedDict[Any, Program] = OrderedDict()
 MAX_ACTING = 32
 _lock = guard(threading.RLock())
-forgotten_by(_derived.clear)
+forgotten_by(_forget)
 forgotten_by(_interned.clear)
 
 
