@@ -157,6 +157,7 @@ def _torch_numpy(torch: Any) -> SimpleNamespace:
         stack=torch.stack,
         sort=lambda x: torch.sort(x).values,
         cumsum=lambda x: torch.cumsum(x, 0),
+        fft=torch.fft,
     )
 
 

@@ -7,5 +7,6 @@ from benchmarks import (
     indexing as indexing,
     linalg as linalg,
     loops as loops,
+    spectra as spectra,
 )
 from benchmarks.cases import CASES as CASES

@@ -104,7 +104,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "quantiles",
+        "fits quantiles",
     ),
     (
         "numpy",

@@ -57,7 +57,7 @@ def calls(f: Any) -> list[tuple[Any, ...]]:
     tried: tuple[tuple[Any, ...], ...] = (
         (A,), (I,), (A, A), (I, I), (A, I), (A, 1), (I, 1), (A, A, A), ([A, A],), (A[0],), (A[0], A[0]),
         (I[0], I[0]), (A, I[0], 1), (A > 0, A, A), (A[0], I[0] % 3), (A, (3, 3)), (A, 0, 1), (A, (1, 0)),
-        (A, cnp.float64), (A[None], 3), (A, A[0], A[1]), ([I[0], I[1]], (10, 10)),
+        (A, cnp.float64), (A[None], 3), (A, A[0], A[1]), (A[0], A[1], 1), ([I[0], I[1]], (10, 10)),
     )  # fmt: skip
     for args in tried:
         try:

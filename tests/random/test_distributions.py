@@ -165,3 +165,24 @@ ERRORS = [
 def test_errors(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (4, 2), (2, 4)])
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_orthogonal_matrices_are_orthogonal(n: int, m: int, dtype: str) -> None:
+    q = np.asarray(random.orthogonal(K, n, (2,), dtype, m))
+    assert q.shape == (2, n, m)
+    assert q.dtype == dtype
+    q = q if n >= m else np.swapaxes(q, -1, -2)
+    product = np.swapaxes(q.conj(), -1, -2) @ q
+    np.testing.assert_allclose(
+        product, np.broadcast_to(np.eye(min(n, m)), product.shape), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("method", ["eigh", "svd"])
+def test_a_covariance_that_is_only_semidefinite(method: str) -> None:
+    cov = np.array([[1.0, 1.0], [1.0, 1.0]])
+    y = np.asarray(random.multivariate_normal(K, np.zeros(2), cov, (500,), method=method))
+    np.testing.assert_allclose(y[:, 0], y[:, 1], atol=2e-3)
+    assert abs(y[:, 0].var() - 1) < 0.2

@@ -139,7 +139,31 @@ WINDOWS = [
     Case("kaiser", lambda m, b, n=n: m.kaiser(n, b), (np.float32(8.6),), "j") for n in (0, 1, 2, 7)
 ]
 
+_X, _Y = np.linspace(-2, 3, 9).astype(np.float32), _f(1, 0.5, -1, 2, 3, 2.5, 0, -4, 1)
+
+
+def _zeros(m: Any, p: Any) -> Any:
+    return m.sort(m.roots(p).real)
+
+
 POLYNOMIALS = [
+    Case("roots", _zeros, (_f(1, -6, 11, -6),), "", 1e-4),
+    Case("roots", _zeros, (_f(0, 0, 2, -6, 4, 0, 0),), "", 1e-4),
+    Case("roots", lambda m, p: m.roots(p).shape, (_f(0, 0),), ""),
+    Case(
+        "poly", lambda m, a: m.real(m.poly(a)), (np.array([[2, 1], [1, 3]], np.float32),), "j", 1e-4
+    ),
+    Case("polyfit", lambda m, x, y: m.polyfit(x, y, 3), (_X, _Y), "jvg", 1e-4),
+    Case("polyfit", lambda m, x, y: m.polyfit(x, m.stack([y, x], 1), 2), (_X, _Y), "j", 1e-4),
+    Case(
+        "polyfit",
+        lambda m, x, y, w: m.polyfit(x, y, 2, w=w, cov=True),
+        (_X, _Y, abs(_Y) + 1),
+        "j",
+        1e-4,
+    ),
+    Case("polyfit", lambda m, x, y: m.polyfit(x, y, 1, cov="unscaled"), (_X, _Y), "j", 1e-4),
+    Case("polyfit", lambda m, x, y: m.polyfit(x, y, 2, full=True)[:4], (_X, _Y), "j", 1e-4),
     Case("poly", lambda m, a: m.poly(a), (_f(1, -2, 0.5),)),
     Case("polyadd", lambda m, a, b: m.polyadd(a, b), (_f(1, 2, 3), _f(5, 6))),
     Case("polysub", lambda m, a, b: m.polysub(a, b), (_f(5, 6), _f(1, 2, 3))),

@@ -97,6 +97,14 @@ def test_unique_is_differentiated_by_what_it_chose() -> None:
     np.testing.assert_array_equal(g, [10.0, 1.0, 0.0])
 
 
+def test_zeros_of_a_polynomial_that_begins_with_zeros() -> None:
+    find = cv.jit(lambda p: cnp.roots(p, strip_zeros=False))
+    found = np.asarray(find(np.array([0, 1, -3, 2, 0], np.float32)))
+    np.testing.assert_allclose(np.sort(found.real), [0, 1, 2, np.nan], atol=1e-4)
+    assert np.isnan(found[-1])
+    assert np.isnan(np.asarray(find(np.zeros(5, np.float32)))).all()
+
+
 def test_many_numbers_in_few_places_are_added_up_side_by_side() -> None:
     rng = np.random.default_rng(5)
     ids, x = rng.integers(-1, 4, 1003), rng.integers(-9, 9, 1003)

@@ -32,6 +32,7 @@ if _typing.TYPE_CHECKING:
     from covector.numpy.edits import *
     from covector.numpy.estimates import *
     from covector.numpy.files import *
+    from covector.numpy.fits import *
     from covector.numpy.grids import *
     from covector.numpy.histograms import *
     from covector.numpy.integers import *
@@ -53,11 +54,12 @@ _LATER = {
     "edits": "choose compress delete extract fill_diagonal insert place put put_along_axis trim_zeros",
     "estimates": "corrcoef cov gradient interp unwrap",
     "files": "fromfile fromiter fromstring load save savez",
+    "fits": "poly polyfit roots",
     "grids": "block c_ diag_indices diag_indices_from geomspace index_exp ix_ mask_indices mgrid ogrid r_ "
     "ravel_multi_index s_ tril_indices_from triu_indices_from unravel_index",
     "histograms": "bincount digitize histogram histogram2d histogram_bin_edges histogramdd",
     "integers": "frexp gcd lcm packbits unpackbits",
-    "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval",
+    "polynomials": "polyadd polyder polydiv polyint polymul polysub polyval",
     "printing": "array_repr array_str get_printoptions printoptions set_printoptions",
     "quantiles": "minmax nanmedian nanpercentile nanquantile percentile quantile sort_complex",
     "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",

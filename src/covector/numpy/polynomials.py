@@ -9,7 +9,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector.numpy import elementwise as el, reduce
-from covector.numpy.creation import asarray, ones, zeros
+from covector.numpy.creation import asarray, zeros
 from covector.numpy.folds import fold
 from covector.numpy.join import concatenate
 from covector.numpy.operands import together
@@ -18,7 +18,6 @@ from covector.numpy.selection import known
 from covector.numpy.shape import atleast_1d, broadcast_shapes, cut, reshape
 
 __all__ = [
-    "poly",
     "polyadd",
     "polyder",
     "polydiv",
@@ -211,25 +210,3 @@ def polyval(p: Any, x: Any, *, unroll: int | None = None) -> Any:
     for i in range(n):
         total = el.add(el.multiply(total, x), p[i])
     return total
-
-
-def poly(seq_of_zeros: Any) -> Any:
-    """The coefficients of the polynomial with these zeros, the first being 1.
-
-    As floats.  ValueError unless the zeros are a vector.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.poly(cnp.array([1, 2]))
-    Array([ 1., -3.,  2.], dtype=float32)
-    """
-    (x,) = together("poly", "inexact", seq_of_zeros)
-    roots = atleast_1d(x)
-    if roots.ndim != 1:
-        raise ValueError(
-            f"poly takes a vector of zeros, got shape {x.shape}{errors.at_user_line()}"
-        )
-    out = ones((1,), roots.dtype)
-    for i in range(roots.shape[0]):
-        factor = concatenate([ones((1,), roots.dtype), el.negative(cut(roots, 0, i, i + 1))])
-        out = product(out, factor)
-    return out

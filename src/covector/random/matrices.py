@@ -1,4 +1,4 @@
-"""Random vectors with a covariance."""
+"""Random vectors with a covariance, and random orthogonal matrices."""
 
 from __future__ import annotations
 
@@ -11,17 +11,33 @@ from covector.numpy import elementwise as el, linalg
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused
 from covector.numpy.operands import converted, together
-from covector.numpy.promotion import Shape, broadcast_shapes, shape_of
+from covector.numpy.promotion import Shape, broadcast_shapes, integer_of, shape_of
+from covector.numpy.shape import expand_dims, matrix_transpose
 from covector.random.keys import words_of
 from covector.random.samplers import float_dtype, normal_floats
 
-__all__ = ["multivariate_normal"]
+__all__ = ["multivariate_normal", "orthogonal"]
+
+METHODS = ("cholesky", "eigh", "svd")
 
 
-@fused("shape", "dtype")
-def _multivariate(words: Any, mean: Any, cov: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _factor(cov: Any, method: str) -> Any:
+    """A matrix whose product with its transpose is the covariance."""
+    if method == "cholesky":
+        return linalg.cholesky(cov)
+    if method == "eigh":
+        values, vectors = linalg.eigh(cov)
+    else:
+        vectors, values, _ = linalg.svd(cov)
+    return el.multiply(vectors, expand_dims(el.sqrt(values), -2))
+
+
+@fused("shape", "dtype", "method")
+def _multivariate(
+    words: Any, mean: Any, cov: Any, shape: Shape, dtype: np.dtype, method: str
+) -> Any:
     numbers = normal_floats(words, (*shape, mean.shape[-1]), dtype)
-    return el.add(mean, einsum("...ij,...j->...i", linalg.cholesky(cov), numbers))
+    return el.add(mean, einsum("...ij,...j->...i", _factor(cov, method), numbers))
 
 
 def multivariate_normal(
@@ -37,17 +53,17 @@ def multivariate_normal(
     """Vectors with the normal distribution of this mean and covariance.
 
     `shape` is that of the batch of vectors, or that of the leading axes of the parameters together; float32 unless a
-    dtype is given.  The covariance must be positive definite.  ValueError for one that is not (..., n, n), and for a
-    shape that the parameters do not broadcast to; NotImplementedError for another method than "cholesky".
+    dtype is given.  `method` says how the covariance is factored: "cholesky" for one that is positive definite, or
+    "eigh" or "svd".  ValueError for another method, a covariance that is not (..., n, n), and other shapes.
 
     >>> from covector import numpy as cnp, random
     >>> random.multivariate_normal(random.key(0), cnp.zeros(2), cnp.eye(2), (3,)).shape
     (3, 2)
     """
     wanted = float_dtype("multivariate_normal", dtype)
-    if method != "cholesky":
-        raise NotImplementedError(
-            f"multivariate_normal with method={method!r}{errors.at_user_line()}; there is 'cholesky'"
+    if method not in METHODS:
+        raise ValueError(
+            f"multivariate_normal: method is {method!r}{errors.at_user_line()}; it is one of {METHODS}"
         )
     mean, cov = (
         converted(x, wanted) for x in together("multivariate_normal", "inexact", mean, cov)
@@ -65,4 +81,38 @@ def multivariate_normal(
             f"{errors.at_user_line()}"
         )
     words = words_of("multivariate_normal", key)
-    return _multivariate(words, mean, cov, shape=batch, dtype=wanted)
+    return _multivariate(words, mean, cov, shape=batch, dtype=wanted, method=method)
+
+
+@fused("shape", "dtype", "n", "m")
+def _orthogonal(words: Any, shape: Shape, dtype: np.dtype, n: int, m: int) -> Any:
+    z = normal_floats(words, (*shape, max(n, m), min(n, m)), dtype)
+    q, r = linalg.qr(z)
+    q = el.multiply(q, expand_dims(el.sign(linalg.diagonal(r)), -2))
+    return matrix_transpose(q) if n < m else q
+
+
+def orthogonal(
+    key: Any,
+    n: int,
+    shape: Any = (),
+    dtype: Any = None,
+    m: int | None = None,
+    *,
+    out_sharding: Any = None,
+) -> Any:
+    """Orthogonal matrices (n, n), or (n, m) with orthonormal rows or columns, spread evenly; complex ones are unitary.
+
+    float32 unless a dtype is given.  By the QR factors of normal numbers (F. Mezzadri, "How to generate random matrices
+    from the classical compact groups", 2007).  TypeError for an n or m that is no integer.
+
+    >>> from covector import random
+    >>> q = random.orthogonal(random.key(0), 3)
+    >>> abs(q @ q.T - random.orthogonal(random.key(0), 3) @ q.T).max() < 1e-6
+    Array(True, dtype=bool)
+    """
+    wanted = float_dtype("orthogonal", dtype, allow_complex=True)
+    n = integer_of(n, "n of orthogonal")
+    m = n if m is None else integer_of(m, "m of orthogonal")
+    words = words_of("orthogonal", key)
+    return _orthogonal(words, shape=shape_of(shape), dtype=wanted, n=n, m=m)
