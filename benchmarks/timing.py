@@ -38,11 +38,15 @@ def sample(call: Thunk, block: Block, calls: int) -> float:
     """Return the seconds per call over `calls` calls in a row, the last of which is waited for."""
     block(call())  # the sample starts with a quiet device and warm caches
     with no_garbage_collection():
-        start = time.perf_counter()
-        for _ in range(calls - 1):
-            call()
-        block(call())
-        return (time.perf_counter() - start) / calls
+        return _timed(call, block, calls)
+
+
+def _timed(call: Thunk, block: Block, calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls - 1):
+        call()
+    block(call())
+    return (time.perf_counter() - start) / calls
 
 
 def autorange(call: Thunk, block: Block) -> int:
@@ -57,12 +61,17 @@ def autorange(call: Thunk, block: Block) -> int:
     return calls
 
 
-def geometric(calls: list[Thunk], block: Block) -> Callable[[], float]:
-    """Return the call that samples every one of `calls`: the geometric mean of their seconds."""
-    counts = [autorange(call, block) for call in calls]
+def geometric(calls: list[Thunk], block: Block, count: int = 200) -> Callable[[], float]:
+    """Return the call that samples every one of `calls`: the geometric mean of their seconds.
+
+    Garbage is collected once: before each of a hundred samples it would take longer than they do.
+    """
+    for call in calls:
+        block(call())
 
     def mean() -> float:
-        logs = [math.log(sample(call, block, n)) for call, n in zip(calls, counts, strict=True)]
+        with no_garbage_collection():
+            logs = [math.log(_timed(call, block, count)) for call in calls]
         return math.exp(math.fsum(logs) / len(logs))
 
     return mean
