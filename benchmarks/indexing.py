@@ -20,7 +20,8 @@ def by_name(f: Framework, torch: Any, numpy: Any, ours: Any) -> Callable[..., An
     return f.jit(lambda *xs: ours(f.np, f.module.lax, *xs))
 
 
-@case("indexing", ALL, jax=0.5, torch=1.0, numpy=1.0)
+# Not compared: of equal numbers, which there are, NumPy's and PyTorch's sorts take any first; ours is stable.
+@case("indexing", ALL, compared=False, jax=0.5, torch=1.0, numpy=1.0)
 def argsort(f: Framework) -> Any:
     """`argsort` of 1M float32."""
     fun = by_name(
@@ -38,7 +39,7 @@ def _sorted_with(x: np.ndarray, payload: np.ndarray) -> Any:
     return x[order], payload[order]
 
 
-@case("indexing", ALL, jax=0.5, torch=1.0, numpy=1.0)
+@case("indexing", ALL, compared=False, jax=0.5, torch=1.0, numpy=1.0)
 def sort_with_payload(f: Framework) -> Any:
     """1M float32 sorted, with 1M others in their order."""
 
