@@ -38,7 +38,12 @@ def content(program: Program, named: Mapping[int, str]) -> bytes | None:
         form = _Writer(named).whole(program)
     except _OfThisProcess:
         return None
-    return hashlib.sha256(marshal.dumps(form, _WITHOUT_REFERENCES)).digest()
+    return hashlib.sha256(as_bytes(form)).digest()
+
+
+def as_bytes(form: Form) -> bytes:
+    """What `marshal.loads` reads back: the same bytes for equal forms."""
+    return marshal.dumps(form, _WITHOUT_REFERENCES)
 
 
 class _Writer:

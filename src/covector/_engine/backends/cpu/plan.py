@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from covector._engine.base.record import record
+from covector._engine.ir.content import as_bytes
 from covector._engine.types import dtypes
 
-_WITHOUT_REFERENCES = 2  # the format of `marshal` that depends on values alone
 _DTYPES = {d.name: d for d in dtypes.ALL}
 
 
@@ -61,7 +61,7 @@ class Plan:
         wanted = tuple([f.packed() for f in self.wanted])
         others = (self.arena_bytes, self.cost_ns, self.aliases, self.dims, self.routines)
         content = (self.key, wanted, *others)
-        return marshal.dumps(content, _WITHOUT_REFERENCES)
+        return as_bytes(content)
 
     @classmethod
     def unpack(cls, data: bytes) -> Plan | None:
@@ -74,7 +74,7 @@ class Plan:
 
 def pack_function(wanted: tuple[Function, ...], data: bytes) -> bytes:
     """An object file with the functions that it calls."""
-    return marshal.dumps((tuple([f.packed() for f in wanted]), data), _WITHOUT_REFERENCES)
+    return as_bytes((tuple([f.packed() for f in wanted]), data))
 
 
 def unpack_function(packed: bytes) -> tuple[tuple[Function, ...], bytes]:
