@@ -240,7 +240,10 @@ def test_variables_are_those_of_the_loops_around() -> None:
     i, longer, j = ix.loop_variable("i", 3), ix.loop_variable("i", 9), ix.loop_variable("j", 3)
     for words, wrong in (
         ("uses i of another loop", Loop(i, 3, (Store(out, longer, one),))),
-        ("uses i of another loop", Loop(longer, 9, (Store(out, dims.floordiv(i + 7, dims.symbol("n", 0) + 1), one),))),
+        (
+            "uses i of another loop",
+            Loop(longer, 9, (Store(out, dims.floordiv(i + 7, dims.symbol("n", 0) + 1), one),)),
+        ),
         ("uses j, which is not in scope", Loop(i, 3, (Store(out, j, one),))),
         ("counts i, which is in scope already", Loop(i, 3, (Loop(longer, 9, ()),))),
         ("counts n, which is in scope already", Loop(ix.loop_variable("n", 3), 3, ())),

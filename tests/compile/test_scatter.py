@@ -130,7 +130,7 @@ def test_extremes_of_truth_values_and_complex_numbers(combine: str) -> None:
 
 
 def test_unique_indices_where_an_axis_has_one_element_or_none() -> None:
-    """Of several vectors for one element only one is inside: the loop over them writes one place, and is no free one."""
+    """Of several vectors for one element one is inside: the loop over them writes one place, and is no free one."""
     shapes = ((1,), (5,), (1, 4), (4, 1), (1, 1), (3, 1, 2), (0, 3), (3, 0))
     cases = [
         (shape, axis, count, op)
