@@ -202,7 +202,9 @@ class Machine:
         at = self._inside(buffer, at, len(values), mask, who)
         empty = mask & ~holds[at].all(axis=-1)
         if np.any(empty):
-            raise KernelError(f"{shown(who)} reads {buffer}[{at[empty][0]}], where nothing was written")
+            raise KernelError(
+                f"{shown(who)} reads {buffer}[{at[empty][0]}], where nothing was written"
+            )
         return np.where(mask, values[at], dtype.type(0))
 
     def write(self, buffer: Buffer, at: Any, value: Array, mask: Any, who: Who) -> None:
