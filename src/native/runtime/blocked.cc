@@ -23,7 +23,9 @@ constexpr int64_t kSplitWork = 64LL * 64 * 64;  // multiply-adds that are worth 
 constexpr int64_t kFewColumns = 8;              // of a product that BLAS does better
 constexpr int64_t kSolvedRows = 64;             // that are transposed at once
 constexpr int64_t kTriangleRows = 128;          // of a product of which half is wanted
-constexpr int64_t kReflectors = 64;             // that are applied at once
+constexpr int64_t kReflectors = 64;             // that are applied at once, of large matrices
+constexpr int64_t kManyColumns = 512;           // of which a matrix is large
+constexpr int64_t kUpdated = 128;               // columns that stay in the cache meanwhile
 
 // Calls f(begin, end) for pieces of [0, length), multiples of `unit`, side by side where the work
 // is worth it.
@@ -76,8 +78,46 @@ void transpose_tiles(const T* from, int64_t step, int64_t rows, int64_t columns,
     }
 }
 
-// How far columns of so many rows are apart: not a power of 2, so that they share no set of a cache.
-int64_t column_step(int64_t rows) { return rows + kPanel; }
+// How far lines of such a length are apart: not a multiple of 1 KB, where many of them would share
+// few sets of a cache. Factors of 1,024 x 1,024 floats take four fifths of the time.
+template <typename T>
+int64_t step_of(int64_t length) {
+    const bool crowded = length * static_cast<int64_t>(sizeof(T)) % 1024 == 0;
+    return length + (crowded ? kPanel : 0);
+}
+
+template <typename T>
+void copy_rows(const T* from, int64_t step, int64_t rows, int64_t columns, T* to, int64_t to_step) {
+    split(rows, 1, product_of(rows, columns, 1), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            std::copy(from + i * step, from + i * step + columns, to + i * to_step);
+        }
+    });
+}
+
+// A matrix in rows that are well apart: itself, or a copy, which is given back.
+template <typename T>
+class Apart {
+public:
+    Apart(T* a, int64_t rows, int64_t columns)
+        : a_(a),
+          rows_(rows),
+          columns_(columns),
+          step_(step_of<T>(columns)),
+          copy_(step_ == columns ? 0 : rows * step_) {
+        if (step_ != columns) copy_rows(a, columns, rows, columns, copy_.get(), step_);
+    }
+    void give_back() {
+        if (step_ != columns_) copy_rows(copy_.get(), step_, rows_, columns_, a_, columns_);
+    }
+    T* get() { return step_ == columns_ ? a_ : copy_.get(); }
+    int64_t step() const { return step_; }
+
+private:
+    T* a_;
+    int64_t rows_, columns_, step_;
+    Scratch<T> copy_;
+};
 
 // A triangle of a system that is solved: row i, column j of op(t).
 template <typename T>
@@ -209,12 +249,23 @@ bool cholesky_panel(T* a, int64_t step, int64_t n) {
     return true;
 }
 
+template <typename T>
+bool cholesky(T* a, int64_t step, int64_t n) {
+    if (n <= kPanel) return cholesky_panel(a, step, n);
+    const int64_t half = half_of(n), rest = n - half;
+    if (!cholesky(a, step, half)) return false;
+    T* left = a + half * step;
+    solve_right_split(System<T>{a, step, false, true, false}, half, left, step, rest);
+    subtract_square(left, left + half, step, rest, half);
+    return cholesky(left + half, step, rest);
+}
+
 // LU factors of the columns of a (m, n), by recursion.
 template <typename T>
 class BlockedLu {
 public:
     BlockedLu(T* a, int64_t step, int64_t m, int32_t* pivots)
-        : a_(a), step_(step), m_(m), pivots_(pivots), columns_(kPanel * column_step(m)) {}
+        : a_(a), step_(step), m_(m), pivots_(pivots), columns_(kPanel * step_of<T>(m)) {}
 
     void factor(int64_t begin, int64_t end) {
         if (end - begin <= kPanel) return panel(begin, end);
@@ -243,7 +294,7 @@ private:
 
     void panel(int64_t begin, int64_t end) {
         const int64_t rows = m_ - begin, width = end - begin;
-        const int64_t apart = column_step(rows);
+        const int64_t apart = step_of<T>(rows);
         transpose_tiles(at(begin, begin), step_, rows, width, columns_.get(), apart);
         panel_kernels<T>().lu(columns_.get(), apart, rows, width, pivots_ + begin);
         transpose_tiles(columns_.get(), apart, width, rows, at(begin, begin), step_);
@@ -284,9 +335,9 @@ void form_triangle(const T* squares, const T* taus, T* t, int64_t step, int64_t 
     form_triangle(squares + half * step + half, taus + half, lower + half, step, rest);
     for (int64_t i = 0; i < rest; ++i) std::fill(lower + i * step, lower + i * step + half, T(0));
     T between[kReflectors * kReflectors];
-    multiply_plainly<T>({false, false, half, rest, rest, squares + half, step, lower + half, step, 0,
+    multiply<T>({false, false, half, rest, rest, squares + half, step, lower + half, step, 0,
                          between, rest});
-    multiply_plainly<T>({false, false, half, rest, half, t, step, between, rest, 0, t + half, step,
+    multiply<T>({false, false, half, rest, half, t, step, between, rest, 0, t + half, step,
                          true});
 }
 
@@ -294,37 +345,42 @@ void form_triangle(const T* squares, const T* taus, T* t, int64_t step, int64_t 
 template <typename T>
 class BlockedQr {
 public:
-    BlockedQr(T* a, T* r, int64_t m, int64_t n)
-        : a_(a),
-          r_(r),
+    BlockedQr(T* r, int64_t m, int64_t n, int64_t width)
+        : r_(r),
           m_(m),
           n_(n),
           k_(std::min(m, n)),
-          columns_(k_ * column_step(m)),
+          block_(k_ < kManyColumns ? kReflectors / 2 : kReflectors),
+          step_(step_of<T>(std::max(n, width))),
+          matrix_(m * step_),
+          columns_(k_ * step_of<T>(m)),
           triangles_(k_ * kReflectors),
-          products_(2 * kReflectors * std::max(m, n)) {}
+          products_(2 * kReflectors * step_) {}
 
-    void factor() {
-        for (int64_t j = 0; j < k_; j += kReflectors) {
+    void factor(const T* a) {
+        copy_rows(a, n_, m_, n_, matrix_.get(), step_);
+        for (int64_t j = 0; j < k_; j += block_) {
             const Block block = block_at(j);
-            transpose_tiles(a_ + j * n_ + j, n_, block.rows, block.count, block.v, block.step);
+            transpose_tiles(at(j, j), step_, block.rows, block.count, block.v, block.step);
             factor_block(block);
-            apply(block, a_ + j * n_, n_, j + block.count, n_, true);
+            apply(block, j + block.count, n_, true);
             for (int64_t i = j; i < j + block.count; ++i) {
                 std::fill(r_ + i * n_, r_ + i * n_ + j, T(0));
-                std::copy(a_ + i * n_ + j + block.count, a_ + (i + 1) * n_,
-                          r_ + i * n_ + j + block.count);
+                std::copy(at(i, j + block.count), at(i, n_), r_ + i * n_ + j + block.count);
             }
         }
     }
 
     // The first `width` columns of the product of the reflectors.
     void form(T* q, int64_t width) {
-        std::fill(q, q + m_ * width, T(0));
-        for (int64_t i = 0; i < width; ++i) q[i * width + i] = 1;
-        for (int64_t j = (k_ - 1) / kReflectors * kReflectors; j >= 0; j -= kReflectors) {
-            apply(block_at(j), q + j * width, width, j, width, false);
+        for (int64_t i = 0; i < m_; ++i) {
+            std::fill(at(i, 0), at(i, width), T(0));
+            if (i < width) *at(i, i) = 1;
         }
+        for (int64_t j = (k_ - 1) / block_ * block_; j >= 0; j -= block_) {
+            apply(block_at(j), j, width, false);
+        }
+        copy_rows(matrix_.get(), step_, m_, width, q, width);
     }
 
 private:
@@ -335,9 +391,11 @@ private:
         T* triangle;
     };
 
-    Block block_at(int64_t j) {
-        const int64_t step = column_step(m_);
-        return {j, std::min(kReflectors, k_ - j), m_ - j, step, columns_.get() + j * step,
+    T* at(int64_t i, int64_t j) const { return matrix_.get() + i * step_ + j; }
+
+    Block block_at(int64_t j) const {
+        const int64_t step = step_of<T>(m_);
+        return {j, std::min(block_, k_ - j), m_ - j, step, columns_.get() + j * step,
                 triangles_.get() + j * kReflectors};
     }
 
@@ -357,7 +415,7 @@ private:
             T* mixed = dots + kReflectors * kPanel;
             multiply<T>({false, true, rest, width, b.rows - begin, others, b.step, first, b.step, 0,
                          dots, kPanel});
-            multiply_plainly<T>(
+            multiply<T>(
                 {false, false, rest, width, width, dots, kPanel, inner, kPanel, 0, mixed, kPanel});
             multiply<T>({false, false, rest, b.rows - begin, width, mixed, kPanel, first, b.step, 1,
                          others, b.step, true});
@@ -382,29 +440,30 @@ private:
         form_triangle(squares, taus, t, step, count);
     }
 
-    // c = (I - v t v') c, or with t', for the columns from `begin` to `end` of c (rows, ...).
-    void apply(const Block& b, T* c, int64_t step, int64_t begin, int64_t end, bool transposed) {
-        const int64_t columns = end - begin;
-        if (columns <= 0) return;
-        const double work = 2 * product_of(b.rows, b.count, columns);
-        split(columns, kPanel, work, [&](int64_t first, int64_t last) {
-            const int64_t width = last - first;
-            T* here = c + begin + first;
-            T* dots = products_.get() + first;
-            T* mixed = dots + kReflectors * columns;
-            multiply<T>({false, false, b.count, width, b.rows, b.v, b.step, here, step, 0, dots,
-                         columns});
-            multiply<T>({transposed, false, b.count, width, b.count, b.triangle, kReflectors, dots,
-                         columns, 0, mixed, columns});
-            multiply<T>({true, false, b.rows, width, b.count, b.v, b.step, mixed, columns, 1, here,
-                         step, true});
+    // Applies I - v t v', or with t', to the columns from `begin` to `end` of the matrix.
+    void apply(const Block& b, int64_t begin, int64_t end, bool transposed) {
+        const double work = 2 * product_of(b.rows, b.count, end - begin);
+        split(end - begin, kPanel, work, [&](int64_t first, int64_t last) {
+            for (int64_t j = begin + first; j < begin + last; j += kUpdated) {
+                apply_to(b, j, std::min(kUpdated, begin + last - j), transposed);
+            }
         });
     }
 
-    T* a_;
+    void apply_to(const Block& b, int64_t column, int64_t width, bool transposed) {
+        T* c = at(b.at, column);
+        T* dots = products_.get() + column;
+        T* mixed = dots + kReflectors * step_;
+        multiply<T>({false, false, b.count, width, b.rows, b.v, b.step, c, step_, 0, dots, step_});
+        multiply<T>({transposed, false, b.count, width, b.count, b.triangle, kReflectors, dots,
+                     step_, 0, mixed, step_});
+        multiply<T>({true, false, b.rows, width, b.count, b.v, b.step, mixed, step_, 1, c, step_,
+                     true});
+    }
+
     T* r_;
-    int64_t m_, n_, k_;
-    Scratch<T> columns_, triangles_, products_;
+    int64_t m_, n_, k_, block_, step_;
+    Scratch<T> matrix_, columns_, triangles_, products_;
 };
 
 }  // namespace
@@ -419,22 +478,21 @@ bool in_blocks(int64_t side) {
 }
 
 template <typename T>
-bool blocked_cholesky(T* a, int64_t step, int64_t n) {
-    if (n <= kPanel) return cholesky_panel(a, step, n);
-    const int64_t half = half_of(n), rest = n - half;
-    if (!blocked_cholesky(a, step, half)) return false;
-    T* left = a + half * step;
-    solve_right_split(System<T>{a, step, false, true, false}, half, left, step, rest);
-    subtract_square(left, left + half, step, rest, half);
-    return blocked_cholesky(left + half, step, rest);
+bool blocked_cholesky(T* a, int64_t n) {
+    Apart<T> matrix(a, n, n);
+    const bool definite = cholesky(matrix.get(), matrix.step(), n);
+    matrix.give_back();
+    return definite;
 }
 
 template <typename T>
-void blocked_lu(T* a, int64_t step, int64_t m, int64_t n, int32_t* pivots) {
+void blocked_lu(T* a, int64_t m, int64_t n, int32_t* pivots) {
     const int64_t k = std::min(m, n);
-    BlockedLu<T> lu(a, step, m, pivots);
+    Apart<T> matrix(a, m, n);
+    BlockedLu<T> lu(matrix.get(), matrix.step(), m, pivots);
     lu.factor(0, k);
     if (n > k) lu.update(0, k, n);
+    matrix.give_back();
 }
 
 template <typename T>
@@ -450,15 +508,15 @@ void blocked_solve(const T* t, int64_t t_step, T* b, int64_t b_step, int64_t n, 
 }
 
 template <typename T>
-void blocked_qr(T* a, T* q, T* r, int64_t m, int64_t n, int64_t width) {
-    BlockedQr<T> qr(a, r, m, n);
-    qr.factor();
+void blocked_qr(const T* a, T* q, T* r, int64_t m, int64_t n, int64_t width) {
+    BlockedQr<T> qr(r, m, n, width);
+    qr.factor(a);
     const int64_t k = std::min(m, n);
     std::fill(r + k * n, r + width * n, T(0));
-    if (q != nullptr) qr.form(q, width);
+    qr.form(q, width);
 }
 
-#define CV_OF_TYPE(T)                                                                                 template bool in_blocks<T>(int64_t);                                                              template bool blocked_cholesky(T*, int64_t, int64_t);                                             template void blocked_lu(T*, int64_t, int64_t, int64_t, int32_t*);                                template void blocked_solve(const T*, int64_t, T*, int64_t, int64_t, int64_t,                                                 const Triangle&);                                                     template void blocked_qr(T*, T*, T*, int64_t, int64_t, int64_t);
+#define CV_OF_TYPE(T)                                                                                 template bool in_blocks<T>(int64_t);                                                              template bool blocked_cholesky(T*, int64_t);                                                      template void blocked_lu(T*, int64_t, int64_t, int32_t*);                                         template void blocked_solve(const T*, int64_t, T*, int64_t, int64_t, int64_t,                                                 const Triangle&);                                                     template void blocked_qr(const T*, T*, T*, int64_t, int64_t, int64_t);
 
 CV_OF_TYPE(float)
 CV_OF_TYPE(double)

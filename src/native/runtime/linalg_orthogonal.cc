@@ -103,11 +103,9 @@ extern "C" int32_t cv_qr(const void* a, void* q, void* r, int32_t* order, int64_
         return over_matrices(count, work, [&](int64_t begin, int64_t end) {
             if constexpr (!kIsComplex<T>) {
                 if (pivoted == 0 && in_blocks<T>(k)) {
-                    const Scratch<T> lost(m * n);
                     for (int64_t i = begin; i < end; ++i) {
-                        const T* from = static_cast<const T*>(a) + i * m * n;
-                        std::copy(from, from + m * n, lost.get());
-                        blocked_qr(lost.get(), static_cast<T*>(q) + i * m * width,
+                        blocked_qr(static_cast<const T*>(a) + i * m * n,
+                                   static_cast<T*>(q) + i * m * width,
                                    static_cast<T*>(r) + i * width * n, m, n, width);
                     }
                     return;

@@ -26,7 +26,7 @@ void cholesky(T* a, int64_t n) {
     if constexpr (kIsComplex<T>) {
         definite = factor_by_lapack(a, n);
     } else {
-        definite = in_blocks<T>(n) ? blocked_cholesky(a, n, n) : factor_by_lapack(a, n);
+        definite = in_blocks<T>(n) ? blocked_cholesky(a, n) : factor_by_lapack(a, n);
     }
     for (int64_t i = 0; i < n; ++i) {
         T* row = a + i * n;
@@ -39,7 +39,7 @@ template <typename T>
 void lu(T* a, T* columns, int32_t* pivots, int64_t m, int64_t n) {
     if constexpr (!kIsComplex<T>) {
         if (in_blocks<T>(std::min(m, n))) {
-            blocked_lu(a, n, m, n, pivots);
+            blocked_lu(a, m, n, pivots);
             return;
         }
     }
