@@ -96,7 +96,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "sorting ordering padding without_nan updates methods systems norms factors linalg",
+        "sorting ordering padding without_nan updates namespace methods systems norms factors linalg",
     ),
     (
         "numpy",
@@ -165,6 +165,7 @@ BY_NAME = {
     ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
+    ("numpy/methods", "covector.numpy.namespace"): "what the Array API standard asks",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",
     ("lax/names", "covector.lax.linalg"): "loaded when it is named",
