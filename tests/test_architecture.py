@@ -92,7 +92,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "dtypes"),
     (
         "numpy",
-        "index_plan indexing take reduce statistics linear einsum fft",
+        "index_plan indexing take reduce statistics precision linear einsum fft",
     ),
     (
         "numpy",

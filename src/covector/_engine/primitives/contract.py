@@ -30,7 +30,7 @@ from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["DotGeneral"]
+__all__ = ["GEMM", "DotGeneral"]
 
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
@@ -100,8 +100,8 @@ class DotGeneral(ByRoutine, Folded):
 
     def alone(self, avals: Types, small: int) -> bool:
         lhs = avals[0]
-        if lhs.dtype not in GEMM:
-            return False
+        if lhs.dtype not in GEMM or self.preferred not in (None, lhs.dtype):
+            return False  # the routines give what they take
         shape, _ = self.space(avals)
         if not sizes.is_constant(shape):
             return True
