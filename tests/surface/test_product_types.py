@@ -16,9 +16,22 @@ X, Y = np.array([[1, 2], [3, 1]]), np.array([[1, 0], [2, 1]])
 WIDER = [dtypes.int64, dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128]
 # What a product is of is the later one: as JAX has it, which ranks exponents above digits, and signs above none.
 RANKS = [
-    "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
-    "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
-]  # fmt: skip
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 
 
 def product(x: np.dtype | str, y: np.dtype | str, preferred: Any = None) -> Any:
@@ -50,8 +63,12 @@ def test_preferred_dtypes(preferred: np.dtype) -> None:
 
 
 REFUSED = [
-    ("int32", "int8"), ("int64", "float32"), ("int8", "bool"), ("complex64", "float64"), ("complex128", "complex64"),
-]  # fmt: skip
+    ("int32", "int8"),
+    ("int64", "float32"),
+    ("int8", "bool"),
+    ("complex64", "float64"),
+    ("complex128", "complex64"),
+]
 
 
 @pytest.mark.parametrize(("x", "preferred"), REFUSED)
