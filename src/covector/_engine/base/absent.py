@@ -112,9 +112,9 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "nn",
-        "get_scaled_dot_general_config scaled_dot_general scaled_matmul",
-        "it is for float8, which is not there",
-        "`numpy.matmul` of bfloat16",
+        "get_scaled_dot_general_config scaled_dot_general",
+        "operands are not rounded to few bits here",
+        "`nn.scaled_matmul` of operands that are",
     ),
     Absence(
         "sharding",

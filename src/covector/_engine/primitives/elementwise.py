@@ -461,7 +461,15 @@ abs_ = Elementwise(
     result="real",
     on_complex=_complex("abs"),
 )
-sign = Elementwise("sign", np.sign, (_sign_push,), _sign, on_complex=_complex("sign"))
+
+
+def _numpy_sign(x: Any) -> Any:
+    """As NumPy's; the sign of -0.0 is -0.0, so that it is one."""
+    signs = np.sign(x)
+    return np.where(x == 0, x, signs).astype(x.dtype) if dtypes.is_float(x.dtype) else signs
+
+
+sign = Elementwise("sign", _numpy_sign, (_sign_push,), _sign, on_complex=_complex("sign"))
 
 
 def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:
