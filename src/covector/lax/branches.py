@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
+    flatten,
     function_name,
     function_place,
     is_value,
@@ -187,7 +188,7 @@ class _Branch:
 
 def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequence[Any]) -> Any:
     """The results of the chosen function, as one operation."""
-    leaves, in_tree = tree.flatten(tuple(operands))
+    leaves, in_tree = flatten(tuple(operands))
     among = Among(api, leaves)
     for i, x in enumerate(leaves):
         if not is_value(x) and i not in among.refs:
@@ -230,7 +231,7 @@ def _traced(
 
     def flat(*values: Any) -> list[Any]:
         out = f(*arguments(values))
-        leaves, out_tree = tree.flatten(out)
+        leaves, out_tree = flatten(out)
         paths = tuple(["result" + tree.keystr(p) for p, _ in tree.leaves_with_path(out)])
         for path, x in zip(paths, leaves, strict=True):
             if not is_value(x):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.api.arguments import as_array, check_values, zero_tangent
+from covector._engine.api.arguments import as_array, check_values, flatten, zero_tangent
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
@@ -150,7 +150,7 @@ class Pullback:
         in_tree = self._signature.in_tree
         arguments = tree.unflatten(in_tree, range(in_tree.num_leaves))
         targets = tree.broadcast_prefix(entries, arguments, "the entries of with_refs")
-        found, _ = tree.flatten(entries)
+        found, _ = flatten(entries)
         cells = [t for t in targets if isinstance(t, Cell)]
         check_aliases("with_refs", cells)
         for t in found:
@@ -255,7 +255,7 @@ def check_tangents(
 
     TypeError or ValueError where they do not fit.
     """
-    leaves, found = tree.flatten(given)
+    leaves, found = flatten(given)
     if found != treedef:
         raise TypeError(
             f"{api}: the {tangent} must have the structure of the {what}, {treedef}, but it has {found}"

@@ -13,7 +13,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, function_place
 from covector._engine.base import errors, tree
 from covector._engine.core.primitive import Zero
-from covector._engine.core.trace import typeof
+from covector._engine.core.trace import entered, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -107,6 +107,7 @@ def fitted(t: Any, aval: ShapedArray) -> Any:
     if getattr(t, "dtype", None) == dtypes.float0:
         fits = not aval.differentiable() and np.shape(t) == aval.shape
         return Zero(aval) if fits else f"float0{list(np.shape(t))}"
+    t = entered(t)
     try:
         found = typeof(t)
     except TypeError:

@@ -11,6 +11,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_place,
     zero_tangent,
 )
@@ -66,7 +67,7 @@ def jet(
 
     def flat(*args: Any) -> list[Any]:
         nonlocal out_tree
-        results, out_tree = tree.flatten(fun(*args))
+        results, out_tree = flatten(fun(*args))
         check_values(
             results, lambda: [f"the result of {function_place(fun)}"] * len(results), "jet"
         )

@@ -41,15 +41,47 @@ def _weak_number(base: type, dtype: np.dtype) -> type:
 
 _WEAK_NUMBERS: dict[np.dtype, type] = {
     dtype: _weak_number(base, dtype)
-    for base, dtype in dtypes.PYTHON_SCALARS.items()
+    for base, narrow in dtypes.PYTHON_SCALARS.items()
     if base is not bool
+    for dtype in (narrow, dtypes.WIDE[narrow])
 }
 
 # Each with the Python number that it is.
 WEAK_NUMBERS: dict[type, type] = {cls: cls.__bases__[0] for cls in _WEAK_NUMBERS.values()}
-NUMBERS: dict[type, np.dtype] = {
-    **dtypes.PYTHON_SCALARS, **{cls: dtype for dtype, cls in _WEAK_NUMBERS.items()}
-}  # fmt: skip
+_LIKE_PYTHON = frozenset(dtypes.WIDE.values())
+NUMBERS = frozenset((*dtypes.PYTHON_SCALARS, *WEAK_NUMBERS))
+
+
+def number_type(kind: type) -> np.dtype:
+    """The dtype of numbers of a class in `NUMBERS`."""
+    return dtypes.of_number(kind) if kind in dtypes.PYTHON_SCALARS else kind.dtype  # type: ignore[attr-defined]
+
+
+def plain_number(x: Any) -> Any:
+    """A number of a rule, or one that NumPy gave, as Python's own; other values as they are."""
+    kind = WEAK_NUMBERS.get(type(x))
+    return x if kind is None else kind(x)
+
+
+def entered(x: Any) -> Any:
+    """A value that a user gives, as operations take it: what the flag `enable_x64` means for values, in one place.
+
+    NumPy's scalars that arithmetic with Python's numbers makes (`np.sqrt(64)`) are numbers with their 64 bits, weakly
+    typed as Python's are.  Where 64 bits are switched off, NumPy's values have 32; where they are switched on, all of
+    NumPy's values keep their types.  Arrays and what is traced stay as they are, and so do Python's numbers.
+    """
+    if not isinstance(x, np.ndarray | np.generic):
+        return x
+    dtype = dtypes.native(x.dtype)
+    if dtype is None or _native.is_masked(x):
+        return x  # refused where it is used
+    kept = dtypes.canonical(dtype)
+    if kept is not dtype:
+        with np.errstate(over="ignore"):  # what is beyond the range of float32 is infinite
+            return x.astype(kept)
+    if isinstance(x, np.generic) and dtype in _LIKE_PYTHON and dtypes.numpy_numbers_are_weak():
+        return _WEAK_NUMBERS[dtype](x.item())
+    return x
 
 
 def number(value: Any, like: Any) -> Any:
@@ -324,12 +356,11 @@ def typeof(x: Any) -> ShapedArray:
         if _native.is_masked(x):
             raise TypeError(errors.masked_array("an operation"))
         return ShapedArray(x.shape, dtype)
-    dtype = NUMBERS.get(type(x))
-    if dtype is not None:
-        return ShapedArray((), dtype, dtype != dtypes.bool_)
+    if type(x) in NUMBERS:
+        return ShapedArray((), number_type(type(x)), type(x) is not bool)
     for base in SCALARS:  # subclasses of Python's scalars
         if isinstance(x, base):
-            return ShapedArray((), dtypes.PYTHON_SCALARS[base], base is not bool)
+            return ShapedArray((), dtypes.of_number(base), base is not bool)
     raise TypeError(errors.not_an_array(x, "an operation"))
 
 

@@ -24,7 +24,6 @@ from covector._engine.runtime.linearized import (
     fitted,
     linear_entry,
     met_again,
-    plain_number,
     taped,
 )
 from covector._engine.transforms.forward import Tape, linearize_flat
@@ -113,7 +112,7 @@ def general(primitive: Primitive, *args: Any) -> Any:
 def operand_of(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array; for what holds Programs a number stays one, as it has more bits."""
     if primitive.has_programs:
-        x = plain_number(x)
+        x = trace.plain_number(x)
         if type(x) in trace.SCALARS:
             return x
     return as_array(x)
@@ -124,7 +123,7 @@ def host_operand(primitive: Primitive, x: Any) -> Any:
     if primitive.asks_for_bits and isinstance(x, trace.SCALARS):
         aval = trace.typeof(x).wide()
         if aval is not None:
-            return fitted(plain_number(x), aval)
+            return fitted(trace.plain_number(x), aval)
     return as_array(x)
 
 
