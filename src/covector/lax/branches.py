@@ -21,8 +21,9 @@ from covector._engine.api.arguments import (
 from covector._engine.base import errors, tree
 from covector._engine.base.record import record
 from covector._engine.control.cond import Cond
+from covector._engine.core.numbers import number
 from covector._engine.core.refs import Among, Uses, stage_open
-from covector._engine.core.trace import Tracer, number, typeof
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes

@@ -22,8 +22,9 @@ from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.record import record
 from covector._engine.control.loop import Scan
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.refs import stage_open
-from covector._engine.core.trace import SCALARS, context, typeof
+from covector._engine.core.trace import context, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes

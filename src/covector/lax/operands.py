@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from covector._engine.base import errors
-from covector._engine.core.trace import NUMBERS, SCALARS, Tracer, entered, plain_number, typeof
+from covector._engine.core.numbers import NUMBERS, SCALARS, entered, plain_number
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.numpy.promotion import Array, constant, convert_scalar, fitted, lift, type_key

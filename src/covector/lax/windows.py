@@ -11,8 +11,9 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import flatten
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.transforms.programs import stage_closed
 from covector._engine.types import dtypes

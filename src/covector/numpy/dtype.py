@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray

@@ -13,15 +13,8 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.core import trace
-from covector._engine.core.trace import (
-    NUMBERS,
-    SCALARS,
-    Tracer,
-    entered,
-    number_type,
-    plain_number,
-    typeof,
-)
+from covector._engine.core.numbers import NUMBERS, SCALARS, entered, number_type, plain_number
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, Polynomial
@@ -155,10 +148,10 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
 def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number as an array of shape (); inside jit a literal of the Program."""
     if trace.current().staging:
-        number = _number(value, dtype)
+        found = _number(value, dtype)
         if weak and type(value) in NUMBERS:  # with all its bits, which count where it meets 64
-            number = trace.number(value, ShapedArray((), dtype, True))
-        return prims.Convert(dtype, weak)(number)
+            found = number(value, ShapedArray((), dtype, True))
+        return prims.Convert(dtype, weak)(found)
     return _native.array_from(_number(value, dtype), None, weak)
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector.numpy.examples import EXAMPLES
 from covector.numpy.promotion import (

@@ -12,7 +12,8 @@ from covector._engine import primitives as prims
 from covector._engine.api.jit import jit
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
-from covector._engine.core.trace import SCALARS, stage, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.types import dtypes

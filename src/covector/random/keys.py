@@ -11,7 +11,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
-from covector._engine.core.trace import Tracer, entered, typeof
+from covector._engine.core.numbers import entered
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import array, asarray
 from covector.numpy.dtype import prng_key

@@ -8,7 +8,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.trace import SCALARS, entered
+from covector._engine.core.numbers import SCALARS, entered
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import array_of, astype

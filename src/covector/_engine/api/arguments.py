@@ -10,7 +10,8 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors, tree
-from covector._engine.core.trace import SCALARS, Array, Tracer, entered, number, typeof
+from covector._engine.core.numbers import SCALARS, entered, number
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 

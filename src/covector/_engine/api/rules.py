@@ -12,8 +12,9 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, function_place
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import entered
 from covector._engine.core.primitive import Zero
-from covector._engine.core.trace import entered, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 

@@ -11,7 +11,8 @@ from covector._engine.backends import registry
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.record import record
-from covector._engine.core.trace import Array, Tracer, entered
+from covector._engine.core.numbers import entered
+from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
 
 

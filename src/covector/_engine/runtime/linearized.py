@@ -17,7 +17,8 @@ from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.control.call import Call
-from covector._engine.core.trace import SCALARS, Array, Tracer, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
 from covector._engine.transforms.programs import (
