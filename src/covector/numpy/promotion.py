@@ -13,7 +13,14 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.core import trace
-from covector._engine.core.numbers import NUMBERS, SCALARS, entered, number_type, plain_number
+from covector._engine.core.numbers import (
+    NUMBERS,
+    SCALARS,
+    entered,
+    number,
+    number_type,
+    plain_number,
+)
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
