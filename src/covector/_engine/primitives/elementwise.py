@@ -15,6 +15,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.inside import Fault
+from covector._engine.core.numbers import SCALARS, number
 from covector._engine.core.primitive import (
     NO_SLOPE,
     Index,
@@ -28,7 +29,7 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.trace import SCALARS, number, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import Expr, const, select as choose
