@@ -6,7 +6,7 @@ from importlib import import_module as _import_module
 from covector._engine.base.public import publish as _publish
 
 # Loaded when they are first used.
-_LATER = ("fft", "linalg", "signal", "special")
+_LATER = ("fft", "linalg", "signal", "special", "stats")
 
 if _typing.TYPE_CHECKING:
     from covector.scipy import (
@@ -14,6 +14,7 @@ if _typing.TYPE_CHECKING:
         linalg as linalg,
         signal as signal,
         special as special,
+        stats as stats,
     )
 
 _publish(__name__, later=_LATER, load=lambda name: _import_module(f"covector.scipy.{name}"))
