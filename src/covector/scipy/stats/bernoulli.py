@@ -18,7 +18,7 @@ def _log(k: Any, p: Any) -> Any:
 
 
 def _up_to(k: Any, p: Any) -> Any:
-    return where(el.less(k, 1), el.subtract(1, p), 1.0)
+    return where(el.less(k, 1), el.subtract(1, p), el.add(el.multiply(k, 0), 1))
 
 
 def _at(q: Any, p: Any) -> Any:

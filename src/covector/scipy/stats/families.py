@@ -168,7 +168,9 @@ class Family(NamedTuple):
                 found = el.subtract(found, el.log(place[1]))
             outside = [c for c in (below, above) if c is not None]
             if self.whole:
-                outside.append(el.not_equal(el.floor(z), z))
+                part = el.subtract(z, el.floor(z))  # NaN, and so not greater, of NaN and infinity
+                outside.append(el.greater(part, 0))
+            outside.append(el.isinf(z))
             for condition in outside:
                 found = where(condition, -np.inf, found)
             return found
