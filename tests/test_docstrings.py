@@ -37,7 +37,9 @@ PUBLIC += [
         "tree_util",
     )
 ]
-PUBLIC += [f"covector.scipy.stats.{n}" for n in dir(stats) if isinstance(getattr(stats, n), ModuleType)]
+PUBLIC += [
+    f"covector.scipy.stats.{n}" for n in dir(stats) if isinstance(getattr(stats, n), ModuleType)
+]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
 PUBLIC += ["covector.ad"]
