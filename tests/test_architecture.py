@@ -122,7 +122,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "debug"),
     ("nn", "examples activations functions initializers __init__"),
     ("scipy", "decompositions linear_systems matrix_functions special_matrices linalg fft"),
-    ("scipy", "signal examples waves special"),
+    ("", "flatten_util"),
+    ("scipy", "spectral signal examples waves special ndimage optimize integrate interpolate"),
+    ("scipy/sparse", "linalg __init__"),
+    ("scipy/cluster", "vq __init__"),
     ("scipy/stats", "examples families density ranks"),
     (
         "scipy/stats",

@@ -32,6 +32,8 @@ PUBLIC += [
         "random",
         "scipy.fft",
         "scipy.special",
+        "scipy.interpolate",
+        "scipy.optimize",
         "scipy.stats",
         "tree",
         "tree_util",
