@@ -68,7 +68,7 @@ class RegularGridInterpolator:
                     f"RegularGridInterpolator: points[{axis}] has the shape {p.shape}{errors.at_user_line()}; the "
                     f"values have {n} along that axis"
                 )
-            if not isinstance(p, Tracer) and not np.all(np.diff(np.asarray(p)) > 0):
+            if not isinstance(p, Tracer) and not bool((p[1:] > p[:-1]).all()):
                 raise ValueError(
                     f"RegularGridInterpolator: points[{axis}] do not increase{errors.at_user_line()}"
                 )
