@@ -112,9 +112,9 @@ def general(primitive: Primitive, *args: Any) -> Any:
 def operand_of(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array; for what holds Programs a number stays one, as it has more bits."""
     if primitive.has_programs:
-        x = numbers.plain_number(x)
-        if type(x) in numbers.SCALARS:
-            return x
+        plain = numbers.plain_number(x)
+        if type(plain) in numbers.SCALARS and trace.typeof(plain) == trace.typeof(x):
+            return plain
     return as_array(x)
 
 
