@@ -54,7 +54,7 @@ class ControlFlow(ABC):
     def changed(self, statements: Sequence[Statement]) -> list[Expr]:
         """The locals from outside that statements change, of those whose value is in a register now."""
         known = self.emitter.values, self.emitter.one.values
-        targets = self.module.changes.of(statements)
+        targets = self.frame.module.changes.of(statements)
         return [t for t in targets if any(t in values for values in known)]
 
     def read_again(self, locals_: Sequence[Expr]) -> None:
