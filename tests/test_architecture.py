@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/base",
-        "version",
+        "version depth",
     ),
     ("_engine/types", "__init__ dims dtypes avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),

@@ -17,7 +17,7 @@ from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
-from covector._engine.ir.program import Atom, Eqn, Program, effects_of
+from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -359,7 +359,7 @@ class Primitive:
 
 def _effects_inside(p: Primitive) -> frozenset[Effect]:
     """Of what holds Programs and says nothing else: what they do."""
-    return frozenset[Effect]().union(*map(effects_of, p.programs()))
+    return frozenset[Effect]().union(*[program.effects for program in p.programs()])
 
 
 class Online(Primitive):
