@@ -336,7 +336,12 @@ class Jitted:
             self.captured[get_ident()] = traced
         if traced.touched or not _lasts(traced):
             return None
-        return traced.linear_entry(live) if any(live) else traced.entry(signature.donated)
+        if not any(live):
+            return traced.entry(signature.donated)
+        try:
+            return traced.linear_entry(live)
+        except errors.OutsideRefError:
+            return None
 
     def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The Python twin: under a trace the Program becomes a Call; else it is compiled and run from here."""
@@ -352,7 +357,11 @@ class Jitted:
         call = Call(traced.closed)
         if trace.current().staging or call.axis_names or touched.tracers(leaves, program.constants):
             operands = [*touched.values(leaves), *program.constants]
-            results = touched.settled(leaves, call(*operands))
+            try:
+                outs = call(*operands)
+            except errors.OutsideRefError:  # a rule touches references: it does so where it runs
+                return self.fun(*args, **kwargs)
+            results = touched.settled(leaves, outs)
         else:
             results = traced.run(leaves, [i for i, d in enumerate(signature.donated) if d])
         return tree.unflatten(traced.out_tree, results)

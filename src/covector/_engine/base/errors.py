@@ -104,6 +104,18 @@ class ClosedOverError(UnexpectedTracerError):
     """
 
 
+class OutsideRefError(CovectorError, TypeError):
+    """A reference made outside is used where a function is recorded that must not touch any.
+
+    >>> import covector
+    >>> ref = covector.new_ref(1.0)
+    >>> covector.closure_convert(lambda x: x * ref[...], 1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.OutsideRefError: a Ref made outside of ...
+    """
+
+
 class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
     """An array was indexed with a traced mask, on whose values the shape of the result depends.
 

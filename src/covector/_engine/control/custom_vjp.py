@@ -100,6 +100,7 @@ class CustomLinear(Primitive):
     nonzero: Mask
     results: tuple[ShapedArray, ...]
     name: ClassVar[str] = "custom_linear"
+    users_transpose: ClassVar[bool] = True
     multiple: ClassVar[bool] = True
 
     def text(self) -> str:
@@ -314,13 +315,20 @@ class ForwardProgram:
 
     def __call__(self, residuals: Sequence[Any], cts: Sequence[Any]) -> Values:
         given = tuple([not is_zero(c) for c in cts])
-        found = self._back.get(given)
-        if found is None:
-            found = self._back[given] = self._transposed(given)
+        try:
+            found = self._transposed(given)
+        except errors.OutsideRefError:  # it touches references: it does so where it runs
+            return list(self.backward(residuals, cts))
         backs = Call(found.program)(*residuals, *compress(cts, given), *found.constants)
         return list(spread(backs, found.nonzero, self.args))
 
     def _transposed(self, given: Mask) -> TransposedProgram:
+        found = self._back.get(given)
+        if found is None:
+            found = self._back[given] = self._staged(given)
+        return found
+
+    def _staged(self, given: Mask) -> TransposedProgram:
         n, nonzero = len(self.residuals), list[bool]()
 
         def run(*values: Any) -> Values:

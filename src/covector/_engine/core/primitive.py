@@ -239,6 +239,7 @@ class Primitive:
         False  # whether its derivatives are those of what it is inlined to
     )
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
+    users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False

@@ -97,7 +97,7 @@ class Cell:
             raise errors.UnexpectedTracerError(ref_errors.leaked(self._inner.text()))
         assert isinstance(frame, StagingTrace), "a trace that records stands above the home"
         if frame.refs is None:
-            raise TypeError(ref_errors.from_outside(frame.name))
+            raise errors.OutsideRefError(ref_errors.from_outside(frame.name))
         if isinstance(frame.refs, Reading):
             assert frame.parent is not None
             with using(frame.parent):
@@ -118,7 +118,7 @@ class Cell:
             and isinstance(level.refs, Reading)
             and held is not self._own
         ):
-            raise TypeError(ref_errors.from_outside(level.name))
+            raise errors.OutsideRefError(ref_errors.from_outside(level.name))
         self._check(value, level)
         held.value, held.written = shared(value), True
 
