@@ -11,10 +11,12 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from covector._engine.base import errors, ref_errors
+from covector._engine.control.call import Call
+from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Online, Primitive
 from covector._engine.core.refs import held, settled, stage_open
 from covector._engine.core.trace import Tracer, context, standing_for, typeof
-from covector._engine.ir.program import without_dead_code
+from covector._engine.ir.program import Program, without_dead_code
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.forward import FlatFunction
 from covector._engine.transforms.programs import Mask, interned
@@ -187,6 +189,38 @@ class Noting:
 
 def forget(axes: list[int | None]) -> None:
     """For rules of staged functions, whose results' batch axes are known."""
+
+
+class Checked:
+    """The base of rules of functions with checks: what fails in them changes the state, which follows the constants.
+
+    Of the results of the rule the state after it is the last ones.
+    """
+
+    def __init__(self, how: Checking):
+        self.how = how
+
+    def parted(self, constants: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The constants, and the state."""
+        n = len(constants) - len(self.how.types)
+        return constants[:n], constants[n:]
+
+    def run(
+        self, program: Program, args: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The results of a Program, and the state after it."""
+        self.how.survey(program)
+        outs = Call(self.how.program(program))(*args, *state)
+        n = len(program.outputs)
+        return outs[:n], outs[n:]
+
+
+def foreseen(make: Callable[[], Program]) -> tuple[Program, ...] | None:
+    """The Program of a rule; None for one that refuses, which it says when it is asked for."""
+    try:
+        return (make(),)
+    except Exception:  # of the user's function, which may say so that there is no derivative
+        return None
 
 
 def kept(primitive: Primitive, key: Mask, make: Callable[[Mask], T]) -> T:

@@ -263,6 +263,10 @@ class Primitive:
         """Of what holds Programs in which something can fail, the results and the state after it."""
         raise self._missing("checked")
 
+    def rule_programs(self) -> tuple[Program, ...] | None:
+        """What a user's rule computes forwards, for a derivative in all arguments; None: that is not known before."""
+        return ()
+
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
         raise self._missing("with_programs")
