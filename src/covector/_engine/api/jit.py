@@ -29,6 +29,7 @@ from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
+from covector._engine.ir.program import effects_of
 from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
@@ -222,7 +223,7 @@ class Jitted:
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.options = options or {}
         self.traced: dict[Any, Traced] = {}
-        self.touches = False  # whether it was seen to touch references, which native calls do not
+        self.apart = False  # whether it touches references in a way that native calls do not know
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}
 
@@ -288,7 +289,6 @@ class Jitted:
                 touched,
                 signature.numbers(),
             )
-            self.touches = self.touches or bool(found.touched)
             if _lasts(found):
                 self.traced[key] = found
         return found
@@ -325,7 +325,7 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or self.touches:
+        if config.disable_jit or self.apart:
             return None
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)
@@ -334,10 +334,14 @@ class Jitted:
         traced = self.trace(signature)
         if not _lasts(traced):
             self.captured[get_ident()] = traced
-        if traced.touched or not _lasts(traced):
+        touches = bool(traced.touched) or bool(signature.refs.places)
+        if touches and effects_of(traced.program):
+            self.apart = True
+            return None
+        if not _lasts(traced) or (touches and any(live)):
             return None
         if not any(live):
-            return traced.entry(signature.donated)
+            return traced.entry(signature.donated, signature.refs.places)
         try:
             return traced.linear_entry(live)
         except errors.OutsideRefError:

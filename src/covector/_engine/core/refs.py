@@ -122,6 +122,10 @@ class Cell:
         self._check(value, level)
         held.value, held.written = shared(value), True
 
+    def _may_write(self) -> None:
+        """ValueError where what is written here differs from element to element of a batch, or might."""
+        self._check(None, self._held()[1])
+
     def _check(self, value: Any, level: Trace) -> None:
         """Whether a value may leave the transformations inside which it is written."""
         trace: Trace | None = current()
@@ -190,6 +194,9 @@ class Cell:
     def _written(self) -> bool:
         """Whether it was written where it was made."""
         return self._own.written
+
+
+_native.set_cells(Cell, Held, EVAL)
 
 
 class Reading(dict[Any, Held]):

@@ -123,7 +123,9 @@ def linear_entry(
     split = linearize_program(program, live + (False,) * len(constants))
     if sum(split.nonzero) > MOST_RESULTS or (wide and meets_64_bits(split.linear)):
         return None  # of residuals the rounded numbers would be kept
-    if _by_users(split.linear, set()):  # whether its transpose can be a Program is known before it is used
+    if _by_users(
+        split.linear, set()
+    ):  # whether its transpose can be a Program is known before it is used
         k = sum(live)
         mask = (False,) * (len(split.linear.inputs) - k) + (True,) * k
         transpose_program(split.linear, mask, (True,) * sum(split.nonzero))
