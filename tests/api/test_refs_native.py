@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from tests.api.test_refs import refused
 
 import covector as cv
