@@ -112,7 +112,7 @@ def _other(writer: _Writer, x: Any) -> Form:
         return ("dtype", x.name)
     if isinstance(x, np.generic):
         return ("number", x.dtype.name, x.tobytes())
-    module: object = cls.__module__  # of functions a property: each has its own
+    module: Any = cls.__module__  # of functions a property: each has its own
     if not isinstance(module, str) or module.partition(".")[0] != _OURS:
         return _public(x)
     name = f"{cls.__module__}.{cls.__qualname__}"
@@ -130,8 +130,9 @@ def _other(writer: _Writer, x: Any) -> Form:
 def _public(x: Any) -> Form:
     """Where one of our public functions is found: policies of `checkpoint` are such."""
     module, name = getattr(x, "__module__", None), getattr(x, "__qualname__", None)
-    ours = isinstance(module, str) and module.partition(".")[0] == _OURS
-    if not ours or getattr(sys.modules.get(module), str(name), None) is not x:
+    if not (isinstance(module, str) and isinstance(name, str)) or (
+        module.partition(".")[0] != _OURS or getattr(sys.modules.get(module), name, None) is not x
+    ):
         raise _OfThisProcess(type(x))
     return ("function", module, name)
 
