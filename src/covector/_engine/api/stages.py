@@ -163,10 +163,8 @@ class Traced:
             return _native.Entry(executable.native, kept, constants, out_spec, list(donated))
         captured = tuple([u.cell for u in self.touched.captured])
         spec = "tuple", [out_spec, *specs[results:]]
-        return _native.Entry(
-            executable.native, kept, constants, spec, list(donated),
-            captured=captured, written=written,
-        )  # fmt: skip
+        given = executable.native, kept, constants, spec, list(donated)
+        return _native.Entry(*given, captured=captured, written=written)
 
     def linear_entry(self, live: tuple[bool, ...]) -> Any:
         """The same for leaves of which some are on the tape of an eager derivative."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
-from covector._engine.base.public import PACKAGE
+from covector._engine.base.public import NO_USERS, PACKAGE
 
 
 class CovectorError(Exception):
@@ -311,7 +311,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
+        if not code.co_filename.startswith(NO_USERS):
             return Source(code, frame.f_lineno, _scopes.name)
         frame = frame.f_back
     return None
@@ -471,6 +471,11 @@ def not_an_array(value: object, where: str) -> str:
         return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
     if getattr(value, "_is_ref", False):
         return f"{found}, which is a mutable reference: read its value first, ref[...]."
+    if getattr(value, "_is_linear", False):
+        return (
+            f"reverse mode{at_user_line()} came to an operation on tangents that is not linear: a custom_jvp rule "
+            "may do to tangents only what is linear in them, such as multiplying them by values or adding them"
+        )
     return (
         f"{found}, which is not an array, a number, or something NumPy can make an array of. "
         "Mark it static (static_argnums of jit) or convert it first."

@@ -118,9 +118,14 @@ class OnlineCustom(Online):
     ]  # makes the rule of a function that closes over traced values
 
     def __init__(
-        self, name: str, fun: FlatFunction, rule: Any, outcome: Outcome, memory: Memory,
+        self,
+        name: str,
+        fun: FlatFunction,
+        rule: Any,
+        outcome: Outcome,
+        memory: Memory,
         refs: bool = False,
-    ):  # fmt: skip
+    ):
         self.function_name, self.fun, self.rule = name, fun, rule
         self.outcome, self.memory, self.refs = outcome, memory, refs
 

@@ -61,6 +61,13 @@ class Linear(_Typed):
 
     __slots__ = ()
 
+    _is_linear: ClassVar[bool] = True  # for messages, which are below
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of its type."""
+        return self.aval.dtype
+
 
 class NoSlope:
     """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
