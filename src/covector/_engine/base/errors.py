@@ -464,6 +464,14 @@ def effect_of_a_tangent(primitive: str, source: Source | None) -> str:
     )
 
 
+def not_linear() -> str:
+    """For an operation on tangents that cannot be transposed."""
+    return (
+        f"reverse mode{at_user_line()} came to an operation on tangents that is not linear: a custom_jvp rule "
+        "may do to tangents only what is linear in them, such as multiplying them by values or adding them"
+    )
+
+
 def not_an_array(value: object, where: str) -> str:
     """For a value that is no array, tracer or number."""
     found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
@@ -472,10 +480,7 @@ def not_an_array(value: object, where: str) -> str:
     if getattr(value, "_is_ref", False):
         return f"{found}, which is a mutable reference: read its value first, ref[...]."
     if getattr(value, "_is_linear", False):
-        return (
-            f"reverse mode{at_user_line()} came to an operation on tangents that is not linear: a custom_jvp rule "
-            "may do to tangents only what is linear in them, such as multiplying them by values or adding them"
-        )
+        return not_linear()
     return (
         f"{found}, which is not an array, a number, or something NumPy can make an array of. "
         "Mark it static (static_argnums of jit) or convert it first."

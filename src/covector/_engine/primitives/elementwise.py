@@ -150,7 +150,7 @@ class ElementwiseBase(Mapped):
                 result.append(None)
                 continue
             if not callable(push):
-                raise TypeError(errors.not_an_array(a, self.name))
+                raise TypeError(errors.not_linear())
             back = push(ct, Linear(a.aval), *args)
             if not a.aval.shape and back.shape:
                 back = prims.Sum(tuple(range(len(back.shape))))(back)
