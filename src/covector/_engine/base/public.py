@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,8 @@ from covector._engine import _native
 
 # The folder of the package: what lies below it is ours, and no user's.
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
+# What frames of no user's are in, ours and those of functions that ours are made with.
+NO_USERS = (PACKAGE, functools.__file__)
 _native.set_own_code(
     (
         PACKAGE,

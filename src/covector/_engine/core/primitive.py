@@ -62,6 +62,13 @@ class Linear(_Typed):
 
     __slots__ = ()
 
+    _is_linear: ClassVar[bool] = True  # for messages, which are below
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of its type."""
+        return self.aval.dtype
+
 
 class NoSlope:
     """In place of a partial derivative: it is zero wherever there is one, as of what is piecewise constant."""
@@ -240,6 +247,7 @@ class Primitive:
         False  # whether its derivatives are those of what it is inlined to
     )
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
+    users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
@@ -262,6 +270,10 @@ class Primitive:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Of what holds Programs in which something can fail, the results and the state after it."""
         raise self._missing("checked")
+
+    def rule_programs(self) -> tuple[Program, ...] | None:
+        """What a user's rule computes forwards, for a derivative in all arguments; None: that is not known before."""
+        return ()
 
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
