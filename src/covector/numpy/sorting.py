@@ -8,10 +8,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.trace import Tracer, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import filled, iota
-from covector.numpy.promotion import Array, axis_of, integer_of, lift
+from covector.numpy.promotion import axis_of, integer_of, is_operand, lift
 from covector.numpy.shape import flip, moveaxis, ravel
 
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "sort", "top_k"]
@@ -107,7 +107,7 @@ def lexsort(keys: Any, axis: int = -1, *, batch_size: int = 16) -> Any:
     >>> cnp.lexsort((cnp.array([1, 2, 0]), cnp.array([3, 1, 3])))
     Array([1, 2, 0], dtype=int32)
     """
-    if isinstance(keys, Array | Tracer) and keys.ndim > 1 and not dtypes.is_complex(keys.dtype):
+    if is_operand(keys) and np.ndim(keys) > 1 and not dtypes.is_complex(keys.dtype):
         axis = axis_of(axis, keys.ndim - 1) + 1
         rows = moveaxis(flip(keys, 0), (0, axis), (-2, -1))
         return moveaxis(prims.SortOrder()(rows), -1, axis - 1)
