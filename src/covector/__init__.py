@@ -92,6 +92,7 @@ if _typing.TYPE_CHECKING:
     from covector import (
         ad as ad,
         ad_checkpoint as ad_checkpoint,
+        as_jax as as_jax,
         checkpoint_policies as checkpoint_policies,
         core as core,
         custom_batching as custom_batching,
@@ -102,6 +103,7 @@ if _typing.TYPE_CHECKING:
         experimental as experimental,
         extend as extend,
         ffi as ffi,
+        flatten_util as flatten_util,
         image as image,
         interpreters as interpreters,
         lax as lax,
@@ -112,6 +114,7 @@ if _typing.TYPE_CHECKING:
         scipy as scipy,
         sharding as sharding,
         stages as stages,
+        test_util as test_util,
         tree as tree,
         tree_util as tree_util,
         typing as typing,
@@ -124,6 +127,11 @@ if _typing.TYPE_CHECKING:
     from covector._engine.api.evaluation import (
         ensure_compile_time_eval as ensure_compile_time_eval,
     )
+    from covector._engine.api.sharded import (
+        make_mesh as make_mesh,
+        pmap as pmap,
+        shard_map as shard_map,
+    )
     from covector._engine.runtime.placement import Shard as Shard, live_arrays as live_arrays
     from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import (
@@ -132,6 +140,7 @@ if _typing.TYPE_CHECKING:
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
     )
+    from covector.sharding import NamedSharding as NamedSharding, PartitionSpec as P
     from covector.ref import (
         Ref as Ref,
         empty_ref as empty_ref,
@@ -144,6 +153,8 @@ if _typing.TYPE_CHECKING:
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
     "Shard": "_engine.runtime.placement",
+    "NamedSharding": "sharding",
+    "P": "sharding",
     "Ref": "ref",
     "checkpoint": "ad_checkpoint",
     "closure_convert": "custom_derivatives",
@@ -155,15 +166,20 @@ _NAMES = {
     "ensure_compile_time_eval": "_engine.api.evaluation",
     "free_ref": "ref",
     "freeze": "ref",
+    "make_mesh": "_engine.api.sharded",
     "new_ref": "ref",
     "live_arrays": "_engine.runtime.placement",
+    "pmap": "_engine.api.sharded",
     "pure_callback": "_engine.api.callbacks",
     "remat": "ad_checkpoint",
+    "shard_map": "_engine.api.sharded",
     "typeof": "ref",
 }
+_OTHERWISE = {"P": "PartitionSpec"}  # names that differ from those in the module
 _LATER = (
     "ad",
     "ad_checkpoint",
+    "as_jax",
     "checkpoint_policies",
     "core",
     "custom_batching",
@@ -174,6 +190,7 @@ _LATER = (
     "experimental",
     "extend",
     "ffi",
+    "flatten_util",
     "image",
     "interpreters",
     "lax",
@@ -184,6 +201,7 @@ _LATER = (
     "scipy",
     "sharding",
     "stages",
+    "test_util",
     "tree",
     "tree_util",
     "typing",
@@ -193,7 +211,7 @@ _LATER = (
 
 def _late(name: str) -> _typing.Any:
     found = _import_module(f"covector.{_NAMES.get(name, name)}")
-    return getattr(found, name) if name in _NAMES else found
+    return getattr(found, _OTHERWISE.get(name, name)) if name in _NAMES else found
 
 
 _publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES), load=_late)

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from covector._engine import _native
@@ -205,6 +206,8 @@ class Config(threading.local):
     """
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("jax_"):
+            return jax_flags.value(name, partial(getattr, self))
         raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# The version whose names these are, which libraries that ask for it are told.
+JAX_VERSION = "0.12.0.1"
+
 # Packages are named without `jax.` in front; "" is the package itself.
 NAMES: dict[str, str] = {
     "": """
