@@ -133,6 +133,7 @@ if _typing.TYPE_CHECKING:
         shard_map as shard_map,
     )
     from covector._engine.runtime.placement import Shard as Shard, live_arrays as live_arrays
+    from covector._engine.types.sharding import P as P
     from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import (
         closure_convert as closure_convert,
@@ -140,7 +141,6 @@ if _typing.TYPE_CHECKING:
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
     )
-    from covector.sharding import NamedSharding as NamedSharding, PartitionSpec as P
     from covector.ref import (
         Ref as Ref,
         empty_ref as empty_ref,
@@ -149,12 +149,13 @@ if _typing.TYPE_CHECKING:
         new_ref as new_ref,
         typeof as typeof,
     )
+    from covector.sharding import NamedSharding as NamedSharding
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
     "Shard": "_engine.runtime.placement",
     "NamedSharding": "sharding",
-    "P": "sharding",
+    "P": "_engine.types.sharding",
     "Ref": "ref",
     "checkpoint": "ad_checkpoint",
     "closure_convert": "custom_derivatives",
@@ -175,7 +176,6 @@ _NAMES = {
     "shard_map": "_engine.api.sharded",
     "typeof": "ref",
 }
-_OTHERWISE = {"P": "PartitionSpec"}  # names that differ from those in the module
 _LATER = (
     "ad",
     "ad_checkpoint",
@@ -211,7 +211,7 @@ _LATER = (
 
 def _late(name: str) -> _typing.Any:
     found = _import_module(f"covector.{_NAMES.get(name, name)}")
-    return getattr(found, _OTHERWISE.get(name, name)) if name in _NAMES else found
+    return getattr(found, name) if name in _NAMES else found
 
 
 _publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES), load=_late)

@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 
-
 def _primitive(name: str) -> Any:
     return import_module("covector._engine.control.names").named(name)
 

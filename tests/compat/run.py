@@ -24,8 +24,14 @@ sys.path[:0] = [str(HERE), str(HERE / "programs")]
 def plain(x: Any) -> Any:
     """A leaf as something that can be compared in another process."""
     if isinstance(x, jax.Array):
-        return np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-    return x if isinstance(x, np.ndarray | np.generic | bool | int | float | complex | str) else repr(x)
+        return np.asarray(
+            jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        )
+    return (
+        x
+        if isinstance(x, np.ndarray | np.generic | bool | int | float | complex | str)
+        else repr(x)
+    )
 
 
 def run(case: Any) -> dict[str, Any]:

@@ -63,9 +63,10 @@ def install() -> Installed:
     True
     """
     if found := genuine():
+        where = sys.modules[found[0]].__file__
         raise RuntimeError(
-            f"as_jax.install: the real {' and '.join(found)} is imported already, from {sys.modules[found[0]].__file__}; "
-            "call install() before anything imports it, or run `python -m covector.as_jax`"
+            f"as_jax.install: the real {' and '.join(found)} is imported already, from {where}; call install() before "
+            "anything imports it, or run `python -m covector.as_jax`"
         )
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         raise RuntimeError("as_jax.install: it is installed already; undo() that first")

@@ -13,7 +13,7 @@ _USAGE = "usage: python -m covector.as_jax (script.py | -m module | -c code) [ar
 
 def main(arguments: list[str]) -> None:
     """Run what the arguments name, as Python itself would; SystemExit if they name nothing."""
-    if not arguments or arguments[0] in ("-m", "-c") and len(arguments) == 1:
+    if not arguments or (arguments[0] in ("-m", "-c") and len(arguments) == 1):
         raise SystemExit(_USAGE)
     install()
     first, *rest = arguments
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         sys.argv = ["-c", *rest[1:]]
         sys.path[0] = ""
         space = vars(sys.modules["__main__"])
-        exec(compile(rest[0], "<string>", "exec"), space)  # noqa: S102 -- that is what is asked for
+        exec(compile(rest[0], "<string>", "exec"), space)
     else:
         sys.argv = arguments
         sys.path[0] = os.path.dirname(os.path.abspath(first))

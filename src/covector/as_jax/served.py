@@ -1,8 +1,8 @@
 """Which modules of Covector stand for which of JAX's, and the finder that hands them to `import`.
 
-A module of ours is handed out as it is, under another name: `jax.numpy is covector.numpy`.  Only where JAX has names that
-mean nothing in Covector proper is there a module of its own, a `View`: the version, and what libraries reach for behind
-JAX's public names.
+A module of ours is handed out as it is, under another name: `jax.numpy is covector.numpy`.  Only where JAX has names
+that mean nothing in Covector proper is there a module of its own, a `View`: the version, and what libraries reach for
+behind JAX's public names.
 """
 
 from __future__ import annotations
@@ -55,10 +55,13 @@ class View(ModuleType):
     def __init__(self, name: str, own: Mapping[str, Any], late: Mapping[str, str], ours: str = ""):
         super().__init__(name, f"{name}, served by Covector.")
         self.__dict__.update(own)
-        self.__path__: list[str] = []  # what is below it is found by the finder alone
+        self.__path__ = []  # what is below it is found by the finder alone
         self._late, self._ours = late, ours
 
     def __getattr__(self, key: str) -> Any:
+        below = f"{self.__name__}.{key}"
+        if below in VIEWS:
+            return import_module(below)
         if key in self._late:
             module, _, name = self._late[key].partition(":")
             found = getattr(import_module(module), name)

@@ -7,14 +7,12 @@ from typing import Any
 
 from covector._engine.base.public import missing
 
-LATER = ("linalg", "with_sharding_constraint")
+LATER = ("linalg",)
 
 
 def __getattr__(name: str) -> Any:
     if name == "linalg":
         return import_module("covector.lax.linalg")
-    if name == "with_sharding_constraint":
-        return import_module("covector._engine.api.sharded").with_sharding_constraint
     if not name.endswith("_p") or name.startswith("_"):
         raise missing("covector.lax", name)
     found = import_module("covector.lax.composed").composed().get(name)

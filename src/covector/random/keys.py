@@ -163,6 +163,7 @@ tree.register_node(
     lambda _, children: Key(*children),
     children=("words",),
     plain=True,
+    public=False,
 )
 
 

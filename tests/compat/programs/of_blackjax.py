@@ -50,7 +50,9 @@ def nuts_with_window_adaptation() -> Any:
 
 @case(rtol=0.1, atol=0.1)
 def hmc() -> Any:
-    kernel = blackjax.hmc(logdensity, step_size=0.3, inverse_mass_matrix=jnp.ones(2), num_integration_steps=8)
+    kernel = blackjax.hmc(
+        logdensity, step_size=0.3, inverse_mass_matrix=jnp.ones(2), num_integration_steps=8
+    )
     f = lambda key: moments(chain(kernel, kernel.init(jnp.zeros(2)), key, 4000)[0])
     return jax.jit(f), (jax.random.key(2),)
 
@@ -83,4 +85,7 @@ def langevin_and_mclmc() -> Any:
 @case(rtol=1e-3, atol=1e-3)
 def diagnostics() -> Any:
     xs = jax.random.normal(jax.random.key(5), (4, 200, 2))
-    return lambda xs: (blackjax.diagnostics.effective_sample_size(xs), blackjax.diagnostics.potential_scale_reduction(xs)), (xs,)
+    return lambda xs: (
+        blackjax.diagnostics.effective_sample_size(xs),
+        blackjax.diagnostics.potential_scale_reduction(xs),
+    ), (xs,)

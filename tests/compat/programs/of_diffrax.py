@@ -24,7 +24,18 @@ START = jnp.array([10.0, 5.0])
 def adaptive(a: Any, y: Any, solver: Any, **kwargs: Any) -> Any:
     controller = PIDController(rtol=1e-4, atol=1e-5)
     ts = SaveAt(ts=jnp.linspace(0.0, 10.0, 21))
-    return diffeqsolve(ODETerm(field), solver, 0.0, 10.0, 0.1, y, a, saveat=ts, stepsize_controller=controller, **kwargs)
+    return diffeqsolve(
+        ODETerm(field),
+        solver,
+        0.0,
+        10.0,
+        0.1,
+        y,
+        a,
+        saveat=ts,
+        stepsize_controller=controller,
+        **kwargs,
+    )
 
 
 @case(rtol=1e-3, atol=1e-3)
@@ -65,9 +76,20 @@ def recursive_checkpoint_adjoint() -> Any:
     return differentiated(diffrax.RecursiveCheckpointAdjoint())
 
 
-@case(rtol=1e-2, atol=1e-2)
+@case(rtol=1e-3, atol=1e-3)
 def direct_adjoint() -> Any:
-    return differentiated(diffrax.DirectAdjoint())
+    """With fixed steps: in float32 JAX loses the gradient through adaptive ones, which ours keeps."""
+
+    def loss(a: Any, y: Any) -> Any:
+        direct = diffrax.DirectAdjoint()
+        return jnp.mean(
+            diffeqsolve(
+                ODETerm(field), diffrax.Tsit5(), 0.0, 5.0, 0.1, y, a, adjoint=direct, max_steps=64
+            ).ys
+            ** 2
+        )
+
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1))), (RATES, START)
 
 
 @case(rtol=5e-2, atol=5e-2)
@@ -122,7 +144,15 @@ def dense_output_and_events() -> Any:
     def f(a: Any, y: Any) -> Any:
         controller = PIDController(rtol=1e-4, atol=1e-5)
         dense = diffeqsolve(
-            ODETerm(field), diffrax.Tsit5(), 0.0, 5.0, 0.1, y, a, saveat=SaveAt(dense=True), stepsize_controller=controller
+            ODETerm(field),
+            diffrax.Tsit5(),
+            0.0,
+            5.0,
+            0.1,
+            y,
+            a,
+            saveat=SaveAt(dense=True),
+            stepsize_controller=controller,
         )
         event = diffrax.Event(lambda t, y, args, **kwargs: y[0] < 3.0)
         stopped = diffeqsolve(

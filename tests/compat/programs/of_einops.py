@@ -20,7 +20,12 @@ def patches_and_back() -> Any:
     def f(x: Any) -> Any:
         patches = rearrange(x, "b (h p) (w q) c -> b (h w) (p q c)", p=2, q=2)
         back = rearrange(patches, "b (h w) (p q c) -> b (h p) (w q) c", h=4, p=2, q=2)
-        return patches, back, reduce(x, "b (h 2) (w 2) c -> b h w c", "max"), repeat(x, "b h w c -> b (h 2) w c")
+        return (
+            patches,
+            back,
+            reduce(x, "b (h 2) (w 2) c -> b h w c", "max"),
+            repeat(x, "b h w c -> b (h 2) w c"),
+        )
 
     return f, (images(),)
 

@@ -44,7 +44,9 @@ def filtered_transformations() -> Any:
     def f(m: Any, x: Any, y: Any) -> Any:
         value, grads = eqx.filter_value_and_grad(loss)(m, x, y)
         each = eqx.filter_vmap(m)(x)
-        moved = eqx.filter_jvp(lambda m: loss(m, x, y), (m,), (eqx.filter(m, eqx.is_inexact_array),))
+        moved = eqx.filter_jvp(
+            lambda m: loss(m, x, y), (m,), (eqx.filter(m, eqx.is_inexact_array),)
+        )
         return value, eqx.filter(grads, eqx.is_array), each, moved
 
     return f, (model(), *data())
@@ -78,7 +80,9 @@ def an_ensemble() -> Any:
     @eqx.filter_jit
     def f(keys: Any, x: Any) -> Any:
         models = eqx.filter_vmap(make)(keys)
-        return eqx.filter_vmap(lambda m, x: jax.vmap(m)(x), in_axes=(eqx.if_array(0), None))(models, x)
+        return eqx.filter_vmap(lambda m, x: jax.vmap(m)(x), in_axes=(eqx.if_array(0), None))(
+            models, x
+        )
 
     return f, (jax.random.split(jax.random.key(2), 5), data()[0])
 
@@ -113,7 +117,9 @@ def layers() -> Any:
 def state_in_batch_norm() -> Any:
     @eqx.filter_jit
     def f(norm: Any, state: Any, x: Any) -> Any:
-        out, state = jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(x, state)
+        out, state = jax.vmap(norm, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(
+            x, state
+        )
         return out, state
 
     def run(x: Any) -> Any:
@@ -161,12 +167,16 @@ def bounded_loops() -> Any:
             i, x = carry
             return i + 1, jnp.sin(x) * 1.1
 
-        _, y = eqx.internal.while_loop(lambda c: c[0] < 10, body, (0, x), max_steps=16, kind=kind, checkpoints=4)
+        _, y = eqx.internal.while_loop(
+            lambda c: c[0] < 10, body, (0, x), max_steps=16, kind=kind, checkpoints=4
+        )
         return jnp.sum(y)
 
     @jax.jit
     def all_of(x: Any) -> Any:
-        return [jax.value_and_grad(f)(x, kind) for kind in ("checkpointed", "bounded")] + [f(x, "lax")]
+        return [jax.value_and_grad(f)(x, kind) for kind in ("checkpointed", "bounded")] + [
+            f(x, "lax")
+        ]
 
     return all_of, (jnp.arange(3.0),)
 
@@ -180,4 +190,6 @@ def rules_of_its_own() -> Any:
     square.def_fwd(lambda perturbed, x, flag: (x * x, x))
     square.def_bwd(lambda residual, g, perturbed, x, flag: 3.0 * residual * g)
     closed = eqx.filter_closure_convert(lambda x: jnp.sin(x), jnp.ones(3))
-    return jax.jit(lambda x: (jax.grad(lambda x: square(x, True).sum())(x), closed(x))), (jnp.arange(3.0),)
+    return jax.jit(lambda x: (jax.grad(lambda x: square(x, True).sum())(x), closed(x))), (
+        jnp.arange(3.0),
+    )

@@ -9,7 +9,20 @@ import jax
 import jax.numpy as jnp
 from beartype import beartype
 from cases import case
-from jaxtyping import Array, ArrayLike, Bool, Float, Float32, Int, Integer, Key, PRNGKeyArray, PyTree, Shaped, jaxtyped
+from jaxtyping import (
+    Array,
+    ArrayLike,
+    Bool,
+    Float,
+    Float32,
+    Int,
+    Integer,
+    Key,
+    PRNGKeyArray,
+    PyTree,
+    Shaped,
+    jaxtyped,
+)
 
 
 @jaxtyped(typechecker=beartype)
@@ -81,7 +94,13 @@ def traced() -> Any:
         found = []
 
         def f(x: Any) -> Any:
-            found.extend([isinstance(x, jax.Array), isinstance(x, Float[Array, " n"]), isinstance(x, Int[Array, " n"])])
+            found.extend(
+                [
+                    isinstance(x, jax.Array),
+                    isinstance(x, Float[Array, " n"]),
+                    isinstance(x, Int[Array, " n"]),
+                ]
+            )
             return x.sum()
 
         jax.jit(f)(jnp.ones(3))

@@ -25,7 +25,12 @@ def solved(solver: Any, *tags: Any) -> Any:
     def f(a: Any, b: Any) -> Any:
         grads = jax.grad(lambda a, b: jnp.sum(solution(a, b) ** 2), argnums=(0, 1))(a, b)
         pushed = jax.jvp(solution, (a, b), (jnp.eye(len(b)), b))[1]
-        return solution(a, b), grads, pushed, jax.vmap(solution, (None, 0))(a, jnp.stack([b, 2 * b]))
+        return (
+            solution(a, b),
+            grads,
+            pushed,
+            jax.vmap(solution, (None, 0))(a, jnp.stack([b, 2 * b])),
+        )
 
     return jax.jit(f), system()
 
@@ -83,10 +88,15 @@ def operators() -> Any:
     def f(d: Any, b: Any) -> Any:
         diagonal = lx.DiagonalLinearOperator(d)
         tridiagonal = lx.TridiagonalLinearOperator(d + 2, d[1:], d[1:])
-        triangular = lx.MatrixLinearOperator(jnp.tril(jnp.outer(d, d)) + jnp.eye(len(d)), lx.lower_triangular_tag)
+        triangular = lx.MatrixLinearOperator(
+            jnp.tril(jnp.outer(d, d)) + jnp.eye(len(d)), lx.lower_triangular_tag
+        )
         function = lx.FunctionLinearOperator(lambda x: 3 * x + jnp.roll(x, 1), b)
         total = diagonal + 2 * lx.IdentityLinearOperator(jax.eval_shape(lambda: b))
-        solutions = [lx.linear_solve(o, b).value for o in (diagonal, tridiagonal, triangular, function, total)]
+        solutions = [
+            lx.linear_solve(o, b).value
+            for o in (diagonal, tridiagonal, triangular, function, total)
+        ]
         return solutions, total.as_matrix(), (diagonal @ tridiagonal).mv(b), function.T.mv(b)
 
     return jax.jit(f), (jnp.arange(1.0, 6.0), jnp.ones(5))

@@ -84,7 +84,9 @@ def schedules() -> Any:
         optax.exponential_decay(1.0, 10, 0.9, staircase=True),
         optax.piecewise_constant_schedule(1.0, {10: 0.5, 50: 0.1}),
         optax.linear_onecycle_schedule(100, 1.0),
-        optax.join_schedules([optax.constant_schedule(1.0), optax.polynomial_schedule(1.0, 0.0, 2, 50)], [30]),
+        optax.join_schedules(
+            [optax.constant_schedule(1.0), optax.polynomial_schedule(1.0, 0.0, 2, 50)], [30]
+        ),
     ]
     return jax.jit(lambda steps: [jax.vmap(s)(steps) for s in made]), (jnp.arange(100),)
 
@@ -101,7 +103,9 @@ def lbfgs() -> Any:
     @jax.jit
     def step(x: Any, state: Any) -> Any:
         value, grad = value_and_grad(x, state=state)
-        updates, state = optimizer.update(grad, state, x, value=value, grad=grad, value_fn=rosenbrock)
+        updates, state = optimizer.update(
+            grad, state, x, value=value, grad=grad, value_fn=rosenbrock
+        )
         return optax.apply_updates(x, updates), state
 
     def minimum(x: Any) -> Any:

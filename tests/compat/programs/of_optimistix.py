@@ -24,7 +24,9 @@ def rooted(solver: Any) -> Any:
     def fn(y: Any, a: Any) -> Any:
         return jnp.tanh(y) + 0.1 * y**3 - a
 
-    return with_derivatives(lambda a: optx.root_find(fn, solver, jnp.zeros(3), a).value, jnp.array([0.1, 0.2, 0.3]))
+    return with_derivatives(
+        lambda a: optx.root_find(fn, solver, jnp.zeros(3), a).value, jnp.array([0.1, 0.2, 0.3])
+    )
 
 
 @case(rtol=1e-3, atol=1e-4)
@@ -42,7 +44,9 @@ def bisection() -> Any:
     solver = optx.Bisection(rtol=1e-5, atol=1e-5)
 
     def solve(a: Any) -> Any:
-        found = optx.root_find(lambda y, a: y**3 - a, solver, jnp.array(1.0), a, options={"lower": 0.0, "upper": 3.0})
+        found = optx.root_find(
+            lambda y, a: y**3 - a, solver, jnp.array(1.0), a, options={"lower": 0.0, "upper": 3.0}
+        )
         return found.value
 
     return with_derivatives(solve, jnp.array(2.0))
@@ -55,7 +59,9 @@ def fitted(solver: Any) -> Any:
     def residuals(y: Any, a: Any) -> Any:
         return y[0] * jnp.exp(-y[1] * t) - a * data
 
-    return with_derivatives(lambda a: optx.least_squares(residuals, solver, jnp.ones(2), a).value, jnp.array(1.2))
+    return with_derivatives(
+        lambda a: optx.least_squares(residuals, solver, jnp.ones(2), a).value, jnp.array(1.2)
+    )
 
 
 @case(rtol=1e-2, atol=1e-3)
@@ -77,7 +83,9 @@ def minimised(solver: Any) -> Any:
     def fn(y: Any, a: Any) -> Any:
         return jnp.sum((y - a) ** 2) + 0.1 * jnp.sum((y[1:] - y[:-1] ** 2) ** 2)
 
-    return with_derivatives(lambda a: optx.minimise(fn, solver, jnp.zeros(4), a).value, jnp.array([0.5, 0.2, 0.7, 1.0]))
+    return with_derivatives(
+        lambda a: optx.minimise(fn, solver, jnp.zeros(4), a).value, jnp.array([0.5, 0.2, 0.7, 1.0])
+    )
 
 
 @case(rtol=1e-2, atol=1e-3)
@@ -94,14 +102,18 @@ def nonlinear_conjugate_gradients() -> Any:
 def nelder_mead() -> Any:
     solver = optx.NelderMead(rtol=1e-4, atol=1e-4)
     fn = lambda y, a: jnp.sum((y - a) ** 2)
-    return jax.jit(lambda a: optx.minimise(fn, solver, jnp.zeros(2), a, max_steps=500).value), (jnp.array([0.5, 1.0]),)
+    return jax.jit(lambda a: optx.minimise(fn, solver, jnp.zeros(2), a, max_steps=500).value), (
+        jnp.array([0.5, 1.0]),
+    )
 
 
 @case(rtol=1e-3, atol=1e-4)
 def fixed_point() -> Any:
     solver = optx.FixedPointIteration(rtol=1e-6, atol=1e-6)
     fn = lambda y, a: 0.5 * jnp.cos(y) + a
-    return with_derivatives(lambda a: optx.fixed_point(fn, solver, jnp.zeros(3), a).value, jnp.arange(3.0))
+    return with_derivatives(
+        lambda a: optx.fixed_point(fn, solver, jnp.zeros(3), a).value, jnp.arange(3.0)
+    )
 
 
 @case(rtol=1e-2, atol=1e-3)
@@ -115,7 +127,9 @@ def an_optimizer_of_optax() -> Any:
 def too_few_steps() -> Any:
     def f(a: Any) -> Any:
         fn = lambda y, a: jnp.exp(y) - a
-        found = optx.root_find(fn, optx.Newton(1e-8, 1e-8), jnp.array(30.0), a, max_steps=3, throw=False)
+        found = optx.root_find(
+            fn, optx.Newton(1e-8, 1e-8), jnp.array(30.0), a, max_steps=3, throw=False
+        )
         return found.result == optx.RESULTS.nonlinear_max_steps_reached, found.stats["num_steps"]
 
     return jax.jit(f), (jnp.array(2.0),)

@@ -48,19 +48,23 @@ class SymbolicZero:
 
 
 def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:
-    """The zero tangent of a value: an array of the tangent's dtype, or a `SymbolicZero`.
+    """The zero tangents of a pytree's values: arrays of the tangents' dtypes, or `SymbolicZero`s.
 
     >>> import covector.numpy as np
     >>> from covector.custom_derivatives import zero_from_primal
     >>> print(zero_from_primal(np.ones(2)), zero_from_primal(np.ones(2), symbolic_zeros=True))
     [0. 0.] SymbolicZero(float32[2])
     """
-    aval = typeof(val)
-    if symbolic_zeros:
-        return SymbolicZero(aval)
-    if not aval.differentiable():
-        return np.zeros(aval.shape, dtypes.float0)
-    return prims.zeros(aval)
+
+    def zero(x: Any) -> Any:
+        aval = typeof(x)
+        if symbolic_zeros:
+            return SymbolicZero(aval)
+        if not aval.differentiable():
+            return np.zeros(aval.shape, dtypes.float0)
+        return prims.zeros(aval)
+
+    return tree.map(zero, val)
 
 
 class CustomVJPPrimal:

@@ -56,30 +56,7 @@ def make_mesh(
     return Mesh(grid.reshape(tuple(axis_sizes)), axis_names, axis_types)
 
 
-_devices = devices
-
-
-@boundary
-def with_sharding_constraint(x: Any, shardings: Any) -> Any:
-    """The pytree as it is, which a sharding says how to spread; ValueError if that is not over devices here.
-
-    A leaf that has fewer axes than its PartitionSpec has entries is a ValueError.
-
-    >>> import covector
-    >>> from covector import lax
-    >>> from covector.sharding import NamedSharding, PartitionSpec
-    >>> rows = NamedSharding(covector.make_mesh((1,), ("x",)), PartitionSpec("x"))
-    >>> print(lax.with_sharding_constraint(covector.numpy.ones(2), rows))
-    [1. 1.]
-    """
-    places = tree.broadcast_prefix(shardings, x, "shardings", is_leaf=_is_spec)
-    check_places(
-        "with_sharding_constraint", "shardings", [p for p in places if not _is_spec(p)]
-    )
-    for leaf, place in zip(tree.leaves(x), places, strict=True):
-        spec = place if _is_spec(place) else getattr(place, "spec", PartitionSpec())
-        _check_rank("with_sharding_constraint", spec, leaf)
-    return x
+_devices = devices  # which the functions have as an argument
 
 
 def _is_spec(x: object) -> bool:
@@ -115,8 +92,8 @@ def shard_map(
 
     >>> import covector
     >>> from covector import lax
-    >>> mesh = covector.make_mesh((1,), ("x",))
-    >>> total = covector.shard_map(lambda x: lax.psum(x.sum(), "x"), mesh=mesh, in_specs=covector.P("x"), out_specs=covector.P())
+    >>> mesh, P = covector.make_mesh((1,), ("x",)), covector.P
+    >>> total = covector.shard_map(lambda x: lax.psum(x.sum(), "x"), mesh=mesh, in_specs=P("x"), out_specs=P())
     >>> print(total(covector.numpy.ones(3)))
     3.0
     """
@@ -202,9 +179,7 @@ def pmap(
 
         def put(*values: Any, **keywords: Any) -> Any:
             rest = iter(values)
-            return fun(
-                *[x if i in chosen else next(rest) for i, x in enumerate(args)], **keywords
-            )
+            return fun(*[x if i in chosen else next(rest) for i, x in enumerate(args)], **keywords)
 
         axes = in_axes
         if isinstance(axes, tuple | list):

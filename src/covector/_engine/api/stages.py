@@ -94,7 +94,8 @@ class Traced:
     def out_info(self) -> Any:
         """The results' shapes and dtypes, in the function's structure."""
         return tree.unflatten(
-            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals]
+            self.out_tree,
+            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals],
         )
 
     @cached_property

@@ -14,6 +14,7 @@ from covector._engine.core.trace import Array
 from covector._engine.runtime.device import Device, default_device, devices
 from covector._engine.types.sharding import Index, Sharding
 
+
 @bounded
 class SingleDeviceSharding(Sharding):
     """All of an array is on one device.

@@ -99,6 +99,10 @@ class ShapedArray:
         """The type of tangents and cotangents of values of this type."""
         return ShapedArray(self.shape, self.dtype, self.weak_type)
 
+    def to_tangent_aval(self) -> ShapedArray:
+        """The same, under JAX's name."""
+        return self.tangent()
+
     def differentiable(self) -> bool:
         """Whether values of this type have tangents: floating and complex ones do."""
         return dtypes.is_inexact(self.dtype)

@@ -189,13 +189,16 @@ class PartitionSpec(tuple[Any, ...]):
             yield from (n for n in (entry if isinstance(entry, tuple) else (entry,)) if n)
 
 
+P = PartitionSpec
+
+
 @bounded
 class AbstractMesh:
     """The axes of a mesh without its devices: sizes, names, and who decides over each.
 
     >>> from covector.sharding import AbstractMesh
-    >>> AbstractMesh((1, 1), ("rows", "columns")).shape
-    OrderedDict({'rows': 1, 'columns': 1})
+    >>> dict(AbstractMesh((1, 1), ("rows", "columns")).shape)
+    {'rows': 1, 'columns': 1}
     """
 
     __slots__ = ("axis_names", "axis_sizes", "axis_types")
@@ -223,8 +226,8 @@ class AbstractMesh:
         """The sizes by name.
 
         >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).shape
-        OrderedDict({'a': 1})
+        >>> dict(covector.make_mesh((1,), ("a",)).shape)
+        {'a': 1}
         """
         return OrderedDict(zip(self.axis_names, self.axis_sizes, strict=True))
 
