@@ -6,13 +6,18 @@ what a process imports from then on.  Which libraries work so is in docs/librari
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
+from covector._engine.base.config import config
 from covector._engine.base.public import publish
 from covector.as_jax.served import Finder, forget, genuine
 
 __all__ = ["Installed", "install"]
+
+
+_ON = ("1", "on", "t", "true", "y", "yes")
 
 
 class Installed:
@@ -25,6 +30,8 @@ class Installed:
 
     def __init__(self) -> None:
         self._finder: Finder | None = Finder()
+        self._before = config.enable_x64
+        config.update("enable_x64", os.environ.get("JAX_ENABLE_X64", "").lower() in _ON)
         sys.meta_path.insert(0, self._finder)
 
     def undo(self) -> None:
@@ -36,6 +43,7 @@ class Installed:
         if self._finder is not None:
             sys.meta_path.remove(self._finder)
             self._finder = None
+            config.update("enable_x64", self._before)
             forget()
 
     def __enter__(self) -> Installed:
@@ -53,6 +61,8 @@ class Installed:
 def install() -> Installed:
     """Serve `jax` and `jaxlib` from Covector to whatever is imported from now on.
 
+    `enable_x64` is False meanwhile, as in JAX: types of 64 bits become 32, unless JAX_ENABLE_X64 is set or the flag is
+    (`jax.config.update("jax_enable_x64", True)`).
     RuntimeError if the real JAX has been imported, or if it is served already.
 
     >>> import covector

@@ -18,6 +18,7 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "debug_nans": ("debug_nans", bool),
     "default_matmul_precision": ("default_matmul_precision", lambda value: value or ""),
     "disable_jit": ("disable_jit", bool),
+    "enable_x64": ("enable_x64", lambda state: None if state is None else bool(state)),
     "enable_compilation_cache": ("cache", bool),
     "explain_cache_misses": ("explain_cache_misses", bool),
     "log_compiles": ("log_compiles", bool),
@@ -34,7 +35,6 @@ _BACK: dict[str, Callable[[Any], Any]] = {
     "compilation_cache_dir": lambda folder: folder or None,
     "compilation_cache_max_size": lambda megabytes: megabytes << 20,
     "default_matmul_precision": lambda value: value or None,
-    "enable_x64": bool,
     "traceback_filtering": lambda trim: "auto" if trim else "off",
 }
 
@@ -43,7 +43,6 @@ _ALWAYS: dict[str, Any] = {
     "default_prng_impl": "threefry2x32",
     "enable_checks": False,
     "enable_custom_prng": False,
-    "enable_x64": False,
     "threefry_partitionable": True,
 }
 
@@ -62,7 +61,7 @@ debug_leaked_clients_on_clear_backends debug_log_modules default_device
 default_prng_impl disable_bwd_checks disable_most_optimizations disable_vmap_shmap_error
 disallow_mesh_context_manager distributed_debug dump_ir_modes dump_ir_to
 embedded_constants_max_bytes enable_checks enable_custom_prng enable_pgle
-enable_preemption_service enable_recoverability enable_x64 error_checking_behavior_divide
+enable_preemption_service enable_recoverability error_checking_behavior_divide
 error_checking_behavior_nan error_checking_behavior_oob exec_time_optimization_effort
 experimental_unsafe_xla_runtime_errors explicit_x64_dtypes export_calling_convention_version
 export_ignore_forward_compatibility force_dcn_cross_host_transfers high_dynamic_range_gumbel
