@@ -110,7 +110,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "ufunc_methods ufunc_type vectorized __init__",
     ),
-    ("", "ref ad ops dlpack typing stages version flatten_util test_util"),
+    ("", "ref ad ops dlpack typing stages version test_util"),
     (
         "lax",
         "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
