@@ -32,7 +32,7 @@ from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_jvp import OnlineJVP
 from covector._engine.control.custom_vjp import Backward, OnlineVJP
 from covector._engine.core.primitive import Zero, is_zero
-from covector._engine.core.refs import Among, Cell
+from covector._engine.core.refs import Among
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -421,14 +421,14 @@ class _VJP:
             )
         outs = call.noted(pair[0], fwd)
         leaves, res_tree = flatten(pair[1])
-        among = Among(f"the residuals of {function_name(fwd)}", leaves)
+        among = Among(f"the residuals of {function_name(fwd)}", leaves, numbers=True)
         residuals = among.others(leaves)
         check_values(
             residuals,
             lambda: [
                 f"the residual{tree.keystr(path)} of {function_place(fwd)}"
-                for path, x in tree.leaves_with_path(pair[1])
-                if not isinstance(x, Cell)
+                for i, (path, _) in enumerate(tree.leaves_with_path(pair[1]))
+                if i not in among.kept
             ],
             "custom_vjp",
         )

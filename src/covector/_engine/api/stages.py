@@ -81,7 +81,7 @@ class Traced:
         """What is known of each argument, in the structure of (args, kwargs)."""
         donated = self.donated or (False,) * len(self.in_avals)
         infos = [
-            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, a.weak_type), d)
+            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type), d)
             for a, d in zip(self.in_avals, donated, strict=True)
         ]
         return tree.unflatten(self.in_tree, infos)
@@ -95,7 +95,8 @@ class Traced:
     def out_info(self) -> Any:
         """The results' shapes and dtypes, in the function's structure."""
         return tree.unflatten(
-            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
+            self.out_tree,
+            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals],
         )
 
     @cached_property

@@ -20,14 +20,13 @@ from covector._engine import _native
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 # What frames of no user's are in, ours and those of functions that ours are made with.
 NO_USERS = (PACKAGE, functools.__file__)
-_native.set_own_code(
-    (
-        PACKAGE,
-        os.path.join(os.path.dirname(__file__), "tree.py"),
-        os.path.dirname(optree.__file__) + os.sep,
-    ),
-    opmap["RAISE_VARARGS"],
+# Files and folders whose frames are left out of tracebacks: ours, and those of libraries.
+_left_out = (
+    PACKAGE,
+    os.path.join(os.path.dirname(__file__), "tree.py"),
+    os.path.dirname(optree.__file__) + os.sep,
 )
+_native.set_own_code(_left_out, opmap["RAISE_VARARGS"])
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -41,6 +40,19 @@ def boundary(fun: F) -> F:
     raise on purpose keeps the innermost of our frames.  The flag `trim_tracebacks` switches this off.
     """
     return _native.Boundary(fun, None, _native_forms.get(fun))  # type: ignore[return-value]
+
+
+def leave_out(path: str) -> None:
+    """Leave the frames of a library's file out of tracebacks from now on, as our own are."""
+    global _left_out
+    if path not in _left_out:
+        _left_out = (*_left_out, path)
+        _native.set_own_code(_left_out, opmap["RAISE_VARARGS"])
+
+
+def is_left_out(path: str) -> bool:
+    """Whether the frames of a file are left out of tracebacks."""
+    return path.startswith(_left_out)
 
 
 _native_forms: dict[Any, Any] = {}

@@ -43,6 +43,11 @@ class Trace:
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
 
+    @property
+    def main(self) -> Trace:
+        """Itself: what libraries compare to see whether tracers are of one trace."""
+        return self
+
     def owns(self, x: Tracer) -> bool:
         """Whether a tracer is of this trace."""
         return x._trace is self

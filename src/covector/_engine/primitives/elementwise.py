@@ -497,7 +497,15 @@ round_half_away = Elementwise(
     "round_half_away", _numpy_half_away, (NO_SLOPE,), _half_away, "f", widen=True
 )
 
-stop_gradient = Elementwise(
+
+class _StopGradient(Elementwise):
+    """Its derivative is zero; as a function it is the identity, and so is its transpose."""
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        return [ct]
+
+
+stop_gradient = _StopGradient(
     "stop_gradient",
     lambda x: x,
     (NO_SLOPE,),
