@@ -31,7 +31,6 @@ from covector._engine.control.call import Call
 from covector._engine.core import trace
 from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
-from covector._engine.ir.program import effects_of
 from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
@@ -338,7 +337,7 @@ class Jitted:
         if not _lasts(traced):
             self.captured[get_ident()] = traced
         touches = bool(traced.touched) or bool(signature.refs.places)
-        if touches and effects_of(traced.program):
+        if touches and traced.program.effects:
             self.apart = True
             return None
         if not _lasts(traced) or (touches and any(live)):
