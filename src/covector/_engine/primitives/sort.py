@@ -11,7 +11,14 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive, Types, Zero, is_zero
-from covector._engine.core.routine import ByRoutine, RoutineCall
+from covector._engine.core.routine import (
+    ByRoutine,
+    Called,
+    RoutineCall,
+    RuntimeRoutine,
+    as_primitive,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -77,7 +84,7 @@ def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> RoutineCall:
     *front, n = keys.shape
     rows = sizes.product(front)
     parameters = dtypes.CODES[keys.dtype], width, rows, n
-    return RoutineCall("sort_pairs", parameters, work=rows * n, order=order)
+    return RoutineCall(SORT, parameters, work=rows * n, order=order)
 
 
 @record
@@ -169,7 +176,22 @@ class TopK(ByRoutine):
         *front, n = x.shape
         rows, width = sizes.product(front), dtypes.index_dtype(n).itemsize
         parameters = dtypes.CODES[x.dtype], width, rows, n, self.k
-        return RoutineCall("top_k", parameters, work=rows * n)
+        return RoutineCall(TOP_K, parameters, work=rows * n)
+
+
+def _sorting(code: int, width: int, rows: int, n: int) -> Called:
+    keys = ShapedArray((rows, n), dtypes.ALL[code])
+    if not width:
+        return Called(Sort(), (keys,), (0, 0))
+    return Called(SortPairs(), (keys, ShapedArray((rows, n), np.dtype(f"u{width}"))))
+
+
+def _choosing(code: int, _width: int, rows: int, n: int, k: int) -> Called:
+    return Called(TopK(k), (ShapedArray((rows, n), dtypes.ALL[code]),))
+
+
+SORT = runtime_routine(RuntimeRoutine("sort_pairs", "sorted", as_primitive(_sorting)))
+TOP_K = runtime_routine(RuntimeRoutine("top_k", "moved", as_primitive(_choosing)))
 
 
 def sorted_last(xs: Sequence[Any], num_keys: int) -> Sequence[Any]:
