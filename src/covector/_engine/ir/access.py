@@ -224,8 +224,8 @@ def in_place(reads: Sequence[Access], writes: Sequence[Access]) -> bool:
 
 
 def _never_before(read: Access, write: Access) -> bool:
-    if read.during and read.statement is write.statement:
-        return False
+    if read.during and read.statement is write.statement:  # a copy onto itself changes nothing
+        return isinstance(read.statement, Copy) and read.place == write.place
     pairs = zip(read.around, write.around, strict=False)
     shared = [s for s, _ in itertools.takewhile(lambda pair: pair[0] is pair[1], pairs)]
     return all(isinstance(s, If) or (isinstance(s, Loop) and apart(write, read, s)) for s in shared)
