@@ -64,7 +64,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/compile",
         "invariants rewrite survey schedule pipeline",
     ),
-    ("_engine/backends/reference", "__init__ primitives scalars routines kernels backend"),
+    ("_engine/backends/reference", "__init__ primitives scalars kernels backend"),
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link plan scalars shared library indices routines contents apart flow emit "

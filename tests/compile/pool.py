@@ -98,11 +98,13 @@ SMOOTH: list[Kind] = []
 SYMBOLIC: list[Kind] = []
 
 
-def kind(weight: int = 1, smooth: bool = False, symbolic: bool = False) -> Callable[[Kind], Kind]:
-    """A kind of step, for so many chances; whether it has derivatives, and takes symbolic sizes."""
+def kind(
+    weight: int = 1, smooth: bool = False, symbolic: bool = False, exact: bool = True
+) -> Callable[[Kind], Kind]:
+    """A kind of step, for so many chances; whether it has derivatives, takes symbolic sizes, keeps integers exact."""
 
     def add(f: Kind) -> Kind:
-        for table, wanted in ((EXACT, True), (SMOOTH, smooth), (SYMBOLIC, symbolic)):
+        for table, wanted in ((EXACT, exact), (SMOOTH, smooth), (SYMBOLIC, symbolic)):
             table.extend([f] * (weight if wanted else 0))
         return f
 

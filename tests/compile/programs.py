@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from tests.compile import sampled, steps
 from tests.compile.pool import (
     BOOL,
     C64,
@@ -28,6 +29,8 @@ from tests.compile.pool import (
     one,
 )
 from tests.compile.steps import known
+
+STEPS = (steps, sampled)  # where the other kinds of steps are
 
 # ----------------------------------------------------------------------- functions inside: jit, vmap, scan
 

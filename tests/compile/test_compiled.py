@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 from tests.primitives.samples import all_samples
 
 from covector._engine import _native
+from covector._engine.backends.reference.kernels import run
 from covector._engine.core import trace
+from covector._engine.core.routine import ROUTINES
+from covector._engine.ir.kernel import Routine, walk
 from covector._engine.runtime.executable import Executable
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -19,7 +24,7 @@ from covector.extend.testing import Sample
 SAMPLES = all_samples()
 
 
-def compiled(sample: Sample, operands: list[Any]) -> list[np.ndarray]:
+def compiled(sample: Sample, operands: list[Any]) -> tuple[list[np.ndarray], Executable]:
     """The primitive's results, compiled for the operands' types."""
     avals = [ShapedArray(np.shape(x), np.asarray(x).dtype) for x in operands]
     primitive = sample.primitive
@@ -30,7 +35,7 @@ def compiled(sample: Sample, operands: list[Any]) -> list[np.ndarray]:
 
     executable = Executable(trace.stage(run, avals, primitive.name))
     arrays = [_native.array_from(np.asarray(x)) for x in operands]
-    return [np.asarray(x) for x in executable(arrays)]
+    return [np.asarray(x) for x in executable(arrays)], executable
 
 
 def tolerance(dtype: np.dtype) -> float:
@@ -43,7 +48,18 @@ def test_compiled_is_the_reference(sample: Sample) -> None:
     operands = sample.make(np.random.default_rng(zlib.crc32(str(sample).encode())))
     wanted = sample.primitive.reference(*operands)
     wanted = wanted if sample.primitive.multiple else (wanted,)
-    for actual, expected in zip(compiled(sample, operands), wanted, strict=True):
+    found, executable = compiled(sample, operands)
+    assert_close(found, wanted)
+    called = {s.name for s in walk(executable.kernel.body) if isinstance(s, Routine)}
+    if called:  # the meaning of a routine, which is found from the parameters of the call alone
+        constants = map(np.asarray, executable.program.constants)
+        results = run(executable.kernel, [*operands, *constants])
+        shaped = [x.view(y.dtype).reshape(y.shape) for x, y in zip(results, found, strict=True)]
+        assert_close(shaped, wanted)
+
+
+def assert_close(found: Sequence[np.ndarray], wanted: Sequence[Any]) -> None:
+    for actual, expected in zip(found, wanted, strict=True):
         expected = np.asarray(expected)
         assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
         if dtypes.is_inexact(expected.dtype):
@@ -54,3 +70,10 @@ def test_compiled_is_the_reference(sample: Sample) -> None:
             )
         else:
             np.testing.assert_array_equal(actual, expected)
+
+
+def test_every_routine_is_one_of_the_runtime() -> None:
+    for module in ("linalg_orthogonal", "linalg_solve", "linalg_spectral"):
+        import_module(f"covector._engine.primitives.{module}")
+    others = {"parallel_for", "alloc", "free", "callback", "foreign"}
+    assert {f"cv_{n}" for n in {*ROUTINES, *others}} == set(_native.symbols())

@@ -57,6 +57,43 @@ def test_a_donated_array_that_a_copy_in_a_loop_reads() -> None:
     donated_is_kept(g, np.arange(2000, dtype="f"), donate=0)
 
 
+RNG = np.random.default_rng(0)
+SQUARE = RNG.standard_normal((65, 65)).astype("f") / 9
+KERNEL = RNG.standard_normal((16, 16, 3, 3)).astype("f") / 12
+CONVOLVED = RNG.standard_normal((2, 16, 9, 9)).astype("f")
+VECTOR = RNG.standard_normal(300).astype("f")
+# What a routine, a callback or a copy computes of an array of the same type, and that array.
+WHILE_IT_READS: dict[str, tuple[Any, np.ndarray]] = {
+    "product": (lambda x: x @ SQUARE, SQUARE),
+    "product from the left": (lambda x: SQUARE @ x, SQUARE),
+    "product with a vector": (lambda x: cnp.resize(SQUARE, (300, 300)) @ x / 9, VECTOR),
+    "convolution": (
+        lambda x: lax.conv_general_dilated(x, KERNEL, (1, 1), "SAME"),
+        CONVOLVED,
+    ),
+    "transform": (lambda x: cnp.fft.fft(x) / 17, VECTOR.astype(np.complex64)),
+    "the largest": (lambda x: lax.top_k(-x, 300)[0], VECTOR),
+    "factors": (lambda x: cnp.linalg.qr(x)[0] + 0.1, SQUARE),
+    "eigenvectors": (lambda x: cnp.linalg.eigh(x)[1], SQUARE),
+    "a callback": (
+        lambda x: cv.pure_callback(lambda v: np.asarray(v)[::-1] / 2, x, x),
+        VECTOR,
+    ),
+    "a copy": (lambda x: cnp.concatenate([x[7:], x[:7]]), VECTOR),
+}
+
+
+@pytest.mark.parametrize("name", WHILE_IT_READS)
+def test_what_reads_while_it_writes_has_another_place_for_its_result(name: str) -> None:
+    """As the carry of a loop and as a donated argument: `c @ w` was written where it was still read."""
+    f, x = WHILE_IT_READS[name]
+    once = cv.jit(f)
+    loop = cv.jit(lambda x: lax.fori_loop(0, 3, lambda _, c: f(c), x))
+    np.testing.assert_allclose(loop(x), once(once(once(x))), rtol=1e-4, atol=1e-5)
+    donated_is_kept(f, x, donate=0)
+    donated_is_kept(lambda x: lax.scan(lambda c, _: (f(c), None), x, None, 3)[0], x, donate=0)
+
+
 def update(x: Any) -> Any:
     return lax.fori_loop(0, 3, lambda i, x: x.at[i].set(1.0), x)
 

@@ -23,6 +23,7 @@ from covector._engine.backends.reference.kernels import run
 from covector._engine.base.errors import KernelError, VerificationError
 from covector._engine.base.record import replace
 from covector._engine.compile import memory
+from covector._engine.compile.pipeline import run_passes
 from covector._engine.compile.schedule import schedule
 from covector._engine.core import trace
 from covector._engine.ir import check, index as ix
@@ -44,11 +45,12 @@ from covector._engine.ir.kernel import (
 from covector._engine.ir.scalar import Expr, const
 from covector._engine.ir.sharing import verify_plan
 from covector._engine.runtime import cache
-from covector._engine.runtime.executable import Executable
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
 JOB = Job(backend.BACKEND.target())
+# Products are loops if they are small; for the second they are calls, of which random programs have few large enough.
+TARGETS = (JOB.target, replace(JOB.target, limits=replace(JOB.target.limits, small_product=0)))
 TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 
 
@@ -316,10 +318,13 @@ def test_random_programs(data: Any) -> None:
     values = operands(f, data.draw(st.integers(0, 99)))
     donated = data.draw(st.sets(st.integers(0, len(values) - 1)))
     program = trace.stage(f, [ShapedArray(v.shape, v.dtype) for v in f.inputs])
-    executable = Executable(program, tuple(sorted(donated)))
-    kernel = executable.kernel
+    job = Job(data.draw(st.sampled_from(TARGETS)), tuple(sorted(donated)))
+    kernel = run_passes(program, backend.BACKEND.passes, job)["memory"]
+    assert isinstance(kernel, Kernel)
     assume(work(kernel.body) < 3000)
-    wanted = executable([cv.numpy.asarray(x) for x in values])
+    loaded = backend.BACKEND.load(lambda: kernel, program, job, cache.cached)
+    given = [cv.numpy.asarray(x) for x in (*values, *program.constants)]
+    wanted = loaded(given, job.donated)
     constants = [np.asarray(c) for c in program.constants]
     for options in ({}, {"aliased": False}, {"planned": False}):
         found = run(kernel, [*values, *constants], **options)

@@ -12,14 +12,15 @@ import pytest
 
 from covector import lax, numpy as cnp
 from covector._engine.backends.base import Job, Target
-from covector._engine.base.errors import VerificationError
+from covector._engine.backends.reference.kernels import run
+from covector._engine.base.errors import KernelError, VerificationError
 from covector._engine.base.record import replace
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.core import trace
 from covector._engine.ir import index as ix, sharing
 from covector._engine.ir.access import Access, apart
 from covector._engine.ir.check import verify
-from covector._engine.ir.kernel import Buffer, Kernel, Loop, Note
+from covector._engine.ir.kernel import Buffer, Copy, Kernel, Loop, Note, Routine, Statement
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 
@@ -111,6 +112,32 @@ def test_results_that_are_overwritten() -> None:
     kernel = planned(lambda x: (x * 2, cnp.cumsum(cnp.sort(x))), (999,))
     (temp,) = [*kernel.offsets, *kernel.shares]
     refused(replace(kernel, shares={temp: kernel.outputs[0]}), "the result out0 is overwritten")
+
+
+def test_what_reads_while_it_writes_does_not_write_where_it_reads() -> None:
+    """The value is not read any more after such a statement, and yet it must not lie where the statement writes."""
+    x, out = Buffer("x", F32, 8, "input"), Buffer("out", F32, 8, "output")
+    a, b = Buffer("a", F32, 8, "temp"), Buffer("b", F32, 8, "temp")
+    product = (0, 0, 2, 2, 2, 2, 2, 2)
+    whole = Copy((b, 0), (a, 0), 8)
+    begin, end = Copy((a, 0), (x, 0), 8), Copy((out, 0), (b, 0), 8)
+    values = np.arange(8, dtype=np.float32)
+
+    def kernel(s: Statement, place: int) -> Kernel:
+        return Kernel("k", (x,), (out,), (), (begin, s, end), (), {a: 0, b: place}, 128)
+
+    for s in (
+        Copy((b, 1), (a, 0), 7),
+        Copy((b, 0), (a, 1), 7),
+        Routine("sgemm", ((a, 0), (a, 4), (b, 0)), product, (2,)),
+        Routine("sgemm", ((a, 4), (a, 0), (b, 4)), product, (2,)),
+    ):
+        verify(kernel(s, 64), "memory")
+        refused(kernel(s, 0), "reads a, but its value is gone", "has written b")
+        with pytest.raises(KernelError, match=r"overlap|writes b where it reads a"):
+            run(kernel(s, 0), [values])
+    verify(kernel(whole, 0), "memory")  # there is nothing to do
+    np.testing.assert_array_equal(run(kernel(whole, 0), [values])[0], values)
 
 
 # ------------------------------------------------------------------------------------------ places apart

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine.base.record import record
+from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.kernel import Kernel
 from covector._engine.ir.program import Program
 
@@ -23,6 +24,13 @@ Explain = Callable[[str], None]
 Source = Callable[[], IR]  # what the passes gave: they run when somebody asks for it
 # Looks bytes up by a key that says all that they depend on, or makes them (and keeps them).
 Keep = Callable[[str, Callable[[], bytes]], bytes]
+# Makes what is equal in other processes for what is compiled to the same code there; None if that is not known.
+Key = Callable[[], str | None]
+
+
+def unknown() -> None:
+    """A `Key` of what is compiled anew in each process."""
+
 
 _WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
@@ -37,37 +45,17 @@ _WEIGHTS: Mapping[str, float] = MappingProxyType(
     }
 )
 
-_GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_CONVOLUTIONS = ("sconv", "dconv")
-_FACTORS = (
-    "cholesky",
-    "cholesky_update",
-    "eig",
-    "eigh",
-    "geqrf",
-    "hessenberg",
-    "householder_product",
-    "lu",
-    "ormqr",
-    "qr",
-    "schur",
-    "svd",
-    "triangular_solve",
-    "tridiagonal",
-    "tridiagonal_solve",
-)
-_ROUTINES: Mapping[str, float] = MappingProxyType(
+# A multiplication of a product or of a factorization, an element that is transformed, put at its place, sorted.
+_STEPS: Mapping[str, float] = MappingProxyType(
     {
-        **dict.fromkeys((*_GEMMS, *_CONVOLUTIONS), 0.02),
-        **dict.fromkeys(_FACTORS, 0.1),
-        "pivots_to_permutation": 2.0,
-        "fft": 3.0,
-        "scatter": 1.0,
-        "top_k": 1.0,
+        "multiplied": 0.02,
+        "eliminated": 0.1,
+        "transformed": 3.0,
+        "moved": 1.0,
+        "exchanged": 2.0,
+        "sorted": 20.0,
     }
 )
-# A product of so many multiplications keeps all threads busy itself.
-_ON_ALL_THREADS: Mapping[str, int] = MappingProxyType(dict.fromkeys(_GEMMS, 4_000_000))
 
 
 @record
@@ -81,9 +69,8 @@ class Costs:
     statement: float = 0.5  # of one run of a statement outside loops, or around them
     copied_element: float = 0.05
     turns: int = 10  # a loop of unknown length is taken to run so often
-    # Of a step of a routine: a multiplication of a product or a factorization, an element of what is sorted.
-    routines: Mapping[str, float] = _ROUTINES
-    routine: float = 20.0
+    steps: Mapping[str, float] = _STEPS  # of routines, by what these do in one
+    unknown_step: float = 20.0  # of a routine of a user's
     # How many times longer a point takes at which something is read across its rows.
     across: float = 16.0
     callback: float = 3_000.0  # into Python
@@ -98,7 +85,8 @@ class Costs:
 
     def step(self, routine: str) -> float:
         """What a step of a routine takes."""
-        return self.routines.get(routine, self.routine)
+        known = ROUTINES.get(routine)
+        return self.unknown_step if known is None else self.steps[known.step]
 
 
 @record
@@ -124,7 +112,7 @@ class Limits:
     # A product of fewer multiplications is computed by loops of ours, inside the Program's function.
     small_product: int = 32 * 32 * 32
     # Steps from which a call of a routine runs on all threads itself: calls of less work run side by side.
-    on_all_threads: Mapping[str, int] = _ON_ALL_THREADS
+    on_all_threads: int = 4_000_000
     # Below this number of elements nothing runs in parallel, so a fold may swallow its producer's loop.
     serial_elements: int = 32_768
     # A fold to so many results has enough of them to run in parallel over those.
@@ -291,9 +279,6 @@ class Backend(ABC):
 
     @abstractmethod
     def load(
-        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
+        self, source: Source, program: Program, job: Job, keep: Keep, key: Key = unknown
     ) -> Loaded:
-        """What the passes give, ready to run; `program` says the types of operands and results.
-
-        `key` is equal in other processes for what is compiled to the same code there; None if that is not known.
-        """
+        """What the passes give, ready to run; `program` says the types of operands and results."""

@@ -152,8 +152,8 @@ def _kind(buffer: Buffer) -> object:
 
 
 def _meeting(a: Access) -> object:
-    """What an argument's reads and a result's write must have in common."""
-    return _kind(a.buffer), a.place, a.around
+    """What an argument's reads and a result's write must have in common: no read goes on while that writes."""
+    return _kind(a.buffer), a.place, a.around, a.during
 
 
 def _why_not(donor: Donor, heir: Heir | None) -> str:

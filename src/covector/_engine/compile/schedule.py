@@ -22,6 +22,7 @@ from covector._engine.backends.base import Explain, Job, Target
 from covector._engine.base.record import replace
 from covector._engine.compile.rewrite import rewrite
 from covector._engine.compile.survey import TICKS, Facts, Survey
+from covector._engine.core.routine import ROUTINES
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Names
 from covector._engine.ir.kernel import (
@@ -392,8 +393,10 @@ class Choice:
         if loop.name != self.in_pieces and (nest.folded or nest.assigned or self._keeps(loop)):
             return "its runs share a state"
         for r in nest.routines:
-            most = target.limits.on_all_threads.get(r.name)
-            if most is not None and not dims.is_true(lambda r=r, m=most: r.work <= m):
+            known = ROUTINES.get(r.name)
+            if known is None or not known.on_all_threads:
+                continue
+            if not dims.is_true(lambda r=r: r.work <= target.limits.on_all_threads):
                 return f"{r.name} runs on all of them itself"
         if nest.routines:
             return None  # a piece of less work than is worth it is not handed out, when it runs

@@ -1,8 +1,9 @@
-"""Primitives that a routine of the runtime computes: how it is called, and the loop of calls over a batch."""
+"""Routines of the runtime, and primitives that one computes: how it is called, and the loop of calls over a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,72 @@ from covector._engine.ir.kernel import Buffer
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
+
+# One operand: reads and writes elements at places counted from the routine's place, in the given dtype.
+Read = Callable[[int, np.ndarray, np.dtype], np.ndarray]
+Write = Callable[[int, np.ndarray, np.ndarray], None]
+RoutineMeaning = Callable[[Sequence[int], Read, Write], None]
+
+# What a routine does again and again; how long one takes is said by a target's `Costs.steps`.
+Step = Literal["multiplied", "eliminated", "transformed", "moved", "exchanged", "sorted"]
+
+
+@record(eq=False)
+class RuntimeRoutine:
+    """A routine of the runtime, where it is `cv_<name>`: all that Python code has to know of it."""
+
+    name: str
+    step: Step
+    meaning: RoutineMeaning  # in NumPy, given the parameters of a call
+    passed: Literal["one by one", "as a table", "as to BLAS"] = "one by one"  # the parameters
+    on_all_threads: bool = False  # whether it keeps them busy itself, where there is much to do
+
+
+ROUTINES: dict[str, RuntimeRoutine] = {}
+
+
+def runtime_routine(routine: RuntimeRoutine) -> str:
+    """Make a routine known; its name."""
+    assert routine.name not in ROUTINES, f"there are two routines {routine.name}"
+    ROUTINES[routine.name] = routine
+    return routine.name
+
+
+class Called(NamedTuple):
+    """What a call computes, told from its parameters: a primitive, of operands that lie densely."""
+
+    primitive: Primitive
+    operands: tuple[ShapedArray, ...]
+    order: tuple[int, ...] | None = None  # of the call
+
+
+def as_primitive(called: Callable[..., Called]) -> RoutineMeaning:
+    """What a primitive's reference says, on the operands and results in the order in which the routine takes them."""
+
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        primitive, operands, order = called(*parameters)
+        begins = primitive.begins_as or (None,) * 8
+        alone = [n for n in range(len(operands)) if n not in begins]
+        given = {n: k for k, n in enumerate(alone)}
+        given |= {n: len(alone) + k for k, n in enumerate(begins) if n is not None}
+        taken = tuple(range(len(alone) + len(begins))) if order is None else order
+        xs = [
+            read(taken.index(given[n]), dense([int(d) for d in a.shape]), a.dtype)
+            for n, a in enumerate(operands)
+        ]
+        outs = primitive.reference(*xs)
+        for k, out in enumerate(outs if primitive.multiple else (outs,)):
+            write(taken.index(len(alone) + k), dense(out.shape), out)
+
+    return run
+
+
+def dense(shape: Sequence[int], strides: Sequence[int] | None = None) -> np.ndarray:
+    """The places of an array's elements, which are so far apart along its axes: row-major unless it is said."""
+    if strides is None:
+        return np.arange(int(np.prod(shape))).reshape(shape)
+    grid = np.ogrid[tuple([slice(n) for n in shape])]
+    return sum((at * step for at, step in zip(grid, strides, strict=True)), np.zeros(shape, int))
 
 
 @record

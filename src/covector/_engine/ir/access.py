@@ -54,6 +54,7 @@ class Access:
     statement: Statement
     around: tuple[Statement, ...]  # what it runs under, outermost first: loops and branches
     size: Dim = 1
+    during: bool = False  # a read that goes on while the statement writes
 
 
 class Reader:
@@ -68,12 +69,17 @@ class Reader:
         self._marks: list[set[Expr]] = []
 
     def own(self, statement: Statement) -> list[Access]:
-        """What a statement accesses itself, what is inside it excepted: reads, then writes."""
+        """What a statement accesses itself, what is inside it excepted: reads, then writes.
+
+        Copies, routines and callbacks go on to read while they write; all others have read before.
+        """
         around = tuple(self.around)
         found: list[Access] = []
 
-        def add(buffer: Buffer, place: Dim | Whole, writes: bool, size: Dim = 1) -> None:
-            found.append(Access(buffer, place, writes, statement, around, size))
+        def add(
+            buffer: Buffer, place: Dim | Whole, writes: bool, size: Dim = 1, during: bool = False
+        ) -> None:
+            found.append(Access(buffer, place, writes, statement, around, size, during))
 
         fresh = list(nodes(roots(statement), self._seen))
         for node in fresh:
@@ -88,14 +94,14 @@ class Reader:
             case Routine(_, places, _, writes, updates):
                 for n, (buffer, _) in enumerate(places):
                     if n not in writes or n in updates:
-                        add(buffer, WHOLE, False)
+                        add(buffer, WHOLE, False, during=True)
                 for n in writes:
                     add(places[n][0], WHOLE, True)
             case Callback(_, _, places, _, operands, _):
                 for n, (buffer, _) in enumerate(places):
-                    add(buffer, WHOLE, n >= operands)
+                    add(buffer, WHOLE, n >= operands, during=n < operands)
             case Copy((target, at), (source, start), size):
-                add(source, start, False, size)
+                add(source, start, False, size, during=True)
                 add(target, at, True, size)
             case Swap(first, second):
                 for writes_ in (False, True):
@@ -235,6 +241,8 @@ def in_place(reads: Sequence[Access], writes: Sequence[Access]) -> bool:
 
 
 def _never_before(read: Access, write: Access) -> bool:
+    if read.during and read.statement is write.statement:  # a copy onto itself changes nothing
+        return isinstance(read.statement, Copy) and read.place == write.place
     pairs = zip(read.around, write.around, strict=False)
     shared = [s for s, _ in itertools.takewhile(lambda pair: pair[0] is pair[1], pairs)]
     return all(isinstance(s, If) or (isinstance(s, Loop) and apart(write, read, s)) for s in shared)

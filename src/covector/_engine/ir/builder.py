@@ -301,7 +301,7 @@ class Builder(ABC):
     ) -> None:
         """Call a routine of the runtime, which writes these of the places; of `updates` it takes in what is there.
 
-        `work` is how many steps it takes, in its own measure: `Costs.routines` says how long one is.
+        `work` is how many steps it takes, in its own measure: `Costs.steps` says how long one is.
         """
         parts_of = [2 if dtypes.is_complex(aval.dtype) else 1 for _, aval in places]
         where = [(p.buffer, p.offset * n) for (p, _), n in zip(places, parts_of, strict=True)]

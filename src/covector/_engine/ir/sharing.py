@@ -204,15 +204,14 @@ class Proof(MemoryMap):
     def body(self, statements: Sequence[Statement], state: Knowledge) -> None:
         """One run of a body."""
         for s in statements:
-            match s:
-                case Swap():
-                    self.swap(s, state)
-                case Copy():
-                    self.access(self.reader.own(s), state)
-                    if is_whole(s):
-                        state.reset(s.target[0])
-                case _:
-                    self.access(self.reader.own(s), state)
+            if isinstance(s, Swap):
+                self.swap(s, state)
+            else:
+                found = self.reader.own(s)
+                self.access(found, state)
+                self.access([a for a in found if a.during], state)
+            if isinstance(s, Copy) and is_whole(s):
+                state.reset(s.target[0])
             if isinstance(s, (Loop, While)):
                 self.loop(s, state)
             elif isinstance(s, If):

@@ -21,7 +21,16 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.routine import ByRoutine, RoutineCall
+from covector._engine.core.routine import (
+    ByRoutine,
+    Read,
+    RoutineCall,
+    RoutineMeaning,
+    RuntimeRoutine,
+    Write,
+    dense,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.scalar import Expr, const
@@ -35,11 +44,30 @@ __all__ = ["GEMM", "DotGeneral"]
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
+
+def _product(dtype: np.dtype) -> RoutineMeaning:
+    """c = op(a) op(b), rows of c `ldc` apart; op transposes where `ta` or `tb` is 1."""
+
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        ta, tb, m, n, k, lda, ldb, ldc = parameters
+        a = read(0, dense((k, m) if ta else (m, k), (lda, 1)), dtype)
+        b = read(1, dense((n, k) if tb else (k, n), (ldb, 1)), dtype)
+        product = DotGeneral((1 - ta,), (tb,)).reference(a, b)
+        write(2, dense((m, n), (ldc, 1)), product)
+
+    return run
+
+
 GEMM = {
-    dtypes.float32: "sgemm",
-    dtypes.float64: "dgemm",
-    dtypes.complex64: "cgemm",
-    dtypes.complex128: "zgemm",
+    dtype: runtime_routine(
+        RuntimeRoutine(f"{letter}gemm", "multiplied", _product(dtype), "as to BLAS", True)
+    )
+    for letter, dtype in (
+        ("s", dtypes.float32),
+        ("d", dtypes.float64),
+        ("c", dtypes.complex64),
+        ("z", dtypes.complex128),
+    )
 }
 
 

@@ -12,6 +12,14 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import Index, Linear, Primitive, View, Zero, is_zero
+from covector._engine.core.routine import (
+    Read,
+    RoutineMeaning,
+    RuntimeRoutine,
+    Write,
+    dense,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Place, Result, StoredElements
@@ -26,7 +34,39 @@ __all__ = ["Conv", "ConvDimensionNumbers"]
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
-ROUTINES = {dtypes.float32: "sconv", dtypes.float64: "dconv"}
+
+def _meaning(dtype: np.dtype) -> RoutineMeaning:
+    """A convolution of strided arrays: the numbers are those of `Convolution` in the native core."""
+
+    def run(parameters: Sequence[int], read: Read, write: Write) -> None:
+        features, batches, batch, taken, made = parameters[:5]
+        axes = [parameters[5 + 10 * n : 15 + 10 * n] for n in range(AXES)]
+        size, window, count, stride, low, base, spread, *steps = map(tuple, zip(*axes, strict=True))
+        slides = [
+            Slide(n, w, s, before, 0, b, k)
+            for n, w, s, before, b, k in zip(size, window, stride, low, base, spread, strict=True)
+        ]
+        around = [(s.low, s.high_for(m)) for s, m in zip(slides, count, strict=True)]
+        plain = ConvDimensionNumbers(*[tuple(range(2 + AXES))] * 3)
+        conv = Conv(stride, tuple(around), base, spread, plain, features, batches)
+        shapes = (
+            (batch * batches, taken * features, *size),
+            (made * features * batches, taken, *window),
+            (batch, made * features * batches, *count),
+        )
+        lhs, rhs, out = [
+            dense(shape, (*parameters[n : n + 2], *far))
+            for shape, n, far in zip(shapes, (35, 37, 39), steps, strict=True)
+        ]
+        write(2, out, conv.reference(read(0, lhs, dtype), read(1, rhs, dtype)))
+
+    return run
+
+
+ROUTINES = {
+    dtype: runtime_routine(RuntimeRoutine(name, "multiplied", _meaning(dtype), "as a table"))
+    for dtype, name in ((dtypes.float32, "sconv"), (dtypes.float64, "dconv"))
+}
 AXES = 3  # spatial ones that the routine takes
 FEW_FEATURES = 4  # in a group: fewer leave its vectors empty
 

@@ -11,6 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Linear, Primitive
+from covector._engine.core.routine import Called, RuntimeRoutine, as_primitive, runtime_routine
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result
 from covector._engine.types import dims as sizes, dtypes
@@ -123,7 +124,7 @@ class Fft(Primitive):
             around = sizes.product(shape[:axis]), n, sizes.product(shape[axis + 1 :])
             wide = int(dtypes.real_of(x.aval.dtype) == dtypes.float64)
             b.routine(
-                "fft",
+                ROUTINE,
                 (at, to),
                 (KINDS.index(kind), wide, *around),
                 (1,),
@@ -131,6 +132,16 @@ class Fft(Primitive):
                 sizes.product(around),
             )
             at = to
+
+
+def _along_one_axis(kind: int, wide: int, outer: int, n: int, inner: int) -> Called:
+    name, real = KINDS[kind], dtypes.float64 if wide else dtypes.float32
+    shape = (outer, n // 2 + 1 if name == "irfft" else n, inner)
+    dtype = real if TAKES[name] == "f" else dtypes.complex_of(real)
+    return Called(Fft(name, (n,), (1,)), (ShapedArray(shape, dtype),))
+
+
+ROUTINE = runtime_routine(RuntimeRoutine("fft", "transformed", as_primitive(_along_one_axis)))
 
 
 def sizes_of(shape: Any) -> tuple[int, ...]:

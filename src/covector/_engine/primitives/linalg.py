@@ -11,7 +11,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.primitive import Types
-from covector._engine.core.routine import ByRoutine, RoutineCall
+from covector._engine.core.routine import (
+    ByRoutine,
+    Called,
+    RoutineCall,
+    RuntimeRoutine,
+    as_primitive,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -47,6 +54,18 @@ class OfMatrices(ByRoutine):
 
     cores: ClassVar[tuple[int, ...]] = (2,)
     routine: ClassVar[str]  # its name in the runtime
+
+    def __init_subclass__(cls) -> None:
+        if "routine" in vars(cls):
+            meaning = as_primitive(cls._of_call)
+            runtime_routine(RuntimeRoutine(cls.routine, "eliminated", meaning))
+
+    @classmethod
+    def _of_call(cls, code: int, count: int, *numbers: int) -> Called:
+        primitive, cores = cls.called(*numbers)
+        dtype = MATRIX_TYPES[code]
+        stacks = [ShapedArray((count, *core), dtype) for core in cores]
+        return Called(primitive, tuple(stacks), primitive.order)
 
     @property
     def order(self) -> tuple[int, ...] | None:

@@ -11,7 +11,14 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import Linear, Types, Zero, is_zero
-from covector._engine.core.routine import ByRoutine, RoutineCall
+from covector._engine.core.routine import (
+    ByRoutine,
+    Called,
+    RoutineCall,
+    RuntimeRoutine,
+    as_primitive,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.types import dims as sizes, dtypes
@@ -291,4 +298,13 @@ class PivotsToPermutation(ByRoutine):
         *front, k = avals[0].shape
         count = sizes.product(front)
         n = self.permutation_size
-        return RoutineCall("pivots_to_permutation", (count, k, n), work=count * n)
+        return RoutineCall(PIVOTS, (count, k, n), work=count * n)
+
+
+def _permuting(count: int, k: int, n: int) -> Called:
+    return Called(PivotsToPermutation(n), (ShapedArray((count, k), dtypes.int32),))
+
+
+PIVOTS = runtime_routine(
+    RuntimeRoutine("pivots_to_permutation", "exchanged", as_primitive(_permuting))
+)

@@ -12,7 +12,14 @@ from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Fault
 from covector._engine.core.primitive import Index, Linear, Types, Update, View, Zero, is_zero
-from covector._engine.core.routine import RoutineCall, lower_call
+from covector._engine.core.routine import (
+    Called,
+    RoutineCall,
+    RuntimeRoutine,
+    as_primitive,
+    lower_call,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import constant
@@ -31,6 +38,13 @@ __all__ = [
 ]
 
 Combination = Literal["set", "add", "mul", "min", "max"]
+COMBINATIONS: tuple[Combination, ...] = (
+    "set",
+    "add",
+    "mul",
+    "min",
+    "max",
+)  # by the routine's numbers
 Axes = tuple[int, ...]
 
 
@@ -239,12 +253,12 @@ class Scatter(Update):
             or places >= 2**31
         ):
             return None
-        operation = ("set", "add", "mul", "min", "max").index(self.combine)
+        operation = COMBINATIONS.index(self.combine)
         parts, dtype_code = code
         clip, bytes_ = int(self.mode != "fill"), indices.dtype.itemsize
         sizes = (*x.shape[:k], *[1] * (_MOST_COMPONENTS - len(front)))
         parameters = dtype_code, operation, clip, bytes_, count, width * parts, k, *sizes
-        return RoutineCall("scatter", parameters, work=count * width)
+        return RoutineCall(ROUTINE, parameters, work=count * width)
 
     def _loops_are_free(self) -> bool:
         """Whether no two updates meet, so that loops run on all threads."""
@@ -405,6 +419,19 @@ def _routine_code(dtype: np.dtype, combine: Combination) -> tuple[int, int] | No
         return None
     return found[0], dtypes.CODES[found[1]]
 
+
+def _into_rows(
+    code: int, operation: int, clip: int, bytes_: int, count: int, width: int, k: int, *sizes: int
+) -> Called:
+    front, dtype = tuple(range(k)), dtypes.ALL[code]
+    numbers = ScatterDimensionNumbers((1,), front, front)
+    scatter = Scatter(numbers, "clip" if clip else "fill", COMBINATIONS[operation])
+    vectors = ShapedArray((count, k), np.dtype(f"i{bytes_}"))
+    rows = ShapedArray((*sizes[:k], width), dtype), ShapedArray((count, width), dtype)
+    return Called(scatter, (rows[0], vectors, rows[1]))
+
+
+ROUTINE = runtime_routine(RuntimeRoutine("scatter", "moved", as_primitive(_into_rows)))
 
 _ROUTINE_DTYPES = (
     dtypes.int32,

@@ -75,8 +75,12 @@ class Slide:
     @property
     def shift(self) -> tuple[Dim, Dim]:
         """How much padding around the elements makes it plain, once they are apart as `base` says."""
-        reach = (self.count - 1) * self.stride + (self.window - 1) * self.spread + 1
-        return self.low, reach - self.low - prims.dilated(self.size, self.base - 1)
+        return self.low, self.high_for(self.count)
+
+    def high_for(self, count: Dim) -> Dim:
+        """How much padding behind the elements so many places of the window need."""
+        reach = (count - 1) * self.stride + (self.window - 1) * self.spread + 1
+        return reach - self.low - prims.dilated(self.size, self.base - 1)
 
     @property
     def around(self) -> tuple[Dim, Dim]:

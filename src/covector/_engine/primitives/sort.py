@@ -12,7 +12,14 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive, Types, Zero, is_zero
-from covector._engine.core.routine import ByRoutine, RoutineCall
+from covector._engine.core.routine import (
+    ByRoutine,
+    Called,
+    RoutineCall,
+    RuntimeRoutine,
+    as_primitive,
+    runtime_routine,
+)
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -78,7 +85,7 @@ def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> RoutineCall:
     *front, n = keys.shape
     rows = sizes.product(front)
     parameters = dtypes.CODES[keys.dtype], width, rows, n
-    return RoutineCall("sort_pairs", parameters, work=rows * n, order=order)
+    return RoutineCall(SORT, parameters, work=rows * n, order=order)
 
 
 @record
@@ -164,7 +171,7 @@ class SortOrder(ByRoutine):
         *front, count, n = keys.shape
         rows, width = sizes.product(front), dtypes.index_dtype(n).itemsize
         parameters = dtypes.CODES[keys.dtype], width, rows, count, n
-        return RoutineCall("sort_order", parameters, work=rows * count * n)
+        return RoutineCall(SORT_ORDER, parameters, work=rows * count * n)
 
 
 @record
@@ -210,7 +217,27 @@ class TopK(ByRoutine):
         *front, n = x.shape
         rows, width = sizes.product(front), dtypes.index_dtype(n).itemsize
         parameters = dtypes.CODES[x.dtype], width, rows, n, self.k
-        return RoutineCall("top_k", parameters, work=rows * n)
+        return RoutineCall(TOP_K, parameters, work=rows * n)
+
+
+def _sorting(code: int, width: int, rows: int, n: int) -> Called:
+    keys = ShapedArray((rows, n), dtypes.ALL[code])
+    if not width:
+        return Called(Sort(), (keys,), (0, 0))
+    return Called(SortPairs(), (keys, ShapedArray((rows, n), np.dtype(f"u{width}"))))
+
+
+def _choosing(code: int, _width: int, rows: int, n: int, k: int) -> Called:
+    return Called(TopK(k), (ShapedArray((rows, n), dtypes.ALL[code]),))
+
+
+def _ordering(code: int, place_width: int, rows: int, count: int, n: int) -> Called:
+    return Called(SortOrder(), (ShapedArray((rows, count, n), dtypes.ALL[code]),))
+
+
+SORT = runtime_routine(RuntimeRoutine("sort_pairs", "sorted", as_primitive(_sorting)))
+SORT_ORDER = runtime_routine(RuntimeRoutine("sort_order", "sorted", as_primitive(_ordering)))
+TOP_K = runtime_routine(RuntimeRoutine("top_k", "moved", as_primitive(_choosing)))
 
 
 def sorted_last(xs: Sequence[Any], num_keys: int) -> Sequence[Any]:

@@ -37,7 +37,9 @@ def explain(topic: str) -> Explain:
 
 
 def _key(program: Program, job: Job) -> str | None:
-    """What is equal in another process, and for no other code; None if there is no such thing."""
+    """What is equal in another process, and for no other code; None if there is no such thing, or no use for it."""
+    if not config.cache or config.shows_passes:
+        return None
     digest = content(program, _named_primitives())
     if digest is None:
         return None
@@ -78,7 +80,7 @@ class Executable:
         # Of code that is found on the disk, the passes run when somebody asks.
         self._stages = stages = functools.cache(partial(_run_passes, program, chosen, job))
         with NO_COLLECTION:
-            key = _key(program, job) if config.cache and not config.shows_passes else None
+            key = partial(_key, program, job)
             self.loaded = chosen.load(lambda: _last(stages()), program, job, cache.cached, key)
         self.native = self.loaded.native
         self.out_avals = program.out_avals

@@ -10,7 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from covector._engine import _native
-from covector._engine.backends.base import Backend, Job, Keep, Loaded, Pass, Source, Target
+from covector._engine.backends.base import (
+    Backend,
+    Job,
+    Keep,
+    Key,
+    Loaded,
+    Pass,
+    Source,
+    Target,
+    unknown,
+)
 from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.library import Library
 from covector._engine.backends.cpu.plan import Plan
@@ -76,14 +86,16 @@ def processor(vector_bits: int = 0) -> link.Processor:
 class Code:
     """A Kernel as a native function in memory, which lives as long as this does.
 
-    With a key, what it takes to run is found on the disk, and no Kernel is made: of fifty small Programs in a new
+    Where there is a key, what it takes to run is found on the disk, and no Kernel is made: of fifty Programs in a new
     process, passes and emission took two thirds of the time.
     """
 
-    def __init__(self, source: Source, job: Job, keep: Keep, key: str | None = None):
+    def __init__(self, source: Source, job: Job, keep: Keep, key: Key = unknown):
         self._source, self._job = source, job
         self.processor = made_for = processor(job.target.vector_bits)
-        plan = Plan.unpack(keep(f"plan\n{made_for}\n{key}", self._packed)) if key else None
+        plan = None
+        if (content := key()) is not None:
+            plan = Plan.unpack(keep(f"plan\n{made_for}\n{content}", self._packed))
         self.plan = plan = plan or self.emitted.plan
         data = keep(f"object\n{plan.key}", lambda: self.emitted.object())
         if plan.routines:
@@ -122,9 +134,7 @@ class Code:
 class CpuLoaded(Loaded):
     """A Kernel as a native function that runs on Arrays."""
 
-    def __init__(
-        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
-    ):
+    def __init__(self, source: Source, program: Program, job: Job, keep: Keep, key: Key = unknown):
         self.code = Code(source, job, keep, key)
         plan = self.code.plan
         self.cost_ns = plan.cost_ns
@@ -186,7 +196,7 @@ class CpuBackend(Backend):
         return Target(self.name, bits, _native.num_threads())
 
     def load(
-        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
+        self, source: Source, program: Program, job: Job, keep: Keep, key: Key = unknown
     ) -> Loaded:
         return CpuLoaded(source, program, job, keep, key)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.core.foreign import MachineFunction, is_users
+from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.kernel import Callback, Routine
 from covector._engine.types import dims, dtypes
 
 _FIRST_OF_USERS = 1 << 30  # kUsersRoutine in native/runtime/status.h
-_GEMMS = ("sgemm", "dgemm", "cgemm", "zgemm")
-_WITH_TABLE = ("sconv", "dconv")  # their parameters are many: they lie in memory
 
 
 def call(emitter: LoopEmitter, routine: Routine) -> None:
@@ -18,15 +17,17 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     one = emitter.one
     addresses = [one.address(buffer, one.scalar_index(offset)) for buffer, offset in routine.places]
     numbers = [one.scalar_index(d) for d in routine.parameters]
-    if routine.name in _GEMMS:
-        arguments = _gemm(routine.name, addresses, numbers)
-    elif routine.name in _WITH_TABLE:
-        arguments = [f"ptr {a}" for a in (*addresses, _table(emitter, numbers))]
-    else:
-        arguments = [f"ptr {a}" for a in addresses] + [f"i64 {n}" for n in numbers]
+    passed = "one by one" if is_users(routine.name) else ROUTINES[routine.name].passed
+    match passed:
+        case "as to BLAS":
+            arguments = _gemm(routine.name, addresses, numbers)
+        case "as a table":  # they are many, and lie in memory
+            arguments = [f"ptr {a}" for a in (*addresses, _table(emitter, numbers))]
+        case "one by one":
+            arguments = [f"ptr {a}" for a in addresses] + [f"i64 {n}" for n in numbers]
     types = ", ".join(a.split(" ")[0] for a in arguments)
     name = f"@cv_{routine.name}"
-    if routine.name in _GEMMS:
+    if passed == "as to BLAS":
         emitter.module.declare(name, f"declare void {name}({types})")
         emitter.lines.append(f"  call void {name}({', '.join(arguments)})")
         return

@@ -1,1 +1,1 @@
-"""NumPy: what primitives, scalars, routines and whole Kernels mean, and a backend made of it."""
+"""NumPy: what primitives, scalars and whole Kernels mean, and a backend made of it."""

@@ -11,7 +11,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine import _native
-from covector._engine.backends.base import Backend, Job, Keep, Loaded, Pass, Source, Target
+from covector._engine.backends.base import (
+    Backend,
+    Job,
+    Keep,
+    Key,
+    Loaded,
+    Pass,
+    Source,
+    Target,
+    unknown,
+)
 from covector._engine.backends.reference.primitives import evaluate_reference
 from covector._engine.compile.pipeline import AS_TRACED
 from covector._engine.ir.program import Atom, Literal, Program, Var, with_dims
@@ -62,7 +72,7 @@ class ReferenceBackend(Backend):
         return Target(self.name, vector_bits or 64)
 
     def load(
-        self, source: Source, program: Program, job: Job, keep: Keep, key: str | None = None
+        self, source: Source, program: Program, job: Job, keep: Keep, key: Key = unknown
     ) -> Loaded:
         ir = source()
         assert isinstance(ir, Program)

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from covector._engine import _native
-from covector._engine.backends.reference.routines import ROUTINES
 from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
+from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.access import moves, uses
 from covector._engine.ir.kernel import (
     Assign,
@@ -437,14 +437,19 @@ class Machine:
         values, _ = self._span(buffer, buffer.dtype)
         return values[self._inside(buffer, at, len(values), np.True_, who)]
 
+    def _part(self, buffer: Buffer, at: Array, dtype: np.dtype) -> Array:
+        """The memory from the first to the last of these elements."""
+        values, _ = self._span(buffer, dtype)
+        return values[at.min() : at.max() + 1] if at.size else values[:0]
+
     def swap(self, first: Buffer, second: Buffer) -> None:
         """The names change places."""
         self.where[first], self.where[second] = self.where[second], self.where[first]
 
     def routine(self, s: Routine) -> None:
-        """A named routine, by its meaning in `reference_routines`."""
-        meaning = ROUTINES.get(s.name)
-        if meaning is None:
+        """A named routine, by its meaning."""
+        known = ROUTINES.get(s.name)
+        if known is None:
             raise KernelError(f"the oracle knows no routine {s.name}")
         places = [(b, self.number(d)) for b, d in s.places]
 
@@ -454,17 +459,25 @@ class Machine:
             assert bytes_ % dtype.itemsize == 0, "a routine's place is one of its elements"
             return buffer, at + bytes_ // dtype.itemsize
 
+        reads: list[tuple[Buffer, Array]] = []  # which go on while it writes
+
         def read(n: int, at: Array, dtype: np.dtype) -> Array:
             buffer, inside = place(n, at, dtype)
-            return self.read(buffer, inside, dtype, np.True_, s)
+            found = self.read(buffer, inside, dtype, np.True_, s)
+            reads.append((buffer, self._part(buffer, inside, dtype)))
+            return found
 
         def write(n: int, at: Array, value: Array) -> None:
             if n not in s.writes:
                 raise KernelError(f"{shown(s)} writes {places[n][0]}, which it must not")
             buffer, inside = place(n, at, value.dtype)
+            written = self._part(buffer, inside, value.dtype)
+            for other, part in reads:
+                if other is not buffer and np.shares_memory(written, part):
+                    raise KernelError(f"{shown(s)} writes {buffer} where it reads {other}")
             self.write(buffer, inside, value, np.True_, s)
 
-        meaning([self.number(d) for d in s.parameters], read, write)
+        known.meaning([self.number(d) for d in s.parameters], read, write)
 
     def call_back(self, s: Callback) -> None:
         """Call the function with copies of its operands, and store what it gives."""
