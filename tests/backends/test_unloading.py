@@ -46,7 +46,7 @@ def test_a_jitted_function_goes_at_once() -> None:
 
 def test_a_linker_goes_with_the_last_of_its_objects() -> None:
     data = link.emit_object("define i32 @entry() {\n  ret i32 7\n}")
-    codes = [link.load(data) for _ in range(3 * link.SHARE)]
+    codes = [link.load_by_llvm(data) for _ in range(3 * link.SHARE)]
     middle = codes[link.SHARE + link.SHARE // 2]._linker  # one that is full, and of these alone
     mine = [code for code in codes if code._linker is middle]
     others = [code for code in codes if code._linker is not middle]

@@ -87,3 +87,22 @@ def test_as_large_as_several_pieces(specs: prims.ConvDimensionNumbers) -> None:
         np.testing.assert_allclose(
             (np.asarray(got) * step).sum(), (moved * ct).sum(), rtol=1e-3, atol=1
         )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_each_feature_on_its_own(seed: int) -> None:
+    """Features side by side, in whole vectors and in parts of one; kernels that reach over both ends."""
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 4))
+    features = int(rng.choice([8, 13, 16, 40]))
+    last = (0, rank + 1, *range(1, rank + 1))
+    layouts = [(*range(rank + 2),), (rank + 1, rank, *range(rank))]
+    specs = prims.ConvDimensionNumbers(last, layouts[seed % 2], last)
+    sizes = [int(n) for n in rng.integers(1, 20 if rank == 1 else 11, rank)]
+    lhs = placed(last, [int(rng.integers(1, 4)), features, *sizes])
+    rhs = placed(specs.rhs_spec, [features, 1, *[int(n) for n in rng.integers(1, 5, rank)]])
+    strides, spread = (tuple([int(n) for n in rng.integers(1, 3, rank)]) for _ in range(2))
+    padding = tuple([(int(a), int(b)) for a, b in rng.integers(2, 6, (rank, 2))])
+    conv = prims.Conv(strides, padding, (1,) * rank, spread, specs, features)
+    dtype = (np.float32, np.float64)[seed // 2 % 2]
+    check(conv, *[rng.normal(size=s).astype(dtype) for s in (lhs, rhs)])

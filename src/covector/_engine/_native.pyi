@@ -595,6 +595,16 @@ def memory_stats() -> dict[str, int]:
 def clear_memory_cache() -> None:
     """Give cached memory back to the system."""
 
+@final
+class ObjectCode:
+    """Machine code in memory; it is freed when this object goes."""
+
+    def address(self, name: str) -> int:
+        """Where an exported function begins."""
+
+def link(data: bytes, symbols: dict[str, int]) -> ObjectCode | None:
+    """An object file linked into this process, or None if that is left to LLVM."""
+
 def can_map(bytes: int) -> bool: ...
 def reset_peak_memory() -> None:
     """Start peak_bytes_in_use again from now."""

@@ -36,6 +36,12 @@ __all__ = [
 _range = range  # which is also the name of an argument
 
 
+@fused()
+def _extremes(x: Any) -> tuple[Any, Any]:
+    """The least and the largest element: in one pass, on all threads."""
+    return reduce.min(x), reduce.max(x)
+
+
 @fused("length", "inside")
 def _counted(x: Any, weights: Any, length: int, inside: bool) -> Any:
     """The sums of the weights by the value of x; those of negative values count for 0, and of large ones not.
@@ -76,9 +82,10 @@ def bincount(
     if x.dtype == dtypes.bool_:
         x = prims.Convert(dtypes.int32)(x)
     if length is None:
-        values = known("bincount", x, "give the number of them, as length=...")
-        length = max(minlength, int(values.max()) + 1) if values.size else minlength
-        inside = not values.size or int(values.min()) >= 0
+        least, most = 0, -1
+        if known("bincount", x, "give the number of them, as length=...").size:
+            least, most = map(int, _extremes(x))
+        length, inside = max(minlength, most + 1), least >= 0
     else:
         inside = False
         length = max(integer_of(length, "length"), 0)

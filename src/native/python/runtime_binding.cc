@@ -1,6 +1,9 @@
 // The module functions for memory, threads, the queue, BLAS and the switches.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+
+#include <memory>
 
 #include "runtime/allocator.h"
 #include "python/bindings.h"
@@ -10,6 +13,7 @@
 #include "runtime/foreign.h"
 #include "runtime/lapack.h"
 #include "runtime/linalg.h"
+#include "runtime/object_code.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/fft.h"
@@ -104,6 +108,29 @@ void set_blas(const nb::dict& routines) {
     }
 }
 
+// The object file linked, or None if it is not such a one as is linked here.
+nb::object link_object(const nb::bytes& data, const nb::dict& symbols) {
+    auto made = std::make_unique<ObjectCode>();
+    const auto find = [](void* context, const char* name) {
+        PyObject* found = PyDict_GetItemString(static_cast<PyObject*>(context), name);
+        return found == nullptr ? 0 : nb::cast<uintptr_t>(nb::handle(found));
+    };
+    const auto* bytes = reinterpret_cast<const uint8_t*>(data.c_str());
+    switch (made->link(bytes, data.size(), find, symbols.ptr())) {
+        case ObjectCode::Outcome::kNotTaken: return nb::none();
+        case ObjectCode::Outcome::kNoRoom: PyErr_NoMemory(); throw nb::python_error();
+        case ObjectCode::Outcome::kDone: break;
+    }
+    return nb::cast(std::move(made));
+}
+
+uintptr_t address_in(const ObjectCode& code, const std::string& name) {
+    const uintptr_t found = code.address(name);
+    if (found != 0) return found;
+    PyErr_Format(PyExc_KeyError, "%s is no function of this object", name.c_str());
+    throw nb::python_error();
+}
+
 int64_t not_negative(int64_t value, const char* function) {
     if (value >= 0) return value;
     PyErr_Format(PyExc_ValueError, "%s: must not be negative: %lld", function,
@@ -179,6 +206,11 @@ void bind_runtime(nb::module_& m) {
           "Switches the execution queue on or off; returns the previous setting.");
     m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),
           "Sets the cost from which programs are queued; returns the previous one.");
+    nb::class_<ObjectCode>(m, "ObjectCode", nb::is_final(),
+                           "Machine code in memory; it is freed when this object goes.")
+        .def("address", &address_in, nb::arg("name"), "Where an exported function begins.");
+    m.def("link", link_object, nb::arg("data"), nb::arg("symbols"),
+          "An object file linked into this process, or None if that is left to LLVM.");
     m.def("symbols", symbol_addresses, "Addresses of the routines that compiled code calls.");
     m.def("set_blas", set_blas, nb::arg("routines"),
           "Sets the addresses of routines of CBLAS and LAPACK.");

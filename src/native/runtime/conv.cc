@@ -1,8 +1,10 @@
 // Convolutions as matrix products that copy no columns, in the register tiles of gemm: by sliding
-// (conv_sliding.h), or by gathering (conv_gathering.h) where the kernel is longer than the result.
+// (conv_sliding.h), or by gathering (conv_gathering.h) where the kernel is longer than the result;
+// of each feature on its own without products (conv_depthwise.h).
 // Each element is summed up in one order, whatever the number of threads.
 #include "runtime/conv.h"
 
+#include "runtime/conv_depthwise.h"
 #include "runtime/conv_gathering.h"
 #include "runtime/conv_sliding.h"
 #include "runtime/status.h"
@@ -63,12 +65,14 @@ int32_t convolve(const T* lhs, const T* rhs, T* out, const int64_t* numbers) {
     static_assert(sizeof(conv) % sizeof(int64_t) == 0);
     std::memcpy(&conv, numbers, sizeof(conv));
     const Kernels<T>* kernels = tile_kernels<T>();
-    if (kernels == nullptr) {
+    const bool apart = is_depthwise(conv);
+    if (kernels == nullptr && !apart) {
         convolve_plainly(conv, lhs, rhs, out);
         return kNoError;
     }
     try {
-        const bool good = gathers(conv) ? Gathering<T>(conv, *kernels, lhs, rhs, out).run()
+        const bool good = apart           ? convolve_depthwise(conv, lhs, rhs, out)
+                          : gathers(conv) ? Gathering<T>(conv, *kernels, lhs, rhs, out).run()
                                         : Sliding<T>(conv, *kernels, lhs, rhs, out).run();
         return good ? kNoError : kOutOfMemory;
     } catch (const std::bad_alloc&) {

@@ -270,8 +270,11 @@ class Backend(ABC):
         """What makes of a Program what this backend takes."""
 
     @abstractmethod
-    def target(self, vector_bits: int = 0) -> Target:
-        """What Programs are compiled for here; `vector_bits` asks for other lanes than the machine's best."""
+    def target(self, vector_bits: int = 0, keep: Keep | None = None) -> Target:
+        """What Programs are compiled for here; `vector_bits` asks for other lanes than the machine's best.
+
+        `keep` may have what was found out about the machine in another process.
+        """
 
     def device_count(self) -> int:
         """How many such devices there are."""

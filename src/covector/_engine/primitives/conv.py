@@ -69,6 +69,7 @@ ROUTINES = {
 }
 AXES = 3  # spatial ones that the routine takes
 FEW_FEATURES = 4  # in a group: fewer leave its vectors empty
+FEW_GROUPS = 8  # of one feature each, side by side: fewer leave half of a vector empty
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -360,10 +361,26 @@ class Conv(Primitive):
             self._lower_to_loops(b, lhs, rhs, out)
 
     def _by_routine(self, lhs: ShapedArray, rhs: ShapedArray) -> bool:
-        """Whether the runtime's routine computes it: it has vectors of features, and up to three spatial axes."""
+        """Whether the runtime's routine computes it: it has vectors of features, and up to three spatial axes.
+
+        The vectors are of features of one group, or of groups that have one feature each.
+        """
         made = sizes.floordiv(rhs.shape[self.dimension_numbers.rhs_spec[0]], self.groups)
         fits = lhs.dtype in ROUTINES and self.result_dtype(lhs.dtype) == lhs.dtype
-        return fits and lhs.ndim <= 2 + AXES and sizes.is_true(lambda: made >= FEW_FEATURES)
+        if not fits or lhs.ndim > 2 + AXES:
+            return False
+        return sizes.is_true(lambda: made >= FEW_FEATURES) or self._is_depthwise(rhs.shape, made)
+
+    def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
+        """Whether each feature is on its own, and they lie side by side."""
+        numbers, groups = self.dimension_numbers, self.feature_group_count
+        last = len(kernel) - 1
+        if numbers.lhs_spec[1] != last or numbers.out_spec[1] != last:
+            return False
+        if any(n != 1 for n in self.lhs_dilation):
+            return False
+        taken = kernel[numbers.rhs_spec[1]]
+        return sizes.is_true(lambda: groups >= FEW_GROUPS and made == 1 and taken == 1)
 
     def _numbers(self, lhs: Shape, rhs: Shape, out: Shape) -> list[Dim]:
         """The routine's parameters, in the order of `Convolution` in the native core."""

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from covector._engine.base.config import config
@@ -75,31 +76,38 @@ def clear() -> int:
 
 @cache
 def _compiler() -> str | None:
-    """What tells the compiler from all others: the versions of LLVM, and the state of our own files.
+    """What tells the compiler from all others: the state of LLVM's files, which are not loaded for it, and of ours.
 
-    None if one of them was changed since this process began: it may run the old one, or parts of both.
+    None if one of ours was changed since this process began: it may run the old one, or parts of both.
     """
-    import llvmlite
-    from llvmlite.binding import llvm_version_info
-
-    newest, files = 0.0, hashlib.sha256()
-    for entry in sorted(_files(str(Path(__file__).parent.parent)), key=lambda e: e.path):
-        status = entry.stat()
-        newest = max(newest, status.st_mtime)
-        files.update(f"{entry.path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    found = find_spec("llvmlite")
+    if found is None or found.origin is None:
+        return None
+    llvm, _ = _state(Path(found.origin).parent)
+    ours, newest = _state(Path(__file__).parent.parent)
     if newest > _STARTED:
         _explain("nothing is kept: files of the compiler changed since it was imported")
         return None
-    return f"llvmlite {llvmlite.__version__}, LLVM {llvm_version_info}, ours {files.hexdigest()}"
+    return f"LLVM {llvm}, ours {ours}"
+
+
+def _state(folder: Path) -> tuple[str, float]:
+    """A digest of the names, sizes and times of a package's modules, and when the newest was changed."""
+    newest, files = 0.0, hashlib.sha256()
+    for entry in sorted(_files(str(folder)), key=lambda e: e.path):
+        status = entry.stat()
+        newest = max(newest, status.st_mtime)
+        files.update(f"{entry.path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return files.hexdigest(), newest
 
 
 def _files(folder: str) -> Generator[os.DirEntry[str]]:
-    """Our modules, native ones too."""
+    """The modules in a folder, native ones too."""
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir():
                 yield from _files(entry.path)
-            elif entry.name.endswith((".py", ".so", ".pyd")):
+            elif entry.name.endswith((".py", ".so", ".pyd", ".dll", ".dylib")):
                 yield entry
 
 

@@ -26,7 +26,8 @@ from covector._engine.types import dims
 
 def job_of(backend: Backend, donated: Sequence[int] = ()) -> Job:
     """What the flags ask of a compilation for a backend."""
-    return Job(backend.target(config.vector_bits), tuple(donated), config.fuse, explain)
+    target = backend.target(config.vector_bits, cache.cached)
+    return Job(target, tuple(donated), config.fuse, explain)
 
 
 def explain(topic: str) -> Explain:

@@ -191,7 +191,8 @@ class CpuBackend(Backend):
     def passes(self) -> tuple[Pass, ...]:
         return import_module("covector._engine.compile.pipeline").TO_KERNEL
 
-    def target(self, vector_bits: int = 0) -> Target:
+    def target(self, vector_bits: int = 0, keep: Keep | None = None) -> Target:
+        link.host(keep)
         bits = 8 * processor(vector_bits).vector_bytes
         return Target(self.name, bits, _native.num_threads())
 

@@ -15,9 +15,10 @@ import functools
 import itertools
 import platform
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from covector._engine import _native
+from covector._engine.backends.base import Keep
 from covector._engine.base.locks import COMPILING, guard
 from covector._engine.base.record import record
 
@@ -32,6 +33,17 @@ class Processor:
     vector_bytes: int = 16
     fma: bool = False  # a fused multiply-add instruction; else it is emulated (slowly, to the last bit but one)
     half: bool = False  # conversions between float16 and float32 in hardware
+
+    def pack(self) -> bytes:
+        """The facts as bytes."""
+        numbers = (self.vector_bytes, self.fma, self.half)
+        return "\n".join((self.triple, self.cpu, self.features, *map(str, numbers))).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Processor:
+        """The Processor that was packed."""
+        triple, cpu, features, size, fma, half = data.decode().split("\n")
+        return cls(triple, cpu, features, int(size), fma == "True", half == "True")
 
     @property
     def attributes(self) -> str:
@@ -117,15 +129,39 @@ def describe(triple: str, cpu: str, features: Mapping[str, bool]) -> Processor:
     return Processor(triple, cpu, flat, 16, False, False)
 
 
-@functools.cache
-def host() -> Processor:
-    """The processor of this machine."""
+def host(keep: Keep | None = None) -> Processor:
+    """The processor of this machine: as LLVM describes it, or did in another process, if `keep` keeps that."""
+    if not _known:
+        same = _identity() if keep else None
+        data = keep(f"processor\n{same}", lambda: _asked().pack()) if keep and same else None
+        _known.append(Processor.unpack(data) if data else _asked())
+    return _known[0]
+
+
+_known: list[Processor] = []
+
+
+def _asked() -> Processor:
     llvm = _llvm()
     try:
         features = dict(llvm.get_host_cpu_features())
     except RuntimeError:  # LLVM cannot ask this platform; AArch64's baseline has what is needed
         features = {"sse4.1": True} if platform.machine() in ("x86_64", "AMD64") else {}
     return describe(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+
+
+_MODEL = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
+
+
+def _identity() -> str | None:
+    """What the system says of the first processor and its features; None where it says nothing (not x86 Linux)."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = list(itertools.takewhile(str.strip, file))
+    except OSError:
+        return None
+    facts = [line for line in lines if line.split(":")[0].strip() in _MODEL]
+    return "".join(facts) if len(facts) == len(_MODEL) else None
 
 
 _names = itertools.count()
@@ -256,8 +292,16 @@ def emit_assembly(
         return machine(processor, quick).emit_assembly(module)
 
 
-class MachineCode:
+class MachineCode(Protocol):
     """Machine code in memory; it is freed when this object goes."""
+
+    def address(self, name: str, /) -> int:
+        """Where an exported function begins."""
+        ...
+
+
+class LinkedByLlvm:
+    """Machine code that LLVM's linker put into memory."""
 
     __slots__ = ("_linker", "_tracker")
 
@@ -280,8 +324,19 @@ def load(
 ) -> MachineCode:
     """An object file linked into this process; `symbols` gives the addresses of what it calls.
 
-    `lasting`: it stays as long as the process, so it is not put beside what may go.
+    `lasting`: it stays as long as the process, so it is not put beside what may go.  Where the runtime's linker knows
+    the format, LLVM is not even imported: that takes longer than all of fifty small Programs.
     """
+    return _native.link(data, dict(symbols or {})) or load_by_llvm(data, symbols, exports, lasting)
+
+
+def load_by_llvm(
+    data: bytes,
+    symbols: Mapping[str, int] | None = None,
+    exports: Iterable[str] = ("entry",),
+    lasting: bool = False,
+) -> LinkedByLlvm:
+    """The same, by LLVM's linker."""
     _check_memory(len(data))
     builder = _llvm().JITLibraryBuilder().add_object_img(data)
     for name, address in (symbols or {}).items():
@@ -290,4 +345,4 @@ def load(
         builder.export_symbol(name)
     with COMPILING:
         linker = _lasting() if lasting else _linkers.next()
-        return MachineCode(builder.link(linker, f"covector{next(_names)}"), linker)
+        return LinkedByLlvm(builder.link(linker, f"covector{next(_names)}"), linker)

@@ -68,7 +68,7 @@ class ReferenceBackend(Backend):
     def passes(self) -> tuple[Pass, ...]:
         return AS_TRACED
 
-    def target(self, vector_bits: int = 0) -> Target:
+    def target(self, vector_bits: int = 0, keep: Keep | None = None) -> Target:
         return Target(self.name, vector_bits or 64)
 
     def load(
