@@ -67,7 +67,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends/reference", "__init__ primitives scalars kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link plan scalars shared library indices routines contents apart flow emit "
+        "__init__ hoist instructions link plan scalars shared library indices routines contents apart flow lanes emit "
         "emitted",
     ),
     ("_engine/backends/cpu", "backend"),

@@ -12,6 +12,11 @@ import pytest
 import covector as cv
 from covector import lax, numpy as cnp
 from covector._engine.compile.arena import Life, first_fit
+from covector._engine.ir import index as ix
+from covector._engine.ir.kernel import Buffer, Kernel, Loop, Schedule, Store
+from covector._engine.ir.lives import Times
+from covector._engine.ir.scalar import Expr
+from covector._engine.types import dtypes
 
 
 def kernel_of(f: Any, *args: Any, donate: Any = ()) -> str:
@@ -172,6 +177,45 @@ def test_many_donated_arrays() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- arena
+
+
+def states_of_room(f: Any, steps: int) -> float:
+    """The arena of a scan over a square matrix, in matrices."""
+    x = np.ones((32, 32), np.float32)
+    run = lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=steps)[0].sum()  # noqa: E731
+    found = [cv.jit(g).lower(x).compile().memory_analysis() for g in (run, cv.grad(run))]
+    forward, backward = [m["temp_size_in_bytes"] / x.nbytes for m in found]
+    assert forward <= 3.1, "what a step needs one after the other lies in one place"
+    return backward
+
+
+@pytest.mark.parametrize("kept", [5, 1])
+def test_loops_use_memory_again_in_each_step(kept: int) -> None:
+    """A scan keeps what its gradient needs of each step, of a checkpointed body the carry; the rest does not grow."""
+
+    def layers(x: Any) -> Any:
+        for _ in range(4):
+            x = cnp.tanh(x @ x)
+        return x
+
+    body = layers if kept == 5 else cv.checkpoint(layers)
+    few, many = [states_of_room(body, steps) for steps in (8, 24)]
+    assert many - few == pytest.approx(kept * 16, abs=0.1)
+    assert few <= kept * 8 + 10
+
+
+def test_what_threads_do_side_by_side_lies_apart() -> None:
+    """Temps of a loop's body share room from statement to statement, but for loops whose runs are in no order."""
+    i = ix.loop_variable("i", 8)
+    x = Buffer("x", dtypes.float32, 8, "input")
+    y = Buffer("y", dtypes.float32, 8, "output")
+    first, second = [Buffer(name, dtypes.float32, 8, "temp") for name in ("first", "second")]
+    load = lambda b: Expr("load", (), b.dtype, (b, i))  # noqa: E731
+    body = tuple([s for b in (first, second) for s in (Store(b, i, load(x)), Store(y, i, load(b)))])
+    for parallel in (False, True):
+        loop = Loop(i, 8, body, Schedule(parallel=parallel), free=True)
+        lives = Times(Kernel("f", (x,), (y,), (), (loop,))).lives()
+        assert (lives[first].last < lives[second].first) is not parallel
 
 
 def naive(lives: list[Life]) -> int:

@@ -28,9 +28,11 @@ from covector._engine.compile.schedule import schedule
 from covector._engine.core import trace
 from covector._engine.ir import check, index as ix
 from covector._engine.ir.kernel import (
+    Assign,
     Buffer,
     Copy,
     If,
+    Init,
     Kernel,
     Loop,
     Routine,
@@ -94,6 +96,38 @@ def plan(kernel: Kernel, donated: Sequence[int]) -> Kernel:
 
 def shuffled(n: int) -> list[int]:
     return Random(n).sample(range(n), n)
+
+
+def test_loops_under_conditions_have_lanes() -> None:
+    """In the runs of a loop that has none itself: each takes its own way, and there its loops have lanes."""
+    rows, width = 5, 40
+    x = Buffer("x", dtypes.float32, rows * width, "input")
+    y = Buffer("y", dtypes.float32, rows * width, "output")
+    i, count = ix.loop_variable("i", rows), Expr("local", (), dtypes.float32, "count")
+
+    def row(name: str, by: float) -> Loop:
+        j = ix.loop_variable(name, width)
+        value = Expr("load", (), x.dtype, (x, i * width + j)) * const(by, x.dtype)
+        return Loop(j, width, (Store(y, i * width + j, value),), free=True)
+
+    first = Expr("load", (), x.dtype, (x, i * width))
+    one, two = const(1.0, x.dtype), const(2.0, x.dtype)
+    body = (
+        Copy((y, i * width), (x, i * width), width),  # which has no lanes
+        If(first > const(0.0, x.dtype), (row("a", 2.0),), (row("b", 3.0),)),
+        Init(count, one),
+        While((), count < two, (row("c", 4.0), Assign((count,), (count + one,)))),
+    )
+    kernel = Kernel("f", (x,), (y,), (), (Loop(i, rows, body, free=True),))
+    made = schedule(kernel, JOB)
+    check.verify(made, "schedule")
+    lanes = {s.name: s.schedule.vector for s in walk(made.body) if isinstance(s, Loop)}
+    assert lanes["i"] == 0
+    assert min(lanes[name] for name in "abc") > 1, lanes
+    values = np.random.default_rng(0).normal(size=rows * width).astype(np.float32)
+    wanted = run(kernel, [values], planned=False)
+    same(run(plan(made, ()), [values]), wanted)
+    same(compiled(plan(made, ()), [values], ()), wanted)
 
 
 # ------------------------------------------------------------------------------------------- Kernels

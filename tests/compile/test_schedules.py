@@ -26,6 +26,7 @@ from covector._engine.ir import check, index as ix
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
+    Combination,
     Copy,
     Fold,
     If,
@@ -76,6 +77,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "softmax": (lambda x: cv.nn.softmax(x, axis=1), ((4, 21),)),
     "product": (lambda x, y: x @ y, ((8, 5), (5, 18))),
     "extremes": (lambda x: (x.max(), x.argmin(1)), ((6, 11),)),
+    "places of extremes": (lambda x: (x.argmax(), (x * 0.5).argmin(0)), ((18, 21),)),
     "reversed": (lambda x: x[::-1] + x, ((23,),)),
     "padded": (lambda x: cnp.pad(x, 2) * 3, ((9, 7),)),
     "cumulative": (lambda x: cnp.cumsum(x, axis=1), ((6, 18),)),
@@ -184,6 +186,8 @@ Y = Buffer("y", F32, 4 * N, "output")
 ROW = Buffer("row", F32, 4, "local")
 S = Expr("local", (), F32, "s")
 ZERO = const(0.0, F32)
+TAKEN = Expr("local", (), F32, "s'")
+PRODUCT = Combination((const(1.0, F32),), (TAKEN,), (S * TAKEN,))
 LANES, THREADS = Schedule(4), Schedule(parallel=True)
 
 
@@ -223,6 +227,14 @@ REFUSED: dict[str, tuple[tuple[Statement, ...], str]] = {
     "a state": (
         (Init(S, ZERO), loop(LANES, Assign((S,), (S * read(X, AT),))), Store(Y, 0, S)),
         "the local s is carried from one run to the next",
+    ),
+    "a state that is read": (
+        (Init(S, ZERO), loop(LANES, Assign((S,), (S * read(X, AT),), PRODUCT), Store(Y, AT, S))),
+        "the local s is read while it is folded",
+    ),
+    "a state on threads": (
+        (Init(S, ZERO), loop(THREADS, Assign((S,), (S * read(X, AT),), PRODUCT)), Store(Y, 0, S)),
+        "the local s is shared by all threads",
     ),
     "a copy": ((loop(LANES, Copy((Y, AT), (X, AT), 1)),), "a copy has no lanes"),
     "three lanes": ((loop(Schedule(3), Store(Y, AT, ZERO)),), "only powers of two"),
@@ -274,6 +286,7 @@ def test_what_is_legal_is_not_refused() -> None:
         (loop(Schedule(4, True, 4), Store(Y, AT * 2 + 1, read(Y, AT * 2))),),
         (loop(THREADS, Loop(J, 4, (Store(Y, AT * 4 + J, read(X, J)),), LANES, free=True)),),
         (Init(S, ZERO), loop(Schedule(4, False, 4), Fold(S, "add", read(X, AT), ZERO))),
+        (Init(S, ZERO), loop(Schedule(4, False, 4), Assign((S,), (S * read(X, AT),), PRODUCT))),
         (Loop(AT, 0, (Store(Y, 3, read(X, AT)),), LANES, free=True),),
         (loop(LANES, If(read(X, AT) > ZERO, (Store(Y, AT, ZERO),))),),
         (loop(LANES, While((), read(Y, AT) > ZERO, (Store(Y, AT, ZERO),))),),

@@ -240,16 +240,23 @@ def _streamed(nest: Loop, step: Stream, temp: Temp) -> list[Statement]:
     extent: Dim = chunk // step.rows
     if step.rows == 1:  # the last piece may have fewer rows, or none
         extent = dims.maximum(0, dims.minimum(chunk, loop.extent - piece * chunk))
-    taken: list[list[Expr]] = []
-    for n in range(step.rows):
-        renaming = Renaming({loop.name: piece * chunk + row * step.rows + n})
-        taken.append([renaming.expr(f.value) for f in states.folds if isinstance(f, Fold)])
     at = piece * states.width + states.row
-    body = [
-        Store(b, at, _folded(f.op, load(b, at), same))
-        for b, f, *same in zip(states.buffers, states.folds, *taken, strict=True)
-        if isinstance(f, Fold)
-    ]
+    held = {e: Expr("local", (), e.dtype, f"{e.attr}r") for e in states.locals}
+    body: list[Statement] = []
+    for b, local in zip(states.buffers, held.values(), strict=True):
+        body.append(Init(local, load(b, at)))
+    now: dict[Expr, Expr] = {}
+    for f in states.folds:
+        rows = [{loop.name: piece * chunk + row * step.rows + n} for n in range(step.rows)]
+        if isinstance(f, Fold):
+            values = [Renaming(at_row).expr(f.value) for at_row in rows]
+            now[f.local] = _folded(f.op, held[f.local], values)
+            continue
+        state: dict[Expr, Expr] = {e: held[e] for e in f.locals}
+        for at_row in rows:
+            state = dict(zip(f.locals, Renaming(at_row, state).exprs(f.values), strict=True))
+        now |= state
+    body += [Store(b, at, now[e]) for b, e in zip(states.buffers, states.locals, strict=True)]
     inside: list[Statement] = [
         *_around(around, states.stored(piece, states.starts)),
         Loop(row, extent, tuple(_around(around, body))),

@@ -26,6 +26,7 @@ from covector._engine.core.routine import ROUTINES
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Names
 from covector._engine.ir.kernel import (
+    Assign,
     Buffer,
     Fold,
     If,
@@ -121,9 +122,27 @@ class Scheduler:
             how, in_lanes = choice.lanes(s), True
             self.explain(f"{s.name} < {s.extent}:{how}")
         inside = [self._lanes(x, choice, in_lanes) if isinstance(x, Loop) else x for x in s.body]
+        if not in_lanes:
+            inside = [self._by_themselves(x) if isinstance(x, (If, While)) else x for x in inside]
         if how is s.schedule and all(x is y for x, y in zip(s.body, inside, strict=True)):
             return s
         return replace(s, body=tuple(inside), schedule=how)
+
+    def _by_themselves(self, s: Statement) -> Statement:
+        """What is under a condition in a loop without lanes: each loop there has a choice of its own."""
+        match s:
+            case Loop() if s.free:
+                return self._lanes(s, Choice(Survey(s, self.target), self.target), False)
+            case Loop():
+                return replace(s, body=tuple(map(self._by_themselves, s.body)))
+            case If():
+                body, orelse = [tuple(map(self._by_themselves, b)) for b in (s.body, s.orelse)]
+                return replace(s, body=body, orelse=orelse)
+            case While():
+                test, body = [tuple(map(self._by_themselves, b)) for b in (s.test, s.body)]
+                return replace(s, test=test, body=body)
+            case _:
+                return s
 
 
 def _with_own(s: Loop) -> Loop:
@@ -210,11 +229,11 @@ class Choice:
             if isinstance(size, int) and size < loops.least_lanes:
                 continue
             seen = [f for f in self.survey.loops if f.loop.name == name]
-            if any(f.blocked or f.assigned or (f.parts and not f.repeats) for f in seen):
+            if any(f.blocked or f.carried or (f.parts and not f.repeats) for f in seen):
                 continue
             if any(f.repeats for f in seen):  # what it does until a condition fails is worth more
                 return name, 1.0
-            if wide and any(f.folded for f in seen) and self._is_few(size):
+            if wide and any(f.folded or f.assigned for f in seen) and self._is_few(size):
                 continue  # across so few lanes it takes longer to fold than one after the other
             strides = [ix.coefficient(d, name) for d in places]
             score = sum(1.0 if c == 1 else 0.5 if c == 0 else -1.0 for c in strides)
@@ -233,9 +252,10 @@ class Choice:
         """The one loop of the nest that folds, if it does nothing else."""
         last = self.chain[-1]
         found = self.chain[0] if not last.inner else last.inner[0]
-        if last.inner and (len(last.inner) != 1 or self.chain[0].folded or self.chain[0].assigned):
+        first = self.chain[0]
+        if last.inner and (len(last.inner) != 1 or first.folded or first.assigned or first.carried):
             return None
-        folds = bool(found.folded or found.assigned)
+        folds = bool(found.folded or found.assigned or found.carried)
         return found if found.loop.free and folds and not found.stores else None
 
     def _pieces(self) -> tuple[Step, str] | None:
@@ -261,7 +281,9 @@ class Choice:
         folded, limits = self._folded(), self.target.limits
         if folded is None or folded.inner or self.outer != [self.vector]:
             return None
-        if folded is self.chain[0] or not all(isinstance(s, Fold) for s in folded.loop.body):
+        if folded is self.chain[0] or not all(
+            isinstance(s, (Assign, Fold)) for s in folded.loop.body
+        ):
             return None
         along, name = self.outer[0], folded.loop.name
         rows, width = self.extents[name], self.extents[along]
@@ -309,7 +331,7 @@ class Choice:
         folded, rows, vector = self._folded(), self.target.loops.rows, self.vector
         if folded is None or vector not in self.outer or folded is self.chain[0]:
             return None
-        if folded.assigned or rows * folded.size > 4 * self.target.limits.body:
+        if folded.assigned or folded.carried or rows * folded.size > 4 * self.target.limits.body:
             return None
         reads = _reads(folded.loop)
         for name in reversed(self.outer):
@@ -374,7 +396,8 @@ class Choice:
             short, most = size <= self.target.limits.body, numbers or most
             return Schedule(vector=max(min(most << short, _covering(extent)), 2))
         count = max(min(most, _covering(extent)), 2)
-        below = loop.name not in self.outer or self.survey.nest.folded
+        nest = self.survey.nest
+        below = loop.name not in self.outer or nest.folded or nest.assigned
         if below and size <= self.target.limits.body:
             copies = self.target.loops.unroll
         while copies > 1 and isinstance(extent, int) and extent < count * copies:
@@ -390,7 +413,8 @@ class Choice:
             return "its runs depend on each other"
         if nest.calls_back:
             return "callbacks run on the thread of the caller"
-        if loop.name != self.in_pieces and (nest.folded or nest.assigned or self._keeps(loop)):
+        shared = nest.folded or nest.assigned or nest.carried or self._keeps(loop)
+        if loop.name != self.in_pieces and shared:
             return "its runs share a state"
         for r in nest.routines:
             known = ROUTINES.get(r.name)
@@ -412,8 +436,10 @@ class Choice:
 
 
 def _inner_chains(facts: Facts) -> Iterator[tuple[str, ...]]:
-    """Inside a loop: the names of loops that are directly inside each other, and free."""
+    """Inside a loop: the names of loops that are directly inside each other, and free; those under conditions not."""
     for f in facts.inner:
+        if f.conditional != facts.conditional:
+            continue
         chain = [f]
         while f.loop.free and (inner := chain[-1].single) is not None and inner.loop.free:
             chain.append(inner)

@@ -47,11 +47,15 @@ class Facts:
     blocked: str | None = None  # why it cannot have lanes
     parts: bool = False  # whether lanes would go their own ways in it
     repeats: bool = False  # whether that is in a loop with a condition
+    conditional: bool = (
+        False  # whether it is in a branch or a loop with a condition of another loop's
+    )
     stores: bool = False
     calls_back: bool = False
     begun: set[Expr] = field(default_factory=set)
     folded: set[Expr] = field(default_factory=set)  # locals from outside that it folds into
-    assigned: set[Expr] = field(default_factory=set)  # locals from outside that it assigns
+    assigned: set[Expr] = field(default_factory=set)  # the same, several together
+    carried: set[Expr] = field(default_factory=set)  # locals from outside that it changes otherwise
     routines: list[Routine] = field(default_factory=list)
 
     @property
@@ -70,15 +74,17 @@ class Survey:
         self.private: list[Dim] = []  # places in private buffers
         self.loops: list[Facts] = []  # outer before inner
         self._seen: set[Expr] = set()
+        self._conditional = False
         self._weights, self._operation = target.costs.weights, target.costs.operation
         self.nest = self._loop(nest)
 
     def _loop(self, loop: Loop) -> Facts:
-        facts = Facts(loop, lanes=self.target.most_lanes)
+        facts = Facts(loop, lanes=self.target.most_lanes, conditional=self._conditional)
         self.loops.append(facts)
         ticks = self._statements(loop.body, facts)
         facts.folded -= facts.begun
         facts.assigned -= facts.begun
+        facts.carried -= facts.begun
         once = self.target.costs.statement * self._operation * TICKS
         facts.cost = max(int(once), 1) + ticks
         return facts
@@ -105,15 +111,16 @@ class Survey:
                 facts.begun.add(local)
             case Fold(local):
                 facts.folded.add(local)
-            case Assign(targets):
-                facts.assigned.update(targets)
+            case Assign(targets, _, fold):
+                (facts.carried if fold is None else facts.assigned).update(targets)
             case If(_, body, orelse):
                 facts.parts = True
-                ticks = ticks + self._statements((*body, *orelse), facts)
+                ticks = ticks + self._under_condition((*body, *orelse), facts)
             case While(test, condition, body):
                 facts.parts = facts.repeats = True
                 ticks = self._nodes((condition,), facts)
-                ticks = (ticks + self._statements((*test, *body), facts)) * self.target.costs.turns
+                ticks = ticks + self._under_condition((*test, *body), facts)
+                ticks = ticks * self.target.costs.turns
             case Routine(name, places, parameters):
                 facts.blocked = "a routine has no lanes"
                 self.others += [*[d for _, d in places], *parameters]
@@ -134,6 +141,12 @@ class Survey:
                 pass
         return ticks
 
+    def _under_condition(self, body: Sequence[Statement], facts: Facts) -> Dim:
+        before, self._conditional = self._conditional, True
+        ticks = self._statements(body, facts)
+        self._conditional = before
+        return ticks
+
     def _inside(self, s: Loop, facts: Facts) -> Dim:
         """A loop further in, which is in the facts of those around it, too."""
         inner = self._loop(s)
@@ -148,6 +161,7 @@ class Survey:
         facts.calls_back = facts.calls_back or inner.calls_back
         facts.folded |= inner.folded
         facts.assigned |= inner.assigned
+        facts.carried |= inner.carried
         facts.routines += inner.routines
         if not isinstance(s.extent, int):
             self.others.append(s.extent)

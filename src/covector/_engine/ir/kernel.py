@@ -300,6 +300,14 @@ def changes(statement: Statement) -> tuple[Expr, ...]:
             return ()
 
 
+def folded_into(statement: Statement) -> Iterator[tuple[Expr, Expr]]:
+    """The locals that a statement folds something into, and the state of nothing in each."""
+    if isinstance(statement, Fold):
+        yield statement.local, statement.identity
+    elif isinstance(statement, Assign) and statement.fold is not None:
+        yield from zip(statement.locals, statement.fold.starts, strict=True)
+
+
 class Changes:
     """Which locals from outside statements change.  It is kept: each loop and branch around them asks again."""
 

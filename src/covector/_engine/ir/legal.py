@@ -27,6 +27,7 @@ from covector._engine.ir.kernel import (
     Store,
     Swap,
     While,
+    changes,
     children,
     nodes,
     roots,
@@ -125,18 +126,19 @@ def _shared_locals(loop: Loop, made: Schedule) -> str | None:
     begun = {s.local for s in walk(loop.body) if isinstance(s, Init)}
     folded: set[Expr] = set()
     for s in walk(loop.body):
-        if isinstance(s, Assign):
-            for local in s.locals:
-                if local not in begun:
-                    return f"the local {local} is carried from one run to the next"
-        elif isinstance(s, Fold) and s.local not in begun:
+        for local in changes(s):
+            if local in begun:
+                continue
+            if isinstance(s, Assign) and s.fold is None:
+                return f"the local {local} is carried from one run to the next"
             if made.parallel:
-                return f"the local {s.local} is shared by all threads"
-            folded.add(s.local)
+                return f"the local {local} is shared by all threads"
+            folded.add(local)
     seen: set[Expr] = set()
     for s in walk(loop.body):
-        for e in nodes(roots(s), seen):
-            if e in folded:
+        own = frozenset(changes(s)) if isinstance(s, Assign) and s.fold is not None else ()
+        for e in nodes(roots(s), set(seen) if own else seen):
+            if e in folded and e not in own:
                 return f"the local {e} is read while it is folded"
     return None
 
@@ -364,8 +366,8 @@ def _why_not_streamed(nest: Loop, step: Stream) -> str | None:
     if reason is not None:
         return reason
     loop = named([s for s in chain[-1].body if isinstance(s, Loop)], step.loop)
-    if not all(isinstance(s, Fold) for s in loop.body):
-        return "only folds by one operation each are taken in row by row"
+    if not all(isinstance(s, (Fold, Assign)) for s in loop.body):
+        return "only folds are taken in row by row"
     if not isinstance(loop.extent, int) or step.pieces < 1:
         return "the number of rows is not known"
     if step.rows > 1 and loop.extent % (step.pieces * step.rows):

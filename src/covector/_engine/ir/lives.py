@@ -76,14 +76,17 @@ class Times:
             if b in found:
                 found[b] = Lifetime(found[b].first, self.count)
         for group in turns(self.kernel):
-            life = _hull([found[b] for b in group])
+            life = hull([found[b] for b in group])
             found.update((b, life) for b in group)
         return found
 
     def _life(self, buffer: Buffer) -> Lifetime:
         loops = self._common[buffer]
-        depth = len(loops) if loops and buffer.kind == "temp" and self._leads[buffer] else 0
-        return _hull(
+        depth = 0
+        if buffer.kind == "temp" and self._leads[buffer]:
+            sides = [n for n, s in enumerate(loops) if isinstance(s, Loop) and s.schedule.parallel]
+            depth = min([*sides, len(loops)])  # runs that are side by side are in no order
+        return hull(
             [
                 self._spans[around[depth]] if len(around) > depth else Lifetime(number, number)
                 for number, around in self._found[buffer]
@@ -91,7 +94,8 @@ class Times:
         )
 
 
-def _hull(lives: Sequence[Lifetime]) -> Lifetime:
+def hull(lives: Sequence[Lifetime]) -> Lifetime:
+    """From the first to the last of all."""
     return Lifetime(min(x.first for x in lives), max(x.last for x in lives))
 
 

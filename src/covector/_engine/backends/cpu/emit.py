@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any
 
 from covector._engine.backends.base import Target
 from covector._engine.backends.cpu import apart, routines
@@ -23,9 +22,9 @@ from covector._engine.backends.cpu.hoist import invariants
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import (
     memory_element,
-    register_type,
     vector,
 )
+from covector._engine.backends.cpu.lanes import State, folded_together, states_of_nothing
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.scalars import ModuleText
 from covector._engine.base.record import replace
@@ -386,7 +385,7 @@ class StatementWriter(ControlFlow):
             loop.schedule.unroll,
             text_size(loop.body, self.limits.call),
         )
-        states = self._accumulators(loop, width, copies)
+        states = states_of_nothing(self.frame, loop, width, copies)
         whole, rest = self._ranges(loop, start, stop, constant, width * copies, size)
         if whole is not None:
             self._counted(
@@ -401,7 +400,7 @@ class StatementWriter(ControlFlow):
             self._counted(
                 loop.name, begin, stop, width, lambda: self._copies(loop, width, states[:1], stop)
             )
-        self._combine(loop, width, states)
+        self.body(folded_together(self.emitter, loop, width, states))
 
     def _ranges(
         self, loop: Loop, start: str, stop: str, constant: int | None, step: int, size: int
@@ -421,28 +420,7 @@ class StatementWriter(ControlFlow):
         assert rounded is not None, "steps are powers of two"
         return self.emitter.line(f"add i64 {start}, {rounded}"), stop
 
-    def _accumulators(
-        self, loop: Loop, width: int, copies: int
-    ) -> list[dict[Expr, tuple[str, int]]]:
-        """For each copy of the body: where the locals that it folds into are kept, started with the identity."""
-        own = {s.local for s in walk(loop.body) if isinstance(s, Init)}
-        states: list[dict[Expr, tuple[str, int]]] = []
-        for _ in range(copies):
-            state: dict[Expr, tuple[str, int]] = {}
-            for s in walk(loop.body):
-                if isinstance(s, Fold) and s.local not in own and s.local not in state:
-                    type_ = register_type(s.local.dtype, width)
-                    slot = self.frame.alloca(type_)
-                    value: Any = s.identity.attr
-                    identity = LoopEmitter(self.frame, width).constant(value, s.local.dtype)
-                    self.frame.lines.append(f"  store {type_} {identity}, ptr {slot}")
-                    state[s.local] = slot, width
-            states.append(state)
-        return states
-
-    def _copies(
-        self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]], limit: str | None
-    ) -> None:
+    def _copies(self, loop: Loop, width: int, states: list[State], limit: str | None) -> None:
         """The body for so many vectors side by side; with a limit, under the mask of what is below it."""
         frame, name, fixed = self.frame, loop.name, self.fixed
         base = frame.symbols[name]
@@ -474,30 +452,6 @@ class StatementWriter(ControlFlow):
         spread = lanes.spread(count, "i32")
         numbers = ", ".join(f"i32 {n}" for n in range(width))
         return self.emitter.line(f"icmp ult <{width} x i32> <{numbers}>, {spread}")
-
-    def _combine(self, loop: Loop, width: int, states: list[dict[Expr, tuple[str, int]]]) -> None:
-        """Fold the copies together, then the lanes, then into the local outside."""
-        folds = {s.local: s for s in walk(loop.body) if isinstance(s, Fold)}
-        for local in states[0]:
-            lanes = LoopEmitter(self.frame, width)
-            op = folds[local].op
-            parts = []
-            for state in states:
-                part = Expr("local", (), local.dtype, "part")
-                lanes.values[part] = lanes.line(
-                    f"load {lanes.type(local.dtype)}, ptr {state[local][0]}"
-                )
-                parts.append(part)
-            while len(parts) > 1:
-                parts = [
-                    scalar.apply(op, *parts[n : n + 2]) if n + 1 < len(parts) else parts[n]
-                    for n in range(0, len(parts), 2)
-                ]
-            total = Expr("local", (), local.dtype, "total")
-            self.emitter.values[total] = self.emitter.across(
-                op, lanes.value(parts[0]), local.dtype, width
-            )
-            self.fold(Fold(local, op, total, folds[local].identity))
 
     # -- parallel loops --------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ at a time, and takes 1.9.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
@@ -23,6 +23,7 @@ class ControlFlow(ABC):
 
     frame: Frame
     emitter: LoopEmitter
+    across: Collection[Expr]  # the locals that lanes fold into together
 
     @abstractmethod
     def body(self, statements: Sequence[Statement]) -> None:
@@ -44,7 +45,7 @@ class ControlFlow(ABC):
         slot, width = self.frame.locals[local]
         assert width == emitter.width, "a local is assigned by as many lanes as it has"
         type_ = emitter.type(local.dtype)
-        if emitter.parted:
+        if emitter.mask is not None and (emitter.parted or local in self.across):
             old = emitter.line(f"load {type_}, ptr {slot}")
             masks = f"{vector('i1', width)} {emitter.mask}"
             operand = emitter.line(f"select {masks}, {type_} {operand}, {type_} {old}")

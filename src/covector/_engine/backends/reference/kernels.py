@@ -28,6 +28,7 @@ from covector._engine.ir.kernel import (
     Assign,
     Buffer,
     Callback,
+    Combination,
     Copy,
     Fold,
     If,
@@ -324,7 +325,10 @@ class Machine:
                 pass
             case Init(local, value):
                 self._init(local, self.value(value))
-            case Assign(locals_, values):
+            case Assign(locals_, values, fold):
+                if fold is not None and self._is_outside(locals_):
+                    self.fold_together(s, fold)
+                    return
                 found = [self.value(v) for v in values]
                 for local, value in zip(locals_, found, strict=True):
                     self._set(local, value)
@@ -403,6 +407,27 @@ class Machine:
             for one in np.broadcast_to(value, (scope.lanes,))[here]:
                 old = np.asarray(operation(old, one))
         scope.locals[s.local] = old
+
+    def _is_outside(self, locals_: Sequence[Expr]) -> bool:
+        """Whether all lanes have these locals together."""
+        return self.scope.lanes is not None and self.scope.inside.isdisjoint(locals_)
+
+    def fold_together(self, s: Assign, fold: Combination) -> None:
+        """The state of nothing with what each lane folds into it; then all of these folded into the locals."""
+        scope = self.scope
+        assert scope.lanes is not None
+        with self.block():
+            starts = [np.broadcast_to(self.value(e), (scope.lanes,)) for e in fold.starts]
+            self.scope.values = {}
+            self.scope.locals = {**scope.locals, **dict(zip(s.locals, starts, strict=True))}
+            states = [np.broadcast_to(self.value(v), (scope.lanes,)) for v in s.values]
+        for lane in np.flatnonzero(np.broadcast_to(scope.mask, (scope.lanes,))):
+            with self.block(lanes=None, mask=np.True_):
+                taken = [state[lane] for state in states]
+                self.scope.values = {}
+                self.scope.locals = {**scope.locals, **dict(zip(fold.taken, taken, strict=True))}
+                found = [self.value(e) for e in fold.result]
+            scope.locals.update(zip(s.locals, found, strict=True))
 
     def store(self, s: Store) -> None:
         """buffer[index] := value, where the condition holds."""

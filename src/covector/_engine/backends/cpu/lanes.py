@@ -1,0 +1,103 @@
+"""What lanes fold: each has a state of its own, in each copy of a body; after the loop these become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from covector._engine.backends.cpu.indices import Frame, LoopEmitter
+from covector._engine.backends.cpu.instructions import register_type
+from covector._engine.ir import scalar
+from covector._engine.ir.kernel import Assign, Fold, Init, Loop, changes, folded_into, walk
+from covector._engine.ir.renaming import Renaming
+from covector._engine.ir.scalar import Expr
+
+State = dict[Expr, tuple[str, int]]  # of each local that lanes fold into: where it is, how many
+
+
+def states_of_nothing(frame: Frame, loop: Loop, width: int, copies: int) -> list[State]:
+    """For each copy of the body: where the locals from outside that it folds into are kept."""
+    own = {s.local for s in walk(loop.body) if isinstance(s, Init)}
+    lanes, states = LoopEmitter(frame, width), list[State]()
+    for _ in range(copies):
+        state: State = {}
+        for local, start in [pair for s in walk(loop.body) for pair in folded_into(s)]:
+            if local not in own and local not in state:
+                type_ = register_type(local.dtype, width)
+                state[local] = frame.alloca(type_), width
+                frame.lines.append(f"  store {type_} {lanes.value(start)}, ptr {state[local][0]}")
+        states.append(state)
+    return states
+
+
+def folded_together(
+    emitter: LoopEmitter, loop: Loop, width: int, states: Sequence[State]
+) -> list[Fold | Assign]:
+    """What is left to do: fold into each local what the lanes of all copies have together."""
+    left: list[Fold | Assign] = []
+    done: set[Expr] = set()
+    for s in walk(loop.body):
+        if not done.isdisjoint(changes(s)) or not states[0].keys() >= {*changes(s)}:
+            continue
+        if isinstance(s, Fold):
+            left.append(_one(emitter, s, width, states))
+        elif isinstance(s, Assign):
+            left.append(_several(emitter, s, width, states))
+        done.update(changes(s))
+    return left
+
+
+def _parts(
+    lanes: LoopEmitter, locals_: Sequence[Expr], states: Sequence[State]
+) -> list[tuple[Expr, ...]]:
+    """What lanes have folded, of each copy."""
+    parts: list[tuple[Expr, ...]] = []
+    for state in states:
+        part = _like(locals_, "part")
+        for e, local in zip(part, locals_, strict=True):
+            lanes.values[e] = lanes.line(f"load {lanes.type(e.dtype)}, ptr {state[local][0]}")
+        parts.append(part)
+    return parts
+
+
+def _like(locals_: Sequence[Expr], name: str) -> tuple[Expr, ...]:
+    return tuple([Expr("local", (), e.dtype, name) for e in locals_])
+
+
+def _one(emitter: LoopEmitter, s: Fold, width: int, states: Sequence[State]) -> Fold:
+    lanes = LoopEmitter(emitter.frame, width)
+    parts = [part for (part,) in _parts(lanes, (s.local,), states)]
+    while len(parts) > 1:
+        pairs = [parts[n : n + 2] for n in range(0, len(parts), 2)]
+        parts = [scalar.apply(s.op, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    (total,) = _like((s.local,), "total")
+    emitter.values[total] = emitter.across(s.op, lanes.value(parts[0]), s.local.dtype, width)
+    return Fold(s.local, s.op, total, s.identity)
+
+
+def _several(emitter: LoopEmitter, s: Assign, width: int, states: Sequence[State]) -> Assign:
+    """Of lanes: one half is folded into the other, until one lane is left."""
+    lanes, fold = LoopEmitter(emitter.frame, width), s.fold
+    assert fold is not None
+
+    def both(a: Sequence[Expr], b: Sequence[Expr]) -> tuple[Expr, ...]:
+        names = dict(zip((*s.locals, *fold.taken), (*a, *b), strict=True))
+        return tuple(map(Renaming({}, names).expr, fold.result))
+
+    first, *others = _parts(lanes, s.locals, states)
+    for other in others:
+        first = both(first, other)
+    half = width // 2
+    while half:
+        turned = _like(first, "turned")
+        places = ", ".join([f"i32 {(n + half) % width}" for n in range(width)])
+        for e, new in zip(first, turned, strict=True):
+            type_, operand = lanes.type(e.dtype), lanes.value(e)
+            lanes.values[new] = lanes.line(
+                f"shufflevector {type_} {operand}, {type_} poison, <{width} x i32> <{places}>"
+            )
+        first, half = both(first, turned), half // 2
+    totals = _like(first, "total")
+    for e, total in zip(first, totals, strict=True):
+        operand = f"{lanes.type(e.dtype)} {lanes.value(e)}"
+        emitter.values[total] = emitter.line(f"extractelement {operand}, i64 0")
+    return Assign(s.locals, both(s.locals, totals))
