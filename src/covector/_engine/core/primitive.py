@@ -26,6 +26,10 @@ MadeBy = Callable[[Atom], Eqn | None]  # the equation that an operand comes from
 Types = Sequence[ShapedArray]
 
 
+# Puts a primitive on a tape: its results, for operands of which some are linear.
+Recorder = Callable[["Primitive", Sequence[Any]], Sequence[Any]]
+
+
 class _Typed:
     """Known by type alone.  Made from a type, or from a value whose type is looked up when it is asked for."""
 
@@ -291,6 +295,16 @@ class Primitive:
 
     def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
         """Of what holds Programs, which results depend on these operands; None: all do."""
+        return None
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any] | None:
+        """Of what holds Programs, the results, where some operands are linear: each value is computed once.
+
+        What depends on no linear operand is computed under the current trace; `record` puts the rest on the tape of
+        the linear ones.  None: it is not parted so.
+        """
         return None
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
