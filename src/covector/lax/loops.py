@@ -153,8 +153,8 @@ def fori_loop(
 ) -> Any:
     """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
 
-    `lower` and `upper` are integers.  Where they are known when the function is traced it is a `scan`, of which a turn
-    does `unroll` steps; else a loop with a condition.
+    `lower` and `upper` are integers; i is weakly typed if `lower` is.  Where they are known when the function is traced
+    it is a `scan`, of which a turn does `unroll` steps; else a loop with a condition.
 
     >>> import covector
     >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
@@ -172,7 +172,8 @@ def fori_loop(
     for bound in bounds:
         if not isinstance(bound, int):
             dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
-    init = as_array(prims.convert(first, dtype)), init_val
+    weak = _gives_way(lower, dtype)
+    init = prims.Convert(dtype, weak)(as_array(prims.convert(first, dtype))), init_val
     length = max(stop - first, 0)
     turns = 1 if unroll is None else unroll
     (_, val), _ = scanned(_count_step, body_fun, init, None, length, unroll=turns)
@@ -194,6 +195,11 @@ def _count_on(body_fun: Function, carry: Any, _: Any) -> Any:
     return (prims.add(i, 1), stop, body_fun(i, val)), None
 
 
+def _gives_way(lower: Any, dtype: np.dtype) -> bool:
+    """Whether the counter is weakly typed, as a Python number is: from 64 bits on it would widen numbers it meets."""
+    return typeof(lower).weak_type and dtype.itemsize <= 4
+
+
 def _between(
     lower: Any, upper: Any, body_fun: Function, init_val: Any, unroll: int | bool | None
 ) -> Any:
@@ -213,7 +219,8 @@ def _between(
     dtype, weak = dtypes.promote(*types)
     if weak:
         dtype = np.dtype(np.int32) if dtype.itemsize <= 4 else dtype
-    first, stop = [prims.Convert(dtype, False)(as_array(x)) for x in (lower, upper)]
+    weak = _gives_way(lower, dtype)
+    first, stop = [prims.Convert(dtype, w)(as_array(x)) for x, w in ((lower, weak), (upper, False))]
     init = first, stop, init_val
     _, _, val = _while("fori_loop", (_count_test, body_fun), (_count_on, body_fun), init)
     return val
