@@ -25,7 +25,6 @@ State = tuple[Expr, ...]  # of a fold
 MadeBy = Callable[[Atom], Eqn | None]  # the equation that an operand comes from
 Types = Sequence[ShapedArray]
 
-
 # Puts a primitive on a tape: its results, for operands of which some are linear.
 Recorder = Callable[["Primitive", Sequence[Any]], Sequence[Any]]
 
@@ -300,10 +299,9 @@ class Primitive:
     def in_two(
         self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
     ) -> Sequence[Any] | None:
-        """Of what holds Programs, the results, where some operands are linear: each value is computed once.
+        """Of what holds Programs, the results, where some operands are linear: `record` puts these on their tape.
 
-        What depends on no linear operand is computed under the current trace; `record` puts the rest on the tape of
-        the linear ones.  None: it is not parted so.
+        What depends on none of them is computed under the current trace, once.  None: it is not parted so.
         """
         return None
 
