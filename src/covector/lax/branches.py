@@ -26,6 +26,7 @@ from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.nothing import marked
 from covector.lax.control_flow import leaf_path
 
 Function = Callable[..., Any]
@@ -229,7 +230,7 @@ def _traced(
     place = function_place(f)
 
     def flat(*values: Any) -> list[Any]:
-        out = f(*arguments(values))
+        out = marked(f(*arguments(values)))
         leaves, out_tree = tree.flatten(out)
         paths = tuple(["result" + tree.keystr(p) for p, _ in tree.leaves_with_path(out)])
         for path, x in zip(paths, leaves, strict=True):

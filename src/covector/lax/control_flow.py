@@ -28,6 +28,7 @@ from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
+from covector._engine.types.nothing import marked, with_axis
 from covector.numpy.promotion import integer_of
 
 Function = Callable[..., Any]
@@ -130,7 +131,9 @@ def scanned(
     outs = primitive(*consts, *carry, *held, *slices)
     for cell, value in zip(traced.written, outs[n:m], strict=True):
         cell._write(value)
-    return tree.unflatten(carry_tree, outs[:n]), tree.unflatten(traced.ys_tree, outs[m:])
+    return tree.unflatten(carry_tree, outs[:n]), with_axis(
+        tree.unflatten(traced.ys_tree, outs[m:]), size
+    )
 
 
 def leaf_path(what: str, whole: Any, i: int) -> str:
@@ -216,7 +219,7 @@ def _trace_body(
         out = step(f, carried, tree.unflatten(xs_tree, given))
         results: list[Any] = []
         for what, part in zip(("carry", "y"), out, strict=True):
-            leaves, treedef = tree.flatten(part)
+            leaves, treedef = tree.flatten(marked(part) if what == "y" else part)
             for i, x in enumerate(leaves):
                 if not is_value(x):
                     raise TypeError(
