@@ -547,3 +547,25 @@ def test_what_rules_compute_beside_tangents_is_computed_once(name: str) -> None:
     onp.testing.assert_allclose(cv.linearize(f, x)[1](ones), wanted, 1e-5)
     for slope in (cv.grad(loss), cv.jit(cv.grad(loss)), cv.grad(cv.jit(loss))):
         onp.testing.assert_allclose(slope(x).sum(), wanted.sum(), 1e-5)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, cv.jit])
+def test_a_custom_vjp_in_the_rule_of_a_custom_jvp(wrap: Any) -> None:
+    """Some of its arguments have the tangents that the rule was given, which are zeros."""
+
+    def f(t: Any) -> Any:
+        return {"a": np.sin(t["a"]), "b": (t["b"][0] * t["a"], t["b"][1])}
+
+    pulled = cv.custom_vjp(f)
+    pulled.defvjp(lambda t: cv.vjp(f, t), lambda pullback, ct: pullback(ct))
+    pushed = cv.custom_jvp(lambda t: pulled(t))
+    pushed.defjvp(lambda p, t: cv.jvp(pulled, p, t))
+    x, b = np.arange(3.0), (np.ones(3), np.array(1))
+    g = wrap(pushed)
+    for slope in (
+        cv.grad(lambda a: g({"a": a, "b": b})["a"].sum())(x),
+        cv.jit(cv.grad(lambda a: g({"a": a, "b": b})["a"].sum()))(x),
+        cv.vjp(lambda a: g({"a": a, "b": b})["a"], x)[1](np.ones(3))[0],
+        np.diag(cv.jacrev(lambda a: g({"a": a, "b": b})["a"])(x)),
+    ):
+        onp.testing.assert_allclose(slope, onp.cos(x), rtol=1e-6)
