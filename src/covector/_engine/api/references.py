@@ -8,7 +8,7 @@ from typing import Any
 from covector._engine.base.record import record
 from covector._engine.core.refs import Cell, Uses, check_aliases
 from covector._engine.core.trace import EVAL, Tracer, current
-from covector._engine.ir.program import Program, effects_of
+from covector._engine.ir.program import Program
 from covector._engine.runtime.eager import as_array
 
 
@@ -73,7 +73,7 @@ def lent(program: Program, touched: Touched, leaves: Sequence[Any]) -> tuple[int
 
     Where it calls back it takes none, as what the function raises must leave them as they were.
     """
-    if current() is not EVAL or effects_of(program):
+    if current() is not EVAL or program.effects:
         return ()
     return tuple([i for i, cell in touched.targets(leaves) if cell._lendable()])
 

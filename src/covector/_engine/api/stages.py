@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from covector._engine import _native
+from covector._engine.api.arguments import flatten
 from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
@@ -80,7 +81,7 @@ class Traced:
         """What is known of each argument, in the structure of (args, kwargs)."""
         donated = self.donated or (False,) * len(self.in_avals)
         infos = [
-            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, a.weak_type), d)
+            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type), d)
             for a, d in zip(self.in_avals, donated, strict=True)
         ]
         return tree.unflatten(self.in_tree, infos)
@@ -94,7 +95,8 @@ class Traced:
     def out_info(self) -> Any:
         """The results' shapes and dtypes, in the function's structure."""
         return tree.unflatten(
-            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
+            self.out_tree,
+            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals],
         )
 
     @cached_property
@@ -251,7 +253,7 @@ class Compiled(Stage):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run it; TypeError if the arguments are not those that it was compiled for."""
-        leaves, treedef = tree.flatten((args, kwargs))
+        leaves, treedef = flatten((args, kwargs))
         if treedef != self.in_tree:
             raise TypeError(
                 f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"

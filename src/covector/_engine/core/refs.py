@@ -17,6 +17,7 @@ from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record
 from covector._engine.core.trace import (
     EVAL,
+    SCALARS,
     Array,
     Held,
     StagingTrace,
@@ -264,25 +265,32 @@ def check_aliases(api: str, cells: Sequence[Any], captured: Uses = ()) -> None:
 
 
 class Among:
-    """The references among the leaves of arguments that are handed on as they are, around the other leaves."""
+    """The references among the leaves of arguments that are handed on as they are, around the other leaves.
 
-    def __init__(self, api: str, leaves: Sequence[Any]):
+    With `numbers`, Python's numbers are too: they are known when a function is traced.
+    """
+
+    def __init__(self, api: str, leaves: Sequence[Any], numbers: bool = False):
         self.refs = {i: x for i, x in enumerate(leaves) if isinstance(x, Cell)}
+        self.kept = self.refs
+        if numbers and any(type(x) in SCALARS for x in leaves):
+            known = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
+            self.kept = {**self.refs, **known}
         self.total = len(leaves)
         check_aliases(api, list(self.refs.values()))
 
     def others(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves that are none."""
         return (
-            [x for i, x in enumerate(leaves) if i not in self.refs] if self.refs else list(leaves)
+            [x for i, x in enumerate(leaves) if i not in self.kept] if self.kept else list(leaves)
         )
 
     def merged(self, values: Sequence[Any]) -> Sequence[Any]:
         """All leaves, with these values for the others."""
-        if not self.refs:
+        if not self.kept:
             return values
         rest = iter(values)
-        return [self.refs[i] if i in self.refs else next(rest) for i in range(self.total)]
+        return [self.kept[i] if i in self.kept else next(rest) for i in range(self.total)]
 
 
 class StandIns:
