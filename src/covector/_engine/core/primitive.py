@@ -237,18 +237,14 @@ class Primitive:
 
     # -- what passes ask ---------------------------------------------------------------------------
 
-    begins_as: ClassVar[
-        tuple[int | None, ...]
-    ] = ()  # the operand that each result starts as a copy of
+    begins_as: ClassVar[tuple[int | None, ...]] = ()  # the operand that each result copies
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
     fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
 
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
-    transparent: ClassVar[bool] = (
-        False  # whether its derivatives are those of what it is inlined to
-    )
+    transparent: ClassVar[bool] = False  # whether its derivatives are its Program's
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
     users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
@@ -414,9 +410,7 @@ class Online(Primitive):
 class Mapped(Primitive):
     """Each element of the result comes from a few elements of the operands: computed inside its consumer."""
 
-    at_data: ClassVar[bool] = (
-        False  # where it reads its first operand comes from the others' values
-    )
+    at_data: ClassVar[bool] = False  # where it reads its first operand comes from others' values
 
     def alone(self, avals: Types, small: int) -> bool:
         return False
