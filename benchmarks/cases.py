@@ -85,6 +85,20 @@ def case(
 # ---------------------------------------------------------------- calls
 
 
+@case("calls", COMPILED, jax=0.25)
+def call_refs(f: Framework) -> Any:
+    """A compiled function that adds to a reference which it closes over, and to one that it is given."""
+    ours, theirs, x = f.module.new_ref(f.random(4)), f.module.new_ref(f.random(4)), f.random(4)
+
+    def add(ref: Any, x: Any) -> Any:
+        ours[...] += x
+        ref[...] += x
+        return x
+
+    run = f.jit(add)
+    return lambda: run(theirs, x)
+
+
 @case("calls", ALL, jax=0.25, torch=1.0)
 def call_one(f: Framework) -> Any:
     """`jit(lambda x: x + 1)` on a scalar, per call."""
@@ -353,6 +367,28 @@ def tiny_step_eager(f: Framework) -> Any:
 def mlp_step_eager(f: Framework) -> Any:
     """One SGD step of four layers of 256, batch 128, not compiled."""
     return train_step(f, (256,) * 5, 128, compiled=False)
+
+
+def tiny_network(f: Framework) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """A network of 8-16-4 at one point, as a function of its parameters, and these."""
+    x, sizes = f.random(8), ((8, 16), (16,), (16, 4), (4,))
+    params = tuple([f.random(*shape, seed=i, scale=0.3) for i, shape in enumerate(sizes)])
+    return lambda w, b, v, c: f.np.tanh(x @ w + b) @ v + c, params
+
+
+@case("training", COMPILED, jax=0.2)
+def tiny_jacobian_eager(f: Framework) -> Any:
+    """`jacrev` of an 8-16-4 network in all its parameters, not compiled."""
+    fun, params = tiny_network(f)
+    jacobian = f.module.jacrev(fun, (0, 1, 2, 3))
+    return lambda: jacobian(*params)
+
+
+@case("training", COMPILED, jax=0.2)
+def tiny_linearize_eager(f: Framework) -> Any:
+    """`linearize` of an 8-16-4 network, and one push, not compiled."""
+    fun, params = tiny_network(f)
+    return lambda: f.module.linearize(fun, *params)[1](*params)
 
 
 # ---------------------------------------------------------------- unrolled loops

@@ -496,3 +496,76 @@ def test_a_rule_that_is_not_linear_is_told(tangent: Any) -> None:
     for slope in (cv.grad(f), cv.jit(cv.grad(f)), cv.grad(cv.jit(f))):
         with pytest.raises(TypeError, match=r"test_custom_rules.*that is not linear: a custom_jvp"):
             slope(1.0)
+
+
+def counted(f: Any, *args: Any) -> dict[str, int]:
+    """How often functions are computed, loops and branches counted once."""
+    found: dict[str, int] = {}
+
+    def walk(jaxpr: Any) -> None:
+        for eqn in jaxpr.eqns:
+            name = eqn.primitive.name
+            if name in ("exp", "tanh", "log"):
+                found[name] = found.get(name, 0) + 1
+            for inner in eqn.params.values():
+                for x in inner if isinstance(inner, tuple | list) else [inner]:
+                    if hasattr(x, "jaxpr"):
+                        walk(x.jaxpr)
+
+    walk(cv.make_jaxpr(f)(*args).jaxpr)
+    return found
+
+
+def both_at_once(x: Any, t: Any) -> Any:
+    y = np.exp(np.tanh(x))
+    return y * 0.5, np.log(y) * t
+
+
+BOTH: dict[str, Any] = {
+    "jit": cv.jit(both_at_once),
+    "scan": lambda x, t: lax.scan(lambda c, k: (both_at_once(*c), k * c[1]), (x, t), x[:2])[0],
+    "scan over tangents": lambda x, t: lax.scan(
+        lambda c, s: (np.exp(c), (np.tanh(c), s * np.log(c))), x[0], t
+    )[1],
+    "cond": lambda x, t: lax.cond(x[0] > 0, both_at_once, lambda x, t: (x, t * x), x, t),
+    "loop in a branch": lambda x, t: lax.switch(
+        1, [lambda x, t: (x, t), lambda x, t: BOTH["scan"](x, t)], x, t
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_what_rules_compute_beside_tangents_is_computed_once(name: str) -> None:
+    """In one loop, one choice, or one call with what is done to tangents."""
+    rule = BOTH[name]
+    f = cv.custom_jvp(lambda x: rule(x, x)[0])
+    f.defjvp(lambda primals, tangents: rule(primals[0], tangents[0]))
+    x, ones = np.array([0.3, 0.7, 1.1]), np.ones(3)
+    loss = lambda x: np.sum(f(x))  # noqa: E731
+    assert counted(cv.grad(loss), x) == {"exp": 1, "tanh": 1, "log": 1}
+    _, wanted = cv.jvp(f, (x,), (ones,))
+    onp.testing.assert_allclose(cv.linearize(f, x)[1](ones), wanted, 1e-5)
+    for slope in (cv.grad(loss), cv.jit(cv.grad(loss)), cv.grad(cv.jit(loss))):
+        onp.testing.assert_allclose(slope(x).sum(), wanted.sum(), 1e-5)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, cv.jit])
+def test_a_custom_vjp_in_the_rule_of_a_custom_jvp(wrap: Any) -> None:
+    """Some of its arguments have the tangents that the rule was given, which are zeros."""
+
+    def f(t: Any) -> Any:
+        return {"a": np.sin(t["a"]), "b": (t["b"][0] * t["a"], t["b"][1])}
+
+    pulled = cv.custom_vjp(f)
+    pulled.defvjp(lambda t: cv.vjp(f, t), lambda pullback, ct: pullback(ct))
+    pushed = cv.custom_jvp(lambda t: pulled(t))
+    pushed.defjvp(lambda p, t: cv.jvp(pulled, p, t))
+    x, b = np.arange(3.0), (np.ones(3), np.array(1))
+    g = wrap(pushed)
+    for slope in (
+        cv.grad(lambda a: g({"a": a, "b": b})["a"].sum())(x),
+        cv.jit(cv.grad(lambda a: g({"a": a, "b": b})["a"].sum()))(x),
+        cv.vjp(lambda a: g({"a": a, "b": b})["a"], x)[1](np.ones(3))[0],
+        np.diag(cv.jacrev(lambda a: g({"a": a, "b": b})["a"])(x)),
+    ):
+        onp.testing.assert_allclose(slope, onp.cos(x), rtol=1e-6)

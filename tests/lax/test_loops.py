@@ -209,3 +209,19 @@ def test_loops_and_choices_inside_small_loops() -> None:
 
     for n in (0, 1, 2, 7):
         np.testing.assert_allclose(float(jit(f)(n, np.float64(0.9))), wanted(n, 0.9), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "float16", "bfloat16"])
+@pytest.mark.parametrize("wrap", [lambda f: f, jit])
+def test_the_counter_gives_way_where_the_lower_bound_does(wrap: Any, dtype: str) -> None:
+    """As a Python number would: so sums of narrow types keep them."""
+    init = cnp.ones(2, dtype)
+    for upper in (3, np.int32(3)):
+        found = wrap(lambda n: lax.fori_loop(0, n, lambda i, c: c * 2 + i, init))(upper)
+        assert str(found.dtype) == dtype
+        np.testing.assert_array_equal(np.asarray(found, "f8"), [12, 12])
+    assert lax.fori_loop(0, 3, lambda i, c: i, 0).weak_type
+    assert not lax.fori_loop(np.int32(0), 3, lambda i, c: i, np.int32(0)).weak_type
+    if "int" in dtype:
+        with pytest.raises(TypeError, match="carry"):
+            jit(lambda n: lax.fori_loop(n, 3, lambda i, c: c + i, init))(np.int32(0))

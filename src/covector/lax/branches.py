@@ -28,6 +28,7 @@ from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.nothing import marked
 from covector.lax.control_flow import leaf_path
 
 Function = Callable[..., Any]
@@ -234,7 +235,7 @@ def _traced(
         return arguments(values), {}
 
     def pack(out: Any) -> list[Any]:
-        leaves, out_tree = flatten(out)
+        leaves, out_tree = flatten(out := marked(out))
         paths = tuple(["result" + tree.keystr(p) for p, _ in tree.leaves_with_path(out)])
         for path, x in zip(paths, leaves, strict=True):
             if not is_value(x):

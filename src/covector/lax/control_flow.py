@@ -30,6 +30,7 @@ from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
+from covector._engine.types.nothing import marked, with_axis
 from covector.numpy.promotion import integer_of
 
 Function = Callable[..., Any]
@@ -146,7 +147,9 @@ def scanned(
     outs = primitive(*consts, *carry, *held, *slices)
     for cell, value in zip(traced.written, outs[n:m], strict=True):
         cell._write(value)
-    return tree.unflatten(carry_tree, outs[:n]), tree.unflatten(traced.ys_tree, outs[m:])
+    return tree.unflatten(carry_tree, outs[:n]), with_axis(
+        tree.unflatten(traced.ys_tree, outs[m:]), size
+    )
 
 
 def leaf_path(what: str, whole: Any, i: int) -> str:
@@ -235,7 +238,7 @@ def _trace_body(
     def pack(out: Any) -> list[Any]:
         results: list[Any] = []
         for what, part in zip(("carry", "y"), step.gives(f, given.pop(), out), strict=True):
-            leaves, treedef = flatten(part)
+            leaves, treedef = flatten(marked(part) if what == "y" else part)
             for i, x in enumerate(leaves):
                 if not is_value(x):
                     path = f"{leaf_path(what, part, i)} of {function_place(f)}"

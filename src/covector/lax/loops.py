@@ -150,8 +150,8 @@ def fori_loop(
 ) -> Any:
     """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
 
-    `lower` and `upper` are integers.  Where they are known when the function is traced it is a `scan`, of which a turn
-    does `unroll` steps; else a loop with a condition.
+    `lower` and `upper` are integers; i is weakly typed if `lower` is.  Where they are known when the function is traced
+    it is a `scan`, of which a turn does `unroll` steps; else a loop with a condition.
 
     >>> import covector
     >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
@@ -169,7 +169,8 @@ def fori_loop(
     for bound in bounds:
         if not isinstance(bound, int):
             dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
-    init = as_array(prims.convert(first, dtype)), init_val
+    weak = _gives_way(lower, dtype)
+    init = prims.Convert(dtype, weak)(as_array(prims.convert(first, dtype))), init_val
     length = max(stop - first, 0)
     turns = 1 if unroll is None else unroll
     (_, val), _ = scanned(_COUNTED, body_fun, init, None, length, unroll=turns)
@@ -188,6 +189,11 @@ _UP_TO_STOP = Step(lambda carry, _: (carry[0], carry[2]), _next)
 
 def _below(i: Any, stop: Any, val: Any) -> Any:
     return prims.lt(i, stop)
+
+
+def _gives_way(lower: Any, dtype: np.dtype) -> bool:
+    """Whether the counter is weakly typed, as a Python number is: from 64 bits on it would widen numbers it meets."""
+    return typeof(lower).weak_type and dtype.itemsize <= 4
 
 
 def _between(
@@ -209,7 +215,8 @@ def _between(
     dtype, weak = dtypes.promote(*types)
     if weak:
         dtype = np.dtype(np.int32) if dtype.itemsize <= 4 else dtype
-    first, stop = [prims.Convert(dtype, False)(as_array(x)) for x in (lower, upper)]
+    weak = _gives_way(lower, dtype)
+    first, stop = [prims.Convert(dtype, w)(as_array(x)) for x, w in ((lower, weak), (upper, False))]
     init = first, stop, init_val
     _, _, val = _while("fori_loop", (_BELOW_STOP, _below), (_UP_TO_STOP, body_fun), init)
     return val

@@ -28,6 +28,7 @@ from covector._engine.core.trace import Tracer, stage, typeof
 from covector._engine.ir.program import Program, Var, inline_calls, without_dead_code
 from covector._engine.transforms.programs import interned, linearize_program
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.nothing import marked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,7 +85,7 @@ def checkpoint(
             given, named = tree.unflatten(in_tree, among.merged(values))
             others = iter(given)
             full = [static[i] if i in positions else next(others) for i in range(count)]
-            out = call(*full, **named, **keywords)
+            out = marked(call(*full, **named, **keywords))
             results, treedef = flatten(out)
             check_values(results, lambda: result_names(fun, out), "checkpoint")
             out_tree[:] = [treedef]

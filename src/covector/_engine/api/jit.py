@@ -34,6 +34,7 @@ from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
+from covector._engine.types.nothing import marked
 
 # All that are there, to be emptied together.
 _functions: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -110,7 +111,7 @@ class Signature:
         dynamic = tuple(a for i, a in enumerate(args) if i not in static)
         keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
         self.count = len(args)
-        self.leaves, self.treedef = arguments.flatten((dynamic, keywords))
+        self.leaves, self.treedef = arguments.flatten(marked((dynamic, keywords)))
         self.refs = StandIns(f"jit of {owner.name}", self.leaves)
         self.out_tree: tree.TreeDef | None = None  # of the result, once it is traced
         self.written: tuple[
@@ -176,7 +177,7 @@ class Signature:
 
     def packed(self, out: Any) -> Sequence[Any]:
         """The leaves of the function's result, whose structure is kept; TypeError names what is no value."""
-        results, self.out_tree = arguments.flatten(out)
+        results, self.out_tree = arguments.flatten(out := marked(out))
         for i, x in enumerate(results):
             if not arguments.is_value(x):
                 names = [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
@@ -262,9 +263,9 @@ class Jitted:
         positions = [i for i in range(len(args)) if i not in static]
         mask: list[bool] = []
         for i, a in zip(positions, dynamic, strict=True):
-            mask += [i in donated] * len(tree.leaves(a))
+            mask += [i in donated] * len(tree.leaves(marked(a)))
         for k, v in keywords.items():
-            mask += [k in self.donate_names] * len(tree.leaves(v))
+            mask += [k in self.donate_names] * len(tree.leaves(marked(v)))
         return tuple(mask)
 
     def trace(self, signature: Signature) -> Traced:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from functools import partial, wraps
 from importlib import import_module
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 import numpy as np
@@ -30,6 +31,7 @@ from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector._engine.types.dims import Dim
+from covector._engine.types.nothing import Nothing, array_of_nothing, is_nothing, marked
 
 if TYPE_CHECKING:
     from covector._engine.api.jaxprs import ClosedJaxpr
@@ -84,6 +86,7 @@ def vmap(
         leaves, in_tree = flatten((args, kwargs))
         entries = tree.broadcast_prefix(in_axes, args, "in_axes")
         entries += [0] * (len(leaves) - len(entries))
+        leaves, in_tree, entries = _without_nothing(leaves, in_tree, entries)
         names = partial(_leaf_names, fun, args, kwargs)
         refs = StandIns("vmap", leaves)
         values = refs.values(leaves)
@@ -99,7 +102,7 @@ def vmap(
             nonlocal out_tree
             given = refs.put(leaves, values, dims)
             arguments, keywords = tree.unflatten(in_tree, given)
-            out = call(*arguments, **keywords)
+            out = marked(call(*arguments, **keywords))
             results, out_tree = flatten(out)
             check_values(results, lambda: result_names(fun, out), "vmap")
             return [*results, *refs.take()]
@@ -116,6 +119,26 @@ def vmap(
         return _results(fun, out_tree, outs[:count], axes[:count], (out_axes, size, sum_match))
 
     return vmap_f
+
+
+def _without_nothing(
+    leaves: list[Any], in_tree: tree.TreeDef, entries: list[Any]
+) -> tuple[list[Any], tree.TreeDef, list[Any]]:
+    """Leaves, structure and axes without arrays of float0: those of an element are structure."""
+    hollow = [is_nothing(x) for x in leaves]
+    if not any(hollow):
+        return leaves, in_tree, entries
+    elements = [
+        Nothing(_element_shape(x.shape, axis)) if mine else x
+        for x, axis, mine in zip(leaves, entries, hollow, strict=True)
+    ]
+    found, treedef = tree.flatten(tree.unflatten(in_tree, elements))
+    return found, treedef, list(compress(entries, [not mine for mine in hollow]))
+
+
+def _element_shape(shape: tuple[Any, ...], axis: int | None) -> tuple[Any, ...]:
+    """The shape without the mapped axis."""
+    return shape if axis is None else (*shape[: axis % len(shape)], *shape[axis % len(shape) + 1 :])
 
 
 def _check_entries(fun: Function, in_axes: Any, args: Sequence[Any]) -> None:
@@ -140,12 +163,24 @@ def _results(
 ) -> Any:
     """The results as a tree, with their batch axes where `out_axes` wants them."""
     out_axes, size, sum_match = how
-    targets = tree.broadcast_prefix(out_axes, tree.unflatten(out_tree, outs), "out_axes")
+    whole, treedef = tree.flatten(tree.unflatten(out_tree, outs))
+    targets = tree.broadcast_prefix(out_axes, tree.unflatten(treedef, whole), "out_axes")
+    mapped = iter(axes)
     results = [
-        as_array(_output(fun, x, axis, target, size, sum_match))
-        for x, axis, target in zip(outs, axes, targets, strict=True)
+        array_of_nothing(_with_size(x.shape, target, size))
+        if is_nothing(x)
+        else as_array(_output(fun, x, next(mapped), target, size, sum_match))
+        for x, target in zip(whole, targets, strict=True)
     ]
-    return tree.unflatten(out_tree, results)
+    return tree.unflatten(treedef, results)
+
+
+def _with_size(shape: tuple[Any, ...], axis: int | None, size: Dim) -> tuple[Any, ...]:
+    """The shape with the batch axis where `out_axes` wants it."""
+    if axis is None:
+        return shape
+    axis %= len(shape) + 1
+    return (*shape[:axis], size, *shape[axis:])
 
 
 def _check_axes(what: str, axes: Any) -> None:
@@ -326,7 +361,7 @@ def _stage(
         nonlocal out_tree
         arguments, keywords = tree.unflatten(in_tree, refs.put(leaves, values))
         full = [args[i] if i in static else x for i, x in enumerate(arguments)]
-        out = fun(*full, **keywords)
+        out = marked(fun(*full, **keywords))
         results, out_tree = flatten(out)
         results = [_value_of(x) for x in results]
         check_values(results, lambda: result_names(fun, out), api)

@@ -12,7 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Checking, Interpreter
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Linear, Primitive, Recorder, Zero, is_zero
 from covector._engine.ir.program import (
     Literal,
     Program,
@@ -24,6 +24,7 @@ from covector._engine.transforms.programs import (
     jvp_program,
     linearize_program,
     part_of,
+    split_program,
     transpose_program,
 )
 from covector._engine.transforms.transpose import transpose_flat
@@ -86,6 +87,17 @@ def spread(
     rest = iter(values)
     for live, aval in zip(mask, types, strict=True):
         yield next(rest) if live else Zero(aval)
+
+
+def left(values: Sequence[Any], mask: Sequence[bool]) -> tuple[Any, ...]:
+    """Those where the mask does not hold."""
+    return tuple([x for x, mine in zip(values, mask, strict=True) if not mine])
+
+
+def merged(known: Iterable[Any], linear: Iterable[Any], mask: Sequence[bool]) -> list[Any]:
+    """The linear ones where the mask holds, known ones elsewhere."""
+    first, second = iter(known), iter(linear)
+    return [next(second) if mine else next(first) for mine in mask]
 
 
 def check_types(
@@ -222,6 +234,16 @@ class Call(Transparent):
 
     program: Program
     name: ClassVar[str] = "call"
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any]:
+        found = split_program(self.program, linear)
+        known = (*left(args, linear), *found.constants)
+        outs = Call(found.known)(*known)
+        residuals = found.residual_values(known, outs)
+        pushed = record(Call(found.linear), [*residuals, *compress(args, linear)])
+        return merged(outs, pushed, found.nonzero)
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents])

@@ -16,6 +16,8 @@ from covector._engine.control.call import (
     axis_names_of,
     check_types,
     given_ones,
+    left,
+    merged,
     spread,
 )
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
@@ -25,6 +27,7 @@ from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import (
     Linear,
     Primitive,
+    Recorder,
     Zero,
     is_zero,
 )
@@ -53,12 +56,14 @@ from covector._engine.ir.program import (
 from covector._engine.ir.scalar import Expr
 from covector._engine.transforms.programs import (
     Mask,
+    SplitProgram,
     batch_program,
     dependent,
     derived,
     jvp_program,
     linearize_program,
     part_of,
+    split_program,
     transpose_program,
 )
 from covector._engine.transforms.widen import wide_program
@@ -226,6 +231,18 @@ class Cond(Primitive):
             pushed = Cond(found.linear)(primals[0], *residuals, *given_ones(tangents[1:]))
         n = len(self.branches[0].outputs)
         return outs[:n], tuple(spread(pushed, found.live, self.branches[0].out_avals))
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any]:
+        index, *rest = args
+        found = _part_branches(*_key(self.branches), linear[1:])
+        known = (*left(rest, linear[1:]), *found.constants)
+        outs = Cond(found.known)(index, *known)
+        values = (*known, *outs)
+        residuals = [values[i] for i in found.residuals]
+        given = [index, *residuals, *compress(rest, linear[1:])]
+        return merged(outs, record(Cond(found.linear), given), found.live)
 
     def transpose(self, ct: Any, index: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(x, Linear) for x in args])
@@ -440,7 +457,20 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
     branches = _all(first, rest)
     live = _either([linearize_program(b, nonzero).nonzero for b in branches])
     found = [linearize_program(b, nonzero, live) for b in branches]
-    n, m = len(first.inputs), len(first.outputs)
+    return _in_slots(found, len(first.inputs), len(first.outputs), live)
+
+
+@derived
+def _part_branches(first: Program, rest: Rest, linear: Mask) -> SplitBranches:
+    """Branches that are linear in the operands in the mask, split into what does not depend on these, and the rest."""
+    branches = _all(first, rest)
+    live = _either([split_program(b, linear).nonzero for b in branches])
+    found = [split_program(b, linear, live) for b in branches]
+    return _in_slots(found, linear.count(False), live.count(False), live)
+
+
+def _in_slots(found: Sequence[SplitProgram], n: int, m: int, live: Mask) -> SplitBranches:
+    """The same of split Programs, of n known inputs and m known outputs."""
     slots: Slots = {}
     owned = [_own_slots([a.aval for a in f.known.outputs[m:]], slots) for f in found]
     known, constants = _with_all_constants(
@@ -448,7 +478,7 @@ def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
         [f.constants for f in found],
     )
     stop = n + len(constants)
-    types = [*known[0].in_avals, *first.out_avals, *[aval for aval, _ in slots]]
+    types = [*known[0].in_avals, *known[0].out_avals[:m], *[aval for aval, _ in slots]]
     linear: list[Program] = []
     before = n
     for split, own in zip(found, owned, strict=True):

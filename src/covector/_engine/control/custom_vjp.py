@@ -24,7 +24,7 @@ from covector._engine.control.custom import (
     kept,
 )
 from covector._engine.core.inside import Checking
-from covector._engine.core.primitive import Primitive, Zero, is_zero
+from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.program import Program
@@ -117,7 +117,12 @@ class CustomLinear(Primitive):
         cts = list(spread(ct, live, self.results))
         residuals = args[: self.residuals]
         backs = calling("custom_vjp", self.function_name, self.backward, residuals, cts)
-        return [*[None] * self.residuals, *compress(backs, self.nonzero)]
+        pulled = zip(args[self.residuals :], compress(backs, self.nonzero), strict=True)
+        # A tangent may be known: zeros that another rule was given.
+        return [
+            *[None] * self.residuals,
+            *[b if isinstance(t, Linear) else None for t, b in pulled],
+        ]
 
     def _refused(self) -> TypeError:
         return TypeError(errors.no_forward_mode(self.function_name))

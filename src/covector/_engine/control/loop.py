@@ -15,7 +15,9 @@ from covector._engine.control.call import (
     axis_names_of,
     check_types,
     given_ones,
+    left,
     materialized,
+    merged,
     spread,
 )
 from covector._engine.control.carry import (
@@ -52,7 +54,7 @@ from covector._engine.control.derived import (
 from covector._engine.control.kept import parted_body
 from covector._engine.control.wide import widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Linear, Primitive, Recorder, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import (
     Builder,
@@ -66,12 +68,7 @@ from covector._engine.ir.builder import (
     Result,
 )
 from covector._engine.ir.effects import is_kept
-from covector._engine.ir.program import (
-    Atom,
-    Eqn,
-    Program,
-    replace_inputs,
-)
+from covector._engine.ir.program import Atom, Eqn, Program, replace_inputs
 from covector._engine.transforms.programs import part_of
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
@@ -319,6 +316,21 @@ class Scan(Primitive):
         carry = materialized(given.carry, found.live.carry)
         pushed = self._linear(found, known, given_ones(given.consts), carry, given_ones(given.xs))
         return results, tuple(spread(pushed, found.live.flat, types))
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any]:
+        found = split_body(self.body, self.layout, linear)
+        takes, mine = self.layout.operands(args), self.layout.operands(linear)
+        masks = mine.consts, found.live.carry, mine.xs
+        parts = list(map(left, (takes.consts, takes.carry, takes.xs), masks))
+        layout = Layout(len(parts[0]), len(parts[1]))
+        outs, known = self._known(found, sum(parts, ()), layout, found.live.flat.count(False))
+        consts = (*known.chosen(found.const_sources), *compress(takes.consts, mine.consts))
+        carry = tuple(compress(takes.carry, found.live.carry))
+        xs = (*known.chosen(found.xs_sources), *compress(takes.xs, mine.xs))
+        scan = self._of(found.linear, Layout(len(consts), len(carry)))
+        return merged(outs, record(scan, [*consts, *carry, *xs]), found.live.flat)
 
     def _known(
         self, found: SplitBody, operands: Sequence[Any], layout: Layout, count: int

@@ -26,6 +26,9 @@ State = tuple[Expr, ...]  # of a fold
 MadeBy = Callable[[Atom], Eqn | None]  # the equation that an operand comes from
 Types = Sequence[ShapedArray]
 
+# Puts a primitive on a tape: its results, for operands of which some are linear.
+Recorder = Callable[["Primitive", Sequence[Any]], Sequence[Any]]
+
 
 class _Typed:
     """Known by type alone.  Made from a type, or from a value whose type is looked up when it is asked for."""
@@ -234,18 +237,14 @@ class Primitive:
 
     # -- what passes ask ---------------------------------------------------------------------------
 
-    begins_as: ClassVar[
-        tuple[int | None, ...]
-    ] = ()  # the operand that each result starts as a copy of
+    begins_as: ClassVar[tuple[int | None, ...]] = ()  # the operand that each result copies
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
     fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
 
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
-    transparent: ClassVar[bool] = (
-        False  # whether its derivatives are those of what it is inlined to
-    )
+    transparent: ClassVar[bool] = False  # whether its derivatives are its Program's
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
     users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
@@ -292,6 +291,15 @@ class Primitive:
 
     def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
         """Of what holds Programs, which results depend on these operands; None: all do."""
+        return None
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any] | None:
+        """Of what holds Programs, the results, where some operands are linear: `record` puts these on their tape.
+
+        What depends on none of them is computed under the current trace, once.  None: it is not parted so.
+        """
         return None
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
@@ -402,9 +410,7 @@ class Online(Primitive):
 class Mapped(Primitive):
     """Each element of the result comes from a few elements of the operands: computed inside its consumer."""
 
-    at_data: ClassVar[bool] = (
-        False  # where it reads its first operand comes from the others' values
-    )
+    at_data: ClassVar[bool] = False  # where it reads its first operand comes from others' values
 
     def alone(self, avals: Types, small: int) -> bool:
         return False

@@ -200,11 +200,16 @@ class PartialTrace(Trace):
         linear = primitive.depends(mine)
         if linear is None or all(linear):
             return None
+        parent = self.parent
+        assert parent is not None
+        with using(parent):
+            found = primitive.in_two(args, mine, self._record)
+        if found is not None:
+            return tuple(found)
         known = primitive.live([not x for x in linear])
         if known is None or any(compress(mine, known[1])):
             return None
-        parent, results = self.parent, [None] * len(linear)
-        assert parent is not None
+        results = [None] * len(linear)
         rest = primitive.live(linear) if any(linear) else None
         for part, process in ((known, parent.process), (rest, self._record)):
             if part is not None:
