@@ -19,7 +19,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ jax_names absent public caches jax_flags exact record config errors ref_errors locks collection tree",
+        "__init__ jax_names absent public caches jax_flags exact record config errors unforeseen ref_errors",
+    ),
+    (
+        "_engine/base",
+        "locks collection tree",
     ),
     (
         "_engine/base",

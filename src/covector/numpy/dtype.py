@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.base import errors
 from covector._engine.core.trace import SCALARS, Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import finfo, iinfo
@@ -169,7 +170,7 @@ def result_type(*args: Any) -> np.dtype:
     dtype('float16')
     """
     if not args:
-        raise ValueError("result_type needs at least one array or dtype")
+        raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
     return dtypes.promote(*[_key(x) for x in args])[0]
 
 

@@ -11,6 +11,7 @@ from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
+import numpy as np
 import optree
 
 from covector._engine import _native
@@ -24,6 +25,7 @@ _native.set_own_code(
         os.path.dirname(optree.__file__) + os.sep,
     ),
     opmap["RAISE_VARARGS"],
+    os.path.dirname(np.__file__) + os.sep,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
