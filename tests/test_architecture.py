@@ -100,11 +100,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "sorting ordering padding without_nan updates namespace methods systems norms factors linalg",
+        "sorting ordering padding without_nan updates namespace edits methods systems norms factors linalg",
     ),
     (
         "numpy",
-        "edits folds grids sets signals windows tally histograms integers estimates polynomials printing files",
+        "folds grids sets signals windows tally histograms integers estimates polynomials printing files",
     ),
     (
         "numpy",
@@ -172,6 +172,7 @@ BY_NAME = {
     ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
+    ("numpy/methods", "covector.numpy.edits"): "two methods that are seldom called",
     ("numpy/methods", "covector.numpy.namespace"): "what the Array API standard asks",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",

@@ -252,6 +252,35 @@ def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
     return import_module("covector.numpy.namespace").namespace_of(api_version)
 
 
+def _choose(self: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    """For each element the element of the array among `choices` that it numbers, as `covector.numpy.choose`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1, 0]).choose([cnp.array([1, 2]), cnp.array([3, 4])])
+    Array([3, 2], dtype=int32)
+    """
+    return import_module("covector.numpy.edits").choose(self, choices, out, mode)
+
+
+def _compress(
+    self: Any,
+    condition: Any,
+    axis: int | None = None,
+    *,
+    out: None = None,
+    size: int | None = None,
+    fill_value: Any = 0,
+) -> Any:
+    """The elements, or slices along an axis, where the condition is true, as `covector.numpy.compress`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1, 2, 3]).compress(cnp.array([True, False, True]))
+    Array([1, 3], dtype=int32)
+    """
+    compress = import_module("covector.numpy.edits").compress
+    return compress(condition, self, axis, size=size, fill_value=fill_value, out=out)
+
+
 def _byteswap(self: Any) -> Any:
     """The elements with their bytes in the opposite order, as those of a machine of the other kind.
 
@@ -397,17 +426,31 @@ def _copy_to_host_async(self: Any) -> None:
         )
 
 
+def _platform(self: Any) -> str:
+    """The platform of the array's device.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).platform()
+    'cpu'
+    """
+    return default_device().platform
+
+
 _METHODS_OF_MEMORY: dict[str, Callable[..., Any]] = {
     "addressable_data": _addressable_data,
     "copy_to_host_async": _copy_to_host_async,
     "devices": _devices,
     "on_device_size_in_bytes": _on_device_size_in_bytes,
+    "platform": _platform,
 }
 
 _METHODS: dict[str, Callable[..., Any]] = {
     "astype": _astype,
     "byteswap": _byteswap,
+    "choose": _choose,
     "clip": _clip,
+    "clone": creation.copy,
+    "compress": _compress,
     "flatten": _flatten,
     "reshape": _reshape,
     "to_device": _to_device,

@@ -56,8 +56,10 @@ def _sort_order(parameters: Sequence[int], read: Read, write: Write) -> None:
     code, place_width, rows, count, n = parameters
     keys = read(0, np.arange(rows * count * n).reshape(rows, count, n), _DTYPES[code])
     wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
-    order = np.array([np.lexsort(row[::-1]) for row in wide], f"i{place_width}")
-    write(1, np.arange(rows * n).reshape(rows, n), order.reshape(rows, n))
+    order = np.empty((rows, n), f"i{place_width}")
+    for row, out in zip(wide, order, strict=True):
+        out[:] = np.lexsort(row[::-1]) if count else np.arange(n)
+    write(1, np.arange(rows * n).reshape(rows, n), order)
 
 
 def _fft(parameters: Sequence[int], read: Read, write: Write) -> None:
