@@ -100,7 +100,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "sorting ordering padding without_nan updates namespace edits methods systems norms factors linalg",
+        "sorting ordering padding without_nan updates namespace edits places methods systems norms factors linalg",
     ),
     (
         "numpy",
@@ -171,7 +171,7 @@ BY_NAME = {
     ): "the surface is defined without the compiler",
     ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
-    ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
+    ("numpy/places", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/methods", "covector.numpy.edits"): "two methods that are seldom called",
     ("numpy/methods", "covector.numpy.namespace"): "what the Array API standard asks",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
