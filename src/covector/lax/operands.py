@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from covector._engine.base import errors
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.numbers import NUMBERS, SCALARS, entered, plain_number
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
-from covector.numpy.promotion import Array, constant, convert_scalar, fitted, lift
+from covector.numpy.promotion import Array, constant, convert_scalar, fitted, lift, type_key
 
 # The kinds of dtype that a Python number of each type can become.
 _FITS = {bool: "b", int: "iufc", float: "fc", complex: "c"}
@@ -24,9 +25,9 @@ def array(name: str, x: Any) -> Any:
 
 def operand(name: str, x: Any) -> Any:
     """An operand that may stay a NumPy scalar or Python number; TypeError if it is no array or number."""
-    if type(x) is Array or isinstance(x, Tracer) or type(x) in SCALARS or isinstance(x, np.generic):
+    if type(x) is Array or isinstance(x, Tracer) or type(x) in SCALARS:
         return x
-    return lift(name, x)
+    return entered(x) if isinstance(x, np.generic) else lift(name, x)
 
 
 def operands(name: str, *args: Any) -> list[Any]:
@@ -36,12 +37,12 @@ def operands(name: str, *args: Any) -> list[Any]:
     shapes of different ranks, but one of shape () goes with any.  The primitives themselves refuse different dtypes.
     """
     xs = [operand(name, x) for x in args]
-    dtype = next((x.dtype for x in xs if type(x) not in SCALARS), None)
+    dtype = next((x.dtype for x in xs if type(x) not in NUMBERS), None)
     if dtype is None:
-        found, weak = dtypes.promote(*[_scalar_key(x) for x in xs])
+        found, weak = dtypes.promote(*[type_key(x) for x in xs])
         xs = [constant(x, found, weak) for x in xs]
     else:
-        xs = [_beside(x, dtype) if type(x) in SCALARS else x for x in xs]
+        xs = [_beside(plain_number(x), dtype) if type(x) in NUMBERS else x for x in xs]
     if len(xs) < 2:
         return xs
     avals = [typeof(x) for x in xs]
@@ -50,15 +51,11 @@ def operands(name: str, *args: Any) -> list[Any]:
     return fitted(name, xs)
 
 
-def _scalar_key(x: Any) -> tuple[np.dtype, bool]:
-    return dtypes.PYTHON_SCALARS[type(x)], type(x) is not bool
-
-
 def _beside(x: Any, dtype: np.dtype) -> Any:
     """A Python number as an operand beside one of this dtype; in its own dtype if that is of a lesser kind."""
     if dtypes.kind(dtype) in _FITS[type(x)]:
         return convert_scalar(x, dtype, False)
-    return dtypes.PYTHON_SCALARS[type(x)].type(x)
+    return dtypes.of_number(type(x)).type(x)
 
 
 def check_shapes(name: str, avals: Sequence[ShapedArray]) -> None:

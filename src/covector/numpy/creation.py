@@ -10,7 +10,8 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
-from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector.numpy.join import stack
 from covector.numpy.operands import check_device, converted
@@ -71,22 +72,26 @@ def asarray(
     Array([1., 2.], dtype=float32)
     """
     check_device("asarray", device, out_sharding)
-    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    x = array_of(a, None if dtype is None else dtypes.as_dtype(dtype))
+    return prims.Copy()(x) if copy and x is a else x
+
+
+def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
+    """A value as an array, in a dtype that is taken as it is."""
     if isinstance(a, Tracer) or type(a) is Array:
-        x = a if wanted is None else converted(a, wanted)
-        return prims.Copy()(x) if copy and x is a else x
+        return a if wanted is None else converted(a, wanted)
     if type(a) in SCALARS:
         weak = wanted is None and type(a) is not bool
-        return constant(a, wanted or dtypes.PYTHON_SCALARS[type(a)], weak)
+        return constant(a, wanted or dtypes.of_number(type(a)), weak)
     if isinstance(a, np.ndarray | np.generic):
         return from_numpy("asarray", plain("asarray", a), wanted)
     if isinstance(a, list | tuple | range):
         return _from_list(a, wanted)
     for t in SCALARS:  # subclasses of Python's numbers
         if isinstance(a, t):
-            return asarray(t(a), wanted)  # type: ignore[arg-type]
+            return array_of(t(a), wanted)  # type: ignore[arg-type]
     if stands_for_array(a):
-        return asarray(array_it_stands_for(a), wanted)
+        return array_of(array_it_stands_for(a), wanted)
     if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
         return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
@@ -169,7 +174,7 @@ def _to_numpy(x: Any) -> Any:
 
 def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -> Any:
     if wanted is None:
-        default = [dtypes.PYTHON_SCALARS[t] for t in types] or [dtypes.float32]
+        default = [dtypes.of_number(t) for t in types or (float,)]
         wanted = dtypes.promote(*[(d, d != dtypes.bool_) for d in default])[0]
     try:
         if int in types and dtypes.is_integer(wanted):
@@ -192,6 +197,12 @@ def copy(a: Any, order: str | None = None) -> Any:
     False
     """
     return prims.Copy()(asarray(a))
+
+
+def kept(x: Any) -> Any:
+    """An array from outside in the dtype of what comes from there."""
+    dtype = dtypes.canonical(x.dtype)
+    return x if dtype is x.dtype else prims.Convert(dtype)(x)
 
 
 def own(x: Any) -> Any:
@@ -225,7 +236,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     Array([0, 1, 2], dtype=int64)
     """
     check_device("from_dlpack", device)
-    made = _native.from_dlpack(x)
+    made = kept(_native.from_dlpack(x))
     return prims.Copy()(made) if copy else made
 
 
@@ -241,7 +252,8 @@ def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
     """
     if dtype in (float, int, complex):
         dtype = np.dtype(dtype)
-    return from_numpy("frombuffer", np.frombuffer(buffer, dtypes.as_dtype(dtype), count, offset))
+    read = np.frombuffer(buffer, dtypes.named_dtype(dtype), count, offset)
+    return from_numpy("frombuffer", read)
 
 
 # ------------------------------------------------------------------------------------------- constants
@@ -264,7 +276,7 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
            [0., 0.]], dtype=float32)
     """
     check_device("zeros", device, out_sharding)
-    return filled(shape_of(shape), 0, or_float32(dtype))
+    return filled(shape_of(shape), 0, dtypes.or_default(dtype))
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -278,12 +290,7 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any
            [1., 1.]], dtype=float32)
     """
     check_device("ones", device, out_sharding)
-    return filled(shape_of(shape), 1, or_float32(dtype))
-
-
-def or_float32(dtype: Any) -> np.dtype:
-    """A dtype that may be left out."""
-    return dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    return filled(shape_of(shape), 1, dtypes.or_default(dtype))
 
 
 def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -316,7 +323,7 @@ def full(
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if type(fill_value) in SCALARS:
         weak = wanted is None and type(fill_value) is not bool
-        return filled(new, fill_value, wanted or dtypes.PYTHON_SCALARS[type(fill_value)], weak)
+        return filled(new, fill_value, wanted or dtypes.of_number(type(fill_value)), weak)
     value = asarray(fill_value, wanted)
     if broadcast_shapes(value.shape, new) != new:
         raise ValueError(

@@ -332,7 +332,7 @@ def _frequencies(name: str, numbers: np.ndarray, n: int, d: Any, dtype: Any) -> 
     """These numbers of turns in n samples, for each unit of `d`."""
     if n < 0:
         raise ValueError(f"{name}: n is {n}{errors.at_user_line()}; it must not be negative")
-    wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype)
     with np.errstate(all="ignore"):
         turns = numbers / np.float64(n)
     if isinstance(d, int | float):

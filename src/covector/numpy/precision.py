@@ -121,7 +121,7 @@ def _check_algorithm(name: str, algorithm: DotAlgorithm | DotAlgorithmPreset) ->
     if isinstance(algorithm, DotAlgorithmPreset):
         there = algorithm.name in _HERE
     else:
-        types = [dtypes.as_dtype(t) for t in algorithm[:3]]
+        types = [dtypes.named_dtype(t) for t in algorithm[:3]]
         there = (
             types[0] == types[1] == types[2]
             and types[0].itemsize >= 4
