@@ -19,7 +19,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ jax_names absent public caches jax_flags exact record config exceptions errors ref_errors locks",
+        "__init__ jax_names absent public caches jax_flags exact record config exceptions errors unforeseen",
+    ),
+    (
+        "_engine/base",
+        "ref_errors locks",
     ),
     (
         "_engine/base",
@@ -97,11 +101,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "sorting ordering padding without_nan updates namespace methods systems norms factors linalg",
+        "sorting ordering padding without_nan updates namespace edits places methods systems norms factors linalg",
     ),
     (
         "numpy",
-        "edits folds grids sets signals windows tally histograms integers estimates polynomials printing files",
+        "folds grids sets signals windows tally histograms integers estimates polynomials printing files",
     ),
     (
         "numpy",
@@ -188,7 +192,8 @@ BY_NAME = {
     ("custom_derivatives", "covector._engine.control.names"): "the primitives, for interpreters",
     ("numpy/ufunc_type", "covector.numpy.ufunc_methods"): "the methods of ufuncs are seldom called",
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
-    ("numpy/methods", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
+    ("numpy/places", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
+    ("numpy/methods", "covector.numpy.edits"): "two methods that are seldom called",
     ("numpy/methods", "covector.numpy.namespace"): "what the Array API standard asks",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",

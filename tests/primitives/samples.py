@@ -460,7 +460,8 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.TopK(2), (array((3, 5), keys),))
         yield Sample(prims.SortOrder(), (array((2, 3, 5), keys),))
     yield Sample(prims.TopK(0), (array((3, 5), bf16),))
-    yield Sample(prims.SortOrder(), (array((0, 4), f32),))
+    for shape in ((0, 4), (2, 0), (0, 2, 3), (2, 0, 3)):
+        yield Sample(prims.SortOrder(), (array(shape, f32),))
 
 
 def transforms() -> Iterator[Sample]:

@@ -75,6 +75,23 @@ def test_where_they_are() -> None:
         keys.item()
 
 
+def test_choosing_from_keys_and_arrays() -> None:
+    keys: Any = keys_of(NUMBERS)
+    mask = cnp.array([False, True])
+    assert (keys.compress(mask, axis=0) == keys[1:]).all()
+    assert (keys.clone() == keys).all()
+    assert keys.weak_type is False
+    x = cnp.array([2, 0, 1])
+    rows = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    for f in (lambda x: x.choose(list(cnp.asarray(rows)), mode="clip"), lambda x: x.clone()):
+        np.testing.assert_array_equal(cv.jit(f)(x), f(x))
+    np.testing.assert_array_equal(x.choose(list(cnp.asarray(rows))), np.choose([2, 0, 1], rows))
+    np.testing.assert_array_equal(cnp.asarray(rows).compress(mask, axis=1), rows[:, 1:2])
+    packed = cv.jit(lambda x: x.compress(x > 0, size=3, fill_value=-1))(x)
+    np.testing.assert_array_equal(packed, [2, 1, -1])
+    assert x.platform() == "cpu"
+
+
 @pytest.mark.parametrize(
     "dtype", ["int8", "int16", "uint32", "int64", "float16", "float32", "float64", "complex64"]
 )

@@ -677,7 +677,7 @@ class Boundary:
 def set_trim_tracebacks(on: bool, /) -> None:
     """Set whether boundaries trim."""
 
-def set_own_code(paths: tuple[str, ...], raise_opcode: int, /) -> None:
+def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: str, /) -> None:
     """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
 
     The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about
@@ -697,7 +697,8 @@ def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.
 
     flatten(obj) -> (children, data) | None, exact(value) -> key, tracer (a type), stands_for(obj) -> array,
-    getitem(x, index), iter(x), contains(x, item), repr(x), format(x, spec).
+    unforeseen(error, function, args, kwargs) -> error, getitem(x, index), iter(x), contains(x, item), repr(x),
+    format(x, spec).
     """
 
 def register_node(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.base import errors
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
@@ -171,7 +172,7 @@ def result_type(*args: Any) -> np.dtype:
     dtype('float16')
     """
     if not args:
-        raise ValueError("result_type needs at least one array or dtype")
+        raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
     return dtypes.promote(*[_key(x, dtypes.as_dtype) for x in args])[0]
 
 

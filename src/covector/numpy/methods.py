@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import boundary, native_form
+from covector._engine.base.unforeseen import unforeseen
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.runtime.device import default_device, device_put
 from covector._engine.types import dtypes
@@ -28,6 +28,12 @@ from covector.numpy import (
     selection,
     sorting,
     statistics,
+)
+from covector.numpy.places import (
+    METHODS_OF_MEMORY,
+    PROPERTIES_OF_MEMORY,
+    described,
+    placement,
 )
 from covector.numpy.promotion import Array, is_operand, stands_for_array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
@@ -251,6 +257,35 @@ def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
     return import_module("covector.numpy.namespace").namespace_of(api_version)
 
 
+def _choose(self: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    """For each element the element of the array among `choices` that it numbers, as `covector.numpy.choose`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1, 0]).choose([cnp.array([1, 2]), cnp.array([3, 4])])
+    Array([3, 2], dtype=int32)
+    """
+    return import_module("covector.numpy.edits").choose(self, choices, out, mode)
+
+
+def _compress(
+    self: Any,
+    condition: Any,
+    axis: int | None = None,
+    *,
+    out: None = None,
+    size: int | None = None,
+    fill_value: Any = 0,
+) -> Any:
+    """The elements, or slices along an axis, where the condition is true, as `covector.numpy.compress`.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1, 2, 3]).compress(cnp.array([True, False, True]))
+    Array([1, 3], dtype=int32)
+    """
+    compress = import_module("covector.numpy.edits").compress
+    return compress(condition, self, axis, size=size, fill_value=fill_value, out=out)
+
+
 def _byteswap(self: Any) -> Any:
     """The elements with their bytes in the opposite order, as those of a machine of the other kind.
 
@@ -344,80 +379,19 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-@cache
-def placement() -> Any:
-    """The file that knows where arrays are, loaded when it is asked."""
-    return import_module("covector._engine.runtime.placement")
-
-
-def _devices(self: Any) -> Any:
-    """The devices that have a part of the array.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.ones(2).devices()
-    {CpuDevice(id=0)}
-    """
-    return self.sharding.device_set
-
-
-def _addressable_data(self: Any, index: int) -> Any:
-    """The part of the array with this number among those of this process.
-
-    IndexError if there is none such.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.ones(2).addressable_data(0)
-    Array([1., 1.], dtype=float32)
-    """
-    return placement().shard_data(self, index)
-
-
-def _on_device_size_in_bytes(self: Any) -> int:
-    """The bytes that the elements take on the device.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.ones(2).on_device_size_in_bytes()
-    8
-    """
-    return self.nbytes
-
-
-def _copy_to_host_async(self: Any) -> None:
-    """Begin to copy the elements to where NumPy can read them: they lie there already.
-
-    RuntimeError if the array was deleted.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.ones(2).copy_to_host_async()
-    """
-    if self.is_deleted():
-        raise RuntimeError(
-            f"copy_to_host_async of an array that was deleted or donated{errors.at_user_line()}"
-        )
-
-
-_METHODS_OF_MEMORY: dict[str, Callable[..., Any]] = {
-    "addressable_data": _addressable_data,
-    "copy_to_host_async": _copy_to_host_async,
-    "devices": _devices,
-    "on_device_size_in_bytes": _on_device_size_in_bytes,
-}
-
 _METHODS: dict[str, Callable[..., Any]] = {
     "astype": _astype,
     "byteswap": _byteswap,
+    "choose": _choose,
     "clip": _clip,
+    "clone": creation.copy,
+    "compress": _compress,
     "flatten": _flatten,
     "reshape": _reshape,
     "to_device": _to_device,
     "transpose": _transpose,
     "view": _view,
 }
-
-
-def _described(text: str, name: str, shown: str) -> str:
-    """The text of a property, with an example."""
-    return f"{text}\n\n>>> from covector import numpy as cnp\n>>> cnp.ones(2).{name}\n{shown}\n"
 
 
 _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
@@ -429,41 +403,11 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "device": (lambda x: default_device(), "Where the array lives."),
     "sharding": (
         lambda x: placement().sharding_of(x),
-        _described(
+        described(
             "Which part of the array each device has.",
             "sharding",
             "SingleDeviceSharding(device=CpuDevice(id=0))",
         ),
-    ),
-}
-
-# Of arrays, and of tracers that have a value.
-_PROPERTIES_OF_MEMORY: dict[str, tuple[Callable[..., Any], str]] = {
-    "addressable_shards": (
-        lambda x: placement().shards_of(x),
-        _described(
-            "The parts of the array that are in this process.",
-            "addressable_shards[0].device",
-            "CpuDevice(id=0)",
-        ),
-    ),
-    "committed": (
-        lambda x: False,
-        _described(
-            "Whether it must stay on its device, of which there is one.", "committed", "False"
-        ),
-    ),
-    "global_shards": (
-        lambda x: placement().shards_of(x),
-        _described("All parts of the array.", "global_shards[0].device", "CpuDevice(id=0)"),
-    ),
-    "is_fully_addressable": (
-        lambda x: True,
-        _described("Whether all parts are in this process.", "is_fully_addressable", "True"),
-    ),
-    "is_fully_replicated": (
-        lambda x: True,
-        _described("Whether each device has all of the array.", "is_fully_replicated", "True"),
     ),
 }
 
@@ -511,7 +455,7 @@ def _set_methods() -> None:
         "aval",
         property(
             typeof,
-            doc=_described(
+            doc=described(
                 "Shape, dtype, weak type: known before its values.",
                 "aval",
                 "ShapedArray(float32[2])",
@@ -519,10 +463,10 @@ def _set_methods() -> None:
         ),
         (Array,),
     )
-    for name, f in _METHODS_OF_MEMORY.items():
+    for name, f in METHODS_OF_MEMORY.items():
         _attach(name, f, (Array,))
         _attach(name, _of_memory(name, f), (Tracer,))
-    for name, (f, doc) in _PROPERTIES_OF_MEMORY.items():
+    for name, (f, doc) in PROPERTIES_OF_MEMORY.items():
         _attach(name, property(_unary(f), doc=doc), (Array,))
         _attach(name, property(_of_memory(name, f), doc=doc), (Tracer,))
     for name, (f, doc) in _PROPERTIES.items():
@@ -583,6 +527,7 @@ def install() -> None:
     """Give `Array` and tracers their operators and methods."""
     _set_operators()
     _set_methods()
+    _native.set_hooks(unforeseen=unforeseen)
     hooks = {
         "getitem": indexing.getitem,
         "iter": _iterate,

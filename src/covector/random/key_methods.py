@@ -7,6 +7,7 @@ from typing import Any
 
 from covector._engine.api.transforms import vmap
 from covector._engine.base.public import bounded
+from covector.numpy.edits import compress
 from covector.numpy.join import repeat
 from covector.numpy.matrices import diagonal
 from covector.numpy.promotion import axes_of, axis_of
@@ -50,6 +51,11 @@ def _diagonal(self: Key, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Key
 
 def _copied(self: Key) -> Key:
     return Key(self.words.copy())
+
+
+def _compressed(self: Key, condition: Any, axis: int | None = None, **options: Any) -> Key:
+    keys = self.ravel() if axis is None else self
+    return Key(compress(condition, keys.words, axis_of(axis or 0, keys.ndim), **options))
 
 
 def _item(self: Key) -> Key:
@@ -145,6 +151,13 @@ def _to_device(self: Key, device: Any, *, stream: Any = None) -> Key:
 _METHODS: dict[str, tuple[Any, str, str, str]] = {
     "T": (property(_transposed), "The axes in the opposite order.", "keys.T.shape", "(3, 2)"),
     "at": (property(KeyAt), "Reading and setting.", "keys.at[0].set(keys[1]).shape", "(2, 3)"),
+    "clone": (_copied, "The same keys in memory of their own.", "keys.clone().shape", "(2, 3)"),
+    "compress": (
+        _compressed,
+        "The keys, or slices along an axis, where a vector of conditions is true.",
+        "keys.compress(numpy.array([True, False]), axis=0).shape",
+        "(1, 3)",
+    ),
     "copy": (_copied, "The same keys in memory of their own.", "keys.copy().shape", "(2, 3)"),
     "diagonal": (
         _diagonal,
@@ -200,6 +213,12 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
         "The axes in another order, given as one tuple or axis by axis; reversed by default.",
         "keys.transpose(1, 0).shape",
         "(3, 2)",
+    ),
+    "weak_type": (
+        property(lambda self: False),
+        "Whether the dtype gives way to others: that of keys does not.",
+        "keys.weak_type",
+        "False",
     ),
 }
 

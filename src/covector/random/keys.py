@@ -205,7 +205,7 @@ def _check_impl(name: str, impl: Any) -> None:
     """ValueError for a generator that there is not."""
     if impl is not None and str(impl) not in ("threefry2x32", "fry", "key<fry>"):
         raise ValueError(
-            f"{name}: there is no generator {impl!r}; the one there is is 'threefry2x32'"
+            f"{name}: there is no generator {impl!r}{errors.at_user_line()}; the one there is is 'threefry2x32'"
         )
 
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "python/array_protocol.h"
+#include "python/state.h"
 
 namespace covector {
 namespace {
@@ -18,6 +19,7 @@ constexpr size_t kUnplannedFrames = 3;
 
 bool g_trim = false;              // under the GIL, as all of these
 PyObject* g_own_paths = nullptr;  // a tuple: what the names of files begin with whose frames go
+PyObject* g_called_path = nullptr;  // what the names of files of a library that we call begin with
 int g_raise = -1;                 // the opcode of a `raise` statement
 
 // The exception that the last boundary on its way found to be raised on purpose: the frames that told
@@ -40,18 +42,20 @@ Boundary* as_boundary(PyObject* object) { return reinterpret_cast<Boundary*>(obj
 
 enum class Owner { kUser, kPackage, kLibrary };
 
-Owner owner_of(PyTracebackObject* entry) {
+bool begins_with(PyTracebackObject* entry, PyObject* path) {
     PyCodeObject* code = PyFrame_GetCode(entry->tb_frame);
-    Owner owner = Owner::kUser;
+    const bool does = PyUnicode_Tailmatch(code->co_filename, path, 0, PY_SSIZE_T_MAX, -1) == 1;
+    Py_DECREF(code);
+    return does;
+}
+
+Owner owner_of(PyTracebackObject* entry) {
     for (Py_ssize_t i = PyTuple_GET_SIZE(g_own_paths); i-- > 0;) {
-        PyObject* path = PyTuple_GET_ITEM(g_own_paths, i);
-        if (PyUnicode_Tailmatch(code->co_filename, path, 0, PY_SSIZE_T_MAX, -1) == 1) {
-            owner = i == 0 ? Owner::kPackage : Owner::kLibrary;
-            break;
+        if (begins_with(entry, PyTuple_GET_ITEM(g_own_paths, i))) {
+            return i == 0 ? Owner::kPackage : Owner::kLibrary;
         }
     }
-    Py_DECREF(code);
-    return owner;
+    return Owner::kUser;
 }
 
 // Whether the exception was raised on purpose: the innermost frame, which is ours, stands at a `raise`,
@@ -125,10 +129,95 @@ void trim_chain(PyObject* exception) try {
 } catch (const std::bad_alloc&) {
 }
 
+// The exception in flight, which is none after it, with its traceback.
+Ref take_raised() {
+#if PY_VERSION_HEX >= 0x030C0000
+    return Ref(PyErr_GetRaisedException());
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != nullptr) PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return Ref(value);
+#endif
+}
+
+void raise_again(Ref exception) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exception.release());
+#else
+    PyObject* traceback = PyException_GetTraceback(exception.get());
+    PyObject* type = Py_NewRef(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())));
+    PyErr_Restore(type, exception.release(), traceback);
+#endif
+}
+
+// --- arguments that a function did not foresee ---
+
+// Whether it came from within our code, where nothing was raised on purpose.
+bool is_unforeseen(PyObject* exception) {
+    Ref traceback(PyException_GetTraceback(exception));
+    if (!traceback || !PyTraceBack_Check(traceback.get())) return false;
+    PyTracebackObject* last = nullptr;
+    bool in_library = false;  // which we called with what users gave us
+    for (auto* entry = reinterpret_cast<PyTracebackObject*>(traceback.get()); entry != nullptr;
+         entry = entry->tb_next) {
+        in_library = begins_with(entry, g_called_path);
+        if (!in_library) last = entry;
+    }
+    return last != nullptr && owner_of(last) == Owner::kPackage &&
+           (in_library || !is_planned(exception, last));
+}
+
+// The error that says which arguments a function could not take; null if there is nothing to say.
+Ref told_by(PyObject* exception, PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
+    const Py_ssize_t given = PyVectorcall_NARGS(flags);
+    Ref positional(PyTuple_New(given)), keywords(PyDict_New());
+    if (!positional || !keywords) return Ref();
+    for (Py_ssize_t i = 0; i < given; ++i) PyTuple_SET_ITEM(positional.get(), i, Py_NewRef(args[i]));
+    const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    for (Py_ssize_t i = 0; i < named; ++i) {
+        if (PyDict_SetItem(keywords.get(), PyTuple_GET_ITEM(names, i), args[given + i]) < 0) return Ref();
+    }
+    Ref told(PyObject_CallFunctionObjArgs(g_hooks.unforeseen, exception, fun, positional.get(),
+                                          keywords.get(), nullptr));
+    return told && PyExceptionInstance_Check(told.get()) ? std::move(told) : Ref();
+}
+
+void explain(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
+    Ref exception = take_raised();
+    if (is_unforeseen(exception.get())) {
+        Ref told = told_by(exception.get(), fun, args, flags, names);
+        if (told) {
+            PyException_SetCause(told.get(), exception.release());
+            return raise_again(std::move(told));
+        }
+        PyErr_Clear();  // it stays as it was
+    }
+    raise_again(std::move(exception));
+}
+
+// What a public function's boundary does with an exception.
+CV_NOINLINE PyObject* failed(Boundary* self, PyObject* const* args, size_t flags, PyObject* names) {
+    const bool about_arguments = PyErr_ExceptionMatches(PyExc_TypeError) ||
+                                 PyErr_ExceptionMatches(PyExc_ValueError) ||
+                                 PyErr_ExceptionMatches(PyExc_IndexError) ||
+                                 PyErr_ExceptionMatches(PyExc_AttributeError);
+    if (about_arguments && self->module != nullptr && g_hooks.unforeseen != nullptr &&
+        g_own_paths != nullptr) {
+        explain(self->fun, args, flags, names);
+    }
+    return or_trimmed(nullptr);
+}
+
 // --- the type ---
 
 PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
-    return or_trimmed(PyObject_Vectorcall(as_boundary(object)->called, args, flags, names));
+    Boundary* self = as_boundary(object);
+    PyObject* result = PyObject_Vectorcall(self->called, args, flags, names);
+    return CV_LIKELY(result != nullptr) ? result : failed(self, args, flags, names);
 }
 
 // The same with arrays in the place of arguments that stand for some, unless one takes the call.
@@ -309,15 +398,18 @@ PyObject* set_trim_tracebacks(PyObject*, PyObject* on) {
 }
 
 PyObject* set_own_code(PyObject*, PyObject* args) {
-    PyObject* paths;
+    PyObject *paths, *called;
     int opcode;
-    if (!PyArg_ParseTuple(args, "O!i:set_own_code", &PyTuple_Type, &paths, &opcode)) return nullptr;
+    if (!PyArg_ParseTuple(args, "O!iU:set_own_code", &PyTuple_Type, &paths, &opcode, &called)) {
+        return nullptr;
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); ++i) {
         if (PyUnicode_Check(PyTuple_GET_ITEM(paths, i))) continue;
         PyErr_SetString(PyExc_TypeError, "set_own_code: paths must be str");
         return nullptr;
     }
     Py_XSETREF(g_own_paths, Py_NewRef(paths));
+    Py_XSETREF(g_called_path, Py_NewRef(called));
     g_raise = opcode;
     Py_RETURN_NONE;
 }
@@ -325,7 +417,8 @@ PyObject* set_own_code(PyObject*, PyObject* args) {
 PyMethodDef kFunctions[] = {
     {"set_trim_tracebacks", set_trim_tracebacks, METH_O, "Sets whether boundaries trim."},
     {"set_own_code", set_own_code, METH_VARARGS,
-     "Takes paths whose files' frames go, first ours, then libraries', and the opcode of `raise`."},
+     "Takes paths whose files' frames go, first ours, then libraries', the opcode of `raise`, and the path of a library "
+     "that we call with what users give us."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -333,19 +426,9 @@ PyMethodDef kFunctions[] = {
 
 void trim_traceback() {
     if (!g_trim || g_own_paths == nullptr || !PyErr_Occurred()) return;
-#if PY_VERSION_HEX >= 0x030C0000
-    PyObject* exception = PyErr_GetRaisedException();
-    trim_chain(exception);
-    PyErr_SetRaisedException(exception);
-#else
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != nullptr) PyException_SetTraceback(value, traceback);
-    trim_chain(value);
-    Py_XSETREF(traceback, PyException_GetTraceback(value));
-    PyErr_Restore(type, value, traceback);
-#endif
+    Ref exception = take_raised();
+    trim_chain(exception.get());
+    raise_again(std::move(exception));
 }
 
 bool boundary_type_init(PyObject* module) {

@@ -30,7 +30,7 @@ struct HookSlot {
 const HookSlot kHookSlots[] = {
     {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
     {"tracer", &g_hooks.tracer},     {"taped", &g_hooks.taped},
-    {"stands_for", &g_hooks.stands_for},
+    {"stands_for", &g_hooks.stands_for}, {"unforeseen", &g_hooks.unforeseen},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},
     {"format", &g_hooks.format},

@@ -12,6 +12,7 @@ from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
+import numpy as np
 import optree
 
 from covector._engine import _native
@@ -20,13 +21,15 @@ from covector._engine import _native
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 # What frames of no user's are in, ours and those of functions that ours are made with.
 NO_USERS = (PACKAGE, functools.__file__)
+# A library that we call with what users give us: its errors are about that.
+_CALLED = os.path.dirname(np.__file__) + os.sep
 # Files and folders whose frames are left out of tracebacks: ours, and those of libraries.
 _left_out = (
     PACKAGE,
     os.path.join(os.path.dirname(__file__), "tree.py"),
     os.path.dirname(optree.__file__) + os.sep,
 )
-_native.set_own_code(_left_out, opmap["RAISE_VARARGS"])
+_native.set_own_code(_left_out, opmap["RAISE_VARARGS"], _CALLED)
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -47,7 +50,7 @@ def leave_out(path: str) -> None:
     global _left_out
     if path not in _left_out:
         _left_out = (*_left_out, path)
-        _native.set_own_code(_left_out, opmap["RAISE_VARARGS"])
+        _native.set_own_code(_left_out, opmap["RAISE_VARARGS"], _CALLED)
 
 
 def is_left_out(path: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -155,13 +154,10 @@ class SortOrder(ByRoutine):
     def reference(self, keys: Any) -> Any:
         wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
         *front, count, n = keys.shape
-        rows = (
-            [np.lexsort(row[::-1]) for row in wide.reshape(math.prod(front), count, n)]
-            if count
-            else []
-        )
-        rows = rows or [np.arange(n)] * math.prod(front)
-        return np.array(rows, dtypes.index_dtype(n)).reshape(*front, n)
+        order = np.empty((int(np.prod(front)), n), dtypes.index_dtype(n))
+        for row, out in zip(wide.reshape(len(order), count, n), order, strict=True):
+            out[:] = np.lexsort(row[::-1]) if count else np.arange(n)
+        return order.reshape(*front, n)
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return self(prims.batch_to_front(args[0], dims[0], size)), 0

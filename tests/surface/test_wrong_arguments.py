@@ -1,0 +1,133 @@
+"""Wrong arguments: whatever they are, an error says the function, what it got, and the user's line."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+from covector import lax, numpy as cnp
+
+MODULES = {"numpy": cnp, "lax": lax, "linalg": cnp.linalg, "fft": cnp.fft, "nn": cv.nn}
+LEFT_OUT = {
+    "save", "savez", "load", "fromfile", "fromstring", "frombuffer", "set_printoptions", "printoptions",
+    "fori_loop", "while_loop", "identity", "eye", "tri",  # of huge sizes
+}  # fmt: skip
+# Python's own, of a call that does not fit the signature; names of axes are looked up as names are.
+ALLOWED = (TypeError, ValueError, IndexError, OverflowError, NotImplementedError, NameError)
+
+
+class Odd:
+    def __repr__(self) -> str:
+        return "Odd()"
+
+
+WRONG: list[Any] = [
+    None, "x", -1, 5, 1.5, float("nan"), (), (0, 0), (5,), [1, [2]], {"a": 1}, Odd(), b"q", 2**70, 1j,
+    np.array(["a"]), object, cnp.zeros((0,)), slice(1, 2), ..., (-1, 2), ("a", "b"), np.zeros(3, "datetime64[s]"),
+    "float99", cnp.ones(3, complex), cnp.zeros((2, 2), bool),
+]  # fmt: skip
+RIGHT: list[Any] = [
+    cnp.ones((2, 3)),
+    cnp.ones((3, 3)),
+    cnp.arange(4),
+    1.0,
+    2,
+    (2, 3),
+    cnp.ones((2, 3, 3)),
+    "float32",
+]
+
+
+def a_call(pick: random.Random) -> tuple[str, Callable[[], Any]]:
+    """A random public function with random arguments, more than half of them wrong."""
+    module = MODULES[pick.choice(sorted(MODULES))]
+    names = [
+        n
+        for n in dir(module)
+        if not n.startswith("_")
+        and not n.endswith("_p")
+        and n not in LEFT_OUT
+        and callable(getattr(module, n))
+        and not isinstance(getattr(module, n), type)
+    ]
+    name = pick.choice(names)
+    function = getattr(module, name)
+    parameters = list(inspect.signature(function).parameters.values())
+    must = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    may = [p for p in parameters if p.default is not p.empty and p.kind is not p.POSITIONAL_ONLY]
+    args = [pick.choice(RIGHT if pick.random() < 0.5 else WRONG) for _ in must]
+    kwargs = {p.name: pick.choice(WRONG) for p in may if pick.random() < 1 / len(may)}
+    return name, lambda: function(*args, **kwargs)
+
+
+def told(call: Callable[[], Any]) -> str | None:
+    """What the error of a call says, if it has one."""
+    try:
+        cv.block_until_ready(call())
+    except ALLOWED as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_calls(seed: int) -> None:
+    pick = random.Random(seed)
+    for _ in range(50):
+        name, call = a_call(pick)
+        text = told(call)
+        assert text is None or "(at " in text or name in text, (name, text)
+
+
+KNOWN: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: cnp.mask_indices(0, (2, 3)),
+        TypeError,
+        r"mask_indices cannot take n=0, mask_func=\(2, 3\) \(at .*",
+    ),  # type: ignore[arg-type]
+    (
+        lambda: cnp.diagonal(cnp.ones((2, 2)), 1.5),
+        TypeError,
+        r"diagonal cannot take a=float32\[2,2\], offset=1.5 \(at",
+    ),  # type: ignore[arg-type]
+    (
+        lambda: lax.polynomial(cnp.ones(2), 3),
+        TypeError,
+        r"polynomial cannot take x=float32\[2\], coeffs=3",
+    ),  # type: ignore[arg-type]
+    (
+        lambda: cnp.fft.fft(cnp.ones(3), norm=cnp.ones(2)),
+        TypeError,
+        r"fft cannot take a=float32\[3\], norm=float32\[2\]",
+    ),  # type: ignore[arg-type]
+    (
+        lambda: cnp.histogram_bin_edges(cnp.ones(3), range=(1, 2, 3)),
+        ValueError,
+        r"range=\(1, 2, 3\) \(at",
+    ),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), KNOWN, ids=[text[:20] for _, _, text in KNOWN])
+def test_what_was_not_foreseen_is_told(call: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text) as caught:
+        call()
+    assert type(caught.value) is kind
+    assert caught.value.__cause__ is not None
+
+
+def test_what_users_raise_passes_as_it_is() -> None:
+    def wrong(x: Any) -> Any:
+        return x.nowhere
+
+    with pytest.raises(AttributeError, match="nowhere") as caught:
+        cv.vmap(wrong)(cnp.ones(2))
+    assert caught.value.__cause__ is None
+    with pytest.raises(TypeError, match=r"^unsupported operand|^can only") as caught:
+        lax.map(lambda x: [] + 1, cnp.ones(2))  # type: ignore[operator]
+    assert caught.value.__cause__ is None
