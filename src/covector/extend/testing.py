@@ -457,7 +457,7 @@ def over_dtypes(
     >>> print(*testing.over_dtypes(Cube(), [(2,)], ["float32", "complex64"]), sep=", ")
     cube float32[2], cube complex64[2]
     """
-    found = [dtypes.as_dtype(name) for name in names]
+    found = [dtypes.named_dtype(name) for name in names]
     return [
         Sample(primitive, tuple([ShapedArray(tuple(s), d) for s in shapes]), **kwargs)
         for d in found
