@@ -223,6 +223,10 @@ def _sorting(code: int, width: int, rows: int, n: int) -> Called:
     return Called(SortPairs(), (keys, ShapedArray((rows, n), np.dtype(f"u{width}"))))
 
 
+def _ordering(code: int, _width: int, rows: int, count: int, n: int) -> Called:
+    return Called(SortOrder(), (ShapedArray((rows, count, n), dtypes.ALL[code]),))
+
+
 def _choosing(code: int, _width: int, rows: int, n: int, k: int) -> Called:
     return Called(TopK(k), (ShapedArray((rows, n), dtypes.ALL[code]),))
 
