@@ -98,7 +98,7 @@ class Cell:
             raise errors.UnexpectedTracerError(ref_errors.leaked(self._inner.text()))
         assert isinstance(frame, StagingTrace), "a trace that records stands above the home"
         if frame.refs is None:
-            raise TypeError(ref_errors.from_outside(frame.name))
+            raise errors.OutsideRefError(ref_errors.from_outside(frame.name))
         if isinstance(frame.refs, Reading):
             assert frame.parent is not None
             with using(frame.parent):
@@ -119,9 +119,13 @@ class Cell:
             and isinstance(level.refs, Reading)
             and held is not self._own
         ):
-            raise TypeError(ref_errors.from_outside(level.name))
+            raise errors.OutsideRefError(ref_errors.from_outside(level.name))
         self._check(value, level)
         held.value, held.written = shared(value), True
+
+    def _may_write(self) -> None:
+        """ValueError where what is written here differs from element to element of a batch, or might."""
+        self._check(None, self._held()[1])
 
     def _check(self, value: Any, level: Trace) -> None:
         """Whether a value may leave the transformations inside which it is written."""
@@ -191,6 +195,9 @@ class Cell:
     def _written(self) -> bool:
         """Whether it was written where it was made."""
         return self._own.written
+
+
+_native.set_cells(Cell, Held, EVAL)
 
 
 class Reading(dict[Any, Held]):

@@ -116,6 +116,8 @@ def set_current(trace: Trace) -> Trace:
     _state.trace = trace
     if before.staging != trace.staging:
         _native.set_tracing(trace.staging or bool(_state.axes))
+    if (before is EVAL) != (trace is EVAL):
+        _native.set_transforming(trace is not EVAL)
     return before
 
 

@@ -146,13 +146,13 @@ class ElementwiseBase(Mapped):
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         result: list[Any] = []
-        values = [None if isinstance(a, Linear) else a for a in args]
         for push, a in zip(self.pushes(), args, strict=True):
             if not isinstance(a, Linear):
                 result.append(None)
                 continue
-            assert callable(push), f"{self.name} is not linear in this operand"
-            back = push(ct, None, *values)
+            if not callable(push):
+                raise TypeError(errors.not_linear())
+            back = push(ct, Linear(a.aval), *args)
             if not a.aval.shape and back.shape:
                 back = prims.Sum(tuple(range(len(back.shape))))(back)
             result.append(back)
