@@ -82,10 +82,14 @@ def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeDe
 
 
 def map(
-    f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
+    f: Callable[..., Any],
+    tree: Any,
+    *rest: Any,
+    is_leaf: Callable[[Any], bool] | None = None,
+    space: str = NAMESPACE,
 ) -> Any:
     """A tree of f(leaf, ...); the rest must have the first one's structure as a prefix."""
-    found, treedef = flatten(tree, is_leaf)
+    found, treedef = optree.tree_flatten(tree, is_leaf=is_leaf, namespace=space)
     columns = [found, *[treedef.flatten_up_to(other) for other in rest]]
     return unflatten(treedef, builtins.map(f, *columns))
 
