@@ -148,7 +148,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "custom_batching"),
     ("experimental", "checkify jet __init__"),
     ("extend/core", "primitives __init__"),
-    ("extend", "scalar testing __init__"),
+    ("extend", "scalar testing linear_util source_info_util __init__"),
     ("", "core ffi"),
     ("interpreters", "ad batching mlir partial_eval xla __init__"),
     ("as_jax", "names served __init__ __main__"),

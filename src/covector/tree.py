@@ -88,7 +88,7 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
     >>> tree.map(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, {"a": 10, "b": (20, 30)})
     {'a': 11, 'b': (22, 33)}
     """
-    return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
+    return base.map(f, tree, *rest, is_leaf=is_leaf, space=NAMESPACE)
 
 
 class _NoneGiven:
@@ -315,9 +315,7 @@ def _answers(tree: Any, is_leaf: Callable[..., bool], path: KeyPath = ()) -> Ite
     yield stop
     if stop or optree.tree_is_leaf(tree, namespace=NAMESPACE):
         return
-    accessors, children, _ = optree.tree_flatten_with_accessor(
-        tree, is_leaf=lambda x: x is not tree, namespace=NAMESPACE
-    )
+    accessors, children = base.flatten_with_accessors(tree, lambda x: x is not tree)
     for accessor, child in zip(accessors, children, strict=True):
         yield from _answers(child, is_leaf, (*path, _key(accessor[0])))
 
@@ -335,14 +333,13 @@ def flatten_with_path(
     >>> tree.flatten_with_path({"a": [1]})[0]
     [((DictKey(key='a'), SequenceKey(idx=0)), 1)]
     """
+    stop = is_leaf
     if is_leaf is not None and is_leaf_takes_path:
-        answers = _answers(tree, is_leaf)
-        is_leaf = functools.partial(_next_answer, answers)
-    accessors, found, treedef = optree.tree_flatten_with_accessor(
-        tree, is_leaf=is_leaf, namespace=NAMESPACE
-    )
+        answers = list(_answers(tree, is_leaf))
+        is_leaf, stop = (functools.partial(_next_answer, iter(answers)) for _ in range(2))
+    accessors, found = base.flatten_with_accessors(tree, is_leaf)
     paths = [tuple([_key(entry) for entry in accessor]) for accessor in accessors]
-    return list(zip(paths, found, strict=True)), treedef
+    return list(zip(paths, found, strict=True)), structure(tree, stop)
 
 
 def leaves_with_path(

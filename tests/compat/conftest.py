@@ -10,7 +10,10 @@ if find_spec("equinox") is None or find_spec("jax") is None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What each case took: milliseconds with JAX and with Covector, and their ratio; first and later calls."""
+    """What each case took: milliseconds with JAX and with Covector, and their ratio.
+
+    Of the first call, which compiles, in processor time; and of the quickest later one.
+    """
     reports = terminalreporter.stats.get("passed", ())
     rows = [dict(r.user_properties) for r in reports if dict(r.user_properties).get("first")]
     if rows:
@@ -19,5 +22,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         columns = [
             f"{label} {row[label][0]:9.3f} {row[label][1]:9.3f} {row[label][1] / row[label][0]:5.2f}"
             for label in ("first", "again")
+            if row[label][0]
         ]
         terminalreporter.write_line(f"{row['case']:44} {'  '.join(columns)}")

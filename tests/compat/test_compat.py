@@ -36,7 +36,7 @@ def ran(program: str, way: str) -> dict[str, Any]:
         environment = {**os.environ, "COVECTOR_CACHE": "0"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
-        return pickle.loads(path.read_bytes())["cases"]  # type: ignore[no-any-return]
+        return pickle.loads(path.read_bytes())  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(("program", "name"), CASES)

@@ -15,7 +15,7 @@ from covector.as_jax.served import INSIDE
 
 SCRIPT = """
 import sys
-import jax, jax.numpy as jnp, jaxlib
+import jax, jax.numpy as jnp, jaxlib, numpy
 from jax import grad, jit, tree_util as jtu, vmap
 from jax.scipy.special import logsumexp
 import jax.experimental.checkify
@@ -42,6 +42,7 @@ def f(pair):
 
 found = jit(vmap(grad(f), in_axes=(Pair(0, None),)))(Pair(jnp.ones((2, 3)), 2.0))
 assert type(found) is Pair and found.a.shape == (2, 3) and set(seen) == {(True, True, False)}
+assert jnp.asarray(numpy.ones(2)).dtype == jnp.float32 and not jax.config.jax_enable_x64
 assert isinstance(1.0, jax.typing.ArrayLike) and jax.config.jax_numpy_dtype_promotion == "standard"
 print(__name__, sys.argv[1:], type(found.a).__module__)
 """
@@ -109,12 +110,14 @@ def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         import jax.numpy as jnp
 
         assert jnp is cv.numpy
+        assert cv.config.enable_x64 is False
         assert jax.vmap is cv.vmap
         assert "vmap" in dir(jax)
         with pytest.raises(RuntimeError, match="installed already"):
             as_jax.install()
     assert not [n for n in sys.modules if n.partition(".")[0] in ("jax", "jaxlib")]
     assert {n: sys.modules[n].__spec__ for n in before} == before  # ours are as they were
+    assert cv.config.enable_x64 is None
     installed.undo()  # again: nothing
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'jax'$"):
         import jax.numpy

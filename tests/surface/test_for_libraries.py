@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import covector as cv
-from covector import flatten_util, lax, numpy as cnp, random, test_util, tree
+from covector import flatten_util, lax, numpy as cnp, random, test_util, tree, tree_util
 from covector.custom_derivatives import zero_from_primal
-from covector.extend import core
+from covector.extend import core, linear_util
 from covector.interpreters import batching
 from covector.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec as P
 
@@ -30,6 +30,23 @@ def test_keys_are_leaves_and_transformations_take_them_apart() -> None:
     assert [path[0].key for path, _ in tree.leaves_with_path(held)] == ["key", "x"]
     drawn = cv.jit(lambda held: random.normal(held["key"]) + held["x"])(held)
     assert (drawn == random.normal(key) + 1).all()
+
+
+def test_ways_to_leaves_of_trees_with_keys() -> None:
+    held = {"keys": [random.key(0)], "x": (1, 2)}
+    seen = []
+
+    def is_leaf(path: Any, x: Any) -> bool:
+        seen.append(len(path))
+        return isinstance(x, tuple)
+
+    pairs, structure = tree.flatten_with_path(held, is_leaf, is_leaf_takes_path=True)
+    assert [(tree_util.keystr(path), type(x)) for path, x in pairs] == [
+        ("['keys'][0]", random.Key),
+        ("['x']", tuple),
+    ]
+    assert structure == tree.structure({"keys": [0], "x": 0})
+    assert len(seen) == 4  # each value once
 
 
 MOVES: dict[str, Any] = {
@@ -158,6 +175,23 @@ def test_the_top_trace() -> None:
     cv.jvp(f, (2.0,), (1.0,))
     assert found == [(True, False)]
     assert core.find_top_trace([1.0]) is core.find_top_trace([])
+
+
+def test_transformations_of_wrapped_functions() -> None:
+    @linear_util.transformation_with_aux
+    def flattened(structure: Any, *leaves: Any) -> Any:
+        args, kwargs = tree.unflatten(structure, leaves)
+        out = yield args, kwargs
+        yield tree.flatten(out)
+
+    given = ({"a": 1}, 2), {}
+    f, out_tree = flattened(
+        linear_util.wrap_init(lambda d, x: (d, d["a"] + x)), tree.structure(given)
+    )
+    with pytest.raises(RuntimeError, match="was not called yet"):
+        out_tree()
+    assert f.call_wrapped(*tree.leaves(given)) == [1, 3]
+    assert tree.unflatten(out_tree(), [1, 3]) == ({"a": 1}, 3)
 
 
 # ------------------------------------------------------------------------------------------------ flatten_util

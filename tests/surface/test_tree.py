@@ -90,6 +90,7 @@ def test_order_of_leaves() -> None:
     assert tree.leaves(OrderedDict([("b", 1), ("a", 2)])) == [1, 2]
     assert tree.leaves([None, 1]) == [1]
     assert tree.leaves([None, 1], is_leaf=lambda x: x is None) == [None, 1]
+    assert list(tree.map(lambda x: x, {"b": 1, "a": 2})) == ["a", "b"]
 
 
 def test_key_paths() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FrameType
 
 from covector._engine import primitives as prims
-from covector._engine.base.public import is_left_out, leave_out
+from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import typeof
@@ -19,11 +19,6 @@ JVPS[stop_gradient_p] = lambda primals, tangents: (
     Zero(typeof(*primals)),
 )
 BATCHERS[stop_gradient_p] = lambda args, dims: (stop_gradient_p.bind(*args), *dims)
-
-
-def register_exclusion(path: str) -> None:
-    """Leave a library's file out of tracebacks, as our own are."""
-    leave_out(path)
 
 
 def include_frame(frame: FrameType) -> bool:

@@ -39,12 +39,13 @@ INSIDE: tuple[Inside, ...] = (
     Inside("dispatch", "wait_for_tokens", "covector:effects_barrier", "equinox"),
     Inside("dtypes", "TypePromotionError", "covector.dtypes:TypePromotionError", "equinox"),
     Inside("flatten_util", "ravel_pytree", "covector.flatten_util:ravel_pytree", "blackjax"),
+    Inside("traceback_util", "api_boundary", "covector._engine.base.public:boundary", "flax"),
     Inside("traceback_util", "include_frame", "covector.as_jax.names:include_frame", "equinox"),
     Inside(
         "traceback_util",
         "register_exclusion",
-        "covector.as_jax.names:register_exclusion",
-        "equinox, jaxtyping",
+        "covector.extend.source_info_util:register_exclusion",
+        "equinox, flax, jaxtyping",
     ),
 )
 

@@ -84,9 +84,14 @@ from covector._engine.types.avals import ShapedArray as ShapedArray
 from covector.extend import scalar as scalar
 
 if _typing.TYPE_CHECKING:
-    from covector.extend import core as core, testing as testing
+    from covector.extend import (
+        core as core,
+        linear_util as linear_util,
+        source_info_util as source_info_util,
+        testing as testing,
+    )
 
-_LATER = ("core", "testing")
+_LATER = ("core", "linear_util", "source_info_util", "testing")
 
 
 def _load(name: str) -> _typing.Any:

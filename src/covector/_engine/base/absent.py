@@ -126,7 +126,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence("interpreters", "pxla traceback_util", _INSIDE, "`covector.extend`"),
     Absence(
         "extend",
-        "backend linear_util lowering mlir pallas random sharding source_info_util xla",
+        "backend lowering mlir pallas random sharding xla",
         _INSIDE,
         "`covector.extend.core`, and `docs/extending.md`",
     ),

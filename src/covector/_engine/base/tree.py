@@ -18,6 +18,8 @@ from covector._engine.base.exact import exact
 NAMESPACE = "covector"
 # For users' trees: there what stands for one array is a leaf, which the transformations take apart.
 PUBLIC = "covector.public"
+# As the first, with the names of children, which cost more to ask for than the children: for key paths.
+_NAMED = "covector.named"
 TreeDef = optree.PyTreeSpec
 
 
@@ -80,10 +82,14 @@ def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeDe
 
 
 def map(
-    f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[Any], bool] | None = None
+    f: Callable[..., Any],
+    tree: Any,
+    *rest: Any,
+    is_leaf: Callable[[Any], bool] | None = None,
+    space: str = NAMESPACE,
 ) -> Any:
     """A tree of f(leaf, ...); the rest must have the first one's structure as a prefix."""
-    found, treedef = flatten(tree, is_leaf)
+    found, treedef = optree.tree_flatten(tree, is_leaf=is_leaf, namespace=space)
     columns = [found, *[treedef.flatten_up_to(other) for other in rest]]
     return unflatten(treedef, builtins.map(f, *columns))
 
@@ -97,8 +103,20 @@ def keystr(path: Sequence[Any]) -> str:
 
 def leaves_with_path(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
     """(key path, leaf) pairs in order."""
-    paths, found, _ = optree.tree_flatten_with_path(tree, namespace=NAMESPACE)
+    paths, found, _ = optree.tree_flatten_with_path(tree, namespace=_NAMED)
     return list(zip(paths, found, strict=True))
+
+
+def flatten_with_accessors(
+    tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[list[optree.PyTreeAccessor], list[Any]]:
+    """The way to each leaf of a user's tree, and the leaves."""
+
+    def stop(x: Any) -> bool:
+        return (is_leaf is not None and is_leaf(x)) or type(x) in _atoms
+
+    accessors, found, _ = optree.tree_flatten_with_accessor(tree, is_leaf=stop, namespace=_NAMED)
+    return accessors, found
 
 
 def broadcast_prefix(
@@ -163,6 +181,7 @@ class Registered(NamedTuple):
 
 
 _nodes: dict[type, Registered] = {}
+_atoms: set[type] = set()  # what is a leaf to users
 
 
 def register_node(
@@ -184,9 +203,12 @@ def register_node(
     `to_children` with a third result, the names of the children for key paths.  What is not `public` is a leaf to
     users.  ValueError if it is one already.
     """
-    flatten = to_children if with_entries is None else with_entries
-    for space in (NAMESPACE, PUBLIC) if public else (NAMESPACE,):
+    named = to_children if with_entries is None else with_entries
+    spaces = {NAMESPACE: to_children, _NAMED: named, **({PUBLIC: to_children} if public else {})}
+    for space, flatten in spaces.items():
         optree.register_pytree_node(cls, flatten, from_children, namespace=space)  # type: ignore[arg-type]
+    if not public:
+        _atoms.add(cls)
     _nodes[cls] = Registered(from_children, children, statics, plain)
     _native.register_node(cls, children, statics, to_children)
 

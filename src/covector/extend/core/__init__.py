@@ -36,6 +36,18 @@ array_types: frozenset[type] = frozenset(
 no_effects: frozenset[Effect] = frozenset()
 
 
+class DropVar(Var):
+    """A result of an equation that nobody reads, for Jaxprs that are put together; those of ours name all results.
+
+    >>> import covector
+    >>> from covector.extend import core
+    >>> isinstance(core.DropVar(covector.typeof(1.0)), core.Var)
+    True
+    """
+
+    __slots__ = ()
+
+
 def concrete_or_error(
     force: _Callable[[_typing.Any], _typing.Any] | None, val: _typing.Any, context: str = ""
 ) -> _typing.Any:
