@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/base",
         "version",
     ),
-    ("_engine/types", "__init__ dims dtypes avals"),
+    ("_engine/types", "__init__ dims narrow dtypes avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),
     ("_engine/core", "__init__ foreign trace refs inside primitive routine"),
@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/control", "kept checked checkpoint loop foreign_call cond each unwind repeat while_"),
     (
         "_engine/compile/functions",
-        "coefficients arithmetic table bessel emulated exponential complex error",
+        "coefficients arithmetic table bessel emulated narrow exponential complex error",
     ),
     ("_engine/compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
     (
