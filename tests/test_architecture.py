@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/base",
         "version",
     ),
-    ("_engine/types", "__init__ dims narrow dtypes avals"),
+    ("_engine/types", "__init__ dims narrow dtypes conversion avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),
     ("_engine/core", "__init__ foreign trace refs inside primitive routine"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from covector._engine.base.errors import TypePromotionError as TypePromotionError
 from covector._engine.base.public import publish
-from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
+from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, bits, float0 as float0, kind
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
     extended as extended,
@@ -65,14 +65,15 @@ def scalar_type_of(x: Any) -> type:
 
 
 def itemsize_bits(dtype: Any) -> int:
-    """How many bits an element takes.
+    """How many bits a number of the dtype has; in memory an element takes a byte at least.
+
+    TypeError for what is no dtype.
 
     >>> import covector
-    >>> covector.dtypes.itemsize_bits('bfloat16')
-    16
+    >>> covector.dtypes.itemsize_bits('bfloat16'), covector.dtypes.itemsize_bits('int4')
+    (16, 4)
     """
-    own = as_dtype(dtype)
-    return 1 if kind(own) == "b" else 8 * own.itemsize
+    return bits(as_dtype(dtype))
 
 
 publish(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine.core.trace import SCALARS, Tracer
-from covector._engine.types import dtypes
+from covector._engine.types import dtypes, narrow
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
 from covector.numpy.promotion import (
@@ -34,6 +34,17 @@ __all__ = [
     "dtype",
     "finfo",
     "flexible",
+    "float4_e2m1fn",
+    "float6_e2m3fn",
+    "float6_e3m2fn",
+    "float8_e3m4",
+    "float8_e4m3",
+    "float8_e4m3b11fnuz",
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
     "float16",
     "float32",
     "float64",
@@ -42,6 +53,9 @@ __all__ = [
     "generic",
     "iinfo",
     "inexact",
+    "int1",
+    "int2",
+    "int4",
     "int8",
     "int16",
     "int32",
@@ -60,6 +74,9 @@ __all__ = [
     "signedinteger",
     "single",
     "uint",
+    "uint1",
+    "uint2",
+    "uint4",
     "uint8",
     "uint16",
     "uint32",
@@ -98,54 +115,63 @@ class prng_key(extended):
 
 
 class ScalarType(type):
-    """The class of the scalar types: each stands for a dtype, and makes arrays of it."""
+    """The class of the scalar types: each stands for a dtype, and makes arrays of it.
+
+    A scalar type equals its dtype and NumPy's type of the same elements, and has that type's hash.
+    """
 
     dtype: np.dtype
 
-    def __call__(cls, x: Any = 0, /) -> Any:
+    def __call__(cls, x: Any) -> Any:
         """The value as an array of this dtype."""
-        return asarray(x, cls.dtype)
+        return asarray(cls.dtype.type(x) if isinstance(x, str) else x, cls.dtype)
 
     def __eq__(cls, other: object) -> Any:
-        return cls is other or (other is not None and cls.dtype == other)
+        return cls is other or cls.dtype.type == other
 
     def __ne__(cls, other: object) -> Any:
         return not cls == other
 
     def __hash__(cls) -> int:
-        return hash(cls.dtype)
+        return hash(cls.dtype.type)
 
     def __instancecheck__(cls, instance: Any) -> Any:
         return isinstance(instance, cls.dtype.type)
 
-    def __repr__(cls) -> str:
-        return f"covector.numpy.{cls.__name__}"
 
-
-def _scalar_type(name: str, dtype: np.dtype) -> ScalarType:
+def _scalar_type(dtype: np.dtype) -> ScalarType:
+    shown = dtype.name if dtype.kind == "V" else repr(dtype.name)
     doc = f"""The dtype {dtype.name}; called, it makes an array of that dtype.
 
+    TypeError for what is no array, number or list of these.
+
     >>> from covector import numpy as cnp
-    >>> cnp.{name}(1).dtype
-    dtype({dtype.name if dtype == dtypes.bfloat16 else repr(dtype.name)})
+    >>> cnp.{dtype.name}([0, 1]).dtype
+    dtype({shown})
     """
-    return ScalarType(name, (), {"dtype": dtype, "__module__": "covector.numpy", "__doc__": doc})
+    namespace = {"dtype": dtype, "__module__": "covector.numpy", "__doc__": doc}
+    return ScalarType(dtype.name, (), namespace)
 
 
-bool_ = bool = _scalar_type("bool_", dtypes.bool_)
-int8, int16 = _scalar_type("int8", dtypes.int8), _scalar_type("int16", dtypes.int16)
-int32, int64 = _scalar_type("int32", dtypes.int32), _scalar_type("int64", dtypes.int64)
-uint8, uint16 = _scalar_type("uint8", dtypes.uint8), _scalar_type("uint16", dtypes.uint16)
-uint32, uint64 = _scalar_type("uint32", dtypes.uint32), _scalar_type("uint64", dtypes.uint64)
-float16, bfloat16 = (
-    _scalar_type("float16", dtypes.float16),
-    _scalar_type("bfloat16", dtypes.bfloat16),
-)
-float32, float64 = _scalar_type("float32", dtypes.float32), _scalar_type("float64", dtypes.float64)
-complex64, complex128 = (
-    _scalar_type("complex64", dtypes.complex64),
-    _scalar_type("complex128", dtypes.complex128),
-)
+bool_ = bool = _scalar_type(dtypes.bool_)
+int8, int16, int32, int64 = map(_scalar_type, dtypes.SIGNED)
+uint8, uint16, uint32, uint64 = map(_scalar_type, dtypes.UNSIGNED)
+float16, bfloat16, float32, float64 = map(_scalar_type, dtypes.FLOATS)
+complex64, complex128 = map(_scalar_type, dtypes.COMPLEX)
+int1, int2, int4, uint1, uint2, uint4 = map(_scalar_type, narrow.INTS)
+(
+    float4_e2m1fn,
+    float6_e2m3fn,
+    float6_e3m2fn,
+    float8_e3m4,
+    float8_e4m3,
+    float8_e4m3b11fnuz,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float8_e8m0fnu,
+) = map(_scalar_type, narrow.FLOATS)
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int32, uint32, float32, complex64
 

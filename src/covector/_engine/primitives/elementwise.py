@@ -243,7 +243,8 @@ class Elementwise(ElementwiseBase):
     def reference(self, *xs: Any) -> Any:
         dtype = self.dtype_of([typeof(np.asarray(x)) for x in xs])
         arrays = [np.asarray(x) for x in xs]
-        if self.widen and arrays[0].dtype.itemsize == 2 and dtypes.is_float(arrays[0].dtype):
+        own = arrays[0].dtype
+        if dtypes.is_float(own) and (dtypes.is_narrow(own) or (self.widen and own.itemsize == 2)):
             arrays = [x.astype(np.float32) for x in arrays]
         with np.errstate(all="ignore"):
             return np.asarray(self.numpy(*arrays)).astype(dtype)
@@ -291,7 +292,7 @@ def _integer_div(x: Expr, y: Expr) -> Expr:
         return x / y
     zero = scalar.equal(y, 0)
     if dtypes.kind(x.dtype) == "u":
-        return choose(zero, const(np.iinfo(x.dtype).max, x.dtype), x / choose(zero, 1, y))
+        return choose(zero, const(dtypes.highest(x.dtype), x.dtype), x / choose(zero, 1, y))
     minus = scalar.equal(y, -1)
     safe = choose(zero | minus, 1, y)
     return choose(zero, const(-1, x.dtype), choose(minus, -x, x / safe))

@@ -200,7 +200,7 @@ class IntegerPow(prims.ElementwiseBase):
 
     def reference(self, x: Any) -> Any:
         x = np.asarray(x)
-        wide = x.astype(np.float32) if x.dtype.itemsize == 2 and dtypes.is_float(x.dtype) else x
+        wide = x.astype(np.float32) if dtypes.is_small_float(x.dtype) else x
         with np.errstate(all="ignore"):
             power = (
                 np.power(wide, np.asarray(abs(self.n)).astype(wide.dtype))
@@ -320,7 +320,7 @@ class ReducePrecision(prims.ElementwiseBase):
         (x,) = xs
         assert isinstance(x, Expr)
         dtype = x.dtype
-        wide = scalar.convert(x, np.float32) if dtype.itemsize == 2 else x
+        wide = scalar.convert(x, dtypes.computed_in(dtype))
         result = _reduce_bits(wide, self.exponent_bits, self.mantissa_bits)
         return scalar.convert(result, dtype)
 

@@ -129,6 +129,30 @@ def computed_in(dtype: np.dtype) -> np.dtype:
     return dtype if row is None else int8 if row.signed else uint8
 
 
+def lowest(dtype: np.dtype) -> bool | int | float:
+    """What no real number of the dtype is below."""
+    if is_integer(dtype):
+        return iinfo(dtype).min
+    row = narrow.FLOATS.get(dtype)
+    return (
+        (-np.inf if row is None or row.has_infinity else float(finfo(dtype).min))
+        if is_float(dtype)
+        else False
+    )
+
+
+def highest(dtype: np.dtype) -> bool | int | float:
+    """What no real number of the dtype is above."""
+    if is_integer(dtype):
+        return iinfo(dtype).max
+    row = narrow.FLOATS.get(dtype)
+    return (
+        (np.inf if row is None or row.has_infinity else float(finfo(dtype).max))
+        if is_float(dtype)
+        else True
+    )
+
+
 def real_of(dtype: np.dtype) -> np.dtype:
     """The dtype of the parts of a complex dtype; a real dtype itself."""
     return {complex64: float32, complex128: float64}.get(dtype, dtype)

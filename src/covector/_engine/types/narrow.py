@@ -1,8 +1,8 @@
 """The formats of fewer bits than 16: what each is, a row a format.
 
-They are types of storage.  NumPy (`ml_dtypes`) keeps an element of any of them in one byte, and so do arrays.  Arithmetic
-is that of a wider type: float32 for floats, bytes for integers, and its results are rounded (floats) or wrapped
-(integers) to the format after each operation.
+They are types of storage.  NumPy (`ml_dtypes`) keeps an element of any of them in one byte, and so do arrays.
+Arithmetic is that of a wider type: float32 for floats, bytes for integers, and its results are rounded (floats) or
+wrapped (integers) to the format after each operation.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from covector._engine.base.record import record
 class NarrowFloat:
     """A binary format: its fields, and the codes (without sign) of what is beside the finite numbers.
 
-    `top` is the largest finite number; `over` what a number beyond it becomes (infinity, NaN, or `top` itself); `nan` what
-    NaN becomes: a format without one takes a zero of the other sign, as `ml_dtypes` does.
+    `top` is the largest finite number; `over` what a number beyond it becomes (infinity, NaN, or `top` itself);
+    `nan` what NaN becomes: a format without one takes a zero of the other sign, as `ml_dtypes` does.
     """
 
     dtype: np.dtype

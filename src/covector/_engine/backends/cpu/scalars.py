@@ -288,7 +288,7 @@ class Emitter:
         return text if source == target else self.line(f"bitcast {source} {text} to {target}")
 
     def _round(self, text: str, dtype: np.dtype) -> str:
-        """A register value as one of the dtype: rounded to the format, to nearest even (NaN becomes quiet), or wrapped."""
+        """A register value as one of the dtype: rounded to nearest even (NaN becomes quiet), or wrapped."""
         if dtype in NARROW_FLOATS:
             code = self._encode(text, dtype)
             value = self.from_memory(code, dtype)
@@ -322,7 +322,9 @@ class Emitter:
 
     def _low_bits(self, text: str, dtype: np.dtype) -> str:
         """The bits of a narrow integer, in a byte whose other bits are zero."""
-        return self.line(f"and {self._ints(8)} {text}, {self._int(8, (1 << dtypes.bits(dtype)) - 1)}")
+        return self.line(
+            f"and {self._ints(8)} {text}, {self._int(8, (1 << dtypes.bits(dtype)) - 1)}"
+        )
 
     def _wrap(self, text: str, dtype: np.dtype) -> str:
         """The value of a narrow integer's bits, in a byte whose other bits may be anything."""
@@ -441,7 +443,9 @@ class Emitter:
     def _rule_mulhi(self, node: Expr, operands: list[str]) -> str:
         dtype, bits = node.dtype, dtypes.bits(node.dtype)
         if dtype in NARROW_INTS:
-            product = self.line(f"mul {self._ints(8)} {operands[0]}, {operands[1]}")  # at most 8 bits
+            product = self.line(
+                f"mul {self._ints(8)} {operands[0]}, {operands[1]}"
+            )  # at most 8 bits
             shift = "ashr" if family(dtype) == "signed" else "lshr"
             high = self.line(f"{shift} {self._ints(8)} {product}, {self._int(8, bits)}")
             return self._wrap(high, dtype)

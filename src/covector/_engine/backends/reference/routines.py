@@ -42,7 +42,7 @@ def _sort_pairs(parameters: Sequence[int], read: Read, write: Write) -> None:
     dtype = _DTYPES[code]
     places = np.arange(rows * n).reshape(rows, n)
     keys = read(0, places, dtype)
-    wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
+    wide = keys.astype(dtypes.computed_in(keys.dtype))
     order = np.argsort(wide, axis=-1, kind="stable")
     if width:
         raw = np.dtype(f"u{width}")
@@ -75,7 +75,7 @@ def _top_k(parameters: Sequence[int], read: Read, write: Write) -> None:
     code, place_width, rows, n, k = parameters
     dtype = _DTYPES[code]
     x = read(0, np.arange(rows * n).reshape(rows, n), dtype)
-    wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+    wide = x.astype(dtypes.computed_in(x.dtype))
     order = n - 1 - np.argsort(wide[:, ::-1], axis=-1, kind="stable")[:, ::-1][:, :k]
     places = np.arange(rows * k).reshape(rows, k)
     write(1, places, np.take_along_axis(x, order, -1))
