@@ -50,18 +50,19 @@ def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dty
 
 
 def scalar_type_of(x: Any) -> type:
-    """The Python type of a number, or of the elements of an array: bool, int, float or complex.
+    """The Python type of a number, of a dtype, or of the elements of an array: bool, int, float or complex.
 
-    TypeError for what is no array or number.
+    TypeError for what is none of these.
 
     >>> import covector
     >>> from covector import numpy as cnp
-    >>> covector.dtypes.scalar_type_of(cnp.array([1.0]))
-    <class 'float'>
+    >>> covector.dtypes.scalar_type_of(cnp.array([1.0])), covector.dtypes.scalar_type_of("int4")
+    (<class 'float'>, <class 'int'>)
     """
     if type(x) in PYTHON_SCALARS:
         return type(x)
-    return _PYTHON_TYPES[kind(x.dtype)]
+    own = getattr(x, "dtype", None)
+    return _PYTHON_TYPES[kind(own if isinstance(own, np.dtype) else as_dtype(x))]
 
 
 def itemsize_bits(dtype: Any) -> int:

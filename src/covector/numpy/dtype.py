@@ -127,7 +127,8 @@ class ScalarType(type):
         return asarray(cls.dtype.type(x) if isinstance(x, str) else x, cls.dtype)
 
     def __eq__(cls, other: object) -> Any:
-        return cls is other or cls.dtype.type == other
+        own: object = cls.dtype.type
+        return cls is other or own == other
 
     def __ne__(cls, other: object) -> Any:
         return not cls == other
@@ -140,7 +141,7 @@ class ScalarType(type):
 
 
 def _scalar_type(dtype: np.dtype) -> ScalarType:
-    shown = dtype.name if dtype.kind == "V" else repr(dtype.name)
+    shown = dtype.name if dtype.name in dtypes.EXTENSIONS else repr(dtype.name)
     doc = f"""The dtype {dtype.name}; called, it makes an array of that dtype.
 
     TypeError for what is no array, number or list of these.
@@ -209,16 +210,28 @@ def promote_types(a: Any, b: Any) -> np.dtype:
     return dtypes.promote(_key(a), _key(b))[0]
 
 
+def _any_dtype(x: Any) -> np.dtype:
+    """The dtype of an array, or that NumPy takes something for, also one that arrays have not; float is 64 bits."""
+    own = getattr(x, "dtype", None)
+    if isinstance(own, np.dtype):
+        return own
+    return dtypes.EXTENSIONS[x] if isinstance(x, str) and x in dtypes.EXTENSIONS else np.dtype(x)
+
+
 def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
     """Whether one dtype can be converted to another under NumPy's rule `casting`.
+
+    TypeError for what is no dtype.
 
     >>> from covector import numpy as cnp
     >>> cnp.can_cast(cnp.int32, cnp.float64), cnp.can_cast(cnp.float32, cnp.int32)
     (True, False)
     """
-    return np.can_cast(_key(from_)[0], dtypes.as_dtype(to), casting=casting)  # type: ignore[arg-type]
+    pair = [dtypes.PYTHON_SCALARS.get(x) or _any_dtype(x) for x in (from_, to)]
+    return np.can_cast(pair[0], pair[1], casting=casting)  # type: ignore[arg-type]
 
 
+# NumPy's abstract types, and the kinds of the dtypes that are of them.
 _KINDS: dict[Any, str] = {
     np.generic: "biufc",
     np.number: "iufc",
@@ -228,34 +241,33 @@ _KINDS: dict[Any, str] = {
     np.inexact: "fc",
     np.floating: "f",
     np.complexfloating: "c",
-    np.bool_: "b",
+    np.flexible: "",
+    np.character: "",
 }
 
 
 def issubdtype(arg1: Any, arg2: Any) -> Any:
-    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 is).
+    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 and float8 are).
+
+    `float`, `int` and `complex` mean 64 bits here, as for NumPy.  TypeError for what is no dtype.
 
     >>> from covector import numpy as cnp
-    >>> import numpy as np
-    >>> cnp.issubdtype(cnp.bfloat16, np.floating)
-    True
+    >>> cnp.issubdtype(cnp.bfloat16, cnp.floating), cnp.issubdtype(cnp.int4, cnp.floating)
+    (True, False)
     """
     if getattr(arg1, "type", None) is prng_key:
         return arg2 in (prng_key, extended, np.generic)
     if arg2 in (prng_key, extended):
         return arg1 in (prng_key, arg2)
-    if isinstance(arg1, type) and arg1 in _KINDS and arg1 is not np.bool_:
-        return np.issubdtype(arg1, arg2)
-    own = dtypes.as_dtype(arg1)
+    if isinstance(arg1, type) and arg1 in _KINDS:
+        return isinstance(arg2, type) and arg2 in _KINDS and issubclass(arg1, arg2)
+    own = _any_dtype(arg1)
+    if own not in dtypes.CODES:
+        wanted = arg2 if isinstance(arg2, type) and arg2 in _KINDS else _any_dtype(arg2)
+        return np.issubdtype(own, wanted)
     if isinstance(arg2, type) and arg2 in _KINDS:
         return dtypes.kind(own) in _KINDS[arg2]
-    if (
-        isinstance(arg2, type)
-        and issubclass(arg2, np.generic)
-        and np.dtype(arg2) not in dtypes.CODES
-    ):
-        return False
-    return own == dtypes.as_dtype(arg2)
+    return own == _any_dtype(arg2)
 
 
 _NAMED_KINDS = {
@@ -278,10 +290,10 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     >>> cnp.isdtype(cnp.float32, ('integral', 'real floating'))
     True
     """
-    own = dtypes.as_dtype(dtype)
+    own = _any_dtype(dtype)
     for k in kind if isinstance(kind, tuple) else (kind,):
         if isinstance(k, str) and k in _NAMED_KINDS:
-            if dtypes.kind(own) in _NAMED_KINDS[k]:
+            if own in dtypes.CODES and dtypes.kind(own) in _NAMED_KINDS[k]:
                 return True
         elif own == dtypes.as_dtype(k):
             return True

@@ -70,8 +70,8 @@ _KINDS: dict[np.dtype, str] = {
     for kind, members in zip("biufc", ((bool_,), SIGNED, UNSIGNED, FLOATS, COMPLEX), strict=True)
     for d in members
 }
-_KINDS |= {d: "i" if row.signed else "u" for d, row in narrow.INTS.items()}
-_KINDS |= dict.fromkeys(narrow.FLOATS, "f")
+_KINDS.update({d: "i" if row.signed else "u" for d, row in narrow.INTS.items()})
+_KINDS.update(dict.fromkeys(narrow.FLOATS, "f"))
 
 # The default dtype of each kind of Python scalar.
 PYTHON_SCALARS: dict[type, np.dtype] = {bool: bool_, int: int32, float: float32, complex: complex64}
@@ -168,8 +168,8 @@ def index_dtype(*lengths: dims.Dim) -> np.dtype:
     return int64 if any(type(n) is int and n > 2**31 - 1 for n in lengths) else int32
 
 
-# Those whose names NumPy does not know.
-_EXTENSIONS = {d.name: d for d in ALL if d.kind == "V"}
+# Those whose names NumPy does not know: types that were registered with it.
+EXTENSIONS = {d.name: d for d in ALL if d.isbuiltin == 2}
 
 
 def as_dtype(x: Any) -> np.dtype:
@@ -177,8 +177,8 @@ def as_dtype(x: Any) -> np.dtype:
     if x in PYTHON_SCALARS and isinstance(x, type):
         return PYTHON_SCALARS[x]
     dtype = getattr(x, "dtype", None)
-    if isinstance(x, str) and x in _EXTENSIONS:
-        return _EXTENSIONS[x]
+    if isinstance(x, str) and x in EXTENSIONS:
+        return EXTENSIONS[x]
     try:
         result: Any = dtype if isinstance(dtype, np.dtype) else np.dtype(x)
     except TypeError:

@@ -106,7 +106,7 @@ def literal(value: np.generic, dtype: np.dtype, width: int) -> str:
     """A constant operand: every lane holds `value`."""
     wide = dtypes.computed_in(dtype)
     if wide != dtype:
-        value, dtype = np.asarray(value).astype(wide)[()], wide
+        value, dtype = value.astype(wide), wide
     return _literal(dtype.kind, dtype.itemsize, value.tobytes(), width)
 
 
