@@ -52,10 +52,22 @@ def contract(
         counts = contract(cast(x, dtypes.int32), cast(y, dtypes.int32), contracted, batch)
         return prims.ne(counts, np.int32(0))
     wanted = None if preferred is None else dtypes.as_dtype(preferred)
+    if dtypes.is_narrow(x.dtype):  # the products are those of the wider type, by its routine
+        wide = _summed_in(x.dtype, wanted)
+        products = contract(cast(x, wide), cast(y, wide), contracted, batch)
+        return cast(products, wanted or x.dtype)
     result = prims.DotGeneral(
         contracted[0], contracted[1], batch[0], batch[1], _above(wanted, x.dtype)
     )(x, y)
     return result if wanted is None else cast(result, wanted)
+
+
+def _summed_in(dtype: np.dtype, wanted: np.dtype | None) -> np.dtype:
+    """The dtype in which products of a narrow type are made and summed, for a result of the dtype wanted."""
+    least = dtypes.float32 if dtypes.is_float(dtype) else dtypes.int32
+    if wanted is None or dtypes.is_narrow(wanted) or wanted == dtypes.bool_:
+        return least
+    return dtypes.promote((least, False), (wanted, False))[0]
 
 
 def _above(preferred: np.dtype | None, dtype: np.dtype) -> np.dtype | None:

@@ -79,7 +79,7 @@ is_finite = prims.Elementwise(
     "is_finite",
     np.isfinite,
     (NO_SLOPE,),
-    lambda x: scalar.apply("abs", x) < np.inf,
+    lambda x: scalar.apply("abs", scalar.convert(x, dtypes.computed_in(x.dtype))) < np.inf,
     "f",
     "bool",
     widen=True,

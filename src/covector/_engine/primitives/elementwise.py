@@ -194,6 +194,7 @@ class Elementwise(ElementwiseBase):
     result: Literal["same", "bool", "real", "complex"] = "same"
     on_complex: Callable[..., Any] | None = None  # the same from pairs (real, imaginary)
     widen: bool = False  # the NumPy meaning of 16-bit floats is that of float32, rounded
+    of_format: bool = False  # narrow floats are not widened for NumPy: it depends on the format
     law: Callable[[Eqn, MadeBy], Atom | Eqn | None] | None = None  # a simpler way to the same
     fault: Fault | None = None  # what can go wrong
 
@@ -244,7 +245,8 @@ class Elementwise(ElementwiseBase):
         dtype = self.dtype_of([typeof(np.asarray(x)) for x in xs])
         arrays = [np.asarray(x) for x in xs]
         own = arrays[0].dtype
-        if dtypes.is_float(own) and (dtypes.is_narrow(own) or (self.widen and own.itemsize == 2)):
+        wider = not self.of_format if dtypes.is_narrow(own) else self.widen
+        if wider and dtypes.is_small_float(own):
             arrays = [x.astype(np.float32) for x in arrays]
         with np.errstate(all="ignore"):
             return np.asarray(self.numpy(*arrays)).astype(dtype)

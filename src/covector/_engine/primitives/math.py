@@ -137,7 +137,7 @@ atan2 = prims.Elementwise(
 
 
 def _numpy_nextafter(x: Any, y: Any) -> Any:
-    if x.dtype.itemsize > 2 or x.dtype == np.float16:
+    if x.dtype.itemsize != 2 or x.dtype == np.float16:  # bfloat16's takes no zeros
         return np.nextafter(x, y)
     bits = x.view(np.uint16).astype(np.int32)
     up = (x < y) == (x > 0)
@@ -153,6 +153,7 @@ nextafter = prims.Elementwise(
     (lambda t, *_: t, NO_SLOPE),
     lambda x, y: call("nextafter", x, y),
     "f",
+    of_format=True,
 )
 
 

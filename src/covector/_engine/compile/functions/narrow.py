@@ -6,11 +6,19 @@ import functools
 
 import numpy as np
 
-from covector._engine.compile.functions.arithmetic import FLOAT32, absolute
+from covector._engine.compile.functions.arithmetic import FLOAT32, absolute, copysign
 from covector._engine.compile.functions.table import Function
-from covector._engine.ir.scalar import Expr, bitcast, const, convert, equal, select
-from covector._engine.types import narrow
-from covector._engine.types.narrow import NarrowFloat
+from covector._engine.ir.scalar import (
+    Expr,
+    bitcast,
+    const,
+    convert,
+    differ,
+    equal,
+    maximum,
+    select,
+)
+from covector._engine.types.narrow import FLOATS as FORMATS, NarrowFloat
 
 _INFINITY = FLOAT32.infinity_bits
 
@@ -69,12 +77,27 @@ def decode(row: NarrowFloat, code: Expr) -> Expr:
     return value if row.signed_zero else select(equal(bits, row.nan), nan, value)
 
 
+def nextafter(row: NarrowFloat, x: Expr, y: Expr) -> Expr:
+    """The neighbour of x in the direction of y: a place more in size, or less, which below a power of two is half."""
+    w, v = convert(x, np.float32), convert(y, np.float32)
+    size = absolute(w)
+    power = bitcast(bitcast(size, np.uint32) & _INFINITY, np.float32)
+    normal = const(2.0 ** (1 - row.bias) if row.mantissa else 2.0**-row.bias, np.float32)
+    place = maximum(power, normal) * 2.0**-row.mantissa
+    below = select(equal(size, power) & (power > normal), place * 0.5, place)
+    up = (v > w) ^ (w < 0.0)
+    moved = copysign(select(up, size + place, size - below), w)
+    moved = select(equal(w, 0.0), copysign(place, v), moved)
+    moved = select(equal(w, v), v, moved)
+    return convert(select(differ(w, w) | differ(v, v), w + v, moved), x.dtype)
+
+
 FUNCTIONS = tuple(
     Function(
         f"{row.dtype.name}_{builder.__name__}",
         functools.partial(builder, row),
         text=f"{row.dtype.name}'s {what}",
     )
-    for row in narrow.FLOATS.values()
+    for row in FORMATS.values()
     for builder, what in ((encode, "bits, rounded"), (decode, "value from bits"))
 )
