@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,7 @@ class ScalarType(type):
         return asarray(cls.dtype.type(x) if isinstance(x, str) else x, cls.dtype)
 
     def __eq__(cls, other: object) -> Any:
-        own: object = cls.dtype.type
-        return cls is other or own == other
+        return cls is other or operator.eq(cls.dtype.type, other)
 
     def __ne__(cls, other: object) -> Any:
         return not cls == other
