@@ -8,7 +8,14 @@ import numpy as np
 
 from covector._engine.base.errors import TypePromotionError as TypePromotionError
 from covector._engine.base.public import publish
-from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, bits, float0 as float0, kind
+from covector._engine.types.dtypes import (
+    PYTHON_SCALARS,
+    bits,
+    canonical,
+    float0 as float0,
+    kind,
+    named_dtype,
+)
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
     extended as extended,
@@ -38,15 +45,15 @@ _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
 
 def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dtype:
-    """The dtype that is meant: float, int and complex mean the 32-bit ones, everything else itself.
+    """The dtype that is meant: float, int and complex mean those of numbers, everything else itself.
 
-    TypeError for what is no dtype.
+    Where `enable_x64` is False, 64 bits become 32.  TypeError for what is no dtype.
 
     >>> import covector
     >>> covector.dtypes.canonicalize_dtype(float)
     dtype('float32')
     """
-    return as_dtype(dtype)
+    return canonical(named_dtype(dtype))
 
 
 def scalar_type_of(x: Any) -> type:
@@ -62,7 +69,7 @@ def scalar_type_of(x: Any) -> type:
     if type(x) in PYTHON_SCALARS:
         return type(x)
     own = getattr(x, "dtype", None)
-    return _PYTHON_TYPES[kind(own if isinstance(own, np.dtype) else as_dtype(x))]
+    return _PYTHON_TYPES[kind(own if isinstance(own, np.dtype) else named_dtype(x))]
 
 
 def itemsize_bits(dtype: Any) -> int:
@@ -74,7 +81,7 @@ def itemsize_bits(dtype: Any) -> int:
     >>> covector.dtypes.itemsize_bits('bfloat16'), covector.dtypes.itemsize_bits('int4')
     (16, 4)
     """
-    return bits(as_dtype(dtype))
+    return bits(named_dtype(dtype))
 
 
 publish(__name__)

@@ -477,7 +477,7 @@ MESSAGES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: jvp(named, (F32(1),), (X,)), ValueError, ["must have the same shape, got float32[] and float32[3]"],
     ),
     "tangents of another dtype": (
-        lambda: jvp(named, (F32(1),), (np.float64(1),)), TypeError, ["the same dtype, got float32[] and float64[]"],
+        lambda: jvp(named, (F32(1),), (np.array(1.0),)), TypeError, ["the same dtype, got float32[] and float64[]"],
     ),
     "cotangents of another structure": (
         lambda: vjp(named, 1.0)[1]((1.0,)), TypeError, ["the pullback of vjp: the cotangent must have the structure"],

@@ -662,11 +662,14 @@ def set_own_code(paths: tuple[str, ...], raise_opcode: int, /) -> None:
     what the user gave.
     """
 
-def set_config_epoch(epoch: int) -> int:
-    """Set a number that is part of every signature; return the previous one."""
+def set_config_epoch(epoch: int, x64: bool | None) -> int:
+    """Set a number that is part of every signature, and the flag `enable_x64`; return the previous number."""
 
-def set_thread_config(epoch: int, twins: bool) -> None:
-    """Set the number of this thread's own flags (0: it has none), and whether they need the Python twins."""
+def set_thread_config(epoch: int, twins: bool, x64: bool | None) -> None:
+    """Set the number of this thread's own flags (0: it has none).
+
+    And whether they need the Python twins, and its `enable_x64`.
+    """
 
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.

@@ -11,6 +11,8 @@ from covector.lax.names import LATER as _LATER
 
 if _typing.TYPE_CHECKING:
     from covector.lax import linalg as linalg
+    from covector.lax.rng import *
+    from covector.lax.scaled import *
 else:  # for a type checker it would mean that every name is there
     from covector.lax.names import __getattr__ as __getattr__
 

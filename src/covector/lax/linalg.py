@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import typing
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -35,6 +36,7 @@ from covector._engine.primitives.linalg_spectral import (
     TridiagonalSolve,
 )
 from covector.lax.operands import array
+from covector.lax.operations import Composed
 from covector.numpy.factors import part
 from covector.numpy.operands import together
 from covector.numpy.promotion import integer_of
@@ -66,6 +68,8 @@ __all__ = [
 if not typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
 
     def __getattr__(name: str) -> Any:
+        if name == "symmetric_product_p":
+            return _symmetric_product_p()
         if name not in _PRIMITIVES:
             raise missing("covector.lax.linalg", name)
         return import_module("covector._engine.control.names").named(name)
@@ -410,6 +414,11 @@ def symmetric_product(
         return total
     below = la.triangle(total, lower=True, strict=True)
     return prims.add(la.triangle(total, lower=True), la.matrix_transpose(below))
+
+
+@cache
+def _symmetric_product_p() -> Composed:
+    return Composed("symmetric_product", symmetric_product)
 
 
 def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Any, Any, Any, Any]:

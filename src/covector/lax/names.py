@@ -7,12 +7,17 @@ from typing import Any
 
 from covector._engine.base.public import missing
 
-LATER = ("linalg",)
+_RANDOM = ("RandomAlgorithm", "rng_bit_generator", "rng_uniform")
+LATER = ("linalg", "scaled_dot", *_RANDOM)
 
 
 def __getattr__(name: str) -> Any:
     if name == "linalg":
         return import_module("covector.lax.linalg")
+    if name in _RANDOM:
+        return getattr(import_module("covector.lax.rng"), name)
+    if name == "scaled_dot":
+        return import_module("covector.lax.scaled").scaled_dot
     if not name.endswith("_p") or name.startswith("_"):
         raise missing("covector.lax", name)
     found = import_module("covector.lax.composed").composed().get(name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes, narrow
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
@@ -177,15 +179,15 @@ single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int32, uint32, float32, complex64
 
 
-def _key(x: Any) -> tuple[np.dtype, Any]:
+def _key(x: Any, read: Callable[[Any], np.dtype] = dtypes.named_dtype) -> tuple[np.dtype, Any]:
     """The (dtype, weak) of an array, a number, a dtype, or a type."""
     if isinstance(x, type) and x in dtypes.PYTHON_SCALARS:
-        return dtypes.PYTHON_SCALARS[x], x is not SCALARS[0]
+        return dtypes.of_number(x), x is not SCALARS[0]
     if is_operand(x):
         return type_key(x)
     if stands_for_array(x):
         return type_key(array_it_stands_for(x))
-    return dtypes.as_dtype(x), False
+    return read(x), False
 
 
 def result_type(*args: Any) -> np.dtype:
@@ -197,7 +199,7 @@ def result_type(*args: Any) -> np.dtype:
     """
     if not args:
         raise ValueError("result_type needs at least one array or dtype")
-    return dtypes.promote(*[_key(x) for x in args])[0]
+    return dtypes.promote(*[_key(x, dtypes.as_dtype) for x in args])[0]
 
 
 def promote_types(a: Any, b: Any) -> np.dtype:
@@ -227,7 +229,10 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
     >>> cnp.can_cast(cnp.int32, cnp.float64), cnp.can_cast(cnp.float32, cnp.int32)
     (True, False)
     """
-    pair = [dtypes.PYTHON_SCALARS.get(x) or _any_dtype(x) for x in (from_, to)]
+    pair = [
+        dtypes.of_number(x) if isinstance(x, type) and x in dtypes.PYTHON_SCALARS else _any_dtype(x)
+        for x in (from_, to)
+    ]
     return np.can_cast(pair[0], pair[1], casting=casting)  # type: ignore[arg-type]
 
 
@@ -295,7 +300,7 @@ def isdtype(dtype: Any, kind: Any) -> Any:
         if isinstance(k, str) and k in _NAMED_KINDS:
             if own in dtypes.CODES and dtypes.kind(own) in _NAMED_KINDS[k]:
                 return True
-        elif own == dtypes.as_dtype(k):
+        elif own == dtypes.named_dtype(k):
             return True
     return False
 
@@ -311,8 +316,7 @@ def iscomplexobj(x: Any) -> Any:
         return dtypes.is_complex(asarray(x).dtype)
     if isinstance(x, type | np.dtype):
         return dtypes.is_complex(_key(x)[0])
-    dtype = dtypes.PYTHON_SCALARS.get(type(x), getattr(x, "dtype", None))
-    return dtype in dtypes.COMPLEX
+    return isinstance(x, complex) or getattr(x, "dtype", None) in dtypes.COMPLEX
 
 
 def isrealobj(x: Any) -> Any:

@@ -157,32 +157,38 @@ Flat Signature::add_taped(PyObject* value, int depth) {
 Flat Signature::add_leaf(PyObject* value, int depth) {
     Leaf leaf;
     leaf.object = value;
-    bool weak = true;
+    leaf.weak = true;
+    bool number = true;
+    const Widths wanted = widths();
+    const bool wide = wanted == Widths::kWide;
     if (PyFloat_CheckExact(value)) {
         leaf.kind = kFloatLeaf;
-        leaf.dtype = kFloat32;
+        leaf.dtype = wide ? kFloat64 : kFloat32;
         leaf.value.real = static_cast<float>(PyFloat_AS_DOUBLE(value));
     } else if (PyLong_CheckExact(value)) {
         int overflow = 0;
-        const long number = PyLong_AsLongAndOverflow(value, &overflow);
-        if (overflow != 0 || number != static_cast<int32_t>(number)) return Flat::kBypass;
+        const long held = PyLong_AsLongAndOverflow(value, &overflow);
+        const auto narrow = static_cast<int32_t>(held);
+        if (overflow != 0 || (held != narrow && !wide)) return Flat::kBypass;
         leaf.kind = kIntLeaf;
-        leaf.dtype = kInt32;
-        leaf.value.integer = static_cast<int32_t>(number);
+        leaf.dtype = wide ? kInt64 : kInt32;
+        leaf.value.integer = narrow;
     } else if (PyBool_Check(value)) {
         leaf.kind = kBoolLeaf;
         leaf.dtype = kBool;
         leaf.value.integer = value == Py_True;
-        weak = false;
+        number = leaf.weak = false;
     } else if (PyComplex_CheckExact(value)) {
         leaf.kind = kComplexLeaf;
-        leaf.dtype = kComplex64;
+        leaf.dtype = wide ? kComplex128 : kComplex64;
     } else if (is_ndarray(value)) {
         const NdarrayView view = view_ndarray(value);
         if (view.code < 0) return Flat::kBypass;
+        const int dtype = wanted == Widths::kNarrow ? narrowed(view.code) : view.code;
         leaf.kind = kNdarrayLeaf;
-        leaf.dtype = static_cast<uint8_t>(view.code);
-        words.push_back(leaf_word(view.code, false, view.ndim));
+        leaf.dtype = static_cast<uint8_t>(dtype);
+        leaf.weak = false;
+        words.push_back(leaf_word(dtype, false, view.ndim));
         for (int i = 0; i < view.ndim; ++i) words.push_back(static_cast<uint64_t>(view.shape[i]));
         leaves.push_back(leaf);
         ++ndarray_count;
@@ -191,13 +197,15 @@ Flat Signature::add_leaf(PyObject* value, int depth) {
     } else if (is_numpy_scalar(value)) {
         const int code = numpy_scalar_code(value);
         if (code < 0) return Flat::kBypass;
-        leaf.kind = kNumpyScalarLeaf;
-        leaf.dtype = static_cast<uint8_t>(code);
-        weak = false;
+        const int dtype = wanted == Widths::kNarrow ? narrowed(code) : code;
+        leaf.kind = dtype == code ? kNumpyScalarLeaf : kNarrowedScalarLeaf;
+        leaf.dtype = static_cast<uint8_t>(dtype);
+        leaf.weak = wanted == Widths::kAsWritten && is_like_python(code);
+        number = false;
     } else {
         return add_custom(value, depth);
     }
-    words.push_back(leaf_word(leaf.dtype, weak, 0) | (weak ? kNumberBit : 0));
+    words.push_back(leaf_word(leaf.dtype, leaf.weak, 0) | (number ? kNumberBit : 0));
     leaves.push_back(leaf);
     ++scalar_count;
     if (depth > 0) keep(value);

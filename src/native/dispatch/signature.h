@@ -16,8 +16,9 @@ enum LeafKind : uint8_t {
     kFloatLeaf,    // value.real
     kComplexLeaf,  // read from the object
     kBoolLeaf,     // value.integer
-    kNdarrayLeaf,
+    kNdarrayLeaf,  // `dtype` is the one that it is converted to
     kNumpyScalarLeaf,
+    kNarrowedScalarLeaf,  // the same, of 64 bits, of which 32 are taken
 };
 
 struct Leaf {
@@ -28,6 +29,7 @@ struct Leaf {
     } value;
     LeafKind kind;
     uint8_t dtype;
+    bool weak;  // of what is no array
 };
 
 enum Tag : uint64_t {

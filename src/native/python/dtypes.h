@@ -70,6 +70,20 @@ inline bool is_integer(int code) {
 inline bool is_complex(int code) { return code == kComplex64 || code == kComplex128; }
 inline bool is_extension(int code) { return code == kBfloat16 || is_narrow(code); }
 
+// What a dtype of 64 bits is in 32; others themselves.
+inline int narrowed(int code) {
+    return code == kInt64        ? kInt32
+           : code == kUint64     ? kUint32
+           : code == kFloat64    ? kFloat32
+           : code == kComplex128 ? kComplex64
+                                 : code;
+}
+
+// Of the NumPy scalars that arithmetic of Python's numbers with NumPy's makes.
+inline bool is_like_python(int code) {
+    return code == kInt64 || code == kFloat64 || code == kComplex128;
+}
+
 // Remembers the dtype objects; false with an exception if the list is not the expected one.
 bool register_dtypes(PyObject* list);
 

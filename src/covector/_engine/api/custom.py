@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_name,
     function_place,
     operand,
@@ -76,7 +77,7 @@ class _Custom(Generic[P, R]):
         return static, tuple([a for i, a in enumerate(args) if i not in static])
 
     def _call(self, online: type, static: dict[int, Any], args: tuple[Any, ...], rule: type) -> Any:
-        leaves, in_tree = tree.flatten(args)
+        leaves, in_tree = flatten(args)
         call = _Call(self, static, in_tree, leaves)
         plain = call.among.others(leaves)
         check_values(plain, call.names, f"{self.api} of {function_name(self.fun)}")
@@ -170,7 +171,7 @@ class _Call:
 
     def noted(self, out: Any, fun: Function) -> list[Any]:
         """The leaves of a result, whose structure is noted."""
-        results, self.outcome.value = tree.flatten(out)
+        results, self.outcome.value = flatten(out)
         check_values(
             results,
             lambda: [
@@ -262,7 +263,7 @@ def _add_tangents(a: Any, b: Any) -> Any:
 
 def _constant(x: Any) -> Any:
     """An argument that is not differentiated: floating tracers in it are constants."""
-    found, treedef = tree.flatten(x)
+    found, treedef = flatten(x)
     if not any(isinstance(leaf, Tracer) for leaf in found):
         return x
     return tree.unflatten(
@@ -418,7 +419,7 @@ class _VJP:
                 f"{errors.at_user_line()}"
             )
         outs = call.noted(pair[0], fwd)
-        leaves, res_tree = tree.flatten(pair[1])
+        leaves, res_tree = flatten(pair[1])
         among = Among(f"the residuals of {function_name(fwd)}", leaves)
         residuals = among.others(leaves)
         check_values(

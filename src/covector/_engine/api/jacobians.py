@@ -14,6 +14,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_differentiable,
+    flatten,
     function_place,
     leaf_names,
     normalize_argnums,
@@ -63,7 +64,7 @@ def jacfwd(
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         numbers = normalize_argnums(argnums, len(args), "jacfwd")
         dynamic = tuple([args[i] for i in numbers])
-        leaves, in_tree = tree.flatten(dynamic)
+        leaves, in_tree = flatten(dynamic)
         names = partial(leaf_names, fun, dynamic, numbers)
         check_differentiable(leaves, names, "jacfwd", holomorphic, False, real=True)
         flat = Flattened("jacfwd", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
@@ -115,7 +116,7 @@ def jacrev(
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         numbers = normalize_argnums(argnums, len(args), "jacrev")
         dynamic = tuple([args[i] for i in numbers])
-        leaves, in_tree = tree.flatten(dynamic)
+        leaves, in_tree = flatten(dynamic)
         names = partial(leaf_names, fun, dynamic, numbers)
         mask = check_differentiable(leaves, names, "jacrev", holomorphic, allow_int, real=False)
         flat = Flattened("jacrev", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))

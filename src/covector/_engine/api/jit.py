@@ -16,6 +16,8 @@ from operator import not_
 from threading import get_ident
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
+import numpy as np
+
 from covector._engine import _native
 from covector._engine.api import arguments
 from covector._engine.api.references import Touched
@@ -31,7 +33,7 @@ from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
-from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
 
 # All that are there, to be emptied together.
 _functions: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -108,7 +110,7 @@ class Signature:
         dynamic = tuple(a for i, a in enumerate(args) if i not in static)
         keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
         self.count = len(args)
-        self.leaves, self.treedef = tree.flatten((dynamic, keywords))
+        self.leaves, self.treedef = arguments.flatten((dynamic, keywords))
         self.refs = StandIns(f"jit of {owner.name}", self.leaves)
         self.out_tree: tree.TreeDef | None = None  # of the result, once it is traced
         self.written: tuple[
@@ -174,7 +176,7 @@ class Signature:
 
     def packed(self, out: Any) -> Sequence[Any]:
         """The leaves of the function's result, whose structure is kept; TypeError names what is no value."""
-        results, self.out_tree = tree.flatten(out)
+        results, self.out_tree = arguments.flatten(out)
         for i, x in enumerate(results):
             if not arguments.is_value(x):
                 names = [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
@@ -184,6 +186,7 @@ class Signature:
                     f"{errors.returned_ref(x)}"
                 )
         self.written = tuple(self.refs.written())
+        results = [arguments.as_array(x) if isinstance(x, np.ndarray) else x for x in results]
         return [*results, *self.refs.take()]
 
 
@@ -195,7 +198,7 @@ def _lasts(traced: Traced) -> bool:
 
 def _leaf_type(x: Any) -> ShapedArray:
     if isinstance(x, ShapeDtypeStruct):
-        return ShapedArray(x.shape, x.dtype, x.weak_type)
+        return described(x)
     return x._inner if isinstance(x, Cell) else trace.typeof(x)
 
 

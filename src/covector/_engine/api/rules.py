@@ -12,6 +12,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, function_place
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import entered
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
@@ -107,6 +108,7 @@ def fitted(t: Any, aval: ShapedArray) -> Any:
     if getattr(t, "dtype", None) == dtypes.float0:
         fits = not aval.differentiable() and np.shape(t) == aval.shape
         return Zero(aval) if fits else f"float0{list(np.shape(t))}"
+    t = entered(t)
     try:
         found = typeof(t)
     except TypeError:

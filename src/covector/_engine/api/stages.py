@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from covector._engine import _native
+from covector._engine.api.arguments import flatten
 from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
@@ -241,7 +242,7 @@ class Compiled(Stage):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run it; TypeError if the arguments are not those that it was compiled for."""
-        leaves, treedef = tree.flatten((args, kwargs))
+        leaves, treedef = flatten((args, kwargs))
         if treedef != self.in_tree:
             raise TypeError(
                 f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"

@@ -58,7 +58,6 @@ ABSENT: tuple[Absence, ...] = (
         "`random.key`",
     ),
     Absence("", "debug_key_reuse", "keys are not tracked", "`random.split`"),
-    Absence("", "enable_x64", "dtypes are what is written", "`dtype='float64'`"),
     Absence("", "enable_checks", "the checks of Programs are for our tests", "`debug_nans`"),
     Absence("", "softmax_custom_jvp", "softmax has no other derivative", "`nn.softmax`"),
     Absence("", "copy_to_host_async", "arrays are in the host's memory", "`numpy.asarray(x)`"),
@@ -112,9 +111,9 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "nn",
-        "get_scaled_dot_general_config scaled_dot_general scaled_matmul",
-        "it is for float8, which is not there",
-        "`numpy.matmul` of bfloat16",
+        "get_scaled_dot_general_config scaled_dot_general",
+        "operands are not rounded to few bits here",
+        "`nn.scaled_matmul` of operands that are",
     ),
     Absence(
         "sharding",

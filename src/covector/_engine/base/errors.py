@@ -473,6 +473,15 @@ def masked_array(where: str) -> str:
     )
 
 
+def not_available(asked: str, taken: str) -> str:
+    """For a dtype of 64 bits that is asked for where these are switched off.  (Filters of warnings know its begin.)"""
+    return (
+        f"Explicitly requested dtype {asked} is not available{at_user_line()}: {taken} is taken, as enable_x64 is "
+        "False. With enable_x64 None dtypes are as written, with True numbers have 64 bits too: "
+        'covector.enable_x64(...) in a `with` block, covector.config.update("enable_x64", ...) or COVECTOR_ENABLE_X64'
+    )
+
+
 def not_an_integer(name: str, value: object) -> str:
     """For a parameter that must be an integer."""
     return (

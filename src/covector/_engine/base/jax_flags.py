@@ -18,6 +18,7 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "debug_nans": ("debug_nans", bool),
     "default_matmul_precision": ("default_matmul_precision", lambda value: value or ""),
     "disable_jit": ("disable_jit", bool),
+    "enable_x64": ("enable_x64", lambda state: None if state is None else bool(state)),
     "enable_compilation_cache": ("cache", bool),
     "explain_cache_misses": ("explain_cache_misses", bool),
     "log_compiles": ("log_compiles", bool),
@@ -44,7 +45,7 @@ debug_leaked_clients_on_clear_backends debug_log_modules default_device
 default_prng_impl disable_bwd_checks disable_most_optimizations disable_vmap_shmap_error
 disallow_mesh_context_manager distributed_debug dump_ir_modes dump_ir_to
 embedded_constants_max_bytes enable_checks enable_custom_prng enable_pgle
-enable_preemption_service enable_recoverability enable_x64 error_checking_behavior_divide
+enable_preemption_service enable_recoverability error_checking_behavior_divide
 error_checking_behavior_nan error_checking_behavior_oob exec_time_optimization_effort
 experimental_unsafe_xla_runtime_errors explicit_x64_dtypes export_calling_convention_version
 export_ignore_forward_compatibility force_dcn_cross_host_transfers high_dynamic_range_gumbel
@@ -69,6 +70,12 @@ xla_backend xla_profile_version
 """.split()  # noqa: SIM905 -- a hundred quoted names are harder to read
 
 _warned: set[str] = set()
+
+
+def named(name: str) -> str | None:
+    """The flag of ours that a flag of JAX is; None if it is another thing, or none."""
+    plain = name.removeprefix("jax_")
+    return plain if _MEANING.get(plain, ("",))[0] == plain else None
 
 
 def translate(name: str, value: Any) -> tuple[str, Any] | None:

@@ -13,6 +13,7 @@ from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
 from covector._engine.core.inside import Checking, Fault, Interpreter, Widening
+from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
@@ -539,7 +540,10 @@ class Update(Primitive):
         return tuple(range(ndim))
 
     def independent_axes(self, ndim: int) -> tuple[int, ...]:
-        """The axes of the update of which each value has places of its own: its loop's runs do not meet."""
+        """The axes of the update of which each value has places of its own: its loop's runs do not meet.
+
+        Where a place is the same all along such an axis, one value at most is in bounds.
+        """
         raise NotImplementedError
 
     def target(self, index: Index, *xs: View) -> tuple[Index, Expr | None]:
@@ -561,7 +565,8 @@ class Update(Primitive):
         if self.combination != "set":
             value = combined(self.combination, b.element(out, where), value)
         order = self.loop_axes(len(shape))
-        free = set(self.independent_axes(len(shape)))
+        place = ix.flatten(where, out.aval.shape)
+        free = {a for a in self.independent_axes(len(shape)) if ix.depends(place, str(index[a]))}
         with ExitStack() as loops:
             for axis in order:
                 loops.enter_context(b.loop(index[axis], shape[axis], free=axis in free))

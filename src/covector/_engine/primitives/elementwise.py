@@ -15,6 +15,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.inside import Fault
+from covector._engine.core.numbers import SCALARS, number
 from covector._engine.core.primitive import (
     NO_SLOPE,
     Index,
@@ -28,7 +29,7 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.trace import SCALARS, number, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import Expr, const, select as choose
@@ -464,7 +465,15 @@ abs_ = Elementwise(
     result="real",
     on_complex=_complex("abs"),
 )
-sign = Elementwise("sign", np.sign, (_sign_push,), _sign, on_complex=_complex("sign"))
+
+
+def _numpy_sign(x: Any) -> Any:
+    """As NumPy's; the sign of -0.0 is -0.0, so that it is one."""
+    signs = np.sign(x)
+    return np.where(x == 0, x, signs).astype(x.dtype) if dtypes.is_float(x.dtype) else signs
+
+
+sign = Elementwise("sign", _numpy_sign, (_sign_push,), _sign, on_complex=_complex("sign"))
 
 
 def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from covector._engine import _native, primitives as prims
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
-from covector._engine.core import trace
+from covector._engine.core import numbers, trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
 from covector._engine.runtime.late import compile_program, look_at
@@ -24,7 +24,6 @@ from covector._engine.runtime.linearized import (
     fitted,
     linear_entry,
     met_again,
-    plain_number,
     taped,
 )
 from covector._engine.transforms.forward import Tape, linearize_flat
@@ -113,18 +112,18 @@ def general(primitive: Primitive, *args: Any) -> Any:
 def operand_of(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array; for what holds Programs a number stays one, as it has more bits."""
     if primitive.has_programs:
-        x = plain_number(x)
-        if type(x) in trace.SCALARS:
+        x = numbers.plain_number(x)
+        if type(x) in numbers.SCALARS:
             return x
     return as_array(x)
 
 
 def host_operand(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array, of a number with all bits where the primitive asks for them."""
-    if primitive.asks_for_bits and isinstance(x, trace.SCALARS):
+    if primitive.asks_for_bits and isinstance(x, numbers.SCALARS):
         aval = trace.typeof(x).wide()
         if aval is not None:
-            return fitted(plain_number(x), aval)
+            return fitted(numbers.plain_number(x), aval)
     return as_array(x)
 
 

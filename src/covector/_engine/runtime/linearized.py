@@ -17,7 +17,8 @@ from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.control.call import Call
-from covector._engine.core.trace import SCALARS, WEAK_NUMBERS, Array, Tracer, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
 from covector._engine.transforms.programs import (
@@ -62,12 +63,6 @@ def as_array(x: Any) -> Any:
     if isinstance(x, SCALARS):
         return _native.scalar(x, aval.dtype, aval.weak_type)
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
-
-
-def plain_number(x: Any) -> Any:
-    """A number of a rule as Python's own; other values as they are."""
-    kind = WEAK_NUMBERS.get(type(x))
-    return x if kind is None else kind(x)
 
 
 def fitted(x: Any, aval: ShapedArray) -> Any:

@@ -108,7 +108,7 @@ class ShapeDtypeStruct:
 
     def __init__(self, shape: Any, dtype: Any, weak_type: bool = False):
         self.shape: tuple[Dim, ...] = tuple(shape)
-        self.dtype = dtypes.as_dtype(dtype)
+        self.dtype = dtypes.named_dtype(dtype)
         self.weak_type = weak_type
 
     @property
@@ -133,6 +133,11 @@ class ShapeDtypeStruct:
     def __repr__(self) -> str:
         weak = ", weak_type=True" if self.weak_type else ""
         return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype.name}{weak})"
+
+
+def described(x: ShapeDtypeStruct) -> ShapedArray:
+    """The type of the array in whose place it is."""
+    return ShapedArray(x.shape, dtypes.canonical(x.dtype), x.weak_type)
 
 
 def bind_dims(avals: Sequence[ShapedArray], shapes: Sequence[Sequence[int]]) -> dict[str, Dim]:

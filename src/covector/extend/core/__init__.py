@@ -102,7 +102,7 @@ def primal_dtype_to_tangent_dtype(dtype: _typing.Any) -> _typing.Any:
     >>> core.primal_dtype_to_tangent_dtype(numpy.dtype("float32"))
     dtype('float32')
     """
-    known = _dtypes.as_dtype(dtype)
+    known = _dtypes.named_dtype(dtype)
     return known if _dtypes.is_inexact(known) else _dtypes.float0
 
 
