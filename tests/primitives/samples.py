@@ -458,7 +458,9 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
         yield Sample(prims.Sort(), (array((3, 5), keys),))
         yield Sample(prims.TopK(2), (array((3, 5), keys),))
+        yield Sample(prims.SortOrder(), (array((2, 3, 5), keys),))
     yield Sample(prims.TopK(0), (array((3, 5), bf16),))
+    yield Sample(prims.SortOrder(), (array((0, 4), f32),))
 
 
 def transforms() -> Iterator[Sample]:

@@ -17,7 +17,7 @@ from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
-from covector._engine.ir.program import Atom, Eqn, Program, effects_of
+from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -61,6 +61,13 @@ class Linear(_Typed):
     """In a transpose rule: the place of an operand that the operation is linear in, known by type alone."""
 
     __slots__ = ()
+
+    _is_linear: ClassVar[bool] = True  # for messages, which are below
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of its type."""
+        return self.aval.dtype
 
 
 class NoSlope:
@@ -240,6 +247,7 @@ class Primitive:
         False  # whether its derivatives are those of what it is inlined to
     )
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
+    users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
@@ -262,6 +270,10 @@ class Primitive:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Of what holds Programs in which something can fail, the results and the state after it."""
         raise self._missing("checked")
+
+    def rule_programs(self) -> tuple[Program, ...] | None:
+        """What a user's rule computes forwards, for a derivative in all arguments; None: that is not known before."""
+        return ()
 
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
@@ -359,7 +371,7 @@ class Primitive:
 
 def _effects_inside(p: Primitive) -> frozenset[Effect]:
     """Of what holds Programs and says nothing else: what they do."""
-    return frozenset[Effect]().union(*map(effects_of, p.programs()))
+    return frozenset[Effect]().union(*[program.effects for program in p.programs()])
 
 
 class Online(Primitive):

@@ -112,9 +112,9 @@ def general(primitive: Primitive, *args: Any) -> Any:
 def operand_of(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array; for what holds Programs a number stays one, as it has more bits."""
     if primitive.has_programs:
-        x = numbers.plain_number(x)
-        if type(x) in numbers.SCALARS:
-            return x
+        plain = numbers.plain_number(x)
+        if type(plain) in numbers.SCALARS and trace.typeof(plain) == trace.typeof(x):
+            return plain
     return as_array(x)
 
 
@@ -223,13 +223,16 @@ class ByRules:
         """The tangents of the results that are on the tape; the residuals are the rules' own."""
         return [t for t in self.linear.push(tangents) if t is not None]
 
-    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
-        """The cotangents of the operands; None where they are zero."""
+    def pull(self, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands, under the current trace; those that are zero may be symbolic."""
         given = iter(cotangents)
         cts = [None if i is None else next(given) for i in self.linear.outputs]
         types = zip(cts, self.types, strict=True)
-        found = pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
-        return [None if is_zero(ct) else as_array(ct) for ct in found]
+        return pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
+
+    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands as arrays; None where they are zero."""
+        return [None if is_zero(ct) else as_array(ct) for ct in self.pull((), cotangents)]
 
 
 def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
