@@ -592,14 +592,6 @@ def strict_promotion(dtypes: Iterable[str]) -> str:
     )
 
 
-def no_promotion(dtypes: Iterable[str]) -> str:
-    """Operands of dtypes that no dtype holds both of; weak types have a star."""
-    return (
-        f"the dtypes {' and '.join(dtypes)} have no common dtype{at_user_line()}: narrow types are not promoted "
-        "implicitly; convert with x.astype"
-    )
-
-
 def rank_promotion(operation: str, shapes: Iterable[str]) -> str:
     """Operands of different ranks where that is not wanted."""
     return (

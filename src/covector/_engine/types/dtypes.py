@@ -302,7 +302,10 @@ def _least_upper_bound(
     bounds = frozenset.intersection(*(_reachable(n) for n in nodes))
     if not bounds:
         names = [dtype.name + "*" * weak for dtype, weak in types]
-        raise errors.TypePromotionError(errors.no_promotion(names))
+        raise errors.TypePromotionError(
+            f"the dtypes {' and '.join(names)} have no common dtype{errors.at_user_line()}: narrow types are not "
+            "promoted implicitly; convert with x.astype"
+        )
     least = next(n for n in bounds if bounds <= _reachable(n))
     if not isinstance(least, str):
         return least, False
