@@ -212,3 +212,19 @@ def test_arrays_of_ml_dtypes_go_in() -> None:
     x = np.array([1, 2], ml_dtypes.float8_e5m2)
     assert cnp.add(x, x).dtype == cv.jit(lambda x: x)(x).dtype == x.dtype
     assert cnp.asarray(x[0]).dtype == x.dtype
+
+
+def test_results_that_are_never_weak() -> None:
+    for f in (cnp.angle, cnp.log10, cnp.spacing, cv.scipy.special.gamma, cv.scipy.special.expi):
+        x = f(2.0)
+        assert (x.dtype, x.weak_type) == ("float32", False)
+        assert not cv.jit(f)(2.0).weak_type
+    assert not cnp.bitwise_count(3).weak_type
+    assert not cnp.diagonal(cnp.broadcast_to(cnp.asarray(2.0), (2, 2))).weak_type
+    assert cnp.sin(2.0).weak_type
+
+
+def test_integers_of_64_bits_become_floats_of_64() -> None:
+    x = cnp.asarray([2**53, 3], "int64")
+    assert [v.dtype for v in cnp.modf(x)] == ["float64", "float64"]
+    assert cnp.sort_complex(x).dtype == "complex128"
