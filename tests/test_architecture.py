@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ jax_names absent public caches jax_flags exact record config errors ref_errors locks collection tree",
+        "__init__ jax_names absent public caches jax_flags exact record config exceptions errors ref_errors locks collection tree",
     ),
     (
         "_engine/base",
