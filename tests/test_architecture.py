@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/base",
         "collection tree version depth",
     ),
-    ("_engine/types", "__init__ dims dtypes sharding avals"),
+    ("_engine/types", "__init__ dims narrow dtypes conversion sharding avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),
     ("_engine/types", "nothing"),
@@ -51,7 +51,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/control", "kept checked checkpoint loop foreign_call cond each unwind repeat while_"),
     (
         "_engine/compile/functions",
-        "coefficients arithmetic table bessel emulated exponential complex error",
+        "coefficients arithmetic table bessel emulated narrow exponential complex error",
     ),
     ("_engine/compile/functions", "hyperbolic inverse_trigonometric power trigonometric gamma"),
     (

@@ -10,6 +10,7 @@ from covector._engine.base.errors import TypePromotionError as TypePromotionErro
 from covector._engine.base.public import publish
 from covector._engine.types.dtypes import (
     PYTHON_SCALARS,
+    bits,
     canonical,
     float0 as float0,
     kind,
@@ -56,29 +57,31 @@ def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dty
 
 
 def scalar_type_of(x: Any) -> type:
-    """The Python type of a number, or of the elements of an array: bool, int, float or complex.
+    """The Python type of a number, of a dtype, or of the elements of an array: bool, int, float or complex.
 
-    TypeError for what is no array or number.
+    TypeError for what is none of these.
 
     >>> import covector
     >>> from covector import numpy as cnp
-    >>> covector.dtypes.scalar_type_of(cnp.array([1.0]))
-    <class 'float'>
+    >>> covector.dtypes.scalar_type_of(cnp.array([1.0])), covector.dtypes.scalar_type_of("int4")
+    (<class 'float'>, <class 'int'>)
     """
     if type(x) in PYTHON_SCALARS:
         return type(x)
-    return _PYTHON_TYPES[kind(x.dtype)]
+    own = getattr(x, "dtype", None)
+    return _PYTHON_TYPES[kind(own if isinstance(own, np.dtype) else named_dtype(x))]
 
 
 def itemsize_bits(dtype: Any) -> int:
-    """How many bits an element takes.
+    """How many bits a number of the dtype has; in memory an element takes a byte at least.
+
+    TypeError for what is no dtype.
 
     >>> import covector
-    >>> covector.dtypes.itemsize_bits('bfloat16')
-    16
+    >>> covector.dtypes.itemsize_bits('bfloat16'), covector.dtypes.itemsize_bits('int4')
+    (16, 4)
     """
-    own = named_dtype(dtype)
-    return 1 if kind(own) == "b" else 8 * own.itemsize
+    return bits(named_dtype(dtype))
 
 
 publish(__name__)

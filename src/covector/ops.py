@@ -23,15 +23,11 @@ __all__ = ["segment_max", "segment_min", "segment_prod", "segment_sum"]
 
 
 def _lowest(dtype: np.dtype) -> Any:
-    if dtypes.is_inexact(dtype):
-        return -np.inf
-    return False if dtype == dtypes.bool_ else np.iinfo(dtype).min
+    return -np.inf if dtypes.is_complex(dtype) else dtypes.lowest(dtype)
 
 
 def _highest(dtype: np.dtype) -> Any:
-    if dtypes.is_inexact(dtype):
-        return np.inf
-    return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
+    return np.inf if dtypes.is_complex(dtype) else dtypes.highest(dtype)
 
 
 # By name: the update, what the elements start from, and the reduction over buckets.

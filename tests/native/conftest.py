@@ -15,10 +15,13 @@ import pytest
 
 import covector._engine._native as native_module
 
+NARROW_FLOATS = "4_e2m1fn 6_e2m3fn 6_e3m2fn 8_e3m4 8_e4m3 8_e4m3b11fnuz 8_e4m3fn 8_e4m3fnuz 8_e5m2 8_e5m2fnuz 8_e8m0fnu"
 DTYPES = [
     *map(np.dtype, ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"]),
     *map(np.dtype, ["uint64", "float16", ml_dtypes.bfloat16, "float32", "float64"]),
     *map(np.dtype, ["complex64", "complex128"]),
+    *[np.dtype(getattr(ml_dtypes, f"{kind}int{bits}")) for kind in ("", "u") for bits in (1, 2, 4)],
+    *[np.dtype(getattr(ml_dtypes, f"float{name}")) for name in NARROW_FLOATS.split()],
 ]
 OPERATORS = [
     "add",

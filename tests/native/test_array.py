@@ -80,7 +80,7 @@ def test_conversion_on_the_way(native):
 
 
 def test_refused_sources(native):
-    for bad in (np.array(["a"]), np.array([None]), np.zeros(2, ml_dtypes.float8_e4m3fn)):
+    for bad in (np.array(["a"]), np.array([None]), np.zeros(2, np.longdouble)):
         with pytest.raises(TypeError, match="is not supported; arrays hold bool"):
             native.array_from(bad)
     with pytest.raises(TypeError, match="not list"):
@@ -91,8 +91,8 @@ def test_refused_sources(native):
         native.array_from(np.zeros(2), nope=1)
     with pytest.raises(TypeError, match="misses the argument 'dtype'"):
         native.empty((2,))
-    with pytest.raises(ValueError, match="no dtype code 15"):
-        native.empty((2,), 15)
+    with pytest.raises(ValueError, match="no dtype code 32"):
+        native.empty((2,), 32)
     with pytest.raises(TypeError):
         native.empty((2.5,), "int8")
 
@@ -336,9 +336,9 @@ def test_hooks(native, four):
 
 
 def test_registration_is_checked(native, dtypes):
-    with pytest.raises(ValueError, match="15 dtypes, not 1"):
+    with pytest.raises(ValueError, match="32 dtypes, not 1"):
         native.register_dtypes(dtypes[:1])
     with pytest.raises(ValueError, match="position 0 must be bool, not dtype"):
         native.register_dtypes(dtypes[::-1])
     with pytest.raises(ValueError, match="position 0 must be bool, not 3"):
-        native.register_dtypes([3] * 15)
+        native.register_dtypes([3] * len(dtypes))

@@ -7,7 +7,7 @@ import pytest
 
 from covector._engine.types import dtypes
 
-REAL = [d for d in dtypes.CODES if dtypes.kind(d) in "biuf" and d.itemsize in (1, 2, 4, 8)]
+REAL = [d for d in dtypes.STANDARD if dtypes.kind(d) in "biuf" and d.itemsize in (1, 2, 4, 8)]
 
 
 @pytest.fixture

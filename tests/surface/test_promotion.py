@@ -1,7 +1,7 @@
 """Result dtypes and weak types against JAX's, recorded in golden/promotion.json.
 
 Recorded with 64-bit types disabled (JAX's default; there int64 and the like do not exist, and uint32 beside a signed
-integer is left out) but for `promote_types`, which is the lattice with them.  A star marks a weak type.
+integer is left out).  The lattice, in golden/lattice.txt, is with them.  A star marks a weak type.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import covector as cv
 import covector.numpy as cnp
+from covector._engine.types import dtypes
+from covector.numpy.promotion import target
 
 GOLDEN: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "golden" / "promotion.json").read_text()
@@ -33,7 +36,7 @@ def result(f: Any, key: str) -> str:
     return out.dtype.name + ("*" if out.weak_type else "")
 
 
-@pytest.mark.parametrize("name", [name for name in GOLDEN if name != "promote_types"])
+@pytest.mark.parametrize("name", GOLDEN)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_results(name: str) -> None:
     f = (lambda x, y: cnp.where(True, x, y)) if name == "where" else getattr(cnp, name)
@@ -41,11 +44,49 @@ def test_results(name: str) -> None:
     assert not {key: pair for key, pair in wrong.items() if pair[0] != pair[1]}
 
 
-def test_the_lattice() -> None:
-    for key, wanted in GOLDEN["promote_types"].items():
-        a, b = key.split()
-        assert cnp.promote_types(a, b) == wanted, key
-        assert cnp.result_type(a, b) == wanted
+def lattice() -> dict[tuple[str, str, str], str]:
+    """JAX's result for each pair under each `numpy_dtype_promotion`; weak ones have a star, "-" is an error."""
+    found, mode, names = {}, "", []
+    for line in (Path(__file__).parent / "golden" / "lattice.txt").read_text().splitlines():
+        name, _, entries = line.partition(": ")
+        if name in ("standard", "strict"):
+            mode, names = name, entries.split()
+        else:
+            for other, wanted in zip(names, entries.split(), strict=False):
+                found[mode, name, other] = found[mode, other, name] = wanted
+    return found
+
+
+WEAK = {"int*": dtypes.int32, "float*": dtypes.float32, "complex*": dtypes.complex64}
+
+
+def type_key(name: str) -> tuple[np.dtype, bool]:
+    return (WEAK[name], True) if name in WEAK else (dtypes.as_dtype(name), False)
+
+
+@pytest.mark.parametrize("mode", ["standard", "strict"])
+def test_the_lattice(mode: str) -> None:
+    """All pairs of the 32 dtypes and the weak types."""
+    wrong = {}
+    with cv.numpy_dtype_promotion(mode):
+        for (m, a, b), wanted in lattice().items():
+            if m != mode:
+                continue
+            try:
+                dtype, weak = target("any", type_key(a), type_key(b))
+                found = dtype.name + "*" * weak
+            except cv.dtypes.TypePromotionError:
+                found = "-"
+            if found != wanted:
+                wrong[a, b] = found, wanted
+    assert not wrong
+
+
+def test_promote_types_is_the_lattice() -> None:
+    for a, b, wanted in (("int8", "uint32", "int64"), ("int4", "bool", "int4")):
+        assert cnp.promote_types(a, b) == cnp.result_type(a, b) == wanted
+    with pytest.raises(TypeError, match=r"float32 and int4 have no common dtype.*convert with"):
+        cnp.ones(2, "float32") + cnp.ones(2, "int4")
 
 
 def test_weak_numbers_follow_arrays() -> None:

@@ -9,7 +9,7 @@ import covector
 from covector import lax, numpy as cnp
 from covector._engine.types import dtypes
 
-REAL = [d for d in dtypes.ALL if not dtypes.is_complex(d)]
+REAL = [d for d in dtypes.STANDARD if not dtypes.is_complex(d)]
 LENGTHS = [0, 1, 2, 5, 383, 384, 1000, 16383, 16384, 70_000, 150_001]  # see native/sort.cc
 
 sort, argsort = covector.jit(cnp.sort), covector.jit(cnp.argsort)
@@ -56,7 +56,7 @@ def test_values_are_moved_only_if_they_are_read() -> None:
     assert ("; 11, 0, 1, 8)" in alone, "; 11, 4, 1, 8)" in pairs) == (True, True), alone + pairs
 
 
-COMPLEX = [d for d in dtypes.ALL if dtypes.is_complex(d)]
+COMPLEX = [d for d in dtypes.STANDARD if dtypes.is_complex(d)]
 
 
 @pytest.mark.parametrize("dtype", COMPLEX, ids=str)

@@ -12,6 +12,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.primitives.conv import ConvDimensionNumbers
 from covector._engine.primitives.slide import Slide, window_under
+from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim, floordiv
 from covector.lax.operands import array, preferred_dtype
 from covector.lax.padding import Padding, numbers_of, padding_of, sizes_of
@@ -163,6 +164,12 @@ def conv_general_dilated(
     dtype = preferred_dtype(name, typeof(x).dtype, preferred_element_type)
     groups = integer_of(feature_group_count, "feature_group_count")
     batches = integer_of(batch_group_count, "batch_group_count")
+    own = typeof(x).dtype
+    if dtypes.is_narrow(own):  # computed in the wider type, by its routine
+        wide = dtypes.float32 if dtypes.is_float(own) else dtypes.int32
+        x, kernel = prims.convert(x, wide), prims.convert(kernel, wide)
+        product = prims.Conv(strides, pads, base, spread, numbers, groups, batches)(x, kernel)
+        return prims.convert(product, dtype or own)
     return prims.Conv(strides, pads, base, spread, numbers, groups, batches, dtype)(x, kernel)
 
 

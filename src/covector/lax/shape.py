@@ -172,7 +172,7 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
     """
     x = array("bitcast_convert_type", operand)
     wanted = dtypes.as_dtype(new_dtype)
-    old, new = x.dtype.itemsize, wanted.itemsize
+    old, new = dtypes.bits(x.dtype), dtypes.bits(wanted)
     if old == new:
         return prims.bitcast(x, wanted)
     for d in (x.dtype, wanted):
@@ -181,32 +181,40 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
                 f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
                 "both must be real and not bool"
             )
-    bits = prims.bitcast(x, np.dtype(f"uint{8 * old}"))
+    if max(old, new) % min(old, new) != 0:
+        raise TypeError(
+            f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
+            f"{old} bits are not so many times {new} bits, or the other way round"
+        )
+    bits = prims.bitcast(x, _unsigned(old))
     return prims.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
 
 
+def _unsigned(width: int) -> np.dtype:
+    return dtypes.as_dtype(f"uint{width}")
+
+
 def _halved(bits: Any, width: int) -> Any:
-    """Each unsigned integer as several of so many bytes, on a new last axis."""
-    shape = (*bits.shape, bits.dtype.itemsize // width)
+    """Each unsigned integer as several of so many bits, on a new last axis."""
+    shape = (*bits.shape, dtypes.bits(bits.dtype) // width)
     last = len(shape) - 1
-    places = prims.mul(prims.Iota(shape, bits.dtype, last)(), bits.dtype.type(8 * width))
+    places = prims.mul(prims.Iota(shape, bits.dtype, last)(), bits.dtype.type(width))
     moved = prims.shift_right_logical(prims.Broadcast(shape, (last,))(bits), places)
-    return prims.Convert(np.dtype(f"uint{8 * width}"))(moved)
+    return prims.Convert(_unsigned(width))(moved)
 
 
 def _joined(bits: Any, width: int) -> Any:
-    """The unsigned integers of the last axis as one of so many bytes."""
-    count = width // bits.dtype.itemsize
+    """The unsigned integers of the last axis as one of so many bits."""
+    own = dtypes.bits(bits.dtype)
+    count = width // own
     if not bits.shape or bits.shape[-1] != count:
         raise ValueError(
-            f"bitcast_convert_type of {typeof(bits).text()} to {8 * width} bits{errors.at_user_line()} needs a last "
+            f"bitcast_convert_type of {typeof(bits).text()} to {width} bits{errors.at_user_line()} needs a last "
             f"axis of size {count}"
         )
-    wide = prims.Convert(np.dtype(f"uint{8 * width}"))(bits)
+    wide = prims.Convert(_unsigned(width))(bits)
     last = len(bits.shape) - 1
-    places = prims.mul(
-        prims.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(8 * bits.dtype.itemsize)
-    )
+    places = prims.mul(prims.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(own))
     return prims.Any_((last,))(prims.shift_left(wide, places))
 
 

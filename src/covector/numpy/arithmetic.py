@@ -356,7 +356,7 @@ def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
     """
     refuse_out("modf", out)
     whole = trunc(lift("modf", x))
-    whole = cast(whole, dtypes.float32) if not dtypes.is_inexact(whole.dtype) else whole
+    whole = cast(whole, dtypes.inexact_of(whole.dtype), whole.weak_type)
     return _rest(whole, subtract(x, whole)), whole
 
 

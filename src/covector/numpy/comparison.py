@@ -172,7 +172,10 @@ def _isnan(x: Any) -> Any:
 def _isinf(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
         return prims.or_(_isinf(prims.real(x)), _isinf(prims.imag(x)))
-    return prims.ne(x, x) if is_integer(x) else prims.eq(prims.abs_(x), like(x, np.inf))
+    if is_integer(x):
+        return prims.ne(x, x)
+    size = prims.convert(prims.abs_(x), dtypes.computed_in(x.dtype))
+    return prims.eq(size, like(size, np.inf))
 
 
 def _isfinite(x: Any) -> Any:
@@ -185,7 +188,10 @@ def _is_infinity(name: str, infinity: float) -> Any:
     def recipe(x: Any) -> Any:
         if dtypes.is_complex(x.dtype):
             raise refuse(name, x)
-        return prims.ne(x, x) if is_integer(x) else prims.eq(x, like(x, infinity))
+        if is_integer(x):
+            return prims.ne(x, x)
+        x = prims.convert(x, dtypes.computed_in(x.dtype))  # a narrow type may have no infinity
+        return prims.eq(x, like(x, infinity))
 
     return recipe
 
@@ -220,6 +226,7 @@ def _signbit(x: Any) -> Any:
     if is_bool(x) or dtypes.kind(x.dtype) == "u":
         return prims.ne(x, x)
     if not is_integer(x):
+        x = prims.convert(x, dtypes.computed_in(x.dtype)) if dtypes.is_narrow(x.dtype) else x
         x = prims.bitcast(x, np.dtype(f"int{8 * x.dtype.itemsize}"))
     return prims.lt(x, like(x, 0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from covector._engine.base import errors
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
-from covector._engine.types import dtypes
+from covector._engine.types import dtypes, narrow
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
 from covector.numpy.promotion import (
@@ -37,6 +38,17 @@ __all__ = [
     "dtype",
     "finfo",
     "flexible",
+    "float4_e2m1fn",
+    "float6_e2m3fn",
+    "float6_e3m2fn",
+    "float8_e3m4",
+    "float8_e4m3",
+    "float8_e4m3b11fnuz",
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
     "float16",
     "float32",
     "float64",
@@ -45,6 +57,9 @@ __all__ = [
     "generic",
     "iinfo",
     "inexact",
+    "int1",
+    "int2",
+    "int4",
     "int8",
     "int16",
     "int32",
@@ -63,6 +78,9 @@ __all__ = [
     "signedinteger",
     "single",
     "uint",
+    "uint1",
+    "uint2",
+    "uint4",
     "uint8",
     "uint16",
     "uint32",
@@ -101,54 +119,63 @@ class prng_key(extended):
 
 
 class ScalarType(type):
-    """The class of the scalar types: each stands for a dtype, and makes arrays of it."""
+    """The class of the scalar types: each stands for a dtype, and makes arrays of it.
+
+    A scalar type equals its dtype and NumPy's type of the same elements, and has that type's hash.
+    """
 
     dtype: np.dtype
 
-    def __call__(cls, x: Any = 0, /) -> Any:
+    def __call__(cls, x: Any) -> Any:
         """The value as an array of this dtype."""
-        return asarray(x, cls.dtype)
+        return asarray(cls.dtype.type(x) if isinstance(x, str) else x, cls.dtype)
 
     def __eq__(cls, other: object) -> Any:
-        return cls is other or (other is not None and cls.dtype == other)
+        return cls is other or operator.eq(cls.dtype.type, other)
 
     def __ne__(cls, other: object) -> Any:
         return not cls == other
 
     def __hash__(cls) -> int:
-        return hash(cls.dtype)
+        return hash(cls.dtype.type)
 
     def __instancecheck__(cls, instance: Any) -> Any:
         return isinstance(instance, cls.dtype.type)
 
-    def __repr__(cls) -> str:
-        return f"covector.numpy.{cls.__name__}"
 
-
-def _scalar_type(name: str, dtype: np.dtype) -> ScalarType:
+def _scalar_type(dtype: np.dtype) -> ScalarType:
+    shown = dtype.name if dtype.name in dtypes.EXTENSIONS else repr(dtype.name)
     doc = f"""The dtype {dtype.name}; called, it makes an array of that dtype.
 
+    TypeError for what is no array, number or list of these.
+
     >>> from covector import numpy as cnp
-    >>> cnp.{name}(1).dtype
-    dtype({dtype.name if dtype == dtypes.bfloat16 else repr(dtype.name)})
+    >>> cnp.{dtype.name}([0, 1]).dtype
+    dtype({shown})
     """
-    return ScalarType(name, (), {"dtype": dtype, "__module__": "covector.numpy", "__doc__": doc})
+    namespace = {"dtype": dtype, "__module__": "covector.numpy", "__doc__": doc}
+    return ScalarType(dtype.name, (), namespace)
 
 
-bool_ = bool = _scalar_type("bool_", dtypes.bool_)
-int8, int16 = _scalar_type("int8", dtypes.int8), _scalar_type("int16", dtypes.int16)
-int32, int64 = _scalar_type("int32", dtypes.int32), _scalar_type("int64", dtypes.int64)
-uint8, uint16 = _scalar_type("uint8", dtypes.uint8), _scalar_type("uint16", dtypes.uint16)
-uint32, uint64 = _scalar_type("uint32", dtypes.uint32), _scalar_type("uint64", dtypes.uint64)
-float16, bfloat16 = (
-    _scalar_type("float16", dtypes.float16),
-    _scalar_type("bfloat16", dtypes.bfloat16),
-)
-float32, float64 = _scalar_type("float32", dtypes.float32), _scalar_type("float64", dtypes.float64)
-complex64, complex128 = (
-    _scalar_type("complex64", dtypes.complex64),
-    _scalar_type("complex128", dtypes.complex128),
-)
+bool_ = bool = _scalar_type(dtypes.bool_)
+int8, int16, int32, int64 = map(_scalar_type, dtypes.SIGNED)
+uint8, uint16, uint32, uint64 = map(_scalar_type, dtypes.UNSIGNED)
+float16, bfloat16, float32, float64 = map(_scalar_type, dtypes.FLOATS)
+complex64, complex128 = map(_scalar_type, dtypes.COMPLEX)
+int1, int2, int4, uint1, uint2, uint4 = map(_scalar_type, narrow.INTS)
+(
+    float4_e2m1fn,
+    float6_e2m3fn,
+    float6_e3m2fn,
+    float8_e3m4,
+    float8_e4m3,
+    float8_e4m3b11fnuz,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float8_e8m0fnu,
+) = map(_scalar_type, narrow.FLOATS)
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int32, uint32, float32, complex64
 
@@ -186,16 +213,31 @@ def promote_types(a: Any, b: Any) -> np.dtype:
     return dtypes.promote(_key(a), _key(b))[0]
 
 
+def _any_dtype(x: Any) -> np.dtype:
+    """The dtype of an array, or that NumPy takes something for, also one that arrays have not; float is 64 bits."""
+    own = getattr(x, "dtype", None)
+    if isinstance(own, np.dtype):
+        return own
+    return dtypes.EXTENSIONS[x] if isinstance(x, str) and x in dtypes.EXTENSIONS else np.dtype(x)
+
+
 def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
     """Whether one dtype can be converted to another under NumPy's rule `casting`.
+
+    TypeError for what is no dtype.
 
     >>> from covector import numpy as cnp
     >>> cnp.can_cast(cnp.int32, cnp.float64), cnp.can_cast(cnp.float32, cnp.int32)
     (True, False)
     """
-    return np.can_cast(_key(from_)[0], dtypes.named_dtype(to), casting=casting)  # type: ignore[arg-type]
+    pair = [
+        dtypes.of_number(x) if isinstance(x, type) and x in dtypes.PYTHON_SCALARS else _any_dtype(x)
+        for x in (from_, to)
+    ]
+    return np.can_cast(pair[0], pair[1], casting=casting)  # type: ignore[arg-type]
 
 
+# NumPy's abstract types, and the kinds of the dtypes that are of them.
 _KINDS: dict[Any, str] = {
     np.generic: "biufc",
     np.number: "iufc",
@@ -205,34 +247,33 @@ _KINDS: dict[Any, str] = {
     np.inexact: "fc",
     np.floating: "f",
     np.complexfloating: "c",
-    np.bool_: "b",
+    np.flexible: "",
+    np.character: "",
 }
 
 
 def issubdtype(arg1: Any, arg2: Any) -> Any:
-    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 is).
+    """Whether a dtype is another one, or of an abstract kind such as `floating` (bfloat16 and float8 are).
+
+    `float`, `int` and `complex` mean 64 bits here, as for NumPy.  TypeError for what is no dtype.
 
     >>> from covector import numpy as cnp
-    >>> import numpy as np
-    >>> cnp.issubdtype(cnp.bfloat16, np.floating)
-    True
+    >>> cnp.issubdtype(cnp.bfloat16, cnp.floating), cnp.issubdtype(cnp.int4, cnp.floating)
+    (True, False)
     """
     if getattr(arg1, "type", None) is prng_key:
         return arg2 in (prng_key, extended, np.generic)
     if arg2 in (prng_key, extended):
         return arg1 in (prng_key, arg2)
-    if isinstance(arg1, type) and arg1 in _KINDS and arg1 is not np.bool_:
-        return np.issubdtype(arg1, arg2)
-    own = dtypes.named_dtype(arg1)
+    if isinstance(arg1, type) and arg1 in _KINDS:
+        return isinstance(arg2, type) and arg2 in _KINDS and issubclass(arg1, arg2)
+    own = _any_dtype(arg1)
+    if own not in dtypes.CODES:
+        wanted = arg2 if isinstance(arg2, type) and arg2 in _KINDS else _any_dtype(arg2)
+        return np.issubdtype(own, wanted)
     if isinstance(arg2, type) and arg2 in _KINDS:
         return dtypes.kind(own) in _KINDS[arg2]
-    if (
-        isinstance(arg2, type)
-        and issubclass(arg2, np.generic)
-        and np.dtype(arg2) not in dtypes.CODES
-    ):
-        return False
-    return own == dtypes.named_dtype(arg2)
+    return own == _any_dtype(arg2)
 
 
 _NAMED_KINDS = {
@@ -255,10 +296,10 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     >>> cnp.isdtype(cnp.float32, ('integral', 'real floating'))
     True
     """
-    own = dtypes.named_dtype(dtype)
+    own = _any_dtype(dtype)
     for k in kind if isinstance(kind, tuple) else (kind,):
         if isinstance(k, str) and k in _NAMED_KINDS:
-            if dtypes.kind(own) in _NAMED_KINDS[k]:
+            if own in dtypes.CODES and dtypes.kind(own) in _NAMED_KINDS[k]:
                 return True
         elif own == dtypes.named_dtype(k):
             return True

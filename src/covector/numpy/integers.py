@@ -94,6 +94,9 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     (x,) = together("frexp", "inexact", x)
     if dtypes.is_complex(x.dtype):
         raise TypeError(f"frexp takes real numbers, got {x.dtype.name}{errors.at_user_line()}")
+    if dtypes.is_narrow(x.dtype):
+        fraction, exponent = frexp(prims.convert(x, dtypes.float32))
+        return prims.convert(fraction, x.dtype), exponent
     info = dtypes.finfo(x.dtype)
     digits, bits = int(info.nmant), 8 * x.dtype.itemsize
     width = bits - 1 - digits

@@ -55,18 +55,24 @@ def contract(
     both, and of `preferred`, if that is above.  TypeError for a `preferred` that drops bits of integers or complex
     numbers, or their imaginary parts.
     """
-    if x.dtype == y.dtype and preferred is None and x.dtype != dtypes.bool_:
+    plain = x.dtype != dtypes.bool_ and not dtypes.is_narrow(x.dtype)
+    if x.dtype == y.dtype and preferred is None and plain:
         return prims.DotGeneral(*contracted, *batch)(x, y)
     out = _product_dtype(x, y, preferred)
-    wide = dtypes.promote((x.dtype, False), (y.dtype, False))[0]
-    if wide == dtypes.bool_:
-        wide = dtypes.int32
-    if out in prims.GEMM and dtypes.promote((wide, False), (out, False))[0] == out:
+    wide = dtypes.promote(*[(_summed_in(v.dtype), False) for v in (x, y)])[0]
+    above = not dtypes.is_narrow(out) and dtypes.promote((wide, False), (out, False))[0] == out
+    if above and out in prims.GEMM:
         wide = out  # for which there is a routine
-    above = dtypes.promote((wide, False), (out, False))[0] == out
     dot = prims.DotGeneral(*contracted, *batch, out if above and out != wide else None)
     result = dot(cast(x, wide), cast(y, wide))
     return prims.ne(result, wide.type(0)) if out == dtypes.bool_ else cast(result, out)
+
+
+def _summed_in(dtype: np.dtype) -> np.dtype:
+    """The dtype in which products are made: of narrow types and bool one that is wide enough for sums."""
+    if dtypes.is_narrow(dtype):
+        return dtypes.float32 if dtypes.is_float(dtype) else dtypes.int32
+    return dtypes.int32 if dtype == dtypes.bool_ else dtype
 
 
 def _product_dtype(x: Any, y: Any, preferred: Any) -> np.dtype:

@@ -167,6 +167,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     Array([1, 4], dtype=int32)
     """
     a = lift("diagonal", a)
+    a = converted(a, a.dtype)
     if a.ndim < 2:
         raise ValueError(
             f"diagonal needs at least 2 dimensions, got shape {a.shape}{errors.at_user_line()}"

@@ -300,4 +300,4 @@ def sort_complex(a: Any) -> Any:
     ordered = sort(a)
     if dtypes.is_complex(ordered.dtype):
         return ordered
-    return prims.Convert(dtypes.complex_of(ordered.dtype))(ordered)
+    return prims.Convert(dtypes.complex_of(dtypes.inexact_of(ordered.dtype)))(ordered)

@@ -188,7 +188,8 @@ def _ends(name: str, start: Any, stop: Any, dtype: Any) -> tuple[Any, Any, np.dt
     own = target("inexact", type_key(start), type_key(stop))[0]
     wanted = own if dtype is None else dtypes.as_dtype(dtype)
     above = wanted if dtypes.is_inexact(wanted) else dtypes.float64
-    computed = dtypes.promote((own, False), (above, False))[0]
+    pair = [dtypes.float32 if dtypes.is_narrow(d) else d for d in (own, above)]
+    computed = dtypes.promote(*[(d, False) for d in pair])[0]
     ends = [
         lift(name, cast(v if type(v) in SCALARS else lift(name, v), computed))
         for v in (start, stop)

@@ -53,23 +53,11 @@ class Reducer(NamedTuple):
     truth: Callable[..., Any] | None = None  # what it is with dtype=bool
 
 
-def _lowest(dtype: np.dtype) -> Any:
-    if dtypes.is_float(dtype):
-        return -np.inf
-    return False if dtype == dtypes.bool_ else np.iinfo(dtype).min
-
-
-def _highest(dtype: np.dtype) -> Any:
-    if dtypes.is_float(dtype):
-        return np.inf
-    return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
-
-
 _SUM = Reducer("sum", prims.Sum, el.add, lambda _: 0, True, lambda *a, **k: any(*a, **k))
 _PROD = Reducer("prod", prims.Prod, el.multiply, lambda _: 1, True, lambda *a, **k: all(*a, **k))
 _MAX = Reducer("max", prims.Max, el.maximum, None)
 _MIN = Reducer("min", prims.Min, el.minimum, None)
-_NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": _lowest, "min": _highest}
+_NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": dtypes.lowest, "min": dtypes.highest}
 
 
 def extended(dtype: np.dtype) -> np.dtype:

@@ -190,6 +190,7 @@ def smallest(x: Any, k: int) -> tuple[Any, Any]:
 
 def _ordinal(x: Any) -> Any:
     """Numbers as integers of the same order: of floats, their bits, with all NaNs the largest."""
+    x = prims.convert(x, dtypes.computed_in(x.dtype)) if dtypes.is_narrow(x.dtype) else x
     if dtypes.kind(x.dtype) != "f":
         return x
     integer = np.dtype(f"i{x.dtype.itemsize}")

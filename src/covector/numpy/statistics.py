@@ -102,7 +102,8 @@ def average(
     Array(1.25, dtype=float32)
     """
     if weights is None:
-        weights = ones_like(together("average", "inexact", a)[0])
+        (a,) = together("average", "inexact", a)
+        weights = ones_like(a)
     a, weights = together("average", "inexact", a, weights)
     axes = axes_of(axis, a.ndim)
     if a.shape != weights.shape:

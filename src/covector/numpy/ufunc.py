@@ -122,7 +122,8 @@ def elementwise(
     parameters: str | None = None,
 ) -> Any:
     """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe."""
-    steps = recipe if isinstance(recipe, Primitive) else _weakly(recipe)
+    weakly = _strongly if name in _NEVER_WEAK else _weakly
+    steps = recipe if isinstance(recipe, Primitive) else weakly(recipe)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
     rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
     shown = EXAMPLES.get(name, "") if example is None else example
@@ -168,6 +169,35 @@ def unary(
 def binary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
     """A ufunc of two operands."""
     return elementwise(name, recipe, kind, 2, doc, example)
+
+
+# Whose results are arrays like others, also of Python's numbers; so are JAX's.
+_NEVER_WEAK = frozenset(
+    [
+        "angle",
+        "bitwise_count",
+        "dawsn",
+        "erfcinv",
+        "erfcx",
+        "exp1",
+        "expi",
+        "gamma",
+        "gammasgn",
+        "log10",
+        "spacing",
+    ]
+)
+
+
+def _strongly(recipe: Recipe) -> Recipe:
+    """The recipe, with a result that is not weak."""
+
+    def steps(*args: Any) -> Any:
+        out = recipe(*args)
+        aval = typeof(out)
+        return prims.Convert(aval.dtype)(out) if aval.weak_type else out
+
+    return steps
 
 
 def _weakly(recipe: Recipe) -> Recipe:

@@ -99,6 +99,11 @@ def _bits(words: Any, shape: Shape, width: int) -> Any:
 def unit_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
     """Floats in [0, 1): random mantissas under the exponent of 1, less 1."""
     info = dtypes.finfo(dtype)
+    if info.bits not in _UINTS:
+        raise TypeError(
+            f"random floats have 8, 16, 32 or 64 bits{errors.at_user_line()}: {dtype.name} has {info.bits}; "
+            "convert with x.astype"
+        )
     width = info.bits if info.nmant >= 8 else 8
     unsigned = _UINTS[info.bits]
     random = prims.RandomBits(shape, width)(words)
@@ -272,7 +277,7 @@ def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
     width = 8 * dtype.itemsize
     unsigned = _UINTS[width]
     # high does not fit, and then is one more than the largest
-    largest, wider = np.iinfo(dtype).max, np.iinfo(high.dtype).max > np.iinfo(dtype).max
+    largest, wider = dtypes.iinfo(dtype).max, dtypes.iinfo(high.dtype).max > dtypes.iinfo(dtype).max
     beyond = el.greater(high, high.dtype.type(largest)) if wider else np.bool_(False)
     low, high = (_clipped(v, dtype) for v in (low, high))
     low, high = (spread(v, shape) if v.shape else v for v in (low, high))
@@ -291,7 +296,7 @@ def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
 def _clipped(x: Any, dtype: np.dtype) -> Any:
     """An integer in a dtype, the nearest one that it has."""
     x = lift("randint", x)
-    own, info = np.iinfo(x.dtype), np.iinfo(dtype)
+    own, info = dtypes.iinfo(x.dtype), dtypes.iinfo(dtype)
     if own.min < info.min or own.max > info.max:
         x = clip(x, x.dtype.type(max(own.min, info.min)), x.dtype.type(min(own.max, info.max)))
     return cast(x, dtype)
@@ -323,7 +328,7 @@ def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
     """
     v = entered(v)
     if isinstance(v, int) and dtype.itemsize >= 4:
-        info = np.iinfo(dtype)
+        info = dtypes.iinfo(dtype)
         if not info.min <= v <= min(int(info.max) + extra, 2**64 - 1):
             raise OverflowError(
                 f"randint: the bound {v} does not fit {dtype.name}{errors.at_user_line()}; give a wider dtype"
@@ -332,7 +337,7 @@ def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
     v = lift("randint", v)
     v = v if dtypes.is_integer(v.dtype) else astype(v, dtypes.int32)
     if dtype.itemsize < 4:
-        info = np.iinfo(dtype)
+        info = dtypes.iinfo(dtype)
         v = clip(astype(v, dtypes.int32), int(info.min), int(info.max) + extra)
     return v
 

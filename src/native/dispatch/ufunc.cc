@@ -24,8 +24,13 @@ struct KernelSlot {
     EagerKernel* kernel = nullptr;  // null: always the fallback
 };
 
+// A key has so many bits for each operand: its dtype, and whether it is weak, and one element.
+constexpr int kKeyBits = 7;
+constexpr uint64_t kWeakBit = 32, kScalarBit = 64;
+static_assert(kDtypeCount <= kWeakBit && kScalarBit < (1 << kKeyBits));
+
 // Settings of the flags that a key can tell apart: beyond them (they are rare) all calls fall back.
-constexpr uint64_t kMostEpochs = (uint64_t{1} << (64 - 7 * kMaxOperands)) - 1;
+constexpr uint64_t kMostEpochs = (uint64_t{1} << (64 - kKeyBits * kMaxOperands)) - 2;
 
 struct Ufunc {
     PyObject_HEAD
@@ -207,15 +212,15 @@ CV_NOINLINE bool EagerInputs::find_general_shape(RowLoop* loop) {
 // Seven bits an operand, and above those of the last the number of the flags' setting. A kernel has
 // one operand at least that is not a single element.
 uint64_t EagerInputs::key() const {
-    uint64_t made = config_epoch() << (7 * kMaxOperands);
-    uint64_t all_scalar = 1;
+    uint64_t made = (config_epoch() + 1) << (kKeyBits * kMaxOperands);  // never 0: an empty slot
+    bool all_scalar = true;
     for (int i = 0; i < count; ++i) {
-        const uint64_t scalar = inputs[i].scalar;
-        all_scalar &= scalar;
-        made |= (uint64_t{64} | scalar << 5 | static_cast<uint64_t>(inputs[i].weak) << 4 |
-                 inputs[i].dtype) << (7 * i);
+        all_scalar &= inputs[i].scalar;
+        const uint64_t bits = inputs[i].dtype | (inputs[i].weak ? kWeakBit : 0) |
+                              (inputs[i].scalar ? kScalarBit : 0);
+        made |= bits << (kKeyBits * i);
     }
-    return all_scalar ? made & ~uint64_t{32} : made;
+    return all_scalar ? made & ~kScalarBit : made;
 }
 
 // --- the table of kernels ---
@@ -265,10 +270,10 @@ const KernelSlot* add_kernel(Ufunc* self, uint64_t key, EagerKernel* kernel) {
 PyObject* signature_tuple(uint64_t key, int count) {
     PyObject* made = PyTuple_New(count);
     for (int i = 0; made != nullptr && i < count; ++i) {
-        const uint64_t bits = key >> (7 * i);
-        PyObject* item = Py_BuildValue("(iOO)", static_cast<int>(bits & 15),
-                                       bits & 16 ? Py_True : Py_False,
-                                       bits & 32 ? Py_True : Py_False);
+        const uint64_t bits = key >> (kKeyBits * i);
+        PyObject* item = Py_BuildValue("(iOO)", static_cast<int>(bits & (kWeakBit - 1)),
+                                       bits & kWeakBit ? Py_True : Py_False,
+                                       bits & kScalarBit ? Py_True : Py_False);
         if (item == nullptr) {
             Py_CLEAR(made);
             break;

@@ -184,7 +184,9 @@ PyObject* py_bitcast(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObjec
     Array* array = expect_array(values[0], "bitcast");
     const int dtype = array == nullptr ? -1 : parse_dtype(values[1]);
     if (dtype < 0) return nullptr;
-    if (kItemsize[dtype] != kItemsize[array->dtype] || (dtype == kBool && array->dtype != kBool)) {
+    const bool same = dtype == array->dtype;
+    const bool packed = is_below_a_byte(dtype) || is_below_a_byte(array->dtype);
+    if (!same && (kItemsize[dtype] != kItemsize[array->dtype] || dtype == kBool || packed)) {
         PyErr_Format(PyExc_ValueError,
                      "bitcast() needs elements of the same size that every bit pattern is valid "
                      "for: %s cannot be read as %s", kDtypeName[array->dtype], kDtypeName[dtype]);
@@ -224,16 +226,9 @@ PyObject* py_is_masked(PyObject*, PyObject* object) { return PyBool_FromLong(is_
 // --- DLPack ---
 
 int dtype_of_dlpack(DLDataType type) {
-    if (type.lanes != 1) return -1;
+    if (type.lanes != 1 || type.code == kDLNone) return -1;
     for (int code = 0; code < kDtypeCount; ++code) {
-        if (kItemsize[code] * 8 != type.bits) continue;
-        const int kind = code == kBool       ? kDLBool
-                         : code <= kInt64    ? kDLInt
-                         : code <= kUint64   ? kDLUInt
-                         : code == kBfloat16 ? kDLBfloat
-                         : is_complex(code)  ? kDLComplex
-                                             : kDLFloat;
-        if (kind == type.code) return code;
+        if (kItemsize[code] * 8 == type.bits && kDlpackKind[code] == type.code) return code;
     }
     return -1;
 }

@@ -10,7 +10,7 @@ namespace covector {
 namespace {
 
 constexpr const char* kFormats[kDtypeCount] = {"?", "b", "h", "i", "l",     "B", "H", "I",
-                                               "L", "e", nullptr, "f", "d", "Zf", "Zd"};
+                                               "L", "e", nullptr, "f", "d", "Zf", "Zd"};  // none of extension types
 static_assert(sizeof(long) == 8 && sizeof(Py_ssize_t) == 8);
 
 // What a view of the buffer protocol keeps: memory, even when the array is deleted meanwhile.
@@ -68,10 +68,7 @@ PyObject* to_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
 // --- DLPack ---
 
 DLDataType dlpack_dtype(int code) {
-    static constexpr uint8_t kinds[kDtypeCount] = {
-        kDLBool,  kDLInt,  kDLInt,   kDLInt,    kDLInt,   kDLUInt,  kDLUInt,   kDLUInt,
-        kDLUInt,  kDLFloat, kDLBfloat, kDLFloat, kDLFloat, kDLComplex, kDLComplex};
-    return {kinds[code], static_cast<uint8_t>(kItemsize[code] * 8), 1};
+    return {kDlpackKind[code], static_cast<uint8_t>(kItemsize[code] * 8), 1};
 }
 
 // The tensor structure of either version, with the memory it keeps and room for its lengths.
@@ -170,6 +167,12 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
     if (version != Py_None && !read_pair(version, "max_version", &major, &minor)) return nullptr;
     const int must_copy = copy == Py_None ? 0 : PyObject_IsTrue(copy);
     if (must_copy < 0 || !check_device(device) || !array_wait(as_array(self))) return nullptr;
+    if (kDlpackKind[as_array(self)->dtype] == kDLNone) {
+        PyErr_Format(PyExc_BufferError,
+                     "DLPack packs several elements of %s into a byte, arrays do not; convert with "
+                     "x.astype first", kDtypeName[as_array(self)->dtype]);
+        return nullptr;
+    }
     Ref source = Ref::borrow(self);
     if (must_copy) {
         Array* from = as_array(self);
@@ -203,9 +206,10 @@ int array_getbuffer(PyObject* self, Py_buffer* view, int flags) {
     Array* array = as_array(self);
     view->obj = nullptr;
     if (kFormats[array->dtype] == nullptr) {
-        PyErr_SetString(PyExc_BufferError,
-                        "the buffer protocol has no format for bfloat16; use numpy.asarray(x), or "
-                        "x.astype('float32') first");
+        PyErr_Format(PyExc_BufferError,
+                     "the buffer protocol has no format for %s; use numpy.asarray(x), or "
+                     "x.astype('float32') first",
+                     kDtypeName[array->dtype]);
         return -1;
     }
     if (flags & PyBUF_WRITABLE) {

@@ -9,7 +9,23 @@ constexpr int32_t kDLCPU = 1;
 constexpr uint64_t kDLReadOnly = 1;
 constexpr uint64_t kDLIsCopied = 2;
 
-enum DLTypeCode : uint8_t { kDLInt, kDLUInt, kDLFloat, kDLBfloat = 4, kDLComplex, kDLBool };
+enum DLTypeCode : uint8_t {
+    kDLInt,
+    kDLUInt,
+    kDLFloat,
+    kDLBfloat = 4,
+    kDLComplex,
+    kDLBool,
+    kDLFloat8E3M4,
+    kDLFloat8E4M3,
+    kDLFloat8E4M3B11FNUZ,
+    kDLFloat8E4M3FN,
+    kDLFloat8E4M3FNUZ,
+    kDLFloat8E5M2,
+    kDLFloat8E5M2FNUZ,
+    kDLFloat8E8M0FNU,
+    kDLNone = 255,  // ours: of what DLPack packs several elements into a byte, and we do not
+};
 
 struct DLDevice {
     int32_t type;

@@ -104,6 +104,30 @@ uint16_t truncate_bfloat16(float value) {
     return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+// Of a narrow integer: whether the number is in the range of its bits.
+bool fits_narrow(PyObject* number, int code) {
+    static constexpr int8_t lowest[] = {-1, -2, -8, 0, 0, 0};
+    static constexpr int8_t highest[] = {0, 1, 7, 1, 3, 15};
+    int overflow = 0;
+    const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (value == -1 && PyErr_Occurred()) return false;
+    const int row = code - kInt1;
+    if (!overflow && value >= lowest[row] && value <= highest[row]) return true;
+    return raise_out_of_bounds(number, code);
+}
+
+bool store_narrow(PyObject* value, int code, void* memory) {
+    Ref number(is_integer(code) ? PyNumber_Index(value) : PyNumber_Float(value));
+    if (!number || (is_integer(code) && !fits_narrow(number.get(), code))) return false;
+    return numpy_store(number.get(), code, memory);
+}
+
+PyObject* load_narrow(const void* memory, int code) {
+    Ref scalar(ndarray_scalar(const_cast<void*>(memory), code));
+    if (!scalar) return nullptr;
+    return is_integer(code) ? PyNumber_Long(scalar.get()) : PyNumber_Float(scalar.get());
+}
+
 }  // namespace
 
 bool register_dtypes(PyObject* list) {
@@ -117,7 +141,7 @@ bool register_dtypes(PyObject* list) {
     for (int i = 0; i < kDtypeCount; ++i) {
         PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
         const bool fits = is_numpy_dtype(item) && descriptor_itemsize(item) == kItemsize[i] &&
-                          (i == kBfloat16 || numpy_type_code(item) == i);
+                          (is_extension(i) || numpy_type_code(item) == i);
         if (!fits) {
             PyErr_Format(PyExc_ValueError, "register_dtypes: position %d must be %s, not %R", i,
                          kDtypeName[i], item);
@@ -164,7 +188,8 @@ int parse_dtype(PyObject* object) {
     if (code < 0) {
         PyErr_Format(PyExc_TypeError,
                      "dtype %S is not supported; arrays hold bool, int8 to int64, uint8 to uint64, "
-                     "float16, bfloat16, float32, float64, complex64 and complex128",
+                     "float16, bfloat16, float32, float64, complex64, complex128, and the integers "
+                     "and floats of 1 to 8 bits of ml_dtypes",
                      descriptor.get());
     }
     return code;
@@ -222,12 +247,14 @@ bool store_number(PyObject* value, int code, void* memory) {
         *static_cast<uint8_t*>(memory) = static_cast<uint8_t>(truth);
         return true;
     }
+    if (is_narrow(code)) return store_narrow(value, code, memory);
     if (is_integer(code)) return store_integer(value, code, memory);
     if (is_complex(code)) return store_complex(value, code, memory);
     return store_real(value, code, memory);
 }
 
 PyObject* load_number(const void* memory, int code) {
+    if (is_narrow(code)) return load_narrow(memory, code);
     switch (code) {
         case kBool: return PyBool_FromLong(read<uint8_t>(memory));
         case kInt8: return PyLong_FromLong(read<int8_t>(memory));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "python/dlpack.h"
 #include "python/objects.h"
 
 namespace covector {
@@ -23,13 +24,51 @@ enum Dtype : uint8_t {
     kFloat64,
     kComplex64,
     kComplex128,
+    // The narrow types: types of storage, an element a byte. Only NumPy's extension knows their values.
+    kInt1,
+    kInt2,
+    kInt4,
+    kUint1,
+    kUint2,
+    kUint4,
+    kFloat4E2M1FN,
+    kFloat6E2M3FN,
+    kFloat6E3M2FN,
+    kFloat8E3M4,
+    kFloat8E4M3,
+    kFloat8E4M3B11FNUZ,
+    kFloat8E4M3FN,
+    kFloat8E4M3FNUZ,
+    kFloat8E5M2,
+    kFloat8E5M2FNUZ,
+    kFloat8E8M0FNU,
     kDtypeCount,
 };
 
-constexpr uint8_t kItemsize[kDtypeCount] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
+constexpr uint8_t kItemsize[kDtypeCount] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16, 1,
+                                            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,  1};
 constexpr const char* kDtypeName[kDtypeCount] = {
-    "bool",   "int8",   "int16",    "int32",   "int64",   "uint8",     "uint16",    "uint32",
-    "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
+    "bfloat16", "float32", "float64", "complex64", "complex128", "int1", "int2", "int4", "uint1",
+    "uint2", "uint4", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e3m4",
+    "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2",
+    "float8_e5m2fnuz", "float8_e8m0fnu"};
+
+// The kinds of dtypes in DLPack, by code.
+constexpr uint8_t kDlpackKind[kDtypeCount] = {
+    kDLBool,  kDLInt,   kDLInt,    kDLInt,   kDLInt,   kDLUInt,    kDLUInt,    kDLUInt,
+    kDLUInt,  kDLFloat, kDLBfloat, kDLFloat, kDLFloat, kDLComplex, kDLComplex, kDLNone,
+    kDLNone,  kDLNone,  kDLNone,   kDLNone,  kDLNone,  kDLNone,    kDLNone,    kDLNone,
+    kDLFloat8E3M4,      kDLFloat8E4M3,       kDLFloat8E4M3B11FNUZ, kDLFloat8E4M3FN,
+    kDLFloat8E4M3FNUZ,  kDLFloat8E5M2,       kDLFloat8E5M2FNUZ,    kDLFloat8E8M0FNU};
+
+inline bool is_narrow(int code) { return code >= kInt1; }
+inline bool is_below_a_byte(int code) { return code >= kInt1 && code <= kFloat6E3M2FN; }
+inline bool is_integer(int code) {
+    return (code >= kInt8 && code <= kUint64) || (code >= kInt1 && code <= kUint4);
+}
+inline bool is_complex(int code) { return code == kComplex64 || code == kComplex128; }
+inline bool is_extension(int code) { return code == kBfloat16 || is_narrow(code); }
 
 // What a dtype of 64 bits is in 32; others themselves.
 inline int narrowed(int code) {
@@ -44,9 +83,6 @@ inline int narrowed(int code) {
 inline bool is_like_python(int code) {
     return code == kInt64 || code == kFloat64 || code == kComplex128;
 }
-
-inline bool is_integer(int code) { return code >= kInt8 && code <= kUint64; }
-inline bool is_complex(int code) { return code >= kComplex64; }
 
 // Remembers the dtype objects; false with an exception if the list is not the expected one.
 bool register_dtypes(PyObject* list);

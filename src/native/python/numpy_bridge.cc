@@ -27,7 +27,18 @@ int builtin_code(const PyArray_Descr* type) {
     }
 }
 
-int g_bfloat16_number = -1;
+// The code of an extension type, like bfloat16; -1 if it is not one of ours.
+int extension_code(int type_number) {
+    for (int code = kBfloat16; code < kDtypeCount; code = code == kBfloat16 ? kInt1 : code + 1) {
+        PyObject* registered = dtype_object(code);
+        if (registered == nullptr) {
+            PyErr_Clear();
+            return -1;
+        }
+        if (descr(registered)->type_num == type_number) return code;
+    }
+    return -1;
+}
 
 }  // namespace
 
@@ -49,17 +60,7 @@ bool is_numpy_dtype(PyObject* object) { return PyArray_DescrCheck(object); }
 
 int numpy_type_code(PyObject* descriptor) {
     const PyArray_Descr* type = descr(descriptor);
-    if (type->type_num >= NPY_USERDEF) {
-        if (g_bfloat16_number < 0) {
-            PyObject* registered = dtype_object(kBfloat16);
-            if (registered == nullptr) {
-                PyErr_Clear();
-                return -1;
-            }
-            g_bfloat16_number = descr(registered)->type_num;
-        }
-        return type->type_num == g_bfloat16_number ? kBfloat16 : -1;
-    }
+    if (type->type_num >= NPY_USERDEF) return extension_code(type->type_num);
     return PyArray_ISNBO(type->byteorder) ? builtin_code(type) : -1;
 }
 
@@ -161,6 +162,11 @@ PyObject* ndarray_copy(PyObject* array) { return PyArray_NewCopy(nd(array), NPY_
 PyObject* ndarray_scalar(void* data, int code) {
     PyObject* type = dtype_object(code);
     return type == nullptr ? nullptr : PyArray_Scalar(data, descr(type), nullptr);
+}
+
+bool numpy_store(PyObject* number, int code, void* memory) {
+    PyObject* type = dtype_object(code);
+    return type != nullptr && PyArray_Pack(descr(type), memory, number) >= 0;
 }
 
 PyObject* parse_descriptor(PyObject* object) {

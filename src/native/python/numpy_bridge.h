@@ -38,6 +38,7 @@ PyObject* to_ndarray(PyObject* object, int code);
 PyObject* ndarray_astype(PyObject* array, PyObject* descriptor);
 PyObject* ndarray_copy(PyObject* array);
 PyObject* ndarray_scalar(void* data, int code);  // a NumPy scalar; new reference
+bool numpy_store(PyObject* number, int code, void* memory);  // as NumPy converts it to the dtype
 
 int numpy_type_code(PyObject* descriptor);   // as dtype_code_of, by type number and byte order
 // What NumPy takes for a dtype, in native byte order; new reference, or null with an exception.

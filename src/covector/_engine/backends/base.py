@@ -18,6 +18,7 @@ from covector._engine.base.record import record
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.kernel import Kernel
 from covector._engine.ir.program import Program
+from covector._engine.types import dtypes
 
 IR = Program | Kernel
 Explain = Callable[[str], None]
@@ -211,8 +212,8 @@ class Target:
     loops: Loops = Loops()
 
     def lanes(self, dtype: np.dtype) -> int:
-        """How many elements of a dtype lie side by side in one vector; 16-bit floats are computed in 32 bits."""
-        size = 4 if dtype.itemsize == 2 else dtype.itemsize
+        """How many elements of a dtype lie side by side in one vector; small floats are computed in 32 bits."""
+        size = 4 if dtype.itemsize == 2 else dtypes.computed_in(dtype).itemsize
         return max(1, min(self.vector_bits // (8 * size), self.most_lanes))
 
 

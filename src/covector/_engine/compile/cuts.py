@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Statement, expressions, nodes, walk
 from covector._engine.ir.scalar import Expr
+from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 
 _COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
@@ -44,7 +45,7 @@ def _add(found: dict[str, set[int]], comparison: Expr, extents: dict[str, Dim]) 
 
 
 def _index(e: Expr) -> Dim | None:
-    return ix.known_index(e) if e.dtype.kind in "iu" else None
+    return ix.known_index(e) if dtypes.is_integer(e.dtype) else None
 
 
 def _changes(op: str, slope: int, offset: int) -> Iterable[int]:

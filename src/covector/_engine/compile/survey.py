@@ -29,6 +29,7 @@ from covector._engine.ir.kernel import (
     walk,
 )
 from covector._engine.ir.scalar import Expr
+from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 
 TICKS = 1024  # a nanosecond: costs are whole numbers, as extents may be symbolic
@@ -196,7 +197,7 @@ class Survey:
             if e.dtype is not dtype and op != "const" and e.dtype != scalar.BOOL:
                 dtype = e.dtype
                 lanes = min(lanes, self.target.lanes(dtype))
-                if dtype.kind not in "iub":
+                if dtypes.kind(dtype) not in "iub":
                     facts.numbers = _fewer(facts.numbers, self.target.lanes(dtype))
             stack.extend(e.args)
         facts.size += size

@@ -21,7 +21,7 @@ import numpy as np
 
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import BOOL, Expr, Iteration, const
-from covector._engine.types import dims
+from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Factor, Monomial, Polynomial, division_factor
 
 __all__ = [
@@ -112,7 +112,7 @@ def signed(e: Expr, upper: Dim) -> Expr:
     """The integer as int32 or int64, whichever holds `upper` and the values of its dtype; uint64 saturates."""
     if e.dtype == np.uint64:
         return scalar.convert(scalar.minimum(e, np.iinfo(INT64).max), INT64)
-    narrow = np.iinfo(e.dtype).max <= np.iinfo(INT32).max and _fits(upper, INT32)
+    narrow = dtypes.iinfo(e.dtype).max <= dtypes.iinfo(INT32).max and _fits(upper, INT32)
     return scalar.convert(e, INT32 if narrow else INT64)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from covector._engine.base.record import record
-from covector._engine.types import dims
+from covector._engine.types import dims, dtypes
 
 Kind = Literal["same", "compare", "select", "convert", "bitcast"]
 
@@ -141,7 +141,7 @@ class Expr:
 
     def __rshift__(self, other: ScalarLike) -> Expr:
         """Logical shift of unsigned, arithmetic shift of signed integers."""
-        return _binary("shr" if self.dtype.kind == "u" else "sar", self, other)
+        return _binary("shr" if dtypes.kind(self.dtype) == "u" else "sar", self, other)
 
     def __lt__(self, other: ScalarLike) -> Expr:
         return _binary("lt", self, other)
@@ -238,7 +238,7 @@ def convert(x: Expr, dtype: np.dtype | type) -> Expr:
 def bitcast(x: Expr, dtype: np.dtype | type) -> Expr:
     """The same bits, read as another dtype of the same width."""
     dtype = np.dtype(dtype)
-    assert dtype.itemsize == x.dtype.itemsize, (x.dtype, dtype)
+    assert dtypes.bits(dtype) == dtypes.bits(x.dtype), (x.dtype, dtype)
     return x if x.dtype == dtype else Expr("bitcast", (x,), dtype)
 
 

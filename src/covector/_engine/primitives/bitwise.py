@@ -11,6 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.core.primitive import NO_SLOPE
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, const, select as choose
+from covector._engine.types import dtypes
 
 __all__ = [
     "and_",
@@ -26,12 +27,15 @@ __all__ = [
 ]
 
 
+def _unsigned(dtype: np.dtype) -> np.dtype:
+    return dtypes.as_dtype(f"uint{dtypes.bits(dtype)}")
+
+
 def _shift(op: str) -> Callable[..., Expr]:
     """Shift counts of the width or more give what shifting out every bit gives."""
 
     def element(x: Expr, n: Expr) -> Expr:
-        width = 8 * x.dtype.itemsize
-        unsigned = np.dtype(f"uint{width}")
+        width, unsigned = dtypes.bits(x.dtype), _unsigned(x.dtype)
         count = scalar.bitcast(n, unsigned)
         fits = count < width
         if op == "sar":
@@ -47,17 +51,17 @@ def _shift(op: str) -> Callable[..., Expr]:
 
 def _numpy_shift(kind: str) -> Callable[..., Any]:
     def numpy(x: Any, n: Any) -> Any:
-        width = 8 * x.dtype.itemsize
-        count = n.astype(np.dtype(f"uint{width}"))
+        width, unsigned = dtypes.bits(x.dtype), _unsigned(x.dtype)
+        count = n.astype(unsigned).astype(np.uint64)
         fits = count < width
         count = np.where(fits, count, width - 1 if kind == "sar" else 0)
-        as_type = np.dtype(f"{'int' if kind == 'sar' else 'uint'}{width}")
+        as_type = dtypes.as_dtype(f"int{width}") if kind == "sar" else unsigned
         moved = (
             x.view(as_type) << count.astype(as_type)
             if kind == "shl"
             else x.view(as_type) >> count.astype(as_type)
         )
-        return (moved if kind == "sar" else np.where(fits, moved, 0)).astype(as_type).view(x.dtype)
+        return np.where(fits | (kind == "sar"), moved, np.zeros((), as_type)).view(x.dtype)
 
     return lambda x, n: numpy(np.atleast_1d(x), np.atleast_1d(n)).reshape(
         np.broadcast_shapes(x.shape, n.shape)
@@ -65,18 +69,18 @@ def _numpy_shift(kind: str) -> Callable[..., Any]:
 
 
 def _numpy_clz(x: Any) -> Any:
-    width = 8 * x.dtype.itemsize
-    bits = x.astype(np.dtype(f"uint{width}")).astype(object)
-    return np.vectorize(lambda v: width - int(v).bit_length(), otypes=[x.dtype])(bits)
+    width = dtypes.bits(x.dtype)
+    lengths = [width - int(v).bit_length() for v in x.astype(_unsigned(x.dtype)).flat]
+    return np.array(lengths, np.int64).reshape(x.shape).astype(x.dtype)
 
 
 def _numpy_popcount(x: Any) -> Any:
     """Of the bits, not of the magnitude as NumPy does for negative numbers."""
-    return np.bitwise_count(x.view(np.dtype(f"uint{8 * x.dtype.itemsize}")))
+    return np.bitwise_count(x.astype(_unsigned(x.dtype)).astype(np.uint64))
 
 
 def _numpy_mulhi(x: Any, y: Any) -> Any:
-    width = 8 * x.dtype.itemsize
+    width = dtypes.bits(x.dtype)
     return ((x.astype(object) * y.astype(object)) >> width).astype(x.dtype)
 
 

@@ -11,6 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.core.primitive import NO_SLOPE
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, const, select as choose
+from covector._engine.types import dtypes
 
 __all__ = [
     "eq",
@@ -43,12 +44,16 @@ def _comparison(name: str, numpy: Callable[..., Any], kinds: str = "biuf") -> pr
 
 def _total_key(x: Expr) -> Expr:
     """A signed integer in the total order of floats: -NaN < -inf < ... < -0 < 0 < ... < NaN."""
+    if dtypes.is_narrow(x.dtype):
+        x = scalar.convert(x, dtypes.float32)
     signed = np.dtype(f"int{8 * x.dtype.itemsize}")
     bits = scalar.bitcast(x, signed)
     return choose(bits < 0, bits ^ const(np.iinfo(signed).max, signed), bits)
 
 
 def _numpy_total_key(x: Any) -> Any:
+    if dtypes.is_narrow(x.dtype):
+        x = x.astype(np.float32)
     signed = np.dtype(f"int{8 * x.dtype.itemsize}")
     bits = np.ascontiguousarray(x).view(signed).reshape(np.shape(x))
     return np.where(bits < 0, bits ^ np.iinfo(signed).max, bits)
@@ -74,7 +79,7 @@ is_finite = prims.Elementwise(
     "is_finite",
     np.isfinite,
     (NO_SLOPE,),
-    lambda x: scalar.apply("abs", x) < np.inf,
+    lambda x: scalar.apply("abs", scalar.convert(x, dtypes.computed_in(x.dtype))) < np.inf,
     "f",
     "bool",
     widen=True,

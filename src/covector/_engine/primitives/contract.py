@@ -122,7 +122,7 @@ class DotGeneral(ByRoutine, Folded):
 
     def accumulator(self, dtype: np.dtype) -> np.dtype:
         """The dtype that products are summed in, for operands of this dtype."""
-        return prims.widened(self.preferred or dtype)
+        return dtypes.computed_in(self.preferred or dtype)
 
     # -- a small one: a fold over the contracted axes -----------------------------------------------
 

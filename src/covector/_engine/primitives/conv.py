@@ -140,7 +140,7 @@ class Conv(Primitive):
     def accumulator(self, dtype: np.dtype) -> np.dtype:
         """The dtype that products are summed in, for operands of this dtype."""
         wanted = self.result_dtype(dtype)
-        return dtypes.int32 if wanted == dtypes.bool_ else prims.widened(wanted)
+        return dtypes.int32 if wanted == dtypes.bool_ else dtypes.computed_in(wanted)
 
     def type(self, lhs: ShapedArray, rhs: ShapedArray) -> ShapedArray:
         self._check(lhs, rhs)

@@ -18,7 +18,7 @@ from covector._engine.ir import scalar
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import const
 from covector._engine.primitives import laws
-from covector._engine.types import dtypes
+from covector._engine.types import conversion, dtypes
 from covector._engine.types.avals import ShapedArray
 
 __all__ = ["BitcastConvert", "Convert", "bitcast", "convert"]
@@ -72,26 +72,9 @@ class Convert(prims.ElementwiseBase):
         x = np.asarray(x)
         if dtypes.is_complex(x.dtype) and not dtypes.is_complex(self.dtype):
             x = x.real
-        if dtypes.is_float(x.dtype) and dtypes.is_integer(self.dtype):
-            info = np.iinfo(self.dtype)
-            wide = np.trunc(
-                np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
-            )
-            inside = (wide > float(info.min) - 1) & (wide < float(info.max) + 1)
-            exact = np.where(inside & (wide < 2.0**63), wide, 0)
-            whole = (
-                exact.astype(np.int64)
-                if info.min < 0
-                else np.where(inside, wide, 0).astype(np.uint64)
-            )
-            whole = whole.astype(self.dtype)
-            return np.where(
-                wide >= float(info.max) + 1,
-                info.max,
-                np.where(wide <= float(info.min) - 1, info.min, whole),
-            ).astype(self.dtype)
         with np.errstate(all="ignore"):
-            return x.astype(self.dtype)
+            parts = dtypes.is_complex(x.dtype) or dtypes.is_complex(self.dtype)
+            return x.astype(self.dtype) if parts else conversion.convert(x, self.dtype)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         out = self(*primals)
@@ -135,7 +118,7 @@ class BitcastConvert(prims.ElementwiseBase):
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
         x = avals[0].dtype
         if (
-            x.itemsize != self.dtype.itemsize
+            dtypes.bits(x) != dtypes.bits(self.dtype)
             or dtypes.bool_ in (x, self.dtype)
             or dtypes.is_complex(x)
         ):

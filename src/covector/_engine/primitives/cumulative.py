@@ -83,7 +83,7 @@ class Recurrence(_OneAxis):
     kinds = "iufc"
 
     def reference(self, a: Any, b: Any) -> Any:
-        wide = prims.widened(a.dtype)
+        wide = dtypes.computed_in(a.dtype)
         ours, theirs = (np.moveaxis(x.astype(wide), self.axis, 0) for x in (a, b))
         out = np.zeros_like(theirs)
         state = np.zeros(theirs.shape[1:], wide)
@@ -108,7 +108,7 @@ class Recurrence(_OneAxis):
         return None, Recurrence(self.axis, not self.reverse)(after, ct)
 
     def start(self, dtype: np.dtype) -> State:
-        real = dtypes.real_of(prims.widened(dtype))
+        real = dtypes.real_of(dtypes.computed_in(dtype))
         one, zero = const(1, real), const(0, real)
         return (one, zero, zero, zero) if dtypes.is_complex(dtype) else (one, zero)
 
@@ -118,7 +118,7 @@ class Recurrence(_OneAxis):
             return *a, *b
         assert isinstance(a, Expr)
         assert isinstance(b, Expr)
-        wide = prims.widened(a.dtype)
+        wide = dtypes.computed_in(a.dtype)
         return scalar.convert(a, wide), scalar.convert(b, wide)
 
     def combine(self, a: State, b: State) -> State:
@@ -150,7 +150,7 @@ class RunningFold(_OneAxis):
         return getattr(prims, self.of)((self.axis,))
 
     def reference(self, x: Any) -> Any:
-        wide = prims.widened(x.dtype)
+        wide = dtypes.computed_in(x.dtype)
         return accumulate(self.numpy, x.astype(wide), self.axis, self.reverse).astype(x.dtype)
 
     def slopes(self, before: Any, x: Any, out: Any) -> tuple[Any, Any]:
@@ -271,13 +271,13 @@ class CumLogSumExp(RunningFold):
         return share(before), share(x)
 
     def start(self, dtype: np.dtype) -> State:
-        wide = prims.widened(dtype)
+        wide = dtypes.computed_in(dtype)
         return const(-np.inf, wide), const(0, wide)
 
     def lift(self, *xs: Scalar) -> State:
         (x,) = xs
         assert isinstance(x, Expr)
-        wide = scalar.convert(x, prims.widened(x.dtype))
+        wide = scalar.convert(x, dtypes.computed_in(x.dtype))
         return wide, const(1, wide.dtype)
 
     def combine(self, a: State, b: State) -> State:

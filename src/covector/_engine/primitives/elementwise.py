@@ -195,6 +195,7 @@ class Elementwise(ElementwiseBase):
     result: Literal["same", "bool", "real", "complex"] = "same"
     on_complex: Callable[..., Any] | None = None  # the same from pairs (real, imaginary)
     widen: bool = False  # the NumPy meaning of 16-bit floats is that of float32, rounded
+    of_format: bool = False  # narrow floats are not widened for NumPy: it depends on the format
     law: Callable[[Eqn, MadeBy], Atom | Eqn | None] | None = None  # a simpler way to the same
     fault: Fault | None = None  # what can go wrong
 
@@ -244,7 +245,9 @@ class Elementwise(ElementwiseBase):
     def reference(self, *xs: Any) -> Any:
         dtype = self.dtype_of([typeof(np.asarray(x)) for x in xs])
         arrays = [np.asarray(x) for x in xs]
-        if self.widen and arrays[0].dtype.itemsize == 2 and dtypes.is_float(arrays[0].dtype):
+        own = arrays[0].dtype
+        wider = not self.of_format if dtypes.is_narrow(own) else self.widen
+        if wider and dtypes.is_small_float(own):
             arrays = [x.astype(np.float32) for x in arrays]
         with np.errstate(all="ignore"):
             return np.asarray(self.numpy(*arrays)).astype(dtype)
@@ -292,7 +295,7 @@ def _integer_div(x: Expr, y: Expr) -> Expr:
         return x / y
     zero = scalar.equal(y, 0)
     if dtypes.kind(x.dtype) == "u":
-        return choose(zero, const(np.iinfo(x.dtype).max, x.dtype), x / choose(zero, 1, y))
+        return choose(zero, const(dtypes.highest(x.dtype), x.dtype), x / choose(zero, 1, y))
     minus = scalar.equal(y, -1)
     safe = choose(zero | minus, 1, y)
     return choose(zero, const(-1, x.dtype), choose(minus, -x, x / safe))

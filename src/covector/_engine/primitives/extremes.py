@@ -235,7 +235,7 @@ class ScatterToPlaces(Windows):
         return source.with_shape(self.shape)
 
     def reference(self, source: Any, which: Any) -> Any:
-        wide = prims.widened(source.dtype)
+        wide = dtypes.computed_in(source.dtype)
         out = np.zeros(prims.sizes(self.shape), wide)
         for at in np.ndindex(*source.shape):
             if which[at] < 0:
@@ -251,7 +251,7 @@ class ScatterToPlaces(Windows):
 
     def element(self, index: Index, *xs: View) -> Scalar:
         source, which = xs
-        wide = dtypes.real_of(prims.widened(source.dtype))
+        wide = dtypes.real_of(dtypes.computed_in(source.dtype))
         zero = const(0, wide)
         total: Any = (zero,) * (2 if dtypes.is_complex(source.dtype) else 1)
         for place, at, own in prims.windows_over(self.slides(self.shape), index):

@@ -68,7 +68,7 @@ class Fft(Primitive):
         if 0 in x.shape or 0 in out.shape:
             return np.zeros(sizes_of(out), out.dtype)
         with np.errstate(all="ignore"):
-            wide = x.astype(prims.widened(x.dtype))
+            wide = x.astype(dtypes.computed_in(x.dtype))
             found = getattr(np.fft, f"{self.kind}n")(wide, sizes_of(self.lengths), self.axes)
             return found.astype(out.dtype)
 

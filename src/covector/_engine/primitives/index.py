@@ -264,10 +264,9 @@ class Gather(Mapped):
             return np.asarray(self.fill_value).astype(dtype)[()]
         if dtypes.is_inexact(dtype):
             return np.asarray(np.nan).astype(dtype)[()]
-        if dtype == dtypes.bool_:
-            return np.True_
-        info = np.iinfo(dtype)
-        return dtype.type(info.min if info.min < 0 else info.max)
+        if dtypes.kind(dtype) == "i":
+            return dtype.type(dtypes.lowest(dtype))
+        return dtype.type(dtypes.highest(dtype))
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x, indices), (t, _) = primals, tangents

@@ -137,7 +137,7 @@ atan2 = prims.Elementwise(
 
 
 def _numpy_nextafter(x: Any, y: Any) -> Any:
-    if x.dtype.itemsize > 2 or x.dtype == np.float16:
+    if x.dtype.itemsize != 2 or x.dtype == np.float16:  # bfloat16's takes no zeros
         return np.nextafter(x, y)
     bits = x.view(np.uint16).astype(np.int32)
     up = (x < y) == (x > 0)
@@ -153,6 +153,7 @@ nextafter = prims.Elementwise(
     (lambda t, *_: t, NO_SLOPE),
     lambda x, y: call("nextafter", x, y),
     "f",
+    of_format=True,
 )
 
 
@@ -200,7 +201,7 @@ class IntegerPow(prims.ElementwiseBase):
 
     def reference(self, x: Any) -> Any:
         x = np.asarray(x)
-        wide = x.astype(np.float32) if x.dtype.itemsize == 2 and dtypes.is_float(x.dtype) else x
+        wide = x.astype(np.float32) if dtypes.is_small_float(x.dtype) else x
         with np.errstate(all="ignore"):
             power = (
                 np.power(wide, np.asarray(abs(self.n)).astype(wide.dtype))
@@ -320,7 +321,7 @@ class ReducePrecision(prims.ElementwiseBase):
         (x,) = xs
         assert isinstance(x, Expr)
         dtype = x.dtype
-        wide = scalar.convert(x, np.float32) if dtype.itemsize == 2 else x
+        wide = scalar.convert(x, dtypes.computed_in(dtype))
         result = _reduce_bits(wide, self.exponent_bits, self.mantissa_bits)
         return scalar.convert(result, dtype)
 

@@ -36,32 +36,12 @@ __all__ = [
     "Sum",
     "Xor",
     "remaining",
-    "widened",
 ]
 
 
 def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
     """The dimensions that are not reduced."""
     return tuple([n for i, n in enumerate(shape) if i not in axes])
-
-
-def widened(dtype: np.dtype) -> np.dtype:
-    """float32 for 16-bit floats, else the dtype itself."""
-    return dtypes.float32 if dtypes.is_float(dtype) and dtype.itemsize == 2 else dtype
-
-
-def lowest(dtype: np.dtype) -> Any:
-    """What no value of the dtype is below."""
-    if dtypes.is_float(dtype):
-        return -np.inf
-    return False if dtype == dtypes.bool_ else np.iinfo(dtype).min
-
-
-def highest(dtype: np.dtype) -> Any:
-    """What no value of the dtype is above."""
-    if dtypes.is_float(dtype):
-        return np.inf
-    return True if dtype == dtypes.bool_ else np.iinfo(dtype).max
 
 
 def _shifted(axes: tuple[int, ...], d: int) -> tuple[tuple[int, ...], int]:
@@ -94,7 +74,7 @@ class ScalarReduction(Reduction):
 
     def accumulator(self, dtype: np.dtype) -> np.dtype:
         """The dtype in which it accumulates."""
-        return widened(dtype) if self.widens else dtype
+        return dtypes.computed_in(dtype) if self.widens or dtypes.is_narrow(dtype) else dtype
 
     def reference(self, x: Any) -> Any:
         wide = self.accumulator(x.dtype)
@@ -180,7 +160,7 @@ class Max(Extremum):
     name = "reduce_max"
     op = "max"
     op_of_bool = "or"
-    identity = staticmethod(lowest)
+    identity = staticmethod(dtypes.lowest)
     numpy = np.maximum
     kinds = "biuf"
 
@@ -193,7 +173,7 @@ class Min(Extremum):
     name = "reduce_min"
     op = "min"
     op_of_bool = "and"
-    identity = staticmethod(highest)
+    identity = staticmethod(dtypes.highest)
     numpy = np.minimum
     kinds = "biuf"
 
@@ -325,7 +305,7 @@ class ArgReduction(Reduction):
                 f"{self.name} of {x.text()} as {self.index_dtype.name}{errors.at_user_line()}: "
                 "the operand must be real and the result an integer"
             )
-        length, most = x.shape[self.axis], np.iinfo(self.index_dtype).max
+        length, most = x.shape[self.axis], dtypes.iinfo(self.index_dtype).max
         if type(length) is int and length - 1 > most:
             raise ValueError(
                 f"{self.name} along axis {self.axis} of {x.text()} as {self.index_dtype.name}{errors.at_user_line()}: "
@@ -339,7 +319,7 @@ class ArgReduction(Reduction):
 
     def reference(self, x: Any) -> Any:
         numpy = np.argmax if self.wins == "gt" else np.argmin
-        wide = x.astype(widened(x.dtype))
+        wide = x.astype(dtypes.computed_in(x.dtype))
         return np.asarray(numpy(wide, self.axis)).astype(self.index_dtype)
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
@@ -350,7 +330,7 @@ class ArgReduction(Reduction):
 
     def start(self, dtype: np.dtype) -> State:
         return const(type(self).worst(dtype), dtype), const(
-            np.iinfo(self.index_dtype).max, self.index_dtype
+            dtypes.iinfo(self.index_dtype).max, self.index_dtype
         )
 
     def lift(self, index: Index, *xs: Scalar) -> State:
@@ -385,7 +365,7 @@ class Argmax(ArgReduction):
     index_dtype: np.dtype
     name = "argmax"
     wins = "gt"
-    worst = staticmethod(lowest)
+    worst = staticmethod(dtypes.lowest)
 
 
 @record
@@ -396,4 +376,4 @@ class Argmin(ArgReduction):
     index_dtype: np.dtype
     name = "argmin"
     wins = "lt"
-    worst = staticmethod(highest)
+    worst = staticmethod(dtypes.highest)

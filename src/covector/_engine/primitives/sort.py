@@ -38,8 +38,22 @@ def take_along_last(x: Any, order: Any) -> Any:
     return prims.Gather(numbers, (1,) * ndim, "promise_in_bounds")(x, vectors)
 
 
+class OnKeys(ByRoutine):
+    """A routine that orders its first operand: one of a narrow type is ordered as a wider one, which has its order."""
+
+    def __call__(self, *args: Any) -> Any:
+        keys, *values = args
+        own = typeof(keys).dtype
+        if not dtypes.is_narrow(own):
+            return super().__call__(*args)
+        found = super().__call__(prims.convert(keys, dtypes.computed_in(own)), *values)
+        if not self.multiple:
+            return prims.convert(found, own)
+        return prims.convert(found[0], own), *found[1:]
+
+
 @record
-class Sort(ByRoutine):
+class Sort(OnKeys):
     """Sort along the last axis, with NaNs last."""
 
     name: ClassVar[str] = "sort"
@@ -51,7 +65,7 @@ class Sort(ByRoutine):
         return x
 
     def reference(self, x: Any) -> Any:
-        wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+        wide = x.astype(dtypes.computed_in(x.dtype))
         return np.take_along_axis(x, np.argsort(wide, axis=-1, kind="stable"), -1)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -75,7 +89,7 @@ def _numbers(x: Any) -> Any:
 def _check_keys(name: str, keys: ShapedArray) -> None:
     if not keys.shape:
         raise errors.ShapeError(errors.shape_mismatch(name, [keys.text()]))
-    if dtypes.is_complex(keys.dtype):
+    if dtypes.is_complex(keys.dtype) or dtypes.is_narrow(keys.dtype):
         raise TypeError(f"{name} has no order for {keys.text()}{errors.at_user_line()}")
 
 
@@ -88,7 +102,7 @@ def _call(keys: ShapedArray, width: int, order: tuple[int, ...]) -> RoutineCall:
 
 
 @record
-class SortPairs(ByRoutine):
+class SortPairs(OnKeys):
     """Sort the keys along the last axis, stably and with NaNs last; the values go where their keys go.
 
     Operands: keys (real) and values of one shape.  Results: the sorted keys, the values in the keys' order.
@@ -108,7 +122,7 @@ class SortPairs(ByRoutine):
         return keys, values
 
     def reference(self, keys: Any, values: Any) -> Any:
-        wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
+        wide = keys.astype(dtypes.computed_in(keys.dtype))
         order = np.argsort(wide, axis=-1, kind="stable")
         return np.take_along_axis(keys, order, -1), np.take_along_axis(values, order, -1)
 
@@ -152,7 +166,7 @@ class SortOrder(ByRoutine):
         return ShapedArray(shape, dtypes.index_dtype(shape[-1]))
 
     def reference(self, keys: Any) -> Any:
-        wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
+        wide = keys.astype(dtypes.computed_in(keys.dtype))
         *front, count, n = keys.shape
         order = np.empty((int(np.prod(front)), n), dtypes.index_dtype(n))
         for row, out in zip(wide.reshape(len(order), count, n), order, strict=True):
@@ -171,7 +185,7 @@ class SortOrder(ByRoutine):
 
 
 @record
-class TopK(ByRoutine):
+class TopK(OnKeys):
     """The k largest elements along the last axis, the largest first, and their places.
 
     NaN is the largest; of equal elements the first ones are taken, in their order.
@@ -194,7 +208,7 @@ class TopK(ByRoutine):
         return x.with_shape(shape), ShapedArray(shape, dtypes.index_dtype(n))
 
     def reference(self, x: Any) -> Any:
-        wide = x.astype(np.float32) if x.dtype == dtypes.bfloat16 else x
+        wide = x.astype(dtypes.computed_in(x.dtype))
         n = x.shape[-1]
         rising = np.argsort(wide[..., ::-1], axis=-1, kind="stable")
         order = n - 1 - rising[..., ::-1][..., : self.k]
@@ -284,5 +298,8 @@ def _unsigned(x: Any) -> Any:
 
 
 def _real_keys(x: Any) -> list[Any]:
-    """The real arrays that are compared one after the other to compare elements of x."""
-    return [prims.real(x), prims.imag(x)] if dtypes.is_complex(typeof(x).dtype) else [x]
+    """The real arrays that are compared one after the other to compare elements of x; of narrow types wider ones."""
+    dtype = typeof(x).dtype
+    if dtypes.is_complex(dtype):
+        return [prims.real(x), prims.imag(x)]
+    return [prims.convert(x, dtypes.computed_in(dtype)) if dtypes.is_narrow(dtype) else x]

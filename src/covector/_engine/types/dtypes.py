@@ -1,7 +1,7 @@
 """dtypes, the promotion lattice, weak types.
 
-A dtype is a NumPy dtype (bfloat16 from `ml_dtypes`).  Python's scalars have weak types: they follow the
-arrays they meet.  The lattice is JAX's (its document "Type promotion semantics").
+A dtype is a NumPy dtype (bfloat16 and the narrow ones from `ml_dtypes`).  Python's scalars have weak types: they
+follow the arrays they meet.  The lattice is JAX's (its document "Type promotion semantics").
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
-from covector._engine.types import dims
+from covector._engine.types import dims, narrow
 
 bool_ = np.dtype(np.bool_)
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
@@ -27,8 +27,8 @@ complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
 # of the tangents of integers: a NumPy dtype without content
 float0 = np.dtype([("float0", np.void, 0)])
 
-# The position in this list is the native core's code of the dtype.
-ALL: tuple[np.dtype, ...] = (
+# The dtypes that arithmetic is done in.
+STANDARD: tuple[np.dtype, ...] = (
     bool_,
     int8,
     int16,
@@ -45,6 +45,8 @@ ALL: tuple[np.dtype, ...] = (
     complex64,
     complex128,
 )
+# The position in this list is the native core's code of the dtype.
+ALL: tuple[np.dtype, ...] = (*STANDARD, *narrow.INTS, *narrow.FLOATS)
 CODES: dict[np.dtype, int] = {dtype: code for code, dtype in enumerate(ALL)}
 _native.register_dtypes(list(ALL))
 
@@ -63,11 +65,15 @@ INTEGERS = SIGNED + UNSIGNED
 FLOATS = (float16, bfloat16, float32, float64)
 COMPLEX = (complex64, complex128)
 
+SMALL_FLOATS = (float16, bfloat16, *narrow.FLOATS)  # which are computed in float32, and rounded
+
 _KINDS: dict[np.dtype, str] = {
     d: kind
     for kind, members in zip("biufc", ((bool_,), SIGNED, UNSIGNED, FLOATS, COMPLEX), strict=True)
     for d in members
 }
+_KINDS.update({d: "i" if row.signed else "u" for d, row in narrow.INTS.items()})
+_KINDS.update(dict.fromkeys(narrow.FLOATS, "f"))
 
 # The dtype of each kind of Python scalar; `of_number` asks the flag too.
 PYTHON_SCALARS: dict[type, np.dtype] = {bool: bool_, int: int32, float: float32, complex: complex64}
@@ -128,6 +134,54 @@ def is_integer(dtype: np.dtype) -> bool:
     return _KINDS[dtype] in "iu"
 
 
+def is_narrow(dtype: np.dtype) -> bool:
+    """Whether it is a type of storage of fewer bits than a byte, or a float of at most 8."""
+    return dtype in narrow.INTS or dtype in narrow.FLOATS
+
+
+def is_small_float(dtype: np.dtype) -> bool:
+    """Whether it is a float of 16 bits or fewer."""
+    return dtype in SMALL_FLOATS
+
+
+def bits(dtype: np.dtype) -> int:
+    """How many bits a number of this dtype has; an element in memory takes at least a byte."""
+    row = narrow.INTS.get(dtype) or narrow.FLOATS.get(dtype)
+    return 8 * dtype.itemsize if row is None else row.bits
+
+
+def computed_in(dtype: np.dtype) -> np.dtype:
+    """The dtype of the arithmetic on this one: float32 for smaller floats, bytes for narrow integers, else itself."""
+    if dtype in SMALL_FLOATS:
+        return float32
+    row = narrow.INTS.get(dtype)
+    return dtype if row is None else int8 if row.signed else uint8
+
+
+def lowest(dtype: np.dtype) -> bool | int | float:
+    """What no real number of the dtype is below."""
+    if is_integer(dtype):
+        return iinfo(dtype).min
+    row = narrow.FLOATS.get(dtype)
+    return (
+        (-np.inf if row is None or row.has_infinity else float(finfo(dtype).min))
+        if is_float(dtype)
+        else False
+    )
+
+
+def highest(dtype: np.dtype) -> bool | int | float:
+    """What no real number of the dtype is above."""
+    if is_integer(dtype):
+        return iinfo(dtype).max
+    row = narrow.FLOATS.get(dtype)
+    return (
+        (np.inf if row is None or row.has_infinity else float(finfo(dtype).max))
+        if is_float(dtype)
+        else True
+    )
+
+
 def real_of(dtype: np.dtype) -> np.dtype:
     """The dtype of the parts of a complex dtype; a real dtype itself."""
     return {complex64: float32, complex128: float64}.get(dtype, dtype)
@@ -144,6 +198,10 @@ def index_dtype(*lengths: dims.Dim) -> np.dtype:
     return int64 if long else of_number(int)
 
 
+# Those whose names NumPy does not know: types that were registered with it.
+EXTENSIONS = {d.name: d for d in ALL if d.isbuiltin == 2}
+
+
 def as_dtype(x: Any) -> np.dtype:
     """The dtype that a user asks for, as arrays have it: with a warning where it has 64 bits that are switched off."""
     dtype = named_dtype(x)
@@ -158,8 +216,8 @@ def named_dtype(x: Any) -> np.dtype:
     if x in PYTHON_SCALARS and isinstance(x, type):
         return of_number(x)
     dtype = getattr(x, "dtype", None)
-    if isinstance(x, str) and x == "bfloat16":
-        return bfloat16
+    if isinstance(x, str) and x in EXTENSIONS:
+        return EXTENSIONS[x]
     try:
         result: Any = dtype if isinstance(dtype, np.dtype) else np.dtype(x)
     except TypeError:
@@ -193,6 +251,10 @@ _ABOVE: dict[_Node, tuple[_Node, ...]] = {
     complex64: (complex128,),
     complex128: (),
 }
+# Narrow types are above the weak type of their kind, and below nothing: beside others they must be converted.
+for _dtype in (*narrow.INTS, *narrow.FLOATS):
+    _ABOVE["f*" if _dtype in narrow.FLOATS else "i*"] += (_dtype,)
+    _ABOVE[_dtype] = ()
 _WEAK_NODES: dict[str, str] = {"i": "i*", "u": "i*", "f": "f*", "c": "c*", "b": "b"}
 _WEAK_DTYPES: dict[_Node, np.dtype] = {"i*": int32, "f*": float32, "c*": complex64}
 _WIDE_DTYPES: dict[_Node, np.dtype] = {"i*": int64, "f*": float64, "c*": complex128}
@@ -238,6 +300,12 @@ def _least_upper_bound(
         widest = max((d for d, _ in types), key=lambda d: ("biufc".index(kind(d)), d.itemsize))
         return widest, True
     bounds = frozenset.intersection(*(_reachable(n) for n in nodes))
+    if not bounds:
+        names = [dtype.name + "*" * weak for dtype, weak in types]
+        raise errors.TypePromotionError(
+            f"the dtypes {' and '.join(names)} have no common dtype{errors.at_user_line()}: narrow types are not "
+            "promoted implicitly; convert with x.astype"
+        )
     least = next(n for n in bounds if bounds <= _reachable(n))
     if not isinstance(least, str):
         return least, False

@@ -59,7 +59,26 @@ enum {
     CV_FFI_FLOAT64 = 12,
     CV_FFI_COMPLEX64 = 15,
     CV_FFI_BFLOAT16 = 16,
-    CV_FFI_COMPLEX128 = 18
+    CV_FFI_COMPLEX128 = 18,
+    /* Narrow types: an element a byte. */
+    CV_FFI_FLOAT8_E5M2 = 19,
+    CV_FFI_FLOAT8_E4M3FN = 20,
+    CV_FFI_INT4 = 21,
+    CV_FFI_UINT4 = 22,
+    CV_FFI_FLOAT8_E4M3B11FNUZ = 23,
+    CV_FFI_FLOAT8_E5M2FNUZ = 24,
+    CV_FFI_FLOAT8_E4M3FNUZ = 25,
+    CV_FFI_INT2 = 26,
+    CV_FFI_UINT2 = 27,
+    CV_FFI_FLOAT8_E4M3 = 28,
+    CV_FFI_FLOAT8_E3M4 = 29,
+    CV_FFI_INT1 = 30,
+    CV_FFI_UINT1 = 31,
+    CV_FFI_FLOAT4_E2M1FN = 32,
+    CV_FFI_FLOAT8_E8M0FNU = 33,
+    /* Numbers of our own: the layout has none for these. */
+    CV_FFI_FLOAT6_E2M3FN = 1001,
+    CV_FFI_FLOAT6_E3M2FN = 1002
 };
 
 /* An operand or a result: dense, the last axis the fastest. */

@@ -23,7 +23,7 @@ from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_nam
 from covector._engine.ir import index as ix
 from covector._engine.ir.kernel import Buffer, nodes
 from covector._engine.ir.scalar import Expr
-from covector._engine.types import dims
+from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Factor
 
 
@@ -207,7 +207,7 @@ class LoopEmitter(Emitter):
         type_, element = register_type(dtype, width), register_element(dtype)
         floating = element in ("float", "double")
         if op in ("min", "max"):
-            sign = "" if floating else "u" if dtype.kind in "ub" else "s"
+            sign = "" if floating else "u" if dtypes.kind(dtype) in "ub" else "s"
             name = f"f{op}imum" if floating else f"{sign}{op}"
         else:
             name = f"f{op}" if floating else op

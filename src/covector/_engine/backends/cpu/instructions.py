@@ -1,8 +1,9 @@
 """How dtypes and scalar operations are spelled in LLVM IR: types, literals, one-instruction templates.
 
 Values in registers: bool is `i1`, integers are themselves, float32 and float64 are themselves, and a
-16-bit float is a `float` that holds a value of its format (rounded after every operation).  In memory
-bool is `i8` and 16-bit floats are `i16`.
+smaller float is a `float` that holds a value of its format (rounded after every operation).  An integer of
+less than a byte is an `i8` with a value in its range (wrapped after operations that leave it).  In memory
+bool is `i8` and small floats are `i16` or `i8`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import functools
 import struct
 from typing import Literal, NamedTuple
 
-import ml_dtypes
 import numpy as np
 
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-FLOAT16 = np.dtype(np.float16)
-FLOAT32 = np.dtype(np.float32)
-FLOAT64 = np.dtype(np.float64)
-SMALL_FLOATS = (FLOAT16, BFLOAT16)
+from covector._engine.types import dtypes, narrow
+
+BFLOAT16, FLOAT16, FLOAT32, FLOAT64 = (
+    dtypes.bfloat16,
+    dtypes.float16,
+    dtypes.float32,
+    dtypes.float64,
+)
+SMALL_FLOATS = dtypes.SMALL_FLOATS
 
 Family = Literal["bool", "signed", "unsigned", "float"]
 _FAMILIES: dict[str, Family] = {"b": "bool", "i": "signed", "u": "unsigned", "f": "float"}
@@ -27,10 +31,8 @@ _FAMILIES: dict[str, Family] = {"b": "bool", "i": "signed", "u": "unsigned", "f"
 @functools.cache
 def family(dtype: np.dtype) -> Family:
     """The kind of arithmetic a dtype has."""
-    if dtype == BFLOAT16:
-        return "float"
-    found = _FAMILIES.get(dtype.kind)
-    if found is None or dtype.itemsize > 8:
+    found = _FAMILIES.get(dtypes.kind(dtype)) if dtype in dtypes.CODES else None
+    if found is None:
         raise TypeError(f"no scalar arithmetic on dtype {dtype}")
     return found
 
@@ -51,7 +53,7 @@ def register_element(dtype: np.dtype) -> str:
 def memory_element(dtype: np.dtype) -> str:
     """The LLVM type of one element in memory."""
     if dtype in SMALL_FLOATS:
-        return "i16"
+        return f"i{8 * dtype.itemsize}"
     return "i8" if family(dtype) == "bool" else register_element(dtype)
 
 
@@ -102,8 +104,9 @@ def _literal(kind: str, itemsize: int, bits: bytes, width: int) -> str:
 
 def literal(value: np.generic, dtype: np.dtype, width: int) -> str:
     """A constant operand: every lane holds `value`."""
-    if dtype.itemsize == 2 and family(dtype) == "float":
-        value, dtype = np.float32(value), FLOAT32
+    wide = dtypes.computed_in(dtype)
+    if wide != dtype:
+        value, dtype = value.astype(wide), wide
     return _literal(dtype.kind, dtype.itemsize, value.tobytes(), width)
 
 
@@ -118,7 +121,7 @@ class Template(NamedTuple):
     text: str
     name: str | None  # of the intrinsic
     declaration: str | None
-    rounds: bool  # the result of a 16-bit float operation needs rounding to its format
+    rounds: bool  # the result may not be a value of its format: a small float's is rounded, a narrow integer's wrapped
 
 
 _FLOAT_INSTRUCTIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -132,6 +135,8 @@ _BOOL_INSTRUCTIONS = {"add": "or", "mul": "and", "min": "and", "max": "or"} | {
     "and": "and", "or": "or", "xor": "xor", "ne": "xor"
 }  # fmt: skip
 _ROUNDING = {"add", "sub", "mul", "div", "fma", "sqrt"}
+_SIGNED_RESULTS = {"neg", "copysign", "floor", "ceil", "trunc", "rint"}
+_WRAPPING = {"add", "sub", "mul", "shl", "abs"}
 _COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
@@ -151,11 +156,18 @@ def _intrinsic(
     )
 
 
+def _leaves(op: str, dtype: np.dtype) -> bool:
+    """Whether an operation that never rounds may give what the format does not have: a negative zero."""
+    row = narrow.FLOATS.get(dtype)
+    return row is not None and not row.signed_zero and op in _SIGNED_RESULTS
+
+
 @functools.cache
 def template(op: str, dtype: np.dtype, width: int) -> Template | None:
     """The instruction that does `op` on operands of `dtype`; None if it takes more than one."""
     kind, element = family(dtype), register_element(dtype)
     type_ = vector(element, width)
+    wraps = dtype in narrow.INTS and op in _WRAPPING
     if op == "select":
         return Template(
             f"  %s = select {vector('i1', width)} %s, {type_} %s, {type_} %s", None, None, False
@@ -167,21 +179,25 @@ def template(op: str, dtype: np.dtype, width: int) -> Template | None:
         return _plain(f"icmp {signed}{op}", type_)
     match kind:
         case "float" if op == "neg":
-            return _plain("fneg", type_)
+            return _plain("fneg", type_, _leaves(op, dtype))
         case "float" if op in _FLOAT_INSTRUCTIONS:
             return _plain(_FLOAT_INSTRUCTIONS[op], type_, dtype in SMALL_FLOATS)
         case "float" if op in _FLOAT_INTRINSICS:
             arity = {"fma": 3, "min": 2, "max": 2, "copysign": 2}.get(op, 1)
-            rounds = dtype in SMALL_FLOATS and op in _ROUNDING
+            rounds = (dtype in SMALL_FLOATS and op in _ROUNDING) or _leaves(op, dtype)
             return _intrinsic(_FLOAT_INTRINSICS[op], element, width, arity, rounds=rounds)
         case "bool" if op in _BOOL_INSTRUCTIONS:
             return _plain(_BOOL_INSTRUCTIONS[op], type_)
         case "signed" | "unsigned" if op in _INTEGER_INSTRUCTIONS:
-            return _plain(_INTEGER_INSTRUCTIONS[op], type_)
+            if op == "shr" and kind == "signed" and dtype in narrow.INTS:
+                return None
+            return _plain(_INTEGER_INSTRUCTIONS[op], type_, wraps)
         case "signed" | "unsigned" if op in ("min", "max"):
             return _intrinsic(("s" if kind == "signed" else "u") + op, element, width, 2)
         case "signed" if op == "abs":
-            return _intrinsic("abs", element, width, 1, "i1 false")
+            return _intrinsic("abs", element, width, 1, "i1 false", wraps)
+        case "signed" | "unsigned" if op in ("clz", "popcount") and dtype in narrow.INTS:
+            return None
         case "signed" | "unsigned" if op == "clz":
             return _intrinsic("ctlz", element, width, 1, "i1 false")
         case "signed" | "unsigned" if op == "popcount":

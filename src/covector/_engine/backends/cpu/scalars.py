@@ -60,6 +60,8 @@ from covector._engine.compile import functions
 from covector._engine.core.foreign import MachineFunction
 from covector._engine.ir.kernel import Callback, Changes
 from covector._engine.ir.scalar import Expr, Iteration
+from covector._engine.types import dtypes
+from covector._engine.types.narrow import FLOATS as NARROW_FLOATS, INTS as NARROW_INTS
 
 __all__ = [
     "Emitter", "Function", "ModuleText", "memory_element", "memory_type", "register_element", "register_type"
@@ -154,6 +156,7 @@ class Emitter:
             Expr, tuple[str, ...]
         ] = {}  # what an iterate node's slots hold at the end
         self._templates: dict[tuple[str, int], Template | None] = {}
+        self._codes: dict[str, str] = {}  # of narrow floats that were rounded
 
     # -- the interface ---------------------------------------------------------------------------
 
@@ -221,8 +224,10 @@ class Emitter:
             half = self._cast(text, self._ints(16), vector("half", self.width))
             return self.line(f"fpext {vector('half', self.width)} {half} to {self.type(FLOAT32)}")
         if dtype == FLOAT16:
-            return self.call("half_decode", [text], (np.dtype(np.uint16),))
-        return text
+            return self.call("half_decode", [text], (dtypes.uint16,))
+        if dtype in NARROW_FLOATS:
+            return self.call(f"{dtype.name}_decode", [text], (dtypes.uint8,))
+        return self._wrap(text, dtype) if dtype in NARROW_INTS else text
 
     def to_memory(self, text: str, dtype: np.dtype) -> str:
         """The operand of `memory_type` to store for a register value."""
@@ -237,7 +242,9 @@ class Emitter:
             return self._cast(half, vector("half", self.width), self._ints(16))
         if dtype == FLOAT16:
             return self.call("half_encode", [text], (FLOAT32,))
-        return text
+        if dtype in NARROW_FLOATS:
+            return self._codes.get(text) or self._encode(text, dtype)
+        return self._low_bits(text, dtype) if dtype in NARROW_INTS else text
 
     # -- dispatch --------------------------------------------------------------------------------
 
@@ -282,7 +289,14 @@ class Emitter:
         return text if source == target else self.line(f"bitcast {source} {text} to {target}")
 
     def _round(self, text: str, dtype: np.dtype) -> str:
-        """A float32 register value rounded to a 16-bit format, to nearest even; NaN becomes quiet."""
+        """A register value as one of the dtype: rounded to nearest even (NaN becomes quiet), or wrapped."""
+        if dtype in NARROW_FLOATS:
+            code = self._encode(text, dtype)
+            value = self.from_memory(code, dtype)
+            self._codes[value] = code
+            return value
+        if dtype in NARROW_INTS:
+            return self._wrap(text, dtype)
         if dtype == FLOAT16:
             if not self.module.processor.half:
                 return self.call("half_round", [text], (FLOAT32,))
@@ -303,6 +317,22 @@ class Emitter:
         chosen = self.line(f"select {self._ints(1)} {nan}, {ints} {quiet}, {ints} {up}")
         high = self.line(f"and {ints} {chosen}, {self._int(32, -0x10000)}")
         return self._cast(high, ints, single)
+
+    def _encode(self, text: str, dtype: np.dtype) -> str:
+        return self.call(f"{dtype.name}_encode", [text], (FLOAT32,))
+
+    def _low_bits(self, text: str, dtype: np.dtype) -> str:
+        """The bits of a narrow integer, in a byte whose other bits are zero."""
+        return self.line(
+            f"and {self._ints(8)} {text}, {self._int(8, (1 << dtypes.bits(dtype)) - 1)}"
+        )
+
+    def _wrap(self, text: str, dtype: np.dtype) -> str:
+        """The value of a narrow integer's bits, in a byte whose other bits may be anything."""
+        if not NARROW_INTS[dtype].signed:
+            return self._low_bits(text, dtype)
+        ints, rest = self._ints(8), self._int(8, 8 - dtypes.bits(dtype))
+        return self.line(f"ashr {ints} {self.line(f'shl {ints} {text}, {rest}')}, {rest}")
 
     def call(self, name: str, operands: list[str], dtypes: tuple[np.dtype, ...]) -> str:
         """A named function of operands in registers (no 16-bit floats): written out here, or called."""
@@ -354,7 +384,8 @@ class Emitter:
 
     def _rule_neg(self, node: Expr, operands: list[str]) -> str:
         zero = self._int(node.dtype.itemsize * 8, 0)
-        return self.line(f"sub {self.type(node.dtype)} {zero}, {operands[0]}")
+        result = self.line(f"sub {self.type(node.dtype)} {zero}, {operands[0]}")
+        return self._wrap(result, node.dtype) if node.dtype in NARROW_INTS else result
 
     def _rule_abs(self, node: Expr, operands: list[str]) -> str:
         return operands[0]  # unsigned
@@ -365,7 +396,23 @@ class Emitter:
     def _rule_not(self, node: Expr, operands: list[str]) -> str:
         ones = splat("true", "i1", self.width) if family(node.dtype) == "bool" else None
         ones = ones or self._int(node.dtype.itemsize * 8, -1)
-        return self.line(f"xor {self.type(node.dtype)} {operands[0]}, {ones}")
+        result = self.line(f"xor {self.type(node.dtype)} {operands[0]}, {ones}")
+        return self._wrap(result, node.dtype) if node.dtype in NARROW_INTS else result
+
+    def _rule_bits(self, node: Expr, operands: list[str]) -> str:
+        """What looks at the bits of a narrow integer: those of its byte above them are zero for it."""
+        ints, bits = self._ints(8), dtypes.bits(node.dtype)
+        x = self._low_bits(operands[0], node.dtype)
+        if node.op == "shr":
+            return self._wrap(self.line(f"lshr {ints} {x}, {operands[1]}"), node.dtype)
+        row = template(node.op, dtypes.uint8, self.width)
+        assert row is not None and row.name is not None and row.declaration is not None
+        self.module.declare(row.name, row.declaration)
+        count = self.fresh()
+        self.lines.append(row.text % (count, x))
+        if node.op == "clz":
+            count = self.line(f"sub {ints} {count}, {self._int(8, 8 - bits)}")
+        return self._wrap(count, node.dtype)
 
     def _rule_div(self, node: Expr, operands: list[str]) -> str:
         """Truncating division of integers; on vectors through floats, which divide lanes side by side.
@@ -385,7 +432,8 @@ class Emitter:
         dtype, type_ = node.dtype, self.type(node.dtype)
         if family(dtype) == "float":
             wide = FLOAT32 if dtype in SMALL_FLOATS else dtype
-            return self.call("fmod", operands, (wide, wide))  # exact, so nothing to round
+            rest = self.call("fmod", operands, (wide, wide))
+            return self._round(rest, dtype) if dtype in NARROW_FLOATS else rest  # exact but for -0
         if self.width == 1 or dtype.itemsize == 8 or node.args[1].op == "const":
             sign = "s" if family(dtype) == "signed" else "u"
             return self.line(f"{sign}rem {type_} {operands[0]}, {operands[1]}")
@@ -394,7 +442,14 @@ class Emitter:
         return self.line(f"sub {type_} {operands[0]}, {product}")
 
     def _rule_mulhi(self, node: Expr, operands: list[str]) -> str:
-        dtype, bits = node.dtype, node.dtype.itemsize * 8
+        dtype, bits = node.dtype, dtypes.bits(node.dtype)
+        if dtype in NARROW_INTS:
+            product = self.line(
+                f"mul {self._ints(8)} {operands[0]}, {operands[1]}"
+            )  # at most 8 bits
+            shift = "ashr" if family(dtype) == "signed" else "lshr"
+            high = self.line(f"{shift} {self._ints(8)} {product}, {self._int(8, bits)}")
+            return self._wrap(high, dtype)
         if bits == 64 and self.width > 1:
             return self.call("mulhi64", operands, (dtype, dtype))
         type_, wide = self.type(dtype), self._ints(2 * bits)
@@ -415,7 +470,8 @@ class Emitter:
                 zero = splat(float_bits(0.0), register_element(target), self.width)
                 return self.line(f"select {a} {x}, {b} {one}, {b} {zero}")
             case "bool":
-                return self.line(f"zext {a} {x} to {b}")
+                made = self.line(f"zext {a} {x} to {b}")
+                return self._wrap(made, target) if target in NARROW_INTS else made
             case "float" if type_ == "float":
                 return self._float_to_float(x, source, target)
             case "float" if type_ == "bool":
@@ -426,18 +482,35 @@ class Emitter:
                 name = f"@llvm.fpto{type_[0]}i.sat.{suffix(register_element(target), self.width)}"
                 name += f".{suffix(register_element(source), self.width)}"
                 self.module.declare(name, f"declare {b} {name}({a})")
-                return self.line(f"call {b} {name}({a} {x})")
+                made = self.line(f"call {b} {name}({a} {x})")
+                return self._clamp(made, target) if target in NARROW_INTS else made
             case kind if type_ == "float":
                 made = self.line(f"{kind[0]}itofp {a} {x} to {b}")
                 return self._round(made, target) if target in SMALL_FLOATS else made
             case _ if type_ == "bool":
                 return self.line(f"icmp ne {a} {x}, {self._int(source.itemsize * 8, 0)}")
+            case _ if target in NARROW_INTS:
+                low = x if source.itemsize == 1 else self.line(f"trunc {a} {x} to {b}")
+                return self._wrap(low, target)
             case _ if source.itemsize > target.itemsize:
                 return self.line(f"trunc {a} {x} to {b}")
             case kind if source.itemsize < target.itemsize:
                 return self.line(f"{'sext' if kind == 'signed' else 'zext'} {a} {x} to {b}")
             case _:
                 return x
+
+    def _clamp(self, x: str, dtype: np.dtype) -> str:
+        """The nearest value of a narrow integer type."""
+        info = dtypes.iinfo(dtype)
+        wide = dtypes.computed_in(dtype)
+        for op, bound in (("min", info.max), ("max", info.min)):
+            row = template(op, wide, self.width)
+            assert row is not None and row.name is not None and row.declaration is not None
+            self.module.declare(row.name, row.declaration)
+            name = self.fresh()
+            self.lines.append(row.text % (name, x, self._int(8, int(bound))))
+            x = name
+        return x
 
     def _float_to_float(self, x: str, source: np.dtype, target: np.dtype) -> str:
         if target == FLOAT64:
@@ -501,6 +574,7 @@ _RULES: dict[str, Callable[[Emitter, Expr, list[str]], str]] = {
     "abs": Emitter._rule_abs, "floor": Emitter._rule_integral, "ceil": Emitter._rule_integral,
     "trunc": Emitter._rule_integral, "rint": Emitter._rule_integral, "not": Emitter._rule_not,
     "div": Emitter._rule_div, "rem": Emitter._rule_rem, "mulhi": Emitter._rule_mulhi,
+    "shr": Emitter._rule_bits, "clz": Emitter._rule_bits, "popcount": Emitter._rule_bits,
     "convert": Emitter._rule_convert, "bitcast": Emitter._rule_bitcast,
     "iterate": Emitter._rule_iterate, "project": Emitter._rule_project,
 }  # fmt: skip

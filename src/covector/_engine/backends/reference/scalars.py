@@ -9,20 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-import ml_dtypes
 import numpy as np
 
 from covector._engine.compile import functions
 from covector._engine.ir.scalar import SCALAR_OPS, Expr, Iteration
+from covector._engine.types import dtypes
+from covector._engine.types.conversion import convert
+from covector._engine.types.dtypes import SMALL_FLOATS as SMALL, is_float
 
 Array = np.ndarray
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-SMALL = (np.dtype(np.float16), BFLOAT16)
-
-
-def is_float(dtype: np.dtype) -> bool:
-    """Whether a dtype has floating-point arithmetic."""
-    return dtype.kind == "f" or dtype == BFLOAT16
 
 
 # What a leaf is, given its operands; None: there is no such leaf.
@@ -83,7 +78,7 @@ def _evaluate(e: Expr, values: dict[Expr, Array], leaf: Leaf, locals_: list[Expr
             case "select":
                 values[node] = np.where(args[0], args[1], args[2])
             case op if op in SCALAR_OPS:
-                result = np.asarray(OPERATIONS[op](*args))
+                result = np.asarray(_operate(op, args))
                 assert result.dtype == node.dtype, (op, result.dtype, node.dtype)
                 values[node] = result
             case op:
@@ -94,6 +89,30 @@ def _evaluate(e: Expr, values: dict[Expr, Array], leaf: Leaf, locals_: list[Expr
                 if op == "local":
                     locals_.append(node)
     return values[e]
+
+
+def _operate(op: str, args: list[Array]) -> Array:
+    """An operation of the closed set; of narrow types in the wider one, rounded or wrapped."""
+    dtype = args[0].dtype
+    if not dtypes.is_narrow(dtype):
+        return OPERATIONS[op](*args)
+    if op in _OF_BITS:
+        return _OF_BITS[op](dtype, *[x.astype(np.int64) for x in args]).astype(dtype)
+    result = OPERATIONS[op](*[x.astype(dtypes.computed_in(dtype)) for x in args])
+    return result if SCALAR_OPS[op].kind == "compare" else result.astype(dtype)
+
+
+def _low_bits(dtype: np.dtype, x: Array) -> Array:
+    return x & ((1 << dtypes.bits(dtype)) - 1)
+
+
+# Operations on integers of fewer bits than a byte that see how many there are.
+_OF_BITS: dict[str, Callable[..., Array]] = {
+    "shr": lambda dtype, x, y: _low_bits(dtype, x) >> y,
+    "clz": lambda dtype, x: dtypes.bits(dtype) - np.ceil(np.log2(_low_bits(dtype, x) + 1)),
+    "popcount": lambda dtype, x: np.bitwise_count(_low_bits(dtype, x)).astype(np.int64),
+    "mulhi": lambda dtype, x, y: (x * y) >> dtypes.bits(dtype),
+}
 
 
 def _call(node: Expr, args: list[Array]) -> Array:
@@ -121,40 +140,6 @@ def _iterate(
             return state
         step = [evaluate(s, env, leaf) for s in body.step]
         state = tuple(np.where(active, new, old) for new, old in zip(step, state, strict=True))
-
-
-def convert(x: Array, dtype: np.dtype) -> Array:
-    """The value in another dtype: floats round to nearest even, float to int saturates, NaN gives 0."""
-    if x.dtype == dtype:
-        return x
-    if is_float(x.dtype) and dtype.kind in "iu":
-        wide, info = x.astype(np.float64), np.iinfo(dtype)
-        inside = (wide > float(info.min) - 1.0) & (wide < float(info.max) + 1.0)
-        inside |= (wide == float(info.min)) & (wide < 0)
-        cut = np.where(
-            inside & (wide < 2.0 ** (8 * dtype.itemsize - (dtype.kind == "i"))), np.trunc(wide), 0
-        )
-        result = np.where(wide < 0, np.asarray(info.min, dtype), np.asarray(info.max, dtype))
-        exact = np.where(cut >= 2.0**63, (cut - 2.0**63), cut).astype(np.int64).astype(np.uint64)
-        exact = np.where(cut >= 2.0**63, exact + np.uint64(2**63), exact).astype(dtype)
-        fits = inside & (wide < 2.0 ** (8 * dtype.itemsize - (dtype.kind == "i")))
-        return np.where(np.isnan(wide), dtype.type(0), np.where(fits, exact, result))
-    if dtype in SMALL and x.dtype == np.float64:
-        return _narrow_to_odd(x).astype(dtype)
-    if dtype in SMALL and x.dtype.kind in "iu":
-        return x.astype(np.float32).astype(dtype)
-    if dtype == np.bool_:
-        return x != x.dtype.type(0)
-    return x.astype(dtype)
-
-
-def _narrow_to_odd(x: Array) -> Array:
-    """float64 to float32, rounded to odd: rounding again to fewer bits then is right."""
-    near = x.astype(np.float32)
-    bits = near.view(np.int32)
-    inexact = (near.astype(np.float64) != x) & ~np.isnan(x) & (bits & 1 == 0)
-    towards = np.where(np.abs(near.astype(np.float64)) < np.abs(x), 1, -1)
-    return np.where(inexact, bits + towards, bits).astype(np.int32).view(np.float32)
 
 
 def _bitcast(x: Array, dtype: np.dtype) -> Array:

@@ -26,6 +26,7 @@ from covector._engine.compile.functions import (
     incomplete_gamma,
     integrals,
     inverse_trigonometric,
+    narrow,
     power,
     scaled_error,
     trigonometric,
@@ -54,6 +55,7 @@ FAMILIES = (
     hypergeometric,
     scaled_error,
     emulated,
+    narrow,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from covector._engine.compile.functions import narrow
 from covector._engine.compile.functions.arithmetic import (
     PI,
     absolute,
@@ -125,6 +126,8 @@ def digamma(x: Expr) -> Expr:
 
 def nextafter(x: Expr, y: Expr) -> Expr:
     """The neighbour of x in the direction of y, in a format of any width."""
+    if x.dtype in narrow.FORMATS:
+        return narrow.nextafter(narrow.FORMATS[x.dtype], x, y)
     f = format_of(x.dtype)
     i = bits(x)
     away = (y > x) ^ (i < 0)
