@@ -117,18 +117,22 @@ right_shift = bitwise_right_shift = binary(
     "The bits moved down; the sign of signed integers stays.",
 )
 bitwise_count = unary(
-    "bitwise_count", _bitwise_count, "numeric", "How many bits of |x| are set, as uint8."
+    "bitwise_count",
+    _bitwise_count,
+    "numeric",
+    "How many bits of |x| are set, as uint8.",
+    strong=True,
 )
 
 # ------------------------------------------------------------------------------- larger and smaller
 
 
 def _fmax(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(prims.ge(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(_ordering(prims.ge)(x, y), prims.ne(y, y)), x, y)
 
 
 def _fmin(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(prims.le(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(_ordering(prims.le)(x, y), prims.ne(y, y)), x, y)
 
 
 def _heaviside(x: Any, at_zero: Any) -> Any:
@@ -160,7 +164,9 @@ minimum = binary(
 )
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
-heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.")
+heaviside = binary(
+    "heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.", strong=True
+)
 
 # ---------------------------------------------------------------------------------- kinds of numbers
 

@@ -136,9 +136,8 @@ def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     (Array([0, 1, 1], dtype=int32), Array([0, 0, 1], dtype=int32))
     """
     rows, columns = np.tril_indices(n, k, m)
-    return from_numpy("tril_indices", rows, dtypes.int32), from_numpy(
-        "tril_indices", columns, dtypes.int32
-    )
+    dtype = dtypes.position_dtype(n if m is None else max(n, m))
+    return from_numpy("tril_indices", rows, dtype), from_numpy("tril_indices", columns, dtype)
 
 
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
@@ -151,9 +150,8 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     (Array([0, 0, 1], dtype=int32), Array([0, 1, 1], dtype=int32))
     """
     rows, columns = np.triu_indices(n, k, m)
-    return from_numpy("triu_indices", rows, dtypes.int32), from_numpy(
-        "triu_indices", columns, dtypes.int32
-    )
+    dtype = dtypes.position_dtype(n if m is None else max(n, m))
+    return from_numpy("triu_indices", rows, dtype), from_numpy("triu_indices", columns, dtype)
 
 
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

@@ -244,7 +244,7 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
            [0, 1, 2]], dtype=int32)
     """
     grid = shape_of(dimensions, "dimensions")
-    wanted = dtypes.index_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.position_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
     if not sparse:
         parts = [iota(grid, wanted, axis) for axis in range(len(grid))]
         return stack(parts) if parts else zeros((0,), wanted)
@@ -295,4 +295,4 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         reshape(v, tuple([-1 if k == order[i] else 1 for k in range(len(vectors))]))
         for i, v in enumerate(vectors)
     ]
-    return shaped if sparse else broadcast_arrays(*shaped) if shaped else []
+    return shaped if sparse else list(broadcast_arrays(*shaped)) if shaped else []

@@ -79,7 +79,7 @@ def _in_order(rows: Any) -> tuple[Any, Any]:
 
     Rows are sorted by each column in turn, the last one first, which leaves equal ones in the order they had.
     """
-    order = iota(rows.shape[:1], dtypes.index_dtype(rows.shape[0]), 0)
+    order = iota(rows.shape[:1], dtypes.position_dtype(rows.shape[0]), 0)
     if dtypes.is_complex(rows.dtype):  # by the real parts, and then by the imaginary ones
         parts = [reshape(p(rows), (*rows.shape, 1)) for p in (prims.real, prims.imag)]
         order = _in_order(reshape(concatenate(parts, -1), (rows.shape[0], -1)))[1]
@@ -127,7 +127,7 @@ def _grouped(rows: Any, equal_nan: bool, size: int | None) -> _Groups:
     new = _differs(with_order[0], equal_nan)
     if size is None:
         found = np.append(np.flatnonzero(np.asarray(new)), n)
-        starts = from_numpy("unique", found, dtypes.index_dtype(n))
+        starts = from_numpy("unique", found, dtypes.position_dtype(n))
     else:
         starts = places_where(new, size + 1, n)
     return _Groups(*with_order, new, starts)

@@ -91,7 +91,7 @@ def argsort(
     """
     _check_options("argsort", kind, order)
     x, axis = _rows("argsort", a, axis)
-    wanted = dtypes.index_dtype(x.shape[-1]) if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.position_dtype(x.shape[-1]) if dtype is None else dtypes.as_dtype(dtype)
     if not dtypes.is_integer(wanted):
         raise TypeError(f"argsort gives integers, not dtype={dtype!r}{errors.at_user_line()}")
     return moveaxis(_order(x, descending, wanted)[1], -1, axis)
@@ -115,11 +115,11 @@ def lexsort(keys: Any, axis: int = -1, *, batch_size: int = 16) -> Any:
             f"lexsort needs keys of one shape, got {', '.join(typeof(k).text() for k in found)}{errors.at_user_line()}"
         )
     if not found[0].ndim:
-        return filled((), 0, dtypes.int32)
+        return filled((), 0, dtypes.position_dtype())
     axis = axis_of(axis, found[0].ndim)
     rows = [moveaxis(key, axis, -1) for key in reversed(found)]
     shape = rows[0].shape
-    places = iota(shape, dtypes.index_dtype(shape[-1]), len(shape) - 1)
+    places = iota(shape, dtypes.position_dtype(shape[-1]), len(shape) - 1)
     return moveaxis(prims.sorted_last((*rows, places), len(rows))[-1], -1, axis)
 
 

@@ -120,9 +120,15 @@ def elementwise(
     doc: str,
     example: str | None = None,
     parameters: str | None = None,
+    strong: bool = False,
 ) -> Any:
-    """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe."""
-    steps = recipe if isinstance(recipe, Primitive) else _weakly(recipe)
+    """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe.
+
+    The result is weakly typed where all operands are, unless it is to be `strong`.
+    """
+    steps = _strongly(recipe) if strong else recipe
+    if not strong and not isinstance(recipe, Primitive):
+        steps = _weakly(recipe)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
     rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
     shown = EXAMPLES.get(name, "") if example is None else example
@@ -139,14 +145,33 @@ def unary(
     doc: str,
     example: str | None = None,
     parameters: str | None = None,
+    strong: bool = False,
 ) -> Any:
     """A ufunc of one operand."""
-    return elementwise(name, recipe, kind, 1, doc, example, parameters)
+    return elementwise(name, recipe, kind, 1, doc, example, parameters, strong)
 
 
-def binary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
+def binary(
+    name: str,
+    recipe: Recipe,
+    kind: Kind,
+    doc: str,
+    example: str | None = None,
+    strong: bool = False,
+) -> Any:
     """A ufunc of two operands."""
-    return elementwise(name, recipe, kind, 2, doc, example)
+    return elementwise(name, recipe, kind, 2, doc, example, strong=strong)
+
+
+def _strongly(recipe: Recipe) -> Recipe:
+    """The recipe, with a result that is never weak."""
+
+    def steps(*args: Any) -> Any:
+        out = recipe(*args)
+        aval = typeof(out)
+        return prims.Convert(aval.dtype, False)(out) if aval.weak_type else out
+
+    return steps
 
 
 def _weakly(recipe: Recipe) -> Recipe:
@@ -247,6 +272,6 @@ def is_integer(x: Any) -> bool:
     return not dtypes.is_inexact(x.dtype)
 
 
-def refuse(name: str, x: Any) -> TypeError:
+def refuse(name: str, x: Any) -> errors.DtypeError:
     """The error of a function that does not take an operand's dtype."""
-    return TypeError(f"{name} does not take {typeof(x).text()}{errors.at_user_line()}")
+    return errors.DtypeError(f"{name} does not take {typeof(x).text()}{errors.at_user_line()}")
