@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array as arrays
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
             return array_of(t(a), wanted)  # type: ignore[arg-type]
     if stands_for_array(a):
         return array_of(array_it_stands_for(a), wanted)
-    if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
+    if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray | arrays.array):
         return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
 
@@ -325,8 +326,9 @@ def full(
 
 
 def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
-    a = lift(name, a)
-    weak = dtype is None and a.weak_type
+    if not (hasattr(a, "shape") and hasattr(a, "dtype")):  # a ShapeDtypeStruct will do
+        a = lift(name, a)
+    weak = dtype is None and getattr(a, "weak_type", False)
     return (
         a.shape if shape is None else shape_of(shape),
         a.dtype if dtype is None else dtypes.as_dtype(dtype),

@@ -523,7 +523,13 @@ def _set_methods() -> None:
         _attach(name, _of_value(name), (Tracer,))
     _attach("__reversed__", _reversed_rows)
     _attach("__array_ufunc__", interop.array_ufunc)
-    _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
+    _attach("__round__", _rounded)
+
+
+def _rounded(self: Any, ndigits: int | None = None) -> Any:
+    """As Python's `round`: without a number of digits, an integer."""
+    rounded = el.round(self, ndigits or 0)
+    return creation.astype(rounded, int) if ndigits is None else rounded
 
 
 # ------------------------------------------------------------------------------------------- as text

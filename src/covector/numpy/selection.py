@@ -244,7 +244,7 @@ def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
     if any(
         bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)
     ):
-        raise TypeError(f"clip takes real numbers, not complex ones{errors.at_user_line()}")
+        raise errors.DtypeError(f"clip takes real numbers, not complex ones{errors.at_user_line()}")
     if min is None:
         return el.positive(arr) if max is None else el.minimum(max, arr)
     return el.maximum(min, arr) if max is None else _clip(arr, min, max)

@@ -153,7 +153,8 @@ def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
     >>> cnp.argpartition(cnp.array([5, 1, 4, 2]), 1)[1].item()
     3
     """
-    return argsort(_check_place("argpartition", a, kth, axis), axis)
+    x = _check_place("argpartition", a, kth, axis)
+    return argsort(x, axis, dtype=dtypes.index_dtype(x.size))
 
 
 def top_k(

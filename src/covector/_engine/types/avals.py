@@ -121,6 +121,21 @@ class ShapeDtypeStruct:
         """The number of elements."""
         return product(self.shape)
 
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a ShapeDtypeStruct without dimensions")
+        return self.shape[0]  # type: ignore[return-value]
+
+    def update(self, **changes: Any) -> ShapeDtypeStruct:
+        """The same with another shape, dtype, or weakness.
+
+        >>> import covector
+        >>> covector.ShapeDtypeStruct((2,), "int32").update(shape=(3,))
+        ShapeDtypeStruct(shape=(3,), dtype=int32)
+        """
+        given = {"shape": self.shape, "dtype": self.dtype, "weak_type": self.weak_type, **changes}
+        return ShapeDtypeStruct(**given)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ShapeDtypeStruct):
             return False

@@ -164,7 +164,7 @@ def as_dtype(x: Any) -> np.dtype:
 
 def named_dtype(x: Any) -> np.dtype:
     """The dtype that is meant by `float`, 'int32', np.float64, ...; Python's types mean those of numbers."""
-    if x in PYTHON_SCALARS and isinstance(x, type):
+    if isinstance(x, type) and x in PYTHON_SCALARS:
         return of_number(x)
     dtype = getattr(x, "dtype", None)
     if isinstance(x, str) and x == "bfloat16":
