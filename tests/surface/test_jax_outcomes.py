@@ -78,4 +78,5 @@ def test_what_is_taken() -> None:
     assert described.update(shape=(3,)) == cv.ShapeDtypeStruct((3,), "int32")
     assert isinstance(cnp.meshgrid(cnp.arange(2), cnp.arange(3)), tuple)
     assert isinstance(cnp.broadcast_arrays(1, SQUARE), tuple)
-    assert complex(cnp.fmax(1j, 2)) == 2 and complex(cnp.fmin(1j, cnp.nan)) == 1j
+    assert complex(cnp.fmax(1j, 2)) == 2
+    assert complex(cnp.fmin(1j, cnp.nan)) == 1j
