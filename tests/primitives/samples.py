@@ -210,6 +210,12 @@ def contractions() -> Iterator[Sample]:
         prims.DotGeneral((1,), (0,), (), (), f32), (array((2, 5), bf16), array((5, 3), bf16)), both
     )
     yield Sample(prims.DotGeneral((1,), (0,), (), (), i32), (array((2, 5), i8), array((5, 3), i8)))
+    yield Sample(
+        prims.DotGeneral((1,), (0,), (), (), c128), (array((2, 5), c64), array((5, 3), c64)), both
+    )
+    yield Sample(
+        prims.DotGeneral((1,), (0,), (), (), c64), (array((2, 5), f32), array((5, 3), f32))
+    )
 
 
 # Axes of operand, kernel and result; strides, padding, dilations, groups; shapes: every kind of each occurs.
@@ -452,7 +458,9 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
         yield Sample(prims.Sort(), (array((3, 5), keys),))
         yield Sample(prims.TopK(2), (array((3, 5), keys),))
+        yield Sample(prims.SortOrder(), (array((2, 3, 5), keys),))
     yield Sample(prims.TopK(0), (array((3, 5), bf16),))
+    yield Sample(prims.SortOrder(), (array((0, 4), f32),))
 
 
 def transforms() -> Iterator[Sample]:

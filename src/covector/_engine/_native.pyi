@@ -505,6 +505,8 @@ class Entry:
         live: Sequence[bool] = (),
         residuals: Sequence[int] = (),
         pullback: Callable[[int], Transposed] | None = None,
+        captured: Sequence[Any] | None = None,
+        written: Sequence[int] = (),
     ) -> None:
         """Describe a call.
 
@@ -519,6 +521,10 @@ class Entry:
         Of a call with operands on a tape `live` says which outputs are on it, `residuals` where the
         residuals are among inputs and outputs, and `pullback` gives the transpose for a mask of the
         live outputs that have cotangents.
+
+        Of a call that touches references `captured` are those whose values follow the leaves, and
+        `written` those of the arguments', then of these, whose new values follow the result: that
+        is the first item of a tuple then.
         """
     @property
     def executable(self) -> Executable:
@@ -630,6 +636,12 @@ def lapack_names() -> list[str]:
 
 def set_tracing(on: bool) -> bool:
     """Switch the native fast paths off for this thread; return the previous setting."""
+
+def set_transforming(on: bool) -> None:
+    """Say whether a transformation of this thread is in progress: references are then left to the Python twins."""
+
+def set_cells(cell: type, held: type, bottom: Any) -> None:
+    """Set the class of references, that of what they hold, and the lowest trace."""
 
 def set_fast_paths(on: bool) -> bool:
     """Switch the native fast paths on or off for the process; return the previous setting."""

@@ -15,7 +15,7 @@ from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector.numpy.join import stack
-from covector.numpy.operands import converted
+from covector.numpy.operands import check_device, converted
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -72,6 +72,7 @@ def asarray(
     >>> cnp.asarray([1.0, 2.0])
     Array([1., 2.], dtype=float32)
     """
+    check_device("asarray", device, out_sharding)
     x = array_of(a, None if dtype is None else dtypes.as_dtype(dtype))
     return prims.Copy()(x) if copy and x is a else x
 
@@ -114,6 +115,7 @@ def array(
     Array([[1, 2],
            [3, 4]], dtype=int32)
     """
+    check_device("array", device, out_sharding)
     x = asarray(object, dtype)
     if copy and x is object:
         x = own(x)
@@ -219,6 +221,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     >>> cnp.astype(cnp.array([1.7, -1.7]), int)
     Array([ 1, -1], dtype=int32)
     """
+    check_device("astype", device)
     out = converted(lift("astype", x), dtypes.as_dtype(dtype))
     return own(out) if copy and out is x else out
 
@@ -233,6 +236,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     >>> cnp.from_dlpack(np.arange(3))
     Array([0, 1, 2], dtype=int64)
     """
+    check_device("from_dlpack", device)
     made = kept(_native.from_dlpack(x))
     return prims.Copy()(made) if copy else made
 
@@ -272,6 +276,7 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     Array([[0., 0.],
            [0., 0.]], dtype=float32)
     """
+    check_device("zeros", device, out_sharding)
     return filled(shape_of(shape), 0, dtypes.or_default(dtype))
 
 
@@ -285,6 +290,7 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any
     Array([[1., 1.],
            [1., 1.]], dtype=float32)
     """
+    check_device("ones", device, out_sharding)
     return filled(shape_of(shape), 1, dtypes.or_default(dtype))
 
 
@@ -297,6 +303,7 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     >>> cnp.empty((2, 3)).shape
     (2, 3)
     """
+    check_device("empty", device, out_sharding)
     return zeros(shape, dtype)
 
 
@@ -312,6 +319,7 @@ def full(
     Array([[1, 2],
            [1, 2]], dtype=int32)
     """
+    check_device("full", device, out_sharding)
     new = shape_of(shape)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if type(fill_value) in SCALARS:
@@ -348,6 +356,7 @@ def zeros_like(
     Array([[0, 0],
            [0, 0]], dtype=int32)
     """
+    check_device("zeros_like", device, out_sharding)
     new, own, weak = _like("zeros_like", a, dtype, shape)
     return filled(new, 0, own, weak)
 
@@ -363,6 +372,7 @@ def ones_like(
     >>> cnp.ones_like(cnp.array([1, 2]), dtype=float)
     Array([1., 1.], dtype=float32)
     """
+    check_device("ones_like", device, out_sharding)
     new, own, weak = _like("ones_like", a, dtype, shape)
     return filled(new, 1, own, weak)
 
@@ -374,6 +384,7 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
     >>> cnp.empty_like(cnp.array([1, 2])).dtype
     dtype('int32')
     """
+    check_device("empty_like", device)
     return zeros_like(prototype, dtype, shape)
 
 
@@ -392,6 +403,7 @@ def full_like(
     >>> cnp.full_like(cnp.array([1.0, 2.0]), 7)
     Array([7., 7.], dtype=float32)
     """
+    check_device("full_like", device, out_sharding)
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)

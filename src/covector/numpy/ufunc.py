@@ -134,8 +134,29 @@ def elementwise(
     shown = EXAMPLES.get(name, "") if example is None else example
     text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
     if text is not None:
-        python.__signature__ = _signature(text)  # type: ignore[attr-defined]
+        python = _named(name, python, _signature(text))
     return make(name, python, nin, f"{doc}{rules}{shown}")
+
+
+def _named(
+    name: str, python: Callable[..., Any], signature: inspect.Signature
+) -> Callable[..., Any]:
+    """The Python form with these parameters, where it calls its operands otherwise."""
+    own = inspect.signature(python).parameters
+    names = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    form = python
+    if any(n not in own for n in names):
+
+        def form(*args: Any, **kwargs: Any) -> Any:
+            if kwargs or len(args) != len(names):
+                try:
+                    args = signature.bind(*args, **kwargs).args
+                except TypeError as error:
+                    raise TypeError(f"{name}: {error}{errors.at_user_line()}") from None
+            return python(*args)
+
+    form.__signature__ = signature  # type: ignore[attr-defined]
+    return form
 
 
 def unary(

@@ -164,6 +164,7 @@ tree.register_node(
     lambda _, children: Key(*children),
     children=("words",),
     plain=True,
+    public=False,
 )
 
 

@@ -427,14 +427,24 @@ bool Plan::check(const Signature& signature) const {
     return true;
 }
 
-PyObject* Plan::run(const Signature& signature, PyObject* entry) const {
-    RunState state(*this, signature);
+namespace {
+
+PyObject* run_plan(const Plan& plan, const Signature& signature, PyObject* entry) {
+    RunState state(plan, signature);
     if (CV_UNLIKELY(!state.gather())) return nullptr;
     SmallVector<Buffer*, kOnStack> results;
-    results.resize(executable->outputs.size());
+    results.resize(plan.executable->outputs.size());
     if (CV_UNLIKELY(!state.run(results.data()))) return nullptr;
-    if (CV_UNLIKELY(linear != nullptr)) return state.build_taped(results.data(), entry);
+    if (CV_UNLIKELY(plan.linear != nullptr)) return state.build_taped(results.data(), entry);
     return state.build(results.data());
+}
+
+}  // namespace
+
+PyObject* Plan::run(const Signature& signature, PyObject* entry) const {
+    if (CV_LIKELY(touched == nullptr)) return run_plan(*this, signature, entry);
+    touched->begin(signature);
+    return touched->settle(signature, run_plan(*this, signature, entry));
 }
 
 }  // namespace covector

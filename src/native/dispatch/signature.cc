@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dispatch/call_cache.h"
+#include "dispatch/cells.h"
 #include "dispatch/nodes.h"
 #include "dispatch/tape.h"
 #include "python/numpy_bridge.h"
@@ -154,6 +155,32 @@ Flat Signature::add_taped(PyObject* value, int depth) {
     return Flat::kDone;
 }
 
+// A reference counts as the array that it holds. One that is there twice is an error.
+Flat Signature::add_cell(PyObject* value) {
+    if (!add_captured(value)) return Flat::kBypass;
+    const Array* array = as_array(leaves[leaves.size() - 1].object);
+    words.push_back(leaf_word(array->dtype, array->weak, array->ndim) | kCellBit);
+    for (int i = 0; i < array->ndim; ++i) words.push_back(static_cast<uint64_t>(array->dims()[i]));
+    return Flat::kDone;
+}
+
+bool Signature::add_captured(PyObject* cell) {
+    Array* array = cell_array(cell);
+    if (array == nullptr) return false;
+    for (size_t i = 0; i < cells.size(); ++i) {
+        if (cells[i] == cell) return false;
+    }
+    keep(cell);
+    keep(as_object(array));
+    cells.push_back(cell);
+    Leaf leaf;
+    leaf.object = as_object(array);
+    leaf.kind = kArrayLeaf;
+    leaf.dtype = array->dtype;
+    leaves.push_back(leaf);
+    return true;
+}
+
 Flat Signature::add_leaf(PyObject* value, int depth) {
     Leaf leaf;
     leaf.object = value;
@@ -291,7 +318,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
     words.push_back(container_word(kDictTag, static_cast<Py_ssize_t>(count)));
     const size_t first_word = words.size(), first_object = objects.size();
     const size_t first_leaf = leaves.size(), scalars = scalar_count, ndarrays = ndarray_count;
-    const size_t first_taped = taped.size();
+    const size_t first_taped = taped.size(), first_cell = cells.size();
     Flat result = Flat::kBypass;
     bool missing = !add_known_keys(count);
     if (!missing) result = add_dict_values(value, first_object, depth, &missing);
@@ -300,6 +327,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
         objects.resize(first_object);
         leaves.resize(first_leaf);
         taped.resize(first_taped);
+        cells.resize(first_cell);
         scalar_count = scalars;
         ndarray_count = ndarrays;
         result = add_sorted_keys(value);
@@ -311,6 +339,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
 
 Flat Signature::add_custom(PyObject* value, int depth) {
     const NodeClass* known = find_node_class(value);
+    if (known == nullptr && is_cell(value)) return add_cell(value);
     if (known == nullptr && g_hooks.tracer != nullptr &&
         PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(g_hooks.tracer))) {
         return Flat::kBypass;

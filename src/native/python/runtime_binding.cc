@@ -64,6 +64,7 @@ nb::dict symbol_addresses() {
     made["cv_sconv"] = address_of(cv_sconv);
     made["cv_dconv"] = address_of(cv_dconv);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
+    made["cv_sort_order"] = address_of(cv_sort_order);
     made["cv_cholesky"] = address_of(cv_cholesky);
     made["cv_lu"] = address_of(cv_lu);
     made["cv_pivots_to_permutation"] = address_of(cv_pivots_to_permutation);

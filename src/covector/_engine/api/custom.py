@@ -32,7 +32,7 @@ from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_jvp import OnlineJVP
 from covector._engine.control.custom_vjp import Backward, OnlineVJP
 from covector._engine.core.primitive import Zero, is_zero
-from covector._engine.core.refs import Among, Cell
+from covector._engine.core.refs import Among
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -83,7 +83,8 @@ class _Custom(Generic[P, R]):
         check_values(plain, call.names, f"{self.api} of {function_name(self.fun)}")
         values = [operand(x) for x in plain]
         memory = Memory(self._staged, call.key())
-        made = online(function_name(self.fun), call.fun, rule(call), call.outcome, memory)
+        name, refs = function_name(self.fun), bool(call.among.refs)
+        made = online(name, call.fun, rule(call), call.outcome, memory, refs)
         outs = made(*values)
         return tree.unflatten(call.outcome.value, map(as_array, outs))
 
@@ -420,14 +421,14 @@ class _VJP:
             )
         outs = call.noted(pair[0], fwd)
         leaves, res_tree = flatten(pair[1])
-        among = Among(f"the residuals of {function_name(fwd)}", leaves)
+        among = Among(f"the residuals of {function_name(fwd)}", leaves, numbers=True)
         residuals = among.others(leaves)
         check_values(
             residuals,
             lambda: [
                 f"the residual{tree.keystr(path)} of {function_place(fwd)}"
-                for path, x in tree.leaves_with_path(pair[1])
-                if not isinstance(x, Cell)
+                for i, (path, _) in enumerate(tree.leaves_with_path(pair[1]))
+                if i not in among.kept
             ],
             "custom_vjp",
         )

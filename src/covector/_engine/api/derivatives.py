@@ -380,14 +380,21 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
     flat = Flattened("linearize", fun, in_tree, has_aux)
-    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
+    values = [primal(x) for x in leaves]
+    push: Callable[[Sequence[Any]], list[Any]]
+    if serves(values, mask):
+        recording = Recording(flat, values, mask)
+        outs, push = recording.outs, partial(recording.push, results=flat.n)
+    else:
+        outs, tape = linearize_flat(flat, values, mask)
+        push = tape.push
+        del tape.outputs[flat.n :]
     types = [typeof(x) for x in outs[: flat.n]]
-    del tape.outputs[flat.n :]
 
     @boundary
     def pushforward(*tangents: Any) -> Any:
         given = check_tangents("linearize", in_tree, avals, tangents, "primal", "tangent")
-        pushed = tape.push([prims.materialize(t) for t in compress(given, mask)])
+        pushed = push([prims.materialize(t) for t in compress(given, mask)])
         found = [
             zero_tangent(a) if t is None else as_array(t)
             for t, a in zip(pushed, types, strict=True)

@@ -225,7 +225,7 @@ class Jitted:
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.options = options or {}
         self.traced: dict[Any, Traced] = {}
-        self.touches = False  # whether it was seen to touch references, which native calls do not
+        self.apart = False  # whether it touches references in a way that native calls do not know
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}
 
@@ -291,7 +291,6 @@ class Jitted:
                 touched,
                 signature.numbers(),
             )
-            self.touches = self.touches or bool(found.touched)
             if _lasts(found):
                 self.traced[key] = found
         return found
@@ -328,7 +327,7 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or self.touches:
+        if config.disable_jit or self.apart:
             return None
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)
@@ -337,9 +336,18 @@ class Jitted:
         traced = self.trace(signature)
         if not _lasts(traced):
             self.captured[get_ident()] = traced
-        if traced.touched or not _lasts(traced):
+        touches = bool(traced.touched) or bool(signature.refs.places)
+        if touches and traced.program.effects:
+            self.apart = True
             return None
-        return traced.linear_entry(live) if any(live) else traced.entry(signature.donated)
+        if not _lasts(traced) or (touches and any(live)):
+            return None
+        if not any(live):
+            return traced.entry(signature.donated, signature.refs.places)
+        try:
+            return traced.linear_entry(live)
+        except errors.OutsideRefError:
+            return None
 
     def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The Python twin: under a trace the Program becomes a Call; else it is compiled and run from here."""
@@ -355,7 +363,11 @@ class Jitted:
         call = Call(traced.closed)
         if trace.current().staging or call.axis_names or touched.tracers(leaves, program.constants):
             operands = [*touched.values(leaves), *program.constants]
-            results = touched.settled(leaves, call(*operands))
+            try:
+                outs = call(*operands)
+            except errors.OutsideRefError:  # a rule touches references: it does so where it runs
+                return self.fun(*args, **kwargs)
+            results = touched.settled(leaves, outs)
         else:
             results = traced.run(leaves, [i for i, d in enumerate(signature.donated) if d])
         return tree.unflatten(traced.out_tree, results)

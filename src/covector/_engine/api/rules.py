@@ -48,6 +48,26 @@ class SymbolicZero:
         return f"SymbolicZero({self.dtype.name}[{','.join(map(str, self.shape))}])"
 
 
+def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:
+    """The zero tangents of a pytree's values: arrays of the tangents' dtypes, or `SymbolicZero`s.
+
+    >>> import covector.numpy as np
+    >>> from covector.custom_derivatives import zero_from_primal
+    >>> print(zero_from_primal(np.ones(2)), zero_from_primal(np.ones(2), symbolic_zeros=True))
+    [0. 0.] SymbolicZero(float32[2])
+    """
+
+    def zero(x: Any) -> Any:
+        aval = typeof(x)
+        if symbolic_zeros:
+            return SymbolicZero(aval)
+        if not aval.differentiable():
+            return np.zeros(aval.shape, dtypes.float0)
+        return prims.zeros(aval)
+
+    return tree.map(zero, val)
+
+
 class CustomVJPPrimal:
     """An argument of a `fwd` rule defined with `symbolic_zeros=True`: its value, and whether it is differentiated."""
 

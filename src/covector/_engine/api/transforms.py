@@ -328,11 +328,17 @@ def _stage(
         full = [args[i] if i in static else x for i, x in enumerate(arguments)]
         out = fun(*full, **keywords)
         results, out_tree = flatten(out)
+        results = [_value_of(x) for x in results]
         check_values(results, lambda: result_names(fun, out), api)
         return [*results, *refs.take()]
 
     program, _ = stage_open(flat, avals, function_name(fun))
     return program, out_tree
+
+
+def _value_of(x: Any) -> Any:
+    """A result; for one that is only a shape and a dtype, values of these."""
+    return prims.zeros(aval_of(x, list, 0, "")) if isinstance(x, ShapeDtypeStruct) else x
 
 
 def _structs(program: Program, out_tree: Any) -> Any:
@@ -341,4 +347,4 @@ def _structs(program: Program, out_tree: Any) -> Any:
 
 
 def _struct(aval: ShapedArray) -> ShapeDtypeStruct:
-    return ShapeDtypeStruct(aval.shape, aval.dtype, aval.weak_type)
+    return ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)

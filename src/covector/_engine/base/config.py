@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from covector._engine import _native
@@ -226,8 +227,8 @@ class Config(threading.local):
     enable_x64: bool | None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("jax_") and (ours := jax_flags.named(name)) is not None:
-            return getattr(self, ours)
+        if name.startswith("jax_"):
+            return jax_flags.value(name, partial(getattr, self))
         raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
-from covector._engine.base.public import PACKAGE
+from covector._engine.base.public import NO_USERS, PACKAGE
 
 
 class CovectorError(Exception):
@@ -101,6 +101,18 @@ class ClosedOverError(UnexpectedTracerError):
     Traceback (most recent call last):
         ...
     covector.errors.ClosedOverError: custom_jvp of ...
+    """
+
+
+class OutsideRefError(CovectorError, TypeError):
+    """A reference made outside is used where a function is recorded that must not touch any.
+
+    >>> import covector
+    >>> ref = covector.new_ref(1.0)
+    >>> covector.closure_convert(lambda x: x * ref[...], 1.0)
+    Traceback (most recent call last):
+        ...
+    covector.errors.OutsideRefError: a Ref made outside of ...
     """
 
 
@@ -310,7 +322,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
+        if not code.co_filename.startswith(NO_USERS):
             return Source(code, frame.f_lineno, _scopes.name)
         frame = frame.f_back
     return None
@@ -463,6 +475,14 @@ def effect_of_a_tangent(primitive: str, source: Source | None) -> str:
     )
 
 
+def not_linear() -> str:
+    """For an operation on tangents that cannot be transposed."""
+    return (
+        f"reverse mode{at_user_line()} came to an operation on tangents that is not linear: a custom_jvp rule "
+        "may do to tangents only what is linear in them, such as multiplying them by values or adding them"
+    )
+
+
 def not_an_array(value: object, where: str) -> str:
     """For a value that is no array, tracer or number."""
     found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
@@ -470,6 +490,8 @@ def not_an_array(value: object, where: str) -> str:
         return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
     if getattr(value, "_is_ref", False):
         return f"{found}, which is a mutable reference: read its value first, ref[...]."
+    if getattr(value, "_is_linear", False):
+        return not_linear()
     return (
         f"{found}, which is not an array, a number, or something NumPy can make an array of. "
         "Mark it static (static_argnums of jit) or convert it first."

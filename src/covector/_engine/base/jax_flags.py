@@ -30,6 +30,22 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "traceback_filtering": ("trim_tracebacks", lambda mode: mode != "off"),
 }
 
+# And back, where the value that JAX has differs from ours.
+_BACK: dict[str, Callable[[Any], Any]] = {
+    "compilation_cache_dir": lambda folder: folder or None,
+    "compilation_cache_max_size": lambda megabytes: megabytes << 20,
+    "default_matmul_precision": lambda value: value or None,
+    "traceback_filtering": lambda trim: "auto" if trim else "off",
+}
+
+# What is as it is here, and cannot be set.
+_ALWAYS: dict[str, Any] = {
+    "default_prng_impl": "threefry2x32",
+    "enable_checks": False,
+    "enable_custom_prng": False,
+    "threefry_partitionable": True,
+}
+
 # The others: about XLA, about other devices, or about experiments of JAX.
 _WITHOUT_MEANING = """
 allow_f16_reductions array_garbage_collection_guard auto_pcast backend_target
@@ -72,12 +88,6 @@ xla_backend xla_profile_version
 _warned: set[str] = set()
 
 
-def named(name: str) -> str | None:
-    """The flag of ours that a flag of JAX is; None if it is another thing, or none."""
-    plain = name.removeprefix("jax_")
-    return plain if _MEANING.get(plain, ("",))[0] == plain else None
-
-
 def translate(name: str, value: Any) -> tuple[str, Any] | None:
     """The flag of ours and its value for a flag of JAX; None, and a warning once, for one without a meaning here.
 
@@ -87,9 +97,25 @@ def translate(name: str, value: Any) -> tuple[str, Any] | None:
     if plain in _MEANING:
         ours, convert = _MEANING[plain]
         return ours, convert(value)
-    if plain not in _WITHOUT_MEANING:
-        raise AttributeError(f"there is no flag {name!r}")
+    _check(plain)
     if plain not in _warned:
         _warned.add(plain)
         warnings.warn(f"the flag {name!r} has no effect here", stacklevel=3)
     return None
+
+
+def value(name: str, ours: Callable[[str], Any]) -> Any:
+    """The value of a flag of JAX's, from the flags of ours; AttributeError for one that has none here."""
+    plain = name.removeprefix("jax_")
+    if plain in _MEANING:
+        found = ours(_MEANING[plain][0])
+        return _BACK[plain](found) if plain in _BACK else found
+    if plain in _ALWAYS:
+        return _ALWAYS[plain]
+    _check(plain)
+    raise AttributeError(f"the flag {name!r} has no value here: it is about the inside of JAX")
+
+
+def _check(plain: str) -> None:
+    if plain not in _WITHOUT_MEANING:
+        raise AttributeError(f"there is no flag 'jax_{plain}'")

@@ -43,6 +43,11 @@ class Trace:
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
 
+    @property
+    def main(self) -> Trace:
+        """Itself: what libraries compare to see whether tracers are of one trace."""
+        return self
+
     def owns(self, x: Tracer) -> bool:
         """Whether a tracer is of this trace."""
         return x._trace is self
@@ -111,6 +116,8 @@ def set_current(trace: Trace) -> Trace:
     _state.trace = trace
     if before.staging != trace.staging:
         _native.set_tracing(trace.staging or bool(_state.axes))
+    if (before is EVAL) != (trace is EVAL):
+        _native.set_transforming(trace is not EVAL)
     return before
 
 

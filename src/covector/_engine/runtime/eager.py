@@ -223,13 +223,16 @@ class ByRules:
         """The tangents of the results that are on the tape; the residuals are the rules' own."""
         return [t for t in self.linear.push(tangents) if t is not None]
 
-    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
-        """The cotangents of the operands; None where they are zero."""
+    def pull(self, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands, under the current trace; those that are zero may be symbolic."""
         given = iter(cotangents)
         cts = [None if i is None else next(given) for i in self.linear.outputs]
         types = zip(cts, self.types, strict=True)
-        found = pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
-        return [None if is_zero(ct) else as_array(ct) for ct in found]
+        return pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
+
+    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands as arrays; None where they are zero."""
+        return [None if is_zero(ct) else as_array(ct) for ct in self.pull((), cotangents)]
 
 
 def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:

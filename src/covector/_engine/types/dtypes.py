@@ -255,7 +255,7 @@ def _least_upper_bound(
 
 
 def finfo(dtype: Any) -> Any:
-    """The machine limits of a floating dtype, as `numpy.finfo`.
+    """The machine limits of a floating dtype, or of an array's, as `numpy.finfo`.
 
     ValueError for a dtype of integers.
 
@@ -263,11 +263,11 @@ def finfo(dtype: Any) -> Any:
     >>> cnp.finfo(cnp.float32).eps
     np.float32(1.1920929e-07)
     """
-    return ml_dtypes.finfo(named_dtype(dtype))
+    return ml_dtypes.finfo(named_dtype(getattr(dtype, "dtype", dtype)))
 
 
 def iinfo(dtype: Any) -> Any:
-    """The machine limits of an integer dtype, as `numpy.iinfo`.
+    """The machine limits of an integer dtype, or of an array's, as `numpy.iinfo`.
 
     ValueError for another dtype.
 
@@ -275,4 +275,4 @@ def iinfo(dtype: Any) -> Any:
     >>> cnp.iinfo(cnp.int8).max
     127
     """
-    return ml_dtypes.iinfo(named_dtype(dtype))
+    return ml_dtypes.iinfo(named_dtype(getattr(dtype, "dtype", dtype)))
