@@ -75,6 +75,8 @@ def test_what_is_taken() -> None:
     described = cv.ShapeDtypeStruct((2,), "int32")
     assert cnp.zeros_like(described).tolist() == [0, 0]
     assert len(described) == 2
+    with cv.enable_x64(False):
+        assert cnp.zeros_like(np.float64(1)).dtype == cnp.ones_like(np.ones(2)).dtype == np.float32
     assert described.update(shape=(3,)) == cv.ShapeDtypeStruct((3,), "int32")
     assert isinstance(cnp.meshgrid(cnp.arange(2), cnp.arange(3)), tuple)
     assert isinstance(cnp.broadcast_arrays(1, SQUARE), tuple)

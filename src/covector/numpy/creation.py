@@ -14,6 +14,7 @@ from covector._engine.core import trace
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapeDtypeStruct, described
 from covector.numpy.join import stack
 from covector.numpy.operands import check_device, converted
 from covector.numpy.promotion import (
@@ -334,9 +335,11 @@ def full(
 
 
 def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
-    if not (hasattr(a, "shape") and hasattr(a, "dtype")):  # a ShapeDtypeStruct will do
+    if isinstance(a, ShapeDtypeStruct):
+        a = described(a)
+    else:
         a = lift(name, a)
-    weak = dtype is None and getattr(a, "weak_type", False)
+    weak = dtype is None and a.weak_type
     return (
         a.shape if shape is None else shape_of(shape),
         a.dtype if dtype is None else dtypes.as_dtype(dtype),
