@@ -19,11 +19,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ jax_names absent public caches jax_flags exact record config errors ref_errors locks collection tree",
+        "__init__ jax_names absent public caches jax_flags exact record config exceptions errors ref_errors locks",
     ),
     (
         "_engine/base",
-        "version depth",
+        "collection tree version depth",
     ),
     ("_engine/types", "__init__ dims dtypes sharding avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),

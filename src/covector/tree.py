@@ -88,9 +88,7 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
     >>> tree.map(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, {"a": 10, "b": (20, 30)})
     {'a': 11, 'b': (22, 33)}
     """
-    found, treedef = flatten(tree, is_leaf)
-    columns = [found, *[treedef.flatten_up_to(other) for other in rest]]
-    return unflatten(treedef, builtins.map(f, *columns))
+    return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 class _NoneGiven:

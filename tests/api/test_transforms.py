@@ -402,7 +402,7 @@ def test_eval_shape() -> None:
         ShapeDtypeStruct((3,), F32),
         {"s": ShapeDtypeStruct((3,), F32), "n": ShapeDtypeStruct((3,), "int32")},
     )
-    assert eval_shape(lambda x, y: x, y=2, x=1.0) == ShapeDtypeStruct((), F32, True)
+    assert eval_shape(lambda x, y: x, y=2, x=1.0) == ShapeDtypeStruct((), F32, weak_type=True)
 
 
 def test_make_jaxpr() -> None:

@@ -516,8 +516,11 @@ def _orthogonal() -> Iterator[Sample]:
             c = array((4, 2) if left else (2, 4), dtype)
             of = linalg_orthogonal.Ormqr(left, transposed)
             yield Sample(of, (array((4, 3), dtype), array((3,), dtype), c), makers=scales)
-    for full, shape in ((True, (2, 3)), (False, (0, 2)), (True, (2, 0))):
-        yield Sample(linalg_orthogonal.Qr(full, True), (array(shape, f32),), fixed=(0,))
+        wide = array((2, 4), dtype)
+        yield Sample(linalg_orthogonal.Qr(True), (wide,))
+        yield Sample(linalg_orthogonal.Qr(False, True), (wide,))
+    yield Sample(linalg_orthogonal.Qr(False, True), (array((0, 2), f32),))
+    yield Sample(linalg_orthogonal.Qr(True, True), (array((2, 0), f32),), fixed=(0,))
 
 
 def _spectral() -> Iterator[Sample]:

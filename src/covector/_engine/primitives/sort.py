@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -147,8 +148,12 @@ class SortOrder(ByRoutine):
     def reference(self, keys: Any) -> Any:
         wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
         *front, count, n = keys.shape
-        rows = [np.lexsort(row[::-1]) for row in wide.reshape(-1, count, n)] if count else []
-        rows = rows or [np.arange(n)] * int(np.prod(front))
+        rows = (
+            [np.lexsort(row[::-1]) for row in wide.reshape(math.prod(front), count, n)]
+            if count
+            else []
+        )
+        rows = rows or [np.arange(n)] * math.prod(front)
         return np.array(rows, dtypes.index_dtype(n)).reshape(*front, n)
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
