@@ -552,13 +552,7 @@ def _set_methods() -> None:
     _attach("__reversed__", _reversed_rows)
     _attach("__array_namespace__", _array_namespace)
     _attach("__array_ufunc__", interop.array_ufunc)
-    _attach("__round__", _rounded)
-
-
-def _rounded(self: Any, ndigits: int | None = None) -> Any:
-    """As Python's `round`: without a number of digits, an integer."""
-    rounded = el.round(self, ndigits or 0)
-    return creation.astype(rounded, int) if ndigits is None else rounded
+    _attach("__round__", interop.rounded)
 
 
 # ------------------------------------------------------------------------------------------- as text
