@@ -165,12 +165,12 @@ def fori_loop(
         integer_of(x, f"the {what} bound of fori_loop")
         for what, x in zip(("lower", "upper"), bounds, strict=True)
     ]
-    dtype = dtypes.index_dtype(abs(first), abs(stop))
+    dtype = dtypes.position_dtype(abs(first), abs(stop))
     for bound in bounds:
         if not isinstance(bound, int):
             dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
     weak = _gives_way(lower, dtype)
-    init = prims.Convert(dtype, weak)(as_array(prims.convert(first, dtype))), init_val
+    init = as_array(prims.Convert(dtype, weak)(dtype.type(first))), init_val
     length = max(stop - first, 0)
     turns = 1 if unroll is None else unroll
     (_, val), _ = scanned(_COUNTED, body_fun, init, None, length, unroll=turns)

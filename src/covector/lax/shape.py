@@ -24,6 +24,7 @@ from covector.numpy.promotion import (
     cast,
     dim_of,
     integer_of,
+    is_operand,
     shape_of,
     type_key,
 )
@@ -135,15 +136,15 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
 
 
 def dtype(x: Any) -> np.dtype:
-    """The dtype of an array or number.
+    """The dtype of an array or number; that which a name or a type means.
 
-    TypeError for what is no array or number.
+    TypeError for what is none of these.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.dtype(cnp.array([1.0]))
     dtype('float32')
     """
-    return type_key(x)[0]
+    return type_key(x)[0] if is_operand(x) else dtypes.named_dtype(x)
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:

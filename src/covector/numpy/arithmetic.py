@@ -207,7 +207,7 @@ def _series(x: Any, coefficients: Sequence[float]) -> Any:
 
 
 log2 = unary("log2", log_base(2.0), "inexact", "The logarithm to base 2.")
-log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.")
+log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.", strong=True)
 logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.")
 logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.")
 hypot = binary("hypot", _hypot, "inexact", "sqrt(x**2 + y**2), without overflow.")

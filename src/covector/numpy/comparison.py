@@ -117,18 +117,22 @@ right_shift = bitwise_right_shift = binary(
     "The bits moved down; the sign of signed integers stays.",
 )
 bitwise_count = unary(
-    "bitwise_count", _bitwise_count, "numeric", "How many bits of |x| are set, as uint8."
+    "bitwise_count",
+    _bitwise_count,
+    "numeric",
+    "How many bits of |x| are set, as uint8.",
+    strong=True,
 )
 
 # ------------------------------------------------------------------------------- larger and smaller
 
 
 def _fmax(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(prims.ge(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(_ordering(prims.ge)(x, y), prims.ne(y, y)), x, y)
 
 
 def _fmin(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(prims.le(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(_ordering(prims.le)(x, y), prims.ne(y, y)), x, y)
 
 
 def _heaviside(x: Any, at_zero: Any) -> Any:
@@ -160,7 +164,9 @@ minimum = binary(
 )
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
-heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.")
+heaviside = binary(
+    "heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.", strong=True
+)
 
 # ---------------------------------------------------------------------------------- kinds of numbers
 
@@ -270,13 +276,19 @@ nextafter = binary(
     "nextafter", prims.nextafter, "inexact", "The float next to x in the direction of y."
 )
 spacing = unary(
-    "spacing", _spacing, "inexact", "The distance to the float that is next away from zero."
+    "spacing",
+    _spacing,
+    "inexact",
+    "The distance to the float that is next away from zero.",
+    strong=True,
 )
 ldexp = binary("ldexp", _ldexp, "inexact", "x * 2**y.")
 real = unary("real", _real, "any", "The real part; real arrays as they are.")
 imag = unary("imag", _imaginary, "any", "The imaginary part; of real arrays zeros.")
 conjugate = conj = unary("conjugate", _conjugate, "any", "The complex conjugate.")
-_angle_of = unary("angle", _angle, "inexact", "The angle of a complex number, in radians.")
+_angle_of = unary(
+    "angle", _angle, "inexact", "The angle of a complex number, in radians.", strong=True
+)
 
 
 def angle(z: Any, deg: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array as arrays
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from covector._engine.core import trace
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapeDtypeStruct, described
 from covector.numpy.join import stack
 from covector.numpy.operands import check_device, converted
 from covector.numpy.promotion import (
@@ -92,7 +94,7 @@ def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
             return array_of(t(a), wanted)  # type: ignore[arg-type]
     if stands_for_array(a):
         return array_of(array_it_stands_for(a), wanted)
-    if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
+    if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray | arrays.array):
         return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
 
@@ -333,7 +335,10 @@ def full(
 
 
 def _like(name: str, a: Any, dtype: Any, shape: Any) -> tuple[Shape, np.dtype, bool]:
-    a = lift(name, a)
+    if isinstance(a, ShapeDtypeStruct):
+        a = described(a)
+    else:
+        a = lift(name, a)
     weak = dtype is None and a.weak_type
     return (
         a.shape if shape is None else shape_of(shape),

@@ -349,14 +349,14 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     """
     (x,) = together("linalg.matrix_rank", "inexact", M)
     if x.ndim < 2:
-        return cast(reduce.any(el.not_equal(x, 0)), dtypes.int32)
+        return cast(reduce.any(el.not_equal(x, 0)), dtypes.of_number(int))
     s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
     if tol is None:
         factor = max(x.shape[-2:]) * _epsilon(x.dtype) if rtol is None else rtol
         tol = _each(factor) * reduce.max(s, -1, keepdims=True)
     else:
         tol = _each(tol)
-    return reduce.sum(el.greater(s, tol), -1, dtype=dtypes.int32)
+    return reduce.sum(el.greater(s, tol), -1, dtype=dtypes.of_number(int))
 
 
 def _each(x: Any) -> Any:

@@ -393,7 +393,7 @@ def ravel_multi_index(
             f"ravel_multi_index: mode {mode!r}, order {order!r}{errors.at_user_line()}; a mode is one of "
             f"{', '.join(_MODES)}, an order 'C' or 'F'"
         )
-    wanted = dtypes.index_dtype(*shape) if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.position_dtype(*shape) if dtype is None else dtypes.as_dtype(dtype)
     parts = []
     for x, n, each in zip(multi_index, shape, modes, strict=True):
         i = lift("ravel_multi_index", x)

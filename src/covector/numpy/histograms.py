@@ -91,10 +91,10 @@ def bincount(
         length = max(integer_of(length, "length"), 0)
     if not length:
         return prims.full(
-            (0,), 0, dtypes.int32 if weights is None else lift("bincount", weights).dtype
+            (0,), 0, dtypes.position_dtype() if weights is None else lift("bincount", weights).dtype
         )
     if weights is None:
-        weights = dtypes.index_dtype(x.shape[0]).type(1)
+        weights = dtypes.position_dtype(x.shape[0]).type(1)
     elif np.shape(weights) != x.shape:
         raise ValueError(
             f"bincount: weights of shape {np.shape(weights)} for a vector of shape {x.shape}{errors.at_user_line()}"

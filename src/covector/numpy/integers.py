@@ -29,8 +29,10 @@ def _integers(name: str, x1: Any, x2: Any) -> list[Any]:
     """Two arrays of integers in one dtype and shape; TypeError for others."""
     xs = together(name, "any", x1, x2)
     if not dtypes.is_integer(xs[0].dtype):
-        raise TypeError(f"{name} takes integers, got {typeof(xs[0]).text()}{errors.at_user_line()}")
-    return broadcast_arrays(*xs)
+        raise errors.DtypeError(
+            f"{name} takes integers, got {typeof(xs[0]).text()}{errors.at_user_line()}"
+        )
+    return list(broadcast_arrays(*xs))
 
 
 @fused()

@@ -2,7 +2,7 @@
 
 So `numpy.sin(x)` is `covector.numpy.sin(x)`, traced values included, and `a + x` with a NumPy array on the left is
 `x.__radd__(a)`, which NumPy cannot tell from `numpy.add(a, x)`.  What only NumPy has (`out`, `where`, `reduce`, other
-libraries' ufuncs) runs in NumPy on the values, and gives NumPy's arrays.
+libraries' ufuncs) runs in NumPy on the values, and gives NumPy's arrays.  Python asks for `round` likewise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 
 from covector._engine.base import errors
 from covector._engine.core.trace import Tracer
+from covector.numpy import elementwise
+from covector.numpy.creation import astype
 from covector.numpy.promotion import Array, is_operand
 
 _functions: dict[np.ufunc, Any] = {}
@@ -58,3 +60,9 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
 def _value(x: Any) -> Any:
     """An array of ours as NumPy's; anything else as it is."""
     return np.asarray(x) if type(x) is Array or isinstance(x, Tracer) else x
+
+
+def rounded(x: Any, ndigits: int | None = None) -> Any:
+    """What Python's `round` gives: without a number of digits, integers."""
+    found = elementwise.round(x, ndigits or 0)
+    return astype(found, int) if ndigits is None else found

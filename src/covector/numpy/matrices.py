@@ -9,6 +9,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.creation import iota, ones_like
@@ -16,6 +17,7 @@ from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
 from covector.numpy.operands import check_device, converted
 from covector.numpy.promotion import (
+    cast,
     from_numpy,
     integer_of,
     lift,
@@ -42,7 +44,11 @@ __all__ = [
 
 def _difference(rows: Dim, columns: Dim, compare: Any, k: Any) -> Any:
     """compare(i + k, j) for the row i and column j of a matrix."""
-    row = prims.add(iota((rows, columns), dtypes.int32, 0), np.int32(integer_of(k, "k")))
+    if isinstance(k, Tracer):
+        k = cast(k, dtypes.int32)
+    else:  # past the edges all diagonals are alike
+        k = np.int32(max(-(2**30), min(integer_of(k, "k"), 2**30)))
+    row = prims.add(iota((rows, columns), dtypes.int32, 0), k)
     return compare(row, iota((rows, columns), dtypes.int32, 1))
 
 
@@ -137,9 +143,8 @@ def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     (Array([0, 1, 1], dtype=int32), Array([0, 0, 1], dtype=int32))
     """
     rows, columns = np.tril_indices(n, k, m)
-    return from_numpy("tril_indices", rows, dtypes.int32), from_numpy(
-        "tril_indices", columns, dtypes.int32
-    )
+    dtype = dtypes.position_dtype(n if m is None else max(n, m))
+    return from_numpy("tril_indices", rows, dtype), from_numpy("tril_indices", columns, dtype)
 
 
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
@@ -152,9 +157,8 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     (Array([0, 0, 1], dtype=int32), Array([0, 1, 1], dtype=int32))
     """
     rows, columns = np.triu_indices(n, k, m)
-    return from_numpy("triu_indices", rows, dtypes.int32), from_numpy(
-        "triu_indices", columns, dtypes.int32
-    )
+    dtype = dtypes.position_dtype(n if m is None else max(n, m))
+    return from_numpy("triu_indices", rows, dtype), from_numpy("triu_indices", columns, dtype)
 
 
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -175,7 +179,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     a = moveaxis(a, (axis1, axis2), (-2, -1))
     rows, columns = (operator.index(n) for n in a.shape[-2:])
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    first = max(-offset, 0) * columns + max(offset, 0)
+    first = max(-offset, 0) * columns + max(offset, 0) if length else 0
     flat = reshape(a, (*a.shape[:-2], rows * columns))
     stop = first + (length - 1) * (columns + 1) + 1 if length else first
     lead = len(flat.shape) - 1

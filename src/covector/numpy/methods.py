@@ -496,7 +496,7 @@ def _set_methods() -> None:
     _attach("__reversed__", _reversed_rows)
     _attach("__array_namespace__", _array_namespace)
     _attach("__array_ufunc__", interop.array_ufunc)
-    _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
+    _attach("__round__", interop.rounded)
 
 
 # ------------------------------------------------------------------------------------------- as text

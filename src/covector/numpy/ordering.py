@@ -49,7 +49,7 @@ def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) ->
         extreme = prims.CumMax if primitive is prims.CumSum else prims.CumMin
         return prims.ne(extreme(axis)(cast(truth, dtypes.uint8)), np.uint8(0))
     if wanted is None:
-        wanted = dtypes.index_dtype(a.shape[axis]) if a.dtype == dtypes.bool_ else a.dtype
+        wanted = dtypes.position_dtype(a.shape[axis]) if a.dtype == dtypes.bool_ else a.dtype
     return primitive(axis)(strong(cast(a, wanted)))
 
 

@@ -362,5 +362,7 @@ def shape_of(shape: Any, name: str = "shape") -> Shape:
         ) from None
     for n in result:
         if type(n) is int and n < 0:
-            raise ValueError(f"{name} {result} has a negative dimension{errors.at_user_line()}")
+            raise errors.ShapeError(
+                f"{name} {result} has a negative dimension{errors.at_user_line()}"
+            )
     return result

@@ -248,7 +248,7 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
            [0, 1, 2]], dtype=int32)
     """
     grid = shape_of(dimensions, "dimensions")
-    wanted = dtypes.index_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.position_dtype(*grid) if dtype is None else dtypes.as_dtype(dtype)
     if not sparse:
         parts = [iota(grid, wanted, axis) for axis in range(len(grid))]
         return stack(parts) if parts else zeros((0,), wanted)
@@ -275,7 +275,9 @@ def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
     )
 
 
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
+def meshgrid(
+    *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
+) -> tuple[Any, ...]:
     """Coordinates on a grid from vectors: one array for each, all of one shape unless `sparse`.
 
     With indexing "xy" the first vector runs along the second axis, as in a picture; with "ij" along the first.
@@ -283,9 +285,9 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
     >>> from covector import numpy as cnp
     >>> cnp.meshgrid(cnp.array([1, 2]), cnp.array([3, 4]))
-    [Array([[1, 2],
+    (Array([[1, 2],
            [1, 2]], dtype=int32), Array([[3, 3],
-           [4, 4]], dtype=int32)]
+           [4, 4]], dtype=int32))
     """
     if indexing not in ("xy", "ij"):
         raise ValueError(
@@ -299,4 +301,4 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         reshape(v, tuple([-1 if k == order[i] else 1 for k in range(len(vectors))]))
         for i, v in enumerate(vectors)
     ]
-    return shaped if sparse else broadcast_arrays(*shaped) if shaped else []
+    return tuple(shaped) if sparse or not shaped else broadcast_arrays(*shaped)

@@ -61,11 +61,11 @@ _NEUTRAL: dict[str, Callable[[np.dtype], Any]] = {"max": dtypes.lowest, "min": d
 
 
 def extended(dtype: np.dtype) -> np.dtype:
-    """The dtype that sums of a dtype are computed in: at least 32 bits wide for integers and bool."""
-    kind = dtypes.kind(dtype)
-    if kind == "b" or (kind == "i" and dtype.itemsize < 4):
-        return dtypes.int32
-    return dtypes.uint32 if kind == "u" and dtype.itemsize < 4 else dtype
+    """The dtype that sums of a dtype are computed in: of integers and bool as wide as that of numbers, or wider."""
+    kind, least = dtypes.kind(dtype), dtypes.of_number(int)
+    if kind == "b" or (kind == "i" and dtype.itemsize < least.itemsize):
+        return least
+    return dtypes.unsigned_of(least) if kind == "u" and dtype.itemsize < least.itemsize else dtype
 
 
 def _reduce(
@@ -94,7 +94,7 @@ def _reduce(
     if wanted is not None:
         a = cast(a, wanted)
     elif fold.extends and a.dtype == dtypes.bool_:
-        a = cast(a, dtypes.index_dtype(dims.product([a.shape[i] for i in axes])))
+        a = cast(a, dtypes.position_dtype(dims.product([a.shape[i] for i in axes])))
     elif fold.extends and extend:
         a = cast(a, extended(a.dtype), a.weak_type)
     if where is not None:
@@ -326,7 +326,7 @@ def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | N
         raise ValueError(
             f"{name} of an array of shape {shape} finds no elements{errors.at_user_line()}"
         )
-    out = primitive(axis, dtypes.index_dtype(a.shape[axis]))(a)
+    out = primitive(axis, dtypes.position_dtype(a.shape[axis]))(a)
     return kept(out, shape, axes) if keepdims else out
 
 

@@ -125,7 +125,7 @@ _GIVE_SIZE = "give its length, as size=..., or use covector.numpy.where(conditio
 
 def places_where(mask: Any, size: int, fill: Any) -> Any:
     """The indices of the first `size` true elements of a vector of bool, then `fill`."""
-    dtype = dtypes.index_dtype(*mask.shape)
+    dtype = dtypes.position_dtype(*mask.shape)
     start = prims.full((size,), 0, dtype) if fill is None else _filling(fill, size, dtype)
     if size == 0 or mask.shape[0] == 0:
         return start
@@ -159,7 +159,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
         raise ValueError(
             f"nonzero of an array of shape (){errors.at_user_line()}: it has no axes; use atleast_1d"
         )
-    dtype = dtypes.index_dtype(*a.shape)
+    dtype = dtypes.position_dtype(*a.shape)
     if size is None:
         found = np.nonzero(known("nonzero", a, _GIVE_SIZE))
         return tuple([from_numpy("nonzero", i, dtype) for i in found])
@@ -244,7 +244,7 @@ def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
     if any(
         bound is not None and dtypes.is_complex(type_key(bound)[0]) for bound in (arr, min, max)
     ):
-        raise TypeError(f"clip takes real numbers, not complex ones{errors.at_user_line()}")
+        raise errors.DtypeError(f"clip takes real numbers, not complex ones{errors.at_user_line()}")
     if min is None:
         return el.positive(arr) if max is None else el.minimum(max, arr)
     return el.maximum(min, arr) if max is None else _clip(arr, min, max)

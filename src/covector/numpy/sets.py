@@ -121,7 +121,7 @@ def _grouped(rows: Any, equal_nan: bool, size: int | None) -> _Groups:
     new = _differs(with_order[0], equal_nan)
     if size is None:
         found = np.append(np.flatnonzero(np.asarray(new)), n)
-        starts = from_numpy("unique", found, dtypes.index_dtype(n))
+        starts = from_numpy("unique", found, dtypes.position_dtype(n))
     else:
         starts = places_where(new, size + 1, n)
     return _Groups(*with_order, new, starts)

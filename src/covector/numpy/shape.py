@@ -376,20 +376,20 @@ def broadcast_to(array: Any, shape: Any, *, out_sharding: None = None) -> Any:
     return spread(array, new)
 
 
-def broadcast_arrays(*args: Any) -> list[Any]:
+def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
     """The arrays, each in the shape that they take together.
 
     ValueError if they do not fit together.
 
     >>> from covector import numpy as cnp
     >>> cnp.broadcast_arrays(cnp.array([1, 2]), cnp.array([[3], [4]]))
-    [Array([[1, 2],
+    (Array([[1, 2],
            [1, 2]], dtype=int32), Array([[3, 3],
-           [4, 4]], dtype=int32)]
+           [4, 4]], dtype=int32))
     """
     arrays = [lift("broadcast_arrays", a) for a in args]
     common = broadcast_shapes(*[a.shape for a in arrays])
-    return [spread(a, common) for a in arrays]
+    return tuple([spread(a, common) for a in arrays])
 
 
 # --------------------------------------------------------------------------------- turning and moving

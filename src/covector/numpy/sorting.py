@@ -11,7 +11,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import filled, iota
-from covector.numpy.promotion import axis_of, integer_of, is_operand, lift
+from covector.numpy.promotion import axis_of, cast, integer_of, is_operand, lift
 from covector.numpy.shape import flip, moveaxis, ravel
 
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "sort", "top_k"]
@@ -91,7 +91,7 @@ def argsort(
     """
     _check_options("argsort", kind, order)
     x, axis = _rows("argsort", a, axis)
-    wanted = dtypes.index_dtype(x.shape[-1]) if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.position_dtype(x.shape[-1]) if dtype is None else dtypes.as_dtype(dtype)
     if not dtypes.is_integer(wanted):
         raise TypeError(f"argsort gives integers, not dtype={dtype!r}{errors.at_user_line()}")
     return moveaxis(_order(x, descending, wanted)[1], -1, axis)
@@ -119,10 +119,11 @@ def lexsort(keys: Any, axis: int = -1, *, batch_size: int = 16) -> Any:
             f"lexsort needs keys of one shape, got {', '.join(typeof(k).text() for k in found)}{errors.at_user_line()}"
         )
     if not found[0].ndim:
-        return filled((), 0, dtypes.int32)
+        return filled((), 0, dtypes.position_dtype())
     axis = axis_of(axis, found[0].ndim)
     rows = [moveaxis(key, axis, -1) for key in reversed(found)]
-    return moveaxis(prims.order_by(rows), -1, axis)
+    order = cast(prims.order_by(rows), dtypes.position_dtype(rows[0].shape[-1]))
+    return moveaxis(order, -1, axis)
 
 
 def _check_place(name: str, a: Any, kth: Any, axis: int) -> Any:
@@ -155,7 +156,8 @@ def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
     >>> cnp.argpartition(cnp.array([5, 1, 4, 2]), 1)[1].item()
     3
     """
-    return argsort(_check_place("argpartition", a, kth, axis), axis)
+    x = _check_place("argpartition", a, kth, axis)
+    return argsort(x, axis, dtype=dtypes.index_dtype(x.size))
 
 
 def top_k(

@@ -120,10 +120,15 @@ def elementwise(
     doc: str,
     example: str | None = None,
     parameters: str | None = None,
+    strong: bool = False,
 ) -> Any:
-    """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe."""
-    weakly = _strongly if name in _NEVER_WEAK else _weakly
-    steps = recipe if isinstance(recipe, Primitive) else weakly(recipe)
+    """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe.
+
+    The result is weakly typed where all operands are, unless it is to be `strong`.
+    """
+    steps = _strongly(recipe) if strong else recipe
+    if not strong and not isinstance(recipe, Primitive):
+        steps = _weakly(recipe)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
     rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
     shown = EXAMPLES.get(name, "") if example is None else example
@@ -161,41 +166,31 @@ def unary(
     doc: str,
     example: str | None = None,
     parameters: str | None = None,
+    strong: bool = False,
 ) -> Any:
     """A ufunc of one operand."""
-    return elementwise(name, recipe, kind, 1, doc, example, parameters)
+    return elementwise(name, recipe, kind, 1, doc, example, parameters, strong)
 
 
-def binary(name: str, recipe: Recipe, kind: Kind, doc: str, example: str | None = None) -> Any:
+def binary(
+    name: str,
+    recipe: Recipe,
+    kind: Kind,
+    doc: str,
+    example: str | None = None,
+    strong: bool = False,
+) -> Any:
     """A ufunc of two operands."""
-    return elementwise(name, recipe, kind, 2, doc, example)
-
-
-# Whose results are arrays like others, also of Python's numbers; so are JAX's.
-_NEVER_WEAK = frozenset(
-    [
-        "angle",
-        "bitwise_count",
-        "dawsn",
-        "erfcinv",
-        "erfcx",
-        "exp1",
-        "expi",
-        "gamma",
-        "gammasgn",
-        "log10",
-        "spacing",
-    ]
-)
+    return elementwise(name, recipe, kind, 2, doc, example, strong=strong)
 
 
 def _strongly(recipe: Recipe) -> Recipe:
-    """The recipe, with a result that is not weak."""
+    """The recipe, with a result that is never weak."""
 
     def steps(*args: Any) -> Any:
         out = recipe(*args)
         aval = typeof(out)
-        return prims.Convert(aval.dtype)(out) if aval.weak_type else out
+        return prims.Convert(aval.dtype, False)(out) if aval.weak_type else out
 
     return steps
 
@@ -298,6 +293,6 @@ def is_integer(x: Any) -> bool:
     return not dtypes.is_inexact(x.dtype)
 
 
-def refuse(name: str, x: Any) -> TypeError:
+def refuse(name: str, x: Any) -> errors.DtypeError:
     """The error of a function that does not take an operand's dtype."""
-    return TypeError(f"{name} does not take {typeof(x).text()}{errors.at_user_line()}")
+    return errors.DtypeError(f"{name} does not take {typeof(x).text()}{errors.at_user_line()}")

@@ -24,16 +24,17 @@ def _places(name: str, M: Any) -> tuple[int, Any]:
     if count < 0:
         raise ValueError(f"{name}: M is {count}{errors.at_user_line()}, it must not be negative")
     if count <= 1:  # one point is the middle
-        return count, filled((count,), 0.5, dtypes.float32)
-    return count, prims.div(iota((count,), dtypes.float32, 0), np.float32(count - 1))
+        return count, filled((count,), 0.5, dtypes.of_number(float))
+    dtype = dtypes.of_number(float)
+    return count, prims.div(iota((count,), dtype, 0), dtype.type(count - 1))
 
 
 def _cosines(name: str, M: Any, terms: Sequence[float]) -> Any:
     """The sum of cosines of whole multiples of the turn, by their weights."""
     count, t = _places(name, M)
     if count == 1:
-        return filled((1,), 1, dtypes.float32)
-    out = filled((count,), terms[0], dtypes.float32)
+        return filled((1,), 1, t.dtype)
+    out = filled((count,), terms[0], t.dtype)
     for i, weight in enumerate(terms[1:], 1):
         out = el.add(out, el.multiply(weight, el.cos(el.multiply(t, 2 * np.pi * i))))
     return out
@@ -48,7 +49,7 @@ def bartlett(M: Any) -> Any:
     """
     count, t = _places("bartlett", M)
     if count == 1:
-        return filled((1,), 1, dtypes.float32)
+        return filled((1,), 1, t.dtype)
     return el.subtract(1, el.abs(el.subtract(el.multiply(t, 2), 1)))
 
 
@@ -92,7 +93,7 @@ def kaiser(M: Any, beta: Any) -> Any:
     count, t = _places("kaiser", M)
     beta = lift("kaiser", beta)
     if count == 1:
-        return filled((1,), 1, dtypes.float32)
+        return filled((1,), 1, t.dtype)
     across = el.subtract(el.multiply(t, 2), 1)
     inside = el.subtract(1, el.square(across))
     root = el.sqrt(where(el.greater(inside, 0), inside, 0))  # at the ends, of exactly 0

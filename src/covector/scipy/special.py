@@ -85,8 +85,8 @@ __all__ = [
 _ROOT_HALF = math.sqrt(0.5)
 
 
-def _function(name: str, recipe: Any, parameters: str, doc: str) -> Any:
-    """A ufunc of floats with these parameters, and its example."""
+def _function(name: str, recipe: Any, parameters: str, doc: str, strong: bool = False) -> Any:
+    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says."""
 
     def of_floats(*xs: Any) -> Any:
         for x in xs:
@@ -95,7 +95,9 @@ def _function(name: str, recipe: Any, parameters: str, doc: str) -> Any:
         return recipe(*xs)
 
     nin = parameters.count(",") + 1
-    return elementwise(name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters)
+    return elementwise(
+        name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters, strong
+    )
 
 
 def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:
@@ -171,8 +173,10 @@ def _poch(z: Any, m: Any) -> Any:
 digamma = _function("digamma", prims.digamma, "x", "The derivative of log Γ(x).")
 gammaln = _function("gammaln", prims.lgamma, "x", "log |Γ(x)|.")
 loggamma = _function("loggamma", _loggamma, "x", "log Γ(x) of real numbers; NaN for negative ones.")
-gammasgn = _function("gammasgn", _gammasgn, "x", "The sign of Γ(x); NaN at negative whole numbers.")
-gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.")
+gammasgn = _function(
+    "gammasgn", _gammasgn, "x", "The sign of Γ(x); NaN at negative whole numbers.", strong=True
+)
+gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.", strong=True)
 polygamma = _function("polygamma", prims.polygamma, "n, x", "The n-th derivative of digamma at x.")
 gammainc = _function(
     "gammainc", prims.igamma, "a, x", "The regularised lower incomplete gamma function P(a, x)."
@@ -406,13 +410,19 @@ def log_ndtr(x: Any, series_order: int = 3) -> Any:
 erf = _function("erf", prims.erf, "x", "The error function.")
 erfc = _function("erfc", prims.erfc, "x", "1 - erf(x), exact for large x too.")
 erfinv = _function("erfinv", prims.erf_inv, "x", "The inverse of the error function.")
-erfcinv = _function("erfcinv", prims.erfc_inv, "y", "The inverse of `erfc`, exact for small x too.")
-erfcx = _function("erfcx", prims.erfcx, "x", "exp(x²) erfc(x).")
-dawsn = _function("dawsn", prims.dawsn, "x", "Dawson's integral.")
-expi = _function("expi", prims.expi, "x", "The exponential integral Ei(x).")
+erfcinv = _function(
+    "erfcinv", prims.erfc_inv, "y", "The inverse of `erfc`, exact for small x too.", strong=True
+)
+erfcx = _function("erfcx", prims.erfcx, "x", "exp(x²) erfc(x).", strong=True)
+dawsn = _function("dawsn", prims.dawsn, "x", "Dawson's integral.", strong=True)
+expi = _function("expi", prims.expi, "x", "The exponential integral Ei(x).", strong=True)
 expn = _function("expn", prims.expn, "n, x", "The exponential integral E_n(x).")
 exp1 = _function(
-    "exp1", lambda x: prims.expn(like(x, 1), x), "x", "The exponential integral E_1(x)."
+    "exp1",
+    lambda x: prims.expn(like(x, 1), x),
+    "x",
+    "The exponential integral E_1(x).",
+    strong=True,
 )
 spence = _function("spence", prims.spence, "x", "The dilogarithm of 1 - x.")
 owens_t = _function("owens_t", prims.owens_t, "h, a", "Owen's T function.")

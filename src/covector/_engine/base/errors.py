@@ -17,6 +17,7 @@ from covector._engine.base.exceptions import (
     ConcretizationTypeError as ConcretizationTypeError,
     CovectorError as CovectorError,
     DivisionByZeroError as DivisionByZeroError,
+    DtypeError as DtypeError,
     FailedCheckError as FailedCheckError,
     InconclusiveDimensionOperation as InconclusiveDimensionOperation,
     KernelError as KernelError,

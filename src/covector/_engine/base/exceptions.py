@@ -118,6 +118,17 @@ class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
     """
 
 
+class DtypeError(CovectorError, ValueError, TypeError):
+    """A dtype that a function does not take: a TypeError, and a ValueError where it is one in JAX.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.gcd(1.5, 2)
+    Traceback (most recent call last):
+        ...
+    covector.errors.DtypeError: gcd takes integers, got ...
+    """
+
+
 class ShapeError(CovectorError, ValueError, TypeError):
     """Shapes of operands that do not fit together: a ValueError as NumPy's, and a TypeError as JAX's `lax` raises.
 

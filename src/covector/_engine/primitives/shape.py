@@ -54,20 +54,20 @@ def check_axes(name: str, axes: Sequence[int], ndim: int) -> None:
             f"{name} got axes {tuple(axes)} of an array with {ndim} dimensions{errors.at_user_line()}"
         )
     if len(set(axes)) != len(axes):
-        raise ValueError(f"{name} got an axis twice: {tuple(axes)}{errors.at_user_line()}")
+        raise errors.ShapeError(f"{name} got an axis twice: {tuple(axes)}{errors.at_user_line()}")
 
 
 def check_sizes(name: str, shape: Shape) -> None:
     """ValueError if a dimension is negative."""
     for n in shape:
         if isinstance(n, int) and n < 0:
-            raise ValueError(errors.negative_size(name, show_shape(shape)))
+            raise errors.ShapeError(errors.negative_size(name, show_shape(shape)))
 
 
 def _check_lengths(name: str, x: ShapedArray, **parameters: Sequence[Any]) -> None:
     for what, values in parameters.items():
         if len(values) != x.ndim:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name} needs {what} for each of the {x.ndim} dimensions of {x.text()}, "
                 f"got {tuple(values)}{errors.at_user_line()}"
             )
@@ -98,7 +98,7 @@ class Broadcast(Movement):
         check_axes(self.name, self.axes, len(self.shape))
         check_sizes(self.name, self.shape)
         if x.shape != tuple([self.shape[i] for i in self.kept()]):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"broadcast of {x.text()} to {show_shape(self.shape)} with the new axes {self.axes} does not keep "
                 f"the operand's dimensions in order{errors.at_user_line()}"
             )
@@ -136,7 +136,7 @@ class Reshape(Movement):
     def type(self, x: ShapedArray) -> ShapedArray:
         check_sizes(self.name, self.shape)
         if dims.product(self.shape) != x.size:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"reshape of {x.text()}, which has {x.size} elements, to {show_shape(self.shape)}, "
                 f"which has {dims.product(self.shape)}{errors.at_user_line()}"
             )
@@ -227,7 +227,7 @@ class Transpose(Movement):
 
     def type(self, x: ShapedArray) -> ShapedArray:
         if sorted(self.permutation) != list(range(x.ndim)):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"transpose got {self.permutation}, which is not a permutation of the {x.ndim} axes of {x.text()}"
                 f"{errors.at_user_line()}"
             )
@@ -340,7 +340,7 @@ class Slice(Movement):
         ):
             bad = dims.is_true(lambda a=start: a < 0) or dims.is_true(lambda a=start, b=stop: a > b)
             if step < 1 or bad or dims.is_true(lambda b=stop, n=n: b > n):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"slice from {start} to {stop} with stride {step} does not fit axis {axis} of {x.text()}"
                     f"{errors.at_user_line()}; it needs 0 <= start <= limit <= {n} and a stride of at least 1"
                 )
@@ -392,7 +392,7 @@ class Pad(Movement):
         axes = zip(x.shape, self.low, self.high, self.interior, strict=True)
         shape = tuple([low + dilated(n, interior) + high for n, low, high, interior in axes])
         if any(i < 0 for i in self.interior) or any(dims.is_true(lambda n=n: n < 0) for n in shape):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"pad of {x.text()} with low={self.low}, high={self.high}, interior={self.interior} gives the shape "
                 f"{show_shape(shape)}{errors.at_user_line()}"
             )

@@ -187,15 +187,24 @@ def real_of(dtype: np.dtype) -> np.dtype:
     return {complex64: float32, complex128: float64}.get(dtype, dtype)
 
 
+def unsigned_of(dtype: np.dtype) -> np.dtype:
+    """The unsigned dtype of as many bits as one of integers."""
+    return UNSIGNED[[d.itemsize for d in UNSIGNED].index(dtype.itemsize)]
+
+
 def complex_of(dtype: np.dtype) -> np.dtype:
     """The complex dtype whose parts can hold this one."""
     return complex128 if dtype in (float64, complex128) else complex64
 
 
 def index_dtype(*lengths: dims.Dim) -> np.dtype:
-    """The dtype of positions on axes of these lengths: that of numbers, or int64 where one is too long for that."""
-    long = any(type(n) is int and n > 2**31 - 1 for n in lengths)
-    return int64 if long else of_number(int)
+    """The dtype of positions on axes of these lengths: int32, or int64 where one is too long for that."""
+    return int64 if any(type(n) is int and n > 2**31 - 1 for n in lengths) else int32
+
+
+def position_dtype(*lengths: dims.Dim) -> np.dtype:
+    """The dtype of positions that are results: that of numbers, or int64 where an axis is too long for that."""
+    return dtype if (dtype := index_dtype(*lengths)) == int64 else of_number(int)
 
 
 # Those whose names NumPy does not know: types that were registered with it.
@@ -213,7 +222,7 @@ def as_dtype(x: Any) -> np.dtype:
 
 def named_dtype(x: Any) -> np.dtype:
     """The dtype that is meant by `float`, 'int32', np.float64, ...; Python's types mean those of numbers."""
-    if x in PYTHON_SCALARS and isinstance(x, type):
+    if isinstance(x, type) and x in PYTHON_SCALARS:
         return of_number(x)
     dtype = getattr(x, "dtype", None)
     if isinstance(x, str) and x in EXTENSIONS:

@@ -1,0 +1,133 @@
+"""The calls that are compared, drawn from JAX's signatures.
+
+Run by an interpreter that has JAX: `python -m tools.agreement.calls`, which prints a call a line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.agreement.recipes import KEYWORDS, OPERANDS
+
+MODULES = (
+    "numpy",
+    "numpy.linalg",
+    "numpy.fft",
+    "lax",
+    "nn",
+    "random",
+    "scipy.special",
+    "scipy.linalg",
+)  # fmt: skip
+DTYPES = ("bool", "uint8", "int8", "int32", "uint32", "float16", "bfloat16", "float32", "complex64")
+WIDE = ("int64", "float64", "complex128")
+FIRST = ("float32", "int32")  # what keywords and odd shapes are tried with
+SHAPES = ("2, 3", "", "4", "0, 3")
+NUMBERS = ("2", "1.5", "True", "numpy.float64(1.5)", "numpy.int64(2)", "numpy.float32(1.5)", "1j")
+# Pairs of dtypes in which functions of two arrays meet.
+PAIRS = (
+    ("int32", "float16"), ("uint8", "int8"), ("uint32", "int32"), ("float32", "complex64"), ("bfloat16", "float16"),
+    ("bool", "int8"), ("int8", "bfloat16"), ("uint32", "float32"),
+)  # fmt: skip
+
+
+_HERE = Path(__file__).resolve().parent
+
+
+def lines_of(name: str) -> list[str]:
+    """The lines of a table of ours without the remarks."""
+    return [line for line in (_HERE / name).read_text().splitlines() if line and line[0] != "#"]
+
+
+def functions(module: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The functions of a module of JAX that are compared."""
+    found = importlib.import_module(f"jax.{module}")
+    left_out = {*lines_of("left_out.txt"), *[line.split("(")[0] for line in lines_of("calls.txt")]}
+    for name in sorted(dir(found)):
+        function = getattr(found, name)
+        known = f"{module}.{name}"
+        if name.startswith("_") or known in left_out or not callable(function):
+            continue
+        if inspect.isclass(function) or inspect.ismodule(function) or name.endswith("_p"):
+            continue
+        yield known, function
+
+
+def calls(function: Callable[..., Any], dtypes: Sequence[str]) -> Iterator[str]:
+    """The argument lists of a function, with dtypes and shapes in them."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return
+    required = [p for p in parameters.values() if _is_required(p)]
+    shown = [("*" if p.kind is p.VAR_POSITIONAL else "") + p.name for p in required]
+    if any(n not in OPERANDS for n in shown):
+        return
+    texts = [OPERANDS[n] for n in shown]
+    base = ", ".join(texts)
+    for d in dtypes if _asks(base, "D") else ("",):
+        yield _filled(base, d, "2, 3")
+    if _asks(base, "S"):
+        for d in FIRST:
+            yield from (_filled(base, d, s) for s in SHAPES[1:])
+    yield from _with_numbers(texts)
+    for p in parameters.values():
+        if p.default is inspect.Parameter.empty or p.kind is p.POSITIONAL_ONLY:
+            continue
+        for value in KEYWORDS.get(p.name, ()):
+            for d in FIRST:
+                yield _filled(f"{base}, {p.name}={value}".lstrip(", "), d, "2, 3")
+
+
+def _is_required(p: inspect.Parameter) -> bool:
+    if p.kind is p.VAR_POSITIONAL:
+        return f"*{p.name}" in OPERANDS
+    return p.default is p.empty and p.kind is not p.VAR_KEYWORD
+
+
+def _with_numbers(texts: list[str]) -> Iterator[str]:
+    """Numbers in the place of arrays, and arrays of two dtypes."""
+    texts = ", ".join(texts).replace("a(D, S), b(D, S)", "a(D, S); b(D, S)").split("; ")
+    if texts == ["a(D, S)"]:
+        yield from NUMBERS
+    if texts == ["a(D, S)", "b(D, S)"]:
+        for number in NUMBERS:
+            for d in ("float32", "int32", "bfloat16", "int8"):
+                yield _filled(f"a(D, S), {number}", d, "2, 3")
+            yield _filled(f"{number}, b(D, S)", "float16", "2, 3")
+            yield f"{number}, 2"
+        for first, second in PAIRS:
+            yield f"{_filled(texts[0], first, '2, 3')}, {_filled(texts[1], second, '2, 3')}"
+        yield "a('float32', 2, 3), b('float32', 3)"
+        yield "a('float32', 2, 3), b('float32', 4)"
+
+
+def _asks(text: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", text) is not None
+
+
+def _filled(text: str, dtype: str, shape: str) -> str:
+    """The text with a dtype and a shape in it."""
+    made = re.sub(r"\bS\b", shape, re.sub(r"\bD\b", repr(dtype), text))
+    return made.replace(", )", ")").replace("(, ", "(")
+
+
+def every_call(wide: bool) -> Iterator[str]:
+    """All calls, as Python text: a function by its name in JAX, and its arguments."""
+    dtypes = DTYPES + WIDE if wide else DTYPES
+    for module in MODULES:
+        for name, function in functions(module):
+            for text in dict.fromkeys(calls(function, dtypes)):
+                yield f"{name}({text})"
+    for text in lines_of("calls.txt"):
+        yield from (_filled(text, d, "2, 3") for d in (dtypes if _asks(text, "D") else ("",)))
+
+
+if __name__ == "__main__":
+    print(*every_call("--wide" in sys.argv), sep="\n")

@@ -1,0 +1,162 @@
+"""What differs between two outcomes of one call, and the page that counts it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+# From the worst to the least: what a call counts as.
+KINDS = (
+    "value",
+    "shape or structure",
+    "dtype",
+    "weak type",
+    "refused",
+    "accepted",
+    "exception",
+)  # fmt: skip
+TOLERANCES = {
+    "bfloat16": 2e-2,
+    "float16": 4e-3,
+    "float32": 2e-5,
+    "complex64": 2e-5,
+    "float64": 1e-10,
+    "complex128": 1e-10,
+}
+BUILTIN = {
+    "TypeError",
+    "ValueError",
+    "IndexError",
+    "OverflowError",
+    "NotImplementedError",
+    "AttributeError",
+    "ZeroDivisionError",
+}
+
+
+def difference(ours: Any, theirs: Any) -> str | None:
+    """The kind of difference; None where there is none."""
+    if isinstance(theirs, dict) or isinstance(ours, dict):
+        return _errors(ours, theirs)
+    (ours_tree, found), (theirs_tree, wanted) = ours, theirs
+    if len(found) != len(wanted) or _plain(ours_tree) != _plain(theirs_tree):
+        return "shape or structure"
+    kinds = {_leaf(x, y) for x, y in zip(found, wanted, strict=True)}
+    return next((k for k in KINDS if k in kinds), None)
+
+
+def _plain(structure: str) -> str:
+    """The text of a structure, which each library writes in its own way."""
+    for name in ("PyTreeSpec", "PyTreeDef", " ", ",NoneIsLeaf"):
+        structure = structure.replace(name, "")
+    structure = structure.split(",namespace")[0]
+    structure = re.sub(r"CustomNode\(namedtuple\[(\w+)\],\[(.*)\]\)", r"\1(\2)", structure)
+    return re.sub(r"\w+=", "", structure).strip("()")
+
+
+def _errors(ours: Any, theirs: Any) -> str | None:
+    if not isinstance(theirs, dict):
+        return "refused"
+    if not isinstance(ours, dict):
+        return "accepted"
+    wanted = next((c for c in theirs["raises"] if c in BUILTIN), theirs["raises"][0])
+    return None if wanted in ours["raises"] else "exception"
+
+
+def _leaf(ours: Any, theirs: Any) -> str | None:
+    if isinstance(ours, str) or isinstance(theirs, str):
+        return None if ours == theirs else "value"
+    if ours[0] != theirs[0]:
+        return "dtype"
+    if ours[2] != theirs[2]:
+        return "shape or structure"
+    if not _close(ours[3], theirs[3], TOLERANCES.get(theirs[0].removeprefix("NumPy's "), 0)):
+        return "value"
+    return None if ours[1] == theirs[1] else "weak type"
+
+
+def _close(x: Any, y: Any, tolerance: float) -> bool:
+    if isinstance(x, list):
+        flat, wanted = list(_flat(x)), list(_flat(y))
+        scale = max([abs(v) for v in wanted if math.isfinite(v)], default=0.0)
+        return all(_near(a, b, tolerance, scale) for a, b in zip(flat, wanted, strict=True))
+    return _near(x, y, tolerance, abs(y) if math.isfinite(y) else 0.0)
+
+
+def _flat(x: Any) -> Iterator[float]:
+    for v in x:
+        if isinstance(v, list):
+            yield from _flat(v)
+        else:
+            yield v
+
+
+def _near(a: float, b: float, tolerance: float, scale: float) -> bool:
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) and math.isnan(b)
+    return a == b or abs(a - b) <= tolerance * max(1.0, scale)
+
+
+def group(call: str) -> tuple[str, str]:
+    """The module and the function of a call."""
+    head = call.split("(")[0]
+    if head.split(".")[0] in ("numpy", "lax", "nn", "random", "scipy") and "." in head:
+        module, _, name = head.rpartition(".")
+        return module, name
+    return "methods, operators, indices", call
+
+
+class Report:
+    """The differences of many calls."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any, Any]]):
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.functions: dict[str, dict[str, Counter[str]]] = defaultdict(
+            lambda: defaultdict(Counter)
+        )
+        self.found: list[tuple[str, str, Any, Any]] = []
+        for call, ours, theirs in pairs:
+            module, name = group(call)
+            kind = difference(ours, theirs)
+            self.counts[module]["calls"] += 1
+            if kind is not None:
+                self.counts[module][kind] += 1
+                self.functions[module][kind][name] += 1
+                self.found.append((kind, call, ours, theirs))
+
+    def table(self) -> str:
+        """A row a module: how many calls, how many agree, and how the others differ."""
+        rows = [
+            f"| module | calls | agree | {' | '.join(KINDS)} |",
+            "|---" * (len(KINDS) + 3) + "|",
+        ]
+        total: Counter[str] = Counter()
+        for module, counts in sorted(self.counts.items()):
+            total.update(counts)
+            rows.append(_row(f"`{module}`" if "," not in module else module, counts))
+        return "\n".join([*rows, _row("all", total)])
+
+    def names(self) -> str:
+        """Which functions differ, by module and kind."""
+        lines: list[str] = []
+        for module, kinds in sorted(self.functions.items()):
+            lines.append(f"\n### `{module}`\n")
+            for kind in KINDS:
+                if kind in kinds:
+                    shown = [
+                        f"`{n}` {c}" if c > 1 else f"`{n}`" for n, c in kinds[kind].most_common(40)
+                    ]
+                    more = len(kinds[kind]) - len(shown)
+                    lines.append(
+                        f"- {kind}: {', '.join(shown)}{f', and {more} more' if more > 0 else ''}"
+                    )
+        return "\n".join(lines)
+
+
+def _row(name: str, counts: Counter[str]) -> str:
+    different = sum(counts[k] for k in KINDS)
+    cells = [counts["calls"], counts["calls"] - different, *[counts[k] for k in KINDS]]
+    return f"| {name} | {' | '.join(map(str, cells))} |"
