@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
+    flatten,
     function_place,
     is_value,
     operand,
@@ -21,8 +22,9 @@ from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.record import record
 from covector._engine.control.loop import Scan
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.refs import uses_of
-from covector._engine.core.trace import SCALARS, context, stage, typeof
+from covector._engine.core.trace import context, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -117,8 +119,8 @@ def scanned(
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """What `scan` does, for a body that `step` makes of a function of the user's."""
-    carry, carry_tree = tree.flatten(init)
-    slices, xs_tree = tree.flatten(xs)
+    carry, carry_tree = flatten(init)
+    slices, xs_tree = flatten(xs)
     for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
         for i, x in enumerate(values):
             if not is_value(x):
@@ -233,7 +235,7 @@ def _trace_body(
     def pack(out: Any) -> list[Any]:
         results: list[Any] = []
         for what, part in zip(("carry", "y"), step.gives(f, given.pop(), out), strict=True):
-            leaves, treedef = tree.flatten(part)
+            leaves, treedef = flatten(part)
             for i, x in enumerate(leaves):
                 if not is_value(x):
                     path = f"{leaf_path(what, part, i)} of {function_place(f)}"

@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
+    flatten,
     function_place,
     is_value,
     operand,
@@ -62,7 +63,7 @@ def _while(
     api: str, condition: tuple[Step, Function], body: tuple[Step, Function], init_val: Any
 ) -> Any:
     """The last value of a loop with a condition."""
-    carry, carry_tree = tree.flatten(init_val)
+    carry, carry_tree = flatten(init_val)
     for i, x in enumerate(carry):
         if not is_value(x):
             raise TypeError(errors.not_a_value(api, leaf_path("init_val", init_val, i), x))

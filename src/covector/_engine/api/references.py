@@ -31,6 +31,15 @@ class Touched:
         """Whether what is captured was made outside of any trace."""
         return all(u.cell._outside for u in self.captured)
 
+    def cells(self, refs: Sequence[int], leaves: int) -> tuple[list[int], list[int]]:
+        """Of a function that has these leaves, some of which are references: all references.
+
+        As positions among the inputs; and which of these are written, in the order of the outputs.
+        """
+        found = [*refs, *range(leaves, leaves + len(self.captured))]
+        written = [i for i, u in enumerate(self.captured, len(refs)) if u.written]
+        return found, [*map(list(refs).index, self.written), *written]
+
     def check(self, api: str, leaves: Sequence[Any]) -> None:
         """ValueError if one reference would be two."""
         check_aliases(api, [x for x in leaves if isinstance(x, Cell)], self.captured)
@@ -78,6 +87,8 @@ def run(
 ) -> Sequence[Any]:
     """The results of a compiled Program on values, outside of any trace; what is written is written."""
     targets = touched.targets(leaves)
+    for _, cell in targets:
+        cell._may_write()
     arrays = [as_array(x) for x in touched.values(leaves)]
     taken = [(i, cell) for i, cell in targets if i in lending]
     new: dict[int, Any] = {}
