@@ -16,6 +16,7 @@ import pytest
 
 import covector
 from covector import numpy as cnp
+from covector.scipy import stats
 
 PACKAGE = Path(covector.__file__).parent
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -31,9 +32,15 @@ PUBLIC += [
         "random",
         "scipy.fft",
         "scipy.special",
+        "scipy.interpolate",
+        "scipy.optimize",
+        "scipy.stats",
         "tree",
         "tree_util",
     )
+]
+PUBLIC += [
+    f"covector.scipy.stats.{n}" for n in dir(stats) if isinstance(getattr(stats, n), ModuleType)
 ]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]

@@ -174,6 +174,9 @@ def test_take_and_take_along_axis(rng: np.random.Generator) -> None:
         got = cnp.take_along_axis(cnp.asarray(x), cnp.asarray(order), axis)
         np.testing.assert_array_equal(np.asarray(got), np.take_along_axis(x, order, axis))
     np.testing.assert_array_equal(np.asarray(cnp.take(cnp.asarray(x), i)), np.take(x, i))
+    none = np.zeros((2, 3, 0), int)
+    assert cnp.take_along_axis(x, none, -1).shape == (2, 3, 0)
+    assert cnp.take_along_axis(x[..., :0], none, -1).shape == (2, 3, 0)
     one = np.zeros((1, 3, 1), int)
     np.testing.assert_array_equal(
         np.asarray(cnp.take_along_axis(x, one, -1)), np.take_along_axis(x, one, -1)

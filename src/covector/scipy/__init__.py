@@ -6,14 +6,33 @@ from importlib import import_module as _import_module
 from covector._engine.base.public import publish as _publish
 
 # Loaded when they are first used.
-_LATER = ("fft", "linalg", "signal", "special")
+_LATER = (
+    "cluster",
+    "fft",
+    "integrate",
+    "interpolate",
+    "linalg",
+    "ndimage",
+    "optimize",
+    "signal",
+    "sparse",
+    "special",
+    "stats",
+)
 
 if _typing.TYPE_CHECKING:
     from covector.scipy import (
+        cluster as cluster,
         fft as fft,
+        integrate as integrate,
+        interpolate as interpolate,
         linalg as linalg,
+        ndimage as ndimage,
+        optimize as optimize,
         signal as signal,
+        sparse as sparse,
         special as special,
+        stats as stats,
     )
 
 _publish(__name__, later=_LATER, load=lambda name: _import_module(f"covector.scipy.{name}"))

@@ -11,8 +11,20 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.comparison import conj
 from covector.numpy.operands import together
+from covector.scipy.spectral import csd, detrend, fftconvolve, istft, stft, welch
 
-__all__ = ["convolve", "convolve2d", "correlate", "correlate2d"]
+__all__ = [
+    "convolve",
+    "convolve2d",
+    "correlate",
+    "correlate2d",
+    "csd",
+    "detrend",
+    "fftconvolve",
+    "istft",
+    "stft",
+    "welch",
+]
 
 
 def convolve(

@@ -85,8 +85,8 @@ __all__ = [
 _ROOT_HALF = math.sqrt(0.5)
 
 
-def _function(name: str, recipe: Any, nin: int, doc: str) -> Any:
-    """A ufunc of floats, with its example."""
+def _function(name: str, recipe: Any, parameters: str, doc: str) -> Any:
+    """A ufunc of floats with these parameters, and its example."""
 
     def of_floats(*xs: Any) -> Any:
         for x in xs:
@@ -94,7 +94,8 @@ def _function(name: str, recipe: Any, nin: int, doc: str) -> Any:
                 raise refuse(name, x)
         return recipe(*xs)
 
-    return elementwise(name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""))
+    nin = parameters.count(",") + 1
+    return elementwise(name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters)
 
 
 def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:
@@ -167,22 +168,26 @@ def _poch(z: Any, m: Any) -> Any:
     )
 
 
-digamma = _function("digamma", prims.digamma, 1, "The derivative of log Γ(x).")
-gammaln = _function("gammaln", prims.lgamma, 1, "log |Γ(x)|.")
-loggamma = _function("loggamma", _loggamma, 1, "log Γ(x) of real numbers; NaN for negative ones.")
-gammasgn = _function("gammasgn", _gammasgn, 1, "The sign of Γ(x); NaN at negative whole numbers.")
-gamma = _function("gamma", _wide(_gamma), 1, "The gamma function.")
-polygamma = _function("polygamma", prims.polygamma, 2, "The n-th derivative of digamma at x.")
+digamma = _function("digamma", prims.digamma, "x", "The derivative of log Γ(x).")
+gammaln = _function("gammaln", prims.lgamma, "x", "log |Γ(x)|.")
+loggamma = _function("loggamma", _loggamma, "x", "log Γ(x) of real numbers; NaN for negative ones.")
+gammasgn = _function("gammasgn", _gammasgn, "x", "The sign of Γ(x); NaN at negative whole numbers.")
+gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.")
+polygamma = _function("polygamma", prims.polygamma, "n, x", "The n-th derivative of digamma at x.")
 gammainc = _function(
-    "gammainc", prims.igamma, 2, "The regularised lower incomplete gamma function P(a, x)."
+    "gammainc", prims.igamma, "a, x", "The regularised lower incomplete gamma function P(a, x)."
 )
-gammaincc = _function("gammaincc", prims.igammac, 2, "1 - gammainc(a, x).")
-betaln = _function("betaln", _wide(_betaln), 2, "log |B(a, b)|.")
-beta = _function("beta", _wide(_beta), 2, "The beta function Γ(a) Γ(b) / Γ(a + b).")
-betainc = _function("betainc", prims.betainc, 3, "The regularised incomplete beta function.")
-poch = _function("poch", _wide(_poch), 2, "Pochhammer's symbol Γ(z + m) / Γ(z).")
-hyp1f1 = _function("hyp1f1", prims.hyp1f1, 3, "Kummer's hypergeometric function.")
-hyp2f1 = _function("hyp2f1", prims.hyp2f1, 4, "Gauss's hypergeometric function, for x up to 1.")
+gammaincc = _function("gammaincc", prims.igammac, "a, x", "1 - gammainc(a, x).")
+betaln = _function("betaln", _wide(_betaln), "a, b", "log |B(a, b)|.")
+beta = _function("beta", _wide(_beta), "a, b", "The beta function Γ(a) Γ(b) / Γ(a + b).")
+betainc = _function(
+    "betainc", prims.betainc, "a, b, x", "The regularised incomplete beta function."
+)
+poch = _function("poch", _wide(_poch), "z, m", "Pochhammer's symbol Γ(z + m) / Γ(z).")
+hyp1f1 = _function("hyp1f1", prims.hyp1f1, "a, b, x", "Kummer's hypergeometric function.")
+hyp2f1 = _function(
+    "hyp2f1", prims.hyp2f1, "a, b, c, x", "Gauss's hypergeometric function, for x up to 1."
+)
 
 
 def zeta(x: Any, q: Any = None) -> Any:
@@ -195,7 +200,7 @@ def zeta(x: Any, q: Any = None) -> Any:
     return _zeta(x, 1.0 if q is None else q)
 
 
-_zeta = _function("zeta", prims.zeta, 2, "The Hurwitz zeta function.")
+_zeta = _function("zeta", prims.zeta, "x, q", "The Hurwitz zeta function.")
 
 
 def factorial(n: Any, exact: bool = False) -> Any:
@@ -216,7 +221,7 @@ def _factorial_of(n: Any) -> Any:
     return prims.select(negative, like(n, 0), prims.exp(prims.lgamma(prims.add(safe, 1.0))))
 
 
-_factorial = _function("factorial", _wide(_factorial_of), 1, "Γ(n + 1), and 0 for negative n.")
+_factorial = _function("factorial", _wide(_factorial_of), "x", "Γ(n + 1), and 0 for negative n.")
 
 
 def comb(N: Any, k: Any, *, repetition: bool = False) -> Any:
@@ -243,7 +248,9 @@ def _comb_of(n: Any, k: Any) -> Any:
     return prims.select(valid, found, zero)
 
 
-_comb = _function("comb", _wide(_comb_of), 2, "How many ways there are to choose k of n things.")
+_comb = _function(
+    "comb", _wide(_comb_of), "n, k", "How many ways there are to choose k of n things."
+)
 
 
 def multigammaln(a: Any, d: Any) -> Any:
@@ -346,35 +353,40 @@ def _boxcox(x: Any, lmbda: Any, log: Any) -> Any:
     return prims.select(zero, log(x), power)
 
 
-ndtr = _function("ndtr", _ndtr, 1, "The standard normal distribution function.")
-ndtri = _function("ndtri", _ndtri, 1, "The inverse of `ndtr`.")
-_log_ndtr_of = _function("log_ndtr", _log_ndtr, 1, "log(ndtr(x)), exact where ndtr(x) is tiny too.")
-logit = _function("logit", _logit, 1, "log(x / (1 - x)).")
-expit = _function("expit", prims.logistic, 1, "1 / (1 + exp(-x)).")
-entr = _function("entr", _entr, 1, "-x log(x): 0 at 0, -inf below.")
-kl_div = _function("kl_div", _kl_div, 2, "p log(p / q) - p + q.")
+ndtr = _function("ndtr", _ndtr, "x", "The standard normal distribution function.")
+ndtri = _function("ndtri", _ndtri, "p", "The inverse of `ndtr`.")
+_log_ndtr_of = _function(
+    "log_ndtr", _log_ndtr, "x", "log(ndtr(x)), exact where ndtr(x) is tiny too."
+)
+logit = _function("logit", _logit, "x", "log(x / (1 - x)).")
+expit = _function("expit", prims.logistic, "x", "1 / (1 + exp(-x)).")
+entr = _function("entr", _entr, "x", "-x log(x): 0 at 0, -inf below.")
+kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.")
 rel_entr = _function(
-    "rel_entr", _rel_entr, 2, "p log(p / q): 0 for p = 0, inf where there is none."
+    "rel_entr", _rel_entr, "p, q", "p log(p / q): 0 for p = 0, inf where there is none."
 )
 xlogy = _function(
     "xlogy",
     lambda x, y: _product_or_zero(x, y, prims.log),
-    2,
+    "x, y",
     "x log(y), and 0 where x is 0.",
 )
 xlog1py = _function(
     "xlog1py",
     lambda x, y: _product_or_zero(x, y, prims.log1p),
-    2,
+    "x, y",
     "x log(1 + y), and 0 where x is 0.",
 )
 boxcox = _function(
-    "boxcox", lambda x, lmbda: _boxcox(x, lmbda, prims.log), 2, "(x^λ - 1) / λ; log(x) for λ = 0."
+    "boxcox",
+    lambda x, lmbda: _boxcox(x, lmbda, prims.log),
+    "x, lmbda",
+    "(x^λ - 1) / λ; log(x) for λ = 0.",
 )
 boxcox1p = _function(
     "boxcox1p",
     lambda x, lmbda: _boxcox(x, lmbda, prims.log1p),
-    2,
+    "x, lmbda",
     "((1 + x)^λ - 1) / λ; log(1 + x) for λ = 0.",
 )
 
@@ -391,30 +403,32 @@ def log_ndtr(x: Any, series_order: int = 3) -> Any:
 
 # ------------------------------------------------------------------------- error function, integrals
 
-erf = _function("erf", prims.erf, 1, "The error function.")
-erfc = _function("erfc", prims.erfc, 1, "1 - erf(x), exact for large x too.")
-erfinv = _function("erfinv", prims.erf_inv, 1, "The inverse of the error function.")
-erfcinv = _function("erfcinv", prims.erfc_inv, 1, "The inverse of `erfc`, exact for small x too.")
-erfcx = _function("erfcx", prims.erfcx, 1, "exp(x²) erfc(x).")
-dawsn = _function("dawsn", prims.dawsn, 1, "Dawson's integral.")
-expi = _function("expi", prims.expi, 1, "The exponential integral Ei(x).")
-expn = _function("expn", prims.expn, 2, "The exponential integral E_n(x).  Operands: n, x.")
-exp1 = _function("exp1", lambda x: prims.expn(like(x, 1), x), 1, "The exponential integral E_1(x).")
-spence = _function("spence", prims.spence, 1, "The dilogarithm of 1 - x.")
-owens_t = _function("owens_t", prims.owens_t, 2, "Owen's T function.  Operands: h, a.")
-i0 = _function("i0", arithmetic._i0, 1, "The modified Bessel function I0.")
-i0e = _function("i0e", prims.bessel_i0e, 1, "exp(-|x|) I0(x).")
+erf = _function("erf", prims.erf, "x", "The error function.")
+erfc = _function("erfc", prims.erfc, "x", "1 - erf(x), exact for large x too.")
+erfinv = _function("erfinv", prims.erf_inv, "x", "The inverse of the error function.")
+erfcinv = _function("erfcinv", prims.erfc_inv, "y", "The inverse of `erfc`, exact for small x too.")
+erfcx = _function("erfcx", prims.erfcx, "x", "exp(x²) erfc(x).")
+dawsn = _function("dawsn", prims.dawsn, "x", "Dawson's integral.")
+expi = _function("expi", prims.expi, "x", "The exponential integral Ei(x).")
+expn = _function("expn", prims.expn, "n, x", "The exponential integral E_n(x).")
+exp1 = _function(
+    "exp1", lambda x: prims.expn(like(x, 1), x), "x", "The exponential integral E_1(x)."
+)
+spence = _function("spence", prims.spence, "x", "The dilogarithm of 1 - x.")
+owens_t = _function("owens_t", prims.owens_t, "h, a", "Owen's T function.")
+i0 = _function("i0", arithmetic._i0, "x", "The modified Bessel function I0.")
+i0e = _function("i0e", prims.bessel_i0e, "x", "exp(-|x|) I0(x).")
 i1 = _function(
     "i1",
     lambda x: prims.mul(prims.exp(prims.abs_(x)), prims.bessel_i1e(x)),
-    1,
+    "x",
     "The modified Bessel function I1.",
 )
-i1e = _function("i1e", prims.bessel_i1e, 1, "exp(-|x|) I1(x).")
-_sinint = _function("sici", prims.sinint, 1, "The sine integral.")
-_cosint = _function("sici", prims.cosint, 1, "The cosine integral.")
-_fresnel_sin = _function("fresnel", prims.fresnel_sin, 1, "The Fresnel sine integral.")
-_fresnel_cos = _function("fresnel", prims.fresnel_cos, 1, "The Fresnel cosine integral.")
+i1e = _function("i1e", prims.bessel_i1e, "x", "exp(-|x|) I1(x).")
+_sinint = _function("sici", prims.sinint, "x", "The sine integral.")
+_cosint = _function("sici", prims.cosint, "x", "The cosine integral.")
+_fresnel_sin = _function("fresnel", prims.fresnel_sin, "x", "The Fresnel sine integral.")
+_fresnel_cos = _function("fresnel", prims.fresnel_cos, "x", "The Fresnel cosine integral.")
 
 
 def sici(x: Any) -> tuple[Any, Any]:
