@@ -245,10 +245,6 @@ def _choosing(code: int, _width: int, rows: int, n: int, k: int) -> Called:
     return Called(TopK(k), (ShapedArray((rows, n), dtypes.ALL[code]),))
 
 
-def _ordering(code: int, place_width: int, rows: int, count: int, n: int) -> Called:
-    return Called(SortOrder(), (ShapedArray((rows, count, n), dtypes.ALL[code]),))
-
-
 SORT = runtime_routine(RuntimeRoutine("sort_pairs", "sorted", as_primitive(_sorting)))
 SORT_ORDER = runtime_routine(RuntimeRoutine("sort_order", "sorted", as_primitive(_ordering)))
 TOP_K = runtime_routine(RuntimeRoutine("top_k", "moved", as_primitive(_choosing)))
