@@ -26,6 +26,7 @@ NUMBERS = {
         "primitives/conv",
         "FEW_FEATURES",
     ): "of the ABI: fewer columns than the routine's tiles are for",
+    ("primitives/conv", "FEW_GROUPS"): "of the ABI: fewer are less than the routine's vectors",
     (
         "primitives/window",
         "FEW_PLACES",

@@ -20,6 +20,7 @@ PUBLIC = sorted(name for name in dir(Array) if not name.startswith("_"))
 # What a method is called with; those that are not here, with nothing.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "argpartition": (1,),
+    "choose": ([np.ones(3), 2.0, 3.0], None, "clip"), "compress": (np.array([True, False, True]), 0),
     "astype": ("float16",), "clip": (-1.0, 1.0), "dot": (np.ones(3, np.float32),), "repeat": (2,),
     "reshape": (3, 3), "searchsorted": (0.5,), "swapaxes": (0, 1), "take": (np.array([0, 2]),),
     "view": ("int32",), "to_device": (cv.devices()[0],), "addressable_data": (0,),
@@ -29,7 +30,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 OF_VALUES = {
     "delete", "is_deleted", "is_ready", "item", "nonzero", "tobytes", "tolist", "unsafe_buffer_pointer",
     "addressable_data", "addressable_shards", "committed", "copy_to_host_async", "devices", "global_shards",
-    "is_fully_addressable", "is_fully_replicated", "on_device_size_in_bytes",
+    "is_fully_addressable", "is_fully_replicated", "on_device_size_in_bytes", "platform",
 }  # fmt: skip
 # What gives the elements away: not under grad, where their derivative would be lost.
 OF_ELEMENTS = {"item", "tobytes", "tolist"}
@@ -40,8 +41,10 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def operand(name: str) -> Any:
-    """A square matrix; a vector for `searchsorted`, an array of one element for `item`."""
+    """A square matrix; integers for `choose`; a vector for `searchsorted`, an array of one element for `item`."""
     values = np.arange(9, dtype=np.float32).reshape(3, 3) / 4 - 1
+    if name == "choose":
+        return cnp.asarray(np.arange(9, dtype=np.int32).reshape(3, 3) % 3)
     if name == "searchsorted":
         return cnp.asarray(values.ravel())
     return cnp.asarray(values[1, 1] if name == "item" else values)
@@ -95,7 +98,7 @@ def test_on_a_traced_value_under_jit(name: str) -> None:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_under_grad_outside_jit(name: str) -> None:
     """There values are concrete, so all that loses no derivative works."""
-    if name == "delete":
+    if name in ("delete", "choose"):  # which is of integers
         return
     if name in OF_ELEMENTS:
         with pytest.raises(errors.ConcretizationTypeError, match="stop_gradient"):

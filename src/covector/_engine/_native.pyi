@@ -162,7 +162,21 @@ class Array(metaclass=ArrayType):
         descending: bool = False,
     ) -> Array: ...
     def astype(self, dtype: Any, copy: bool = False, device: Any = None) -> Array: ...
+    def choose(self, choices: Any, out: None = None, mode: str = "raise") -> Array:
+        """For each element the element of the array that it numbers."""
     def clip(self, min: Any = None, max: Any = None) -> Array: ...
+    def clone(self) -> Array:
+        """A copy."""
+    def compress(
+        self,
+        condition: Any,
+        axis: int | None = None,
+        *,
+        out: None = None,
+        size: int | None = None,
+        fill_value: Any = 0,
+    ) -> Array:
+        """The elements, or slices along an axis, where the condition is true."""
     def conj(self) -> Array: ...
     def conjugate(self) -> Array: ...
     def copy(self, order: str | None = None) -> Array: ...
@@ -204,6 +218,8 @@ class Array(metaclass=ArrayType):
         where: Any = None,
     ) -> Array: ...
     def nonzero(self, *, size: int | None = None, fill_value: Any = None) -> tuple[Array, ...]: ...
+    def platform(self) -> str:
+        """The kind of the device that has it."""
     def prod(
         self,
         axis: _Axes = None,

@@ -192,8 +192,9 @@ def _below(i: Any, stop: Any, val: Any) -> Any:
 
 
 def _gives_way(lower: Any, dtype: np.dtype) -> bool:
-    """Whether the counter is weakly typed, as a Python number is: from 64 bits on it would widen numbers it meets."""
-    return typeof(lower).weak_type and dtype.itemsize <= 4
+    """Whether the counter is weakly typed, as Python's numbers are; of more bits it would widen what it meets."""
+    own = dtypes.of_number(int)
+    return typeof(lower).weak_type and dtype.itemsize <= own.itemsize
 
 
 def _between(

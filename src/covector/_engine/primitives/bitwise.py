@@ -28,7 +28,7 @@ __all__ = [
 
 
 def _unsigned(dtype: np.dtype) -> np.dtype:
-    return dtypes.as_dtype(f"uint{dtypes.bits(dtype)}")
+    return dtypes.named_dtype(f"uint{dtypes.bits(dtype)}")
 
 
 def _shift(op: str) -> Callable[..., Expr]:
@@ -55,7 +55,7 @@ def _numpy_shift(kind: str) -> Callable[..., Any]:
         count = n.astype(unsigned).astype(np.uint64)
         fits = count < width
         count = np.where(fits, count, width - 1 if kind == "sar" else 0)
-        as_type = dtypes.as_dtype(f"int{width}") if kind == "sar" else unsigned
+        as_type = dtypes.named_dtype(f"int{width}") if kind == "sar" else unsigned
         moved = (
             x.view(as_type) << count.astype(as_type)
             if kind == "shl"
