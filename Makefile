@@ -1,6 +1,6 @@
 # Everything a developer runs. Each target first makes what it needs in .venv, from nothing but
-# Python 3.11-3.13, a C++ compiler and make; stamps keep the second run quick. The benchmarks have an
-# environment of their own, since today's JAX wants Python 3.12 or newer.
+# Python 3.11-3.13, a C++ compiler and make; stamps keep the second run quick. The benchmarks, and the
+# libraries for JAX, have environments of their own, since today's JAX wants Python 3.12 or newer.
 
 PYTHON  ?= python3
 WORKERS ?= 2
@@ -8,7 +8,9 @@ ARGS    ?=
 
 VENV    := .venv
 BENCH   ?= .venv-bench
-ENVS    := $(VENV) $(BENCH)
+COMPAT  ?= .venv-compat
+NEWER   := $(BENCH) $(COMPAT)
+ENVS    := $(VENV) $(NEWER)
 PY      := $(VENV)/bin/python
 STAMPS  := $(VENV)/.stamps
 INSTALL := -m pip install -qq --disable-pip-version-check --no-input
@@ -19,7 +21,7 @@ CODE    := src tests benchmarks examples $(wildcard tools)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint types format bench test-asan clean always
+.PHONY: help demo test fuzz lint types format bench compat test-asan clean always
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -52,11 +54,14 @@ format: $(STAMPS)/test  ## rewrite the sources in the house format
 bench: $(BENCH)/.stamps/bench  ## compare with JAX, PyTorch, NumPy and Numba; writes benchmarks/results.md
 	@$(BENCH)/bin/python -m benchmarks.run $(ARGS)
 
+compat: $(COMPAT)/.stamps/compat  ## run libraries for JAX on Covector, and compare with JAX
+	@$(COMPAT)/bin/python -m pytest -q --confcutdir=tests/compat tests/compat $(ARGS)
+
 test-asan: $(STAMPS)/test  ## the native tests under the address and undefined-behaviour sanitizers
 	@tests/native/asan.sh
 
 clean:  ## remove the environment and every build product
-	rm -rf .venv .venv-bench build dist examples/output .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-compat build dist examples/output .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------ what the targets need
@@ -69,13 +74,13 @@ $(STAMPS)/python:
 	@mkdir -p $(@D) && touch $@
 
 # The newest of the machine's own Pythons that serves, pyenv's among them.
-$(BENCH)/.stamps/python:
-	@for python in $(BENCH)/bin/python python3.13 python3.12 $(PYTHON) \
+$(NEWER:%=%/.stamps/python): %/.stamps/python:
+	@for python in $*/bin/python python3.13 python3.12 $(PYTHON) \
 	    $$(ls -rd $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1[23].*/bin/python 2>/dev/null); do \
 	  $$python -c 'import sys; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue; \
-	  [ -x $(BENCH)/bin/python ] || { echo "making $(BENCH)"; $$python -m venv $(BENCH); } || exit 1; \
-	  $(BENCH)/bin/python $(INSTALL) --upgrade 'pip>=25.1' && mkdir -p $(@D) && touch $@; exit; \
-	done; echo "the benchmarks need Python 3.12 or 3.13: make bench PYTHON=..."; exit 1
+	  [ -x $*/bin/python ] || { echo "making $*"; $$python -m venv $*; } || exit 1; \
+	  $*/bin/python $(INSTALL) --upgrade 'pip>=25.1' && mkdir -p $(@D) && touch $@; exit; \
+	done; echo "JAX needs Python 3.12 or 3.13: make $(MAKECMDGOALS) PYTHON=..."; exit 1
 
 # An editable installation knows the Python files by name, so a new one has to be installed.
 $(ENVS:%=%/.stamps/files): %/.stamps/files: always | %/.stamps/python
@@ -90,6 +95,11 @@ $(ENVS:%=%/.stamps/package): %/.stamps/package: $(NATIVE) %/.stamps/files | %/.s
 $(STAMPS)/demo $(STAMPS)/test: $(STAMPS)/%: pyproject.toml $(STAMPS)/package
 	@echo "installing what $* needs"
 	@$(PY) $(INSTALL) --group $*
+	@touch $@
+
+$(COMPAT)/.stamps/compat: pyproject.toml $(COMPAT)/.stamps/package
+	@echo "installing the libraries"
+	@$(COMPAT)/bin/python $(INSTALL) --group compat
 	@touch $@
 
 # A peer that cannot be had is left out, and the report says so.

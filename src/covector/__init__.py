@@ -51,6 +51,7 @@ from covector._engine.api.modes import (
     default_device as default_device,
     default_matmul_precision as default_matmul_precision,
     disable_jit as disable_jit,
+    enable_x64 as enable_x64,
     explain_cache_misses as explain_cache_misses,
     log_compiles as log_compiles,
     named_call as named_call,
@@ -92,6 +93,7 @@ if _typing.TYPE_CHECKING:
     from covector import (
         ad as ad,
         ad_checkpoint as ad_checkpoint,
+        as_jax as as_jax,
         checkpoint_policies as checkpoint_policies,
         core as core,
         custom_batching as custom_batching,
@@ -102,6 +104,7 @@ if _typing.TYPE_CHECKING:
         experimental as experimental,
         extend as extend,
         ffi as ffi,
+        flatten_util as flatten_util,
         image as image,
         interpreters as interpreters,
         lax as lax,
@@ -112,6 +115,7 @@ if _typing.TYPE_CHECKING:
         scipy as scipy,
         sharding as sharding,
         stages as stages,
+        test_util as test_util,
         tree as tree,
         tree_util as tree_util,
         typing as typing,
@@ -124,7 +128,13 @@ if _typing.TYPE_CHECKING:
     from covector._engine.api.evaluation import (
         ensure_compile_time_eval as ensure_compile_time_eval,
     )
+    from covector._engine.api.sharded import (
+        make_mesh as make_mesh,
+        pmap as pmap,
+        shard_map as shard_map,
+    )
     from covector._engine.runtime.placement import Shard as Shard, live_arrays as live_arrays
+    from covector._engine.types.sharding import P as P
     from covector.ad_checkpoint import checkpoint as checkpoint, remat as remat
     from covector.custom_derivatives import (
         closure_convert as closure_convert,
@@ -140,10 +150,13 @@ if _typing.TYPE_CHECKING:
         new_ref as new_ref,
         typeof as typeof,
     )
+    from covector.sharding import NamedSharding as NamedSharding
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
     "Shard": "_engine.runtime.placement",
+    "NamedSharding": "sharding",
+    "P": "_engine.types.sharding",
     "Ref": "ref",
     "checkpoint": "ad_checkpoint",
     "closure_convert": "custom_derivatives",
@@ -155,15 +168,19 @@ _NAMES = {
     "ensure_compile_time_eval": "_engine.api.evaluation",
     "free_ref": "ref",
     "freeze": "ref",
+    "make_mesh": "_engine.api.sharded",
     "new_ref": "ref",
     "live_arrays": "_engine.runtime.placement",
+    "pmap": "_engine.api.sharded",
     "pure_callback": "_engine.api.callbacks",
     "remat": "ad_checkpoint",
+    "shard_map": "_engine.api.sharded",
     "typeof": "ref",
 }
 _LATER = (
     "ad",
     "ad_checkpoint",
+    "as_jax",
     "checkpoint_policies",
     "core",
     "custom_batching",
@@ -174,6 +191,7 @@ _LATER = (
     "experimental",
     "extend",
     "ffi",
+    "flatten_util",
     "image",
     "interpreters",
     "lax",
@@ -184,6 +202,7 @@ _LATER = (
     "scipy",
     "sharding",
     "stages",
+    "test_util",
     "tree",
     "tree_util",
     "typing",

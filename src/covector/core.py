@@ -13,10 +13,14 @@ from covector._engine.api.jaxprs import (
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import OpenPrimitive as _OpenPrimitive
 from covector._engine.core.trace import Trace as Trace, Tracer as Tracer, typeof as _typeof
-from covector._engine.ir.program import Literal as Literal, Var as Var
+from covector._engine.ir.program import Atom as Atom, Literal as Literal, Var as Var
 from covector._engine.types.avals import ShapedArray as ShapedArray
 from covector._engine.types.dims import maximum as _maximum, minimum as _minimum
-from covector.extend.core import concrete_or_error as concrete_or_error
+from covector.extend.core import (
+    concrete_or_error as concrete_or_error,
+    mapped_aval as mapped_aval,
+    unmapped_aval as unmapped_aval,
+)
 
 AbstractValue = ShapedArray
 Primitive = _OpenPrimitive

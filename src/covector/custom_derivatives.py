@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from covector._engine.api.closures import (
     closure_convert as closure_convert,
     custom_gradient as custom_gradient,
@@ -16,6 +19,7 @@ from covector._engine.api.rules import (
     CustomVJPPrimal as CustomVJPPrimal,
     SymbolicZero as SymbolicZero,
     custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
+    zero_from_primal as zero_from_primal,
 )
 from covector._engine.base.public import publish
 
@@ -29,5 +33,12 @@ __all__ = [
     "custom_vjp",
     "custom_vjp_primal_tree_values",
     "linear_call",
+    "zero_from_primal",
 ]
-publish(__name__)
+
+
+def _primitive(name: str) -> Any:
+    return import_module("covector._engine.control.names").named(name)
+
+
+publish(__name__, later=("custom_jvp_call_p", "custom_vjp_call_p"), load=_primitive)

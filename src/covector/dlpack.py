@@ -32,7 +32,7 @@ def is_supported_dtype(dtype: Any) -> bool:
     (True, False)
     """
     try:
-        found = dtypes.as_dtype(dtype)
+        found = dtypes.named_dtype(dtype)
     except TypeError:
         return False
     return dtypes.kind(found) in "biufc"

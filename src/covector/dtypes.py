@@ -8,7 +8,13 @@ import numpy as np
 
 from covector._engine.base.errors import TypePromotionError as TypePromotionError
 from covector._engine.base.public import publish
-from covector._engine.types.dtypes import PYTHON_SCALARS, as_dtype, float0 as float0, kind
+from covector._engine.types.dtypes import (
+    PYTHON_SCALARS,
+    canonical,
+    float0 as float0,
+    kind,
+    named_dtype,
+)
 from covector.numpy.dtype import (
     bfloat16 as bfloat16,
     extended as extended,
@@ -38,15 +44,15 @@ _PYTHON_TYPES = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
 
 
 def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dtype:
-    """The dtype that is meant: float, int and complex mean the 32-bit ones, everything else itself.
+    """The dtype that is meant: float, int and complex mean those of numbers, everything else itself.
 
-    TypeError for what is no dtype.
+    Where `enable_x64` is False, 64 bits become 32.  TypeError for what is no dtype.
 
     >>> import covector
     >>> covector.dtypes.canonicalize_dtype(float)
     dtype('float32')
     """
-    return as_dtype(dtype)
+    return canonical(named_dtype(dtype))
 
 
 def scalar_type_of(x: Any) -> type:
@@ -71,7 +77,7 @@ def itemsize_bits(dtype: Any) -> int:
     >>> covector.dtypes.itemsize_bits('bfloat16')
     16
     """
-    own = as_dtype(dtype)
+    own = named_dtype(dtype)
     return 1 if kind(own) == "b" else 8 * own.itemsize
 
 

@@ -252,7 +252,7 @@ def _type(declared: Any) -> ShapedArray:
             "ffi_call: result_shape_dtypes must be an object with a shape and a dtype, such as "
             f"covector.ShapeDtypeStruct, or a sequence of these; got {declared!r}{errors.at_user_line()}"
         )
-    return ShapedArray(tuple(shape), dtypes.as_dtype(dtype))
+    return ShapedArray(tuple(shape), dtypes.canonical(dtypes.named_dtype(dtype)))
 
 
 def _in_memory(aval: ShapedArray, layout: Layout) -> ShapedArray:

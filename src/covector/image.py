@@ -13,11 +13,11 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import publish
 from covector._engine.types import dtypes
-from covector.lax.operands import Precision
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray, astype, iota
 from covector.numpy.linear import contract
 from covector.numpy.operands import together
+from covector.numpy.precision import Precision
 from covector.numpy.promotion import axes_of, lift, shape_of
 from covector.numpy.selection import where
 from covector.numpy.shape import moveaxis

@@ -381,7 +381,10 @@ def empty_ref(ty: Any, memory_space: Any = None) -> Ref:
         raise TypeError(
             f"empty_ref takes the type of an array, such as a ShapeDtypeStruct, got {ty!r}{errors.at_user_line()}"
         )
-    return new_ref(asarray(prims.zeros(ShapedArray(ty.shape, ty.dtype))), memory_space=memory_space)
+    return new_ref(
+        asarray(prims.zeros(ShapedArray(ty.shape, dtypes.canonical(ty.dtype)))),
+        memory_space=memory_space,
+    )
 
 
 def _checked(ref: Any, api: str) -> Any:

@@ -18,7 +18,7 @@ from covector._engine.base.errors import at_user_line
 from covector._engine.base.public import publish
 from covector._engine.base.record import record
 
-NAMESPACE = base.NAMESPACE
+NAMESPACE = base.PUBLIC
 PyTreeDef = base.TreeDef
 IsLeaf = Callable[[Any], bool] | None
 
@@ -39,7 +39,44 @@ __all__ = [
     "unflatten",
 ]
 
-flatten, unflatten, leaves, structure = base.flatten, base.unflatten, base.leaves, base.structure
+unflatten = base.unflatten
+
+
+def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], PyTreeDef]:
+    """The leaves in order, and the structure.  None has no leaves; dict keys are sorted.
+
+    `is_leaf(x)` says what else is a leaf.
+
+    >>> from covector import tree
+    >>> leaves, structure = tree.flatten({'b': 1, 'a': [2, None]})
+    >>> leaves
+    [2, 1]
+    """
+    return optree.tree_flatten(tree, is_leaf=is_leaf, namespace=NAMESPACE)
+
+
+def leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
+    """The leaves in order.
+
+    `is_leaf(x)` says what else is a leaf.
+
+    >>> from covector import tree
+    >>> tree.leaves({'b': 1, 'a': [2, None]})
+    [2, 1]
+    """
+    return optree.tree_leaves(tree, is_leaf=is_leaf, namespace=NAMESPACE)
+
+
+def structure(tree: Any, is_leaf: IsLeaf = None) -> PyTreeDef:
+    """The structure alone.
+
+    `is_leaf(x)` says what else is a leaf.
+
+    >>> from covector import tree
+    >>> tree.structure({'a': 1, 'b': [2, 3]}) == tree.structure({'a': 0, 'b': [0, 0]})
+    True
+    """
+    return optree.tree_structure(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) -> Any:
@@ -51,7 +88,7 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
     >>> tree.map(lambda x, y: x + y, {"a": 1, "b": (2, 3)}, {"a": 10, "b": (20, 30)})
     {'a': 11, 'b': (22, 33)}
     """
-    return base.map(f, tree, *rest, is_leaf=is_leaf)
+    return optree.tree_map(f, tree, *rest, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 class _NoneGiven:
@@ -153,7 +190,7 @@ def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
     """
     return unflatten(
         structure(full_tree, is_leaf),
-        base.broadcast_prefix(prefix_tree, full_tree, "prefix_tree", is_leaf),
+        base.broadcast_prefix(prefix_tree, full_tree, "prefix_tree", is_leaf, NAMESPACE),
     )
 
 

@@ -376,11 +376,11 @@ def flatten_one_level(tree: Any) -> tuple[Any, Any]:
     """
     if tree is None:
         return (), None
-    if optree.tree_is_leaf(tree, namespace=base.NAMESPACE):
+    if optree.tree_is_leaf(tree, namespace=base.PUBLIC):
         raise ValueError(
             f"flatten_one_level takes a container, got {tree!r} of type {type(tree).__name__}{at_user_line()}"
         )
-    children, data, _, _ = optree.tree_flatten_one_level(tree, namespace=base.NAMESPACE)
+    children, data, _, _ = optree.tree_flatten_one_level(tree, namespace=base.PUBLIC)
     made = list(children) if type(tree) is list else tuple(children)
     return made, tuple(data) if isinstance(data, list) else data
 
@@ -407,7 +407,7 @@ class PyTreeRegistry:
     [1, 2, 3]
     """
 
-    flatten = staticmethod(base.flatten)
+    flatten = staticmethod(tree.flatten)
     flatten_one_level = staticmethod(flatten_one_level)
     flatten_one_level_with_keys = staticmethod(flatten_one_level_with_keys)
 

@@ -135,6 +135,75 @@ def f_of(name: str) -> Callable[[Any], Any]:
     return lambda x: x * factor.get(name, 2)
 
 
+@cv.custom_jvp
+def pushed_with_checks(x: Any) -> Any:
+    return x * 2
+
+
+@pushed_with_checks.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    ck.check(x > 0, "in the rule {x:.2f}", x=x)
+    return x * 2, t * cnp.log(x)
+
+
+@cv.custom_vjp
+def pulled_with_checks(x: Any) -> Any:
+    return x * 2
+
+
+def _forward(x: Any) -> Any:
+    ck.check(x > 0, "in the rule {x:.2f}", x=x)
+    return x * 2, x
+
+
+pulled_with_checks.defvjp(_forward, lambda x, ct: (ct * cnp.log(x),))
+
+
+@pytest.mark.parametrize("f", [pushed_with_checks, pulled_with_checks])
+@pytest.mark.parametrize(
+    "around", [lambda f: f, lambda f: lambda x: lax.scan(lambda c, _: (f(c), None), x, None, 2)[0]]
+)
+@pytest.mark.parametrize("wrap", [lambda f: f, cv.jit])
+def test_a_check_in_a_rule(f: Any, around: Any, wrap: Any) -> None:
+    """It is told where the derivative is that of a function with checks, and where a derivative is checked."""
+
+    def told(checked: Any, x: float) -> str:
+        """Of the gradient of a function with checks, of one that is checked, and of its batch."""
+        slope, err = cv.grad(lambda x: checked(x)[::-1], has_aux=True)(x)
+        outer, same = ck.checkify(wrap(cv.grad(around(f))))(x)
+        assert err.get() == outer.get()
+        np.testing.assert_allclose(slope, same, rtol=1e-6)
+        _, errs = cv.vmap(cv.grad(lambda x: checked(x)[::-1], has_aux=True))(np.array([x, 1.0]))
+        assert str(errs.get()).replace("at mapped index 0: ", "") == str(err.get())
+        return str(err.get())
+
+    for errors in (ck.user_checks, ck.all_checks):
+        checked = wrap(ck.checkify(around(f), errors))
+        assert checked(-1.5)[0].get() is None  # the function itself has none
+        assert told(checked, 1.5) == "None"
+        assert told(checked, -1.5).startswith(
+            "in the rule -1.50 (`check` failed) (at test_checkify.py"
+        )
+    err, _ = cv.jvp(ck.checkify(pushed_with_checks), (-1.5,), (1.0,))[0]
+    assert str(err.get()).startswith("in the rule -1.50")
+
+
+def test_a_rule_that_refuses_is_not_asked_for_by_checks() -> None:
+    @cv.custom_jvp
+    def f(x: Any) -> Any:
+        return positive(x)
+
+    @f.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        raise RuntimeError("no derivative")
+
+    x = cnp.array([1.0, -2.0])
+    assert failed(f, x) == MESSAGE.format(-2.0)
+    with pytest.raises(RuntimeError, match="no derivative"):
+        cv.grad(lambda x: ck.checkify(f)(x)[1].sum())(x)
+
+
 def test_the_first_failure_stays() -> None:
     def f(x: Any) -> Any:
         ck.check(x < 3, "first {}", x)

@@ -336,10 +336,20 @@ def test_ensure_compile_time_eval() -> None:
         return x * n
 
     assert int(f(2)) == 12
-    with pytest.raises(cv.errors.UnexpectedTracerError):
-        cv.jit(_now)(1.0)
 
 
-def _now(x: Any) -> Any:
-    with cv.ensure_compile_time_eval():
-        return x + 1
+def test_traced_values_in_ensure_compile_time_eval() -> None:
+    known = []
+
+    @cv.jit
+    def f(x: Any) -> Any:
+        with cv.ensure_compile_time_eval():
+            n = np.sum(np.arange(3))
+            y = cv.lax.cond(x > 1, lambda: x * n, lambda: x + n)
+            known.append(isinstance(n, cv.core.Tracer))
+            return y + cv.jit(lambda a: a * n)(y) + cv.grad(lambda a: a * x)(2.0)
+
+    assert float(f(2.0)) == 26.0
+    assert known == [False]
+    assert float(cv.grad(f)(2.0)) == 13.0
+    assert cv.vmap(f)(np.array([0.0, 2.0])).tolist() == [12.0, 26.0]

@@ -481,3 +481,18 @@ def test_other_misuse() -> None:
         with_vjp().defvjp(
             lambda x: (x, x), lambda r, ct: ct, symbolic_zeros=True, optimize_remat=True
         )
+
+
+@pytest.mark.parametrize(
+    "tangent",
+    [
+        lambda t: t**2, lambda t: t * t, np.sin, lambda t: 1 / t, abs, lambda t: np.maximum(t, 0),
+        lambda t: np.where(t > 0, t, 0), lambda t: np.vdot(t, t),
+    ],
+)  # fmt: skip
+def test_a_rule_that_is_not_linear_is_told(tangent: Any) -> None:
+    f = cv.custom_jvp(lambda x: x * 2)
+    f.defjvp(lambda primals, tangents: (primals[0], tangent(tangents[0])))
+    for slope in (cv.grad(f), cv.jit(cv.grad(f)), cv.grad(cv.jit(f))):
+        with pytest.raises(TypeError, match=r"test_custom_rules.*that is not linear: a custom_jvp"):
+            slope(1.0)

@@ -33,6 +33,10 @@ def repeated(f: Function) -> Function:
     return lambda x: lax.while_loop(lambda c: c.sum() < 4, f, x)
 
 
+def of_all_kinds(f: Function) -> Function:
+    return looped(chosen(repeated(lambda x: covector.jit(f)(x))))
+
+
 def test_jitted_functions_nest_200_deep() -> None:
     """Three frames of ours a level, beside the one of the user's: 1,000 are what Python gives."""
     run = nested(lambda f: covector.jit(lambda x: f(x) + 1), 200, cnp.negative)
@@ -41,8 +45,8 @@ def test_jitted_functions_nest_200_deep() -> None:
 
 @pytest.mark.parametrize(
     ("wrap", "depth"),
-    [(looped, 30), (repeated, 30), (chosen, 100), (covector.checkpoint, 100)],
-    ids=["scan", "while", "cond", "checkpoint"],
+    [(looped, 100), (repeated, 100), (chosen, 100), (covector.checkpoint, 100), (of_all_kinds, 25)],
+    ids=["scan", "while", "cond", "checkpoint", "all"],
 )
 def test_what_holds_programs_nests(wrap: Callable[[Function], Function], depth: int) -> None:
     run = covector.jit(nested(wrap, depth, lambda x: x + 1))
@@ -66,8 +70,8 @@ def test_derivatives_of_what_is_nested_100_deep(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("wrap", "depth"),
-    [(looped, 60), (chosen, 30), (covector.checkpoint, 60)],
-    ids=["scan", "cond", "checkpoint"],
+    [(looped, 100), (repeated, 6), (chosen, 40), (covector.checkpoint, 100), (of_all_kinds, 3)],
+    ids=["scan", "while", "cond", "checkpoint", "all"],
 )
 def test_gradients_of_what_holds_programs_nest(
     wrap: Callable[[Function], Function], depth: int

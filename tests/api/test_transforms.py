@@ -402,7 +402,7 @@ def test_eval_shape() -> None:
         ShapeDtypeStruct((3,), F32),
         {"s": ShapeDtypeStruct((3,), F32), "n": ShapeDtypeStruct((3,), "int32")},
     )
-    assert eval_shape(lambda x, y: x, y=2, x=1.0) == ShapeDtypeStruct((), F32, True)
+    assert eval_shape(lambda x, y: x, y=2, x=1.0) == ShapeDtypeStruct((), F32, weak_type=True)
 
 
 def test_make_jaxpr() -> None:
@@ -477,7 +477,7 @@ MESSAGES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: jvp(named, (F32(1),), (X,)), ValueError, ["must have the same shape, got float32[] and float32[3]"],
     ),
     "tangents of another dtype": (
-        lambda: jvp(named, (F32(1),), (np.float64(1),)), TypeError, ["the same dtype, got float32[] and float64[]"],
+        lambda: jvp(named, (F32(1),), (np.array(1.0),)), TypeError, ["the same dtype, got float32[] and float64[]"],
     ),
     "cotangents of another structure": (
         lambda: vjp(named, 1.0)[1]((1.0,)), TypeError, ["the pullback of vjp: the cotangent must have the structure"],

@@ -11,7 +11,8 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax, nn
-from covector._engine.core.trace import number, typeof
+from covector._engine.core.numbers import number
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 

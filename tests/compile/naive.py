@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.backends.reference.kernels import KernelError, Machine
+from covector._engine.backends.reference.kernels import KernelError, Machine, Who, shown
 from covector._engine.ir.kernel import Buffer, Copy, Kernel
 
 
@@ -26,6 +26,7 @@ class Naive(Machine):
         super().__init__(kernel, {}, planned=True, aliased=True, order=None)
         self.most = 9
         self.owners: dict[int, np.ndarray] = {}  # of each memory: a bit for each buffer, a byte
+        # Buffers that are in one memory with others have a bit each; there are at most some dozens of them.
         self.bit = {b: np.int64(1) << n for n, b in enumerate(self.where)}
         assert len(self.bit) < 63
 
@@ -44,16 +45,16 @@ class Naive(Machine):
         owned = self.owned(buffer)
         return owned[: owned.size // dtype.itemsize * dtype.itemsize].reshape(-1, dtype.itemsize)
 
-    def read(self, buffer: Buffer, at: Any, dtype: np.dtype, mask: Any, who: str) -> Any:
+    def read(self, buffer: Buffer, at: Any, dtype: np.dtype, mask: Any, who: Who) -> Any:
         found = super().read(buffer, at, dtype, mask, who)
         if buffer.kind != "local":
             there, here = np.broadcast_arrays(at, mask)
             owners = self.rows(buffer, dtype)[there[here]]
             if not np.all(owners & self.bit[buffer]):
-                raise OverwrittenError(f"{who} reads {buffer}, which was overwritten")
+                raise OverwrittenError(f"{shown(who)} reads {buffer}, which was overwritten")
         return found
 
-    def write(self, buffer: Buffer, at: Any, value: Any, mask: Any, who: str) -> None:
+    def write(self, buffer: Buffer, at: Any, value: Any, mask: Any, who: Who) -> None:
         super().write(buffer, at, value, mask, who)
         if buffer.kind != "local":
             there, _, here = np.broadcast_arrays(at, value, mask)
@@ -82,15 +83,13 @@ class Naive(Machine):
             every |= np.where(both & a, b, 0) | np.where(both & b, a, 0)
 
 
-def is_overwritten(kernel: Kernel, inputs: Sequence[np.ndarray]) -> bool:
-    """Whether a run reads a value that is gone, or does something that no Kernel may."""
+def results(kernel: Kernel, inputs: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+    """What a Kernel gives; None if a run reads a value that is gone, or does something that no Kernel may."""
     machine = Naive(kernel)
     try:
         for buffer, x in zip(kernel.inputs, inputs, strict=True):
             machine.fill(buffer, x)
         machine.statements(kernel.body, outermost=True)
-        for buffer in kernel.outputs:
-            machine.all_of(buffer)
+        return [machine.all_of(buffer) for buffer in kernel.outputs]
     except (OverwrittenError, KernelError):
-        return True
-    return False
+        return None

@@ -20,6 +20,7 @@ from covector._engine.runtime.executable import job_of
 FEW, MANY = 16, 64
 X = np.ones(64, np.float32)
 SQUARE = np.ones((4, 4), np.float32)
+IMAGE, KERNEL = np.ones((1, 4, 8, 8), np.float32), np.ones((4, 4, 3, 3), np.float32)
 
 
 def steps(step: Callable[[Any, int], Any], x: Any = X) -> Callable[[int], tuple[Any, ...]]:
@@ -63,6 +64,11 @@ def twice(x: Any, _: int) -> Any:
     return lax.scan(lambda c, _: (c * 1.5, None), x, None, length=3)[0]
 
 
+def shares(xs: Any) -> Any:
+    total = sum(xs[1:], xs[0])
+    return [x / total for x in xs]
+
+
 CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "elements": steps(lambda x, k: x * 1.5 + k),
     "calls": steps(lambda x, k: cnp.sin(x)),
@@ -84,6 +90,13 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "running sums": steps(lambda x, k: cnp.cumsum(x)),
     "gathers": steps(lambda x, k: x[np.arange(64)[::-1]] * 2),
     "slices": lambda n: (lambda x: [x[4 * k : 4 * k + 4] * 2 for k in range(n)], np.ones(4 * n)),
+    "results that share a sum": lambda n: (shares, [X] * n),
+    "results of a chain": lambda n: (lambda x: [x := x * 0.5 + k for k in range(n)], X),
+    "convolutions": steps(lambda x, k: cnp.tanh(lax.conv(x, KERNEL, (1, 1), "SAME")), IMAGE),
+    "factorisations": steps(lambda x, k: cnp.linalg.cholesky(x @ x.T + SQUARE), SQUARE),
+    "scatters": steps(lambda x, k: x.at[(x * 63).astype("int32")].add(1.0)),
+    "transforms": steps(lambda x, k: cnp.fft.fft(x).real),
+    "choices": steps(lambda x, k: lax.cond(x[0] > k, cnp.sin, cnp.cos, x), X[:3]),
     "an optimiser's step": lambda n: (
         lambda ps, gs: [(0.9 * p + g, p - cnp.sqrt(g) * 0.1) for p, g in zip(ps, gs, strict=True)],
         [X] * n,

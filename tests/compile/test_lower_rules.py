@@ -19,7 +19,7 @@ from covector._engine.ir import check, index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.kernel import Assign, Buffer, If, Init, Kernel, Loop, Store, While
 from covector._engine.ir.scalar import Expr, const
-from covector._engine.types import dtypes
+from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 
 
@@ -233,6 +233,25 @@ def test_an_expression_is_not_used_again_after_its_local_changed() -> None:
     branch = If(one < 1, (use,), (more[1],))
     right = (start, change, Loop(i, 3, (use, more[0])), branch, Store(out, 0, n + n))
     check.verify_kernel(Kernel("k", (), (out,), (), right))
+
+
+def test_variables_are_those_of_the_loops_around() -> None:
+    out, one = Buffer("out0", dtypes.int32, 9, "output"), const(1, dtypes.int32)
+    i, longer, j = ix.loop_variable("i", 3), ix.loop_variable("i", 9), ix.loop_variable("j", 3)
+    for words, wrong in (
+        ("uses i of another loop", Loop(i, 3, (Store(out, longer, one),))),
+        (
+            "uses i of another loop",
+            Loop(longer, 9, (Store(out, dims.floordiv(i + 7, dims.symbol("n", 0) + 1), one),)),
+        ),
+        ("uses j, which is not in scope", Loop(i, 3, (Store(out, j, one),))),
+        ("counts i, which is in scope already", Loop(i, 3, (Loop(longer, 9, ()),))),
+        ("counts n, which is in scope already", Loop(ix.loop_variable("n", 3), 3, ())),
+    ):
+        with pytest.raises(VerificationError, match=words):
+            check.verify_kernel(Kernel("k", (), (out,), ("n",), (wrong,)))
+    right = [Loop(v, e, (Store(out, v, one),)) for v, e in ((i, 3), (longer, 9))]
+    check.verify_kernel(Kernel("k", (), (out,), ("n",), tuple(right)))
 
 
 def test_a_local_is_read_anew_where_control_flow_joins() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import covector
-from covector import nn, numpy as cnp
+from covector import lax, nn, numpy as cnp
+from covector._engine import primitives as prims
 
 RNG = np.random.default_rng(0)
 
@@ -98,3 +99,16 @@ def test_small_products_run_four_rows_at_once(rows: int) -> None:
     tanh, twice = covector.jit(layer)(x, w, b)
     np.testing.assert_allclose(tanh, np.tanh(x @ w + b), rtol=1e-12)
     np.testing.assert_allclose(twice, 2 * (x @ w + b), rtol=1e-12)
+
+
+@pytest.mark.parametrize("preferred", ["float64", "complex64"])
+def test_large_products_into_a_wider_dtype(preferred: str) -> None:
+    x = np.random.default_rng(0).normal(size=(130, 130)).astype(np.float32)
+
+    def product(a: Any, wanted: Any) -> Any:
+        return lax.dot_general(a, a, (((1,), (0,)), ((), ())), preferred_element_type=wanted)
+
+    np.testing.assert_allclose(product(cnp.asarray(x), preferred), x.astype(float) @ x, atol=1e-4)
+    # The primitive itself, as derivatives and libraries may apply it.
+    dot = prims.DotGeneral((1,), (0,), preferred=np.dtype(preferred))
+    np.testing.assert_allclose(dot(cnp.asarray(x), cnp.asarray(x)), x.astype(float) @ x, atol=1e-4)

@@ -127,3 +127,36 @@ def test_extremes_of_truth_values_and_complex_numbers(combine: str) -> None:
         for n in (0, 1):
             key = (lambda c: (c.real, c.imag)) if np.iscomplexobj(u) else int
             assert whole[1 + n] == order(x[1 + n], u[n], key=key)
+
+
+def test_unique_indices_where_an_axis_has_one_element_or_none() -> None:
+    """Of several vectors for one element one is inside: the loop over them writes one place, and is no free one."""
+    shapes = ((1,), (5,), (1, 4), (4, 1), (1, 1), (3, 1, 2), (0, 3), (3, 0))
+    cases = [
+        (shape, axis, count, op)
+        for shape in shapes
+        for axis in range(len(shape))
+        for count in (0, 1, 3)
+        for op in ("set", "add", "min")
+    ]
+
+    def places(shape: tuple[int, ...], axis: int, count: int) -> np.ndarray:
+        return np.arange(count, dtype=np.int32)[::-1] + (shape[axis] if count == 1 else 0) - 1
+
+    def run(xs: list, indices: list) -> list:
+        return [
+            getattr(x.at[(slice(None),) * axis + (i,)], op)(
+                -2.0, unique_indices=True, wrap_negative_indices=False
+            )
+            for x, i, (_, axis, _, op) in zip(xs, indices, cases, strict=True)
+        ]
+
+    xs = [np.ones(shape, np.float32) for shape, *_ in cases]
+    indices = [places(shape, axis, count) for shape, axis, count, _ in cases]
+    for (shape, axis, _, op), i, out in zip(
+        cases, indices, covector.jit(run)(list(map(cnp.asarray, xs)), indices), strict=True
+    ):
+        wanted = np.ones(shape, np.float32)
+        at = (slice(None),) * axis + (i[(i >= 0) & (i < shape[axis])],)
+        wanted[at] = {"set": -2, "add": -1, "min": -2}[op]
+        np.testing.assert_array_equal(out, wanted)

@@ -134,6 +134,16 @@ def test_a_rule_that_is_used_often_is_followed_once_a_use() -> None:
     assert traced == ["forward", "backward"], "where it is staged first, once for all uses"
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_way_back_through_loops_in_loops_is_no_power_of_the_depth(order: int) -> None:
+    """Each loop goes forwards three times in the way back of the one around it, which is one part of the next."""
+    few, many = [
+        size(cv.grad(repeated(depth)) if order == 1 else cv.grad(cv.grad(repeated(depth))), X)
+        for depth in (2, 4)
+    ]
+    assert many <= (4.5 if order == 1 else 6) * few, (few, many)
+
+
 def test_third_derivatives_of_a_loop() -> None:
     def f(x: Any) -> Any:
         return lax.fori_loop(0, 7, lambda _, y: y * x, 1.0)  # x ** 7

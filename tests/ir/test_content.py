@@ -56,6 +56,14 @@ DIFFERENT: dict[str, Callable[..., Any]] = {
     "another body": lambda x: lax.scan(lambda c, e: (c * e, None), np.float32(0), x)[0],
     "jit": lambda x: cv.jit(lambda y: y + 1)(x),
     "jit twice": lambda x: cv.jit(lambda y: y + 1)(cv.jit(lambda y: y + 1)(x)),
+    "checkpoint": lambda x: cv.checkpoint(cnp.sin)(x),
+    "policy": lambda x: cv.checkpoint(cnp.sin, policy=cv.checkpoint_policies.dots_saveable)(x),
+    "another policy": lambda x: cv.checkpoint(
+        cnp.sin, policy=cv.checkpoint_policies.everything_saveable
+    )(x),
+    "policy of names": lambda x: cv.checkpoint(
+        cnp.sin, policy=cv.checkpoint_policies.save_only_these_names("a")
+    )(x),
     "branches": lambda x: lax.cond(x[0] > 0, cnp.sin, cnp.cos, x),
     "branches swapped": lambda x: lax.cond(x[0] > 0, cnp.cos, cnp.sin, x),
     "half": lambda x: x.astype(cnp.float16),

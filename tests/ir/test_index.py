@@ -77,6 +77,26 @@ def test_comparisons_are_decided_by_loop_extents() -> None:
     assert undecided.args[1].attr == j + 3
 
 
+def test_what_has_other_bounds_is_another_index() -> None:
+    """What is kept by index is kept for the loop that it was found in, whatever its variable is called."""
+    short, long_ = index.loop_variable("i", 3), index.loop_variable("i", 20)
+    assert short == index.loop_variable("i", 3)
+    assert index.loop_variable("i", n + 1) == index.loop_variable("i", 1 + n)
+    different = (
+        (short, long_), (index.loop_variable("i", n), index.loop_variable("i", m)), (short, dims.symbol("i", 0, 2)),
+    )  # fmt: skip
+    for x, y in different:
+        for f in (
+            lambda d: d, lambda d: d * 2 + 1, lambda d: d * n, lambda d: dims.floordiv(d, n), lambda d: dims.mod(d, n),
+            lambda d: dims.maximum(d, n), lambda d: dims.minimum(n, d), lambda d: dims.mod(dims.mod(d, n) + d, m),
+        ):  # fmt: skip
+            assert f(x) != f(y), (f(x), f(y))
+            assert {f(x): 1, f(y): 2} == {f(y): 2, f(x): 1}
+            assert len({f(x), f(y)}) == 2
+    e = local()
+    assert index.of_scalar(e, 0, 3) != index.of_scalar(e, 0, 9)  # what is promised where it is used
+
+
 def test_both_folds_constants() -> None:
     undecided = index.compare("eq", index.loop_variable("i", 5), 2)
     assert index.both() is index.TRUE

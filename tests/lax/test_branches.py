@@ -55,7 +55,7 @@ def test_weakly_typed_results_take_the_type_of_the_others() -> None:
         return lax.cond(p, lambda: x, lambda: 0), lax.cond(p, lambda: 1.5, lambda: 2)
 
     for p in (True, False):
-        a, b = jit(f)(p, np.float64(3))
+        a, b = jit(f)(p, np.array(3.0))
         assert (typeof(a).text(), typeof(b).text()) == ("float64[]", "float32*[]")
         assert (float(a), float(b)) == ((3, 1.5) if p else (0, 2))
 

@@ -110,7 +110,7 @@ def test_a_body_that_closes_over_nothing_is_traced_once_for_each_type() -> None:
         for operands in (
             (np.float32(0), vector(1, 2)),
             (np.float32(1), vector(3, 4)),
-            (np.float64(0), np.zeros(2)),
+            (np.zeros(()), np.zeros(2)),
         )
     ]
     first, second, other = (p.eqns[0].primitive.body for p in programs)

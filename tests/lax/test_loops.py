@@ -32,7 +32,7 @@ def test_values_are_trees(wrap: Any) -> None:
 
 
 def test_a_number_that_meets_an_array_takes_its_type() -> None:
-    found = lax.while_loop(lambda c: c < 3, lambda c: c + np.float64(1), 0)
+    found = lax.while_loop(lambda c: c < 3, lambda c: c + np.array(1.0), 0)
     assert typeof(found).text() == "float64[]"
 
 

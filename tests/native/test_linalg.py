@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from covector._engine.core.primitive import Primitive
-from covector._engine.primitives import linalg_solve as solving, linalg_spectral as spectral
+from covector._engine.primitives import (
+    linalg_orthogonal as orthogonal,
+    linalg_solve as solving,
+    linalg_spectral as spectral,
+)
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 # Whole vectors of lanes and parts of one, sizes on both sides of the largest in lanes, and a large one.
@@ -135,3 +139,54 @@ def test_nan_stays_in_its_matrix() -> None:
             for out in map(np.asarray, primitive(a)):
                 assert np.isnan(out[1]).all()
                 assert np.isfinite(out[[0, 2]]).all()
+
+
+# Both sides of a panel, of a block of reflectors and of what is split; rows that would share sets of a cache.
+BLOCKED = ((17, 17), (33, 70), (70, 33), (130, 100), (256, 256), (600, 520))
+
+
+def size_of_error(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference in rounding errors of the longer side's sums, relative to the largest element."""
+    eps = np.finfo(wanted.dtype).eps * max(wanted.shape) * np.abs(wanted).max()
+    return float(np.abs(found - wanted).max() / eps)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", BLOCKED, ids=str)
+def test_factors_in_blocks_multiply_to_the_matrix(dtype: str, shape: tuple[int, int]) -> None:
+    a = random(shape, dtype)
+    a[:, 3] = a[:, 7] * 2  # one column depends on another
+    a[:, 11] = 0
+    m, n = shape
+    lu, pivots, order = map(np.asarray, solving.Lu()(a))
+    k = min(m, n)
+    lower = np.tril(lu[:, :k], -1) + np.eye(m, k, dtype=dtype)
+    assert np.abs(lower).max() <= 1
+    assert size_of_error(lower @ np.triu(lu[:k]), a[order]) < 4
+    assert pivots.shape == (k,)
+    for full in (False, True):
+        q, r = map(np.asarray, orthogonal.Qr(full_matrices=full)(a))
+        assert size_of_error(q @ r, a) < 4
+        assert size_of_error(q.T @ q, np.eye(q.shape[1], dtype=dtype)) < 1
+        assert not np.tril(r, -1).any()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_reflectors_do_not_overflow(scale: float) -> None:
+    a = random((40, 30), "float32") * np.float32(scale)
+    q, r = map(np.asarray, orthogonal.Qr(full_matrices=False)(a))
+    assert size_of_error(q @ r, a) < 4
+    assert size_of_error(q.T @ q, np.eye(30, dtype="float32")) < 1
+
+
+def test_factors_in_blocks_agree_with_lapack() -> None:
+    scipy = pytest.importorskip("scipy.linalg")
+    a = random((200, 200), "float64")
+    lu, pivots, _order = map(np.asarray, solving.Lu()(a))
+    wanted, rows = scipy.lu_factor(a)
+    np.testing.assert_array_equal(pivots, rows)
+    np.testing.assert_allclose(lu, wanted, rtol=0, atol=1e-10)
+    q, r = map(np.asarray, orthogonal.Qr(full_matrices=False)(a))
+    right, upper = scipy.qr(a)
+    np.testing.assert_allclose(q, right, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(r, upper, rtol=0, atol=1e-11)

@@ -64,3 +64,24 @@ def test_unusual_orders(native, sort, n, vectors):
             wanted = np.sort(keys)
             assert sort(keys.ctypes.data, None, code, 0, 1, n) == 0
             np.testing.assert_array_equal(keys, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 0, 5), (2, 1, 7), (3, 4, 500), (1, 3, 140_001), (0, 2, 3)])
+def test_order_by_several_keys(native, dtype, shape):
+    address = native.symbols()["cv_sort_order"]
+    order_rows = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 5)(
+        address
+    )
+    rng = np.random.default_rng(0)
+    keys = rng.integers(0, 4, shape).astype(dtype)
+    if dtype.startswith("float"):
+        keys[keys == 3] = np.nan
+        keys[rng.random(shape) < 0.1] = -0.0
+    rows, count, n = shape
+    for width in (4, 8):
+        order = np.full((rows, n), -1, f"i{width}")
+        data = keys.ctypes.data, order.ctypes.data
+        assert order_rows(*data, CODES[dtype], width, rows, count, n) == 0
+        wanted = [np.lexsort(row[::-1]) if count else np.arange(n) for row in keys]
+        np.testing.assert_array_equal(order, np.array(wanted).reshape(rows, n))

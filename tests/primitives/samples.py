@@ -210,6 +210,12 @@ def contractions() -> Iterator[Sample]:
         prims.DotGeneral((1,), (0,), (), (), f32), (array((2, 5), bf16), array((5, 3), bf16)), both
     )
     yield Sample(prims.DotGeneral((1,), (0,), (), (), i32), (array((2, 5), i8), array((5, 3), i8)))
+    yield Sample(
+        prims.DotGeneral((1,), (0,), (), (), c128), (array((2, 5), c64), array((5, 3), c64)), both
+    )
+    yield Sample(
+        prims.DotGeneral((1,), (0,), (), (), c64), (array((2, 5), f32), array((5, 3), f32))
+    )
 
 
 # Axes of operand, kernel and result; strides, padding, dilations, groups; shapes: every kind of each occurs.
@@ -452,7 +458,9 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.SortPairs(), (array((3, 5), keys), array((3, 5), values)))
         yield Sample(prims.Sort(), (array((3, 5), keys),))
         yield Sample(prims.TopK(2), (array((3, 5), keys),))
+        yield Sample(prims.SortOrder(), (array((2, 3, 5), keys),))
     yield Sample(prims.TopK(0), (array((3, 5), bf16),))
+    yield Sample(prims.SortOrder(), (array((0, 4), f32),))
 
 
 def transforms() -> Iterator[Sample]:
@@ -508,8 +516,11 @@ def _orthogonal() -> Iterator[Sample]:
             c = array((4, 2) if left else (2, 4), dtype)
             of = linalg_orthogonal.Ormqr(left, transposed)
             yield Sample(of, (array((4, 3), dtype), array((3,), dtype), c), makers=scales)
-    for full, shape in ((True, (2, 3)), (False, (0, 2)), (True, (2, 0))):
-        yield Sample(linalg_orthogonal.Qr(full, True), (array(shape, f32),), fixed=(0,))
+        wide = array((2, 4), dtype)
+        yield Sample(linalg_orthogonal.Qr(True), (wide,))
+        yield Sample(linalg_orthogonal.Qr(False, True), (wide,))
+    yield Sample(linalg_orthogonal.Qr(False, True), (array((0, 2), f32),))
+    yield Sample(linalg_orthogonal.Qr(True, True), (array((2, 0), f32),), fixed=(0,))
 
 
 def _spectral() -> Iterator[Sample]:

@@ -113,9 +113,9 @@ def test_live_arrays_are_found_wherever_they_are() -> None:
     thread.start()
     begun.wait(10)
     try:
-        sizes = {x.size for x in cv.live_arrays()}
-        assert {11, 12, 13, 14, 15, 16, 17} <= sizes
-        assert len({id(x) for x in cv.live_arrays()}) == len(cv.live_arrays())
+        found = cv.live_arrays()
+        assert {11, 12, 13, 14, 15, 16, 17} <= {x.size for x in found}
+        assert len({id(x) for x in found}) == len(found)
     finally:
         done.set()
         thread.join()

@@ -193,6 +193,37 @@ def test_nestings(name: str) -> None:
     assert_twins(NESTED[name], array((3,)))
 
 
+def both(f: Function) -> Function:
+    """A function's linearization at an array, pushed, and its Jacobian; the pushforward under other transformations."""
+
+    def run(x: Any) -> Any:
+        y, push = cv.linearize(f, x)
+        tangent = cnp.cos(x).astype(x.dtype)
+        many = cv.vmap(push)(cnp.stack([tangent, x]))
+        return y, push(tangent), many, cv.jit(push)(tangent), cv.jacrev(f)(x)
+
+    return run
+
+
+def assert_close(found: list[Any], wanted: list[Any]) -> None:
+    assert [type(x) for x in found] == [type(x) for x in wanted]
+    for a, w in zip(found, wanted, strict=True):
+        assert (a.shape, a.dtype) == (w.shape, w.dtype)
+        np.testing.assert_allclose(np.asarray(a), np.asarray(w), rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*list(UNARY)[::3], *[n for n in NESTED if "custom" not in n]])
+def test_linearize_and_jacobians(name: str) -> None:
+    f = (UNARY | NESTED)[name]
+    run, x = both(f), array((4, 3)) if name in UNARY else array((3,))
+    found: list[list[Any]] = []
+    for fast in (True, True, False):
+        with config.override(fast_paths=fast):
+            found.append(cv.tree.leaves(run(x)))
+    for leaves in found[:2]:
+        assert_close(leaves, found[2])
+
+
 def test_integers_and_other_arguments() -> None:
     f = lambda x, n, k: cnp.sum(x * n) + k  # noqa: E731
     assert_twins(f, array((3,)), cnp.arange(3), 2.0)

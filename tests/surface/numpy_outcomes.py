@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,26 +45,40 @@ def compare(call: Call, operands: list[np.ndarray], any_dtype: bool, accepts: bo
     got = outcome(call, cnp, [cnp.asarray(x) for x in operands])
     if isinstance(got, Exception):
         return False
+    differences: list[Difference] = []
+    for right, operand in references(call, operands, got):
+        if not isinstance(right, Exception):
+            try:
+                same(got, right, operand, any_dtype)
+            except Difference as difference:
+                differences.append(difference)
+                continue
+            return True
+        if not differences:
+            if accepts:
+                return False
+            raise Difference(f"no error, but NumPy says: {right}")
+    raise differences[0]
+
+
+def references(call: Call, operands: list[np.ndarray], got: Any) -> Iterator[tuple[Any, np.dtype]]:
+    """What NumPy gives, as closely as it can, and for operands of which dtype; then as ours may round on the way."""
+    dtype = operands[0].dtype if operands else np.dtype("float64")
     right = outcome(call, np, [x.astype(WIDE.get(x.dtype.name, x.dtype)) for x in operands])
-    if isinstance(right, Exception):
-        if accepts:
-            return False
-        raise Difference(f"no error, but NumPy says: {right}")
-    operand = operands[0].dtype if operands else np.dtype("float64")
-    try:
-        same(got, right, operand, any_dtype)
-    except Difference:
-        floats = all(getattr(x, "dtype", None) == np.float32 for x in parts(got))
-        if operand.kind not in "iu" or operand.itemsize < 4 or not floats:
-            raise
+    if dtype in (np.int8, np.uint8) and np.dtype(np.float16) in dtypes_of(right):
+        # NumPy computes functions of bytes in 16 bits, where e^12 is infinite; ours are in 32, as JAX's.
+        right = outcome(call, np, [x.astype(f"{dtype.kind}2") for x in operands])
+    yield right, dtype
+    if dtype.name in WIDE:  # the cube of 0.002 is 0
+        yield outcome(call, np, operands), dtype
+    elif dtype.kind in "iu" and dtype.itemsize >= 4 and dtypes_of(got) == {np.dtype("float32")}:
         # Integers become float32, which has 24 bits of them: so do NumPy's.
-        same(
-            got,
-            outcome(call, np, [x.astype("float32") for x in operands]),
-            np.dtype("float32"),
-            any_dtype,
-        )
-    return True
+        yield outcome(call, np, [x.astype("float32") for x in operands]), np.dtype("float32")
+
+
+def dtypes_of(x: Any) -> set[np.dtype | None]:
+    """The dtypes in a result; None for what has none."""
+    return {getattr(p, "dtype", None) for p in parts(x)}
 
 
 def parts(x: Any) -> list[Any]:

@@ -48,7 +48,7 @@ def test_names_that_nobody_has_are_plain_errors() -> None:
 
 def test_what_to_use_instead() -> None:
     with pytest.raises(AttributeError, match=r"one device.*vmap"):
-        getattr(cv, "pmap")  # noqa: B009
+        getattr(cv, "reshard")  # noqa: B009
     with pytest.raises(AttributeError, match=r"jax\.profiler is missing"):
         getattr(cv, "profiler")  # noqa: B009
 

@@ -68,7 +68,7 @@ def test_weak_numbers_follow_arrays() -> None:
             assert not y.weak_type
     assert (cnp.ones(2, cnp.int8) + 1).dtype == np.int8
     assert (cnp.ones(2, cnp.int8) * 1.5).dtype == np.float32
-    assert (cnp.ones(2) + np.float64(1)).dtype == np.float64
+    assert (cnp.ones(2) + np.float64(1)).dtype == np.float32
 
 
 def test_numpy_arrays_are_taken_as_written() -> None:

@@ -1,10 +1,12 @@
 """Sorting against NumPy: every dtype, with what has no order of its own, at the lengths where the method changes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import covector
-from covector import numpy as cnp
+from covector import lax, numpy as cnp
 from covector._engine.types import dtypes
 
 REAL = [d for d in dtypes.ALL if not dtypes.is_complex(d)]
@@ -150,3 +152,57 @@ def test_parts() -> None:
 def test_wrong_arguments(error, call) -> None:
     with pytest.raises(error):
         call()
+
+
+def test_keys_of_several_dtypes() -> None:
+    rng = np.random.default_rng(0)
+    shape = (3, 200)
+    keys = [
+        rng.integers(-2, 2, shape).astype("int8"),
+        rng.choice(np.array([np.nan, 0.0, -0.0, -1.5, np.inf, -np.inf], "float32"), shape),
+        rng.integers(0, 2, shape).astype(bool),
+        rng.integers(0, 3, shape).astype("uint16"),
+        rng.choice(np.array([1j, -1j, 1.0]), shape),
+    ]
+    found = lax.sort((*keys, np.arange(200) + np.zeros(shape, int)), num_keys=5)
+    for row in range(3):
+        parts = [p for k in keys for p in ([k.real, k.imag] if k.dtype.kind == "c" else [k])]
+        order = np.lexsort([p[row] for p in reversed(parts)])
+        for key, sorted_key in zip(
+            (*keys, np.arange(200) + np.zeros(shape, int)), found, strict=True
+        ):
+            np.testing.assert_array_equal(np.asarray(sorted_key)[row], key[row][order])
+    along = cnp.lexsort([k.T for k in keys[:4]], axis=0)
+    np.testing.assert_array_equal(along, np.lexsort([k.T for k in keys[:4]], axis=0))
+    matrix = rng.integers(0, 3, (4, 5, 6))
+    for axis in (0, 1, -1):
+        np.testing.assert_array_equal(
+            cnp.lexsort(cnp.asarray(matrix), axis), np.lexsort(matrix, axis)
+        )
+
+
+def test_sorts_by_several_keys_in_transformations() -> None:
+    rng = np.random.default_rng(0)
+    a, b, x = (cnp.asarray(rng.integers(0, 3, (2, 8)).astype(np.float32)) for _ in range(3))
+
+    def moved(a: Any, b: Any, x: Any) -> Any:
+        return lax.sort((a, b, x), num_keys=2)
+
+    for wanted, found in zip(moved(a, b, x), covector.vmap(moved)(a, b, x), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    weights = cnp.arange(8.0)
+    slope = covector.grad(lambda x: (moved(a, b, x)[2] * weights).sum())(x)
+    order = np.stack([np.lexsort((b[i], a[i])) for i in range(2)])
+    np.testing.assert_array_equal(np.take_along_axis(np.asarray(slope), order, -1), [weights] * 2)
+    key = covector.grad(lambda a: (moved(a, b, x)[0] * weights).sum())(a)
+    np.testing.assert_array_equal(np.take_along_axis(np.asarray(key), order, -1), [weights] * 2)
+
+
+def test_unique_slices_are_one_sort() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (60, 30))
+    wanted = np.unique(x[:, :4], axis=0, return_inverse=True)
+    found = cnp.unique(x[:, :4], axis=0, return_inverse=True)
+    for w, f in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(f, w)
+    text = covector.make_jaxpr(lambda x: cnp.unique(x, axis=0, size=9))(x).__str__()
+    assert text.count("sort_order ") == 1

@@ -505,6 +505,8 @@ class Entry:
         live: Sequence[bool] = (),
         residuals: Sequence[int] = (),
         pullback: Callable[[int], Transposed] | None = None,
+        captured: Sequence[Any] | None = None,
+        written: Sequence[int] = (),
     ) -> None:
         """Describe a call.
 
@@ -519,6 +521,10 @@ class Entry:
         Of a call with operands on a tape `live` says which outputs are on it, `residuals` where the
         residuals are among inputs and outputs, and `pullback` gives the transpose for a mask of the
         live outputs that have cotangents.
+
+        Of a call that touches references `captured` are those whose values follow the leaves, and
+        `written` those of the arguments', then of these, whose new values follow the result: that
+        is the first item of a tuple then.
         """
     @property
     def executable(self) -> Executable:
@@ -631,6 +637,12 @@ def lapack_names() -> list[str]:
 def set_tracing(on: bool) -> bool:
     """Switch the native fast paths off for this thread; return the previous setting."""
 
+def set_transforming(on: bool) -> None:
+    """Say whether a transformation of this thread is in progress: references are then left to the Python twins."""
+
+def set_cells(cell: type, held: type, bottom: Any) -> None:
+    """Set the class of references, that of what they hold, and the lowest trace."""
+
 def set_fast_paths(on: bool) -> bool:
     """Switch the native fast paths on or off for the process; return the previous setting."""
 
@@ -662,11 +674,14 @@ def set_own_code(paths: tuple[str, ...], raise_opcode: int, /) -> None:
     what the user gave.
     """
 
-def set_config_epoch(epoch: int) -> int:
-    """Set a number that is part of every signature; return the previous one."""
+def set_config_epoch(epoch: int, x64: bool | None) -> int:
+    """Set a number that is part of every signature, and the flag `enable_x64`; return the previous number."""
 
-def set_thread_config(epoch: int, twins: bool) -> None:
-    """Set the number of this thread's own flags (0: it has none), and whether they need the Python twins."""
+def set_thread_config(epoch: int, twins: bool, x64: bool | None) -> None:
+    """Set the number of this thread's own flags (0: it has none).
+
+    And whether they need the Python twins, and its `enable_x64`.
+    """
 
 def set_hooks(**hooks: Any) -> dict[str, Any]:
     """Set the Python functions that native code calls, and return the previous ones.

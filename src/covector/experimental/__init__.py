@@ -4,6 +4,7 @@ import typing as _typing
 from importlib import import_module as _import_module
 
 from covector._engine.api.callbacks import io_callback as io_callback
+from covector._engine.api.modes import disable_x64 as disable_x64, enable_x64 as enable_x64
 from covector._engine.base.public import publish as _publish
 
 if _typing.TYPE_CHECKING:

@@ -204,28 +204,34 @@ def _batchings(sample: Sample) -> Iterator[list[int | None]]:
 
 def check_batch(sample: Sample) -> None:
     """The batch rule does what a loop over the elements does, whichever operands are mapped, along whichever axis."""
-    size = 3
-    items = [operands(sample, salt) for salt in range(size)]
-    for dims in _batchings(sample):
-        args = [
-            items[0][i] if d is None else np.stack([xs[i] for xs in items], d)
-            for i, d in enumerate(dims)
+    for n, dims in enumerate(_batchings(sample)):
+        for size in (3,) if n else (3, 1, 0):
+            _check_batch(sample, dims, size)
+
+
+def _check_batch(sample: Sample, dims: Sequence[int | None], size: int) -> None:
+    items = [operands(sample, salt) for salt in range(max(size, 1))]
+    args = [
+        x if d is None else _stacked([xs[i] for xs in items], d, size)
+        for i, (x, d) in enumerate(zip(items[0], dims, strict=True))
+    ]
+    outs, places = sample.primitive.batch(args, dims, size)
+    each: list[Sequence[Any]] = []
+    for xs in items:
+        mine = [
+            items[0][i] if d is None else x for i, (x, d) in enumerate(zip(xs, dims, strict=True))
         ]
-        outs, places = sample.primitive.batch(args, dims, size)
-        each = [
-            results(
-                sample,
-                sample.primitive(
-                    *[items[0][i] if d is None else items[k][i] for i, d in enumerate(dims)]
-                ),
-            )
-            for k in range(size)
-        ]
-        for j, (out, place) in enumerate(
-            zip(results(sample, outs), results(sample, places), strict=True)
-        ):
-            rows = [np.asarray(e[j]) for e in each]
-            assert_close(out, rows[0] if place is None else np.stack(rows, place))
+        each.append(results(sample, sample.primitive(*mine)))
+    for j, (out, place) in enumerate(
+        zip(results(sample, outs), results(sample, places), strict=True)
+    ):
+        rows = [np.asarray(e[j]) for e in each]
+        assert_close(out, rows[0] if place is None else _stacked(rows, place, size))
+
+
+def _stacked(rows: Sequence[Any], axis: int, size: int) -> np.ndarray:
+    """The first rows of these along a new axis."""
+    return np.take(np.stack(rows, axis), range(size), axis)
 
 
 # --------------------------------------------------------------------------------------------------- derivatives
@@ -451,7 +457,7 @@ def over_dtypes(
     >>> print(*testing.over_dtypes(Cube(), [(2,)], ["float32", "complex64"]), sep=", ")
     cube float32[2], cube complex64[2]
     """
-    found = [dtypes.as_dtype(name) for name in names]
+    found = [dtypes.named_dtype(name) for name in names]
     return [
         Sample(primitive, tuple([ShapedArray(tuple(s), d) for s in shapes]), **kwargs)
         for d in found

@@ -16,7 +16,7 @@ and gives the results and their batch axes; one in `fancy_primitive_batchers` fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from covector._engine.transforms.batch import BatchTrace, BatchTracer
 __all__ = [
     "BatchTrace",
     "BatchTracer",
+    "axis_primitive_batchers",
     "bdim_at_front",
     "broadcast",
     "defbroadcasting",
@@ -42,6 +43,21 @@ __all__ = [
 primitive_batchers = BATCHERS
 fancy_primitive_batchers = AXIS_BATCHERS
 not_mapped: None = None
+
+
+class _ByAxis(dict[OpenPrimitive, Callable[..., Any]]):
+    """Rules that first take the size and the name of the axis and, for older libraries, a third argument: None."""
+
+    def __setitem__(self, primitive: OpenPrimitive, rule: Callable[..., Any]) -> None:
+        super().__setitem__(primitive, rule)
+        AXIS_BATCHERS[primitive] = partial(_of_axis, rule)
+
+
+def _of_axis(rule: Callable[..., Any], axis: Any, *args: Any, **params: Any) -> Any:
+    return rule(axis.size, axis.name, None, *args, **params)
+
+
+axis_primitive_batchers = _ByAxis()
 
 
 def moveaxis(x: Any, source: int, destination: int) -> Any:

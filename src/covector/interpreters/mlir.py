@@ -58,16 +58,12 @@ def register_lowering(
         prim.def_lowering(rule)
 
 
-if not _typing.TYPE_CHECKING:
-
-    def __getattr__(name: str) -> _typing.Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise AttributeError(
-            f"covector.interpreters.mlir has no {name!r}: there is no MLIR in Covector. Write the lowering as a "
-            "function of array operations, mlir.lower_fun(f), or as a piece of loop code (covector.extend), or call "
-            "machine code (covector.ffi)"
-        )
+def _absent(name: str) -> _typing.Any:
+    raise AttributeError(
+        f"covector.interpreters.mlir has no {name!r}: there is no MLIR in Covector. Write the lowering as a "
+        "function of array operations, mlir.lower_fun(f), or as a piece of loop code (covector.extend), or call "
+        "machine code (covector.ffi)"
+    )
 
 
-_publish(__name__)
+_publish(__name__, find=_absent)

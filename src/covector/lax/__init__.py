@@ -5,14 +5,15 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 """
 
 import typing as _typing
+from importlib import import_module as _import_module
 
 from covector._engine.base.public import publish as _publish
-from covector.lax.names import LATER as _LATER
+from covector.lax.names import HOMES as _HOMES, primitive as _primitive
 
 if _typing.TYPE_CHECKING:
     from covector.lax import linalg as linalg
-else:  # for a type checker it would mean that every name is there
-    from covector.lax.names import __getattr__ as __getattr__
+    from covector.lax.rng import *
+    from covector.lax.scaled import *
 
 from covector.lax.branches import *
 from covector.lax.collectives import *
@@ -44,8 +45,23 @@ _OF_ARRAYS = (
     "products",
     "ragged",
     "reductions",
+    "rng",
+    "scaled",
     "shape",
     "sorting",
     "windows",
 )
-_publish(__name__, later=_LATER, arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS])
+
+
+def _load(name: str) -> _typing.Any:
+    module = _import_module(f"covector.lax.{_HOMES.get(name, name)}")
+    return getattr(module, name) if name in _HOMES else module
+
+
+_publish(
+    __name__,
+    later=("linalg", *_HOMES),
+    arrays=[f"{__name__}.{module}" for module in _OF_ARRAYS],
+    load=_load,
+    find=_primitive,
+)

@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
+    flatten,
     function_name,
     function_place,
     is_value,
@@ -20,8 +21,9 @@ from covector._engine.api.arguments import (
 from covector._engine.base import errors, tree
 from covector._engine.base.record import record
 from covector._engine.control.cond import Cond
-from covector._engine.core.refs import Among, Uses, stage_open
-from covector._engine.core.trace import Tracer, number, typeof
+from covector._engine.core.numbers import number
+from covector._engine.core.refs import Among, Uses, uses_of
+from covector._engine.core.trace import Tracer, stage, typeof
 from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -187,7 +189,7 @@ class _Branch:
 
 def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequence[Any]) -> Any:
     """The results of the chosen function, as one operation."""
-    leaves, in_tree = tree.flatten(tuple(operands))
+    leaves, in_tree = flatten(tuple(operands))
     among = Among(api, leaves)
     for i, x in enumerate(leaves):
         if not is_value(x) and i not in among.refs:
@@ -228,9 +230,11 @@ def _traced(
     found: list[Any] = []
     place = function_place(f)
 
-    def flat(*values: Any) -> list[Any]:
-        out = f(*arguments(values))
-        leaves, out_tree = tree.flatten(out)
+    def unpack(values: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+        return arguments(values), {}
+
+    def pack(out: Any) -> list[Any]:
+        leaves, out_tree = flatten(out)
         paths = tuple(["result" + tree.keystr(p) for p, _ in tree.leaves_with_path(out)])
         for path, x in zip(paths, leaves, strict=True):
             if not is_value(x):
@@ -238,7 +242,9 @@ def _traced(
         found[:] = out_tree, paths
         return leaves
 
-    program, uses = stage_open(flat, avals, function_name(f))
+    touched: dict[Any, Any] = {}
+    program = stage(f, avals, function_name(f), touched, (unpack, pack))
+    uses = uses_of(touched)
     return _Branch(what, place, program, found[0], found[1], uses)
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors, tree
 from covector._engine.core import trace
-from covector._engine.core.trace import SCALARS, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 from covector.lax.operands import array

@@ -1,7 +1,4 @@
-"""Primitives of JAX's that are several operations here: bound by name, they are these operations.
-
-An equation of a Program shows the operations and not the name; whoever interprets Programs meets the former.
-"""
+"""Primitives of JAX's that are several operations here, by name."""
 
 from __future__ import annotations
 
@@ -9,32 +6,9 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from covector._engine.base import errors
-from covector._engine.control.open import OpenPrimitive
-from covector.lax import collectives, elementwise, indexing, markers, shape, sorting
-
-
-class Composed(OpenPrimitive):
-    """A name for operations: `bind` applies them under the current trace."""
-
-    def __init__(self, name: str, function: Callable[..., Any], multiple: bool = False):
-        super().__init__(name)
-        self.multiple_results = multiple
-        self.impl = function
-
-    def bind(self, *args: Any, **params: Any) -> Any:
-        """Apply the operations under the current trace.
-
-        >>> from covector import lax, numpy as cnp
-        >>> lax.squeeze_p.bind(cnp.ones((1, 2)), dimensions=(0,))
-        Array([1., 1.], dtype=float32)
-        """
-        assert self.impl is not None
-        out = self.impl(*args, **params)
-        return list(out) if self.multiple_results else out
-
-    def _check_open(self) -> None:
-        raise TypeError(errors.own_primitive(self.name))
+from covector.lax import collectives, elementwise, indexing, markers, rng, shape, sorting
+from covector.lax.bound import bound_functions
+from covector.lax.operations import Composed
 
 
 def _scatter(
@@ -86,6 +60,8 @@ _TABLE: dict[str, tuple[Callable[..., Any], bool]] = {
     "polynomial": (lambda x, *coeffs: elementwise.polynomial(x, coeffs), False),
     "psum": (_named(collectives.psum), True),
     "regularized_incomplete_beta": (elementwise.betainc, False),
+    "rng_bit_generator": (rng.rng_bit_generator, True),
+    "rng_uniform": (rng.rng_uniform, False),
     "select_n": (elementwise.select_n, False),
     "sort": (_sort, True),
     "split": (shape.split, True),
@@ -95,6 +71,7 @@ _TABLE: dict[str, tuple[Callable[..., Any], bool]] = {
     "tile": (shape.tile, False),
     "top_k": (_top_k, True),
     "unstack": (lambda x, *, axis: shape.unstack(x, axis), True),
+    **bound_functions,
     **{
         f"scatter{suffix}": (partial(_scatter, getattr(indexing, f"scatter{suffix}")), False)
         for suffix in ("", "_add", "_sub", "_mul", "_min", "_max")

@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
+    flatten,
     function_place,
     is_value,
     operand,
@@ -21,8 +22,9 @@ from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.record import record
 from covector._engine.control.loop import Scan
-from covector._engine.core.refs import stage_open
-from covector._engine.core.trace import SCALARS, context, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.refs import uses_of
+from covector._engine.core.trace import context, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
@@ -31,9 +33,21 @@ from covector._engine.types.dims import Dim
 from covector.numpy.promotion import integer_of
 
 Function = Callable[..., Any]
-Step = Callable[[Function, Any, Any], Any]  # (the user's function, carry, x) -> (carry, y)
 
 __all__ = ["map", "scan"]
+
+
+@record
+class Step:
+    """How the step of a loop is made of a function of the user's: its arguments, and the carry and y of its result.
+
+    The function itself is called by `stage`: loops inside loops may be as deep as Python's stack has room for.
+    """
+
+    takes: Callable[[Any, Any], tuple[Any, ...]]  # of carry and x
+    gives: Callable[
+        [Function, Any, Any], Any
+    ]  # of the function, the carry that it took, and its result
 
 
 @record(eq=False)
@@ -81,16 +95,18 @@ def scan(
     (6, [0, 1, 3, 6])
     """
     check_callable(f, "scan")
-    return scanned(_scan_step, f, init, xs, length, reverse, unroll)
+    return scanned(_SCANNED, f, init, xs, length, reverse, unroll)
 
 
-def _scan_step(f: Function, carry: Any, x: Any) -> Any:
-    out = f(carry, x)
+def _carry_and_y(f: Function, _: Any, out: Any) -> Any:
     if not isinstance(out, tuple) or len(out) != 2:
         raise TypeError(
             f"scan: {function_place(f)} must return a pair (carry, y), it returned {out!r}{errors.at_user_line()}"
         )
     return out
+
+
+_SCANNED = Step(lambda carry, x: (carry, x), _carry_and_y)
 
 
 def scanned(
@@ -103,8 +119,8 @@ def scanned(
     unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """What `scan` does, for a body that `step` makes of a function of the user's."""
-    carry, carry_tree = tree.flatten(init)
-    slices, xs_tree = tree.flatten(xs)
+    carry, carry_tree = flatten(init)
+    slices, xs_tree = flatten(xs)
     for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
         for i, x in enumerate(values):
             if not is_value(x):
@@ -209,26 +225,29 @@ def _trace_body(
     xs: tuple[ShapedArray, ...],
 ) -> Traced:
     trees: list[Any] = []
+    given: list[Any] = []
 
-    def flat(*values: Any) -> list[Any]:
-        given = iter(values)
-        carried = tree.unflatten(carry_tree, islice(given, len(carry)))
-        out = step(f, carried, tree.unflatten(xs_tree, given))
+    def unpack(values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        rest = iter(values)
+        given.append(tree.unflatten(carry_tree, islice(rest, len(carry))))
+        return step.takes(given[0], tree.unflatten(xs_tree, rest)), {}
+
+    def pack(out: Any) -> list[Any]:
         results: list[Any] = []
-        for what, part in zip(("carry", "y"), out, strict=True):
-            leaves, treedef = tree.flatten(part)
+        for what, part in zip(("carry", "y"), step.gives(f, given.pop(), out), strict=True):
+            leaves, treedef = flatten(part)
             for i, x in enumerate(leaves):
                 if not is_value(x):
-                    raise TypeError(
-                        errors.not_a_value(
-                            api, f"{leaf_path(what, part, i)} of {function_place(f)}", x
-                        )
-                    )
+                    path = f"{leaf_path(what, part, i)} of {function_place(f)}"
+                    raise TypeError(errors.not_a_value(api, path, x))
             results += leaves
             trees.append(treedef)
         return results
 
-    program, uses = stage_open(flat, (*carry, *xs), getattr(f, "__name__", "body"))
+    touched: dict[Any, Any] = {}
+    name = getattr(f, "__name__", "body")
+    program = stage(f, (*carry, *xs), name, touched, (unpack, pack))
+    uses = uses_of(touched)
     n, total = len(carry), len(carry) + len(xs)
     refs = list(zip(uses, program.inputs[total:], strict=True))
     mine, rest = program.inputs[:n], program.inputs[n:total]
@@ -298,7 +317,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     """
     check_callable(f, "map")
     if batch_size is None:
-        return scanned(_map_step, f, (), xs, None)[1]
+        return scanned(_MAPPED, f, (), xs, None)[1]
     if batch_size < 1:
         raise ValueError(
             f"map: batch_size must be a positive int, got {batch_size!r}{errors.at_user_line()}"
@@ -308,9 +327,9 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     batched = vmap(f)
     stop = turns * batch_size
     parts = [
-        scanned(
-            _map_step, batched, (), tree.map(lambda x: _rows(x, 0, stop, batch_size), xs), None
-        )[1]
+        scanned(_MAPPED, batched, (), tree.map(lambda x: _rows(x, 0, stop, batch_size), xs), None)[
+            1
+        ]
     ]
     parts[0] = tree.map(lambda y: prims.Reshape((stop, *y.shape[2:]))(y), parts[0])
     if rest:
@@ -318,8 +337,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     return tree.map(lambda *ys: ys[0] if len(ys) == 1 else prims.Concatenate(0)(*ys), *parts)
 
 
-def _map_step(f: Function, _: Any, x: Any) -> Any:
-    return (), f(x)
+_MAPPED = Step(lambda _, x: (x,), lambda f, _, out: ((), out))
 
 
 def _rows(x: Any, start: Dim, stop: Dim, batch: int | None = None) -> Any:

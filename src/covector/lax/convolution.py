@@ -13,9 +13,10 @@ from covector._engine.core.trace import typeof
 from covector._engine.primitives.conv import ConvDimensionNumbers
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.types.dims import Dim, floordiv
-from covector.lax.operands import PrecisionLike, array, check_precision, preferred_dtype
+from covector.lax.operands import array, preferred_dtype
 from covector.lax.padding import Padding, numbers_of, padding_of, sizes_of
 from covector.numpy.linear import contract
+from covector.numpy.precision import PrecisionLike, check_precision
 from covector.numpy.promotion import integer_of
 
 __all__ = [

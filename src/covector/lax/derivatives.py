@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.api.arguments import flatten
 from covector._engine.api.implicit import (
     custom_linear_solve as custom_linear_solve,
     custom_root as custom_root,
@@ -25,6 +26,6 @@ def optimization_barrier(operand: Any, /) -> Any:
     >>> print(x + y)
     3.0
     """
-    leaves, treedef = tree.flatten(operand)
+    leaves, treedef = flatten(operand)
     values = [array("optimization_barrier", x) for x in leaves]
     return tree.unflatten(treedef, prims.OptimizationBarrier()(*values) if values else ())

@@ -15,7 +15,8 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.trace import SCALARS, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array, check_shapes, operand, operands

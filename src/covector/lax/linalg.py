@@ -7,14 +7,14 @@ complex128: TypeError for other dtypes, ShapeError for other shapes.  What canno
 from __future__ import annotations
 
 import enum
-import typing
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.public import missing, publish
+from covector._engine.base.public import publish
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_orthogonal import HouseholderProduct, Ormqr, Qr
@@ -35,6 +35,7 @@ from covector._engine.primitives.linalg_spectral import (
     TridiagonalSolve,
 )
 from covector.lax.operands import array
+from covector.lax.operations import Composed
 from covector.numpy.factors import part
 from covector.numpy.operands import together
 from covector.numpy.promotion import integer_of
@@ -62,14 +63,6 @@ __all__ = [
     "tridiagonal",
     "tridiagonal_solve",
 ]
-
-if not typing.TYPE_CHECKING:  # for a type checker it would mean that every name is there
-
-    def __getattr__(name: str) -> Any:
-        if name not in _PRIMITIVES:
-            raise missing("covector.lax.linalg", name)
-        return import_module("covector._engine.control.names").named(name)
-
 
 _PRIMITIVES = (
     "cholesky_p",
@@ -412,6 +405,11 @@ def symmetric_product(
     return prims.add(la.triangle(total, lower=True), la.matrix_transpose(below))
 
 
+@cache
+def _symmetric_product_p() -> Composed:
+    return Composed("symmetric_product", symmetric_product)
+
+
 def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Any, Any, Any, Any]:
     """(packed, d, e, taus): Hermitian matrices in tridiagonal form, with the reflectors that bring them there.
 
@@ -479,4 +477,10 @@ def _on_rows(s: Any, rows: Any) -> Any:
     return prims.convert(prims.Broadcast(shape, (len(shape) - 1,))(s), typeof(rows).dtype)
 
 
-publish(__name__, later=_PRIMITIVES, arrays=(__name__,))
+def _primitive(name: str) -> Any:
+    if name == "symmetric_product_p":
+        return _symmetric_product_p()
+    return import_module("covector._engine.control.names").named(name)
+
+
+publish(__name__, later=(*_PRIMITIVES, "symmetric_product_p"), arrays=(__name__,), load=_primitive)

@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
+    flatten,
     function_place,
     is_value,
     operand,
@@ -51,22 +52,18 @@ def while_loop(
     """
     check_callable(cond_fun, "while_loop (cond_fun)")
     check_callable(body_fun, "while_loop (body_fun)")
-    return _while("while_loop", (_test, cond_fun), (_step, body_fun), init_val)
+    return _while("while_loop", (_TEST, cond_fun), (_STEP, body_fun), init_val)
 
 
-def _step(f: Function, val: Any, _: Any) -> Any:
-    return f(val), None
-
-
-def _test(f: Function, val: Any, _: Any) -> Any:
-    return val, f(val)
+_STEP = Step(lambda val, _: (val,), lambda f, _, out: (out, None))
+_TEST = Step(lambda val, _: (val,), lambda f, val, out: (val, out))
 
 
 def _while(
     api: str, condition: tuple[Step, Function], body: tuple[Step, Function], init_val: Any
 ) -> Any:
     """The last value of a loop with a condition."""
-    carry, carry_tree = tree.flatten(init_val)
+    carry, carry_tree = flatten(init_val)
     for i, x in enumerate(carry):
         if not is_value(x):
             raise TypeError(errors.not_a_value(api, leaf_path("init_val", init_val, i), x))
@@ -175,23 +172,22 @@ def fori_loop(
     init = as_array(prims.convert(first, dtype)), init_val
     length = max(stop - first, 0)
     turns = 1 if unroll is None else unroll
-    (_, val), _ = scanned(_count_step, body_fun, init, None, length, unroll=turns)
+    (_, val), _ = scanned(_COUNTED, body_fun, init, None, length, unroll=turns)
     return val
 
 
-def _count_step(body_fun: Function, carry: Any, _: Any) -> Any:
-    i, val = carry
-    return (prims.add(i, 1), body_fun(i, val)), None
+def _next(f: Function, carry: Any, out: Any) -> Any:
+    i, *stop, _val = carry
+    return (prims.add(i, 1), *stop, out), None
 
 
-def _count_test(body_fun: Function, carry: Any, _: Any) -> Any:
-    i, stop, _val = carry
-    return carry, prims.lt(i, stop)
+_COUNTED = Step(lambda carry, _: carry, _next)
+_BELOW_STOP = Step(lambda carry, _: carry, lambda f, carry, out: (carry, out))
+_UP_TO_STOP = Step(lambda carry, _: (carry[0], carry[2]), _next)
 
 
-def _count_on(body_fun: Function, carry: Any, _: Any) -> Any:
-    i, stop, val = carry
-    return (prims.add(i, 1), stop, body_fun(i, val)), None
+def _below(i: Any, stop: Any, val: Any) -> Any:
+    return prims.lt(i, stop)
 
 
 def _between(
@@ -215,5 +211,5 @@ def _between(
         dtype = np.dtype(np.int32) if dtype.itemsize <= 4 else dtype
     first, stop = [prims.Convert(dtype, False)(as_array(x)) for x in (lower, upper)]
     init = first, stop, init_val
-    _, _, val = _while("fori_loop", (_count_test, body_fun), (_count_on, body_fun), init)
+    _, _, val = _while("fori_loop", (_BELOW_STOP, _below), (_UP_TO_STOP, body_fun), init)
     return val

@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.callbacks import debug_callback
 from covector._engine.base import errors, tree
 from covector._engine.types import dtypes
+from covector._engine.types.sharding import PartitionSpec, Sharding
 from covector.lax.operands import array
 from covector.numpy.index_plan import as_number
 from covector.numpy.promotion import lift, shape_of
@@ -127,7 +128,7 @@ def composite(decomposition: Callable[..., Any], name: Any, version: Any = 0) ->
 def with_sharding_constraint(x: Any, shardings: Any) -> Any:
     """The values of a pytree, which are to be sharded so: with one device they are.
 
-    TypeError unless the shardings are those of `covector.sharding`, or None.
+    TypeError unless the shardings are those of `covector.sharding`, PartitionSpecs, or None.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.ones(2)
@@ -135,7 +136,7 @@ def with_sharding_constraint(x: Any, shardings: Any) -> Any:
     Array([1., 1.], dtype=float32)
     """
     for given in tree.leaves(shardings):
-        if not hasattr(given, "device_set"):
+        if not isinstance(given, Sharding | PartitionSpec):
             raise TypeError(
                 f"with_sharding_constraint got {given!r}{errors.at_user_line()}, which is no sharding"
             )

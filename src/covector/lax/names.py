@@ -5,18 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from covector._engine.base.public import missing
+# The modules that have what is loaded late.
+HOMES = {
+    "RandomAlgorithm": "rng",
+    "rng_bit_generator": "rng",
+    "rng_uniform": "rng",
+    "scaled_dot": "scaled",
+}
 
-LATER = ("linalg",)
 
-
-def __getattr__(name: str) -> Any:
-    if name == "linalg":
-        return import_module("covector.lax.linalg")
+def primitive(name: str) -> Any:
+    """The primitive of this name, or None."""
     if not name.endswith("_p") or name.startswith("_"):
-        raise missing("covector.lax", name)
+        return None
     found = import_module("covector.lax.composed").composed().get(name)
-    found = found or import_module("covector._engine.control.names").names().get(name)
-    if found is None:
-        raise missing("covector.lax", name)
-    return found
+    return found or import_module("covector._engine.control.names").names().get(name)

@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.api.arguments import as_array, check_callable, function_place, is_value
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    flatten,
+    function_place,
+    is_value,
+)
 from covector._engine.base import errors, tree
 from covector._engine.core.trace import typeof
 from covector._engine.types.dims import Dim
@@ -30,7 +36,7 @@ def associative_scan(
     [1, 2, 6, 24, 120]
     """
     check_callable(fn, "associative_scan")
-    leaves, structure = tree.flatten(elems)
+    leaves, structure = flatten(elems)
     for i, x in enumerate(leaves):
         if not is_value(x):
             path = leaf_path("elems", elems, i)
@@ -44,7 +50,7 @@ def associative_scan(
 
     def combine(a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
         out = fn(tree.unflatten(structure, a), tree.unflatten(structure, b))
-        values, given = tree.flatten(out)
+        values, given = flatten(out)
         if given != structure:
             raise TypeError(
                 f"associative_scan: {function_place(fn)} must return the structure that it takes"

@@ -7,15 +7,15 @@ from typing import Any
 
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
-from covector.lax.operands import (
+from covector.lax.operands import array
+from covector.numpy.linear import contract
+from covector.numpy.precision import (
     DotAlgorithm,
     DotAlgorithmPreset,
     Precision,
     PrecisionLike,
-    array,
     check_precision,
 )
-from covector.numpy.linear import contract
 
 __all__ = [
     "DotAlgorithm",

@@ -9,8 +9,9 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
-from covector.lax.operands import PrecisionLike, array, check_precision
+from covector.lax.operands import array
 from covector.numpy.linear import contract
+from covector.numpy.precision import PrecisionLike, check_precision
 from covector.numpy.promotion import axis_of
 
 __all__ = ["RaggedDotDimensionNumbers", "ragged_dot", "ragged_dot_general"]

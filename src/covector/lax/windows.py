@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.api.arguments import flatten
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.transforms.programs import stage_closed
 from covector._engine.types import dtypes
@@ -47,8 +49,8 @@ class _Reduced:
 
     def __init__(self, name: str, operands: Any, init_values: Any, computation: Computation):
         self.name = name
-        leaves, self.structure = tree.flatten(operands)
-        starts, other = tree.flatten(init_values)
+        leaves, self.structure = flatten(operands)
+        starts, other = flatten(init_values)
         self.operands = [array(name, x) for x in leaves]
         if not callable(computation):
             raise TypeError(
@@ -82,7 +84,7 @@ class _Reduced:
     def both(self, xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
         """The computation of two scalars of each operand; TypeError if it gives others."""
         trees = [tree.unflatten(self.structure, list(v)) for v in (xs, ys)]
-        out, structure = tree.flatten(self.computation(*trees))
+        out, structure = flatten(self.computation(*trees))
         found = [array(self.name, x) for x in out]
         wanted = [(x.dtype, ()) for x in self.operands]
         if structure != self.structure or [(x.dtype, x.shape) for x in found] != wanted:

@@ -1,8 +1,20 @@
 """Functions of neural networks: names and meanings are those of `jax.nn`."""
 
+import typing as _typing
+from importlib import import_module as _import_module
+
 from covector._engine.base.public import publish as _publish
 from covector.nn import initializers as initializers
 from covector.nn.activations import *
 from covector.nn.functions import *
 
-_publish(__name__, modules=("initializers",), arrays=(__name__,))
+if _typing.TYPE_CHECKING:
+    from covector.nn.scaled import *
+
+_publish(
+    __name__,
+    modules=("initializers",),
+    arrays=(__name__,),
+    later=("scaled_matmul",),
+    load=lambda name: getattr(_import_module("covector.nn.scaled"), name),
+)

@@ -245,7 +245,7 @@ def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1) -> A
     x, count = asarray(x), dim_of(num_classes)
     place = axis_of(axis, x.ndim + 1)
     shape = (*x.shape[:place], count, *x.shape[place:])
-    wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype)
     same = prims.eq(spread(prims.expand_dims(x, (place,)), shape), iota(shape, x.dtype, place))
     return cast(same, wanted)
 

@@ -82,7 +82,7 @@ def ones(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> A
 
 
 def _wanted(dtype: Any) -> np.dtype:
-    return dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    return dtypes.or_default(dtype)
 
 
 def constant(value: Any, dtype: Any = None) -> Initializer:

@@ -75,5 +75,17 @@ def _load(name: str) -> _typing.Any:
     return getattr(found, name) if name in _HOMES else found
 
 
+def __array_namespace_info__() -> _typing.Any:
+    """What the Python Array API standard asks of a namespace: capabilities, dtypes, devices.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.__array_namespace_info__().capabilities()["boolean indexing"]
+    True
+    """
+    return _load("namespace").NamespaceInfo()
+
+
+__array_api_version__ = "2024.12"
+
 _publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
 _interop.offer(globals(), _HOMES, _load)

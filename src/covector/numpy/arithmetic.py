@@ -257,8 +257,14 @@ def _remainder(x: Any, y: Any) -> Any:
     if is_integer(y):
         y = prims.select(prims.eq(y, zero), like(y, 1), y)
     rest = prims.rem(x, y)
-    opposite = prims.ne(prims.lt(rest, zero), prims.lt(y, zero))
-    return prims.select(prims.and_(opposite, prims.ne(rest, zero)), prims.add(rest, y), rest)
+    negative = prims.lt(y, zero)
+    opposite = prims.and_(prims.ne(prims.lt(rest, zero), negative), prims.ne(rest, zero))
+    rest = prims.select(opposite, prims.add(rest, y), rest)
+    if is_integer(y):
+        return rest
+    # No rest is a zero of the divisor's sign: -0 + 0 is 0, whose derivative is still that of the rest.
+    sign = prims.select(negative, like(x, -1), like(x, 1))
+    return prims.mul(prims.add(prims.mul(rest, sign), zero), sign)
 
 
 def _fmod(x: Any, y: Any) -> Any:
@@ -275,7 +281,9 @@ def _float_divmod(x: Any, y: Any) -> tuple[Any, Any]:
     opposite = prims.and_(prims.ne(rest, like(x, 0)), prims.ne(prims.sign(y), prims.sign(rest)))
     rest = prims.select(opposite, prims.add(rest, y), rest)
     quotient = prims.select(opposite, prims.sub(quotient, 1.0), quotient)
-    return prims.round_half_away(quotient), rest
+    quotient = prims.round_half_away(quotient)
+    zero = prims.mul(like(x, 0), prims.mul(prims.sign(x), prims.sign(y)))
+    return prims.select(prims.eq(quotient, like(x, 0)), zero, quotient), rest
 
 
 add = binary(

@@ -10,10 +10,11 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
-from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector.numpy.join import stack
-from covector.numpy.operands import converted
+from covector.numpy.operands import check_device, converted
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -70,22 +71,27 @@ def asarray(
     >>> cnp.asarray([1.0, 2.0])
     Array([1., 2.], dtype=float32)
     """
-    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    check_device("asarray", device, out_sharding)
+    x = array_of(a, None if dtype is None else dtypes.as_dtype(dtype))
+    return prims.Copy()(x) if copy and x is a else x
+
+
+def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
+    """A value as an array, in a dtype that is taken as it is."""
     if isinstance(a, Tracer) or type(a) is Array:
-        x = a if wanted is None else converted(a, wanted)
-        return prims.Copy()(x) if copy and x is a else x
+        return a if wanted is None else converted(a, wanted)
     if type(a) in SCALARS:
         weak = wanted is None and type(a) is not bool
-        return constant(a, wanted or dtypes.PYTHON_SCALARS[type(a)], weak)
+        return constant(a, wanted or dtypes.of_number(type(a)), weak)
     if isinstance(a, np.ndarray | np.generic):
         return from_numpy("asarray", plain("asarray", a), wanted)
     if isinstance(a, list | tuple | range):
         return _from_list(a, wanted)
     for t in SCALARS:  # subclasses of Python's numbers
         if isinstance(a, t):
-            return asarray(t(a), wanted)  # type: ignore[arg-type]
+            return array_of(t(a), wanted)  # type: ignore[arg-type]
     if stands_for_array(a):
-        return asarray(array_it_stands_for(a), wanted)
+        return array_of(array_it_stands_for(a), wanted)
     if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray):
         return from_numpy("asarray", plain("asarray", a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
@@ -108,6 +114,7 @@ def array(
     Array([[1, 2],
            [3, 4]], dtype=int32)
     """
+    check_device("array", device, out_sharding)
     x = asarray(object, dtype)
     if copy and x is object:
         x = own(x)
@@ -167,7 +174,7 @@ def _to_numpy(x: Any) -> Any:
 
 def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -> Any:
     if wanted is None:
-        default = [dtypes.PYTHON_SCALARS[t] for t in types] or [dtypes.float32]
+        default = [dtypes.of_number(t) for t in types or (float,)]
         wanted = dtypes.promote(*[(d, d != dtypes.bool_) for d in default])[0]
     try:
         if int in types and dtypes.is_integer(wanted):
@@ -192,6 +199,12 @@ def copy(a: Any, order: str | None = None) -> Any:
     return prims.Copy()(asarray(a))
 
 
+def kept(x: Any) -> Any:
+    """An array from outside in the dtype of what comes from there."""
+    dtype = dtypes.canonical(x.dtype)
+    return x if dtype is x.dtype else prims.Convert(dtype)(x)
+
+
 def own(x: Any) -> Any:
     """A second array over the same immutable memory: deleting or donating the one leaves the other."""
     return x.__copy__() if type(x) is Array else x
@@ -207,6 +220,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     >>> cnp.astype(cnp.array([1.7, -1.7]), int)
     Array([ 1, -1], dtype=int32)
     """
+    check_device("astype", device)
     out = converted(lift("astype", x), dtypes.as_dtype(dtype))
     return own(out) if copy and out is x else out
 
@@ -221,7 +235,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     >>> cnp.from_dlpack(np.arange(3))
     Array([0, 1, 2], dtype=int64)
     """
-    made = _native.from_dlpack(x)
+    check_device("from_dlpack", device)
+    made = kept(_native.from_dlpack(x))
     return prims.Copy()(made) if copy else made
 
 
@@ -237,7 +252,8 @@ def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
     """
     if dtype in (float, int, complex):
         dtype = np.dtype(dtype)
-    return from_numpy("frombuffer", np.frombuffer(buffer, dtypes.as_dtype(dtype), count, offset))
+    read = np.frombuffer(buffer, dtypes.named_dtype(dtype), count, offset)
+    return from_numpy("frombuffer", read)
 
 
 # ------------------------------------------------------------------------------------------- constants
@@ -259,7 +275,8 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     Array([[0., 0.],
            [0., 0.]], dtype=float32)
     """
-    return filled(shape_of(shape), 0, or_float32(dtype))
+    check_device("zeros", device, out_sharding)
+    return filled(shape_of(shape), 0, dtypes.or_default(dtype))
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -272,12 +289,8 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any
     Array([[1., 1.],
            [1., 1.]], dtype=float32)
     """
-    return filled(shape_of(shape), 1, or_float32(dtype))
-
-
-def or_float32(dtype: Any) -> np.dtype:
-    """A dtype that may be left out."""
-    return dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    check_device("ones", device, out_sharding)
+    return filled(shape_of(shape), 1, dtypes.or_default(dtype))
 
 
 def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -289,6 +302,7 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     >>> cnp.empty((2, 3)).shape
     (2, 3)
     """
+    check_device("empty", device, out_sharding)
     return zeros(shape, dtype)
 
 
@@ -304,11 +318,12 @@ def full(
     Array([[1, 2],
            [1, 2]], dtype=int32)
     """
+    check_device("full", device, out_sharding)
     new = shape_of(shape)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if type(fill_value) in SCALARS:
         weak = wanted is None and type(fill_value) is not bool
-        return filled(new, fill_value, wanted or dtypes.PYTHON_SCALARS[type(fill_value)], weak)
+        return filled(new, fill_value, wanted or dtypes.of_number(type(fill_value)), weak)
     value = asarray(fill_value, wanted)
     if broadcast_shapes(value.shape, new) != new:
         raise ValueError(
@@ -339,6 +354,7 @@ def zeros_like(
     Array([[0, 0],
            [0, 0]], dtype=int32)
     """
+    check_device("zeros_like", device, out_sharding)
     new, own, weak = _like("zeros_like", a, dtype, shape)
     return filled(new, 0, own, weak)
 
@@ -354,6 +370,7 @@ def ones_like(
     >>> cnp.ones_like(cnp.array([1, 2]), dtype=float)
     Array([1., 1.], dtype=float32)
     """
+    check_device("ones_like", device, out_sharding)
     new, own, weak = _like("ones_like", a, dtype, shape)
     return filled(new, 1, own, weak)
 
@@ -365,6 +382,7 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
     >>> cnp.empty_like(cnp.array([1, 2])).dtype
     dtype('int32')
     """
+    check_device("empty_like", device)
     return zeros_like(prototype, dtype, shape)
 
 
@@ -383,6 +401,7 @@ def full_like(
     >>> cnp.full_like(cnp.array([1.0, 2.0]), 7)
     Array([7., 7.], dtype=float32)
     """
+    check_device("full_like", device, out_sharding)
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)

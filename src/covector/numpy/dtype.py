@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import finfo, iinfo
 from covector.numpy.creation import asarray
@@ -150,15 +152,15 @@ single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int32, uint32, float32, complex64
 
 
-def _key(x: Any) -> tuple[np.dtype, Any]:
+def _key(x: Any, read: Callable[[Any], np.dtype] = dtypes.named_dtype) -> tuple[np.dtype, Any]:
     """The (dtype, weak) of an array, a number, a dtype, or a type."""
     if isinstance(x, type) and x in dtypes.PYTHON_SCALARS:
-        return dtypes.PYTHON_SCALARS[x], x is not SCALARS[0]
+        return dtypes.of_number(x), x is not SCALARS[0]
     if is_operand(x):
         return type_key(x)
     if stands_for_array(x):
         return type_key(array_it_stands_for(x))
-    return dtypes.as_dtype(x), False
+    return read(x), False
 
 
 def result_type(*args: Any) -> np.dtype:
@@ -170,7 +172,7 @@ def result_type(*args: Any) -> np.dtype:
     """
     if not args:
         raise ValueError("result_type needs at least one array or dtype")
-    return dtypes.promote(*[_key(x) for x in args])[0]
+    return dtypes.promote(*[_key(x, dtypes.as_dtype) for x in args])[0]
 
 
 def promote_types(a: Any, b: Any) -> np.dtype:
@@ -190,7 +192,7 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> Any:
     >>> cnp.can_cast(cnp.int32, cnp.float64), cnp.can_cast(cnp.float32, cnp.int32)
     (True, False)
     """
-    return np.can_cast(_key(from_)[0], dtypes.as_dtype(to), casting=casting)  # type: ignore[arg-type]
+    return np.can_cast(_key(from_)[0], dtypes.named_dtype(to), casting=casting)  # type: ignore[arg-type]
 
 
 _KINDS: dict[Any, str] = {
@@ -220,7 +222,7 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
         return arg1 in (prng_key, arg2)
     if isinstance(arg1, type) and arg1 in _KINDS and arg1 is not np.bool_:
         return np.issubdtype(arg1, arg2)
-    own = dtypes.as_dtype(arg1)
+    own = dtypes.named_dtype(arg1)
     if isinstance(arg2, type) and arg2 in _KINDS:
         return dtypes.kind(own) in _KINDS[arg2]
     if (
@@ -229,7 +231,7 @@ def issubdtype(arg1: Any, arg2: Any) -> Any:
         and np.dtype(arg2) not in dtypes.CODES
     ):
         return False
-    return own == dtypes.as_dtype(arg2)
+    return own == dtypes.named_dtype(arg2)
 
 
 _NAMED_KINDS = {
@@ -252,12 +254,12 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     >>> cnp.isdtype(cnp.float32, ('integral', 'real floating'))
     True
     """
-    own = dtypes.as_dtype(dtype)
+    own = dtypes.named_dtype(dtype)
     for k in kind if isinstance(kind, tuple) else (kind,):
         if isinstance(k, str) and k in _NAMED_KINDS:
             if dtypes.kind(own) in _NAMED_KINDS[k]:
                 return True
-        elif own == dtypes.as_dtype(k):
+        elif own == dtypes.named_dtype(k):
             return True
     return False
 
@@ -273,8 +275,7 @@ def iscomplexobj(x: Any) -> Any:
         return dtypes.is_complex(asarray(x).dtype)
     if isinstance(x, type | np.dtype):
         return dtypes.is_complex(_key(x)[0])
-    dtype = dtypes.PYTHON_SCALARS.get(type(x), getattr(x, "dtype", None))
-    return dtype in dtypes.COMPLEX
+    return isinstance(x, complex) or getattr(x, "dtype", None) in dtypes.COMPLEX
 
 
 def isrealobj(x: Any) -> Any:

@@ -17,6 +17,7 @@ from covector.numpy import elementwise as el
 from covector.numpy.linear import contract
 from covector.numpy.matrices import diagonal
 from covector.numpy.operands import refuse_out, together
+from covector.numpy.precision import check_precision
 from covector.numpy.promotion import Shape, cast, lift, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import moveaxis, transpose
@@ -121,6 +122,7 @@ def einsum(
     >>> cnp.einsum("ij,jk->ik", cnp.ones((2, 3)), cnp.ones((3, 4))).shape
     (2, 4)
     """
+    check_precision("einsum", precision)
     refuse_out("einsum", out)
     if not isinstance(subscripts, str):
         subscripts, operands = _interleaved((subscripts, *operands))  # type: ignore[assignment]

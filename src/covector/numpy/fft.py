@@ -21,7 +21,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
-from covector.numpy.operands import converted, together
+from covector.numpy.operands import check_device, converted, together
 from covector.numpy.promotion import axes_of, axis_of, cast, dim_of, from_numpy, integer_of, lift
 from covector.numpy.shape import roll
 
@@ -308,6 +308,7 @@ def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> A
     >>> cnp.fft.fftfreq(4)
     Array([ 0.  ,  0.25, -0.5 , -0.25], dtype=float32)
     """
+    check_device("fftfreq", device)
     n = integer_of(n, "n of fftfreq")
     numbers = np.arange(n)
     return _frequencies("fftfreq", np.where(2 * numbers < n, numbers, numbers - n), n, d, dtype)
@@ -322,6 +323,7 @@ def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> 
     >>> cnp.fft.rfftfreq(4)
     Array([0.  , 0.25, 0.5 ], dtype=float32)
     """
+    check_device("rfftfreq", device)
     n = integer_of(n, "n of rfftfreq")
     return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, dtype)
 
@@ -330,7 +332,7 @@ def _frequencies(name: str, numbers: np.ndarray, n: int, d: Any, dtype: Any) -> 
     """These numbers of turns in n samples, for each unit of `d`."""
     if n < 0:
         raise ValueError(f"{name}: n is {n}{errors.at_user_line()}; it must not be negative")
-    wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype)
     with np.errstate(all="ignore"):
         turns = numbers / np.float64(n)
     if isinstance(d, int | float):

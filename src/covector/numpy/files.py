@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from covector.numpy.creation import asarray, or_float32
+from covector._engine.types import dtypes
+from covector.numpy.creation import asarray
 from covector.numpy.promotion import from_numpy, plain
 
 __all__ = ["fromfile", "fromiter", "fromstring", "load", "save", "savez"]
@@ -87,7 +88,7 @@ def fromiter(iter: Any, dtype: Any = float, count: int = -1) -> Any:
     >>> cnp.fromiter(range(3), int)
     Array([0, 1, 2], dtype=int32)
     """
-    wanted = or_float32(dtype)
+    wanted = dtypes.or_default(dtype)
     return from_numpy("fromiter", np.fromiter(iter, wanted, count))
 
 
@@ -98,4 +99,4 @@ def fromstring(string: str, dtype: Any = float, count: int = -1, *, sep: str) ->
     >>> cnp.fromstring("1 2 3", sep=" ")
     Array([1., 2., 3.], dtype=float32)
     """
-    return from_numpy("fromstring", np.fromstring(string, or_float32(dtype), count, sep=sep))
+    return from_numpy("fromstring", np.fromstring(string, dtypes.or_default(dtype), count, sep=sep))

@@ -26,6 +26,7 @@ from covector.numpy.factors import (
 from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
 from covector.numpy.matrices import diagonal as _diagonal, eye
 from covector.numpy.norms import matrix_norm, norm, vector_norm
+from covector.numpy.precision import check_precision
 from covector.numpy.promotion import cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose
 from covector.numpy.systems import det, inv, slogdet, solve, tensorinv, tensorsolve
@@ -124,6 +125,7 @@ def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
     >>> cnp.linalg.multi_dot([cnp.ones((2, 3)), cnp.ones((3, 4)), cnp.ones(4)])
     Array([12., 12.], dtype=float32)
     """
+    check_precision("multi_dot", precision)
     xs = [lift("multi_dot", x) for x in arrays]
     if len(xs) < 2 or any(
         x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)) for i, x in enumerate(xs)

@@ -9,11 +9,13 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.fused import compiled, fused
 from covector.numpy.matrices import diagonal
 from covector.numpy.operands import refuse_out, together
+from covector.numpy.precision import check_precision
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, spread
 from covector.numpy.reduce import sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
@@ -47,26 +49,50 @@ def contract(
     batch: tuple[Axes, Axes] = ((), ()),
     preferred: Any = None,
 ) -> Any:
-    """The sum of products over contracted axes; of bool whether one product holds."""
-    if x.dtype == dtypes.bool_:
-        counts = contract(cast(x, dtypes.int32), cast(y, dtypes.int32), contracted, batch)
-        return prims.ne(counts, np.int32(0))
-    wanted = None if preferred is None else dtypes.as_dtype(preferred)
-    result = prims.DotGeneral(
-        contracted[0], contracted[1], batch[0], batch[1], _above(wanted, x.dtype)
-    )(x, y)
-    return result if wanted is None else cast(result, wanted)
+    """The sum of products over contracted axes; of bool whether one product holds.
+
+    Operands may have two dtypes: the result's is `preferred`, or the higher one.  Products are of the dtype that holds
+    both, and of `preferred`, if that is above.  TypeError for a `preferred` that drops bits of integers or complex
+    numbers, or their imaginary parts.
+    """
+    if x.dtype == y.dtype and preferred is None and x.dtype != dtypes.bool_:
+        return prims.DotGeneral(*contracted, *batch)(x, y)
+    out = _product_dtype(x, y, preferred)
+    wide = dtypes.promote((x.dtype, False), (y.dtype, False))[0]
+    if wide == dtypes.bool_:
+        wide = dtypes.int32
+    if out in prims.GEMM and dtypes.promote((wide, False), (out, False))[0] == out:
+        wide = out  # for which there is a routine
+    above = dtypes.promote((wide, False), (out, False))[0] == out
+    dot = prims.DotGeneral(*contracted, *batch, out if above and out != wide else None)
+    result = dot(cast(x, wide), cast(y, wide))
+    return prims.ne(result, wide.type(0)) if out == dtypes.bool_ else cast(result, out)
 
 
-def _above(preferred: np.dtype | None, dtype: np.dtype) -> np.dtype | None:
-    """The preferred dtype, if operands of a dtype can be multiplied into it."""
-    if (
-        preferred is None
-        or preferred == dtype
-        or dtypes.promote((preferred, False), (dtype, False))[0] != preferred
-    ):
-        return None
-    return preferred
+def _product_dtype(x: Any, y: Any, preferred: Any) -> np.dtype:
+    """The dtype of a product: what is preferred, or the higher one of the operands'."""
+    higher = max(x.dtype, y.dtype, key=_height)
+    if preferred is None:
+        return higher
+    wanted = dtypes.as_dtype(preferred)
+    narrow = not dtypes.is_float(higher) and wanted.itemsize < higher.itemsize
+    truth = wanted == dtypes.bool_ and dtypes.kind(higher) in "iu"
+    if narrow or truth or (dtypes.is_complex(higher) and not dtypes.is_complex(wanted)):
+        raise TypeError(
+            f"dot_general of {typeof(x).text()} and {typeof(y).text()} cannot give preferred_element_type="
+            f"{wanted.name}{errors.at_user_line()}, which holds less than {higher.name}"
+        )
+    return wanted
+
+
+def _height(dtype: np.dtype) -> tuple[int, ...]:
+    """Complex numbers are above floats, floats above integers; of these, more bits, and then those with a sign."""
+    real = dtypes.real_of(dtype) if dtypes.is_complex(dtype) else dtype
+    digits = (
+        (dtypes.finfo(real).maxexp, dtypes.finfo(real).nmant) if dtypes.is_float(real) else (-1, -1)
+    )
+    kind = dtypes.kind(dtype)
+    return int(kind == "c"), *digits, kind != "b", dtype.itemsize, kind != "u"
 
 
 def _mismatch(name: str, a: Any, b: Any, what: str) -> TypeError:
@@ -91,6 +117,7 @@ def dot(
     >>> cnp.dot(cnp.array([[1, 2], [3, 4]]), cnp.array([1, 1]))
     Array([3, 7], dtype=int32)
     """
+    check_precision("dot", precision)
     a, b = _operands("dot", a, b)
     if a.ndim == 0 or b.ndim == 0:
         result = el.multiply(a, b)
@@ -128,6 +155,7 @@ def matmul(
     >>> cnp.matmul(cnp.ones((2, 3)), cnp.ones((3, 4))).shape
     (2, 4)
     """
+    check_precision("matmul", precision)
     a, b = _operands("matmul", a, b)
     return _matmul(a, b, preferred_element_type)
 
@@ -202,6 +230,7 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
     >>> cnp.vdot(cnp.array([1j, 2]), cnp.array([1j, 2]))
     Array(5.+0.j, dtype=complex64)
     """
+    check_precision("vdot", precision)
     a, b = _operands("vdot", a, b)
     return dot(ravel(el.conj(a)), ravel(b), preferred_element_type=preferred_element_type)
 
@@ -223,6 +252,7 @@ def vecdot(
     >>> cnp.vecdot(cnp.array([[1, 2], [3, 4]]), cnp.array([1, 1]))
     Array([3, 7], dtype=int32)
     """
+    check_precision("vecdot", precision)
     a, b = _operands("vecdot", x1, x2)
     a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
     if a.shape[-1] != b.shape[-1]:
@@ -274,6 +304,7 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
     >>> cnp.inner(cnp.array([1, 2]), cnp.array([3, 4]))
     Array(11, dtype=int32)
     """
+    check_precision("inner", precision)
     a, b = _operands("inner", a, b)
     if a.ndim == 0 or b.ndim == 0:
         return el.multiply(a, b)
@@ -314,6 +345,7 @@ def tensordot(
     Array([[3., 3.],
            [3., 3.]], dtype=float32)
     """
+    check_precision("tensordot", precision)
     a, b = _operands("tensordot", a, b)
     if isinstance(axes, Iterable):
         left, right = axes

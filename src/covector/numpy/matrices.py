@@ -11,10 +11,10 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
-from covector.numpy.creation import iota, ones_like, or_float32
+from covector.numpy.creation import iota, ones_like
 from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
-from covector.numpy.operands import converted
+from covector.numpy.operands import check_device, converted
 from covector.numpy.promotion import (
     from_numpy,
     integer_of,
@@ -56,8 +56,9 @@ def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = N
     Array([[0., 1., 0.],
            [0., 0., 1.]], dtype=float32)
     """
+    check_device("eye", device)
     rows, columns = shape_of((N, N if M is None else M))
-    return converted(_difference(rows, columns, equal, k), or_float32(dtype))
+    return converted(_difference(rows, columns, equal, k), dtypes.or_default(dtype))
 
 
 def identity(n: Any, dtype: Any = None) -> Any:
@@ -84,7 +85,7 @@ def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = None) -> Any:
            [1, 1, 0]], dtype=int32)
     """
     rows, columns = shape_of((N, N if M is None else M))
-    return converted(_difference(rows, columns, greater_equal, k), or_float32(dtype))
+    return converted(_difference(rows, columns, greater_equal, k), dtypes.or_default(dtype))
 
 
 def _matrix(name: str, m: Any) -> Any:

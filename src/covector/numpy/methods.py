@@ -175,6 +175,22 @@ def _transpose(self: Any, *args: Any) -> Any:
     return transpose(self, axes)
 
 
+def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
+    """The array on a device, or as a sharding says; `stream` is for devices that have streams.
+
+    ValueError for a device that is not there.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).to_device(cnp.ones(2).device)
+    Array([1., 1.], dtype=float32)
+    """
+    if stream is not None:
+        raise ValueError(
+            f"to_device: stream={stream!r}{errors.at_user_line()}, but the device has no streams; leave it out"
+        )
+    return device_put(self, device)
+
+
 def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
     """The elements in another dtype.
 
@@ -184,7 +200,7 @@ def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> An
     >>> cnp.array([1.7, -1.7]).astype(int)
     Array([ 1, -1], dtype=int32)
     """
-    return creation.astype(self, dtype, copy=copy)
+    return creation.astype(self, dtype, copy=copy, device=device)
 
 
 def _flatten(self: Any, order: str = "C") -> Any:
@@ -221,6 +237,18 @@ def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
     Array([1065353216], dtype=int32)
     """
     return self if dtype is None else prims.bitcast(self, dtypes.as_dtype(dtype))
+
+
+def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
+    """The module of the functions of the Python Array API standard, which is `covector.numpy`.
+
+    ValueError for a version of the standard that it does not follow.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ones(2).__array_namespace__() is cnp
+    True
+    """
+    return import_module("covector.numpy.namespace").namespace_of(api_version)
 
 
 def _byteswap(self: Any) -> Any:
@@ -381,7 +409,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "clip": _clip,
     "flatten": _flatten,
     "reshape": _reshape,
-    "to_device": device_put,
+    "to_device": _to_device,
     "transpose": _transpose,
     "view": _view,
 }
@@ -522,6 +550,7 @@ def _set_methods() -> None:
     for name in (*_OF_ELEMENTS, *_OF_MEMORY):
         _attach(name, _of_value(name), (Tracer,))
     _attach("__reversed__", _reversed_rows)
+    _attach("__array_namespace__", _array_namespace)
     _attach("__array_ufunc__", interop.array_ufunc)
     _attach("__round__", lambda self, decimals=0: el.round(self, decimals))
 

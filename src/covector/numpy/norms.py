@@ -42,7 +42,7 @@ def vector_norm(
         return el.sqrt(reduce.sum(_squares(x), axes, keepdims=keepdims))
     size = el.absolute(x)
     if ord == np.inf:
-        return reduce.max(size, axes, keepdims=keepdims)
+        return _largest(size, axes, keepdims)
     if ord == -np.inf:
         return reduce.min(size, axes, keepdims=keepdims)
     if ord == 0:
@@ -52,6 +52,12 @@ def vector_norm(
     if ord == 1:
         return reduce.sum(size, axes, keepdims=keepdims)
     return el.power(reduce.sum(el.power(size, ord), axes, keepdims=keepdims), 1.0 / ord)
+
+
+def _largest(sizes: Any, axes: int | Sequence[int], keepdims: bool) -> Any:
+    """The largest of numbers that are not negative, 0 of none."""
+    initial = 0 if 0 in sizes.shape else None
+    return reduce.max(sizes, axes, keepdims=keepdims, initial=initial)
 
 
 def _squares(x: Any) -> Any:
@@ -96,8 +102,11 @@ def norm(
         return vector_norm(x, axis=axes, keepdims=keepdims)
     if ord in ("nuc", 2, -2):
         s = Svd(False, False)(matrices("linalg.norm", moveaxis(x, axes, (-2, -1)))[0])[0]
-        fold = reduce.sum if ord == "nuc" else reduce.max if ord == 2 else reduce.min
-        return expand_dims(fold(s, -1), sorted(axes)) if keepdims else fold(s, -1)
+        if ord == 2:
+            out = _largest(s, -1, False)
+        else:
+            out = (reduce.sum if ord == "nuc" else reduce.min)(s, -1)
+        return expand_dims(out, sorted(axes)) if keepdims else out
     if ord not in (1, -1, np.inf, -np.inf):
         raise ValueError(
             f"{ord!r} is not an order of the norm of matrices{errors.at_user_line()}; there are None, 'fro', 'nuc', "
@@ -105,5 +114,5 @@ def norm(
         )
     summed, other = (row, column) if ord in (1, -1) else (column, row)
     sums = vector_norm(x, axis=summed, keepdims=True, ord=1)
-    result = (reduce.max if ord > 0 else reduce.min)(sums, other, keepdims=True)
+    result = _largest(sums, other, True) if ord > 0 else reduce.min(sums, other, keepdims=True)
     return result if keepdims else squeeze(result, axes)

@@ -9,10 +9,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
+from covector._engine.runtime.device import check_places
 from covector._engine.types import dtypes
 from covector.numpy.promotion import DIRECT, Array, Kind, lift, promoted
 
-__all__ = ["converted", "mask_of", "refuse_out", "together"]
+__all__ = ["check_device", "converted", "mask_of", "refuse_out", "together"]
 
 
 def together(name: str, kind: Kind, *xs: Any) -> list[Any]:
@@ -53,6 +54,14 @@ def mask_of(name: str, where: Any) -> Any:
             "for example w != 0"
         )
     return where
+
+
+def check_device(name: str, device: Any, out_sharding: Any = None) -> None:
+    """ValueError for a device that is not there, or a sharding over such; most calls name none."""
+    if device is not None or out_sharding is not None:
+        check_places(
+            name, "device" if out_sharding is None else "out_sharding", (device, out_sharding)
+        )
 
 
 def refuse_out(name: str, out: Any) -> None:

@@ -20,6 +20,7 @@ from covector.numpy.reduce import extended, kept, strong, sum as total
 from covector.numpy.selection import where
 from covector.numpy.shape import cut, moveaxis, ravel, reshape
 from covector.numpy.sorting import sort
+from covector.numpy.take import take
 
 __all__ = [
     "cumprod",
@@ -83,7 +84,7 @@ def _cumulative(
     if axis is None and x.ndim != 1:
         raise ValueError(f"{name} of shape {x.shape} needs an axis{errors.at_user_line()}")
     axis = axis_of(axis or 0, x.ndim)
-    out = f(x, axis, dtype)
+    out = f(x, axis, extended(x.dtype) if dtype is None else dtype)
     if not include_initial:
         return out
     start = filled(tuple([1 if i == axis else n for i, n in enumerate(x.shape)]), first, out.dtype)
@@ -95,14 +96,13 @@ def cumulative_sum(
 ) -> Any:
     """The sums up to each element along an axis; `include_initial` puts a 0 in front.
 
-    The axis may only be left out for a vector (ValueError).
+    Of integers narrower than 32 bits they are in 32.  The axis may only be left out for a vector (ValueError).
 
     >>> from covector import numpy as cnp
     >>> cnp.cumulative_sum(cnp.array([2, 3]), include_initial=True)
     Array([0, 2, 5], dtype=int32)
     """
-    wanted = extended(lift("cumulative_sum", x).dtype) if dtype is None else dtype
-    return _cumulative("cumulative_sum", cumsum, 0, x, axis, wanted, include_initial)
+    return _cumulative("cumulative_sum", cumsum, 0, x, axis, dtype, include_initial)
 
 
 def cumulative_prod(
@@ -110,7 +110,7 @@ def cumulative_prod(
 ) -> Any:
     """The products up to each element along an axis; `include_initial` puts a 1 in front.
 
-    The axis may only be left out for a vector (ValueError).
+    Of integers narrower than 32 bits they are in 32.  The axis may only be left out for a vector (ValueError).
 
     >>> from covector import numpy as cnp
     >>> cnp.cumulative_prod(cnp.array([2, 3]), include_initial=True)
@@ -301,9 +301,7 @@ def searchsorted(
     if a.ndim != 1:
         raise ValueError(f"searchsorted takes a vector, got shape {a.shape}{errors.at_user_line()}")
     if sorter is not None:
-        numbers = prims.GatherDimensionNumbers((), (0,), (0,))
-        places = prims.expand_dims(lift("searchsorted", sorter), (1,))
-        a = prims.Gather(numbers, (1,), "clip")(a, places)
+        a = take(a, sorter, 0, mode="clip")
     if a.shape[0] == 0:
         return filled(v.shape, 0, dtypes.int32)
     return _search(a, v, right=side == "right")

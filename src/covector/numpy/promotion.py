@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,15 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.core import trace
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.numbers import (
+    NUMBERS,
+    SCALARS,
+    entered,
+    number,
+    number_type,
+    plain_number,
+)
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, Polynomial
@@ -27,9 +34,6 @@ TypeKey = tuple[np.dtype, bool]  # dtype, weak
 # floats, integers too.
 Kind = Literal["any", "numeric", "inexact"]
 
-_SCALAR_KEYS: dict[type, TypeKey] = {
-    t: (dtype, t is not bool) for t, dtype in dtypes.PYTHON_SCALARS.items()
-}
 OPERAND_TYPES = (Tracer, np.ndarray, np.generic, *SCALARS)  # and Array itself: see `is_operand`
 
 
@@ -40,7 +44,10 @@ def target(kind: Kind, *types: TypeKey) -> TypeKey:
     """
     if config.numpy_dtype_promotion == "strict":
         _check_strict(types)
-    return _target(kind, *types)
+    dtype, weak = dtypes.promote(*types)
+    if kind == "numeric" and dtype == dtypes.bool_:
+        return dtypes.of_number(int), weak
+    return dtypes.inexact_of(dtype) if kind == "inexact" else dtype, weak
 
 
 def _check_strict(types: Sequence[TypeKey]) -> None:
@@ -56,14 +63,6 @@ def _check_strict(types: Sequence[TypeKey]) -> None:
 _RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
 
 
-@functools.cache
-def _target(kind: Kind, *types: TypeKey) -> TypeKey:
-    dtype, weak = dtypes.promote(*types)
-    if kind == "numeric" and dtype == dtypes.bool_:
-        return dtypes.int32, weak
-    return dtypes.inexact_of(dtype) if kind == "inexact" else dtype, weak
-
-
 # The dtypes that an operation of each kind computes in as they are.
 DIRECT: dict[Kind, frozenset[np.dtype]] = {
     "any": frozenset(dtypes.ALL),
@@ -74,10 +73,9 @@ DIRECT: dict[Kind, frozenset[np.dtype]] = {
 
 def type_key(x: Any) -> TypeKey:
     """The (dtype, weak) of an operand."""
-    key = _SCALAR_KEYS.get(type(x))
-    if key is not None:
-        return key
-    aval = typeof(x)
+    if type(x) in NUMBERS:
+        return number_type(type(x)), type(x) is not bool
+    aval = typeof(entered(x))
     return aval.dtype, aval.weak_type
 
 
@@ -88,8 +86,10 @@ def is_operand(x: Any) -> bool:
 
 def operand_of(name: str, x: Any) -> Any:
     """The operand, or the array that it stands for; TypeError if it is no array or number, as lists are none."""
-    if is_operand(x):
+    if type(x) is Array or isinstance(x, Tracer):
         return x
+    if is_operand(x):
+        return entered(x)
     if stands_for_array(x):
         return array_it_stands_for(x)
     raise TypeError(errors.not_an_array(x, name))
@@ -127,6 +127,7 @@ def _lift_foreign(name: str, x: Any) -> Any:
         return from_numpy(name, x)
     if not is_operand(x):
         return lift(name, operand_of(name, x))
+    x = entered(x)
     aval = typeof(x)
     return constant(x, aval.dtype, aval.weak_type)
 
@@ -139,25 +140,25 @@ def plain(name: str, x: Any) -> np.ndarray:
 
 
 def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
-    """A NumPy array as an Array, in its own dtype or the given one; TypeError if none of ours fits."""
+    """A NumPy array as an Array, in the dtype of what comes from outside or the given one; TypeError if none fits."""
     x = plain(name, x)
-    if x.dtype not in dtypes.CODES:
-        native = dtypes.native(x.dtype)
-        if native is None:
-            raise TypeError(errors.not_an_array(x, name))
-        dtype = native if dtype is None else dtype
-    if dtype is not None and x.dtype != dtype:
-        return _native.array_from(x.astype(dtype), None, False, False)
-    return _native.array_from(x)
+    native = dtypes.native(x.dtype)
+    if native is None:
+        raise TypeError(errors.not_an_array(x, name))
+    wanted = dtypes.canonical(native) if dtype is None else dtype
+    if x.dtype == wanted:
+        return _native.array_from(x)
+    with np.errstate(over="ignore"):  # what is beyond the range of float32 is infinite
+        return _native.array_from(x.astype(wanted), None, False, False)
 
 
 def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number as an array of shape (); inside jit a literal of the Program."""
     if trace.current().staging:
-        number = _number(value, dtype)
-        if weak and type(value) in SCALARS:  # with all its bits, which count where it meets 64
-            number = trace.number(value, ShapedArray((), dtype, True))
-        return prims.Convert(dtype, weak)(number)
+        found = _number(value, dtype)
+        if weak and type(value) in NUMBERS:  # with all its bits, which count where it meets 64
+            found = number(value, ShapedArray((), dtype, True))
+        return prims.Convert(dtype, weak)(found)
     return _native.array_from(_number(value, dtype), None, weak)
 
 
@@ -170,7 +171,7 @@ def _convert(x: Any, dtype: np.dtype) -> np.generic:
 
 
 def _number(x: Any, dtype: np.dtype) -> np.generic:
-    """A Python number as a NumPy scalar; OverflowError if it does not fit."""
+    """A number as a NumPy scalar; OverflowError if it does not fit."""
     try:
         return _convert(x, dtype)
     except OverflowError:
@@ -181,16 +182,16 @@ def _number(x: Any, dtype: np.dtype) -> np.generic:
 
 
 def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:
-    """A Python number as an operand beside others: a NumPy scalar, or a weak array.
+    """A number as an operand beside others: a NumPy scalar, or a weak array.
 
-    An integer that fits int32, its own dtype (beside 64 bits int64), but not that of the others, wraps as arrays do.
+    An integer that fits its own dtype (int32; beside 64 bits int64), but not that of the others, wraps as arrays do.
     """
     if weak:
         return constant(x, dtype, True)
     try:
         return _convert(x, dtype)
     except OverflowError:
-        bits = 64 if dtype.itemsize == 8 else 32
+        bits = 64 if dtype.itemsize == 8 else 8 * dtypes.of_number(int).itemsize
         if type(x) is int and -(2 ** (bits - 1)) <= x < 2 ** (bits - 1):
             return np.asarray(x).astype(dtype)[()]
         return _number(x, dtype)
@@ -198,14 +199,14 @@ def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:
 
 def cast(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """An operand in a dtype; itself if it has it, weak or not."""
-    if type(x) in SCALARS:
-        return convert_scalar(x, dtype, weak)
+    if type(x) in NUMBERS:
+        return convert_scalar(plain_number(x), dtype, weak)
     return x if x.dtype == dtype else prims.Convert(dtype, weak)(x)
 
 
 def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
     """The operands in one dtype.  Python numbers become NumPy scalars, weak arrays if all are weak."""
-    args = [x if is_operand(x) else operand_of(name, x) for x in args]
+    args = [operand_of(name, x) for x in args]
     dtype, weak = target(kind, *[type_key(x) for x in args])
     return [cast(x, dtype, weak) for x in args]
 

@@ -12,12 +12,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
-from covector._engine.core.trace import SCALARS, Tracer
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Polynomial
 from covector.numpy import elementwise
 from covector.numpy.creation import astype, filled, iota, zeros
 from covector.numpy.join import stack
+from covector.numpy.operands import check_device
 from covector.numpy.promotion import (
     Array,
     axis_of,
@@ -54,6 +56,7 @@ def arange(
     >>> cnp.arange(2, 8, 2)
     Array([2, 4, 6], dtype=int32)
     """
+    check_device("arange", device, out_sharding)
     if stop is None:
         start, stop = 0, start
     if isinstance(stop, Polynomial) and type(start) is int and step in (None, 1):
@@ -151,6 +154,7 @@ def linspace(
     >>> cnp.linspace(0, 1, 5)
     Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
+    check_device("linspace", device)
     num = integer_of(num, "num")
     if num < 0:
         raise ValueError(

@@ -75,20 +75,14 @@ def _differs(x: Any, equal_nan: bool) -> Any:
 
 
 def _in_order(rows: Any) -> tuple[Any, Any]:
-    """A vector, or the rows of a matrix, in rising order, and where each came from.
-
-    Rows are sorted by each column in turn, the last one first, which leaves equal ones in the order they had.
-    """
-    order = iota(rows.shape[:1], dtypes.index_dtype(rows.shape[0]), 0)
+    """A vector, or the rows of a matrix, in rising order, and where each came from; equal ones stay in order."""
     if dtypes.is_complex(rows.dtype):  # by the real parts, and then by the imaginary ones
         parts = [reshape(p(rows), (*rows.shape, 1)) for p in (prims.real, prims.imag)]
         order = _in_order(reshape(concatenate(parts, -1), (rows.shape[0], -1)))[1]
         return _at(rows, order), order
     if rows.ndim == 1:
-        return prims.SortPairs()(rows, order)
-    for i in reversed(range(rows.shape[1])):
-        column = prims.squeeze(cut(rows, 1, i, i + 1), (1,))
-        order = prims.SortPairs()(_at(column, order), order)[1]
+        return prims.SortPairs()(rows, iota(rows.shape, dtypes.index_dtype(rows.shape[0]), 0))
+    order = prims.SortOrder()(prims.Transpose((1, 0))(rows))
     return _at(rows, order), order
 
 

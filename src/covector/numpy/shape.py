@@ -455,6 +455,17 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     return swapaxes(flip(m, j), i, j) if k == 1 else flip(swapaxes(m, i, j), j)
 
 
+def _paired(name: str, axes: tuple[int, ...], shift: Any) -> tuple[Sequence[int], Sequence[int]]:
+    """Axes and how far along each: one of either serves for several of the other.  ValueError for other counts."""
+    shifts = tuple([integer_of(s, "shift") for s in (shift if np.ndim(shift) else [shift])])
+    n = len(axes) if len(shifts) == 1 else len(shifts)
+    if len(axes) not in (1, n):
+        raise ValueError(
+            f"{name}: {len(shifts)} shifts for {len(axes)} axes, {axes}{errors.at_user_line()}"
+        )
+    return axes * (n if len(axes) == 1 else 1), shifts * (n if len(shifts) == 1 else 1)
+
+
 def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Any:
     """Elements moved along an axis (several, or flattened); those pushed off the end come back at the start.
 
@@ -472,14 +483,9 @@ def roll(a: Any, shift: Any, axis: int | Sequence[int] | None = None) -> Any:
         if not isinstance(axis, Iterable)
         else tuple([axis_of(i, len(a.shape)) for i in axis])
     )
-    shifts = (
-        list(np.broadcast_to(np.asarray(shift), (len(axes),)))
-        if not isinstance(shift, Tracer)
-        else None
-    )
-    if shifts is None:
+    if isinstance(shift, Tracer):
         return _roll_traced(a, shift, axes)
-    for i, s in zip(axes, shifts, strict=True):
+    for i, s in zip(*_paired("roll", axes, shift), strict=True):
         n = a.shape[i]
         if n == 0:
             continue

@@ -10,6 +10,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.comparison import conj
 from covector.numpy.operands import together
+from covector.numpy.precision import check_precision
 
 __all__ = ["convolve", "correlate"]
 
@@ -29,6 +30,7 @@ def convolve(
     >>> np.convolve(np.array([1, 2, 3]), np.array([0, 1, 2]), mode="same")
     Array([1, 4, 7], dtype=int32)
     """
+    check_precision("convolve", precision)
     x, y = _operands("convolve", a, v)
     if x.shape[0] < y.shape[0]:
         x, y = y, x
@@ -51,6 +53,7 @@ def correlate(
     >>> np.correlate(np.array([1, 2, 3]), np.array([0, 1, 2]), mode="full")
     Array([2, 5, 8, 3, 0], dtype=int32)
     """
+    check_precision("correlate", precision)
     x, y = _operands("correlate", a, v)
     y = conj(y) if dtypes.is_complex(typeof(y).dtype) else y
     if x.shape[0] >= y.shape[0]:

@@ -11,7 +11,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import filled, iota
-from covector.numpy.promotion import axis_of, integer_of, lift
+from covector.numpy.promotion import axis_of, integer_of, is_operand, lift
 from covector.numpy.shape import flip, moveaxis, ravel
 
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "sort", "top_k"]
@@ -107,6 +107,10 @@ def lexsort(keys: Any, axis: int = -1, *, batch_size: int = 16) -> Any:
     >>> cnp.lexsort((cnp.array([1, 2, 0]), cnp.array([3, 1, 3])))
     Array([1, 2, 0], dtype=int32)
     """
+    if is_operand(keys) and np.ndim(keys) > 1 and not dtypes.is_complex(keys.dtype):
+        axis = axis_of(axis, keys.ndim - 1) + 1
+        rows = moveaxis(flip(keys, 0), (0, axis), (-2, -1))
+        return moveaxis(prims.SortOrder()(rows), -1, axis - 1)
     found = tuple([lift("lexsort", key) for key in keys])
     if not found:
         raise TypeError(f"lexsort needs at least one key{errors.at_user_line()}")
@@ -118,9 +122,7 @@ def lexsort(keys: Any, axis: int = -1, *, batch_size: int = 16) -> Any:
         return filled((), 0, dtypes.int32)
     axis = axis_of(axis, found[0].ndim)
     rows = [moveaxis(key, axis, -1) for key in reversed(found)]
-    shape = rows[0].shape
-    places = iota(shape, dtypes.index_dtype(shape[-1]), len(shape) - 1)
-    return moveaxis(prims.sorted_last((*rows, places), len(rows))[-1], -1, axis)
+    return moveaxis(prims.order_by(rows), -1, axis)
 
 
 def _check_place(name: str, a: Any, kth: Any, axis: int) -> Any:

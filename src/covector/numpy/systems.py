@@ -264,38 +264,43 @@ class Det(Composite):
 
 
 def _adjugate_times(a: Any, b: Any) -> tuple[Any, Any]:
-    """(det(a), adj(a) b) for matrices of 2 x 2 or more.
+    """(det(a), adj(a) b), without a division, and so of any rank.
 
-    adj(a) = det(a) a⁻¹, where the last diagonal element u of U is left out of the determinant instead of being divided
-    by: so the rank may be n - 1.
+    adj(a) = det(p) adj(U) L⁻¹ p.  With C[i, k] = U[i, k] ∏ U[m, m] over i < m < k, above the diagonal, adj(U) is
+    (1 + C)⁻¹ with each row i times ∏ U[m, m] over m < i, and each column j times ∏ U[m, m] over m > j.
     """
     lu, pivots, permutation = Lu()(a)
     aval = typeof(a)
-    lead, n = aval.ndim - 2, aval.shape[-1]
+    lead = aval.ndim - 2
     diagonal = la.take_diagonal(lu)
 
-    def part(x: Any, axis: int, start: Any, stop: Any) -> Any:
-        shape = typeof(x).shape
-        starts, stops = [0] * len(shape), list(shape)
-        starts[axis], stops[axis] = start, stop
-        return prims.Slice(tuple(starts), tuple(stops), (1,) * len(shape))(x)
+    one = aval.dtype.type(1)
 
-    sign = _sign_of(pivots, aval.dtype)
-    others = prims.mul(prims.Prod((lead,))(part(diagonal, lead, 0, n - 1)), sign)
-    last = prims.squeeze(part(diagonal, lead, n - 1, n), (lead,))
-    det = prims.mul(others, last)
+    def product_before(x: Any, axis: int, reverse: bool = False) -> Any:
+        """Of each element the product of those before it, or after it."""
+        n = typeof(x).shape[axis]
+        none = [0] * typeof(x).ndim
+        low, high = list(none), list(none)
+        (high if reverse else low)[axis], (low if reverse else high)[axis] = 1, -1
+        shifted = prims.Pad(tuple(low), tuple(high), tuple(none))(x, one) if n else x
+        return prims.CumProd(axis, reverse)(shifted)
+
+    def over(x: Any, axis: int) -> Any:
+        return prims.Broadcast(aval.shape, (axis,))(x)
+
     rows, columns = (prims.Iota(aval.shape, dtypes.int32, lead + i)() for i in range(2))
-    corner = prims.and_(prims.eq(rows, np.int32(n - 1)), prims.eq(columns, np.int32(n - 1)))
-
-    def over(x: Any, shape: Any) -> Any:
-        return prims.Broadcast(shape, (lead, lead + 1))(x)
-
-    lu = prims.select(corner, over(prims.div(aval.dtype.type(1), others), aval.shape), lu)
+    above = prims.lt(rows, columns)
+    between = product_before(prims.select(above, over(diagonal, lead), one), lead + 1)
+    identity = la.identity_like(a)
+    c = prims.select(above, prims.mul(lu, between), identity)
+    inverse = TriangularSolve(True, False, unit_diagonal=True)(c, identity)
+    before = over(product_before(diagonal, lead), lead + 1)
+    after = over(product_before(diagonal, lead, True), lead)
+    sign = _sign_of(pivots, aval.dtype)
+    signed = prims.Broadcast(aval.shape, (lead, lead + 1))(sign)
+    adjugate = prims.mul(prims.mul(inverse, prims.mul(before, after)), signed)
     x = TriangularSolve(True, True, unit_diagonal=True)(lu, la.take_rows(b, permutation))
-    above = part(x, lead, 0, n - 1)
-    scaled = prims.mul(above, over(det, typeof(above).shape))
-    x = prims.Concatenate(lead)(scaled, part(x, lead, n - 1, n))
-    return det, TriangularSolve(True, False)(lu, x)
+    return prims.mul(prims.Prod((lead,))(diagonal), sign), la.matmul(adjugate, x)
 
 
 @compiled("a")

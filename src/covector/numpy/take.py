@@ -9,7 +9,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
-from covector.numpy.creation import array, zeros_like
+from covector.numpy.creation import array, filled
 from covector.numpy.index_plan import as_number, from_front
 from covector.numpy.indexing import mode_of, read_index
 from covector.numpy.operands import refuse_out
@@ -104,8 +104,11 @@ def take_along_axis(
     arr, indices = moveaxis(arr, axis, -1), moveaxis(indices, axis, -1)
     lead = broadcast_shapes(arr.shape[:-1], indices.shape[:-1])
     arr, indices = spread(arr, (*lead, arr.shape[-1])), spread(indices, (*lead, indices.shape[-1]))
-    if 0 in indices.shape:  # of no elements either, which no slice of one fits
-        return moveaxis(zeros_like(arr, shape=indices.shape), -1, axis)
+    if (
+        arr.shape[-1] == 0
+    ):  # nothing is at any place: all are beyond the one element of another array
+        arr = filled((*lead, 1), 0, arr.dtype)
+        indices = filled(indices.shape, 1, indices.dtype)
     vectors = prims.expand_dims(from_front(indices, arr.shape[-1]), (indices.ndim,))
     batch = tuple(range(len(lead)))
     numbers = prims.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)

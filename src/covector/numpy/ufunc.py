@@ -18,8 +18,9 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
+from covector._engine.core.numbers import SCALARS
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import SCALARS, Tracer, typeof
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector.numpy.examples import EXAMPLES
 from covector.numpy.promotion import (
@@ -32,6 +33,7 @@ from covector.numpy.promotion import (
     lift,
     promoted,
     target,
+    type_key,
 )
 
 Recipe = Callable[..., Any]
@@ -202,15 +204,16 @@ def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
 
 def _binary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
     direct = DIRECT[kind]
-    with_scalar: dict[tuple[np.dtype, bool, type, str], tuple[np.dtype, bool]] = {}
+    with_scalar: dict[tuple[object, ...], tuple[np.dtype, bool]] = {}
 
     def beside(x: Any, number: Any) -> Any:
         """The number in x's dtype, if that is the one to compute in; else None."""
         aval = x.aval
-        key = aval.dtype, aval.weak_type, type(number), config.numpy_dtype_promotion
+        state = config.numpy_dtype_promotion, config.enable_x64
+        key = aval.dtype, aval.weak_type, type(number), state
         found = with_scalar.get(key)
         if found is None:
-            other = dtypes.PYTHON_SCALARS[type(number)], type(number) is not bool
+            other = type_key(number)
             found = with_scalar[key] = target(kind, (aval.dtype, aval.weak_type), other)
         return convert_scalar(number, *found) if found[0] is aval.dtype else None
 

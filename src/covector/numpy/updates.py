@@ -12,13 +12,14 @@ from covector._engine import primitives as prims
 from covector._engine.api.jit import jit
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
-from covector._engine.core.trace import SCALARS, stage, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.types import dtypes
-from covector._engine.types.dtypes import PYTHON_SCALARS
+from covector._engine.types.dtypes import of_number
 from covector.numpy import elementwise as el
-from covector.numpy.creation import asarray, iota, ones
+from covector.numpy.creation import array_of, asarray, iota, ones
 from covector.numpy.fused import fused, outside
 from covector.numpy.index_plan import (
     Form,
@@ -90,7 +91,7 @@ def _weak_as(x: Any, out: Any) -> Any:
 def _combined(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
     own = x.dtype
     scalar = type(y) in SCALARS
-    if scalar and PYTHON_SCALARS[type(y)] == own and type(y) is not bool:
+    if scalar and of_number(type(y)) == own and type(y) is not bool:
         return _update(x, index, y, combine, options)  # the common case
     computed = own if combine == "set" else _computed(x, y)
     if scalar and dtypes.kind(computed) in _HOLDS[type(y)]:
@@ -146,7 +147,7 @@ def update_taken(x: Any, index: Any, y: Any, combine: str) -> Any:
 def _update_plan(x: Any, plan: IndexPlan, y: Any, combine: str, options: Options) -> Any:
     if 0 in x.shape or 0 in result_shape(plan, lead_of(plan)):
         return x
-    y = asarray(y, x.dtype)
+    y = array_of(y, x.dtype)
     return _inside_strides(x, plan, list(plan.strided), y, combine, options.mode, options.unique)
 
 
@@ -334,7 +335,7 @@ class AtIndex:
             )
         computed = _computed(self.array, values)
         if computed != self.array.dtype or type(values) not in SCALARS or type(values) is bool:
-            values = el.negative(asarray(values, computed))
+            values = el.negative(array_of(values, computed))
         return self._update(
             "add", el.negative(values) if type(values) in SCALARS else values, options
         )

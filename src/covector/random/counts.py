@@ -29,7 +29,7 @@ __all__ = ["binomial", "geometric", "multinomial", "poisson"]
 
 def int_dtype(name: str, dtype: Any) -> np.dtype:
     """The dtype of a sampler's counts, int32 by default; TypeError for one that is no integer's."""
-    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype, int)
     if not dtypes.is_integer(wanted):
         raise TypeError(f"{name} gives integers, not {wanted.name}{errors.at_user_line()}")
     return wanted

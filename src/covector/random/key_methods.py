@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from covector._engine.api.transforms import vmap
 from covector._engine.base.public import bounded
 from covector.numpy.join import repeat
 from covector.numpy.matrices import diagonal
@@ -103,6 +104,33 @@ class KeyAt:
 
     def __getitem__(self, index: Any) -> KeyAtIndex:
         return KeyAtIndex(self.keys, index)
+
+
+# Functions that only move elements: of keys they are what they are of each of the keys' words.
+_MOVING = frozenset(
+    """append broadcast_to broadcast_in_dim copy delete diagonal dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim
+    dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim expand_dims flip index_in_dim insert
+    moveaxis permute_dims ravel repeat reshape resize roll rollaxis rot90 select select_n slice slice_in_dim squeeze
+    swapaxes take take_along_axis tile transpose where""".split()  # noqa: SIM905 -- easier to read than quoted names
+)
+
+
+def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+    """A function of arrays that a key is an argument of: done to its words, apart, if it only moves elements."""
+    if function.__name__ not in _MOVING:
+        return NotImplemented
+    places = [i for i, x in enumerate(args) if isinstance(x, Key)]
+    names = [name for name, x in kwargs.items() if isinstance(x, Key)]
+    keys = [args[i] for i in places] + [kwargs[name] for name in names]
+
+    def on_words(*words: Any) -> Any:
+        given, keywords = list(args), dict(kwargs)
+        for i, w in zip(places, words, strict=False):
+            given[i] = w
+        keywords.update(zip(names, words[len(places) :], strict=True))
+        return function(*given, **keywords)
+
+    return Key(vmap(on_words, in_axes=-1, out_axes=-1)(*[key.words for key in keys]))
 
 
 def _of_words(name: str) -> Any:
@@ -208,6 +236,7 @@ def _described(text: str, call: str, shown: str) -> str:
 
 def install() -> None:
     """Give keys their methods."""
+    setattr(Key, "__covector_function__", _apply)  # noqa: B010 -- a class with slots, as the methods below
     for name, (call, shown) in _OF_WORDS.items():
         _METHODS[name] = _of_words(name), f"`{name}` of the words.", call, shown
     for name, (method, text, call, shown) in _METHODS.items():

@@ -11,6 +11,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
+from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import array, asarray
@@ -163,6 +164,7 @@ tree.register_node(
     lambda _, children: Key(*children),
     children=("words",),
     plain=True,
+    public=False,
 )
 
 
@@ -218,7 +220,8 @@ def _seed_words(name: str, seed: Any, impl: Any) -> Any:
             raise OverflowError(
                 f"{name}: the seed {seed} does not fit 64 bits, signed{errors.at_user_line()}"
             )
-        return array(np.array([0, seed & 0xFFFFFFFF], np.uint32))
+        high = seed >> 32 & 0xFFFFFFFF if dtypes.of_number(int) == dtypes.int64 else 0
+        return array(np.array([high, seed & 0xFFFFFFFF], np.uint32))
     seed = lift(name, seed)
     if not dtypes.is_integer(seed.dtype) or seed.shape:
         raise TypeError(
@@ -355,7 +358,7 @@ def fold_in(key: Any, data: Any) -> Any:
     Key((), dtype=key<fry>) of
     [2467461003 3840466878]
     """
-    words = words_of("fold_in", key)
+    words, data = words_of("fold_in", key), entered(data)
     if isinstance(data, int) and not isinstance(data, bool):
         if not 0 <= data < 2**32:
             raise OverflowError(

@@ -8,10 +8,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.trace import SCALARS
+from covector._engine.core.numbers import SCALARS, entered
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
-from covector.numpy.creation import asarray, astype
+from covector.numpy.creation import array_of, astype
 from covector.numpy.fused import fused
 from covector.numpy.promotion import (
     Shape,
@@ -41,7 +41,7 @@ _UINTS = {8: dtypes.uint8, 16: dtypes.uint16, 32: dtypes.uint32, 64: dtypes.uint
 
 def float_dtype(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
     """The dtype of a sampler's floats, float32 by default; ValueError for one that has none."""
-    wanted = dtypes.float32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype)
     if not dtypes.is_float(wanted) and not (allow_complex and dtypes.is_complex(wanted)):
         raise ValueError(f"{name} gives floats, not {wanted.name}{errors.at_user_line()}")
     return wanted
@@ -81,7 +81,11 @@ def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = No
     >>> random.bits(key, (2,))
     Array([4070199207, 4202968722], dtype=uint32)
     """
-    wanted = dtypes.uint32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = (
+        _UINTS[8 * dtypes.or_default(None, int).itemsize]
+        if dtype is None
+        else dtypes.as_dtype(dtype)
+    )
     if dtypes.kind(wanted) != "u":
         raise ValueError(f"bits gives unsigned integers, not {wanted.name}{errors.at_user_line()}")
     return _bits(words_of("bits", key), shape=shape_of(shape), width=8 * wanted.itemsize)
@@ -302,7 +306,7 @@ def randint(
     >>> covector.random.randint(covector.random.key(0), (4,), 0, 10).dtype
     dtype('int32')
     """
-    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype, int)
     if not dtypes.is_integer(wanted):
         raise TypeError(f"randint gives integers, not {wanted.name}{errors.at_user_line()}")
     shape = result_shape("randint", shape, minval, maxval)
@@ -317,7 +321,8 @@ def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
 
     OverflowError for a number that the others do not have; the maximum can be one more.
     """
-    if type(v) is int and dtype.itemsize >= 4:
+    v = entered(v)
+    if isinstance(v, int) and dtype.itemsize >= 4:
         info = np.iinfo(dtype)
         if not info.min <= v <= min(int(info.max) + extra, 2**64 - 1):
             raise OverflowError(
@@ -363,7 +368,7 @@ def bernoulli(
             f"bernoulli takes a float probability, got {dtype.name}{errors.at_user_line()}"
         )
     shape = result_shape("bernoulli", shape, p)
-    return _bernoulli(words_of("bernoulli", key), asarray(p, dtype), shape=shape, mode=mode)
+    return _bernoulli(words_of("bernoulli", key), array_of(p, dtype), shape=shape, mode=mode)
 
 
 def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
@@ -374,7 +379,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: An
     >>> random.rademacher(key, (4,))
     Array([-1, -1,  1,  1], dtype=int32)
     """
-    wanted = dtypes.int32 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype, int)
     heads = bernoulli(key, 0.5, shape_of(shape))
     return where(
         heads, wanted.type(1), wanted.type(-1) if dtypes.kind(wanted) != "u" else ~wanted.type(0)

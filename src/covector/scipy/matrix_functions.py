@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.api.custom import custom_jvp
 from covector._engine.api.derivatives import jvp
+from covector._engine.api.implicit import custom_linear_solve
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors
 from covector._engine.primitives import linalg as la
@@ -156,7 +158,12 @@ def sqrtm(A: Any, blocksize: int = 1) -> Any:
     """
     if blocksize > 1:
         raise NotImplementedError(f"sqrtm with a blocksize of {blocksize}{errors.at_user_line()}")
-    t, z = _form("sqrtm", A)
+    return _root(_square("sqrtm", A))
+
+
+@custom_jvp
+def _root(a: Any) -> Any:
+    t, z = _form("sqrtm", a)
 
     def right(j: Any, found: Any) -> tuple[Any, Any, Any]:
         """(R + r_jj) r_j = t_j"""
@@ -170,15 +177,28 @@ def sqrtm(A: Any, blocksize: int = 1) -> Any:
     return matmul(matmul(z, root), la.adjoint(z))
 
 
+@_root.defjvp
+def _root_jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
+    """With X X = A: X X' + X' X = A'."""
+    root = _root(*primals)
+    return root, _sylvester(root, root, cast(tangents[0], root.dtype))
+
+
 def _form(name: str, a: Any) -> tuple[Any, Any]:
     """The complex Schur form of one square matrix."""
+    a = _square(name, a)
+    t, z = Schur()(cast(a, dtypes.complex_of(a.dtype)))
+    return t, z
+
+
+def _square(name: str, a: Any) -> Any:
+    """One square matrix; ValueError for another array."""
     (a,) = matrices(f"scipy.linalg.{name}", a, square=True)
     if a.ndim != 2:
         raise ValueError(
             f"scipy.linalg.{name} takes one matrix, got shape {a.shape}{errors.at_user_line()}"
         )
-    t, z = Schur()(cast(a, dtypes.complex_of(a.dtype)))
-    return t, z
+    return a
 
 
 def funm(A: Any, func: Callable[[Any], Any], disp: bool = True) -> Any:
@@ -251,6 +271,21 @@ def solve_sylvester(A: Any, B: Any, C: Any, *, method: str = "schur", tol: float
             f"scipy.linalg.solve_sylvester got shapes {a.shape}, {b.shape} and {c.shape}{errors.at_user_line()}: they "
             "must be (m, m), (n, n) and (m, n)"
         )
+    return _sylvester(a, b, c)
+
+
+def _sylvester(a: Any, b: Any, c: Any) -> Any:
+    """The X with a X + X b = c, with the derivatives of this equation."""
+    turned = la.matrix_transpose(a), la.matrix_transpose(b)
+    return custom_linear_solve(
+        lambda x: el.add(matmul(a, x), matmul(x, b)),
+        c,
+        lambda _, y: _by_schur(a, b, y),
+        lambda _, y: _by_schur(*turned, y),
+    )
+
+
+def _by_schur(a: Any, b: Any, c: Any) -> Any:
     (r, u), (s, v) = _form("solve_sylvester", a), _form("solve_sylvester", b)
     right = matmul(matmul(la.adjoint(u), cast(c, r.dtype)), v)
     n, identity = c.shape[1], la.identity_like(r)

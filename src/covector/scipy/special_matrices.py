@@ -205,7 +205,7 @@ def dft(n: int, scale: str | None = None, *, dtype: Any = None) -> Any:
         raise ValueError(
             f"dft: scale must be None, 'sqrtn' or 'n', got {scale!r}{errors.at_user_line()}"
         )
-    wanted = dtypes.complex64 if dtype is None else dtypes.as_dtype(dtype)
+    wanted = dtypes.or_default(dtype, complex)
     turns = np.outer(np.arange(n), np.arange(n)) % max(n, 1)
     factor = {None: 1.0, "sqrtn": math.sqrt(max(n, 1)), "n": float(n)}[scale]
     return _constant("dft", np.exp(-2j * np.pi * turns / max(n, 1)) / factor, wanted)

@@ -14,13 +14,15 @@ struct EntryObject {
 
 void construct(EntryObject* self, nb::handle executable, nb::handle kept, nb::handle constants,
                nb::handle out_spec, nb::handle donate, nb::handle live, nb::handle residuals,
-               nb::handle pullback) {
+               nb::handle pullback, nb::handle captured, nb::handle written) {
     new (self) EntryObject;
     if (make_plan(&self->plan, executable.ptr(), kept.ptr(), constants.ptr(), out_spec.ptr(),
                   donate.ptr()) &&
         (pullback.is_none() ||
          make_linear(&self->plan, live.ptr(), residuals.ptr(), pullback.ptr()))) {
-        return;
+        if (captured.is_none()) return;
+        self->plan.touched = make_touched(captured.ptr(), written.ptr());
+        if (self->plan.touched != nullptr) return;
     }
     self->~EntryObject();
     throw nb::python_error();
@@ -53,12 +55,16 @@ void bind_entry(nb::module_& m) {
         .def("__init__", construct, nb::arg("executable"), nb::arg("kept"), nb::arg("constants"),
              nb::arg("out_spec"), nb::arg("donate") = nb::tuple(),
              nb::arg("live") = nb::tuple(), nb::arg("residuals") = nb::tuple(),
-             nb::arg("pullback") = nb::none(),
+             nb::arg("pullback") = nb::none(), nb::arg("captured") = nb::none(),
+             nb::arg("written") = nb::tuple(),
              "kept: the leaf positions that the executable takes; constants: Arrays it takes after "
              "those; out_spec: the tree of results; donate: positions among the kept leaves. Of a call on a tape, live: which outputs are "
              "on it; residuals: positions among inputs and outputs; pullback: a function from a "
              "mask of the live ones that have cotangents to (executable or None, constants, "
-             "operands that get one, for each an output or, after those, an input).")
+             "operands that get one, for each an output or, after those, an input). Of a call that "
+             "touches references, captured: those whose values follow the leaves; written: those, "
+             "of the arguments' and then of these, whose new values follow the result, which is "
+             "the first item of a tuple.")
         .def_prop_ro("executable",
                      [](const EntryObject& self) {
                          return nb::borrow(self.plan.executable_object);

@@ -122,16 +122,17 @@ inline Flat flatten(const JitFunction* self, const CallArguments& call, Signatur
 }
 
 CV_NOINLINE PyObject* call_miss(JitFunction* self, const CallArguments& call,
-                                const Signature& signature) {
+                                Signature* signature) {
     Ref entry(call_python(self->miss, call));
     if (!entry) return nullptr;
     if (entry.get() == Py_None) return call_python(self->bypass, call);
     const Plan* plan = plan_of(entry.get());
-    if (plan == nullptr || !plan->check(signature) ||
-        !self->cache->insert(signature, entry.get(), plan)) {
+    if (plan == nullptr) return nullptr;
+    if (!plan->prepare(signature)) return call_python(self->bypass, call);
+    if (!plan->check(*signature) || !self->cache->insert(*signature, entry.get(), plan)) {
         return nullptr;
     }
-    return plan->run(signature, entry.get());
+    return plan->run(*signature, entry.get());
 }
 
 PyObject* call_native(JitFunction* self, const CallArguments& call) {
@@ -143,9 +144,12 @@ PyObject* call_native(JitFunction* self, const CallArguments& call) {
     bool unhashable = false;
     const Plan* plan = nullptr;
     Ref entry(self->cache->find(signature, &plan, &unhashable));
-    if (CV_LIKELY(entry)) return plan->run(signature, entry.get());
+    if (CV_LIKELY(entry)) {
+        if (CV_UNLIKELY(!plan->prepare(&signature))) return call_python(self->bypass, call);
+        return plan->run(signature, entry.get());
+    }
     if (unhashable) return call_python(self->bypass, call);
-    return PyErr_Occurred() ? nullptr : call_miss(self, call, signature);
+    return PyErr_Occurred() ? nullptr : call_miss(self, call, &signature);
 }
 
 PyObject* jit_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "dispatch/cells.h"
 #include "dispatch/signature.h"
 #include "python/operands.h"
 #include "runtime/executable.h"
@@ -82,6 +83,7 @@ struct Plan {
     std::vector<int> unused;              // outputs that no node takes
     int most_leaf = -1;                   // the largest leaf position named
     std::unique_ptr<Linear> linear;       // of calls with operands on a tape
+    std::unique_ptr<Touched> touched;     // of calls that write references, or close over some
 
     Plan() = default;
     Plan(const Plan&) = delete;
@@ -92,6 +94,10 @@ struct Plan {
 
     // Whether the leaves fit the executable; false with an exception. Once for each signature.
     bool check(const Signature& signature) const;
+    // Whether it can run natively, with what it closes over added to the leaves; else in the twin.
+    bool prepare(Signature* signature) const {
+        return CV_LIKELY(touched == nullptr) || touched->add_captured(signature);
+    }
     // Runs it; a new reference to the result, or null with an exception. `entry` holds the plan.
     PyObject* run(const Signature& signature, PyObject* entry) const;
 };

@@ -337,6 +337,7 @@ const Pullback* Linear::pullback(uint64_t given) {
 
 void Plan::release() {
     linear.reset();
+    touched.reset();
     for (Array* constant : std::exchange(constants, {})) Py_DECREF(as_object(constant));
     for (OutNode& node : std::exchange(nodes, {})) {
         Py_XDECREF(node.object);
@@ -350,6 +351,9 @@ void Plan::release() {
 int Plan::traverse(visitproc visit, void* arg) const {
     Py_VISIT(executable_object);
     if (linear != nullptr) Py_VISIT(linear->make);
+    if (touched != nullptr) {
+        for (PyObject* cell : touched->captured) Py_VISIT(cell);
+    }
     for (const OutNode& node : nodes) {
         Py_VISIT(node.object);
         Py_VISIT(node.names);

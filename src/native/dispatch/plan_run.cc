@@ -63,19 +63,22 @@ CV_NOINLINE bool read_wide(const Leaf& leaf, int dtype, Element* element) {
 }
 
 inline bool read_scalar(const Leaf& leaf, int dtype, Element* element) {
-    if (CV_UNLIKELY(dtype != leaf.dtype)) return read_wide(leaf, dtype, element);
     switch (leaf.kind) {
         case kIntLeaf:
+            if (CV_UNLIKELY(dtype != kInt32)) return read_wide(leaf, dtype, element);
             std::memcpy(element->bytes, &leaf.value.integer, 4);
             return true;
         case kFloatLeaf:
+            if (CV_UNLIKELY(dtype != kFloat32)) return read_wide(leaf, dtype, element);
             std::memcpy(element->bytes, &leaf.value.real, 4);
             return true;
         case kBoolLeaf:
             element->bytes[0] = static_cast<char>(leaf.value.integer);
             return true;
         case kComplexLeaf:
-            return store_number(leaf.object, kComplex64, element->bytes);
+            return store_number(leaf.object, dtype, element->bytes);
+        case kNarrowedScalarLeaf:
+            return numpy_scalar_read_narrowed(leaf.object, dtype, element->bytes);
         default:
             return numpy_scalar_read(leaf.object, element->bytes);
     }
@@ -100,7 +103,7 @@ bool RunState::convert_ndarrays() {
     for (int position : plan_.kept) {
         const Leaf& leaf = signature_.leaves[static_cast<size_t>(position)];
         if (leaf.kind != kNdarrayLeaf) continue;
-        PyObject* made = array_from(leaf.object, -1, false, true);
+        PyObject* made = array_from(leaf.object, leaf.dtype, false, true);
         if (made == nullptr) return false;
         temporaries_.push_back(made);
     }
@@ -143,10 +146,9 @@ bool RunState::gather_forwarded() {
         if (leaf.kind == kArrayLeaf) {
             made = as_object(array_share(as_array(leaf.object)));
         } else if (leaf.kind == kNdarrayLeaf) {
-            made = array_from(leaf.object, -1, false, true);
+            made = array_from(leaf.object, leaf.dtype, false, true);
         } else {
-            const bool weak = leaf.kind != kBoolLeaf && leaf.kind != kNumpyScalarLeaf;
-            Array* array = array_empty(leaf.dtype, weak, 0, nullptr);
+            Array* array = array_empty(leaf.dtype, leaf.weak, 0, nullptr);
             Element element;
             if (array != nullptr && read_scalar(leaf, leaf.dtype, &element)) {
                 std::memcpy(array->buffer->data, element.bytes, kItemsize[leaf.dtype]);
@@ -425,14 +427,24 @@ bool Plan::check(const Signature& signature) const {
     return true;
 }
 
-PyObject* Plan::run(const Signature& signature, PyObject* entry) const {
-    RunState state(*this, signature);
+namespace {
+
+PyObject* run_plan(const Plan& plan, const Signature& signature, PyObject* entry) {
+    RunState state(plan, signature);
     if (CV_UNLIKELY(!state.gather())) return nullptr;
     SmallVector<Buffer*, kOnStack> results;
-    results.resize(executable->outputs.size());
+    results.resize(plan.executable->outputs.size());
     if (CV_UNLIKELY(!state.run(results.data()))) return nullptr;
-    if (CV_UNLIKELY(linear != nullptr)) return state.build_taped(results.data(), entry);
+    if (CV_UNLIKELY(plan.linear != nullptr)) return state.build_taped(results.data(), entry);
     return state.build(results.data());
+}
+
+}  // namespace
+
+PyObject* Plan::run(const Signature& signature, PyObject* entry) const {
+    if (CV_LIKELY(touched == nullptr)) return run_plan(*this, signature, entry);
+    touched->begin(signature);
+    return touched->settle(signature, run_plan(*this, signature, entry));
 }
 
 }  // namespace covector

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dispatch/call_cache.h"
+#include "dispatch/cells.h"
 #include "dispatch/nodes.h"
 #include "dispatch/tape.h"
 #include "python/numpy_bridge.h"
@@ -154,35 +155,67 @@ Flat Signature::add_taped(PyObject* value, int depth) {
     return Flat::kDone;
 }
 
+// A reference counts as the array that it holds. One that is there twice is an error.
+Flat Signature::add_cell(PyObject* value) {
+    if (!add_captured(value)) return Flat::kBypass;
+    const Array* array = as_array(leaves[leaves.size() - 1].object);
+    words.push_back(leaf_word(array->dtype, array->weak, array->ndim) | kCellBit);
+    for (int i = 0; i < array->ndim; ++i) words.push_back(static_cast<uint64_t>(array->dims()[i]));
+    return Flat::kDone;
+}
+
+bool Signature::add_captured(PyObject* cell) {
+    Array* array = cell_array(cell);
+    if (array == nullptr) return false;
+    for (size_t i = 0; i < cells.size(); ++i) {
+        if (cells[i] == cell) return false;
+    }
+    keep(cell);
+    keep(as_object(array));
+    cells.push_back(cell);
+    Leaf leaf;
+    leaf.object = as_object(array);
+    leaf.kind = kArrayLeaf;
+    leaf.dtype = array->dtype;
+    leaves.push_back(leaf);
+    return true;
+}
+
 Flat Signature::add_leaf(PyObject* value, int depth) {
     Leaf leaf;
     leaf.object = value;
-    bool weak = true;
+    leaf.weak = true;
+    bool number = true;
+    const Widths wanted = widths();
+    const bool wide = wanted == Widths::kWide;
     if (PyFloat_CheckExact(value)) {
         leaf.kind = kFloatLeaf;
-        leaf.dtype = kFloat32;
+        leaf.dtype = wide ? kFloat64 : kFloat32;
         leaf.value.real = static_cast<float>(PyFloat_AS_DOUBLE(value));
     } else if (PyLong_CheckExact(value)) {
         int overflow = 0;
-        const long number = PyLong_AsLongAndOverflow(value, &overflow);
-        if (overflow != 0 || number != static_cast<int32_t>(number)) return Flat::kBypass;
+        const long held = PyLong_AsLongAndOverflow(value, &overflow);
+        const auto narrow = static_cast<int32_t>(held);
+        if (overflow != 0 || (held != narrow && !wide)) return Flat::kBypass;
         leaf.kind = kIntLeaf;
-        leaf.dtype = kInt32;
-        leaf.value.integer = static_cast<int32_t>(number);
+        leaf.dtype = wide ? kInt64 : kInt32;
+        leaf.value.integer = narrow;
     } else if (PyBool_Check(value)) {
         leaf.kind = kBoolLeaf;
         leaf.dtype = kBool;
         leaf.value.integer = value == Py_True;
-        weak = false;
+        number = leaf.weak = false;
     } else if (PyComplex_CheckExact(value)) {
         leaf.kind = kComplexLeaf;
-        leaf.dtype = kComplex64;
+        leaf.dtype = wide ? kComplex128 : kComplex64;
     } else if (is_ndarray(value)) {
         const NdarrayView view = view_ndarray(value);
         if (view.code < 0) return Flat::kBypass;
+        const int dtype = wanted == Widths::kNarrow ? narrowed(view.code) : view.code;
         leaf.kind = kNdarrayLeaf;
-        leaf.dtype = static_cast<uint8_t>(view.code);
-        words.push_back(leaf_word(view.code, false, view.ndim));
+        leaf.dtype = static_cast<uint8_t>(dtype);
+        leaf.weak = false;
+        words.push_back(leaf_word(dtype, false, view.ndim));
         for (int i = 0; i < view.ndim; ++i) words.push_back(static_cast<uint64_t>(view.shape[i]));
         leaves.push_back(leaf);
         ++ndarray_count;
@@ -191,13 +224,15 @@ Flat Signature::add_leaf(PyObject* value, int depth) {
     } else if (is_numpy_scalar(value)) {
         const int code = numpy_scalar_code(value);
         if (code < 0) return Flat::kBypass;
-        leaf.kind = kNumpyScalarLeaf;
-        leaf.dtype = static_cast<uint8_t>(code);
-        weak = false;
+        const int dtype = wanted == Widths::kNarrow ? narrowed(code) : code;
+        leaf.kind = dtype == code ? kNumpyScalarLeaf : kNarrowedScalarLeaf;
+        leaf.dtype = static_cast<uint8_t>(dtype);
+        leaf.weak = wanted == Widths::kAsWritten && is_like_python(code);
+        number = false;
     } else {
         return add_custom(value, depth);
     }
-    words.push_back(leaf_word(leaf.dtype, weak, 0) | (weak ? kNumberBit : 0));
+    words.push_back(leaf_word(leaf.dtype, leaf.weak, 0) | (number ? kNumberBit : 0));
     leaves.push_back(leaf);
     ++scalar_count;
     if (depth > 0) keep(value);
@@ -283,7 +318,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
     words.push_back(container_word(kDictTag, static_cast<Py_ssize_t>(count)));
     const size_t first_word = words.size(), first_object = objects.size();
     const size_t first_leaf = leaves.size(), scalars = scalar_count, ndarrays = ndarray_count;
-    const size_t first_taped = taped.size();
+    const size_t first_taped = taped.size(), first_cell = cells.size();
     Flat result = Flat::kBypass;
     bool missing = !add_known_keys(count);
     if (!missing) result = add_dict_values(value, first_object, depth, &missing);
@@ -292,6 +327,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
         objects.resize(first_object);
         leaves.resize(first_leaf);
         taped.resize(first_taped);
+        cells.resize(first_cell);
         scalar_count = scalars;
         ndarray_count = ndarrays;
         result = add_sorted_keys(value);
@@ -303,6 +339,7 @@ Flat Signature::add_dict(PyObject* value, int depth) {
 
 Flat Signature::add_custom(PyObject* value, int depth) {
     const NodeClass* known = find_node_class(value);
+    if (known == nullptr && is_cell(value)) return add_cell(value);
     if (known == nullptr && g_hooks.tracer != nullptr &&
         PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(g_hooks.tracer))) {
         return Flat::kBypass;

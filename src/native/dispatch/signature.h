@@ -16,8 +16,9 @@ enum LeafKind : uint8_t {
     kFloatLeaf,    // value.real
     kComplexLeaf,  // read from the object
     kBoolLeaf,     // value.integer
-    kNdarrayLeaf,
+    kNdarrayLeaf,  // `dtype` is the one that it is converted to
     kNumpyScalarLeaf,
+    kNarrowedScalarLeaf,  // the same, of 64 bits, of which 32 are taken
 };
 
 struct Leaf {
@@ -28,6 +29,7 @@ struct Leaf {
     } value;
     LeafKind kind;
     uint8_t dtype;
+    bool weak;  // of what is no array
 };
 
 enum Tag : uint64_t {
@@ -52,6 +54,9 @@ constexpr uint64_t kNumberBit = uint64_t{1} << 17;
 // It is on the tape that calls are recorded on.
 constexpr uint64_t kTapedBit = uint64_t{1} << 18;
 
+// It is what a reference holds.
+constexpr uint64_t kCellBit = uint64_t{1} << 19;
+
 enum class Flat { kDone, kBypass, kError };  // kError: an exception is set
 
 class CallCache;
@@ -74,6 +79,9 @@ public:
         add_array(as_array(value));
         return Flat::kDone;
     }
+    // Of a reference that the function closes over, the value: it is no part of the key. False
+    // where a call must go to the Python twin.
+    bool add_captured(PyObject* cell);
     void add_static(PyObject* value);
     void add_keyword(PyObject* name);
 
@@ -87,6 +95,7 @@ public:
     size_t ndarray_count = 0;
     SmallVector<int64_t, 8> taped;       // the numbers of leaves that are on the tape
     Tape* tape = nullptr;                // which that is, if there are any
+    SmallVector<PyObject*, 8> cells;     // the references among the leaves, alive while this is
 
 private:
     void add_array(Array* array) {
@@ -101,6 +110,7 @@ private:
     }
     Flat add_value(PyObject* value, int depth);
     Flat add_taped(PyObject* value, int depth);
+    Flat add_cell(PyObject* value);
     Flat add_leaf(PyObject* value, int depth);
     Flat add_sequence(PyObject* value, int depth);
     Flat add_dict(PyObject* value, int depth);

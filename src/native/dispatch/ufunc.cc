@@ -10,6 +10,7 @@
 
 #include "dispatch/tape.h"
 #include "python/boundary.h"
+#include "python/numpy_bridge.h"
 #include "python/state.h"
 
 namespace covector {
@@ -66,13 +67,14 @@ struct EagerInputs {
 
     bool read(PyObject* const* args, int nargs);
     bool read_number(int i, bool wide_int, bool wide_float);
+    bool read_numpy_scalar(int i, bool wide);
     bool find_shape();
     bool find_general_shape(RowLoop* loop);
     uint64_t key() const;
 };
 
-// A Python number. It is as wide as the arrays beside it: a float64 array plus 0.1 means the
-// double 0.1. False: the fallback's business.
+// A Python number, which is as wide as the arrays beside it: a float64 array plus 0.1 means the
+// double 0.1; or a scalar of NumPy that is weak, too. False: the fallback's business.
 bool EagerInputs::read_number(int i, bool wide_int, bool wide_float) {
     Input& input = inputs[i];
     Element& element = elements[i];
@@ -103,9 +105,21 @@ bool EagerInputs::read_number(int i, bool wide_int, bool wide_float) {
         element.bytes[0] = input.object == Py_True;
         return true;
     }
-    if (!PyComplex_CheckExact(input.object)) return false;
+    if (!PyComplex_CheckExact(input.object)) return read_numpy_scalar(i, wide_int || wide_float);
     input.dtype = wide_float ? kComplex128 : kComplex64;
     return store_number(input.object, input.dtype, element.bytes);
+}
+
+CV_NOINLINE bool EagerInputs::read_numpy_scalar(int i, bool wide) {
+    Input& input = inputs[i];
+    if (widths() != Widths::kAsWritten || !is_numpy_scalar(input.object)) return false;
+    const int code = numpy_scalar_code(input.object);
+    if (!is_like_python(code) || !numpy_scalar_read(input.object, elements[i].bytes)) return false;
+    input.dtype = static_cast<uint8_t>(code);
+    if (code != kInt64) return true;
+    int64_t value;
+    std::memcpy(&value, elements[i].bytes, 8);
+    return wide || value == static_cast<int32_t>(value);
 }
 
 // Sorts out the operands; false: the fallback's business.
@@ -134,6 +148,7 @@ bool EagerInputs::read(PyObject* const* args, int nargs) {
     }
     if (CV_LIKELY(all_arrays)) return true;
     if (!any_array) return false;
+    if (widths() == Widths::kWide) wide_int = wide_float = true;
     for (int i = 0; i < nargs; ++i) {
         if (inputs[i].array == nullptr && !read_number(i, wide_int, wide_float)) return false;
     }

@@ -25,6 +25,29 @@ bool stands_for_array(PyObject* object) {
     return false;
 }
 
+bool takes_calls(PyObject* object) {
+    if (CV_LIKELY(is_plain(object))) return false;
+    static PyObject* const name = PyUnicode_InternFromString("__covector_function__");
+    return name != nullptr && _PyType_Lookup(Py_TYPE(object), name) != nullptr;
+}
+
+PyObject* take_call(PyObject* object, PyObject* function, PyObject* const* args, Py_ssize_t given,
+                    PyObject* names) {
+    const Ref positional(PyTuple_New(given));
+    const Ref keywords(PyDict_New());
+    if (!positional || !keywords) return nullptr;
+    for (Py_ssize_t i = 0; i < given; ++i) {
+        PyTuple_SET_ITEM(positional.get(), i, Py_NewRef(args[i]));
+    }
+    for (Py_ssize_t i = 0; names != nullptr && i < PyTuple_GET_SIZE(names); ++i) {
+        if (PyDict_SetItem(keywords.get(), PyTuple_GET_ITEM(names, i), args[given + i]) < 0) {
+            return nullptr;
+        }
+    }
+    return PyObject_CallMethod(object, "__covector_function__", "OOO", function, positional.get(),
+                               keywords.get());
+}
+
 PyObject* array_it_stands_for(PyObject* object) {
     if (g_hooks.stands_for == nullptr) {
         hook_missing("stands_for");

@@ -11,4 +11,11 @@ bool stands_for_array(PyObject* object);
 // The array that it stands for; a new reference, or null with an exception.
 PyObject* array_it_stands_for(PyObject* object);
 
+// Whether its type takes the calls of functions of arrays that it is an argument of: `__covector_function__`.
+bool takes_calls(PyObject* object);
+
+// What it makes of such a call: a new reference, perhaps to NotImplemented, or null with an exception.
+PyObject* take_call(PyObject* object, PyObject* function, PyObject* const* args, Py_ssize_t given,
+                    PyObject* names);
+
 }  // namespace covector

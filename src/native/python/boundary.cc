@@ -131,13 +131,20 @@ PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, P
     return or_trimmed(PyObject_Vectorcall(as_boundary(object)->called, args, flags, names));
 }
 
-// The same with arrays in the place of arguments that stand for some.
+// The same with arrays in the place of arguments that stand for some, unless one takes the call.
 CV_NOINLINE PyObject* call_with_arrays(PyObject* object, PyObject* const* args, size_t flags,
                                        PyObject* names) {
     const size_t given = static_cast<size_t>(PyVectorcall_NARGS(flags));
     const size_t count = given + (names == nullptr ? 0 : static_cast<size_t>(PyTuple_GET_SIZE(names)));
     std::vector<Ref> made;
     std::vector<PyObject*> arguments(1);
+    for (size_t i = 0; i < count; ++i) {
+        if (!takes_calls(args[i])) continue;
+        Ref taken(take_call(args[i], as_boundary(object)->fun, args, static_cast<Py_ssize_t>(given), names));
+        if (!taken) return or_trimmed(nullptr);
+        if (taken.get() != Py_NotImplemented) return taken.release();
+        break;
+    }
     made.reserve(count);
     for (size_t i = 0; i < count; ++i) {
         PyObject* argument = args[i];
@@ -157,7 +164,7 @@ PyObject* array_boundary_call(PyObject* object, PyObject* const* args, size_t fl
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (names != nullptr) count += PyTuple_GET_SIZE(names);
     for (Py_ssize_t i = 0; i < count; ++i) {
-        if (CV_LIKELY(!stands_for_array(args[i]))) continue;
+        if (CV_LIKELY(!stands_for_array(args[i]) && !takes_calls(args[i]))) continue;
         try {
             return call_with_arrays(object, args, flags, names);
         } catch (const std::bad_alloc&) {

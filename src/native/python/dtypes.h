@@ -31,6 +31,20 @@ constexpr const char* kDtypeName[kDtypeCount] = {
     "bool",   "int8",   "int16",    "int32",   "int64",   "uint8",     "uint16",    "uint32",
     "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
 
+// What a dtype of 64 bits is in 32; others themselves.
+inline int narrowed(int code) {
+    return code == kInt64        ? kInt32
+           : code == kUint64     ? kUint32
+           : code == kFloat64    ? kFloat32
+           : code == kComplex128 ? kComplex64
+                                 : code;
+}
+
+// Of the NumPy scalars that arithmetic of Python's numbers with NumPy's makes.
+inline bool is_like_python(int code) {
+    return code == kInt64 || code == kFloat64 || code == kComplex128;
+}
+
 inline bool is_integer(int code) { return code >= kInt8 && code <= kUint64; }
 inline bool is_complex(int code) { return code >= kComplex64; }
 

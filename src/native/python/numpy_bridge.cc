@@ -105,6 +105,22 @@ bool numpy_scalar_read(PyObject* scalar, void* memory) {
     return true;
 }
 
+bool numpy_scalar_read_narrowed(PyObject* scalar, int code, void* memory) {
+    char item[16];
+    if (!numpy_scalar_read(scalar, item)) return false;
+    if (is_integer(code)) {
+        std::memcpy(memory, item, 4);  // the lower half comes first
+        return true;
+    }
+    for (int part = 0; part < (is_complex(code) ? 2 : 1); ++part) {
+        double value;
+        std::memcpy(&value, item + 8 * part, 8);
+        const float narrow = static_cast<float>(value);
+        std::memcpy(static_cast<char*>(memory) + 4 * part, &narrow, 4);
+    }
+    return true;
+}
+
 PyObject* ndarray_over(void* data, int code, int ndim, const int64_t* shape, bool writeable,
                        PyObject* owner) {
     Ref keeper(owner);

@@ -27,6 +27,9 @@ PyObject* ndarray_descriptor(PyObject* array);   // borrowed
 int numpy_scalar_code(PyObject* scalar);         // -1 without an exception
 bool numpy_scalar_read(PyObject* scalar, void* memory);  // its item; the code must be known
 
+// The item of one of 64 bits, in 32, as arrays are converted: integers keep their lower bits.
+bool numpy_scalar_read_narrowed(PyObject* scalar, int code, void* memory);
+
 // An ndarray over foreign memory that `owner` (stolen) keeps alive; new reference.
 PyObject* ndarray_over(void* data, int code, int ndim, const int64_t* shape, bool writeable,
                        PyObject* owner);

@@ -1,4 +1,5 @@
 // The module functions for memory, threads, the queue, BLAS and the switches.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include "runtime/allocator.h"
@@ -63,6 +64,7 @@ nb::dict symbol_addresses() {
     made["cv_sconv"] = address_of(cv_sconv);
     made["cv_dconv"] = address_of(cv_dconv);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
+    made["cv_sort_order"] = address_of(cv_sort_order);
     made["cv_cholesky"] = address_of(cv_cholesky);
     made["cv_lu"] = address_of(cv_lu);
     made["cv_pivots_to_permutation"] = address_of(cv_pivots_to_permutation);
@@ -125,20 +127,28 @@ void bind_memory(nb::module_& m) {
     }, nb::arg("bytes"), "Sets how many bytes of freed large blocks are kept for reuse.");
 }
 
+Widths widths_of(std::optional<bool> x64) {
+    return !x64 ? Widths::kAsWritten : *x64 ? Widths::kWide : Widths::kNarrow;
+}
+
 void bind_switches(nb::module_& m) {
     m.def("set_tracing", [](bool on) { return set_slow_path(kTracing, on); }, nb::arg("on"),
           "Switches the native fast paths off for this thread; returns the previous setting.");
     m.def("set_fast_paths", [](bool on) { return std::exchange(g_fast_paths, on); }, nb::arg("on"),
           "Switches the native fast paths on or off for the process; returns the previous "
           "setting.");
-    m.def("set_config_epoch", [](uint64_t epoch) { return std::exchange(g_config_epoch, epoch); },
-          nb::arg("epoch"), "Sets a number that is part of every signature: a new one makes jit "
-          "compile anew; returns the previous one.");
-    m.def("set_thread_config", [](uint64_t epoch, bool twins) {
+    m.def("set_config_epoch", [](uint64_t epoch, std::optional<bool> x64) {
+        g_widths = widths_of(x64);
+        return std::exchange(g_config_epoch, epoch);
+    }, nb::arg("epoch"), nb::arg("x64").none(), "Sets a number that is part of every signature: a "
+          "new one makes jit compile anew; and the flag enable_x64. Returns the previous number.");
+    m.def("set_thread_config", [](uint64_t epoch, bool twins, std::optional<bool> x64) {
         tls_config_epoch = epoch;
+        tls_widths = widths_of(x64);
         set_slow_path(kTwins, twins);
-    }, nb::arg("epoch"), nb::arg("twins"), "Sets the number of this thread's own flags (0: it has "
-                                           "none), and whether they need the Python twins.");
+    }, nb::arg("epoch"), nb::arg("twins"), nb::arg("x64").none(),
+          "Sets the number of this thread's own flags (0: it has none), whether they need the "
+          "Python twins, and its enable_x64.");
     m.def("set_hooks", [](const nb::kwargs& hooks) { return checked(set_hooks(hooks.ptr())); },
           "Sets the Python functions that native code calls: flatten, tracer, getitem, iter, "
           "contains, repr, format; returns the previous ones.");

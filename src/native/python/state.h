@@ -65,6 +65,13 @@ inline bool use_slow_path() { return CV_UNLIKELY(tls_slow_path || !g_fast_paths)
 // Part of every signature.
 inline uint64_t config_epoch() { return tls_config_epoch ? tls_config_epoch : g_config_epoch; }
 
+// What the flag `enable_x64` makes of types of 64 bits, of the thread's flags or of the process's.
+enum class Widths : uint8_t { kAsWritten, kNarrow, kWide };
+extern constinit thread_local Widths tls_widths;  // if the thread has flags of its own
+extern Widths g_widths;                           // under the GIL
+
+inline Widths widths() { return tls_config_epoch ? tls_widths : g_widths; }
+
 // Switches a reason on or off; returns whether it was on.
 inline bool set_slow_path(SlowPath reason, bool on) {
     bool before = tls_slow_path & reason;

@@ -93,17 +93,17 @@ bool call_gemv(const Product<T>& p) {
     const auto rows = static_cast<int>(v.rows), columns = static_cast<int>(v.columns);
     const auto ld = static_cast<int>(v.ld);
     const auto x_step = static_cast<int>(v.x_step), y_step = static_cast<int>(v.y_step);
-    const T one = 1;
+    const T scale = p.minus ? -1 : 1;
     if constexpr (std::is_same_v<T, float>) {
         if (g_sgemv == nullptr) return false;
-        g_sgemv(kRowMajor, trans, rows, columns, 1, v.matrix, ld, v.x, x_step, p.beta, v.y, y_step);
+        g_sgemv(kRowMajor, trans, rows, columns, scale, v.matrix, ld, v.x, x_step, p.beta, v.y, y_step);
     } else if constexpr (std::is_same_v<T, double>) {
         if (g_dgemv == nullptr) return false;
-        g_dgemv(kRowMajor, trans, rows, columns, 1, v.matrix, ld, v.x, x_step, p.beta, v.y, y_step);
+        g_dgemv(kRowMajor, trans, rows, columns, scale, v.matrix, ld, v.x, x_step, p.beta, v.y, y_step);
     } else {
         const ComplexGemv gemv = sizeof(T) == 8 ? g_cgemv : g_zgemv;
         if (gemv == nullptr) return false;
-        gemv(kRowMajor, trans, rows, columns, &one, v.matrix, ld, v.x, x_step, &p.beta, v.y,
+        gemv(kRowMajor, trans, rows, columns, &scale, v.matrix, ld, v.x, x_step, &p.beta, v.y,
              y_step);
     }
     return true;
@@ -123,17 +123,17 @@ bool call_blas(const Product<T>& p) {
     const auto m = static_cast<int>(p.m), n = static_cast<int>(p.n), k = static_cast<int>(p.k);
     const auto lda = static_cast<int>(p.lda), ldb = static_cast<int>(p.ldb);
     const auto ldc = static_cast<int>(p.ldc);
-    const T one = 1;
+    const T scale = p.minus ? -1 : 1;
     if constexpr (std::is_same_v<T, float>) {
         if (g_sgemm == nullptr) return false;
-        g_sgemm(kRowMajor, ta, tb, m, n, k, 1, p.a, lda, p.b, ldb, p.beta, p.c, ldc);
+        g_sgemm(kRowMajor, ta, tb, m, n, k, scale, p.a, lda, p.b, ldb, p.beta, p.c, ldc);
     } else if constexpr (std::is_same_v<T, double>) {
         if (g_dgemm == nullptr) return false;
-        g_dgemm(kRowMajor, ta, tb, m, n, k, 1, p.a, lda, p.b, ldb, p.beta, p.c, ldc);
+        g_dgemm(kRowMajor, ta, tb, m, n, k, scale, p.a, lda, p.b, ldb, p.beta, p.c, ldc);
     } else {
         const ComplexGemm gemm = sizeof(T) == 8 ? g_cgemm : g_zgemm;
         if (gemm == nullptr) return false;
-        gemm(kRowMajor, ta, tb, m, n, k, &one, p.a, lda, p.b, ldb, &p.beta, p.c, ldc);
+        gemm(kRowMajor, ta, tb, m, n, k, &scale, p.a, lda, p.b, ldb, &p.beta, p.c, ldc);
     }
     return true;
 }
@@ -173,6 +173,17 @@ void multiply(const Product<T>& p) {
     }
 }
 
+template <typename T>
+Product<T> product(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const void* a,
+                   int64_t lda, const void* b, int64_t ldb, T beta, void* c, int64_t ldc) {
+    // BLAS refuses leading dimensions of 0, which empty matrices may have.
+    return {ta != 0, tb != 0, m, n, k, static_cast<const T*>(a), std::max<int64_t>(lda, 1),
+            static_cast<const T*>(b), std::max<int64_t>(ldb, 1), beta, static_cast<T*>(c),
+            std::max<int64_t>(ldc, 1)};
+}
+
+}  // namespace
+
 // Splits the longer side of the result in units of the tile.
 template <typename T>
 void multiply_parallel(const Product<T>& p) {
@@ -201,16 +212,8 @@ void multiply_parallel(const Product<T>& p) {
         const_cast<Product<T>*>(&p), units, grain);
 }
 
-template <typename T>
-Product<T> product(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const void* a,
-                   int64_t lda, const void* b, int64_t ldb, T beta, void* c, int64_t ldc) {
-    // BLAS refuses leading dimensions of 0, which empty matrices may have.
-    return {ta != 0, tb != 0, m, n, k, static_cast<const T*>(a), std::max<int64_t>(lda, 1),
-            static_cast<const T*>(b), std::max<int64_t>(ldb, 1), beta, static_cast<T*>(c),
-            std::max<int64_t>(ldc, 1)};
-}
-
-}  // namespace
+template void multiply_parallel(const Product<float>&);
+template void multiply_parallel(const Product<double>&);
 
 bool set_blas_routine(const char* name, uintptr_t address) {
     for (const Routine& routine : kRoutines) {

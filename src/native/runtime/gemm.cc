@@ -180,6 +180,7 @@ private:
         t.a_row = 1;
         t.ldc = p_.ldc;
         t.beta = strip.begin == 0 ? p_.beta : T(1);
+        t.minus = p_.minus;
         for (int64_t i = 0; i < tiles.count; ++i) {
             const int64_t height = tiles.size(i), row = tiles.begin(i);
             const int64_t next_height = i + 1 < tiles.count ? tiles.size(i + 1) : 0;
@@ -244,6 +245,7 @@ private:
         t.depth = block.depth;
         t.ldc = p_.ldc;
         t.beta = block.begin == 0 ? p_.beta : T(1);
+        t.minus = p_.minus;
         t.tail = columns - (width - lanes);
         const int masked = t.tail < lanes;
         if (p_.tb) {
@@ -338,7 +340,7 @@ void multiply_flipped(const Kernels<T>& kernels, const Product<T>& p) {
     for (int64_t row = 0; row < p.m; row += kFlippedRows) {
         const int64_t rows = std::min(kFlippedRows, p.m - row);
         const Product<T> flipped{!p.tb, false, p.n,  rows, p.k,    p.b,
-                                 p.ldb, p.a_at(row, 0), p.lda, 0, result, rows};
+                                 p.ldb, p.a_at(row, 0), p.lda, 0, result, rows, p.minus};
         Multiplier<T>(kernels, flipped).run();
         T* c = p.c + row * p.ldc;
         if (p.beta == 0) {

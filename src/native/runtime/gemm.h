@@ -6,6 +6,7 @@
 namespace covector {
 
 // c = beta c + op(a) op(b), row-major; op transposes where `ta` or `tb`. beta 0 does not read c.
+// With `minus` the product is subtracted.
 template <typename T>
 struct Product {
     bool ta, tb;
@@ -17,6 +18,7 @@ struct Product {
     T beta;
     T* c;
     int64_t ldc;
+    bool minus = false;
 
     const T* a_at(int64_t row, int64_t column) const {
         return ta ? a + column * lda + row : a + row * lda + column;
@@ -33,7 +35,7 @@ void multiply_plainly(const Product<T>& p) {
         T* row = p.c + i * p.ldc;
         for (int64_t j = 0; j < p.n; ++j) row[j] = p.beta == T(0) ? T(0) : row[j] * p.beta;
         for (int64_t q = 0; q < p.k; ++q) {
-            const T x = *p.a_at(i, q);
+            const T x = p.minus ? -*p.a_at(i, q) : *p.a_at(i, q);
             for (int64_t j = 0; j < p.n; ++j) row[j] += x * *p.b_at(q, j);
         }
     }
@@ -43,6 +45,10 @@ void multiply_plainly(const Product<T>& p) {
 // result does not depend on the number of threads.
 template <typename T>
 bool multiply_tiles(const Product<T>& p);
+
+// Multiplies on the pool, by tiles or by OpenBLAS.
+template <typename T>
+void multiply_parallel(const Product<T>& p);
 
 // Whether the tiles are quicker than OpenBLAS for this shape.
 template <typename T>

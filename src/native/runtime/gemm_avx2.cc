@@ -26,6 +26,7 @@ struct Float {
     CV_OF_VECTOR void store(T* p, V v) { _mm256_storeu_ps(p, v); }
     CV_OF_VECTOR void store(T* p, V v, Mask m) { _mm256_maskstore_ps(p, m, v); }
     CV_OF_VECTOR V fma(V x, V y, V z) { return _mm256_fmadd_ps(x, y, z); }
+    CV_OF_VECTOR V negative(V x) { return _mm256_sub_ps(zero(), x); }
     CV_OF_VECTOR Mask first(int64_t n) {
         return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                                   _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -50,6 +51,7 @@ struct Double {
     CV_OF_VECTOR void store(T* p, V v) { _mm256_storeu_pd(p, v); }
     CV_OF_VECTOR void store(T* p, V v, Mask m) { _mm256_maskstore_pd(p, m, v); }
     CV_OF_VECTOR V fma(V x, V y, V z) { return _mm256_fmadd_pd(x, y, z); }
+    CV_OF_VECTOR V negative(V x) { return _mm256_sub_pd(zero(), x); }
     CV_OF_VECTOR Mask first(int64_t n) {
         return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
     }

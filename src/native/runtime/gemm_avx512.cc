@@ -26,6 +26,7 @@ struct Float {
     CV_OF_VECTOR void store(T* p, V v) { _mm512_storeu_ps(p, v); }
     CV_OF_VECTOR void store(T* p, V v, Mask m) { _mm512_mask_storeu_ps(p, m, v); }
     CV_OF_VECTOR V fma(V x, V y, V z) { return _mm512_fmadd_ps(x, y, z); }
+    CV_OF_VECTOR V negative(V x) { return _mm512_sub_ps(zero(), x); }
     CV_OF_VECTOR Mask first(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
     CV_OF_VECTOR V zip_low(V x, V y) {
         const __m512i order =
@@ -51,6 +52,7 @@ struct Double {
     CV_OF_VECTOR void store(T* p, V v) { _mm512_storeu_pd(p, v); }
     CV_OF_VECTOR void store(T* p, V v, Mask m) { _mm512_mask_storeu_pd(p, m, v); }
     CV_OF_VECTOR V fma(V x, V y, V z) { return _mm512_fmadd_pd(x, y, z); }
+    CV_OF_VECTOR V negative(V x) { return _mm512_sub_pd(zero(), x); }
     CV_OF_VECTOR Mask first(int64_t n) { return static_cast<Mask>((1u << n) - 1); }
     CV_OF_VECTOR V zip_low(V x, V y) {
         const __m512i order =

@@ -7,7 +7,7 @@ namespace covector {
 
 constexpr int kMostTileRows = 14;
 
-// One tile of c = beta c + a b, kept in registers while it is summed up. An element of `a` is
+// One tile of c = beta c + a b (or - a b), kept in registers while it is summed up. An element of `a` is
 // a[i * a_row + q * a_step], where one of the two strides is 1; a row of `b` is at b + q * b_step.
 template <typename T>
 struct Tile {
@@ -22,6 +22,7 @@ struct Tile {
     T* c;
     int64_t ldc;
     T beta;        // 0 does not read c
+    bool minus;
     int64_t tail;  // columns in the last vector, where the tile is masked
     // Several parts of that depth: before part i, a and b jump by the elements i of these.
     int64_t parts;

@@ -1,6 +1,6 @@
 // The tile and the copies, written once for all vectors. A file of an instruction set includes
 // this in its anonymous namespace, after CV_TARGET and its classes of vectors. Such a class has
-// T, V, Mask, kLanes, kRows, kWideRows, and zero, all, load, store, fma, first, zip_low, zip_high.
+// T, V, Mask, kLanes, kRows, kWideRows, and zero, all, load, store, fma, negative, first, zip_low, zip_high.
 
 // Loops over registers are unrolled whole: an array that is indexed at run time is in memory.
 #define CV_UNROLL _Pragma("GCC unroll 16")
@@ -65,6 +65,11 @@ CV_TARGET void tile(const Tile<typename S::T>& t) {
         if (++part >= t.parts) break;
         CV_UNROLL for (int g = 0; g < kPointers; ++g) a[g] += t.a_jumps[part];
         if (t.b_jumps != nullptr) b += t.b_jumps[part];
+    }
+    if (t.minus) {
+        CV_UNROLL for (int i = 0; i < R; ++i) {
+            CV_UNROLL for (int j = 0; j < NV; ++j) sum[i][j] = S::negative(sum[i][j]);
+        }
     }
     const V beta = S::all(t.beta);
     const bool fresh = t.beta == 0;

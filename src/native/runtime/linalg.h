@@ -1,5 +1,5 @@
-// Linear algebra for compiled code, on stacks of row-major matrices: LAPACK computes, many matrices
-// side by side on our threads, many small ones side by side in vectors.
+// Linear algebra for compiled code, on stacks of row-major matrices: by LAPACK or in blocks, many
+// matrices side by side on our threads, many small ones side by side in vectors.
 //
 // `type` is 0 for float, 1 for double, 2 and 3 for complex ones; `count` how many matrices there are.
 // What cannot be factored becomes NaN. All return 0, or 1 if memory is exhausted.

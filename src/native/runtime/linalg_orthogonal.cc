@@ -1,4 +1,5 @@
 // QR factors, and products with the reflectors that they are made of.
+#include "runtime/blocked.h"
 #include "runtime/linalg.h"
 #include "runtime/matrices.h"
 
@@ -100,6 +101,16 @@ extern "C" int32_t cv_qr(const void* a, void* q, void* r, int32_t* order, int64_
         const int64_t k = std::min(m, n), width = full != 0 ? m : k;
         const double work = work_of(2.0 * static_cast<double>(m) * n * k);
         return over_matrices(count, work, [&](int64_t begin, int64_t end) {
+            if constexpr (!kIsComplex<T>) {
+                if (pivoted == 0 && in_blocks<T>(k)) {
+                    for (int64_t i = begin; i < end; ++i) {
+                        blocked_qr(static_cast<const T*>(a) + i * m * n,
+                                   static_cast<T*>(q) + i * m * width,
+                                   static_cast<T*>(r) + i * width * n, m, n, width);
+                    }
+                    return;
+                }
+            }
             const Scratch<T> columns(m * std::max(n, width)), taus(k);
             Factoring<T> factor(std::max<int64_t>(m, 1), n, pivoted != 0);
             Multiplying<T> multiply(std::max<int64_t>(m, 1), width, k);
@@ -120,7 +131,7 @@ extern "C" int32_t cv_qr(const void* a, void* q, void* r, int32_t* order, int64_
                 if (width > 0 && m > 0) multiply(columns.get(), taus.get());
                 transpose(columns.get(), width, m, static_cast<T*>(q) + i * m * width);
             }
-        });
+        }, pivoted == 0 && in_blocks<T>(k));
     });
 }
 

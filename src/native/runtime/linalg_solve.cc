@@ -2,6 +2,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "runtime/blocked.h"
 #include "runtime/linalg.h"
 #include "runtime/linalg_lanes.h"
 #include "runtime/matrices.h"
@@ -11,22 +12,37 @@ namespace {
 
 // LAPACK sees our rows as columns: the lower triangle L of a = L L* as the upper one of a*.
 template <typename T>
-void cholesky(T* a, int64_t n) {
+bool factor_by_lapack(T* a, int64_t n) {
     const auto size = static_cast<int>(n);
     int info = 0;
-    {
-        const Passage passage;
-        g_lapack<T>.potrf("U", &size, a, &size, &info, 1);
+    const Passage passage;
+    g_lapack<T>.potrf("U", &size, a, &size, &info, 1);
+    return info == 0;
+}
+
+template <typename T>
+void cholesky(T* a, int64_t n) {
+    bool definite;
+    if constexpr (kIsComplex<T>) {
+        definite = factor_by_lapack(a, n);
+    } else {
+        definite = in_blocks<T>(n) ? blocked_cholesky(a, n) : factor_by_lapack(a, n);
     }
     for (int64_t i = 0; i < n; ++i) {
         T* row = a + i * n;
-        if (info != 0) fill_nan(row, i + 1);
+        if (!definite) fill_nan(row, i + 1);
         std::fill(row + i + 1, row + n, T{0});
     }
 }
 
 template <typename T>
 void lu(T* a, T* columns, int32_t* pivots, int64_t m, int64_t n) {
+    if constexpr (!kIsComplex<T>) {
+        if (in_blocks<T>(std::min(m, n))) {
+            blocked_lu(a, m, n, pivots);
+            return;
+        }
+    }
     const auto rows = static_cast<int>(m), width = static_cast<int>(n);
     transpose(a, m, n, columns);
     int info = 0;
@@ -49,6 +65,9 @@ void permute(const int32_t* pivots, int64_t k, int32_t* permutation, int64_t m) 
 // LAPACK sees a and b transposed: what stands on the left is on its right, below is above.
 template <typename T>
 void solve(const T* a, T* b, int64_t n, int64_t m, const Triangle& triangle) {
+    if constexpr (!kIsComplex<T>) {
+        if (in_blocks<T>(n)) return blocked_solve(a, n, b, triangle.left ? m : n, n, m, triangle);
+    }
     const auto rows = static_cast<int>(triangle.left ? m : n);
     const auto columns = static_cast<int>(triangle.left ? n : m);
     const auto size = static_cast<int>(n);
@@ -87,7 +106,7 @@ extern "C" int32_t cv_cholesky(void* a, int64_t type, int64_t count, int64_t n) 
                 return lane_kernels<T>().cholesky(all + begin * n * n, n, end - begin);
             }
             for (int64_t i = begin; i < end; ++i) cholesky(all + i * n * n, n);
-        });
+        }, in_blocks<T>(n));
     });
 }
 
@@ -102,14 +121,14 @@ extern "C" int32_t cv_lu(void* a, int32_t* pivots, int32_t* permutation, int64_t
             if (lanes) {
                 lane_kernels<T>().lu(all + begin * m * n, pivots + begin * k, n, end - begin);
             }
-            const Scratch<T> columns(lanes ? 0 : m * n);
+            const Scratch<T> columns(lanes || in_blocks<T>(k) ? 0 : m * n);
             for (int64_t i = begin; i < end; ++i) {
                 if (!lanes && k > 0) {
                     lu(all + i * m * n, columns.get(), pivots + i * k, m, n);
                 }
                 permute(pivots + i * k, k, permutation + i * m, m);
             }
-        });
+        }, in_blocks<T>(k));
     });
 }
 
@@ -136,6 +155,6 @@ extern "C" int32_t cv_triangular_solve(const void* a, void* b, int64_t type, int
             for (int64_t i = begin; i < end; ++i) {
                 solve(triangles + i * n * n, all + i * n * m, n, m, triangle);
             }
-        });
+        }, in_blocks<T>(n));
     });
 }

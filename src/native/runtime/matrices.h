@@ -50,9 +50,10 @@ constexpr double kOnAllThreads = 2e6;  // nanoseconds of work on one matrix, fro
 constexpr double kPieceOfStack = 1e4;  // nanoseconds of work that are worth a thread
 
 // Calls f(begin, end) for pieces of a stack of matrices, side by side; a large one alone is given
-// all threads by the library. `work` is what one takes on one thread, in nanoseconds, about.
+// all threads by the library, unless f splits it itself (`ours`). `work` is what one takes on one
+// thread, in nanoseconds, about.
 template <typename F>
-int32_t over_matrices(int64_t count, double work, const F& f) {
+int32_t over_matrices(int64_t count, double work, const F& f, bool ours = false) {
     struct Context {
         const F& f;
         std::atomic<int32_t> status{kNoError};
@@ -66,7 +67,7 @@ int32_t over_matrices(int64_t count, double work, const F& f) {
         }
     };
     if (count == 1) {
-        const ManyThreads threads(work >= kOnAllThreads);
+        const ManyThreads threads(work >= kOnAllThreads && !ours);
         body(&context, 0, 1);
     } else {
         cv_parallel_for(body, &context, count, static_cast<int64_t>(kPieceOfStack / work) + 1);

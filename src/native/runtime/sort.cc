@@ -273,6 +273,76 @@ ParallelBody body_of(int64_t code, int64_t n) {
     return covector::with_order(code, [n](auto type) { return rows_of<decltype(type)>(n); });
 }
 
+struct OrderJob {
+    const char* keys;
+    char* order;
+    int64_t place_width, n, count, pieces;
+    std::atomic<bool> failed{false};
+};
+
+// The places of the items, as integers of this type.
+template <class Place, class Key>
+void write_places(const Placed<Key>* items, Place* order, int64_t n, int64_t pieces) {
+    for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) order[i] = static_cast<Place>(items[i].place);
+    });
+}
+
+// Sorts by the last key, then by the one before it, and so on: each sort keeps what is equal in its order.
+template <class Type, class Key>
+void order_rows(void* context, int64_t begin, int64_t end) {
+    OrderJob& job = *static_cast<OrderJob*>(context);
+    using Raw = typename Type::Raw;
+    const int64_t n = job.n, pieces = job.pieces;
+    try {
+        const Scratch<Placed<Key>> first(n), second(n);
+        for (int64_t row = begin; row < end; ++row) {
+            const Raw* keys = reinterpret_cast<const Raw*>(job.keys) + row * job.count * n;
+            Placed<Key>*items = first.get(), *spare = second.get();
+            for (int64_t i = 0; i < n; ++i) items[i].place = static_cast<Key>(i);
+            for (int64_t k = job.count - 1; k >= 0; --k) {
+                const Raw* key = keys + k * n;
+                for_pieces(n, pieces, [&](int64_t, int64_t from, int64_t to) {
+                    for (int64_t i = from; i < to; ++i) {
+                        items[i].key = static_cast<Key>(Type::encode(key[items[i].place]));
+                    }
+                });
+                sort_items(items, spare, n, 8 * sizeof(Raw), pieces);
+            }
+            char* order = job.order + row * n * job.place_width;
+            if (job.place_width == 4) {
+                write_places(items, reinterpret_cast<int32_t*>(order), n, pieces);
+            } else {
+                write_places(items, reinterpret_cast<int64_t*>(order), n, pieces);
+            }
+        }
+    } catch (const std::bad_alloc&) {
+        job.failed.store(true);
+    }
+}
+
+ParallelBody order_body_of(int64_t code, int64_t n) {
+    return covector::with_order(code, [n](auto type) -> ParallelBody {
+        using Type = decltype(type);
+        const bool narrow = sizeof(typename Type::Raw) <= 4 && n <= int64_t{1} << 32;
+        return narrow ? order_rows<Type, uint32_t> : order_rows<Type, uint64_t>;
+    });
+}
+
+// Into how many pieces a row of n is cut: one where there are rows enough for all threads.
+int64_t pieces_of(int64_t rows, int64_t n) {
+    const int64_t threads = covector::pool_size();
+    return rows < 2 * threads ? std::clamp<int64_t>(n / kPiece, 1, threads) : 1;
+}
+
+void run_rows(ParallelBody body, void* job, int64_t rows, int64_t n, int64_t pieces) {
+    if (pieces > 1) {
+        body(job, 0, rows);
+    } else {
+        cv_parallel_for(body, job, rows, std::max<int64_t>(1, 4096 / n));
+    }
+}
+
 }  // namespace
 
 bool covector::set_vector_sort(bool enabled) { return g_vectors.exchange(enabled); }
@@ -280,15 +350,19 @@ bool covector::set_vector_sort(bool enabled) { return g_vectors.exchange(enabled
 extern "C" int32_t cv_sort_pairs(void* keys, void* values, int64_t code, int64_t value_width,
                                  int64_t rows, int64_t n) {
     if (rows <= 0 || n <= 1) return 0;
-    const int64_t threads = covector::pool_size();
-    const int64_t pieces = rows < 2 * threads ? std::clamp<int64_t>(n / kPiece, 1, threads) : 1;
+    const int64_t pieces = pieces_of(rows, n);
     Job job{static_cast<char*>(keys), value_width > 0 ? static_cast<char*>(values) : nullptr,
             value_width, n, pieces};
-    const ParallelBody body = body_of(code, n);
-    if (pieces > 1) {
-        body(&job, 0, rows);
-    } else {
-        cv_parallel_for(body, &job, rows, std::max<int64_t>(1, 4096 / n));
-    }
+    run_rows(body_of(code, n), &job, rows, n, pieces);
+    return job.failed.load() ? 1 : 0;
+}
+
+extern "C" int32_t cv_sort_order(const void* keys, void* order, int64_t code, int64_t place_width,
+                                 int64_t rows, int64_t count, int64_t n) {
+    if (rows <= 0 || n <= 0) return 0;
+    const int64_t pieces = pieces_of(rows, n);
+    OrderJob job{static_cast<const char*>(keys), static_cast<char*>(order), place_width, n, count,
+                 pieces};
+    run_rows(order_body_of(code, n), &job, rows, n, pieces);
     return job.failed.load() ? 1 : 0;
 }

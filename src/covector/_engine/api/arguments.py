@@ -10,7 +10,8 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors, tree
-from covector._engine.core.trace import SCALARS, Array, Tracer, number, typeof
+from covector._engine.core.numbers import SCALARS, entered, number
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -26,10 +27,17 @@ def is_value(x: Any) -> bool:
     )
 
 
+def flatten(x: Any) -> tuple[list[Any], tree.TreeDef]:
+    """The leaves of what a user gives, as operations take them (`entered`), and the structure."""
+    leaves, treedef = tree.flatten(x)
+    return [entered(leaf) for leaf in leaves], treedef
+
+
 def as_array(x: Any) -> Any:
     """A value as an array of ours (or a tracer): users get nothing else back, and rules ask for shapes and dtypes."""
     if type(x) is Array or isinstance(x, Tracer):
         return x
+    x = entered(x)
     aval = typeof(x)
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
 

@@ -52,12 +52,12 @@ def _types(api: str, declared: Any) -> tuple[tuple[ShapedArray, ...], tree.TreeD
                     f"{api}: result_shape_dtypes must be a pytree of objects with a shape and a dtype, such as "
                     f"covector.ShapeDtypeStruct; it has {x!r}{errors.at_user_line()}"
                 )
-            found.append(ShapedArray((), dtypes.PYTHON_SCALARS[type(x)]))
+            found.append(ShapedArray((), dtypes.of_number(type(x))))
             continue
         known = dtypes.native(np.dtype(dtype))
         if known is None:
             raise TypeError(f"{api}: there are no arrays of dtype {dtype}{errors.at_user_line()}")
-        found.append(ShapedArray(tuple(shape), known))
+        found.append(ShapedArray(tuple(shape), dtypes.canonical(known)))
     return tuple(found), treedef
 
 

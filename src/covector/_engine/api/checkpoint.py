@@ -12,6 +12,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_name,
     operand,
     result_names,
@@ -73,7 +74,7 @@ def checkpoint(
         keywords = {k: kwargs[k] for k in sorted(kwargs) if k in names}
         dynamic = tuple([a for i, a in enumerate(args) if i not in positions])
         rest = {k: v for k, v in kwargs.items() if k not in names}
-        leaves, in_tree = tree.flatten((dynamic, rest))
+        leaves, in_tree = flatten((dynamic, rest))
         api = f"checkpoint of {function_name(fun)}"
         among = Among(api, leaves)
         check_values(leaves := among.others(leaves), lambda: _leaf_names(dynamic, rest), api)
@@ -84,7 +85,7 @@ def checkpoint(
             others = iter(given)
             full = [static[i] if i in positions else next(others) for i in range(count)]
             out = call(*full, **named, **keywords)
-            results, treedef = tree.flatten(out)
+            results, treedef = flatten(out)
             check_values(results, lambda: result_names(fun, out), "checkpoint")
             out_tree[:] = [treedef]
             return results
@@ -148,7 +149,7 @@ def checkpoint_name(x: T, name: str) -> T:
         raise TypeError(
             f"checkpoint_name: the name must be a str, got {label!r}{errors.at_user_line()}"
         )
-    leaves, treedef = tree.flatten(x)
+    leaves, treedef = flatten(x)
     check_values(
         leaves,
         lambda: [f"x{tree.keystr(p)}" for p, _ in tree.leaves_with_path(x)],
@@ -161,7 +162,7 @@ def saved_residuals(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> list[
     """What the gradient of `fun` in all floating arguments keeps: the type of each value, and where it comes from."""
     check_callable(fun, "saved_residuals")
     args = resolved(fun, args, kwargs, "saved_residuals")
-    leaves, in_tree = tree.flatten(args)
+    leaves, in_tree = flatten(args)
     names = [f"argument{tree.keystr(path)}" for path, _ in tree.leaves_with_path(args)]
     check_values(leaves, lambda: names, "saved_residuals")
 

@@ -11,6 +11,7 @@ import numpy as np
 from covector._engine.api.arguments import (
     check_callable,
     check_values,
+    flatten,
     function_name,
     function_place,
     operand,
@@ -42,7 +43,7 @@ def staged(
 
     A Program that is applied `at_once`, and never again, may read references.
     """
-    leaves, in_tree = tree.flatten(tuple(args))
+    leaves, in_tree = flatten(tuple(args))
     if avals is None:
         names = [f"argument{tree.keystr(p)}" for p, _ in tree.leaves_with_path(tuple(args))]
         check_values(leaves, lambda: names, api)
@@ -51,7 +52,7 @@ def staged(
 
     def flat(*values: Any) -> list[Any]:
         out = fun(*tree.unflatten(in_tree, values))
-        results, treedef = tree.flatten(out)
+        results, treedef = flatten(out)
         paths = [f"the result{tree.keystr(p)}" for p, _ in tree.leaves_with_path(out)]
         check_values(results, lambda: [f"{p} of {function_place(fun)}" for p in paths], api)
         out_tree[:] = [treedef]
@@ -95,7 +96,7 @@ def closure_convert(fun: Function, *example_args: Any) -> tuple[Function, list[A
     @boundary
     def converted(*args: Any) -> Any:
         n = len(args) - sum(moved)
-        leaves, treedef = tree.flatten(args[:n])
+        leaves, treedef = flatten(args[:n])
         if treedef != in_tree or any(
             typeof(x).shape != a.shape for x, a in zip(leaves, types, strict=True)
         ):
@@ -151,7 +152,7 @@ def custom_gradient(fun: Function) -> Function:
 
     def fwd(*args: Any) -> Any:
         out, rule = pair(*args)
-        leaves, out_tree = tree.flatten(out)
+        leaves, out_tree = flatten(out)
         avals = [typeof(x) for x in leaves]
         live = [a.differentiable() for a in avals]
 
@@ -199,8 +200,8 @@ def linear_call(
     """
     check_callable(fun, "linear_call")
     check_callable(fun_transpose, "linear_call")
-    known, known_tree = tree.flatten(residual_args)
-    linear, linear_tree = tree.flatten(linear_args)
+    known, known_tree = flatten(residual_args)
+    linear, linear_tree = flatten(linear_args)
     given = residual_args, linear_args
     program, constants, _, out_tree = closed("linear_call", fun, given)
     n, types = len(known), [typeof(x) for x in linear]
@@ -209,7 +210,7 @@ def linear_call(
         out = fun_transpose(
             tree.unflatten(known_tree, residuals[:n]), tree.unflatten(out_tree, cts)
         )
-        leaves, found = tree.flatten(out)
+        leaves, found = flatten(out)
         if found != linear_tree:
             raise TypeError(
                 f"linear_call: {function_place(fun_transpose)} must return the structure of the linear arguments"

@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_name,
     function_place,
     operand,
@@ -31,7 +32,7 @@ from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_jvp import OnlineJVP
 from covector._engine.control.custom_vjp import Backward, OnlineVJP
 from covector._engine.core.primitive import Zero, is_zero
-from covector._engine.core.refs import Among, Cell
+from covector._engine.core.refs import Among
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -76,13 +77,14 @@ class _Custom(Generic[P, R]):
         return static, tuple([a for i, a in enumerate(args) if i not in static])
 
     def _call(self, online: type, static: dict[int, Any], args: tuple[Any, ...], rule: type) -> Any:
-        leaves, in_tree = tree.flatten(args)
+        leaves, in_tree = flatten(args)
         call = _Call(self, static, in_tree, leaves)
         plain = call.among.others(leaves)
         check_values(plain, call.names, f"{self.api} of {function_name(self.fun)}")
         values = [operand(x) for x in plain]
         memory = Memory(self._staged, call.key())
-        made = online(function_name(self.fun), call.fun, rule(call), call.outcome, memory)
+        name, refs = function_name(self.fun), bool(call.among.refs)
+        made = online(name, call.fun, rule(call), call.outcome, memory, refs)
         outs = made(*values)
         return tree.unflatten(call.outcome.value, map(as_array, outs))
 
@@ -170,7 +172,7 @@ class _Call:
 
     def noted(self, out: Any, fun: Function) -> list[Any]:
         """The leaves of a result, whose structure is noted."""
-        results, self.outcome.value = tree.flatten(out)
+        results, self.outcome.value = flatten(out)
         check_values(
             results,
             lambda: [
@@ -262,7 +264,7 @@ def _add_tangents(a: Any, b: Any) -> Any:
 
 def _constant(x: Any) -> Any:
     """An argument that is not differentiated: floating tracers in it are constants."""
-    found, treedef = tree.flatten(x)
+    found, treedef = flatten(x)
     if not any(isinstance(leaf, Tracer) for leaf in found):
         return x
     return tree.unflatten(
@@ -418,15 +420,15 @@ class _VJP:
                 f"{errors.at_user_line()}"
             )
         outs = call.noted(pair[0], fwd)
-        leaves, res_tree = tree.flatten(pair[1])
-        among = Among(f"the residuals of {function_name(fwd)}", leaves)
+        leaves, res_tree = flatten(pair[1])
+        among = Among(f"the residuals of {function_name(fwd)}", leaves, numbers=True)
         residuals = among.others(leaves)
         check_values(
             residuals,
             lambda: [
                 f"the residual{tree.keystr(path)} of {function_place(fwd)}"
-                for path, x in tree.leaves_with_path(pair[1])
-                if not isinstance(x, Cell)
+                for i, (path, _) in enumerate(tree.leaves_with_path(pair[1]))
+                if i not in among.kept
             ],
             "custom_vjp",
         )

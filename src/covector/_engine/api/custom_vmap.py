@@ -10,6 +10,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_name,
     function_place,
     operand,
@@ -68,13 +69,13 @@ class custom_vmap(Generic[P, R]):
                 "give it one with def_vmap"
             )
         given = resolved(fun, args, kwargs, "custom_vmap")
-        leaves, in_tree = tree.flatten(given)
+        leaves, in_tree = flatten(given)
         names = [f"argument{tree.keystr(path)}" for path, _ in tree.leaves_with_path(given)]
         check_values(leaves, lambda: names, f"custom_vmap of {function_name(fun)}")
         outcome = Outcome()
 
         def flat(*values: Any) -> list[Any]:
-            results, outcome.value = tree.flatten(fun(*tree.unflatten(in_tree, values)))
+            results, outcome.value = flatten(fun(*tree.unflatten(in_tree, values)))
             check_values(results, lambda: _names(fun, outcome.value), "custom_vmap")
             return [as_array(x) for x in results]
 
@@ -107,7 +108,7 @@ class _Rule:
                 f"{place} must return a pair (result, out_batched), it returned {found!r}{errors.at_user_line()}"
             )
         out, out_batched = found
-        leaves, treedef = tree.flatten(out)
+        leaves, treedef = flatten(out)
         flags, flag_tree = tree.flatten(out_batched)
         if flag_tree != treedef:
             raise ValueError(

@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     check_callable,
     check_differentiable,
     check_values,
+    flatten,
     function_place,
     leaf_names,
     normalize_argnums,
@@ -29,14 +30,15 @@ from covector._engine.api.pullback import (
 )
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
+from covector._engine.core.numbers import WEAK_NUMBERS
 from covector._engine.core.primitive import Zero
 from covector._engine.core.refs import StandIns
-from covector._engine.core.trace import WEAK_NUMBERS, Array, Tracer, typeof
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.runtime.tape import Recording, serves
 from covector._engine.transforms.forward import jvp_flat, linearize_flat, record_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types import dtypes
-from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
 
 Function = Callable[..., Any]
 P = ParamSpec("P")
@@ -74,8 +76,8 @@ class Flattened:
                     f"{function_place(self.fun)} returned {_describe(out)}{errors.at_user_line()}"
                 )
             out, aux_tree = out
-            aux, self.aux = tree.flatten(aux_tree)
-        results, self.out_tree = tree.flatten(out)
+            aux, self.aux = flatten(aux_tree)
+        results, self.out_tree = flatten(out)
         self.n = len(results)
         for x in results:
             _check_result(x, self.fun, self.api)
@@ -179,7 +181,7 @@ def _value_and_grad(
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     numbers = normalize_argnums(argnums, len(args), api)
     dynamic = tuple([args[i] for i in numbers])
-    leaves, in_tree = tree.flatten(dynamic)
+    leaves, in_tree = flatten(dynamic)
     names = partial(leaf_names, fun, dynamic, numbers)
     mask = check_differentiable(leaves, names, api, holomorphic, allow_int, real=False)
     flat = Flattened(api, fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
@@ -254,7 +256,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     ((GradRef(),), Ref(4., dtype=float32))
     """
     check_callable(fun, "vjp")
-    leaves, in_tree = tree.flatten(primals)
+    leaves, in_tree = flatten(primals)
     refs = StandIns("vjp", leaves)
     given = refs.values(leaves)
     check_values(given, partial(leaf_names, fun, primals), "vjp")
@@ -331,7 +333,7 @@ def jvp(
             f"jvp takes primals and tangents as tuples or lists, got {type(primals).__name__} and "
             f"{type(tangents).__name__}{errors.at_user_line()}"
         )
-    leaves, in_tree = tree.flatten(tuple(primals))
+    leaves, in_tree = flatten(tuple(primals))
     check_values(leaves, partial(leaf_names, fun, primals), "jvp")
     given = check_tangents(
         "jvp", in_tree, [typeof(x) for x in leaves], tuple(tangents), "primal", "tangent"
@@ -373,19 +375,26 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     (6.0, 12.0)
     """
     check_callable(fun, "linearize")
-    leaves, in_tree = tree.flatten(primals)
+    leaves, in_tree = flatten(primals)
     check_values(leaves, partial(leaf_names, fun, primals), "linearize")
     avals = [typeof(x) for x in leaves]
     mask = [a.differentiable() for a in avals]
     flat = Flattened("linearize", fun, in_tree, has_aux)
-    outs, tape = linearize_flat(flat, [primal(x) for x in leaves], mask)
+    values = [primal(x) for x in leaves]
+    push: Callable[[Sequence[Any]], list[Any]]
+    if serves(values, mask):
+        recording = Recording(flat, values, mask)
+        outs, push = recording.outs, partial(recording.push, results=flat.n)
+    else:
+        outs, tape = linearize_flat(flat, values, mask)
+        push = tape.push
+        del tape.outputs[flat.n :]
     types = [typeof(x) for x in outs[: flat.n]]
-    del tape.outputs[flat.n :]
 
     @boundary
     def pushforward(*tangents: Any) -> Any:
         given = check_tangents("linearize", in_tree, avals, tangents, "primal", "tangent")
-        pushed = tape.push([prims.materialize(t) for t in compress(given, mask)])
+        pushed = push([prims.materialize(t) for t in compress(given, mask)])
         found = [
             zero_tangent(a) if t is None else as_array(t)
             for t, a in zip(pushed, types, strict=True)
@@ -407,7 +416,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     6.0
     """
     check_callable(fun, "linear_transpose")
-    leaves, in_tree = tree.flatten(primals)
+    leaves, in_tree = flatten(primals)
     avals = [
         aval_of(x, partial(leaf_names, fun, primals), i, "linear_transpose")
         for i, x in enumerate(leaves)
@@ -442,6 +451,6 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
 def aval_of(x: Any, names: Callable[[], list[str]], i: int, api: str) -> ShapedArray:
     """The type of an array, or of anything that has a shape and a dtype."""
     if isinstance(x, ShapeDtypeStruct):
-        return ShapedArray(x.shape, x.dtype, x.weak_type)
+        return described(x)
     check_values([x], lambda: [names()[i]], api)
     return typeof(x)

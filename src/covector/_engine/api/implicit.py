@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.api.arguments import as_array, check_callable, function_place, zero_tangent
+from covector._engine.api.arguments import (
+    as_array,
+    check_callable,
+    flatten,
+    function_place,
+    zero_tangent,
+)
 from covector._engine.api.closures import closed
 from covector._engine.api.custom import custom_jvp
 from covector._engine.api.derivatives import jvp
@@ -30,7 +36,7 @@ def _check_like(
     api: str, what: str, fun: Function, found: tuple[Any, Sequence[ShapedArray]], b: Any
 ) -> None:
     """TypeError unless a function returned the structure and the types of b."""
-    leaves, treedef = tree.flatten(b)
+    leaves, treedef = flatten(b)
     avals = [typeof(x) for x in leaves]
     same = treedef == found[0] and all(
         (x.shape, x.dtype) == (y.shape, y.dtype) for x, y in zip(avals, found[1], strict=True)
@@ -70,7 +76,7 @@ def custom_linear_solve(
     for f in (matvec, solve, *([] if transpose_solve is None else [transpose_solve])):
         check_callable(f, api)
     b = tree.map(as_array, b)
-    leaves, b_tree = tree.flatten(b)
+    leaves, b_tree = flatten(b)
     n = len(leaves)
     program, a_consts, _, out_tree = closed(api, matvec, (b,), at_once=True)
     _check_like(api, "matvec", matvec, (out_tree, program.out_avals), b)

@@ -14,6 +14,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_differentiable,
+    flatten,
     function_place,
     leaf_names,
     normalize_argnums,
@@ -29,8 +30,9 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import typeof
+from covector._engine.runtime.tape import Recording, serves
 from covector._engine.transforms.batch import batch_flat, place_axis
-from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat
+from covector._engine.transforms.forward import jvp_flat, linearize_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -63,7 +65,7 @@ def jacfwd(
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         numbers = normalize_argnums(argnums, len(args), "jacfwd")
         dynamic = tuple([args[i] for i in numbers])
-        leaves, in_tree = tree.flatten(dynamic)
+        leaves, in_tree = flatten(dynamic)
         names = partial(leaf_names, fun, dynamic, numbers)
         check_differentiable(leaves, names, "jacfwd", holomorphic, False, real=True)
         flat = Flattened("jacfwd", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
@@ -115,17 +117,24 @@ def jacrev(
     def jacobian_f(*args: Any, **kwargs: Any) -> Any:
         numbers = normalize_argnums(argnums, len(args), "jacrev")
         dynamic = tuple([args[i] for i in numbers])
-        leaves, in_tree = tree.flatten(dynamic)
+        leaves, in_tree = flatten(dynamic)
         names = partial(leaf_names, fun, dynamic, numbers)
         mask = check_differentiable(leaves, names, "jacrev", holomorphic, allow_int, real=False)
         flat = Flattened("jacrev", fun, in_tree, has_aux, on_arguments(fun, args, kwargs, numbers))
-        outs, tape = linearize_flat(flat, [as_array(x) for x in leaves], mask)
-        del tape.outputs[flat.n :]
+        values = [as_array(x) for x in leaves]
+        back: Callable[[Sequence[Any]], Sequence[Any]]
+        if serves(values, mask):
+            recording = Recording(flat, values, mask)
+            outs, back = recording.outs, recording.pull_traced
+        else:
+            outs, tape = linearize_flat(flat, values, mask)
+            back = partial(pull, tape)
+            del tape.outputs[flat.n :]
         types = [typeof(x) for x in outs[: flat.n]]
         _check_jacobian_results("jacrev", fun, types, holomorphic)
         avals = [typeof(x) for x in leaves]
         blocks = [
-            _unflatten_argument(in_tree, _rows(tape, types, i, avals, mask), argnums)
+            _unflatten_argument(in_tree, _rows(back, types, i, avals, mask), argnums)
             for i in range(len(types))
         ]
         jacobian = tree.unflatten(flat.out_tree, blocks)
@@ -185,7 +194,11 @@ def _cut(
 
 
 def _rows(
-    tape: Tape, types: list[ShapedArray], i: int, avals: list[ShapedArray], mask: Sequence[bool]
+    back: Callable[[Sequence[Any]], Sequence[Any]],
+    types: list[ShapedArray],
+    i: int,
+    avals: list[ShapedArray],
+    mask: Sequence[bool],
 ) -> list[Any]:
     """The blocks of the Jacobian for result i, one for each argument."""
     out = types[i]
@@ -195,7 +208,7 @@ def _rows(
         return [
             cotangent_value(b, a)
             for b, a in zip(
-                pull(tape, [ct if j == i else Zero(t) for j, t in enumerate(types)]),
+                back([ct if j == i else Zero(t) for j, t in enumerate(types)]),
                 compress(avals, mask),
                 strict=True,
             )
@@ -207,8 +220,8 @@ def _rows(
     for aval, live in zip(avals, mask, strict=True):
         shape = (*out.shape, *aval.shape)
         if live:
-            back, axis = next(found)
-            blocks.append(prims.Reshape(shape)(place_axis(back, axis, 0, size)))
+            row, axis = next(found)
+            blocks.append(prims.Reshape(shape)(place_axis(row, axis, 0, size)))
         else:
             blocks.append(np.zeros(shape, dtypes.float0))  # type: ignore[arg-type]
     return blocks

@@ -19,7 +19,7 @@ from covector._engine.control.open import (
 )
 from covector._engine.core import trace
 from covector._engine.ir.effects import Effect
-from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, effects_of
+from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
 
 
 class JaxprEqn:
@@ -258,7 +258,7 @@ class ClosedJaxpr(ViewedProgram):
         >>> covector.make_jaxpr(lambda x: x * x)(2.0).effects
         frozenset()
         """
-        return effects_of(self)
+        return super().effects
 
 
 def eval_jaxpr(jaxpr: Jaxpr | Program, consts: Sequence[Any], *args: Any) -> list[Any]:

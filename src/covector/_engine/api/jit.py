@@ -16,6 +16,8 @@ from operator import not_
 from threading import get_ident
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
+import numpy as np
+
 from covector._engine import _native
 from covector._engine.api import arguments
 from covector._engine.api.references import Touched
@@ -31,7 +33,7 @@ from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.linearized import TapeTracer, taped
-from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
 
 # All that are there, to be emptied together.
 _functions: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -108,7 +110,7 @@ class Signature:
         dynamic = tuple(a for i, a in enumerate(args) if i not in static)
         keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
         self.count = len(args)
-        self.leaves, self.treedef = tree.flatten((dynamic, keywords))
+        self.leaves, self.treedef = arguments.flatten((dynamic, keywords))
         self.refs = StandIns(f"jit of {owner.name}", self.leaves)
         self.out_tree: tree.TreeDef | None = None  # of the result, once it is traced
         self.written: tuple[
@@ -174,7 +176,7 @@ class Signature:
 
     def packed(self, out: Any) -> Sequence[Any]:
         """The leaves of the function's result, whose structure is kept; TypeError names what is no value."""
-        results, self.out_tree = tree.flatten(out)
+        results, self.out_tree = arguments.flatten(out)
         for i, x in enumerate(results):
             if not arguments.is_value(x):
                 names = [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
@@ -184,6 +186,7 @@ class Signature:
                     f"{errors.returned_ref(x)}"
                 )
         self.written = tuple(self.refs.written())
+        results = [arguments.as_array(x) if isinstance(x, np.ndarray) else x for x in results]
         return [*results, *self.refs.take()]
 
 
@@ -195,7 +198,7 @@ def _lasts(traced: Traced) -> bool:
 
 def _leaf_type(x: Any) -> ShapedArray:
     if isinstance(x, ShapeDtypeStruct):
-        return ShapedArray(x.shape, x.dtype, x.weak_type)
+        return described(x)
     return x._inner if isinstance(x, Cell) else trace.typeof(x)
 
 
@@ -222,7 +225,7 @@ class Jitted:
         self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
         self.options = options or {}
         self.traced: dict[Any, Traced] = {}
-        self.touches = False  # whether it was seen to touch references, which native calls do not
+        self.apart = False  # whether it touches references in a way that native calls do not know
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}
 
@@ -288,7 +291,6 @@ class Jitted:
                 touched,
                 signature.numbers(),
             )
-            self.touches = self.touches or bool(found.touched)
             if _lasts(found):
                 self.traced[key] = found
         return found
@@ -325,7 +327,7 @@ class Jitted:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """For the native side: what a new signature is compiled to; None if it cannot keep it."""
-        if config.disable_jit or self.touches:
+        if config.disable_jit or self.apart:
             return None
         signature = Signature(self, args, kwargs)
         live = taped(signature.leaves)
@@ -334,9 +336,18 @@ class Jitted:
         traced = self.trace(signature)
         if not _lasts(traced):
             self.captured[get_ident()] = traced
-        if traced.touched or not _lasts(traced):
+        touches = bool(traced.touched) or bool(signature.refs.places)
+        if touches and traced.program.effects:
+            self.apart = True
             return None
-        return traced.linear_entry(live) if any(live) else traced.entry(signature.donated)
+        if not _lasts(traced) or (touches and any(live)):
+            return None
+        if not any(live):
+            return traced.entry(signature.donated, signature.refs.places)
+        try:
+            return traced.linear_entry(live)
+        except errors.OutsideRefError:
+            return None
 
     def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The Python twin: under a trace the Program becomes a Call; else it is compiled and run from here."""
@@ -352,7 +363,11 @@ class Jitted:
         call = Call(traced.closed)
         if trace.current().staging or call.axis_names or touched.tracers(leaves, program.constants):
             operands = [*touched.values(leaves), *program.constants]
-            results = touched.settled(leaves, call(*operands))
+            try:
+                outs = call(*operands)
+            except errors.OutsideRefError:  # a rule touches references: it does so where it runs
+                return self.fun(*args, **kwargs)
+            results = touched.settled(leaves, outs)
         else:
             results = traced.run(leaves, [i for i, d in enumerate(signature.donated) if d])
         return tree.unflatten(traced.out_tree, results)

@@ -27,6 +27,40 @@ def disable_jit(disable: bool = True) -> AbstractContextManager[None]:
     return config.override(disable_jit=disable)
 
 
+def enable_x64(state: bool | None = True) -> AbstractContextManager[None]:
+    """In a `with` block, what types of 64 bits are: True, False and None are three states.
+
+    None, as it is outside of such blocks: types are as they are written.  Numbers, and what is made without a dtype,
+    have 32 bits; arrays of 64 stay as they are.  NumPy's scalars that Python's arithmetic makes (`np.sqrt(64)`) are
+    weakly typed as Python's numbers are.
+    False, JAX's default: 64 bits become 32 where values and dtypes come in, with a warning for a dtype that is asked
+    for.  What has 64 bits already keeps them.
+    True: numbers, and what is made without a dtype, have 64 bits.
+    The flag `enable_x64` (`config.update`; JAX's name `jax_enable_x64`; COVECTOR_ENABLE_X64) is the same for a process.
+
+    >>> import covector, numpy
+    >>> import covector.numpy as np
+    >>> for state in (None, False, True):
+    ...     with covector.enable_x64(state):
+    ...         print(np.asarray(numpy.ones(2)).dtype, np.zeros(2).dtype)
+    float64 float32
+    float32 float32
+    float64 float64
+    """
+    return config.override(enable_x64=state)
+
+
+def disable_x64() -> AbstractContextManager[None]:
+    """In a `with` block types of 64 bits become 32 where values and dtypes come in: `enable_x64(False)`.
+
+    >>> import covector, numpy
+    >>> with covector.experimental.disable_x64():
+    ...     print(covector.numpy.asarray(numpy.ones(2)).dtype)
+    float32
+    """
+    return enable_x64(False)
+
+
 def check_tracer_leaks(check: bool = True) -> AbstractContextManager[None]:
     """In a `with` block a trace that ends while something still keeps its tracers raises `LeakedTracerError`.
 

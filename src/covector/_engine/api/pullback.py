@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.api.arguments import as_array, check_values, zero_tangent
+from covector._engine.api.arguments import as_array, check_values, flatten, zero_tangent
 from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
+from covector._engine.core.numbers import number
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.refs import Cell, check_aliases
-from covector._engine.core.trace import Array, Tracer, number, typeof
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.ir.program import Program
 from covector._engine.runtime.tape import Recording, serves_cotangents
 from covector._engine.transforms.forward import Tape
@@ -150,7 +151,7 @@ class Pullback:
         in_tree = self._signature.in_tree
         arguments = tree.unflatten(in_tree, range(in_tree.num_leaves))
         targets = tree.broadcast_prefix(entries, arguments, "the entries of with_refs")
-        found, _ = tree.flatten(entries)
+        found, _ = flatten(entries)
         cells = [t for t in targets if isinstance(t, Cell)]
         check_aliases("with_refs", cells)
         for t in found:
@@ -255,7 +256,7 @@ def check_tangents(
 
     TypeError or ValueError where they do not fit.
     """
-    leaves, found = tree.flatten(given)
+    leaves, found = flatten(given)
     if found != treedef:
         raise TypeError(
             f"{api}: the {tangent} must have the structure of the {what}, {treedef}, but it has {found}"

@@ -8,7 +8,7 @@ from typing import Any
 from covector._engine.base.record import record
 from covector._engine.core.refs import Cell, Uses, check_aliases
 from covector._engine.core.trace import EVAL, Tracer, current
-from covector._engine.ir.program import Program, effects_of
+from covector._engine.ir.program import Program
 from covector._engine.runtime.eager import as_array
 
 
@@ -30,6 +30,15 @@ class Touched:
     def lasting(self) -> bool:
         """Whether what is captured was made outside of any trace."""
         return all(u.cell._outside for u in self.captured)
+
+    def cells(self, refs: Sequence[int], leaves: int) -> tuple[list[int], list[int]]:
+        """Of a function that has these leaves, some of which are references: all references.
+
+        As positions among the inputs; and which of these are written, in the order of the outputs.
+        """
+        found = [*refs, *range(leaves, leaves + len(self.captured))]
+        written = [i for i, u in enumerate(self.captured, len(refs)) if u.written]
+        return found, [*map(list(refs).index, self.written), *written]
 
     def check(self, api: str, leaves: Sequence[Any]) -> None:
         """ValueError if one reference would be two."""
@@ -64,7 +73,7 @@ def lent(program: Program, touched: Touched, leaves: Sequence[Any]) -> tuple[int
 
     Where it calls back it takes none, as what the function raises must leave them as they were.
     """
-    if current() is not EVAL or effects_of(program):
+    if current() is not EVAL or program.effects:
         return ()
     return tuple([i for i, cell in touched.targets(leaves) if cell._lendable()])
 
@@ -78,6 +87,8 @@ def run(
 ) -> Sequence[Any]:
     """The results of a compiled Program on values, outside of any trace; what is written is written."""
     targets = touched.targets(leaves)
+    for _, cell in targets:
+        cell._may_write()
     arrays = [as_array(x) for x in touched.values(leaves)]
     taken = [(i, cell) for i, cell in targets if i in lending]
     new: dict[int, Any] = {}

@@ -12,6 +12,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, function_place
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import entered
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
@@ -45,6 +46,26 @@ class SymbolicZero:
 
     def __repr__(self) -> str:
         return f"SymbolicZero({self.dtype.name}[{','.join(map(str, self.shape))}])"
+
+
+def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:
+    """The zero tangents of a pytree's values: arrays of the tangents' dtypes, or `SymbolicZero`s.
+
+    >>> import covector.numpy as np
+    >>> from covector.custom_derivatives import zero_from_primal
+    >>> print(zero_from_primal(np.ones(2)), zero_from_primal(np.ones(2), symbolic_zeros=True))
+    [0. 0.] SymbolicZero(float32[2])
+    """
+
+    def zero(x: Any) -> Any:
+        aval = typeof(x)
+        if symbolic_zeros:
+            return SymbolicZero(aval)
+        if not aval.differentiable():
+            return np.zeros(aval.shape, dtypes.float0)
+        return prims.zeros(aval)
+
+    return tree.map(zero, val)
 
 
 class CustomVJPPrimal:
@@ -107,6 +128,7 @@ def fitted(t: Any, aval: ShapedArray) -> Any:
     if getattr(t, "dtype", None) == dtypes.float0:
         fits = not aval.differentiable() and np.shape(t) == aval.shape
         return Zero(aval) if fits else f"float0{list(np.shape(t))}"
+    t = entered(t)
     try:
         found = typeof(t)
     except TypeError:

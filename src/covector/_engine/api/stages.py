@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from covector._engine import _native
+from covector._engine.api.arguments import flatten
 from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
@@ -80,7 +81,7 @@ class Traced:
         """What is known of each argument, in the structure of (args, kwargs)."""
         donated = self.donated or (False,) * len(self.in_avals)
         infos = [
-            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, a.weak_type), d)
+            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type), d)
             for a, d in zip(self.in_avals, donated, strict=True)
         ]
         return tree.unflatten(self.in_tree, infos)
@@ -94,7 +95,8 @@ class Traced:
     def out_info(self) -> Any:
         """The results' shapes and dtypes, in the function's structure."""
         return tree.unflatten(
-            self.out_tree, [ShapeDtypeStruct(a.shape, a.dtype, a.weak_type) for a in self.out_avals]
+            self.out_tree,
+            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals],
         )
 
     @cached_property
@@ -138,11 +140,16 @@ class Traced:
         """The next stage."""
         return Lowered(self)
 
-    def entry(self, donated_leaves: tuple[bool, ...]) -> Any:
-        """What the native side keeps: executable, which leaves it takes, the recipe of the result."""
+    def entry(self, donated_leaves: tuple[bool, ...], refs: Sequence[int] = ()) -> Any:
+        """What the native side keeps: executable, which leaves it takes, the recipe of the result.
+
+        `refs` are the leaves that are references.  Of those that are written the memory is taken.
+        """
         program = self.compiled_program
         positions = {v: i for i, v in enumerate(program.inputs)}
-        donated = tuple(i for i, d in enumerate(donated_leaves) if d)
+        cells, written = self.touched.cells(refs, len(self.in_avals))
+        taken = [cells[i] for i in written]
+        donated = (*[i for i, d in enumerate(donated_leaves) if d], *taken)
         executable = self.executable(donated)
         if executable.native is None:
             return None
@@ -150,11 +157,16 @@ class Traced:
         for n, a in enumerate(program.outputs):
             forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
-        out_spec = tree.recipe(self.out_tree, specs)
+        results = len(self.out_avals)
+        out_spec = tree.recipe(self.out_tree, specs[:results])
         constants = [as_array(c) for c in program.constants]
-        return _native.Entry(
-            executable.native, list(range(len(positions))), constants, out_spec, list(donated)
-        )
+        kept = list(range(len(positions)))
+        if not self.touched:
+            return _native.Entry(executable.native, kept, constants, out_spec, list(donated))
+        captured = tuple([u.cell for u in self.touched.captured])
+        spec = "tuple", [out_spec, *specs[results:]]
+        given = executable.native, kept, constants, spec, list(donated)
+        return _native.Entry(*given, captured=captured, written=written)
 
     def linear_entry(self, live: tuple[bool, ...]) -> Any:
         """The same for leaves of which some are on the tape of an eager derivative."""
@@ -241,7 +253,7 @@ class Compiled(Stage):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run it; TypeError if the arguments are not those that it was compiled for."""
-        leaves, treedef = tree.flatten((args, kwargs))
+        leaves, treedef = flatten((args, kwargs))
         if treedef != self.in_tree:
             raise TypeError(
                 f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"

@@ -11,13 +11,15 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_place,
     zero_tangent,
 )
 from covector._engine.api.pullback import as_weak_as
 from covector._engine.base import errors, tree
+from covector._engine.core.numbers import number
 from covector._engine.core.primitive import Zero
-from covector._engine.core.trace import number, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.transforms.jet import jet_flat
 from covector._engine.types.avals import ShapedArray
 
@@ -66,7 +68,7 @@ def jet(
 
     def flat(*args: Any) -> list[Any]:
         nonlocal out_tree
-        results, out_tree = tree.flatten(fun(*args))
+        results, out_tree = flatten(fun(*args))
         check_values(
             results, lambda: [f"the result of {function_place(fun)}"] * len(results), "jet"
         )

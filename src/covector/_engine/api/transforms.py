@@ -15,6 +15,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     check_values,
+    flatten,
     function_name,
     function_place,
     leaf_names,
@@ -80,7 +81,7 @@ def vmap(
     @wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         _check_entries(fun, in_axes, args)
-        leaves, in_tree = tree.flatten((args, kwargs))
+        leaves, in_tree = flatten((args, kwargs))
         entries = tree.broadcast_prefix(in_axes, args, "in_axes")
         entries += [0] * (len(leaves) - len(entries))
         names = partial(_leaf_names, fun, args, kwargs)
@@ -99,7 +100,7 @@ def vmap(
             given = refs.put(leaves, values, dims)
             arguments, keywords = tree.unflatten(in_tree, given)
             out = call(*arguments, **keywords)
-            results, out_tree = tree.flatten(out)
+            results, out_tree = flatten(out)
             check_values(results, lambda: result_names(fun, out), "vmap")
             return [*results, *refs.take()]
 
@@ -313,7 +314,7 @@ def _stage(
     api: str, fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
 ) -> tuple[Program, Any]:
     dynamic = tuple([None if i in static else x for i, x in enumerate(args)])
-    leaves, in_tree = tree.flatten((dynamic, kwargs))
+    leaves, in_tree = flatten((dynamic, kwargs))
     refs = StandIns(api, leaves)
     names = partial(_leaf_names, fun, dynamic, kwargs)
     avals = [
@@ -326,12 +327,18 @@ def _stage(
         arguments, keywords = tree.unflatten(in_tree, refs.put(leaves, values))
         full = [args[i] if i in static else x for i, x in enumerate(arguments)]
         out = fun(*full, **keywords)
-        results, out_tree = tree.flatten(out)
+        results, out_tree = flatten(out)
+        results = [_value_of(x) for x in results]
         check_values(results, lambda: result_names(fun, out), api)
         return [*results, *refs.take()]
 
     program, _ = stage_open(flat, avals, function_name(fun))
     return program, out_tree
+
+
+def _value_of(x: Any) -> Any:
+    """A result; for one that is only a shape and a dtype, values of these."""
+    return prims.zeros(aval_of(x, list, 0, "")) if isinstance(x, ShapeDtypeStruct) else x
 
 
 def _structs(program: Program, out_tree: Any) -> Any:
@@ -340,4 +347,4 @@ def _structs(program: Program, out_tree: Any) -> Any:
 
 
 def _struct(aval: ShapedArray) -> ShapeDtypeStruct:
-    return ShapeDtypeStruct(aval.shape, aval.dtype, aval.weak_type)
+    return ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)

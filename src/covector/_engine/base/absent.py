@@ -27,8 +27,8 @@ NOT_YET = Absence("", "", "it has not been written yet", "")
 ABSENT: tuple[Absence, ...] = (
     Absence(
         "",
-        "NamedSharding P get_abstract_mesh get_mesh make_array_from_callback make_array_from_process_local_data "
-        "make_array_from_single_device_arrays make_mesh pmap reshard set_mesh shard_map smap use_abstract_mesh",
+        "get_abstract_mesh get_mesh make_array_from_callback make_array_from_process_local_data "
+        "make_array_from_single_device_arrays reshard set_mesh smap use_abstract_mesh",
         _ONE_DEVICE,
         "`vmap` with an `axis_name`, whose collectives are those of `lax`, or `device_put`",
     ),
@@ -58,7 +58,6 @@ ABSENT: tuple[Absence, ...] = (
         "`random.key`",
     ),
     Absence("", "debug_key_reuse", "keys are not tracked", "`random.split`"),
-    Absence("", "enable_x64", "dtypes are what is written", "`dtype='float64'`"),
     Absence("", "enable_checks", "the checks of Programs are for our tests", "`debug_nans`"),
     Absence("", "softmax_custom_jvp", "softmax has no other derivative", "`nn.softmax`"),
     Absence("", "copy_to_host_async", "arrays are in the host's memory", "`numpy.asarray(x)`"),
@@ -97,7 +96,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "lax",
         "all_gather_p all_to_all_p axis_index_p pcast pmax_p pmin_p ppermute_p psum_p psum_scatter_start "
-        "ragged_all_to_all_p sharding_constraint_p with_sharding_constraint",
+        "ragged_all_to_all_p sharding_constraint_p",
         _ONE_DEVICE,
         "the functions without `_p`, under `vmap` with an `axis_name`",
     ),
@@ -112,13 +111,13 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "nn",
-        "get_scaled_dot_general_config scaled_dot_general scaled_matmul",
-        "it is for float8, which is not there",
-        "`numpy.matmul` of bfloat16",
+        "get_scaled_dot_general_config scaled_dot_general",
+        "operands are not rounded to few bits here",
+        "`nn.scaled_matmul` of operands that are",
     ),
     Absence(
         "sharding",
-        "AbstractDevice AbstractMesh AxisType ManualAxisType Mesh NamedSharding PartitionSpec UnreducedKind auto_axes "
+        "AbstractDevice ManualAxisType UnreducedKind auto_axes "
         "explicit_axes get_abstract_mesh get_mesh make_single_device_sharding no_collectives reshard set_mesh "
         "use_abstract_mesh",
         _ONE_DEVICE,

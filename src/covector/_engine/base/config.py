@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from covector._engine import _native
@@ -13,16 +14,18 @@ from covector._engine.base import jax_flags
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
 
+Value = bool | int | str | None
+
 
 @record
 class Flag:
     """One row of the table.  The environment variable is COVECTOR_ and the name in capitals."""
 
     name: str
-    default: bool | int | str
+    default: Value
     changes_code: bool
     text: str
-    choices: tuple[int | str, ...] = ()  # the legal values; of `several`, the legal parts
+    choices: tuple[Value, ...] = ()  # the legal values; of `several`, the legal parts
     several: bool = False  # a text of parts with commas between them
     least: int | None = None
     at_start: bool = False  # read once, when the process starts
@@ -35,6 +38,8 @@ class Flag:
     @property
     def legal(self) -> str:
         """The values that the flag takes, for messages."""
+        if self.default is None:
+            return f"one of {', '.join(_THREE_STATES)}, in Python None, True or False"
         if isinstance(self.default, bool):
             return f"one of {', '.join(_BOOLS)}"
         if self.choices:
@@ -46,13 +51,20 @@ class Flag:
             return "an integer" if self.least is None else f"an integer, at least {self.least}"
         return "a text"
 
-    def parse(self, text: str) -> bool | int | str:
+    def takes(self, value: object) -> bool:
+        """Whether a value has the flag's type: what is None by default takes truth values too."""
+        if self.default is None:
+            return value is None or type(value) is bool
+        return type(value) is type(self.default)
+
+    def parse(self, text: str) -> Value:
         """The value that an environment variable's text gives; ValueError names the flag and what fits."""
-        value: bool | int | str = text
-        if isinstance(self.default, bool):
-            if text.lower() not in _BOOLS:
+        value: Value = text
+        if self.default is None or isinstance(self.default, bool):
+            names = _THREE_STATES if self.default is None else _BOOLS
+            if text.lower() not in names:
                 raise self._wrong(self.variable, text)
-            value = _BOOLS[text.lower()]
+            value = names[text.lower()]
         elif isinstance(self.default, int):
             try:
                 value = int(text)
@@ -60,7 +72,7 @@ class Flag:
                 raise self._wrong(self.variable, text) from None
         return self.check(value, self.variable)
 
-    def check(self, value: bool | int | str, called: str) -> bool | int | str:
+    def check(self, value: Value, called: str) -> Value:
         """The value as it is kept; ValueError, with the name that the flag is called by, if it is not a legal one."""
         if self.several:
             parts = [part.strip() for part in str(value).split(",")]
@@ -78,6 +90,7 @@ class Flag:
 
 
 _BOOLS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+_THREE_STATES: dict[str, bool | None] = {"as_written": None, "none": None, "": None, **_BOOLS}
 _PASSES = ("trace", "inline", "simplify", "layouts", "invariants", "lower", "schedule", "memory")
 
 FLAGS: tuple[Flag, ...] = (
@@ -141,6 +154,13 @@ FLAGS: tuple[Flag, ...] = (
         choices=("fusion", "schedule", "compile", "copy", "loop", "cache"),
         several=True,
     ),
+    Flag(
+        "enable_x64",
+        None,
+        True,
+        "None: types are as written; False: 64 bits become 32 wherever values and dtypes come in; True: numbers and "
+        "what is made without a dtype have 64",
+    ),
     Flag("explain_cache_misses", False, False, "log why a jitted function is traced again"),
     Flag("fast_paths", True, False, "native dispatch; off: the Python twins run instead"),
     Flag("fuse", True, True, "compute producers inside their consumers"),
@@ -201,10 +221,14 @@ class Config(threading.local):
     """The flags' values, as attributes.  `update` sets one; `override` sets some for a `with` block.
 
     What `update` sets holds in all threads: it is an attribute of the class.  A block's values are those of its
-    thread, attributes of the thread's instance.
+    thread, attributes of the thread's instance.  JAX's names of flags (`jax_enable_x64`) are read too.
     """
 
+    enable_x64: bool | None
+
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("jax_"):
+            return jax_flags.value(name, partial(getattr, self))
         raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -270,13 +294,14 @@ class Config(threading.local):
         return tuple([getattr(self, name) for name in CODE_FLAGS])
 
 
-def _checked(name: str, value: Any) -> bool | int | str:
+def _checked(name: str, value: Any) -> Value:
     """The value of a flag as it is kept."""
     if name not in _BY_NAME:
         raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
     flag = _BY_NAME[name]
-    if type(value) is not type(flag.default):
-        raise TypeError(f"flag {name!r} takes {type(flag.default).__name__}, got {value!r}")
+    if not flag.takes(value):
+        kind = "a bool or None" if flag.default is None else type(flag.default).__name__
+        raise TypeError(f"flag {name!r} takes {kind}, got {value!r}")
     return flag.check(value, f"flag {name!r}")
 
 
@@ -293,8 +318,10 @@ def _needs_twins(values: object) -> bool:
 def _apply(config: Config) -> None:
     """Tell the native core."""
     own = bool(config.__dict__)
-    _native.set_config_epoch(_epoch(Config))
-    _native.set_thread_config(_epoch(config) if own else 0, own and _needs_twins(config))
+    _native.set_config_epoch(_epoch(Config), Config.enable_x64)
+    _native.set_thread_config(
+        _epoch(config) if own else 0, own and _needs_twins(config), config.enable_x64
+    )
     _native.set_fast_paths(config.fast_paths and not _needs_twins(Config))
     _native.set_trim_tracebacks(config.trim_tracebacks)
 

@@ -10,238 +10,32 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
-from covector._engine.base.public import PACKAGE
-
-
-class CovectorError(Exception):
-    """The root of Covector's own exception classes.
-
-    >>> from covector import errors
-    >>> issubclass(errors.ShapeError, errors.CovectorError)
-    True
-    """
-
-
-class InconclusiveDimensionOperation(CovectorError, TypeError):
-    """A comparison of symbolic dimensions that does not hold, or fail, for all their values.
-
-    >>> from covector import errors
-    >>> issubclass(errors.InconclusiveDimensionOperation, TypeError)
-    True
-    """
-
-
-class ConcretizationTypeError(CovectorError, TypeError):
-    """A value was needed while a function is traced, where only its shape and dtype are known.
-
-    >>> import covector
-    >>> covector.jit(lambda x: float(x))(1.0)
-    Traceback (most recent call last):
-        ...
-    covector.errors.ConcretizationTypeError: a traced float32*[] was used as a Python float ...
-    """
-
-
-class TracerBoolConversionError(ConcretizationTypeError):
-    """The truth of a traced value was asked for, as `if` and `while` do.
-
-    >>> import covector
-    >>> covector.jit(lambda x: 1 if x > 0 else 2)(1.0)
-    Traceback (most recent call last):
-        ...
-    covector.errors.TracerBoolConversionError: the truth of a traced bool[] was asked for ...
-    """
-
-
-class TracerIntegerConversionError(ConcretizationTypeError):
-    """A traced value was used as a Python integer, as `range` and list indices do.
-
-    >>> import covector
-    >>> covector.jit(lambda n: [10, 20][n])(1)
-    Traceback (most recent call last):
-        ...
-    covector.errors.TracerIntegerConversionError: a traced int32*[] was used as a Python integer ...
-    """
-
-
-class TracerArrayConversionError(ConcretizationTypeError):
-    """A traced value was handed to NumPy.
-
-    >>> import covector
-    >>> import numpy as np
-    >>> covector.jit(lambda x: np.asarray(x))(1.0)
-    Traceback (most recent call last):
-        ...
-    covector.errors.TracerArrayConversionError: ...
-    """
-
-
-class UnexpectedTracerError(CovectorError, RuntimeError):
-    """A tracer was used after the transformation that made it had ended.
-
-    >>> import covector
-    >>> leaked = []
-    >>> _ = covector.jit(lambda x: (leaked.append(x), x)[1])(1.0)
-    >>> leaked[0] + 1
-    Traceback (most recent call last):
-        ...
-    covector.errors.UnexpectedTracerError: ...
-    """
-
-
-class ClosedOverError(UnexpectedTracerError):
-    """A function with a custom derivative rule closes over a value that is being differentiated.
-
-    >>> import covector
-    >>> def outer(y):
-    ...     f = covector.custom_jvp(lambda x: x * y)
-    ...     f.defjvp(lambda primals, tangents: (f(*primals), tangents[0] * y))
-    ...     return f(2.0)
-    >>> covector.grad(outer)(3.0)
-    Traceback (most recent call last):
-        ...
-    covector.errors.ClosedOverError: custom_jvp of ...
-    """
-
-
-class NonConcreteBooleanIndexError(ConcretizationTypeError, IndexError):
-    """An array was indexed with a traced mask, on whose values the shape of the result depends.
-
-    >>> import covector
-    >>> from covector import numpy as cnp
-    >>> covector.jit(lambda x: x[x > 0])(cnp.ones(2))
-    Traceback (most recent call last):
-        ...
-    covector.errors.NonConcreteBooleanIndexError: an array was indexed with the mask ...
-    """
-
-
-class ShapeError(CovectorError, ValueError, TypeError):
-    """Shapes of operands that do not fit together: a ValueError as NumPy's, and a TypeError as JAX's `lax` raises.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.ones(2) + cnp.ones(3)
-    Traceback (most recent call last):
-        ...
-    covector.errors.ShapeError: add got shapes that do not fit together: ...
-    """
-
-
-class TypePromotionError(CovectorError, ValueError, TypeError):
-    """Operands of different dtypes, where the flag `numpy_dtype_promotion` does not let them take one together.
-
-    >>> import covector
-    >>> from covector import numpy as cnp
-    >>> with covector.numpy_dtype_promotion("strict"):
-    ...     cnp.ones(2) + cnp.arange(2)
-    Traceback (most recent call last):
-        ...
-    covector.errors.TypePromotionError: the operands have the dtypes float32, int32 ...
-    """
-
-
-class LeakedTracerError(UnexpectedTracerError):
-    """A tracer is still there when its trace has ended: found with the flag `check_tracer_leaks`.
-
-    >>> import covector
-    >>> kept = []
-    >>> with covector.check_tracer_leaks():
-    ...     covector.jit(lambda x: kept.append(x))(1.0)
-    Traceback (most recent call last):
-        ...
-    covector.errors.LeakedTracerError: tracing <lambda> has ended, but tracers of it are still there: ...
-    """
-
-
-class AxisError(CovectorError, ValueError, IndexError):
-    """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.sum(cnp.ones(2), axis=3)
-    Traceback (most recent call last):
-        ...
-    covector.errors.AxisError: axis 3 is out of bounds for an array of 1 dimensions ...
-    """
-
-
-class MissingRuleError(CovectorError, NotImplementedError):
-    """A primitive does not have the rule that a transformation needs.
-
-    >>> from covector import errors
-    >>> issubclass(errors.MissingRuleError, NotImplementedError)
-    True
-    """
-
-
-class NotDifferentiableError(CovectorError, NotImplementedError):
-    """A derivative was asked for that an operation does not have, on purpose.
-
-    >>> import covector
-    >>> covector.grad(covector.lax.betainc)(1.0, 2.0, 0.5)
-    Traceback (most recent call last):
-        ...
-    covector.errors.NotDifferentiableError: betainc has no derivative with respect to a ...
-    """
-
-
-class VerificationError(CovectorError, AssertionError):
-    """A Program or Kernel broke a law of its IR: a defect of Covector.
-
-    >>> from covector import errors
-    >>> issubclass(errors.VerificationError, AssertionError)
-    True
-    """
-
-
-class KernelError(VerificationError):
-    """A Kernel did, as the oracle ran it, what none may do: a defect of Covector."""
-
-
-class CheckError(CovectorError, ValueError):
-    """A check failed, as `covector.experimental.checkify` tells.
-
-    >>> from covector.experimental import checkify
-    >>> checkify.check(False, "no {}", "way")
-    Traceback (most recent call last):
-        ...
-    covector.errors.FailedCheckError: no way (`check` failed) ...
-    """
-
-
-class FailedCheckError(CheckError):
-    """A check of the user's failed.
-
-    >>> from covector import errors
-    >>> issubclass(errors.FailedCheckError, errors.CheckError)
-    True
-    """
-
-
-class NaNError(CheckError):
-    """An operation gave a NaN.
-
-    >>> from covector import errors
-    >>> issubclass(errors.NaNError, errors.CheckError)
-    True
-    """
-
-
-class OOBError(CheckError):
-    """An index was out of bounds.
-
-    >>> from covector import errors
-    >>> issubclass(errors.OOBError, errors.CheckError)
-    True
-    """
-
-
-class DivisionByZeroError(CheckError):
-    """Something was divided by zero.
-
-    >>> from covector import errors
-    >>> issubclass(errors.DivisionByZeroError, errors.CheckError)
-    True
-    """
+from covector._engine.base.exceptions import (
+    AxisError as AxisError,
+    CheckError as CheckError,
+    ClosedOverError as ClosedOverError,
+    ConcretizationTypeError as ConcretizationTypeError,
+    CovectorError as CovectorError,
+    DivisionByZeroError as DivisionByZeroError,
+    FailedCheckError as FailedCheckError,
+    InconclusiveDimensionOperation as InconclusiveDimensionOperation,
+    KernelError as KernelError,
+    LeakedTracerError as LeakedTracerError,
+    MissingRuleError as MissingRuleError,
+    NaNError as NaNError,
+    NonConcreteBooleanIndexError as NonConcreteBooleanIndexError,
+    NotDifferentiableError as NotDifferentiableError,
+    OOBError as OOBError,
+    OutsideRefError as OutsideRefError,
+    ShapeError as ShapeError,
+    TracerArrayConversionError as TracerArrayConversionError,
+    TracerBoolConversionError as TracerBoolConversionError,
+    TracerIntegerConversionError as TracerIntegerConversionError,
+    TypePromotionError as TypePromotionError,
+    UnexpectedTracerError as UnexpectedTracerError,
+    VerificationError as VerificationError,
+)
+from covector._engine.base.public import NO_USERS, PACKAGE
 
 
 class Source:
@@ -299,7 +93,7 @@ def user_source() -> Source | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not code.co_filename.startswith(PACKAGE):
+        if not code.co_filename.startswith(NO_USERS):
             return Source(code, frame.f_lineno, _scopes.name)
         frame = frame.f_back
     return None
@@ -452,6 +246,14 @@ def effect_of_a_tangent(primitive: str, source: Source | None) -> str:
     )
 
 
+def not_linear() -> str:
+    """For an operation on tangents that cannot be transposed."""
+    return (
+        f"reverse mode{at_user_line()} came to an operation on tangents that is not linear: a custom_jvp rule "
+        "may do to tangents only what is linear in them, such as multiplying them by values or adding them"
+    )
+
+
 def not_an_array(value: object, where: str) -> str:
     """For a value that is no array, tracer or number."""
     found = f"{where} got {value!r} of type {type(value).__name__}{at_user_line()}"
@@ -459,6 +261,8 @@ def not_an_array(value: object, where: str) -> str:
         return f"{found}, which is not an array. Make it one with covector.numpy.asarray."
     if getattr(value, "_is_ref", False):
         return f"{found}, which is a mutable reference: read its value first, ref[...]."
+    if getattr(value, "_is_linear", False):
+        return not_linear()
     return (
         f"{found}, which is not an array, a number, or something NumPy can make an array of. "
         "Mark it static (static_argnums of jit) or convert it first."
@@ -470,6 +274,15 @@ def masked_array(where: str) -> str:
     return (
         f"{where} got a masked array{at_user_line()}, whose mask arrays do not have. Fill it first, for example "
         "x.filled(0), and pass the mask, numpy.ma.getmaskarray(x), as an array of its own"
+    )
+
+
+def not_available(asked: str, taken: str) -> str:
+    """For a dtype of 64 bits that is asked for where these are switched off.  (Filters of warnings know its begin.)"""
+    return (
+        f"Explicitly requested dtype {asked} is not available{at_user_line()}: {taken} is taken, as enable_x64 is "
+        "False. With enable_x64 None dtypes are as written, with True numbers have 64 bits too: "
+        'covector.enable_x64(...) in a `with` block, covector.config.update("enable_x64", ...) or COVECTOR_ENABLE_X64'
     )
 
 

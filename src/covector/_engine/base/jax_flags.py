@@ -18,6 +18,7 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "debug_nans": ("debug_nans", bool),
     "default_matmul_precision": ("default_matmul_precision", lambda value: value or ""),
     "disable_jit": ("disable_jit", bool),
+    "enable_x64": ("enable_x64", lambda state: None if state is None else bool(state)),
     "enable_compilation_cache": ("cache", bool),
     "explain_cache_misses": ("explain_cache_misses", bool),
     "log_compiles": ("log_compiles", bool),
@@ -27,6 +28,22 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "platform_name": ("backend", lambda name: name or "cpu"),
     "platforms": ("backend", lambda names: (names or "cpu").split(",")[0]),
     "traceback_filtering": ("trim_tracebacks", lambda mode: mode != "off"),
+}
+
+# And back, where the value that JAX has differs from ours.
+_BACK: dict[str, Callable[[Any], Any]] = {
+    "compilation_cache_dir": lambda folder: folder or None,
+    "compilation_cache_max_size": lambda megabytes: megabytes << 20,
+    "default_matmul_precision": lambda value: value or None,
+    "traceback_filtering": lambda trim: "auto" if trim else "off",
+}
+
+# What is as it is here, and cannot be set.
+_ALWAYS: dict[str, Any] = {
+    "default_prng_impl": "threefry2x32",
+    "enable_checks": False,
+    "enable_custom_prng": False,
+    "threefry_partitionable": True,
 }
 
 # The others: about XLA, about other devices, or about experiments of JAX.
@@ -44,7 +61,7 @@ debug_leaked_clients_on_clear_backends debug_log_modules default_device
 default_prng_impl disable_bwd_checks disable_most_optimizations disable_vmap_shmap_error
 disallow_mesh_context_manager distributed_debug dump_ir_modes dump_ir_to
 embedded_constants_max_bytes enable_checks enable_custom_prng enable_pgle
-enable_preemption_service enable_recoverability enable_x64 error_checking_behavior_divide
+enable_preemption_service enable_recoverability error_checking_behavior_divide
 error_checking_behavior_nan error_checking_behavior_oob exec_time_optimization_effort
 experimental_unsafe_xla_runtime_errors explicit_x64_dtypes export_calling_convention_version
 export_ignore_forward_compatibility force_dcn_cross_host_transfers high_dynamic_range_gumbel
@@ -80,9 +97,25 @@ def translate(name: str, value: Any) -> tuple[str, Any] | None:
     if plain in _MEANING:
         ours, convert = _MEANING[plain]
         return ours, convert(value)
-    if plain not in _WITHOUT_MEANING:
-        raise AttributeError(f"there is no flag {name!r}")
+    _check(plain)
     if plain not in _warned:
         _warned.add(plain)
         warnings.warn(f"the flag {name!r} has no effect here", stacklevel=3)
     return None
+
+
+def value(name: str, ours: Callable[[str], Any]) -> Any:
+    """The value of a flag of JAX's, from the flags of ours; AttributeError for one that has none here."""
+    plain = name.removeprefix("jax_")
+    if plain in _MEANING:
+        found = ours(_MEANING[plain][0])
+        return _BACK[plain](found) if plain in _BACK else found
+    if plain in _ALWAYS:
+        return _ALWAYS[plain]
+    _check(plain)
+    raise AttributeError(f"the flag {name!r} has no value here: it is about the inside of JAX")
+
+
+def _check(plain: str) -> None:
+    if plain not in _WITHOUT_MEANING:
+        raise AttributeError(f"there is no flag 'jax_{plain}'")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# The version whose names these are, which libraries that ask for it are told.
+JAX_VERSION = "0.12.0.1"
+
 # Packages are named without `jax.` in front; "" is the package itself.
 NAMES: dict[str, str] = {
     "": """
@@ -202,6 +205,7 @@ NAMES: dict[str, str] = {
     tree_transpose tree_unflatten treedef_children treedef_is_leaf treedef_tuple
     """,
     "flatten_util": "ravel_pytree",
+    "test_util": "check_grads check_jvp check_vjp",
     "dtypes": """
     TypePromotionError bfloat16 canonicalize_dtype extended finfo float0 iinfo issubdtype
     itemsize_bits prng_key result_type scalar_type_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,14 +18,15 @@ from covector._engine import _native
 
 # The folder of the package: what lies below it is ours, and no user's.
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
-_native.set_own_code(
-    (
-        PACKAGE,
-        os.path.join(os.path.dirname(__file__), "tree.py"),
-        os.path.dirname(optree.__file__) + os.sep,
-    ),
-    opmap["RAISE_VARARGS"],
+# What frames of no user's are in, ours and those of functions that ours are made with.
+NO_USERS = (PACKAGE, functools.__file__)
+# Files and folders whose frames are left out of tracebacks: ours, and those of libraries.
+_left_out = (
+    PACKAGE,
+    os.path.join(os.path.dirname(__file__), "tree.py"),
+    os.path.dirname(optree.__file__) + os.sep,
 )
+_native.set_own_code(_left_out, opmap["RAISE_VARARGS"])
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -38,6 +40,19 @@ def boundary(fun: F) -> F:
     raise on purpose keeps the innermost of our frames.  The flag `trim_tracebacks` switches this off.
     """
     return _native.Boundary(fun, None, _native_forms.get(fun))  # type: ignore[return-value]
+
+
+def leave_out(path: str) -> None:
+    """Leave the frames of a library's file out of tracebacks from now on, as our own are."""
+    global _left_out
+    if path not in _left_out:
+        _left_out = (*_left_out, path)
+        _native.set_own_code(_left_out, opmap["RAISE_VARARGS"])
+
+
+def is_left_out(path: str) -> bool:
+    """Whether the frames of a file are left out of tracebacks."""
+    return path.startswith(_left_out)
 
 
 _native_forms: dict[Any, Any] = {}
@@ -85,12 +100,14 @@ def publish(
     later: Iterable[str] = (),
     arrays: Sequence[str] = (),
     load: Callable[[str], Any] | None = None,
+    find: Callable[[str], Any] | None = None,
 ) -> None:
     """Make a module public, when all its names are there: its functions become boundaries, `dir` offers its names.
 
     Its names are those in `__all__` if it has that, else all without an underscore in front that are not modules;
     `modules` are the modules among its names, and `later` those that are loaded when they are first used.  Functions
-    from the modules in `arrays` take objects that stand for arrays.  `load` gives those in `later` when asked for.
+    from the modules in `arrays` take objects that stand for arrays.  `load` gives those in `later` when asked for, and
+    `find` what is there and not offered, or None.
     """
     space = vars(sys.modules[name])
     names: list[str] = space.get("__all__") or [
@@ -109,8 +126,8 @@ def publish(
             space[key] = made[space[key]]
     offered = sorted({*names, *later})
     space["__all__"] = offered
-    if "__getattr__" not in space:
-        space["__getattr__"] = _finder(space, name, frozenset(later), load, seen)
+    loads = dict.fromkeys(later, load) if load else {}
+    space["__getattr__"] = _finder(space, name, loads, find, seen)
     space["__dir__"] = lambda: [*offered, *[key for key in space if key.startswith("__")]]
 
 
@@ -123,16 +140,17 @@ def missing(package: str, name: str) -> AttributeError:
 def _finder(
     space: dict[str, Any],
     name: str,
-    later: frozenset[str],
-    load: Callable[[str], Any] | None,
+    loads: dict[str, Callable[[str], Any]],
+    find: Callable[[str], Any] | None,
     seen: Callable[[FunctionType], Any],
 ) -> Callable[[str], Any]:
     """The `__getattr__` of a module: loads names when they are first used, and explains those that are missing."""
 
     def __getattr__(key: str) -> Any:
-        if load is None or key not in later:
+        get = loads.get(key, find)
+        found = None if get is None or key.startswith("__") else get(key)
+        if found is None:
             raise missing(name, key)
-        found = load(key)
         space[key] = seen(found) if type(found) is FunctionType else found
         return space[key]
 

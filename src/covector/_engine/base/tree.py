@@ -16,19 +16,13 @@ from covector._engine.base import errors
 from covector._engine.base.exact import exact
 
 NAMESPACE = "covector"
+# For users' trees: there what stands for one array is a leaf, which the transformations take apart.
+PUBLIC = "covector.public"
 TreeDef = optree.PyTreeSpec
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
-    """The leaves in order, and the structure.  None has no leaves; dict keys are sorted.
-
-    `is_leaf(x)` says what else is a leaf.
-
-    >>> from covector import tree
-    >>> leaves, structure = tree.flatten({'b': 1, 'a': [2, None]})
-    >>> leaves
-    [2, 1]
-    """
+    """The leaves in order, and the structure.  None has no leaves; dict keys are sorted."""
     return optree.tree_flatten(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
@@ -76,26 +70,12 @@ def _hashable(data: Any) -> Any:
 
 
 def leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[Any]:
-    """The leaves in order.
-
-    `is_leaf(x)` says what else is a leaf.
-
-    >>> from covector import tree
-    >>> tree.leaves({'b': 1, 'a': [2, None]})
-    [2, 1]
-    """
+    """The leaves in order."""
     return optree.tree_leaves(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
 def structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeDef:
-    """The structure alone.
-
-    `is_leaf(x)` says what else is a leaf.
-
-    >>> from covector import tree
-    >>> tree.structure({'a': 1, 'b': [2, 3]}) == tree.structure({'a': 0, 'b': [0, 0]})
-    True
-    """
+    """The structure alone."""
     return optree.tree_structure(tree, is_leaf=is_leaf, namespace=NAMESPACE)
 
 
@@ -122,7 +102,11 @@ def leaves_with_path(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
 
 
 def broadcast_prefix(
-    prefix: Any, tree: Any, what: str, is_leaf: Callable[[Any], bool] | None = None
+    prefix: Any,
+    tree: Any,
+    what: str,
+    is_leaf: Callable[[Any], bool] | None = None,
+    space: str = NAMESPACE,
 ) -> list[Any]:
     """One leaf of `prefix` for each leaf of `tree`; ValueError names `what` if it is no prefix.
 
@@ -131,11 +115,11 @@ def broadcast_prefix(
     result: list[Any] = []
 
     def walk(p: Any, t: Any, path: str) -> None:
-        if p is None or (is_leaf is not None and is_leaf(p)) or _is_leaf(p):
-            result.extend([p] * len(leaves(t)))
+        if p is None or (is_leaf is not None and is_leaf(p)) or _is_leaf(p, space):
+            result.extend([p] * optree.tree_structure(t, namespace=space).num_leaves)
             return
-        p_children, p_def = _one_level(p)
-        t_children, t_def = _one_level(t)
+        p_children, p_def = _one_level(p, space)
+        t_children, t_def = _one_level(t, space)
         if (
             t_children is None
             or p_children is None
@@ -153,14 +137,14 @@ def broadcast_prefix(
     return result
 
 
-def _is_leaf(x: Any) -> bool:
-    return optree.tree_is_leaf(x, namespace=NAMESPACE)
+def _is_leaf(x: Any, space: str = NAMESPACE) -> bool:
+    return optree.tree_is_leaf(x, namespace=space)
 
 
-def _one_level(x: Any) -> tuple[list[Any] | None, Any]:
-    if x is None or _is_leaf(x):
+def _one_level(x: Any, space: str = NAMESPACE) -> tuple[list[Any] | None, Any]:
+    if x is None or _is_leaf(x, space):
         return None, None
-    children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=NAMESPACE)
+    children, metadata, _, _ = optree.tree_flatten_one_level(x, namespace=space)
     return list(children), (type(x), metadata)
 
 
@@ -190,16 +174,19 @@ def register_node(
     statics: tuple[str, ...] = (),
     plain: bool = False,
     with_entries: Callable[[Any], tuple[Any, ...]] | None = None,
+    public: bool = True,
 ) -> None:
     """Make a class a container: `to_children(x)` gives (children, static data), `from_children` undoes it.
 
     With `children`, these attributes are the children and those in `statics` the static data, and the class, called
     with all by name, makes x again: `jit` then flattens and makes it natively.  It does not even call the class if
     that is `plain`: sets these attributes and does nothing else.  `with_entries` is
-    `to_children` with a third result, the names of the children for key paths.  ValueError if it is one already.
+    `to_children` with a third result, the names of the children for key paths.  What is not `public` is a leaf to
+    users.  ValueError if it is one already.
     """
     flatten = to_children if with_entries is None else with_entries
-    optree.register_pytree_node(cls, flatten, from_children, namespace=NAMESPACE)  # type: ignore[arg-type]
+    for space in (NAMESPACE, PUBLIC) if public else (NAMESPACE,):
+        optree.register_pytree_node(cls, flatten, from_children, namespace=space)  # type: ignore[arg-type]
     _nodes[cls] = Registered(from_children, children, statics, plain)
     _native.register_node(cls, children, statics, to_children)
 

@@ -25,14 +25,6 @@ from covector._engine.types.dims import Dim
 DEEPEST = 40
 
 
-Bounds = tuple[tuple[int | None, int | None], ...]
-
-
-def bounds_of(index: Index) -> Bounds:
-    """Between what the parts of an index lie: variables of one name are equal, whatever the length of their loops."""
-    return tuple([dims.bounds(i) for i in index])
-
-
 class Interned:
     """One node for all expressions that are built alike from the same nodes.
 
@@ -42,7 +34,7 @@ class Interned:
     def __init__(self) -> None:
         self._known: dict[Expr, Expr] = {}
         self._by_content: dict[Any, Expr] = {}
-        self._indices: dict[tuple[Index, Bounds], Index] = {}
+        self._indices: dict[Index, Index] = {}
 
     def __call__(self, e: Expr) -> Expr:
         known = self._known
@@ -60,8 +52,7 @@ class Interned:
 
     def index(self, index: Index) -> Index:
         """The index in which the parts that come from data are such nodes."""
-        key = index, bounds_of(index)
-        found = self._indices.get(key)
+        found = self._indices.get(index)
         if found is None:
             values: dict[str, Dim] = {}
             for i in index:
@@ -69,7 +60,7 @@ class Interned:
                     if isinstance(e := factor.payload, Expr) and self(e) is not e:
                         values[factor.key] = ix.renamed(factor, self(e))
             found = tuple(dims.substitute(i, values) for i in index) if values else index
-            self._indices[key] = found
+            self._indices[index] = found
         return found
 
     def _content(self, node: Expr) -> Any:

@@ -15,6 +15,7 @@ from covector._engine.ir.program import (
     Atom,
     Eqn,
     Program,
+    Rewriting,
     Var,
     map_eqns,
     replace_inputs,
@@ -27,13 +28,16 @@ from covector._engine.types.dims import Dim
 
 def hoist_invariants(program: Program, job: Job) -> Program:
     """The Program with what its loops compute alike in each run in front of them, innermost loops first."""
+    return Rewriting(lambda program, hoisted: _hoisted(program, hoisted, job))(program)
+
+
+def _hoisted(program: Program, hoisted: Rewriting, job: Job) -> Program:
     if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
     for eqn in program.eqns:
         if eqn.primitive.has_programs:
-            inner = [hoist_invariants(body, job) for body in eqn.primitive.programs()]
-            p = eqn.primitive.with_programs(inner)
+            p = hoisted.inside(eqn.primitive)
             eqn = _hoist(Eqn(p, eqn.inputs, eqn.outputs, eqn.source), eqns, job)
         eqns.append(eqn)
     return map_eqns(program, eqns)

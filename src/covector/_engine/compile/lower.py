@@ -70,6 +70,8 @@ class Lowering(Builder):
         super().__init__(Names())
         self.job = job
         self.instances = Instances()
+        limits = job.target.limits
+        self._fit, self._written = unroll.Small(limits), unroll.of_any_length(limits)
 
     def explain(self, topic: str, reason: str) -> None:
         self.job.explain(topic)(reason)
@@ -113,10 +115,10 @@ class Lowering(Builder):
 
     @property
     def fit(self) -> Fitting:
-        return unroll.Small(self.job.target.limits)
+        return self._fit
 
     def written_out(self, program: Program, inputs: Sequence[Kept]) -> list[Kept]:
-        return unroll.written_out(program, inputs, self, self.job.target.limits)
+        return unroll.written_out(program, inputs, self, self._written)
 
     def points(self, program: Program, carried: Sequence[bool]) -> Points | None:
         return points.points_of(program, carried, self.job.target)

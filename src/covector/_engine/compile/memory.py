@@ -7,6 +7,7 @@ buffers; when it is needed is a list of segments, from statement to statement of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,16 @@ from covector._engine.base.record import replace
 from covector._engine.compile.arena import ALIGNMENT, Life, first_fit
 from covector._engine.compile.donation import READ_AFTER, READ_WHILE, Donation
 from covector._engine.core.foreign import is_users
-from covector._engine.ir.access import Access, Reader, Use, accesses, in_place, is_whole, uses
+from covector._engine.ir.access import (
+    Access,
+    Reader,
+    Use,
+    accesses,
+    in_place,
+    is_whole,
+    uses,
+    uses_around,
+)
 from covector._engine.ir.kernel import (
     Buffer,
     Callback,
@@ -99,19 +109,29 @@ class Bodies:
     def __init__(self, kernel: Kernel):
         self.all: list[Body] = []
         self.home: dict[Buffer, Body] = {}
-        self.top = self._make(kernel.body, None)
+        self.top = self._make(kernel.body, None, Reader())
         for buffer in (*kernel.inputs, *kernel.outputs):
             self.home[buffer] = self.top
 
-    def _make(self, statements: tuple[Statement, ...], parent: Body | None, ends: int = -1) -> Body:
+    def _make(
+        self,
+        statements: tuple[Statement, ...],
+        parent: Body | None,
+        reader: Reader,
+        ends: int = -1,
+    ) -> Body:
         body = Body(statements, parent, 0 if parent is None else parent.depth + 1, ends)
         self.all.append(body)
         for s in statements:
+            own, inner = reader.own(s), list[Body]()
             for inside in bodies(s):
-                ends = len(s.test) if isinstance(s, While) else -1
-                self._make(inside, body, ends)
-            body.uses.append(uses((s,)))
-            for a in Reader().own(s):  # of a loop or a branch: what its head reads
+                reader.enter(s)
+                inner.append(
+                    self._make(inside, body, reader, len(s.test) if isinstance(s, While) else -1)
+                )
+                reader.leave()
+            body.uses.append(uses_around(own, itertools.chain(*[b.uses for b in inner])))
+            for a in own:  # of a loop or a branch: what its head reads
                 home = self.home.get(a.buffer)
                 self.home[a.buffer] = body if home is None else common(home, body)
         return body

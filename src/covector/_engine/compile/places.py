@@ -11,7 +11,7 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Limits
-from covector._engine.compile.elements import Bounds, Elements, Interned, bounds_of
+from covector._engine.compile.elements import Elements, Interned
 from covector._engine.core.primitive import Index, Mapped, Movement, Scalar, View
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import constant
@@ -30,7 +30,7 @@ class Places:
     def __init__(self, program: Program, limits: Limits):
         self._interned = Interned()
         self._stand_ins: dict[tuple[Var, Index], Scalar] = {}
-        self._found: dict[tuple[Eqn, Where, Bounds], tuple[tuple[Var, Where], ...]] = {}
+        self._found: dict[tuple[Eqn, Where], tuple[tuple[Var, Where], ...]] = {}
         self._of_index = Elements(
             _functions_of_the_index(program, limits.looked_through), lambda v: None
         )
@@ -42,15 +42,14 @@ class Places:
             scalar = ((), condition)
             variables = [a for a in eqn.inputs if isinstance(a, Var)]
             return [(a, place if a.aval.shape else scalar) for a in variables]
-        key = eqn, place, bounds_of(index)
-        found = self._found.get(key)
+        found = self._found.get((eqn, place))
         if found is None:
             reads: dict[tuple[Var, Where], None] = {}
             views = [self._view(a, reads) for a in eqn.inputs]
             if condition is not None:
                 views = [v.under(condition) for v in views]
             mapped_of(eqn).element(index, *views)
-            found = self._found[key] = tuple(reads)
+            found = self._found[eqn, place] = tuple(reads)
         return found
 
     def is_of_the_index(self, eqn: Eqn) -> bool:

@@ -5,6 +5,7 @@ Nothing here knows a primitive: what holds Programs, what has a law, what wants 
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from covector._engine.ir.program import (
     Eqn,
     Literal,
     Program,
+    Rewriting,
     Var,
     map_eqns,
     without_dead_code,
@@ -26,7 +28,11 @@ from covector._engine.types import dtypes
 
 def simplify(program: Program) -> Program:
     """One pass of laws and merging over the equations, then dead code; in the Programs inside too."""
-    rewriter = _Rewriter()
+    return Rewriting(_simplified)(program)
+
+
+def _simplified(program: Program, inside: Rewriting) -> Program:
+    rewriter = _Rewriter(inside)
     for eqn in program.eqns:
         rewriter.add(eqn)
     outputs = [rewriter.atom(a) for a in program.outputs]
@@ -36,7 +42,8 @@ def simplify(program: Program) -> Program:
 class _Rewriter:
     """Rebuilds a Program equation by equation."""
 
-    def __init__(self) -> None:
+    def __init__(self, inside: Rewriting) -> None:
+        self.inside = inside
         self.env: dict[Var, Atom] = {}
         self.eqns: list[Eqn] = []
         self.producer: dict[Var, Eqn] = {}
@@ -51,9 +58,7 @@ class _Rewriter:
     def add(self, eqn: Eqn) -> None:
         """Take over an equation, in a simpler form if a law fits."""
         inputs = tuple([self.atom(a) for a in eqn.inputs])
-        p = eqn.primitive
-        if p.has_programs:
-            p = p.with_programs([simplify(program) for program in p.programs()])
+        p = self.inside.inside(eqn.primitive)
         same = p is eqn.primitive and inputs == eqn.inputs  # atoms are equal if they are the same
         eqn = eqn if same else Eqn(p, inputs, eqn.outputs, eqn.source)
         while (found := eqn.primitive.simplified(eqn, self.made_by)) is not None:
@@ -121,11 +126,14 @@ def _key(eqn: Eqn) -> Any:
 
 def layouts(program: Program, job: Job) -> Program:
     """Permute the operands of what is lowered by its own rule to where it takes them, if they are not there."""
+    return Rewriting(lambda program, arranged: _arranged(program, arranged, job))(program)
+
+
+def _arranged(program: Program, arranged: Rewriting, job: Job) -> Program:
     eqns: list[Eqn] = []
     for eqn in program.eqns:
-        p = eqn.primitive
-        if p.has_programs:
-            p = p.with_programs([layouts(program, job) for program in p.programs()])
+        p = arranged.inside(eqn.primitive)
+        if p is not eqn.primitive:
             eqn = Eqn(p, eqn.inputs, eqn.outputs, eqn.source)
         wanted = p.arranged(types_of(eqn)) if is_single(eqn, job.target) else None
         if wanted is not None:
@@ -140,4 +148,5 @@ def layouts(program: Program, job: Job) -> Program:
                 inputs.append(a)
             eqn = Eqn(primitive, tuple(inputs), eqn.outputs, eqn.source)
         eqns.append(eqn)
-    return map_eqns(program, eqns)
+    same = all(map(operator.is_, eqns, program.eqns))
+    return program if same else map_eqns(program, eqns)

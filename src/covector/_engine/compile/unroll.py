@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from covector._engine.backends.base import Limits
-from covector._engine.base.record import record, replace
+from covector._engine.base.depth import Depth
+from covector._engine.base.record import replace
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
@@ -36,17 +37,38 @@ from covector._engine.types.avals import ShapedArray
 MADE = -1  # the number that stands for new memory, beside those of the inputs
 
 
-@record
-class Small(Fitting):
-    """Programs of small arrays, and of large ones of which single elements are read and changed, in place."""
+_fitting = Depth()
 
-    limits: Limits
+
+class Small(Fitting):
+    """Programs of small arrays, and of large ones of which single elements are read and changed, in place.
+
+    What was found out of a Program is kept: a loop is asked for by each of those around it.
+    """
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self._fitted: dict[tuple[Program, tuple[bool, ...]], _Fitted] = {}
 
     def is_tiny(self, aval: ShapedArray) -> bool:
         return dims.is_constant(aval.shape) and bool(aval.size <= self.limits.tiny_array)
 
     def __call__(self, program: Program, in_locals: Sequence[bool]) -> Fit | None:
-        return _Fitted(equations_last(seen_through(program)), in_locals, self).result()
+        return self.fitted(program, in_locals).result()
+
+    def fitted(self, program: Program, in_locals: Sequence[bool]) -> _Fitted:
+        """How far a Program fits, and its equations in the order in which they do."""
+        key = program, tuple(in_locals)
+        return _fitting.kept(
+            self._fitted,
+            key,
+            lambda: _Fitted(equations_last(seen_through(program)), in_locals, self),
+        )
+
+
+def of_any_length(limits: Limits) -> Small:
+    """For Programs of which it is known that they are to be written out."""
+    return Small(replace(limits, tiny_body=1 << 62, private_row=1 << 62))
 
 
 class _Fitted:
@@ -64,12 +86,15 @@ class _Fitted:
         self.changed: set[int] = set()
         self.size = self.memory = 0
         held = (v for v, local in zip(program.inputs, in_locals, strict=True) if local)
-        self.fits = all(small.is_tiny(v.aval) for v in held) and all(
-            self._equation(eqn)
-            and self.size <= small.limits.tiny_body
-            and self.memory <= small.limits.private_row  # on the thread's stack, for each lane
-            for eqn in program.eqns
-        )
+        self.fits = all(small.is_tiny(v.aval) for v in held)
+        for eqn in program.eqns:
+            self.fits = self.fits and self._equation(eqn) and self._is_short()
+            if not self.fits:
+                break
+
+    def _is_short(self) -> bool:
+        limits = self.small.limits  # of memory: on the thread's stack, for each lane
+        return self.size <= limits.tiny_body and self.memory <= limits.private_row
 
     def result(self) -> Fit | None:
         """How the Program fits."""
@@ -161,11 +186,10 @@ def makes_memory(eqn: Eqn, small: Fitting) -> bool:
     return dims.is_constant(aval.shape) and not small.is_tiny(aval)
 
 
-def written_out(program: Program, inputs: Sequence[Kept], b: Builder, limits: Limits) -> list[Kept]:
+def written_out(program: Program, inputs: Sequence[Kept], b: Builder, small: Small) -> list[Kept]:
     """The results of a Program that fits, where each input lies at a place or is these elements."""
-    program = equations_last(seen_through(program))
-    small = Small(replace(limits, tiny_body=1 << 62, private_row=1 << 62))
-    fitted = _Fitted(program, [not isinstance(x, Place) for x in inputs], small)
+    fitted = small.fitted(program, [not isinstance(x, Place) for x in inputs])
+    program = fitted.program
     assert fitted.fits, program
     places = {v: x for v, x in zip(program.inputs, inputs, strict=True) if isinstance(x, Place)}
     elements = _WrittenOut({v: e for e in program.eqns for v in e.outputs}, places, b.names)

@@ -26,6 +26,7 @@ from covector._engine.transforms.programs import (
     part_of,
     transpose_program,
 )
+from covector._engine.transforms.transpose import transpose_flat
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -164,7 +165,12 @@ class Called(Primitive):
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
-        found = transpose_program(self.program, linear, given)
+        try:
+            found = transpose_program(self.program, linear, given)
+        except errors.OutsideRefError:  # a user's rule touches references: it does so where it runs
+            types = [x.aval if mine else x for x, mine in zip(args, linear, strict=True)]
+            pulled = iter(transpose_flat(self.program, types, linear, ct))
+            return [next(pulled) if mine else None for mine in linear]
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
         backs = iter(self.of(found.program, True)(*known, *compress(ct, given), *found.constants))
         live = iter(found.nonzero)

@@ -18,12 +18,8 @@ from covector._engine.base import errors, tree
 from covector._engine.base.record import record, replace
 from covector._engine.control.on_host import PURE, OnHost
 from covector._engine.core.inside import Widening
-from covector._engine.core.trace import (
-    SCALARS,
-    Array,
-    StagingTrace,
-    Tracer,
-)
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Array, StagingTrace, Tracer
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.types import dims, dtypes

@@ -199,12 +199,10 @@ def checked_program(program: Program, kinds: Kinds) -> CheckedProgram:
     """A closed Program with the checks of these kinds."""
     checks = Checks(kinds)
     checks.survey(program)
-    return CheckedProgram(
-        checks.program(program),
-        tuple(checks.codes),
-        tuple([checks.places[f] for f in checks.codes]),
-        tuple(checks.slots),
-    )
+    failures = tuple(checks.codes)
+    places = tuple([checks.places[f] for f in failures])
+    checks.complete = True
+    return CheckedProgram(checks.program(program), failures, places, tuple(checks.slots))
 
 
 class Checks:
@@ -215,6 +213,7 @@ class Checks:
         self.codes: dict[Failure, int] = {}
         self.places: dict[Failure, tuple[int, ...]] = {}
         self.slots: list[ShapedArray] = []
+        self.complete = False  # whether all failures are known: the state has been made
         self._fails: dict[Program, bool] = {}
         self._made: dict[Program, Program] = {}
 
@@ -231,8 +230,12 @@ class Checks:
         if found is None:
             found = False
             for eqn in program.eqns:
-                for inner in eqn.primitive.programs():
+                rules = eqn.primitive.rule_programs()
+                for inner in (*eqn.primitive.programs(), *(rules or ())):
                     found |= self.survey(inner)
+                if rules is None or rules:
+                    for kind in sorted(self.kinds, key=lambda k: k.__name__):
+                        self._note(_unforeseen(kind))
                 for fault in self._faults(eqn):
                     found = True
                     self._note(fault.failure)
@@ -254,6 +257,10 @@ class Checks:
 
     def _note(self, failure: Failure) -> None:
         if failure in self.codes:
+            return
+        if self.complete:
+            self.codes[failure] = self.codes[_unforeseen(failure.kind)]
+            self.places[failure] = ()
             return
         self.codes[failure] = len(self.codes) + 1
         taken: list[int] = []
@@ -326,7 +333,7 @@ class Checks:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The results of an equation, and the state after it."""
         p = eqn.primitive
-        if p.has_programs and any(map(self.fails, p.programs())):
+        if p.has_programs and any(map(self.fails, (*p.programs(), *(p.rule_programs() or ())))):
             return p.checked(self, given, state)
         outs: Sequence[Any] = ()
         if not p.only_checks:
@@ -342,7 +349,7 @@ class Checks:
         """The state after a test, with the values that its message shows: the first failure stays."""
         first = prims.and_(bad, prims.eq(state[0], np.int32(0)))
         after = [prims.select(first, np.int32(self.codes[failure]), state[0]), *state[1:]]
-        for i, x in zip(self.places[failure], values, strict=True):
+        for i, x in zip(self.places[failure], values, strict=False):  # none of an unforeseen one
             x = x if isinstance(x, np.generic) else prims.stop_gradient(x)
             after[1 + i] = prims.select(first, x, state[1 + i])
         return after
@@ -357,6 +364,13 @@ class Checks:
         outs = self._bare(p)(*given)
         known = [prims.stop_gradient(x) if typeof(x).differentiable() else x for x in given]
         return outs, Call(self.program(program))(*known, *state)[len(outs) :]
+
+
+def _unforeseen(kind: type[errors.CheckError]) -> Failure:
+    """What fails in a rule for derivatives in some arguments, and was not met in the one for all."""
+    return Failure(
+        kind, Message("a check failed in the rule of a function with custom derivatives")
+    )
 
 
 def _placed(fault: Fault, where: str) -> Fault:

@@ -19,7 +19,7 @@ from covector._engine.control.call import Call, Called, reference
 from covector._engine.core import trace
 from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
 from covector._engine.core.trace import Tracer, typeof
-from covector._engine.ir.program import Program, effects_of
+from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import stage_closed
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -78,7 +78,7 @@ class Composite(Primitive):
 
         made = stage_closed(run, avals, self.name)
         # What closes over traced values, or calls users' functions, must not outlive them.
-        if not any(isinstance(c, Tracer) for c in made[1]) and not effects_of(made[0]):
+        if not any(isinstance(c, Tracer) for c in made[1]) and not made[0].effects:
             with _lock:
                 _bodies[key] = made
                 if len(_bodies) > _most_bodies:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from covector._engine.base import errors
+from covector._engine.base import errors, ref_errors
+from covector._engine.control.call import Call
+from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Online, Primitive
-from covector._engine.core.trace import Tracer, context, stage, standing_for, typeof
-from covector._engine.ir.program import without_dead_code
+from covector._engine.core.refs import held, settled, stage_open
+from covector._engine.core.trace import Tracer, context, standing_for, typeof
+from covector._engine.ir.program import Program, without_dead_code
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.forward import FlatFunction
 from covector._engine.transforms.programs import Mask, interned
@@ -90,8 +93,23 @@ class Captured:
             return f(*args)
 
 
+class OutsideRefs:
+    """In the place of the rule of a staged function that touches references from outside: it must not be asked for.
+
+    The rule would touch them too, at another time.  Who staged the function runs it where the rule is wanted instead.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, *_: Any) -> Any:
+        raise errors.OutsideRefError(ref_errors.from_outside(self.name))
+
+
 class OnlineCustom(Online):
-    """A function with a custom rule, as it is called."""
+    """A function with a custom rule, as it is called.  `refs`: whether references are among its arguments."""
 
     kind: ClassVar[str]
     primitive: ClassVar[Callable[..., Primitive]]  # makes what stands for it in a Program
@@ -99,9 +117,17 @@ class OnlineCustom(Online):
         Callable[..., Any]
     ]  # makes the rule of a function that closes over traced values
 
-    def __init__(self, name: str, fun: FlatFunction, rule: Any, outcome: Outcome, memory: Memory):
+    def __init__(
+        self,
+        name: str,
+        fun: FlatFunction,
+        rule: Any,
+        outcome: Outcome,
+        memory: Memory,
+        refs: bool = False,
+    ):
         self.function_name, self.fun, self.rule = name, fun, rule
-        self.outcome, self.memory = outcome, memory
+        self.outcome, self.memory, self.refs = outcome, memory, refs
 
     def text(self) -> str:
         return f"{self.name}[{self.function_name}]"
@@ -116,18 +142,21 @@ class OnlineCustom(Online):
         avals = tuple([typeof(x) for x in args])
         found = self.memory.get(avals)
         if found is None:
-            program = without_dead_code(stage(self.fun, avals, self.function_name))
+            program, uses = stage_open(self.fun, avals, self.function_name)
+            program = without_dead_code(program)
             closed, constants, n = program.close(), program.constants, len(avals)
             captured = Captured([(i, c) for i, c in enumerate(constants) if isinstance(c, Tracer)])
-            if captured.values:
+            if uses or self.refs:
+                primitive = self.primitive(closed, OutsideRefs(self.function_name), n)
+            elif captured.values:
                 primitive = self.primitive(closed, self.capturing(self.rule, captured), n)
             else:
                 primitive = self.primitive(interned(closed), self.rule, n)
-            found = primitive, constants, self.outcome.value
-            if not captured.values:
+            found = primitive, constants, self.outcome.value, uses
+            if not captured.values and not uses:
                 self.memory.keep(avals, found)
-        primitive, constants, self.outcome.value = found
-        return primitive(*args, *constants)
+        primitive, constants, self.outcome.value, uses = found
+        return settled(uses, primitive(*args, *held(uses), *constants))
 
     def batch_online(
         self, args: Sequence[Any], dims: Sequence[int | None], how: Batching
@@ -144,7 +173,7 @@ class OnlineCustom(Online):
 
         rule = self._batched_rule(tuple(dims), how, axes)
         memory = self.memory.under("batch", tuple(dims), how.size, how.axis_name)
-        outs = type(self)(self.function_name, run, rule, axes, memory)(*args)
+        outs = type(self)(self.function_name, run, rule, axes, memory, self.refs)(*args)
         self.outcome.value, found = axes.value
         return outs, found
 
@@ -165,6 +194,38 @@ class Noting:
 
 def forget(axes: list[int | None]) -> None:
     """For rules of staged functions, whose results' batch axes are known."""
+
+
+class Checked:
+    """The base of rules of functions with checks: what fails in them changes the state, which follows the constants.
+
+    Of the results of the rule the state after it is the last ones.
+    """
+
+    def __init__(self, how: Checking):
+        self.how = how
+
+    def parted(self, constants: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The constants, and the state."""
+        n = len(constants) - len(self.how.types)
+        return constants[:n], constants[n:]
+
+    def run(
+        self, program: Program, args: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The results of a Program, and the state after it."""
+        self.how.survey(program)
+        outs = Call(self.how.program(program))(*args, *state)
+        n = len(program.outputs)
+        return outs[:n], outs[n:]
+
+
+def foreseen(make: Callable[[], Program]) -> tuple[Program, ...] | None:
+    """The Program of a rule; None for one that refuses, which it says when it is asked for."""
+    try:
+        return (make(),)
+    except Exception:  # of the user's function, which may say so that there is no derivative
+        return None
 
 
 def kept(primitive: Primitive, key: Mask, make: Callable[[Mask], T]) -> T:

@@ -12,14 +12,17 @@ from covector._engine.control.call import Call, Called, spread
 from covector._engine.control.custom import (
     Axes,
     Captured,
+    Checked,
     Noting,
     OnlineCustom,
     Outcome,
     Values,
     calling,
+    foreseen,
     forget,
     kept,
 )
+from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.trace import current, typeof
 from covector._engine.ir.program import Program
@@ -28,6 +31,7 @@ from covector._engine.transforms.forward import FlatFunction, LinearTracer
 from covector._engine.transforms.programs import (
     JVPProgram,
     Mask,
+    SplitProgram,
     batch_program,
     split_program,
     stage_closed,
@@ -163,15 +167,30 @@ class CustomJVP(Called):
         return outs[:n], tuple(spread(outs[n:], found.nonzero, self.program.out_avals))
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        found, nonzero = self._derivative(tangents)
-        n, types = len(self.program.outputs), self.program.out_avals
-        m, k = len(primals), len(found.constants)
+        return self.linearized(primals, tangents, lambda known, xs: Call(known)(*xs))
+
+    def _split(self, nonzero: Mask) -> tuple[JVPProgram, SplitProgram]:
+        """The rule in two: what is known, and what is linear in the tangents."""
+        found = kept(self, nonzero, self._staged)
+        m, k = len(self.program.inputs), len(found.constants)
         mask = (*[False] * m, *[True] * sum(nonzero), *[False] * k)
         split = split_program(found.program, mask)
-        if any(split.nonzero[:n]):
+        if any(split.nonzero[: len(self.program.outputs)]):
             raise TypeError(errors.depends_on_tangents(self.program.name))
+        return found, split
+
+    def linearized(
+        self,
+        primals: Sequence[Any],
+        tangents: Sequence[Any],
+        run: Callable[[Program, Sequence[Any]], Sequence[Any]],
+    ) -> tuple[Sequence[Any], tuple[Any, ...]]:
+        """Results and tangents, where `run` computes what is known."""
+        _, nonzero = self._derivative(tangents)
+        found, split = self._split(nonzero)
+        n, types = len(self.program.outputs), self.program.out_avals
         known = (*primals, *found.constants, *split.constants)
-        outs = Call(split.known)(*known)
+        outs = run(split.known, known)
         residuals = split.residual_values(known, outs)
         pushed: Sequence[Any] = ()
         if any(split.nonzero):
@@ -181,6 +200,18 @@ class CustomJVP(Called):
             next(live) if given and next(linear) else Zero(aval)
             for given, aval in zip(found.nonzero, types, strict=True)
         ])  # fmt: skip
+
+    def rule_programs(self) -> tuple[Program, ...] | None:
+        nonzero = tuple([a.differentiable() for a in self.program.in_avals[: self.count]])
+        return foreseen(lambda: self._split(nonzero)[1].known) if any(nonzero) else ()
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The same with checks, also in its rule: not in what is linear there, which runs after all results."""
+        both = CustomJVP(how.program(self.program), CheckedJVP(self, how), self.count)
+        outs, n = both(*xs, *state), len(self.program.outputs)
+        return outs[:n], outs[n:]
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return self.batch_named(args, dims, size, None)
@@ -192,6 +223,28 @@ class CustomJVP(Called):
         found = batch_program(self.program, tuple(dims), size, axis_name, wanted)
         rule = BatchedJVP(self.rule, tuple(dims), Batching(size, axis_name), forget)
         return replace(self, program=found.program, rule=rule)(*args, *found.constants), found.dims
+
+
+class CheckedJVP(Checked):
+    """The rule of a function with checks, and so its own."""
+
+    def __init__(self, base: CustomJVP, how: Checking):
+        super().__init__(how)
+        self.base = base
+
+    def __call__(
+        self, primals: Sequence[Any], tangents: Sequence[Any], constants: Sequence[Any]
+    ) -> tuple[Values, Values]:
+        own, state = self.parted(constants)
+        after: list[Any] = []
+
+        def run(known: Program, xs: Sequence[Any]) -> Sequence[Any]:
+            outs, after[:] = self.run(known, xs, state)
+            return outs
+
+        zeros = [Zero(x) for x in own]
+        outs, pushed = self.base.linearized((*primals, *own), (*tangents, *zeros), run)
+        return [*outs, *after], [*pushed, *map(Zero, after)]
 
 
 OnlineJVP.primitive, OnlineJVP.capturing = CustomJVP, CapturingJVP

@@ -13,14 +13,17 @@ from covector._engine.control.call import Call, Called, spread
 from covector._engine.control.custom import (
     Axes,
     Captured,
+    Checked,
     Noting,
     OnlineCustom,
     Outcome,
     Values,
     calling,
+    foreseen,
     forget,
     kept,
 )
+from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
@@ -100,6 +103,7 @@ class CustomLinear(Primitive):
     nonzero: Mask
     results: tuple[ShapedArray, ...]
     name: ClassVar[str] = "custom_linear"
+    users_transpose: ClassVar[bool] = True
     multiple: ClassVar[bool] = True
 
     def text(self) -> str:
@@ -264,13 +268,38 @@ class CustomVJP(Called):
             raise errors.ClosedOverError(errors.closed_over(self.name, self.program.name))
         given = tangents[: self.count]
         nonzero = tuple([not is_zero(t) for t in given])
-        found = kept(self, nonzero, self._forward)
+        found, residuals, outs = self.forward(primals, nonzero, lambda p, xs: Call(p)(*xs))
+        return outs, _custom_linear(self.program.name, found, residuals, outs, given)
+
+    def forward(
+        self,
+        primals: Sequence[Any],
+        perturbed: Mask,
+        run: Callable[[Program, Sequence[Any]], Sequence[Any]],
+    ) -> tuple[ForwardProgram, list[Any], Sequence[Any]]:
+        """The rule, the residuals, and the results, where `run` computes them."""
+        found = kept(self, perturbed, self._forward)
         known = (*primals, *found.constants)
-        outs = Call(found.program)(*known)
+        outs = run(found.program, known)
         values = [*known, *outs]
         residuals = [values[i] for i in found.residuals]
-        results = outs[: len(self.program.outputs)]
-        return results, _custom_linear(self.program.name, found, residuals, results, given)
+        return found, residuals, outs[: len(self.program.outputs)]
+
+    def rule_programs(self) -> tuple[Program, ...] | None:
+        perturbed = tuple([a.differentiable() for a in self.program.in_avals[: self.count]])
+        if not any(perturbed):
+            return ()
+        return foreseen(lambda: kept(self, perturbed, self._forward).program)
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The same with checks, also in its rule forwards: on the way back, after all results, it is too late."""
+        both = CustomVJP(how.program(self.program), CheckedVJP(self, how), self.count)
+        outs, n = both(*xs, *state), len(self.program.outputs)
+        types = [typeof(x) for x in outs[n:]]
+        after = zip(outs[n:], types, strict=True)
+        return outs[:n], [prims.stop_gradient(x) if a.differentiable() else x for x, a in after]
 
     def _forward(self, perturbed: Mask) -> ForwardProgram:
         """The rule forwards, as a Program: from arguments and constants to results and residuals."""
@@ -300,6 +329,32 @@ class CustomVJP(Called):
         return replace(self, program=found.program, rule=rule)(*args, *found.constants), found.dims
 
 
+class CheckedVJP(Checked):
+    """The rule of a function with checks, and so its own."""
+
+    def __init__(self, base: CustomVJP, how: Checking):
+        super().__init__(how)
+        self.base = base
+
+    def __call__(
+        self, primals: Sequence[Any], perturbed: Mask, constants: Sequence[Any]
+    ) -> tuple[Values, Values, Backward]:
+        own, state = self.parted(constants)
+        after: list[Any] = []
+
+        def run(program: Program, xs: Sequence[Any]) -> Sequence[Any]:
+            outs, after[:] = self.run(program, xs, state)
+            return outs
+
+        found, residuals, outs = self.base.forward((*primals, *own), perturbed, run)
+        n = len(outs)
+
+        def back(values: Sequence[Any], cts: Sequence[Any]) -> Sequence[Any]:
+            return found(values, cts[:n])
+
+        return residuals, [*outs, *after], back
+
+
 class ForwardProgram:
     """A rule forwards, as a Program, and the way back, staged once for each set of cotangents."""
 
@@ -314,13 +369,20 @@ class ForwardProgram:
 
     def __call__(self, residuals: Sequence[Any], cts: Sequence[Any]) -> Values:
         given = tuple([not is_zero(c) for c in cts])
-        found = self._back.get(given)
-        if found is None:
-            found = self._back[given] = self._transposed(given)
+        try:
+            found = self._transposed(given)
+        except errors.OutsideRefError:  # it touches references: it does so where it runs
+            return list(self.backward(residuals, cts))
         backs = Call(found.program)(*residuals, *compress(cts, given), *found.constants)
         return list(spread(backs, found.nonzero, self.args))
 
     def _transposed(self, given: Mask) -> TransposedProgram:
+        found = self._back.get(given)
+        if found is None:
+            found = self._back[given] = self._staged(given)
+        return found
+
+    def _staged(self, given: Mask) -> TransposedProgram:
         n, nonzero = len(self.residuals), list[bool]()
 
         def run(*values: Any) -> Values:

@@ -7,6 +7,8 @@ from functools import cache
 from covector._engine import primitives as prims
 from covector._engine.control.call import Call
 from covector._engine.control.cond import Cond
+from covector._engine.control.custom_jvp import CustomJVP
+from covector._engine.control.custom_vjp import CustomVJP
 from covector._engine.control.loop import Scan
 from covector._engine.control.open import OpenPrimitive, own
 from covector._engine.control.while_ import While
@@ -32,6 +34,8 @@ _CLASSES: tuple[type[Primitive], ...] = (
     prims.CumMin,
     prims.CumProd,
     prims.CumSum,
+    CustomJVP,
+    CustomVJP,
     prims.DotGeneral,
     prims.DynamicSlice,
     prims.DynamicUpdateSlice,
@@ -81,6 +85,8 @@ _JAX_NAMES = {
     "broadcast": "broadcast_in_dim",
     "call": "jit",
     "convert": "convert_element_type",
+    "custom_jvp": "custom_jvp_call",
+    "custom_vjp": "custom_vjp_call",
     "round_half_even": "round",
 }
 

@@ -245,7 +245,7 @@ class _ByTables(Primitive):
 
 def _typed(aval: Any) -> ShapedArray:
     return ShapedArray(
-        tuple(aval.shape), dtypes.as_dtype(aval.dtype), getattr(aval, "weak_type", False)
+        tuple(aval.shape), dtypes.named_dtype(aval.dtype), getattr(aval, "weak_type", False)
     )
 
 

@@ -97,6 +97,10 @@ class Checking(Protocol):
         """The types of the state's values."""
         ...
 
+    def survey(self, program: Program) -> bool:
+        """Note what can fail in a Program; whether something can."""
+        ...
+
     def fails(self, program: Program) -> bool:
         """Whether something can fail in a Program."""
         ...

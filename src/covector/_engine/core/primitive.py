@@ -13,10 +13,11 @@ from covector._engine.base import errors
 from covector._engine.base.record import fields
 from covector._engine.core import trace
 from covector._engine.core.inside import Checking, Fault, Interpreter, Widening
+from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Builder, Fit, Fitting, Kept, Operand, Result
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.index import Index
-from covector._engine.ir.program import Atom, Eqn, Program, effects_of
+from covector._engine.ir.program import Atom, Eqn, Program
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -60,6 +61,13 @@ class Linear(_Typed):
     """In a transpose rule: the place of an operand that the operation is linear in, known by type alone."""
 
     __slots__ = ()
+
+    _is_linear: ClassVar[bool] = True  # for messages, which are below
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of its type."""
+        return self.aval.dtype
 
 
 class NoSlope:
@@ -239,6 +247,7 @@ class Primitive:
         False  # whether its derivatives are those of what it is inlined to
     )
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
+    users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
@@ -261,6 +270,10 @@ class Primitive:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Of what holds Programs in which something can fail, the results and the state after it."""
         raise self._missing("checked")
+
+    def rule_programs(self) -> tuple[Program, ...] | None:
+        """What a user's rule computes forwards, for a derivative in all arguments; None: that is not known before."""
+        return ()
 
     def with_programs(self, programs: Sequence[Program]) -> Primitive:
         """The same with other Programs, of the same types, in the place of its own."""
@@ -358,7 +371,7 @@ class Primitive:
 
 def _effects_inside(p: Primitive) -> frozenset[Effect]:
     """Of what holds Programs and says nothing else: what they do."""
-    return frozenset[Effect]().union(*map(effects_of, p.programs()))
+    return frozenset[Effect]().union(*[program.effects for program in p.programs()])
 
 
 class Online(Primitive):
@@ -539,7 +552,10 @@ class Update(Primitive):
         return tuple(range(ndim))
 
     def independent_axes(self, ndim: int) -> tuple[int, ...]:
-        """The axes of the update of which each value has places of its own: its loop's runs do not meet."""
+        """The axes of the update of which each value has places of its own: its loop's runs do not meet.
+
+        Where a place is the same all along such an axis, one value at most is in bounds.
+        """
         raise NotImplementedError
 
     def target(self, index: Index, *xs: View) -> tuple[Index, Expr | None]:
@@ -561,7 +577,8 @@ class Update(Primitive):
         if self.combination != "set":
             value = combined(self.combination, b.element(out, where), value)
         order = self.loop_axes(len(shape))
-        free = set(self.independent_axes(len(shape)))
+        place = ix.flatten(where, out.aval.shape)
+        free = {a for a in self.independent_axes(len(shape)) if ix.depends(place, str(index[a]))}
         with ExitStack() as loops:
             for axis in order:
                 loops.enter_context(b.loop(index[axis], shape[axis], free=axis in free))

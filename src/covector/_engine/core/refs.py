@@ -17,6 +17,7 @@ from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record
 from covector._engine.core.trace import (
     EVAL,
+    SCALARS,
     Array,
     Held,
     StagingTrace,
@@ -97,7 +98,7 @@ class Cell:
             raise errors.UnexpectedTracerError(ref_errors.leaked(self._inner.text()))
         assert isinstance(frame, StagingTrace), "a trace that records stands above the home"
         if frame.refs is None:
-            raise TypeError(ref_errors.from_outside(frame.name))
+            raise errors.OutsideRefError(ref_errors.from_outside(frame.name))
         if isinstance(frame.refs, Reading):
             assert frame.parent is not None
             with using(frame.parent):
@@ -118,9 +119,13 @@ class Cell:
             and isinstance(level.refs, Reading)
             and held is not self._own
         ):
-            raise TypeError(ref_errors.from_outside(level.name))
+            raise errors.OutsideRefError(ref_errors.from_outside(level.name))
         self._check(value, level)
         held.value, held.written = shared(value), True
+
+    def _may_write(self) -> None:
+        """ValueError where what is written here differs from element to element of a batch, or might."""
+        self._check(None, self._held()[1])
 
     def _check(self, value: Any, level: Trace) -> None:
         """Whether a value may leave the transformations inside which it is written."""
@@ -192,6 +197,9 @@ class Cell:
         return self._own.written
 
 
+_native.set_cells(Cell, Held, EVAL)
+
+
 class Reading(dict[Any, Held]):
     """For a function that is staged to be applied once, at once: cells that it reads are constants of its Program.
 
@@ -257,25 +265,32 @@ def check_aliases(api: str, cells: Sequence[Any], captured: Uses = ()) -> None:
 
 
 class Among:
-    """The references among the leaves of arguments that are handed on as they are, around the other leaves."""
+    """The references among the leaves of arguments that are handed on as they are, around the other leaves.
 
-    def __init__(self, api: str, leaves: Sequence[Any]):
+    With `numbers`, Python's numbers are too: they are known when a function is traced.
+    """
+
+    def __init__(self, api: str, leaves: Sequence[Any], numbers: bool = False):
         self.refs = {i: x for i, x in enumerate(leaves) if isinstance(x, Cell)}
+        self.kept = self.refs
+        if numbers and any(type(x) in SCALARS for x in leaves):
+            known = {i: x for i, x in enumerate(leaves) if type(x) in SCALARS}
+            self.kept = {**self.refs, **known}
         self.total = len(leaves)
         check_aliases(api, list(self.refs.values()))
 
     def others(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves that are none."""
         return (
-            [x for i, x in enumerate(leaves) if i not in self.refs] if self.refs else list(leaves)
+            [x for i, x in enumerate(leaves) if i not in self.kept] if self.kept else list(leaves)
         )
 
     def merged(self, values: Sequence[Any]) -> Sequence[Any]:
         """All leaves, with these values for the others."""
-        if not self.refs:
+        if not self.kept:
             return values
         rest = iter(values)
-        return [self.refs[i] if i in self.refs else next(rest) for i in range(self.total)]
+        return [self.kept[i] if i in self.kept else next(rest) for i in range(self.total)]
 
 
 class StandIns:

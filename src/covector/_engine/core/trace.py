@@ -21,6 +21,7 @@ import numpy as np
 from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
+from covector._engine.core.numbers import NUMBERS, SCALARS, number, number_type
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -30,39 +31,6 @@ if TYPE_CHECKING:
     from covector._engine.core.primitive import Online, Primitive
 
 Array = _native.Array
-SCALARS = (bool, int, float, complex)
-
-
-def _weak_number(base: type, dtype: np.dtype) -> type:
-    """The class of weakly typed numbers of a dtype."""
-    content = {"__slots__": (), "dtype": dtype, "shape": (), "ndim": 0, "weak_type": True}
-    return type(f"Weak{base.__name__.title()}", (base,), content)
-
-
-_WEAK_NUMBERS: dict[np.dtype, type] = {
-    dtype: _weak_number(base, dtype)
-    for base, dtype in dtypes.PYTHON_SCALARS.items()
-    if base is not bool
-}
-
-# Each with the Python number that it is.
-WEAK_NUMBERS: dict[type, type] = {cls: cls.__bases__[0] for cls in _WEAK_NUMBERS.values()}
-NUMBERS: dict[type, np.dtype] = {
-    **dtypes.PYTHON_SCALARS, **{cls: dtype for dtype, cls in _WEAK_NUMBERS.items()}
-}  # fmt: skip
-
-
-def number(value: Any, like: Any) -> Any:
-    """A number with the dtype of another operand, and as weakly typed: a constant in a rule.
-
-    So the result of a rule is weakly typed where the operands are.  It has `dtype`, `shape` and `weak_type`.
-    """
-    dtype = like.dtype
-    if getattr(like, "weak_type", False) and dtype in _WEAK_NUMBERS:
-        return _WEAK_NUMBERS[dtype](value)
-    if dtype.kind == "f" and type(value) in (int, float):
-        return dtype.type(value)
-    return np.asarray(value).astype(dtype)[()]
 
 
 class Trace:
@@ -74,6 +42,11 @@ class Trace:
 
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
+
+    @property
+    def main(self) -> Trace:
+        """Itself: what libraries compare to see whether tracers are of one trace."""
+        return self
 
     def owns(self, x: Tracer) -> bool:
         """Whether a tracer is of this trace."""
@@ -143,6 +116,8 @@ def set_current(trace: Trace) -> Trace:
     _state.trace = trace
     if before.staging != trace.staging:
         _native.set_tracing(trace.staging or bool(_state.axes))
+    if (before is EVAL) != (trace is EVAL):
+        _native.set_transforming(trace is not EVAL)
     return before
 
 
@@ -324,12 +299,11 @@ def typeof(x: Any) -> ShapedArray:
         if _native.is_masked(x):
             raise TypeError(errors.masked_array("an operation"))
         return ShapedArray(x.shape, dtype)
-    dtype = NUMBERS.get(type(x))
-    if dtype is not None:
-        return ShapedArray((), dtype, dtype != dtypes.bool_)
+    if type(x) in NUMBERS:
+        return ShapedArray((), number_type(type(x)), type(x) is not bool)
     for base in SCALARS:  # subclasses of Python's scalars
         if isinstance(x, base):
-            return ShapedArray((), dtypes.PYTHON_SCALARS[base], base is not bool)
+            return ShapedArray((), dtypes.of_number(base), base is not bool)
     raise TypeError(errors.not_an_array(x, "an operation"))
 
 

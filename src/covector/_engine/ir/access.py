@@ -8,7 +8,7 @@ several statements share reads memory where the first of them stands.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -141,8 +141,25 @@ class Use:
 
 def uses(statements: Sequence[Statement]) -> dict[Buffer, Use]:
     """The buffers that statements access, in the order in which they appear."""
+    return _used(accesses(statements))
+
+
+def uses_around(own: Iterable[Access], inside: Iterable[Mapping[Buffer, Use]]) -> dict[Buffer, Use]:
+    """What a statement does with buffers that accesses these itself; the statements inside, in order, do the rest."""
+    found = _used(own)
+    for part in inside:
+        for buffer, use in part.items():
+            old = found.get(buffer)
+            if old is None:
+                found[buffer] = use
+            elif (use.reads and not old.reads) or (use.writes and not old.writes):
+                found[buffer] = Use(old.reads or use.reads, old.writes or use.writes, old.leads)
+    return found
+
+
+def _used(met: Iterable[Access]) -> dict[Buffer, Use]:
     found: dict[Buffer, Use] = {}
-    for a in accesses(statements):
+    for a in met:
         old = found.get(a.buffer)
         if old is None:
             found[a.buffer] = Use(not a.writes, a.writes, a.writes)

@@ -30,7 +30,7 @@ from covector._engine.ir.program import Eqn, Literal, Program, Var, show
 from covector._engine.ir.scalar import Expr
 from covector._engine.ir.sharing import verify_plan
 from covector._engine.types import dims
-from covector._engine.types.dims import Dim
+from covector._engine.types.dims import Dim, Polynomial
 
 
 def verify(ir: Program | Kernel, after: str) -> None:
@@ -169,7 +169,7 @@ class _Scopes:
 
     def __init__(self, kernel: Kernel, after: str):
         self.kernel, self.after = kernel, after
-        self.symbols: set[str] = set(kernel.dims)
+        self.symbols: dict[str, Dim | None] = dict.fromkeys(kernel.dims)  # variables of loops
         self.locals: set[Expr] = set()
         self.known: set[Expr] = set()
         self.users: dict[Expr, list[Expr]] = {}  # of known expressions, those that read them
@@ -203,13 +203,14 @@ class _Scopes:
 
     def inside(self, s: Statement, late: Sequence[Expr]) -> None:
         """The bodies of a statement; in a loop, what it changes later is stale from the beginning."""
-        name = s.name if isinstance(s, Loop) and s.name not in self.symbols else None
-        if name is not None:
-            self.symbols.add(name)
+        if isinstance(s, Loop):
+            if s.name in self.symbols:
+                raise self.fail(f"`{title(s)}` counts {s.name}, which is in scope already")
+            self.symbols[s.name] = s.variable
         for inner in bodies(s):
             self.body(inner, late if isinstance(s, (Loop, While)) else ())
-        if name is not None:
-            self.symbols.remove(name)
+        if isinstance(s, Loop):
+            del self.symbols[s.name]
 
     def changes(self, s: Statement) -> set[Expr]:
         """The locals that a statement and those inside it give other values."""
@@ -271,8 +272,12 @@ class _Scopes:
                 raise self.fail(f"the local {node.attr} is read before it has a value")
 
     def index(self, d: Dim, s: Statement) -> None:
-        """The variables of an index are in scope."""
+        """The variables of an index are in scope, and are those of the loops around: of the same length."""
         for factor in dims.factors(d):
-            known = isinstance(factor.payload, Expr) or factor.key in self.symbols
-            if factor.op == "symbol" and not known:
+            if factor.op != "symbol" or isinstance(factor.payload, Expr):
+                continue
+            if factor.key not in self.symbols:
                 raise self.fail(f"`{title(s)}` uses {factor.key}, which is not in scope")
+            variable = self.symbols[factor.key]
+            if isinstance(variable, Polynomial) and variable.terms[0][0] != (factor,):
+                raise self.fail(f"`{title(s)}` uses {factor.key} of another loop")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
+import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -111,8 +112,9 @@ def _other(writer: _Writer, x: Any) -> Form:
         return ("dtype", x.name)
     if isinstance(x, np.generic):
         return ("number", x.dtype.name, x.tobytes())
-    if cls.__module__.partition(".")[0] != _OURS:
-        raise _OfThisProcess(cls)
+    module: Any = cls.__module__  # of functions a property: each has its own
+    if not isinstance(module, str) or module.partition(".")[0] != _OURS:
+        return _public(x)
     name = f"{cls.__module__}.{cls.__qualname__}"
     if (found := writer.named.get(id(x))) is not None:
         return (name, found)
@@ -123,6 +125,16 @@ def _other(writer: _Writer, x: Any) -> Form:
     if "<locals>" in name or not is_only_fields(x):  # it is not known by its class and fields
         raise _OfThisProcess(cls)
     return (name, *[writer.value(getattr(x, n)) for n in fields(x)])
+
+
+def _public(x: Any) -> Form:
+    """Where one of our public functions is found: policies of `checkpoint` are such."""
+    module, name = getattr(x, "__module__", None), getattr(x, "__qualname__", None)
+    if not (isinstance(module, str) and isinstance(name, str)) or (
+        module.partition(".")[0] != _OURS or getattr(sys.modules.get(module), name, None) is not x
+    ):
+        raise _OfThisProcess(type(x))
+    return ("function", module, name)
 
 
 def _array(writer: _Writer, x: np.ndarray) -> Form:

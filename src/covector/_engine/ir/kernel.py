@@ -300,11 +300,38 @@ def changes(statement: Statement) -> tuple[Expr, ...]:
             return ()
 
 
+class Changes:
+    """Which locals from outside statements change.  It is kept: each loop and branch around them asks again."""
+
+    def __init__(self) -> None:
+        self._inside: dict[int, tuple[Statement, tuple[Expr, ...]]] = {}  # by identity
+
+    def of(self, statements: Sequence[Statement]) -> list[Expr]:
+        """The locals that begin before the statements, and have another value after them, in order."""
+        found, own = dict[Expr, None](), set[Expr]()
+        for s in statements:
+            if isinstance(s, Init):
+                own.add(s.local)
+            found.update(dict.fromkeys(self._of_one(s)))
+        return [local for local in found if local not in own]
+
+    def _of_one(self, s: Statement) -> tuple[Expr, ...]:
+        inside = children(s)
+        if not inside:
+            return changes(s)
+        known = self._inside.get(id(s))
+        if known is None:
+            known = self._inside[id(s)] = s, tuple(self.of(inside))
+        return known[1]
+
+
 def walk(body: Sequence[Statement]) -> Iterator[Statement]:
     """All statements, outer before inner."""
-    for statement in body:
+    stack = list(reversed(body))
+    while stack:  # a generator for each level would hand each statement up through all of them
+        statement = stack.pop()
         yield statement
-        yield from walk(children(statement))
+        stack.extend(reversed(children(statement)))
 
 
 def expressions(statement: Statement) -> tuple[Expr, ...]:

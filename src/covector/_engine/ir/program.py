@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from covector._engine.base.depth import Depth
 from covector._engine.base.errors import Source
 from covector._engine.base.record import fields, record, replace
 from covector._engine.ir.effects import Effect, is_kept
@@ -92,6 +94,7 @@ class Program:
     derived: ClassVar[dict[Any, Any] | None] = (
         None  # of a Program: what transforms/programs.py made of it
     )
+    _effects: ClassVar[frozenset[Effect] | None] = None
 
     @property
     def in_avals(self) -> tuple[ShapedArray, ...]:
@@ -100,6 +103,22 @@ class Program:
     @property
     def out_avals(self) -> tuple[ShapedArray, ...]:
         return tuple(a.aval for a in self.outputs)
+
+    @property
+    def effects(self) -> frozenset[Effect]:
+        """What running it does beside computing its outputs."""
+        pending = [] if self._effects is not None else [self]
+        while pending:  # those inside first, and each once: the Programs around ask again
+            eqns = pending[-1].eqns
+            inside = [p for e in eqns if e.primitive.has_programs for p in e.primitive.programs()]
+            missing = [p for p in inside if p._effects is None]
+            if missing:
+                pending += missing
+                continue
+            found = frozenset[Effect]().union(*[eqn.effects for eqn in eqns])
+            object.__setattr__(pending.pop(), "_effects", found)
+        assert self._effects is not None
+        return self._effects
 
     def close(self) -> Program:
         """The same Program with its constants as ordinary trailing inputs."""
@@ -215,12 +234,41 @@ def without_dead_code(
     return program if same else map_eqns(program, kept[::-1])
 
 
+_changing = Depth()
+
+
+class Rewriting:
+    """A change of a Program, and of the Programs inside: each is changed once, however many equations hold it.
+
+    What a loop does forwards is in its way back several times, and that again in the way back of the loop around it.
+    """
+
+    def __init__(self, change: Callable[[Program, Rewriting], Program]):
+        self._change = change
+        self._done: dict[Program, Program] = {}
+
+    def __call__(self, program: Program) -> Program:
+        return _changing.kept(self._done, program, lambda: self._change(program, self))
+
+    def inside(self, p: Primitive) -> Primitive:
+        """The primitive that holds the changed Programs."""
+        if not p.has_programs:
+            return p
+        before = p.programs()
+        after = [self(program) for program in before]
+        return p if all(map(operator.is_, before, after)) else p.with_programs(after)
+
+
 def inline_calls(program: Program) -> Program:
     """The Program with the bodies of its calls in their place, and the same done in the Programs inside."""
+    return Rewriting(_inlined)(program)
+
+
+def _inlined(program: Program, inlined: Rewriting) -> Program:
     if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
-    env: dict[Var, Atom] = {}
+    env: dict[Atom, Atom] = {}
 
     def atom(a: Atom) -> Atom:
         return env.get(a, a) if isinstance(a, Var) else a
@@ -229,15 +277,12 @@ def inline_calls(program: Program) -> Program:
         env.update(zip(body.inputs, arguments, strict=True))
         for eqn in body.eqns:
             inputs = tuple([atom(a) for a in eqn.inputs])
-            p = eqn.primitive
-            if p.has_programs:
-                if (called := p.inlined()) is not None:
-                    env.update(zip(eqn.outputs, run(called, inputs), strict=True))
-                    continue
-                p = p.with_programs([inline_calls(program) for program in p.programs()])
+            if (called := eqn.primitive.inlined()) is not None:
+                env.update(zip(eqn.outputs, run(called, inputs), strict=True))
+                continue
             outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
             env.update(zip(eqn.outputs, outputs, strict=True))
-            eqns.append(Eqn(p, inputs, outputs, eqn.source))
+            eqns.append(Eqn(inlined.inside(eqn.primitive), inputs, outputs, eqn.source))
         return [atom(a) for a in body.outputs]
 
     outputs = run(program, program.inputs)
@@ -257,11 +302,6 @@ def seen_through(program: Program) -> Program:
         else:
             eqns.append(Eqn(eqn.primitive, inputs, eqn.outputs, eqn.source))
     return map_eqns(program, eqns, [names.get(a, a) for a in program.outputs])
-
-
-def effects_of(program: Program) -> frozenset[Effect]:
-    """What running it does beside computing its outputs."""
-    return frozenset().union(*[eqn.effects for eqn in program.eqns])
 
 
 def with_dims(program: Program, values: Mapping[str, Dim]) -> Program:

@@ -30,7 +30,7 @@ from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["DotGeneral"]
+__all__ = ["GEMM", "DotGeneral"]
 
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
@@ -100,8 +100,8 @@ class DotGeneral(ByRoutine, Folded):
 
     def alone(self, avals: Types, small: int) -> bool:
         lhs = avals[0]
-        if lhs.dtype not in GEMM:
-            return False
+        if lhs.dtype not in GEMM or (self.preferred or lhs.dtype) != lhs.dtype:
+            return False  # the routines give what they take
         shape, _ = self.space(avals)
         if not sizes.is_constant(shape):
             return True
@@ -129,10 +129,14 @@ class DotGeneral(ByRoutine, Folded):
     def lift(self, index: Index, *xs: Scalar) -> State:
         x, y = xs
         if isinstance(x, tuple) and isinstance(y, tuple):
-            return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
+            part = dtypes.real_of(self.accumulator(dtypes.complex_of(x[0].dtype)))
+            a, b, c, d = (scalar.convert(e, part) for e in (*x, *y))
+            return a * c - b * d, a * d + b * c
         assert isinstance(x, Expr) and isinstance(y, Expr)
         wide = self.accumulator(x.dtype)
-        return (scalar.convert(x, wide) * scalar.convert(y, wide),)
+        part = dtypes.real_of(wide)
+        product = scalar.convert(x, part) * scalar.convert(y, part)
+        return (product, const(0, part)) if dtypes.is_complex(wide) else (product,)
 
     def combine(self, a: State, b: State) -> State:
         return tuple([x + y for x, y in zip(a, b, strict=True)])

@@ -266,6 +266,9 @@ class Conv(Primitive):
         (lhs, rhs), (d, e) = args, dims
         numbers, groups = self.dimension_numbers, self.groups
         (batch, features, *_), (made, _, *_), (out_batch, out_features, *_) = numbers
+        if size == 0:  # which can be no count of groups
+            one = self.type(*[_without(typeof(x), at) for x, at in zip(args, dims, strict=True)])
+            return prims.zeros(one.with_shape((0, *one.shape))), 0
         if d is not None and e is not None:
             # Each element of the batch is a group of features, or of the batch.
             assert isinstance(size, int), "a batch of kernels has a size that is known"
@@ -465,6 +468,12 @@ def _exchanged(spec: Axes) -> Axes:
     """Batch and features in each other's place."""
     first, second, *rest = spec
     return second, first, *rest
+
+
+def _without(aval: ShapedArray, axis: int | None) -> ShapedArray:
+    """The type of one row along an axis."""
+    shape = aval.shape
+    return aval if axis is None else aval.with_shape((*shape[:axis], *shape[axis + 1 :]))
 
 
 def _axis_out_of(x: Any, axis: int, count: Dim) -> Any:

@@ -11,8 +11,9 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.inside import Widening
+from covector._engine.core.numbers import NUMBERS, SCALARS
 from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
-from covector._engine.core.trace import NUMBERS, SCALARS, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import const

@@ -15,6 +15,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.inside import Fault
+from covector._engine.core.numbers import SCALARS, number
 from covector._engine.core.primitive import (
     NO_SLOPE,
     Index,
@@ -28,7 +29,7 @@ from covector._engine.core.primitive import (
     Zero,
     is_zero,
 )
-from covector._engine.core.trace import SCALARS, number, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import Expr, const, select as choose
@@ -145,13 +146,13 @@ class ElementwiseBase(Mapped):
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         result: list[Any] = []
-        values = [None if isinstance(a, Linear) else a for a in args]
         for push, a in zip(self.pushes(), args, strict=True):
             if not isinstance(a, Linear):
                 result.append(None)
                 continue
-            assert callable(push), f"{self.name} is not linear in this operand"
-            back = push(ct, None, *values)
+            if not callable(push):
+                raise TypeError(errors.not_linear())
+            back = push(ct, Linear(a.aval), *args)
             if not a.aval.shape and back.shape:
                 back = prims.Sum(tuple(range(len(back.shape))))(back)
             result.append(back)
@@ -461,7 +462,15 @@ abs_ = Elementwise(
     result="real",
     on_complex=_complex("abs"),
 )
-sign = Elementwise("sign", np.sign, (_sign_push,), _sign, on_complex=_complex("sign"))
+
+
+def _numpy_sign(x: Any) -> Any:
+    """As NumPy's; the sign of -0.0 is -0.0, so that it is one."""
+    signs = np.sign(x)
+    return np.where(x == 0, x, signs).astype(x.dtype) if dtypes.is_float(x.dtype) else signs
+
+
+sign = Elementwise("sign", _numpy_sign, (_sign_push,), _sign, on_complex=_complex("sign"))
 
 
 def _rounding(name: str, numpy: Callable[..., Any], op: str) -> Elementwise:
@@ -488,7 +497,15 @@ round_half_away = Elementwise(
     "round_half_away", _numpy_half_away, (NO_SLOPE,), _half_away, "f", widen=True
 )
 
-stop_gradient = Elementwise(
+
+class _StopGradient(Elementwise):
+    """Its derivative is zero; as a function it is the identity, and so is its transpose."""
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        return [ct]
+
+
+stop_gradient = _StopGradient(
     "stop_gradient",
     lambda x: x,
     (NO_SLOPE,),

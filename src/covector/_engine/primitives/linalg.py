@@ -187,6 +187,13 @@ def take_diagonal(x: Any) -> Any:
     return prims.Sum((aval.ndim - 2,))(prims.select(prims.eq(rows, columns), x, prims.zeros(aval)))
 
 
+def columns(x: Any, start: Dim, stop: Dim) -> Any:
+    """Some columns of matrices."""
+    shape = typeof(x).shape
+    first = (0,) * (len(shape) - 1)
+    return prims.Slice((*first, start), (*shape[:-1], stop), (1,) * len(shape))(x)
+
+
 def put_diagonal(d: Any) -> Any:
     """Diagonal matrices: of vectors along the last axis."""
     aval = typeof(d)

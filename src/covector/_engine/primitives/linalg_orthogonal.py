@@ -71,31 +71,38 @@ class Qr(la.OfMatrices):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """With X = a' R⁻¹: Q' = Q (D - Q* X) + X, R' = (Q* X - D) R, where D is the antihermitian part of Q* X.
 
-        D has the lower triangle of Q* X (Walter, Lehmann, Lamour 2012).
+        D has the lower triangle of Q* X (Walter, Lehmann, Lamour 2012).  Of a wide matrix a = (b c) all this is said
+        of b, and R = (S Q* c).
         """
         (a,), (t,) = primals, tangents
         m, n = typeof(a).shape[-2:]
-        if not sizes.is_true(lambda: m >= n) or (self.full_matrices and m != n):
-            why = "of it there is a rule for full_matrices=False, and no more columns than rows, alone"
+        if self.full_matrices and not sizes.is_true(lambda: m <= n):
+            why = "the further columns of a full Q are any that complete it: there is a rule for full_matrices=False"
             raise NotDifferentiable(typeof(a).text(), why).error(self.name)
         outs = self(a)
         q, r = outs[:2]
         if self.pivoting:
             t = la.matrix_transpose(la.take_rows(la.matrix_transpose(t), outs[2]))
+        k = sizes.minimum(m, n)
+        dq, dr = self._slopes(la.columns(t, 0, k), q, la.columns(r, 0, k))
+        if k != n:
+            rest = la.matmul(la.adjoint(q), la.columns(t, k, n))
+            moved = la.matmul(la.adjoint(dq), la.matmul(q, la.columns(r, k, n)))
+            dr = prims.Concatenate(typeof(r).ndim - 1)(dr, prims.add(rest, moved))
+        return outs, (dq, dr, *[Zero(typeof(p)) for p in outs[2:]])
+
+    @staticmethod
+    def _slopes(t: Any, q: Any, r: Any) -> tuple[Any, Any]:
+        """Those of the factors of matrices that have no more columns than rows."""
         x = TriangularSolve(False, False)(r, t)
         inner = la.matmul(la.adjoint(q), x)
         below = la.triangle(inner, lower=True, strict=True)
         d = prims.sub(below, la.adjoint(below))
-        if dtypes.is_complex(typeof(a).dtype):
+        if dtypes.is_complex(typeof(t).dtype):
             diagonal = la.take_diagonal(inner)
             turned = prims.complex_(prims.zeros(typeof(prims.real(diagonal))), prims.imag(diagonal))
             d = prims.add(d, la.put_diagonal(turned))
-        slopes = (
-            prims.add(la.matmul(q, prims.sub(d, inner)), x),
-            la.matmul(prims.sub(inner, d), r),
-            *[Zero(typeof(p)) for p in outs[2:]],
-        )
-        return outs, slopes
+        return prims.add(la.matmul(q, prims.sub(d, inner)), x), la.matmul(prims.sub(inner, d), r)
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["Sort", "SortPairs", "TopK", "sorted_last", "take_along_last"]
+__all__ = ["Sort", "SortOrder", "SortPairs", "TopK", "order_by", "sorted_last", "take_along_last"]
 
 
 def take_along_last(x: Any, order: Any) -> Any:
@@ -127,6 +128,46 @@ class SortPairs(ByRoutine):
 
 
 @record
+class SortOrder(ByRoutine):
+    """The order of items that have several keys: by the first key, equal ones by the next; equal items stay in order.
+
+    Operand: (..., keys, items), real; NaNs are last.  Result: (..., items), places.
+    """
+
+    name: ClassVar[str] = "sort_order"
+    no_slope: ClassVar[str | None] = "places are integers"
+    makes_nan: ClassVar[bool] = False
+
+    def type(self, keys: ShapedArray) -> ShapedArray:
+        if keys.ndim < 2:
+            raise errors.ShapeError(errors.shape_mismatch(self.name, [keys.text()]))
+        _check_keys(self.name, keys)
+        shape = (*keys.shape[:-2], keys.shape[-1])
+        return ShapedArray(shape, dtypes.index_dtype(shape[-1]))
+
+    def reference(self, keys: Any) -> Any:
+        wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
+        *front, count, n = keys.shape
+        rows = (
+            [np.lexsort(row[::-1]) for row in wide.reshape(math.prod(front), count, n)]
+            if count
+            else []
+        )
+        rows = rows or [np.arange(n)] * math.prod(front)
+        return np.array(rows, dtypes.index_dtype(n)).reshape(*front, n)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self(prims.batch_to_front(args[0], dims[0], size)), 0
+
+    def call(self, avals: Types) -> RoutineCall:
+        (keys,) = avals
+        *front, count, n = keys.shape
+        rows, width = sizes.product(front), dtypes.index_dtype(n).itemsize
+        parameters = dtypes.CODES[keys.dtype], width, rows, count, n
+        return RoutineCall("sort_order", parameters, work=rows * count * n)
+
+
+@record
 class TopK(ByRoutine):
     """The k largest elements along the last axis, the largest first, and their places.
 
@@ -177,13 +218,42 @@ def sorted_last(xs: Sequence[Any], num_keys: int) -> Sequence[Any]:
     keys = [part for x in xs[:num_keys] for part in _real_keys(x)]
     if len(keys) == num_keys == 1 and len(xs) <= 2:
         return SortPairs()(*xs) if len(xs) == 2 else [Sort()(*xs)]
-    order = _numbers(xs[0])
     if len(keys) == num_keys == 1:
-        first, order = SortPairs()(xs[0], order)
+        first, order = SortPairs()(xs[0], _numbers(xs[0]))
         return [first, *[take_along_last(x, order) for x in xs[1:]]]
-    for n, key in enumerate(reversed(keys)):  # the last key first: sorting is stable
-        _, order = SortPairs()(key if n == 0 else take_along_last(key, order), order)
+    order = order_by(xs[:num_keys])
     return [take_along_last(x, order) for x in xs]
+
+
+def order_by(keys: Sequence[Any]) -> Any:
+    """The order along the last axis by several keys of one shape, the first of them first."""
+    keys = [part for key in keys for part in _real_keys(key)]
+    axis = len(typeof(keys[0]).shape) - 1
+    if len({typeof(key).dtype for key in keys}) > 1:
+        keys = _as_unsigned(keys)
+    return SortOrder()(prims.Concatenate(axis)(*[prims.expand_dims(key, (axis,)) for key in keys]))
+
+
+def _as_unsigned(keys: Sequence[Any]) -> list[Any]:
+    """Keys as unsigned integers of one width and of the same order."""
+    width = max(typeof(key).dtype.itemsize for key in keys)
+    wide = np.dtype(f"u{width}")
+    return [prims.convert(_unsigned(key), wide) for key in keys]
+
+
+def _unsigned(x: Any) -> Any:
+    dtype = typeof(x).dtype
+    if dtypes.kind(dtype) in "bu":
+        return prims.convert(x, dtypes.uint8) if dtype == dtypes.bool_ else x
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    sign = unsigned.type(1 << (8 * dtype.itemsize - 1))
+    if not dtypes.is_float(dtype):
+        return prims.xor(prims.bitcast(x, unsigned), sign)
+    zero = prims.eq(x, dtype.type(0))  # both zeros are equal
+    bits = prims.select(zero, unsigned.type(0), prims.bitcast(x, unsigned))
+    negative = prims.ge(bits, sign)
+    order = prims.select(negative, prims.not_(bits), prims.or_(bits, sign))
+    return prims.select(prims.ne(x, x), ~unsigned.type(0), order)
 
 
 def _real_keys(x: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from covector._engine.backends import registry
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.record import record
+from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
 
@@ -113,7 +114,13 @@ def device_put(x: Any, device: object = None) -> Any:
     dtype('int64')
     """
     check_places("device_put", "device", device)
-    return tree.map(lambda leaf: leaf if isinstance(leaf, Tracer) else as_array(leaf), x)
+
+    def put(leaf: Any) -> Any:
+        if isinstance(leaf, Tracer):
+            return leaf
+        return as_array(entered(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf))
+
+    return tree.map(put, x)
 
 
 def device_get(x: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from covector._engine import _native, primitives as prims
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
-from covector._engine.core import trace
+from covector._engine.core import numbers, trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
 from covector._engine.runtime.late import compile_program, look_at
@@ -24,7 +24,6 @@ from covector._engine.runtime.linearized import (
     fitted,
     linear_entry,
     met_again,
-    plain_number,
     taped,
 )
 from covector._engine.transforms.forward import Tape, linearize_flat
@@ -113,18 +112,18 @@ def general(primitive: Primitive, *args: Any) -> Any:
 def operand_of(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array; for what holds Programs a number stays one, as it has more bits."""
     if primitive.has_programs:
-        x = plain_number(x)
-        if type(x) in trace.SCALARS:
-            return x
+        plain = numbers.plain_number(x)
+        if type(plain) in numbers.SCALARS and trace.typeof(plain) == trace.typeof(x):
+            return plain
     return as_array(x)
 
 
 def host_operand(primitive: Primitive, x: Any) -> Any:
     """An operand as an Array, of a number with all bits where the primitive asks for them."""
-    if primitive.asks_for_bits and isinstance(x, trace.SCALARS):
+    if primitive.asks_for_bits and isinstance(x, numbers.SCALARS):
         aval = trace.typeof(x).wide()
         if aval is not None:
-            return fitted(plain_number(x), aval)
+            return fitted(numbers.plain_number(x), aval)
     return as_array(x)
 
 
@@ -224,13 +223,16 @@ class ByRules:
         """The tangents of the results that are on the tape; the residuals are the rules' own."""
         return [t for t in self.linear.push(tangents) if t is not None]
 
-    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
-        """The cotangents of the operands; None where they are zero."""
+    def pull(self, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands, under the current trace; those that are zero may be symbolic."""
         given = iter(cotangents)
         cts = [None if i is None else next(given) for i in self.linear.outputs]
         types = zip(cts, self.types, strict=True)
-        found = pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
-        return [None if is_zero(ct) else as_array(ct) for ct in found]
+        return pull(self.linear, [Zero(t) if ct is None else ct for ct, t in types])
+
+    def __call__(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands as arrays; None where they are zero."""
+        return [None if is_zero(ct) else as_array(ct) for ct in self.pull((), cotangents)]
 
 
 def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:

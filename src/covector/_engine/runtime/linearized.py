@@ -17,12 +17,14 @@ from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.control.call import Call
-from covector._engine.core.trace import SCALARS, WEAK_NUMBERS, Array, Tracer, typeof
+from covector._engine.core.numbers import SCALARS
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
 from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
+    TransposedProgram,
     linearize_program,
     transpose_program,
 )  # fmt: skip
@@ -62,12 +64,6 @@ def as_array(x: Any) -> Any:
     if isinstance(x, SCALARS):
         return _native.scalar(x, aval.dtype, aval.weak_type)
     return _native.array_from(np.asarray(x, aval.dtype), weak_type=aval.weak_type)
-
-
-def plain_number(x: Any) -> Any:
-    """A number of a rule as Python's own; other values as they are."""
-    kind = WEAK_NUMBERS.get(type(x))
-    return x if kind is None else kind(x)
 
 
 def fitted(x: Any, aval: ShapedArray) -> Any:
@@ -123,6 +119,12 @@ def linear_entry(
     split = linearize_program(program, live + (False,) * len(constants))
     if sum(split.nonzero) > MOST_RESULTS or (wide and meets_64_bits(split.linear)):
         return None  # of residuals the rounded numbers would be kept
+    if _by_users(
+        split.linear, set()
+    ):  # whether its transpose can be a Program is known before it is used
+        k = sum(live)
+        mask = (False,) * (len(split.linear.inputs) - k) + (True,) * k
+        transpose_program(split.linear, mask, (True,) * sum(split.nonzero))
     known = compile_program(with_numbers(split.known, ()))
     if known.native is None:
         return None
@@ -139,17 +141,45 @@ def linear_entry(
     )
 
 
+def _by_users(program: Program, seen: set[Program]) -> bool:
+    """Whether the transpose of something in a Program is a function of the user's; not in those seen before."""
+    if program in seen:
+        return False
+    seen.add(program)
+    return any(
+        e.primitive.users_transpose or any(_by_users(p, seen) for p in e.primitive.programs())
+        for e in program.eqns
+    )
+
+
 class Linearized:
     """What leads from the results of a call on the tape back to its operands, or forward: residuals come first."""
 
-    __slots__ = ("operands", "split")
+    __slots__ = ("_pulling", "_pushing", "operands", "split")
 
     def __init__(self, split: SplitProgram, operands: int):
         self.split, self.operands = split, operands
+        # What is applied under traces, made once: the evaluator finds the same by its hash, which is kept.
+        self._pushing: Call | None = None
+        self._pulling: dict[Mask, tuple[Call, TransposedProgram]] = {}
 
     def push(self, residuals: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any]:
         """The tangents of the results that are on the tape."""
-        return Call(self.split.linear)(*residuals, *tangents)  # type: ignore[no-any-return]
+        if self._pushing is None:
+            self._pushing = Call(self.split.linear)
+        return self._pushing(*residuals, *tangents)  # type: ignore[no-any-return]
+
+    def pull(self, residuals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the operands, under the current trace; None where there are none."""
+        mask = tuple([ct is not None for ct in cotangents])
+        known = self._pulling.get(mask)
+        if known is None:
+            linear = (False,) * len(self.split.residuals) + (True,) * self.operands
+            made = transpose_program(self.split.linear, linear, mask)
+            known = self._pulling[mask] = Call(made.program), made
+        call, found = known
+        backs = iter(call(*residuals, *compress(cotangents, mask), *found.constants))
+        return [next(backs) if there else None for there in found.nonzero]
 
     def __call__(self, given: int) -> _native.Transposed:
         """The compiled transpose for the results whose bits are set."""

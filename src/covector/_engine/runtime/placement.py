@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
 from threading import get_ident
 from types import FrameType
 from typing import Any
@@ -13,81 +12,7 @@ from covector._engine.base import errors
 from covector._engine.base.public import boundary, bounded
 from covector._engine.core.trace import Array
 from covector._engine.runtime.device import Device, default_device, devices
-
-Index = tuple[slice, ...]
-
-
-@bounded
-class Sharding:
-    """Which part of an array each device has.
-
-    >>> import covector.numpy as np
-    >>> from covector.sharding import Sharding
-    >>> isinstance(np.ones(2).sharding, Sharding)
-    True
-    """
-
-    __slots__ = ()
-
-    @property
-    def device_set(self) -> set[Device]:
-        """The devices that have a part.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.device_set
-        {CpuDevice(id=0)}
-        """
-        raise NotImplementedError
-
-    @property
-    def addressable_devices(self) -> set[Device]:
-        """Those of this process: all.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.addressable_devices
-        {CpuDevice(id=0)}
-        """
-        return self.device_set
-
-    @property
-    def num_devices(self) -> int:
-        """How many devices have a part.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.num_devices
-        1
-        """
-        return len(self.device_set)
-
-    @property
-    def is_fully_addressable(self) -> bool:
-        """Whether all parts are in this process.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.is_fully_addressable
-        True
-        """
-        return True
-
-    @property
-    def has_addressable_devices(self) -> bool:
-        """Whether a part is in this process.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.has_addressable_devices
-        True
-        """
-        return True
-
-    @property
-    def memory_kind(self) -> str:
-        """The kind of memory on the device.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.memory_kind
-        'device'
-        """
-        return "device"
+from covector._engine.types.sharding import Index, Sharding
 
 
 @bounded
@@ -120,54 +45,6 @@ class SingleDeviceSharding(Sharding):
         {CpuDevice(id=0)}
         """
         return {self._device}
-
-    @property
-    def is_fully_replicated(self) -> bool:
-        """Whether each device has all of the array.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.is_fully_replicated
-        True
-        """
-        return True
-
-    def devices_indices_map(self, global_shape: Sequence[int]) -> Mapping[Device, Index]:
-        """The part of an array of this shape that each device has.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.devices_indices_map((2,))
-        {CpuDevice(id=0): (slice(None, None, None),)}
-        """
-        return {self._device: (slice(None),) * len(global_shape)}
-
-    def addressable_devices_indices_map(
-        self, global_shape: Sequence[int]
-    ) -> Mapping[Device, Index]:
-        """The same for the devices of this process.
-
-        >>> import covector.numpy as np
-        >>> len(np.ones(2).sharding.addressable_devices_indices_map((2,)))
-        1
-        """
-        return self.devices_indices_map(global_shape)
-
-    def shard_shape(self, global_shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the part that each device has.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.shard_shape((2, 3))
-        (2, 3)
-        """
-        return tuple(global_shape)
-
-    def is_equivalent_to(self, other: Sharding, ndim: int) -> bool:
-        """Whether an array of so many axes lies in the same way.
-
-        >>> import covector.numpy as np
-        >>> np.ones(2).sharding.is_equivalent_to(np.ones(3).sharding, 1)
-        True
-        """
-        return self == other
 
     def with_memory_kind(self, kind: str) -> SingleDeviceSharding:
         """The same with another kind of memory; ValueError if there is none such.

@@ -12,7 +12,7 @@ from itertools import compress
 from operator import not_
 from typing import Any
 
-from covector._engine import _native
+from covector._engine import _native, primitives as prims
 from covector._engine.base.config import config
 from covector._engine.core.primitive import is_zero
 from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current, typeof
@@ -98,16 +98,36 @@ class Recording:
         given = tuple([None if is_zero(ct) else as_array(ct) for ct in cotangents])
         return self._tape.pull(self._results[: len(given)], given, len(self._inputs), consume)
 
+    def push(self, tangents: Sequence[Any], results: int) -> list[Any]:
+        """The tangents of the first results, under the current trace; None where they are zero."""
+        env = dict(enumerate(tangents))
+        for back, residuals, operands, first, count in self._tape.nodes():
+            pushed = back.push(residuals, [env[i] for i in operands])
+            env.update(zip(range(first, first + count), pushed, strict=True))
+        outputs = self._tape.numbers(self._results[:results])
+        return [None if i is None else env[i] for i in outputs]
+
+    def pull_traced(self, cotangents: Sequence[Any]) -> list[Any]:
+        """As `pull`, under the current trace, which may be one of a batch."""
+        cts: dict[int, Any] = {}
+
+        def arrive(number: int, ct: Any) -> None:
+            if ct is not None and not is_zero(ct):
+                cts[number] = prims.add(cts[number], ct) if number in cts else ct
+
+        outputs = self._tape.numbers(self._results[: len(cotangents)])
+        for number, ct in zip(outputs, cotangents, strict=True):
+            if number is not None:
+                arrive(number, ct)
+        for back, residuals, operands, first, count in reversed(self._tape.nodes()):
+            given = [cts.pop(i, None) for i in range(first, first + count)]
+            if any(ct is not None for ct in given):
+                backs = back.pull(residuals, given)
+                for number, ct in zip(operands, backs, strict=True):
+                    arrive(number, ct)
+        return [cts.get(i) for i in range(len(self._inputs))]
+
     def linear(self, results: int) -> Tape:
         """The tape as the traces in Python have it, to so many results: for what other traces do with it."""
-        nodes, outputs = self._tape.nodes(), self._tape.numbers(self._results[:results])
-
-        def push(*tangents: Any) -> list[Any]:
-            env = dict(enumerate(tangents))
-            for back, residuals, operands, first, count in nodes:
-                pushed = back.push(residuals, [env[i] for i in operands])
-                env.update(zip(range(first, first + count), pushed, strict=True))
-            return [None if i is None else env[i] for i in outputs]
-
         types = [aval.tangent() for aval in self._inputs]
-        return record_flat(push, types, [True] * len(types))[1]
+        return record_flat(lambda *ts: self.push(ts, results), types, [True] * len(types))[1]

@@ -19,7 +19,7 @@ from covector._engine.control.call import in_one
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import EVAL, Array, _known, _state, typeof, using
 from covector._engine.ir.effects import is_kept
-from covector._engine.ir.program import Eqn, Literal, Program, effects_of
+from covector._engine.ir.program import Eqn, Literal, Program
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
@@ -196,7 +196,7 @@ def watched(
     What has effects is done once: such a Program is not compiled, but runs equation by equation from the start.
     """
     kinds = config.watched
-    if not is_kept(effects_of(program)):
+    if not is_kept(program.effects):
         results = compiled()
         if not _has_any(results, kinds):
             return results
@@ -212,7 +212,7 @@ def watched(
     for out in outs:
         if out.origin is not None:
             raise out.origin.error()
-    if is_kept(effects_of(program)):
+    if is_kept(program.effects):
         return [_array(x.value) for x in outs]
     raise Origin(
         kinds[0],

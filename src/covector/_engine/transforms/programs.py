@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from covector._engine import primitives as prims
 from covector._engine.base.caches import forgotten_by
+from covector._engine.base.depth import Depth
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Zero, is_zero
@@ -29,7 +30,6 @@ from covector._engine.ir.program import (
     Eqn,
     Program,
     Var,
-    effects_of,
     map_eqns,
     without_dead_code,
 )
@@ -51,30 +51,7 @@ Mask = tuple[bool, ...]
 _derived: WeakSet[Program] = WeakSet()  # those from which something was derived
 
 
-class _Task(BaseException):
-    """Something that is to be derived before what asked for it, which is too deep in Programs inside of Programs."""
-
-    def __init__(self, f: Callable[[], Any], table: dict[Any, Any], key: Any):
-        super().__init__(f"{key[0].__name__} is too deep")
-        self.f, self.table, self.key, self.axes = f, table, key, named_axes()
-
-    def run(self) -> None:
-        """Derive it, and remember the result."""
-        with in_scope(self.axes):
-            self.table[self.key] = self.f()
-
-
-class _Deriving(threading.local):
-    """How many derivations are inside of each other on the stack of this thread, and how many may be."""
-
-    depth = 0
-    most = 0
-
-
-_deriving = _Deriving()
-# A Program inside of a Program takes 13 to 25 frames of the 1,000 that Python has.  From so many on, what is further
-# in is derived first, from the bottom of the stack; then what was broken off begins again, and finds it.
-TOGETHER = 12
+_deriving = Depth()
 
 
 def _table_of(program: Program) -> dict[Any, Any]:
@@ -107,44 +84,20 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
     def cached(*args: P.args, **kwargs: P.kwargs) -> T:
         assert not kwargs
         program, *rest = args
-        table = _table_of(program)  # type: ignore[arg-type]
-        key = (f, *rest)
+        table, key = _table_of(program), (f, *rest)  # type: ignore[arg-type]
         if key in table:
             return table[key]
-        state = _deriving
-        if not state.depth:
-            _in_turns(_Task(lambda: f(*args, **kwargs), table, key))
-            return table[key]
-        if state.depth >= state.most:
-            raise _Task(lambda: f(*args, **kwargs), table, key)
-        state.depth += 1
-        try:
-            found = table[key] = f(*args, **kwargs)
-        finally:
-            state.depth -= 1
-        return found
+        axes = named_axes()
+
+        def derive() -> T:
+            if named_axes() is axes:
+                return f(*args, **kwargs)
+            with in_scope(axes):  # it is done first, outside of what asked for it
+                return f(*args, **kwargs)
+
+        return _deriving.kept(table, key, derive)
 
     return cached
-
-
-def _in_turns(task: _Task) -> None:
-    """Derive something, after what it needs from too far inside of it.
-
-    Each time one more level may be on the stack: so it ends, if only by Python's limit, also where what is further in
-    is made anew whenever it is asked for.
-    """
-    state, pending = _deriving, [task]
-    state.most = TOGETHER
-    while pending:
-        state.depth = 1
-        try:
-            pending[-1].run()
-            pending.pop()
-        except _Task as needed:
-            state.most += 1
-            pending.append(needed)
-        finally:
-            state.depth = 0
 
 
 # By what they do, the last used last: see `interned`.
@@ -166,7 +119,7 @@ def interned(program: Program) -> Program:
     """
     assert not program.constants
     table, most = _interned, MAX_INTERNED
-    if effects_of(program):
+    if program.effects:
         if current().staging:
             return program
         table, most = _acting, MAX_ACTING

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.base import errors
 from covector._engine.core.primitive import Linear, Zero
 from covector._engine.core.trace import _state, evaluate
 from covector._engine.ir.program import Program
@@ -48,7 +49,15 @@ def _pull_nodes(tape: Tape, cts: list[Any], consume: bool) -> None:
         operands = [
             Linear(x._aval) if type(x) is LinearTracer and x._trace is trace else x for x in args
         ]
-        for x, back in zip(args, primitive.transpose(ct, *operands), strict=True):
+        try:
+            backs = primitive.transpose(ct, *operands)
+        except (
+            AssertionError
+        ) as error:  # so rules of ours say that operands are not what they are for
+            if primitive.has_programs or primitive.users_transpose:
+                raise
+            raise TypeError(errors.not_linear()) from error
+        for x, back in zip(args, backs, strict=True):
             if back is not None and type(back) is not Zero:
                 index = x.index
                 before = cts[index]

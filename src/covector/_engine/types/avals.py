@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covector._engine.base import errors
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, product
+
+if TYPE_CHECKING:
+    from covector._engine.types.sharding import NamedSharding, Sharding
 
 MAX_BYTES = 2**62  # what the native core allows: sums of offsets fit an int64
 
@@ -38,6 +42,11 @@ class ShapedArray:
     def size(self) -> Dim:
         """The number of elements."""
         return product(self.shape)
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """How values of this type are spread: over no mesh."""
+        return import_module("covector._engine.types.sharding").over_no_mesh(self.ndim)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
@@ -90,6 +99,10 @@ class ShapedArray:
         """The type of tangents and cotangents of values of this type."""
         return ShapedArray(self.shape, self.dtype, self.weak_type)
 
+    def to_tangent_aval(self) -> ShapedArray:
+        """The same, under JAX's name."""
+        return self.tangent()
+
     def differentiable(self) -> bool:
         """Whether values of this type have tangents: floating and complex ones do."""
         return dtypes.is_inexact(self.dtype)
@@ -104,12 +117,15 @@ class ShapeDtypeStruct:
     ShapeDtypeStruct(shape=(), dtype=float32)
     """
 
-    __slots__ = ("dtype", "shape", "weak_type")
+    __slots__ = ("dtype", "shape", "sharding", "weak_type")
 
-    def __init__(self, shape: Any, dtype: Any, weak_type: bool = False):
+    def __init__(
+        self, shape: Any, dtype: Any, *, sharding: Sharding | None = None, weak_type: bool = False
+    ):
         self.shape: tuple[Dim, ...] = tuple(shape)
-        self.dtype = dtypes.as_dtype(dtype)
+        self.dtype = dtypes.named_dtype(dtype)
         self.weak_type = weak_type
+        self.sharding = sharding  # as it was given: there is one device
 
     @property
     def ndim(self) -> int:
@@ -121,18 +137,40 @@ class ShapeDtypeStruct:
         """The number of elements."""
         return product(self.shape)
 
+    def update(self, **changes: Any) -> ShapeDtypeStruct:
+        """The same with another shape, dtype, sharding or weak type.
+
+        >>> import covector
+        >>> covector.ShapeDtypeStruct((3,), float).update(shape=(2,))
+        ShapeDtypeStruct(shape=(2,), dtype=float32)
+        """
+        names = ("shape", "dtype", "sharding", "weak_type")
+        return ShapeDtypeStruct(
+            **{name: changes.pop(name, getattr(self, name)) for name in names}, **changes
+        )
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.sharding, self.weak_type
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ShapeDtypeStruct):
-            return False
-        mine = self.shape, self.dtype, self.weak_type
-        return mine == (other.shape, other.dtype, other.weak_type)
+        return isinstance(other, ShapeDtypeStruct) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.dtype, self.weak_type))
+        return hash(self._key())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a ShapeDtypeStruct of shape ()")
+        return int(self.shape[0])
 
     def __repr__(self) -> str:
         weak = ", weak_type=True" if self.weak_type else ""
         return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype.name}{weak})"
+
+
+def described(x: ShapeDtypeStruct) -> ShapedArray:
+    """The type of the array in whose place it is."""
+    return ShapedArray(x.shape, dtypes.canonical(x.dtype), x.weak_type)
 
 
 def bind_dims(avals: Sequence[ShapedArray], shapes: Sequence[Sequence[int]]) -> dict[str, Dim]:

@@ -18,7 +18,11 @@ Monomial = tuple["Factor", ...]  # sorted by key, repeated for powers
 
 
 class Factor:
-    """Something a polynomial is over: a symbol, or an operation on expressions that is not a polynomial."""
+    """Something a polynomial is over: a symbol, or an operation on expressions that is not a polynomial.
+
+    What was found out from the bounds of one must not be said of another one: two are equal if all that is known of
+    them is.  Variables of loops of other lengths are others, though they have the same name.
+    """
 
     __slots__ = ("args", "key", "lower", "op", "payload", "upper")
 
@@ -41,7 +45,14 @@ class Factor:
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Factor) and self.key == other.key
+        return self is other or (
+            isinstance(other, Factor)
+            and self.key == other.key
+            and self.lower == other.lower
+            and self.upper == other.upper
+            and self.payload == other.payload
+            and self.args == other.args
+        )
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -166,7 +177,7 @@ def _sum(x: Dim, y: Dim, sign: int) -> Dim:
 def symbol(
     name: str, lower: int | None = 0, upper: int | None = None, payload: object = None
 ) -> Polynomial:
-    """A new symbol (equal to every other of the same name) with inclusive bounds."""
+    """A symbol with inclusive bounds; it is equal to every other of the same name, bounds and payload."""
     return Polynomial((((Factor("symbol", (), name, lower, upper, payload),), 1),))
 
 

@@ -7,6 +7,7 @@ arrays they meet.  The lattice is JAX's (its document "Type promotion semantics"
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import ml_dtypes
@@ -14,6 +15,7 @@ import numpy as np
 
 from covector._engine import _native
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.types import dims
 
 bool_ = np.dtype(np.bool_)
@@ -67,11 +69,38 @@ _KINDS: dict[np.dtype, str] = {
     for d in members
 }
 
-# The default dtype of each kind of Python scalar.
+# The dtype of each kind of Python scalar; `of_number` asks the flag too.
 PYTHON_SCALARS: dict[type, np.dtype] = {bool: bool_, int: int32, float: float32, complex: complex64}
 
 # What numbers have in 64 bits.
 WIDE: dict[np.dtype, np.dtype] = {int32: int64, float32: float64, complex64: complex128}
+
+# What 64 bits become where they are switched off.
+NARROW: dict[np.dtype, np.dtype] = {uint64: uint32, **{wide: own for own, wide in WIDE.items()}}
+
+
+# -- the three states of the flag `enable_x64`: here, and nowhere else, it is asked what they mean
+
+
+def canonical(dtype: np.dtype) -> np.dtype:
+    """The dtype in which what comes from outside is kept: where `enable_x64` is False, 64 bits become 32."""
+    return NARROW.get(dtype, dtype) if config.enable_x64 is False else dtype
+
+
+def of_number(kind: type) -> np.dtype:
+    """The dtype of a kind of Python number, and of what is made without a dtype: 64 bits where `enable_x64` is True."""
+    dtype = PYTHON_SCALARS[kind]
+    return WIDE.get(dtype, dtype) if config.enable_x64 else dtype
+
+
+def numpy_numbers_are_weak() -> bool:
+    """Whether NumPy's scalars that arithmetic with Python's numbers makes are weak as those are; JAX's are not."""
+    return config.enable_x64 is None
+
+
+def or_default(dtype: Any, kind: type = float) -> np.dtype:
+    """A dtype that a user may leave out: then that of numbers of a kind."""
+    return of_number(kind) if dtype is None else as_dtype(dtype)
 
 
 def kind(dtype: np.dtype) -> str:
@@ -110,14 +139,24 @@ def complex_of(dtype: np.dtype) -> np.dtype:
 
 
 def index_dtype(*lengths: dims.Dim) -> np.dtype:
-    """The dtype of positions on axes of these lengths: int32, or int64 where one is too long for that."""
-    return int64 if any(type(n) is int and n > 2**31 - 1 for n in lengths) else int32
+    """The dtype of positions on axes of these lengths: that of numbers, or int64 where one is too long for that."""
+    long = any(type(n) is int and n > 2**31 - 1 for n in lengths)
+    return int64 if long else of_number(int)
 
 
 def as_dtype(x: Any) -> np.dtype:
-    """The dtype that a user means by `float`, 'int32', np.float64, ...; Python's types mean the 32-bit ones."""
+    """The dtype that a user asks for, as arrays have it: with a warning where it has 64 bits that are switched off."""
+    dtype = named_dtype(x)
+    kept = canonical(dtype)
+    if kept is not dtype:
+        warnings.warn(errors.not_available(dtype.name, kept.name), UserWarning, stacklevel=3)
+    return kept
+
+
+def named_dtype(x: Any) -> np.dtype:
+    """The dtype that is meant by `float`, 'int32', np.float64, ...; Python's types mean those of numbers."""
     if x in PYTHON_SCALARS and isinstance(x, type):
-        return PYTHON_SCALARS[x]
+        return of_number(x)
     dtype = getattr(x, "dtype", None)
     if isinstance(x, str) and x == "bfloat16":
         return bfloat16
@@ -171,9 +210,25 @@ def _reachable(node: _Node) -> frozenset[_Node]:
     return frozenset({node}).union(*(_reachable(n) for n in _ABOVE[node]))
 
 
-@functools.cache
 def promote(*types: tuple[np.dtype, bool]) -> tuple[np.dtype, bool]:
-    """The (dtype, weak) that operands of these (dtype, weak) take together: the least upper bound."""
+    """The (dtype, weak) that operands of these (dtype, weak) take together: the least upper bound.
+
+    Where 64 bits are switched off, what has 32 does not become 64: int32 and uint32 are int32 together.
+    """
+    return _promote(config.enable_x64, types)
+
+
+@functools.cache
+def _promote(x64: bool | None, types: tuple[tuple[np.dtype, bool], ...]) -> tuple[np.dtype, bool]:
+    dtype, weak = _least_upper_bound(types, bool(x64))
+    if x64 is False and not any(d in NARROW for d, _ in types):
+        return NARROW.get(dtype, dtype), weak
+    return dtype, weak
+
+
+def _least_upper_bound(
+    types: tuple[tuple[np.dtype, bool], ...], wide_numbers: bool
+) -> tuple[np.dtype, bool]:
     if len({dtype for dtype, _ in types}) == 1:
         return types[0][0], all(weak for _, weak in types)
     nodes: set[_Node] = {
@@ -186,12 +241,12 @@ def promote(*types: tuple[np.dtype, bool]) -> tuple[np.dtype, bool]:
     least = next(n for n in bounds if bounds <= _reachable(n))
     if not isinstance(least, str):
         return least, False
-    wide = any(dtype in (int64, uint64) for dtype, weak in types if not weak)
+    wide = wide_numbers or any(dtype in (int64, uint64) for dtype, weak in types if not weak)
     return (_WIDE_DTYPES if wide else _WEAK_DTYPES)[least], True
 
 
 def finfo(dtype: Any) -> Any:
-    """The machine limits of a floating dtype, as `numpy.finfo`.
+    """The machine limits of a floating dtype, or of an array's, as `numpy.finfo`.
 
     ValueError for a dtype of integers.
 
@@ -199,11 +254,11 @@ def finfo(dtype: Any) -> Any:
     >>> cnp.finfo(cnp.float32).eps
     np.float32(1.1920929e-07)
     """
-    return ml_dtypes.finfo(as_dtype(dtype))
+    return ml_dtypes.finfo(named_dtype(getattr(dtype, "dtype", dtype)))
 
 
 def iinfo(dtype: Any) -> Any:
-    """The machine limits of an integer dtype, as `numpy.iinfo`.
+    """The machine limits of an integer dtype, or of an array's, as `numpy.iinfo`.
 
     ValueError for another dtype.
 
@@ -211,4 +266,4 @@ def iinfo(dtype: Any) -> Any:
     >>> cnp.iinfo(cnp.int8).max
     127
     """
-    return ml_dtypes.iinfo(as_dtype(dtype))
+    return ml_dtypes.iinfo(named_dtype(getattr(dtype, "dtype", dtype)))

@@ -102,7 +102,7 @@ def primal_dtype_to_tangent_dtype(dtype: _typing.Any) -> _typing.Any:
     >>> core.primal_dtype_to_tangent_dtype(numpy.dtype("float32"))
     dtype('float32')
     """
-    known = _dtypes.as_dtype(dtype)
+    known = _dtypes.named_dtype(dtype)
     return known if _dtypes.is_inexact(known) else _dtypes.float0
 
 
@@ -151,6 +151,27 @@ def set_current_trace(trace: _typing.Any) -> _Generator[None]:
     """
     with _trace.using(trace):
         yield
+
+
+def find_top_trace(xs: _typing.Any) -> _typing.Any:
+    """The innermost of the traces that some values are of; the bottom, which computes, if they are of none.
+
+    >>> import covector
+    >>> from covector.extend import core
+    >>> found = []
+    >>> _ = covector.jvp(lambda x: found.append(core.find_top_trace([x, 1.0]) is x._trace) or x, (1.0,), (1.0,))
+    >>> found
+    [True]
+    """
+    traces = [x._trace for x in xs if isinstance(x, _trace.Tracer)]
+    return max(traces, key=_depth, default=_trace.EVAL)
+
+
+def _depth(trace: _trace.Trace | None) -> int:
+    depth = 0
+    while trace is not None:
+        depth, trace = depth + 1, trace.parent
+    return depth
 
 
 def get_opaque_trace_state(convention: str = "jax") -> _typing.Any:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import vector
 from covector._engine.compile.survey import text_size
-from covector._engine.ir.kernel import If, Loop, Statement, While, changes, walk
+from covector._engine.ir.kernel import If, Loop, Statement, While, walk
 from covector._engine.ir.scalar import Expr
 
 
@@ -54,8 +54,8 @@ class ControlFlow(ABC):
     def changed(self, statements: Sequence[Statement]) -> list[Expr]:
         """The locals from outside that statements change, of those whose value is in a register now."""
         known = self.emitter.values, self.emitter.one.values
-        targets = (t for s in walk(statements) for t in changes(s))
-        return list(dict.fromkeys(t for t in targets if any(t in values for values in known)))
+        targets = self.frame.module.changes.of(statements)
+        return [t for t in targets if any(t in values for values in known)]
 
     def read_again(self, locals_: Sequence[Expr]) -> None:
         """Take locals from memory: control flow joins here, or comes back to here."""

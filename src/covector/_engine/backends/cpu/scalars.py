@@ -58,7 +58,7 @@ from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.plan import Function
 from covector._engine.compile import functions
 from covector._engine.core.foreign import MachineFunction
-from covector._engine.ir.kernel import Callback
+from covector._engine.ir.kernel import Callback, Changes
 from covector._engine.ir.scalar import Expr, Iteration
 
 __all__ = [
@@ -96,6 +96,7 @@ class ModuleText:
         self.quick = True  # whether all functions are compiled quickly
         self.names: dict[str, str] = {}  # of functions, by their text
         self.alike: dict[Hashable, str] = {}  # and by the shape of their statements
+        self.changes = Changes()
         # Functions of the host's that are called, in the order of their numbers.  The code finds them in a table that
         # it is linked to, so that it is the same in each process.
         self.callbacks: list[Callback] = []

@@ -51,6 +51,13 @@ from covector._engine.types.dims import Dim
 
 Array = np.ndarray
 Order = Callable[[int], Sequence[int]]
+# What accesses memory, for messages: its text takes as long as running it does, and is made for a message only.
+Who = Statement | Expr | str
+
+
+def shown(who: Who) -> str:
+    """What accesses memory, in a message."""
+    return f"{who}" if isinstance(who, Expr | str) else f"`{title(who)}`"
 
 
 def run(
@@ -177,15 +184,15 @@ class Machine:
         part = slice(start, start + size)
         return memory.bytes[part].view(dtype), memory.holds[part].reshape(-1, dtype.itemsize)
 
-    def _inside(self, buffer: Buffer, at: Array, size: int, mask: Any, who: str) -> Array:
+    def _inside(self, buffer: Buffer, at: Array, size: int, mask: Any, who: Who) -> Array:
         """The places, with 0 where the mask says that nothing is accessed."""
         at, mask = np.broadcast_arrays(at, mask)
         wrong = mask & ((at < 0) | (at >= size))
         if np.any(wrong):
-            raise KernelError(f"{who} accesses {buffer}[{at[wrong][0]}] of {size} elements")
+            raise KernelError(f"{shown(who)} accesses {buffer}[{at[wrong][0]}] of {size} elements")
         return np.where(mask, at, 0)
 
-    def read(self, buffer: Buffer, at: Any, dtype: np.dtype, mask: Any, who: str) -> Array:
+    def read(self, buffer: Buffer, at: Any, dtype: np.dtype, mask: Any, who: Who) -> Array:
         """Elements at places, where the mask says so; elsewhere zeros."""
         values, holds = self._span(buffer, dtype)
         at = np.asarray(at)
@@ -195,10 +202,12 @@ class Machine:
         at = self._inside(buffer, at, len(values), mask, who)
         empty = mask & ~holds[at].all(axis=-1)
         if np.any(empty):
-            raise KernelError(f"{who} reads {buffer}[{at[empty][0]}], where nothing was written")
+            raise KernelError(
+                f"{shown(who)} reads {buffer}[{at[empty][0]}], where nothing was written"
+            )
         return np.where(mask, values[at], dtype.type(0))
 
-    def write(self, buffer: Buffer, at: Any, value: Array, mask: Any, who: str) -> None:
+    def write(self, buffer: Buffer, at: Any, value: Array, mask: Any, who: Who) -> None:
         """Store elements at places, where the mask says so; no place twice."""
         values, holds = self._span(buffer, value.dtype)
         at, value, mask = np.broadcast_arrays(at, value, mask)
@@ -206,7 +215,7 @@ class Machine:
             return
         at = self._inside(buffer, at, len(values), mask, who)[mask]
         if np.unique(at).size != at.size:
-            raise KernelError(f"{who} stores at one place of {buffer} in several lanes")
+            raise KernelError(f"{shown(who)} stores at one place of {buffer} in several lanes")
         values[at] = value[mask]
         holds[at] = True
 
@@ -234,7 +243,7 @@ class Machine:
             case "load":
                 buffer, d = e.attr  # type: ignore[misc]
                 mask = self.scope.mask & (args[0] if args else np.True_)
-                return self.read(buffer, self._at(buffer, d), e.dtype, mask, f"{e}")
+                return self.read(buffer, self._at(buffer, d), e.dtype, mask, e)
             case _:
                 return None
 
@@ -404,7 +413,7 @@ class Machine:
         at = self._at(s.buffer, s.index)
         if self.scope.lanes is not None:
             at = np.broadcast_to(at, (self.scope.lanes,))
-        self.write(s.buffer, at, value, mask & self.scope.mask, f"`{title(s)}`")
+        self.write(s.buffer, at, value, mask & self.scope.mask, s)
 
     def copy(self, s: Copy) -> None:
         """Copy elements; within one memory only onto themselves."""
@@ -418,13 +427,13 @@ class Machine:
         overlap = np.shares_memory(first[:n], second[:n])
         if overlap and first.ctypes.data != second.ctypes.data:
             raise KernelError(f"`{title(s)}` copies between places that overlap")
-        who, every = f"`{title(s)}`", np.arange(size)
-        values = self._as_they_are(source, every + start, who)
+        every = np.arange(size)
+        values = self._as_they_are(source, every + start, s)
         held = self._span(source, source.dtype)[1][every + start]
-        self.write(target, every + to, values, np.True_, who)
+        self.write(target, every + to, values, np.True_, s)
         self._span(target, target.dtype)[1][every + to] = held  # no value is copied as such
 
-    def _as_they_are(self, buffer: Buffer, at: Array, who: str) -> Array:
+    def _as_they_are(self, buffer: Buffer, at: Array, who: Who) -> Array:
         values, _ = self._span(buffer, buffer.dtype)
         return values[self._inside(buffer, at, len(values), np.True_, who)]
 
@@ -438,7 +447,6 @@ class Machine:
         if meaning is None:
             raise KernelError(f"the oracle knows no routine {s.name}")
         places = [(b, self.number(d)) for b, d in s.places]
-        who = f"`{title(s)}`"
 
         def place(n: int, at: Array, dtype: np.dtype) -> tuple[Buffer, Array]:
             buffer, start = places[n]
@@ -448,13 +456,13 @@ class Machine:
 
         def read(n: int, at: Array, dtype: np.dtype) -> Array:
             buffer, inside = place(n, at, dtype)
-            return self.read(buffer, inside, dtype, np.True_, who)
+            return self.read(buffer, inside, dtype, np.True_, s)
 
         def write(n: int, at: Array, value: Array) -> None:
             if n not in s.writes:
-                raise KernelError(f"{who} writes {places[n][0]}, which it must not")
+                raise KernelError(f"{shown(s)} writes {places[n][0]}, which it must not")
             buffer, inside = place(n, at, value.dtype)
-            self.write(buffer, inside, value, np.True_, who)
+            self.write(buffer, inside, value, np.True_, s)
 
         meaning([self.number(d) for d in s.parameters], read, write)
 
@@ -462,14 +470,14 @@ class Machine:
         """Call the function with copies of its operands, and store what it gives."""
         if self.scope.lanes is not None:
             raise KernelError(f"`{title(s)}` stands inside a loop with lanes")
-        who, values = f"`{title(s)}`", list[tuple[Buffer, Array, ShapedArray, list[int]]]()
+        values: list[tuple[Buffer, Array, ShapedArray, list[int]]] = []
         for (buffer, start), aval in zip(s.places, s.types, strict=True):
             shape = [self.number(d) for d in aval.shape]
             size = int(np.prod(shape)) * (aval.dtype.itemsize // buffer.dtype.itemsize)
             values.append((buffer, self.number(start) + np.arange(size), aval, shape))
         given = [
             _native.array_from(
-                self.read(buffer, at, buffer.dtype, np.True_, who).view(aval.dtype).reshape(shape),
+                self.read(buffer, at, buffer.dtype, np.True_, s).view(aval.dtype).reshape(shape),
                 weak_type=aval.weak_type,
             )
             for buffer, at, aval, shape in values[: s.operands]
@@ -478,8 +486,8 @@ class Machine:
         for (buffer, at, aval, shape), x in zip(values[s.operands :], found, strict=True):
             result = np.asarray(x)
             if result.dtype != aval.dtype or result.shape != tuple(shape):
-                raise KernelError(f"{who} gives {result.dtype}{list(result.shape)}")
-            self.write(buffer, at, result.ravel().view(buffer.dtype), np.True_, who)
+                raise KernelError(f"{shown(s)} gives {result.dtype}{list(result.shape)}")
+            self.write(buffer, at, result.ravel().view(buffer.dtype), np.True_, s)
 
     # -- loops -----------------------------------------------------------------------------------
 

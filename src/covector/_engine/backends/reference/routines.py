@@ -51,6 +51,15 @@ def _sort_pairs(parameters: Sequence[int], read: Read, write: Write) -> None:
     write(0, places, np.take_along_axis(keys, order, -1))
 
 
+def _sort_order(parameters: Sequence[int], read: Read, write: Write) -> None:
+    """The order of items that have several keys each, the first one first."""
+    code, place_width, rows, count, n = parameters
+    keys = read(0, np.arange(rows * count * n).reshape(rows, count, n), _DTYPES[code])
+    wide = keys.astype(np.float32) if keys.dtype == dtypes.bfloat16 else keys
+    order = np.array([np.lexsort(row[::-1]) for row in wide], f"i{place_width}")
+    write(1, np.arange(rows * n).reshape(rows, n), order.reshape(rows, n))
+
+
 def _fft(parameters: Sequence[int], read: Read, write: Write) -> None:
     """The transform along the middle axis of an array (outer, n, inner), divided by n if it is an inverse."""
     kind, wide, outer, n, inner = parameters
@@ -178,6 +187,7 @@ ROUTINES: dict[str, RoutineMeaning] = {
     "scatter": _scatter,
     "sconv": _convolution(dtypes.float32),
     "dconv": _convolution(dtypes.float64),
+    "sort_order": _sort_order,
     "sort_pairs": _sort_pairs,
     "top_k": _top_k,
     "pivots_to_permutation": _pivots_to_permutation,

@@ -1,0 +1,139 @@
+"""Programs that import JAX, run with Covector in its place, in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import covector as cv
+from covector import as_jax
+from covector.as_jax.served import INSIDE
+
+SCRIPT = """
+import sys
+import jax, jax.numpy as jnp, jaxlib
+from jax import grad, jit, tree_util as jtu, vmap
+from jax.scipy.special import logsumexp
+import jax.experimental.checkify
+import jax._src.traceback_util as traceback_util
+
+traceback_util.register_exclusion(__file__)
+assert jax.__version__ == jaxlib.__version__ == jax.version.__version__ and jax.__version_info__ >= (0, 12)
+assert tuple(map(int, jax.__version__.split("."))) == jax.__version_info__
+
+@jtu.register_pytree_node_class
+class Pair:
+    def __init__(self, a, b):
+        self.a, self.b = a, b
+    def tree_flatten(self):
+        return (self.a, self.b), None
+    @classmethod
+    def tree_unflatten(cls, data, children):
+        return cls(*children)
+
+seen = []
+def f(pair):
+    seen.append((isinstance(pair.a, jax.core.Tracer), isinstance(pair.a, jax.Array), isinstance(pair.a, float)))
+    return jnp.sum(jnp.sin(pair.a)) * pair.b + logsumexp(pair.a)
+
+found = jit(vmap(grad(f), in_axes=(Pair(0, None),)))(Pair(jnp.ones((2, 3)), 2.0))
+assert type(found) is Pair and found.a.shape == (2, 3) and set(seen) == {(True, True, False)}
+assert isinstance(1.0, jax.typing.ArrayLike) and jax.config.jax_numpy_dtype_promotion == "standard"
+print(__name__, sys.argv[1:], type(found.a).__module__)
+"""
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "covector.as_jax", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def test_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(SCRIPT)
+    done = run(str(script), "one", "two")
+    assert done.stdout == "__main__ ['one', 'two'] covector\n", done.stderr
+
+
+def test_a_module_and_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "library.py").write_text("from jax.numpy import add\n")
+    program = "import sys, library\nprint(library.add(1, 2), sys.argv[1:], __name__)\n"
+    (tmp_path / "program.py").write_text(program)
+    done = run("-m", "program", "x", cwd=tmp_path)
+    assert done.stdout == "3 ['x'] __main__\n", done.stderr
+
+
+def test_code_and_what_is_not_there() -> None:
+    code = """
+import sys
+print(sys.argv)
+import jax
+for name in ("jax.experimental.pallas", "jax.profiler", "jax._src.pjit", "jaxlib.mlir"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        print(error.name, error)
+for owner, name in ((jax, "distributed"), (jax._src, "pjit")):
+    try:
+        getattr(owner, name)
+    except AttributeError as error:
+        print(error)
+"""
+    done = run("-c", code, "x")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "['-c', 'x']", done.stderr
+    assert lines[1].startswith("jax.experimental.pallas No module named 'jax.experimental.pallas'.")
+    assert "there is no profiler yet" in lines[2]
+    assert "it shows the inside of JAX" in lines[3]
+    assert "Covector has nothing that stands for it" in lines[4]
+    assert "jax.distributed is missing here" in lines[5]
+    assert "jax._src.pjit is missing here: it shows the inside of JAX" in lines[6]
+
+
+def test_nothing_to_run() -> None:
+    done = run()
+    assert done.returncode == 1
+    assert done.stderr.startswith("usage: python -m covector.as_jax")
+
+
+def test_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("jax", "jaxlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    before = {name: module.__spec__ for name, module in sys.modules.items() if "covector" in name}
+    with as_jax.install() as installed:
+        import jax
+        import jax.numpy as jnp
+
+        assert jnp is cv.numpy
+        assert jax.vmap is cv.vmap
+        assert "vmap" in dir(jax)
+        with pytest.raises(RuntimeError, match="installed already"):
+            as_jax.install()
+    assert not [n for n in sys.modules if n.partition(".")[0] in ("jax", "jaxlib")]
+    assert {n: sys.modules[n].__spec__ for n in before} == before  # ours are as they were
+    installed.undo()  # again: nothing
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'jax'$"):
+        import jax.numpy
+
+
+def test_the_real_one_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ModuleType("jax")
+    real.__file__ = "/somewhere/jax/__init__.py"
+    monkeypatch.setitem(sys.modules, "jax", real)
+    with pytest.raises(RuntimeError, match=r"the real jax is imported already, from /somewhere"):
+        as_jax.install()
+
+
+def test_what_is_served_of_the_inside_is_there() -> None:
+    with as_jax.install():
+        from importlib import import_module
+
+        for row in INSIDE:
+            module = import_module(f"jax._src.{row.module}")
+            assert row.needed_by
+            if row.name:
+                assert getattr(module, row.name) is not None
