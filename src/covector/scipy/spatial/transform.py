@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from covector._engine.base import errors
@@ -112,8 +113,7 @@ class Rotation(NamedTuple):
             row[k] = el.add(m[..., k, i], m[..., i, k])
             row[3] = el.subtract(m[..., k, j], m[..., j, k])
             rows.append(stack(row, -1))
-        last = [el.subtract(m[..., (i + 2) % 3, (i + 1) % 3], m[..., (i + 1) % 3, (i + 2) % 3]) for i in range(3)]  # fmt: skip
-        rows.append(stack([*last, el.add(trace, 1)], -1))
+        rows.append(stack([*[row[..., 3] for row in rows], el.add(trace, 1)], -1))
         largest = reduce.argmax(stack([*diagonal, trace], -1), axis=-1)
         at = expand_dims(largest, (-1, -2))
         return cls(_unit(take_along_axis(stack(rows, -2), at, -2)[..., 0, :]))
@@ -132,7 +132,9 @@ class Rotation(NamedTuple):
         small = el.less(angle, 1e-3)
         square = el.square(angle)
         # sin(a/2) / a by its series where it loses digits
-        series = el.add(0.5, el.multiply(square, el.subtract(el.multiply(square, 1 / 3840), 1 / 48)))
+        series = el.add(
+            0.5, el.multiply(square, el.subtract(el.multiply(square, 1 / 3840), 1 / 48))
+        )
         usual = el.divide(el.sin(el.multiply(angle, 0.5)), where(small, 1, angle))
         scale = where(small, series, usual)
         return cls(concatenate([el.multiply(v, scale), el.cos(el.multiply(angle, 0.5))], -1))
@@ -385,11 +387,11 @@ def _axes(name: str, seq: str, lengths: tuple[int, ...]) -> tuple[tuple[int, ...
     """The axes of a sequence, and whether they turn; ValueError for another sequence."""
     turned = seq.isupper()
     axes = tuple("xyz".find(c) for c in (seq.lower() if turned else seq))
-    same = any(a == b for a, b in zip(axes[:-1], axes[1:], strict=True))
+    same = any(a == b for a, b in pairwise(axes))
     if len(axes) not in lengths or -1 in axes or same:
         raise ValueError(
-            f"{name}: the sequence is {seq!r}{errors.at_user_line()}; it is of x, y and z, or of X, Y and Z, none twice "
-            f"in a row, and has {' or '.join(map(str, lengths))} of them"
+            f"{name}: the sequence is {seq!r}{errors.at_user_line()}; it is of x, y and z, or of X, Y and Z, none "
+            f"twice in a row, and has {' or '.join(map(str, lengths))} of them"
         )
     return axes, turned
 
@@ -425,10 +427,11 @@ class Slerp(NamedTuple):
         (times,) = together("Slerp.init", "inexact", array(times))
         if rotations.single or len(rotations) < 2 or times.shape != (len(rotations),):
             raise ValueError(
-                f"Slerp.init takes two or more rotations and as many times, got {rotations.quat.shape} and {times.shape}"
-                f"{errors.at_user_line()}"
+                f"Slerp.init takes two or more rotations and as many times, got {rotations.quat.shape} and "
+                f"{times.shape}{errors.at_user_line()}"
             )
-        before, after = rotations[:-1], rotations[1:]
+        quats = rotations.quat
+        before, after = Rotation(quats[:-1]), Rotation(quats[1:])
         return cls(times, diff(times), before, (before.inv() * after).as_rotvec())
 
     def __call__(self, times: Any) -> Rotation:
