@@ -134,6 +134,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("scipy", "spectral signal examples waves special ndimage optimize integrate interpolate"),
     ("scipy/sparse", "linalg __init__"),
     ("scipy/cluster", "vq __init__"),
+    ("scipy/spatial", "transform __init__"),
     ("scipy/stats", "examples families density ranks"),
     (
         "scipy/stats",

@@ -34,6 +34,7 @@ PUBLIC += [
         "scipy.special",
         "scipy.interpolate",
         "scipy.optimize",
+        "scipy.spatial.transform",
         "scipy.stats",
         "tree",
         "tree_util",
