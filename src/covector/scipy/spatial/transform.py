@@ -160,7 +160,7 @@ class Rotation(NamedTuple):
         `angles` are (..., n) for n axes; of one axis they may be (...).  ValueError for other sequences and shapes.
 
         >>> from covector.scipy.spatial.transform import Rotation
-        >>> Rotation.from_euler("zx", [90, 90], degrees=True).quat.tolist()
+        >>> Rotation.from_euler("zx", [90, 90], degrees=True).quat.round(3).tolist()
         [0.5, -0.5, 0.5, 0.5]
         """
         axes, turned = _axes("Rotation.from_euler", seq, (1, 2, 3))
@@ -238,7 +238,7 @@ class Rotation(NamedTuple):
 
         >>> from covector.scipy.spatial.transform import Rotation
         >>> Rotation.from_euler("x", 180, degrees=True).apply([0.0, 1.0, 0.0]).round(3).tolist()
-        [0.0, -1.0, 0.0]
+        [0.0, -1.0, -0.0]
         """
         v = _floats("Rotation.apply", vectors, 3)
         matrix = (self.inv() if inverse else self).as_matrix()
@@ -271,7 +271,7 @@ class Rotation(NamedTuple):
         >>> from covector.scipy.spatial.transform import Rotation
         >>> turns = Rotation.from_euler("x", [10, 30], degrees=True)
         >>> turns.mean().as_euler("xyz", degrees=True).round(2).tolist()
-        [20.0, 0.0, 0.0]
+        [20.0, -0.0, 0.0]
         """
         rows = reshape(self.quat, (-1, 4))
         weighted = rows if weights is None else el.multiply(rows, reshape(array(weights), (-1, 1)))
@@ -405,7 +405,7 @@ class Slerp(NamedTuple):
     >>> from covector.scipy.spatial.transform import Rotation, Slerp
     >>> turn = Slerp.init(np.array([0.0, 1.0]), Rotation.from_euler("x", [0, 90], degrees=True))
     >>> turn(np.array([0.5])).as_euler("xyz", degrees=True).round(1).tolist()
-    [[45.0, 0.0, 0.0]]
+    [[45.0, -0.0, 0.0]]
     """
 
     times: Any
