@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from covector._engine.base import errors, tree
@@ -26,8 +25,6 @@ from covector.scipy import special
 from covector.scipy.linalg import cho_solve, solve_triangular
 
 __all__ = ["gaussian_kde"]
-
-Bandwidth = Callable[[Any], Any]
 
 
 @bounded
