@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/base",
-        "ref_errors locks",
+        "ref_errors locks belongings",
     ),
     (
         "_engine/base",
@@ -83,7 +83,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/api",
-        "arguments references callbacks debugger pullback derivatives jacobians stages jit fwd_and_bwd",
+        "arguments references callbacks debugger pullback derivatives jacobians stages options jit fwd_and_bwd",
     ),
     ("_engine/api", "jaxprs transforms sharded modes"),
     ("_engine/api", "rules custom checkpoint"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -57,7 +57,7 @@ class Traced:
         program: Program,
         trees: tuple[tree.TreeDef, tree.TreeDef],
         donated: tuple[bool, ...],
-        options: dict[str, Any],
+        options: Mapping[str, Any],
         touched: Touched,
         numbers: tuple[bool, ...],
     ):

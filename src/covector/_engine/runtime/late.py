@@ -28,3 +28,8 @@ def look_at(name: str, operands: Sequence[Any], results: Sequence[Any]) -> None:
 def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable:
     """The executable of a Program, whose inputs at these positions are donated."""
     return _executables().Executable(program, donated)
+
+
+def digest_of(program: Program) -> bytes | None:
+    """The digest of a Program; None if part of it, such as a function, is of this process alone."""
+    return _executables().digest_of(program)
