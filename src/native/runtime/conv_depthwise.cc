@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/conv_parts.h"
+#include "runtime/vectors.h"
 
 #define CV_INLINE inline __attribute__((always_inline))
 #define CV_UNROLL _Pragma("GCC unroll 16")
@@ -146,30 +147,20 @@ CV_INLINE void run_row(const Row<T>& r) {
 
 // One set of instructions: the same function, compiled for it.
 // Sums are kept in registers: of 64 bytes each there are 32, or what is as much as 8.
-#define CV_VARIANT(Name, most, attributes)                                                        \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
-        attributes static void run(const Row<T>& row) { run_row<most>(row); }                     \
+        attributes static void run(const Row<T>& row) { run_row<most_sums(bytes)>(row); }         \
         static constexpr RowKernel<T> kKernel = {run};                                            \
     };
 
-CV_VARIANT(Plain, 2, )
-#if defined(__x86_64__)
-CV_VARIANT(Avx2, 6, __attribute__((target("avx2,fma"))))
-CV_VARIANT(Avx512, 14, __attribute__((target("avx512f,fma,prefer-vector-width=512"))))
-#endif
+constexpr int most_sums(int bytes) { return bytes >= 64 ? 14 : bytes >= 32 ? 6 : 2; }
+
+CV_VARIANTS(CV_VARIANT)
 
 template <typename T>
 const RowKernel<T>& row_kernel() {
-#if defined(__x86_64__)
-    static const RowKernel<T>& best =
-        __builtin_cpu_supports("avx512f") ? Avx512<T>::kKernel
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Avx2<T>::kKernel
-                                                                          : Plain<T>::kKernel;
-    return best;
-#else
-    return Plain<T>::kKernel;
-#endif
+    return *best_of(&Plain<T>::kKernel, &Avx2<T>::kKernel, &Avx512<T>::kKernel);
 }
 
 template <typename T>

@@ -216,8 +216,6 @@ void run(const void* in, void* out, Kind kind, int64_t outer, int64_t n, int64_t
 
 }  // namespace
 
-int set_fft_vectors(int bytes) { return g_vectors.exchange(bytes); }
-
 }  // namespace covector
 
 int32_t cv_fft(const void* in, void* out, int64_t kind, int64_t wide, int64_t outer, int64_t n,

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "runtime/vectors.h"
+
 namespace covector {
 
 constexpr int kLargestRadix = 31;  // of the primes; others are done by a convolution
