@@ -282,8 +282,10 @@ class Row {
         return first_ != nullptr && (waste_ < kWaste || 2 * rows < kernels<T>().lanes);
     }
 
-    // The transform of `in`, or between swapped numbers, times `factor`, to `out`, which may be `in`.
-    void run(const T* in, T* out, bool swapped, T factor) const {
+    // The transform of `in`, or between swapped numbers, times `factor`, to `out`, which may be `in`. What
+    // lies so far ahead of both is fetched on the way.
+    void run(const T* in, T* out, bool swapped, T factor, int64_t in_ahead = 0,
+             int64_t out_ahead = 0) const {
         if (longer_ != nullptr) {
             run_convolution(in, out, swapped, factor);
             return;
@@ -296,7 +298,7 @@ class Row {
         const Rows<T> turned{between.get(), between.get() + width, step};
         const T* by_lane = table_.data() + 2 * a * (rounded_up(b, lanes) / lanes);
         over_blocks(a, b, [&](int64_t begin, int64_t end, T* work) {
-            const Rows<T> rows{const_cast<T*>(in) + 2 * begin, nullptr, 2 * b, swapped};
+            const Rows<T> rows{const_cast<T*>(in) + 2 * begin, nullptr, 2 * b, swapped, T(1), in_ahead};
             const Rows<T> made = first_->run(rows, nullptr, end - begin, work);
             const Rows<T> to{turned.re + begin * step, turned.im + begin * step, step};
             const T* by_tile = table_.data() + begin / lanes * 2 * a;
@@ -304,7 +306,7 @@ class Row {
         });
         over_blocks(b, a, [&](int64_t begin, int64_t end, T* work) {
             const Rows<T> rows{turned.re + begin, turned.im + begin, step};
-            const Rows<T> to{out + 2 * begin, nullptr, 2 * a, swapped, factor};
+            const Rows<T> to{out + 2 * begin, nullptr, 2 * a, swapped, factor, out_ahead};
             second_->run(rows, &to, end - begin, work);
         });
     }
