@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import covector as cv
 from covector._engine import primitives as prims
 from covector._engine.types.avals import ShapedArray
 
+Each = Callable[[], Iterator[int]]
 Drawn = tuple[prims.Conv, tuple[int, ...], tuple[int, ...]]
 
 
@@ -47,17 +49,22 @@ def drawn(rng: np.random.Generator, long: bool) -> Drawn:
     return prims.Conv(strides, padding, base, spread, numbers, groups, batches), lhs, rhs
 
 
-def check(conv: prims.Conv, lhs: Any, rhs: Any) -> None:
+def check(each_vectors: Each, conv: prims.Conv, lhs: Any, rhs: Any) -> None:
     wanted = conv.reference(lhs, rhs)
-    got = np.asarray(cv.jit(conv)(lhs, rhs))
+    run = cv.jit(conv)
     rtol = 2e-5 if lhs.dtype == np.float32 else 1e-12
-    np.testing.assert_allclose(
-        got, wanted, rtol=rtol, atol=rtol * max(1, abs(wanted).max(initial=0))
-    )
+    for size in each_vectors():
+        np.testing.assert_allclose(
+            np.asarray(run(lhs, rhs)),
+            wanted,
+            rtol=rtol,
+            atol=rtol * max(1, abs(wanted).max(initial=0)),
+            err_msg=f"vectors of {size} bytes",
+        )
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_random(seed: int) -> None:
+def test_random(each_vectors: Each, seed: int) -> None:
     rng = np.random.default_rng(seed)
     dtype = (np.float32, np.float64)[seed % 2]
     while True:
@@ -65,19 +72,19 @@ def test_random(seed: int) -> None:
         types = [ShapedArray(s, np.dtype(dtype)) for s in (lhs, rhs)]
         if 0 not in conv.type(*types).shape:
             break
-    check(conv, *[rng.normal(size=s).astype(dtype) for s in (lhs, rhs)])
+    check(each_vectors, conv, *[rng.normal(size=s).astype(dtype) for s in (lhs, rhs)])
 
 
 CHANNELS_LAST = prims.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("specs", [CHANNELS_LAST, prims.ConvDimensionNumbers(*[(0, 1, 2, 3)] * 3)])
-def test_as_large_as_several_pieces(specs: prims.ConvDimensionNumbers) -> None:
+def test_as_large_as_several_pieces(each_vectors: Each, specs: prims.ConvDimensionNumbers) -> None:
     rng = np.random.default_rng(0)
     lhs = rng.normal(size=placed(specs.lhs_spec, [3, 24, 40, 37])).astype(np.float32)
     rhs = rng.normal(size=placed(specs.rhs_spec, [40, 24, 3, 3])).astype(np.float32)
     conv = prims.Conv((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), specs)
-    check(conv, lhs, rhs)
+    check(each_vectors, conv, lhs, rhs)
     _, pull = cv.vjp(conv, lhs, rhs)
     ct = rng.normal(size=conv.reference(lhs, rhs).shape).astype(np.float32)
     for got, x, back in zip(pull(ct), (lhs, rhs), (0, 1), strict=True):
@@ -90,7 +97,7 @@ def test_as_large_as_several_pieces(specs: prims.ConvDimensionNumbers) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_each_feature_on_its_own(seed: int) -> None:
+def test_each_feature_on_its_own(each_vectors: Each, seed: int) -> None:
     """Features side by side, in whole vectors and in parts of one; kernels that reach over both ends."""
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, 4))
@@ -105,4 +112,4 @@ def test_each_feature_on_its_own(seed: int) -> None:
     padding = tuple([(int(a), int(b)) for a, b in rng.integers(2, 6, (rank, 2))])
     conv = prims.Conv(strides, padding, (1,) * rank, spread, specs, features)
     dtype = (np.float32, np.float64)[seed // 2 % 2]
-    check(conv, *[rng.normal(size=s).astype(dtype) for s in (lhs, rhs)])
+    check(each_vectors, conv, *[rng.normal(size=s).astype(dtype) for s in (lhs, rhs)])

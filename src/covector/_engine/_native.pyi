@@ -645,8 +645,11 @@ def num_threads() -> int:
 def synchronize() -> None:
     """Wait until all queued work is done."""
 
-def set_vector_sort(enabled: bool) -> bool:
-    """Let keys be sorted by vectors where the machine has them; return the previous setting."""
+def vector_bytes() -> int:
+    """Return the bytes of the longest vectors that routines use: 64, 32 or 16."""
+
+def set_vectors(bytes: int) -> int:
+    """Let routines use no longer vectors than of so many bytes; return the previous limit."""
 
 def set_async(enabled: bool) -> bool:
     """Switch the execution queue on or off; return the previous setting."""

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/conv_parts.h"
+#include "runtime/vectors.h"
 
 #define CV_INLINE inline __attribute__((always_inline))
 #define CV_UNROLL _Pragma("GCC unroll 16")
@@ -64,112 +65,139 @@ constexpr size_t kVectorBytes = 64;
 
 template <typename T>
 using Vector __attribute__((vector_size(kVectorBytes))) = T;
+template <typename T>
+constexpr int64_t kLanes = kVectorBytes / sizeof(T);
+constexpr int kMostPlaces = 14;
 
-// `some` features from `feature` on, a vector of them if kWhole, at kCount places from `at` on. One
-// pointer serves three places: the asm line keeps the compiler from deriving all of them from one,
-// for which it has too few registers.
-template <int kCount, bool kWhole, typename T>
-CV_INLINE void sum_up(const Row<T>& r, int64_t feature, int64_t some, int64_t at) {
-    const size_t bytes = kWhole ? sizeof(Vector<T>) : static_cast<size_t>(some) * sizeof(T);
+// Features that are taken at once: some vectors of them, or a part of one if they are not whole.
+template <int kVectors, bool kWhole, typename T>
+struct Features {
+    static constexpr int kCount = kVectors;
+    int64_t first, some;
+
+    CV_INLINE Vector<T> load(const T* from, int v) const {
+        Vector<T> x{};
+        std::memcpy(&x, from + v * kLanes<T>, bytes());
+        return x;
+    }
+    CV_INLINE void store(T* to, int v, const Vector<T>& x) const {
+        std::memcpy(to + v * kLanes<T>, &x, bytes());
+    }
+    CV_INLINE size_t bytes() const {
+        return kWhole ? sizeof(Vector<T>) : static_cast<size_t>(some) * sizeof(T);
+    }
+};
+
+// At kCount places from `at` on, which all meet the whole kernel. One pointer serves three places: the
+// asm line keeps the compiler from deriving all of them from one, for which it has too few registers.
+template <int kCount, typename F, typename T>
+CV_INLINE void sum_up(const Row<T>& r, const F& features, int64_t at) {
+    constexpr int n = F::kCount;
     const int64_t pace = r.axis.stride * r.axis.lhs;
-    const T* x = r.x + at * pace + feature;
-    Vector<T> sums[kCount] = {};
+    const T* x = r.x + at * pace + features.first;
+    Vector<T> sums[kCount][n] = {};
     for (const Place<T>& place : r.places) {
-        Vector<T> weight{};
-        std::memcpy(&weight, place.kernel + feature, bytes);
+        Vector<T> weights[n];
+        CV_UNROLL for (int v = 0; v < n; ++v) weights[v] = features.load(place.kernel + features.first, v);
         const T* from = x + place.offset;
         CV_UNROLL for (int i = 0; i < kCount; ++i) {
-            Vector<T> element{};
-            std::memcpy(&element, from + i % 3 * pace, bytes);
-            sums[i] += element * weight;
+            CV_UNROLL for (int v = 0; v < n; ++v) {
+                sums[i][v] += features.load(from + i % 3 * pace, v) * weights[v];
+            }
             if (i % 3 != 2) continue;
             from += 3 * pace;
             asm("" : "+r"(from));
         }
     }
-    T* out = r.out + at * r.axis.out + feature;
-    CV_UNROLL for (int i = 0; i < kCount; ++i) std::memcpy(out + i * r.axis.out, &sums[i], bytes);
+    T* out = r.out + at * r.axis.out + features.first;
+    CV_UNROLL for (int i = 0; i < kCount; ++i) {
+        CV_UNROLL for (int v = 0; v < n; ++v) features.store(out + i * r.axis.out, v, sums[i][v]);
+    }
 }
 
-// The same for one place, which meets these of the kernel's along the last axis.
-template <bool kWhole, typename T>
-CV_INLINE void sum_up_part(const Row<T>& r, int64_t feature, int64_t some, int64_t at, int64_t first,
-                           int64_t last) {
-    const size_t bytes = kWhole ? sizeof(Vector<T>) : static_cast<size_t>(some) * sizeof(T);
-    const T* x = r.x + at * r.axis.stride * r.axis.lhs + feature;
-    Vector<T> sum{};
+// At places at an end of the row, which meet a part of the kernel along it.
+template <typename F, typename T>
+CV_INLINE void sum_up_parts(const Row<T>& r, const F& features, int64_t begin, int64_t end) {
+    constexpr int n = F::kCount;
     const auto count = static_cast<int64_t>(r.places.size());
-    for (int64_t line = 0; line < count; line += r.axis.window) {
-        for (int64_t p = line + first; p < line + last; ++p) {
-            Vector<T> weight{}, element{};
-            std::memcpy(&weight, r.places[p].kernel + feature, bytes);
-            std::memcpy(&element, x + r.places[p].offset, bytes);
-            sum += element * weight;
+    for (int64_t at = begin; at < end; ++at) {
+        const T* x = r.x + at * r.axis.stride * r.axis.lhs + features.first;
+        Vector<T> sums[n] = {};
+        for (int64_t line = 0; line < count; line += r.axis.window) {
+            for (int64_t p = line + r.reach.first[at]; p < line + r.reach.last[at]; ++p) {
+                const Place<T>& place = r.places[p];
+                CV_UNROLL for (int v = 0; v < n; ++v) {
+                    sums[v] += features.load(x + place.offset, v) *
+                               features.load(place.kernel + features.first, v);
+                }
+            }
         }
+        T* out = r.out + at * r.axis.out + features.first;
+        CV_UNROLL for (int v = 0; v < n; ++v) features.store(out, v, sums[v]);
     }
-    std::memcpy(r.out + at * r.axis.out + feature, &sum, bytes);
 }
 
 // As `sum_up`, for a number of places that is known when it runs, at most kMost.
-template <int kMost, bool kWhole, typename T>
-CV_INLINE void sum_up_some(int64_t count, const Row<T>& r, int64_t feature, int64_t some, int64_t at) {
+template <int kMost, typename F, typename T>
+CV_INLINE void sum_up_some(int64_t count, const Row<T>& r, const F& features, int64_t at) {
     if constexpr (kMost > 0) {
-        if (count == kMost) return sum_up<kMost, kWhole>(r, feature, some, at);
-        sum_up_some<kMost - 1, kWhole>(count, r, feature, some, at);
+        if (count == kMost) return sum_up<kMost>(r, features, at);
+        sum_up_some<kMost - 1>(count, r, features, at);
     }
 }
 
-template <int kMost, bool kWhole, typename T>
-CV_INLINE void run_features(const Row<T>& r, int64_t feature, int64_t some) {
+template <int kMost, typename F, typename T>
+CV_INLINE void run_features(const Row<T>& r, const F& features) {
     const Reach& reach = r.reach;
+    sum_up_parts(r, features, 0, reach.whole);
     const int64_t parts = divide_up(reach.rest - reach.whole, kMost);
     for (int64_t p = 0, at = reach.whole; p < parts; ++p) {
         const int64_t count = (reach.rest - at) / (parts - p);
-        sum_up_some<kMost, kWhole>(count, r, feature, some, at);
+        sum_up_some<kMost>(count, r, features, at);
         at += count;
     }
-    for (int64_t at = 0; at < r.axis.count; ++at) {
-        if (at == reach.whole) at = reach.rest;
-        if (at == r.axis.count) break;
-        sum_up_part<kWhole>(r, feature, some, at, reach.first[at], reach.last[at]);
+    sum_up_parts(r, features, reach.rest, r.axis.count);
+}
+
+// Takes kVectors vectors of features at once as long as there are so many.
+template <int kSums, int kVectors, typename T>
+CV_INLINE void run_vectors(const Row<T>& r, int64_t first) {
+    constexpr int64_t lanes = kLanes<T>;
+    for (; first + kVectors * lanes <= r.features; first += kVectors * lanes) {
+        run_features<std::min(kSums / kVectors, kMostPlaces)>(r, Features<kVectors, true, T>{first, lanes});
+    }
+    if constexpr (kVectors > 1) {
+        run_vectors<kSums, kVectors / 2>(r, first);
+    } else if (first < r.features) {  // the last ones overlap
+        run_features<std::min(kSums, kMostPlaces)>(r, Features<1, true, T>{r.features - lanes, lanes});
     }
 }
 
-template <int kMost, typename T>
+// Four vectors side by side are read as they lie: line after line of the cache, which it foresees.
+template <int kSums, typename T>
 CV_INLINE void run_row(const Row<T>& r) {
-    constexpr int64_t lanes = kVectorBytes / sizeof(T);
-    if (r.features < lanes) return run_features<kMost, false>(r, 0, r.features);
-    for (int64_t f = 0; f < r.features; f += lanes) {
-        run_features<kMost, true>(r, std::min(f, r.features - lanes), lanes);  // the last ones overlap
+    if (r.features < kLanes<T>) {
+        return run_features<std::min(kSums, kMostPlaces)>(r, Features<1, false, T>{0, r.features});
     }
+    run_vectors<kSums, (kSums >= 12 ? 4 : kSums >= 4 ? 2 : 1)>(r, 0);
 }
 
 // One set of instructions: the same function, compiled for it.
 // Sums are kept in registers: of 64 bytes each there are 32, or what is as much as 8.
-#define CV_VARIANT(Name, most, attributes)                                                        \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
-        attributes static void run(const Row<T>& row) { run_row<most>(row); }                     \
+        attributes static void run(const Row<T>& row) { run_row<most_sums(bytes)>(row); }         \
         static constexpr RowKernel<T> kKernel = {run};                                            \
     };
 
-CV_VARIANT(Plain, 2, )
-#if defined(__x86_64__)
-CV_VARIANT(Avx2, 6, __attribute__((target("avx2,fma"))))
-CV_VARIANT(Avx512, 14, __attribute__((target("avx512f,fma,prefer-vector-width=512"))))
-#endif
+constexpr int most_sums(int bytes) { return bytes >= 64 ? 24 : bytes >= 32 ? 6 : 2; }
+
+CV_VARIANTS(CV_VARIANT)
 
 template <typename T>
 const RowKernel<T>& row_kernel() {
-#if defined(__x86_64__)
-    static const RowKernel<T>& best =
-        __builtin_cpu_supports("avx512f") ? Avx512<T>::kKernel
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Avx2<T>::kKernel
-                                                                          : Plain<T>::kKernel;
-    return best;
-#else
-    return Plain<T>::kKernel;
-#endif
+    return *best_of(&Plain<T>::kKernel, &Avx2<T>::kKernel, &Avx512<T>::kKernel);
 }
 
 template <typename T>
