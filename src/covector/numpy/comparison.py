@@ -153,15 +153,9 @@ def _extreme(primitive: Any, wins: Any) -> Any:
     return recipe
 
 
-maximum = binary(
-    "maximum", _extreme(prims.maximum, prims.ge), "any", "The larger of the two; NaN if one is NaN."
-)
-minimum = binary(
-    "minimum",
-    _extreme(prims.minimum, prims.le),
-    "any",
-    "The smaller of the two; NaN if one is NaN.",
-)
+larger, smaller = _extreme(prims.maximum, prims.ge), _extreme(prims.minimum, prims.le)
+maximum = binary("maximum", larger, "any", "The larger of the two; NaN if one is NaN.")
+minimum = binary("minimum", smaller, "any", "The smaller of the two; NaN if one is NaN.")
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
 heaviside = binary(

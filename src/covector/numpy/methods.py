@@ -39,6 +39,7 @@ from covector.numpy.promotion import Array, is_operand, stands_for_array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
+from covector.numpy.views import view
 
 # -------------------------------------------------------------------------------------------- operators
 
@@ -233,18 +234,6 @@ def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
     return selection.clip(self, min, max)
 
 
-def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
-    """The same bits as another dtype of the same width.
-
-    TypeError for a dtype of another width.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.array([1.0]).view(cnp.int32)
-    Array([1065353216], dtype=int32)
-    """
-    return self if dtype is None else prims.bitcast(self, dtypes.as_dtype(dtype))
-
-
 def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
     """The module of the functions of the Python Array API standard, which is `covector.numpy`.
 
@@ -390,13 +379,17 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "reshape": _reshape,
     "to_device": _to_device,
     "transpose": _transpose,
-    "view": _view,
+    "view": view,
 }
 
 
 _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "T": (transpose, "The axes in the opposite order."),
     "mT": (matrix_transpose, "The last two axes exchanged."),
+    "flat": (
+        ravel,
+        "The elements on one axis, in row-major order: to be iterated over, or indexed.",
+    ),
     "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
     "real": (el.real, "The real part."),
     "imag": (el.imag, "The imaginary part."),
