@@ -39,7 +39,6 @@ from covector.numpy.promotion import Array, is_operand, stands_for_array
 from covector.numpy.shape import matrix_transpose, ravel, reshape, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import At
-from covector.numpy.views import view
 
 # -------------------------------------------------------------------------------------------- operators
 
@@ -234,6 +233,20 @@ def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
     return selection.clip(self, min, max)
 
 
+def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
+    """The same bytes as another dtype; of one of another width there are more or fewer along the last axis.
+
+    ValueError for another width if there is no axis, or its bytes are not so many whole elements.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array([1.0]).view(cnp.int32)
+    Array([1065353216], dtype=int32)
+    >>> cnp.array([1.0]).view(cnp.uint8)
+    Array([  0,   0, 128,  63], dtype=uint8)
+    """
+    return import_module("covector.numpy.views").view(self, dtype)
+
+
 def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
     """The module of the functions of the Python Array API standard, which is `covector.numpy`.
 
@@ -379,7 +392,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "reshape": _reshape,
     "to_device": _to_device,
     "transpose": _transpose,
-    "view": view,
+    "view": _view,
 }
 
 

@@ -38,17 +38,8 @@ def _unsigned(width: int) -> np.dtype:
     return dtypes.as_dtype(f"uint{width}")
 
 
-def view(x: Any, dtype: Any = None, type: None = None) -> Any:
-    """The same bytes as another dtype; of one of another width there are more or fewer along the last axis.
-
-    ValueError for another width if there is no axis, or its bytes are not so many whole elements.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.array([1.0]).view(cnp.int32)
-    Array([1065353216], dtype=int32)
-    >>> cnp.array([1.0]).view(cnp.uint8)
-    Array([  0,   0, 128,  63], dtype=uint8)
-    """
+def view(x: Any, dtype: Any) -> Any:
+    """The same bytes as another dtype, as the method of arrays."""
     wanted = x.dtype if dtype is None else dtypes.as_dtype(dtype)
     if wanted == x.dtype:
         return x
