@@ -401,7 +401,11 @@ _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "mT": (matrix_transpose, "The last two axes exchanged."),
     "flat": (
         ravel,
-        "The elements on one axis, in row-major order: to be iterated over, or indexed.",
+        described(
+            "The elements on one axis, in row-major order: to be iterated over, or indexed.",
+            "flat[1]",
+            "Array(1., dtype=float32)",
+        ),
     ),
     "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
     "real": (el.real, "The real part."),
