@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from types import GenericAlias
@@ -80,7 +81,9 @@ def _one_for(parameter: inspect.Parameter, pick: random.Random) -> Any:
 def told(call: Callable[[], Any]) -> str | None:
     """What the error of a call says, if it has one."""
     try:
-        cv.block_until_ready(call())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of what it may not understand one day
+            cv.block_until_ready(call())
     except NameError:
         return None
     except ALLOWED as error:
