@@ -101,7 +101,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "numpy",
-        "sorting ordering padding without_nan updates namespace edits places methods systems norms factors linalg",
+        "sorting ordering padding without_nan updates namespace edits places views methods",
+    ),
+    (
+        "numpy",
+        "systems norms factors linalg",
     ),
     (
         "numpy",
@@ -195,6 +199,7 @@ BY_NAME = {
     ("numpy/__init__", "covector.numpy.{}"): "loaded when they are named",
     ("numpy/places", "covector._engine.runtime.placement"): "where arrays are is seldom asked",
     ("numpy/methods", "covector.numpy.edits"): "two methods that are seldom called",
+    ("numpy/methods", "covector.numpy.views"): "bits are seldom asked for",
     ("numpy/methods", "covector.numpy.namespace"): "what the Array API standard asks",
     ("numpy/updates", "covector._engine.control.loop"): "loops are 8 ms of our import",
     ("scipy/__init__", "covector.scipy.{}"): "loaded when they are named",

@@ -704,7 +704,7 @@ class Boundary:
 def set_trim_tracebacks(on: bool, /) -> None:
     """Set whether boundaries trim."""
 
-def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: str, /) -> None:
+def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: tuple[str, ...], /) -> None:
     """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
 
     The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about

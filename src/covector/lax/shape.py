@@ -28,6 +28,7 @@ from covector.numpy.promotion import (
     shape_of,
     type_key,
 )
+from covector.numpy.views import joined, parted
 
 __all__ = [
     "bitcast_convert_type",
@@ -187,36 +188,14 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
             f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
             f"{old} bits are not so many times {new} bits, or the other way round"
         )
-    bits = prims.bitcast(x, _unsigned(old))
-    return prims.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
-
-
-def _unsigned(width: int) -> np.dtype:
-    return dtypes.as_dtype(f"uint{width}")
-
-
-def _halved(bits: Any, width: int) -> Any:
-    """Each unsigned integer as several of so many bits, on a new last axis."""
-    shape = (*bits.shape, dtypes.bits(bits.dtype) // width)
-    last = len(shape) - 1
-    places = prims.mul(prims.Iota(shape, bits.dtype, last)(), bits.dtype.type(width))
-    moved = prims.shift_right_logical(prims.Broadcast(shape, (last,))(bits), places)
-    return prims.Convert(_unsigned(width))(moved)
-
-
-def _joined(bits: Any, width: int) -> Any:
-    """The unsigned integers of the last axis as one of so many bits."""
-    own = dtypes.bits(bits.dtype)
-    count = width // own
-    if not bits.shape or bits.shape[-1] != count:
+    if old > new:
+        return parted(x, wanted)
+    if not x.shape or x.shape[-1] != new // old:
         raise ValueError(
-            f"bitcast_convert_type of {typeof(bits).text()} to {width} bits{errors.at_user_line()} needs a last "
-            f"axis of size {count}"
+            f"bitcast_convert_type of {typeof(x).text()} to {wanted.name}{errors.at_user_line()} needs a last "
+            f"axis of size {new // old}"
         )
-    wide = prims.Convert(_unsigned(width))(bits)
-    last = len(bits.shape) - 1
-    places = prims.mul(prims.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(own))
-    return prims.Any_((last,))(prims.shift_left(wide, places))
+    return joined(x, wanted)
 
 
 def stop_gradient(x: Any) -> Any:

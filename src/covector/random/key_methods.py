@@ -165,6 +165,12 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
         "keys.diagonal().shape",
         "(2,)",
     ),
+    "flat": (
+        property(lambda self: self.ravel()),
+        "The keys on one axis, in row-major order: to be iterated over, or indexed.",
+        "keys.flat[4] == keys[1, 1]",
+        "Array(True, dtype=bool)",
+    ),
     "item": (
         _item,
         "The key of an array of one; ValueError for others.",
@@ -258,6 +264,8 @@ def install() -> None:
     setattr(Key, "__covector_function__", _apply)  # noqa: B010 -- a class with slots, as the methods below
     for name, (call, shown) in _OF_WORDS.items():
         _METHODS[name] = _of_words(name), f"`{name}` of the words.", call, shown
+    setattr(Key, "__copy__", _copied)  # noqa: B010
+    setattr(Key, "__deepcopy__", lambda self, memo: _copied(self))  # noqa: B010
     for name, (method, text, call, shown) in _METHODS.items():
         text = _described(text, call, shown)
         if isinstance(method, property):
