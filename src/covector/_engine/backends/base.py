@@ -190,6 +190,10 @@ class Loops:
     # A loop of fewer runs than the first gets no lanes; one of fewer than the second only if nothing else does.
     least_lanes: int = 3
     short: int = 16
+    # Rows of no more than the first are too short for lanes: arrays that a loop keeps are turned if they have twice as
+    # many, and all nests together take so many times longer as they lie.
+    few: int = 4
+    turned: int = 2
     # Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
     # 4096 elements took 3 us each instead of 0.3.
     near: int = 4
