@@ -157,6 +157,8 @@ class Limits:
     # A function that occurs more often is called everywhere: where most sites call it, the few copies make
     # compilation slower (500 chained sines: by 10 ms of 52) and hardly the code faster.
     inlined_uses: int = 8
+    # Calls of a function on so many numbers are one on lanes.
+    packed: int = 4
     # A body with more calls is compiled quickly (LLVM's `optnone`).  No vector register survives a call, so there is
     # little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
     quick_calls: int = 64
