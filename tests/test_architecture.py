@@ -67,13 +67,13 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/compile", "lower simplify"),
     (
         "_engine/compile",
-        "invariants rewrite survey schedule pipeline",
+        "invariants rewrite survey turned schedule pipeline",
     ),
     ("_engine/backends/reference", "__init__ primitives scalars kernels backend"),
     (
         "_engine/backends/cpu",
-        "__init__ hoist instructions link plan scalars shared library indices routines contents apart flow lanes emit "
-        "emitted",
+        "__init__ hoist instructions link plan scalars shared library indices packs routines contents apart flow lanes "
+        "emit emitted",
     ),
     ("_engine/backends/cpu", "backend"),
     ("_engine/backends", "registry"),
