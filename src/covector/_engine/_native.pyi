@@ -102,6 +102,9 @@ class Array(metaclass=ArrayType):
     def mT(self) -> Array:
         """The last two axes exchanged."""
     @property
+    def flat(self) -> Array:
+        """The elements on one axis."""
+    @property
     def real(self) -> Array:
         """The real part."""
     @property
