@@ -247,8 +247,9 @@ CV_NOINLINE PyObject* call_with_arrays(PyObject* object, PyObject* const* args, 
     std::vector<Ref> made;
     std::vector<PyObject*> arguments(1);
     for (size_t i = 0; i < count; ++i) {
-        if (!takes_calls(args[i])) continue;
-        Ref taken(take_call(args[i], as_boundary(object)->fun, args, static_cast<Py_ssize_t>(given), names));
+        PyObject* taker = taker_of_calls(args[i]);
+        if (taker == nullptr) continue;
+        Ref taken(take_call(taker, as_boundary(object)->fun, args, static_cast<Py_ssize_t>(given), names));
         if (!taken) return or_trimmed(nullptr);
         if (taken.get() != Py_NotImplemented) return taken.release();
         break;
@@ -272,7 +273,7 @@ PyObject* array_boundary_call(PyObject* object, PyObject* const* args, size_t fl
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (names != nullptr) count += PyTuple_GET_SIZE(names);
     for (Py_ssize_t i = 0; i < count; ++i) {
-        if (CV_LIKELY(!stands_for_array(args[i]) && !takes_calls(args[i]))) continue;
+        if (CV_LIKELY(!stands_for_array(args[i]) && taker_of_calls(args[i]) == nullptr)) continue;
         try {
             return call_with_arrays(object, args, flags, names);
         } catch (const std::bad_alloc&) {
