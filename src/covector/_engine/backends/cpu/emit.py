@@ -175,12 +175,14 @@ class StatementWriter(ControlFlow):
             )
         rest: list[Statement] = []
         for group, can_be_apart in groups(statements, self.limits.loops_together):
+            mark = len(self.frame.brought)
             if can_be_apart:
                 self.apart(group)
             else:
                 rest += group
                 self.frame.bring(buffers_of(group))
                 self.body(group)
+            self.frame.take_back(mark)
         return not has_loops(rest)
 
     def body(self, statements: Sequence[Statement]) -> None:
