@@ -16,6 +16,7 @@
 #include "python/boundary.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
+#include "python/unwind.h"
 #include "runtime/runtime.h"
 
 namespace nb = nanobind;
@@ -48,6 +49,7 @@ NB_MODULE(_native, m) {
     m.doc() = "The native core: arrays, memory, threads, the execution queue, jit and eager calls.";
     runtime_start(python_host());
     dropped_init();
+    stop_ended_threads();
     if (!array_type_init(m.ptr()) || !calls_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
         !nodes_init(m.ptr()) || !tape_types_init(m.ptr()) || !cells_init(m.ptr()) ||
         !boundary_type_init(m.ptr())) {

@@ -97,5 +97,15 @@ def _let_go() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_take_all, after_in_parent=_let_go, after_in_child=_let_go)
-# For good: no thread enters the compiler any more.  One that is inside has time to get out.
-atexit.register(COMPILING.acquire, timeout=30)
+
+def _close() -> None:
+    """For good: no thread enters the compiler any more.  One that is inside has time to get out.
+
+    Threads that Python stops at exit keep what they hold, and what is freed after that could wait for them.
+    """
+    if COMPILING.acquire(timeout=30):
+        for lock in _entered:
+            lock.__enter__()
+
+
+atexit.register(_close)
