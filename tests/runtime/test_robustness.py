@@ -6,7 +6,6 @@ Each case is a process of its own with a time limit.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap

@@ -16,7 +16,7 @@
 #include "python/boundary.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
-#include "python/unwind.h"
+#include "python/ended_threads.h"
 #include "runtime/runtime.h"
 
 namespace nb = nanobind;

@@ -15,7 +15,7 @@ namespace covector {
 namespace {
 
 // Holds the GIL for the length of a scope. Its destructor is also what keeps a thread that the
-// interpreter ends here from being unwound through compiled code: see unwind.cc.
+// interpreter ends here from being unwound through compiled code: see ended_threads.cc.
 class Inside {
 public:
     Inside() : state_(PyGILState_Ensure()) {}

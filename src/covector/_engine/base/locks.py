@@ -98,6 +98,7 @@ def _let_go() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_take_all, after_in_parent=_let_go, after_in_child=_let_go)
 
+
 def _close() -> None:
     """For good: no thread enters the compiler any more.  One that is inside has time to get out.
 

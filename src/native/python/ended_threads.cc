@@ -7,7 +7,7 @@
 // Other libraries' frames it cannot see: of optree's, one that asks for the GIL must not throw, so
 // the process would end there. What ends it stops such a thread too.
 // Python 3.14 stops the threads itself.
-#include "python/unwind.h"
+#include "python/ended_threads.h"
 
 #if !defined(__APPLE__)
 #include <Python.h>

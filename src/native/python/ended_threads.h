@@ -1,4 +1,4 @@
-// Threads that the interpreter ends when it goes away: see unwind.cc.
+// Threads that the interpreter ends when it goes away: see ended_threads.cc.
 #pragma once
 
 namespace covector {
