@@ -9,7 +9,8 @@ step = cv.jit(cv.value_and_grad(loss))
 
 import gc as _gc
 import typing as _typing
-from importlib import import_module as _import_module
+
+from covector._engine.base.locks import import_late as _import_late
 
 
 def _load() -> None:
@@ -18,7 +19,7 @@ def _load() -> None:
     _gc.disable()
     try:
         for module in ("covector.numpy", "covector._engine.api.derivatives"):
-            _import_module(module)
+            _import_late(module)
     finally:
         if was_on:
             _gc.enable()
@@ -211,7 +212,7 @@ _LATER = (
 
 
 def _late(name: str) -> _typing.Any:
-    found = _import_module(f"covector.{_NAMES.get(name, name)}")
+    found = _import_late(f"covector.{_NAMES.get(name, name)}")
     return getattr(found, name) if name in _NAMES else found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from covector._engine.api.closures import (
@@ -21,6 +20,7 @@ from covector._engine.api.rules import (
     custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
     zero_from_primal as zero_from_primal,
 )
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import publish
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def _primitive(name: str) -> Any:
-    return import_module("covector._engine.control.names").named(name)
+    return import_late("covector._engine.control.names").named(name)
 
 
 publish(__name__, later=("custom_jvp_call_p", "custom_vjp_call_p"), load=_primitive)

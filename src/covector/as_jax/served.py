@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from covector._engine.base.absent import NOT_YET, absence
 from covector._engine.base.jax_names import JAX_VERSION, NAMES
+from covector._engine.base.locks import import_late
 
 ROOTS = ("jax", "jaxlib")
 _NUMBERS = tuple([int(part) for part in JAX_VERSION.split(".")])
@@ -62,19 +62,19 @@ class View(ModuleType):
     def __getattr__(self, key: str) -> Any:
         below = f"{self.__name__}.{key}"
         if below in VIEWS:
-            return import_module(below)
+            return import_late(below)
         if key in self._late:
             module, _, name = self._late[key].partition(":")
-            found = getattr(import_module(module), name)
+            found = getattr(import_late(module), name)
         elif self._ours and not key.startswith("__"):
-            found = getattr(import_module(self._ours), key)
+            found = getattr(import_late(self._ours), key)
         else:
             raise AttributeError(_unknown(f"{self.__name__}.{key}"), name=key, obj=self)
         setattr(self, key, found)
         return found
 
     def __dir__(self) -> list[str]:
-        ours = dir(import_module(self._ours)) if self._ours else []
+        ours = dir(import_late(self._ours)) if self._ours else []
         return sorted({*self.__dict__, *self._late, *ours})
 
 
@@ -122,7 +122,7 @@ class _Served(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         if spec.name in VIEWS:
             return VIEWS[spec.name]()
-        found = import_module(self._ours)
+        found = import_late(self._ours)
         self._spec = found.__spec__
         return found
 

@@ -1,10 +1,10 @@
 """What may still change."""
 
 import typing as _typing
-from importlib import import_module as _import_module
 
 from covector._engine.api.callbacks import io_callback as io_callback
 from covector._engine.api.modes import disable_x64 as disable_x64, enable_x64 as enable_x64
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 
 if _typing.TYPE_CHECKING:
@@ -14,7 +14,7 @@ _LATER = ("checkify", "jet")
 
 
 def _load(name: str) -> _typing.Any:
-    return _import_module(f"covector.experimental.{name}")
+    return _import_late(f"covector.experimental.{name}")
 
 
 _publish(__name__, later=_LATER, load=_load)

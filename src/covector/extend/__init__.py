@@ -34,8 +34,8 @@ A primitive is a class: its fields are parameters, its methods are rules.  What 
 """
 
 import typing as _typing
-from importlib import import_module as _import_module
 
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 from covector._engine.base.record import record as record, replace as replace
 from covector._engine.control.composite import Composite as Composite
@@ -95,7 +95,7 @@ _LATER = ("core", "linear_util", "source_info_util", "testing")
 
 
 def _load(name: str) -> _typing.Any:
-    return _import_module(f"covector.extend.{name}")
+    return _import_late(f"covector.extend.{name}")
 
 
 _publish(__name__, modules=("scalar",), later=_LATER, load=_load)

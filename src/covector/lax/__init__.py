@@ -5,8 +5,8 @@ Operands of one operation have one dtype and one shape; only Python numbers, and
 """
 
 import typing as _typing
-from importlib import import_module as _import_module
 
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 from covector.lax.names import HOMES as _HOMES, primitive as _primitive
 
@@ -54,7 +54,7 @@ _OF_ARRAYS = (
 
 
 def _load(name: str) -> _typing.Any:
-    module = _import_module(f"covector.lax.{_HOMES.get(name, name)}")
+    module = _import_late(f"covector.lax.{_HOMES.get(name, name)}")
     return getattr(module, name) if name in _HOMES else module
 
 

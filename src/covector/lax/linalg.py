@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import publish
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
@@ -480,7 +480,7 @@ def _on_rows(s: Any, rows: Any) -> Any:
 def _primitive(name: str) -> Any:
     if name == "symmetric_product_p":
         return _symmetric_product_p()
-    return import_module("covector._engine.control.names").named(name)
+    return import_late("covector._engine.control.names").named(name)
 
 
 publish(__name__, later=(*_PRIMITIVES, "symmetric_product_p"), arrays=(__name__,), load=_primitive)

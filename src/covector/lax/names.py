@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
+
+from covector._engine.base.locks import import_late
 
 # The modules that have what is loaded late.
 HOMES = {
@@ -18,5 +19,5 @@ def primitive(name: str) -> Any:
     """The primitive of this name, or None."""
     if not name.endswith("_p") or name.startswith("_"):
         return None
-    found = import_module("covector.lax.composed").composed().get(name)
-    return found or import_module("covector._engine.control.names").names().get(name)
+    found = import_late("covector.lax.composed").composed().get(name)
+    return found or import_late("covector._engine.control.names").names().get(name)

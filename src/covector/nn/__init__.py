@@ -1,8 +1,8 @@
 """Functions of neural networks: names and meanings are those of `jax.nn`."""
 
 import typing as _typing
-from importlib import import_module as _import_module
 
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 from covector.nn import initializers as initializers
 from covector.nn.activations import *
@@ -16,5 +16,5 @@ _publish(
     modules=("initializers",),
     arrays=(__name__,),
     later=("scaled_matmul",),
-    load=lambda name: getattr(_import_module("covector.nn.scaled"), name),
+    load=lambda name: getattr(_import_late("covector.nn.scaled"), name),
 )

@@ -1,11 +1,11 @@
 """NumPy's functions on Covector's arrays: names and meanings are those of `jax.numpy`."""
 
 import typing as _typing
-from importlib import import_module as _import_module
 
 import numpy as _np
 
 from covector._engine import _native
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 from covector.numpy import interop as _interop, methods as methods
 from covector.numpy.creation import *
@@ -71,7 +71,7 @@ _HOMES = {name: module for module, names in _LATER.items() for name in names.spl
 
 
 def _load(name: str) -> _typing.Any:
-    found = _import_module(f"covector.numpy.{_HOMES.get(name, name)}")
+    found = _import_late(f"covector.numpy.{_HOMES.get(name, name)}")
     return getattr(found, name) if name in _HOMES else found
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import boundary, native_form
 from covector._engine.base.unforeseen import unforeseen
 from covector._engine.core.trace import Tracer, typeof
@@ -244,7 +244,7 @@ def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
     >>> cnp.array([1.0]).view(cnp.uint8)
     Array([  0,   0, 128,  63], dtype=uint8)
     """
-    return import_module("covector.numpy.views").view(self, dtype)
+    return import_late("covector.numpy.views").view(self, dtype)
 
 
 def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
@@ -256,7 +256,7 @@ def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
     >>> cnp.ones(2).__array_namespace__() is cnp
     True
     """
-    return import_module("covector.numpy.namespace").namespace_of(api_version)
+    return import_late("covector.numpy.namespace").namespace_of(api_version)
 
 
 def _choose(self: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
@@ -266,7 +266,7 @@ def _choose(self: Any, choices: Any, out: None = None, mode: str = "raise") -> A
     >>> cnp.array([1, 0]).choose([cnp.array([1, 2]), cnp.array([3, 4])])
     Array([3, 2], dtype=int32)
     """
-    return import_module("covector.numpy.edits").choose(self, choices, out, mode)
+    return import_late("covector.numpy.edits").choose(self, choices, out, mode)
 
 
 def _compress(
@@ -284,7 +284,7 @@ def _compress(
     >>> cnp.array([1, 2, 3]).compress(cnp.array([True, False, True]))
     Array([1, 3], dtype=int32)
     """
-    compress = import_module("covector.numpy.edits").compress
+    compress = import_late("covector.numpy.edits").compress
     return compress(condition, self, axis, size=size, fill_value=fill_value, out=out)
 
 

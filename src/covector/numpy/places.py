@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.runtime.device import default_device
 
 __all__ = ["METHODS_OF_MEMORY", "PROPERTIES_OF_MEMORY", "described", "placement"]
@@ -16,7 +16,7 @@ __all__ = ["METHODS_OF_MEMORY", "PROPERTIES_OF_MEMORY", "described", "placement"
 @cache
 def placement() -> Any:
     """The file that knows where arrays are, loaded when it is asked."""
-    return import_module("covector._engine.runtime.placement")
+    return import_late("covector._engine.runtime.placement")
 
 
 def _devices(self: Any) -> Any:

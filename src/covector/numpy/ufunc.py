@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
+from covector._engine.base.locks import import_late
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import Tracer, typeof
@@ -41,7 +41,7 @@ Recipe = Callable[..., Any]
 
 def _compile(python: Callable[..., Any], signature: Any) -> Any:
     """The kernel of a function for a signature.  The compiler is imported when it is first needed."""
-    return import_module("covector._engine.runtime.eager").compile_ufunc(python, signature)
+    return import_late("covector._engine.runtime.eager").compile_ufunc(python, signature)
 
 
 def make(name: str, python: Callable[..., Any], nin: int, doc: str) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from covector._engine import _native
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import boundary
 
 __all__ = ["ufunc"]
@@ -59,7 +59,7 @@ def _method(name: str) -> Any:
     """A method of ufuncs, found when it is first called: few programs do."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        methods = import_module("covector.numpy.ufunc_methods")
+        methods = import_late("covector.numpy.ufunc_methods")
         return getattr(methods, name)(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name

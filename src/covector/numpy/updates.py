@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.jit import jit
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import bounded
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import stage, typeof
@@ -262,7 +262,7 @@ def applied_at(func: Callable[[Any], Any], x: Any, places: Any) -> Any:
     traced = stage(step, [typeof(flat), typeof(places).with_shape(())], "apply")
     body = Program(traced.constant_vars + traced.inputs, traced.eqns, traced.outputs, name="apply")
     consts = [asarray(c) for c in traced.constants]
-    scan = import_module("covector._engine.control.loop").Scan  # late, for the time of importing
+    scan = import_late("covector._engine.control.loop").Scan  # late, for the time of importing
     loop = scan(body, length=places.shape[0], reverse=False, num_consts=len(consts), num_carry=1)
     return prims.Reshape(x.shape)(loop(*consts, flat, places)[0])
 

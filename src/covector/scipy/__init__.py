@@ -1,8 +1,8 @@
 """SciPy's functions on Covector's arrays: names and meanings are those of `jax.scipy`."""
 
 import typing as _typing
-from importlib import import_module as _import_module
 
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 
 # Loaded when they are first used.
@@ -37,4 +37,4 @@ if _typing.TYPE_CHECKING:
         stats as stats,
     )
 
-_publish(__name__, later=_LATER, load=lambda name: _import_module(f"covector.scipy.{name}"))
+_publish(__name__, later=_LATER, load=lambda name: _import_late(f"covector.scipy.{name}"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
 from functools import partial, wraps
-from importlib import import_module
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -24,6 +23,7 @@ from covector._engine.api.arguments import (
 )
 from covector._engine.api.derivatives import Function, aval_of
 from covector._engine.base import errors, tree
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import boundary
 from covector._engine.core.refs import Cell, StandIns, stage_open
 from covector._engine.core.trace import naming, typeof
@@ -342,7 +342,7 @@ def make_jaxpr(
 
 
 def _closed(program: Program) -> ClosedJaxpr:
-    return import_module("covector._engine.api.jaxprs").ClosedJaxpr.of(program)
+    return import_late("covector._engine.api.jaxprs").ClosedJaxpr.of(program)
 
 
 def _stage(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from covector._engine.base.locks import import_late
 
 if TYPE_CHECKING:
     from covector._engine.backends.base import Backend
@@ -21,4 +22,4 @@ def backend(name: str) -> Backend:
     """The backend of this name; RuntimeError if there is none."""
     if name not in MODULES:
         raise RuntimeError(f"there is no backend {name!r}; the backends are {', '.join(MODULES)}")
-    return import_module(MODULES[name]).BACKEND
+    return import_late(MODULES[name]).BACKEND

@@ -7,7 +7,6 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ import numpy as np
 import optree
 
 from covector._engine import _native
+from covector._engine.base.locks import import_late
 
 # The folder of the package: what lies below it is ours, and no user's.
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
@@ -137,7 +137,7 @@ def publish(
 
 def missing(package: str, name: str) -> AttributeError:
     """The error for a name that a package does not have; of one that JAX has, why, and what to use instead."""
-    explain = import_module("covector._engine.base.absent").explain
+    explain = import_late("covector._engine.base.absent").explain
     return AttributeError(explain(package, name), name=name, obj=sys.modules[package])
 
 

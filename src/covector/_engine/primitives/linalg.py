@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.core.primitive import Types
 from covector._engine.core.routine import (
     ByRoutine,
@@ -154,7 +154,7 @@ class OfMatrices(ByRoutine):
 
 def oracle() -> Any:
     """SciPy's linear algebra: the oracle of the tests, which is its only use."""
-    return import_module("scipy.linalg")
+    return import_late("scipy.linalg")
 
 
 # ------------------------------------------------------------------------------------- what rules are made of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.locks import import_late
 from covector._engine.core.primitive import NotDifferentiable
 from covector._engine.ir.scalar import call
 
@@ -47,7 +47,7 @@ __all__ = [
 @cache
 def _scipy(name: str) -> Callable[..., Any]:
     """SciPy's function: the oracle in the tests, which is the only use of SciPy."""
-    return getattr(import_module("scipy.special"), name)
+    return getattr(import_late("scipy.special"), name)
 
 
 def _function(

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from covector._engine import primitives
@@ -15,6 +14,7 @@ from covector._engine.backends import registry
 from covector._engine.backends.base import IR, Backend, Explain, Job
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
+from covector._engine.base.locks import import_late
 from covector._engine.core.primitive import Primitive
 from covector._engine.ir.content import content
 from covector._engine.ir.kernel import Kernel, Loop, Routine, expressions, walk
@@ -63,7 +63,7 @@ def _named_primitives() -> Mapping[int, str]:
 
 def _run_passes(program: Program, backend: Backend, job: Job) -> dict[str, IR]:
     """What each pass of a backend gives; the compiler is imported for it."""
-    pipeline = import_module("covector._engine.compile.pipeline")
+    pipeline = import_late("covector._engine.compile.pipeline")
     return pipeline.run_passes(program, backend.passes, job)
 
 

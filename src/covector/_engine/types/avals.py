@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, product
 
@@ -46,7 +46,7 @@ class ShapedArray:
     @property
     def sharding(self) -> NamedSharding:
         """How values of this type are spread: over no mesh."""
-        return import_module("covector._engine.types.sharding").over_no_mesh(self.ndim)
+        return import_late("covector._engine.types.sharding").over_no_mesh(self.ndim)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (

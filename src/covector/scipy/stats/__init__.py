@@ -1,8 +1,8 @@
 """Distributions, ranks, and densities: names and meanings are those of `jax.scipy.stats`."""
 
 import typing as _typing
-from importlib import import_module as _import_module
 
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 from covector.scipy.stats.density import gaussian_kde as gaussian_kde
 from covector.scipy.stats.ranks import mode as mode, rankdata as rankdata, sem as sem
@@ -70,5 +70,5 @@ if _typing.TYPE_CHECKING:
 _publish(
     __name__,
     later=_DISTRIBUTIONS,
-    load=lambda name: _import_module(f"covector.scipy.stats.{name}"),
+    load=lambda name: _import_late(f"covector.scipy.stats.{name}"),
 )

@@ -7,11 +7,10 @@ brought along would be compiled again with each: a slow path that is hardly ever
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 
 from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.plan import Function, pack_function, unpack_function
-from covector._engine.base.locks import COMPILING
+from covector._engine.base.locks import COMPILING, import_late
 
 Make = Callable[[str, Callable[[], bytes]], bytes]
 
@@ -38,7 +37,7 @@ class Library:
         self.loaded[function.symbol] = link.load(data, symbols, (function.symbol,), lasting=True)
 
     def _made(self, function: Function) -> bytes:
-        module = import_module("covector._engine.backends.cpu.shared").define(
+        module = import_late("covector._engine.backends.cpu.shared").define(
             function, self.processor
         )
         data = link.emit_object(module.text(), self.processor)
