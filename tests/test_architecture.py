@@ -19,11 +19,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine", "__init__"),
     (
         "_engine/base",
-        "__init__ jax_names absent public caches jax_flags exact record config exceptions errors unforeseen",
+        "__init__ locks jax_names absent public caches jax_flags exact record config exceptions errors unforeseen",
     ),
     (
         "_engine/base",
-        "ref_errors locks belongings",
+        "ref_errors belongings",
     ),
     (
         "_engine/base",

@@ -5,7 +5,6 @@ Nothing may be half done in LLVM either when the process forks, or when it ends 
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from contextlib import AbstractContextManager
@@ -29,7 +28,43 @@ class Lock(Protocol):
         ...
 
 
-_importing = threading.RLock()
+class _Importing:
+    """What is being imported late: a fork waits for it, one import does not wait for another.
+
+    So no lock is held while a module runs, which may wait for a module that another thread imports.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._inside: list[int] = []  # the threads, once for each time that they entered
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._inside.append(threading.get_ident())
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self._inside.remove(threading.get_ident())
+            self._changed.notify_all()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Let no thread begin, as soon as no other one is inside; False if one is and one is not to wait."""
+        mine = threading.get_ident()
+        if not self._changed.acquire(blocking):
+            return False
+        while any(thread != mine for thread in self._inside):
+            if not blocking:
+                self._changed.release()
+                return False
+            self._changed.wait()
+        return True
+
+    def release(self) -> None:
+        """Let others begin again."""
+        self._changed.release()
+
+
+_importing = _Importing()
 _guarded: list[Lock] = [COMPILING, _importing]
 _entered: list[AbstractContextManager[Any]] = []  # those that cannot be tried
 _held: list[Lock] = []
@@ -99,14 +134,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_take_all, after_in_parent=_let_go, after_in_child=_let_go)
 
 
-def _close() -> None:
-    """For good: no thread enters the compiler any more.  One that is inside has time to get out.
+def close() -> None:
+    """Let no thread enter the compiler any more, for good.  One that is inside has time to get out.
 
     Threads that Python stops at exit keep what they hold, and what is freed after that could wait for them.
     """
     if COMPILING.acquire(timeout=30):
         for lock in _entered:
             lock.__enter__()
-
-
-atexit.register(_close)

@@ -11,6 +11,7 @@ process; a module has its own LLVM context, which goes away with it.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import platform
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from covector._engine import _native
 from covector._engine.backends.base import Keep
-from covector._engine.base.locks import COMPILING, guard_entered
+from covector._engine.base.locks import COMPILING, close, guard_entered
 from covector._engine.base.record import record
 
 
@@ -110,9 +111,8 @@ def _llvm() -> Any:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        guard_entered(
-            llvm.ffi.lib._lock
-        )  # of all its calls, also those that free a module anywhere
+        guard_entered(llvm.ffi.lib._lock)  # of all its calls, also those that free a module
+        atexit.register(close)  # as late as this, to come before what others have registered
         return llvm
 
 
