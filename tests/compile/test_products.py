@@ -112,3 +112,21 @@ def test_large_products_into_a_wider_dtype(preferred: str) -> None:
     # The primitive itself, as derivatives and libraries may apply it.
     dot = prims.DotGeneral((1,), (0,), preferred=np.dtype(preferred))
     np.testing.assert_allclose(dot(cnp.asarray(x), cnp.asarray(x)), x.astype(float) @ x, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("preferred", [None, "float32"])
+def test_16_bit_floats_are_multiplied_as_float32(dtype: str, preferred: str | None) -> None:
+    """By gemm, if each is used often; the result is rounded once."""
+
+    def product(x: Any, y: Any) -> Any:
+        return cnp.matmul(x, y.T, preferred_element_type=preferred)
+
+    x, y = (cnp.asarray(RNG.standard_normal(s), dtype=dtype) for s in ((40, 50), (30, 50)))
+    assert "sgemm" in kernels(product, x, y)
+    wide = x.astype("float32") @ y.astype("float32").T
+    wanted = wide.astype(preferred or dtype)
+    got = covector.jit(product)(x, y)
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
+    assert "sgemm" not in kernels(product, x[:3], y)
