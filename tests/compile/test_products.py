@@ -130,3 +130,13 @@ def test_16_bit_floats_are_multiplied_as_float32(dtype: str, preferred: str | No
     assert got.dtype == wanted.dtype
     np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
     assert "sgemm" not in kernels(product, x[:3], y)
+
+
+def test_products_of_vectors_are_sums() -> None:
+    x = RNG.standard_normal((3, 20_000)).astype(np.float32)
+    for subscripts in ("i,i->", "bi,bi->b"):
+        operand = x[0] if subscripts == "i,i->" else x
+        assert "gemm" not in kernels(lambda y, s=subscripts: cnp.einsum(s, y, y), operand)
+        wanted = np.einsum(subscripts, *[operand.astype(np.float64)] * 2)
+        got = covector.jit(lambda y, s=subscripts: cnp.einsum(s, y, y))(operand)
+        np.testing.assert_allclose(np.asarray(got), wanted, rtol=2e-6)

@@ -152,7 +152,9 @@ class DotGeneral(ByRoutine, Folded):
         lhs = avals[0]
         if lhs.dtype not in GEMM or (self.preferred or lhs.dtype) != lhs.dtype:
             return False  # the routines give what they take
-        shape, _ = self.space(avals)
+        shape, folded = self.space(avals)
+        if all(n == 1 for n in shape[len(self.lhs_batch) : len(shape) - len(folded)]):
+            return False  # a product of vectors is a sum, which has more accumulators than a tile
         if not sizes.is_constant(shape):
             return True
         batch = sizes.product(shape[: len(self.lhs_batch)])
