@@ -178,12 +178,12 @@ class Conv(Primitive):
             )
         for spec in numbers:
             if sorted(spec) != list(range(lhs.ndim)):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} {what}{errors.at_user_line()}: {spec} are not all axes, each once"
                 )
         for field in ("window_strides", "padding", "lhs_dilation", "rhs_dilation"):
             if len(getattr(self, field)) != lhs.ndim - 2:
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} {what} needs {field} for each of the {lhs.ndim - 2} spatial axes, got "
                     f"{getattr(self, field)}{errors.at_user_line()}"
                 )
@@ -194,13 +194,13 @@ class Conv(Primitive):
             or self.batch_group_count < 1
             or (self.feature_group_count > 1 and self.batch_group_count > 1)
         ):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.name} needs group counts of at least 1, of which one is 1, got "
                 f"feature_group_count={self.feature_group_count} and batch_group_count={self.batch_group_count}"
                 f"{errors.at_user_line()}"
             )
         if features != taken * self.feature_group_count:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.name} {what} with feature_group_count={self.feature_group_count}{errors.at_user_line()}: "
                 f"lhs has {features} features, and the kernel takes {taken} in each group"
             )
@@ -210,7 +210,7 @@ class Conv(Primitive):
             (self.batch_group_count, batch, "the batch"),
         ):
             if dims_differ(sizes.mod(n, count), 0):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} {what}{errors.at_user_line()}: {n}, {whose}, is no multiple of the {count} groups"
                 )
 
