@@ -112,3 +112,31 @@ def test_large_products_into_a_wider_dtype(preferred: str) -> None:
     # The primitive itself, as derivatives and libraries may apply it.
     dot = prims.DotGeneral((1,), (0,), preferred=np.dtype(preferred))
     np.testing.assert_allclose(dot(cnp.asarray(x), cnp.asarray(x)), x.astype(float) @ x, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("preferred", [None, "float32"])
+def test_16_bit_floats_are_multiplied_as_float32(dtype: str, preferred: str | None) -> None:
+    """By gemm, if each is used often; the result is rounded once."""
+
+    def product(x: Any, y: Any) -> Any:
+        return cnp.matmul(x, y.T, preferred_element_type=preferred)
+
+    x, y = (cnp.asarray(RNG.standard_normal(s), dtype=dtype) for s in ((40, 50), (30, 50)))
+    assert "sgemm" in kernels(product, x, y)
+    wide = x.astype("float32") @ y.astype("float32").T
+    wanted = wide.astype(preferred or dtype)
+    got = covector.jit(product)(x, y)
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
+    assert "sgemm" not in kernels(product, x[:3], y)
+
+
+def test_products_of_vectors_are_sums() -> None:
+    x = RNG.standard_normal((3, 20_000)).astype(np.float32)
+    for subscripts in ("i,i->", "bi,bi->b"):
+        operand = x[0] if subscripts == "i,i->" else x
+        assert "gemm" not in kernels(lambda y, s=subscripts: cnp.einsum(s, y, y), operand)
+        wanted = np.einsum(subscripts, *[operand.astype(np.float64)] * 2)
+        got = covector.jit(lambda y, s=subscripts: cnp.einsum(s, y, y))(operand)
+        np.testing.assert_allclose(np.asarray(got), wanted, rtol=2e-6)

@@ -10,11 +10,12 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.core.primitive import (
     Folded,
     Index,
     Linear,
+    MadeBy,
     Scalar,
     State,
     Types,
@@ -33,6 +34,7 @@ from covector._engine.core.routine import (
 )
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
+from covector._engine.ir.program import Eqn
 from covector._engine.ir.scalar import Expr, const
 from covector._engine.primitives import laws
 from covector._engine.types import dims as sizes, dtypes
@@ -41,6 +43,9 @@ from covector._engine.types.dims import Dim
 
 __all__ = ["GEMM", "DotGeneral"]
 
+USES = (
+    16  # of each element of 16-bit floats, from which on converting all of them first is worth it
+)
 Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
@@ -86,7 +91,6 @@ class DotGeneral(ByRoutine, Folded):
     preferred: np.dtype | None = None
     name: ClassVar[str] = "dot_general"
     begins_nest: ClassVar[bool] = True
-    simplified = laws.product_of_permuted
 
     # -- structure, for lowering too --------------------------------------------------------------
 
@@ -124,13 +128,33 @@ class DotGeneral(ByRoutine, Folded):
         """The dtype that products are summed in, for operands of this dtype."""
         return dtypes.computed_in(self.preferred or dtype)
 
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Eqn | Sequence[Eqn] | None:
+        """Of operands as they lie; of what is summed in a wider type, if it is worth it, by the routine for that."""
+        permuted = laws.product_of_permuted(self, eqn, made_by)
+        if permuted is not None:
+            return permuted
+        lhs, rhs = (x.aval for x in eqn.inputs)
+        wide = self.accumulator(lhs.dtype)
+        if wide not in GEMM or lhs.dtype == rhs.dtype == eqn.outputs[0].aval.dtype == wide:
+            return None
+        lengths = (
+            [lhs.shape[a] for a in self.lhs_free(lhs.ndim)],
+            [rhs.shape[a] for a in self.rhs_free(rhs.ndim)],
+            [lhs.shape[a] for a in self.lhs_contract],
+        )
+        if not all(sizes.is_true(lambda n=n: sizes.product(n) >= USES) for n in lengths):
+            return None
+        return laws.converted(eqn, replace(self, preferred=None), wide)
+
     # -- a small one: a fold over the contracted axes -----------------------------------------------
 
     def alone(self, avals: Types, small: int) -> bool:
         lhs = avals[0]
         if lhs.dtype not in GEMM or (self.preferred or lhs.dtype) != lhs.dtype:
             return False  # the routines give what they take
-        shape, _ = self.space(avals)
+        shape, folded = self.space(avals)
+        if all(n == 1 for n in shape[len(self.lhs_batch) : len(shape) - len(folded)]):
+            return False  # a product of vectors is a sum, which has more accumulators than a tile
         if not sizes.is_constant(shape):
             return True
         batch = sizes.product(shape[: len(self.lhs_batch)])

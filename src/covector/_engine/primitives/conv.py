@@ -33,7 +33,7 @@ from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Place, Result, StoredElements
 from covector._engine.ir.program import Eqn
 from covector._engine.ir.scalar import Expr, Scalar, const
-from covector._engine.primitives.laws import Rewriting
+from covector._engine.primitives import laws
 from covector._engine.primitives.slide import Slide
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -366,9 +366,7 @@ class Conv(Primitive):
         avals = [ShapedArray(x.aval.shape, wide) for x in (lhs, rhs)]
         if not wider._by_routine(*avals):
             return None
-        steps = Rewriting(eqn)
-        found = steps(wider, *[steps(prims.Convert(wide), x) for x in (lhs, rhs)])
-        return steps.end(prims.Convert(out.aval.dtype), found)
+        return laws.converted(eqn, wider, wide)
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """A routine for real floats; else for each element of the result a loop over all that meets there."""

@@ -222,3 +222,13 @@ def product_of_permuted(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
         changed = replace(changed, **axes)
         inputs[side] = made.inputs[0]
     return None if changed is self else _instead(eqn, changed, *inputs)
+
+
+def converted(eqn: Eqn, primitive: Primitive, dtype: np.dtype) -> Sequence[Eqn]:
+    """What `primitive` makes of the operands in this dtype, in the result's: 16-bit floats, by a float32 routine."""
+    steps = Rewriting(eqn)
+    operands = [x if x.aval.dtype == dtype else steps(prims.Convert(dtype), x) for x in eqn.inputs]
+    wanted = eqn.outputs[0].aval.dtype
+    if wanted == dtype:
+        return steps.end(primitive, *operands)
+    return steps.end(prims.Convert(wanted), steps(primitive, *operands))
