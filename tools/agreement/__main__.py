@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.agreement.compare import Report, group, reasons_page
+from tools.agreement.compare import Report, asks_numpy, difference, group, reasons_page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "agreement.md"
@@ -33,7 +33,7 @@ def run(python: str, library: str, state: str, calls: Sequence[str], kept: Path)
     if kept.exists():
         known = dict(json.loads(line) for line in kept.read_text().splitlines())
     missing = [c for c in calls if c not in known]
-    path = str(ROOT / "src") if library == "covector" else ""
+    path = str(ROOT / "src") if library != "jax" else ""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
     while missing:
         command = [python, "-m", "tools.agreement.outcomes", library, state]
@@ -63,15 +63,17 @@ def calls_of(python: str, wide: bool) -> list[str]:
 
 def compared(
     python: str, state: str, calls: Sequence[str], module: str, kept: Path, again: bool
-) -> Iterator[tuple[str, Any, Any]]:
-    """Each call of a module, with our outcome and that of JAX."""
+) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Each call of a module, with our outcome, that of JAX and, where these differ, that of NumPy."""
     name = module.replace(", ", "-")
     own = kept / f"covector-{state}-{name}.jsonl"
     if again:
         own.unlink(missing_ok=True)
     theirs = run(python, "jax", state, calls, kept / f"jax-{state}-{name}.jsonl")
     ours = run(sys.executable, "covector", state, calls, own)
-    return ((c, ours[c], theirs[c]) for c in calls if c in ours and c in theirs)
+    differ = [c for c in calls if c in theirs and asks_numpy(c, difference(ours[c], theirs[c]))]
+    numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{state}-{name}.jsonl")
+    return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls if c in theirs)
 
 
 def main() -> None:

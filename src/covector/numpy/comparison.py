@@ -9,7 +9,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.types import dtypes
 from covector.numpy.arithmetic import absolute_value, rad2deg
-from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
+from covector.numpy.ufunc import ALL_KINDS, binary, is_bool, is_integer, like, refuse, unary
 
 __all__ = [
     "angle",
@@ -121,7 +121,7 @@ bitwise_count = unary(
     _bitwise_count,
     "numeric",
     "How many bits of |x| are set, as uint8.",
-    strong=True,
+    strong=ALL_KINDS,
 )
 
 # ------------------------------------------------------------------------------- larger and smaller
@@ -164,9 +164,7 @@ minimum = binary(
 )
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
-heaviside = binary(
-    "heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.", strong=True
-)
+heaviside = binary("heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.")
 
 # ---------------------------------------------------------------------------------- kinds of numbers
 
@@ -229,6 +227,8 @@ def _angle(x: Any) -> Any:
 
 
 def _signbit(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        raise refuse("signbit", x)
     if is_bool(x) or dtypes.kind(x.dtype) == "u":
         return prims.ne(x, x)
     if not is_integer(x):
@@ -254,23 +254,33 @@ def _ldexp(x: Any, n: Any) -> Any:
 
 
 def _spacing(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        raise refuse("spacing", x)
     size = prims.abs_(x)
     gap = prims.sub(prims.nextafter(size, like(x, np.inf)), size)
     return prims.select(_signbit(x), prims.neg(gap), gap)
 
 
 isnan = unary("isnan", _isnan, "any", "Whether it is not a number.")
-isinf = unary("isinf", _isinf, "any", "Whether it is infinite.")
-isfinite = unary("isfinite", _isfinite, "any", "Whether it is neither infinite nor NaN.")
-isposinf = unary("isposinf", _is_infinity("isposinf", np.inf), "any", "Whether it is infinity.")
+isinf = unary("isinf", _isinf, "any", "Whether it is infinite.", strong=ALL_KINDS)
+isfinite = unary(
+    "isfinite", _isfinite, "any", "Whether it is neither infinite nor NaN.", strong="biu"
+)
+isposinf = unary(
+    "isposinf", _is_infinity("isposinf", np.inf), "any", "Whether it is infinity.", strong=ALL_KINDS
+)
 isneginf = unary(
-    "isneginf", _is_infinity("isneginf", -np.inf), "any", "Whether it is minus infinity."
+    "isneginf",
+    _is_infinity("isneginf", -np.inf),
+    "any",
+    "Whether it is minus infinity.",
+    strong=ALL_KINDS,
 )
 iscomplex = unary("iscomplex", _iscomplex, "any", "Whether the imaginary part is not zero.")
 isreal = unary(
     "isreal", lambda x: prims.not_(_iscomplex(x)), "any", "Whether the imaginary part is zero."
 )
-signbit = unary("signbit", _signbit, "any", "Whether it is negative; -0.0 is.")
+signbit = unary("signbit", _signbit, "any", "Whether it is negative; -0.0 is.", strong=ALL_KINDS)
 copysign = binary("copysign", _copysign, "inexact", "The size of x with the sign of y.")
 nextafter = binary(
     "nextafter", prims.nextafter, "inexact", "The float next to x in the direction of y."
@@ -280,14 +290,14 @@ spacing = unary(
     _spacing,
     "inexact",
     "The distance to the float that is next away from zero.",
-    strong=True,
+    strong=ALL_KINDS,
 )
 ldexp = binary("ldexp", _ldexp, "inexact", "x * 2**y.")
 real = unary("real", _real, "any", "The real part; real arrays as they are.")
 imag = unary("imag", _imaginary, "any", "The imaginary part; of real arrays zeros.")
 conjugate = conj = unary("conjugate", _conjugate, "any", "The complex conjugate.")
 _angle_of = unary(
-    "angle", _angle, "inexact", "The angle of a complex number, in radians.", strong=True
+    "angle", _angle, "inexact", "The angle of a complex number, in radians.", strong="f"
 )
 
 

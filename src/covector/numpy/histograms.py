@@ -258,7 +258,7 @@ def histogram2d(
     """
     x, y = together("histogram2d", "inexact", x, y)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
+        raise errors.ShapeError(
             f"histogram2d takes two vectors of one length, got shapes {x.shape} and {y.shape}{errors.at_user_line()}"
         )
     if _is_edges(bins) and len(bins) not in (1, 2):  # edges for both axes

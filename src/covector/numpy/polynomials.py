@@ -31,11 +31,11 @@ _UNROLLED = 32  # terms of a Horner scheme, which as one Kernel are faster than 
 
 
 def coefficients(name: str, *ps: Any) -> list[Any]:
-    """Coefficients as vectors of floats; ValueError for other shapes."""
+    """Coefficients as vectors of floats; ShapeError for other shapes."""
     xs = [atleast_1d(x) for x in together(name, "inexact", *ps)]
     for x in xs:
         if x.ndim != 1:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name}: coefficients of shape {x.shape}{errors.at_user_line()}, they must be a vector"
             )
     return xs

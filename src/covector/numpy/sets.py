@@ -374,7 +374,7 @@ def setdiff1d(
     >>> cnp.setdiff1d(cnp.array([3, 1, 2]), cnp.array([2]))
     Array([1, 3], dtype=int32)
     """
-    x, y = _vectors("setdiff1d", ar1, ar2)
+    x, y = ravel(lift("setdiff1d", ar1)), ar2
     if size is None:
         x = x if assume_unique else _unique("setdiff1d", x, _NOTHING, None, True, None, None)[0]
         return _chosen("setdiff1d", x, isin(x, y, invert=True), None, None, 0)

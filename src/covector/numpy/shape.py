@@ -174,7 +174,7 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     rank = len(a.shape)
     order = tuple(range(rank))[::-1] if axes is None else axes_of(axes, rank)
     if len(order) != rank:
-        raise ValueError(
+        raise errors.ShapeError(
             f"transpose: {order} does not name each of the {rank} axes{errors.at_user_line()}"
         )
     return a if order == tuple(range(rank)) else prims.Transpose(order)(a)

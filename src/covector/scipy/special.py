@@ -21,7 +21,7 @@ from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softma
 from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import together
 from covector.numpy.promotion import from_numpy, integer_of
-from covector.numpy.ufunc import elementwise, like, refuse
+from covector.numpy.ufunc import ALL_KINDS, elementwise, like, refuse
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -96,7 +96,14 @@ def _function(name: str, recipe: Any, parameters: str, doc: str, strong: bool = 
 
     nin = parameters.count(",") + 1
     return elementwise(
-        name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters, strong
+        name,
+        of_floats,
+        "inexact",
+        nin,
+        doc,
+        EXAMPLES.get(name, ""),
+        parameters,
+        ALL_KINDS if strong else "",
     )
 
 
