@@ -233,8 +233,12 @@ def _series(x: Any, coefficients: Sequence[float]) -> Any:
 
 log2 = unary("log2", log_base(2.0), "inexact", "The logarithm to base 2.")
 log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.", strong=ALL_KINDS)
-logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.")
-logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.")
+logaddexp = binary(
+    "logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.", strong="c"
+)
+logaddexp2 = binary(
+    "logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.", apart=True
+)
 hypot = binary("hypot", _hypot, "inexact", "sqrt(x**2 + y**2), without overflow.")
 sinc = unary("sinc", _sinc, "inexact", "sin(πx) / (πx), and 1 at 0.")
 i0 = unary("i0", _i0, "inexact", "The modified Bessel function of the first kind of order 0.")
@@ -449,7 +453,7 @@ def _rounding(primitive: Any) -> Any:
 
 def _rint(x: Any) -> Any:
     if is_integer(x):
-        return prims.Convert(dtypes.inexact_of(x.dtype))(x)
+        return prims.Convert(dtypes.of_number(float))(x)
     if dtypes.is_complex(x.dtype):
         return prims.complex_(
             prims.round_half_even(prims.real(x)), prims.round_half_even(prims.imag(x))
@@ -480,7 +484,10 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     """
     refuse_out("round", out)
     a = operand_of("round", a)
-    integer = is_integer(np.zeros((), type_key(a)[0]))
+    dtype, _ = type_key(a)
+    if dtype == dtypes.bool_:
+        raise refuse("round", lift("round", a))
+    integer = dtypes.is_integer(dtype)
     if decimals == 0:
         return positive(a) if integer else rint(a)
     if integer:
@@ -489,8 +496,29 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
         raise NotImplementedError(
             f"round of integers to tens, hundreds, ...{errors.at_user_line()}: convert to a float first"
         )
-    factor = 10.0 ** integer_of(decimals, "decimals")
-    return divide(rint(multiply(a, factor)), factor)
+    return _rounded_to(integer_of(decimals, "decimals"))(a)
+
+
+@cache
+def _rounded_to(decimals: int) -> Any:
+    """The function that rounds to so many decimals, or tens; what has no more of them stays as it is."""
+    with np.errstate(over="ignore"):
+        power = np.float64(10.0) ** abs(decimals)
+
+    def recipe(x: Any) -> Any:
+        if dtypes.is_complex(x.dtype):
+            return prims.complex_(recipe(prims.real(x)), recipe(prims.imag(x)))
+        with np.errstate(over="ignore"):
+            factor = like(x, power)
+        if decimals > 0:
+            scaled = prims.mul(x, factor)
+            nearest = prims.div(prims.round_half_even(scaled), factor)
+            return prims.select(prims.is_finite(scaled), nearest, x)
+        if factor == np.inf:
+            return prims.select(prims.is_finite(x), prims.mul(x, like(x, 0)), x)
+        return prims.mul(prims.round_half_even(prims.div(x, factor)), factor)
+
+    return unary(f"round_{decimals}", recipe, "inexact", f"Rounded to {decimals} decimals.")
 
 
 around = round

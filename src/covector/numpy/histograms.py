@@ -100,7 +100,7 @@ def bincount(
             f"bincount: weights of shape {np.shape(weights)} for a vector of shape {x.shape}{errors.at_user_line()}"
         )
     else:
-        weights = lift("bincount", weights)
+        (weights,) = together("bincount", "numeric", weights)
     return _counted(x, weights, length=length, inside=inside)
 
 
@@ -304,7 +304,8 @@ def histogramdd(
         together("histogramdd", "inexact", points, histogram_bin_edges(column, b, span))[1]
         for column, b, span in zip(columns, each, spans, strict=True)
     ]
-    weights = np.int32(1) if weights is None else lift("histogramdd", weights)
+    one = dtypes.position_dtype(points.shape[0]).type(1)
+    weights = one if weights is None else lift("histogramdd", weights)
     if weights.shape not in ((), points.shape[:1]):
         raise ValueError(
             f"histogramdd: weights of shape {weights.shape} for {points.shape[0]} points{errors.at_user_line()}"

@@ -46,7 +46,7 @@ def target(kind: Kind, *types: TypeKey) -> TypeKey:
         _check_strict(types)
     dtype, weak = dtypes.promote(*types)
     if kind == "numeric" and dtype == dtypes.bool_:
-        return dtypes.of_number(int), weak
+        return dtypes.int32, weak
     return dtypes.inexact_of(dtype) if kind == "inexact" else dtype, weak
 
 

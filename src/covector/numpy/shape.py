@@ -446,7 +446,12 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
            [1, 3]], dtype=int32)
     """
     m = lift("rot90", m)
-    i, j = axes_of(axes, len(m.shape))
+    chosen = () if axes is None else axes_of(axes, len(m.shape))
+    if len(chosen) != 2:
+        raise errors.ShapeError(
+            f"rot90: axes is {axes!r}{errors.at_user_line()}; it names two axes"
+        )
+    i, j = chosen
     k = integer_of(k, "k") % 4
     if k == 2:
         return flip(m, (i, j))

@@ -176,7 +176,7 @@ def top_k(
         raise ValueError(
             f"top_k: mode is 'largest' or 'smallest', not {mode!r}{errors.at_user_line()}"
         )
-    x, axis = _rows("top_k", a, axis)
+    x, axis = _rows("top_k", a, integer_of(axis, "axis"))
     k = integer_of(k, "k")
     if not 0 <= k <= x.shape[-1]:
         raise ValueError(f"top_k of {k} of {x.shape[-1]} elements{errors.at_user_line()}")

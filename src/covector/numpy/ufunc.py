@@ -123,13 +123,16 @@ def elementwise(
     example: str | None = None,
     parameters: str | None = None,
     strong: str = "",
+    apart: bool = False,
 ) -> Any:
     """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe.
 
-    The result is weakly typed where all operands are, but for those of the kinds in `strong`.
+    The result is weakly typed where all operands are once they are promoted (with `apart`, as they are given), but
+    for those of the kinds in `strong`.
     """
     steps = recipe if isinstance(recipe, Primitive) and not strong else _weakly(recipe, strong)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
+    python = _weak_apart(python) if apart else python
     rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
     shown = EXAMPLES.get(name, "") if example is None else example
     text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
@@ -179,9 +182,10 @@ def binary(
     doc: str,
     example: str | None = None,
     strong: str = "",
+    apart: bool = False,
 ) -> Any:
     """A ufunc of two operands."""
-    return elementwise(name, recipe, kind, 2, doc, example, strong=strong)
+    return elementwise(name, recipe, kind, 2, doc, example, strong=strong, apart=apart)
 
 
 def _weakly(recipe: Recipe, strong: str) -> Recipe:
@@ -199,6 +203,18 @@ def _weakly(recipe: Recipe, strong: str) -> Recipe:
         return out if aval.weak_type == weak else prims.Convert(aval.dtype, weak)(out)
 
     return steps
+
+
+def _weak_apart(python: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of two operands with a result that is strong if one of them is, weak as both may be together."""
+
+    def form(x1: Any, x2: Any, *, out: None = None, where: None = None) -> Any:
+        found = python(x1, x2, out=out, where=where)
+        if found.weak_type and not all(type(x) is bool or type_key(x)[1] for x in (x1, x2)):
+            return prims.Convert(found.dtype)(found)
+        return found
+
+    return form
 
 
 def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
