@@ -316,6 +316,7 @@ def histogramdd(
     shape = tuple([e.shape[0] - 1 for e in edges])
     counts = prims.full(shape, 0, weights.dtype).at[places].add(weights, mode="drop")
     if density:
+        counts = counts if dtypes.is_inexact(counts.dtype) else cast(counts, edges[0].dtype)
         counts = el.divide(counts, reduce.sum(counts))
         for i, e in enumerate(edges):
             counts = el.divide(counts, reshape(diff(e), (-1,) + (1,) * (rank - 1 - i)))

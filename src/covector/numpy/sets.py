@@ -474,11 +474,12 @@ def intersect1d(
     out = _weak_as(both[0], _chosen("intersect1d", values, keep, size, fill_value, default))
     if not return_indices:
         return out
-    first = _chosen("intersect1d", order, keep, size, None, x.shape[0])
+    positions = dtypes.position_dtype(*x.shape, *y.shape)
+    first = converted(_chosen("intersect1d", order, keep, size, None, x.shape[0]), positions)
     if y.shape[0] == 0:
-        return out, first, prims.full(out.shape, 0, dtypes.int32)
+        return out, first, prims.full(out.shape, 0, positions)
     table, places = _in_order(y)
     second = take(places, searchsorted(table, out), mode="clip")
     if size is not None:
         second = where(el.less(iota(out.shape, dtypes.int32, 0), total(keep)), second, y.shape[0])
-    return out, first, second
+    return out, first, converted(second, positions)
