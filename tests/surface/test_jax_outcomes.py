@@ -89,7 +89,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
     "ldexp of floats": (lambda: cnp.ldexp(1.0, 2.0), ValueError),
     "polyder": (lambda: cnp.polyder(2.0), TypeError),
     "permute_dims": (lambda: cnp.permute_dims(SQUARE, (0,)), TypeError),
-    "rot90": (lambda: cnp.rot90(SQUARE, axes=None), TypeError),  # type: ignore[arg-type]
+    "rot90": (lambda: cnp.rot90(SQUARE, axes=None), TypeError),
     "top_k": (lambda: cnp.top_k(SQUARE, 1, axis=None), TypeError),  # type: ignore[arg-type]
     "histogram2d": (lambda: cnp.histogram2d(SQUARE, 1.5), TypeError),
 }

@@ -435,7 +435,7 @@ def fliplr(m: Any) -> Any:
     return flip(m, 1)
 
 
-def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """Turned by k right angles, from the first of the two axes to the second.
 
     ValueError unless the two axes are different ones.
