@@ -11,7 +11,7 @@ import pytest
 
 import covector as cv
 import covector.numpy as cnp
-from covector import lax, nn
+from covector import lax, nn, random
 from covector.scipy import special
 
 SQUARE = cnp.ones((2, 2))
@@ -64,6 +64,11 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "logaddexp": (lambda: cnp.logaddexp(INTEGERS, 1j), "complex64[3]", "complex128[3]"),
     "piecewise": (lambda: cnp.piecewise(INTEGERS, [INTEGERS > 1], [1, 2]), "int32[3]", "int32[3]"),
     "round": (lambda: round(cnp.array(2.7)), "int32[]", "int64[]"),
+    "round to decimals": (
+        lambda: cnp.ones(2, "bfloat16").round(1),
+        "bfloat16[2]",
+        "bfloat16[2]",
+    ),
     **{
         f"{name} of {x.dtype}": (lambda name=name, x=x: getattr(nn, name)(x), off, on)
         for name, x, off, on in (
@@ -109,6 +114,17 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
     "transpose": (lambda: lax.transpose(SQUARE, (0,)), TypeError),
     "slice": (lambda: lax.slice(cnp.ones(3), (0,), (9,)), TypeError),
     "reshape": (lambda: cnp.reshape(cnp.ones(4), (3,)), TypeError),
+    "several unknown": (lambda: cnp.ones(4).reshape(-1, -1), TypeError),
+    "broadcast_in_dim": (lambda: lax.broadcast_in_dim(cnp.ones(2), (3,), (0,)), TypeError),
+    "pad": (lambda: lax.pad(cnp.ones(2), cnp.ones(2), ((0, 0, 0),)), ValueError),
+    "choose": (lambda: cnp.ones(2).choose([1, 2]), ValueError),
+    "geometric": (lambda: random.geometric(random.key(0), 0.5, dtype=float), ValueError),
+    "gather": (
+        lambda: lax.gather(
+            cnp.arange(3), cnp.array([[0]]), lax.GatherDimensionNumbers((0,), (), (0,)), (9,)
+        ),
+        TypeError,
+    ),
     "signbit": (lambda: cnp.signbit(1j), ValueError),
     "spacing": (lambda: cnp.spacing(1j), ValueError),
     "i0": (lambda: cnp.i0(1j), ValueError),

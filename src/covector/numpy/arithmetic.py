@@ -503,7 +503,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
 def _rounded_to(decimals: int) -> Any:
     """The function that rounds to so many decimals, or tens; what has no more of them stays as it is."""
     with np.errstate(over="ignore"):
-        power = np.float64(10.0) ** abs(decimals)
+        power = np.float64(10.0) ** np.abs(decimals)
 
     def recipe(x: Any) -> Any:
         if dtypes.is_complex(x.dtype):
