@@ -114,7 +114,7 @@ def scaled_dot_general(
     rhs: Any,
     dimension_numbers: DotDimensionNumbers,
     preferred_element_type: Any = np.float32,
-    configs: Sequence[BlockScaleConfig] | None = None,
+    configs: Sequence[Any] | None = None,
     implementation: Literal["cudnn"] | None = None,
 ) -> Any:
     """`lax.dot_general` of operands that are rounded block by block along what is summed, as hardware of few bits does.
