@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import scipy.special
@@ -253,3 +254,67 @@ def test_complex_numbers_without_an_order() -> None:
     for f in (nn.sparse_sigmoid, nn.standardize):
         with pytest.raises(ValueError, match=f"{f.__name__} does not take complex64"):
             f(cnp.asarray(COMPLEX))
+
+
+# The format, the scale of a block by its largest element, and the blocks' length.
+FORMATS: dict[str, tuple[Any, Any, int]] = {
+    "mxfp8": (ml_dtypes.float8_e4m3fn, lambda top: 2.0 ** np.ceil(np.log2(top / 448)), 32),
+    "mxfp4": (ml_dtypes.float4_e2m1fn, lambda top: 2.0 ** np.ceil(np.log2(top / 6)), 32),
+    "nvfp4": (
+        ml_dtypes.float4_e2m1fn,
+        lambda top: (top / np.float32(6) / 2).astype(ml_dtypes.float8_e4m3fn).astype("float32") * 2,
+        16,
+    ),
+}
+
+
+def few_bits(x: np.ndarray, mode: str) -> np.ndarray:
+    data, scale_of, size = FORMATS[mode]
+    blocks = x.reshape(*x.shape[:-1], -1, size)
+    scale = scale_of(np.abs(blocks).max(-1, keepdims=True)).astype(np.float32)
+    most = float(ml_dtypes.finfo(data).max)
+    return (np.clip(blocks / scale, -most, most).astype(data).astype(np.float32) * scale).reshape(
+        x.shape
+    )
+
+
+@pytest.mark.parametrize("mode", FORMATS)
+def test_scaled_dot_general(mode: Any, rng: np.random.Generator) -> None:
+    a, b, g = (rng.normal(size=s).astype(np.float32) * 3 for s in ((32, 64), (32, 64), (32, 32)))
+    configs = [
+        nn.get_scaled_dot_general_config(mode, np.float32(2) if mode == "nvfp4" else None)
+    ] * 3
+    numbers = (((1,), (1,)), ((), ()))
+
+    def f(a: Any, b: Any) -> Any:
+        return nn.scaled_dot_general(a, b, numbers, configs=configs)
+
+    out, pull = cv.vjp(cv.jit(f), a, b)
+    wanted = few_bits(a, mode) @ few_bits(b, mode).T
+    np.testing.assert_allclose(np.asarray(out), wanted, rtol=1e-5, atol=1e-4)
+    by_a, by_b = pull(cnp.asarray(g))
+    for found, (x, y) in ((by_a, (g, b.T)), (by_b, (g.T, a.T))):
+        np.testing.assert_allclose(
+            np.asarray(found), few_bits(x, mode) @ few_bits(y, mode).T, rtol=1e-5, atol=1e-4
+        )
+
+
+def test_scaled_dot_general_of_other_forms() -> None:
+    config = nn.get_scaled_dot_general_config("mxfp8")
+    x, y = cnp.zeros((2, 3, 32)), cnp.ones((32, 2, 4), "bfloat16")
+    out = nn.scaled_dot_general(
+        x + 1, y, (((2,), (0,)), ((0,), (1,))), "bfloat16", configs=[config] * 3
+    )
+    assert (out.shape, out.dtype.name) == ((2, 3, 4), "bfloat16")
+    assert cnp.all(out == 32)
+    numbers = (((2,), (0,)), ((0,), (1,)))
+    assert nn.scaled_dot_general(x, y.astype("float32"), numbers).shape == (2, 3, 4)
+    assert not cnp.any(nn.scaled_dot_general(x, y, numbers, configs=[config] * 3))
+    with pytest.raises(ValueError, match="scaled_dot_general: blocks of 32 along an axis of 3"):
+        nn.scaled_dot_general(
+            cnp.ones(3), cnp.ones(3), (((0,), (0,)), ((), ())), configs=[config] * 3
+        )
+    with pytest.raises(TypeError, match="scaled_dot_general: configs are three"):
+        nn.scaled_dot_general(x, y, numbers, configs=[config])
+    with pytest.raises(ValueError, match="mode is 'x'"):
+        nn.get_scaled_dot_general_config("x")  # type: ignore[arg-type]

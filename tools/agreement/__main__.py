@@ -7,11 +7,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.agreement.compare import KINDS, Report, group
+from tools.agreement.compare import Report, asks_numpy, difference, group, reasons_page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "agreement.md"
@@ -22,8 +22,8 @@ libraries, in two processes, in the same state of `enable_x64`, and their outcom
 dtype, weak type and values (to the last digits of the dtype), or the class of the exception. {drawn}
 
 What a call differs in: *value*: another number; *refused*: an exception here, a result in JAX; *accepted*: a result
-here, an exception in JAX; *exception*: another class of exceptions. Differences are meant where the README says so: an
-index that is known to be out of range is an error, not clamped.
+here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart; the
+end of this page says which they are, and why.
 """
 
 
@@ -33,7 +33,7 @@ def run(python: str, library: str, state: str, calls: Sequence[str], kept: Path)
     if kept.exists():
         known = dict(json.loads(line) for line in kept.read_text().splitlines())
     missing = [c for c in calls if c not in known]
-    path = str(ROOT / "src") if library == "covector" else ""
+    path = str(ROOT / "src") if library != "jax" else ""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
     while missing:
         command = [python, "-m", "tools.agreement.outcomes", library, state]
@@ -61,45 +61,48 @@ def calls_of(python: str, wide: bool) -> list[str]:
     return made.stdout.splitlines()
 
 
+def compared(
+    python: str, state: str, calls: Sequence[str], module: str, kept: Path, again: bool
+) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Each call of a module, with our outcome, that of JAX and, where these differ, that of NumPy."""
+    name = module.replace(", ", "-")
+    own = kept / f"covector-{state}-{name}.jsonl"
+    if again:
+        own.unlink(missing_ok=True)
+    theirs = run(python, "jax", state, calls, kept / f"jax-{state}-{name}.jsonl")
+    ours = run(sys.executable, "covector", state, calls, own)
+    differ = [c for c in calls if c in theirs and asks_numpy(c, difference(ours[c], theirs[c]))]
+    numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{state}-{name}.jsonl")
+    return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls if c in theirs)
+
+
 def main() -> None:
     """Compare all calls, or those of some functions."""
-    parser = argparse.ArgumentParser(prog="tools.agreement")
-    parser.add_argument("--jax", required=True, help="a Python that has JAX")
-    parser.add_argument("--state", choices=("off", "on"), action="append", help="of enable_x64")
-    parser.add_argument(
-        "--only", default="", help="functions, with commas between them: what differs is printed"
-    )
-    parser.add_argument("--kind", default="", help="with --only: this kind of difference alone")
-    parser.add_argument("--every", type=int, default=1, help="each so many-th call alone")
-    parser.add_argument(
-        "--known", action="store_true", help="the calls that outcomes of JAX are kept of, alone"
-    )
-    parser.add_argument(
-        "--kept", type=Path, default=ROOT / "build" / "agreement", help="a folder for outcomes"
-    )
-    options = parser.parse_args()
+    options = _options()
     options.kept.mkdir(parents=True, exist_ok=True)
     only = {n for n in options.only.split(",") if n}
     page = ""
     for state in options.state or ("off", "on"):
-        theirs_kept = options.kept / f"jax-{state}.jsonl"
-        if options.known:
-            calls = [json.loads(line)[0] for line in theirs_kept.read_text().splitlines()]
-        else:
-            calls = calls_of(options.jax, state == "on")[:: options.every]
-        if only:
-            calls = [c for c in calls if ".".join(group(c)) in only or group(c)[0] in only]
-        theirs = run(options.jax, "jax", state, calls, theirs_kept)
-        own = options.kept / f"covector-{state}.jsonl"
-        own.unlink(missing_ok=True)
-        ours = run(sys.executable, "covector", state, calls, own)
-        report = Report([(c, ours[c], theirs[c]) for c in calls if c in ours and c in theirs])
+        modules: dict[str, list[str]] = {}
+        for call in calls_of(options.jax, state == "on"):
+            module, name = group(call)
+            if not only or module in only or f"{module}.{name}" in only:
+                modules.setdefault(module, []).append(call)
+        report = Report(
+            pair
+            for module, calls in modules.items()
+            for pair in compared(
+                options.jax,
+                state,
+                calls[:: options.every],
+                module,
+                options.kept,
+                not options.resume,
+            )
+        )
         print(state, report.table(), sep="\n")
-        for kind, call, found, wanted in sorted(report.found, key=lambda d: KINDS.index(d[0])):
-            if only and (not options.kind or kind == options.kind):
-                print(
-                    f"{kind}: {call}\n    ours   {str(found)[:300]}\n    theirs {str(wanted)[:300]}"
-                )
+        if only:
+            print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
         version = subprocess.run(
@@ -108,9 +111,31 @@ def main() -> None:
             text=True,
             check=True,
         ).stdout.strip()
-        whole = options.every == 1 and not options.known
-        drawn = "" if whole else "Of all calls a sample was run."
-        PAGE.write_text(_TOP.format(version=version, drawn=drawn) + page)
+        drawn = "" if options.every == 1 else f"Of all calls each {options.every}th was run."
+        PAGE.write_text(_TOP.format(version=version, drawn=drawn) + page + reasons_page())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tools.agreement")
+    parser.add_argument("--jax", required=True, help="a Python that has JAX")
+    parser.add_argument("--state", choices=("off", "on"), action="append", help="of enable_x64")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="modules and functions, with commas between them: what differs is printed",
+    )
+    parser.add_argument("--kind", default="", help="with --only: this kind of difference alone")
+    parser.add_argument("--every", type=int, default=1, help="each so many-th call of a module")
+    parser.add_argument(
+        "--resume", action="store_true", help="our outcomes of the run before are taken too"
+    )
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        default=ROOT / "build" / "agreement",
+        help="a folder for outcomes; those of JAX are taken from there where they are",
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 # From the worst to the least: what a call counts as.
 KINDS = (
@@ -109,29 +110,94 @@ def group(call: str) -> tuple[str, str]:
     return "methods, operators, indices", call
 
 
+class Rule(NamedTuple):
+    """Differences that are deliberate: of a kind, in calls, with texts of the exception, and why."""
+
+    kind: str
+    call: re.Pattern[str]
+    message: re.Pattern[str]
+    reason: str
+
+    def holds(self, kind: str, call: str, outcomes: Sequence[Any]) -> bool:
+        """Whether a difference is one of these."""
+        if self.kind not in ("any", kind) or not self.call.search(call):
+            return False
+        messages = [o["message"] for o in outcomes if isinstance(o, dict)] or [""]
+        return any(self.message.search(m) for m in messages)
+
+
+def rules() -> list[Rule]:
+    """The table `deliberate.txt`: a reason, then the lines that it is for, `kind | call | message`."""
+    found: list[Rule] = []
+    reason = ""
+    for line in (Path(__file__).parent / "deliberate.txt").read_text().splitlines():
+        if line.startswith("= "):
+            reason = line[2:]
+        elif line and line[0] != "#":
+            kind, call, message = ([c.strip() for c in line.split(" | ")] + [""])[:3]
+            found.append(Rule(kind, re.compile(call), re.compile(message), reason))
+    return found
+
+
+def reasons_page() -> str:
+    """The list of reasons for what is deliberate, as the page ends with it."""
+    reasons = [_AS_NUMPY, *dict.fromkeys(r.reason for r in rules())]
+    return "\n## Deliberate differences\n\n" + "".join(f"- {reason}\n" for reason in reasons)
+
+
+_AS_NUMPY = (
+    "NumPy takes the call and gives the same numbers as we do; JAX refuses it, or gives others."
+)
+
+
+def asks_numpy(call: str, kind: str | None) -> bool:
+    """Whether a difference is one in which NumPy can say who is right."""
+    return kind in ("value", "shape or structure", "accepted") and call.startswith("numpy.")
+
+
+def _as_numpy(ours: Any, numpys: Any) -> bool:
+    """Whether NumPy gives our numbers, in whatever dtype."""
+    if isinstance(ours, dict) or not isinstance(numpys, list):
+        return False
+    pairs = list(zip(ours[1], numpys[1], strict=False))
+    return len(ours[1]) == len(numpys[1]) and all(
+        x == y
+        if isinstance(x, str) or isinstance(y, str)
+        else x[2] == y[2] and _close(x[3], y[3], TOLERANCES.get(x[0], 0))
+        for x, y in pairs
+    )
+
+
 class Report:
     """The differences of many calls."""
 
-    def __init__(self, pairs: Iterable[tuple[str, Any, Any]]):
+    def __init__(self, outcomes: Iterable[tuple[str, Any, Any, Any]]):
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.functions: dict[str, dict[str, Counter[str]]] = defaultdict(
             lambda: defaultdict(Counter)
         )
         self.found: list[tuple[str, str, Any, Any]] = []
-        for call, ours, theirs in pairs:
+        deliberate = rules()
+        for call, ours, theirs, numpys in outcomes:
             module, name = group(call)
             kind = difference(ours, theirs)
             self.counts[module]["calls"] += 1
-            if kind is not None:
+            if kind is None:
+                self.counts[module]["agree"] += 1
+            elif _as_numpy(ours, numpys) or any(
+                r.holds(kind, call, (ours, theirs)) for r in deliberate
+            ):
+                self.counts[module]["deliberate"] += 1
+            else:
                 self.counts[module][kind] += 1
                 self.functions[module][kind][name] += 1
                 self.found.append((kind, call, ours, theirs))
 
     def table(self) -> str:
-        """A row a module: how many calls, how many agree, and how the others differ."""
+        """A row a module: how many calls agree, are meant to differ, and differ, and in what."""
         rows = [
-            f"| module | calls | agree | {' | '.join(KINDS)} |",
-            "|---" * (len(KINDS) + 3) + "|",
+            f"| module | {' | '.join(_COLUMNS)} |",
+            "|---" * (len(_COLUMNS) + 1) + "|",
         ]
         total: Counter[str] = Counter()
         for module, counts in sorted(self.counts.items()):
@@ -155,8 +221,20 @@ class Report:
                     )
         return "\n".join(lines)
 
+    def shown(self, only: str) -> str:
+        """Each difference with both outcomes, the worst kind first; of one kind, if it is named."""
+        return "\n".join(
+            f"{kind}: {call}\n    ours   {str(ours)[:300]}\n    theirs {str(theirs)[:300]}"
+            for kind, call, ours, theirs in sorted(self.found, key=lambda d: KINDS.index(d[0]))
+            if only in ("", kind)
+        )
+
+
+_COLUMNS = ("calls", "agree", "deliberate", "differ", *KINDS)
+
 
 def _row(name: str, counts: Counter[str]) -> str:
-    different = sum(counts[k] for k in KINDS)
-    cells = [counts["calls"], counts["calls"] - different, *[counts[k] for k in KINDS]]
-    return f"| {name} | {' | '.join(map(str, cells))} |"
+    differ = sum(counts[k] for k in KINDS)
+    return (
+        f"| {name} | {' | '.join(str({**counts, 'differ': differ}.get(c, 0)) for c in _COLUMNS)} |"
+    )

@@ -88,7 +88,36 @@ class Values:
         )
         found = {n: getattr(self, n) for n in own}
         found |= {n: getattr(self.library, n) for n in (*modules, *functions)}
-        return {**found, "numpy": np, "key": self.library.random.key}
+        return {**found, "numpy": np, "key": getattr(self.library.random, "key", None)}
+
+
+class NumPy:
+    """NumPy in the place of a library: for what its own functions give of its own arrays."""
+
+    numpy = np
+    Array = (np.ndarray, np.generic)
+
+    class tree:
+        """Its results are arrays, and lists and tuples of these."""
+
+        @staticmethod
+        def flatten(x: Any) -> tuple[list[Any], str]:
+            """The leaves, and nothing of the structure, in which NumPy differs."""
+            if type(x) not in (list, tuple):
+                return [x], ""
+            return [leaf for part in x for leaf in NumPy.tree.flatten(part)[0]], ""
+
+    lax = nn = random = scipy = jit = grad = vmap = jacfwd = value_and_grad = None
+    jvp = vjp = eval_shape = device_put = None
+
+
+def loaded(name: str, state: str) -> Any:
+    """A library with all its modules, in a state of `enable_x64`."""
+    library = importlib.import_module(name)
+    for module in ("numpy.linalg", "numpy.fft", "scipy.special", "scipy.linalg", "nn.initializers"):
+        importlib.import_module(f"{name}.{module}")
+    library.config.update("jax_enable_x64", state == "on")
+    return library
 
 
 def _stop(*_: Any) -> None:
@@ -135,10 +164,7 @@ _ROOTS = ("numpy", "lax", "nn", "random", "scipy")
 def main(name: str, state: str) -> None:
     """Run the calls of the standard input."""
     warnings.simplefilter("ignore")
-    library = importlib.import_module(name)
-    for module in ("numpy.linalg", "numpy.fft", "scipy.special", "scipy.linalg", "nn.initializers"):
-        importlib.import_module(f"{name}.{module}")
-    library.config.update("jax_enable_x64", state == "on")
+    library = NumPy if name == "numpy" else loaded(name, state)
     names = Values(library).names()
     signal.signal(signal.SIGALRM, _stop)
     for line in sys.stdin:

@@ -15,6 +15,6 @@ _publish(
     __name__,
     modules=("initializers",),
     arrays=(__name__,),
-    later=("scaled_matmul",),
+    later=("get_scaled_dot_general_config", "scaled_dot_general", "scaled_matmul"),
     load=lambda name: getattr(_import_late("covector.nn.scaled"), name),
 )

@@ -12,7 +12,7 @@ from covector.nn.examples import EXAMPLES
 from covector.numpy import elementwise as el
 from covector.numpy.comparison import ordering
 from covector.numpy.promotion import lift
-from covector.numpy.ufunc import binary, refuse, unary as ufunc_of_one
+from covector.numpy.ufunc import ALL_KINDS, binary, refuse, unary as ufunc_of_one
 
 __all__ = [
     "celu",
@@ -47,7 +47,7 @@ _below, _not_above = ordering(prims.lt), ordering(prims.le)
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
-def unary(name: str, recipe: Any, kind: Any, doc: str, strong: bool = False) -> Any:
+def unary(name: str, recipe: Any, kind: Any, doc: str, strong: str = "") -> Any:
     """A ufunc of one operand, with its example."""
     return ufunc_of_one(name, recipe, kind, doc, EXAMPLES.get(name, ""), "x", strong)
 
@@ -204,8 +204,12 @@ _celu_ufunc = binary("celu", _celu, "with float", "x above 0, alpha * (exp(x / a
 _leaky_ufunc = binary("leaky_relu", _leaky_relu, "any", "x above 0, a multiple of it below.")
 _squareplus_ufunc = binary("squareplus", _squareplus, "inexact", "(x + sqrt(x² + b)) / 2.")
 _gelu_ufuncs = {
-    True: unary("gelu", _gelu_tanh, "inexact", "x Φ(x), with Φ by a hyperbolic tangent.", True),
-    False: unary("gelu", _gelu_erf, "inexact", "x Φ(x), with the normal distribution Φ.", True),
+    True: unary(
+        "gelu", _gelu_tanh, "inexact", "x Φ(x), with Φ by a hyperbolic tangent.", ALL_KINDS
+    ),
+    False: unary(
+        "gelu", _gelu_erf, "inexact", "x Φ(x), with the normal distribution Φ.", ALL_KINDS
+    ),
 }
 
 

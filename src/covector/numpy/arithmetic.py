@@ -18,7 +18,7 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy.operands import refuse_out
 from covector.numpy.promotion import cast, integer_of, lift, operand_of, type_key
-from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
+from covector.numpy.ufunc import ALL_KINDS, binary, is_bool, is_integer, like, refuse, unary
 
 __all__ = [
     "abs",
@@ -141,6 +141,8 @@ def log_base(base: float) -> Any:
 
 def _logaddexp(x: Any, y: Any) -> Any:
     """max + log1p(exp(-|x - y|)); x + y where both are the same infinity."""
+    if dtypes.is_complex(x.dtype):
+        return _complex_logaddexp(x, y)
     difference = prims.sub(x, y)
     alike = prims.ne(difference, difference)
     difference = prims.select(alike, like(x, 0), difference)
@@ -149,6 +151,16 @@ def _logaddexp(x: Any, y: Any) -> Any:
     larger = prims.select(first, x, y)
     distance = prims.select(first, prims.neg(difference), difference)
     return prims.select(alike, prims.add(x, y), prims.add(larger, prims.log1p(prims.exp(distance))))
+
+
+def _complex_logaddexp(x: Any, y: Any) -> Any:
+    """By the larger of the real parts; the imaginary part of the result is brought back into [-π, π]."""
+    first = prims.ge(prims.real(x), prims.real(y))
+    larger, smaller = prims.select(first, x, y), prims.select(first, y, x)
+    out = prims.add(larger, prims.log1p(prims.exp(prims.sub(smaller, larger))))
+    angle = prims.imag(out)
+    turns = prims.round_half_even(prims.mul(angle, 0.5 / math.pi))
+    return prims.complex_(prims.real(out), prims.sub(angle, prims.mul(turns, 2 * math.pi)))
 
 
 def _logaddexp2(x: Any, y: Any) -> Any:
@@ -202,6 +214,8 @@ _I0 = tuple([1 / (4**k * math.factorial(k) ** 2) for k in range(13)])
 
 def _i0(x: Any) -> Any:
     """By its series around 0, where |x| has no derivatives."""
+    if dtypes.is_complex(x.dtype):
+        raise refuse("i0", x)
     size = prims.abs_(x)
     near = prims.lt(size, like(size, 1))
     safe = prims.select(near, like(x, 1), x)
@@ -218,9 +232,13 @@ def _series(x: Any, coefficients: Sequence[float]) -> Any:
 
 
 log2 = unary("log2", log_base(2.0), "inexact", "The logarithm to base 2.")
-log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.", strong=True)
-logaddexp = binary("logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.")
-logaddexp2 = binary("logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.")
+log10 = unary("log10", log_base(10.0), "inexact", "The logarithm to base 10.", strong=ALL_KINDS)
+logaddexp = binary(
+    "logaddexp", _logaddexp, "inexact", "log(exp(x) + exp(y)), without overflow.", strong="c"
+)
+logaddexp2 = binary(
+    "logaddexp2", _logaddexp2, "inexact", "log2(2**x + 2**y), without overflow.", apart=True
+)
 hypot = binary("hypot", _hypot, "inexact", "sqrt(x**2 + y**2), without overflow.")
 sinc = unary("sinc", _sinc, "inexact", "sin(πx) / (πx), and 1 at 0.")
 i0 = unary("i0", _i0, "inexact", "The modified Bessel function of the first kind of order 0.")
@@ -419,7 +437,9 @@ def power(x1: Any, x2: Any, /) -> Any:
         return square(x1)
     if isinstance(x2, np.integer):
         return _power_of(operator.index(x2))(x1)
-    return _power(x1, x2)
+    out = _power(x1, x2)
+    # the dtype is that of the base, but an exponent that is an array of integers makes the result strong
+    return prims.Convert(out.dtype)(out) if out.weak_type and not type_key(x2)[1] else out
 
 
 pow = power
@@ -432,6 +452,8 @@ def _rounding(primitive: Any) -> Any:
 
 
 def _rint(x: Any) -> Any:
+    if is_integer(x):
+        return prims.Convert(dtypes.of_number(float))(x)
     if dtypes.is_complex(x.dtype):
         return prims.complex_(
             prims.round_half_even(prims.real(x)), prims.round_half_even(prims.imag(x))
@@ -442,7 +464,13 @@ def _rint(x: Any) -> Any:
 floor = unary("floor", _rounding(prims.floor), "any", "Rounded down; integers as they are.")
 ceil = unary("ceil", _rounding(prims.ceil), "any", "Rounded up; integers as they are.")
 trunc = unary("trunc", _rounding(prims.trunc), "any", "Rounded towards zero; integers as they are.")
-rint = unary("rint", _rint, "inexact", "Rounded to the nearest whole number, ties to the even one.")
+rint = unary(
+    "rint",
+    _rint,
+    "any",
+    "Rounded to the nearest whole number, ties to the even one; integers and bool as floats.",
+    strong="biu",
+)
 
 
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
@@ -456,7 +484,10 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     """
     refuse_out("round", out)
     a = operand_of("round", a)
-    integer = is_integer(np.zeros((), type_key(a)[0]))
+    dtype, _ = type_key(a)
+    if dtype == dtypes.bool_:
+        raise refuse("round", lift("round", a))
+    integer = dtypes.is_integer(dtype)
     if decimals == 0:
         return positive(a) if integer else rint(a)
     if integer:
@@ -465,8 +496,29 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
         raise NotImplementedError(
             f"round of integers to tens, hundreds, ...{errors.at_user_line()}: convert to a float first"
         )
-    factor = 10.0 ** integer_of(decimals, "decimals")
-    return divide(rint(multiply(a, factor)), factor)
+    return _rounded_to(integer_of(decimals, "decimals"))(a)
+
+
+@cache
+def _rounded_to(decimals: int) -> Any:
+    """The function that rounds to so many decimals, or tens; what has no more of them stays as it is."""
+    with np.errstate(over="ignore"):
+        power = np.float64(10.0) ** np.abs(decimals)
+
+    def recipe(x: Any) -> Any:
+        if dtypes.is_complex(x.dtype):
+            return prims.complex_(recipe(prims.real(x)), recipe(prims.imag(x)))
+        with np.errstate(over="ignore"):
+            factor = like(x, power)
+        if decimals > 0:
+            scaled = prims.mul(x, factor)
+            nearest = prims.div(prims.round_half_even(scaled), factor)
+            return prims.select(prims.is_finite(scaled), nearest, x)
+        if factor == np.inf:
+            return prims.select(prims.is_finite(x), prims.mul(x, like(x, 0)), x)
+        return prims.mul(prims.round_half_even(prims.div(x, factor)), factor)
+
+    return unary(f"round_{decimals}", recipe, "inexact", f"Rounded to {decimals} decimals.")
 
 
 around = round

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy.arithmetic import absolute_value, rad2deg
-from covector.numpy.ufunc import binary, is_bool, is_integer, like, refuse, unary
+from covector.numpy.promotion import cast, operand_of, target, type_key
+from covector.numpy.ufunc import ALL_KINDS, binary, is_bool, is_integer, like, refuse, unary
 
 __all__ = [
     "angle",
@@ -95,10 +97,14 @@ less = binary("less", ordering(prims.lt), "any", "x < y.")
 less_equal = binary("less_equal", ordering(prims.le), "any", "x <= y.")
 greater = binary("greater", ordering(prims.gt), "any", "x > y.")
 greater_equal = binary("greater_equal", ordering(prims.ge), "any", "x >= y.")
-logical_and = binary("logical_and", _logical(prims.and_), "any", "Whether both are not zero.")
-logical_or = binary("logical_or", _logical(prims.or_), "any", "Whether one of them is not zero.")
+logical_and = binary(
+    "logical_and", _logical(prims.and_), "any", "Whether both are not zero.", apart=True
+)
+logical_or = binary(
+    "logical_or", _logical(prims.or_), "any", "Whether one of them is not zero.", apart=True
+)
 logical_xor = binary(
-    "logical_xor", _logical(prims.xor), "any", "Whether just one of them is not zero."
+    "logical_xor", _logical(prims.xor), "any", "Whether just one of them is not zero.", apart=True
 )
 logical_not = unary("logical_not", _logical(prims.not_), "any", "Whether it is zero.")
 bitwise_and = binary("bitwise_and", prims.and_, "any", "The bits that are set in both.")
@@ -121,7 +127,7 @@ bitwise_count = unary(
     _bitwise_count,
     "numeric",
     "How many bits of |x| are set, as uint8.",
-    strong=True,
+    strong=ALL_KINDS,
 )
 
 # ------------------------------------------------------------------------------- larger and smaller
@@ -159,7 +165,7 @@ minimum = binary("minimum", smaller, "any", "The smaller of the two; NaN if one 
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
 heaviside = binary(
-    "heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.", strong=True
+    "heaviside", _heaviside, "inexact", "0 below zero, 1 above, y at zero.", apart=True
 )
 
 # ---------------------------------------------------------------------------------- kinds of numbers
@@ -223,6 +229,8 @@ def _angle(x: Any) -> Any:
 
 
 def _signbit(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        raise refuse("signbit", x)
     if is_bool(x) or dtypes.kind(x.dtype) == "u":
         return prims.ne(x, x)
     if not is_integer(x):
@@ -248,23 +256,33 @@ def _ldexp(x: Any, n: Any) -> Any:
 
 
 def _spacing(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        raise refuse("spacing", x)
     size = prims.abs_(x)
     gap = prims.sub(prims.nextafter(size, like(x, np.inf)), size)
     return prims.select(_signbit(x), prims.neg(gap), gap)
 
 
 isnan = unary("isnan", _isnan, "any", "Whether it is not a number.")
-isinf = unary("isinf", _isinf, "any", "Whether it is infinite.")
-isfinite = unary("isfinite", _isfinite, "any", "Whether it is neither infinite nor NaN.")
-isposinf = unary("isposinf", _is_infinity("isposinf", np.inf), "any", "Whether it is infinity.")
+isinf = unary("isinf", _isinf, "any", "Whether it is infinite.", strong=ALL_KINDS)
+isfinite = unary(
+    "isfinite", _isfinite, "any", "Whether it is neither infinite nor NaN.", strong="biu"
+)
+isposinf = unary(
+    "isposinf", _is_infinity("isposinf", np.inf), "any", "Whether it is infinity.", strong=ALL_KINDS
+)
 isneginf = unary(
-    "isneginf", _is_infinity("isneginf", -np.inf), "any", "Whether it is minus infinity."
+    "isneginf",
+    _is_infinity("isneginf", -np.inf),
+    "any",
+    "Whether it is minus infinity.",
+    strong=ALL_KINDS,
 )
 iscomplex = unary("iscomplex", _iscomplex, "any", "Whether the imaginary part is not zero.")
 isreal = unary(
     "isreal", lambda x: prims.not_(_iscomplex(x)), "any", "Whether the imaginary part is zero."
 )
-signbit = unary("signbit", _signbit, "any", "Whether it is negative; -0.0 is.")
+signbit = unary("signbit", _signbit, "any", "Whether it is negative; -0.0 is.", strong=ALL_KINDS)
 copysign = binary("copysign", _copysign, "inexact", "The size of x with the sign of y.")
 nextafter = binary(
     "nextafter", prims.nextafter, "inexact", "The float next to x in the direction of y."
@@ -274,14 +292,34 @@ spacing = unary(
     _spacing,
     "inexact",
     "The distance to the float that is next away from zero.",
-    strong=True,
+    strong=ALL_KINDS,
 )
-ldexp = binary("ldexp", _ldexp, "inexact", "x * 2**y.")
+_scaled = binary("ldexp", _ldexp, "inexact", "x * 2**y.", strong=ALL_KINDS)
 real = unary("real", _real, "any", "The real part; real arrays as they are.")
 imag = unary("imag", _imaginary, "any", "The imaginary part; of real arrays zeros.")
 conjugate = conj = unary("conjugate", _conjugate, "any", "The complex conjugate.")
+
+
+def ldexp(x1: Any, x2: Any, /) -> Any:
+    """x1 * 2**x2 for whole numbers x2, element by element, without overflow on the way.
+
+    The dtype is that of x1, integers and bool as floats.  DtypeError for complex x1, or an x2 that is no integer.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.ldexp(cnp.array([0.5, 3.0]), 2)
+    Array([ 2., 12.], dtype=float32)
+    """
+    x, n = operand_of("ldexp", x1), operand_of("ldexp", x2)
+    for operand, kinds in ((x, "biuf"), (n, "biu")):
+        if dtypes.kind(dtype := type_key(operand)[0]) not in kinds:
+            raise errors.DtypeError(
+                f"ldexp takes real numbers and integers, got {dtype.name}{errors.at_user_line()}"
+            )
+    return _scaled(cast(x, target("inexact", type_key(x))[0]), n)
+
+
 _angle_of = unary(
-    "angle", _angle, "inexact", "The angle of a complex number, in radians.", strong=True
+    "angle", _angle, "inexact", "The angle of a complex number, in radians.", strong="f"
 )
 
 
@@ -294,4 +332,7 @@ def angle(z: Any, deg: bool = False) -> Any:
     >>> cnp.angle(cnp.array([1j, -1 + 0j]))
     Array([1.5707964, 3.1415927], dtype=float32)
     """
+    z = operand_of("angle", z)
+    if not dtypes.is_inexact(type_key(z)[0]):
+        z = cast(z, dtypes.of_number(float))
     return rad2deg(_angle_of(z)) if deg else _angle_of(z)

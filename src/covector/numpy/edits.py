@@ -127,7 +127,9 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
     refuse_out("choose", out)
     a = lift("choose", a)
     if dtypes.is_inexact(a.dtype):
-        raise TypeError(f"choose takes integers, got {typeof(a).text()}{errors.at_user_line()}")
+        raise errors.DtypeError(
+            f"choose takes integers, got {typeof(a).text()}{errors.at_user_line()}"
+        )
     options = together("choose", "any", *choices)
     n = len(options)
     if mode == "raise":

@@ -15,7 +15,7 @@ from covector.numpy.join import concatenate
 from covector.numpy.linear import dot
 from covector.numpy.operands import converted, together
 from covector.numpy.ordering import cumsum, diff, searchsorted
-from covector.numpy.promotion import axes_of, axis_of, cast, is_operand, lift
+from covector.numpy.promotion import axes_of, axis_of, cast, is_operand, lift, target, type_key
 from covector.numpy.selection import clip, where
 from covector.numpy.shape import atleast_2d, cut, reshape, squeeze, transpose
 from covector.numpy.sorting import argsort
@@ -186,7 +186,9 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
     order = 1 if edge_order is None else edge_order
     if order not in (1, 2):
         raise ValueError(f"gradient: edge_order is {order!r}{errors.at_user_line()}; it is 1 or 2")
-    (f,) = together("gradient", "inexact", f)
+    f = lift("gradient", f)
+    distances = [type_key(h) for h in varargs if not np.ndim(h)]
+    f = cast(f, *target("inexact", type_key(f), *distances))
     axes = axes_of(axis, f.ndim)
     given = varargs * len(axes) if len(varargs) == 1 and np.ndim(varargs[0]) == 0 else varargs
     given = given or (1.0,) * len(axes)

@@ -100,7 +100,7 @@ def bincount(
             f"bincount: weights of shape {np.shape(weights)} for a vector of shape {x.shape}{errors.at_user_line()}"
         )
     else:
-        weights = lift("bincount", weights)
+        (weights,) = together("bincount", "numeric", weights)
     return _counted(x, weights, length=length, inside=inside)
 
 
@@ -258,7 +258,7 @@ def histogram2d(
     """
     x, y = together("histogram2d", "inexact", x, y)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
+        raise errors.ShapeError(
             f"histogram2d takes two vectors of one length, got shapes {x.shape} and {y.shape}{errors.at_user_line()}"
         )
     if _is_edges(bins) and len(bins) not in (1, 2):  # edges for both axes
@@ -304,7 +304,8 @@ def histogramdd(
         together("histogramdd", "inexact", points, histogram_bin_edges(column, b, span))[1]
         for column, b, span in zip(columns, each, spans, strict=True)
     ]
-    weights = np.int32(1) if weights is None else lift("histogramdd", weights)
+    one = dtypes.position_dtype(points.shape[0]).type(1)
+    weights = one if weights is None else lift("histogramdd", weights)
     if weights.shape not in ((), points.shape[:1]):
         raise ValueError(
             f"histogramdd: weights of shape {weights.shape} for {points.shape[0]} points{errors.at_user_line()}"
@@ -315,6 +316,7 @@ def histogramdd(
     shape = tuple([e.shape[0] - 1 for e in edges])
     counts = prims.full(shape, 0, weights.dtype).at[places].add(weights, mode="drop")
     if density:
+        counts = counts if dtypes.is_inexact(counts.dtype) else cast(counts, edges[0].dtype)
         counts = el.divide(counts, reduce.sum(counts))
         for i, e in enumerate(edges):
             counts = el.divide(counts, reshape(diff(e), (-1,) + (1,) * (rank - 1 - i)))

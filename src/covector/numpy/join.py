@@ -13,7 +13,7 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
 from covector._engine.core.numbers import SCALARS
-from covector._engine.core.trace import Tracer
+from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.operands import converted, refuse_out, together
@@ -351,9 +351,11 @@ def repeat(
     total_repeat_length: int | None = None,
     out_sharding: Any = None,
 ) -> Any:
-    """Each element so often, along an axis or flattened; `repeats` is an int, or concrete ints for each element.
+    """Each element so often, along an axis or flattened; `repeats` is an int, or ints for each element.
 
-    ValueError if there are not as many `repeats` as elements along the axis.
+    With `total_repeat_length` the result has that length, whatever there is more is cut off, and the last element
+    fills what is missing; then `repeats` may be traced, else they must be concrete.  ValueError if there are not as
+    many `repeats` as elements along the axis.
 
     >>> from covector import numpy as cnp
     >>> cnp.repeat(cnp.array([1, 2]), 2)
@@ -367,19 +369,38 @@ def repeat(
     elif not a.shape:
         a = reshape(a, (1,))
     axis = axis_of(axis, len(a.shape))
+    if total_repeat_length is not None:
+        return _repeat_to(a, repeats, axis, integer_of(total_repeat_length, "total_repeat_length"))
     count = np.asarray(repeats)
     if count.ndim and count.size != 1:
-        return _repeat_each(a, count, axis, total_repeat_length)
+        return _repeat_each(a, count, axis)
     n = int(count.reshape(-1)[0])
     if n < 0:
         raise ValueError(f"repeat: repeats must not be negative, got {n}{errors.at_user_line()}")
     old = a.shape
     spread_out = prims.Broadcast((*old[: axis + 1], n, *old[axis + 1 :]), (axis + 1,))(a)
-    result = prims.Reshape((*old[:axis], old[axis] * n, *old[axis + 1 :]))(spread_out)
-    return result if total_repeat_length is None else cut(result, axis, 0, total_repeat_length)
+    return prims.Reshape((*old[:axis], old[axis] * n, *old[axis + 1 :]))(spread_out)
 
 
-def _repeat_each(a: Any, counts: np.ndarray, axis: int, total: int | None) -> Any:
+def _repeat_to(a: Any, repeats: Any, axis: int, total: int) -> Any:
+    """So many places, each with the element that it belongs to: the last of those that have begun."""
+    n = a.shape[axis]
+    counts = lift("repeat", repeats)
+    if not dtypes.is_integer(counts.dtype) or counts.shape not in ((), (1,), (n,)):
+        raise errors.DtypeError(
+            f"repeat: repeats of {typeof(counts).text()} for axis {axis} of size {n}{errors.at_user_line()}; it takes "
+            "an integer, or one for each element"
+        )
+    if n == 0 or total == 0:
+        return prims.full((*a.shape[:axis], total, *a.shape[axis + 1 :]), 0, a.dtype)
+    counts = prims.Convert(dtypes.index_dtype(n, total))(spread(counts, (n,)))
+    starts = prims.sub(prims.CumSum(0)(counts), counts)
+    begun = prims.full((total,), 0, counts.dtype).at[starts].add(1, mode="drop")
+    element = prims.sub(prims.CumSum(0)(begun), counts.dtype.type(1))
+    return a.take(element, axis, mode="clip")
+
+
+def _repeat_each(a: Any, counts: np.ndarray, axis: int) -> Any:
     if counts.shape != (a.shape[axis],):
         raise ValueError(
             f"repeat: {counts.size} counts for axis {axis} of size {a.shape[axis]}{errors.at_user_line()}"
@@ -391,8 +412,7 @@ def _repeat_each(a: Any, counts: np.ndarray, axis: int, total: int | None) -> An
         for i, n in enumerate(counts)
         if n
     ]
-    result = prims.Concatenate(axis)(*parts) if parts else cut(a, axis, 0, 0)
-    return result if total is None else cut(result, axis, 0, total)
+    return prims.Concatenate(axis)(*parts) if parts else cut(a, axis, 0, 0)
 
 
 def resize(a: Any, new_shape: Any) -> Any:

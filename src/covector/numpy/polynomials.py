@@ -31,11 +31,11 @@ _UNROLLED = 32  # terms of a Horner scheme, which as one Kernel are faster than 
 
 
 def coefficients(name: str, *ps: Any) -> list[Any]:
-    """Coefficients as vectors of floats; ValueError for other shapes."""
+    """Coefficients as vectors of floats; ShapeError for other shapes."""
     xs = [atleast_1d(x) for x in together(name, "inexact", *ps)]
     for x in xs:
         if x.ndim != 1:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name}: coefficients of shape {x.shape}{errors.at_user_line()}, they must be a vector"
             )
     return xs
@@ -140,13 +140,17 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
 
 
 def polyder(p: Any, m: int = 1) -> Any:
-    """The m-th derivative of a polynomial, as floats; ValueError for a negative m.
+    """The m-th derivative of a polynomial, as floats; ValueError for a negative m, and for a number without an axis.
 
     >>> from covector import numpy as cnp
     >>> cnp.polyder(cnp.array([3, 2, 1]))
     Array([6., 2.], dtype=float32)
     """
-    (p,) = coefficients("polyder", p)
+    (p,) = together("polyder", "inexact", p)
+    if p.ndim != 1:
+        raise errors.ShapeError(
+            f"polyder: coefficients of shape {p.shape}{errors.at_user_line()}, they must be a vector"
+        )
     m = integer_of(m, "m")
     if m < 0:
         raise ValueError(f"polyder: m is {m}{errors.at_user_line()}, it must not be negative")

@@ -50,7 +50,7 @@ def target(kind: Kind, *types: TypeKey) -> TypeKey:
         types = (*types, (dtypes.of_number(_MET[kind]), True))
     dtype, weak = dtypes.promote(*types)
     if kind == "numeric" and dtype == dtypes.bool_:
-        return dtypes.of_number(int), weak
+        return dtypes.int32, weak
     return dtypes.inexact_of(dtype) if kind.startswith("inexact") else dtype, weak
 
 

@@ -78,7 +78,7 @@ def _of_rows(rows: Any, q: Any, weights: Any, method: str, skip_nan: bool) -> An
         lead = broadcast_shapes(place.shape, (*rows.shape[:-1], 1))
         out = _between(rows, spread(place, lead), method)
     wrong = reduce.all(bad, -1, keepdims=True) if skip_nan else some_bad
-    return where(wrong, rows.dtype.type(np.nan), out)
+    return where(wrong, rows.dtype.type(np.nan), cast(out, rows.dtype))
 
 
 def _weighted(rows: Any, weights: Any, q: Any) -> Any:
@@ -116,9 +116,16 @@ def _quantile(
         raise ValueError(
             f"{name}: method {method!r}{errors.at_user_line()}; there are {', '.join(map(repr, _METHODS))}"
         )
-    a, q = together(name, "inexact", a, q)
+    (a,) = together(name, "inexact", a)
     if dtypes.is_complex(a.dtype):
         raise ValueError(f"{name} takes real numbers, got {a.dtype.name}{errors.at_user_line()}")
+    # the result has the dtype of the elements; what part is meant is known to at least 32 bits
+    wide = a if a.dtype.itemsize >= 4 else dtypes.float32.type(0)
+    q, _ = together(name, "inexact", q, wide)
+    if dtypes.is_complex(q.dtype):
+        raise ValueError(
+            f"{name}: q is of {q.dtype.name}{errors.at_user_line()}, not of real numbers"
+        )
     if q.ndim > 1:
         raise ValueError(
             f"{name}: q of shape {q.shape}{errors.at_user_line()}, it must be a number or a vector"
@@ -126,7 +133,9 @@ def _quantile(
     axes = axes_of(axis, a.ndim)
     rows = _joined(a, axes)
     if rows.shape[-1] == 0:
-        raise ValueError(f"{name} of an array without elements{errors.at_user_line()}")
+        if not skip_nan:
+            raise ValueError(f"{name} of an array without elements{errors.at_user_line()}")
+        rows = prims.full((*rows.shape[:-1], 1), np.nan, rows.dtype)
     if weights is not None:
         if method != "inverted_cdf":
             raise NotImplementedError(

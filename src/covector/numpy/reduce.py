@@ -20,6 +20,7 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     lift,
+    spread,
 )
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
@@ -105,11 +106,28 @@ def _reduce(
         a = _masked(fold, a, where)
     elif fold.identity is None and initial is None:
         _check_not_empty(fold.name, a.shape, axes)
-    out = fold.primitive(axes)(a) if axes else a
+    out = _folded(fold, a, axes)
     if initial is not None:
         out = fold.combine(out, cast(initial, out.dtype))
     out = strong(out)
     return kept(out, a.shape, axes) if keepdims else out
+
+
+def _folded(fold: Reducer, a: Any, axes: tuple[int, ...]) -> Any:
+    """The reduction by its primitive; an extreme of complex numbers by real parts, then by imaginary ones."""
+    if not axes:
+        return a
+    primitive = fold.primitive(axes)
+    if fold.name not in _NEUTRAL or not dtypes.is_complex(a.dtype):
+        return primitive(a)
+    real, imag = prims.real(a), prims.imag(a)
+    first = primitive(real)
+    beside = prims.eq(real, spread(kept(first, a.shape, axes), a.shape))
+    neutral = imag.dtype.type(_NEUTRAL[fold.name](imag.dtype))
+    second = primitive(prims.select(beside, imag, neutral))
+    undefined = prims.Any_(axes)(prims.ne(a, a))
+    nan = a.dtype.type(complex(np.nan, np.nan))
+    return prims.select(undefined, nan, prims.complex_(first, second))
 
 
 def strong(x: Any) -> Any:
@@ -205,6 +223,8 @@ def max(
 ) -> Any:
     """The largest element along axes (all by default); NaN if one is NaN.
 
+    Complex numbers are ordered by their real parts, then by the imaginary ones.
+
     ValueError if there are no elements and no `initial`.  Of equally large elements each gets its share of the
     gradient.
 
@@ -253,7 +273,7 @@ def _logical(name: str, primitive: Any, a: Any, axis: Axis, keepdims: bool, wher
             raise ValueError(_unfit_mask(name, where, a))
         a = choose(where, a, neutral)
     axes = axes_of(axis, a.ndim)
-    result = primitive(axes)(a) if axes else a
+    result = strong(primitive(axes)(a) if axes else a)
     return kept(result, a.shape, axes) if keepdims else result
 
 

@@ -13,6 +13,7 @@ from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim, product
 from covector.numpy import elementwise as el
+from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Shape,
     broadcast_shapes,
@@ -213,7 +214,7 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     a = lift("argwhere", a)
     if not a.shape:  # one row, or none, of no indices
         count = int(bool(known("argwhere", a, _GIVE_SIZE))) if size is None else size
-        return prims.full((count, 0), 0, dtypes.int32)
+        return prims.full((count, 0), 0, dtypes.position_dtype())
     found = nonzero(a, size=size, fill_value=fill_value)
     return prims.Concatenate(1)(*[prims.expand_dims(i, (1,)) for i in found])
 
@@ -346,7 +347,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     same = el.equal(x, y)
     if equal_nan:
         same = el.logical_or(same, el.logical_and(el.isnan(x), el.isnan(y)))
-    return prims.All(tuple(range(same.ndim)))(same)
+    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)
 
 
 def array_equiv(a1: Any, a2: Any) -> Any:
@@ -362,4 +363,4 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     except ValueError:
         return constant(False, dtypes.bool_)
     same = el.equal(x, y)
-    return prims.All(tuple(range(same.ndim)))(same)
+    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)

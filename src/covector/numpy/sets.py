@@ -167,7 +167,13 @@ def _unique(
     fill_value: Any,
 ) -> list[Any]:
     """The distinct elements, and what is asked for: index, inverse, counts."""
+    if a.weak_type:
+        values, *about = _unique(
+            name, prims.Convert(a.dtype)(a), asked, axis, equal_nan, size, fill_value
+        )
+        return [_weak_as(a, values), *about]
     shape, place = a.shape, 0 if axis is None else axis_of(axis, a.ndim)
+    positions = dtypes.position_dtype(*shape)
     a = ravel(a) if axis is None else moveaxis(a, place, 0)
     if size is None:
         value = _native.array_from(known(name, a, "give its length, as size=..."))
@@ -189,15 +195,21 @@ def _unique(
     if size is not None and (fill_value is not None or a.shape[0] == 0):
         values = _filled(values, groups, size, fill_value)
     out = [moveaxis(values, 0, place)]
+    about: list[Any] = []
     if asked[0]:
-        out.append(index)
+        about.append(index)
     if asked[1]:
         inverse = _inverse(groups)
-        out.append(reshape(inverse, shape) if axis is None else inverse)
+        about.append(reshape(inverse, shape) if axis is None else inverse)
     if asked[2]:
         last = groups.starts.shape[0] if a.shape[0] else 1
-        out.append(prims.sub(cut(groups.starts, 0, 1, last), cut(groups.starts, 0, 0, last - 1)))
-    return out
+        about.append(prims.sub(cut(groups.starts, 0, 1, last), cut(groups.starts, 0, 0, last - 1)))
+    return out + [converted(x, positions) for x in about]
+
+
+def _weak_as(x: Any, out: Any) -> Any:
+    """A result of the elements of x, weak as they are; complex ones, whose parts are taken apart, are strong."""
+    return converted(out, out.dtype, x.weak_type and not dtypes.is_complex(x.dtype))
 
 
 def _as_rows(a: Any) -> Any:
@@ -374,15 +386,15 @@ def setdiff1d(
     >>> cnp.setdiff1d(cnp.array([3, 1, 2]), cnp.array([2]))
     Array([1, 3], dtype=int32)
     """
-    x, y = _vectors("setdiff1d", ar1, ar2)
+    x, y = ravel(lift("setdiff1d", ar1)), ar2
     if size is None:
         x = x if assume_unique else _unique("setdiff1d", x, _NOTHING, None, True, None, None)[0]
-        return _chosen("setdiff1d", x, isin(x, y, invert=True), None, None, 0)
+        return _weak_as(x, _chosen("setdiff1d", x, isin(x, y, invert=True), None, None, 0))
     keep = isin(x, y, invert=True)
     if not assume_unique:
         x, order = _in_order(x)
         keep = prims.and_(_at(keep, order), _differs(x, True)) if x.shape[0] else keep
-    return _chosen("setdiff1d", x, keep, size, fill_value, 0)
+    return _weak_as(x, _chosen("setdiff1d", x, keep, size, fill_value, 0))
 
 
 def _distinct(x: Any, assume_unique: bool) -> tuple[Any, Any, Any]:
@@ -422,7 +434,8 @@ def setxor1d(
         )
     x, order = _in_order(concatenate([part for part, _ in kept]))
     keep = _at(concatenate([mask for _, mask in kept]), order)
-    return _chosen("setxor1d", x, keep, size, fill_value, _first_kept(x, keep))
+    out = _chosen("setxor1d", x, keep, size, fill_value, _first_kept(x, keep))
+    return _weak_as(sides[0], out)
 
 
 def _first_kept(x: Any, keep: Any) -> Any:
@@ -450,7 +463,7 @@ def intersect1d(
     >>> cnp.intersect1d(cnp.array([3, 1]), cnp.array([2, 3, 1]))
     Array([1, 3], dtype=int32)
     """
-    x, y = _vectors("intersect1d", ar1, ar2)
+    x, y = both = _vectors("intersect1d", ar1, ar2)
     if x.shape[0] == 0:
         keep = prims.full((0,), False, dtypes.bool_)
         values, order = x, prims.full((0,), 0, dtypes.int32)
@@ -458,14 +471,15 @@ def intersect1d(
         values, order, new = _distinct(x, assume_unique)
         keep = prims.and_(new, isin(values, y))
     default = _first_kept(values, keep) if size is not None and x.shape[0] else 0
-    out = _chosen("intersect1d", values, keep, size, fill_value, default)
+    out = _weak_as(both[0], _chosen("intersect1d", values, keep, size, fill_value, default))
     if not return_indices:
         return out
-    first = _chosen("intersect1d", order, keep, size, None, x.shape[0])
+    positions = dtypes.position_dtype(*x.shape, *y.shape)
+    first = converted(_chosen("intersect1d", order, keep, size, None, x.shape[0]), positions)
     if y.shape[0] == 0:
-        return out, first, prims.full(out.shape, 0, dtypes.int32)
+        return out, first, prims.full(out.shape, 0, positions)
     table, places = _in_order(y)
     second = take(places, searchsorted(table, out), mode="clip")
     if size is not None:
         second = where(el.less(iota(out.shape, dtypes.int32, 0), total(keep)), second, y.shape[0])
-    return out, first, second
+    return out, first, converted(second, positions)

@@ -174,7 +174,7 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     rank = len(a.shape)
     order = tuple(range(rank))[::-1] if axes is None else axes_of(axes, rank)
     if len(order) != rank:
-        raise ValueError(
+        raise errors.ShapeError(
             f"transpose: {order} does not name each of the {rank} axes{errors.at_user_line()}"
         )
     return a if order == tuple(range(rank)) else prims.Transpose(order)(a)
@@ -435,7 +435,7 @@ def fliplr(m: Any) -> Any:
     return flip(m, 1)
 
 
-def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """Turned by k right angles, from the first of the two axes to the second.
 
     ValueError unless the two axes are different ones.
@@ -446,7 +446,12 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
            [1, 3]], dtype=int32)
     """
     m = lift("rot90", m)
-    i, j = axes_of(axes, len(m.shape))
+    chosen = () if axes is None else axes_of(axes, len(m.shape))
+    if len(chosen) != 2:
+        raise errors.ShapeError(
+            f"rot90: axes is {axes!r}{errors.at_user_line()}; it names two axes"
+        )
+    i, j = chosen
     k = integer_of(k, "k") % 4
     if k == 2:
         return flip(m, (i, j))

@@ -162,26 +162,26 @@ def argpartition(a: Any, kth: int, axis: int = -1) -> Any:
 
 def top_k(
     a: Any, k: int, /, *, axis: int = -1, mode: str = "largest", sorted: bool = True
-) -> tuple[Any, Any]:
-    """(the k largest elements along an axis, or with mode="smallest" the smallest, and their indices as int32).
+) -> list[Any]:
+    """[the k largest elements along an axis, or with mode="smallest" the smallest, and their indices as int32].
 
     They come sorted, whether that is asked for or not; NaN is the largest, and of equal elements the first ones are
     taken.  ValueError if there are fewer than k, or for complex numbers.
 
     >>> from covector import numpy as cnp
     >>> cnp.top_k(cnp.array([3, 1, 2]), 2)
-    (Array([3, 2], dtype=int32), Array([0, 2], dtype=int32))
+    [Array([3, 2], dtype=int32), Array([0, 2], dtype=int32)]
     """
     if mode not in ("largest", "smallest"):
         raise ValueError(
             f"top_k: mode is 'largest' or 'smallest', not {mode!r}{errors.at_user_line()}"
         )
-    x, axis = _rows("top_k", a, axis)
+    x, axis = _rows("top_k", a, integer_of(axis, "axis"))
     k = integer_of(k, "k")
     if not 0 <= k <= x.shape[-1]:
         raise ValueError(f"top_k of {k} of {x.shape[-1]} elements{errors.at_user_line()}")
     found = prims.TopK(k)(x) if mode == "largest" else smallest(x, k)
-    return moveaxis(found[0], -1, axis), moveaxis(found[1], -1, axis)
+    return [moveaxis(part, -1, axis) for part in found]
 
 
 def smallest(x: Any, k: int) -> tuple[Any, Any]:

@@ -84,7 +84,8 @@ def _mean(a: Any, where: Any, axes: tuple[int, ...], dtype: np.dtype | None, kee
     if dtype is not None and dtypes.is_integer(dtype):  # added up in it, and then divided
         wide = dtypes.int64 if dtypes.kind(dtype) == "i" else dtypes.uint64
         total = cast(reduce.sum(a, axes, dtype, keepdims=keepdims, where=where), wide)
-        return cast(prims.div(total, _count(a, axes, where, keepdims, wide)), dtype)
+        count = cast(_count(a, axes, where, keepdims, dtypes.canonical(wide)), wide)
+        return cast(prims.div(total, count), dtype)
     a, result = _inexact("mean", a, dtype)
     total = reduce.sum(a, axes, keepdims=keepdims, where=where)
     return cast(el.divide(total, _count(a, axes, where, keepdims)), result)

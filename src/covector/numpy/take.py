@@ -84,8 +84,8 @@ def take_along_axis(
 ) -> Any:
     """For each place the element that the indices there name along an axis; the other axes broadcast.
 
-    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`.  ValueError for
-    indices of another rank, TypeError for those that are no integers.
+    Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`; 0 with
+    mode="one_hot".  ValueError for indices of another rank, TypeError for those that are no integers.
 
     >>> from covector import numpy as cnp
     >>> x = cnp.array([[3, 1, 2]])
@@ -93,6 +93,8 @@ def take_along_axis(
     Array([[1, 2, 3]], dtype=int32)
     """
     arr, indices = lift("take_along_axis", arr), _index_array("take_along_axis", indices)
+    if mode == "one_hot":  # a product with ones and zeros, in JAX
+        mode, fill_value = "fill", 0
     if axis is None:
         arr, axis = ravel(arr), 0
     axis = axis_of(axis, arr.ndim)

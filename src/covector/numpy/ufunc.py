@@ -68,6 +68,8 @@ The operands are broadcast together and promoted to one dtype{}.  ShapeError if 
 fit together, TypeError for what is no array or number, lists too."""
 
 
+ALL_KINDS = "biufc"  # of dtypes, for `strong`
+
 # The parameters of ufuncs, by name; those of JAX's ufunc objects, and where theirs are not `x, /` and `x1, x2, /`.
 _OBJECT = "*args, out=None, where=None"
 _PARAMETERS = {
@@ -123,16 +125,17 @@ def elementwise(
     doc: str,
     example: str | None = None,
     parameters: str | None = None,
-    strong: bool = False,
+    strong: str = "",
+    apart: bool = False,
 ) -> Any:
     """A ufunc: operands promoted as `kind` says and broadcast together, then the recipe.
 
-    The result is weakly typed where all operands are, unless it is to be `strong`.
+    The result is weakly typed where all operands are once they are promoted (with `apart`, as they are given), but
+    for those of the kinds in `strong`.
     """
-    steps = _strongly(recipe) if strong else recipe
-    if not strong and not isinstance(recipe, Primitive):
-        steps = _weakly(recipe)
+    steps = recipe if isinstance(recipe, Primitive) and not strong else _weakly(recipe, strong)
     python = {1: _unary, 2: _binary}.get(nin, _general)(name, steps, kind)
+    python = _weak_apart(python) if apart else python
     rules = (_ONE if nin == 1 else _SEVERAL).format(_DTYPES[kind])
     shown = EXAMPLES.get(name, "") if example is None else example
     text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
@@ -169,7 +172,7 @@ def unary(
     doc: str,
     example: str | None = None,
     parameters: str | None = None,
-    strong: bool = False,
+    strong: str = "",
 ) -> Any:
     """A ufunc of one operand."""
     return elementwise(name, recipe, kind, 1, doc, example, parameters, strong)
@@ -181,39 +184,40 @@ def binary(
     kind: Kind,
     doc: str,
     example: str | None = None,
-    strong: bool = False,
+    strong: str = "",
+    apart: bool = False,
 ) -> Any:
     """A ufunc of two operands."""
-    return elementwise(name, recipe, kind, 2, doc, example, strong=strong)
+    return elementwise(name, recipe, kind, 2, doc, example, strong=strong, apart=apart)
 
 
-def _strongly(recipe: Recipe) -> Recipe:
-    """The recipe, with a result that is never weak."""
+def _weakly(recipe: Recipe, strong: str) -> Recipe:
+    """The recipe, with a weak result where all operands are weak: constants in it do not count.
+
+    Operands of the kinds in `strong` have results that are never weak.
+    """
 
     def steps(*args: Any) -> Any:
         out = recipe(*args)
         aval = typeof(out)
-        return prims.Convert(aval.dtype, False)(out) if aval.weak_type else out
-
-    return steps
-
-
-def _weakly(recipe: Recipe) -> Recipe:
-    """The recipe, with a weak result where all operands are weak: constants in it do not count."""
-
-    def steps(*args: Any) -> Any:
-        out = recipe(*args)
+        weak = dtypes.kind(typeof(args[0]).dtype) not in strong
         for x in args:
-            if not getattr(x, "weak_type", False):
-                return out
-        aval = typeof(out)
-        return (
-            out
-            if aval.weak_type or aval.dtype == dtypes.bool_
-            else prims.Convert(aval.dtype, True)(out)
-        )
+            weak = weak and getattr(x, "weak_type", False)
+        return out if aval.weak_type == weak else prims.Convert(aval.dtype, weak)(out)
 
     return steps
+
+
+def _weak_apart(python: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of two operands with a result that is strong if one of them is, weak as both may be together."""
+
+    def form(x1: Any, x2: Any, *, out: None = None, where: None = None) -> Any:
+        found = python(x1, x2, out=out, where=where)
+        if found.weak_type and not all(type(x) is bool or type_key(x)[1] for x in (x1, x2)):
+            return prims.Convert(found.dtype)(found)
+        return found
+
+    return form
 
 
 def _unary(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:

@@ -14,7 +14,8 @@ from covector._engine.api.transforms import vmap
 from covector._engine.base import errors
 from covector._engine.types.dims import Dim
 from covector.numpy.creation import asarray
-from covector.numpy.promotion import axis_of, broadcast_shapes, cast, integer_of, is_operand, lift
+from covector.numpy.operands import converted
+from covector.numpy.promotion import axis_of, broadcast_shapes, integer_of, is_operand, lift
 from covector.numpy.selection import where
 from covector.numpy.shape import moveaxis, reshape
 from covector.numpy.ufunc_type import ufunc
@@ -115,9 +116,9 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
         )
     functions = [*funclist[n:], *funclist[:n]] if len(funclist) > n else [0, *funclist]
     values = [f(x, *args, **kw) if callable(f) else f for f in functions]
-    out = cast(asarray(values[0]), x.dtype)
+    out = converted(asarray(values[0]), x.dtype)
     for condition, value in zip(conditions, values[1:], strict=True):
-        out = where(condition, cast(asarray(value), x.dtype), out)
+        out = where(condition, converted(asarray(value), x.dtype), out)
     return out if out.shape == x.shape else prims.Broadcast(x.shape, tuple(range(x.ndim)))(out)
 
 

@@ -31,7 +31,7 @@ def int_dtype(name: str, dtype: Any) -> np.dtype:
     """The dtype of a sampler's counts, int32 by default; TypeError for one that is no integer's."""
     wanted = dtypes.or_default(dtype, int)
     if not dtypes.is_integer(wanted):
-        raise TypeError(f"{name} gives integers, not {wanted.name}{errors.at_user_line()}")
+        raise errors.DtypeError(f"{name} gives integers, not {wanted.name}{errors.at_user_line()}")
     return wanted
 
 

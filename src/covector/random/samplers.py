@@ -313,7 +313,7 @@ def randint(
     """
     wanted = dtypes.or_default(dtype, int)
     if not dtypes.is_integer(wanted):
-        raise TypeError(f"randint gives integers, not {wanted.name}{errors.at_user_line()}")
+        raise errors.DtypeError(f"randint gives integers, not {wanted.name}{errors.at_user_line()}")
     shape = result_shape("randint", shape, minval, maxval)
     low, high = (_bound(v, wanted, extra) for v, extra in ((minval, 0), (maxval, 1)))
     sampled = wanted if wanted.itemsize >= 4 else dtypes.int32

@@ -21,7 +21,7 @@ from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softma
 from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
-from covector.numpy.ufunc import elementwise, like, refuse
+from covector.numpy.ufunc import ALL_KINDS, elementwise, like, refuse
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -100,8 +100,16 @@ def _function(
         return recipe(*xs)
 
     nin = parameters.count(",") + 1
-    steps = recipe if complex else of_floats
-    return elementwise(name, steps, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters, strong)
+    return elementwise(
+        name,
+        recipe if complex else of_floats,
+        "inexact",
+        nin,
+        doc,
+        EXAMPLES.get(name, ""),
+        parameters,
+        ALL_KINDS if strong else "",
+    )
 
 
 def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:

@@ -110,12 +110,6 @@ ABSENT: tuple[Absence, ...] = (
         "`preferred_element_type`",
     ),
     Absence(
-        "nn",
-        "get_scaled_dot_general_config scaled_dot_general",
-        "operands are not rounded to few bits here",
-        "`nn.scaled_matmul` of operands that are",
-    ),
-    Absence(
         "sharding",
         "AbstractDevice ManualAxisType UnreducedKind auto_axes "
         "explicit_axes get_abstract_mesh get_mesh make_single_device_sharding no_collectives reshard set_mesh "

@@ -229,10 +229,6 @@ class Elementwise(ElementwiseBase):
             return dtypes.bool_
         return dtypes.real_of(dtype) if self.result == "real" else dtypes.complex_of(dtype)
 
-    def type(self, *avals: ShapedArray) -> ShapedArray:
-        aval = super().type(*avals)
-        return aval.strong() if self.result == "bool" else aval
-
     def pushes(self) -> tuple[PartialRule, ...]:
         return self.push
 

@@ -243,7 +243,7 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
     """
     n = dims.symbol("n", 0)
     avals = [
-        ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak and code != 0)
+        ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak)
         for code, weak, scalar in signature
     ]
     try:

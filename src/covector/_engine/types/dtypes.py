@@ -158,8 +158,10 @@ def computed_in(dtype: np.dtype) -> np.dtype:
     return dtype if row is None else int8 if row.signed else uint8
 
 
-def lowest(dtype: np.dtype) -> bool | int | float:
-    """What no real number of the dtype is below."""
+def lowest(dtype: np.dtype) -> complex:
+    """What no number of the dtype is below; complex ones are ordered by their real parts, then by the others."""
+    if is_complex(dtype):
+        return complex(-np.inf, -np.inf)
     if is_integer(dtype):
         return iinfo(dtype).min
     row = narrow.FLOATS.get(dtype)
@@ -170,8 +172,10 @@ def lowest(dtype: np.dtype) -> bool | int | float:
     )
 
 
-def highest(dtype: np.dtype) -> bool | int | float:
-    """What no real number of the dtype is above."""
+def highest(dtype: np.dtype) -> complex:
+    """What no number of the dtype is above, in the same order."""
+    if is_complex(dtype):
+        return complex(np.inf, np.inf)
     if is_integer(dtype):
         return iinfo(dtype).max
     row = narrow.FLOATS.get(dtype)
