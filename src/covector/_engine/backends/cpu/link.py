@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from covector._engine import _native
 from covector._engine.backends.base import Keep
-from covector._engine.base.locks import COMPILING, guard
+from covector._engine.base.locks import COMPILING, guard_entered
 from covector._engine.base.record import record
 
 
@@ -110,7 +110,9 @@ def _llvm() -> Any:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        guard(llvm.ffi.lib._lock)  # of all its calls, also those that free a module anywhere
+        guard_entered(
+            llvm.ffi.lib._lock
+        )  # of all its calls, also those that free a module anywhere
         return llvm
 
 
