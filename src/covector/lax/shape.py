@@ -187,12 +187,8 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
             f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
             f"{old} bits are not so many times {new} bits, or the other way round"
         )
-    bits = prims.bitcast(x, _unsigned(old))
+    bits = prims.bitcast(x, dtypes.unsigned(old))
     return prims.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
-
-
-def _unsigned(width: int) -> np.dtype:
-    return dtypes.as_dtype(f"uint{width}")
 
 
 def _halved(bits: Any, width: int) -> Any:
@@ -201,7 +197,7 @@ def _halved(bits: Any, width: int) -> Any:
     last = len(shape) - 1
     places = prims.mul(prims.Iota(shape, bits.dtype, last)(), bits.dtype.type(width))
     moved = prims.shift_right_logical(prims.Broadcast(shape, (last,))(bits), places)
-    return prims.Convert(_unsigned(width))(moved)
+    return prims.Convert(dtypes.unsigned(width))(moved)
 
 
 def _joined(bits: Any, width: int) -> Any:
@@ -213,7 +209,7 @@ def _joined(bits: Any, width: int) -> Any:
             f"bitcast_convert_type of {typeof(bits).text()} to {width} bits{errors.at_user_line()} needs a last "
             f"axis of size {count}"
         )
-    wide = prims.Convert(_unsigned(width))(bits)
+    wide = prims.Convert(dtypes.unsigned(width))(bits)
     last = len(bits.shape) - 1
     places = prims.mul(prims.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(own))
     return prims.Any_((last,))(prims.shift_left(wide, places))
