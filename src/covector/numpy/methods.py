@@ -11,7 +11,7 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import boundary, native_form
-from covector._engine.base.unforeseen import unforeseen
+from covector._engine.base.unforeseen import foreseen, unforeseen
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.runtime.device import default_device, device_put
 from covector._engine.types import dtypes
@@ -527,7 +527,7 @@ def install() -> None:
     """Give `Array` and tracers their operators and methods."""
     _set_operators()
     _set_methods()
-    _native.set_hooks(unforeseen=unforeseen)
+    _native.set_hooks(foreseen=foreseen, unforeseen=unforeseen)
     hooks = {
         "getitem": indexing.getitem,
         "iter": _iterate,

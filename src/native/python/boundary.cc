@@ -22,9 +22,15 @@ PyObject* g_own_paths = nullptr;  // a tuple: what the names of files begin with
 PyObject* g_called_path = nullptr;  // what the names of files of a library that we call begin with
 int g_raise = -1;                 // the opcode of a `raise` statement
 
-// The exception that the last boundary on its way found to be raised on purpose: the frames that told
-// so are gone by the next boundary. Only compared, never followed.
-thread_local PyObject* tls_planned = nullptr;
+// What an exception has that a boundary on its way found to be raised on purpose: the frames that told so
+// are gone by the next boundary.
+constexpr const char* kPlanned = "_covector_planned";
+
+bool is_marked(PyObject* exception) { return PyObject_HasAttrString(exception, kPlanned) == 1; }
+
+void mark(PyObject* exception) {
+    if (PyObject_SetAttrString(exception, kPlanned, Py_True) < 0) PyErr_Clear();
+}
 
 struct Boundary {
     PyObject_HEAD
@@ -61,7 +67,7 @@ Owner owner_of(PyTracebackObject* entry) {
 // Whether the exception was raised on purpose: the innermost frame, which is ours, stands at a `raise`,
 // and not at something that went wrong in it. A failed assertion is a defect of ours.
 bool is_planned(PyObject* exception, PyTracebackObject* entry) {
-    if (exception == tls_planned) return true;
+    if (is_marked(exception)) return true;
     if (PyObject_TypeCheck(exception, reinterpret_cast<PyTypeObject*>(PyExc_AssertionError))) {
         return false;
     }
@@ -93,7 +99,7 @@ void trim_one(PyObject* exception, bool first) {
     if (std::find(ours.begin(), ours.end(), true) == ours.end()) return;
     if (innermost != Owner::kPackage ||
         is_planned(exception, reinterpret_cast<PyTracebackObject*>(entries.back().get()))) {
-        if (first) tls_planned = exception;
+        if (first) mark(exception);
     } else {
         for (size_t i = 0; i < std::min(count, kUnplannedFrames) && ours[count - 1 - i]; ++i) {
             ours[count - 1 - i] = false;
@@ -156,19 +162,29 @@ void raise_again(Ref exception) {
 
 // --- arguments that a function did not foresee ---
 
-// Whether it came from within our code, where nothing was raised on purpose.
-bool is_unforeseen(PyObject* exception) {
+enum class Raised { kElsewhere, kOnPurpose, kUnforeseen };
+
+// Where an exception came from: within our code, on purpose or not, or elsewhere. What a function of the
+// user's raised by a call of ours is the business of that call.
+Raised raised(PyObject* exception) {
     Ref traceback(PyException_GetTraceback(exception));
-    if (!traceback || !PyTraceBack_Check(traceback.get())) return false;
+    if (!traceback || !PyTraceBack_Check(traceback.get())) {  // all of it was cut before
+        return is_marked(exception) ? Raised::kOnPurpose : Raised::kElsewhere;
+    }
     PyTracebackObject* last = nullptr;
     bool in_library = false;  // which we called with what users gave us
+    bool ours = false, back = false;  // whether our code was entered, and a function of the user's from there
     for (auto* entry = reinterpret_cast<PyTracebackObject*>(traceback.get()); entry != nullptr;
          entry = entry->tb_next) {
         in_library = begins_with(entry, g_called_path);
-        if (!in_library) last = entry;
+        if (in_library) continue;
+        last = entry;
+        if (owner_of(entry) != Owner::kUser) ours = true;
+        else back = ours;
     }
-    return last != nullptr && owner_of(last) == Owner::kPackage &&
-           (in_library || !is_planned(exception, last));
+    if (last == nullptr || owner_of(last) != Owner::kPackage) return Raised::kElsewhere;
+    if (in_library || !is_planned(exception, last)) return Raised::kUnforeseen;
+    return back ? Raised::kElsewhere : Raised::kOnPurpose;
 }
 
 // The error that says which arguments a function could not take; null if there is nothing to say.
@@ -188,13 +204,19 @@ Ref told_by(PyObject* exception, PyObject* fun, PyObject* const* args, size_t fl
 
 void explain(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
     Ref exception = take_raised();
-    if (is_unforeseen(exception.get())) {
+    const Raised where = raised(exception.get());
+    const bool refused = PyObject_TypeCheck(  // what is not there is no accident
+        exception.get(), reinterpret_cast<PyTypeObject*>(PyExc_NotImplementedError));
+    if (where == Raised::kUnforeseen && !refused) {
         Ref told = told_by(exception.get(), fun, args, flags, names);
         if (told) {
             PyException_SetCause(told.get(), exception.release());
             return raise_again(std::move(told));
         }
         PyErr_Clear();  // it stays as it was
+    } else if (where != Raised::kElsewhere) {
+        Ref done(PyObject_CallFunctionObjArgs(g_hooks.foreseen, exception.get(), fun, nullptr));
+        if (!done) PyErr_Clear();
     }
     raise_again(std::move(exception));
 }
@@ -204,9 +226,10 @@ CV_NOINLINE PyObject* failed(Boundary* self, PyObject* const* args, size_t flags
     const bool about_arguments = PyErr_ExceptionMatches(PyExc_TypeError) ||
                                  PyErr_ExceptionMatches(PyExc_ValueError) ||
                                  PyErr_ExceptionMatches(PyExc_IndexError) ||
+                                 PyErr_ExceptionMatches(PyExc_NotImplementedError) ||
                                  PyErr_ExceptionMatches(PyExc_AttributeError);
     if (about_arguments && self->module != nullptr && g_hooks.unforeseen != nullptr &&
-        g_own_paths != nullptr) {
+        g_hooks.foreseen != nullptr && g_own_paths != nullptr) {
         explain(self->fun, args, flags, names);
     }
     return or_trimmed(nullptr);

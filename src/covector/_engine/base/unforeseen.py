@@ -8,7 +8,7 @@ from typing import Any
 
 from covector._engine.base.errors import at_user_line
 
-__all__ = ["unforeseen"]
+__all__ = ["foreseen", "unforeseen"]
 
 _LONGEST = 40  # letters of a value
 
@@ -25,6 +25,23 @@ def unforeseen(
     kind = next((k for k in (ValueError, IndexError) if isinstance(error, k)), TypeError)
     why = str(error) if isinstance(error, kind) else f"{type(error).__name__}: {error}"
     return kind(f"{name} cannot take {given or 'no arguments'}{at_user_line()}: {why}")
+
+
+def foreseen(error: Exception, fun: Callable[..., Any]) -> None:
+    """Put a public function's name in front of what an error of ours says, which what it calls does not know.
+
+    The first function on the error's way does; one whose name is there already needs none.
+    """
+    name = getattr(fun, "__name__", "")
+    if not name or not error.args or getattr(error, _TOLD, False):
+        return
+    setattr(error, _TOLD, True)
+    message = error.args[0]
+    if isinstance(message, str) and name not in message:
+        error.args = (f"{name}: {message}", *error.args[1:])
+
+
+_TOLD = "_covector_function_is_told"
 
 
 def _named(
