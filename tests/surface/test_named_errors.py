@@ -85,7 +85,7 @@ def test_enough_functions_are_asked() -> None:
 def test_the_first_function_on_the_way_is_named_once() -> None:
     """In a traced function of the user's it is the one that was called there, and no other beside it."""
     for call in (lambda: cnp.sum(SQUARE, 7), lambda: cv.jit(lambda x: cnp.sum(x, 7))(SQUARE)):
-        with pytest.raises(ValueError, match=r"^sum: axis 7 is out of bounds"):
+        with pytest.raises(ValueError, match=r"^axis 7 is out of bounds.*called as sum\("):
             call()
     with pytest.raises(TypeError, match=r"^mine$"):
         lax.map(lambda x: raised(TypeError("mine")), SQUARE)

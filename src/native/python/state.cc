@@ -31,7 +31,6 @@ const HookSlot kHookSlots[] = {
     {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
     {"tracer", &g_hooks.tracer},     {"taped", &g_hooks.taped},
     {"stands_for", &g_hooks.stands_for}, {"unforeseen", &g_hooks.unforeseen},
-    {"foreseen", &g_hooks.foreseen},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},
     {"format", &g_hooks.format},

@@ -14,7 +14,6 @@ struct Hooks {
     PyObject* tracer = nullptr;  // a type
     PyObject* taped = nullptr;   // from a ufunc's Python form to its function on the tape
     PyObject* stands_for = nullptr;  // the array that an object of another library stands for
-    PyObject* foreseen = nullptr;    // adds the function's name to what an error of ours says
     PyObject* unforeseen = nullptr;  // the error to raise in the place of one that nobody meant
     PyObject* getitem = nullptr;
     PyObject* iter = nullptr;
