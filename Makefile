@@ -21,7 +21,7 @@ CODE    := src tests benchmarks examples $(wildcard tools)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint types format bench compat test-asan clean always
+.PHONY: help demo test test-full fuzz lint types format bench compat test-asan clean always
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -34,6 +34,9 @@ demo: $(STAMPS)/demo  ## train a network on real handwritten digits and draw a p
 
 test: lint $(STAMPS)/demo  ## style, types and all tests
 	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+test-full: $(STAMPS)/test  ## all that is generated from tables, of which make test takes a sample: about half an hour
+	@COVECTOR_TEST_FULL=1 $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 fuzz: $(STAMPS)/test  ## many more random programs and kernels, never the same ones: about an hour
 	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py tests/compile/test_compositions.py tests/lax/test_random_whiles.py \

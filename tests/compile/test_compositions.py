@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, note, settings, strategies as st
+from tests.amount import TIMES
 from tests.compile.forms import SIZE, Compiled, Form, Plain, forms
 
 import covector as cv
 import covector.numpy as cnp
-
-TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 
 
 def of(kind: type[Plain], form: Form) -> Callable[[Any, Any], Any]:

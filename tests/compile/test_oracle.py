@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
+from tests.amount import TIMES
 from tests.compile import naive
 from tests.compile.kernels import Maker, operands as kernel_operands
 from tests.compile.programs import functions, operands
@@ -53,7 +54,6 @@ from covector._engine.types.avals import ShapedArray
 JOB = Job(backend.BACKEND.target())
 # Products are loops if they are small; for the second they are calls, of which random programs have few large enough.
 TARGETS = (JOB.target, replace(JOB.target, limits=replace(JOB.target.limits, small_product=0)))
-TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 
 
 def same(found: Sequence[Any], wanted: Sequence[np.ndarray]) -> None:

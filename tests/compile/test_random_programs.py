@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.amount import TIMES
 from tests.compile.pool import F32, F64, I32, SMOOTH, SYMBOLIC, Function, Value
 from tests.compile.programs import functions, operands
 
@@ -23,7 +23,6 @@ from covector._engine.types.avals import ShapedArray
 N, M = dims.symbol("n", 0), dims.symbol("m", 0)
 
 # `make fuzz` looks at many more.
-TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 
 
 def arrays(xs: Sequence[Any]) -> list[Any]:

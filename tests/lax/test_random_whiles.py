@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.amount import TIMES
 
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
 
 # `make fuzz` looks at many more, and others each time.
-TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 SIZE = 3
 ZERO = cnp.asarray(np.int32(0))
 

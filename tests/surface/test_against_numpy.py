@@ -6,13 +6,13 @@ Where NumPy's rules and JAX's agree, so do ours.  The primitives are computed by
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.amount import FULL, TIMES
 from tests.surface.conftest import by_reference
 from tests.surface.numpy_cases import (
     BINARY,
@@ -33,7 +33,6 @@ from tests.surface.numpy_theme_cases import CASES as THEMES, ELSEWHERE as THEMES
 import covector.numpy as cnp
 from covector._engine.types import dtypes
 
-TIMES = int(os.environ.get("COVECTOR_TEST_TIMES", "1"))
 NAMES = [d.name for d in dtypes.STANDARD]
 
 # The dtype of the result is another one, on purpose, or as JAX's: floats of integers, no float64 of float32.
@@ -93,8 +92,8 @@ def test_every_function_is_compared() -> None:
 
 @pytest.fixture(autouse=True)
 def reference() -> Iterator[None]:
-    """In place of the folder's fixture: many times over it is compiled code that runs, as users run it."""
-    with by_reference() if TIMES == 1 else nullcontext():
+    """In place of the folder's fixture: in full, and many times over, compiled code runs, as users run it."""
+    with by_reference() if TIMES == 1 and not FULL else nullcontext():
         yield
 
 

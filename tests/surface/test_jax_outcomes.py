@@ -17,6 +17,7 @@ from covector.scipy import special
 SQUARE = cnp.ones((2, 2))
 INTEGERS = cnp.array([1, 2, 2], "int32")
 HALVES = cnp.ones(3, "float16")
+WEAK = cnp.broadcast_to(cnp.asarray(1.5), (2, 2))
 
 # In each of the states False and True: the type of the result.
 TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
@@ -62,6 +63,11 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "argwhere": (lambda: cnp.argwhere(1.5), "int32[1,0]", "int64[1,0]"),
     "histogramdd": (lambda: cnp.histogramdd(SQUARE, 2)[0], "int32[2,2]", "int64[2,2]"),
     "logaddexp": (lambda: cnp.logaddexp(INTEGERS, 1j), "complex64[3]", "complex128[3]"),
+    "diag": (lambda: cnp.diag(WEAK), "float32*[2]", "float32*[2]"),
+    "tril": (lambda: cnp.tril(WEAK), "float32*[2,2]", "float32*[2,2]"),
+    "diagflat": (lambda: cnp.diagflat(WEAK), "float32[4,4]", "float32[4,4]"),
+    "polyadd": (lambda: cnp.polyadd(WEAK[0], WEAK[0]), "float32*[2]", "float32*[2]"),
+    "rfftfreq": (lambda: cnp.fft.rfftfreq(4, dtype="int32"), "float32[3]", "float32[3]"),
     "piecewise": (lambda: cnp.piecewise(INTEGERS, [INTEGERS > 1], [1, 2]), "int32[3]", "int32[3]"),
     "round": (lambda: round(cnp.array(2.7)), "int32[]", "int64[]"),
     "round to decimals": (

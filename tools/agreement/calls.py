@@ -30,6 +30,7 @@ WIDE = ("int64", "float64", "complex128")
 FIRST = ("float32", "int32")  # what keywords and odd shapes are tried with
 SHAPES = ("2, 3", "", "4", "0, 3")
 NUMBERS = ("2", "1.5", "True", "numpy.float64(1.5)", "numpy.int64(2)", "numpy.float32(1.5)", "1j")
+WEAK = ("weak(1.5, 2, 3)", "weak(2, 2, 3)", "weak(2)")
 # Pairs of dtypes in which functions of two arrays meet.
 PAIRS = (
     ("int32", "float16"), ("uint8", "int8"), ("uint32", "int32"), ("float32", "complex64"), ("bfloat16", "float16"),
@@ -95,13 +96,16 @@ def _with_numbers(texts: list[str]) -> Iterator[str]:
     """Numbers in the place of arrays, and arrays of two dtypes."""
     texts = ", ".join(texts).replace("a(D, S), b(D, S)", "a(D, S); b(D, S)").split("; ")
     if texts == ["a(D, S)"]:
-        yield from NUMBERS
+        yield from (*NUMBERS, *WEAK)
     if texts == ["a(D, S)", "b(D, S)"]:
         for number in NUMBERS:
             for d in ("float32", "int32", "bfloat16", "int8"):
                 yield _filled(f"a(D, S), {number}", d, "2, 3")
             yield _filled(f"{number}, b(D, S)", "float16", "2, 3")
             yield f"{number}, 2"
+        for weak in WEAK[:2]:
+            yield from (_filled(f"a(D, S), {weak}", d, "2, 3") for d in ("bfloat16", "int8"))
+            yield f"{weak}, {WEAK[0]}"
         for first, second in PAIRS:
             yield f"{_filled(texts[0], first, '2, 3')}, {_filled(texts[1], second, '2, 3')}"
         yield "a('float32', 2, 3), b('float32', 3)"

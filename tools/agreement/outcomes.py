@@ -71,9 +71,13 @@ class Values:
             np.resize(np.array([True, False, True, True, False]), shape)
         )
 
+    def weak(self, value: Any, *shape: int) -> Any:
+        """Weakly typed, as a number that was made an array, and repeated."""
+        return self.library.numpy.broadcast_to(self.library.numpy.asarray(value), shape)
+
     def names(self) -> dict[str, Any]:
         """What a call may name."""
-        own = ("a", "b", "positive", "unit", "ordered", "spd", "places", "mask")
+        own = ("a", "b", "positive", "unit", "ordered", "spd", "places", "mask", "weak")
         modules = ("lax", "nn", "random", "scipy")
         functions = (
             "jit",

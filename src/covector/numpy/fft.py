@@ -317,7 +317,7 @@ def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> A
 def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Any:
     """The frequencies that the results of `rfft` belong to, of n samples that are `d` apart.
 
-    As floats: float32, or `dtype`.  TypeError for an n that is no integer.
+    As floats: float32, or `dtype` if that is one.  TypeError for an n that is no integer.
 
     >>> from covector import numpy as cnp
     >>> cnp.fft.rfftfreq(4)
@@ -325,7 +325,8 @@ def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> 
     """
     check_device("rfftfreq", device)
     n = integer_of(n, "n of rfftfreq")
-    return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, dtype)
+    wanted = dtypes.inexact_of(dtypes.or_default(dtype))
+    return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, wanted)
 
 
 def _frequencies(name: str, numbers: np.ndarray, n: int, d: Any, dtype: Any) -> Any:

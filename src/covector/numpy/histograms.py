@@ -133,8 +133,8 @@ def _is_edges(bins: Any) -> bool:
     """Whether bins are given by their edges; else by their number.  NotImplementedError for the name of a rule."""
     if isinstance(bins, str):
         raise NotImplementedError(
-            f"bins={bins!r}{errors.at_user_line()}: rules that choose the bins from the data are not there; "
-            "give their number, or their edges"
+            f"histogram_bin_edges: bins={bins!r}{errors.at_user_line()}: rules that choose the bins from the data are "
+            "not there; give their number, or their edges"
         )
     return (is_operand(bins) and np.ndim(bins) > 0) or isinstance(bins, Sequence)
 

@@ -103,7 +103,7 @@ def frexp(x: Any, /) -> tuple[Any, Any]:
     digits, bits = int(info.nmant), 8 * x.dtype.itemsize
     width = bits - 1 - digits
     bias = 2 ** (width - 1) - 1
-    unsigned = np.dtype(f"uint{bits}")
+    unsigned = dtypes.unsigned_of(x.dtype)
     small = el.less(el.abs(x), float(info.smallest_normal))
     wide = el.multiply(x, where(small, float(2**digits), 1.0))  # normal, also if x is not
     pattern = prims.BitcastConvert(unsigned)(prims.stop_gradient(wide))

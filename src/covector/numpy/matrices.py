@@ -115,7 +115,7 @@ def tril(m: Any, k: int = 0) -> Any:
     """
     m = _matrix("tril", m)
     inside = tri(m.shape[-2], m.shape[-1], k, bool)
-    return where(spread(inside, m.shape), m, m.dtype.type(0))
+    return converted(where(spread(inside, m.shape), m, m.dtype.type(0)), m.dtype, m.weak_type)
 
 
 def triu(m: Any, k: int = 0) -> Any:
@@ -130,7 +130,7 @@ def triu(m: Any, k: int = 0) -> Any:
     """
     m = _matrix("triu", m)
     below = tri(m.shape[-2], m.shape[-1], k - 1, bool)
-    return where(spread(below, m.shape), m.dtype.type(0), m)
+    return converted(where(spread(below, m.shape), m.dtype.type(0), m), m.dtype, m.weak_type)
 
 
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
@@ -171,7 +171,6 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     Array([1, 4], dtype=int32)
     """
     a = lift("diagonal", a)
-    a = converted(a, a.dtype)
     if a.ndim < 2:
         raise ValueError(
             f"diagonal needs at least 2 dimensions, got shape {a.shape}{errors.at_user_line()}"
@@ -210,7 +209,8 @@ def diag(v: Any, k: int = 0) -> Any:
     size = v.shape[0] + abs(k)
     shifted = prims.Pad((max(k, 0),), (max(-k, 0),), (0,))(v, v.dtype.type(0))
     columns = spread(reshape(shifted, (1, size)), (size, size))
-    return where(_difference(size, size, equal, k), columns, v.dtype.type(0))
+    out = where(_difference(size, size, equal, k), columns, v.dtype.type(0))
+    return converted(out, v.dtype, v.weak_type)
 
 
 def diagflat(v: Any, k: int = 0) -> Any:
@@ -222,7 +222,8 @@ def diagflat(v: Any, k: int = 0) -> Any:
            [0, 0, 2],
            [0, 0, 0]], dtype=int32)
     """
-    return diag(reshape(lift("diagflat", v), (-1,)), k)
+    out = diag(reshape(lift("diagflat", v), (-1,)), k)
+    return converted(out, out.dtype)
 
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:

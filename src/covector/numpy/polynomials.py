@@ -12,7 +12,7 @@ from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray, zeros
 from covector.numpy.folds import fold
 from covector.numpy.join import concatenate
-from covector.numpy.operands import together
+from covector.numpy.operands import converted, together
 from covector.numpy.promotion import integer_of, spread
 from covector.numpy.selection import known
 from covector.numpy.shape import atleast_1d, broadcast_shapes, cut, reshape
@@ -49,7 +49,7 @@ def _added(name: str, combine: Any, a1: Any, a2: Any) -> Any:
         prims.Pad((n - x.shape[0], *_none(x)), (0, *_none(x)), (0, *_none(x)))(x, x.dtype.type(0))
         for x in xs
     ]
-    return combine(*padded)
+    return converted(combine(*padded), xs[0].dtype, xs[0].weak_type)
 
 
 def _none(x: Any) -> tuple[int, ...]:

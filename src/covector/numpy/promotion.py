@@ -98,6 +98,8 @@ def operand_of(name: str, x: Any) -> Any:
     if type(x) is Array or isinstance(x, Tracer):
         return x
     if is_operand(x):
+        if isinstance(x, np.ndarray) and dtypes.native(x.dtype) is None:
+            raise TypeError(errors.not_an_array(x, name))
         return entered(x)
     if stands_for_array(x):
         return array_it_stands_for(x)

@@ -52,7 +52,7 @@ def _as_bool(x: Any) -> Any:
 
 def _where(condition: Any, x: Any, y: Any, /) -> Any:
     condition = operand_of("where", condition)
-    yes, no = [lifted(v) for v in promoted("where", "any", (x, y))]
+    yes, no = [lifted("where", v) for v in promoted("where", "any", (x, y))]
     chosen = _as_bool(lift("where", condition))
     if chosen.shape == yes.shape == no.shape:
         return prims.select(chosen, yes, no)
@@ -284,7 +284,7 @@ def nan_to_num(
     info = dtypes.finfo(x.dtype)
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
-    return _nan_to_num(x, *[cast(lifted(v), x.dtype) for v in (nan, high, low)])
+    return _nan_to_num(x, *[cast(lifted("nan_to_num", v), x.dtype) for v in (nan, high, low)])
 
 
 # ------------------------------------------------------------------------------------------ tolerance

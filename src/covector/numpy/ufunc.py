@@ -277,12 +277,12 @@ def _general(name: str, recipe: Recipe, kind: Kind) -> Callable[..., Any]:
 
 def operands(name: str, kind: Kind, args: tuple[Any, ...]) -> list[Any]:
     """The operands in one dtype and one shape; single numbers stay scalars."""
-    return fitted(name, [lifted(x) for x in promoted(name, kind, args)])
+    return fitted(name, [lifted(name, x) for x in promoted(name, kind, args)])
 
 
-def lifted(x: Any) -> Any:
+def lifted(name: str, x: Any) -> Any:
     """A NumPy array as an Array; anything else as it is."""
-    return from_numpy("", x) if isinstance(x, np.ndarray) else x
+    return from_numpy(name, x) if isinstance(x, np.ndarray) else x
 
 
 def like(x: Any, value: Any) -> np.generic:

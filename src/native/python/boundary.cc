@@ -22,9 +22,15 @@ PyObject* g_own_paths = nullptr;  // a tuple: what the names of files begin with
 PyObject* g_called_paths = nullptr;  // a tuple: the same of libraries that we call
 int g_raise = -1;                 // the opcode of a `raise` statement
 
-// The exception that the last boundary on its way found to be raised on purpose: the frames that told
-// so are gone by the next boundary. Only compared, never followed.
-thread_local PyObject* tls_planned = nullptr;
+// What an exception has that a boundary on its way found to be raised on purpose: the frames that told so
+// are gone by the next boundary.
+constexpr const char* kPlanned = "_covector_planned";
+
+bool is_marked(PyObject* exception) { return PyObject_HasAttrString(exception, kPlanned) == 1; }
+
+void mark(PyObject* exception) {
+    if (PyObject_SetAttrString(exception, kPlanned, Py_True) < 0) PyErr_Clear();
+}
 
 struct Boundary {
     PyObject_HEAD
@@ -65,7 +71,7 @@ Owner owner_of(PyTracebackObject* entry) {
 // Whether the exception was raised on purpose: the innermost frame, which is ours, stands at a `raise`,
 // and not at something that went wrong in it. A failed assertion is a defect of ours.
 bool is_planned(PyObject* exception, PyTracebackObject* entry) {
-    if (exception == tls_planned) return true;
+    if (is_marked(exception)) return true;
     if (PyObject_TypeCheck(exception, reinterpret_cast<PyTypeObject*>(PyExc_AssertionError))) {
         return false;
     }
@@ -97,7 +103,7 @@ void trim_one(PyObject* exception, bool first) {
     if (std::find(ours.begin(), ours.end(), true) == ours.end()) return;
     if (innermost != Owner::kPackage ||
         is_planned(exception, reinterpret_cast<PyTracebackObject*>(entries.back().get()))) {
-        if (first) tls_planned = exception;
+        if (first) mark(exception);
     } else {
         for (size_t i = 0; i < std::min(count, kUnplannedFrames) && ours[count - 1 - i]; ++i) {
             ours[count - 1 - i] = false;

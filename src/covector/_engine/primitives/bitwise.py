@@ -27,15 +27,11 @@ __all__ = [
 ]
 
 
-def _unsigned(dtype: np.dtype) -> np.dtype:
-    return dtypes.named_dtype(f"uint{dtypes.bits(dtype)}")
-
-
 def _shift(op: str) -> Callable[..., Expr]:
     """Shift counts of the width or more give what shifting out every bit gives."""
 
     def element(x: Expr, n: Expr) -> Expr:
-        width, unsigned = dtypes.bits(x.dtype), _unsigned(x.dtype)
+        width, unsigned = dtypes.bits(x.dtype), dtypes.unsigned_of(x.dtype)
         count = scalar.bitcast(n, unsigned)
         fits = count < width
         if op == "sar":
@@ -51,7 +47,7 @@ def _shift(op: str) -> Callable[..., Expr]:
 
 def _numpy_shift(kind: str) -> Callable[..., Any]:
     def numpy(x: Any, n: Any) -> Any:
-        width, unsigned = dtypes.bits(x.dtype), _unsigned(x.dtype)
+        width, unsigned = dtypes.bits(x.dtype), dtypes.unsigned_of(x.dtype)
         count = n.astype(unsigned).astype(np.uint64)
         fits = count < width
         count = np.where(fits, count, width - 1 if kind == "sar" else 0)
@@ -70,13 +66,13 @@ def _numpy_shift(kind: str) -> Callable[..., Any]:
 
 def _numpy_clz(x: Any) -> Any:
     width = dtypes.bits(x.dtype)
-    lengths = [width - int(v).bit_length() for v in x.astype(_unsigned(x.dtype)).flat]
+    lengths = [width - int(v).bit_length() for v in x.astype(dtypes.unsigned_of(x.dtype)).flat]
     return np.array(lengths, np.int64).reshape(x.shape).astype(x.dtype)
 
 
 def _numpy_popcount(x: Any) -> Any:
     """Of the bits, not of the magnitude as NumPy does for negative numbers."""
-    return np.bitwise_count(x.astype(_unsigned(x.dtype)).astype(np.uint64))
+    return np.bitwise_count(x.astype(dtypes.unsigned_of(x.dtype)).astype(np.uint64))
 
 
 def _numpy_mulhi(x: Any, y: Any) -> Any:

@@ -330,7 +330,7 @@ def _reduce_bits(x: Expr, exponent_bits: int, mantissa_bits: int) -> Expr:
     """Rounding on the bits: add half of the last kept place, ties to even; then overflow and underflow."""
     width = 8 * x.dtype.itemsize
     own_mantissa, own_exponent = (23, 8) if width == 32 else (52, 11)
-    unsigned = np.dtype(f"uint{width}")
+    unsigned = dtypes.unsigned(width)
     bits = scalar.bitcast(x, unsigned)
     sign = bits & const(1 << (width - 1), unsigned)
     magnitude = bits ^ sign

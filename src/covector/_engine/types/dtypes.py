@@ -191,9 +191,14 @@ def real_of(dtype: np.dtype) -> np.dtype:
     return {complex64: float32, complex128: float64}.get(dtype, dtype)
 
 
+def unsigned(width: int) -> np.dtype:
+    """The unsigned dtype of so many bits."""
+    return named_dtype(f"uint{width}")
+
+
 def unsigned_of(dtype: np.dtype) -> np.dtype:
-    """The unsigned dtype of as many bits as one of integers."""
-    return UNSIGNED[[d.itemsize for d in UNSIGNED].index(dtype.itemsize)]
+    """The unsigned dtype of as many bits as another one has."""
+    return unsigned(bits(dtype))
 
 
 def complex_of(dtype: np.dtype) -> np.dtype:
