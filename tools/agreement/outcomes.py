@@ -130,13 +130,21 @@ def outcome(library: Any, names: dict[str, Any], call: str) -> Any:
 
 
 _ROOTS = ("numpy", "lax", "nn", "random", "scipy")
+_MODULES = (
+    "numpy.linalg",
+    "numpy.fft",
+    "lax.linalg",
+    "scipy.special",
+    "scipy.linalg",
+    "nn.initializers",
+)  # fmt: skip
 
 
 def main(name: str, state: str) -> None:
     """Run the calls of the standard input."""
     warnings.simplefilter("ignore")
     library = importlib.import_module(name)
-    for module in ("numpy.linalg", "numpy.fft", "scipy.special", "scipy.linalg", "nn.initializers"):
+    for module in _MODULES:
         importlib.import_module(f"{name}.{module}")
     library.config.update("jax_enable_x64", state == "on")
     names = Values(library).names()

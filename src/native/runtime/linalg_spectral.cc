@@ -4,6 +4,7 @@
 #include "runtime/linalg.h"
 #include "runtime/linalg_small.h"
 #include "runtime/matrices.h"
+#include "runtime/tridiagonal.h"
 
 namespace covector {
 namespace {
@@ -251,15 +252,22 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
     return with_type(type, [&]<typename T>() {
         const double cube = static_cast<double>(n) * n * n;
         const double work = work_of(vectors != 0 ? 5 * cube : 2 * cube);
+        const bool ours = eigh_in_blocks<T>(n);
         return over_matrices(count, work, [&](int64_t begin, int64_t end) {
             const bool small = lower != 0 && n <= kMostSmall;
-            const Scratch<T> columns(n * n);
+            const Scratch<T> columns(ours ? 0 : n * n);
             for (int64_t i = begin; i < end; ++i) {
                 const T* matrix = static_cast<const T*>(a) + i * n * n;
                 Real<T>* values = static_cast<Real<T>*>(w) + i * n;
                 T* rows = vectors != 0 ? static_cast<T*>(v) + i * n * n : nullptr;
                 bool good = all_finite(matrix, n * n);
                 if (good && small && small_eigh(matrix, n, values, rows)) continue;
+                if constexpr (!kIsComplex<T>) {
+                    if (good && ours) {
+                        good = blocked_eigh(matrix, n, lower != 0, values, rows);
+                        if (good) continue;
+                    }
+                }
                 if (good) {
                     transpose(matrix, n, n, columns.get());
                     good = Hermitian<T>(n, vectors != 0, lower != 0)(columns.get(), values);
@@ -272,7 +280,7 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
                     fill_nan(rows, n * n);
                 }
             }
-        });
+        }, ours);
     });
 }
 

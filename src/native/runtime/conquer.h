@@ -1,0 +1,14 @@
+// Eigenvalues of tridiagonal matrices: those of two halves, which are joined.
+#pragma once
+
+#include <cstdint>
+
+namespace covector {
+
+// The eigenvalues of the matrix with diagonal d (n) and off-diagonal e (n - 1), in place of d, which
+// are in order as d[order[0]], d[order[1]], ...; and the eigenvectors as columns of the rows of
+// `vectors`, in the order of d, unless it is null. False where they are not found.
+template <typename T>
+bool conquer(T* d, T* e, int64_t n, T* vectors, int64_t step, int64_t* order);
+
+}  // namespace covector
