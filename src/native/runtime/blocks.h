@@ -32,6 +32,9 @@ void split(int64_t length, int64_t unit, double work, const F& f) {
         &context, units, grain);
 }
 
+inline int64_t in_panels(int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
+inline int64_t panel_of(int64_t i) { return i / kPanel * kPanel; }
+
 inline double product_of(int64_t a, int64_t b, int64_t c) {
     return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
 }

@@ -30,8 +30,8 @@ public:
         this->solve(rho_, false);
         this->group();
         basis_.gather(groups_, this->kept(), n_, [&](int64_t g) { return this->source(g); });
-        this->each_vector([&](int64_t j, const T* values, T squares) {
-            basis_.mix(j, values, 1 / std::sqrt(squares));
+        this->each_vector([&](int64_t j, const T* values, T length) {
+            basis_.mix(j, values, 1 / length);
         });
         if (result != nullptr) {
             basis_.columns(result, result_step);

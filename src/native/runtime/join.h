@@ -146,6 +146,17 @@ private:
     std::optional<Scratch<T>> old_, mixed_;
 };
 
+// The length of a vector with such a sum of squares, which may be no number.
+template <typename T>
+T length_of(const T* x, int64_t n, T squares) {
+    constexpr T least = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    if (squares > least && squares <= std::numeric_limits<T>::max()) return std::sqrt(squares);
+    T most = std::numeric_limits<T>::min(), sum = 0;
+    for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(x[i]));
+    for (int64_t i = 0; i < n; ++i) sum += (x[i] / most) * (x[i] / most);
+    return most * std::sqrt(sum);
+}
+
 // The values of two halves, and what becomes of them.
 template <typename T>
 class Joining {
@@ -231,7 +242,7 @@ protected:
         }
     }
 
-    // Calls f(j, values) for each new vector, with the fractions that it is made of, and their squares.
+    // Calls f(j, values, length) for each new vector, with the fractions that it is made of.
     template <typename F>
     void each_vector(const F& f) const {
         const int64_t k = kept();
@@ -240,7 +251,7 @@ protected:
             for (int64_t j = begin; j < end; ++j) {
                 const T squares =
                     spectral_kernels<T>().fractions(equation_, j, exact_.get(), values.get());
-                f(j, values.get(), squares);
+                f(j, values.get(), length_of(values.get(), k, squares));
             }
         });
     }

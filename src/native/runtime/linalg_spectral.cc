@@ -1,6 +1,7 @@
 // Eigenvalues, singular values, and the forms of matrices on the way to them.
 #include <type_traits>
 
+#include "runtime/bidiagonal.h"
 #include "runtime/linalg.h"
 #include "runtime/linalg_small.h"
 #include "runtime/matrices.h"
@@ -102,6 +103,34 @@ private:
     int64_t reals_;
     int length_ = 1;
 };
+
+// A stack of matrices, and of their singular values and vectors; u is null without vectors.
+template <typename T>
+struct Factors {
+    const T* a;
+    R<T>* s;
+    T* u;
+    T* vt;
+    int64_t m, n, width, height;
+};
+
+template <typename T>
+void singular_in_blocks(const Factors<T>& f, int64_t begin, int64_t end) {
+    const int64_t k = std::min(f.m, f.n);
+    for (int64_t i = begin; i < end; ++i) {
+        const T* a = f.a + i * f.m * f.n;
+        T* s = f.s + i * k;
+        T* u = f.u == nullptr ? nullptr : f.u + i * f.m * f.width;
+        T* vt = f.u == nullptr ? nullptr : f.vt + i * f.height * f.n;
+        const bool good =
+            all_finite(a, f.m * f.n) && blocked_svd(a, f.m, f.n, s, u, f.width, vt, f.height);
+        if (good) continue;
+        fill_nan(s, k);
+        if (u == nullptr) continue;
+        fill_nan(u, f.m * f.width);
+        fill_nan(vt, f.height * f.n);
+    }
+}
 
 // Eigenvalues of a general matrix of columns, which is lost, and left and right eigenvectors.
 template <typename T>
@@ -291,8 +320,17 @@ extern "C" int32_t cv_svd(const void* a, void* s, void* u, void* vt, int64_t typ
         const int64_t k = std::min(m, n);
         const int64_t width = full != 0 ? m : k, height = full != 0 ? n : k;
         const double cube = static_cast<double>(m) * n * k;
+        const bool ours = svd_in_blocks<T>(k);
+        const Factors<T> whole{static_cast<const T*>(a),
+                               static_cast<Real<T>*>(s),
+                               vectors != 0 ? static_cast<T*>(u) : nullptr,
+                               static_cast<T*>(vt),
+                               m, n, width, height};
         return over_matrices(count, work_of(10 * cube), [&](int64_t begin, int64_t end) {
             const bool wanted = vectors != 0;
+            if constexpr (!kIsComplex<T>) {
+                if (ours) return singular_in_blocks(whole, begin, end);
+            }
             Singular<T> find(m, n, !wanted ? "N" : full != 0 ? "A" : "S");
             const Scratch<T> columns(m * n), left(wanted ? m * width : 0), right(wanted ? height * n : 0);
             for (int64_t i = begin; i < end; ++i) {
@@ -313,7 +351,7 @@ extern "C" int32_t cv_svd(const void* a, void* s, void* u, void* vt, int64_t typ
                     fill_nan(vs, height * n);
                 }
             }
-        });
+        }, ours);
     });
 }
 

@@ -23,9 +23,6 @@ constexpr int64_t kStripRows = 128;    // of a product of which half is wanted
 constexpr int64_t kLeast = 25;         // up to here LAPACK takes another method
 constexpr double kSplitSquare = 4e5;   // elements of a matrix whose product is worth two threads
 
-int64_t in_panels(int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
-int64_t panel_of(int64_t i) { return i / kPanel * kPanel; }
-
 template <typename T>
 class Reduction {
 public:
@@ -186,17 +183,14 @@ private:
     Scratch<T> matrix_, reflectors_, panel_, sums_, d_, e_, taus_;
 };
 
-// What elements are multiplied with so that their squares are numbers, a power of 2.
 template <typename T>
-T scale_of(const T* a, int64_t n, bool lower) {
+T scale_of_matrix(const T* a, int64_t n, bool lower) {
     T most = 0;
     for (int64_t i = 0; i < n; ++i) {
         const int64_t begin = lower ? 0 : i, end = lower ? i + 1 : n;
         for (int64_t j = begin; j < end; ++j) most = std::max(most, std::abs(a[i * n + j]));
     }
-    const T tiny = std::sqrt(std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon());
-    if (most == 0 || (most > tiny && most < 1 / tiny)) return 1;
-    return std::ldexp(T(1), -std::ilogb(most));
+    return scale_of(most);
 }
 
 }  // namespace
@@ -212,7 +206,7 @@ bool eigh_in_blocks(int64_t n) {
 
 template <typename T>
 bool blocked_eigh(const T* a, int64_t n, bool lower, T* values, T* vectors) {
-    const T scale = scale_of(a, n, lower);
+    const T scale = scale_of_matrix(a, n, lower);
     Reduction<T> form(n);
     form.load(a, lower, scale);
     form.run();
