@@ -104,6 +104,12 @@ private:
     int length_ = 1;
 };
 
+template <typename T>
+void unit(T* a, int64_t n) {
+    std::fill(a, a + n * n, T{0});
+    for (int64_t i = 0; i < n; ++i) a[i * n + i] = 1;
+}
+
 // A stack of matrices, and of their singular values and vectors; u is null without vectors.
 template <typename T>
 struct Factors {
@@ -315,9 +321,17 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
 
 extern "C" int32_t cv_svd(const void* a, void* s, void* u, void* vt, int64_t type, int64_t count,
                           int64_t m, int64_t n, int64_t vectors, int64_t full) {
-    if (count == 0 || m == 0 || n == 0) return kNoError;
+    if (count == 0) return kNoError;
     return with_type(type, [&]<typename T>() {
         const int64_t k = std::min(m, n);
+        if (k == 0) {
+            // Of no values, all vectors are unit vectors.
+            for (int64_t i = 0; i < count && vectors != 0 && full != 0; ++i) {
+                unit(static_cast<T*>(u) + i * m * m, m);
+                unit(static_cast<T*>(vt) + i * n * n, n);
+            }
+            return int32_t{kNoError};
+        }
         const int64_t width = full != 0 ? m : k, height = full != 0 ? n : k;
         const double cube = static_cast<double>(m) * n * k;
         const bool ours = svd_in_blocks<T>(k);
