@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <type_traits>
 
-#include "runtime/variants.h"
+#include "runtime/wide.h"
 
 namespace covector {
 namespace {
@@ -250,7 +250,7 @@ CV_INLINE void solve_in_lanes(const T* a, T* b, int64_t n, int64_t m, Triangle t
 }
 
 // One set of instructions: the same functions, compiled for it.
-#define CV_VARIANT(Name, attributes)                                                              \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
         attributes static void cholesky(T* a, int64_t n, int64_t count) {                         \
@@ -266,14 +266,13 @@ CV_INLINE void solve_in_lanes(const T* a, T* b, int64_t n, int64_t m, Triangle t
         static constexpr LaneKernels<T> kKernels = {cholesky, lu, solve};                         \
     };
 
-CV_EACH_SET(CV_VARIANT)
+CV_VARIANTS(CV_VARIANT)
 
 }  // namespace
 
 template <typename T>
 const LaneKernels<T>& lane_kernels() {
-    static const LaneKernels<T>& best = CV_BEST(T);
-    return best;
+    return *best_of(&Plain<T>::kKernels, &Avx2<T>::kKernels, &Avx512<T>::kKernels);
 }
 
 template const LaneKernels<float>& lane_kernels<float>();

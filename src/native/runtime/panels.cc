@@ -6,7 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
-#include "runtime/variants.h"
+
+#include "runtime/wide.h"
 
 namespace covector {
 namespace {
@@ -183,7 +184,7 @@ CV_INLINE void qr(T* columns, int64_t stride, int64_t rows, int64_t width, T* ta
 }
 
 // One set of instructions: the same functions, compiled for it.
-#define CV_VARIANT(Name, attributes)                                                              \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
         attributes static bool cholesky_of(T* a, int64_t n) { return cholesky(a, n); }            \
@@ -202,14 +203,13 @@ CV_INLINE void qr(T* columns, int64_t stride, int64_t rows, int64_t width, T* ta
         static constexpr PanelKernels<T> kKernels = {cholesky_of, solve_by, lu_of, qr_of};        \
     };
 
-CV_EACH_SET(CV_VARIANT)
+CV_VARIANTS(CV_VARIANT)
 
 }  // namespace
 
 template <typename T>
 const PanelKernels<T>& panel_kernels() {
-    static const PanelKernels<T>& best = CV_BEST(T);
-    return best;
+    return *best_of(&Plain<T>::kKernels, &Avx2<T>::kKernels, &Avx512<T>::kKernels);
 }
 
 template const PanelKernels<float>& panel_kernels<float>();

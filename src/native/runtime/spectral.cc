@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "runtime/panels.h"
-#include "runtime/variants.h"
+#include "runtime/wide.h"
 
 namespace covector {
 namespace {
@@ -254,7 +254,7 @@ CV_INLINE T fractions(const Secular<T>& s, int64_t j, const T* scale, T* to) {
 }
 
 // One set of instructions: the same functions, compiled for it.
-#define CV_VARIANT(Name, attributes)                                                              \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
         attributes static void symmetric_of(const T* a, int64_t step, int64_t first, int64_t last, \
@@ -282,14 +282,13 @@ CV_INLINE T fractions(const Secular<T>& s, int64_t j, const T* scale, T* to) {
                                                         find,         weigh,   divide};           \
     };
 
-CV_EACH_SET(CV_VARIANT)
+CV_VARIANTS(CV_VARIANT)
 
 }  // namespace
 
 template <typename T>
 const SpectralKernels<T>& spectral_kernels() {
-    static const SpectralKernels<T>& best = CV_BEST(T);
-    return best;
+    return *best_of(&Plain<T>::kKernels, &Avx2<T>::kKernels, &Avx512<T>::kKernels);
 }
 
 template const SpectralKernels<float>& spectral_kernels<float>();
