@@ -13,7 +13,7 @@ from covector._engine.primitives.linalg_spectral import Svd
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.operands import together
-from covector.numpy.promotion import axes_of, lift
+from covector.numpy.promotion import axes_of
 from covector.numpy.shape import expand_dims, moveaxis, squeeze
 from covector.numpy.systems import matrices
 
@@ -91,7 +91,7 @@ def norm(
     >>> cnp.linalg.norm(cnp.array([3., 4.]))
     Array(5., dtype=float32)
     """
-    x = lift("norm", x)
+    (x,) = together("norm", "inexact", x)
     axes = axes_of(axis, x.ndim)
     if ord is None or len(axes) == 1:
         return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
