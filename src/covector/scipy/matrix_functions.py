@@ -158,9 +158,9 @@ def sqrtm(A: Any, blocksize: int = 1) -> Any:
     """
     if blocksize > 1:
         raise NotImplementedError(f"sqrtm with a blocksize of {blocksize}{errors.at_user_line()}")
-    A = lift("sqrtm", A)
-    small = A.dtype in (dtypes.float16, dtypes.bfloat16)
-    return _root(_square("sqrtm", cast(A, dtypes.float32) if small else A))
+    a = lift("sqrtm", A)
+    small = a.dtype in (dtypes.float16, dtypes.bfloat16)
+    return _root(_square("sqrtm", cast(a, dtypes.float32) if small else a))
 
 
 @custom_jvp
