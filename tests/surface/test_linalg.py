@@ -234,7 +234,7 @@ def test_second_derivatives() -> None:
 WRONG: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "not square": (lambda: la.inv(np.ones((2, 3))), ValueError, ["linalg.inv", "(2, 3)"]),
     "a vector": (lambda: la.cholesky(np.ones(3)), ValueError, ["linalg.cholesky", "(3,)"]),
-    "16 bits": (lambda: la.det(cnp.ones((2, 2), "float16")), TypeError, ["linalg.det", "float16"]),
+    "16 bits": (lambda: la.det(cnp.ones((4, 4), "float16")), TypeError, ["linalg.det", "float16"]),
     "b does not fit": (
         lambda: la.solve(np.ones((2, 2)), np.ones(3)),
         ValueError,
@@ -283,3 +283,51 @@ def test_wrong_arguments(name: str) -> None:
         call()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_vectors_of_no_singular_values_are_unit_vectors() -> None:
+    for shape in ((0, 3), (2, 3, 0)):
+        u, s, vt = la.svd(cnp.ones(shape))
+        assert s.shape[-1] == 0
+        for q in (np.asarray(u), np.asarray(vt)):
+            np.testing.assert_array_equal(q, np.broadcast_to(np.eye(q.shape[-1]), q.shape))
+
+
+def test_results_of_weak_matrices_are_weak() -> None:
+    a = cv.lax.full((3, 3), 2.0)
+    for found in (*la.svd(a), *la.eigh(a), la.eigvals(a), *cv.lax.linalg.lu(a), la.cond(a)):
+        assert found.weak_type
+    for made in (scipy.linalg.toeplitz(a), scipy.linalg.hankel(a), *scipy.linalg.polar(a)):
+        assert not made.weak_type
+
+
+@pytest.mark.parametrize(
+    "name", ["companion", "fiedler", "fiedler_companion", "hankel", "convolution_matrix"]
+)
+def test_special_matrices_of_a_batch(name: str) -> None:
+    a = np.array([[1.0, 4.0, -2.0], [2.0, 0.5, 3.0]], "float32")
+    more = (4,) if name == "convolution_matrix" else ()
+    make = getattr(scipy.linalg, name)
+    np.testing.assert_array_equal(make(a, *more), [make(row, *more) for row in a])
+
+
+def test_determinants_of_16_bits() -> None:
+    for dtype in ("float16", "bfloat16"):
+        for n in (2, 3):
+            found = la.det(cnp.eye(n, dtype=dtype) * 2)
+            assert found.dtype == dtype
+            assert float(found) == 2**n
+        sign, size = la.slogdet(cnp.eye(2, dtype=dtype) * -2)
+        assert (float(sign), size.dtype) == (1, dtype)
+        x = scipy.linalg.solve_triangular(cnp.eye(2, dtype=dtype) * 2, cnp.ones(2, dtype))
+        assert x.dtype == dtype
+        assert x.tolist() == [0.5, 0.5]
+        assert scipy.linalg.sqrtm(cnp.eye(2, dtype=dtype)).dtype == "complex64"
+
+
+def test_norms_of_integers_are_integers_where_they_can_be() -> None:
+    a = cnp.array([[3, -4], [0, 1]])
+    assert (la.vector_norm(a, ord=1).dtype, int(la.vector_norm(a, ord=1))) == ("int32", 8)
+    assert (la.vector_norm(a, ord=np.inf).dtype, int(la.vector_norm(a, ord=np.inf))) == ("int32", 4)
+    for found in (la.vector_norm(a), la.norm(a, 1), la.norm(a[0], 1), la.matrix_norm(a, ord=1)):
+        assert found.dtype == "float32"

@@ -37,7 +37,6 @@ DIFFERENT = {
     "numpy.fromiter": "ours reads",
     "numpy.linalg.cross": "the axes of both",
     "numpy.linalg.matmul": "out_sharding",
-    "numpy.linalg.outer": "the names of numpy.outer",
     "numpy.linalg.tensordot": "the names of numpy.tensordot",
     "numpy.take_along_axis": "wrap_negative_indices",
     "tree_util.KeyPath": "an alias of a type",

@@ -19,7 +19,8 @@ _TOP = """# How far results agree with those of JAX
 
 Made by `python -m tools.agreement --jax PYTHON`: calls drawn from the signatures of JAX {version} run with both
 libraries, in two processes, in the same state of `enable_x64`, and their outcomes are compared: structure, shape,
-dtype, weak type and values (to the last digits of the dtype), or the class of the exception. {drawn}
+dtype, weak type and values (to the last digits of the dtype), or the class of the exception. Eigenvectors and singular
+vectors may differ in their signs, and where values are equal: the matrices that they make are compared. {drawn}
 
 What a call differs in: *value*: another number; *refused*: an exception here, a result in JAX; *accepted*: a result
 here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart; the

@@ -20,6 +20,7 @@ MODULES = (
     "numpy.linalg",
     "numpy.fft",
     "lax",
+    "lax.linalg",
     "nn",
     "random",
     "scipy.special",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 # From the worst to the least: what a call counts as.
 KINDS = (
@@ -38,8 +40,55 @@ BUILTIN = {
 }
 
 
-def difference(ours: Any, theirs: Any) -> str | None:
+# Functions whose vectors may have other signs, or phases, and where values are equal be other ones: what
+# is compared of them is the matrix that they make. For each, how from its leaves in their order.
+def _of_eigenvectors(v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return (v * w[..., None, :]) @ np.swapaxes(v.conj(), -1, -2)
+
+
+def _of_singular_vectors(u: np.ndarray, s: np.ndarray, vt: np.ndarray) -> np.ndarray:
+    k = s.shape[-1]
+    return (u[..., :k] * s[..., None, :]) @ vt[..., :k, :]
+
+
+FACTORS: dict[str, Callable[..., np.ndarray]] = {
+    "numpy.linalg.eigh": lambda w, v: _of_eigenvectors(v, w),
+    "scipy.linalg.eigh": lambda w, v: _of_eigenvectors(v, w),
+    "lax.linalg.eigh": _of_eigenvectors,
+    "numpy.linalg.svd": _of_singular_vectors,
+    "scipy.linalg.svd": _of_singular_vectors,
+    "lax.linalg.svd": _of_singular_vectors,
+}
+
+
+def _array(leaf: Any) -> np.ndarray:
+    """The values of a leaf."""
+    dtype, _, shape, values = leaf
+    found = np.asarray(values, "float64").reshape((2, *shape) if "complex" in dtype else shape)
+    return found[0] + 1j * found[1] if "complex" in dtype else found
+
+
+def _multiplied(call: str, ours: Any, theirs: Any) -> tuple[Any, Any]:
+    """Outcomes with the values of ours in the place of vectors that make the same matrix."""
+    made = FACTORS.get(call.split("(")[0])
+    if made is None or not isinstance(ours, list) or not isinstance(theirs, list):
+        return ours, theirs
+    found, wanted = ours[1], theirs[1]
+    values_alone = len(wanted) == 1
+    if values_alone or [x[2] for x in found] != [x[2] for x in wanted]:
+        return ours, theirs
+    mine, right = (made(*map(_array, leaves)) for leaves in (found, wanted))
+    tolerance = 4 * TOLERANCES[wanted[0][0]]
+    if not np.allclose(mine, right, rtol=tolerance, atol=tolerance):
+        return ours, theirs
+    vectors = [len(w[2]) > 1 and w[2][-1] == w[2][-2] for w in wanted]
+    leaves = [[*w[:3], f[3]] if v else w for f, w, v in zip(found, wanted, vectors, strict=True)]
+    return ours, [theirs[0], leaves]
+
+
+def difference(call: str, ours: Any, theirs: Any) -> str | None:
     """The kind of difference; None where there is none."""
+    ours, theirs = _multiplied(call, ours, theirs)
     if isinstance(theirs, dict) or isinstance(ours, dict):
         return _errors(ours, theirs)
     (ours_tree, found), (theirs_tree, wanted) = ours, theirs
@@ -180,7 +229,7 @@ class Report:
         deliberate = rules()
         for call, ours, theirs, numpys in outcomes:
             module, name = group(call)
-            kind = difference(ours, theirs)
+            kind = difference(call, ours, theirs)
             self.counts[module]["calls"] += 1
             if kind is None:
                 self.counts[module]["agree"] += 1

@@ -115,10 +115,20 @@ class NumPy:
     jvp = vjp = eval_shape = device_put = None
 
 
+_MODULES = (
+    "numpy.linalg",
+    "numpy.fft",
+    "lax.linalg",
+    "scipy.special",
+    "scipy.linalg",
+    "nn.initializers",
+)  # fmt: skip
+
+
 def loaded(name: str, state: str) -> Any:
     """A library with all its modules, in a state of `enable_x64`."""
     library = importlib.import_module(name)
-    for module in ("numpy.linalg", "numpy.fft", "scipy.special", "scipy.linalg", "nn.initializers"):
+    for module in _MODULES:
         importlib.import_module(f"{name}.{module}")
     library.config.update("jax_enable_x64", state == "on")
     return library

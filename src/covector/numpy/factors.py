@@ -320,7 +320,7 @@ def cond(x: Any, p: Any = None) -> Any:
     """The condition numbers of matrices: how much the norm of order `p` can grow, there and back.
 
     For None, 2 and -2 it is the largest singular value over the smallest, or the other way round; for other orders
-    norm(x) norm(inv(x)), of square matrices.
+    norm(x) norm(inv(x)), of square matrices.  ValueError for empty ones.
 
     >>> from covector import numpy as cnp
     >>> cnp.linalg.cond(cnp.array([[4.0, 0.0], [0.0, 2.0]]))
@@ -328,6 +328,8 @@ def cond(x: Any, p: Any = None) -> Any:
     """
     general = p not in (None, 2, -2)
     (x,) = matrices("linalg.cond", x, square=general)
+    if 0 in x.shape[-2:]:
+        raise ValueError(f"linalg.cond of an empty matrix {x.shape}{errors.at_user_line()}")
     if general:
         return el.multiply(*[norms.norm(y, p, (-2, -1)) for y in (x, inv(x))])
     s = svdvals(x)

@@ -23,7 +23,7 @@ from covector.numpy.factors import (
     svd,
     svdvals,
 )
-from covector.numpy.linear import cross, matmul, outer, tensordot, vecdot
+from covector.numpy.linear import cross, matmul, tensordot, vecdot
 from covector.numpy.matrices import diagonal as _diagonal, eye
 from covector.numpy.norms import matrix_norm, norm, vector_norm
 from covector.numpy.precision import check_precision
@@ -114,6 +114,24 @@ def matrix_power(a: Any, n: int) -> Any:
         n >>= 1
         a = matmul(a, a) if n else a
     return spread(cast(eye(a.shape[-1]), a.dtype), a.shape) if result is None else result
+
+
+def outer(x1: Any, x2: Any, /) -> Any:
+    """All products of an element of one vector and an element of another.
+
+    ValueError unless both are vectors, which `numpy.outer` makes of other arrays.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.outer(cnp.array([1, 2]), cnp.array([3, 4]))
+    Array([[3, 4],
+           [6, 8]], dtype=int32)
+    """
+    a, b = lift("linalg.outer", x1), lift("linalg.outer", x2)
+    if a.ndim != 1 or b.ndim != 1:
+        raise ValueError(
+            f"linalg.outer takes vectors, got shapes {a.shape} and {b.shape}{errors.at_user_line()}"
+        )
+    return linear.outer(a, b)
 
 
 def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:

@@ -13,7 +13,7 @@ from covector._engine.primitives.linalg_spectral import Svd
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.operands import together
-from covector.numpy.promotion import axes_of, lift
+from covector.numpy.promotion import axes_of
 from covector.numpy.shape import expand_dims, moveaxis, squeeze
 from covector.numpy.systems import matrices
 
@@ -25,14 +25,16 @@ def vector_norm(
 ) -> Any:
     """The norm of vectors along an axis, or of all elements.
 
-    It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.  As a real float; the
-    axes go unless `keepdims`.
+    It is (Σ |x|^ord)^(1/ord), the limit of that for ±inf, and how many are not zero for 0.  As a real float, but
+    for integers and an order of 1 or ±inf; the axes go unless `keepdims`.
 
     >>> from covector import numpy as cnp
     >>> cnp.linalg.vector_norm(cnp.array([3.0, 4.0]))
     Array(5., dtype=float32)
     """
-    (x,) = together("vector_norm", "inexact", x)
+    # Sums and extremes of integers are integers.
+    exact = not isinstance(ord, str) and ord in (1, np.inf, -np.inf)
+    (x,) = together("vector_norm", "any" if exact else "inexact", x)
     axes = axes_of(axis, x.ndim)
     if isinstance(ord, str):
         raise ValueError(
@@ -89,7 +91,7 @@ def norm(
     >>> cnp.linalg.norm(cnp.array([3., 4.]))
     Array(5., dtype=float32)
     """
-    x = lift("norm", x)
+    (x,) = together("norm", "inexact", x)
     axes = axes_of(axis, x.ndim)
     if ord is None or len(axes) == 1:
         return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)

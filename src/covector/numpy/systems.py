@@ -32,19 +32,23 @@ from covector.numpy.shape import moveaxis, reshape
 __all__ = ["SlogdetResult", "det", "inv", "slogdet", "solve", "tensorinv", "tensorsolve"]
 
 
-def matrices(name: str, *xs: Any, square: bool = False) -> list[Any]:
-    """Operands as stacks of matrices, in one floating or complex dtype; ValueError if they are none."""
+def matrices(name: str, *xs: Any, square: bool = False, half: int = 0) -> list[Any]:
+    """Operands as stacks of matrices, in one floating or complex dtype; ValueError if they are none.
+
+    Those of up to `half` columns may be of numbers of 16 bits.
+    """
     found = together(name, "inexact", *xs)
     for x in found:
         if x.ndim < 2:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name} takes matrices, of two axes or more, got shape {x.shape}{errors.at_user_line()}"
             )
         if square and x.shape[-1] != x.shape[-2]:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name} takes square matrices, got shape {x.shape}{errors.at_user_line()}"
             )
-        if x.dtype not in la.MATRIX_TYPES:
+        small = x.shape[-1] <= half and x.dtype in (dtypes.float16, dtypes.bfloat16)
+        if x.dtype not in la.MATRIX_TYPES and not small:
             raise TypeError(
                 f"{name} of {typeof(x).text()}{errors.at_user_line()}: matrices are of "
                 f"{', '.join(d.name for d in la.MATRIX_TYPES)}; use astype"
@@ -314,7 +318,7 @@ def det(a: Any) -> Any:
     >>> cnp.linalg.det(cnp.array([[1.0, 2.0], [3.0, 4.0]]))
     Array(-2., dtype=float32)
     """
-    (a,) = matrices("linalg.det", a, square=True)
+    (a,) = matrices("linalg.det", a, square=True, half=3)
     n = a.shape[-1]
     if n == 0:
         return prims.full(a.shape[:-2], 1, a.dtype)
@@ -349,11 +353,14 @@ def slogdet(a: Any, *, method: str | None = None) -> SlogdetResult:
     >>> print(*cnp.linalg.slogdet(cnp.array([[2.0, 0.0], [0.0, -0.5]])))
     -1.0 0.0
     """
-    (a,) = matrices("linalg.slogdet", a, square=True)
+    (a,) = matrices("linalg.slogdet", a, square=True, half=2)
     if method not in (None, "lu", "qr"):
         raise ValueError(
             f"linalg.slogdet: method must be 'lu', 'qr' or None, got {method!r}{errors.at_user_line()}"
         )
+    if a.dtype not in la.MATRIX_TYPES:
+        found = det(a)
+        return SlogdetResult(el.sign(found), el.log(el.absolute(found)))
     lu, pivots, _ = Lu()(a)
     diagonal = la.take_diagonal(lu)
     size = el.absolute(diagonal)

@@ -230,8 +230,7 @@ def hessenberg(
     n = a.shape[-1]
     packed, taus = Hessenberg()(a)
     rows = np.arange(n)
-    inside = (rows[:, None] <= rows + 1).astype(a.dtype)
-    form = el.multiply(packed, inside)
+    form = where(rows[:, None] <= rows + 1, packed, 0)
     if not calc_q:
         return form
     if n < 2:
@@ -283,8 +282,8 @@ def rsf2csf(T: Any, Z: Any, check_finite: bool = True) -> tuple[Any, Any]:
             f"scipy.linalg.rsf2csf got shapes {t.shape} and {z.shape}{errors.at_user_line()}: they must be square "
             "matrices of one shape"
         )
-    dtype = dtypes.complex_of(t.dtype)
-    t, z = cast(t, dtype), cast(z, dtype)
+    dtype, weak = dtypes.complex_of(t.dtype), t.weak_type and z.weak_type
+    t, z = cast(t, dtype, weak), cast(z, dtype, weak)
     for m in range(t.shape[0] - 1, 0, -1):
         t, z = _without_block(t, z, m)
     return t, z
@@ -325,6 +324,7 @@ def polar(
     True
     """
     (a,) = matrices("scipy.linalg.polar", a)
+    a = prims.Convert(a.dtype, False)(a)
     if side not in ("left", "right") or method not in ("qdwh", "svd"):
         raise ValueError(
             f"scipy.linalg.polar: side must be 'left' or 'right' and method 'qdwh' or 'svd', got {side!r} and "

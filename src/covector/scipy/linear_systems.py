@@ -15,7 +15,7 @@ from covector._engine.primitives.linalg_solve import (
 from covector._engine.types import dims, dtypes
 from covector.numpy import factors, systems
 from covector.numpy.operands import together
-from covector.numpy.promotion import broadcast_shapes, lift, spread
+from covector.numpy.promotion import broadcast_shapes, cast, lift, spread
 from covector.numpy.shape import reshape
 from covector.numpy.systems import (
     inverse_order,
@@ -253,8 +253,12 @@ def solve_triangular(
             f"scipy.linalg.solve_triangular: trans must be 0, 1, 2, 'N', 'T' or 'C', got {trans!r}"
             f"{errors.at_user_line()}"
         )
+    a, b = together("scipy.linalg.solve_triangular", "inexact", a, b)
+    given = a.dtype
+    if given in (dtypes.float16, dtypes.bfloat16):
+        a, b = cast(a, dtypes.float32), cast(b, dtypes.float32)
     a, b, vector = _right_side("scipy.linalg.solve_triangular", a, b)
     step = TriangularSolve(
         True, bool(lower), trans not in (0, "N"), trans in (2, "C"), bool(unit_diagonal)
     )
-    return _as_given(step(a, b), vector)
+    return cast(_as_given(step(a, b), vector), given)

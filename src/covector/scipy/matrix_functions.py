@@ -22,7 +22,7 @@ from covector.lax.loops import fori_loop
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.linear import matmul
 from covector.numpy.norms import norm
-from covector.numpy.promotion import cast
+from covector.numpy.promotion import cast, lift
 from covector.numpy.selection import where
 from covector.numpy.shape import reshape
 from covector.numpy.systems import matrices, solve_general
@@ -158,7 +158,9 @@ def sqrtm(A: Any, blocksize: int = 1) -> Any:
     """
     if blocksize > 1:
         raise NotImplementedError(f"sqrtm with a blocksize of {blocksize}{errors.at_user_line()}")
-    return _root(_square("sqrtm", A))
+    a = lift("sqrtm", A)
+    small = a.dtype in (dtypes.float16, dtypes.bfloat16)
+    return _root(_square("sqrtm", cast(a, dtypes.float32) if small else a))
 
 
 @custom_jvp

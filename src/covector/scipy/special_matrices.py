@@ -15,8 +15,8 @@ from covector.numpy.join import concatenate
 from covector.numpy.matrices import diag
 from covector.numpy.operands import together
 from covector.numpy.padding import pad
-from covector.numpy.promotion import from_numpy, integer_of, lift
-from covector.numpy.shape import flip, ravel, reshape
+from covector.numpy.promotion import broadcast_shapes, from_numpy, integer_of, lift
+from covector.numpy.shape import broadcast_to, flip, reshape
 from covector.numpy.take import take
 
 __all__ = [
@@ -43,12 +43,13 @@ def _constant(name: str, values: Any, dtype: np.dtype = dtypes.float32) -> Any:
     return from_numpy(name, np.asarray(values), dtype)
 
 
-def _vector(name: str, x: Any, least: int = 1) -> Any:
-    """An operand of one axis; ValueError if it has others, or too few elements."""
+def _vectors(name: str, x: Any, least: int) -> Any:
+    """A vector, behind the axes of a batch; ValueError if it has too few elements. A number is a vector of one."""
     x = lift(name, x)
-    if x.ndim != 1 or x.shape[0] < least:
+    x = reshape(x, (1,)) if x.ndim == 0 else x
+    if x.shape[-1] < least:
         raise ValueError(
-            f"{name} takes a vector of {least} elements or more, got shape {x.shape}{errors.at_user_line()}"
+            f"{name} takes vectors of {least} elements or more, got shape {x.shape}{errors.at_user_line()}"
         )
     return x
 
@@ -60,6 +61,17 @@ def _size(name: str, n: Any) -> int:
             f"{name}: the size must not be negative, got {size}{errors.at_user_line()}"
         )
     return size
+
+
+def _strong(x: Any) -> Any:
+    """The same, not weakly typed: these matrices are arrays, whatever their elements come from."""
+    return prims.Convert(x.dtype, False)(x)
+
+
+def _same_front(c: Any, r: Any) -> tuple[Any, Any]:
+    """Both with the axes in front that they have together."""
+    front = broadcast_shapes(c.shape[:-1], r.shape[:-1])
+    return broadcast_to(c, (*front, c.shape[-1])), broadcast_to(r, (*front, r.shape[-1]))
 
 
 def _by_difference(values: Any, rows: int, columns: int) -> Any:
@@ -107,8 +119,8 @@ def toeplitz(c: Any, r: Any = None) -> Any:
         c = lift("toeplitz", c)
         c, r = c, el.conj(c)
     c, r = together("toeplitz", "any", c, r)
-    c, r = (reshape(x, (1,)) if x.ndim == 0 else x for x in (c, r))
-    values = concatenate([flip(c, -1), r[..., 1:]], -1)
+    c, r = _same_front(*(reshape(x, (1,)) if x.ndim == 0 else x for x in (c, r)))
+    values = _strong(concatenate([flip(c, -1), r[..., 1:]], -1))
     return _by_difference(values, c.shape[-1], r.shape[-1])
 
 
@@ -132,7 +144,7 @@ def circulant(c: Any) -> Any:
 def hankel(c: Any, r: Any = None) -> Any:
     """The matrix that is the same along each antidiagonal: its first column is c, its last row r (but for its corner).
 
-    By default r is zeros.
+    By default r is zeros.  The axes in front are a batch.  ValueError for scalars.
 
     >>> from covector import numpy as cnp, scipy
     >>> scipy.linalg.hankel(cnp.array([1, 2, 3]))
@@ -142,31 +154,37 @@ def hankel(c: Any, r: Any = None) -> Any:
     """
     c = lift("hankel", c)
     c, r = together("hankel", "any", c, prims.full(c.shape, 0, c.dtype) if r is None else r)
-    c, r = ravel(c), ravel(r)
-    values = concatenate([c, r[1:]], 0)
-    return take(values, np.arange(c.shape[0])[:, None] + np.arange(r.shape[0]), axis=0)
+    if c.ndim == 0 or r.ndim == 0:
+        raise ValueError(
+            f"hankel takes vectors, got shapes {c.shape} and {r.shape}{errors.at_user_line()}"
+        )
+    c, r = _same_front(c, r)
+    values = _strong(concatenate([c, r[..., 1:]], -1))
+    places = np.arange(c.shape[-1])[:, None] + np.arange(r.shape[-1])
+    return take(values, places, axis=-1)
 
 
 def companion(a: Any) -> Any:
     """The matrix whose eigenvalues are the roots of the polynomial with these coefficients, the highest first.
 
-    ValueError for fewer than two.
+    The axes in front are a batch.  ValueError for fewer than two.
 
     >>> from covector import numpy as cnp, scipy
     >>> scipy.linalg.companion(cnp.array([1.0, -3.0, 2.0]))
     Array([[ 3., -2.],
            [ 1.,  0.]], dtype=float32)
     """
-    a = together("companion", "inexact", _vector("companion", a, 2))[0]
-    n = a.shape[0] - 1
-    first = reshape(el.negative(el.divide(a[1:], a[0])), (1, n))
-    return concatenate([first, _constant("companion", np.eye(n - 1, n), a.dtype)], 0)
+    a = together("companion", "inexact", _vectors("companion", a, 2))[0]
+    n = a.shape[-1] - 1
+    first = el.negative(el.divide(a[..., None, 1:], a[..., None, :1]))
+    ones = _constant("companion", np.eye(n - 1, n), a.dtype)
+    return concatenate([first, broadcast_to(ones, (*a.shape[:-1], n - 1, n))], -2)
 
 
 def convolution_matrix(a: Any, n: int, mode: str = "full") -> Any:
     """The matrix whose product with a vector of length n is its convolution with a; 'full', 'same' or 'valid'.
 
-    ValueError for another mode, or n < 1.
+    The axes in front are a batch.  ValueError for another mode, or n < 1.
 
     >>> from covector import numpy as cnp, scipy
     >>> scipy.linalg.convolution_matrix(cnp.array([1, 2]), 2)
@@ -174,26 +192,26 @@ def convolution_matrix(a: Any, n: int, mode: str = "full") -> Any:
            [2, 1],
            [0, 2]], dtype=int32)
     """
-    a, n = _vector("convolution_matrix", a), integer_of(n, "n")
+    a, n = _vectors("convolution_matrix", a, 1), integer_of(n, "n")
     if n < 1 or mode not in ("full", "same", "valid"):
         raise ValueError(
             f"convolution_matrix: n must be positive and mode 'full', 'same' or 'valid', got {n} and {mode!r}"
             f"{errors.at_user_line()}"
         )
-    m = a.shape[0]
-    zeros = prims.full((n - 1,), 0, a.dtype)
-    full = toeplitz(concatenate([a, zeros], 0), concatenate([a[:1], zeros], 0))
+    m = a.shape[-1]
+    zeros = prims.full((*a.shape[:-1], n - 1), 0, a.dtype)
+    full = toeplitz(concatenate([a, zeros], -1), concatenate([a[..., :1], zeros], -1))
     less = min(n, m) - 1
     top, bottom = {"full": (0, 0), "same": (less // 2, less - less // 2), "valid": (less, less)}[
         mode
     ]
-    return full[top : full.shape[0] - bottom]
+    return full[..., top : full.shape[-2] - bottom, :]
 
 
 def dft(n: int, scale: str | None = None, *, dtype: Any = None) -> Any:
     """The matrix of the discrete Fourier transform of length n; `scale` divides by 'sqrtn' or 'n'.
 
-    complex64 unless a dtype is given.  ValueError for another scale.
+    complex64 unless a dtype is given.  ValueError for another scale, or a dtype that is not complex.
 
     >>> from covector import scipy
     >>> scipy.linalg.dft(2).real
@@ -206,6 +224,8 @@ def dft(n: int, scale: str | None = None, *, dtype: Any = None) -> Any:
             f"dft: scale must be None, 'sqrtn' or 'n', got {scale!r}{errors.at_user_line()}"
         )
     wanted = dtypes.or_default(dtype, complex)
+    if not dtypes.is_complex(wanted):
+        raise ValueError(f"dft: dtype must be complex, got {wanted.name}{errors.at_user_line()}")
     turns = np.outer(np.arange(n), np.arange(n)) % max(n, 1)
     factor = {None: 1.0, "sqrtn": math.sqrt(max(n, 1)), "n": float(n)}[scale]
     return _constant("dft", np.exp(-2j * np.pi * turns / max(n, 1)) / factor, wanted)
@@ -214,28 +234,32 @@ def dft(n: int, scale: str | None = None, *, dtype: Any = None) -> Any:
 def fiedler(a: Any) -> Any:
     """The matrix of the differences of each two elements of a vector, without signs.
 
+    The axes in front are a batch.
+
     >>> from covector import numpy as cnp, scipy
     >>> scipy.linalg.fiedler(cnp.array([1, 4]))
     Array([[0, 3],
            [3, 0]], dtype=int32)
     """
-    a = _vector("fiedler", a, 0)
-    return el.absolute(el.subtract(a[:, None], a[None, :]))
+    a = _vectors("fiedler", a, 0)
+    return el.absolute(el.subtract(a[..., :, None], a[..., None, :]))
 
 
 def fiedler_companion(a: Any) -> Any:
     """As `companion`, a matrix with five diagonals (Fiedler 2003).
 
-    ValueError for fewer than two coefficients.
+    Of one coefficient it is empty.  The axes in front are a batch.
 
     >>> from covector import numpy as cnp, scipy
     >>> scipy.linalg.fiedler_companion(cnp.array([1.0, -3.0, 2.0]))
     Array([[ 3., -2.],
            [ 1.,  0.]], dtype=float32)
     """
-    a = together("fiedler_companion", "inexact", _vector("fiedler_companion", a, 2))[0]
-    n = a.shape[0] - 1
-    a = el.negative(el.divide(a, a[0]))
+    a = together("fiedler_companion", "inexact", _vectors("fiedler_companion", a, 1))[0]
+    n = a.shape[-1] - 1
+    if n == 0:
+        return prims.full((*a.shape[:-1], 0, 0), 0, a.dtype)
+    a = el.negative(el.divide(a, a[..., :1]))
     # Which coefficient stands where: 0 for none, and -1 for a one.
     which = np.zeros((n, n), int)
     for i in range(n - 1):
@@ -250,26 +274,30 @@ def fiedler_companion(a: Any) -> Any:
     which[0, 0] = 1
     if n > 1:
         which[1, 0] = -1
-    values = concatenate([_constant("fiedler_companion", [0.0], a.dtype), a[1:]], 0)
+    values = concatenate([prims.full((*a.shape[:-1], 1), 0, a.dtype), a[..., 1:]], -1)
     ones = _constant("fiedler_companion", (which < 0).astype(float), a.dtype)
-    return el.add(take(values, np.maximum(which, 0), axis=0), ones)
+    return el.add(take(values, np.maximum(which, 0), axis=-1), ones)
 
 
 def hadamard(n: int, dtype: Any = int) -> Any:
     """Sylvester's matrix of 1 and -1 with orthogonal columns; ValueError unless n is a power of 2.
+
+    TypeError for bool, which has no -1.
 
     >>> from covector import scipy
     >>> scipy.linalg.hadamard(2)
     Array([[ 1,  1],
            [ 1, -1]], dtype=int32)
     """
-    n = integer_of(n, "the size of hadamard")
+    n, wanted = integer_of(n, "the size of hadamard"), dtypes.as_dtype(dtype)
+    if wanted == dtypes.bool_:
+        raise TypeError(f"hadamard: bool has no -1{errors.at_user_line()}")
     if n < 1 or n & (n - 1):
         raise ValueError(f"hadamard: n must be a power of 2, got {n}{errors.at_user_line()}")
     found = np.ones((1, 1), int)
     while len(found) < n:
         found = np.block([[found, found], [found, -found]])
-    return _constant("hadamard", found, dtypes.as_dtype(dtype))
+    return _constant("hadamard", found, wanted)
 
 
 def helmert(n: int, full: bool = False) -> Any:
@@ -380,11 +408,12 @@ def leslie(f: Any, s: Any) -> Any:
     Array([[0.5 , 2.  ],
            [0.25, 0.  ]], dtype=float32)
     """
-    f, s = together("leslie", "any", _vector("leslie", f), _vector("leslie", s, 0))
-    n = f.shape[0]
-    if s.shape[0] != n - 1:
+    f, s = together("leslie", "any", f, s)
+    if f.ndim != 1 or s.ndim != 1 or s.shape[0] != f.shape[0] - 1:
         raise ValueError(
-            f"leslie got shapes {f.shape} and {s.shape}{errors.at_user_line()}: f must have one element more than s"
+            f"leslie got shapes {f.shape} and {s.shape}{errors.at_user_line()}: both must be vectors, f with one "
+            "element more than s"
         )
+    n = f.shape[0]
     below = pad(diag(s), ((0, 0), (0, 1)))
     return concatenate([reshape(f, (1, n)), below], 0)

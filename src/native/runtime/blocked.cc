@@ -10,44 +10,14 @@
 #include <type_traits>
 #include <utility>
 
-#include "runtime/gemm.h"
-#include "runtime/gemm_kernels.h"
-#include "runtime/matrices.h"
-#include "runtime/panels.h"
-#include "runtime/pool.h"
+#include "runtime/reflectors.h"
 
 namespace covector {
 namespace {
 
-constexpr int64_t kSplitWork = 64LL * 64 * 64;  // multiply-adds that are worth a thread
 constexpr int64_t kFewColumns = 8;              // of a product that BLAS does better
 constexpr int64_t kSolvedRows = 64;             // that are transposed at once
 constexpr int64_t kTriangleRows = 128;          // of a product of which half is wanted
-constexpr int64_t kReflectors = 64;             // that are applied at once, of large matrices
-constexpr int64_t kManyColumns = 512;           // of which a matrix is large
-constexpr int64_t kUpdated = 128;               // columns that stay in the cache meanwhile
-
-// Calls f(begin, end) for pieces of [0, length), multiples of `unit`, side by side where the work
-// is worth it.
-template <typename F>
-void split(int64_t length, int64_t unit, double work, const F& f) {
-    struct Context {
-        const F& f;
-        int64_t length, unit;
-    } context{f, length, unit};
-    const int64_t units = (length + unit - 1) / unit;
-    const auto grain = static_cast<int64_t>(kSplitWork * units / std::max(work, 1.0)) + 1;
-    cv_parallel_for(
-        [](void* pointer, int64_t begin, int64_t end) {
-            const auto& c = *static_cast<const Context*>(pointer);
-            c.f(begin * c.unit, std::min(end * c.unit, c.length));
-        },
-        &context, units, grain);
-}
-
-double product_of(int64_t a, int64_t b, int64_t c) {
-    return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
-}
 
 // The first half, in whole panels.
 int64_t half_of(int64_t n) { return (n / 2 + kPanel - 1) / kPanel * kPanel; }
@@ -60,39 +30,6 @@ void subtract(Product<T> p) {
     p.minus = true;
     const bool thin = std::min(p.m, p.n) < kFewColumns;
     if (thin || !multiply_tiles(p)) multiply_parallel(p);
-}
-
-template <typename T>
-void multiply(const Product<T>& p) {
-    if (!multiply_tiles(p)) multiply_plainly(p);
-}
-
-// to[j * to_step + i] = from[i * step + j]
-template <typename T>
-void transpose_tiles(const T* from, int64_t step, int64_t rows, int64_t columns, T* to,
-                     int64_t to_step) {
-    const Kernels<T>& kernels = *tile_kernels<T>();
-    for (int64_t i = 0; i < rows; i += kernels.lanes) {
-        const int64_t some = std::min<int64_t>(kernels.lanes, rows - i);
-        kernels.transpose(from + i * step, step, some, columns, to + i, to_step);
-    }
-}
-
-// How far lines of such a length are apart: not a multiple of 1 KB, where many of them would share
-// few sets of a cache. Factors of 1,024 x 1,024 floats take four fifths of the time.
-template <typename T>
-int64_t step_of(int64_t length) {
-    const bool crowded = length * static_cast<int64_t>(sizeof(T)) % 1024 == 0;
-    return length + (crowded ? kPanel : 0);
-}
-
-template <typename T>
-void copy_rows(const T* from, int64_t step, int64_t rows, int64_t columns, T* to, int64_t to_step) {
-    split(rows, 1, product_of(rows, columns, 1), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            std::copy(from + i * step, from + i * step + columns, to + i * to_step);
-        }
-    });
 }
 
 // A matrix in rows that are well apart: itself, or a copy, which is given back.
@@ -322,25 +259,6 @@ private:
     Scratch<T> columns_;
 };
 
-// The triangle t with I - v t v' = the product of reflectors with these taus, from v' v (n, n).
-template <typename T>
-void form_triangle(const T* squares, const T* taus, T* t, int64_t step, int64_t n) {
-    if (n == 1) {
-        t[0] = taus[0];
-        return;
-    }
-    const int64_t half = n / 2, rest = n - half;
-    T* lower = t + half * step;
-    form_triangle(squares, taus, t, step, half);
-    form_triangle(squares + half * step + half, taus + half, lower + half, step, rest);
-    for (int64_t i = 0; i < rest; ++i) std::fill(lower + i * step, lower + i * step + half, T(0));
-    T between[kReflectors * kReflectors];
-    multiply<T>({false, false, half, rest, rest, squares + half, step, lower + half, step, 0,
-                         between, rest});
-    multiply<T>({false, false, half, rest, half, t, step, between, rest, 0, t + half, step,
-                         true});
-}
-
 // Reflectors are kept as columns, whole, with the zeros and ones of which LAPACK only thinks.
 template <typename T>
 class BlockedQr {
@@ -350,7 +268,7 @@ public:
           m_(m),
           n_(n),
           k_(std::min(m, n)),
-          block_(k_ < kManyColumns ? kReflectors / 2 : kReflectors),
+          block_(reflectors_of(k_)),
           step_(step_of<T>(std::max(n, width))),
           matrix_(m * step_),
           columns_(k_ * step_of<T>(m)),
@@ -384,12 +302,7 @@ public:
     }
 
 private:
-    // Some reflectors: from row (and column) `at` on, v' (count, rows), and their triangle.
-    struct Block {
-        int64_t at, count, rows, step;
-        T* v;
-        T* triangle;
-    };
+    using Block = Reflectors<T>;
 
     T* at(int64_t i, int64_t j) const { return matrix_.get() + i * step_ + j; }
 
@@ -408,7 +321,7 @@ private:
             for (int64_t j = begin; j < end; ++j) split_column(b, j);
             if (end == b.count) break;
             // The other columns of this block, which are rows here.
-            triangle(first, b.step, width, b.rows - begin, taus + begin, inner, kPanel);
+            triangle_of(first, b.step, width, b.rows - begin, taus + begin, inner, kPanel);
             const int64_t rest = b.count - end;
             T* others = b.v + end * b.step + begin;
             T* dots = products_.get();
@@ -420,7 +333,7 @@ private:
             multiply<T>({false, false, rest, b.rows - begin, width, mixed, kPanel, first, b.step, 1,
                          others, b.step, true});
         }
-        triangle(b.v, b.step, b.count, b.rows, taus, b.triangle, kReflectors);
+        triangle_of(b.v, b.step, b.count, b.rows, taus, b.triangle, kReflectors);
     }
 
     // Moves what column j has of r to its place.
@@ -433,32 +346,8 @@ private:
         }
     }
 
-    void triangle(const T* v, int64_t v_step, int64_t count, int64_t rows, const T* taus, T* t,
-                  int64_t step) {
-        T squares[kReflectors * kReflectors];
-        multiply<T>({false, true, count, count, rows, v, v_step, v, v_step, 0, squares, step});
-        form_triangle(squares, taus, t, step, count);
-    }
-
-    // Applies I - v t v', or with t', to the columns from `begin` to `end` of the matrix.
     void apply(const Block& b, int64_t begin, int64_t end, bool transposed) {
-        const double work = 2 * product_of(b.rows, b.count, end - begin);
-        split(end - begin, kPanel, work, [&](int64_t first, int64_t last) {
-            for (int64_t j = begin + first; j < begin + last; j += kUpdated) {
-                apply_to(b, j, std::min(kUpdated, begin + last - j), transposed);
-            }
-        });
-    }
-
-    void apply_to(const Block& b, int64_t column, int64_t width, bool transposed) {
-        T* c = at(b.at, column);
-        T* dots = products_.get() + column;
-        T* mixed = dots + kReflectors * step_;
-        multiply<T>({false, false, b.count, width, b.rows, b.v, b.step, c, step_, 0, dots, step_});
-        multiply<T>({transposed, false, b.count, width, b.count, b.triangle, kReflectors, dots,
-                     step_, 0, mixed, step_});
-        multiply<T>({true, false, b.rows, width, b.count, b.v, b.step, mixed, step_, 1, c, step_,
-                     true});
+        apply_reflectors(b, matrix_.get(), step_, begin, end, transposed, products_.get());
     }
 
     T* r_;

@@ -14,7 +14,7 @@ std::mutex g_many;  // held by the thread whose matrix gets all threads
 
 struct Slot {
     const char* real;
-    const char* complex;
+    const char* complex;  // null: there is none
     size_t offset;
 };
 
@@ -28,6 +28,7 @@ constexpr Slot kSlots[] = {
     {"trsyl", "trsyl", offsetof(Any, trsyl)}, {"geqp3", "geqp3", offsetof(Any, geqp3)},
     {"gesdd", "gesdd", offsetof(Any, gesdd)}, {"syevd", "heevd", offsetof(Any, syevd)},
     {"geev", "geev", offsetof(Any, geev)},    {"gees", "gees", offsetof(Any, gees)},
+    {"lasdq", nullptr, offsetof(Any, lasdq)},
 };
 
 struct Kind {
@@ -47,7 +48,9 @@ template <typename F>
 void each(const F& f) {
     for (const Kind& kind : kKinds) {
         for (const Slot& slot : kSlots) {
-            f(kind.letter + std::string(kind.complex ? slot.complex : slot.real),
+            const char* name = kind.complex ? slot.complex : slot.real;
+            if (name == nullptr) continue;
+            f(kind.letter + std::string(name),
               reinterpret_cast<void**>(kind.table + slot.offset));
         }
     }

@@ -1,6 +1,4 @@
 // Each lane holds one matrix, its elements in vectors: element (i, j) of all of them is one vector.
-// The same code is compiled for several sets of instructions, in vectors of 64 bytes, which become
-// several registers where these are shorter.
 #include "runtime/linalg_lanes.h"
 
 #include <algorithm>
@@ -8,41 +6,10 @@
 #include <cstddef>
 #include <type_traits>
 
-#include "runtime/vectors.h"
-
-#define CV_INLINE inline __attribute__((always_inline))
-
-// No vector is passed to or from what is not inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
+#include "runtime/wide.h"
 
 namespace covector {
 namespace {
-
-constexpr size_t kVectorBytes = 64;
-
-template <typename R>
-using Vector __attribute__((vector_size(kVectorBytes))) = R;
-
-template <typename R>
-constexpr int kLanes = static_cast<int>(kVectorBytes / sizeof(R));
-
-template <typename R>
-CV_INLINE Vector<R> root(Vector<R> x) {
-    Vector<R> y;
-    for (int l = 0; l < kLanes<R>; ++l) {
-        if constexpr (std::is_same_v<R, float>) {
-            y[l] = __builtin_sqrtf(x[l]);
-        } else {
-            y[l] = __builtin_sqrt(x[l]);
-        }
-    }
-    return y;
-}
-
-template <typename R>
-CV_INLINE Vector<R> size(Vector<R> x) {
-    return x < 0 ? -x : x;
-}
 
 // The elements of a matrix, over all lanes: a vector, or two.
 template <typename R>
@@ -116,7 +83,7 @@ using Element = typename ElementOf<T>::Type;
 // `each` elements of each matrix of a group; lanes beyond the last matrix repeat it.
 template <typename T, typename E>
 CV_INLINE void load_group(const T* from, int64_t each, int64_t valid, E* to) {
-    constexpr int lanes = kLanes<typename E::Part>;
+    constexpr int lanes = static_cast<int>(kLanes<typename E::Part>);
     if (valid >= lanes) {
         for (int64_t e = 0; e < each; ++e) {
             for (int l = 0; l < lanes; ++l) to[e].load(l, from[l * each + e]);
@@ -145,7 +112,7 @@ CV_INLINE void cholesky_in_lanes(T* a, int64_t n, int64_t count) {
     using E = Element<T>;
     using R = typename E::Part;
     using V = Vector<R>;
-    constexpr int lanes = kLanes<R>;
+    constexpr int lanes = static_cast<int>(kLanes<R>);
     E s[kMostElements];
     for (int64_t at = 0; at < count; at += lanes) {
         T* group = a + at * n * n;
@@ -184,7 +151,7 @@ CV_INLINE void lu_in_lanes(T* a, int32_t* pivots, int64_t n, int64_t count) {
     using E = Element<T>;
     using R = typename E::Part;
     using V = Vector<R>;
-    constexpr int lanes = kLanes<R>;
+    constexpr int lanes = static_cast<int>(kLanes<R>);
     E s[kMostElements];
     for (int64_t at = 0; at < count; at += lanes) {
         T* group = a + at * n * n;
@@ -234,7 +201,7 @@ CV_INLINE void solve_in_lanes(const T* a, T* b, int64_t n, int64_t m, Triangle t
     using E = Element<T>;
     using R = typename E::Part;
     using V = Vector<R>;
-    constexpr int lanes = kLanes<R>;
+    constexpr int lanes = static_cast<int>(kLanes<R>);
     E s[kMostElements], x[kMostInLanes];
     const bool across = triangle.transposed == triangle.left;
     const int64_t row = across ? 1 : n, column = across ? n : 1;

@@ -44,10 +44,37 @@ struct Tridiagonal {
 
     // The reflection that takes column j to its first element below the diagonal: larfg.
     void reflect(int j) {
-        const int rest = n - j - 2;
-        T& alpha = at(j + 1, j);
+        // Squares of small numbers have few digits: these are made larger first.
+        constexpr R kSmall = std::numeric_limits<R>::min() / std::numeric_limits<R>::epsilon();
+        const R square = square_below(j), whole = std::norm(at(j + 1, j)) + square;
+        if (whole >= kSmall) return reflect_by(j, square);
+        R most = 0;
+        for (int i = j + 1; i < n; ++i) {
+            most = std::max({most, std::abs(std::real(at(i, j))), std::abs(std::imag(at(i, j)))});
+        }
+        if (most == 0) return reflect_by(j, square);
+        const int exponent = std::ilogb(most);
+        for (int i = j + 1; i < n; ++i) at(i, j) = scaled(at(i, j), -exponent);
+        reflect_by(j, square_below(j));
+        e[j] = std::ldexp(e[j], exponent);
+    }
+
+    static T scaled(T x, int exponent) {
+        if constexpr (kIsComplex<T>) {
+            return {std::ldexp(x.real(), exponent), std::ldexp(x.imag(), exponent)};
+        } else {
+            return std::ldexp(x, exponent);
+        }
+    }
+
+    R square_below(int j) {
         R square = 0;
-        for (int i = 0; i < rest; ++i) square += std::norm(at(j + 2 + i, j));
+        for (int i = j + 2; i < n; ++i) square += std::norm(at(i, j));
+        return square;
+    }
+
+    void reflect_by(int j, R square) {
+        const T alpha = at(j + 1, j);
         tau[j] = 0;
         e[j] = std::real(alpha);
         if (square == 0 && std::imag(alpha) == 0) return;
@@ -58,7 +85,7 @@ struct Tridiagonal {
             tau[j] = (beta - alpha) / beta;
         }
         const T scale = T{1} / (alpha - beta);
-        for (int i = 0; i < rest; ++i) at(j + 2 + i, j) = times(at(j + 2 + i, j), scale);
+        for (int i = j + 2; i < n; ++i) at(i, j) = times(at(i, j), scale);
         e[j] = beta;
     }
 
@@ -208,8 +235,11 @@ public:
             }
             const int next = last + 1;
             if (last > first) {
+                const int exponent = small_exponent(first, last);
+                scale(first, last, -exponent);
                 const bool down = std::abs(t_.d[last]) < std::abs(t_.d[first]);
                 if (!(down ? qr(last, first) : ql(first, last))) return false;
+                scale(first, last, exponent);
             }
             first = next;
         }
@@ -220,6 +250,22 @@ private:
     using R = Real<T>;
     static constexpr R kEps = std::numeric_limits<R>::epsilon() / 2;
     static constexpr R kLeast = std::numeric_limits<R>::min();
+
+    // That of the largest element of a block, if squares in it would have few digits.
+    int small_exponent(int first, int last) const {
+        R most = std::abs(t_.d[last]);
+        for (int i = first; i < last; ++i) {
+            most = std::max({most, std::abs(t_.d[i]), std::abs(t_.e[i])});
+        }
+        constexpr R kSmall = 1 / (std::numeric_limits<R>::max() * kEps * kEps * kEps * kEps);
+        return most * most < kSmall ? std::ilogb(most) : 0;
+    }
+
+    void scale(int first, int last, int exponent) {
+        if (exponent == 0) return;
+        for (int i = first; i <= last; ++i) t_.d[i] = std::ldexp(t_.d[i], exponent);
+        for (int i = first; i < last; ++i) t_.e[i] = std::ldexp(t_.e[i], exponent);
+    }
 
     bool split(int i) const {
         return t_.e[i] * t_.e[i] <= (kEps * kEps * std::abs(t_.d[i])) * std::abs(t_.d[i + 1]) + kLeast;
@@ -363,6 +409,28 @@ bool small_eigh(const T* a, int64_t n, Real<T>* values, T* vectors) {
     return true;
 }
 
+template <typename R>
+bool small_tridiagonal(R* d, const R* e, int64_t size, R* rows, int64_t step) {
+    Tridiagonal<R> t;
+    const int n = t.n = static_cast<int>(size);
+    std::copy(d, d + n, t.d);
+    std::copy(e, e + n - 1, t.e);
+    std::fill(t.q, t.q + n * n, R(0));
+    for (int i = 0; i < n; ++i) t.q[i * n + i] = 1;
+    if (!Steps<R>(t, true).run()) return false;
+    for (int i = 0; i < n; ++i) {
+        const int k = static_cast<int>(std::min_element(t.d + i, t.d + n) - t.d);
+        d[i] = t.d[k];
+        t.d[k] = t.d[i];
+        R* least = t.q + k * n;
+        std::copy(least, least + n, rows + i * step);
+        if (k != i) std::copy(t.q + i * n, t.q + (i + 1) * n, least);
+    }
+    return true;
+}
+
+template bool small_tridiagonal(float*, const float*, int64_t, float*, int64_t);
+template bool small_tridiagonal(double*, const double*, int64_t, double*, int64_t);
 template bool small_eigh<float>(const float*, int64_t, float*, float*);
 template bool small_eigh<double>(const double*, int64_t, double*, double*);
 template bool small_eigh<std::complex<float>>(const std::complex<float>*, int64_t, float*,

@@ -16,4 +16,9 @@ constexpr int64_t kMostSmall = 24;  // LAPACK takes another method from here on
 template <typename T>
 bool small_eigh(const T* a, int64_t n, Real<T>* values, T* vectors);
 
+// The eigenvalues of a tridiagonal matrix of at most kMostSmall rows, in order in place of its
+// diagonal, and its eigenvectors as rows. False if they are not found.
+template <typename R>
+bool small_tridiagonal(R* d, const R* e, int64_t n, R* rows, int64_t step);
+
 }  // namespace covector

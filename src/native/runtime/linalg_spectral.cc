@@ -1,9 +1,11 @@
 // Eigenvalues, singular values, and the forms of matrices on the way to them.
 #include <type_traits>
 
+#include "runtime/bidiagonal.h"
 #include "runtime/linalg.h"
 #include "runtime/linalg_small.h"
 #include "runtime/matrices.h"
+#include "runtime/tridiagonal.h"
 
 namespace covector {
 namespace {
@@ -101,6 +103,40 @@ private:
     int64_t reals_;
     int length_ = 1;
 };
+
+template <typename T>
+void unit(T* a, int64_t n) {
+    std::fill(a, a + n * n, T{0});
+    for (int64_t i = 0; i < n; ++i) a[i * n + i] = 1;
+}
+
+// A stack of matrices, and of their singular values and vectors; u is null without vectors.
+template <typename T>
+struct Factors {
+    const T* a;
+    R<T>* s;
+    T* u;
+    T* vt;
+    int64_t m, n, width, height;
+};
+
+template <typename T>
+void singular_in_blocks(const Factors<T>& f, int64_t begin, int64_t end) {
+    const int64_t k = std::min(f.m, f.n);
+    for (int64_t i = begin; i < end; ++i) {
+        const T* a = f.a + i * f.m * f.n;
+        T* s = f.s + i * k;
+        T* u = f.u == nullptr ? nullptr : f.u + i * f.m * f.width;
+        T* vt = f.u == nullptr ? nullptr : f.vt + i * f.height * f.n;
+        const bool good =
+            all_finite(a, f.m * f.n) && blocked_svd(a, f.m, f.n, s, u, f.width, vt, f.height);
+        if (good) continue;
+        fill_nan(s, k);
+        if (u == nullptr) continue;
+        fill_nan(u, f.m * f.width);
+        fill_nan(vt, f.height * f.n);
+    }
+}
 
 // Eigenvalues of a general matrix of columns, which is lost, and left and right eigenvectors.
 template <typename T>
@@ -251,15 +287,22 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
     return with_type(type, [&]<typename T>() {
         const double cube = static_cast<double>(n) * n * n;
         const double work = work_of(vectors != 0 ? 5 * cube : 2 * cube);
+        const bool ours = eigh_in_blocks<T>(n);
         return over_matrices(count, work, [&](int64_t begin, int64_t end) {
             const bool small = lower != 0 && n <= kMostSmall;
-            const Scratch<T> columns(n * n);
+            const Scratch<T> columns(ours ? 0 : n * n);
             for (int64_t i = begin; i < end; ++i) {
                 const T* matrix = static_cast<const T*>(a) + i * n * n;
                 Real<T>* values = static_cast<Real<T>*>(w) + i * n;
                 T* rows = vectors != 0 ? static_cast<T*>(v) + i * n * n : nullptr;
                 bool good = all_finite(matrix, n * n);
                 if (good && small && small_eigh(matrix, n, values, rows)) continue;
+                if constexpr (!kIsComplex<T>) {
+                    if (good && ours) {
+                        good = blocked_eigh(matrix, n, lower != 0, values, rows);
+                        if (good) continue;
+                    }
+                }
                 if (good) {
                     transpose(matrix, n, n, columns.get());
                     good = Hermitian<T>(n, vectors != 0, lower != 0)(columns.get(), values);
@@ -272,19 +315,36 @@ extern "C" int32_t cv_eigh(const void* a, void* v, void* w, int64_t type, int64_
                     fill_nan(rows, n * n);
                 }
             }
-        });
+        }, ours);
     });
 }
 
 extern "C" int32_t cv_svd(const void* a, void* s, void* u, void* vt, int64_t type, int64_t count,
                           int64_t m, int64_t n, int64_t vectors, int64_t full) {
-    if (count == 0 || m == 0 || n == 0) return kNoError;
+    if (count == 0) return kNoError;
     return with_type(type, [&]<typename T>() {
         const int64_t k = std::min(m, n);
+        if (k == 0) {
+            // Of no values, all vectors are unit vectors.
+            for (int64_t i = 0; i < count && vectors != 0 && full != 0; ++i) {
+                unit(static_cast<T*>(u) + i * m * m, m);
+                unit(static_cast<T*>(vt) + i * n * n, n);
+            }
+            return int32_t{kNoError};
+        }
         const int64_t width = full != 0 ? m : k, height = full != 0 ? n : k;
         const double cube = static_cast<double>(m) * n * k;
+        const bool ours = svd_in_blocks<T>(k);
+        const Factors<T> whole{static_cast<const T*>(a),
+                               static_cast<Real<T>*>(s),
+                               vectors != 0 ? static_cast<T*>(u) : nullptr,
+                               static_cast<T*>(vt),
+                               m, n, width, height};
         return over_matrices(count, work_of(10 * cube), [&](int64_t begin, int64_t end) {
             const bool wanted = vectors != 0;
+            if constexpr (!kIsComplex<T>) {
+                if (ours) return singular_in_blocks(whole, begin, end);
+            }
             Singular<T> find(m, n, !wanted ? "N" : full != 0 ? "A" : "S");
             const Scratch<T> columns(m * n), left(wanted ? m * width : 0), right(wanted ? height * n : 0);
             for (int64_t i = begin; i < end; ++i) {
@@ -305,7 +365,7 @@ extern "C" int32_t cv_svd(const void* a, void* s, void* u, void* vt, int64_t typ
                     fill_nan(vs, height * n);
                 }
             }
-        });
+        }, ours);
     });
 }
 

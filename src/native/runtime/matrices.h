@@ -93,6 +93,15 @@ void transpose(const T* from, int64_t rows, int64_t columns, T* to) {
     }
 }
 
+// What the elements of a matrix are multiplied with, if squares of the largest one would not be
+// numbers: a power of 2.
+template <typename R>
+R scale_of(R most) {
+    const R tiny = std::sqrt(std::numeric_limits<R>::min() / std::numeric_limits<R>::epsilon());
+    if (most == 0 || (most > tiny && most < 1 / tiny)) return 1;
+    return std::ldexp(R(1), std::min(-std::ilogb(most), std::numeric_limits<R>::max_exponent - 1));
+}
+
 template <typename T>
 T not_a_number() {
     const Real<T> nan = std::numeric_limits<Real<T>>::quiet_NaN();

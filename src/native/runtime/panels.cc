@@ -1,52 +1,19 @@
-// The same code is compiled for several sets of instructions, in vectors of 64 bytes, which become
-// several registers where these are shorter. Columns lie one after the other: their rows fill
-// vectors, and no two of them meet in the same set of a cache.
+// Columns lie one after the other: their rows fill vectors, and no two of them meet in the same set
+// of a cache.
 #include "runtime/panels.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
-#include "runtime/vectors.h"
-
-#define CV_INLINE inline __attribute__((always_inline))
-#define CV_UNROLL _Pragma("GCC unroll 16")
-
-// No vector is passed to or from what is not inlined.
-#pragma GCC diagnostic ignored "-Wpsabi"
+#include "runtime/wide.h"
 
 namespace covector {
 namespace {
 
-constexpr size_t kVectorBytes = 64;
-
-template <typename T>
-using Vector __attribute__((vector_size(kVectorBytes))) = T;
 template <typename T>
 using Whole = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // numbers lanes
-template <typename T>
-constexpr int64_t kLanes = kVectorBytes / sizeof(T);
-
-template <typename T>
-CV_INLINE Vector<T> load(const T* from) {
-    Vector<T> v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
-}
-
-template <typename T>
-CV_INLINE void store(T* to, Vector<T> v) {
-    std::memcpy(to, &v, sizeof v);
-}
-
-template <typename T>
-CV_INLINE T sum_of(Vector<T> v) {
-    T sum = 0;
-    for (int l = 0; l < kLanes<T>; ++l) sum += v[l];
-    return sum;
-}
 
 template <typename T>
 CV_INLINE T dot(const T* x, const T* y, int64_t n) {
@@ -179,19 +146,25 @@ CV_INLINE T length_of(const T* x, int64_t n) {
     return most * std::sqrt(sum);
 }
 
-// LAPACK's reflector of x: x becomes v (with 1 first), the result is where x is moved to.
+// LAPACK's reflector of x: x becomes v (with 1 first), the result is where x is moved to. Numbers so
+// small that they have few digits are made larger for it.
 template <typename T>
 CV_INLINE T reflect(T* x, int64_t n, T* tau) {
-    const T first = x[0], rest = n > 1 ? length_of(x + 1, n - 1) : T(0);
-    if (rest == 0) {
-        *tau = 0;
-        return first;
+    T rest = n > 1 ? length_of(x + 1, n - 1) : T(0);
+    *tau = 0;
+    if (rest == 0) return x[0];
+    constexpr T least = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    T scale = 1;
+    while (std::hypot(x[0], rest) < least) {
+        scale *= least;
+        for (int64_t i = 0; i < n; ++i) x[i] /= least;
+        rest = length_of(x + 1, n - 1);
     }
-    const T end = -std::copysign(std::hypot(first, rest), first);
+    const T first = x[0], end = -std::copysign(std::hypot(first, rest), first);
     *tau = (end - first) / end;
     const T away = first - end;
     for (int64_t i = 1; i < n; ++i) x[i] /= away;
-    return end;
+    return end * scale;
 }
 
 template <typename T>

@@ -92,22 +92,28 @@ class OfMatrices(ByRoutine):
     # -- rules of all -----------------------------------------------------------------------------
 
     def type(self, *avals: ShapedArray) -> Any:
-        self._check(avals)
+        self._check_axes(avals)
         front = self._front(avals)
         cores = [a.with_shape(a.shape[len(front) :]) for a in avals]
-        found = [ShapedArray((*front, *o.shape), o.dtype, o.weak_type) for o in self.single(*cores)]
+        single = self.single(*cores)
+        self._check_dtypes(avals)
+        weak = all(a.weak_type for a in avals)
+        found = [ShapedArray((*front, *o.shape), o.dtype, weak) for o in single]
         return tuple(found) if self.multiple else found[0]
 
     def _front(self, avals: Types) -> Shape:
         return avals[0].shape[: avals[0].ndim - self.cores[0]]
 
-    def _check(self, avals: Types) -> None:
+    def _check_dtypes(self, avals: Types) -> None:
         texts = [a.text() for a in avals]
         if any(a.dtype not in MATRIX_TYPES for a in avals):
             raise TypeError(
                 f"{self.name} of {' and '.join(texts)}{errors.at_user_line()}: matrices are of "
                 f"{', '.join(d.name for d in MATRIX_TYPES)}"
             )
+
+    def _check_axes(self, avals: Types) -> None:
+        texts = [a.text() for a in avals]
         if any(a.ndim < core for a, core in zip(avals, self.cores, strict=True)):
             least = " and ".join(map(str, self.cores))
             raise errors.ShapeError(
