@@ -112,3 +112,22 @@ def test_large_products_into_a_wider_dtype(preferred: str) -> None:
     # The primitive itself, as derivatives and libraries may apply it.
     dot = prims.DotGeneral((1,), (0,), preferred=np.dtype(preferred))
     np.testing.assert_allclose(dot(cnp.asarray(x), cnp.asarray(x)), x.astype(float) @ x, atol=1e-4)
+
+
+def test_a_product_that_contracts_nothing_beside_a_fold() -> None:
+    # The product is one of elements: as a fold over no axes it stood in a nest that folds one of its axes.
+    def f(a: Any, b: Any, d: Any) -> Any:
+        p = lax.dot_general(a, b, (((), ()), ((), ())))
+        q = lax.dot_general(b, a, (((), ()), ((), ())), preferred_element_type="float64")
+        r = p / d
+        return r.sum(0) + b, p, r, q
+
+    def both(a: Any, b: Any, d: Any) -> Any:
+        p = a[:, None] * b
+        return (p / d).sum(0) + b, p, p / d, p.T.astype("float64")
+
+    a, b, d = (np.arange(1, n + 1, dtype="float32") for n in (24, 3, 72))
+    for found, wanted in zip(
+        covector.jit(f)(a, b, d.reshape(24, 3)), both(a, b, d.reshape(24, 3)), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)

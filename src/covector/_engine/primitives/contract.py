@@ -86,7 +86,7 @@ class DotGeneral(ByRoutine, Folded):
     preferred: np.dtype | None = None
     name: ClassVar[str] = "dot_general"
     begins_nest: ClassVar[bool] = True
-    simplified = laws.product_of_permuted
+    simplified = laws.product
 
     # -- structure, for lowering too --------------------------------------------------------------
 
