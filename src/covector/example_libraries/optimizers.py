@@ -6,7 +6,7 @@ and `get_params(state)` at any time.
 >>> from covector.example_libraries import optimizers
 >>> init, update, get_params = optimizers.sgd(0.5)
 >>> get_params(update(0, {"w": 2.0}, init({"w": 3.0})))
-{'w': Array(2., dtype=float32, weak_type=True)}
+{'w': 2.0}
 """
 
 from __future__ import annotations

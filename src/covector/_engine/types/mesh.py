@@ -174,7 +174,7 @@ class AbstractMesh:
 
         >>> import covector
         >>> covector.make_mesh((1,), ("a",)).are_all_axes_auto
-        True
+        False
         """
         return self._all(AxisType.Auto)
 
@@ -184,7 +184,7 @@ class AbstractMesh:
 
         >>> import covector
         >>> covector.make_mesh((1,), ("a",)).are_all_axes_explicit
-        False
+        True
         """
         return self._all(AxisType.Explicit)
 
