@@ -49,15 +49,40 @@ class HiType:
     """
 
     def lo_ty(self) -> list[Any]:
-        """The types of the arrays."""
+        """The types of the arrays; NotImplementedError unless the class says them.
+
+        >>> import covector
+        >>> from covector.experimental import hijax
+        >>> class One(hijax.HiType):
+        ...     def lo_ty(self):
+        ...         return [covector.typeof(1.0)]
+        >>> One().lo_ty()
+        [ShapedArray(float32*[])]
+        """
         raise NotImplementedError(f"{type(self).__name__} has no lo_ty")
 
     def lower_val(self, value: Any) -> list[Any]:
-        """The arrays that a value consists of."""
+        """The arrays that a value consists of; NotImplementedError unless the class says them.
+
+        >>> from covector.experimental import hijax
+        >>> class One(hijax.HiType):
+        ...     def lower_val(self, value):
+        ...         return [value]
+        >>> One().lower_val(1.0)
+        [1.0]
+        """
         raise NotImplementedError(f"{type(self).__name__} has no lower_val")
 
     def raise_val(self, *arrays: Any) -> Any:
-        """The value that arrays make."""
+        """The value that arrays make; NotImplementedError unless the class says it.
+
+        >>> from covector.experimental import hijax
+        >>> class One(hijax.HiType):
+        ...     def raise_val(self, x):
+        ...         return x
+        >>> One().raise_val(1.0)
+        1.0
+        """
         raise NotImplementedError(f"{type(self).__name__} has no raise_val")
 
 
@@ -163,7 +188,19 @@ class HiPrim:
         self.__dict__.update(self.params)
 
     def expand(self, *args: Any) -> Any:
-        """What is computed."""
+        """What is computed; NotImplementedError unless the class says it.
+
+        >>> import covector
+        >>> from covector.experimental import hijax
+        >>> class Twice(hijax.HiPrim):
+        ...     def __init__(self, aval):
+        ...         self.in_avals, self.out_aval, self.params = (aval,), aval, {}
+        ...         super().__init__()
+        ...     def expand(self, x):
+        ...         return 2 * x
+        >>> Twice(covector.typeof(1.0)).expand(1.0)
+        2.0
+        """
         raise NotImplementedError(f"{type(self).__name__} has no expand")
 
     def __call__(self, *args: Any) -> Any:

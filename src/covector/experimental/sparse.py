@@ -148,7 +148,13 @@ class BCOO:
 
     @classmethod
     def from_scipy_sparse(cls, mat: Any, *, index_dtype: Any = np.int32) -> BCOO:
-        """The elements of a sparse matrix of SciPy's."""
+        """The elements of a sparse matrix of SciPy's.
+
+        >>> import scipy.sparse
+        >>> from covector.experimental import sparse
+        >>> sparse.BCOO.from_scipy_sparse(scipy.sparse.eye(2, format="csr")).nse
+        2
+        """
         rows = mat.tocoo()
         indices = np.stack([rows.row, rows.col], axis=-1).astype(index_dtype)
         return cls((rows.data, indices), shape=mat.shape)

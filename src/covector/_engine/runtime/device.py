@@ -41,12 +41,22 @@ class Device:
 
     @property
     def host_id(self) -> int:
-        """The process that it belongs to, under an older name."""
+        """The process that it belongs to, under an older name.
+
+        >>> import covector
+        >>> covector.devices()[0].host_id
+        0
+        """
         return self.process_index
 
     @property
     def local_hardware_id(self) -> int:
-        """Its number in this process."""
+        """Its number in this process.
+
+        >>> import covector
+        >>> covector.devices()[0].local_hardware_id
+        0
+        """
         return self.id
 
     def memory(self, kind: str) -> Memory:
@@ -60,11 +70,21 @@ class Device:
         return self.default_memory()
 
     def default_memory(self) -> Memory:
-        """The memory that arrays are in."""
+        """The memory that arrays are in.
+
+        >>> import covector
+        >>> covector.devices()[0].default_memory().kind
+        'device'
+        """
         return Memory("device", self)
 
     def addressable_memories(self) -> list[Memory]:
-        """Its memories: the one."""
+        """Its memories: the one.
+
+        >>> import covector
+        >>> len(covector.devices()[0].addressable_memories())
+        1
+        """
         return [self.default_memory()]
 
     def memory_stats(self) -> dict[str, int]:
