@@ -94,6 +94,7 @@ if _typing.TYPE_CHECKING:
     from covector import (
         ad as ad,
         ad_checkpoint as ad_checkpoint,
+        api_util as api_util,
         as_jax as as_jax,
         checkpoint_policies as checkpoint_policies,
         core as core,
@@ -102,6 +103,7 @@ if _typing.TYPE_CHECKING:
         debug as debug,
         dlpack as dlpack,
         dtypes as dtypes,
+        example_libraries as example_libraries,
         experimental as experimental,
         extend as extend,
         ffi as ffi,
@@ -129,10 +131,31 @@ if _typing.TYPE_CHECKING:
     from covector._engine.api.evaluation import (
         ensure_compile_time_eval as ensure_compile_time_eval,
     )
+    from covector._engine.api.meshes import (
+        get_abstract_mesh as get_abstract_mesh,
+        get_mesh as get_mesh,
+        make_array_from_callback as make_array_from_callback,
+        make_array_from_process_local_data as make_array_from_process_local_data,
+        make_array_from_single_device_arrays as make_array_from_single_device_arrays,
+        reshard as reshard,
+        set_mesh as set_mesh,
+        smap as smap,
+        use_abstract_mesh as use_abstract_mesh,
+    )
     from covector._engine.api.sharded import (
         make_mesh as make_mesh,
         pmap as pmap,
         shard_map as shard_map,
+    )
+    from covector._engine.runtime.device import (
+        copy_to_host_async as copy_to_host_async,
+        host_count as host_count,
+        host_id as host_id,
+        host_ids as host_ids,
+        local_device_count as local_device_count,
+        process_count as process_count,
+        process_index as process_index,
+        process_indices as process_indices,
     )
     from covector._engine.runtime.placement import Shard as Shard, live_arrays as live_arrays
     from covector._engine.types.sharding import P as P
@@ -155,6 +178,23 @@ if _typing.TYPE_CHECKING:
 
 # Loaded when they are first used, which keeps `import covector` short: modules, and names that a module has.
 _NAMES = {
+    "copy_to_host_async": "_engine.runtime.device",
+    "get_abstract_mesh": "_engine.api.meshes",
+    "get_mesh": "_engine.api.meshes",
+    "host_count": "_engine.runtime.device",
+    "host_id": "_engine.runtime.device",
+    "host_ids": "_engine.runtime.device",
+    "local_device_count": "_engine.runtime.device",
+    "make_array_from_callback": "_engine.api.meshes",
+    "make_array_from_process_local_data": "_engine.api.meshes",
+    "make_array_from_single_device_arrays": "_engine.api.meshes",
+    "process_count": "_engine.runtime.device",
+    "process_index": "_engine.runtime.device",
+    "process_indices": "_engine.runtime.device",
+    "reshard": "_engine.api.meshes",
+    "set_mesh": "_engine.api.meshes",
+    "smap": "_engine.api.meshes",
+    "use_abstract_mesh": "_engine.api.meshes",
     "Shard": "_engine.runtime.placement",
     "NamedSharding": "sharding",
     "P": "_engine.types.sharding",
@@ -181,6 +221,7 @@ _NAMES = {
 _LATER = (
     "ad",
     "ad_checkpoint",
+    "api_util",
     "as_jax",
     "checkpoint_policies",
     "core",
@@ -189,6 +230,7 @@ _LATER = (
     "debug",
     "dlpack",
     "dtypes",
+    "example_libraries",
     "experimental",
     "extend",
     "ffi",

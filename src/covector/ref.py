@@ -18,6 +18,7 @@ from covector._engine.core.refs import Cell
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector.numpy.creation import asarray
+from covector.numpy.dtype import prng_key
 from covector.numpy.shape import broadcast_shapes, broadcast_to
 from covector.numpy.updates import At, update_taken
 
@@ -481,7 +482,7 @@ def typeof(x: object) -> ShapedArray:
 
 
 def typeof(x: object) -> ShapedArray | AbstractRef:
-    """The type of an array, tracer, number or Ref; TypeError if it is none of these.
+    """The type of an array, tracer, number, key or Ref; TypeError if it is none of these.
 
     >>> import covector
     >>> covector.typeof(covector.numpy.ones((2, 3)))
@@ -489,7 +490,12 @@ def typeof(x: object) -> ShapedArray | AbstractRef:
     >>> covector.typeof(covector.new_ref(1.0)).dtype
     dtype('float32')
     """
-    return x.aval if isinstance(x, Ref) else trace.typeof(x)
+    if isinstance(x, Ref):
+        return x.aval
+    dtype: Any = getattr(x, "dtype", None)
+    if getattr(dtype, "type", None) is prng_key:
+        return ShapedArray(x.shape, dtype)  # type: ignore[attr-defined]
+    return trace.typeof(x)
 
 
 publish(__name__)

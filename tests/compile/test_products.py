@@ -140,3 +140,22 @@ def test_products_of_vectors_are_sums() -> None:
         wanted = np.einsum(subscripts, *[operand.astype(np.float64)] * 2)
         got = covector.jit(lambda y, s=subscripts: cnp.einsum(s, y, y))(operand)
         np.testing.assert_allclose(np.asarray(got), wanted, rtol=2e-6)
+
+
+def test_a_product_that_contracts_nothing_beside_a_fold() -> None:
+    # The product is one of elements: as a fold over no axes it stood in a nest that folds one of its axes.
+    def f(a: Any, b: Any, d: Any) -> Any:
+        p = lax.dot_general(a, b, (((), ()), ((), ())))
+        q = lax.dot_general(b, a, (((), ()), ((), ())), preferred_element_type="float64")
+        r = p / d
+        return r.sum(0) + b, p, r, q
+
+    def both(a: Any, b: Any, d: Any) -> Any:
+        p = a[:, None] * b
+        return (p / d).sum(0) + b, p, p / d, p.T.astype("float64")
+
+    a, b, d = (np.arange(1, n + 1, dtype="float32") for n in (24, 3, 72))
+    for found, wanted in zip(
+        covector.jit(f)(a, b, d.reshape(24, 3)), both(a, b, d.reshape(24, 3)), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)

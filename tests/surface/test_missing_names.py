@@ -47,8 +47,8 @@ def test_names_that_nobody_has_are_plain_errors() -> None:
 
 
 def test_what_to_use_instead() -> None:
-    with pytest.raises(AttributeError, match=r"one device.*vmap"):
-        getattr(cv, "reshard")  # noqa: B009
+    with pytest.raises(AttributeError, match=r"one process.*process_index"):
+        getattr(cv, "distributed")  # noqa: B009
     with pytest.raises(AttributeError, match=r"jax\.profiler is missing"):
         getattr(cv, "profiler")  # noqa: B009
 

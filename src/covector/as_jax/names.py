@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
+from typing import Any, NamedTuple
 
 from covector._engine import primitives as prims
+from covector._engine.base import tree
 from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
 from covector._engine.core.primitive import Zero
-from covector._engine.core.trace import typeof
+from covector._engine.core.trace import EVAL, current, typeof
+from covector.tree_util import flatten_one_level
 
 # Libraries give it a transpose: that of Covector's own, which is what lineax writes.  So it has tables of its own.
 stop_gradient_p = OpenPrimitive("stop_gradient")
@@ -24,3 +28,52 @@ BATCHERS[stop_gradient_p] = lambda args, dims: (stop_gradient_p.bind(*args), *di
 def include_frame(frame: FrameType) -> bool:
     """Whether a frame is shown in tracebacks."""
     return not is_left_out(frame.f_code.co_filename)
+
+
+def trace_state_clean() -> bool:
+    """Whether nothing is being traced or transformed."""
+    return current() is EVAL
+
+
+class ExtendedDType:
+    """The base of dtypes of a library's own.  Keys are the only such here: no array can have another."""
+
+
+class _Known(NamedTuple):
+    """How a container is taken apart and made again."""
+
+    to_iter: Callable[[Any], tuple[tuple[Any, ...], Any]]
+    from_iter: Callable[[Any, Iterable[Any]], Any]
+
+
+class _Containers(Mapping[type, _Known]):
+    """The classes that are containers, Python's own and those that were registered."""
+
+    def __getitem__(self, cls: type) -> _Known:
+        if cls is dict:
+            return _Known(_taken_apart, lambda keys, values: dict(zip(keys, values, strict=True)))
+        if cls in _OWN:
+            return _Known(_taken_apart, lambda data, children: cls(children))
+        if (found := tree.registered(cls)) is None:
+            raise KeyError(cls)
+        return _Known(
+            _taken_apart, lambda data, children: found.from_children(data, tuple(children))
+        )
+
+    def __iter__(self) -> Iterator[type]:
+        yield from (*_OWN, *tree.registered_classes())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _taken_apart(x: Any) -> tuple[tuple[Any, ...], Any]:
+    if type(x) is dict:
+        keys = tuple(sorted(x))
+        return tuple([x[key] for key in keys]), keys
+    children, data = flatten_one_level(x)
+    return tuple(children), data
+
+
+_OWN = (tuple, list, dict)
+containers = _Containers()

@@ -35,10 +35,22 @@ class Inside(NamedTuple):
 # The whole of what is served of `jax._src`, and why.  A name that nobody needs is not here.
 INSIDE: tuple[Inside, ...] = (
     Inside("ad_util", "stop_gradient_p", "covector.as_jax.names:stop_gradient_p", "lineax"),
+    Inside("checkify", "Error", "covector.experimental.checkify:Error", "flax"),
+    Inside("checkify", "JaxException", "covector.experimental.checkify:JaxRuntimeError", "flax"),
+    Inside("checkify", "checkify", "covector.experimental.checkify:checkify", "flax"),
+    Inside("checkify", "user_checks", "covector.experimental.checkify:user_checks", "flax"),
     Inside("compiler", "", "", "chex (restrict_backends)"),
+    Inside("core", "ShapedArray", "covector.core:ShapedArray", "flax"),
+    Inside("core", "trace_state_clean", "covector.as_jax.names:trace_state_clean", "numpyro"),
     Inside("dispatch", "wait_for_tokens", "covector:effects_barrier", "equinox"),
+    Inside("dtypes", "DType", "numpy:dtype", "flax"),
+    Inside("dtypes", "ExtendedDType", "covector.as_jax.names:ExtendedDType", "flax"),
     Inside("dtypes", "TypePromotionError", "covector.dtypes:TypePromotionError", "equinox"),
+    Inside("dtypes", "extended", "covector.dtypes:extended", "flax"),
+    Inside("dtypes", "finfo", "covector.dtypes:finfo", "flax"),
     Inside("flatten_util", "ravel_pytree", "covector.flatten_util:ravel_pytree", "blackjax"),
+    Inside("state", "", "", "flax"),
+    Inside("state.types", "AbstractRef", "covector.ref:AbstractRef", "flax"),
     Inside("traceback_util", "api_boundary", "covector._engine.base.public:boundary", "flax"),
     Inside("traceback_util", "include_frame", "covector.as_jax.names:include_frame", "equinox"),
     Inside(
@@ -47,6 +59,7 @@ INSIDE: tuple[Inside, ...] = (
         "covector.extend.source_info_util:register_exclusion",
         "equinox, flax, jaxtyping",
     ),
+    Inside("tree_util", "_registry", "covector.as_jax.names:containers", "flax, jaxlie"),
 )
 
 

@@ -8,9 +8,17 @@ from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 
 if _typing.TYPE_CHECKING:
-    from covector.experimental import checkify as checkify, jet as jet
+    from covector.experimental import (
+        checkify as checkify,
+        hijax as hijax,
+        jet as jet,
+        layout as layout,
+        mesh_utils as mesh_utils,
+        multihost_utils as multihost_utils,
+        sparse as sparse,
+    )
 
-_LATER = ("checkify", "jet")
+_LATER = ("checkify", "hijax", "jet", "layout", "mesh_utils", "multihost_utils", "sparse")
 
 
 def _load(name: str) -> _typing.Any:

@@ -11,14 +11,18 @@ from covector._engine.core import trace
 from covector._engine.core.trace import StagedTracer as DynamicJaxprTracer
 from covector._engine.ir.program import Program, Var, map_eqns, without_dead_code
 from covector._engine.types.avals import ShapedArray
+from covector.extend.linear_util import WrappedFun
+from covector.random.keys import key_words, wrap_key_data
 
 __all__ = ["DynamicJaxprTracer", "dce_jaxpr", "trace_to_jaxpr_dynamic"]
 
 
 def trace_to_jaxpr_dynamic(
-    fun: Callable[..., Sequence[Any]], in_avals: Sequence[ShapedArray]
+    fun: Callable[..., Sequence[Any]] | WrappedFun, in_avals: Sequence[ShapedArray]
 ) -> tuple[Jaxpr, list[ShapedArray], list[Any]]:
     """The Jaxpr of a function of flat values, the types of its results, the values of its constants.
+
+    Of keys the Jaxpr takes the words.
 
     >>> import covector
     >>> from covector.interpreters import partial_eval
@@ -26,7 +30,14 @@ def trace_to_jaxpr_dynamic(
     >>> print(jaxpr.eqns[0].primitive, avals, consts)
     mul [ShapedArray(int32*[])] []
     """
-    closed = ClosedJaxpr.of(trace.stage(lambda *xs: fun(*xs), list(in_avals)))
+    call = fun.call_wrapped if isinstance(fun, WrappedFun) else fun
+    words = [key_words(aval) for aval in in_avals]
+
+    def on_words(*xs: Any) -> Sequence[Any]:
+        return call(*[x if w is None else wrap_key_data(x) for x, w in zip(xs, words, strict=True)])
+
+    types = [aval if w is None else w for aval, w in zip(in_avals, words, strict=True)]
+    closed = ClosedJaxpr.of(trace.stage(on_words, types))
     return closed.jaxpr, list(closed.out_avals), closed.consts
 
 

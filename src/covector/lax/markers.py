@@ -10,9 +10,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.api.callbacks import debug_callback
+from covector._engine.api.meshes import check_spread
 from covector._engine.base import errors, tree
 from covector._engine.types import dtypes
-from covector._engine.types.sharding import PartitionSpec, Sharding
+from covector._engine.types.mesh import AxisType
 from covector.lax.operands import array
 from covector.numpy.index_plan import as_number
 from covector.numpy.promotion import lift, shape_of
@@ -128,16 +129,17 @@ def composite(decomposition: Callable[..., Any], name: Any, version: Any = 0) ->
 def with_sharding_constraint(x: Any, shardings: Any) -> Any:
     """The values of a pytree, which are to be sharded so: with one device they are.
 
-    TypeError unless the shardings are those of `covector.sharding`, PartitionSpecs, or None.
+    `shardings` are shardings of `covector.sharding`, `PartitionSpec`s over the mesh of the context, or None: a prefix
+    of the tree.  They name axes that are left to the compiler, of type `Auto`; for `Explicit` ones there is `reshard`.
+
+    Raises:
+        TypeError: something else than a sharding.
+        ValueError: a spec without a mesh, with more entries than the value has axes, or over other axes.
 
     >>> from covector import lax, numpy as cnp
     >>> x = cnp.ones(2)
     >>> lax.with_sharding_constraint(x, x.sharding)
     Array([1., 1.], dtype=float32)
     """
-    for given in tree.leaves(shardings):
-        if not isinstance(given, Sharding | PartitionSpec):
-            raise TypeError(
-                f"with_sharding_constraint got {given!r}{errors.at_user_line()}, which is no sharding"
-            )
+    check_spread("with_sharding_constraint", x, shardings, (AxisType.Auto,))
     return tree.map(lambda leaf: lift("with_sharding_constraint", leaf), x)

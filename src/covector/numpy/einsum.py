@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,12 +111,14 @@ def einsum(
     optimize: Any = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
+    _dot_general: Callable[..., Any] | None = None,
     out_sharding: Any = None,
 ) -> Any:
     """Sums of products of elements, as subscripts say: a letter for each axis, one that is left out is summed over.
 
     `...` stands for further axes, which broadcast.  Several operands are contracted in pairs, in the order that
-    needs the fewest multiplications.  ValueError if the subscripts do not fit the operands.
+    needs the fewest multiplications.  ValueError if the subscripts do not fit the operands.  Libraries may give a
+    function that computes the products of pairs, called as `lax.dot_general` is.
 
     >>> from covector import numpy as cnp
     >>> cnp.einsum("ij,jk->ik", cnp.ones((2, 3)), cnp.ones((3, 4))).shape
@@ -135,7 +137,8 @@ def einsum(
     for i, j in _order(formula, terms, sizes):
         second, first = terms.pop(j), terms.pop(i)
         needed = set(formula.output).union(*[t.labels for t in terms])
-        terms.append(_multiply(first, second, needed, preferred_element_type))
+        product = _Product(precision, preferred_element_type, _dot_general)
+        terms.append(_multiply(first, second, needed, product))
     (term,) = terms
     term = _summed(term, set(formula.output))
     present = [c for c in formula.output if c in term.labels]
@@ -190,7 +193,21 @@ def _without(labels: Labels, axes: Sequence[int]) -> Labels:
     return "".join(c for i, c in enumerate(labels) if i not in axes)
 
 
-def _multiply(a: _Term, b: _Term, needed: set[str], preferred: Any) -> _Term:
+class _Product(NamedTuple):
+    """How the product of two terms is computed, where it is one of matrices."""
+
+    precision: Any
+    preferred: Any
+    function: Callable[..., Any] | None
+
+    def __call__(self, a: Any, b: Any, inner: Any, batch: Any) -> Any:
+        if self.function is None:
+            return contract(a, b, inner, batch, self.preferred)
+        given = {"precision": self.precision, "preferred_element_type": self.preferred}
+        return self.function(a, b, (inner, batch), **given)
+
+
+def _multiply(a: _Term, b: _Term, needed: set[str], product: _Product) -> _Term:
     """The product of two terms, summed over the labels that nothing else needs."""
     a, b = _summed(a, needed | set(b.labels)), _summed(b, needed | set(a.labels))
     shared = [c for c in a.labels if c in b.labels]
@@ -203,7 +220,7 @@ def _multiply(a: _Term, b: _Term, needed: set[str], preferred: Any) -> _Term:
     def axes(of: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         return tuple([a.labels.index(c) for c in of]), tuple([b.labels.index(c) for c in of])
 
-    return _Term(contract(a.array, b.array, axes(inner), axes(batch), preferred), labels)
+    return _Term(product(a.array, b.array, axes(inner), axes(batch)), labels)
 
 
 def _scale(a: _Term, b: _Term, labels: Labels) -> _Term:

@@ -63,7 +63,13 @@ def shape(a: Any) -> Shape:
     >>> cnp.shape(cnp.ones((2, 3)))
     (2, 3)
     """
-    return lift("shape", a).shape
+    return _own("shape", a)
+
+
+def _own(name: str, a: Any) -> Shape:
+    """The shape of an operand, or of another thing that says that it has one, such as keys."""
+    own = getattr(a, "shape", None)
+    return own if isinstance(own, tuple) else lift(name, a).shape
 
 
 def ndim(a: Any) -> int:
@@ -75,7 +81,7 @@ def ndim(a: Any) -> int:
     >>> cnp.ndim(cnp.ones((2, 3)))
     2
     """
-    return len(lift("ndim", a).shape)
+    return len(_own("ndim", a))
 
 
 def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
@@ -89,7 +95,7 @@ def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
     >>> cnp.size(cnp.ones((2, 3)), axis=1)
     3
     """
-    own = lift("size", a).shape
+    own = _own("size", a)
     return dims.product([own[i] for i in axes_of(axis, len(own))])
 
 

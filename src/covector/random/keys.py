@@ -14,6 +14,7 @@ from covector._engine.base.public import bounded
 from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 from covector.numpy.creation import array, asarray
 from covector.numpy.dtype import prng_key
 from covector.numpy.fused import fused
@@ -265,6 +266,14 @@ def key_data(keys: Any) -> Any:
     Array([0, 7], dtype=uint32)
     """
     return words_of("key_data", keys, batched=True)
+
+
+def key_words(aval: ShapedArray) -> ShapedArray | None:
+    """The type of the words of keys of a type; None for a type that is not of keys."""
+    dtype: Any = aval.dtype
+    if not isinstance(dtype, KeyType):
+        return None
+    return ShapedArray((*aval.shape, 2), np.dtype("uint32"))
 
 
 def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Key:

@@ -450,7 +450,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
 
 def aval_of(x: Any, names: Callable[[], list[str]], i: int, api: str) -> ShapedArray:
     """The type of an array, or of anything that has a shape and a dtype."""
-    if isinstance(x, ShapeDtypeStruct):
+    if isinstance(x, ShapeDtypeStruct | ShapedArray):
         return described(x)
     check_values([x], lambda: [names()[i]], api)
     return typeof(x)

@@ -51,7 +51,7 @@ from covector._engine.types.nothing import marked
 # All that are there, to be emptied together.
 _all_calls: weakref.WeakSet[_native.Calls] = weakref.WeakSet()
 
-_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
+_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, ShapedArray, TapeTracer))
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -140,7 +140,9 @@ class Signature:
         except TypeError:
             names = self.names()
             for i, x in enumerate(self.leaves):
-                if not isinstance(x, ShapeDtypeStruct | Cell) and not arguments.is_value(x):
+                if not isinstance(
+                    x, ShapeDtypeStruct | ShapedArray | Cell
+                ) and not arguments.is_value(x):
                     raise TypeError(
                         errors.not_a_value(f"jit of {self.owner.name}", names[i], x)
                     ) from None
@@ -174,8 +176,7 @@ class Signature:
             self.avals(),
             self.numbers(),
             tuple(self.refs.places),
-            config.code_key(),
-            trace.named_axes(),
+            *trace.context(),
         )
 
     def unpacked(self, leaves: Sequence[Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -210,7 +211,7 @@ def _lasts(traced: Traced) -> bool:
 
 
 def _leaf_type(x: Any) -> ShapedArray:
-    if isinstance(x, ShapeDtypeStruct):
+    if isinstance(x, ShapeDtypeStruct | ShapedArray):
         return described(x)
     return x._inner if isinstance(x, Cell) else trace.typeof(x)
 

@@ -19,7 +19,8 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.core.trace import typeof
 from covector._engine.runtime.device import Device, check_places, devices
-from covector._engine.types.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from covector._engine.types.mesh import AbstractMesh, AxisType, Mesh, context_mesh, within
+from covector._engine.types.sharding import NamedSharding, PartitionSpec
 
 
 class _Infer:
@@ -42,21 +43,29 @@ def make_mesh(
 
     >>> import covector
     >>> covector.make_mesh((1, 1), ("rows", "columns"))
-    Mesh('rows': 1, 'columns': 1)
+    Mesh(axis_sizes=(1, 1), axis_names=('rows', 'columns'), axis_types=(Explicit, Explicit))
     """
-    found = _devices() if devices is None else list(devices)
-    wanted = int(np.prod(axis_sizes))
-    if wanted > len(found):
-        raise ValueError(
-            f"make_mesh: axis_sizes={tuple(axis_sizes)} takes {wanted} devices{errors.at_user_line()}; there are "
-            f"{len(found)}"
-        )
-    grid = np.empty(wanted, object)
-    grid[:] = found[:wanted]
-    return Mesh(grid.reshape(tuple(axis_sizes)), axis_names, axis_types)
+    places = grid("make_mesh", axis_sizes, devices)
+    return Mesh(places, axis_names, axis_types or AxisType.Explicit)
 
 
 _devices = devices  # which the functions have as an argument
+
+
+def grid(
+    api: str, sizes: Sequence[int], devices: Sequence[Device] | None, exact: bool = False
+) -> np.ndarray:
+    """The devices, or as many of them as it takes, as an array of this shape."""
+    found = _devices() if devices is None else list(devices)
+    wanted = int(np.prod(sizes))
+    if wanted > len(found) or (exact and wanted != len(found)):
+        raise ValueError(
+            f"{api}: a mesh of sizes {tuple(sizes)} takes {wanted} devices{errors.at_user_line()}; there are "
+            f"{len(found)}"
+        )
+    places = np.empty(wanted, object)
+    places[:] = found[:wanted]
+    return places.reshape(tuple(sizes))
 
 
 def _is_spec(x: object) -> bool:
@@ -76,7 +85,7 @@ def shard_map(
     *,
     out_specs: Any,
     in_specs: Any = INFER,
-    mesh: Mesh | None = None,
+    mesh: AbstractMesh | None = None,
     axis_names: Iterable[Hashable] = _EMPTY,
     check_vma: bool = True,
 ) -> Any:
@@ -107,9 +116,12 @@ def shard_map(
             check_vma=check_vma,
         )
     check_callable(f, "shard_map")
-    if not isinstance(mesh, Mesh):
+    if mesh is None:
+        mesh = context_mesh()
+    if not isinstance(mesh, AbstractMesh):
         raise TypeError(
-            f"shard_map: mesh must be a Mesh, as make_mesh makes one, got {mesh!r}{errors.at_user_line()}"
+            f"shard_map: mesh must be a Mesh, as make_mesh makes one, or that of set_mesh, got {mesh!r}"
+            f"{errors.at_user_line()}"
         )
     for spec in tree.leaves((in_specs, out_specs), is_leaf=_is_spec):
         if _is_spec(spec):
@@ -121,7 +133,9 @@ def shard_map(
     def shard_map_f(*args: Any) -> Any:
         if in_specs is not INFER:
             _check_ranks("in_specs", in_specs, args)
-        out = _on_one_part(lambda: f(*args), names)
+        manual = mesh.update_axis_types({str(name): AxisType.Manual for name in names})
+        with within(manual):
+            out = _on_one_part(lambda: f(*args), names)
         _check_ranks("out_specs", out_specs, out)
         return out
 

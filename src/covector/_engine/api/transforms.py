@@ -373,7 +373,9 @@ def _stage(
 
 def _value_of(x: Any) -> Any:
     """A result; for one that is only a shape and a dtype, values of these."""
-    return prims.zeros(aval_of(x, list, 0, "")) if isinstance(x, ShapeDtypeStruct) else x
+    return (
+        prims.zeros(aval_of(x, list, 0, "")) if isinstance(x, ShapeDtypeStruct | ShapedArray) else x
+    )
 
 
 def _structs(program: Program, out_tree: Any) -> Any:

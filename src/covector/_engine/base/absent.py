@@ -25,19 +25,7 @@ _INSIDE = "it shows the inside of JAX, and ours is another"
 NOT_YET = Absence("", "", "it has not been written yet", "")
 
 ABSENT: tuple[Absence, ...] = (
-    Absence(
-        "",
-        "get_abstract_mesh get_mesh make_array_from_callback make_array_from_process_local_data "
-        "make_array_from_single_device_arrays reshard set_mesh smap use_abstract_mesh",
-        _ONE_DEVICE,
-        "`vmap` with an `axis_name`, whose collectives are those of `lax`, or `device_put`",
-    ),
-    Absence(
-        "",
-        "distributed host_count host_id host_ids local_device_count process_count process_index process_indices",
-        _ONE_PROCESS,
-        "`devices()` and `device_count()`",
-    ),
+    Absence("", "distributed", _ONE_PROCESS, "`process_index()`, which is 0"),
     Absence(
         "",
         "CompilerEffortLevel Inline allow_f16_reductions auto_pcast jax2tf_associative_scan_reductions "
@@ -111,11 +99,9 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "sharding",
-        "AbstractDevice ManualAxisType UnreducedKind auto_axes "
-        "explicit_axes get_abstract_mesh get_mesh make_single_device_sharding no_collectives reshard set_mesh "
-        "use_abstract_mesh",
+        "no_collectives",
         _ONE_DEVICE,
-        "`SingleDeviceSharding`",
+        "no collective but those that the program has: with one device none is added",
     ),
     Absence("interpreters", "pxla traceback_util", _INSIDE, "`covector.extend`"),
     Absence(

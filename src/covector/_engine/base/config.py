@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -235,6 +235,8 @@ class Config(threading.local):
     """
 
     enable_x64: bool | None
+    # The mesh in whose context a thread is, if any: what functions are traced to depends on it, as on flags.
+    mesh: Hashable = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("jax_"):
@@ -299,6 +301,15 @@ class Config(threading.local):
         topics = {*self.explain.split(",")} - {"", "compile", "cache"}
         return bool(self.verify or self.dump or topics)
 
+    def enter_mesh(self, mesh: Hashable) -> Hashable:
+        """Make this the mesh of the thread's context from now on, None for no mesh; the one before."""
+        before = self.mesh
+        self.__dict__.pop("mesh", None)
+        if mesh is not None:
+            self.__dict__["mesh"] = mesh
+        _apply(self)
+        return before
+
     def code_key(self) -> tuple[object, ...]:
         """The flags that change compiled code: part of every cache key."""
         return tuple([getattr(self, name) for name in CODE_FLAGS])
@@ -317,7 +328,7 @@ def _checked(name: str, value: Any) -> Value:
 
 def _epoch(values: object) -> int:
     """The number of these values of the flags that the native core must tell apart; never 0."""
-    key = tuple([getattr(values, name) for name in (*CODE_FLAGS, "disable_jit")])
+    key = tuple([getattr(values, name) for name in (*CODE_FLAGS, "disable_jit", "mesh")])
     return _epochs.setdefault(key, len(_epochs) + 1)
 
 

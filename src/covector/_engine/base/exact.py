@@ -46,6 +46,20 @@ def _exact_structure(cls: type, x: Any) -> Hashable:
     if cls is range:
         return (cls, x.start, x.stop, x.step)
     if dataclasses.is_dataclass(cls):  # beside its own meaning of equality
-        content = [exact(getattr(x, f.name)) for f in dataclasses.fields(cls) if f.compare]
+        content = [_inside(getattr(x, f.name)) for f in dataclasses.fields(cls) if f.compare]
         return (cls, x, *content)
     return (cls, x)
+
+
+def _inside(x: Any) -> Hashable:
+    """The key of a field.  An instance may say itself how it is hashed, and then have fields that are not hashable."""
+    if isinstance(x, list):
+        return (list, *map(_inside, x))
+    if isinstance(x, dict):
+        return (dict, *[(exact(key), _inside(value)) for key, value in x.items()])
+    key = exact(x)
+    try:
+        hash(key)
+    except TypeError:
+        return None  # the instance's own meaning of equality is all that there is
+    return key

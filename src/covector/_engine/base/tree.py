@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -205,12 +206,25 @@ def register_node(
     """
     named = to_children if with_entries is None else with_entries
     spaces = {NAMESPACE: to_children, _NAMED: named, **({PUBLIC: to_children} if public else {})}
-    for space, flatten in spaces.items():
-        optree.register_pytree_node(cls, flatten, from_children, namespace=space)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        # A named tuple, too, may be registered: what is registered counts.
+        warnings.filterwarnings("ignore", r".* is a subclass of `collections\.namedtuple`")
+        for space, flatten in spaces.items():
+            optree.register_pytree_node(cls, flatten, from_children, namespace=space)  # type: ignore[arg-type]
     if not public:
         _atoms.add(cls)
     _nodes[cls] = Registered(from_children, children, statics, plain)
     _native.register_node(cls, children, statics, to_children)
+
+
+def registered(cls: type) -> Registered | None:
+    """How a registered class is made again; None for one that is not registered, or a leaf to users."""
+    return None if cls in _atoms else _nodes.get(cls)
+
+
+def registered_classes() -> list[type]:
+    """The classes that are registered and containers to users."""
+    return [cls for cls in _nodes if cls not in _atoms]
 
 
 def native_flatten(x: Any) -> tuple[list[Any], Any] | None:

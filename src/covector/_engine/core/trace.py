@@ -127,8 +127,8 @@ def named_axes() -> Axes:
 
 
 def context() -> tuple[Hashable, ...]:
-    """What tracing a function depends on beside its arguments: the flags that change code, the named axes."""
-    return config.code_key(), _state.axes
+    """What tracing depends on beside arguments: the flags that change code, the mesh, the named axes."""
+    return config.code_key(), config.mesh, _state.axes
 
 
 def axis_size(name: Hashable) -> Dim:

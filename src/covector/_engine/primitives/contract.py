@@ -130,9 +130,9 @@ class DotGeneral(ByRoutine, Folded):
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Eqn | Sequence[Eqn] | None:
         """Of operands as they lie; of what is summed in a wider type, if it is worth it, by the routine for that."""
-        permuted = laws.product_of_permuted(self, eqn, made_by)
-        if permuted is not None:
-            return permuted
+        simpler = laws.product(self, eqn, made_by)
+        if simpler is not None:
+            return simpler
         lhs, rhs = (x.aval for x in eqn.inputs)
         wide = self.accumulator(lhs.dtype)
         if wide not in GEMM or lhs.dtype == rhs.dtype == eqn.outputs[0].aval.dtype == wide:

@@ -204,6 +204,34 @@ def broadcasts(self: Any, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
     return _instead(eqn, type(self)(self.shape, axes), *inputs)
 
 
+def product(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | Sequence[Eqn] | None:
+    """What a product of matrices is in a simpler way."""
+    found = product_without_sum(self, eqn)
+    return product_of_permuted(self, eqn, made_by) if found is None else found
+
+
+def product_without_sum(self: Any, eqn: Eqn) -> Sequence[Eqn] | None:
+    """A product that contracts no axis is one of elements: nothing is folded."""
+    out = eqn.outputs[0].aval
+    if self.lhs_contract or out.dtype == dtypes.bool_:
+        return None
+    new, batch = Rewriting(eqn), len(self.lhs_batch)
+    free = [f(a.aval.ndim) for f, a in zip((self.lhs_free, self.rhs_free), eqn.inputs, strict=True)]
+    split = batch + len(free[0])
+    places = (range(split, out.ndim), range(batch, split))
+    factors: list[Atom] = []
+    for x, own, axes, gone in zip(
+        eqn.inputs, (self.lhs_batch, self.rhs_batch), free, places, strict=True
+    ):
+        order = (*own, *axes)
+        if order != tuple(range(len(order))):
+            x = new(prims.Transpose(order), x)
+        if (x.aval.dtype, x.aval.weak_type) != (out.dtype, out.weak_type):
+            x = new(prims.Convert(out.dtype, out.weak_type), x)
+        factors.append(new(prims.Broadcast(out.shape, tuple(gone)), x) if gone else x)
+    return new.end(prims.mul, *factors)
+
+
 def product_of_permuted(self: Any, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
     """A product of a permuted operand is one of the operand over other axes, if its free axes keep their order."""
     inputs, changed = list(eqn.inputs), self

@@ -14,6 +14,8 @@ from covector._engine.base.record import record
 from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
+from covector._engine.types.mesh import AbstractMesh, context_mesh
+from covector._engine.types.sharding import NamedSharding, PartitionSpec
 
 
 @record
@@ -37,9 +39,78 @@ class Device:
     def __repr__(self) -> str:
         return f"{self.platform.capitalize()}Device(id={self.id})"
 
+    @property
+    def host_id(self) -> int:
+        """The process that it belongs to, under an older name.
+
+        >>> import covector
+        >>> covector.devices()[0].host_id
+        0
+        """
+        return self.process_index
+
+    @property
+    def local_hardware_id(self) -> int:
+        """Its number in this process.
+
+        >>> import covector
+        >>> covector.devices()[0].local_hardware_id
+        0
+        """
+        return self.id
+
+    def memory(self, kind: str) -> Memory:
+        """Its memory of a kind; ValueError if it has none such.
+
+        >>> import covector
+        >>> covector.devices()[0].memory("device").kind
+        'device'
+        """
+        check_memory(kind)
+        return self.default_memory()
+
+    def default_memory(self) -> Memory:
+        """The memory that arrays are in.
+
+        >>> import covector
+        >>> covector.devices()[0].default_memory().kind
+        'device'
+        """
+        return Memory("device", self)
+
+    def addressable_memories(self) -> list[Memory]:
+        """Its memories: the one.
+
+        >>> import covector
+        >>> len(covector.devices()[0].addressable_memories())
+        1
+        """
+        return [self.default_memory()]
+
     def memory_stats(self) -> dict[str, int]:
         """The allocator's counts, in bytes: in use, peak, cached."""
         return _native.memory_stats()
+
+
+@record
+class Memory:
+    """A memory of a device.
+
+    >>> import covector
+    >>> covector.devices()[0].default_memory().device
+    CpuDevice(id=0)
+    """
+
+    kind: str
+    device: Device
+
+
+def check_memory(kind: str | None) -> None:
+    """ValueError for a kind of memory that there is not."""
+    if kind not in (None, "device"):
+        raise ValueError(
+            f"there is no memory of kind {kind!r}{errors.at_user_line()}; there is 'device'"
+        )
 
 
 def devices(backend: str | None = None) -> list[Device]:
@@ -63,14 +134,92 @@ def default_device() -> Device:
     return Device(default_backend(), 0)
 
 
-def local_devices() -> list[Device]:
-    """The devices of this process.
+def local_devices(
+    process_index: int | None = None, backend: str | None = None, host_id: int | None = None
+) -> list[Device]:
+    """The devices of this process, or of one with another number: ValueError if there is none such.
 
     >>> import covector
     >>> covector.local_devices() == covector.devices()
     True
     """
-    return devices()
+    wanted = host_id if process_index is None else process_index
+    if wanted not in (None, 0):
+        raise ValueError(
+            f"local_devices: there is no process {wanted!r}{errors.at_user_line()}; there is one, 0"
+        )
+    return devices(backend)
+
+
+def local_device_count(backend: str | None = None) -> int:
+    """How many devices this process has.
+
+    >>> import covector
+    >>> covector.local_device_count()
+    1
+    """
+    return len(devices(backend))
+
+
+def process_index(backend: str | None = None) -> int:
+    """The number of this process among those that compute together: it is alone.
+
+    >>> import covector
+    >>> covector.process_index()
+    0
+    """
+    devices(backend)
+    return 0
+
+
+def process_count(backend: str | None = None) -> int:
+    """How many processes compute together: one.
+
+    >>> import covector
+    >>> covector.process_count()
+    1
+    """
+    return len(process_indices(backend))
+
+
+def process_indices(backend: str | None = None) -> list[int]:
+    """The numbers of all processes.
+
+    >>> import covector
+    >>> covector.process_indices()
+    [0]
+    """
+    return [process_index(backend)]
+
+
+def host_id(backend: str | None = None) -> int:
+    """`process_index` under an older name.
+
+    >>> import covector
+    >>> covector.host_id()
+    0
+    """
+    return process_index(backend)
+
+
+def host_count(backend: str | None = None) -> int:
+    """`process_count` under an older name.
+
+    >>> import covector
+    >>> covector.host_count()
+    1
+    """
+    return process_count(backend)
+
+
+def host_ids(backend: str | None = None) -> list[int]:
+    """`process_indices` under an older name.
+
+    >>> import covector
+    >>> covector.host_ids()
+    [0]
+    """
+    return process_indices(backend)
 
 
 def device_count(backend: str | None = None) -> int:
@@ -99,6 +248,9 @@ def check_places(api: str, what: str, places: object) -> None:
     There is one device, so that is all that they say.
     """
     for place in tree.leaves(places):
+        place = resolved(api, place)
+        if isinstance(getattr(place, "mesh", None), AbstractMesh) and not place.device_set:
+            continue  # axes alone, which mean the devices that there are
         if any(d not in devices() for d in getattr(place, "device_set", (place,))):
             raise ValueError(
                 f"{api}: {what}={place!r} is not a device here, nor a sharding over such{errors.at_user_line()}; "
@@ -106,14 +258,41 @@ def check_places(api: str, what: str, places: object) -> None:
             )
 
 
-def device_put(x: Any, device: object = None) -> Any:
+def resolved(api: str, place: Any) -> Any:
+    """The sharding that a PartitionSpec stands for, over the mesh of the context; another place as it is.
+
+    ValueError if there is no mesh, or it has no such axis.
+    """
+    if not isinstance(place, PartitionSpec):
+        return place
+    mesh = context_mesh()
+    if mesh is None:
+        raise ValueError(
+            f"{api} got {place!r}{errors.at_user_line()}, which is about the mesh of the context, and there is none: "
+            "call set_mesh(mesh), or give a NamedSharding"
+        )
+    return NamedSharding(mesh, place)
+
+
+def device_put(
+    x: Any,
+    device: object = None,
+    *,
+    src: object = None,
+    donate: Any = False,
+    may_alias: bool | None = None,
+) -> Any:
     """The pytree with its leaves as arrays on the device, or as a sharding says.  Shapes and dtypes stay.
+
+    `src` is where they are now.  Arrays that are given are what comes back: that they may be donated, or shared with
+    the result, changes nothing.  ValueError for a device or a sharding that is not there.
 
     >>> import covector as cv, numpy as np
     >>> cv.device_put({"a": np.arange(3)})["a"].dtype
     dtype('int64')
     """
     check_places("device_put", "device", device)
+    check_places("device_put", "src", src)
 
     def put(leaf: Any) -> Any:
         if isinstance(leaf, Tracer):
@@ -134,6 +313,16 @@ def device_get(x: Any) -> Any:
         lambda leaf: np.asarray(leaf) if type(leaf) is Array or isinstance(leaf, Tracer) else leaf,
         x,
     )
+
+
+def copy_to_host_async(x: Any) -> Any:
+    """The pytree, whose arrays will soon be asked for by the host: they are in its memory.
+
+    >>> import covector
+    >>> covector.copy_to_host_async(covector.numpy.ones(2))
+    Array([1., 1.], dtype=float32)
+    """
+    return x
 
 
 def block_until_ready(x: Any) -> Any:

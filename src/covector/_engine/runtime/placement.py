@@ -11,7 +11,7 @@ from typing import Any
 from covector._engine.base import errors
 from covector._engine.base.public import boundary, bounded
 from covector._engine.core.trace import Array
-from covector._engine.runtime.device import Device, default_device, devices
+from covector._engine.runtime.device import Device, check_memory, default_device, devices
 from covector._engine.types.sharding import Index, Sharding
 
 
@@ -33,7 +33,7 @@ class SingleDeviceSharding(Sharding):
                 f"SingleDeviceSharding: {device!r} is not a device here{errors.at_user_line()}; the devices are "
                 f"{devices()}"
             )
-        _check_memory(memory_kind)
+        check_memory(memory_kind)
         self._device = device
 
     @property
@@ -53,7 +53,7 @@ class SingleDeviceSharding(Sharding):
         >>> np.ones(2).sharding.with_memory_kind("device").memory_kind
         'device'
         """
-        _check_memory(kind)
+        check_memory(kind)
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -64,13 +64,6 @@ class SingleDeviceSharding(Sharding):
 
     def __repr__(self) -> str:
         return f"SingleDeviceSharding(device={self._device!r})"
-
-
-def _check_memory(kind: str | None) -> None:
-    if kind not in (None, "device"):
-        raise ValueError(
-            f"there is no memory of kind {kind!r}{errors.at_user_line()}; there is 'device'"
-        )
 
 
 class Shard:

@@ -21,15 +21,25 @@ MAX_BYTES = 2**62  # what the native core allows: sums of offsets fit an int64
 class ShapedArray:
     """An abstract value: shape (of dims), dtype, weak type.  Immutable; equal by content.
 
+    A sharding that is given says nothing: there is one device.
+
     A plain class with slots, not a frozen dataclass: tracing makes one per operation, and this is 4 times
     quicker to build.
     """
 
     __slots__ = ("_hash", "dtype", "shape", "weak_type")
 
-    def __init__(self, shape: tuple[Dim, ...], dtype: np.dtype, weak_type: bool = False):
-        self.shape = shape
-        self.dtype = dtype
+    def __init__(
+        self,
+        shape: tuple[Dim, ...],
+        dtype: np.dtype | type | str,
+        weak_type: bool = False,
+        *,
+        sharding: Sharding | None = None,
+    ):
+        self.shape = shape if type(shape) is tuple else tuple(shape)
+        # As users may write it: a scalar type, or its name.
+        self.dtype: np.dtype = dtypes.as_dtype(dtype) if isinstance(dtype, type | str) else dtype
         self.weak_type = weak_type
         self._hash = 0
 
@@ -168,8 +178,10 @@ class ShapeDtypeStruct:
         return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype.name}{weak})"
 
 
-def described(x: ShapeDtypeStruct) -> ShapedArray:
+def described(x: ShapeDtypeStruct | ShapedArray) -> ShapedArray:
     """The type of the array in whose place it is."""
+    if isinstance(x, ShapedArray):
+        return x
     return ShapedArray(x.shape, dtypes.canonical(x.dtype), x.weak_type)
 
 

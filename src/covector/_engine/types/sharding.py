@@ -1,21 +1,16 @@
-"""Where the parts of an array are: meshes of devices, specs that spread axes over them, shardings.  Plain data.
+"""Where the parts of an array are: specs that spread axes over those of a mesh, shardings.  Plain data.
 
-There is one device, so a mesh has one too, and its axes have size 1: programs that spread arrays over a mesh run, and
-each part is the whole.
+There is one device, so programs that spread arrays over a mesh run, and each part is the whole.
 """
 
 from __future__ import annotations
 
-import enum
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from math import prod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
+from covector._engine.types.mesh import NO_MESH, AbstractMesh, Mesh, UnreducedKind
 
 Index = tuple[slice, ...]
 
@@ -139,44 +134,108 @@ class Sharding:
         return self.device_set == other.device_set
 
 
-class AxisType(enum.Enum):
-    """Who decides how arrays are spread over an axis of a mesh; of an axis of size 1 it changes nothing.
+class _Unconstrained:
+    """The entry of a spec that leaves an axis to the compiler."""
 
-    >>> from covector.sharding import AxisType
-    >>> [kind.name for kind in AxisType]
-    ['Auto', 'Explicit', 'Manual']
-    """
-
-    Auto = enum.auto()
-    Explicit = enum.auto()
-    Manual = enum.auto()
+    def __repr__(self) -> str:
+        return "UNCONSTRAINED"
 
 
 class PartitionSpec(tuple[Any, ...]):
     """Over which axes of a mesh each axis of an array is spread: a name, a tuple of names, or None.
 
+    `P.UNCONSTRAINED` leaves it open.  `unreduced` are axes over which the parts are still to be combined, in the
+    way of `unreduced_kind`, and `reduced` those over which they were: with one part that changes no value.
+
     >>> from covector.sharding import PartitionSpec as P
     >>> P("rows", None), len(P("rows", None))
-    (PartitionSpec('rows', None), 2)
+    (P('rows', None), 2)
     """
 
-    __slots__ = ()
+    UNCONSTRAINED: Any = _Unconstrained()
 
-    def __new__(cls, *partitions: Hashable) -> PartitionSpec:
+    unreduced: frozenset[str]
+    reduced: frozenset[str]
+    unreduced_kind: UnreducedKind | None
+
+    def __new__(
+        cls,
+        *partitions: Any,
+        unreduced: Iterable[str] = (),
+        reduced: Iterable[str] = (),
+        unreduced_kind: UnreducedKind | None = None,
+    ) -> PartitionSpec:
         for entry in partitions:
             names = entry if isinstance(entry, tuple) else (entry,)
-            if not all(name is None or isinstance(name, str) for name in names):
+            if not all(n is None or n is cls.UNCONSTRAINED or isinstance(n, str) for n in names):
                 raise TypeError(
                     f"PartitionSpec: entries are names of a mesh's axes, tuples of them, or None, got {entry!r}"
                     f"{errors.at_user_line()}"
                 )
-        return super().__new__(cls, partitions)
+        made = super().__new__(cls, partitions)
+        made.unreduced, made.reduced = frozenset(unreduced), frozenset(reduced)
+        made.unreduced_kind = unreduced_kind
+        if twice := {*made.names()} & (made.unreduced | made.reduced):
+            raise ValueError(
+                f"PartitionSpec: {min(twice)!r} is an axis of the array and of unreduced or reduced"
+                f"{errors.at_user_line()}"
+            )
+        return made
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return tuple(self)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _partition_spec, (tuple(self), self.unreduced, self.reduced, self.unreduced_kind)
+
+    def __add__(self, other: tuple[Any, ...]) -> PartitionSpec:  # type: ignore[override]
+        return self.update(partitions=(*self, *other))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PartitionSpec):
+            return super().__eq__(other)
+        return super().__eq__(other) and self._rest() == other._rest()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((tuple(self), *self._rest()))
+
+    def _rest(self) -> tuple[Any, ...]:
+        return self.unreduced, self.reduced, self.unreduced_kind
 
     def __repr__(self) -> str:
-        return f"PartitionSpec({', '.join(map(repr, self))})"
+        sets = {"unreduced": self.unreduced, "reduced": self.reduced}
+        named = [f"{k}={{{', '.join(map(repr, sorted(v)))}}}" for k, v in sets.items() if v]
+        alone = "," if len(self) == 1 and not named else ""
+        return f"P({', '.join([*map(repr, self), *named])}{alone})"
+
+    def update(
+        self,
+        partitions: Sequence[Any] | None = None,
+        unreduced: Iterable[str] | None = None,
+        reduced: Iterable[str] | None = None,
+    ) -> PartitionSpec:
+        """The spec with these parts in place of its own.
+
+        >>> from covector.sharding import PartitionSpec as P
+        >>> P("x").update(partitions=("y", None))
+        P('y', None)
+        """
+        return PartitionSpec(
+            *(self if partitions is None else partitions),
+            unreduced=self.unreduced if unreduced is None else unreduced,
+            reduced=self.reduced if reduced is None else reduced,
+            unreduced_kind=self.unreduced_kind,
+        )
+
+    @property
+    def partitions(self) -> tuple[Any, ...]:
+        """The entries.
+
+        >>> from covector.sharding import PartitionSpec as P
+        >>> P("x", None).partitions
+        ('x', None)
+        """
+        return tuple(self)
 
     def names(self) -> Iterator[str]:
         """All names in it, in order.
@@ -186,177 +245,17 @@ class PartitionSpec(tuple[Any, ...]):
         ['a', 'b', 'c']
         """
         for entry in self:
-            yield from (n for n in (entry if isinstance(entry, tuple) else (entry,)) if n)
+            names = entry if isinstance(entry, tuple) else (entry,)
+            yield from (n for n in names if isinstance(n, str))
+
+
+def _partition_spec(
+    entries: tuple[Any, ...], unreduced: Any, reduced: Any, kind: UnreducedKind | None
+) -> PartitionSpec:
+    return PartitionSpec(*entries, unreduced=unreduced, reduced=reduced, unreduced_kind=kind)
 
 
 P = PartitionSpec
-
-
-@bounded
-class AbstractMesh:
-    """The axes of a mesh without its devices: sizes, names, and who decides over each.
-
-    >>> from covector.sharding import AbstractMesh
-    >>> dict(AbstractMesh((1, 1), ("rows", "columns")).shape)
-    {'rows': 1, 'columns': 1}
-    """
-
-    __slots__ = ("axis_names", "axis_sizes", "axis_types")
-
-    def __init__(
-        self,
-        axis_sizes: Sequence[int],
-        axis_names: Sequence[str],
-        axis_types: Sequence[AxisType] | None = None,
-    ):
-        self.axis_sizes, self.axis_names = tuple(axis_sizes), tuple(axis_names)
-        self.axis_types = tuple(axis_types or (AxisType.Auto,) * len(self.axis_names))
-        if not len(self.axis_sizes) == len(self.axis_names) == len(self.axis_types):
-            raise ValueError(
-                f"a mesh has a size, a name and a type for each axis{errors.at_user_line()}, got sizes "
-                f"{self.axis_sizes}, names {self.axis_names}, types {self.axis_types}"
-            )
-        if len({*self.axis_names}) < len(self.axis_names):
-            raise ValueError(
-                f"a mesh's axes have names of their own{errors.at_user_line()}, got {self.axis_names}"
-            )
-
-    @property
-    def shape(self) -> OrderedDict[str, int]:
-        """The sizes by name.
-
-        >>> import covector
-        >>> dict(covector.make_mesh((1,), ("a",)).shape)
-        {'a': 1}
-        """
-        return OrderedDict(zip(self.axis_names, self.axis_sizes, strict=True))
-
-    @property
-    def size(self) -> int:
-        """How many devices it has.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).size
-        1
-        """
-        return prod(self.axis_sizes)
-
-    @property
-    def empty(self) -> bool:
-        """Whether it has no axes.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).empty
-        False
-        """
-        return not self.axis_names
-
-    def _all(self, kind: AxisType) -> bool:
-        return not self.empty and all(t is kind for t in self.axis_types)
-
-    @property
-    def are_all_axes_auto(self) -> bool:
-        """Whether the compiler decides over all axes.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).are_all_axes_auto
-        True
-        """
-        return self._all(AxisType.Auto)
-
-    @property
-    def are_all_axes_explicit(self) -> bool:
-        """Whether types say over all axes how arrays are spread.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).are_all_axes_explicit
-        False
-        """
-        return self._all(AxisType.Explicit)
-
-    @property
-    def are_all_axes_manual(self) -> bool:
-        """Whether the program itself decides over all axes.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).are_all_axes_manual
-        False
-        """
-        return self._all(AxisType.Manual)
-
-    def _key(self) -> tuple[Any, ...]:
-        return self.axis_sizes, self.axis_names, self.axis_types
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._key() == other._key()  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return f"AbstractMesh({self._axes()})"
-
-    def _axes(self) -> str:
-        return ", ".join([f"{name!r}: {size}" for name, size in self.shape.items()])
-
-
-@bounded
-class Mesh(AbstractMesh):
-    """A grid of devices with a name for each axis; in a `with` block it is written for programs that say so.
-
-    >>> import covector, numpy
-    >>> covector.sharding.Mesh(numpy.array(covector.devices()), ("x",))
-    Mesh('x': 1)
-    """
-
-    __slots__ = ("devices",)
-
-    def __init__(
-        self,
-        devices: Any,
-        axis_names: str | Sequence[str],
-        axis_types: Sequence[AxisType] | None = None,
-    ):
-        self.devices = np.asarray(devices, dtype=object)
-        names = (axis_names,) if isinstance(axis_names, str) else tuple(axis_names)
-        super().__init__(self.devices.shape, names, axis_types)
-        if len({*self.device_ids}) < self.devices.size:
-            raise ValueError(f"Mesh: a device is there more than once{errors.at_user_line()}")
-
-    @property
-    def device_ids(self) -> list[int]:
-        """The devices' numbers.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).device_ids
-        [0]
-        """
-        return [device.id for device in self.devices.flat]
-
-    @property
-    def abstract_mesh(self) -> AbstractMesh:
-        """Its axes alone.
-
-        >>> import covector
-        >>> covector.make_mesh((1,), ("a",)).abstract_mesh
-        AbstractMesh('a': 1)
-        """
-        return AbstractMesh(self.axis_sizes, self.axis_names, self.axis_types)
-
-    def _key(self) -> tuple[Any, ...]:
-        return (*super()._key(), *self.devices.flat)
-
-    def __enter__(self) -> Mesh:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        return None
-
-    def __repr__(self) -> str:
-        return f"Mesh({self._axes()})"
-
-
-NO_MESH = AbstractMesh((), ())
 
 
 @bounded
@@ -366,7 +265,7 @@ class NamedSharding(Sharding):
     >>> import covector
     >>> from covector.sharding import NamedSharding, PartitionSpec
     >>> NamedSharding(covector.make_mesh((1,), ("x",)), PartitionSpec("x"))
-    NamedSharding(mesh=Mesh('x': 1), spec=PartitionSpec('x',))
+    NamedSharding(mesh=Mesh('x': 1, axis_types=(Explicit,)), spec=P('x',))
     """
 
     __slots__ = ("mesh", "spec")
@@ -374,7 +273,8 @@ class NamedSharding(Sharding):
     def __init__(
         self, mesh: Mesh | AbstractMesh, spec: Sequence[Any], *, memory_kind: str | None = None
     ):
-        self.mesh, self.spec = mesh, PartitionSpec(*spec)
+        self.mesh = mesh
+        self.spec = spec if isinstance(spec, PartitionSpec) else PartitionSpec(*spec)
         names = list(self.spec.names())
         if unknown := [n for n in names if n not in mesh.axis_names]:
             raise ValueError(
@@ -411,8 +311,30 @@ class NamedSharding(Sharding):
         return hash((self.mesh, self.spec))
 
     def __repr__(self) -> str:
-        entries = ", ".join(map(repr, self.spec)) + ("," if len(self.spec) == 1 else "")
-        return f"NamedSharding(mesh={self.mesh!r}, spec=PartitionSpec({entries}))"
+        kind = type(self.mesh).__name__
+        mesh = f"{kind}({self.mesh._axes()}, axis_types={self.mesh.axis_types})"
+        return f"NamedSharding(mesh={mesh}, spec={self.spec!r})"
+
+    def update(self, **changes: Any) -> NamedSharding:
+        """The same with another `mesh`, `spec` or `memory_kind`.
+
+        >>> import covector
+        >>> from covector.sharding import NamedSharding, PartitionSpec
+        >>> NamedSharding(covector.make_mesh((1,), ("x",)), PartitionSpec()).update(spec=PartitionSpec("x")).spec
+        P('x',)
+        """
+        given: dict[str, Any] = {"mesh": self.mesh, "spec": self.spec, **changes}
+        return NamedSharding(**given)
+
+    def with_memory_kind(self, kind: str) -> NamedSharding:
+        """The same with another kind of memory; ValueError if there is none such.
+
+        >>> import covector
+        >>> from covector.sharding import NamedSharding, PartitionSpec
+        >>> NamedSharding(covector.make_mesh((1,), ("x",)), PartitionSpec()).with_memory_kind("device").spec
+        P()
+        """
+        return self.update(memory_kind=kind)
 
 
 def over_no_mesh(ndim: int) -> NamedSharding:

@@ -1,0 +1,18 @@
+"""Small optimizers and layers, as JAX has them for examples; some libraries build on them."""
+
+import typing as _typing
+from importlib import import_module as _import_module
+
+from covector._engine.base.public import publish as _publish
+
+if _typing.TYPE_CHECKING:
+    from covector.example_libraries import optimizers as optimizers, stax as stax
+
+_LATER = ("optimizers", "stax")
+
+
+def _load(name: str) -> _typing.Any:
+    return _import_module(f"covector.example_libraries.{name}")
+
+
+_publish(__name__, later=_LATER, load=_load)
