@@ -108,6 +108,10 @@ class Scan(Primitive):
         """Where consts, carry and the rest are among operands and results, the loop's and the body's."""
         return Layout(self.num_consts, self.num_carry)
 
+    @property
+    def carried(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        return tuple(range(self.num_consts, self.num_consts + self.num_carry))
+
     def _of(self, body: Program, layout: Layout) -> Scan:
         """The same loop with another body."""
         return replace(self, body=body, num_consts=layout.consts, num_carry=layout.carry)
@@ -554,7 +558,10 @@ def _in_buffers(
         if turns.count == 1:  # to where the next loop begins, or to the results
             last = turns is loops[-1]
             pairs = [
-                (place, (out.place if last else pair[1]) if changed else place)
+                (
+                    place,
+                    (out.place if last and out.place != place else pair[1]) if changed else place,
+                )
                 for place, out, pair, changed in zip(now, gives.carry, pairs, changes, strict=True)
             ]
         for (current, _), place, aval in zip(pairs, now, types, strict=True):

@@ -30,7 +30,7 @@ from covector._engine.control.derived import (
     live_parts,
     then_condition,
 )
-from covector._engine.control.each import Each
+from covector._engine.control.each import for_each
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import unwound
 from covector._engine.control.wide import WideBody, widened_loop
@@ -93,6 +93,10 @@ class While(Primitive):
     def layout(self) -> Layout:
         """Where consts and carry are among operands and results, the loop's and the body's."""
         return Layout(self.num_consts, len(self.body.outputs))
+
+    @property
+    def carried(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        return tuple(self._carried)
 
     @property
     def mask(self) -> Mask:
@@ -322,21 +326,11 @@ class While(Primitive):
     def pulled(self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any]) -> list[Any]:
         """Cotangents of the operands in the mask.  The loop runs again, and back: `unwind.py` says how."""
         found = unwound(self.body, self.condition, self.layout, nonzero, bool(self.lanes), _plain)
-        program, constants = found.program, found.constants
-        axes = [0 if mine else None for mine in (*self.mask, *[True] * self.layout.carry)]
-        axes += [0] * sum(found.carry)
-        for size in reversed(self.lanes):
-            wide = (*axes, *[None] * (len(program.inputs) - len(axes)))
-            every = (True,) * len(program.outputs)
-            batched = batch_program(program, wide, size, None, every)
-            program, constants = batched.program, (*constants, *batched.constants)
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
-        way: Primitive = Call(program)
-        if self.lanes and len(constants) == len(found.constants):
-            mapped = [d is not None for d in axes]
-            mapped += [False] * (len(program.inputs) - len(axes))
-            way = Each(program, found.program, self.lanes, tuple(mapped))
-        backs = iter(way(*primals, *cts, *constants))
+        own = (True,) * (self.layout.carry + len(cts))
+        mapped = (*self.mask, *own, *[False] * len(found.constants))
+        way, more = for_each(found.program, self.lanes, mapped)
+        backs = iter(way(*primals, *cts, *found.constants, *more))
         result: list[Any] = []
         for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
             if mine:

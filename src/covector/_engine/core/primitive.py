@@ -238,6 +238,7 @@ class Primitive:
     # -- what passes ask ---------------------------------------------------------------------------
 
     begins_as: ClassVar[tuple[int | None, ...]] = ()  # the operand that each result copies
+    carried: ClassVar[tuple[int | None, ...]] = ()  # the operand in whose place a loop leaves each
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
 
     fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy as np
 from covector._engine import _native
 from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
+from covector._engine.base.record import replace
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.access import moves, uses
 from covector._engine.ir.kernel import (
@@ -124,8 +126,10 @@ class Machine:
         planned: bool,
         aliased: bool,
         order: Order | None,
+        updated: Mapping[Buffer, Buffer] = MappingProxyType({}),
     ):
         self.kernel, self.order, self.planned = kernel, order, planned
+        self.aliased = aliased
         self.most = 0  # runs of a loop with a condition
         self.scope = Scope(variables=dict(sizes))
         self.where: dict[Buffer, tuple[Memory, int]] = {}
@@ -133,6 +137,7 @@ class Machine:
         self.own = {} if planned else Times(kernel).own
         arena = Memory.of(self.number(kernel.arena))
         taken = {kernel.outputs[o]: kernel.inputs[i] for o, i in kernel.aliases} if aliased else {}
+        taken |= updated
         for buffer in (*kernel.inputs, *kernel.outputs):
             source = taken.get(buffer) if planned else None
             self.where[buffer] = (
@@ -473,6 +478,9 @@ class Machine:
 
     def routine(self, s: Routine) -> None:
         """A named routine, by its meaning."""
+        if (function := self.kernel.functions.get(s.name)) is not None:
+            self._call(function, s)
+            return
         known = ROUTINES.get(s.name)
         if known is None:
             raise KernelError(f"the oracle knows no routine {s.name}")
@@ -503,6 +511,24 @@ class Machine:
             self.write(buffer, inside, value, np.True_, s)
 
         known.meaning([self.number(d) for d in s.parameters], read, write)
+
+    def _call(self, function: Kernel, s: Routine) -> None:
+        """A function of the Kernel's own; what it updates lies where its input does."""
+        places = [(b, self.number(d)) for b, d in s.places]
+        n = len(function.inputs)
+        inside = replace(function, functions=self.kernel.functions)
+        updated = {
+            function.outputs[k - n]: function.inputs[places.index(places[k])] for k in s.updates
+        }
+        machine = Machine(inside, {}, self.planned, self.aliased, self.order, updated)
+        machine.most = self.most
+        for into, (b, at) in zip(function.inputs, places, strict=False):
+            every = at + np.arange(self.number(into.size))
+            machine.fill(into, self.read(b, every, into.dtype, np.True_, s))
+        machine.statements(function.body, outermost=True)
+        for out, (b, at) in zip(function.outputs, places[n:], strict=True):
+            found = machine.all_of(out)
+            self.write(b, at + np.arange(found.size), found, np.True_, s)
 
     def call_back(self, s: Callback) -> None:
         """Call the function with copies of its operands, and store what it gives."""
