@@ -62,7 +62,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse late arena donation memory cuts folding nest instances unroll points",
+        "__init__ calls elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
     ("_engine/compile", "lower simplify"),
     (
