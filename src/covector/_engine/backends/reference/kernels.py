@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from covector._engine import _native
+from covector._engine.backends.reference.memory import Array, Memory, Scope
 from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
 from covector._engine.base.record import replace
@@ -52,7 +52,6 @@ from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-Array = np.ndarray
 Order = Callable[[int], Sequence[int]]
 # What accesses memory, for messages: its text takes as long as running it does, and is made for a message only.
 Who = Statement | Expr | str
@@ -84,36 +83,6 @@ def run(
         machine.fill(buffer, np.asarray(x))
     machine.statements(kernel.body, outermost=True)
     return [machine.all_of(buffer) for buffer in kernel.outputs]
-
-
-@dataclass(slots=True)
-class Memory:
-    """Bytes, and which of them hold something."""
-
-    bytes: Array
-    holds: Array
-
-    @classmethod
-    def of(cls, size: int) -> Memory:
-        return cls(np.full(size, 0xA5, np.uint8), np.zeros(size, np.bool_))
-
-    def forget(self, start: int, size: int) -> None:
-        """What is there is no value any more."""
-        self.bytes[start : start + size] = 0xA5
-        self.holds[start : start + size] = False
-
-
-@dataclass(slots=True)
-class Scope:
-    """What is known in the body that runs: values of nodes, of locals, of loop variables, private memory."""
-
-    values: dict[Expr, Array] = field(default_factory=dict)
-    locals: dict[Expr, Array] = field(default_factory=dict)
-    variables: dict[str, Any] = field(default_factory=dict)
-    lanes: int | None = None  # how many runs of a loop are side by side
-    mask: Any = np.True_  # which of them are here
-    wide: frozenset[Buffer] = frozenset()  # private buffers that each lane has for itself
-    inside: frozenset[Expr] = frozenset()  # locals that each lane has for itself
 
 
 class Machine:
