@@ -200,9 +200,8 @@ class Primitive:
         """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
         return self.batch(args, dims, size)
 
-    makes_nan: ClassVar[bool] = (
-        True  # whether floating results may have NaNs that operands have not
-    )
+    # Whether floating results may have NaNs that operands have not.
+    makes_nan: ClassVar[bool] = True
     only_checks: ClassVar[bool] = False  # whether it is there for its faults alone
 
     def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
@@ -270,6 +269,10 @@ class Primitive:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Of what holds Programs in which something can fail, the results and the state after it."""
         raise self._missing("checked")
+
+    def keeping(self, keep: Callable[[Eqn], bool] | None) -> Primitive:
+        """The same; of a loop with a condition, one whose derivatives keep what these equations compute."""
+        return self
 
     def rule_programs(self) -> tuple[Program, ...] | None:
         """What a user's rule computes forwards, for a derivative in all arguments; None: that is not known before."""
