@@ -40,10 +40,9 @@ class _Typed:
 
     @property
     def aval(self) -> ShapedArray:
-        of = self._of
-        if type(of) is not ShapedArray:
-            of = self._of = trace.typeof(of)
-        return of
+        if type(self._of) is not ShapedArray:
+            self._of = trace.typeof(self._of)
+        return self._of
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.aval.text()})"
@@ -148,10 +147,9 @@ class Primitive:
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
     effects: ClassVar[frozenset[Effect]] = frozenset()
-    no_slope: ClassVar[str | None] = (
-        None  # why the derivative is zero wherever there is one, if it is
-    )
-    no_slope_of: ClassVar[Mapping[int, str]] = MappingProxyType({})  # the same, of some operands
+    # Why the derivative is zero wherever there is one, if it is; the same, of some operands.
+    no_slope: ClassVar[str | None] = None
+    no_slope_of: ClassVar[Mapping[int, str]] = MappingProxyType({})
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 
@@ -239,7 +237,6 @@ class Primitive:
     begins_as: ClassVar[tuple[int | None, ...]] = ()  # the operand that each result copies
     carried: ClassVar[tuple[int | None, ...]] = ()  # the operand in whose place a loop leaves each
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
-
     fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
 
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
