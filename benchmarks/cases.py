@@ -106,6 +106,17 @@ def call_one(f: Framework) -> Any:
     return lambda: add(x)
 
 
+@case("calls", COMPILED, jax=0.5)
+def call_anew(f: Framework) -> Any:
+    """`jit(add)(x)`, where the compiled function is made anew in each call, on a scalar."""
+
+    def add(x: Any) -> Any:
+        return x + 1
+
+    x = f.random()
+    return lambda: f.jit(add)(x)
+
+
 @case("calls", ALL, jax=0.3)
 def call_twenty(f: Framework) -> Any:
     """`jit(lambda *xs: [x + 1 for x in xs])` on 20 scalars, per call."""

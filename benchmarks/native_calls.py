@@ -66,7 +66,7 @@ def bypass(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
 def compiled(executable: native.Executable, count: int) -> native.JitFunction:
     """Return a jit function whose only Program takes all of `count` leaves."""
     entry = native.Entry(executable, range(count), [], ("leaf", 0))
-    return native.JitFunction(bypass, lambda args, kwargs: entry, bypass)
+    return native.JitFunction(bypass, native.Calls(lambda args, kwargs: entry, bypass))
 
 
 def build(folder: str) -> ctypes.CDLL:

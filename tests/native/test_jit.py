@@ -17,7 +17,7 @@ class Recorder:
         self.misses: list = []
         self.bypasses: list = []
         self.spec = ("none",)
-        self.jit = native.JitFunction(self.fun, self.miss, self.bypass, **options)
+        self.jit = native.JitFunction(self.fun, native.Calls(self.miss, self.bypass, **options))
 
     def fun(self, *args, **kwargs):
         return args, kwargs
@@ -55,9 +55,9 @@ def test_types_and_shapes(native, recorder):
                 x, y = arrays(native, shape, shape, dtype=code, weak=weak)
                 assert r.compiles(x)
                 assert not r.compiles(y)
-    assert r.jit.cache_size() == len(r.misses) == 15 * 2 * 7
-    r.jit.clear_cache()
-    assert r.jit.cache_size() == 0
+    assert r.jit.calls.size() == len(r.misses) == 15 * 2 * 7
+    r.jit.calls.forget()
+    assert r.jit.calls.size() == 0
     assert r.compiles(x)
 
 
@@ -162,7 +162,7 @@ def test_unhashable_statics_bypass(native, recorder):
     r = recorder(static_argnums=0)
     assert r.jit([1]) == "bypassed"
     assert r.jit({}) == "bypassed"
-    assert (r.jit.cache_size(), r.bypasses[0]) == (0, (([1],), {}))
+    assert (r.jit.calls.size(), r.bypasses[0]) == (0, (([1],), {}))
 
     class Broken:
         def __hash__(self):
@@ -192,7 +192,7 @@ def test_statics_with_own_equality(native, recorder):
     assert not r.compiles(Value(1))
     assert not r.compiles(Value(2))
     # Comparing may clear the table under our feet.
-    assert r.compiles(Value(1, r.jit.clear_cache))
+    assert r.compiles(Value(1, r.jit.calls.forget))
     assert r.compiles(Value(2, lambda: r.jit(Value(3))))
 
     def fail():
@@ -361,7 +361,7 @@ def test_values_reach_the_program(native, make):
         name = {"float64": "float32", "int64": "int32", "complex128": "complex64"}.get(name, name)
         return native.Entry(executables[name], [0], [], ("leaf", 0))
 
-    jit = native.JitFunction(len, miss, len)
+    jit = native.JitFunction(len, native.Calls(miss, len))
     for threshold in (50_000, 0):  # at once, and through the queue
         native.set_inline_threshold_ns(threshold)
         for value in (1.5, -7, 2 - 3j, True, False, np.float32(2.5), np.int32(4), np.bool_(True),
@@ -378,7 +378,7 @@ def test_operand_order_and_constants(native, make):
     def miss(args, kwargs):
         return native.Entry(run, [2, 0], [constant], ("leaf", 0))
 
-    jit = native.JitFunction(len, miss, len)
+    jit = native.JitFunction(len, native.Calls(miss, len))
     a, b, c = (native.scalar(value, "float32") for value in (1, 2, 3))
     assert jit(a, b, c).item() == 3 + 10 * 1 + 100 * 7
     constant.delete()
@@ -391,7 +391,9 @@ def test_results(native, make):
     marker = object()
 
     def call(spec, *args):
-        jit = native.JitFunction(len, lambda a, k: native.Entry(run, [0], [], spec), len)
+        jit = native.JitFunction(
+            len, native.Calls(lambda a, k: native.Entry(run, [0], [], spec), len)
+        )
         jit(*args or (x,))
         return jit(*args or (x,))
 
@@ -425,7 +427,7 @@ def test_results(native, make):
 def test_forwarded_arguments(native, make):
     run = make("copy_float", [(11, ())], [(11, (), False)])
     spec = ("tuple", [("input", 0), ("leaf", 0), ("input", 1)])
-    jit = native.JitFunction(len, lambda a, k: native.Entry(run, [0], [], spec), len)
+    jit = native.JitFunction(len, native.Calls(lambda a, k: native.Entry(run, [0], [], spec), len))
     x, y = native.scalar(1, "float32"), native.array_from(np.arange(3), "int32", weak_type=True)
     for _ in range(2):
         a, b, c = jit(x, y)
@@ -446,10 +448,8 @@ def test_donation(native, make):
     run = make("combine", [(11, ())] * 3, [(11, (), False)], aliases=[(0, 0)])
     spec = ("tuple", [("leaf", 0), ("input", 2)])
     jit = native.JitFunction(
-        len, lambda a, k: native.Entry(run, [0, 1, 2], [], spec, donate=[0, 2]), len,
-        donate_argnums=(0, 2),
-    )  # fmt: skip
-    assert jit.donate_argnums == (0, 2)
+        len, native.Calls(lambda a, k: native.Entry(run, [0, 1, 2], [], spec, donate=[0, 2]), len)
+    )
     for _ in range(2):
         a, b, c = (native.scalar(value, "float32") for value in (1, 2, 3))
         pointer = a.unsafe_buffer_pointer()
@@ -471,7 +471,9 @@ def test_donation(native, make):
 
 def test_numpy_arguments_are_copied(native, make):
     run = make("add_one_slowly", cost_ns=10**6)
-    jit = native.JitFunction(len, lambda a, k: native.Entry(run, [0], [], ("leaf", 0)), len)
+    jit = native.JitFunction(
+        len, native.Calls(lambda a, k: native.Entry(run, [0], [], ("leaf", 0)), len)
+    )
     values = np.arange(4, dtype=np.float32)
     y = jit(values)
     values[:] = 100
@@ -481,7 +483,7 @@ def test_numpy_arguments_are_copied(native, make):
 def test_many_arguments(native, make):
     run = make("sum_of_twenty", [(11, ())] * 20, [(11, (), False)])
     jit = native.JitFunction(
-        len, lambda a, k: native.Entry(run, list(range(20)), [], ("leaf", 0)), len
+        len, native.Calls(lambda a, k: native.Entry(run, list(range(20)), [], ("leaf", 0)), len)
     )
     xs = [native.scalar(i, "float32") for i in range(20)]
     assert jit(*xs).item() == 190
@@ -530,7 +532,8 @@ def test_entries_that_do_not_fit_the_call(native, make, four):
         ([0], ("leaf", 0), (np.zeros(5, np.float32),), "changed its shape|does not fit"),
     ):
         jit = native.JitFunction(
-            len, lambda a, k, kept=kept, spec=spec: native.Entry(run, kept, [], spec), len
+            len,
+            native.Calls(lambda a, k, kept=kept, spec=spec: native.Entry(run, kept, [], spec), len),
         )
         with pytest.raises(RuntimeError, match=message):
             jit(*args)
@@ -540,20 +543,23 @@ def test_errors_pass_through(native, make, four):
     def fail(args, kwargs):
         raise ZeroDivisionError("inside miss")
 
-    jit = native.JitFunction(len, fail, fail)
+    jit = native.JitFunction(len, native.Calls(fail, fail))
     for args in ((1,), ("text",)):
         with pytest.raises(ZeroDivisionError, match="inside miss"):
             jit(*args)
-    assert native.JitFunction(len, lambda a, k: None, lambda a, k: "bypassed")(1) == "bypassed"
+    assert (
+        native.JitFunction(len, native.Calls(lambda a, k: None, lambda a, k: "bypassed"))(1)
+        == "bypassed"
+    )
     with pytest.raises(TypeError, match="must return an Entry or None, not int"):
-        native.JitFunction(len, lambda a, k: 3, len)(1)
+        native.JitFunction(len, native.Calls(lambda a, k: 3, len))(1)
     run = make("add_one")
 
     def broken(children):
         raise ZeroDivisionError("inside unflatten")
 
     entry = native.Entry(run, [0], [], ("list", [("leaf", 0), ("custom", broken, [("leaf", 0)])]))
-    jit = native.JitFunction(len, lambda a, k: entry, len)
+    jit = native.JitFunction(len, native.Calls(lambda a, k: entry, len))
     gc.collect()
     before = native.memory_stats()["bytes_in_use"]
     x = four()

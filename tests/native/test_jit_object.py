@@ -9,12 +9,17 @@ import pytest
 
 
 def test_construction(native):
-    with pytest.raises(TypeError, match="fun, miss and bypass must be callable"):
-        native.JitFunction(len, len, 3)
+    with pytest.raises(TypeError, match="miss and bypass must be callable"):
+        native.Calls(len, 3)
     with pytest.raises(TypeError, match="argument names must be str, not 3"):
-        native.JitFunction(len, len, len, static_argnames=[3])
+        native.Calls(len, len, static_argnames=[3])
     with pytest.raises(TypeError):
-        native.JitFunction(len, len, len, static_argnums="a")
+        native.Calls(len, len, static_argnums="a")
+    with pytest.raises(TypeError):
+        native.Calls()
+    for fun, calls in ((len, len), (3, native.Calls(len, len))):
+        with pytest.raises(TypeError, match="needs something callable and its Calls"):
+            native.JitFunction(fun, calls)
     with pytest.raises(TypeError):
         native.JitFunction()
 
@@ -23,7 +28,7 @@ def test_looks_like_a_function(native):
     def fun(a, b=1):
         """Text."""
 
-    jit = native.JitFunction(fun, len, len)
+    jit = native.JitFunction(fun, native.Calls(len, len))
     assert jit.__wrapped__ is fun
     assert inspect.signature(jit) == inspect.signature(fun)
     assert repr(jit) == f"<compiled {fun!r}>"
@@ -38,7 +43,7 @@ def test_looks_like_a_function(native):
         calls.append((args, kwargs))
         return "bypassed"
 
-    method = native.JitFunction(fun, bypass, bypass)
+    method = native.JitFunction(fun, native.Calls(bypass, bypass))
     Owner = type("Owner", (), {"method": method})
     assert Owner.method is method
     owner = Owner()
@@ -54,7 +59,7 @@ def test_cycles_are_collected(native, make):
 
         run = make("copy_float", [(11, ())], [(11, (), False)])
         entry = native.Entry(run, [0], [], ("custom", lambda c: (fun, c), [("leaf", 0)]))
-        jit = native.JitFunction(fun, lambda a, k: entry, len)
+        jit = native.JitFunction(fun, native.Calls(lambda a, k: entry, len))
         jit(1.0)
         return weakref.ref(jit)
 
@@ -71,7 +76,7 @@ def test_threads(native, make):
         misses.append(args)
         return native.Entry(run, [0], [], ("leaf", 0))
 
-    jit = native.JitFunction(len, miss, len, static_argnums=1)
+    jit = native.JitFunction(len, native.Calls(miss, len, static_argnums=1))
     wrong = []
 
     def work(seed):
@@ -85,5 +90,5 @@ def test_threads(native, make):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert jit.cache_size() == 50
+    assert jit.calls.size() == 50
     assert 50 <= len(misses) <= 200

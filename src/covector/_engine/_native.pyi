@@ -102,6 +102,9 @@ class Array(metaclass=ArrayType):
     def mT(self) -> Array:
         """The last two axes exchanged."""
     @property
+    def flat(self) -> Array:
+        """The elements on one axis."""
+    @property
     def real(self) -> Array:
         """The real part."""
     @property
@@ -550,29 +553,37 @@ class Entry:
         """The leaf positions that the executable takes."""
 
 @final
-class JitFunction:
-    """A callable that runs compiled Programs by the signature of its arguments."""
+class Calls:
+    """Compiled Programs by the signatures of calls: what functions share that are made of one function alike."""
 
-    __wrapped__: Callable[..., Any]
-    donate_argnums: Any
-    donate_argnames: Any
     def __init__(
         self,
-        fun: Callable[..., Any],
         miss: Callable[[tuple[Any, ...], dict[str, Any]], Entry | None],
         bypass: Callable[[tuple[Any, ...], dict[str, Any]], Any],
         static_argnums: int | Iterable[int] = (),
         static_argnames: str | Iterable[str] = (),
-        donate_argnums: object = (),
-        donate_argnames: object = (),
+        owner: object = None,
     ) -> None:
         """`miss` compiles a new signature; `bypass` runs calls that have none."""
+    @property
+    def owner(self) -> Any:
+        """What Python keeps beside it."""
+    def size(self) -> int:
+        """The number of signatures that are compiled."""
+    def forget(self) -> None:
+        """Forget all compiled signatures."""
+
+class JitFunction:
+    """A callable that runs compiled Programs by the signature of its arguments."""
+
+    __wrapped__: Callable[..., Any]
+    def __init__(self, fun: Callable[..., Any], calls: Calls) -> None:
+        """The function in front of what is compiled of it."""
+    @property
+    def calls(self) -> Calls:
+        """What it shares with others that were made of the same function with the same options."""
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: object, owner: type | None = None, /) -> Callable[..., Any]: ...
-    def cache_size(self) -> int:
-        """The number of signatures that are compiled."""
-    def clear_cache(self) -> None:
-        """Forget all compiled signatures."""
 
 @final
 class Ufunc:
@@ -637,8 +648,11 @@ def num_threads() -> int:
 def synchronize() -> None:
     """Wait until all queued work is done."""
 
-def set_vector_sort(enabled: bool) -> bool:
-    """Let keys be sorted by vectors where the machine has them; return the previous setting."""
+def vector_bytes() -> int:
+    """Return the bytes of the longest vectors that routines use: 64, 32 or 16."""
+
+def set_vectors(bytes: int) -> int:
+    """Let routines use no longer vectors than of so many bytes; return the previous limit."""
 
 def set_async(enabled: bool) -> bool:
     """Switch the execution queue on or off; return the previous setting."""
@@ -693,7 +707,7 @@ class Boundary:
 def set_trim_tracebacks(on: bool, /) -> None:
     """Set whether boundaries trim."""
 
-def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: str, /) -> None:
+def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: tuple[str, ...], /) -> None:
     """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
 
     The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from covector._engine import _native
 from covector._engine.api.jit import Jitted, jit
+from covector._engine.api.options import Chosen
 from covector._engine.base.public import set_native_form
 from covector._engine.core import trace
 from covector._engine.core.trace import Array
@@ -56,7 +57,7 @@ def compiled(*data: str) -> Callable[[F], F]:
     def decorate(f: F) -> F:
         names = list(inspect.signature(f).parameters)
         static = [name for name in names if name not in data]
-        owner = Direct(f, tuple(map(names.index, static)), tuple(static), (), ())
+        owner = Direct(f, Chosen("static", tuple(map(names.index, static)), tuple(static)))
         set_native_form(f, owner.native())
         return f
 
@@ -81,7 +82,7 @@ class OnTape(Jitted):
     """A ufunc on the native tape.  Its Python form runs where native code does not serve, and at first."""
 
     def __init__(self, python: Callable[..., Any]):
-        super().__init__(python, (), (), (), ())
+        super().__init__(python)
         self.seen: set[Any] = set()
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

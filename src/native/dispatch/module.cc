@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dispatch/calls.h"
 #include "dispatch/cells.h"
 #include "dispatch/jit.h"
 #include "dispatch/nodes.h"
@@ -47,7 +48,7 @@ NB_MODULE(_native, m) {
     m.doc() = "The native core: arrays, memory, threads, the execution queue, jit and eager calls.";
     runtime_start(python_host());
     dropped_init();
-    if (!array_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
+    if (!array_type_init(m.ptr()) || !calls_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
         !nodes_init(m.ptr()) || !tape_types_init(m.ptr()) || !cells_init(m.ptr()) ||
         !boundary_type_init(m.ptr())) {
         throw nb::python_error();

@@ -26,6 +26,7 @@ from covector._engine.api.rules import (
     resolved,
 )
 from covector._engine.base import errors, tree
+from covector._engine.base.belongings import holds
 from covector._engine.base.exact import exact
 from covector._engine.base.public import bounded
 from covector._engine.control.custom import Memory, Outcome
@@ -520,3 +521,7 @@ class _Backward:
 
 def _is_symbolic(x: Any) -> bool:
     return isinstance(x, SymbolicZero)
+
+
+holds(custom_jvp)
+holds(custom_vjp)

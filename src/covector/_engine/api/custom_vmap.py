@@ -17,6 +17,7 @@ from covector._engine.api.arguments import (
 )
 from covector._engine.api.rules import resolved
 from covector._engine.base import errors, tree
+from covector._engine.base.belongings import holds
 from covector._engine.base.public import bounded
 from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_vmap import OnlineVmap
@@ -132,3 +133,6 @@ class _Rule:
                     f"leading axis of size {size}"
                 )
         return values, [bool(mine) for mine in flags]
+
+
+holds(custom_vmap)

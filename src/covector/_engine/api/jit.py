@@ -7,24 +7,35 @@ The native JitFunction keeps compiled Programs by signature and runs them; what 
 from __future__ import annotations
 
 import functools
-import inspect
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from operator import not_
 from threading import get_ident
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from types import MappingProxyType
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 import numpy as np
 
 from covector._engine import _native
 from covector._engine.api import arguments
+from covector._engine.api.options import (
+    NO_STATIC,
+    NOT_DONATED,
+    ArgNames,
+    ArgNums,
+    Chosen,
+    JitOptions,
+    chosen,
+    compiler_flags,
+    matched,
+)
 from covector._engine.api.references import Touched
 from covector._engine.api.stages import Lowered, Traced, log
 from covector._engine.base import errors, tree
+from covector._engine.base.belongings import belongings, let_go, refers_to_nothing
 from covector._engine.base.caches import forgotten_by
-from covector._engine.base.config import CODE_FLAGS, config
+from covector._engine.base.config import config
 from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
@@ -32,12 +43,13 @@ from covector._engine.core import trace
 from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, check_places, devices, platforms
+from covector._engine.runtime.late import digest_of
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
 from covector._engine.types.nothing import marked
 
 # All that are there, to be emptied together.
-_functions: weakref.WeakSet[Any] = weakref.WeakSet()
+_all_calls: weakref.WeakSet[_native.Calls] = weakref.WeakSet()
 
 _NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, TapeTracer))
 
@@ -215,35 +227,48 @@ def _check_hashable(owner: Jitted, what: Any, value: Any) -> None:
 
 
 class Jitted:
-    """The Python side of a jitted function: its options, the traced Programs."""
+    """The Python side of a jitted function: its options, the traced Programs.
+
+    It belongs to the function, and does not keep it alive.
+    """
 
     def __init__(
-        self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
-        donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...], options: dict[str, Any] | None = None,
-    ):  # fmt: skip
-        self.fun, self.name = fun, arguments.function_name(fun)
-        self.static_argnums, self.static_names = static_argnums, frozenset(static_argnames)
-        self.donate_argnums, self.donate_names = donate_argnums, frozenset(donate_argnames)
-        self.options = options or {}
+        self,
+        fun: Callable[..., Any],
+        static: Chosen = NO_STATIC,
+        donated: Chosen = NOT_DONATED,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ):
+        self._fun, self.name = _reference(fun), arguments.function_name(fun)
+        self.static_argnums, self.static_names = static.numbers, frozenset(static.names)
+        self.donate_argnums, self.donate_names = donated.numbers, frozenset(donated.names)
+        self.options = options
         self.traced: dict[Any, Traced] = {}
         self.apart = False  # whether it touches references in a way that native calls do not know
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
         self.captured: dict[int, Traced] = {}
 
-    def native(self) -> Any:
-        """The native function in front, which holds this.
+    @property
+    def fun(self) -> Callable[..., Any]:
+        """The function, which whoever calls holds."""
+        fun = self._fun()
+        assert fun is not None, "it is called by what holds it"
+        return fun
+
+    def calls(self) -> _native.Calls:
+        """The native table of what is compiled, which holds this.
 
         Not the other way round: what is dropped goes at once, machine code and all, not when the collector comes by.
         """
-        return _native.JitFunction(
-            self.fun,
-            self.miss,
-            self.bypass,
-            self.static_argnums,
-            tuple(self.static_names),
-            self.donate_argnums,
-            tuple(self.donate_names),
+        made = _native.Calls(
+            self.miss, self.bypass, self.static_argnums, tuple(self.static_names), self
         )
+        _all_calls.add(made)
+        return made
+
+    def native(self) -> _native.JitFunction:
+        """A native function in front."""
+        return _native.JitFunction(self.fun, self.calls())
 
     def static_positions(self, count: int) -> set[int]:
         """The static arguments' positions in a call of so many."""
@@ -294,7 +319,17 @@ class Jitted:
             )
             if _lasts(found):
                 self.traced[key] = found
+                self._belongs(key, found)
         return found
+
+    def _belongs(self, key: tuple[Any, ...], traced: Traced) -> None:
+        """Let the function go if it cannot hold what is kept of it, and this may refer to it."""
+        found = belongings(self.fun)
+        if found is None or found.held:
+            return
+        static = (*key[:3], tree.content(traced.out_tree))
+        if not refers_to_nothing(static) or digest_of(traced.program) is None:
+            let_go(found)
 
     def _missed(self, signature: Signature, key: tuple[Any, ...]) -> None:
         """What the flags want where a call must be traced."""
@@ -374,26 +409,6 @@ class Jitted:
         return tree.unflatten(traced.out_tree, results)
 
 
-ArgNums = int | Sequence[int] | None
-ArgNames = str | Sequence[str] | None
-
-
-class JitOptions(TypedDict, total=False):
-    """The options of `jit`, which says what they mean."""
-
-    static_argnums: ArgNums
-    static_argnames: ArgNames
-    donate_argnums: ArgNums
-    donate_argnames: ArgNames
-    keep_unused: bool
-    device: Device | None
-    backend: str | None
-    inline: bool
-    compiler_options: Mapping[str, Any] | None
-    in_shardings: object
-    out_shardings: object
-
-
 @overload
 def jit(fun: Callable[P, R], **options: Unpack[JitOptions]) -> JitFunction[P, R]:
     """The compiled function."""
@@ -461,97 +476,85 @@ def jit(
         }
         return boundary(functools.partial(jit, **options))
     arguments.check_callable(fun, "jit")
-    numbers, names = _matching(fun, _ints(static_argnums), _names(static_argnames))
-    donated, donated_names = _matching(fun, _ints(donate_argnums), _names(donate_argnames))
-    places = {"device": device, "in_shardings": in_shardings, "out_shardings": out_shardings}
-    for what, place in places.items():
-        check_places("jit", what, place)
+    if not (device is None and in_shardings is None and out_shardings is None):
+        check_places("jit", "device", device)
+        check_places("jit", "in_shardings", in_shardings)
+        check_places("jit", "out_shardings", out_shardings)
     if backend not in (None, *platforms()):
         raise ValueError(f"jit: backend={backend!r}; the devices are {devices()}")
-    options = _options(compiler_options)
-    owner = Jitted(fun, numbers, names, donated, donated_names, options)
-    native: Any = owner.native()
+    static = chosen("static", static_argnums, static_argnames)
+    donated = chosen("donate", donate_argnums, donate_argnames)
+    calls = _calls(fun, static, donated, compiler_flags(compiler_options))
+    native: Any = _native.JitFunction(fun, calls)
     functools.update_wrapper(native, fun, updated=())
-    _attach_stages(native, owner)
     return native
 
 
-def _attach_stages(native: Any, owner: Jitted) -> None:
-    """The methods of a jitted function that are Python's."""
+def _calls(
+    fun: Callable[..., Any], static: Chosen, donated: Chosen, options: dict[str, Any]
+) -> _native.Calls:
+    """What is compiled of a function with these options: kept as long as the function is there."""
+    key = static.numbers, static.names, donated.numbers, donated.names
+    if options:
+        key = *key, exact(tuple(sorted(options.items())))
+    mine = belongings(fun)
+    found = None if mine is None else mine.get(key)
+    if found is not None:
+        return found
+    made = Jitted(fun, *matched(fun, static, donated), options).calls()
+    return made if mine is None else mine.setdefault(key, made)
 
-    @boundary
-    def trace_(*args: Any, **kwargs: Any) -> Traced:
+
+def _reference(fun: Any) -> Callable[[], Any]:
+    """What gives the function, and does not hold it if that is possible."""
+    try:
+        return weakref.ref(fun)
+    except TypeError:
+        return lambda: fun
+
+
+class _Methods:
+    """The methods of jitted functions that are Python's."""
+
+    calls: _native.Calls
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """The Program for arguments like these."""
+        owner = self.calls.owner
         return owner.trace(Signature(owner, args, kwargs))
 
-    this = weakref.ref(native)  # what is dropped goes at once: no cycle through the function itself
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """The Program for arguments like these, ready to compile."""
+        owner = self.calls.owner
+        return owner.trace(Signature(owner, args, kwargs)).lower()
 
-    @boundary
-    def clear_cache() -> None:
-        """Forget all that was traced and compiled."""
-        owner.traced.clear()
-        function = this()
-        if function is not None:
-            _native.JitFunction.clear_cache(function)
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shapes and dtypes of the results."""
+        owner = self.calls.owner
+        return owner.trace(Signature(owner, args, kwargs)).out_info
 
-    native.trace = trace_
-    native.clear_cache = clear_cache
-    _functions.add(native)
-    native.lower = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).lower())
-    native.eval_shape = boundary(lambda *args, **kwargs: trace_(*args, **kwargs).out_info)
+    def cache_size(self) -> int:
+        """For how many signatures it is compiled."""
+        return self.calls.size()
+
+    def clear_cache(self) -> None:
+        """Forget all that was traced and compiled of the function with these options."""
+        _forget(self.calls)
+
+
+for _name, _method in vars(_Methods).items():
+    if not _name.startswith("__"):
+        setattr(_native.JitFunction, _name, boundary(_method))
+
+
+def _forget(calls: _native.Calls) -> None:
+    calls.owner.traced.clear()
+    calls.forget()
 
 
 def _clear_all() -> None:
-    for function in list(_functions):
-        function.clear_cache()
+    for calls in list(_all_calls):
+        _forget(calls)
 
 
 forgotten_by(_clear_all)
-
-
-def _options(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The flags among compiler options; ValueError for what is none.  Options of XLA are named in a warning."""
-    options: dict[str, Any] = {}
-    for name, value in (given or {}).items():
-        if name.startswith("xla_"):
-            warnings.warn(f"jit: the compiler option {name!r} has no effect here", stacklevel=3)
-        elif name not in CODE_FLAGS:
-            raise ValueError(
-                f"jit: there is no compiler option {name!r}{errors.at_user_line()}; there are {', '.join(CODE_FLAGS)}"
-            )
-        else:
-            options[name] = value
-    with config.override(**options):  # they are checked here, not when the function is called
-        return options
-
-
-def _ints(x: ArgNums) -> tuple[int, ...]:
-    return () if x is None else (x,) if isinstance(x, int) else tuple(x)
-
-
-def _names(x: ArgNames) -> tuple[str, ...]:
-    return () if x is None else (x,) if isinstance(x, str) else tuple(x)
-
-
-def _matching(
-    fun: Callable[..., Any], numbers: tuple[int, ...], names: tuple[str, ...]
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Arguments given by number are meant by name too, and the other way round, as the signature tells."""
-    if not numbers and not names:
-        return numbers, names
-    try:
-        parameters = list(inspect.signature(fun).parameters.values())
-    except (TypeError, ValueError):
-        return numbers, names
-    positional = [
-        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    known = {p.name for p in parameters if p.kind is not p.VAR_POSITIONAL}
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        for name in names:
-            if name not in known:
-                raise ValueError(f"jit: {arguments.function_place(fun)} has no parameter {name!r}")
-    more_names = [positional[i] for i in numbers if -len(positional) <= i < len(positional)]
-    more_numbers = [positional.index(n) for n in names if n in positional]
-    return tuple(dict.fromkeys((*numbers, *more_numbers))), tuple(
-        dict.fromkeys((*names, *more_names))
-    )

@@ -168,7 +168,7 @@ def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> An
         results = made([fitted(x, a) for x, a in zip(args, made.program.in_avals, strict=True)])
         return tuple(results) if primitive.multiple else results[0]
 
-    return _native.JitFunction(primitive, miss, bypass)
+    return _native.JitFunction(primitive, _native.Calls(miss, bypass))
 
 
 def _out_spec(primitive: Primitive, results: int) -> tuple[Any, ...]:

@@ -41,12 +41,17 @@ def _key(program: Program, job: Job) -> str | None:
     """What is equal in another process, and for no other code; None if there is no such thing, or no use for it."""
     if not config.cache or config.shows_passes:
         return None
-    digest = content(program, _named_primitives())
+    digest = digest_of(program)
     if digest is None:
         return None
     target = job.target
     asked = (job.donated, job.fuse, target.name, target.vector_bits, target.threads)
     return f"{digest.hex()} {asked} {config.code_key()}"
+
+
+def digest_of(program: Program) -> bytes | None:
+    """The digest of a Program; None if part of it, such as a function, is of this process alone."""
+    return content(program, _named_primitives())
 
 
 @functools.cache
