@@ -41,21 +41,13 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     _end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
 
 
-<<<<<<< HEAD
 def _table(emitter: LoopEmitter, type_: str, operands: list[str]) -> str:
-    """The address of integers or pointers on the stack."""
+    """The address of integers or pointers in memory: among the constants if they are some, else on the stack."""
+    if all(x.removeprefix("-").isdigit() for x in operands):
+        return emitter.module.numbers(operands)
     one = emitter.one
-    table = emitter.frame.alloca(f"[{len(operands)} x i64]", 8)
+    table = emitter.frame.words(len(operands))
     for n, operand in enumerate(operands):
-=======
-def _table(emitter: LoopEmitter, numbers: list[str]) -> str:
-    """The address of integers in memory: among the constants if they are some, else on the stack."""
-    if all(n.removeprefix("-").isdigit() for n in numbers):
-        return emitter.module.numbers(numbers)
-    one = emitter.one
-    table = emitter.frame.words(len(numbers))
-    for n, number in enumerate(numbers):
->>>>>>> main
         slot = one.line(f"getelementptr i64, ptr {table}, i64 {n}")
         emitter.lines.append(f"  store {type_} {operand}, ptr {slot}")
     return table
