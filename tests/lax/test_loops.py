@@ -250,5 +250,5 @@ def test_messages_of_fori_loop_speak_of_the_users_value(traced: bool) -> None:
 def test_an_unroll_that_is_no_number_of_steps(unroll: Any) -> None:
     with pytest.raises(ValueError, match="unroll must be True, False or a positive int"):
         lax.scan(lambda c, x: (c + x, x), 0.0, cnp.ones(3), unroll=unroll)
-    with pytest.raises(ValueError, match="^fori_loop: unroll"):
+    with pytest.raises(ValueError, match=r"^fori_loop: unroll"):
         lax.fori_loop(0, 3, lambda i, c: c, 0, unroll=unroll)

@@ -347,7 +347,7 @@ class _Unwinding:
             values = self._completed(consts, state, row[n:], start, t, length)
             residuals, back = self._residuals(consts, state, values), self.back
             found = evaluate(back.program, [*residuals, *totals[s:], *back.constants])
-            sums = [prims.add(a, b) for a, b in zip(totals[:s], found[:s], strict=True)]
+            sums = [prims.add_any(a, b) for a, b in zip(totals[:s], found[:s], strict=True)]
             return [prims.sub(t, _int(1)), *sums, *found[s:]]
 
         return self._loop(test, step, outside, [prims.sub(length, _int(1)), *totals])[1:]

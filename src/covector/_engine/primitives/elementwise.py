@@ -45,6 +45,7 @@ __all__ = [
     "Select",
     "abs_",
     "add",
+    "add_any",
     "ceil",
     "div",
     "floor",
@@ -350,6 +351,15 @@ add = Elementwise(
     scalar_op("add"),
     on_complex=_pairs("add"),
     law=laws.sum_with_zero,
+)
+# The sum of two cotangents: of a part of an array that is nothing but that part, added in place.
+add_any = Elementwise(
+    "add_any",
+    np.add,
+    (_same, _same),
+    scalar_op("add"),
+    on_complex=_pairs("add"),
+    law=laws.sum_of_cotangents,
 )
 sub = Elementwise(
     "sub",
