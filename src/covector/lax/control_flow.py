@@ -118,7 +118,7 @@ def scanned(
     xs: Any,
     length: int | None,
     reverse: bool = False,
-    unroll: int | bool = 1,
+    unroll: object = 1,
 ) -> tuple[Any, Any]:
     """What `scan` does, for a body that `step` makes of a function of the user's."""
     if not isinstance(unroll, int) or unroll < 0:

@@ -203,7 +203,7 @@ class Elementwise(ElementwiseBase):
     def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
         return () if self.fault is None else (self.fault,)
 
-    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | Sequence[Eqn] | None:
         return None if self.law is None else self.law(eqn, made_by)
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
