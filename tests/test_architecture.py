@@ -48,7 +48,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived wide call composite custom custom_jvp custom_vjp custom_vmap linear",
     ),
-    ("_engine/control", "kept checked checkpoint loop foreign_call cond each unwind repeat while_"),
+    (
+        "_engine/control",
+        "kept checked checkpoint turns loop foreign_call cond each unwind as_one repeat while_",
+    ),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated narrow exponential complex error",
@@ -62,14 +65,14 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
-        "__init__ elements places fuse late arena donation memory cuts folding nest instances unroll points",
+        "__init__ calls elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
     ("_engine/compile", "lower simplify"),
     (
         "_engine/compile",
         "invariants rewrite survey turned schedule pipeline",
     ),
-    ("_engine/backends/reference", "__init__ primitives scalars kernels backend"),
+    ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     (
         "_engine/backends/cpu",
         "__init__ hoist instructions link plan scalars shared library indices packs routines contents apart flow lanes "

@@ -53,7 +53,15 @@ from covector._engine.types.avals import ShapedArray
 
 JOB = Job(backend.BACKEND.target())
 # Products are loops if they are small; for the second they are calls, of which random programs have few large enough.
-TARGETS = (JOB.target, replace(JOB.target, limits=replace(JOB.target.limits, small_product=0)))
+# For the third, all that may be a function of its own is one.
+TARGETS = (
+    JOB.target,
+    replace(JOB.target, limits=replace(JOB.target.limits, small_product=0)),
+    replace(
+        JOB.target,
+        limits=replace(JOB.target.limits, written_out=0, called=1, called_depth=1),
+    ),
+)
 
 
 def same(found: Sequence[Any], wanted: Sequence[np.ndarray]) -> None:

@@ -22,6 +22,9 @@ from tests.transforms.functions import (
     total,
 )
 
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
 from covector._engine import primitives as prims
 from covector._engine.control import unwind
 from covector._engine.control.while_ import While
@@ -292,3 +295,33 @@ def test_operands_that_do_not_fit(rng: np.random.Generator) -> None:
         While(stage(lambda n: [positive(n)], [COUNT]), body, 0)(np.int32(1))
     with pytest.raises(TypeError, match=r"results of the condition must be bool\[\]; they are int"):
         While(stage(lambda n: [n], [COUNT]), stage(lambda n: [n], [COUNT]), 0)(np.int32(1))
+
+
+def test_batches_of_gradients_of_batches() -> None:
+    """The way back of loops that stop on their own, for an axis more: also where the lanes share an operand."""
+
+    def looped(w: Any, x: Any) -> Any:
+        going = lambda c: (c[0] < 7) & (cnp.sum(c[1]) < 1.5)  # noqa: E731
+        body = lambda c: (c[0] + 1, cnp.sin(c[1]) * 1.2 + w * x * c[1])  # noqa: E731
+        return lax.while_loop(going, body, (0, x))[1]
+
+    def plain(w: Any, x: Any) -> Any:
+        n, s = 0, x
+        while n < 7 and bool(cnp.sum(s) < 1.5):
+            n, s = n + 1, cnp.sin(s) * 1.2 + w * x * s
+        return s
+
+    w = cnp.asarray(np.array([[0.1, 0.2, 0.3], [0.2, 0.1, 0.0]]))
+    x = cnp.asarray(np.random.default_rng(0).uniform(0, 0.3, (2, 4, 3)))
+    every = lambda w, x: cnp.sum(cv.vmap(looped, (None, 0))(w, x) ** 2)  # noqa: E731
+    single = lambda w, x: sum([cnp.sum(plain(w, row) ** 2) for row in x])  # noqa: E731
+    slope = lambda f: cv.grad(f, (0, 1))  # noqa: E731
+    turn = lambda f: cv.grad(lambda w, x: sum(map(cnp.sum, map(cnp.sin, slope(f)(w, x)))), (0, 1))  # noqa: E731
+    for way in (slope, turn):
+        for axes in ((None, 0), (0, None)):
+            picked = [w if axes[0] == 0 else w[0], x if axes[1] == 0 else x[0]]
+            found = cv.jit(cv.vmap(way(every), axes))(*picked)
+            for k in range(2):
+                given = [a[k] if d == 0 else a for a, d in zip(picked, axes, strict=True)]
+                wanted = way(single)(*given)
+                assert_close([f[k] for f in found], [np.asarray(g) for g in wanted])

@@ -225,3 +225,30 @@ def test_the_counter_gives_way_where_the_lower_bound_does(wrap: Any, dtype: str)
     if "int" in dtype:
         with pytest.raises(TypeError, match="carry"):
             jit(lambda n: lax.fori_loop(n, 3, lambda i, c: c + i, init))(np.int32(0))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_messages_of_fori_loop_speak_of_the_users_value(traced: bool) -> None:
+    """Not of the counter and the bound that stand before it."""
+    cases: list[tuple[Any, Any, str]] = [
+        (lambda i, c: {"a": c["a"][:1]}, {"a": cnp.ones(2)}, r"carry\['a'\]: takes float32\[2\]"),
+        (
+            lambda i, c: [c["a"]],
+            {"a": cnp.ones(2)},
+            r"takes .*'a'.*\n.*returns PyTreeSpec\(\[\*\]\)",
+        ),
+        (lambda i, c: c, {"a": "x"}, r"init_val\['a'\] is 'x'"),
+    ]
+    for body, init, text in cases:
+        run = lambda n, body=body, init=init: lax.fori_loop(0, n, body, init)  # noqa: E731
+        with pytest.raises(TypeError, match="(?s)^fori_loop: .*" + text) as caught:
+            (jit(run) if traced else run)(3)
+        assert "scan" not in str(caught.value)
+
+
+@pytest.mark.parametrize("unroll", [-1, 1.5, "2"])
+def test_an_unroll_that_is_no_number_of_steps(unroll: Any) -> None:
+    with pytest.raises(ValueError, match="unroll must be True, False or a positive int"):
+        lax.scan(lambda c, x: (c + x, x), 0.0, cnp.ones(3), unroll=unroll)
+    with pytest.raises(ValueError, match=r"^fori_loop: unroll"):
+        lax.fori_loop(0, 3, lambda i, c: c, 0, unroll=unroll)

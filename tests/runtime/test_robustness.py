@@ -367,6 +367,31 @@ def test_address_space_that_ends(mib: int) -> None:
     )
 
 
+def test_gradients_of_loops_that_find_no_memory() -> None:
+    """The states that they keep do not fit: a MemoryError, after which all that there was is still there."""
+    run(
+        """
+        import resource
+        def f(x, n, policy):
+            step = lambda _, x: cv.ad_checkpoint.checkpoint_name(cnp.sin(x), "v") * 1.1
+            loop = lambda x: cv.lax.fori_loop(0, n, step, x)
+            return (loop if policy is None else cv.checkpoint(loop, policy=policy))(x).sum()
+        policy = cv.checkpoint_policies.save_only_these_names("v")
+        for p, size in ((None, 1 << 20), (policy, 1 << 22)):  # what the first gave back is too small for the second
+            x = cv.block_until_ready(cnp.ones(size))
+            slope = cv.jit(cv.grad(lambda x, n: f(x, n, p)))
+            slope.lower(x, 3).compile()
+            used = int(open("/proc/self/statm").read().split()[0]) * 4096 + (24 << 20)
+            resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+            raises(MemoryError, lambda: cv.block_until_ready(slope(x, 3)), "")
+            assert float(x[7]) == 1
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+            assert abs(float(slope(x, 3)[0]) - float(cv.grad(lambda x: f(x, 3, None))(x[:1])[0])) < 1e-5
+        """,
+        COVECTOR_CACHE="0",
+    )
+
+
 def test_no_more_threads() -> None:
     """A system that gives no threads: the pool is smaller, and calls that need the queue say so."""
     run("""

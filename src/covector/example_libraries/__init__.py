@@ -1,8 +1,8 @@
 """Small optimizers and layers, as JAX has them for examples; some libraries build on them."""
 
 import typing as _typing
-from importlib import import_module as _import_module
 
+from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 
 if _typing.TYPE_CHECKING:
@@ -12,7 +12,7 @@ _LATER = ("optimizers", "stax")
 
 
 def _load(name: str) -> _typing.Any:
-    return _import_module(f"covector.example_libraries.{name}")
+    return _import_late(f"covector.example_libraries.{name}")
 
 
 _publish(__name__, later=_LATER, load=_load)

@@ -46,9 +46,10 @@ class Step:
     """
 
     takes: Callable[[Any, Any], tuple[Any, ...]]  # of carry and x
-    gives: Callable[
-        [Function, Any, Any], Any
-    ]  # of the function, the carry that it took, and its result
+    # Of the function, the carry that it took, and its result.
+    gives: Callable[[Function, Any, Any], Any]
+    api: str = "scan"
+    counters: int = 0  # how many parts of the carry are not the user's: they stand first
 
 
 @record(eq=False)
@@ -117,15 +118,19 @@ def scanned(
     xs: Any,
     length: int | None,
     reverse: bool = False,
-    unroll: int | bool = 1,
+    unroll: object = 1,
 ) -> tuple[Any, Any]:
     """What `scan` does, for a body that `step` makes of a function of the user's."""
+    if not isinstance(unroll, int) or unroll < 0:
+        raise ValueError(
+            f"{step.api}: unroll must be True, False or a positive int, got {unroll!r}{errors.at_user_line()}"
+        )
     carry, carry_tree = flatten(init)
     slices, xs_tree = flatten(xs)
-    for what, values, whole in (("init", carry, init), ("xs", slices, xs)):
-        for i, x in enumerate(values):
-            if not is_value(x):
-                raise TypeError(errors.not_a_value("scan", leaf_path(what, whole, i), x))
+    check_values(step, "init", init, carry)
+    for i, x in enumerate(slices):
+        if not is_value(x):
+            raise TypeError(errors.not_a_value("scan", leaf_path("xs", xs, i), x))
     carry = [operand(x) for x in carry]
     size = _length(slices, length, xs)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
@@ -136,7 +141,7 @@ def scanned(
     ):
         carry = strong
         traced = traced_step("scan", step, f, carry, carry_tree, *rest)
-    check_carry("scan", f, init, carry, carry_tree, traced)
+    check_carry(step, f, init, carry, carry_tree, traced)
     turns = size if unroll is True else max(int(unroll), 1)
     consts = [as_array(c) for c in (*traced.constants, *[c._read() for c in traced.read])]
     n, held = len(carry), [c._read() for c in traced.written]
@@ -150,6 +155,15 @@ def scanned(
     return tree.unflatten(carry_tree, outs[:n]), with_axis(
         tree.unflatten(traced.ys_tree, outs[m:]), size
     )
+
+
+def check_values(step: Step, what: str, init: Any, leaves: Sequence[Any]) -> None:
+    """TypeError, with the path, unless all that a loop begins with are arrays or numbers."""
+    n = step.counters
+    for i, x in enumerate(leaves):
+        if not is_value(x):
+            path = leaf_path("init_val", init[n], i - n) if n else leaf_path(what, init, i)
+            raise TypeError(errors.not_a_value(step.api, path, x))
 
 
 def leaf_path(what: str, whole: Any, i: int) -> str:
@@ -282,7 +296,7 @@ def promoted(carry: Sequence[Any], outs: Sequence[ShapedArray]) -> list[Any] | N
 
 
 def check_carry(
-    api: str,
+    step: Step,
     f: Callable[..., Any],
     init: Any,
     carry: Sequence[Any],
@@ -290,16 +304,18 @@ def check_carry(
     traced: Traced,
 ) -> None:
     """TypeError unless the body returns the carry with the structure, shapes and dtypes that it takes."""
-    place = function_place(f)
+    place, api, n = function_place(f), step.api, step.counters
+    init = init[n] if n else init
     if traced.carry_tree != carry_tree:
         raise TypeError(
             f"{api}: the carry that {place} returns must have the structure of the one it takes{errors.at_user_line()}:"
-            f"\n    takes   {carry_tree}\n    returns {traced.carry_tree}"
+            f"\n    takes   {tree.flatten(init)[1]}"
+            f"\n    returns {traced.carry_tree.children()[n] if n else traced.carry_tree}"
         )
     wrong = [
-        f"\n    {leaf_path('carry', init, i)}: takes {typeof(x).text()}, returns {out.text()}"
+        f"\n    {leaf_path('carry', init, i - n)}: takes {typeof(x).text()}, returns {out.text()}"
         for i, (x, out) in enumerate(zip(carry, traced.out_avals, strict=False))
-        if (typeof(x).shape, typeof(x).dtype) != (out.shape, out.dtype)
+        if i >= n and (typeof(x).shape, typeof(x).dtype) != (out.shape, out.dtype)
     ]
     if wrong:
         raise TypeError(

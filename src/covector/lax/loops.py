@@ -28,7 +28,7 @@ from covector.lax.control_flow import (
     Step,
     Traced,
     check_carry,
-    leaf_path,
+    check_values,
     promoted,
     scanned,
     traced_step,
@@ -55,7 +55,7 @@ def while_loop(
     return _while("while_loop", (_TEST, cond_fun), (_STEP, body_fun), init_val)
 
 
-_STEP = Step(lambda val, _: (val,), lambda f, _, out: (out, None))
+_STEP = Step(lambda val, _: (val,), lambda f, _, out: (out, None), "while_loop")
 _TEST = Step(lambda val, _: (val,), lambda f, val, out: (val, out))
 
 
@@ -64,9 +64,7 @@ def _while(
 ) -> Any:
     """The last value of a loop with a condition."""
     carry, carry_tree = flatten(init_val)
-    for i, x in enumerate(carry):
-        if not is_value(x):
-            raise TypeError(errors.not_a_value(api, leaf_path("init_val", init_val, i), x))
+    check_values(body[0], "init_val", init_val, carry)
     carry = [operand(x) for x in carry]
     nothing = tree.flatten(None)[1], ()
     traced = traced_step(api, *body, carry, carry_tree, *nothing)
@@ -76,7 +74,7 @@ def _while(
     ):
         carry = strong
         traced = traced_step(api, *body, carry, carry_tree, *nothing)
-    check_carry(api, body[1], init_val, carry, carry_tree, traced)
+    check_carry(body[0], body[1], init_val, carry, carry_tree, traced)
     tested = traced_step(api, *condition, carry, carry_tree, *nothing)
     _check_condition(api, condition[1], tested, len(carry))
     test, step, constants = _together(tested, traced, len(carry))
@@ -182,9 +180,9 @@ def _next(f: Function, carry: Any, out: Any) -> Any:
     return (prims.add(i, 1), *stop, out), None
 
 
-_COUNTED = Step(lambda carry, _: carry, _next)
+_COUNTED = Step(lambda carry, _: carry, _next, "fori_loop", 1)
 _BELOW_STOP = Step(lambda carry, _: carry, lambda f, carry, out: (carry, out))
-_UP_TO_STOP = Step(lambda carry, _: (carry[0], carry[2]), _next)
+_UP_TO_STOP = Step(lambda carry, _: (carry[0], carry[2]), _next, "fori_loop", 2)
 
 
 def _below(i: Any, stop: Any, val: Any) -> Any:

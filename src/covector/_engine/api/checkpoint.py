@@ -46,8 +46,11 @@ def checkpoint(
     """The function, whose derivative keeps the arguments and what `policy` says, and computes the rest again.
 
     So the gradient of a long computation takes less memory, and more time.  Policies are in
-    `covector.checkpoint_policies`.  With `prevent_cse=False` the compiler may share what is computed again with the
-    first time it was.  Static arguments are used as they are; others must be arrays or numbers.
+    `covector.checkpoint_policies`; they reach into loops and branches.  A loop of unknown length (`while_loop`,
+    `fori_loop` with traced bounds) keeps its states and what the policy says of up to 1,024 steps and 4 MB; what there
+    is no room for is computed again from every second, fourth, ... of them.  With `prevent_cse=False` the compiler may
+    share what is computed again with the first time it was.  Static arguments are used as they are; others must be
+    arrays or numbers.
 
     >>> import covector
     >>> import covector.numpy as np

@@ -166,6 +166,11 @@ class Limits:
     loops_together: int = 16
     # Loops in the body of a loop that become functions: 40 of them, over 256 elements, took 10 % longer with the calls.
     many_inner_loops: int = 64
+    # Equations of a Program, all inside counted, from which on what occurs often, or is deep, is a function of its own;
+    # of so many equations, or levels, at least.  The gradient of 25 loops inside each other took 3.2 s and takes 1.4.
+    written_out: int = 1024
+    called: int = 24
+    called_depth: int = 6
     # Statements that run once: from so many on they are compiled quickly.  1,000 `at[].set` took 220 ms, and take 20.
     many_statements: int = 256
 

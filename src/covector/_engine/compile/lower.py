@@ -5,15 +5,19 @@ What is alone says itself how it becomes statements (its rule `lower`), for whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal as OneOf
 
 from covector._engine.backends.base import Job
+from covector._engine.base.record import replace
 from covector._engine.compile import points, unroll
+from covector._engine.compile.calls import called
 from covector._engine.compile.fuse import Nest, Plan, Single, fuse, stored_as
 from covector._engine.compile.instances import Instances
 from covector._engine.compile.late import updates_last
 from covector._engine.compile.nest import Context
+from covector._engine.core.primitive import Primitive
 from covector._engine.ir.builder import (
     AllElements,
     Builder,
@@ -31,27 +35,57 @@ from covector._engine.ir.builder import (
 from covector._engine.ir.kernel import Buffer, Kernel, Note
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, map_eqns
 from covector._engine.types import dims
+from covector._engine.types.avals import ShapedArray
 
 PlaceOf = Callable[[Var], Place | None]
 
 
 def lower(program: Program, job: Job) -> Kernel:
     """The Kernel of a flat Program, buffers not yet planned."""
-    lowering = Lowering(job)
-    inputs = [
-        Buffer(f"in{n}", buffer_dtype(v.aval), buffer_size(v.aval), "input")
-        for n, v in enumerate(program.inputs)
-    ]
-    outputs = [
-        Buffer(f"out{n}", buffer_dtype(a.aval), buffer_size(a.aval), "output")
-        for n, a in enumerate(program.outputs)
-    ]
+    functions: dict[str, Kernel] = {}
+    names: dict[Primitive, str] = {}
+    for n, (primitive, eqn) in enumerate(called(program, job.target.limits).items()):
+        name = f"{primitive.name}.{n}"
+        job.explain("loop")(f"{name} is a function of its own: it occurs often, or is deep")
+        functions[name] = _function(name, eqn, job, names)
+        names[primitive] = name
+    lowering = Lowering(job, names)
+    inputs, outputs = _parameters(program.in_avals, program.out_avals)
     producer = {v: e for e in program.eqns for v in e.outputs}
     results = [stored_as(a, producer) if isinstance(a, Var) else a for a in program.outputs]
     flat = map_eqns(program, program.eqns, results)
     lowering.program(flat, [Place(b) for b in inputs], [Place(b) for b in outputs])
     body = tuple(lowering.statements)
-    return Kernel(program.name, tuple(inputs), tuple(outputs), _symbols(program), body)
+    made = Kernel(program.name, inputs, outputs, _symbols(program), body)
+    return replace(made, functions=functions) if functions else made
+
+
+def _function(name: str, eqn: Eqn, job: Job, names: Mapping[Primitive, str]) -> Kernel:
+    """The Kernel of one equation, which calls others by name.  What it carries begins where it ends."""
+    lowering = Lowering(job, names)
+    given, made = [a.aval for a in eqn.inputs], [v.aval for v in eqn.outputs]
+    inputs, outputs = _parameters(given, made)
+    places = [Place(b) for b in inputs]
+    for out, start in zip(outputs, eqn.primitive.carried, strict=False):
+        if start is not None:
+            lowering.copy(Place(out), places[start], given[start])
+            places[start] = Place(out)
+    operands = [Operand(a, None, lambda p=p: p) for a, p in zip(given, places, strict=True)]
+    results = [Result(a, Place(b)) for a, b in zip(made, outputs, strict=True)]
+    eqn.primitive.lower(lowering, operands, results)
+    return Kernel(name, inputs, outputs, (), tuple(lowering.statements))
+
+
+def _parameters(
+    inputs: Sequence[ShapedArray], outputs: Sequence[ShapedArray]
+) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:
+    """Buffers for what a Kernel takes and gives."""
+    made: list[tuple[Buffer, ...]] = []
+    kinds: tuple[tuple[OneOf["input", "output"], str], ...] = ("input", "in"), ("output", "out")
+    for avals, (kind, stem) in zip((inputs, outputs), kinds, strict=True):
+        parts = enumerate([(buffer_dtype(a), buffer_size(a)) for a in avals])
+        made.append(tuple([Buffer(f"{stem}{n}", d, size, kind) for n, (d, size) in parts]))
+    return made[0], made[1]
 
 
 def _symbols(program: Program) -> tuple[str, ...]:
@@ -66,12 +100,13 @@ def _symbols(program: Program) -> tuple[str, ...]:
 class Lowering(Builder):
     """Lowers a Program and those inside it into statements of one Kernel."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, called: Mapping[Primitive, str] = MappingProxyType({})):
         super().__init__(Names())
-        self.job = job
+        self.job, self.called = job, called
         self.instances = Instances()
         limits = job.target.limits
-        self._fit, self._written = unroll.Small(limits), unroll.of_any_length(limits)
+        self._fit = unroll.Small(limits, called)
+        self._written = unroll.of_any_length(limits)
 
     def explain(self, topic: str, reason: str) -> None:
         self.job.explain(topic)(reason)
@@ -137,7 +172,30 @@ class Lowering(Builder):
             assert place is not None
             results.append(Result(v.aval, place))
         self.source = eqn.source
-        eqn.primitive.lower(self, operands, results)
+        if (name := self.called.get(eqn.primitive)) is not None:
+            self._call(name, eqn.primitive, operands, results)
+        else:
+            eqn.primitive.lower(self, operands, results)
+
+    def _call(
+        self,
+        name: str,
+        primitive: Primitive,
+        operands: Sequence[Operand],
+        results: Sequence[Result],
+    ) -> None:
+        """The call of a function: what it carries is changed where the result lies."""
+        ends = [(r.place, r.aval) for r in results]
+        begins = {n: k for k, n in enumerate(primitive.carried) if n is not None}
+        for n, k in begins.items():
+            self.copy(results[k].place, operands[n])
+        places = [
+            ends[begins[n]] if n in begins else (x.place, x.aval) for n, x in enumerate(operands)
+        ]
+        first, every = len(places), [*places, *ends]
+        self.routine(
+            name, every, (), range(first, len(every)), [first + k for k in begins.values()]
+        )
 
     def _pass_on(self, eqn: Eqn, plan: Plan, place_of: PlaceOf, places: dict[Var, Place]) -> None:
         """Let results lie where the operands do, or copy these where results have places already."""

@@ -67,7 +67,25 @@ def plan(kernel: Kernel, job: Job) -> Kernel:
     shares = {b: root for b in classes.shared() if (root := classes.root(b)) is not b}
     kernel = replace(kernel, aliases=aliases, shares=shares)
     offsets, arena = _place(kernel)
-    return replace(kernel, offsets=offsets, arena=arena)
+    return _with_functions(replace(kernel, offsets=offsets, arena=arena), job)
+
+
+def _with_functions(kernel: Kernel, job: Job) -> Kernel:
+    """The same with a plan for each function, whose temps lie behind those of all that call it.
+
+    No call of a function is inside another one, so each has one place.
+    """
+    ends = {f.name: kernel.arena for f in kernel.functions.values()}
+    most, made = kernel.arena, dict[str, Kernel]()
+    for name, f in reversed(list(kernel.functions.items())):  # those that call others first
+        f = plan(f, replace(job, donated=tuple(range(len(f.inputs)))))
+        begin, end = ends[name], ends[name] + f.arena
+        made[name] = replace(f, offsets={b: begin + at for b, at in f.offsets.items()}, arena=end)
+        most = dims.maximum(most, end)
+        for s in walk(f.body):
+            if isinstance(s, Routine) and s.name in ends:
+                ends[s.name] = dims.maximum(ends[s.name], end)
+    return replace(kernel, functions=dict(reversed(made.items())), arena=most) if made else kernel
 
 
 def _given_up(
@@ -77,7 +95,8 @@ def _given_up(
 
     None where it calls functions of users': one that fails must not cost the caller an argument.
     """
-    if not any(map(_may_fail, walk(kernel.body))):
+    every = [kernel, *kernel.functions.values()]
+    if not any(_may_fail(s) for k in every for s in walk(k.body)):
         return donated
     for i in donated:
         explain(f"donated {kernel.inputs[i]}: kept until all functions of users' have returned")

@@ -66,7 +66,8 @@ def schedule(kernel: Kernel, job: Job) -> Kernel:
     if any(isinstance(s, Loop) and s.schedule != PLAIN for s in walk(kernel.body)):
         return kernel
     scheduler = Scheduler(job.target, job.explain("schedule"))
-    return kernel.with_body(scheduler.statements(kernel.body))
+    made = kernel.with_body(scheduler.statements(kernel.body))
+    return made.with_functions(lambda f: schedule(f, job))
 
 
 class Scheduler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from covector._engine.backends.base import Limits
@@ -13,7 +13,7 @@ from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
 from covector._engine.compile.late import equations_last
-from covector._engine.core.primitive import Folded, Index, Mapped, Scalar, Update
+from covector._engine.core.primitive import Folded, Index, Mapped, Primitive, Scalar, Update
 from covector._engine.ir.builder import (
     Builder,
     Fit,
@@ -46,8 +46,8 @@ class Small(Fitting):
     What was found out of a Program is kept: a loop is asked for by each of those around it.
     """
 
-    def __init__(self, limits: Limits):
-        self.limits = limits
+    def __init__(self, limits: Limits, called: Container[Primitive] = ()):
+        self.limits, self.called = limits, called  # functions of their own take what is in memory
         self._fitted: dict[tuple[Program, tuple[bool, ...]], _Fitted] = {}
 
     def is_tiny(self, aval: ShapedArray) -> bool:
@@ -164,6 +164,8 @@ class _Fitted:
         return True
 
     def _inside(self, eqn: Eqn) -> bool:
+        if eqn.primitive in self.small.called:
+            return False
         local = [a not in self.stored for a in eqn.inputs]
         found = eqn.primitive.fits_locals(self.small, local)
         if found is None:

@@ -10,12 +10,13 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import fields, record, replace
 from covector._engine.control.call import Call, Transparent, spread
 from covector._engine.control.custom import kept
-from covector._engine.control.kept import parts_of
+from covector._engine.control.kept import is_of_a_tape, parts_of
 from covector._engine.core.primitive import Primitive, is_zero
 from covector._engine.ir.program import (
     Atom,
     Eqn,
     Program,
+    Rewriting,
     Var,
     inline_calls,
     map_eqns,
@@ -144,6 +145,33 @@ class KeptProgram:
 
 
 @record
+class Keeping:
+    """The equations that a policy keeps, and those that loops of unknown length leave for their way back."""
+
+    policy: Policy | None
+
+    def __call__(self, eqn: Eqn) -> bool:
+        return is_of_a_tape(eqn) or keeps(self.policy, eqn)
+
+
+def _keeping(program: Program, policy: Policy | None) -> Program:
+    """The Program whose loops with a condition keep what the policy says."""
+    keep = Keeping(policy)
+
+    def changed(program: Program, inside: Rewriting) -> Program:
+        eqns = [
+            Eqn(inside.inside(e.primitive).keeping(keep), e.inputs, e.outputs, e.source)
+            if e.primitive.has_programs
+            else e
+            for e in program.eqns
+        ]
+        same = all(a.primitive is b.primitive for a, b in zip(eqns, program.eqns, strict=True))
+        return program if same else map_eqns(program, eqns)
+
+    return Rewriting(changed)(program)
+
+
+@record
 class Checkpoint(Transparent):
     """The results of a closed Program, of which derivatives keep what the policy says and compute the rest again.
 
@@ -182,7 +210,7 @@ class Checkpoint(Transparent):
         return outs[:n], tuple(spread(pushed, found.nonzero, self.program.out_avals))
 
     def _kept(self, nonzero: Mask) -> KeptProgram:
-        split = linearize_program(self.program, nonzero)
+        split = linearize_program(_keeping(self.program, self.policy), nonzero)
         known = without_duplicates(inline_calls(split.known))
         atoms = (*known.inputs, *known.outputs)
         residuals = [atoms[i] for i in split.residuals]
@@ -219,7 +247,8 @@ class _Parted:
 
         def keep(eqn: Eqn) -> bool:
             rounded = wide and any(v.aval.wide() is not None for v in eqn.outputs)
-            return keeps(policy, eqn) and not (rounded and not eqn.effects)
+            kept = is_of_a_tape(eqn) or keeps(policy, eqn)
+            return kept and not (rounded and not eqn.effects)
 
         self.given, parts = known.inputs, parts_of(known.eqns, keep)
         self.forward, self.again = parts.forward, parts.again

@@ -217,7 +217,8 @@ def transpose_body(body: Program, layout: Layout, linear: Mask, given: Mask) -> 
     sums = tuple([Var(a.aval) for a in outs.carry])
     totals = tuple([Var(a.aval) for a in outs.carry])
     adds = [
-        Eqn(prims.add, (s, a), (t,), None) for s, a, t in zip(sums, outs.carry, totals, strict=True)
+        Eqn(prims.add_any, (s, a), (t,), None)
+        for s, a, t in zip(sums, outs.carry, totals, strict=True)
     ]
     operands = Operands(inputs.consts + extra, sums + carry_cts, inputs.carry + ys_cts)
     program = Program(

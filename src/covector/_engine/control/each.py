@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import compress
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Called
+from covector._engine.control.call import Call, Transparent
 from covector._engine.control.carry import hold, settle
 from covector._engine.core.inside import Widening
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Kept, Operand, Result
 from covector._engine.ir.program import Atom, Eqn, Program, Var
-from covector._engine.transforms.programs import Mask
+from covector._engine.transforms.programs import Mask, batch_program
 from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
 
 @record
-class Each(Called):
+class Each(Transparent):
     """What `program` gives, which is `one` for each element of a batch.
 
     The leading axes of all results, and of the operands in the mask, are `lanes`.  Where `one` can be written out,
     each element runs through all of it on its own, with scratch memory that is used again for the next: the way back
-    through 1,000 loops keeps the states of 32 of them at once.  Else, and in all rules, it is a call of `program`.
+    through 1,000 loops keeps the states of 32 of them at once.  Else, and in its
+    derivatives, it is a call of `program`.
     """
 
     program: Program
@@ -41,6 +45,26 @@ class Each(Called):
 
     def inlined(self) -> None:
         """Nothing: how it is done depends on the target."""
+
+    def live(self, used: Sequence[bool]) -> None:
+        """All of it is needed: both Programs give the same."""
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        """The same for the elements of a batch that has one axis more."""
+        assert axis_name is None or axis_name not in self.axis_names, "lanes read no named axis"
+        n = len(self.lanes)
+        mapped = [mine or d is not None for mine, d in zip(self.mapped, dims, strict=True)]
+        xs = list(args)
+        for i, (x, d) in enumerate(zip(args, dims, strict=True)):
+            if mapped[i]:
+                x = prims.add_batch_axis(x, size) if d is None else prims.move_axis(x, d, 0)
+                shape = typeof(x).shape
+                wide = prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))
+                xs[i] = x if self.mapped[i] else wide(x)
+        way, constants = for_each(self.one, (size, *self.lanes), tuple(mapped))
+        return way(*xs, *constants), [0] * len(self.one.outputs)
 
     def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
         takes = tuple([how.wide(a) is not None for a in eqn.inputs])
@@ -73,3 +97,17 @@ class Each(Called):
                 r.place.slice(a, lane) for r, a in zip(results, self.one.out_avals, strict=True)
             ]
             settle(b, values, ends, self.one.out_avals)
+
+
+def for_each(
+    one: Program, lanes: tuple[Dim, ...], mapped: Mask
+) -> tuple[Primitive, tuple[Any, ...]]:
+    """What a Program does, for each element of the leading axes of the operands in a mask; further operands."""
+    program, constants = one, ()
+    for size in reversed(lanes):
+        axes = [0 if mine else None for mine in mapped] + [None] * len(constants)
+        batched = batch_program(program, tuple(axes), size, None, (True,) * len(program.outputs))
+        program, constants = batched.program, (*constants, *batched.constants)
+    if constants or not lanes:
+        return Call(program), constants
+    return Each(program, one, lanes, mapped), ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.ir.program import (
     Eqn,
     Program,
+    Rewriting,
     Var,
     atoms_read,
     inline_calls,
@@ -45,6 +47,32 @@ def parts_of(eqns: Sequence[Eqn], keep: Callable[[Eqn], bool]) -> Parts:
         else:
             again.append(eqn)
     return Parts(tuple(forward), tuple(again), tuple(kept))
+
+
+# The label of what a loop of unknown length leaves for its way back, where a policy asks it to.
+TAPE = "states of a loop"
+
+
+def is_of_a_tape(eqn: Eqn) -> bool:
+    """Whether it names what a loop leaves for its way back: that is kept by every policy."""
+    return isinstance(eqn.primitive, prims.Named) and eqn.primitive.label is TAPE
+
+
+def has_effects(eqn: Eqn) -> bool:
+    """What must be kept in any case: it is done once."""
+    return bool(eqn.effects)
+
+
+def silent(program: Program) -> Program:
+    """What computes a Program's results again, without effects that these do not need."""
+
+    def changed(program: Program, inside: Rewriting) -> Program:
+        eqns = [
+            Eqn(inside.inside(e.primitive), e.inputs, e.outputs, e.source) for e in program.eqns
+        ]
+        return without_dead_code(map_eqns(program, eqns), keep=lambda eqn: False)
+
+    return Rewriting(changed)(program) if program.effects else program
 
 
 @record(eq=False)

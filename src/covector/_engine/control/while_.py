@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
+from covector._engine.control.as_one import as_one
 from covector._engine.control.call import (
     IN_NUMPY,
     Call,
@@ -24,19 +25,19 @@ from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
     as_body,
-    batch_body,
     dependent_carry,
     jvp_body,
     live_parts,
     then_condition,
 )
-from covector._engine.control.each import Each
+from covector._engine.control.each import for_each
+from covector._engine.control.kept import TAPE, has_effects, silent
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
-from covector._engine.control.unwind import unwound
+from covector._engine.control.unwind import Recorded, recorded, unwound
 from covector._engine.control.wide import WideBody, widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Linear, Primitive, Zero
-from covector._engine.core.trace import evaluate, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import (
     Builder,
     Fit,
@@ -67,8 +68,9 @@ class While(Primitive):
     Operands: consts, which every step sees; carry, handed from step to step.  Condition and body take both; the one
     gives a truth value, the other the new carry.  Results: the last carry.
 
-    With `lanes` it is a loop of its own for each element of a batch: the carry, and the consts in the mask `mapped`,
-    have these leading axes.  Each loop runs to its own end.
+    Its derivatives keep what it takes, or also what `keep` says of each step.  With `lanes` it is a loop of its own for
+    each element of a batch: the carry, and the consts in the mask `mapped`, have these leading axes.  Each loop runs to
+    its own end.
     """
 
     condition: Program
@@ -76,6 +78,7 @@ class While(Primitive):
     num_consts: int
     lanes: tuple[Dim, ...] = ()
     mapped: Mask = ()
+    keep: Callable[[Eqn], bool] | None = None  # what its way back need not compute again
     name: ClassVar[str] = "while"
     multiple: ClassVar[bool] = True
 
@@ -89,10 +92,17 @@ class While(Primitive):
     def with_programs(self, programs: Sequence[Program]) -> While:
         return replace(self, condition=programs[0], body=programs[1])
 
+    def keeping(self, keep: Callable[[Eqn], bool] | None) -> While:
+        return replace(self, keep=keep)
+
     @property
     def layout(self) -> Layout:
         """Where consts and carry are among operands and results, the loop's and the body's."""
         return Layout(self.num_consts, len(self.body.outputs))
+
+    @property
+    def carried(self) -> tuple[int | None, ...]:  # type: ignore[override]
+        return tuple(self._carried)
 
     @property
     def mask(self) -> Mask:
@@ -119,7 +129,8 @@ class While(Primitive):
         body = part_of(self.body, gives.carry, tuple(kept))
         condition = part_of(self.condition, (True,), tuple(kept))
         mapped = tuple(compress(self.mask, consts))
-        return While(condition, body, sum(consts), self.lanes, mapped), kept, list(gives.carry)
+        loop = While(condition, body, sum(consts), self.lanes, mapped, self.keep)
+        return loop, kept, list(gives.carry)
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
         same = [not mine for mine in self.mask]
@@ -137,7 +148,7 @@ class While(Primitive):
             for p in programs
         ]
         mapped = (*self.mask, *[False] * len(values))
-        loop = While(condition, body, k + len(values), self.lanes, mapped)
+        loop = While(condition, body, k + len(values), self.lanes, mapped, self.keep)
         return loop, (*operands[:k], *values, *operands[k:])
 
     # ---------------------------------------------------------------------------------------------- lowering
@@ -297,14 +308,35 @@ class While(Primitive):
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The results; and the loop that pushes tangents, which goes on the tape."""
         nonzero = tuple([type(t) is not Zero for t in tangents])
-        outs = self(*primals)
         program, constants, live = self.pushing(nonzero)
+        tape = self.recorded(nonzero) if any(live) else None
+        outs, kept = (self(*primals), ()) if tape is None else self._recording(tape, primals)
         types = [typeof(o) for o in outs]
         if not any(live):
             return outs, tuple(map(Zero, types))
-        pushed = PushedLoop(program, self, nonzero)
-        given = pushed(*primals, *constants, *given_ones(tangents))
+        n = len(primals)
+        inputs = (*program.inputs[:n], *[Var(typeof(x)) for x in kept], *program.inputs[n:])
+        pushed = PushedLoop(replace_inputs(program, inputs), self, nonzero)
+        given = pushed(*primals, *kept, *constants, *given_ones(tangents))
         return outs, tuple(spread(given, live, types))
+
+    def recorded(self, nonzero: Mask) -> Recorded | None:
+        """The loop that keeps what `keep` says, and its way back; None: nothing is kept."""
+        keep = self.keep or (has_effects if self.body.effects else None)
+        if keep is None:
+            return None
+        many = bool(self.lanes)
+        return recorded(self.body, self.condition, self.layout, nonzero, many, _plain, keep)
+
+    def _recording(
+        self, tape: Recorded, primals: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The results, and what is kept for the way back."""
+        mapped = (*self.mask, *[True] * self.layout.carry, *[False] * len(tape.constants))
+        way, more = for_each(tape.forward, self.lanes, mapped)
+        count, spacing, *rest = way(*primals, *tape.constants, *more)
+        n = self.layout.carry
+        return rest[:n], [prims.Named(TAPE)(x) for x in (count, spacing, *rest[n:])]
 
     def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
         """The Program of the tangents that are not Zero, its constants, and which these are."""
@@ -319,24 +351,27 @@ class While(Primitive):
         backs = iter(self.pulled(values, linear, ct))
         return [next(backs) if mine else None for mine in linear]
 
-    def pulled(self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any]) -> list[Any]:
-        """Cotangents of the operands in the mask.  The loop runs again, and back: `unwind.py` says how."""
-        found = unwound(self.body, self.condition, self.layout, nonzero, bool(self.lanes), _plain)
-        program, constants = found.program, found.constants
-        axes = [0 if mine else None for mine in (*self.mask, *[True] * self.layout.carry)]
-        axes += [0] * sum(found.carry)
-        for size in reversed(self.lanes):
-            wide = (*axes, *[None] * (len(program.inputs) - len(axes)))
-            every = (True,) * len(program.outputs)
-            batched = batch_program(program, wide, size, None, every)
-            program, constants = batched.program, (*constants, *batched.constants)
+    def pulled(
+        self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any], kept: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Cotangents of the operands in the mask.
+
+        The loop goes back from what was kept or, if that is nothing, runs again: `unwind.py` says how.
+        """
+        if kept:
+            tape = self.recorded(nonzero)
+            assert tape is not None
+            found, begin = tape.back, kept
+        else:
+            many = bool(self.lanes)
+            found = unwound(self.body, self.condition, self.layout, nonzero, many, _plain)
+            begin = primals[self.num_consts :]
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
-        way: Primitive = Call(program)
-        if self.lanes and len(constants) == len(found.constants):
-            mapped = [d is not None for d in axes]
-            mapped += [False] * (len(program.inputs) - len(axes))
-            way = Each(program, found.program, self.lanes, tuple(mapped))
-        backs = iter(way(*primals, *cts, *constants))
+        own = (True,) * (len(begin) + len(cts))
+        mapped = (*self.mask, *own, *[False] * len(found.constants))
+        way, more = for_each(found.program, self.lanes, mapped)
+        consts = primals[: self.num_consts]
+        backs = iter(way(*consts, *begin, *cts, *found.constants, *more))
         result: list[Any] = []
         for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
             if mine:
@@ -358,11 +393,12 @@ class While(Primitive):
         """A loop of its own for each element; one for all if all have one condition, or the body reads the axis."""
         named = axis_name is not None and axis_name in self.axis_names
         if not self.lanes:
-            found = _batched(
+            found = as_one(
                 self.body, self.condition, self.layout, tuple(dims), size, axis_name, named
             )
             if found is not None:
-                return found.run(args, dims, size)
+                loop = While(found.condition, found.body, found.layout.consts)
+                return loop(*found.operands(args, dims, size)), found.axes
         assert not named, "loops for each element do not read a named axis"
         takes, axes = self.layout.operands(args), self.layout.operands(dims)
         consts = [
@@ -389,7 +425,7 @@ class While(Primitive):
 class PushedLoop(Call):
     """The tangents of a loop's results, those that are not Zero.
 
-    Operands: the loop's, constants, tangents of the operands in `nonzero`.  It is linear in these.
+    Operands: the loop's, what it kept, constants, tangents of the operands in `nonzero`.  It is linear in these.
     """
 
     loop: While
@@ -402,15 +438,16 @@ class PushedLoop(Call):
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         """The way back through the loop itself."""
         n, count = len(self.nonzero), sum(self.nonzero)
-        _, _, live = self.loop.pushing(self.nonzero)
+        _, constants, live = self.loop.pushing(self.nonzero)
+        kept = args[n : len(args) - count - len(constants)]
         types = [Zero(a) for a in self.loop.type(*[typeof(x) for x in args[:n]])]
         given = iter(ct)
         cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
-        backs = self.loop.pulled(args[:n], self.nonzero, cts)
+        backs = self.loop.pulled(args[:n], self.nonzero, cts, kept)
         return [*[None] * (len(args) - count), *backs]
 
 
-# --------------------------------------------------------------------------------------- conditions, batches
+# ------------------------------------------------------------------------------------------- derived Programs
 
 
 def _plain(condition: Program, body: Program, num_consts: int) -> While:
@@ -442,6 +479,7 @@ def _pushing(
 
     types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
     program, constants = stage_closed(run, types, f"pushed_{body.name}")
+    program = silent(program)  # the loop has had its effects
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
@@ -455,108 +493,3 @@ def _condition_for(condition: Program, layout: Layout, body: Program, wider: Lay
     consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
     carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
     return replace_inputs(condition, [*consts, *carry])
-
-
-@record(eq=False)
-class _Batched:
-    """A loop for all elements of a batch."""
-
-    condition: Program
-    body: Program
-    constants: tuple[Any, ...]
-    layout: Layout
-    mapped: Mask  # which carried values have a batch axis: it is in front
-
-    def run(self, args: Sequence[Any], axes: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        """The results for these operands, and their batch axes."""
-        k = self.layout.consts - len(self.constants)
-        carry = [
-            x
-            if not mine
-            else prims.add_batch_axis(x, size)
-            if d is None
-            else prims.move_axis(x, d, 0)
-            for x, d, mine in zip(args[k:], axes[k:], self.mapped, strict=True)
-        ]
-        loop = While(self.condition, self.body, self.layout.consts)
-        outs = loop(*args[:k], *self.constants, *carry)
-        return outs, [0 if mine else None for mine in self.mapped]
-
-
-@derived
-def _batched(
-    body: Program,
-    condition: Program,
-    layout: Layout,
-    dims: tuple[int | None, ...],
-    size: Dim,
-    axis_name: Any,
-    always: bool,
-) -> _Batched | None:
-    """The loop for all elements if their conditions are one; with `always` also if not: then it runs for the longest.
-
-    Elements whose condition does not hold any more keep their values.
-    """
-    found = batch_body(body, layout, dims, size, axis_name)
-    mapped = tuple([d is not None for d in found.live.carry])
-    given = layout.operands(dims)
-    axes = (*given.consts, *[0 if mine else None for mine in mapped])
-    test = batch_program(condition, axes, size, axis_name)
-    if test.dims[0] is None:
-        k = layout.consts
-        inputs = test.program.inputs
-        extra = [Var(typeof(c)) for c in found.constants]
-        n = len(condition.inputs)
-        whole = replace_inputs(test.program, [*inputs[:k], *extra, *inputs[n:], *inputs[k:n]])
-        own = found.layout.operands(found.program.inputs)
-        more = [Var(typeof(c)) for c in test.constants]
-        wider = replace_inputs(found.program, [*own.consts, *more, *own.carry])
-        constants = (*found.constants, *test.constants)
-        return _Batched(whole, wider, constants, Layout(k + len(constants), layout.carry), mapped)
-    return _longest(body, condition, layout, dims, size, axis_name) if always else None
-
-
-def _longest(
-    body: Program,
-    condition: Program,
-    layout: Layout,
-    dims: tuple[int | None, ...],
-    size: Dim,
-    axis_name: Any,
-) -> _Batched:
-    """The loop that runs until no condition holds."""
-    given, n = layout.operands(dims), layout.carry
-    axes = (*given.consts, *[0] * n)
-    tested = batch_program(condition, axes, size, axis_name, (True,))
-    stepped = batch_program(body, axes, size, axis_name, (True,) * n)
-
-    def holds(*xs: Any) -> list[Any]:
-        return [prims.Any_((0,))(evaluate(tested.program, [*xs, *tested.constants])[0])]
-
-    def step(*xs: Any) -> list[Any]:
-        (still,) = evaluate(tested.program, [*xs, *tested.constants])
-        news = evaluate(stepped.program, [*xs, *stepped.constants])
-        result: list[Any] = []
-        for old, new in zip(xs[layout.consts :], news, strict=True):
-            shape = typeof(new).shape
-            mask = prims.Broadcast(shape, tuple(range(1, len(shape))))(still)
-            result.append(prims.select(mask, new, old))
-        return result
-
-    avals = [
-        a if d is None else a.with_shape((*a.shape[:d], size, *a.shape[d:]))
-        for a, d in zip(body.in_avals, axes, strict=True)
-    ]
-    whole, first = stage_closed(holds, avals, condition.name)
-    wider, second = stage_closed(step, avals, body.name)
-    k, stop = layout.consts, len(avals)
-    condition = replace_inputs(
-        whole, [*whole.inputs[:k], *whole.inputs[stop:], *[Var(typeof(c)) for c in second],
-                *whole.inputs[k:stop]],
-    )  # fmt: skip
-    body = replace_inputs(
-        wider, [*wider.inputs[:k], *[Var(typeof(c)) for c in first], *wider.inputs[stop:],
-                *wider.inputs[k:stop]],
-    )  # fmt: skip
-    constants = (*first, *second)
-    return _Batched(condition, body, constants, Layout(k + len(constants), n), (True,) * n)

@@ -40,10 +40,9 @@ class _Typed:
 
     @property
     def aval(self) -> ShapedArray:
-        of = self._of
-        if type(of) is not ShapedArray:
-            of = self._of = trace.typeof(of)
-        return of
+        if type(self._of) is not ShapedArray:
+            self._of = trace.typeof(self._of)
+        return self._of
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.aval.text()})"
@@ -148,10 +147,9 @@ class Primitive:
     name: ClassVar[str]
     multiple: ClassVar[bool] = False
     effects: ClassVar[frozenset[Effect]] = frozenset()
-    no_slope: ClassVar[str | None] = (
-        None  # why the derivative is zero wherever there is one, if it is
-    )
-    no_slope_of: ClassVar[Mapping[int, str]] = MappingProxyType({})  # the same, of some operands
+    # Why the derivative is zero wherever there is one, if it is; the same, of some operands.
+    no_slope: ClassVar[str | None] = None
+    no_slope_of: ClassVar[Mapping[int, str]] = MappingProxyType({})
     axis_names: ClassVar[frozenset[Hashable]] = frozenset()  # the named axes that it reads
     not_differentiable: ClassVar[str | None] = None  # why, if there is no derivative on purpose
 
@@ -200,9 +198,8 @@ class Primitive:
         """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
         return self.batch(args, dims, size)
 
-    makes_nan: ClassVar[bool] = (
-        True  # whether floating results may have NaNs that operands have not
-    )
+    # Whether floating results may have NaNs that operands have not.
+    makes_nan: ClassVar[bool] = True
     only_checks: ClassVar[bool] = False  # whether it is there for its faults alone
 
     def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
@@ -238,8 +235,8 @@ class Primitive:
     # -- what passes ask ---------------------------------------------------------------------------
 
     begins_as: ClassVar[tuple[int | None, ...]] = ()  # the operand that each result copies
+    carried: ClassVar[tuple[int | None, ...]] = ()  # the operand in whose place a loop leaves each
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
-
     fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
 
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
@@ -269,6 +266,10 @@ class Primitive:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Of what holds Programs in which something can fail, the results and the state after it."""
         raise self._missing("checked")
+
+    def keeping(self, keep: Callable[[Eqn], bool] | None) -> Primitive:
+        """The same; of a loop with a condition, one whose derivatives keep what these equations compute."""
+        return self
 
     def rule_programs(self) -> tuple[Program, ...] | None:
         """What a user's rule computes forwards, for a derivative in all arguments; None: that is not known before."""

@@ -15,6 +15,7 @@ from covector._engine.ir.kernel import (
     Init,
     Kernel,
     Loop,
+    Routine,
     Statement,
     While,
     below,
@@ -24,6 +25,7 @@ from covector._engine.ir.kernel import (
     indices,
     roots,
     title,
+    walk,
 )
 from covector._engine.ir.legal import refused
 from covector._engine.ir.program import Eqn, Literal, Program, Var, show
@@ -102,6 +104,17 @@ def _listed(effects: tuple[object, ...]) -> str:
 
 def verify_program(program: Program, after: str = "trace") -> None:
     """Each variable is bound once, before its uses, and has the type that its equation's rule gives."""
+    seen = {program: None}
+    pending = [program]
+    while pending:  # each Program inside once, in however many places it is
+        last = pending.pop()
+        _verify_equations(last, after)
+        inside = [p for e in last.eqns if e.primitive.has_programs for p in e.primitive.programs()]
+        pending += [p for p in dict.fromkeys(inside) if p not in seen]
+        seen |= dict.fromkeys(inside)
+
+
+def _verify_equations(program: Program, after: str) -> None:
     bound: set[Var] = set()
 
     def bind(v: Var, where: str) -> None:
@@ -123,8 +136,6 @@ def verify_program(program: Program, after: str = "trace") -> None:
         _check_types(eqn, where, after)
         for v in eqn.outputs:
             bind(v, where)
-        for inner in eqn.primitive.programs():
-            verify_program(inner, after)
     for a in program.outputs:
         if not isinstance(a, Literal) and a not in bound:
             raise VerificationError(f"after {after}: a result is not bound\n{show(program)}")
@@ -141,6 +152,7 @@ def _check_types(eqn: Eqn, where: str, after: str) -> None:
 
 def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
     """Names are defined before use, locals initialised, buffers known, inputs not written, memory shared rightly."""
+    _verify_functions(kernel, after)
     known: set[Buffer] = {*kernel.inputs, *kernel.outputs}
     for buffer, use in uses(kernel.body).items():
         if buffer not in known and buffer.kind in ("input", "output"):
@@ -157,6 +169,23 @@ def verify_kernel(kernel: Kernel, after: str = "lower") -> None:
             raise VerificationError(
                 f"after {after}: the loop over {loop.name} cannot have{loop.schedule}: {reason}\n{kernel}"
             )
+
+
+def _verify_functions(kernel: Kernel, after: str) -> None:
+    """Functions are Kernels themselves, known before they are called, with as many places as they have parameters."""
+    for f in kernel.functions.values():
+        verify_kernel(f, after)
+    known: dict[str, Kernel] = {}
+    for caller in (*kernel.functions.values(), kernel):
+        for s in walk(caller.body):
+            f = kernel.functions.get(s.name) if isinstance(s, Routine) else None
+            if f is None:
+                continue
+            assert isinstance(s, Routine)
+            sizes = [b.size for b in (*f.inputs, *f.outputs)]
+            if s.name not in known or len(sizes) != len(s.places):
+                raise VerificationError(f"after {after}: {title(s)} does not fit {f}\n{caller}")
+        known[caller.name] = caller
 
 
 class _Scopes:

@@ -212,6 +212,9 @@ class Kernel:
     arena: Dim = 0
     # Buffers in the memory of another one.
     shares: Mapping[Buffer, Buffer] = MappingProxyType({})
+    # What its routines of these names do, those that others call first.  Each takes its inputs, then its outputs; an
+    # output that it updates may lie where the input does.
+    functions: Mapping[str, Kernel] = MappingProxyType({})
 
     def memories(self) -> dict[Buffer, Buffer]:
         """Of each buffer that lies, or may lie, in the memory of another one: the one that stands for all."""
@@ -257,7 +260,7 @@ class Kernel:
                     found.append(s)
             return tuple(found)
 
-        return self.with_body(kept(self.body))
+        return self.with_body(kept(self.body)).with_functions(Kernel.busy)
 
     def __str__(self) -> str:
         return show(self)
@@ -265,6 +268,12 @@ class Kernel:
     def with_body(self, body: tuple[Statement, ...]) -> Kernel:
         """The same with other statements."""
         return replace(self, body=body)
+
+    def with_functions(self, change: Callable[[Kernel], Kernel]) -> Kernel:
+        """The same with its functions changed."""
+        if not self.functions:
+            return self
+        return replace(self, functions={name: change(f) for name, f in self.functions.items()})
 
 
 def children(statement: Statement) -> tuple[Statement, ...]:
@@ -445,6 +454,7 @@ def show(kernel: Kernel) -> str:
     for buffer, other in kernel.shares.items():
         lines.append(f"    {_declare(buffer)} in the memory of {other}")
     lines.extend(_show_body(kernel.body, "    ", kernel.is_idle))
+    lines.extend(show(f) for f in kernel.functions.values())
     return "\n".join(lines)
 
 

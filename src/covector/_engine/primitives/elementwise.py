@@ -13,7 +13,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Fault
 from covector._engine.core.numbers import SCALARS, number
 from covector._engine.core.primitive import (
@@ -45,6 +45,7 @@ __all__ = [
     "Select",
     "abs_",
     "add",
+    "add_any",
     "ceil",
     "div",
     "floor",
@@ -196,13 +197,13 @@ class Elementwise(ElementwiseBase):
     on_complex: Callable[..., Any] | None = None  # the same from pairs (real, imaginary)
     widen: bool = False  # the NumPy meaning of 16-bit floats is that of float32, rounded
     of_format: bool = False  # narrow floats are not widened for NumPy: it depends on the format
-    law: Callable[[Eqn, MadeBy], Atom | Eqn | None] | None = None  # a simpler way to the same
+    law: Callable[[Eqn, MadeBy], Atom | Eqn | Sequence[Eqn] | None] | None = None  # a simpler way
     fault: Fault | None = None  # what can go wrong
 
     def faults(self, *avals: ShapedArray) -> Sequence[Fault]:
         return () if self.fault is None else (self.fault,)
 
-    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | None:
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Eqn | Sequence[Eqn] | None:
         return None if self.law is None else self.law(eqn, made_by)
 
     def dtype_of(self, avals: Sequence[ShapedArray]) -> np.dtype:
@@ -347,6 +348,8 @@ add = Elementwise(
     on_complex=_pairs("add"),
     law=laws.sum_with_zero,
 )
+# The sum of two cotangents: of a part of an array that is nothing but that part, added in place.
+add_any = replace(add, name="add_any", law=laws.sum_of_cotangents)
 sub = Elementwise(
     "sub",
     np.subtract,

@@ -77,6 +77,32 @@ def sum_with_zero(eqn: Eqn, made_by: MadeBy) -> Atom | None:
     return y if _adds_nothing(x, True) and _stands_for_all(eqn, y) else None
 
 
+def sum_of_cotangents(eqn: Eqn, made_by: MadeBy) -> Eqn | Sequence[Eqn]:
+    """x + a part in zeros: the part, added where it lies in x; the sign of a zero is of no account.  Else a sum.
+
+    The cotangent of `x[i]` is such a part.  To add all of it took as long as the array is, in each step of a loop.
+    """
+    for x, y in (eqn.inputs, eqn.inputs[::-1]):
+        made = made_by(y)
+        whole = isinstance(x, Var) and _stands_for_all(eqn, x) and _stands_for_all(eqn, y)
+        if made is None or not whole or not made.inputs or not _is_zeros(made.inputs[0], made_by):
+            continue
+        p, (_, *rest) = made.primitive, made.inputs
+        if isinstance(p, prims.Scatter) and p.combine == "add":
+            return _instead(eqn, p, x, *rest)
+        if isinstance(p, prims.DynamicUpdateSlice):
+            update, *starts = rest
+            rewriting = Rewriting(eqn)
+            old = rewriting(prims.DynamicSlice(update.aval.shape), x, *starts)
+            return rewriting.end(p, x, rewriting(prims.add, old, update), *starts)
+    return _instead(eqn, prims.add, *eqn.inputs)
+
+
+def _is_zeros(a: Atom, made_by: MadeBy) -> bool:
+    made = made_by(a)
+    return made is not None and made.primitive.fills and _is_literal(made.inputs[0], 0)
+
+
 def difference_with_zero(eqn: Eqn, made_by: MadeBy) -> Atom | None:
     """x - 0."""
     x, y = eqn.inputs

@@ -8,7 +8,7 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.primitive import Linear, Zero
-from covector._engine.core.trace import _state, evaluate
+from covector._engine.core.trace import _state, current, evaluate
 from covector._engine.ir.program import Program
 from covector._engine.transforms.forward import LinearTracer, Tape, record_flat
 from covector._engine.types.avals import ShapedArray
@@ -23,7 +23,7 @@ def pull(tape: Tape, cotangents: Sequence[Any], consume: bool = False) -> list[A
     cts: list[Any] = [None] * tape.count  # None: zero
     for index, ct in zip(tape.outputs, cotangents, strict=True):
         if index is not None and type(ct) is not Zero:
-            cts[index] = ct if cts[index] is None else prims.add(cts[index], ct)
+            cts[index] = ct if cts[index] is None else _sum(cts[index], ct)
     before = _state.source
     try:
         _pull_nodes(tape, cts, consume)
@@ -61,7 +61,12 @@ def _pull_nodes(tape: Tape, cts: list[Any], consume: bool) -> None:
             if back is not None and type(back) is not Zero:
                 index = x.index
                 before = cts[index]
-                cts[index] = back if before is None else prims.add(before, back)
+                cts[index] = back if before is None else _sum(before, back)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """Of two cotangents: a law of `add_any` looks for parts where it is staged, values are just added."""
+    return prims.add_any(a, b) if current().staging else prims.add(a, b)
 
 
 def _cotangents_of_results(

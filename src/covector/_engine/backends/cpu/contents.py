@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu import routines
@@ -109,7 +109,8 @@ def has_loops(statements: Sequence[Statement]) -> bool:
 def calls(kernel: Kernel) -> Counter[str]:
     """How often each named function occurs."""
     seen: set[Expr] = set()
-    found = (e for s in walk(kernel.body) for e in nodes(roots(s), seen))
+    every = (kernel, *kernel.functions.values())
+    found = (e for k in every for s in walk(k.body) for e in nodes(roots(s), seen))
     return Counter(str(e.attr) for e in found if e.op == "call")
 
 
@@ -136,6 +137,13 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
     Of a copy within memory that a result may take over that is nothing: it only does so to save the copy.
     """
     kernel = kernel.busy()
+    functions: dict[str, float] = {}
+    for name, f in kernel.functions.items():
+        functions[name] = _cost(f, costs, functions)
+    return _cost(kernel, costs, functions)
+
+
+def _cost(kernel: Kernel, costs: Costs, functions: Mapping[str, float]) -> float:
     memories = kernel.memories()
 
     def cost(statements: Sequence[Statement]) -> float:
@@ -149,7 +157,8 @@ def total_cost(kernel: Kernel, costs: Costs) -> float:
             elif isinstance(s, While):
                 total += costs.turns * cost((*s.test, *s.body))
             elif isinstance(s, Routine):
-                total += routines.cost(s, costs)
+                known = functions.get(s.name)
+                total += routines.cost(s, costs) if known is None else known
             elif isinstance(s, Callback):
                 foreign = isinstance(s.function, MachineFunction)
                 total += costs.foreign if foreign else costs.callback

@@ -58,8 +58,10 @@ LIMIT = "the extent"  # the name inside the function of a parallel loop
 def emit(kernel: Kernel, target: Target, processor: Processor) -> ModuleText:
     """The module of a Kernel; its function is `entry` of the ABI in docs/internals.md."""
     kernel = kernel.busy()
-    module = ModuleText(processor, calls(kernel), target.limits)
-    _Entry(kernel, module, target).write()
+    module = ModuleText(processor, calls(kernel), target.limits, frozenset(kernel.functions))
+    for name, function in kernel.functions.items():
+        _Entry(function, module, target).write(f"internal i32 @{name}", name)
+    _Entry(kernel, module, target).write("i32 @entry", "entry")
     return module
 
 
@@ -71,7 +73,7 @@ class _Entry:
         memories = kernel.memories()
         self.frame = Frame(module, lambda buffer: memories.get(buffer, buffer), target)
 
-    def write(self) -> None:
+    def write(self, head: str, name: str) -> None:
         frame, kernel = self.frame, self.kernel
         for n, buffer in enumerate((*kernel.inputs, *kernel.outputs)):
             frame.sources[buffer] = partial(self._parameter, n)
@@ -84,8 +86,8 @@ class _Entry:
         once = writer.parts(kernel.body, frame.target.limits.many_loops)
         frame.lines += frame.leaving
         self.module.define(
-            "entry",
-            "i32 @entry(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
+            name,
+            f"{head}(ptr noalias %buffers, ptr noalias %dims, ptr noalias %arena)",
             [*frame.entry, *frame.lines, "  ret i32 0"],
             quick=once,
         )

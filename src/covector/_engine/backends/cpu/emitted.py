@@ -39,7 +39,11 @@ class Emitted:
             float(total_cost(kernel, job.target.costs)),
             tuple(kernel.aliases),
             tuple(kernel.dims),
-            any(isinstance(s, Routine) for s in walk(kernel.body)),
+            any(
+                isinstance(s, Routine) and s.name not in kernel.functions
+                for k in (kernel, *kernel.functions.values())
+                for s in walk(k.body)
+            ),
             kept=not (self.module.callbacks or self.module.foreign),
         )
 

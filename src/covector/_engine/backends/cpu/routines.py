@@ -17,12 +17,17 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     one = emitter.one
     addresses = [one.address(buffer, one.scalar_index(offset)) for buffer, offset in routine.places]
     numbers = [one.scalar_index(d) for d in routine.parameters]
+    if routine.name in emitter.module.functions:
+        table = _table(emitter, "ptr", addresses)
+        arguments = f"(ptr {table}, ptr %dims, ptr %arena)"
+        _end_if_failed(emitter, one.line(f"call i32 @{routine.name}{arguments}"))
+        return
     passed = "one by one" if is_users(routine.name) else ROUTINES[routine.name].passed
     match passed:
         case "as to BLAS":
             arguments = _gemm(routine.name, addresses, numbers)
         case "as a table":  # they are many, and lie in memory
-            arguments = [f"ptr {a}" for a in (*addresses, _table(emitter, numbers))]
+            arguments = [f"ptr {a}" for a in (*addresses, _table(emitter, "i64", numbers))]
         case "one by one":
             arguments = [f"ptr {a}" for a in addresses] + [f"i64 {n}" for n in numbers]
     types = ", ".join(a.split(" ")[0] for a in arguments)
@@ -36,15 +41,15 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     _end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
 
 
-def _table(emitter: LoopEmitter, numbers: list[str]) -> str:
-    """The address of integers in memory: among the constants if they are some, else on the stack."""
-    if all(n.removeprefix("-").isdigit() for n in numbers):
-        return emitter.module.numbers(numbers)
+def _table(emitter: LoopEmitter, type_: str, operands: list[str]) -> str:
+    """The address of integers or pointers in memory: among the constants if they are some, else on the stack."""
+    if all(x.removeprefix("-").isdigit() for x in operands):
+        return emitter.module.numbers(operands)
     one = emitter.one
-    table = emitter.frame.words(len(numbers))
-    for n, number in enumerate(numbers):
+    table = emitter.frame.words(len(operands))
+    for n, operand in enumerate(operands):
         slot = one.line(f"getelementptr i64, ptr {table}, i64 {n}")
-        emitter.lines.append(f"  store i64 {number}, ptr {slot}")
+        emitter.lines.append(f"  store {type_} {operand}, ptr {slot}")
     return table
 
 

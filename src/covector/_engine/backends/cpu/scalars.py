@@ -30,7 +30,7 @@ side by side (1: scalar types).  It knows everything but the leaves.  To use it,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -87,8 +87,9 @@ class ModuleText:
         processor: Processor,
         uses: Mapping[str, int] | None = None,
         limits: Limits = LIMITS,
+        functions: Collection[str] = (),  # of the Kernel's own, which routines call by name
     ):
-        self.processor, self.limits = processor, limits
+        self.processor, self.limits, self.functions = processor, limits, functions
         self.uses = uses or {}
         self.declarations: dict[str, str] = {}
         self.definitions: dict[str, str] = {}

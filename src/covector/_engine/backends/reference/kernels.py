@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from covector._engine import _native
+from covector._engine.backends.reference.memory import Array, Memory, Scope
 from covector._engine.backends.reference.scalars import OPERATIONS, evaluate_into
 from covector._engine.base.errors import KernelError
+from covector._engine.base.record import replace
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.access import moves, uses
 from covector._engine.ir.kernel import (
@@ -50,7 +52,6 @@ from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-Array = np.ndarray
 Order = Callable[[int], Sequence[int]]
 # What accesses memory, for messages: its text takes as long as running it does, and is made for a message only.
 Who = Statement | Expr | str
@@ -84,36 +85,6 @@ def run(
     return [machine.all_of(buffer) for buffer in kernel.outputs]
 
 
-@dataclass(slots=True)
-class Memory:
-    """Bytes, and which of them hold something."""
-
-    bytes: Array
-    holds: Array
-
-    @classmethod
-    def of(cls, size: int) -> Memory:
-        return cls(np.full(size, 0xA5, np.uint8), np.zeros(size, np.bool_))
-
-    def forget(self, start: int, size: int) -> None:
-        """What is there is no value any more."""
-        self.bytes[start : start + size] = 0xA5
-        self.holds[start : start + size] = False
-
-
-@dataclass(slots=True)
-class Scope:
-    """What is known in the body that runs: values of nodes, of locals, of loop variables, private memory."""
-
-    values: dict[Expr, Array] = field(default_factory=dict)
-    locals: dict[Expr, Array] = field(default_factory=dict)
-    variables: dict[str, Any] = field(default_factory=dict)
-    lanes: int | None = None  # how many runs of a loop are side by side
-    mask: Any = np.True_  # which of them are here
-    wide: frozenset[Buffer] = frozenset()  # private buffers that each lane has for itself
-    inside: frozenset[Expr] = frozenset()  # locals that each lane has for itself
-
-
 class Machine:
     """A Kernel that runs: its memory, and the scope of the statement that runs now."""
 
@@ -124,8 +95,10 @@ class Machine:
         planned: bool,
         aliased: bool,
         order: Order | None,
+        updated: Mapping[Buffer, Buffer] = MappingProxyType({}),
     ):
         self.kernel, self.order, self.planned = kernel, order, planned
+        self.aliased = aliased
         self.most = 0  # runs of a loop with a condition
         self.scope = Scope(variables=dict(sizes))
         self.where: dict[Buffer, tuple[Memory, int]] = {}
@@ -133,6 +106,7 @@ class Machine:
         self.own = {} if planned else Times(kernel).own
         arena = Memory.of(self.number(kernel.arena))
         taken = {kernel.outputs[o]: kernel.inputs[i] for o, i in kernel.aliases} if aliased else {}
+        taken |= updated
         for buffer in (*kernel.inputs, *kernel.outputs):
             source = taken.get(buffer) if planned else None
             self.where[buffer] = (
@@ -473,6 +447,9 @@ class Machine:
 
     def routine(self, s: Routine) -> None:
         """A named routine, by its meaning."""
+        if (function := self.kernel.functions.get(s.name)) is not None:
+            self._call(function, s)
+            return
         known = ROUTINES.get(s.name)
         if known is None:
             raise KernelError(f"the oracle knows no routine {s.name}")
@@ -503,6 +480,24 @@ class Machine:
             self.write(buffer, inside, value, np.True_, s)
 
         known.meaning([self.number(d) for d in s.parameters], read, write)
+
+    def _call(self, function: Kernel, s: Routine) -> None:
+        """A function of the Kernel's own; what it updates lies where its input does."""
+        places = [(b, self.number(d)) for b, d in s.places]
+        n = len(function.inputs)
+        inside = replace(function, functions=self.kernel.functions)
+        updated = {
+            function.outputs[k - n]: function.inputs[places.index(places[k])] for k in s.updates
+        }
+        machine = Machine(inside, {}, self.planned, self.aliased, self.order, updated)
+        machine.most = self.most
+        for into, (b, at) in zip(function.inputs, places, strict=False):
+            every = at + np.arange(self.number(into.size))
+            machine.fill(into, self.read(b, every, into.dtype, np.True_, s))
+        machine.statements(function.body, outermost=True)
+        for out, (b, at) in zip(function.outputs, places[n:], strict=True):
+            found = machine.all_of(out)
+            self.write(b, at + np.arange(found.size), found, np.True_, s)
 
     def call_back(self, s: Callback) -> None:
         """Call the function with copies of its operands, and store what it gives."""
