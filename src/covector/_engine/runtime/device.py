@@ -109,16 +109,20 @@ def check_places(api: str, what: str, places: object) -> None:
 def device_put(x: Any, device: object = None) -> Any:
     """The pytree with its leaves as arrays on the device, or as a sharding says.  Shapes and dtypes stay.
 
+    With a device they are `committed`, and so is what is computed from them.
+
     >>> import covector as cv, numpy as np
     >>> cv.device_put({"a": np.arange(3)})["a"].dtype
     dtype('int64')
     """
     check_places("device_put", "device", device)
+    asked = bool(tree.leaves(device))
 
     def put(leaf: Any) -> Any:
         if isinstance(leaf, Tracer):
             return leaf
-        return as_array(entered(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf))
+        array = as_array(entered(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf))
+        return _native.commit(array) if asked else array
 
     return tree.map(put, x)
 
