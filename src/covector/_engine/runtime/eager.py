@@ -93,15 +93,12 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
         arrays = [host_operand(primitive, x) for x in args]
         found = primitive.on_host(arrays)
         if found is not NotImplemented:
-            if any(type(x) is trace.Array and x.committed for x in arrays):
-                found = (
-                    tuple(map(_native.commit, found))
-                    if primitive.multiple
-                    else _native.commit(found)
-                )
+            results = found if primitive.multiple else (found,)
             if config.debug_nans or config.debug_infs:
-                look_at(primitive.name, arrays, found if primitive.multiple else (found,))
-            return found
+                look_at(primitive.name, arrays, results)
+            if any(type(x) is trace.Array and x.committed for x in arrays):
+                results = tuple(map(_native.commit, results))
+            return results if primitive.multiple else results[0]
     if primitive.same_memory:
         x = as_array(args[0])
         aval = primitive.type(aval_of(x))
