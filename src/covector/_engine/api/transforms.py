@@ -103,7 +103,8 @@ def vmap(
             nonlocal out_tree
             given = refs.put(leaves, values, dims)
             arguments, keywords = tree.unflatten(in_tree, given)
-            results, out_tree = flatten_marked(call(*arguments, **keywords))
+            out = call(*arguments, **keywords)
+            results, out_tree = flatten_marked(out)
             check_values(results, lambda: result_names(fun, out), "vmap")
             return [*results, *refs.take()]
 
