@@ -160,10 +160,10 @@ def test_a_reason_for_each_copy_that_stays(capsys: pytest.CaptureFixture[str]) -
 def test_many_donated_arrays() -> None:
     """Each is updated in place, in a time that grows with their number and not with its square."""
 
-    def step(params: list[Any]) -> list[Any]:
-        return [p * 0.5 + 1 for p in params]
-
     def seconds(n: int) -> float:
+        def step(params: list[Any]) -> list[Any]:
+            return [p * 0.5 + 1 for p in params]
+
         given = [cnp.ones(2 + k % 7) for k in range(n)]
         start = time.perf_counter()
         compiled = cv.jit(step, donate_argnums=0).lower(given).compile()

@@ -155,8 +155,8 @@ def test_map(batch_size: int | None, close: Any) -> None:
 
 
 def test_map_with_a_bad_batch_size() -> None:
-    with pytest.raises(ValueError, match="batch_size must be a positive int, got 0"):
-        lax_map(lambda x: x, vector(1), batch_size=0)
+    with pytest.raises(ValueError, match="batch_size must be a positive int, got -1"):
+        lax_map(lambda x: x, vector(1), batch_size=-1)
 
 
 # --------------------------------------------------------------------------------------------------- messages

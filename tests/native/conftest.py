@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -65,16 +65,32 @@ def native():
     saved_hooks = native_module.set_hooks(**hooks)
     saved_async = native_module.set_async(True)
     saved_fast = native_module.set_fast_paths(True)
-    saved_vectors = native_module.set_vector_sort(True)
+    saved_vectors = native_module.set_vectors(64)
     saved_threshold = native_module.set_inline_threshold_ns(50_000)
     yield native_module
     native_module.synchronize()
     native_module.set_inline_threshold_ns(saved_threshold)
     native_module.set_fast_paths(saved_fast)
-    native_module.set_vector_sort(saved_vectors)
+    native_module.set_vectors(saved_vectors)
     native_module.set_async(saved_async)
     native_module.set_hooks(**saved_hooks)
     native_module.set_operators(operators)
+
+
+@pytest.fixture
+def each_vectors() -> Iterator[Callable[[], Iterator[int]]]:
+    """The loop over the lengths of vectors that the processor has, each in use in its turn."""
+    before = native_module.set_vectors(64)
+    longest = native_module.vector_bytes()
+
+    def each() -> Iterator[int]:
+        for size in (64, 32, 16):
+            if size <= longest:
+                native_module.set_vectors(size)
+                yield size
+
+    yield each
+    native_module.set_vectors(before)
 
 
 @pytest.fixture(scope="session")

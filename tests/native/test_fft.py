@@ -13,11 +13,10 @@ AROUND = [(1, 1), (20, 1), (2, 3), (1, 17)]
 
 @pytest.fixture(params=[64, 32, 16])
 def fft(native, request):
-    before = native.set_fft_vectors(request.param)
+    native.set_vectors(request.param)
     address = native.symbols()["cv_fft"]
     kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 5)
-    yield kind(address)
-    native.set_fft_vectors(before)
+    return kind(address)
 
 
 def transform(fft, x: np.ndarray, kind: int, n: int) -> np.ndarray:

@@ -125,9 +125,20 @@ def test_all_small_sizes(blas, name, ta, tb):
 @pytest.mark.parametrize("name", FLOATS)
 @pytest.mark.parametrize("size", LARGE)
 @pytest.mark.parametrize(("ta", "tb"), TRANSPOSED)
-def test_several_blocks(blas, name, size, ta, tb):
-    for beta in (0.0, 1.0):
-        check(name, size, ta=ta, tb=tb, beta=beta, padding=5)
+def test_several_blocks(each_vectors, blas, name, size, ta, tb):
+    for _ in each_vectors():
+        for beta in (0.0, 1.0):
+            check(name, size, ta=ta, tb=tb, beta=beta, padding=5)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize(("ta", "tb"), TRANSPOSED)
+def test_small_sizes_with_each_vectors(each_vectors, blas, name, ta, tb):
+    """Every height of a tile, with one, two and four vectors, whole and masked."""
+    for _ in each_vectors():
+        for m in range(1, 15):
+            for n in (1, 4, 8, 13, 16, 24, 31, 40, 64):
+                check(name, (m, n, 5), ta=ta, tb=tb, padding=m % 3, seed=n)
 
 
 @pytest.mark.parametrize(("ta", "tb"), TRANSPOSED)

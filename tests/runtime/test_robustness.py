@@ -163,6 +163,56 @@ atexit.register(late)
 # --------------------------------------------------------------------------------------- forks
 
 
+def test_fork_while_another_thread_imports() -> None:
+    """What is half imported would stay so in the child, and what it holds would be held for ever."""
+    run("""
+        import tempfile, types
+        from covector._engine.base.locks import COMPILING, import_late
+        folder = tempfile.mkdtemp()
+        open(folder + "/slow_to_import.py", "w").write("import time; time.sleep(1); done = True")
+        sys.path.insert(0, folder)
+        def work():
+            with COMPILING: import_late("slow_to_import")
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(0.2)
+        assert "slow_to_import" in sys.modules
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            os._exit(0 if import_late("slow_to_import").done else 1)
+        assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
+        thread.join()
+    """)
+
+
+def test_forks_wait_for_locks_in_any_order() -> None:
+    run("""
+        from covector._engine.base.locks import COMPILING, guard
+        mine = guard(threading.RLock())
+        def take(first, second):
+            while True:
+                with first:
+                    time.sleep(0.0005)
+                    with second: pass
+                time.sleep(0.0005)
+        threading.Thread(target=take, args=(mine, COMPILING), daemon=True).start()
+        def fork():
+            for _ in range(10):
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(10)
+                    with mine, COMPILING: os._exit(0)
+                assert os.waitpid(pid, 0)[1] == 0, "the child hung or died"
+            done.append(1)
+        done = []
+        forking = [threading.Thread(target=fork, daemon=True) for _ in range(2)]
+        for t in forking: t.start()
+        for t in forking: t.join(20)
+        assert len(done) == 2, done
+    """)
+
+
 def test_fork_while_other_threads_compile_and_compute() -> None:
     run("""
         def compile():

@@ -201,3 +201,17 @@ ERRORS = [
 def test_errors(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_complex_numbers() -> None:
+    x = np.array([0.75 + 0.5j, -2.5 + 1j, 0], np.complex64)
+    y = np.array([2.25 - 1j, 1 + 2j, 3j], np.complex64)
+    for name, wanted in {
+        "expit": 1 / (1 + np.exp(-x)),
+        "logit": np.log(y) - np.log(1 - y),
+        "xlogy": x * np.log(y),
+        "xlog1py": x * np.log(1 + y),
+    }.items():
+        given = {"expit": (x,), "logit": (y,)}.get(name, (x, y))
+        found = getattr(special, name)(*given)
+        np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-5, atol=1e-6)

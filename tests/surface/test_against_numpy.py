@@ -40,6 +40,8 @@ NAMES = [d.name for d in dtypes.STANDARD]
 OWN_DTYPE = {"reciprocal", "float_power", "vander", "round", "around", "square", "ldexp"}
 # We take what NumPy refuses, as JAX does: places out of bounds, negative powers, complex degrees, sums of no weights.
 ACCEPTS = {
+    "arctan2",
+    "atan2",
     "average",
     "deg2rad",
     "degrees",

@@ -11,7 +11,8 @@ import pytest
 
 import covector as cv
 import covector.numpy as cnp
-from covector import lax
+from covector import lax, nn
+from covector.scipy import special
 
 SQUARE = cnp.ones((2, 2))
 
@@ -35,6 +36,32 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "bitwise_count": (lambda: cnp.bitwise_count(2), "uint8[]", "uint8[]"),
     "heaviside": (lambda: cnp.heaviside(2.0, 1.5), "float32[]", "float64[]"),
     "round": (lambda: round(cnp.array(2.7)), "int32[]", "int64[]"),
+    **{
+        f"{name} of {x.dtype}": (lambda name=name, x=x: getattr(nn, name)(x), off, on)
+        for name, x, off, on in (
+            ("relu", cnp.ones(2, bool), "int32*[2]", "int64*[2]"),
+            ("relu", cnp.ones(2, "int8"), "int8[2]", "int8[2]"),
+            ("relu6", cnp.ones(2, "int8"), "float32*[2]", "float64*[2]"),
+            ("hard_tanh", cnp.ones(2, bool), "int32*[2]", "int64*[2]"),
+            ("hard_silu", cnp.ones(2, "uint8"), "float32*[2]", "float64*[2]"),
+            ("selu", cnp.ones(2, "int32"), "float32*[2]", "float64*[2]"),
+            ("sparse_plus", cnp.ones(2, bool), "float32*[2]", "float64*[2]"),
+            ("elu", cnp.ones(2, "float16"), "float16[2]", "float16[2]"),
+            ("soft_sign", cnp.ones(2, bool), "float32*[2]", "float64*[2]"),
+            ("soft_sign", cnp.ones(2, "int32"), "float32[2]", "float32[2]"),
+        )
+    },
+    "leaky_relu of integers": (
+        lambda: nn.leaky_relu(cnp.ones(2, "int32"), 1),
+        "int32[2]",
+        "int32[2]",
+    ),
+    **{
+        name: (lambda name=name: getattr(special, name)(0.5), "float32[]", "float64[]")
+        for name in ("ndtr", "ndtri", "log_ndtr", "spence")
+    },
+    "beta": (lambda: special.beta(1.5, 2), "float32[]", "float64[]"),
+    "gelu": (lambda: nn.gelu(1.5), "float32[]", "float64[]"),
 }
 
 

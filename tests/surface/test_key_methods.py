@@ -39,7 +39,17 @@ MOVES: dict[str, Any] = {
     "ravel": lambda x: x.ravel(),
     "copy": lambda x: x.copy(),
     "index": lambda x: x[1, 0, ::-1],
+    **{
+        name: lambda x, name=name: _function_for(name, x)([x, x])
+        for name in ("stack", "concatenate", "vstack", "hstack", "dstack", "concat", "array")
+    },
+    "stack of a tuple": lambda x: _function_for("stack", x)((x, x[::-1]), axis=-1),
+    "array of single ones": lambda x: _function_for("array", x)([x[0, 0, 0], x[1, 0, 2]]),
 }
+
+
+def _function_for(name: str, x: Any) -> Any:
+    return getattr(cnp if isinstance(x, random.Key) else np, name)
 
 
 @pytest.mark.parametrize("name", MOVES)

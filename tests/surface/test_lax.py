@@ -365,3 +365,23 @@ def test_traced_and_mapped() -> None:
     same(traced(lambda v: lax.add(v, 1.5), x), X + 1.5)
     same(traced(lambda v: lax.select_n(v > 3, v, 2 * v), x), np.where(X > 3, 2 * X, X))
     same(cv.vmap(lambda v: lax.sort(v))(-x), np.sort(-X, 1))
+
+
+def test_order_and_angle_of_complex_numbers() -> None:
+    x = np.array([0.75 + 0.5j, -2.5 + 1j, 3 - 0.25j, 1 + 1j], np.complex64)
+    y = np.array([0.75 + 1j, 1 - 2j, -1.5 + 1j, 1 + 1j], np.complex64)
+    first = (x.real > y.real) | ((x.real == y.real) & (x.imag > y.imag))
+    np.testing.assert_array_equal(np.asarray(lax.max(x, y)), np.where(first, x, y))
+    np.testing.assert_array_equal(np.asarray(lax.min(x, y)), np.where(first, y, x))
+    np.testing.assert_array_equal(
+        np.asarray(lax.clamp(np.complex64(1j), x, np.complex64(1))),
+        np.array([0.75 + 0.5j, 1j, 1, 1], np.complex64),
+    )
+    wanted = -1j * np.log((y + 1j * x) / np.sqrt(x * x + y * y))
+    for f in (lax.atan2, cnp.arctan2):
+        np.testing.assert_allclose(np.asarray(f(x, y)), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_one_minus_square_of_integers() -> None:
+    x = cnp.array([3, -3, 100], "int8")
+    np.testing.assert_array_equal(np.asarray(lax.one_minus_square(x)), [-8, -8, -15])

@@ -216,3 +216,40 @@ def test_a_missing_name_is_an_attribute_error() -> None:
     for module in (nn, nn.initializers):
         with pytest.raises(AttributeError):
             _ = module.no_such_function
+
+
+COMPLEX = np.array([0.75 + 0.5j, -2.5 + 1j, 3 - 0.25j, 7 + 1j, 1 - 2j, 1j], np.complex64)
+
+
+def larger(x: np.ndarray, bound: complex) -> np.ndarray:
+    """Complex numbers in the order of their real parts, then of the imaginary ones."""
+    return np.where(
+        (x.real > bound.real) | ((x.real == bound.real) & (x.imag > bound.imag)), x, bound
+    )
+
+
+OF_COMPLEX: dict[str, Any] = {
+    "relu": lambda x: larger(x, 0),
+    "relu6": lambda x: -larger(-larger(x, 0), -6),
+    "hard_tanh": lambda x: -larger(-larger(x, -1), -1),
+    "hard_sigmoid": lambda x: -larger(-larger(x + 3, 0), -6) / 6,
+    "elu": lambda x: np.where(larger(x, 0) == x, x, np.expm1(x)),
+    "leaky_relu": lambda x: np.where(larger(x, 0) == x, x, x * 0.01),
+    "softplus": lambda x: np.log(1 + np.exp(x)),
+    "soft_sign": lambda x: x / (1 + np.abs(x)),
+    "mish": lambda x: x * np.tanh(np.log(1 + np.exp(x))),
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(),
+}
+
+
+@pytest.mark.parametrize("name", OF_COMPLEX)
+def test_complex_numbers(name: str) -> None:
+    found = getattr(nn, name)(cnp.asarray(COMPLEX))
+    assert found.dtype == np.complex64
+    np.testing.assert_allclose(np.asarray(found), OF_COMPLEX[name](COMPLEX), rtol=1e-5, atol=1e-6)
+
+
+def test_complex_numbers_without_an_order() -> None:
+    for f in (nn.sparse_sigmoid, nn.standardize):
+        with pytest.raises(ValueError, match=f"{f.__name__} does not take complex64"):
+            f(cnp.asarray(COMPLEX))

@@ -102,6 +102,9 @@ class Array(metaclass=ArrayType):
     def mT(self) -> Array:
         """The last two axes exchanged."""
     @property
+    def flat(self) -> Array:
+        """The elements on one axis."""
+    @property
     def real(self) -> Array:
         """The real part."""
     @property
@@ -648,8 +651,11 @@ def num_threads() -> int:
 def synchronize() -> None:
     """Wait until all queued work is done."""
 
-def set_vector_sort(enabled: bool) -> bool:
-    """Let keys be sorted by vectors where the machine has them; return the previous setting."""
+def vector_bytes() -> int:
+    """Return the bytes of the longest vectors that routines use: 64, 32 or 16."""
+
+def set_vectors(bytes: int) -> int:
+    """Let routines use no longer vectors than of so many bytes; return the previous limit."""
 
 def set_async(enabled: bool) -> bool:
     """Switch the execution queue on or off; return the previous setting."""
@@ -704,7 +710,7 @@ class Boundary:
 def set_trim_tracebacks(on: bool, /) -> None:
     """Set whether boundaries trim."""
 
-def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: str, /) -> None:
+def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: tuple[str, ...], /) -> None:
     """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
 
     The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about

@@ -312,7 +312,7 @@ def check_carry(
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
     """`f` of each slice of `xs` along the leading axis, one after the other; the results stacked.
 
-    As `vmap`, but with the memory of one step.  With `batch_size` so many slices are done at once, by `vmap`.
+    As `vmap`, but with the memory of one step.  With `batch_size` above 0 so many slices are done at once, by `vmap`.
 
     >>> import covector
     >>> import covector.numpy as np
@@ -320,7 +320,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     [0, 1, 4]
     """
     check_callable(f, "map")
-    if batch_size is None:
+    if batch_size is None or (type(batch_size) is int and batch_size == 0):
         return scanned(_MAPPED, f, (), xs, None)[1]
     if batch_size < 1:
         raise ValueError(

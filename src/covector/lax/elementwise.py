@@ -20,7 +20,8 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array, check_shapes, operand, operands
-from covector.numpy.arithmetic import log_base
+from covector.numpy.arithmetic import angle_of, log_base
+from covector.numpy.comparison import larger, smaller
 from covector.numpy.promotion import integer_of
 
 __all__ = [
@@ -247,8 +248,8 @@ rem = _binary(
     prims.rem,
     "The rest of the division, with the sign of x; of integers x for a division by 0.",
 )
-max = _binary("max", prims.maximum, "The larger of the two; NaN if one is NaN.")
-min = _binary("min", prims.minimum, "The smaller of the two; NaN if one is NaN.")
+max = _binary("max", larger, "The larger of the two; NaN if one is NaN.")
+min = _binary("min", smaller, "The smaller of the two; NaN if one is NaN.")
 neg = _unary("neg", prims.neg, "-x.")
 abs = _unary("abs", prims.abs_, "The distance from zero; of complex numbers a real array.")
 sign = _unary("sign", prims.sign, "-1, 0 or 1; of complex numbers x / |x|.")
@@ -347,7 +348,7 @@ tanh = _function("tanh", prims.tanh, "The hyperbolic tangent.")
 asin = _unary("asin", prims.asin, "The inverse sine, in [-π/2, π/2].")
 acos = _unary("acos", prims.acos, "The inverse cosine, in [0, π].")
 atan = _unary("atan", prims.atan, "The inverse tangent, in [-π/2, π/2].")
-atan2 = _binary("atan2", prims.atan2, "The angle of the point (y, x) of the plane, in [-π, π].")
+atan2 = _binary("atan2", angle_of, "The angle of the point (y, x) of the plane, in [-π, π].")
 sinh = _unary("sinh", prims.sinh, "The hyperbolic sine.")
 cosh = _unary("cosh", prims.cosh, "The hyperbolic cosine.")
 asinh = _unary("asinh", prims.asinh, "The inverse hyperbolic sine.")
@@ -522,13 +523,15 @@ def select_n(which: Any, *cases: Any) -> Any:
 
 
 def clamp(min: Any, x: Any, max: Any) -> Any:
-    """max(min, ...) and min(max, ...): x within bounds, which have its shape or shape ().
+    """max(min, ...) and min(max, ...): x within bounds, which have its shape or shape (); also of complex numbers.
 
-    TypeError unless the three have one dtype.
+    These are in the order of their real parts, then of the imaginary ones.  TypeError unless the three have one dtype.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.clamp(0.0, cnp.array([-1.0, 0.5, 2.0]), 1.0)
     Array([0. , 0.5, 1. ], dtype=float32)
     """
     x, low, high = operands("clamp", x, min, max)
+    if dtypes.is_complex(typeof(x).dtype):
+        return smaller(larger(low, x), high)
     return prims.clamp(low, x, high)

@@ -28,6 +28,7 @@ from covector.numpy.promotion import (
     shape_of,
     type_key,
 )
+from covector.numpy.views import joined, parted
 
 __all__ = [
     "bitcast_convert_type",
@@ -91,7 +92,7 @@ def full_like(
 def _check_scalar(name: str, value: Any) -> None:
     aval = typeof(value)
     if aval.shape:
-        raise TypeError(
+        raise errors.ShapeError(
             f"{name} takes a value of shape (), got {aval.text()}{errors.at_user_line()}; use broadcast_in_dim"
         )
 
@@ -187,36 +188,14 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
             f"bitcast_convert_type from {x.dtype.name} to {wanted.name}{errors.at_user_line()}: "
             f"{old} bits are not so many times {new} bits, or the other way round"
         )
-    bits = prims.bitcast(x, _unsigned(old))
-    return prims.bitcast(_halved(bits, new) if old > new else _joined(bits, new), wanted)
-
-
-def _unsigned(width: int) -> np.dtype:
-    return dtypes.as_dtype(f"uint{width}")
-
-
-def _halved(bits: Any, width: int) -> Any:
-    """Each unsigned integer as several of so many bits, on a new last axis."""
-    shape = (*bits.shape, dtypes.bits(bits.dtype) // width)
-    last = len(shape) - 1
-    places = prims.mul(prims.Iota(shape, bits.dtype, last)(), bits.dtype.type(width))
-    moved = prims.shift_right_logical(prims.Broadcast(shape, (last,))(bits), places)
-    return prims.Convert(_unsigned(width))(moved)
-
-
-def _joined(bits: Any, width: int) -> Any:
-    """The unsigned integers of the last axis as one of so many bits."""
-    own = dtypes.bits(bits.dtype)
-    count = width // own
-    if not bits.shape or bits.shape[-1] != count:
-        raise ValueError(
-            f"bitcast_convert_type of {typeof(bits).text()} to {width} bits{errors.at_user_line()} needs a last "
-            f"axis of size {count}"
+    if old > new:
+        return parted(x, wanted)
+    if not x.shape or x.shape[-1] != new // old:
+        raise errors.ShapeError(
+            f"bitcast_convert_type of {typeof(x).text()} to {wanted.name}{errors.at_user_line()} needs a last "
+            f"axis of size {new // old}"
         )
-    wide = prims.Convert(_unsigned(width))(bits)
-    last = len(bits.shape) - 1
-    places = prims.mul(prims.Iota(bits.shape, wide.dtype, last)(), wide.dtype.type(own))
-    return prims.Any_((last,))(prims.shift_left(wide, places))
+    return joined(x, wanted)
 
 
 def stop_gradient(x: Any) -> Any:
@@ -275,7 +254,7 @@ def broadcast_in_dim(
             for d, n in zip(places, x.shape, strict=True)
         )
     ):
-        raise ValueError(
+        raise errors.ShapeError(
             f"broadcast_in_dim of {typeof(x).text()} to {prims.show_shape(new)}{errors.at_user_line()} got "
             f"broadcast_dimensions {places}: they must be different axes of the shape, one for each axis of the "
             "operand, which has their size or 1"
@@ -297,7 +276,7 @@ def broadcast_to_rank(x: Any, rank: int) -> Any:
     """
     x = array("broadcast_to_rank", x)
     if x.ndim > rank:
-        raise ValueError(
+        raise errors.ShapeError(
             f"broadcast_to_rank of {typeof(x).text()} to rank {rank}{errors.at_user_line()}"
         )
     return x if x.ndim == rank else prims.Reshape((1,) * (rank - x.ndim) + x.shape)(x)
@@ -351,7 +330,7 @@ def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
     x = _array("squeeze", array)
     axes = axes_of(tuple(dimensions), x.ndim, "dimensions")
     if any(x.shape[a] != 1 for a in axes):
-        raise ValueError(
+        raise errors.ShapeError(
             f"squeeze of {typeof(x).text()} got the axes {axes}{errors.at_user_line()}, which do not all have size 1"
         )
     return prims.squeeze(x, axes)
@@ -370,7 +349,7 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
     x = array("collapse", operand)
     start, stop, _ = _slice(start_dimension, stop_dimension).indices(x.ndim)
     if stop < start:
-        raise ValueError(
+        raise errors.ShapeError(
             f"collapse of {typeof(x).text()} from axis {start} to before axis {stop}{errors.at_user_line()}"
         )
     return reshape(x, (*x.shape[:start], dims.product(x.shape[start:stop]), *x.shape[stop:]))
@@ -415,7 +394,7 @@ def tile(operand: Any, reps: Sequence[int]) -> Any:
     """
     x = array("tile", operand)
     if len(reps) != x.ndim:
-        raise ValueError(
+        raise errors.ShapeError(
             f"tile of {typeof(x).text()} needs {x.ndim} counts, got {tuple(reps)}{errors.at_user_line()}"
         )
     return _tile(x, tuple(reps))
@@ -512,7 +491,7 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     x = array("split", operand)
     axis = axis_of(axis, x.ndim)
     if sum(sizes) != x.shape[axis]:
-        raise ValueError(
+        raise errors.ShapeError(
             f"split of {typeof(x).text()} along axis {axis} into parts of {tuple(sizes)}{errors.at_user_line()}"
         )
     parts: list[Any] = []
@@ -552,7 +531,7 @@ def _all_arrays(name: str, xs: Any) -> list[Any]:
     if type(xs) is Array or isinstance(xs, Tracer | np.ndarray):
         xs = unstack(xs)
     if not len(xs):
-        raise ValueError(f"{name} needs at least one array{errors.at_user_line()}")
+        raise errors.ShapeError(f"{name} needs at least one array{errors.at_user_line()}")
     return [array(name, x) for x in xs]
 
 

@@ -57,7 +57,7 @@ class _Reduced:
                 f"{name}: the computation must be a function, got {computation!r}{errors.at_user_line()}"
             )
         if not self.operands or len(starts) != len(self.operands):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name} needs operands, and an initial value for each, got {self.structure} and {other}"
                 f"{errors.at_user_line()}"
             )
@@ -281,7 +281,7 @@ def _parameters(
     apart = ones if base is None else numbers_of(name, "base_dilation", base)
     wide = ones if spread is None else numbers_of(name, "window_dilation", spread)
     if not len(shape) == len(window) == len(steps) == len(apart) == len(wide):
-        raise ValueError(
+        raise errors.ShapeError(
             f"{name} needs window_dimensions, window_strides and dilations for each of {len(shape)} axes, got "
             f"{window}, {steps}, {apart} and {wide}{errors.at_user_line()}"
         )

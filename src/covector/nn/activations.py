@@ -10,8 +10,9 @@ from covector._engine import primitives as prims
 from covector._engine.types import dtypes
 from covector.nn.examples import EXAMPLES
 from covector.numpy import elementwise as el
+from covector.numpy.comparison import ordering
 from covector.numpy.promotion import lift
-from covector.numpy.ufunc import binary, unary as ufunc_of_one
+from covector.numpy.ufunc import binary, refuse, unary as ufunc_of_one
 
 __all__ = [
     "celu",
@@ -40,12 +41,15 @@ __all__ = [
     "tanh",
 ]
 
+# Complex numbers are in the order of their real parts, then of the imaginary ones.
+_above, _not_below = ordering(prims.gt), ordering(prims.ge)
+_below, _not_above = ordering(prims.lt), ordering(prims.le)
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
-def unary(name: str, recipe: Any, kind: Any, doc: str) -> Any:
+def unary(name: str, recipe: Any, kind: Any, doc: str, strong: bool = False) -> Any:
     """A ufunc of one operand, with its example."""
-    return ufunc_of_one(name, recipe, kind, doc, EXAMPLES.get(name, ""), "x")
+    return ufunc_of_one(name, recipe, kind, doc, EXAMPLES.get(name, ""), "x", strong)
 
 
 def _like(x: Any, value: Any) -> np.generic:
@@ -55,18 +59,18 @@ def _like(x: Any, value: Any) -> np.generic:
 def _relu(x: Any) -> Any:
     """By selection, so that the derivative at 0 is 0; NaN stays NaN."""
     zero = _like(x, 0)
-    return prims.select(prims.le(x, zero), zero, x)
+    return prims.select(_not_above(x, zero), zero, x)
 
 
 def _relu6(x: Any) -> Any:
     """The derivative is 0 at both ends."""
     six = _like(x, 6)
-    return prims.select(prims.ge(x, six), six, _relu(x))
+    return prims.select(_not_below(x, six), six, _relu(x))
 
 
 def _softplus(x: Any) -> Any:
     """log1p(exp(x)), and x itself where that rounds to the same; so all derivatives are right, at 0 too."""
-    large = prims.gt(x, _like(x, 1 - np.log(float(dtypes.finfo(x.dtype).eps))))
+    large = _above(x, _like(x, 1 - np.log(float(dtypes.finfo(x.dtype).eps))))
     return prims.select(large, x, prims.log1p(prims.exp(prims.select(large, _like(x, 0), x))))
 
 
@@ -76,13 +80,13 @@ def _silu(x: Any) -> Any:
 
 def _elu(x: Any, alpha: Any) -> Any:
     zero = _like(x, 0)
-    positive = prims.gt(x, zero)
+    positive = _above(x, zero)
     return prims.select(positive, x, prims.mul(alpha, prims.expm1(prims.select(positive, zero, x))))
 
 
 def _celu(x: Any, alpha: Any) -> Any:
     zero = _like(x, 0)
-    positive = prims.gt(x, zero)
+    positive = _above(x, zero)
     negative = prims.div(prims.select(positive, zero, x), alpha)
     return prims.select(positive, x, prims.mul(alpha, prims.expm1(negative)))
 
@@ -103,10 +107,14 @@ def _gelu_erf(x: Any) -> Any:
     )
 
 
+def _one_more(x: Any) -> Any:
+    return prims.add(x, _like(x, 1))
+
+
 def _hard_tanh(x: Any) -> Any:
     one = _like(x, 1)
     return prims.select(
-        prims.gt(x, one), one, prims.select(prims.lt(x, prims.neg(one)), prims.neg(one), x)
+        _above(x, one), one, prims.select(_below(x, prims.neg(one)), prims.neg(one), x)
     )
 
 
@@ -115,7 +123,7 @@ def _hard_sigmoid(x: Any) -> Any:
 
 
 def _leaky_relu(x: Any, slope: Any) -> Any:
-    return prims.select(prims.ge(x, _like(x, 0)), x, prims.mul(slope, x))
+    return prims.select(_not_below(x, _like(x, 0)), x, prims.mul(slope, x))
 
 
 def _squareplus(x: Any, b: Any) -> Any:
@@ -124,32 +132,37 @@ def _squareplus(x: Any, b: Any) -> Any:
 
 def _sparse_plus(x: Any) -> Any:
     bend = prims.mul(prims.square(prims.add(x, _like(x, 1))), _like(x, 0.25))
-    upper = prims.select(prims.ge(x, _like(x, 1)), x, bend)
-    return prims.select(prims.le(x, _like(x, -1)), _like(x, 0), upper)
+    upper = prims.select(_not_below(x, _like(x, 1)), x, bend)
+    return prims.select(_not_above(x, _like(x, -1)), _like(x, 0), upper)
 
 
 def _sparse_sigmoid(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        raise refuse("sparse_sigmoid", x)
     return prims.mul(
         prims.clamp(_like(x, 0), prims.add(x, _like(x, 1)), _like(x, 2)), _like(x, 0.5)
     )
 
 
 def _log1mexp(x: Any) -> Any:
-    small = prims.lt(x, _like(x, np.log(2)))
+    small = _below(x, _like(x, np.log(2)))
     near = prims.log(prims.neg(prims.expm1(prims.neg(prims.select(small, x, _like(x, 0.5))))))
     far = prims.log1p(prims.neg(prims.exp(prims.neg(prims.select(small, _like(x, 1), x)))))
     return prims.select(small, near, far)
 
 
-relu = unary("relu", _relu, "any", "max(x, 0).  The derivative at 0 is 0.")
-relu6 = unary("relu6", _relu6, "any", "min(max(x, 0), 6).")
+relu = unary("relu", _relu, "with int", "max(x, 0).  The derivative at 0 is 0.")
+relu6 = unary("relu6", _relu6, "with float", "min(max(x, 0), 6).")
 sigmoid = unary("sigmoid", prims.logistic, "inexact", "1 / (1 + exp(-x)).")
 tanh = el.tanh
 silu = swish = unary("silu", _silu, "inexact", "x * sigmoid(x), also called swish.")
 mish = unary(
-    "mish", lambda x: prims.mul(x, prims.tanh(_softplus(x))), "inexact", "x * tanh(softplus(x))."
+    "mish",
+    lambda x: prims.mul(x, prims.tanh(_softplus(x))),
+    "inexact with int",
+    "x * tanh(softplus(x)).",
 )
-softplus = unary("softplus", _softplus, "inexact", "log(1 + exp(x)), without overflow.")
+softplus = unary("softplus", _softplus, "inexact with int", "log(1 + exp(x)), without overflow.")
 log_sigmoid = unary(
     "log_sigmoid",
     lambda x: prims.neg(_softplus(prims.neg(x))),
@@ -158,41 +171,41 @@ log_sigmoid = unary(
 )
 soft_sign = unary(
     "soft_sign",
-    lambda x: prims.div(x, prims.add(prims.abs_(x), _like(x, 1))),
-    "inexact",
+    lambda x: prims.div(x, prims.convert(_one_more(prims.abs_(x)), x.dtype)),
+    "inexact with int",
     "x / (|x| + 1).",
 )
 selu = unary(
     "selu",
     _selu,
-    "inexact",
+    "with float",
     "The scaled exponential linear unit, which keeps mean 0 and variance 1.",
 )
-hard_tanh = unary("hard_tanh", _hard_tanh, "any", "x, cut off at -1 and 1.")
-hard_sigmoid = unary("hard_sigmoid", _hard_sigmoid, "inexact", "relu6(x + 3) / 6.")
+hard_tanh = unary("hard_tanh", _hard_tanh, "with int", "x, cut off at -1 and 1.")
+hard_sigmoid = unary("hard_sigmoid", _hard_sigmoid, "with float", "relu6(x + 3) / 6.")
 hard_silu = hard_swish = unary(
     "hard_silu",
     lambda x: prims.mul(x, _hard_sigmoid(x)),
-    "inexact",
+    "with float",
     "x * hard_sigmoid(x), also called hard swish.",
 )
 sparse_plus = unary(
-    "sparse_plus", _sparse_plus, "inexact", "0 below -1, x above 1, (x + 1)²/4 between."
+    "sparse_plus", _sparse_plus, "with float", "0 below -1, x above 1, (x + 1)²/4 between."
 )
 sparse_sigmoid = unary(
-    "sparse_sigmoid", _sparse_sigmoid, "inexact", "The derivative of sparse_plus."
+    "sparse_sigmoid", _sparse_sigmoid, "with float", "The derivative of sparse_plus."
 )
 log1mexp = unary(
     "log1mexp", _log1mexp, "inexact", "log(1 - exp(-x)) for x > 0, exact for small x too."
 )
 
-_elu_ufunc = binary("elu", _elu, "inexact", "x above 0, alpha * (exp(x) - 1) below.")
-_celu_ufunc = binary("celu", _celu, "inexact", "x above 0, alpha * (exp(x / alpha) - 1) below.")
-_leaky_ufunc = binary("leaky_relu", _leaky_relu, "inexact", "x above 0, a multiple of it below.")
+_elu_ufunc = binary("elu", _elu, "with float", "x above 0, alpha * (exp(x) - 1) below.")
+_celu_ufunc = binary("celu", _celu, "with float", "x above 0, alpha * (exp(x / alpha) - 1) below.")
+_leaky_ufunc = binary("leaky_relu", _leaky_relu, "any", "x above 0, a multiple of it below.")
 _squareplus_ufunc = binary("squareplus", _squareplus, "inexact", "(x + sqrt(x² + b)) / 2.")
 _gelu_ufuncs = {
-    True: unary("gelu", _gelu_tanh, "inexact", "x Φ(x), with Φ by a hyperbolic tangent."),
-    False: unary("gelu", _gelu_erf, "inexact", "x Φ(x), with the normal distribution Φ."),
+    True: unary("gelu", _gelu_tanh, "inexact", "x Φ(x), with Φ by a hyperbolic tangent.", True),
+    False: unary("gelu", _gelu_erf, "inexact", "x Φ(x), with the normal distribution Φ.", True),
 }
 
 

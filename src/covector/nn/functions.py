@@ -30,6 +30,7 @@ from covector.numpy.promotion import (
 )
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
+from covector.numpy.ufunc import refuse
 
 __all__ = [
     "dot_product_attention",
@@ -50,11 +51,12 @@ def _inexact(name: str, *xs: Any) -> list[Any]:
 
 
 def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
-    """The elements less the largest along axes, which is a constant for derivatives; -inf where they do not count."""
+    """The elements less the largest real part along axes, a constant for derivatives; -inf where they do not count."""
     if where is not None:
         x = choose(where, x, x.dtype.type(-np.inf))
-    top = prims.stop_gradient(reduce.kept(prims.Max(axes)(x), x.shape, axes) if axes else x)
-    return prims.sub(x, spread(top, x.shape)), top
+    real = prims.real(x) if dtypes.is_complex(x.dtype) else x
+    top = prims.stop_gradient(reduce.kept(prims.Max(axes)(real), x.shape, axes) if axes else real)
+    return prims.sub(x, prims.convert(spread(top, x.shape), x.dtype)), top
 
 
 # ------------------------------------------------------------------------------------------ logarithms
@@ -223,6 +225,8 @@ def _standardize(
         variance = el.subtract(
             statistics.mean(el.square(x), axes, keepdims=True, where=where), el.square(mean)
         )
+        if dtypes.is_complex(variance.dtype):
+            raise refuse("standardize", x)
         variance = el.maximum(variance, 0.0)
     return el.multiply(
         el.subtract(x, mean), prims.rsqrt(lift("standardize", el.add(variance, epsilon)))

@@ -110,8 +110,19 @@ tanh = unary("tanh", prims.tanh, "inexact", "The hyperbolic tangent.")
 asinh = arcsinh = unary("asinh", prims.asinh, "inexact", "The inverse hyperbolic sine.")
 acosh = arccosh = unary("acosh", prims.acosh, "inexact", "The inverse hyperbolic cosine.")
 atanh = arctanh = unary("atanh", prims.atanh, "inexact", "The inverse hyperbolic tangent.")
+
+
+def angle_of(y: Any, x: Any) -> Any:
+    """The angle of the point (x, y), of complex numbers too: -i log((x + iy) / sqrt(x² + y²))."""
+    if not dtypes.is_complex(x.dtype):
+        return prims.atan2(y, x)
+    turned = prims.add(x, prims.mul(y, like(y, 1j)))
+    length = prims.sqrt(prims.add(prims.square(x), prims.square(y)))
+    return prims.mul(prims.log(prims.div(turned, length)), like(x, -1j))
+
+
 atan2 = arctan2 = binary(
-    "atan2", prims.atan2, "inexact", "The angle of the point (y, x) of the plane, in [-π, π]."
+    "atan2", angle_of, "inexact", "The angle of the point (y, x) of the plane, in [-π, π]."
 )
 
 

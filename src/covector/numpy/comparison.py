@@ -60,7 +60,7 @@ __all__ = [
 # --------------------------------------------------------------------------- comparisons, logic, bits
 
 
-def _ordering(primitive: Any) -> Any:
+def ordering(primitive: Any) -> Any:
     """Complex numbers in order of their real parts, then of the imaginary ones."""
 
     def recipe(x: Any, y: Any) -> Any:
@@ -91,10 +91,10 @@ def _bitwise_count(x: Any) -> Any:
 
 equal = binary("equal", prims.eq, "any", "x == y.")
 not_equal = binary("not_equal", prims.ne, "any", "x != y.")
-less = binary("less", _ordering(prims.lt), "any", "x < y.")
-less_equal = binary("less_equal", _ordering(prims.le), "any", "x <= y.")
-greater = binary("greater", _ordering(prims.gt), "any", "x > y.")
-greater_equal = binary("greater_equal", _ordering(prims.ge), "any", "x >= y.")
+less = binary("less", ordering(prims.lt), "any", "x < y.")
+less_equal = binary("less_equal", ordering(prims.le), "any", "x <= y.")
+greater = binary("greater", ordering(prims.gt), "any", "x > y.")
+greater_equal = binary("greater_equal", ordering(prims.ge), "any", "x >= y.")
 logical_and = binary("logical_and", _logical(prims.and_), "any", "Whether both are not zero.")
 logical_or = binary("logical_or", _logical(prims.or_), "any", "Whether one of them is not zero.")
 logical_xor = binary(
@@ -128,11 +128,11 @@ bitwise_count = unary(
 
 
 def _fmax(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(_ordering(prims.ge)(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(ordering(prims.ge)(x, y), prims.ne(y, y)), x, y)
 
 
 def _fmin(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(_ordering(prims.le)(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(ordering(prims.le)(x, y), prims.ne(y, y)), x, y)
 
 
 def _heaviside(x: Any, at_zero: Any) -> Any:
@@ -147,21 +147,15 @@ def _extreme(primitive: Any, wins: Any) -> Any:
     def recipe(x: Any, y: Any) -> Any:
         if not dtypes.is_complex(x.dtype):
             return primitive(x, y)
-        first = prims.or_(prims.ne(x, x), prims.and_(prims.eq(y, y), _ordering(wins)(x, y)))
+        first = prims.or_(prims.ne(x, x), prims.and_(prims.eq(y, y), ordering(wins)(x, y)))
         return prims.select(first, x, y)
 
     return recipe
 
 
-maximum = binary(
-    "maximum", _extreme(prims.maximum, prims.ge), "any", "The larger of the two; NaN if one is NaN."
-)
-minimum = binary(
-    "minimum",
-    _extreme(prims.minimum, prims.le),
-    "any",
-    "The smaller of the two; NaN if one is NaN.",
-)
+larger, smaller = _extreme(prims.maximum, prims.ge), _extreme(prims.minimum, prims.le)
+maximum = binary("maximum", larger, "any", "The larger of the two; NaN if one is NaN.")
+minimum = binary("minimum", smaller, "any", "The smaller of the two; NaN if one is NaN.")
 fmax = binary("fmax", _fmax, "any", "The larger of the two; a number rather than NaN.")
 fmin = binary("fmin", _fmin, "any", "The smaller of the two; a number rather than NaN.")
 heaviside = binary(

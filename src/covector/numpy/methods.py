@@ -234,15 +234,17 @@ def _clip(self: Any, min: Any = None, max: Any = None) -> Any:
 
 
 def _view(self: Any, dtype: Any = None, type: None = None) -> Any:
-    """The same bits as another dtype of the same width.
+    """The same bytes as another dtype; of one of another width there are more or fewer along the last axis.
 
-    TypeError for a dtype of another width.
+    ValueError for another width if there is no axis, or its bytes are not so many whole elements.
 
     >>> from covector import numpy as cnp
     >>> cnp.array([1.0]).view(cnp.int32)
     Array([1065353216], dtype=int32)
+    >>> cnp.array([1.0]).view(cnp.uint8)
+    Array([  0,   0, 128,  63], dtype=uint8)
     """
-    return self if dtype is None else prims.bitcast(self, dtypes.as_dtype(dtype))
+    return import_module("covector.numpy.views").view(self, dtype)
 
 
 def _array_namespace(self: Any, /, *, api_version: str | None = None) -> Any:
@@ -397,6 +399,14 @@ _METHODS: dict[str, Callable[..., Any]] = {
 _PROPERTIES: dict[str, tuple[Callable[..., Any], str]] = {
     "T": (transpose, "The axes in the opposite order."),
     "mT": (matrix_transpose, "The last two axes exchanged."),
+    "flat": (
+        ravel,
+        described(
+            "The elements on one axis, in row-major order: to be iterated over, or indexed.",
+            "flat[1]",
+            "Array(1., dtype=float32)",
+        ),
+    ),
     "at": (At, "Updates at an index: x.at[index].set(values) returns the changed array."),
     "real": (el.real, "The real part."),
     "imag": (el.imag, "The imaginary part."),

@@ -31,8 +31,10 @@ Shape = tuple[Dim, ...]
 TypeKey = tuple[np.dtype, bool]  # dtype, weak
 
 # What an operation makes of the operands' common dtype: nothing; bool counts as int32; and as
-# floats, integers too.
-Kind = Literal["any", "numeric", "inexact"]
+# floats, integers too.  Or they meet a Python number in it: of an int, bool becomes weak integers
+# (which count as floats in the last of these), of a float, integers become weak floats.
+Kind = Literal["any", "numeric", "inexact", "with int", "with float", "inexact with int"]
+_MET: dict[Kind, type] = {"with int": int, "with float": float, "inexact with int": int}
 
 OPERAND_TYPES = (Tracer, np.ndarray, np.generic, *SCALARS)  # and Array itself: see `is_operand`
 
@@ -44,10 +46,12 @@ def target(kind: Kind, *types: TypeKey) -> TypeKey:
     """
     if config.numpy_dtype_promotion == "strict":
         _check_strict(types)
+    if kind in _MET:
+        types = (*types, (dtypes.of_number(_MET[kind]), True))
     dtype, weak = dtypes.promote(*types)
     if kind == "numeric" and dtype == dtypes.bool_:
         return dtypes.of_number(int), weak
-    return dtypes.inexact_of(dtype) if kind == "inexact" else dtype, weak
+    return dtypes.inexact_of(dtype) if kind.startswith("inexact") else dtype, weak
 
 
 def _check_strict(types: Sequence[TypeKey]) -> None:
@@ -64,10 +68,15 @@ _RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
 
 
 # The dtypes that an operation of each kind computes in as they are.
+_NUMERIC = frozenset(d for d in dtypes.ALL if d != dtypes.bool_)
+_INEXACT = frozenset(dtypes.FLOATS + dtypes.COMPLEX)
 DIRECT: dict[Kind, frozenset[np.dtype]] = {
     "any": frozenset(dtypes.ALL),
-    "numeric": frozenset(d for d in dtypes.ALL if d != dtypes.bool_),
-    "inexact": frozenset(dtypes.FLOATS + dtypes.COMPLEX),
+    "numeric": _NUMERIC,
+    "inexact": _INEXACT,
+    "with int": _NUMERIC,
+    "with float": _INEXACT,
+    "inexact with int": _INEXACT,
 }
 
 

@@ -130,7 +130,7 @@ def _infer(old: Shape, shape: Any) -> Shape:
     total = dims.product(old)
     unknown = [i for i, n in enumerate(new) if n == -1]
     if len(unknown) > 1 or any(type(n) is int and n < -1 for n in new):
-        raise ValueError(
+        raise errors.ShapeError(
             f"reshape to {new}{errors.at_user_line()}: one dimension at most can be -1, none less"
         )
     if unknown:

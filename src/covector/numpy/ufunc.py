@@ -57,6 +57,9 @@ _DTYPES: dict[Kind, str] = {
     "any": "",
     "numeric": "; bool counts as int32",
     "inexact": "; integers and bool count as floats",
+    "with int": "; bool counts as weak integers",
+    "with float": "; integers and bool count as weak floats",
+    "inexact with int": "; integers and bool count as floats, bool as weak ones",
 }
 _ONE = "\n\nElement by element, of any shape and dtype{}.  TypeError for what is no array or number, lists too."
 _SEVERAL = """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from covector._engine.api.transforms import vmap
+from covector._engine.base import tree
 from covector._engine.base.public import bounded
 from covector.numpy.edits import compress
 from covector.numpy.join import repeat
@@ -114,29 +115,29 @@ class KeyAt:
 
 # Functions that only move elements: of keys they are what they are of each of the keys' words.
 _MOVING = frozenset(
-    """append broadcast_to broadcast_in_dim copy delete diagonal dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim
-    dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim expand_dims flip index_in_dim insert
-    moveaxis permute_dims ravel repeat reshape resize roll rollaxis rot90 select select_n slice slice_in_dim squeeze
-    swapaxes take take_along_axis tile transpose where""".split()  # noqa: SIM905 -- easier to read than quoted names
+    """append array asarray broadcast_to broadcast_in_dim column_stack concat concatenate copy delete diagonal dstack
+    dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim dynamic_update_index_in_dim dynamic_update_slice
+    dynamic_update_slice_in_dim expand_dims flip hstack index_in_dim insert moveaxis permute_dims ravel repeat reshape
+    resize roll rollaxis rot90 select select_n slice slice_in_dim squeeze stack swapaxes take take_along_axis tile
+    transpose vstack where""".split()  # noqa: SIM905 -- easier to read than quoted names
 )
 
 
 def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
-    """A function of arrays that a key is an argument of: done to its words, apart, if it only moves elements."""
+    """A function of arrays that keys are arguments of, or in a list of them: done to their words, if it only moves."""
     if function.__name__ not in _MOVING:
         return NotImplemented
-    places = [i for i, x in enumerate(args) if isinstance(x, Key)]
-    names = [name for name, x in kwargs.items() if isinstance(x, Key)]
-    keys = [args[i] for i in places] + [kwargs[name] for name in names]
+    leaves, structure = tree.flatten((args, kwargs), is_leaf=lambda x: isinstance(x, Key))
+    places = [i for i, x in enumerate(leaves) if isinstance(x, Key)]
 
     def on_words(*words: Any) -> Any:
-        given, keywords = list(args), dict(kwargs)
-        for i, w in zip(places, words, strict=False):
+        given = list(leaves)
+        for i, w in zip(places, words, strict=True):
             given[i] = w
-        keywords.update(zip(names, words[len(places) :], strict=True))
-        return function(*given, **keywords)
+        positional, keywords = tree.unflatten(structure, given)
+        return function(*positional, **keywords)
 
-    return Key(vmap(on_words, in_axes=-1, out_axes=-1)(*[key.words for key in keys]))
+    return Key(vmap(on_words, in_axes=-1, out_axes=-1)(*[leaves[i].words for i in places]))
 
 
 def _of_words(name: str) -> Any:
@@ -164,6 +165,12 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
         "The keys on a diagonal of two axes, on the last axis of the result.",
         "keys.diagonal().shape",
         "(2,)",
+    ),
+    "flat": (
+        property(lambda self: self.ravel()),
+        "The keys on one axis, in row-major order: to be iterated over, or indexed.",
+        "keys.flat[4] == keys[1, 1]",
+        "Array(True, dtype=bool)",
     ),
     "item": (
         _item,
@@ -258,6 +265,8 @@ def install() -> None:
     setattr(Key, "__covector_function__", _apply)  # noqa: B010 -- a class with slots, as the methods below
     for name, (call, shown) in _OF_WORDS.items():
         _METHODS[name] = _of_words(name), f"`{name}` of the words.", call, shown
+    setattr(Key, "__copy__", _copied)  # noqa: B010
+    setattr(Key, "__deepcopy__", lambda self, memo: _copied(self))  # noqa: B010
     for name, (method, text, call, shown) in _METHODS.items():
         text = _described(text, call, shown)
         if isinstance(method, property):

@@ -19,7 +19,7 @@ from covector._engine.base.public import publish
 from covector._engine.types import dtypes
 from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softmax as _softmax
 from covector.numpy import arithmetic, elementwise as el
-from covector.numpy.operands import together
+from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
 from covector.numpy.ufunc import elementwise, like, refuse
 from covector.scipy.examples import EXAMPLES
@@ -85,8 +85,13 @@ __all__ = [
 _ROOT_HALF = math.sqrt(0.5)
 
 
-def _function(name: str, recipe: Any, parameters: str, doc: str, strong: bool = False) -> Any:
-    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says."""
+def _function(
+    name: str, recipe: Any, parameters: str, doc: str, strong: bool = False, complex: bool = False
+) -> Any:
+    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says.
+
+    Of complex numbers too, if it is said.
+    """
 
     def of_floats(*xs: Any) -> Any:
         for x in xs:
@@ -95,9 +100,8 @@ def _function(name: str, recipe: Any, parameters: str, doc: str, strong: bool = 
         return recipe(*xs)
 
     nin = parameters.count(",") + 1
-    return elementwise(
-        name, of_floats, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters, strong
-    )
+    steps = recipe if complex else of_floats
+    return elementwise(name, steps, "inexact", nin, doc, EXAMPLES.get(name, ""), parameters, strong)
 
 
 def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:
@@ -183,14 +187,22 @@ gammainc = _function(
 )
 gammaincc = _function("gammaincc", prims.igammac, "a, x", "1 - gammainc(a, x).")
 betaln = _function("betaln", _wide(_betaln), "a, b", "log |B(a, b)|.")
-beta = _function("beta", _wide(_beta), "a, b", "The beta function Γ(a) Γ(b) / Γ(a + b).")
+beta = _function(
+    "beta", _wide(_beta), "a, b", "The beta function Γ(a) Γ(b) / Γ(a + b).", strong=True
+)
 betainc = _function(
     "betainc", prims.betainc, "a, b, x", "The regularised incomplete beta function."
 )
-poch = _function("poch", _wide(_poch), "z, m", "Pochhammer's symbol Γ(z + m) / Γ(z).")
-hyp1f1 = _function("hyp1f1", prims.hyp1f1, "a, b, x", "Kummer's hypergeometric function.")
+poch = _function("poch", _wide(_poch), "z, m", "Pochhammer's symbol Γ(z + m) / Γ(z).", strong=True)
+hyp1f1 = _function(
+    "hyp1f1", prims.hyp1f1, "a, b, x", "Kummer's hypergeometric function.", strong=True
+)
 hyp2f1 = _function(
-    "hyp2f1", prims.hyp2f1, "a, b, c, x", "Gauss's hypergeometric function, for x up to 1."
+    "hyp2f1",
+    prims.hyp2f1,
+    "a, b, c, x",
+    "Gauss's hypergeometric function, for x up to 1.",
+    strong=True,
 )
 
 
@@ -268,7 +280,8 @@ def multigammaln(a: Any, d: Any) -> Any:
     (a,) = together("multigammaln", "inexact", a)
     parts = [gammaln(el.subtract(a, j / 2)) for j in range(d)]
     total = functools.reduce(el.add, parts, d * (d - 1) / 4 * math.log(math.pi))
-    return total if parts else el.multiply(a, 0.0)
+    total = total if parts else el.multiply(a, 0.0)
+    return converted(total, total.dtype)
 
 
 def bernoulli(n: int) -> Any:
@@ -322,7 +335,7 @@ def _logit(x: Any) -> Any:
 
 def _product_or_zero(x: Any, y: Any, log: Any) -> Any:
     """x log(y), and 0 where x is, unless y is NaN."""
-    zero = prims.and_(prims.eq(x, 0.0), prims.eq(y, y))
+    zero = prims.and_(prims.eq(x, like(x, 0)), prims.eq(y, y))
     safe = prims.select(zero, like(y, 1), y)
     return prims.select(zero, like(x, 0), prims.mul(x, log(safe)))
 
@@ -357,13 +370,13 @@ def _boxcox(x: Any, lmbda: Any, log: Any) -> Any:
     return prims.select(zero, log(x), power)
 
 
-ndtr = _function("ndtr", _ndtr, "x", "The standard normal distribution function.")
-ndtri = _function("ndtri", _ndtri, "p", "The inverse of `ndtr`.")
+ndtr = _function("ndtr", _ndtr, "x", "The standard normal distribution function.", strong=True)
+ndtri = _function("ndtri", _ndtri, "p", "The inverse of `ndtr`.", strong=True)
 _log_ndtr_of = _function(
-    "log_ndtr", _log_ndtr, "x", "log(ndtr(x)), exact where ndtr(x) is tiny too."
+    "log_ndtr", _log_ndtr, "x", "log(ndtr(x)), exact where ndtr(x) is tiny too.", strong=True
 )
-logit = _function("logit", _logit, "x", "log(x / (1 - x)).")
-expit = _function("expit", prims.logistic, "x", "1 / (1 + exp(-x)).")
+logit = _function("logit", _logit, "x", "log(x / (1 - x)).", complex=True)
+expit = _function("expit", prims.logistic, "x", "1 / (1 + exp(-x)).", complex=True)
 entr = _function("entr", _entr, "x", "-x log(x): 0 at 0, -inf below.")
 kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.")
 rel_entr = _function(
@@ -374,12 +387,14 @@ xlogy = _function(
     lambda x, y: _product_or_zero(x, y, prims.log),
     "x, y",
     "x log(y), and 0 where x is 0.",
+    complex=True,
 )
 xlog1py = _function(
     "xlog1py",
     lambda x, y: _product_or_zero(x, y, prims.log1p),
     "x, y",
     "x log(1 + y), and 0 where x is 0.",
+    complex=True,
 )
 boxcox = _function(
     "boxcox",
@@ -400,7 +415,7 @@ def log_ndtr(x: Any, series_order: int = 3) -> Any:
 
     >>> from covector.scipy import special
     >>> special.log_ndtr(-40.0)
-    Array(-804.60846, dtype=float32, weak_type=True)
+    Array(-804.60846, dtype=float32)
     """
     return _log_ndtr_of(x)
 
@@ -416,7 +431,7 @@ erfcinv = _function(
 erfcx = _function("erfcx", prims.erfcx, "x", "exp(x²) erfc(x).", strong=True)
 dawsn = _function("dawsn", prims.dawsn, "x", "Dawson's integral.", strong=True)
 expi = _function("expi", prims.expi, "x", "The exponential integral Ei(x).", strong=True)
-expn = _function("expn", prims.expn, "n, x", "The exponential integral E_n(x).")
+expn = _function("expn", prims.expn, "n, x", "The exponential integral E_n(x).", strong=True)
 exp1 = _function(
     "exp1",
     lambda x: prims.expn(like(x, 1), x),
@@ -424,8 +439,8 @@ exp1 = _function(
     "The exponential integral E_1(x).",
     strong=True,
 )
-spence = _function("spence", prims.spence, "x", "The dilogarithm of 1 - x.")
-owens_t = _function("owens_t", prims.owens_t, "h, a", "Owen's T function.")
+spence = _function("spence", prims.spence, "x", "The dilogarithm of 1 - x.", strong=True)
+owens_t = _function("owens_t", prims.owens_t, "h, a", "Owen's T function.", strong=True)
 i0 = _function("i0", arithmetic._i0, "x", "The modified Bessel function I0.")
 i0e = _function("i0e", prims.bessel_i0e, "x", "exp(-|x|) I0(x).")
 i1 = _function(
@@ -435,10 +450,14 @@ i1 = _function(
     "The modified Bessel function I1.",
 )
 i1e = _function("i1e", prims.bessel_i1e, "x", "exp(-|x|) I1(x).")
-_sinint = _function("sici", prims.sinint, "x", "The sine integral.")
-_cosint = _function("sici", prims.cosint, "x", "The cosine integral.")
-_fresnel_sin = _function("fresnel", prims.fresnel_sin, "x", "The Fresnel sine integral.")
-_fresnel_cos = _function("fresnel", prims.fresnel_cos, "x", "The Fresnel cosine integral.")
+_sinint = _function("sici", prims.sinint, "x", "The sine integral.", strong=True)
+_cosint = _function("sici", prims.cosint, "x", "The cosine integral.", strong=True)
+_fresnel_sin = _function(
+    "fresnel", prims.fresnel_sin, "x", "The Fresnel sine integral.", strong=True
+)
+_fresnel_cos = _function(
+    "fresnel", prims.fresnel_cos, "x", "The Fresnel cosine integral.", strong=True
+)
 
 
 def sici(x: Any) -> tuple[Any, Any]:
@@ -446,7 +465,7 @@ def sici(x: Any) -> tuple[Any, Any]:
 
     >>> from covector.scipy import special
     >>> special.sici(1.0)[0]
-    Array(0.94608307, dtype=float32, weak_type=True)
+    Array(0.94608307, dtype=float32)
     """
     return _sinint(x), _cosint(el.absolute(x))
 
@@ -456,7 +475,7 @@ def fresnel(x: Any) -> tuple[Any, Any]:
 
     >>> from covector.scipy import special
     >>> special.fresnel(1.0)[0]
-    Array(0.43825915, dtype=float32, weak_type=True)
+    Array(0.43825915, dtype=float32)
     """
     return _fresnel_sin(x), _fresnel_cos(x)
 

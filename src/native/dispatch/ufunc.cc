@@ -321,7 +321,8 @@ CV_NOINLINE const KernelSlot* compile_kernel(Ufunc* self, uint64_t key, int coun
 
 PyObject* call_fallback(Ufunc* self, PyObject* const* args, size_t flags, PyObject* names) {
     if (CV_LIKELY(self->fallback != nullptr)) {
-        return or_trimmed(PyObject_Vectorcall(self->fallback, args, flags, names));
+        PyObject* result = PyObject_Vectorcall(self->fallback, args, flags, names);
+        return or_explained(result, self->fallback, args, flags, names);
     }
     PyErr_SetString(PyExc_RuntimeError, "this function is being destroyed");  // by the collector
     return nullptr;

@@ -31,6 +31,17 @@ bool takes_calls(PyObject* object) {
     return name != nullptr && _PyType_Lookup(Py_TYPE(object), name) != nullptr;
 }
 
+PyObject* taker_of_calls(PyObject* object) {
+    if (!PyList_CheckExact(object) && !PyTuple_CheckExact(object)) {
+        return takes_calls(object) ? object : nullptr;
+    }
+    for (Py_ssize_t i = 0; i < Py_SIZE(object); ++i) {
+        PyObject* item = PySequence_Fast_GET_ITEM(object, i);
+        if (CV_UNLIKELY(takes_calls(item))) return item;
+    }
+    return nullptr;
+}
+
 PyObject* take_call(PyObject* object, PyObject* function, PyObject* const* args, Py_ssize_t given,
                     PyObject* names) {
     const Ref positional(PyTuple_New(given));

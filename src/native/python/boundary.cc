@@ -19,7 +19,7 @@ constexpr size_t kUnplannedFrames = 3;
 
 bool g_trim = false;              // under the GIL, as all of these
 PyObject* g_own_paths = nullptr;  // a tuple: what the names of files begin with whose frames go
-PyObject* g_called_path = nullptr;  // what the names of files of a library that we call begin with
+PyObject* g_called_paths = nullptr;  // a tuple: the same of libraries that we call
 int g_raise = -1;                 // the opcode of a `raise` statement
 
 // The exception that the last boundary on its way found to be raised on purpose: the frames that told
@@ -49,13 +49,17 @@ bool begins_with(PyTracebackObject* entry, PyObject* path) {
     return does;
 }
 
-Owner owner_of(PyTracebackObject* entry) {
-    for (Py_ssize_t i = PyTuple_GET_SIZE(g_own_paths); i-- > 0;) {
-        if (begins_with(entry, PyTuple_GET_ITEM(g_own_paths, i))) {
-            return i == 0 ? Owner::kPackage : Owner::kLibrary;
-        }
+// The last of the paths that the file of a frame begins with; -1 if there is none.
+Py_ssize_t path_of(PyTracebackObject* entry, PyObject* paths) {
+    Py_ssize_t i = PyTuple_GET_SIZE(paths);
+    while (--i >= 0 && !begins_with(entry, PyTuple_GET_ITEM(paths, i))) {
     }
-    return Owner::kUser;
+    return i;
+}
+
+Owner owner_of(PyTracebackObject* entry) {
+    const Py_ssize_t path = path_of(entry, g_own_paths);
+    return path < 0 ? Owner::kUser : path == 0 ? Owner::kPackage : Owner::kLibrary;
 }
 
 // Whether the exception was raised on purpose: the innermost frame, which is ours, stands at a `raise`,
@@ -154,25 +158,38 @@ void raise_again(Ref exception) {
 #endif
 }
 
-// --- arguments that a function did not foresee ---
+// --- what a function was given that it could not take ---
 
-// Whether it came from within our code, where nothing was raised on purpose.
-bool is_unforeseen(PyObject* exception) {
+// Where an exception came from.
+enum class Origin {
+    kUser,     // a user's function had a part in it
+    kPlanned,  // ours, and raised on purpose
+    kUnplanned  // from within our code, where nothing was raised on purpose
+};
+
+Origin origin_of(PyObject* exception) {
     Ref traceback(PyException_GetTraceback(exception));
-    if (!traceback || !PyTraceBack_Check(traceback.get())) return false;
+    if (!traceback || !PyTraceBack_Check(traceback.get())) return Origin::kPlanned;  // of the call itself
+    PyObject* package = PyTuple_GET_ITEM(g_own_paths, 0);
     PyTracebackObject* last = nullptr;
     bool in_library = false;  // which we called with what users gave us
+    bool with_user = false;
     for (auto* entry = reinterpret_cast<PyTracebackObject*>(traceback.get()); entry != nullptr;
          entry = entry->tb_next) {
-        in_library = begins_with(entry, g_called_path);
-        if (!in_library) last = entry;
+        in_library = path_of(entry, g_called_paths) >= 0;
+        if (in_library) continue;
+        last = entry;
+        with_user = with_user || owner_of(entry) == Owner::kUser;
     }
-    return last != nullptr && owner_of(last) == Owner::kPackage &&
-           (in_library || !is_planned(exception, last));
+    if (last == nullptr || !begins_with(last, package)) return Origin::kUser;
+    if (in_library || !is_planned(exception, last)) return Origin::kUnplanned;
+    return with_user ? Origin::kUser : Origin::kPlanned;
 }
 
-// The error that says which arguments a function could not take; null if there is nothing to say.
-Ref told_by(PyObject* exception, PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
+// The error that says which arguments a function was given, which may be the same; null if there is
+// nothing to say.
+Ref told_by(PyObject* exception, bool planned, PyObject* fun, PyObject* const* args, size_t flags,
+            PyObject* names) {
     const Py_ssize_t given = PyVectorcall_NARGS(flags);
     Ref positional(PyTuple_New(given)), keywords(PyDict_New());
     if (!positional || !keywords) return Ref();
@@ -181,16 +198,17 @@ Ref told_by(PyObject* exception, PyObject* fun, PyObject* const* args, size_t fl
     for (Py_ssize_t i = 0; i < named; ++i) {
         if (PyDict_SetItem(keywords.get(), PyTuple_GET_ITEM(names, i), args[given + i]) < 0) return Ref();
     }
-    Ref told(PyObject_CallFunctionObjArgs(g_hooks.unforeseen, exception, fun, positional.get(),
-                                          keywords.get(), nullptr));
+    Ref told(PyObject_CallFunctionObjArgs(g_hooks.unforeseen, exception, planned ? Py_True : Py_False,
+                                          fun, positional.get(), keywords.get(), nullptr));
     return told && PyExceptionInstance_Check(told.get()) ? std::move(told) : Ref();
 }
 
 void explain(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
     Ref exception = take_raised();
-    if (is_unforeseen(exception.get())) {
-        Ref told = told_by(exception.get(), fun, args, flags, names);
-        if (told) {
+    const Origin origin = origin_of(exception.get());
+    if (origin != Origin::kUser) {
+        Ref told = told_by(exception.get(), origin == Origin::kPlanned, fun, args, flags, names);
+        if (told && told.get() != exception.get()) {
             PyException_SetCause(told.get(), exception.release());
             return raise_again(std::move(told));
         }
@@ -199,15 +217,15 @@ void explain(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names
     raise_again(std::move(exception));
 }
 
-// What a public function's boundary does with an exception.
-CV_NOINLINE PyObject* failed(Boundary* self, PyObject* const* args, size_t flags, PyObject* names) {
+// What a public function does with an exception.
+CV_NOINLINE PyObject* failed(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
     const bool about_arguments = PyErr_ExceptionMatches(PyExc_TypeError) ||
                                  PyErr_ExceptionMatches(PyExc_ValueError) ||
                                  PyErr_ExceptionMatches(PyExc_IndexError) ||
+                                 PyErr_ExceptionMatches(PyExc_OverflowError) ||
                                  PyErr_ExceptionMatches(PyExc_AttributeError);
-    if (about_arguments && self->module != nullptr && g_hooks.unforeseen != nullptr &&
-        g_own_paths != nullptr) {
-        explain(self->fun, args, flags, names);
+    if (about_arguments && g_hooks.unforeseen != nullptr && g_own_paths != nullptr) {
+        explain(fun, args, flags, names);
     }
     return or_trimmed(nullptr);
 }
@@ -217,7 +235,8 @@ CV_NOINLINE PyObject* failed(Boundary* self, PyObject* const* args, size_t flags
 PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
     Boundary* self = as_boundary(object);
     PyObject* result = PyObject_Vectorcall(self->called, args, flags, names);
-    return CV_LIKELY(result != nullptr) ? result : failed(self, args, flags, names);
+    if (CV_LIKELY(result != nullptr)) return result;
+    return self->module == nullptr ? or_trimmed(nullptr) : failed(self->fun, args, flags, names);
 }
 
 // The same with arrays in the place of arguments that stand for some, unless one takes the call.
@@ -228,8 +247,9 @@ CV_NOINLINE PyObject* call_with_arrays(PyObject* object, PyObject* const* args, 
     std::vector<Ref> made;
     std::vector<PyObject*> arguments(1);
     for (size_t i = 0; i < count; ++i) {
-        if (!takes_calls(args[i])) continue;
-        Ref taken(take_call(args[i], as_boundary(object)->fun, args, static_cast<Py_ssize_t>(given), names));
+        PyObject* taker = taker_of_calls(args[i]);
+        if (taker == nullptr) continue;
+        Ref taken(take_call(taker, as_boundary(object)->fun, args, static_cast<Py_ssize_t>(given), names));
         if (!taken) return or_trimmed(nullptr);
         if (taken.get() != Py_NotImplemented) return taken.release();
         break;
@@ -253,7 +273,7 @@ PyObject* array_boundary_call(PyObject* object, PyObject* const* args, size_t fl
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (names != nullptr) count += PyTuple_GET_SIZE(names);
     for (Py_ssize_t i = 0; i < count; ++i) {
-        if (CV_LIKELY(!stands_for_array(args[i]) && !takes_calls(args[i]))) continue;
+        if (CV_LIKELY(!stands_for_array(args[i]) && taker_of_calls(args[i]) == nullptr)) continue;
         try {
             return call_with_arrays(object, args, flags, names);
         } catch (const std::bad_alloc&) {
@@ -400,16 +420,19 @@ PyObject* set_trim_tracebacks(PyObject*, PyObject* on) {
 PyObject* set_own_code(PyObject*, PyObject* args) {
     PyObject *paths, *called;
     int opcode;
-    if (!PyArg_ParseTuple(args, "O!iU:set_own_code", &PyTuple_Type, &paths, &opcode, &called)) {
+    if (!PyArg_ParseTuple(args, "O!iO!:set_own_code", &PyTuple_Type, &paths, &opcode, &PyTuple_Type,
+                          &called)) {
         return nullptr;
     }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); ++i) {
-        if (PyUnicode_Check(PyTuple_GET_ITEM(paths, i))) continue;
-        PyErr_SetString(PyExc_TypeError, "set_own_code: paths must be str");
-        return nullptr;
+    for (PyObject* tuple : {paths, called}) {
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
+            if (PyUnicode_Check(PyTuple_GET_ITEM(tuple, i))) continue;
+            PyErr_SetString(PyExc_TypeError, "set_own_code: paths must be str");
+            return nullptr;
+        }
     }
     Py_XSETREF(g_own_paths, Py_NewRef(paths));
-    Py_XSETREF(g_called_path, Py_NewRef(called));
+    Py_XSETREF(g_called_paths, Py_NewRef(called));
     g_raise = opcode;
     Py_RETURN_NONE;
 }
@@ -417,7 +440,7 @@ PyObject* set_own_code(PyObject*, PyObject* args) {
 PyMethodDef kFunctions[] = {
     {"set_trim_tracebacks", set_trim_tracebacks, METH_O, "Sets whether boundaries trim."},
     {"set_own_code", set_own_code, METH_VARARGS,
-     "Takes paths whose files' frames go, first ours, then libraries', the opcode of `raise`, and the path of a library "
+     "Takes paths whose files' frames go, first ours, then libraries', the opcode of `raise`, and the paths of libraries "
      "that we call with what users give us."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -429,6 +452,11 @@ void trim_traceback() {
     Ref exception = take_raised();
     trim_chain(exception.get());
     raise_again(std::move(exception));
+}
+
+PyObject* or_explained(PyObject* result, PyObject* fun, PyObject* const* args, size_t flags,
+                       PyObject* names) {
+    return CV_LIKELY(result != nullptr) ? result : failed(fun, args, flags, names);
 }
 
 bool boundary_type_init(PyObject* module) {

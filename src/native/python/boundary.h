@@ -16,4 +16,8 @@ inline PyObject* or_trimmed(PyObject* result) {
     return result;
 }
 
+// The same, where the exception says which arguments the function was given: what it could not take.
+PyObject* or_explained(PyObject* result, PyObject* fun, PyObject* const* args, size_t flags,
+                       PyObject* names);
+
 }  // namespace covector

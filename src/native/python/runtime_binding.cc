@@ -20,6 +20,7 @@
 #include "runtime/scatter.h"
 #include "runtime/sort.h"
 #include "runtime/top_k.h"
+#include "runtime/vectors.h"
 #include "python/state.h"
 
 namespace nb = nanobind;
@@ -198,10 +199,9 @@ void bind_runtime(nb::module_& m) {
         flush_dropped();
     },
           "Waits until all queued work is done.");
-    m.def("set_vector_sort", set_vector_sort, nb::arg("enabled"),
-          "Let keys be sorted by vectors where the machine has them; returns the previous setting.");
-    m.def("set_fft_vectors", set_fft_vectors, nb::arg("bytes"),
-          "Sets the longest vectors that Fourier transforms use; returns the previous setting.");
+    m.def("vector_bytes", vector_bytes, "The bytes of the longest vectors that routines use: 64, 32 or 16.");
+    m.def("set_vectors", set_vectors, nb::arg("bytes"),
+          "Lets routines use no longer vectors than of so many bytes; returns the previous limit.");
     m.def("set_async", set_async, nb::arg("enabled"),
           "Switches the execution queue on or off; returns the previous setting.");
     m.def("set_inline_threshold_ns", set_inline_threshold_ns, nb::arg("ns"),

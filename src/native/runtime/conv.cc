@@ -65,7 +65,7 @@ int32_t convolve(const T* lhs, const T* rhs, T* out, const int64_t* numbers) {
     static_assert(sizeof(conv) % sizeof(int64_t) == 0);
     std::memcpy(&conv, numbers, sizeof(conv));
     const Kernels<T>* kernels = tile_kernels<T>();
-    const bool apart = is_depthwise(conv);
+    const bool apart = is_depthwise<T>(conv);
     if (kernels == nullptr && !apart) {
         convolve_plainly(conv, lhs, rhs, out);
         return kNoError;

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "runtime/conv_parts.h"
+#include "runtime/vectors.h"
 
 #define CV_INLINE inline __attribute__((always_inline))
 #define CV_UNROLL _Pragma("GCC unroll 16")
@@ -37,11 +39,12 @@ struct Reach {
     }
 };
 
-// A place of the kernel: where its features are, and what it lies on, from a row's x on.
+// A place of the kernel and one of the features that a group takes: where the features are that are made
+// of it, and what the place lies on, from a row's x on.
 template <typename T>
 struct Place {
     const T* kernel;
-    int64_t offset;
+    int64_t offset, feature;
 };
 
 // One row of the result, and the kernel's places that meet an element along the other axes.
@@ -49,7 +52,7 @@ template <typename T>
 struct Row {
     const SlidingAxis& axis;
     const Reach& reach;
-    int64_t features;
+    int64_t features, taken;
     const std::vector<Place<T>>& places;
     const T* x;
     T* out;
@@ -58,118 +61,174 @@ struct Row {
 template <typename T>
 struct RowKernel {
     void (*run)(const Row<T>& row);
+    void (*run_groups)(const Row<T>& row);  // of several features; null where it is not worth it
 };
 
 constexpr size_t kVectorBytes = 64;
 
 template <typename T>
 using Vector __attribute__((vector_size(kVectorBytes))) = T;
+template <typename T>
+constexpr int64_t kLanes = kVectorBytes / sizeof(T);
+constexpr int kMostPlaces = 14;
+template <typename T>
+using Lane = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+template <typename T>
+using Numbers __attribute__((vector_size(kVectorBytes))) = Lane<T>;
 
-// `some` features from `feature` on, a vector of them if kWhole, at kCount places from `at` on. One
-// pointer serves three places: the asm line keeps the compiler from deriving all of them from one,
-// for which it has too few registers.
-template <int kCount, bool kWhole, typename T>
-CV_INLINE void sum_up(const Row<T>& r, int64_t feature, int64_t some, int64_t at) {
-    const size_t bytes = kWhole ? sizeof(Vector<T>) : static_cast<size_t>(some) * sizeof(T);
+// Features that are taken at once: some vectors of them, or a part of one if they are not whole.
+// kGrouped: each group makes as many as it takes, two or more, and the lanes of a vector divide into groups.
+template <int kVectors, bool kWhole, bool kGrouped, typename T>
+struct Features {
+    static constexpr int kCount = kVectors;
+    int64_t first, some;
+    Numbers<T> group{};  // the first lane of each lane's group
+
+    CV_INLINE Numbers<T> lanes_of(const Place<T>& place) const {
+        return group + static_cast<Lane<T>>(place.feature);
+    }
+    // What each lane is multiplied with.
+    CV_INLINE Vector<T> element(const T* from, int v, const Numbers<T>& lanes) const {
+        const Vector<T> x = load(from, v);
+        if constexpr (kGrouped) return __builtin_shuffle(x, lanes);
+        return x;
+    }
+    CV_INLINE Vector<T> load(const T* from, int v) const {
+        Vector<T> x{};
+        std::memcpy(&x, from + v * kLanes<T>, bytes());
+        return x;
+    }
+    CV_INLINE void store(T* to, int v, const Vector<T>& x) const {
+        std::memcpy(to + v * kLanes<T>, &x, bytes());
+    }
+    CV_INLINE size_t bytes() const {
+        return kWhole ? sizeof(Vector<T>) : static_cast<size_t>(some) * sizeof(T);
+    }
+};
+
+// At kCount places from `at` on, which all meet the whole kernel. One pointer serves three places: the
+// asm line keeps the compiler from deriving all of them from one, for which it has too few registers.
+template <int kCount, typename F, typename T>
+CV_INLINE void sum_up(const Row<T>& r, const F& features, int64_t at) {
+    constexpr int n = F::kCount;
     const int64_t pace = r.axis.stride * r.axis.lhs;
-    const T* x = r.x + at * pace + feature;
-    Vector<T> sums[kCount] = {};
+    const T* x = r.x + at * pace + features.first;
+    Vector<T> sums[kCount][n] = {};
     for (const Place<T>& place : r.places) {
-        Vector<T> weight{};
-        std::memcpy(&weight, place.kernel + feature, bytes);
+        Vector<T> weights[n];
+        CV_UNROLL for (int v = 0; v < n; ++v) weights[v] = features.load(place.kernel + features.first, v);
+        const auto lanes = features.lanes_of(place);
         const T* from = x + place.offset;
         CV_UNROLL for (int i = 0; i < kCount; ++i) {
-            Vector<T> element{};
-            std::memcpy(&element, from + i % 3 * pace, bytes);
-            sums[i] += element * weight;
+            CV_UNROLL for (int v = 0; v < n; ++v) {
+                sums[i][v] += features.element(from + i % 3 * pace, v, lanes) * weights[v];
+            }
             if (i % 3 != 2) continue;
             from += 3 * pace;
             asm("" : "+r"(from));
         }
     }
-    T* out = r.out + at * r.axis.out + feature;
-    CV_UNROLL for (int i = 0; i < kCount; ++i) std::memcpy(out + i * r.axis.out, &sums[i], bytes);
+    T* out = r.out + at * r.axis.out + features.first;
+    CV_UNROLL for (int i = 0; i < kCount; ++i) {
+        CV_UNROLL for (int v = 0; v < n; ++v) features.store(out + i * r.axis.out, v, sums[i][v]);
+    }
 }
 
-// The same for one place, which meets these of the kernel's along the last axis.
-template <bool kWhole, typename T>
-CV_INLINE void sum_up_part(const Row<T>& r, int64_t feature, int64_t some, int64_t at, int64_t first,
-                           int64_t last) {
-    const size_t bytes = kWhole ? sizeof(Vector<T>) : static_cast<size_t>(some) * sizeof(T);
-    const T* x = r.x + at * r.axis.stride * r.axis.lhs + feature;
-    Vector<T> sum{};
+// At places at an end of the row, which meet a part of the kernel along it.
+template <typename F, typename T>
+CV_INLINE void sum_up_parts(const Row<T>& r, const F& features, int64_t begin, int64_t end) {
+    constexpr int n = F::kCount;
     const auto count = static_cast<int64_t>(r.places.size());
-    for (int64_t line = 0; line < count; line += r.axis.window) {
-        for (int64_t p = line + first; p < line + last; ++p) {
-            Vector<T> weight{}, element{};
-            std::memcpy(&weight, r.places[p].kernel + feature, bytes);
-            std::memcpy(&element, x + r.places[p].offset, bytes);
-            sum += element * weight;
+    for (int64_t at = begin; at < end; ++at) {
+        const T* x = r.x + at * r.axis.stride * r.axis.lhs + features.first;
+        Vector<T> sums[n] = {};
+        for (int64_t line = 0; line < count; line += r.axis.window * r.taken) {
+            const int64_t first = line + r.reach.first[at] * r.taken;
+            for (int64_t p = first; p < line + r.reach.last[at] * r.taken; ++p) {
+                const Place<T>& place = r.places[p];
+                const auto lanes = features.lanes_of(place);
+                CV_UNROLL for (int v = 0; v < n; ++v) {
+                    sums[v] += features.element(x + place.offset, v, lanes) *
+                               features.load(place.kernel + features.first, v);
+                }
+            }
         }
+        T* out = r.out + at * r.axis.out + features.first;
+        CV_UNROLL for (int v = 0; v < n; ++v) features.store(out, v, sums[v]);
     }
-    std::memcpy(r.out + at * r.axis.out + feature, &sum, bytes);
 }
 
 // As `sum_up`, for a number of places that is known when it runs, at most kMost.
-template <int kMost, bool kWhole, typename T>
-CV_INLINE void sum_up_some(int64_t count, const Row<T>& r, int64_t feature, int64_t some, int64_t at) {
+template <int kMost, typename F, typename T>
+CV_INLINE void sum_up_some(int64_t count, const Row<T>& r, const F& features, int64_t at) {
     if constexpr (kMost > 0) {
-        if (count == kMost) return sum_up<kMost, kWhole>(r, feature, some, at);
-        sum_up_some<kMost - 1, kWhole>(count, r, feature, some, at);
+        if (count == kMost) return sum_up<kMost>(r, features, at);
+        sum_up_some<kMost - 1>(count, r, features, at);
     }
 }
 
-template <int kMost, bool kWhole, typename T>
-CV_INLINE void run_features(const Row<T>& r, int64_t feature, int64_t some) {
+template <int kMost, typename F, typename T>
+CV_INLINE void run_features(const Row<T>& r, const F& features) {
     const Reach& reach = r.reach;
+    sum_up_parts(r, features, 0, reach.whole);
     const int64_t parts = divide_up(reach.rest - reach.whole, kMost);
     for (int64_t p = 0, at = reach.whole; p < parts; ++p) {
         const int64_t count = (reach.rest - at) / (parts - p);
-        sum_up_some<kMost, kWhole>(count, r, feature, some, at);
+        sum_up_some<kMost>(count, r, features, at);
         at += count;
     }
-    for (int64_t at = 0; at < r.axis.count; ++at) {
-        if (at == reach.whole) at = reach.rest;
-        if (at == r.axis.count) break;
-        sum_up_part<kWhole>(r, feature, some, at, reach.first[at], reach.last[at]);
+    sum_up_parts(r, features, reach.rest, r.axis.count);
+}
+
+// Takes kVectors vectors of features at once as long as there are so many.
+template <int kSums, int kVectors, bool kGrouped, typename T>
+CV_INLINE void run_vectors(const Row<T>& r, int64_t first, const Numbers<T>& group) {
+    constexpr int64_t lanes = kLanes<T>;
+    for (; first + kVectors * lanes <= r.features; first += kVectors * lanes) {
+        const Features<kVectors, true, kGrouped, T> features{first, lanes, group};
+        run_features<std::min(kSums / kVectors, kMostPlaces)>(r, features);
+    }
+    if constexpr (kVectors > 1) {
+        run_vectors<kSums, kVectors / 2, kGrouped>(r, first, group);
+    } else if (first < r.features) {  // the last ones overlap
+        const Features<1, true, kGrouped, T> features{r.features - lanes, lanes, group};
+        run_features<std::min(kSums, kMostPlaces)>(r, features);
     }
 }
 
-template <int kMost, typename T>
+// Four vectors side by side are read as they lie: line after line of the cache, which it foresees.
+template <int kSums, bool kGrouped, typename T>
 CV_INLINE void run_row(const Row<T>& r) {
-    constexpr int64_t lanes = kVectorBytes / sizeof(T);
-    if (r.features < lanes) return run_features<kMost, false>(r, 0, r.features);
-    for (int64_t f = 0; f < r.features; f += lanes) {
-        run_features<kMost, true>(r, std::min(f, r.features - lanes), lanes);  // the last ones overlap
+    Numbers<T> group{};
+    for (int64_t l = 0; l < kLanes<T> && kGrouped; ++l) {
+        group[l] = static_cast<Lane<T>>(l / r.taken * r.taken);
     }
+    if (r.features < kLanes<T>) {
+        const Features<1, false, kGrouped, T> features{0, r.features, group};
+        return run_features<std::min(kSums, kMostPlaces)>(r, features);
+    }
+    run_vectors<kSums, (kSums >= 12 ? 4 : kSums >= 4 ? 2 : 1), kGrouped>(r, 0, group);
 }
 
 // One set of instructions: the same function, compiled for it.
 // Sums are kept in registers: of 64 bytes each there are 32, or what is as much as 8.
-#define CV_VARIANT(Name, most, attributes)                                                        \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
-        attributes static void run(const Row<T>& row) { run_row<most>(row); }                     \
-        static constexpr RowKernel<T> kKernel = {run};                                            \
+        attributes static void run(const Row<T>& row) { run_row<most_sums(bytes), false>(row); }  \
+        attributes static void run_groups(const Row<T>& row) {                                    \
+            if constexpr (bytes == kVectorBytes) run_row<most_sums(bytes), true>(row);            \
+        }                                                                                         \
+        static constexpr RowKernel<T> kKernel = {run, bytes == kVectorBytes ? run_groups : nullptr}; \
     };
 
-CV_VARIANT(Plain, 2, )
-#if defined(__x86_64__)
-CV_VARIANT(Avx2, 6, __attribute__((target("avx2,fma"))))
-CV_VARIANT(Avx512, 14, __attribute__((target("avx512f,fma,prefer-vector-width=512"))))
-#endif
+constexpr int most_sums(int bytes) { return bytes >= 64 ? 24 : bytes >= 32 ? 6 : 2; }
+
+CV_VARIANTS(CV_VARIANT)
 
 template <typename T>
 const RowKernel<T>& row_kernel() {
-#if defined(__x86_64__)
-    static const RowKernel<T>& best =
-        __builtin_cpu_supports("avx512f") ? Avx512<T>::kKernel
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Avx2<T>::kKernel
-                                                                          : Plain<T>::kKernel;
-    return best;
-#else
-    return Plain<T>::kKernel;
-#endif
+    return *best_of(&Plain<T>::kKernel, &Avx2<T>::kKernel, &Avx512<T>::kKernel);
 }
 
 template <typename T>
@@ -178,14 +237,14 @@ public:
     Depthwise(const Convolution& conv, const T* lhs, const T* rhs, T* out)
         : conv_(conv), axes_(conv.axes), reach_(conv.axes[kAxes - 1]), lhs_(lhs), out_(out) {
         for (const SlidingAxis& axis : conv.axes) window_ *= axis.window;
-        packed_ = make_room<T>(window_ * conv.feature_groups);
+        packed_ = make_room<T>(window_ * conv.taken * features());
         if (packed_ != nullptr) pack(rhs);
     }
 
     bool run() const {
         if (packed_ == nullptr) return false;
         const int64_t rows = conv_.batch * axes_[0].count * axes_[1].count;
-        const int64_t work = conv_.feature_groups * axes_[2].count * window_;
+        const int64_t work = features() * conv_.taken * axes_[2].count * window_;
         return run_pieces(rows, kPieceWork / std::max<int64_t>(work, 1), [&](int64_t i, int64_t end) {
             std::vector<Place<T>> places;
             for (; i < end; ++i) run_one(i, places);
@@ -194,14 +253,18 @@ public:
     }
 
 private:
-    // The kernel, place after place, each with all features.
+    int64_t features() const { return conv_.feature_groups * conv_.made; }
+
+    // The kernel, place after place, each with all features that are made of one of each group.
     void pack(const T* rhs) {
         T* to = packed_.get();
         for (int64_t x = 0; x < axes_[0].window; ++x) {
             for (int64_t y = 0; y < axes_[1].window; ++y) {
                 for (int64_t z = 0; z < axes_[2].window; ++z) {
                     const T* from = rhs + x * axes_[0].rhs + y * axes_[1].rhs + z * axes_[2].rhs;
-                    for (int64_t f = 0; f < conv_.feature_groups; ++f) *to++ = from[f * conv_.rhs_made];
+                    for (int64_t c = 0; c < conv_.taken; ++c, from += conv_.rhs_taken) {
+                        for (int64_t f = 0; f < features(); ++f) *to++ = from[f * conv_.rhs_made];
+                    }
                 }
             }
         }
@@ -221,15 +284,18 @@ private:
             }
         }
         T* out = out_ + n * conv_.out_batch + i * axes_[0].out + j * axes_[1].out;
-        row_kernel<T>().run({axes_[2], reach_, conv_.feature_groups, places,
-                             lhs_ + n * conv_.lhs_batch, out});
+        const RowKernel<T>& kernel = row_kernel<T>();
+        const auto run = conv_.taken > 1 ? kernel.run_groups : kernel.run;
+        run({axes_[2], reach_, features(), conv_.taken, places, lhs_ + n * conv_.lhs_batch, out});
     }
 
     void add_line(int64_t line, int64_t offset, std::vector<Place<T>>& places) const {
         for (int64_t z = 0; z < axes_[2].window; ++z) {
-            const int64_t at = line * axes_[2].window + z;
-            places.push_back({packed_.get() + at * conv_.feature_groups,
-                              offset + (z * axes_[2].spread - axes_[2].low) * axes_[2].lhs});
+            const int64_t at = (line * axes_[2].window + z) * conv_.taken;
+            const int64_t element = offset + (z * axes_[2].spread - axes_[2].low) * axes_[2].lhs;
+            for (int64_t c = 0; c < conv_.taken; ++c) {
+                places.push_back({packed_.get() + (at + c) * features(), element, c});
+            }
         }
     }
 
@@ -244,12 +310,18 @@ private:
 
 }  // namespace
 
+template <typename T>
 bool is_depthwise(const Convolution& conv) {
     const bool apart = std::all_of(conv.axes, conv.axes + kAxes,
                                    [](const SlidingAxis& axis) { return axis.base == 1; });
-    return apart && conv.batch_groups == 1 && conv.feature_groups > 1 && conv.taken == 1 &&
-           conv.made == 1 && conv.lhs_feature == 1 && conv.out_feature == 1;
+    const bool grouped = row_kernel<T>().run_groups != nullptr && conv.taken > 1 &&
+                         kLanes<T> % conv.taken == 0;
+    return apart && conv.batch_groups == 1 && conv.feature_groups > 1 && conv.taken == conv.made &&
+           (conv.taken == 1 || grouped) && conv.lhs_feature == 1 && conv.out_feature == 1;
 }
+
+template bool is_depthwise<float>(const Convolution&);
+template bool is_depthwise<double>(const Convolution&);
 
 template <typename T>
 bool convolve_depthwise(const Convolution& conv, const T* lhs, const T* rhs, T* out) {

@@ -1,11 +1,12 @@
-// Convolutions of each feature on its own, where features lie side by side: they fill vectors.
+// Convolutions of each feature, or of each few, on its own, where they lie side by side: they fill vectors.
 #pragma once
 
 #include "runtime/conv.h"
 
 namespace covector {
 
-// Whether `convolve_depthwise` takes it.
+// Whether `convolve_depthwise` takes it: each group makes as many features as it takes, one or a few.
+template <typename T>
 bool is_depthwise(const Convolution& conv);
 
 // False if memory is exhausted.

@@ -3,11 +3,6 @@
 
 #include <cstdint>
 
-namespace covector {
-// The longest vectors that are used where the machine has them, in bytes; returns the previous setting.
-int set_fft_vectors(int bytes);
-}
-
 extern "C" {
 // Transforms an array of shape (outer, n, inner) along its middle axis. `kind` is 0 for the forward
 // transform, 1 for the inverse (which divides by n), 2 for the forward one of reals (the result has

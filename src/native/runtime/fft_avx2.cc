@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#define CV_TARGET __attribute__((target("avx2,fma")))
+#define CV_TARGET CV_AVX2
 
 namespace covector {
 namespace {

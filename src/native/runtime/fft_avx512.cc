@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#define CV_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
+#define CV_TARGET CV_AVX512
 
 namespace covector {
 namespace {

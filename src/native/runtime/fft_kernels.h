@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "runtime/vectors.h"
+
 namespace covector {
 
 constexpr int kLargestRadix = 31;  // of the primes; others are done by a convolution
@@ -21,6 +23,7 @@ struct Rows {
     int64_t step;
     bool swapped = false;
     T factor = 1;  // that all that is stored is multiplied by (a user's memory alone)
+    int64_t ahead = 0;  // how far beyond each number lies one that is read or written soon (there alone)
 };
 
 // One pass of Stockham's algorithm (W. Cochran et al., "What is the fast Fourier transform?", 1967):
@@ -42,9 +45,11 @@ using TurnFunction = void (*)(const Rows<T>& in, int64_t rows, int64_t lanes, co
                               const T* by_lane, const Rows<T>& out);
 
 // Between the transform of h complex numbers and that of the 2 h reals that they are pairs of.
-// Forwards `out` has h + 1 numbers and may be `in`; backwards `in` has. roots: e^(-pi i k / h).
+// Forwards `out` has h + 1 numbers and may be `in`; backwards `in` has. roots: e^(-pi i k / h). Of k from 0
+// to h / 2 it does those from `begin` to `end`, and h - k with them.
 template <class T>
-using SplitFunction = void (*)(const T* in, T* out, int64_t h, const T* roots, bool forwards);
+using SplitFunction = void (*)(const T* in, T* out, int64_t h, const T* roots, bool forwards,
+                               int64_t begin, int64_t end);
 
 constexpr int kRadices = 9;  // by number; 0 for all that have none of their own
 

@@ -110,6 +110,16 @@ CV_INLINE void store_pairs(T* p, Complex<T> x) {
     store(p + kLanes<T>, zip_high(x.re, x.im, Lanes<T>()));
 }
 
+// Fetches what lies ahead of `count` rows of a user's memory, to be read or to be written.
+template <class T, int kWritten>
+CV_INLINE void fetch(const Rows<T>& rows, int64_t row, int64_t apart, int64_t count, int64_t lanes) {
+    constexpr int64_t line = 64 / sizeof(T);
+    for (int64_t j = 0; j < count && rows.ahead != 0; ++j) {
+        const T* p = rows.re + (row + apart * j) * rows.step + rows.ahead;
+        for (int64_t at = 0; at < 2 * lanes; at += line) __builtin_prefetch(p + at, kWritten);
+    }
+}
+
 // A vector from lane `l` of a row on, of which only `lanes` lanes are in a user's memory.
 template <class T, bool kOurs>
 CV_INLINE Complex<T> load(const Rows<T>& rows, int64_t row, int64_t l, int64_t lanes) {
@@ -221,6 +231,8 @@ CV_TARGET void any_pass(const Pass<T>& f, const Rows<T>& in, const Rows<T>& out,
         const T* w = f.twiddles + 2 * p * (r - 1);
         for (int64_t q = 0; q < f.s; ++q) {
             const int64_t from = q + f.s * p, to = q + f.s * r * p, apart = f.s * f.m;
+            if constexpr (!kIn) fetch<T, 0>(in, from, apart, r, lanes);
+            if constexpr (!kOut) fetch<T, 1>(out, to, f.s, r, lanes);
             for (int64_t l = 0; l < lanes; l += kLanes<T>) {
                 const Complex<T> first = load<T, kIn>(in, from, l, lanes);
                 Complex<T> total = first;
@@ -257,6 +269,8 @@ CV_TARGET void pass(const Pass<T>& f, const Rows<T>& in, const Rows<T>& out, int
         const T* w = f.twiddles + 2 * p * (kRadix - 1);
         for (int64_t q = 0; q < f.s; ++q) {
             const int64_t from = q + f.s * p, to = q + f.s * kRadix * p;
+            if constexpr (!kIn) fetch<T, 0>(in, from, apart, kRadix, lanes);
+            if constexpr (!kOut) fetch<T, 1>(out, to, f.s, kRadix, lanes);
             for (int64_t l = 0; l < lanes; l += kLanes<T>) {
                 Complex<T> x[kRadix];
                 CV_UNROLL for (int j = 0; j < kRadix; ++j) {
@@ -353,20 +367,25 @@ struct Single {
 };
 
 template <class T>
-CV_TARGET void split(const T* in, T* out, int64_t h, const T* roots, bool forwards) {
+CV_TARGET void split(const T* in, T* out, int64_t h, const T* roots, bool forwards, int64_t begin,
+                     int64_t end) {
     constexpr int n = kLanes<T>;
-    const T re = in[0], im = forwards ? in[1] : in[2 * h];
-    if (forwards) {
-        out[0] = re + im;
-        out[1] = 0;
-        out[2 * h] = re - im;
-        out[2 * h + 1] = 0;
-    } else {
-        out[0] = (re + im) * T(0.5);
-        out[1] = (re - im) * T(0.5);
+    int64_t k = begin;
+    if (k == 0) {
+        const T re = in[0], im = forwards ? in[1] : in[2 * h];
+        if (forwards) {
+            out[0] = re + im;
+            out[1] = 0;
+            out[2 * h] = re - im;
+            out[2 * h + 1] = 0;
+        } else {
+            out[0] = (re + im) * T(0.5);
+            out[1] = (re - im) * T(0.5);
+        }
+        k = 1;
     }
-    int64_t k = 1;
-    for (; 2 * (k + n - 1) < h; k += n) {  // the vectors at k and at h - k have nothing in common
+    // The vectors at k and at h - k have nothing in common.
+    for (; k + n <= end && 2 * (k + n - 1) < h; k += n) {
         const int64_t back = h - k - n + 1;
         const Complex<T> z = load_pairs(in + 2 * k), there = load_pairs(in + 2 * back);
         const Complex<T> v = {reversed(there.re, Lanes<T>()), reversed(there.im, Lanes<T>())};
@@ -376,7 +395,7 @@ CV_TARGET void split(const T* in, T* out, int64_t h, const T* roots, bool forwar
         store_pairs(out + 2 * back,
                     Complex<T>{reversed(y.re, Lanes<T>()), reversed(y.im, Lanes<T>())});
     }
-    for (; 2 * k <= h; ++k) {
+    for (; k < end; ++k) {
         const int64_t back = h - k;
         const Single<T> z = {in[2 * k], in[2 * k + 1]}, v = {in[2 * back], in[2 * back + 1]};
         Single<T> x, y;

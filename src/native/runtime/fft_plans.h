@@ -16,6 +16,7 @@
 #include "runtime/allocator.h"
 #include "runtime/fft_kernels.h"
 #include "runtime/pool.h"
+#include "runtime/vectors.h"
 
 namespace covector {
 namespace {
@@ -25,36 +26,29 @@ constexpr int64_t kPiece = 1 << 14;       // the numbers that are worth a thread
 constexpr double kWaste = 1.4;  // from which on rows are better put beside each other
 constexpr int64_t kKept = int64_t{1} << 26;  // bytes of tables that are kept for the next transform
 
-std::atomic<int> g_vectors{64};  // bytes of the longest vectors that may be used
-
-#if defined(__x86_64__)
-bool has_avx512() {
-    static const bool has = __builtin_cpu_supports("avx512f") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return has;
-}
-
-bool has_avx2() {
-    static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return has;
-}
-#endif
-
 // The kernels for this processor.
 template <class T>
-const FftKernels<T>& kernels() {
-    constexpr bool wide = sizeof(T) == 8;
+const FftKernels<T>& kernels();
+
 #if defined(__x86_64__)
-    const int most = g_vectors.load(std::memory_order_relaxed);
-    if (most >= 64 && has_avx512()) {
-        if constexpr (wide) return kFftAvx512Double; else return kFftAvx512Float;
-    }
-    if (most >= 32 && has_avx2()) {
-        if constexpr (wide) return kFftAvx2Double; else return kFftAvx2Float;
-    }
-#endif
-    if constexpr (wide) return kFftPlainDouble; else return kFftPlainFloat;
+template <>
+const FftKernels<float>& kernels() {
+    return *best_of(&kFftPlainFloat, &kFftAvx2Float, &kFftAvx512Float);
 }
+template <>
+const FftKernels<double>& kernels() {
+    return *best_of(&kFftPlainDouble, &kFftAvx2Double, &kFftAvx512Double);
+}
+#else
+template <>
+const FftKernels<float>& kernels() {
+    return kFftPlainFloat;
+}
+template <>
+const FftKernels<double>& kernels() {
+    return kFftPlainDouble;
+}
+#endif
 
 int64_t rounded_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -207,7 +201,7 @@ class Columns {
 // A plan of each length, made when it is first asked for and kept while there is room.
 template <class Plan>
 std::shared_ptr<const Plan> plan_of(int64_t n) {
-    const std::pair key(n, g_vectors.load(std::memory_order_relaxed));
+    const std::pair key(n, vector_bytes());
     static std::mutex mutex;
     static auto& plans = *new std::map<std::pair<int64_t, int>, std::shared_ptr<const Plan>>;
     static int64_t kept = 0;
@@ -288,8 +282,10 @@ class Row {
         return first_ != nullptr && (waste_ < kWaste || 2 * rows < kernels<T>().lanes);
     }
 
-    // The transform of `in`, or between swapped numbers, times `factor`, to `out`, which may be `in`.
-    void run(const T* in, T* out, bool swapped, T factor) const {
+    // The transform of `in`, or between swapped numbers, times `factor`, to `out`, which may be `in`. What
+    // lies so far ahead of both is fetched on the way.
+    void run(const T* in, T* out, bool swapped, T factor, int64_t in_ahead = 0,
+             int64_t out_ahead = 0) const {
         if (longer_ != nullptr) {
             run_convolution(in, out, swapped, factor);
             return;
@@ -302,7 +298,7 @@ class Row {
         const Rows<T> turned{between.get(), between.get() + width, step};
         const T* by_lane = table_.data() + 2 * a * (rounded_up(b, lanes) / lanes);
         over_blocks(a, b, [&](int64_t begin, int64_t end, T* work) {
-            const Rows<T> rows{const_cast<T*>(in) + 2 * begin, nullptr, 2 * b, swapped};
+            const Rows<T> rows{const_cast<T*>(in) + 2 * begin, nullptr, 2 * b, swapped, T(1), in_ahead};
             const Rows<T> made = first_->run(rows, nullptr, end - begin, work);
             const Rows<T> to{turned.re + begin * step, turned.im + begin * step, step};
             const T* by_tile = table_.data() + begin / lanes * 2 * a;
@@ -310,7 +306,7 @@ class Row {
         });
         over_blocks(b, a, [&](int64_t begin, int64_t end, T* work) {
             const Rows<T> rows{turned.re + begin, turned.im + begin, step};
-            const Rows<T> to{out + 2 * begin, nullptr, 2 * a, swapped, factor};
+            const Rows<T> to{out + 2 * begin, nullptr, 2 * a, swapped, factor, out_ahead};
             second_->run(rows, &to, end - begin, work);
         });
     }

@@ -420,26 +420,14 @@ bool tiles_win(const Product<T>& p) {
 }
 
 #if defined(__x86_64__)
-static bool has_avx2_and_fma() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
 template <>
 const Kernels<float>* tile_kernels<float>() {
-    static const Kernels<float>* const found =
-        __builtin_cpu_supports("avx512f") ? &kAvx512Float
-        : has_avx2_and_fma()              ? &kAvx2Float
-                                          : nullptr;
-    return found;
+    return best_of<const Kernels<float>*>(nullptr, &kAvx2Float, &kAvx512Float);
 }
 
 template <>
 const Kernels<double>* tile_kernels<double>() {
-    static const Kernels<double>* const found =
-        __builtin_cpu_supports("avx512f") ? &kAvx512Double
-        : has_avx2_and_fma()              ? &kAvx2Double
-                                          : nullptr;
-    return found;
+    return best_of<const Kernels<double>*>(nullptr, &kAvx2Double, &kAvx512Double);
 }
 #else
 template <typename T>

@@ -7,7 +7,7 @@
 
 #include <utility>
 
-#define CV_TARGET __attribute__((target("avx512f")))
+#define CV_TARGET CV_AVX512
 #define CV_ALWAYS_INLINE inline __attribute__((always_inline))
 #define CV_OF_VECTOR CV_TARGET static CV_ALWAYS_INLINE
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "runtime/vectors.h"
+
 namespace covector {
 
 constexpr int kMostTileRows = 14;

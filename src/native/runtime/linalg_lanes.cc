@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "runtime/vectors.h"
+
 #define CV_INLINE inline __attribute__((always_inline))
 
 // No vector is passed to or from what is not inlined.
@@ -281,7 +283,7 @@ CV_INLINE void solve_in_lanes(const T* a, T* b, int64_t n, int64_t m, Triangle t
 }
 
 // One set of instructions: the same functions, compiled for it.
-#define CV_VARIANT(Name, attributes)                                                              \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
         attributes static void cholesky(T* a, int64_t n, int64_t count) {                         \
@@ -297,26 +299,13 @@ CV_INLINE void solve_in_lanes(const T* a, T* b, int64_t n, int64_t m, Triangle t
         static constexpr LaneKernels<T> kKernels = {cholesky, lu, solve};                         \
     };
 
-CV_VARIANT(Plain, )
-#if defined(__x86_64__)
-CV_VARIANT(Avx2, __attribute__((target("avx2,fma"))))
-CV_VARIANT(Avx512, __attribute__((target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512"))))
-#endif
+CV_VARIANTS(CV_VARIANT)
 
 }  // namespace
 
 template <typename T>
 const LaneKernels<T>& lane_kernels() {
-#if defined(__x86_64__)
-    static const LaneKernels<T>& best =
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-            ? Avx512<T>::kKernels
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Avx2<T>::kKernels
-                                                                           : Plain<T>::kKernels;
-    return best;
-#else
-    return Plain<T>::kKernels;
-#endif
+    return *best_of(&Plain<T>::kKernels, &Avx2<T>::kKernels, &Avx512<T>::kKernels);
 }
 
 template const LaneKernels<float>& lane_kernels<float>();

@@ -9,6 +9,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "runtime/vectors.h"
+
 #define CV_INLINE inline __attribute__((always_inline))
 #define CV_UNROLL _Pragma("GCC unroll 16")
 
@@ -209,7 +211,7 @@ CV_INLINE void qr(T* columns, int64_t stride, int64_t rows, int64_t width, T* ta
 }
 
 // One set of instructions: the same functions, compiled for it.
-#define CV_VARIANT(Name, attributes)                                                              \
+#define CV_VARIANT(Name, bytes, attributes)                                                       \
     template <typename T>                                                                         \
     struct Name {                                                                                 \
         attributes static bool cholesky_of(T* a, int64_t n) { return cholesky(a, n); }            \
@@ -228,26 +230,13 @@ CV_INLINE void qr(T* columns, int64_t stride, int64_t rows, int64_t width, T* ta
         static constexpr PanelKernels<T> kKernels = {cholesky_of, solve_by, lu_of, qr_of};        \
     };
 
-CV_VARIANT(Plain, )
-#if defined(__x86_64__)
-CV_VARIANT(Avx2, __attribute__((target("avx2,fma"))))
-CV_VARIANT(Avx512, __attribute__((target("avx512f,avx512dq,avx512vl,fma,prefer-vector-width=512"))))
-#endif
+CV_VARIANTS(CV_VARIANT)
 
 }  // namespace
 
 template <typename T>
 const PanelKernels<T>& panel_kernels() {
-#if defined(__x86_64__)
-    static const PanelKernels<T>& best =
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-            ? Avx512<T>::kKernels
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Avx2<T>::kKernels
-                                                                          : Plain<T>::kKernels;
-    return best;
-#else
-    return Plain<T>::kKernels;
-#endif
+    return *best_of(&Plain<T>::kKernels, &Avx2<T>::kKernels, &Avx512<T>::kKernels);
 }
 
 template const PanelKernels<float>& panel_kernels<float>();

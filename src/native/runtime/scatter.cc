@@ -13,6 +13,7 @@
 
 #include "runtime/allocator.h"
 #include "runtime/pool.h"
+#include "runtime/vectors.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -91,7 +92,7 @@ int64_t pack(const Job& job, int64_t begin, int64_t block, Range range, int32_t*
 
 #if defined(__x86_64__)
 // The same for vectors of one int32.
-__attribute__((target("avx512f,avx512dq,avx512vl"))) int64_t pack_avx512(
+CV_AVX512 int64_t pack_avx512(
     const Job& job, int64_t begin, int64_t block, Range range, int32_t* places, int32_t* which) {
     const int32_t* indices = reinterpret_cast<const int32_t*>(job.indices) + begin;
     const __m512i low = _mm512_set1_epi32(range.low);
@@ -115,9 +116,7 @@ __attribute__((target("avx512f,avx512dq,avx512vl"))) int64_t pack_avx512(
 
 Pack pack_of(const Job& job) {
 #if defined(__x86_64__)
-    static const bool wide = __builtin_cpu_supports("avx512f") &&
-                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (wide && job.index_width == 4 && job.components == 1) return pack_avx512;
+    if (covector::vector_bytes() >= 64 && job.index_width == 4 && job.components == 1) return pack_avx512;
 #endif
     return job.index_width == 4 ? pack<int32_t> : pack<int64_t>;
 }

@@ -30,8 +30,6 @@ constexpr int64_t kWideFrom = 1 << 14;
 // The least part of a row that is worth a thread.
 constexpr int64_t kPiece = 1 << 15;
 
-std::atomic<bool> g_vectors{true};
-
 template <class Key>
 struct Alone {
     Key key;
@@ -105,7 +103,7 @@ void sort_items(Item*& items, Item*& spare, int64_t n, int key_bits, int64_t pie
 template <class Key>
 bool sort_by_vectors(Alone<Key>* items, Alone<Key>* spare, int64_t n, int64_t pieces) {
     const covector::VectorSort<Key>* vectors = covector::vector_sort(Key{});
-    if (vectors == nullptr || !g_vectors.load(std::memory_order_relaxed)) return false;
+    if (vectors == nullptr) return false;
     Key* const sides[] = {&items->key, &spare->key};
     struct Range {
         int64_t start, count;
@@ -344,8 +342,6 @@ void run_rows(ParallelBody body, void* job, int64_t rows, int64_t n, int64_t pie
 }
 
 }  // namespace
-
-bool covector::set_vector_sort(bool enabled) { return g_vectors.exchange(enabled); }
 
 extern "C" int32_t cv_sort_pairs(void* keys, void* values, int64_t code, int64_t value_width,
                                  int64_t rows, int64_t n) {

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#define CV_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
+#define CV_TARGET CV_AVX512
 #define CV_OF_VECTOR CV_TARGET static inline __attribute__((always_inline))
 
 namespace covector {
@@ -255,16 +255,10 @@ int64_t split(const typename I::T* items, typename I::T* other, int64_t n) {
 constexpr VectorSort<uint32_t> kSort32{sort_all<Items32>, split<Items32>};
 constexpr VectorSort<uint64_t> kSort64{sort_all<Items64>, split<Items64>};
 
-bool has_avx512() {
-    static const bool has = __builtin_cpu_supports("avx512f") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return has;
-}
-
 }  // namespace
 
-const VectorSort<uint32_t>* vector_sort(uint32_t) { return has_avx512() ? &kSort32 : nullptr; }
-const VectorSort<uint64_t>* vector_sort(uint64_t) { return has_avx512() ? &kSort64 : nullptr; }
+const VectorSort<uint32_t>* vector_sort(uint32_t) { return vector_bytes() >= 64 ? &kSort32 : nullptr; }
+const VectorSort<uint64_t>* vector_sort(uint64_t) { return vector_bytes() >= 64 ? &kSort64 : nullptr; }
 
 }  // namespace covector
 

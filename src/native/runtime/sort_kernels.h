@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "runtime/vectors.h"
+
 namespace covector {
 
 template <class T>
@@ -14,7 +16,7 @@ struct VectorSort {
     int64_t (*split)(const T* items, T* other, int64_t n);
 };
 
-// Null where there is no AVX-512.
+// Null where there is no AVX-512, or it is not used.
 const VectorSort<uint32_t>* vector_sort(uint32_t);
 const VectorSort<uint64_t>* vector_sort(uint64_t);
 

@@ -14,6 +14,7 @@
 #include "runtime/order.h"
 #include "runtime/pool.h"
 #include "runtime/sort_kernels.h"
+#include "runtime/vectors.h"
 
 namespace {
 
@@ -63,9 +64,8 @@ template <class Type>
 }
 
 #if defined(__x86_64__)
-#define CV_TARGET __attribute__((target("avx2")))
 template <class Type>
-CV_TARGET typename Type::Raw least_avx2(const typename Type::Raw* x) {
+CV_AVX2 typename Type::Raw least_avx2(const typename Type::Raw* x) {
     return least<Type>(x);
 }
 #endif
@@ -73,8 +73,7 @@ CV_TARGET typename Type::Raw least_avx2(const typename Type::Raw* x) {
 template <class Type>
 auto least_of_block() -> typename Type::Raw (*)(const typename Type::Raw*) {
 #if defined(__x86_64__)
-    static const bool wide = __builtin_cpu_supports("avx2");
-    if (wide) return least_avx2<Type>;
+    if (covector::vector_bytes() >= 32) return least_avx2<Type>;
 #endif
     return [](const typename Type::Raw* x) { return least<Type>(x); };
 }

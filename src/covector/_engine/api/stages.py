@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from covector._engine import _native
@@ -11,6 +10,7 @@ from covector._engine.api.arguments import flatten
 from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
 from covector._engine.core.refs import Cell
@@ -24,9 +24,8 @@ from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
 def log(text: str, *values: object) -> None:
     """A warning of the logger `covector`."""
-    from logging import getLogger  # when it is wanted: loading it is 2 % of `import covector`
-
-    getLogger("covector").warning(text, *values)
+    # When it is wanted: loading it is 2 % of `import covector`.
+    import_late("logging").getLogger("covector").warning(text, *values)
 
 
 @record
@@ -69,6 +68,7 @@ class Traced:
         self.donated = donated
         self.closed = program.close()
         self._options = options
+        self._compiled_program: Program | None = None
         self._executables: dict[Any, Any] = {}
 
     @property
@@ -99,10 +99,12 @@ class Traced:
             [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals],
         )
 
-    @cached_property
+    @property
     def compiled_program(self) -> Program:
         """What is compiled: the Program in which the numbers among the arguments keep all their bits."""
-        return with_numbers(self.program, self.numbers)
+        if self._compiled_program is None:
+            self._compiled_program = with_numbers(self.program, self.numbers)
+        return self._compiled_program
 
     def executable(self, donated: tuple[int, ...]) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""

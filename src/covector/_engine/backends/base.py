@@ -157,6 +157,8 @@ class Limits:
     # A function that occurs more often is called everywhere: where most sites call it, the few copies make
     # compilation slower (500 chained sines: by 10 ms of 52) and hardly the code faster.
     inlined_uses: int = 8
+    # Calls of a function on so many numbers are one on lanes.
+    packed: int = 4
     # A body with more calls is compiled quickly (LLVM's `optnone`).  No vector register survives a call, so there is
     # little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
     quick_calls: int = 64
@@ -190,6 +192,10 @@ class Loops:
     # A loop of fewer runs than the first gets no lanes; one of fewer than the second only if nothing else does.
     least_lanes: int = 3
     short: int = 16
+    # Rows of no more than the first are too short for lanes: arrays that a loop keeps are turned if they have twice as
+    # many, and all nests together take so many times longer as they lie.
+    few: int = 4
+    turned: int = 2
     # Elements up to this far apart are picked from whole vectors.  Gathered, the steps of an unrolled butterfly of
     # 4096 elements took 3 us each instead of 0.3.
     near: int = 4

@@ -91,7 +91,17 @@ class Flag:
 
 _BOOLS = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 _THREE_STATES: dict[str, bool | None] = {"as_written": None, "none": None, "": None, **_BOOLS}
-_PASSES = ("trace", "inline", "simplify", "layouts", "invariants", "lower", "schedule", "memory")
+_PASSES = (
+    "trace",
+    "inline",
+    "simplify",
+    "layouts",
+    "invariants",
+    "lower",
+    "turned",
+    "schedule",
+    "memory",
+)
 
 FLAGS: tuple[Flag, ...] = (
     Flag(
@@ -195,7 +205,7 @@ FLAGS: tuple[Flag, ...] = (
         "",
         True,
         "leave out these optional passes, to find a culprit",
-        choices=("simplify", "invariants", "schedule"),
+        choices=("simplify", "invariants", "turned", "schedule"),
         several=True,
     ),
     Flag(

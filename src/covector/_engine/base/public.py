@@ -21,13 +21,14 @@ from covector._engine import _native
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 # What frames of no user's are in, ours and those of functions that ours are made with.
 NO_USERS = (PACKAGE, functools.__file__)
-# A library that we call with what users give us: its errors are about that.
-_CALLED = os.path.dirname(np.__file__) + os.sep
+_OPTREE = os.path.dirname(optree.__file__) + os.sep
+# Libraries that we call with what users give us: their errors are about that.
+_CALLED = (os.path.dirname(np.__file__) + os.sep, _OPTREE)
 # Files and folders whose frames are left out of tracebacks: ours, and those of libraries.
 _left_out = (
     PACKAGE,
     os.path.join(os.path.dirname(__file__), "tree.py"),
-    os.path.dirname(optree.__file__) + os.sep,
+    _OPTREE,
 )
 _native.set_own_code(_left_out, opmap["RAISE_VARARGS"], _CALLED)
 

@@ -16,6 +16,7 @@ from covector._engine.compile.invariants import hoist_invariants
 from covector._engine.compile.lower import lower
 from covector._engine.compile.schedule import schedule
 from covector._engine.compile.simplify import layouts, simplify
+from covector._engine.compile.turned import turn
 from covector._engine.ir import check
 from covector._engine.ir.program import Program, inline_calls
 
@@ -42,6 +43,8 @@ TO_KERNEL: tuple[Pass, ...] = (
     Pass("invariants", hoist_invariants, optional=True),
     # Fusion, then plain loops: a Kernel.
     Pass("lower", lower),
+    # From here: small arrays of loops lie as lanes go through them.
+    Pass("turned", turn, optional=True),
     # From here: loops have lanes and threads, and every schedule is legal.
     Pass("schedule", schedule, optional=True),
     # From here: every buffer has a place.

@@ -14,7 +14,7 @@ A nest is a loop the order of whose runs is free, with what is in it.  Of each o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -24,18 +24,21 @@ from covector._engine.compile.rewrite import rewrite
 from covector._engine.compile.survey import TICKS, Facts, Survey
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir import index as ix
+from covector._engine.ir.alike import Anew, Shape
 from covector._engine.ir.builder import Names
 from covector._engine.ir.kernel import (
     Assign,
     Buffer,
     Fold,
     If,
+    Init,
     Kernel,
     Loop,
     Routine,
     Schedule,
     Statement,
     While,
+    changes,
     nodes,
     roots,
     walk,
@@ -47,6 +50,15 @@ from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 
 PLAIN = Schedule()
+
+
+class _Again(Anew):
+    """The same statements on other buffers; what is kept between steps is made anew, too."""
+
+    def buffer(self, b: Buffer) -> Buffer:
+        if b.kind == "temp" and b not in self._buffers:
+            self._buffers[b] = replace(b, name=self._fresh("part"))
+        return super().buffer(b)
 
 
 def schedule(kernel: Kernel, job: Job) -> Kernel:
@@ -63,6 +75,13 @@ class Scheduler:
     def __init__(self, target: Target, explain: Explain):
         self.target, self.explain = target, explain
         self.names = Names()
+        # As in `instances.py`: what nests are made of is only asked when there is another one of their outline.
+        self._first: dict[Hashable, tuple[Loop, list[Statement]] | None] = {}
+        self._known: dict[Hashable, tuple[list[Buffer], list[Statement]]] = {}
+
+    def _fresh(self, stem: str) -> str:
+        """A name that lowering has given to nothing."""
+        return self.names.fresh(f"{stem}_")
 
     def temp(self, stem: str, dtype: np.dtype, size: Dim) -> Buffer:
         """A new buffer."""
@@ -88,7 +107,29 @@ class Scheduler:
         return tuple(made)
 
     def nest(self, loop: Loop) -> list[Statement]:
-        """What becomes of one nest."""
+        """What becomes of one nest; of those that are alike, the first is looked at."""
+        outline = loop.name, loop.extent, len(loop.body)
+        if outline not in self._first:
+            made = self._one(loop)
+            self._first[outline] = loop, made
+            return made
+        if (first := self._first[outline]) is not None:
+            self._note(Shape((first[0],)), first[1])
+            self._first[outline] = None
+        shape = Shape((loop,))
+        found = self._known.get(shape.key)
+        if found is None or _uses_locals(loop):
+            made = self._one(loop)
+            self._note(shape, made)
+            return made
+        self.explain(f"{loop.name} < {loop.extent}: as one before that is alike")
+        anew = _Again(dict(zip(found[0], shape.buffers, strict=True)), self._fresh)
+        return list(anew.body(found[1]))
+
+    def _note(self, shape: Shape, made: list[Statement]) -> None:
+        self._known.setdefault(shape.key, (list(shape.buffers), made))
+
+    def _one(self, loop: Loop) -> list[Statement]:
         choice = Choice(Survey(loop, self.target), self.target)
         made: list[Statement] = [loop]
         for step, reason in choice.steps:
@@ -143,6 +184,19 @@ class Scheduler:
                 return replace(s, test=test, body=body)
             case _:
                 return s
+
+
+def _uses_locals(loop: Loop) -> bool:
+    """Whether a nest reads or folds into locals from outside: they are its own, and so are its statements."""
+    begun = {s.local for s in walk(loop.body) if isinstance(s, Init)}
+    seen: set[Expr] = set()
+    used = (
+        e
+        for s in walk((loop,))
+        for e in (*changes(s), *nodes(roots(s), seen))
+        if e.op == "local" and isinstance(e.attr, str)
+    )
+    return any(e not in begun for e in used)
 
 
 def _with_own(s: Loop) -> Loop:

@@ -393,7 +393,8 @@ def roots(statement: Statement) -> tuple[Expr, ...]:
     """All expressions that a statement computes: its own, and those that its places and sizes depend on."""
     found = list(expressions(statement))
     for d in indices(statement):
-        found += index_values(d)
+        if not isinstance(d, int):
+            found += index_values(d)
     return tuple(found)
 
 

@@ -11,7 +11,15 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Index, Linear, Primitive, View, Zero, is_zero
+from covector._engine.core.primitive import (
+    Index,
+    Linear,
+    MadeBy,
+    Primitive,
+    View,
+    Zero,
+    is_zero,
+)
 from covector._engine.core.routine import (
     Read,
     RoutineMeaning,
@@ -23,7 +31,9 @@ from covector._engine.core.routine import (
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Place, Result, StoredElements
+from covector._engine.ir.program import Eqn
 from covector._engine.ir.scalar import Expr, Scalar, const
+from covector._engine.primitives.laws import Rewriting
 from covector._engine.primitives.slide import Slide
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -69,7 +79,8 @@ ROUTINES = {
 }
 AXES = 3  # spatial ones that the routine takes
 FEW_FEATURES = 4  # in a group: fewer leave its vectors empty
-FEW_GROUPS = 8  # of one feature each, side by side: fewer leave half of a vector empty
+ALONE = 1, 2  # features that a group of few takes, and makes, where the routine shuffles them
+FEW_GROUPS = 8  # features of such groups, side by side: fewer leave half of a vector empty
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -167,12 +178,12 @@ class Conv(Primitive):
             )
         for spec in numbers:
             if sorted(spec) != list(range(lhs.ndim)):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} {what}{errors.at_user_line()}: {spec} are not all axes, each once"
                 )
         for field in ("window_strides", "padding", "lhs_dilation", "rhs_dilation"):
             if len(getattr(self, field)) != lhs.ndim - 2:
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} {what} needs {field} for each of the {lhs.ndim - 2} spatial axes, got "
                     f"{getattr(self, field)}{errors.at_user_line()}"
                 )
@@ -183,13 +194,13 @@ class Conv(Primitive):
             or self.batch_group_count < 1
             or (self.feature_group_count > 1 and self.batch_group_count > 1)
         ):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.name} needs group counts of at least 1, of which one is 1, got "
                 f"feature_group_count={self.feature_group_count} and batch_group_count={self.batch_group_count}"
                 f"{errors.at_user_line()}"
             )
         if features != taken * self.feature_group_count:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.name} {what} with feature_group_count={self.feature_group_count}{errors.at_user_line()}: "
                 f"lhs has {features} features, and the kernel takes {taken} in each group"
             )
@@ -199,7 +210,7 @@ class Conv(Primitive):
             (self.batch_group_count, batch, "the batch"),
         ):
             if dims_differ(sizes.mod(n, count), 0):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} {what}{errors.at_user_line()}: {n}, {whose}, is no multiple of the {count} groups"
                 )
 
@@ -345,6 +356,20 @@ class Conv(Primitive):
 
     # -- loops -------------------------------------------------------------------------------------
 
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Sequence[Eqn] | None:
+        """Of what is summed in a wider type, by the routine for that: 16-bit floats as float32."""
+        (lhs, rhs), (out,) = eqn.inputs, eqn.outputs
+        wide = self.accumulator(lhs.aval.dtype)
+        if lhs.aval.dtype == out.aval.dtype == wide:
+            return None
+        wider = replace(self, preferred_element_type=None)
+        avals = [ShapedArray(x.aval.shape, wide) for x in (lhs, rhs)]
+        if not wider._by_routine(*avals):
+            return None
+        steps = Rewriting(eqn)
+        found = steps(wider, *[steps(prims.Convert(wide), x) for x in (lhs, rhs)])
+        return steps.end(prims.Convert(out.aval.dtype), found)
+
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """A routine for real floats; else for each element of the result a loop over all that meets there."""
         (lhs, rhs), (out,) = operands, results
@@ -369,10 +394,15 @@ class Conv(Primitive):
         fits = lhs.dtype in ROUTINES and self.result_dtype(lhs.dtype) == lhs.dtype
         if not fits or lhs.ndim > 2 + AXES:
             return False
-        return sizes.is_true(lambda: made >= FEW_FEATURES) or self._is_depthwise(rhs.shape, made)
+        taken = rhs.shape[self.dimension_numbers.rhs_spec[1]]
+        return (
+            sizes.is_true(lambda: made >= FEW_FEATURES)
+            or self._is_depthwise(rhs.shape, made)
+            or (self.groups == 1 and sizes.is_true(lambda: taken >= FEW_FEATURES))
+        )
 
     def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
-        """Whether each feature is on its own, and they lie side by side."""
+        """Whether each feature, or each two, are on their own, and they lie side by side."""
         numbers, groups = self.dimension_numbers, self.feature_group_count
         last = len(kernel) - 1
         if numbers.lhs_spec[1] != last or numbers.out_spec[1] != last:
@@ -380,7 +410,9 @@ class Conv(Primitive):
         if any(n != 1 for n in self.lhs_dilation):
             return False
         taken = kernel[numbers.rhs_spec[1]]
-        return sizes.is_true(lambda: groups >= FEW_GROUPS and made == 1 and taken == 1)
+        return sizes.is_true(
+            lambda: made == taken and made in ALONE and groups * made >= FEW_GROUPS
+        )
 
     def _numbers(self, lhs: Shape, rhs: Shape, out: Shape) -> list[Dim]:
         """The routine's parameters, in the order of `Convolution` in the native core."""

@@ -417,7 +417,6 @@ one_minus_square = Elementwise(
     lambda x: (1 + x) * (1 - x),
     (lambda t, z, x: mul(t, mul(x, -2)),),
     lambda x: (x + 1) * (const(1, x.dtype) - x),
-    "fc",
     on_complex=lambda p: scalar.COMPLEX["mul"](
         (const(1, p[0].dtype) + p[0], p[1]), (const(1, p[0].dtype) - p[0], -p[1])
     ),

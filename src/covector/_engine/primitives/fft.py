@@ -41,9 +41,11 @@ class Fft(Primitive):
     def type(self, x: ShapedArray) -> ShapedArray:
         prims.check_axes(self.kind, self.axes, x.ndim)
         if self.kind == "rfft" and self.lengths[-1] == 0:
-            raise ValueError(f"rfft of no numbers{errors.at_user_line()}; it needs at least one")
+            raise errors.ShapeError(
+                f"rfft of no numbers{errors.at_user_line()}; it needs at least one"
+            )
         if len(set(self.axes)) < len(self.axes) or not self.axes:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.kind} needs axes that are not the same, got {self.axes}{errors.at_user_line()}"
             )
         if dtypes.kind(x.dtype) != TAKES[self.kind] or x.dtype in dtypes.FLOATS[:2]:
@@ -53,7 +55,7 @@ class Fft(Primitive):
         for axis, n in zip(self.axes, self.lengths, strict=True):
             halved = self.kind == "irfft" and axis == self.axes[-1]
             if shape[axis] != (n // 2 + 1 if halved else n):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.kind} of lengths {self.lengths} along the axes {self.axes} does not fit {x.text()}"
                     f"{errors.at_user_line()}"
                 )

@@ -83,7 +83,7 @@ def check_indices(
             f"{name} needs integer indices, got {indices.text()}{errors.at_user_line()}"
         )
     if not indices.ndim or indices.shape[-1] != len(components):
-        raise ValueError(
+        raise errors.ShapeError(
             f"{name} indexes the axes {components} of {x.text()}, so the last axis of its indices must have size "
             f"{len(components)}; they are {indices.text()}{errors.at_user_line()}"
         )
@@ -92,7 +92,7 @@ def check_indices(
     prims.check_axes(f"{name} (indices)", ours, indices.ndim - 1)
     sizes = tuple([x.shape[a] for a in theirs]), tuple([indices.shape[a] for a in ours])
     if len(theirs) != len(ours) or sizes[0] != sizes[1]:
-        raise ValueError(
+        raise errors.ShapeError(
             f"{name} got batching axes of different sizes: {theirs} of {x.text()} and {ours} of {indices.text()}"
             f"{errors.at_user_line()}"
         )
@@ -195,7 +195,7 @@ class Gather(Mapped):
         left_out = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
         prims.check_axes("gather (slices)", left_out, x.ndim)
         if len(self.slice_sizes) != x.ndim or any(self.slice_sizes[a] != 1 for a in left_out):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"gather from {x.text()} got slice sizes {self.slice_sizes}{errors.at_user_line()}: it needs one for "
                 f"each axis, and 1 for the axes {left_out} that are left out of the slices"
             )
@@ -204,7 +204,7 @@ class Gather(Mapped):
             if dims.is_true(lambda size=size, n=n: size > n) or dims.is_true(
                 lambda size=size: size < 0
             ):
-                raise ValueError(
+                raise errors.ShapeError(
                     f"gather from {x.text()} got the slice size {size} for axis {a}{errors.at_user_line()}, "
                     "which does not fit"
                 )
@@ -214,7 +214,7 @@ class Gather(Mapped):
         if len(numbers.offset_dims) != len(window) or list(numbers.offset_dims) != sorted(
             numbers.offset_dims
         ):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"gather from {x.text()} needs {len(window)} sorted offset_dims, got {numbers.offset_dims}"
                 f"{errors.at_user_line()}"
             )
@@ -365,7 +365,7 @@ class DynamicSlice(Mapped):
             dims.is_true(lambda s=s, n=n: s > n) or dims.is_true(lambda s=s: s < 0)
             for s, n in zip(self.sizes, x.shape, strict=True)
         ):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"dynamic_slice of {x.text()} got sizes {self.sizes}, which do not fit{errors.at_user_line()}"
             )
         return x.with_shape(self.sizes)

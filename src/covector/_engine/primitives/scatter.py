@@ -153,7 +153,7 @@ class Scatter(Update):
             for a, (w, d) in enumerate(zip(n.window(x.ndim, updates.shape), x.shape, strict=True))
             if a not in n.operand_batching_dims
         ):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.name} into {x.text()} with indices {indices.text()} got updates {updates.text()}, which do not "
                 f"fit {n}{errors.at_user_line()}"
             )

@@ -101,13 +101,13 @@ def check_slides(name: str, slides: Sequence[Slide]) -> None:
     """ValueError unless strides and dilations are positive, and negative padding leaves something."""
     for axis, s in enumerate(slides):
         if s.stride < 1 or s.base < 1 or s.spread < 1:
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name} got stride {s.stride} and dilations {s.base} and {s.spread} along axis {axis} of the window"
                 f"{errors.at_user_line()}; all must be at least 1"
             )
         spread = prims.dilated(s.size, s.base - 1)
         if dims.is_true(lambda s=s, n=spread: s.low + n + s.high < 0):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{name} got padding ({s.low}, {s.high}) along axis {axis} of the window, which cuts more than there is"
                 f"{errors.at_user_line()}"
             )

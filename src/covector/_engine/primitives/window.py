@@ -86,12 +86,12 @@ class Windows(Mapped):
             "window_dilation",
         ):
             if len(getattr(self, field)) != x.ndim:
-                raise ValueError(
+                raise errors.ShapeError(
                     f"{self.name} of {x.text()} needs {field} for each of its {x.ndim} axes, got {getattr(self, field)}"
                     f"{errors.at_user_line()}"
                 )
         if any(n < 1 for n in self.window_dimensions):
-            raise ValueError(
+            raise errors.ShapeError(
                 f"{self.name} needs windows of at least one place along each axis, got {self.window_dimensions}"
                 f"{errors.at_user_line()}"
             )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from covector._engine.base.locks import COMPILING
+from covector._engine.base.locks import import_late
 from covector._engine.ir.program import Program
 
 if TYPE_CHECKING:
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
 @cache
 def _executables() -> Any:
-    with COMPILING:
-        return import_module("covector._engine.runtime.executable")
+    return import_late("covector._engine.runtime.executable")
 
 
 def look_at(name: str, operands: Sequence[Any], results: Sequence[Any]) -> None:

@@ -77,8 +77,8 @@ def _function(outer: Frame, captured: Captured, write: Write) -> str:
 
 
 def _handed_over(outer: Frame, one: LoopEmitter, captured: Captured) -> str:
-    """The operand that points to what a function gets from outside."""
-    context = outer.alloca(f"[{max(len(captured), 1)} x i64]", 8)
+    """The operand that points to what a function gets from outside; it is written right before the call."""
+    context = outer.words(max(len(captured), 1))
     for n, (type_, operand, _) in enumerate(captured):
         slot = one.line(f"getelementptr i64, ptr {context}, i64 {n}")
         outer.lines.append(f"  store {type_} {operand}, ptr {slot}")

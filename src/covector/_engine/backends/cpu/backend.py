@@ -6,7 +6,6 @@ import ctypes
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from covector._engine import _native
@@ -24,7 +23,7 @@ from covector._engine.backends.base import (
 from covector._engine.backends.cpu import link
 from covector._engine.backends.cpu.library import Library
 from covector._engine.backends.cpu.plan import Plan
-from covector._engine.base.locks import COMPILING
+from covector._engine.base.locks import COMPILING, import_late
 from covector._engine.base.record import replace
 from covector._engine.core.foreign import routine_symbols
 from covector._engine.ir.program import Program
@@ -56,7 +55,7 @@ def _load_blas() -> None:
 
     Its package takes 20 ms to import, and few Programs need it.
     """
-    blas = import_module("scipy_openblas32")
+    blas = import_late("scipy_openblas32")
     library = ctypes.CDLL(f"{blas.get_lib_dir()}/{_library_name(blas)}")
     names = [f"cblas_{letter}{kind}" for kind in ("gemm", "gemv") for letter in "sdcz"]
     routines = {name: _address(getattr(library, f"scipy_{name}")) for name in names}
@@ -92,6 +91,7 @@ class Code:
 
     def __init__(self, source: Source, job: Job, keep: Keep, key: Key = unknown):
         self._source, self._job = source, job
+        self._emitted: Emitted | None = None
         self.processor = made_for = processor(job.target.vector_bits)
         plan = None
         if (content := key()) is not None:
@@ -117,15 +117,16 @@ class Code:
             self.keepalive = (called, foreign)
         self.loaded = link.load(data, symbols() | routine_symbols() | functions | table)
         self.address = self.loaded.address("entry")
-        self.__dict__.pop("emitted", None)  # its text is made again if somebody reads it
+        self._emitted = None  # its text is made again if somebody reads it
 
-    @functools.cached_property
+    @property
     def emitted(self) -> Emitted:
         """The module and all that is known with it; the compiler is imported for it."""
-        kernel = self._source()
-        return import_module("covector._engine.backends.cpu.emitted").Emitted(
-            kernel, self._job, self.processor
-        )
+        made = self._emitted
+        if made is None:
+            module = import_late("covector._engine.backends.cpu.emitted")
+            made = self._emitted = module.Emitted(self._source(), self._job, self.processor)
+        return made
 
     def _packed(self) -> bytes:
         return self.emitted.plan.pack()
@@ -189,7 +190,7 @@ class CpuBackend(Backend):
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        return import_module("covector._engine.compile.pipeline").TO_KERNEL
+        return import_late("covector._engine.compile.pipeline").TO_KERNEL
 
     def target(self, vector_bits: int = 0, keep: Keep | None = None) -> Target:
         link.host(keep)

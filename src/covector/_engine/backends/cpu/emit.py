@@ -26,6 +26,7 @@ from covector._engine.backends.cpu.instructions import (
 )
 from covector._engine.backends.cpu.lanes import State, folded_together, states_of_nothing
 from covector._engine.backends.cpu.link import Processor
+from covector._engine.backends.cpu.packs import Packs, straight
 from covector._engine.backends.cpu.scalars import ModuleText
 from covector._engine.base.record import replace
 from covector._engine.compile.survey import text_size
@@ -156,6 +157,7 @@ class StatementWriter(ControlFlow):
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter
+        self.packs = any(n >= self.limits.packed for n in self.module.uses.values())
         self.fixed: list[Expr] = []  # what was computed in front of the loop that is written now
 
     def parts(self, statements: Sequence[Statement], many: int) -> bool:
@@ -173,17 +175,22 @@ class StatementWriter(ControlFlow):
             )
         rest: list[Statement] = []
         for group, can_be_apart in groups(statements, self.limits.loops_together):
+            mark = len(self.frame.brought)
             if can_be_apart:
                 self.apart(group)
             else:
                 rest += group
                 self.frame.bring(buffers_of(group))
                 self.body(group)
+            self.frame.take_back(mark)
         return not has_loops(rest)
 
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
-        for statement in statements:
+        stretches = dict(straight(statements)) if self.emitter.width == 1 else {}
+        for n, statement in enumerate(statements):
+            if n in stretches and self.packs:
+                Packs(stretches[n], self.emitter).write()
             match statement:
                 case Loop():
                     self.loop(statement)

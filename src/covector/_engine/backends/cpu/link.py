@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from covector._engine import _native
 from covector._engine.backends.base import Keep
-from covector._engine.base.locks import COMPILING, guard
+from covector._engine.base.locks import COMPILING, guard_entered
 from covector._engine.base.record import record
 
 
@@ -60,8 +60,13 @@ class UnsupportedTarget(RuntimeError):
 _REGION = "-dag-maps-huge-region=200"
 # Scheduling after register allocation takes more than linear time in a long block (three quarters of that of 1,000
 # `at[].set`), but elements of tanh(x) * sin(x) take 8 % less with it.  So it is left out of what has so long a block.
-_LATE_SCHEDULING = "-disable-post-ra={}"
+_NO_LATE_SCHEDULING = "-disable-post-ra"
 _LONG_BLOCK = 1000
+# Multiplications of indices become additions in loops, and counters one, which takes a quarter of the time of a small
+# module: 1.3 ms of 4.9.  There is nothing to gain in one whose loops all go through their arrays a vector at a time.
+_NO_STRENGTH_REDUCTION = "-disable-lsr"
+# How indices with strides, loops that count one by one, and loops with a condition are emitted.
+_COUNTED = ("mul nsw i64", ".i, 1\n", ".test:\n", ".head:\n")
 # LLVM ends the process if it does not know an option, so only versions that do are told.
 _TRIED = range(18, 23)
 
@@ -75,18 +80,22 @@ class _Options:
     """What LLVM is told for all modules, and for the one that comes next."""
 
     def __init__(self) -> None:
-        self._long: bool | None = None
+        self._told: dict[str, bool] = {}
 
     def tell(self, llvm: Any, text: str) -> None:
         """Before code is made; under the lock."""
         if llvm.llvm_version_info[0] not in _TRIED:
             return
-        if self._long is None:
+        if not self._told:
             llvm.set_option("covector", _REGION)
-        long = longest_block(text) > _LONG_BLOCK
-        if long is not self._long:
-            llvm.set_option("covector", _LATE_SCHEDULING.format(str(long).lower()))
-            self._long = long
+        wanted = {
+            _NO_LATE_SCHEDULING: longest_block(text) > _LONG_BLOCK,
+            _NO_STRENGTH_REDUCTION: not any(sign in text for sign in _COUNTED),
+        }
+        for option, on in wanted.items():
+            if self._told.get(option) is not on:
+                llvm.set_option("covector", f"{option}={str(on).lower()}")
+        self._told = wanted
 
 
 _options = _Options()
@@ -101,7 +110,9 @@ def _llvm() -> Any:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        guard(llvm.ffi.lib._lock)  # of all its calls, also those that free a module anywhere
+        guard_entered(
+            llvm.ffi.lib._lock
+        )  # of all its calls, also those that free a module anywhere
         return llvm
 
 

@@ -37,9 +37,11 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
 
 
 def _table(emitter: LoopEmitter, numbers: list[str]) -> str:
-    """The address of integers on the stack."""
+    """The address of integers in memory: among the constants if they are some, else on the stack."""
+    if all(n.removeprefix("-").isdigit() for n in numbers):
+        return emitter.module.numbers(numbers)
     one = emitter.one
-    table = emitter.frame.alloca(f"[{len(numbers)} x i64]", 8)
+    table = emitter.frame.words(len(numbers))
     for n, number in enumerate(numbers):
         slot = one.line(f"getelementptr i64, ptr {table}, i64 {n}")
         emitter.lines.append(f"  store i64 {number}, ptr {slot}")
@@ -75,7 +77,7 @@ def call_back(emitter: LoopEmitter, callback: Callback) -> None:
         code = dtypes.CODES[aval.dtype] | int(aval.weak_type) << 8 | len(aval.shape) << 16
         words.append(("ptr", one.address(buffer, one.scalar_index(offset))))
         words += [("i64", str(code)), *[("i64", one.scalar_index(d)) for d in aval.shape]]
-    described = emitter.frame.alloca(f"[{max(len(words), 1)} x i64]", 8)
+    described = emitter.frame.words(max(len(words), 1))
     for n, (type_, operand) in enumerate(words):
         slot = one.line(f"getelementptr i64, ptr {described}, i64 {n}")
         emitter.lines.append(f"  store {type_} {operand}, ptr {slot}")

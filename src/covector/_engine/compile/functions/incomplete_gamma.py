@@ -16,6 +16,8 @@ from covector._engine.compile.functions import coefficients
 from covector._engine.compile.functions.arithmetic import (
     FLOAT64,
     absolute,
+    at_least,
+    at_most,
     fitted,
     is_single,
     polynomial,
@@ -24,6 +26,7 @@ from covector._engine.compile.functions.arithmetic import (
     two_sum,
 )
 from covector._engine.compile.functions.gamma import HALF_LOG_TWO_PI
+from covector._engine.compile.functions.power import log_pair
 from covector._engine.compile.functions.table import Function
 from covector._engine.ir.scalar import (
     Expr,
@@ -72,6 +75,15 @@ def stirling_error(a: Expr) -> Expr:
     return select(large, far, near)
 
 
+def log_ratio(weight: Expr, x: Expr, x_rest: Expr, a: Expr) -> tuple[Expr, Expr]:
+    """weight times log(x / a), for positive x, with a rest, and a: in two parts, though x / a is rounded."""
+    ratio = at_most(at_least(x / a, 1e-300), 1e300)
+    missed = (fma(-ratio, a, x) + x_rest) / x
+    high, low = log_pair(ratio)
+    product, rest = two_product(weight, high)
+    return product, fma(weight, low + missed, rest)
+
+
 @record
 class Setting:
     """What the three ways share, for one pair (a, x)."""
@@ -93,7 +105,7 @@ def setting(a: Expr, x: Expr, tolerance: float) -> Setting:
     size = -(a * excess(select(near, s, const(0.0, a.dtype)))) - error
     root = sqrt(a * (2.0 * math.pi))
     # a log(x / a) + (a - x) in two parts
-    product, rest = two_product(a, call("log", select(near, const(1.0, a.dtype), x / a)))
+    product, rest = log_ratio(a, select(near, a, x), const(0.0, a.dtype), a)
     difference, missed = two_sum(a, -x)
     total, lost = two_sum(product, difference)
     total, more = two_sum(total, -error)
@@ -172,7 +184,7 @@ def power_series(c: Setting, active: Expr, slope: bool) -> tuple[Expr, Expr]:
 
 
 def fraction(c: Setting, active: Expr, slope: bool) -> tuple[Expr, Expr]:
-    """h = 1/(x + 1 - a - 1 (1 - a)/(x + 3 - a - ...)) and dh/da, by Lentz's method, where active."""
+    """h = 1/(x + 1 - a - 1 (1 - a)/(x + 3 - a - ...)) and dh/da, its length by Lentz's method, where active."""
     one, zero = const(1.0, c.a.dtype), const(0.0, c.a.dtype)
     limit = c.tolerance * 4
 
@@ -211,8 +223,16 @@ def fraction(c: Setting, active: Expr, slope: bool) -> tuple[Expr, Expr]:
     start = (zero, first, first, zero, const(2.0, c.a.dtype))
     slopes = (-one, -one, zero, one) if slope else ()
     state = iterate(going, step, (*start, *slopes))
-    h = 1.0 / state[1]
-    return h, (-state[5] * h * h if slope else zero)
+    if slope:
+        h = 1.0 / state[1]
+        return h, -state[5] * h * h
+
+    # Again from where it ends: there errors of a step shrink in all that follow, and do not add up.
+    def back(n: Expr, below: Expr) -> tuple[Expr, ...]:
+        return n - 1.0, fma(n - 1.0, 2.0, first) + n * (c.a - n) / below
+
+    end = fma(state[0], 2.0, first)
+    return 1.0 / iterate(lambda n, below: active & (n > 0.0), back, (state[0], end))[1], zero
 
 
 def small_upper(a: Expr, x: Expr, active: Expr, tolerance: float) -> Expr:
