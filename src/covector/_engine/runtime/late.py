@@ -35,5 +35,5 @@ def digest_of(program: Program) -> bytes | None:
 
 def evaluate_checked(program: Program, args: Sequence[Any]) -> Sequence[Any]:
     """The results of a closed Program in which users' checks are; the exception of the first that fails."""
-    checked = import_module("covector._engine.control.checked")
+    checked = import_late("covector._engine.control.checked")
     return checked.evaluate_checked(program, args)  # type: ignore[no-any-return]
