@@ -65,6 +65,7 @@ def _segments(
         count = max(int(values.max()) + 1, 0) if values.size else 0
     else:
         count = integer_of(num_segments, "num_segments")
+    errors.check_flags(name, indices_are_sorted=sorted_, unique_indices=unique)
     if count < 0:
         raise ValueError(
             f"{name}: num_segments is {count}{errors.at_user_line()}, it must not be negative"

@@ -308,9 +308,12 @@ def test_outside_of_checkify() -> None:
         cv.grad(positive)(-2.0)
     with pytest.raises(ValueError, match=r"at mapped index 1: not positive: -2\.0"):
         cv.vmap(positive)(cnp.array([1.0, -2.0]))
-    for f in (cv.jit(positive), HOLDERS["scan"], HOLDERS["while"]):
-        with pytest.raises(ValueError, match=r"positive.*\n.*\n    right:  err, out = checkify"):
-            f(cnp.array([1.0]))
+    with pytest.raises(ValueError, match=r"positive.*\n.*\n    right:  err, out = checkify"):
+        cv.jit(positive)(cnp.array([1.0]))
+    for f in (HOLDERS["scan"], HOLDERS["while"]):  # no `jit` around them
+        f(cnp.array([1.0]))
+        with pytest.raises(ck.JaxRuntimeError, match="not positive"):
+            f(cnp.array([-1.0]))
     silent = cv.jit(lambda x: (ck.debug_check(x > 0, "no"), x + 1)[1])
     assert float(silent(-1.0)) == 0.0
     ck.debug_check(False, "no")
@@ -387,3 +390,68 @@ def test_it_is_compiled_once() -> None:
             f(cnp.ones(3))
             f(cnp.zeros(3))
     assert "equations" not in text.getvalue()
+
+
+def checks_in_rules() -> dict[str, tuple[Any, Any]]:
+    """Functions of a vector whose rules check something, with what they give where the checks hold."""
+
+    @cv.custom_vjp
+    def backward(x: Any) -> Any:
+        return cnp.sin(x)
+
+    def pull(x: Any, ct: Any) -> Any:
+        ck.check((x > 0).all(), "on the way back {x}", x=x)
+        return (ct * x,)
+
+    backward.defvjp(lambda x: (cnp.sin(x), x), pull)
+
+    @cv.custom_batching.custom_vmap
+    def mapped(x: Any) -> Any:
+        return x * 2
+
+    @mapped.def_vmap
+    def rule(n: int, batched: Any, x: Any) -> Any:
+        ck.check((x > 0).all(), "in the rule of {n}", n=n)
+        return x * 2, True
+
+    def checked(f: Any) -> Any:
+        return lambda x: ck.checkify(f, ck.all_checks)(x)[1]
+
+    def total(f: Any) -> Any:
+        return cv.grad(lambda x: f(x).sum())
+
+    def each(f: Any) -> Any:
+        return cv.grad(lambda x: cv.lax.scan(lambda c, a: (c + f(a), None), 0.0, x)[0])
+
+    same, twice = (lambda x: x), (lambda x: 2 * x)
+    return {
+        "grad": (total(backward), same),
+        "vjp": (lambda x: cv.vjp(backward, x)[1](x)[0], lambda x: x * x),
+        "grad of jit": (total(cv.jit(backward)), same),
+        "grad of checkify": (total(checked(backward)), same),
+        "grad of jit of checkify": (total(cv.jit(checked(backward))), same),
+        "grad in scan": (each(backward), same),
+        "vmap": (cv.vmap(mapped), twice),
+        "vmap of jit": (cv.vmap(cv.jit(mapped)), twice),
+        "vmap of checkify": (cv.vmap(checked(mapped)), twice),
+        "vmap of grad": (cv.vmap(cv.grad(backward)), same),
+    }
+
+
+@pytest.mark.parametrize("name", checks_in_rules())
+def test_checks_in_rules(name: str) -> None:
+    f, want = checks_in_rules()[name]
+    x = cnp.array([1.0, 2.0])
+    assert f(x).tolist() == want(x).tolist()
+    with pytest.raises(cv.errors.CheckError, match=r"on the way back|in the rule of 2"):
+        f(-x)  # outside of jit a check raises, wherever it is
+    err, out = ck.checkify(f)(x)
+    assert (err.get(), out.tolist()) == (None, want(x).tolist())
+    for run in (ck.checkify(f), cv.jit(ck.checkify(f)), ck.checkify(cv.jit(f))):
+        err, out = run(-x)
+        if "of checkify" in name:  # whose error was thrown away
+            assert out.tolist() == want(-x).tolist()
+        else:
+            assert "(`check` failed)" in err.get()
+    with pytest.raises(ValueError, match="right:  err, out = checkify"):
+        cv.jit(f)(x)

@@ -130,7 +130,7 @@ class Array(metaclass=ArrayType):
         """All parts of the array."""
     @property
     def committed(self) -> bool:
-        """Whether it must stay on its device, of which there is one."""
+        """Whether its device was asked for, by `device_put`, or that of what it was made from."""
     @property
     def is_fully_addressable(self) -> bool:
         """Whether all parts are in this process."""
@@ -399,6 +399,9 @@ def is_masked(obj: object) -> bool:
 
 def bitcast(array: Array, dtype: object) -> Array:
     """View the same memory under another dtype of the same size."""
+
+def commit(array: Array) -> Array:
+    """The same memory as an array whose device somebody asked for."""
 
 def with_weak_type(array: Array, weak: bool) -> Array:
     """View the same memory with this weak flag."""

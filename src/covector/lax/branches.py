@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     flatten,
+    flatten_marked,
     function_name,
     function_place,
     is_value,
@@ -28,7 +29,7 @@ from covector._engine.ir.program import Atom, Eqn, Program, Var, map_eqns
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
-from covector._engine.types.nothing import marked
+from covector._engine.types.nothing import leaf_paths
 from covector.lax.control_flow import leaf_path
 
 Function = Callable[..., Any]
@@ -235,8 +236,8 @@ def _traced(
         return arguments(values), {}
 
     def pack(out: Any) -> list[Any]:
-        leaves, out_tree = flatten(out := marked(out))
-        paths = tuple(["result" + tree.keystr(p) for p, _ in tree.leaves_with_path(out)])
+        leaves, out_tree = flatten_marked(out)
+        paths = tuple([f"result{path}" for path in leaf_paths(out)])
         for path, x in zip(paths, leaves, strict=True):
             if not is_value(x):
                 raise TypeError(errors.not_a_value(api, f"{path} of {place}", x))

@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     as_array,
     check_callable,
     flatten,
+    flatten_marked,
     function_place,
     is_value,
     operand,
@@ -30,7 +31,7 @@ from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
-from covector._engine.types.nothing import marked, with_axis
+from covector._engine.types.nothing import with_axis
 from covector.numpy.promotion import integer_of
 
 Function = Callable[..., Any]
@@ -252,7 +253,7 @@ def _trace_body(
     def pack(out: Any) -> list[Any]:
         results: list[Any] = []
         for what, part in zip(("carry", "y"), step.gives(f, given.pop(), out), strict=True):
-            leaves, treedef = flatten(marked(part) if what == "y" else part)
+            leaves, treedef = (flatten_marked if what == "y" else flatten)(part)
             for i, x in enumerate(leaves):
                 if not is_value(x):
                     path = f"{leaf_path(what, part, i)} of {function_place(f)}"

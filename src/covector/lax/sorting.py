@@ -27,6 +27,7 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     >>> [x.tolist() for x in lax.sort((cnp.array([2, 1, 2]), cnp.array([1, 2, 0])), num_keys=2)]
     [[1, 2, 2], [2, 0, 1]]
     """
+    errors.check_flags("sort", is_stable=is_stable)
     single = not isinstance(operand, Sequence)
     xs = [array("sort", x) for x in ([operand] if single else operand)]
     if not xs:
@@ -60,6 +61,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> An
     >>> lax.top_k(cnp.array([3, 1, 2]), 2)
     [Array([3, 2], dtype=int32), Array([0, 2], dtype=int32)]
     """
+    errors.check_flags("top_k", is_stable=is_stable)
     return _chosen("top_k", array("top_k", operand), k, axis, _largest)
 
 

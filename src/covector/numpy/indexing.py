@@ -86,7 +86,8 @@ def _read_form(
 def _read_host(x: Any, index: Any) -> Any:
     """Basic indexing of an array that is there: a copy of NumPy's view, which compiles nothing."""
     with suppress(IndexError):
-        return _native.array_from(np.asarray(x)[index], None, x.weak_type)
+        found = _native.array_from(np.asarray(x)[index], None, x.weak_type)
+        return _native.commit(found) if x.committed else found
     return read(x, parse(index, x.shape), "clip")  # says it better, or a Number is out of bounds
 
 

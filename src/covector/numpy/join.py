@@ -222,7 +222,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     count = operator.index(x.shape[axis])
     if type(x) is Array and not trace.current().staging:
         rows = np.moveaxis(np.asarray(x), axis, 0)
-        return tuple([_native.array_from(rows[i], None, x.weak_type) for i in range(count)])
+        parts = [_native.array_from(rows[i], None, x.weak_type) for i in range(count)]
+        return tuple(map(_native.commit, parts) if x.committed else parts)
     return tuple([prims.squeeze(cut(x, axis, i, i + 1), (axis,)) for i in range(count)])
 
 

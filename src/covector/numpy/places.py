@@ -8,6 +8,7 @@ from typing import Any
 
 from covector._engine.base import errors
 from covector._engine.base.locks import import_late
+from covector._engine.core.trace import Array
 from covector._engine.runtime.device import default_device
 
 __all__ = ["METHODS_OF_MEMORY", "PROPERTIES_OF_MEMORY", "described", "placement"]
@@ -100,9 +101,11 @@ PROPERTIES_OF_MEMORY: dict[str, tuple[Callable[..., Any], str]] = {
         ),
     ),
     "committed": (
-        lambda x: False,
+        vars(Array)["committed"].__get__,
         described(
-            "Whether it must stay on its device, of which there is one.", "committed", "False"
+            "Whether its device was asked for, by `device_put`, or that of what it was made from.",
+            "committed",
+            "False",
         ),
     ),
     "global_shards": (

@@ -65,6 +65,7 @@ def sort(
     Array([1, 2, 3], dtype=int32)
     """
     _check_options("sort", kind, order)
+    errors.check_flags("sort", stable=stable)
     x, axis = _rows("sort", a, axis)
     if descending:
         return moveaxis(_order(x, True, dtypes.index_dtype(x.shape[-1]))[0], -1, axis)
@@ -90,6 +91,7 @@ def argsort(
     Array([1, 2, 0], dtype=int32)
     """
     _check_options("argsort", kind, order)
+    errors.check_flags("argsort", stable=stable)
     x, axis = _rows("argsort", a, axis)
     wanted = dtypes.position_dtype(x.shape[-1]) if dtype is None else dtypes.as_dtype(dtype)
     if not dtypes.is_integer(wanted):

@@ -415,6 +415,8 @@ def _options(given: dict[str, Any]) -> Options:
         raise TypeError(
             f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}"
         )
+    promises = ("indices_are_sorted", "unique_indices")
+    errors.check_flags("an update", **{name: given[name] for name in promises if name in given})
     mode = given.get("mode")
     wrap, unique = given.get("wrap_negative_indices", True), given.get("unique_indices", False)
     return Options(mode_of(mode, "fill"), bool(unique), bool(wrap), mode is None)

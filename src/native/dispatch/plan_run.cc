@@ -211,7 +211,7 @@ inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
         buffer_ref(buffer);
     }
     return as_object(array_new(buffer, type.dtype, type.weak, type.ndim(), type.dims.data(),
-                               type.size));
+                               type.size, signature_.committed));
 }
 
 PyObject* RunState::build_node(Buffer** results) {
@@ -319,7 +319,8 @@ bool RunState::make_arrays(Buffer** results) {
     for (size_t i = 0; i < plan_.executable->outputs.size(); ++i) {
         const ValueType& type = plan_.executable->outputs[i];
         temporaries_.push_back(as_object(array_new(results[i], type.dtype, type.weak, type.ndim(),
-                                                   type.dims.data(), type.size)));
+                                                   type.dims.data(), type.size,
+                                                   signature_.committed)));
         good = good && temporaries_[arrays_at_ + i] != nullptr;
     }
     return good;

@@ -178,6 +178,7 @@ bool Signature::add_captured(PyObject* cell) {
     leaf.kind = kArrayLeaf;
     leaf.dtype = array->dtype;
     leaves.push_back(leaf);
+    committed |= array->committed;
     return true;
 }
 

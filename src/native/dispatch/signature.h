@@ -93,6 +93,7 @@ public:
     SmallVector<Leaf, 48> leaves;        // the same
     size_t scalar_count = 0;             // leaves that are single elements and no Arrays
     size_t ndarray_count = 0;
+    bool committed = false;              // whether any array is: then results are
     SmallVector<int64_t, 8> taped;       // the numbers of leaves that are on the tape
     Tape* tape = nullptr;                // which that is, if there are any
     SmallVector<PyObject*, 8> cells;     // the references among the leaves, alive while this is
@@ -107,6 +108,7 @@ private:
         leaf.kind = kArrayLeaf;
         leaf.dtype = array->dtype;
         leaves.push_back(leaf);
+        committed |= array->committed;
     }
     Flat add_value(PyObject* value, int depth);
     Flat add_taped(PyObject* value, int depth);

@@ -104,11 +104,12 @@ public:
         const Call call{executable, operands.data(), nullptr, results.data(),
                         executable->outputs.data(), nullptr, 0, executable->cost_ns};
         if (!succeeded(launch(call))) return false;
-        bool good = true;
+        bool good = true, committed = false;
+        for (PyObject* input : inputs_) committed |= as_array(input)->committed;
         for (size_t i = 0; i < count; ++i) {
             const ValueType& type = executable->outputs[i];
             outputs_.push_back(as_object(array_new(results[i], type.dtype, type.weak, type.ndim(),
-                                                   type.dims.data(), type.size)));
+                                                   type.dims.data(), type.size, committed)));
             good = good && outputs_[i] != nullptr;
         }
         return good;

@@ -382,6 +382,7 @@ CV_NOINLINE PyObject* call_taped(Ufunc* self, PyObject* const* args, bool* fall_
 PyObject* run(EagerInputs& inputs, EagerKernel* kernel, const RowLoop* loop) {
     Operand operands[kMaxOperands];
     int itemsizes[kMaxOperands];
+    bool committed = false;
     for (int i = 0; i < inputs.count; ++i) {
         const Input& input = inputs.inputs[i];
         itemsizes[i] = kItemsize[input.dtype];
@@ -390,13 +391,14 @@ PyObject* run(EagerInputs& inputs, EagerKernel* kernel, const RowLoop* loop) {
             continue;
         }
         if (!array_check(input.array)) return nullptr;
+        committed |= input.array->committed;
         operands[i] = {input.array->buffer, nullptr};
     }
     Buffer* result =
         run_eager({kernel, operands, itemsizes, inputs.count, inputs.size, loop});
     if (CV_UNLIKELY(result == nullptr)) return nullptr;
     return as_object(array_new(result, kernel->dtype, kernel->weak, inputs.ndim, inputs.dims,
-                               inputs.size));
+                               inputs.size, committed));
 }
 
 CV_NOINLINE PyObject* call_rows(Ufunc* self, EagerInputs& inputs, bool* fall_back) {

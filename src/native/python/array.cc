@@ -53,7 +53,14 @@ PyObject* get_itemsize(PyObject* self, void*) {
     return PyLong_FromLong(kItemsize[as_array(self)->dtype]);
 }
 
+PyObject* get_committed(PyObject* self, void*) {
+    return PyBool_FromLong(as_array(self)->committed);
+}
+
 PyGetSetDef kAttributes[] = {
+    {"committed", get_committed, nullptr,
+     "Whether somebody asked for its device, or that of something that it was computed from.",
+     nullptr},
     {"shape", get_shape, nullptr, "The lengths of the axes.", nullptr},
     {"dtype", get_dtype, nullptr, "The type of the elements.", nullptr},
     {"weak_type", get_weak_type, nullptr,
@@ -219,8 +226,8 @@ PyType_Slot kBasicSlots[] = {
 
 // --- creation ---
 
-Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* dims,
-                 int64_t size) {
+Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* dims, int64_t size,
+                 bool committed) {
     Array* array;
     if (CV_LIKELY(g_free_count > 0)) {
         array = g_free_list[--g_free_count];
@@ -252,7 +259,8 @@ Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* 
     array->weak = weak;
     array->gone = kHere;
     array->marked = false;
-    array->ndim = ndim;
+    array->committed = committed;
+    array->ndim = static_cast<int16_t>(ndim);
     PyObject_Init(as_object(array), g_array_type);
     return array;
 }
@@ -261,7 +269,7 @@ Array* array_share(Array* array) {
     if (!array_check(array)) return nullptr;
     buffer_ref(array->buffer);
     return array_new(array->buffer, array->dtype, array->weak, array->ndim, array->dims(),
-                     array->size);
+                     array->size, array->committed);
 }
 
 Array* array_empty(int dtype, bool weak, int ndim, const int64_t* dims) {

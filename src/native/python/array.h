@@ -22,7 +22,8 @@ struct Array {
     bool weak;
     Gone gone;
     bool marked;          // scratch for the check of donations
-    int32_t ndim;
+    bool committed;       // somebody asked for its device
+    int16_t ndim;
     union {
         int64_t inline_dims[kInlineDims];
         int64_t* heap_dims;
@@ -43,8 +44,9 @@ bool array_type_init(PyObject* module);
 bool array_kind_init(PyTypeObject* array_type);
 
 // Takes over the reference to `buffer`, also when it fails (null with an exception).
-Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* dims,
-                 int64_t size);
+// Results of committed arrays are committed.
+Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* dims, int64_t size,
+                 bool committed = false);
 // A second array over the same buffer.
 Array* array_share(Array* array);
 // A fresh array of uninitialised elements.

@@ -47,6 +47,7 @@ Array* copy_array(Array* array, bool weak) {
     buffer_ref(source);
     Array* made = copy_memory(source->data, array->dtype, weak, array->ndim, array->dims());
     buffer_unref(source);
+    if (made != nullptr) made->committed = array->committed;
     return made;
 }
 
@@ -173,7 +174,8 @@ PyObject* py_reshape(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObjec
         return nullptr;
     }
     buffer_ref(array->buffer);
-    return as_object(array_new(array->buffer, array->dtype, array->weak, ndim, dims, size));
+    return as_object(array_new(array->buffer, array->dtype, array->weak, ndim, dims, size,
+                               array->committed));
 }
 
 // bitcast(array, dtype)
@@ -219,6 +221,14 @@ PyObject* py_with_weak_type(PyObject*, PyObject* const* args, Py_ssize_t nargs,
 PyObject* py_copy(PyObject*, PyObject* object) {
     Array* array = expect_array(object, "copy");
     return array == nullptr ? nullptr : as_object(copy_array(array, array->weak));
+}
+
+// commit(array)
+PyObject* py_commit(PyObject*, PyObject* object) {
+    Array* array = expect_array(object, "commit");
+    Array* shared = array == nullptr ? nullptr : array_share(array);
+    if (shared != nullptr) shared->committed = true;
+    return as_object(shared);
 }
 
 PyObject* py_is_masked(PyObject*, PyObject* object) { return PyBool_FromLong(is_masked(object)); }
@@ -377,6 +387,8 @@ PyMethodDef kArrayFunctions[] = {
      "bitcast(array, dtype): the same memory under another dtype of the same size."},
     {"with_weak_type", as_method(py_with_weak_type), METH_FASTCALL | METH_KEYWORDS,
      "with_weak_type(array, weak): the same memory with this weak flag."},
+    {"commit", py_commit, METH_O,
+     "commit(array): the same memory as an array whose device somebody asked for."},
     {"copy", py_copy, METH_O, "copy(array): the same elements in fresh memory."},
     {"from_dlpack", py_from_dlpack, METH_O,
      "from_dlpack(obj): an Array over the memory of another library's array."},

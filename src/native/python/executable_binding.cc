@@ -197,7 +197,8 @@ nb::list run(Executable& native, Arguments& arguments, const std::vector<ValueTy
                     cost_ns};
     if (!succeeded(launch(call))) throw nb::python_error();
     nb::list made;
-    bool failed = false;
+    bool failed = false, committed = false;
+    for (const Array* array : arguments.arrays) committed |= array->committed;
     for (size_t i = 0; i < outputs.size(); ++i) {
         const ValueType& type = outputs[i];
         if (failed) {
@@ -205,7 +206,7 @@ nb::list run(Executable& native, Arguments& arguments, const std::vector<ValueTy
             continue;
         }
         Array* array = array_new(results[i], type.dtype, type.weak, type.ndim(), type.dims.data(),
-                                 type.size);
+                                 type.size, committed);
         failed = array == nullptr || PyList_Append(made.ptr(), as_object(array)) < 0;
         Py_XDECREF(as_object(array));
     }

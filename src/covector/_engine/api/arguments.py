@@ -14,6 +14,7 @@ from covector._engine.core.numbers import SCALARS, entered, number
 from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.nothing import leaf_paths, marked
 
 
 def is_value(x: Any) -> bool:
@@ -30,6 +31,12 @@ def is_value(x: Any) -> bool:
 def flatten(x: Any) -> tuple[list[Any], tree.TreeDef]:
     """The leaves of what a user gives, as operations take them (`entered`), and the structure."""
     leaves, treedef = tree.flatten(x)
+    return [entered(leaf) for leaf in leaves], treedef
+
+
+def flatten_marked(x: Any) -> tuple[list[Any], tree.TreeDef]:
+    """The same, where arrays of float0 are structure: of what a function that is staged takes and gives."""
+    leaves, treedef = marked(x)
     return [entered(leaf) for leaf in leaves], treedef
 
 
@@ -78,10 +85,7 @@ def function_place(fun: Callable[..., Any]) -> str:
 
 def result_names(fun: Callable[..., Any], out: Any) -> list[str]:
     """For messages: the expression that reaches each leaf of a function's result."""
-    return [
-        f"the result{tree.keystr(path)} of {function_place(fun)}"
-        for path, _ in tree.leaves_with_path(out)
-    ]
+    return [f"the result{path} of {function_place(fun)}" for path in leaf_paths(out)]
 
 
 def check_callable(fun: Any, api: str) -> None:

@@ -148,7 +148,7 @@ def checkify(f: Callable[P, R], errors: Kinds = user_checks) -> Callable[P, tupl
 
         with_keywords.__name__ = function_name(f)
         program, _, out_tree = staged("checkify", with_keywords, (args, kwargs))
-        found = checked_program(interned(program.close()), kinds)
+        found = checked_program(interned(program.close()), kinds, True)
         given = [*tree.leaves((args, kwargs)), *program.constants, *found.start()]
         outs = Call(found.program)(*given)
         n = len(program.outputs)

@@ -13,6 +13,7 @@ from covector._engine.api.arguments import (
     check_callable,
     check_values,
     flatten,
+    flatten_marked,
     function_name,
     operand,
     result_names,
@@ -28,7 +29,6 @@ from covector._engine.core.trace import Tracer, stage, typeof
 from covector._engine.ir.program import Program, Var, inline_calls, without_dead_code
 from covector._engine.transforms.programs import interned, linearize_program
 from covector._engine.types.avals import ShapedArray
-from covector._engine.types.nothing import marked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +38,7 @@ T = TypeVar("T")
 def checkpoint(
     fun: Callable[P, R],
     *,
-    prevent_cse: bool = True,
+    prevent_cse: bool | tuple[bool, ...] = True,
     policy: Policy | None = None,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -65,6 +65,9 @@ def checkpoint(
             f"checkpoint: policy must be a function, got {policy!r} of type {type(policy).__name__}"
             f"{errors.at_user_line()}; see covector.checkpoint_policies"
         )
+    if isinstance(prevent_cse, tuple):  # an entry for each argument: what is computed again is one
+        prevent_cse = any(prevent_cse)
+    errors.check_flags("checkpoint", prevent_cse=prevent_cse)
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     table: dict[Any, Any] = {}
@@ -88,8 +91,8 @@ def checkpoint(
             given, named = tree.unflatten(in_tree, among.merged(values))
             others = iter(given)
             full = [static[i] if i in positions else next(others) for i in range(count)]
-            out = marked(call(*full, **named, **keywords))
-            results, treedef = flatten(out)
+            out = call(*full, **named, **keywords)
+            results, treedef = flatten_marked(out)
             check_values(results, lambda: result_names(fun, out), "checkpoint")
             out_tree[:] = [treedef]
             return results

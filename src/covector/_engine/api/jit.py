@@ -46,7 +46,7 @@ from covector._engine.runtime.device import Device, check_places, devices, platf
 from covector._engine.runtime.late import digest_of
 from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
-from covector._engine.types.nothing import marked
+from covector._engine.types.nothing import leaf_paths, marked
 
 # All that are there, to be emptied together.
 _all_calls: weakref.WeakSet[_native.Calls] = weakref.WeakSet()
@@ -123,7 +123,7 @@ class Signature:
         dynamic = tuple(a for i, a in enumerate(args) if i not in static)
         keywords = {k: v for k, v in sorted(kwargs.items()) if k not in names}
         self.count = len(args)
-        self.leaves, self.treedef = arguments.flatten(marked((dynamic, keywords)))
+        self.leaves, self.treedef = arguments.flatten_marked((dynamic, keywords))
         self.refs = StandIns(f"jit of {owner.name}", self.leaves)
         self.out_tree: tree.TreeDef | None = None  # of the result, once it is traced
         self.written: tuple[
@@ -190,12 +190,11 @@ class Signature:
 
     def packed(self, out: Any) -> Sequence[Any]:
         """The leaves of the function's result, whose structure is kept; TypeError names what is no value."""
-        results, self.out_tree = arguments.flatten(out := marked(out))
+        results, self.out_tree = arguments.flatten_marked(out)
         for i, x in enumerate(results):
             if not arguments.is_value(x):
-                names = [tree.keystr(path) for path, _ in tree.leaves_with_path(out)]
                 raise TypeError(
-                    f"{arguments.function_place(self.owner.fun)} under jit returned at result{names[i]} "
+                    f"{arguments.function_place(self.owner.fun)} under jit returned at result{leaf_paths(out)[i]} "
                     f"{x!r} of type {type(x).__name__}, which is not an array or a number"
                     f"{errors.returned_ref(x)}"
                 )
@@ -289,9 +288,9 @@ class Jitted:
         positions = [i for i in range(len(args)) if i not in static]
         mask: list[bool] = []
         for i, a in zip(positions, dynamic, strict=True):
-            mask += [i in donated] * len(tree.leaves(marked(a)))
+            mask += [i in donated] * len(marked(a)[0])
         for k, v in keywords.items():
-            mask += [k in self.donate_names] * len(tree.leaves(marked(v)))
+            mask += [k in self.donate_names] * len(marked(v)[0])
         return tuple(mask)
 
     def trace(self, signature: Signature) -> Traced:
@@ -477,6 +476,8 @@ def jit(
         }
         return boundary(functools.partial(jit, **options))
     arguments.check_callable(fun, "jit")
+    if keep_unused is not False or inline is not False:
+        errors.check_flags("jit", keep_unused=keep_unused, inline=inline)
     if not (device is None and in_shardings is None and out_shardings is None):
         check_places("jit", "device", device)
         check_places("jit", "in_shardings", in_shardings)

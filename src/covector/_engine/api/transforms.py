@@ -16,6 +16,7 @@ from covector._engine.api.arguments import (
     check_callable,
     check_values,
     flatten,
+    flatten_marked,
     function_name,
     function_place,
     leaf_names,
@@ -31,7 +32,7 @@ from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import batch_flat, place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector._engine.types.dims import Dim
-from covector._engine.types.nothing import Nothing, array_of_nothing, is_nothing, marked
+from covector._engine.types.nothing import Nothing, array_of_nothing, is_nothing
 
 if TYPE_CHECKING:
     from covector._engine.api.jaxprs import ClosedJaxpr
@@ -102,8 +103,8 @@ def vmap(
             nonlocal out_tree
             given = refs.put(leaves, values, dims)
             arguments, keywords = tree.unflatten(in_tree, given)
-            out = marked(call(*arguments, **keywords))
-            results, out_tree = flatten(out)
+            out = call(*arguments, **keywords)
+            results, out_tree = flatten_marked(out)
             check_values(results, lambda: result_names(fun, out), "vmap")
             return [*results, *refs.take()]
 
@@ -361,8 +362,8 @@ def _stage(
         nonlocal out_tree
         arguments, keywords = tree.unflatten(in_tree, refs.put(leaves, values))
         full = [args[i] if i in static else x for i, x in enumerate(arguments)]
-        out = marked(fun(*full, **keywords))
-        results, out_tree = flatten(out)
+        out = fun(*full, **keywords)
+        results, out_tree = flatten_marked(out)
         results = [_value_of(x) for x in results]
         check_values(results, lambda: result_names(fun, out), api)
         return [*results, *refs.take()]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
+import numpy as np
+
 from covector._engine.base.exceptions import (
     AxisError as AxisError,
     CheckError as CheckError,
@@ -389,3 +391,15 @@ def leaked_tracers(function: str, tracers: Iterable[str]) -> str:
         f"tracing {function} has ended, but tracers of it are still there: {'; '.join(tracers)}. Something outside "
         "keeps them: a list, an attribute, a global or nonlocal variable, a closure. Return values from the function"
     )
+
+
+def check_flags(api: str, **flags: Any) -> None:
+    """TypeError for a flag that is neither True nor False: a text or an array would count as true.
+
+    For functions of which JAX refuses such flags; of others any value counts by its truth.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(
+                f"{api}: {name} must be True or False, got {value!r} of type {type(value).__name__}{at_user_line()}"
+            )

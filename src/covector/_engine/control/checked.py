@@ -21,7 +21,7 @@ from covector._engine.core.inside import Failure, Fault, Interpreter, Message
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import _known, _state, typeof
 from covector._engine.ir.builder import Builder, Operand, Result
-from covector._engine.ir.effects import Effect
+from covector._engine.ir.effects import CHECKING, Effect
 from covector._engine.ir.program import Eqn, Literal, Program, Var, map_eqns
 from covector._engine.transforms.programs import derived, stage_closed
 from covector._engine.types import dtypes
@@ -76,7 +76,7 @@ class StateCheck(Primitive):
     places: tuple[tuple[int, ...], ...]
     multiple: ClassVar[bool] = True
     only_checks: ClassVar[bool] = True
-    effects: ClassVar[frozenset[Effect]] = frozenset({Effect("check")})
+    effects: ClassVar[frozenset[Effect]] = frozenset({CHECKING})
     no_slope: ClassVar[str | None] = "it has no results"
 
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
@@ -132,6 +132,7 @@ class DebugCheck(StateCheck):
     failures: tuple[Failure, ...]
     places: tuple[tuple[int, ...], ...]
     name: ClassVar[str] = "debug_check"
+    effects: ClassVar[frozenset[Effect]] = frozenset({Effect("debug check")})
 
     def programs(self) -> tuple[Program, ...]:
         return ()
@@ -195,9 +196,9 @@ class CheckedProgram:
 
 
 @derived
-def checked_program(program: Program, kinds: Kinds) -> CheckedProgram:
-    """A closed Program with the checks of these kinds."""
-    checks = Checks(kinds)
+def checked_program(program: Program, kinds: Kinds, debug: bool) -> CheckedProgram:
+    """A closed Program with the checks of these kinds; `debug`: with those that do nothing elsewhere, too."""
+    checks = Checks(kinds, debug)
     checks.survey(program)
     failures = tuple(checks.codes)
     places = tuple([checks.places[f] for f in failures])
@@ -205,11 +206,22 @@ def checked_program(program: Program, kinds: Kinds) -> CheckedProgram:
     return CheckedProgram(checks.program(program), failures, places, tuple(checks.slots))
 
 
+def evaluate_checked(program: Program, args: Sequence[Any]) -> Sequence[Any]:
+    """The results of a closed Program in which users' checks are; the exception of the first that fails."""
+    found = checked_program(program, frozenset({errors.FailedCheckError}), False)
+    outs = Call(found.program)(*args, *found.start())
+    n = len(program.outputs)
+    error = error_of(found.failures, found.places, outs[n:])
+    if error is not None:
+        raise error
+    return outs[:n]
+
+
 class Checks:
     """The checks of a Program and of those in it: what can fail, with its number and slots; and the Programs made."""
 
-    def __init__(self, kinds: Kinds):
-        self.kinds = kinds
+    def __init__(self, kinds: Kinds, debug: bool):
+        self.kinds, self.debug = kinds, debug
         self.codes: dict[Failure, int] = {}
         self.places: dict[Failure, tuple[int, ...]] = {}
         self.slots: list[ShapedArray] = []
@@ -245,6 +257,8 @@ class Checks:
     def _faults(self, eqn: Eqn) -> Iterator[Fault]:
         """What can fail in an equation itself, and where."""
         p = eqn.primitive
+        if isinstance(p, DebugCheck) and not self.debug:
+            return
         where = "" if eqn.source is None else f" (at {eqn.source})"
         for fault in p.faults(*[a.aval for a in eqn.inputs]):
             if fault.failure.kind in self.kinds:

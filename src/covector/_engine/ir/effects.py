@@ -25,6 +25,9 @@ class Effect:
 # Of a function of the user's that has no effect: it need not run, but where it does not run now it must not.
 CALLS_OUT = Effect("pure callback", kept=False)
 
+# Of a user's check that was not made a result.
+CHECKING = Effect("check")
+
 
 def is_kept(effects: frozenset[Effect]) -> bool:
     """Whether what has these effects is done even if nobody reads its results."""

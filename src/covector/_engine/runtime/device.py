@@ -284,8 +284,9 @@ def device_put(
 ) -> Any:
     """The pytree with its leaves as arrays on the device, or as a sharding says.  Shapes and dtypes stay.
 
-    `src` is where they are now.  Arrays that are given are what comes back: that they may be donated, or shared with
-    the result, changes nothing.  ValueError for a device or a sharding that is not there.
+    With a device they are `committed`, and so is what is computed from them.  `src` is where they are now.  The memory
+    of an array that is given is that of the result, whether it may be donated or shared.  ValueError for a device or a
+    sharding that is not there.
 
     >>> import covector as cv, numpy as np
     >>> cv.device_put({"a": np.arange(3)})["a"].dtype
@@ -293,11 +294,13 @@ def device_put(
     """
     check_places("device_put", "device", device)
     check_places("device_put", "src", src)
+    asked = bool(tree.leaves(device))
 
     def put(leaf: Any) -> Any:
         if isinstance(leaf, Tracer):
             return leaf
-        return as_array(entered(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf))
+        array = as_array(entered(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf))
+        return _native.commit(array) if asked else array
 
     return tree.map(put, x)
 

@@ -16,8 +16,9 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.core import numbers, trace
 from covector._engine.core.primitive import Primitive, Zero, is_zero
+from covector._engine.ir.effects import CHECKING
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
-from covector._engine.runtime.late import compile_program, look_at
+from covector._engine.runtime.late import compile_program, evaluate_checked, look_at
 from covector._engine.runtime.linearized import (
     are_numbers,
     as_array,
@@ -92,9 +93,12 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
         arrays = [host_operand(primitive, x) for x in args]
         found = primitive.on_host(arrays)
         if found is not NotImplemented:
+            results = found if primitive.multiple else (found,)
             if config.debug_nans or config.debug_infs:
-                look_at(primitive.name, arrays, found if primitive.multiple else (found,))
-            return found
+                look_at(primitive.name, arrays, results)
+            if any(type(x) is trace.Array and x.committed for x in arrays):
+                results = tuple(map(_native.commit, results))
+            return results if primitive.multiple else results[0]
     if primitive.same_memory:
         x = as_array(args[0])
         aval = primitive.type(aval_of(x))
@@ -104,7 +108,15 @@ def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
 
 
 def general(primitive: Primitive, *args: Any) -> Any:
-    """A primitive compiled for its operands' types."""
+    """A primitive compiled for its operands' types.
+
+    Users' checks in Programs that no `jit` compiles, such as those of rules, raise where they fail.
+    """
+    if CHECKING in primitive.effects:
+        operands = [operand_of(primitive, x) for x in args]
+        program = _one_equation(primitive, tuple([Var(trace.typeof(x)) for x in operands]))
+        outs = evaluate_checked(program.close(), [*operands, *program.constants])
+        return tuple(outs) if primitive.multiple else outs[0]
     function = acting_function_of if primitive.effects else function_of
     return function(primitive)(*[operand_of(primitive, x) for x in args])
 

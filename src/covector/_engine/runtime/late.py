@@ -31,3 +31,9 @@ def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable
 def digest_of(program: Program) -> bytes | None:
     """The digest of a Program; None if part of it, such as a function, is of this process alone."""
     return _executables().digest_of(program)
+
+
+def evaluate_checked(program: Program, args: Sequence[Any]) -> Sequence[Any]:
+    """The results of a closed Program in which users' checks are; the exception of the first that fails."""
+    checked = import_late("covector._engine.control.checked")
+    return checked.evaluate_checked(program, args)  # type: ignore[no-any-return]

@@ -19,6 +19,7 @@ from covector._engine.base.config import config
 from covector._engine.control.call import Call
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Array, Tracer, typeof
+from covector._engine.ir.effects import CHECKING
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
 from covector._engine.transforms.programs import (
@@ -124,7 +125,9 @@ def linear_entry(
     ):  # whether its transpose can be a Program is known before it is used
         k = sum(live)
         mask = (False,) * (len(split.linear.inputs) - k) + (True,) * k
-        transpose_program(split.linear, mask, (True,) * sum(split.nonzero))
+        back = transpose_program(split.linear, mask, (True,) * sum(split.nonzero)).program
+        if CHECKING in back.effects:  # it raises where the rules run, which compiled code cannot
+            return None
     known = compile_program(with_numbers(split.known, ()))
     if known.native is None:
         return None

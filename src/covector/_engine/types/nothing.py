@@ -29,12 +29,18 @@ def is_nothing(x: Any) -> bool:
     return type(x) is np.ndarray and x.dtype == dtypes.float0
 
 
-def marked(x: Any) -> Any:
-    """The tree with `Nothing` for arrays of float0, which are no leaves of it any more."""
+def marked(x: Any) -> tuple[list[Any], tree.TreeDef]:
+    """The leaves and the structure of a tree, with `Nothing` for arrays of float0, which are structure."""
     leaves, treedef = tree.flatten(x)
     if not any(map(is_nothing, leaves)):
-        return x
-    return tree.unflatten(treedef, [Nothing(v.shape) if is_nothing(v) else v for v in leaves])
+        return leaves, treedef
+    found = [Nothing(v.shape) if is_nothing(v) else v for v in leaves]
+    return tree.flatten(tree.unflatten(treedef, found))
+
+
+def leaf_paths(x: Any) -> list[str]:
+    """For messages: the expression that reaches each leaf that `marked` gives."""
+    return [tree.keystr(path) for path, v in tree.leaves_with_path(x) if not is_nothing(v)]
 
 
 def with_axis(x: Any, size: Any) -> Any:
