@@ -192,6 +192,10 @@ BY_NAME = {
         "covector._engine.runtime.executable",
     ): "the compiler is a third of our import",
     (
+        "_engine/runtime/late",
+        "covector._engine.control.checked",
+    ): "checks in rules are seldom asked for",
+    (
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
