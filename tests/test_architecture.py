@@ -188,6 +188,10 @@ BY_NAME = {
         "covector._engine.runtime.executable",
     ): "the compiler is a third of our import",
     (
+        "_engine/runtime/late",
+        "covector._engine.control.checked",
+    ): "few programs have checks",
+    (
         "numpy/ufunc",
         "covector._engine.runtime.eager",
     ): "the surface is defined without the compiler",
