@@ -21,6 +21,7 @@ NUMBERS = {
     ("control/unwind", "MANY_SLOTS"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "MANY_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
+    ("primitives/contract", "USES"): "before there is a target: laws ask for none",
     ("primitives/conv", "AXES"): "of the ABI: the spatial axes of the routine of convolutions",
     (
         "primitives/conv",

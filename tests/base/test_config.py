@@ -73,7 +73,7 @@ def test_the_table_names_the_backends_and_the_passes() -> None:
 def test_settings_that_change_code_have_a_number_each() -> None:
     before = _epochs.copy()
     with config.override(fuse=False):
-        number = _epochs[(*config.code_key(), config.disable_jit)]
-        assert number not in before.values() or before[(*config.code_key(), False)] == number
+        number = _epochs[(*config.code_key(), config.disable_jit, config.mesh)]
+        assert number not in before.values() or before[(*config.code_key(), False, None)] == number
     with config.override(fuse=False):
-        assert _epochs[(*config.code_key(), config.disable_jit)] == number
+        assert _epochs[(*config.code_key(), config.disable_jit, config.mesh)] == number

@@ -18,7 +18,7 @@ from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.base.locks import import_late
-from covector._engine.core.numbers import SCALARS
+from covector._engine.core.numbers import NUMBERS, SCALARS
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
@@ -213,7 +213,8 @@ def _weak_apart(python: Callable[..., Any]) -> Callable[..., Any]:
 
     def form(x1: Any, x2: Any, *, out: None = None, where: None = None) -> Any:
         found = python(x1, x2, out=out, where=where)
-        if found.weak_type and not all(type(x) is bool or type_key(x)[1] for x in (x1, x2)):
+        numbers = type(x1) in NUMBERS and type(x2) in NUMBERS  # truth values of Python are not weak
+        if found.weak_type and not numbers and not all(type_key(x)[1] for x in (x1, x2)):
             return prims.Convert(found.dtype)(found)
         return found
 

@@ -107,6 +107,7 @@ PARTS_OF_KEY = (
     "arguments that are Python numbers",
     "arguments that are Refs",
     "flags",
+    "mesh",
     "named axes",
 )
 

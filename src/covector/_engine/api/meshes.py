@@ -14,7 +14,7 @@ from covector._engine.api.sharded import INFER, shard_map
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.public import bounded
-from covector._engine.core.trace import Array, typeof
+from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.runtime.device import Device, check_places, device_put, resolved
 from covector._engine.runtime.placement import SingleDeviceSharding
 from covector._engine.types import dtypes
@@ -109,7 +109,7 @@ def reshard(xs: Any, out_shardings: Any) -> Any:
     [1. 1.]
     """
     check_spread("reshard", xs, out_shardings, (AxisType.Explicit,))
-    return tree.map(lambda x: x if isinstance(x, Array) else device_put(x), xs)
+    return tree.map(lambda x: x if isinstance(x, Tracer) or type(x) is Array else device_put(x), xs)
 
 
 def check_spread(api: str, xs: Any, places: Any, kinds: Sequence[AxisType]) -> None:
@@ -184,7 +184,7 @@ def make_array_from_process_local_data(
             )
         return device_put(x)
 
-    if global_shape is None or isinstance(local_data, np.ndarray | Array):
+    if global_shape is None or isinstance(local_data, np.ndarray) or type(local_data) is Array:
         return tree.map(lambda x: made(x, global_shape), local_data)
     return tree.map(made, local_data, global_shape)
 
