@@ -5,6 +5,7 @@ import functools
 import gc
 import os
 import pickle
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector._engine import _native
+from covector._engine.base import belongings
 
 X = np.arange(3, dtype=np.float32)
 
@@ -376,3 +378,22 @@ def test_transformations_of_it():
         assert cv.vmap(cv.jit(f))(X).tolist() == (X * 2).tolist()
         assert cv.jit(lambda x: cv.jit(f)(x) + 1)(X).tolist() == (X * 2 + 1).tolist()
     assert f.traced == 2  # for a vector and for a number
+
+
+def test_what_is_left_at_exit_goes_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python sets the names of a module to None before it lets go of the last objects."""
+
+    class Double:
+        def __call__(self, x: cv.Array) -> cv.Array:
+            return 2 * x
+
+    kept, told = Double(), []
+    cv.jit(kept)(1.5)
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    for name in ("_Watch", "_apart", "Belongings"):
+        monkeypatch.setattr(belongings, name, None)
+    gone = weakref.ref(kept)
+    del kept
+    gc.collect()
+    assert gone() is None
+    assert not told

@@ -45,9 +45,8 @@ class _Watch(weakref.ref[Any]):
 _apart: dict[int, Belongings] = {}
 
 
-def _gone(watch: weakref.ref[Any], apart: dict[int, Belongings] = _apart) -> None:
-    """The callable is gone."""
-    assert isinstance(watch, _Watch)
+def _gone(watch: Any, apart: dict[int, Belongings] = _apart) -> None:
+    """The callable is gone.  It may be when Python has ended this module, so no name of it is read here."""
     apart.pop(watch.number, None)
 
 
