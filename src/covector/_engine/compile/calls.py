@@ -65,14 +65,18 @@ def _is_cut(primitive: Primitive) -> bool:
     return primitive.has_programs and not getattr(primitive, "lanes", ())
 
 
+def _inside(program: Program) -> list[Program]:
+    """The Programs of a Program's equations, as often as they stand there."""
+    return [q for e in program.eqns if _is_cut(e.primitive) for q in e.primitive.programs()]
+
+
 def _inner_first(program: Program) -> list[Program]:
     """A Program and all inside of it, each once, after those inside of it."""
     found: dict[Program, None] = {}
     pending = [program]
     while pending:
         last = pending[-1]
-        inside = [q for e in last.eqns if _is_cut(e.primitive) for q in e.primitive.programs()]
-        missing = [] if last in found else [q for q in inside if q not in found]
+        missing = [] if last in found else [q for q in _inside(last) if q not in found]
         if missing:
             pending += missing
             continue
@@ -84,6 +88,5 @@ def _written_out(programs: list[Program]) -> Mapping[Program, int]:
     """How many equations each Program has, those inside counted wherever they stand."""
     found: dict[Program, int] = {}
     for p in programs:
-        inside = [q for e in p.eqns if _is_cut(e.primitive) for q in e.primitive.programs()]
-        found[p] = len(p.eqns) + sum(found[q] for q in inside)
+        found[p] = len(p.eqns) + sum(found[q] for q in _inside(p))
     return found
