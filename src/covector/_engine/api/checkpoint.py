@@ -76,7 +76,12 @@ def checkpoint(
     @wraps(fun)
     def checkpoint_f(*args: Any, **kwargs: Any) -> Any:
         count = len(args)
-        positions = {i % count for i in numbers if -count <= i < count}
+        if not all(-count <= i < count for i in numbers):
+            raise ValueError(
+                f"checkpoint: static_argnums={numbers} for {function_name(fun)}, which was called with {count} "
+                f"{'argument' if count == 1 else 'arguments'} by position{errors.at_user_line()}"
+            )
+        positions = {i % count for i in numbers}
         static = {i: args[i] for i in sorted(positions)}
         keywords = {k: kwargs[k] for k in sorted(kwargs) if k in names}
         dynamic = tuple([a for i, a in enumerate(args) if i not in positions])
