@@ -214,14 +214,12 @@ def psum_scatter(
     """
     names = _names(axis_name)
     groups, size_of = _grouped("psum_scatter", names, axis_index_groups)
-    if len(names) > 1 and not tiled:
-        raise ValueError(
-            f"psum_scatter over several axes {axis_name!r} needs tiled=True{errors.at_user_line()}"
-        )
 
     def scattered(leaf: Any) -> Any:
         leaf = array("psum_scatter", leaf)
         axis = axis_of(scatter_dimension, leaf.ndim, "scatter_dimension")
+        if len(names) > 1 and not tiled:
+            leaf = _parted("psum_scatter", leaf, axis, names, [size_of(n) for n in names], False)
         for name in names:
             leaf = prims.ReduceScatter(name, axis, tiled, size_of(name), groups)(leaf)
         return leaf
@@ -285,16 +283,55 @@ def all_to_all(
     Array([[0, 2],
            [1, 3]], dtype=int32)
     """
-    name = _one_name("all_to_all", axis_name)
-    groups, size_of = _grouped("all_to_all", (name,), axis_index_groups)
+    names = _names(axis_name)
+    groups, size_of = _grouped("all_to_all", names, axis_index_groups)
 
     def exchanged(leaf: Any) -> Any:
         leaf = array("all_to_all", leaf)
         split = axis_of(split_axis, leaf.ndim, "split_axis")
         concat = axis_of(concat_axis, leaf.ndim, "concat_axis")
-        return prims.AllToAll(name, split, concat, tiled, size_of(name), groups)(leaf)
+        if len(names) == 1:
+            return prims.AllToAll(names[0], split, concat, tiled, size_of(names[0]), groups)(leaf)
+        return _exchanged_along(names, [size_of(n) for n in names], leaf, split, concat, tiled)
 
     return tree.map(exchanged, x)
+
+
+def _parted(
+    function: str,
+    leaf: Any,
+    axis: int,
+    names: Sequence[Hashable],
+    sizes: Sequence[Dim],
+    tiled: bool,
+) -> Any:
+    """The array with an axis as one for each of several named axes, and with `tiled` one of what is left."""
+    shape, count = leaf.shape, math.prod(sizes)
+    if shape[axis] % count if tiled else shape[axis] != count:
+        wanted = "a multiple of the size" if tiled else "the size"
+        raise ValueError(
+            f"{function}: axis {axis} of {typeof(leaf).text()} must have {wanted} {count} of the axes {tuple(names)}"
+            f"{errors.at_user_line()}"
+        )
+    rest = (shape[axis] // count,) if tiled else ()
+    return prims.Reshape((*shape[:axis], *sizes, *rest, *shape[axis + 1 :]))(leaf)
+
+
+def _exchanged_along(
+    names: Sequence[Hashable], sizes: Sequence[Dim], leaf: Any, split: int, concat: int, tiled: bool
+) -> Any:
+    """`all_to_all` along several named axes as if they were one, the last of them fastest: one after the other."""
+    leaf = _parted("all_to_all", leaf, split, names, sizes, tiled)
+    for i, (name, size) in enumerate(zip(names, sizes, strict=True)):  # senders come in front
+        leaf = prims.AllToAll(name, split + i, i, False, size)(leaf)
+    leaf = prims.Reshape((math.prod(sizes), *leaf.shape[len(names) :]))(leaf)
+    leaf = prims.move_axis(leaf, 0, concat)
+    if not tiled:
+        return leaf
+    shape = leaf.shape
+    return prims.Reshape(
+        (*shape[:concat], shape[concat] * shape[concat + 1], *shape[concat + 2 :])
+    )(leaf)
 
 
 def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:

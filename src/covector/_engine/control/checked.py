@@ -237,22 +237,39 @@ class Checks:
     # ------------------------------------------------------------------------------------- what can fail
 
     def survey(self, program: Program) -> bool:
-        """Note what can fail in a Program; whether something can."""
-        found = self._fails.get(program)
-        if found is None:
+        """Note what can fail in a Program; whether something can.
+
+        A user's rule may lead back to the function that it is of: so what fails is looked for until no more is found.
+        """
+        failing = set[Program]()
+        while program not in self._fails:
+            looked, count = set[Program](), len(failing)
+            self._look(program, looked, failing)
+            if len(failing) == count:
+                self._fails.update({p: p in failing for p in looked})
+        return self._fails[program]
+
+    def _look(self, program: Program, looked: set[Program], failing: set[Program]) -> bool:
+        """Whether something can fail in a Program, by what was found out before, once for each of those in it."""
+        known = self._fails.get(program)
+        if known is not None:
+            return known
+        if program not in looked:
+            looked.add(program)
             found = False
             for eqn in program.eqns:
                 rules = eqn.primitive.rule_programs()
                 for inner in (*eqn.primitive.programs(), *(rules or ())):
-                    found |= self.survey(inner)
+                    found |= self._look(inner, looked, failing)
                 if rules is None or rules:
                     for kind in sorted(self.kinds, key=lambda k: k.__name__):
                         self._note(_unforeseen(kind))
                 for fault in self._faults(eqn):
                     found = True
                     self._note(fault.failure)
-            self._fails[program] = found
-        return found
+            if found:
+                failing.add(program)
+        return program in failing
 
     def _faults(self, eqn: Eqn) -> Iterator[Fault]:
         """What can fail in an equation itself, and where."""
