@@ -21,7 +21,7 @@ from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softma
 from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
-from covector.numpy.ufunc import ALL_KINDS, elementwise, like, refuse
+from covector.numpy.ufunc import ALL_KINDS, WITH_AXES, elementwise, like, refuse
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -86,9 +86,14 @@ _ROOT_HALF = math.sqrt(0.5)
 
 
 def _function(
-    name: str, recipe: Any, parameters: str, doc: str, strong: bool = False, complex: bool = False
+    name: str,
+    recipe: Any,
+    parameters: str,
+    doc: str,
+    strong: bool | str = False,
+    complex: bool = False,
 ) -> Any:
-    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says.
+    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says, or of all kinds.
 
     Of complex numbers too, if it is said.
     """
@@ -108,7 +113,7 @@ def _function(
         doc,
         EXAMPLES.get(name, ""),
         parameters,
-        ALL_KINDS if strong else "",
+        strong if isinstance(strong, str) else ALL_KINDS if strong else "",
     )
 
 
@@ -133,6 +138,10 @@ def _wide(recipe: Any) -> Any:
         return prims.convert(recipe(*wide), dtype)
 
     return steps
+
+
+def _at_least_float32(x: Any) -> Any:
+    return x if x.dtype.itemsize >= 4 else prims.convert(x, dtypes.float32)
 
 
 def _gammasgn(x: Any) -> Any:
@@ -293,7 +302,7 @@ def multigammaln(a: Any, d: Any) -> Any:
 
 
 def bernoulli(n: int) -> Any:
-    """The Bernoulli numbers B_0 to B_n, as float32.  ValueError for a negative n.
+    """The Bernoulli numbers B_0 to B_n.  ValueError for a negative n.
 
     >>> from covector.scipy import special
     >>> special.bernoulli(4)
@@ -302,7 +311,7 @@ def bernoulli(n: int) -> Any:
     n = integer_of(n, "n of bernoulli")
     if n < 0:
         raise ValueError(f"bernoulli: n is {n}{errors.at_user_line()}; it must not be negative")
-    return from_numpy("bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.float32)
+    return from_numpy("bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.of_number(float))
 
 
 @functools.cache
@@ -383,12 +392,16 @@ ndtri = _function("ndtri", _ndtri, "p", "The inverse of `ndtr`.", strong=True)
 _log_ndtr_of = _function(
     "log_ndtr", _log_ndtr, "x", "log(ndtr(x)), exact where ndtr(x) is tiny too.", strong=True
 )
-logit = _function("logit", _logit, "x", "log(x / (1 - x)).", complex=True)
+logit = _function("logit", _logit, "x", "log(x / (1 - x)).", strong=WITH_AXES, complex=True)
 expit = _function("expit", prims.logistic, "x", "1 / (1 + exp(-x)).", complex=True)
 entr = _function("entr", _entr, "x", "-x log(x): 0 at 0, -inf below.")
-kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.")
+kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.", strong=WITH_AXES)
 rel_entr = _function(
-    "rel_entr", _rel_entr, "p, q", "p log(p / q): 0 for p = 0, inf where there is none."
+    "rel_entr",
+    _rel_entr,
+    "p, q",
+    "p log(p / q): 0 for p = 0, inf where there is none.",
+    strong=WITH_AXES,
 )
 xlogy = _function(
     "xlogy",
@@ -448,7 +461,13 @@ exp1 = _function(
     strong=True,
 )
 spence = _function("spence", prims.spence, "x", "The dilogarithm of 1 - x.", strong=True)
-owens_t = _function("owens_t", prims.owens_t, "h, a", "Owen's T function.", strong=True)
+owens_t = _function(
+    "owens_t",
+    lambda h, a: prims.owens_t(*[_at_least_float32(x) for x in (h, a)]),
+    "h, a",
+    "Owen's T function; of 16-bit floats as float32.",
+    strong=True,
+)
 i0 = _function("i0", arithmetic._i0, "x", "The modified Bessel function I0.")
 i0e = _function("i0e", prims.bessel_i0e, "x", "exp(-|x|) I0(x).")
 i1 = _function(
