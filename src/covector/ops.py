@@ -52,11 +52,6 @@ def _segments(
 ) -> Any:
     update, first, total = _KINDS[name]
     x, ids = lift(name, data), lift(name, segment_ids)
-    if x.dtype == dtypes.bool_ and update in ("add", "multiply"):
-        raise TypeError(
-            f"{name} takes numbers, got {typeof(x).text()}{errors.at_user_line()}; use segment_max or segment_min, or "
-            "count them as integers with astype(int)"
-        )
     if not dtypes.is_integer(ids.dtype):
         raise TypeError(
             f"{name} takes integer segment_ids, got {typeof(ids).text()}{errors.at_user_line()}"
@@ -65,6 +60,11 @@ def _segments(
         raise ValueError(
             f"{name}: segment_ids of shape {ids.shape} for data of shape {x.shape}{errors.at_user_line()}; they name "
             "the segment of each slice along the leading axes"
+        )
+    if x.dtype == dtypes.bool_ and update in ("add", "multiply"):
+        raise TypeError(
+            f"{name} takes numbers, got {typeof(x).text()}{errors.at_user_line()}; use segment_max or segment_min, or "
+            "count them as integers with astype(int)"
         )
     if num_segments is None:
         values = known(name, ids, "give the number of segments, as num_segments=...")
@@ -95,9 +95,7 @@ def _sums(x: Any, ids: Any, count: int, mode: Any) -> Any:
     return tally(ids, x, count, mode)
 
 
-def _by_buckets(
-    x: Any, ids: Any, count: int, size: int, update: str, start: Any, mode: Any
-) -> Any:
+def _by_buckets(x: Any, ids: Any, count: int, size: int, update: str, start: Any, mode: Any) -> Any:
     """The segments of each run of `size` elements by itself, stacked: sums of fewer numbers are more exact."""
     rows = int(np.prod(ids.shape))
     x, ids = reshape(x, (rows, *x.shape[ids.ndim :])), reshape(ids, (rows,))

@@ -22,6 +22,7 @@ from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
 from covector.numpy.ufunc import ALL_KINDS, WITH_AXES, elementwise, like, refuse
+from covector.scipy import complex_gamma
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -132,9 +133,10 @@ def _wide(recipe: Any) -> Any:
 
     def steps(*xs: Any) -> Any:
         dtype = xs[0].dtype
-        if dtype == dtypes.float64:
+        to = dtypes.complex128 if dtypes.is_complex(dtype) else dtypes.float64
+        if dtype == to:
             return recipe(*xs)
-        wide = [prims.convert(x, dtypes.float64) for x in xs]
+        wide = [prims.convert(x, to) for x in xs]
         return prims.convert(recipe(*wide), dtype)
 
     return steps
@@ -157,10 +159,14 @@ def _gammasgn(x: Any) -> Any:
 
 
 def _gamma(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        return complex_gamma.gamma(x)
     return prims.mul(_gammasgn(x), prims.exp(prims.lgamma(x)))
 
 
 def _loggamma(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        return _wide(complex_gamma.log_gamma)(x)
     return prims.select(prims.lt(x, 0.0), like(x, np.nan), prims.lgamma(x))
 
 
@@ -193,11 +199,17 @@ def _poch(z: Any, m: Any) -> Any:
 
 digamma = _function("digamma", prims.digamma, "x", "The derivative of log Γ(x).")
 gammaln = _function("gammaln", prims.lgamma, "x", "log |Γ(x)|.")
-loggamma = _function("loggamma", _loggamma, "x", "log Γ(x) of real numbers; NaN for negative ones.")
+loggamma = _function(
+    "loggamma",
+    _loggamma,
+    "x",
+    "log Γ(x); NaN for negative real numbers, of complex ones analytic but there.",
+    complex=True,
+)
 gammasgn = _function(
     "gammasgn", _gammasgn, "x", "The sign of Γ(x); NaN at negative whole numbers.", strong=True
 )
-gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.", strong=True)
+gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.", strong=True, complex=True)
 polygamma = _function("polygamma", prims.polygamma, "n, x", "The n-th derivative of digamma at x.")
 gammainc = _function(
     "gammainc", prims.igamma, "a, x", "The regularised lower incomplete gamma function P(a, x)."
@@ -311,7 +323,9 @@ def bernoulli(n: int) -> Any:
     n = integer_of(n, "n of bernoulli")
     if n < 0:
         raise ValueError(f"bernoulli: n is {n}{errors.at_user_line()}; it must not be negative")
-    return from_numpy("bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.of_number(float))
+    return from_numpy(
+        "bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.of_number(float)
+    )
 
 
 @functools.cache
@@ -449,7 +463,14 @@ erfinv = _function("erfinv", prims.erf_inv, "x", "The inverse of the error funct
 erfcinv = _function(
     "erfcinv", prims.erfc_inv, "y", "The inverse of `erfc`, exact for small x too.", strong=True
 )
-erfcx = _function("erfcx", prims.erfcx, "x", "exp(x²) erfc(x).", strong=True)
+erfcx = _function(
+    "erfcx",
+    lambda x: wofz(prims.mul(x, like(x, 1j))) if dtypes.is_complex(x.dtype) else prims.erfcx(x),
+    "x",
+    "exp(x²) erfc(x).",
+    strong=True,
+    complex=True,
+)
 dawsn = _function("dawsn", prims.dawsn, "x", "Dawson's integral.", strong=True)
 expi = _function("expi", prims.expi, "x", "The exponential integral Ei(x).", strong=True)
 expn = _function("expn", prims.expn, "n, x", "The exponential integral E_n(x).", strong=True)
