@@ -33,8 +33,9 @@ def operand(name: str, x: Any) -> Any:
 def operands(name: str, *args: Any) -> list[Any]:
     """The operands of an elementwise operation.
 
-    Python numbers take the others' dtype where they fit its kind, and are weak where all others are.  Axes of size 1 are repeated; TypeError for other
-    shapes of different ranks, but one of shape () goes with any.  The primitives themselves refuse different dtypes.
+    Python numbers take the others' dtype where they fit its kind, and are weak where all others are.  Axes of size 1
+    are repeated; TypeError for other shapes of different ranks, but one of shape () goes with any.  The primitives
+    themselves refuse different dtypes.
     """
     xs = [operand(name, x) for x in args]
     arrays = [x for x in xs if type(x) not in NUMBERS]
