@@ -19,6 +19,7 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     lift,
+    operand_of,
     shape_of,
     spread,
     type_key,
@@ -51,7 +52,7 @@ def float_dtype(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
 def check_real(name: str, *parameters: Any) -> None:
     """TypeError for complex parameters: an imaginary part would be dropped without a word."""
     for p in parameters:
-        if p is not None and dtypes.is_complex(type_key(lift(name, p))[0]):
+        if p is not None and dtypes.is_complex(type_key(operand_of(name, p))[0]):
             raise TypeError(
                 f"{name} has real parameters, got {typeof(lift(name, p)).text()}{errors.at_user_line()}"
             )
