@@ -59,9 +59,10 @@ class Traced:
         options: Mapping[str, Any],
         touched: Touched,
         numbers: tuple[bool, ...],
+        committed: bool = False,
     ):
         self.fun_name, self.program, self.touched = name, program, touched
-        self.numbers = numbers
+        self.numbers, self.committed = numbers, committed
         self.in_avals = program.in_avals[: len(program.inputs) - len(touched.captured)]
         self.out_avals = program.out_avals[: trees[1].num_leaves]
         self.in_tree, self.out_tree = trees
@@ -129,7 +130,11 @@ class Traced:
         lending = lent(self.program, self.touched, leaves)
         executable = self.executable(lending)
         leaves = self.fitted(leaves)
-        return run(executable, self.touched, leaves, lending, donated)
+        return self.placed(run(executable, self.touched, leaves, lending, donated))
+
+    def placed(self, outs: Sequence[Any]) -> Sequence[Any]:
+        """The results, committed if a place was asked for."""
+        return tree.map(_native.commit, outs) if self.committed else outs
 
     def fitted(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the arguments as what is compiled takes them: numbers are Arrays."""
@@ -158,23 +163,27 @@ class Traced:
         specs = []
         for n, a in enumerate(program.outputs):
             forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
+            forwarded = forwarded and not self.committed  # it is another array then
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
         results = len(self.out_avals)
         out_spec = tree.recipe(self.out_tree, specs[:results])
         constants = [as_array(c) for c in program.constants]
         kept = list(range(len(positions)))
         if not self.touched:
-            return _native.Entry(executable.native, kept, constants, out_spec, list(donated))
+            given = executable.native, kept, constants, out_spec, list(donated)
+            return _native.Entry(*given, committed=self.committed)
         captured = tuple([u.cell for u in self.touched.captured])
         spec = "tuple", [out_spec, *specs[results:]]
         given = executable.native, kept, constants, spec, list(donated)
-        return _native.Entry(*given, captured=captured, written=written)
+        return _native.Entry(*given, captured=captured, written=written, committed=self.committed)
 
     def linear_entry(self, live: tuple[bool, ...]) -> Any:
         """The same for leaves of which some are on the tape of an eager derivative."""
         specs = [("leaf", n) for n in range(len(self.out_avals))]
         spec = tree.recipe(self.out_tree, specs)
-        return linear_entry(self.closed, live, self.numbers, self.program.constants, spec)
+        return linear_entry(
+            self.closed, live, self.numbers, self.program.constants, spec, self.committed
+        )
 
 
 class Stage:
@@ -273,7 +282,8 @@ class Compiled(Stage):
                 raise TypeError(
                     f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
                 )
-        return tree.unflatten(self.out_tree, run(self._executable, touched, leaves, (), ()))
+        outs = run(self._executable, touched, leaves, (), ())
+        return tree.unflatten(self.out_tree, self._traced.placed(outs))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.call(*args, **kwargs)

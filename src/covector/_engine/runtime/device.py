@@ -258,6 +258,11 @@ def check_places(api: str, what: str, places: object) -> None:
             )
 
 
+def committed(x: Any) -> Any:
+    """An array that is said to be where it is; what is traced is nowhere yet."""
+    return _native.commit(x) if type(x) is Array else x
+
+
 def resolved(api: str, place: Any) -> Any:
     """The sharding that a PartitionSpec stands for, over the mesh of the context; another place as it is.
 
