@@ -56,7 +56,7 @@ def _where(condition: Any, x: Any, y: Any, /) -> Any:
     chosen = _as_bool(lift("where", condition))
     if chosen.shape == yes.shape == no.shape:
         return prims.select(chosen, yes, no)
-    return prims.select(*fitted("where", (chosen, yes, no)))
+    return prims.select(*fitted("where", (chosen, yes, no), any_ranks=True))
 
 
 _where_ufunc = make("where", _where, 3, "Elements of x where the condition holds, else of y.")

@@ -31,7 +31,7 @@ from covector._engine.api.options import (
     matched,
 )
 from covector._engine.api.references import Touched
-from covector._engine.api.stages import Lowered, Traced, log
+from covector._engine.api.stages import Lowered, Traced
 from covector._engine.base import errors, tree
 from covector._engine.base.belongings import belongings, let_go, refers_to_nothing
 from covector._engine.base.caches import forgotten_by
@@ -342,7 +342,7 @@ class Jitted:
                 f"no_tracing is set, but {where} has to be traced: {self._why(signature, key)}"
             )
         if config.explain_cache_misses:
-            log("tracing %s: %s", where, self._why(signature, key))
+            errors.log("tracing %s: %s", where, self._why(signature, key))
 
     def _why(self, signature: Signature, key: tuple[Any, ...]) -> str:
         """Why what was traced before does not do: what differs from the closest signature."""
@@ -491,7 +491,7 @@ def jit(
         raise ValueError(f"jit: backend={backend!r}; the devices are {devices()}")
     static = chosen("static", static_argnums, static_argnames)
     donated = chosen("donate", donate_argnums, donate_argnames)
-    calls = _calls(fun, static, donated, compiler_flags(compiler_options), committed)
+    calls = _calls(fun, static, donated, compiler_flags("jit", compiler_options), committed)
     native: Any = _native.JitFunction(fun, calls)
     functools.update_wrapper(native, fun, updated=())
     return native
@@ -549,6 +549,8 @@ class _Methods:
     def cache_size(self) -> int:
         """For how many signatures it is compiled."""
         return self.calls.size()
+
+    _cache_size = cache_size  # as libraries ask
 
     def clear_cache(self) -> None:
         """Forget all that was traced and compiled of the function with these options."""
