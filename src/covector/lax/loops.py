@@ -69,10 +69,10 @@ def _while(
     check_values(body[0], "init_val", init_val, carry)
     carry = [operand(x) for x in carry]
     if config.disable_jit:
-        test, step = condition[0].of(condition[1]), body[0].of(body[1])
+        holds, advance = condition[0].of(condition[1]), body[0].of(body[1])
         val, done = by_steps.while_loop(
-            lambda val: test(val, None)[1],
-            lambda val: step(val, None)[0],
+            lambda val: holds(val, None)[1],
+            lambda val: advance(val, None)[0],
             tree.unflatten(carry_tree, carry),
         )
         if done:

@@ -296,9 +296,13 @@ def named_scope(name: str) -> AbstractContextManager[None]:
     >>> "in layer" in str(covector.make_jaxpr(f)(1.0))
     True
     """
+    _check_name(name)
+    return errors.scope(name)
+
+
+def _check_name(name: object) -> None:
     if not isinstance(name, str):
         raise TypeError(f"named_scope: name must be a str, got {name!r}{errors.at_user_line()}")
-    return errors.scope(name)
 
 
 def named_call(fun: Callable[P, R], *, name: str | None = None) -> Callable[P, R]:
