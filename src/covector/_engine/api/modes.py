@@ -198,7 +198,7 @@ def default_device(device: Device | str | None) -> AbstractContextManager[None]:
 
     >>> import covector, covector.numpy as np
     >>> with covector.default_device(covector.devices()[0]):
-    ...     print(np.ones(2).device)
+    ...     print(repr(np.ones(2).device))
     CpuDevice(id=0)
     """
     known = devices()
