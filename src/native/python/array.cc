@@ -61,7 +61,6 @@ PyGetSetDef kAttributes[] = {
     {"committed", get_committed, nullptr,
      "Whether somebody asked for its device, or that of something that it was computed from.",
      nullptr},
-    {"_committed", get_committed, nullptr, "The same, under the name that libraries ask.", nullptr},
     {"shape", get_shape, nullptr, "The lengths of the axes.", nullptr},
     {"dtype", get_dtype, nullptr, "The type of the elements.", nullptr},
     {"weak_type", get_weak_type, nullptr,
