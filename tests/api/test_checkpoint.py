@@ -215,7 +215,7 @@ def memory(f: Any, policy: Any = None, wrap: Any = cv.checkpoint) -> float:
     expected = cv.grad(chained(layer))(x, w)
     onp.testing.assert_allclose(gradient(x, w), expected, 1e-4, 1e-6)
     sizes = gradient.lower(x, w).compile().memory_analysis()
-    return sizes["temp_size_in_bytes"] / x.nbytes
+    return sizes.temp_size_in_bytes / x.nbytes
 
 
 def test_memory_of_a_chain_is_as_the_policy_says() -> None:
@@ -251,7 +251,7 @@ def test_a_checkpointed_scan_keeps_the_carry_alone() -> None:
     def size(wrap: Any, n: int) -> float:
         c, xs = np.ones(1000), np.ones(n)
         compiled = cv.jit(cv.grad(loss(wrap, n))).lower(c, xs).compile()
-        return compiled.memory_analysis()["temp_size_in_bytes"] / c.nbytes
+        return compiled.memory_analysis().temp_size_in_bytes / c.nbytes
 
     growth = [size(wrap, 40) - size(wrap, 20) for wrap in (lambda f: f, cv.checkpoint)]
     assert 95 <= growth[0] <= 105
