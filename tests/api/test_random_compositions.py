@@ -17,11 +17,11 @@ from tests.api.compositions import (
     FIRST_ORDER,
     Form,
     Plain,
-    Real,
     log,
     random_form,
     weighed,
 )
+from tests.api.real_forms import Real
 
 import covector as cv
 import covector.numpy as cnp
