@@ -190,10 +190,16 @@ class StatementWriter(ControlFlow):
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
         stretches = dict(straight(statements)) if self.emitter.width == 1 else {}
+        stored = False  # with the one before
         for n, statement in enumerate(statements):
             if n in stretches and self.packs:
                 Packs(stretches[n], self.emitter).write()
+            if stored:
+                stored = False
+                continue
             match statement:
+                case Store() if self._stores_two(statements, n):
+                    stored = True
                 case Loop():
                     self.loop(statement)
                 case Init(local, value):
@@ -222,6 +228,14 @@ class StatementWriter(ControlFlow):
                     self.swap(first, second)
                 case Note(text):
                     self.frame.lines.append(f"  ; {text}")
+
+    def _stores_two(self, statements: Sequence[Statement], n: int) -> bool:
+        """Whether a store and the next statement are one: then they are written."""
+        if self.emitter.width == 1 or n + 1 == len(statements):
+            return False
+        first, second = statements[n : n + 2]
+        both = isinstance(first, Store) and isinstance(second, Store)
+        return both and self.emitter.store_pair(first, second)
 
     # -- folds -----------------------------------------------------------------------------------
 
