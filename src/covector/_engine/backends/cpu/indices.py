@@ -21,7 +21,7 @@ from covector._engine.backends.cpu.instructions import (
 )  # fmt: skip
 from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_names
 from covector._engine.ir import index as ix
-from covector._engine.ir.kernel import Buffer, Store, nodes
+from covector._engine.ir.kernel import Buffer, Store, index_values, nodes
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Factor
@@ -271,7 +271,22 @@ class LoopEmitter(Emitter):
 
     def uniform_index(self, d: Dim) -> bool:
         """Whether an index is surely the same in all lanes."""
-        return self.lane is None or (ix.coefficient(d, self.lane) == 0 and not _has_payload(d))
+        return self.lane is None or (ix.coefficient(d, self.lane) == 0 and not self._parts(d))
+
+    def stride(self, d: Dim) -> Dim | None:
+        """How far apart the lanes' elements are; None if that is not known."""
+        return None if self._parts(d) else ix.coefficient(d, self.lane or "")
+
+    def _parts(self, d: Dim) -> bool:
+        """Whether lanes may read an index from data that differ, or that only some of them may read."""
+        found = index_values(d)
+        if not found or self.parted or self.lane is None:
+            return bool(found)
+        return any(
+            node.op in ("local", "iterate", "project", "call")
+            or (node.op == "load" and (node.args or node.attr[0] in self.frame.lane_buffers))  # type: ignore[index]
+            for node in nodes(found, set())
+        )
 
     def load(self, e: Expr) -> str:
         """One element a lane."""
@@ -289,7 +304,7 @@ class LoopEmitter(Emitter):
         if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
             return self.spread(self.one.value(e), register_element(e.dtype))
         mask = self.mask_of(e.args[0] if e.args else None)
-        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        stride = self.stride(d)
         type_, near = memory_type(e.dtype, self.width), self.frame.target.loops.near
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
@@ -429,7 +444,7 @@ class LoopEmitter(Emitter):
             else:
                 self._scatter(type_, operand, self._lane_addresses(buffer, d), dtype, mask)
             return
-        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        stride = self.stride(d)
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
             self._store_vector(type_, operand, address, dtype, mask)
@@ -444,7 +459,7 @@ class LoopEmitter(Emitter):
         Whole vectors are put together in registers: element by element, as `_store_apart` does it, takes twice as long.
         """
         buffer, d = first.buffer, first.index
-        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        stride = self.stride(d)
         if stride != 2 or second.buffer is not buffer or (ix.rejoin(second.index - d)) != 1:
             return False
         if first.condition or second.condition or self.mask or buffer in self.frame.lane_buffers:
