@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import frameworks, timing
-from benchmarks.operations import Operation, table
+from benchmarks.operations import Operation
+from benchmarks.sweep_table import table
 
 PEERS = ("jax", "torch", "numpy")
 NARROW = ("bfloat16",)  # what NumPy lacks
@@ -95,7 +96,9 @@ def line(op: Operation, n: int, times: Times) -> tuple[float, str]:
     peer = min(peers, key=peers.__getitem__)
     ratio = times["covector"] / peers[peer]
     dtype = "" if op.dtype == "float32" else f" {op.dtype}"
-    cells = " | ".join(f"{times[name] * 1e6:.4g}" if name in times else "" for name in ("covector", *PEERS))
+    cells = " | ".join(
+        f"{times[name] * 1e6:.4g}" if name in times else "" for name in ("covector", *PEERS)
+    )
     return ratio, f"| {ratio:.2f} | {peer} | {op.name}{dtype} | {n} | {cells} |"
 
 
@@ -106,7 +109,9 @@ def main() -> int:
     os.environ.setdefault("JAX_ENABLE_X64", "1")
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
-    parser.add_argument("--only", action="append", default=[], help="a regular expression for 'name dtype n'")
+    parser.add_argument(
+        "--only", action="append", default=[], help="a regular expression for 'name dtype n'"
+    )
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sample", type=float, default=0.003, help="seconds of one sample")
@@ -129,7 +134,10 @@ def main() -> int:
                 lines.append(line(op, n, measure(op, n, names, options.rounds)))
                 print(lines[-1][1], flush=True)
             except Exception as error:  # a case that fails is a line too
-                print(f"FAILED {label}: {type(error).__name__}: {str(error).splitlines()[:1]}", flush=True)
+                print(
+                    f"FAILED {label}: {type(error).__name__}: {str(error).splitlines()[:1]}",
+                    flush=True,
+                )
             gc.collect()
     head = f"| of the best | best | operation | size | {' µs | '.join(('covector', *PEERS))} µs |\n|{' --- |' * 8}"
     mean = math.exp(sum(math.log(ratio) for ratio, _ in lines) / max(1, len(lines)))

@@ -517,7 +517,9 @@ class Emitter:
         element, ints, floats = register_element(source), self.type(target), self.type(source)
         kind = family(target)[0]
         if self.width == 1:
-            name = f"@llvm.fpto{kind}i.sat.{suffix(register_element(target), 1)}.{suffix(element, 1)}"
+            name = (
+                f"@llvm.fpto{kind}i.sat.{suffix(register_element(target), 1)}.{suffix(element, 1)}"
+            )
             self.module.declare(name, f"declare {ints} {name}({floats})")
             return self.line(f"call {ints} {name}({floats} {x})")
         bits = target.itemsize * 8
