@@ -294,7 +294,7 @@ class Choice:
             if wide and any(f.folded or f.assigned for f in seen) and self._is_few(size):
                 continue  # across so few lanes it takes longer to fold than one after the other
             strides = [ix.coefficient(d, name) for d in places]
-            score = sum(STRIDES.get(c, -1.0) for c in strides)
+            score = sum(STRIDES.get(c, -1.0) if isinstance(c, int) else -1.0 for c in strides)
             score /= max(len(strides), 1)
             if isinstance(size, int) and size < loops.short:
                 score -= 0.3

@@ -234,8 +234,9 @@ class StatementWriter(ControlFlow):
         if self.emitter.width == 1 or n + 1 == len(statements):
             return False
         first, second = statements[n : n + 2]
-        both = isinstance(first, Store) and isinstance(second, Store)
-        return both and self.emitter.store_pair(first, second)
+        if not isinstance(first, Store) or not isinstance(second, Store):
+            return False
+        return self.emitter.store_pair(first, second)
 
     # -- folds -----------------------------------------------------------------------------------
 
