@@ -28,6 +28,7 @@ def table() -> Iterator[Operation]:
         elementwise,
         reductions,
         ordering,
+        indexing,
         moving,
         products,
         layers,
@@ -164,8 +165,8 @@ def ordering() -> Iterator[Operation]:
     )
 
 
-def moving() -> Iterator[Operation]:
-    """What takes elements from one place to another."""
+def indexing() -> Iterator[Operation]:
+    """Elements and rows at places that come from data."""
     yield Operation("take", "x[at]", indexed, LENGTHS)
     yield Operation("take rows of 64", "x[rows]", narrow, (10, 1_000, 100_000))
     yield Operation("take rows of 1000", "x[rows]", rows, ROWS)
@@ -203,6 +204,10 @@ def moving() -> Iterator[Operation]:
         "torch.zeros(1000).index_add_(0, few, x)",
         "np.bincount(few, x, 1000)",
     )
+
+
+def moving() -> Iterator[Operation]:
+    """What takes elements from one place to another."""
     yield Operation("concatenate 0", "np.concatenate([x, x], 0)", rows, ROWS)
     yield Operation("concatenate 1", "np.concatenate([x, x], 1)", rows, ROWS)
     yield Operation("stack", "np.stack([x, y], 1)", vectors, LENGTHS)
