@@ -33,16 +33,16 @@ def test_running_folds(name: str, dtype: str) -> None:
     if dtype == "complex64" and name in ("max", "min"):
         return  # those compare two parts: they are not such loops
     rng = np.random.default_rng(0)
-    for n in (1, 31, 32, 33, 200):
+    lengths = ((1, False), (32, False), (33, False)) if dtype == "float32" else ()
+    for n, reverse in (*lengths, (33, True), (200, False)):
         x = numbers(rng, n, dtype)
         if n == 200 and dtype.startswith("float"):
             x[150], x[20] = np.nan, -0.0
-        for reverse in (False, True):
-            ends = slice(None, None, -1 if reverse else 1)
-            wanted = ufunc.accumulate(x[ends], dtype=x.dtype)[ends]
-            run = covector.jit(lambda x, r=reverse: fold(x, reverse=r))
-            close = {"rtol": 0.05 if dtype == "float16" else 1e-4}
-            np.testing.assert_allclose(np.asarray(run(x)), wanted, **close)
+        ends = slice(None, None, -1 if reverse else 1)
+        wanted = ufunc.accumulate(x[ends], dtype=x.dtype)[ends]
+        run = covector.jit(lambda x, r=reverse: fold(x, reverse=r))
+        close = {"rtol": 0.05 if dtype == "float16" else 1e-4}
+        np.testing.assert_allclose(np.asarray(run(x)), wanted, **close)
     taken = covector.jit(lambda x: fold(x * x) * 3, donate_argnums=0)
     x = numbers(rng, 100, dtype)
     wanted = ufunc.accumulate(x * x, dtype=x.dtype) * np.dtype(dtype).type(3)

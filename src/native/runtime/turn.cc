@@ -126,6 +126,7 @@ Part part_of() {
 extern "C" int32_t cv_turn(const void* from, void* to, int64_t width, int64_t rows, int64_t columns,
                            int64_t from_step, int64_t to_step) {
     using namespace covector;
+    if (rows <= 0 || columns <= 0) return 0;
     struct Job {
         Turn turn;
         Part part;
