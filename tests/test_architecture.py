@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/base",
         "collection tree version depth",
     ),
-    ("_engine/types", "__init__ dims narrow dtypes conversion mesh sharding avals"),
+    ("_engine/types", "__init__ dims narrow dtypes conversion mesh sharding layout avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),
     ("_engine/types", "nothing"),
@@ -86,7 +86,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/api",
-        "arguments references callbacks debugger pullback derivatives jacobians stages options jit fwd_and_bwd",
+        "arguments references callbacks debugger pullback derivatives jacobians options stages jit fwd_and_bwd",
     ),
     ("_engine/api", "jaxprs transforms sharded meshes modes"),
     ("_engine/api", "rules custom checkpoint"),
@@ -125,9 +125,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "ref ad ops dlpack typing stages version test_util"),
     (
         "lax",
-        "control_flow branches loops prefixes operands derivatives examples elementwise products reductions shape",
+        "by_steps control_flow branches loops prefixes operands derivatives examples elementwise products reductions",
     ),
-    ("lax", "padding convolution windows ragged"),
+    ("lax", "shape padding convolution windows ragged"),
     (
         "lax",
         "indexing markers sorting fourier collectives rng scaled bound operations linalg composed names __init__",
@@ -228,7 +228,11 @@ BY_NAME = {
     ): "JAX's view of a Program, for who looks at one",
     ("lax/names", "covector._engine.control.names"): "`lax.sin_p`, for interpreters",
     ("lax/names", "covector.lax.composed"): "`lax.sort_p`, for interpreters",
-    ("_engine/api/stages", "logging"): "it is 2 % of our import, for who asks for a log",
+    (
+        "_engine/api/stages",
+        "covector._engine.runtime.placement",
+    ): "shardings and layouts, for who asks a compiled function",
+    ("_engine/base/errors", "logging"): "it is 2 % of our import, for who asks for a log",
     ("__init__", "covector.numpy"): "first of all, while no garbage is collected",
     ("__init__", "covector._engine.api.derivatives"): "first of all, while no garbage is collected",
     ("__init__", "covector.{}"): "public modules are loaded when they are named",
