@@ -140,7 +140,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "flatten_util"),
     (
         "scipy",
-        "spectral signal examples complex_gamma waves special ndimage optimize integrate interpolate",
+        "spectral signal examples complex_gamma hypergeometric waves special ndimage optimize integrate interpolate",
     ),
     ("scipy/sparse", "linalg __init__"),
     ("scipy/cluster", "vq __init__"),
