@@ -109,7 +109,7 @@ def abstract_eval_fun(
     >>> import covector
     >>> from covector.interpreters import partial_eval
     >>> partial_eval.abstract_eval_fun(lambda x: [x > 1], covector.typeof(2.0))
-    [ShapedArray(bool[])]
+    [ShapedArray(bool*[])]
     """
     return list(trace.stage(lambda *xs: fun(*xs, **params), avals).out_avals)
 
@@ -119,7 +119,7 @@ def prune_closed_jaxpr_outputs(jaxpr: ClosedJaxpr, used_outputs: Sequence[bool])
 
     >>> import covector
     >>> from covector.interpreters import partial_eval
-    >>> closed = covector.make_jaxpr(lambda x: (x * x, x + 1))(1)
+    >>> closed = covector.make_jaxpr(lambda x: (x * x, x + x))(1)
     >>> [e.primitive for e in partial_eval.prune_closed_jaxpr_outputs(closed, [False, True]).jaxpr.eqns]
     [add]
     """

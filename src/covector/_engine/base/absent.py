@@ -110,6 +110,7 @@ ABSENT: tuple[Absence, ...] = (
         _INSIDE,
         "`covector.extend.core`, and `docs/extending.md`",
     ),
+    Absence("core", "Value", "it means any value", "`typing.Any`"),
     Absence("errors", "KeyReuseError", "keys are not tracked", "`random.split`"),
     Absence("ffi", "abstract_token", _NO_TOKENS, "`has_side_effect=True`"),
     Absence(
