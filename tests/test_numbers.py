@@ -22,6 +22,7 @@ NUMBERS = {
         "control/unwind",
         "LEAST_DIGITS",
     ): "how much memory a gradient may take is the same everywhere",
+    ("control/unwind", "HEADS"): "of a data structure: how many numbers stand in front",
     ("control/unwind", "TAPE_BYTES"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "MOST_STEPS"): "how much memory a gradient may take is the same everywhere",
     ("control/unwind", "KEPT_BYTES"): "how much memory a gradient may take is the same everywhere",
