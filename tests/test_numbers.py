@@ -18,6 +18,7 @@ NUMBERS = {
     ("compile/fuse", "ALONE"): "more than any limit",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("compile/unroll", "MADE"): "a mark: no input has this number",
+    ("control/masked", "FEW"): "before there is a target: rules of batches ask for none",
     (
         "control/unwind",
         "LEAST_DIGITS",

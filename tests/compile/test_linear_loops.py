@@ -53,7 +53,16 @@ def stacked(x: Any, n: Any, a: Any) -> Any:
     return lax.while_loop(lambda c: c[0] < n, step, (0, cnp.zeros_like(a), x))[1]
 
 
-LOOPS = [filled, that_reads, with_a_choice, with_slices, stacked]
+def with_its_own_choice(x: Any, n: Any, a: Any) -> Any:
+    """The choice depends on the array, and is another one for each of a batch."""
+
+    def step(i: Any, a: Any) -> Any:
+        return lax.cond(a[i] < 0.7, lambda a: a.at[i].set(cnp.sin(x * a[i])), lambda a: a, a)
+
+    return lax.fori_loop(0, n, step, a)
+
+
+LOOPS = [filled, that_reads, with_a_choice, with_slices, stacked, with_its_own_choice]
 
 
 def gradient(f: Loop) -> Loop:
@@ -76,12 +85,17 @@ def batched_apart(f: Loop) -> Loop:
     )
 
 
+def gradient_of_a_batch(f: Loop) -> Loop:
+    return lambda x, n, a: cv.grad(lambda x: cnp.sum(batched(f)(x, n, a)))(x)
+
+
 WAYS: dict[str, Callable[[Loop], Loop]] = {
     "forwards": lambda f: f,
     "gradient": gradient,
     "turn": turn,
     "batch": batched,
     "batch apart": batched_apart,
+    "gradient of a batch": gradient_of_a_batch,
     "gradients of a batch": lambda f: batched(gradient(f)),
     "gradients of a batch apart": lambda f: batched_apart(gradient(f)),
 }
@@ -107,7 +121,13 @@ def written(f: Loop, n: int, monkeypatch: pytest.MonkeyPatch) -> int:
     return count
 
 
-CASES = [(f, way) for f in LOOPS for way in WAYS if way != "turn" or f is that_reads]
+CASES = [
+    (f, way)
+    for f in LOOPS
+    for way in WAYS
+    if (way != "turn" or f is that_reads)
+    and (f is with_its_own_choice or way != "gradient of a batch")
+]
 
 
 @pytest.mark.parametrize(("loop", "way"), CASES, ids=lambda x: getattr(x, "__name__", x))
