@@ -66,6 +66,7 @@ nb::dict symbol_addresses() {
     made["cv_zgemm"] = address_of(cv_zgemm);
     made["cv_fft"] = address_of(cv_fft);
     made["cv_scatter"] = address_of(cv_scatter);
+    made["cv_unfilled"] = address_of(cv_unfilled);
     made["cv_top_k"] = address_of(cv_top_k);
     made["cv_turn"] = address_of(cv_turn);
     made["cv_sconv"] = address_of(cv_sconv);
