@@ -90,6 +90,28 @@ def test_compositions(seed: int) -> None:
         assert_alike((cv.jit(found) if seed % 3 == 0 else found)(X), wanted)
 
 
+def written(text: str) -> Form:
+    """The form that is written like "scan8 checked11 leaf0": each with one inside."""
+    first, _, rest = text.partition(" ")
+    name = first.rstrip("0123456789")
+    return Form(name, int(first[len(name) :]), (written(rest),) if rest else ())
+
+
+@pytest.mark.parametrize(
+    ("way", "text"),
+    [
+        ("gradient", "until11 own_zeros7 leaf10"),  # rules that make constants, in loops
+        ("curvature", "until4 own_zeros7 leaf6"),
+        ("gradient", "until6 own_vjp7 leaf8"),
+        ("gradient", "scan8 checked11 own_vjp4 leaf0"),  # a rule that calls its own function
+        ("curvature", "keep0 own_vjp0 leaf0"),  # rules that a checkpoint lost
+    ],
+)
+def test_compositions_that_once_failed(way: str, text: str) -> None:
+    made = written(text)
+    assert_alike(WAYS[way](real(made))(X), WAYS[way](plain(made))(X))
+
+
 @pytest.mark.parametrize("seed", range(6 * TIMES))
 def test_effects_are_in_the_order_of_the_program(seed: int) -> None:
     names = (*CONTROL, *FIRST_ORDER, "say", "say")
