@@ -138,7 +138,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("nn", "examples activations functions initializers scaled __init__"),
     ("scipy", "decompositions linear_systems matrix_functions special_matrices linalg fft"),
     ("", "flatten_util"),
-    ("scipy", "spectral signal examples waves special ndimage optimize integrate interpolate"),
+    (
+        "scipy",
+        "spectral signal examples complex_gamma waves special ndimage optimize integrate interpolate",
+    ),
     ("scipy/sparse", "linalg __init__"),
     ("scipy/cluster", "vq __init__"),
     ("scipy/spatial", "transform __init__"),

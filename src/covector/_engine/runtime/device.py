@@ -263,7 +263,7 @@ def check_places(api: str, what: str, places: object) -> None:
 
 def committed(x: Any) -> Any:
     """An array that is said to be where it is; what is traced is nowhere yet."""
-    return _native.commit(x) if type(x) is Array else x
+    return _native.commit(x) if type(x) is Array and not x.committed else x
 
 
 def resolved(api: str, place: Any) -> Any:
@@ -310,7 +310,7 @@ def device_put(
         if isinstance(leaf, np.ndarray | np.generic):
             if config.transfer_guard.endswith("explicit"):
                 errors.guard_transfer(config.transfer_guard, leaf)
-            leaf = as_entered(np.asarray(leaf))
+            leaf = as_entered(leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf))
         array = as_array(leaf)
         return _native.commit(array) if asked else array
 
