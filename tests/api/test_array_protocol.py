@@ -214,7 +214,7 @@ def values(x: Any) -> list[np.ndarray]:
 
 def first_call(name: str, function: Any, names: dict[str, Any]) -> tuple[str, Any] | None:
     """A call of a function that works, as recipes of the comparison with JAX make them, and what it gives."""
-    for arguments in dict.fromkeys(agreement.calls(function, ["float32"])):
+    for arguments in dict.fromkeys(agreement.calls(name, function, ["float32"])):
         text = f"library.{name}({arguments})"
         with suppress(Exception):
             return text, eval(text, dict(names))
