@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.amount import some
 from tests.surface.numpy_cases import BINARY, UNARY
+from tools.agreement import calls as agreement
+from tools.agreement.outcomes import Values
 
 import covector as cv
 import covector.numpy as cnp
@@ -192,6 +198,62 @@ def test_other_modules() -> None:
     )
     same(random.permutation(key, Stands(A)), random.permutation(key, A))
     same(cnp.linalg.norm(Stands(A)), cnp.linalg.norm(A))
+
+
+OPERANDS = ("a", "b", "positive", "unit", "ordered", "spd", "places", "mask", "weak", "key")
+# Those that take pytrees, of which such objects are leaves, and what gives something else each time.
+OF_PYTREES = "scan map fori_loop while_loop cond switch associative_scan Key rng_uniform".split()  # noqa: SIM905
+MODULES = {"lax": 35, "nn": 15, "random": 12, "scipy.special": 15, "scipy.linalg": 8, "ops": 4}
+
+
+def values(x: Any) -> list[np.ndarray]:
+    leaves = cv.tree.leaves(x)
+    is_key = [cv.dtypes.issubdtype(getattr(y, "dtype", None), cv.dtypes.prng_key) for y in leaves]
+    return [np.asarray(random.key_data(y) if k else y) for y, k in zip(leaves, is_key, strict=True)]
+
+
+def first_call(name: str, function: Any, names: dict[str, Any]) -> tuple[str, Any] | None:
+    """A call of a function that works, as recipes of the comparison with JAX make them, and what it gives."""
+    for arguments in dict.fromkeys(agreement.calls(name, function, ["float32"])):
+        text = f"library.{name}({arguments})"
+        with suppress(Exception):
+            return text, eval(text, dict(names))
+    return None
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_functions_of_other_modules(module: str) -> None:
+    """Each, or a sample, with such an object in place of every operand: alone, and while it is traced."""
+    plain = {**Values(cv).names(), "library": cv}
+
+    def made(name: str) -> Callable[..., Any]:
+        return lambda *args, **options: Stands(plain[name](*args, **options))
+
+    standing = {**plain, **{name: made(name) for name in OPERANDS if plain[name] is not None}}
+    space = importlib.import_module(f"covector.{module}")
+    found = [
+        n for n in space.__all__ if inspect.isroutine(getattr(space, n)) and n not in OF_PYTREES
+    ]
+    tested = 0
+    for name in some(found, MODULES[module]):
+        call = first_call(f"{module}.{name}", getattr(space, name), plain)
+        if call is None or not all(isinstance(x, cv.Array) for x in cv.tree.leaves(call[1])):
+            continue
+        tested += 1
+        text, wanted = call
+        run = lambda text=text: eval(text, dict(standing))  # noqa: E731
+        for outs in (run(), cv.jit(run)()):
+            for x, y in zip(values(outs), values(wanted), strict=True):
+                np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4, err_msg=text)
+    assert tested > MODULES[module] / 3
+
+
+def test_slopes_go_through_them() -> None:
+    for f in (nn.softplus, cv.scipy.special.logsumexp, lax.sin, cnp.sum, cnp.linalg.norm):
+        same(
+            cv.grad(lambda x, f=f: cnp.sum(f(Stands(x * x))))(A),
+            cv.grad(lambda x, f=f: cnp.sum(f(x * x)))(A),
+        )
 
 
 def test_transformations_take_arrays_and_pytrees_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import covector
 import covector.numpy as cnp
-from covector import config, lax
+from covector import as_jax, config, lax
 from covector._engine.base import jax_flags
 from covector._engine.core.trace import Tracer
 
@@ -466,3 +466,28 @@ def test_options_of_jit() -> None:
         covector.jit(f, compiler_options={"xla_foo": 1})
     with pytest.raises(ValueError, match="the devices are"):
         covector.jit(f, backend="tpu")
+
+
+def test_who_takes_the_place_of_the_compiler_is_heard() -> None:
+    """As `chex.restrict_backends` does it."""
+    with as_jax.install():
+        from jax._src import compiler
+
+        inner, told = compiler.backend_compile_and_load, []
+
+        def refuse(backend: Any, *args: Any, **options: Any) -> None:
+            told.append(backend.platform)
+            raise RuntimeError("not for this one")
+
+        known = covector.jit(lambda x: x * 3)
+        known(1.0)
+        compiler.backend_compile_and_load = refuse
+        try:
+            assert float(known(2.0)) == 6.0  # nothing is compiled for it
+            with pytest.raises(RuntimeError, match="not for this one"):
+                covector.jit(lambda x: x * 5)(1.0)
+        finally:
+            compiler.backend_compile_and_load = inner
+        assert told == ["cpu"]
+        assert float(covector.jit(lambda x: x * 5)(1.0)) == 5.0
+    assert float(covector.jit(lambda x: x * 7)(1.0)) == 7.0

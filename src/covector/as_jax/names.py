@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
 from covector._engine.core.primitive import Zero
 from covector._engine.core.trace import EVAL, current, typeof
+from covector._engine.runtime.late import BEFORE_COMPILING
+from covector.extend.backend import get_backend
 from covector.tree_util import flatten_one_level
 
 # Libraries give it a transpose: that of Covector's own, which is what lineax writes.  So it has tables of its own.
@@ -33,6 +36,19 @@ def include_frame(frame: FrameType) -> bool:
 def trace_state_clean() -> bool:
     """Whether nothing is being traced or transformed."""
     return current() is EVAL
+
+
+def backend_compile_and_load(backend: Any, *args: Any, **options: Any) -> None:
+    """Called before anything is compiled: libraries put another function in its place, which may refuse."""
+
+
+def _tell_compiler(platform: str) -> None:
+    compiler = sys.modules.get("jax._src.compiler")
+    if compiler is not None:
+        compiler.backend_compile_and_load(get_backend(platform))
+
+
+BEFORE_COMPILING.append(_tell_compiler)
 
 
 class ExtendedDType:

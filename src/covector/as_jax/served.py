@@ -39,7 +39,12 @@ INSIDE: tuple[Inside, ...] = (
     Inside("checkify", "JaxException", "covector.experimental.checkify:JaxRuntimeError", "flax"),
     Inside("checkify", "checkify", "covector.experimental.checkify:checkify", "flax"),
     Inside("checkify", "user_checks", "covector.experimental.checkify:user_checks", "flax"),
-    Inside("compiler", "", "", "chex (restrict_backends)"),
+    Inside(
+        "compiler",
+        "backend_compile_and_load",
+        "covector.as_jax.names:backend_compile_and_load",
+        "chex (restrict_backends)",
+    ),
     Inside("core", "ShapedArray", "covector.core:ShapedArray", "flax"),
     Inside("core", "trace_state_clean", "covector.as_jax.names:trace_state_clean", "numpyro"),
     Inside("dispatch", "wait_for_tokens", "covector:effects_barrier", "equinox"),

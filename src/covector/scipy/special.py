@@ -553,4 +553,4 @@ def log_softmax(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
     return _log_softmax(x, axis)
 
 
-publish(__name__, arrays=(__name__,))
+publish(__name__, arrays=(__name__, "covector.nn.functions"))

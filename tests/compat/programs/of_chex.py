@@ -129,3 +129,18 @@ def fakes() -> Any:
         return [str(seen), y]
 
     return all_of, ()
+
+
+@case(repeats=0)
+def restricted_backends() -> Any:
+    def run() -> Any:
+        found = []
+        for options in ({"allowed": ["cpu"]}, {"forbidden": ["cpu"]}, {"allowed": ["tpu"]}, {}):
+            try:
+                with chex.restrict_backends(**options):
+                    found.append(float(jax.jit(lambda x: jnp.sin(x) * 2)(1.0)))
+            except (RuntimeError, ValueError) as error:
+                found.append(type(error).__name__)
+        return [*found, float(jax.jit(lambda x: jnp.cos(x))(1.0))]
+
+    return run, ()

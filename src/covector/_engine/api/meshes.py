@@ -327,21 +327,7 @@ def auto_axes(
     """
     if f is None:
         return partial(auto_axes, axes=axes, out_sharding=out_sharding)
-    check_callable(f, "auto_axes")
-
-    @wraps(f)
-    def auto_f(*args: Any, **kwargs: Any) -> Any:
-        given = kwargs.pop("out_sharding", out_sharding)
-        if given is None:
-            raise TypeError(f"auto_axes needs an out_sharding{errors.at_user_line()}")
-        mesh = _mesh_for("auto_axes", axes, (args, given))
-        with within(mesh.update_axis_types(_all(mesh, axes, AxisType.Auto))):
-            out = f(*args, **kwargs)
-        with within(mesh):
-            check_spread("auto_axes: out_sharding", out, given, tuple(AxisType))
-        return out
-
-    return auto_f
+    return _on_axes("auto_axes", f, axes, AxisType.Auto, "out_sharding", out_sharding)
 
 
 def explicit_axes(
@@ -368,19 +354,40 @@ def explicit_axes(
     """
     if f is None:
         return partial(explicit_axes, axes=axes, in_sharding=in_sharding)
-    check_callable(f, "explicit_axes")
+    return _on_axes("explicit_axes", f, axes, AxisType.Explicit, "in_sharding", in_sharding)
+
+
+def _on_axes(
+    api: str,
+    f: Callable[..., Any],
+    axes: str | tuple[str, ...] | None,
+    kind: AxisType,
+    side: str,
+    sharding: Any,
+) -> Any:
+    """`f` where these axes of the mesh are of a type; `side` names the sharding that it needs.
+
+    That of arguments is told under the new types, that of results under those around.
+    """
+    check_callable(f, api)
+    of_arguments = side == "in_sharding"
 
     @wraps(f)
-    def explicit_f(*args: Any, **kwargs: Any) -> Any:
-        given = kwargs.pop("in_sharding", in_sharding)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = kwargs.pop(side, sharding)
         if given is None:
-            raise TypeError(f"explicit_axes needs an in_sharding{errors.at_user_line()}")
-        mesh = _mesh_for("explicit_axes", axes, (args, given))
-        with within(mesh.update_axis_types(_all(mesh, axes, AxisType.Explicit))):
-            check_spread("explicit_axes: in_sharding", args, given, tuple(AxisType))
-            return f(*args, **kwargs)
+            raise TypeError(f"{api} needs an {side}{errors.at_user_line()}")
+        mesh = _mesh_for(api, axes, (args, given))
+        with within(mesh.update_axis_types(_all(mesh, axes, kind))):
+            if of_arguments:
+                check_spread(f"{api}: {side}", args, given, tuple(AxisType))
+            out = f(*args, **kwargs)
+        if not of_arguments:
+            with within(mesh):
+                check_spread(f"{api}: {side}", out, given, tuple(AxisType))
+        return out
 
-    return explicit_f
+    return call
 
 
 def _mesh_for(api: str, axes: str | tuple[str, ...] | None, places: Any) -> AbstractMesh:

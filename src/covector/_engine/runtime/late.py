@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from covector._engine.base.config import config
 from covector._engine.base.locks import import_late
 from covector._engine.ir.program import Program
 
 if TYPE_CHECKING:
     from covector._engine.runtime.executable import Executable
+
+
+# What is told the platform before something is compiled for it; what it raises ends that.
+BEFORE_COMPILING: list[Callable[[str], None]] = []
 
 
 @cache
@@ -25,6 +30,8 @@ def look_at(name: str, operands: Sequence[Any], results: Sequence[Any]) -> None:
 
 def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable:
     """The executable of a Program, whose inputs at these positions are donated."""
+    for told in BEFORE_COMPILING:
+        told(config.backend)
     return _executables().Executable(program, donated)
 
 
