@@ -155,6 +155,13 @@ class DotGeneral(ByRoutine, Folded):
         """Whether this is what the routine for pairs of bfloat16 computes."""
         return lhs.dtype == dtypes.bfloat16 and self.preferred == dtypes.float32
 
+    def by_pairs(self, lhs: ShapedArray, rhs: ShapedArray) -> bool:
+        """Whether the routine for pairs of bfloat16 is the quickest for operands of these types."""
+        if not self._takes_pairs(lhs) or lhs.dtype != rhs.dtype:
+            return False
+        self.type(lhs, rhs)  # refuses axes that are not there
+        return self._is_worth_it(lhs, rhs)
+
     def _is_worth_it(self, lhs: ShapedArray, rhs: ShapedArray) -> bool:
         """Whether elements are used so often that converting them, or putting them into pairs, is little."""
         lengths = (
@@ -169,7 +176,7 @@ class DotGeneral(ByRoutine, Folded):
     def alone(self, avals: Types, small: int) -> bool:
         lhs, rhs = avals
         if self._takes_pairs(lhs):
-            return self._is_worth_it(lhs, rhs)
+            return self.by_pairs(lhs, rhs)
         if lhs.dtype not in GEMM or (self.preferred or lhs.dtype) != lhs.dtype:
             return False  # these routines give what they take
         shape, folded = self.space(avals)
