@@ -122,8 +122,10 @@ def test_16_bit_floats_are_multiplied_as_float32(dtype: str, preferred: str | No
     def product(x: Any, y: Any) -> Any:
         return cnp.matmul(x, y.T, preferred_element_type=preferred)
 
-    x, y = (cnp.asarray(RNG.standard_normal(s), dtype=dtype) for s in ((40, 50), (30, 50)))
-    assert "sgemm" in kernels(product, x, y)
+    # Integers, whose sums are exact in any order: so the one rounding is seen.
+    x, y = (cnp.asarray(RNG.integers(-99, 99, s), dtype=dtype) for s in ((40, 50), (30, 50)))
+    routine = "bgemm" if dtype == "bfloat16" else "sgemm"
+    assert routine in kernels(product, x, y)
     wide = x.astype("float32") @ y.astype("float32").T
     wanted = wide.astype(preferred or dtype)
     got = covector.jit(product)(x, y)
@@ -159,3 +161,19 @@ def test_a_product_that_contracts_nothing_beside_a_fold() -> None:
         covector.jit(f)(a, b, d.reshape(24, 3)), both(a, b, d.reshape(24, 3)), strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_products_of_bfloat16_take_pairs() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (cnp.array(rng.standard_normal((40, 40)), cnp.bfloat16) for _ in range(2))
+    wanted = np.asarray(a, np.float32) @ np.asarray(b, np.float32)
+    for dtype in (None, cnp.float32):
+        product = covector.jit(lambda a, b, d=dtype: cnp.matmul(a, b, preferred_element_type=d))
+        assert "bgemm" in kernels(product, a, b)
+        found = product(a, b)
+        assert found.dtype == (dtype or cnp.bfloat16)
+        np.testing.assert_allclose(np.asarray(found, np.float32), wanted, rtol=2**-7, atol=0.05)
+    assert "bgemm" not in kernels(lambda a, b: a @ b, a[:8], b)
+    assert "bgemm" not in kernels(
+        lambda a, b: cnp.matmul(a, b, preferred_element_type=cnp.float64), a, b
+    )

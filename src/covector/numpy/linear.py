@@ -61,7 +61,8 @@ def contract(
     out = _product_dtype(x, y, preferred)
     wide = dtypes.promote(*[(_summed_in(v.dtype), False) for v in (x, y)])[0]
     above = not dtypes.is_narrow(out) and dtypes.promote((wide, False), (out, False))[0] == out
-    if above and out in prims.GEMM:
+    pairs = prims.DotGeneral(*contracted, *batch, out).by_pairs(typeof(x), typeof(y))
+    if above and out in prims.GEMM and not pairs:
         wide = out  # for which there is a routine
     dot = prims.DotGeneral(*contracted, *batch, out if above and out != wide else None)
     result = dot(cast(x, wide), cast(y, wide))

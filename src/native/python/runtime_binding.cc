@@ -17,6 +17,7 @@
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/fft.h"
+#include "runtime/gemm_narrow.h"
 #include "runtime/scatter.h"
 #include "runtime/sort.h"
 #include "runtime/top_k.h"
@@ -64,6 +65,7 @@ nb::dict symbol_addresses() {
     made["cv_dgemm"] = address_of(cv_dgemm);
     made["cv_cgemm"] = address_of(cv_cgemm);
     made["cv_zgemm"] = address_of(cv_zgemm);
+    made["cv_bgemm"] = address_of(cv_bgemm);
     made["cv_fft"] = address_of(cv_fft);
     made["cv_scatter"] = address_of(cv_scatter);
     made["cv_unfilled"] = address_of(cv_unfilled);

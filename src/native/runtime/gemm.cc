@@ -8,8 +8,10 @@
 #include "runtime/gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <memory>
+#include <type_traits>
 
 #include "runtime/common.h"
 #include "runtime/gemm_kernels.h"
@@ -358,22 +360,43 @@ void multiply_flipped(const Kernels<T>& kernels, const Product<T>& p) {
     }
 }
 
+// One number after the other, pairs of bfloat16 where these kernels are for them.
+template <typename T>
+void multiply_without_room(const Kernels<T>& kernels, const Product<T>& p) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (&kernels == pair_kernels()) {
+            const auto half = [](float pair, int shift) {
+                return std::bit_cast<float>(std::bit_cast<uint32_t>(pair) >> shift << 16);
+            };
+            for (int64_t i = 0; i < p.m; ++i) {
+                for (int64_t j = 0; j < p.n; ++j) {
+                    float sum = p.beta == 0 ? 0 : p.beta * p.c[i * p.ldc + j];
+                    for (int64_t q = 0; q < p.k; ++q) {
+                        const float x = *p.a_at(i, q), y = *p.b_at(q, j);
+                        sum += half(x, 0) * half(y, 0) + half(x, 16) * half(y, 16);
+                    }
+                    p.c[i * p.ldc + j] = sum;
+                }
+            }
+            return;
+        }
+    }
+    multiply_plainly(p);
+}
+
 template <typename T>
 void multiply_piece(const Kernels<T>& kernels, const Product<T>& p, bool flip) {
     if (p.m <= 0 || p.n <= 0) return;
     Scratch<T>& scratch = tls_scratch<T>;
     if (CV_UNLIKELY(scratch.panel() == nullptr || (flip && scratch.flipped() == nullptr))) {
-        return multiply_plainly(p);
+        return multiply_without_room(kernels, p);
     }
     if (flip) return multiply_flipped(kernels, p);
     Multiplier<T>(kernels, p).run();
 }
 
-}  // namespace
-
 template <typename T>
-bool multiply_tiles(const Product<T>& p) {
-    const Kernels<T>* kernels = tile_kernels<T>();
+bool multiply_by(const Kernels<T>* kernels, const Product<T>& p) {
     if (kernels == nullptr) return false;
     const auto worth = static_cast<int64_t>(std::min(multiply_adds(p) / kPieceWork, 1e6));
     const int64_t pieces = std::min<int64_t>(worth, pool_size());
@@ -394,6 +417,15 @@ bool multiply_tiles(const Product<T>& p) {
         const_cast<Partition<T>*>(&whole), pieces, 1);
     return true;
 }
+
+}  // namespace
+
+template <typename T>
+bool multiply_tiles(const Product<T>& p) {
+    return multiply_by(tile_kernels<T>(), p);
+}
+
+bool multiply_pairs(const Product<float>& p) { return multiply_by(pair_kernels(), p); }
 
 // Measured with AVX-512 against OpenBLAS 0.3 on our pool: its time over ours, float32, on two
 // threads of a quiet machine (double: 1.0 to 1.3).

@@ -46,6 +46,9 @@ void multiply_plainly(const Product<T>& p) {
 template <typename T>
 bool multiply_tiles(const Product<T>& p);
 
+// The same where elements of a and b are pairs of bfloat16 that follow each other along k.
+bool multiply_pairs(const Product<float>& p);
+
 // Multiplies on the pool, by tiles or by OpenBLAS.
 template <typename T>
 void multiply_parallel(const Product<T>& p);

@@ -15,6 +15,7 @@ namespace covector {
 namespace {
 
 struct Float {
+    using Sums = Float;
     using T = float;
     using V = __m256;
     using Mask = __m256i;
@@ -40,6 +41,7 @@ struct Float {
 };
 
 struct Double {
+    using Sums = Double;
     using T = double;
     using V = __m256d;
     using Mask = __m256i;

@@ -62,4 +62,7 @@ extern const Kernels<double> kAvx512Double, kAvx2Double;
 template <typename T>
 const Kernels<T>* tile_kernels();
 
+// Those whose elements of a and b are pairs of bfloat16, which follow each other along k; those of c are float32.
+const Kernels<float>* pair_kernels();
+
 }  // namespace covector

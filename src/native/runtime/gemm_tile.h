@@ -1,6 +1,6 @@
 // The tile and the copies, written once for all vectors. A file of an instruction set includes
 // this in its anonymous namespace, after CV_TARGET and its classes of vectors. Such a class has
-// T, V, Mask, kLanes, kRows, kWideRows, and zero, all, load, store, fma, negative, first, zip_low, zip_high.
+// T, V, Mask, kLanes, kRows, kWideRows, Sums (the class that adds to c), and zero, all, load, store, fma, negative, first, zip_low, zip_high.
 
 // Loops over registers are unrolled whole: an array that is indexed at run time is in memory.
 #define CV_UNROLL _Pragma("GCC unroll 16")
@@ -10,9 +10,9 @@ template <class S, bool kMasked>
 CV_TARGET CV_ALWAYS_INLINE void put(typename S::T* c, typename S::V sum, typename S::V beta,
                                     bool fresh, typename S::Mask mask) {
     if constexpr (kMasked) {
-        S::store(c, fresh ? sum : S::fma(beta, S::load(c, mask), sum), mask);
+        S::store(c, fresh ? sum : S::Sums::fma(beta, S::load(c, mask), sum), mask);
     } else {
-        S::store(c, fresh ? sum : S::fma(beta, S::load(c), sum));
+        S::store(c, fresh ? sum : S::Sums::fma(beta, S::load(c), sum));
     }
 }
 

@@ -50,14 +50,14 @@ Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
 
-def _product(dtype: np.dtype) -> RoutineMeaning:
+def _product(dtype: np.dtype, preferred: np.dtype | None = None) -> RoutineMeaning:
     """c = op(a) op(b), rows of c `ldc` apart; op transposes where `ta` or `tb` is 1."""
 
     def run(parameters: Sequence[int], read: Read, write: Write) -> None:
         ta, tb, m, n, k, lda, ldb, ldc = parameters
         a = read(0, dense((k, m) if ta else (m, k), (lda, 1)), dtype)
         b = read(1, dense((n, k) if tb else (k, n), (ldb, 1)), dtype)
-        product = DotGeneral((1 - ta,), (tb,)).reference(a, b)
+        product = DotGeneral((1 - ta,), (tb,), preferred=preferred).reference(a, b)
         write(2, dense((m, n), (ldc, 1)), product)
 
     return run
@@ -74,6 +74,12 @@ GEMM = {
         ("z", dtypes.complex128),
     )
 }
+# Of bfloat16, which gives float32: the processor's own products of pairs take half as long as those of float32.
+PAIRS = runtime_routine(
+    RuntimeRoutine(
+        "bgemm", "multiplied", _product(dtypes.bfloat16, dtypes.float32), "as to BLAS", True
+    )
+)
 
 
 @record
@@ -137,21 +143,42 @@ class DotGeneral(ByRoutine, Folded):
         wide = self.accumulator(lhs.dtype)
         if wide not in GEMM or lhs.dtype == rhs.dtype == eqn.outputs[0].aval.dtype == wide:
             return None
+        if not self._is_worth_it(lhs, rhs) or self._takes_pairs(lhs):
+            return None
+        if lhs.dtype == dtypes.bfloat16 and wide == dtypes.float32:
+            steps = laws.Rewriting(eqn)
+            product = steps(replace(self, preferred=wide), *eqn.inputs)
+            return steps.end(prims.Convert(eqn.outputs[0].aval.dtype), product)
+        return laws.converted(eqn, replace(self, preferred=None), wide)
+
+    def _takes_pairs(self, lhs: ShapedArray) -> bool:
+        """Whether this is what the routine for pairs of bfloat16 computes."""
+        return lhs.dtype == dtypes.bfloat16 and self.preferred == dtypes.float32
+
+    def by_pairs(self, lhs: ShapedArray, rhs: ShapedArray) -> bool:
+        """Whether the routine for pairs of bfloat16 is the quickest for operands of these types."""
+        if not self._takes_pairs(lhs) or lhs.dtype != rhs.dtype:
+            return False
+        self.type(lhs, rhs)  # refuses axes that are not there
+        return self._is_worth_it(lhs, rhs)
+
+    def _is_worth_it(self, lhs: ShapedArray, rhs: ShapedArray) -> bool:
+        """Whether elements are used so often that converting them, or putting them into pairs, is little."""
         lengths = (
             [lhs.shape[a] for a in self.lhs_free(lhs.ndim)],
             [rhs.shape[a] for a in self.rhs_free(rhs.ndim)],
             [lhs.shape[a] for a in self.lhs_contract],
         )
-        if not all(sizes.is_true(lambda n=n: sizes.product(n) >= USES) for n in lengths):
-            return None
-        return laws.converted(eqn, replace(self, preferred=None), wide)
+        return all(sizes.is_true(lambda n=n: sizes.product(n) >= USES) for n in lengths)
 
     # -- a small one: a fold over the contracted axes -----------------------------------------------
 
     def alone(self, avals: Types, small: int) -> bool:
-        lhs = avals[0]
+        lhs, rhs = avals
+        if self._takes_pairs(lhs):
+            return self.by_pairs(lhs, rhs)
         if lhs.dtype not in GEMM or (self.preferred or lhs.dtype) != lhs.dtype:
-            return False  # the routines give what they take
+            return False  # these routines give what they take
         shape, folded = self.space(avals)
         if all(n == 1 for n in shape[len(self.lhs_batch) : len(shape) - len(folded)]):
             return False  # a product of vectors is a sum, which has more accumulators than a tile
@@ -245,7 +272,8 @@ class DotGeneral(ByRoutine, Folded):
         flags = int(left.transposed), int(right.transposed)
         parameters = (*flags, m, n, k, left.leading, right.leading, n)
         out = tuple([m * n * step for step in ix.suffix_products(batch)])
-        steps, name = (left.batch, right.batch, out), GEMM[lhs.dtype]
+        steps = left.batch, right.batch, out
+        name = PAIRS if self._takes_pairs(lhs) else GEMM[lhs.dtype]
         return RoutineCall(name, parameters, batch, steps, m * n * k, side_by_side=True)
 
     # -- rules ------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:
     """c = op(a) op(b)."""
     ta, tb, m, n, k, lda, ldb, ldc = numbers
     a, b, c = addresses
-    part = "float" if name in ("sgemm", "cgemm") else "double"
+    part = "double" if name in ("dgemm", "zgemm") else "float"
     return [
         f"i32 {ta}", f"i32 {tb}", f"i64 {m}", f"i64 {n}", f"i64 {k}", f"ptr {a}", f"i64 {lda}", f"ptr {b}",
         f"i64 {ldb}", f"{part} 0.0", f"ptr {c}", f"i64 {ldc}",
