@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-#include "dispatch/tape.h"
+#include "dispatch/levels.h"
 #include "python/boundary.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
@@ -40,7 +40,7 @@ struct Ufunc {
     PyObject* name;
     PyObject* fallback;
     PyObject* compile;
-    PyObject* taped;  // the function that is called with values on a tape; made when first needed
+    PyObject* traced;  // the function that is called with values of a level; made when first needed
     int nin;
     KernelSlot last;
     std::vector<KernelSlot>* table;  // open addressing; the size is a power of two
@@ -328,9 +328,10 @@ PyObject* call_fallback(Ufunc* self, PyObject* const* args, size_t flags, PyObje
     return nullptr;
 }
 
-bool any_recorded(PyObject* const* args, Py_ssize_t count) {
+bool any_traced(PyObject* const* args, Py_ssize_t count) {
+    if (CV_LIKELY(tls_level == nullptr)) return false;
     for (Py_ssize_t i = 0; i < count; ++i) {
-        if (is_recorded(args[i])) return true;
+        if (is_level_tracer(args[i])) return true;
     }
     return false;
 }
@@ -341,41 +342,6 @@ PyObject* scalar_array(const Input& input, const Element& element) {
         std::memcpy(made->buffer->data, element.bytes, kItemsize[input.dtype]);
     }
     return as_object(made);
-}
-
-// Operands on the tape: the call is one node of it. Numbers become arrays as wide as beside arrays.
-CV_NOINLINE PyObject* call_taped(Ufunc* self, PyObject* const* args, bool* fall_back) {
-    *fall_back = false;
-    if (self->taped == nullptr) {
-        if (g_hooks.taped == nullptr) {
-            hook_missing("taped");
-            return nullptr;
-        }
-        const Ref hook = Ref::borrow(g_hooks.taped);
-        Ref made(or_trimmed(PyObject_CallOneArg(hook.get(), self->fallback)));
-        if (!made) return nullptr;
-        if (self->taped == nullptr) self->taped = made.release();
-    }
-    PyObject* plain[kMaxOperands];
-    for (int i = 0; i < self->nin; ++i) {
-        plain[i] = is_tape_tracer(args[i]) ? as_object(as_tape_tracer(args[i])->primal) : args[i];
-    }
-    EagerInputs inputs;
-    *fall_back = !inputs.read(plain, self->nin);
-    if (*fall_back) return nullptr;
-    PyObject* operands[kMaxOperands + 1];
-    Ref numbers[kMaxOperands];
-    for (int i = 0; i < self->nin; ++i) {
-        operands[i + 1] = args[i];
-        if (inputs.inputs[i].array != nullptr) continue;
-        numbers[i] = Ref(scalar_array(inputs.inputs[i], inputs.elements[i]));
-        if (!numbers[i]) return nullptr;
-        operands[i + 1] = numbers[i].get();
-    }
-    const Ref function = Ref::borrow(self->taped);
-    return PyObject_Vectorcall(function.get(), operands + 1,
-                               static_cast<size_t>(self->nin) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               nullptr);
 }
 
 // Runs the kernel on operands that are read again: compiling may have run any Python code.
@@ -414,33 +380,168 @@ CV_NOINLINE PyObject* call_rows(Ufunc* self, EagerInputs& inputs, bool* fall_bac
     return kernel == nullptr ? nullptr : run(inputs, kernel, inputs.rows ? &loop : nullptr);
 }
 
+// By a kernel; with `fall_back` set there is none.
+PyObject* call_arrays(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
+    *fall_back = false;
+    if (CV_UNLIKELY(!inputs.find_shape())) return call_rows(self, inputs, fall_back);
+    const uint64_t key = inputs.key();
+    const KernelSlot* slot = find_kernel(self, key);
+    if (CV_UNLIKELY(slot == nullptr)) slot = compile_kernel(self, key, inputs.count);
+    if (CV_UNLIKELY(slot == nullptr)) return nullptr;
+    if (CV_LIKELY(slot->kernel != nullptr)) return run(inputs, slot->kernel, nullptr);
+    *fall_back = true;
+    return nullptr;
+}
+
+// --- operands of a level ---
+
+// What an operand is beneath the levels.
+PyObject* array_beneath(PyObject* value) {
+    while (is_level_tracer(value)) value = as_level_tracer(value)->value;
+    return value;
+}
+
+// What serves in all cases: a jitted function of the ufunc's Python form. Numbers become arrays as wide as
+// beside arrays.
+CV_NOINLINE PyObject* call_traced_function(Ufunc* self, PyObject* const* args, bool* fall_back) {
+    if (self->traced == nullptr) {
+        if (g_hooks.traced == nullptr) {
+            hook_missing("traced");
+            return nullptr;
+        }
+        const Ref hook = Ref::borrow(g_hooks.traced);
+        Ref made(or_trimmed(PyObject_CallOneArg(hook.get(), self->fallback)));
+        if (!made) return nullptr;
+        if (self->traced == nullptr) self->traced = made.release();
+    }
+    PyObject* plain[kMaxOperands];
+    for (int i = 0; i < self->nin; ++i) plain[i] = array_beneath(args[i]);
+    EagerInputs inputs;
+    *fall_back = !inputs.read(plain, self->nin);
+    if (*fall_back) return nullptr;
+    PyObject* operands[kMaxOperands + 1];
+    Ref numbers[kMaxOperands];
+    for (int i = 0; i < self->nin; ++i) {
+        operands[i + 1] = args[i];
+        if (inputs.inputs[i].array != nullptr) continue;
+        numbers[i] = Ref(scalar_array(inputs.inputs[i], inputs.elements[i]));
+        if (!numbers[i]) return nullptr;
+        operands[i + 1] = numbers[i].get();
+    }
+    const Ref function = Ref::borrow(self->traced);
+    return PyObject_Vectorcall(function.get(), operands + 1,
+                               static_cast<size_t>(self->nin) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                               nullptr);
+}
+
+PyObject* call_traced(Ufunc* self, PyObject* const* args, bool* fall_back);
+
+// The operands of a call in the innermost batch.
+struct Lanes {
+    PyObject* values[kMaxOperands];  // with the batch axis, of those that have one; borrowed
+    bool mapped[kMaxOperands];
+    int64_t axis = -1;               // the batch axis of all of them; -1: they differ
+    int rank = 0;                    // of an element of the result
+    bool one_rank = true;            // whether all elements that are mapped have it
+    bool others_single = true;       // whether what is not mapped has no axes
+
+    void read(PyObject* const* args, int count);
+};
+
+void Lanes::read(PyObject* const* args, int count) {
+    bool first = true;
+    int ranks[kMaxOperands];
+    for (int i = 0; i < count; ++i) {
+        mapped[i] = is_level_tracer(args[i]) && is_innermost(as_level_tracer(args[i]));
+        values[i] = mapped[i] ? as_level_tracer(args[i])->value : args[i];
+        const bool has_axes = is_array(values[i]) || is_level_tracer(values[i]);
+        ranks[i] = has_axes ? value_ndim(values[i]) - mapped[i] : 0;
+        rank = std::max(rank, ranks[i]);
+        if (!mapped[i]) {
+            others_single &= ranks[i] == 0;
+            continue;
+        }
+        const int64_t mine = as_level_tracer(args[i])->axis;
+        axis = first || axis == mine ? mine : -1;
+        first = false;
+    }
+    for (int i = 0; i < count; ++i) one_rank &= !mapped[i] || ranks[i] == rank;
+}
+
+// A call in a batch: where batch axes are in front, or the operands are alike, it is the same call on all elements,
+// by broadcasting. Else `fall_back` is set.
+CV_NOINLINE PyObject* call_lanes(Ufunc* self, PyObject* const* args, bool* fall_back) {
+    Lanes lanes;
+    lanes.read(args, self->nin);
+    Level* batch = tls_level;
+    *fall_back = lanes.axis != 0 && !(lanes.axis > 0 && lanes.one_rank && lanes.others_single);
+    if (*fall_back) return nullptr;
+    EagerInputs inputs;
+    Ref result;
+    if (any_traced(lanes.values, self->nin)) {
+        *fall_back = !lanes.one_rank;
+        if (*fall_back) return nullptr;
+        const AtLevel outside(batch->outer);
+        result = Ref(call_traced(self, lanes.values, fall_back));
+    } else {
+        *fall_back = !inputs.read(lanes.values, self->nin);
+        if (*fall_back) return nullptr;
+        int64_t dims[kMaxOperands][kMaxDims];
+        for (int i = 0; i < self->nin && !lanes.one_rank; ++i) {
+            Shape& shape = inputs.shapes[i];
+            if (!lanes.mapped[i] || shape.ndim == lanes.rank + 1) continue;
+            const int missing = lanes.rank + 1 - shape.ndim;
+            *fall_back = lanes.rank + 1 > kMaxDims;
+            if (*fall_back) return nullptr;
+            dims[i][0] = shape.dims[0];
+            std::fill(dims[i] + 1, dims[i] + 1 + missing, int64_t{1});
+            std::copy(shape.dims + 1, shape.dims + shape.ndim, dims[i] + 1 + missing);
+            shape = {lanes.rank + 1, dims[i]};
+        }
+        result = Ref(call_arrays(self, inputs, fall_back));
+    }
+    return result ? level_tracer_new(batch, result.get(), lanes.axis) : nullptr;
+}
+
+// A call with operands of some level. With `fall_back` set nothing was done: it is the twin's business.
+CV_NOINLINE PyObject* call_traced(Ufunc* self, PyObject* const* args, bool* fall_back) {
+    bool innermost = false;
+    for (int i = 0; i < self->nin; ++i) {
+        if (!is_level_tracer(args[i])) continue;
+        const bool mine = is_innermost(as_level_tracer(args[i]));
+        innermost |= mine;
+        *fall_back = !mine && !is_further_out(as_level_tracer(args[i]));
+        if (*fall_back) return nullptr;
+    }
+    if (!innermost) {
+        const AtLevel outside(tls_level->outer);
+        return call_traced(self, args, fall_back);
+    }
+    if (tls_level->kind == LevelKind::kBatch) {
+        PyObject* result = call_lanes(self, args, fall_back);
+        if (!*fall_back) return result;
+    }
+    return call_traced_function(self, args, fall_back);
+}
+
 PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
     Ufunc* self = as_ufunc(object);
     const Py_ssize_t nargs = PyVectorcall_NARGS(flags);
     const bool named = names != nullptr && PyTuple_GET_SIZE(names) > 0;
     EagerInputs inputs;
-    if (CV_UNLIKELY(use_slow_path() || config_epoch() > kMostEpochs || named ||
-                    nargs != self->nin || self->compile == nullptr ||
-                    !inputs.read(args, static_cast<int>(nargs)))) {
-        if (!use_slow_path() && !named && nargs == self->nin && self->compile != nullptr &&
-            any_recorded(args, nargs)) {
-            bool fall_back = false;
-            PyObject* result = call_taped(self, args, &fall_back);
-            if (!fall_back) return result;
-        }
-        return call_fallback(self, args, flags, names);
-    }
+    bool fall_back = false;
     try {
-        bool fall_back = false;
-        if (CV_UNLIKELY(!inputs.find_shape())) {
-            PyObject* result = call_rows(self, inputs, &fall_back);
-            if (!fall_back) return result;
+        if (CV_UNLIKELY(use_slow_path() || config_epoch() > kMostEpochs || named ||
+                        nargs != self->nin || self->compile == nullptr ||
+                        !inputs.read(args, static_cast<int>(nargs)))) {
+            if (!use_slow_path() && config_epoch() <= kMostEpochs && !named &&
+                nargs == self->nin && self->compile != nullptr && any_traced(args, nargs)) {
+                PyObject* result = call_traced(self, args, &fall_back);
+                if (!fall_back) return result;
+            }
         } else {
-            const uint64_t key = inputs.key();
-            const KernelSlot* slot = find_kernel(self, key);
-            if (CV_UNLIKELY(slot == nullptr)) slot = compile_kernel(self, key, inputs.count);
-            if (CV_UNLIKELY(slot == nullptr)) return nullptr;
-            if (CV_LIKELY(slot->kernel != nullptr)) return run(inputs, slot->kernel, nullptr);
+            PyObject* result = call_arrays(self, inputs, &fall_back);
+            if (CV_LIKELY(!fall_back)) return result;
         }
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
@@ -500,7 +601,7 @@ int ufunc_traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(self->dict);
     Py_VISIT(self->fallback);
     Py_VISIT(self->compile);
-    Py_VISIT(self->taped);
+    Py_VISIT(self->traced);
     return 0;
 }
 
@@ -509,7 +610,7 @@ int ufunc_clear(PyObject* object) {
     Py_CLEAR(self->dict);
     Py_CLEAR(self->fallback);
     Py_CLEAR(self->compile);
-    Py_CLEAR(self->taped);
+    Py_CLEAR(self->traced);
     return 0;
 }
 

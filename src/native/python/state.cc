@@ -29,7 +29,7 @@ struct HookSlot {
 
 const HookSlot kHookSlots[] = {
     {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
-    {"tracer", &g_hooks.tracer},     {"taped", &g_hooks.taped},
+    {"tracer", &g_hooks.tracer},     {"traced", &g_hooks.traced},
     {"stands_for", &g_hooks.stands_for}, {"unforeseen", &g_hooks.unforeseen},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},

@@ -29,7 +29,8 @@ from covector._engine.base.public import boundary
 from covector._engine.core.refs import Cell, StandIns, stage_open
 from covector._engine.core.trace import naming, typeof
 from covector._engine.ir.program import Program
-from covector._engine.transforms.batch import batch_flat, place_axis
+from covector._engine.runtime.mapped import batch
+from covector._engine.transforms.batch import place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector._engine.types.dims import Dim
 from covector._engine.types.nothing import Nothing, array_of_nothing, is_nothing
@@ -113,7 +114,7 @@ def vmap(
             as_array(x) if d is not None and isinstance(x, np.ndarray) else x
             for x, d in zip(values, dims, strict=True)
         ]
-        outs, axes = batch_flat(flat, mapped, dims, size, axis_name)
+        outs, axes = batch(flat, mapped, dims, size, axis_name)
         count = out_tree.num_leaves
         for i, x, axis in zip(refs.written(), outs[count:], axes[count:], strict=True):
             leaves[i]._write(_placed(x, axis, dims[i], size))

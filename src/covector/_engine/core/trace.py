@@ -39,6 +39,7 @@ class Trace:
     __slots__ = ("__weakref__", "parent", "staging")
 
     mapping: ClassVar[bool] = False  # whether it stands for several runs of a function
+    native: ClassVar[bool] = False  # whether native levels may stand on it (see `core/levels.py`)
 
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
@@ -76,6 +77,8 @@ class EvalTrace(Trace):
     """The bottom: operands are concrete, the evaluator computes."""
 
     __slots__ = ()
+
+    native: ClassVar[bool] = True
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         for x in args:
