@@ -12,10 +12,10 @@ from covector._engine.api.jit import jit
 from covector._engine.base import errors
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import bounded
+from covector._engine.core.levels import LevelTracer
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
-from covector._engine.core.levels import LevelTracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import of_number
 from covector.numpy import elementwise as el

@@ -1,227 +1,19 @@
-// Ufunc: the type and its call.
-#include "dispatch/ufunc.h"
+// Ufunc: the type, its kernels, and its call.
+#include "dispatch/ufunc_object.h"
 
 #include <structmember.h>
 
-#include <algorithm>
-#include <cstring>
 #include <new>
 #include <vector>
 
-#include "dispatch/levels.h"
 #include "python/boundary.h"
-#include "python/numpy_bridge.h"
 #include "python/state.h"
 
 namespace covector {
 namespace {
 
-constexpr int64_t kShortRun = 32;
-constexpr int64_t kManyRows = 1024;  // short runs beyond this many are left to the fallback
-
-struct KernelSlot {
-    uint64_t key = 0;  // 0: free
-    EagerKernel* kernel = nullptr;  // null: always the fallback
-};
-
-// A key has so many bits for each operand: its dtype, and whether it is weak, and one element.
-constexpr int kKeyBits = 7;
-constexpr uint64_t kWeakBit = 32, kScalarBit = 64;
-static_assert(kDtypeCount <= kWeakBit && kScalarBit < (1 << kKeyBits));
-
 // Settings of the flags that a key can tell apart: beyond them (they are rare) all calls fall back.
 constexpr uint64_t kMostEpochs = (uint64_t{1} << (64 - kKeyBits * kMaxOperands)) - 2;
-
-struct Ufunc {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject* dict;
-    PyObject* weakrefs;
-    PyObject* name;
-    PyObject* fallback;
-    PyObject* compile;
-    PyObject* traced;  // the function that is called with values of a level; made when first needed
-    int nin;
-    KernelSlot last;
-    std::vector<KernelSlot>* table;  // open addressing; the size is a power of two
-    size_t count;
-};
-
-Ufunc* as_ufunc(PyObject* object) { return reinterpret_cast<Ufunc*>(object); }
-
-// --- the operands of one call ---
-
-struct Input {
-    PyObject* object;
-    Array* array;  // null: a Python number, in `element`
-    uint8_t dtype;
-    bool weak;
-    bool scalar;
-};
-
-struct EagerInputs {
-    int count;
-    Input inputs[kMaxOperands];
-    Element elements[kMaxOperands];
-    Shape shapes[kMaxOperands] = {};
-    int ndim;
-    const int64_t* dims;            // of the result
-    int64_t dims_storage[kMaxDims];
-    int64_t size;
-    bool rows;                      // whether one run is not enough
-
-    bool read(PyObject* const* args, int nargs);
-    bool read_number(int i, bool wide_int, bool wide_float);
-    bool read_numpy_scalar(int i, bool wide);
-    bool find_shape();
-    bool find_general_shape(RowLoop* loop);
-    uint64_t key() const;
-};
-
-// A Python number, which is as wide as the arrays beside it: a float64 array plus 0.1 means the
-// double 0.1; or a scalar of NumPy that is weak, too. False: the fallback's business.
-bool EagerInputs::read_number(int i, bool wide_int, bool wide_float) {
-    Input& input = inputs[i];
-    Element& element = elements[i];
-    input.weak = true;
-    input.scalar = true;
-    if (PyFloat_CheckExact(input.object)) {
-        const double value = PyFloat_AS_DOUBLE(input.object);
-        const float narrow = static_cast<float>(value);
-        input.dtype = wide_float ? kFloat64 : kFloat32;
-        if (wide_float) std::memcpy(element.bytes, &value, 8);
-        else std::memcpy(element.bytes, &narrow, 4);
-        return true;
-    }
-    if (PyLong_CheckExact(input.object)) {
-        int overflow = 0;
-        const int64_t value = PyLong_AsLongLongAndOverflow(input.object, &overflow);
-        const auto narrow = static_cast<int32_t>(value);
-        const bool fits = value == narrow;
-        if (overflow != 0 || (!fits && !wide_int && !wide_float)) return false;
-        input.dtype = wide_int || !fits ? kInt64 : kInt32;
-        if (input.dtype == kInt64) std::memcpy(element.bytes, &value, 8);
-        else std::memcpy(element.bytes, &narrow, 4);
-        return true;
-    }
-    if (PyBool_Check(input.object)) {
-        input.dtype = kBool;
-        input.weak = false;
-        element.bytes[0] = input.object == Py_True;
-        return true;
-    }
-    if (!PyComplex_CheckExact(input.object)) return read_numpy_scalar(i, wide_int || wide_float);
-    input.dtype = wide_float ? kComplex128 : kComplex64;
-    return store_number(input.object, input.dtype, element.bytes);
-}
-
-CV_NOINLINE bool EagerInputs::read_numpy_scalar(int i, bool wide) {
-    Input& input = inputs[i];
-    if (widths() != Widths::kAsWritten || !is_numpy_scalar(input.object)) return false;
-    const int code = numpy_scalar_code(input.object);
-    if (!is_like_python(code) || !numpy_scalar_read(input.object, elements[i].bytes)) return false;
-    input.dtype = static_cast<uint8_t>(code);
-    if (code != kInt64) return true;
-    int64_t value;
-    std::memcpy(&value, elements[i].bytes, 8);
-    return wide || value == static_cast<int32_t>(value);
-}
-
-// Sorts out the operands; false: the fallback's business.
-bool EagerInputs::read(PyObject* const* args, int nargs) {
-    count = nargs;
-    bool any_array = false, all_arrays = true, wide_int = false, wide_float = false;
-    for (int i = 0; i < nargs; ++i) {
-        Input& input = inputs[i];
-        input.object = args[i];
-        if (!is_array(args[i])) {
-            input.array = nullptr;
-            shapes[i] = {0, nullptr};
-            all_arrays = false;
-            continue;
-        }
-        Array* array = as_array(args[i]);
-        input.array = array;
-        input.dtype = array->dtype;
-        input.weak = array->weak;
-        input.scalar = array->size == 1;
-        shapes[i] = {array->ndim, array->dims()};
-        any_array = true;
-        wide_int |= array->dtype == kInt64 || array->dtype == kUint64;
-        wide_float |= array->dtype == kFloat64 || array->dtype == kComplex128 ||
-                      array->dtype == kInt64 || array->dtype == kUint64;
-    }
-    if (CV_LIKELY(all_arrays)) return true;
-    if (!any_array) return false;
-    if (widths() == Widths::kWide) wide_int = wide_float = true;
-    for (int i = 0; i < nargs; ++i) {
-        if (inputs[i].array == nullptr && !read_number(i, wide_int, wide_float)) return false;
-    }
-    return true;
-}
-
-inline bool all_ones(const Shape& shape) {
-    for (int i = 0; i < shape.ndim; ++i) {
-        if (shape.dims[i] != 1) return false;
-    }
-    return true;
-}
-
-// The result's shape when each operand either has it or is a single element; else false.
-bool EagerInputs::find_shape() {
-    int widest = 0;
-    for (int i = 1; i < count; ++i) {
-        const bool larger = inputs[i].array != nullptr && inputs[i].array->size > 1;
-        if (shapes[i].ndim > shapes[widest].ndim ||
-            (shapes[i].ndim == shapes[widest].ndim && larger)) {
-            widest = i;
-        }
-    }
-    const Shape& out = shapes[widest];
-    for (int i = 0; i < count; ++i) {
-        if (shapes[i].ndim == out.ndim &&
-            std::equal(out.dims, out.dims + out.ndim, shapes[i].dims)) {
-            continue;
-        }
-        if (!all_ones(shapes[i])) return false;
-        inputs[i].scalar = true;
-    }
-    ndim = out.ndim;
-    dims = out.dims;
-    size = inputs[widest].array == nullptr ? 1 : inputs[widest].array->size;
-    rows = false;
-    return true;
-}
-
-// False: the shapes do not fit, or rows are too short to be worth it.
-CV_NOINLINE bool EagerInputs::find_general_shape(RowLoop* loop) {
-    ndim = broadcast_dims(shapes, count, dims_storage);
-    if (ndim < 0) return false;
-    dims = dims_storage;
-    size = element_count(ndim, dims, kComplex128);  // of whatever type the result is
-    if (size < 0) {
-        PyErr_Clear();
-        return false;
-    }
-    loop->build(shapes, count, ndim, dims);
-    for (int i = 0; i < count; ++i) inputs[i].scalar = loop->run_scalar[i];
-    rows = loop->rows > 1;
-    return !(rows && loop->n < kShortRun && loop->rows > kManyRows);
-}
-
-// Seven bits an operand, and above those of the last the number of the flags' setting. A kernel has
-// one operand at least that is not a single element.
-uint64_t EagerInputs::key() const {
-    uint64_t made = (config_epoch() + 1) << (kKeyBits * kMaxOperands);  // never 0: an empty slot
-    bool all_scalar = true;
-    for (int i = 0; i < count; ++i) {
-        all_scalar &= inputs[i].scalar;
-        const uint64_t bits = inputs[i].dtype | (inputs[i].weak ? kWeakBit : 0) |
-                              (inputs[i].scalar ? kScalarBit : 0);
-        made |= bits << (kKeyBits * i);
-    }
-    return all_scalar ? made & ~kScalarBit : made;
-}
 
 // --- the table of kernels ---
 
@@ -328,22 +120,6 @@ PyObject* call_fallback(Ufunc* self, PyObject* const* args, size_t flags, PyObje
     return nullptr;
 }
 
-bool any_traced(PyObject* const* args, Py_ssize_t count) {
-    if (CV_LIKELY(tls_level == nullptr)) return false;
-    for (Py_ssize_t i = 0; i < count; ++i) {
-        if (is_level_tracer(args[i])) return true;
-    }
-    return false;
-}
-
-PyObject* scalar_array(const Input& input, const Element& element) {
-    Array* made = array_empty(input.dtype, input.weak, 0, nullptr);
-    if (made != nullptr) {
-        std::memcpy(made->buffer->data, element.bytes, kItemsize[input.dtype]);
-    }
-    return as_object(made);
-}
-
 // Runs the kernel on operands that are read again: compiling may have run any Python code.
 PyObject* run(EagerInputs& inputs, EagerKernel* kernel, const RowLoop* loop) {
     Operand operands[kMaxOperands];
@@ -380,8 +156,7 @@ CV_NOINLINE PyObject* call_rows(Ufunc* self, EagerInputs& inputs, bool* fall_bac
     return kernel == nullptr ? nullptr : run(inputs, kernel, inputs.rows ? &loop : nullptr);
 }
 
-// By a kernel; with `fall_back` set there is none.
-PyObject* call_arrays(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
+inline PyObject* call_kernel(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
     *fall_back = false;
     if (CV_UNLIKELY(!inputs.find_shape())) return call_rows(self, inputs, fall_back);
     const uint64_t key = inputs.key();
@@ -391,137 +166,6 @@ PyObject* call_arrays(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
     if (CV_LIKELY(slot->kernel != nullptr)) return run(inputs, slot->kernel, nullptr);
     *fall_back = true;
     return nullptr;
-}
-
-// --- operands of a level ---
-
-// What an operand is beneath the levels.
-PyObject* array_beneath(PyObject* value) {
-    while (is_level_tracer(value)) value = as_level_tracer(value)->value;
-    return value;
-}
-
-// What serves in all cases: a jitted function of the ufunc's Python form. Numbers become arrays as wide as
-// beside arrays.
-CV_NOINLINE PyObject* call_traced_function(Ufunc* self, PyObject* const* args, bool* fall_back) {
-    if (self->traced == nullptr) {
-        if (g_hooks.traced == nullptr) {
-            hook_missing("traced");
-            return nullptr;
-        }
-        const Ref hook = Ref::borrow(g_hooks.traced);
-        Ref made(or_trimmed(PyObject_CallOneArg(hook.get(), self->fallback)));
-        if (!made) return nullptr;
-        if (self->traced == nullptr) self->traced = made.release();
-    }
-    PyObject* plain[kMaxOperands];
-    for (int i = 0; i < self->nin; ++i) plain[i] = array_beneath(args[i]);
-    EagerInputs inputs;
-    *fall_back = !inputs.read(plain, self->nin);
-    if (*fall_back) return nullptr;
-    PyObject* operands[kMaxOperands + 1];
-    Ref numbers[kMaxOperands];
-    for (int i = 0; i < self->nin; ++i) {
-        operands[i + 1] = args[i];
-        if (inputs.inputs[i].array != nullptr) continue;
-        numbers[i] = Ref(scalar_array(inputs.inputs[i], inputs.elements[i]));
-        if (!numbers[i]) return nullptr;
-        operands[i + 1] = numbers[i].get();
-    }
-    const Ref function = Ref::borrow(self->traced);
-    return PyObject_Vectorcall(function.get(), operands + 1,
-                               static_cast<size_t>(self->nin) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               nullptr);
-}
-
-PyObject* call_traced(Ufunc* self, PyObject* const* args, bool* fall_back);
-
-// The operands of a call in the innermost batch.
-struct Lanes {
-    PyObject* values[kMaxOperands];  // with the batch axis, of those that have one; borrowed
-    bool mapped[kMaxOperands];
-    int64_t axis = -1;               // the batch axis of all of them; -1: they differ
-    int rank = 0;                    // of an element of the result
-    bool one_rank = true;            // whether all elements that are mapped have it
-    bool others_single = true;       // whether what is not mapped has no axes
-
-    void read(PyObject* const* args, int count);
-};
-
-void Lanes::read(PyObject* const* args, int count) {
-    bool first = true;
-    int ranks[kMaxOperands];
-    for (int i = 0; i < count; ++i) {
-        mapped[i] = is_level_tracer(args[i]) && is_innermost(as_level_tracer(args[i]));
-        values[i] = mapped[i] ? as_level_tracer(args[i])->value : args[i];
-        const bool has_axes = is_array(values[i]) || is_level_tracer(values[i]);
-        ranks[i] = has_axes ? value_ndim(values[i]) - mapped[i] : 0;
-        rank = std::max(rank, ranks[i]);
-        if (!mapped[i]) {
-            others_single &= ranks[i] == 0;
-            continue;
-        }
-        const int64_t mine = as_level_tracer(args[i])->axis;
-        axis = first || axis == mine ? mine : -1;
-        first = false;
-    }
-    for (int i = 0; i < count; ++i) one_rank &= !mapped[i] || ranks[i] == rank;
-}
-
-// A call in a batch: where batch axes are in front, or the operands are alike, it is the same call on all elements,
-// by broadcasting. Else `fall_back` is set.
-CV_NOINLINE PyObject* call_lanes(Ufunc* self, PyObject* const* args, bool* fall_back) {
-    Lanes lanes;
-    lanes.read(args, self->nin);
-    Level* batch = tls_level;
-    *fall_back = lanes.axis != 0 && !(lanes.axis > 0 && lanes.one_rank && lanes.others_single);
-    if (*fall_back) return nullptr;
-    EagerInputs inputs;
-    Ref result;
-    if (any_traced(lanes.values, self->nin)) {
-        *fall_back = !lanes.one_rank;
-        if (*fall_back) return nullptr;
-        const AtLevel outside(batch->outer);
-        result = Ref(call_traced(self, lanes.values, fall_back));
-    } else {
-        *fall_back = !inputs.read(lanes.values, self->nin);
-        if (*fall_back) return nullptr;
-        int64_t dims[kMaxOperands][kMaxDims];
-        for (int i = 0; i < self->nin && !lanes.one_rank; ++i) {
-            Shape& shape = inputs.shapes[i];
-            if (!lanes.mapped[i] || shape.ndim == lanes.rank + 1) continue;
-            const int missing = lanes.rank + 1 - shape.ndim;
-            *fall_back = lanes.rank + 1 > kMaxDims;
-            if (*fall_back) return nullptr;
-            dims[i][0] = shape.dims[0];
-            std::fill(dims[i] + 1, dims[i] + 1 + missing, int64_t{1});
-            std::copy(shape.dims + 1, shape.dims + shape.ndim, dims[i] + 1 + missing);
-            shape = {lanes.rank + 1, dims[i]};
-        }
-        result = Ref(call_arrays(self, inputs, fall_back));
-    }
-    return result ? level_tracer_new(batch, result.get(), lanes.axis) : nullptr;
-}
-
-// A call with operands of some level. With `fall_back` set nothing was done: it is the twin's business.
-CV_NOINLINE PyObject* call_traced(Ufunc* self, PyObject* const* args, bool* fall_back) {
-    bool innermost = false;
-    for (int i = 0; i < self->nin; ++i) {
-        if (!is_level_tracer(args[i])) continue;
-        const bool mine = is_innermost(as_level_tracer(args[i]));
-        innermost |= mine;
-        *fall_back = !mine && !is_further_out(as_level_tracer(args[i]));
-        if (*fall_back) return nullptr;
-    }
-    if (!innermost) {
-        const AtLevel outside(tls_level->outer);
-        return call_traced(self, args, fall_back);
-    }
-    if (tls_level->kind == LevelKind::kBatch) {
-        PyObject* result = call_lanes(self, args, fall_back);
-        if (!*fall_back) return result;
-    }
-    return call_traced_function(self, args, fall_back);
 }
 
 PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
@@ -540,7 +184,7 @@ PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyOb
                 if (!fall_back) return result;
             }
         } else {
-            PyObject* result = call_arrays(self, inputs, &fall_back);
+            PyObject* result = call_kernel(self, inputs, &fall_back);
             if (CV_LIKELY(!fall_back)) return result;
         }
     } catch (const std::bad_alloc&) {
@@ -663,6 +307,10 @@ PyType_Slot kSlots[] = {
 };
 
 }  // namespace
+
+PyObject* call_arrays(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
+    return call_kernel(self, inputs, fall_back);
+}
 
 bool ufunc_type_init(PyObject* module) {
     PyType_Spec spec = {"covector._engine._native.Ufunc", sizeof(Ufunc), 0,

@@ -12,7 +12,7 @@ struct Hooks {
     PyObject* flatten = nullptr;
     PyObject* exact = nullptr;  // the key of a static value: see base/exact.py
     PyObject* tracer = nullptr;  // a type
-    PyObject* traced = nullptr;   // from a ufunc's Python form to its function on the tape
+    PyObject* traced = nullptr;   // from a ufunc's Python form to its function for values of levels
     PyObject* stands_for = nullptr;  // the array that an object of another library stands for
     PyObject* unforeseen = nullptr;  // the error to raise in the place of one that nobody meant
     PyObject* getitem = nullptr;

@@ -32,7 +32,7 @@ class LevelTrace(Trace):
         self.level, self.axis_name = level, axis_name
 
     def owns(self, x: Tracer) -> bool:
-        return isinstance(x, LevelTracer) and x._trace is self.level
+        return isinstance(x, LevelTracer) and x.level is self.level
 
     def process(self, primitive: Any, args: Sequence[Any]) -> Any:
         level: Any = self.level
@@ -86,6 +86,11 @@ class LevelTracer(Tracer):
     __slots__ = ()
 
     @property
+    def level(self) -> Level:
+        """The level that it is of."""
+        return self._trace  # type: ignore[return-value]
+
+    @property
     def aval(self) -> ShapedArray:
         return ShapedArray(self.shape, self.dtype, self.weak_type)
 
@@ -137,11 +142,9 @@ MappedTracer: Any = _native.mapped_tracer_type(_InBatch)
 
 def serves() -> bool:
     """Whether levels serve here: there is no trace but theirs, and no flag that wants each operation looked at."""
-    return (
-        current().native and config.fast_paths and not (config.debug_nans or config.debug_infs)
-    )
+    return current().native and config.fast_paths and not (config.debug_nans or config.debug_infs)
 
 
 def marked(x: Any) -> bool:
     """Whether calls of now know a value as one of the innermost level."""
-    return isinstance(x, LevelTracer) and x._trace is _native.level()
+    return isinstance(x, LevelTracer) and x.level is _native.level()

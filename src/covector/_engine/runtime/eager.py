@@ -20,8 +20,8 @@ from covector._engine.core.levels import LevelTracer, outside, trace_of
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.effects import CHECKING
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
-from covector._engine.runtime.late import compile_program, evaluate_checked, look_at
 from covector._engine.runtime.batched import level_entry
+from covector._engine.runtime.late import compile_program, evaluate_checked, look_at
 from covector._engine.runtime.linearized import are_numbers, as_array, fitted, met_again
 from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.forward import Tape, linearize_flat
@@ -197,7 +197,7 @@ def _level_entry(primitive: Primitive, args: Sequence[Any]) -> Any:
     """A call of a primitive with operands of the innermost level, compiled; None if it must go by its rules."""
     if primitive.effects or primitive.axis_names:
         return None
-    program = primitive.inlined()
+    program = primitive.inlined() if primitive.transparent else None
     constants: Sequence[Any] = ()
     if program is None:
         staged = _one_equation(primitive, tuple([Var(trace.typeof(x)) for x in args]))

@@ -57,9 +57,7 @@ def batch(
     """As `batch_flat`, natively where that serves."""
     if axis_name is not None or type(size) is not int or not levels.serves():
         return batch_flat(f, args, axes, size, axis_name)
-    if not all(
-        d is None or _native.is_native_value(x) for x, d in zip(args, axes, strict=True)
-    ):
+    if not all(d is None or _native.is_native_value(x) for x, d in zip(args, axes, strict=True)):
         return batch_flat(f, args, axes, size, axis_name)
     inside = _native.Batch(size)
     values = [x if d is None else inside.input(x, d) for x, d in zip(args, axes, strict=True)]
