@@ -80,6 +80,19 @@ void Lanes::read(PyObject* const* args, int count) {
     for (int i = 0; i < count; ++i) one_rank &= !mapped[i] || ranks[i] == rank;
 }
 
+// Whether the elements that a call is of fit together: if not, the twin says so of them.
+bool elements_fit(PyObject* const* args, int count) {
+    ElementType types[kMaxOperands];
+    Shape shapes[kMaxOperands];
+    for (int i = 0; i < count; ++i) {
+        types[i].ndim = 0;
+        if (is_array(args[i]) || is_level_tracer(args[i])) read_type(args[i], &types[i]);
+        shapes[i] = {types[i].ndim, types[i].dims};
+    }
+    int64_t dims[kMaxDims];
+    return broadcast_dims(shapes, count, dims) >= 0;
+}
+
 // A call in a batch: where batch axes are in front, or the operands are alike, it is the same call on all elements,
 // by broadcasting. Else `fall_back` is set.
 CV_NOINLINE PyObject* call_lanes(Ufunc* self, PyObject* const* args, bool* fall_back) {
@@ -91,7 +104,7 @@ CV_NOINLINE PyObject* call_lanes(Ufunc* self, PyObject* const* args, bool* fall_
     EagerInputs inputs;
     Ref result;
     if (any_traced(lanes.values, self->nin)) {
-        *fall_back = !lanes.one_rank;
+        *fall_back = !lanes.one_rank || !elements_fit(args, self->nin);
         if (*fall_back) return nullptr;
         const AtLevel outside(batch->outer);
         result = Ref(call_traced(self, lanes.values, fall_back));

@@ -83,8 +83,18 @@ def ufunc_of(primitive: prims.ElementwiseBase, arity: int) -> Any:
 
 
 def _python_form(primitive: Primitive, *args: Any) -> Any:
-    """What a ufunc does where no kernel serves, and what it is where it is traced."""
-    return primitive(*args) if trace.current().staging else general(primitive, *args)
+    """What a ufunc does where no kernel serves, and what it is where it is traced.
+
+    In a batch operands may lack the leading axes of others.
+    """
+    shape: tuple[Any, ...] = max([x.shape for x in args], key=len)
+    given = [
+        prims.Broadcast(shape, tuple(range(len(shape) - x.ndim)))(x)
+        if 0 < x.ndim < len(shape)
+        else x
+        for x in args
+    ]
+    return primitive(*given) if trace.current().staging else general(primitive, *given)
 
 
 def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
