@@ -99,6 +99,7 @@ def backwards(x: Any) -> Any:
 
 backwards.defvjp(lambda x: (backwards(x), x), lambda x, ct: (ct * x * 5,))
 
+AXES = lambda x: cnp.sum(x**2) / lax.psum(x[0], "i") + lax.axis_size("i")  # noqa: E731
 PULLBACK = cv.vjp(cnp.sin, X[0])[1]
 NESTED: dict[str, Function] = {
     "network": lambda: cv.vmap(loss, (None, 0, 0))(PARAMS, X, Y),
@@ -161,6 +162,19 @@ NESTED: dict[str, Function] = {
     "gradient along a name": lambda: cv.vmap(
         cv.grad(lambda x: lax.psum(cnp.sum(x**2), "i")), axis_name="i"
     )(X),
+    "names in jit": lambda: [
+        cv.vmap(cv.jit(AXES), axis_name="i")(X[:n]) for n in (2, 3, 2)
+    ],
+    "gradients of names in jit": lambda: cv.vmap(cv.grad(cv.jit(AXES)), axis_name="i")(X),
+    "a name's value for all": lambda: cv.vmap(
+        lambda x: (x, lax.psum(cnp.sum(PARAMS["b"]), "i")), axis_name="i"
+    )(X),
+    "names, the inner first": lambda: cv.vmap(
+        cv.vmap(lambda x: x + lax.psum(lax.psum(x, "j") * 2, "i"), axis_name="j"), axis_name="i"
+    )(X),
+    "names in scan": lambda: cv.vmap(
+        lambda x: lax.scan(lambda c, y: (c + lax.psum(y, "i"), c), x[0], x), axis_name="i"
+    )(X),
     "sum_match": lambda: cv.vmap(lambda x: x * x, out_axes=None, sum_match=True)(X),
     "axis_size": lambda: cv.vmap(lambda: cnp.ones(3), axis_size=4)(),
     "solve": lambda: cv.vmap(lambda x: cnp.linalg.solve(cnp.eye(3) + x, x))(X),
@@ -192,7 +206,8 @@ def test_native_tracers_serve() -> None:
     cv.vmap(cv.grad(f))(X)
     cv.grad(lambda x: cnp.sum(cv.vmap(f)(x)))(X)
     cv.vmap(cv.vmap(f))(array((2, 3, 4)))
-    assert seen == [MappedTracer, TapeTracer, MappedTracer, MappedTracer]
+    cv.vmap(f, axis_name="i")(X)
+    assert seen == [MappedTracer, TapeTracer, MappedTracer, MappedTracer, MappedTracer]
 
 
 ERRORS: dict[str, Function] = {

@@ -716,6 +716,9 @@ def lapack_names() -> list[str]:
 def set_tracing(on: bool) -> bool:
     """Switch the native fast paths off for this thread; return the previous setting."""
 
+def set_scope(scope: int) -> None:
+    """Set the number of the named axes in scope in this thread, a part of every signature; 0: there are none."""
+
 def set_transforming(on: bool) -> None:
     """Say whether a transformation of this thread is in progress: references are then left to the Python twins."""
 

@@ -82,7 +82,7 @@ CV_NOINLINE Flat add_keywords(const Calls* self, const CallArguments& call,
 }
 
 inline Flat flatten(const Calls* self, const CallArguments& call, Signature* signature) {
-    signature->add_word(config_epoch());
+    signature->add_word(config_epoch() | tls_scope << kScopeShift);
     signature->add_word(static_cast<uint64_t>(call.nargs) << 32 |
                         static_cast<uint64_t>(call.named()));
     const bool statics = self->static_mask != 0 || self->static_rest != nullptr;

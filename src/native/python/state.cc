@@ -15,6 +15,7 @@ const char* const kOperatorNames[kOperatorCount] = {
 
 constinit thread_local uint8_t tls_slow_path = 0;
 constinit thread_local uint64_t tls_config_epoch = 0;
+constinit thread_local uint64_t tls_scope = 0;
 constinit thread_local Widths tls_widths = Widths::kAsWritten;
 bool g_fast_paths = true;
 uint64_t g_config_epoch = 0;

@@ -66,6 +66,11 @@ inline bool use_slow_path() { return CV_UNLIKELY(tls_slow_path || !g_fast_paths)
 // Part of every signature.
 inline uint64_t config_epoch() { return tls_config_epoch ? tls_config_epoch : g_config_epoch; }
 
+// The number of the named axes in scope in this thread; 0: there are none. Part of every signature,
+// as what is traced may read their sizes.
+extern constinit thread_local uint64_t tls_scope;
+constexpr int kScopeShift = 40;  // above the settings of the flags
+
 // What the flag `enable_x64` makes of types of 64 bits, of the thread's flags or of the process's.
 enum class Widths : uint8_t { kAsWritten, kNarrow, kWide };
 extern constinit thread_local Widths tls_widths;  // if the thread has flags of its own

@@ -36,7 +36,7 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
-from covector._engine.control.call import Call
+from covector._engine.control.call import Call, axis_names_of
 from covector._engine.core import trace
 from covector._engine.core.levels import MappedTracer, TapeTracer
 from covector._engine.core.refs import Cell, StandIns, uses_of
@@ -377,6 +377,8 @@ class Jitted:
             return None
         if not _lasts(traced) or (touches and traced_leaves):
             return None
+        if trace.named_axes() and axis_names_of(traced.program):
+            return None  # what reads them is a call in the batch that they are of
         if not traced_leaves:
             return traced.entry(signature.donated, signature.refs.places)
         try:

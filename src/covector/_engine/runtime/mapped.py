@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from covector._engine import _native, primitives as prims
 from covector._engine.core import levels
 from covector._engine.core.levels import LevelTrace, MappedTracer
-from covector._engine.core.trace import current, set_current
+from covector._engine.core.trace import current, named_axes, naming, set_current
 from covector._engine.runtime.eager import (
     as_array,
     batched_by_rules,
@@ -34,13 +34,15 @@ class MappedTrace(LevelTrace):
     mapping: ClassVar[bool] = True
 
     def concerns(self, primitive: Any) -> bool:
-        return primitive.online  # its functions may close over what is mapped
+        # Functions of an `Online` may close over what is mapped.
+        name = self.axis_name
+        return primitive.online or (name is not None and name in primitive.axis_names)
 
     def apply(self, primitive: Any, args: Sequence[Any]) -> Any:
         if isinstance(primitive, prims.ElementwiseBase):
             return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
         operands = [operand_of(primitive, x) for x in args]
-        if primitive.online or primitive.effects:
+        if primitive.online or primitive.effects or (named_axes() and primitive.axis_names):
             marks, _ = _native.marks(operands)
             assert isinstance(self.level, _native.Batch)
             return batched_by_rules(primitive, operands, marks, self.level)
@@ -55,7 +57,7 @@ def batch(
     axis_name: Hashable = None,
 ) -> tuple[list[Any], list[int | None]]:
     """As `batch_flat`, natively where that serves."""
-    if axis_name is not None or type(size) is not int or not levels.serves():
+    if type(size) is not int or not levels.serves():
         return batch_flat(f, args, axes, size, axis_name)
     if not all(d is None or _native.is_native_value(x) for x, d in zip(args, axes, strict=True)):
         return batch_flat(f, args, axes, size, axis_name)
@@ -64,7 +66,11 @@ def batch(
     before = set_current(MappedTrace(inside, current(), axis_name))
     outer = _native.set_level(inside)
     try:
-        outs = f(*values)
+        if axis_name is None:
+            outs = f(*values)
+        else:
+            with naming(axis_name, size):
+                outs = f(*values)
     finally:
         _native.set_level(outer)
         inside.close()
