@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 from collections.abc import Callable
@@ -315,6 +316,23 @@ def test_nothing_is_kept_of_a_batch() -> None:
         assert _native.memory_stats()["bytes_in_use"] <= before + 4096
     finally:
         gc.enable()
+
+
+@cv.tree.register_dataclass
+@dataclasses.dataclass
+class Named:
+    """With static data that is not hashable."""
+
+    x: Any
+    names: list[str] = dataclasses.field(metadata={"static": True})
+
+
+def test_structures_that_are_not_hashable() -> None:
+    f = cv.vmap(lambda p: Named(p.x * 2, [*p.names, "more"]))
+    for _ in range(2):
+        out = f(Named(X, ["a"]))
+        assert out.names == ["a", "more"]
+        assert out.x.shape == X.shape
 
 
 def test_rules_run_once_for_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
