@@ -318,7 +318,7 @@ def test_nothing_is_kept_of_a_batch() -> None:
         gc.enable()
 
 
-@cv.tree.register_dataclass
+@cv.tree_util.register_dataclass
 @dataclasses.dataclass
 class Named:
     """With static data that is not hashable."""
