@@ -72,7 +72,7 @@ def compared(
         own.unlink(missing_ok=True)
     theirs = run(python, "jax", state, calls, kept / f"jax-{state}-{name}.jsonl")
     ours = run(sys.executable, "covector", state, calls, own)
-    differ = [c for c in calls if c in theirs and asks_numpy(c, difference(ours[c], theirs[c]))]
+    differ = [c for c in calls if c in theirs and asks_numpy(c, difference(c, ours[c], theirs[c]))]
     numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{state}-{name}.jsonl")
     return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls if c in theirs)
 

@@ -153,10 +153,18 @@ def _near(a: float, b: float, tolerance: float, scale: float) -> bool:
 def group(call: str) -> tuple[str, str]:
     """The module and the function of a call."""
     head = call.split("(")[0]
-    if head.split(".")[0] in ("numpy", "lax", "nn", "random", "scipy") and "." in head:
+    if head.split(".")[0] in _ROOTS and "." in head:
         module, _, name = head.rpartition(".")
+        if module.startswith("scipy.stats."):  # a distribution
+            module, name = "scipy.stats", head.removeprefix("scipy.stats.")
         return module, name
     return "methods, operators, indices", call
+
+
+_ROOTS = (
+    *("numpy", "lax", "nn", "random", "scipy"),
+    *("image", "ops", "tree", "tree_util", "flatten_util"),
+)
 
 
 class Rule(NamedTuple):

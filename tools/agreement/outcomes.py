@@ -59,6 +59,10 @@ class Values:
         """A symmetric positive matrix."""
         return self._made(np.eye(n) * n + np.ones((n, n)), dtype, (n, n)).real.astype(dtype)
 
+    def whole(self, dtype: str = "float32", *shape: int) -> Any:
+        """Of small whole numbers."""
+        return self._made([2, 0, 1, 3], dtype, shape)
+
     def places(self, bound: int, *shape: int) -> Any:
         """Of indices below a bound."""
         return self.library.numpy.asarray(
@@ -77,8 +81,8 @@ class Values:
 
     def names(self) -> dict[str, Any]:
         """What a call may name."""
-        own = ("a", "b", "positive", "unit", "ordered", "spd", "places", "mask", "weak")
-        modules = ("lax", "nn", "random", "scipy")
+        own = ("a", "b", "positive", "unit", "ordered", "whole", "spd", "places", "mask", "weak")
+        modules = ("lax", "nn", "random", "scipy", "image", "tree", "tree_util")
         functions = (
             "jit",
             "grad",
@@ -111,7 +115,9 @@ class NumPy:
                 return [x], ""
             return [leaf for part in x for leaf in NumPy.tree.flatten(part)[0]], ""
 
-    lax = nn = random = scipy = jit = grad = vmap = jacfwd = value_and_grad = None
+    lax = nn = random = scipy = image = ops = tree_util = flatten_util = jit = grad = vmap = (
+        jacfwd
+    ) = value_and_grad = None
     jvp = vjp = eval_shape = device_put = None
 
 
@@ -122,6 +128,14 @@ _MODULES = (
     "scipy.special",
     "scipy.linalg",
     "nn.initializers",
+    "image",
+    "ops",
+    "flatten_util",
+    "tree_util",
+    *[f"scipy.{m}" for m in (
+        "cluster.vq", "fft", "integrate", "interpolate", "ndimage", "optimize", "signal", "sparse.linalg",
+        "spatial.transform", "stats",
+    )],
 )  # fmt: skip
 
 
@@ -172,7 +186,10 @@ def outcome(library: Any, names: dict[str, Any], call: str) -> Any:
         }
 
 
-_ROOTS = ("numpy", "lax", "nn", "random", "scipy")
+_ROOTS = (
+    *("numpy", "lax", "nn", "random", "scipy"),
+    *("image", "ops", "tree", "tree_util", "flatten_util"),
+)
 
 
 def main(name: str, state: str) -> None:

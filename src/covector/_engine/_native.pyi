@@ -561,6 +561,7 @@ class Entry:
         captured: Sequence[Any] | None = None,
         written: Sequence[int] = (),
         axes: Sequence[int | None] | None = None,
+        committed: bool = False,
     ) -> None:
         """Describe a call.
 
@@ -583,6 +584,8 @@ class Entry:
         Of a call in a batch `axes` are the outputs' batch axes.  For values of levels further out
         the executable is (function, dtypes of the kept leaves, number of outputs), and `pullback`
         gives a function in the place of its executable.
+
+        With `committed` results are, whatever the arguments are.
         """
     @property
     def executable(self) -> Executable:

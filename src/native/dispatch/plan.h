@@ -83,6 +83,7 @@ struct Plan {
     std::vector<int> forwarded;           // leaves that are results
     std::vector<OutNode> nodes;
     std::vector<int> unused;              // outputs that no node takes
+    bool committed = false;               // results are, whatever the arguments are
     int most_leaf = -1;                   // the largest leaf position named
     std::unique_ptr<Linear> linear;       // of calls with operands on a tape
     std::vector<int> axes;                // of calls in a batch: the outputs' batch axes, -1 for none

@@ -6,6 +6,7 @@ The rules stay in Python and run once for each Program, types, and batch axes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from covector._engine import _native
@@ -21,19 +22,21 @@ def level_entry(
     constants: Sequence[Any],
     out_spec: tuple[Any, ...],
     lift: Lift,
+    committed: bool = False,
 ) -> Any:
     """How a call is run with operands of the innermost level; None if it must go by the rules.
 
-    The Program takes the leaves and then the constants.
+    The Program takes the leaves and then the constants.  With `committed` results are, whatever the operands are.
     """
     marks, lifted = _native.marks(leaves)
     numbers, level = are_numbers(leaves), _native.level()
+    way = partial(lift, committed=committed) if lifted else None
     if isinstance(level, _native.Batch):
         return batched_entry(
-            program, marks, level.size, numbers, constants, out_spec, lift if lifted else None
+            program, marks, level.size, numbers, constants, out_spec, way, committed
         )
     live = tuple([mark is not None for mark in marks])
-    return linear_entry(program, live, numbers, constants, out_spec, lift, lifted)
+    return linear_entry(program, live, numbers, constants, out_spec, lift, way, committed)
 
 
 def batched_entry(
@@ -44,6 +47,7 @@ def batched_entry(
     constants: Sequence[Any],
     out_spec: tuple[Any, ...],
     lift: Lift | None,
+    committed: bool,
 ) -> Any:
     """How a call is run whose operands have these batch axes; None if it must go by the rules.
 
@@ -59,4 +63,4 @@ def batched_entry(
         return None
     trailing = [as_array(c) for c in (*constants, *found.constants)]
     kept = list(range(len(axes)))
-    return _native.Entry(known, kept, trailing, out_spec, axes=found.dims)
+    return _native.Entry(known, kept, trailing, out_spec, axes=found.dims, committed=committed)

@@ -163,12 +163,14 @@ def function_of(primitive: Primitive) -> Any:
     return _compiled(primitive, executable)
 
 
-def as_function(program: Program) -> Any:
+def as_function(program: Program, committed: bool = False) -> Any:
     """The native function of a closed Program, for values of levels: what was compiled of it goes with it."""
-    return _compiled(Call(program), executable.__wrapped__)
+    return _compiled(Call(program), executable.__wrapped__, committed)
 
 
-def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> Any:
+def _compiled(
+    primitive: Primitive, executable: Callable[..., Executable], committed: bool = False
+) -> Any:
     """The function, by what compiles the primitive for operands of some types."""
     seen: set[Any] = set()
 
@@ -180,13 +182,14 @@ def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> An
     def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(isinstance(x, LevelTracer) for x in args):
             first = isinstance(primitive, prims.ElementwiseBase) and not met_again(seen, args)
-            return None if first else _level_entry(primitive, args)
+            return None if first else _level_entry(primitive, args, committed)
         made = _executable(args)
         if made.native is None:
             return None
         constants = [as_array(c) for c in made.program.constants]
         spec = _out_spec(primitive, len(made.out_avals))
-        return _native.Entry(made.native, list(range(len(args))), constants, spec, [])
+        kept = list(range(len(args)))
+        return _native.Entry(made.native, kept, constants, spec, committed=committed)
 
     def bypass(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if any(isinstance(x, LevelTracer) for x in args):
@@ -203,7 +206,7 @@ def _out_spec(primitive: Primitive, results: int) -> tuple[Any, ...]:
     return ("tuple", leaves) if primitive.multiple else leaves[0]
 
 
-def _level_entry(primitive: Primitive, args: Sequence[Any]) -> Any:
+def _level_entry(primitive: Primitive, args: Sequence[Any], committed: bool) -> Any:
     """A call of a primitive with operands of the innermost level, compiled; None if it must go by its rules."""
     if primitive.effects or primitive.axis_names:
         return None
@@ -213,7 +216,7 @@ def _level_entry(primitive: Primitive, args: Sequence[Any]) -> Any:
         staged = _one_equation(primitive, tuple([Var(trace.typeof(x)) for x in args]))
         program, constants = staged.close(), staged.constants
     spec = _out_spec(primitive, len(program.outputs))
-    return level_entry(program, args, constants, spec, as_function)
+    return level_entry(program, args, constants, spec, as_function, committed)
 
 
 def by_rules(primitive: Primitive, args: Sequence[Any]) -> Any:
@@ -296,8 +299,10 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
     """A kernel for operands of symbolic length n, or single numbers: what a native ufunc asks for.
 
     None if the function is not one kernel from elements to elements without scratch memory, or refuses such operands:
-    called as it is, it says so with their own shapes.
+    called as it is, it says so with their own shapes.  And none with weak operands where a result is weak by its shape.
     """
+    if getattr(python, "weak_by_shape", False) and any(weak for _, weak, _ in signature):
+        return None
     n = dims.symbol("n", 0)
     avals = [
         ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak)

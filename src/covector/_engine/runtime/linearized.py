@@ -60,8 +60,8 @@ def are_numbers(leaves: Sequence[Any]) -> Mask:
     return tuple([type(x) in SCALARS and type(x) is not bool for x in leaves])
 
 
-# A Program as a function of native code, which takes values of levels: see `eager.as_function`.
-Lift = Callable[[Program], Any]
+# From a Program to a function of native code, which takes values of levels: see `eager.as_function`.
+Lift = Callable[..., Any]
 
 
 def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
@@ -101,12 +101,13 @@ def linear_entry(
     constants: Sequence[Any],
     out_spec: tuple[Any, ...],
     lift: Lift,
-    lifted: bool,
+    further_out: Lift | None = None,
+    committed: bool = False,
 ) -> Any:
     """How a call is run whose operands in a mask are on the tape; None if it must go by the rules.
 
-    The Program takes the leaves and then the constants; the masks are of the leaves.  `lifted`: there are values of
-    levels further out.
+    The Program takes the leaves and then the constants; the masks are of the leaves.  With `further_out` there are values
+    of levels further out, for which that makes the function.
     """
     if any(eqn.effects for eqn in program.eqns):
         return None
@@ -124,7 +125,7 @@ def linear_entry(
         back = transpose_program(split.linear, mask, (True,) * sum(split.nonzero)).program
         if CHECKING in back.effects:  # it raises where the rules run, which compiled code cannot
             return None
-    known = computing(split.known, len(live), lift if lifted else None)
+    known = computing(split.known, len(live), further_out)
     if known is None:
         return None
     trailing = [as_array(c) for c in (*constants, *split.constants)]
@@ -137,6 +138,7 @@ def linear_entry(
         split.nonzero,
         split.residuals,
         Linearized(split, sum(live), lift),
+        committed=committed,
     )
 
 
