@@ -106,8 +106,8 @@ def linear_entry(
 ) -> Any:
     """How a call is run whose operands in a mask are on the tape; None if it must go by the rules.
 
-    The Program takes the leaves and then the constants; the masks are of the leaves.  With `further_out` there are values
-    of levels further out, for which that makes the function.
+    The Program takes the leaves and then the constants; the masks are of the leaves.  With `further_out` there are
+    values of levels further out, for which that makes the function.
     """
     if any(eqn.effects for eqn in program.eqns):
         return None
