@@ -111,12 +111,7 @@ def vmap(
             check_values(results, lambda: result_names(fun, out), "vmap")
             return [*results, *refs.take()]
 
-        # An operation may hand on what it was given: that must not be a NumPy array in the user's function.
-        given = [
-            as_array(x) if d is not None and isinstance(x, np.ndarray) else x
-            for x, d in zip(values, dims, strict=True)
-        ]
-        outs, axes = batch(flat, given, dims, size, axis_name)
+        outs, axes = batch(flat, _entering(values, dims), dims, size, axis_name)
         count = out_tree.num_leaves
         for i, x, axis in zip(refs.written(), outs[count:], axes[count:], strict=True):
             leaves[i]._write(_placed(x, axis, dims[i], size))
@@ -124,6 +119,14 @@ def vmap(
         return _results(fun, out_tree, outs[:count], axes[:count], how)
 
     return vmap_f
+
+
+def _entering(values: Sequence[Any], dims: Sequence[int | None]) -> list[Any]:
+    """What the function is run with: an operation may hand it on, so what is mapped must be no NumPy array there."""
+    return [
+        as_array(x) if d is not None and isinstance(x, np.ndarray) else x
+        for x, d in zip(values, dims, strict=True)
+    ]
 
 
 def _without_nothing(
