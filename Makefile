@@ -21,7 +21,7 @@ CODE    := src tests benchmarks examples $(wildcard tools)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full fuzz lint types format bench compat test-asan clean always
+.PHONY: help demo test test-full fuzz lint types format bench sweep compat test-asan clean always
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -56,6 +56,9 @@ format: $(STAMPS)/test  ## rewrite the sources in the house format
 
 bench: $(BENCH)/.stamps/bench  ## compare with JAX, PyTorch, NumPy and Numba; writes benchmarks/results.md
 	@$(BENCH)/bin/python -m benchmarks.run $(ARGS)
+
+sweep: $(BENCH)/.stamps/bench  ## the same for some 300 operations at many sizes, worst ratio first: about an hour
+	@$(BENCH)/bin/python -m benchmarks.sweep $(ARGS)
 
 compat: $(COMPAT)/.stamps/compat  ## run libraries for JAX on Covector, and compare with JAX
 	@$(COMPAT)/bin/python -m pytest -q --confcutdir=tests/compat tests/compat $(ARGS)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import frameworks, report, run, timing
+from benchmarks import frameworks, report, run, sweep, sweep_table, timing
 from benchmarks.cases import Case
 from benchmarks.suite import CASES
 
@@ -118,3 +118,23 @@ def test_geometric_mean() -> None:
 @pytest.mark.parametrize("name", ["call_one", "eager_chain", "lorenz_forward", "scan_matmul"])
 def test_cases_run_on_numpy(name: str) -> None:
     CASES[name].build(frameworks.load("numpy"))()
+
+
+def test_operations_of_the_sweep_can_be_called() -> None:
+    """Each row in NumPy at its smallest size, and some in Covector; the names of rows are their own."""
+    rows = list(sweep_table.table())
+    for op in rows:
+        if min(op.sizes) <= 10 and (call := sweep.call_of(op, "numpy", min(op.sizes))) is not None:
+            call()
+    assert len({(op.name, op.dtype, op.sizes) for op in rows}) > 250
+    for op in rows[:: len(rows) // 12]:
+        call = sweep.call_of(op, "covector", min(op.sizes))
+        assert call is not None
+        call()
+
+
+def test_a_sweep_says_who_is_ahead() -> None:
+    op = next(sweep_table.table())
+    ratio, text = sweep.line(op, 10, {"covector": 3e-6, "jax": 2e-6, "numpy": 4e-6})
+    assert ratio == pytest.approx(1.5)
+    assert text == "| 1.50 | jax | x + y | 10 | 3 | 2 |  | 4 |"

@@ -15,8 +15,10 @@ from covector._engine.control.checkpoint import (
     Recompute as Recompute,
     Saveable as Saveable,
 )
+from covector._engine.control.names import named
 
 remat = checkpoint
+name_p = named("name_p")
 
 __all__ = [
     "Offloadable",
@@ -25,6 +27,7 @@ __all__ = [
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
+    "name_p",
     "print_saved_residuals",
     "remat",
     "saved_residuals",

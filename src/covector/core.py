@@ -23,6 +23,7 @@ from covector.extend.core import (
 )
 
 AbstractValue = ShapedArray
+ParamDict = dict[str, _Any]
 Primitive = _OpenPrimitive
 max_dim, min_dim = _maximum, _minimum
 eval_context = ensure_compile_time_eval

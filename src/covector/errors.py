@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from covector._engine.base.errors import (
-    AxisError as AxisError,
-    CheckError as CheckError,
-    ClosedOverError as ClosedOverError,
-    ConcretizationTypeError as ConcretizationTypeError,
-    CovectorError as CovectorError,
-    DivisionByZeroError as DivisionByZeroError,
-    DtypeError as DtypeError,
-    FailedCheckError as FailedCheckError,
-    InconclusiveDimensionOperation as InconclusiveDimensionOperation,
-    LeakedTracerError as LeakedTracerError,
-    MissingRuleError as MissingRuleError,
-    NaNError as NaNError,
-    NonConcreteBooleanIndexError as NonConcreteBooleanIndexError,
-    NotDifferentiableError as NotDifferentiableError,
-    OOBError as OOBError,
-    OutsideRefError as OutsideRefError,
-    ShapeError as ShapeError,
-    TracerArrayConversionError as TracerArrayConversionError,
-    TracerBoolConversionError as TracerBoolConversionError,
-    TracerIntegerConversionError as TracerIntegerConversionError,
-    TypePromotionError as TypePromotionError,
-    UnexpectedTracerError as UnexpectedTracerError,
-    VerificationError as VerificationError,
-)
+from covector._engine.base import exceptions as _exceptions
+from covector._engine.base.exceptions import *
 from covector._engine.base.public import publish
 
-__all__ = [
-    "AxisError",
-    "CheckError",
-    "ClosedOverError",
-    "ConcretizationTypeError",
-    "CovectorError",
-    "DivisionByZeroError",
-    "DtypeError",
-    "FailedCheckError",
-    "InconclusiveDimensionOperation",
-    "LeakedTracerError",
-    "MissingRuleError",
-    "NaNError",
-    "NonConcreteBooleanIndexError",
-    "NotDifferentiableError",
-    "OOBError",
-    "OutsideRefError",
-    "ShapeError",
-    "TracerArrayConversionError",
-    "TracerBoolConversionError",
-    "TracerIntegerConversionError",
-    "TypePromotionError",
-    "UnexpectedTracerError",
-    "VerificationError",
-]
-for _name in __all__:
+# JAX's names for what is another exception here.
+JAXIndexError = _exceptions.NonConcreteBooleanIndexError
+JAXTypeError = _exceptions.ConcretizationTypeError
+JaxRuntimeError = RuntimeError
+JaxprTypeError = _exceptions.VerificationError
+
+__all__ = ["JAXIndexError", "JAXTypeError", "JaxRuntimeError", "JaxprTypeError"]
+__all__ += _exceptions.__all__
+for _name in _exceptions.__all__:
     globals()[_name].__module__ = __name__  # what tracebacks show
 publish(__name__)

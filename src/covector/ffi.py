@@ -30,6 +30,7 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
 __all__ = [
+    "build_ffi_lowering_function",
     "ffi_call",
     "ffi_lowering",
     "include_dir",
@@ -37,6 +38,7 @@ __all__ = [
     "register_ffi_target",
     "register_ffi_target_as_batch_partitionable",
     "register_ffi_type",
+    "register_ffi_type_id",
 ]
 
 _STAGES = ("instantiate", "prepare", "initialize", "execute")
@@ -213,6 +215,31 @@ def ffi_call(
         return (tuple(found) if isinstance(declared, tuple) else found) if several else found[0]
 
     return ffi_call_f
+
+
+def build_ffi_lowering_function(
+    call_target_name: str, **options: Any
+) -> Callable[..., Sequence[Any]]:
+    """`ffi_lowering` under the name that JAX has for its lower part: a lowering gives results of operations here.
+
+    >>> from covector import ffi
+    >>> callable(ffi.build_ffi_lowering_function("mine", has_side_effect=True))
+    True
+    """
+    return ffi_lowering(call_target_name, **options)
+
+
+def register_ffi_type_id(name: str, obj: Any, platform: str = "cpu") -> None:
+    """Give a type of the state that handlers keep its number, at which a capsule points; see `register_ffi_type`.
+
+    >>> import ctypes
+    >>> from covector import ffi
+    >>> number = ctypes.c_int64(0)
+    >>> ffi.register_ffi_type_id("documented too", ctypes.addressof(number))
+    >>> number.value > 0
+    True
+    """
+    register_ffi_type(name, {"type_id": obj}, platform)
 
 
 def ffi_lowering(

@@ -11,7 +11,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import checkpoint_policies as policies, lax
-from covector._engine.control import unwind
+from covector._engine.control import unwind, while_
 from covector.ad_checkpoint import checkpoint_name, saved_residuals
 
 X = cnp.asarray(np.array([0.3, -0.2, 0.5]))
@@ -90,10 +90,10 @@ def close(found: Any, wanted: Any) -> None:
 
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for four steps."""
-    monkeypatch.setattr(unwind, "LEAST_SLOTS", 2)
-    monkeypatch.setattr(unwind, "MOST_SLOTS", 2)
-    monkeypatch.setattr(unwind, "MANY_SLOTS", 2)
+    """Room for four steps, and four states."""
+    monkeypatch.setattr(unwind, "LEAST_DIGITS", 2)
+    for name in ("BOUNDED", "MANY"):
+        monkeypatch.setattr(while_, name, unwind.Room(1 << 20, 4, 1 << 20, 2))
     cv.clear_caches()
 
 
@@ -134,11 +134,11 @@ def test_a_policy_says_what_is_kept() -> None:
     def kept(policy: Any) -> list[tuple[int, ...]]:
         f = cv.checkpoint(lambda w, x: looped(w, x, 5), policy=policy)
         found = saved_residuals(lambda w, x: cnp.sum(f(w, x)), W, X)
-        return sorted([a.shape for a, _ in found if a.shape[:1] == (rows,)])
+        return sorted([a.shape for a, _ in found if a.shape[:1] in ((states,), (steps,))])
 
-    rows = 1025
+    states, steps = 65, 1024
     assert kept(policies.nothing_saveable) == kept(policies.save_only_these_names("z")) == []
-    assert kept(NAMED) == [(rows,), (rows, 3), (rows, 3)]  # the counter, the states, and v
+    assert kept(NAMED) == [(states,), (states, 3), (steps, 3)]  # the counter, the states, and v
     assert len(kept(policies.everything_saveable)) > 3
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import covector
+from covector import lax, numpy as cnp
 from covector._engine import _native, primitives as prims
 from covector._engine.core import trace
 from covector._engine.runtime.executable import Executable
@@ -264,3 +266,23 @@ def test_the_first_program_of_a_process_may_be_complex(tmp_path: Path) -> None:
         env={**os.environ, "COVECTOR_CACHE_DIR": str(tmp_path)},
     )
     assert done.stdout == "(-2+0j)\n", done.stderr
+
+
+@DTYPES
+@pytest.mark.parametrize("n", [1, 3, 16, 33, 1000])
+def test_parts_take_turns_in_memory(dtype: Any, n: int) -> None:
+    """Lanes store both parts at once; also where the result takes over the operand's memory."""
+    z = points(np.random.default_rng(n), dtype)[:n]
+    z = np.where(np.isfinite(z) & (abs(z) < 100), z, dtype(1 + 2j))
+    forms: list[tuple[Callable[[Any], Any], Callable[[np.ndarray], np.ndarray]]] = [
+        (cnp.conj, np.conj),
+        (lambda z: lax.complex(z.imag, z.real), lambda z: z.imag + 1j * z.real),
+        (lambda z: lax.complex(z.imag + 1, z.imag), lambda z: z.imag + 1 + 1j * z.imag),
+        (lambda z: z * z, lambda z: z * z),
+    ]
+    for f, wanted in forms:
+        for donated in ((), (0,)):
+            found = covector.jit(f, donate_argnums=donated)(cnp.array(z))
+            np.testing.assert_allclose(found, wanted(z).astype(dtype), rtol=1e-5)
+    text = covector.jit(lambda z: z * z).lower(z).compile().as_text("kernels")
+    assert ("@ vector" in text) == (n >= 16)

@@ -302,3 +302,35 @@ def test_a_value_that_is_handed_on_unchanged_is_the_same_in_each_step() -> None:
     kept, total = covector.jit(run)(w)
     np.testing.assert_array_equal(kept, w)
     np.testing.assert_allclose(total, 4 * np.exp(w), rtol=1e-6)
+
+
+def test_gathered_rows_are_read_in_whole_vectors() -> None:
+    """Where a row begins comes from data, but is the same in all lanes."""
+    x, rows = (
+        np.arange(300.0, dtype=np.float32).reshape(6, 50),
+        np.array([3, -1, 0, 5, 3], np.int32),
+    )
+    take = covector.jit(lambda x, rows: x[rows])
+    put = covector.jit(lambda x, rows, y: x.at[rows].set(y, unique_indices=True))
+    bags = covector.jit(lambda x, rows: x[rows].sum(0))
+    np.testing.assert_array_equal(take(x, rows), x[rows])
+    np.testing.assert_array_equal(bags(x, rows), x[rows].sum(0))
+    wanted = x.copy()
+    wanted[rows[1:]] = x[:4] + 1
+    np.testing.assert_array_equal(put(x, rows[1:], x[:4] + 1), wanted)
+    for f, operands in ((take, (x, rows)), (bags, (x, rows)), (put, (x, rows[1:], x[:4]))):
+        text = f.lower(*operands).compile().as_text("llvm")
+        assert "masked.gather" not in text, text
+        assert "masked.scatter" not in text, text
+
+
+def test_what_lanes_gather_apart_stays_apart() -> None:
+    """Rows that differ between lanes, and rows that only some lanes read."""
+    x = np.arange(400.0, dtype=np.float32).reshape(20, 20)
+    rows = np.random.default_rng(0).integers(0, 20, 64).astype(np.int32)
+    each = covector.jit(lambda x, rows: x[rows, cnp.arange(64) % 20])
+    np.testing.assert_array_equal(each(x, rows), x[rows, np.arange(64) % 20])
+    some = covector.jit(lambda x, rows: cnp.where(rows > 9, x[rows[3] % 20, rows % 20], 0.0))
+    np.testing.assert_array_equal(some(x, rows), np.where(rows > 9, x[rows[3], rows % 20], 0))
+    chained = covector.jit(lambda x, rows: x[rows[rows[5]]] * 2)
+    np.testing.assert_array_equal(chained(x, rows), x[rows[rows[5]]] * 2)

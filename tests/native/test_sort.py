@@ -18,7 +18,18 @@ def sort(native):
 @pytest.mark.parametrize("vectors", [64, 32])
 @pytest.mark.parametrize("dtype", sorted(CODES))
 @pytest.mark.parametrize(
-    "shape", [(1, 1), (3, 7), (2, 500), (1, 20_000), (1, 140_001), (5, 70_000)]
+    "shape",
+    [
+        (1, 1),
+        (3, 7),
+        (4, 16),
+        (9, 33),
+        (2, 500),
+        (2, 5_000),
+        (1, 20_000),
+        (1, 140_001),
+        (5, 70_000),
+    ],
 )
 def test_rows(native, sort, dtype, shape, vectors):
     native.set_vectors(vectors)

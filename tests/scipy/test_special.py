@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -113,6 +114,27 @@ def test_derivative_in_the_last_operand(name: str) -> None:
     ends = [np.asarray(values(cnp.array(x + k * h))) for k in (-2, -1, 1, 2)]
     wanted = (8 * (ends[2] - ends[1]) - (ends[3] - ends[0])) / (12 * h)
     np.testing.assert_allclose(slope, wanted, rtol=2e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["hyp1f1", "hyp2f1"])
+def test_slopes_of_hypergeometric_functions(name: str) -> None:
+    """In all operands, of both signs, twice, mapped and compiled."""
+    points = {
+        "hyp1f1": [(1.3, 2.1, 0.7), (-0.4, 0.7, -55.0), (0.0, 2.0, 1.0)],
+        "hyp2f1": [(1.3, 2.1, 2.5, 0.3), (0.3, -0.4, 1.5, -3.0), (0.3, -0.4, 1.5, 0.9)],
+    }[name]
+    function, exact = getattr(special, name), getattr(mpmath, name)
+    columns = [cnp.array(c) for c in np.array(points).T]
+    with mpmath.workdps(30):
+        for i in range(len(columns)):
+            slope = covector.jit(covector.vmap(covector.grad(function, i)))(*columns)
+            for found, p in zip(slope.tolist(), points, strict=True):
+                wanted = mpmath.diff(lambda v, p=p, i=i: exact(*p[:i], v, *p[i + 1 :]), p[i])
+                assert abs(found - wanted) <= 1e-12 * max(abs(wanted), 1e-3), (i, p)
+        p = points[0]
+        twice = covector.grad(covector.grad(lambda v: function(v, *p[1:])))(np.float64(p[0]))
+        wanted = mpmath.diff(lambda v: exact(v, *p[1:]), p[0], 2)
+        assert abs(float(twice) - wanted) <= 1e-6 * abs(wanted)
 
 
 def test_derivatives_at_edges() -> None:

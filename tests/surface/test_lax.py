@@ -385,3 +385,19 @@ def test_order_and_angle_of_complex_numbers() -> None:
 def test_one_minus_square_of_integers() -> None:
     x = cnp.array([3, -3, 100], "int8")
     np.testing.assert_array_equal(np.asarray(lax.one_minus_square(x)), [-8, -8, -15])
+
+
+def test_extremes_and_running_folds_of_complex_numbers() -> None:
+    """By real parts, then by imaginary ones, as the functions of two do."""
+    x = np.array([[1 + 2j, 1 - 1j, 0.5 + 9j], [1 + 0.5j, 2 + 0j, 2 - 3j]])
+    order = np.sort(x, 1)
+    np.testing.assert_array_equal(np.asarray(lax.reduce_max(x, (1,))), order[:, -1])
+    np.testing.assert_array_equal(np.asarray(lax.reduce_min(x, (1,))), order[:, 0])
+    for f, pick in ((lax.cummax, -1), (lax.cummin, 0)):
+        for reverse in (False, True):
+            rows = x[:, ::-1] if reverse else x
+            wanted = np.stack([np.sort(rows[:, : i + 1], 1)[:, pick] for i in range(3)], 1)
+            wanted = wanted[:, ::-1] if reverse else wanted
+            np.testing.assert_array_equal(np.asarray(f(x, 1, reverse)), wanted)
+    found = np.exp(np.asarray(cv.jit(lax.cumlogsumexp)(x)))
+    np.testing.assert_allclose(found, np.cumsum(np.exp(x), 0), rtol=1e-12)

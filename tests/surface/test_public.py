@@ -43,7 +43,9 @@ def test_completion_offers_public_names_only(name: str) -> None:
             assert value.__name__ in MODULES, f"{name}.{n} is the module {value.__name__}"
         if isinstance(value, type) or inspect.isroutine(value):
             home = value.__module__.partition(".")[0]
-            assert home in ("covector", "numpy", "ml_dtypes", "optree"), f"{name}.{n}: {home}"
+            # What JAX has a class for is raised as Python's here.
+            homes = ("covector", "numpy", "ml_dtypes", "optree")
+            assert home in homes or n == "JaxRuntimeError", f"{name}.{n}: {home}"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -85,13 +85,14 @@ from covector.extend import scalar as scalar
 
 if _typing.TYPE_CHECKING:
     from covector.extend import (
+        backend as backend,
         core as core,
         linear_util as linear_util,
         source_info_util as source_info_util,
         testing as testing,
     )
 
-_LATER = ("core", "linear_util", "source_info_util", "testing")
+_LATER = ("backend", "core", "linear_util", "source_info_util", "testing")
 
 
 def _load(name: str) -> _typing.Any:

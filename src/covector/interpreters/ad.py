@@ -23,13 +23,17 @@ from functools import partial
 from typing import Any
 
 from covector._engine import primitives as prims
+from covector._engine.api.jaxprs import ClosedJaxpr
 from covector._engine.base.public import publish
 from covector._engine.control.names import named
 from covector._engine.control.open import JVPS, TRANSPOSES, OpenPrimitive
 from covector._engine.core.primitive import Linear, Zero
 from covector._engine.core.trace import typeof
-from covector._engine.transforms.forward import JVPTrace, JVPTracer
+from covector._engine.ir.program import Program
+from covector._engine.transforms.forward import JVPTrace, JVPTracer, jvp_flat
+from covector._engine.transforms.programs import jvp_program
 from covector._engine.types.avals import ShapedArray
+from covector.extend.linear_util import WrappedFun
 
 __all__ = [
     "JVPTrace",
@@ -47,6 +51,8 @@ __all__ = [
     "get_primitive_transpose",
     "instantiate_zeros",
     "is_undefined_primal",
+    "jvp",
+    "jvp_jaxpr",
     "primitive_jvps",
     "primitive_transposes",
     "zeros_like_aval",
@@ -225,6 +231,57 @@ def defbilinear(
         return None, (Zero(y.aval) if type(ct) is Zero else rhs_rule(ct, x, y, **params))
 
     TRANSPOSES[primitive] = transpose
+
+
+def jvp_jaxpr(
+    jaxpr: Program, nonzeros: Sequence[bool], instantiate: bool | Sequence[bool]
+) -> tuple[ClosedJaxpr, list[bool]]:
+    """The Jaxpr of results and tangents, from the inputs and the tangents of those in `nonzeros`.
+
+    With it, for which results there is a tangent: for those in `instantiate` also if it is zero.
+
+    >>> import covector
+    >>> from covector.interpreters import ad
+    >>> closed = covector.make_jaxpr(lambda x, y: (x * x, y))(2.0, 3.0)
+    >>> found, live = ad.jvp_jaxpr(closed, [True, False], False)
+    >>> live, covector.core.jaxpr_as_fun(found)(2.0, 3.0, 1.0)[-1].item()
+    ([True, False], 4.0)
+    """
+    count = len(jaxpr.outputs)
+    wanted = (instantiate,) * count if isinstance(instantiate, bool) else tuple(instantiate)
+    found = jvp_program(jaxpr, tuple(nonzeros), wanted)
+    p, n = found.program, len(found.program.inputs) - len(found.constants)
+    closed = Program(p.inputs[:n], p.eqns, p.outputs, p.inputs[n:], tuple(found.constants), p.name)
+    return ClosedJaxpr.of(closed), list(found.nonzero)
+
+
+def jvp(
+    fun: Any, has_aux: bool = False, instantiate: bool = True, transform_stack: bool = True
+) -> Any:
+    """A function of lists of operands and tangents, from one of operands: a pair of lists, results and their tangents.
+
+    >>> from covector.interpreters import ad
+    >>> (y,), (dy,) = ad.jvp(lambda x: [x * x])([3.0], [1.0])
+    >>> print(y, dy)
+    9.0 6.0
+    """
+    call: Callable[..., Any] = getattr(fun, "call_wrapped", fun)
+
+    def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, ...]:
+        aux: list[Any] = []
+
+        def run(*xs: Any) -> Sequence[Any]:
+            out = call(*xs)
+            if has_aux:
+                out, extra = out
+                aux.append(extra)
+            return out
+
+        outs, dots = jvp_flat(run, list(primals), list(tangents))
+        dots = [instantiate_zeros(t) for t in dots] if instantiate else list(dots)
+        return (list(outs), dots, *aux)
+
+    return WrappedFun(pushed) if isinstance(fun, WrappedFun) else pushed
 
 
 publish(__name__)

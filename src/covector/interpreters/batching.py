@@ -33,6 +33,7 @@ __all__ = [
     "bdim_at_front",
     "broadcast",
     "defbroadcasting",
+    "defreducer",
     "defvectorized",
     "fancy_primitive_batchers",
     "moveaxis",
@@ -127,6 +128,33 @@ def _broadcasting(
     size = next(typeof(x).shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     moved, axis = prims.same_batch_axis(args, dims, size)
     return _vectorized(primitive, moved, (axis,) * len(moved), **params)
+
+
+def defreducer(primitive: OpenPrimitive, ident: Any = None) -> None:
+    """Say that a primitive of one operand reduces the axes in its parameter `axes`, and so does it beside a batch axis.
+
+    `ident` is accepted: it is what JAX fills ragged axes with.
+
+    >>> from covector.extend.core import Primitive
+    >>> from covector.interpreters import batching
+    >>> batching.defreducer(Primitive("total"))
+    """
+    BATCHERS[primitive] = partial(_reducing, primitive)
+
+
+def _reducing(
+    primitive: OpenPrimitive,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    *,
+    axes: Sequence[int],
+    **params: Any,
+) -> tuple[Any, Any]:
+    (x,), (axis,) = args, dims
+    assert axis is not None
+    moved = tuple([a + (a >= axis) for a in axes])
+    out = primitive.bind(x, axes=moved, **params)
+    return out, axis - sum(a < axis for a in moved)
 
 
 publish(__name__)

@@ -15,8 +15,13 @@ A lowering is a function of array operations here, never of MLIR, which Covector
 import typing as _typing
 from collections.abc import Callable as _Callable, Sequence as _Sequence
 
+from covector._engine.api.callbacks import (
+    io_callback as _io_callback,
+    pure_callback as _pure_callback,
+)
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import OpenPrimitive as _OpenPrimitive
+from covector._engine.types.avals import ShapedArray as _ShapedArray
 
 _LoweringRule = _Callable[..., _Sequence[_typing.Any]]
 
@@ -56,6 +61,44 @@ def register_lowering(
     """
     if platform in (None, "cpu"):
         prim.def_lowering(rule)
+
+
+def emit_python_callback(
+    ctx: _typing.Any,
+    callback: _Callable[..., _Sequence[_typing.Any]],
+    token: _typing.Any,
+    operands: _Sequence[_typing.Any],
+    operand_avals: _Sequence[_ShapedArray],
+    result_avals: _Sequence[_ShapedArray],
+    *,
+    has_side_effect: bool,
+    returns_token: bool = True,
+    partitioned: bool = False,
+    sharding: _typing.Any = None,
+) -> tuple[_Sequence[_typing.Any], _typing.Any, None]:
+    """In a lowering: the results that a Python function gives, as a sequence, of the operands as arrays.
+
+    What it returns are these results, the token that was given, and None for what has to be kept alive.  A function
+    with side effects is called exactly as often as the program says.
+
+    >>> import covector, numpy
+    >>> from covector.extend.core import Primitive
+    >>> from covector.interpreters import mlir
+    >>> sorted_p = Primitive("sorted")
+    >>> _ = sorted_p.def_abstract_eval(lambda x: x)
+    >>> def rule(ctx, x):
+    ...     f = lambda x: (numpy.sort(x),)
+    ...     return mlir.emit_python_callback(ctx, f, None, [x], ctx.avals_in, ctx.avals_out, has_side_effect=False)[0]
+    >>> mlir.register_lowering(sorted_p, rule)
+    >>> print(covector.jit(sorted_p.bind)(covector.numpy.array([2, 1])))
+    [1 2]
+    """
+    call = _io_callback if has_side_effect else _pure_callback
+
+    def on_arrays(*arrays: _typing.Any) -> list[_typing.Any]:
+        return list(callback(*arrays))
+
+    return call(on_arrays, list(result_avals), *operands), token, None
 
 
 def _absent(name: str) -> _typing.Any:

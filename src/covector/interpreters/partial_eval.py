@@ -14,7 +14,15 @@ from covector._engine.types.avals import ShapedArray
 from covector.extend.linear_util import WrappedFun
 from covector.random.keys import key_words, wrap_key_data
 
-__all__ = ["DynamicJaxprTracer", "dce_jaxpr", "trace_to_jaxpr_dynamic"]
+__all__ = [
+    "DynamicJaxprTracer",
+    "abstract_eval_fun",
+    "close_jaxpr",
+    "convert_constvars_jaxpr",
+    "dce_jaxpr",
+    "prune_closed_jaxpr_outputs",
+    "trace_to_jaxpr_dynamic",
+]
 
 
 def trace_to_jaxpr_dynamic(
@@ -65,6 +73,59 @@ def dce_jaxpr(
     inputs = tuple([v for v, u in zip(program.inputs, used, strict=True) if u])
     found = Program(inputs, left.eqns, left.outputs, left.constant_vars, left.constants, left.name)
     return ClosedJaxpr.of(found).jaxpr, used
+
+
+def close_jaxpr(jaxpr: Jaxpr) -> ClosedJaxpr:
+    """A Jaxpr without constants as a closed one.
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> partial_eval.close_jaxpr(covector.make_jaxpr(lambda x: x + 1)(2.0).jaxpr).consts
+    []
+    """
+    return ClosedJaxpr(jaxpr, ())
+
+
+def convert_constvars_jaxpr(jaxpr: Jaxpr) -> Jaxpr:
+    """The Jaxpr that takes its constants as its first inputs.
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> y = covector.numpy.ones(2)
+    >>> jaxpr = partial_eval.convert_constvars_jaxpr(covector.make_jaxpr(lambda x: x + y)(2.0).jaxpr)
+    >>> len(jaxpr.constvars), [v.aval for v in jaxpr.invars]
+    (0, [ShapedArray(float32[2]), ShapedArray(float32*[])])
+    """
+    p = jaxpr.program
+    inputs = (*p.constant_vars, *p.inputs)
+    return ClosedJaxpr.of(Program(inputs, p.eqns, p.outputs, (), (), p.name)).jaxpr
+
+
+def abstract_eval_fun(
+    fun: Callable[..., Any], *avals: ShapedArray, debug_info: Any = None, **params: Any
+) -> Sequence[ShapedArray]:
+    """The types of the list of results that a function gives for operands of these types.
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> partial_eval.abstract_eval_fun(lambda x: [x > 1], covector.typeof(2.0))
+    [ShapedArray(bool*[])]
+    """
+    return list(trace.stage(lambda *xs: fun(*xs, **params), avals).out_avals)
+
+
+def prune_closed_jaxpr_outputs(jaxpr: ClosedJaxpr, used_outputs: Sequence[bool]) -> ClosedJaxpr:
+    """The closed Jaxpr of some of the results, with all inputs, and without what these do not need.
+
+    >>> import covector
+    >>> from covector.interpreters import partial_eval
+    >>> closed = covector.make_jaxpr(lambda x: (x * x, x + x))(1)
+    >>> [e.primitive for e in partial_eval.prune_closed_jaxpr_outputs(closed, [False, True]).jaxpr.eqns]
+    [add]
+    """
+    left, _ = dce_jaxpr(jaxpr.jaxpr, used_outputs, instantiate=True)
+    known = dict(zip(jaxpr.jaxpr.constvars, jaxpr.consts, strict=True))
+    return ClosedJaxpr(left, [known[v] for v in left.constvars])
 
 
 publish(__name__)

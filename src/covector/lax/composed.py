@@ -62,7 +62,6 @@ _TABLE: dict[str, tuple[Callable[..., Any], bool]] = {
     "regularized_incomplete_beta": (elementwise.betainc, False),
     "rng_bit_generator": (rng.rng_bit_generator, True),
     "rng_uniform": (rng.rng_uniform, False),
-    "select_n": (elementwise.select_n, False),
     "sort": (_sort, True),
     "split": (shape.split, True),
     "squeeze": (shape.squeeze, False),

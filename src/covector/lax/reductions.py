@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from covector._engine import primitives as prims
 from covector._engine.types import dtypes
 from covector.lax.examples import EXAMPLES
 from covector.lax.operands import array
+from covector.lax.prefixes import associative_scan
+from covector.numpy.comparison import larger, smaller
+from covector.numpy.elementwise import logaddexp
 from covector.numpy.promotion import axes_of, axis_of
+from covector.numpy.reduce import extreme_of_complex
 
 __all__ = [
     "argmax",
@@ -31,11 +37,22 @@ __all__ = [
 # ----------------------------------------------------------------------------------------- reductions
 
 
-def _reduction(name: str, primitive: Callable[[tuple[int, ...]], Any], doc: str) -> Any:
+def _reduction(
+    name: str,
+    primitive: Callable[[tuple[int, ...]], Any],
+    doc: str,
+    neutral: Callable[[np.dtype], Any] | None = None,
+) -> Any:
+    """A reduction of `lax`; with `neutral` an extreme, which complex numbers have by their parts."""
+
     def f(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:
         x = array(name, operand)
         along = tuple(sorted(axes_of(tuple(axes), x.ndim, "axes")))
-        return primitive(along)(x) if along else x
+        if not along:
+            return x
+        if neutral is not None and dtypes.is_complex(x.dtype):
+            return extreme_of_complex(primitive(along), x, along, neutral(dtypes.real_of(x.dtype)))
+        return primitive(along)(x)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__, f.__module__ = f"{doc}{_REDUCED}{EXAMPLES[name]}", "covector.lax"
@@ -52,11 +69,13 @@ reduce_max = _reduction(
     "reduce_max",
     prims.Max,
     "The largest along axes; minus infinity, or the least integer, of no elements.",
+    dtypes.lowest,
 )
 reduce_min = _reduction(
     "reduce_min",
     prims.Min,
     "The smallest along axes; infinity, or the largest integer, of no elements.",
+    dtypes.highest,
 )
 reduce_or = _reduction(
     "reduce_or", prims.Any_, "Whether one is true along axes; of integers bit by bit."
@@ -100,10 +119,20 @@ def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
 # -------------------------------------------------------------------------------------- running folds
 
 
-def _cumulative(name: str, primitive: Callable[[int, bool], Any], doc: str) -> Any:
+def _cumulative(
+    name: str,
+    primitive: Callable[[int, bool], Any],
+    doc: str,
+    of_complex: Callable[[Any, Any], Any] | None = None,
+) -> Any:
+    """A running fold; of complex numbers by a function of two, if the primitive does not take them."""
+
     def f(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
         x = array(name, operand)
-        return primitive(axis_of(axis, x.ndim), bool(reverse))(x)
+        along = axis_of(axis, x.ndim)
+        if of_complex is not None and dtypes.is_complex(x.dtype):
+            return associative_scan(of_complex, x, bool(reverse), along)
+        return primitive(along, bool(reverse))(x)
 
     f.__name__ = f.__qualname__ = name
     text = f"{doc} along an axis; from the end with `reverse`.\n\nShape and dtype stay."
@@ -113,10 +142,11 @@ def _cumulative(name: str, primitive: Callable[[int, bool], Any], doc: str) -> A
 
 cumsum = _cumulative("cumsum", prims.CumSum, "The sums up to each element")
 cumprod = _cumulative("cumprod", prims.CumProd, "The products up to each element")
-cummax = _cumulative("cummax", prims.CumMax, "The largest up to each element")
-cummin = _cumulative("cummin", prims.CumMin, "The smallest up to each element")
+cummax = _cumulative("cummax", prims.CumMax, "The largest up to each element", larger)
+cummin = _cumulative("cummin", prims.CumMin, "The smallest up to each element", smaller)
 cumlogsumexp = _cumulative(
     "cumlogsumexp",
     prims.CumLogSumExp,
     "log of the sums of exp up to each element, without overflow,",
+    logaddexp,
 )

@@ -121,11 +121,17 @@ def _folded(fold: Reducer, a: Any, axes: tuple[int, ...]) -> Any:
     primitive = fold.primitive(axes)
     if fold.name not in _NEUTRAL or not dtypes.is_complex(a.dtype):
         return primitive(a)
+    return extreme_of_complex(primitive, a, axes, _NEUTRAL[fold.name](dtypes.real_of(a.dtype)))
+
+
+def extreme_of_complex(
+    primitive: Callable[[Any], Any], a: Any, axes: tuple[int, ...], neutral: Any
+) -> Any:
+    """Along axes by the real parts, then by the imaginary ones; `neutral` is that of no elements."""
     real, imag = prims.real(a), prims.imag(a)
     first = primitive(real)
     beside = prims.eq(real, spread(kept(first, a.shape, axes), a.shape))
-    neutral = imag.dtype.type(_NEUTRAL[fold.name](imag.dtype))
-    second = primitive(prims.select(beside, imag, neutral))
+    second = primitive(prims.select(beside, imag, imag.dtype.type(neutral)))
     undefined = prims.Any_(axes)(prims.ne(a, a))
     nan = a.dtype.type(complex(np.nan, np.nan))
     return prims.select(undefined, nan, prims.complex_(first, second))

@@ -22,7 +22,7 @@ from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
 from covector.numpy.ufunc import ALL_KINDS, WITH_AXES, elementwise, like, refuse
-from covector.scipy import complex_gamma
+from covector.scipy import complex_gamma, hypergeometric
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -224,11 +224,11 @@ betainc = _function(
 )
 poch = _function("poch", _wide(_poch), "z, m", "Pochhammer's symbol Γ(z + m) / Γ(z).", strong=True)
 hyp1f1 = _function(
-    "hyp1f1", prims.hyp1f1, "a, b, x", "Kummer's hypergeometric function.", strong=True
+    "hyp1f1", hypergeometric.hyp1f1, "a, b, x", "Kummer's hypergeometric function.", strong=True
 )
 hyp2f1 = _function(
     "hyp2f1",
-    prims.hyp2f1,
+    hypergeometric.hyp2f1,
     "a, b, c, x",
     "Gauss's hypergeometric function, for x up to 1.",
     strong=True,

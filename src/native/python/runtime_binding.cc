@@ -20,6 +20,7 @@
 #include "runtime/scatter.h"
 #include "runtime/sort.h"
 #include "runtime/top_k.h"
+#include "runtime/turn.h"
 #include "runtime/vectors.h"
 #include "python/state.h"
 
@@ -65,7 +66,9 @@ nb::dict symbol_addresses() {
     made["cv_zgemm"] = address_of(cv_zgemm);
     made["cv_fft"] = address_of(cv_fft);
     made["cv_scatter"] = address_of(cv_scatter);
+    made["cv_unfilled"] = address_of(cv_unfilled);
     made["cv_top_k"] = address_of(cv_top_k);
+    made["cv_turn"] = address_of(cv_turn);
     made["cv_sconv"] = address_of(cv_sconv);
     made["cv_dconv"] = address_of(cv_dconv);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);

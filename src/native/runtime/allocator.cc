@@ -501,3 +501,5 @@ extern "C" void cv_free(void* memory) {
     char* block = static_cast<char*>(memory) - kAlignment;
     memory_free(block, *reinterpret_cast<int64_t*>(block));
 }
+
+extern "C" int32_t cv_unfilled(void*, int64_t, int64_t) { return 0; }

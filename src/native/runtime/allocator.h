@@ -39,6 +39,8 @@ void allocator_init();  // registers the fork handlers; once
 }  // namespace covector
 
 extern "C" {
+// Whose memory holds whatever there is: nothing is done, so that no page of it is touched.
+int32_t cv_unfilled(void* memory, int64_t elements, int64_t dtype);
 void* cv_alloc(int64_t bytes);
 void cv_free(void* memory);
 }

@@ -31,7 +31,7 @@ class JaxprEqn:
     (mul, {}, 2, 1)
     """
 
-    __slots__ = ("effects", "eqn", "invars", "outvars", "params", "primitive", "source_info")
+    __slots__ = ("ctx", "effects", "eqn", "invars", "outvars", "params", "primitive", "source_info")
 
     def __init__(
         self,
@@ -42,11 +42,13 @@ class JaxprEqn:
         effects: frozenset[Effect] = frozenset(),
         source_info: Any = None,
         eqn: Eqn | None = None,
+        ctx: Any = None,
     ):
         self.invars, self.outvars = list(invars), list(outvars)
         self.primitive, self.params = primitive, params
         self.effects, self.source_info = effects, source_info
         self.eqn = eqn  # what it is a view of, if it is one
+        self.ctx = ctx  # of JAX's equations: what they were traced under, which means nothing here
 
     def replace(self, **changes: Any) -> JaxprEqn:
         """A copy with other values of some attributes.
@@ -57,7 +59,7 @@ class JaxprEqn:
         >>> eqn.replace(primitive=lax.add_p).primitive
         add
         """
-        names = ("invars", "outvars", "primitive", "params", "effects", "source_info")
+        names = ("invars", "outvars", "primitive", "params", "effects", "source_info", "ctx")
         return JaxprEqn(
             **{name: changes.pop(name, getattr(self, name)) for name in names}, **changes
         )
@@ -317,7 +319,7 @@ def new_jaxpr_eqn(
     >>> core.new_jaxpr_eqn(jaxpr.invars, [y], lax.sin_p, {}).primitive
     sin
     """
-    return JaxprEqn(invars, outvars, primitive, params, effects, source_info)
+    return JaxprEqn(invars, outvars, primitive, params, effects, source_info, ctx=ctx)
 
 
 def jaxprs_in_params(params: dict[str, Any]) -> list[Jaxpr]:

@@ -21,6 +21,7 @@ class Absence(NamedTuple):
 _ONE_DEVICE = "arrays are on one device, in one process"
 _ONE_PROCESS = "there is one process"
 _OF_XLA = "it is about XLA, and Covector has a compiler of its own"
+_NO_TOKENS = "the order of effects is kept without tokens"
 _INSIDE = "it shows the inside of JAX, and ours is another"
 NOT_YET = Absence("", "", "it has not been written yet", "")
 
@@ -77,7 +78,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "lax",
         "after_all after_all_p create_token create_token_p dce_sink",
-        "the order of effects is kept without tokens",
+        _NO_TOKENS,
         "`debug.callback(..., ordered=True)`",
     ),
     Absence(
@@ -105,9 +106,84 @@ ABSENT: tuple[Absence, ...] = (
     Absence("interpreters", "pxla traceback_util", _INSIDE, "`covector.extend`"),
     Absence(
         "extend",
-        "backend lowering mlir pallas random sharding xla",
+        "lowering mlir pallas random sharding xla",
         _INSIDE,
         "`covector.extend.core`, and `docs/extending.md`",
+    ),
+    Absence("core", "Value", "it means any value", "`typing.Any`"),
+    Absence("errors", "KeyReuseError", "keys are not tracked", "`random.split`"),
+    Absence("ffi", "abstract_token", _NO_TOKENS, "`has_side_effect=True`"),
+    Absence(
+        "debug", "DebugEffect OrderedDebugEffect", _INSIDE, "`debug.callback(..., ordered=True)`"
+    ),
+    Absence(
+        "debug", "log", "messages go where Python's go", "`debug.callback` of a logger's method"
+    ),
+    Absence(
+        "custom_derivatives",
+        "remat_opt_p",
+        "forward rules are compiled as they are",
+        "`custom_vjp`",
+    ),
+    Absence("ad_checkpoint", "checkpoint_name_fwd", _INSIDE, "`checkpoint_name`"),
+    Absence(
+        "interpreters.ad",
+        "backward_pass linearize",
+        "transposition goes from Program to Program",
+        "`linear_transpose`, `linearize`",
+    ),
+    Absence(
+        "interpreters.batching",
+        "batch_jaxpr_axes batch_subtrace zero_if_mapped",
+        _INSIDE,
+        "`vmap` of `core.jaxpr_as_fun(closed)`",
+    ),
+    Absence(
+        "interpreters.batching",
+        "register_vmappable unregister_vmappable",
+        "what `vmap` takes is arrays in pytrees",
+        "`tree_util.register_pytree_node`",
+    ),
+    Absence(
+        "interpreters.mlir",
+        "AxisContext ConstantHandler DEVICE_TO_DEVICE_TYPE LoweringParameters LoweringResult LoweringRule "
+        "LoweringRuleContext Mesh MeshAxisName ModuleContext RECV_FROM_HOST_TYPE SEND_TO_HOST_TYPE SPMDAxisContext "
+        "ShapePolyLoweringState ShardingContext Token TokenSet Value aval_to_ir_type aval_to_ir_types "
+        "core_call_lowering dense_int_array dense_int_elements dtype_to_ir_type flatten_ir_types flatten_ir_values "
+        "i32_attr i64_attr ir ir_attribute ir_constant ir_constants ir_tree_registry ir_type_handlers jaxpr_subcomp "
+        "lower_jaxpr_to_fun lower_jaxpr_to_module lowerable_effects make_ir_context merge_mlir_modules "
+        "module_to_bytecode module_to_string register_constant_handler shape_tensor token_type "
+        "unflatten_ir_values_like_types",
+        "there is no MLIR in Covector",
+        "`mlir.lower_fun`, `emit_python_callback`, `ffi.ffi_lowering`, or loop code (`covector.extend`)",
+    ),
+    Absence(
+        "interpreters.partial_eval",
+        "JaxprTracer PartialVal Val custom_partial_eval_rules dce_jaxpr_call_rule dce_jaxpr_closed_call_rule "
+        "dce_jaxpr_consts dce_rules lower_jaxpr lower_jaxpr2 move_binders_to_back new_eqn_recipe "
+        "partial_eval_jaxpr_custom_rules partial_eval_jaxpr_nounits trace_to_jaxpr_nounits",
+        _INSIDE,
+        "`linearize`, or a class with the rules `live` and `linearize` (`covector.extend`)",
+    ),
+    Absence("interpreters.xla", "Backend canonicalize_dtype_handlers", _OF_XLA, "`extend.backend`"),
+    Absence(
+        "extend.core", "AbstractToken Token", _NO_TOKENS, "`debug.callback(..., ordered=True)`"
+    ),
+    Absence("extend.core", "DebugInfo TraceTag", _INSIDE, "`eqn.source_info`"),
+    Absence(
+        "extend.core",
+        "create_call_primitive register_call_primitive_rules eval_jaxpr_transpose",
+        "functions inside of functions are parameters of equations",
+        "`jit`, or `extend.Composite`",
+    ),
+    Absence(
+        "experimental.jet",
+        "JetTrace JetTracer ZeroSeries ZeroTerm ad_util api_util call_param_updaters core def_comp def_deriv deflinear "
+        "defzero deriv_prop dispatch fact jet_fun jet_rules jet_subtrace jnp lax lax_internal linear_prop lu partial "
+        "pe pjit register_pytree_node safe_zip sharding_impls traceable tree_flatten tree_structure tree_unflatten "
+        "treedef_is_leaf unzip2 weakref_lru_cache zero_prop zero_series zero_term",
+        "it is what JAX's module imports, or its inside",
+        "`jet`",
     ),
     Absence(
         "experimental", "compilation_cache", "what is compiled is kept on disk anyway", "`config`"

@@ -12,32 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from covector._engine.base.exceptions import (
-    AxisError as AxisError,
-    CheckError as CheckError,
-    ClosedOverError as ClosedOverError,
-    ConcretizationTypeError as ConcretizationTypeError,
-    CovectorError as CovectorError,
-    DivisionByZeroError as DivisionByZeroError,
-    DtypeError as DtypeError,
-    FailedCheckError as FailedCheckError,
-    InconclusiveDimensionOperation as InconclusiveDimensionOperation,
-    KernelError as KernelError,
-    LeakedTracerError as LeakedTracerError,
-    MissingRuleError as MissingRuleError,
-    NaNError as NaNError,
-    NonConcreteBooleanIndexError as NonConcreteBooleanIndexError,
-    NotDifferentiableError as NotDifferentiableError,
-    OOBError as OOBError,
-    OutsideRefError as OutsideRefError,
-    ShapeError as ShapeError,
-    TracerArrayConversionError as TracerArrayConversionError,
-    TracerBoolConversionError as TracerBoolConversionError,
-    TracerIntegerConversionError as TracerIntegerConversionError,
-    TypePromotionError as TypePromotionError,
-    UnexpectedTracerError as UnexpectedTracerError,
-    VerificationError as VerificationError,
-)
+from covector._engine.base.exceptions import *
+from covector._engine.base.exceptions import KernelError as KernelError
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import NO_USERS, PACKAGE
 

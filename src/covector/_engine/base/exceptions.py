@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
+# Those that users see; base/errors.py and covector.errors offer them.
+__all__ = [
+    "AxisError",
+    "CheckError",
+    "ClosedOverError",
+    "ConcretizationTypeError",
+    "CovectorError",
+    "DivisionByZeroError",
+    "DtypeError",
+    "FailedCheckError",
+    "InconclusiveDimensionOperation",
+    "LeakedTracerError",
+    "MissingRuleError",
+    "NaNError",
+    "NonConcreteBooleanIndexError",
+    "NotDifferentiableError",
+    "OOBError",
+    "OutsideRefError",
+    "ShapeError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "TypePromotionError",
+    "UnexpectedTracerError",
+    "VerificationError",
+]
+
 
 class CovectorError(Exception):
     """The root of Covector's own exception classes.

@@ -12,7 +12,6 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.control.call import (
     IN_NUMPY,
-    Call,
     axis_names_of,
     check_types,
     given_ones,
@@ -23,6 +22,7 @@ from covector._engine.control.call import (
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
 from covector._engine.control.kept import parted_body
 from covector._engine.control.loop import Scan
+from covector._engine.control.masked import each_its_own
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import (
     Linear,
@@ -261,20 +261,14 @@ class Cond(Primitive):
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
         index, axis = args[0], dims[0]
-        each = axis is not None  # the index is another one for each element: select
+        each = axis is not None  # the index is another one for each element
         if each and is_kept(self.effects) and axis_name not in self.axis_names:
             return self._one_by_one(args, dims, size)
-        found = _batch_branches(*_key(self.branches), tuple(dims[1:]), size, axis_name, each)
-        operands = (*args[1:], *found.constants)
-        if not each:
-            outs = Cond(found.branches)(index, *operands)
-            return outs, [0 if mapped else None for mapped in found.live]
-        results = [
-            Call(branch)(*_slopes_only_where(index, i, args[1:], dims[1:]), *found.constants)
-            for i, branch in enumerate(found.branches)
-        ]
-        chosen = [_chosen(index, column) for column in zip(*results, strict=True)]
-        return tuple(chosen), [0] * len(chosen)
+        if each:
+            return each_its_own(self.branches, index, args[1:], dims[1:], size, axis_name)
+        found = _batch_branches(*_key(self.branches), tuple(dims[1:]), size, axis_name)
+        outs = Cond(found.branches)(index, *args[1:], *found.constants)
+        return outs, [0 if mapped else None for mapped in found.live]
 
     def _one_by_one(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
@@ -307,36 +301,6 @@ def _by_halves(
             within(middle, high)
 
     within(0, len(branches))
-
-
-def _slopes_only_where(
-    index: Any, branch: int, args: Sequence[Any], dims: Sequence[int | None]
-) -> list[Any]:
-    """The operands, which have a derivative only in rows of this branch.
-
-    In the others a branch gets what is not meant for it: a slope may be infinite there, and 0 times that is NaN.
-    """
-    result: list[Any] = []
-    for x, d in zip(args, dims, strict=True):
-        if d is not None and typeof(x).differentiable():
-            shape = typeof(x).shape
-            other = tuple([a for a in range(len(shape)) if a != d])
-            mask = prims.eq(index, np.int32(branch))
-            mask = prims.Broadcast(shape, other)(mask) if other else mask
-            x = prims.select(mask, x, prims.stop_gradient(x))
-        result.append(x)
-    return result
-
-
-def _chosen(index: Any, values: Sequence[Any]) -> Any:
-    """The rows of those of the values that the indices say; the batch axis of all is the first."""
-    shape = typeof(values[0]).shape
-    if len(shape) > 1:
-        index = prims.Broadcast(shape, tuple(range(1, len(shape))))(index)
-    result = values[0]
-    for i, value in enumerate(values[1:], 1):
-        result = prims.select(prims.ge(index, np.int32(i)), value, result)
-    return result
 
 
 # ------------------------------------------------------------------------------------------- derived branches
@@ -436,14 +400,12 @@ def _transpose_branches(first: Program, rest: Rest, linear: Mask, given: Mask) -
 
 @derived
 def _batch_branches(
-    first: Program, rest: Rest, dims: tuple[int | None, ...], size: Dim, axis_name: Any, each: bool
+    first: Program, rest: Rest, dims: tuple[int | None, ...], size: Dim, axis_name: Any
 ) -> DerivedBranches:
-    """Branches on operands with these batch axes; results that have one have it in front, with `each` all do."""
+    """Branches on operands with these batch axes; results that have one have it in front."""
     branches = _all(first, rest)
-    live: Mask = (each,) * len(first.outputs)
-    if not each:
-        axes = [batch_program(b, dims, size, axis_name).dims for b in branches]
-        live = _either([tuple([d is not None for d in found]) for found in axes])
+    axes = [batch_program(b, dims, size, axis_name).dims for b in branches]
+    live = _either([tuple([d is not None for d in found]) for found in axes])
     found = [batch_program(b, dims, size, axis_name, live) for b in branches]
     programs, constants = _with_all_constants(
         [f.program for f in found], [f.constants for f in found]

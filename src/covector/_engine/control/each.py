@@ -1,4 +1,4 @@
-"""`Each`: a Program for each element of a batch, one after the other in a lane, if it is small."""
+"""`Each`: a Program for each element of a batch, one after the other, or in lanes if it is small."""
 
 from __future__ import annotations
 
@@ -27,21 +27,26 @@ class Each(Transparent):
 
     The leading axes of all results, and of the operands in the mask, are `lanes`.  Where `one` can be written out,
     each element runs through all of it on its own, with scratch memory that is used again for the next: the way back
-    through 1,000 loops keeps the states of 32 of them at once.  Else, and in its
-    derivatives, it is a call of `program`.
+    through 1,000 loops keeps the states of 32 of them at once.  Else it is a loop of `single`, which does the same in
+    more memory, that each element uses again; or, if there is none, and in its derivatives, a call of `program`.
     """
 
     program: Program
     one: Program
     lanes: tuple[Dim, ...]
     mapped: Mask
+    single: Program | None
     name: ClassVar[str] = "each"
 
     def programs(self) -> tuple[Program, ...]:
-        return self.program, self.one
+        """Those that may run."""
+        return self.program if self.single is None else self.single, self.one
 
     def with_programs(self, programs: Sequence[Program]) -> Each:
-        return replace(self, program=programs[0], one=programs[1])
+        first, one = programs
+        if self.single is None:
+            return replace(self, program=first, one=one)
+        return replace(self, single=first, one=one)
 
     def inlined(self) -> None:
         """Nothing: how it is done depends on the target."""
@@ -63,14 +68,22 @@ class Each(Transparent):
                 shape = typeof(x).shape
                 wide = prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))
                 xs[i] = x if self.mapped[i] else wide(x)
-        way, constants = for_each(self.one, (size, *self.lanes), tuple(mapped))
+        way, constants = self.over((size, *self.lanes), tuple(mapped))
         return way(*xs, *constants), [0] * len(self.one.outputs)
+
+    def over(self, lanes: tuple[Dim, ...], mapped: Mask) -> tuple[Primitive, tuple[Any, ...]]:
+        """The same over other lanes; further operands."""
+        return for_each(self.one, lanes, mapped)
 
     def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
         takes = tuple([how.wide(a) is not None for a in eqn.inputs])
         asked = tuple([v.aval.wide() is not None for v in eqn.outputs])
-        every, one = [wide_program(p, takes, asked, asked).program for p in self.programs()]
-        each = Each(every, one, self.lanes, (*self.mapped, *compress(self.mapped, takes)))
+        every, one, single = [
+            p and wide_program(p, takes, asked, asked).program
+            for p in (self.program, self.one, self.single)
+        ]
+        mapped = *self.mapped, *compress(self.mapped, takes)
+        each = replace(self, program=every, one=one, single=single, mapped=mapped)
         more = [how.widened(a, eqn.source) for a in compress(eqn.inputs, takes)]
         forms = [wide and Var(wide) for wide in [v.aval.wide() for v in eqn.outputs]]
         outputs = *eqn.outputs, *[v for v in forms if v is not None]
@@ -81,33 +94,44 @@ class Each(Transparent):
         types = self.one.in_avals
         local = [b.fit.is_tiny(a) for a in types]
         found = b.fit(self.one, local)
-        places = [x.place for x in operands]
-        if found is None or found.changed or any(n is not None for n in found.places):
-            b.program(self.program, places, [r.place for r in results])
+        small = found is not None and not found.changed and set(found.places) <= {None}
+        if self.single is None and not small:
+            b.program(self.program, [x.place for x in operands], [r.place for r in results])
             return
         count = dims.product(self.lanes)
         lane = b.variable("lane", count)
-        with b.loop(lane, count, free=True):
-            given: list[Kept] = []
-            for place, aval, mine, tiny in zip(places, types, self.mapped, local, strict=True):
-                where = place.slice(aval, lane) if mine else place
-                given.append(hold(b, where, aval) if tiny else where)
-            values = b.written_out(self.one, given)
-            ends = [
-                r.place.slice(a, lane) for r, a in zip(results, self.one.out_avals, strict=True)
+        rows = zip(operands, types, self.mapped, strict=True)
+        places = [x.place.slice(aval, lane) if mine else x.place for x, aval, mine in rows]
+        ends = [r.place.slice(a, lane) for r, a in zip(results, self.one.out_avals, strict=True)]
+        with b.loop(lane, count, free=small):
+            if not small:
+                assert self.single is not None
+                b.program(self.single, places, ends)
+                return
+            given: list[Kept] = [
+                hold(b, where, aval) if tiny else where
+                for where, aval, tiny in zip(places, types, local, strict=True)
             ]
-            settle(b, values, ends, self.one.out_avals)
+            settle(b, b.written_out(self.one, given), ends, self.one.out_avals)
 
 
 def for_each(
     one: Program, lanes: tuple[Dim, ...], mapped: Mask
 ) -> tuple[Primitive, tuple[Any, ...]]:
     """What a Program does, for each element of the leading axes of the operands in a mask; further operands."""
+    program, constants = over_lanes(one, lanes, mapped)
+    if constants or not lanes:
+        return Call(program), constants
+    return Each(program, one, lanes, mapped, one), ()
+
+
+def over_lanes(
+    one: Program, lanes: tuple[Dim, ...], mapped: Mask
+) -> tuple[Program, tuple[Any, ...]]:
+    """The Program that does the same on values with leading axes, those in a mask; further operands."""
     program, constants = one, ()
     for size in reversed(lanes):
         axes = [0 if mine else None for mine in mapped] + [None] * len(constants)
         batched = batch_program(program, tuple(axes), size, None, (True,) * len(program.outputs))
         program, constants = batched.program, (*constants, *batched.constants)
-    if constants or not lanes:
-        return Call(program), constants
-    return Each(program, one, lanes, mapped), ()
+    return program, constants

@@ -11,6 +11,7 @@ from covector._engine.control.custom_jvp import CustomJVP
 from covector._engine.control.custom_vjp import CustomVJP
 from covector._engine.control.loop import Scan
 from covector._engine.control.open import OpenPrimitive, own
+from covector._engine.control.parameters import NAMES
 from covector._engine.control.while_ import While
 from covector._engine.core.primitive import Primitive
 from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
@@ -81,12 +82,8 @@ _CLASSES: tuple[type[Primitive], ...] = (
     linalg_spectral.TridiagonalSolve,
 )
 _JAX_NAMES = {
+    **NAMES,
     "betainc": "regularized_incomplete_beta",
-    "broadcast": "broadcast_in_dim",
-    "call": "jit",
-    "convert": "convert_element_type",
-    "custom_jvp": "custom_jvp_call",
-    "custom_vjp": "custom_vjp_call",
     "round_half_even": "round",
 }
 
@@ -100,7 +97,8 @@ def names() -> dict[str, OpenPrimitive]:
         found[f"{_JAX_NAMES.get(name, name)}_p"] = own(
             name, what() if isinstance(what, type) and not getattr(what, "_fields", ()) else what
         )
-    found["clamp_p"] = own(prims.clamp.name, prims.clamp)
+    for what in (prims.clamp, prims.select):
+        found[f"{_JAX_NAMES.get(what.name, what.name)}_p"] = own(what.name, what)
     found["pjit_p"] = found["jit_p"]
     return found
 

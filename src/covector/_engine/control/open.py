@@ -8,18 +8,28 @@ rules look into the tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from covector._engine import _native
+from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.base.record import fields, record
 from covector._engine.control.callback import keyed, plain
 from covector._engine.control.composite import Composite, Expanded
 from covector._engine.control.on_host import PURE, OnHost
+from covector._engine.control.parameters import (
+    AS_IT_IS,
+    NAMES,
+    Places,
+    form_of,
+    picked,
+    put_back,
+    without_defaults,
+)
 from covector._engine.core.primitive import Linear, Primitive
 from covector._engine.core.trace import EVAL, Array, current, typeof
 from covector._engine.ir.effects import Effect
@@ -82,6 +92,15 @@ class OpenPrimitive:
         if self.lowering is None and self.impl is not None:
             return Hosted(self, found)
         return Lowered(self, found)
+
+    def get_bind_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters with which an equation that has these is bound: the same.
+
+        >>> from covector import lax
+        >>> lax.cumsum_p.get_bind_params({"axis": 0, "reverse": False})
+        {'axis': 0, 'reverse': False}
+        """
+        return dict(params)
 
     def def_lowering(self, rule: Rule) -> Rule:
         """Say how it is compiled, as `interpreters.mlir.register_lowering` does.
@@ -351,42 +370,64 @@ class OwnPrimitive(OpenPrimitive):
     """A primitive of Covector's, or of a class of a user's: parameters by name are the fields of the class."""
 
     def __init__(self, name: str, what: Primitive | type[Primitive]):
-        super().__init__(name)
+        cls = type(what) if isinstance(what, Primitive) else what
+        ours = cls.__module__.startswith("covector._engine.")
+        super().__init__(NAMES.get(name, name) if ours else name)
         self.multiple_results = bool(what.multiple)
         self._what = what
+        self._fields: tuple[str, ...] = getattr(cls, "_fields", ())
+        self.form = form_of(self.name) if ours else AS_IT_IS
 
-    def applied(self, params: dict[str, Any]) -> Primitive:
+    def bind(self, *args: Any, **params: Any) -> Any:
+        """Apply it under the current trace.
+
+        >>> from covector import lax
+        >>> print(lax.add_p.bind(1.0, 2.0))
+        3.0
+        """
+        out = self.applied(params, args)(*picked(args, self.form.gives(params, args)))
+        return list(out) if self.multiple_results else out
+
+    def applied(self, params: dict[str, Any], args: Sequence[Any] = ()) -> Primitive:
         what = self._what
+        params = without_defaults(params, self._fields)
         if isinstance(what, Primitive):
             if params:
                 raise TypeError(f"{self.name} has no parameters, got {sorted(params)}")
             return what
-        names = {new: old for old, new in _FIELDS.get(self.name, {}).items()}
-        return what(**{names.get(name, name): plain_program(x) for name, x in params.items()})
+        plain = {name: plain_program(x) for name, x in params.items()}
+        return what(**self.form.taken(plain, args))
+
+    def ordered(self, args: Sequence[Any], params: dict[str, Any]) -> tuple[Primitive, Places]:
+        """The primitive, and where its operands are among these."""
+        return self.applied(params, args), self.form.gives(params, args)
 
     def _check_open(self) -> None:
         raise TypeError(errors.own_primitive(self.name))
 
 
+class _SelectN(OwnPrimitive):
+    """A choice between two by truth values, which equations are; bound with more cases, or by number, several."""
+
+    def bind(self, *args: Any, **params: Any) -> Any:
+        which, *cases = args
+        if len(cases) == 2 and typeof(which).dtype == dtypes.bool_:
+            return super().bind(*args, **params)
+        found = cases[-1]
+        for i, case in reversed(list(enumerate(cases[:-1]))):
+            found = super().bind(prims.gt(which, np.int32(i)), case, found)
+        return found
+
+
 # By instance, or by class and name for those that have parameters.
 _own: dict[Any, OwnPrimitive] = {}
-# What JAX calls them, and the Programs that they hold, where equations are asked for these.
-_NAMES = {"call": "jit", "convert": "convert_element_type", "broadcast": "broadcast_in_dim"}
-_FIELDS = {
-    "jit": {"program": "jaxpr"},
-    "checkpoint": {"program": "jaxpr"},
-    "custom_jvp": {"program": "call_jaxpr"},
-    "custom_vjp": {"program": "call_jaxpr"},
-    "scan": {"body": "jaxpr"},
-    "while": {"condition": "cond_jaxpr", "body": "body_jaxpr"},
-}
 
 
 def own(name: str, what: Primitive | type[Primitive]) -> OwnPrimitive:
     """The open form of a primitive without parameters, or of a class of primitives of this name."""
     key: Any = what if isinstance(what, Primitive) else (what, name)
-    found = _own.get(key)
-    return found or _own.setdefault(key, OwnPrimitive(_NAMES.get(name, name), what))
+    made = _SelectN if what is prims.select else OwnPrimitive
+    return _own.get(key) or _own.setdefault(key, made(name, what))
 
 
 def _applied(primitive: Primitive) -> Primitive:
@@ -397,9 +438,7 @@ def _applied(primitive: Primitive) -> Primitive:
 def open_form(primitive: Primitive) -> OpenPrimitive:
     """What `eqn.primitive` is, in a view of an equation: the same for all parameters."""
     primitive = _applied(primitive)
-    if isinstance(primitive, _ByTables):
-        return primitive.of
-    return own(primitive.name, type(primitive) if fields(primitive) else primitive)
+    return primitive.of if isinstance(primitive, _ByTables) else _own_form(primitive)
 
 
 def params_of(primitive: Primitive) -> dict[str, Any]:
@@ -407,14 +446,23 @@ def params_of(primitive: Primitive) -> dict[str, Any]:
     primitive = _applied(primitive)
     if isinstance(primitive, _ByTables):
         return primitive.given()
-    names = _FIELDS.get(_NAMES.get(primitive.name, primitive.name), {})
-    return {names.get(name, name): getattr(primitive, name) for name in fields(primitive)}
+    found = {name: getattr(primitive, name) for name in fields(primitive)}
+    return _own_form(primitive).form.shown(found)
+
+
+def _own_form(primitive: Primitive) -> OwnPrimitive:
+    return own(primitive.name, type(primitive) if fields(primitive) else primitive)
 
 
 def operands_of(eqn: Eqn) -> tuple[Atom, ...]:
     """The operands that `bind` takes: without constants that a composite finds again."""
     p = eqn.primitive
-    return eqn.inputs[: p.count] if isinstance(p, Expanded) else eqn.inputs
+    if isinstance(p, Expanded):
+        return eqn.inputs[: p.count]
+    if isinstance(p, _ByTables):
+        return eqn.inputs
+    places = _own_form(p).form.sees({name: getattr(p, name) for name in fields(p)})
+    return tuple(picked(eqn.inputs, places))
 
 
 def plain_program(value: Any) -> Any:
@@ -436,21 +484,43 @@ def _own_rule(name: str) -> Known:
     def known(primitive: OpenPrimitive) -> Rule | None:
         if not isinstance(primitive, OwnPrimitive):
             return None
-        if name == "transpose":
-            return lambda ct, *args, **params: primitive.applied(params).transpose(ct, *args)
-        if name == "jvp":
-            return lambda primals, tangents, **params: primitive.applied(params).jvp(
-                primals, tangents
-            )
-        if name == "batch_named":
-            return lambda axis, args, dims, **params: primitive.applied(params).batch_named(
-                args, dims, axis.size, axis.name
-            )
-        return lambda args, dims, **params: primitive.applied(params).batch(
-            args, dims, _batch_size(args, dims)
-        )
+        return partial(_OWN_RULES[name], primitive)
 
     return known
+
+
+def _own_transpose(of: OwnPrimitive, ct: Any, *args: Any, **params: Any) -> Sequence[Any]:
+    primitive, places = of.ordered(args, params)
+    return put_back(primitive.transpose(ct, *picked(args, places)), places, len(args))
+
+
+def _own_jvp(
+    of: OwnPrimitive, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+) -> tuple[Any, Any]:
+    primitive, places = of.ordered(primals, params)
+    return primitive.jvp(picked(primals, places), picked(tangents, places))
+
+
+def _own_batch(
+    of: OwnPrimitive, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+) -> tuple[Any, Any]:
+    primitive, places = of.ordered(args, params)
+    return primitive.batch(picked(args, places), picked(dims, places), _batch_size(args, dims))
+
+
+def _own_batch_named(
+    of: OwnPrimitive, axis: Any, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+) -> tuple[Any, Any]:
+    primitive, places = of.ordered(args, params)
+    return primitive.batch_named(picked(args, places), picked(dims, places), axis.size, axis.name)
+
+
+_OWN_RULES: dict[str, Rule] = {
+    "transpose": _own_transpose,
+    "jvp": _own_jvp,
+    "batch": _own_batch,
+    "batch_named": _own_batch_named,
+}
 
 
 def _batch_size(args: Sequence[Any], dims: Sequence[int | None]) -> Dim:

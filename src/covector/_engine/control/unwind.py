@@ -1,16 +1,23 @@
-"""The gradient of a loop whose number of steps is not known: it runs again, keeps states, and goes back from them.
+"""The gradient of a loop whose number of steps is not known: its residuals lie on a tape, and it goes back over that.
 
-Or it keeps states as it runs, and with them what a policy of `checkpoint` says of each step, which is then not computed
-again while there is room for every step.
+The tape has room for one stretch of the loop, so many steps, which most often are all.  It is memory that is only there
+where steps have written, so it grows as they do.  What a step leaves on it is what a step of a `Scan` does: of an array
+that is changed in place the elements that were read, not the array.
 
-Memory is bounded.  The states of up to `2**slots` steps are kept, evenly apart: when there are more steps, each second
-state gives its place to a later one, and the distance doubles.  On the way back the states between two of these are
-computed again, and kept likewise.  So each step is done once more than forwards while there are no more than `2**slots`
-of them, twice more up to the square of that, and then more often; the gradient is right in any case.
+Where there are more steps, states at the beginnings of stretches are kept.  There are `2**digits` of them at most,
+evenly apart: when there are more stretches, each second state gives its place to a later one, and the distance doubles.
+On the way back a stretch whose residuals are not on the tape any more runs once more, from its kept state, or from one
+some stretches before.  So each step is done once more than forwards while one stretch has room for all, twice more up
+to `2**digits` stretches, and then more often; the gradient is right in any case.  In so many bytes for the tape as for
+the states, these are so many steps as the square of that.
+
+The loop records as it runs again or, where a policy of `checkpoint` says what is to be kept of each step, as it runs
+forwards: then a first tape keeps that, and residuals are computed from it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
@@ -19,50 +26,76 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
-from covector._engine.control.derived import Layout
+from covector._engine.control.derived import (
+    Known,
+    Layout,
+    linearize_body,
+    transpose_body,
+)
 from covector._engine.control.kept import parted_body, silent
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.program import Eqn, Program, inputs_read
-from covector._engine.transforms.programs import (
-    Mask,
-    SplitProgram,
-    derived,
-    linearize_program,
-    part_of,
-    stage_closed,
-    transpose_program,
-)
+from covector._engine.transforms.programs import Mask, derived, part_of, stage_closed
 from covector._engine.transforms.widen import meets_64_bits
 from covector._engine.types.avals import ShapedArray
 
-# Bytes of all the states that are kept at once; the least and the most binary digits of their number.
+
+@record
+class Room:
+    """How much memory the way back takes: bytes of a tape, and most steps on it; bytes and most digits of states.
+
+    There are eight of these at least.
+    """
+
+    tape: int
+    steps: int
+    states: int
+    digits: int
+    filled: bool = True  # the tape begins with zeros, else with whatever there is
+
+    def stretch(self, rows: Sequence[ShapedArray]) -> int:
+        """How many steps a stretch has that leave such rows."""
+        return min(max(self.tape // max(_bytes(rows), 1), 1), self.steps)
+
+    def digits_for(self, state: Sequence[ShapedArray]) -> int:
+        """How many binary digits the number of kept states has."""
+        digits = (self.states // max(_bytes(state), 1)).bit_length() - 1
+        return min(max(digits, LEAST_DIGITS), max(self.digits, LEAST_DIGITS))
+
+
+LEAST_DIGITS = 3
+# What a loop takes by itself.  Memory that no step reaches is never touched.
+TAPE_BYTES = 1 << 24
+MOST_STEPS = 1 << 22
 KEPT_BYTES = 1 << 22
-LEAST_SLOTS, MOST_SLOTS = 3, 10
-# The same for each of many loops side by side, whose states lie on a thread's stack.
-MANY_BYTES = 1 << 14
-MANY_SLOTS = 8
+# What is kept from forwards to backwards, and what derivatives of the way back go through: it begins with zeros.
+BOUNDED = Room(tape=1 << 20, steps=1 << 10, states=1 << 20, digits=6)
+# The same for each of many loops side by side, whose memory is a thread's stack.
+MANY = Room(tape=1 << 13, steps=1 << 8, states=1 << 12, digits=3)
 
 # Makes a loop of a condition, a body, and the number of consts.
 MakeLoop = Callable[[Program, Program, int], Primitive]
 Values = Sequence[Any]
 
 
-def slots_for(state: Sequence[ShapedArray], many: bool = False) -> int:
-    """How many binary digits the number of kept states has."""
-    kept, most = (MANY_BYTES, MANY_SLOTS) if many else (KEPT_BYTES, MOST_SLOTS)
-    size = sum(a.size * a.dtype.itemsize for a in state)
-    if not isinstance(size, int):
-        return LEAST_SLOTS + 3
-    digits = (kept // max(size, 1)).bit_length() - 1
-    return min(max(digits, LEAST_SLOTS), most)
+def wide_room(tape: int | None, lanes: int = 1) -> Room:
+    """The room that a loop has for its gradient, or one of so many, if it is said how long the tape may be, or not."""
+    share = (TAPE_BYTES if tape is None else tape) // max(lanes, 1)
+    return Room(share, MOST_STEPS, max(KEPT_BYTES // max(lanes, 1), 1), 10, filled=False)
+
+
+def _bytes(types: Sequence[ShapedArray]) -> int:
+    """How much memory values take; those of unknown sizes are taken to be large."""
+    sizes = [a.size * a.dtype.itemsize for a in types]
+    return sum([n if isinstance(n, int) else 1 << 16 for n in sizes])
 
 
 @record(eq=False)
 class Unwound:
-    """From consts, first carry, and cotangents of the carried values in `carry`, to all cotangents.
+    """From consts, first carry, cotangents of the carried values in `carry`, and constants, to all cotangents.
 
-    These are of the consts that have a tangent, then of the carried values in `carry`.  Constants are the last inputs.
+    These are of the consts that have a tangent, then of the carried values in `carry`.
     """
 
     program: Program
@@ -74,25 +107,25 @@ class Unwound:
 class Recorded:
     """A loop that leaves what its way back needs.
 
-    `forward`: from consts and first carry to the number of steps, the distance of what is kept, the last carry, and
-    what is kept.  `back`: from consts, number, distance, what is kept, and cotangents, as `Unwound`.
+    `forward`: from consts, first carry and constants to `HEADS` numbers, the last carry, and what is kept.
+    `back`: from consts, the numbers, what is kept, and cotangents, as `Unwound`.
     """
 
     forward: Program
-    constants: tuple[Any, ...]
     back: Unwound
+
+
+HEADS = (
+    3  # how many stretches there are, the distance of kept states, the steps of the last stretch
+)
 
 
 @derived
 def unwound(
-    body: Program, condition: Program, layout: Layout, nonzero: Mask, many: bool, make: MakeLoop
+    body: Program, condition: Program, layout: Layout, nonzero: Mask, room: Room, make: MakeLoop
 ) -> Unwound:
-    """The way back through a loop, or one of many side by side, for tangents of the operands in a mask."""
-    carry, split = _split(body, layout, nonzero)
-    unwinding = _Unwinding(
-        body, condition, layout, (layout.operands(nonzero).consts, carry), split, make, many
-    )
-    return Unwound(*unwinding.program(), carry)
+    """The way back through a loop for tangents of the operands in a mask."""
+    return _Unwinding(body, condition, layout, nonzero, room, make, None).whole()
 
 
 @derived
@@ -101,67 +134,26 @@ def recorded(
     condition: Program,
     layout: Layout,
     nonzero: Mask,
-    many: bool,
+    room: Room,
     make: MakeLoop,
     keep: Callable[[Eqn], bool],
 ) -> Recorded | None:
     """The loop, and its way back, where it keeps of each step what these equations compute; None: it needs none."""
-    carry, split = _split(body, layout, nonzero)
-    wide = meets_64_bits(split.known)  # what comes from numbers would be kept rounded
-
-    def kept(eqn: Eqn) -> bool:
-        return keep(eqn) and not (wide and any(v.aval.wide() is not None for v in eqn.outputs))
-
-    values = _values(split, layout.carry, kept)
-    if values is None:
-        return None
-    unwinding = _Unwinding(
-        body, condition, layout, (layout.operands(nonzero).consts, carry), split, make, many, values
-    )
-    forward, constants = unwinding.forward()
-    return Recorded(forward, constants, Unwound(*unwinding.backward(), carry))
+    unwinding = _Unwinding(body, condition, layout, nonzero, room, make, keep)
+    return Recorded(unwinding.forward(), unwinding.backward()) if unwinding.stages else None
 
 
 @record(eq=False)
-class _Values:
-    """A step in two: `first` gives the next carry, then what is kept; `second` takes that too, and gives residuals.
+class _Stage:
+    """A Program of each step of a stretch: from consts, state, and a row of the stage before, to state and row."""
 
-    `second` gives those results of the known body in the mask, with None in the places of others.
-    """
+    program: Program
+    rows: tuple[ShapedArray, ...]
 
-    first: Program
-    again: Program  # `first` without effects that it needs not
-    second: Program
-    wanted: Mask
-    types: tuple[ShapedArray, ...]
-
-
-def _values(split: SplitProgram, count: int, keep: Callable[[Eqn], bool]) -> _Values | None:
-    known, start = split.known, len(split.known.inputs)
-    parted = parted_body(known, keep)
-    wanted = tuple([start + n in split.residuals for n, _ in enumerate(known.outputs)])
-    second = part_of(parted.second, wanted)
-    read = inputs_read(second)
-    used = read[start:]
-    if not any(used):
-        return None
-    gives = (*[n < count for n, _ in enumerate(known.outputs)], *used)
-    takes = (*[True] * start, *used)
-    types = tuple([v.aval for v in compress(parted.kept, used)])
-    first, second = part_of(parted.first, gives), part_of(second, (True,) * sum(wanted), takes)
-    return _Values(first, silent(first), silent(second), wanted, types)
-
-
-def _split(body: Program, layout: Layout, nonzero: Mask) -> tuple[Mask, SplitProgram]:
-    """Which carried values have a tangent, and the body that pushes them."""
-    given = layout.operands(nonzero)
-    carry = given.carry
-    while True:
-        split = linearize_program(body, (*given.consts, *carry), carry)
-        if split.nonzero == carry:
-            break
-        carry = tuple([x or y for x, y in zip(carry, split.nonzero, strict=True)])
-    return carry, split
+    @property
+    def again(self) -> Program:
+        """What computes it once more, without effects that it needs not."""
+        return silent(self.program)
 
 
 class _Unwinding:
@@ -170,231 +162,253 @@ class _Unwinding:
         body: Program,
         condition: Program,
         layout: Layout,
-        nonzero: tuple[Mask, Mask],
-        split: SplitProgram,
+        nonzero: Mask,
+        room: Room,
         make: MakeLoop,
-        many: bool,
-        values: _Values | None = None,
+        keep: Callable[[Eqn], bool] | None,
     ):
-        self.body, self.again = body, silent(body)  # effects are those of the loop forwards
-        self.condition, self.split, self.make = condition, split, make
-        self.residuals = silent(split.known)
-        self.values = values
-        count, residuals = sum(map(sum, nonzero)), len(split.residuals)
-        linear = (*[False] * residuals, *[True] * count)
-        self.back = transpose_program(
-            split.linear, linear, (True,) * sum(nonzero[1]), (True,) * count
+        self.body, self.body_again = body, silent(body)  # effects are those of the loop forwards
+        self.condition, self.make, self.room = condition, make, room
+        self.split = split = linearize_body(body, layout, nonzero)
+        types, mine = layout.operands(body.in_avals), layout.operands(nonzero)
+        self.consts, self.state = list(types.consts), list(types.carry)
+        live = split.live.carry
+        linear = sum(mine.consts)
+        known = len(split.const_sources)
+        self.back = transpose_body(
+            split.linear,
+            Layout(known + linear, sum(live)),
+            (*[False] * known, *[True] * (linear + sum(live)), *[False] * len(split.xs_sources)),
+            (True,) * sum(live),
         )
-        takes = layout.operands(body.in_avals)
-        self.known, self.state = list(takes.consts), list(takes.carry)
-        self.sums = [a.tangent() for a in compress(takes.consts, nonzero[0])]
-        self.cts = [a.tangent() for a in compress(takes.carry, nonzero[1])]
-        self.rows = [*self.state, *(values.types if values else ())]  # what is kept of a step
-        self.digits = slots_for(self.rows, many)
+        self.sums = [a.tangent() for a in compress(types.consts, mine.consts)]
+        self.summed = self.back.live.consts  # which of these a step adds to
+        self.cts = [a.tangent() for a in compress(types.carry, live)]
+        self.constants = (*split.constants, *self.back.constants)
+        n = len(self.state)
+        residuals = _Stage(split.known, split.known.out_avals[n:])
+        self.stages = [residuals] if keep is None else _parted(residuals, n, keep)
+        rows = [a for stage in self.stages for a in stage.rows]
+        self.steps = room.stretch(rows)
+        self.digits = room.digits_for(self.state)
         self.slots = 1 << self.digits
+        self.slotted = [a.with_shape((self.slots + 1, *a.shape)) for a in self.state]
+        self.tapes = [[a.with_shape((self.steps, *a.shape)) for a in s.rows] for s in self.stages]
+        self.known = len(split.known.inputs) - n  # inputs that are the same in all steps
 
-    def program(self) -> tuple[Program, tuple[Any, ...]]:
-        """All of it."""
-        k, n = len(self.known), len(self.state)
+    # ------------------------------------------------------------------------------------------- Programs
+
+    def whole(self) -> Unwound:
+        """All of it, which runs the loop once more."""
+        k, n = len(self.consts), len(self.state)
+        stop = k + n + len(self.cts)
 
         def run(*args: Any) -> list[Any]:
-            consts, init, cts = args[:k], args[k : k + n], args[k + n :]
-            count, spacing, *kept = self._record(consts, init)
-            return self._back(consts, count, spacing, kept[n:], cts)
+            given, same = args[k:stop], self._same(args[:k], args[stop:])
+            kept = self._memory(self.slotted, given)
+            tape = self._memory(self.tapes[0], given, n)
+            heads, _, kept, tape = self._record(same, args[k : k + n], kept, tape, again=True)
+            return self._back(same, heads, kept, [tape], given[n:])
 
-        types = [*self.known, *self.state, *self.cts]
-        return stage_closed(run, types, f"back_through_{self.body.name}")
+        return self._unwound(run, self.state)
 
-    def forward(self) -> tuple[Program, tuple[Any, ...]]:
+    def forward(self) -> Program:
         """The loop alone, with what it keeps."""
-        k = len(self.known)
-        return stage_closed(
-            lambda *args: self._record(args[:k], args[k:], again=False),
-            [*self.known, *self.state],
-            f"recorded_{self.body.name}",
-        )
-
-    def backward(self) -> tuple[Program, tuple[Any, ...]]:
-        """The way back alone."""
-        k, stop = len(self.known), len(self.known) + 2 + len(self.rows)
+        k, n = len(self.consts), len(self.state)
 
         def run(*args: Any) -> list[Any]:
-            return self._back(args[:k], args[k], args[k + 1], args[k + 2 : stop], args[stop:])
+            init, same = args[k : k + n], self._same(args[:k], args[k + n :])
+            kept, tape = self._memory(self.slotted, init), self._memory(self.tapes[0], init)
+            heads, *rest = self._record(same, init, kept, tape, again=False)
+            return [*heads, *itertools.chain(*rest)]
 
-        types = [*self.known, _NUMBER, _NUMBER, *map(self._stacked, self.rows), *self.cts]
-        return stage_closed(run, types, f"back_through_{self.body.name}")
+        types = [*self.consts, *self.state, *map(typeof, self.constants)]
+        return _staged(run, types, f"recorded_{self.body.name}")
 
-    def _loop(
-        self, test: Callable[..., Any], step: Callable[..., Values], consts: Values, carry: Values
-    ) -> list[Any]:
-        """A loop of functions of consts and carry."""
-        types = [typeof(x) for x in (*consts, *carry)]
-        tested, first = stage_closed(lambda *xs: [test(*xs)], types, "more")
-        stepped, second = stage_closed(step, types, "again")
-        assert not first and not second, "these rules make no constants"
-        return list(self.make(tested, stepped, len(consts))(*consts, *carry))
+    def backward(self) -> Unwound:
+        """The way back alone."""
+        k, n = len(self.consts), len(self.state)
+        kept = [*self.slotted, *self.tapes[0]]
+        begin, stop = k + HEADS + n, k + HEADS + len(kept)
+        end = stop + len(self.cts)
 
-    def _step(self, consts: Values, state: Values) -> list[Any]:
-        return evaluate(self.again, [*consts, *state])
+        def run(*args: Any) -> list[Any]:
+            cts, same = args[stop:end], self._same(args[:k], args[end:])
+            tapes = [args[begin:stop], *[self._memory(t, cts) for t in self.tapes[1:]]]
+            return self._back(same, args[k : k + HEADS], args[k + HEADS : begin], tapes, cts)
 
-    def _first(self, consts: Values, state: Values, again: bool = True) -> tuple[Values, Values]:
-        """The next state, and what is kept of the step."""
-        if self.values is None:
-            return self._step(consts, state), ()
-        program = self.values.again if again else self.values.first
-        found = evaluate(program, [*consts, *state, *self.split.constants])
-        return found[: len(self.state)], found[len(self.state) :]
+        return self._unwound(run, [*[_NUMBER] * HEADS, *kept])
 
-    def _residuals(self, consts: Values, state: Values, values: Values) -> list[Any]:
-        """The residuals of a step."""
-        split, given = self.split, [*consts, *state, *self.split.constants]
-        if self.values is None:
-            return split.residual_values(given, evaluate(self.residuals, given))
-        found = iter(evaluate(self.values.second, [*given, *values]))
-        outs = [next(found) if mine else None for mine in self.values.wanted]
-        return split.residual_values(given, outs)
+    def _unwound(self, run: Callable[..., list[Any]], types: Sequence[ShapedArray]) -> Unwound:
+        avals = [*self.consts, *types, *self.cts, *map(typeof, self.constants)]
+        program = _staged(run, avals, f"back_through_{self.body.name}")
+        return Unwound(program, self.constants, self.split.live.carry)
 
-    def _record(self, consts: Values, init: Values, again: bool = True) -> list[Any]:
-        """(number of steps, digits of the distance of kept states, last state, kept states) of the known loop."""
-        k, n = len(consts), len(init)
+    def _same(self, consts: Values, constants: Values) -> list[Any]:
+        """What is the same in all steps: all that steps forwards take, then constants of those backwards."""
+        count = len(self.split.constants)
+        given = [*consts, *constants[:count]]
+        return [*given, *evaluate(self.split.hoisted, given), *constants[count:]]
+
+    # ------------------------------------------------------------------------------------------- forwards
+
+    def _record(
+        self, same: Values, init: Values, kept: Values, tape: Values, again: bool
+    ) -> tuple[Values, Values, Values, Values]:
+        """The numbers, the last state, the kept states, and the tape of the last stretch."""
+        k, n = len(self.consts), len(init)
         condition = silent(self.condition) if again else self.condition
+        program = self.stages[0].again if again else self.stages[0].program
 
-        def test(*xs: Any) -> Any:
-            return evaluate(condition, [*xs[:k], *xs[k + 2 : k + 2 + n]])[0]
+        def holds(same: Values, state: Values) -> Any:
+            return evaluate(condition, [*same[:k], *state])[0]
 
-        def step(*xs: Any) -> Values:
-            count, spacing, *rest = xs[k:]
-            state, kept = rest[:n], rest[n:]
+        def step(same: Values, carry: Values) -> Values:
+            t, _, *rest = carry
+            state, tape = self._written(program, same, t, rest[:n], (), rest[n:])
+            return [_sum(t, 1), holds(same, state), *state, *tape]
+
+        def stretch(same: Values, carry: Values) -> Values:
+            going, count, spacing, _, *rest = carry
+            state, kept, tape = rest[:n], rest[n : 2 * n], rest[2 * n :]
             full = prims.eq(count, prims.shift_left(_int(self.slots), spacing))
             spacing = prims.add(spacing, prims.select(full, _int(1), _int(0)))
             slot = self._slot(count, spacing, self._place(count, spacing))
-            following, values = self._first(xs[:k], state, again)
-            row = [*state, *values]
-            news = [_put(stack, x, slot) for stack, x in zip(kept, row, strict=True)]
-            return [prims.add(count, _int(1)), spacing, *following, *news]
+            kept = [_put(stack, x, slot) for stack, x in zip(kept, state, strict=True)]
+            length, going, *rest = self._loop(
+                lambda _, xs: prims.and_(xs[1], prims.lt(xs[0], _int(self.steps))),
+                step, same, [_int(0), going, *state, *tape],
+            )  # fmt: skip
+            return [going, _sum(count, 1), spacing, length, *rest[:n], *kept, *rest[n:]]
 
-        return self._loop(test, step, consts, [_int(0), _int(0), *init, *self._stacks()])
+        begin = [holds(same, init), *[_int(0)] * HEADS, *init, *kept, *tape]
+        _, *found = self._loop(lambda _, xs: xs[0], stretch, same, begin)
+        heads, rest = found[:HEADS], found[HEADS:]
+        return heads, rest[:n], rest[n : 2 * n], rest[2 * n :]
 
-    def _back(
-        self, consts: Values, count: Any, spacing: Any, kept: Values, cts: Values
-    ) -> list[Any]:
-        """The cotangents, by segments between kept states, from the last to the first."""
-        k, s = len(consts), len(self.sums)
-        last = prims.shift_right_arithmetic(prims.sub(count, _int(1)), spacing)
-        inner = prims.maximum(prims.sub(spacing, _int(self.digits)), _int(0))
-        outside = [*consts, spacing, inner, *kept]
-        m = len(outside)
-
-        def test(*xs: Any) -> Any:
-            return prims.ge(xs[m], _int(0))
-
-        def step(*xs: Any) -> Values:
-            consts, (spacing, inner), kept = xs[:k], xs[k : k + 2], xs[k + 2 : m]
-            segment, end, *rest = xs[m:]
-            start = prims.shift_left(segment, spacing)
-            place = self._place(start, spacing)
-            row = [_get(stack, place) for stack in kept]
-            length = prims.sub(end, start)
-            between = self._again(consts, inner, length, row, rest[s + len(self.cts) :])
-            found = self._segment(consts, inner, length, between, rest[: s + len(self.cts)])
-            return [prims.sub(segment, _int(1)), start, *found, *between]
-
-        sums = [prims.zeros(a) for a in self.sums]
-        carry = [last, count, *sums, *cts, *self._stacks()]
-        return self._loop(test, step, outside, carry)[2 : 2 + s + len(self.cts)]
+    def _written(
+        self, program: Program, same: Values, t: Any, state: Values, row: Values, tape: Values
+    ) -> tuple[Values, Values]:
+        """The state after a step, and a tape with what it leaves."""
+        found = evaluate(program, [*same[: self.known], *state, *row])
+        left = zip(tape, found[len(state) :], strict=True)
+        return found[: len(state)], [_put(stack, x, t) for stack, x in left]
 
     def _again(
-        self, consts: Values, inner: Any, length: Any, row: Values, stacks: Values
-    ) -> list[Any]:
-        """The states of one segment, computed again and kept, with the values of each step but the last."""
-        k, n = len(consts), len(self.state)
-        first = [_put(stack, x, _int(0)) for stack, x in zip(stacks, row, strict=True)]
-
-        def test(*xs: Any) -> Any:
-            return prims.lt(prims.add(xs[k + 2], _int(1)), xs[k + 1])
-
-        def step(*xs: Any) -> Values:
-            inner, _length, t, *rest = xs[k:]
-            state, values = self._first(xs[:k], rest[:n])
-            slots = [
-                self._slot(at, inner, prims.shift_right_arithmetic(at, inner))
-                for at in (prims.add(t, _int(1)), t)
-            ]
-            places = [slots[0]] * n + [slots[1]] * len(values)
-            rows = zip(rest[n:], (*state, *values), places, strict=True)
-            return [prims.add(t, _int(1)), *state, *[_put(*row) for row in rows]]
-
-        carry = [_int(0), *row[:n], *first]
-        return self._loop(test, step, [*consts, inner, length], carry)[1 + n :]
-
-    def _segment(
-        self, consts: Values, inner: Any, length: Any, kept: Values, totals: Values
-    ) -> list[Any]:
-        """The cotangents before a segment from those after it."""
-        k, s, n = len(consts), len(self.sums), len(self.state)
-        outside = [*consts, inner, length, *kept]
-        m = len(outside)
-
-        def test(*xs: Any) -> Any:
-            return prims.ge(xs[m], _int(0))
-
-        def step(*xs: Any) -> Values:
-            consts, inner, length, kept = xs[:k], xs[k], xs[k + 1], xs[k + 2 : m]
-            t, *totals = xs[m:]
-            slot = prims.shift_right_arithmetic(t, inner)
-            row, start = [_get(stack, slot) for stack in kept], prims.shift_left(slot, inner)
-            state = self._advance(consts, start, t, row[:n])
-            values = self._completed(consts, state, row[n:], start, t, length)
-            residuals, back = self._residuals(consts, state, values), self.back
-            found = evaluate(back.program, [*residuals, *totals[s:], *back.constants])
-            sums = [prims.add_any(a, b) for a, b in zip(totals[:s], found[:s], strict=True)]
-            return [prims.sub(t, _int(1)), *sums, *found[s:]]
-
-        return self._loop(test, step, outside, [prims.sub(length, _int(1)), *totals])[1:]
-
-    def _advance(self, consts: Values, start: Any, stop: Any, state: Values) -> list[Any]:
-        """The state some steps later."""
-        k = len(consts)
-
-        def test(*xs: Any) -> Any:
-            return prims.lt(xs[k + 1], xs[k])
-
-        def step(*xs: Any) -> Values:
-            return [prims.add(xs[k + 1], _int(1)), *self._step(xs[:k], xs[k + 2 :])]
-
-        return self._loop(test, step, [*consts, stop], [start, *state])[1:]
-
-    def _completed(
-        self, consts: Values, state: Values, values: Values, start: Any, t: Any, length: Any
+        self, program: Program, same: Values, steps: Any, state: Values, above: Values, tape: Values
     ) -> Values:
-        """What is kept of a step: computed again if it is not the row's own, or the last of several computed again."""
-        if not values:
-            return values
-        k = len(consts)
-        last = prims.and_(prims.eq(t, prims.sub(length, _int(1))), prims.gt(length, _int(1)))
-        missing = prims.or_(prims.ne(t, start), last)
+        """The tape of so many steps from a state, which go on from rows of the tape of the stage before."""
+        k, n = len(same), len(state)
 
-        def step(*xs: Any) -> Values:
-            _, found = self._first(xs[:k], xs[k : k + len(state)])
-            return [np.bool_(False), *found]
+        def step(outside: Values, carry: Values) -> Values:
+            t, *rest = carry
+            row = [_get(stack, t) for stack in outside[k + 1 :]]
+            state, tape = self._written(program, outside[:k], t, rest[:n], row, rest[n:])
+            return [_sum(t, 1), *state, *tape]
 
+        carry = [_int(0), *state, *tape]
+        outside = [*same, steps, *above]
+        return self._loop(lambda xs, c: prims.lt(c[0], xs[k]), step, outside, carry)[1 + n :]
+
+    def _advanced(self, same: Values, stretches: Any, state: Values) -> Values:
+        """The state so many stretches later."""
+        k = len(self.consts)
+
+        def step(consts: Values, carry: Values) -> Values:
+            return [_sum(carry[0], 1), *evaluate(self.body_again, [*consts[:k], *carry[1:]])]
+
+        steps = prims.mul(stretches, _int(self.steps))
         return self._loop(
-            lambda *xs: xs[k + len(state)], step, [*consts, *state], [missing, *values]
+            lambda xs, c: prims.lt(c[0], xs[k]), step, [*same[:k], steps], [_int(0), *state]
         )[1:]
 
-    # ------------------------------------------------------------------------------------------------ places
+    # ------------------------------------------------------------------------------------------- backwards
 
-    def _stacks(self) -> list[Any]:
-        """Memory for kept states; what is not kept goes to the last row."""
-        return [prims.zeros(self._stacked(a)) for a in self.rows]
+    def _back(
+        self, same: Values, heads: Values, kept: Values, tapes: Sequence[Values], cts: Values
+    ) -> list[Any]:
+        """The cotangents, stretch by stretch, from the last to the first."""
+        k, s = len(same), sum(self.summed) + len(cts)
 
-    def _stacked(self, aval: ShapedArray) -> ShapedArray:
-        return aval.with_shape((self.slots + 1, *aval.shape))
+        def step(outside: Values, carry: Values) -> Values:
+            same, (count, spacing, length), kept = (
+                outside[:k],
+                outside[k:][:HEADS],
+                outside[k:][HEADS:],
+            )
+            n, *rest = carry
+            totals, tapes = rest[:s], self._parts(rest[s:])
+            begin = prims.shift_left(prims.shift_right_arithmetic(n, spacing), spacing)
+            place = self._place(begin, spacing)
+            state = [_get(stack, place) for stack in kept]
+            state = self._advanced(same, prims.sub(n, begin), state)
+            is_last = prims.eq(_sum(n, 1), count)
+            steps = prims.select(is_last, length, _int(self.steps))
+            above: Values = ()
+            for number, (stage, tape) in enumerate(zip(self.stages, tapes, strict=True)):
+                again = steps if number else prims.select(is_last, _int(0), steps)  # it is there
+                tapes[number] = above = self._again(stage.again, same, again, state, above, tape)
+            totals = self._through(same, steps, above, totals)
+            return [_sum(n, -1), *totals, *itertools.chain(*tapes)]
+
+        sums = [prims.zeros(a) for a in compress(self.sums, self.summed)]
+        carry = [_sum(heads[0], -1), *sums, *cts, *itertools.chain(*tapes)]
+        outside = [*same, *heads, *kept]
+        found = iter(self._loop(_not_below_0, step, outside, carry)[1 : 1 + s])
+        first = [
+            next(found) if live else prims.zeros(a)
+            for a, live in zip(self.sums, self.summed, strict=True)
+        ]
+        return [*first, *found]
+
+    def _through(self, same: Values, steps: Any, tape: Values, totals: Values) -> Values:
+        """The cotangents before so many steps from those after them."""
+        k, split, back = len(same), self.split, self.back
+        count = len(self.consts) + len(split.constants)
+
+        def step(outside: Values, carry: Values) -> Values:
+            t, *totals = carry
+            rows = [_get(stack, t) for stack in outside[k:]]
+            same = Known(outside[:count], outside[count : self.known], (), rows)
+            consts = [*same.chosen(split.const_sources), *outside[self.known : k]]
+            given = [*consts, *totals, *same.chosen(split.xs_sources)]
+            return [_sum(t, -1), *evaluate(back.program, given)]
+
+        carry = [_sum(steps, -1), *totals]
+        return self._loop(_not_below_0, step, [*same, *tape], carry)[1:]
+
+    # ------------------------------------------------------------------------------------------- parts
+
+    def _loop(
+        self,
+        test: Callable[[Values, Values], Any],
+        step: Callable[[Values, Values], Values],
+        consts: Values,
+        carry: Values,
+    ) -> list[Any]:
+        """A loop of functions of consts and carry."""
+        k, types = len(consts), [typeof(x) for x in (*consts, *carry)]
+        tested = _staged(lambda *xs: [test(xs[:k], xs[k:])], types, "more")
+        stepped = _staged(lambda *xs: list(step(xs[:k], xs[k:])), types, "again")
+        return list(self.make(tested, stepped, k)(*consts, *carry))
+
+    def _parts(self, values: Values) -> list[Values]:
+        """The tapes of the stages."""
+        rest = iter(values)
+        return [[next(rest) for _ in tape] for tape in self.tapes]
+
+    def _memory(self, types: Sequence[ShapedArray], given: Values, first: int = 0) -> Values:
+        """Memory of these types, for those whose way back it is: a batch of them has a batch of it."""
+        if self.room.filled:
+            return [prims.zeros(a) for a in types]
+        return [prims.Unfilled(a, n)(*given) for n, a in enumerate(types, first)]
+
+    # ------------------------------------------------------------------------------------------- places
 
     def _place(self, count: Any, spacing: Any) -> Any:
-        """Where the state of a step lies.
+        """Where the state before a stretch lies.
 
-        The number of the step, in units of the distance, with its digits rotated: so half of the states stay where
+        The number of the stretch, in units of the distance, with its digits rotated: so half of the states stay where
         they are when the distance doubles, and the new ones come to the places of those that go.
         """
         number = prims.shift_right_arithmetic(count, spacing)
@@ -403,7 +417,7 @@ class _Unwinding:
         return prims.and_(prims.or_(prims.shift_left(number, by), low), _int(self.slots - 1))
 
     def _slot(self, count: Any, spacing: Any, place: Any) -> Any:
-        """The place for the state of a step if it is kept, else the last row."""
+        """The place for the state before a stretch if it is kept, else the last row."""
         mask = prims.sub(prims.shift_left(_int(1), spacing), _int(1))
         kept = prims.eq(prims.and_(count, mask), _int(0))
         return prims.select(kept, place, _int(self.slots))
@@ -412,8 +426,45 @@ class _Unwinding:
 _NUMBER = ShapedArray((), np.dtype(np.int64))
 
 
+def _parted(residuals: _Stage, count: int, keep: Callable[[Eqn], bool]) -> list[_Stage]:
+    """A stage that keeps what these equations compute, and one that computes residuals from it; none if it needs none.
+
+    `count` is the length of the state.
+    """
+    known = residuals.program
+    wide = meets_64_bits(known)  # what comes from numbers would be kept rounded
+
+    def kept(eqn: Eqn) -> bool:
+        return keep(eqn) and not (wide and any(v.aval.wide() is not None for v in eqn.outputs))
+
+    parted = parted_body(known, kept)
+    start, outputs = len(known.inputs), len(known.outputs)
+    used = inputs_read(parted.second)[start:]
+    if not any(used):
+        return []
+    gives = (*[n < count for n in range(outputs)], *used)
+    first = part_of(parted.first, gives)
+    second = part_of(parted.second, (True,) * outputs, (*[True] * start, *used))
+    rows = tuple([v.aval for v in compress(parted.kept, used)])
+    return [_Stage(first, rows), _Stage(second, residuals.rows)]
+
+
+def _staged(f: Callable[..., list[Any]], types: Sequence[ShapedArray], name: str) -> Program:
+    program, constants = stage_closed(f, types, name)
+    assert not constants, "these rules make no constants"
+    return program
+
+
 def _int(value: int) -> np.int64:
     return np.int64(value)
+
+
+def _sum(x: Any, y: Any) -> Any:
+    return prims.add(x, _int(y) if isinstance(y, int) else y)
+
+
+def _not_below_0(_: Values, carry: Values) -> Any:
+    return prims.ge(carry[0], _int(0))
 
 
 def _put(stack: Any, x: Any, place: Any) -> Any:

@@ -30,13 +30,23 @@ from covector._engine.control.derived import (
     live_parts,
     then_condition,
 )
-from covector._engine.control.each import for_each
+from covector._engine.control.each import Each, for_each, over_lanes
 from covector._engine.control.kept import TAPE, has_effects, silent
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
-from covector._engine.control.unwind import Recorded, recorded, unwound
+from covector._engine.control.unwind import (
+    BOUNDED,
+    HEADS,
+    MANY,
+    Recorded,
+    Room,
+    Unwound,
+    recorded,
+    unwound,
+    wide_room,
+)
 from covector._engine.control.wide import WideBody, widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
-from covector._engine.core.primitive import Linear, Primitive, Zero
+from covector._engine.core.primitive import Linear, Primitive, Recorder, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import (
     Builder,
@@ -79,6 +89,7 @@ class While(Primitive):
     lanes: tuple[Dim, ...] = ()
     mapped: Mask = ()
     keep: Callable[[Eqn], bool] | None = None  # what its way back need not compute again
+    tape: int | None = None  # bytes that its way back may take for the residuals of steps
     name: ClassVar[str] = "while"
     multiple: ClassVar[bool] = True
 
@@ -129,7 +140,7 @@ class While(Primitive):
         body = part_of(self.body, gives.carry, tuple(kept))
         condition = part_of(self.condition, (True,), tuple(kept))
         mapped = tuple(compress(self.mask, consts))
-        loop = While(condition, body, sum(consts), self.lanes, mapped, self.keep)
+        loop = replace(self, condition=condition, body=body, num_consts=sum(consts), mapped=mapped)
         return loop, kept, list(gives.carry)
 
     def constant_inputs(self) -> tuple[tuple[int | None, ...], ...]:
@@ -148,7 +159,9 @@ class While(Primitive):
             for p in programs
         ]
         mapped = (*self.mask, *[False] * len(values))
-        loop = While(condition, body, k + len(values), self.lanes, mapped, self.keep)
+        loop = replace(
+            self, condition=condition, body=body, num_consts=k + len(values), mapped=mapped
+        )
         return loop, (*operands[:k], *values, *operands[k:])
 
     # ---------------------------------------------------------------------------------------------- lowering
@@ -325,18 +338,23 @@ class While(Primitive):
         keep = self.keep or (has_effects if self.body.effects else None)
         if keep is None:
             return None
-        many = bool(self.lanes)
-        return recorded(self.body, self.condition, self.layout, nonzero, many, _plain, keep)
+        room = MANY if self.lanes else BOUNDED
+        return recorded(self.body, self.condition, self.layout, nonzero, room, _plain, keep)
+
+    def unwound(self, nonzero: Mask, room: Room) -> Unwound:
+        """The way back of one loop, which runs again for it."""
+        return unwound(self.body, self.condition, self.layout, nonzero, room, _plain)
 
     def _recording(
         self, tape: Recorded, primals: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The results, and what is kept for the way back."""
-        mapped = (*self.mask, *[True] * self.layout.carry, *[False] * len(tape.constants))
+        constants = tape.back.constants
+        mapped = (*self.mask, *[True] * self.layout.carry, *[False] * len(constants))
         way, more = for_each(tape.forward, self.lanes, mapped)
-        count, spacing, *rest = way(*primals, *tape.constants, *more)
-        n = self.layout.carry
-        return rest[:n], [prims.Named(TAPE)(x) for x in (count, spacing, *rest[n:])]
+        found = way(*primals, *constants, *more)
+        stop = HEADS + self.layout.carry
+        return found[HEADS:stop], [prims.Named(TAPE)(x) for x in (*found[:HEADS], *found[stop:])]
 
     def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
         """The Program of the tangents that are not Zero, its constants, and which these are."""
@@ -358,20 +376,18 @@ class While(Primitive):
 
         The loop goes back from what was kept or, if that is nothing, runs again: `unwind.py` says how.
         """
-        if kept:
-            tape = self.recorded(nonzero)
-            assert tape is not None
-            found, begin = tape.back, kept
-        else:
-            many = bool(self.lanes)
-            found = unwound(self.body, self.condition, self.layout, nonzero, many, _plain)
-            begin = primals[self.num_consts :]
+        tape = self.recorded(nonzero) if kept else None
+        found = self.unwound(nonzero, BOUNDED) if tape is None else tape.back
+        begin = primals[self.num_consts :] if tape is None else kept
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
         own = (True,) * (len(begin) + len(cts))
         mapped = (*self.mask, *own, *[False] * len(found.constants))
-        way, more = for_each(found.program, self.lanes, mapped)
-        consts = primals[: self.num_consts]
-        backs = iter(way(*consts, *begin, *cts, *found.constants, *more))
+        operands = (*primals[: self.num_consts], *begin, *cts, *found.constants)
+        if tape is None:
+            way, more = way_back(self, nonzero, self.lanes, mapped)
+        else:
+            way, more = for_each(found.program, self.lanes, mapped)
+        backs = iter(way(*operands, *more))
         result: list[Any] = []
         for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
             if mine:
@@ -445,6 +461,81 @@ class PushedLoop(Call):
         cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
         backs = self.loop.pulled(args[:n], self.nonzero, cts, kept)
         return [*[None] * (len(args) - count), *backs]
+
+
+@record
+class WayBack(Each):
+    """The cotangents of a loop's operands, or of so many loops' with lanes; the loop runs again for it.
+
+    Operands: the loop's, cotangents of its results, constants.  `program` has as much room as there is, or as the loop
+    says, `one` little: derivatives of it go through what it keeps.
+    """
+
+    loop: While
+    nonzero: Mask
+    name: ClassVar[str] = "way_back"
+
+    def inlined(self) -> Program | None:
+        return None if self.lanes else self.program
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        bounded, more = self._bounded()
+        return how.run(bounded.program, [*xs, *more])
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        bounded, more = self._bounded()
+        return bounded.jvp([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        bounded, more = self._bounded()
+        return bounded.linearize([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any]:
+        bounded, more = self._bounded()
+        return bounded.in_two([*args, *more], (*linear, *[False] * len(more)), record)
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        bounded, more = self._bounded()
+        return bounded.transpose(ct, *args, *more)[: len(args)]
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        if axis_name is not None and axis_name in self.axis_names:
+            bounded, more = self._bounded()
+            return bounded.batch_named(
+                [*args, *more], [*dims, *[None] * len(more)], size, axis_name
+            )
+        return super().batch_named(args, dims, size, axis_name)
+
+    def over(self, lanes: tuple[Dim, ...], mapped: Mask) -> tuple[Primitive, tuple[Any, ...]]:
+        return way_back(self.loop, self.nonzero, lanes, mapped)
+
+    def _bounded(self) -> tuple[Call, tuple[Any, ...]]:
+        """The call that does the same with little room; further operands."""
+        program, constants = over_lanes(self.one, self.lanes, self.mapped)
+        return Call(program), constants
+
+
+def way_back(
+    loop: While, nonzero: Mask, lanes: tuple[Dim, ...], mapped: Mask
+) -> tuple[Primitive, tuple[Any, ...]]:
+    """The way back through a loop, or through one for each of the lanes; further operands."""
+    own = mapped[: len(nonzero)]
+    differ = dependent_carry(loop.body, loop.condition, loop.layout, own) is None
+    one = loop.unwound(nonzero, MANY if lanes else BOUNDED).program
+    if lanes and differ:
+        program, constants = over_lanes(one, lanes, mapped)
+        single = loop.unwound(nonzero, wide_room(loop.tape)).program
+    else:
+        count, single = dims.product(lanes), None
+        room = wide_room(loop.tape, count) if isinstance(count, int) else BOUNDED
+        program, constants = over_lanes(loop.unwound(nonzero, room).program, lanes, mapped)
+    if constants:
+        return Call(program), constants
+    return WayBack(program, one, lanes, mapped, single, loop, nonzero), ()
 
 
 # ------------------------------------------------------------------------------------------- derived Programs

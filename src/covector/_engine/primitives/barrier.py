@@ -1,11 +1,14 @@
-"""Operations that change no value: what the compiler must not look across, and names for values."""
+"""Operations that compute nothing: what the compiler must not look across, names for values, memory to be filled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from covector._engine.base.record import record
+import numpy as np
+
+from covector._engine import primitives as prims
+from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import (
     Index,
@@ -15,13 +18,17 @@ from covector._engine.core.primitive import (
     Primitive,
     Scalar,
     View,
+    Zero,
     is_zero,
 )
+from covector._engine.core.routine import Read, RuntimeRoutine, Write, runtime_routine
+from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.program import Atom, Eqn, Var
+from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["Named", "OptimizationBarrier"]
+__all__ = ["Named", "OptimizationBarrier", "Unfilled"]
 
 
 @record
@@ -97,3 +104,51 @@ class Named(Mapped):
 
     def work(self, operands: int) -> float:
         return 0.0
+
+
+@record
+class Unfilled(Primitive):
+    """An array of a type whose elements are whatever there is, until they are set: its memory is not touched.
+
+    The operands say whose it is: a batch of them has a batch of it.  Equations with the same operands are told apart by
+    the number.
+    """
+
+    aval: ShapedArray
+    number: int
+    name: ClassVar[str] = "unfilled"
+    makes_nan: ClassVar[bool] = False
+
+    def type(self, *avals: ShapedArray) -> ShapedArray:
+        return self.aval
+
+    def reference(self, *xs: Any) -> Any:
+        return np.zeros(prims.sizes(self.aval.shape), self.aval.dtype)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return self(*primals), Zero(self.aval.tangent())
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return replace(self, aval=self.aval.with_shape((size, *self.aval.shape)))(*args), 0
+
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        how.record(eqn)
+        wide = self.aval.wide()
+        if wide is None:
+            return (None,)
+        return (how.computed(replace(self, aval=wide), eqn.inputs, eqn.source),)
+
+    def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
+        (out,) = results
+        parts = 2 if dtypes.is_complex(self.aval.dtype) else 1
+        code = dtypes.CODES[dtypes.real_of(self.aval.dtype)]
+        parameters = self.aval.size * parts, code
+        b.routine(UNFILLED, [(out.place, out.aval)], parameters, (0,))
+
+
+def _as_it_begins(parameters: Sequence[int], read: Read, write: Write) -> None:
+    size, code = parameters
+    write(0, np.arange(size), np.zeros(size, dtypes.ALL[code]))
+
+
+UNFILLED = runtime_routine(RuntimeRoutine("unfilled", "moved", _as_it_begins))

@@ -33,6 +33,7 @@ __all__ = [
     "DynamicUpdateSlice",
     "Scatter",
     "ScatterDimensionNumbers",
+    "Setting",
     "ordered",
     "scattered",
 ]
@@ -92,8 +93,32 @@ def ordered(shape: Sequence[int], axes: Axes) -> Iterator[tuple[int, ...]]:
         yield tuple([spot[i] for i in back])
 
 
+class Setting(Update):
+    """A family: updates of which it is known what changes nothing."""
+
+    def there(self, *operands: Any) -> Any:
+        """What the operand has at the places of the update."""
+        raise self._missing("there")
+
+    def nothing(self, *operands: Any) -> Any:
+        """An update that leaves the operand as it is."""
+        aval = typeof(operands[self.update])
+        dtype = aval.dtype
+        neutral: dict[str, Any] = {"add": -0.0 if dtypes.is_inexact(dtype) else 0, "mul": 1}
+        match self.combination:
+            case "set":
+                return self.there(*operands)
+            case "min":
+                value = dtypes.highest(dtype)
+            case "max":
+                value = dtypes.lowest(dtype)
+            case other:
+                value = neutral[other]
+        return prims.full(aval.shape, value, dtype)
+
+
 @record
-class Scatter(Update):
+class Scatter(Setting):
     """The operand with each window of the updates combined into it.  Operands: x, the indices, the updates.
 
     A window that does not fit is moved ('clip') or left out ('fill'); 'promise_in_bounds' says that all fit.
@@ -274,6 +299,10 @@ class Scatter(Update):
         window = self.numbers.window(typeof(x).ndim, updates.shape)
         return prims.Gather(self.numbers.gather(), window, self.mode, 0)(x, indices)
 
+    def there(self, *operands: Any) -> Any:
+        x, indices, updates = operands
+        return self._gather(x, indices, typeof(updates))
+
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x, indices, updates), (t, _, u) = primals, tangents
         out = self(x, indices, updates)
@@ -449,7 +478,7 @@ def _up(axes: Axes) -> Axes:
 
 
 @record
-class DynamicUpdateSlice(Update):
+class DynamicUpdateSlice(Setting):
     """The operand with a slice replaced.  Operands: x, the update, and a scalar start for each axis.
 
     A start with which the update does not fit is moved so that it does.
@@ -494,6 +523,10 @@ class DynamicUpdateSlice(Update):
         ]
         out[tuple([slice(b, b + m) for b, m in zip(begin, update.shape, strict=True)])] = update
         return out
+
+    def there(self, *operands: Any) -> Any:
+        x, update, *starts = operands
+        return prims.DynamicSlice(typeof(update).shape)(x, *starts)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (t, u), starts = tangents[:2], primals[2:]

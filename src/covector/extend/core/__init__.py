@@ -25,11 +25,15 @@ from covector._engine.core import trace as _trace
 from covector._engine.ir import check as _check
 from covector._engine.ir.effects import Effect as Effect
 from covector._engine.ir.program import Literal as Literal, Program as _Program, Var as Var
+from covector._engine.transforms.batch import BatchTrace as _BatchTrace
 from covector._engine.types import dtypes as _dtypes
 from covector._engine.types.avals import ShapedArray as _ShapedArray
 from covector.extend.core import primitives as primitives
 
 Primitive = _OpenPrimitive
+Effects = frozenset[Effect]
+InconclusiveDimensionOperation = _errors.InconclusiveDimensionOperation
+JaxprTypeError = _errors.VerificationError
 array_types: frozenset[type] = frozenset(
     {_trace.Array, _np.ndarray, *[d.type for d in _dtypes.ALL]}
 )
@@ -207,6 +211,53 @@ def unsafe_am_i_under_a_jit_DO_NOT_USE() -> bool:
     [True]
     """
     return _trace.current().staging
+
+
+def unsafe_am_i_under_a_vmap_DO_NOT_USE() -> bool:
+    """Whether operations are batched.
+
+    >>> import covector
+    >>> from covector.extend import core
+    >>> seen = []
+    >>> def f(x):
+    ...     seen.append(core.unsafe_am_i_under_a_vmap_DO_NOT_USE())
+    ...     return x
+    >>> _ = covector.vmap(f)(covector.numpy.ones(2))
+    >>> seen
+    [True]
+    """
+    trace: _trace.Trace | None = _trace.current()
+    while trace is not None:
+        if isinstance(trace, _BatchTrace):
+            return True
+        trace = trace.parent
+    return False
+
+
+def unsafe_get_axis_names_DO_NOT_USE() -> list[_typing.Any]:
+    """The names of the named axes in scope, the innermost last.
+
+    >>> import covector
+    >>> from covector.extend import core
+    >>> seen = []
+    >>> def f(x):
+    ...     seen.extend(core.unsafe_get_axis_names_DO_NOT_USE())
+    ...     return x
+    >>> _ = covector.vmap(f, axis_name="batch")(covector.numpy.ones(2))
+    >>> seen
+    ['batch']
+    """
+    return [name for name, _ in _trace.named_axes()]
+
+
+def nonempty_axis_env_DO_NOT_USE() -> bool:
+    """Whether there is a named axis in scope.
+
+    >>> from covector.extend import core
+    >>> core.nonempty_axis_env_DO_NOT_USE()
+    False
+    """
+    return bool(_trace.named_axes())
 
 
 _publish(__name__, modules=("primitives",))

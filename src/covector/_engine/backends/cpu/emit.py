@@ -27,6 +27,7 @@ from covector._engine.backends.cpu.instructions import (
 from covector._engine.backends.cpu.lanes import State, folded_together, states_of_nothing
 from covector._engine.backends.cpu.link import Processor
 from covector._engine.backends.cpu.packs import Packs, straight
+from covector._engine.backends.cpu.running import Running, running, write_states
 from covector._engine.backends.cpu.scalars import ModuleText
 from covector._engine.base.record import replace
 from covector._engine.compile.survey import text_size
@@ -190,10 +191,16 @@ class StatementWriter(ControlFlow):
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
         stretches = dict(straight(statements)) if self.emitter.width == 1 else {}
+        stored = False  # with the one before
         for n, statement in enumerate(statements):
             if n in stretches and self.packs:
                 Packs(stretches[n], self.emitter).write()
+            if stored:
+                stored = False
+                continue
             match statement:
+                case Store() if self._stores_two(statements, n):
+                    stored = True
                 case Loop():
                     self.loop(statement)
                 case Init(local, value):
@@ -222,6 +229,15 @@ class StatementWriter(ControlFlow):
                     self.swap(first, second)
                 case Note(text):
                     self.frame.lines.append(f"  ; {text}")
+
+    def _stores_two(self, statements: Sequence[Statement], n: int) -> bool:
+        """Whether a store and the next statement are one: then they are written."""
+        if self.emitter.width == 1 or n + 1 == len(statements):
+            return False
+        first, second = statements[n : n + 2]
+        if not isinstance(first, Store) or not isinstance(second, Store):
+            return False
+        return self.emitter.store_pair(first, second)
 
     # -- folds -----------------------------------------------------------------------------------
 
@@ -322,12 +338,30 @@ class StatementWriter(ControlFlow):
             self.read_again(changed)
             self.parts(loop.body, self.limits.many_inner_loops)
 
+        found = running(loop, self.frame.target, self.frame.memory_of)
+        if found is not None and self.emitter.width == 1:
+            start = self.running(loop, found, start, stop)
         if stop.isdigit() and self._is_written_out(loop):
             for run in range(int(start), int(stop)):
                 self._once(loop.name, str(run), body)
         else:
             self._counted(loop.name, start, stop, 1, body)
         self.read_again(changed)
+
+    def running(self, loop: Loop, found: Running, start: str, stop: str) -> str:
+        """The whole vectors of a running fold; where the rest begins."""
+        whole, rest = self._ranges(loop, start, stop, _constant(start, stop), found.width, 0)
+        if whole is None:
+            return start
+
+        def body() -> None:
+            lanes = LoopEmitter(self.frame, found.width, loop.name, self.emitter)
+            lanes.take_over(self.fixed)
+            write_states(lanes, found)
+            StatementWriter(self.frame, lanes).body(found.stores)
+
+        self._counted(loop.name, start, whole, found.width, body)
+        return stop if rest is None else whole
 
     def _is_written_out(self, loop: Loop) -> bool:
         """Whether there are so few runs, and so short ones, that a loop would cost more than what is in it."""
@@ -386,7 +420,7 @@ class StatementWriter(ControlFlow):
         """A loop with lanes: whole vectors, then the rest under a mask."""
         if int(start) if start.isdigit() else 0:
             raise AssertionError("constant starts are 0")
-        constant = int(stop) if stop.isdigit() and start == "0" else None
+        constant = _constant(start, stop)
         if constant == 0:
             return
         width, copies, size = (
@@ -524,3 +558,8 @@ class StatementWriter(ControlFlow):
         limit = self.frame.symbols[LIMIT]
         stop = emitter.line(f"call i64 @llvm.smin.i64(i64 {reach}, i64 {limit})")
         self.lanes(loop, start, stop)
+
+
+def _constant(start: str, stop: str) -> int | None:
+    """How many runs there are, if it is known."""
+    return int(stop) if stop.isdigit() and start == "0" else None

@@ -15,6 +15,7 @@ from covector._engine.ir.kernel import (
     Loop,
     Statement,
     While,
+    below,
     expressions,
     index_values,
     walk,
@@ -53,30 +54,30 @@ class Variance:
             if node in memo:
                 stack.pop()
                 continue
-            below = self._below(node) if node.op in LEAVES else node.args
-            missing = [x for x in below if x not in memo]
+            parts = self._below(node) if node.op in LEAVES else node.args
+            missing = [x for x in parts if x not in memo]
             if missing:
                 stack += missing
                 continue
             stack.pop()
             changes = node.op in LEAVES and self._own(node)
             if not changes:
-                for x in below:
+                for x in parts:
                     changes = changes or memo[x]
             memo[node] = changes
         return memo[e]
 
     def _below(self, node: Expr) -> list[Expr]:
-        below = list(node.args)
+        parts = list(node.args)
         if node.op == "load":
-            below += index_values(node.attr[1])  # type: ignore[index]
+            parts += index_values(node.attr[1])  # type: ignore[index]
         elif node.op == "index":
-            below += index_values(node.attr)  # type: ignore[arg-type]
+            parts += index_values(node.attr)  # type: ignore[arg-type]
         elif node.op == "iterate":
             body: Any = node.attr
             assert isinstance(body, Iteration)
-            below += [x for x in (body.condition, *body.step) if x not in body.slots]
-        return below
+            parts += [x for x in (body.condition, *body.step) if x not in body.slots]
+        return parts
 
     def _own(self, node: Expr) -> bool:
         match node.op:
@@ -114,7 +115,9 @@ def invariants(loop: Loop, memory_of: Callable[[Buffer], Buffer]) -> list[Expr]:
                 if not (node.op == "local" and not isinstance(node.attr, str)):
                     found[node] = None
                 continue
-            stack.extend(node.args)
+            # A row that is gathered begins where one number says, which is read once.
+            indexed = node.op in ("load", "index") and not node.args
+            stack.extend(below(node) if indexed else node.args)
     return list(found)
 
 

@@ -21,7 +21,7 @@ from covector._engine.backends.cpu.instructions import (
 )  # fmt: skip
 from covector._engine.backends.cpu.scalars import Emitter, ModuleText, fresh_names
 from covector._engine.ir import index as ix
-from covector._engine.ir.kernel import Buffer, nodes
+from covector._engine.ir.kernel import Buffer, Store, index_values, nodes
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Factor
@@ -271,7 +271,22 @@ class LoopEmitter(Emitter):
 
     def uniform_index(self, d: Dim) -> bool:
         """Whether an index is surely the same in all lanes."""
-        return self.lane is None or (ix.coefficient(d, self.lane) == 0 and not _has_payload(d))
+        return self.lane is None or (ix.coefficient(d, self.lane) == 0 and not self._parts(d))
+
+    def stride(self, d: Dim) -> Dim | None:
+        """How far apart the lanes' elements are; None if that is not known."""
+        return None if self._parts(d) else ix.coefficient(d, self.lane or "")
+
+    def _parts(self, d: Dim) -> bool:
+        """Whether lanes may read an index from data that differ, or that only some of them may read."""
+        found = index_values(d)
+        if not found or self.parted or self.lane is None:
+            return bool(found)
+        return any(
+            node.op in ("local", "iterate", "project", "call")
+            or (node.op == "load" and (node.args or node.attr[0] in self.frame.lane_buffers))  # type: ignore[index]
+            for node in nodes(found, set())
+        )
 
     def load(self, e: Expr) -> str:
         """One element a lane."""
@@ -289,7 +304,7 @@ class LoopEmitter(Emitter):
         if self.uniform_index(d) and (not e.args or _is_uniform(e.args[0], self.lane)):
             return self.spread(self.one.value(e), register_element(e.dtype))
         mask = self.mask_of(e.args[0] if e.args else None)
-        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        stride = self.stride(d)
         type_, near = memory_type(e.dtype, self.width), self.frame.target.loops.near
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
@@ -429,7 +444,7 @@ class LoopEmitter(Emitter):
             else:
                 self._scatter(type_, operand, self._lane_addresses(buffer, d), dtype, mask)
             return
-        stride = None if _has_payload(d) else ix.coefficient(d, self.lane or "")
+        stride = self.stride(d)
         if stride == 1:
             address = self.address(buffer, self.scalar_index(d))
             self._store_vector(type_, operand, address, dtype, mask)
@@ -437,6 +452,45 @@ class LoopEmitter(Emitter):
             self._store_apart(type_, operand, buffer, d, stride)
         else:
             self._scatter(type_, operand, self.addresses(buffer, d), dtype, mask)
+
+    def store_pair(self, first: Store, second: Store) -> bool:
+        """Store two results that take turns in memory, as the parts of complex numbers do; False if they do not.
+
+        Whole vectors are put together in registers: element by element, as `_store_apart` does it, takes twice as long.
+        """
+        buffer, d = first.buffer, first.index
+        stride = self.stride(d)
+        if stride != 2 or second.buffer is not buffer or (ix.rejoin(second.index - d)) != 1:
+            return False
+        if first.condition or second.condition or self.mask or buffer in self.frame.lane_buffers:
+            return False
+        operands = [self.to_memory(self.value(first.value), buffer.dtype)]
+        if self._reads(second.value, buffer, d):
+            self._store_apart(memory_type(buffer.dtype, self.width), operands[0], buffer, d, 2)
+            self.store(buffer, second.index, second.value, None)
+            return True
+        operands.append(self.to_memory(self.value(second.value), buffer.dtype))
+        width, type_ = self.width, memory_type(buffer.dtype, self.width)
+        for begin in (0, width // 2):
+            turns = [n for k in range(begin, begin + width // 2) for n in (k, k + width)]
+            lanes = ", ".join(f"i32 {n}" for n in turns)
+            both = f"{type_} {operands[0]}, {type_} {operands[1]}, <{width} x i32> <{lanes}>"
+            at = self.address(buffer, self.scalar_index(d + 2 * begin))
+            self._store_vector(type_, self.line(f"shufflevector {both}"), at, buffer.dtype, None)
+        return True
+
+    def _reads(self, e: Expr, buffer: Buffer, d: Dim) -> bool:
+        """Whether a value that is not computed yet may read what is stored at a place."""
+        for node in nodes((e,), set()):
+            if node.op != "load" or node in self.values:
+                continue
+            source, at = node.attr  # type: ignore[misc]
+            if self.frame.memory_of(source) is not self.frame.memory_of(buffer):
+                continue
+            apart = ix.rejoin(at - d)
+            if not isinstance(apart, int) or apart % 2 == 0:
+                return True
+        return False
 
     def _store_vector(
         self, type_: str, operand: str, address: str, dtype: np.dtype, mask: str | None

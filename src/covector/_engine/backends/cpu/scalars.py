@@ -49,6 +49,7 @@ from covector._engine.backends.cpu.instructions import (
     memory_type,
     register_element,
     register_type,
+    saturated,
     splat,
     suffix,
     template,
@@ -492,10 +493,7 @@ class Emitter:
                     f"fcmp une {a} {x}, {splat(float_bits(0.0), register_element(source), self.width)}"
                 )
             case "float":
-                name = f"@llvm.fpto{type_[0]}i.sat.{suffix(register_element(target), self.width)}"
-                name += f".{suffix(register_element(source), self.width)}"
-                self.module.declare(name, f"declare {b} {name}({a})")
-                made = self.line(f"call {b} {name}({a} {x})")
+                made = self._float_to_int(x, source, target)
                 return self._clamp(made, target) if target in NARROW_INTS else made
             case kind if type_ == "float":
                 made = self.line(f"{kind[0]}itofp {a} {x} to {b}")
@@ -511,6 +509,14 @@ class Emitter:
                 return self.line(f"{'sext' if kind == 'signed' else 'zext'} {a} {x} to {b}")
             case _:
                 return x
+
+    def _float_to_int(self, x: str, source: np.dtype, target: np.dtype) -> str:
+        if self.width > 1:
+            return saturated(self.line, x, source, target, self.width)
+        a, b = register_element(source), register_element(target)
+        name = f"@llvm.fpto{family(target)[0]}i.sat.{suffix(b, 1)}.{suffix(a, 1)}"
+        self.module.declare(name, f"declare {b} {name}({a})")
+        return self.line(f"call {b} {name}({a} {x})")
 
     def _clamp(self, x: str, dtype: np.dtype) -> str:
         """The nearest value of a narrow integer type."""

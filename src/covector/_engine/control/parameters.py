@@ -1,0 +1,288 @@
+"""What primitives are called in JAX, and their parameters and operands: where equations are read, and where one binds.
+
+A primitive without a row has the names that its class gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from covector._engine.base.record import record
+from covector._engine.ir.program import Program, Var
+
+Params = dict[str, Any]
+Places = Sequence[int] | None  # which operands, in order; None: all of them
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+@record
+class Form:
+    """How a primitive looks: `renamed` says most, functions the rest."""
+
+    shown: Callable[[Params], Params]  # JAX's parameters, of the fields
+    taken: Callable[[Params, Sequence[Any]], Params]  # and back, for these operands
+    # Where JAX's operands are among ours, and ours among JAX's; from the fields, and from its parameters and operands.
+    sees: Callable[[Params], Places] = _nothing
+    gives: Callable[[Params, Sequence[Any]], Places] = _nothing
+
+
+def renamed(also: Mapping[str, Any] | None = None, **theirs: str) -> Form:
+    """Fields under other names: `theirs="ours"`.  `also` are parameters that have one value here."""
+    ours = {field: name for name, field in theirs.items()}
+    fixed = dict(also or {})
+
+    def shown(fields: Params) -> Params:
+        return {**{ours.get(name, name): value for name, value in fields.items()}, **fixed}
+
+    def taken(params: Params, _: Sequence[Any]) -> Params:
+        return {theirs.get(name, name): v for name, v in params.items() if name not in fixed}
+
+    return Form(shown, taken)
+
+
+# ------------------------------------------------------------------------------------------- those with another form
+
+
+def _show_product(fields: Params) -> Params:
+    contract = fields["lhs_contract"], fields["rhs_contract"]
+    batch = fields["lhs_batch"], fields["rhs_batch"]
+    return {
+        "dimension_numbers": (contract, batch),
+        "preferred_element_type": fields["preferred"],
+        "precision": None,
+        "out_sharding": None,
+    }
+
+
+def _take_product(params: Params, _: Sequence[Any]) -> Params:
+    (left, right), (left_batch, right_batch) = params["dimension_numbers"]
+    return {
+        "lhs_contract": tuple(left),
+        "rhs_contract": tuple(right),
+        "lhs_batch": tuple(left_batch),
+        "rhs_batch": tuple(right_batch),
+        "preferred": params.get("preferred_element_type"),
+    }
+
+
+def _show_broadcast(fields: Params) -> Params:
+    new = fields["axes"]
+    old = tuple([i for i in range(len(fields["shape"])) if i not in new])
+    return {"shape": fields["shape"], "broadcast_dimensions": old, "sharding": None}
+
+
+def _take_broadcast(params: Params, _: Sequence[Any]) -> Params:
+    shape, old = tuple(params["shape"]), params["broadcast_dimensions"]
+    return {"shape": shape, "axes": tuple([i for i in range(len(shape)) if i not in old])}
+
+
+def _show_slice(fields: Params) -> Params:
+    strides = fields["strides"]
+    return {
+        "start_indices": fields["starts"],
+        "limit_indices": fields["limits"],
+        "strides": None if all(s == 1 for s in strides) else strides,
+    }
+
+
+def _take_slice(params: Params, _: Sequence[Any]) -> Params:
+    starts, strides = tuple(params["start_indices"]), params.get("strides")
+    return {
+        "starts": starts,
+        "limits": tuple(params["limit_indices"]),
+        "strides": (1,) * len(starts) if strides is None else tuple(strides),
+    }
+
+
+def _show_padding(fields: Params) -> Params:
+    return {
+        "padding_config": tuple(zip(fields["low"], fields["high"], fields["interior"], strict=True))
+    }
+
+
+def _take_padding(params: Params, _: Sequence[Any]) -> Params:
+    config = params["padding_config"]
+    return {
+        name: tuple([c[i] for c in config]) for i, name in enumerate(("low", "high", "interior"))
+    }
+
+
+def _show_arg(fields: Params) -> Params:
+    return {"axes": (fields["axis"],), "index_dtype": fields["index_dtype"]}
+
+
+def _take_arg(params: Params, _: Sequence[Any]) -> Params:
+    (axis,) = params["axes"]
+    return {"axis": axis, "index_dtype": params["index_dtype"]}
+
+
+def _show_call(fields: Params) -> Params:
+    program: Program = fields["program"]
+    return {
+        "jaxpr": program,
+        "name": program.name,
+        "donated_invars": (False,) * len(program.inputs),
+        "inline": False,
+        "keep_unused": False,
+    }
+
+
+def _take_call(params: Params, _: Sequence[Any]) -> Params:
+    return {"program": params["jaxpr"]}
+
+
+# A loop with a condition has constants of its own for each of its Jaxprs: here the two share them, and they are seen
+# twice.  What says how it runs is shown where it is said.
+_OF_WHILE = {"keep": None, "lanes": (), "mapped": ()}
+
+
+def _show_while(fields: Params) -> Params:
+    n = fields["num_consts"]
+    said = {name: fields[name] for name, default in _OF_WHILE.items() if fields[name] != default}
+    return {
+        "cond_jaxpr": fields["condition"],
+        "body_jaxpr": fields["body"],
+        "cond_nconsts": n,
+        "body_nconsts": n,
+        **said,
+    }
+
+
+def _see_while(fields: Params) -> Places:
+    n, inputs = fields["num_consts"], len(fields["body"].inputs)
+    return (*range(n), *range(inputs))
+
+
+def _are_shared(params: Params, args: Sequence[Any]) -> bool:
+    n = params["cond_nconsts"]
+    twice = zip(args[:n], args[n : 2 * n], strict=False)
+    return params["body_nconsts"] == n and all(a is b for a, b in twice)
+
+
+def _give_while(params: Params, args: Sequence[Any]) -> Places:
+    n = params["cond_nconsts"]
+    return (*range(n), *range(2 * n, len(args))) if _are_shared(params, args) else None
+
+
+def _take_while(params: Params, args: Sequence[Any]) -> Params:
+    condition, body = params["cond_jaxpr"], params["body_jaxpr"]
+    n, m = params["cond_nconsts"], params["body_nconsts"]
+    said = {name: params[name] for name in _OF_WHILE if name in params}
+    if _are_shared(params, args):
+        return {"condition": condition, "body": body, "num_consts": n, **said}
+    return {
+        "condition": _with_more(condition, n, body.inputs[:m]),
+        "body": _with_more(body, 0, condition.inputs[:n]),
+        "num_consts": n + m,
+        **said,
+    }
+
+
+def _with_more(program: Program, place: int, like: Sequence[Var]) -> Program:
+    """A Program that takes more operands, which it does not read, from this place on."""
+    inputs = program.inputs
+    new = tuple([Var(v.aval) for v in like])
+    return Program(
+        (*inputs[:place], *new, *inputs[place:]),
+        program.eqns,
+        program.outputs,
+        program.constant_vars,
+        program.constants,
+        program.name,
+    )
+
+
+def _as_they_are(params: Params, *_: Any) -> Params:
+    return params
+
+
+def _swapped(*_: Any) -> Places:
+    return 0, 2, 1
+
+
+# What JAX calls them.
+NAMES = {
+    "broadcast": "broadcast_in_dim",
+    "call": "jit",
+    "convert": "convert_element_type",
+    "custom_jvp": "custom_jvp_call",
+    "custom_vjp": "custom_vjp_call",
+    "scatter_add": "scatter-add",
+    "scatter_max": "scatter-max",
+    "scatter_min": "scatter-min",
+    "scatter_mul": "scatter-mul",
+    "select": "select_n",
+}
+
+_PLACE = {"sharding": None}
+FORMS: dict[str, Form] = {
+    "argmax": Form(_show_arg, _take_arg),
+    "argmin": Form(_show_arg, _take_arg),
+    "bitcast_convert_type": renamed(new_dtype="dtype"),
+    "broadcast_in_dim": Form(_show_broadcast, _take_broadcast),
+    "checkpoint": renamed(jaxpr="program"),
+    "concatenate": renamed(dimension="axis"),
+    "convert_element_type": renamed(_PLACE, new_dtype="dtype", weak_type="weak"),
+    "custom_jvp_call": renamed(call_jaxpr="program", jvp_jaxpr_fun="rule"),
+    "custom_vjp_call": renamed(call_jaxpr="program"),
+    "dot_general": Form(_show_product, _take_product),
+    "dynamic_slice": renamed(slice_sizes="sizes"),
+    "eigh": renamed(lower="lower_triangle"),
+    "gather": renamed(
+        {"indices_are_sorted": False, "unique_indices": False}, dimension_numbers="numbers"
+    ),
+    "integer_pow": renamed(y="n"),
+    "iota": renamed(_PLACE, dimension="axis"),
+    "jit": Form(_show_call, _take_call),
+    "name": renamed(name="label"),
+    "pad": Form(_show_padding, _take_padding),
+    "pure_callback": renamed(_PLACE, callback="function", result_avals="results"),
+    "random_bits": renamed(bit_width="width"),
+    "reshape": renamed({"dimensions": None, **_PLACE}, new_sizes="shape"),
+    "rev": renamed(dimensions="axes"),
+    "scan": renamed({"_split_transpose": False}, jaxpr="body"),
+    **{
+        f"scatter{end}": renamed({"indices_are_sorted": False}, dimension_numbers="numbers")
+        for end in ("", "-add", "-mul", "-min", "-max")
+    },
+    "select_n": Form(_as_they_are, _as_they_are, _swapped, _swapped),
+    "slice": Form(_show_slice, _take_slice),
+    "triangular_solve": renamed(lower="lower_triangle"),
+    "while": Form(_show_while, _take_while, _see_while, _give_while),
+}
+# Of primitives that have no such parameter JAX asks for one, which has one value here.
+_EVERYWHERE = {"accuracy", "out_dtype", "out_sharding", "precision", "sharding"}
+AS_IT_IS = renamed()
+
+
+def form_of(name: str) -> Form:
+    """The form of the primitive that JAX calls so."""
+    return FORMS.get(name, AS_IT_IS)
+
+
+def without_defaults(params: Params, fields: Sequence[str]) -> Params:
+    """Parameters of JAX's without those that say nothing here: None for what is no field."""
+    return {
+        name: value
+        for name, value in params.items()
+        if not (value is None and name in _EVERYWHERE and name not in fields)
+    }
+
+
+def picked(values: Sequence[Any], places: Places) -> Sequence[Any]:
+    """The values at these places, or all of them."""
+    return values if places is None else [values[i] for i in places]
+
+
+def put_back(values: Sequence[Any], places: Places, count: int) -> Sequence[Any]:
+    """Of `count` values those at these places, None for the others."""
+    if places is None:
+        return values
+    found: list[Any] = [None] * count
+    for place, value in zip(places, values, strict=True):
+        found[place] = value
+    return found

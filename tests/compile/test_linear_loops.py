@@ -1,0 +1,142 @@
+"""Loops that change a large array an element at a time do as much in each step, however large it is: counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
+from covector._engine.backends.cpu import backend
+from covector._engine.backends.reference import kernels
+from covector._engine.compile.pipeline import TO_KERNEL, run_passes
+from covector._engine.control import while_
+from covector._engine.control.unwind import Room
+from covector._engine.ir.kernel import Kernel
+from covector._engine.runtime.executable import job_of
+
+Loop = Callable[[Any, Any, Any], Any]  # of a number, how many steps, an array
+
+
+def filled(x: Any, n: Any, a: Any) -> Any:
+    return lax.fori_loop(0, n, lambda i, a: a.at[i].set(cnp.sin(x * i)), a)
+
+
+def that_reads(x: Any, n: Any, a: Any) -> Any:
+    return lax.fori_loop(1, n, lambda i, a: a.at[i].set(a[i - 1] * x + a[i] * 0.1), a)
+
+
+def with_a_choice(x: Any, n: Any, a: Any) -> Any:
+    def step(i: Any, a: Any) -> Any:
+        return lax.cond(i % 3 == 0, lambda a: a.at[i].set(cnp.sin(x * a[i])), lambda a: a, a)
+
+    return lax.fori_loop(0, n, step, a)
+
+
+def with_slices(x: Any, n: Any, a: Any) -> Any:
+    def step(i: Any, a: Any) -> Any:
+        row = lax.dynamic_slice(a, (i,), (2,))
+        return lax.dynamic_update_slice(a, cnp.cos(row * x), (i,))
+
+    return lax.fori_loop(0, n, step, a)
+
+
+def stacked(x: Any, n: Any, a: Any) -> Any:
+    def step(c: Any) -> Any:
+        i, out, s = c
+        return i + 1, out.at[i].set(s), cnp.sin(s * x + a[i])
+
+    return lax.while_loop(lambda c: c[0] < n, step, (0, cnp.zeros_like(a), x))[1]
+
+
+def with_its_own_choice(x: Any, n: Any, a: Any) -> Any:
+    """The choice depends on the array, and is another one for each of a batch."""
+
+    def step(i: Any, a: Any) -> Any:
+        return lax.cond(a[i] < 0.7, lambda a: a.at[i].set(cnp.sin(x * a[i])), lambda a: a, a)
+
+    return lax.fori_loop(0, n, step, a)
+
+
+LOOPS = [filled, that_reads, with_a_choice, with_slices, stacked, with_its_own_choice]
+
+
+def gradient(f: Loop) -> Loop:
+    return lambda x, n, a: cv.grad(lambda x, a: cnp.sum(cnp.sin(f(x, n, a))), (0, 1))(x, a)
+
+
+def turn(f: Loop) -> Loop:
+    """A derivative of the gradient."""
+    return lambda x, n, a: cv.grad(lambda x: cnp.sum(gradient(f)(x, n, a)[1]))(x)
+
+
+def batched(f: Loop) -> Loop:
+    return lambda x, n, a: cv.vmap(lambda a: f(x, n, a))(cnp.stack([a, 2 * a]))
+
+
+def batched_apart(f: Loop) -> Loop:
+    """Of loops that end at other times."""
+    return lambda x, n, a: cv.vmap(lambda n, a: f(x, n, a))(
+        cnp.stack([n, n // 2]), cnp.stack([a, 2 * a])
+    )
+
+
+def gradient_of_a_batch(f: Loop) -> Loop:
+    return lambda x, n, a: cv.grad(lambda x: cnp.sum(batched(f)(x, n, a)))(x)
+
+
+WAYS: dict[str, Callable[[Loop], Loop]] = {
+    "forwards": lambda f: f,
+    "gradient": gradient,
+    "turn": turn,
+    "batch": batched,
+    "batch apart": batched_apart,
+    "gradient of a batch": gradient_of_a_batch,
+    "gradients of a batch": lambda f: batched(gradient(f)),
+    "gradients of a batch apart": lambda f: batched_apart(gradient(f)),
+}
+
+
+def written(f: Loop, n: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many bytes so many steps on an array of so many elements write: of the compiled Kernel, run by the oracle."""
+    args = cnp.asarray(0.3), cnp.asarray(n), cnp.asarray(np.linspace(0, 1, n))
+    program = cv.jit(f).trace(*args).program
+    kernel = run_passes(program, TO_KERNEL, job_of(backend.BACKEND, ()))["memory"]
+    assert isinstance(kernel, Kernel)
+    count = 0
+    write = kernels.Machine.write
+
+    def counted(self: Any, buffer: Any, at: Any, value: Any, mask: Any, who: Any) -> None:
+        nonlocal count
+        count += np.broadcast(at, value, mask).size * value.dtype.itemsize
+        write(self, buffer, at, value, mask, who)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kernels.Machine, "write", counted)
+        kernels.run(kernel, [np.asarray(x) for x in (*args, *program.constants)])
+    return count
+
+
+CASES = [
+    (f, way)
+    for f in LOOPS
+    for way in WAYS
+    if (way != "turn" or f is that_reads)
+    and (f is with_its_own_choice or way != "gradient of a batch")
+]
+
+
+@pytest.mark.parametrize(("loop", "way"), CASES, ids=lambda x: getattr(x, "__name__", x))
+def test_what_is_written_grows_as_the_steps(
+    loop: Loop, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(tape=1 << 15, steps=1000, states=0, digits=3)
+    for name in ("BOUNDED", "MANY"):
+        monkeypatch.setattr(while_, name, room)
+    monkeypatch.setattr(while_, "wide_room", lambda *_: room)
+    few, many = [written(WAYS[way](loop), n, monkeypatch) for n in (40, 80)]
+    assert many <= 2.4 * few, (few, many)

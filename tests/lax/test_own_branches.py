@@ -1,0 +1,97 @@
+"""A choice that is another one for each element of a batch, around changes in place: all are done, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
+from covector._engine.control import masked
+
+SIZE, STEPS, LANES = 70, 9, 3
+Step = Callable[[Any, Any, Any], Any]
+
+
+def of_two(t: Any, a: Any, s: Any) -> Any:
+    """Each reads and sets; the root has no slope where it is not taken."""
+    yes = lambda a, s: (a.at[t].set(cnp.sqrt(s) * a[t - 1]), s - 1.0)  # noqa: E731
+    no = lambda a, s: (a.at[t + 1].add(s), s + 1.7)  # noqa: E731
+    return lax.cond(s > 0, yes, no, a, s)
+
+
+def of_three(t: Any, a: Any, s: Any) -> Any:
+    def slices(a: Any, s: Any) -> Any:
+        return lax.dynamic_update_slice(a, lax.dynamic_slice(a, (t,), (2,)) * s, (t,)), s + 0.2
+
+    changes = lambda a, s: (a.at[t].mul(1.5).at[t + 3].min(s).at[t + 2].max(s), s + a[t])  # noqa: E731
+    return lax.switch(
+        (s * 3).astype("int32") % 3, [lambda a, s: (a, s * 1.3), slices, changes], a, s
+    )
+
+
+def of_places(t: Any, a: Any, s: Any) -> Any:
+    """Several places at once, some of them equal, some outside; and all of the array is read."""
+    at = cnp.stack([t, t, t + SIZE])
+    yes = lambda a, s: (a.at[at].set(cnp.stack([s, 2 * s, s])), s - cnp.mean(a))  # noqa: E731
+    no = lambda a, s: (a.at[at].add(cnp.stack([s, s, s])), s + 0.3)  # noqa: E731
+    return lax.cond(s > 0.2, yes, no, a, s)
+
+
+def looped(step: Step) -> Callable[[Any, Any], Any]:
+    def run(a: Any, s: Any) -> Any:
+        a, s = lax.fori_loop(0, STEPS, lambda t, c: step(t, *c), (a, s))
+        return cnp.sum(cnp.sin(a)) * s
+
+    return run
+
+
+def slope(f: Any) -> Any:
+    return cv.grad(f, (0, 1))
+
+
+def turn(f: Any) -> Any:
+    return cv.grad(lambda a, s: cnp.sum(slope(f)(a, s)[0] ** 2), (0, 1))
+
+
+@pytest.mark.parametrize("way", [lambda f: f, slope, turn], ids=["value", "slope", "turn"])
+@pytest.mark.parametrize("step", [of_two, of_three, of_places], ids=lambda f: f.__name__)
+def test_each_element_takes_its_own(step: Step, way: Any, rng: np.random.Generator) -> None:
+    a, s = cnp.asarray(rng.normal(size=(LANES, SIZE))), cnp.asarray(np.array([1.3, -0.4, 0.9]))
+    f = way(looped(step))
+    wanted = [f(a[k], s[k]) for k in range(LANES)]
+    found = cv.jit(cv.vmap(f))(a, s)
+    for k, one in enumerate(wanted):
+        for got, want in zip(cv.tree.leaves(found), cv.tree.leaves(one), strict=True):
+            np.testing.assert_allclose(got[k], want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [of_two, of_three], ids=lambda f: f.__name__)
+def test_the_gradient_of_a_batch(step: Step, rng: np.random.Generator) -> None:
+    a, s = cnp.asarray(rng.normal(size=(LANES, SIZE))), cnp.asarray(np.array([1.3, -0.4, 0.9]))
+    f = looped(step)
+    found = cv.jit(slope(lambda a, s: cnp.sum(cv.vmap(f)(a, s))))(a, s)
+    for k in range(LANES):
+        for got, want in zip(found, slope(f)(a[k], s[k]), strict=True):
+            np.testing.assert_allclose(got[k], want, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("combine", ["set", "add", "mul", "min", "max"])
+@pytest.mark.parametrize("dtype", ["float32", "int16", "complex64", "uint8"])
+def test_what_is_not_taken_changes_no_bit(combine: str, dtype: str) -> None:
+    """Also of zeros with a sign, infinities and NaNs."""
+    if dtype == "complex64" and combine in ("min", "max"):
+        return
+    values = (
+        [0.0, -0.0, np.inf, -np.inf, np.nan, 1.5] if dtype in ("float32", "complex64") else [0, 7]
+    )
+    a = np.resize(np.array(values, dtype), (2, masked.FEW + 1))
+    change = lambda x: getattr(x.at[3:9], combine)(x[:6])  # noqa: E731
+    f = cv.jit(cv.vmap(lambda p, x: lax.cond(p, change, lambda x: x, x)))
+    found = np.asarray(f(np.array([True, False]), a))
+    assert found[1].tobytes() == a[1].tobytes()
+    assert found[0].tobytes() == np.asarray(cv.jit(change)(a[0])).tobytes()
