@@ -13,7 +13,7 @@ from covector._engine import _native
 from covector._engine.ir.program import Program
 from covector._engine.runtime.linearized import Lift, are_numbers, as_array, computing, linear_entry
 from covector._engine.transforms.programs import Mask, batch_program
-from covector._engine.transforms.widen import from_numbers, meets_64_bits
+from covector._engine.transforms.widen import meets_64_bits
 
 
 def level_entry(
@@ -55,12 +55,13 @@ def batched_entry(
     """
     if any(eqn.effects or eqn.primitive.axis_names for eqn in program.eqns):
         return None
-    if meets_64_bits(program):
-        program = from_numbers(program, numbers)
+    if lift is not None and any(numbers) and meets_64_bits(program):
+        return None  # further out they would be arrays of 32 bits
     found = batch_program(program, (*axes, *[None] * len(constants)), size)
     if found.program.effects:  # of users' rules: checks raise where these run
         return None
-    known = computing(found.program, len(axes), lift)
+    mask = (*numbers, *[False] * (len(found.program.inputs) - len(axes)))
+    known = computing(found.program, len(axes), lift, mask)
     if known is None:
         return None
     trailing = [as_array(c) for c in (*constants, *found.constants)]

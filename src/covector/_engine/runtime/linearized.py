@@ -83,13 +83,14 @@ def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
     return False
 
 
-def computing(program: Program, leaves: int, lift: Lift | None) -> Any:
+def computing(program: Program, leaves: int, lift: Lift | None, numbers: Mask = ()) -> Any:
     """What an Entry runs for a closed Program, of whose inputs so many are leaves; None if it has no native code.
 
+    Inputs in `numbers` are Python numbers.
     With `lift` it is for values of levels further out: the Program is a call there.
     """
     if lift is None:
-        return compile_program(with_numbers(program, ())).native
+        return compile_program(with_numbers(program, numbers)).native
     codes = [dtypes.CODES[a.dtype] for a in program.in_avals[:leaves]]
     return lift(program), codes, len(program.outputs)
 
