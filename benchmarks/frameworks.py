@@ -31,7 +31,9 @@ class Framework:
     array: Callable[[np.ndarray], Any]  # an array of the framework with these values
     block: Callable[[Any], Any]  # waits until every array in a pytree is there
     jit: Callable[..., Any]  # the identity where the framework runs eagerly
+    grad: Any = None
     value_and_grad: Any = None
+    vmap: Any = None  # (fun, in_axes, out_axes)
     sgd: Any = None  # (params, grads, rate) -> params
     scan: Any = None
     normal: Any = None  # n -> a call that draws n standard normals, float32
@@ -83,6 +85,8 @@ def _jax_like(name: str) -> Framework:
         array=xp.asarray,
         block=module.block_until_ready,
         jit=module.jit,
+        grad=module.grad,
+        vmap=module.vmap,
         value_and_grad=module.value_and_grad,
         sgd=lambda params, grads, rate: tree.map(lambda p, g: p - rate * g, params, grads),
         scan=lax.scan,
@@ -137,6 +141,8 @@ def _torch() -> Framework:
         array=lambda values: torch.from_numpy(np.array(values)),
         block=_identity,
         jit=_identity,
+        grad=torch.func.grad,
+        vmap=torch.func.vmap,
         value_and_grad=value_and_grad,
         sgd=sgd,
         scan=_python_scan,

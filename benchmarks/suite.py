@@ -2,6 +2,7 @@
 
 from benchmarks import (
     arrays as arrays,
+    batches as batches,
     convolutions as convolutions,
     counting as counting,
     indexing as indexing,

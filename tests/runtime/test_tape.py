@@ -19,8 +19,8 @@ from covector import lax, nn
 from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.config import config
+from covector._engine.core.levels import TapeTracer
 from covector._engine.runtime import linearized
-from covector._engine.runtime.linearized import TapeTracer
 
 Function = Callable[..., Any]
 

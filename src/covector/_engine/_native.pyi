@@ -470,48 +470,79 @@ class Executable:
     ) -> list[Array]:
         """Run it with the values of the symbolic dimensions and the shapes that follow."""
 
-# (executable, the inputs after residuals and cotangents, operands that get a cotangent, for each an
-# output or, after those, an input).
-Transposed = tuple[Executable | None, tuple[Array, ...], Sequence[int], Sequence[int]]
+# (executable, or the function in its place for values of levels further out, or None; the inputs
+# after residuals and cotangents, operands that get a cotangent, for each an output or, after those,
+# an input).
+Transposed = tuple[Any, tuple[Array, ...], Sequence[int], Sequence[int]]
 
 @final
 class Tape:
     """The tape of an eager derivative."""
 
     parent: None  # as a trace, it stands on no other
-    def __init__(self) -> None: ...
-    def input(self, array: Array, /) -> Any:
-        """A tracer of an Array that is differentiated."""
+    outer: Tape | Batch | None  # the level that it stands on
+    def __init__(self) -> None:
+        """A tape that stands on the innermost level of now."""
+    def input(self, value: Any, /) -> Any:
+        """A tracer of a value of the level outside that is differentiated."""
     def record(
         self,
         operands: tuple[Any, ...],
-        results: tuple[Array, ...],
-        pullback: Callable[[tuple[Array | None, ...]], Sequence[Array | None]],
+        results: tuple[Any, ...],
+        pullback: Callable[[tuple[Any | None, ...]], Sequence[Any | None]],
         /,
     ) -> tuple[Any, ...]:
         """Tracers of the results of a call whose transpose is a Python function."""
     def pull(
         self,
         outputs: tuple[Any, ...],
-        cotangents: tuple[Array | None, ...],
+        cotangents: tuple[Any | None, ...],
         inputs: int,
         consume: bool,
         /,
-    ) -> list[Array | None]:
+    ) -> list[Any | None]:
         """The cotangents of the first inputs; None: zero. The tape must be closed."""
-    def nodes(self) -> list[tuple[Any, tuple[Array, ...], tuple[int, ...], int, int]]:
+    def nodes(self) -> list[tuple[Any, tuple[Any, ...], tuple[int, ...], int, int]]:
         """(pullback, residuals, operands, first result, results) of each node, values by number."""
     def numbers(self, outputs: Sequence[Any], /) -> list[int | None]:
         """The numbers of values; None for what is not on it."""
     def close(self) -> None:
         """Nothing is recorded any more."""
-    def enter(self) -> Tape | None:
-        """Calls of this thread are recorded on it; returns the tape that they were before."""
-    def leave(self, before: Tape | None, /) -> None:
-        """Undoes `enter`, given what that returned."""
+
+@final
+class Batch:
+    """The batch of an eager `vmap`."""
+
+    parent: None  # as a trace, it stands on no other
+    outer: Tape | Batch | None  # the level that it stands on
+    size: int
+    def __init__(self, size: int) -> None:
+        """A batch that stands on the innermost level of now."""
+    def input(self, value: Any, axis: int, /) -> Any:
+        """A tracer of a value of the level outside that has a batch axis."""
+    def close(self) -> None:
+        """What is in it is of no use any more."""
 
 def tape_tracer_type(base: type, /) -> type:
     """The class of values on a tape, made from its Python base when first asked for."""
+
+def mapped_tracer_type(base: type, /) -> type:
+    """The class of values in a batch, made from its Python base when first asked for."""
+
+def level() -> Tape | Batch | None:
+    """The innermost level of this thread."""
+
+def set_level(level: Tape | Batch | None, /) -> Tape | Batch | None:
+    """Make it the innermost; the one before."""
+
+def is_native_value(value: Any, /) -> bool:
+    """Whether it is an Array, or a tracer of a level that calls are of now."""
+
+def marks(leaves: Sequence[Any], /) -> tuple[tuple[Any, ...], bool]:
+    """What the innermost level knows leaves by: None, True on a tape, the axis in a batch.
+
+    And whether there are values of levels further out beneath.
+    """
 
 @final
 class Entry:
@@ -519,16 +550,17 @@ class Entry:
 
     def __init__(
         self,
-        executable: Executable,
+        executable: Executable | tuple[Callable[..., Any], Sequence[int], int],
         kept: Sequence[int],
         constants: Sequence[Array],
         out_spec: tuple[Any, ...],
         donate: Sequence[int] = (),
         live: Sequence[bool] = (),
         residuals: Sequence[int] = (),
-        pullback: Callable[[int], Transposed] | None = None,
+        pullback: Callable[[int, bool], Transposed] | None = None,
         captured: Sequence[Any] | None = None,
         written: Sequence[int] = (),
+        axes: Sequence[int | None] | None = None,
         committed: bool = False,
     ) -> None:
         """Describe a call.
@@ -548,6 +580,10 @@ class Entry:
         Of a call that touches references `captured` are those whose values follow the leaves, and
         `written` those of the arguments', then of these, whose new values follow the result: that
         is the first item of a tuple then.
+
+        Of a call in a batch `axes` are the outputs' batch axes.  For values of levels further out
+        the executable is (function, dtypes of the kept leaves, number of outputs), and `pullback`
+        gives a function in the place of its executable.
 
         With `committed` results are, whatever the arguments are.
         """
@@ -682,6 +718,9 @@ def lapack_names() -> list[str]:
 
 def set_tracing(on: bool) -> bool:
     """Switch the native fast paths off for this thread; return the previous setting."""
+
+def set_scope(scope: int) -> None:
+    """Set the number of the named axes in scope in this thread, a part of every signature; 0: there are none."""
 
 def set_transforming(on: bool) -> None:
     """Say whether a transformation of this thread is in progress: references are then left to the Python twins."""

@@ -15,17 +15,16 @@ from covector._engine.api.jit import Jitted, jit
 from covector._engine.api.options import Chosen
 from covector._engine.base.public import set_native_form
 from covector._engine.core import trace
+from covector._engine.core.levels import LevelTracer
 from covector._engine.core.trace import Array
-from covector._engine.runtime.linearized import TapeTracer, met_again
-from covector._engine.runtime.tape import TapeTrace
+from covector._engine.runtime.linearized import met_again
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def outside() -> bool:
-    """Whether operations are computed at once: outside any trace, or on the native tape."""
-    current = trace.current()
-    return current is trace.EVAL or type(current) is TapeTrace
+    """Whether operations are computed at once: outside any trace but those of native levels."""
+    return trace.current().native
 
 
 def fused(*static: str) -> Callable[[F], F]:
@@ -70,7 +69,7 @@ class Direct(Jitted):
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         data = [x for i, x in enumerate(args) if i not in self.static_argnums]
         data += [x for name, x in kwargs.items() if name not in self.static_names]
-        if not all(type(x) is Array or type(x) is TapeTracer for x in data if x is not None):
+        if not all(type(x) is Array or isinstance(x, LevelTracer) for x in data if x is not None):
             return None
         return super().miss(args, kwargs)
 
@@ -78,23 +77,24 @@ class Direct(Jitted):
         return self.fun(*args, **kwargs)
 
 
-class OnTape(Jitted):
-    """A ufunc on the native tape.  Its Python form runs where native code does not serve, and at first."""
+class OfLevels(Jitted):
+    """A ufunc of values of native levels.  Its Python form runs where native code does not serve, and at first."""
 
     def __init__(self, python: Callable[..., Any]):
         super().__init__(python)
         self.seen: set[Any] = set()
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return super().miss(args, kwargs) if met_again(self.seen, args) else None
+        on_tape = isinstance(_native.level(), _native.Tape)
+        return super().miss(args, kwargs) if not on_tape or met_again(self.seen, args) else None
 
     def bypass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.fun(*args, **kwargs)
 
 
-def _on_tape(python: Callable[..., Any]) -> Any:
-    """The function by which a ufunc is called with values on the native tape, from its Python form."""
-    return OnTape(python).native()
+def _of_levels(python: Callable[..., Any]) -> Any:
+    """The function by which a ufunc is called with values of native levels, from its Python form."""
+    return OfLevels(python).native()
 
 
-_native.set_hooks(taped=_on_tape)
+_native.set_hooks(traced=_of_levels)

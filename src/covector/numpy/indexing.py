@@ -11,7 +11,7 @@ import numpy as np
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
-from covector._engine.runtime.linearized import TapeTracer
+from covector._engine.core.levels import LevelTracer
 from covector.numpy.fused import fused, outside
 from covector.numpy.index_plan import (
     Form,
@@ -69,7 +69,7 @@ def read_index(
     wrap: bool = True,
 ) -> Any:
     """x[index], with what happens out of bounds; outside any trace it is compiled for the index's form."""
-    if not (type(x) is Array or type(x) is TapeTracer) or not outside():
+    if not (type(x) is Array or isinstance(x, LevelTracer)) or not outside():
         return read(x, parse(index, x.shape, checked, wrap), mode, fill_value)
     form, numbers = form_of(index, x.shape, checked, wrap)
     return _read_form(x, numbers, form=form, mode=mode, fill_value=fill_value, wrap=wrap)

@@ -13,10 +13,10 @@ from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import bounded
+from covector._engine.core.levels import LevelTracer
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
-from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.types import dtypes
 from covector._engine.types.dtypes import of_number
 from covector.numpy import elementwise as el
@@ -121,7 +121,7 @@ def _computed(x: Any, y: Any) -> np.dtype:
 
 
 def _update(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any:
-    if not (type(x) is Array or type(x) is TapeTracer) or not outside():
+    if not (type(x) is Array or isinstance(x, LevelTracer)) or not outside():
         return _update_plan(x, parse(index, x.shape, False, options.wrap), y, combine, options)
     form, numbers = form_of(index, x.shape, False, options.wrap)
     if options.default and not any(type(n) is Array for n in numbers):

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "dispatch/jit.h"
+#include "dispatch/levels.h"
 #include "dispatch/plan.h"
 #include "python/state.h"
 
@@ -81,7 +82,7 @@ CV_NOINLINE Flat add_keywords(const Calls* self, const CallArguments& call,
 }
 
 inline Flat flatten(const Calls* self, const CallArguments& call, Signature* signature) {
-    signature->add_word(config_epoch());
+    signature->add_word(config_epoch() | tls_scope << kScopeShift);
     signature->add_word(static_cast<uint64_t>(call.nargs) << 32 |
                         static_cast<uint64_t>(call.named()));
     const bool statics = self->static_mask != 0 || self->static_rest != nullptr;
@@ -96,18 +97,54 @@ inline Flat flatten(const Calls* self, const CallArguments& call, Signature* sig
     return CV_LIKELY(call.names == nullptr) ? Flat::kDone : add_keywords(self, call, signature);
 }
 
-CV_NOINLINE PyObject* call_miss(Calls* self, const CallArguments& call,
-                                Signature* signature) {
+CV_NOINLINE PyObject* call_miss(Calls* self, const CallArguments& call, Signature* signature,
+                                bool* bypass) {
     Ref entry(run_python(self->miss, call));
     if (!entry) return nullptr;
-    if (entry.get() == Py_None) return run_python(self->bypass, call);
+    *bypass = entry.get() == Py_None;
+    if (*bypass) return nullptr;
     const Plan* plan = plan_of(entry.get());
     if (plan == nullptr) return nullptr;
-    if (!plan->prepare(signature)) return run_python(self->bypass, call);
+    *bypass = !plan->prepare(signature);
+    if (*bypass) return nullptr;
     if (!plan->check(*signature) || !self->cache->insert(*signature, entry.get(), plan)) {
         return nullptr;
     }
     return plan->run(*signature, entry.get());
+}
+
+PyObject* call_at_level(Calls* self, const CallArguments& call, bool* bypass);
+
+// A call without operands of the innermost level, but with some of levels further out: it is one of these.
+CV_NOINLINE PyObject* call_further_out(Calls* self, const CallArguments& call, bool* bypass) {
+    const AtLevel outside(tls_level->outer);
+    return call_at_level(self, call, bypass);
+}
+
+// By native code, at the innermost level. With `bypass` set nothing was done: it is the twin's business, which knows
+// the levels by itself.
+PyObject* call_at_level(Calls* self, const CallArguments& call, bool* bypass) {
+    Signature signature(self->cache);
+    const Flat flat = flatten(self, call, &signature);
+    if (CV_UNLIKELY(flat != Flat::kDone)) {
+        *bypass = flat == Flat::kBypass;
+        return nullptr;
+    }
+    if (CV_UNLIKELY(signature.lifted) && signature.level == nullptr) {
+        return call_further_out(self, call, bypass);
+    }
+    bool unhashable = false;
+    const Plan* plan = nullptr;
+    Ref entry(self->cache->find(signature, &plan, &unhashable));
+    if (CV_LIKELY(entry)) {
+        *bypass = !plan->prepare(&signature);
+        return CV_UNLIKELY(*bypass) ? nullptr : plan->run(signature, entry.get());
+    }
+    if (unhashable) {
+        *bypass = true;
+        return nullptr;
+    }
+    return PyErr_Occurred() ? nullptr : call_miss(self, call, &signature, bypass);
 }
 
 // --- the type ---
@@ -243,22 +280,10 @@ PyObject* call_python(Calls* self, const CallArguments& call) {
 }
 
 PyObject* call_native(Calls* self, const CallArguments& call) {
-    Signature signature(self->cache);
-    const Flat flat = flatten(self, call, &signature);
-    if (CV_UNLIKELY(flat != Flat::kDone)) {
-        return flat == Flat::kBypass ? run_python(self->bypass, call) : nullptr;
-    }
-    bool unhashable = false;
-    const Plan* plan = nullptr;
-    Ref entry(self->cache->find(signature, &plan, &unhashable));
-    if (CV_LIKELY(entry)) {
-        if (CV_UNLIKELY(!plan->prepare(&signature))) return run_python(self->bypass, call);
-        return plan->run(signature, entry.get());
-    }
-    if (unhashable) return run_python(self->bypass, call);
-    return PyErr_Occurred() ? nullptr : call_miss(self, call, &signature);
+    bool bypass = false;
+    PyObject* result = call_at_level(self, call, &bypass);
+    return CV_UNLIKELY(bypass) ? run_python(self->bypass, call) : result;
 }
-
 
 bool calls_type_init(PyObject* module) {
     PyType_Spec spec = {"covector._engine._native.Calls", sizeof(Calls), 0,

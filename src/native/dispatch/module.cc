@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dispatch/batch.h"
 #include "dispatch/calls.h"
 #include "dispatch/cells.h"
 #include "dispatch/jit.h"
@@ -51,7 +52,7 @@ NB_MODULE(_native, m) {
     dropped_init();
     stop_ended_threads();
     if (!array_type_init(m.ptr()) || !calls_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
-        !nodes_init(m.ptr()) || !tape_types_init(m.ptr()) || !cells_init(m.ptr()) ||
+        !nodes_init(m.ptr()) || !levels_init(m.ptr()) || !tape_type_init(m.ptr()) || !batch_type_init(m.ptr()) || !cells_init(m.ptr()) ||
         !boundary_type_init(m.ptr())) {
         throw nb::python_error();
     }

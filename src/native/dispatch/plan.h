@@ -41,6 +41,8 @@ struct OutNode {
 // these to cotangents of operands.
 struct Pullback {
     uint64_t given = 0;                     // bit i: the i-th result on the tape has one
+    bool of_lifted = false;                 // for values of levels further out
+    PyObject* lifted = nullptr;             // owned: then the function that computes it, if any is
     Executable* executable = nullptr;       // of the object below; null: nothing is computed
     PyObject* executable_object = nullptr;  // owned
     std::vector<Array*> constants;          // owned; its last inputs
@@ -67,7 +69,7 @@ struct Linear {
     ~Linear() { Py_XDECREF(make); }
 
     // The transpose for these results, made when it is first asked for; null with an exception.
-    const Pullback* pullback(uint64_t given);
+    const Pullback* pullback(uint64_t given, bool of_lifted);
 };
 
 constexpr int kMostTaped = 64;  // results of one call on a tape
@@ -84,6 +86,10 @@ struct Plan {
     bool committed = false;               // results are, whatever the arguments are
     int most_leaf = -1;                   // the largest leaf position named
     std::unique_ptr<Linear> linear;       // of calls with operands on a tape
+    std::vector<int> axes;                // of calls in a batch: the outputs' batch axes, -1 for none
+    PyObject* lifted = nullptr;           // owned: what computes the outputs of values of levels further out
+    size_t lifted_outputs = 0;
+    std::vector<int> lifted_dtypes;       // what it takes numbers and NumPy arrays as, by kept leaf
     std::unique_ptr<Touched> touched;     // of calls that write references, or close over some
 
     Plan() = default;
@@ -92,6 +98,9 @@ struct Plan {
     ~Plan() { release(); }
     void release();
     int traverse(visitproc visit, void* arg) const;
+
+    size_t outputs() const { return executable != nullptr ? executable->outputs.size() : lifted_outputs; }
+    size_t inputs() const { return kept.size() + constants.size(); }
 
     // Whether the leaves fit the executable; false with an exception. Once for each signature.
     bool check(const Signature& signature) const;
@@ -103,9 +112,13 @@ struct Plan {
     PyObject* run(const Signature& signature, PyObject* entry) const;
 };
 
-// Fills in a plan from the arguments of the Python class Entry; false with an exception.
+// Fills in a plan from the arguments of the Python class Entry; false with an exception. `executable`: or
+// (function, dtypes of the kept leaves, number of outputs), for values of levels further out.
 bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* constants,
                PyObject* out_spec, PyObject* donate);
+
+// Adds what a call in a batch needs: the outputs' batch axes, or None. False with an exception.
+bool make_batched(Plan* plan, PyObject* axes);
 
 // Adds what a call on the tape needs; false with an exception. `live`: which outputs, of the first
 // ones, are on the tape.

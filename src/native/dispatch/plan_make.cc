@@ -90,7 +90,7 @@ bool add_node(Plan* plan, PyObject* spec) {
     switch (node.kind) {
         case OutKind::kLeaf:
             if (!read_position(first, &node.index)) return false;
-            if (node.index >= static_cast<int>(plan->executable->outputs.size())) {
+            if (node.index >= static_cast<int>(plan->outputs())) {
                 return bad_spec(spec, "the executable has no such output");
             }
             break;
@@ -141,7 +141,7 @@ bool add_node(Plan* plan, PyObject* spec) {
 
 // The last node of an output takes its buffer over; earlier ones share it.
 void mark_last_uses(Plan* plan) {
-    std::vector<bool> taken(plan->executable->outputs.size());
+    std::vector<bool> taken(plan->outputs());
     for (auto node = plan->nodes.rbegin(); node != plan->nodes.rend(); ++node) {
         if (node->kind != OutKind::kLeaf || taken[static_cast<size_t>(node->index)]) continue;
         taken[static_cast<size_t>(node->index)] = true;
@@ -182,13 +182,18 @@ bool read_constants(Plan* plan, PyObject* constants) {
 }
 
 bool check_inputs(const Plan& plan) {
-    const Executable& executable = *plan.executable;
     std::vector<int> sorted = plan.kept;
     std::sort(sorted.begin(), sorted.end());
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
         PyErr_SetString(PyExc_ValueError, "Entry: kept names a leaf twice");
         return false;
     }
+    if (plan.lifted != nullptr) {
+        if (plan.lifted_dtypes.size() == plan.kept.size()) return true;
+        PyErr_SetString(PyExc_ValueError, "Entry: a dtype for each kept leaf");
+        return false;
+    }
+    const Executable& executable = *plan.executable;
     const size_t given = plan.kept.size() + plan.constants.size();
     if (given != executable.inputs.size()) {
         PyErr_Format(PyExc_ValueError,
@@ -217,8 +222,21 @@ bool check_inputs(const Plan& plan) {
 
 }  // namespace
 
-bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* constants,
-               PyObject* out_spec, PyObject* donate) {
+namespace {
+
+bool read_executable(Plan* plan, PyObject* executable) {
+    if (PyTuple_Check(executable)) {
+        PyObject *function, *dtypes;
+        Py_ssize_t outputs;
+        if (!PyArg_ParseTuple(executable, "OOn;Entry: (function, dtypes, outputs)", &function,
+                              &dtypes, &outputs) ||
+            !read_positions(dtypes, &plan->lifted_dtypes)) {
+            return false;
+        }
+        plan->lifted = Py_NewRef(function);
+        plan->lifted_outputs = static_cast<size_t>(outputs);
+        return true;
+    }
     const nanobind::handle handle(executable);
     if (!nanobind::isinstance<ExecutableObject>(handle)) {
         PyErr_Format(PyExc_TypeError, "Entry: executable must be an Executable, not %.200s",
@@ -227,8 +245,15 @@ bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* const
     }
     plan->executable = nanobind::inst_ptr<ExecutableObject>(handle)->native;
     plan->executable_object = Py_NewRef(executable);
+    return true;
+}
+
+}  // namespace
+
+bool make_plan(Plan* plan, PyObject* executable, PyObject* kept, PyObject* constants,
+               PyObject* out_spec, PyObject* donate) {
     std::vector<int> donations;
-    if (!read_positions(kept, &plan->kept) || !read_constants(plan, constants) ||
+    if (!read_executable(plan, executable) || !read_positions(kept, &plan->kept) || !read_constants(plan, constants) ||
         !read_positions(donate, &donations) || !check_inputs(*plan)) {
         return false;
     }
@@ -256,7 +281,7 @@ bool make_linear(Plan* plan, PyObject* live, PyObject* residuals, PyObject* make
         if (is_live < 0) return false;
         linear->number.push_back(is_live != 0 ? linear->results++ : -1);
     }
-    const size_t outputs = plan->executable->outputs.size();
+    const size_t outputs = plan->outputs();
     if (linear->number.size() > outputs || linear->results > kMostTaped) {
         PyErr_Format(PyExc_ValueError, "Entry: %d results on the tape", linear->results);
         return false;
@@ -264,7 +289,7 @@ bool make_linear(Plan* plan, PyObject* live, PyObject* residuals, PyObject* make
     linear->number.resize(outputs, -1);
     if (!read_positions(residuals, &linear->residuals)) return false;
     for (int position : linear->residuals) {
-        if (static_cast<size_t>(position) < plan->executable->inputs.size() + outputs) continue;
+        if (static_cast<size_t>(position) < plan->inputs() + outputs) continue;
         PyErr_Format(PyExc_ValueError, "Entry: there is no value %d for a residual", position);
         return false;
     }
@@ -277,21 +302,40 @@ bool make_linear(Plan* plan, PyObject* live, PyObject* residuals, PyObject* make
     return true;
 }
 
+bool make_batched(Plan* plan, PyObject* axes) {
+    Ref items(PySequence_Fast(axes, "Entry: axes must be a sequence"));
+    if (!items) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
+        PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
+        int axis = -1;
+        if (item != Py_None && !read_position(item, &axis)) return false;
+        plan->axes.push_back(axis);
+    }
+    if (plan->axes.size() == plan->outputs()) return true;
+    PyErr_SetString(PyExc_ValueError, "Entry: an axis or None for each output");
+    return false;
+}
+
 Pullback::~Pullback() {
+    Py_XDECREF(lifted);
     for (Array* constant : constants) Py_DECREF(as_object(constant));
     Py_XDECREF(executable_object);
 }
 
 namespace {
 
-// Asks Python for (executable or None, constants, operands, sources).
-std::unique_ptr<Pullback> make_pullback(PyObject* make, uint64_t given) {
+// Asks Python for (executable or None, constants, operands, sources). Of lifted values a function is in
+// the executable's place.
+std::unique_ptr<Pullback> make_pullback(PyObject* make, uint64_t given, bool of_lifted) {
     Ref mask(PyLong_FromUnsignedLongLong(given));
     const Ref function = Ref::borrow(make);
-    Ref found(mask ? PyObject_CallOneArg(function.get(), mask.get()) : nullptr);
+    Ref found(mask ? PyObject_CallFunctionObjArgs(function.get(), mask.get(),
+                                                  of_lifted ? Py_True : Py_False, nullptr)
+                   : nullptr);
     if (!found) return nullptr;
     auto made = std::make_unique<Pullback>();
     made->given = given;
+    made->of_lifted = of_lifted;
     PyObject *object, *constants, *operands, *sources;
     if (!PyArg_ParseTuple(found.get(),
                           "OO!OO;a pullback is (executable, constants, operands, sources)",
@@ -299,7 +343,8 @@ std::unique_ptr<Pullback> make_pullback(PyObject* make, uint64_t given) {
         return nullptr;
     }
     const nanobind::handle handle(object);
-    const bool computes = object != Py_None;
+    if (of_lifted && object != Py_None) made->lifted = Py_NewRef(object);
+    const bool computes = object != Py_None && !of_lifted;
     bool good = (!computes || nanobind::isinstance<ExecutableObject>(handle)) &&
                 read_positions(operands, &made->operands) &&
                 read_positions(sources, &made->sources) &&
@@ -320,15 +365,15 @@ std::unique_ptr<Pullback> make_pullback(PyObject* make, uint64_t given) {
 
 }  // namespace
 
-const Pullback* Linear::pullback(uint64_t given) {
+const Pullback* Linear::pullback(uint64_t given, bool of_lifted) {
     const auto find = [&]() -> const Pullback* {
         for (const auto& known : made) {
-            if (known->given == given) return known.get();
+            if (known->given == given && known->of_lifted == of_lifted) return known.get();
         }
         return nullptr;
     };
     if (const Pullback* known = find()) return known;
-    std::unique_ptr<Pullback> fresh = make_pullback(make, given);
+    std::unique_ptr<Pullback> fresh = make_pullback(make, given, of_lifted);
     if (fresh == nullptr) return nullptr;
     if (const Pullback* known = find()) return known;  // made by another thread meanwhile
     made.push_back(std::move(fresh));
@@ -346,11 +391,16 @@ void Plan::release() {
     }
     executable = nullptr;
     Py_CLEAR(executable_object);
+    Py_CLEAR(lifted);
 }
 
 int Plan::traverse(visitproc visit, void* arg) const {
     Py_VISIT(executable_object);
-    if (linear != nullptr) Py_VISIT(linear->make);
+    Py_VISIT(lifted);
+    if (linear != nullptr) {
+        Py_VISIT(linear->make);
+        for (const auto& pullback : linear->made) Py_VISIT(pullback->lifted);
+    }
     if (touched != nullptr) {
         for (PyObject* cell : touched->captured) Py_VISIT(cell);
     }

@@ -24,7 +24,8 @@ public:
     bool gather();
     bool run(Buffer** results);
     PyObject* build(Buffer** results);
-    PyObject* build_taped(Buffer** results, PyObject* entry);
+    PyObject* build_traced(Buffer** results, PyObject* entry);
+    PyObject* run_lifted(PyObject* entry);
 
 private:
     bool add_operand(size_t position, const Leaf& leaf);
@@ -33,7 +34,9 @@ private:
     bool gather_donors();
     bool gather_forwarded();
     bool make_arrays(Buffer** results);
-    PyObject* input_array(size_t position) const;
+    PyObject* input_value(size_t position) const;
+    PyObject* lifted_operand(size_t position);
+    PyObject* trace(const OutNode& node) const;
     bool record(PyObject* entry);
     PyObject* build_node(Buffer** results);
     PyObject* build_leaf(const OutNode& node, Buffer** results);
@@ -54,7 +57,7 @@ private:
     size_t element_count_ = 0;
     size_t next_node_ = 0;
     size_t next_forwarded_ = 0;
-    size_t arrays_at_ = 0;   // of a call on the tape: its outputs, among the temporaries
+    size_t arrays_at_ = 0;   // of a call of a level: its outputs, among the temporaries
     int64_t first_taped_ = 0;  // the number of its first result
 };
 
@@ -198,12 +201,7 @@ bool RunState::run(Buffer** results) {
 }
 
 inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
-    if (CV_UNLIKELY(results == nullptr)) {
-        const int number = plan_.linear->number[static_cast<size_t>(node.index)];
-        PyObject* array = temporaries_[arrays_at_ + static_cast<size_t>(node.index)];
-        if (number < 0) return Py_NewRef(array);
-        return tape_tracer_new(signature_.tape, as_array(array), first_taped_ + number);
-    }
+    if (CV_UNLIKELY(results == nullptr)) return trace(node);
     const ValueType& type = plan_.executable->outputs[static_cast<size_t>(node.index)];
     Buffer* buffer = results[node.index];
     if (CV_LIKELY(node.last_use)) {
@@ -213,6 +211,16 @@ inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
     }
     return as_object(array_new(buffer, type.dtype, type.weak, type.ndim(), type.dims.data(),
                                type.size, committed_));
+}
+
+// An output of a call of a level, as that level knows it.
+PyObject* RunState::trace(const OutNode& node) const {
+    const auto index = static_cast<size_t>(node.index);
+    PyObject* value = temporaries_[arrays_at_ + index];
+    const bool is_taped = plan_.linear != nullptr;
+    const int place = is_taped ? plan_.linear->number[index] : plan_.axes[index];
+    if (place < 0) return Py_NewRef(value);
+    return level_tracer_new(signature_.level, value, is_taped ? first_taped_ + place : place);
 }
 
 PyObject* RunState::build_node(Buffer** results) {
@@ -327,12 +335,13 @@ bool RunState::make_arrays(Buffer** results) {
     return good;
 }
 
-// An operand as an array, for later; a new reference.
-PyObject* RunState::input_array(size_t position) const {
+// An operand as an array, or a value of a level further out, for later; a new reference.
+PyObject* RunState::input_value(size_t position) const {
     const size_t kept = plan_.kept.size();
     if (position >= kept) return Py_NewRef(as_object(plan_.constants[position - kept]));
     const Leaf& leaf = signature_.leaves[static_cast<size_t>(plan_.kept[position])];
-    if (leaf.kind == kArrayLeaf) return Py_NewRef(leaf.object);
+    if (leaf.kind == kArrayLeaf || leaf.kind == kLiftedLeaf) return Py_NewRef(leaf.object);
+    if (plan_.lifted != nullptr) return Py_NewRef(temporaries_[position]);
     const ValueType& type = plan_.executable->inputs[position];
     const Operand& operand = operands_[position];
     if (operand.buffer != nullptr) {
@@ -347,14 +356,58 @@ PyObject* RunState::input_array(size_t position) const {
     return as_object(made);
 }
 
+// What the function of a plan for values of levels further out takes; a new reference.
+PyObject* RunState::lifted_operand(size_t position) {
+    const Leaf& leaf = signature_.leaves[static_cast<size_t>(plan_.kept[position])];
+    if (leaf.kind == kArrayLeaf || leaf.kind == kLiftedLeaf) return Py_NewRef(leaf.object);
+    if (leaf.kind == kNdarrayLeaf) return array_from(leaf.object, leaf.dtype, false, true);
+    const int dtype = plan_.lifted_dtypes[position];
+    Array* made = array_empty(dtype, leaf.weak, 0, nullptr);
+    Element element;
+    if (made == nullptr || !read_scalar(leaf, dtype, &element)) {
+        Py_XDECREF(as_object(made));
+        return nullptr;
+    }
+    std::memcpy(made->buffer->data, element.bytes, kItemsize[dtype]);
+    return as_object(made);
+}
+
+// Computes the outputs by a call of the next level, which knows these values.
+PyObject* RunState::run_lifted(PyObject* entry) {
+    const size_t kept = plan_.kept.size();
+    for (size_t i = 0; i < plan_.inputs(); ++i) {
+        PyObject* operand = i < kept ? lifted_operand(i)
+                                     : Py_NewRef(as_object(plan_.constants[i - kept]));
+        if (operand == nullptr) return nullptr;
+        temporaries_.push_back(operand);
+    }
+    arrays_at_ = temporaries_.size();
+    {
+        const AtLevel outside(signature_.level->outer);
+        const Ref function = Ref::borrow(plan_.lifted);
+        Ref made(PyObject_Vectorcall(function.get(), temporaries_.data(), plan_.inputs(), nullptr));
+        if (!made) return nullptr;
+        if (!PyTuple_Check(made.get()) ||
+            PyTuple_GET_SIZE(made.get()) != static_cast<Py_ssize_t>(plan_.outputs())) {
+            PyErr_SetString(PyExc_TypeError, "the function of an Entry gives a tuple of its outputs");
+            return nullptr;
+        }
+        for (size_t i = 0; i < plan_.outputs(); ++i) {
+            temporaries_.push_back(
+                Py_NewRef(PyTuple_GET_ITEM(made.get(), static_cast<Py_ssize_t>(i))));
+        }
+    }
+    return plan_.linear != nullptr && !record(entry) ? nullptr : build_node(nullptr);
+}
+
 // Puts the call on the tape.
 bool RunState::record(PyObject* entry) {
     const Linear& linear = *plan_.linear;
-    Tape* tape = signature_.tape;
+    Tape* tape = reinterpret_cast<Tape*>(signature_.level);
     if (linear.results == 0) return true;
     const size_t first_residual = tape->residuals->size();
     const size_t first_operand = tape->operands->size();
-    const size_t inputs = plan_.executable->inputs.size();
+    const size_t inputs = plan_.inputs();
     make_room(*tape->nodes, 1);
     make_room(*tape->residuals, linear.residuals.size());
     for (size_t i = 0; i < signature_.taped.size(); ++i) {
@@ -362,12 +415,12 @@ bool RunState::record(PyObject* entry) {
     }
     for (int position : linear.residuals) {
         const auto at = static_cast<size_t>(position);
-        PyObject* array = at < inputs ? input_array(at)
+        PyObject* value = at < inputs ? input_value(at)
                                       : Py_NewRef(temporaries_[arrays_at_ + at - inputs]);
-        if (array == nullptr) {  // what was pushed belongs to no node, and goes with the tape
+        if (value == nullptr) {  // what was pushed belongs to no node, and goes with the tape
             return false;
         }
-        tape->residuals->push_back(array);
+        tape->residuals->push_back(value);
     }
     first_taped_ = tape->count;
     tape->nodes->push_back({Py_NewRef(entry), &plan_, first_residual, first_operand, tape->count,
@@ -376,8 +429,8 @@ bool RunState::record(PyObject* entry) {
     return true;
 }
 
-PyObject* RunState::build_taped(Buffer** results, PyObject* entry) {
-    if (!make_arrays(results) || !record(entry)) return nullptr;
+PyObject* RunState::build_traced(Buffer** results, PyObject* entry) {
+    if (!make_arrays(results) || (plan_.linear != nullptr && !record(entry))) return nullptr;
     return build_node(nullptr);
 }
 
@@ -406,11 +459,16 @@ bool is_wide_form(const Leaf& leaf, int dtype) {
 }  // namespace
 
 bool Plan::check(const Signature& signature) const {
+    if ((linear != nullptr || !axes.empty()) != (signature.level != nullptr)) {
+        PyErr_SetString(PyExc_RuntimeError, "an Entry of another level than the call's");
+        return false;
+    }
     if (most_leaf >= static_cast<int>(signature.leaves.size())) {
         PyErr_Format(PyExc_RuntimeError, "the compiled Program reads leaf %d of arguments that "
                      "have %zu leaves", most_leaf, signature.leaves.size());
         return false;
     }
+    if (lifted != nullptr) return true;  // the function looks at them itself
     for (size_t i = 0; i < kept.size(); ++i) {
         const Leaf& leaf = signature.leaves[static_cast<size_t>(kept[i])];
         const ValueType& wanted = executable->inputs[i];
@@ -433,11 +491,12 @@ namespace {
 
 PyObject* run_plan(const Plan& plan, const Signature& signature, PyObject* entry) {
     RunState state(plan, signature);
+    if (CV_UNLIKELY(plan.lifted != nullptr)) return state.run_lifted(entry);
     if (CV_UNLIKELY(!state.gather())) return nullptr;
     SmallVector<Buffer*, kOnStack> results;
     results.resize(plan.executable->outputs.size());
     if (CV_UNLIKELY(!state.run(results.data()))) return nullptr;
-    if (CV_UNLIKELY(plan.linear != nullptr)) return state.build_taped(results.data(), entry);
+    if (CV_UNLIKELY(signature.level != nullptr)) return state.build_traced(results.data(), entry);
     return state.build(results.data());
 }
 

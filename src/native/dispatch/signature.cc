@@ -7,7 +7,7 @@
 #include "dispatch/call_cache.h"
 #include "dispatch/cells.h"
 #include "dispatch/nodes.h"
-#include "dispatch/tape.h"
+#include "dispatch/levels.h"
 #include "python/numpy_bridge.h"
 #include "python/state.h"
 
@@ -136,23 +136,54 @@ Flat Signature::add_value(PyObject* value, int depth) {
         words.push_back(kNoneTag);
         return Flat::kDone;
     }
-    if (is_tape_tracer(value)) return add_taped(value, depth);
+    if (is_level_tracer(value)) return add_traced(value, depth);
     if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) return add_sequence(value, depth);
     if (PyDict_CheckExact(value)) return add_dict(value, depth);
     if (PyTuple_Check(value)) return add_custom(value, depth);
     return add_leaf(value, depth);
 }
 
-// A value on the tape counts as an array. One of another tape, or of one that is closed, was leaked.
-Flat Signature::add_taped(PyObject* value, int depth) {
-    if (!is_recorded(value)) return Flat::kBypass;
+// A value of the innermost level counts as what it holds. One of a level that is none of this thread's
+// now was leaked.
+Flat Signature::add_traced(PyObject* value, int depth) {
+    const LevelTracer* tracer = as_level_tracer(value);
+    PyObject* inner = value;
+    uint64_t bits = 0;
+    if (is_innermost(tracer)) {
+        level = tls_level;
+        inner = tracer->value;
+        if (level->kind == LevelKind::kTape) {
+            bits = kTapedBit;
+            taped.push_back(tracer->number);
+        } else {
+            bits = kMappedBit | static_cast<uint64_t>(tracer->axis) << kAxisShift;
+        }
+    } else if (!is_further_out(tracer)) {
+        return Flat::kBypass;
+    }
     const size_t at = words.size();
-    add_array(as_tape_tracer(value)->primal);
-    words[at] |= kTapedBit;
-    taped.push_back(as_tape_tracer(value)->number);
-    tape = tls_tape;
+    if (CV_LIKELY(is_array(inner))) {
+        add_array(as_array(inner));
+    } else {
+        add_lifted(inner);
+        bits |= kLiftedBit;
+    }
+    words[at] |= bits;
     if (depth > 0) keep(value);
     return Flat::kDone;
+}
+
+void Signature::add_lifted(PyObject* value) {
+    ElementType type;
+    read_type(value, &type);
+    words.push_back(leaf_word(type.dtype, type.weak, type.ndim));
+    for (int i = 0; i < type.ndim; ++i) words.push_back(static_cast<uint64_t>(type.dims[i]));
+    Leaf leaf;
+    leaf.object = value;
+    leaf.kind = kLiftedLeaf;
+    leaf.dtype = static_cast<uint8_t>(type.dtype);
+    leaves.push_back(leaf);
+    lifted = true;
 }
 
 // A reference counts as the array that it holds. One that is there twice is an error.

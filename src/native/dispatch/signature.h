@@ -19,6 +19,7 @@ enum LeafKind : uint8_t {
     kNdarrayLeaf,  // `dtype` is the one that it is converted to
     kNumpyScalarLeaf,
     kNarrowedScalarLeaf,  // the same, of 64 bits, of which 32 are taken
+    kLiftedLeaf,          // a value of a level further out
 };
 
 struct Leaf {
@@ -51,8 +52,13 @@ inline uint64_t leaf_word(int dtype, bool weak, int ndim) {
 // Beside a weakly typed leaf's word: it is a Python number, and may be read in 64 bits.
 constexpr uint64_t kNumberBit = uint64_t{1} << 17;
 
-// It is on the tape that calls are recorded on.
+// It is on the tape that is the innermost level, or in the batch that is; and its batch axis.
 constexpr uint64_t kTapedBit = uint64_t{1} << 18;
+constexpr uint64_t kMappedBit = uint64_t{1} << 20;
+constexpr int kAxisShift = 40;
+
+// Beneath that it is a value of a level further out.
+constexpr uint64_t kLiftedBit = uint64_t{1} << 21;
 
 // It is what a reference holds.
 constexpr uint64_t kCellBit = uint64_t{1} << 19;
@@ -61,7 +67,7 @@ enum class Flat { kDone, kBypass, kError };  // kError: an exception is set
 
 class CallCache;
 struct NodeClass;
-struct Tape;
+struct Level;
 
 class Signature {
 public:
@@ -95,7 +101,8 @@ public:
     size_t ndarray_count = 0;
     bool committed = false;              // whether any array is: then results are
     SmallVector<int64_t, 8> taped;       // the numbers of leaves that are on the tape
-    Tape* tape = nullptr;                // which that is, if there are any
+    Level* level = nullptr;              // the innermost one, if any leaf is of it
+    bool lifted = false;                 // whether any leaf is a value of a level further out
     SmallVector<PyObject*, 8> cells;     // the references among the leaves, alive while this is
 
 private:
@@ -111,7 +118,8 @@ private:
         committed |= array->committed;
     }
     Flat add_value(PyObject* value, int depth);
-    Flat add_taped(PyObject* value, int depth);
+    Flat add_traced(PyObject* value, int depth);
+    void add_lifted(PyObject* value);
     Flat add_cell(PyObject* value);
     Flat add_leaf(PyObject* value, int depth);
     Flat add_sequence(PyObject* value, int depth);

@@ -1,7 +1,5 @@
-// The tape: its two types, and running it backwards.
+// The tape: its type, and running it backwards.
 #include "dispatch/tape.h"
-
-#include <structmember.h>
 
 #include <new>
 
@@ -10,9 +8,6 @@
 #include "runtime/small_vector.h"
 
 namespace covector {
-
-PyTypeObject* g_tape_tracer_type = nullptr;
-constinit thread_local Tape* tls_tape = nullptr;
 
 namespace {
 
@@ -59,9 +54,8 @@ private:
 // One run of the compiled transpose of a node.
 class Transposed {
 public:
-    Transposed(const Tape* tape, const TapeNode& node, const Pullback& pullback,
-               Cotangents& cotangents)
-        : tape_(tape), node_(node), pullback_(pullback), cotangents_(cotangents) {}
+    Transposed(const Tape* tape, const TapeNode& node, Cotangents& cotangents)
+        : tape_(tape), node_(node), cotangents_(cotangents) {}
     ~Transposed() {
         for (PyObject* array : inputs_) Py_DECREF(array);
         for (PyObject* array : outputs_) Py_XDECREF(array);
@@ -70,22 +64,30 @@ public:
     Transposed& operator=(const Transposed&) = delete;
 
     // Residuals, the cotangents that there are, constants. Held: others may drop them meanwhile.
-    void gather() {
+    // False with an exception.
+    bool gather() {
         const size_t residuals = node_.plan->linear->residuals.size();
         for (size_t i = 0; i < residuals; ++i) {
             inputs_.push_back(Py_NewRef((*tape_->residuals)[node_.residuals + i]));
         }
+        uint64_t given = 0;
         for (int64_t i = 0; i < node_.results; ++i) {
             PyObject* value = cotangents_.at(node_.first + i);
-            if (value != nullptr) inputs_.push_back(Py_NewRef(value));
+            if (value == nullptr) continue;
+            inputs_.push_back(Py_NewRef(value));
+            given |= uint64_t{1} << i;
         }
-        for (Array* constant : pullback_.constants) {
+        pullback_ = node_.plan->linear->pullback(given, !are_arrays());
+        if (pullback_ == nullptr) return false;
+        for (Array* constant : pullback_->constants) {
             inputs_.push_back(Py_NewRef(as_object(constant)));
         }
+        return true;
     }
 
     bool run() {
-        Executable* executable = pullback_.executable;
+        if (pullback_->lifted != nullptr) return run_lifted();
+        Executable* executable = pullback_->executable;
         if (executable == nullptr) return true;
         SmallVector<Operand, 24> operands;
         bool fits = inputs_.size() == executable->inputs.size();
@@ -115,11 +117,33 @@ public:
         return good;
     }
 
+    // Of values of levels further out: by the function that does what the executable does.
+    bool run_lifted() {
+        const Ref function = Ref::borrow(pullback_->lifted);
+        Ref made(PyObject_Vectorcall(function.get(), inputs_.data(), inputs_.size(), nullptr));
+        if (!made) return false;
+        if (!PyTuple_Check(made.get())) {
+            PyErr_SetString(PyExc_TypeError, "a pullback's function must return a tuple");
+            return false;
+        }
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(made.get()); ++i) {
+            outputs_.push_back(Py_NewRef(PyTuple_GET_ITEM(made.get(), i)));
+        }
+        return true;
+    }
+
+    bool are_arrays() const {
+        for (size_t i = 0; i < inputs_.size(); ++i) {
+            if (!is_array(inputs_[i])) return false;
+        }
+        return true;
+    }
+
     // Gives each operand its cotangent; one that passes unchanged was not computed.
     bool add() {
-        for (size_t i = 0; i < pullback_.operands.size(); ++i) {
-            const auto operand = static_cast<size_t>(pullback_.operands[i]);
-            const auto source = static_cast<size_t>(pullback_.sources[i]);
+        for (size_t i = 0; i < pullback_->operands.size(); ++i) {
+            const auto operand = static_cast<size_t>(pullback_->operands[i]);
+            const auto source = static_cast<size_t>(pullback_->sources[i]);
             const size_t outputs = outputs_.size();
             if (source >= outputs + inputs_.size()) {
                 PyErr_SetString(PyExc_ValueError, "a pullback names no value");
@@ -135,7 +159,7 @@ public:
 private:
     const Tape* tape_;
     const TapeNode& node_;
-    const Pullback& pullback_;
+    const Pullback* pullback_ = nullptr;
     Cotangents& cotangents_;
     SmallVector<PyObject*, 24> inputs_;   // owned
     SmallVector<PyObject*, 16> outputs_;  // owned
@@ -143,15 +167,8 @@ private:
 
 // Runs the compiled transpose of a node.
 bool pull_compiled(Tape* tape, const TapeNode& node, Cotangents& cotangents) {
-    uint64_t given = 0;
-    for (int64_t i = 0; i < node.results; ++i) {
-        given |= static_cast<uint64_t>(cotangents.at(node.first + i) != nullptr) << i;
-    }
-    const Pullback* pullback = node.plan->linear->pullback(given);
-    if (pullback == nullptr) return false;
-    Transposed transposed(tape, node, *pullback, cotangents);
-    transposed.gather();
-    return transposed.run() && transposed.add();
+    Transposed transposed(tape, node, cotangents);
+    return transposed.gather() && transposed.run() && transposed.add();
 }
 
 // Calls the Python function of a node: from a tuple of cotangents to as many as it has operands,
@@ -229,7 +246,7 @@ PyObject* tape_pull(PyObject* object, PyObject* args) {
         return nullptr;
     }
     if (PyTuple_GET_SIZE(outputs) != PyTuple_GET_SIZE(given) || inputs < 0 ||
-        inputs > self->count || self->open) {
+        inputs > self->count || self->level.open) {
         PyErr_SetString(PyExc_ValueError,
                         "pull: one cotangent for each output of a closed tape, and its inputs");
         return nullptr;
@@ -240,10 +257,10 @@ PyObject* tape_pull(PyObject* object, PyObject* args) {
             PyObject* output = PyTuple_GET_ITEM(outputs, i);
             PyObject* value = PyTuple_GET_ITEM(given, i);
             if (value == Py_None || !is_tape_tracer(output) ||
-                as_tape_tracer(output)->tape != object) {
+                as_level_tracer(output)->level != object) {
                 continue;
             }
-            if (!cotangents.add(as_tape_tracer(output)->number, Ref::borrow(value))) return nullptr;
+            if (!cotangents.add(as_level_tracer(output)->number, Ref::borrow(value))) return nullptr;
         }
         if (!pull_nodes(self, cotangents, consume != 0)) return nullptr;
         Ref found(PyList_New(inputs));
@@ -259,11 +276,12 @@ PyObject* tape_pull(PyObject* object, PyObject* args) {
 
 PyObject* tape_input(PyObject* object, PyObject* array) {
     Tape* self = as_tape(object);
-    if (!is_array(array) || !self->nodes->empty() || !self->open) {
-        PyErr_SetString(PyExc_ValueError, "input: an Array, before anything is recorded");
+    if (!is_native_value(array) || !self->nodes->empty() || !self->level.open) {
+        PyErr_SetString(PyExc_ValueError,
+                        "input: a value of the level outside, before anything is recorded");
         return nullptr;
     }
-    PyObject* made = tape_tracer_new(self, as_array(array), self->count);
+    PyObject* made = level_tracer_new(&self->level, array, self->count);
     if (made != nullptr) ++self->count;
     return made;
 }
@@ -279,23 +297,23 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
     const Py_ssize_t count = PyTuple_GET_SIZE(results);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i) {
         PyObject* operand = PyTuple_GET_ITEM(operands, i);
-        if (is_tape_tracer(operand) && as_tape_tracer(operand)->tape == object) continue;
+        if (is_tape_tracer(operand) && as_level_tracer(operand)->level == object) continue;
         PyErr_SetString(PyExc_ValueError, "record: the operands must be tracers of this tape");
         return nullptr;
     }
     Ref made(PyTuple_New(count));
     if (!made) return nullptr;
-    if (!self->open) {
+    if (!self->level.open) {
         PyErr_SetString(PyExc_ValueError, "record: the tape is closed");
         return nullptr;
     }
     for (Py_ssize_t i = 0; i < count; ++i) {
         PyObject* result = PyTuple_GET_ITEM(results, i);
-        if (!is_array(result)) {
-            PyErr_SetString(PyExc_TypeError, "record: the results must be Arrays");
+        if (!is_native_value(result)) {
+            PyErr_SetString(PyExc_TypeError, "record: the results must be Arrays, or of a level outside");
             return nullptr;
         }
-        PyObject* tracer = tape_tracer_new(self, as_array(result), self->count + i);
+        PyObject* tracer = level_tracer_new(&self->level, result, self->count + i);
         if (tracer == nullptr) return nullptr;
         PyTuple_SET_ITEM(made.get(), i, tracer);
     }
@@ -303,7 +321,7 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
         const size_t first_operand = self->operands->size();
         make_room(*self->nodes, 1);
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i) {
-            self->operands->push_back(as_tape_tracer(PyTuple_GET_ITEM(operands, i))->number);
+            self->operands->push_back(as_level_tracer(PyTuple_GET_ITEM(operands, i))->number);
         }
         self->nodes->push_back({Py_NewRef(pullback), nullptr, self->residuals->size(),
                                 first_operand, self->count, count});
@@ -357,35 +375,13 @@ PyObject* tape_numbers(PyObject* object, PyObject* outputs) {
     Ref made(PyList_New(count));
     for (Py_ssize_t i = 0; made && i < count; ++i) {
         PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
-        const bool is_mine = is_tape_tracer(item) && as_tape_tracer(item)->tape == object;
+        const bool is_mine = is_tape_tracer(item) && as_level_tracer(item)->level == object;
         PyObject* number =
-            is_mine ? PyLong_FromLongLong(as_tape_tracer(item)->number) : Py_NewRef(Py_None);
+            is_mine ? PyLong_FromLongLong(as_level_tracer(item)->number) : Py_NewRef(Py_None);
         if (number == nullptr) return nullptr;
         PyList_SET_ITEM(made.get(), i, number);
     }
     return made.release();
-}
-
-PyObject* tape_close(PyObject* object, PyObject*) {
-    as_tape(object)->open = false;
-    Py_RETURN_NONE;
-}
-
-// enter(): calls of this thread are recorded on it; returns the tape that they were before.
-PyObject* tape_enter(PyObject* object, PyObject*) {
-    Tape* before = std::exchange(tls_tape, as_tape(Py_NewRef(object)));
-    return before == nullptr ? Py_NewRef(Py_None) : reinterpret_cast<PyObject*>(before);
-}
-
-// leave(before): undoes enter.
-PyObject* tape_leave(PyObject* object, PyObject* before) {
-    if (before != Py_None && Py_TYPE(before) != Py_TYPE(object)) {
-        PyErr_SetString(PyExc_TypeError, "leave: what enter returned");
-        return nullptr;
-    }
-    Tape* now = before == Py_None ? nullptr : as_tape(Py_NewRef(before));
-    Py_XDECREF(reinterpret_cast<PyObject*>(std::exchange(tls_tape, now)));
-    Py_RETURN_NONE;
 }
 
 PyObject* tape_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
@@ -399,7 +395,7 @@ PyObject* tape_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     self->nodes = new std::vector<TapeNode>;
     self->residuals = new std::vector<PyObject*>;
     self->operands = new std::vector<int64_t>;
-    self->open = true;
+    level_begin(&self->level, LevelKind::kTape);
     return object.release();
 }
 
@@ -409,12 +405,16 @@ int tape_traverse(PyObject* object, visitproc visit, void* arg) {
     if (self->nodes != nullptr) {
         for (const TapeNode& node : *self->nodes) Py_VISIT(node.pullback);
     }
+    Py_VISIT(self->level.outer);
+    if (self->level.outer != nullptr && self->residuals != nullptr) {  // arrays hold no objects
+        for (PyObject* residual : *self->residuals) Py_VISIT(residual);
+    }
     return 0;
 }
 
 int tape_clear(PyObject* object) {
     Tape* self = as_tape(object);
-    self->open = false;
+    level_end(&self->level);
     while (self->nodes != nullptr && !self->nodes->empty()) drop_last(self);
     if (self->residuals != nullptr) drop_residuals(self, 0);
     return 0;
@@ -433,7 +433,7 @@ void tape_dealloc(PyObject* object) {
 }
 
 PyMethodDef kTapeMethods[] = {
-    {"input", tape_input, METH_O, "A tracer of an Array that is differentiated."},
+    {"input", tape_input, METH_O, "A tracer of a value that is differentiated."},
     {"record", tape_record, METH_VARARGS,
      "record(operands, results, pullback): tracers of a call's results."},
     {"pull", tape_pull, METH_VARARGS,
@@ -441,16 +441,13 @@ PyMethodDef kTapeMethods[] = {
     {"nodes", tape_nodes, METH_NOARGS,
      "(pullback, residuals, operands, first result, results) of each node, values by number."},
     {"numbers", tape_numbers, METH_O, "The numbers of values; None for what is not on it."},
-    {"close", tape_close, METH_NOARGS, "Nothing is recorded any more."},
-    {"enter", tape_enter, METH_NOARGS, "Calls of this thread are recorded on it."},
-    {"leave", tape_leave, METH_O, "Undoes enter, given what that returned."},
+    {"close", level_close, METH_NOARGS, "Nothing is recorded any more."},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyObject* tape_parent(PyObject*, void*) { Py_RETURN_NONE; }
-
 PyGetSetDef kTapeAttributes[] = {
-    {"parent", tape_parent, nullptr, "None: as a trace, it stands on no other.", nullptr},
+    {"parent", level_parent, nullptr, "None: as a trace, it stands on no other.", nullptr},
+    {"outer", level_outer, nullptr, "The level that it stands on; None: none.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -465,108 +462,15 @@ PyType_Slot kTapeSlots[] = {
     {0, nullptr},
 };
 
-// --- TapeTracer ---
-
-void tracer_dealloc(PyObject* object) {
-    TapeTracer* self = as_tape_tracer(object);
-    PyTypeObject* type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    PyObject_ClearWeakRefs(object);
-    Py_XDECREF(as_object(self->primal));
-    Py_XDECREF(self->tape);
-    type->tp_free(object);
-    Py_DECREF(type);
-}
-
-int tracer_traverse(PyObject* object, visitproc visit, void* arg) {
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(as_tape_tracer(object)->tape);
-    return 0;
-}
-
-PyObject* tracer_shape(PyObject* object, void*) {
-    return array_shape(as_tape_tracer(object)->primal);
-}
-PyObject* tracer_dtype(PyObject* object, void*) {
-    return Py_NewRef(dtype_object(as_tape_tracer(object)->primal->dtype));
-}
-PyObject* tracer_ndim(PyObject* object, void*) {
-    return PyLong_FromLong(as_tape_tracer(object)->primal->ndim);
-}
-PyObject* tracer_size(PyObject* object, void*) {
-    return PyLong_FromLongLong(as_tape_tracer(object)->primal->size);
-}
-PyObject* tracer_weak(PyObject* object, void*) {
-    return PyBool_FromLong(as_tape_tracer(object)->primal->weak);
-}
-PyObject* tracer_primal(PyObject* object, void*) {
-    return Py_NewRef(as_object(as_tape_tracer(object)->primal));
-}
-
-PyGetSetDef kTracerAttributes[] = {
-    {"shape", tracer_shape, nullptr, "The lengths of the axes.", nullptr},
-    {"dtype", tracer_dtype, nullptr, "The type of the elements.", nullptr},
-    {"ndim", tracer_ndim, nullptr, "The number of axes.", nullptr},
-    {"size", tracer_size, nullptr, "The number of elements.", nullptr},
-    {"weak_type", tracer_weak, nullptr, "Whether the type gives way to others.", nullptr},
-    {"primal", tracer_primal, nullptr, "The value.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
-// tape_tracer_type(base): makes the class, once, from a class of tracers without slots of its own.
-PyObject* tape_tracer_type(PyObject*, PyObject* base) {
-    if (g_tape_tracer_type != nullptr) {
-        return Py_NewRef(reinterpret_cast<PyObject*>(g_tape_tracer_type));
-    }
-    auto* type = reinterpret_cast<PyTypeObject*>(base);
-    if (!PyType_Check(base) || type->tp_basicsize != offsetof(TapeTracer, primal) ||
-        type->tp_weaklistoffset == 0) {
-        PyErr_SetString(PyExc_TypeError, "tape_tracer_type: a class with the slots of Tracer");
-        return nullptr;
-    }
-    std::vector<PyType_Slot> slots;
-    for (const PyType_Slot* slot = kNumberSlots; slot->slot != 0; ++slot) slots.push_back(*slot);
-    slots.push_back({Py_tp_dealloc, reinterpret_cast<void*>(tracer_dealloc)});
-    slots.push_back({Py_tp_traverse, reinterpret_cast<void*>(tracer_traverse)});
-    slots.push_back({Py_tp_getset, kTracerAttributes});
-    slots.push_back({0, nullptr});
-    PyType_Spec spec = {"covector._engine._native.TapeTracer", sizeof(TapeTracer), 0,
-                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
-                            Py_TPFLAGS_DISALLOW_INSTANTIATION | CV_MANAGED_WEAKREFS,
-                        slots.data()};
-    Ref bases(PyTuple_Pack(1, base));
-    PyObject* made = bases ? PyType_FromSpecWithBases(&spec, bases.get()) : nullptr;
-    if (made == nullptr) return nullptr;
-    g_tape_tracer_type = reinterpret_cast<PyTypeObject*>(made);
-    return Py_NewRef(made);
-}
-
-PyMethodDef kFunctions[] = {
-    {"tape_tracer_type", tape_tracer_type, METH_O,
-     "The class of values on a tape, made from its Python base when first asked for."},
-    {nullptr, nullptr, 0, nullptr},
-};
-
 }  // namespace
 
-PyObject* tape_tracer_new(Tape* tape, Array* primal, int64_t number) {
-    PyObject* object = g_tape_tracer_type == nullptr
-                           ? PyErr_Format(PyExc_RuntimeError, "import covector first")
-                           : g_tape_tracer_type->tp_alloc(g_tape_tracer_type, 0);
-    if (object == nullptr) return nullptr;
-    TapeTracer* self = as_tape_tracer(object);
-    self->tape = Py_NewRef(reinterpret_cast<PyObject*>(tape));
-    self->primal = as_array(Py_NewRef(as_object(primal)));
-    self->number = number;
-    return object;
-}
-
-bool tape_types_init(PyObject* module) {
+bool tape_type_init(PyObject* module) {
     PyType_Spec spec = {"covector._engine._native.Tape", sizeof(Tape), 0,
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, kTapeSlots};
     Ref type(PyType_FromSpec(&spec));
-    return type && PyModule_AddObjectRef(module, "Tape", type.get()) == 0 &&
-           PyModule_AddFunctions(module, kFunctions) == 0;
+    if (!type || PyModule_AddObjectRef(module, "Tape", type.get()) < 0) return false;
+    register_level_type(LevelKind::kTape, type.get());
+    return true;
 }
 
 }  // namespace covector

@@ -1,227 +1,19 @@
-// Ufunc: the type and its call.
-#include "dispatch/ufunc.h"
+// Ufunc: the type, its kernels, and its call.
+#include "dispatch/ufunc_object.h"
 
 #include <structmember.h>
 
-#include <algorithm>
-#include <cstring>
 #include <new>
 #include <vector>
 
-#include "dispatch/tape.h"
 #include "python/boundary.h"
-#include "python/numpy_bridge.h"
 #include "python/state.h"
 
 namespace covector {
 namespace {
 
-constexpr int64_t kShortRun = 32;
-constexpr int64_t kManyRows = 1024;  // short runs beyond this many are left to the fallback
-
-struct KernelSlot {
-    uint64_t key = 0;  // 0: free
-    EagerKernel* kernel = nullptr;  // null: always the fallback
-};
-
-// A key has so many bits for each operand: its dtype, and whether it is weak, and one element.
-constexpr int kKeyBits = 7;
-constexpr uint64_t kWeakBit = 32, kScalarBit = 64;
-static_assert(kDtypeCount <= kWeakBit && kScalarBit < (1 << kKeyBits));
-
 // Settings of the flags that a key can tell apart: beyond them (they are rare) all calls fall back.
 constexpr uint64_t kMostEpochs = (uint64_t{1} << (64 - kKeyBits * kMaxOperands)) - 2;
-
-struct Ufunc {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject* dict;
-    PyObject* weakrefs;
-    PyObject* name;
-    PyObject* fallback;
-    PyObject* compile;
-    PyObject* taped;  // the function that is called with values on a tape; made when first needed
-    int nin;
-    KernelSlot last;
-    std::vector<KernelSlot>* table;  // open addressing; the size is a power of two
-    size_t count;
-};
-
-Ufunc* as_ufunc(PyObject* object) { return reinterpret_cast<Ufunc*>(object); }
-
-// --- the operands of one call ---
-
-struct Input {
-    PyObject* object;
-    Array* array;  // null: a Python number, in `element`
-    uint8_t dtype;
-    bool weak;
-    bool scalar;
-};
-
-struct EagerInputs {
-    int count;
-    Input inputs[kMaxOperands];
-    Element elements[kMaxOperands];
-    Shape shapes[kMaxOperands] = {};
-    int ndim;
-    const int64_t* dims;            // of the result
-    int64_t dims_storage[kMaxDims];
-    int64_t size;
-    bool rows;                      // whether one run is not enough
-
-    bool read(PyObject* const* args, int nargs);
-    bool read_number(int i, bool wide_int, bool wide_float);
-    bool read_numpy_scalar(int i, bool wide);
-    bool find_shape();
-    bool find_general_shape(RowLoop* loop);
-    uint64_t key() const;
-};
-
-// A Python number, which is as wide as the arrays beside it: a float64 array plus 0.1 means the
-// double 0.1; or a scalar of NumPy that is weak, too. False: the fallback's business.
-bool EagerInputs::read_number(int i, bool wide_int, bool wide_float) {
-    Input& input = inputs[i];
-    Element& element = elements[i];
-    input.weak = true;
-    input.scalar = true;
-    if (PyFloat_CheckExact(input.object)) {
-        const double value = PyFloat_AS_DOUBLE(input.object);
-        const float narrow = static_cast<float>(value);
-        input.dtype = wide_float ? kFloat64 : kFloat32;
-        if (wide_float) std::memcpy(element.bytes, &value, 8);
-        else std::memcpy(element.bytes, &narrow, 4);
-        return true;
-    }
-    if (PyLong_CheckExact(input.object)) {
-        int overflow = 0;
-        const int64_t value = PyLong_AsLongLongAndOverflow(input.object, &overflow);
-        const auto narrow = static_cast<int32_t>(value);
-        const bool fits = value == narrow;
-        if (overflow != 0 || (!fits && !wide_int && !wide_float)) return false;
-        input.dtype = wide_int || !fits ? kInt64 : kInt32;
-        if (input.dtype == kInt64) std::memcpy(element.bytes, &value, 8);
-        else std::memcpy(element.bytes, &narrow, 4);
-        return true;
-    }
-    if (PyBool_Check(input.object)) {
-        input.dtype = kBool;
-        input.weak = false;
-        element.bytes[0] = input.object == Py_True;
-        return true;
-    }
-    if (!PyComplex_CheckExact(input.object)) return read_numpy_scalar(i, wide_int || wide_float);
-    input.dtype = wide_float ? kComplex128 : kComplex64;
-    return store_number(input.object, input.dtype, element.bytes);
-}
-
-CV_NOINLINE bool EagerInputs::read_numpy_scalar(int i, bool wide) {
-    Input& input = inputs[i];
-    if (widths() != Widths::kAsWritten || !is_numpy_scalar(input.object)) return false;
-    const int code = numpy_scalar_code(input.object);
-    if (!is_like_python(code) || !numpy_scalar_read(input.object, elements[i].bytes)) return false;
-    input.dtype = static_cast<uint8_t>(code);
-    if (code != kInt64) return true;
-    int64_t value;
-    std::memcpy(&value, elements[i].bytes, 8);
-    return wide || value == static_cast<int32_t>(value);
-}
-
-// Sorts out the operands; false: the fallback's business.
-bool EagerInputs::read(PyObject* const* args, int nargs) {
-    count = nargs;
-    bool any_array = false, all_arrays = true, wide_int = false, wide_float = false;
-    for (int i = 0; i < nargs; ++i) {
-        Input& input = inputs[i];
-        input.object = args[i];
-        if (!is_array(args[i])) {
-            input.array = nullptr;
-            shapes[i] = {0, nullptr};
-            all_arrays = false;
-            continue;
-        }
-        Array* array = as_array(args[i]);
-        input.array = array;
-        input.dtype = array->dtype;
-        input.weak = array->weak;
-        input.scalar = array->size == 1;
-        shapes[i] = {array->ndim, array->dims()};
-        any_array = true;
-        wide_int |= array->dtype == kInt64 || array->dtype == kUint64;
-        wide_float |= array->dtype == kFloat64 || array->dtype == kComplex128 ||
-                      array->dtype == kInt64 || array->dtype == kUint64;
-    }
-    if (CV_LIKELY(all_arrays)) return true;
-    if (!any_array) return false;
-    if (widths() == Widths::kWide) wide_int = wide_float = true;
-    for (int i = 0; i < nargs; ++i) {
-        if (inputs[i].array == nullptr && !read_number(i, wide_int, wide_float)) return false;
-    }
-    return true;
-}
-
-inline bool all_ones(const Shape& shape) {
-    for (int i = 0; i < shape.ndim; ++i) {
-        if (shape.dims[i] != 1) return false;
-    }
-    return true;
-}
-
-// The result's shape when each operand either has it or is a single element; else false.
-bool EagerInputs::find_shape() {
-    int widest = 0;
-    for (int i = 1; i < count; ++i) {
-        const bool larger = inputs[i].array != nullptr && inputs[i].array->size > 1;
-        if (shapes[i].ndim > shapes[widest].ndim ||
-            (shapes[i].ndim == shapes[widest].ndim && larger)) {
-            widest = i;
-        }
-    }
-    const Shape& out = shapes[widest];
-    for (int i = 0; i < count; ++i) {
-        if (shapes[i].ndim == out.ndim &&
-            std::equal(out.dims, out.dims + out.ndim, shapes[i].dims)) {
-            continue;
-        }
-        if (!all_ones(shapes[i])) return false;
-        inputs[i].scalar = true;
-    }
-    ndim = out.ndim;
-    dims = out.dims;
-    size = inputs[widest].array == nullptr ? 1 : inputs[widest].array->size;
-    rows = false;
-    return true;
-}
-
-// False: the shapes do not fit, or rows are too short to be worth it.
-CV_NOINLINE bool EagerInputs::find_general_shape(RowLoop* loop) {
-    ndim = broadcast_dims(shapes, count, dims_storage);
-    if (ndim < 0) return false;
-    dims = dims_storage;
-    size = element_count(ndim, dims, kComplex128);  // of whatever type the result is
-    if (size < 0) {
-        PyErr_Clear();
-        return false;
-    }
-    loop->build(shapes, count, ndim, dims);
-    for (int i = 0; i < count; ++i) inputs[i].scalar = loop->run_scalar[i];
-    rows = loop->rows > 1;
-    return !(rows && loop->n < kShortRun && loop->rows > kManyRows);
-}
-
-// Seven bits an operand, and above those of the last the number of the flags' setting. A kernel has
-// one operand at least that is not a single element.
-uint64_t EagerInputs::key() const {
-    uint64_t made = (config_epoch() + 1) << (kKeyBits * kMaxOperands);  // never 0: an empty slot
-    bool all_scalar = true;
-    for (int i = 0; i < count; ++i) {
-        all_scalar &= inputs[i].scalar;
-        const uint64_t bits = inputs[i].dtype | (inputs[i].weak ? kWeakBit : 0) |
-                              (inputs[i].scalar ? kScalarBit : 0);
-        made |= bits << (kKeyBits * i);
-    }
-    return all_scalar ? made & ~kScalarBit : made;
-}
 
 // --- the table of kernels ---
 
@@ -328,56 +120,6 @@ PyObject* call_fallback(Ufunc* self, PyObject* const* args, size_t flags, PyObje
     return nullptr;
 }
 
-bool any_recorded(PyObject* const* args, Py_ssize_t count) {
-    for (Py_ssize_t i = 0; i < count; ++i) {
-        if (is_recorded(args[i])) return true;
-    }
-    return false;
-}
-
-PyObject* scalar_array(const Input& input, const Element& element) {
-    Array* made = array_empty(input.dtype, input.weak, 0, nullptr);
-    if (made != nullptr) {
-        std::memcpy(made->buffer->data, element.bytes, kItemsize[input.dtype]);
-    }
-    return as_object(made);
-}
-
-// Operands on the tape: the call is one node of it. Numbers become arrays as wide as beside arrays.
-CV_NOINLINE PyObject* call_taped(Ufunc* self, PyObject* const* args, bool* fall_back) {
-    *fall_back = false;
-    if (self->taped == nullptr) {
-        if (g_hooks.taped == nullptr) {
-            hook_missing("taped");
-            return nullptr;
-        }
-        const Ref hook = Ref::borrow(g_hooks.taped);
-        Ref made(or_trimmed(PyObject_CallOneArg(hook.get(), self->fallback)));
-        if (!made) return nullptr;
-        if (self->taped == nullptr) self->taped = made.release();
-    }
-    PyObject* plain[kMaxOperands];
-    for (int i = 0; i < self->nin; ++i) {
-        plain[i] = is_tape_tracer(args[i]) ? as_object(as_tape_tracer(args[i])->primal) : args[i];
-    }
-    EagerInputs inputs;
-    *fall_back = !inputs.read(plain, self->nin);
-    if (*fall_back) return nullptr;
-    PyObject* operands[kMaxOperands + 1];
-    Ref numbers[kMaxOperands];
-    for (int i = 0; i < self->nin; ++i) {
-        operands[i + 1] = args[i];
-        if (inputs.inputs[i].array != nullptr) continue;
-        numbers[i] = Ref(scalar_array(inputs.inputs[i], inputs.elements[i]));
-        if (!numbers[i]) return nullptr;
-        operands[i + 1] = numbers[i].get();
-    }
-    const Ref function = Ref::borrow(self->taped);
-    return PyObject_Vectorcall(function.get(), operands + 1,
-                               static_cast<size_t>(self->nin) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               nullptr);
-}
-
 // Runs the kernel on operands that are read again: compiling may have run any Python code.
 PyObject* run(EagerInputs& inputs, EagerKernel* kernel, const RowLoop* loop) {
     Operand operands[kMaxOperands];
@@ -414,33 +156,36 @@ CV_NOINLINE PyObject* call_rows(Ufunc* self, EagerInputs& inputs, bool* fall_bac
     return kernel == nullptr ? nullptr : run(inputs, kernel, inputs.rows ? &loop : nullptr);
 }
 
+inline PyObject* call_kernel(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
+    *fall_back = false;
+    if (CV_UNLIKELY(!inputs.find_shape())) return call_rows(self, inputs, fall_back);
+    const uint64_t key = inputs.key();
+    const KernelSlot* slot = find_kernel(self, key);
+    if (CV_UNLIKELY(slot == nullptr)) slot = compile_kernel(self, key, inputs.count);
+    if (CV_UNLIKELY(slot == nullptr)) return nullptr;
+    if (CV_LIKELY(slot->kernel != nullptr)) return run(inputs, slot->kernel, nullptr);
+    *fall_back = true;
+    return nullptr;
+}
+
 PyObject* ufunc_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
     Ufunc* self = as_ufunc(object);
     const Py_ssize_t nargs = PyVectorcall_NARGS(flags);
     const bool named = names != nullptr && PyTuple_GET_SIZE(names) > 0;
     EagerInputs inputs;
-    if (CV_UNLIKELY(use_slow_path() || config_epoch() > kMostEpochs || named ||
-                    nargs != self->nin || self->compile == nullptr ||
-                    !inputs.read(args, static_cast<int>(nargs)))) {
-        if (!use_slow_path() && !named && nargs == self->nin && self->compile != nullptr &&
-            any_recorded(args, nargs)) {
-            bool fall_back = false;
-            PyObject* result = call_taped(self, args, &fall_back);
-            if (!fall_back) return result;
-        }
-        return call_fallback(self, args, flags, names);
-    }
+    bool fall_back = false;
     try {
-        bool fall_back = false;
-        if (CV_UNLIKELY(!inputs.find_shape())) {
-            PyObject* result = call_rows(self, inputs, &fall_back);
-            if (!fall_back) return result;
+        if (CV_UNLIKELY(use_slow_path() || config_epoch() > kMostEpochs || named ||
+                        nargs != self->nin || self->compile == nullptr ||
+                        !inputs.read(args, static_cast<int>(nargs)))) {
+            if (!use_slow_path() && config_epoch() <= kMostEpochs && !named &&
+                nargs == self->nin && self->compile != nullptr && any_traced(args, nargs)) {
+                PyObject* result = call_traced(self, args, &fall_back);
+                if (!fall_back) return result;
+            }
         } else {
-            const uint64_t key = inputs.key();
-            const KernelSlot* slot = find_kernel(self, key);
-            if (CV_UNLIKELY(slot == nullptr)) slot = compile_kernel(self, key, inputs.count);
-            if (CV_UNLIKELY(slot == nullptr)) return nullptr;
-            if (CV_LIKELY(slot->kernel != nullptr)) return run(inputs, slot->kernel, nullptr);
+            PyObject* result = call_kernel(self, inputs, &fall_back);
+            if (CV_LIKELY(!fall_back)) return result;
         }
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
@@ -500,7 +245,7 @@ int ufunc_traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(self->dict);
     Py_VISIT(self->fallback);
     Py_VISIT(self->compile);
-    Py_VISIT(self->taped);
+    Py_VISIT(self->traced);
     return 0;
 }
 
@@ -509,7 +254,7 @@ int ufunc_clear(PyObject* object) {
     Py_CLEAR(self->dict);
     Py_CLEAR(self->fallback);
     Py_CLEAR(self->compile);
-    Py_CLEAR(self->taped);
+    Py_CLEAR(self->traced);
     return 0;
 }
 
@@ -562,6 +307,10 @@ PyType_Slot kSlots[] = {
 };
 
 }  // namespace
+
+PyObject* call_arrays(Ufunc* self, EagerInputs& inputs, bool* fall_back) {
+    return call_kernel(self, inputs, fall_back);
+}
 
 bool ufunc_type_init(PyObject* module) {
     PyType_Spec spec = {"covector._engine._native.Ufunc", sizeof(Ufunc), 0,

@@ -167,6 +167,8 @@ Widths widths_of(std::optional<bool> x64) {
 void bind_switches(nb::module_& m) {
     m.def("set_tracing", [](bool on) { return set_slow_path(kTracing, on); }, nb::arg("on"),
           "Switches the native fast paths off for this thread; returns the previous setting.");
+    m.def("set_scope", [](uint64_t scope) { tls_scope = scope; }, nb::arg("scope"),
+          "Sets the number of the named axes in scope in this thread.");
     m.def("set_fast_paths", [](bool on) { return std::exchange(g_fast_paths, on); }, nb::arg("on"),
           "Switches the native fast paths on or off for the process; returns the previous "
           "setting.");

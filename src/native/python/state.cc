@@ -15,6 +15,7 @@ const char* const kOperatorNames[kOperatorCount] = {
 
 constinit thread_local uint8_t tls_slow_path = 0;
 constinit thread_local uint64_t tls_config_epoch = 0;
+constinit thread_local uint64_t tls_scope = 0;
 constinit thread_local Widths tls_widths = Widths::kAsWritten;
 bool g_fast_paths = true;
 uint64_t g_config_epoch = 0;
@@ -29,7 +30,7 @@ struct HookSlot {
 
 const HookSlot kHookSlots[] = {
     {"flatten", &g_hooks.flatten},   {"exact", &g_hooks.exact},
-    {"tracer", &g_hooks.tracer},     {"taped", &g_hooks.taped},
+    {"tracer", &g_hooks.tracer},     {"traced", &g_hooks.traced},
     {"stands_for", &g_hooks.stands_for}, {"unforeseen", &g_hooks.unforeseen},
     {"getitem", &g_hooks.getitem},   {"iter", &g_hooks.iter},
     {"contains", &g_hooks.contains}, {"repr", &g_hooks.repr},

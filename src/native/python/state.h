@@ -12,7 +12,7 @@ struct Hooks {
     PyObject* flatten = nullptr;
     PyObject* exact = nullptr;  // the key of a static value: see base/exact.py
     PyObject* tracer = nullptr;  // a type
-    PyObject* taped = nullptr;   // from a ufunc's Python form to its function on the tape
+    PyObject* traced = nullptr;   // from a ufunc's Python form to its function for values of levels
     PyObject* stands_for = nullptr;  // the array that an object of another library stands for
     PyObject* unforeseen = nullptr;  // the error to raise in the place of one that nobody meant
     PyObject* getitem = nullptr;
@@ -65,6 +65,11 @@ inline bool use_slow_path() { return CV_UNLIKELY(tls_slow_path || !g_fast_paths)
 
 // Part of every signature.
 inline uint64_t config_epoch() { return tls_config_epoch ? tls_config_epoch : g_config_epoch; }
+
+// The number of the named axes in scope in this thread; 0: there are none. Part of every signature,
+// as what is traced may read their sizes.
+extern constinit thread_local uint64_t tls_scope;
+constexpr int kScopeShift = 40;  // above the settings of the flags
 
 // What the flag `enable_x64` makes of types of 64 bits, of the thread's flags or of the process's.
 enum class Widths : uint8_t { kAsWritten, kNarrow, kWide };

@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
-from operator import not_
 from threading import get_ident
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
@@ -38,20 +36,20 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
 from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
-from covector._engine.control.call import Call
+from covector._engine.control.call import Call, axis_names_of
 from covector._engine.core import trace
+from covector._engine.core.levels import MappedTracer, TapeTracer
 from covector._engine.core.refs import Cell, StandIns, uses_of
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.device import Device, check_places, devices, platforms
 from covector._engine.runtime.late import digest_of
-from covector._engine.runtime.linearized import TapeTracer, taped
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
 from covector._engine.types.nothing import leaf_paths, marked
 
 # All that are there, to be emptied together.
 _all_calls: weakref.WeakSet[_native.Calls] = weakref.WeakSet()
 
-_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, ShapedArray, TapeTracer))
+_NO_NUMBERS = frozenset((Array, ShapeDtypeStruct, ShapedArray, TapeTracer, MappedTracer))
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -369,8 +367,8 @@ class Jitted:
         if config.disable_jit or self.apart:
             return None
         signature = Signature(self, args, kwargs)
-        live = taped(signature.leaves)
-        if any(isinstance(x, Tracer) for x in compress(signature.leaves, map(not_, live))):
+        traced_leaves = [x for x in signature.leaves if isinstance(x, Tracer)]
+        if not all(map(_native.is_native_value, traced_leaves)):
             return None
         traced = self.trace(signature)
         if not _lasts(traced):
@@ -379,12 +377,14 @@ class Jitted:
         if touches and traced.program.effects:
             self.apart = True
             return None
-        if not _lasts(traced) or (touches and any(live)):
+        if not _lasts(traced) or (touches and traced_leaves):
             return None
-        if not any(live):
+        if trace.named_axes() and axis_names_of(traced.program):
+            return None  # what reads them is a call in the batch that they are of
+        if not traced_leaves:
             return traced.entry(signature.donated, signature.refs.places)
         try:
-            return traced.linear_entry(live)
+            return traced.level_entry(signature.leaves)
         except errors.OutsideRefError:
             return None
 

@@ -18,10 +18,11 @@ from covector._engine.base.record import record
 from covector._engine.core.refs import Cell
 from covector._engine.core.trace import Tracer
 from covector._engine.ir.program import Program, Var
+from covector._engine.runtime.batched import level_entry
 from covector._engine.runtime.device import devices
-from covector._engine.runtime.eager import as_array, aval_of
+from covector._engine.runtime.eager import as_array, as_function, aval_of
 from covector._engine.runtime.late import compile_program
-from covector._engine.runtime.linearized import fitted, linear_entry
+from covector._engine.runtime.linearized import fitted
 from covector._engine.transforms.widen import with_numbers
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
@@ -194,12 +195,12 @@ class Traced:
         given = executable.native, kept, constants, spec, list(donated)
         return _native.Entry(*given, captured=captured, written=written, committed=self.committed)
 
-    def linear_entry(self, live: tuple[bool, ...]) -> Any:
-        """The same for leaves of which some are on the tape of an eager derivative."""
+    def level_entry(self, leaves: Sequence[Any]) -> Any:
+        """The same for leaves of which some are values of the innermost level; None: by the Python twin."""
         specs = [("leaf", n) for n in range(len(self.out_types))]
         spec = tree.recipe(self.out_tree, specs)
-        return linear_entry(
-            self.closed, live, self.numbers, self.program.constants, spec, self.committed
+        return level_entry(
+            self.closed, leaves, self.program.constants, spec, as_function, self.committed
         )
 
 

@@ -29,7 +29,8 @@ from covector._engine.base.public import boundary
 from covector._engine.core.refs import Cell, StandIns, stage_open
 from covector._engine.core.trace import naming, typeof
 from covector._engine.ir.program import Program
-from covector._engine.transforms.batch import batch_flat, place_axis
+from covector._engine.runtime.mapped import batch
+from covector._engine.transforms.batch import place_axis
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 from covector._engine.types.dims import Dim
 from covector._engine.types.nothing import Nothing, array_of_nothing, is_nothing
@@ -80,20 +81,22 @@ def vmap(
     _check_axes("in_axes", in_axes)
     _check_axes("out_axes", out_axes)
 
+    mapped, placed = tree.Prefix(in_axes, "in_axes"), tree.Prefix(out_axes, "out_axes")
+
     @boundary
     @wraps(fun)
     def vmap_f(*args: Any, **kwargs: Any) -> Any:
         _check_entries(fun, in_axes, args)
         leaves, in_tree = flatten((args, kwargs))
-        entries = tree.broadcast_prefix(in_axes, args, "in_axes")
-        entries += [0] * (len(leaves) - len(entries))
+        entries = mapped.over(in_tree, lambda: args)
+        entries = [*entries, *[0] * (len(leaves) - len(entries))]
         leaves, in_tree, entries = _without_nothing(leaves, in_tree, entries)
         names = partial(_leaf_names, fun, args, kwargs)
         refs = StandIns("vmap", leaves)
         values = refs.values(leaves)
         check_values(values, names, "vmap")
         dims = [
-            _input_axis(axis, x, i, names)
+            None if axis is None else _input_axis(axis, x, i, names)
             for i, (axis, x) in enumerate(zip(entries, values, strict=True))
         ]
         size = _axis_size(values, dims, axis_size, names)
@@ -108,26 +111,30 @@ def vmap(
             check_values(results, lambda: result_names(fun, out), "vmap")
             return [*results, *refs.take()]
 
-        # An operation may hand on what it was given: that must not be a NumPy array in the user's function.
-        mapped = [
-            as_array(x) if d is not None and isinstance(x, np.ndarray) else x
-            for x, d in zip(values, dims, strict=True)
-        ]
-        outs, axes = batch_flat(flat, mapped, dims, size, axis_name)
+        outs, axes = batch(flat, _entering(values, dims), dims, size, axis_name)
         count = out_tree.num_leaves
         for i, x, axis in zip(refs.written(), outs[count:], axes[count:], strict=True):
             leaves[i]._write(_placed(x, axis, dims[i], size))
-        return _results(fun, out_tree, outs[:count], axes[:count], (out_axes, size, sum_match))
+        how = placed, size, sum_match
+        return _results(fun, out_tree, outs[:count], axes[:count], how)
 
     return vmap_f
+
+
+def _entering(values: Sequence[Any], dims: Sequence[int | None]) -> list[Any]:
+    """What the function is run with: an operation may hand it on, so what is mapped must be no NumPy array there."""
+    return [
+        as_array(x) if d is not None and isinstance(x, np.ndarray) else x
+        for x, d in zip(values, dims, strict=True)
+    ]
 
 
 def _without_nothing(
     leaves: list[Any], in_tree: tree.TreeDef, entries: list[Any]
 ) -> tuple[list[Any], tree.TreeDef, list[Any]]:
     """Leaves, structure and axes without arrays of float0: those of an element are structure."""
-    hollow = [is_nothing(x) for x in leaves]
-    if not any(hollow):
+    hollow = list(map(is_nothing, leaves))
+    if True not in hollow:
         return leaves, in_tree, entries
     elements = [
         Nothing(_element_shape(x.shape, axis)) if mine else x
@@ -160,12 +167,30 @@ def _results(
     out_tree: tree.TreeDef,
     outs: Sequence[Any],
     axes: Sequence[int | None],
-    how: tuple[Any, Dim, bool],
+    how: tuple[tree.Prefix, Dim, bool],
 ) -> Any:
     """The results as a tree, with their batch axes where `out_axes` wants them."""
-    out_axes, size, sum_match = how
+    placed, size, sum_match = how
+    targets = placed.over(out_tree, lambda: tree.unflatten(out_tree, outs))
+    if len(targets) != len(outs):  # there are arrays of float0, which are structure
+        return _with_nothing(fun, out_tree, outs, axes, (targets, size, sum_match))
+    results = [
+        as_array(_output(fun, x, axis, target, size, sum_match))
+        for x, axis, target in zip(outs, axes, targets, strict=True)
+    ]
+    return tree.unflatten(out_tree, results)
+
+
+def _with_nothing(
+    fun: Function,
+    out_tree: tree.TreeDef,
+    outs: Sequence[Any],
+    axes: Sequence[int | None],
+    how: tuple[Sequence[int | None], Dim, bool],
+) -> Any:
+    """The same where some results are arrays of float0."""
+    targets, size, sum_match = how
     whole, treedef = tree.flatten(tree.unflatten(out_tree, outs))
-    targets = tree.broadcast_prefix(out_axes, tree.unflatten(treedef, whole), "out_axes")
     mapped = iter(axes)
     results = [
         array_of_nothing(_with_size(x.shape, target, size))
@@ -202,17 +227,20 @@ def _leaf_names(fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return leaf_names(fun, args) + keywords
 
 
-def _input_axis(axis: int | None, x: Any, i: int, names: Callable[[], list[str]]) -> int | None:
+def _input_axis(axis: int, x: Any, i: int, names: Callable[[], list[str]]) -> int:
     """The axis as a non-negative number; ValueError if the argument has no such axis."""
-    if axis is None:
-        return None
-    aval = typeof(x)
-    if not -aval.ndim <= axis < aval.ndim:
+    ndim = len(_shape(x))
+    if not -ndim <= axis < ndim:
         raise ValueError(
-            f"vmap over axis {axis} of {names()[i]}, which is {aval.text()} and has {aval.ndim} "
+            f"vmap over axis {axis} of {names()[i]}, which is {typeof(x).text()} and has {ndim} "
             f"dimensions{errors.at_user_line()}; give it the in_axes entry None if it is the same for all elements"
         )
-    return axis % aval.ndim
+    return axis % ndim
+
+
+def _shape(x: Any) -> tuple[Any, ...]:
+    """The shape of a value: of a number, none."""
+    return getattr(x, "shape", ())  # type: ignore[no-any-return]
 
 
 def _axis_size(
@@ -223,7 +251,7 @@ def _axis_size(
 ) -> Dim:
     """The one size of the mapped axes; ValueError if there are several, or none."""
     sizes = [
-        (typeof(x).shape[d], i)
+        (_shape(x)[d], i)
         for i, (x, d) in enumerate(zip(leaves, dims, strict=True))
         if d is not None
     ]
@@ -258,7 +286,7 @@ def _output(
                 f"entry is None{errors.at_user_line()}; give it an axis, or sum the elements with sum_match=True"
             )
         return x
-    ndim = typeof(x).ndim + (axis is None)
+    ndim = len(_shape(x)) + (axis is None)
     if not -ndim <= target < ndim:
         raise ValueError(
             f"vmap of {function_place(fun)}: out_axes entry {target} for a result that with the new axis has "

@@ -156,6 +156,28 @@ def broadcast_prefix(
     return result
 
 
+class Prefix:
+    """A prefix of trees, such as `in_axes`: its leaves for those of a tree, remembered by the tree's structure."""
+
+    __slots__ = ("_known", "prefix", "what")
+
+    def __init__(self, prefix: Any, what: str):
+        self.prefix, self.what = prefix, what
+        self._known: dict[Any, list[Any]] = {}
+
+    def over(self, structure: Any, tree: Callable[[], Any]) -> list[Any]:
+        """One leaf of the prefix for each leaf of the tree, which `structure` stands for; not to be changed."""
+        try:
+            found = self._known.get(structure)
+        except TypeError:  # it has data that is not hashable
+            return broadcast_prefix(self.prefix, tree(), self.what)
+        if found is None:
+            found = broadcast_prefix(self.prefix, tree(), self.what)
+            if len(self._known) < 64:
+                self._known[structure] = found
+        return found
+
+
 def _is_leaf(x: Any, space: str = NAMESPACE) -> bool:
     return optree.tree_is_leaf(x, namespace=space)
 

@@ -9,6 +9,7 @@ transformations nest by nesting.  At the bottom is `EvalTrace`, which computes. 
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
@@ -39,6 +40,7 @@ class Trace:
     __slots__ = ("__weakref__", "parent", "staging")
 
     mapping: ClassVar[bool] = False  # whether it stands for several runs of a function
+    native: ClassVar[bool] = False  # whether native levels may stand on it (see `core/levels.py`)
 
     def __init__(self, parent: Trace | None, staging: bool):
         self.parent, self.staging = parent, staging
@@ -76,6 +78,8 @@ class EvalTrace(Trace):
     """The bottom: operands are concrete, the evaluator computes."""
 
     __slots__ = ()
+
+    native: ClassVar[bool] = True
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         for x in args:
@@ -115,7 +119,7 @@ def set_current(trace: Trace) -> Trace:
     before = _state.trace
     _state.trace = trace
     if before.staging != trace.staging:
-        _native.set_tracing(trace.staging or bool(_state.axes))
+        _native.set_tracing(trace.staging)
     if (before is EVAL) != (trace is EVAL):
         _native.set_transforming(trace is not EVAL)
     return before
@@ -144,20 +148,32 @@ def naming(name: Hashable, size: Dim) -> AbstractContextManager[None]:
     return in_scope((*_state.axes, (name, size)))
 
 
+_scopes: dict[Axes, int] = {(): 0}  # the numbers by which native code knows named axes
+_numbers = itertools.count(1)
+
+
+def _scope_of(axes: Axes) -> int:
+    """The number of named axes.  It is theirs as long as they are among the last thousand, and no others' ever."""
+    found = _scopes.get(axes)
+    if found is None:
+        if len(_scopes) > 1000:
+            _scopes.clear()
+            _scopes[()] = 0
+        found = _scopes.setdefault(axes, next(_numbers))
+    return found
+
+
 @contextmanager
 def in_scope(axes: Axes) -> Generator[None]:
-    """Run a block with these named axes in scope.
-
-    Jitted functions take their Python twins there: what they compiled before knows nothing of the names.
-    """
+    """Run a block with these named axes in scope."""
     before = _state.axes
     _state.axes = axes
-    tracing = _native.set_tracing(_state.trace.staging or bool(axes))
+    _native.set_scope(_scope_of(axes))
     try:
         yield
     finally:
         _state.axes = before
-        _native.set_tracing(tracing)
+        _native.set_scope(_scope_of(before))
 
 
 @contextmanager

@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, Any
 from covector._engine import _native, primitives as prims
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.config import config
+from covector._engine.control.call import Call
 from covector._engine.core import numbers, trace
+from covector._engine.core.levels import LevelTracer, outside, trace_of
 from covector._engine.core.primitive import Primitive, Zero, is_zero
 from covector._engine.ir.effects import CHECKING
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
+from covector._engine.runtime.batched import level_entry
 from covector._engine.runtime.late import compile_program, evaluate_checked, look_at
-from covector._engine.runtime.linearized import (
-    are_numbers,
-    as_array,
-    fitted,
-    linear_entry,
-    met_again,
-    taped,
-)
+from covector._engine.runtime.linearized import are_numbers, as_array, fitted, met_again
+from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.forward import Tape, linearize_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.transforms.widen import with_numbers
@@ -79,10 +76,25 @@ def ufunc_of(primitive: prims.ElementwiseBase, arity: int) -> Any:
 
     return _native.Ufunc(
         primitive.name,
-        functools.partial(general, primitive),
+        functools.partial(_python_form, primitive),
         lambda signature: compile_ufunc(run, signature),
         arity,
     )
+
+
+def _python_form(primitive: Primitive, *args: Any) -> Any:
+    """What a ufunc does where no kernel serves, and what it is where it is traced.
+
+    In a batch operands may lack the leading axes of others.
+    """
+    shape: tuple[Any, ...] = max([x.shape for x in args], key=len)
+    given = [
+        prims.Broadcast(shape, tuple(range(len(shape) - x.ndim)))(x)
+        if 0 < x.ndim < len(shape)
+        else x
+        for x in args
+    ]
+    return primitive(*given) if trace.current().staging else general(primitive, *given)
 
 
 def evaluate(primitive: Primitive, args: Sequence[Any]) -> Any:
@@ -151,7 +163,14 @@ def function_of(primitive: Primitive) -> Any:
     return _compiled(primitive, executable)
 
 
-def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> Any:
+def as_function(program: Program, committed: bool = False) -> Any:
+    """The native function of a closed Program, for values of levels: what was compiled of it goes with it."""
+    return _compiled(Call(program), executable.__wrapped__, committed)
+
+
+def _compiled(
+    primitive: Primitive, executable: Callable[..., Executable], committed: bool = False
+) -> Any:
     """The function, by what compiles the primitive for operands of some types."""
     seen: set[Any] = set()
 
@@ -161,21 +180,20 @@ def _compiled(primitive: Primitive, executable: Callable[..., Executable]) -> An
         )
 
     def miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        live = taped(args)
-        if any(live):
+        if any(isinstance(x, LevelTracer) for x in args):
             first = isinstance(primitive, prims.ElementwiseBase) and not met_again(seen, args)
-            return None if first else _linear_entry(primitive, args, live)
+            return None if first else _level_entry(primitive, args, committed)
         made = _executable(args)
         if made.native is None:
             return None
         constants = [as_array(c) for c in made.program.constants]
         spec = _out_spec(primitive, len(made.out_avals))
-        return _native.Entry(made.native, list(range(len(args))), constants, spec, [])
+        kept = list(range(len(args)))
+        return _native.Entry(made.native, kept, constants, spec, committed=committed)
 
     def bypass(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        live = taped(args)
-        if any(live):
-            return by_rules(primitive, args, live)
+        if any(isinstance(x, LevelTracer) for x in args):
+            return by_rules(primitive, args)
         made = _executable(args)
         results = made([fitted(x, a) for x, a in zip(args, made.program.in_avals, strict=True)])
         return tuple(results) if primitive.multiple else results[0]
@@ -188,18 +206,53 @@ def _out_spec(primitive: Primitive, results: int) -> tuple[Any, ...]:
     return ("tuple", leaves) if primitive.multiple else leaves[0]
 
 
-def _linear_entry(primitive: Primitive, args: Sequence[Any], live: tuple[bool, ...]) -> Any:
-    """A call of a primitive with operands on the tape, compiled; None if it must go by its rules."""
-    if primitive.effects:
+def _level_entry(primitive: Primitive, args: Sequence[Any], committed: bool) -> Any:
+    """A call of a primitive with operands of the innermost level, compiled; None if it must go by its rules."""
+    if primitive.effects or primitive.axis_names:
         return None
-    inputs = tuple([Var(trace.typeof(x)) for x in args])
-    program = _one_equation(primitive, inputs)
+    program = primitive.inlined() if primitive.transparent else None
+    constants: Sequence[Any] = ()
+    if program is None:
+        staged = _one_equation(primitive, tuple([Var(trace.typeof(x)) for x in args]))
+        program, constants = staged.close(), staged.constants
     spec = _out_spec(primitive, len(program.outputs))
-    return linear_entry(program.close(), live, are_numbers(args), program.constants, spec)
+    return level_entry(program, args, constants, spec, as_function, committed)
 
 
-def by_rules(primitive: Primitive, args: Sequence[Any], live: Sequence[bool]) -> Any:
-    """A primitive with operands on the tape, by the traces that are written in Python: one node of the tape."""
+def by_rules(primitive: Primitive, args: Sequence[Any]) -> Any:
+    """A primitive with operands of levels, by the traces that are written in Python."""
+    marks, _ = _native.marks(args)
+    level = _native.level()
+    assert level is not None
+    if all(mark is None for mark in marks):  # it is of a level further out, or leaked
+        inside = trace_of(level)
+        with outside(inside):
+            assert inside.parent is not None
+            return inside.parent.process(primitive, args)
+    if isinstance(level, _native.Batch):
+        return batched_by_rules(primitive, args, marks, level)
+    return _taped_by_rules(primitive, args, tuple([mark is not None for mark in marks]), level)
+
+
+def batched_by_rules(
+    primitive: Primitive, args: Sequence[Any], axes: Sequence[int | None], batch: _native.Batch
+) -> Any:
+    """The same in a batch, where operands have these batch axes."""
+    inside = trace_of(batch)
+    values = [x if axis is None else x.value for x, axis in zip(args, axes, strict=True)]
+    with outside(inside):
+        how = Batching(batch.size, inside.axis_name, batch)
+        out, found = how.applied(primitive, values, axes)
+        if not primitive.multiple:
+            return out if found is None else batch.input(as_array(out), found)
+        pairs = zip(out, found, strict=True)
+        return tuple([x if axis is None else batch.input(as_array(x), axis) for x, axis in pairs])
+
+
+def _taped_by_rules(
+    primitive: Primitive, args: Sequence[Any], live: tuple[bool, ...], tape: _native.Tape
+) -> Any:
+    """The same on a tape, as one node of it."""
     tracers = tuple(compress(args, live))
     primals = [x.primal if mine else x for x, mine in zip(args, live, strict=True)]
 
@@ -207,13 +260,8 @@ def by_rules(primitive: Primitive, args: Sequence[Any], live: Sequence[bool]) ->
         out = primitive(*xs)
         return out if primitive.multiple else (out,)
 
-    tape = tracers[0]._trace
-    tape.leave(None)  # users' functions in the rules must not record on it what they close over
-    try:
-        with trace.using(trace.EVAL):
-            outs, linear = linearize_flat(run, primals, live)
-    finally:
-        tape.enter()
+    with outside(trace_of(tape)):  # users' functions must not record on it what they close over
+        outs, linear = linearize_flat(run, primals, live)
     back = ByRules(linear, [trace.typeof(out) for out in outs])
     nonzero = [i is not None for i in linear.outputs]
     on_tape = iter(

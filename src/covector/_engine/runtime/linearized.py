@@ -7,18 +7,18 @@ set of results that cotangents arrive at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from covector._engine import _native
-from covector._engine.base import errors
 from covector._engine.base.config import config
 from covector._engine.control.call import Call
+from covector._engine.core.levels import LevelTracer, marked
 from covector._engine.core.numbers import SCALARS
-from covector._engine.core.trace import Array, Tracer, typeof
+from covector._engine.core.trace import Array, typeof
 from covector._engine.ir.effects import CHECKING
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
@@ -30,36 +30,15 @@ from covector._engine.transforms.programs import (
     transpose_program,
 )  # fmt: skip
 from covector._engine.transforms.widen import from_numbers, meets_64_bits, with_numbers
+from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 
 MOST_RESULTS = 64  # of a call on the tape, as `kMostTaped` has it
 
 
-class _OnTape(Tracer):
-    """What a value on the native tape has of Python's tracers: it is one."""
-
-    __slots__ = ()
-
-    primal: Any
-
-    @property
-    def aval(self) -> ShapedArray:
-        return ShapedArray(self.shape, self.dtype, self.weak_type)
-
-    def concrete(self) -> Any:
-        return self.primal
-
-    def _value(self, wanted: str, error: type[Exception] = errors.ConcretizationTypeError) -> Any:
-        """An error: outside the traces the tangent would be lost.  (`bool`, which has no derivative, is free.)"""
-        raise error(errors.detached_value(self.aval.text(), wanted))
-
-
-TapeTracer: Any = _native.tape_tracer_type(_OnTape)
-
-
 def as_array(x: Any) -> Any:
-    """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak; what is on a tape stays."""
-    if type(x) is Array or type(x) is TapeTracer:
+    """An operand as an Array: NumPy values keep their dtype, Python's numbers are weak; what is of a level stays."""
+    if type(x) is Array or isinstance(x, LevelTracer):
         return x
     aval = typeof(x)
     if isinstance(x, SCALARS):
@@ -81,9 +60,8 @@ def are_numbers(leaves: Sequence[Any]) -> Mask:
     return tuple([type(x) in SCALARS and type(x) is not bool for x in leaves])
 
 
-def taped(leaves: Sequence[Any]) -> Mask:
-    """Which of the operands of a call are on a tape."""
-    return tuple([type(x) is TapeTracer for x in leaves])
+# From a Program to a function of native code, which takes values of levels: see `eager.as_function`.
+Lift = Callable[..., Any]
 
 
 def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
@@ -92,7 +70,7 @@ def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
     The first goes by the rules, on kernels for any length, so shapes that occur once compile nothing.  Where operands
     of several shapes are differentiated, kernels for these shapes are needed anyway.
     """
-    live = taped(operands)
+    live = tuple(map(marked, operands))
     least = min(x.size for x in compress(operands, live))
     if any(x.ndim > y.ndim or x.size > least for x in operands for y in compress(operands, live)):
         return True
@@ -105,17 +83,32 @@ def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
     return False
 
 
+def computing(program: Program, leaves: int, lift: Lift | None, numbers: Mask = ()) -> Any:
+    """What an Entry runs for a closed Program, of whose inputs so many are leaves; None if it has no native code.
+
+    Inputs in `numbers` are Python numbers.
+    With `lift` it is for values of levels further out: the Program is a call there.
+    """
+    if lift is None:
+        return compile_program(with_numbers(program, numbers)).native
+    codes = [dtypes.CODES[a.dtype] for a in program.in_avals[:leaves]]
+    return lift(program), codes, len(program.outputs)
+
+
 def linear_entry(
     program: Program,
     live: Mask,
     numbers: Mask,
     constants: Sequence[Any],
     out_spec: tuple[Any, ...],
+    lift: Lift,
+    further_out: Lift | None = None,
     committed: bool = False,
 ) -> Any:
     """How a call is run whose operands in a mask are on the tape; None if it must go by the rules.
 
-    The Program takes the leaves and then the constants; the masks are of the leaves.
+    The Program takes the leaves and then the constants; the masks are of the leaves.  With `further_out` there are
+    values of levels further out, for which that makes the function.
     """
     if any(eqn.effects for eqn in program.eqns):
         return None
@@ -133,19 +126,19 @@ def linear_entry(
         back = transpose_program(split.linear, mask, (True,) * sum(split.nonzero)).program
         if CHECKING in back.effects:  # it raises where the rules run, which compiled code cannot
             return None
-    known = compile_program(with_numbers(split.known, ()))
-    if known.native is None:
+    known = computing(split.known, len(live), further_out)
+    if known is None:
         return None
     trailing = [as_array(c) for c in (*constants, *split.constants)]
     return _native.Entry(
-        known.native,
+        known,
         list(range(len(live))),
         trailing,
         out_spec,
         (),
         split.nonzero,
         split.residuals,
-        Linearized(split, sum(live)),
+        Linearized(split, sum(live), lift),
         committed=committed,
     )
 
@@ -164,10 +157,10 @@ def _by_users(program: Program, seen: set[Program]) -> bool:
 class Linearized:
     """What leads from the results of a call on the tape back to its operands, or forward: residuals come first."""
 
-    __slots__ = ("_pulling", "_pushing", "operands", "split")
+    __slots__ = ("_lift", "_pulling", "_pushing", "operands", "split")
 
-    def __init__(self, split: SplitProgram, operands: int):
-        self.split, self.operands = split, operands
+    def __init__(self, split: SplitProgram, operands: int, lift: Lift):
+        self.split, self.operands, self._lift = split, operands, lift
         # What is applied under traces, made once: the evaluator finds the same by its hash, which is kept.
         self._pushing: Call | None = None
         self._pulling: dict[Mask, tuple[Call, TransposedProgram]] = {}
@@ -190,12 +183,15 @@ class Linearized:
         backs = iter(call(*residuals, *compress(cotangents, mask), *found.constants))
         return [next(backs) if there else None for there in found.nonzero]
 
-    def __call__(self, given: int) -> _native.Transposed:
-        """The compiled transpose for the results whose bits are set."""
-        return _transposed(self.split, self.operands, given)
+    def __call__(self, given: int, lifted: bool) -> _native.Transposed:
+        """The compiled transpose for the results whose bits are set; with `lifted` a function in its place."""
+        lift = self._lift if lifted else None
+        return _transposed(self.split, self.operands, given, lift)
 
 
-def _transposed(split: SplitProgram, operands: int, given: int) -> _native.Transposed:
+def _transposed(
+    split: SplitProgram, operands: int, given: int, lift: Lift | None
+) -> _native.Transposed:
     """The same; what passes unchanged is not computed."""
     mask = tuple([bool(given >> i & 1) for i in range(sum(split.nonzero))])
     residuals = len(split.residuals)
@@ -213,6 +209,7 @@ def _transposed(split: SplitProgram, operands: int, given: int) -> _native.Trans
             made += 1
     native = None
     if computed:
-        native = compile_program(map_eqns(program, program.eqns, computed)).native
+        left = map_eqns(program, program.eqns, computed)
+        native = compile_program(left).native if lift is None else lift(left)
         assert native is not None, "the forward Program has native code on this backend"
     return native, tuple([as_array(c) for c in found.constants]), getting, sources

@@ -1,4 +1,4 @@
-"""Eager reverse mode on the native tape: `grad` of what is not inside another transformation.
+"""Eager reverse mode on the native tape: `grad` of what is inside no trace but those of native levels.
 
 Calls of operators, functions of `covector.numpy` and jitted functions go on the tape in native code; `TapeTrace` is for
 the primitives that Python code applies one by one.  The specification are the traces of `transforms/forward.py`
@@ -9,59 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import compress
-from operator import not_
 from typing import Any
 
 from covector._engine import _native, primitives as prims
-from covector._engine.base.config import config
+from covector._engine.core import levels
+from covector._engine.core.levels import LevelTrace, TapeTracer
 from covector._engine.core.primitive import is_zero
-from covector._engine.core.trace import EVAL, Array, Trace, Tracer, current, set_current, typeof
+from covector._engine.core.trace import Tracer, current, set_current, typeof
 from covector._engine.runtime.eager import as_array, by_rules, function_of, operand_of
-from covector._engine.runtime.linearized import TapeTracer
 from covector._engine.transforms.forward import Tape, record_flat
 
 
-class TapeTrace(Trace):
-    """Puts operations on values of its tape on it; its parent computes the others."""
+class TapeTrace(LevelTrace):
+    """Puts operations on values of its tape on it."""
 
-    __slots__ = ("tape",)
+    __slots__ = ()
 
-    def __init__(self, tape: _native.Tape):
-        super().__init__(EVAL, False)
-        self.tape = tape
-
-    def owns(self, x: Tracer) -> bool:
-        mine: Any = x
-        return type(x) is TapeTracer and mine._trace is self.tape
-
-    def process(self, primitive: Any, args: Sequence[Any]) -> Any:
-        mine = [type(x) is TapeTracer and x._trace is self.tape for x in args]
-        if not any(mine) or any(isinstance(x, Tracer) for x in compress(args, map(not_, mine))):
-            return EVAL.process(primitive, args)  # which refuses tracers: they were leaked
+    def apply(self, primitive: Any, args: Sequence[Any]) -> Any:
         operands = [operand_of(primitive, x) for x in args]
         if primitive.online or primitive.effects:  # nothing keeps the functions that it calls
-            return by_rules(primitive, operands, mine)
+            return by_rules(primitive, operands)
         return function_of(primitive)(*operands)
 
 
 def serves(primals: Sequence[Any], mask: Sequence[bool]) -> bool:
-    """Whether a function can be recorded at these values: outside any trace, and what is differentiated are arrays."""
+    """Whether a function can be recorded at these values: outside any other trace, at arrays."""
     return (
-        current() is EVAL
-        and config.fast_paths
-        and not (config.debug_nans or config.debug_infs)
+        levels.serves()
         and any(mask)
-        and all(type(x) is Array for x, live in zip(primals, mask, strict=True) if live)
+        and all(_native.is_native_value(x) for x in compress(primals, mask))
     )
 
 
 def serves_cotangents(cotangents: Sequence[Any]) -> bool:
-    """Whether a tape can be pulled natively: outside any trace, with values."""
-    return (
-        current() is EVAL
-        and config.fast_paths
-        and not (config.debug_nans or config.debug_infs)
-        and not any(isinstance(ct, Tracer) for ct in cotangents)
+    """Whether a tape can be pulled natively: outside any other trace, with values."""
+    return levels.serves() and not any(
+        isinstance(ct, Tracer) and not _native.is_native_value(ct) for ct in cotangents
     )
 
 
@@ -78,12 +61,12 @@ class Recording:
         tape = self._tape = _native.Tape()
         self._inputs = [typeof(x) for x in compress(primals, mask)]
         args = [tape.input(x) if live else x for x, live in zip(primals, mask, strict=True)]
-        before = set_current(TapeTrace(tape))
-        outer = tape.enter()
+        before = set_current(TapeTrace(tape, current()))
+        outer = _native.set_level(tape)
         try:
             self._results = tuple(f(*args))
         finally:
-            tape.leave(outer)
+            _native.set_level(outer)
             tape.close()
             set_current(before)
         self.outs = [

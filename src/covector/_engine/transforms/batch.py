@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
+from covector._engine.core.levels import Element, MappedTracer
 from covector._engine.core.primitive import Online, Primitive
 from covector._engine.core.trace import (
     Trace,
@@ -24,7 +25,7 @@ from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 
-class BatchTracer(Tracer):
+class BatchTracer(Element):
     """One element of a batch, standing for all: its value has the batch axis `axis`."""
 
     __slots__ = ("_aval", "axis", "mark", "value")
@@ -47,17 +48,6 @@ class BatchTracer(Tracer):
     def source(self) -> errors.Source | None:
         return self.value.source if isinstance(self.value, Tracer) else None
 
-    def describe(self) -> str:
-        trace = self._trace
-        assert isinstance(trace, BatchTrace)
-        return f"a mapped {self.aval.text()} (one value for each of {trace.size} elements)"
-
-    def _unknown(self, wanted: str) -> str:
-        return errors.mapped_value(self.describe(), wanted)
-
-    def __bool__(self) -> bool:
-        raise errors.TracerBoolConversionError(self._unknown("a truth value"))
-
 
 class BatchTrace(Trace):
     """Runs each primitive's batch rule.  The rule runs with the parent as the current trace."""
@@ -74,22 +64,26 @@ class BatchTrace(Trace):
         self.mark = object() if mark is None else mark
 
     def owns(self, x: Tracer) -> bool:
-        return type(x) is BatchTracer and x.mark is self.mark
+        return self._axis_of(x) is not None
+
+    def _axis_of(self, x: Any) -> int | None:
+        """The batch axis of what is mapped in this batch."""
+        if type(x) is BatchTracer:
+            return x.axis if x.mark is self.mark else None
+        # A function of a custom rule in a native batch may close over values of that.
+        return x.axis if type(x) is MappedTracer and x._trace is self.mark else None
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         if _state.stand_ins:
             args = [stand_in(x) for x in args]
         values: list[Any] = []
         dims: list[int | None] = []
-        live, mark = primitive.online, self.mark  # functions may close over what is mapped
+        live = primitive.online  # functions may close over what is mapped
         for x in args:
-            if type(x) is BatchTracer and x.mark is mark:
-                live = True
-                values.append(x.value)
-                dims.append(x.axis)
-            else:
-                values.append(x)
-                dims.append(None)
+            axis = self._axis_of(x)
+            live |= axis is not None
+            values.append(x if axis is None else x.value)
+            dims.append(axis)
         parent = self.parent
         assert parent is not None
         name = self.axis_name
@@ -98,12 +92,8 @@ class BatchTrace(Trace):
         before = _state.trace
         _state.trace = parent
         try:
-            if isinstance(primitive, Online):
-                out, axis = primitive.batch_online(values, dims, Batching(self.size, name, mark))
-            elif name is None:
-                out, axis = primitive.batch(values, dims, self.size)
-            else:
-                out, axis = primitive.batch_named(values, dims, self.size, name)
+            how = Batching(self.size, name, self.mark)
+            out, axis = how.applied(primitive, values, dims)
         finally:
             _state.trace = before
         if primitive.multiple:
@@ -139,9 +129,9 @@ def batch_flat(
     found: list[Any] = []
     axes: list[int | None] = []
     for x in outs:
-        mine = type(x) is BatchTracer and x.mark is trace.mark
-        found.append(x.value if mine else x)
-        axes.append(x.axis if mine else None)
+        axis = trace._axis_of(x)
+        found.append(x if axis is None else x.value)
+        axes.append(axis)
     return found, axes
 
 
@@ -152,6 +142,16 @@ class Batching:
     size: Dim
     axis_name: Hashable = None
     mark: object = None
+
+    def applied(
+        self, primitive: Primitive, args: Sequence[Any], dims: Sequence[int | None]
+    ) -> tuple[Any, Any]:
+        """The result of a primitive and its batch axis, by its rule, under the current trace."""
+        if isinstance(primitive, Online):
+            return primitive.batch_online(args, dims, self)
+        if self.axis_name is None:
+            return primitive.batch(args, dims, self.size)
+        return primitive.batch_named(args, dims, self.size, self.axis_name)
 
     def flat(
         self, f: FlatFunction, args: Sequence[Any], dims: Sequence[int | None]

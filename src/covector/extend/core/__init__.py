@@ -25,7 +25,6 @@ from covector._engine.core import trace as _trace
 from covector._engine.ir import check as _check
 from covector._engine.ir.effects import Effect as Effect
 from covector._engine.ir.program import Literal as Literal, Program as _Program, Var as Var
-from covector._engine.transforms.batch import BatchTrace as _BatchTrace
 from covector._engine.types import dtypes as _dtypes
 from covector._engine.types.avals import ShapedArray as _ShapedArray
 from covector.extend.core import primitives as primitives
@@ -228,7 +227,7 @@ def unsafe_am_i_under_a_vmap_DO_NOT_USE() -> bool:
     """
     trace: _trace.Trace | None = _trace.current()
     while trace is not None:
-        if isinstance(trace, _BatchTrace):
+        if trace.mapping:
             return True
         trace = trace.parent
     return False
