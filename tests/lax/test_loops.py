@@ -59,7 +59,7 @@ def test_loops_of_their_own_for_each_element() -> None:
     np.testing.assert_array_equal(np.asarray(found), np.reshape(wanted[:900], (30, 30)).T)
 
 
-@pytest.mark.parametrize("bounds", [(0, 5), (2, 5), (5, 2), (-3, 0), (np.int8(1), np.int64(4))])
+@pytest.mark.parametrize("bounds", [(0, 5), (2, 5), (5, 2), (-3, 0), (np.int8(1), np.int8(4))])
 def test_bounds_that_are_traced(bounds: Any) -> None:
     def f(low: Any, high: Any, x: Any) -> Any:
         return lax.fori_loop(low, high, lambda i, x: x * 2 + i, x)

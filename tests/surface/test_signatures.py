@@ -22,6 +22,8 @@ TABLE = Path(__file__).parent / "jax_signatures.txt"
 # Ours take more, or not yet all.
 DIFFERENT = {
     "lax.DotDimensionNumbers": "an alias of a type",
+    "lax.fori_loop": "what its gradient keeps",
+    "lax.while_loop": "what its gradient keeps",
     "lax.optimization_barrier": "ours has no name for its operand either",
     "lax.mulhi": "takes names as the others do",
     "random.Key": "our class of keys",

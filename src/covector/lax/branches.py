@@ -12,7 +12,6 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
-    flatten,
     flatten_marked,
     function_name,
     function_place,
@@ -192,7 +191,7 @@ class _Branch:
 
 def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequence[Any]) -> Any:
     """The results of the chosen function, as one operation."""
-    leaves, in_tree = flatten(tuple(operands))
+    leaves, in_tree = flatten_marked(tuple(operands))
     among = Among(api, leaves)
     for i, x in enumerate(leaves):
         if not is_value(x) and i not in among.refs:

@@ -32,7 +32,7 @@ from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
-from covector._engine.types.nothing import with_axis
+from covector._engine.types.nothing import leaf_paths, with_axis
 from covector.lax import by_steps
 from covector.numpy.promotion import integer_of
 
@@ -132,7 +132,7 @@ def scanned(
         raise ValueError(
             f"{step.api}: unroll must be True, False or a positive int, got {unroll!r}{errors.at_user_line()}"
         )
-    carry, carry_tree = flatten(init)
+    carry, carry_tree = flatten_marked(init)
     slices, xs_tree = flatten(xs)
     check_values(step, "init", init, carry)
     for i, x in enumerate(slices):
@@ -177,8 +177,7 @@ def check_values(step: Step, what: str, init: Any, leaves: Sequence[Any]) -> Non
 
 def leaf_path(what: str, whole: Any, i: int) -> str:
     """For messages: how a leaf of a pytree is reached."""
-    path, _ = tree.leaves_with_path(whole)[i]
-    return what + tree.keystr(path)
+    return what + leaf_paths(whole)[i]
 
 
 def _slice_type(aval: ShapedArray) -> ShapedArray:
@@ -261,7 +260,7 @@ def _trace_body(
     def pack(out: Any) -> list[Any]:
         results: list[Any] = []
         for what, part in zip(("carry", "y"), step.gives(f, given.pop(), out), strict=True):
-            leaves, treedef = (flatten_marked if what == "y" else flatten)(part)
+            leaves, treedef = flatten_marked(part)
             for i, x in enumerate(leaves):
                 if not is_value(x):
                     path = f"{leaf_path(what, part, i)} of {function_place(f)}"

@@ -12,13 +12,15 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
-    flatten,
+    flatten_marked,
     function_place,
     is_value,
     operand,
 )
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
+from covector._engine.base.record import record, replace
+from covector._engine.control.checkpoint import Keeping, Policy
 from covector._engine.control.while_ import While
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.ir.program import Program, Var, without_dead_code
@@ -41,20 +43,60 @@ __all__ = ["fori_loop", "while_loop"]
 
 
 def while_loop(
-    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    *,
+    checkpoint: Policy | None = None,
+    tape_bytes: int | None = None,
 ) -> Any:
     """`val = body_fun(val)` again and again as long as `cond_fun(val)` holds, from `init_val`; the last `val`.
 
     The value is a pytree that keeps its structure, shapes and dtypes.  The condition is a truth value.  Gradients are
-    taken backwards too: the steps are run again, from states that are kept on the way.
+    taken backwards too: the loop runs again, and each step leaves what its derivative needs on a tape of `tape_bytes`
+    (16 MB), whose memory is only there where steps have written.  With more steps than there is room for, states are
+    kept, and stretches of the loop are run again from these.  `checkpoint`, one of `checkpoint_policies`, says what is
+    kept of each step when the loop runs first; with None that is nothing.
 
     >>> import covector
     >>> int(covector.lax.while_loop(lambda n: n < 100, lambda n: n * 3, 1))
     243
+    >>> cube = lambda x: covector.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * x), (0, 1.0))[1]
+    >>> float(covector.grad(cube)(2.0))
+    12.0
     """
     check_callable(cond_fun, "while_loop (cond_fun)")
     check_callable(body_fun, "while_loop (body_fun)")
-    return _while("while_loop", (_TEST, cond_fun), (_STEP, body_fun), init_val)
+    memory = _memory("while_loop", checkpoint, tape_bytes)
+    return _while("while_loop", (_TEST, cond_fun), (_STEP, body_fun), init_val, memory)
+
+
+@record
+class _Memory:
+    """What the gradient of a loop may keep, as users say it."""
+
+    policy: Policy | None
+    tape: int | None
+
+    @property
+    def is_said(self) -> bool:
+        return self.policy is not None or self.tape is not None
+
+    def of(self, loop: While) -> While:
+        """The loop whose gradient keeps that."""
+        keep = None if self.policy is None else Keeping(self.policy)
+        return replace(loop, keep=keep, tape=self.tape)
+
+
+def _memory(api: str, policy: Any, tape: Any) -> _Memory:
+    if policy is not None:
+        check_callable(policy, f"{api} (checkpoint)")
+    size = None if tape is None else integer_of(tape, f"tape_bytes of {api}")
+    if size is not None and size < 0:
+        raise ValueError(
+            f"{api}: tape_bytes must not be negative, got {size}{errors.at_user_line()}"
+        )
+    return _Memory(policy, size)
 
 
 _STEP = Step(lambda val, _: (val,), lambda f, _, out: (out, None), "while_loop")
@@ -62,10 +104,14 @@ _TEST = Step(lambda val, _: (val,), lambda f, val, out: (val, out))
 
 
 def _while(
-    api: str, condition: tuple[Step, Function], body: tuple[Step, Function], init_val: Any
+    api: str,
+    condition: tuple[Step, Function],
+    body: tuple[Step, Function],
+    init_val: Any,
+    memory: _Memory,
 ) -> Any:
     """The last value of a loop with a condition."""
-    carry, carry_tree = flatten(init_val)
+    carry, carry_tree = flatten_marked(init_val)
     check_values(body[0], "init_val", init_val, carry)
     carry = [operand(x) for x in carry]
     if config.disable_jit:
@@ -77,7 +123,7 @@ def _while(
         )
         if done:
             return val
-        carry, carry_tree = flatten(val)  # the rest of the steps
+        carry, carry_tree = flatten_marked(val)  # the rest of the steps
     nothing = tree.flatten(None)[1], ()
     traced = traced_step(api, *body, carry, carry_tree, *nothing)
     if (
@@ -90,7 +136,7 @@ def _while(
     tested = traced_step(api, *condition, carry, carry_tree, *nothing)
     _check_condition(api, condition[1], tested, len(carry))
     test, step, constants = _together(tested, traced, len(carry))
-    loop = While(test, step, len(constants))
+    loop = memory.of(While(test, step, len(constants)))
     if not carry and not traced.written and not loop.effects:
         return tree.unflatten(carry_tree, ())
     held = [c._read() for c in traced.written]
@@ -157,11 +203,15 @@ def fori_loop(
     init_val: Any,
     *,
     unroll: int | bool | None = None,
+    checkpoint: Policy | None = None,
+    tape_bytes: int | None = None,
 ) -> Any:
     """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
 
-    `lower` and `upper` are integers; i is weakly typed if `lower` is.  Where they are known when the function is traced
-    it is a `scan`, of which a turn does `unroll` steps; else a loop with a condition.
+    `lower` and `upper` are integers, of one dtype if none of them is a Python number (else it is a TypeError); i is
+    weakly typed if `lower` is.  Where they are known when the function is traced it is a `scan`, of which a turn does
+    `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition, and these mean what
+    they mean to `while_loop`.
 
     >>> import covector
     >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
@@ -169,12 +219,14 @@ def fori_loop(
     """
     check_callable(body_fun, "fori_loop")
     bounds = lower, upper
-    if any(isinstance(x, Tracer) and x.concrete() is None for x in bounds):
-        return _between(*bounds, body_fun, init_val, unroll)
+    memory = _memory("fori_loop", checkpoint, tape_bytes)
+    if memory.is_said or any(isinstance(x, Tracer) and x.concrete() is None for x in bounds):
+        return _between(*bounds, body_fun, init_val, unroll, memory)
     first, stop = [
         integer_of(x, f"the {what} bound of fori_loop")
         for what, x in zip(("lower", "upper"), bounds, strict=True)
     ]
+    _check_one_dtype(lower, upper)
     dtype = dtypes.position_dtype(abs(first), abs(stop))
     for bound in bounds:
         if not isinstance(bound, int):
@@ -201,6 +253,16 @@ def _below(i: Any, stop: Any, val: Any) -> Any:
     return prims.lt(i, stop)
 
 
+def _check_one_dtype(lower: Any, upper: Any) -> None:
+    """TypeError if the bounds are arrays of two dtypes: what the counter is would be a guess."""
+    types = [typeof(operand(x)) for x in (lower, upper)]
+    if not any(t.weak_type for t in types) and types[0].dtype != types[1].dtype:
+        raise TypeError(
+            f"fori_loop: the bounds must have one dtype, got {types[0].text()} and {types[1].text()}"
+            f"{errors.at_user_line()}; convert one of them, or give it as a Python int"
+        )
+
+
 def _gives_way(lower: Any, dtype: np.dtype) -> bool:
     """Whether the counter is weakly typed, as Python's numbers are; of more bits it would widen what it meets."""
     own = dtypes.of_number(int)
@@ -208,7 +270,12 @@ def _gives_way(lower: Any, dtype: np.dtype) -> bool:
 
 
 def _between(
-    lower: Any, upper: Any, body_fun: Function, init_val: Any, unroll: int | bool | None
+    lower: Any,
+    upper: Any,
+    body_fun: Function,
+    init_val: Any,
+    unroll: int | bool | None,
+    memory: _Memory,
 ) -> Any:
     """A loop between bounds that are not known."""
     if unroll not in (None, False, 1):
@@ -222,6 +289,7 @@ def _between(
             raise TypeError(
                 f"fori_loop: the {what} bound must be an integer, got {found}{errors.at_user_line()}"
             )
+    _check_one_dtype(lower, upper)
     types = [(typeof(x).dtype, typeof(x).weak_type) for x in (lower, upper)]
     dtype, weak = dtypes.promote(*types)
     if weak:
@@ -229,5 +297,5 @@ def _between(
     weak = _gives_way(lower, dtype)
     first, stop = [prims.Convert(dtype, w)(as_array(x)) for x, w in ((lower, weak), (upper, False))]
     init = first, stop, init_val
-    _, _, val = _while("fori_loop", (_BELOW_STOP, _below), (_UP_TO_STOP, body_fun), init)
+    _, _, val = _while("fori_loop", (_BELOW_STOP, _below), (_UP_TO_STOP, body_fun), init, memory)
     return val

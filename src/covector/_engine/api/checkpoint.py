@@ -47,9 +47,9 @@ def checkpoint(
 
     So the gradient of a long computation takes less memory, and more time.  Policies are in
     `covector.checkpoint_policies`; they reach into loops and branches.  A loop of unknown length (`while_loop`,
-    `fori_loop` with traced bounds) keeps its states and what the policy says of up to 1,024 steps and 4 MB; what there
-    is no room for is computed again from every second, fourth, ... of them.  With `prevent_cse=False` the compiler may
-    share what is computed again with the first time it was.  Static arguments are used as they are; others must be
+    `fori_loop` with traced bounds) keeps what the policy says of 1,024 steps or 1 MB (else say `tape_bytes` there), and
+    some of its states; what there is no room for is computed again from these.  With `prevent_cse=False` the compiler
+    may share what is computed again with the first time it was.  Static arguments are used as they are; others must be
     arrays or numbers.
 
     >>> import covector

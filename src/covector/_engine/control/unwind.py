@@ -82,7 +82,8 @@ Values = Sequence[Any]
 def wide_room(tape: int | None, lanes: int = 1) -> Room:
     """The room that a loop has for its gradient, or one of so many, if it is said how long the tape may be, or not."""
     share = (TAPE_BYTES if tape is None else tape) // max(lanes, 1)
-    return Room(share, MOST_STEPS, max(KEPT_BYTES // max(lanes, 1), 1), 10, filled=False)
+    states = max(KEPT_BYTES // max(lanes, 1), 1)
+    return Room(share, max(MOST_STEPS, tape or 0), states, 10, filled=False)
 
 
 def _bytes(types: Sequence[ShapedArray]) -> int:

@@ -37,6 +37,7 @@ from covector._engine.control.unwind import (
     BOUNDED,
     HEADS,
     MANY,
+    MOST_STEPS,
     Recorded,
     Room,
     Unwound,
@@ -339,6 +340,8 @@ class While(Primitive):
         if keep is None:
             return None
         room = MANY if self.lanes else BOUNDED
+        if self.tape is not None and not self.lanes:
+            room = replace(room, tape=self.tape, steps=max(MOST_STEPS, self.tape))
         return recorded(self.body, self.condition, self.layout, nonzero, room, _plain, keep)
 
     def unwound(self, nonzero: Mask, room: Room) -> Unwound:
