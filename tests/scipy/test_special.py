@@ -116,6 +116,15 @@ def test_derivative_in_the_last_operand(name: str) -> None:
     np.testing.assert_allclose(slope, wanted, rtol=2e-8, atol=1e-9)
 
 
+def test_derivatives_of_bessel_functions_at_zero() -> None:
+    """Where exp(|x|) has none."""
+    for name, wanted in (("i0", (0, 0.5, 0)), ("i1", (0.5, 0, 0.375))):
+        f = getattr(special, name)
+        for value in wanted:
+            f = covector.grad(f)
+            np.testing.assert_allclose(float(f(cnp.float64(0))), value, atol=1e-15)
+
+
 def test_slopes_of_zeta_in_its_exponent() -> None:
     points = [(2.2, 1.3), (1.0001, 0.5), (25.0, 1.0), (2.0, 1e6), (1.5, 1e-3)]
     columns = [cnp.array(c) for c in np.array(points).T]
