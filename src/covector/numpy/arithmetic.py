@@ -222,7 +222,7 @@ def _i0(x: Any) -> Any:
     return _bessel(x, prims.bessel_i0e, _I0)
 
 
-def _i1(x: Any) -> Any:
+def bessel_i1(x: Any) -> Any:
     """The modified Bessel function of order 1."""
     return _bessel(x, prims.bessel_i1e, _I1, odd=True)
 
