@@ -129,7 +129,6 @@ def test_what_is_declared_is_not_called_with_a_symbolic_zero() -> None:
 CASES: list[tuple[Callable[..., Any], tuple[float, ...], int, str]] = [
     (lax.betainc, (0.5, 0.6, 0.7), 0, r"betainc has no derivative with respect to a "),
     (lax.betainc, (0.5, 0.6, 0.7), 1, r"betainc has no derivative with respect to b "),
-    (lax.zeta, (2.5, 0.6), 0, r"zeta has no derivative with respect to x "),
     (lax.polygamma, (2.0, 0.6), 0, r"polygamma has no derivative with respect to n "),
     (lax.igamma_grad_a, (0.5, 0.6), 0, r"igamma_grad_a has no derivative with respect to a "),
 ]

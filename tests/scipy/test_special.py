@@ -116,6 +116,27 @@ def test_derivative_in_the_last_operand(name: str) -> None:
     np.testing.assert_allclose(slope, wanted, rtol=2e-8, atol=1e-9)
 
 
+def test_derivatives_of_bessel_functions_at_zero() -> None:
+    """Where exp(|x|) has none."""
+    for name, wanted in (("i0", (0, 0.5, 0)), ("i1", (0.5, 0, 0.375))):
+        f = getattr(special, name)
+        for value in wanted:
+            f = covector.grad(f)
+            np.testing.assert_allclose(float(f(cnp.float64(0))), value, atol=1e-15)
+
+
+def test_slopes_of_zeta_in_its_exponent() -> None:
+    points = [(2.2, 1.3), (1.0001, 0.5), (25.0, 1.0), (2.0, 1e6), (1.5, 1e-3)]
+    columns = [cnp.array(c) for c in np.array(points).T]
+    slopes = covector.vmap(covector.grad(special.zeta))(*columns)
+    twice = covector.vmap(covector.grad(covector.grad(special.zeta)))(*columns)
+    for s, q, first, second in zip(*columns, slopes, twice, strict=True):
+        wanted = [mpmath.diff(lambda v, q=q: mpmath.zeta(v, float(q)), float(s), n) for n in (1, 2)]
+        np.testing.assert_allclose(
+            [float(first), float(second)], [float(w) for w in wanted], rtol=1e-6
+        )
+
+
 @pytest.mark.parametrize("name", ["hyp1f1", "hyp2f1"])
 def test_slopes_of_hypergeometric_functions(name: str) -> None:
     """In all operands, of both signs, twice, mapped and compiled."""

@@ -111,6 +111,16 @@ def test_outside_has_no_derivative() -> None:
         assert all(float(g) == 0 for g in gradients), name
 
 
+def test_bounds_that_are_parameters_have_finite_slopes_outside() -> None:
+    """Backwards too, where a value outside would take the logarithm of nothing."""
+    for name in ("cdf", "logcdf", "sf", "logsf"):
+        f = getattr(stats.truncnorm, name)
+        for x in (-3.0, 2.0):
+            slopes = covector.grad(f, (1, 2))(cnp.float64(x), cnp.float64(-1), cnp.float64(1))
+            assert [float(s) for s in slopes] == [0, 0], (name, x)
+        assert np.isfinite(float(covector.grad(f)(-3.0, -1.0, np.inf)))
+
+
 def test_far_out() -> None:
     """What 1 - cdf would lose."""
     for name, kind, x, wanted in (

@@ -198,6 +198,12 @@ def test_more_initializers() -> None:
         i.variance_scaling(1.0, "fan", "normal")
 
 
+def test_slopes_of_sparse_plus_at_infinity() -> None:
+    """Backwards too, where the part in the middle would be infinite."""
+    slope = cv.vmap(cv.grad(nn.sparse_plus))(cnp.array([-np.inf, -1.0, 0.0, 1.0, np.inf]))
+    assert slope.tolist() == [0, 0, 0.5, 1, 1]
+
+
 def test_second_derivatives() -> None:
     for x in (-30.0, -1.0, 0.0, 2.0, 30.0):
         p = scipy.special.expit(x)

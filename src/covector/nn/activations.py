@@ -133,8 +133,11 @@ def _squareplus(x: Any, b: Any) -> Any:
 
 
 def _sparse_plus(x: Any) -> Any:
-    bend = prims.mul(prims.square(prims.add(x, _like(x, 1))), _like(x, 0.25))
-    upper = prims.select(_not_below(x, _like(x, 1)), x, bend)
+    above = _not_below(x, _like(x, 1))
+    outside = prims.or_(above, _not_above(x, _like(x, -1)))
+    middle = prims.select(outside, _like(x, 0), x)  # no infinite slope where it is not used
+    bend = prims.mul(prims.square(prims.add(middle, _like(x, 1))), _like(x, 0.25))
+    upper = prims.select(above, x, bend)
     return prims.select(_not_above(x, _like(x, -1)), _like(x, 0), upper)
 
 

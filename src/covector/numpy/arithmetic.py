@@ -212,15 +212,30 @@ def _sine_of_turns(x: Any) -> Any:
 _I0 = tuple([1 / (4**k * math.factorial(k) ** 2) for k in range(13)])
 
 
+_I1 = tuple([1 / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(13)])
+
+
 def _i0(x: Any) -> Any:
-    """By its series around 0, where |x| has no derivatives."""
+    """The modified Bessel function of order 0."""
     if dtypes.is_complex(x.dtype):
         raise refuse("i0", x)
+    return _bessel(x, prims.bessel_i0e, _I0)
+
+
+def bessel_i1(x: Any) -> Any:
+    """The modified Bessel function of order 1."""
+    return _bessel(x, prims.bessel_i1e, _I1, odd=True)
+
+
+def _bessel(x: Any, scaled: Any, coefficients: Sequence[float], odd: bool = False) -> Any:
+    """exp(|x|) scaled(x); by the series around 0, where |x| has no derivatives."""
     size = prims.abs_(x)
     near = prims.lt(size, like(size, 1))
     safe = prims.select(near, like(x, 1), x)
-    far = prims.mul(prims.exp(prims.abs_(safe)), prims.bessel_i0e(safe))
-    return prims.select(near, _series(prims.square(prims.select(near, x, like(x, 0))), _I0), far)
+    far = prims.mul(prims.exp(prims.abs_(safe)), scaled(safe))
+    inside = prims.select(near, x, like(x, 0))
+    series = _series(prims.square(inside), coefficients)
+    return prims.select(near, prims.mul(series, inside) if odd else series, far)
 
 
 def _series(x: Any, coefficients: Sequence[float]) -> Any:

@@ -17,7 +17,6 @@ import numpy as np
 from covector import lax
 from covector._engine.base import errors
 from covector._engine.base.public import publish
-from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, fft as transforms
 from covector.numpy.creation import zeros_like
@@ -30,7 +29,7 @@ __all__ = ["dct", "dctn", "idct", "idctn"]
 
 
 def _checked(name: str, x: Any, type: int, norm: str | None) -> Any:
-    """The operand as an array of floats."""
+    """The operand as an array of floats, or of complex numbers."""
     if type != 2:
         raise NotImplementedError(
             f"{name} of type {type!r}{errors.at_user_line()}: there is type 2, and its inverse"
@@ -38,8 +37,6 @@ def _checked(name: str, x: Any, type: int, norm: str | None) -> Any:
     if norm not in (None, "backward", "ortho"):
         raise ValueError(f'{name}: norm is {norm!r}{errors.at_user_line()}; it is None or "ortho"')
     (x,) = together(name, "inexact", x)
-    if dtypes.is_complex(x.dtype):
-        raise TypeError(f"{name} takes real numbers, got {typeof(x).text()}{errors.at_user_line()}")
     return x
 
 
@@ -82,14 +79,16 @@ def _backwards(x: Any, n: int, norm: str | None) -> Any:
 
 
 def _along(name: str, x: Any, n: Any, axis: int, norm: str | None) -> Any:
-    """The transform along an axis, cut or filled to n numbers."""
+    """The transform along an axis, cut or filled to n numbers; of complex numbers of both parts."""
+    if dtypes.is_complex(x.dtype):
+        return lax.complex(*[_along(name, part(x), n, axis, norm) for part in (el.real, el.imag)])
     length = x.shape[axis] if n is None else transforms._length(name, "fft", x, axis, n, True)
     length = integer_of(length, f"the length of {name}")
     wide = converted(x, dtypes.float32) if x.dtype in dtypes.FLOATS[:2] else x
     wide = moveaxis(transforms._resized(wide, axis, length), axis, -1)
     if length > 0:
         wide = (_forwards if name.startswith("dct") else _backwards)(wide, length, norm)
-    return moveaxis(converted(wide, x.dtype), -1, axis)
+    return moveaxis(wide, -1, axis)
 
 
 def _one(name: str, x: Any, type: int, n: Any, axis: Any, norm: str | None) -> Any:
@@ -117,7 +116,7 @@ def dct(
 ) -> Any:
     """The cosine transform along an axis: 2 Σ_j x_j cos(π k (2 j + 1) / 2n); orthogonal with "ortho".
 
-    Of real floats, in their dtype; integers become float32.
+    In the dtype of x; integers and 16-bit floats become float32.
 
     >>> from covector import numpy as cnp, scipy
     >>> scipy.fft.dct(cnp.array([1.0, 1.0]))

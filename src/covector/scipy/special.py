@@ -493,7 +493,7 @@ i0 = _function("i0", arithmetic._i0, "x", "The modified Bessel function I0.")
 i0e = _function("i0e", prims.bessel_i0e, "x", "exp(-|x|) I0(x).")
 i1 = _function(
     "i1",
-    lambda x: prims.mul(prims.exp(prims.abs_(x)), prims.bessel_i1e(x)),
+    arithmetic.bessel_i1,
     "x",
     "The modified Bessel function I1.",
 )

@@ -87,12 +87,53 @@ polygamma = _function(
     NotDifferentiable("n", "n is an order, and only whole numbers are orders"),
     lambda t, y, n, x: prims.mul(t, polygamma(prims.add(n, 1.0), x)),
 )
+# B_2j / (2j)! for j = 1, 2, ...: the corrections of the sum of Euler and Maclaurin.
+_CORRECTIONS = (
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+    -3617 / 10670622842880000,
+    43867 / 5109094217170944000,
+)
+_BY_ITSELF = 12  # terms that are added up before the integral
+
+
+def _zeta_slope(s: Any, q: Any) -> Any:
+    """The slope of the zeta function in its exponent s, by Euler's and Maclaurin's sum, in float64."""
+    dtype = s.dtype
+    s, q = prims.convert(s, np.dtype(np.float64)), prims.convert(q, np.dtype(np.float64))
+    total: Any = None
+    for k in range(_BY_ITSELF):
+        log = prims.log(prims.add(q, float(k)))
+        term = prims.neg(prims.mul(log, prims.exp(prims.neg(prims.mul(s, log)))))
+        total = term if total is None else prims.add(total, term)
+    w = prims.add(q, float(_BY_ITSELF))
+    log, over = prims.log(w), prims.sub(s, 1.0)
+    power = prims.exp(prims.neg(prims.mul(s, log)))  # w^-s
+    share = prims.add(prims.div(log, over), prims.div(1.0, prims.square(over)))
+    total = prims.sub(total, prims.mul(prims.mul(power, w), share))
+    total = prims.sub(total, prims.mul(prims.mul(power, log), 0.5))
+    rising, slope = s, 1.0  # s (s + 1) ... (s + 2j - 2), and its slope in s
+    power = prims.div(power, w)
+    for j, c in enumerate(_CORRECTIONS, 1):
+        bent = prims.sub(slope, prims.mul(log, rising))
+        total = prims.add(total, prims.mul(prims.mul(power, bent), c))
+        for i in (2 * j - 1, 2 * j):
+            factor = prims.add(s, float(i))
+            slope = prims.add(prims.mul(slope, factor), rising)
+            rising = prims.mul(rising, factor)
+        power = prims.div(power, prims.square(w))
+    return prims.convert(total, dtype)
+
+
 zeta = _function(
     "zeta",
     "zeta",
-    NotDifferentiable(
-        "x", "the slope of the zeta function in its exponent is not a function of ours"
-    ),
+    lambda t, y, s, q: prims.mul(t, _zeta_slope(s, q)),
     lambda t, y, s, q: prims.mul(t, prims.neg(prims.mul(s, zeta(prims.add(s, 1.0), q)))),
 )
 bessel_i1e = _function("bessel_i1e", "i1e", lambda t, y, x: prims.mul(t, _i1e_slope(y, x)))

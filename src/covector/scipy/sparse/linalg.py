@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from covector._engine.api.derivatives import linear_transpose
 from covector._engine.api.implicit import custom_linear_solve
 from covector._engine.base import errors, tree
@@ -262,7 +260,7 @@ def _in_krylov_space(A: Map, r: Any, size: Any, m: int, enough: Any) -> Any:
             v, column = el.subtract(v, dot(h, basis)), el.add(column, h)
         after = el.sqrt(_squared_norm(v))
         # Of nothing but roundings: the space is full, and the solution in it.
-        ended = el.less_equal(after, el.multiply(before, float(np.finfo(dtype).eps)))
+        ended = el.less_equal(after, el.multiply(before, float(dtypes.finfo(dtype).eps)))
         after = where(ended, 0, after)
         basis = basis.at[j + 1].set(where(ended, 0, el.divide(v, where(ended, 1, after))))
         column = column.at[j + 1].set(converted(after, dtype))

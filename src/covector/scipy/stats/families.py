@@ -106,7 +106,8 @@ class Family(NamedTuple):
     place: str = "loc=0 scale=1"
     low: Any = None  # the support: numbers, functions of the shapes, or no bound
     high: Any = None
-    inner: Any = None  # a value inside, where the rules have no finite derivative at the bounds
+    # A value inside, or a function of the shapes, where the rules have no finite derivative at the bounds.
+    inner: Any = None
     whole: bool = False  # whether values are whole numbers
     cdf: Rule | None = None
     sf: Rule | None = None
@@ -154,12 +155,10 @@ class Family(NamedTuple):
         below = None if low is None else el.less(z, low)
         above = None if high is None else el.greater(z, high)
         # What is outside is computed somewhere inside, so that no NaN comes from it, nor into derivatives.
-        inside = z if below is None else where(below, low if self.inner is None else self.inner, z)
-        inside = (
-            inside
-            if above is None
-            else where(above, high if self.inner is None else self.inner, inside)
-        )
+        inner = self.inner(*shapes) if callable(self.inner) else self.inner
+        inside = z if below is None else where(below, low if inner is None else inner, z)
+        if above is not None:
+            inside = where(above, high if inner is None else inner, inside)
         if kind in ("pdf", "pmf"):
             return el.exp(self._at(f"log{kind}", z, shapes, place))
         if kind in ("logpdf", "logpmf"):

@@ -27,12 +27,20 @@ def _share(low: Any, high: Any, a: Any, b: Any) -> Any:
     return el.subtract(_log_mass(low, high), _log_mass(a, b))
 
 
+def _between(a: Any, b: Any) -> Any:
+    """A value in [a, b], which may have no bounds: at the bounds a part has no mass, and log no slope."""
+    middle = el.multiply(el.add(a, b), 0.5)
+    beside = where(el.isinf(a), el.subtract(b, 1), el.add(a, 1))
+    return where(el.logical_or(el.isinf(a), el.isinf(b)), beside, middle)
+
+
 _FAMILY = Family(
     "truncnorm",
     lambda z, a, b: el.subtract(logpdf_of_normal(z), _log_mass(a, b)),
     "a b",
     low=lambda a, b: a,
     high=lambda a, b: b,
+    inner=_between,
     cdf=lambda z, a, b: el.exp(_share(a, z, a, b)),
     sf=lambda z, a, b: el.exp(_share(z, b, a, b)),
     logcdf=lambda z, a, b: _share(a, z, a, b),
