@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -66,21 +67,23 @@ def compared(
     python: str, state: str, calls: Sequence[str], module: str, kept: Path, again: bool
 ) -> Iterator[tuple[str, Any, Any, Any]]:
     """Each call of a module, with our outcome, that of JAX and, where these differ, that of NumPy."""
-    name = module.replace(", ", "-")
-    own = kept / f"covector-{state}-{name}.jsonl"
+    name = f"{state}-{module}.jsonl"
+    own = kept / f"covector-{name}"
     if again:
         own.unlink(missing_ok=True)
-    theirs = run(python, "jax", state, calls, kept / f"jax-{state}-{name}.jsonl")
+    theirs = run(python, "jax", state, calls, kept / f"jax-{name}")
     ours = run(sys.executable, "covector", state, calls, own)
-    differ = [c for c in calls if c in theirs and asks_numpy(c, difference(ours[c], theirs[c]))]
-    numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{state}-{name}.jsonl")
-    return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls if c in theirs)
+    differ = [c for c in calls if asks_numpy(c, difference(c, ours[c], theirs[c]))]
+    numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{name}")
+    return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls)
 
 
 def main() -> None:
     """Compare all calls, or those of some functions."""
     options = _options()
-    options.kept.mkdir(parents=True, exist_ok=True)
+    version = _version(options.jax)
+    kept = options.kept / f"{version}-{_digest()}"
+    kept.mkdir(parents=True, exist_ok=True)
     only = {n for n in options.only.split(",") if n}
     page = ""
     for state in options.state or ("off", "on"):
@@ -97,7 +100,7 @@ def main() -> None:
                 state,
                 calls[:: options.every],
                 module,
-                options.kept,
+                kept,
                 not options.resume,
             )
         )
@@ -106,14 +109,19 @@ def main() -> None:
             print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
-        version = subprocess.run(
-            [options.jax, "-c", "import jax; print(jax.__version__)"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
         drawn = "" if options.every == 1 else f"Of all calls each {options.every}th was run."
         PAGE.write_text(_TOP.format(version=version, drawn=drawn) + page + reasons_page())
+
+
+def _version(python: str) -> str:
+    """JAX's version there."""
+    command = [python, "-c", "import importlib.metadata as m; print(m.version('jax'))"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _digest() -> str:
+    """Of what runs the calls: outcomes that were kept are of the same arrays."""
+    return hashlib.sha256((ROOT / "tools/agreement/outcomes.py").read_bytes()).hexdigest()[:12]
 
 
 def _options() -> argparse.Namespace:

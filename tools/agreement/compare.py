@@ -152,11 +152,25 @@ def _near(a: float, b: float, tolerance: float, scale: float) -> bool:
 
 def group(call: str) -> tuple[str, str]:
     """The module and the function of a call."""
-    head = call.split("(")[0]
-    if head.split(".")[0] in ("numpy", "lax", "nn", "random", "scipy") and "." in head:
-        module, _, name = head.rpartition(".")
-        return module, name
-    return "methods, operators, indices", call
+    if re.match(r"scipy\.stats\.\w+\.", call):
+        return "scipy.stats", ".".join(re.split(r"[(\[]", call)[0].split(".")[2:])
+    if found := re.match(_FUNCTION, call):
+        return found["module"], found["name"]
+    return next(kind for kind, start in _KINDS_OF_CALLS.items() if re.match(start, call)), call
+
+
+_FUNCTION = (
+    r"(?P<module>(?:numpy(\.linalg|\.fft)?|lax(\.linalg)?|nn(\.initializers)?|scipy(\.[a-z]+)+|"
+    r"random|tree|tree_util|image|ops))\.(?P<name>\w+)[(\[.]"
+)
+# The calls that are of no module, by how they begin.
+_KINDS_OF_CALLS = {
+    ".at": r"a\(.*?\)\.at\[",
+    "indexing": r"a\([^)]*\)\[",
+    "Array": r"\w+\([^()]*\)\.\w",
+    "transformations": r"(jit|grad|value_and_grad|vmap|jac|hess|jvp|vjp|eval_|lineariz|checkp|device_p)",
+    "operators": "",
+}
 
 
 class Rule(NamedTuple):
@@ -251,7 +265,7 @@ class Report:
         total: Counter[str] = Counter()
         for module, counts in sorted(self.counts.items()):
             total.update(counts)
-            rows.append(_row(f"`{module}`" if "," not in module else module, counts))
+            rows.append(_row(module if module in _PLAIN else f"`{module}`", counts))
         return "\n".join([*rows, _row("all", total)])
 
     def names(self) -> str:
@@ -279,6 +293,7 @@ class Report:
         )
 
 
+_PLAIN = ("indexing", "operators", "transformations")
 _COLUMNS = ("calls", "agree", "deliberate", "differ", *KINDS)
 
 

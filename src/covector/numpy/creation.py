@@ -156,7 +156,12 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
             raise TypeError(errors.not_an_array(leaf, "asarray"))
     if wanted is None:
         wanted = target("any", *[type_key(leaf) for leaf in leaves])[0]
-    return from_numpy("asarray", np.array(_to_numpy(x)), wanted)
+    listed = _to_numpy(x)
+    values = np.array(listed)
+    # NumPy knows no dtype for numbers of its own beside those of ml_dtypes.
+    return from_numpy(
+        "asarray", values if values.dtype.kind != "O" else np.array(listed, wanted), wanted
+    )
 
 
 def _with_arrays(x: Any) -> Any:

@@ -15,7 +15,7 @@ from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
-from covector.numpy.operands import together
+from covector.numpy.operands import converted, together
 from covector.numpy.ordering import diff, searchsorted
 from covector.numpy.promotion import cast, integer_of, is_operand, lift
 from covector.numpy.ranges import linspace
@@ -235,7 +235,7 @@ def histogram(
         return prims.full((0,), 0, weights.dtype), edges
     return (
         _histogram(x, edges, weights, even=not _is_edges(bins), density=bool(density)),
-        edges,
+        converted(edges, edges.dtype),
     )
 
 

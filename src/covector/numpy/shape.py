@@ -9,6 +9,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.locks import import_late
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
@@ -57,7 +58,7 @@ __all__ = [
 def shape(a: Any) -> Shape:
     """The lengths of the axes.
 
-    TypeError for what is no array or number, lists too.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number.
 
     >>> from covector import numpy as cnp
     >>> cnp.shape(cnp.ones((2, 3)))
@@ -69,13 +70,17 @@ def shape(a: Any) -> Shape:
 def _own(name: str, a: Any) -> Shape:
     """The shape of an operand, or of another thing that says that it has one, such as keys."""
     own = getattr(a, "shape", None)
-    return own if isinstance(own, tuple) else lift(name, a).shape
+    if isinstance(own, tuple):
+        return own
+    if isinstance(a, list | tuple):
+        return import_late("covector.numpy.creation").asarray(a).shape
+    return lift(name, a).shape
 
 
 def ndim(a: Any) -> int:
     """The number of axes.
 
-    TypeError for what is no array or number, lists too.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number.
 
     >>> from covector import numpy as cnp
     >>> cnp.ndim(cnp.ones((2, 3)))
@@ -87,7 +92,7 @@ def ndim(a: Any) -> int:
 def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
     """The number of elements, or the length of an axis (the product of several).
 
-    TypeError for what is no array or number, lists too.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number.
 
     >>> from covector import numpy as cnp
     >>> cnp.size(cnp.ones((2, 3)))

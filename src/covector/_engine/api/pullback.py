@@ -288,7 +288,7 @@ def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -
             f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
         )
     if type_.shape != aval.shape:
-        raise ValueError(
+        raise errors.ShapeError(
             f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
             f"{errors.at_user_line()}"
         )
