@@ -9,17 +9,14 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.locks import import_late
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim, product
 from covector.numpy import elementwise as el
-from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Shape,
     broadcast_shapes,
     cast,
-    constant,
     fitted,
     from_numpy,
     integer_of,
@@ -34,8 +31,6 @@ from covector.numpy.ufunc import elementwise, lifted, make
 __all__ = [
     "allclose",
     "argwhere",
-    "array_equal",
-    "array_equiv",
     "clip",
     "flatnonzero",
     "isclose",
@@ -331,46 +326,3 @@ def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool
     """
     close = isclose(a, b, rtol, atol, equal_nan)
     return prims.All(tuple(range(close.ndim)))(close)
-
-
-def _listed(name: str, x: Any) -> Any:
-    """An operand, which may be a list or a tuple."""
-    if isinstance(x, list | tuple):
-        return import_late("covector.numpy.creation").asarray(x)
-    return lift(name, x)
-
-
-def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
-    """Whether two arrays have one shape and equal elements, as a bool array of shape ().
-
-    NaNs are equal only with `equal_nan`.  Lists and tuples count as arrays.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.array_equal(cnp.array([1, 2]), cnp.array([1.0, 2.0]))
-    Array(True, dtype=bool)
-    """
-    x, y = _listed("array_equal", a1), _listed("array_equal", a2)
-    if x.shape != y.shape:
-        return constant(False, dtypes.bool_)
-    same = el.equal(x, y)
-    if equal_nan:
-        same = el.logical_or(same, el.logical_and(el.isnan(x), el.isnan(y)))
-    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)
-
-
-def array_equiv(a1: Any, a2: Any) -> Any:
-    """Whether two arrays broadcast together and then have equal elements, as a bool array of shape ().
-
-    Lists and tuples count as arrays.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.array_equiv(cnp.array([1, 1]), 1)
-    Array(True, dtype=bool)
-    """
-    x, y = _listed("array_equiv", a1), _listed("array_equiv", a2)
-    try:
-        broadcast_shapes(x.shape, y.shape)
-    except ValueError:
-        return constant(False, dtypes.bool_)
-    same = el.equal(x, y)
-    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)

@@ -9,7 +9,6 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.locks import import_late
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
@@ -58,7 +57,8 @@ __all__ = [
 def shape(a: Any) -> Shape:
     """The lengths of the axes.
 
-    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number,
+    ValueError for lists that are of no shape.
 
     >>> from covector import numpy as cnp
     >>> cnp.shape(cnp.ones((2, 3)))
@@ -72,15 +72,21 @@ def _own(name: str, a: Any) -> Shape:
     own = getattr(a, "shape", None)
     if isinstance(own, tuple):
         return own
-    if isinstance(a, list | tuple):
-        return import_late("covector.numpy.creation").asarray(a).shape
-    return lift(name, a).shape
+    if not isinstance(a, list | tuple):
+        return lift(name, a).shape
+    shapes = {_own(name, x) for x in a} or {()}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} of a list of things of the shapes {', '.join(map(str, sorted(shapes)))}{errors.at_user_line()}"
+        )
+    return (len(a), *shapes.pop())
 
 
 def ndim(a: Any) -> int:
     """The number of axes.
 
-    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number,
+    ValueError for lists that are of no shape.
 
     >>> from covector import numpy as cnp
     >>> cnp.ndim(cnp.ones((2, 3)))
@@ -92,7 +98,8 @@ def ndim(a: Any) -> int:
 def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
     """The number of elements, or the length of an axis (the product of several).
 
-    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number,
+    ValueError for lists that are of no shape.
 
     >>> from covector import numpy as cnp
     >>> cnp.size(cnp.ones((2, 3)))

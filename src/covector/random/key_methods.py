@@ -12,7 +12,7 @@ from covector.numpy.edits import compress
 from covector.numpy.join import repeat
 from covector.numpy.matrices import diagonal
 from covector.numpy.promotion import axes_of, axis_of
-from covector.numpy.selection import array_equal
+from covector.numpy.reduce import array_equal
 from covector.numpy.shape import moveaxis, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import AtIndex
