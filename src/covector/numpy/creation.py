@@ -243,7 +243,12 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     Array([0, 1, 2], dtype=int64)
     """
     check_device("from_dlpack", device)
-    made = kept(_native.from_dlpack(x))
+    try:
+        made = kept(_native.from_dlpack(x))
+    except BufferError as error:  # of the other library, for what it cannot describe
+        raise TypeError(
+            f"from_dlpack of {type(x).__name__}{errors.at_user_line()}: {error}"
+        ) from error
     return prims.Copy()(made) if copy else made
 
 
