@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.base import errors
 from covector.numpy.promotion import integer_of, lift
 
 __all__ = ["array_repr", "array_str", "get_printoptions", "printoptions", "set_printoptions"]
@@ -49,6 +50,10 @@ def _options(
     for option, number in (("max_line_width", max_line_width), ("precision", precision)):
         if number is not None:
             integer_of(number, f"{name}: {option}")
+    if not isinstance(suppress_small, bool | np.bool_ | None):
+        raise TypeError(
+            f"{name}: suppress_small is {suppress_small!r}{errors.at_user_line()}; it is True or False"
+        )
     given = {"linewidth": max_line_width, "precision": precision, "suppress": suppress_small}
     return {name: value for name, value in given.items() if value is not None}
 
