@@ -52,6 +52,7 @@ from covector._engine.api.modes import (
     default_device as default_device,
     default_matmul_precision as default_matmul_precision,
     disable_jit as disable_jit,
+    enable_checks as enable_checks,
     enable_x64 as enable_x64,
     explain_cache_misses as explain_cache_misses,
     log_compiles as log_compiles,

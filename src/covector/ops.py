@@ -14,6 +14,7 @@ from covector._engine.types import dtypes
 from covector.numpy import reduce
 from covector.numpy.creation import iota
 from covector.numpy.fused import fused
+from covector.numpy.operands import converted
 from covector.numpy.promotion import integer_of, lift
 from covector.numpy.selection import known
 from covector.numpy.shape import reshape
@@ -60,6 +61,11 @@ def _segments(
             f"{name}: segment_ids of shape {ids.shape} for data of shape {x.shape}{errors.at_user_line()}; they name "
             "the segment of each slice along the leading axes"
         )
+    if x.dtype == dtypes.bool_ and update in ("add", "multiply"):
+        raise TypeError(
+            f"{name} takes numbers, got {typeof(x).text()}{errors.at_user_line()}; use segment_max or segment_min, or "
+            "count them as integers with astype(int)"
+        )
     if num_segments is None:
         values = known(name, ids, "give the number of segments, as num_segments=...")
         count = max(int(values.max()) + 1, 0) if values.size else 0
@@ -72,9 +78,9 @@ def _segments(
         )
     start = first(x.dtype)
     if bucket_size is not None:
-        return total(
-            _by_buckets(x, ids, count, integer_of(bucket_size, "bucket_size"), update, start), 0
-        )
+        size = integer_of(bucket_size, "bucket_size")
+        parts = _by_buckets(x, ids, count, size, update, start, mode)
+        return converted(total(parts, 0), x.dtype)
     if name == "segment_sum" and x.shape == ids.shape and x.ndim == 1 and not unique:
         return _sums(x, ids, count=count, mode=mode)
     out = prims.full((count, *x.shape[ids.ndim :]), start, x.dtype)
@@ -89,14 +95,14 @@ def _sums(x: Any, ids: Any, count: int, mode: Any) -> Any:
     return tally(ids, x, count, mode)
 
 
-def _by_buckets(x: Any, ids: Any, count: int, size: int, update: str, start: Any) -> Any:
+def _by_buckets(x: Any, ids: Any, count: int, size: int, update: str, start: Any, mode: Any) -> Any:
     """The segments of each run of `size` elements by itself, stacked: sums of fewer numbers are more exact."""
     rows = int(np.prod(ids.shape))
     x, ids = reshape(x, (rows, *x.shape[ids.ndim :])), reshape(ids, (rows,))
     buckets = -(-rows // size)
     bucket = prims.div(iota((rows,), dtypes.int32, 0), np.int32(size))
     out = prims.full((buckets, count, *x.shape[1:]), start, x.dtype)
-    return getattr(out.at[bucket, ids], update)(x, wrap_negative_indices=False)
+    return getattr(out.at[bucket, ids], update)(x, mode=mode, wrap_negative_indices=False)
 
 
 def segment_sum(
@@ -113,7 +119,7 @@ def segment_sum(
 
     Slices with other numbers, negative ones too, are left out; without `num_segments` there are as many as the ids
     (which must be concrete) say.  `bucket_size` adds up runs of so many slices first.  TypeError unless the ids are
-    integers, ValueError unless they have the shape of the data's leading axes.
+    integers and the data numbers, ValueError unless the ids have the shape of the data's leading axes.
 
     >>> from covector import numpy as cnp, ops
     >>> ops.segment_sum(cnp.array([1, 2, 3, 4]), cnp.array([0, 0, 1, 1]), 2)

@@ -14,7 +14,7 @@ from tests.api.test_custom_rules import WRAPPERS, with_jvp, with_vjp
 
 import covector as cv
 import covector.numpy as np
-from covector import checkpoint_policies as policies
+from covector import checkpoint_policies as policies, lax
 from covector.ad_checkpoint import (
     Offloadable,
     Recompute,
@@ -215,7 +215,7 @@ def memory(f: Any, policy: Any = None, wrap: Any = cv.checkpoint) -> float:
     expected = cv.grad(chained(layer))(x, w)
     onp.testing.assert_allclose(gradient(x, w), expected, 1e-4, 1e-6)
     sizes = gradient.lower(x, w).compile().memory_analysis()
-    return sizes["temp_size_in_bytes"] / x.nbytes
+    return sizes.temp_size_in_bytes / x.nbytes
 
 
 def test_memory_of_a_chain_is_as_the_policy_says() -> None:
@@ -251,7 +251,7 @@ def test_a_checkpointed_scan_keeps_the_carry_alone() -> None:
     def size(wrap: Any, n: int) -> float:
         c, xs = np.ones(1000), np.ones(n)
         compiled = cv.jit(cv.grad(loss(wrap, n))).lower(c, xs).compile()
-        return compiled.memory_analysis()["temp_size_in_bytes"] / c.nbytes
+        return compiled.memory_analysis().temp_size_in_bytes / c.nbytes
 
     growth = [size(wrap, 40) - size(wrap, 20) for wrap in (lambda f: f, cv.checkpoint)]
     assert 95 <= growth[0] <= 105
@@ -354,3 +354,77 @@ def test_traced_values_in_ensure_compile_time_eval() -> None:
     assert known == [False]
     assert float(cv.grad(f)(2.0)) == 13.0
     assert cv.vmap(f)(np.array([0.0, 2.0])).tolist() == [12.0, 26.0]
+
+
+# ------------------------------------------------------------------------------------------- rules of what is in it
+
+
+def own_jvp() -> Any:
+    f = cv.custom_jvp(np.sin)
+    f.defjvps(lambda t, out, x: t * np.cos(x) * 2.0)
+    return f
+
+
+def own_vjp() -> Any:
+    f = cv.custom_vjp(np.sin)
+    f.defvjp(lambda x: (f(x), np.cos(f(x))), lambda cos, ct: (3.0 * cos * ct,))
+    return f
+
+
+def own_vmap() -> Any:
+    f = cv.custom_batching.custom_vmap(lambda x: x**3)
+    f.def_vmap(lambda size, batched, x: (x**3 + size, True))
+    return lambda x: x * f(lax.stop_gradient(x))
+
+
+OWN_RULES: dict[str, Any] = {"custom_jvp": own_jvp, "custom_vjp": own_vjp, "custom_vmap": own_vmap}
+SECOND: dict[str, Any] = {
+    "reverse of reverse": lambda f: cv.grad(cv.grad(f)),
+    "third": lambda f: cv.grad(cv.grad(cv.grad(f))),
+    "vmap of second": lambda f: lambda x: cv.vmap(cv.grad(cv.grad(f)))(np.stack([x, 2 * x])),
+}
+WITHIN: dict[str, Any] = {
+    "plain": lambda f: lambda x: f(f(x)),
+    "jit": lambda f: cv.jit(lambda x: f(f(x))),
+    "scan": lambda f: lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=2)[0],
+    "cond": lambda f: lambda x: lax.cond(x > 0, lambda x: f(f(x)), lambda x: x, x),
+}
+KEEPING: dict[str, Any] = {
+    "nothing": None,
+    "everything": policies.everything_saveable,
+    "names": policies.save_only_these_names("h"),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "within", "second"), some(itertools.product(OWN_RULES, WITHIN, SECOND), 12, 1)
+)
+def test_rules_of_what_is_checkpointed_hold_for_further_derivatives(
+    rule: str, within: str, second: str
+) -> None:
+    f = WITHIN[within](OWN_RULES[rule]())
+    wanted = SECOND[second](f)(0.7)
+    for policy in KEEPING.values():
+        found = SECOND[second](cv.checkpoint(f, policy=policy))(0.7)
+        onp.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_what_a_policy_keeps_in_a_function_with_a_rule_keeps_its_result() -> None:
+    f = cv.custom_jvp(lambda x: np.sin(checkpoint_name(x * 2.0, "h")))
+    f.defjvp(lambda xs, ts: (f(*xs), ts[0] * f(*xs)))
+    for names, count in ((("h",), 0), (("other",), 1)):
+        g = cv.checkpoint(f, policy=policies.save_only_these_names(*names))
+        again = str(cv.make_jaxpr(cv.grad(g))(1.0)).split("checkpoint[")[-1]
+        assert again.count(" sin ") == count
+
+
+@pytest.mark.parametrize("answer", ["yes", 1, None], ids=repr)
+def test_a_policy_that_answers_something_else(answer: Any) -> None:
+    f = cv.checkpoint(np.sin, policy=lambda *_, **__: answer)
+    with pytest.raises(TypeError, match="a policy must return a bool, Recompute, Saveable"):
+        cv.grad(f)(1.0)
+
+
+def test_static_arguments_that_are_not_there() -> None:
+    with pytest.raises(ValueError, match=r"static_argnums=\(4,\) .* called with 1 argument"):
+        cv.checkpoint(np.sin, static_argnums=4)(1.0)

@@ -10,6 +10,8 @@ import covector as cv
 import covector.numpy as cnp
 
 DEVICE = cv.devices()[0]
+SHARDING = cv.sharding.SingleDeviceSharding(DEVICE)
+MESH = cv.make_mesh((1,), ("x",))
 X = cnp.arange(3.0)
 
 
@@ -46,6 +48,9 @@ FROM_ONE = {
     "callback": lambda c: cv.pure_callback(np.asarray, X, c),
     "random": key,
     "linalg": lambda c: cnp.linalg.inv(put(cnp.eye(2))),
+    "of its shape": lambda c: (cnp.zeros_like(c), cnp.ones_like(c), cnp.full_like(c, 2), cnp.empty_like(c)),
+    "lists": lambda c: (cnp.array([c, c]), cnp.array([X, c])),
+    "sets": lambda c: (cnp.unique(c), cnp.unique_all(c), cnp.unique_counts(c), cnp.nonzero(c), cnp.unstack(c)),
     "shards": lambda c: (c.addressable_shards[0].data, c.addressable_data(0)),
 }  # fmt: skip
 
@@ -57,6 +62,80 @@ FROM_NONE = {
     "constants": lambda: cv.jit(lambda a: (a + 1, a * put(X)))(X),
     "pickle": lambda: pickle.loads(pickle.dumps(put(X))),
 }
+
+# What makes arrays and takes a place for them.
+MADE_AT = {
+    "zeros": lambda place: cnp.zeros(3, device=place),
+    "ones": lambda place: cnp.ones(3, device=place),
+    "empty": lambda place: cnp.empty(3, device=place),
+    "full": lambda place: (cnp.full(3, 2.0, device=place), cnp.full(3, X, device=place)),
+    "likes": lambda place: [f(X, device=place) for f in (cnp.zeros_like, cnp.ones_like, cnp.empty_like)],
+    "full_like": lambda place: (cnp.full_like(X, 1, device=place), cnp.full_like(X, X, device=place)),
+    "arange": lambda place: cnp.arange(3, device=place),
+    "linspace": lambda place: cnp.linspace(0, 1, 3, retstep=True, device=place)[0],
+    "eye": lambda place: cnp.eye(3, device=place),
+    "fftfreq": lambda place: (cnp.fft.fftfreq(4, device=place), cnp.fft.rfftfreq(4, device=place)),
+    "array": lambda place: (cnp.array([1, 2], device=place), cnp.array(X, device=place)),
+    "asarray": lambda place: (cnp.asarray(np.ones(2), device=place), cnp.asarray(X, device=place)),
+    "astype": lambda place: (cnp.astype(X, int, device=place), X.astype(int, device=place)),
+    "from_dlpack": lambda place: cnp.from_dlpack(np.ones(2), device=place),
+}  # fmt: skip
+
+# What always has a place, and what takes a sharding alone.
+PLACED = {
+    "dlpack": lambda: (cnp.from_dlpack(np.ones(2)), cv.dlpack.from_dlpack(X, copy=True)),
+    "lax.full": lambda: (cv.lax.full((2,), 1, sharding=SHARDING), cv.lax.full_like(X, 1, sharding=SHARDING)),
+    "constraint": lambda: cv.lax.with_sharding_constraint(X, SHARDING),
+    "parts": lambda: (
+        cv.make_array_from_callback((3,), SHARDING, lambda i: X[i]),
+        cv.make_array_from_single_device_arrays((3,), SHARDING, [X]),
+        cv.make_array_from_process_local_data(SHARDING, np.ones(2)),
+    ),
+    "shard_map": lambda: cv.shard_map(lambda x: x + 1, mesh=MESH, in_specs=cv.P("x"), out_specs=cv.P("x"))(X),
+    "pmap": lambda: cv.pmap(lambda x: x + 1)(X[None]),
+}  # fmt: skip
+
+JITTED = [
+    {"device": DEVICE},
+    {"backend": "cpu"},
+    {"in_shardings": SHARDING},
+    {"out_shardings": SHARDING},
+]
+
+
+@pytest.mark.parametrize("place", [DEVICE, SHARDING, cv.NamedSharding(MESH, cv.P())], ids=str)
+def test_what_is_made_at_a_place_is(place):
+    for name, make in MADE_AT.items():
+        assert all(x.committed for x in cv.tree.leaves(make(place))), name
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_what_is_placed_is(name):
+    found = cv.tree.leaves(PLACED[name]())
+    assert [x.committed for x in found] == [True] * len(found)
+
+
+def test_a_place_that_is_not_there_is_an_error():
+    with pytest.raises(ValueError, match=r"zeros.*not a device here"):
+        cnp.zeros(3, device="moon")
+    with pytest.raises(ValueError, match=r"full.*not a device here"):
+        cv.lax.full((3,), 1.0, sharding="moon")
+
+
+def results(x):
+    return x + 1, x, 2.0
+
+
+@pytest.mark.parametrize("options", JITTED, ids=lambda options: next(iter(options)))
+def test_results_of_what_is_compiled_for_a_place_are(options):
+    f = cv.jit(results, **options)
+    for found in (f(X), f(X), f.lower(X).compile()(X), cv.vjp(f, X)[0]):
+        assert [x.committed for x in found] == [True] * 3
+    with cv.config.override(fast_paths=False):
+        assert [x.committed for x in f(X)] == [True] * 3
+    assert [x.committed for x in cv.jit(results)(X)] == [False] * 3
+    assert f(X)[1] is not X
+    assert not X.committed
 
 
 @pytest.mark.parametrize("name", FROM_ONE)

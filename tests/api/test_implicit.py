@@ -279,8 +279,22 @@ def test_complex_derivatives() -> None:
     close(cv.grad(lambda z: np.abs(z) ** 2)(z[0]), 2 * onp.conj(z[0]))
     x = onp.array([0.5, -1.2], "float32")
     close(cv.jacfwd(lambda x: np.exp(1j * x))(x), onp.diag(1j * onp.exp(1j * x)))
-    with pytest.raises(TypeError, match="jacfwd needs floating-point results"):
-        cv.jacfwd(lambda x: np.round(x).astype(int))(x)
+    with pytest.raises(TypeError, match="jacrev needs real floating-point results"):
+        cv.jacrev(lambda x: np.round(x).astype(int))(x)
+
+
+def test_integers_among_results_have_jacobians_of_zeros_in_forward_mode() -> None:
+    x = onp.array([[0.5, -1.2]], "float32")
+    found = cv.jit(cv.jacfwd(lambda x: {"i": np.argsort(x), "b": x > 0, "x": 2 * x, "n": 3}))(x)
+    types = {k: (v.shape, v.dtype.name) for k, v in found.items()}
+    assert types == {
+        "i": ((1, 2, 1, 2), "int32"),
+        "b": ((1, 2, 1, 2), "bool"),
+        "x": ((1, 2, 1, 2), "float32"),
+        "n": ((1, 2), "int32"),
+    }
+    assert not any(onp.any(found[k]) for k in "ibn")
+    close(found["x"].reshape(2, 2), 2 * onp.eye(2))
 
 
 def test_hessians_of_several_arguments_with_auxiliary_data() -> None:

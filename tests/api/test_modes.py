@@ -13,7 +13,9 @@ import pytest
 
 import covector
 import covector.numpy as cnp
-from covector import config
+from covector import config, lax
+from covector._engine.base import jax_flags
+from covector._engine.core.trace import Tracer
 
 
 def test_a_scope_is_of_its_thread_and_an_update_of_all() -> None:
@@ -81,7 +83,8 @@ def test_scopes_nest_and_end_with_exceptions() -> None:
 
 RANKS: list[tuple[Callable[..., Any], bool]] = [
     (lambda a, b: a + b, False),
-    (lambda a, b: cnp.where(a > 0, a, b), False),
+    (lambda a, b: cnp.where(a > 0, a, b), True),  # as JAX's
+    (lambda a, b: cnp.select([a > 0], [b], a), True),
     (lambda a, b: cnp.maximum(b, a), False),
     (lambda a, b: a + 1, True),
     (lambda a, b: a + np.float32(1), True),
@@ -246,6 +249,111 @@ def test_names_of_what_is_traced() -> None:
         cnp.ones(3) + cnp.ones(4)
 
 
+def test_all_flags_of_jax() -> None:
+    names = [f"jax_{name}" for name in (*jax_flags._MEANING, *jax_flags._OTHERS)]
+    assert len(names) > 140
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in names:  # what a program finds it may set again
+            config.update(name, getattr(config, name))
+    for name in (f"jax_{name}" for name in jax_flags._OTHERS if name != "default_device"):
+        before = getattr(config, name)
+        jax_flags._warned.clear()
+        with pytest.warns(UserWarning, match=f"the flag '{name}' has no effect here"):
+            config.update(name, "else")
+        assert getattr(config, name) == "else"
+        config.update(name, before)
+    jax_flags._warned.clear()
+
+
+LOOPS: dict[str, Callable[[Callable[[Any], Any], Any], Any]] = {
+    "scan": lambda see, x: lax.scan(lambda c, a: (c + see(a), c), 0.0, x),
+    "scan backwards": lambda see, x: lax.scan(lambda c, a: (c * see(a), {"c": c}), 1.0, x, reverse=True),
+    "scan of nothing": lambda see, x: lax.scan(lambda c, a: (see(c), a), 1.0, x[:0]),
+    "map": lambda see, x: lax.map(lambda a: see(a) + 1, x),
+    "fori_loop": lambda see, x: lax.fori_loop(0, 3, lambda i, c: c * see(x[i]), 1.0),
+    "while_loop": lambda see, x: lax.while_loop(lambda c: see(c) < 3, lambda c: c + x[0], x[1]),
+    "cond": lambda see, x: lax.cond(x[0] > 0, lambda a: see(a) + 1, lambda a: a - 1, x),
+    "switch": lambda see, x: lax.switch(2, [cnp.sin, cnp.cos, lambda a: see(a) * 2], x),
+    "gradient": lambda see, x: covector.grad(lambda a: lax.scan(lambda c, b: (c * see(b), b), 1.0, a)[0])(x),
+    "inside vmap": lambda see, x: covector.vmap(lambda a: lax.while_loop(lambda c: c < 3, lambda c: c + 1, a))(x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_without_jit_run_step_by_step(name: str) -> None:
+    x, seen = cnp.array([1.0, 2.0, 3.0]), []
+
+    def see(value: Any) -> Any:
+        seen.append(isinstance(value, Tracer) and value.concrete() is None)
+        return value
+
+    expected = LOOPS[name](see, x)
+    seen.clear()
+    with covector.disable_jit():
+        found = LOOPS[name](see, x)
+    assert covector.tree.structure(found) == covector.tree.structure(expected)
+    for a, b in zip(covector.tree.leaves(found), covector.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert not any(seen) or name == "scan of nothing"
+
+
+NUMPYS: dict[str, Callable[[Any], Any]] = {
+    "jit": covector.jit(lambda a: a + 1),
+    "grad": covector.grad(lambda a: a.sum()),
+    "a function": cnp.sin,
+    "an operator": lambda n: cnp.ones(3) + n,
+    "lax": lambda n: lax.add(n, n),
+    "stack": lambda n: cnp.stack([n, n]),
+    "an index": lambda n: cnp.ones(3)[n.astype(int)],
+}
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_what_a_transfer_guard_sees(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    given = np.ones(3, np.float32)
+    NUMPYS[name](given)
+    with covector.transfer_guard("disallow"):
+        with pytest.raises(RuntimeError, match=r"a NumPy array of shape \(3,\).*transfer_guard"):
+            NUMPYS[name](given)
+        NUMPYS[name](cnp.asarray(given))
+        covector.device_put(given)
+    with covector.transfer_guard("disallow_explicit"), pytest.raises(RuntimeError, match="NumPy"):
+        covector.device_put(given)
+    with covector.transfer_guard("log"):
+        NUMPYS[name](given)
+    assert "a NumPy array of shape (3,)" in caplog.text
+
+
+def test_strict_promotion_of_types_and_updates() -> None:
+    x = cnp.ones(3)
+    refused: list[Callable[[], Any]] = [
+        lambda: cnp.promote_types("int32", "float32"),
+        lambda: cnp.result_type(x, cnp.arange(3)),
+        lambda: x.at[0].set(cnp.int32(1)),
+        lambda: cnp.arange(3).at[0].set(1.5),
+        lambda: x.at[0].add(cnp.int32(1)),
+    ]
+    for call in refused:
+        call()
+        with (
+            covector.numpy_dtype_promotion("strict"),
+            pytest.raises(covector.errors.TypePromotionError),
+        ):
+            call()
+    with covector.numpy_dtype_promotion("strict"):
+        assert x.at[0].set(1)[0] == 1
+        assert cnp.result_type(x, 1) == np.float32
+
+
+def test_modes_that_change_nothing_that_is_computed() -> None:
+    for precision in ("BF16_BF16_F32", "F32_F32_F32", "highest", None):
+        with covector.default_matmul_precision(precision), covector.enable_checks():
+            assert float(covector.jit(lambda x: x @ x)(cnp.ones(3))) == 3.0
+    with pytest.raises(TypeError, match="named_scope: name must be a str, got 3"):
+        covector.named_scope(3)  # type: ignore[arg-type]
+
+
 def test_flags_of_jax() -> None:
     config.update("jax_disable_jit", True)
     assert config.disable_jit
@@ -254,19 +362,31 @@ def test_flags_of_jax() -> None:
     assert not config.trim_tracebacks
     config.update("jax_traceback_filtering", "auto" if covector.config.trim_tracebacks else "off")
     with pytest.warns(UserWarning, match="'jax_threefry_partitionable' has no effect here"):
-        config.update("jax_threefry_partitionable", True)
+        config.update("jax_threefry_partitionable", False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        config.update("jax_threefry_partitionable", True)  # said once
+        config.update("jax_threefry_partitionable", False)  # said once
+        assert config.jax_threefry_partitionable is False
+        config.update("jax_threefry_partitionable", True)  # as it is
     with pytest.raises(AttributeError, match="jax_no_such_flag"):
         config.update("jax_no_such_flag", True)
 
 
 def test_guards_and_devices_check_what_they_are_given() -> None:
-    with covector.transfer_guard("disallow"), covector.default_device(covector.devices()[0]):
+    device = covector.devices()[0]
+    with covector.default_device(device):
         assert float(cnp.sum(np.ones(3))) == 3.0
-    with pytest.raises(ValueError, match="'no' is none of allow, log"):
-        covector.transfer_guard("no")
+    config.update("jax_default_device", device)
+    assert config.jax_default_device is device
+    config.update("jax_default_device", None)
+    with pytest.raises(ValueError, match="'moon' is not a device here"):
+        config.update("jax_default_device", "moon")
+    for end in ("", "_host_to_device", "_device_to_host", "_device_to_device"):
+        guard = getattr(covector, f"transfer_guard{end}")
+        with pytest.raises(ValueError, match=f"transfer_guard{end}: 'no' is none of allow, log"):
+            guard("no")
+        with guard("disallow_explicit"):
+            assert float(cnp.ones(())) == 1.0
     with pytest.raises(ValueError, match="the devices are"):
         covector.default_device("tpu")
 
@@ -282,7 +402,9 @@ def test_stages_tell_what_they_know() -> None:
     compiled = lowered.compile()
     for stage in (traced, lowered, compiled):
         assert stage.donate_argnums == (0,)
-        assert [a.shape for a in stage.in_avals] == [(2, 3), ()]
+        ((aval,), keywords) = stage.in_avals
+        assert (aval.str_short(), str(keywords["scale"])) == ("float32[2,3]", "float32*[]")
+        assert stage.out_avals["y"].str_short(short_dtypes=True) == "f32[2,3]"
         ((info,), keywords) = stage.args_info
         assert (info.shape, info.dtype, info.donated) == ((2, 3), np.float32, True)
         assert not keywords["scale"].donated
@@ -294,8 +416,35 @@ def test_stages_tell_what_they_know() -> None:
     with pytest.raises(ValueError, match="stablehlo"):
         lowered.as_text("stablehlo")
     assert lowered.cost_analysis()["flops"] > 0
-    assert compiled.memory_analysis()["alias_size_in_bytes"] == 24
+    sizes = compiled.memory_analysis()
+    assert sizes.argument_size_in_bytes == 28
+    assert sizes.output_size_in_bytes == sizes.alias_size_in_bytes == 24
+    assert sizes.generated_code_size_in_bytes > 0
+    assert compiled.input_shardings[0] == (x.sharding,)
+    assert compiled.output_shardings == {"y": x.sharding}
+    assert compiled.input_formats[0][0].layout.major_to_minor == (0, 1)
+    assert compiled.output_formats["y"].sharding == x.sharding
     np.testing.assert_array_equal(compiled.call(x, scale=2.0)["y"], np.full((2, 3), 2.0))
+    assert x.is_deleted()  # as it was donated
+    assert f_jitted._cache_size() == 0
+
+
+def test_what_stages_refuse() -> None:
+    x = cnp.ones(3)
+    lowered = covector.jit(cnp.sin).trace(x).lower(lowering_platforms=("cpu",))
+    compiled = lowered.compile(compiler_options={"vector_bits": 128})
+    assert "<4 x float>" in compiled.as_text("llvm")
+    with pytest.raises(ValueError, match="compile: there is no compiler option 'fast'"):
+        lowered.compile({"fast": True})
+    with pytest.raises(RuntimeError, match="tpu"):
+        covector.jit(cnp.sin).trace(x).lower(lowering_platforms=("tpu",))
+    for transformed in (
+        covector.vmap(compiled),
+        covector.jit(compiled),
+        covector.grad(lambda x: compiled(x).sum()),
+    ):
+        with pytest.raises(TypeError, match="compiled sin was called under a transformation"):
+            transformed(x)
 
 
 def test_options_of_jit() -> None:

@@ -480,14 +480,21 @@ MESSAGES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: jvp(named, (F32(1),), (np.array(1.0),)), TypeError, ["the same dtype, got float32[] and float64[]"],
     ),
     "cotangents of another structure": (
-        lambda: vjp(named, 1.0)[1]((1.0,)), TypeError, ["the pullback of vjp: the cotangent must have the structure"],
+        lambda: vjp(named, 1.0)[1]((1.0,)), ValueError, ["the pullback of vjp: the cotangent must have the structure"],
+    ),
+    "cotangents of another dtype": (
+        lambda: vjp(named, F32(1))[1](np.array(1)), ValueError, ["the pullback of vjp: a result and its cotangent"],
+    ),
+    "a cotangent of another shape for a transpose": (
+        lambda: linear_transpose(named, F32(1))(X), TypeError, ["linear_transpose: a result and its cotangent"],
     ),
     "not linear": (
         lambda: linear_transpose(cube, F32(1))(F32(1)), TypeError,
         ["linear_transpose: cube (test_transforms.py:", "is not linear in its arguments"],
     ),
     "transposed integers": (
-        lambda: linear_transpose(named, 3), TypeError, ["needs floating-point arguments, but x is int32*[]"],
+        lambda: linear_transpose(lambda x: prims.convert(x, np.dtype(F32)), np.arange(3)), TypeError,
+        ["takes functions from floating-point numbers to such", "returns float32[3]"],
     ),
     "jacfwd of a complex number": (lambda: jacfwd(named)(1j), TypeError, ["jacfwd needs real arguments, but x is"]),
     "jacrev to an integer": (

@@ -15,6 +15,7 @@ from covector._engine.core.numbers import number
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector.scipy import special
 
 STRONG = cnp.asarray(np.float32(2.0))
 
@@ -82,3 +83,26 @@ def test_constants_of_rules() -> None:
     program = cv.make_jaxpr(cv.grad(lambda x: x**3))(2.0)
     assert not program.constants
     assert program.out_avals == (weak,)
+
+
+# Of weak arrays: what is weak as they are, and what only is for the shape ().
+_WEAKLY: dict[str, Callable[[Any], Any]] = {
+    "lax.add": lambda x: lax.add(2.0, x), "lax.mul": lambda x: lax.mul(x, 2), "lax.conj": lax.conj,
+    "lax.gt": lambda x: lax.gt(x, 1.0), "lax.clamp": lambda x: lax.clamp(0.0, x, 1.0),
+    "lax.pad": lambda x: lax.pad(x, 0.0, [(1, 0, 0)] * np.ndim(x)), "lax.pow": lambda x: lax.pow(x, cnp.asarray(2)),
+    "lax.polynomial": lambda x: lax.polynomial(x, [1.0, 2.0]), "lax.polygamma": lambda x: lax.polygamma(1.0, x),
+}  # fmt: skip
+_BY_SHAPE: dict[str, Callable[[Any], Any]] = {
+    "logit": special.logit, "kl_div": lambda x: special.kl_div(x, 0.5), "rel_entr": lambda x: special.rel_entr(x, x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", {**_WEAKLY, **_BY_SHAPE})
+def test_results_of_weak_arrays(name: str) -> None:
+    """In every mode the same; numbers beside weak arrays are weak, strong ones make a result strong."""
+    f = {**_WEAKLY, **_BY_SHAPE}[name]
+    number = cnp.asarray(0.5)
+    for x, weak in ((number, True), (cnp.broadcast_to(number, (2,)), name in _WEAKLY)):
+        assert {typeof(run(x)).weak_type for run in (f, cv.jit(f))} == {weak}
+    if name != "lax.pow":
+        assert not typeof(f(STRONG)).weak_type

@@ -120,7 +120,7 @@ def test_a_donated_array_is_updated_in_place(f: Any, capsys: pytest.CaptureFixtu
     with cv.config.override(explain="copy"):
         compiled = cv.jit(f, donate_argnums=0).lower(x).compile()
     assert "in0 -> out0: in place" in capsys.readouterr().err
-    assert compiled.memory_analysis()["temp_size_in_bytes"] < 100_000
+    assert compiled.memory_analysis().temp_size_in_bytes < 100_000
     copies = [line for line in compiled.as_text().splitlines() if "(1000000)" in line]
     assert all("nothing to do" in line or "in0" in line for line in copies)
     donated_is_kept(f, np.ones((1000, 1000), "f"), donate=0)
@@ -169,7 +169,7 @@ def test_many_donated_arrays() -> None:
         compiled = cv.jit(step, donate_argnums=0).lower(given).compile()
         taken = time.perf_counter() - start
         found = compiled.memory_analysis()
-        assert found["alias_size_in_bytes"] == found["output_size_in_bytes"]
+        assert found.alias_size_in_bytes == found.output_size_in_bytes
         return taken
 
     with cv.config.override(verify=False, cache=False):
@@ -184,7 +184,7 @@ def states_of_room(f: Any, steps: int) -> float:
     x = np.ones((32, 32), np.float32)
     run = lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=steps)[0].sum()  # noqa: E731
     found = [cv.jit(g).lower(x).compile().memory_analysis() for g in (run, cv.grad(run))]
-    forward, backward = [m["temp_size_in_bytes"] / x.nbytes for m in found]
+    forward, backward = [m.temp_size_in_bytes / x.nbytes for m in found]
     assert forward <= 3.1, "what a step needs one after the other lies in one place"
     return backward
 

@@ -141,6 +141,34 @@ def test_slope_of_a_sample_is_that_of_its_quantile() -> None:
     np.testing.assert_allclose(float(slope), (ends[1] - ends[0]) / (2 * h), rtol=1e-6)
 
 
+def test_dtypes_of_results() -> None:
+    """Counts in any dtype; complex numbers where they are asked for."""
+    counts = random.multinomial(K, 4, P, dtype="int8")
+    assert (counts.dtype, int(counts.sum())) == ("int8", 4)
+    assert random.lognormal(K, 0.5, (2,), "complex64").dtype == "complex64"
+
+
+# With a parameter that is 1 but for its dtype.
+OF_COMPLEX: dict[str, Any] = {
+    "pareto": lambda p: random.pareto(K, p),
+    "gamma": lambda p: random.gamma(K, p),
+    "beta": lambda p: random.beta(K, 1.0, p),
+    "t": lambda p: random.t(K, p),
+    "uniform": lambda p: random.uniform(K, (), maxval=p),
+    "truncated_normal": lambda p: random.truncated_normal(K, -1.0, p),
+    "weibull_min": lambda p: random.weibull_min(K, p, 1.0),
+    "double_sided_maxwell": lambda p: random.double_sided_maxwell(K, 0.0, p),
+    "multivariate_normal": lambda p: random.multivariate_normal(K, p[None], p[None, None]),
+}
+
+
+@pytest.mark.parametrize("name", OF_COMPLEX)
+def test_complex_parameters_are_refused(name: str) -> None:
+    """Their imaginary parts would be dropped."""
+    with pytest.raises(TypeError, match=f"{name} has real parameters, got complex64"):
+        OF_COMPLEX[name](cnp.complex64(1))
+
+
 ERRORS = [
     (lambda: random.gamma(K, 1.0, dtype="int32"), ValueError, "gamma gives floats, not int32"),
     (lambda: random.gamma(K, 1.0, method="fast"), ValueError, "gamma: method is 'fast'"),

@@ -174,6 +174,12 @@ def test_images_have_derivatives_and_errors() -> None:
     np.testing.assert_allclose(of_y[0], step, rtol=1e-6)
     one = np.array([1, 2])
     np.testing.assert_array_equal(ndimage.map_coordinates(image, [one, one], 1), image[one, one])
+    whole = np.array([0, 1, 3, -2])  # a half is rounded away from zero, as in SciPy
+    halves = [np.array([0.5, 1.5, 2.5])]
+    np.testing.assert_array_equal(
+        ndimage.map_coordinates(whole, halves, 1),
+        scipy.ndimage.map_coordinates(whole, halves, order=1),
+    )
     for error, arguments in (
         (ValueError, (image, [one], 1)), (ValueError, (image, [one, one], 1, "edge")),
         (NotImplementedError, (image, [one, one], 3)),

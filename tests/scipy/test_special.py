@@ -203,6 +203,25 @@ def test_errors(call: Any, error: type[Exception], text: str) -> None:
         call()
 
 
+def test_gamma_functions_of_complex_numbers() -> None:
+    """On all sheets, at the poles, beside the negative axis on both sides, and where erfcx is infinite."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=300) * 10.0 ** rng.uniform(-1, 2, 300) + 1j * rng.normal(size=300) * 5
+    edges = [1, 2, complex(-2.5, 0.0), complex(-2.5, -0.0), complex(-3.5, -0.0), 0, -3, -30 + 0.1j]
+    z = np.concatenate([z, edges])
+    for name, least in (("loggamma", 1.0), ("gamma", 0.0), ("erfcx", 0.0)):
+        wanted = getattr(scipy.special, name)(z)
+        found = np.asarray(covector.jit(getattr(special, name))(cnp.array(z)))
+        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(wanted))
+        finite = np.isfinite(wanted)
+        size = np.maximum(np.abs(wanted[finite]), least)
+        assert (np.abs(found[finite] - wanted[finite]) <= 1e-12 * size).all(), name
+        assert getattr(special, name)(1j).dtype == "complex64"
+    for w in (0.3 + 0.4j, -1.3 + 0.4j):
+        slope = covector.grad(special.loggamma, holomorphic=True)(cnp.complex64(w))
+        np.testing.assert_allclose(complex(slope), scipy.special.digamma(w), rtol=1e-5)
+
+
 def test_complex_numbers() -> None:
     x = np.array([0.75 + 0.5j, -2.5 + 1j, 0], np.complex64)
     y = np.array([2.25 - 1j, 1 + 2j, 3j], np.complex64)

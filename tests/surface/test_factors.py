@@ -302,6 +302,14 @@ def test_least_squares() -> None:
     assert residuals.shape == (1,)
 
 
+@pytest.mark.parametrize("order", [None, 1, np.inf, "fro", -2])
+def test_conditions_of_singular_matrices(order: Any) -> None:
+    """Without bounds, as in NumPy, but what is NaN stays so."""
+    flat = np.stack([np.zeros((3, 3)), np.full((3, 3), np.nan), np.eye(3)])
+    wanted = [np.inf, np.nan, np.linalg.cond(np.eye(3), order)]
+    np.testing.assert_allclose(np.asarray(la.cond(flat, order)), wanted)
+
+
 def test_ranks() -> None:
     stack = np.stack([np.eye(3), np.ones((3, 3)), np.zeros((3, 3)), np.diag([1, 1e-9, 0])])
     for kwargs in ({}, {"rtol": 0.1}, {"tol": 1.5}, {"hermitian": True}):

@@ -200,6 +200,9 @@ def test_einsum_other_forms() -> None:
         (lambda: cnp.einsum("i->j", cnp.ones(3)), ValueError, "the output 'j'"),
         (lambda: cnp.einsum("i,j", cnp.ones(3)), ValueError, "is for 2 operands, got 1"),
         (lambda: cnp.tensordot(cnp.ones((2, 3)), cnp.ones((2, 3)), 1), TypeError, "must be equal"),
+        (lambda: cnp.tensordot(cnp.ones(3), cnp.ones(3), (0,)), TypeError, "tensordot: axes is"),
+        (lambda: cnp.vecdot(cnp.ones(3), cnp.ones(4)), ValueError, "must be of one length"),
+        (lambda: cnp.vecdot(cnp.ones(3), cnp.ones(3), axis=None), TypeError, "axis of vecdot"),
     ],
 )
 def test_errors(f: Any, error: type[Exception], text: str) -> None:

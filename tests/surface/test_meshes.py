@@ -72,7 +72,9 @@ def test_what_is_spread_is_there() -> None:
             np.testing.assert_array_equal(cv.jit(lambda x: x, in_shardings=P("x"))(X), X)
     assert cv.make_array_from_process_local_data(OVER, {"a": np.asarray(X)})["a"].shape == (4,)
     with cv.set_mesh(EXPLICIT):
-        assert cv.reshard({"a": X}, P("x"))["a"] is X
+        spread = cv.reshard({"a": X}, P("x"))["a"]
+        assert spread.committed
+        np.testing.assert_array_equal(spread, X)
         total = cv.shard_map(lambda x: lax.psum(x.sum(), "x"), in_specs=P("x"), out_specs=P())
         assert total(X) == 6
         doubled = cv.smap(lambda x: 2 * x, in_axes=0, out_axes=0, axis_name="x")

@@ -114,6 +114,9 @@ def test_standardize_one_hot_glu(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(
         np.asarray(nn.one_hot(cnp.array([0, 2, 5]), 3)), [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
     )
+    assert nn.standardize(cnp.arange(3), epsilon=cnp.float64(0.1)).dtype == "float64"
+    with cv.enable_x64(True):
+        assert nn.standardize(cnp.arange(3, dtype="int32")).dtype == "float32"
     assert nn.one_hot(cnp.arange(2), 3, axis=0, dtype=cnp.int8).shape == (3, 2)
     first, second = np.split(x, 2, -1)
     np.testing.assert_allclose(

@@ -132,3 +132,18 @@ def test_small_modules() -> None:
         cv.tree_util.flatten_one_level(3)
     keyed = cv.tree_util.flatten_one_level_with_keys({"b": None, "a": [1]})[0]
     assert [(k.key, x) for k, x in keyed] == [("a", [1]), ("b", None)]
+
+
+def test_segments_of_narrow_integers_and_of_truth_values() -> None:
+    """Sums of runs have the data's dtype, and go by the mode; truth values are no numbers."""
+    data = cnp.array([100, 100, 3, 4], "int8")
+    for mode in ("drop", "clip"):
+        found = [
+            ops.segment_sum(data, cnp.array([0, 0, 1, 7]), 2, bucket_size=b, mode=mode)
+            for b in (None, 2)
+        ]
+        assert {f.dtype.name for f in found} == {"int8"}
+        assert found[0].tolist() == found[1].tolist() == [-56, 3 if mode == "drop" else 7]
+    for name in ("segment_sum", "segment_prod"):
+        with pytest.raises(TypeError, match=rf"{name} takes numbers, got bool\[2\]"):
+            getattr(ops, name)(cnp.array([True, False]), cnp.array([0, 1]), 2)

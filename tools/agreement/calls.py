@@ -14,8 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.agreement.recipes import KEYWORDS, OPERANDS
+from tools.agreement.recipes import KEYWORDS, OPERANDS, OPERANDS_OF
 
+DISTRIBUTIONS = (
+    "bernoulli", "beta", "betabinom", "binom", "cauchy", "chi2", "dirichlet", "expon", "gamma", "gennorm", "geom",
+    "gumbel_l", "gumbel_r", "laplace", "logistic", "multinomial", "multivariate_normal", "nbinom", "norm", "pareto",
+    "poisson", "t", "truncnorm", "uniform", "vonmises", "wrapcauchy",
+)  # fmt: skip
 MODULES = (
     "numpy",
     "numpy.linalg",
@@ -31,14 +36,12 @@ MODULES = (
     "ops",
     "scipy.special",
     "scipy.linalg",
-    "scipy.stats",
-    "scipy.signal",
-    "scipy.integrate",
-    "scipy.fft",
-    "scipy.ndimage",
-    "scipy.cluster.vq",
     "scipy.optimize",
-    "scipy.sparse.linalg",
+    "flatten_util",
+    *[f"scipy.{m}" for m in (
+        "cluster.vq", "fft", "integrate", "ndimage", "signal", "sparse.linalg", "stats",
+    )],
+    *[f"scipy.stats.{d}" for d in DISTRIBUTIONS],
 )  # fmt: skip
 DTYPES = ("bool", "uint8", "int8", "int32", "uint32", "float16", "bfloat16", "float32", "complex64")
 WIDE = ("int64", "float64", "complex128")
@@ -80,17 +83,18 @@ def functions(module: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         yield known, function
 
 
-def calls(function: Callable[..., Any], dtypes: Sequence[str]) -> Iterator[str]:
+def calls(known: str, function: Callable[..., Any], dtypes: Sequence[str]) -> Iterator[str]:
     """The argument lists of a function, with dtypes and shapes in them."""
+    recipes = next((r for head, r in OPERANDS_OF.items() if known.startswith(head)), {})
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return
     required = [p for p in parameters.values() if _is_required(p)]
     shown = [("*" if p.kind is p.VAR_POSITIONAL else "") + p.name for p in required]
-    if any(n not in OPERANDS for n in shown):
+    if any(n not in recipes and n not in OPERANDS for n in shown):
         return
-    texts = [OPERANDS[n] for n in shown]
+    texts = [recipes.get(n) or OPERANDS[n] for n in shown]
     base = ", ".join(texts)
     for d in _dtypes(base, dtypes):
         yield _filled(base, d, "2, 3")
@@ -98,6 +102,9 @@ def calls(function: Callable[..., Any], dtypes: Sequence[str]) -> Iterator[str]:
         for d in FIRST:
             yield from (_filled(base, d, s) for s in SHAPES[1:])
     yield from _with_numbers(texts)
+    if recipes:  # numbers, and weak arrays, in the place of all arrays
+        for number in ("0.5", "2", "weak(0.5, 2, 3)", "weak(2, 2, 3)"):
+            yield re.sub(r"\w+\(D, [^)]*\)", number, base)
     for p in parameters.values():
         if p.default is inspect.Parameter.empty or p.kind is p.POSITIONAL_ONLY:
             continue
@@ -151,7 +158,7 @@ def every_call(wide: bool) -> Iterator[str]:
     dtypes = DTYPES + WIDE if wide else DTYPES
     for module in MODULES:
         for name, function in functions(module):
-            for text in dict.fromkeys(calls(function, dtypes)):
+            for text in dict.fromkeys(calls(name, function, dtypes)):
                 yield f"{name}({text})"
     for line in lines_of("calls.txt"):
         for text in _expanded(line):
@@ -183,7 +190,7 @@ def undrawn() -> list[str]:
         name
         for module in MODULES
         for name, function in functions(module)
-        if next(calls(function, FIRST), None) is None
+        if next(calls(name, function, FIRST), None) is None
     ]
 
 

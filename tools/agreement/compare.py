@@ -161,7 +161,7 @@ def group(call: str) -> tuple[str, str]:
 
 _FUNCTION = (
     r"(?P<module>(?:numpy(\.linalg|\.fft)?|lax(\.linalg)?|nn(\.initializers)?|scipy(\.[a-z]+)+|"
-    r"random|tree|tree_util|image|ops))\.(?P<name>\w+)[(\[.]"
+    r"random|tree|tree_util|flatten_util|image|ops))\.(?P<name>\w+)[(\[.]"
 )
 # The calls that are of no module, by how they begin.
 _KINDS_OF_CALLS = {

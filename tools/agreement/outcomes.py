@@ -87,6 +87,10 @@ class Values:
             return self._weak(values.astype(_WEAK[dtype]))
         return self.library.numpy.asarray(values.astype(dtype))
 
+    def whole(self, dtype: str = "float32", *shape: int) -> Any:
+        """Of small whole numbers."""
+        return self._made([2, 0, 1, 3], dtype, shape)
+
     def places(self, bound: int, *shape: int) -> Any:
         """Of indices below a bound."""
         return self.library.numpy.asarray(
@@ -105,7 +109,19 @@ class Values:
 
     def names(self) -> dict[str, Any]:
         """What a call may name."""
-        own = ("a", "b", "positive", "unit", "ordered", "odd", "spd", "places", "mask", "weak")
+        own = (
+            "a",
+            "b",
+            "positive",
+            "unit",
+            "ordered",
+            "odd",
+            "whole",
+            "spd",
+            "places",
+            "mask",
+            "weak",
+        )
         modules = _ROOTS[1:]
         functions = (
             "jit",
@@ -143,12 +159,15 @@ class NumPy:
                 return [x], ""
             return [leaf for part in x for leaf in NumPy.tree.flatten(part)[0]], ""
 
-    lax = nn = random = scipy = tree_util = image = ops = jit = grad = vmap = jacfwd = None
-    jacrev = hessian = linearize = checkpoint = value_and_grad = None
+    lax = nn = random = scipy = tree_util = flatten_util = image = ops = jit = grad = vmap = None
+    jacfwd = jacrev = hessian = linearize = checkpoint = value_and_grad = None
     jvp = vjp = eval_shape = device_put = None
 
 
-_ROOTS = ("numpy", "lax", "nn", "random", "scipy", "tree", "tree_util", "image", "ops")
+_ROOTS = (
+    *("numpy", "lax", "nn", "random", "scipy"),
+    *("image", "ops", "tree", "tree_util", "flatten_util"),
+)
 _FUNCTION = (
     rf"({'|'.join(_ROOTS)})\.[\w.]+[(\[]"  # at the start of a call: one of the library's own
 )
@@ -158,11 +177,13 @@ _MODULES = (
     "lax.linalg",
     "nn.initializers",
     "tree_util",
+    "flatten_util",
     "image",
     "ops",
-    *[f"scipy.{m}" for m in ("special", "linalg", "stats", "signal", "integrate", "fft", "ndimage")],
-    *[f"scipy.{m}" for m in ("cluster.vq", "optimize", "interpolate", "sparse.linalg")],
-    "scipy.spatial.transform",
+    *[f"scipy.{m}" for m in (
+        "special", "linalg", "cluster.vq", "fft", "integrate", "interpolate", "ndimage", "optimize", "signal",
+        "sparse.linalg", "spatial.transform", "stats",
+    )],
 )  # fmt: skip
 
 

@@ -97,6 +97,27 @@ OPERANDS: dict[str, str] = {
     "segment_ids": "places(3, 2)",
 }
 
+# The same for the functions of a module, by how their names begin: before those above.
+OPERANDS_OF: dict[str, dict[str, str]] = {
+    "scipy.stats.truncnorm.": {"a": "-1.5", "b": "2.0", "x": "a(D, S)"},
+    "scipy.stats.": {
+        **dict.fromkeys(("a", "b", "df", "mu", "kappa", "beta", "alpha", "scale"), "positive(D, S)"),
+        **dict.fromkeys(("p", "q", "c"), "unit(D, S)"),
+        **dict.fromkeys(("k", "n"), "whole(D, S)"),
+        "loc": "a(D, S)",
+    },
+    "image.": {"shape": "(4, 5)", "method": "'linear'"},
+    "scipy.ndimage.": {"input": "a(D, S)", "coordinates": "[positive('float32', 4)] * 2", "order": "1"},
+    "scipy.signal.": {
+        "in1": "a(D, S)", "in2": "b(D, 2, 2)", "x": "a(D, 2, 8)", "y": "b(D, 2, 8)",
+        "Zxx": "a('complex64', 3, 4)",
+    },
+    "scipy.sparse.linalg.": {"A": "spd(D, 3)", "b": "b(D, 3)"},
+    "scipy.cluster.": {"obs": "a(D, 4, 2)", "code_book": "b(D, 3, 2)"},
+    "flatten_util.": {"pytree": "{'a': a(D, S), 'b': [b(D, 2), 1.5]}"},
+    "ops.": {"segment_ids": "places(3, 2)"},
+}  # fmt: skip
+
 # Parameters that may be left out: what is given for each, one call for one of them.
 KEYWORDS: dict[str, tuple[str, ...]] = {
     "axis": ("None", "0", "-1", "(0, 1)", "5"),

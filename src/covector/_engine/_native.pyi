@@ -529,6 +529,7 @@ class Entry:
         pullback: Callable[[int], Transposed] | None = None,
         captured: Sequence[Any] | None = None,
         written: Sequence[int] = (),
+        committed: bool = False,
     ) -> None:
         """Describe a call.
 
@@ -547,6 +548,8 @@ class Entry:
         Of a call that touches references `captured` are those whose values follow the leaves, and
         `written` those of the arguments', then of these, whose new values follow the result: that
         is the first item of a tuple then.
+
+        With `committed` results are, whatever the arguments are.
         """
     @property
     def executable(self) -> Executable:

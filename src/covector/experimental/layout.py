@@ -6,50 +6,11 @@ from typing import Any
 
 from covector._engine.base import errors, tree
 from covector._engine.base.public import publish
-from covector._engine.base.record import record
 from covector._engine.core.trace import typeof
 from covector._engine.runtime.device import check_places
+from covector._engine.types.layout import Format, Layout
 
 __all__ = ["Format", "Layout", "with_layout_constraint"]
-
-
-@record
-class Layout:
-    """The order of the axes in memory, the outermost first; without tiles.
-
-    >>> from covector.experimental.layout import Layout
-    >>> Layout((0, 1)).major_to_minor
-    (0, 1)
-    """
-
-    major_to_minor: tuple[int, ...]
-    tiling: tuple[tuple[int, ...], ...] | None = None
-    sub_byte_element_size_in_bits: int = 0
-
-
-@record
-class Format:
-    """A layout and a sharding, either of them None where it does not matter.
-
-    >>> import covector
-    >>> from covector.experimental.layout import Format, Layout
-    >>> Format(Layout((0,)), covector.numpy.ones(2).sharding).layout
-    Layout(major_to_minor=(0,), tiling=None, sub_byte_element_size_in_bits=0)
-    """
-
-    layout: Layout | None = None
-    sharding: Any = None
-
-    @property
-    def device_set(self) -> set[Any]:
-        """The devices of the sharding.
-
-        >>> import covector
-        >>> from covector.experimental.layout import Format
-        >>> Format(None, covector.numpy.ones(2).sharding).device_set
-        {CpuDevice(id=0)}
-        """
-        return set() if self.sharding is None else self.sharding.device_set
 
 
 def with_layout_constraint(x: Any, layouts: Any) -> Any:

@@ -30,6 +30,7 @@ from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.nothing import leaf_paths
+from covector.lax import by_steps
 from covector.lax.control_flow import leaf_path
 
 Function = Callable[..., Any]
@@ -204,6 +205,8 @@ def _choose(api: str, index: Any, functions: dict[str, Function], operands: Sequ
 
     if api == "cond":  # in the order of the index
         functions = dict(reversed(functions.items()))
+    if by_steps.known(index) is not None:
+        return by_steps.choose(index, list(functions.values()), operands)
     branches = [_traced(api, what, f, avals, arguments) for what, f in functions.items()]
     _check_structures(api, branches)
     types = [_common_type(api, branches, i) for i in range(len(branches[0].paths))]

@@ -21,6 +21,7 @@ from covector._engine.api.arguments import (
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.base.caches import forgotten_by
+from covector._engine.base.config import config
 from covector._engine.base.record import record
 from covector._engine.control.loop import Scan
 from covector._engine.core.numbers import SCALARS
@@ -32,6 +33,7 @@ from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 from covector._engine.types.nothing import with_axis
+from covector.lax import by_steps
 from covector.numpy.promotion import integer_of
 
 Function = Callable[..., Any]
@@ -51,6 +53,10 @@ class Step:
     gives: Callable[[Function, Any, Any], Any]
     api: str = "scan"
     counters: int = 0  # how many parts of the carry are not the user's: they stand first
+
+    def of(self, f: Function) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """The step of a function, from carry and x to carry and y."""
+        return lambda carry, x: self.gives(f, carry, f(*self.takes(carry, x)))
 
 
 @record(eq=False)
@@ -134,6 +140,8 @@ def scanned(
             raise TypeError(errors.not_a_value("scan", leaf_path("xs", xs, i), x))
     carry = [operand(x) for x in carry]
     size = _length(slices, length, xs)
+    if config.disable_jit and isinstance(size, int) and size:
+        return by_steps.scan(step.of(f), tree.unflatten(carry_tree, carry), xs, size, reverse)
     rest = xs_tree, tuple([_slice_type(typeof(x)) for x in slices])
     traced = traced_step("scan", step, f, carry, carry_tree, *rest)
     if (

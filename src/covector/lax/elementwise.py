@@ -284,7 +284,8 @@ def pow(x: Any, y: Any) -> Any:
         (x,) = operands("pow", x)
         check_shapes("pow", [typeof(x), typeof(y)])
         if dtypes.is_inexact(x.dtype):
-            return prims.pow_(x, prims.convert(y, x.dtype))
+            weak = getattr(x, "weak_type", False) and getattr(y, "weak_type", False)
+            return prims.pow_(x, prims.Convert(x.dtype, weak)(y))
     return _power(x, y)
 
 
@@ -444,7 +445,7 @@ def conj(x: Any) -> Any:
     Array([1.-2.j], dtype=complex64)
     """
     (x,) = operands("conj", x)
-    return prims.conj(x) if dtypes.is_complex(x.dtype) else prims.complex_(x, x.dtype.type(0))
+    return prims.conj(x) if dtypes.is_complex(x.dtype) else complex(x, 0.0)
 
 
 def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> Any:
@@ -458,7 +459,8 @@ def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> A
     19.0
     """
     x = array("polynomial", x)
-    parts = [prims.convert(array("polynomial", c), x.dtype) for c in coeffs]
+    parts = [array("polynomial", c) for c in coeffs]
+    parts = [prims.Convert(x.dtype, typeof(c).weak_type)(c) for c in parts]
     out = parts.pop() if parts else x.dtype.type(0)
     if not parts:
         return add(prims.zeros(typeof(x)), out)

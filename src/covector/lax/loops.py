@@ -18,11 +18,13 @@ from covector._engine.api.arguments import (
     operand,
 )
 from covector._engine.base import errors, tree
+from covector._engine.base.config import config
 from covector._engine.control.while_ import While
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.ir.program import Program, Var, without_dead_code
 from covector._engine.transforms.programs import interned
 from covector._engine.types import dtypes
+from covector.lax import by_steps
 from covector.lax.control_flow import (
     Function,
     Step,
@@ -66,6 +68,16 @@ def _while(
     carry, carry_tree = flatten(init_val)
     check_values(body[0], "init_val", init_val, carry)
     carry = [operand(x) for x in carry]
+    if config.disable_jit:
+        holds, advance = condition[0].of(condition[1]), body[0].of(body[1])
+        val, done = by_steps.while_loop(
+            lambda val: holds(val, None)[1],
+            lambda val: advance(val, None)[0],
+            tree.unflatten(carry_tree, carry),
+        )
+        if done:
+            return val
+        carry, carry_tree = flatten(val)  # the rest of the steps
     nothing = tree.flatten(None)[1], ()
     traced = traced_step(api, *body, carry, carry_tree, *nothing)
     if (

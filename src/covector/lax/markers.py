@@ -12,6 +12,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.callbacks import debug_callback
 from covector._engine.api.meshes import check_spread
 from covector._engine.base import errors, tree
+from covector._engine.runtime.device import committed
 from covector._engine.types import dtypes
 from covector._engine.types.mesh import AxisType
 from covector.lax.operands import array
@@ -142,4 +143,4 @@ def with_sharding_constraint(x: Any, shardings: Any) -> Any:
     Array([1., 1.], dtype=float32)
     """
     check_spread("with_sharding_constraint", x, shardings, (AxisType.Auto,))
-    return tree.map(lambda leaf: lift("with_sharding_constraint", leaf), x)
+    return tree.map(lambda leaf: committed(lift("with_sharding_constraint", leaf)), x)

@@ -33,16 +33,18 @@ def operand(name: str, x: Any) -> Any:
 def operands(name: str, *args: Any) -> list[Any]:
     """The operands of an elementwise operation.
 
-    Python numbers take the others' dtype where they fit its kind.  Axes of size 1 are repeated; TypeError for other
-    shapes of different ranks, but one of shape () goes with any.  The primitives themselves refuse different dtypes.
+    Python numbers take the others' dtype where they fit its kind, and are weak where all others are.  Axes of size 1
+    are repeated; TypeError for other shapes of different ranks, but one of shape () goes with any.  The primitives
+    themselves refuse different dtypes.
     """
     xs = [operand(name, x) for x in args]
-    dtype = next((x.dtype for x in xs if type(x) not in NUMBERS), None)
-    if dtype is None:
+    arrays = [x for x in xs if type(x) not in NUMBERS]
+    if not arrays:
         found, weak = dtypes.promote(*[type_key(x) for x in xs])
         xs = [constant(x, found, weak) for x in xs]
-    else:
-        xs = [_beside(plain_number(x), dtype) if type(x) in NUMBERS else x for x in xs]
+    elif len(arrays) < len(xs):
+        dtype, weak = arrays[0].dtype, all(getattr(x, "weak_type", False) for x in arrays)
+        xs = [_beside(plain_number(x), dtype, weak) if type(x) in NUMBERS else x for x in xs]
     if len(xs) < 2:
         return xs
     avals = [typeof(x) for x in xs]
@@ -51,10 +53,10 @@ def operands(name: str, *args: Any) -> list[Any]:
     return fitted(name, xs)
 
 
-def _beside(x: Any, dtype: np.dtype) -> Any:
-    """A Python number as an operand beside one of this dtype; in its own dtype if that is of a lesser kind."""
+def _beside(x: Any, dtype: np.dtype, weak: bool) -> Any:
+    """A Python number as an operand beside ones of this dtype; in its own dtype if that is of a lesser kind."""
     if dtypes.kind(dtype) in _FITS[type(x)]:
-        return convert_scalar(x, dtype, False)
+        return convert_scalar(x, dtype, weak)
     return dtypes.of_number(type(x)).type(x)
 
 

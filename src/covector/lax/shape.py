@@ -73,7 +73,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
            [7., 7.]], dtype=float32, weak_type=True)
     """
     _check_scalar("full", fill_value)
-    return creation.full(shape, fill_value, dtype)
+    return creation.full(shape, fill_value, dtype, out_sharding=sharding)
 
 
 def full_like(
@@ -86,7 +86,7 @@ def full_like(
     Array([7, 7], dtype=int32)
     """
     _check_scalar("full_like", fill_value)
-    return creation.full_like(x, fill_value, dtype, shape)
+    return creation.full_like(x, fill_value, dtype, shape, out_sharding=sharding)
 
 
 def _check_scalar(name: str, value: Any) -> None:
@@ -106,7 +106,7 @@ def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
     >>> lax.empty((2, 3), cnp.float32).shape
     (2, 3)
     """
-    return creation.zeros(shape, dtype)
+    return creation.zeros(shape, dtype, out_sharding=out_sharding)
 
 
 def iota(dtype: Any, size: Any) -> Any:

@@ -193,7 +193,7 @@ def standardize(
         raise ValueError(
             f"standardize: algorithm is 'fast' or 'stable', not {algorithm!r}{errors.at_user_line()}"
         )
-    x, epsilon = _inexact("standardize", x, epsilon)
+    (x,) = _inexact("standardize", x)
     return _standardize(
         x, mean, variance, epsilon, where, axes=axes_of(axis, np.ndim(x)), algorithm=algorithm
     )

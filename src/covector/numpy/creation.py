@@ -13,10 +13,11 @@ from covector._engine.base import errors
 from covector._engine.core import trace
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
+from covector._engine.runtime.device import devices
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapeDtypeStruct, described
 from covector.numpy.join import stack
-from covector.numpy.operands import check_device, converted
+from covector.numpy.operands import beside, converted, placed
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -73,9 +74,8 @@ def asarray(
     >>> cnp.asarray([1.0, 2.0])
     Array([1., 2.], dtype=float32)
     """
-    check_device("asarray", device, out_sharding)
     x = array_of(a, None if dtype is None else dtypes.as_dtype(dtype))
-    return prims.Copy()(x) if copy and x is a else x
+    return placed("asarray", prims.Copy()(x) if copy and x is a else x, device, out_sharding)
 
 
 def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
@@ -116,11 +116,11 @@ def array(
     Array([[1, 2],
            [3, 4]], dtype=int32)
     """
-    check_device("array", device, out_sharding)
     x = asarray(object, dtype)
     if copy and x is object:
         x = own(x)
-    return x if x.ndim >= ndmin else reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
+    x = x if x.ndim >= ndmin else reshape(x, (1,) * (ndmin - x.ndim) + x.shape)
+    return placed("array", x, device, out_sharding)
 
 
 def _leaf_types(x: Sequence[Any], into: set[type]) -> set[type]:
@@ -158,10 +158,12 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
         wanted = target("any", *[type_key(leaf) for leaf in leaves])[0]
     listed = _to_numpy(x)
     values = np.array(listed)
-    # NumPy knows no dtype for numbers of its own beside those of ml_dtypes.
-    return from_numpy(
-        "asarray", values if values.dtype.kind != "O" else np.array(listed, wanted), wanted
-    )
+    if (
+        values.dtype.kind == "O"
+    ):  # NumPy knows no dtype for numbers of its own beside those of ml_dtypes
+        values = np.array(listed, wanted)
+    made = from_numpy("asarray", values, wanted)
+    return beside(leaves, made) if Array in types else made
 
 
 def _with_arrays(x: Any) -> Any:
@@ -227,9 +229,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     >>> cnp.astype(cnp.array([1.7, -1.7]), int)
     Array([ 1, -1], dtype=int32)
     """
-    check_device("astype", device)
     out = converted(lift("astype", x), dtypes.as_dtype(dtype))
-    return own(out) if copy and out is x else out
+    return placed("astype", own(out) if copy and out is x else out, device)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
@@ -242,14 +243,13 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     >>> cnp.from_dlpack(np.arange(3))
     Array([0, 1, 2], dtype=int64)
     """
-    check_device("from_dlpack", device)
     try:
         made = kept(_native.from_dlpack(x))
     except BufferError as error:  # of the other library, for what it cannot describe
         raise TypeError(
             f"from_dlpack of {type(x).__name__}{errors.at_user_line()}: {error}"
         ) from error
-    return prims.Copy()(made) if copy else made
+    return placed("from_dlpack", prims.Copy()(made) if copy else made, device or devices()[0])
 
 
 def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Any:
@@ -287,8 +287,8 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     Array([[0., 0.],
            [0., 0.]], dtype=float32)
     """
-    check_device("zeros", device, out_sharding)
-    return filled(shape_of(shape), 0, dtypes.or_default(dtype))
+    made = filled(shape_of(shape), 0, dtypes.or_default(dtype))
+    return placed("zeros", made, device, out_sharding)
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -301,8 +301,8 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any
     Array([[1., 1.],
            [1., 1.]], dtype=float32)
     """
-    check_device("ones", device, out_sharding)
-    return filled(shape_of(shape), 1, dtypes.or_default(dtype))
+    made = filled(shape_of(shape), 1, dtypes.or_default(dtype))
+    return placed("ones", made, device, out_sharding)
 
 
 def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -314,8 +314,7 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     >>> cnp.empty((2, 3)).shape
     (2, 3)
     """
-    check_device("empty", device, out_sharding)
-    return zeros(shape, dtype)
+    return placed("empty", zeros(shape, dtype), device, out_sharding)
 
 
 def full(
@@ -330,7 +329,10 @@ def full(
     Array([[1, 2],
            [1, 2]], dtype=int32)
     """
-    check_device("full", device, out_sharding)
+    return placed("full", _full(shape, fill_value, dtype), device, out_sharding)
+
+
+def _full(shape: Any, fill_value: Any, dtype: Any) -> Any:
     new = shape_of(shape)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if type(fill_value) in SCALARS:
@@ -369,9 +371,9 @@ def zeros_like(
     Array([[0, 0],
            [0, 0]], dtype=int32)
     """
-    check_device("zeros_like", device, out_sharding)
     new, own, weak = _like("zeros_like", a, dtype, shape)
-    return filled(new, 0, own, weak)
+    made = beside((a,), filled(new, 0, own, weak))
+    return placed("zeros_like", made, device, out_sharding)
 
 
 def ones_like(
@@ -385,9 +387,9 @@ def ones_like(
     >>> cnp.ones_like(cnp.array([1, 2]), dtype=float)
     Array([1., 1.], dtype=float32)
     """
-    check_device("ones_like", device, out_sharding)
     new, own, weak = _like("ones_like", a, dtype, shape)
-    return filled(new, 1, own, weak)
+    made = beside((a,), filled(new, 1, own, weak))
+    return placed("ones_like", made, device, out_sharding)
 
 
 def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
@@ -397,8 +399,7 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
     >>> cnp.empty_like(cnp.array([1, 2])).dtype
     dtype('int32')
     """
-    check_device("empty_like", device)
-    return zeros_like(prototype, dtype, shape)
+    return placed("empty_like", zeros_like(prototype, dtype, shape), device)
 
 
 def full_like(
@@ -416,17 +417,15 @@ def full_like(
     >>> cnp.full_like(cnp.array([1.0, 2.0]), 7)
     Array([7., 7.], dtype=float32)
     """
-    check_device("full_like", device, out_sharding)
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)
-        return filled(
-            new,
-            own.type(number) if dtypes.is_integer(own) and type(number) is float else number,
-            own,
-            weak,
-        )
-    return full(new, fill_value, own)
+        if dtypes.is_integer(own) and type(number) is float:
+            number = own.type(number)
+        made = filled(new, number, own, weak)
+    else:
+        made = _full(new, fill_value, own)
+    return placed("full_like", beside((a,), made), device, out_sharding)
 
 
 def iota(shape: Iterable[Any], dtype: np.dtype, axis: int) -> Any:

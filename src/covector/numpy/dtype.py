@@ -19,6 +19,7 @@ from covector.numpy.promotion import (
     array_it_stands_for,
     is_operand,
     stands_for_array,
+    target,
     type_key,
 )
 
@@ -202,7 +203,7 @@ def result_type(*args: Any) -> np.dtype:
         raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
     if all(_is_of_keys(x) for x in args):
         return getattr(args[0], "dtype", args[0])
-    return dtypes.promote(*[_key(x, dtypes.as_dtype) for x in args])[0]
+    return target("any", *[_key(x, dtypes.as_dtype) for x in args])[0]
 
 
 def _is_of_keys(x: Any) -> Any:
@@ -217,7 +218,7 @@ def promote_types(a: Any, b: Any) -> np.dtype:
     >>> cnp.promote_types(cnp.int32, cnp.float16)
     dtype('float16')
     """
-    return dtypes.promote(_key(a), _key(b))[0]
+    return target("any", _key(a), _key(b))[0]
 
 
 def _any_dtype(x: Any) -> np.dtype:

@@ -331,10 +331,11 @@ def cond(x: Any, p: Any = None) -> Any:
     if 0 in x.shape[-2:]:
         raise ValueError(f"linalg.cond of an empty matrix {x.shape}{errors.at_user_line()}")
     if general:
-        return el.multiply(*[norms.norm(y, p, (-2, -1)) for y in (x, inv(x))])
-    s = svdvals(x)
-    ratio = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    # Of zeros alone it is 0 / 0, and without bounds; NaN stays NaN.
+        ratio = el.multiply(*[norms.norm(y, p, (-2, -1)) for y in (x, inv(x))])
+    else:
+        s = svdvals(x)
+        ratio = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    # Of singular matrices it is 0 / 0, or the inverse is NaN: without bounds; NaN stays NaN.
     known = reduce.any(el.isnan(x), (-2, -1))
     return where(el.logical_and(el.isnan(ratio), el.logical_not(known)), np.inf, ratio)
 
@@ -417,7 +418,7 @@ def lstsq(
     least = max(m, n) * _epsilon(a.dtype) if rcond is None else rcond
     least = _epsilon(a.dtype) if isinstance(least, int | float) and least < 0 else least
     kept = el.greater(s, least * s[0]) if min(m, n) else el.greater(s, 0)
-    rank = reduce.sum(kept, dtype=dtypes.int32)
+    rank = reduce.sum(kept, dtype=dtypes.of_number(int))
     inverse = where(kept, el.divide(1.0, where(kept, s, 1.0)), 0.0)
     x = matmul(
         la.adjoint(vh), el.multiply(inverse[:, None].astype(a.dtype), matmul(la.adjoint(u), right))

@@ -21,7 +21,7 @@ from covector._engine.core.trace import typeof
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
-from covector.numpy.operands import check_device, converted, together
+from covector.numpy.operands import converted, placed, together
 from covector.numpy.promotion import axes_of, axis_of, cast, dim_of, from_numpy, integer_of, lift
 from covector.numpy.shape import roll
 
@@ -308,10 +308,10 @@ def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> A
     >>> cnp.fft.fftfreq(4)
     Array([ 0.  ,  0.25, -0.5 , -0.25], dtype=float32)
     """
-    check_device("fftfreq", device)
     n = integer_of(n, "n of fftfreq")
     numbers = np.arange(n)
-    return _frequencies("fftfreq", np.where(2 * numbers < n, numbers, numbers - n), n, d, dtype)
+    turns = np.where(2 * numbers < n, numbers, numbers - n)
+    return placed("fftfreq", _frequencies("fftfreq", turns, n, d, dtype), device)
 
 
 def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> Any:
@@ -323,10 +323,10 @@ def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> 
     >>> cnp.fft.rfftfreq(4)
     Array([0.  , 0.25, 0.5 ], dtype=float32)
     """
-    check_device("rfftfreq", device)
     n = integer_of(n, "n of rfftfreq")
     wanted = dtypes.inexact_of(dtypes.or_default(dtype))
-    return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, wanted)
+    made = _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, wanted)
+    return placed("rfftfreq", made, device)
 
 
 def _frequencies(name: str, numbers: np.ndarray, n: int, d: Any, dtype: Any) -> Any:

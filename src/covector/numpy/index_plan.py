@@ -15,6 +15,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core import trace
+from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim, Polynomial
@@ -241,7 +242,7 @@ def _array_entry(entry: Any) -> Any:
     if isinstance(entry, np.ndarray):
         if not entry.shape and entry.dtype.kind in "iu":
             return int(entry)
-        entry = from_numpy("indexing", entry)
+        entry = from_numpy("indexing", entered(entry))
     if not is_array(entry):
         if hasattr(entry, "__index__"):
             return operator.index(entry)

@@ -16,7 +16,7 @@ from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
-from covector.numpy.operands import converted, refuse_out, together
+from covector.numpy.operands import beside, converted, refuse_out, together
 from covector.numpy.promotion import (
     Array,
     axis_of,
@@ -222,8 +222,9 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     count = operator.index(x.shape[axis])
     if type(x) is Array and not trace.current().staging:
         rows = np.moveaxis(np.asarray(x), axis, 0)
-        parts = [_native.array_from(rows[i], None, x.weak_type) for i in range(count)]
-        return tuple(map(_native.commit, parts) if x.committed else parts)
+        return tuple(
+            [beside((x,), _native.array_from(rows[i], None, x.weak_type)) for i in range(count)]
+        )
     return tuple([prims.squeeze(cut(x, axis, i, i + 1), (axis,)) for i in range(count)])
 
 

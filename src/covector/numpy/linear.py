@@ -101,8 +101,8 @@ def _height(dtype: np.dtype) -> tuple[int, ...]:
     return int(kind == "c"), *digits, kind != "b", dtype.itemsize, kind != "u"
 
 
-def _mismatch(name: str, a: Any, b: Any, what: str) -> TypeError:
-    return TypeError(f"{name} got shapes {a.shape} and {b.shape}{errors.at_user_line()}: {what}")
+def _mismatch(name: str, a: Any, b: Any, what: str, kind: type[Exception] = TypeError) -> Exception:
+    return kind(f"{name} got shapes {a.shape} and {b.shape}{errors.at_user_line()}: {what}")
 
 
 @compiled("a", "b")
@@ -252,7 +252,7 @@ def vecdot(
 ) -> Any:
     """The sum of products along an axis, those of `x1` conjugated; the other axes broadcast.
 
-    TypeError if the lengths along the axis differ.
+    TypeError if the axis is no integer, ValueError if the lengths along it differ.
 
     >>> from covector import numpy as cnp
     >>> cnp.vecdot(cnp.array([[1, 2], [3, 4]]), cnp.array([1, 1]))
@@ -260,9 +260,10 @@ def vecdot(
     """
     check_precision("vecdot", precision)
     a, b = _operands("vecdot", x1, x2)
+    axis = integer_of(axis, "axis of vecdot")
     a, b = moveaxis(a, axis, -1), moveaxis(b, axis, -1)
     if a.shape[-1] != b.shape[-1]:
-        raise _mismatch("vecdot", a, b, f"axis {axis} must be of one length")
+        raise _mismatch("vecdot", a, b, f"axis {axis} must be of one length", ValueError)
     lead = broadcast_shapes(a.shape[:-1], b.shape[:-1])
     leads = a.shape[:-1], b.shape[:-1]
     return _batched(el.conj(a), b, lead, leads, (True, True), preferred_element_type)
@@ -354,7 +355,13 @@ def tensordot(
     check_precision("tensordot", precision)
     a, b = _operands("tensordot", a, b)
     if isinstance(axes, Iterable):
-        left, right = axes
+        pair = list(axes)
+        if len(pair) != 2:
+            raise TypeError(
+                f"tensordot: axes is {axes!r}{errors.at_user_line()}; it is a number, or a pair of axes or of "
+                "sequences of axes"
+            )
+        left, right = pair
         ours, theirs = axes_of(left, a.ndim), axes_of(right, b.ndim)
     else:
         n = integer_of(axes, "axes")

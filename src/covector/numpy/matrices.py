@@ -15,7 +15,7 @@ from covector._engine.types.dims import Dim
 from covector.numpy.creation import iota, ones_like
 from covector.numpy.elementwise import equal, greater_equal
 from covector.numpy.join import stack
-from covector.numpy.operands import check_device, converted
+from covector.numpy.operands import converted, placed
 from covector.numpy.promotion import (
     cast,
     from_numpy,
@@ -62,9 +62,9 @@ def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = N
     Array([[0., 1., 0.],
            [0., 0., 1.]], dtype=float32)
     """
-    check_device("eye", device)
     rows, columns = shape_of((N, N if M is None else M))
-    return converted(_difference(rows, columns, equal, k), dtypes.or_default(dtype))
+    made = converted(_difference(rows, columns, equal, k), dtypes.or_default(dtype))
+    return placed("eye", made, device)
 
 
 def identity(n: Any, dtype: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
-from covector._engine.runtime.device import check_places
+from covector._engine.runtime.device import check_places, committed
 from covector._engine.types import dtypes
 from covector.numpy.promotion import DIRECT, Array, Kind, lift, promoted
 
-__all__ = ["check_device", "converted", "mask_of", "refuse_out", "together"]
+__all__ = ["beside", "converted", "mask_of", "placed", "refuse_out", "together"]
 
 
 def together(name: str, kind: Kind, *xs: Any) -> list[Any]:
@@ -56,12 +57,20 @@ def mask_of(name: str, where: Any) -> Any:
     return where
 
 
-def check_device(name: str, device: Any, out_sharding: Any = None) -> None:
-    """ValueError for a device that is not there, or a sharding over such; most calls name none."""
-    if device is not None or out_sharding is not None:
-        check_places(
-            name, "device" if out_sharding is None else "out_sharding", (device, out_sharding)
-        )
+def placed(name: str, x: Any, device: Any, out_sharding: Any = None) -> Any:
+    """An array where it was asked to be, and then `committed`; most calls name no place.
+
+    ValueError for a device that is not there, or a sharding over such.
+    """
+    if device is None and out_sharding is None:
+        return x
+    check_places(name, "device" if out_sharding is None else "out_sharding", (device, out_sharding))
+    return committed(x)
+
+
+def beside(operands: Iterable[Any], x: Any) -> Any:
+    """An array made of the values of others, in NumPy: it is committed if one of them is."""
+    return committed(x) if any(type(a) is Array and a.committed for a in operands) else x
 
 
 def refuse_out(name: str, out: Any) -> None:

@@ -135,7 +135,7 @@ def lift(name: str, x: Any) -> Any:
 
 def _lift_foreign(name: str, x: Any) -> Any:
     if isinstance(x, np.ndarray) and x.ndim:
-        return from_numpy(name, x)
+        return from_numpy(name, entered(x))
     if not is_operand(x):
         return lift(name, operand_of(name, x))
     x = entered(x)
@@ -279,13 +279,16 @@ def spread(x: Any, shape: Shape) -> Any:
     return prims.Broadcast(shape, tuple(new))(x)
 
 
-def fitted(name: str, args: Sequence[Any]) -> list[Any]:
-    """Operands of an elementwise operation in one shape; those that are one number stay, or become, scalars."""
+def fitted(name: str, args: Sequence[Any], any_ranks: bool = False) -> list[Any]:
+    """Operands of an elementwise operation in one shape; those that are one number stay, or become, scalars.
+
+    `any_ranks`: whatever the flag `numpy_rank_promotion` says.
+    """
     avals = [typeof(x) for x in args]
     shapes = {a.shape for a in avals if a.shape}
     if len(shapes) <= 1:
         return list(args)
-    if config.numpy_rank_promotion != "allow":
+    if not any_ranks and config.numpy_rank_promotion != "allow":
         _check_ranks(name, avals)
     shape = common_shape(name, avals)
     big = any(n != 1 for n in shape)

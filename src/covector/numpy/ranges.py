@@ -19,7 +19,7 @@ from covector._engine.types.dims import Polynomial
 from covector.numpy import elementwise
 from covector.numpy.creation import astype, filled, iota, zeros
 from covector.numpy.join import stack
-from covector.numpy.operands import check_device
+from covector.numpy.operands import placed
 from covector.numpy.promotion import (
     Array,
     axis_of,
@@ -56,7 +56,10 @@ def arange(
     >>> cnp.arange(2, 8, 2)
     Array([2, 4, 6], dtype=int32)
     """
-    check_device("arange", device, out_sharding)
+    return placed("arange", _arange(start, stop, step, dtype), device, out_sharding)
+
+
+def _arange(start: Any, stop: Any, step: Any, dtype: Any) -> Any:
     if stop is None:
         start, stop = 0, start
     if isinstance(stop, Polynomial) and type(start) is int and step in (None, 1):
@@ -154,7 +157,6 @@ def linspace(
     >>> cnp.linspace(0, 1, 5)
     Array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
-    check_device("linspace", device)
     num = integer_of(num, "num")
     if num < 0:
         raise ValueError(
@@ -173,6 +175,7 @@ def linspace(
     if dtypes.is_integer(wanted):
         values = prims.floor(values) if dtypes.is_float(values.dtype) else values
     values = astype(moveaxis(values, 0, axis_of(axis, values.ndim)), wanted)
+    values = placed("linspace", values, device)
     if not retstep:
         return values
     if pieces <= 0:

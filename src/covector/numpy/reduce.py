@@ -9,6 +9,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import asarray
@@ -136,7 +137,7 @@ def _folded(fold: Reducer, a: Any, axes: tuple[int, ...]) -> Any:
 
 def strong(x: Any) -> Any:
     """The array without weakness: reductions of Python's numbers are arrays like others."""
-    return prims.Convert(x.dtype)(x) if x.weak_type else x
+    return prims.Convert(x.dtype)(x) if typeof(x).weak_type else x
 
 
 def _masked(fold: Reducer, a: Any, where: Any) -> Any:

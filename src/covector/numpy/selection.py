@@ -13,6 +13,7 @@ from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim, product
 from covector.numpy import elementwise as el
+from covector.numpy.operands import beside
 from covector.numpy.promotion import (
     Shape,
     broadcast_shapes,
@@ -52,7 +53,7 @@ def _where(condition: Any, x: Any, y: Any, /) -> Any:
     chosen = _as_bool(lift("where", condition))
     if chosen.shape == yes.shape == no.shape:
         return prims.select(chosen, yes, no)
-    return prims.select(*fitted("where", (chosen, yes, no)))
+    return prims.select(*fitted("where", (chosen, yes, no), any_ranks=True))
 
 
 _where_ufunc = make("where", _where, 3, "Elements of x where the condition holds, else of y.")
@@ -159,7 +160,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     dtype = dtypes.position_dtype(*a.shape)
     if size is None:
         found = np.nonzero(known("nonzero", a, _GIVE_SIZE))
-        return tuple([from_numpy("nonzero", i, dtype) for i in found])
+        return tuple([beside((a,), from_numpy("nonzero", i, dtype)) for i in found])
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value or 0,) * a.ndim
     if len(fills) != a.ndim:
         raise ValueError(

@@ -17,7 +17,7 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import iota
 from covector.numpy.join import concatenate
-from covector.numpy.operands import converted, together
+from covector.numpy.operands import beside, converted, together
 from covector.numpy.ordering import searchsorted
 from covector.numpy.promotion import axis_of, from_numpy, integer_of, lift
 from covector.numpy.reduce import any as any_of, sum as total
@@ -99,7 +99,7 @@ def _values_of(a: Any, equal_nan: bool) -> Any:
     np.not_equal(x[1:], x[:-1], out=new[1:])
     if equal_nan and len(x) and x[-1] != x[-1]:  # NaNs are last
         new[1:] &= ~((x[1:] != x[1:]) & (x[:-1] != x[:-1]))
-    return _native.array_from(x[new])
+    return beside((a,), _native.array_from(x[new]))
 
 
 _NOTHING = (False, False, False)  # beside the elements
@@ -121,7 +121,7 @@ def _grouped(rows: Any, equal_nan: bool, size: int | None) -> _Groups:
     new = _differs(with_order[0], equal_nan)
     if size is None:
         found = np.append(np.flatnonzero(np.asarray(new)), n)
-        starts = from_numpy("unique", found, dtypes.position_dtype(n))
+        starts = beside((new,), from_numpy("unique", found, dtypes.position_dtype(n)))
     else:
         starts = places_where(new, size + 1, n)
     return _Groups(*with_order, new, starts)
@@ -176,7 +176,7 @@ def _unique(
     positions = dtypes.position_dtype(*shape)
     a = ravel(a) if axis is None else moveaxis(a, place, 0)
     if size is None:
-        value = _native.array_from(known(name, a, "give its length, as size=..."))
+        value = beside((a,), _native.array_from(known(name, a, "give its length, as size=...")))
         with using(EVAL):
             if a.ndim == 1 and not (
                 any(asked) or isinstance(a, Tracer) or dtypes.is_complex(a.dtype)

@@ -69,6 +69,7 @@ fit together, TypeError for what is no array or number, lists too."""
 
 
 ALL_KINDS = "biufc"  # of dtypes, for `strong`
+WITH_AXES = "axes"  # for `strong`: results are, but for those of shape ()
 
 # The parameters of ufuncs, by name; those of JAX's ufunc objects, and where theirs are not `x, /` and `x1, x2, /`.
 _OBJECT = "*args, out=None, where=None"
@@ -141,6 +142,7 @@ def elementwise(
     text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
     if text is not None:
         python = _named(name, python, _signature(text))
+    python.weak_by_shape = strong == WITH_AXES  # type: ignore[attr-defined]
     return make(name, python, nin, f"{doc}{rules}{shown}")
 
 
@@ -196,11 +198,12 @@ def _weakly(recipe: Recipe, strong: str) -> Recipe:
 
     Operands of the kinds in `strong` have results that are never weak.
     """
+    by_shape = strong == WITH_AXES
 
     def steps(*args: Any) -> Any:
         out = recipe(*args)
         aval = typeof(out)
-        weak = dtypes.kind(typeof(args[0]).dtype) not in strong
+        weak = not (aval.shape if by_shape else dtypes.kind(typeof(args[0]).dtype) in strong)
         for x in args:
             weak = weak and getattr(x, "weak_type", False)
         return out if aval.weak_type == weak else prims.Convert(aval.dtype, weak)(out)

@@ -10,6 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.jit import jit
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import bounded
 from covector._engine.core.numbers import SCALARS
@@ -93,7 +94,12 @@ def _combined(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any
     scalar = type(y) in SCALARS
     if scalar and of_number(type(y)) == own and type(y) is not bool:
         return _update(x, index, y, combine, options)  # the common case
-    computed = own if combine == "set" else _computed(x, y)
+    if combine != "set":
+        computed = _computed(x, y)
+    else:
+        computed = own
+        if config.numpy_dtype_promotion == "strict":
+            _computed(x, y)  # which refuses other dtypes
     if scalar and dtypes.kind(computed) in _HOLDS[type(y)]:
         y = convert_scalar(y, computed, False)
     else:

@@ -260,13 +260,13 @@ def multinomial(
 ) -> Any:
     """How often each outcome occurs in n trials, where p has the outcomes' probabilities along its last axis.
 
-    `shape` is that of the batch, or that of the leading axes of p; floats, float32 unless a dtype is given.
+    `shape` is that of the batch, or that of the leading axes of p; float32 unless a dtype is given.
 
     >>> from covector import numpy as cnp, random
     >>> random.multinomial(random.key(0), 10, cnp.array([0.5, 0.25, 0.25])).sum()
     Array(10., dtype=float32)
     """
-    wanted = float_dtype("multinomial", dtype)
+    wanted = dtypes.or_default(dtype)
     n, p = together("multinomial", "inexact", n, p)
     if p.ndim < 1:
         raise ValueError(f"multinomial: p has no axes{errors.at_user_line()}; it has at least one")

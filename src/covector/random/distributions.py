@@ -23,6 +23,7 @@ from covector.numpy.promotion import (
 from covector.numpy.selection import where
 from covector.random.keys import words_of
 from covector.random.samplers import (
+    check_real,
     float_dtype,
     normal,
     normal_floats,
@@ -223,6 +224,7 @@ def weibull_min(
     Array([1.7175937, 1.9604654], dtype=float32)
     """
     wanted = float_dtype("weibull_min", dtype)
+    check_real("weibull_min", scale, concentration)
     u = uniform(key, shape, wanted)
     return el.multiply(
         el.power(el.negative(el.log1p(el.negative(u))), el.divide(1.0, concentration)), scale
@@ -234,14 +236,15 @@ def lognormal(
 ) -> Any:
     """exp of normal numbers with the standard deviation sigma.
 
-    Of `shape`, or of that of sigma; float32 unless a dtype is given.  ValueError for a dtype that is no float.
+    Of `shape`, or of that of sigma; float32 unless a dtype is given, which may be complex.  ValueError for one that is
+    neither.
 
     >>> from covector import random
     >>> key = random.key(0)
     >>> random.lognormal(key, 0.5, (2,))
     Array([2.2508795, 2.752838 ], dtype=float32)
     """
-    wanted = float_dtype("lognormal", dtype)
+    wanted = float_dtype("lognormal", dtype, allow_complex=True)
     return el.exp(
         el.multiply(
             normal(key, result_shape("lognormal", shape, sigma), wanted), cast(sigma, wanted)
@@ -274,6 +277,7 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     Array([1.5457209, 1.5741276], dtype=float32)
     """
     wanted = float_dtype("double_sided_maxwell", dtype)
+    check_real("double_sided_maxwell", loc, scale)
     own = broadcast_shapes(np.shape(loc), np.shape(scale))
     full = (*(shape_of(shape) or own), *own)
     sizes, signs = split_in(words_of("double_sided_maxwell", key))

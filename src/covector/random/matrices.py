@@ -14,7 +14,7 @@ from covector.numpy.operands import converted, together
 from covector.numpy.promotion import Shape, broadcast_shapes, integer_of, shape_of
 from covector.numpy.shape import expand_dims, matrix_transpose
 from covector.random.keys import words_of
-from covector.random.samplers import float_dtype, normal_floats
+from covector.random.samplers import check_real, float_dtype, normal_floats
 
 __all__ = ["multivariate_normal", "orthogonal"]
 
@@ -65,6 +65,7 @@ def multivariate_normal(
         raise ValueError(
             f"multivariate_normal: method is {method!r}{errors.at_user_line()}; it is one of {METHODS}"
         )
+    check_real("multivariate_normal", mean, cov)
     mean, cov = (
         converted(x, wanted) for x in together("multivariate_normal", "inexact", mean, cov)
     )

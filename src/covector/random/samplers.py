@@ -9,6 +9,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.numbers import SCALARS, entered
+from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import array_of, astype
@@ -18,6 +19,7 @@ from covector.numpy.promotion import (
     broadcast_shapes,
     cast,
     lift,
+    operand_of,
     shape_of,
     spread,
     type_key,
@@ -47,8 +49,21 @@ def float_dtype(name: str, dtype: Any, allow_complex: bool = False) -> np.dtype:
     return wanted
 
 
+def check_real(name: str, *parameters: Any) -> None:
+    """TypeError for complex parameters: an imaginary part would be dropped without a word."""
+    for p in parameters:
+        if p is not None and dtypes.is_complex(type_key(operand_of(name, p))[0]):
+            raise TypeError(
+                f"{name} has real parameters, got {typeof(lift(name, p)).text()}{errors.at_user_line()}"
+            )
+
+
 def result_shape(name: str, shape: Any, *parameters: Any) -> Shape:
-    """The shape of the result: as asked, if the parameters broadcast to it, or the one they have together."""
+    """The shape of the result: as asked, if the parameters broadcast to it, or the one they have together.
+
+    TypeError for complex parameters, ValueError for those of another shape.
+    """
+    check_real(name, *parameters)
     own = broadcast_shapes(*[np.shape(p) for p in parameters])
     if shape is None:
         return own

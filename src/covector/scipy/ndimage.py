@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.public import publish
 from covector._engine.types import dtypes
@@ -95,7 +96,7 @@ def map_coordinates(
                 value = el.multiply(value, weight)
         total = value if total is None else el.add(total, value)
     if dtypes.is_integer(image.dtype) and dtypes.is_inexact(total.dtype):
-        total = el.rint(total)
+        total = prims.round_half_away(total)  # as SciPy does
     return converted(total, image.dtype)
 
 

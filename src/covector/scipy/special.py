@@ -21,7 +21,8 @@ from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softma
 from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
-from covector.numpy.ufunc import ALL_KINDS, elementwise, like, refuse
+from covector.numpy.ufunc import ALL_KINDS, WITH_AXES, elementwise, like, refuse
+from covector.scipy import complex_gamma
 from covector.scipy.examples import EXAMPLES
 from covector.scipy.waves import bessel_jn, sph_harm_y, wofz
 
@@ -86,9 +87,14 @@ _ROOT_HALF = math.sqrt(0.5)
 
 
 def _function(
-    name: str, recipe: Any, parameters: str, doc: str, strong: bool = False, complex: bool = False
+    name: str,
+    recipe: Any,
+    parameters: str,
+    doc: str,
+    strong: bool | str = False,
+    complex: bool = False,
 ) -> Any:
-    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says.
+    """A ufunc of floats with these parameters, and its example; `strong` as `elementwise` says, or of all kinds.
 
     Of complex numbers too, if it is said.
     """
@@ -108,7 +114,7 @@ def _function(
         doc,
         EXAMPLES.get(name, ""),
         parameters,
-        ALL_KINDS if strong else "",
+        strong if isinstance(strong, str) else ALL_KINDS if strong else "",
     )
 
 
@@ -127,12 +133,17 @@ def _wide(recipe: Any) -> Any:
 
     def steps(*xs: Any) -> Any:
         dtype = xs[0].dtype
-        if dtype == dtypes.float64:
+        to = dtypes.complex128 if dtypes.is_complex(dtype) else dtypes.float64
+        if dtype == to:
             return recipe(*xs)
-        wide = [prims.convert(x, dtypes.float64) for x in xs]
+        wide = [prims.convert(x, to) for x in xs]
         return prims.convert(recipe(*wide), dtype)
 
     return steps
+
+
+def _at_least_float32(x: Any) -> Any:
+    return x if x.dtype.itemsize >= 4 else prims.convert(x, dtypes.float32)
 
 
 def _gammasgn(x: Any) -> Any:
@@ -148,10 +159,14 @@ def _gammasgn(x: Any) -> Any:
 
 
 def _gamma(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        return complex_gamma.gamma(x)
     return prims.mul(_gammasgn(x), prims.exp(prims.lgamma(x)))
 
 
 def _loggamma(x: Any) -> Any:
+    if dtypes.is_complex(x.dtype):
+        return _wide(complex_gamma.log_gamma)(x)
     return prims.select(prims.lt(x, 0.0), like(x, np.nan), prims.lgamma(x))
 
 
@@ -184,11 +199,17 @@ def _poch(z: Any, m: Any) -> Any:
 
 digamma = _function("digamma", prims.digamma, "x", "The derivative of log Γ(x).")
 gammaln = _function("gammaln", prims.lgamma, "x", "log |Γ(x)|.")
-loggamma = _function("loggamma", _loggamma, "x", "log Γ(x) of real numbers; NaN for negative ones.")
+loggamma = _function(
+    "loggamma",
+    _loggamma,
+    "x",
+    "log Γ(x); NaN for negative real numbers, of complex ones analytic but there.",
+    complex=True,
+)
 gammasgn = _function(
     "gammasgn", _gammasgn, "x", "The sign of Γ(x); NaN at negative whole numbers.", strong=True
 )
-gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.", strong=True)
+gamma = _function("gamma", _wide(_gamma), "x", "The gamma function.", strong=True, complex=True)
 polygamma = _function("polygamma", prims.polygamma, "n, x", "The n-th derivative of digamma at x.")
 gammainc = _function(
     "gammainc", prims.igamma, "a, x", "The regularised lower incomplete gamma function P(a, x)."
@@ -293,7 +314,7 @@ def multigammaln(a: Any, d: Any) -> Any:
 
 
 def bernoulli(n: int) -> Any:
-    """The Bernoulli numbers B_0 to B_n, as float32.  ValueError for a negative n.
+    """The Bernoulli numbers B_0 to B_n.  ValueError for a negative n.
 
     >>> from covector.scipy import special
     >>> special.bernoulli(4)
@@ -302,7 +323,9 @@ def bernoulli(n: int) -> Any:
     n = integer_of(n, "n of bernoulli")
     if n < 0:
         raise ValueError(f"bernoulli: n is {n}{errors.at_user_line()}; it must not be negative")
-    return from_numpy("bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.float32)
+    return from_numpy(
+        "bernoulli", np.array([float(b) for b in _bernoulli(n)]), dtypes.of_number(float)
+    )
 
 
 @functools.cache
@@ -383,12 +406,16 @@ ndtri = _function("ndtri", _ndtri, "p", "The inverse of `ndtr`.", strong=True)
 _log_ndtr_of = _function(
     "log_ndtr", _log_ndtr, "x", "log(ndtr(x)), exact where ndtr(x) is tiny too.", strong=True
 )
-logit = _function("logit", _logit, "x", "log(x / (1 - x)).", complex=True)
+logit = _function("logit", _logit, "x", "log(x / (1 - x)).", strong=WITH_AXES, complex=True)
 expit = _function("expit", prims.logistic, "x", "1 / (1 + exp(-x)).", complex=True)
 entr = _function("entr", _entr, "x", "-x log(x): 0 at 0, -inf below.")
-kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.")
+kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.", strong=WITH_AXES)
 rel_entr = _function(
-    "rel_entr", _rel_entr, "p, q", "p log(p / q): 0 for p = 0, inf where there is none."
+    "rel_entr",
+    _rel_entr,
+    "p, q",
+    "p log(p / q): 0 for p = 0, inf where there is none.",
+    strong=WITH_AXES,
 )
 xlogy = _function(
     "xlogy",
@@ -436,7 +463,14 @@ erfinv = _function("erfinv", prims.erf_inv, "x", "The inverse of the error funct
 erfcinv = _function(
     "erfcinv", prims.erfc_inv, "y", "The inverse of `erfc`, exact for small x too.", strong=True
 )
-erfcx = _function("erfcx", prims.erfcx, "x", "exp(x²) erfc(x).", strong=True)
+erfcx = _function(
+    "erfcx",
+    lambda x: wofz(prims.mul(x, like(x, 1j))) if dtypes.is_complex(x.dtype) else prims.erfcx(x),
+    "x",
+    "exp(x²) erfc(x).",
+    strong=True,
+    complex=True,
+)
 dawsn = _function("dawsn", prims.dawsn, "x", "Dawson's integral.", strong=True)
 expi = _function("expi", prims.expi, "x", "The exponential integral Ei(x).", strong=True)
 expn = _function("expn", prims.expn, "n, x", "The exponential integral E_n(x).", strong=True)
@@ -448,7 +482,13 @@ exp1 = _function(
     strong=True,
 )
 spence = _function("spence", prims.spence, "x", "The dilogarithm of 1 - x.", strong=True)
-owens_t = _function("owens_t", prims.owens_t, "h, a", "Owen's T function.", strong=True)
+owens_t = _function(
+    "owens_t",
+    lambda h, a: prims.owens_t(*[_at_least_float32(x) for x in (h, a)]),
+    "h, a",
+    "Owen's T function; of 16-bit floats as float32.",
+    strong=True,
+)
 i0 = _function("i0", arithmetic._i0, "x", "The modified Bessel function I0.")
 i0e = _function("i0e", prims.bessel_i0e, "x", "exp(-|x|) I0(x).")
 i1 = _function(

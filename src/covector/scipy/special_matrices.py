@@ -39,8 +39,9 @@ __all__ = [
 ]
 
 
-def _constant(name: str, values: Any, dtype: np.dtype = dtypes.float32) -> Any:
-    return from_numpy(name, np.asarray(values), dtype)
+def _constant(name: str, values: Any, dtype: np.dtype | None = None) -> Any:
+    """A matrix of these values, in the dtype of Python's floats if none is given."""
+    return from_numpy(name, np.asarray(values), dtype or dtypes.of_number(float))
 
 
 def _vectors(name: str, x: Any, least: int) -> Any:
@@ -90,7 +91,7 @@ def block_diag(*arrs: Any) -> Any:
     Array([[1., 1., 0.],
            [0., 0., 3.]], dtype=float32)
     """
-    xs = together("block_diag", "any", *(arrs or (np.zeros((1, 0), np.float32),)))
+    xs = together("block_diag", "any", *(arrs or (np.zeros((1, 0), dtypes.of_number(float)),)))
     for x in xs:
         if x.ndim > 2:
             raise ValueError(
@@ -192,6 +193,10 @@ def convolution_matrix(a: Any, n: int, mode: str = "full") -> Any:
            [2, 1],
            [0, 2]], dtype=int32)
     """
+    if np.ndim(a) == 0:
+        raise ValueError(
+            f"convolution_matrix got a number{errors.at_user_line()}; a is a vector, or a batch of them"
+        )
     a, n = _vectors("convolution_matrix", a, 1), integer_of(n, "n")
     if n < 1 or mode not in ("full", "same", "valid"):
         raise ValueError(

@@ -143,7 +143,9 @@ def _wofz(z: Any) -> Any:
     upper = where(lower, el.negative(wide), wide)
     found = _in_quadrant(el.absolute(el.real(upper)), el.imag(upper))
     found = where(el.less(el.real(upper), 0.0), el.conj(found), found)
-    reflected = el.subtract(el.multiply(2.0, el.exp(el.negative(el.square(wide)))), found)
+    power = el.exp(el.negative(el.square(wide)))
+    # Not 2 times it: a product of complex numbers has no infinite parts.
+    reflected = el.subtract(el.add(power, power), found)
     return converted(where(lower, reflected, found), z.dtype)
 
 

@@ -14,8 +14,10 @@ struct EntryObject {
 
 void construct(EntryObject* self, nb::handle executable, nb::handle kept, nb::handle constants,
                nb::handle out_spec, nb::handle donate, nb::handle live, nb::handle residuals,
-               nb::handle pullback, nb::handle captured, nb::handle written) {
+               nb::handle pullback, nb::handle captured, nb::handle written,
+               bool committed) {
     new (self) EntryObject;
+    self->plan.committed = committed;
     if (make_plan(&self->plan, executable.ptr(), kept.ptr(), constants.ptr(), out_spec.ptr(),
                   donate.ptr()) &&
         (pullback.is_none() ||
@@ -56,7 +58,7 @@ void bind_entry(nb::module_& m) {
              nb::arg("out_spec"), nb::arg("donate") = nb::tuple(),
              nb::arg("live") = nb::tuple(), nb::arg("residuals") = nb::tuple(),
              nb::arg("pullback") = nb::none(), nb::arg("captured") = nb::none(),
-             nb::arg("written") = nb::tuple(),
+             nb::arg("written") = nb::tuple(), nb::arg("committed") = false,
              "kept: the leaf positions that the executable takes; constants: Arrays it takes after "
              "those; out_spec: the tree of results; donate: positions among the kept leaves. Of a call on a tape, live: which outputs are "
              "on it; residuals: positions among inputs and outputs; pullback: a function from a "
@@ -64,7 +66,7 @@ void bind_entry(nb::module_& m) {
              "operands that get one, for each an output or, after those, an input). Of a call that "
              "touches references, captured: those whose values follow the leaves; written: those, "
              "of the arguments' and then of these, whose new values follow the result, which is "
-             "the first item of a tuple.")
+             "the first item of a tuple. committed: results are, whatever the arguments are.")
         .def_prop_ro("executable",
                      [](const EntryObject& self) {
                          return nb::borrow(self.plan.executable_object);

@@ -81,6 +81,7 @@ struct Plan {
     std::vector<int> forwarded;           // leaves that are results
     std::vector<OutNode> nodes;
     std::vector<int> unused;              // outputs that no node takes
+    bool committed = false;               // results are, whatever the arguments are
     int most_leaf = -1;                   // the largest leaf position named
     std::unique_ptr<Linear> linear;       // of calls with operands on a tape
     std::unique_ptr<Touched> touched;     // of calls that write references, or close over some

@@ -14,7 +14,7 @@ constexpr size_t kOnStack = 40;
 class RunState {
 public:
     RunState(const Plan& plan, const Signature& signature)
-        : plan_(plan), signature_(signature) {}
+        : plan_(plan), signature_(signature), committed_(plan.committed || signature.committed) {}
     ~RunState() {
         for (PyObject* object : temporaries_) Py_XDECREF(object);
     }
@@ -45,6 +45,7 @@ private:
 
     const Plan& plan_;
     const Signature& signature_;
+    const bool committed_;
     SmallVector<Operand, kOnStack> operands_;
     SmallVector<Element, 16> elements_;
     SmallVector<Buffer**, 16> donors_;
@@ -211,7 +212,7 @@ inline PyObject* RunState::build_leaf(const OutNode& node, Buffer** results) {
         buffer_ref(buffer);
     }
     return as_object(array_new(buffer, type.dtype, type.weak, type.ndim(), type.dims.data(),
-                               type.size, signature_.committed));
+                               type.size, committed_));
 }
 
 PyObject* RunState::build_node(Buffer** results) {
@@ -320,7 +321,7 @@ bool RunState::make_arrays(Buffer** results) {
         const ValueType& type = plan_.executable->outputs[i];
         temporaries_.push_back(as_object(array_new(results[i], type.dtype, type.weak, type.ndim(),
                                                    type.dims.data(), type.size,
-                                                   signature_.committed)));
+                                                   committed_)));
         good = good && temporaries_[arrays_at_ + i] != nullptr;
     }
     return good;

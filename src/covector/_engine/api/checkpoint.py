@@ -76,7 +76,7 @@ def checkpoint(
     @wraps(fun)
     def checkpoint_f(*args: Any, **kwargs: Any) -> Any:
         count = len(args)
-        positions = {i % count for i in numbers if -count <= i < count}
+        positions = _static_positions(fun, numbers, count)
         static = {i: args[i] for i in sorted(positions)}
         keywords = {k: kwargs[k] for k in sorted(kwargs) if k in names}
         dynamic = tuple([a for i, a in enumerate(args) if i not in positions])
@@ -111,6 +111,16 @@ def checkpoint(
         return tree.unflatten(treedef, settled(uses, outs))
 
     return checkpoint_f
+
+
+def _static_positions(fun: Callable[..., Any], numbers: Sequence[int], count: int) -> set[int]:
+    """The positions of static arguments, from the front; ValueError for what is not there."""
+    if not all(-count <= i < count for i in numbers):
+        raise ValueError(
+            f"checkpoint: static_argnums={tuple(numbers)} for {function_name(fun)}, which was called with {count} "
+            f"{'argument' if count == 1 else 'arguments'} by position{errors.at_user_line()}"
+        )
+    return {i % count for i in numbers}
 
 
 def _staged(

@@ -71,7 +71,7 @@ class Flattened:
         out = self.call(*tree.unflatten(self.in_tree, leaves))
         aux: list[Any] = []
         if self.has_aux:
-            if not isinstance(out, tuple) or len(out) != 2:
+            if not isinstance(out, tuple | list) or len(out) != 2:
                 raise TypeError(
                     f"with has_aux=True the function must return a pair (result, auxiliary data), but "
                     f"{function_place(self.fun)} returned {_describe(out)}{errors.at_user_line()}"
@@ -409,7 +409,8 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
 
-    `primals` are arrays, or what has a shape and a dtype: only the types are used.
+    `primals` are arrays, or what has a shape and a dtype: only the types are used.  They and the results are
+    floating-point numbers, or all integers; TypeError otherwise, and for what is not linear.
 
     >>> import covector
     >>> transposed = covector.linear_transpose(lambda x: 3.0 * x, 1.0)
@@ -422,20 +423,28 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
         aval_of(x, partial(leaf_names, fun, primals), i, "linear_transpose")
         for i, x in enumerate(leaves)
     ]
-    for i, aval in enumerate(avals):
-        if not aval.differentiable():
-            name = leaf_names(fun, primals)[i]
-            raise TypeError(
-                f"linear_transpose needs floating-point arguments, but {name} is {aval.text()}{errors.at_user_line()}"
-            )
     flat = Flattened("linear_transpose", fun, in_tree, False)
     outs, tape = record_flat(flat, avals, [True] * len(avals))
     types = [typeof(x) for x in outs]
+    found = [a.dtype for a in (*avals, *types)]
+    if not (all(map(dtypes.is_inexact, found)) or all(map(dtypes.is_integer, found))):
+        raise TypeError(
+            "linear_transpose takes functions from floating-point numbers to such, and from integers to integers; "
+            f"{function_place(fun)} takes {', '.join(a.text() for a in avals)} and returns "
+            f"{', '.join(a.text() for a in types)}{errors.at_user_line()}"
+        )
 
     @boundary
     def transposed(cotangent: Any) -> Any:
         cts = check_tangents(
-            "linear_transpose", flat.out_tree, types, cotangent, "result", "cotangent"
+            "linear_transpose",
+            flat.out_tree,
+            types,
+            cotangent,
+            "result",
+            "cotangent",
+            TypeError,
+            integers=True,
         )
         try:
             found = pull(tape, cts)

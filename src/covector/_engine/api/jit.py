@@ -31,7 +31,7 @@ from covector._engine.api.options import (
     matched,
 )
 from covector._engine.api.references import Touched
-from covector._engine.api.stages import Lowered, Traced, log
+from covector._engine.api.stages import Lowered, Traced
 from covector._engine.base import errors, tree
 from covector._engine.base.belongings import belongings, let_go, refers_to_nothing
 from covector._engine.base.caches import forgotten_by
@@ -239,11 +239,12 @@ class Jitted:
         static: Chosen = NO_STATIC,
         donated: Chosen = NOT_DONATED,
         options: Mapping[str, Any] = MappingProxyType({}),
+        committed: bool = False,
     ):
         self._fun, self.name = _reference(fun), arguments.function_name(fun)
         self.static_argnums, self.static_names = static.numbers, frozenset(static.names)
         self.donate_argnums, self.donate_names = donated.numbers, frozenset(donated.names)
-        self.options = options
+        self.options, self.committed = options, committed
         self.traced: dict[Any, Traced] = {}
         self.apart = False  # whether it touches references in a way that native calls do not know
         # By thread: what `miss` traced for the `bypass` that follows, as it captured tracers.
@@ -317,6 +318,7 @@ class Jitted:
                 self.options,
                 touched,
                 signature.numbers(),
+                self.committed,
             )
             if _lasts(found):
                 self.traced[key] = found
@@ -340,7 +342,7 @@ class Jitted:
                 f"no_tracing is set, but {where} has to be traced: {self._why(signature, key)}"
             )
         if config.explain_cache_misses:
-            log("tracing %s: %s", where, self._why(signature, key))
+            errors.log("tracing %s: %s", where, self._why(signature, key))
 
     def _why(self, signature: Signature, key: tuple[Any, ...]) -> str:
         """Why what was traced before does not do: what differs from the closest signature."""
@@ -445,7 +447,7 @@ def jit(
         donate_argnums, donate_argnames: arguments whose memory the results may take over; using such an
             array afterwards raises RuntimeError.
         device, backend, in_shardings, out_shardings: where to run, and where arguments and results are; there is
-            one device, so it is a check.
+            one device, so it is a check.  Results are `committed` then.
         compiler_options: flags that change compiled code (those of `covector.config`), for this function alone.
         keep_unused, inline: accepted for programs that set them.  Unused arguments cost nothing, and a jitted
             function inside another one is compiled as a part of it.
@@ -479,7 +481,9 @@ def jit(
     arguments.check_callable(fun, "jit")
     if keep_unused is not False or inline is not False:
         errors.check_flags("jit", keep_unused=keep_unused, inline=inline)
+    committed = backend is not None
     if not (device is None and in_shardings is None and out_shardings is None):
+        committed = committed or bool(tree.leaves((device, in_shardings, out_shardings)))
         check_places("jit", "device", device)
         check_places("jit", "in_shardings", in_shardings)
         check_places("jit", "out_shardings", out_shardings)
@@ -487,24 +491,30 @@ def jit(
         raise ValueError(f"jit: backend={backend!r}; the devices are {devices()}")
     static = chosen("static", static_argnums, static_argnames)
     donated = chosen("donate", donate_argnums, donate_argnames)
-    calls = _calls(fun, static, donated, compiler_flags(compiler_options))
+    calls = _calls(fun, static, donated, compiler_flags("jit", compiler_options), committed)
     native: Any = _native.JitFunction(fun, calls)
     functools.update_wrapper(native, fun, updated=())
     return native
 
 
 def _calls(
-    fun: Callable[..., Any], static: Chosen, donated: Chosen, options: dict[str, Any]
+    fun: Callable[..., Any],
+    static: Chosen,
+    donated: Chosen,
+    options: dict[str, Any],
+    committed: bool,
 ) -> _native.Calls:
     """What is compiled of a function with these options: kept as long as the function is there."""
     key = static.numbers, static.names, donated.numbers, donated.names
+    if committed:
+        key = *key, "committed"
     if options:
         key = *key, exact(tuple(sorted(options.items())))
     mine = belongings(fun)
     found = None if mine is None else mine.get(key)
     if found is not None:
         return found
-    made = Jitted(fun, *matched(fun, static, donated), options).calls()
+    made = Jitted(fun, *matched(fun, static, donated), options, committed).calls()
     return made if mine is None else mine.setdefault(key, made)
 
 
@@ -539,6 +549,8 @@ class _Methods:
     def cache_size(self) -> int:
         """For how many signatures it is compiled."""
         return self.calls.size()
+
+    _cache_size = cache_size  # as libraries ask
 
     def clear_cache(self) -> None:
         """Forget all that was traced and compiled of the function with these options."""

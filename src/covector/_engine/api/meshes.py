@@ -15,7 +15,7 @@ from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.public import bounded
 from covector._engine.core.trace import Array, Tracer, typeof
-from covector._engine.runtime.device import Device, check_places, device_put, resolved
+from covector._engine.runtime.device import Device, check_places, committed, device_put, resolved
 from covector._engine.runtime.placement import SingleDeviceSharding
 from covector._engine.types import dtypes
 from covector._engine.types.mesh import (
@@ -109,7 +109,7 @@ def reshard(xs: Any, out_shardings: Any) -> Any:
     [1. 1.]
     """
     check_spread("reshard", xs, out_shardings, (AxisType.Explicit,))
-    return tree.map(lambda x: x if isinstance(x, Tracer) or type(x) is Array else device_put(x), xs)
+    return tree.map(lambda x: committed(x if isinstance(x, Tracer) else device_put(x)), xs)
 
 
 def check_spread(api: str, xs: Any, places: Any, kinds: Sequence[AxisType]) -> None:
@@ -182,7 +182,7 @@ def make_array_from_process_local_data(
                 f"make_array_from_process_local_data: there is one process, so global_shape is the shape of its data, "
                 f"{np.shape(x)}, got {tuple(shape)}{errors.at_user_line()}"
             )
-        return device_put(x)
+        return device_put(x, sharding)
 
     if global_shape is None or isinstance(local_data, np.ndarray) or type(local_data) is Array:
         return tree.map(lambda x: made(x, global_shape), local_data)
@@ -199,7 +199,7 @@ def make_array_from_single_device_arrays(
     >>> import covector
     >>> x = covector.numpy.ones(2)
     >>> covector.make_array_from_single_device_arrays((2,), x.sharding, [x]) is x
-    True
+    False
     """
     api = "make_array_from_single_device_arrays"
     _check_sharding(api, sharding)
@@ -230,7 +230,7 @@ def _whole(api: str, shape: tuple[int, ...], parts: Sequence[Any], dtype: Any) -
         raise ValueError(
             f"{api}: dtype={np.dtype(dtype).name}, but the part has {part.dtype.name}{errors.at_user_line()}"
         )
-    return part
+    return committed(part)
 
 
 def make_single_device_sharding(

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from covector._engine.api.arguments import check_callable, function_name
 from covector._engine.base import errors
-from covector._engine.base.config import config
+from covector._engine.base.config import TRANSFER_LEVELS, config
 from covector._engine.runtime.device import Device, devices
 
 P = ParamSpec("P")
@@ -198,7 +198,7 @@ def default_device(device: Device | str | None) -> AbstractContextManager[None]:
 
     >>> import covector, covector.numpy as np
     >>> with covector.default_device(covector.devices()[0]):
-    ...     print(np.ones(2).device)
+    ...     print(repr(np.ones(2).device))
     CpuDevice(id=0)
     """
     known = devices()
@@ -209,29 +209,81 @@ def default_device(device: Device | str | None) -> AbstractContextManager[None]:
     return config.override()
 
 
-_LEVELS = ("allow", "log", "disallow", "log_explicit", "disallow_explicit")
-
-
 def transfer_guard(level: str) -> AbstractContextManager[None]:
-    """In a `with` block, what to do about transfers between host and device; ValueError for an unknown level.
+    """In a `with` block, what to do where a function is given a NumPy array, which has to be made an array first.
 
-    The CPU's arrays lie in the host's memory, so there is nothing to guard: every level allows everything.
+    "allow" it, "log" it to the logger `covector`, or "disallow" it: RuntimeError.  "log_explicit" and
+    "disallow_explicit" are for `device_put` too.  Numbers, and what `asarray` makes, are always allowed; so is what
+    goes to the host, in whose memory arrays are.  ValueError for an unknown level.
 
     >>> import covector, numpy
     >>> with covector.transfer_guard("disallow"):
-    ...     print(covector.numpy.sum(numpy.ones(3)))
+    ...     try:
+    ...         covector.numpy.sum(numpy.ones(3))
+    ...     except RuntimeError:
+    ...         print(covector.numpy.sum(covector.numpy.asarray(numpy.ones(3))))
     3.0
     """
-    if level not in _LEVELS:
-        raise ValueError(
-            f"transfer_guard: {level!r} is none of {', '.join(_LEVELS)}{errors.at_user_line()}"
-        )
+    _check_level("transfer_guard", level)
+    return config.override(transfer_guard=level)
+
+
+def transfer_guard_host_to_device(level: str) -> AbstractContextManager[None]:
+    """`transfer_guard`, which is about what comes from the host.
+
+    >>> import covector
+    >>> with covector.transfer_guard_host_to_device("disallow"):
+    ...     print(covector.numpy.ones(2) + 1)
+    [2. 2.]
+    """
+    _check_level("transfer_guard_host_to_device", level)
+    return config.override(transfer_guard=level)
+
+
+def transfer_guard_device_to_host(level: str) -> AbstractContextManager[None]:
+    """In a `with` block, what to do where values go to the host: they are there, so all is allowed.
+
+    ValueError for an unknown level.
+
+    >>> import covector
+    >>> with covector.transfer_guard_device_to_host("disallow"):
+    ...     print(float(covector.numpy.ones(())))
+    1.0
+    """
+    _check_level("transfer_guard_device_to_host", level)
     return config.override()
 
 
-transfer_guard_host_to_device = transfer_guard
-transfer_guard_device_to_host = transfer_guard
-transfer_guard_device_to_device = transfer_guard
+def transfer_guard_device_to_device(level: str) -> AbstractContextManager[None]:
+    """In a `with` block, what to do where arrays go to another device: there is none, so all is allowed.
+
+    ValueError for an unknown level.
+
+    >>> import covector
+    >>> with covector.transfer_guard_device_to_device("disallow"):
+    ...     print(covector.device_put(covector.numpy.ones(())))
+    1.0
+    """
+    _check_level("transfer_guard_device_to_device", level)
+    return config.override()
+
+
+def _check_level(api: str, level: str) -> None:
+    if level not in TRANSFER_LEVELS:
+        raise ValueError(
+            f"{api}: {level!r} is none of {', '.join(TRANSFER_LEVELS)}{errors.at_user_line()}"
+        )
+
+
+def enable_checks(check: bool = True) -> AbstractContextManager[None]:
+    """In a `with` block what is compiled is verified after each pass of the compiler: the flag `verify`.
+
+    >>> import covector
+    >>> with covector.enable_checks():
+    ...     print(covector.jit(lambda x: x + 1)(1.0))
+    2.0
+    """
+    return config.override(verify=check)
 
 
 def named_scope(name: str) -> AbstractContextManager[None]:
@@ -244,7 +296,13 @@ def named_scope(name: str) -> AbstractContextManager[None]:
     >>> "in layer" in str(covector.make_jaxpr(f)(1.0))
     True
     """
+    _check_name(name)
     return errors.scope(name)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"named_scope: name must be a str, got {name!r}{errors.at_user_line()}")
 
 
 def named_call(fun: Callable[P, R], *, name: str | None = None) -> Callable[P, R]:

@@ -34,17 +34,17 @@ class JitOptions(TypedDict, total=False):
     out_shardings: object
 
 
-def compiler_flags(given: Mapping[str, Any] | None) -> dict[str, Any]:
+def compiler_flags(api: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """The flags among compiler options; ValueError for what is none.  Options of XLA are named in a warning."""
     options: dict[str, Any] = {}
     if not given:
         return options
     for name, value in given.items():
         if name.startswith("xla_"):
-            warnings.warn(f"jit: the compiler option {name!r} has no effect here", stacklevel=3)
+            warnings.warn(f"{api}: the compiler option {name!r} has no effect here", stacklevel=3)
         elif name not in CODE_FLAGS:
             raise ValueError(
-                f"jit: there is no compiler option {name!r}{errors.at_user_line()}; there are {', '.join(CODE_FLAGS)}"
+                f"{api}: there is no compiler option {name!r}{errors.at_user_line()}; there are {', '.join(CODE_FLAGS)}"
             )
         else:
             options[name] = value

@@ -182,6 +182,7 @@ class Pullback:
             cotangent,
             "result",
             "cotangent",
+            ValueError,
         )
         for i in signature.written:
             cell = targets[i]
@@ -251,14 +252,17 @@ def check_tangents(
     given: Any,
     what: str,
     tangent: str,
+    wrong: type[Exception] | None = None,
+    integers: bool = False,
 ) -> list[Any]:
     """The leaves of tangents (or cotangents) for values of these types, Zero for float0.
 
-    TypeError or ValueError where they do not fit.
+    TypeError, or ValueError for shapes, where they do not fit; or `wrong` for all.  With `integers`, integers have
+    tangents of their own dtype.
     """
     leaves, found = flatten(given)
     if found != treedef:
-        raise TypeError(
+        raise (wrong or TypeError)(
             f"{api}: the {tangent} must have the structure of the {what}, {treedef}, but it has {found}"
             f"{errors.at_user_line()}"
         )
@@ -266,13 +270,13 @@ def check_tangents(
     for aval, t in zip(avals, leaves, strict=False):
         if getattr(t, "dtype", None) == dtypes.float0:
             if aval.differentiable() or np.shape(t) != aval.shape:
-                raise TypeError(
+                raise (wrong or TypeError)(
                     f"{api}: {tangent} of dtype float0 for {aval.text()}{errors.at_user_line()}"
                 )
             result.append(Zero(aval))
             continue
         check_values([t], lambda: [tangent], api)
-        result.append(_fit_tangent(api, aval, t, what, tangent))
+        result.append(_fit_tangent(api, aval, t, what, tangent, wrong, integers))
     return result
 
 
@@ -280,20 +284,28 @@ def _is_traceable(x: Any) -> bool:
     return type(x) is Array or isinstance(x, Tracer)
 
 
-def _fit_tangent(api: str, aval: ShapedArray, t: Any, what: str, tangent: str) -> Any:
+def _fit_tangent(
+    api: str,
+    aval: ShapedArray,
+    t: Any,
+    what: str,
+    tangent: str,
+    wrong: type[Exception] | None,
+    integers: bool,
+) -> Any:
     type_ = typeof(t)
-    if not aval.differentiable():
-        raise TypeError(
+    if not aval.differentiable() and not integers:
+        raise (wrong or TypeError)(
             f"{api}: the {what} is {aval.text()}, whose {tangent}s have the dtype float0 "
             f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
         )
     if type_.shape != aval.shape:
-        raise errors.ShapeError(
+        raise (wrong or errors.ShapeError)(
             f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
             f"{errors.at_user_line()}"
         )
     if type_.dtype != aval.dtype and (not type_.weak_type or _is_traceable(t)):
-        raise TypeError(
+        raise (wrong or TypeError)(
             f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
             f"{type_.text()}{errors.at_user_line()}"
         )

@@ -18,7 +18,7 @@ from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.core.trace import typeof
-from covector._engine.runtime.device import Device, check_places, devices
+from covector._engine.runtime.device import Device, check_places, committed, devices
 from covector._engine.types.mesh import AbstractMesh, AxisType, Mesh, context_mesh, within
 from covector._engine.types.sharding import NamedSharding, PartitionSpec
 
@@ -137,7 +137,7 @@ def shard_map(
         with within(manual):
             out = _on_one_part(lambda: f(*args), names)
         _check_ranks("out_specs", out_specs, out)
-        return out
+        return tree.map(committed, out)
 
     return shard_map_f
 
@@ -201,10 +201,11 @@ def pmap(
         _check_one(axes, dynamic)
         return vmap(put, axes, out_axes, axis_name, axis_size)(*dynamic, **kwargs)
 
+    place = _devices(backend)[0]
     donated = donate_argnums if isinstance(donate_argnums, int) else tuple(donate_argnums)
     if axis_size not in (None, 1):
         raise ValueError(_too_many(axis_size))
-    return jit(wraps(fun)(on_one), static_argnums=static, donate_argnums=donated, backend=backend)
+    return jit(wraps(fun)(on_one), static_argnums=static, donate_argnums=donated, device=place)
 
 
 def _check_one(in_axes: Any, args: Sequence[Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from covector._engine import _native
 from covector._engine.api.arguments import flatten
+from covector._engine.api.options import compiler_flags
 from covector._engine.api.references import Touched, lent, run
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
@@ -14,25 +16,29 @@ from covector._engine.base.locks import import_late
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
 from covector._engine.core.refs import Cell
+from covector._engine.core.trace import Tracer
 from covector._engine.ir.program import Program, Var
+from covector._engine.runtime.device import devices
 from covector._engine.runtime.eager import as_array, aval_of
 from covector._engine.runtime.late import compile_program
 from covector._engine.runtime.linearized import fitted, linear_entry
 from covector._engine.transforms.widen import with_numbers
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
 
+if TYPE_CHECKING:
+    from covector._engine.runtime.executable import MemoryStats
 
-def log(text: str, *values: object) -> None:
-    """A warning of the logger `covector`."""
-    # When it is wanted: loading it is 2 % of `import covector`.
-    import_late("logging").getLogger("covector").warning(text, *values)
+
+def _placement() -> Any:
+    """Where arrays are and how they lie, which few programs ask."""
+    return import_late("covector._engine.runtime.placement")
 
 
 @record
 class ArgInfo:
     """What is known of an argument: its type, and whether the caller gives its memory away."""
 
-    aval: ShapeDtypeStruct
+    aval: ShapedArray
     donated: bool
 
     @property
@@ -59,11 +65,12 @@ class Traced:
         options: Mapping[str, Any],
         touched: Touched,
         numbers: tuple[bool, ...],
+        committed: bool = False,
     ):
         self.fun_name, self.program, self.touched = name, program, touched
-        self.numbers = numbers
-        self.in_avals = program.in_avals[: len(program.inputs) - len(touched.captured)]
-        self.out_avals = program.out_avals[: trees[1].num_leaves]
+        self.numbers, self.committed = numbers, committed
+        self.in_types = program.in_avals[: len(program.inputs) - len(touched.captured)]
+        self.out_types = program.out_avals[: trees[1].num_leaves]
         self.in_tree, self.out_tree = trees
         self.donated = donated
         self.closed = program.close()
@@ -79,12 +86,19 @@ class Traced:
     @property
     def args_info(self) -> Any:
         """What is known of each argument, in the structure of (args, kwargs)."""
-        donated = self.donated or (False,) * len(self.in_avals)
-        infos = [
-            ArgInfo(ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type), d)
-            for a, d in zip(self.in_avals, donated, strict=True)
-        ]
+        donated = self.donated or (False,) * len(self.in_types)
+        infos = [ArgInfo(a, d) for a, d in zip(self.in_types, donated, strict=True)]
         return tree.unflatten(self.in_tree, infos)
+
+    @property
+    def in_avals(self) -> Any:
+        """The types of the arguments, in the structure of (args, kwargs)."""
+        return tree.unflatten(self.in_tree, self.in_types)
+
+    @property
+    def out_avals(self) -> Any:
+        """The types of the results, in the function's structure."""
+        return tree.unflatten(self.out_tree, self.out_types)
 
     @property
     def donate_argnums(self) -> tuple[int, ...]:
@@ -96,7 +110,7 @@ class Traced:
         """The results' shapes and dtypes, in the function's structure."""
         return tree.unflatten(
             self.out_tree,
-            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_avals],
+            [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self.out_types],
         )
 
     @property
@@ -106,11 +120,13 @@ class Traced:
             self._compiled_program = with_numbers(self.program, self.numbers)
         return self._compiled_program
 
-    def executable(self, donated: tuple[int, ...]) -> Any:
+    def executable(
+        self, donated: tuple[int, ...], options: Mapping[str, Any] = MappingProxyType({})
+    ) -> Any:
         """The compiled Program; constants are operands that it supplies itself."""
-        if not self._options:
+        if not self._options and not options:
             return self._compiled(donated)
-        with config.override(**self._options):
+        with config.override(**{**self._options, **options}):
             return self._compiled(donated)
 
     def _compiled(self, donated: tuple[int, ...]) -> Any:
@@ -119,9 +135,9 @@ class Traced:
         if found is None:
             found = self._executables[key] = compile_program(self.compiled_program, donated)
             if config.log_compiles:
-                types = ", ".join([a.text() for a in self.in_avals])
+                types = ", ".join([a.text() for a in self.in_types])
                 took = found.seconds * 1e3
-                log("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
+                errors.log("compiled %s for (%s) in %.1f ms", self.fun_name, types, took)
         return found
 
     def run(self, leaves: Sequence[Any], donated: Sequence[int]) -> Any:
@@ -129,7 +145,11 @@ class Traced:
         lending = lent(self.program, self.touched, leaves)
         executable = self.executable(lending)
         leaves = self.fitted(leaves)
-        return run(executable, self.touched, leaves, lending, donated)
+        return self.placed(run(executable, self.touched, leaves, lending, donated))
+
+    def placed(self, outs: Sequence[Any]) -> Sequence[Any]:
+        """The results, committed if a place was asked for."""
+        return tree.map(_native.commit, outs) if self.committed else outs
 
     def fitted(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the arguments as what is compiled takes them: numbers are Arrays."""
@@ -138,8 +158,10 @@ class Traced:
             x if isinstance(x, Cell) else fitted(x, a) for x, a in zip(leaves, avals, strict=False)
         ]
 
-    def lower(self) -> Lowered:
-        """The next stage."""
+    def lower(self, *, lowering_platforms: Sequence[str] | None = None) -> Lowered:
+        """The next stage; ValueError for a platform that is none of the devices'."""
+        for platform in lowering_platforms or ():
+            devices(platform)
         return Lowered(self)
 
     def entry(self, donated_leaves: tuple[bool, ...], refs: Sequence[int] = ()) -> Any:
@@ -149,7 +171,7 @@ class Traced:
         """
         program = self.compiled_program
         positions = {v: i for i, v in enumerate(program.inputs)}
-        cells, written = self.touched.cells(refs, len(self.in_avals))
+        cells, written = self.touched.cells(refs, len(self.in_types))
         taken = [cells[i] for i in written]
         donated = (*[i for i, d in enumerate(donated_leaves) if d], *taken)
         executable = self.executable(donated)
@@ -158,23 +180,27 @@ class Traced:
         specs = []
         for n, a in enumerate(program.outputs):
             forwarded = isinstance(a, Var) and a in positions and positions[a] not in donated
+            forwarded = forwarded and not self.committed  # it is another array then
             specs.append(("input", positions[a]) if forwarded else ("leaf", n))  # type: ignore[index]
-        results = len(self.out_avals)
+        results = len(self.out_types)
         out_spec = tree.recipe(self.out_tree, specs[:results])
         constants = [as_array(c) for c in program.constants]
         kept = list(range(len(positions)))
         if not self.touched:
-            return _native.Entry(executable.native, kept, constants, out_spec, list(donated))
+            given = executable.native, kept, constants, out_spec, list(donated)
+            return _native.Entry(*given, committed=self.committed)
         captured = tuple([u.cell for u in self.touched.captured])
         spec = "tuple", [out_spec, *specs[results:]]
         given = executable.native, kept, constants, spec, list(donated)
-        return _native.Entry(*given, captured=captured, written=written)
+        return _native.Entry(*given, captured=captured, written=written, committed=self.committed)
 
     def linear_entry(self, live: tuple[bool, ...]) -> Any:
         """The same for leaves of which some are on the tape of an eager derivative."""
-        specs = [("leaf", n) for n in range(len(self.out_avals))]
+        specs = [("leaf", n) for n in range(len(self.out_types))]
         spec = tree.recipe(self.out_tree, specs)
-        return linear_entry(self.closed, live, self.numbers, self.program.constants, spec)
+        return linear_entry(
+            self.closed, live, self.numbers, self.program.constants, spec, self.committed
+        )
 
 
 class Stage:
@@ -193,13 +219,13 @@ class Stage:
         return self._traced.out_tree
 
     @property
-    def in_avals(self) -> tuple[ShapedArray, ...]:
-        """The types of the arguments' leaves."""
+    def in_avals(self) -> Any:
+        """The types of the arguments, in the structure of (args, kwargs)."""
         return self._traced.in_avals
 
     @property
-    def out_avals(self) -> tuple[ShapedArray, ...]:
-        """The types of the results' leaves."""
+    def out_avals(self) -> Any:
+        """The types of the results, in the function's structure."""
         return self._traced.out_avals
 
     @property
@@ -241,9 +267,11 @@ class Lowered(Stage):
         """Estimates of the compiled function: operations, bytes accessed, nanoseconds."""
         return self.compile().cost_analysis()
 
-    def compile(self) -> Compiled:
-        """The next stage."""
-        return Compiled(self._traced, self._traced.executable(self._traced.donate_argnums))
+    def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Compiled:
+        """The next stage; the options are those of `jit`, beside those that the function has."""
+        traced = self._traced
+        options = compiler_flags("compile", compiler_options)
+        return Compiled(traced, traced.executable(traced.donate_argnums, options))
 
 
 @bounded
@@ -260,6 +288,11 @@ class Compiled(Stage):
             raise TypeError(
                 f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
             )
+        if any(isinstance(x, Tracer) for x in leaves):
+            raise TypeError(
+                f"the compiled {self._traced.fun_name} was called under a transformation{errors.at_user_line()}: it is "
+                "machine code, which has no derivative and cannot be part of another function; call the jitted function"
+            )
         touched = self._traced.touched
         touched.check("a compiled function", leaves)
         leaves = self._traced.fitted(leaves)
@@ -273,7 +306,8 @@ class Compiled(Stage):
                 raise TypeError(
                     f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
                 )
-        return tree.unflatten(self.out_tree, run(self._executable, touched, leaves, (), ()))
+        outs = run(self._executable, touched, leaves, (), self.donate_argnums)
+        return tree.unflatten(self.out_tree, self._traced.placed(outs))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.call(*args, **kwargs)
@@ -290,6 +324,26 @@ class Compiled(Stage):
         """Estimates: operations, bytes accessed, nanoseconds."""
         return self._executable.cost_analysis()
 
-    def memory_analysis(self) -> dict[str, int]:
+    def memory_analysis(self) -> MemoryStats:
         """Bytes of arguments, results, scratch memory, and of results that reuse donated arguments."""
         return self._executable.memory_analysis()
+
+    @property
+    def input_shardings(self) -> Any:
+        """Where the arguments are, in the structure of (args, kwargs)."""
+        return tree.map(_placement().sharding_of, self.in_avals)
+
+    @property
+    def output_shardings(self) -> Any:
+        """Where the results are, in the function's structure."""
+        return tree.map(_placement().sharding_of, self.out_avals)
+
+    @property
+    def input_formats(self) -> Any:
+        """How the arguments lie in memory, in the structure of (args, kwargs): by rows."""
+        return tree.map(_placement().format_of, self.in_avals)
+
+    @property
+    def output_formats(self) -> Any:
+        """How the results lie in memory, in the function's structure: by rows."""
+        return tree.map(_placement().format_of, self.out_avals)

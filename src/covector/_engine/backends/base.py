@@ -254,6 +254,7 @@ class Loaded(ABC):
         None  # the native core's Executable, which is called without Python; None: there is none
     )
     cost_ns: float = 0.0  # an estimate
+    code_bytes: int = 0  # of machine code, with its tables
 
     @abstractmethod
     def __call__(self, operands: Sequence[Any], donate: Sequence[int]) -> list[Any]:

@@ -46,7 +46,6 @@ ABSENT: tuple[Absence, ...] = (
         "`random.key`",
     ),
     Absence("", "debug_key_reuse", "keys are not tracked", "`random.split`"),
-    Absence("", "enable_checks", "the checks of Programs are for our tests", "`debug_nans`"),
     Absence("", "softmax_custom_jvp", "softmax has no other derivative", "`nn.softmax`"),
     Absence("", "copy_to_host_async", "arrays are in the host's memory", "`numpy.asarray(x)`"),
     Absence(

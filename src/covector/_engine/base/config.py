@@ -103,6 +103,8 @@ _PASSES = (
     "memory",
 )
 
+TRANSFER_LEVELS = ("allow", "log", "disallow", "log_explicit", "disallow_explicit")
+
 FLAGS: tuple[Flag, ...] = (
     Flag(
         "backend",
@@ -131,7 +133,14 @@ FLAGS: tuple[Flag, ...] = (
         "",
         False,
         "the precision of products where a call asks for none; on the CPU it is always the dtype's own",
-        choices=("", "default", "high", "highest", "bfloat16", "tensorfloat32", "float32"),
+        choices=(
+            *("", "default", "high", "highest", "bfloat16", "tensorfloat32", "float32"),
+            *("BF16_BF16_F32", "BF16_BF16_F32_X3", "BF16_BF16_F32_X6", "BF16_BF16_F32_X9"),
+            *("TF32_TF32_F32", "TF32_TF32_F32_X3", "F32_F32_F32", "F64_F64_F64"),
+            *("F16_F16_F16", "F16_F16_F32", "BF16_BF16_BF16"),
+            *("ANY_F8_ANY_F8_F32", "ANY_F8_ANY_F8_F32_FAST_ACCUM", "ANY_F8_ANY_F8_ANY"),
+            "ANY_F8_ANY_F8_ANY_FAST_ACCUM",
+        ),
     ),
     Flag(
         "debug_infs",
@@ -209,6 +218,14 @@ FLAGS: tuple[Flag, ...] = (
         several=True,
     ),
     Flag(
+        "transfer_guard",
+        "allow",
+        False,
+        "what to do where a function is given a NumPy array, and not an array; explicit: device_put too",
+        choices=TRANSFER_LEVELS,
+        twins=True,
+    ),
+    Flag(
         "vector_bits",
         0,
         True,
@@ -239,7 +256,7 @@ class Config(threading.local):
     mesh: Hashable = None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("jax_"):
+        if jax_flags.known(name):
             return jax_flags.value(name, partial(getattr, self))
         raise AttributeError(f"there is no flag {name!r}; the flags are {', '.join(_BY_NAME)}")
 
@@ -256,7 +273,7 @@ class Config(threading.local):
             TypeError: the value does not have the flag's type.
             ValueError: it is not a legal one.
         """
-        if name.startswith("jax_"):
+        if jax_flags.known(name):
             if (ours := jax_flags.translate(name, value)) is None:
                 return
             name, value = ours

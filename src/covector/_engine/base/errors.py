@@ -38,6 +38,7 @@ from covector._engine.base.exceptions import (
     UnexpectedTracerError as UnexpectedTracerError,
     VerificationError as VerificationError,
 )
+from covector._engine.base.locks import import_late
 from covector._engine.base.public import NO_USERS, PACKAGE
 
 
@@ -383,6 +384,23 @@ def rank_promotion(operation: str, shapes: Iterable[str]) -> str:
         f"{operation} got operands of different ranks, {' and '.join(shapes)}{at_user_line()}, and "
         "numpy_rank_promotion does not allow that: give them axes of size 1, x[None, :]"
     )
+
+
+def guard_transfer(level: str, x: Any) -> None:
+    """What the flag `transfer_guard` wants where a function is given an array of NumPy's."""
+    text = (
+        f"a NumPy array of shape {x.shape} and dtype {x.dtype} was given{at_user_line()}, and has to be made an array: "
+        f"the flag transfer_guard is {level!r}; use covector.numpy.asarray"
+    )
+    if level.startswith("disallow"):
+        raise RuntimeError(text)
+    log("%s", text)
+
+
+def log(text: str, *values: object) -> None:
+    """A warning of the logger `covector`."""
+    # When it is wanted: loading it is 2 % of `import covector`.
+    import_late("logging").getLogger("covector").warning(text, *values)
 
 
 def leaked_tracers(function: str, tracers: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "debug_nans": ("debug_nans", bool),
     "default_matmul_precision": ("default_matmul_precision", lambda value: value or ""),
     "disable_jit": ("disable_jit", bool),
+    "enable_checks": ("verify", bool),
     "enable_x64": ("enable_x64", lambda state: None if state is None else bool(state)),
     "enable_compilation_cache": ("cache", bool),
     "explain_cache_misses": ("explain_cache_misses", bool),
@@ -28,6 +29,8 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "platform_name": ("backend", lambda name: name or "cpu"),
     "platforms": ("backend", lambda names: (names or "cpu").split(",")[0]),
     "traceback_filtering": ("trim_tracebacks", lambda mode: mode != "off"),
+    "transfer_guard": ("transfer_guard", lambda level: level or "allow"),
+    "transfer_guard_host_to_device": ("transfer_guard", lambda level: level or "allow"),
 }
 
 # And back, where the value that JAX has differs from ours.
@@ -35,56 +38,147 @@ _BACK: dict[str, Callable[[Any], Any]] = {
     "compilation_cache_dir": lambda folder: folder or None,
     "compilation_cache_max_size": lambda megabytes: megabytes << 20,
     "default_matmul_precision": lambda value: value or None,
+    "platforms": lambda backend: None if backend == "cpu" else backend,
     "traceback_filtering": lambda trim: "auto" if trim else "off",
+    "transfer_guard": lambda level: None if level == "allow" else level,
+    "transfer_guard_host_to_device": lambda level: None if level == "allow" else level,
 }
 
-# What is as it is here, and cannot be set.
-_ALWAYS: dict[str, Any] = {
+# The others, with JAX's defaults: about XLA, about other devices, or about experiments of JAX.  What a program sets is
+# kept for it to read, and does nothing.
+_OTHERS: dict[str, Any] = {
+    "accurate_erf_inv": False,
+    "allow_f16_reductions": True,
+    "array_garbage_collection_guard": None,
+    "auto_pcast": True,
+    "backend_target": None,
+    "bcoo_cusparse_lowering": False,
+    "captured_constants_report_frames": 0,
+    "captured_constants_warn_bytes": 2000000000,
+    "check_proxy_envs": None,
+    "check_static_indices": False,
+    "check_vma": False,
+    "compilation_cache_check_contents": False,
+    "compilation_cache_expect_pgle": False,
+    "compilation_cache_include_metadata_in_key": False,
+    "compiler_detailed_logging_min_ops": None,
+    "compiler_enable_remat_pass": True,
+    "cpu_collectives_implementation": "gloo",
+    "cpu_enable_async_dispatch": None,
+    "cpu_get_global_topology_timeout_minutes": 5,
+    "cpu_get_local_topology_timeout_minutes": 2,
+    "cross_host_transfer_socket_address": None,
+    "cross_host_transfer_timeout_seconds": None,
+    "cross_host_transfer_transfer_size": None,
+    "cross_host_transport_addresses": None,
+    "cuda_visible_devices": None,
+    "custom_jvp3": False,
+    "custom_vjp3": False,
+    "debug_key_reuse": False,
+    "debug_leaked_clients_on_clear_backends": False,
+    "debug_log_modules": "",
+    "default_device": None,
     "default_prng_impl": "threefry2x32",
-    "enable_checks": False,
+    "disable_bwd_checks": False,
+    "disable_most_optimizations": None,
+    "disable_vmap_shmap_error": False,
+    "disallow_mesh_context_manager": False,
+    "distributed_debug": False,
+    "distributed_verify_secure_credentials": False,
+    "dump_ir_modes": None,
+    "dump_ir_to": None,
+    "eager_constant_folding": False,
+    "embedded_constants_max_bytes": 32,
     "enable_custom_prng": False,
+    "enable_pgle": False,
+    "enable_preemption_service": True,
+    "enable_recoverability": False,
+    "error_checking_behavior_divide": "ignore",
+    "error_checking_behavior_nan": "ignore",
+    "error_checking_behavior_oob": "ignore",
+    "exec_time_optimization_effort": None,
+    "experimental_unsafe_xla_runtime_errors": False,
+    "explicit_x64_dtypes": "warn",
+    "export_calling_convention_version": 10,
+    "export_deserialize_expired_versions": False,
+    "export_ignore_forward_compatibility": False,
+    "force_dcn_cross_host_transfers": None,
+    "high_dynamic_range_gumbel": False,
+    "hlo_source_file_canonicalization_regex": None,
+    "include_debug_info_in_dumps": None,
+    "include_full_tracebacks_in_locations": True,
+    "jax2tf_associative_scan_reductions": False,
+    "jax2tf_default_native_serialization": True,
+    "legacy_prng_key": "allow",
+    "log_checkpoint_residuals": False,
+    "logging_level": "NOTSET",
+    "memory_fitting_effort": None,
+    "memory_fitting_level": "O2",
+    "mock_gpu_topology": None,
+    "mock_num_gpu_processes": None,
+    "mosaic_allow_hlo": False,
+    "mosaic_unzip_debug_locations": True,
+    "mtls_ca_file": None,
+    "mtls_cert_file": None,
+    "mtls_key_file": None,
+    "mtls_peer_uri_prefix": None,
+    "mutable_array_checks": True,
+    "no_execution": False,
+    "num_cpu_devices": -1,
+    "oneapi_visible_devices": None,
+    "optimization_level": "UNKNOWN",
+    "pallas_auto_assign_collective_ids": "no",
+    "pallas_auto_assign_collective_ids_limit": 25,
+    "pallas_enable_debug_checks": False,
+    "pallas_poison_buffers": False,
+    "pallas_use_mosaic_gpu": None,
+    "pallas_verbose_errors": None,
+    "persistent_cache_enable_xla_caches": "xla_gpu_per_fusion_autotune_cache_dir",
+    "persistent_cache_min_compile_time_secs": 1.0,
+    "persistent_cache_min_entry_size_bytes": 0,
+    "pgle_aggregation_percentile": 90,
+    "pgle_profiling_runs": 3,
+    "pjrt_client_create_options": None,
+    "pprint_use_color": True,
+    "ragged_dot_use_gpu_pallas_triton_lowering": None,
+    "ragged_dot_use_ragged_dot_instruction": True,
+    "raise_on_ppermute_sort_diff": True,
+    "raise_persistent_cache_errors": False,
+    "random_seed_offset": 0,
+    "refs_to_pins": None,
+    "remat3": False,
+    "remat_barrier_no_cotangents": False,
+    "remove_custom_partitioning_ptr_from_cache_key": False,
+    "remove_size_one_mesh_axis_from_type": False,
+    "rocm_visible_devices": None,
+    "scan3": False,
+    "send_traceback_to_runtime": "off",
+    "serialization_version": 0,
+    "share_binary_between_hosts": False,
+    "share_binary_between_hosts_timeout_ms": 1200000,
+    "softmax_custom_jvp": False,
+    "sort_devices_by_process_index": None,
+    "source_url_schema": None,
+    "thread_guard": False,
+    "threefry_gpu_kernel_lowering": False,
     "threefry_partitionable": True,
+    "traceback_in_locations_limit": 100,
+    "tracer_error_num_traceback_frames": None,
+    "transfer_guard_device_to_device": None,
+    "transfer_guard_device_to_host": None,
+    "use_cpp_shard_args": False,
+    "use_direct_linearize": True,
+    "use_emit_pipeline_primitive": False,
+    "use_hlo_logistic_lowering": None,
+    "use_magma": "auto",
+    "use_rgv3": True,
+    "use_shardy_partitioner": True,
+    "use_simplified_jaxpr_constants": False,
+    "xla_backend": None,
+    "xla_profile_version": 0,
 }
 
-# The others: about XLA, about other devices, or about experiments of JAX.
-_WITHOUT_MEANING = """
-allow_f16_reductions array_garbage_collection_guard auto_pcast backend_target
-bcoo_cusparse_lowering captured_constants_report_frames captured_constants_warn_bytes
-check_proxy_envs check_static_indices compilation_cache_check_contents
-compilation_cache_expect_pgle compilation_cache_include_metadata_in_key
-compiler_detailed_logging_min_ops compiler_enable_remat_pass cpu_collectives_implementation
-cpu_enable_async_dispatch cpu_get_global_topology_timeout_minutes
-cpu_get_local_topology_timeout_minutes cross_host_transfer_socket_address
-cross_host_transfer_timeout_seconds cross_host_transfer_transfer_size
-cross_host_transport_addresses cuda_visible_devices custom_vjp3 debug_key_reuse
-debug_leaked_clients_on_clear_backends debug_log_modules default_device
-default_prng_impl disable_bwd_checks disable_most_optimizations disable_vmap_shmap_error
-disallow_mesh_context_manager distributed_debug dump_ir_modes dump_ir_to
-embedded_constants_max_bytes enable_checks enable_custom_prng enable_pgle
-enable_preemption_service enable_recoverability error_checking_behavior_divide
-error_checking_behavior_nan error_checking_behavior_oob exec_time_optimization_effort
-experimental_unsafe_xla_runtime_errors explicit_x64_dtypes export_calling_convention_version
-export_ignore_forward_compatibility force_dcn_cross_host_transfers high_dynamic_range_gumbel
-hlo_source_file_canonicalization_regex include_debug_info_in_dumps
-include_full_tracebacks_in_locations legacy_prng_key log_checkpoint_residuals logging_level
-memory_fitting_effort memory_fitting_level mock_gpu_topology mosaic_allow_hlo
-mutable_array_checks no_execution num_cpu_devices oneapi_visible_devices optimization_level
-pallas_enable_debug_checks pallas_poison_buffers pallas_use_mosaic_gpu pallas_verbose_errors
-persistent_cache_enable_xla_caches persistent_cache_min_compile_time_secs
-persistent_cache_min_entry_size_bytes pgle_aggregation_percentile pgle_profiling_runs
-pjrt_client_create_options pprint_use_color ragged_dot_use_gpu_pallas_triton_lowering
-ragged_dot_use_ragged_dot_instruction raise_persistent_cache_errors random_seed_offset
-refs_to_pins remat3 remove_custom_partitioning_ptr_from_cache_key
-remove_size_one_mesh_axis_from_type rocm_visible_devices scan3 send_traceback_to_runtime
-serialization_version share_binary_between_hosts share_binary_between_hosts_timeout_ms
-softmax_custom_jvp sort_devices_by_process_index source_url_schema thread_guard
-threefry_gpu_kernel_lowering threefry_partitionable traceback_in_locations_limit
-tracer_error_num_traceback_frames transfer_guard transfer_guard_device_to_device
-transfer_guard_device_to_host transfer_guard_host_to_device use_direct_linearize
-use_emit_pipeline_primitive use_magma use_shardy_partitioner use_simplified_jaxpr_constants
-xla_backend xla_profile_version
-""".split()  # noqa: SIM905 -- a hundred quoted names are harder to read
-
+_kept: dict[str, Any] = {}
 _warned: set[str] = set()
 
 
@@ -97,10 +191,13 @@ def translate(name: str, value: Any) -> tuple[str, Any] | None:
     if plain in _MEANING:
         ours, convert = _MEANING[plain]
         return ours, convert(value)
-    _check(plain)
-    if plain not in _warned:
+    default = _other(plain)
+    if plain == "default_device":
+        _check_device(value)
+    elif value != default and plain not in _warned:
         _warned.add(plain)
         warnings.warn(f"the flag {name!r} has no effect here", stacklevel=3)
+    _kept[plain] = value
     return None
 
 
@@ -110,12 +207,22 @@ def value(name: str, ours: Callable[[str], Any]) -> Any:
     if plain in _MEANING:
         found = ours(_MEANING[plain][0])
         return _BACK[plain](found) if plain in _BACK else found
-    if plain in _ALWAYS:
-        return _ALWAYS[plain]
-    _check(plain)
-    raise AttributeError(f"the flag {name!r} has no value here: it is about the inside of JAX")
+    return _kept.get(plain, _other(plain))
 
 
-def _check(plain: str) -> None:
-    if plain not in _WITHOUT_MEANING:
+def known(name: str) -> bool:
+    """Whether a name may be that of a flag of JAX's: they begin so, but for a few."""
+    return name.startswith("jax_") or name in _OTHERS
+
+
+def _other(plain: str) -> Any:
+    """The value of a flag without a meaning here as long as nobody sets it."""
+    if plain not in _OTHERS:
         raise AttributeError(f"there is no flag 'jax_{plain}'")
+    return _OTHERS[plain]
+
+
+def _check_device(device: Any) -> None:
+    """ValueError for a device, or the name of a platform, that is not there."""
+    if device is not None and str(device).split(":")[0] != "cpu":
+        raise ValueError(f"flag 'jax_default_device': {device!r} is not a device here")

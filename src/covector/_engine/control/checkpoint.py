@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
+import numpy as np
+
 from covector._engine import primitives as prims
+from covector._engine.base import errors
 from covector._engine.base.record import fields, record, replace
 from covector._engine.control.call import Call, Transparent, spread
 from covector._engine.control.custom import kept
@@ -18,7 +21,7 @@ from covector._engine.ir.program import (
     Program,
     Rewriting,
     Var,
-    inline_calls,
+    inline_transparent,
     map_eqns,
     without_dead_code,
 )
@@ -46,14 +49,34 @@ Policy = Callable[..., Any]
 
 
 def keeps(policy: Policy | None, eqn: Eqn) -> bool:
-    """Whether results of an equation are kept: what has effects runs once."""
+    """Whether results of an equation are kept: what has effects runs once.
+
+    What has rules of its own is in one: it is kept if anything in it is.
+    """
     if eqn.effects:
         return True
     if policy is None:
         return False
     p = eqn.primitive
     answer = policy(p, *[a.aval for a in eqn.inputs], **{n: getattr(p, n) for n in fields(p)})
-    return answer is Saveable or isinstance(answer, Saveable | Offloadable) or answer is True
+    if _is_kept(answer):
+        return True
+    inside = None if p.transparent else p.inlined()
+    return inside is not None and any(keeps(policy, e) for e in inside.eqns)
+
+
+def _is_kept(answer: Any) -> bool:
+    """What a policy's answer says; TypeError if it says nothing."""
+    if isinstance(answer, bool | np.bool_):
+        return bool(answer)
+    if answer in (Recompute, Saveable):
+        return answer is Saveable
+    if isinstance(answer, Recompute | Saveable | Offloadable):
+        return not isinstance(answer, Recompute)
+    raise TypeError(
+        "checkpoint: a policy must return a bool, Recompute, Saveable or an Offloadable; "
+        f"it returned {answer!r}{errors.at_user_line()}"
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- policies
@@ -121,10 +144,6 @@ class Both:
     def __call__(self, prim: Any, *avals: Any, **params: Any) -> Any:
         found = self.first(prim, *avals, **params)
         return found if _is_kept(found) else self.second(prim, *avals, **params)
-
-
-def _is_kept(answer: Any) -> bool:
-    return answer is True or answer is Saveable or isinstance(answer, Saveable | Offloadable)
 
 
 # -------------------------------------------------------------------------------------------------------- the primitive
@@ -211,7 +230,7 @@ class Checkpoint(Transparent):
 
     def _kept(self, nonzero: Mask) -> KeptProgram:
         split = linearize_program(_keeping(self.program, self.policy), nonzero)
-        known = without_duplicates(inline_calls(split.known))
+        known = without_duplicates(inline_transparent(split.known))
         atoms = (*known.inputs, *known.outputs)
         residuals = [atoms[i] for i in split.residuals]
         parted = _Parted(known, self.policy)

@@ -147,7 +147,7 @@ class Expanded(Called):
 
     @property
     def transparent(self) -> bool:  # type: ignore[override]
-        return not self.composite.has("jvp")
+        return not any(map(self.composite.has, ("jvp", "linearize", "transpose", "batch")))
 
     def text(self) -> str:
         return self.composite.text()

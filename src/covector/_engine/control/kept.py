@@ -12,7 +12,7 @@ from covector._engine.ir.program import (
     Rewriting,
     Var,
     atoms_read,
-    inline_calls,
+    inline_transparent,
     map_eqns,
     without_dead_code,
 )
@@ -86,7 +86,7 @@ class PartedBody:
 
 def parted_body(body: Program, keep: Callable[[Eqn], bool]) -> PartedBody:
     """The body of a loop, or a branch, in two."""
-    body = inline_calls(body)
+    body = inline_transparent(body)
     parts = parts_of(body.eqns, keep)
     again = without_dead_code(map_eqns(body, parts.again))
     read = atoms_read(again)

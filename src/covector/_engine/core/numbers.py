@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from covector._engine import _native
+from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.types import dtypes
 
 SCALARS = (bool, int, float, complex)
@@ -51,6 +53,13 @@ def entered(x: Any) -> Any:
     """
     if not isinstance(x, np.ndarray | np.generic):
         return x
+    if isinstance(x, np.ndarray) and config.transfer_guard != "allow":
+        errors.guard_transfer(config.transfer_guard, x)
+    return as_entered(x)
+
+
+def as_entered(x: Any) -> Any:
+    """A value of NumPy's as operations take it, whatever the flag `transfer_guard` says about such."""
     dtype = dtypes.native(x.dtype)
     if dtype is None or _native.is_masked(x):
         return x  # refused where it is used

@@ -260,11 +260,19 @@ class Rewriting:
 
 
 def inline_calls(program: Program) -> Program:
-    """The Program with the bodies of its calls in their place, and the same done in the Programs inside."""
-    return Rewriting(_inlined)(program)
+    """The Program with the bodies of its calls in their place, and the same done in the Programs inside.
+
+    Rules are gone with the calls: this is for what is not transformed again.
+    """
+    return Rewriting(lambda program, inside: _inlined(program, inside, rules=False))(program)
 
 
-def _inlined(program: Program, inlined: Rewriting) -> Program:
+def inline_transparent(program: Program) -> Program:
+    """The same, but what has rules of its own stays as it is."""
+    return Rewriting(lambda program, inside: _inlined(program, inside, rules=True))(program)
+
+
+def _inlined(program: Program, inlined: Rewriting, rules: bool) -> Program:
     if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
@@ -277,12 +285,15 @@ def _inlined(program: Program, inlined: Rewriting) -> Program:
         env.update(zip(body.inputs, arguments, strict=True))
         for eqn in body.eqns:
             inputs = tuple([atom(a) for a in eqn.inputs])
-            if (called := eqn.primitive.inlined()) is not None:
+            called = eqn.primitive.inlined()
+            stays = rules and called is not None and not eqn.primitive.transparent
+            if called is not None and not stays:
                 env.update(zip(eqn.outputs, run(called, inputs), strict=True))
                 continue
             outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
             env.update(zip(eqn.outputs, outputs, strict=True))
-            eqns.append(Eqn(inlined.inside(eqn.primitive), inputs, outputs, eqn.source))
+            primitive = eqn.primitive if stays else inlined.inside(eqn.primitive)
+            eqns.append(Eqn(primitive, inputs, outputs, eqn.source))
         return [atom(a) for a in body.outputs]
 
     outputs = run(program, program.inputs)

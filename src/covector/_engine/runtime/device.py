@@ -11,7 +11,7 @@ from covector._engine.backends import registry
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
 from covector._engine.base.record import record
-from covector._engine.core.numbers import entered
+from covector._engine.core.numbers import as_entered
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
 from covector._engine.types.mesh import AbstractMesh, context_mesh
@@ -38,6 +38,9 @@ class Device:
 
     def __repr__(self) -> str:
         return f"{self.platform.capitalize()}Device(id={self.id})"
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.id}"
 
     @property
     def host_id(self) -> int:
@@ -258,6 +261,11 @@ def check_places(api: str, what: str, places: object) -> None:
             )
 
 
+def committed(x: Any) -> Any:
+    """An array that is said to be where it is; what is traced is nowhere yet."""
+    return _native.commit(x) if type(x) is Array and not x.committed else x
+
+
 def resolved(api: str, place: Any) -> Any:
     """The sharding that a PartitionSpec stands for, over the mesh of the context; another place as it is.
 
@@ -299,7 +307,11 @@ def device_put(
     def put(leaf: Any) -> Any:
         if isinstance(leaf, Tracer):
             return leaf
-        array = as_array(entered(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf))
+        if isinstance(leaf, np.ndarray | np.generic):
+            if config.transfer_guard.endswith("explicit"):
+                errors.guard_transfer(config.transfer_guard, leaf)
+            leaf = as_entered(leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf))
+        array = as_array(leaf)
         return _native.commit(array) if asked else array
 
     return tree.map(put, x)

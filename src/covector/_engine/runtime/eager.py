@@ -251,8 +251,10 @@ def compile_ufunc(python: Callable[..., Any], signature: OperandTypes) -> Any:
     """A kernel for operands of symbolic length n, or single numbers: what a native ufunc asks for.
 
     None if the function is not one kernel from elements to elements without scratch memory, or refuses such operands:
-    called as it is, it says so with their own shapes.
+    called as it is, it says so with their own shapes.  And none with weak operands where a result is weak by its shape.
     """
+    if getattr(python, "weak_by_shape", False) and any(weak for _, weak, _ in signature):
+        return None
     n = dims.symbol("n", 0)
     avals = [
         ShapedArray(() if scalar else (n,), dtypes.ALL[code], weak)

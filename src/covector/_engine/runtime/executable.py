@@ -15,6 +15,7 @@ from covector._engine.backends.base import IR, Backend, Explain, Job
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
 from covector._engine.base.locks import import_late
+from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive
 from covector._engine.ir.content import content
 from covector._engine.ir.kernel import Kernel, Loop, Routine, expressions, walk
@@ -70,6 +71,21 @@ def _run_passes(program: Program, backend: Backend, job: Job) -> dict[str, IR]:
 def _last(stages: dict[str, IR]) -> IR:
     """What the last pass gave."""
     return stages[next(reversed(stages))]
+
+
+@record
+class MemoryStats:
+    """Bytes that a compiled function takes: names and meanings as in JAX, where the last ones are of a host apart."""
+
+    argument_size_in_bytes: int
+    output_size_in_bytes: int
+    temp_size_in_bytes: int
+    alias_size_in_bytes: int  # of results that reuse donated arguments
+    generated_code_size_in_bytes: int
+    host_argument_size_in_bytes: int = 0
+    host_output_size_in_bytes: int = 0
+    host_temp_size_in_bytes: int = 0
+    host_alias_size_in_bytes: int = 0
 
 
 class Executable:
@@ -139,22 +155,23 @@ class Executable:
     def cost_analysis(self) -> dict[str, float]:
         """Estimates: bytes read and written (each buffer once), nanoseconds; of Kernels the operations too."""
         sizes = self.memory_analysis()
-        moved = sizes["argument_size_in_bytes"] + sizes["output_size_in_bytes"]
+        moved = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
         found = {"bytes accessed": float(moved), "nanoseconds": self.loaded.cost_ns}
         return {"flops": _operations(self.ir), **found} if isinstance(self.ir, Kernel) else found
 
-    def memory_analysis(self) -> dict[str, int]:
+    def memory_analysis(self) -> MemoryStats:
         """Bytes of arguments, results, scratch memory, and of results that reuse donated arguments."""
         program, ir = self.program, self.ir
         inputs = [v.aval for v in (*program.inputs, *program.constant_vars)]
         outputs = [dims.least(a.size) * a.dtype.itemsize for a in program.out_avals]
         planned = ir if isinstance(ir, Kernel) else None
-        return {
-            "argument_size_in_bytes": sum(dims.least(a.size) * a.dtype.itemsize for a in inputs),
-            "output_size_in_bytes": sum(outputs),
-            "temp_size_in_bytes": dims.least(planned.arena) if planned else 0,
-            "alias_size_in_bytes": sum(outputs[o] for o, _ in planned.aliases) if planned else 0,
-        }
+        return MemoryStats(
+            sum(dims.least(a.size) * a.dtype.itemsize for a in inputs),
+            sum(outputs),
+            dims.least(planned.arena) if planned else 0,
+            sum(outputs[o] for o, _ in planned.aliases) if planned else 0,
+            self.loaded.code_bytes,
+        )
 
 
 def _operations(kernel: Kernel) -> float:

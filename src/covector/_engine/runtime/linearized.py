@@ -106,7 +106,12 @@ def met_again(seen: set[Any], operands: Sequence[Any]) -> bool:
 
 
 def linear_entry(
-    program: Program, live: Mask, numbers: Mask, constants: Sequence[Any], out_spec: tuple[Any, ...]
+    program: Program,
+    live: Mask,
+    numbers: Mask,
+    constants: Sequence[Any],
+    out_spec: tuple[Any, ...],
+    committed: bool = False,
 ) -> Any:
     """How a call is run whose operands in a mask are on the tape; None if it must go by the rules.
 
@@ -141,6 +146,7 @@ def linear_entry(
         split.nonzero,
         split.residuals,
         Linearized(split, sum(live)),
+        committed=committed,
     )
 
 

@@ -12,6 +12,7 @@ from covector._engine.base import errors
 from covector._engine.base.public import boundary, bounded
 from covector._engine.core.trace import Array
 from covector._engine.runtime.device import Device, check_memory, default_device, devices
+from covector._engine.types.layout import Format, Layout
 from covector._engine.types.sharding import Index, Sharding
 
 
@@ -86,6 +87,11 @@ class Shard:
 def sharding_of(x: Any) -> SingleDeviceSharding:
     """Where an array is."""
     return SingleDeviceSharding(default_device())
+
+
+def format_of(x: Any) -> Format:
+    """How an array lies in memory: by rows."""
+    return Format(Layout(tuple(range(len(x.shape)))), sharding_of(x))
 
 
 def shards_of(x: Any) -> list[Shard]:

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2**62  # what the native core allows: sums of offsets fit an int64
 
+# What short names of dtypes say for their kinds; the longer names come first.
+_LETTERS = (
+    ("bfloat", "bf"),
+    ("float", "f"),
+    ("uint", "u"),
+    ("int", "i"),
+    ("complex", "c"),
+)
+
 
 class ShapedArray:
     """An abstract value: shape (of dims), dtype, weak type.  Immutable; equal by content.
@@ -73,6 +82,16 @@ class ShapedArray:
 
     def __repr__(self) -> str:
         return f"ShapedArray({self.text()})"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def str_short(self, short_dtypes: bool = False) -> str:
+        """`text` under JAX's name; with the kinds of dtypes as letters if they are to be short: f32[3]."""
+        text = self.text()
+        for kind, letter in _LETTERS if short_dtypes else ():
+            text = text.replace(kind, letter)
+        return text
 
     def text(self) -> str:
         """Short form: float32[3,n]; a star marks a weak type."""

@@ -116,7 +116,7 @@ class Code:
             table |= {name: f.native.address for name, f in self.emitted.module.foreign.items()}
             self.keepalive = (called, foreign)
         self.loaded = link.load(data, symbols() | routine_symbols() | functions | table)
-        self.address = self.loaded.address("entry")
+        self.address, self.size = self.loaded.address("entry"), len(data)
         self._emitted = None  # its text is made again if somebody reads it
 
     @property
@@ -137,7 +137,7 @@ class CpuLoaded(Loaded):
 
     def __init__(self, source: Source, program: Program, job: Job, keep: Keep, key: Key = unknown):
         self.code = Code(source, job, keep, key)
-        plan = self.code.plan
+        plan, self.code_bytes = self.code.plan, self.code.size
         self.cost_ns = plan.cost_ns
         inputs = [v.aval for v in (*program.inputs, *program.constant_vars)]
         outputs = program.out_avals
