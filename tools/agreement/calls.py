@@ -138,7 +138,6 @@ def _with_numbers(texts: list[str]) -> Iterator[str]:
             yield f"{_filled(texts[0], first, '2, 3')}, {_filled(texts[1], second, '2, 3')}"
             yield f"{_filled(texts[1], second, '2, 3')}, {_filled(texts[0], first, '2, 3')}"
         yield "odd('float32', 7, 1), odd('float32', 7)"
-        yield "odd('int32', 7, 1), b('int32', 5)"
         yield "a('float32', 2, 3), b('float32', 3)"
         yield "a('float32', 2, 3), b('float32', 4)"
 

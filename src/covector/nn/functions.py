@@ -15,7 +15,7 @@ from covector.numpy import elementwise as el, reduce, statistics
 from covector.numpy.creation import asarray, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import split
-from covector.numpy.operands import check_device, together
+from covector.numpy.operands import placed, together
 from covector.numpy.promotion import (
     axes_of,
     axis_of,
@@ -243,13 +243,12 @@ def one_hot(
     Array([[1., 0., 0.],
            [0., 0., 1.]], dtype=float32)
     """
-    check_device("one_hot", None, out_sharding)
     x, count = asarray(x), dim_of(num_classes)
     place = axis_of(axis, x.ndim + 1)
     shape = (*x.shape[:place], count, *x.shape[place:])
     wanted = dtypes.or_default(dtype)
     same = prims.eq(spread(prims.expand_dims(x, (place,)), shape), iota(shape, x.dtype, place))
-    return cast(same, wanted)
+    return placed("one_hot", cast(same, wanted), None, out_sharding)
 
 
 def glu(x: Any, axis: int = -1) -> Any:

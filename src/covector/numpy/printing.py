@@ -45,7 +45,7 @@ def printoptions(*args: Any, **kwargs: Any) -> Any:
 
 
 def _options(
-    name: str, max_line_width: int | None, precision: int | None, suppress_small: bool | None
+    name: str, max_line_width: int | None, precision: int | None, suppress_small: object
 ) -> dict[str, Any]:
     for option, number in (("max_line_width", max_line_width), ("precision", precision)):
         if number is not None:
