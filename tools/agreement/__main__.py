@@ -20,12 +20,13 @@ _TOP = """# How far results agree with those of JAX
 
 Made by `python -m tools.agreement --jax PYTHON`: calls drawn from the signatures of JAX {version} run with both
 libraries, in two processes, in the same state of `enable_x64`, and their outcomes are compared: structure, shape,
-dtype, weak type and values (to the last digits of the dtype), or the class of the exception. Eigenvectors and singular
-vectors may differ in their signs, and where values are equal: the matrices that they make are compared. {drawn}
+dtype, weak type and values (to the last digits of the dtype), or the class of the exception. Eigenvectors and
+singular vectors may differ in their signs, and where values are equal: the matrices that they make are compared.
+Where fewer *calls* were run than are *drawn*, those were of which both outcomes were known by then.
 
 What a call differs in: *value*: another number; *refused*: an exception here, a result in JAX; *accepted*: a result
-here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart; the
-end of this page says which they are, and why.
+here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart;
+the end of this page says which they are, and why.
 """
 
 
@@ -78,6 +79,16 @@ def compared(
     return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls)
 
 
+def _known(kept: Path, state: str, module: str, calls: Sequence[str]) -> list[str]:
+    """The calls of which both libraries' outcomes are kept."""
+    paths = [kept / f"{library}-{state}-{module}.jsonl" for library in ("jax", "covector")]
+    found = [
+        {json.loads(line)[0] for line in path.read_text().splitlines()} if path.exists() else set()
+        for path in paths
+    ]
+    return [c for c in calls if all(c in known for known in found)]
+
+
 def main() -> None:
     """Compare all calls, or those of some functions."""
     options = _options()
@@ -92,25 +103,23 @@ def main() -> None:
             module, name = group(call)
             if not only or module in only or f"{module}.{name}" in only:
                 modules.setdefault(module, []).append(call)
+        drawn = {module: len(calls) for module, calls in modules.items()}
+        for module, calls in modules.items():
+            known = _known(kept, state, module, calls) if options.known else calls
+            modules[module] = known[:: options.every]
+        again = not (options.resume or options.known)
         report = Report(
             pair
             for module, calls in modules.items()
-            for pair in compared(
-                options.jax,
-                state,
-                calls[:: options.every],
-                module,
-                kept,
-                not options.resume,
-            )
+            for pair in compared(options.jax, state, calls, module, kept, again)
         )
+        report.drawn = drawn
         print(state, report.table(), sep="\n")
         if only:
             print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
-        drawn = "" if options.every == 1 else f"Of all calls each {options.every}th was run."
-        PAGE.write_text(_TOP.format(version=version, drawn=drawn) + page + reasons_page())
+        PAGE.write_text(_TOP.format(version=version) + page + reasons_page())
 
 
 def _version(python: str) -> str:
@@ -135,6 +144,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--kind", default="", help="with --only: this kind of difference alone")
     parser.add_argument("--every", type=int, default=1, help="each so many-th call of a module")
+    parser.add_argument(
+        "--known", action="store_true", help="nothing is run: calls of which outcomes are kept"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="our outcomes of the run before are taken too"
     )

@@ -240,6 +240,7 @@ class Report:
             lambda: defaultdict(Counter)
         )
         self.found: list[tuple[str, str, Any, Any]] = []
+        self.drawn: dict[str, int] = {}
         deliberate = rules()
         for call, ours, theirs, numpys in outcomes:
             module, name = group(call)
@@ -264,6 +265,7 @@ class Report:
         ]
         total: Counter[str] = Counter()
         for module, counts in sorted(self.counts.items()):
+            counts["drawn"] = self.drawn.get(module, counts["calls"])
             total.update(counts)
             rows.append(_row(module if module in _PLAIN else f"`{module}`", counts))
         return "\n".join([*rows, _row("all", total)])
@@ -294,7 +296,7 @@ class Report:
 
 
 _PLAIN = ("indexing", "operators", "transformations")
-_COLUMNS = ("calls", "agree", "deliberate", "differ", *KINDS)
+_COLUMNS = ("drawn", "calls", "agree", "deliberate", "differ", *KINDS)
 
 
 def _row(name: str, counts: Counter[str]) -> str:
