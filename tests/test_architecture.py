@@ -135,7 +135,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("", "image"),
     ("random", "keys key_methods samplers distributions gammas counts choices matrices __init__"),
     ("", "debug"),
-    ("nn", "examples activations functions initializers scaled __init__"),
+    ("nn", "examples activations functions attention initializers scaled __init__"),
     ("scipy", "decompositions linear_systems matrix_functions special_matrices linalg fft"),
     ("", "flatten_util"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -19,12 +20,13 @@ _TOP = """# How far results agree with those of JAX
 
 Made by `python -m tools.agreement --jax PYTHON`: calls drawn from the signatures of JAX {version} run with both
 libraries, in two processes, in the same state of `enable_x64`, and their outcomes are compared: structure, shape,
-dtype, weak type and values (to the last digits of the dtype), or the class of the exception. Eigenvectors and singular
-vectors may differ in their signs, and where values are equal: the matrices that they make are compared. {drawn}
+dtype, weak type and values (to the last digits of the dtype), or the class of the exception. Eigenvectors and
+singular vectors may differ in their signs, and where values are equal: the matrices that they make are compared.
+Where fewer *calls* were run than are *drawn*, those were of which both outcomes were known by then.
 
 What a call differs in: *value*: another number; *refused*: an exception here, a result in JAX; *accepted*: a result
-here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart; the
-end of this page says which they are, and why.
+here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart;
+the end of this page says which they are, and why.
 """
 
 
@@ -66,21 +68,33 @@ def compared(
     python: str, state: str, calls: Sequence[str], module: str, kept: Path, again: bool
 ) -> Iterator[tuple[str, Any, Any, Any]]:
     """Each call of a module, with our outcome, that of JAX and, where these differ, that of NumPy."""
-    name = module.replace(", ", "-")
-    own = kept / f"covector-{state}-{name}.jsonl"
+    name = f"{state}-{module}.jsonl"
+    own = kept / f"covector-{name}"
     if again:
         own.unlink(missing_ok=True)
-    theirs = run(python, "jax", state, calls, kept / f"jax-{state}-{name}.jsonl")
+    theirs = run(python, "jax", state, calls, kept / f"jax-{name}")
     ours = run(sys.executable, "covector", state, calls, own)
-    differ = [c for c in calls if c in theirs and asks_numpy(c, difference(c, ours[c], theirs[c]))]
-    numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{state}-{name}.jsonl")
-    return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls if c in theirs)
+    differ = [c for c in calls if asks_numpy(c, difference(c, ours[c], theirs[c]))]
+    numpys = run(sys.executable, "numpy", state, differ, kept / f"numpy-{name}")
+    return ((c, ours[c], theirs[c], numpys.get(c)) for c in calls)
+
+
+def _known(kept: Path, state: str, module: str, calls: Sequence[str]) -> list[str]:
+    """The calls of which both libraries' outcomes are kept."""
+    paths = [kept / f"{library}-{state}-{module}.jsonl" for library in ("jax", "covector")]
+    found = [
+        {json.loads(line)[0] for line in path.read_text().splitlines()} if path.exists() else set()
+        for path in paths
+    ]
+    return [c for c in calls if all(c in known for known in found)]
 
 
 def main() -> None:
     """Compare all calls, or those of some functions."""
     options = _options()
-    options.kept.mkdir(parents=True, exist_ok=True)
+    version = _version(options.jax)
+    kept = options.kept / f"{version}-{_digest()}"
+    kept.mkdir(parents=True, exist_ok=True)
     only = {n for n in options.only.split(",") if n}
     page = ""
     for state in options.state or ("off", "on"):
@@ -89,31 +103,34 @@ def main() -> None:
             module, name = group(call)
             if not only or module in only or f"{module}.{name}" in only:
                 modules.setdefault(module, []).append(call)
+        drawn = {module: len(calls) for module, calls in modules.items()}
+        for module, calls in modules.items():
+            known = _known(kept, state, module, calls) if options.known else calls
+            modules[module] = known[:: options.every]
+        again = not (options.resume or options.known)
         report = Report(
             pair
             for module, calls in modules.items()
-            for pair in compared(
-                options.jax,
-                state,
-                calls[:: options.every],
-                module,
-                options.kept,
-                not options.resume,
-            )
+            for pair in compared(options.jax, state, calls, module, kept, again)
         )
+        report.drawn = drawn
         print(state, report.table(), sep="\n")
         if only:
             print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
-        version = subprocess.run(
-            [options.jax, "-c", "import jax; print(jax.__version__)"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        drawn = "" if options.every == 1 else f"Of all calls each {options.every}th was run."
-        PAGE.write_text(_TOP.format(version=version, drawn=drawn) + page + reasons_page())
+        PAGE.write_text(_TOP.format(version=version) + page + reasons_page())
+
+
+def _version(python: str) -> str:
+    """JAX's version there."""
+    command = [python, "-c", "import importlib.metadata as m; print(m.version('jax'))"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _digest() -> str:
+    """Of what runs the calls: outcomes that were kept are of the same arrays."""
+    return hashlib.sha256((ROOT / "tools/agreement/outcomes.py").read_bytes()).hexdigest()[:12]
 
 
 def _options() -> argparse.Namespace:
@@ -127,6 +144,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--kind", default="", help="with --only: this kind of difference alone")
     parser.add_argument("--every", type=int, default=1, help="each so many-th call of a module")
+    parser.add_argument(
+        "--known", action="store_true", help="nothing is run: calls of which outcomes are kept"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="our outcomes of the run before are taken too"
     )

@@ -152,19 +152,25 @@ def _near(a: float, b: float, tolerance: float, scale: float) -> bool:
 
 def group(call: str) -> tuple[str, str]:
     """The module and the function of a call."""
-    head = call.split("(")[0]
-    if head.split(".")[0] in _ROOTS and "." in head:
-        module, _, name = head.rpartition(".")
-        if module.startswith("scipy.stats."):  # a distribution
-            module, name = "scipy.stats", head.removeprefix("scipy.stats.")
-        return module, name
-    return "methods, operators, indices", call
+    if re.match(r"scipy\.stats\.\w+\.", call):
+        return "scipy.stats", ".".join(re.split(r"[(\[]", call)[0].split(".")[2:])
+    if found := re.match(_FUNCTION, call):
+        return found["module"], found["name"]
+    return next(kind for kind, start in _KINDS_OF_CALLS.items() if re.match(start, call)), call
 
 
-_ROOTS = (
-    *("numpy", "lax", "nn", "random", "scipy"),
-    *("image", "ops", "tree", "tree_util", "flatten_util"),
+_FUNCTION = (
+    r"(?P<module>(?:numpy(\.linalg|\.fft)?|lax(\.linalg)?|nn(\.initializers)?|scipy(\.[a-z]+)+|"
+    r"random|tree|tree_util|flatten_util|image|ops))\.(?P<name>\w+)[(\[.]"
 )
+# The calls that are of no module, by how they begin.
+_KINDS_OF_CALLS = {
+    ".at": r"a\(.*?\)\.at\[",
+    "indexing": r"a\([^)]*\)\[",
+    "Array": r"\w+\([^()]*\)\.\w",
+    "transformations": r"(jit|grad|value_and_grad|vmap|jac|hess|jvp|vjp|eval_|lineariz|checkp|device_p)",
+    "operators": "",
+}
 
 
 class Rule(NamedTuple):
@@ -234,6 +240,7 @@ class Report:
             lambda: defaultdict(Counter)
         )
         self.found: list[tuple[str, str, Any, Any]] = []
+        self.drawn: dict[str, int] = {}
         deliberate = rules()
         for call, ours, theirs, numpys in outcomes:
             module, name = group(call)
@@ -258,8 +265,9 @@ class Report:
         ]
         total: Counter[str] = Counter()
         for module, counts in sorted(self.counts.items()):
+            counts["drawn"] = self.drawn.get(module, counts["calls"])
             total.update(counts)
-            rows.append(_row(f"`{module}`" if "," not in module else module, counts))
+            rows.append(_row(module if module in _PLAIN else f"`{module}`", counts))
         return "\n".join([*rows, _row("all", total)])
 
     def names(self) -> str:
@@ -287,7 +295,8 @@ class Report:
         )
 
 
-_COLUMNS = ("calls", "agree", "deliberate", "differ", *KINDS)
+_PLAIN = ("indexing", "operators", "transformations")
+_COLUMNS = ("drawn", "calls", "agree", "deliberate", "differ", *KINDS)
 
 
 def _row(name: str, counts: Counter[str]) -> str:

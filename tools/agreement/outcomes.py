@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import re
 import signal
 import sys
+import threading
 import warnings
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-SECONDS = 30  # that one call may take
+SECONDS = 20  # that one call may take
+_WEAK = {"weak float": "float64", "weak int": "int64", "weak complex": "complex128"}
 
 
 class Values:
@@ -27,13 +31,26 @@ class Values:
         self.library = library
 
     def _made(self, values: Any, dtype: str, shape: tuple[int, ...]) -> Any:
+        if dtype.startswith("weak "):
+            return self._weak(self._plain(values, _WEAK[dtype], shape))
+        return self.library.numpy.asarray(self._plain(values, dtype, shape))
+
+    def _plain(self, values: Any, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         wanted = np.dtype(ml_dtypes.bfloat16) if dtype == "bfloat16" else np.dtype(dtype)
         real = np.resize(np.asarray(values), shape)
         if wanted.kind == "c":
             real = real + 0.5j * np.resize(np.asarray(values)[::-1], shape)
         if wanted.kind in "ub":
             real = np.abs(real)
-        return self.library.numpy.asarray(real.astype(wanted))
+        return real.astype(wanted)
+
+    def _weak(self, values: np.ndarray) -> Any:
+        """Weakly typed, of numbers that were made arrays one by one."""
+        module = self.library.numpy
+        if values.size == 0:
+            return module.broadcast_to(module.asarray(values.dtype.type(0).item()), values.shape)
+        made = module.stack([module.asarray(v) for v in values.ravel().tolist()])
+        return made.reshape(values.shape)
 
     def a(self, dtype: str = "float32", *shape: int) -> Any:
         """An array."""
@@ -55,9 +72,20 @@ class Values:
         """Of growing numbers."""
         return self._made(np.arange(int(np.prod(shape))) * 1.25, dtype, shape)
 
+    def odd(self, dtype: str = "float32", *shape: int) -> Any:
+        """Of infinities, NaN and zeros with both signs; of integers the extremes."""
+        if np.dtype(_WEAK.get(dtype, dtype)).kind not in "iu":
+            return self._made([np.inf, -0.0, np.nan, 0.0, -np.inf, 1.0, -1.0], dtype, shape)
+        bounds = np.iinfo(np.dtype(_WEAK.get(dtype, dtype)))
+        values = [bounds.max, 0, bounds.min, 1, bounds.max - 1, 2, bounds.max // 2]
+        return self.library.numpy.asarray(np.resize(np.array(values, dtype), shape))
+
     def spd(self, dtype: str, n: int) -> Any:
         """A symmetric positive matrix."""
-        return self._made(np.eye(n) * n + np.ones((n, n)), dtype, (n, n)).real.astype(dtype)
+        values = np.eye(n) * n + np.ones((n, n))
+        if dtype.startswith("weak "):
+            return self._weak(values.astype(_WEAK[dtype]))
+        return self.library.numpy.asarray(values.astype(dtype))
 
     def whole(self, dtype: str = "float32", *shape: int) -> Any:
         """Of small whole numbers."""
@@ -81,13 +109,29 @@ class Values:
 
     def names(self) -> dict[str, Any]:
         """What a call may name."""
-        own = ("a", "b", "positive", "unit", "ordered", "whole", "spd", "places", "mask", "weak")
-        modules = ("lax", "nn", "random", "scipy", "image", "tree", "tree_util")
+        own = (
+            "a",
+            "b",
+            "positive",
+            "unit",
+            "ordered",
+            "odd",
+            "whole",
+            "spd",
+            "places",
+            "mask",
+            "weak",
+        )
+        modules = _ROOTS[1:]
         functions = (
             "jit",
             "grad",
             "vmap",
             "jacfwd",
+            "jacrev",
+            "hessian",
+            "linearize",
+            "checkpoint",
             "value_and_grad",
             "jvp",
             "vjp",
@@ -115,26 +159,30 @@ class NumPy:
                 return [x], ""
             return [leaf for part in x for leaf in NumPy.tree.flatten(part)[0]], ""
 
-    lax = nn = random = scipy = image = ops = tree_util = flatten_util = jit = grad = vmap = (
-        jacfwd
-    ) = value_and_grad = None
+    lax = nn = random = scipy = tree_util = flatten_util = image = ops = jit = grad = vmap = None
+    jacfwd = jacrev = hessian = linearize = checkpoint = value_and_grad = None
     jvp = vjp = eval_shape = device_put = None
 
 
+_ROOTS = (
+    *("numpy", "lax", "nn", "random", "scipy"),
+    *("image", "ops", "tree", "tree_util", "flatten_util"),
+)
+_FUNCTION = (
+    rf"({'|'.join(_ROOTS)})\.[\w.]+[(\[]"  # at the start of a call: one of the library's own
+)
 _MODULES = (
     "numpy.linalg",
     "numpy.fft",
     "lax.linalg",
-    "scipy.special",
-    "scipy.linalg",
     "nn.initializers",
+    "tree_util",
+    "flatten_util",
     "image",
     "ops",
-    "flatten_util",
-    "tree_util",
     *[f"scipy.{m}" for m in (
-        "cluster.vq", "fft", "integrate", "interpolate", "ndimage", "optimize", "signal", "sparse.linalg",
-        "spatial.transform", "stats",
+        "special", "linalg", "cluster.vq", "fft", "integrate", "interpolate", "ndimage", "optimize", "signal",
+        "sparse.linalg", "spatial.transform", "stats",
     )],
 )  # fmt: skip
 
@@ -154,28 +202,31 @@ def _stop(*_: Any) -> None:
 
 def leaf(library: Any, x: Any) -> Any:
     """What is compared of a leaf: [dtype, weak, shape, values] of an array, else a text."""
-    if isinstance(x, library.Array) and not str(x.dtype).startswith("key"):
-        values = np.asarray(x)
-        weak = bool(getattr(x, "weak_type", False))
-        if values.dtype == ml_dtypes.bfloat16:
-            values = values.astype(np.float32)
-        listed = (
-            np.stack([values.real, values.imag]).tolist()
-            if values.dtype.kind == "c"
-            else values.tolist()
-        )
-        return [str(x.dtype), weak, list(x.shape), listed]
-    if isinstance(x, library.Array):
+    if isinstance(x, library.Array) and str(x.dtype).startswith("key"):
         return [str(x.dtype), False, list(x.shape), np.asarray(library.random.key_data(x)).tolist()]
-    if isinstance(x, np.ndarray | np.generic):
-        return [f"NumPy's {x.dtype}", False, list(x.shape), np.asarray(x).astype(float).tolist()]
+    if isinstance(x, library.Array):
+        weak = bool(getattr(x, "weak_type", False))
+        return [str(x.dtype), weak, list(x.shape), _listed(np.asarray(x))]
+    if isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "biufcV":
+        return [f"NumPy's {x.dtype}", False, list(x.shape), _listed(np.asarray(x))]
     return f"{type(x).__name__} {x!r}"[:200].replace("covector", "jax")
+
+
+def _listed(values: np.ndarray) -> Any:
+    """The numbers of an array; of complex ones the real parts, then the imaginary ones."""
+    if values.dtype.kind == "V":  # of ml_dtypes
+        values = values.astype(np.float32)
+    return (
+        np.stack([values.real, values.imag]).tolist()
+        if values.dtype.kind == "c"
+        else values.tolist()
+    )
 
 
 def outcome(library: Any, names: dict[str, Any], call: str) -> Any:
     """What a call gives: a list of the structure and the leaves, or the exception's classes."""
     try:
-        text = f"library.{call}" if call.split("(")[0].split(".")[0] in _ROOTS else call
+        text = f"library.{call}" if re.match(_FUNCTION, call) else call
         found = eval(text, {**names, "library": library})
         leaves, structure = library.tree.flatten(found)
         return [str(structure).replace("PyTreeDef", ""), [leaf(library, x) for x in leaves]]
@@ -186,12 +237,6 @@ def outcome(library: Any, names: dict[str, Any], call: str) -> Any:
         }
 
 
-_ROOTS = (
-    *("numpy", "lax", "nn", "random", "scipy"),
-    *("image", "ops", "tree", "tree_util", "flatten_util"),
-)
-
-
 def main(name: str, state: str) -> None:
     """Run the calls of the standard input."""
     warnings.simplefilter("ignore")
@@ -200,9 +245,13 @@ def main(name: str, state: str) -> None:
     signal.signal(signal.SIGALRM, _stop)
     for line in sys.stdin:
         call = line.strip()
+        # What does not come back to Python ends the process; the call then counts as a crash.
+        watch = threading.Timer(2 * SECONDS, os._exit, (1,))
+        watch.start()
         signal.alarm(SECONDS)
         found = outcome(library, names, call)
         signal.alarm(0)
+        watch.cancel()
         print(json.dumps([call, found]), flush=True)
 
 

@@ -6,6 +6,7 @@ from covector._engine.base.locks import import_late as _import_late
 from covector._engine.base.public import publish as _publish
 from covector.nn import initializers as initializers
 from covector.nn.activations import *
+from covector.nn.attention import *
 from covector.nn.functions import *
 
 if _typing.TYPE_CHECKING:

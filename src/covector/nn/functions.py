@@ -1,8 +1,7 @@
-"""Functions of neural networks that look along an axis: softmax and its kin, one-hot vectors, attention."""
+"""Functions of neural networks that look along an axis: softmax and its kin, one-hot vectors."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +12,10 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.nn.activations import sigmoid
 from covector.numpy import elementwise as el, reduce, statistics
-from covector.numpy.creation import asarray, iota, ones
-from covector.numpy.einsum import einsum
+from covector.numpy.creation import asarray, iota
 from covector.numpy.fused import fused
 from covector.numpy.join import split
-from covector.numpy.matrices import tril
-from covector.numpy.operands import together
+from covector.numpy.operands import placed, together
 from covector.numpy.promotion import (
     axes_of,
     axis_of,
@@ -29,11 +26,9 @@ from covector.numpy.promotion import (
     spread,
 )
 from covector.numpy.selection import where as choose
-from covector.numpy.shape import reshape
 from covector.numpy.ufunc import refuse
 
 __all__ = [
-    "dot_product_attention",
     "glu",
     "log_softmax",
     "logmeanexp",
@@ -236,7 +231,9 @@ def _standardize(
 # ----------------------------------------------------------------------------------------------- others
 
 
-def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1) -> Any:
+def one_hot(
+    x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1, out_sharding: Any = None
+) -> Any:
     """A new axis of length num_classes with 1 at the place that the integer names, 0 elsewhere.
 
     Integers outside 0 ... num_classes - 1 give zeros only.
@@ -251,7 +248,7 @@ def one_hot(x: Any, num_classes: Any, *, dtype: Any = None, axis: int = -1) -> A
     shape = (*x.shape[:place], count, *x.shape[place:])
     wanted = dtypes.or_default(dtype)
     same = prims.eq(spread(prims.expand_dims(x, (place,)), shape), iota(shape, x.dtype, place))
-    return cast(same, wanted)
+    return placed("one_hot", cast(same, wanted), None, out_sharding)
 
 
 def glu(x: Any, axis: int = -1) -> Any:
@@ -269,57 +266,3 @@ def glu(x: Any, axis: int = -1) -> Any:
         raise ValueError(f"glu: axis {axis} has the odd size {size}{errors.at_user_line()}")
     first, second = split(x, 2, axis)
     return el.multiply(first, sigmoid(second))
-
-
-def dot_product_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    bias: Any = None,
-    mask: Any = None,
-    *,
-    scale: float | None = None,
-    is_causal: bool = False,
-) -> Any:
-    """softmax(scale * query keyᵀ + bias) value, for each head.
-
-    Shapes: query (..., T, N, H), key and value (..., S, K, H), where K divides N: then heads share keys.  bias and
-    mask
-    broadcast to (..., N, T, S); where the mask does not hold, and with `is_causal` after its own place, a query does
-    not look.  `scale` is 1/sqrt(H) if not given.  The softmax is computed in float32 for 16-bit floats.
-
-    >>> from covector import nn, numpy as cnp
-    >>> q, kv = cnp.ones((5, 2, 4)), cnp.ones((7, 2, 4))
-    >>> nn.dot_product_attention(q, kv, kv).shape
-    (5, 2, 4)
-    """
-    query, key, value = _inexact("dot_product_attention", query, key, value)
-    *lead, rows, heads, width = query.shape
-    groups, columns = operator.index(key.shape[-2]), key.shape[-3]
-    if (
-        key.shape != value.shape
-        or heads % groups
-        or key.shape[-1] != width
-        or query.ndim != key.ndim
-    ):
-        raise ValueError(
-            f"dot_product_attention got shapes {query.shape}, {key.shape} and {value.shape}{errors.at_user_line()}; "
-            "it takes (..., T, N, H) and twice (..., S, K, H), where K divides N"
-        )
-    factor = float(1 / np.sqrt(width) if scale is None else scale)
-    wide = dtypes.float32 if query.dtype.itemsize == 2 else query.dtype
-    grouped = reshape(query, (*lead, rows, groups, heads // groups, width))
-    logits = einsum("...tkgh,...skh->...kgts", grouped, key, preferred_element_type=wide)
-    logits = el.multiply(reshape(logits, (*lead, heads, rows, columns)), factor)
-    logits = (
-        logits if bias is None else el.add(logits, cast(lift("dot_product_attention", bias), wide))
-    )
-    if is_causal:
-        causal = tril(ones((rows, columns), bool))
-        mask = causal if mask is None else el.logical_and(mask, causal)
-    if mask is not None:
-        logits = choose(mask, logits, wide.type(-0.7 * float(dtypes.finfo(dtypes.float32).max)))
-    weights = cast(softmax(logits), query.dtype)
-    weights = reshape(weights, (*lead, groups, heads // groups, rows, columns))
-    out = einsum("...kgts,...skh->...tkgh", weights, value)
-    return reshape(out, (*lead, rows, heads, width))

@@ -453,8 +453,11 @@ def power(x1: Any, x2: Any, /) -> Any:
     if isinstance(x2, np.integer):
         return _power_of(operator.index(x2))(x1)
     out = _power(x1, x2)
+    if not out.weak_type:
+        return out
     # the dtype is that of the base, but an exponent that is an array of integers makes the result strong
-    return prims.Convert(out.dtype)(out) if out.weak_type and not type_key(x2)[1] else out
+    dtype, weak = type_key(x2)
+    return out if weak or dtype == dtypes.bool_ else prims.Convert(out.dtype)(out)
 
 
 pow = power

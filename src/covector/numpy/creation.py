@@ -156,7 +156,13 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
             raise TypeError(errors.not_an_array(leaf, "asarray"))
     if wanted is None:
         wanted = target("any", *[type_key(leaf) for leaf in leaves])[0]
-    made = from_numpy("asarray", np.array(_to_numpy(x)), wanted)
+    listed = _to_numpy(x)
+    values = np.array(listed)
+    if (
+        values.dtype.kind == "O"
+    ):  # NumPy knows no dtype for numbers of its own beside those of ml_dtypes
+        values = np.array(listed, wanted)
+    made = from_numpy("asarray", values, wanted)
     return beside(leaves, made) if Array in types else made
 
 
@@ -237,7 +243,12 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     >>> cnp.from_dlpack(np.arange(3))
     Array([0, 1, 2], dtype=int64)
     """
-    made = kept(_native.from_dlpack(x))
+    try:
+        made = kept(_native.from_dlpack(x))
+    except BufferError as error:  # of the other library, for what it cannot describe
+        raise TypeError(
+            f"from_dlpack of {type(x).__name__}{errors.at_user_line()}: {error}"
+        ) from error
     return placed("from_dlpack", prims.Copy()(made) if copy else made, device or devices()[0])
 
 

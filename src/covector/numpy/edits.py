@@ -15,7 +15,7 @@ from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import array, asarray, iota
 from covector.numpy.index_plan import from_front
 from covector.numpy.join import concatenate, repeat, resize
-from covector.numpy.operands import refuse_out, together
+from covector.numpy.operands import converted, refuse_out, together
 from covector.numpy.promotion import (
     axes_of,
     axis_of,
@@ -235,7 +235,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
         raise TypeError(
             f"insert takes integer indices, got {typeof(places).text()}{errors.at_user_line()}"
         )
-    new = cast(array(values, ndmin=a.ndim), a.dtype)
+    new = converted(array(values, ndmin=a.ndim), a.dtype, a.weak_type)
     if places.ndim == 0:
         new = moveaxis(new, 0, axis)
     at = ravel(cast(places, dtypes.int32))

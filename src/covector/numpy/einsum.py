@@ -16,7 +16,7 @@ from covector._engine.types.dims import Dim
 from covector.numpy import elementwise as el
 from covector.numpy.linear import contract
 from covector.numpy.matrices import diagonal
-from covector.numpy.operands import refuse_out, together
+from covector.numpy.operands import converted, refuse_out, together
 from covector.numpy.precision import check_precision
 from covector.numpy.promotion import Shape, cast, lift, spread
 from covector.numpy.reduce import sum as total
@@ -117,8 +117,9 @@ def einsum(
     """Sums of products of elements, as subscripts say: a letter for each axis, one that is left out is summed over.
 
     `...` stands for further axes, which broadcast.  Several operands are contracted in pairs, in the order that
-    needs the fewest multiplications.  ValueError if the subscripts do not fit the operands.  Libraries may give a
-    function that computes the products of pairs, called as `lax.dot_general` is.
+    needs the fewest multiplications, or in the one that `optimize` lists (see `einsum_path`).  ValueError if the
+    subscripts do not fit the operands, or the order does not.  Libraries may give a function that computes the
+    products of pairs, called as `lax.dot_general` is.
 
     >>> from covector import numpy as cnp
     >>> cnp.einsum("ij,jk->ik", cnp.ones((2, 3)), cnp.ones((3, 4))).shape
@@ -134,7 +135,8 @@ def einsum(
     terms = [
         _simplified(x, labels, sizes) for x, labels in zip(arrays, formula.inputs, strict=True)
     ]
-    for i, j in _order(formula, terms, sizes):
+    given = _given_order(optimize, len(terms))
+    for i, j in _order(formula, terms, sizes) if given is None else given:
         second, first = terms.pop(j), terms.pop(i)
         needed = set(formula.output).union(*[t.labels for t in terms])
         product = _Product(precision, preferred_element_type, _dot_general)
@@ -186,7 +188,9 @@ def _summed(term: _Term, needed: set[str]) -> _Term:
         return term
     if term.array.dtype == dtypes.bool_:
         return _Term(prims.Any_(axes)(term.array), _without(term.labels, axes))
-    return _Term(total(term.array, axes, promote_integers=False), _without(term.labels, axes))
+    found = total(term.array, axes, promote_integers=False)
+    found = converted(found, found.dtype, term.array.weak_type)
+    return _Term(found, _without(term.labels, axes))
 
 
 def _without(labels: Labels, axes: Sequence[int]) -> Labels:
@@ -254,6 +258,23 @@ def _order(
     return _pairs([tuple(sorted(step)) for step in path[1:]], n)
 
 
+def _given_order(optimize: Any, n: int) -> list[tuple[int, int]] | None:
+    """The steps that a caller lists, as `einsum_path` gives them; None where the order is left to us."""
+    if not isinstance(optimize, list | tuple):
+        return None
+    steps = [tuple(sorted(s)) for s in optimize if not isinstance(s, str)]
+    left = n
+    for step in steps:
+        if not step or len(set(step)) != len(step) or not 0 <= step[0] <= step[-1] < left:
+            raise _problem(
+                f"optimize={optimize!r} has the step {step} where there are {left} operands"
+            )
+        left -= len(step) - 1
+    if left != 1:
+        raise _problem(f"optimize={optimize!r} leaves {left} operands")
+    return _pairs(steps, n)
+
+
 def _guess(shape: Shape) -> tuple[int, ...]:
     """The shape with a number in place of symbolic sizes."""
     return tuple([n if isinstance(n, int) else 128 for n in shape])
@@ -281,12 +302,14 @@ def einsum_path(
 ) -> tuple[list[Any], Any]:
     """The order of contraction that NumPy suggests for operands of these shapes, and a text about its cost.
 
-    ValueError for what `einsum` would not take.
+    The order is a list of which operands are multiplied in each step, as `einsum` takes it for `optimize`: their
+    product goes to the end.  ValueError for what `einsum` would not take.
 
     >>> from covector import numpy as cnp
     >>> cnp.einsum_path('ij,jk,kl', cnp.ones((2, 3)), cnp.ones((3, 4)), cnp.ones((4, 5)))[0]
-    ['einsum_path', (1, 2), (0, 1)]
+    [(1, 2), (0, 1)]
     """
     dummies = [np.broadcast_to(np.float32(0), lift("einsum_path", x).shape) for x in operands]
     way = "greedy" if optimize == "auto" else optimize
-    return np.einsum_path(subscripts, *dummies, optimize=way)
+    path, cost = np.einsum_path(subscripts, *dummies, optimize=way)
+    return path[1:], cost

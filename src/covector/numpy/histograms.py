@@ -15,7 +15,7 @@ from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray
 from covector.numpy.fused import fused
 from covector.numpy.join import concatenate
-from covector.numpy.operands import together
+from covector.numpy.operands import converted, together
 from covector.numpy.ordering import diff, searchsorted
 from covector.numpy.promotion import cast, integer_of, is_operand, lift
 from covector.numpy.ranges import linspace
@@ -129,12 +129,12 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
 # ----------------------------------------------------------------------------------------- bins of floats
 
 
-def _is_edges(bins: Any) -> bool:
+def _is_edges(name: str, bins: Any) -> bool:
     """Whether bins are given by their edges; else by their number.  NotImplementedError for the name of a rule."""
     if isinstance(bins, str):
         raise NotImplementedError(
-            f"histogram_bin_edges: bins={bins!r}{errors.at_user_line()}: rules that choose the bins from the data are "
-            "not there; give their number, or their edges"
+            f"{name}: bins={bins!r}{errors.at_user_line()}: rules that choose the bins from the data are not there; "
+            "give their number, or their edges"
         )
     return (is_operand(bins) and np.ndim(bins) > 0) or isinstance(bins, Sequence)
 
@@ -148,7 +148,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     >>> cnp.histogram_bin_edges(cnp.array([0.0, 4.0]), bins=2)
     Array([0., 2., 4.], dtype=float32)
     """
-    if _is_edges(bins):
+    if _is_edges("histogram_bin_edges", bins):
         edges = together("histogram_bin_edges", "inexact", asarray(bins))[0]
         if edges.ndim != 1:
             raise ValueError(
@@ -234,8 +234,8 @@ def histogram(
     if edges.shape[0] < 2:
         return prims.full((0,), 0, weights.dtype), edges
     return (
-        _histogram(x, edges, weights, even=not _is_edges(bins), density=bool(density)),
-        edges,
+        _histogram(x, edges, weights, even=not _is_edges("histogram", bins), density=bool(density)),
+        converted(edges, edges.dtype),
     )
 
 
@@ -261,7 +261,7 @@ def histogram2d(
         raise errors.ShapeError(
             f"histogram2d takes two vectors of one length, got shapes {x.shape} and {y.shape}{errors.at_user_line()}"
         )
-    if _is_edges(bins) and len(bins) not in (1, 2):  # edges for both axes
+    if _is_edges("histogram2d", bins) and len(bins) not in (1, 2):  # edges for both axes
         bins = [bins, bins]
     points = concatenate([reshape(v, (-1, 1)) for v in (x, y)], 1)
     counts, edges = histogramdd(points, bins, range, weights, density)
@@ -292,13 +292,14 @@ def histogramdd(
             f"histogramdd takes the points as rows of a matrix, got shape {points.shape}{errors.at_user_line()}"
         )
     rank = points.shape[1]
-    each = list(bins) if _is_edges(bins) else [bins] * rank
+    each = list(bins) if _is_edges("histogramdd", bins) else [bins] * rank
     spans = [None] * rank if range is None else list(range)
     if len(each) != rank or len(spans) != rank:
         raise ValueError(
             f"histogramdd of {rank} coordinates got bins for {len(each)} and ranges for {len(spans)} of them"
             f"{errors.at_user_line()}"
         )
+    given = [_is_edges("histogramdd", b) for b in each]
     columns = [prims.squeeze(cut(points, 1, i, i + 1), (1,)) for i in _range(rank)]
     edges = [
         together("histogramdd", "inexact", points, histogram_bin_edges(column, b, span))[1]
@@ -311,7 +312,7 @@ def histogramdd(
             f"histogramdd: weights of shape {weights.shape} for {points.shape[0]} points{errors.at_user_line()}"
         )
     places = tuple(
-        _bin(column, e, not _is_edges(b)) for column, e, b in zip(columns, edges, each, strict=True)
+        _bin(column, e, not known) for column, e, known in zip(columns, edges, given, strict=True)
     )
     shape = tuple([e.shape[0] - 1 for e in edges])
     counts = prims.full(shape, 0, weights.dtype).at[places].add(weights, mode="drop")

@@ -30,6 +30,7 @@ from covector.numpy.index_plan import (
     result_shape,
     starts_of,
 )
+from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -97,7 +98,7 @@ def read(x: Any, plan: IndexPlan, mode: prims.IndexMode, fill_value: Any = None)
         x = read_strided(x, s)
     shape = result_shape(plan, lead_of(plan))
     if 0 in shape:
-        return prims.full(shape, 0, x.dtype)
+        return converted(prims.full(shape, 0, x.dtype), x.dtype, x.weak_type)
     check_not_empty(plan, x.shape)
     if plan.advanced or (plan.dynamic and mode == "fill"):
         out = _gather(x, plan, mode, fill_value)

@@ -23,11 +23,11 @@ from covector.numpy.factors import (
     svd,
     svdvals,
 )
-from covector.numpy.linear import cross, matmul, tensordot, vecdot
+from covector.numpy.linear import vecdot
 from covector.numpy.matrices import diagonal as _diagonal, eye
 from covector.numpy.norms import matrix_norm, norm, vector_norm
 from covector.numpy.precision import check_precision
-from covector.numpy.promotion import cast, integer_of, lift, spread
+from covector.numpy.promotion import axis_of, cast, integer_of, lift, spread
 from covector.numpy.shape import matrix_transpose
 from covector.numpy.systems import det, inv, slogdet, solve, tensorinv, tensorsolve
 
@@ -90,6 +90,67 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return linear.trace(x, offset, -2, -1, dtype)
 
 
+def matmul(
+    x1: Any, x2: Any, /, *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
+    """The matrix product over the last two axes, as `covector.numpy.matmul` has it.
+
+    ValueError for scalars, TypeError if the sizes do not fit.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.matmul(cnp.ones((2, 3)), cnp.ones((3, 4))).shape
+    (2, 4)
+    """
+    return linear.matmul(x1, x2, precision=precision, preferred_element_type=preferred_element_type)
+
+
+def tensordot(
+    x1: Any,
+    x2: Any,
+    /,
+    *,
+    axes: Any = 2,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
+) -> Any:
+    """The sum of products over axes of both, as `covector.numpy.tensordot` has it.
+
+    TypeError if the lengths of the axes differ.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.tensordot(cnp.ones((2, 3)), cnp.ones((3, 2)), axes=1)
+    Array([[3., 3.],
+           [3., 3.]], dtype=float32)
+    """
+    return linear.tensordot(
+        x1,
+        x2,
+        axes,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
+    )
+
+
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors of three elements along an axis; the other axes broadcast.
+
+    ValueError for vectors of another length.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.linalg.cross(cnp.array([1, 0, 0]), cnp.array([0, 1, 0]))
+    Array([0, 0, 1], dtype=int32)
+    """
+    x1, x2 = lift("cross", x1), lift("cross", x2)
+    if x1.shape[axis_of(axis, x1.ndim)] != 3 or x2.shape[axis_of(axis, x2.ndim)] != 3:
+        raise ValueError(
+            f"cross takes vectors of three elements along axis {axis}, not shapes {x1.shape} and {x2.shape}"
+            f"{errors.at_user_line()}"
+        )
+    return linear.cross(x1, x2, axis=axis)
+
+
 def matrix_power(a: Any, n: int) -> Any:
     """The n-th power of square matrices, by repeated squaring; of the inverse, if n < 0.
 
@@ -110,9 +171,9 @@ def matrix_power(a: Any, n: int) -> Any:
     result = None
     while n:
         if n & 1:
-            result = a if result is None else matmul(result, a)
+            result = a if result is None else linear.matmul(result, a)
         n >>= 1
-        a = matmul(a, a) if n else a
+        a = linear.matmul(a, a) if n else a
     return spread(cast(eye(a.shape[-1]), a.dtype), a.shape) if result is None else result
 
 

@@ -240,5 +240,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     if x.ndim != 1:
         raise ValueError(f"vander takes a vector, got shape {x.shape}{errors.at_user_line()}")
     count = operator.index(x.shape[0]) if N is None else N
+    if x.shape[0] == 0 or count == 0:
+        return ones_like(x, shape=(x.shape[0], count))
     powers = range(count) if increasing else range(count - 1, -1, -1)
     return stack([prims.integer_pow(x, n) if n else ones_like(x) for n in powers], 1)

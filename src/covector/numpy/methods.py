@@ -386,7 +386,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "byteswap": _byteswap,
     "choose": _choose,
     "clip": _clip,
-    "clone": creation.copy,
+    "clone": _method(creation.copy),
     "compress": _compress,
     "flatten": _flatten,
     "reshape": _reshape,

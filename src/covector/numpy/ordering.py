@@ -174,7 +174,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """The integral along an axis by the trapezoidal rule, at the points x or `dx` apart.
 
-    As a float; the axis goes.
+    As a float; the axis goes.  0 of fewer than two elements.
 
     >>> from covector import numpy as cnp
     >>> cnp.trapezoid(cnp.array([0.0, 1.0, 4.0]), dx=0.5)
@@ -186,7 +186,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         x = lift("trapezoid", x)
         dx = diff(x) if x.ndim == 1 else diff(moveaxis(x, axis, -1))
     n = y.shape[-1]
-    pairs = el.add(cut(y, y.ndim - 1, 1, n), cut(y, y.ndim - 1, 0, n - 1))
+    first = 1 if n else 0
+    pairs = el.add(cut(y, y.ndim - 1, first, n), cut(y, y.ndim - 1, 0, n - first))
     return el.multiply(total(el.multiply(pairs, dx), -1), 0.5)
 
 

@@ -13,6 +13,7 @@ from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import asarray
 from covector.numpy.join import concatenate, repeat
+from covector.numpy.operands import converted
 from covector.numpy.ordering import median
 from covector.numpy.promotion import axis_of, cast, is_operand, lift
 from covector.numpy.ranges import linspace
@@ -68,6 +69,8 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     """
     a = lift("pad", array)
     widths = _pairs("widths", pad_width, a.ndim)
+    if not widths and not callable(mode):
+        return a
     if callable(mode):
         return _by_function(a, widths, mode, kwargs)
     if mode not in _OPTIONS:
@@ -114,11 +117,16 @@ def _piece_of(mode: str, options: dict[str, Any], rank: int) -> Piece:
     return _pad_edge if mode == "edge" else _pad_wrap
 
 
+def _as_in(a: Any, value: Any) -> Any:
+    """What is put beside an array: of its dtype, and as weak."""
+    return converted(asarray(cast(value, a.dtype)), a.dtype, a.weak_type)
+
+
 def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     zeros = (0,) * len(widths)
     if is_operand(values) and not np.shape(values):
         low, high = (tuple([w[i] for w in widths]) for i in (0, 1))
-        return prims.Pad(low, high, zeros)(a, cast(values, a.dtype))
+        return prims.Pad(low, high, zeros)(a, _as_in(a, values))
     pairs = np.broadcast_to(np.asarray(values), (len(widths), 2))
     for axis, width in enumerate(widths):
         for side in (0, 1):
@@ -126,7 +134,7 @@ def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:
                 tuple([width[k] if i == axis and k == side else 0 for i in range(len(widths))])
                 for k in (0, 1)
             ]
-            a = prims.Pad(own[0], own[1], zeros)(a, a.dtype.type(pairs[axis, side]))
+            a = prims.Pad(own[0], own[1], zeros)(a, _as_in(a, pairs[axis, side]))
     return a
 
 
@@ -177,7 +185,8 @@ def _pad_ramp(ends: np.ndarray) -> Piece:
 
         def ramp(end: Any, edge: Any, count: int) -> Any:
             edge = prims.squeeze(edge, (axis,))
-            return linspace(end, edge, count, endpoint=False, dtype=a.dtype, axis=axis)
+            steps = linspace(end, edge, count, endpoint=False, dtype=a.dtype, axis=axis)
+            return _as_in(a, steps)
 
         left = ramp(ends[axis, 0], cut(a, axis, 0, 1), low)
         right = prims.Reverse((axis,))(ramp(ends[axis, 1], cut(a, axis, n - 1, n), high))
@@ -205,7 +214,7 @@ def _pad_statistic(statistic: Callable[..., Any], lengths: list[tuple[int, int]]
             found = statistic(part, axis, keepdims=True)
             if dtypes.is_integer(a.dtype) and dtypes.is_inexact(found.dtype):
                 found = el.rint(found)
-            return repeat(cast(found, a.dtype), count, axis)
+            return repeat(_as_in(a, found), count, axis)
 
         left, right = value(cut(a, axis, 0, before), low), value(cut(a, axis, n - after, n), high)
         return prims.Concatenate(axis)(left, a, right)

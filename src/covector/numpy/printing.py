@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from covector.numpy.promotion import lift
+from covector._engine.base import errors
+from covector.numpy.promotion import integer_of, lift
 
 __all__ = ["array_repr", "array_str", "get_printoptions", "printoptions", "set_printoptions"]
 
@@ -44,8 +45,15 @@ def printoptions(*args: Any, **kwargs: Any) -> Any:
 
 
 def _options(
-    max_line_width: int | None, precision: int | None, suppress_small: bool | None
+    name: str, max_line_width: int | None, precision: int | None, suppress_small: object
 ) -> dict[str, Any]:
+    for option, number in (("max_line_width", max_line_width), ("precision", precision)):
+        if number is not None:
+            integer_of(number, f"{name}: {option}")
+    if not isinstance(suppress_small, bool | np.bool_ | None):
+        raise TypeError(
+            f"{name}: suppress_small is {suppress_small!r}{errors.at_user_line()}; it is True or False"
+        )
     given = {"linewidth": max_line_width, "precision": precision, "suppress": suppress_small}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -64,7 +72,7 @@ def array_repr(
     >>> print(cnp.array_repr(cnp.array([1.0, 2.12345]), precision=2))
     Array([1.  , 2.12], dtype=float32)
     """
-    with np.printoptions(**_options(max_line_width, precision, suppress_small)):
+    with np.printoptions(**_options("array_repr", max_line_width, precision, suppress_small)):
         return repr(lift("array_repr", arr))
 
 
@@ -80,5 +88,5 @@ def array_str(
     >>> print(cnp.array_str(cnp.array([1.0, 2.12345]), precision=2))
     [1.   2.12]
     """
-    with np.printoptions(**_options(max_line_width, precision, suppress_small)):
+    with np.printoptions(**_options("array_str", max_line_width, precision, suppress_small)):
         return str(lift("array_str", a))

@@ -222,17 +222,20 @@ def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
     return [cast(x, dtype, weak) for x in args]
 
 
-def broadcast_shapes(*shapes: Sequence[Dim]) -> Shape:
+def broadcast_shapes(*shapes: Sequence[Dim] | Dim) -> Shape:
     """The shape that arrays of these shapes take together; ValueError if they do not fit.
+
+    A number is the shape of a vector.
 
     >>> import covector.numpy as cnp
     >>> cnp.broadcast_shapes((3, 1), (4,))
     (3, 4)
     """
-    result = _join(shapes)
+    tuples = [s if isinstance(s, Sequence) else (s,) for s in shapes]
+    result = _join(tuples)
     if result is None:
         raise ValueError(
-            f"shapes {' and '.join(map(str, shapes))} do not fit together{errors.at_user_line()}: aligned "
+            f"shapes {' and '.join(map(str, tuples))} do not fit together{errors.at_user_line()}: aligned "
             "at the last axis, sizes must be equal or 1"
         )
     return result

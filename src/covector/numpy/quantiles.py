@@ -267,7 +267,8 @@ def nanmedian(
     >>> cnp.nanmedian(cnp.array([3.0, cnp.nan, 1.0]))
     Array(2., dtype=float32)
     """
-    return nanquantile(a, 0.5, axis, out, overwrite_input, keepdims=keepdims)
+    refuse_out("nanmedian", out)
+    return nanquantile(a, 0.5, axis, None, overwrite_input, keepdims=keepdims)
 
 
 # ------------------------------------------------------------------------------- others about order

@@ -1,4 +1,4 @@
-"""Reductions: sums, extremes, logic and positions along axes."""
+"""Reductions: sums, extremes, logic and positions along axes; whether arrays are equal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
+from covector.numpy.creation import asarray
 from covector.numpy.fused import compiled
-from covector.numpy.operands import mask_of, refuse_out
+from covector.numpy.operands import converted, mask_of, refuse_out
 from covector.numpy.promotion import (
     Shape,
     axes_of,
     axis_of,
     broadcast_shapes,
     cast,
+    constant,
     lift,
     spread,
 )
@@ -33,6 +35,8 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "array_equal",
+    "array_equiv",
     "count_nonzero",
     "max",
     "min",
@@ -381,3 +385,46 @@ def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
     """
     refuse_out("argmin", out)
     return _arg("argmin", prims.Argmin, a, axis, keepdims)
+
+
+def _listed(name: str, x: Any) -> Any:
+    """An operand, which may be a list or a tuple."""
+    if isinstance(x, list | tuple):
+        return asarray(x)
+    return lift(name, x)
+
+
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    """Whether two arrays have one shape and equal elements, as a bool array of shape ().
+
+    NaNs are equal only with `equal_nan`.  Lists and tuples count as arrays.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array_equal(cnp.array([1, 2]), cnp.array([1.0, 2.0]))
+    Array(True, dtype=bool)
+    """
+    x, y = _listed("array_equal", a1), _listed("array_equal", a2)
+    if x.shape != y.shape:
+        return constant(False, dtypes.bool_)
+    same = el.equal(x, y)
+    if equal_nan:
+        same = el.logical_or(same, el.logical_and(el.isnan(x), el.isnan(y)))
+    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)
+
+
+def array_equiv(a1: Any, a2: Any) -> Any:
+    """Whether two arrays broadcast together and then have equal elements, as a bool array of shape ().
+
+    Lists and tuples count as arrays.
+
+    >>> from covector import numpy as cnp
+    >>> cnp.array_equiv(cnp.array([1, 1]), 1)
+    Array(True, dtype=bool)
+    """
+    x, y = _listed("array_equiv", a1), _listed("array_equiv", a2)
+    try:
+        broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return constant(False, dtypes.bool_)
+    same = el.equal(x, y)
+    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)

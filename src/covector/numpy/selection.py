@@ -13,12 +13,11 @@ from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim, product
 from covector.numpy import elementwise as el
-from covector.numpy.operands import beside, converted
+from covector.numpy.operands import beside
 from covector.numpy.promotion import (
     Shape,
     broadcast_shapes,
     cast,
-    constant,
     fitted,
     from_numpy,
     integer_of,
@@ -33,8 +32,6 @@ from covector.numpy.ufunc import elementwise, lifted, make
 __all__ = [
     "allclose",
     "argwhere",
-    "array_equal",
-    "array_equiv",
     "clip",
     "flatnonzero",
     "isclose",
@@ -330,37 +327,3 @@ def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool
     """
     close = isclose(a, b, rtol, atol, equal_nan)
     return prims.All(tuple(range(close.ndim)))(close)
-
-
-def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
-    """Whether two arrays have one shape and equal elements, as a bool array of shape ().
-
-    NaNs are equal only with `equal_nan`.
-
-    >>> from covector import numpy as cnp
-    >>> cnp.array_equal(cnp.array([1, 2]), cnp.array([1.0, 2.0]))
-    Array(True, dtype=bool)
-    """
-    x, y = lift("array_equal", a1), lift("array_equal", a2)
-    if x.shape != y.shape:
-        return constant(False, dtypes.bool_)
-    same = el.equal(x, y)
-    if equal_nan:
-        same = el.logical_or(same, el.logical_and(el.isnan(x), el.isnan(y)))
-    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)
-
-
-def array_equiv(a1: Any, a2: Any) -> Any:
-    """Whether two arrays broadcast together and then have equal elements, as a bool array of shape ().
-
-    >>> from covector import numpy as cnp
-    >>> cnp.array_equiv(cnp.array([1, 1]), 1)
-    Array(True, dtype=bool)
-    """
-    x, y = lift("array_equiv", a1), lift("array_equiv", a2)
-    try:
-        broadcast_shapes(x.shape, y.shape)
-    except ValueError:
-        return constant(False, dtypes.bool_)
-    same = el.equal(x, y)
-    return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)

@@ -57,7 +57,8 @@ __all__ = [
 def shape(a: Any) -> Shape:
     """The lengths of the axes.
 
-    TypeError for what is no array or number, lists too.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number,
+    ValueError for lists that are of no shape.
 
     >>> from covector import numpy as cnp
     >>> cnp.shape(cnp.ones((2, 3)))
@@ -69,13 +70,23 @@ def shape(a: Any) -> Shape:
 def _own(name: str, a: Any) -> Shape:
     """The shape of an operand, or of another thing that says that it has one, such as keys."""
     own = getattr(a, "shape", None)
-    return own if isinstance(own, tuple) else lift(name, a).shape
+    if isinstance(own, tuple):
+        return own
+    if not isinstance(a, list | tuple):
+        return lift(name, a).shape
+    shapes = {_own(name, x) for x in a} or {()}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} of a list of things of the shapes {', '.join(map(str, sorted(shapes)))}{errors.at_user_line()}"
+        )
+    return (len(a), *shapes.pop())
 
 
 def ndim(a: Any) -> int:
     """The number of axes.
 
-    TypeError for what is no array or number, lists too.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number,
+    ValueError for lists that are of no shape.
 
     >>> from covector import numpy as cnp
     >>> cnp.ndim(cnp.ones((2, 3)))
@@ -87,7 +98,8 @@ def ndim(a: Any) -> int:
 def size(a: Any, axis: int | Sequence[int] | None = None) -> Dim:
     """The number of elements, or the length of an axis (the product of several).
 
-    TypeError for what is no array or number, lists too.
+    Lists and tuples count as the arrays that `asarray` makes of them.  TypeError for what is no array or number,
+    ValueError for lists that are of no shape.
 
     >>> from covector import numpy as cnp
     >>> cnp.size(cnp.ones((2, 3)))

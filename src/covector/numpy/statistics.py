@@ -17,7 +17,7 @@ from covector.numpy.operands import mask_of, refuse_out, together
 from covector.numpy.promotion import axes_of, cast, lift, spread
 from covector.numpy.reduce import Axis
 from covector.numpy.selection import where as choose
-from covector.numpy.shape import reshape
+from covector.numpy.shape import transpose
 
 __all__ = [
     "average",
@@ -96,7 +96,7 @@ def average(
 ) -> Any:
     """The average along axes, weighted; with `returned` also the sum of the weights.
 
-    ValueError unless the weights have the shape of the array, or one entry along the one axis.
+    ValueError unless the weights have the shape of the array, or that of the axes as they are named.
 
     >>> from covector import numpy as cnp
     >>> cnp.average(cnp.array([1.0, 2.0]), weights=cnp.array([3.0, 1.0]))
@@ -108,12 +108,15 @@ def average(
     a, weights = together("average", "inexact", a, weights)
     axes = axes_of(axis, a.ndim)
     if a.shape != weights.shape:
-        if len(axes) != 1 or weights.shape != (a.shape[axes[0]],):
+        if weights.shape != tuple([a.shape[i] for i in axes]):
             raise ValueError(
                 f"average: weights of shape {weights.shape} for an array of shape {a.shape} along axes {axes}"
-                f"{errors.at_user_line()}; they need the array's shape, or one entry along the one axis"
+                f"{errors.at_user_line()}; they need the array's shape, or that of the axes"
             )
-        weights = reshape(weights, tuple([-1 if i == axes[0] else 1 for i in range(a.ndim)]))
+        order = sorted(range(len(axes)), key=axes.__getitem__)
+        weights = prims.expand_dims(
+            transpose(weights, order), [i for i in range(a.ndim) if i not in axes]
+        )
     total = reduce.sum(spread(weights, a.shape), axes, keepdims=keepdims)
     value = prims.div(reduce.sum(el.multiply(a, weights), axes, keepdims=keepdims), total)
     return (value, total) if returned else value

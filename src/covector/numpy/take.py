@@ -80,10 +80,17 @@ def _modulo(i: Any, n: Dim) -> Any:
 
 
 def take_along_axis(
-    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None
+    arr: Any,
+    indices: Any,
+    axis: int | None = -1,
+    mode: Any = None,
+    fill_value: Any = None,
+    *,
+    wrap_negative_indices: bool = True,
 ) -> Any:
     """For each place the element that the indices there name along an axis; the other axes broadcast.
 
+    Negative indices count from the end, unless `wrap_negative_indices` is False: then they are out of bounds.
     Indices have the array's rank.  Out of bounds gives NaN, or the least integer, as in `take`; 0 with
     mode="one_hot".  ValueError for indices of another rank, TypeError for those that are no integers.
 
@@ -111,7 +118,9 @@ def take_along_axis(
     ):  # nothing is at any place: all are beyond the one element of another array
         arr = filled((*lead, 1), 0, arr.dtype)
         indices = filled(indices.shape, 1, indices.dtype)
-    vectors = prims.expand_dims(from_front(indices, arr.shape[-1]), (indices.ndim,))
+    vectors = prims.expand_dims(
+        from_front(indices, arr.shape[-1], wrap_negative_indices), (indices.ndim,)
+    )
     batch = tuple(range(len(lead)))
     numbers = prims.GatherDimensionNumbers((), (len(lead),), (len(lead),), batch, batch)
     sizes = (1,) * arr.ndim

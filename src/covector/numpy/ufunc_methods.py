@@ -117,9 +117,15 @@ def reduce(
 
 
 def _closed(f: Any, x: Any) -> Any:
-    """A value in the dtype that the ufunc gives for two of them."""
+    """A value in the dtype that the ufunc gives for two of them: its results go on as operands."""
     one = x if not x.shape else prims.full((), 1, x.dtype)
-    return cast(x, f(one, one).dtype) if f.__name__.startswith(("logical", "bitwise")) else x
+    found = f(one, one).dtype
+    if found == dtypes.bool_ != x.dtype and not f.__name__.startswith("logical"):
+        raise TypeError(
+            f"{f.__name__} gives bool{errors.at_user_line()}, which is no operand beside {x.dtype.name}: convert the "
+            "array to bool first"
+        )
+    return cast(x, found)
 
 
 def accumulate(self: Any, a: Any, axis: int = 0, dtype: Any = None, out: None = None) -> Any:

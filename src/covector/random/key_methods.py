@@ -12,6 +12,7 @@ from covector.numpy.edits import compress
 from covector.numpy.join import repeat
 from covector.numpy.matrices import diagonal
 from covector.numpy.promotion import axes_of, axis_of
+from covector.numpy.reduce import array_equal
 from covector.numpy.shape import moveaxis, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import AtIndex
@@ -115,16 +116,30 @@ class KeyAt:
 
 # Functions that only move elements: of keys they are what they are of each of the keys' words.
 _MOVING = frozenset(
-    """append array asarray broadcast_to broadcast_in_dim column_stack concat concatenate copy delete diagonal dstack
-    dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim dynamic_update_index_in_dim dynamic_update_slice
-    dynamic_update_slice_in_dim expand_dims flip hstack index_in_dim insert moveaxis permute_dims ravel repeat reshape
-    resize roll rollaxis rot90 select select_n slice slice_in_dim squeeze stack swapaxes take take_along_axis tile
-    transpose vstack where""".split()  # noqa: SIM905 -- easier to read than quoted names
+    """append array array_split asarray atleast_1d atleast_2d atleast_3d broadcast_arrays broadcast_in_dim broadcast_to
+    column_stack concat concatenate copy delete diagonal dsplit dstack dynamic_index_in_dim dynamic_slice
+    dynamic_slice_in_dim dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim empty_like
+    expand_dims flip full_like hsplit hstack index_in_dim insert moveaxis permute_dims ravel repeat reshape
+    resize roll rollaxis rot90 select select_n slice slice_in_dim split squeeze stack swapaxes take
+    take_along_axis tile transpose unstack vsplit vstack where zeros_like""".split()  # noqa: SIM905 -- easier to read than quoted names
 )
+# Functions that compare: keys are equal or not, so that they are close if they are equal.
+_COMPARING: dict[str, Callable[[Key, Key], Any]] = {
+    "isclose": lambda a, b: a == b,
+    "allclose": lambda a, b: (a == b).all(),
+    "array_equal": lambda a, b: array_equal(a.words, b.words),
+}
 
 
 def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
-    """A function of arrays that keys are arguments of, or in a list of them: done to their words, if it only moves."""
+    """A function of arrays that keys are arguments of, or in a list of them: done to their words, if it only moves.
+
+    Comparisons of two arrays of keys are those of whole keys.
+    """
+    if function.__module__.startswith("covector.random"):
+        return NotImplemented
+    if function.__name__ in _COMPARING and all(isinstance(x, Key) for x in args) and len(args) == 2:
+        return _COMPARING[function.__name__](*args)
     if function.__name__ not in _MOVING:
         return NotImplemented
     leaves, structure = tree.flatten((args, kwargs), is_leaf=lambda x: isinstance(x, Key))
@@ -137,7 +152,8 @@ def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwarg
         positional, keywords = tree.unflatten(structure, given)
         return function(*positional, **keywords)
 
-    return Key(vmap(on_words, in_axes=-1, out_axes=-1)(*[leaves[i].words for i in places]))
+    found = vmap(on_words, in_axes=-1, out_axes=-1)(*[leaves[i].words for i in places])
+    return tree.map(Key, found)
 
 
 def _of_words(name: str) -> Any:

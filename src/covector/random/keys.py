@@ -24,9 +24,11 @@ from covector.numpy.promotion import (
     Array,
     Shape,
     array_it_stands_for,
+    broadcast_shapes,
     cast,
     lift,
     shape_of,
+    spread,
     stands_for_array,
 )
 from covector.numpy.shape import reshape
@@ -141,7 +143,8 @@ class Key:
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Key):
             return NotImplemented
-        same = prims.eq(*[lift("==", k.words) for k in (self, other)])
+        shape = (*broadcast_shapes(self.shape, other.shape), 2)
+        same = prims.eq(*[spread(lift("==", k.words), shape) for k in (self, other)])
         return prims.All((len(same.shape) - 1,))(same)
 
     def __ne__(self, other: object) -> Any:

@@ -12,22 +12,30 @@ bool raise_not_scalar(Array* array, const char* wanted) {
     Ref type(describe(array->dtype, array->ndim, array->dims()));
     if (type) {
         PyErr_Format(PyExc_TypeError,
-                     "only an array of one element can become %s; this one is %U", wanted,
+                     "only an array of shape () can become %s; this one is %U", wanted,
                      type.get());
     }
     return false;
 }
 
-// The only element of an array, once it is computed; null with an exception.
+// The element of an array that has only one, once it is computed; null with an exception.
 const void* only_element(Array* array, const char* wanted) {
     if (!array_check(array)) return nullptr;
     if (array->size != 1) return raise_not_scalar(array, wanted), nullptr;
     return array_wait(array) ? array->buffer->data : nullptr;
 }
 
+// The element as a number of Python: what truth and item() ask for.
 PyObject* only_number(PyObject* self, const char* wanted) {
     const void* element = only_element(as_array(self), wanted);
     return element == nullptr ? nullptr : load_number(element, as_array(self)->dtype);
+}
+
+// Of an array of shape () as a number: what Python's own types ask for.
+PyObject* scalar_number(PyObject* self, const char* wanted) {
+    Array* array = as_array(self);
+    if (array->ndim != 0) return raise_not_scalar(array, wanted), nullptr;
+    return only_number(self, wanted);
 }
 
 bool refuse_complex(PyObject* self, const char* wanted) {
@@ -57,18 +65,18 @@ int to_bool(PyObject* self) {
 
 PyObject* to_int(PyObject* self) {
     if (!refuse_complex(self, "an int")) return nullptr;
-    Ref number(only_number(self, "an int"));
+    Ref number(scalar_number(self, "an int"));
     return number ? PyNumber_Long(number.get()) : nullptr;
 }
 
 PyObject* to_float(PyObject* self) {
     if (!refuse_complex(self, "a float")) return nullptr;
-    Ref number(only_number(self, "a float"));
+    Ref number(scalar_number(self, "a float"));
     return number ? PyNumber_Float(number.get()) : nullptr;
 }
 
 PyObject* to_complex(PyObject* self, PyObject*) {
-    Ref number(only_number(self, "a complex number"));
+    Ref number(scalar_number(self, "a complex number"));
     if (!number || PyComplex_Check(number.get())) return number.release();
     const double real = PyFloat_AsDouble(number.get());
     if (real == -1.0 && PyErr_Occurred()) return nullptr;
@@ -114,7 +122,13 @@ PyObject* tolist(PyObject* self, PyObject*) {
     return values ? PyObject_CallMethod(values.get(), "tolist", nullptr) : nullptr;
 }
 
-PyObject* tobytes(PyObject* self, PyObject*) {
+// tobytes(order="C"): in another order as NumPy does it.
+PyObject* tobytes(PyObject* self, PyObject* args, PyObject* keywords) {
+    if (PyTuple_GET_SIZE(args) || (keywords && PyDict_GET_SIZE(keywords))) {
+        Ref values(array_numpy(as_array(self)));
+        Ref method(values ? PyObject_GetAttrString(values.get(), "tobytes") : nullptr);
+        return method ? PyObject_Call(method.get(), args, keywords) : nullptr;
+    }
     if (!array_wait(as_array(self))) return nullptr;
     return PyBytes_FromStringAndSize(static_cast<const char*>(as_array(self)->buffer->data),
                                      as_array(self)->nbytes());
@@ -126,7 +140,8 @@ PyMethodDef kConvertMethods[] = {
     {"item", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(item)), METH_FASTCALL,
      "The only element, or the one at an index, as a Python number."},
     {"tolist", tolist, METH_NOARGS, "Nested lists of Python numbers."},
-    {"tobytes", tobytes, METH_NOARGS, "The elements in row-major order, as bytes."},
+    {"tobytes", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(tobytes)),
+     METH_VARARGS | METH_KEYWORDS, "The elements as bytes, in row-major order unless asked."},
     {"__complex__", to_complex, METH_NOARGS, "The only element as a complex number."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -15,6 +15,7 @@ from covector._engine.api.arguments import (
     check_values,
     flatten,
     function_place,
+    is_value,
     leaf_names,
     normalize_argnums,
     ones,
@@ -408,7 +409,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
 
-    `primals` are arrays, or `ShapeDtypeStruct`s, of which only the types are used.  They and the results are
+    `primals` are arrays, or what has a shape and a dtype: only the types are used.  They and the results are
     floating-point numbers, or all integers; TypeError otherwise, and for what is not linear.
 
     >>> import covector
@@ -461,5 +462,8 @@ def aval_of(x: Any, names: Callable[[], list[str]], i: int, api: str) -> ShapedA
     """The type of an array, or of anything that has a shape and a dtype."""
     if isinstance(x, ShapeDtypeStruct | ShapedArray):
         return described(x)
+    if not is_value(x) and isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype"):
+        weak = bool(getattr(x, "weak_type", False))
+        return ShapedArray(x.shape, dtypes.canonical(dtypes.as_dtype(x.dtype)), weak)
     check_values([x], lambda: [names()[i]], api)
     return typeof(x)

@@ -300,7 +300,7 @@ def _fit_tangent(
             f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
         )
     if type_.shape != aval.shape:
-        raise (wrong or ValueError)(
+        raise (wrong or errors.ShapeError)(
             f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
             f"{errors.at_user_line()}"
         )

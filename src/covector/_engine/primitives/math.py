@@ -70,11 +70,17 @@ def _numpy_logistic(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def _numpy_expm1(x: Any) -> Any:
+    """NumPy's, but for infinite and NaN parts of complex numbers, where those of e^x - 1 are right."""
+    y = np.expm1(x)
+    return np.where(np.isfinite(x), y, np.exp(x) - 1) if np.iscomplexobj(x) else y
+
+
 _LN2 = float(np.log(2.0))
 
 exp = _function("exp", np.exp, lambda t, y, x: prims.mul(t, y))
 exp2 = _function("exp2", np.exp2, lambda t, y, x: prims.mul(t, prims.mul(y, _LN2)))
-expm1 = _function("expm1", np.expm1, lambda t, y, x: prims.mul(t, prims.add(y, 1.0)))
+expm1 = _function("expm1", _numpy_expm1, lambda t, y, x: prims.mul(t, prims.add(y, 1.0)))
 log = _function("log", np.log, lambda t, y, x: prims.div(t, x))
 log1p = _function("log1p", np.log1p, lambda t, y, x: prims.div(t, prims.add(x, 1.0)))
 sin = _function("sin", np.sin, lambda t, y, x: prims.mul(t, cos(x)))

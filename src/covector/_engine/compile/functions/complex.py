@@ -210,12 +210,13 @@ def exp2(z: Pair) -> Pair:
 
 
 def expm1(z: Pair) -> Pair:
-    """(e^x - 1) cos y - 2 sin^2(y / 2) + i e^x sin y."""
+    """(e^x - 1) cos y - 2 sin^2(y / 2) + i e^x sin y; -1 at -inf, whatever y is."""
     x, y = z
     cos = call("cos", y)
     half = call("sin", y * 0.5)
     re, im = exponential("exp", z, cos, call("sin", y))
     small = fma(call("expm1", x), cos, (half + half) * -half)
+    small = select(equal(x, -INFINITY), const(-1.0, x.dtype), small)
     return select(x > (87.0 if is_single(x) else 707.0), re, small), im
 
 
