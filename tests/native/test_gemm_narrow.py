@@ -10,14 +10,36 @@ import pytest
 SHAPES = ((1, 1, 1), (17, 33, 31), (64, 64, 64), (100, 5, 77), (40, 300, 1030), (3, 4, 0))
 
 
+def multiplier(native):
+    sizes = [ctypes.c_int32] * 2 + [ctypes.c_int64] * 3
+    matrix = [ctypes.c_void_p, ctypes.c_int64]
+    signature = ctypes.CFUNCTYPE(None, *sizes, *matrix, *matrix, ctypes.c_float, *matrix)
+    return signature(native.symbols()["cv_bgemm"])
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [(1e-39, 1e38), (-1e-40, 3.0), (1e-20, 1e-19), (1e-20, 1e-18), (0.0, 1e-39), (1e-25, 1e-25)],
+)
+def test_small_numbers_are_kept(native, x, y):
+    a = np.full((33, 40), x, ml_dtypes.bfloat16)
+    b = np.full((40, 17), y, ml_dtypes.bfloat16)
+    a[5], b[:, 3] = 0, 0
+    b[::2, 7] = 1.0078125 * np.float32(y)
+    b[1::2, 7] *= -1  # all but the last digits cancel
+    c = np.empty((33, 17), np.float32)
+    multiplier(native)(
+        0, 0, 33, 17, 40, a.ctypes.data, 40, b.ctypes.data, 17, 0.0, c.ctypes.data, 17
+    )
+    wanted = a.astype(np.float64) @ b.astype(np.float64)
+    np.testing.assert_allclose(c, wanted, rtol=1e-5, atol=1e-44)
+
+
 @pytest.mark.parametrize("vectors", [64, 32, 16])
 @pytest.mark.parametrize("padding", [0, 1, 2])
 @pytest.mark.parametrize(("ta", "tb"), list(itertools.product((0, 1), (0, 1))))
 def test_products(native, ta, tb, padding, vectors):
-    sizes = [ctypes.c_int32] * 2 + [ctypes.c_int64] * 3
-    matrix = [ctypes.c_void_p, ctypes.c_int64]
-    signature = ctypes.CFUNCTYPE(None, *sizes, *matrix, *matrix, ctypes.c_float, *matrix)
-    multiply = signature(native.symbols()["cv_bgemm"])
+    multiply = multiplier(native)
     native.set_vectors(vectors)
     rng = np.random.default_rng(0)
     for m, n, k in SHAPES:

@@ -3,6 +3,7 @@
 #include "runtime/gemm_narrow.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <memory>
@@ -43,6 +44,32 @@ void for_rows(int64_t rows, int64_t columns, const F& f) {
             for (int64_t i = begin; i < end; ++i) (*static_cast<const F*>(context))(i);
         },
         const_cast<F*>(&f), rows, kPiece / std::max<int64_t>(columns, 1) + 1);
+}
+
+// The bits of the least magnitude that is not 0; all ones where there is none.
+uint16_t least_magnitude(const Stored& x) {
+    std::atomic<uint16_t> least{0xffff};
+    for_rows(x.rows, x.columns, [&](int64_t i) {
+        const uint16_t* row = x.at + i * x.step;
+        uint16_t found = 0xffff;  // of the row, less 1: so 0 is above all
+        for (int64_t j = 0; j < x.columns; ++j) {
+            found = std::min(found, static_cast<uint16_t>((row[j] & 0x7fff) - 1));
+        }
+        uint16_t before = least.load(std::memory_order_relaxed);
+        while (found < before &&
+               !least.compare_exchange_weak(before, found, std::memory_order_relaxed)) {
+        }
+    });
+    const uint16_t found = least.load(std::memory_order_relaxed);
+    return found == 0xffff ? found : static_cast<uint16_t>(found + 1);
+}
+
+// Whether nothing is below 2^-126 that the instruction would take for 0: no operand, and no sum of products. These are
+// multiples of the last of the 16 digits of the least product, so as large as that, or 0.
+bool are_normal(const Stored& x, const Stored& y) {
+    constexpr int kFraction = 7, kBias = 127, kDigits = 15;
+    const int first = least_magnitude(x) >> kFraction, second = least_magnitude(y) >> kFraction;
+    return first > 0 && second > 0 && first + second - 2 * kBias - kDigits >= 1 - kBias;
 }
 
 // Row q of the result holds the pairs of the rows 2q and 2q + 1, of which the last may be missing.
@@ -110,7 +137,7 @@ extern "C" void cv_bgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k
     using namespace covector;
     if (m <= 0 || n <= 0) return;
     const Stored left{a, ta ? k : m, ta ? m : k, lda}, right{b, tb ? n : k, tb ? k : n, ldb};
-    if (pair_kernels() != nullptr && k > 0) {
+    if (pair_kernels() != nullptr && k > 0 && are_normal(left, right)) {
         const Paired x(left, ta != 0), y(right, tb == 0);
         const Product<float> p{ta != 0, tb != 0, m, n, (k + 1) / 2, x.at, x.step, y.at, y.step, beta, c, ldc};
         if (x.at != nullptr && y.at != nullptr && multiply_pairs(p)) return;
