@@ -33,7 +33,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),
     ("_engine/types", "nothing"),
-    ("_engine/core", "__init__ foreign numbers trace levels refs inside primitive routine"),
+    (
+        "_engine/core",
+        "__init__ foreign numbers trace levels refs inside symbolic primitive families routine",
+    ),
     (
         "_engine/primitives",
         "laws faults batching barrier bits bitwise compare complex contract slide conv convert cumulative elementwise",

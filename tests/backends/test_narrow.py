@@ -6,7 +6,7 @@ import pytest
 import covector as cv
 from covector._engine import primitives as prims
 from covector._engine.backends.reference import scalars
-from covector._engine.core.primitive import NO_SLOPE
+from covector._engine.core.symbolic import NO_SLOPE
 from covector._engine.ir.scalar import SCALAR_OPS, Expr, apply
 from covector._engine.types import dtypes, narrow
 

@@ -13,18 +13,10 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.backends.reference.scalars import evaluate
-from covector._engine.core.primitive import (
-    Cumulative,
-    Index,
-    Mapped,
-    Reduction,
-    Scalar,
-    Update,
-    View,
-)
+from covector._engine.core.families import Cumulative, Mapped, Reduction, Update, View
 from covector._engine.core.trace import typeof
-from covector._engine.ir.index import loop_variable
-from covector._engine.ir.scalar import Expr, Iteration
+from covector._engine.ir.index import Index, loop_variable
+from covector._engine.ir.scalar import Expr, Iteration, Scalar
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 

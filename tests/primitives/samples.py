@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import NotDifferentiable
+from covector._engine.core.symbolic import NotDifferentiable
 from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray

@@ -16,7 +16,8 @@ from covector import lax
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.control import call, loop
-from covector._engine.core.primitive import NO_SLOPE, NoSlope, NotDifferentiable, Primitive, Zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import NO_SLOPE, NoSlope, NotDifferentiable, Zero
 from covector._engine.primitives import linalg_orthogonal, linalg_solve, linalg_spectral
 from covector._engine.primitives.collective import Collective
 from covector._engine.types import dtypes

@@ -9,7 +9,7 @@ import pytest
 from tests.primitives.samples import array, bf16, bool_, c64, f32, i32
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 
 ROWS = prims.GatherDimensionNumbers((1,), (0,), (0,))
 POINTS = prims.ScatterDimensionNumbers((), (0,), (0,))

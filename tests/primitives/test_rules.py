@@ -12,7 +12,7 @@ from tests.primitives.samples import all_samples
 
 from covector._engine import primitives as prims
 from covector._engine.core import trace
-from covector._engine.core.primitive import Cumulative, Mapped, Reduction, Update
+from covector._engine.core.families import Cumulative, Mapped, Reduction, Update
 from covector._engine.core.routine import ByRoutine
 from covector.extend import testing
 from covector.extend.testing import Sample, operands, results

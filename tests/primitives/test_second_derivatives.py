@@ -9,7 +9,7 @@ import pytest
 from tests.primitives.samples import all_samples, array
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 from covector._engine.transforms.forward import jvp_flat
 from covector._engine.types import dtypes
 from covector.extend.testing import Sample, assert_close, directions, moving, operands

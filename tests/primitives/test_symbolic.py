@@ -12,7 +12,9 @@ from tests.primitives.samples import array, f64, i32, random, u32
 from covector._engine import primitives as prims
 from covector._engine.base.record import fields, replace
 from covector._engine.core import trace
-from covector._engine.core.primitive import Linear, Mapped, Primitive, Zero
+from covector._engine.core.families import Mapped
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.ir.program import Literal
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray

@@ -11,7 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import tree
 from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import EVAL, current, typeof
 from covector._engine.runtime.late import BEFORE_COMPILING
 from covector.extend.backend import get_backend

@@ -40,26 +40,28 @@ from covector._engine.base.public import publish as _publish
 from covector._engine.base.record import record as record, replace as replace
 from covector._engine.control.composite import Composite as Composite
 from covector._engine.control.on_host import OnHost as OnHost
+from covector._engine.core.families import (
+    Cumulative as Cumulative,
+    Folded as Folded,
+    Mapped as Mapped,
+    Movement as Movement,
+    Reduction as Reduction,
+    Update as Update,
+    View as View,
+)
 from covector._engine.core.foreign import (
     address_of as address_of,
     register_routine as register_routine,
 )
-from covector._engine.core.primitive import (
+from covector._engine.core.primitive import Primitive as Primitive
+from covector._engine.core.routine import ByRoutine as ByRoutine, RoutineCall as RoutineCall
+from covector._engine.core.symbolic import (
     NO_SLOPE as NO_SLOPE,
-    Cumulative as Cumulative,
-    Folded as Folded,
     Linear as Linear,
-    Mapped as Mapped,
-    Movement as Movement,
     NotDifferentiable as NotDifferentiable,
-    Primitive as Primitive,
-    Reduction as Reduction,
-    Update as Update,
-    View as View,
     Zero as Zero,
     is_zero as is_zero,
 )
-from covector._engine.core.routine import ByRoutine as ByRoutine, RoutineCall as RoutineCall
 from covector._engine.core.trace import typeof as typeof
 from covector._engine.ir.builder import (
     Builder as Builder,

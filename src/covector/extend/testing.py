@@ -21,7 +21,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.api.jit import jit
 from covector._engine.base.public import publish
-from covector._engine.core.primitive import Linear, Primitive, Zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.transforms.forward import linearize_flat
 from covector._engine.transforms.transpose import pull

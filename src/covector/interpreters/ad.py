@@ -27,7 +27,7 @@ from covector._engine.api.jaxprs import ClosedJaxpr
 from covector._engine.base.public import publish
 from covector._engine.control.names import named
 from covector._engine.control.open import JVPS, TRANSPOSES, OpenPrimitive
-from covector._engine.core.primitive import Linear, Zero
+from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.forward import JVPTrace, JVPTracer, jvp_flat

@@ -13,7 +13,7 @@ from covector._engine.api.implicit import custom_linear_solve
 from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.control.composite import Composite
-from covector._engine.core.primitive import Zero, is_zero
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_solve import (

@@ -13,7 +13,7 @@ from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.control.composite import Composite
 from covector._engine.control.open import own
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.lax.loops import while_loop

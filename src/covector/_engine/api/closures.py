@@ -22,8 +22,8 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call
 from covector._engine.control.linear import LinearCall
-from covector._engine.core.primitive import Zero
 from covector._engine.core.refs import Reading
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import Tracer, stage, typeof
 from covector._engine.ir.program import Program, without_dead_code
 from covector._engine.types import dtypes

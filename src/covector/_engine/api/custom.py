@@ -32,8 +32,8 @@ from covector._engine.base.public import bounded
 from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_jvp import OnlineJVP
 from covector._engine.control.custom_vjp import Backward, OnlineVJP
-from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.refs import Among
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray

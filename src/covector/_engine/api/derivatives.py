@@ -32,8 +32,8 @@ from covector._engine.api.pullback import (
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.core.numbers import WEAK_NUMBERS
-from covector._engine.core.primitive import Zero
 from covector._engine.core.refs import StandIns
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.runtime.tape import Recording, serves
 from covector._engine.transforms.forward import jvp_flat, linearize_flat, record_flat

@@ -27,7 +27,7 @@ from covector._engine.api.derivatives import (
 from covector._engine.api.pullback import as_weak_as, cotangent_value
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.runtime.tape import Recording, serves
 from covector._engine.transforms.batch import batch_flat, place_axis

@@ -14,8 +14,8 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector._engine.base.record import record
 from covector._engine.core.numbers import number
-from covector._engine.core.primitive import Zero, is_zero
 from covector._engine.core.refs import Cell, check_aliases
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.ir.program import Program
 from covector._engine.runtime.tape import Recording, serves_cotangents

@@ -13,7 +13,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, function_place
 from covector._engine.base import errors, tree
 from covector._engine.core.numbers import entered
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray

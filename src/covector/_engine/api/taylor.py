@@ -18,7 +18,7 @@ from covector._engine.api.arguments import (
 from covector._engine.api.pullback import as_weak_as
 from covector._engine.base import errors, tree
 from covector._engine.core.numbers import number
-from covector._engine.core.primitive import Zero
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.transforms.jet import jet_flat
 from covector._engine.types.avals import ShapedArray

@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import Index, Mapped, Scalar, View
+from covector._engine.core.families import Mapped, View
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Place, constant, load
+from covector._engine.ir.index import Index
 from covector._engine.ir.kernel import Buffer
 from covector._engine.ir.program import Atom, Eqn, Literal, Var
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from covector._engine.compile.fuse import fold_of
-from covector._engine.core.primitive import Index, Scalar, State
+from covector._engine.core.families import State
 from covector._engine.ir.builder import Names
+from covector._engine.ir.index import Index
 from covector._engine.ir.kernel import Assign, Combination, Fold, Init, Statement
 from covector._engine.ir.program import Eqn
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, Scalar
 
 
 class Folding:

@@ -30,19 +30,13 @@ from covector._engine.compile.places import (
     own_index,
     reads_through,
 )
-from covector._engine.core.primitive import (
-    Folded,
-    Index,
-    Mapped,
-    Movement,
-    Primitive,
-    Scalar,
-    View,
-)
+from covector._engine.core.families import Folded, Mapped, Movement, View
+from covector._engine.core.primitive import Primitive
 from covector._engine.ir import index as ix
 from covector._engine.ir.effects import is_kept
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Program, Var
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from covector._engine.backends.base import Job
 from covector._engine.compile.fuse import Prices, is_single
-from covector._engine.core.primitive import Mapped, Movement
+from covector._engine.core.families import Mapped, Movement
 from covector._engine.ir.program import (
     Atom,
     Eqn,

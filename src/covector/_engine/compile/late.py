@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from covector._engine.base.record import record, replace
 from covector._engine.compile.fuse import Group, Plan, Single, stored_as
-from covector._engine.core.primitive import Update
+from covector._engine.core.families import Update
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns
 

@@ -23,9 +23,9 @@ from covector._engine.compile.cuts import cuts, pieces
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import Nest, folds, point
-from covector._engine.core.primitive import Index, Scalar
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import Names, Place, load, store
+from covector._engine.ir.index import Index
 from covector._engine.ir.kernel import (
     Buffer,
     Loop,
@@ -36,7 +36,7 @@ from covector._engine.ir.kernel import (
     walk,
 )
 from covector._engine.ir.program import Eqn, Var
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types import dims
 from covector._engine.types.dims import Dim
 

@@ -12,11 +12,12 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Limits
 from covector._engine.compile.elements import Elements, Interned
-from covector._engine.core.primitive import Index, Mapped, Movement, Scalar, View
+from covector._engine.core.families import Mapped, Movement, View
 from covector._engine.ir import index as ix
 from covector._engine.ir.builder import constant
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from covector._engine.backends.base import Target
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.places import Places, Where, own_index
-from covector._engine.core.primitive import Mapped, Scalar
+from covector._engine.core.families import Mapped
 from covector._engine.ir import builder
 from covector._engine.ir.builder import AllElements, Index, Place, Points
 from covector._engine.ir.program import Literal, Program, Var, seen_through
+from covector._engine.ir.scalar import Scalar
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 

@@ -13,7 +13,8 @@ from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
 from covector._engine.compile.fuse import fold_places, fold_space, folds
 from covector._engine.compile.late import equations_last
-from covector._engine.core.primitive import Folded, Index, Mapped, Primitive, Scalar, Update
+from covector._engine.core.families import Folded, Mapped, Update
+from covector._engine.core.primitive import Primitive
 from covector._engine.ir.builder import (
     Builder,
     Fit,
@@ -28,9 +29,10 @@ from covector._engine.ir.builder import (
     parts,
     whole,
 )
+from covector._engine.ir.index import Index
 from covector._engine.ir.kernel import Buffer
 from covector._engine.ir.program import Eqn, Literal, Program, Var, seen_through
-from covector._engine.ir.scalar import Expr, combined
+from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 

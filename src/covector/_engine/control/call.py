@@ -12,7 +12,8 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.inside import Checking, Interpreter
-from covector._engine.core.primitive import Linear, Primitive, Recorder, Zero, is_zero
+from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.ir.program import (
     Literal,
     Program,

@@ -14,7 +14,8 @@ from covector._engine.base.record import fields, record, replace
 from covector._engine.control.call import Call, Transparent, spread
 from covector._engine.control.custom import kept
 from covector._engine.control.kept import is_of_a_tape, parts_of
-from covector._engine.core.primitive import Primitive, is_zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import is_zero
 from covector._engine.ir.program import (
     Atom,
     Eqn,

@@ -17,7 +17,8 @@ from covector._engine.base.locks import guard
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, Called, reference
 from covector._engine.core import trace
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import stage_closed

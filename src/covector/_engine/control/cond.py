@@ -24,13 +24,8 @@ from covector._engine.control.kept import parted_body
 from covector._engine.control.loop import Scan
 from covector._engine.control.masked import each_its_own
 from covector._engine.core.inside import Checking, Interpreter, Widening
-from covector._engine.core.primitive import (
-    Linear,
-    Primitive,
-    Recorder,
-    Zero,
-    is_zero,
-)
+from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import _state, typeof
 from covector._engine.ir.builder import (
     Builder,

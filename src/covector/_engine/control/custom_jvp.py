@@ -23,7 +23,7 @@ from covector._engine.control.custom import (
     kept,
 )
 from covector._engine.core.inside import Checking
-from covector._engine.core.primitive import Zero, is_zero
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import current, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import Batching, place_axis

@@ -24,7 +24,8 @@ from covector._engine.control.custom import (
     kept,
 )
 from covector._engine.core.inside import Checking
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.program import Program

@@ -10,7 +10,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, Called, spread
 from covector._engine.control.custom import Captured, OnlineCustom, Outcome, Values, calling
-from covector._engine.core.primitive import is_zero
+from covector._engine.core.symbolic import is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.batch import Batching

@@ -10,7 +10,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Linear, Mapped
+from covector._engine.core.families import Mapped
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import evaluate
 from covector._engine.ir import scalar
 from covector._engine.ir.program import (

@@ -42,6 +42,10 @@ class Each(Transparent):
         """Those that may run."""
         return self.program if self.single is None else self.single, self.one
 
+    @property
+    def side_by_side(self) -> bool:
+        return bool(self.lanes)
+
     def with_programs(self, programs: Sequence[Program]) -> Each:
         first, one = programs
         if self.single is None:

@@ -13,7 +13,8 @@ from covector._engine.control.call import IN_NUMPY, Call, Called
 from covector._engine.control.custom import kept
 from covector._engine.control.custom_vjp import BatchedBackward
 from covector._engine.core.inside import Checking, Interpreter
-from covector._engine.core.primitive import Linear, Primitive, Zero, is_zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.ir.program import Program, Var, replace_inputs
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.programs import batch_program, linearize_program, stage_closed

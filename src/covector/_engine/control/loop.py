@@ -49,7 +49,8 @@ from covector._engine.control.kept import parted_body
 from covector._engine.control.turns import arrays_by_points, on_buffers, on_locals
 from covector._engine.control.wide import widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
-from covector._engine.core.primitive import Linear, Primitive, Recorder, Zero, is_zero
+from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import (
     Builder,

@@ -30,7 +30,8 @@ from covector._engine.control.parameters import (
     put_back,
     without_defaults,
 )
-from covector._engine.core.primitive import Linear, Primitive
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import EVAL, Array, current, typeof
 from covector._engine.ir.effects import Effect
 from covector._engine.ir.program import Atom, Eqn, Program

@@ -47,7 +47,8 @@ from covector._engine.control.unwind import (
 )
 from covector._engine.control.wide import WideBody, widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
-from covector._engine.core.primitive import Linear, Primitive, Recorder, Zero
+from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import (
     Builder,
@@ -100,6 +101,10 @@ class While(Primitive):
 
     def programs(self) -> tuple[Program, ...]:
         return self.condition, self.body
+
+    @property
+    def side_by_side(self) -> bool:
+        return bool(self.lanes)
 
     def with_programs(self, programs: Sequence[Program]) -> While:
         return replace(self, condition=programs[0], body=programs[1])

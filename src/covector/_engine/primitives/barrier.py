@@ -9,21 +9,15 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
+from covector._engine.core.families import Mapped, View
 from covector._engine.core.inside import Widening
-from covector._engine.core.primitive import (
-    Index,
-    Linear,
-    MadeBy,
-    Mapped,
-    Primitive,
-    Scalar,
-    View,
-    Zero,
-    is_zero,
-)
+from covector._engine.core.primitive import MadeBy, Primitive
 from covector._engine.core.routine import Read, RuntimeRoutine, Write, runtime_routine
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.ir.builder import Builder, Operand, Result
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Var
+from covector._engine.ir.scalar import Scalar
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

@@ -9,7 +9,8 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.core.numbers import number
-from covector._engine.core.primitive import Primitive, Zero, is_zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

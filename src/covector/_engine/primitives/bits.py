@@ -10,11 +10,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Index, Mapped, Scalar, View
+from covector._engine.core.families import Mapped, View
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.index import flatten, to_scalar
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.index import Index, flatten, to_scalar
+from covector._engine.ir.scalar import Expr, Scalar
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

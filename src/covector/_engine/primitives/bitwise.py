@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import NO_SLOPE
+from covector._engine.core.symbolic import NO_SLOPE
 from covector._engine.ir import scalar
 from covector._engine.ir.scalar import Expr, const, select as choose
 from covector._engine.types import dtypes

@@ -15,7 +15,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Linear, Primitive
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import Linear
+from covector._engine.core.symbolic import Linear
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dtypes
 

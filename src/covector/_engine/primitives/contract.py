@@ -11,17 +11,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import (
-    Folded,
-    Index,
-    Linear,
-    MadeBy,
-    Scalar,
-    State,
-    Types,
-    Zero,
-    is_zero,
-)
+from covector._engine.core.families import Folded, State
+from covector._engine.core.primitive import MadeBy, Types
 from covector._engine.core.routine import (
     ByRoutine,
     Read,
@@ -32,10 +23,12 @@ from covector._engine.core.routine import (
     dense,
     runtime_routine,
 )
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Eqn
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.primitives import laws
 from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray

@@ -11,15 +11,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import (
-    Index,
-    Linear,
-    MadeBy,
-    Primitive,
-    View,
-    Zero,
-    is_zero,
-)
+from covector._engine.core.families import View
+from covector._engine.core.primitive import MadeBy, Primitive
 from covector._engine.core.routine import (
     Read,
     RoutineMeaning,
@@ -28,9 +21,11 @@ from covector._engine.core.routine import (
     dense,
     runtime_routine,
 )
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
 from covector._engine.ir.builder import Builder, Operand, Place, Result, StoredElements
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Eqn
 from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.primitives import laws

@@ -12,11 +12,11 @@ from covector._engine.base import errors
 from covector._engine.base.record import record
 from covector._engine.core.inside import Widening
 from covector._engine.core.numbers import NUMBERS, SCALARS
-from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
+from covector._engine.core.symbolic import NO_SLOPE, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
 from covector._engine.ir.program import Atom, Eqn
-from covector._engine.ir.scalar import const
+from covector._engine.ir.scalar import Scalar, const
 from covector._engine.primitives import laws
 from covector._engine.types import conversion, dtypes
 from covector._engine.types.avals import ShapedArray

@@ -14,10 +14,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Cumulative, Linear, Reduction, Scalar, State, is_zero
+from covector._engine.core.families import Cumulative, Reduction, State
+from covector._engine.core.symbolic import Linear, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

@@ -14,25 +14,23 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
+from covector._engine.core.families import Mapped, View
 from covector._engine.core.inside import Fault
 from covector._engine.core.numbers import SCALARS, number
-from covector._engine.core.primitive import (
+from covector._engine.core.primitive import MadeBy
+from covector._engine.core.symbolic import (
     NO_SLOPE,
-    Index,
     Linear,
-    MadeBy,
-    Mapped,
     NoSlope,
     NotDifferentiable,
-    Scalar,
-    View,
     Zero,
     is_zero,
 )
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn
-from covector._engine.ir.scalar import Expr, const, select as choose
+from covector._engine.ir.scalar import Expr, Scalar, const, select as choose
 from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray

@@ -11,11 +11,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Index, MadeBy, Scalar, View, Zero, is_zero
+from covector._engine.core.families import View
+from covector._engine.core.primitive import MadeBy
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import index as ix, scalar
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Eqn
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.primitives.laws import Rewriting
 from covector._engine.primitives.window import Windows, parameters
 from covector._engine.types import dtypes

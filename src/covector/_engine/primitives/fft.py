@@ -10,8 +10,9 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Linear, Primitive
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.routine import Called, RuntimeRoutine, as_primitive, runtime_routine
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Place, Result
 from covector._engine.types import dims as sizes, dtypes

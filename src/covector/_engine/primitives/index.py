@@ -13,10 +13,12 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
+from covector._engine.core.families import Mapped, View
 from covector._engine.core.inside import Fault
-from covector._engine.core.primitive import Index, Linear, Mapped, Scalar, View, Zero, is_zero
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.index import (
+    Index,
     both,
     clamp,
     compare,
@@ -25,7 +27,7 @@ from covector._engine.ir.index import (
     signed,
     to_scalar,
 )
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, product

@@ -10,7 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import NotDifferentiable, Zero
+from covector._engine.core.symbolic import NotDifferentiable, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_solve import TriangularSolve

@@ -10,7 +10,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.core.primitive import Linear, Types, Zero, is_zero
+from covector._engine.core.primitive import Types
 from covector._engine.core.routine import (
     ByRoutine,
     Called,
@@ -19,6 +19,7 @@ from covector._engine.core.routine import (
     as_primitive,
     runtime_routine,
 )
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.types import dims as sizes, dtypes

@@ -10,13 +10,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import (
-    Linear,
-    NotDifferentiable,
-    Primitive,
-    Zero,
-    is_zero,
-)
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Linear, NotDifferentiable, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.primitives import linalg as la
 from covector._engine.primitives.linalg_solve import Lu, TriangularSolve, hermitian_of_lower

@@ -10,10 +10,10 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import NO_SLOPE, Scalar, Zero, is_zero
+from covector._engine.core.symbolic import NO_SLOPE, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.scalar import Expr, call, const, select as choose
+from covector._engine.ir.scalar import Expr, Scalar, call, const, select as choose
 from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray

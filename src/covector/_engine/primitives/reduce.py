@@ -13,12 +13,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Index, Linear, MadeBy, Reduction, Scalar, State
+from covector._engine.core.families import Reduction, State
+from covector._engine.core.primitive import MadeBy
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.index import to_scalar
+from covector._engine.ir.index import Index, to_scalar
 from covector._engine.ir.program import Atom, Eqn
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim

@@ -10,8 +10,9 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
+from covector._engine.core.families import Update, View
 from covector._engine.core.inside import Fault
-from covector._engine.core.primitive import Index, Linear, Types, Update, View, Zero, is_zero
+from covector._engine.core.primitive import Types
 from covector._engine.core.routine import (
     Called,
     RoutineCall,
@@ -20,9 +21,10 @@ from covector._engine.core.routine import (
     lower_call,
     runtime_routine,
 )
+from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
-from covector._engine.ir.index import constant
+from covector._engine.ir.index import Index, constant
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray

@@ -11,11 +11,12 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Index, Linear, Mapped, Movement, Scalar, View
+from covector._engine.core.families import Mapped, Movement, View
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.index import both, compare, divide, flatten, to_scalar, unflatten
-from covector._engine.ir.scalar import Expr, const
+from covector._engine.ir.index import Index, both, compare, divide, flatten, to_scalar, unflatten
+from covector._engine.ir.scalar import Expr, Scalar, const
 from covector._engine.primitives import laws
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray

@@ -11,9 +11,8 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Index
 from covector._engine.core.trace import typeof
-from covector._engine.ir.index import both, compare, divide
+from covector._engine.ir.index import Index, both, compare, divide
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray

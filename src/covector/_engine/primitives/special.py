@@ -10,7 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.locks import import_late
-from covector._engine.core.primitive import NotDifferentiable
+from covector._engine.core.symbolic import NotDifferentiable
 from covector._engine.ir.scalar import call
 
 __all__ = [

@@ -14,18 +14,14 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import fields, record, replace
-from covector._engine.core.primitive import (
-    Index,
-    Linear,
-    MadeBy,
-    Mapped,
-    Primitive,
-    Scalar,
-    View,
-)
+from covector._engine.core.families import Mapped, View
+from covector._engine.core.primitive import MadeBy, Primitive
+from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
+from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Literal
+from covector._engine.ir.scalar import Scalar
 from covector._engine.primitives.laws import Rewriting
 from covector._engine.primitives.slide import Pairs, Slide
 from covector._engine.types import dims as sizes, dtypes

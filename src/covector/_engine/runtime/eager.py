@@ -17,7 +17,8 @@ from covector._engine.base.config import config
 from covector._engine.control.call import Call
 from covector._engine.core import numbers, trace
 from covector._engine.core.levels import LevelTracer, outside, trace_of
-from covector._engine.core.primitive import Primitive, Zero, is_zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.ir.effects import CHECKING
 from covector._engine.ir.program import Eqn, Program, Var, map_eqns, without_dead_code
 from covector._engine.runtime.batched import level_entry

@@ -14,7 +14,7 @@ from typing import Any
 from covector._engine import _native, primitives as prims
 from covector._engine.core import levels
 from covector._engine.core.levels import LevelTrace, TapeTracer
-from covector._engine.core.primitive import is_zero
+from covector._engine.core.symbolic import is_zero
 from covector._engine.core.trace import Tracer, current, set_current, typeof
 from covector._engine.runtime.eager import as_array, by_rules, function_of, operand_of
 from covector._engine.transforms.forward import Tape, record_flat

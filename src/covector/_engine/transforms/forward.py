@@ -14,7 +14,8 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.primitive import Online, Primitive, Zero
+from covector._engine.core.primitive import Online, Primitive
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import (
     Array,
     Trace,

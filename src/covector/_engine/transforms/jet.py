@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.core.primitive import Primitive, Zero
+from covector._engine.core.primitive import Primitive
+from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import (
     Trace,
     Tracer,

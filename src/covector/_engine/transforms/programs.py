@@ -15,7 +15,7 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.depth import Depth
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
-from covector._engine.core.primitive import Zero, is_zero
+from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import (
     EVAL,
     current,

@@ -7,7 +7,7 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.core.primitive import Linear, Zero
+from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import _state, current, evaluate
 from covector._engine.ir.program import Program
 from covector._engine.transforms.forward import LinearTracer, Tape, record_flat
