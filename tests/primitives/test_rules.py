@@ -37,9 +37,9 @@ def test_rule(check: testing.Check) -> None:
 def has_elements(sample: Sample) -> bool:
     """Whether elements of the result come from elements of the operands by a rule of the family's."""
     p = sample.primitive
-    by_routine = isinstance(p, ByRoutine | prims.Conv | prims.Fft) and not isinstance(
-        p, prims.DotGeneral
-    )
+    by_routine = isinstance(
+        p, ByRoutine | prims.Conv | prims.Fft | prims.Unfilled
+    ) and not isinstance(p, prims.DotGeneral)
     return not p.passes_on and not by_routine
 
 

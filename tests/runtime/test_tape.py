@@ -349,10 +349,10 @@ def test_shapes_that_occur_once_compile_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         linearized, "compile_program", lambda p: (compiled.append(p.name), compile_program(p))[1]
     )
-    for n in (4, 5, 6):
+    for n in (1013, 1019, 1021):  # lengths of no other test
         gradient(array((n,)))
     assert not [name for name in compiled if "sin" in name or "mul" in name]
-    gradient(array((6,)))
+    gradient(array((1021,)))
     assert [name for name in compiled if "sin" in name]
 
 

@@ -119,7 +119,8 @@ def _piece_of(mode: str, options: dict[str, Any], rank: int) -> Piece:
 
 def _as_in(a: Any, value: Any) -> Any:
     """What is put beside an array: of its dtype, and as weak."""
-    return converted(asarray(cast(value, a.dtype)), a.dtype, a.weak_type)
+    value = cast(value, a.dtype)
+    return converted(asarray(value), a.dtype, True) if a.weak_type else value
 
 
 def _pad_constant(a: Any, widths: list[tuple[int, int]], values: Any) -> Any:

@@ -86,6 +86,10 @@ class Composite(Primitive):
                     _bodies.popitem(last=False)
         return made
 
+    @property
+    def asks_axis(self) -> bool:
+        return type(self).batch_named is not Primitive.batch_named
+
     def called(self, args: Sequence[Any]) -> tuple[Call, tuple[Any, ...]]:
         """The call of its Program, and the values of its constants."""
         program, constants = self.body(
@@ -149,6 +153,10 @@ class Expanded(Called):
     @property
     def transparent(self) -> bool:  # type: ignore[override]
         return not any(map(self.composite.has, ("jvp", "linearize", "transpose", "batch")))
+
+    @property
+    def asks_axis(self) -> bool:
+        return self.composite.asks_axis
 
     def text(self) -> str:
         return self.composite.text()

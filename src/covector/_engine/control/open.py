@@ -246,13 +246,17 @@ class _ByTables(Primitive):
             back if isinstance(x, Linear) else None for back, x in zip(found, args, strict=True)
         ]
 
+    @property
+    def asks_axis(self) -> bool:
+        return dict.__contains__(AXIS_BATCHERS, self.of)
+
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return self.batch_named(args, dims, size, None)
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        if dict.__contains__(AXIS_BATCHERS, self.of):
+        if self.asks_axis:
             axis = SimpleNamespace(size=size, name=axis_name, spmd_name=None)
             out, axes = AXIS_BATCHERS[self.of](axis, tuple(args), tuple(dims), **self.given())
         else:

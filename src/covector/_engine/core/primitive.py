@@ -84,6 +84,11 @@ class Primitive:
         """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
         return self.batch(args, dims, size)
 
+    @property
+    def asks_axis(self) -> bool:
+        """Whether a rule of the user's is told the name of the batch axis."""
+        return False
+
     # Whether floating results may have NaNs that operands have not.
     makes_nan: ClassVar[bool] = True
     only_checks: ClassVar[bool] = False  # whether it is there for its faults alone

@@ -120,6 +120,17 @@ class Program:
         assert self._effects is not None
         return self._effects
 
+    def within(self) -> list[Program]:
+        """This Program and all inside of it, each once."""
+        found: dict[Program, None] = {self: None}
+        pending = [self]
+        while pending:
+            eqns = [e for e in pending.pop().eqns if e.primitive.has_programs]
+            new = [p for e in eqns for p in e.primitive.programs() if p not in found]
+            found |= dict.fromkeys(new)
+            pending += new
+        return list(found)
+
     def close(self) -> Program:
         """The same Program with its constants as ordinary trailing inputs."""
         return Program(self.inputs + self.constant_vars, self.eqns, self.outputs, name=self.name)

@@ -13,7 +13,7 @@ from covector._engine.core.families import Mapped, View
 from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import MadeBy, Primitive
 from covector._engine.core.routine import Read, RuntimeRoutine, Write, runtime_routine
-from covector._engine.core.symbolic import Linear, Zero, is_zero
+from covector._engine.core.symbolic import Linear, is_zero
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import Index
 from covector._engine.ir.program import Atom, Eqn, Var
@@ -111,6 +111,7 @@ class Unfilled(Primitive):
     aval: ShapedArray
     number: int
     name: ClassVar[str] = "unfilled"
+    no_slope: ClassVar[str | None] = "what is there does not depend on the operands"
     makes_nan: ClassVar[bool] = False
 
     def type(self, *avals: ShapedArray) -> ShapedArray:
@@ -118,9 +119,6 @@ class Unfilled(Primitive):
 
     def reference(self, *xs: Any) -> Any:
         return np.zeros(prims.sizes(self.aval.shape), self.aval.dtype)
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return self(*primals), Zero(self.aval.tangent())
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return replace(self, aval=self.aval.with_shape((size, *self.aval.shape)))(*args), 0

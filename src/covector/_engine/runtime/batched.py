@@ -55,6 +55,8 @@ def batched_entry(
     """
     if any(eqn.effects or eqn.primitive.axis_names for eqn in program.eqns):
         return None
+    if any(eqn.primitive.asks_axis for inside in program.within() for eqn in inside.eqns):
+        return None
     if lift is not None and any(numbers) and meets_64_bits(program):
         return None  # further out they would be arrays of 32 bits
     found = batch_program(program, (*axes, *[None] * len(constants)), size)

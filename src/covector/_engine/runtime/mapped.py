@@ -42,7 +42,8 @@ class MappedTrace(LevelTrace):
         if isinstance(primitive, prims.ElementwiseBase):
             return ufunc_of(primitive, len(args))(*[as_array(x) for x in args])
         operands = [operand_of(primitive, x) for x in args]
-        if primitive.online or primitive.effects or (named_axes() and primitive.axis_names):
+        named = named_axes() and (primitive.axis_names or primitive.asks_axis)
+        if primitive.online or primitive.effects or named:
             marks, _ = _native.marks(operands)
             assert isinstance(self.level, _native.Batch)
             return batched_by_rules(primitive, operands, marks, self.level)

@@ -32,6 +32,8 @@ class Running(NamedTuple):
 
 def running(loop: Loop, target: Target, memory_of: Callable[[Buffer], Buffer]) -> Running | None:
     """The running folds that a loop is; None if it is something else, or too short."""
+    if not loop.body:  # of arrays that hold nothing
+        return None
     first, *rest = loop.body
     stores = tuple([s for s in rest if isinstance(s, Store) and s.condition is None])
     if not isinstance(first, Assign) or not stores or len(stores) < len(rest):
