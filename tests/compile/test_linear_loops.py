@@ -140,3 +140,16 @@ def test_what_is_written_grows_as_the_steps(
     monkeypatch.setattr(while_, "wide_room", lambda *_: room)
     few, many = [written(WAYS[way](loop), n, monkeypatch) for n in (40, 80)]
     assert many <= 2.4 * few, (few, many)
+
+
+def test_gradients_of_many_small_loops_run_on_lanes() -> None:
+    def advanced(y: Any) -> Any:
+        def step(c: Any) -> Any:
+            t, y = c
+            return t + 0.01 * (1 + cnp.abs(y[0])), y + cnp.stack([cnp.sin(y[1]), -y[0] * y[1]])
+
+        return lax.while_loop(lambda c: c[0] < 1, step, (cnp.float32(0), y))[1]
+
+    slopes = cv.jit(cv.grad(lambda y: cv.vmap(advanced)(y).sum()))
+    text = slopes.lower(cnp.ones((1000, 2))).compile().as_text()
+    assert "for lane0 < 1000:  @ vector" in text
