@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.control.derived import (
     Known,
     Layout,
@@ -53,6 +53,9 @@ class Room:
     states: int
     digits: int
     filled: bool = True  # the tape begins with zeros, else with whatever there is
+    of_states: bool = (
+        False  # it holds states where these are smaller, and residuals are computed from them
+    )
 
     def stretch(self, rows: Sequence[ShapedArray]) -> int:
         """How many steps a stretch has that leave such rows."""
@@ -73,8 +76,8 @@ KEPT_BYTES = 1 << 22
 BOUNDED = Room(tape=1 << 20, steps=1 << 10, states=1 << 20, digits=6)
 # The same for each of many loops side by side, whose memory is a thread's stack. It is more than 64 states, and most
 # often steps: shorter arrays would be locals, which have no places that come from data, and the loops would not run on
-# lanes (the gradient of an adaptive solver over 1,000 starts: 4.8 ms, and 1.3 so).
-MANY = Room(tape=1 << 14, steps=1 << 8, states=1 << 12, digits=6)
+# lanes (the gradient of an adaptive solver over 1,000 starts: 4.8 ms, and 1.3 so; 0.44 with a tape of states).
+MANY = Room(tape=1 << 14, steps=1 << 8, states=1 << 12, digits=6, of_states=True)
 
 # Makes a loop of a condition, a body, and the number of consts.
 MakeLoop = Callable[[Program, Program, int], Primitive]
@@ -191,6 +194,10 @@ class _Unwinding:
         n = len(self.state)
         residuals = _Stage(split.known, split.known.out_avals[n:])
         self.stages = [residuals] if keep is None else _parted(residuals, n, keep)
+        self.from_states: Program | None = None  # what computes residuals, where the tape has none
+        if keep is None and room.of_states and _bytes(residuals.rows) > _bytes(self.state):
+            self.from_states = residuals.again
+            self.stages = [_of_states(split.known, n)]
         rows = [a for stage in self.stages for a in stage.rows]
         self.steps = room.stretch(rows)
         self.digits = room.digits_for(self.state)
@@ -372,6 +379,9 @@ class _Unwinding:
         def step(outside: Values, carry: Values) -> Values:
             t, *totals = carry
             rows = [_get(stack, t) for stack in outside[k:]]
+            if self.from_states is not None:
+                found = evaluate(self.from_states, [*outside[: self.known], *rows])
+                rows = found[len(self.state) :]
             same = Known(outside[:count], outside[count : self.known], (), rows)
             consts = [*same.chosen(split.const_sources), *outside[self.known : k]]
             given = [*consts, *totals, *same.chosen(split.xs_sources)]
@@ -427,6 +437,14 @@ class _Unwinding:
 
 
 _NUMBER = ShapedArray((), np.dtype(np.int64))
+
+
+def _of_states(known: Program, count: int) -> _Stage:
+    """A stage that leaves the state before each step."""
+    first = part_of(known, tuple([n < count for n in range(len(known.outputs))]))
+    state = first.inputs[len(first.inputs) - count :]
+    both = replace(first, outputs=(*first.outputs, *state))
+    return _Stage(both, tuple([v.aval for v in state]))
 
 
 def _parted(residuals: _Stage, count: int, keep: Callable[[Eqn], bool]) -> list[_Stage]:
