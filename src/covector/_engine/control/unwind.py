@@ -121,9 +121,8 @@ class Recorded:
     back: Unwound
 
 
-HEADS = (
-    3  # how many stretches there are, the distance of kept states, the steps of the last stretch
-)
+# Numbers in front of what is kept: the stretches, the distance of kept states, the steps of the last stretch.
+HEADS = 3
 
 
 @derived

@@ -13,7 +13,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -143,9 +143,12 @@ def axis_size(name: Hashable) -> Dim:
     raise NameError(errors.unbound_axis(name, [known for known, _ in _state.axes]))
 
 
+_as_it_is = nullcontext()
+
+
 def naming(name: Hashable, size: Dim) -> AbstractContextManager[None]:
-    """Run a block with one more named axis in scope."""
-    return in_scope((*_state.axes, (name, size)))
+    """Run a block with one more named axis in scope; None: the axis has no name, and the scope stays."""
+    return _as_it_is if name is None else in_scope((*_state.axes, (name, size)))
 
 
 _scopes: dict[Axes, int] = {(): 0}  # the numbers by which native code knows named axes

@@ -67,11 +67,8 @@ def batch(
     before = set_current(MappedTrace(inside, current(), axis_name))
     outer = _native.set_level(inside)
     try:
-        if axis_name is None:
+        with naming(axis_name, size):
             outs = f(*values)
-        else:
-            with naming(axis_name, size):
-                outs = f(*values)
     finally:
         _native.set_level(outer)
         inside.close()

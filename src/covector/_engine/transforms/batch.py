@@ -119,11 +119,8 @@ def batch_flat(
     values = [x if d is None else BatchTracer(trace, x, d) for x, d in zip(args, dims, strict=True)]
     before = set_current(trace)
     try:
-        if axis_name is None:
+        with naming(axis_name, size):
             outs = f(*values)
-        else:
-            with naming(axis_name, size):
-                outs = f(*values)
     finally:
         set_current(before)
     found: list[Any] = []
