@@ -33,8 +33,8 @@ def convolve(
     """The sums of products of `in1` with `in2` backwards, for each place of the one beside the other.
 
     'full' has all places at which they meet, 'valid' those at which one lies in the other, 'same' as many as `in1` has
-    elements, from the middle of 'full'.  They are added up directly; by the method 'fft', as `fftconvolve` does it.  The
-    dtype is a float one.
+    elements, from the middle of 'full'.  They are added up directly, or with the method 'fft' as `fftconvolve` does it.
+    The dtype is a float one.
     ValueError unless both have one number of axes, and one is at least as long along each as the other.
 
     >>> import covector.numpy as np
