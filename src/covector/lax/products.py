@@ -28,8 +28,9 @@ __all__ = [
     "dot_general",
 ]
 
-Axes = int | Sequence[int]
-DotDimensionNumbers = tuple[tuple[Axes, Axes], tuple[Axes, Axes]]
+DotDimensionNumbers = tuple[
+    tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]
+]
 
 
 def dot_general(
@@ -59,7 +60,9 @@ def dot_general(
     return contract(x, y, _pair(contracted), _pair(batch), preferred_element_type)
 
 
-def _pair(axes: tuple[Axes, Axes]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _pair(
+    axes: tuple[int | Sequence[int], int | Sequence[int]],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     ours, theirs = (tuple([int(a) for a in ([x] if isinstance(x, int) else x)]) for x in axes)
     return ours, theirs
 

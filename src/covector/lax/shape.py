@@ -492,7 +492,7 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     """
     x = array("split", operand)
     axis = axis_of(axis, x.ndim)
-    if sum(sizes) != x.shape[axis] or any(isinstance(n, int) and n < 0 for n in sizes):
+    if sum(sizes) != x.shape[axis] or any(type(n) is int and n < 0 for n in sizes):
         raise errors.ShapeError(
             f"split of {typeof(x).text()} along axis {axis} into parts of {tuple(sizes)}{errors.at_user_line()}"
         )
