@@ -224,5 +224,7 @@ class Family(NamedTuple):
 def _floats(name: str, xs: tuple[Any, ...]) -> list[Any]:
     found = together(name, "inexact", *xs)
     if dtypes.is_complex(found[0].dtype):
-        raise TypeError(f"{name} takes real numbers, got complex ones{errors.at_user_line()}")
+        raise errors.DtypeError(
+            f"{name} takes real numbers, got complex ones{errors.at_user_line()}"
+        )
     return found
