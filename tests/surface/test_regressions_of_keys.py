@@ -19,8 +19,10 @@ def test_bounds_of_randint() -> None:
         refused(
             OverflowError, "does not fit int32", lambda b=(low, high): random.randint(key, (3,), *b)
         )
+    below = random.randint(key, (3,), -1, 9, "uint32")
+    assert below.tolist() == random.randint(key, (3,), 0, 9, "uint32").tolist()
     refused(
-        OverflowError, "-1 does not fit uint32", lambda: random.randint(key, (3,), -1, 9, "uint32")
+        OverflowError, "does not fit uint32", lambda: random.randint(key, (3,), 0, 2**33, "uint32")
     )
     refused(
         OverflowError,
@@ -70,7 +72,22 @@ def test_seeds() -> None:
         same(random.key_data(random.key(seed)), [0, 2**32 - 3], "uint32")
     same(random.key_data(random.key(np.int64(2**40))), [0, 0], "uint32")
     refused(OverflowError, "does not fit 64 bits", lambda: random.key(2**63))
-    refused(TypeError, "integer seed", lambda: random.key(True))
+    same(random.key_data(random.key(True)), random.key_data(random.key(1)))
+    same(
+        random.key_data(random.fold_in(random.key(0), True)),
+        random.key_data(random.fold_in(random.key(0), 1)),
+    )
+
+
+def test_keys_are_compared_with_keys() -> None:
+    key = random.key(0)
+    for other in (1, 1.5, cnp.zeros(2, "uint32"), random.PRNGKey(0), np.zeros(2)):
+        refused(TypeError, "compared with keys", lambda other=other: key == other)
+        refused(TypeError, "compared with keys", lambda other=other: key != other)
+    assert (key == None) is False  # noqa: E711
+    assert key != "key"
+    assert (key.aval.shape, str(key.aval.dtype)) == ((), "key<fry>")
+    assert type(random.clone(np.zeros(2, np.uint32))) is type(cnp.zeros(2))
 
 
 # --------------------------------------------------------------------------------------------------- trees

@@ -11,6 +11,7 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.fused import fused
+from covector.numpy.join import unstack
 from covector.numpy.linalg import vector_norm
 from covector.numpy.promotion import (
     Shape,
@@ -51,15 +52,38 @@ __all__ = [
 ]
 
 
+def _least_log(words: Any, shape: Shape) -> Any:
+    """-log(-log(u)) of float32 for u with 64 random bits, of which those count that follow the first one that is set.
+
+    Beyond one half it is 1 - u that has them.
+    """
+    high, low = (
+        prims.Convert(dtypes.uint64)(part)
+        for part in unstack(prims.RandomBits((2, *shape), 32)(words))
+    )
+    u = prims.or_(prims.shift_left(high, np.uint64(32)), low)
+    near = prims.lt(u, np.uint64(2**63))
+    u = where(near, u, prims.add(prims.not_(u), np.uint64(1)))
+    zeros = prims.clz(u)
+    mantissa = prims.shift_right_logical(prims.shift_left(u, zeros), np.uint64(40))
+    exponent = prims.shift_left(prims.sub(np.uint64(126), zeros), np.uint64(23))
+    mantissa = prims.and_(mantissa, np.uint64(2**23 - 1))
+    x = prims.bitcast(prims.Convert(dtypes.uint32)(prims.or_(exponent, mantissa)), dtypes.float32)
+    return prims.neg(prims.log(prims.neg(where(near, prims.log1p(prims.neg(x)), prims.log(x)))))
+
+
 @fused("shape", "dtype", "mode")
 def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
     info = dtypes.finfo(dtype)
+    if mode == "highest" and dtype == dtypes.float32:
+        return _least_log(words, shape)
     if mode == "low":
         u = uniform_floats(words, shape, dtype, float(info.tiny), 1.0)
         return prims.neg(prims.log(prims.neg(prims.log(u))))
     both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
     high, low = both[0], both[1]
-    tiny = prims.add(prims.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(info.tiny))
+    least = max(2.0 ** -(2 * info.nmant + 1), float(info.tiny))
+    tiny = prims.add(prims.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(least))
     x = where(prims.ge(high, dtype.type(0.5)), high, prims.add(high, tiny))
     return prims.neg(prims.log(prims.neg(prims.log1p(prims.neg(x)))))
 
@@ -72,7 +96,9 @@ def gumbel(
     *,
     out_sharding: Any = None,
 ) -> Any:
-    """Numbers with the Gumbel distribution: -log(-log(u)).  mode="high" has more of the far tail.
+    """Numbers with the Gumbel distribution: -log(-log(u)).
+
+    mode="high" has more of the far tail; "highest" has all of it in float32, and is "high" otherwise.
 
     float32 unless a dtype is given.  ValueError for a dtype that is no float.
 
@@ -82,8 +108,10 @@ def gumbel(
     Array([2.9233725, 3.8326178], dtype=float32)
     """
     wanted = float_dtype("gumbel", dtype)
-    if mode not in (None, "low", "high"):
-        raise ValueError(f"gumbel: mode is 'low' or 'high', not {mode!r}{errors.at_user_line()}")
+    if mode not in (None, "low", "high", "highest"):
+        raise ValueError(
+            f"gumbel: mode is 'low', 'high' or 'highest', not {mode!r}{errors.at_user_line()}"
+        )
     return _gumbel(words_of("gumbel", key), shape=shape_of(shape), dtype=wanted, mode=mode or "low")
 
 

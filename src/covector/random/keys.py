@@ -140,17 +140,31 @@ class Key:
             return f"Key({self.shape}, dtype=key<fry>) of\n{np.asarray(self.words)}"
         return f"Key of {self.words!r}"
 
+    @property
+    def aval(self) -> ShapedArray:
+        """The type of the keys: their shape and `key<fry>`."""
+        return ShapedArray(self.shape, self.dtype)  # type: ignore[arg-type]
+
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Key):
-            return NotImplemented
+            return self._compared(other)
         shape = (*broadcast_shapes(self.shape, other.shape), 2)
         same = prims.eq(*[spread(lift("==", k.words), shape) for k in (self, other)])
         return prims.All((len(same.shape) - 1,))(same)
 
     def __ne__(self, other: object) -> Any:
         if not isinstance(other, Key):
-            return NotImplemented
+            return self._compared(other)
         return prims.not_(self == other)
+
+    def _compared(self, other: object) -> Any:
+        """What is no array is another thing than a key; arrays and numbers are a TypeError."""
+        if hasattr(other, "dtype") or isinstance(other, int | float | complex):
+            raise TypeError(
+                f"a key compared with {other!r}{errors.at_user_line()}: keys are compared with keys; their words are "
+                "covector.random.key_data(key)"
+            )
+        return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -217,8 +231,8 @@ def _seed_words(name: str, seed: Any, impl: Any) -> Any:
     _check_impl(name, impl)
     if isinstance(seed, np.integer):
         seed = int(seed)
-    if isinstance(seed, bool | np.bool_):
-        raise TypeError(f"{name} takes an integer seed, got {seed!r}{errors.at_user_line()}")
+    if isinstance(seed, np.bool_):
+        seed = bool(seed)
     if isinstance(seed, int):
         if not -(2**63) <= seed < 2**63:
             raise OverflowError(
@@ -324,8 +338,7 @@ def clone(key: Any) -> Any:
     >>> random.clone(key) == key
     Array(True, dtype=bool)
     """
-    words_of("clone", key, batched=True)
-    return key
+    return _like(key, words_of("clone", key, batched=True))
 
 
 # ------------------------------------------------------------------------------------- new keys from old
@@ -362,7 +375,7 @@ def _fold_in(words: Any, data: Any) -> Any:
 def fold_in(key: Any, data: Any) -> Any:
     """A new key from one and an integer, such as the number of a step or a device.
 
-    TypeError unless `data` is an integer.
+    TypeError unless `data` is an integer, or a truth value; OverflowError for numbers that uint32 does not have.
 
     >>> from covector import random
     >>> key = random.key(0)
@@ -371,14 +384,14 @@ def fold_in(key: Any, data: Any) -> Any:
     [2467461003 3840466878]
     """
     words, data = words_of("fold_in", key), entered(data)
-    if isinstance(data, int) and not isinstance(data, bool):
+    if isinstance(data, int):
         if not 0 <= data < 2**32:
             raise OverflowError(
                 f"fold_in: {data} does not fit uint32{errors.at_user_line()}; fold larger numbers in part by part"
             )
         data = np.uint32(data)
     data = lift("fold_in", data)
-    if data.shape or not dtypes.is_integer(data.dtype):
+    if data.shape or not (dtypes.is_integer(data.dtype) or data.dtype == dtypes.bool_):
         raise TypeError(
             f"fold_in takes an integer scalar, got {typeof(data).text()}{errors.at_user_line()}"
         )

@@ -339,11 +339,14 @@ def randint(
 def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
     """A bound as an integer array; for the small dtypes clipped to their range (a maximum to one above it).
 
-    OverflowError for a number that the others do not have; the maximum can be one more.
+    OverflowError for a number that neither the others have nor arrays of Python's integers; the maximum can be one
+    more.
     """
     v = entered(v)
     if isinstance(v, int) and dtype.itemsize >= 4:
-        info = dtypes.iinfo(dtype)
+        info, own = dtypes.iinfo(dtype), dtypes.of_number(int)
+        if not info.min <= v <= info.max and np.iinfo(own).min <= v <= np.iinfo(own).max:
+            return lift("randint", own.type(v))
         if not info.min <= v <= min(int(info.max) + extra, 2**64 - 1):
             raise OverflowError(
                 f"randint: the bound {v} does not fit {dtype.name}{errors.at_user_line()}; give a wider dtype"
