@@ -89,9 +89,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/api",
-        "arguments references callbacks debugger pullback derivatives jacobians options stages jit fwd_and_bwd",
+        "arguments references callbacks debugger pullback pushforward derivatives jacobians options stages jit",
     ),
-    ("_engine/api", "jaxprs transforms sharded meshes modes pictures"),
+    ("_engine/api", "fwd_and_bwd jaxprs transforms sharded meshes modes pictures"),
     ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors sharding tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),

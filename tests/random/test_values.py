@@ -1,7 +1,7 @@
 """Numbers of every sampler against JAX's, in both states of `enable_x64`: of other dtypes, shapes and arguments.
 
-A line of values.jsonl is the state, a call, and what JAX gives: dtype, shape and numbers.  Integers, and what is made of
-bits by exact operations, are equal; what goes through logarithms and the like differs in the last places.
+A line of values.jsonl is the state, a call, and what JAX gives: dtype, shape and numbers.  Integers, and what is made
+of bits by exact operations, are equal; what goes through logarithms and the like differs in the last places.
 """
 
 from __future__ import annotations

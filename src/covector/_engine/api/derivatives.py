@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from itertools import compress
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from covector._engine import primitives as prims
 from covector._engine.api.arguments import (
     as_array,
     check_callable,
@@ -29,6 +27,7 @@ from covector._engine.api.pullback import (
     check_tangents,
     cotangent_value,
 )
+from covector._engine.api.pushforward import Pushforward
 from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary
 from covector._engine.core.numbers import WEAK_NUMBERS
@@ -36,7 +35,7 @@ from covector._engine.core.refs import StandIns
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.runtime.tape import Recording, serves
-from covector._engine.transforms.forward import jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
@@ -368,7 +367,8 @@ def linearize(
 def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """(results, pushforward), and with `has_aux` the auxiliary data.
 
-    The pushforward takes tangents of the primals and returns those of the results, without computing `fun` again.
+    The pushforward takes tangents of the primals and returns those of the results, without computing `fun` again.  It
+    is a pytree, so that jitted and mapped functions can return it.
 
     >>> import covector
     >>> y, pushforward = covector.linearize(lambda x: x * x, 3.0)
@@ -382,26 +382,15 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     mask = [a.differentiable() for a in avals]
     flat = Flattened("linearize", fun, in_tree, has_aux)
     values = [primal(x) for x in leaves]
-    push: Callable[[Sequence[Any]], list[Any]]
+    linear: Recording | Tape
     if serves(values, mask):
-        recording = Recording(flat, values, mask)
-        outs, push = recording.outs, partial(recording.push, results=flat.n)
+        linear = Recording(flat, values, mask)
+        outs = linear.outs
     else:
-        outs, tape = linearize_flat(flat, values, mask)
-        push = tape.push
-        del tape.outputs[flat.n :]
-    types = [typeof(x) for x in outs[: flat.n]]
-
-    @boundary
-    def pushforward(*tangents: Any) -> Any:
-        given = check_tangents("linearize", in_tree, avals, tangents, "primal", "tangent")
-        pushed = push([prims.materialize(t) for t in compress(given, mask)])
-        found = [
-            zero_tangent(a) if t is None else as_array(t)
-            for t, a in zip(pushed, types, strict=True)
-        ]
-        return tree.unflatten(flat.out_tree, found)
-
+        outs, linear = linearize_flat(flat, values, mask)
+        del linear.outputs[flat.n :]
+    types = tuple([typeof(x) for x in outs[: flat.n]])
+    pushforward = Pushforward(Signature(in_tree, flat.out_tree, tuple(avals), types), linear)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     return (results, pushforward, flat.unflatten_aux(outs)) if has_aux else (results, pushforward)
 

@@ -238,19 +238,7 @@ class ClosedJaxpr(ViewedProgram):
         """
         return self._jaxpr
 
-    @property
-    def consts(self) -> list[Any]:
-        """The values of its constants.
-
-        >>> import covector
-        >>> import covector.numpy as np
-        >>> y = np.arange(2)
-        >>> [c.tolist() for c in covector.make_jaxpr(lambda x: x + y)(2).consts]
-        [[0, 1]]
-        """
-        return list(self.constants)
-
-    literals = consts
+    literals = Program.consts
 
     @property
     def effects(self) -> frozenset[Effect]:

@@ -19,6 +19,7 @@ from covector._engine.api.arguments import (
     flatten_marked,
     function_name,
     function_place,
+    is_value,
     leaf_names,
     result_names,
 )
@@ -63,6 +64,7 @@ def vmap(
     of a mesh the batch is spread; arrays lie on one device here, so it changes nothing.  With `sum_match` a result
     that has another value for each element may have the `out_axes` entry None: it is the sum over the elements.
     A Ref may be an argument: with an axis, each element has its part of it; with None, all write the same value.
+    What is not mapped may be anything, functions too.
 
     >>> import covector
     >>> import covector.numpy as np
@@ -90,8 +92,11 @@ def vmap(
         leaves, in_tree = flatten((args, kwargs))
         entries = mapped.over(in_tree, lambda: args)
         entries = [*entries, *[0] * (len(leaves) - len(entries))]
+        kept = _kept(leaves, entries) if None in entries else ()
+        if False in kept:
+            leaves, in_tree, entries = _without_others(leaves, in_tree, entries, kept)
         leaves, in_tree, entries = _without_nothing(leaves, in_tree, entries)
-        names = partial(_leaf_names, fun, args, kwargs)
+        names = partial(_leaf_names, fun, args, kwargs, kept)
         refs = StandIns("vmap", leaves)
         values = refs.values(leaves)
         check_values(values, names, "vmap")
@@ -127,6 +132,35 @@ def _entering(values: Sequence[Any], dims: Sequence[int | None]) -> list[Any]:
         as_array(x) if d is not None and isinstance(x, np.ndarray) else x
         for x, d in zip(values, dims, strict=True)
     ]
+
+
+class _Whole:
+    """A leaf that is handed on as it is: a node without leaves, which unflattening takes out again."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+tree.register_node(_Whole, lambda w: ((), w.value), lambda value, _: value)
+
+
+def _kept(leaves: list[Any], entries: list[Any]) -> list[bool]:
+    """Which leaves are arrays, or have to be, as they are mapped."""
+    return [
+        axis is not None or is_value(x) or isinstance(x, Cell)
+        for x, axis in zip(leaves, entries, strict=True)
+    ]
+
+
+def _without_others(
+    leaves: list[Any], in_tree: tree.TreeDef, entries: list[Any], kept: Sequence[bool]
+) -> tuple[list[Any], tree.TreeDef, list[Any]]:
+    """Leaves, structure and axes without those that are not kept: they are structure."""
+    marked = [x if mine else _Whole(x) for x, mine in zip(leaves, kept, strict=True)]
+    found, treedef = tree.flatten(tree.unflatten(in_tree, marked))
+    return found, treedef, list(compress(entries, kept))
 
 
 def _without_nothing(
@@ -218,13 +252,16 @@ def _check_axes(what: str, axes: Any) -> None:
             )
 
 
-def _leaf_names(fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+def _leaf_names(
+    fun: Function, args: tuple[Any, ...], kwargs: dict[str, Any], kept: Sequence[bool] = ()
+) -> list[str]:
     keywords = [
         f"{key}{tree.keystr(path)}"
         for key in sorted(kwargs)
         for path, _ in tree.leaves_with_path(kwargs[key])
     ]
-    return leaf_names(fun, args) + keywords
+    names = leaf_names(fun, args) + keywords
+    return list(compress(names, kept)) if kept else names
 
 
 def _input_axis(axis: int, x: Any, i: int, names: Callable[[], list[str]]) -> int:

@@ -97,6 +97,11 @@ class Program:
     _effects: ClassVar[frozenset[Effect] | None] = None
 
     @property
+    def consts(self) -> list[Any]:
+        """The values of its constants, as JAX's Jaxprs call them."""
+        return list(self.constants)
+
+    @property
     def in_avals(self) -> tuple[ShapedArray, ...]:
         return tuple(v.aval for v in self.inputs)
 

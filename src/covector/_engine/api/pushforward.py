@@ -1,0 +1,82 @@
+"""Pushforwards: what `linearize` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from typing import Any
+
+from covector._engine import primitives as prims
+from covector._engine.api.arguments import as_array, zero_tangent
+from covector._engine.api.pullback import Signature, check_tangents
+from covector._engine.base import tree
+from covector._engine.base.public import bounded
+from covector._engine.base.record import record
+from covector._engine.core.trace import evaluate
+from covector._engine.ir.program import Program
+from covector._engine.runtime.tape import Recording
+from covector._engine.transforms.forward import Tape
+
+
+@record(eq=False)
+class _Static:
+    """What a pushforward is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
+
+    signature: Signature
+    program: Program
+    live: tuple[bool, ...]
+
+
+Linear = Recording | Tape | tuple[_Static, list[Any]]
+
+
+@bounded
+class Pushforward:
+    """What `linearize` returns: from tangents of the arguments to those of the results.
+
+    It is a pytree, whose leaves are its residuals, so that jitted and mapped functions can return it and take it.
+    """
+
+    __slots__ = ("_linear", "_signature")
+
+    def __init__(self, signature: Signature, linear: Linear):
+        self._signature, self._linear = signature, linear
+
+    def __call__(self, *tangents: Any) -> Any:
+        s = self._signature
+        given = check_tangents("linearize", s.in_tree, s.primals, tangents, "primal", "tangent")
+        mask = [a.differentiable() for a in s.primals]
+        pushed = self._pushed([prims.materialize(t) for t in compress(given, mask)])
+        found = [
+            zero_tangent(a) if t is None else as_array(t)
+            for t, a in zip(pushed, s.results, strict=True)
+        ]
+        return tree.unflatten(s.out_tree, found)
+
+    def _pushed(self, tangents: Sequence[Any]) -> Sequence[Any]:
+        """The tangents of the results; None where they are zero."""
+        linear = self._linear
+        if isinstance(linear, Recording):
+            return linear.push(tangents, results=len(self._signature.results))
+        if isinstance(linear, Tape):
+            return linear.push(tangents)
+        static, residuals = linear
+        found = iter(evaluate(static.program, [*residuals, *tangents]))
+        return [next(found) if live else None for live in static.live]
+
+    def _flatten(self) -> tuple[list[Any], _Static]:
+        linear, signature = self._linear, self._signature
+        if isinstance(linear, Recording):
+            linear = linear.linear(len(signature.results))
+        if isinstance(linear, Tape):
+            program, residuals = linear.program()
+            live = tuple([i is not None for i in linear.outputs])
+            linear = self._linear = _Static(signature, program, live), residuals
+        return linear[1], linear[0]
+
+
+def _pushforward(static: _Static, residuals: Iterable[Any]) -> Pushforward:
+    return Pushforward(static.signature, (static, list(residuals)))
+
+
+tree.register_node(Pushforward, Pushforward._flatten, _pushforward)
