@@ -256,9 +256,9 @@ def _seed_words(name: str, seed: Any, impl: Any) -> Any:
 def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
     """A key from an integer seed.  The same seed gives the same numbers, which are those of JAX.
 
-    Truth values are seeds 0 and 1.  There is one generator, 'threefry2x32', JAX's default; its others ('rbg',
-    'unsafe_rbg', 'philox4x32', ...) are a ValueError: their numbers depend on the device, and under `vmap` on the batch,
-    so no program can rely on them.  `lax.rng_bit_generator` has their bits.
+    Truth values are the seeds 0 and 1.  There is one generator, 'threefry2x32', JAX's default; its others ('rbg',
+    'unsafe_rbg', 'philox4x32', ...) are a ValueError: their numbers depend on the device, and under `vmap` on the
+    batch.  `lax.rng_bit_generator` has the bits of 'rbg'.
 
     >>> import covector
     >>> covector.random.uniform(covector.random.key(0), (2,))
