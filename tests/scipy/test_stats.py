@@ -170,6 +170,10 @@ def test_vectors() -> None:
     np.testing.assert_allclose(stats.dirichlet.logpdf(x, alpha), wanted, rtol=1e-12)
     np.testing.assert_allclose(stats.dirichlet.logpdf(x[:2], alpha), wanted, rtol=1e-9)
     assert stats.dirichlet.logpdf(x[:, 0] * 1.1, alpha) == -INF
+    halves = stats.dirichlet.logpdf(
+        cnp.array([0.25, 0.25, 0.5], "bfloat16"), cnp.ones(3, "bfloat16")
+    )
+    assert (str(halves.dtype), float(halves)) == ("bfloat16", 0.69140625)
     counts, p = np.array([[1, 2, 0], [3, 0, 0], [1, 1, 0]]), np.array([0.2, 0.3, 0.5])
     np.testing.assert_allclose(
         stats.multinomial.logpmf(counts, 3, p),

@@ -8,6 +8,7 @@ import numpy as np
 
 from covector._engine.base import errors
 from covector._engine.base.public import publish
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.join import concatenate
 from covector.numpy.operands import together
@@ -37,7 +38,7 @@ def _log(x: Any, alpha: Any) -> Any:
     alphas = alpha.reshape((n,) + (1,) * (x.ndim - 1))
     norm = el.subtract(sum(special.gammaln(alpha)), special.gammaln(sum(alpha)))
     # As near to 1 as numbers of this dtype add up.
-    eps = 10 * n * float(np.finfo(x.dtype).eps)
+    eps = 10 * n * float(dtypes.finfo(x.dtype).eps)
     inside = el.logical_and(
         all(el.greater_equal(x, 0), axis=0),
         el.less_equal(el.abs(el.subtract(sum(x, axis=0), 1)), eps),
