@@ -38,6 +38,8 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "float32*[2,2]",
         "float32*[2,2]",
     ),
+    "atan2": (lambda: lax.atan2(WEAK * 1j, WEAK * 1j), "complex64*[2,3]", "complex128*[2,3]"),
+    "cumlogsumexp": (lambda: lax.cumlogsumexp(WEAK * 1j), "complex64*[2,3]", "complex128*[2,3]"),
     "convolve by fft": (
         lambda: scipy.signal.convolve(WEAK[0], WEAK[0], method="fft"),
         "float32[5]",
@@ -181,6 +183,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
     ),
     "starts": (lambda: lax.dynamic_slice(cnp.ones((5, 2)), (0,), (1, 1)), ValueError),
     "split": (lambda: lax.split(cnp.ones(5), (-1, 6)), ValueError),
+    "dtype": (lambda: lax.dtype(None), ValueError),
     "rng_uniform": (lambda: lax.rng_uniform(cnp.zeros(2), 1.0, (2,)), ValueError),
 }
 

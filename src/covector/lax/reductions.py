@@ -14,6 +14,7 @@ from covector.lax.operands import array
 from covector.lax.prefixes import associative_scan
 from covector.numpy.comparison import larger, smaller
 from covector.numpy.elementwise import logaddexp
+from covector.numpy.operands import converted
 from covector.numpy.promotion import axes_of, axis_of
 from covector.numpy.reduce import extreme_of_complex
 
@@ -131,7 +132,8 @@ def _cumulative(
         x = array(name, operand)
         along = axis_of(axis, x.ndim)
         if of_complex is not None and dtypes.is_complex(x.dtype):
-            return associative_scan(of_complex, x, bool(reverse), along)
+            out = associative_scan(of_complex, x, bool(reverse), along)
+            return converted(out, x.dtype, x.weak_type)
         return primitive(along, bool(reverse))(x)
 
     f.__name__ = f.__qualname__ = name

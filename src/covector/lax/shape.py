@@ -139,12 +139,14 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
 def dtype(x: Any) -> np.dtype:
     """The dtype of an array or number; that which a name or a type means.
 
-    TypeError for what is none of these.
+    TypeError for what is none of these, and for None.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.dtype(cnp.array([1.0]))
     dtype('float32')
     """
+    if x is None:
+        raise errors.DtypeError(f"dtype of None{errors.at_user_line()}: None names no dtype here")
     return type_key(x)[0] if is_operand(x) else dtypes.named_dtype(x)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.types import dtypes
-from covector.numpy.operands import refuse_out
+from covector.numpy.operands import converted, refuse_out
 from covector.numpy.promotion import cast, integer_of, lift, operand_of, type_key
 from covector.numpy.ufunc import ALL_KINDS, binary, is_bool, is_integer, like, refuse, unary
 
@@ -118,7 +118,8 @@ def angle_of(y: Any, x: Any) -> Any:
         return prims.atan2(y, x)
     turned = prims.add(x, prims.mul(y, like(y, 1j)))
     length = prims.sqrt(prims.add(prims.square(x), prims.square(y)))
-    return prims.mul(prims.log(prims.div(turned, length)), like(x, -1j))
+    angle = prims.mul(prims.log(prims.div(turned, length)), like(x, -1j))
+    return converted(angle, x.dtype, x.weak_type and y.weak_type)
 
 
 atan2 = arctan2 = binary(
