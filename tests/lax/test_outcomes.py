@@ -39,6 +39,8 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "float32*[2,2]",
     ),
     "atan2": (lambda: lax.atan2(WEAK * 1j, WEAK * 1j), "complex64*[2,3]", "complex128*[2,3]"),
+    "reduce_max": (lambda: lax.reduce_max(WEAK * 1j, (0,)), "complex64*[3]", "complex128*[3]"),
+    "bits": (lambda: lax.bitcast_convert_type(WEAK, "float32"), "float32[2,3]", "float32[2,3]"),
     "cumlogsumexp": (lambda: lax.cumlogsumexp(WEAK * 1j), "complex64*[2,3]", "complex128*[2,3]"),
     "convolve by fft": (
         lambda: scipy.signal.convolve(WEAK[0], WEAK[0], method="fft"),

@@ -52,7 +52,9 @@ def _reduction(
         if not along:
             return x
         if neutral is not None and dtypes.is_complex(x.dtype):
-            return extreme_of_complex(primitive(along), x, along, neutral(dtypes.real_of(x.dtype)))
+            least = neutral(dtypes.real_of(x.dtype))
+            found = extreme_of_complex(primitive(along), x, along, least)
+            return converted(found, x.dtype, x.weak_type)
         return primitive(along)(x)
 
     f.__name__ = f.__qualname__ = name

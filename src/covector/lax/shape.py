@@ -16,6 +16,7 @@ from covector._engine.types.dims import Dim
 from covector.lax.operands import array, operands
 from covector.numpy import creation
 from covector.numpy.join import tile as _tile
+from covector.numpy.operands import converted
 from covector.numpy.promotion import (
     Array,
     axes_of,
@@ -180,7 +181,7 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
     wanted = dtypes.as_dtype(new_dtype)
     old, new = dtypes.bits(x.dtype), dtypes.bits(wanted)
     if old == new:
-        return prims.bitcast(x, wanted)
+        return converted(prims.bitcast(x, wanted), wanted)
     for d in (x.dtype, wanted):
         if dtypes.is_complex(d) or d == dtypes.bool_:
             raise TypeError(

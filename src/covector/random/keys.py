@@ -142,7 +142,12 @@ class Key:
 
     @property
     def aval(self) -> ShapedArray:
-        """The type of the keys: their shape and `key<fry>`."""
+        """The type of the keys: their shape and `key<fry>`.
+
+        >>> from covector import random
+        >>> random.split(random.key(0), 3).aval.shape
+        (3,)
+        """
         return ShapedArray(self.shape, self.dtype)  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> Any:
