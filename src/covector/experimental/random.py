@@ -18,7 +18,7 @@ __all__ = ["StatefulPRNG", "stateful_rng"]
 _Size = int | Sequence[int] | None
 
 
-def _shape(size: _Size, *parameters: Any) -> tuple[int, ...]:
+def _shape(size: _Size, *parameters: Any) -> tuple[Any, ...]:
     """The shape that is asked for, else that of the parameters together."""
     if size is None:
         return cnp.broadcast_shapes(*[cnp.shape(p) for p in parameters])

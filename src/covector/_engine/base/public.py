@@ -26,7 +26,8 @@ NO_USERS = (PACKAGE, functools.__file__)
 _OPTREE = os.path.dirname(optree.__file__) + os.sep
 # Libraries that we call with what users give us: their errors are about that.
 _CALLED = (
-    *[os.path.dirname(library.__file__) + os.sep for library in (np, ml_dtypes)],
+    os.path.dirname(np.__file__) + os.sep,
+    os.path.dirname(str(ml_dtypes.__file__)) + os.sep,
     enum.__file__,
     _OPTREE,
 )

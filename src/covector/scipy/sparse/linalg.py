@@ -320,8 +320,7 @@ def _solved(
 ) -> tuple[Any, None]:
     """The solution by a solver that knows vectors only."""
     b = tree.map(array, b)
-    A, M = _map_of(A), _map_of(M)
-    if not callable(A):
+    if not callable(_map_of(A)):
         (b,) = [tree.map(lambda x: together(name, "inexact", x, A)[0], b)]
     right, unravel = ravel_pytree(tree.map(lambda x: together(name, "inexact", x)[0], b))
     start = zeros_like(right) if x0 is None else _like(name, "x0", x0, b)
@@ -357,6 +356,7 @@ def _like(name: str, what: str, x: Any, b: Any) -> Any:
 
 def _on_vectors(name: str, what: str, f: Any, b: Any, unravel: Map) -> Map:
     """A function of b's structure, or a matrix, as a function of vectors."""
+    f = _map_of(f)
     if callable(f):
         return lambda v: _like(name, f"the result of {what}", f(unravel(v)), b)
     matrix = array(f)
