@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from covector import lax, numpy as cnp, tree, vmap
+from covector import lax, numpy as cnp, tree
+from covector._engine.api.transforms import vmap
 from covector._engine.base import errors
 from covector._engine.base.public import publish
 from covector.flatten_util import ravel_pytree
