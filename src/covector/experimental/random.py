@@ -112,8 +112,8 @@ class StatefulPRNG:
         """Uniform in [0, 1).
 
         >>> from covector.experimental.random import stateful_rng
-        >>> 0 <= stateful_rng(0).random() < 1
-        Array(True)
+        >>> 0 <= float(stateful_rng(0).random()) < 1
+        True
         """
         return self.uniform(size=size, dtype=dtype)
 
