@@ -135,7 +135,10 @@ def of_vectors(jax: Any) -> dict[str, Function]:
         name: _weighted(np_, getattr(np_, name))
         for name in "cumprod cumsum sort nancumsum nancumprod diff ediff1d gradient unwrap flip".split()
     }
-    table |= {f"norm {p}": lambda x, p=p: linalg.norm(x, p) for p in (None, 0, 1, 2, 3, -1, -2, 0.5, inf, -inf)}
+    table |= {
+        f"norm {p}": lambda x, p=p: linalg.norm(x, p)
+        for p in (None, 0, 1, 2, 3, -1, -2, 0.5, inf, -inf)
+    }
     table |= {
         "cummax": _weighted(np_, lax.cummax), "cummin": _weighted(np_, lax.cummin),
         "cumlogsumexp": _weighted(np_, lax.cumlogsumexp), "top_k": _weighted(np_, lambda x: lax.top_k(x, 2)[0]),
@@ -200,7 +203,10 @@ def of_complex(jax: Any) -> dict[str, Function]:
 def of_matrices(jax: Any) -> dict[str, Function]:
     """Functions of a matrix of two rows."""
     np_, lax, linalg, sl = jax.numpy, jax.lax, jax.numpy.linalg, jax.scipy.linalg
-    table: dict[str, Function] = {f"norm {p}": lambda x, p=p: linalg.norm(x, p) for p in (None, "fro", "nuc", 1, -1, 2, -2, inf, -inf)}
+    table: dict[str, Function] = {
+        f"norm {p}": lambda x, p=p: linalg.norm(x, p)
+        for p in (None, "fro", "nuc", 1, -1, 2, -2, inf, -inf)
+    }
     sym = lambda x: x + x.T  # noqa: E731
     return table | {
         "det": linalg.det, "slogdet": lambda x: linalg.slogdet(x)[1], "inv": lambda x: linalg.inv(x).sum(),

@@ -173,12 +173,7 @@ _SINC = tuple([(-1) ** k / math.factorial(2 * k + 1) for k in range(13)])
 
 
 def _sinc(x: Any) -> Any:
-    """By its series around 0, where the quotient has no derivatives, and loses their digits close by.
-
-    It is 0 at infinity, as at whole numbers.
-    """
-    if not dtypes.is_complex(x.dtype):
-        x = prims.select(prims.eq(prims.abs_(x), like(x, np.inf)), like(x, 2), x)
+    """By its series around 0, where the quotient has no derivatives, and loses their digits close by."""
     scaled = prims.mul(x, float(np.pi))
     size = prims.abs_(scaled)
     near = prims.lt(size, like(size, 1))

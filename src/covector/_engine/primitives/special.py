@@ -405,10 +405,12 @@ def _product_with(name: str, log: str, inside: Callable[[Any], Any]) -> prims.El
         re, im = scalar.COMPLEX["mul"](x, scalar.COMPLEX[log](y))
         return choose(zero, 0, re), choose(zero, 0, im)
 
-    push = (
-        lambda t, z, x, y: prims.mul(t, getattr(prims, log)(y)),
-        lambda t, z, x, y: prims.mul(t, prims.div(x, inside(y))),
-    )
+    def slope_in_y(t: Any, z: Any, x: Any, y: Any) -> Any:
+        under = inside(y)
+        none = prims.and_(prims.eq(x, 0), prims.eq(under, 0))  # 0 / 0: along x = 0 it is 0
+        return prims.mul(t, prims.div(x, prims.select(none, 1, under)))
+
+    push = (lambda t, z, x, y: prims.mul(t, getattr(prims, log)(y)), slope_in_y)
     meaning = lambda *xs: _scipy(name)(*xs)  # noqa: E731
     return prims.Elementwise(name, meaning, push, of_reals, "fc", on_complex=of_complex, widen=True)
 
