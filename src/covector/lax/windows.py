@@ -12,7 +12,6 @@ from covector._engine.api.arguments import flatten
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.core.numbers import SCALARS
-from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.transforms.programs import stage_closed
@@ -30,7 +29,8 @@ Computation = Callable[[Any, Any], Any]
 
 # What a computation of one operation is: the fold of axes, that of windows.
 _FOLDS: dict[
-    prims.ElementwiseBase, tuple[Callable[[tuple[int, ...]], Primitive], type[prims.WindowFold]]
+    prims.ElementwiseBase,
+    tuple[Callable[[tuple[int, ...]], prims.ScalarReduction], type[prims.WindowFold]],
 ] = {
     prims.add: (prims.Sum, prims.WindowSum),
     prims.mul: (prims.Prod, prims.WindowProd),

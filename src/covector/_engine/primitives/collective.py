@@ -319,7 +319,7 @@ class Permute(Primitive):
         held = [n for n in self.names if n in here]
         place = held.index(axis_name)
         x = prims.move_axis(prims.batch_to_front(x, d, size), 0, place)
-        if self.axis_names != {axis_name}:
+        if len(here) < len(self.names):
             return replace(self, here=here)(x), place
         shape = typeof(x).shape
         rows = prims.Reshape((len(self.sources), *shape[len(held) :]))(x)

@@ -278,16 +278,18 @@ expn = _function(
 )
 
 
-def _safe_quotient(over: Any, x: Any, limit: float) -> Any:
-    """over / x, and its limit at 0."""
-    zero = prims.eq(x, 0.0)
-    return prims.select(zero, limit, prims.div(over, prims.select(zero, 1.0, x)))
+def _sine_quotient(x: Any) -> Any:
+    """sin(x) / x, and its limits at 0 and at infinity."""
+    zero, far = prims.eq(x, 0.0), prims.eq(prims.abs_(x), np.inf)
+    safe = prims.select(prims.or_(zero, far), 1.0, x)
+    usual = prims.div(prims.sin(safe), safe)
+    return prims.select(zero, 1.0, prims.select(far, 0.0, usual))
 
 
 sinint = _function(
     "sinint",
     lambda x: _scipy("sici")(x)[0],
-    lambda t, y, x: prims.mul(t, _safe_quotient(prims.sin(x), x, 1.0)),
+    lambda t, y, x: prims.mul(t, _sine_quotient(x)),
 )
 cosint = _function(
     "cosint",
