@@ -22,7 +22,9 @@ def _load() -> None:
             _import_late(module)
     finally:
         if was_on:
-            if not _gc.get_freeze_count():  # all that is there counts as old: else a collection follows at once
+            if (
+                not _gc.get_freeze_count()
+            ):  # all that is there counts as old: else a collection follows at once
                 _gc.freeze()
                 _gc.unfreeze()
             _gc.enable()

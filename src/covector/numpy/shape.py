@@ -413,6 +413,7 @@ def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
 # --------------------------------------------------------------------------------- turning and moving
 
 
+@compiled("m")
 def flip(m: Any, axis: int | Sequence[int] | None = None) -> Any:
     """The elements in the opposite order, along an axis, several, or all.
 
