@@ -12,6 +12,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
+from covector.numpy.fused import compiled
 from covector.numpy.promotion import (
     Shape,
     axes_of,
