@@ -10,6 +10,7 @@ from covector._engine.base.public import publish as _publish
 from covector.numpy import interop as _interop, methods as methods
 from covector.numpy.creation import *
 from covector.numpy.dtype import *
+from covector.numpy.einsum import *
 from covector.numpy.elementwise import *
 from covector.numpy.join import *
 from covector.numpy.linear import *
@@ -26,7 +27,6 @@ from covector.numpy.ufunc_type import ufunc as ufunc
 if _typing.TYPE_CHECKING:
     from covector.numpy import fft as fft, linalg as linalg
     from covector.numpy.edits import *
-    from covector.numpy.einsum import *
     from covector.numpy.estimates import *
     from covector.numpy.files import *
     from covector.numpy.fits import *
@@ -52,7 +52,6 @@ ComplexWarning = _np.exceptions.ComplexWarning
 # Loaded when one of their names is first used, which keeps `import covector` short.
 _LATER = {
     "edits": "choose compress delete extract fill_diagonal insert place put put_along_axis trim_zeros",
-    "einsum": "einsum einsum_path",
     "estimates": "corrcoef cov gradient interp unwrap",
     "files": "fromfile fromiter fromstring load save savez",
     "fits": "poly polyfit roots",

@@ -151,7 +151,7 @@ def _named(
 ) -> Callable[..., Any]:
     """The Python form with these parameters, where it calls its operands otherwise."""
     code = python.__code__
-    own = code.co_varnames[: code.co_argcount]
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     names = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     form = python
     if any(n not in own for n in names):

@@ -303,7 +303,7 @@ class Machine:
                 if fold is not None and self._is_outside(locals_):
                     self.fold_together(s, fold)
                     return
-                found = [self.value(v) for v in values]
+                found = [self.value(v) for v in values] if fold is None else self.folded(s, fold)
                 for local, value in zip(locals_, found, strict=True):
                     self._set(local, value)
             case Fold():
@@ -402,6 +402,19 @@ class Machine:
                 self.scope.locals = {**scope.locals, **dict(zip(fold.taken, taken, strict=True))}
                 found = [self.value(e) for e in fold.result]
             scope.locals.update(zip(s.locals, found, strict=True))
+
+    def folded(self, s: Assign, fold: Combination) -> list[Array]:
+        """The locals with what is folded into nothing: runs of a free loop may come in any order here."""
+        before = self.scope.locals
+        with self.block():
+            self.scope.values = {}
+            starts = [self.value(e) for e in fold.starts]
+            self.scope.locals = {**before, **dict(zip(s.locals, starts, strict=True))}
+            taken = [self.value(v) for v in s.values]
+        with self.block():
+            self.scope.values = {}
+            self.scope.locals = {**before, **dict(zip(fold.taken, taken, strict=True))}
+            return [self.value(e) for e in fold.result]
 
     def store(self, s: Store) -> None:
         """buffer[index] := value, where the condition holds."""
