@@ -49,7 +49,7 @@ def test_arguments_that_are_no_arrays_and_options_that_are() -> None:
     assert cnp.nansum(x, axis=1, where=cnp.isfinite(x)).shape == (3,)
     with pytest.raises(TypeError, match="sort"):
         cnp.sort([3, 1])
-    with pytest.raises(ValueError, match="axis 5 is out of bounds.*argmax"):
+    with pytest.raises(ValueError, match=r"axis 5 is out of bounds.*argmax"):
         cnp.argmax(x, axis=5)
 
 

@@ -390,31 +390,27 @@ class Machine:
         """The state of nothing with what each lane folds into it; then all of these folded into the locals."""
         scope = self.scope
         assert scope.lanes is not None
-        with self.block():
-            starts = [np.broadcast_to(self.value(e), (scope.lanes,)) for e in fold.starts]
-            self.scope.values = {}
-            self.scope.locals = {**scope.locals, **dict(zip(s.locals, starts, strict=True))}
-            states = [np.broadcast_to(self.value(v), (scope.lanes,)) for v in s.values]
+        starts = [np.broadcast_to(self.value(e), (scope.lanes,)) for e in fold.starts]
+        found = self._given(s.locals, starts, s.values)
+        states = [np.broadcast_to(v, (scope.lanes,)) for v in found]
         for lane in np.flatnonzero(np.broadcast_to(scope.mask, (scope.lanes,))):
-            with self.block(lanes=None, mask=np.True_):
-                taken = [state[lane] for state in states]
-                self.scope.values = {}
-                self.scope.locals = {**scope.locals, **dict(zip(fold.taken, taken, strict=True))}
-                found = [self.value(e) for e in fold.result]
+            taken = [state[lane] for state in states]
+            found = self._given(fold.taken, taken, fold.result, lanes=None, mask=np.True_)
             scope.locals.update(zip(s.locals, found, strict=True))
 
     def folded(self, s: Assign, fold: Combination) -> list[Array]:
         """The locals with what is folded into nothing: runs of a free loop may come in any order here."""
-        before = self.scope.locals
-        with self.block():
+        taken = self._given(s.locals, [self.value(e) for e in fold.starts], s.values)
+        return self._given(fold.taken, taken, fold.result)
+
+    def _given(
+        self, names: Sequence[Expr], values: Sequence[Array], asked: Sequence[Expr], **changes: Any
+    ) -> list[Array]:
+        """Expressions, where locals have these values."""
+        with self.block(**changes):
             self.scope.values = {}
-            starts = [self.value(e) for e in fold.starts]
-            self.scope.locals = {**before, **dict(zip(s.locals, starts, strict=True))}
-            taken = [self.value(v) for v in s.values]
-        with self.block():
-            self.scope.values = {}
-            self.scope.locals = {**before, **dict(zip(fold.taken, taken, strict=True))}
-            return [self.value(e) for e in fold.result]
+            self.scope.locals = {**self.scope.locals, **dict(zip(names, values, strict=True))}
+            return [self.value(e) for e in asked]
 
     def store(self, s: Store) -> None:
         """buffer[index] := value, where the condition holds."""
