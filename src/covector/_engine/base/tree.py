@@ -24,6 +24,7 @@ _NAMED = "covector.named"
 
 if TYPE_CHECKING:
     import optree
+    import optree.utils
 
     TreeDef = optree.PyTreeSpec
 else:
@@ -234,13 +235,13 @@ _waiting: (
 
 def load() -> Any:
     """`optree`, loaded when it is first needed, and told of the classes that were registered before."""
-    global optree, _waiting
+    global _waiting
     found = import_late("optree")
     with _entering:
         for rules in _waiting or ():
             _enter(found, rules)
         _waiting = None
-        optree = found
+        globals()["optree"] = found  # to type checkers it is the module from the start
     return found
 
 
