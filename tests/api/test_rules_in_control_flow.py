@@ -40,11 +40,13 @@ FORMS: dict[str, tuple[Callable[[Any], Callable[[Any], Any]], list[float]]] = {
         [100, 100, 1],
     ),
     "scan in cond": (
-        lambda f: lambda x: lax.cond(
-            x > 0,
-            lambda y: lax.scan(lambda c, _: (f(c), None), y, None, length=2)[0],
-            lambda y: y,
-            x,
+        lambda f: (
+            lambda x: lax.cond(
+                x > 0,
+                lambda y: lax.scan(lambda c, _: (f(c), None), y, None, length=2)[0],
+                lambda y: y,
+                x,
+            )
         ),
         [1e4, 1e4, 1],
     ),
@@ -175,7 +177,7 @@ def test_wrong_rules_for_batches(case: str, compiled: bool) -> None:
     f = cv.custom_batching.custom_vmap(lambda x: cnp.sin(x))
     f.def_vmap(lambda axis_size, in_batched, x: wrong(x))
     run = cv.vmap(lambda x: f(x))
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="custom_vmap") as caught:
         (cv.jit(run) if compiled else run)(cnp.ones(2, "float32"))
     for text in (*told, "test_rules_in_control_flow.py"):
         assert text in str(caught.value)

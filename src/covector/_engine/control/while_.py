@@ -16,9 +16,9 @@ from covector._engine.control.call import (
     IN_NUMPY,
     Call,
     axis_names_of,
-    has_users_batch,
     check_types,
     given_ones,
+    has_users_batch,
     materialized,
     spread,
 )
