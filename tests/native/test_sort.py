@@ -101,7 +101,9 @@ def test_unusual_orders(native, sort, n, vectors):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float32", "float64"])
-@pytest.mark.parametrize("shape", [(1, 0, 5), (2, 1, 7), (70, 1, 9), (3, 4, 500), (1, 3, 140_001), (0, 2, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 0, 5), (2, 1, 7), (70, 1, 9), (3, 4, 500), (1, 3, 140_001), (0, 2, 3)]
+)
 def test_order_by_several_keys(native, dtype, shape):
     address = native.symbols()["cv_sort_order"]
     order_rows = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 5)(
