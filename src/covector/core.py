@@ -2,6 +2,8 @@
 
 from typing import Any as _Any
 
+import numpy as _np
+
 from covector._engine.api.evaluation import ensure_compile_time_eval as ensure_compile_time_eval
 from covector._engine.api.jaxprs import (
     ClosedJaxpr as ClosedJaxpr,
@@ -10,6 +12,7 @@ from covector._engine.api.jaxprs import (
     eval_jaxpr as eval_jaxpr,
     jaxpr_as_fun as jaxpr_as_fun,
 )
+from covector._engine.api.stand_ins import StandIns as _StandIns
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import OpenPrimitive as _OpenPrimitive
 from covector._engine.core.trace import Trace as Trace, Tracer as Tracer, typeof as _typeof
@@ -37,6 +40,9 @@ def get_aval(x: _Any) -> ShapedArray:
     ShapedArray(float32*[])
     """
     return _typeof(x)
+
+
+pytype_aval_mappings = _StandIns({_np.ndarray: get_aval})
 
 
 def raise_to_shaped(aval: ShapedArray, weak_type: bool | None = None) -> ShapedArray:
