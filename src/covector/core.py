@@ -4,6 +4,7 @@ from typing import Any as _Any
 
 import numpy as _np
 
+from covector._engine.api.array_classes import ArrayClasses as _ArrayClasses
 from covector._engine.api.evaluation import ensure_compile_time_eval as ensure_compile_time_eval
 from covector._engine.api.jaxprs import (
     ClosedJaxpr as ClosedJaxpr,
@@ -12,7 +13,6 @@ from covector._engine.api.jaxprs import (
     eval_jaxpr as eval_jaxpr,
     jaxpr_as_fun as jaxpr_as_fun,
 )
-from covector._engine.api.stand_ins import StandIns as _StandIns
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import OpenPrimitive as _OpenPrimitive
 from covector._engine.core.trace import Trace as Trace, Tracer as Tracer, typeof as _typeof
@@ -42,7 +42,7 @@ def get_aval(x: _Any) -> ShapedArray:
     return _typeof(x)
 
 
-pytype_aval_mappings = _StandIns({_np.ndarray: get_aval})
+pytype_aval_mappings = _ArrayClasses({_np.ndarray: get_aval})
 
 
 def raise_to_shaped(aval: ShapedArray, weak_type: bool | None = None) -> ShapedArray:

@@ -16,11 +16,11 @@ makes of them.
 
 import numpy as _np
 
-from covector._engine.api.stand_ins import StandIns as _StandIns
+from covector._engine.api.array_classes import ArrayClasses as _ArrayClasses
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import apply_primitive as apply_primitive
 from covector.numpy import asarray as _asarray
 
-canonicalize_dtype_handlers = _StandIns({_np.ndarray: _asarray})
+canonicalize_dtype_handlers = _ArrayClasses({_np.ndarray: _asarray})
 
 _publish(__name__)

@@ -9,10 +9,10 @@ import numpy as np
 
 from covector._engine.base import errors
 
-__all__ = ["StandIns"]
+__all__ = ["ArrayClasses"]
 
 
-class StandIns(dict[type, Callable[[Any], Any]]):
+class ArrayClasses(dict[type, Callable[[Any], Any]]):
     """A table of classes: an object of one that is written into it is the array that NumPy makes of it.
 
     The class gets the method that says so, `__covector_array__`, unless it has one of that kind.
