@@ -201,6 +201,19 @@ def test_gradients_take_no_axes_to_sum_over() -> None:
         cv.linear_transpose(lambda x: x, 1.0, reduce_axes=("i",))
 
 
+def test_functions_whose_name_is_no_text() -> None:
+    class Module:
+        __name__ = 3
+
+        def __call__(self, x: Any) -> Any:
+            return x * x
+
+    f = Module()
+    assert cv.vmap(f)(cnp.arange(3)).tolist() == [0, 1, 4]
+    assert float(cv.grad(f)(3.0)) == float(cv.jacfwd(f)(3.0)) == 6
+    assert float(cv.checkpoint(f)(3.0)) == float(cv.jit(f)(3.0)) == 9
+
+
 def test_where_one_is() -> None:
     seen: list[tuple[bool, bool, Any, Any]] = []
 

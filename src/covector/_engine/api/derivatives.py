@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import partial
 from itertools import compress
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
@@ -30,7 +30,7 @@ from covector._engine.api.pullback import (
     cotangent_value,
 )
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.core.numbers import WEAK_NUMBERS
 from covector._engine.core.refs import StandIns
 from covector._engine.core.symbolic import Zero

@@ -53,6 +53,17 @@ def boundary(fun: F) -> F:
     return _native.Boundary(fun, None, _native_forms.get(fun))  # type: ignore[return-value]
 
 
+_NAMES = ("__name__", "__qualname__")
+
+
+def wraps(fun: Callable[..., Any]) -> Callable[[F], F]:
+    """`functools.wraps` for any callable: of an object whose name is no text, as modules of libraries', not that."""
+    copied = functools.WRAPPER_ASSIGNMENTS
+    if any(not isinstance(getattr(fun, name, ""), str) for name in _NAMES):
+        copied = tuple([name for name in copied if name not in _NAMES])
+    return functools.wraps(fun, copied)
+
+
 def leave_out(path: str) -> None:
     """Leave the frames of a library's file out of tracebacks from now on, as our own are."""
     global _left_out
