@@ -61,7 +61,12 @@ def wraps(fun: Callable[..., Any]) -> Callable[[F], F]:
     copied = functools.WRAPPER_ASSIGNMENTS
     if any(not isinstance(getattr(fun, name, ""), str) for name in _NAMES):
         copied = tuple([name for name in copied if name not in _NAMES])
-    return functools.wraps(fun, copied)
+
+    def named(wrapper: F) -> F:
+        functools.update_wrapper(wrapper, fun, copied)
+        return wrapper
+
+    return named
 
 
 def leave_out(path: str) -> None:
