@@ -204,6 +204,7 @@ def test_gradients_take_no_axes_to_sum_over() -> None:
 def test_functions_whose_name_is_no_text() -> None:
     class Module:
         __name__ = 3
+        __annotations__ = property(lambda self: 5)  # type: ignore[assignment]
 
         def __call__(self, x: Any) -> Any:
             return x * x

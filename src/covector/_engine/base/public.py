@@ -53,14 +53,17 @@ def boundary(fun: F) -> F:
     return _native.Boundary(fun, None, _native_forms.get(fun))  # type: ignore[return-value]
 
 
-_NAMES = ("__name__", "__qualname__")
+# What attributes of functions have to be.
+_KINDS = {"__name__": str, "__qualname__": str, "__annotations__": dict, "__type_params__": tuple}
 
 
 def wraps(fun: Callable[..., Any]) -> Callable[[F], F]:
-    """`functools.wraps` for any callable: of an object whose name is no text, as modules of libraries', not that."""
-    copied = functools.WRAPPER_ASSIGNMENTS
-    if any(not isinstance(getattr(fun, name, ""), str) for name in _NAMES):
-        copied = tuple([name for name in copied if name not in _NAMES])
+    """`functools.wraps` for any callable: a library's object has attributes of such names that are something else."""
+    copied = [
+        name
+        for name in functools.WRAPPER_ASSIGNMENTS
+        if isinstance(getattr(fun, name, None), _KINDS.get(name, object))
+    ]
 
     def named(wrapper: F) -> F:
         functools.update_wrapper(wrapper, fun, copied)
