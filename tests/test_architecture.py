@@ -235,6 +235,7 @@ BY_NAME = {
         "_engine/api/stages",
         "covector._engine.runtime.placement",
     ): "shardings and layouts, for who asks a compiled function",
+    ("_engine/base/tree", "optree"): "a tenth of our import, for who calls with containers",
     ("_engine/base/errors", "logging"): "it is 2 % of our import, for who asks for a log",
     ("__init__", "covector.numpy"): "first of all, while no garbage is collected",
     ("__init__", "covector._engine.api.derivatives"): "first of all, while no garbage is collected",

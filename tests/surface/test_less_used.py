@@ -195,9 +195,9 @@ def test_types_and_jaxprs_for_libraries() -> None:
 def test_gradients_take_no_axes_to_sum_over() -> None:
     for of in (cv.grad, cv.value_and_grad, lambda f, **k: cv.vjp(f, 1.0, **k)):
         assert of(cnp.sin, reduce_axes=()) is not None
-        with pytest.raises(NotImplementedError, match="reduce_axes is"):
+        with pytest.raises(NotImplementedError, match="with reduce_axes="):
             of(cnp.sin, reduce_axes=("i",))
-    with pytest.raises(NotImplementedError, match="linear_transpose: reduce_axes"):
+    with pytest.raises(NotImplementedError, match="linear_transpose with reduce_axes"):
         cv.linear_transpose(lambda x: x, 1.0, reduce_axes=("i",))
 
 

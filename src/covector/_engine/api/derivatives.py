@@ -122,7 +122,8 @@ def _refuse_axes(api: str, reduce_axes: Sequence[Any]) -> None:
     """NotImplementedError for axes to sum gradients over, which JAX has a parameter for and refuses too."""
     if reduce_axes:
         raise NotImplementedError(
-            f"{api}: reduce_axes is {reduce_axes!r}{errors.at_user_line()}; sum over an axis with lax.psum"
+            f"{api} with reduce_axes={reduce_axes!r}{errors.at_user_line()}: sum the results with "
+            "covector.lax.psum instead"
         )
 
 
@@ -433,7 +434,8 @@ def linear_transpose(
     """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
 
     `primals` are arrays, or what has a shape and a dtype: only the types are used.  They and the results are
-    floating-point numbers, or all integers; TypeError otherwise, and for what is not linear.
+    floating-point numbers, or all integers; TypeError otherwise, and for what is not linear.  `reduce_axes` is there
+    for old programs: NotImplementedError if it names any.
 
     >>> import covector
     >>> transposed = covector.linear_transpose(lambda x: 3.0 * x, 1.0)

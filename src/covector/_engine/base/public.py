@@ -8,13 +8,13 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import ml_dtypes
 import numpy as np
-import optree
 
 from covector._engine import _native
 from covector._engine.base.locks import import_late
@@ -23,7 +23,7 @@ from covector._engine.base.locks import import_late
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 # What frames of no user's are in, ours and those of functions that ours are made with.
 NO_USERS = (PACKAGE, functools.__file__)
-_OPTREE = os.path.dirname(optree.__file__) + os.sep
+_OPTREE = os.path.join(*getattr(find_spec("optree"), "submodule_search_locations", ()), "")
 # Libraries that we call with what users give us: their errors are about that.
 _CALLED = (
     os.path.dirname(np.__file__) + os.sep,

@@ -322,7 +322,8 @@ def _solved(
     b = tree.map(array, b)
     if not callable(_map_of(A)):
         (b,) = [tree.map(lambda x: together(name, "inexact", x, A)[0], b)]
-    right, unravel = ravel_pytree(tree.map(lambda x: together(name, "inexact", x)[0], b))
+    b = tree.map(lambda x: together(name, "inexact", x)[0], b)
+    right, unravel = ravel_pytree(b)
     start = zeros_like(right) if x0 is None else _like(name, "x0", x0, b)
     system = _on_vectors(name, "A", A, b, unravel)
     near = (lambda v: v) if M is None else _on_vectors(name, "M", M, b, unravel)
