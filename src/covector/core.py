@@ -2,6 +2,9 @@
 
 from typing import Any as _Any
 
+import numpy as _np
+
+from covector._engine.api.array_classes import ArrayClasses as _ArrayClasses
 from covector._engine.api.evaluation import ensure_compile_time_eval as ensure_compile_time_eval
 from covector._engine.api.jaxprs import (
     ClosedJaxpr as ClosedJaxpr,
@@ -37,6 +40,9 @@ def get_aval(x: _Any) -> ShapedArray:
     ShapedArray(float32*[])
     """
     return _typeof(x)
+
+
+pytype_aval_mappings = _ArrayClasses({_np.ndarray: get_aval})
 
 
 def raise_to_shaped(aval: ShapedArray, weak_type: bool | None = None) -> ShapedArray:

@@ -12,7 +12,7 @@ import covector
 import covector.numpy as np
 from covector import core, lax
 from covector.extend import core as extend_core
-from covector.interpreters import ad, batching, partial_eval
+from covector.interpreters import ad, batching, partial_eval, xla
 
 X = numpy.array([0.5, 1.25, 2.0], numpy.float32)
 
@@ -107,6 +107,17 @@ def test_what_is_interpreted_can_be_transformed(name: str) -> None:
     other = lambda x: evaluated(closed.jaxpr, closed.consts, x)  # noqa: E731
     for transform in (covector.grad, lambda g: covector.jit(covector.grad(g))):
         numpy.testing.assert_allclose(transform(total(other))(X), transform(total(f))(X), rtol=1e-6)
+
+
+def test_classes_that_libraries_call_arrays() -> None:
+    class Held:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> numpy.ndarray:
+            return numpy.arange(3.0, dtype=numpy.float32)
+
+    for table in (xla.canonicalize_dtype_handlers, core.pytype_aval_mappings):
+        table[Held] = table[numpy.ndarray]
+    assert np.sum(Held()) == 3
+    assert covector.grad(lambda x: np.sum(x * Held()))(np.ones(3)).tolist() == [0, 1, 2]
 
 
 def test_an_inverse_interpreter() -> None:

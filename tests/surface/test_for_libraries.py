@@ -91,7 +91,7 @@ def test_structs_stand_for_results_and_carry_shardings() -> None:
     assert aval.sharding.mesh.empty
     assert not aval.sharding.mesh.are_all_axes_explicit
     assert aval.sharding.is_fully_replicated
-    assert aval.to_tangent_aval() == aval
+    assert aval.to_tangent_aval() == aval.at_least_vspace() == aval
 
 
 def test_what_tells_of_an_array_has_its_dtype() -> None:
@@ -328,3 +328,27 @@ def test_pmap() -> None:
     mapped = cv.pmap(f, "i", in_axes=(0, None, None), static_broadcasted_argnums=1)
     assert mapped(cnp.ones((1, 2)), 3, 1.0).tolist() == [[4, 4]]
     assert cv.pmap(lambda d: d["a"] + 1)({"a": cnp.zeros((1,))}).tolist() == [1]
+
+
+def test_classes_of_classes_of_a_librarys_own() -> None:
+    """TensorFlow Probability derives one from the class of Array."""
+    kind: Any = type(cv.Array)
+
+    class Kind(kind):
+        pass
+
+    class Plain(metaclass=Kind):
+        pass
+
+    class Of(metaclass=Kind):
+        @classmethod
+        def __instancecheck__(cls, x: Any) -> bool:
+            return False
+
+    assert isinstance(Plain(), Plain)
+    assert not isinstance(cnp.ones(2), Plain)
+    assert issubclass(Plain, Plain)
+    assert not issubclass(cv.Array, Plain)
+    assert isinstance(cnp.ones(2), cv.Array)
+    with pytest.raises(TypeError, match="is for Array"):
+        Plain.register(int)

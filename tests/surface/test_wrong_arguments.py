@@ -115,6 +115,26 @@ def test_the_call_is_told() -> None:
         cv.tree.map(lambda a, b: a, [1], [1, 2])
 
 
+# What was taken, and something made of it.
+REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: cnp.broadcast_shapes(1.5, 1), TypeError, r"broadcast_shapes must be .*\(1.5,\)"),
+    (lambda: cnp.broadcast_shapes("ab", (1,)), TypeError, r"broadcast_shapes must be .*'a', 'b'"),  # type: ignore[arg-type]
+    (lambda: cnp.broadcast_shapes((-1,), 1), ValueError, "broadcast_shapes .* negative"),
+    (lambda: lax.iota(None, 3), ValueError, "iota needs a dtype"),
+    (lambda: lax.broadcasted_iota(None, (3,), 0), ValueError, "broadcasted_iota needs a dtype"),
+    (lambda: cnp.array([1], order="X"), ValueError, "array: order must be .* got 'X'"),
+    (lambda: cnp.copy(1, order=cnp.ones(2)), ValueError, "copy: order must be"),  # type: ignore[arg-type]
+    (lambda: cnp.asarray(1, None, 1j), ValueError, "asarray: order must be .* got 1j"),  # type: ignore[arg-type]
+    (lambda: cnp.can_cast(cnp.ones(2), None), TypeError, "None is no dtype .*can_cast"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), REFUSED, ids=[r[2][:25] for r in REFUSED])
+def test_what_is_refused(call: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        call()
+
+
 KNOWN: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: cnp.mask_indices(0, (2, 3)),

@@ -105,6 +105,7 @@ def _views() -> dict[str, Callable[[], View]]:
         "jax.lib": lambda: View("jax.lib", version, {}),
         "jax._src": lambda: View("jax._src", {}, {}),
         "jaxlib": lambda: View("jaxlib", version, {}),
+        "jaxlib.xla_client": lambda: View("jaxlib.xla_client", {}, {"Device": "covector:Device"}),
         "jaxlib.version": lambda: View("jaxlib.version", version, {}),
     }
     for module in {row.module for row in INSIDE}:

@@ -113,17 +113,26 @@ def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
 def iota(dtype: Any, size: Any) -> Any:
     """The numbers from 0 to below `size`.
 
+    ValueError without a dtype.
+
     >>> from covector import lax
     >>> lax.iota(float, 3)
     Array([0., 1., 2.], dtype=float32)
     """
-    return creation.iota(shape_of(size, "the size of iota"), dtypes.as_dtype(dtype), 0)
+    return creation.iota(shape_of(size, "the size of iota"), _given("iota", dtype), 0)
+
+
+def _given(name: str, dtype: Any) -> np.dtype:
+    """A dtype that may not be left out: of None NumPy makes float64."""
+    if dtype is None:
+        raise ValueError(f"{name} needs a dtype{errors.at_user_line()}, got None")
+    return dtypes.as_dtype(dtype)
 
 
 def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: Any = None) -> Any:
     """The index along an axis of a shape.
 
-    ValueError for an axis that is not there.
+    ValueError for an axis that is not there, or without a dtype.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.broadcasted_iota(cnp.int32, (2, 3), 1)
@@ -131,7 +140,8 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
            [0, 1, 2]], dtype=int32)
     """
     new = shape_of(shape)
-    return creation.iota(new, dtypes.as_dtype(dtype), axis_of(dimension, len(new), "dimension"))
+    place = axis_of(dimension, len(new), "dimension")
+    return creation.iota(new, _given("broadcasted_iota", dtype), place)
 
 
 # -------------------------------------------------------------------------------------------- dtypes

@@ -74,8 +74,17 @@ def asarray(
     >>> cnp.asarray([1.0, 2.0])
     Array([1., 2.], dtype=float32)
     """
+    _check_order("asarray", order)
     x = array_of(a, None if dtype is None else dtypes.as_dtype(dtype))
     return placed("asarray", prims.Copy()(x) if copy and x is a else x, device, out_sharding)
+
+
+def _check_order(name: str, order: Any) -> None:
+    """ValueError for what is no order of elements in memory; arrays have one order, whichever is asked for."""
+    if order is not None and (type(order) is not str or order not in ("K", "A", "C", "F")):
+        raise ValueError(
+            f"{name}: order must be 'K', 'A', 'C', 'F' or None{errors.at_user_line()}, got {order!r}"
+        )
 
 
 def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
@@ -116,6 +125,7 @@ def array(
     Array([[1, 2],
            [3, 4]], dtype=int32)
     """
+    _check_order("array", order)
     x = asarray(object, dtype)
     if copy and x is object:
         x = own(x)
@@ -205,6 +215,7 @@ def copy(a: Any, order: str | None = None) -> Any:
     >>> cnp.copy(x) is x
     False
     """
+    _check_order("copy", order)
     return prims.Copy()(asarray(a))
 
 

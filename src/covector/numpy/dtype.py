@@ -229,6 +229,8 @@ def _any_dtype(x: Any) -> np.dtype:
     own = getattr(x, "dtype", None)
     if isinstance(own, np.dtype):
         return own
+    if x is None:
+        raise TypeError(f"None is no dtype{errors.at_user_line()}")
     return dtypes.EXTENSIONS[x] if isinstance(x, str) and x in dtypes.EXTENSIONS else np.dtype(x)
 
 

@@ -225,7 +225,7 @@ def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
 def broadcast_shapes(*shapes: Sequence[Dim] | Dim) -> Shape:
     """The shape that arrays of these shapes take together; ValueError if they do not fit.
 
-    A number is the shape of a vector.
+    A number is the shape of a vector.  TypeError for sizes that are no integers, ValueError if they are negative.
 
     >>> import covector.numpy as cnp
     >>> cnp.broadcast_shapes((3, 1), (4,))
@@ -238,7 +238,9 @@ def broadcast_shapes(*shapes: Sequence[Dim] | Dim) -> Shape:
             f"shapes {' and '.join(map(str, tuples))} do not fit together{errors.at_user_line()}: aligned "
             "at the last axis, sizes must be equal or 1"
         )
-    return result
+    if all(type(n) is int and n >= 0 for n in result):
+        return result
+    return shape_of(result, "the shape of broadcast_shapes")
 
 
 def _join(shapes: Sequence[Sequence[Dim]]) -> Shape | None:

@@ -1,5 +1,6 @@
 // ArrayType: the class of the class Array. isinstance(x, Array) also holds for instances of classes
 // that were registered, as tracers are: libraries branch on it, and must not take the wrong branch.
+// They also derive classes of classes from it; classes of those are as any others are.
 #include <vector>
 
 #include "python/array.h"
@@ -16,8 +17,19 @@ bool is_registered(PyTypeObject* type) {
     return false;
 }
 
+bool is_the_class(PyObject* self) { return self == reinterpret_cast<PyObject*>(g_array_type); }
+
+// What `type` itself answers.
+PyObject* plain_check(const char* method, PyObject* self, PyObject* object) {
+    return PyObject_CallMethod(reinterpret_cast<PyObject*>(&PyType_Type), method, "OO", self, object);
+}
+
 // register(cls): also a decorator, as abc.ABCMeta.register is.
-PyObject* register_class(PyObject*, PyObject* cls) {
+PyObject* register_class(PyObject* self, PyObject* cls) {
+    if (!is_the_class(self)) {
+        PyErr_SetString(PyExc_TypeError, "register() is for Array, not for what is derived from its class");
+        return nullptr;
+    }
     if (!PyType_Check(cls)) {
         PyErr_Format(PyExc_TypeError, "Array.register() takes a class, not %.200s",
                      Py_TYPE(cls)->tp_name);
@@ -31,11 +43,13 @@ PyObject* register_class(PyObject*, PyObject* cls) {
     return Py_NewRef(cls);
 }
 
-PyObject* instance_check(PyObject*, PyObject* object) {
+PyObject* instance_check(PyObject* self, PyObject* object) {
+    if (!is_the_class(self)) return plain_check("__instancecheck__", self, object);
     return PyBool_FromLong(is_array(object) || is_registered(Py_TYPE(object)));
 }
 
-PyObject* subclass_check(PyObject*, PyObject* cls) {
+PyObject* subclass_check(PyObject* self, PyObject* cls) {
+    if (!is_the_class(self)) return plain_check("__subclasscheck__", self, cls);
     auto* type = reinterpret_cast<PyTypeObject*>(cls);
     return PyBool_FromLong(PyType_Check(cls) && (type == g_array_type || is_registered(type)));
 }
@@ -56,7 +70,8 @@ PyType_Slot kSlots[] = {
 }  // namespace
 
 bool array_kind_init(PyTypeObject* array_type) {
-    PyType_Spec spec = {"covector._engine._native.ArrayType", 0, 0, Py_TPFLAGS_DEFAULT, kSlots};
+    PyType_Spec spec = {"covector._engine._native.ArrayType", 0, 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, kSlots};
     PyObject* kind = PyType_FromSpec(&spec);
     if (kind == nullptr) return false;
     // Before Python 3.12 no function makes a class of another class from slots. Nothing was

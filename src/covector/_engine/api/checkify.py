@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import check_callable, function_name
 from covector._engine.api.closures import staged
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary, bounded
+from covector._engine.base.public import boundary, bounded, wraps
 from covector._engine.control.call import Call
 from covector._engine.control.callback import Arguments
 from covector._engine.control.checked import (

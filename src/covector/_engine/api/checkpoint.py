@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from covector._engine import primitives as prims
@@ -21,7 +20,7 @@ from covector._engine.api.arguments import (
 from covector._engine.api.rules import resolved
 from covector._engine.base import errors, tree
 from covector._engine.base.exact import exact
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.control.checkpoint import Checkpoint, Policy
 from covector._engine.control.custom import Memory
 from covector._engine.core.refs import Among, Uses, held, settled, stage_open

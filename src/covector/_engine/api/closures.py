@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from covector._engine.api.arguments import (
 from covector._engine.api.custom import custom_vjp
 from covector._engine.api.rules import fitted, resolved
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.control.call import Call
 from covector._engine.control.linear import LinearCall
 from covector._engine.core.refs import Reading

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from covector._engine.api.arguments import (
@@ -29,7 +29,7 @@ from covector._engine.api.pullback import (
 )
 from covector._engine.api.pushforward import Pushforward
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.core.numbers import WEAK_NUMBERS
 from covector._engine.core.refs import StandIns
 from covector._engine.core.symbolic import Zero
@@ -117,12 +117,22 @@ def on_arguments(
 # ------------------------------------------------------------------------------------------------------ reverse
 
 
+def _refuse_axes(api: str, reduce_axes: Sequence[Any]) -> None:
+    """NotImplementedError for axes to sum gradients over, which JAX has a parameter for and refuses too."""
+    if reduce_axes:
+        raise NotImplementedError(
+            f"{api} with reduce_axes={reduce_axes!r}{errors.at_user_line()}: sum the results with "
+            "covector.lax.psum instead"
+        )
+
+
 def grad(
     fun: Callable[P, Any],
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    reduce_axes: Sequence[Any] = (),
 ) -> Callable[P, Any]:
     """A function that computes the gradient of `fun`, with respect to the arguments `argnums`.
 
@@ -136,6 +146,7 @@ def grad(
     12.0
     """
     check_callable(fun, "grad")
+    _refuse_axes("grad", reduce_axes)
 
     @boundary
     @wraps(fun)
@@ -154,6 +165,7 @@ def value_and_grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    reduce_axes: Sequence[Any] = (),
 ) -> Callable[P, tuple[R, Any]]:
     """As `grad`, but the function returns (value, gradient), or ((value, aux), gradient) with `has_aux`.
 
@@ -163,6 +175,7 @@ def value_and_grad(
     (8.0, 12.0)
     """
     check_callable(fun, "value_and_grad")
+    _refuse_axes("value_and_grad", reduce_axes)
 
     @boundary
     @wraps(fun)
@@ -225,19 +238,27 @@ def _seed(api: str, fun: Function, flat: Flattened, outs: Sequence[Any], holomor
 
 @overload
 def vjp(
-    fun: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
+    fun: Callable[..., R],
+    *primals: Any,
+    has_aux: Literal[False] = False,
+    reduce_axes: Sequence[Any] = (),
 ) -> tuple[R, Pullback]:
     """(results, pullback)."""
 
 
 @overload
 def vjp(
-    fun: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
+    fun: Callable[..., tuple[R, Aux]],
+    *primals: Any,
+    has_aux: Literal[True],
+    reduce_axes: Sequence[Any] = (),
 ) -> tuple[R, Pullback, Aux]:
     """(results, pullback, auxiliary data)."""
 
 
-def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+def vjp(
+    fun: Function, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[Any] = ()
+) -> Any:
     """(results of `fun`, pullback), and with `has_aux` the auxiliary data that `fun` returns beside its results.
 
     The pullback takes a cotangent with the structure, shapes and dtypes of the results (dtype float0 for integers),
@@ -256,6 +277,7 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     ((GradRef(),), Ref(4., dtype=float32))
     """
     check_callable(fun, "vjp")
+    _refuse_axes("vjp", reduce_axes)
     leaves, in_tree = flatten(primals)
     refs = StandIns("vjp", leaves)
     given = refs.values(leaves)
@@ -396,7 +418,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 def linear_transpose(
-    fun: Callable[..., Any], *primals: Any, reduce_axes: Any = ()
+    fun: Callable[..., Any], *primals: Any, reduce_axes: Sequence[Any] = ()
 ) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
 
@@ -410,11 +432,7 @@ def linear_transpose(
     6.0
     """
     check_callable(fun, "linear_transpose")
-    if reduce_axes:
-        raise NotImplementedError(
-            f"linear_transpose with reduce_axes={reduce_axes!r}{errors.at_user_line()}: sum the results with "
-            "covector.lax.psum instead"
-        )
+    _refuse_axes("linear_transpose", reduce_axes)
     leaves, in_tree = flatten(primals)
     avals = [
         aval_of(x, partial(leaf_names, fun, primals), i, "linear_transpose")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import partial
 from itertools import compress
 from typing import Any, ParamSpec
 
@@ -26,7 +26,7 @@ from covector._engine.api.derivatives import (
 )
 from covector._engine.api.pullback import as_weak_as, cotangent_value
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
 from covector._engine.runtime.tape import Recording, serves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from covector._engine.api.arguments import check_callable
 from covector._engine.api.sharded import INFER, shard_map
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
-from covector._engine.base.public import bounded
+from covector._engine.base.public import bounded, wraps
 from covector._engine.core.trace import Array, Tracer, typeof
 from covector._engine.runtime.device import Device, check_places, committed, device_put, resolved
 from covector._engine.runtime.placement import SingleDeviceSharding

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from covector._engine.api.arguments import check_callable, function_name
 from covector._engine.base import errors
 from covector._engine.base.config import TRANSFER_LEVELS, config
+from covector._engine.base.public import wraps
 from covector._engine.runtime.device import Device, devices
 
 P = ParamSpec("P")

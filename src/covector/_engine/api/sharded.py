@@ -7,7 +7,7 @@ what they mean over one part.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from covector._engine.api.arguments import check_callable
 from covector._engine.api.jit import jit
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.core.trace import typeof
 from covector._engine.runtime.device import Device, check_places, committed, devices
 from covector._engine.types.mesh import AbstractMesh, AxisType, Mesh, context_mesh, within

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from functools import partial, wraps
+from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -26,7 +26,7 @@ from covector._engine.api.arguments import (
 from covector._engine.api.derivatives import Function, aval_of
 from covector._engine.base import errors, tree
 from covector._engine.base.locks import import_late
-from covector._engine.base.public import boundary
+from covector._engine.base.public import boundary, wraps
 from covector._engine.core.refs import Cell, StandIns, stage_open
 from covector._engine.core.trace import naming, typeof
 from covector._engine.ir.program import Program

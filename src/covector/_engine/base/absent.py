@@ -135,7 +135,7 @@ ABSENT: tuple[Absence, ...] = (
         _INSIDE,
         "`linearize`, or a class with the rules `live` and `linearize` (`covector.extend`)",
     ),
-    Absence("interpreters.xla", "Backend canonicalize_dtype_handlers", _OF_XLA, "`extend.backend`"),
+    Absence("interpreters.xla", "Backend", _OF_XLA, "`extend.backend`"),
     Absence(
         "extend.core", "AbstractToken Token", _NO_TOKENS, "`debug.callback(..., ordered=True)`"
     ),

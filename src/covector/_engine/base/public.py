@@ -53,6 +53,25 @@ def boundary(fun: F) -> F:
     return _native.Boundary(fun, None, _native_forms.get(fun))  # type: ignore[return-value]
 
 
+# What attributes of functions have to be.
+_KINDS = {"__name__": str, "__qualname__": str, "__annotations__": dict, "__type_params__": tuple}
+
+
+def wraps(fun: Callable[..., Any]) -> Callable[[F], F]:
+    """`functools.wraps` for any callable: a library's object has attributes of such names that are something else."""
+    copied = [
+        name
+        for name in functools.WRAPPER_ASSIGNMENTS
+        if isinstance(getattr(fun, name, None), _KINDS.get(name, object))
+    ]
+
+    def named(wrapper: F) -> F:
+        functools.update_wrapper(wrapper, fun, copied)
+        return wrapper
+
+    return named
+
+
 def leave_out(path: str) -> None:
     """Leave the frames of a library's file out of tracebacks from now on, as our own are."""
     global _left_out

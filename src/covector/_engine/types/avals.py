@@ -132,6 +132,10 @@ class ShapedArray:
         """The same, under JAX's name."""
         return self.tangent()
 
+    def at_least_vspace(self) -> ShapedArray:
+        """The same, under a name that JAX had before."""
+        return self.tangent()
+
     def differentiable(self) -> bool:
         """Whether values of this type have tangents: floating and complex ones do."""
         return dtypes.is_inexact(self.dtype)
