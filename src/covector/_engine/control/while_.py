@@ -414,8 +414,11 @@ class While(Primitive):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        """A loop of its own for each element; one for all if all have one condition, or the body reads the axis."""
-        named = axis_name is not None and axis_name in self.axis_names
+        """A loop of its own for each element; one for all if all have one condition, or the body reads a named axis.
+
+        That may be one further out, at which this loop will have to be one: loops for each element cannot.
+        """
+        named = bool(self.axis_names)
         if not self.lanes:
             found = as_one(
                 self.body, self.condition, self.layout, tuple(dims), size, axis_name, named
@@ -511,7 +514,7 @@ class WayBack(Each):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        if axis_name is not None and axis_name in self.axis_names:
+        if self.axis_names:
             bounded, more = self._bounded()
             return bounded.batch_named(
                 [*args, *more], [*dims, *[None] * len(more)], size, axis_name
