@@ -324,8 +324,3 @@ def test_a_solver_of_tangents_may_close_over_what_is_differentiated() -> None:
             [float(x) for x in run(lambda a: (cv.grad(root)(a), cv.grad(cv.grad(root))(a)))(2.0)],
             [12, 12],
         )
-
-
-def test_a_root_that_is_not_like_the_guess() -> None:
-    with pytest.raises(ValueError, match=r"the solver .* must return the structure and types"):
-        cv.lax.custom_root(lambda x: x, 1.0, lambda f, x: (x, x), lambda g, y: y)

@@ -21,6 +21,7 @@ from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softma
 from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
+from covector.numpy.selection import where
 from covector.numpy.ufunc import ALL_KINDS, WITH_AXES, elementwise, like, refuse
 from covector.scipy import complex_gamma, hypergeometric
 from covector.scipy.examples import EXAMPLES
@@ -493,11 +494,15 @@ _fresnel_cos = _function(
 def sici(x: Any) -> tuple[Any, Any]:
     """The sine and the cosine integral of x: ∫ sin(t) / t, and γ + log |x| + ∫ (cos(t) - 1) / t, from 0 to x.
 
+    The cosine integral of -∞, whose imaginary part is π, is NaN, as in SciPy.
+
     >>> from covector.scipy import special
     >>> special.sici(1.0)[0]
     Array(0.94608307, dtype=float32)
     """
-    return _sinint(x), _cosint(el.absolute(x))
+    (x,) = together("sici", "inexact", x)
+    near = where(el.isneginf(x), np.nan, el.absolute(x))
+    return _sinint(x), _cosint(near)
 
 
 def fresnel(x: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from covector._engine.base.record import record
 from covector._engine.core.symbolic import NO_SLOPE, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.scalar import Expr, Scalar, call, const, select as choose
+from covector._engine.ir.scalar import Expr, Scalar, apply, call, const, equal, select as choose
 from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -250,11 +250,24 @@ def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
     return prims.mul(t, prims.mul(z, log(safe)))
 
 
+def _pow_of_element(x: Expr, y: Expr) -> Expr:
+    """x^y; where y is a number that one instruction is enough for, that one."""
+    exponent = float(y.attr) if y.op == "const" else None  # type: ignore[arg-type]
+    if exponent == 2.0:
+        return x * x
+    if exponent == -1.0:
+        return 1.0 / x
+    if exponent == 0.5:  # of -0 it is 0, of -inf it is inf, other than the root
+        infinity = float("inf")
+        return choose(equal(x, -infinity), infinity, apply("sqrt", x + 0.0))
+    return call("pow", x, y)
+
+
 pow_ = prims.Elementwise(
     "pow",
     np.power,
     (_pow_base, _pow_exponent),
-    lambda x, y: call("pow", x, y),
+    _pow_of_element,
     "fc",
     on_complex=lambda p, q: scalar.COMPLEX["pow"](p, q),
     widen=True,
