@@ -1,13 +1,16 @@
 """Functions, and points where their derivatives are a matter of choice: ties, bounds, zeros, infinities, NaN.
 
-A function is an expression in x (and y) and the modules of a package with JAX's names.  Run as a script where `jax` is
-installed, this writes the golden table `slopes.json`: the derivatives that JAX gives, and what version it is.
+A function is an expression in x (and y) and the modules of a package with JAX's names.  The golden table `slopes.json`
+is written by `python tests/api/slopes.py jax`, where that is installed: the derivatives that JAX gives; then by
+`python tests/api/slopes.py covector`: those that are other ones here, of which each has its reason in
+`docs/derivatives.md`.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -308,9 +311,7 @@ def functions(package: str, kind: str) -> dict[str, Function]:
 
     def function(text: str) -> Function:
         made = eval(f"lambda x, y=None: {text}", modules)
-        if (
-            kind == "complex"
-        ):  # the tables are of holomorphic derivatives, whether there are any or not
+        if kind == "complex":  # holomorphic derivatives, whether the function has any or not
             return lambda x: made(x) + 0j
         return lambda *xs: 1.0 * real(made(*xs))
 
@@ -343,9 +344,14 @@ def measured(jax: Any, package: str, kind: str) -> Iterator[tuple[str, str, np.n
     for which in ("first", "second"):
         at = xs if which == "first" else [x[finite] for x in xs]
         each = {text: fs[which] for text, fs in made.items()}
-        found = jax.jit(jax.vmap(lambda *xs, each=each: {t: f(*xs) for t, f in each.items()}))(*at)
-        for text in made:
-            yield text, which, np.asarray(found[text])
+        for text, values in together(jax, each, at).items():
+            yield text, which, values
+
+
+def together(jax: Any, each: dict[str, Function], xs: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """The values of functions of one point at all points, computed by one Program."""
+    found = jax.jit(jax.vmap(lambda *x: {t: f(*x) for t, f in each.items()}))(*xs)
+    return {text: np.asarray(found[text]) for text in each}
 
 
 def flat(values: np.ndarray) -> list[float]:
@@ -353,17 +359,50 @@ def flat(values: np.ndarray) -> list[float]:
     return np.ascontiguousarray(values).view(np.float32).ravel().tolist()
 
 
-def main() -> None:
+def recorded() -> dict[str, Any]:
+    """The golden table: by kind and expression, JAX's numbers, and `ours` where they are other ones."""
+    return json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where numbers are the same, in four digits."""
+    return np.isclose(a, b, rtol=2e-3, atol=1e-4, equal_nan=True)
+
+
+def expected(row: dict[str, Any], which: str) -> np.ndarray:
+    """What the derivatives of a row are to be here."""
+    values = np.array(row[which], np.float32)
+    for place, value in row.get("ours", {}).get(which, {}).items():
+        values[int(place)] = value
+    return values
+
+
+def _rounded(v: float) -> float:
+    """In four digits; a whole number as such, which is shorter."""
+    v = float(f"{v:.4g}")
+    return int(v) if v.is_integer() else v
+
+
+def main(package: str) -> None:
+    """Write what JAX gives; or, for `covector`, what is other here: read the difference before it is kept."""
     warnings.simplefilter("ignore")
-    jax = importlib.import_module("jax")
-    table: dict[str, Any] = {"jax": jax.__version__}
+    module = importlib.import_module(package)
+    table: dict[str, Any] = recorded() if package != "jax" else {"jax": module.__version__}
     for kind in KINDS:
         rows: dict[str, Any] = table.setdefault(kind, {})
-        for text, which, values in measured(jax, "jax", kind):
-            rows.setdefault(text, {})[which] = [float(f"{v:.4g}") for v in flat(values)]
-    text = json.dumps(table, indent=0, separators=(",", ":"), ensure_ascii=False)
-    GOLDEN.write_text(text.replace(",\n", ",").replace("},", "},\n").replace(".0,", ",") + "\n")
+        for text, which, values in measured(module, package, kind):
+            row, found = rows.setdefault(text, {}), [_rounded(v) for v in flat(values)]
+            if package == "jax":
+                row[which] = found
+                continue
+            other = np.nonzero(~alike(np.array(found), np.array(row[which])))[0]
+            row.setdefault("ours", {})[which] = {str(i): found[i] for i in other}
+            row["ours"] = {k: v for k, v in row["ours"].items() if v}
+            if not row["ours"]:
+                del row["ours"]
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False)
+    GOLDEN.write_text(text.replace("},", "},\n") + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -307,3 +307,20 @@ def test_hessians_of_several_arguments_with_auxiliary_data() -> None:
     close(found[0][0], onp.diag([6.0, 12.0]))
     close(found[0][1]["a"], onp.diag(6 * B[:2]))
     close(found[1]["a"][1]["a"], onp.zeros((2, 2)))
+
+
+def test_a_solver_of_tangents_may_close_over_what_is_differentiated() -> None:
+    def root(a: Any) -> Any:
+        """u = a v and v = a²: u = a³"""
+        return cv.lax.custom_root(
+            lambda d: {"u": d["u"] - a * d["v"], "v": d["v"] - a**2},
+            {"u": 1.0, "v": 1.0},
+            lambda f, start: {"u": a**3, "v": a**2},
+            lambda g, y: {"u": y["u"] + a * y["v"], "v": y["v"]},
+        )["u"]
+
+    for run in (lambda f: f, cv.jit):
+        onp.testing.assert_allclose(
+            [float(x) for x in run(lambda a: (cv.grad(root)(a), cv.grad(cv.grad(root))(a)))(2.0)],
+            [12, 12],
+        )

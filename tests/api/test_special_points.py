@@ -1,15 +1,20 @@
 """Derivatives where functions are not smooth, or where formulas divide by zero: at ties, bounds, zeros, infinities.
 
 The numbers are those that JAX gives, except where a comment says why ours are other ones (`docs/derivatives.md`).
+The table of some 240 functions at all their points is `slopes.json`, which `slopes.py` writes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.api import slopes
 
 import covector as cv
 import covector.numpy as cnp
@@ -61,7 +66,7 @@ UNARY: dict[str, tuple[Function, list[float], list[float], list[float]]] = {
     "real + imag": (lambda x: (lambda z: z.real + z.imag)(lax.complex(x, 2 * x)), [0, inf], [3, 3], [0, 0]),
     "Re of conj": (lambda x: lax.conj(lax.complex(x, x)).real * x, [0, 3], [0, 6], [2, 2]),
     "|x + ix|": (lambda x: cnp.abs(lax.complex(x, x)), [2], [2**0.5], [0]),
-    "i0": (cnp.i0, [0], [0], [0.5]),  # JAX: a second derivative of 0
+    "i0": (cnp.i0, [0], [0], [0.5]),
     "lgamma": (lax.lgamma, [1], [-np.euler_gamma], [np.pi**2 / 6]),
     "norm": (lambda x: cnp.linalg.norm(cnp.stack([x, 2 * x])), [2], [5**0.5], [0]),
 }  # fmt: skip
@@ -114,11 +119,11 @@ SEVERAL: dict[str, tuple[Function, tuple[float, ...], tuple[float, ...]]] = {
     "boxcox 0 -1": (special.boxcox, (0, -1), (inf, nan)),
     "fmax of equals": (cnp.fmax, (1, 1), (0, 1)),
     "fmin of equals": (cnp.fmin, (1, 1), (0, 1)),
-    "nextafter": (lax.nextafter, (1, 2), (1, 0)),  # JAX has no rule
+    "nextafter": (lax.nextafter, (1, 2), (1, 0)),
     "select": (lambda x, y: lax.select(x > y, x, y), (1, 1), (0, 1)),
     "logaddexp of minus infinity": (cnp.logaddexp, (-inf, 0), (0, 1)),
     "logaddexp of equal infinities": (cnp.logaddexp, (inf, inf), (0.5, 0.5)),
-    "zeta": (lambda q: lax.zeta(2.0, q), (1.0,), (-2 * 1.2020569,)),  # JAX has no rule
+    "zeta": (lambda q: lax.zeta(2.0, q), (1.0,), (-2 * 1.2020569,)),
 }  # fmt: skip
 
 
@@ -137,7 +142,7 @@ def test_several(name: str) -> None:
 
 
 def test_mixed_derivative_of_a_power_where_the_exponent_is_zero() -> None:
-    """d/dy d/dx x^y is 1/x at y = 0, and the other way round.  JAX: 0."""
+    """d/dy d/dx x^y is 1/x at y = 0, and the other way round."""
     f = lax.pow
     for outer, inner in ((0, 1), (1, 0)):
         mixed = cv.grad(cv.grad(f, argnums=inner), argnums=outer)(2.0, 0.0)
@@ -220,10 +225,95 @@ def test_an_infinite_tangent_of_a_part_leaves_the_other_part_alone() -> None:
 
 @pytest.mark.parametrize("f", [lax.sign, lax.abs, lax.conj, lambda z: z / lax.abs(z) + 0j])
 def test_complex_against_finite_differences(f: Function) -> None:
-    """Along both axes; the sign of a complex number turns with it (JAX: a derivative of 0)."""
+    """Along both axes; the sign of a complex number turns with it."""
     z, h = np.complex128(0.6 - 0.8j), 1e-5
     for t in (1 + 0j, 1j, 0.3 - 2j):
         t = np.complex128(t)
         slope = cv.jvp(f, (z,), (t,))[1]
         wanted = (np.asarray(f(z + h * t)) - np.asarray(f(z - h * t))) / (2 * h)
         np.testing.assert_allclose(np.asarray(slope), wanted, rtol=1e-8, atol=1e-9)
+
+
+# Why derivatives are other than JAX's: the row of docs/derivatives.md, and the functions that it is about.
+REASONS: dict[str, str] = {
+    "`x ** y` at x = 0, y = 0": "x**0.0 float_power vander x**x",
+    "`logaddexp`, `cumlogsumexp`": "logaddexp logaddexp2 cumlogsumexp",
+    "`digamma`, `polygamma`": "digamma polygamma gammaln lgamma gamma loggamma multigammaln factorial betaln beta poch",
+    "`zeta`": "zeta",
+    "`spence`": "spence fresnel",
+    "`sparse_plus`, `dawsn`": "sparse_plus dawsn logit exp1 log1mexp",
+    "`entr` of negative numbers": "entr",
+    "`bessel_i1e` of NaN": "bessel_i1e i1e",
+    "`boxcox` at λ = 0": "boxcox boxcox1p",
+    "`xlogy` in y": "xlogy xlog1py",
+    "`kl_div` of two infinities": "kl_div",
+    "`celu` at 0": "celu",
+    "`modf` at infinity": "modf",
+    "`sinc` at infinity": "sinc",
+    "the square root of a complex 0": "sqrt log log1p",
+    "`det` of singular matrices": "det slogdet cond",
+    "norms by `max`": "norm",
+    "quantiles between equal infinities": "quantile percentile nanquantile",
+    "`sort(..., descending=True)`": "sort",
+    "windows and `.at[].max`": "reduce_window max",
+    "`piecewise`": "piecewise",
+    "factorizations of what is no number": "eigvalsh eigh svdvals svd qr pinv cholesky solve lstsq inv",
+}
+
+
+@pytest.mark.parametrize("kind", slopes.KINDS)
+def test_all_functions_at_all_points(kind: str) -> None:
+    """The golden table; what differs from JAX is in it too, and each difference has its reason in the docs."""
+    golden = slopes.recorded()[kind]
+    wrong = [
+        f"{which} derivative of {text}: {slopes.flat(values)}, not {wanted.tolist()}"
+        for text, which, values in slopes.measured(cv, "covector", kind)
+        if not slopes.alike(
+            np.array(slopes.flat(values)), wanted := slopes.expected(golden[text], which)
+        ).all()
+    ]
+    assert not wrong, "\n".join(wrong)
+    docs = (Path(__file__).parents[2] / "docs" / "derivatives.md").read_text(encoding="utf-8")
+    assert not [row for row in REASONS if row not in docs]
+    known = {name for names in REASONS.values() for name in names.split()}
+    assert not [
+        text
+        for text, row in golden.items()
+        if "ours" in row and text not in known and not known & set(re.findall(r"\w+", text))
+    ]
+
+
+# Where one of the modes makes NaN: of a branch that is not taken, or of 0 times infinity.
+ONE_MODE = {
+    "nn.celu(x, y)",
+    "nn.logsumexp(np.stack([x, x]), b=np.stack([y, y]))",
+    "special.loggamma(x)",
+    "np.where(x > 0, np.log(x), 0)",
+    "np.sqrt(x + 0j).real",
+    "special.beta(x, y)",
+}
+
+
+@pytest.mark.parametrize("kind", ["one", "two"])
+def test_both_modes_agree(kind: str) -> None:
+    xs = slopes.points(kind)
+    finite = np.all([np.isfinite(x) for x in xs], 0)
+    functions = slopes.functions("covector", kind)
+
+    def forwards(f: Function, *x: Any) -> Any:
+        """Along each operand alone: a tangent of 0 times an infinite slope would be NaN."""
+        along = [lambda v, i=i: f(*x[:i], v, *x[i + 1 :]) for i in range(len(x))]
+        return cnp.stack(
+            [cv.jvp(g, (v,), (cnp.ones_like(v),))[1] for g, v in zip(along, x, strict=True)]
+        )
+
+    found = slopes.together(
+        cv, {t: partial(forwards, f) for t, f in functions.items()}, [x[finite] for x in xs]
+    )
+    golden = slopes.recorded()[kind]
+    other = set[str]()
+    for text, values in found.items():
+        wanted = slopes.expected(golden[text], "first").reshape(len(finite), -1)[finite]
+        if not slopes.alike(values.reshape(wanted.shape), wanted).all():
+            other.add(text)
+    assert other == ONE_MODE & functions.keys()

@@ -35,18 +35,33 @@ def _constants_first(program: Program, count: int) -> Program:
 def _check_like(
     api: str, what: str, fun: Function, found: tuple[Any, Sequence[ShapedArray]], b: Any
 ) -> None:
-    """TypeError unless a function returned the structure and the types of b."""
+    """ShapeError, which is a TypeError and a ValueError, unless a function returned the structure and types of b."""
     leaves, treedef = flatten(b)
     avals = [typeof(x) for x in leaves]
     same = treedef == found[0] and all(
         (x.shape, x.dtype) == (y.shape, y.dtype) for x, y in zip(avals, found[1], strict=True)
     )
     if not same:
-        raise TypeError(
+        raise errors.ShapeError(
             f"{api}: {what} ({function_place(fun)}) must return the structure and types of b{errors.at_user_line()}:\n"
             f"    b       {treedef} of {', '.join(a.text() for a in avals)}\n"
             f"    returns {found[0]} of {', '.join(a.text() for a in found[1])}"
         )
+
+
+def _check_solved(
+    api: str, solve: Function, found: tuple[Any, Sequence[ShapedArray]], b: Any, has_aux: bool
+) -> None:
+    """An error unless a solver returned something like b; with `has_aux` a pair, of which that is the first."""
+    out = tree.unflatten(found[0], found[1])
+    if has_aux and not (isinstance(out, tuple) and len(out) == 2):
+        raise TypeError(
+            f"{api}: with has_aux=True {function_place(solve)} must return (x, auxiliary data)"
+            f"{errors.at_user_line()}"
+        )
+    x = out[0] if has_aux else out
+    leaves, structure = flatten(x)
+    _check_like(api, "the solver", solve, (structure, leaves), b)
 
 
 def custom_linear_solve(
@@ -84,14 +99,7 @@ def custom_linear_solve(
 
     def solver(find: Function, of: Function) -> tuple[Program, tuple[Any, ...], Any]:
         found, constants, _, tree_ = closed(api, lambda right: find(of, right), (b,), at_once=True)
-        out = tree.unflatten(tree_, found.out_avals)
-        if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(
-                f"{api}: with has_aux=True {function_place(find)} must return (x, auxiliary data)"
-                f"{errors.at_user_line()}"
-            )
-        x = out[0] if has_aux else out
-        _check_like(api, "the solver", find, (tree.structure(x), found.out_avals[:n]), b)
+        _check_solved(api, find, (tree_, found.out_avals), b, has_aux)
         return _constants_first(found, n), constants, tree_
 
     solving, s_consts, result_tree = solver(solve, matvec)
@@ -130,7 +138,8 @@ def custom_root(
 ) -> Any:
     """A root x of `f`, as `solve(f, initial_guess)` finds it, with the derivatives of the implicit function.
 
-    `f` may close over values that are differentiated.  `tangent_solve(g, y)` solves `g(x) = y` for a linear g.  With
+    `f` may close over values that are differentiated.  `tangent_solve(g, y)` solves `g(x) = y` for a linear g; for
+    reverse mode it is transposed, so that what it does to y must be linear (a `custom_linear_solve` is).  With
     `has_aux` `solve` returns (x, auxiliary data), and so does this.
 
     >>> import covector
@@ -165,24 +174,32 @@ def custom_root(
     def at(values: Sequence[Any], x: Any) -> Any:
         return tree.unflatten(out_tree, Call(program)(*map(as_array, tree.leaves(x)), *values))
 
+    def moving(values: Sequence[Any], x: Any, moved: Any) -> Any:
+        """How x moves, so that f stays 0 while it moves by `moved` with its values."""
+
+        def linear(t: Any) -> Any:
+            return jvp(lambda y: at(values, y), (x,), (t,))[1]
+
+        return tree.map(prims.neg, tangent_solve(linear, moved))
+
+    # What `tangent_solve` closes over is an argument of the rule, too.
+    tangent, more, _, moves = closed(api, moving, (list(constants), guess, guess), at_once=True)
+    _check_like(api, "tangent_solve", tangent_solve, (moves, tangent.out_avals), guess)
+
     @custom_jvp
-    def root(values: list[Any], known: list[Any], start: Any) -> Any:
+    def root(values: list[Any], known: list[Any], more: list[Any], start: Any) -> Any:
         return tree.unflatten(result_tree, Call(solving)(*tree.leaves(start), *known))
 
     @root.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
-        (values, _, _), (pushed, _, _) = primals, tangents
+        (values, _, more, _), (pushed, *_) = primals, tangents
         out = root(*primals)
         x = out[0] if has_aux else out
         _, moved = jvp(lambda *vs: at(vs, x), tuple(values), tuple(pushed))
-        x_dot = custom_linear_solve(
-            lambda t: jvp(lambda y: at(values, y), (x,), (t,))[1],
-            tree.map(prims.neg, moved),
-            tangent_solve,
-            transpose_solve=tangent_solve,
-        )
+        operands = map(as_array, tree.leaves((values, x, moved)))
+        x_dot = tree.unflatten(out_tree, Call(tangent)(*operands, *more))
         if not has_aux:
             return out, x_dot
         return out, (x_dot, tree.map(lambda y: zero_tangent(typeof(y)), out[1]))
 
-    return root(list(constants), list(known), guess)
+    return root(list(constants), list(known), list(more), guess)

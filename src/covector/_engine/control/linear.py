@@ -209,7 +209,7 @@ class LinearSolve(Primitive):
         return outs, (*moved[:n], *more)
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        consts, _ = self._split(args)
+        consts, b = self._split(args)
         if self.vecmat is None or self.transpose_solve is None:
             raise TypeError(
                 f"custom_linear_solve{errors.at_user_line()}: transpose_solve is required for backwards mode "
@@ -219,7 +219,8 @@ class LinearSolve(Primitive):
         back = LinearSolve(self.vecmat, self.matvec, self.transpose_solve, self.solve, (v, a, t, s))
         cts = map(prims.materialize, ct[: self.size])
         outs = back(*consts[1], *consts[0], *consts[3], *consts[2], *cts)
-        return [*[None] * sum(self.counts), *outs[: self.size]]
+        backs = [y if isinstance(x, Linear) else None for x, y in zip(b, outs, strict=False)]
+        return [*[None] * sum(self.counts), *backs]
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         return self.batch_named(args, dims, size, None)

@@ -415,8 +415,11 @@ class While(Primitive):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        """A loop of its own for each element; one for all if all have one condition, or something asks for all."""
-        named = axis_name is not None and axis_name in self.axis_names
+        """A loop of its own for each element; one for all if all have one condition, or something asks for all.
+
+        So does a named axis, also one further out: loops for each element could not be one there.
+        """
+        named = bool(self.axis_names)
         if not self.lanes:
             one = named or has_users_batch(self.body) or has_users_batch(self.condition)
             found = as_one(
@@ -513,7 +516,7 @@ class WayBack(Each):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        if axis_name is not None and axis_name in self.axis_names:
+        if self.axis_names:
             bounded, more = self._bounded()
             return bounded.batch_named(
                 [*args, *more], [*dims, *[None] * len(more)], size, axis_name
