@@ -160,7 +160,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("scipy/stats", "__init__"),
     ("scipy", "__init__"),
     ("", "custom_batching"),
-    ("experimental", "checkify jet layout mesh_utils multihost_utils sparse"),
+    ("experimental", "checkify jet layout mesh_utils multihost_utils ode random sparse"),
     ("extend/core", "primitives __init__"),
     ("extend", "scalar testing linear_util source_info_util backend __init__"),
     ("", "core ffi api_util"),

@@ -8,6 +8,7 @@ step = cv.jit(cv.value_and_grad(loss))
 """
 
 import gc as _gc
+import sys as _sys
 import typing as _typing
 
 from covector._engine.base.locks import import_late as _import_late
@@ -78,7 +79,7 @@ from covector._engine.api.transforms import (
 )
 from covector._engine.base.caches import clear_caches as clear_caches
 from covector._engine.base.config import config as config
-from covector._engine.base.public import publish as _publish
+from covector._engine.base.public import Missing as _Missing, publish as _publish
 from covector._engine.base.version import VERSION as _VERSION
 from covector._engine.runtime.device import (
     Device as Device,
@@ -264,4 +265,5 @@ def _late(name: str) -> _typing.Any:
     return getattr(found, name) if name in _NAMES else found
 
 
+_sys.meta_path.append(_Missing())
 _publish(__name__, modules=("errors", "numpy"), later=(*_LATER, *_NAMES), load=_late)

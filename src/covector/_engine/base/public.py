@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import enum
 import functools
 import os
 import sys
@@ -12,6 +13,7 @@ from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
+import ml_dtypes
 import numpy as np
 
 from covector._engine import _native
@@ -23,7 +25,12 @@ PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) +
 NO_USERS = (PACKAGE, functools.__file__)
 _OPTREE = os.path.join(*getattr(find_spec("optree"), "submodule_search_locations", ()), "")
 # Libraries that we call with what users give us: their errors are about that.
-_CALLED = (os.path.dirname(np.__file__) + os.sep, _OPTREE)
+_CALLED = (
+    os.path.dirname(np.__file__) + os.sep,
+    os.path.dirname(str(ml_dtypes.__file__)) + os.sep,
+    enum.__file__,
+    _OPTREE,
+)
 # Files and folders whose frames are left out of tracebacks: ours, and those of libraries.
 _left_out = (
     PACKAGE,
@@ -139,6 +146,22 @@ def missing(package: str, name: str) -> AttributeError:
     """The error for a name that a package does not have; of one that JAX has, why, and what to use instead."""
     explain = import_late("covector._engine.base.absent").explain
     return AttributeError(explain(package, name), name=name, obj=sys.modules[package])
+
+
+class Missing:
+    """Asked last by `import`: of a module that JAX has and Covector has not it says why, and what to use instead."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        """Nothing; ModuleNotFoundError with the reason if there is one."""
+        package, _, name = fullname.rpartition(".")
+        if package.partition(".")[0] == "covector":
+            absent = import_late("covector._engine.base.absent")
+            if absent.absence(package, name) is not None:
+                raise ModuleNotFoundError(
+                    f"No module named {fullname!r}. {absent.reason(package, name)}", name=fullname
+                )
 
 
 def _finder(

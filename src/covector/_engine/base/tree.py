@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import functools
 import threading
@@ -238,11 +239,32 @@ def load() -> Any:
     global _waiting
     found = import_late("optree")
     with _entering:
-        for rules in _waiting or ():
-            _enter(found, rules)
-        _waiting = None
-        globals()["optree"] = found  # to type checkers it is the module from the start
+        if _waiting is not None:
+            for rules in _waiting:
+                _enter(found, rules)
+            _waiting = None
+            globals()["optree"] = found  # to type checkers it is the module from the start
+            atexit.register(_end, found)  # after optree's own, so that it comes before
     return found
+
+
+class _Ending:
+    """`optree` while Python ends, and it forgets what is a container: daemon threads would take all for leaves.
+
+    They wait here, until they end.  Functions that are to run at the end run on one thread, and still have it.
+    """
+
+    def __init__(self, loaded: Any):
+        self._loaded, self._thread = loaded, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        if threading.get_ident() != self._thread:
+            threading.Event().wait()
+        return getattr(self._loaded, name)
+
+
+def _end(loaded: Any) -> None:
+    globals()["optree"] = _Ending(loaded)
 
 
 def _enter(optree: Any, rules: _Rules) -> None:

@@ -143,7 +143,7 @@ class Sum(ScalarReduction):
 
 
 class Extremum(ScalarReduction):
-    """Max and Min.  NaN wins; elements that are equally extreme share the gradient."""
+    """Max and Min.  NaN wins, and has no slope; elements that are equally extreme share the gradient."""
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
@@ -151,7 +151,7 @@ class Extremum(ScalarReduction):
         shape, dtype = typeof(x).shape, typeof(x).dtype
         mine = prims.convert(prims.eq(x, prims.Broadcast(shape, self.axes)(out)), dtype)
         total = Sum(self.axes)
-        return out, prims.div(total(prims.mul(t, mine)), total(mine))
+        return out, prims.div(total(prims.mul(t, mine)), prims.maximum(total(mine), 1.0))
 
 
 @record
