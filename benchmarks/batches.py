@@ -1,4 +1,4 @@
-"""`vmap` outside `jit`, as define-by-run frameworks run it: alone, in itself, and around and inside gradients."""
+"""Transformations outside `jit`, as define-by-run frameworks run them: batches, derivatives forwards, of each other."""
 
 from __future__ import annotations
 
@@ -86,3 +86,45 @@ def gradient_of_batch(f: Framework) -> Any:
     error, params, x, y = samples(f)
     run = f.grad(lambda p: f.np.sum(f.vmap(error, (None, 0, 0))(p, x, y)))
     return lambda: run(params)
+
+
+def functions(f: Framework) -> Any:
+    """The module with the transformations of a framework."""
+    return f.module.func if f.name == "torch" else f.module
+
+
+def error_at(f: Framework) -> tuple[Callable[[Any], Any], Any]:
+    """The squared size of the network's result as a function of one sample, and a sample."""
+    apply, params = network(f)
+    return lambda x: f.np.sum(apply(params, x) ** 2), f.random(8, seed=5)
+
+
+@case("batches", GRADIENTS, jax=0.2, torch=1.0)
+def tangent_eager(f: Framework) -> Any:
+    """`jvp` of the squared result of an 8-16-4 network in one sample, not compiled."""
+    (error, x), jvp = error_at(f), functions(f).jvp
+    return lambda: jvp(error, (x,), (x,))
+
+
+@case("batches", GRADIENTS, jax=0.2, torch=1.0)
+def forward_jacobian_eager(f: Framework) -> Any:
+    """`jacfwd` of an 8-16-4 network in one sample, not compiled."""
+    (apply, params), x = network(f), f.random(8, seed=5)
+    jacobian = functions(f).jacfwd(lambda x: apply(params, x))
+    return lambda: jacobian(x)
+
+
+@case("batches", GRADIENTS, jax=0.2, torch=1.0)
+def hessian_eager(f: Framework) -> Any:
+    """`hessian` of the squared result of an 8-16-4 network in one sample, not compiled."""
+    error, x = error_at(f)
+    hessian = functions(f).hessian(error)
+    return lambda: hessian(x)
+
+
+@case("batches", GRADIENTS, jax=0.2, torch=1.0)
+def tangents_of_batch(f: Framework) -> Any:
+    """`vmap` of `jvp`: the squared result of an 8-16-4 network, 128 samples, not compiled."""
+    (error, _), of = error_at(f), functions(f)
+    run, x = of.vmap(lambda x: of.jvp(error, (x,), (x,))), f.random(BATCH, 8, seed=5)
+    return lambda: run(x)

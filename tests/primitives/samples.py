@@ -462,6 +462,8 @@ def parametrised() -> Iterator[Sample]:
         yield Sample(prims.TopK(2), (array((3, 5), keys),))
         yield Sample(prims.SortOrder(), (array((2, 3, 5), keys),))
     yield Sample(prims.TopK(0), (array((3, 5), bf16),))
+    for k, shape in ((3, (20,)), (30, (2, 20)), (0, (4,)), (2, (3, 0)), (9, (2, 3, 17))):
+        yield Sample(prims.Places(k, i32 if k else i64), (array(shape, bool_),))
     for shape in ((0, 4), (2, 0), (0, 2, 3), (2, 0, 3)):
         yield Sample(prims.SortOrder(), (array(shape, f32),))
 

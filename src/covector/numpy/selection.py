@@ -124,16 +124,10 @@ _GIVE_SIZE = "give its length, as size=..., or use covector.numpy.where(conditio
 
 def places_where(mask: Any, size: int, fill: Any) -> Any:
     """The indices of the first `size` true elements of a vector of bool, then `fill`."""
-    dtype = dtypes.position_dtype(*mask.shape)
-    start = prims.full((size,), 0, dtype) if fill is None else _filling(fill, size, dtype)
-    if size == 0 or mask.shape[0] == 0:
-        return start
-    rank = prims.CumSum(0)(prims.Convert(dtype)(mask))
-    # one past the end is left out, and so is what is beyond it
-    place = prims.select(mask, prims.sub(rank, dtype.type(1)), dtype.type(size))
-    numbers = prims.ScatterDimensionNumbers((), (0,), (0,))
-    scatter = prims.Scatter(numbers, "fill", "set", size > 1)
-    return scatter(start, prims.expand_dims(place, (1,)), prims.Iota(mask.shape, dtype, 0)())
+    dtype, (n,) = dtypes.position_dtype(*mask.shape), mask.shape
+    places = prims.Places(size, dtype)(mask)
+    filled = _filling(0 if fill is None else fill, size, dtype)
+    return prims.select(el.less(places, n), places, filled)
 
 
 def _filling(fill: Any, size: int, dtype: np.dtype) -> Any:
@@ -180,8 +174,9 @@ def _by_axis(flat: Any, shape: Shape, count: Dim, fills: Any, dtype: np.dtype) -
         if n == 0:
             out.append(_filling(fill, flat.shape[0], dtype))
             continue
-        out.append(prims.select(there, el.remainder(flat, n), _filling(fill, flat.shape[0], dtype)))
-        flat = el.floor_divide(flat, n)
+        filling, outermost = _filling(fill, flat.shape[0], dtype), len(out) == len(shape) - 1
+        out.append(prims.select(there, flat if outermost else el.remainder(flat, n), filling))
+        flat = flat if outermost else el.floor_divide(flat, n)
     return tuple(out[::-1])
 
 

@@ -14,6 +14,7 @@
 #include "runtime/lapack.h"
 #include "runtime/linalg.h"
 #include "runtime/object_code.h"
+#include "runtime/places.h"
 #include "runtime/pool.h"
 #include "runtime/queue.h"
 #include "runtime/fft.h"
@@ -70,6 +71,7 @@ nb::dict symbol_addresses() {
     made["cv_scatter"] = address_of(cv_scatter);
     made["cv_unfilled"] = address_of(cv_unfilled);
     made["cv_top_k"] = address_of(cv_top_k);
+    made["cv_places"] = address_of(cv_places);
     made["cv_turn"] = address_of(cv_turn);
     made["cv_sconv"] = address_of(cv_sconv);
     made["cv_dconv"] = address_of(cv_dconv);

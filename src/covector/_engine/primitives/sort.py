@@ -25,7 +25,16 @@ from covector._engine.types import dims as sizes, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
-__all__ = ["Sort", "SortOrder", "SortPairs", "TopK", "order_by", "sorted_last", "take_along_last"]
+__all__ = [
+    "Places",
+    "Sort",
+    "SortOrder",
+    "SortPairs",
+    "TopK",
+    "order_by",
+    "sorted_last",
+    "take_along_last",
+]
 
 
 def take_along_last(x: Any, order: Any) -> Any:
@@ -231,6 +240,42 @@ class TopK(OnKeys):
         return RoutineCall(TOP_K, parameters, work=rows * n)
 
 
+@record
+class Places(ByRoutine):
+    """The places of the first k true elements along the last axis, in their order; then its length."""
+
+    k: Dim
+    dtype: np.dtype
+    name: ClassVar[str] = "places"
+    no_slope: ClassVar[str | None] = "its results are places"
+
+    def type(self, x: ShapedArray) -> ShapedArray:
+        if not x.shape or x.dtype != dtypes.bool_:
+            raise TypeError(
+                f"places takes truth values on an axis, got {x.text()}{errors.at_user_line()}"
+            )
+        return ShapedArray((*x.shape[:-1], self.k), self.dtype)
+
+    def reference(self, x: Any) -> Any:
+        n, k = x.shape[-1], int(self.k)
+        order = np.where(x, np.arange(n), n)
+        found = np.sort(order, axis=-1)[..., :k]
+        return np.concatenate([found, np.full((*x.shape[:-1], max(0, k - n)), n)], axis=-1).astype(
+            self.dtype
+        )
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        return self(prims.batch_to_front(args[0], dims[0], size)), 0
+
+    def call(self, avals: Types) -> RoutineCall:
+        (x,) = avals
+        *front, n = x.shape
+        rows = sizes.product(front)
+        return RoutineCall(
+            PLACES, (self.dtype.itemsize, rows, n, self.k), work=rows * n, side_by_side=True
+        )
+
+
 def _sorting(code: int, width: int, rows: int, n: int) -> Called:
     keys = ShapedArray((rows, n), dtypes.ALL[code])
     if not width:
@@ -246,8 +291,13 @@ def _choosing(code: int, _width: int, rows: int, n: int, k: int) -> Called:
     return Called(TopK(k), (ShapedArray((rows, n), dtypes.ALL[code]),))
 
 
+def _placing(width: int, rows: int, n: int, k: int) -> Called:
+    return Called(Places(k, np.dtype(f"i{width}")), (ShapedArray((rows, n), dtypes.bool_),))
+
+
 SORT = runtime_routine(RuntimeRoutine("sort_pairs", "sorted", as_primitive(_sorting)))
 SORT_ORDER = runtime_routine(RuntimeRoutine("sort_order", "sorted", as_primitive(_ordering)))
+PLACES = runtime_routine(RuntimeRoutine("places", "moved", as_primitive(_placing)))
 TOP_K = runtime_routine(RuntimeRoutine("top_k", "moved", as_primitive(_choosing)))
 
 
