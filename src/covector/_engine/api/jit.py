@@ -174,7 +174,7 @@ class Signature:
             self.count,
             self.avals(),
             self.numbers(),
-            tuple(self.refs.places),
+            tuple([(i, type(self.leaves[i])) for i in self.refs.places]),
             *trace.context(),
         )
 

@@ -312,8 +312,8 @@ def returned_ref(value: object) -> str:
     if not getattr(value, "_is_ref", False):
         return ""
     return (
-        ". A Ref can be an argument of jit, vmap, cond and switch, and be closed over everywhere, but not be "
-        "returned, carried, or differentiated: use its value, ref[...]"
+        ". A Ref can be an argument of jit, vmap, cond and switch, be in the xs of scan, and be closed over "
+        "everywhere, but not be returned, carried, or differentiated: use its value, ref[...]"
     )
 
 
