@@ -86,7 +86,9 @@ class KeyRef(Ref):
                 f"{errors.at_user_line()}; it holds keys"
             )
         if combine != "set":
-            raise TypeError(f"keys are added to a Ref{errors.at_user_line()}: there are no sums of keys")
+            raise TypeError(
+                f"keys are added to a Ref{errors.at_user_line()}: there are no sums of keys"
+            )
         return value.words
 
     def _place(self, index: Any) -> Any:
