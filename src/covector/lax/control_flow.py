@@ -95,8 +95,8 @@ def scan(
 
     `init` is the first carry.  The carry is a pytree that keeps its structure, shapes and dtypes from step to step.
     `xs` is a pytree of arrays with one leading size, or None if only `length` steps are wanted.  With `reverse` the
-    steps go from the last slice to the first.  Of a `Ref` in `xs` each step gets one to its slice.  `unroll` is how many steps a turn of the compiled loop does, True for
-    all of them; it does not change the result.
+    steps go from the last slice to the first.  `unroll` is how many steps a turn of the compiled loop does, True for
+    all of them; it does not change the result.  Of a `Ref` in `xs` each step gets one to its slice.
 
     >>> import covector
     >>> import covector.numpy as np

@@ -26,4 +26,5 @@ from covector.random.matrices import *
 from covector.random.samplers import *
 
 _key_methods.install()
+_key_refs.install()
 _publish(__name__, arrays=(__name__,))

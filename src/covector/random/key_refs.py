@@ -97,4 +97,6 @@ class KeyRef(Ref):
         return (*entries, *rest, slice(None))
 
 
-register_kind(prng_key, KeyRef)
+def install() -> None:
+    """Let `new_ref` of keys give these."""
+    register_kind(prng_key, KeyRef)
