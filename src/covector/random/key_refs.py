@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
-from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.numpy.dtype import prng_key
 from covector.random.keys import KEY_TYPE, Key
@@ -49,7 +50,7 @@ class KeyRef(Ref):
         >>> covector.empty_ref(covector.typeof(keys)).shape
         (3,)
         """
-        return cls.holding(Key(prims.zeros(ShapedArray((*shape, 2), dtypes.canonical("uint32")))))
+        return cls.holding(Key(prims.zeros(ShapedArray((*shape, 2), np.dtype(np.uint32)))))
 
     @property
     def aval(self) -> AbstractRef:
