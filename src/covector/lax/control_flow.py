@@ -285,9 +285,15 @@ def _trace_body(
             trees.append(treedef)
         return results
 
+    def names() -> list[str]:
+        own = leaf_paths(tree.unflatten(carry_tree, range(len(carry))))
+        slices = leaf_paths(tree.unflatten(xs_tree, range(len(xs))))
+        return [*[f"the carry{path}" for path in own], *[f"x{path}" for path in slices]]
+
     touched: dict[Any, Any] = {}
     name = getattr(f, "__name__", "body")
-    program = stage(f, (*carry, *xs), name, touched, (unpack, pack))
+    known = None if step.counters else names
+    program = stage(f, (*carry, *xs), name, touched, (unpack, pack), known)
     uses = uses_of(touched)
     n, total = len(carry), len(carry) + len(xs)
     refs = list(zip(uses, program.inputs[total:], strict=True))

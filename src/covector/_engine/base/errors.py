@@ -90,7 +90,8 @@ def made_invalid(
 ) -> str:
     """For an operation that made a NaN or an infinity."""
     where = at_user_line() if source is None else f" (at {source})"
-    return f"{operation}{where} of {', '.join(operands)}, which gave {result}"
+    given = ", ".join(operands)
+    return f"{operation}{where}{' of ' if given else ''}{given}, which gave {result}"
 
 
 def invalid_places(kind: str, count: int, size: int, first: tuple[int, ...]) -> str:
@@ -305,6 +306,15 @@ def not_a_value(api: str, name: str, value: object) -> str:
             "covector.numpy.asarray, or register its class as a pytree"
         )
     return text + returned_ref(value)
+
+
+def useless_donations(name: str, arguments: list[str]) -> str:
+    """Arguments are donated to a function that none of its results can take the memory of."""
+    which = "".join([f"\n    {a}" for a in arguments])
+    return (
+        f"jit of {name}: some donated arguments cannot be used{at_user_line()}, as there is no result, or no other "
+        f"one, of their size and dtype that could take their memory; they are kept:{which}"
+    )
 
 
 def returned_ref(value: object) -> str:
