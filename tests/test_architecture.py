@@ -64,7 +64,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/compile/functions",
         "incomplete_gamma zeta beta integrals scaled_error hypergeometric __init__",
     ),
-    ("_engine/control", "parameters open names"),
+    ("_engine/control", "parameters open open_trace names"),
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",

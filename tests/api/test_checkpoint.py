@@ -81,7 +81,7 @@ def test_what_policies_keep() -> None:
     def found(policy: Any) -> list[str]:
         return sorted(kept(cv.checkpoint(f, policy=policy), x, w))
 
-    arguments = ["from argument[0]", "from argument[1]"]
+    arguments = ["from the argument w", "from the argument x"]
     dots = [*arguments, "output of dot_general", "output of dot_general"]
     assert found(None) == found(policies.nothing_saveable) == arguments
     for policy in (
