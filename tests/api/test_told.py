@@ -189,3 +189,25 @@ def test_what_is_kept_is_told_by_the_names_of_arguments(capsys: pytest.CaptureFi
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["f32[2] from the argument p['a']", "f32[2] from the argument x"]
     assert lines[-1].startswith("f32[2] from a constant")
+
+
+# What operations inside of functions do with each other is not the user's: the flags say nothing of it.
+M, V, N = cnp.array([[1.0, 2.0], [3.0, 5.0]]), cnp.array([1.0, 2.0]), cnp.array([1, 2])
+INSIDE: dict[str, Callable[[], Any]] = {
+    "corrcoef": lambda: cnp.corrcoef(M),
+    "isin": lambda: cnp.isin(M, cnp.array([1.0, 5.0, 7.0])),
+    "histogram": lambda: cnp.histogram(V, bins=3)[0],
+    "histogram2d": lambda: cnp.histogram2d(V, V, bins=2)[0],
+    "polyfit": lambda: cnp.polyfit(cnp.arange(3.0), cnp.array([1.0, 3.0, 5.0]), 1, cov="unscaled")[0],
+    "trapezoid": lambda: cnp.trapezoid(M, V),
+    "digitize": lambda: cnp.digitize(V, V),
+    "mean": lambda: cnp.mean(M, axis=0, where=cnp.array([[True], [False]])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INSIDE)
+def test_promotion_inside_of_functions_is_not_the_users(case: str) -> None:
+    f = INSIDE[case]
+    wanted = f()
+    with cv.numpy_rank_promotion("raise"), cv.numpy_dtype_promotion("strict"):
+        np.testing.assert_array_equal(f(), wanted)
