@@ -64,7 +64,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/compile/functions",
         "incomplete_gamma zeta beta integrals scaled_error hypergeometric __init__",
     ),
-    ("_engine/control", "parameters open names"),
+    ("_engine/control", "parameters open open_trace names"),
     ("_engine/backends", "__init__ base"),
     (
         "_engine/compile",
@@ -136,7 +136,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "indexing markers sorting fourier collectives rng scaled bound operations linalg composed names __init__",
     ),
     ("", "image"),
-    ("random", "keys key_methods samplers distributions gammas counts choices matrices __init__"),
+    ("random", "keys key_refs key_methods samplers distributions gammas"),
+    ("random", "counts choices matrices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions attention initializers scaled __init__"),
     ("scipy", "decompositions linear_systems matrix_functions special_matrices linalg fft"),

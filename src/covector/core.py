@@ -15,7 +15,8 @@ from covector._engine.api.jaxprs import (
 )
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import OpenPrimitive as _OpenPrimitive
-from covector._engine.core.trace import Trace as Trace, Tracer as Tracer, typeof as _typeof
+from covector._engine.control.open_trace import OpenTrace as _OpenTrace
+from covector._engine.core.trace import Tracer as Tracer, typeof as _typeof
 from covector._engine.ir.program import Atom as Atom, Literal as Literal, Var as Var
 from covector._engine.types.avals import ShapedArray as ShapedArray
 from covector._engine.types.dims import maximum as _maximum, minimum as _minimum
@@ -28,6 +29,7 @@ from covector.extend.core import (
 AbstractValue = ShapedArray
 ParamDict = dict[str, _Any]
 Primitive = _OpenPrimitive
+Trace = _OpenTrace
 max_dim, min_dim = _maximum, _minimum
 eval_context = ensure_compile_time_eval
 

@@ -6,7 +6,7 @@ inside `jit`, loops, branches and transformed functions.  See docs/refs.md.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn, Protocol, overload
 
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import is_value
@@ -48,6 +48,9 @@ class AbstractRef:
     inner_aval: ShapedArray
     memory_space: object = None
     kind: str | None = None
+
+    def __str__(self) -> str:
+        return f"Ref{{{self.inner_aval.text()}}}"
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -94,7 +97,8 @@ class AbstractRef:
 class Ref(Cell):
     """A mutable reference to an array, made by `new_ref`: `ref[index]` reads, `ref[index] = value` writes.
 
-    Its shape and dtype stay what they are.  It is no array: to compute with it, read it, `ref[...]`.
+    Its shape and dtype stay what they are.  It is no array: to compute with it, read it, `ref[...]`.  What it holds may
+    stand for something else, as words do for keys of random numbers: then it is of a class of its own.
 
     >>> import covector
     >>> import covector.numpy as np
@@ -174,8 +178,20 @@ class Ref(Cell):
         """
         return RefAt(self, ())
 
+    def _shown(self, array: Any) -> Any:
+        """What its array stands for: here the array itself."""
+        return array
+
+    def _held_as(self, value: Any, combine: str) -> Any:
+        """The array that stands for a value to be written, or added.  TypeError if it is of another kind."""
+        return _fitted(self, value)
+
+    def _place(self, index: Any) -> Any:
+        """The index in its array of what is at an index of what that stands for."""
+        return index
+
     def __getitem__(self, index: Any) -> Any:
-        value = self._read()
+        value = self._shown(self._read())
         return value if index is ... else value[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -193,7 +209,7 @@ class Ref(Cell):
         self._update(idx, x, "add")
 
     def _update(self, index: Any, value: Any, combine: str) -> None:
-        value = _fitted(self, value)
+        value = self._held_as(value, combine)
         whole = index is ...
         if whole and combine == "set":
             self._write(_whole(self, value))
@@ -201,11 +217,11 @@ class Ref(Cell):
             taken = self._lend()
             made = None
             try:
-                made = update_taken(taken, index, value, combine)
+                made = update_taken(taken, self._place(index), value, combine)
             finally:
                 self._settle(made)
         else:
-            place = At(self._read())[index]
+            place = At(self._read())[self._place(index)]
             self._write(place.add(value) if combine == "add" else place.set(value))
 
     def unsafe_buffer_pointer(self) -> int:
@@ -244,8 +260,9 @@ class Ref(Cell):
     def __repr__(self) -> str:
         value = self._peek()
         if type(value) is not trace.Array:
-            return f"Ref<{self._inner.text()}>"
-        return "Ref" + repr(value).removeprefix("Array").replace("\n  ", "\n")
+            return f"Ref<{self.aval.inner_aval.text()}>"
+        text = repr(self._shown(value)).removeprefix("Array").removeprefix("Key")
+        return "Ref" + text.replace("\n  ", "\n")
 
 
 @bounded
@@ -289,7 +306,8 @@ class RefPart:
         if rest == [...]:
             self.ref._update(first, value, combine)
             return
-        part = _nested(self.ref[first], rest, _fitted(self.ref, value), combine)
+        self.ref._held_as(value, combine)  # or it would be converted
+        part = _nested(self.ref[first], rest, value, combine)
         self.ref[first] = part
 
     def __repr__(self) -> str:
@@ -300,8 +318,8 @@ def _nested(x: Any, indices: list[Any], value: Any, combine: str) -> Any:
     """The array with what x[i][j]... is replaced by, or gets added."""
     first, *rest = indices
     if rest:
-        return At(x)[first].set(_nested(x[first], rest, value, combine))
-    return At(x)[first].add(value) if combine == "add" else At(x)[first].set(value)
+        return x.at[first].set(_nested(x[first], rest, value, combine))
+    return x.at[first].add(value) if combine == "add" else x.at[first].set(value)
 
 
 def _fitted(ref: Ref, value: Any) -> Any:
@@ -340,6 +358,30 @@ def _whole(ref: Ref, value: Any) -> Any:
     return broadcast_to(value, wanted.shape)
 
 
+class Kind(Protocol):
+    """A class of references whose arrays stand for values of an extended dtype."""
+
+    def holding(self, value: Any) -> Ref:
+        """A reference that begins with this value."""
+        ...
+
+    def empty(self, shape: tuple[Any, ...]) -> Ref:
+        """One that is to be written before it is read."""
+        ...
+
+
+_KINDS: dict[Any, Kind] = {}  # by the scalar type of the dtype
+
+
+def register_kind(scalar_type: Any, kind: Kind) -> None:
+    """Let references to values whose dtype has this scalar type be of this class."""
+    _KINDS[scalar_type] = kind
+
+
+def _kind_of(x: Any) -> Any:
+    return getattr(getattr(x, "dtype", None), "type", None)
+
+
 def new_ref(init_val: Any, *, memory_space: Any = None, kind: str | None = None) -> Ref:
     """A mutable reference that begins with this array; for a Python number, with one of 32 bits.
 
@@ -353,6 +395,8 @@ def new_ref(init_val: Any, *, memory_space: Any = None, kind: str | None = None)
     >>> ref
     Ref([7, 1, 2], dtype=int32)
     """
+    if (of := _KINDS.get(_kind_of(init_val))) is not None:
+        return of.holding(init_val)
     if isinstance(init_val, Cell):
         raise TypeError(
             f"new_ref of a Ref{errors.at_user_line()}: there are no Refs of Refs; take its value, ref[...]"
@@ -378,6 +422,8 @@ def empty_ref(ty: Any, memory_space: Any = None) -> Ref:
     """
     if isinstance(ty, AbstractRef):
         ty = ty.inner_aval
+    if (of := _KINDS.get(_kind_of(ty))) is not None:
+        return of.empty(ty.shape)
     if not isinstance(ty, ShapedArray | ShapeDtypeStruct):
         raise TypeError(
             f"empty_ref takes the type of an array, such as a ShapeDtypeStruct, got {ty!r}{errors.at_user_line()}"
@@ -409,7 +455,8 @@ def freeze(ref: Ref) -> Any:
     >>> print(covector.freeze(ref))
     2.0
     """
-    return _checked(ref, "freeze")._frozen("it was frozen")
+    whole = _checked(ref, "freeze")
+    return whole._shown(whole._frozen("it was frozen"))
 
 
 def free_ref(ref: Ref) -> None:

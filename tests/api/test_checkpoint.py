@@ -81,7 +81,7 @@ def test_what_policies_keep() -> None:
     def found(policy: Any) -> list[str]:
         return sorted(kept(cv.checkpoint(f, policy=policy), x, w))
 
-    arguments = ["from argument[0]", "from argument[1]"]
+    arguments = ["from the argument w", "from the argument x"]
     dots = [*arguments, "output of dot_general", "output of dot_general"]
     assert found(None) == found(policies.nothing_saveable) == arguments
     for policy in (
@@ -180,7 +180,14 @@ def test_saved_residuals_are_printed(capsys: pytest.CaptureFixture[str]) -> None
     print_saved_residuals(f, 1.0)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2
-    assert printed[0].startswith("float32*[] output of cos from test_checkpoint.py:")
+    assert printed[0].startswith("f32[] output of cos from test_checkpoint.py:")
+    weights = {"w": np.ones((2, 3))}
+    print_saved_residuals(lambda p, x: np.sum((p["w"] @ x) * np.arange(2.0)), weights, np.ones(3))
+    assert capsys.readouterr().out.splitlines() == [
+        "f32[2,3] from the argument p['w']",
+        "f32[3] from the argument x",
+        "f32[2] from a constant",
+    ]
 
 
 # --------------------------------------------------------------------------------------------------------------- memory

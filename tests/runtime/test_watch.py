@@ -131,8 +131,9 @@ def test_what_is_told() -> None:
         cv.jit(lambda x: lax.scan(step, x, None, length=9))(2.5)
     assert " of float32[2,3], which gave float32[2,3]: 6 of 6 elements are nan" in str(caught.value)
     assert str(caught.value).endswith("the first at [0, 0], in step 3 of step")
+    bad = cnp.array([1.0, cnp.nan])
     with cv.debug_nans(), pytest.raises(FloatingPointError, match=r"operand 1, float32\[2\]: 1 of"):
-        cv.jit(lambda x, y: x + y)(1.0, cnp.array([1.0, cnp.nan]))
+        cv.jit(lambda x, y: x + y)(1.0, bad)
     with cv.debug_nans(), pytest.raises(FloatingPointError, match=r"in sub \(at test_watch.py"):
         cnp.array([1.0, cnp.inf]) - cnp.inf
 
@@ -145,15 +146,16 @@ def test_it_is_raised_where_numpy_has_one(name: str, values: list[float], kind: 
     with np.errstate(all="ignore"):
         wanted = {"nan": np.isnan, "inf": np.isinf}[kind](getattr(np, name)(x))
     f: Any = getattr(cnp, name)
+    given = cnp.asarray(x)
     with cv.config.override(**{f"debug_{kind}s": True}):
         for run in (f, cv.jit(f), cv.vmap(f)):
             if wanted.any():
                 with pytest.raises(FloatingPointError) as caught:
-                    run(cnp.asarray(x))
+                    run(given)
                 count = f"{wanted.sum()} of 3 elements are {kind}, the first at [{wanted.argmax()}]"
                 assert count in str(caught.value)
             else:
-                run(cnp.asarray(x))
+                run(given)
 
 
 @given(st.data())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import islice
 from types import FunctionType
 from typing import Any
@@ -25,7 +26,7 @@ from covector._engine.base.config import config
 from covector._engine.base.record import record
 from covector._engine.control.loop import Scan
 from covector._engine.core.numbers import SCALARS
-from covector._engine.core.refs import uses_of
+from covector._engine.core.refs import StandIns, uses_of
 from covector._engine.core.trace import context, stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.programs import interned
@@ -95,7 +96,7 @@ def scan(
     `init` is the first carry.  The carry is a pytree that keeps its structure, shapes and dtypes from step to step.
     `xs` is a pytree of arrays with one leading size, or None if only `length` steps are wanted.  With `reverse` the
     steps go from the last slice to the first.  `unroll` is how many steps a turn of the compiled loop does, True for
-    all of them; it does not change the result.
+    all of them; it does not change the result.  Of a `Ref` in `xs` each step gets one to its slice.
 
     >>> import covector
     >>> import covector.numpy as np
@@ -104,7 +105,22 @@ def scan(
     (6, [0, 1, 3, 6])
     """
     check_callable(f, "scan")
-    return scanned(_SCANNED, f, init, xs, length, reverse, unroll)
+    leaves, xs_tree = flatten(xs)
+    refs = StandIns("scan", leaves)
+    if not refs.places:
+        return scanned(_SCANNED, f, init, xs, length, reverse, unroll)
+
+    @wraps(f)
+    def step(carry: Any, values: Sequence[Any]) -> Any:
+        out = f(carry, tree.unflatten(xs_tree, refs.put(leaves, values)))
+        after, y = _carry_and_y(f, None, out)
+        return after, (y, refs.take())
+
+    slices = refs.values(leaves)
+    carry, (ys, lasts) = scanned(_SCANNED, step, init, slices, length, reverse, unroll)
+    for i, last in zip(refs.written(), lasts, strict=True):
+        leaves[i]._write(last)
+    return carry, ys
 
 
 def _carry_and_y(f: Function, _: Any, out: Any) -> Any:
@@ -269,9 +285,15 @@ def _trace_body(
             trees.append(treedef)
         return results
 
+    def names() -> list[str]:
+        own = leaf_paths(tree.unflatten(carry_tree, range(len(carry))))
+        slices = leaf_paths(tree.unflatten(xs_tree, range(len(xs))))
+        return [*[f"the carry{path}" for path in own], *[f"x{path}" for path in slices]]
+
     touched: dict[Any, Any] = {}
     name = getattr(f, "__name__", "body")
-    program = stage(f, (*carry, *xs), name, touched, (unpack, pack))
+    known = None if step.counters else names
+    program = stage(f, (*carry, *xs), name, touched, (unpack, pack), known)
     uses = uses_of(touched)
     n, total = len(carry), len(carry) + len(xs)
     refs = list(zip(uses, program.inputs[total:], strict=True))

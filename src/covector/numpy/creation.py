@@ -10,10 +10,12 @@ import numpy as np
 
 from covector._engine import _native, primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.core import trace
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Tracer
 from covector._engine.runtime.device import devices
+from covector._engine.runtime.late import look_at
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapeDtypeStruct, described
 from covector.numpy.join import stack
@@ -76,6 +78,8 @@ def asarray(
     """
     _check_order("asarray", order)
     x = array_of(a, None if dtype is None else dtypes.as_dtype(dtype))
+    if x is not a and (config.debug_nans or config.debug_infs) and type(x) is Array:
+        look_at("array", (), [x])
     return placed("asarray", prims.Copy()(x) if copy and x is a else x, device, out_sharding)
 
 

@@ -120,7 +120,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> A
     if c.ndim == 0:
         return el.divide(c, c)
     deviation = el.sqrt(prims.real(c.diagonal()) if dtypes.is_complex(c.dtype) else c.diagonal())
-    c = el.divide(el.divide(c, reshape(deviation, (-1, 1))), deviation)
+    c = el.divide(el.divide(c, reshape(deviation, (-1, 1))), reshape(deviation, (1, -1)))
     if not dtypes.is_complex(c.dtype):
         return clip(c, -1, 1)
     return prims.complex_(clip(prims.real(c), -1, 1), clip(prims.imag(c), -1, 1))

@@ -156,7 +156,7 @@ def polyfit(
         matrix = el.multiply(matrix, column)
         y = el.multiply(y, weights if y.ndim == 1 else column)
     scale = el.sqrt(reduce.sum(prims.square(el.abs(matrix)), 0))
-    matrix = el.divide(matrix, scale)
+    matrix = el.divide(matrix, reshape(scale, (1, -1)))
     found, left, rank, singular = linalg.lstsq(matrix, y, rcond)
     found = el.divide(found, scale if found.ndim == 1 else reshape(scale, (-1, 1)))
     if full:
@@ -164,7 +164,7 @@ def polyfit(
     if not cov:
         return found
     base = linalg.inv(matmul(el.conj(matrix).T, matrix))
-    base = el.divide(base, el.multiply(reshape(scale, (-1, 1)), scale))
+    base = el.divide(base, el.multiply(reshape(scale, (-1, 1)), reshape(scale, (1, -1))))
     if cov != "unscaled":
         if count <= order:
             raise ValueError(

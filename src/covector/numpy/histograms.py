@@ -181,9 +181,11 @@ def _bin(x: Any, edges: Any, even: bool) -> Any:
         guess = clip(el.floor(el.multiply(el.subtract(x, first), scale)), 0, max(count - 1, 0))
         place = prims.Convert(dtypes.int32)(where(el.isnan(guess), 0, guess))
         # rounded products may be one off: the edges decide
-        place = el.subtract(place, el.less(x, take(edges, place, mode="clip")))
+        one = prims.Convert(dtypes.int32)
+        place = el.subtract(place, one(el.less(x, take(edges, place, mode="clip"))))
         above = take(edges, el.add(place, 1), mode="clip")
-        place = el.add(place, el.logical_and(el.greater_equal(x, above), el.less(place, count - 1)))
+        beyond = el.logical_and(el.greater_equal(x, above), el.less(place, count - 1))
+        place = el.add(place, one(beyond))
     else:
         place = el.subtract(searchsorted(edges, x, "right"), 1)
         place = where(el.equal(x, last), count - 1, place)

@@ -188,6 +188,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     if x is not None:
         x = lift("trapezoid", x)
         dx = diff(x) if x.ndim == 1 else diff(moveaxis(x, axis, -1))
+        if x.ndim == 1:
+            dx = reshape(dx, (*(1,) * (y.ndim - 1), dx.shape[0]))
     n = y.shape[-1]
     first = 1 if n else 0
     pairs = el.add(cut(y, y.ndim - 1, first, n), cut(y, y.ndim - 1, 0, n - first))

@@ -331,6 +331,7 @@ def isin(
     x, tests = together("isin", "any", element, test_elements)
     tests = ravel(tests)
     if tests.shape[0] <= _FEW or method == "compare_all":
+        tests = reshape(tests, (*(1,) * x.ndim, tests.shape[0]))
         found = any_of(el.equal(prims.expand_dims(x, (x.ndim,)), tests), -1)
     else:
         table = sort(tests)

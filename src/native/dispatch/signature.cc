@@ -186,11 +186,13 @@ void Signature::add_lifted(PyObject* value) {
     lifted = true;
 }
 
-// A reference counts as the array that it holds. One that is there twice is an error.
+// A reference counts as the array that it holds, and by its class, which says what the array stands for. One that is
+// there twice is an error.
 Flat Signature::add_cell(PyObject* value) {
     if (!add_captured(value)) return Flat::kBypass;
     const Array* array = as_array(leaves[leaves.size() - 1].object);
     words.push_back(leaf_word(array->dtype, array->weak, array->ndim) | kCellBit);
+    words.push_back(reinterpret_cast<uint64_t>(Py_TYPE(value)));
     for (int i = 0; i < array->ndim; ++i) words.push_back(static_cast<uint64_t>(array->dims()[i]));
     return Flat::kDone;
 }

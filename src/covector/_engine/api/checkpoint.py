@@ -14,6 +14,7 @@ from covector._engine.api.arguments import (
     flatten,
     flatten_marked,
     function_name,
+    leaf_names,
     operand,
     result_names,
 )
@@ -180,7 +181,7 @@ def saved_residuals(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> list[
     check_callable(fun, "saved_residuals")
     args = resolved(fun, args, kwargs, "saved_residuals")
     leaves, in_tree = flatten(args)
-    names = [f"argument{tree.keystr(path)}" for path, _ in tree.leaves_with_path(args)]
+    names = [f"the argument {name}" for name in leaf_names(fun, args)]
     check_values(leaves, lambda: names, "saved_residuals")
 
     def flat(*values: Any) -> list[Any]:
@@ -194,7 +195,7 @@ def saved_residuals(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> list[
     atoms = (*known.inputs, *known.outputs)
     producer = {v: e for e in known.eqns for v in e.outputs}
     found: list[tuple[Any, str]] = []
-    for i in split.residuals:
+    for i in sorted(split.residuals, key=lambda i: i if i < len(names) else len(names)):
         v = atoms[i]
         if i < len(names):
             origin = f"from {names[i]}"
@@ -216,7 +217,8 @@ def print_saved_residuals(fun: Callable[..., Any], *args: Any, **kwargs: Any) ->
     >>> import covector.numpy as np
     >>> from covector.ad_checkpoint import print_saved_residuals
     >>> print_saved_residuals(covector.checkpoint(lambda x: np.sin(np.sin(x))), 1.0)
-    float32*[] from argument[0]
+    f32[] from the argument x
     """
     found = saved_residuals(fun, *args, **kwargs)
-    sys.stdout.write("".join([f"{aval.text()} {origin}\n" for aval, origin in found]))
+    lines = [f"{aval.strong().str_short(True)} {origin}\n" for aval, origin in found]
+    sys.stdout.write("".join(lines))

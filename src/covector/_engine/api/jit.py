@@ -174,7 +174,7 @@ class Signature:
             self.count,
             self.avals(),
             self.numbers(),
-            tuple(self.refs.places),
+            tuple([(i, type(self.leaves[i])) for i in self.refs.places]),
             *trace.context(),
         )
 
@@ -304,7 +304,9 @@ class Jitted:
             base = trace.current() if trace.current().staging else trace.EVAL
             refs: dict[Any, Any] = {}
             with trace.using(base):
-                program = trace.stage(self.fun, signature.avals(), self.name, refs, around)
+                program = trace.stage(
+                    self.fun, signature.avals(), self.name, refs, around, signature.names
+                )
             assert signature.out_tree is not None
             trees = signature.treedef, signature.out_tree
             touched = Touched(signature.written, uses_of(refs))
@@ -382,7 +384,7 @@ class Jitted:
         if trace.named_axes() and axis_names_of(traced.program):
             return None  # what reads them is a call in the batch that they are of
         if not traced_leaves:
-            return traced.entry(signature.donated, signature.refs.places)
+            return traced.entry(signature.refs.places)
         try:
             return traced.level_entry(signature.leaves)
         except errors.OutsideRefError:
@@ -408,7 +410,7 @@ class Jitted:
                 return self.fun(*args, **kwargs)
             results = touched.settled(leaves, outs)
         else:
-            results = traced.run(leaves, [i for i, d in enumerate(signature.donated) if d])
+            results = traced.run(leaves, traced.taken)
         return tree.unflatten(traced.out_tree, results)
 
 

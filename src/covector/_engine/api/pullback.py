@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -23,6 +24,7 @@ from covector._engine.transforms.forward import Tape
 from covector._engine.transforms.transpose import pull, transpose_flat
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.nothing import leaf_paths
 
 
 class _Mark:
@@ -267,7 +269,7 @@ def check_tangents(
             f"{errors.at_user_line()}"
         )
     result: list[Any] = []
-    for aval, t in zip(avals, leaves, strict=False):
+    for i, (aval, t) in enumerate(zip(avals, leaves, strict=False)):
         if getattr(t, "dtype", None) == dtypes.float0:
             if aval.differentiable() or np.shape(t) != aval.shape:
                 raise (wrong or TypeError)(
@@ -275,9 +277,15 @@ def check_tangents(
                 )
             result.append(Zero(aval))
             continue
-        check_values([t], lambda: [tangent], api)
-        result.append(_fit_tangent(api, aval, t, what, tangent, wrong, integers))
+        path = partial(_path, treedef, i)
+        check_values([t], lambda path=path: [tangent + path()], api)
+        result.append(_fit_tangent(api, aval, t, what, tangent, wrong, integers, path))
     return result
+
+
+def _path(treedef: tree.TreeDef, i: int) -> str:
+    """For messages: how a leaf of a pytree is reached."""
+    return leaf_paths(tree.unflatten(treedef, range(treedef.num_leaves)))[i]
 
 
 def _is_traceable(x: Any) -> bool:
@@ -292,17 +300,19 @@ def _fit_tangent(
     tangent: str,
     wrong: type[Exception] | None,
     integers: bool,
+    path: Callable[[], str],
 ) -> Any:
     type_ = typeof(t)
     if not aval.differentiable() and not integers:
         raise (wrong or TypeError)(
             f"{api}: the {what} is {aval.text()}, whose {tangent}s have the dtype float0 "
-            f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()}{errors.at_user_line()}"
+            f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()} for {what}{path()}"
+            f"{errors.at_user_line()}"
         )
     if type_.shape != aval.shape:
         raise (wrong or errors.ShapeError)(
             f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
-            f"{errors.at_user_line()}"
+            f" for {what}{path()}{errors.at_user_line()}"
         )
     # Python's numbers take the dtype, if they are of its kind or of a lower one.
     taken = type_.weak_type and not _is_traceable(t)
@@ -310,6 +320,6 @@ def _fit_tangent(
     if fits != aval.dtype:
         raise (wrong or TypeError)(
             f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
-            f"{type_.text()}{errors.at_user_line()}"
+            f"{type_.text()} for {what}{path()}{errors.at_user_line()}"
         )
     return t if _is_traceable(t) or type_.shape else number(t, aval)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from covector._engine.base.public import bounded
 from covector._engine.base.record import record
 from covector._engine.core.refs import Cell
 from covector._engine.core.trace import Tracer
-from covector._engine.ir.program import Program, Var
+from covector._engine.ir.program import Program, Var, atoms_read
 from covector._engine.runtime.batched import level_entry
 from covector._engine.runtime.device import devices
 from covector._engine.runtime.eager import as_array, as_function, aval_of
@@ -25,6 +27,7 @@ from covector._engine.runtime.late import compile_program
 from covector._engine.runtime.linearized import fitted
 from covector._engine.transforms.widen import with_numbers
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+from covector._engine.types.nothing import leaf_paths
 
 if TYPE_CHECKING:
     from covector._engine.runtime.executable import MemoryStats
@@ -74,10 +77,29 @@ class Traced:
         self.out_types = program.out_avals[: trees[1].num_leaves]
         self.in_tree, self.out_tree = trees
         self.donated = donated
+        self.taken = self._usable() if any(donated) else ()
         self.closed = program.close()
         self._options = options
         self._compiled_program: Program | None = None
         self._executables: dict[Any, Any] = {}
+
+    def _usable(self) -> tuple[int, ...]:
+        """The donated leaves whose memory results can take over, or that nothing reads; a warning names the others."""
+        left = Counter([(a.size, a.dtype) for a in self.out_types])
+        read = atoms_read(self.program)
+        taken, useless = list[int](), list[str]()
+        for i, (v, aval) in enumerate(zip(self.program.inputs, self.in_types, strict=False)):
+            kind = aval.size, aval.dtype
+            if not self.donated[i]:
+                continue
+            if v not in read or left[kind] > 0:
+                left[kind] -= v in read
+                taken.append(i)
+            else:
+                useless.append(f"{self.path_of(i)}, {aval.text()}")
+        if useless:
+            warnings.warn(errors.useless_donations(self.fun_name, useless), stacklevel=2)
+        return tuple(taken)
 
     @property
     def jaxpr(self) -> Program:
@@ -90,6 +112,13 @@ class Traced:
         donated = self.donated or (False,) * len(self.in_types)
         infos = [ArgInfo(a, d) for a, d in zip(self.in_types, donated, strict=True)]
         return tree.unflatten(self.in_tree, infos)
+
+    def path_of(self, leaf: int) -> str:
+        """For messages: how a leaf of the arguments is reached."""
+        args, kwargs = tree.unflatten(self.in_tree, range(len(self.in_types)))
+        path = (leaf_paths({"args": args, "kwargs": kwargs}))[leaf]
+        first, rest = path.split("]", 1)
+        return first[2:-1] + rest
 
     @property
     def in_avals(self) -> Any:
@@ -165,7 +194,7 @@ class Traced:
             devices(platform)
         return Lowered(self)
 
-    def entry(self, donated_leaves: tuple[bool, ...], refs: Sequence[int] = ()) -> Any:
+    def entry(self, refs: Sequence[int] = ()) -> Any:
         """What the native side keeps: executable, which leaves it takes, the recipe of the result.
 
         `refs` are the leaves that are references.  Of those that are written the memory is taken.
@@ -174,7 +203,7 @@ class Traced:
         positions = {v: i for i, v in enumerate(program.inputs)}
         cells, written = self.touched.cells(refs, len(self.in_types))
         taken = [cells[i] for i in written]
-        donated = (*[i for i, d in enumerate(donated_leaves) if d], *taken)
+        donated = (*self.taken, *taken)
         executable = self.executable(donated)
         if executable.native is None:
             return None
@@ -252,15 +281,16 @@ class Lowered(Stage):
     def __init__(self, traced: Traced):
         self._traced = traced
 
-    def as_text(self, dialect: str | None = None) -> str:
-        """The Program as text; there is no other dialect."""
+    def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:
+        """The Program as text; there is no other dialect.  It tells the user's lines, so `debug_info` adds none."""
         return str(self.compiler_ir(dialect))
 
     def compiler_ir(self, dialect: str | None = None) -> Program:
         """The Program; ValueError for another dialect than "program"."""
         if dialect not in (None, "program"):
             raise ValueError(
-                f"there is no dialect {dialect!r}{errors.at_user_line()}; what is lowered is a Program"
+                f"there is no dialect {dialect!r}{errors.at_user_line()}; what is lowered is a Program, which "
+                "`as_text()` tells; `compile().as_text()` takes the names of the stages after it: kernels, llvm, asm"
             )
         return self._traced.program
 
@@ -272,7 +302,7 @@ class Lowered(Stage):
         """The next stage; the options are those of `jit`, beside those that the function has."""
         traced = self._traced
         options = compiler_flags("compile", compiler_options)
-        return Compiled(traced, traced.executable(traced.donate_argnums, options))
+        return Compiled(traced, traced.executable(traced.taken, options))
 
 
 @bounded
@@ -287,7 +317,8 @@ class Compiled(Stage):
         leaves, treedef = flatten((args, kwargs))
         if treedef != self.in_tree:
             raise TypeError(
-                f"compiled for arguments of the structure {self.in_tree}, called with {treedef}"
+                f"{self._traced.fun_name} is compiled for arguments of the structure {self.in_tree}, called with "
+                f"{treedef}{errors.at_user_line()}"
             )
         if any(isinstance(x, Tracer) for x in leaves):
             raise TypeError(
@@ -305,9 +336,10 @@ class Compiled(Stage):
             )
             if got.dtype != aval.dtype or not fits:
                 raise TypeError(
-                    f"compiled for {aval.text()} as argument leaf {i}, called with {got.text()}"
+                    f"{self._traced.fun_name} is compiled for {aval.text()} as {self._traced.path_of(i)}, called with "
+                    f"{got.text()}{errors.at_user_line()}; convert it, or lower the function for such arguments"
                 )
-        outs = run(self._executable, touched, leaves, (), self.donate_argnums)
+        outs = run(self._executable, touched, leaves, (), self._traced.taken)
         return tree.unflatten(self.out_tree, self._traced.placed(outs))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

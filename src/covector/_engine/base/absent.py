@@ -139,7 +139,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "extend.core", "AbstractToken Token", _NO_TOKENS, "`debug.callback(..., ordered=True)`"
     ),
-    Absence("extend.core", "DebugInfo TraceTag", _INSIDE, "`eqn.source_info`"),
+    Absence("extend.core", "DebugInfo", _INSIDE, "`eqn.source_info`"),
     Absence(
         "extend.core",
         "create_call_primitive register_call_primitive_rules eval_jaxpr_transpose",

@@ -90,7 +90,8 @@ def made_invalid(
 ) -> str:
     """For an operation that made a NaN or an infinity."""
     where = at_user_line() if source is None else f" (at {source})"
-    return f"{operation}{where} of {', '.join(operands)}, which gave {result}"
+    given = ", ".join(operands)
+    return f"{operation}{where}{' of ' if given else ''}{given}, which gave {result}"
 
 
 def invalid_places(kind: str, count: int, size: int, first: tuple[int, ...]) -> str:
@@ -307,13 +308,22 @@ def not_a_value(api: str, name: str, value: object) -> str:
     return text + returned_ref(value)
 
 
+def useless_donations(name: str, arguments: list[str]) -> str:
+    """Arguments are donated to a function that none of its results can take the memory of."""
+    which = "".join([f"\n    {a}" for a in arguments])
+    return (
+        f"jit of {name}: some donated arguments cannot be used{at_user_line()}, as there is no result, or no other "
+        f"one, of their size and dtype that could take their memory; they are kept:{which}"
+    )
+
+
 def returned_ref(value: object) -> str:
     """What is added where a value that is no array may be a reference."""
     if not getattr(value, "_is_ref", False):
         return ""
     return (
-        ". A Ref can be an argument of jit, vmap, cond and switch, and be closed over everywhere, but not be "
-        "returned, carried, or differentiated: use its value, ref[...]"
+        ". A Ref can be an argument of jit, vmap, cond and switch, be in the xs of scan, and be closed over "
+        "everywhere, but not be returned, carried, or differentiated: use its value, ref[...]"
     )
 
 

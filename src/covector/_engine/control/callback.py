@@ -98,7 +98,11 @@ class Arguments:
 
     def unflatten(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """(args, kwargs) with these arrays."""
-        leaves = list(arrays)
+        # A callback gets values, not what the function was traced with.
+        leaves = [
+            _native.with_weak_type(x, False) if type(x) is Array and x.weak_type else x
+            for x in arrays
+        ]
         for position, value in self.static:
             leaves.insert(position, plain(value))
         if self.treedef is not None:
@@ -173,7 +177,7 @@ class Function:
         if len(self.results) == 1 and isinstance(out, _ONE_LEAF) and self.out_tree.is_leaf():
             return (self._checked(0, out),)
         leaves, treedef = tree.flatten(out)
-        if treedef != self.out_tree:
+        if treedef != self.out_tree and _in_tuples(treedef) != _in_tuples(self.out_tree):
             raise TypeError(
                 f"{self.api}: {_name(self.function)} returned {treedef}, but its result_shape_dtypes are "
                 f"{self.out_tree}"
@@ -199,6 +203,17 @@ class Function:
     def _wrong(self, i: int, found: str) -> str:
         which = "the result" if len(self.results) == 1 else f"result {i}"
         return f"{self.api}: {which} of {_name(self.function)} is declared {self.results[i].text()}, but has {found}"
+
+
+def _in_tuples(treedef: tree.TreeDef) -> tree.TreeDef:
+    """The structure with tuples in the place of lists, which a callback may return for them."""
+
+    def made(x: Any) -> Any:
+        if type(x) in (list, tuple):
+            return tuple(map(made, x))
+        return {k: made(v) for k, v in x.items()} if type(x) is dict else x
+
+    return tree.structure(made(tree.unflatten(treedef, range(treedef.num_leaves))))
 
 
 _ONE_LEAF = (np.ndarray, np.generic, *SCALARS, Array)

@@ -142,7 +142,8 @@ MappedTracer: Any = _native.mapped_tracer_type(_InBatch)
 
 def serves() -> bool:
     """Whether levels serve here: there is no trace but theirs, and no flag that wants each operation looked at."""
-    return current().native and config.fast_paths and not (config.debug_nans or config.debug_infs)
+    looked_at = config.debug_nans or config.debug_infs or config.check_tracer_leaks
+    return current().native and config.fast_paths and not looked_at
 
 
 def marked(x: Any) -> bool:

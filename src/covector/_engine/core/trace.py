@@ -355,6 +355,9 @@ class StagedTracer(Tracer):
     def source(self) -> errors.Source | None:
         return self._source
 
+    def describe(self) -> str:
+        return super().describe() + cast("StagingTrace", self._trace).origin(self._var)
+
 
 class Held:
     """The value of a reference, as one trace has it, and whether it was written there."""
@@ -368,11 +371,17 @@ class Held:
 class StagingTrace(Trace):
     """Records equations instead of computing them."""
 
-    __slots__ = ("closed", "constants", "eqns", "inputs", "name", "refs")
+    __slots__ = ("closed", "constants", "eqns", "inputs", "name", "names", "refs")
 
-    def __init__(self, parent: Trace, name: str = "main", refs: dict[Any, Held] | None = None):
+    def __init__(
+        self,
+        parent: Trace,
+        name: str = "main",
+        refs: dict[Any, Held] | None = None,
+        names: Callable[[], Sequence[str]] | None = None,
+    ):
         super().__init__(parent, True)
-        self.name = name
+        self.name, self.names = name, names  # `names` gives those of the inputs, for messages
         # References from outside, which are inputs; None if there may be none (see `core/refs.py`).
         self.refs = refs
         self.inputs: list[Var] = []
@@ -387,6 +396,22 @@ class StagingTrace(Trace):
         var = Var(aval)
         self.inputs.append(var)
         return StagedTracer(self, var, errors.user_source())
+
+    def origin(self, var: Var) -> str:
+        """For messages: the arguments of the function that a variable depends on, if they have names."""
+        if self.names is None or self.closed:
+            return ""
+        needed, pending = {var}, [var]
+        producer = {v: eqn for eqn in self.eqns for v in eqn.outputs}
+        while pending:
+            eqn = producer.get(pending.pop())
+            new = [a for a in (eqn.inputs if eqn else ()) if isinstance(a, Var) and a not in needed]
+            needed.update(new)
+            pending += new
+        names = self.names()
+        found = [name for v, name in zip(self.inputs, names, strict=False) if v in needed]
+        more = "" if len(found) <= 3 else f" and {len(found) - 3} more"
+        return f" (it depends on {', '.join(found[:3])}{more} of {self.name})" if found else ""
 
     def atom(self, x: Any) -> Atom:
         """The atom of a value: its variable, a literal, or a constant of the Program."""
@@ -488,15 +513,17 @@ def stage(
     name: str = "main",
     refs: dict[Any, Held] | None = None,
     around: tuple[Unpack, Pack] | None = None,
+    names: Callable[[], Sequence[str]] | None = None,
 ) -> Program:
     """The Program of a function from flat values to flat values.
 
     `refs` takes the references from outside that the function touches; without it that is an error.
+    `names` gives the names of the arguments, for messages.
     `around` makes the function's arguments of the flat values, and flat values of its result.  It is called from here,
     and so is the function: functions that call jitted ones may nest as deep as Python's stack has room for, and each
     frame of ours takes room.
     """
-    trace = StagingTrace(current(), name, refs)
+    trace = StagingTrace(current(), name, refs, names)
     before = set_current(trace)
     try:
         values = [trace.input(aval) for aval in avals]
@@ -509,7 +536,7 @@ def stage(
             del args, kwargs
         program = trace.program(outputs)
     finally:
-        trace.closed = True
+        trace.closed, trace.names = True, None
         set_current(before)
     if config.check_tracer_leaks:
         ended = weakref.ref(trace)

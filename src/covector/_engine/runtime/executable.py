@@ -87,6 +87,12 @@ class MemoryStats:
     host_temp_size_in_bytes: int = 0
     host_alias_size_in_bytes: int = 0
 
+    @property
+    def peak_memory_in_bytes(self) -> int:
+        """The most that is in use at once: arguments, results that reuse none of them, and scratch memory."""
+        own = self.output_size_in_bytes - self.alias_size_in_bytes
+        return self.argument_size_in_bytes + own + self.temp_size_in_bytes
+
 
 class Executable:
     """A compiled Program: call it with Arrays, get a list of Arrays."""

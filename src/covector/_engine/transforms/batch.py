@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.base.record import record
 from covector._engine.core.levels import Element, MappedTracer
 from covector._engine.core.primitive import Online, Primitive
@@ -14,6 +16,7 @@ from covector._engine.core.trace import (
     Trace,
     Tracer,
     _state,
+    check_leaks,
     current,
     naming,
     set_current,
@@ -123,12 +126,12 @@ def batch_flat(
             outs = f(*values)
     finally:
         set_current(before)
-    found: list[Any] = []
-    axes: list[int | None] = []
-    for x in outs:
-        axis = trace._axis_of(x)
-        found.append(x if axis is None else x.value)
-        axes.append(axis)
+    axes = [trace._axis_of(x) for x in outs]
+    found = [x if axis is None else x.value for x, axis in zip(outs, axes, strict=True)]
+    if config.check_tracer_leaks:
+        ended = weakref.ref(trace)
+        del trace, values, outs  # or they would be what still refers to it
+        check_leaks(ended, "a function under vmap")
     return found, axes
 
 

@@ -6,6 +6,7 @@ go on a `Tape`, which is a linear Program with its residuals in place.  `transfo
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.config import config
 from covector._engine.core.primitive import Online, Primitive
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import (
@@ -21,6 +23,7 @@ from covector._engine.core.trace import (
     Trace,
     Tracer,
     _state,
+    check_leaks,
     current,
     literal,
     set_current,
@@ -139,7 +142,12 @@ def jvp_flat(
         outs = f(*args)
     finally:
         set_current(before)
-    return trace.split(outs)
+    found = trace.split(outs)
+    if config.check_tracer_leaks:
+        ended = weakref.ref(trace)
+        del trace, args, outs  # or they would be what still refers to it
+        check_leaks(ended, "a function under jvp")
+    return found
 
 
 class LinearTracer(Tracer):
@@ -342,20 +350,26 @@ def linearize_flat(
     partial = PartialTrace(current())
     trace = JVPTrace(partial, linearizing=True)
     inputs: list[ShapedArray] = []
-    args: list[Any] = []
-    for i, p in enumerate(primals):
-        if nonzero is None or nonzero[i]:
-            aval = typeof(p).tangent()
-            inputs.append(aval)
-            p = JVPTracer(trace, p, partial.input(aval))
-        args.append(p)
+
+    def entering(i: int, p: Any) -> Any:
+        if nonzero is not None and not nonzero[i]:
+            return p
+        inputs.append(typeof(p).tangent())
+        return JVPTracer(trace, p, partial.input(inputs[-1]))
+
+    args = [entering(i, p) for i, p in enumerate(primals)]
     before = set_current(trace)
     try:
         outs, tangents = trace.split(f(*args))
-        return outs, partial.close(inputs, tangents)
+        tape = partial.close(inputs, tangents)
     finally:
         partial.nodes = None
         set_current(before)
+    if config.check_tracer_leaks:
+        ended = weakref.ref(trace)
+        del trace, args  # or they would be what still refers to it
+        check_leaks(ended, "a function that is differentiated")
+    return outs, tape
 
 
 def record_flat(

@@ -21,6 +21,7 @@ from covector._engine.api.jaxprs import (
 from covector._engine.base import errors as _errors
 from covector._engine.base.public import publish as _publish
 from covector._engine.control.open import OpenPrimitive as _OpenPrimitive
+from covector._engine.control.open_trace import TraceTag as TraceTag
 from covector._engine.core import trace as _trace
 from covector._engine.ir import check as _check
 from covector._engine.ir.effects import Effect as Effect
