@@ -263,6 +263,24 @@ def test_memory(native, subtract):
         sub(x, y)
 
 
+@pytest.mark.parametrize("count", [1 << 15, 1 << 20])
+def test_a_result_that_got_no_memory_gives_none_back(native, subtract, count):
+    """It was counted as freed, and the block that it did not have was kept for the next one."""
+    sub = subtract()
+    x = native.empty((count, 1), "float32")
+    sub(x, 1).block_until_ready()
+    before = native.memory_stats()["bytes_in_use"]
+    native.set_memory_limit(before + 4096)
+    try:
+        for _ in range(3):
+            with pytest.raises(MemoryError, match="cannot allocate"):
+                sub(x, 1).block_until_ready()
+    finally:
+        native.set_memory_limit(0)
+    assert abs(native.memory_stats()["bytes_in_use"] - before) < 4096
+    assert sub(x, 1).block_until_ready() is not None
+
+
 def test_looks_like_a_function(native):
     def wanted(x, y):
         """Text."""

@@ -304,12 +304,13 @@ CV_NOINLINE ThreadCache* thread_cache() {
 }
 
 // Refills the thread's list by up to a quarter of what it may hold, and returns one block more.
-CV_NOINLINE void* refill(SizeClass size) {
+CV_NOINLINE void* refill(SizeClass size, int64_t* capacity) {
     ThreadCache* cache = thread_cache();
     Central& c = central();
     std::lock_guard<std::mutex> lock(c.mutex);
     FreeBlock* first = take_small(c, size);
     if (first == nullptr) return nullptr;
+    *capacity = size.capacity;
     if (cache == nullptr) {
         c.in_use += size.capacity;
         ++c.allocs;
@@ -354,14 +355,11 @@ CV_NOINLINE void spill(FreeBlock* block, SizeClass size) {
 CV_NOINLINE void* alloc_central(SizeClass size, int64_t* capacity) {
     Central& c = central();
     std::lock_guard<std::mutex> lock(c.mutex);
-    void* memory;
-    if (size.index < 0) {
-        memory = alloc_large(c, capacity);
-    } else {
-        memory = alloc_middle(c, size);
-    }
+    int64_t obtained = size.capacity;
+    void* memory = size.index < 0 ? alloc_large(c, &obtained) : alloc_middle(c, size);
     if (memory == nullptr) return nullptr;
-    c.in_use += *capacity;
+    *capacity = obtained;
+    c.in_use += obtained;
     ++c.allocs;
     note_peak(c);
     return memory;
@@ -395,15 +393,16 @@ CV_NOINLINE void free_central(void* memory, SizeClass size, int64_t capacity) {
 
 void* memory_alloc(int64_t bytes, int64_t* capacity) {
     constexpr int64_t kMost = int64_t{1} << 62;
+    *capacity = 0;
     if (CV_UNLIKELY(bytes < 0 || bytes > kMost)) return nullptr;
     const SizeClass size = size_class(bytes);
-    *capacity = size.capacity;
     if (CV_UNLIKELY(size.capacity > kSmallLimit)) return alloc_central(size, capacity);
     ThreadCache* cache = tls_cache;
-    if (CV_UNLIKELY(cache == nullptr)) return refill(size);
+    if (CV_UNLIKELY(cache == nullptr)) return refill(size, capacity);
     ThreadBin& bin = cache->bins[size.index];
     FreeBlock* block = bin.head;
-    if (CV_UNLIKELY(block == nullptr)) return refill(size);
+    if (CV_UNLIKELY(block == nullptr)) return refill(size, capacity);
+    *capacity = size.capacity;
     bin.head = block->next;
     --bin.count;
     cache->count(size.capacity, 1);

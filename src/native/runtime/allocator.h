@@ -17,7 +17,7 @@ struct MemoryStats {
 };
 
 // Memory of at least `bytes`; its true size goes to `capacity`, which memory_free must be given.
-// Null if memory is exhausted, also after the caches were emptied.
+// Null, and a capacity of 0, if memory is exhausted, also after the caches were emptied.
 void* memory_alloc(int64_t bytes, int64_t* capacity);
 void memory_free(void* memory, int64_t capacity);
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "runtime/pool.h"
+#include "runtime/wide.h"
 
 namespace covector {
 
@@ -35,9 +36,9 @@ struct Unsigned {
     using Raw = Bits;
     static constexpr bool kHasOdd = false;
     template <class V>
-    static V encode(V x) { return x; }
+    CV_INLINE static V encode(V x) { return x; }
     template <class V>
-    static V decode(V key) { return key; }
+    CV_INLINE static V decode(V key) { return key; }
     static bool is_odd(Raw) { return false; }
 };
 
@@ -46,9 +47,9 @@ struct Signed {
     using Raw = Bits;
     static constexpr bool kHasOdd = false;
     template <class V>
-    static V encode(V x) { return static_cast<V>(x ^ kSign<Raw>); }
+    CV_INLINE static V encode(V x) { return static_cast<V>(x ^ kSign<Raw>); }
     template <class V>
-    static V decode(V key) { return static_cast<V>(key ^ kSign<Raw>); }
+    CV_INLINE static V decode(V key) { return static_cast<V>(key ^ kSign<Raw>); }
     static bool is_odd(Raw) { return false; }
 };
 
@@ -59,21 +60,21 @@ struct Float {
     static constexpr bool kHasOdd = true;
     static constexpr int kShift = 8 * sizeof(Raw) - 1;
     template <class V>
-    static auto is_nan(V x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
+    CV_INLINE static auto is_nan(V x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
     template <class V>
-    static V encode(V x) {
+    CV_INLINE static V encode(V x) {
         x = x == kSign<Raw> ? V{} : x;
         const auto negative = static_cast<V>(V{} - (x >> kShift));  // all bits or none
         const auto key = static_cast<V>(x ^ (negative | kSign<Raw>));
         return is_nan(x) ? static_cast<V>(~V{}) : key;
     }
     template <class V>
-    static V decode(V key) {
+    CV_INLINE static V decode(V key) {
         const auto negative = static_cast<V>((key >> kShift) - 1);
         return static_cast<V>(key ^ (negative | kSign<Raw>));
     }
     template <class V>
-    static auto is_odd(V x) { return (x == kSign<Raw>) | is_nan(x); }
+    CV_INLINE static auto is_odd(V x) { return (x == kSign<Raw>) | is_nan(x); }
 };
 
 // f(Type{}) for the dtype with this code; the codes are those of types/dtypes.py.

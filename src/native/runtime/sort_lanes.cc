@@ -12,6 +12,9 @@
 #include "runtime/squares.h"
 #include "runtime/wide.h"
 
+// Of functions that are written in place: they have no set of instructions of their own.
+#define CV_INLINED __attribute__((always_inline))
+
 namespace covector {
 
 Network::Network(int64_t items) : items_(items) {
@@ -37,6 +40,16 @@ namespace {
 template <typename Raw, typename Item>
 using Elements __attribute__((vector_size(sizeof(Raw) * kLanes<Item>))) = Raw;
 
+// GCC converts a vector to its own type element by element.
+template <typename To, typename From>
+CV_INLINE To converted(From x) {
+    if constexpr (sizeof(To) == sizeof(From)) {
+        return reinterpret_cast<To>(x);
+    } else {
+        return __builtin_convertvector(x, To);
+    }
+}
+
 // The elements of a group of rows, and a vector more.
 template <typename Item>
 constexpr int64_t kRoom = (kMostInRow + 1) * kLanes<Item>;
@@ -54,7 +67,7 @@ CV_INLINE bool to_lanes(const typename Type::Raw* rows, int64_t n, Vector<Item>*
             Part x;
             std::memcpy(&x, rows + l * n + j, sizeof x);
             if constexpr (Type::kHasOdd) odd |= reinterpret_cast<Part>(Type::is_odd(x));
-            square[l] = __builtin_convertvector(Type::encode(x), Vector<Item>);
+            square[l] = converted<Vector<Item>>(Type::encode(x));
         }
         if constexpr (kInRegisters) {
             turn_square<Item>(square);
@@ -110,7 +123,7 @@ CV_INLINE int64_t sort_keys(const Network& network, typename Type::Raw* keys, in
     const int64_t n = network.items(), all = count * n, group = lanes * n;
     Raw room[kRoom<Item>];
     Vector<Item> even[kMostInRow + lanes], odd[kMostInRow + lanes];
-    const auto read = [&](int64_t begin, Vector<Item>* columns) {
+    const auto read = [&](int64_t begin, Vector<Item>* columns) CV_INLINED {
         const Raw* rows = keys + begin;
         if (all - begin < group + lanes) {
             std::fill(std::copy(rows, rows + std::min(group, all - begin), room), std::end(room), Raw{0});
@@ -118,9 +131,9 @@ CV_INLINE int64_t sort_keys(const Network& network, typename Type::Raw* keys, in
         }
         return to_lanes<Type, Item, kInRegisters>(rows, n, columns);
     };
-    const auto write = [&](const Vector<Item>* columns, Raw* to) {
-        from_lanes<Item, kInRegisters>(columns, n, [to](int64_t i, const Vector<Item>& items) {
-            const auto x = Type::decode(__builtin_convertvector(items, Elements<Raw, Item>));
+    const auto write = [&](const Vector<Item>* columns, Raw* to) CV_INLINED {
+        from_lanes<Item, kInRegisters>(columns, n, [to](int64_t i, const Vector<Item>& items) CV_INLINED {
+            const auto x = Type::decode(converted<Elements<Raw, Item>>(items));
             std::memcpy(to + i, &x, sizeof x);
         });
     };
@@ -164,7 +177,7 @@ CV_INLINE void sort_places(const Network& network, const typename Type::Raw* key
         for (int64_t i = 0; i < n; ++i) columns[i] = columns[i] << 32 | static_cast<Item>(i);
         exchange<Item>(network, columns);
         Item* to = inside ? items + begin : last;
-        from_lanes<Item, kInRegisters>(columns, n, [to](int64_t i, const Vector<Item>& x) {
+        from_lanes<Item, kInRegisters>(columns, n, [to](int64_t i, const Vector<Item>& x) CV_INLINED {
             store<Item>(to + i, x);
         });
         if (!inside) std::copy(last, last + std::min(group, all - begin), items + begin);
