@@ -7,10 +7,8 @@ entry function is calls, which need no optimisation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 from covector._engine.backends.cpu.contents import buffers_of, locals_of
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
@@ -66,45 +64,24 @@ def one_of_many(
 def _function(outer: Frame, captured: Captured, write: Write) -> str:
     inner = Frame(outer.module, outer.memory_of, outer.target)
     emitter = LoopEmitter(inner)
-    loads: dict[str, list[str]] = {}
+    restore: list[str] = []
     for n, (type_, _, bind) in enumerate(captured):
         place, name = inner.fresh(), inner.fresh()
-        loads[name] = [
-            f"  {place} = getelementptr i64, ptr %context, i64 {n}",
-            f"  {name} = load {type_}, ptr {place}",
-        ]
+        restore.append(f"  {place} = getelementptr i64, ptr %context, i64 {n}")
+        restore.append(f"  {name} = load {type_}, ptr {place}")
         bind(inner, emitter, name)
     write(inner, emitter)
     return outer.module.shared(
         "ptr noalias %context, i64 %begin, i64 %end",
-        [*inner.entry, *_loaded(loads, inner.lines), "  ret void"],
+        [*inner.entry, *restore, *inner.lines, "  ret void"],
     )
-
-
-_NAME = re.compile(r"%[\w.]+")
-
-
-def _loaded(loads: dict[str, list[str]], lines: Sequence[str]) -> list[str]:
-    """Lines with what loads names, each in front of the first line of the first block that reads it, or at its end.
-
-    Of a body that reads 800 buffers one after the other, all loaded at its top, LLVM took 320 ms to find registers,
-    and 60 so.
-    """
-    result, end = list[str](), 0
-    for end, line in enumerate([*lines, "end:"]):  # noqa: B007
-        if not line.startswith("  ") or line.startswith("  br "):
-            break
-        for name in _NAME.findall(line):
-            result += loads.pop(name, ())
-        result.append(line)
-    return [*result, *chain.from_iterable(loads.values()), *lines[end:]]
 
 
 def _handed_over(outer: Frame, one: LoopEmitter, captured: Captured) -> str:
     """The operand that points to what a function gets from outside; it is written right before the call.
 
-    Each pointer is made where it is written.  Of a call that takes 1,000, made before the first was written, LLVM took
-    260 ms to find registers, and 30 so.
+    Each pointer is made where it is written.  Where calls take 1,000 in all, made before the first was written, LLVM
+    took 260 ms for the function that calls, and 110 so.
     """
     context = outer.words(max(len(captured), 1))
     for n, (type_, given_here, _) in enumerate(captured):
