@@ -25,6 +25,7 @@ from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
     as_body,
+    condition_for,
     dependent_carry,
     jvp_body,
     live_parts,
@@ -32,6 +33,7 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.each import Each, for_each, over_lanes
 from covector._engine.control.kept import TAPE, has_effects, silent
+from covector._engine.control.masked import Changing, carried_in_place, masked_program
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import (
     BOUNDED,
@@ -74,7 +76,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class While(Primitive):
+class While(Changing):
     """The body again and again, as long as the condition holds.
 
     Operands: consts, which every step sees; carry, handed from step to step.  Condition and body take both; the one
@@ -169,6 +171,20 @@ class While(Primitive):
             self, condition=condition, body=body, num_consts=k + len(values), mapped=mapped
         )
         return loop, (*operands[:k], *values, *operands[k:])
+
+    def changed(self) -> Sequence[int | None]:
+        if self.lanes:
+            return (None,) * len(self.body.outputs)
+        return carried_in_place(self.body, self.num_consts, len(self.body.outputs))
+
+    def where(self, mask: Any, kept: Mask, xs: Sequence[Any]) -> Sequence[Any]:
+        found = masked_program(self.body, kept)
+        more = mask, *found.constants
+        condition = replace_inputs(
+            self.condition, (*self.condition.inputs, *[Var(typeof(x)) for x in more])
+        )
+        loop, operands = self.taking([condition, found.program], xs, more)
+        return loop(*operands)
 
     # ---------------------------------------------------------------------------------------------- lowering
 
@@ -295,7 +311,7 @@ class While(Primitive):
         tangents_of_consts = given_ones(pushed.consts)
         mapped = compress(self.mask, self.layout.operands(nonzero).consts)
         loop = While(
-            _condition_for(self.condition, self.layout, found.program, found.layout),
+            condition_for(self.condition, self.layout, found.program, found.layout),
             found.program,
             found.layout.consts,
             self.lanes,
@@ -582,13 +598,3 @@ def _pushing(
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
-
-
-@derived
-def _condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
-    """The condition for a body with more consts and more carried values, after those that it has."""
-    own = layout.operands(condition.inputs)
-    theirs = wider.operands(body.in_avals)
-    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
-    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
-    return replace_inputs(condition, [*consts, *carry])
