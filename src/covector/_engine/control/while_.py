@@ -173,9 +173,8 @@ class While(Changing):
         return loop, (*operands[:k], *values, *operands[k:])
 
     def changed(self) -> Sequence[int | None]:
-        if self.lanes:
-            return (None,) * len(self.body.outputs)
-        return carried_in_place(self.body, self.num_consts, len(self.body.outputs))
+        count = len(self.body.outputs)
+        return [None] * count if self.lanes else carried_in_place(self.body, self.num_consts, count)
 
     def where(self, mask: Any, kept: Mask, xs: Sequence[Any]) -> Sequence[Any]:
         found = masked_program(self.body, kept)
