@@ -542,13 +542,3 @@ def linear_values(values: Sequence[Any]) -> list[Any]:
 def known_values(values: Sequence[Any]) -> list[Any]:
     """Those that are not linear."""
     return [v for v in values if not isinstance(v, Linear)]
-
-
-@derived
-def condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
-    """The condition for a body with more consts and more carried values, after those that it has."""
-    own = layout.operands(condition.inputs)
-    theirs = wider.operands(body.in_avals)
-    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
-    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
-    return replace_inputs(condition, [*consts, *carry])

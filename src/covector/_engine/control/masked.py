@@ -2,13 +2,12 @@
 
 A result that begins as one operand, the same in all branches, and is changed element by element, need not be selected,
 which would copy all of it in each step of a loop: each branch changes it in turn, and where another one is taken, it
-writes what is there.  So do the choices and loops inside of a branch.
+writes what is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
-from itertools import compress
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.control.call import Call
-from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import _known, _state, typeof
 from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, inline_calls
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
@@ -36,7 +34,7 @@ def each_its_own(
     axis_name: Hashable,
 ) -> tuple[tuple[Any, ...], list[int | None]]:
     """The results of the branches that the indices say, for operands with these batch axes; all have one in front."""
-    origins = _worth_changing(branches)
+    origins = _changed_in_place(branches)
     xs, axes = list(args), list(dims)
     for n in origins:
         if n is not None:
@@ -44,15 +42,15 @@ def each_its_own(
     columns: list[Sequence[Any]] = []
     for i, branch in enumerate(branches):
         mine = prims.eq(index, np.int32(i))
-        masked = masked_program(branch, tuple([n is not None for n in origins]))
+        masked = _masked(branch, tuple([n is not None for n in origins]))
         given = [
             x if d is None or n in origins else _slopes_only_where(mine, x, d)
             for n, (x, d) in enumerate(zip(xs, axes, strict=True))
         ]
         every = (True,) * len(origins)
-        where = (*axes, 0, *[None] * len(masked.constants))
+        where = (0, *axes, *[None] * len(masked.constants))
         found = batch_program(masked.program, where, size, axis_name, every)
-        outs = Call(found.program)(*given, mine, *masked.constants, *found.constants)
+        outs = Call(found.program)(mine, *given, *masked.constants, *found.constants)
         for n, out in zip(origins, outs, strict=True):
             if n is not None:
                 xs[n] = out
@@ -103,77 +101,43 @@ def _chosen(index: Any, values: Sequence[Any]) -> Any:
 # ------------------------------------------------------------------------------------------- changes in place
 
 
-class Changing(Primitive):
-    """A family: what holds Programs, and by them may change operands in place, as an update does."""
-
-    def changed(self) -> Sequence[int | None]:
-        """For each result, the operand that it is, changed in place or not at all, or None."""
-        raise self._missing("changed")
-
-    def where(self, mask: Any, kept: Mask, xs: Sequence[Any]) -> Sequence[Any]:
-        """The results; where a truth value is False, those in the mask are the operands that they come from."""
-        raise self._missing("where")
-
-
-# An equation, and which of its results.
-Change = tuple[Eqn, int]
-
-
 @record(eq=False)
 class _Changes:
-    """The changes by which results of a branch come from inputs, each of one: `origins` says which, or None."""
+    """The equations by which results of a branch come from inputs, each of one: `origins` says which, or None."""
 
     program: Program  # without calls
-    ways: tuple[tuple[Change, ...], ...]
+    eqns: tuple[frozenset[Eqn], ...]
     origins: tuple[int | None, ...]
 
 
 @derived
 def _changes(branch: Program) -> _Changes:
     program = inline_calls(branch)
-    producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
+    producer = {v: e for e in program.eqns for v in e.outputs}
     inputs = {v: n for n, v in enumerate(program.inputs)}
-    ways, origins = list[tuple[Change, ...]](), list[int | None]()
+    eqns, origins = list[frozenset[Eqn]](), list[int | None]()
     for out in program.outputs:
-        a, way = out, list[Change]()
-        while isinstance(a, Var) and a in producer:
-            eqn, n = producer[a]
-            origin = _origin(eqn.primitive, n)
-            if origin is None:
-                break
-            way.append((eqn, n))
-            a = eqn.inputs[origin]
-        ways.append(tuple(way))
+        a, way = out, list[Eqn]()
+        while (
+            isinstance(a, Var)
+            and a in producer
+            and isinstance(producer[a].primitive, prims.Setting)
+        ):
+            way.append(producer[a])
+            a = way[-1].inputs[0]
+        eqns.append(frozenset(way))
         origins.append(inputs.get(a) if isinstance(a, Var) else None)
-    return _Changes(program, tuple(ways), tuple(origins))
+    return _Changes(program, tuple(eqns), tuple(origins))
 
 
-def _origin(p: Primitive, result: int) -> int | None:
-    """The operand that a result is, changed in place, or None."""
-    if isinstance(p, Changing):
-        return p.changed()[result]
-    return 0 if isinstance(p, prims.Setting) else None
-
-
-def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
-    """For each result, the input that it is in all branches, changed in place or not at all, or None."""
+def _changed_in_place(branches: Sequence[Program]) -> list[int | None]:
+    """For each result, the operand that it is in all branches, changed in place or not at all, or None."""
     found: list[int | None] = []
     for n, *others in zip(*[_changes(b).origins for b in branches], strict=True):
-        found.append(n if n is not None and set(others) <= {n} and n not in found else None)
+        same = n is not None and set(others) <= {n} and n not in found
+        large = n is not None and _is_large(branches[0].inputs[n].aval)
+        found.append(n if same and large else None)
     return found
-
-
-def carried_in_place(body: Program, first: int, carry: int) -> list[int | None]:
-    """The same of a loop, which hands results on to its inputs from the first one on, so many."""
-    origins = changed_in_place([body])[:carry]
-    return [n if n == first + k else None for k, n in enumerate(origins)]
-
-
-def _worth_changing(branches: Sequence[Program]) -> list[int | None]:
-    """The same of large ones: to select from all of a small one costs less."""
-    types = branches[0].in_avals
-    found = changed_in_place(branches)
-    return [n if n is not None and _is_large(types[n]) else None for n in found]
 
 
 def _is_large(aval: ShapedArray) -> bool:
@@ -181,8 +145,8 @@ def _is_large(aval: ShapedArray) -> bool:
 
 
 @record(eq=False)
-class Masked:
-    """A branch that takes a truth value after its inputs, and then constants.
+class _Masked:
+    """A branch that takes a truth value before its inputs, and constants after them.
 
     Where it is False, results in the mask stay as they were, and what else it gives has no derivative in them.
     """
@@ -192,22 +156,20 @@ class Masked:
 
 
 @derived
-def masked_program(branch: Program, kept: Mask) -> Masked:
-    """A branch that changes results in the mask only if it is told so."""
+def _masked(branch: Program, kept: Mask) -> _Masked:
     found = _changes(branch)
     program = found.program
-    changing: dict[Eqn, set[int]] = {}
-    changed: set[Atom] = set()
-    for way, origin in compress(zip(found.ways, found.origins, strict=True), kept):
-        assert origin is not None
-        changed.add(program.inputs[origin])
-        for eqn, n in way:
-            changing.setdefault(eqn, set()).add(n)
-            changed.add(eqn.outputs[n])
+    ways = [eqns for eqns, mine in zip(found.eqns, kept, strict=True) if mine]
+    changing = frozenset[Eqn]().union(*ways)
+    changed = {
+        program.inputs[n]
+        for n, mine in zip(found.origins, kept, strict=True)
+        if mine and n is not None
+    }
+    changed |= {v for eqn in changing for v in eqn.outputs}
 
-    def run(*args: Any) -> list[Any]:
-        *values, mask = args
-        env: dict[Atom, Any] = dict(zip(program.inputs, values, strict=True))
+    def run(mask: Any, *args: Any) -> list[Any]:
+        env: dict[Atom, Any] = dict(zip(program.inputs, args, strict=True))
 
         def value(a: Atom) -> Any:
             return _known(a) if isinstance(a, Literal) else env[a]
@@ -216,34 +178,23 @@ def masked_program(branch: Program, kept: Mask) -> Masked:
         try:
             for eqn in program.eqns:
                 _state.source = eqn.source or before
-                xs, reads = list(map(value, eqn.inputs)), [a in changed for a in eqn.inputs]
+                xs = list(map(value, eqn.inputs))
                 if eqn in changing:
-                    out = _where(mask, eqn, changing[eqn], xs, reads)
+                    out = _where(mask, eqn.primitive, xs)
                 else:
-                    out = _reading(mask, eqn, xs, reads)
+                    out = _reading(mask, eqn, xs, [a in changed for a in eqn.inputs])
                 outs = out if eqn.primitive.multiple else (out,)
                 env.update(zip(eqn.outputs, outs, strict=True))
         finally:
             _state.source = before
         return list(map(value, program.outputs))
 
-    types = [*branch.in_avals, ShapedArray((), np.dtype(np.bool_))]
-    return Masked(*stage_closed(run, types, branch.name))
+    types = [ShapedArray((), np.dtype(np.bool_)), *branch.in_avals]
+    return _Masked(*stage_closed(run, types, branch.name))
 
 
-def _where(
-    mask: Any, eqn: Eqn, results: Collection[int], xs: list[Any], reads: Sequence[bool]
-) -> Any:
-    """An equation that changes what these results come from if the mask says so."""
-    p = eqn.primitive
-    if isinstance(p, Changing):
-        changed = p.changed()
-        own = {changed[n] for n in results}
-        given = [
-            _slopes_only_where(mask, x) if read and n not in own else x
-            for n, (x, read) in enumerate(zip(xs, reads, strict=True))
-        ]
-        return p.where(mask, tuple([n in results for n in range(len(eqn.outputs))]), given)
+def _where(mask: Any, p: Any, xs: list[Any]) -> Any:
+    """An update that is done if the mask says so."""
     assert isinstance(p, prims.Setting)
     update = xs[p.update]
     nothing = p.nothing(*xs)

@@ -25,7 +25,6 @@ from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
     as_body,
-    condition_for,
     dependent_carry,
     jvp_body,
     live_parts,
@@ -33,7 +32,6 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.each import Each, for_each, over_lanes
 from covector._engine.control.kept import TAPE, has_effects, silent
-from covector._engine.control.masked import Changing, carried_in_place, masked_program
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import (
     BOUNDED,
@@ -76,7 +74,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class While(Changing):
+class While(Primitive):
     """The body again and again, as long as the condition holds.
 
     Operands: consts, which every step sees; carry, handed from step to step.  Condition and body take both; the one
@@ -171,19 +169,6 @@ class While(Changing):
             self, condition=condition, body=body, num_consts=k + len(values), mapped=mapped
         )
         return loop, (*operands[:k], *values, *operands[k:])
-
-    def changed(self) -> Sequence[int | None]:
-        count = len(self.body.outputs)
-        return [None] * count if self.lanes else carried_in_place(self.body, self.num_consts, count)
-
-    def where(self, mask: Any, kept: Mask, xs: Sequence[Any]) -> Sequence[Any]:
-        found = masked_program(self.body, kept)
-        more = mask, *found.constants
-        condition = replace_inputs(
-            self.condition, (*self.condition.inputs, *[Var(typeof(x)) for x in more])
-        )
-        loop, operands = self.taking([condition, found.program], xs, more)
-        return loop(*operands)
 
     # ---------------------------------------------------------------------------------------------- lowering
 
@@ -310,7 +295,7 @@ class While(Changing):
         tangents_of_consts = given_ones(pushed.consts)
         mapped = compress(self.mask, self.layout.operands(nonzero).consts)
         loop = While(
-            condition_for(self.condition, self.layout, found.program, found.layout),
+            _condition_for(self.condition, self.layout, found.program, found.layout),
             found.program,
             found.layout.consts,
             self.lanes,
@@ -597,3 +582,13 @@ def _pushing(
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
+
+
+@derived
+def _condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
+    """The condition for a body with more consts and more carried values, after those that it has."""
+    own = layout.operands(condition.inputs)
+    theirs = wider.operands(body.in_avals)
+    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
+    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
+    return replace_inputs(condition, [*consts, *carry])
