@@ -118,7 +118,7 @@ def _errors(ours: Any, theirs: Any) -> str | None:
 
 def _leaf(ours: Any, theirs: Any) -> str | None:
     if isinstance(ours, str) or isinstance(theirs, str):
-        return None if ours == theirs else "value"
+        return None if ours == theirs or _plain(str(ours)) == _plain(str(theirs)) else "value"
     if ours[0] != theirs[0]:
         return "dtype"
     if ours[2] != theirs[2]:
