@@ -69,6 +69,30 @@ def shares(xs: Any) -> Any:
     return [x / total for x in xs]
 
 
+def chosen(count: int) -> Callable[[Any], Any]:
+    """One of so many branches."""
+    branches = [lambda x, k=k: cnp.sin(x) * k + x for k in range(count)]
+    return lambda x: lax.switch((x * 3).astype("int32") % count, branches, x)
+
+
+def ruled(count: int) -> Callable[[Any], Any]:
+    """So many calls of one function that has a rule for its derivative."""
+    rule = covector.custom_vjp(cnp.sin)
+    rule.defvjp(lambda x: (cnp.sin(x), x), lambda x, ct: (ct * cnp.cos(x),))
+
+    def run(x: Any) -> Any:
+        for _ in range(count):
+            x = rule(x)
+        return x
+
+    return run
+
+
+def sloped(make: Callable[[int], Callable[[Any], Any]]) -> Callable[[int], tuple[Any, ...]]:
+    """The derivatives of a batch."""
+    return lambda count: (covector.vmap(covector.grad(make(count))), X[:5])
+
+
 CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "elements": steps(lambda x, k: x * 1.5 + k),
     "calls": steps(lambda x, k: cnp.sin(x)),
@@ -97,6 +121,8 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "scatters": steps(lambda x, k: x.at[(x * 63).astype("int32")].add(1.0)),
     "transforms": steps(lambda x, k: cnp.fft.fft(x).real),
     "choices": steps(lambda x, k: lax.cond(x[0] > k, cnp.sin, cnp.cos, x), X[:3]),
+    "slopes of a choice of many": sloped(chosen),
+    "slopes of rules": sloped(ruled),
     "an optimiser's step": lambda n: (
         lambda ps, gs: [(0.9 * p + g, p - cnp.sqrt(g) * 0.1) for p, g in zip(ps, gs, strict=True)],
         [X] * n,
@@ -106,28 +132,35 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
 
 
 def work(make: Callable[[int], tuple[Any, ...]], count: int, donated: bool) -> dict[str, int]:
-    """How many functions the passes call, their proofs included, and emission; and how long the text is."""
+    """How many functions tracing calls, and passes, their proofs included, and emission; and how long the text is."""
     function, *args = make(count)
     jitted: Any = covector.jit(function)
-    program = jitted.trace(*args).program
-    inputs = tuple(range(len(program.inputs))) if donated else ()
-    job = job_of(backend.BACKEND, inputs)
     called = 0
 
     def see(frame: object, event: str, arg: object) -> None:
         nonlocal called
         called += event in ("call", "c_call")
 
-    before = sys.getprofile()
-    sys.setprofile(see)
-    try:
-        kernel = run_passes(program, TO_KERNEL, job)["memory"]
-        passes, called = called, 0
-        assert isinstance(kernel, Kernel)
-        text = emit(kernel, job.target, backend.processor()).text()
-    finally:
-        sys.setprofile(before)
-    return {"passes": passes, "emission": called, "text": text.count("\n")}
+    def calls(run: Callable[[], Any]) -> tuple[int, Any]:
+        nonlocal called
+        called, before = 0, sys.getprofile()
+        sys.setprofile(see)
+        try:
+            result = run()
+        finally:
+            sys.setprofile(before)
+        return called, result
+
+    tracing, traced = calls(lambda: jitted.trace(*args))
+    program = traced.program
+    inputs = tuple(range(len(program.inputs))) if donated else ()
+    job = job_of(backend.BACKEND, inputs)
+    passes, kernels = calls(lambda: run_passes(program, TO_KERNEL, job))
+    kernel = kernels["memory"]
+    assert isinstance(kernel, Kernel)
+    emission, module = calls(lambda: emit(kernel, job.target, backend.processor()).text())
+    lines = module.count("\n")
+    return {"tracing": tracing, "passes": passes, "emission": emission, "text": lines}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,7 +9,7 @@ import pytest
 
 import covector as cv
 import covector.numpy as cnp
-from covector import checkpoint_policies as policies, lax
+from covector import ad_checkpoint, checkpoint_policies as policies, lax
 
 
 def powers(x: Any, n: Any, **memory: Any) -> Any:
@@ -37,6 +37,57 @@ def test_a_tape_is_as_long_as_it_is_said() -> None:
         return slope.lower(0.8, 3).compile().memory_analysis().temp_size_in_bytes
 
     assert size(0) < size(1 << 16) - 60_000 < size(None) - 15_000_000
+
+
+VECTOR = 128  # bytes of one of a step's vectors
+
+
+def stepped(c: Any, w: Any) -> Any:
+    h = ad_checkpoint.checkpoint_name(cnp.tanh(c @ w), "h")
+    return (cnp.sin(h) * cnp.cos(h) + cnp.exp(-h * h)) @ w
+
+
+def bytes_of_a_slope(run: Any) -> int:
+    """What the gradient of a loop of such steps takes beside operands and results."""
+    slope = cv.jit(cv.grad(lambda w, x: cnp.sum(run(w, x))))
+    operands = np.ones((32, 32), np.float32), np.ones(32, np.float32)
+    return slope.lower(*operands).compile().memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("policy", "vectors"),
+    [
+        (policies.nothing_saveable, 1),
+        (policies.dots_saveable, 2),
+        (policies.save_only_these_names("h"), 2),
+    ],
+    ids=["nothing", "products", "names"],
+)
+def test_a_scan_keeps_of_each_step_what_the_policy_says(policy: Any, vectors: int) -> None:
+    """The carry, and what is named or a product, but for what is carried anyway."""
+
+    def size(count: int) -> int:
+        step = cv.checkpoint(stepped, policy=policy)
+        return bytes_of_a_slope(
+            lambda w, x: lax.scan(lambda c, _: (step(c, w), None), x, None, length=count)[0]
+        )
+
+    assert size(4000) - size(1000) == 3000 * vectors * VECTOR
+
+
+def test_two_levels_of_scans_keep_two_roots_of_the_steps() -> None:
+    def size(root: int) -> int:
+        def inner(c: Any, w: Any) -> Any:
+            return lax.scan(lambda c, _: (stepped(c, w), None), c, None, length=root)[0]
+
+        outer = cv.checkpoint(inner)
+        return bytes_of_a_slope(
+            lambda w, x: lax.scan(lambda c, _: (outer(c, w), None), x, None, length=root)[0]
+        )
+
+    few, many = size(30), size(300)
+    assert many < 300_000, "of 90,000 steps"
+    assert many < 11 * few
 
 
 def test_memory_that_there_is_not_is_an_error_and_nothing_is_lost() -> None:

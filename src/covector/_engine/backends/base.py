@@ -161,7 +161,10 @@ class Limits:
     packed: int = 4
     # A body with more calls is compiled quickly (LLVM's `optnone`).  No vector register survives a call, so there is
     # little for a register allocator to gain, and it takes 60 % of the time (500 sines: 10 ms or 4).
-    quick_calls: int = 64
+    # It is less than `many_roots`, so that a nest of sines that are all kept is such a body: 1,000 of a `custom_vjp`
+    # under `vmap(grad)` took LLVM 380 ms, 230 with pointers made where they are
+    # handed over, and 40 where all functions of the module are such.
+    quick_calls: int = 48
     # Loops of one nest that become one function: a nest of pieces may have a thousand.
     loops_together: int = 16
     # Loops in the body of a loop that become functions: 40 of them, over 256 elements, took 10 % longer with the calls.

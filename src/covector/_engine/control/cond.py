@@ -352,11 +352,14 @@ def _with_all_constants(
     programs: Sequence[Program], constants: Sequence[tuple[Any, ...]]
 ) -> tuple[tuple[Program, ...], tuple[Any, ...]]:
     """The Programs with the constants of all at the end of each one's inputs, and these."""
+    some = [(n, values) for n, values in enumerate(constants) if values]
+    if not some:
+        return tuple(programs), ()
     result: list[Program] = []
     for k, program in enumerate(programs):
         own = len(program.inputs) - len(constants[k])
         inputs = [*program.inputs[:own]]
-        for n, values in enumerate(constants):
+        for n, values in some:
             inputs += program.inputs[own:] if n == k else [Var(typeof(x)) for x in values]
         result.append(replace_inputs(program, inputs))
     return tuple(result), tuple([x for values in constants for x in values])

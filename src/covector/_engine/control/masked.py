@@ -81,12 +81,21 @@ def _spread(mask: Any, shape: Sequence[Dim], axis: int) -> Any:
 
 
 def _chosen(index: Any, values: Sequence[Any]) -> Any:
-    """The rows of those of the values that the indices say; the batch axis of all is the first."""
+    """The rows of those of the values that the indices say; the batch axis of all is the first.
+
+    By halves, so that few values wait for others: of 400 one after the other LLVM took 320 ms to find registers,
+    and 110 so.
+    """
     index = _spread(index, typeof(values[0]).shape, 0)
-    result = values[0]
-    for i, value in enumerate(values[1:], 1):
-        result = prims.select(prims.ge(index, np.int32(i)), value, result)
-    return result
+
+    def among(low: int, high: int) -> Any:
+        if high - low == 1:
+            return values[low]
+        middle = (low + high) // 2
+        below = prims.lt(index, np.int32(middle))
+        return prims.select(below, among(low, middle), among(middle, high))
+
+    return among(0, len(values))
 
 
 # ------------------------------------------------------------------------------------------- changes in place

@@ -8,6 +8,7 @@ entry function is calls, which need no optimisation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from covector._engine.backends.cpu.contents import buffers_of, locals_of
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
@@ -17,8 +18,8 @@ from covector._engine.ir.kernel import Buffer, Init, Statement, walk
 from covector._engine.ir.scalar import Expr
 
 Bind = Callable[[Frame, LoopEmitter, str], None]
-# What a function gets from outside: the type, the operand there, and how to make it known inside.
-Captured = list[tuple[str, str, Bind]]
+# What a function gets from outside: the type, what gives the operand there, and how to make it known inside.
+Captured = list[tuple[str, Callable[[], str], Bind]]
 Write = Callable[[Frame, LoopEmitter], None]
 
 
@@ -38,7 +39,8 @@ def function_of(
     inside = {s.local for s in walk(statements) if isinstance(s, Init)}
     for local in locals_of(statements):
         if local not in inside:
-            captured.append((register_element(local.dtype), one.value(local), _local(local)))
+            given_here = partial(one.value, local)
+            captured.append((register_element(local.dtype), given_here, _local(local)))
     context = _handed_over(outer, one, captured)
     return _function(outer, captured, write), context
 
@@ -48,10 +50,9 @@ def one_of_many(
 ) -> tuple[str, str]:
     """The same for statements that get nothing but memory from outside: those that are alike share a function."""
     shape = Shape(statements)
-    outer.bring(shape.buffers)
     numbers = {outer.memory_of(b): n for b, n in shape.buffers.items()}
     memories = tuple([numbers[outer.memory_of(b)] for b in shape.buffers])
-    known = tuple([b in outer.pointers for b in shape.buffers])
+    known = tuple([outer.knows(b) for b in shape.buffers])
     key = shape.key, memories, known, tuple(outer.symbols)
     captured = _captured(outer, shape.buffers, {})
     name = outer.module.alike.get(key)
@@ -77,9 +78,14 @@ def _function(outer: Frame, captured: Captured, write: Write) -> str:
 
 
 def _handed_over(outer: Frame, one: LoopEmitter, captured: Captured) -> str:
-    """The operand that points to what a function gets from outside; it is written right before the call."""
+    """The operand that points to what a function gets from outside; it is written right before the call.
+
+    Each pointer is made where it is written.  Where calls take 1,000 in all, made before the first was written, LLVM
+    took 260 ms for the function that calls, and 110 so.
+    """
     context = outer.words(max(len(captured), 1))
-    for n, (type_, operand, _) in enumerate(captured):
+    for n, (type_, given_here, _) in enumerate(captured):
+        operand = given_here()
         slot = one.line(f"getelementptr i64, ptr {context}, i64 {n}")
         outer.lines.append(f"  store {type_} {operand}, ptr {slot}")
     return context
@@ -89,11 +95,16 @@ def _captured(outer: Frame, buffers: Iterable[Buffer], given: Mapping[str, str])
     """The buffers and symbols that statements get from outside."""
     found: Captured = []
     for buffer in buffers:
-        if buffer in outer.pointers:
-            found.append(("ptr", outer.pointer(buffer), _pointer(buffer)))
+        if outer.knows(buffer):
+            found.append(("ptr", partial(_brought, outer, buffer), _pointer(buffer)))
     for symbol, operand in {**outer.symbols, **given}.items():
-        found.append(("i64", operand, _symbol(symbol)))
+        found.append(("i64", partial(str, operand), _symbol(symbol)))
     return found
+
+
+def _brought(outer: Frame, buffer: Buffer) -> str:
+    outer.bring((buffer,))
+    return outer.pointer(buffer)
 
 
 def _pointer(buffer: Buffer) -> Bind:

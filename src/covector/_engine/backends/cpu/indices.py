@@ -72,6 +72,10 @@ class Frame:
             del self.pointers[buffer]
             self.sources[buffer] = source
 
+    def knows(self, buffer: Buffer) -> bool:
+        """Whether the buffer is memory from outside of the loops that are written here."""
+        return buffer in self.pointers or buffer in self.sources
+
     def pointer(self, buffer: Buffer) -> str:
         """The operand that points to a buffer's first element."""
         slot = self.slots.get(buffer)
