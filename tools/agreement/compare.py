@@ -117,8 +117,10 @@ def _errors(ours: Any, theirs: Any) -> str | None:
 
 
 def _leaf(ours: Any, theirs: Any) -> str | None:
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return None if _own_text(ours) == _own_text(theirs) else "value"
     if isinstance(ours, str) or isinstance(theirs, str):
-        return None if ours == theirs else "value"
+        return "value"
     if ours[0] != theirs[0]:
         return "dtype"
     if ours[2] != theirs[2]:
@@ -126,6 +128,11 @@ def _leaf(ours: Any, theirs: Any) -> str | None:
     if not _close(ours[3], theirs[3], TOLERANCES.get(theirs[0].removeprefix("NumPy's "), 0)):
         return "value"
     return None if ours[1] == theirs[1] else "weak type"
+
+
+def _own_text(text: str) -> str:
+    """The text of an object without its address, and with JAX's name of structures."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text).replace("PyTreeSpec", "PyTreeDef")
 
 
 def _close(x: Any, y: Any, tolerance: float) -> bool:

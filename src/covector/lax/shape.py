@@ -151,14 +151,16 @@ def dtype(x: Any) -> np.dtype:
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
-    The shape stays.  TypeError for what is no dtype.
+    The shape stays; a Python integer keeps the lowest bits.  TypeError for what is no dtype.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
     Array([ 1, -1], dtype=int32)
     """
-    x = array("convert_element_type", operand)
     wanted = dtypes.as_dtype(new_dtype)
+    if type(operand) is int and operand.bit_length() > 31 and dtypes.is_integer(wanted):
+        operand = np.uint64(operand % 2**64).astype(wanted)
+    x = array("convert_element_type", operand)
     return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
 
 
