@@ -98,7 +98,8 @@ class Key:
     @property
     def aval(self) -> ShapedArray:
         """The type: key<fry> and the shape."""
-        return typeof(self)
+        dtype: Any = self.dtype
+        return ShapedArray(self.shape, dtype)
 
     def __bool__(self) -> bool:
         raise TypeError(f"keys have no truth value{errors.at_user_line()}")
