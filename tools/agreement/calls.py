@@ -51,7 +51,13 @@ LETTERS = {
     "E": ("float32", "int32", "uint8", "bfloat16", "weak float"),
     "Q": (
         *("int2", "uint2", "int4", "uint4", "float4_e2m1fn", "float8_e8m0fnu", "float8_e3m4"),
-        *("float8_e4m3fn", "float8_e4m3b11fnuz", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
+        *(
+            "float8_e4m3fn",
+            "float8_e4m3b11fnuz",
+            "float8_e4m3fnuz",
+            "float8_e5m2",
+            "float8_e5m2fnuz",
+        ),
     ),
 }
 SHAPES = ("2, 3", "", "4", "0, 3")
@@ -172,7 +178,9 @@ def every_call(wide: bool) -> Iterator[str]:
         for text in _expanded(line.removeprefix(_BESIDE)):
             letter = next((n for n in LETTERS if _asks(text, n)), "D")
             plain = re.sub(rf"\b{letter}\b", "D", text)
-            yield from (_filled(plain, d, "2, 3") for d in _dtypes(plain, LETTERS.get(letter, dtypes)))
+            yield from (
+                _filled(plain, d, "2, 3") for d in _dtypes(plain, LETTERS.get(letter, dtypes))
+            )
 
 
 def _expanded(line: str) -> Iterator[str]:

@@ -247,6 +247,7 @@ class Report:
             lambda: defaultdict(Counter)
         )
         self.found: list[tuple[str, str, Any, Any]] = []
+        self.agreeing: list[tuple[str, Any]] = []
         self.drawn: dict[str, int] = {}
         deliberate = rules()
         for call, ours, theirs, numpys in outcomes:
@@ -255,6 +256,7 @@ class Report:
             self.counts[module]["calls"] += 1
             if kind is None:
                 self.counts[module]["agree"] += 1
+                self.agreeing.append((call, theirs))
             elif _as_numpy(ours, numpys) or any(
                 r.holds(kind, call, (ours, theirs)) for r in deliberate
             ):
