@@ -55,6 +55,19 @@ def vectors(n: int) -> Operands:
     return {"x": pair[0].copy(), "y": pair[1].copy()}
 
 
+def wide(n: int, bits: int) -> Operands:
+    """Two vectors of integers of so many bits, the second without zeros."""
+    return {
+        "i": integers(n, 99).astype(f"i{bits // 8}"),
+        "j": integers(n, 7, 2).astype(f"i{bits // 8}") + np.array(1, f"i{bits // 8}"),
+    }
+
+
+def short(n: int) -> Operands:
+    """Rows of 30."""
+    return {"a": normal(n, 30)}
+
+
 def rows(n: int) -> Operands:
     """Rows of a thousand, an index of a column in each, as many numbers of rows, and a row."""
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from benchmarks.operations import (
     LENGTHS,
@@ -16,9 +17,11 @@ from benchmarks.operations import (
     normal,
     rows,
     shaped,
+    short,
     square,
     stack,
     vectors,
+    wide,
 )
 
 
@@ -66,6 +69,28 @@ def elementwise() -> Iterator[Operation]:
     yield Operation(
         "x // y", "x // y", lambda n: {"x": integers(n, 99), "y": integers(n, 7) + 1}, some
     )
+    for code in ("x ** 3", "x ** -2", "x ** 0.5", "x ** 2.5", "np.where(x < 0.5, 0, x)", "x == y"):
+        yield Operation(code, code, vectors, some)
+    yield Operation("(x < y) & (x > 0.2)", "(x < y) & (x > 0.2)", vectors, some)
+    for bits in (8, 16, 64):
+        pair = partial(wide, bits=bits)
+        yield Operation(f"i + j int{bits}", "i + j", pair, some)
+        yield Operation(f"i * j int{bits}", "i * j", pair, some)
+        yield Operation(f"i // j int{bits}", "i // j", pair, some)
+        yield Operation(f"i % j int{bits}", "i % j", pair, some)
+    for code in ("x * y", "np.tanh(x)", "np.maximum(x, y)"):
+        yield Operation(code, code, vectors, some, dtype="float16")
+    for ours, torch in (
+        ("x.astype(np.int8)", "x.to(torch.int8)"),
+        ("x.astype(np.float16)", "x.half()"),
+        ("x.astype(np.float64)", "x.double()"),
+        ("i.astype(np.float32)", "i.float()"),
+        ("i.astype(bool)", "i.bool()"),
+    ):
+        make = vectors if ours.startswith("x") else partial(wide, bits=32)
+        yield Operation(ours, ours, make, some, torch)
+    yield Operation("np.sqrt(z)", "np.sqrt(z)", complexes(0), some)
+    yield Operation("np.log(z)", "np.log(z)", complexes(0), some)
     yield Operation("z * z", "z * z", complexes(0), some)
     yield Operation("np.abs(z)", "np.abs(z)", complexes(0), some)
     yield Operation("np.exp(z)", "np.exp(z)", complexes(0), some)
@@ -129,6 +154,10 @@ def reductions() -> Iterator[Operation]:
     yield Operation("cumsum 0", "np.cumsum(x, 0)", rows, ROWS)
     yield Operation("cumsum 1", "np.cumsum(x, 1)", rows, ROWS)
     yield Operation("diff", "np.diff(x)", vectors, LENGTHS)
+    yield Operation("count_nonzero", "np.count_nonzero(x > 0.5)", vectors, LENGTHS)
+    for name in ("max", "argmax", "argmin", "sum"):
+        torch = "torch.amax(a, 1)" if name == "max" else None
+        yield Operation(f"{name} of short rows", f"np.{name}(a, 1)", short, (100, 10_000), torch)
 
 
 def ordering() -> Iterator[Operation]:
@@ -163,6 +192,19 @@ def ordering() -> Iterator[Operation]:
         "np.nonzero(x > 0)[:8]",
         "np.nonzero(x > 0)[0][:8]",
     )
+    yield Operation(
+        "all nonzero",
+        "np.nonzero(x > 0, size=N)",
+        indexed,
+        some,
+        "np.nonzero(x > 0)",
+        "np.nonzero(x > 0)[0]",
+    )
+    for torch, code in (
+        ("np.unique(few)", "np.unique(few, size=1000)"),
+        ("torch.histc(x, 100)", "np.histogram(x, 100)[0]"),
+    ):
+        yield Operation(torch, code, indexed, some[1:], torch, code.replace(", size=1000", ""))
 
 
 def indexing() -> Iterator[Operation]:

@@ -69,7 +69,7 @@ def scalar_type_of(x: Any) -> type:
     if type(x) in PYTHON_SCALARS:
         return type(x)
     own = getattr(x, "dtype", None)
-    return _PYTHON_TYPES[kind(own if isinstance(own, np.dtype) else named_dtype(x))]
+    return _PYTHON_TYPES[kind(named_dtype(own if isinstance(own, np.dtype) else x))]
 
 
 def itemsize_bits(dtype: Any) -> int:

@@ -18,8 +18,9 @@ from covector._engine.base.errors import at_user_line
 from covector._engine.base.public import publish
 from covector._engine.base.record import record
 
+base.load()  # `optree` is told of our own classes before users flatten them
 NAMESPACE = base.PUBLIC
-PyTreeDef = base.TreeDef
+PyTreeDef = optree.PyTreeSpec
 IsLeaf = Callable[[Any], bool] | None
 
 __all__ = [

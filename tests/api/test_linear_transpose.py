@@ -58,3 +58,22 @@ def test_a_transpose_is_the_adjoint(name: str, dtype: str) -> None:
 def test_other_types_are_refused(f: Any, x: Any) -> None:
     with pytest.raises(TypeError, match="from floating-point numbers to such, and from integers"):
         linear_transpose(f, x)
+
+
+def test_numbers_of_a_higher_kind_are_no_cotangents() -> None:
+    """1.5 counted as 1 for a function of integers."""
+    assert int(linear_transpose(lambda x: 3 * x, 1)(2)[0]) == 6
+    assert float(linear_transpose(lambda x: 3 * x, 1.0)(2)[0]) == 6
+    for x, ct in ((1, 1.5), (1.0, 1j)):
+        with pytest.raises(TypeError, match="must have the same dtype"):
+            linear_transpose(lambda x: 3 * x, x)(ct)
+    with pytest.raises(ValueError, match="must have the same dtype"):
+        cv.vjp(lambda x: x, 1.0)[1](1j)
+    with pytest.raises(TypeError, match="must have the same dtype"):
+        cv.jvp(lambda x: x, (1.0,), (1j,))
+
+
+def test_axes_to_reduce_are_accepted_where_there_are_none() -> None:
+    assert float(linear_transpose(lambda x: 3 * x, 1.0, reduce_axes=())(2.0)[0]) == 6
+    with pytest.raises(NotImplementedError, match="reduce_axes='i'"):
+        linear_transpose(lambda x: 3 * x, 1.0, reduce_axes="i")

@@ -14,6 +14,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax, nn
+from covector.scipy import special
 
 inf, nan = float("inf"), float("nan")
 Function = Callable[..., Any]
@@ -40,7 +41,13 @@ UNARY: dict[str, tuple[Function, list[float], list[float], list[float]]] = {
     "x^0.0": (lambda x: x**0.0, [0, 3, -2], [0, 0, 0], [0, 0, 0]),  # JAX: NaN at 0
     "2^x": (lambda x: 2.0**x, [0, -inf], [np.log(2), 0], [np.log(2) ** 2, 0]),
     "0^x": (lambda x: 0.0**x, [0, 2], [0, 0], [0, 0]),
-    "relu": (nn.relu, [-1, 0, 2], [0, 0, 1], [0, 0, 0]),
+    "relu": (nn.relu, [-1, 0, 2, nan], [0, 0, 1, 0], [0, 0, 0, 0]),
+    "relu6": (nn.relu6, [0, 2, 6, nan], [0, 1, 0, 0], [0, 0, 0, 0]),
+    "sparse_sigmoid": (nn.sparse_sigmoid, [-2, -1, 0, 1], [0, 0.25, 0.5, 0.25], [0, 0, 0, 0]),
+    "entr": (special.entr, [0, 1, inf], [inf, -1, -inf], [-inf, -1, 0]),
+    "erf": (special.erf, [0, inf, -inf], [2 / np.pi**0.5, 0, 0], [0, 0, 0]),
+    "erfcx": (special.erfcx, [1e3, inf], [-5.6418874e-7, 0], [1.1283766e-9, 0]),
+    "dawsn": (special.dawsn, [1e3, inf], [-5.0000075e-7, 0], [1.000003e-9, 0]),
     "clip": (lambda x: cnp.clip(x, -1, 1), [-2, -1, 0, 1, 2], [0, 0.5, 1, 0.5, 0], [0] * 5),
     "maximum(x, 0)": (lambda x: cnp.maximum(x, 0), [-1, 0, 2], [0, 0.5, 1], [0, 0, 0]),
     "logaddexp(x, 0)": (lambda x: cnp.logaddexp(x, 0), [0, -inf, inf], [0.5, 0, 1], [0.25, 0, 0]),
@@ -95,10 +102,22 @@ SEVERAL: dict[str, tuple[Function, tuple[float, ...], tuple[float, ...]]] = {
     "rem": (lax.rem, (-7, 2), (1, 3)),
     "mod": (cnp.mod, (-7, 2), (1, 4)),
     "mod of a multiple": (cnp.mod, (4, 2), (1, -2)),
-    "hypot 0 0": (cnp.hypot, (0, 0), (0.5, 0.5)),
+    "hypot 0 0": (cnp.hypot, (0, 0), (nan, nan)),
+    "hypot inf": (cnp.hypot, (1, inf), (0, nan)),
+    "xlogy 0 2": (special.xlogy, (0, 2), (np.log(2), 0)),
+    "xlogy 0 0": (lambda y: special.xlogy(0.0, y), (0,), (0,)),  # JAX: NaN
+    "xlog1py 0 1": (special.xlog1py, (0, 1), (np.log(2), 0)),
+    "kl_div 0 1": (special.kl_div, (0, 1), (0, 1)),
+    "rel_entr": (special.rel_entr, (2, 0.5), (np.log(4) + 1, -4)),
+    "rel_entr outside": (special.rel_entr, (-1, 1), (0, 0)),
+    "poch 2 0": (special.poch, (2, 0), (0, 1 - np.euler_gamma)),
+    "boxcox 0 -1": (special.boxcox, (0, -1), (inf, nan)),
+    "fmax of equals": (cnp.fmax, (1, 1), (0, 1)),
+    "fmin of equals": (cnp.fmin, (1, 1), (0, 1)),
     "nextafter": (lax.nextafter, (1, 2), (1, 0)),  # JAX has no rule
     "select": (lambda x, y: lax.select(x > y, x, y), (1, 1), (0, 1)),
     "logaddexp of minus infinity": (cnp.logaddexp, (-inf, 0), (0, 1)),
+    "logaddexp of equal infinities": (cnp.logaddexp, (inf, inf), (0.5, 0.5)),
     "zeta": (lambda q: lax.zeta(2.0, q), (1.0,), (-2 * 1.2020569,)),  # JAX has no rule
 }  # fmt: skip
 
@@ -134,12 +153,21 @@ VECTORS: dict[str, tuple[Function, list[float], list[float]]] = {
     "max": (cnp.max, [2, 1, 2], [0.5, 0, 0.5]),
     "min of equals": (cnp.min, [0, 0, 0], [1 / 3] * 3),
     "max with infinity": (cnp.max, [inf, 1, 1], [1, 0, 0]),
+    "max with NaN": (cnp.max, [nan, 1, 1], [0, 0, 0]),
+    "reduce of least numbers": (lambda x: lax.reduce(x, -inf, lax.max, (0,)), [-inf, -inf], [0.5, 0.5]),
+    "pool of least numbers": (
+        lambda x: lax.reduce_window(x, -inf, lax.max, (2,)).sum(), [-inf, -inf], [1, 0]
+    ),
+    "scatter max with NaN": (lambda x: cnp.zeros(1).at[cnp.zeros(2, int)].max(x).sum(), [nan, 1], [0, 0]),
     "ptp": (cnp.ptp, [1, 1, 1], [0, 0, 0]),
     "prod": (cnp.prod, [2, 0, 3], [0, 6, 0]),
     "prod of zeros": (cnp.prod, [0, 0, 3], [0, 0, 0]),
     "cumprod": (weighted(cnp.cumprod), [0, 1, 2], [9, 0, 0]),
     "cumprod of zeros": (weighted(cnp.cumprod), [0, 0, 3], [1, 0, 0]),
     "cummax of equals": (weighted(lax.cummax), [1, 1, 0], [3.5, 2.5, 0]),
+    "cummax with NaN": (weighted(lax.cummax), [1, nan, 2], [1, 0, 0]),
+    "cumlogsumexp of infinities": (weighted(lax.cumlogsumexp), [inf, inf, 0], [3.5, 2.5, 0]),
+    "quantile of equals": (lambda x: cnp.quantile(x, 0.25), [1, 1, 1], [0.5, 0.5, 0]),
     "cummin of equals": (weighted(lax.cummin), [0, 0, 0], [2.75, 1.75, 1.5]),
     "sort of equals": (weighted(cnp.sort), [1, 1, 0], [2, 3, 1]),
     "sort of nothing": (weighted(cnp.sort), [], []),

@@ -113,6 +113,33 @@ def test_minimum(n: int) -> None:
     assert found.hess_inv.shape == (n, n)
 
 
+@pytest.mark.parametrize("remembered", [2, 10])
+def test_minimum_with_a_limited_memory(remembered: int) -> None:
+    for n in (2, 6):
+        found = optimize.minimize(
+            valley,
+            np.zeros(n),
+            method="L-BFGS",
+            tol=1e-6,
+            options={"maxcor": remembered, "ftol": 0},
+        )
+        wanted = scipy.optimize.minimize(
+            valley, np.zeros(n), method="L-BFGS-B", options={"maxcor": remembered}
+        )
+        assert found.success
+        assert found.hess_inv is None
+        np.testing.assert_allclose(found.x, np.ones(n), atol=1e-5)
+        assert found.nfev <= 1.5 * wanted.nfev
+    name = "l-bfgs-experimental-do-not-rely-on-this"
+    for options, status in (
+        ({"maxiter": 2}, 1), ({"maxfun": 3}, 2), ({"maxgrad": 3}, 3), ({"ftol": 100.0}, 4),
+    ):  # fmt: skip
+        cut = optimize.minimize(valley, np.zeros(3), method=name, options=options)
+        assert (bool(cut.success), int(cut.status)) == (False, status)
+    stuck = optimize.minimize(lambda x: -x.sum() * cnp.inf, np.ones(2), method=name)
+    assert int(stuck.status) == 5
+
+
 def test_what_minimization_says() -> None:
     cut = optimize.minimize(valley, np.zeros(3), method="BFGS", options={"maxiter": 2})
     assert (bool(cut.success), int(cut.status), int(cut.nit)) == (False, 1, 2)

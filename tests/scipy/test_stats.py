@@ -103,6 +103,32 @@ def test_derivatives(name: str) -> None:
         np.testing.assert_allclose(np.asarray(got).sum(), wanted, rtol=1e-5, atol=1e-7)
 
 
+WITHOUT_MEANING: dict[str, list[tuple[float, ...]]] = {
+    "bernoulli": [(-0.5,), (1.5,)], "beta": [(0.0, 1.0), (2.0, -1.0)], "binom": [(5.0, -0.1), (5.0, 1.1)],
+    "chi2": [(0.0,), (-1.0,)], "gamma": [(0.0,), (-1.0,)], "gennorm": [(-1.0,)], "geom": [(-0.5,), (1.5,)],
+    "nbinom": [(5.0, 1.5)], "norm": [], "pareto": [(0.0,), (-1.0,)], "poisson": [(-0.5,)], "t": [(0.0,), (-2.0,)],
+    "truncnorm": [(2.0, -1.0)], "wrapcauchy": [(1.0,), (1.5,), (-0.5,)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_MEANING))
+def test_parameters_without_a_meaning_give_nan(name: str) -> None:
+    """As in SciPy, wherever the value lies; a scale that is not positive has none either."""
+    values, shapes, place = FAMILIES[name]
+    bad = [(*rest, *place) for rest in WITHOUT_MEANING[name]]
+    bad += [(*shapes, 0.0, scale) for scale in (0.0, -1.0)] if len(place) == 2 else []
+    rows = np.array(bad, np.float32).T[:, :, None]
+    kinds = [k for k in functions(name) if (name, k) not in UNPLACED]
+    got = covector.jit(
+        lambda x, *rest: [getattr(getattr(stats, name), k)(x, *rest) for k in kinds]
+    )(np.asarray(values, np.float32), *rows)
+    for kind, found in zip(kinds, got, strict=True):
+        with np.errstate(all="ignore"):
+            wanted = getattr(getattr(scipy.stats, name), kind)(values, *rows.astype(float))
+        assert np.isnan(wanted).all(), kind
+        assert np.isnan(found).all(), (kind, found)
+
+
 def test_outside_has_no_derivative() -> None:
     for name, x in (("gamma", -1.0), ("beta", 2.0), ("expon", -1.0), ("pareto", 0.5)):
         shapes = FAMILIES[name][1]

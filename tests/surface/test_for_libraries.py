@@ -94,6 +94,16 @@ def test_structs_stand_for_results_and_carry_shardings() -> None:
     assert aval.to_tangent_aval() == aval
 
 
+def test_what_tells_of_an_array_has_its_dtype() -> None:
+    struct = cv.ShapeDtypeStruct((2,), "float16")
+    assert cnp.result_type(struct) == cnp.result_type(struct, 1.0) == np.float16
+    assert cnp.result_type(struct, "float32") == np.float32
+    assert cnp.promote_types(struct, "int64") == np.float16
+    assert cnp.result_type(cv.typeof(1.0), "bfloat16") == np.float32  # as strong, as in JAX
+    with cv.enable_x64(False):
+        assert cnp.result_type(cv.ShapeDtypeStruct((2,), "float64")) == np.float32
+
+
 def test_flags_of_jax_can_be_read() -> None:
     assert cv.config.jax_debug_nans is False
     with cv.debug_nans():

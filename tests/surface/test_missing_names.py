@@ -32,6 +32,7 @@ def test_a_missing_name_says_why(package: str) -> None:
             getattr(module, name)
         found = absence(package, name)
         assert found is not None
+        assert found is not NOT_YET
         text = str(caught.value)
         if package == "covector.interpreters.mlir":  # which has a better answer
             assert "there is no MLIR in Covector" in text
@@ -60,6 +61,28 @@ def test_the_table_names_what_jax_has() -> None:
         for name in set(e.names.split()) - set(names_of(f"covector.{e.package}".rstrip(".")))
     ]
     assert not wrong
+
+
+def test_the_table_names_only_what_is_missing() -> None:
+    there = [
+        f"{e.package}.{name}"
+        for e in ABSENT
+        for name in set(e.names.split()) - set(missing_names(f"covector.{e.package}".rstrip(".")))
+    ]
+    assert not there
+
+
+def test_a_missing_module_says_why() -> None:
+    for name, text in (
+        ("covector.profiler", "jax.profiler is missing here: there is no profiler"),
+        ("covector.experimental.pallas", "for kernels of GPUs and TPUs; use `covector.extend`"),
+        ("covector.experimental.pjit", "use `jit`"),
+    ):
+        with pytest.raises(ModuleNotFoundError, match=re.escape(text)) as caught:
+            importlib.import_module(name)
+        assert caught.value.name == name
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'covector.nowhere'$"):
+        importlib.import_module("covector.nowhere")
 
 
 def test_each_name_has_one_reason() -> None:

@@ -13,6 +13,7 @@ import covector as cv
 from covector import numpy as cnp
 from covector.experimental import sparse
 from covector.experimental.sparse import BCOO
+from covector.scipy.sparse import linalg as sparse_linalg
 
 RNG = np.random.default_rng(0)
 DENSE = (RNG.normal(size=(3, 4)) * (RNG.random((3, 4)) < 0.5)).astype("float32")
@@ -61,6 +62,16 @@ def test_the_same_as_dense(name: str) -> None:
         wanted = OPERATIONS[name](np.asarray(array.todense()))
         found = sparse.todense(OPERATIONS[name](array))
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [sparse_linalg.cg, sparse_linalg.bicgstab, sparse_linalg.gmres])
+def test_iterative_solvers_take_sparse_matrices(solver: Any) -> None:
+    dense = np.diag(np.arange(2.0, 7.0)).astype(np.float32) + np.eye(5, k=1, dtype=np.float32) / 4
+    dense = dense + dense.T
+    right = np.arange(5, dtype=np.float32)
+    near = BCOO.fromdense(np.diag(1 / np.diag(dense)))
+    found, _ = cv.jit(lambda A, b: solver(A, b, M=near))(BCOO.fromdense(dense), right)
+    np.testing.assert_allclose(found, np.linalg.solve(dense, right), rtol=1e-4, atol=1e-5)
 
 
 def test_under_transformations() -> None:

@@ -16,13 +16,16 @@ import pytest
 import covector as cv
 from covector import lax, numpy as cnp
 
-NAMES = """image lax nn nn.initializers numpy numpy.fft numpy.linalg ops random scipy.fft scipy.integrate
-    scipy.ndimage scipy.optimize scipy.signal scipy.sparse.linalg scipy.special scipy.stats
-    scipy.stats.beta scipy.stats.gamma scipy.stats.multivariate_normal scipy.stats.norm tree""".split()  # noqa: SIM905
+NAMES = """dtypes experimental.ode experimental.random flatten_util image lax lax.linalg nn nn.initializers numpy
+    numpy.fft numpy.linalg ops random scipy.cluster.vq scipy.fft scipy.integrate scipy.linalg
+    scipy.ndimage scipy.optimize scipy.signal scipy.sparse.linalg scipy.special scipy.stats scipy.stats.beta
+    scipy.stats.binom scipy.stats.dirichlet scipy.stats.gamma scipy.stats.multivariate_normal scipy.stats.norm
+    scipy.stats.truncnorm tree tree_util""".split()  # noqa: SIM905
 MODULES = {name: import_module(f"covector.{name}") for name in NAMES}
 LEFT_OUT = {
     "save", "savez", "load", "fromfile", "fromstring", "frombuffer", "set_printoptions", "printoptions",
     "fori_loop", "while_loop", "identity", "eye", "tri", "bernoulli",  # of huge sizes
+    "hadamard", "invhilbert", "invpascal", "pascal",
 }  # fmt: skip
 # Those of a call that does not fit the signature are Python's own.
 ALLOWED = (TypeError, ValueError, IndexError, OverflowError, NotImplementedError)
@@ -129,6 +132,16 @@ KNOWN: list[tuple[Callable[[], Any], type[Exception], str]] = [
         r"polynomial cannot take x=float32\[2\], coeffs=3",
     ),  # type: ignore[arg-type]
     (
+        lambda: cnp.finfo("int8"),
+        ValueError,
+        r"finfo cannot take dtype='int8' \(at .*: data type .*int8.* not inexact",
+    ),
+    (
+        lambda: lax.round(1.0, 7),
+        ValueError,
+        r"round cannot take x=1.0, rounding_method=7 \(at .*: 7 is not a valid RoundingMethod",
+    ),  # type: ignore[arg-type]
+    (
         lambda: cnp.fft.fft(cnp.ones(3), norm=cnp.ones(2)),
         TypeError,
         r"fft cannot take a=float32\[3\], norm=float32\[2\]",
@@ -147,6 +160,17 @@ def test_what_was_not_foreseen_is_told(call: Any, kind: type[Exception], text: s
         call()
     assert type(caught.value) is kind
     assert caught.value.__cause__ is not None
+
+
+def test_of_keys_too() -> None:
+    """Functions that move keys do so by other ones, whose errors are the functions'."""
+    key = cv.random.key(0)
+    with pytest.raises(ValueError, match=r"out of bounds .*called as rot90\(m=key<fry>\[\]\)"):
+        cnp.rot90(key)
+    with pytest.raises(ValueError, match=r"called as concatenate\(arrays=key<fry>\[\]\)"):
+        cnp.concatenate(key)
+    with pytest.raises(TypeError, match=r"dtype\('O'\) is not a dtype"):
+        cv.dtypes.scalar_type_of(np.array([object()]))
 
 
 def test_what_users_raise_passes_as_it_is() -> None:

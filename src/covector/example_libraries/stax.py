@@ -20,9 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from covector import lax, nn, numpy as cnp, random
+from covector import lax, numpy as cnp, random
 from covector._engine.base import errors
 from covector._engine.base.public import publish
+from covector.nn import (
+    elu as elu,
+    gelu as gelu,
+    leaky_relu as leaky_relu,
+    log_softmax as log_softmax,
+    relu as relu,
+    selu as selu,
+    sigmoid as sigmoid,
+    softmax as softmax,
+    softplus as softplus,
+    standardize as standardize,
+)
 from covector.nn.initializers import glorot_normal, normal, ones, zeros
 
 __all__ = [
@@ -54,12 +66,26 @@ __all__ = [
     "SumPool",
     "Tanh",
     "elementwise",
+    "elu",
+    "gelu",
+    "glorot",
+    "leaky_relu",
+    "log_softmax",
+    "logsoftmax",
     "parallel",
+    "randn",
+    "relu",
+    "selu",
     "serial",
     "shape_dependent",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "standardize",
 ]
 
 Layer = tuple[Callable[..., Any], Callable[..., Any]]
+glorot, randn, logsoftmax = glorot_normal, normal, log_softmax
 _BIAS = normal(1e-6)
 
 
@@ -208,7 +234,7 @@ def BatchNorm(
     def apply(params: Any, x: Any, **kwargs: Any) -> Any:
         beta, gamma = params
         wide = tuple([None if i in axes else slice(None) for i in range(cnp.ndim(x))])
-        out = nn.standardize(x, axes, epsilon=epsilon)
+        out = standardize(x, axes, epsilon=epsilon)
         out = gamma[wide] * out if scale else out
         return out + beta[wide] if center else out
 
@@ -229,16 +255,16 @@ def elementwise(fun: Callable[..., Any], **fun_kwargs: Any) -> Layer:
 
 
 Tanh = elementwise(cnp.tanh)
-Relu = elementwise(nn.relu)
+Relu = elementwise(relu)
 Exp = elementwise(cnp.exp)
-LogSoftmax = elementwise(nn.log_softmax, axis=-1)
-Softmax = elementwise(nn.softmax, axis=-1)
-Softplus = elementwise(nn.softplus)
-Sigmoid = elementwise(nn.sigmoid)
-Elu = elementwise(nn.elu)
-LeakyRelu = elementwise(nn.leaky_relu)
-Selu = elementwise(nn.selu)
-Gelu = elementwise(nn.gelu)
+LogSoftmax = elementwise(log_softmax, axis=-1)
+Softmax = elementwise(softmax, axis=-1)
+Softplus = elementwise(softplus)
+Sigmoid = elementwise(sigmoid)
+Elu = elementwise(elu)
+LeakyRelu = elementwise(leaky_relu)
+Selu = elementwise(selu)
+Gelu = elementwise(gelu)
 Identity: Layer = (
     lambda rng, input_shape: (input_shape, ()),
     lambda params, inputs, **kwargs: inputs,

@@ -15,10 +15,14 @@ if _typing.TYPE_CHECKING:
         layout as layout,
         mesh_utils as mesh_utils,
         multihost_utils as multihost_utils,
+        ode as ode,
+        random as random,
         sparse as sparse,
     )
 
-_LATER = ("checkify", "hijax", "jet", "layout", "mesh_utils", "multihost_utils", "sparse")
+_LATER = (
+    "checkify", "hijax", "jet", "layout", "mesh_utils", "multihost_utils", "ode", "random", "sparse",
+)  # fmt: skip
 
 
 def _load(name: str) -> _typing.Any:

@@ -15,7 +15,11 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded, publish
 from covector._engine.core.trace import typeof
 from covector._engine.types.avals import ShapedArray as ShapedArray
-from covector.interpreters.ad import Zero as Zero, instantiate_zeros as instantiate_zeros
+from covector.interpreters.ad import (
+    Zero as Zero,
+    instantiate_zeros as instantiate_zeros,
+    is_undefined_primal as is_undefined_primal,
+)
 from covector.ref import AbstractRef as AbstractRef
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "aval_method",
     "aval_property",
     "instantiate_zeros",
+    "is_undefined_primal",
     "register_hitype",
 ]
 

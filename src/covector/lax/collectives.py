@@ -335,22 +335,23 @@ def _exchanged_along(
 
 
 def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:
-    """Send arrays along a named axis: a pair (source, destination) of indices says who sends to whom.
+    """Send arrays along named axes: a pair (source, destination) of indices says who sends to whom.
 
-    No index may send or receive twice; an element that receives nothing gets zeros.
+    Along several axes elements are counted as `axis_index` does.  No index may send or receive twice; an element that
+    receives nothing gets zeros.
 
     >>> import covector, covector.numpy as np
     >>> covector.vmap(lambda x: covector.lax.ppermute(x, "i", [(0, 1), (1, 2)]), axis_name="i")(np.arange(1.0, 4.0))
     Array([0., 1., 2.], dtype=float32)
     """
-    name = _one_name("ppermute", axis_name)
-    size = _known_size("ppermute", name)
-    sources = [-1] * size
+    names = _names(axis_name)
+    sizes = [_known_size("ppermute", name) for name in names]
+    sources = [-1] * math.prod(sizes)
     pairs = [(integer_of(s, "a source"), integer_of(d, "a destination")) for s, d in perm]
     for s, d in pairs:
-        if not (0 <= s < size and 0 <= d < size):
+        if not (0 <= s < len(sources) and 0 <= d < len(sources)):
             raise ValueError(
-                f"ppermute: the pair {(s, d)} does not fit the axis {name!r} of size {size}"
+                f"ppermute: the pair {(s, d)} does not fit the axis {axis_name!r} of size {len(sources)}"
                 f"{errors.at_user_line()}"
             )
         sources[d] = s
@@ -359,18 +360,18 @@ def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> An
             f"ppermute: sources and destinations must be different ones, got {list(perm)}"
             f"{errors.at_user_line()}"
         )
-    move = prims.Permute(name, tuple(sources))
+    move = prims.Permute(names, tuple(sizes), tuple(sources))
     return tree.map(lambda leaf: move(array("ppermute", leaf)), x)
 
 
 def pshuffle(x: Any, axis_name: AxisName, perm: Sequence[int]) -> Any:
-    """Element i gets the array of element `perm[i]`.
+    """Element i gets the array of element `perm[i]`; along several axes they are counted as `axis_index` does.
 
     >>> import covector, covector.numpy as np
     >>> covector.vmap(lambda x: covector.lax.pshuffle(x, "i", [2, 0, 1]), axis_name="i")(np.arange(1.0, 4.0))
     Array([3., 1., 2.], dtype=float32)
     """
-    size = _known_size("pshuffle", _one_name("pshuffle", axis_name))
+    size = math.prod([_known_size("pshuffle", name) for name in _names(axis_name)])
     if sorted(perm) != list(range(size)):
         raise ValueError(
             f"pshuffle: perm must be a permutation of 0 to {size - 1}, got {list(perm)}{errors.at_user_line()}"
@@ -390,22 +391,28 @@ def pswapaxes(x: Any, axis_name: AxisName, axis: int, *, axis_index_groups: Any 
 
 
 def pbroadcast(x: Any, axis_name: AxisName, source: int) -> Any:
-    """Every element gets the array of the element `source`.
+    """Every element gets the array of the element `source`, which is counted along all named axes.
 
     >>> import covector, covector.numpy as np
     >>> covector.vmap(lambda x: covector.lax.pbroadcast(x, "i", 1), axis_name="i")(np.arange(3.0))
     Array([1., 1., 1.], dtype=float32)
     """
-    name = _one_name("pbroadcast", axis_name)
-    size = _known_size("pbroadcast", name)
-    if not 0 <= integer_of(source, "the source of pbroadcast") < size:
+    names = _names(axis_name)
+    sizes = [_known_size("pbroadcast", name) for name in names]
+    at = integer_of(source, "the source of pbroadcast")
+    if not 0 <= at < math.prod(sizes):
         raise ValueError(
-            f"pbroadcast: the source {source} is not on the axis {name!r} of size {size}{errors.at_user_line()}"
+            f"pbroadcast: the source {source} is not on the axis {axis_name!r} of size {math.prod(sizes)}"
+            f"{errors.at_user_line()}"
         )
 
     def sent(leaf: Any) -> Any:
-        every = prims.AllGather(name, 0, False, size)(array("pbroadcast", leaf))
-        return prims.squeeze(prims.take_rows(every, [source], 0), (0,))
+        leaf, rest = array("pbroadcast", leaf), at
+        for name, size in reversed([*zip(names, sizes, strict=True)]):
+            every = prims.AllGather(name, 0, False, size)(leaf)
+            leaf = prims.squeeze(prims.take_rows(every, [rest % size], 0), (0,))
+            rest //= size
+        return leaf
 
     return tree.map(sent, x)
 

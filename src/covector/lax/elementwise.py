@@ -323,14 +323,20 @@ def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZER
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
     """Rounded to a float format of so many exponent and mantissa bits; the dtype stays.
 
-    Floats only (TypeError).
+    Floats only (TypeError); ValueError unless there are exponent bits, and not less than 0 mantissa bits.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.reduce_precision(cnp.array([1 / 3]), 8, 7)
     Array([0.33398438], dtype=float32)
     """
+    exponent, mantissa = int(exponent_bits), int(mantissa_bits)
+    if exponent < 1 or mantissa < 0:
+        raise ValueError(
+            f"reduce_precision to {exponent} exponent and {mantissa} mantissa bits{errors.at_user_line()}: there must "
+            "be one of the former, and not less than 0 of the latter"
+        )
     (x,) = operands("reduce_precision", operand)
-    return prims.reduce_precision(x, int(exponent_bits), int(mantissa_bits))
+    return prims.reduce_precision(x, exponent, mantissa)
 
 
 # ------------------------------------------------------------------------------- elementary functions

@@ -44,14 +44,17 @@ __all__ = [
 
 
 def _starts(name: str, x: Any, indices: Any, negative: bool | Sequence[bool]) -> list[Any]:
-    """A start for each axis from a vector or a sequence of scalars; negative ones count from the end if they may."""
+    """A start for each axis from a vector or a sequence of scalars; negative ones count from the end if they may.
+
+    ValueError for a number that is negative where it may not.
+    """
     if hasattr(indices, "shape"):
         indices = array(name, indices)
         parts = [index_in_dim(indices, i, 0, False) for i in range(indices.shape[0])]
     else:
         parts = list(indices)
     if len(parts) != x.ndim:
-        raise TypeError(
+        raise errors.ShapeError(
             f"{name} of {typeof(x).text()} needs a start for each axis, got {len(parts)}{errors.at_user_line()}"
         )
     counts = [negative] * x.ndim if isinstance(negative, bool) else list(negative)
@@ -60,7 +63,11 @@ def _starts(name: str, x: Any, indices: Any, negative: bool | Sequence[bool]) ->
 
 def _start(name: str, i: Any, n: Any, negative: bool) -> Any:
     if isinstance(i, int):
-        if negative and i < 0 and isinstance(n, int):
+        if i < 0 and not negative:
+            raise ValueError(
+                f"{name}: the index {i} is negative{errors.at_user_line()}, and allow_negative_indices False"
+            )
+        if i < 0 and isinstance(n, int):
             i += n
         return np.int32(i) if -(2**31) <= i < 2**31 else np.int64(i)
     i = array(name, i)
@@ -84,8 +91,9 @@ def dynamic_slice(
 ) -> Any:
     """The slice of these sizes that begins at a computed place.
 
-    `start_indices` has an integer for each axis.  Negative ones count from the end; a start with which the slice does
-    not fit is moved so that it does.
+    `start_indices` has an integer for each axis.  Negative ones count from the end, unless `allow_negative_indices` is
+    False, for all axes or for one (then a negative number is a ValueError); a start with which the slice does not fit
+    is moved so that it does.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.dynamic_slice(cnp.arange(5), [cnp.array(2)], (2,)).tolist()

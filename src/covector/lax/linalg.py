@@ -34,11 +34,12 @@ from covector._engine.primitives.linalg_spectral import (
     Tridiagonal,
     TridiagonalSolve,
 )
+from covector._engine.types import dtypes
 from covector.lax.operands import array
 from covector.lax.operations import Composed
 from covector.numpy.factors import part
-from covector.numpy.operands import together
-from covector.numpy.promotion import integer_of
+from covector.numpy.operands import converted, together
+from covector.numpy.promotion import constant, integer_of
 from covector.numpy.systems import symmetrized
 
 __all__ = [
@@ -134,16 +135,24 @@ def _checked(name: str, value: Any, kind: type[enum.Enum]) -> None:
 def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
     """The lower triangular L with L L* = x, for positive definite x; NaN for others.
 
-    Only the Hermitian part of x counts; without `symmetrize_input`, only its lower triangle.
+    Only the Hermitian part of x counts, for which integers become floats; without `symmetrize_input`, only its lower
+    triangle.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.linalg.cholesky(cnp.array([[4.0, 2.0], [2.0, 5.0]]))
     Array([[2., 0.],
            [1., 2.]], dtype=float32)
     """
-    x = array("cholesky", x)
-    Cholesky().type(typeof(x))
-    return Cholesky()(symmetrized(x) if symmetrize_input else x)
+    if not symmetrize_input:
+        return Cholesky()(array("cholesky", x))
+    return Cholesky()(symmetrized(_checked_matrix("cholesky", Cholesky(), x)))
+
+
+def _checked_matrix(name: str, primitive: Any, x: Any) -> Any:
+    """An operand of which half the sum with its adjoint counts: its errors name what was given."""
+    (x,) = together(name, "inexact", array(name, x))
+    primitive.type(typeof(x))
+    return x
 
 
 def lu(x: Any) -> tuple[Any, Any, Any]:
@@ -188,6 +197,7 @@ def triangular_solve(
 
     op transposes, conjugates, or does both, as asked.  Only the lower or upper triangle of a is read, and not the
     diagonal with `unit_diagonal`, which then counts as ones.  b may be of one axis less than a: a vector each.
+    16-bit floats are solved in float32.
 
     >>> from covector import lax, numpy as cnp
     >>> a = cnp.array([[2.0, 0.0], [1.0, 4.0]])
@@ -202,11 +212,13 @@ def triangular_solve(
     solve = TriangularSolve(
         bool(left_side), bool(lower), bool(transpose_a), conjugated, bool(unit_diagonal)
     )
-    if b.ndim != a.ndim - 1:
-        return solve(a, b)
-    shape = b.shape
-    column = (*shape, 1) if left_side else (*shape[:-1], 1, shape[-1])
-    return solve(a, b.reshape(column)).reshape(shape)
+    dtype, shape = b.dtype, b.shape
+    if dtype in dtypes.FLOATS[:2]:
+        a, b = (converted(x, dtypes.float32, x.weak_type) for x in (a, b))
+    if b.ndim == a.ndim - 1:
+        b = b.reshape((*shape, 1) if left_side else (*shape[:-1], 1, shape[-1]))
+    x = solve(a, b)
+    return converted(x.reshape(shape), dtype, x.weak_type)
 
 
 def cholesky_update(r_matrix: Any, w_vector: Any) -> Any:
@@ -256,7 +268,8 @@ def eigh(
 ) -> tuple[Any, Any]:
     """(eigenvectors, eigenvalues) of Hermitian matrices: orthonormal columns, and real numbers in order.
 
-    Only the Hermitian part of x counts; without `symmetrize_input`, only its lower or upper triangle.
+    Only the Hermitian part of x counts, for which integers become floats; without `symmetrize_input`, only its lower
+    or upper triangle.
     `subset_by_index` names a range of eigenvalues.
 
     >>> from covector import lax, numpy as cnp
@@ -265,10 +278,11 @@ def eigh(
     [1. 3.]
     """
     _checked("eigh", implementation, EighImplementation)
-    x = array("eigh", x)
     primitive = Eigh(bool(lower))
-    primitive.type(typeof(x))
-    v, w = primitive(symmetrized(x) if symmetrize_input else x)
+    if symmetrize_input:
+        v, w = primitive(symmetrized(_checked_matrix("eigh", primitive, x)))
+    else:
+        v, w = primitive(array("eigh", x))
     if subset_by_index is not None:
         v, w = part("eigh", v, -1, subset_by_index), part("eigh", w, -1, subset_by_index)
     return v, w
@@ -397,12 +411,16 @@ def symmetric_product(
            [3., 5.]], dtype=float32)
     """
     a, c = array("symmetric_product", a_matrix), array("symmetric_product", c_matrix)
-    product = prims.mul(la.matmul(a, la.matrix_transpose(a)), a.dtype.type(alpha))
-    total = prims.add(product, prims.mul(c, c.dtype.type(beta)))
+    product = la.matmul(a, la.matrix_transpose(a))
+    total = prims.add(_times(alpha, product), _times(beta, c))
     if not symmetrize_output:
         return total
     below = la.triangle(total, lower=True, strict=True)
     return prims.add(la.triangle(total, lower=True), la.matrix_transpose(below))
+
+
+def _times(factor: Any, x: Any) -> Any:
+    return prims.mul(x, constant(factor, x.dtype, x.weak_type))
 
 
 @cache

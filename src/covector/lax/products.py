@@ -44,7 +44,8 @@ def dot_general(
 ) -> Any:
     """The sum of products over contracted axes, for each element of the batch axes.
 
-    `dimension_numbers` is ((axes of lhs, axes of rhs) to contract, (axes of lhs, axes of rhs) that are batch axes).
+    `dimension_numbers` is ((axes of lhs, axes of rhs) to contract, (axes of lhs, axes of rhs) that are batch axes); one
+    axis may be a number.
     The result's axes are the batch axes, then the other ones of lhs, then those of rhs.  Its dtype is
     `preferred_element_type`, or the operands'.  Products are always computed in full precision.
     TypeError if dtypes or sizes differ.
@@ -59,9 +60,11 @@ def dot_general(
     return contract(x, y, _pair(contracted), _pair(batch), preferred_element_type)
 
 
-def _pair(axes: tuple[Sequence[int], Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    ours, theirs = axes
-    return tuple([int(a) for a in ours]), tuple([int(a) for a in theirs])
+def _pair(
+    axes: tuple[int | Sequence[int], int | Sequence[int]],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    ours, theirs = (tuple([int(a) for a in ([x] if isinstance(x, int) else x)]) for x in axes)
+    return ours, theirs
 
 
 def dot(
@@ -86,7 +89,7 @@ def dot(
     x, y = array("dot", lhs), array("dot", rhs)
     if dimension_numbers is None:
         if not (1 <= x.ndim <= 2 and 1 <= y.ndim <= 2):
-            raise TypeError(
+            raise errors.ShapeError(
                 f"dot of {typeof(x).text()} and {typeof(y).text()}{errors.at_user_line()} needs vectors or matrices; "
                 "use dot_general"
             )

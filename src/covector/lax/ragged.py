@@ -81,6 +81,10 @@ def ragged_dot_general(
     name = "ragged_dot_general"
     check_precision(name, precision)
     x, y, counts = (array(name, v) for v in (lhs, rhs, group_sizes))
+    if not dtypes.is_integer(counts.dtype):
+        raise TypeError(
+            f"{name}: group_sizes must be integers, got {typeof(counts).text()}{errors.at_user_line()}"
+        )
     (contracted, batch), ragged, grouped = ragged_dot_dimension_numbers
     ours, theirs = (tuple([int(a) for a in axes]) for axes in contracted)
     ours_batch, theirs_batch = (tuple([int(a) for a in axes]) for axes in batch)

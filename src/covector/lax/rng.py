@@ -170,20 +170,22 @@ def rng_uniform(a: Any, b: Any, shape: Any) -> Any:
     (3,)
     """
     a, b = (lift("rng_uniform", x) for x in operands("rng_uniform", a, b))
-    if a.shape or b.shape or dtypes.kind(a.dtype) not in "iuf":
-        raise TypeError(
+    if a.shape or b.shape or dtypes.kind(a.dtype) not in "iuf" or a.dtype != b.dtype:
+        raise errors.DtypeError(
             f"rng_uniform takes two real numbers, got {typeof(a).text()} and {typeof(b).text()}{errors.at_user_line()}"
         )
     shape = shape_of(shape)
     state = io_callback(_fresh_state, ShapeDtypeStruct((4,), np.uint32))
-    _, bits = rng_bit_generator(state, shape, np.uint64)
-    unit = prims.mul(
-        prims.Convert(dtypes.float64)(prims.shift_right_logical(bits, np.uint64(11))), 2.0**-53
-    )
-    low, high = (spread(converted(x, dtypes.float64), shape) for x in (a, b))
-    drawn = prims.add(low, prims.mul(unit, prims.sub(high, low)))
+    # 64 bits inside, whatever dtypes are allowed outside.
+    _, bits = _generate(state, shape=shape, dtype=dtypes.uint64, threefry=False)
+    low, high = (spread(x, shape) for x in (a, b))
     if not dtypes.is_float(a.dtype):
-        return converted(prims.floor(drawn), a.dtype)
+        span = prims.maximum(converted(prims.sub(high, low), dtypes.uint64), np.uint64(1))
+        return prims.add(low, converted(prims.rem(bits, span), a.dtype))
+    kept = converted(prims.shift_right_logical(bits, np.uint64(11)), dtypes.float64)
+    unit = prims.mul(kept, 2.0**-53)
+    low, high = (converted(x, dtypes.float64) for x in (low, high))
+    drawn = prims.add(low, prims.mul(unit, prims.sub(high, low)))
     # Rounded to fewer digits it may be b, which is not below b.
     below = prims.nextafter(spread(b, shape), spread(a, shape))
     return prims.minimum(converted(drawn, a.dtype), prims.maximum(below, spread(a, shape)))

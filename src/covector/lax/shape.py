@@ -151,15 +151,15 @@ def dtype(x: Any) -> np.dtype:
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
-    The shape stays; a Python integer keeps the lowest bits.  TypeError for what is no dtype.
+    Integers that the dtype does not have wrap, Python's too.  The shape stays.  TypeError for what is no dtype.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
     Array([ 1, -1], dtype=int32)
     """
     wanted = dtypes.as_dtype(new_dtype)
-    if type(operand) is int and operand.bit_length() > 31 and dtypes.is_integer(wanted):
-        operand = np.uint64(operand % 2**64).astype(wanted)
+    if type(operand) is int and dtypes.is_integer(wanted):
+        operand = np.array(operand & (1 << dtypes.bits(wanted)) - 1).astype(wanted)[()]
     x = array("convert_element_type", operand)
     return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
 
@@ -484,7 +484,7 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
 
 
 def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
-    """Parts of these sizes along an axis, one after another; ValueError unless they make up all of it.
+    """Parts of these sizes along an axis, one after another; ValueError unless they make up all of it, or below 0.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.split(cnp.arange(5), (2, 3))
@@ -492,7 +492,7 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     """
     x = array("split", operand)
     axis = axis_of(axis, x.ndim)
-    if sum(sizes) != x.shape[axis]:
+    if sum(sizes) != x.shape[axis] or any(type(n) is int and n < 0 for n in sizes):
         raise errors.ShapeError(
             f"split of {typeof(x).text()} along axis {axis} into parts of {tuple(sizes)}{errors.at_user_line()}"
         )

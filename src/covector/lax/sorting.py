@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,6 +91,28 @@ def _floating(name: str, x: Any, recall_target: float) -> Any:
     return x
 
 
+def _candidates(x: Any, k: Any, axis: int, recall: float, whole: int) -> int:
+    """How many elements an approximate search leaves: some of each of the parts that the axis is folded into.
+
+    Each part gives one of its elements.  With m parts the recall of k elements is about (1 - 1 / m)^(k - 1) (F. Chern
+    et al., "TPU-KNN: k nearest neighbor search at peak FLOP/s", 2022); parts come in tiles of 128, or 1024 of a vector.
+    """
+    k, n = integer_of(k, "k"), x.shape[axis_of(axis, x.ndim)]
+    tile = 1024 if x.ndim == 1 else 128
+    if n <= tile:
+        return n
+    if k == 1:
+        return tile
+    if recall == 1:
+        return n
+    parts = min(max(int((1 - k) / math.log(recall)), tile), n)
+    folds = ((n if whole < 0 else whole) // parts).bit_length() - 1
+    if folds < 1:
+        return n
+    folds = min(folds, (n // tile - 1).bit_length())
+    return min(-(-n // (tile * 2**folds)) * tile, n)
+
+
 def approx_max_k(
     operand: Any,
     k: int,
@@ -100,15 +123,18 @@ def approx_max_k(
 ) -> Any:
     """[the k largest floats along an axis, the largest first, and their indices]: exactly, whatever the recall asked.
 
-    `recall_target` and what follows say how much may be missed for speed; here nothing is.  ValueError if there are
-    fewer than k, ValueError for an operand that is not real and floating.
+    `recall_target` and what follows say how much may be missed for speed; here nothing is.  Without `aggregate_to_topk`
+    there are more of them, as many as JAX's search leaves candidates.  ValueError if there are fewer than k, and for an
+    operand that is not real and floating.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.approx_max_k(cnp.array([3., 1., 2.]), 2)
     [Array([3., 2.], dtype=float32), Array([0, 2], dtype=int32)]
     """
-    x = _floating("approx_max_k", operand, recall_target)
-    return _chosen("approx_max_k", x, k, reduction_dimension, _largest)
+    name = "approx_max_k"
+    x = _floating(name, operand, recall_target)
+    kept = _candidates(x, k, reduction_dimension, recall_target, reduction_input_size_override)
+    return _chosen(name, x, k if aggregate_to_topk else kept, reduction_dimension, _largest)
 
 
 def approx_min_k(
@@ -125,5 +151,7 @@ def approx_min_k(
     >>> lax.approx_min_k(cnp.array([3., 1., 2.]), 2)
     [Array([1., 2.], dtype=float32), Array([1, 2], dtype=int32)]
     """
-    x = _floating("approx_min_k", operand, recall_target)
-    return _chosen("approx_min_k", x, k, reduction_dimension, smallest)
+    name = "approx_min_k"
+    x = _floating(name, operand, recall_target)
+    kept = _candidates(x, k, reduction_dimension, recall_target, reduction_input_size_override)
+    return _chosen(name, x, k if aggregate_to_topk else kept, reduction_dimension, smallest)

@@ -12,7 +12,6 @@ from covector._engine.api.arguments import flatten
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
 from covector._engine.core.numbers import SCALARS
-from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.transforms.programs import stage_closed
@@ -30,7 +29,8 @@ Computation = Callable[[Any, Any], Any]
 
 # What a computation of one operation is: the fold of axes, that of windows.
 _FOLDS: dict[
-    prims.ElementwiseBase, tuple[Callable[[tuple[int, ...]], Primitive], type[prims.WindowFold]]
+    prims.ElementwiseBase,
+    tuple[Callable[[tuple[int, ...]], prims.ScalarReduction], type[prims.WindowFold]],
 ] = {
     prims.add: (prims.Sum, prims.WindowSum),
     prims.mul: (prims.Prod, prims.WindowProd),
@@ -72,7 +72,7 @@ class _Reduced:
     def _start(self, x: Any, start: Any) -> Any:
         """An initial value: a scalar of the operand's dtype."""
         if type(start) in SCALARS:
-            return array(self.name, np.asarray(start).astype(x.dtype))
+            return np.asarray(start).astype(x.dtype)[()]
         value = array(self.name, start)
         if value.shape or value.dtype != x.dtype:
             raise TypeError(
@@ -114,8 +114,10 @@ class _Reduced:
         found = eqn.primitive if takes_both and program.outputs == eqn.outputs else None
         return found if found in _FOLDS else None  # type: ignore[return-value]
 
-    def begun(self, operation: prims.ElementwiseBase, x: Any) -> Any:
-        """A result of a known fold, with the initial value taken in."""
+    def begun(self, operation: prims.ElementwiseBase, x: Any, identity: Any) -> Any:
+        """A result of a known fold, with the initial value taken in, unless it changes nothing."""
+        if _is_nothing(self.starts[0], identity):
+            return x
         return operation(_everywhere(self.starts[0], typeof(x).shape), x)
 
     def given(self, results: Sequence[Any]) -> Any:
@@ -153,9 +155,8 @@ def reduce(
     axes = tuple(sorted(axes_of(tuple(dimensions), ndim, "dimensions")))
     operation = reduced.operation()
     if operation is not None:
-        return reduced.given(
-            [reduced.begun(operation, _FOLDS[operation][0](axes)(reduced.operands[0]))]
-        )
+        fold, x = _FOLDS[operation][0](axes), reduced.operands[0]
+        return reduced.given([reduced.begun(operation, fold(x), type(fold).identity(x.dtype))])
     kept = tuple([a for a in range(ndim) if a not in axes])
     xs: list[Any] = []
     for x in reduced.operands:
@@ -231,8 +232,7 @@ def reduce_window(
     if operation is not None:
         primitive = _FOLDS[operation][1](*parameters)
         x = primitive(reduced.operands[0])
-        nothing = _is_nothing(reduced.starts[0], primitive.identity(x.dtype))
-        return reduced.given([x if nothing else reduced.begun(operation, x)])
+        return reduced.given([reduced.begun(operation, x, primitive.identity(x.dtype))])
     prims.WindowSum(*parameters).counts(typeof(reduced.operands[0]))
     slides = prims.WindowSum(*parameters).slides(reduced.operands[0].shape)
     return reduced.given(_under_windows(reduced, slides))

@@ -59,13 +59,14 @@ def _like(x: Any, value: Any) -> np.generic:
 
 
 def _relu(x: Any) -> Any:
-    """By selection, so that the derivative at 0 is 0; NaN stays NaN."""
+    if not dtypes.is_complex(x.dtype):
+        return prims.relu(x)
     zero = _like(x, 0)
     return prims.select(_not_above(x, zero), zero, x)
 
 
 def _relu6(x: Any) -> Any:
-    """The derivative is 0 at both ends."""
+    """The derivative is 0 at both ends, and of NaN."""
     six = _like(x, 6)
     return prims.select(_not_below(x, six), six, _relu(x))
 
@@ -144,9 +145,8 @@ def _sparse_plus(x: Any) -> Any:
 def _sparse_sigmoid(x: Any) -> Any:
     if dtypes.is_complex(x.dtype):
         raise refuse("sparse_sigmoid", x)
-    return prims.mul(
-        prims.clamp(_like(x, 0), prims.add(x, _like(x, 1)), _like(x, 2)), _like(x, 0.5)
-    )
+    above = prims.maximum(prims.add(x, _like(x, 1)), _like(x, 0))  # half of the slope at both ends
+    return prims.mul(prims.minimum(above, _like(x, 2)), _like(x, 0.5))
 
 
 def _log1mexp(x: Any) -> Any:

@@ -16,8 +16,6 @@ from covector.numpy.join import *
 from covector.numpy.linear import *
 from covector.numpy.matrices import *
 from covector.numpy.ordering import *
-from covector.numpy.padding import *
-from covector.numpy.ranges import *
 from covector.numpy.reduce import *
 from covector.numpy.selection import *
 from covector.numpy.shape import *
@@ -25,7 +23,6 @@ from covector.numpy.sorting import *
 from covector.numpy.statistics import *
 from covector.numpy.take import *
 from covector.numpy.ufunc_type import ufunc as ufunc
-from covector.numpy.without_nan import *
 
 if _typing.TYPE_CHECKING:
     from covector.numpy import fft as fft, linalg as linalg
@@ -36,13 +33,16 @@ if _typing.TYPE_CHECKING:
     from covector.numpy.grids import *
     from covector.numpy.histograms import *
     from covector.numpy.integers import *
+    from covector.numpy.padding import *
     from covector.numpy.polynomials import *
     from covector.numpy.printing import *
     from covector.numpy.quantiles import *
+    from covector.numpy.ranges import *
     from covector.numpy.sets import *
     from covector.numpy.signals import *
     from covector.numpy.vectorized import *
     from covector.numpy.windows import *
+    from covector.numpy.without_nan import *
 
 ndarray = _native.Array
 e, pi, euler_gamma = _np.e, _np.pi, _np.euler_gamma
@@ -59,13 +59,16 @@ _LATER = {
     "ravel_multi_index s_ tril_indices_from triu_indices_from unravel_index",
     "histograms": "bincount digitize histogram histogram2d histogram_bin_edges histogramdd",
     "integers": "frexp gcd lcm packbits unpackbits",
+    "padding": "pad",
     "polynomials": "polyadd polyder polydiv polyint polymul polysub polyval",
     "printing": "array_repr array_str get_printoptions printoptions set_printoptions",
     "quantiles": "minmax nanmedian nanpercentile nanquantile percentile quantile sort_complex",
+    "ranges": "arange fromfunction indices linspace logspace meshgrid",
     "sets": "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values",
     "signals": "convolve correlate",
     "vectorized": "apply_along_axis apply_over_axes frompyfunc iterable piecewise vectorize",
     "windows": "bartlett blackman hamming hanning kaiser",
+    "without_nan": "nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd nansum nanvar",
 }
 _HOMES = {name: module for module, names in _LATER.items() for name in names.split()}
 

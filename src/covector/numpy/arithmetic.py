@@ -140,17 +140,7 @@ def log_base(base: float) -> Any:
 
 
 def _logaddexp(x: Any, y: Any) -> Any:
-    """max + log1p(exp(-|x - y|)); x + y where both are the same infinity."""
-    if dtypes.is_complex(x.dtype):
-        return _complex_logaddexp(x, y)
-    difference = prims.sub(x, y)
-    alike = prims.ne(difference, difference)
-    difference = prims.select(alike, like(x, 0), difference)
-    # one choice for all: each side is smooth, also where x is y
-    first = prims.ge(difference, like(x, 0))
-    larger = prims.select(first, x, y)
-    distance = prims.select(first, prims.neg(difference), difference)
-    return prims.select(alike, prims.add(x, y), prims.add(larger, prims.log1p(prims.exp(distance))))
+    return (_complex_logaddexp if dtypes.is_complex(x.dtype) else prims.logaddexp)(x, y)
 
 
 def _complex_logaddexp(x: Any, y: Any) -> Any:
@@ -170,19 +160,11 @@ def _logaddexp2(x: Any, y: Any) -> Any:
 
 
 def _hypot(x: Any, y: Any) -> Any:
-    """Scaled by the larger one, so that squares do not overflow."""
     if dtypes.is_complex(x.dtype):
         raise ValueError(
             f"hypot takes real numbers, not {x.dtype.name}{errors.at_user_line()}; of complex ones take abs first"
         )
-    x, y = prims.abs_(x), prims.abs_(y)
-    infinite = prims.or_(prims.eq(x, like(x, np.inf)), prims.eq(y, like(x, np.inf)))
-    first = prims.ge(x, y)  # one choice for both: each side is smooth, also where x is y
-    big, small = prims.select(first, x, y), prims.select(first, y, x)
-    zero = prims.eq(big, like(x, 0))
-    ratio = prims.div(small, prims.select(zero, like(x, 1), big))
-    length = prims.mul(big, prims.sqrt(prims.add(prims.square(ratio), 1.0)))
-    return prims.select(infinite, like(x, np.inf), prims.select(zero, prims.maximum(x, y), length))
+    return prims.hypot(x, y)
 
 
 # sin(z) / z = Σ (-1)^k z^2k / (2k + 1)!: up to z^24 enough digits of float64 for |z| < 1, and the derivatives

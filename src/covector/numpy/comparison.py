@@ -134,11 +134,11 @@ bitwise_count = unary(
 
 
 def _fmax(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(ordering(prims.ge)(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(ordering(prims.gt)(x, y), prims.ne(y, y)), x, y)
 
 
 def _fmin(x: Any, y: Any) -> Any:
-    return prims.select(prims.or_(ordering(prims.le)(x, y), prims.ne(y, y)), x, y)
+    return prims.select(prims.or_(ordering(prims.lt)(x, y), prims.ne(y, y)), x, y)
 
 
 def _heaviside(x: Any, at_zero: Any) -> Any:

@@ -189,6 +189,9 @@ def _key(x: Any, read: Callable[[Any], np.dtype] = dtypes.named_dtype) -> tuple[
         return type_key(x)
     if stands_for_array(x):
         return type_key(array_it_stands_for(x))
+    own = getattr(x, "dtype", None)
+    if isinstance(own, np.dtype) and isinstance(getattr(x, "shape", None), tuple):
+        return dtypes.canonical(own), False  # it tells of an array, as a ShapeDtypeStruct does
     return read(x), False
 
 

@@ -6,7 +6,6 @@ On the native tape of an eager derivative, too, each call of such a function is 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -54,7 +53,8 @@ def compiled(*data: str) -> Callable[[F], F]:
     """
 
     def decorate(f: F) -> F:
-        names = list(inspect.signature(f).parameters)
+        code = f.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         static = [name for name in names if name not in data]
         owner = Direct(f, Chosen("static", tuple(map(names.index, static)), tuple(static)))
         set_native_form(f, owner.native())

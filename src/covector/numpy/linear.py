@@ -228,6 +228,7 @@ def _drop(x: Any, lead: Shape, keep: list[int]) -> Any:
     return reshape(x, (*[1] * len(missing), *shape)) if gone or missing else x
 
 
+@compiled("a", "b")
 def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """The sum of products of all elements, those of `a` conjugated.
 
@@ -303,6 +304,7 @@ def _rank(matrices: Any, vectors: Any) -> int:
     return max(np.ndim(matrices), np.ndim(vectors) + 1)
 
 
+@compiled("a", "b")
 def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """The sum of products over the last axes; with a scalar it is multiplication.
 
@@ -319,6 +321,7 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
     return tensordot(a, b, ((-1,), (-1,)), preferred_element_type=preferred_element_type)
 
 
+@compiled("a", "b")
 def outer(a: Any, b: Any, out: None = None) -> Any:
     """The products of each element of `a` with each of `b`: a matrix.
 
@@ -378,6 +381,7 @@ def tensordot(
     return contract(a, b, (ours, theirs), preferred=preferred_element_type)
 
 
+@compiled("a", "b")
 def kron(a: Any, b: Any) -> Any:
     """The Kronecker product: each element of `a` times the whole of `b`, as blocks.
 
@@ -396,6 +400,7 @@ def kron(a: Any, b: Any) -> Any:
     return reshape(el.multiply(left, right), tuple([n * m for n, m in zip(one, two, strict=True)]))
 
 
+@compiled("a")
 def trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
 ) -> Any:

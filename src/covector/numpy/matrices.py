@@ -14,6 +14,7 @@ from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 from covector.numpy.creation import iota, ones_like
 from covector.numpy.elementwise import equal, greater_equal
+from covector.numpy.fused import compiled
 from covector.numpy.join import stack
 from covector.numpy.operands import converted, placed
 from covector.numpy.promotion import (
@@ -103,6 +104,7 @@ def _matrix(name: str, m: Any) -> Any:
     return m
 
 
+@compiled("m")
 def tril(m: Any, k: int = 0) -> Any:
     """The part on and below the k-th diagonal of the last two axes, zeros above.
 
@@ -118,6 +120,7 @@ def tril(m: Any, k: int = 0) -> Any:
     return converted(where(spread(inside, m.shape), m, m.dtype.type(0)), m.dtype, m.weak_type)
 
 
+@compiled("m")
 def triu(m: Any, k: int = 0) -> Any:
     """The part on and above the k-th diagonal of the last two axes, zeros below.
 
@@ -186,6 +189,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return prims.Slice((0,) * lead + (min(first, stop),), (*flat.shape[:-1], stop), strides)(flat)
 
 
+@compiled("v")
 def diag(v: Any, k: int = 0) -> Any:
     """A matrix with the vector on its k-th diagonal; or the k-th diagonal of a matrix.
 

@@ -12,7 +12,7 @@ from covector._engine.base import errors
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled
-from covector.numpy.fused import fused
+from covector.numpy.fused import compiled, fused
 from covector.numpy.join import concatenate
 from covector.numpy.operands import refuse_out, together
 from covector.numpy.promotion import Shape, axes_of, axis_of, cast, integer_of, lift
@@ -53,6 +53,7 @@ def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) ->
     return primitive(axis)(strong(cast(a, wanted)))
 
 
+@compiled("a")
 def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """The sums up to each element along an axis, or of the flattened array, in its dtype; of bool in int32.
 
@@ -64,6 +65,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
     return _running("cumsum", prims.CumSum, a, axis, dtype)
 
 
+@compiled("a")
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
     """The products up to each element along an axis, or of the flattened array.
 
@@ -119,6 +121,7 @@ def cumulative_prod(
     return _cumulative("cumulative_prod", cumprod, 1, x, axis, dtype, include_initial)
 
 
+@compiled("a", "prepend", "append")
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each element less the one before it along an axis, n times over.
 
@@ -194,6 +197,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 # ------------------------------------------------------------------------------------ searching
 
 
+@compiled("a")
 def median(
     a: Any,
     axis: int | tuple[int, ...] | None = None,

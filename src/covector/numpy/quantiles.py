@@ -53,7 +53,10 @@ def _between(rows: Any, place: Any, method: str) -> Any:
     above = take_along_axis(rows, prims.Convert(dtypes.int32)(high), -1, mode="clip")
     part = el.subtract(place, low) if method == "linear" else 0.5
     between = el.add(el.multiply(below, el.subtract(1, part)), el.multiply(above, part))
-    return where(el.equal(below, above), below, between)  # infinities, too
+    # Equal ones as they are, infinite ones too; the finite ones share the derivative.
+    distance = where(el.isfinite(below), el.subtract(above, below), 0)
+    alike = el.add(below, el.multiply(distance, part))
+    return where(el.equal(below, above), alike, between)
 
 
 @fused("method", "skip_nan")

@@ -288,6 +288,7 @@ def _logical(name: str, primitive: Any, a: Any, axis: Axis, keepdims: bool, wher
     return kept(result, a.shape, axes) if keepdims else result
 
 
+@compiled("a", "where")
 def all(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
@@ -303,6 +304,7 @@ def all(
     return _logical("all", prims.All, a, axis, keepdims, where)
 
 
+@compiled("a", "where")
 def any(
     a: Any, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
@@ -318,6 +320,7 @@ def any(
     return _logical("any", prims.Any_, a, axis, keepdims, where)
 
 
+@compiled("a")
 def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """How many elements along axes are not zero, as int32.
 
@@ -328,6 +331,7 @@ def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return sum(_truth("count_nonzero", a), axis, keepdims=keepdims)
 
 
+@compiled("a")
 def ptp(a: Any, axis: Axis = None, out: None = None, keepdims: bool = False) -> Any:
     """The largest less the smallest element along axes.
 
@@ -361,6 +365,7 @@ def _arg(name: str, primitive: Any, a: Any, axis: int | None, keepdims: bool | N
     return kept(out, shape, axes) if keepdims else out
 
 
+@compiled("a")
 def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
     """The index of the largest element along an axis (or into the flattened array), as int32.
 
@@ -374,6 +379,7 @@ def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
     return _arg("argmax", prims.Argmax, a, axis, keepdims)
 
 
+@compiled("a")
 def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
     """The index of the smallest element along an axis (or into the flattened array), as int32.
 
@@ -394,6 +400,7 @@ def _listed(name: str, x: Any) -> Any:
     return lift(name, x)
 
 
+@compiled("a1", "a2")
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """Whether two arrays have one shape and equal elements, as a bool array of shape ().
 

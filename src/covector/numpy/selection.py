@@ -13,6 +13,7 @@ from covector._engine.core.trace import Tracer
 from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim, product
 from covector.numpy import elementwise as el
+from covector.numpy.fused import compiled
 from covector.numpy.operands import beside
 from covector.numpy.promotion import (
     Shape,
@@ -259,6 +260,7 @@ _nan_to_num = elementwise(
 )
 
 
+@compiled("x")
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
@@ -302,6 +304,7 @@ def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
     return prims.eq(x, y)
 
 
+@compiled("a", "b")
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """Whether |a - b| <= atol + rtol * |b|, element by element; infinities of one sign are close.
 
@@ -316,6 +319,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool 
     return _isclose(x, y, rtol, atol, equal_nan)
 
 
+@compiled("a", "b")
 def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """Whether all elements are close, as a bool array of shape ().
 

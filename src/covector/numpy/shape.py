@@ -12,6 +12,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import Tracer
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
+from covector.numpy.fused import compiled
 from covector.numpy.promotion import (
     Shape,
     axes_of,
@@ -411,6 +412,7 @@ def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
 # --------------------------------------------------------------------------------- turning and moving
 
 
+@compiled("m")
 def flip(m: Any, axis: int | Sequence[int] | None = None) -> Any:
     """The elements in the opposite order, along an axis, several, or all.
 

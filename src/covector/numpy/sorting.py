@@ -11,6 +11,7 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
 from covector.numpy.creation import filled, iota
+from covector.numpy.fused import compiled
 from covector.numpy.promotion import axis_of, cast, integer_of, is_operand, lift
 from covector.numpy.shape import flip, moveaxis, ravel
 
@@ -47,6 +48,7 @@ def _check_options(name: str, kind: Any, order: Any) -> None:
         )
 
 
+@compiled("a")
 def sort(
     a: Any,
     axis: int | None = -1,
@@ -72,6 +74,7 @@ def sort(
     return moveaxis(prims.sorted_last((x,), 1)[0], -1, axis)
 
 
+@compiled("a")
 def argsort(
     a: Any,
     axis: int | None = -1,

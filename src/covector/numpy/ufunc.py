@@ -150,7 +150,8 @@ def _named(
     name: str, python: Callable[..., Any], signature: inspect.Signature
 ) -> Callable[..., Any]:
     """The Python form with these parameters, where it calls its operands otherwise."""
-    own = inspect.signature(python).parameters
+    code = python.__code__
+    own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     names = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     form = python
     if any(n not in own for n in names):

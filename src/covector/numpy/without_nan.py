@@ -8,6 +8,7 @@ import numpy as np
 
 from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, ordering, reduce, statistics
+from covector.numpy.fused import compiled
 from covector.numpy.operands import mask_of, refuse_out
 from covector.numpy.promotion import lift
 from covector.numpy.reduce import Axis
@@ -37,6 +38,7 @@ def _without_nan(name: str, a: Any, instead: float) -> tuple[Any, Any]:
     return choose(good, a, a.dtype.type(instead)), good
 
 
+@compiled("a", "where")
 def nansum(
     a: Any,
     axis: Axis = None,
@@ -60,6 +62,7 @@ def nansum(
     )
 
 
+@compiled("a", "where")
 def nanprod(
     a: Any,
     axis: Axis = None,
@@ -101,6 +104,7 @@ def _nan_extreme(
     return choose(found, out, out.dtype.type(np.nan)) if initial is None else out
 
 
+@compiled("a", "where")
 def nanmax(
     a: Any,
     axis: Axis = None,
@@ -121,6 +125,7 @@ def nanmax(
     return _nan_extreme("nanmax", reduce.max, a, axis, keepdims, initial, where, -np.inf)
 
 
+@compiled("a", "where")
 def nanmin(
     a: Any,
     axis: Axis = None,
@@ -149,6 +154,7 @@ def _nan_position(
     return out if good is None else choose(reduce.any(good, axis, keepdims=bool(keepdims)), out, -1)
 
 
+@compiled("a")
 def nanargmax(
     a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
 ) -> Any:
@@ -164,6 +170,7 @@ def nanargmax(
     return _nan_position("nanargmax", reduce.argmax, a, axis, keepdims, -np.inf)
 
 
+@compiled("a")
 def nanargmin(
     a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None
 ) -> Any:
@@ -185,6 +192,7 @@ def _good(name: str, a: Any, where: Any) -> tuple[Any, Any]:
     return a, good if where is None or good is None else el.logical_and(good, where)
 
 
+@compiled("a", "where")
 def nanmean(
     a: Any,
     axis: Axis = None,
@@ -206,6 +214,7 @@ def nanmean(
     return statistics.mean(a, axis, dtype, None, keepdims, where=where if good is None else good)
 
 
+@compiled("a", "where")
 def nanvar(
     a: Any,
     axis: Axis = None,
@@ -230,6 +239,7 @@ def nanvar(
     return statistics.var(a, axis, dtype, None, ddof, keepdims, where=mask, mean=mean)
 
 
+@compiled("a", "where")
 def nanstd(
     a: Any,
     axis: Axis = None,

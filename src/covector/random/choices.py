@@ -16,7 +16,7 @@ from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import iota, zeros
 from covector.numpy.fused import fused
-from covector.numpy.operands import together
+from covector.numpy.operands import converted, together
 from covector.numpy.ordering import searchsorted
 from covector.numpy.promotion import Shape, axis_of, integer_of, lift, shape_of, type_key
 from covector.numpy.ranges import arange
@@ -68,7 +68,7 @@ def permutation(
         axis_of(axis, 1)
         if n < 0:
             raise ValueError(f"permutation of {n} numbers{errors.at_user_line()}")
-        return _shuffle(words, n=n, shape=(n,), axis=0)
+        return converted(_shuffle(words, n=n, shape=(n,), axis=0), dtypes.or_default(None, int))
     x = lift("permutation", x)
     axis = axis_of(axis, x.ndim)
     if not dims.is_constant(x.shape):
@@ -111,7 +111,7 @@ def choice(
     count = a if single else operator.index(a.shape[axis])
     draws = math.prod(operator.index(n) for n in shape)
     if draws == 0:
-        return zeros(shape, dtypes.int32 if single else a.dtype)
+        return zeros(shape, dtypes.or_default(None, int) if single else a.dtype)
     if count <= 0:
         raise ValueError(f"choice: there is nothing to choose from{errors.at_user_line()}")
     if not replace and draws > count:
@@ -124,7 +124,10 @@ def choice(
         indices = randint(key, shape, 0, count)
     else:
         indices = permutation(key, count)[:draws]
-    result = indices if single else take(a, indices, axis, mode="clip")
+    if single:
+        result = converted(indices, dtypes.or_default(None, int))
+    else:
+        result = take(a, indices, axis, mode="clip")
     return reshape(result, shape if single else (*a.shape[:axis], *shape, *a.shape[axis + 1 :]))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from covector._engine.base import errors
+from covector._engine.types import dtypes
 from covector.numpy import elementwise as el, linalg
 from covector.numpy.einsum import einsum
 from covector.numpy.fused import fused
@@ -37,7 +38,8 @@ def _multivariate(
     words: Any, mean: Any, cov: Any, shape: Shape, dtype: np.dtype, method: str
 ) -> Any:
     numbers = normal_floats(words, (*shape, mean.shape[-1]), dtype)
-    return el.add(mean, einsum("...ij,...j->...i", _factor(cov, method), numbers))
+    turned = einsum("...ij,...j->...i", _factor(cov, method), converted(numbers, cov.dtype))
+    return converted(el.add(mean, turned), dtype)
 
 
 def multivariate_normal(
@@ -52,23 +54,26 @@ def multivariate_normal(
 ) -> Any:
     """Vectors with the normal distribution of this mean and covariance.
 
-    `shape` is that of the batch of vectors, or that of the leading axes of the parameters together; float32 unless a
-    dtype is given.  `method` says how the covariance is factored: "cholesky" for one that is positive definite, or
-    "eigh" or "svd".  ValueError for another method, a covariance that is not (..., n, n), and other shapes.
+    `shape` is that of the batch of vectors, or that of the leading axes of the parameters together.  The dtype is
+    that of the parameters, a float one for integers, unless one is given.  `method` says how the covariance is
+    factored: "cholesky" for one that is positive definite, or "eigh" or "svd".  ValueError for another method, a
+    covariance that is not (..., n, n), and other shapes.
 
     >>> from covector import numpy as cnp, random
     >>> random.multivariate_normal(random.key(0), cnp.zeros(2), cnp.eye(2), (3,)).shape
     (3, 2)
     """
-    wanted = float_dtype("multivariate_normal", dtype)
     if method not in METHODS:
         raise ValueError(
             f"multivariate_normal: method is {method!r}{errors.at_user_line()}; it is one of {METHODS}"
         )
     check_real("multivariate_normal", mean, cov)
-    mean, cov = (
-        converted(x, wanted) for x in together("multivariate_normal", "inexact", mean, cov)
-    )
+    mean, cov = together("multivariate_normal", "inexact", mean, cov)
+    wanted = float_dtype("multivariate_normal", mean.dtype if dtype is None else dtype)
+    wide = (
+        dtypes.float32 if wanted in dtypes.FLOATS[:2] else wanted
+    )  # matrices have no factors in 16 bits
+    mean, cov = (converted(x, wide) for x in (mean, cov))
     if mean.ndim < 1 or cov.ndim < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
         raise ValueError(
             f"multivariate_normal: a mean of the shape {mean.shape} needs a covariance (..., n, n), "

@@ -11,7 +11,6 @@ import numpy as np
 from covector._engine.base import errors
 from covector._engine.base.public import bounded, publish
 from covector._engine.core.trace import Tracer
-from covector._engine.types import dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import array
 from covector.numpy.join import stack
@@ -55,7 +54,7 @@ class RegularGridInterpolator:
         self._check(method)
         values = array(values)
         self.grid = tuple(array(p) for p in points)
-        self.values = values if dtypes.is_inexact(values.dtype) else el.multiply(values, 1.0)
+        (self.values,) = together("RegularGridInterpolator", "inexact", values)
         self.method, self.bounds_error, self.fill_value = method, bounds_error, fill_value
         if len(self.grid) > values.ndim:
             raise ValueError(

@@ -9,12 +9,13 @@ import numpy as np
 
 from covector._engine.api.arguments import check_callable
 from covector._engine.api.derivatives import value_and_grad
-from covector._engine.base import errors
+from covector._engine.base import errors, tree
 from covector._engine.base.public import publish
 from covector._engine.types import dtypes
-from covector.lax.loops import while_loop
+from covector.lax.loops import fori_loop, while_loop
 from covector.numpy import elementwise as el
-from covector.numpy.creation import array
+from covector.numpy.creation import array, zeros
+from covector.numpy.join import concatenate
 from covector.numpy.linear import dot, outer
 from covector.numpy.matrices import eye
 from covector.numpy.norms import norm as norm_of
@@ -29,9 +30,10 @@ _ENOUGH_LESS, _LESS_STEEP = 1e-4, 0.9
 class OptimizeResults(NamedTuple):
     """What a minimization found.
 
-    `x`, and there the value `fun`, the gradient `jac` and an estimate `hess_inv` of the inverse Hessian; whether it is
-    a minimum (`success`), or why not (`status`: 0 it is, 1 too many iterations, 3 the line search found nothing
-    better); how often the function and its gradient were computed, and the number of iterations.
+    `x`, and there the value `fun`, the gradient `jac` and an estimate `hess_inv` of the inverse Hessian; whether
+    it is a minimum (`success`), or why not (`status`: 0 it is, 1 too many iterations, 3 the line search found
+    nothing better, which with a limited memory is 5; there is no `hess_inv` then); how often the function and its
+    gradient were computed, and the number of iterations.
 
     >>> from covector.scipy.optimize import OptimizeResults
     >>> OptimizeResults._fields[:3]
@@ -60,9 +62,13 @@ def minimize(
 ) -> OptimizeResults:
     """A local minimum of `fun(x, *args)` near `x0`, a vector of floats; the function gives one number.
 
-    `method` is 'BFGS' (J. Nocedal and S. Wright, "Numerical Optimization", algorithms 6.1, 3.5 and 3.6), one loop in
-    compiled code.  It ends when the norm of the gradient is below `tol`.  Options: `maxiter` (200 for each number of
-    x), `gtol` (1e-5, if there is no `tol`), `norm` (the order of the norm, inf), `line_search_maxiter` (10).
+    `method` is 'BFGS', or with a limited memory 'L-BFGS', which JAX calls 'l-bfgs-experimental-do-not-rely-on-
+    this' (J. Nocedal and S. Wright, "Numerical Optimization", algorithms 6.1 and 7.5, 3.5 and 3.6): one loop in
+    compiled code.  It ends when the norm of the gradient is below `tol`.  Options: `maxiter` (200 for each number
+    of x), `gtol` (1e-5, if there is no `tol`), `norm` (the order of the norm, inf); of 'BFGS'
+    `line_search_maxiter` (10); of 'L-BFGS' `maxls` (20), `maxcor` (how many steps are remembered, 10), `ftol`
+    (2.2e-9: when an iteration gains less the status is 4), `maxfun` and `maxgrad` (evaluations, without bound: 2
+    and 3).
 
     TypeError for a function that does not give one real number, ValueError for another shape of x0, another method and
     options that it does not have.
@@ -82,35 +88,104 @@ def minimize(
         )
     if not isinstance(args, tuple):
         raise TypeError(f"minimize: args is {args!r}{errors.at_user_line()}; it must be a tuple")
-    if method.lower() != "bfgs":
-        raise ValueError(f"minimize: method is {method!r}{errors.at_user_line()}; it is 'BFGS'")
-    known: dict[str, Any] = {
-        "maxiter": None,
-        "norm": np.inf,
-        "gtol": 1e-5,
-        "line_search_maxiter": 10,
-    }
+    name = method.lower().removesuffix("-experimental-do-not-rely-on-this")
+    if name not in _OPTIONS:
+        raise ValueError(
+            f"minimize: method is {method!r}{errors.at_user_line()}; it is 'BFGS' or 'L-BFGS'"
+        )
+    known = _OPTIONS[name]
     given: dict[str, Any] = dict(options or {})
     if unknown := sorted(given.keys() - known.keys()):
         raise ValueError(
-            f"minimize: the options {', '.join(unknown)} are not known{errors.at_user_line()}; 'BFGS' has "
+            f"minimize: the options {', '.join(unknown)} are not known{errors.at_user_line()}; {name.upper()!r} has "
             f"{', '.join(known)}"
         )
     chosen = {**known, **given}
     if tol is not None:
         chosen["gtol"] = tol
-    return _bfgs(value_and_grad(lambda x: fun(x, *args)), x0, **chosen)
+    return _METHODS[name](value_and_grad(lambda x: fun(x, *args)), x0, **chosen)
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "bfgs": {"maxiter": None, "norm": np.inf, "gtol": 1e-5, "line_search_maxiter": 10},
+    "l-bfgs": {
+        "maxiter": None,
+        "norm": np.inf,
+        "maxcor": 10,
+        "ftol": 2.220446049250313e-09,
+        "gtol": 1e-5,
+        "maxfun": None,
+        "maxgrad": None,
+        "maxls": 20,
+    },
+}
 
 
 class _State(NamedTuple):
     x: Any
     f: Any
     g: Any
-    h: Any  # the estimate of the inverse Hessian
+    h: Any  # what is known of the inverse Hessian
     before: Any  # the value one iteration before
     k: Any
     evaluations: Any
     failed: Any
+
+
+class _Hessian(NamedTuple):
+    """How a method estimates the inverse Hessian."""
+
+    first: Any
+    downhill: Callable[
+        [Any, Any], Any
+    ]  # the step that it proposes, from the estimate and the gradient
+    updated: Callable[
+        [Any, Any, Any, Any], Any
+    ]  # by a step, the gradient's change and their product
+
+
+def _descent(
+    of: Callable[[Any], Any],
+    x0: Any,
+    hessian: _Hessian,
+    flat: Callable[[Any], Any],
+    over: Callable[[_State], Any],
+    search_limit: int,
+) -> _State:
+    """Steps downhill until the gradient is flat, the search has failed, or it is over."""
+    f, g = of(x0)
+
+    def going_on(s: _State) -> Any:
+        return el.logical_not(el.logical_or(el.logical_or(flat(s.g), s.failed), over(s)))
+
+    def step(s: _State) -> _State:
+        p = hessian.downhill(s.h, s.g)
+        found = _line_search(of, s, p, search_limit)
+        moved = el.multiply(found.a, p)
+        change = el.subtract(found.g, s.g)
+        curvature = dot(change, moved)
+        rho = el.divide(1, curvature)
+        usable = el.logical_and(el.isfinite(rho), el.greater(curvature, 0))
+        updated = hessian.updated(s.h, moved, change, rho)
+        return _State(
+            el.add(s.x, moved),
+            found.f,
+            found.g,
+            tree.map(lambda new, old: where(usable, new, old), updated, s.h),
+            s.f,
+            el.add(s.k, 1),
+            el.add(s.evaluations, found.count),
+            found.failed,
+        )
+
+    # The first step is about as long as the gradient is, as in SciPy.
+    before = el.add(f, el.multiply(norm_of(g), 0.5))
+    return while_loop(going_on, step, _State(x0, f, g, hessian.first, before, 0, 1, False))
+
+
+def _results(s: _State, success: Any, status: Any, h: Any) -> OptimizeResults:
+    status = where(success, 0, status)
+    return OptimizeResults(s.x, success, status, s.f, s.g, h, s.evaluations, s.evaluations, s.k)
 
 
 def _bfgs(
@@ -123,45 +198,94 @@ def _bfgs(
 ) -> OptimizeResults:
     n = x0.shape[0]
     limit = 200 * n if maxiter is None else maxiter
-    f, g = of(x0)
     one = eye(n, dtype=x0.dtype)
 
     def flat(g: Any) -> Any:
         return el.less(norm_of(g, norm), gtol)
 
-    def going_on(s: _State) -> Any:
-        unfinished = el.logical_not(el.logical_or(flat(s.g), s.failed))
-        return el.logical_and(unfinished, el.less(s.k, limit))
-
-    def step(s: _State) -> _State:
-        p = el.negative(dot(s.h, s.g))
-        found = _line_search(of, s, p, line_search_maxiter)
-        moved = el.multiply(found.a, p)
-        change = el.subtract(found.g, s.g)
-        curvature = dot(change, moved)
-        rho = el.divide(1, curvature)
+    def updated(h: Any, moved: Any, change: Any, rho: Any) -> Any:
         turn = el.subtract(one, el.multiply(rho, outer(moved, change)))
-        h = el.add(dot(dot(turn, s.h), turn.T), el.multiply(rho, outer(moved, moved)))
-        usable = el.logical_and(el.isfinite(rho), el.greater(curvature, 0))
-        x = el.add(s.x, moved)
-        evaluations = el.add(s.evaluations, found.count)
-        return _State(
-            x,
-            found.f,
-            found.g,
-            where(usable, h, s.h),
-            s.f,
-            el.add(s.k, 1),
-            evaluations,
-            found.failed,
-        )
+        return el.add(dot(dot(turn, h), turn.T), el.multiply(rho, outer(moved, moved)))
 
-    # The first step is about as long as the gradient is, as in SciPy.
-    before = el.add(f, el.multiply(norm_of(g), 0.5))
-    s = while_loop(going_on, step, _State(x0, f, g, one, before, 0, 1, False))
-    success = flat(s.g)
-    status: Any = where(success, 0, where(s.failed, 3, 1))
-    return OptimizeResults(s.x, success, status, s.f, s.g, s.h, s.evaluations, s.evaluations, s.k)
+    hessian = _Hessian(one, lambda h, g: el.negative(dot(h, g)), updated)
+    s = _descent(of, x0, hessian, flat, lambda s: el.greater_equal(s.k, limit), line_search_maxiter)
+    return _results(s, flat(s.g), where(s.failed, 3, 1), s.h)
+
+
+class _Memory(NamedTuple):
+    """The last steps, the newest at the end, with the gradient's changes, and 1 over their products; 0 if not there."""
+
+    steps: Any
+    changes: Any
+    rho: Any
+    scale: Any  # of the inverse Hessian before the first of them
+
+
+def _downhill(h: _Memory, g: Any) -> Any:
+    """The step that the remembered ones propose (algorithm 7.4)."""
+    count = h.rho.shape[0]
+
+    def back(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        q, shares = carry
+        at = el.subtract(count - 1, i)
+        share = el.multiply(h.rho[at], dot(h.steps[at], q))
+        return el.subtract(q, el.multiply(share, h.changes[at])), shares.at[at].set(share)
+
+    def forth(i: Any, r: Any) -> Any:
+        share = el.subtract(shares[i], el.multiply(h.rho[i], dot(h.changes[i], r)))
+        return el.add(r, el.multiply(share, h.steps[i]))
+
+    q, shares = fori_loop(0, count, back, (g, zeros(count, g.dtype)))
+    return el.negative(fori_loop(0, count, forth, el.multiply(h.scale, q)))
+
+
+def _remembered(h: _Memory, moved: Any, change: Any, rho: Any) -> _Memory:
+    parts = zip(h[:3], (moved, change, rho), strict=True)
+    newer = [concatenate([old[1:], new[None]]) for old, new in parts]
+    steps, changes, inverses = newer
+    return _Memory(steps, changes, inverses, el.divide(1, el.multiply(rho, dot(change, change))))
+
+
+def _limited(
+    of: Callable[[Any], Any],
+    x0: Any,
+    maxiter: int | None,
+    norm: Any,
+    maxcor: int,
+    ftol: float,
+    gtol: float,
+    maxfun: int | None,
+    maxgrad: int | None,
+    maxls: int,
+) -> OptimizeResults:
+    n = x0.shape[0]
+    if maxiter is None and maxfun is None and maxgrad is None:
+        maxiter = 200 * n
+    pairs = zeros((maxcor, n), x0.dtype)
+    first = _Memory(pairs, pairs, zeros(maxcor, x0.dtype), array(1, x0.dtype))
+
+    def flat(g: Any) -> Any:
+        return el.less(norm_of(g, norm), gtol)
+
+    def status(s: _State) -> Any:
+        """Why it is over; 0 if it is not."""
+        gain = el.subtract(s.before, s.f)
+        found: Any = where(el.logical_and(el.less(gain, ftol), el.greater(s.k, 0)), 4, 0)
+        for why, count, limit in (
+            (3, s.evaluations, maxgrad),
+            (2, s.evaluations, maxfun),
+            (1, s.k, maxiter),
+        ):
+            if limit is not None:
+                found = where(el.greater_equal(count, limit), why, found)
+        return found
+
+    hessian = _Hessian(first, _downhill, _remembered)
+    s = _descent(of, x0, hessian, flat, lambda s: el.greater(status(s), 0), maxls)
+    return _results(s, flat(s.g), where(s.failed, 5, status(s)), None)
+
+
+_METHODS: dict[str, Callable[..., OptimizeResults]] = {"bfgs": _bfgs, "l-bfgs": _limited}
 
 
 class _Point(NamedTuple):

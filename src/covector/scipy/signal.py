@@ -33,7 +33,8 @@ def convolve(
     """The sums of products of `in1` with `in2` backwards, for each place of the one beside the other.
 
     'full' has all places at which they meet, 'valid' those at which one lies in the other, 'same' as many as `in1` has
-    elements, from the middle of 'full'.  They are added up directly, whatever the method.  The dtype is a float one.
+    elements, from the middle of 'full'.  They are added up directly, or with the method 'fft' as `fftconvolve` does it.
+    The dtype is a float one.
     ValueError unless both have one number of axes, and one is at least as long along each as the other.
 
     >>> import covector.numpy as np
@@ -45,7 +46,7 @@ def convolve(
         raise ValueError(
             f"convolve: method is 'auto', 'direct' or 'fft', got {method!r}{errors.at_user_line()}"
         )
-    return _slid("convolve", in1, in2, mode, False)
+    return _slid("convolve", in1, in2, mode, False, by_fft=method == "fft")
 
 
 def correlate(
@@ -53,7 +54,7 @@ def correlate(
 ) -> Any:
     """The sums of products of `in1` with the conjugate of `in2`, for each place of the one beside the other.
 
-    Modes, dtype and errors are those of `convolve`.
+    Modes, methods, dtype and errors are those of `convolve`.
 
     >>> import covector.numpy as np
     >>> from covector.scipy import signal
@@ -64,7 +65,7 @@ def correlate(
         raise ValueError(
             f"correlate: method is 'auto', 'direct' or 'fft', got {method!r}{errors.at_user_line()}"
         )
-    return _slid("correlate", in1, in2, mode, True)
+    return _slid("correlate", in1, in2, mode, True, by_fft=method == "fft")
 
 
 def convolve2d(
@@ -117,7 +118,13 @@ def _in_the_plane(
 
 
 def _slid(
-    name: str, in1: Any, in2: Any, mode: str, correlated: bool, ndim: int | None = None
+    name: str,
+    in1: Any,
+    in2: Any,
+    mode: str,
+    correlated: bool,
+    ndim: int | None = None,
+    by_fft: bool = False,
 ) -> Any:
     x, y = together(name, "inexact", in1, in2)
     avals = typeof(x), typeof(y)
@@ -136,6 +143,8 @@ def _slid(
     axes = tuple(range(x.ndim))
     if correlated:
         y = prims.Reverse(axes)(conj(y) if dtypes.is_complex(typeof(y).dtype) else y)
+    if by_fft:
+        return fftconvolve(x, y, mode)
     shape, kernel = x.shape, y.shape
     if any(n < m for n, m in pairs):
         x, y = y, x

@@ -21,6 +21,7 @@ from covector.nn.functions import log_softmax as _log_softmax, logsumexp, softma
 from covector.numpy import arithmetic, elementwise as el
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import from_numpy, integer_of
+from covector.numpy.selection import where
 from covector.numpy.ufunc import ALL_KINDS, WITH_AXES, elementwise, like, refuse
 from covector.scipy import complex_gamma, hypergeometric
 from covector.scipy.examples import EXAMPLES
@@ -155,7 +156,7 @@ def _gammasgn(x: Any) -> Any:
     pole = prims.and_(prims.eq(floor, x), prims.lt(x, 0.0))
     sign = prims.select(prims.and_(prims.lt(x, 0.0), odd), prims.neg(one), one)
     sign = prims.select(prims.eq(x, 0.0), prims.sign(prims.div(one, x)), sign)
-    return _choose([(pole, like(x, np.nan)), (prims.ne(x, x), x)], sign)
+    return prims.select(prims.or_(pole, prims.ne(x, x)), like(x, np.nan), sign)
 
 
 def _gamma(x: Any) -> Any:
@@ -187,11 +188,12 @@ def _poch(z: Any, m: Any) -> Any:
     safe_z, safe_total = (prims.select(p, one, x) for p, x in ((pole, z), (above, total)))
     sign = prims.mul(_gammasgn(safe_total), _gammasgn(safe_z))
     usual = prims.mul(sign, prims.exp(prims.sub(prims.lgamma(safe_total), prims.lgamma(safe_z))))
+    no_number = prims.ne(prims.sub(z, z), 0.0)
     return _choose(
         [
-            (prims.eq(m, 0.0), one),
+            (prims.and_(prims.or_(pole, no_number), prims.eq(m, 0.0)), one),
             (above, like(z, np.nan)),
-            (pole, like(z, 0)),
+            (prims.and_(pole, prims.eq(total, total)), like(z, 0)),
         ],
         usual,
     )
@@ -364,41 +366,22 @@ def _logit(x: Any) -> Any:
     return prims.sub(prims.log(x), prims.log1p(prims.neg(x)))
 
 
-def _product_or_zero(x: Any, y: Any, log: Any) -> Any:
-    """x log(y), and 0 where x is, unless y is NaN."""
-    zero = prims.and_(prims.eq(x, like(x, 0)), prims.eq(y, y))
-    safe = prims.select(zero, like(y, 1), y)
-    return prims.select(zero, like(x, 0), prims.mul(x, log(safe)))
-
-
-def _entr(x: Any) -> Any:
-    positive = prims.gt(x, 0.0)
-    safe = prims.select(positive, x, like(x, 1))
-    edge = prims.select(prims.lt(x, 0.0), like(x, -np.inf), prims.mul(x, 0.0))
-    return prims.select(positive, prims.neg(prims.mul(x, prims.log(safe))), edge)
-
-
-def _rel_entr(p: Any, q: Any) -> Any:
-    zero = prims.and_(prims.eq(p, 0.0), prims.ge(q, 0.0))
-    both = prims.and_(prims.gt(p, 0.0), prims.gt(q, 0.0))
-    one = like(p, 1)
-    safe_p, safe_q = prims.select(both, p, one), prims.select(both, q, one)
-    usual = prims.mul(safe_p, prims.sub(prims.log(safe_p), prims.log(safe_q)))
-    nan = prims.or_(prims.ne(p, p), prims.ne(q, q))
-    cases = [(nan, prims.add(p, q)), (zero, like(p, 0)), (both, usual)]
-    return _choose(cases, like(p, np.inf))
-
-
 def _kl_div(p: Any, q: Any) -> Any:
-    return prims.add(_rel_entr(p, q), prims.sub(q, p))
+    """q where p is 0, though p - p has a slope."""
+    usual = prims.add(prims.rel_entr(p, q), prims.sub(q, p))
+    zero = prims.and_(prims.eq(p, 0.0), prims.ge(q, 0.0))
+    number = prims.and_(prims.eq(p, p), prims.eq(q, q))
+    outside = prims.and_(number, prims.or_(prims.le(p, 0.0), prims.le(q, 0.0)))
+    return _choose([(zero, q), (outside, like(p, np.inf))], usual)
 
 
 def _boxcox(x: Any, lmbda: Any, log: Any) -> Any:
     """(x^λ - 1) / λ, and log(x) for λ = 0."""
     zero = prims.eq(lmbda, 0.0)
+    log_x = log(x)
     safe = prims.select(zero, like(lmbda, 1), lmbda)
-    power = prims.div(prims.expm1(prims.mul(safe, log(x))), safe)
-    return prims.select(zero, log(x), power)
+    scaled = prims.select(zero, like(lmbda, 0), prims.mul(safe, log_x))
+    return prims.select(zero, log_x, prims.div(prims.expm1(scaled), safe))
 
 
 ndtr = _function("ndtr", _ndtr, "x", "The standard normal distribution function.", strong=True)
@@ -408,25 +391,25 @@ _log_ndtr_of = _function(
 )
 logit = _function("logit", _logit, "x", "log(x / (1 - x)).", strong=WITH_AXES, complex=True)
 expit = _function("expit", prims.logistic, "x", "1 / (1 + exp(-x)).", complex=True)
-entr = _function("entr", _entr, "x", "-x log(x): 0 at 0, -inf below.")
+entr = _function("entr", prims.entr, "x", "-x log(x): 0 at 0, -inf below.")
 kl_div = _function("kl_div", _kl_div, "p, q", "p log(p / q) - p + q.", strong=WITH_AXES)
 rel_entr = _function(
     "rel_entr",
-    _rel_entr,
+    prims.rel_entr,
     "p, q",
     "p log(p / q): 0 for p = 0, inf where there is none.",
     strong=WITH_AXES,
 )
 xlogy = _function(
     "xlogy",
-    lambda x, y: _product_or_zero(x, y, prims.log),
+    prims.xlogy,
     "x, y",
     "x log(y), and 0 where x is 0.",
     complex=True,
 )
 xlog1py = _function(
     "xlog1py",
-    lambda x, y: _product_or_zero(x, y, prims.log1p),
+    prims.xlog1py,
     "x, y",
     "x log(1 + y), and 0 where x is 0.",
     complex=True,
@@ -511,11 +494,15 @@ _fresnel_cos = _function(
 def sici(x: Any) -> tuple[Any, Any]:
     """The sine and the cosine integral of x: ∫ sin(t) / t, and γ + log |x| + ∫ (cos(t) - 1) / t, from 0 to x.
 
+    The cosine integral of -∞, whose imaginary part is π, is NaN, as in SciPy.
+
     >>> from covector.scipy import special
     >>> special.sici(1.0)[0]
     Array(0.94608307, dtype=float32)
     """
-    return _sinint(x), _cosint(el.absolute(x))
+    (x,) = together("sici", "inexact", x)
+    near = where(el.isneginf(x), np.nan, el.absolute(x))
+    return _sinint(x), _cosint(near)
 
 
 def fresnel(x: Any) -> tuple[Any, Any]:

@@ -137,7 +137,8 @@ def detrend(
         line = np.stack([np.arange(1, b - a + 1) / (b - a), np.ones(b - a)], axis=1)
         off = np.eye(b - a) - line @ np.linalg.pinv(line)
         part = columns[a:b]
-        flat = matmul(array(off.astype(x.dtype)), reshape(part, (b - a, -1)))
+        weights = converted(array(off.astype(x.dtype)), x.dtype, x.weak_type)
+        flat = matmul(weights, reshape(part, (b - a, -1)))
         pieces.append(reshape(flat, part.shape))
     return moveaxis(concatenate(pieces), 0, axis)
 
@@ -458,6 +459,8 @@ def istft(
             f"{errors.at_user_line()}; it needs two axes for them"
         )
     (z,) = together("istft", "inexact", z)
+    # The transforms of 16-bit floats are of complex64, and so is all that goes with them.
+    z = converted(z, dtypes.complex_of(z.dtype))
     dtype = dtypes.real_of(z.dtype)
     z = moveaxis(z, (time_axis, freq_axis), (-2, -1))
     full = 2 * (z.shape[-1] - 1) if input_onesided else z.shape[-1]

@@ -238,11 +238,16 @@ CV_NOINLINE PyObject* failed(PyObject* fun, PyObject* const* args, size_t flags,
 
 // --- the type ---
 
+// What a call ends with that raised an exception.
+CV_NOINLINE PyObject* ended(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
+    Boundary* self = as_boundary(object);
+    return self->module == nullptr ? or_trimmed(nullptr) : failed(self->fun, args, flags, names);
+}
+
 PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
     Boundary* self = as_boundary(object);
     PyObject* result = PyObject_Vectorcall(self->called, args, flags, names);
-    if (CV_LIKELY(result != nullptr)) return result;
-    return self->module == nullptr ? or_trimmed(nullptr) : failed(self->fun, args, flags, names);
+    return CV_LIKELY(result != nullptr) ? result : ended(object, args, flags, names);
 }
 
 // The same with arrays in the place of arguments that stand for some, unless one takes the call.
@@ -256,7 +261,7 @@ CV_NOINLINE PyObject* call_with_arrays(PyObject* object, PyObject* const* args, 
         PyObject* taker = taker_of_calls(args[i]);
         if (taker == nullptr) continue;
         Ref taken(take_call(taker, as_boundary(object)->fun, args, static_cast<Py_ssize_t>(given), names));
-        if (!taken) return or_trimmed(nullptr);
+        if (!taken) return ended(object, args, flags, names);
         if (taken.get() != Py_NotImplemented) return taken.release();
         break;
     }

@@ -5,13 +5,13 @@
 #include "runtime/conquer.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
 
 #include "runtime/join.h"
+#include "runtime/lapack.h"
 #include "runtime/linalg_small.h"
 
 namespace covector {
@@ -127,24 +127,18 @@ public:
                 d_[node.middle] -= size;
             }
         }
-        std::atomic<bool> good{true};
-        over_nodes<T>(levels_[0], n_, [&](const Node& node) {
-            if (!leaf(node.begin, node.end - node.begin)) good = false;
-        });
-        if (!good) return false;
-        for (size_t level = 1; level < levels_.size(); ++level) {
-            const bool last = level + 1 == levels_.size();
-            over_nodes<T>(levels_[level], n_, [&](const Node& node) {
+        const bool good = over_levels<T>(
+            levels_, n_, [&](int64_t begin, int64_t n) { return leaf(begin, n); },
+            [&](const Node& node, bool last) {
                 SymmetricJoin<T>(node.middle - node.begin, node.end - node.begin,
                                  e_[node.middle - 1], d_ + node.begin, at(node.begin), step_,
                                  order_ + node.begin, !wanted_)
                     .run(last ? result_ : nullptr, result_step_);
             });
-        }
-        if (levels_.size() == 1 && wanted_) {
+        if (good && levels_.size() == 1 && wanted_) {
             transpose_tiles(q_.get(), step_, n_, n_, result_, result_step_);
         }
-        return true;
+        return good;
     }
 
 private:
@@ -178,13 +172,23 @@ private:
     std::vector<std::vector<Node>> levels_;
 };
 
+template <typename T>
+bool values_alone(T* d, T* e, int64_t n, int64_t* order) {
+    const auto size = static_cast<int>(n);
+    int info = 0;
+    {
+        const Passage passage;
+        g_lapack<T>.sterf(&size, d, e, &info);
+    }
+    std::iota(order, order + n, 0);
+    return info == 0;
+}
+
 }  // namespace
 
 template <typename T>
 bool conquer(T* d, T* e, int64_t n, T* vectors, int64_t step, int64_t* order) {
-    T most = 0;
-    for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(d[i]));
-    for (int64_t i = 0; i + 1 < n; ++i) most = std::max(most, std::abs(e[i]));
+    const T most = largest_of(d, e, n);
     const int exponent = most == 0 ? 0 : std::ilogb(most);
     const auto scale = [&](int by) {
         for (int64_t i = 0; i < n; ++i) d[i] = std::ldexp(d[i], by);
@@ -196,7 +200,9 @@ bool conquer(T* d, T* e, int64_t n, T* vectors, int64_t step, int64_t* order) {
         const T around = std::sqrt(std::abs(d[i])) * std::sqrt(std::abs(d[i + 1]));
         if (std::abs(e[i]) <= eps * around) e[i] = 0;
     }
-    const bool found = Halves<T>(d, e, n, vectors, step, order).run();
+    const bool direct = vectors == nullptr && n <= kMostDirect;
+    const bool found =
+        direct ? values_alone(d, e, n, order) : Halves<T>(d, e, n, vectors, step, order).run();
     scale(exponent);
     return found;
 }

@@ -2,7 +2,6 @@
 // bidiagonal matrix is two that have a column more than rows, and a row between them. In the bases
 // of their vectors it has that row and a diagonal, whose singular values are roots of an equation.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -158,6 +157,29 @@ private:
     Basis<T> left_, right_;
 };
 
+// The singular values of n rows, in place of d, the smallest first; and what they do to the rows of vt
+// (columns, columns) and to the columns of u (n, n), unless these are null.
+template <typename T>
+bool by_steps(T* d, T* e, int64_t n, int64_t columns, T* vt, T* u, T* work) {
+    const int size = static_cast<int>(n), more = static_cast<int>(columns), one = 1, none = 0;
+    const int extra = more - size;
+    const int *rights = vt == nullptr ? &none : &more, *lefts = u == nullptr ? &none : &size;
+    int info = 0;
+    {
+        const Passage passage;
+        g_lapack<T>.lasdq("U", &extra, &size, rights, lefts, &none, d, e, vt, &more, u, &size, u,
+                          &one, work, &info, 1);
+    }
+    return info == 0;
+}
+
+template <typename T>
+bool values_alone(T* d, T* e, int64_t n, int64_t* order) {
+    const Scratch<T> work(4 * n);
+    std::iota(order, order + n, 0);
+    return by_steps<T>(d, e, n, n, nullptr, nullptr, work.get());
+}
+
 // All halves of a bidiagonal matrix.
 template <typename T>
 class BidiagonalHalves {
@@ -177,14 +199,9 @@ public:
           levels_(levels_of(n, kMostSmall, 1)) {}
 
     bool run() {
-        std::atomic<bool> good{true};
-        over_nodes<T>(levels_[0], n_, [&](const Node& node) {
-            if (!leaf(node.begin, node.end - node.begin)) good = false;
-        });
-        if (!good) return false;
-        for (size_t level = 1; level < levels_.size(); ++level) {
-            const bool last = level + 1 == levels_.size();
-            over_nodes<T>(levels_[level], n_, [&](const Node& node) {
+        const bool good = over_levels<T>(
+            levels_, n_, [&](int64_t begin, int64_t n) { return leaf(begin, n); },
+            [&](const Node& node, bool last) {
                 const int64_t begin = node.begin;
                 SingularJoin<T>(node.middle - begin, node.end - begin, wide(node.end), d_ + begin,
                                 d_[node.middle], e_[node.middle],
@@ -192,12 +209,11 @@ public:
                                 order_ + begin)
                     .run(last ? left_ : nullptr, result_step_, last ? right_ : nullptr, result_step_);
             });
-        }
-        if (levels_.size() == 1 && wanted_) {
+        if (good && levels_.size() == 1 && wanted_) {
             transpose_tiles(u_.get(), step_, n_, n_, left_, result_step_);
             transpose_tiles(vt_.get(), step_, n_, n_, right_, result_step_);
         }
-        return true;
+        return good;
     }
 
 private:
@@ -214,15 +230,7 @@ private:
         T u[kMost * kMost] = {}, vt[kMost * kMost] = {}, work[4 * kMost];
         for (int64_t i = 0; i < n; ++i) u[i * n + i] = 1;
         for (int64_t i = 0; i < columns; ++i) vt[i * columns + i] = 1;
-        const int size = static_cast<int>(n), more = static_cast<int>(columns), one = 1, none = 0;
-        const int extra = more - size;
-        int info = 0;
-        {
-            const Passage passage;
-            g_lapack<T>.lasdq("U", &extra, &size, &more, &size, &none, d_ + begin, e_ + begin, vt,
-                              &more, u, &size, u, &one, work, &info, 1);
-        }
-        if (info != 0) return false;
+        if (!by_steps(d_ + begin, e_ + begin, n, columns, vt, u, work)) return false;
         std::iota(order_ + begin, order_ + begin + n, 0);
         for (int64_t i = begin; i < begin + columns; ++i) {
             std::fill_n(vt_.get() + i * step_, wanted_ ? n_ : 2, T(0));
@@ -260,9 +268,7 @@ private:
 
 template <typename T>
 bool conquer_singular(T* d, T* e, int64_t n, T* left, T* right, int64_t step, int64_t* order) {
-    T most = 0;
-    for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(d[i]));
-    for (int64_t i = 0; i + 1 < n; ++i) most = std::max(most, std::abs(e[i]));
+    const T most = largest_of(d, e, n);
     if (most == 0) {
         std::iota(order, order + n, 0);
         for (int64_t i = 0; i < n && left != nullptr; ++i) {
@@ -284,7 +290,9 @@ bool conquer_singular(T* d, T* e, int64_t n, T* left, T* right, int64_t step, in
         e[i] = std::ldexp(e[i], -exponent);
         if (std::abs(e[i]) < eps) e[i] = 0;
     }
-    const bool found = BidiagonalHalves<T>(d, e, n, left, right, step, order).run();
+    const bool direct = left == nullptr && n <= kMostDirect;
+    const bool found = direct ? values_alone(d, e, n, order)
+                              : BidiagonalHalves<T>(d, e, n, left, right, step, order).run();
     for (int64_t i = 0; i < n; ++i) d[i] = std::ldexp(d[i], exponent);
     return found;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -317,6 +318,35 @@ inline std::vector<std::vector<Node>> levels_of(int64_t n, int64_t most, int64_t
     }
     std::reverse(levels.begin(), levels.end());
     return levels;
+}
+
+// Calls leaf(begin, length) for the smallest halves, then join(node, last) for what those became, level
+// by level; false where a leaf is.
+template <typename T, typename Leaf, typename Join>
+bool over_levels(const std::vector<std::vector<Node>>& levels, int64_t n, const Leaf& leaf,
+                 const Join& join) {
+    std::atomic<bool> good{true};
+    over_nodes<T>(levels[0], n, [&](const Node& node) {
+        if (!leaf(node.begin, node.end - node.begin)) good = false;
+    });
+    for (size_t level = 1; good && level < levels.size(); ++level) {
+        const bool last = level + 1 == levels.size();
+        over_nodes<T>(levels[level], n, [&](const Node& node) { join(node, last); });
+    }
+    return good;
+}
+
+// Of values alone, up to so many are found without halves: LAPACK's steps without square roots, which
+// do not use vectors, take 9 us for 32 of them, the ends of vectors of halves 27.
+constexpr int64_t kMostDirect = 128;
+
+// The largest size of an element of a matrix with these two diagonals.
+template <typename T>
+T largest_of(const T* d, const T* e, int64_t n) {
+    T most = 0;
+    for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(d[i]));
+    for (int64_t i = 0; i + 1 < n; ++i) most = std::max(most, std::abs(e[i]));
+    return most;
 }
 
 }  // namespace covector

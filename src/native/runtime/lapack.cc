@@ -28,7 +28,7 @@ constexpr Slot kSlots[] = {
     {"trsyl", "trsyl", offsetof(Any, trsyl)}, {"geqp3", "geqp3", offsetof(Any, geqp3)},
     {"gesdd", "gesdd", offsetof(Any, gesdd)}, {"syevd", "heevd", offsetof(Any, syevd)},
     {"geev", "geev", offsetof(Any, geev)},    {"gees", "gees", offsetof(Any, gees)},
-    {"lasdq", nullptr, offsetof(Any, lasdq)},
+    {"lasdq", nullptr, offsetof(Any, lasdq)}, {"sterf", nullptr, offsetof(Any, sterf)},
 };
 
 struct Kind {

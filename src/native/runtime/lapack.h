@@ -41,7 +41,9 @@ struct Lapack {
     void (*gehrd)(I, I, I, T*, I, T*, T*, I, int*);
     void (*sytrd)(S, I, T*, I, R*, R*, T*, T*, I, int*, size_t);
     void (*trsyl)(S, S, I, I, I, const T*, I, const T*, I, T*, I, R*, int*, size_t, size_t);
-    void (*lasdq)(S, I, I, I, I, I, R*, R*, T*, I, T*, I, T*, I, T*, int*, size_t);  // of reals alone
+    // Of reals alone:
+    void (*lasdq)(S, I, I, I, I, I, R*, R*, T*, I, T*, I, T*, I, T*, int*, size_t);
+    void (*sterf)(I, R*, R*, int*);
     // Those whose arguments depend on the type are called through functions of ours.
     void* geqp3;
     void* gesdd;

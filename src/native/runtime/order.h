@@ -27,21 +27,28 @@ void for_pieces(int64_t n, int64_t pieces, const F& f) {
 template <class U>
 constexpr U kSign = U{1} << (8 * sizeof(U) - 1);
 
-// The dtypes: how an element (as bits) becomes a key of the same order and back. Zeros of both signs
-// are equal, NaNs are equal and last: `is_odd` are those that do not come back from their key.
+// The dtypes: how an element (as bits), or a vector of them, becomes a key of the same order and back.
+// Zeros of both signs are equal, NaNs are equal and last: `is_odd` are those that do not come back from
+// their key.
 template <class Bits>
 struct Unsigned {
     using Raw = Bits;
-    static Raw encode(Raw x) { return x; }
-    static Raw decode(Raw key) { return key; }
+    static constexpr bool kHasOdd = false;
+    template <class V>
+    static V encode(V x) { return x; }
+    template <class V>
+    static V decode(V key) { return key; }
     static bool is_odd(Raw) { return false; }
 };
 
 template <class Bits>
 struct Signed {
     using Raw = Bits;
-    static Raw encode(Raw x) { return x ^ kSign<Raw>; }
-    static Raw decode(Raw key) { return key ^ kSign<Raw>; }
+    static constexpr bool kHasOdd = false;
+    template <class V>
+    static V encode(V x) { return static_cast<V>(x ^ kSign<Raw>); }
+    template <class V>
+    static V decode(V key) { return static_cast<V>(key ^ kSign<Raw>); }
     static bool is_odd(Raw) { return false; }
 };
 
@@ -49,19 +56,24 @@ struct Signed {
 template <class Bits, Bits kInfinity>
 struct Float {
     using Raw = Bits;
+    static constexpr bool kHasOdd = true;
     static constexpr int kShift = 8 * sizeof(Raw) - 1;
-    static bool is_nan(Raw x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
-    static Raw encode(Raw x) {
-        x = x == kSign<Raw> ? Raw{0} : x;
-        const auto negative = static_cast<Raw>(0 - (x >> kShift));  // all bits or none
-        const auto key = static_cast<Raw>(x ^ (negative | kSign<Raw>));
-        return is_nan(x) ? static_cast<Raw>(~Raw{0}) : key;
+    template <class V>
+    static auto is_nan(V x) { return (x & static_cast<Raw>(~kSign<Raw>)) > kInfinity; }
+    template <class V>
+    static V encode(V x) {
+        x = x == kSign<Raw> ? V{} : x;
+        const auto negative = static_cast<V>(V{} - (x >> kShift));  // all bits or none
+        const auto key = static_cast<V>(x ^ (negative | kSign<Raw>));
+        return is_nan(x) ? static_cast<V>(~V{}) : key;
     }
-    static Raw decode(Raw key) {
-        const auto negative = static_cast<Raw>((key >> kShift) - 1);
-        return static_cast<Raw>(key ^ (negative | kSign<Raw>));
+    template <class V>
+    static V decode(V key) {
+        const auto negative = static_cast<V>((key >> kShift) - 1);
+        return static_cast<V>(key ^ (negative | kSign<Raw>));
     }
-    static bool is_odd(Raw x) { return (x == kSign<Raw>) | is_nan(x); }
+    template <class V>
+    static auto is_odd(V x) { return (x == kSign<Raw>) | is_nan(x); }
 };
 
 // f(Type{}) for the dtype with this code; the codes are those of types/dtypes.py.

@@ -19,6 +19,7 @@
 #include "runtime/order.h"
 #include "runtime/pool.h"
 #include "runtime/sort_kernels.h"
+#include "runtime/sort_lanes.h"
 
 namespace {
 
@@ -197,11 +198,26 @@ void sort_keys(typename Type::Raw* keys, Alone<Key>* items, Alone<Key>* spare, i
     if (odd != nullptr) odd->restore(items, keys, n);
 }
 
+// f(T{}) for a type that is so wide.
+template <class F>
+void with_width(int64_t width, const F& f) {
+    struct Sixteen {
+        char bytes[16];
+    };
+    switch (width) {
+        case 1: return f(uint8_t{});
+        case 2: return f(uint16_t{});
+        case 4: return f(uint32_t{});
+        case 8: return f(uint64_t{});
+        default: return f(Sixteen{});
+    }
+}
+
 // Puts each element of a row where its item has come to.
 template <class Key>
 void move_row(char* row, const Placed<Key>* items, char* copy, int64_t width, int64_t n,
               int64_t pieces) {
-    const auto move = [&](auto sample) {
+    with_width(width, [&](auto sample) {
         using T = decltype(sample);
         for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
             std::memcpy(copy + begin * width, row + begin * width,
@@ -213,17 +229,22 @@ void move_row(char* row, const Placed<Key>* items, char* copy, int64_t width, in
                             sizeof(T));
             }
         });
-    };
-    struct Sixteen {
-        char bytes[16];
-    };
-    switch (width) {
-        case 1: return move(uint8_t{});
-        case 2: return move(uint16_t{});
-        case 4: return move(uint32_t{});
-        case 8: return move(uint64_t{});
-        default: return move(Sixteen{});
-    }
+    });
+}
+
+// The same for short rows, one after the other.
+void move_rows(char* first, const uint64_t* items, int64_t width, int64_t rows, int64_t n) {
+    with_width(width, [&](auto sample) {
+        using T = decltype(sample);
+        T copy[covector::kMostInRow];
+        for (int64_t row = 0; row < rows; ++row) {
+            char* to = first + row * n * width;
+            std::memcpy(copy, to, static_cast<size_t>(n * width));
+            for (int64_t i = 0; i < n; ++i) {
+                std::memcpy(to + i * width, copy + static_cast<uint32_t>(items[row * n + i]), sizeof(T));
+            }
+        }
+    });
 }
 
 template <class Type, class Key>
@@ -247,6 +268,60 @@ struct Job {
     std::atomic<bool> failed{false};
 };
 
+// Whether these rows are sorted side by side, each in a lane.
+bool in_lanes(int64_t rows, int64_t n) {
+    return n > 1 && n <= covector::kMostInRow && rows >= covector::kRowsAtOnce;
+}
+
+// The places of the items of short rows as f(row, rows, items) gets them, some rows at a time.
+template <class Type, class F>
+void place_in_lanes(const covector::Network& network, const typename Type::Raw* keys, int64_t begin,
+                    int64_t end, const F& f) {
+    const int64_t n = network.items();
+    constexpr int64_t kRows = 64;
+    const Scratch<uint64_t> items(kRows * n);
+    for (int64_t row = begin; row < end; row += kRows) {
+        const int64_t rows = std::min(kRows, end - row);
+        covector::lane_sort<Type>().places(network, keys + row * n, items.get(), rows);
+        f(row, rows, items.get());
+    }
+}
+
+// Sorts short rows of keys of up to 32 bits with their values.
+template <class Type>
+void sort_pairs_in_lanes(const Job& job, const covector::Network& network, int64_t begin, int64_t end) {
+    constexpr int64_t key_width = sizeof(typename Type::Raw);
+    const int64_t n = job.n, width = job.value_width;
+    const auto* keys = reinterpret_cast<const typename Type::Raw*>(job.keys);
+    place_in_lanes<Type>(network, keys, begin, end, [&](int64_t row, int64_t rows, const uint64_t* items) {
+        move_rows(job.keys + row * n * key_width, items, key_width, rows, n);
+        if (job.values != nullptr) move_rows(job.values + row * n * width, items, width, rows, n);
+    });
+}
+
+// Sorts short rows of keys alone. Where some do not come back from their keys, they are moved to their
+// places; those of 64 bits one row after the other.
+template <class Type, class Key>
+void sort_keys_in_lanes(const Job& job, int64_t begin, int64_t end) {
+    using Raw = typename Type::Raw;
+    const int64_t n = job.n;
+    auto* keys = reinterpret_cast<Raw*>(job.keys);
+    const covector::Network network(n);
+    const Scratch<Alone<Key>> items(n), spare(n);
+    for (int64_t row = begin; row < end;) {
+        row += covector::lane_sort<Type>().keys(network, keys + row * n, end - row);
+        const int64_t next = std::min(end, row + covector::kRowsAtOnce);
+        if constexpr (sizeof(Raw) <= 4) {
+            sort_pairs_in_lanes<Type>(job, network, row, next);
+        } else {
+            for (int64_t i = row; i < next; ++i) {
+                sort_keys<Type, Key>(keys + i * n, items.get(), spare.get(), n, 1);
+            }
+        }
+        row = next;
+    }
+}
+
 template <class Type, class Key>
 void sort_rows(void* context, int64_t begin, int64_t end) {
     Job& job = *static_cast<Job*>(context);
@@ -254,6 +329,12 @@ void sort_rows(void* context, int64_t begin, int64_t end) {
     auto* keys = reinterpret_cast<Raw*>(job.keys);
     const int64_t n = job.n;
     try {
+        if (in_lanes(end - begin, n)) {
+            if (job.values == nullptr) return sort_keys_in_lanes<Type, Key>(job, begin, end);
+            if constexpr (sizeof(Raw) <= 4) {
+                return sort_pairs_in_lanes<Type>(job, covector::Network(n), begin, end);
+            }
+        }
         if (job.values == nullptr) {
             const Scratch<Alone<Key>> items(n), spare(n);
             for (int64_t row = begin; row < end; ++row) {
@@ -304,7 +385,25 @@ void order_rows(void* context, int64_t begin, int64_t end) {
     OrderJob& job = *static_cast<OrderJob*>(context);
     using Raw = typename Type::Raw;
     const int64_t n = job.n, pieces = job.pieces;
+    const auto place = [&](const auto* items, int64_t row, int64_t count) {
+        char* order = job.order + row * n * job.place_width;
+        if (job.place_width == 4) {
+            write_places(items, reinterpret_cast<int32_t*>(order), count, pieces);
+        } else {
+            write_places(items, reinterpret_cast<int64_t*>(order), count, pieces);
+        }
+    };
     try {
+        if constexpr (sizeof(Raw) <= 4) {
+            if (job.count == 1 && in_lanes(end - begin, n)) {
+                const auto* keys = reinterpret_cast<const Raw*>(job.keys);
+                return place_in_lanes<Type>(
+                    covector::Network(n), keys, begin, end,
+                    [&](int64_t row, int64_t rows, const uint64_t* items) {
+                        place(reinterpret_cast<const Placed<uint32_t>*>(items), row, rows * n);
+                    });
+            }
+        }
         const Scratch<Placed<Key>> first(n), second(n);
         for (int64_t row = begin; row < end; ++row) {
             const Raw* keys = reinterpret_cast<const Raw*>(job.keys) + row * job.count * n;
@@ -319,12 +418,7 @@ void order_rows(void* context, int64_t begin, int64_t end) {
                 });
                 sort_items(items, spare, n, 8 * sizeof(Raw), pieces, k == job.count - 1);
             }
-            char* order = job.order + row * n * job.place_width;
-            if (job.place_width == 4) {
-                write_places(items, reinterpret_cast<int32_t*>(order), n, pieces);
-            } else {
-                write_places(items, reinterpret_cast<int64_t*>(order), n, pieces);
-            }
+            place(items, row, n);
         }
     } catch (const std::bad_alloc&) {
         job.failed.store(true);

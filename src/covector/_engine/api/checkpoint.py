@@ -107,7 +107,8 @@ def checkpoint(
             if not uses and not any(isinstance(c, Tracer) for c in constants):
                 memory.keep(avals, found)
         primitive, constants, treedef, uses = found
-        outs = primitive(*values, *held(uses), *constants) if primitive.program.outputs else ()
+        acts = primitive.program.outputs or primitive.effects
+        outs = primitive(*values, *held(uses), *constants) if acts else ()
         return tree.unflatten(treedef, settled(uses, outs))
 
     return checkpoint_f

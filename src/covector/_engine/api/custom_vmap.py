@@ -21,12 +21,14 @@ from covector._engine.base.belongings import holds
 from covector._engine.base.public import bounded
 from covector._engine.control.custom import Memory, Outcome
 from covector._engine.control.custom_vmap import OnlineVmap
-from covector._engine.core.trace import typeof
+from covector._engine.core.trace import stage, typeof
+from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Function = Callable[..., Any]
+Returned = tuple[Any, Sequence[ShapedArray]]  # the structure and types of a function's results
 
 
 @bounded
@@ -75,13 +77,28 @@ class custom_vmap(Generic[P, R]):
         check_values(leaves, lambda: names, f"custom_vmap of {function_name(fun)}")
         outcome = Outcome()
 
-        def flat(*values: Any) -> list[Any]:
-            results, outcome.value = flatten(fun(*tree.unflatten(in_tree, values)))
-            check_values(results, lambda: _names(fun, outcome.value), "custom_vmap")
-            return [as_array(x) for x in results]
+        def results(of: Outcome, values: Sequence[Any]) -> list[Any]:
+            outs, of.value = flatten(fun(*tree.unflatten(in_tree, values)))
+            check_values(outs, lambda: _names(fun, of.value), "custom_vmap")
+            return [as_array(x) for x in outs]
 
-        made = _Rule(rule, fun, in_tree, outcome)
+        def flat(*values: Any) -> list[Any]:
+            return results(outcome, values)
+
         memory = Memory(self._table, tree.content(in_tree))
+
+        def returned(avals: tuple[ShapedArray, ...]) -> Returned:
+            types = memory.under("returned")
+            found = types.get(avals)
+            if found is None:
+                asked = Outcome()
+                program = stage(lambda *xs: results(asked, xs), avals, function_name(fun), {})
+                count = asked.value.num_leaves  # what follows are references that are written
+                found = asked.value, program.out_avals[:count]
+                types.keep(avals, found)
+            return found
+
+        made = _Rule(rule, fun, in_tree, outcome, returned)
         online = OnlineVmap(function_name(fun), flat, made, outcome, memory)
         outs = online(*map(operand, leaves))
         return tree.unflatten(outcome.value, map(as_array, outs))
@@ -95,8 +112,16 @@ def _names(fun: Function, treedef: Any) -> list[str]:
 class _Rule:
     """The rule, of flat values."""
 
-    def __init__(self, rule: Function, fun: Function, in_tree: Any, outcome: Outcome):
+    def __init__(
+        self,
+        rule: Function,
+        fun: Function,
+        in_tree: Any,
+        outcome: Outcome,
+        returned: Callable[[tuple[ShapedArray, ...]], Returned],
+    ):
         self.rule, self.fun, self.in_tree, self.outcome = rule, fun, in_tree, outcome
+        self.returned = returned
 
     def __call__(
         self, size: Dim, batched: Sequence[bool], args: Sequence[Any], constants: Sequence[Any]
@@ -116,21 +141,27 @@ class _Rule:
                 f"{place} must return out_batched with the structure of the result{errors.at_user_line()}:\n"
                 f"    result      {treedef}\n    out_batched {flag_tree}"
             )
-        known = self.outcome.value
-        if known is not None and known != treedef:
+        elements = [
+            a.with_shape(a.shape[1:]) if mine else a
+            for a, mine in zip(map(typeof, args), batched, strict=True)
+        ]
+        known, types = self.returned(tuple(elements))
+        if known != treedef:
             raise ValueError(
                 f"{place} must return the structure that the function returns{errors.at_user_line()}:\n"
                 f"    function {known}\n    rule     {treedef}"
             )
-        check_values(leaves, lambda: _names(self.rule, treedef), "custom_vmap")
+        names = _names(self.rule, treedef)
+        check_values(leaves, lambda: names, "custom_vmap")
         self.outcome.value = treedef
         values = [as_array(x) for x in leaves]
-        for x, mine, name in zip(values, flags, _names(self.rule, treedef), strict=True):
-            aval = typeof(x)
-            if mine and (not aval.shape or aval.shape[0] != size):
+        for x, mine, name, one in zip(values, flags, names, types, strict=True):
+            aval, shape = typeof(x), (size, *one.shape) if mine else one.shape
+            if aval.shape != shape or aval.dtype != one.dtype:
+                whole = f", and out_batched says that it has a leading axis of size {size}"
                 raise ValueError(
-                    f"{place}: {name} is {aval.text()}{errors.at_user_line()}, but out_batched says that it has a "
-                    f"leading axis of size {size}"
+                    f"{place}: {name} is {aval.text()}{errors.at_user_line()}, but that of the function is "
+                    f"{one.text()}{whole if mine else ''}: it must be {one.with_shape(shape).text()}"
                 )
         return values, [bool(mine) for mine in flags]
 

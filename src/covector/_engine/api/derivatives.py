@@ -406,11 +406,14 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     return (results, pushforward, flat.unflatten_aux(outs)) if has_aux else (results, pushforward)
 
 
-def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
+def linear_transpose(
+    fun: Callable[..., Any], *primals: Any, reduce_axes: Any = ()
+) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of `fun`, which must be linear: from cotangents of its results to a tuple for its arguments.
 
     `primals` are arrays, or what has a shape and a dtype: only the types are used.  They and the results are
-    floating-point numbers, or all integers; TypeError otherwise, and for what is not linear.
+    floating-point numbers, or all integers; TypeError otherwise, and for what is not linear.  `reduce_axes` is there
+    for old programs: NotImplementedError if it names any.
 
     >>> import covector
     >>> transposed = covector.linear_transpose(lambda x: 3.0 * x, 1.0)
@@ -418,6 +421,11 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     6.0
     """
     check_callable(fun, "linear_transpose")
+    if reduce_axes:
+        raise NotImplementedError(
+            f"linear_transpose with reduce_axes={reduce_axes!r}{errors.at_user_line()}: sum the results with "
+            "covector.lax.psum instead"
+        )
     leaves, in_tree = flatten(primals)
     avals = [
         aval_of(x, partial(leaf_names, fun, primals), i, "linear_transpose")

@@ -149,6 +149,18 @@ def custom_root(
     program, constants, _, out_tree = closed(api, f, (guess,), at_once=True)
     _check_like(api, "f", f, (out_tree, program.out_avals), guess)
     solving, known, _, result_tree = closed(api, lambda x: solve(f, x), (guess,), at_once=True)
+    found = tree.unflatten(result_tree, range(result_tree.num_leaves))
+    if has_aux and not (isinstance(found, tuple) and len(found) == 2):
+        raise TypeError(
+            f"{api}: with has_aux=True {function_place(solve)} must return (x, auxiliary data)"
+            f"{errors.at_user_line()}"
+        )
+    at_root = tree.structure(found[0] if has_aux else found)
+    if at_root != tree.structure(guess):
+        raise TypeError(
+            f"{api}: the solver ({function_place(solve)}) must return the structure of initial_guess"
+            f"{errors.at_user_line()}:\n    initial_guess {tree.structure(guess)}\n    returns       {at_root}"
+        )
 
     def at(values: Sequence[Any], x: Any) -> Any:
         return tree.unflatten(out_tree, Call(program)(*map(as_array, tree.leaves(x)), *values))

@@ -304,7 +304,10 @@ def _fit_tangent(
             f"{api}: a {what} and its {tangent} must have the same shape, got {aval.text()} and {type_.text()}"
             f"{errors.at_user_line()}"
         )
-    if type_.dtype != aval.dtype and (not type_.weak_type or _is_traceable(t)):
+    # Python's numbers take the dtype, if they are of its kind or of a lower one.
+    taken = type_.weak_type and not _is_traceable(t)
+    fits = dtypes.promote((aval.dtype, False), (type_.dtype, True))[0] if taken else type_.dtype
+    if fits != aval.dtype:
         raise (wrong or TypeError)(
             f"{api}: a {what} and its {tangent} must have the same dtype, got {aval.text()} and "
             f"{type_.text()}{errors.at_user_line()}"

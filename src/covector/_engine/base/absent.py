@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from covector._engine.base.jax_names import NAMES
 
-__all__ = ["ABSENT", "NOT_YET", "Absence", "absence", "explain", "names_of"]
+__all__ = ["ABSENT", "NOT_YET", "Absence", "absence", "explain", "names_of", "reason"]
 
 
 class Absence(NamedTuple):
@@ -48,7 +48,6 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence("", "debug_key_reuse", "keys are not tracked", "`random.split`"),
     Absence("", "softmax_custom_jvp", "softmax has no other derivative", "`nn.softmax`"),
-    Absence("", "copy_to_host_async", "arrays are in the host's memory", "`numpy.asarray(x)`"),
     Absence(
         "",
         "make_user_context no_execution print_environment_info",
@@ -61,41 +60,12 @@ ABSENT: tuple[Absence, ...] = (
         "", "export", "Programs are not written to files yet", "`jit(f).lower(*args).compile()`"
     ),
     Absence("", "profiler monitoring", "there is no profiler yet", "`log_compiles`, `perf`"),
-    Absence("", "api_util lib", _INSIDE, "`covector.extend`"),
-    Absence(
-        "numpy",
-        "float4_e2m1fn float6_e2m3fn float6_e3m2fn float8_e3m4 float8_e4m3 float8_e4m3b11fnuz float8_e4m3fn "
-        "float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu",
-        "dtypes are at least 16 bits wide for floats",
-        "`float16` or `bfloat16`",
-    ),
-    Absence(
-        "numpy",
-        "int1 int2 int4 uint1 uint2 uint4",
-        "dtypes are at least 8 bits wide",
-        "`int8` or `uint8`, with `bitwise_and` and shifts",
-    ),
+    Absence("", "lib", _INSIDE, "`covector.extend`"),
     Absence(
         "lax",
-        "after_all after_all_p create_token create_token_p dce_sink",
-        _NO_TOKENS,
-        "`debug.callback(..., ordered=True)`",
-    ),
-    Absence(
-        "lax",
-        "all_gather_p all_to_all_p axis_index_p pcast pmax_p pmin_p ppermute_p psum_p psum_scatter_start "
-        "ragged_all_to_all_p sharding_constraint_p",
+        "all_gather_p all_to_all_p pcast ppermute_p psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
         _ONE_DEVICE,
         "the functions without `_p`, under `vmap` with an `axis_name`",
-    ),
-    Absence(
-        "lax", "AccuracyMode Tolerance", "functions have one accuracy, in docs/accuracy.md", ""
-    ),
-    Absence(
-        "lax",
-        "DotAlgorithm DotAlgorithmPreset",
-        "products are computed in their operands' precision",
-        "`preferred_element_type`",
     ),
     Absence(
         "sharding",
@@ -189,6 +159,159 @@ ABSENT: tuple[Absence, ...] = (
         "experimental", "compilation_cache", "what is compiled is kept on disk anyway", "`config`"
     ),
     Absence("experimental", "EArray primal_tangent_dtype", _INSIDE, "`covector.extend`"),
+    Absence("experimental", "pjit", "it is `jit`, which takes `in_shardings`", "`jit`"),
+    Absence("experimental", "shard_map", "it is no experiment any more", "`shard_map`"),
+    Absence(
+        "experimental",
+        "pallas mosaic fused rnn thunky buffer_callback",
+        "it is for kernels of GPUs and TPUs",
+        "`covector.extend`, whose loop code is for the CPU, or `ffi`",
+    ),
+    Absence(
+        "experimental",
+        "colocated_python compute_on custom_partitioning overlap scheduling_groups shard_alike topologies transfer",
+        _ONE_DEVICE,
+        "the function as it is: there is nowhere else to run it",
+    ),
+    Absence("experimental.ode", "ravel_first_arg", _INSIDE, "`flatten_util.ravel_pytree`"),
+    Absence("experimental", "jax2tf", "it is about TensorFlow", "`dlpack`"),
+    Absence("experimental", "key_reuse", "keys are not tracked", "`random.split`"),
+    Absence(
+        "experimental",
+        "array_serialization serialize_executable",
+        "Programs and arrays are not written to stores of objects",
+        "`numpy.save`, and `jit`, which keeps on disk what it compiled",
+    ),
+    Absence(
+        "experimental",
+        "profiler roofline",
+        "there is no profiler yet",
+        "`jit(f).lower(*args).compile().cost_analysis()`",
+    ),
+    Absence("experimental", "source_mapper xla_metadata", _OF_XLA, "COVECTOR_DUMP"),
+    Absence(
+        "experimental.hijax",
+        "GradAccum HiPspec MappingSpec NullAccum RefAccum TransformedRef ValAccum bdims_at_front "
+        "control_flow_allowed_effects jvp_from_lin linearize_from_jvp vjp_from_jvp vjp_from_lin vmap_rule",
+        _INSIDE,
+        "`VJPHiPrimitive`, or a class of `covector.extend`",
+    ),
+    Absence(
+        "experimental.layout", "explicit_layout", "arrays have one layout", "arrays as they are"
+    ),
+    Absence(
+        "experimental.mesh_utils",
+        "device_kind_handler_dict",
+        "it is about the networks of TPUs",
+        "`make_mesh`",
+    ),
+    Absence(
+        "experimental.multihost_utils",
+        "ProcessFailureError live_devices reached_preemption_sync_point",
+        _ONE_PROCESS,
+        "`process_count()`, which is 1",
+    ),
+    Absence(
+        "experimental.multihost_utils",
+        "global_array_to_host_local_array_impl global_array_to_host_local_array_p gtl_abstract_eval "
+        "host_local_array_to_global_array_impl host_local_array_to_global_array_p ltg_abstract_eval ltg_batcher",
+        _INSIDE,
+        "`global_array_to_host_local_array`, `host_local_array_to_global_array`",
+    ),
+    Absence(
+        "experimental.sparse",
+        "bcoo_dot_general_p bcoo_dot_general_sampled_p bcoo_extract_p bcoo_fromdense_p bcoo_sort_indices_p "
+        "bcoo_spdot_general_p bcoo_sum_duplicates_p bcoo_todense_p bcoo_transpose_p bcsr_dot_general_p bcsr_extract_p "
+        "bcsr_fromdense_p bcsr_todense_p coo_fromdense_p coo_matmat_p coo_matvec_p coo_todense_p csr_fromdense_p "
+        "csr_matmat_p csr_matvec_p csr_todense_p todense_p SparseTracer",
+        "operations of sparse arrays are made of those of arrays, not primitives",
+        "the functions without `_p`, and methods of `BCOO`",
+    ),
+    Absence(
+        "experimental.sparse",
+        "BCSR COO CSC CSR bcsr_broadcast_in_dim bcsr_concatenate bcsr_dot_general bcsr_extract bcsr_fromdense "
+        "bcsr_sum_duplicates bcsr_todense coo_fromdense coo_matmat coo_matvec coo_todense csr_fromdense csr_matmat "
+        "csr_matvec csr_todense JAXSparse",
+        "sparse arrays have one form, BCOO",
+        "`BCOO`",
+    ),
+    Absence(
+        "experimental.sparse",
+        "bcoo_broadcast_in_dim bcoo_concatenate bcoo_conv_general_dilated bcoo_dot_general bcoo_dot_general_sampled "
+        "bcoo_dynamic_slice bcoo_extract bcoo_gather bcoo_multiply_dense bcoo_multiply_sparse bcoo_reduce_sum "
+        "bcoo_reshape bcoo_rev bcoo_slice bcoo_sort_indices bcoo_squeeze bcoo_sum_duplicates bcoo_transpose "
+        "bcoo_update_layout random_bcoo",
+        "operations of sparse arrays are methods and operators",
+        "`A @ B`, `A * B`, `A.T`, `A.sum`, `A.reshape`, `A.sort_indices`, `A.sum_duplicates`, `A[i]` of a `BCOO`",
+    ),
+    Absence(
+        "experimental.sparse",
+        "linalg",
+        "there are no factors of sparse arrays",
+        "`cg`, `gmres` and `bicgstab` of `scipy.sparse.linalg`, which take sparse arrays",
+    ),
+    Absence(
+        "experimental.sparse",
+        "CuSparseEfficiencyWarning SparseEfficiencyError SparseEfficiencyWarning",
+        "nothing warns of slow forms: there is one",
+        "`BCOO`",
+    ),
+    Absence(
+        "experimental.sparse",
+        "grad jacfwd jacobian jacrev value_and_grad sparsify",
+        "transformations take sparse arrays as trees of their data",
+        "`grad` of a function of `BCOO`s, with `allow_int=True`, or of their `data`",
+    ),
+    Absence(
+        "api_util",
+        "argnums_partial donation_vector rebase_donate_argnums",
+        _INSIDE,
+        "`functools.partial`, `jit(donate_argnums=)`",
+    ),
+    Absence(
+        "extend.backend",
+        "backend_xla_version get_compile_options register_backend_cache register_backend_factory",
+        _OF_XLA,
+        "`extend.backend.get_backend()`",
+    ),
+    Absence("extend.backend", "clear_in_memory_compilation_cache", _OF_XLA, "`clear_caches()`"),
+    Absence(
+        "extend.core.primitives",
+        "all_gather_p all_to_all_p ppermute_p ragged_all_to_all_p sharding_constraint_p",
+        _ONE_DEVICE,
+        "the functions of `lax`, under `vmap` with an `axis_name`",
+    ),
+    Absence(
+        "extend.core.primitives",
+        "random_bits_p random_fold_in_p random_gamma_p random_seed_p random_split_p threefry2x32_p",
+        "random numbers are made of operations on the words of keys",
+        "`random.bits`, `fold_in`, `gamma`, `key`, `split`",
+    ),
+    Absence(
+        "extend.core.primitives",
+        "get_p swap_p empty2_p",
+        "equations of references have no names of JAX's",
+        "`ref.get`, `ref.swap`",
+    ),
+    Absence(
+        "extend.core.primitives",
+        "create_call_primitive custom_lin_p eval_jaxpr_transpose register_call_primitive_rules remat_p",
+        _INSIDE,
+        "`jit`, `checkpoint`, or a class of `covector.extend`",
+    ),
+    Absence(
+        "extend.linear_util",
+        "StoreException cache merge_linear_aux transformation2 transformation_with_aux2",
+        _INSIDE,
+        "`transformation`, `transformation_with_aux`, or a function of a function",
+    ),
+    Absence(
+        "extend.source_info_util",
+        "NameStack SourceInfo current current_name_stack extend_name_stack new_name_stack new_source_info "
+        "reset_name_stack set_name_stack summarize transform_name_stack user_context",
+        _INSIDE,
+        "`named_scope`, and `eqn.source_info`",
+    ),
 )
 
 
@@ -205,7 +328,10 @@ def absence(package: str, name: str) -> Absence | None:
     for entry in ABSENT:
         if entry.package == short and name in entry.names.split():
             return entry
-    return NOT_YET
+    above, _, last = package.rpartition(
+        "."
+    )  # of a package that is missing as a whole: its own reason
+    return absence(above, last) or NOT_YET
 
 
 def explain(package: str, name: str) -> str:
@@ -214,6 +340,12 @@ def explain(package: str, name: str) -> str:
     found = None if name.startswith("_") else absence(package, name)
     if found is None:
         return plain
-    theirs = "jax" + package.removeprefix("covector")
+    return f"{plain}. {reason(package, name)}"
+
+
+def reason(package: str, name: str) -> str:
+    """Why a name that JAX has is missing, and what to use instead."""
+    found = absence(package, name)
+    assert found is not None
     use = f"; use {found.instead}" if found.instead else ""
-    return f"{plain}. {theirs}.{name} is missing here: {found.why}{use}"
+    return f"jax{package.removeprefix('covector')}.{name} is missing here: {found.why}{use}"

@@ -193,8 +193,10 @@ class LeakedTracerError(UnexpectedTracerError):
     """
 
 
-class AxisError(CovectorError, ValueError, IndexError):
+class AxisError(CovectorError, ValueError, IndexError, TypeError):
     """An axis that an array does not have: a ValueError and an IndexError, as NumPy's `AxisError`.
+
+    JAX's `lax` raises a TypeError for some; it is one too.
 
     >>> from covector import numpy as cnp
     >>> cnp.sum(cnp.ones(2), axis=3)

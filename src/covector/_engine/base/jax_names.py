@@ -319,7 +319,14 @@ NAMES: dict[str, str] = {
     unsafe_am_i_under_a_jit_DO_NOT_USE unsafe_am_i_under_a_vmap_DO_NOT_USE
     unsafe_get_axis_names_DO_NOT_USE valid_jaxtype
     """,
-    "experimental": "EArray compilation_cache io_callback primal_tangent_dtype",
+    "experimental": """
+    EArray array_serialization buffer_callback checkify colocated_python
+    compilation_cache compute_on custom_partitioning fused hijax io_callback jax2tf jet
+    key_reuse layout mesh_utils mosaic multihost_utils ode overlap pallas pjit
+    primal_tangent_dtype profiler random rnn roofline scheduling_groups
+    serialize_executable shard_alike shard_map source_mapper sparse thunky topologies
+    transfer xla_metadata
+    """,
     "experimental.checkify": """
     Error ErrorCategory JaxRuntimeError all_checks automatic_checks check check_error checkify
     debug_check div_checks float_checks index_checks init_error nan_checks user_checks
@@ -330,5 +337,210 @@ NAMES: dict[str, str] = {
     jet_rules jet_subtrace jnp lax lax_internal linear_prop lu partial pe pjit
     register_pytree_node safe_zip sharding_impls traceable tree_flatten tree_structure
     tree_unflatten treedef_is_leaf unzip2 weakref_lru_cache zero_prop zero_series zero_term
+    """,
+    "api_util": """
+    argnums_partial debug_info donation_vector flatten_axes flatten_fun
+    flatten_fun_nokwargs rebase_donate_argnums shaped_abstractify
+    """,
+    "example_libraries.optimizers": """
+    JoinPoint Optimizer OptimizerState Schedule adagrad adam adamax clip_grads constant
+    exponential_decay inverse_time_decay l2_norm make_schedule momentum nesterov
+    optimizer pack_optimizer_state piecewise_constant polynomial_decay rmsprop
+    rmsprop_momentum sgd sm3 unpack_optimizer_state
+    """,
+    "example_libraries.stax": """
+    AvgPool BatchNorm Conv Conv1DTranspose ConvTranspose Dense Dropout Elu Exp
+    FanInConcat FanInSum FanOut Flatten Gelu GeneralConv GeneralConvTranspose Identity
+    LeakyRelu LogSoftmax MaxPool Relu Selu Sigmoid Softmax Softplus SumPool Tanh
+    elementwise elu gelu glorot glorot_normal leaky_relu log_softmax logsoftmax normal
+    ones parallel randn relu selu serial shape_dependent sigmoid softmax softplus
+    standardize zeros
+    """,
+    "experimental.compute_on": """
+    compute_on
+    """,
+    "experimental.custom_partitioning": """
+    ArrayMapping BATCHING CompoundFactor SdyShardingRule custom_partitioning
+    custom_partitioning_p
+    """,
+    "experimental.hijax": """
+    AbstractRef AbstractValue GradAccum HiPrim HiPspec HiType MappingSpec NullAccum
+    RefAccum ShapedArray TransformedRef ValAccum Zero aval_method aval_property
+    bdims_at_front control_flow_allowed_effects instantiate_zeros is_undefined_primal
+    jvp_from_lin linearize_from_jvp register_hitype vjp_from_jvp vjp_from_lin vmap_rule
+    """,
+    "experimental.layout": """
+    Format Layout explicit_layout with_layout_constraint
+    """,
+    "experimental.mesh_utils": """
+    create_device_mesh create_hybrid_device_mesh device_kind_handler_dict
+    """,
+    "experimental.multihost_utils": """
+    ProcessFailureError assert_equal broadcast_one_to_all
+    global_array_to_host_local_array global_array_to_host_local_array_impl
+    global_array_to_host_local_array_p gtl_abstract_eval
+    host_local_array_to_global_array host_local_array_to_global_array_impl
+    host_local_array_to_global_array_p live_devices ltg_abstract_eval ltg_batcher
+    process_allgather reached_preemption_sync_point sync_global_devices
+    """,
+    "experimental.ode": """
+    fit_4th_order_polynomial initial_step_size interp_fit_dopri mean_error_ratio odeint
+    optimal_step_size ravel_first_arg runge_kutta_step
+    """,
+    "experimental.random": """
+    StatefulPRNG stateful_rng
+    """,
+    "experimental.sparse": """
+    BCOO BCSR COO CSC CSR CuSparseEfficiencyWarning JAXSparse SparseEfficiencyError
+    SparseEfficiencyWarning SparseTracer bcoo_broadcast_in_dim bcoo_concatenate
+    bcoo_conv_general_dilated bcoo_dot_general bcoo_dot_general_p
+    bcoo_dot_general_sampled bcoo_dot_general_sampled_p bcoo_dynamic_slice bcoo_extract
+    bcoo_extract_p bcoo_fromdense bcoo_fromdense_p bcoo_gather bcoo_multiply_dense
+    bcoo_multiply_sparse bcoo_reduce_sum bcoo_reshape bcoo_rev bcoo_slice
+    bcoo_sort_indices bcoo_sort_indices_p bcoo_spdot_general_p bcoo_squeeze
+    bcoo_sum_duplicates bcoo_sum_duplicates_p bcoo_todense bcoo_todense_p bcoo_transpose
+    bcoo_transpose_p bcoo_update_layout bcsr_broadcast_in_dim bcsr_concatenate
+    bcsr_dot_general bcsr_dot_general_p bcsr_extract bcsr_extract_p bcsr_fromdense
+    bcsr_fromdense_p bcsr_sum_duplicates bcsr_todense bcsr_todense_p coo_fromdense
+    coo_fromdense_p coo_matmat coo_matmat_p coo_matvec coo_matvec_p coo_todense
+    coo_todense_p csr_fromdense csr_fromdense_p csr_matmat csr_matmat_p csr_matvec
+    csr_matvec_p csr_todense csr_todense_p empty eye grad jacfwd jacobian jacrev linalg
+    random_bcoo sparsify todense todense_p value_and_grad
+    """,
+    "experimental.sparse.linalg": """
+    lobpcg_standard spsolve spsolve_p
+    """,
+    "extend.backend": """
+    backend_xla_version backends clear_backends clear_in_memory_compilation_cache
+    get_backend get_compile_options get_default_device register_backend_cache
+    register_backend_factory
+    """,
+    "extend.core.primitives": """
+    abs_p acos_p acosh_p add_jaxvals_p add_p after_all_p all_gather_p all_to_all_p and_p
+    approx_top_k_p argmax_p argmin_p asin_p asinh_p atan2_p atan_p atanh_p axis_index_p
+    bessel_i0e_p bessel_i1e_p bitcast_convert_type_p broadcast_in_dim_p call_p cbrt_p
+    ceil_p cholesky_p clamp_p closed_call_p clz_p complex_p concatenate_p cond_p conj_p
+    conv_general_dilated_p convert_element_type_p copy_p cos_p cosh_p
+    create_call_primitive create_token_p cumlogsumexp_p cummax_p cummin_p cumprod_p
+    cumsum_p custom_jvp_call_p custom_lin_p custom_vjp_call_p device_put_p digamma_p
+    div_p dot_general_p dynamic_slice_p dynamic_update_slice_p eig_p eigh_p empty2_p
+    eq_p eq_to_p erf_inv_p erf_p erfc_p eval_jaxpr_transpose exp2_p exp_p expm1_p fft_p
+    floor_p gather_p ge_p get_p gt_p hessenberg_p householder_product_p igamma_grad_a_p
+    igamma_p igammac_p imag_p integer_pow_p iota_p is_finite_p jit_p le_p le_to_p
+    lgamma_p linear_solve_p log1p_p log2_p log_p logistic_p lt_p lt_to_p lu_p max_p
+    min_p mul_p name_p ne_p neg_p nextafter_p not_p one_minus_square_p or_p pad_p pmax_p
+    pmin_p polygamma_p polynomial_p population_count_p pow_p ppermute_p psum_p qr_p
+    ragged_all_to_all_p random_bits_p random_fold_in_p random_gamma_p random_seed_p
+    random_split_p real_p reduce_and_p reduce_max_p reduce_min_p reduce_or_p reduce_p
+    reduce_precision_p reduce_prod_p reduce_sum_p reduce_window_max_p
+    reduce_window_min_p reduce_window_p reduce_window_sum_p reduce_xor_p
+    register_call_primitive_rules regularized_incomplete_beta_p rem_p remat_p reshape_p
+    rev_p rng_bit_generator_p rng_uniform_p round_p rsqrt_p scan_p scatter_add_p
+    scatter_max_p scatter_min_p scatter_mul_p scatter_p schur_p select_and_gather_add_p
+    select_and_scatter_add_p select_and_scatter_p select_n_p sharding_constraint_p
+    shift_left_p shift_right_arithmetic_p shift_right_logical_p sign_p sin_p sinh_p
+    slice_p sort_p sqrt_p square_p squeeze_p stop_gradient_p sub_p svd_p swap_p tan_p
+    tanh_p threefry2x32_p top_k_p transpose_p triangular_solve_p tridiagonal_p
+    tridiagonal_solve_p while_p xor_p zeta_p
+    """,
+    "extend.linear_util": """
+    StoreException WrappedFun cache merge_linear_aux transformation transformation2
+    transformation_with_aux transformation_with_aux2 wrap_init
+    """,
+    "extend.random": """
+    define_prng_impl random_seed rbg_prng_impl seed_with_impl threefry2x32_p
+    threefry_2x32 threefry_prng_impl unsafe_rbg_prng_impl
+    """,
+    "extend.source_info_util": """
+    NameStack SourceInfo current current_name_stack extend_name_stack new_name_stack
+    new_source_info register_exclusion reset_name_stack set_name_stack summarize
+    transform_name_stack user_context
+    """,
+    "scipy.cluster.vq": """
+    vq
+    """,
+    "scipy.sparse.linalg": """
+    bicgstab cg gmres
+    """,
+    "scipy.spatial.transform": """
+    Rotation Slerp
+    """,
+    "scipy.stats.bernoulli": """
+    cdf logpmf pmf ppf
+    """,
+    "scipy.stats.beta": """
+    cdf logcdf logpdf logsf pdf sf
+    """,
+    "scipy.stats.betabinom": """
+    logpmf pmf
+    """,
+    "scipy.stats.binom": """
+    logpmf pmf
+    """,
+    "scipy.stats.cauchy": """
+    cdf isf logcdf logpdf logsf pdf ppf sf
+    """,
+    "scipy.stats.chi2": """
+    cdf logcdf logpdf logsf pdf sf
+    """,
+    "scipy.stats.dirichlet": """
+    logpdf pdf
+    """,
+    "scipy.stats.expon": """
+    cdf logcdf logpdf logsf pdf ppf sf
+    """,
+    "scipy.stats.gamma": """
+    cdf logcdf logpdf logsf pdf sf
+    """,
+    "scipy.stats.gennorm": """
+    cdf logpdf pdf
+    """,
+    "scipy.stats.geom": """
+    logpmf pmf
+    """,
+    "scipy.stats.gumbel_l": """
+    cdf logcdf logpdf logsf pdf ppf sf
+    """,
+    "scipy.stats.gumbel_r": """
+    cdf logcdf logpdf logsf pdf ppf sf
+    """,
+    "scipy.stats.laplace": """
+    cdf logpdf pdf
+    """,
+    "scipy.stats.logistic": """
+    cdf isf logpdf pdf ppf sf
+    """,
+    "scipy.stats.multinomial": """
+    logpmf pmf
+    """,
+    "scipy.stats.multivariate_normal": """
+    logpdf pdf
+    """,
+    "scipy.stats.nbinom": """
+    logpmf pmf
+    """,
+    "scipy.stats.norm": """
+    cdf isf logcdf logpdf logsf pdf ppf sf
+    """,
+    "scipy.stats.pareto": """
+    cdf logcdf logpdf logsf pdf ppf sf
+    """,
+    "scipy.stats.poisson": """
+    cdf entropy logpmf pmf
+    """,
+    "scipy.stats.t": """
+    logpdf pdf
+    """,
+    "scipy.stats.truncnorm": """
+    cdf logcdf logpdf logsf pdf sf
+    """,
+    "scipy.stats.uniform": """
+    cdf logpdf pdf ppf
+    """,
+    "scipy.stats.vonmises": """
+    logpdf pdf
+    """,
+    "scipy.stats.wrapcauchy": """
+    logpdf pdf
     """,
 }

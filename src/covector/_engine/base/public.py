@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copyreg
+import enum
 import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from opcode import opmap
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
+import ml_dtypes
 import numpy as np
-import optree
 
 from covector._engine import _native
 from covector._engine.base.locks import import_late
@@ -21,9 +23,14 @@ from covector._engine.base.locks import import_late
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 # What frames of no user's are in, ours and those of functions that ours are made with.
 NO_USERS = (PACKAGE, functools.__file__)
-_OPTREE = os.path.dirname(optree.__file__) + os.sep
+_OPTREE = os.path.join(*getattr(find_spec("optree"), "submodule_search_locations", ()), "")
 # Libraries that we call with what users give us: their errors are about that.
-_CALLED = (os.path.dirname(np.__file__) + os.sep, _OPTREE)
+_CALLED = (
+    os.path.dirname(np.__file__) + os.sep,
+    os.path.dirname(str(ml_dtypes.__file__)) + os.sep,
+    enum.__file__,
+    _OPTREE,
+)
 # Files and folders whose frames are left out of tracebacks: ours, and those of libraries.
 _left_out = (
     PACKAGE,
@@ -139,6 +146,22 @@ def missing(package: str, name: str) -> AttributeError:
     """The error for a name that a package does not have; of one that JAX has, why, and what to use instead."""
     explain = import_late("covector._engine.base.absent").explain
     return AttributeError(explain(package, name), name=name, obj=sys.modules[package])
+
+
+class Missing:
+    """Asked last by `import`: of a module that JAX has and Covector has not it says why, and what to use instead."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        """Nothing; ModuleNotFoundError with the reason if there is one."""
+        package, _, name = fullname.rpartition(".")
+        if package.partition(".")[0] == "covector":
+            absent = import_late("covector._engine.base.absent")
+            if absent.absence(package, name) is not None:
+                raise ModuleNotFoundError(
+                    f"No module named {fullname!r}. {absent.reason(package, name)}", name=fullname
+                )
 
 
 def _finder(

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import functools
+import threading
 import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple
-
-import optree
-from optree.utils import total_order_sorted
+from typing import TYPE_CHECKING, Any
 
 from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.exact import exact
+from covector._engine.base.locks import guard, import_late
+from covector._engine.base.record import record
 
 NAMESPACE = "covector"
 # For users' trees: there what stands for one array is a leaf, which the transformations take apart.
 PUBLIC = "covector.public"
 # As the first, with the names of children, which cost more to ask for than the children: for key paths.
 _NAMED = "covector.named"
-TreeDef = optree.PyTreeSpec
+
+if TYPE_CHECKING:
+    import optree
+    import optree.utils
+
+    TreeDef = optree.PyTreeSpec
+else:
+
+    class _Unloaded:
+        """`optree` until something is asked of it: a tenth of the time that `import covector` took."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(load(), name)
+
+    optree = _Unloaded()
 
 
 def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], TreeDef]:
@@ -48,7 +63,7 @@ def _in_order(node: Any) -> Any:
     for all of them must not see it.
     """
     if type(node) is dict or type(node) is defaultdict:
-        keys = total_order_sorted(node)
+        keys = optree.utils.total_order_sorted(node)
         if list(node) != keys:
             items = [(key, node[key]) for key in keys]
             node.clear()
@@ -194,13 +209,70 @@ def _describe(x: Any) -> str:
     return f"a {type(x).__name__}" + ("" if children is None else f" of {len(children)}")
 
 
-class Registered(NamedTuple):
+@record
+class Registered:
     """A registered class: how it is made again, and the attributes that hold its children if they are such."""
 
     from_children: Callable[[Any, Any], Any]
     children: tuple[str, ...] | None
     statics: tuple[str, ...]
     plain: bool
+
+
+@record
+class _Rules:
+    """What optree is told of a class: how it is taken apart in each namespace, and made again."""
+
+    cls: type
+    spaces: dict[str, Callable[[Any], tuple[Any, ...]]]
+    from_children: Callable[[Any, Any], Any]
+
+
+_entering = guard(threading.Lock())
+_waiting: (
+    list[_Rules] | None
+) = []  # classes of ours, until optree is there; it is before users can name any
+
+
+def load() -> Any:
+    """`optree`, loaded when it is first needed, and told of the classes that were registered before."""
+    global _waiting
+    found = import_late("optree")
+    with _entering:
+        if _waiting is not None:
+            for rules in _waiting:
+                _enter(found, rules)
+            _waiting = None
+            globals()["optree"] = found  # to type checkers it is the module from the start
+            atexit.register(_end, found)  # after optree's own, so that it comes before
+    return found
+
+
+class _Ending:
+    """`optree` while Python ends, and it forgets what is a container: daemon threads would take all for leaves.
+
+    They wait here, until they end.  Functions that are to run at the end run on one thread, and still have it.
+    """
+
+    def __init__(self, loaded: Any):
+        self._loaded, self._thread = loaded, threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        if threading.get_ident() != self._thread:
+            threading.Event().wait()
+        return getattr(self._loaded, name)
+
+
+def _end(loaded: Any) -> None:
+    globals()["optree"] = _Ending(loaded)
+
+
+def _enter(optree: Any, rules: _Rules) -> None:
+    with warnings.catch_warnings():
+        # A named tuple, too, may be registered: what is registered counts.
+        warnings.filterwarnings("ignore", r".* is a subclass of `collections\.namedtuple`")
+        for space, flatten in rules.spaces.items():
+            optree.register_pytree_node(rules.cls, flatten, rules.from_children, namespace=space)
 
 
 _nodes: dict[type, Registered] = {}
@@ -228,11 +300,12 @@ def register_node(
     """
     named = to_children if with_entries is None else with_entries
     spaces = {NAMESPACE: to_children, _NAMED: named, **({PUBLIC: to_children} if public else {})}
-    with warnings.catch_warnings():
-        # A named tuple, too, may be registered: what is registered counts.
-        warnings.filterwarnings("ignore", r".* is a subclass of `collections\.namedtuple`")
-        for space, flatten in spaces.items():
-            optree.register_pytree_node(cls, flatten, from_children, namespace=space)  # type: ignore[arg-type]
+    rules = _Rules(cls, spaces, from_children)
+    with _entering:
+        if _waiting is not None:
+            _waiting.append(rules)
+        else:
+            _enter(optree, rules)
     if not public:
         _atoms.add(cls)
     _nodes[cls] = Registered(from_children, children, statics, plain)

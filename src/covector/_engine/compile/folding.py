@@ -30,10 +30,10 @@ class Folding:
 
     def take(self, values: Sequence[Scalar], index: Index) -> list[Statement]:
         """Fold in what the operands have at a point of the space."""
-        return self.merge(self.fold.lift(index, *values))
+        return self.merge(self.fold.lift(index, *values), in_order=True)
 
-    def merge(self, state: State) -> list[Statement]:
-        """Fold in the state of other elements."""
+    def merge(self, state: State, in_order: bool = False) -> list[Statement]:
+        """Fold in the state of other elements; `in_order` says that it is one that comes after those before."""
         if self.operation is not None:
             triples = zip(self.locals, state, self.starts, strict=True)
             return [Fold(local, self.operation, v, start) for local, v, start in triples]
@@ -41,7 +41,8 @@ class Folding:
             taken = tuple([Expr("local", (), e.dtype, f"{e.attr}'") for e in self.locals])
             together = self.fold.combine(self.locals, taken)
             self._combination = Combination(self.starts, taken, tuple(together))
-        values = tuple(self.fold.combine(self.locals, state))
+        combine = self.fold.follow if in_order else self.fold.combine
+        values = tuple(combine(self.locals, state))
         return [Assign(self.locals, values, self._combination)]
 
     def result(self) -> Scalar:

@@ -22,6 +22,7 @@ from covector._engine.ir.program import (
 from covector._engine.transforms.programs import (
     batch_program,
     dependent,
+    derived,
     jvp_program,
     linearize_program,
     part_of,
@@ -79,6 +80,12 @@ IN_NUMPY = InNumPy()
 def axis_names_of(program: Program) -> frozenset[Hashable]:
     """The named axes that its equations read."""
     return frozenset[Hashable]().union(*[eqn.primitive.axis_names for eqn in program.eqns])
+
+
+@derived
+def has_users_batch(program: Program) -> bool:
+    """Whether anything in it is batched by a rule of the user's, which is told of all elements at once."""
+    return any(eqn.primitive.users_batch for p in program.within() for eqn in p.eqns)
 
 
 def spread(

@@ -336,6 +336,10 @@ class PureCallback(HostCall):
     asks_for_bits: ClassVar[bool] = True
     not_differentiable: ClassVar[str | None] = _WHY
 
+    @property
+    def users_batch(self) -> bool:  # type: ignore[override]
+        return self.vmap_method is not None and not self.vmap_method.startswith("sequential")
+
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         method = self.vmap_method
         if method is None:

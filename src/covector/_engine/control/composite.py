@@ -158,6 +158,10 @@ class Expanded(Called):
     def asks_axis(self) -> bool:
         return self.composite.asks_axis
 
+    @property
+    def users_batch(self) -> bool:  # type: ignore[override]
+        return self.composite.has("batch")
+
     def text(self) -> str:
         return self.composite.text()
 

@@ -15,6 +15,7 @@ from covector._engine.control.call import (
     axis_names_of,
     check_types,
     given_ones,
+    has_users_batch,
     left,
     merged,
     spread,
@@ -257,7 +258,8 @@ class Cond(Primitive):
     ) -> tuple[Any, Any]:
         index, axis = args[0], dims[0]
         each = axis is not None  # the index is another one for each element
-        if each and is_kept(self.effects) and axis_name not in self.axis_names:
+        together = axis_name in self.axis_names or any(map(has_users_batch, self.branches))
+        if each and is_kept(self.effects) and not together:
             return self._one_by_one(args, dims, size)
         if each:
             return each_its_own(self.branches, index, args[1:], dims[1:], size, axis_name)

@@ -137,6 +137,7 @@ class CustomVmap(Called):
     rule: VmapRule
     count: int
     name: ClassVar[str] = "custom_vmap"
+    users_batch: ClassVar[bool] = True
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([not is_zero(t) for t in tangents])

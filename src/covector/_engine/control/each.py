@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, Transparent
+from covector._engine.control.call import Call, Transparent, has_users_batch
 from covector._engine.control.carry import hold, settle
 from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import Primitive
@@ -124,7 +124,7 @@ def for_each(
 ) -> tuple[Primitive, tuple[Any, ...]]:
     """What a Program does, for each element of the leading axes of the operands in a mask; further operands."""
     program, constants = over_lanes(one, lanes, mapped)
-    if constants or not lanes:
+    if constants or not lanes or has_users_batch(one):
         return Call(program), constants
     return Each(program, one, lanes, mapped, one), ()
 

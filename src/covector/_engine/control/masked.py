@@ -16,7 +16,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.control.call import Call
 from covector._engine.core.trace import _known, _state, typeof
-from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, inline_calls
+from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, inline_transparent
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -103,7 +103,7 @@ class _Changes:
 
 @derived
 def _changes(branch: Program) -> _Changes:
-    program = inline_calls(branch)
+    program = inline_transparent(branch)
     producer = {v: e for e in program.eqns for v in e.outputs}
     inputs = {v: n for n, v in enumerate(program.inputs)}
     eqns, origins = list[frozenset[Eqn]](), list[int | None]()

@@ -18,6 +18,7 @@ from covector._engine.control.call import (
     axis_names_of,
     check_types,
     given_ones,
+    has_users_batch,
     materialized,
     spread,
 )
@@ -414,11 +415,12 @@ class While(Primitive):
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        """A loop of its own for each element; one for all if all have one condition, or the body reads the axis."""
+        """A loop of its own for each element; one for all if all have one condition, or something asks for all."""
         named = axis_name is not None and axis_name in self.axis_names
         if not self.lanes:
+            one = named or has_users_batch(self.body) or has_users_batch(self.condition)
             found = as_one(
-                self.body, self.condition, self.layout, tuple(dims), size, axis_name, named
+                self.body, self.condition, self.layout, tuple(dims), size, axis_name, one
             )
             if found is not None:
                 loop = While(found.condition, found.body, found.layout.consts)
@@ -541,7 +543,7 @@ def way_back(
         count, single = dims.product(lanes), None
         room = wide_room(loop.tape, count) if isinstance(count, int) else BOUNDED
         program, constants = over_lanes(loop.unwound(nonzero, room).program, lanes, mapped)
-    if constants:
+    if constants or (lanes and has_users_batch(one)):
         return Call(program), constants
     return WayBack(program, one, lanes, mapped, single, loop, nonzero), ()
 

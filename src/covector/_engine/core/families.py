@@ -124,6 +124,10 @@ class Folded(Primitive):
         """The state of the elements of both."""
         raise self._missing("combine")
 
+    def follow(self, a: State, b: State) -> State:
+        """What `combine` gives where b is the state of one element, which comes after all those of a."""
+        return self.combine(a, b)
+
     def finish(self, state: State, dtype: np.dtype) -> Scalar:
         """The result's element."""
         raise self._missing("finish")

@@ -136,6 +136,9 @@ class Primitive:
     online: ClassVar[bool] = False  # whether it is an `Online`: traces ask this of each operation
     users_transpose: ClassVar[bool] = False  # whether `transpose` calls a function of the user's
 
+    # Whether `batch` is the user's: loops and branches then run all elements together, as it is told of all.
+    users_batch: ClassVar[bool] = False
+
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
 

@@ -92,7 +92,10 @@ class Combination:
 
 @record(eq=False)
 class Assign:
-    """Give locals new values, all at once.  If that is to fold something into them: how their states combine."""
+    """Give locals new values, all at once.  If that is to fold something into them: how their states combine.
+
+    Then the values are those where what is folded in comes after all that was, in the order of the loop.
+    """
 
     locals: tuple[Expr, ...]
     values: tuple[Expr, ...]

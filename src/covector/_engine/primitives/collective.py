@@ -162,8 +162,8 @@ class AllReduce(Grouped):
             return super().jvp(primals, tangents)
         (x,), (t,) = primals, tangents
         out, total = self(x), AllReduce(self.axis_name, "add", self.size, self.groups)
-        wins = prims.Convert(t.dtype)(prims.eq(x, out))  # ties share the derivative
-        return out, prims.div(total(prims.mul(t, wins)), total(wins))
+        wins = prims.Convert(t.dtype)(prims.eq(x, out))  # ties share the derivative, NaN has none
+        return out, prims.div(total(prims.mul(t, wins)), prims.maximum(total(wins), 1.0))
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         return (self(ct),)
@@ -270,25 +270,60 @@ class AllToAll(Grouped):
 
 
 @record
-class Permute(Collective):
-    """Element j gets the operand of element `sources[j]`, zeros if that is negative.  No operand goes to two."""
+class Permute(Primitive):
+    """Element j gets the operand of element `sources[j]`, zeros if that is negative.  No operand goes to two.
 
-    axis_name: Hashable
+    Elements are counted along all named axes as if they were one, the last of them fastest.  Those in `here` are no
+    longer outside: the operand has their elements along its first axes, in the order of the names.
+    """
+
+    names: tuple[Hashable, ...]
+    sizes: tuple[int, ...]
     sources: tuple[int, ...]
+    here: frozenset[Hashable] = frozenset()
     name: ClassVar[str] = "permute"
+
+    @property
+    def axis_names(self) -> frozenset[Hashable]:  # type: ignore[override]
+        return frozenset(self.names) - self.here
 
     def type(self, x: ShapedArray) -> ShapedArray:
         return x
 
-    def exchange(self, x: Any, place: int) -> tuple[Any, int | None]:
-        return take_rows(x, self.sources, place), place
+    def reference(self, *xs: Any) -> Any:
+        raise NameError(errors.unbound_axis(min(self.axis_names, key=self.names.index), ()))
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return prims.linear_jvp(self, primals, tangents)
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         back = [-1] * len(self.sources)
         for j, s in enumerate(self.sources):
             if s >= 0:
                 back[s] = j
-        return (Permute(self.axis_name, tuple(back))(ct),)
+        return (replace(self, sources=tuple(back))(ct),)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        (x,), (d,) = args, dims
+        assert d is not None
+        behind = len(self.here)
+        return self(prims.move_axis(x, d, behind)), behind
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        if axis_name not in self.axis_names:
+            return self.batch(args, dims, size)
+        (x,), (d,) = args, dims
+        here = self.here | {axis_name}
+        held = [n for n in self.names if n in here]
+        place = held.index(axis_name)
+        x = prims.move_axis(prims.batch_to_front(x, d, size), 0, place)
+        if len(here) < len(self.names):
+            return replace(self, here=here)(x), place
+        shape = typeof(x).shape
+        rows = prims.Reshape((len(self.sources), *shape[len(held) :]))(x)
+        return prims.Reshape(shape)(take_rows(rows, self.sources, 0)), place
 
 
 @record

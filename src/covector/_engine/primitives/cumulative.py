@@ -215,7 +215,10 @@ class CumProd(RunningFold):
 
 
 class _RunningExtremum(RunningFold):
-    """The derivative is that of the element that is extreme; of two equal ones, half of each."""
+    """The derivative is that of the element that is extreme; of two equal ones, half of each.
+
+    Where NaN has come in it is 0, as that of `maximum`.
+    """
 
     kinds: ClassVar[str] = "iuf"
     first: ClassVar[float] = np.nan  # the first element is extreme, even if it is infinite
@@ -224,7 +227,9 @@ class _RunningExtremum(RunningFold):
         stays = (prims.gt if self.of == "Max" else prims.lt)(before, x)
         tie = prims.select(prims.eq(before, x), *(prims.convert(v, x.dtype) for v in (0.5, 0.0)))
         keep = prims.select(stays, prims.convert(1.0, x.dtype), tie)
-        return keep, prims.sub(prims.convert(1.0, x.dtype), keep)
+        begin = shifted(prims.zeros(typeof(x)), self.axis, 1, self.reverse)
+        take = prims.sub(prims.convert(1.0, x.dtype), keep)
+        return keep, prims.select(prims.eq(out, out), take, begin)
 
 
 @record
@@ -262,14 +267,10 @@ class CumLogSumExp(RunningFold):
     first = -np.inf
 
     def slopes(self, before: Any, x: Any, out: Any) -> tuple[Any, Any]:
-        def share(part: Any) -> Any:
-            same = prims.eq(part, out)  # also where both are infinite
-            zero = prims.convert(0.0, x.dtype)
-            return prims.exp(
-                prims.select(same, zero, prims.sub(part, prims.select(same, zero, out)))
-            )
-
-        return share(before), share(x)
+        empty = prims.eq(before, -np.inf)  # nothing has come yet
+        zero, one = (prims.convert(v, x.dtype) for v in (0.0, 1.0))
+        keep = prims.select(empty, zero, prims.share_of_exp(before, x))
+        return keep, prims.select(empty, one, prims.share_of_exp(x, before))
 
     def start(self, dtype: np.dtype) -> State:
         wide = dtypes.computed_in(dtype)

@@ -81,7 +81,7 @@ def check_indices(
 ) -> None:
     """TypeError or ValueError unless the indices are vectors of integers for these axes of x."""
     if not dtypes.is_integer(indices.dtype):
-        raise TypeError(
+        raise errors.DtypeError(
             f"{name} needs integer indices, got {indices.text()}{errors.at_user_line()}"
         )
     if not indices.ndim or indices.shape[-1] != len(components):

@@ -13,7 +13,7 @@ from covector._engine.base.record import record
 from covector._engine.core.symbolic import NO_SLOPE, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir import scalar
-from covector._engine.ir.scalar import Expr, Scalar, call, const, select as choose
+from covector._engine.ir.scalar import Expr, Scalar, apply, call, const, equal, select as choose
 from covector._engine.primitives import laws
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -36,14 +36,18 @@ __all__ = [
     "exp",
     "exp2",
     "expm1",
+    "hypot",
     "integer_pow",
     "log",
     "log1p",
+    "logaddexp",
     "logistic",
     "nextafter",
     "pow_",
     "reduce_precision",
+    "relu",
     "rsqrt",
+    "share_of_exp",
     "sin",
     "sinh",
     "tan",
@@ -64,6 +68,20 @@ def _function(
         on_complex=(lambda p: scalar.COMPLEX[name](p)) if complex_too else None,
         widen=True,
     )
+
+
+def _of_reals(
+    name: str,
+    numpy: Callable[..., Any],
+    push: tuple[prims.PartialRule, ...],
+    on_element: Callable[..., Expr],
+) -> prims.Elementwise:
+    """A function of floats; `on_element` computes in float32 at least."""
+
+    def rounded(*xs: Expr) -> Expr:
+        return scalar.convert(on_element(*xs), xs[0].dtype)
+
+    return prims.Elementwise(name, numpy, push, rounded, "f", widen=True)
 
 
 def _numpy_logistic(x: Any) -> Any:
@@ -142,6 +160,61 @@ atan2 = prims.Elementwise(
 )
 
 
+def _hypot_element(x: Expr, y: Expr) -> Expr:
+    """Scaled by the larger one, so that squares do not overflow."""
+    x, y = (scalar.apply("abs", scalar.convert(v, dtypes.computed_in(v.dtype))) for v in (x, y))
+    infinite = scalar.equal(x, np.inf) | scalar.equal(y, np.inf)
+    first = x >= y
+    big, small = choose(first, x, y), choose(first, y, x)
+    ratio = small / choose(scalar.equal(big, 0), 1, big)
+    return choose(infinite, np.inf, big * scalar.apply("sqrt", ratio * ratio + 1))
+
+
+hypot = _of_reals(
+    "hypot",
+    np.hypot,
+    (
+        lambda t, z, x, y: prims.mul(t, prims.div(x, z)),
+        lambda t, z, x, y: prims.mul(t, prims.div(y, z)),
+    ),
+    _hypot_element,
+)
+
+
+def _logaddexp_element(x: Expr, y: Expr) -> Expr:
+    """max + log1p(exp(-|x - y|)); x where both are the same infinity."""
+    x, y = (scalar.convert(v, dtypes.computed_in(v.dtype)) for v in (x, y))
+    distance = -scalar.apply("abs", x - y)
+    alike = scalar.differ(distance, distance) & scalar.equal(x, y)
+    return choose(alike, x, choose(x >= y, x, y) + call("log1p", call("exp", distance)))
+
+
+def share_of_exp(x: Any, y: Any) -> Any:
+    """exp(x) / (exp(x) + exp(y)): a half where both are the same infinity."""
+    difference = prims.sub(x, y)
+    alike = prims.and_(prims.ne(difference, difference), prims.eq(x, y))
+    return logistic(prims.select(alike, 0.0, difference))
+
+
+logaddexp = _of_reals(
+    "logaddexp",
+    np.logaddexp,
+    (
+        lambda t, z, x, y: prims.mul(t, share_of_exp(x, y)),
+        lambda t, z, x, y: prims.mul(t, share_of_exp(y, x)),
+    ),
+    _logaddexp_element,
+)
+# The slope is 0 at 0, and of NaN.
+relu = prims.Elementwise(
+    "relu",
+    lambda x: np.maximum(x, np.zeros((), x.dtype)),
+    (lambda t, z, x: prims.select(prims.gt(x, 0), t, 0),),
+    lambda x: choose(x <= 0, const(0, x.dtype), x),
+    "iuf",
+)
+
+
 def _numpy_nextafter(x: Any, y: Any) -> Any:
     if x.dtype.itemsize != 2 or x.dtype == np.float16:  # bfloat16's takes no zeros
         return np.nextafter(x, y)
@@ -166,8 +239,8 @@ nextafter = prims.Elementwise(
 def _pow_base(t: Any, z: Any, x: Any, y: Any) -> Any:
     """t * y * x**(y - 1), zero where y and x are 0."""
     zero = prims.and_(prims.eq(x, 0.0), prims.eq(y, 0.0))
-    safe = prims.select(zero, 1.0, x)
-    return prims.mul(t, prims.mul(y, pow_(safe, prims.sub(y, 1.0))))
+    safe, factor = prims.select(zero, 1.0, x), prims.select(zero, 0.0, y)
+    return prims.mul(t, prims.mul(factor, pow_(safe, prims.sub(y, 1.0))))
 
 
 def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
@@ -177,11 +250,24 @@ def _pow_exponent(t: Any, z: Any, x: Any, y: Any) -> Any:
     return prims.mul(t, prims.mul(z, log(safe)))
 
 
+def _pow_of_element(x: Expr, y: Expr) -> Expr:
+    """x^y; where y is a number that one instruction is enough for, that one."""
+    exponent = float(y.attr) if y.op == "const" else None  # type: ignore[arg-type]
+    if exponent == 2.0:
+        return x * x
+    if exponent == -1.0:
+        return 1.0 / x
+    if exponent == 0.5:  # of -0 it is 0, of -inf it is inf, other than the root
+        infinity = float("inf")
+        return choose(equal(x, -infinity), infinity, apply("sqrt", x + 0.0))
+    return call("pow", x, y)
+
+
 pow_ = prims.Elementwise(
     "pow",
     np.power,
     (_pow_base, _pow_exponent),
-    lambda x, y: call("pow", x, y),
+    _pow_of_element,
     "fc",
     on_complex=lambda p, q: scalar.COMPLEX["pow"](p, q),
     widen=True,

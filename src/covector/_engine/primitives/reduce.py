@@ -143,7 +143,7 @@ class Sum(ScalarReduction):
 
 
 class Extremum(ScalarReduction):
-    """Max and Min.  NaN wins; elements that are equally extreme share the gradient."""
+    """Max and Min.  NaN wins, and has no slope; elements that are equally extreme share the gradient."""
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
@@ -151,7 +151,7 @@ class Extremum(ScalarReduction):
         shape, dtype = typeof(x).shape, typeof(x).dtype
         mine = prims.convert(prims.eq(x, prims.Broadcast(shape, self.axes)(out)), dtype)
         total = Sum(self.axes)
-        return out, prims.div(total(prims.mul(t, mine)), total(mine))
+        return out, prims.div(total(prims.mul(t, mine)), prims.maximum(total(mine), 1.0))
 
 
 @record
@@ -331,9 +331,12 @@ class ArgReduction(Reduction):
         return type(self)(axis, self.index_dtype)(x), place  # type: ignore[call-arg]
 
     def start(self, dtype: np.dtype) -> State:
-        return const(type(self).worst(dtype), dtype), const(
-            dtypes.iinfo(self.index_dtype).max, self.index_dtype
-        )
+        none = -1 if self._signed else dtypes.iinfo(self.index_dtype).max
+        return const(type(self).worst(dtype), dtype), const(none, self.index_dtype)
+
+    @property
+    def _signed(self) -> bool:
+        return dtypes.kind(self.index_dtype) == "i"
 
     def lift(self, index: Index, *xs: Scalar) -> State:
         (x,) = xs
@@ -355,8 +358,22 @@ class ArgReduction(Reduction):
         takes = better | (equal & earlier)
         return scalar.select(takes, y, x), scalar.select(takes, j, i)
 
+    def follow(self, a: State, b: State) -> State:
+        """One that only equals those before never counts: 3 comparisons less, half the time along rows."""
+        (x, i), (y, j) = a, b
+        if x.dtype == scalar.BOOL or not self._signed:
+            return self.combine(a, b)
+        if dtypes.is_float(x.dtype):  # not y <= x: greater, or a NaN
+            no_better = scalar.apply("le" if self.wins == "gt" else "ge", y, x)
+            takes = ~no_better & scalar.equal(x, x)
+        else:
+            takes = scalar.apply(self.wins, y, x)
+        return scalar.select(takes, y, x), scalar.select(takes, j, i)
+
     def finish(self, state: State, dtype: np.dtype) -> Scalar:
-        return state[1]
+        """Where nothing was better than the worst there is, all are that: the first."""
+        zero = const(0, self.index_dtype)
+        return scalar.select(state[1] < 0, zero, state[1]) if self._signed else state[1]
 
 
 @record

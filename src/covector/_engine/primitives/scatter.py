@@ -333,11 +333,11 @@ class Scatter(Setting):
     def _tangent_of_extremum(
         self, out: Any, x: Any, indices: Any, updates: Any, t: Any, u: Any
     ) -> Any:
-        """Elements that are equally extreme share the gradient."""
+        """Elements that are equally extreme share the gradient; NaN has none."""
         dtype, add = typeof(x).dtype, self._with("add")
         kept = prims.convert(prims.eq(x, out), dtype)
         taken = prims.convert(prims.eq(updates, self._gather(out, indices, typeof(updates))), dtype)
-        count = add(kept, indices, taken)
+        count = prims.maximum(add(kept, indices, taken), 1.0)
         return prims.div(add(prims.mul(t, kept), indices, prims.mul(u, taken)), count)
 
     def transpose(self, ct: Any, x: Any, indices: Any, updates: Any) -> Sequence[Any]:

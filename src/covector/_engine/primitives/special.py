@@ -11,7 +11,9 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.locks import import_late
 from covector._engine.core.symbolic import NotDifferentiable
-from covector._engine.ir.scalar import call
+from covector._engine.ir import scalar
+from covector._engine.ir.scalar import Expr, call, select as choose
+from covector._engine.types import dtypes
 
 __all__ = [
     "bessel_i0e",
@@ -20,6 +22,7 @@ __all__ = [
     "cosint",
     "dawsn",
     "digamma",
+    "entr",
     "erf",
     "erf_inv",
     "erfc",
@@ -38,8 +41,11 @@ __all__ = [
     "owens_t",
     "polygamma",
     "random_gamma_grad",
+    "rel_entr",
     "sinint",
     "spence",
+    "xlog1py",
+    "xlogy",
     "zeta",
 ]
 
@@ -58,12 +64,17 @@ def _function(
     return prims.Elementwise(name, meaning, push, lambda *xs: call(name, *xs), "f", widen=True)
 
 
+def _like(x: Any, value: float) -> np.generic:
+    return x.dtype.type(value)
+
+
 _TWO_OVER_ROOT_PI = float(2 / np.sqrt(np.pi))
 
 
 def _gauss(t: Any, x: Any, factor: float) -> Any:
-    """t * factor * exp(-x²)"""
-    return prims.mul(t, prims.mul(prims.exp(prims.neg(prims.square(x))), factor))
+    """t * factor * exp(-x²), which is 0 in all formats from 30 on: so are its derivatives, at infinity too."""
+    inside = prims.select(prims.gt(prims.abs_(x), 30.0), 30.0, x)
+    return prims.mul(t, prims.mul(prims.exp(prims.neg(prims.square(inside))), factor))
 
 
 erf = _function("erf", "erf", lambda t, y, x: _gauss(t, x, _TWO_OVER_ROOT_PI))
@@ -210,11 +221,33 @@ betainc = _function(
 
 # ------------------------------------------------- what belongs to the error function, and integrals
 
-erfcx = _function(
-    "erfcx",
-    "erfcx",
-    lambda t, y, x: prims.mul(t, prims.sub(prims.mul(prims.mul(x, y), 2.0), _TWO_OVER_ROOT_PI)),
-)
+
+def _falling_slope(x: Any, size: Any, near: Callable[[Any], Any], sign: int, factor: float) -> Any:
+    """near(x), which loses its digits as `size` grows: there -factor v Σ (2k+1)!! (sign v)^k, v = 1/(2x²)."""
+    far = prims.gt(size, _like(x, 10 if x.dtype.itemsize > 4 else 5))
+    v = prims.mul(prims.square(prims.div(1.0, prims.select(far, x, 1.0))), 0.5)
+    total: Any = _like(x, 1)
+    for k in range(10, 0, -1):
+        total = prims.add(prims.mul(prims.mul(total, v), float(sign * (2 * k + 1))), 1.0)
+    tail = prims.mul(prims.mul(v, total), -factor)
+    return prims.select(far, tail, near(prims.select(far, 0.0, x)))
+
+
+def _erfcx_slope(y: Any, x: Any) -> Any:
+    def near(x: Any) -> Any:
+        return prims.sub(prims.mul(prims.mul(x, y), 2.0), _TWO_OVER_ROOT_PI)
+
+    return _falling_slope(x, x, near, -1, _TWO_OVER_ROOT_PI)
+
+
+def _dawsn_slope(y: Any, x: Any) -> Any:
+    def near(x: Any) -> Any:
+        return prims.sub(1.0, prims.mul(prims.mul(x, y), 2.0))
+
+    return _falling_slope(x, prims.abs_(x), near, 1, 1.0)
+
+
+erfcx = _function("erfcx", "erfcx", lambda t, y, x: prims.mul(t, _erfcx_slope(y, x)))
 erfc_inv = _function(
     "erfc_inv",
     "erfcinv",
@@ -223,7 +256,7 @@ erfc_inv = _function(
 dawsn = _function(
     "dawsn",
     "dawsn",
-    lambda t, y, x: prims.mul(t, prims.sub(1.0, prims.mul(prims.mul(x, y), 2.0))),
+    lambda t, y, x: prims.mul(t, _dawsn_slope(y, x)),
 )
 expi = _function("expi", "expi", lambda t, y, x: prims.mul(t, prims.div(prims.exp(x), x)))
 
@@ -245,16 +278,18 @@ expn = _function(
 )
 
 
-def _safe_quotient(over: Any, x: Any, limit: float) -> Any:
-    """over / x, and its limit at 0."""
-    zero = prims.eq(x, 0.0)
-    return prims.select(zero, limit, prims.div(over, prims.select(zero, 1.0, x)))
+def _sine_quotient(x: Any) -> Any:
+    """sin(x) / x, and its limits at 0 and at infinity."""
+    zero, far = prims.eq(x, 0.0), prims.eq(prims.abs_(x), np.inf)
+    safe = prims.select(prims.or_(zero, far), 1.0, x)
+    usual = prims.div(prims.sin(safe), safe)
+    return prims.select(zero, 1.0, prims.select(far, 0.0, usual))
 
 
 sinint = _function(
     "sinint",
     lambda x: _scipy("sici")(x)[0],
-    lambda t, y, x: prims.mul(t, _safe_quotient(prims.sin(x), x, 1.0)),
+    lambda t, y, x: prims.mul(t, _sine_quotient(x)),
 )
 cosint = _function(
     "cosint",
@@ -351,4 +386,91 @@ hyp2f1 = _function(
         a,
         prims.div(b, c),
     ),
+)
+
+
+# ------------------------------------------------------------------ products with logarithms, entropies
+
+
+def _product_with(name: str, log: str, inside: Callable[[Any], Any]) -> prims.Elementwise:
+    """x log(y), and 0 where x is, unless y is NaN; `inside(y)` is what the logarithm is of, in its slope."""
+
+    def of_reals(x: Expr, y: Expr) -> Expr:
+        dtype = x.dtype
+        x, y = (scalar.convert(v, dtypes.computed_in(dtype)) for v in (x, y))
+        zero = scalar.equal(x, 0) & scalar.equal(y, y)
+        return scalar.convert(choose(zero, 0, x * call(log, y)), dtype)
+
+    def of_complex(x: tuple[Expr, Expr], y: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
+        zero = scalar.equal(x[0], 0) & scalar.equal(x[1], 0)
+        zero = zero & scalar.equal(y[0], y[0]) & scalar.equal(y[1], y[1])
+        re, im = scalar.COMPLEX["mul"](x, scalar.COMPLEX[log](y))
+        return choose(zero, 0, re), choose(zero, 0, im)
+
+    def slope_in_y(t: Any, z: Any, x: Any, y: Any) -> Any:
+        under = inside(y)
+        none = prims.and_(prims.eq(x, 0), prims.eq(under, 0))  # 0 / 0: along x = 0 it is 0
+        return prims.mul(t, prims.div(x, prims.select(none, 1, under)))
+
+    push = (lambda t, z, x, y: prims.mul(t, getattr(prims, log)(y)), slope_in_y)
+    meaning = lambda *xs: _scipy(name)(*xs)  # noqa: E731
+    return prims.Elementwise(name, meaning, push, of_reals, "fc", on_complex=of_complex, widen=True)
+
+
+xlogy = _product_with("xlogy", "log", lambda y: y)
+xlog1py = _product_with("xlog1py", "log1p", lambda y: prims.add(y, 1.0))
+
+
+def _entr_element(x: Expr) -> Expr:
+    wide = scalar.convert(x, dtypes.computed_in(x.dtype))
+    edge = choose(wide < 0, -np.inf, wide)
+    return scalar.convert(choose(wide > 0, -wide * call("log", wide), edge), x.dtype)
+
+
+# Of negative numbers, which have no entropy, the slope is 0.
+entr = prims.Elementwise(
+    "entr",
+    lambda x: _scipy("entr")(x),
+    (
+        lambda t, y, x: prims.mul(
+            t, prims.select(prims.lt(x, 0.0), 0.0, prims.neg(prims.add(prims.log(x), 1.0)))
+        ),
+    ),
+    _entr_element,
+    "f",
+    widen=True,
+)
+
+
+def _rel_entr_element(p: Expr, q: Expr) -> Expr:
+    dtype = p.dtype
+    p, q = (scalar.convert(v, dtypes.computed_in(dtype)) for v in (p, q))
+    usual = p * (call("log", p) - call("log", q))
+    no_number = scalar.differ(p, p) | scalar.differ(q, q)
+    edge = choose(no_number, p + q, np.inf)
+    edge = choose(scalar.equal(p, 0) & (q >= 0), 0, edge)
+    return scalar.convert(choose((p > 0) & (q > 0), usual, edge), dtype)
+
+
+def _inside(slope: Callable[[Any, Any], Any], p: Any, q: Any) -> Any:
+    """The slope where p and q are positive, and of NaN; 0 elsewhere."""
+    number = prims.and_(prims.eq(p, p), prims.eq(q, q))
+    out = prims.and_(number, prims.or_(prims.le(p, 0.0), prims.le(q, 0.0)))
+    return prims.select(out, 0.0, slope(*(prims.select(out, 1.0, x) for x in (p, q))))
+
+
+def _slope_in_p(p: Any, q: Any) -> Any:
+    return prims.add(prims.sub(prims.log(p), prims.log(q)), 1.0)
+
+
+rel_entr = prims.Elementwise(
+    "rel_entr",
+    lambda p, q: _scipy("rel_entr")(p, q),
+    (
+        lambda t, z, p, q: prims.mul(t, _inside(_slope_in_p, p, q)),
+        lambda t, z, p, q: prims.mul(t, _inside(lambda p, q: prims.neg(prims.div(p, q)), p, q)),
+    ),
+    _rel_entr_element,
+    "f",
+    widen=True,
 )

@@ -26,4 +26,5 @@ globals().update(_names())
 globals().update(_composed())
 call_p = _Inlined("call")
 closed_call_p = _Inlined("closed_call")
+add_jaxvals_p = _names()["add_p"]
 _publish(__name__)

@@ -24,7 +24,7 @@ from covector.numpy.join import stack
 from covector.numpy.linear import dot, matmul, vdot
 from covector.numpy.matrices import diag, diagonal, eye
 from covector.numpy.operands import converted, together
-from covector.numpy.promotion import integer_of
+from covector.numpy.promotion import integer_of, is_operand
 from covector.numpy.ranges import arange
 from covector.numpy.selection import where
 from covector.scipy.linalg import solve_triangular
@@ -36,10 +36,10 @@ Solver = Callable[[Map, Any, Any, Map, float, float, int], Any]
 
 _COMMON = """
 
-    `A` is a function of one argument of b's structure, or a matrix; `b` an array or a pytree of arrays, x0 (zeros,
-    unless given) and x have its structure.  Iterations end when |b - A x| <= max(tol |b|, atol), or after `maxiter` of
-    them, by default 10 for each unknown.  `M` is a function, or a matrix, near to the inverse of A.  Returns x and
-    None.
+    `A` is a function of one argument of b's structure, or a matrix, which may be sparse; `b` an array or a pytree of
+    arrays, x0 (zeros, unless given) and x have its structure.  Iterations end when |b - A x| <= max(tol |b|, atol), or
+    after `maxiter` of them, by default 10 for each unknown.  `M` is a function, or a matrix, near to the inverse of A.
+    Returns x and None.
 
     ValueError if x0 does not have b's structure and shapes.
 """
@@ -299,6 +299,13 @@ def _turned(v: Any, i: Any, turn: Any) -> Any:
 # ----------------------------------------------------------------------------- what they have in common
 
 
+def _map_of(A: Any) -> Any:
+    """The product with something that is no array and can be multiplied, such as a sparse one; else what was given."""
+    if callable(A) or is_operand(A) or not hasattr(A, "__matmul__"):
+        return A
+    return lambda v: A @ v
+
+
 def _solved(
     name: str,
     solver: Solver,
@@ -313,9 +320,10 @@ def _solved(
 ) -> tuple[Any, None]:
     """The solution by a solver that knows vectors only."""
     b = tree.map(array, b)
-    if not callable(A):
+    if not callable(_map_of(A)):
         (b,) = [tree.map(lambda x: together(name, "inexact", x, A)[0], b)]
-    right, unravel = ravel_pytree(tree.map(lambda x: together(name, "inexact", x)[0], b))
+    b = tree.map(lambda x: together(name, "inexact", x)[0], b)
+    right, unravel = ravel_pytree(b)
     start = zeros_like(right) if x0 is None else _like(name, "x0", x0, b)
     system = _on_vectors(name, "A", A, b, unravel)
     near = (lambda v: v) if M is None else _on_vectors(name, "M", M, b, unravel)
@@ -349,6 +357,7 @@ def _like(name: str, what: str, x: Any, b: Any) -> Any:
 
 def _on_vectors(name: str, what: str, f: Any, b: Any, unravel: Map) -> Map:
     """A function of b's structure, or a matrix, as a function of vectors."""
+    f = _map_of(f)
     if callable(f):
         return lambda v: _like(name, f"the result of {what}", f(unravel(v)), b)
     matrix = array(f)

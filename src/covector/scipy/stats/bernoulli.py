@@ -8,7 +8,7 @@ from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.numpy.selection import where
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, is_share
 
 __all__ = ["cdf", "logpmf", "pmf", "ppf"]
 
@@ -30,6 +30,7 @@ _FAMILY = Family(
     _log,
     "p",
     "loc=0",
+    means=is_share,
     low=0,
     high=1,
     whole=True,

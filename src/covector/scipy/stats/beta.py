@@ -7,7 +7,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, all_positive
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
@@ -22,6 +22,7 @@ _FAMILY = Family(
     "beta",
     _log,
     "a b",
+    means=all_positive,
     low=0,
     high=1,
     inner=0.5,

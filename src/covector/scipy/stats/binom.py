@@ -7,7 +7,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, is_share
 
 __all__ = ["logpmf", "pmf"]
 
@@ -24,6 +24,7 @@ _FAMILY = Family(
     _log,
     "n p",
     "loc=0",
+    means=lambda n, p: is_share(p),
     low=0,
     high=lambda n, p: n,
     whole=True,

@@ -8,7 +8,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, all_positive
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
@@ -27,6 +27,7 @@ _FAMILY = Family(
     "chi2",
     _log,
     "df",
+    means=all_positive,
     low=0,
     inner=1,
     cdf=lambda z, df: special.gammainc(*_halves(z, df)),

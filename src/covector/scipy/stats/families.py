@@ -20,7 +20,7 @@ from covector.numpy.operands import converted, together
 from covector.numpy.selection import where
 from covector.scipy.stats.examples import TEXT
 
-__all__ = ["Family", "function", "joint"]
+__all__ = ["Family", "all_positive", "function", "is_share", "joint"]
 
 Rule = Callable[..., Any]
 _SETUP = "\n\n>>> from covector import numpy as cnp\n>>> from covector.scipy import stats\n>>> "
@@ -28,6 +28,19 @@ _EXAMPLES = {
     piece.partition("(")[0].removeprefix("stats."): f"{_SETUP}{piece}\n"
     for piece in TEXT.strip().removeprefix(">>> ").split("\n>>> ")
 }
+
+
+def all_positive(*shapes: Any) -> Any:
+    """Whether shapes that must be positive are."""
+    found = el.greater(shapes[0], 0)
+    for s in shapes[1:]:
+        found = el.logical_and(found, el.greater(s, 0))
+    return found
+
+
+def is_share(p: Any) -> Any:
+    """Whether it is a probability."""
+    return el.logical_and(el.greater_equal(p, 0), el.less_equal(p, 1))
 
 
 class Kind(NamedTuple):
@@ -51,7 +64,7 @@ _KINDS = {
 }
 _COMMON = (
     "\n\nArguments are broadcast together and promoted to one float dtype; differentiable in each.  "
-    "TypeError for complex numbers.{}"
+    "Parameters without a meaning give NaN.  TypeError for complex numbers.{}"
 )
 
 
@@ -109,6 +122,9 @@ class Family(NamedTuple):
     # A value inside, or a function of the shapes, where the rules have no finite derivative at the bounds.
     inner: Any = None
     whole: bool = False  # whether values are whole numbers
+    means: Rule | None = (
+        None  # whether the shapes have a meaning; a scale has one if it is positive
+    )
     cdf: Rule | None = None
     sf: Rule | None = None
     logcdf: Rule | None = None
@@ -137,9 +153,16 @@ class Family(NamedTuple):
                 found = self._at(kind, self._standard(x, place), shapes, place)
             else:
                 found = self._from(kind, x, shapes, place)
+            for condition in self._conditions(shapes, place):
+                found = where(condition, found, np.nan)
             return converted(found, x.dtype, x.weak_type)
 
         return function(name, parameters, rule, doc)
+
+    def _conditions(self, shapes: list[Any], place: list[Any]) -> list[Any]:
+        """What must hold of the parameters."""
+        positive = [el.greater(scale, 0) for scale in place[1:]]
+        return positive if self.means is None else [self.means(*shapes), *positive]
 
     def _standard(self, x: Any, place: list[Any]) -> Any:
         z = el.subtract(x, place[0]) if place else x
@@ -195,11 +218,13 @@ class Family(NamedTuple):
         if len(place) > 1:
             z = el.multiply(z, place[1])
         x = el.add(z, place[0]) if place else z
-        return where(el.logical_and(el.greater_equal(q, 0), el.less_equal(q, 1)), x, np.nan)
+        return where(is_share(q), x, np.nan)
 
 
 def _floats(name: str, xs: tuple[Any, ...]) -> list[Any]:
     found = together(name, "inexact", *xs)
     if dtypes.is_complex(found[0].dtype):
-        raise TypeError(f"{name} takes real numbers, got complex ones{errors.at_user_line()}")
+        raise errors.DtypeError(
+            f"{name} takes real numbers, got complex ones{errors.at_user_line()}"
+        )
     return found

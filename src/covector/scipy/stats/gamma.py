@@ -7,7 +7,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, all_positive
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 
@@ -21,6 +21,7 @@ _FAMILY = Family(
     "gamma",
     _log,
     "a",
+    means=all_positive,
     low=0,
     inner=1,
     cdf=lambda z, a: special.gammainc(a, z),

@@ -8,7 +8,7 @@ from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.numpy.selection import where
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, all_positive
 
 __all__ = ["cdf", "logpdf", "pdf"]
 
@@ -28,6 +28,7 @@ _FAMILY = Family(
     "gennorm",
     _log,
     "beta",
+    means=all_positive,
     place="",
     cdf=_up_to,
 )

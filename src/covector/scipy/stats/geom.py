@@ -7,7 +7,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, is_share
 
 __all__ = ["logpmf", "pmf"]
 
@@ -21,6 +21,7 @@ _FAMILY = Family(
     _log,
     "p",
     "loc=0",
+    means=is_share,
     low=1,
     whole=True,
 )

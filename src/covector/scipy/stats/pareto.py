@@ -7,7 +7,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.nn.activations import log1mexp
 from covector.numpy import elementwise as el
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, all_positive
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 
@@ -25,6 +25,7 @@ _FAMILY = Family(
     "pareto",
     _log,
     "b",
+    means=all_positive,
     low=1,
     cdf=lambda z, b: el.negative(el.expm1(el.negative(_steps(z, b)))),
     sf=lambda z, b: el.exp(el.negative(_steps(z, b))),

@@ -50,6 +50,7 @@ _FAMILY = Family(
     _log,
     "mu",
     "loc=0",
+    means=lambda mu: el.greater_equal(mu, 0),
     low=0,
     whole=True,
     cdf=lambda k, mu: special.gammaincc(el.add(k, 1), mu),

@@ -7,7 +7,7 @@ from typing import Any
 from covector._engine.base.public import publish
 from covector.numpy import elementwise as el
 from covector.scipy import special
-from covector.scipy.stats.families import Family
+from covector.scipy.stats.families import Family, all_positive
 
 __all__ = ["logpdf", "pdf"]
 
@@ -23,6 +23,7 @@ _FAMILY = Family(
     "t",
     _log,
     "df",
+    means=all_positive,
 )
 logpdf, pdf = _FAMILY.functions("logpdf pdf")
 publish(__name__)

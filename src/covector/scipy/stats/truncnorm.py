@@ -38,6 +38,7 @@ _FAMILY = Family(
     "truncnorm",
     lambda z, a, b: el.subtract(logpdf_of_normal(z), _log_mass(a, b)),
     "a b",
+    means=el.less,
     low=lambda a, b: a,
     high=lambda a, b: b,
     inner=_between,

@@ -1,4 +1,4 @@
-"""Cauchy's distribution on the circle, with 0 < c < 1."""
+"""Cauchy's distribution on the circle, with 0 <= c < 1."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _FAMILY = Family(
     "wrapcauchy",
     _log,
     "c",
+    means=lambda c: el.logical_and(el.greater_equal(c, 0), el.less(c, 1)),
     place="",
     low=0,
     high=2 * math.pi,

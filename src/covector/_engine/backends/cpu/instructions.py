@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -117,12 +117,22 @@ def splat(text: str, element: str, width: int) -> str:
 
 
 class Template(NamedTuple):
-    """One instruction to be: `text % (result, *operands)`, the intrinsic it declares, its dtype after."""
+    """One instruction to be: its text, with `%s` for the result and the operands, and the intrinsic it declares.
+
+    Or several instructions: their text has {0} for the result, {1} and so on for the operands.
+    """
 
     text: str
     name: str | None  # of the intrinsic
     declaration: str | None
     rounds: bool  # the result may not be a value of its format: a small float's is rounded, a narrow integer's wrapped
+    several: bool = False
+
+    def line(self, result: str, operands: Sequence[str]) -> str:
+        """The text, for a result and operands."""
+        if self.several:
+            return self.text.format(result, *operands)
+        return self.text % (result, *operands)
 
 
 _FLOAT_INSTRUCTIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -163,10 +173,33 @@ def _leaves(op: str, dtype: np.dtype) -> bool:
     return row is not None and not row.signed_zero and op in _SIGNED_RESULTS
 
 
+def _range(op: str, element: str, width: int) -> Template:
+    """IEEE's minimum and maximum of AVX-512 registers: 3 instructions, where LLVM takes 6 for zeros and NaNs."""
+    type_, lanes = vector(element, width), vector("i1", width)
+    kind = "ps" if element == "float" else "pd"
+    name = f"@llvm.x86.avx512.mask.range.{kind}.512"
+    way = 5 if op == "max" else 4  # with the sign of what is chosen; a NaN is passed over
+    options = f"i32 {way}, {type_} poison, i{width} -1, i32 4"
+    text = f"""\
+  {{0}}.range = call {type_} {name}({type_} {{1}}, {type_} {{2}}, {options})
+  {{0}}.nan = fcmp uno {type_} {{1}}, {{2}}
+  {{0}}.sum = fadd {type_} {{1}}, {{2}}
+  {{0}} = select {lanes} {{0}}.nan, {type_} {{0}}.sum, {type_} {{0}}.range"""
+    types = f"{type_}, {type_}, i32, {type_}, i{width}, i32"
+    return Template(text, name, f"declare {type_} {name}({types})", False, several=True)
+
+
 @functools.cache
-def template(op: str, dtype: np.dtype, width: int) -> Template | None:
-    """The instruction that does `op` on operands of `dtype`; None if it takes more than one."""
+def template(op: str, dtype: np.dtype, width: int, register: int = 16) -> Template | None:
+    """The instruction that does `op` on operands of `dtype`; None if it takes more than one.
+
+    `register` is the size in bytes of the longest vectors that the processor has.
+    """
     kind, element = family(dtype), register_element(dtype)
+    if op in ("min", "max") and kind == "float":
+        size = 4 if element == "float" else 8
+        if width * size == register == 64:
+            return _range(op, element, width)
     type_ = vector(element, width)
     wraps = dtype in narrow.INTS and op in _WRAPPING
     if op == "select":

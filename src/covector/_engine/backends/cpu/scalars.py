@@ -275,7 +275,7 @@ class Emitter:
                 row = self._templates[key] = self._template(op, args[-1].dtype)
             if row is not None:
                 name = self.fresh()
-                self.lines.append(row.text % (name, *[values[a] for a in args]))
+                self.lines.append(row.line(name, [values[a] for a in args]))
                 return self._round(name, node.dtype) if row.rounds else name
             rule = _RULES.get(op)
             if rule is not None:
@@ -285,7 +285,7 @@ class Emitter:
     def _template(self, op: str, dtype: np.dtype) -> Template | None:
         if op == "fma" and not self.module.processor.fma:
             return None
-        row = template(op, dtype, self.width)
+        row = template(op, dtype, self.width, self.module.processor.vector_bytes)
         if row is not None and row.name is not None:
             assert row.declaration is not None
             self.module.declare(row.name, row.declaration)
@@ -423,7 +423,7 @@ class Emitter:
         assert row is not None and row.name is not None and row.declaration is not None
         self.module.declare(row.name, row.declaration)
         count = self.fresh()
-        self.lines.append(row.text % (count, x))
+        self.lines.append(row.line(count, [x]))
         if node.op == "clz":
             count = self.line(f"sub {ints} {count}, {self._int(8, 8 - bits)}")
         return self._wrap(count, node.dtype)
@@ -523,11 +523,11 @@ class Emitter:
         info = dtypes.iinfo(dtype)
         wide = dtypes.computed_in(dtype)
         for op, bound in (("min", info.max), ("max", info.min)):
-            row = template(op, wide, self.width)
+            row = self._template(op, wide)
             assert row is not None and row.name is not None and row.declaration is not None
             self.module.declare(row.name, row.declaration)
             name = self.fresh()
-            self.lines.append(row.text % (name, x, self._int(8, int(bound))))
+            self.lines.append(row.line(name, [x, self._int(8, int(bound))]))
             x = name
         return x
 

@@ -303,7 +303,7 @@ class Machine:
                 if fold is not None and self._is_outside(locals_):
                     self.fold_together(s, fold)
                     return
-                found = [self.value(v) for v in values]
+                found = [self.value(v) for v in values] if fold is None else self.folded(s, fold)
                 for local, value in zip(locals_, found, strict=True):
                     self._set(local, value)
             case Fold():
@@ -390,18 +390,27 @@ class Machine:
         """The state of nothing with what each lane folds into it; then all of these folded into the locals."""
         scope = self.scope
         assert scope.lanes is not None
-        with self.block():
-            starts = [np.broadcast_to(self.value(e), (scope.lanes,)) for e in fold.starts]
-            self.scope.values = {}
-            self.scope.locals = {**scope.locals, **dict(zip(s.locals, starts, strict=True))}
-            states = [np.broadcast_to(self.value(v), (scope.lanes,)) for v in s.values]
+        starts = [np.broadcast_to(self.value(e), (scope.lanes,)) for e in fold.starts]
+        found = self._given(s.locals, starts, s.values)
+        states = [np.broadcast_to(v, (scope.lanes,)) for v in found]
         for lane in np.flatnonzero(np.broadcast_to(scope.mask, (scope.lanes,))):
-            with self.block(lanes=None, mask=np.True_):
-                taken = [state[lane] for state in states]
-                self.scope.values = {}
-                self.scope.locals = {**scope.locals, **dict(zip(fold.taken, taken, strict=True))}
-                found = [self.value(e) for e in fold.result]
+            taken = [state[lane] for state in states]
+            found = self._given(fold.taken, taken, fold.result, lanes=None, mask=np.True_)
             scope.locals.update(zip(s.locals, found, strict=True))
+
+    def folded(self, s: Assign, fold: Combination) -> list[Array]:
+        """The locals with what is folded into nothing: runs of a free loop may come in any order here."""
+        taken = self._given(s.locals, [self.value(e) for e in fold.starts], s.values)
+        return self._given(fold.taken, taken, fold.result)
+
+    def _given(
+        self, names: Sequence[Expr], values: Sequence[Array], asked: Sequence[Expr], **changes: Any
+    ) -> list[Array]:
+        """Expressions, where locals have these values."""
+        with self.block(**changes):
+            self.scope.values = {}
+            self.scope.locals = {**self.scope.locals, **dict(zip(names, values, strict=True))}
+            return [self.value(e) for e in asked]
 
     def store(self, s: Store) -> None:
         """buffer[index] := value, where the condition holds."""

@@ -86,7 +86,13 @@ def power(x: Expr, y: Expr) -> Expr:
         bounded = at_least(at_most(p, 800.0), -800.0)
         rest = select(equal(bounded, p), rest, const(0.0, x.dtype))
         magnitude = exp_of_sum(bounded, rest)
-    return power_specials(x, y, magnitude)
+    # The rules for all other operands are as much work as all of this: a branch that is seldom taken.
+    infinity, one = float("inf"), const(1.0, x.dtype)
+    return iterate(
+        lambda result, x, y: apply("not", (x > 0.0) & (x < infinity) & (absolute(y) < infinity)),
+        lambda result, x, y: (power_specials(x, y, result), one, one),
+        (magnitude, x, y),
+    )[0]
 
 
 def power32(a: Expr, y: Expr) -> Expr:
