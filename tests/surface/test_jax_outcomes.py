@@ -77,7 +77,11 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "view": (lambda: _weak(4).view("complex64"), "complex64[2]", "complex64[2]"),
     "sort_complex": (lambda: cnp.sort_complex(cnp.asarray([1j])), "complex64[1]", "complex128[1]"),
     "interp": (lambda: cnp.interp(1.5, _weak(2), _weak(2)), "float32*[]", "float64*[]"),
-    "interp of an array": (lambda: cnp.interp(HALVES, WEAK[0], WEAK[0]), "float16[3]", "float16[3]"),
+    "interp of an array": (
+        lambda: cnp.interp(HALVES, WEAK[0], WEAK[0]),
+        "float16[3]",
+        "float16[3]",
+    ),
     "piecewise": (lambda: cnp.piecewise(INTEGERS, [INTEGERS > 1], [1, 2]), "int32[3]", "int32[3]"),
     "round": (lambda: round(cnp.array(2.7)), "int32[]", "int64[]"),
     "round to decimals": (
