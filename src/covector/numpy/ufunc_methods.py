@@ -165,7 +165,8 @@ def outer(self: Any, A: Any, B: Any, /) -> Any:
 def at(self: Any, a: Any, indices: Any, b: Any = None, *, inplace: bool = True) -> Any:
     """The array with the elements at an index replaced by the ufunc's result of them (and of b), one after another.
 
-    An element that is named twice is replaced twice.  Integers become floats where the ufunc gives floats.  ValueError unless `inplace=False`: arrays cannot be changed.
+    An element that is named twice is replaced twice.  Integers become floats where the ufunc gives floats.
+    ValueError unless `inplace=False`: arrays cannot be changed.
     """
     if inplace:
         raise ValueError(
