@@ -97,7 +97,12 @@ class Key:
 
     @property
     def aval(self) -> ShapedArray:
-        """The type: key<fry> and the shape."""
+        """The type: key<fry> and the shape.
+
+        >>> from covector import random
+        >>> random.key(0).aval.shape
+        ()
+        """
         dtype: Any = self.dtype
         return ShapedArray(self.shape, dtype)
 
