@@ -19,6 +19,11 @@ INTEGERS = cnp.array([1, 2, 2], "int32")
 HALVES = cnp.ones(3, "float16")
 WEAK = cnp.broadcast_to(cnp.asarray(1.5), (2, 2))
 
+
+def _weak(n: int) -> Any:
+    return cnp.ravel(WEAK)[:n]
+
+
 # In each of the states False and True: the type of the result.
 TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "sum of int8": (lambda: cnp.sum(cnp.ones(2, "int8")), "int32[]", "int64[]"),
@@ -68,6 +73,15 @@ TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "diagflat": (lambda: cnp.diagflat(WEAK), "float32[4,4]", "float32[4,4]"),
     "polyadd": (lambda: cnp.polyadd(WEAK[0], WEAK[0]), "float32*[2]", "float32*[2]"),
     "rfftfreq": (lambda: cnp.fft.rfftfreq(4, dtype="int32"), "float32[3]", "float32[3]"),
+    "cross": (lambda: cnp.cross(_weak(3), _weak(3)), "float32[3]", "float32[3]"),
+    "view": (lambda: _weak(4).view("complex64"), "complex64[2]", "complex64[2]"),
+    "sort_complex": (lambda: cnp.sort_complex(cnp.asarray([1j])), "complex64[1]", "complex128[1]"),
+    "interp": (lambda: cnp.interp(1.5, _weak(2), _weak(2)), "float32*[]", "float64*[]"),
+    "interp of an array": (
+        lambda: cnp.interp(HALVES, WEAK[0], WEAK[0]),
+        "float16[3]",
+        "float16[3]",
+    ),
     "piecewise": (lambda: cnp.piecewise(INTEGERS, [INTEGERS > 1], [1, 2]), "int32[3]", "int32[3]"),
     "round": (lambda: round(cnp.array(2.7)), "int32[]", "int64[]"),
     "round to decimals": (
@@ -132,6 +146,13 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
         TypeError,
     ),
     "signbit": (lambda: cnp.signbit(1j), ValueError),
+    "an array as a dtype": (lambda: cnp.zeros(3, cnp.array(1, "int8")), ValueError),
+    "a dtype of astype": (lambda: SQUARE.astype(cnp.array(1, "int8")), ValueError),
+    "atleast_1d": (lambda: cnp.atleast_1d([1, 2]), TypeError),
+    "atleast_2d": (lambda: cnp.atleast_2d((1, 2), 3), TypeError),
+    "broadcast_shapes": (lambda: cnp.broadcast_shapes(-1), TypeError),
+    "broadcast_shapes of floats": (lambda: cnp.broadcast_shapes((1.5, 2), 3), TypeError),  # type: ignore[arg-type]
+    "keys as a condition": (lambda: bool(random.split(random.key(0), 2)), TypeError),
     "spacing": (lambda: cnp.spacing(1j), ValueError),
     "i0": (lambda: cnp.i0(1j), ValueError),
     "round of bool": (lambda: cnp.round(True), ValueError),
@@ -169,6 +190,19 @@ def test_what_is_taken() -> None:
     assert isinstance(cnp.broadcast_arrays(1, SQUARE), tuple)
     assert complex(cnp.fmax(1j, 2)) == 2
     assert complex(cnp.fmin(1j, cnp.nan)) == 1j
+
+
+def test_python_integers_keep_their_lowest_bits() -> None:
+    for state in (False, True):
+        with cv.enable_x64(state):
+            assert int(lax.convert_element_type(2**32 + 5, "int32")) == 5
+            assert int(lax.convert_element_type(-1 - 2**40, "uint8")) == 255
+
+
+def test_types_of_keys() -> None:
+    keys = random.split(random.key(0), 3)
+    assert keys.aval == cv.typeof(keys)
+    assert keys.aval.shape == (3,)
 
 
 def test_complex_extremes() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.agreement.compare import Report, asks_numpy, difference, group, reasons_page
+from tools.agreement.stored import PATH, sampled
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "agreement.md"
@@ -96,7 +97,7 @@ def main() -> None:
     kept = options.kept / f"{version}-{_digest()}"
     kept.mkdir(parents=True, exist_ok=True)
     only = {n for n in options.only.split(",") if n}
-    page = ""
+    page, stored = "", list[str]()
     for state in options.state or ("off", "on"):
         modules: dict[str, list[str]] = {}
         for call in calls_of(options.jax, state == "on"):
@@ -114,12 +115,14 @@ def main() -> None:
             for pair in compared(options.jax, state, calls, module, kept, again)
         )
         report.drawn = drawn
+        stored += sampled(state, report.agreeing)
         print(state, report.table(), sep="\n")
         if only:
             print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
         PAGE.write_text(_TOP.format(version=version) + page + reasons_page())
+        PATH.write_text("\n".join(stored) + "\n")
 
 
 def _version(python: str) -> str:

@@ -46,7 +46,20 @@ MODULES = (
 DTYPES = ("bool", "uint8", "int8", "int32", "uint32", "float16", "bfloat16", "float32", "complex64")
 WIDE = ("int64", "float64", "complex128")
 FIRST = ("float32", "int32")  # what keywords and odd shapes are tried with
-SOME = ("float32", "int32", "uint8", "bfloat16", "weak float")  # what E stands for in calls.txt
+# What a letter stands for in calls.txt beside D, which is all of the dtypes.
+LETTERS = {
+    "E": ("float32", "int32", "uint8", "bfloat16", "weak float"),
+    "Q": (
+        *("int2", "uint2", "int4", "uint4", "float4_e2m1fn", "float8_e8m0fnu", "float8_e3m4"),
+        *(
+            "float8_e4m3fn",
+            "float8_e4m3b11fnuz",
+            "float8_e4m3fnuz",
+            "float8_e5m2",
+            "float8_e5m2fnuz",
+        ),
+    ),
+}
 SHAPES = ("2, 3", "", "4", "0, 3")
 # Weak arrays of default dtypes, which stand where D does, in each array that a call makes.
 WEAK_ARRAYS = ("weak float", "weak int", "weak complex")
@@ -60,23 +73,20 @@ PAIRS = (
 
 
 _MAKER = re.compile(r"\b(?:a|b|positive|unit|ordered|odd|spd)\(D\b")
+_BESIDE = "+ "  # before calls of a function that recipes call too
 _HERE = Path(__file__).resolve().parent
 
 
 def lines_of(name: str) -> list[str]:
-    """The lines of a table of ours without the remarks, and without the mark of those beside recipes."""
-    return [line.removeprefix("+ ") for line in _marked_lines_of(name)]
-
-
-def _marked_lines_of(name: str) -> list[str]:
+    """The lines of a table of ours without the remarks."""
     return [line for line in (_HERE / name).read_text().splitlines() if line and line[0] != "#"]
 
 
 def functions(module: str) -> Iterator[tuple[str, Callable[..., Any]]]:
     """The functions of a module of JAX that are compared."""
     found = importlib.import_module(f"jax.{module}")
-    own = [line for line in _marked_lines_of("calls.txt") if not line.startswith("+ ")]
-    listed = (text.split("(")[0] for line in own for text in _expanded(line))
+    whole = (line for line in lines_of("calls.txt") if not line.startswith(_BESIDE))
+    listed = (text.split("(")[0] for line in whole for text in _expanded(line))
     left_out = {*lines_of("left_out.txt"), *listed}
     for name in sorted(dir(found)):
         function = getattr(found, name)
@@ -159,18 +169,18 @@ def _filled(text: str, dtype: str, shape: str) -> str:
 
 def every_call(wide: bool) -> Iterator[str]:
     """All calls, as Python text: a function by its name in JAX, and its arguments."""
-    dtypes = DTYPES + WIDE if wide else DTYPES
+    dtypes = (*DTYPES, *(WIDE if wide else ()), *WEAK_ARRAYS)
     for module in MODULES:
         for name, function in functions(module):
             for text in dict.fromkeys(calls(name, function, dtypes)):
                 yield f"{name}({text})"
     for line in lines_of("calls.txt"):
-        for text in _expanded(line):
-            if _asks(text, "E"):
-                some = re.sub(r"\bE\b", "D", text)
-                yield from (_filled(some, d, "2, 3") for d in _dtypes(some, SOME[:-1], SOME[-1:]))
-            else:
-                yield from (_filled(text, d, "2, 3") for d in _dtypes(text, dtypes))
+        for text in _expanded(line.removeprefix(_BESIDE)):
+            letter = next((n for n in LETTERS if _asks(text, n)), "D")
+            plain = re.sub(rf"\b{letter}\b", "D", text)
+            yield from (
+                _filled(plain, d, "2, 3") for d in _dtypes(plain, LETTERS.get(letter, dtypes))
+            )
 
 
 def _expanded(line: str) -> Iterator[str]:
@@ -180,12 +190,13 @@ def _expanded(line: str) -> Iterator[str]:
     return map("".join, itertools.product(*choices))
 
 
-def _dtypes(text: str, dtypes: Sequence[str], weak: Sequence[str] = WEAK_ARRAYS) -> Sequence[str]:
+def _dtypes(text: str, dtypes: Sequence[str]) -> Sequence[str]:
     """What D stands for in a text: weak arrays too where all that D says is of which dtype arrays are."""
     if not _asks(text, "D"):
         return ("",)
-    arrays_alone = len(_MAKER.findall(text)) == len(re.findall(r"\bD\b", text))
-    return (*dtypes, *weak) if arrays_alone else dtypes
+    if len(_MAKER.findall(text)) == len(re.findall(r"\bD\b", text)):
+        return dtypes
+    return [d for d in dtypes if d not in WEAK_ARRAYS]
 
 
 def undrawn() -> list[str]:

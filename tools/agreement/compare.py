@@ -117,8 +117,10 @@ def _errors(ours: Any, theirs: Any) -> str | None:
 
 
 def _leaf(ours: Any, theirs: Any) -> str | None:
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return None if _own_text(ours) == _own_text(theirs) else "value"
     if isinstance(ours, str) or isinstance(theirs, str):
-        return None if ours == theirs or _plain(str(ours)) == _plain(str(theirs)) else "value"
+        return "value"
     if ours[0] != theirs[0]:
         return "dtype"
     if ours[2] != theirs[2]:
@@ -126,6 +128,11 @@ def _leaf(ours: Any, theirs: Any) -> str | None:
     if not _close(ours[3], theirs[3], TOLERANCES.get(theirs[0].removeprefix("NumPy's "), 0)):
         return "value"
     return None if ours[1] == theirs[1] else "weak type"
+
+
+def _own_text(text: str) -> str:
+    """The text of an object without its address, and with JAX's name of structures."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text).replace("PyTreeSpec", "PyTreeDef")
 
 
 def _close(x: Any, y: Any, tolerance: float) -> bool:
@@ -240,6 +247,7 @@ class Report:
             lambda: defaultdict(Counter)
         )
         self.found: list[tuple[str, str, Any, Any]] = []
+        self.agreeing: list[tuple[str, Any]] = []
         self.drawn: dict[str, int] = {}
         deliberate = rules()
         for call, ours, theirs, numpys in outcomes:
@@ -248,6 +256,7 @@ class Report:
             self.counts[module]["calls"] += 1
             if kind is None:
                 self.counts[module]["agree"] += 1
+                self.agreeing.append((call, theirs))
             elif _as_numpy(ours, numpys) or any(
                 r.holds(kind, call, (ours, theirs)) for r in deliberate
             ):

@@ -235,6 +235,7 @@ def interp(
             raise ValueError(
                 f"interp: {argument}={value!r}{errors.at_user_line()}; it is a number or 'extrapolate'"
             )
+    weak_x, weak_xp, weak_fp = (is_operand(v) and type_key(v)[1] for v in (x, xp, fp))
     x, xp = together("interp", "inexact", x, xp)
     if dtypes.is_complex(x.dtype):
         raise ValueError(
@@ -246,7 +247,7 @@ def interp(
             f"interp: xp of shape {xp.shape} and fp of shape {fp.shape}{errors.at_user_line()}; they must be vectors "
             "of one length, and not empty"
         )
-    dtype = dtypes.promote((x.dtype, False), (fp.dtype, False))[0]
+    dtype, weak = dtypes.promote((x.dtype, weak_x and weak_xp), (fp.dtype, weak_fp))
     fp = converted(fp, dtype)
     if period is not None:
         x, xp, fp, left, right = _round(x, xp, fp, period)
@@ -264,7 +265,7 @@ def interp(
     ):
         if not isinstance(value, str):
             f = where(outside, end if value is None else value, f)
-    return f
+    return prims.Convert(f.dtype, True)(f) if weak else f
 
 
 def _round(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any, Any, Any]:

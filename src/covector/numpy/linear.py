@@ -17,7 +17,7 @@ from covector.numpy.matrices import diagonal
 from covector.numpy.operands import refuse_out, together
 from covector.numpy.precision import check_precision
 from covector.numpy.promotion import Shape, axes_of, cast, integer_of, lift, spread
-from covector.numpy.reduce import sum as total
+from covector.numpy.reduce import strong, sum as total
 from covector.numpy.shape import broadcast_shapes, moveaxis, ravel, reshape, transpose
 
 __all__ = [
@@ -447,7 +447,7 @@ def cross(
     if sizes == (2, 2):
         return minor(0, 1)
     parts = [prims.expand_dims(minor(i, j), (len(lead),)) for i, j in ((1, 2), (2, 0), (0, 1))]
-    return moveaxis(prims.Concatenate(len(lead))(*parts), -1, axisc)
+    return moveaxis(strong(prims.Concatenate(len(lead))(*parts)), -1, axisc)
 
 
 def _component(v: Any, i: int) -> Any:

@@ -223,15 +223,15 @@ def promoted(name: str, kind: Kind, args: Sequence[Any]) -> list[Any]:
 
 
 def broadcast_shapes(*shapes: Sequence[Dim] | Dim) -> Shape:
-    """The shape that arrays of these shapes take together; ValueError if they do not fit.
+    """The shape that arrays of these shapes take together; ValueError if they do not fit, or one is negative.
 
-    A number is the shape of a vector.  TypeError for sizes that are no integers, ValueError if they are negative.
+    A number is the shape of a vector.  TypeError for what is no integer.
 
     >>> import covector.numpy as cnp
     >>> cnp.broadcast_shapes((3, 1), (4,))
     (3, 4)
     """
-    tuples = [s if isinstance(s, Sequence) else (s,) for s in shapes]
+    tuples = [shape_of(s, "a shape to broadcast") for s in shapes]
     result = _join(tuples)
     if result is None:
         raise ValueError(

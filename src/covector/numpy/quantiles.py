@@ -312,5 +312,5 @@ def sort_complex(a: Any) -> Any:
     a = lift("sort_complex", a)
     ordered = sort(a)
     if dtypes.is_complex(ordered.dtype):
-        return ordered
+        return reduce.strong(ordered)
     return prims.Convert(dtypes.complex_of(dtypes.inexact_of(ordered.dtype)))(ordered)

@@ -316,8 +316,6 @@ def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
 
 
 def _at_least(rank: int, name: str, arrays: tuple[Any, ...], place: Any) -> Any:
-    if len(arrays) == 1 and isinstance(arrays[0], list | tuple):
-        return [place(lift(name, a)) for a in arrays[0]]
     results = [place(lift(name, a)) for a in arrays]
     return results[0] if len(results) == 1 else results
 

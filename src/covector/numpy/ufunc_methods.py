@@ -105,7 +105,8 @@ def reduce(
         first, rows = prims.squeeze(cut(rows, 0, 0, 1), (0,)), cut(rows, 0, 1, rows.shape[0])
         first = _closed(self, first)
     else:
-        first = spread(_closed(self, cast(asarray(initial), rows.dtype)), rows.shape[1:])
+        wanted = _closed(self, prims.full((), 1, rows.dtype)).dtype
+        first = spread(asarray(initial, wanted), rows.shape[1:])
     if mask is None:
         result = fold(self, first, rows) if rows.shape[0] else first
     else:
@@ -164,7 +165,8 @@ def outer(self: Any, A: Any, B: Any, /) -> Any:
 def at(self: Any, a: Any, indices: Any, b: Any = None, *, inplace: bool = True) -> Any:
     """The array with the elements at an index replaced by the ufunc's result of them (and of b), one after another.
 
-    An element that is named twice is replaced twice.  ValueError unless `inplace=False`: arrays cannot be changed.
+    An element that is named twice is replaced twice.  Integers become floats where the ufunc gives floats.
+    ValueError unless `inplace=False`: arrays cannot be changed.
     """
     if inplace:
         raise ValueError(
@@ -181,6 +183,9 @@ def at(self: Any, a: Any, indices: Any, b: Any = None, *, inplace: bool = True) 
     numbers = reshape(iota((a.size,), dtypes.index_dtype(a.size), 0), a.shape)
     places = read_index(numbers, indices, "fill", -1)
     values = spread(lift("at", b), places.shape)
+    given = self(prims.full((), 1, a.dtype), prims.full((), 1, values.dtype)).dtype
+    if dtypes.is_inexact(given) and not dtypes.is_inexact(a.dtype):
+        a = cast(a, given)
 
     def step(flat: Any, place: Any, value: Any) -> Any:
         old = read_index(flat, place, "clip")

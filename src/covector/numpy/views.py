@@ -10,6 +10,7 @@ from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types import dtypes
+from covector.numpy.reduce import strong
 from covector.numpy.shape import reshape
 
 __all__ = ["joined", "parted", "view"]
@@ -39,7 +40,7 @@ def _unsigned(width: int) -> np.dtype:
 
 
 def view(x: Any, dtype: Any) -> Any:
-    """The same bytes as another dtype, as the method of arrays."""
+    """The same bytes as another dtype, as the method of arrays; numbers of another dtype are strong."""
     wanted = x.dtype if dtype is None else dtypes.as_dtype(dtype)
     if wanted == x.dtype:
         return x
@@ -55,7 +56,7 @@ def view(x: Any, dtype: Any) -> Any:
         )
     if not x.ndim:
         return reshape(view(reshape(x, (1,)), wanted), ())
-    return _shown(_in_parts(x), wanted)
+    return strong(_shown(_in_parts(x), wanted))
 
 
 def _in_parts(x: Any) -> Any:

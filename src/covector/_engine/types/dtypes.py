@@ -222,7 +222,7 @@ EXTENSIONS = {d.name: d for d in ALL if d.isbuiltin == 2}
 
 def as_dtype(x: Any) -> np.dtype:
     """The dtype that a user asks for, as arrays have it: with a warning where it has 64 bits that are switched off."""
-    if isinstance(getattr(x, "shape", ()), tuple) and getattr(x, "shape", ()) != ():
+    if isinstance(getattr(x, "shape", None), tuple) and not isinstance(x, np.dtype | np.generic):
         raise ValueError(
             f"an array of shape {x.shape} is no dtype{errors.at_user_line()}; its own is array.dtype"
         )
