@@ -238,9 +238,7 @@ def broadcast_shapes(*shapes: Sequence[Dim] | Dim) -> Shape:
             f"shapes {' and '.join(map(str, tuples))} do not fit together{errors.at_user_line()}: aligned "
             "at the last axis, sizes must be equal or 1"
         )
-    if all(type(n) is int and n >= 0 for n in result):
-        return result
-    return shape_of(result, "the shape of broadcast_shapes")
+    return result
 
 
 def _join(shapes: Sequence[Sequence[Dim]]) -> Shape | None:

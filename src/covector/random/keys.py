@@ -95,17 +95,6 @@ class Key:
         """The number of keys."""
         return self.words.size // 2
 
-    @property
-    def aval(self) -> ShapedArray:
-        """The type: key<fry> and the shape.
-
-        >>> from covector import random
-        >>> random.key(0).aval.shape
-        ()
-        """
-        dtype: Any = self.dtype
-        return ShapedArray(self.shape, dtype)
-
     def __bool__(self) -> bool:
         raise TypeError(f"keys have no truth value{errors.at_user_line()}")
 
