@@ -23,6 +23,9 @@ def kernel_of(f: Any, *args: Any, donate: Any = ()) -> str:
     return cv.jit(f, donate_argnums=donate).lower(*args).compile().as_text()
 
 
+USELESS = pytest.mark.filterwarnings("ignore:.*some donated arguments cannot be used")
+
+
 def donated_is_kept(f: Any, *args: np.ndarray, donate: Any) -> None:
     """Results with donated arguments are those without."""
     given = [cnp.asarray(x) for x in args]
@@ -41,6 +44,7 @@ def test_a_donated_array_that_a_routine_in_a_loop_reads() -> None:
     donated_is_kept(ordered, x, donate=0)
 
 
+@USELESS
 def test_a_donated_array_that_a_product_in_a_loop_reads() -> None:
     def h(x: Any, w: Any) -> Any:
         def body(c: Any, _: Any) -> Any:
@@ -150,11 +154,11 @@ def test_rows_that_are_read_then_written_share_memory() -> None:
 def test_a_reason_for_each_copy_that_stays(capsys: pytest.CaptureFixture[str]) -> None:
     with cv.config.override(explain="copy"):
         kernel_of(lambda x: lax.scan(lambda c, _: (c[::-1] * 2, c.sum()), x, None, 4), np.ones(99))
-        kernel_of(lambda x: x[:5] * 2, np.ones(9), donate=0)
+        with pytest.warns(UserWarning, match="no result, or no other one, of their size"):
+            kernel_of(lambda x: x[:5] * 2, np.ones(9), donate=0)
     text = capsys.readouterr().err
     assert "carry carry0: the old value is read while the new one is written" in text
     assert "copy carry0 -> out0: carry0 takes turns with another buffer" in text
-    assert "donated in0: there is no other result of its size and type" in text
 
 
 def test_many_donated_arrays() -> None:

@@ -117,8 +117,8 @@ def test_the_call_is_told() -> None:
 
 # What was taken, and something made of it.
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: cnp.broadcast_shapes(1.5, 1), TypeError, r"broadcast_shapes must be .*\(1.5,\)"),
-    (lambda: cnp.broadcast_shapes("ab", (1,)), TypeError, r"broadcast_shapes must be .*'a', 'b'"),  # type: ignore[arg-type]
+    (lambda: cnp.broadcast_shapes(1.5, 1), TypeError, r"broadcast_shapes must be .*1\.5"),
+    (lambda: cnp.broadcast_shapes("ab", (1,)), TypeError, "broadcast_shapes must be .*'ab'"),  # type: ignore[arg-type]
     (lambda: cnp.broadcast_shapes((-1,), 1), ValueError, "broadcast_shapes .* negative"),
     (lambda: lax.iota(None, 3), ValueError, "iota needs a dtype"),
     (lambda: lax.broadcasted_iota(None, (3,), 0), ValueError, "broadcasted_iota needs a dtype"),

@@ -119,7 +119,7 @@ def angle_of(y: Any, x: Any) -> Any:
     turned = prims.add(x, prims.mul(y, like(y, 1j)))
     length = prims.sqrt(prims.add(prims.square(x), prims.square(y)))
     angle = prims.mul(prims.log(prims.div(turned, length)), like(x, -1j))
-    return converted(angle, x.dtype, x.weak_type and y.weak_type)
+    return converted(angle, x.dtype, type_key(x)[1] and type_key(y)[1])
 
 
 atan2 = arctan2 = binary(

@@ -231,7 +231,7 @@ def broadcast_shapes(*shapes: Sequence[Dim] | Dim) -> Shape:
     >>> cnp.broadcast_shapes((3, 1), (4,))
     (3, 4)
     """
-    tuples = [shape_of(s, "a shape to broadcast") for s in shapes]
+    tuples = [shape_of(s, "a shape of broadcast_shapes") for s in shapes]
     result = _join(tuples)
     if result is None:
         raise ValueError(
