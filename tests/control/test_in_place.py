@@ -60,6 +60,12 @@ class Compiled:
         return lax.fori_loop(0, count, step, c)
 
 
+def again(how: Any, at: Any, x: Any, a: Any) -> State:
+    """A place is read, changed, and read again."""
+    b = how.set(a, at, a[at] * 0.5 + x)
+    return b[at] - a[at] * 0.25, b
+
+
 def random_change(random: Random, depth: int) -> Change:
     """One to four steps, each of which reads, updates, chooses, or repeats."""
     steps = [one_change(random, depth) for _ in range(random.randint(1, 4))]
@@ -74,8 +80,10 @@ def random_change(random: Random, depth: int) -> Change:
 
 def one_change(random: Random, depth: int) -> Change:
     k, m, w = random.randint(1, 40), random.randint(0, SIZE - 1), random.uniform(-0.9, 0.9)
+    k, m = random.choice([(k, m), (7, 3), (0, 3)])  # some places are those of other steps
     at = lambda t: (t * k + m) % SIZE  # noqa: E731
-    way = random.choice(["read", "set", "add", "turn", "late", *["cond", "repeat"] * bool(depth)])
+    ways = ["read", "set", "add", "turn", "late", "again"]
+    way = random.choice([*ways, *["cond", "repeat"] * bool(depth)])
     match way:
         case "read":
             return lambda how, t, c: (c[0] * 0.5 + c[1][at(t)], c[1])
@@ -87,6 +95,8 @@ def one_change(random: Random, depth: int) -> Change:
             return lambda how, t, c: (c[1][at(t)] * w, how.set(c[1], at(t), c[0]))
         case "late":  # the old array is read after the new one is made
             return lambda how, t, c: (c[0] + c[1][m] * w, how.set(c[1], m, c[0]))
+        case "again":  # what is there now is read as well
+            return lambda how, t, c: again(how, at(t), c[0] * w, c[1])
     f, g = random_change(random, depth - 1), random_change(random, depth - 1)
     if way == "cond":
         return lambda how, t, c: how.cond(
@@ -141,6 +151,34 @@ def test_their_slopes_are_those_of_the_steps_one_by_one(seed: int) -> None:
     for found in (fixed(s, a), traced(s, a, np.int64(5))):
         for x, y in zip(found, wanted, strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("at", [lambda t: t, lambda t: 3, lambda t: (t * 7 + 2) % SIZE])
+@pytest.mark.parametrize("inside", [None, "cond", "repeat"])
+def test_a_place_is_read_again_after_it_has_changed(at: Any, inside: str | None) -> None:
+    def change(how: Any, t: Any, c: State) -> State:
+        s, a = c
+        x = a[at(t)]
+        f = lambda c: (c[0], how.set(c[1], at(t), c[0] * 0.5 + x + 1))  # noqa: E731
+        if inside == "cond":
+            s, a = how.cond(s > 0, f, lambda c: (c[0], how.add(c[1], at(t), 2.0)), (s, a))
+        elif inside == "repeat":
+            s, a = how.repeat(2, lambda u, c: f(c), (s, a))
+        else:
+            s, a = f((s, a))
+        return s + a[at(t)] * 0.25 - x, a
+
+    def run(how: Any, s: Any, a: Any) -> Any:
+        return how.repeat(6, lambda t, c: change(how, t, c), (s, a))
+
+    s, a = np.linspace(-1, 1, 4), np.linspace(-2, 2, 4 * SIZE).reshape(4, SIZE)
+    wanted = [run(OnArrays, s[k], a[k]) for k in range(4)]
+    one = lambda s, a: run(Compiled, s, a)  # noqa: E731
+    found = [cv.jit(one)(s[k], a[k]) for k in range(4)]
+    for results in (found, list(zip(*cv.jit(cv.vmap(one))(s, a), strict=True))):
+        for got, want in zip(results, wanted, strict=True):
+            np.testing.assert_allclose(got[0], want[0], rtol=1e-12)
+            np.testing.assert_allclose(got[1], want[1], rtol=1e-12)
 
 
 def copies_in_loops(text: str) -> list[str]:

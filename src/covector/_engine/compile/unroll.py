@@ -26,6 +26,7 @@ from covector._engine.ir.builder import (
     buffer_dtype,
     buffer_size,
     constant,
+    load,
     parts,
     whole,
 )
@@ -35,6 +36,7 @@ from covector._engine.ir.program import Eqn, Literal, Program, Var, seen_through
 from covector._engine.ir.scalar import Expr, Scalar, combined
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
 
 MADE = -1  # the number that stands for new memory, beside those of the inputs
 
@@ -284,6 +286,10 @@ class _WrittenOut(Elements):
     def __init__(self, eqn_of: dict[Var, Eqn], places: dict[Var, Place], names: Names):
         super().__init__(eqn_of, places.get)
         self.names = names
+
+    def _one(self, buffer: Buffer, offset: Dim, condition: Expr | None) -> Expr:
+        """A load for each variable: two that lie in one place are what was there and what is there now."""
+        return load(buffer, offset, condition)
 
     def _compute(self, var: Var, index: Index, condition: Expr | None) -> Scalar:
         shape = var.aval.shape
