@@ -31,6 +31,9 @@ What a call differs in: *value*: another number; *refused*: an exception here, a
 here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart;
 the end of this page says which they are, and why.
 """
+_KEPT = """
+Our own outcomes are those that were kept of the runs before this one: not all are of the newest revision.
+"""
 
 
 def run(python: str, library: str, state: str, calls: Sequence[str], kept: Path) -> dict[str, Any]:
@@ -100,6 +103,7 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     only = {n for n in options.only.split(",") if n}
     page, stored = "", list[str]()
+    again = not (options.resume or options.known)
     for state in options.state or ("off", "on"):
         modules: dict[str, list[str]] = {}
         for call in calls_of(options.jax, state == "on"):
@@ -110,7 +114,6 @@ def main() -> None:
         for module, calls in modules.items():
             known = _known(kept, state, module, calls) if options.known else calls
             modules[module] = known[:: options.every]
-        again = not (options.resume or options.known)
         report = Report(
             pair
             for module, calls in modules.items()
@@ -123,7 +126,8 @@ def main() -> None:
             print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
-        PAGE.write_text(_TOP.format(version=version, seconds=SECONDS) + page + reasons_page())
+        top = _TOP.format(version=version, seconds=SECONDS) + ("" if again else _KEPT)
+        PAGE.write_text(top + page + reasons_page())
         PATH.write_text("\n".join(stored) + "\n")
 
 
