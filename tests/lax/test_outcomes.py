@@ -26,6 +26,21 @@ def _grid(values: Any, method: str) -> Any:
 
 # In each of the states False and True: the type of the result.
 TYPES: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "transform of wide integers": (
+        lambda: lax.fft(cnp.arange(4), "fft", (4,)),
+        "complex64[4]",
+        "complex128[4]",
+    ),
+    "ranks of narrow floats": (
+        lambda: scipy.stats.rankdata(cnp.ones(2, "float16"), "min"),
+        "float32[2]",
+        "float64[2]",
+    ),
+    "how often the most frequent is there": (
+        lambda: scipy.stats.mode(cnp.ones(2)).count,
+        "int32[]",
+        "int64[]",
+    ),
     "cholesky of ints": (lambda: lax.linalg.cholesky(INTS), "float32[3,3]", "float32[3,3]"),
     "eigh of ints": (lambda: lax.linalg.eigh(INTS)[1], "float32[3]", "float32[3]"),
     "triangular_solve": (
@@ -99,6 +114,15 @@ VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
     "wrapped": (lambda: lax.convert_element_type(2**32 + 5, "int32"), 5),
     "wrapped below": (lambda: lax.convert_element_type(-1, "uint8"), 255),
     "wrapped sign": (lambda: lax.convert_element_type(2**31, "int32"), -(2**31)),
+    "truth of a complex number": (lambda: lax.convert_element_type(1j, bool), True),
+    "an integer of 64 bits as a float": (
+        lambda: lax.convert_element_type(np.int64(2**40), "float32"),
+        2.0**40,
+    ),
+    "an integer of 64 bits as a truth value": (
+        lambda: lax.convert_element_type(2**32, bool),
+        True,
+    ),
     "axes as numbers": (
         lambda: lax.dot_general(cnp.ones((2, 3)), cnp.ones((3, 2)), ((1, 0), ((), ()))),
         [[3, 3], [3, 3]],
@@ -196,3 +220,13 @@ def test_errors(case: str) -> None:
     call, kind = ERRORS[case]
     with pytest.raises(kind):
         call()
+
+
+def test_numbers_that_do_not_fit() -> None:
+    """An imaginary part is not dropped without a word; a text that is no number ended the process."""
+    with pytest.raises(TypeError, match="has no complex numbers"):
+        lax.convert_element_type(1j, "float32")
+    for kind in (cnp.bfloat16, cnp.float8_e5m2, cnp.int4, cnp.float32):
+        with pytest.raises(ValueError, match="x"):
+            kind("x")
+    assert float(cnp.bfloat16("1.5")) == 1.5

@@ -8,9 +8,24 @@ import numpy as np
 from tests.surface.test_regressions import refused, same
 
 import covector.numpy as cnp
-from covector import random, tree, tree_util
+from covector import lax, random, tree, tree_util
 
 # -------------------------------------------------------------------------------------------- random keys
+
+
+def test_what_is_put_among_keys_is_keys() -> None:
+    """Numbers became words of keys."""
+    keys = random.split(random.key(0))
+    for name, call in {
+        "append": lambda: cnp.append(keys, 2),
+        "stack": lambda: cnp.stack([keys, np.zeros(2, np.uint32)]),
+        "where": lambda: cnp.where(np.array([True, False]), keys, 2),
+        "insert": lambda: cnp.insert(keys, 0, 3),
+        "select_n": lambda: lax.select_n(np.array([True, False]), keys, np.zeros(2, np.uint32)),
+    }.items():
+        refused(TypeError, f"{name} of keys got", call)
+    assert (cnp.append(keys, keys[0])[2] == keys[0]).item()
+    refused(TypeError, "impl is 2", lambda: random.key(3, impl=2))
 
 
 def test_bounds_of_randint() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.agreement.compare import Report, asks_numpy, difference, group, reasons_page
+from tools.agreement.outcomes import SECONDS
 from tools.agreement.stored import PATH, sampled
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -23,11 +24,15 @@ Made by `python -m tools.agreement --jax PYTHON`: calls drawn from the signature
 libraries, in two processes, in the same state of `enable_x64`, and their outcomes are compared: structure, shape,
 dtype, weak type and values (to the last digits of the dtype), or the class of the exception. Eigenvectors and
 singular vectors may differ in their signs, and where values are equal: the matrices that they make are compared.
-Where fewer *calls* were run than are *drawn*, those were of which both outcomes were known by then.
+*Calls* are what was compared. Those that took JAX more than {seconds} s are *out of time*, and not compared; where
+still fewer were compared than are *drawn*, of the rest JAX's outcomes were not known by then.
 
 What a call differs in: *value*: another number; *refused*: an exception here, a result in JAX; *accepted*: a result
 here, an exception in JAX; *exception*: another class of exceptions. Those that are *deliberate* are counted apart;
 the end of this page says which they are, and why.
+"""
+_KEPT = """
+Our own outcomes are those that were kept of the runs before this one: not all are of the newest revision.
 """
 
 
@@ -98,6 +103,7 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     only = {n for n in options.only.split(",") if n}
     page, stored = "", list[str]()
+    again = not (options.resume or options.known)
     for state in options.state or ("off", "on"):
         modules: dict[str, list[str]] = {}
         for call in calls_of(options.jax, state == "on"):
@@ -108,7 +114,6 @@ def main() -> None:
         for module, calls in modules.items():
             known = _known(kept, state, module, calls) if options.known else calls
             modules[module] = known[:: options.every]
-        again = not (options.resume or options.known)
         report = Report(
             pair
             for module, calls in modules.items()
@@ -121,7 +126,8 @@ def main() -> None:
             print(report.shown(options.kind))
         page += f"\n## `enable_x64({state == 'on'})`\n\n{report.table()}\n{report.names()}\n"
     if not only:
-        PAGE.write_text(_TOP.format(version=version) + page + reasons_page())
+        top = _TOP.format(version=version, seconds=SECONDS) + ("" if again else _KEPT)
+        PAGE.write_text(top + page + reasons_page())
         PATH.write_text("\n".join(stored) + "\n")
 
 

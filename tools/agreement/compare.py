@@ -238,6 +238,11 @@ def _as_numpy(ours: Any, numpys: Any) -> bool:
     )
 
 
+def out_of_time(outcome: Any) -> bool:
+    """Whether a call did not end in its time: nothing is known of what it gives."""
+    return isinstance(outcome, dict) and "TimeoutError" in outcome["raises"]
+
+
 class Report:
     """The differences of many calls."""
 
@@ -252,6 +257,9 @@ class Report:
         deliberate = rules()
         for call, ours, theirs, numpys in outcomes:
             module, name = group(call)
+            if out_of_time(theirs):
+                self.counts[module]["out of time"] += 1
+                continue
             kind = difference(call, ours, theirs)
             self.counts[module]["calls"] += 1
             if kind is None:
@@ -305,7 +313,7 @@ class Report:
 
 
 _PLAIN = ("indexing", "operators", "transformations")
-_COLUMNS = ("drawn", "calls", "agree", "deliberate", "differ", *KINDS)
+_COLUMNS = ("drawn", "out of time", "calls", "agree", "deliberate", "differ", *KINDS)
 
 
 def _row(name: str, counts: Counter[str]) -> str:

@@ -6,6 +6,8 @@ import enum
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.core.trace import typeof
@@ -50,11 +52,16 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Sequence[int]) -> Any:
             f"fft has {len(lengths)} lengths for {typeof(x).text()}{errors.at_user_line()}"
         )
     if kind == "rfft":
-        x = x if dtypes.is_inexact(x.dtype) else converted(x, dtypes.float32)
+        x = x if dtypes.is_inexact(x.dtype) else converted(x, _real_of(x.dtype))
     elif not dtypes.is_complex(x.dtype):
-        wide = x.dtype == dtypes.float64
+        wide = _real_of(x.dtype) == dtypes.float64
         x = converted(x, dtypes.complex128 if wide else dtypes.complex64)
     return prims.fft_of(x, kind, lengths, range(x.ndim - len(lengths), x.ndim))
+
+
+def _real_of(dtype: np.dtype) -> np.dtype:
+    """The floats that a transform of reals is computed in: as wide as what has 64 bits."""
+    return dtypes.float64 if dtypes.bits(dtype) == 64 else dtypes.float32
 
 
 def _kind(fft_type: Any) -> str:

@@ -164,17 +164,32 @@ def dtype(x: Any) -> np.dtype:
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
-    Integers that the dtype does not have wrap, Python's too.  The shape stays.  TypeError for what is no dtype.
+    Integers that the dtype does not have wrap, Python's too.  The shape stays.  TypeError for what is no dtype, and for
+    a complex number alone where the dtype is real.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
     Array([ 1, -1], dtype=int32)
     """
     wanted = dtypes.as_dtype(new_dtype)
-    if type(operand) is int and dtypes.is_integer(wanted):
-        operand = np.array(operand & (1 << dtypes.bits(wanted)) - 1).astype(wanted)[()]
+    if isinstance(operand, int | float | complex | np.number):
+        operand = _number_as(operand, wanted)
     x = array("convert_element_type", operand)
     return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
+
+
+def _number_as(x: Any, wanted: np.dtype) -> np.ndarray:
+    """A number that is no array yet, converted as it is: the dtype that it would have as an array may not have it."""
+    real = not dtypes.is_complex(wanted) and wanted != dtypes.bool_
+    if real and isinstance(x, complex | np.complexfloating):
+        raise TypeError(
+            f"convert_element_type of {x!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
+            "take its real part"
+        )
+    if isinstance(x, int | np.integer) and dtypes.is_integer(wanted):
+        return np.array(int(x) & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(x).astype(wanted)
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:

@@ -129,7 +129,11 @@ class ScalarType(type):
 
     def __call__(cls, x: Any) -> Any:
         """The value as an array of this dtype."""
-        return asarray(cls.dtype.type(x) if isinstance(x, str) else x, cls.dtype)
+        if isinstance(x, str):
+            # Of a text that is no number the narrow floats of ml_dtypes end the process: Python's float reads it.
+            narrow = cls.dtype.name in dtypes.EXTENSIONS and not dtypes.is_integer(cls.dtype)
+            x = cls.dtype.type(float(x) if narrow else x)
+        return asarray(x, cls.dtype)
 
     def __eq__(cls, other: object) -> Any:
         return cls is other or operator.eq(cls.dtype.type, other)

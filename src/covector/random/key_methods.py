@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from covector._engine.api.transforms import vmap
-from covector._engine.base import tree
+from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector.numpy.edits import compress
 from covector.numpy.join import repeat
@@ -123,6 +123,20 @@ _MOVING = frozenset(
     resize roll rollaxis rot90 select select_n slice slice_in_dim split squeeze stack swapaxes take
     take_along_axis tile transpose unstack vsplit vstack where zeros_like""".split()  # noqa: SIM905 -- easier to read than quoted names
 )
+# What such functions put beside keys: keys too, or numbers would become words of keys.
+_JOINED: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(
+        ("concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"),
+        lambda parts, *_: parts,
+    ),
+    "append": lambda *args: args[:2],
+    "insert": lambda *args: args[:1] + args[2:3],
+    "where": lambda _, *args: args,
+    "select_n": lambda _, *cases: cases,
+    "dynamic_update_slice": lambda *args: args[:2],
+    "dynamic_update_slice_in_dim": lambda *args: args[:2],
+    "dynamic_update_index_in_dim": lambda *args: args[:2],
+}
 # Functions that compare: keys are equal or not, so that they are close if they are equal.
 _COMPARING: dict[str, Callable[[Key, Key], Any]] = {
     "isclose": lambda a, b: a == b,
@@ -142,6 +156,12 @@ def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwarg
         return _COMPARING[function.__name__](*args)
     if function.__name__ not in _MOVING:
         return NotImplemented
+    joined = _JOINED[function.__name__](*args) if function.__name__ in _JOINED else ()
+    for part in tree.flatten(joined, is_leaf=lambda x: isinstance(x, Key))[0]:
+        if not isinstance(part, Key):
+            raise TypeError(
+                f"{function.__name__} of keys got {part!r}{errors.at_user_line()}, which is no key"
+            )
     leaves, structure = tree.flatten((args, kwargs), is_leaf=lambda x: isinstance(x, Key))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Key)]
 

@@ -228,7 +228,11 @@ def _like(key: Any, words: Any) -> Any:
 
 
 def _check_impl(name: str, impl: Any) -> None:
-    """ValueError for a generator that there is not."""
+    """ValueError for a generator that there is not, TypeError for what names none."""
+    if isinstance(impl, int | float):
+        raise TypeError(
+            f"{name}: impl is {impl!r}{errors.at_user_line()}; it is the name of a generator, 'threefry2x32'"
+        )
     if impl is not None and str(impl) not in ("threefry2x32", "fry", "key<fry>"):
         raise ValueError(
             f"{name}: there is no generator {impl!r}{errors.at_user_line()}; the one there is is 'threefry2x32'"

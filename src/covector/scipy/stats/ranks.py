@@ -105,7 +105,8 @@ def _most(rows: Any) -> tuple[Any, Any]:
     _, first, last = _runs(ordered)
     lengths = el.add(el.subtract(last, first), 1)
     at = expand_dims(reduce.argmax(lengths, axis=-1), -1)
-    return take_along_axis(ordered, at, -1)[..., 0], reduce.max(lengths, axis=-1)
+    counts = converted(reduce.max(lengths, axis=-1), dtypes.of_number(int))
+    return take_along_axis(ordered, at, -1)[..., 0], counts
 
 
 def rankdata(
@@ -133,7 +134,7 @@ def rankdata(
 
 @fused("method")
 def _ranks(rows: Any, method: str) -> Any:
-    dtype = dtypes.inexact_of(rows.dtype)
+    dtype = dtypes.of_number(float)  # as wide as Python's floats, whatever is ranked
     order = argsort(rows, axis=-1)
     back = argsort(order, axis=-1)
     begins, first, last = _runs(take_along_axis(rows, order, -1))
