@@ -6,6 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+# A Gaussian in three dimensions, for samplers: its means and covariances.
+MEANS = np.array([1.0, -1.0, 0.5], "float32")
+COVARIANCE = np.array([[1.0, 0.6, 0.2], [0.6, 2.0, -0.4], [0.2, -0.4, 0.5]], "float32")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -29,3 +35,24 @@ def case(rtol: float = 1e-5, atol: float = 1e-6, repeats: int = 5) -> Callable[.
         return make
 
     return note
+
+
+def as_the_gaussian(xs: Any, effective_sample_size: Callable[[Any], Any]) -> dict[str, Any]:
+    """Whether a chain's means and variances are those of the Gaussian, within four Monte Carlo errors.
+
+    `effective_sample_size` is that of one chain, (1, n, 3).  The errors themselves must be small.
+    """
+    xs = np.asarray(xs, "float64")
+
+    def found(values: Any, wanted: Any) -> dict[str, Any]:
+        error = values.std(0) / np.sqrt(np.asarray(effective_sample_size(values[None])))
+        return {
+            "near": np.abs(values.mean(0) - wanted) < 4 * error,
+            "sure": error < 0.3 * np.sqrt(np.diag(COVARIANCE)),
+        }
+
+    return {
+        "means": found(xs, MEANS),
+        "variances": found((xs - MEANS) ** 2, np.diag(COVARIANCE)),
+        "steps": xs.shape,
+    }

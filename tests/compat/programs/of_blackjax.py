@@ -7,7 +7,8 @@ from typing import Any
 import blackjax
 import jax
 import jax.numpy as jnp
-from cases import case
+import numpy as np
+from cases import COVARIANCE, MEANS, as_the_gaussian, case
 
 
 def logdensity(x: Any) -> Any:
@@ -46,6 +47,19 @@ def nuts_with_window_adaptation() -> Any:
         return moments(xs), rates.mean()
 
     return jax.jit(f), (jax.random.key(1),)
+
+
+@case(repeats=0)
+def nuts_of_a_correlated_gaussian() -> Any:
+    precision = np.linalg.inv(COVARIANCE)
+    nuts = blackjax.nuts(
+        lambda x: -0.5 * (x - MEANS) @ precision @ (x - MEANS),
+        step_size=0.5,
+        inverse_mass_matrix=jnp.ones(3),
+    )
+    f = jax.jit(lambda key: chain(nuts, nuts.init(jnp.zeros(3)), key, 1000)[0])
+    size = lambda xs: blackjax.diagnostics.effective_sample_size(jnp.asarray(xs, "float32"))
+    return lambda key: as_the_gaussian(f(key), size), (jax.random.key(6),)
 
 
 @case(rtol=0.1, atol=0.1)

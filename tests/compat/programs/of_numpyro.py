@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from cases import case
+from cases import COVARIANCE, MEANS, as_the_gaussian, case
+from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import HMC, MCMC, NUTS, SVI, Predictive, Trace_ELBO, autoguide
 
 KEY = jax.random.PRNGKey(0)
@@ -37,6 +38,19 @@ def nuts() -> Any:
         return {k: v.mean(0) for k, v in chain.get_samples().items()}
 
     return run, data()
+
+
+@case(repeats=0)
+def nuts_of_a_correlated_gaussian() -> Any:
+    def model() -> None:
+        numpyro.sample("x", dist.MultivariateNormal(MEANS, COVARIANCE))
+
+    def run(key: Any) -> Any:
+        chain = MCMC(NUTS(model), num_warmup=200, num_samples=1000, progress_bar=False)
+        chain.run(key)
+        return as_the_gaussian(chain.get_samples()["x"], effective_sample_size)
+
+    return run, (KEY,)
 
 
 @case(rtol=1e-3, atol=1e-3, repeats=0)
