@@ -23,11 +23,13 @@ from covector.numpy.promotion import (
     axis_of,
     broadcast_shapes,
     cast,
+    constant,
     dim_of,
     integer_of,
     is_operand,
     shape_of,
     type_key,
+    whole,
 )
 from covector.numpy.views import joined, parted
 
@@ -171,10 +173,11 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     Array([ 1, -1], dtype=int32)
     """
     wanted = dtypes.as_dtype(new_dtype)
-    if type(operand) is int and dtypes.is_integer(wanted):
+    if type(operand) is int:
+        if not dtypes.is_integer(wanted):
+            return constant(operand, wanted)
         operand = np.array(operand & (1 << dtypes.bits(wanted)) - 1).astype(wanted)[()]
-    x = array("convert_element_type", operand)
-    return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
+    return converted(whole("convert_element_type", operand), wanted)
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
