@@ -306,6 +306,12 @@ def fitted(name: str, args: Sequence[Any], any_ranks: bool = False) -> list[Any]
     return [_fit(x, a.shape, shape, big) for x, a in zip(args, avals, strict=True)]
 
 
+def check_ranks(name: str, *args: Any) -> None:
+    """What the flag `numpy_rank_promotion` wants of operands that are joined by other means than `fitted`."""
+    if config.numpy_rank_promotion != "allow":
+        _check_ranks(name, [typeof(x) for x in args])
+
+
 def _check_ranks(name: str, avals: Sequence[ShapedArray]) -> None:
     """What the flag `numpy_rank_promotion` wants where operands that are no numbers have different ranks."""
     if len({a.ndim for a in avals if a.shape}) < 2:
