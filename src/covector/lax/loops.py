@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -208,10 +209,10 @@ def fori_loop(
 ) -> Any:
     """`val = body_fun(i, val)` for i from `lower` to below `upper`, starting from `init_val`; the last `val`.
 
-    `lower` and `upper` are integers, of one dtype if none of them is a Python number (else it is a TypeError); i is
-    weakly typed if `lower` is.  Where they are known when the function is traced it is a `scan`, of which a turn does
-    `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition, and these mean what
-    they mean to `while_loop`.
+    `lower` and `upper` are integers, or both floats, of one dtype if none of them is a Python number (else it is a
+    TypeError); i is weakly typed if `lower` is.  Where they are known when the function is traced it is a `scan`, of
+    which a turn does `unroll` steps; else, or where `checkpoint` or `tape_bytes` are given, a loop with a condition,
+    and these mean what they mean to `while_loop`.
 
     >>> import covector
     >>> int(covector.lax.fori_loop(0, 5, lambda i, total: total + i, 0))
@@ -222,18 +223,24 @@ def fori_loop(
     memory = _memory("fori_loop", checkpoint, tape_bytes)
     if memory.is_said or any(isinstance(x, Tracer) and x.concrete() is None for x in bounds):
         return _between(*bounds, body_fun, init_val, unroll, memory)
-    first, stop = [
-        integer_of(x, f"the {what} bound of fori_loop")
-        for what, x in zip(("lower", "upper"), bounds, strict=True)
-    ]
+    if _are_floats(*bounds):
+        if not all(math.isfinite(x) for x in bounds):
+            return _between(*bounds, body_fun, init_val, unroll, memory)
+        first, stop = float(lower), float(upper)
+        dtype = dtypes.promote(*[(typeof(x).dtype, typeof(x).weak_type) for x in bounds])[0]
+    else:
+        first, stop = [
+            integer_of(x, f"the {what} bound of fori_loop")
+            for what, x in zip(("lower", "upper"), bounds, strict=True)
+        ]
+        dtype = dtypes.position_dtype(abs(first), abs(stop))
+        for bound in bounds:
+            if not isinstance(bound, int):
+                dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
     _check_one_dtype(lower, upper)
-    dtype = dtypes.position_dtype(abs(first), abs(stop))
-    for bound in bounds:
-        if not isinstance(bound, int):
-            dtype, _ = dtypes.promote((dtype, True), (typeof(bound).dtype, False))
     weak = _gives_way(lower, dtype)
     init = as_array(prims.Convert(dtype, weak)(dtype.type(first))), init_val
-    length = max(stop - first, 0)
+    length = max(math.ceil(stop - first), 0)
     turns = 1 if unroll is None else unroll
     (_, val), _ = scanned(_COUNTED, body_fun, init, None, length, unroll=turns)
     return val
@@ -251,6 +258,13 @@ _UP_TO_STOP = Step(lambda carry, _: (carry[0], carry[2]), _next, "fori_loop", 2)
 
 def _below(i: Any, stop: Any, val: Any) -> Any:
     return prims.lt(i, stop)
+
+
+def _are_floats(*bounds: Any) -> bool:
+    """Whether both bounds of a loop are floats."""
+    return all(
+        is_value(x) and not typeof(x).shape and dtypes.is_float(typeof(x).dtype) for x in bounds
+    )
 
 
 def _check_one_dtype(lower: Any, upper: Any) -> None:
@@ -283,7 +297,10 @@ def _between(
             f"fori_loop: unroll={unroll!r} needs bounds that are known when the function is traced"
             f"{errors.at_user_line()}; those here are {typeof(lower).text()} and {typeof(upper).text()}"
         )
+    floats = _are_floats(lower, upper)
     for what, x in (("lower", lower), ("upper", upper)):
+        if floats:
+            break
         if not is_value(x) or typeof(x).shape or not dtypes.is_integer(typeof(x).dtype):
             found = typeof(x).text() if is_value(x) else f"{x!r} of type {type(x).__name__}"
             raise TypeError(
@@ -292,7 +309,7 @@ def _between(
     _check_one_dtype(lower, upper)
     types = [(typeof(x).dtype, typeof(x).weak_type) for x in (lower, upper)]
     dtype, weak = dtypes.promote(*types)
-    if weak:
+    if weak and not floats:
         dtype = np.dtype(np.int32) if dtype.itemsize <= 4 else dtype
     weak = _gives_way(lower, dtype)
     first, stop = [prims.Convert(dtype, w)(as_array(x)) for x, w in ((lower, weak), (upper, False))]

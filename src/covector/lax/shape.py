@@ -28,6 +28,7 @@ from covector.numpy.promotion import (
     is_operand,
     shape_of,
     type_key,
+    whole,
 )
 from covector.numpy.views import joined, parted
 
@@ -174,8 +175,7 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     wanted = dtypes.as_dtype(new_dtype)
     if isinstance(operand, int | float | complex | np.number):
         operand = _number_as(operand, wanted)
-    x = array("convert_element_type", operand)
-    return x if x.dtype == wanted and not x.weak_type else prims.Convert(wanted)(x)
+    return converted(whole("convert_element_type", operand), wanted)
 
 
 def _number_as(x: Any, wanted: np.dtype) -> np.ndarray:

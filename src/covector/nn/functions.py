@@ -21,6 +21,7 @@ from covector.numpy.promotion import (
     axis_of,
     broadcast_shapes,
     cast,
+    check_ranks,
     dim_of,
     lift,
     spread,
@@ -84,6 +85,7 @@ def _logsumexp(
         (a,) = _inexact("logsumexp", a)
     else:
         a, weights = _inexact("logsumexp", a, b)
+        check_ranks("logsumexp", a, weights)
         shape = broadcast_shapes(a.shape, weights.shape)
         a, weights = spread(a, shape), spread(weights, shape)
         a = choose(prims.ne(weights, weights.dtype.type(0)), a, a.dtype.type(-np.inf))

@@ -33,6 +33,7 @@ from covector.numpy.promotion import (
     stands_for_array,
     target,
     type_key,
+    whole,
 )
 from covector.numpy.shape import broadcast_shapes, reshape
 
@@ -244,7 +245,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     >>> cnp.astype(cnp.array([1.7, -1.7]), int)
     Array([ 1, -1], dtype=int32)
     """
-    out = converted(lift("astype", x), dtypes.as_dtype(dtype))
+    out = converted(whole("astype", x), dtypes.as_dtype(dtype))
     return placed("astype", own(out) if copy and out is x else out, device)
 
 

@@ -208,12 +208,12 @@ def result_type(*args: Any) -> np.dtype:
     """
     if not args:
         raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
-    if all(_is_of_keys(x) for x in args):
+    if all(is_of_keys(x) for x in args):
         return getattr(args[0], "dtype", args[0])
     return target("any", *[_key(x, dtypes.as_dtype) for x in args])[0]
 
 
-def _is_of_keys(x: Any) -> Any:
+def is_of_keys(x: Any) -> Any:
     """Whether it is an array of keys, or their dtype."""
     return getattr(getattr(x, "dtype", x), "type", None) is prng_key
 

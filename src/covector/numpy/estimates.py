@@ -15,7 +15,16 @@ from covector.numpy.join import concatenate
 from covector.numpy.linear import dot
 from covector.numpy.operands import converted, together
 from covector.numpy.ordering import cumsum, diff, searchsorted
-from covector.numpy.promotion import axes_of, axis_of, cast, is_operand, lift, target, type_key
+from covector.numpy.promotion import (
+    axes_of,
+    axis_of,
+    cast,
+    check_ranks,
+    is_operand,
+    lift,
+    target,
+    type_key,
+)
 from covector.numpy.selection import clip, where
 from covector.numpy.shape import atleast_2d, cut, reshape, squeeze, transpose
 from covector.numpy.sorting import argsort
@@ -44,6 +53,7 @@ def _observed(name: str, m: Any, y: Any, rowvar: bool, dtype: Any) -> Any:
                 f"{name} with dtype={wanted.name}{errors.at_user_line()}: it is computed in a float or complex dtype"
             )
         xs = [astype(x, wanted) for x in xs]
+    check_ranks(name, *xs)
     rows = [atleast_2d(x) if rowvar or x.ndim < 2 else transpose(x) for x in xs]
     return rows[0] if len(rows) == 1 else concatenate(rows, 0)
 
@@ -102,7 +112,7 @@ def cov(
         squares = reduce.sum(el.multiply(w, aweighted))
         factor = el.subtract(total, el.divide(el.multiply(ddof, squares), total))
     centred = el.subtract(x, reshape(mean, (-1, 1)))
-    weighted = centred if w is None else el.multiply(centred, w)
+    weighted = centred if w is None else el.multiply(centred, reshape(w, (1, -1)))
     return squeeze(el.divide(dot(centred, el.conj(transpose(weighted))), factor))
 
 

@@ -163,6 +163,17 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
         return _native.array_from(x.astype(wanted), None, False, False)
 
 
+def whole(name: str, x: Any) -> Any:
+    """An operand that is about to be converted, as `lift` gives it, but with all its bits where 64 are switched off."""
+    if type(x) in (float, complex):
+        x = np.asarray(x)
+    if not isinstance(x, np.ndarray | np.generic) or dtypes.native(x.dtype) is None:
+        return lift(name, x)
+    if isinstance(x, np.ndarray) and config.transfer_guard != "allow":
+        errors.guard_transfer(config.transfer_guard, x)
+    return _native.array_from(plain(name, x))
+
+
 def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number as an array of shape (); inside jit a literal of the Program."""
     if trace.current().staging:
@@ -293,6 +304,12 @@ def fitted(name: str, args: Sequence[Any], any_ranks: bool = False) -> list[Any]
     shape = common_shape(name, avals)
     big = any(n != 1 for n in shape)
     return [_fit(x, a.shape, shape, big) for x, a in zip(args, avals, strict=True)]
+
+
+def check_ranks(name: str, *args: Any) -> None:
+    """What the flag `numpy_rank_promotion` wants of operands that are joined by other means than `fitted`."""
+    if config.numpy_rank_promotion != "allow":
+        _check_ranks(name, [typeof(x) for x in args])
 
 
 def _check_ranks(name: str, avals: Sequence[ShapedArray]) -> None:

@@ -24,6 +24,7 @@ from covector.numpy.promotion import (
     Array,
     axis_of,
     cast,
+    check_ranks,
     constant,
     from_numpy,
     integer_of,
@@ -197,6 +198,7 @@ def _ends(name: str, start: Any, stop: Any, dtype: Any) -> tuple[Any, Any, np.dt
         lift(name, cast(v if type(v) in SCALARS else lift(name, v), computed))
         for v in (start, stop)
     ]
+    check_ranks(name, *ends)
     low, high = broadcast_arrays(*[astype(v, computed) for v in ends])
     return low, high, wanted
 

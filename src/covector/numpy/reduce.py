@@ -430,8 +430,8 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     """
     x, y = _listed("array_equiv", a1), _listed("array_equiv", a2)
     try:
-        broadcast_shapes(x.shape, y.shape)
+        shape = broadcast_shapes(x.shape, y.shape)
     except ValueError:
         return constant(False, dtypes.bool_)
-    same = el.equal(x, y)
+    same = el.equal(spread(x, shape), spread(y, shape))
     return converted(prims.All(tuple(range(same.ndim)))(same), dtypes.bool_)

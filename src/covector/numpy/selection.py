@@ -287,9 +287,10 @@ def nan_to_num(
 def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
     if dtypes.is_inexact(x.dtype):
         real = dtypes.real_of(x.dtype)
+        rtol, atol = [cast(operand_of("isclose", v), real) for v in (rtol, atol)]
+        x, y, rtol, atol = fitted("isclose", (x, y, rtol, atol))
         near = prims.le(
-            prims.abs_(prims.sub(x, y)),
-            prims.add(cast(atol, real), prims.mul(prims.abs_(y), cast(rtol, real))),
+            prims.abs_(prims.sub(x, y)), prims.add(atol, prims.mul(prims.abs_(y), rtol))
         )
         both_finite = prims.and_(el.isfinite(x), el.isfinite(y))
         result = prims.select(both_finite, near, prims.eq(x, y))
@@ -303,13 +304,13 @@ def _isclose(x: Any, y: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """Whether |a - b| <= atol + rtol * |b|, element by element; infinities of one sign are close.
 
-    As a bool array; the operands are broadcast together.  NaNs are close only with `equal_nan`.
+    As a bool array; the operands and the tolerances are broadcast together.  NaNs are close only with `equal_nan`.
 
     >>> from covector import numpy as cnp
     >>> cnp.isclose(cnp.array([1.0, 2.0]), cnp.array([1.000001, 2.1]))
     Array([ True, False], dtype=bool)
     """
-    x, y = promoted("isclose", "inexact", (a, b))
+    x, y = fitted("isclose", promoted("isclose", "inexact", (a, b)))
     x, y = [spread(lift("isclose", v), broadcast_shapes(np.shape(x), np.shape(y))) for v in (x, y)]
     return _isclose(x, y, rtol, atol, equal_nan)
 

@@ -14,10 +14,11 @@ from covector._engine.api.transforms import vmap
 from covector._engine.base import errors
 from covector._engine.types.dims import Dim
 from covector.numpy.creation import asarray
+from covector.numpy.dtype import is_of_keys
 from covector.numpy.operands import converted
 from covector.numpy.promotion import axis_of, broadcast_shapes, integer_of, is_operand, lift
 from covector.numpy.selection import where
-from covector.numpy.shape import moveaxis, reshape
+from covector.numpy.shape import moveaxis
 from covector.numpy.ufunc_type import ufunc
 
 __all__ = [
@@ -208,7 +209,8 @@ def vectorize(
         held = {key: x for key, x in kwargs.items() if key in excluded}
         keys = [key for key in kwargs if key not in excluded]
         places = [i for i in range(len(args)) if i not in kept]
-        operands = [lift(name, args[i]) for i in places] + [lift(name, kwargs[k]) for k in keys]
+        given = [args[i] for i in places] + [kwargs[k] for k in keys]
+        operands = [x if is_of_keys(x) else lift(name, x) for x in given]
 
         def call(*xs: Any) -> Any:
             full = dict(kept) | dict(zip(places, xs, strict=False))
@@ -234,14 +236,14 @@ def _mapped(name: str, call: Callable[..., Any], operands: list[Any], cores: Any
     def checked(*xs: Any) -> Any:
         out = call(*xs)
         if outs is not None:
-            results = [asarray(o) for o in (out if isinstance(out, tuple) else (out,))]
+            results = [_result(o) for o in (out if isinstance(out, tuple) else (out,))]
             _check_core(name, results, outs, sizes)
             return tuple(results) if len(outs) > 1 else results[0]
-        return tuple([asarray(o) for o in out]) if isinstance(out, tuple) else asarray(out)
+        return tuple([_result(o) for o in out]) if isinstance(out, tuple) else _result(out)
 
     f = checked
     squeezed = [
-        reshape(x, (*[n for n in lead if n != 1], *x.shape[len(lead) :]))
+        x.reshape((*[n for n in lead if n != 1], *x.shape[len(lead) :]))
         for x, lead in zip(operands, leads, strict=True)
     ]
     for axis in reversed(range(len(shape))):
@@ -253,8 +255,22 @@ def _mapped(name: str, call: Callable[..., Any], operands: list[Any], cores: Any
     out = f(*squeezed)
     ones = tuple([i for i, n in enumerate(shape) if n == 1])
     if isinstance(out, tuple):
-        return tuple([prims.expand_dims(o, ones) for o in out])
-    return prims.expand_dims(out, ones)
+        return tuple([_with_ones(o, ones) for o in out])
+    return _with_ones(out, ones)
+
+
+def _with_ones(x: Any, axes: tuple[int, ...]) -> Any:
+    """An array, or keys, with axes of length 1 put in."""
+    if not is_of_keys(x):
+        return prims.expand_dims(x, axes)
+    shape = list(x.shape)
+    for axis in axes:
+        shape.insert(axis, 1)
+    return x.reshape(tuple(shape))
+
+
+def _result(x: Any) -> Any:
+    return x if is_of_keys(x) else asarray(x)
 
 
 # ---------------------------------------------------------------------------------------- frompyfunc

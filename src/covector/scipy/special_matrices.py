@@ -61,6 +61,17 @@ def _size(name: str, n: Any) -> int:
         raise ValueError(
             f"{name}: the size must not be negative, got {size}{errors.at_user_line()}"
         )
+    return _held(name, size)
+
+
+def _held(name: str, size: int) -> int:
+    """The size of a square matrix; MemoryError at once, not after hours in Python, where there is no room for it."""
+    try:
+        np.empty((size, size))
+    except (MemoryError, ValueError, OverflowError):
+        raise MemoryError(
+            f"{name}: there is no room for a matrix of {size} rows and columns{errors.at_user_line()}"
+        ) from None
     return size
 
 
@@ -300,7 +311,7 @@ def hadamard(n: int, dtype: Any = int) -> Any:
     if n < 1 or n & (n - 1):
         raise ValueError(f"hadamard: n must be a power of 2, got {n}{errors.at_user_line()}")
     found = np.ones((1, 1), int)
-    while len(found) < n:
+    while len(found) < _held("hadamard", n):
         found = np.block([[found, found], [found, -found]])
     return _constant("hadamard", found, wanted)
 

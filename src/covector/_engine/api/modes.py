@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import ParamSpec, TypeVar
 
 from covector._engine.api.arguments import check_callable, function_name
-from covector._engine.base import errors
+from covector._engine.base import errors, jax_flags
 from covector._engine.base.config import TRANSFER_LEVELS, config
 from covector._engine.base.public import wraps
 from covector._engine.runtime.device import Device, devices
@@ -206,7 +206,7 @@ def default_device(device: Device | str | None) -> AbstractContextManager[None]:
         raise ValueError(
             f"default_device: {device!r} is not a device here{errors.at_user_line()}; the devices are {known}"
         )
-    return config.override()
+    return jax_flags.on_device(device)
 
 
 def transfer_guard(level: str) -> AbstractContextManager[None]:

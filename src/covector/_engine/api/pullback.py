@@ -304,6 +304,8 @@ def _fit_tangent(
 ) -> Any:
     type_ = typeof(t)
     if not aval.differentiable() and not integers:
+        if tangent == "cotangent" and type_.shape == aval.shape:
+            return Zero(aval)  # its one cotangent, however it is written
         raise (wrong or TypeError)(
             f"{api}: the {what} is {aval.text()}, whose {tangent}s have the dtype float0 "
             f"(numpy.zeros({aval.shape}, covector.dtypes.float0)); got {type_.text()} for {what}{path()}"

@@ -255,6 +255,11 @@ class Config(threading.local):
     # The mesh in whose context a thread is, if any: what functions are traced to depends on it, as on flags.
     mesh: Hashable = None
 
+    @property
+    def x64_enabled(self) -> bool:
+        """Whether 64 bits are switched on, as JAX names it for reading."""
+        return bool(self.enable_x64)
+
     def __getattr__(self, name: str) -> Any:
         if jax_flags.known(name):
             return jax_flags.value(name, partial(getattr, self))

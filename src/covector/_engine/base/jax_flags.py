@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 # A flag of JAX: the flag of ours, and its value for a value of JAX's.
@@ -32,6 +34,8 @@ _MEANING: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "transfer_guard": ("transfer_guard", lambda level: level or "allow"),
     "transfer_guard_host_to_device": ("transfer_guard", lambda level: level or "allow"),
 }
+
+_DEVICE: ContextVar[Any] = ContextVar("default device", default=None)
 
 # And back, where the value that JAX has differs from ours.
 _BACK: dict[str, Callable[[Any], Any]] = {
@@ -204,10 +208,22 @@ def translate(name: str, value: Any) -> tuple[str, Any] | None:
 def value(name: str, ours: Callable[[str], Any]) -> Any:
     """The value of a flag of JAX's, from the flags of ours; AttributeError for one that has none here."""
     plain = name.removeprefix("jax_")
+    if plain == "default_device" and (device := _DEVICE.get()) is not None:
+        return device
     if plain in _MEANING:
         found = ours(_MEANING[plain][0])
         return _BACK[plain](found) if plain in _BACK else found
     return _kept.get(plain, _other(plain))
+
+
+@contextmanager
+def on_device(device: Any) -> Generator[None, None, None]:
+    """In a `with` block, what JAX's flag `default_device` reads as in this thread."""
+    token = _DEVICE.set(device)
+    try:
+        yield
+    finally:
+        _DEVICE.reset(token)
 
 
 def known(name: str) -> bool:

@@ -42,7 +42,14 @@ class Stated:
 
     def __call__(self, *values: Any) -> str:
         args, kwargs = self.arguments.unflatten(values)
-        return f"{self.text.format(*args, **kwargs)} (`check` failed){self.where}"
+        try:
+            return f"{self.text.format(*args, **kwargs)} (`check` failed){self.where}"
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            given = ", ".join([*map(repr, args), *[f"{k}={v!r}" for k, v in kwargs.items()]])
+            raise ValueError(
+                f"check: the message {self.text!r} cannot be formatted with ({given}){self.where}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def error_of(

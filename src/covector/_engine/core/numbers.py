@@ -49,10 +49,14 @@ def entered(x: Any) -> Any:
 
     NumPy's scalars that arithmetic with Python's numbers makes (`np.sqrt(64)`) are numbers with their 64 bits, weakly
     typed as Python's are.  Where 64 bits are switched off, NumPy's values have 32; where they are switched on, all of
-    NumPy's values keep their types.  Arrays and what is traced stay as they are, and so do Python's numbers.
+    NumPy's values keep their types.  Arrays and what is traced stay as they are, and so do Python's numbers; those of
+    a class of the user's (`enum.IntEnum`) become Python's.
     """
     if not isinstance(x, np.ndarray | np.generic):
-        return x
+        if type(x) in NUMBERS or not isinstance(x, SCALARS):
+            return x
+        kind = int if isinstance(x, int) else float if isinstance(x, float) else complex
+        return kind(x)  # type: ignore[arg-type]
     if isinstance(x, np.ndarray) and config.transfer_guard != "allow":
         errors.guard_transfer(config.transfer_guard, x)
     return as_entered(x)

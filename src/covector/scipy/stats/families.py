@@ -185,6 +185,8 @@ class Family(NamedTuple):
         if kind in ("pdf", "pmf"):
             return el.exp(self._at(f"log{kind}", z, shapes, place))
         if kind in ("logpdf", "logpmf"):
+            if low is None and high is None:
+                inside = where(el.isinf(z), 0.0, z)
             found = self.log(inside, *shapes)
             if len(place) > 1:
                 found = el.subtract(found, el.log(place[1]))
