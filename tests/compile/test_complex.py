@@ -286,3 +286,18 @@ def test_parts_take_turns_in_memory(dtype: Any, n: int) -> None:
             np.testing.assert_allclose(found, wanted(z).astype(dtype), rtol=1e-5)
     text = covector.jit(lambda z: z * z).lower(z).compile().as_text("kernels")
     assert ("@ vector" in text) == (n >= 16)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_complex_numbers_of_parts(dtype: str) -> None:
+    """Those of 16-bit floats have parts of 32, in compiled code too, and cotangents of 16."""
+    x, y = cnp.array([1.5, 2.0, -3.0], dtype), cnp.array([0.5, 0.0, 1.0], dtype)
+    z = np.asarray(x.astype("float64")) + 1j * np.asarray(y.astype("float64"))
+    same = covector.jit(lambda x, y, z: lax.complex(x, y) == z)(x, y, cnp.asarray(z, "complex64"))
+    assert np.asarray(same).all()
+    slopes = covector.jit(
+        covector.grad(lambda x, y: (cnp.abs(lax.complex(x, y)) ** 2).sum(), (0, 1))
+    )(x, y)
+    for slope, part in zip(slopes, (z.real, z.imag), strict=True):
+        assert slope.dtype == dtype
+        np.testing.assert_allclose(np.asarray(slope.astype("float64")), 2 * part, rtol=1e-6)

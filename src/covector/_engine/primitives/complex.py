@@ -9,15 +9,17 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.core.symbolic import Linear
-from covector._engine.ir.scalar import Expr
+from covector._engine.ir.scalar import Expr, convert
 from covector._engine.types import dtypes
+from covector._engine.types.avals import ShapedArray
 
 __all__ = ["complex_", "conj", "imag", "real"]
 
 
 def _pair(x: Expr, y: Expr) -> Any:
-    """The complex element with these parts."""
-    return x, y
+    """The complex element with these parts: of 16-bit floats it has parts of 32."""
+    part = dtypes.real_of(dtypes.complex_of(x.dtype))
+    return convert(x, part), convert(y, part)
 
 
 def _no_complex(*xs: Expr) -> Expr:
@@ -42,11 +44,16 @@ class _PartOfComplex(prims.Elementwise):
             return (conj(ct),)
         parts = real(ct), prims.neg(imag(ct))
         return [
-            (prims.Sum(tuple(range(len(p.shape))))(p) if not a.aval.shape and p.shape else p)
-            if isinstance(a, Linear)
-            else None
+            _as(a.aval, p) if isinstance(a, Linear) else None
             for a, p in zip(args, parts, strict=True)
         ]
+
+
+def _as(aval: ShapedArray, part: Any) -> Any:
+    """The cotangent of an operand, which may be a number beside an array, and of 16 bits."""
+    if part.shape and not aval.shape:
+        part = prims.Sum(tuple(range(len(part.shape))))(part)
+    return part if part.dtype == aval.dtype else prims.Convert(aval.dtype)(part)
 
 
 real = _PartOfComplex(
