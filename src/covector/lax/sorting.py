@@ -113,6 +113,16 @@ def _candidates(x: Any, k: Any, axis: int, recall: float, whole: int) -> int:
     return min(-(-n // (tile * 2**folds)) * tile, n)
 
 
+def _approximate(
+    name: str, operand: Any, k: Any, axis: int, recall: float, whole: int | None, best: Any
+) -> Any:
+    """The best k; all candidates instead, for an axis that is part of one of `whole` elements, unless that is None."""
+    x = _floating(name, operand, recall)
+    return _chosen(
+        name, x, k if whole is None else _candidates(x, k, axis, recall, whole), axis, best
+    )
+
+
 def approx_max_k(
     operand: Any,
     k: int,
@@ -131,10 +141,10 @@ def approx_max_k(
     >>> lax.approx_max_k(cnp.array([3., 1., 2.]), 2)
     [Array([3., 2.], dtype=float32), Array([0, 2], dtype=int32)]
     """
-    name = "approx_max_k"
-    x = _floating(name, operand, recall_target)
-    kept = _candidates(x, k, reduction_dimension, recall_target, reduction_input_size_override)
-    return _chosen(name, x, k if aggregate_to_topk else kept, reduction_dimension, _largest)
+    whole = None if aggregate_to_topk else reduction_input_size_override
+    return _approximate(
+        "approx_max_k", operand, k, reduction_dimension, recall_target, whole, _largest
+    )
 
 
 def approx_min_k(
@@ -151,7 +161,7 @@ def approx_min_k(
     >>> lax.approx_min_k(cnp.array([3., 1., 2.]), 2)
     [Array([1., 2.], dtype=float32), Array([1, 2], dtype=int32)]
     """
-    name = "approx_min_k"
-    x = _floating(name, operand, recall_target)
-    kept = _candidates(x, k, reduction_dimension, recall_target, reduction_input_size_override)
-    return _chosen(name, x, k if aggregate_to_topk else kept, reduction_dimension, smallest)
+    whole = None if aggregate_to_topk else reduction_input_size_override
+    return _approximate(
+        "approx_min_k", operand, k, reduction_dimension, recall_target, whole, smallest
+    )

@@ -53,15 +53,20 @@ def _check_solved(
     api: str, solve: Function, found: tuple[Any, Sequence[ShapedArray]], b: Any, has_aux: bool
 ) -> None:
     """An error unless a solver returned something like b; with `has_aux` a pair, of which that is the first."""
-    out = tree.unflatten(found[0], found[1])
-    if has_aux and not (isinstance(out, tuple) and len(out) == 2):
+    leaves, structure = flatten(_solution(api, solve, tree.unflatten(*found), has_aux))
+    _check_like(api, "the solver", solve, (structure, leaves), b)
+
+
+def _solution(api: str, solve: Function, returned: Any, has_aux: bool) -> Any:
+    """What a solver found, of all that it returned; TypeError unless that is a pair where `has_aux` says so."""
+    if not has_aux:
+        return returned
+    if not (isinstance(returned, tuple) and len(returned) == 2):
         raise TypeError(
             f"{api}: with has_aux=True {function_place(solve)} must return (x, auxiliary data)"
             f"{errors.at_user_line()}"
         )
-    x = out[0] if has_aux else out
-    leaves, structure = flatten(x)
-    _check_like(api, "the solver", solve, (structure, leaves), b)
+    return returned[0]
 
 
 def custom_linear_solve(
@@ -159,12 +164,7 @@ def custom_root(
     _check_like(api, "f", f, (out_tree, program.out_avals), guess)
     solving, known, _, result_tree = closed(api, lambda x: solve(f, x), (guess,), at_once=True)
     found = tree.unflatten(result_tree, range(result_tree.num_leaves))
-    if has_aux and not (isinstance(found, tuple) and len(found) == 2):
-        raise TypeError(
-            f"{api}: with has_aux=True {function_place(solve)} must return (x, auxiliary data)"
-            f"{errors.at_user_line()}"
-        )
-    at_root = tree.structure(found[0] if has_aux else found)
+    at_root = tree.structure(_solution(api, solve, found, has_aux))
     if at_root != tree.structure(guess):
         raise TypeError(
             f"{api}: the solver ({function_place(solve)}) must return the structure of initial_guess"

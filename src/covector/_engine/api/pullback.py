@@ -120,16 +120,28 @@ Targets = tuple[Any, ...]  # for each leaf of the arguments: a reference, GradVa
 
 
 @record(eq=False)
-class _Static:
-    """What a pullback is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
+class Static:
+    """What a pullback or pushforward is beside its residuals: a Program, from these and tangents to `live` results."""
 
     signature: Signature
-    targets: Targets
     program: Program
     live: tuple[bool, ...]
+    targets: Targets = ()
 
 
-Linear = Recording | Tape | tuple[_Static, list[Any]]
+Staged = tuple[Static, list[Any]]
+Linear = Recording | Tape | Staged
+
+
+def staged(linear: Linear, signature: Signature, targets: Targets = ()) -> Staged:
+    """A linear function as a pytree holds it: a Program, and its residuals."""
+    if isinstance(linear, Recording):
+        linear = linear.linear(len(signature.results) + len(signature.written))
+    if isinstance(linear, Tape):
+        program, residuals = linear.program()
+        live = tuple([i is not None for i in linear.outputs])
+        return Static(signature, program, live, targets), residuals
+    return linear
 
 
 @bounded
@@ -229,18 +241,12 @@ class Pullback:
         given = list(compress(cts, static.live))
         return transpose_flat(static.program, [*residuals, *types], mask, given)
 
-    def _flatten(self) -> tuple[list[Any], _Static]:
-        linear, signature = self._linear, self._signature
-        if isinstance(linear, Recording):
-            linear = linear.linear(len(signature.results) + len(signature.written))
-        if isinstance(linear, Tape):
-            program, residuals = linear.program()
-            live = tuple([i is not None for i in linear.outputs])
-            linear = self._linear = _Static(signature, self._targets, program, live), residuals
-        return linear[1], linear[0]
+    def _flatten(self) -> tuple[list[Any], Static]:
+        self._linear = static, residuals = staged(self._linear, self._signature, self._targets)
+        return residuals, static
 
 
-def _pullback(static: _Static, residuals: Iterable[Any]) -> Pullback:
+def _pullback(static: Static, residuals: Iterable[Any]) -> Pullback:
     return Pullback(static.signature, (static, list(residuals)), static.targets)
 
 

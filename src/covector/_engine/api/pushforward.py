@@ -8,26 +8,12 @@ from typing import Any
 
 from covector._engine import primitives as prims
 from covector._engine.api.arguments import as_array, zero_tangent
-from covector._engine.api.pullback import Signature, check_tangents
+from covector._engine.api.pullback import Linear, Signature, Static, check_tangents, staged
 from covector._engine.base import tree
 from covector._engine.base.public import bounded
-from covector._engine.base.record import record
 from covector._engine.core.trace import evaluate
-from covector._engine.ir.program import Program
 from covector._engine.runtime.tape import Recording
 from covector._engine.transforms.forward import Tape
-
-
-@record(eq=False)
-class _Static:
-    """What a pushforward is beside its residuals: the linear Program, from residuals and tangents to `live` results."""
-
-    signature: Signature
-    program: Program
-    live: tuple[bool, ...]
-
-
-Linear = Recording | Tape | tuple[_Static, list[Any]]
 
 
 @bounded
@@ -64,18 +50,12 @@ class Pushforward:
         found = iter(evaluate(static.program, [*residuals, *tangents]))
         return [next(found) if live else None for live in static.live]
 
-    def _flatten(self) -> tuple[list[Any], _Static]:
-        linear, signature = self._linear, self._signature
-        if isinstance(linear, Recording):
-            linear = linear.linear(len(signature.results))
-        if isinstance(linear, Tape):
-            program, residuals = linear.program()
-            live = tuple([i is not None for i in linear.outputs])
-            linear = self._linear = _Static(signature, program, live), residuals
-        return linear[1], linear[0]
+    def _flatten(self) -> tuple[list[Any], Static]:
+        self._linear = static, residuals = staged(self._linear, self._signature)
+        return residuals, static
 
 
-def _pushforward(static: _Static, residuals: Iterable[Any]) -> Pushforward:
+def _pushforward(static: Static, residuals: Iterable[Any]) -> Pushforward:
     return Pushforward(static.signature, (static, list(residuals)))
 
 

@@ -328,9 +328,7 @@ def absence(package: str, name: str) -> Absence | None:
     for entry in ABSENT:
         if entry.package == short and name in entry.names.split():
             return entry
-    above, _, last = package.rpartition(
-        "."
-    )  # of a package that is missing as a whole: its own reason
+    above, _, last = package.rpartition(".")  # a package that is missing as a whole says why
     return absence(above, last) or NOT_YET
 
 

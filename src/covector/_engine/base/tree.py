@@ -229,9 +229,8 @@ class _Rules:
 
 
 _entering = guard(threading.Lock())
-_waiting: (
-    list[_Rules] | None
-) = []  # classes of ours, until optree is there; it is before users can name any
+# Classes of ours, until optree is there; it is before users can name any.
+_waiting: list[_Rules] | None = []
 
 
 def load() -> Any:
