@@ -173,23 +173,23 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     Array([ 1, -1], dtype=int32)
     """
     wanted = dtypes.as_dtype(new_dtype)
-    if isinstance(operand, int | float | complex | np.number):
-        operand = _number_as(operand, wanted)
+    if isinstance(operand, int):
+        operand = _all_of(int(operand), wanted)
+    elif isinstance(operand, complex | np.complexfloating) and not (
+        dtypes.is_complex(wanted) or wanted == dtypes.bool_
+    ):
+        raise TypeError(
+            f"convert_element_type of {operand!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
+            "take its real part"
+        )
     return converted(whole("convert_element_type", operand), wanted)
 
 
-def _number_as(x: Any, wanted: np.dtype) -> np.ndarray:
-    """A number that is no array yet, converted as it is: the dtype that it would have as an array may not have it."""
-    real = not dtypes.is_complex(wanted) and wanted != dtypes.bool_
-    if real and isinstance(x, complex | np.complexfloating):
-        raise TypeError(
-            f"convert_element_type of {x!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
-            "take its real part"
-        )
-    if isinstance(x, int | np.integer) and dtypes.is_integer(wanted):
-        return np.array(int(x) & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(x).astype(wanted)
+def _all_of(x: int, wanted: np.dtype) -> np.ndarray:
+    """An integer of any size, as an array that becomes what it is in a dtype: the lowest bits, or the nearest float."""
+    if dtypes.is_integer(wanted):
+        return np.array(x & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
+    return np.array(x if -(1 << 63) <= x < 1 << 64 else float(x))
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:

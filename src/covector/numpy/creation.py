@@ -34,6 +34,7 @@ from covector.numpy.promotion import (
     target,
     type_key,
     whole,
+    within,
 )
 from covector.numpy.shape import broadcast_shapes, reshape
 
@@ -201,7 +202,7 @@ def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -
         default = [dtypes.of_number(t) for t in types or (float,)]
         wanted = dtypes.promote(*[(d, d != dtypes.bool_) for d in default])[0]
     try:
-        if int in types and dtypes.is_integer(wanted):
+        if types & {int, float} and dtypes.is_integer(wanted):
             return _native.array_from(np.array(x, wanted))
         return from_numpy("asarray", np.array(x), wanted)
     except OverflowError as error:
@@ -289,6 +290,7 @@ def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
 
 def filled(shape: Shape, value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number everywhere in a shape."""
+    value = within(value, dtype)
     if not shape:
         return constant(value, dtype, weak)
     number = constant(value, dtype, True) if weak else dtype.type(value)
@@ -436,8 +438,6 @@ def full_like(
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)
-        if dtypes.is_integer(own) and type(number) is float:
-            number = own.type(number)
         made = filled(new, number, own, weak)
     else:
         made = _full(new, fill_value, own)

@@ -64,7 +64,7 @@ def _split(x: Any, axis: int, parts: Dim) -> Any:
 class AlongNames(Primitive):
     """An operation along named axes, linear unless it says otherwise: `axis_names` are those that are outside of it."""
 
-    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int]:
+    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int | None]:
         """The results for all elements of one of the named axes, from their operands, along the first axis.
 
         With the results' axis.
@@ -115,7 +115,7 @@ class Collective(AlongNames):
         assert d is not None
         return self.shifted()(prims.move_axis(x, d, 0)), 0
 
-    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int]:
+    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int | None]:
         whole = typeof(x)
         self.type(whole.with_shape(whole.shape[1:]))  # the operand of an element must fit
         groups = self.grouping()
@@ -317,7 +317,7 @@ class Permute(AlongNames):
         behind = len(self.here)
         return self(prims.move_axis(x, d, behind)), behind
 
-    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int]:
+    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int | None]:
         here = self.here | {axis_name}
         held = [n for n in self.names if n in here]
         place = held.index(axis_name)
