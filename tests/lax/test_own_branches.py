@@ -95,3 +95,68 @@ def test_what_is_not_taken_changes_no_bit(combine: str, dtype: str) -> None:
     found = np.asarray(f(np.array([True, False]), a))
     assert found[1].tobytes() == a[1].tobytes()
     assert found[0].tobytes() == np.asarray(cv.jit(change)(a[0])).tobytes()
+
+
+# What lies inside of a branch: a choice that all share, one that is each element's own, and loops of both kinds.
+
+
+def of_choices(t: Any, a: Any, s: Any) -> Any:
+    def yes(a: Any, s: Any) -> Any:
+        a = lax.cond(t % 2 == 0, lambda a: a.at[t].set(s), lambda a: a.at[t + 1].add(a[t]), a)
+        return lax.cond(
+            s > 1,
+            lambda a, s: (a.at[t + 2].mul(1.5), s - 0.9),
+            lambda a, s: (a, cnp.sqrt(s) - 0.4),
+            a,
+            s,
+        )
+
+    return lax.cond(s > 0, yes, lambda a, s: (a, s + 1.7), a, s)
+
+
+def of_scans(t: Any, a: Any, s: Any) -> Any:
+    def yes(a: Any, s: Any) -> Any:
+        def step(c: Any, k: Any) -> Any:
+            a, s = c
+            return (a.at[t + k].set(cnp.sqrt(s) * a[t + k + 1]), s + 0.1), a[t]
+
+        (a, s), read = lax.scan(step, (a, s), cnp.arange(3))
+        return a, s - cnp.sum(read) - 2.0
+
+    return lax.cond(s > 0, yes, lambda a, s: (a.at[t].add(s), s + 1.7), a, s)
+
+
+def of_whiles(t: Any, a: Any, s: Any) -> Any:
+    def yes(a: Any, s: Any) -> Any:
+        def step(c: Any) -> Any:
+            k, a = c
+            return k + 1, lax.cond(a[k] > 0, lambda a: a.at[k].set(a[k - 1] * s), lambda a: a, a)
+
+        return lax.while_loop(lambda c: c[0] < t % 4, step, (0, a))[1], s - 1.0
+
+    return lax.cond(s > 0, yes, lambda a, s: (a.at[t].add(s), s + 1.7), a, s)
+
+
+INSIDE = [of_choices, of_scans, of_whiles]
+
+
+@pytest.mark.parametrize("way", [lambda f: f, slope, turn], ids=["value", "slope", "turn"])
+@pytest.mark.parametrize("step", INSIDE, ids=lambda f: f.__name__)
+def test_what_is_inside_of_a_branch(step: Step, way: Any, rng: np.random.Generator) -> None:
+    test_each_element_takes_its_own(step, way, rng)
+
+
+@pytest.mark.parametrize("step", INSIDE, ids=lambda f: f.__name__)
+def test_nothing_selects_from_all_of_an_array(step: Step) -> None:
+    """In the batched step there is no `select` of so many elements, however deep."""
+
+    def sizes(program: Any) -> list[int]:
+        inside = [n for e in program.eqns for p in e.primitive.programs() for n in sizes(p)]
+        own = [v.aval.size for e in program.eqns if e.primitive.name == "select" for v in e.outputs]
+        return [*own, *inside]
+
+    batched = cv.jit(cv.vmap(step, (None, 0, 0)))
+    traced: Any = batched.trace(
+        np.int32(1), np.ones((LANES, SIZE), np.float32), np.ones(LANES, np.float32)
+    )
+    assert max(sizes(traced.program)) < LANES * SIZE

@@ -25,7 +25,9 @@ from covector._engine.control.call import (
 from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
+    also_asking,
     as_body,
+    condition_for,
     dependent_carry,
     jvp_body,
     live_parts,
@@ -33,6 +35,7 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.each import Each, for_each, over_lanes
 from covector._engine.control.kept import TAPE, has_effects, silent
+from covector._engine.control.masked import Changing, Where, carried_in_place, masked_program
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.unwind import (
     BOUNDED,
@@ -75,7 +78,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class While(Primitive):
+class While(Changing):
     """The body again and again, as long as the condition holds.
 
     Operands: consts, which every step sees; carry, handed from step to step.  Condition and body take both; the one
@@ -170,6 +173,25 @@ class While(Primitive):
             self, condition=condition, body=body, num_consts=k + len(values), mapped=mapped
         )
         return loop, (*operands[:k], *values, *operands[k:])
+
+    def changed(self) -> Sequence[int | None]:
+        return carried_in_place(self.body, self.num_consts, len(self.body.outputs))
+
+    def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        """A loop without a step where the mask does not hold; one with a condition for all runs, and changes nothing."""
+        carry = self.depends(where.mapped)
+        if carry is None or self.lanes:
+            more, condition, body = (mask,), also_asking(self.condition), self.body
+            body = replace_inputs(body, (*body.inputs, Var(TRUTH)))
+        else:
+            own = (*self.layout.operands(where.mapped).consts, *carry)
+            found = masked_program(self.body, replace(where, mapped=own))
+            more, condition, body = (mask, *found.constants), self.condition, found.program
+            condition = replace_inputs(
+                condition, (*condition.inputs, *[Var(typeof(x)) for x in more])
+            )
+        loop, operands = self.taking([condition, body], xs, more)
+        return loop(*operands)
 
     # ---------------------------------------------------------------------------------------------- lowering
 
@@ -296,7 +318,7 @@ class While(Primitive):
         tangents_of_consts = given_ones(pushed.consts)
         mapped = compress(self.mask, self.layout.operands(nonzero).consts)
         loop = While(
-            _condition_for(self.condition, self.layout, found.program, found.layout),
+            condition_for(self.condition, self.layout, found.program, found.layout),
             found.program,
             found.layout.consts,
             self.lanes,
@@ -587,13 +609,3 @@ def _pushing(
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
-
-
-@derived
-def _condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
-    """The condition for a body with more consts and more carried values, after those that it has."""
-    own = layout.operands(condition.inputs)
-    theirs = wider.operands(body.in_avals)
-    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
-    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
-    return replace_inputs(condition, [*consts, *carry])
