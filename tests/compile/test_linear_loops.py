@@ -14,7 +14,7 @@ from covector import lax
 from covector._engine.backends.cpu import backend
 from covector._engine.backends.reference import kernels
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
-from covector._engine.control import while_
+from covector._engine.control import pushed, while_
 from covector._engine.control.unwind import Room
 from covector._engine.ir.kernel import Copy, Kernel
 from covector._engine.runtime.executable import job_of
@@ -123,9 +123,24 @@ def a_loop_that_only_reads(x: Any, i: Any, a: Any) -> Any:
     return a.at[i].set(lax.scan(lambda s, k: (s + a[i + k], None), total, cnp.arange(2))[0])
 
 
-INSIDE = [a_shared_choice, a_scan, a_loop_to_its_own_end, a_loop_that_all_share, a_loop_that_only_reads]  # fmt: skip
-OWN = [with_its_own_choice, *map(inside_of_its_own, INSIDE)]
-LOOPS = [filled, that_reads, multiplied, bounded, with_a_choice, with_slices, stacked, stacked_by_a_scan, *OWN]  # fmt: skip
+INSIDE = [
+    a_shared_choice,
+    a_scan,
+    a_loop_to_its_own_end,
+    a_loop_that_all_share,
+    a_loop_that_only_reads,
+]
+LOOPS = [
+    filled,
+    that_reads,
+    multiplied,
+    bounded,
+    with_a_choice,
+    with_slices,
+    stacked,
+    stacked_by_a_scan,
+    with_its_own_choice,
+]
 
 
 def gradient(f: Loop) -> Loop:
@@ -170,9 +185,9 @@ def one_place(machine: Any, s: Copy) -> bool:
     return first is second and begin == start
 
 
-def written(f: Loop, n: int, monkeypatch: pytest.MonkeyPatch) -> int:
+def written(f: Loop, n: int, size: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many bytes so many steps on an array of so many elements write: of the compiled Kernel, run by the oracle."""
-    args = cnp.asarray(0.3), cnp.asarray(n), cnp.asarray(np.linspace(0, 1, n))
+    args = cnp.asarray(0.3), cnp.asarray(n), cnp.asarray(np.linspace(0, 1, size))
     program = cv.jit(f).trace(*args).program
     kernel = run_passes(program, TO_KERNEL, job_of(backend.BACKEND, ()))["memory"]
     assert isinstance(kernel, Kernel)
@@ -195,8 +210,7 @@ CASES = [
     (f, way)
     for f in LOOPS
     for way in WAYS
-    if (way != "turn" or f is that_reads)
-    and (f in OWN or way != "gradient of a batch")
+    if (way != "turn" or f is that_reads) and (f in OWN or way != "gradient of a batch")
 ]
 
 
@@ -206,10 +220,30 @@ def test_what_is_written_grows_as_the_steps(
 ) -> None:
     room = Room(tape=1 << 15, steps=1000, states=0, digits=3)
     for name in ("BOUNDED", "MANY"):
+        monkeypatch.setattr(pushed, name, room)
         monkeypatch.setattr(while_, name, room)
-    monkeypatch.setattr(while_, "wide_room", lambda *_: room)
-    few, many = [written(WAYS[way](loop), n, monkeypatch) for n in (40, 80)]
+    monkeypatch.setattr(pushed, "wide_room", lambda *_: room)
+    few, many = [written(WAYS[way](loop), n, n, monkeypatch) for n in (40, 80)]
     assert many <= 2.4 * few, (few, many)
+
+
+@pytest.mark.parametrize("way", ["forwards", "batch", "gradient", "gradients of a batch"])
+@pytest.mark.parametrize("yes", INSIDE, ids=lambda f: f.__name__)
+def test_what_is_inside_of_a_branch_writes_no_whole_array(
+    yes: Any, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In so many steps; before and after the loop arrays are copied and filled.
+
+    What runs to an end that is not known keeps for its gradient what it begins with.
+    """
+    if "loop" in yes.__name__ and "gradient" in way:
+        return
+    steps, few, many = 20, 100, 1100
+    first, second = [
+        written(WAYS[way](inside_of_its_own(yes)), steps, size, monkeypatch) for size in (few, many)
+    ]
+    arrays = (second - first) / (8 * (many - few))
+    assert arrays <= (2 if "batch" in way else 1) * (20 if "gradient" in way else 1)
 
 
 def test_gradients_of_many_small_loops_run_on_lanes() -> None:

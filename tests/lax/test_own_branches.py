@@ -160,3 +160,62 @@ def test_nothing_selects_from_all_of_an_array(step: Step) -> None:
         np.int32(1), np.ones((LANES, SIZE), np.float32), np.ones(LANES, np.float32)
     )
     assert max(sizes(traced.program)) < LANES * SIZE
+
+
+# Loops of a branch that is not taken have no step: what others wrote might never let them end.
+
+
+def test_a_loop_that_asks_what_the_branch_changes_ends() -> None:
+    def f(p: Any, a: Any) -> Any:
+        def run(a: Any) -> Any:
+            return lax.while_loop(lambda a: a[0] > 0, lambda a: a.at[0].add(-1.0), a)
+
+        return lax.cond(p, run, lambda a: a, a)
+
+    a = np.ones((LANES, SIZE))
+    a[:, 0] = 3, 4, 5
+    found = cv.jit(cv.vmap(f))(np.array([True, False, True]), a)
+    np.testing.assert_array_equal(found[:, 0], [0, 4, 0])
+
+
+def test_a_loop_that_asks_what_another_branch_changes_ends() -> None:
+    def f(p: Any, a: Any) -> Any:
+        def run(a: Any) -> Any:
+            return a.at[0].set(lax.while_loop(lambda x: x > 0, lambda x: x - a[1], a[0]))
+
+        return lax.cond(p, run, lambda a: a.at[1].set(0.0), a)
+
+    found = cv.jit(cv.vmap(f))(np.array([True, False, True]), np.ones((LANES, SIZE)))
+    np.testing.assert_array_equal(found[:, :2], [[0, 1], [1, 0], [0, 1]])
+
+
+def test_a_loop_that_ends_only_where_it_is_taken() -> None:
+    def f(n: Any, a: Any) -> Any:
+        def down(n: Any, a: Any) -> Any:
+            step = lambda c: (c[0] - 1, c[1].at[c[0]].mul(3.0))  # noqa: E731
+            return lax.while_loop(lambda c: c[0] != 0, step, (n, a))[1]
+
+        return lax.cond(n < 0, lambda n, a: a, down, n, a)
+
+    n, a = np.array([2, -1, 1], np.int32), np.ones((LANES, SIZE))
+    found = cv.jit(cv.vmap(f))(n, a)
+    np.testing.assert_array_equal(found[:, :3], [[1, 3, 3], [1, 1, 1], [1, 3, 1]])
+    slopes = cv.jit(cv.vmap(cv.grad(lambda a, n: cnp.sum(f(n, a)))))(a, n)
+    np.testing.assert_array_equal(slopes[:, :3], [[1, 3, 3], [1, 1, 1], [1, 3, 1]])
+
+
+def test_where_all_are_asked_each_answers_as_if_it_had_taken_the_branch() -> None:
+    """As in JAX."""
+
+    def f(p: Any, a: Any, k: Any) -> Any:
+        def yes(a: Any) -> Any:
+            a = a.at[k].add(1.0)
+            return a.at[0].set(lax.psum(a[k], "i"))
+
+        return lax.cond(p, yes, lambda a: a.at[1].mul(2.0), a)
+
+    a = np.arange(LANES * SIZE, dtype=float).reshape(LANES, SIZE)
+    p, k = np.array([True, False, True]), np.arange(LANES)
+    found = cv.vmap(f, axis_name="i")(p, a, k)
+    total = a[k, k].sum() + LANES
+    np.testing.assert_array_equal(found[:, :2], [[total, 1], [70, 142], [total, 141]])

@@ -259,7 +259,9 @@ class Drawing:
 
     def statement(self, depth: int, counters: Sequence[str], olds: list[str]) -> list[Any]:
         rng = self.rng
-        match rng.choices(["change", "let", "old", "swap", "nested"], [6, 3, 2, 0.4, 3 if depth else 0])[0]:  # fmt: skip
+        match rng.choices(
+            ["change", "let", "old", "swap", "nested"], [6, 3, 2, 0.4, 3 if depth else 0]
+        )[0]:
             case "change":
                 return [self.change(counters, olds)]
             case "let":
@@ -282,7 +284,10 @@ class Drawing:
         sliced = rng.random() < 0.2
         at = self.place(counters)
         if sliced:  # a slice that leaves the array would be moved
-            at = Text(f"min({at}, {SIZE - places})", lambda env, xp, at=at: at.value(env, xp) % (SIZE - places + 1))  # fmt: skip
+            at = Text(
+                f"min({at}, {SIZE - places})",
+                lambda env, xp, at=at: at.value(env, xp) % (SIZE - places + 1),
+            )
         combine = "set" if sliced else rng.choice(COMBINATIONS)
         return Change(rng.choice(ARRAYS), combine, at, self.number(counters, olds), places, sliced)
 
@@ -328,10 +333,14 @@ class Drawing:
                     times = Text(f"{of} + 1", lambda env, xp: of.value(env, xp) + 1)
                 case "own":
                     name = rng.choice(SCALARS)
-                    times = Text(f"int({name} * 7.1) % 4", lambda env, xp: whole(env[name] * 7.1, xp) % 4)  # fmt: skip
+                    times = Text(
+                        f"int({name} * 7.1) % 4", lambda env, xp: whole(env[name] * 7.1, xp) % 4
+                    )
                 case _ if how == "while":
                     name, at = rng.choice(ARRAYS), self.place(inner)
-                    holds = Text(f"{name}[{at}] > -0.3", lambda env, xp: env[name][at.value(env, xp)] > -0.3)  # fmt: skip
+                    holds = Text(
+                        f"{name}[{at}] > -0.3", lambda env, xp: env[name][at.value(env, xp)] > -0.3
+                    )
         return Repeat(how, counter, times, block, self.given(), kept, holds)
 
     def place(self, counters: Sequence[str]) -> Text:
@@ -340,7 +349,10 @@ class Drawing:
         if rng.random() < 0.65:
             return of_counters(rng, counters, SIZE, shift)
         name = rng.choice(SCALARS)
-        return Text(f"int({name} * 4.7 + {shift}) % {SIZE}", lambda env, xp: whole(env[name] * 4.7, xp, shift) % SIZE)  # fmt: skip
+        return Text(
+            f"int({name} * 4.7 + {shift}) % {SIZE}",
+            lambda env, xp: whole(env[name] * 4.7, xp, shift) % SIZE,
+        )
 
     def number(self, counters: Sequence[str], olds: Sequence[str]) -> Text:
         """A number between -1.5 and 1.5, of what is read of arrays, and of other numbers."""
@@ -357,7 +369,10 @@ class Drawing:
         match rng.choices(["read", "number", "mean", "part"], [6, 3, 0.7, 0.7])[0]:
             case "read":
                 at = self.place(counters)
-                return Text(f"{factor} * {name}[{at}]", lambda env, xp: factor * env[name][at.value(env, xp)])  # fmt: skip
+                return Text(
+                    f"{factor} * {name}[{at}]",
+                    lambda env, xp: factor * env[name][at.value(env, xp)],
+                )
             case "number":
                 scalar = rng.choice(SCALARS)
                 return Text(f"{factor} * {scalar}", lambda env, xp: factor * env[scalar])

@@ -279,9 +279,7 @@ def also_asking(condition: Program) -> Program:
     (holds,) = condition.outputs
     asked, both = Var(holds.aval), Var(holds.aval)
     eqn = Eqn(prims.and_, (holds, asked), (both,), None)
-    return Program(
-        (*condition.inputs, asked), (*condition.eqns, eqn), (both,), name=condition.name
-    )
+    return Program((*condition.inputs, asked), (*condition.eqns, eqn), (both,), name=condition.name)
 
 
 def dependent_body(body: Program, layout: Layout, on: Sequence[bool]) -> Results[bool]:

@@ -65,7 +65,7 @@ from covector._engine.ir.builder import (
 )
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, replace_inputs
-from covector._engine.transforms.programs import Mask, part_of
+from covector._engine.transforms.programs import part_of
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -160,8 +160,9 @@ class Scan(Changing):
         return [*carried_in_place(self.body, self.num_consts, self.num_carry), *[None] * stacked]
 
     def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
-        given, carry = self.layout.operands(where.mapped), self.depends(where.mapped)
-        mapped = (*given.consts, *self.layout.results(carry).carry, *given.xs)
+        given = self.layout.operands(where.mapped)
+        carry = dependent_body(self.body, self.layout, where.mapped).carry
+        mapped = (*given.consts, *carry, *given.xs)
         found = masked_program(self.body, replace(where, mapped=mapped))
         scan, operands = self.taking([found.program], xs, (mask, *found.constants))
         return scan(*operands)

@@ -340,9 +340,7 @@ class Scatter(Setting):
         if self._meets_nothing(shape):  # a few elements, not all of the arrays
             kept = prims.convert(prims.eq(self._gather(x, indices, shape), there), dtype)
             count = prims.maximum(prims.add(kept, taken), 1.0)
-            both = prims.add(
-                prims.mul(self._gather(t, indices, shape), kept), prims.mul(u, taken)
-            )
+            both = prims.add(prims.mul(self._gather(t, indices, shape), kept), prims.mul(u, taken))
             return self._with("set")(t, indices, prims.div(both, count))
         add, kept = self._with("add"), prims.convert(prims.eq(x, out), dtype)
         count = prims.maximum(add(kept, indices, taken), 1.0)
