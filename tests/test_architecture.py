@@ -53,7 +53,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/control",
-        "kept checked checkpoint turns loop foreign_call masked cond each unwind as_one repeat while_",
+        "kept checked checkpoint turns masked loop foreign_call cond each unwind pushed as_one repeat while_",
     ),
     (
         "_engine/compile/functions",

@@ -286,13 +286,19 @@ def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ..
 @derived
 def dependent(program: Program, on: Mask) -> Mask:
     """Which results depend on the inputs in a mask."""
-    found: set[Any] = set(compress(program.inputs, on))
+    found = dependents(program, on)
+    return tuple([a in found for a in program.outputs])
+
+
+def dependents(program: Program, on: Mask) -> set[Atom]:
+    """What depends on the inputs in a mask: they themselves, and results of equations."""
+    found: set[Atom] = set(compress(program.inputs, on))
     for eqn in program.eqns:
         mine = tuple([a in found for a in eqn.inputs])
         if any(mine):
             outs = eqn.primitive.depends(mine)
             found.update(eqn.outputs if outs is None else compress(eqn.outputs, outs))
-    return tuple([a in found for a in program.outputs])
+    return found
 
 
 @derived
