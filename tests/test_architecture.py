@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/types", "nothing"),
     (
         "_engine/core",
-        "__init__ foreign numbers trace levels refs inside symbolic primitive families routine",
+        "__init__ foreign numbers trace levels reach refs inside symbolic primitive touches families routine",
     ),
     (
         "_engine/primitives",
@@ -49,8 +49,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
-        "__init__ on_host callback carry derived wide call composite custom custom_jvp custom_vjp custom_vmap linear",
+        "__init__ on_host callback carry derived wide touching call composite",
     ),
+    ("_engine/control", "custom custom_jvp custom_vjp custom_vmap linear"),
     (
         "_engine/control",
         "kept checked checkpoint turns masked loop foreign_call cond each unwind pushed as_one repeat while_",

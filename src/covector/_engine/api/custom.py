@@ -84,8 +84,7 @@ class _Custom(Generic[P, R]):
         check_values(plain, call.names, f"{self.api} of {function_name(self.fun)}")
         values = [operand(x) for x in plain]
         memory = Memory(self._staged, call.key())
-        name, refs = function_name(self.fun), bool(call.among.refs)
-        made = online(name, call.fun, rule(call), call.outcome, memory, refs)
+        made = online(function_name(self.fun), call.fun, rule(call), call.outcome, memory)
         outs = made(*values)
         return tree.unflatten(call.outcome.value, map(as_array, outs))
 

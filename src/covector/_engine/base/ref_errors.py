@@ -35,6 +35,15 @@ def from_outside(name: str) -> str:
     )
 
 
+def in_rule_of(name: str) -> str:
+    """A custom rule touches references in a loop whose results do not come from the rule."""
+    return (
+        f"{name}{at_user_line()}: in reverse mode its results come from the functions in it, and not from their custom "
+        "rules, so a function whose rule uses a Ref from outside forwards cannot be in it. Use covector.lax.scan, or "
+        "use the Ref in the rule for the way back alone"
+    )
+
+
 def written_in_vmap() -> str:
     """A mapped function writes a reference that it closes over."""
     return (

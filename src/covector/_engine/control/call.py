@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.base import errors
+from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record, replace
+from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.refs import any_made
 from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.ir.program import (
     Literal,
@@ -29,7 +31,6 @@ from covector._engine.transforms.programs import (
     split_program,
     transpose_program,
 )
-from covector._engine.transforms.transpose import transpose_flat
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -86,6 +87,17 @@ def axis_names_of(program: Program) -> frozenset[Hashable]:
 def has_users_batch(program: Program) -> bool:
     """Whether anything in it is batched by a rule of the user's, which is told of all elements at once."""
     return any(eqn.primitive.users_batch for p in program.within() for eqn in p.eqns)
+
+
+@derived
+def _has_touching_rule(program: Program) -> bool:
+    return any(eqn.primitive.rule_touches for p in program.within() for eqn in p.eqns)
+
+
+def refuse_touching_rules(name: str, program: Program) -> None:
+    """OutsideRefError if rules in a Program touch references: its results come from the functions, not from them."""
+    if any_made() and _has_touching_rule(program):
+        raise errors.OutsideRefError(ref_errors.in_rule_of(name))
 
 
 def spread(
@@ -185,14 +197,10 @@ class Called(Primitive):
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
-        try:
-            found = transpose_program(self.program, linear, given)
-        except errors.OutsideRefError:  # a user's rule touches references: it does so where it runs
-            types = [x.aval if mine else x for x, mine in zip(args, linear, strict=True)]
-            pulled = iter(transpose_flat(self.program, types, linear, ct))
-            return [next(pulled) if mine else None for mine in linear]
+        found = transpose_program(self.program, linear, given)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
-        backs = iter(self.of(found.program, True)(*known, *compress(ct, given), *found.constants))
+        back = self.of(found.program, True)
+        backs = iter(settling(back, *known, *compress(ct, given), *found.constants))
         live = iter(found.nonzero)
         return [
             (next(backs) if next(live) else Zero(x.aval)) if mine else None

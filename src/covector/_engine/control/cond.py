@@ -30,6 +30,7 @@ from covector._engine.control.masked import (
     each_its_own,
     masked_program,
 )
+from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive, Recorder
 from covector._engine.core.symbolic import Linear, Zero, is_zero
@@ -251,7 +252,8 @@ class Cond(Changing):
         given = tuple([not is_zero(c) for c in ct])
         found = _transpose_branches(*_key(self.branches), linear, given)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
-        outs = Cond(found.branches)(index, *known, *compress(ct, given), *found.constants)
+        back = Cond(found.branches)
+        outs = settling(back, index, *known, *compress(ct, given), *found.constants)
         types = [x.aval for x in compress(args, linear)]
         backs = spread(outs, found.live, types)
         return [None, *[next(backs) if mine else None for mine in linear]]

@@ -10,12 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from covector._engine import primitives as prims
 from covector._engine.base import errors, ref_errors
+from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call
 from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Online, Primitive
-from covector._engine.core.refs import held, settled, stage_open
-from covector._engine.core.trace import Tracer, context, standing_for, typeof
+from covector._engine.core.refs import (
+    Use,
+    Uses,
+    binding,
+    held,
+    may_touch,
+    settled,
+    stage_open,
+    uses_of,
+)
+from covector._engine.core.trace import (
+    Held,
+    Tracer,
+    context,
+    stage,
+    standing_for,
+    typeof,
+)
 from covector._engine.ir.program import Program, without_dead_code
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.forward import FlatFunction
@@ -24,6 +42,7 @@ from covector._engine.types.avals import ShapedArray
 
 T = TypeVar("T")
 Values = list[Any]
+Given = Sequence[Any]
 Axes = tuple[int | None, ...]
 
 
@@ -93,29 +112,56 @@ class Captured:
             return f(*args)
 
 
-class OutsideRefs:
-    """In the place of the rule of a staged function that touches references from outside: it must not be asked for.
+@record
+class Touches:
+    """The references that a staged function touches, or its rule: operands have their values, results those after it.
 
-    The rule would touch them too, at another time.  Who staged the function runs it where the rule is wanted instead.
+    `later` are those that the rule touches on the way back, when they hold what they will hold then.
     """
 
-    __slots__ = ("name",)
+    uses: Uses
+    later: tuple[Any, ...]
+    name: str
 
-    def __init__(self, name: str):
-        self.name = name
+    def __bool__(self) -> bool:
+        return bool(self.uses or self.later)
 
-    def __call__(self, *_: Any) -> Any:
-        raise errors.OutsideRefError(ref_errors.from_outside(self.name))
+    def prepare(self) -> None:
+        """Touch them where the function is staged, so that they are its operands and results."""
+        for use in self.uses:
+            value = use.cell._read()
+            if use.written:
+                use.cell._write(value)
+
+    def run(
+        self, rule: Callable[..., T], primals: Given, given: Given, constants: Given
+    ) -> tuple[T, list[Any]]:
+        """What the rule gives, and the values of those references that are written, after it."""
+        if not all(cell._lives for cell in self.later):  # who staged the function runs it instead
+            raise errors.OutsideRefError(ref_errors.from_outside(self.name))
+        values, rest = constants[: len(self.uses)], constants[len(self.uses) :]
+        made = [
+            type(use.cell)(use.cell._inner, x, True)
+            for use, x in zip(self.uses, values, strict=True)
+        ]
+        with binding({use.cell: cell for use, cell in zip(self.uses, made, strict=True)}):
+            found = rule(primals, given, rest)
+        if any(
+            cell._written and not use.written for use, cell in zip(self.uses, made, strict=True)
+        ):
+            raise errors.OutsideRefError(ref_errors.from_outside(self.name))
+        last = [cell._end(f"the rule of {self.name} has ended") for cell in made]
+        return found, [x for use, x in zip(self.uses, last, strict=True) if use.written]
 
 
 class OnlineCustom(Online):
-    """A function with a custom rule, as it is called.  `refs`: whether references are among its arguments."""
+    """A function with a custom rule, as it is called."""
 
     kind: ClassVar[str]
     primitive: ClassVar[Callable[..., Primitive]]  # makes what stands for it in a Program
-    capturing: ClassVar[
-        Callable[..., Any]
-    ]  # makes the rule of a function that closes over traced values
+    # Make the rule of a function that closes over traced values, and of one that touches references.
+    capturing: ClassVar[Callable[..., Any]]
+    touching: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -124,10 +170,9 @@ class OnlineCustom(Online):
         rule: Any,
         outcome: Outcome,
         memory: Memory,
-        refs: bool = False,
     ):
         self.function_name, self.fun, self.rule = name, fun, rule
-        self.outcome, self.memory, self.refs = outcome, memory, refs
+        self.outcome, self.memory = outcome, memory
 
     def text(self) -> str:
         return f"{self.name}[{self.function_name}]"
@@ -140,23 +185,65 @@ class OnlineCustom(Online):
 
     def _staged(self, *args: Any) -> Sequence[Any]:
         avals = tuple([typeof(x) for x in args])
-        found = self.memory.get(avals)
+        touching = may_touch(self.rule)
+        memory = self.memory.under("touching") if touching else self.memory
+        found = memory.get(avals)
         if found is None:
-            program, uses = stage_open(self.fun, avals, self.function_name)
-            program = without_dead_code(program)
-            closed, constants, n = program.close(), program.constants, len(avals)
-            captured = Captured([(i, c) for i, c in enumerate(constants) if isinstance(c, Tracer)])
-            if uses or self.refs:
-                primitive = self.primitive(closed, OutsideRefs(self.function_name), n)
-            elif captured.values:
-                primitive = self.primitive(closed, self.capturing(self.rule, captured), n)
-            else:
-                primitive = self.primitive(interned(closed), self.rule, n)
-            found = primitive, constants, self.outcome.value, uses
-            if not captured.values and not uses:
-                self.memory.keep(avals, found)
-        primitive, constants, self.outcome.value, uses = found
-        return settled(uses, primitive(*args, *held(uses), *constants))
+            found = self._made(avals, touching)
+            _, constants, _, uses, lasts = found
+            if lasts:
+                memory.keep(avals, found)
+        primitive, constants, self.outcome.value, uses, _ = found
+        outs = primitive(*args, *held(uses), *constants)
+        written = sum(u.written for u in uses)
+        last = [_constant(x) for x in outs[len(outs) - written :]]
+        return settled(uses, (*outs[: len(outs) - written], *last))
+
+    def _made(
+        self, avals: tuple[ShapedArray, ...], touching: bool
+    ) -> tuple[Primitive, tuple[Any, ...], Any, Uses, bool]:
+        """The primitive, its constants, what was noted, the references, and whether it can be kept."""
+        fun, n = self.fun, len(avals)
+        touches = self._touches(avals) if touching else Touches((), (), self.function_name)
+
+        def prepared(*args: Any) -> Sequence[Any]:
+            touches.prepare()
+            return fun(*args)
+
+        of = prepared if touches.uses else fun
+        program, uses = stage_open(of, avals, self.function_name)
+        program = without_dead_code(program)
+        closed, constants, rule = program.close(), program.constants, self.rule
+        captured = Captured([(i, c) for i, c in enumerate(constants) if isinstance(c, Tracer)])
+        if captured.values:
+            rule = self.capturing(rule, captured)
+        touches = replace(touches, uses=uses)
+        if touches:
+            rule = self.touching(rule, touches)
+        lasts = not captured.values and not touches
+        primitive = self.primitive(interned(closed) if lasts else closed, rule, n, bool(uses))
+        return primitive, constants, self.outcome.value, uses, lasts
+
+    def _touches(self, avals: tuple[ShapedArray, ...]) -> Touches:
+        """The references that the rule touches, found by running it; none where it refuses, which it says in time.
+
+        They must be known when the function is staged: what it does before and after them is recorded as values.
+        """
+        refs: dict[Any, Held] = {}
+        forwards: list[Use] = []
+
+        def run(*args: Any) -> Sequence[Any]:
+            self._try_rule(*args, note=lambda: forwards.extend(uses_of(refs)))
+            return ()
+
+        try:
+            stage(run, avals, self.function_name, refs)
+        except Exception:  # of the user's function, which may say so that there is no derivative
+            forwards.clear()
+        return Touches(tuple(forwards), tuple(refs), self.function_name)
+
+    def _try_rule(self, *args: Any, note: Callable[[], None]) -> None:
+        """Run the rule for derivatives in all arguments; `note` is called after what runs forwards."""
 
     def batch_online(
         self, args: Sequence[Any], dims: Sequence[int | None], how: Batching
@@ -173,13 +260,18 @@ class OnlineCustom(Online):
 
         rule = self._batched_rule(tuple(dims), how, axes)
         memory = self.memory.under("batch", tuple(dims), how.size, how.axis_name)
-        outs = type(self)(self.function_name, run, rule, axes, memory, self.refs)(*args)
+        outs = type(self)(self.function_name, run, rule, axes, memory)(*args)
         self.outcome.value, found = axes.value
         return outs, found
 
     def _batched_rule(self, dims: Axes, how: Batching, axes: Outcome) -> Any:
         """The rule for operands with these batch axes; it notes what the function itself notes, and batch axes."""
         raise NotImplementedError
+
+
+def _constant(x: Any) -> Any:
+    """What a rule writes to a reference has no derivative."""
+    return prims.stop_gradient(x) if typeof(x).differentiable() else x
 
 
 class Noting:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar, Protocol
 
+from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call, Called, spread
@@ -16,6 +17,7 @@ from covector._engine.control.custom import (
     Noting,
     OnlineCustom,
     Outcome,
+    Touches,
     Values,
     calling,
     foreseen,
@@ -70,6 +72,12 @@ class OnlineJVP(OnlineCustom):
         ]
         return outs, found
 
+    def _try_rule(self, *args: Any, note: Callable[[], None]) -> None:
+        types = [typeof(x) for x in args]
+        ones = [prims.zeros(a.tangent()) if a.differentiable() else Zero(a) for a in types]
+        self.rule(args, ones, ())
+        note()
+
     def _batched_rule(self, dims: Axes, how: Batching, axes: Outcome) -> Any:
         return BatchedJVP(self.rule, dims, how, Noting(self.outcome, axes))
 
@@ -100,6 +108,23 @@ class CapturingJVP:
     ) -> tuple[Values, Values]:
         operands = self.captured.of(constants)
         return self.captured.given(operands, self.rule, primals, tangents, constants)
+
+
+@record
+class TouchingJVP:
+    """The rule of a function that touches references, or whose rule does: their values are the first constants.
+
+    Those after it are its last results.
+    """
+
+    rule: JVPRule
+    touches: Touches
+
+    def __call__(
+        self, primals: Sequence[Any], tangents: Sequence[Any], constants: Sequence[Any]
+    ) -> tuple[Values, Values]:
+        (outs, pushed), after = self.touches.run(self.rule, primals, tangents, constants)
+        return [*outs, *after], [*pushed, *map(Zero, after)]
 
 
 @record
@@ -143,6 +168,7 @@ class CustomJVP(Called):
     program: Program
     rule: JVPRule
     count: int
+    rule_touches: bool = False  # type: ignore[misc]
     name: ClassVar[str] = "custom_jvp"
 
     def _derivative(self, tangents: Sequence[Any]) -> tuple[JVPProgram, Mask]:
@@ -209,7 +235,9 @@ class CustomJVP(Called):
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The same with checks, also in its rule: not in what is linear there, which runs after all results."""
-        both = CustomJVP(how.program(self.program), CheckedJVP(self, how), self.count)
+        both = CustomJVP(
+            how.program(self.program), CheckedJVP(self, how), self.count, self.rule_touches
+        )
         outs, n = both(*xs, *state), len(self.program.outputs)
         return outs[:n], outs[n:]
 
@@ -248,3 +276,4 @@ class CheckedJVP(Checked):
 
 
 OnlineJVP.primitive, OnlineJVP.capturing = CustomJVP, CapturingJVP
+OnlineJVP.touching = TouchingJVP

@@ -17,12 +17,14 @@ from covector._engine.control.custom import (
     Noting,
     OnlineCustom,
     Outcome,
+    Touches,
     Values,
     calling,
     foreseen,
     forget,
     kept,
 )
+from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero, is_zero
@@ -67,6 +69,14 @@ class OnlineVJP(OnlineCustom):
         rule = self.rule, primals, perturbed, ()
         residuals, outs, backward = calling(self.kind, self.function_name, *rule)
         return outs, _custom_linear(self.function_name, backward, residuals, outs, tangents)
+
+    def _try_rule(self, *args: Any, note: Callable[[], None]) -> None:
+        perturbed = tuple([typeof(x).differentiable() for x in args])
+        residuals, outs, backward = self.rule(args, perturbed, ())
+        note()
+        types = [typeof(o) for o in outs]
+        ones = [prims.zeros(a.tangent()) if a.differentiable() else Zero(a) for a in types]
+        backward(residuals, ones)
 
     def _batched_rule(self, dims: Axes, how: Batching, axes: Outcome) -> Any:
         return BatchedVJP(self.rule, dims, how, Noting(self.outcome, axes))
@@ -187,6 +197,29 @@ class CapturingVJP:
 
 
 @record
+class TouchingVJP:
+    """The rule of a function that touches references, or whose rule does: their values are the first constants.
+
+    Those after it are its last results.
+    """
+
+    rule: VJPRule
+    touches: Touches
+
+    def __call__(
+        self, primals: Sequence[Any], perturbed: Mask, constants: Sequence[Any]
+    ) -> tuple[Values, Values, Backward]:
+        found, after = self.touches.run(self.rule, primals, perturbed, constants)
+        residuals, outs, backward = found
+        n = len(outs)
+
+        def back(values: Sequence[Any], cts: Sequence[Any]) -> Sequence[Any]:
+            return backward(values, cts[:n])
+
+        return residuals, [*outs, *after], back
+
+
+@record
 class BatchedVJP:
     """A rule on operands with batch axes.  All results have the batch axis 0, if an operand has any."""
 
@@ -267,6 +300,7 @@ class CustomVJP(Called):
     program: Program
     rule: VJPRule
     count: int
+    rule_touches: bool = False  # type: ignore[misc]
     name: ClassVar[str] = "custom_vjp"
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -301,7 +335,9 @@ class CustomVJP(Called):
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The same with checks, also in its rule forwards: on the way back, after all results, it is too late."""
-        both = CustomVJP(how.program(self.program), CheckedVJP(self, how), self.count)
+        both = CustomVJP(
+            how.program(self.program), CheckedVJP(self, how), self.count, self.rule_touches
+        )
         outs, n = both(*xs, *state), len(self.program.outputs)
         types = [typeof(x) for x in outs[n:]]
         after = zip(outs[n:], types, strict=True)
@@ -375,11 +411,9 @@ class ForwardProgram:
 
     def __call__(self, residuals: Sequence[Any], cts: Sequence[Any]) -> Values:
         given = tuple([not is_zero(c) for c in cts])
-        try:
-            found = self._transposed(given)
-        except errors.OutsideRefError:  # it touches references: it does so where it runs
-            return list(self.backward(residuals, cts))
-        backs = Call(found.program)(*residuals, *compress(cts, given), *found.constants)
+        found = self._transposed(given)
+        back = Call(found.program)
+        backs = settling(back, *residuals, *compress(cts, given), *found.constants)
         return list(spread(backs, found.nonzero, self.args))
 
     def _transposed(self, given: Mask) -> TransposedProgram:
@@ -399,8 +433,10 @@ class ForwardProgram:
         atoms = (*self.program.inputs, *self.program.outputs)
         types = [atoms[i].aval for i in self.residuals]
         types += [a.tangent() for a in compress(self.outs, given)]
-        staged, constants = stage_closed(run, types, f"backward_{self.program.name}")
+        name = f"backward_{self.program.name}"
+        staged, constants = stage_closed(run, types, name, later=True)
         return TransposedProgram(staged, constants, tuple(nonzero))
 
 
 OnlineVJP.primitive, OnlineVJP.capturing = CustomVJP, CapturingVJP
+OnlineVJP.touching = TouchingVJP

@@ -7,9 +7,18 @@ from itertools import compress
 from typing import Any, ClassVar
 
 from covector._engine import primitives as prims
+from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, Called, spread
-from covector._engine.control.custom import Captured, OnlineCustom, Outcome, Values, calling
+from covector._engine.control.custom import (
+    Captured,
+    OnlineCustom,
+    Outcome,
+    Touches,
+    Values,
+    calling,
+)
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.program import Program
@@ -178,4 +187,23 @@ class CustomVmap(Called):
         return calling(self.name, self.program.name, _apply, *given)
 
 
-OnlineVmap.primitive, OnlineVmap.capturing = CustomVmap, CapturingVmap
+@record
+class TouchingVmap:
+    """In the place of the rule of a function that touches references: it would touch them at another time.
+
+    Who staged the function runs it where the rule is wanted instead.
+    """
+
+    rule: VmapRule
+    touches: Touches
+
+    def __call__(self, *_: Any) -> tuple[Values, list[bool]]:
+        raise errors.OutsideRefError(ref_errors.from_outside(self.touches.name))
+
+
+def _custom_vmap(program: Program, rule: VmapRule, count: int, touches: bool) -> Primitive:
+    return CustomVmap(program, rule, count)
+
+
+OnlineVmap.primitive, OnlineVmap.capturing = staticmethod(_custom_vmap), CapturingVmap
+OnlineVmap.touching = TouchingVmap

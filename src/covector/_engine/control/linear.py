@@ -12,6 +12,7 @@ from covector._engine.base.record import record, replace
 from covector._engine.control.call import IN_NUMPY, Call, Called
 from covector._engine.control.custom import kept
 from covector._engine.control.custom_vjp import BatchedBackward
+from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero, is_zero
@@ -57,7 +58,7 @@ class LinearCall(Called):
             )
         program, constants = kept(self, (), lambda _: self._transposed())
         back = LinearCall(program, _Forward(self.program, n), n + len(constants))
-        backs = back(*residuals, *constants, *map(prims.materialize, ct))
+        backs = settling(back, *residuals, *constants, *map(prims.materialize, ct))
         return [*[None] * n, *backs]
 
     def _transposed(self) -> tuple[Program, tuple[Any, ...]]:
@@ -72,7 +73,7 @@ class LinearCall(Called):
                 for b, a in zip(backs, ins[n:], strict=True)
             ]
 
-        program, constants = stage_closed(run, types, f"transposed_{self.program.name}")
+        program, constants = stage_closed(run, types, f"transposed_{self.program.name}", later=True)
         k = len(types)
         inputs = program.inputs
         return replace_inputs(program, (*inputs[:n], *inputs[k:], *inputs[n:k])), constants

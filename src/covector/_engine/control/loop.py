@@ -47,6 +47,7 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.kept import parted_body
 from covector._engine.control.masked import Changing, Where, carried_in_place, masked_program
+from covector._engine.control.touching import settling
 from covector._engine.control.turns import arrays_by_points, on_buffers, on_locals
 from covector._engine.control.wide import widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
@@ -391,8 +392,8 @@ class Scan(Changing):
         ]
         scan = replace(self._of(found.program, found.layout), reverse=not self.reverse)
         outs = iter(
-            scan(
-                *known_values(takes.consts), *found.constants, *sums,
+            settling(
+                scan, *known_values(takes.consts), *found.constants, *sums,
                 *materialized(cotangents.carry, found.live.carry),
                 *known_values(takes.xs), *given_ones(cotangents.ys),
             )

@@ -20,6 +20,7 @@ from covector._engine.control.call import (
     given_ones,
     has_users_batch,
     materialized,
+    refuse_touching_rules,
     spread,
 )
 from covector._engine.control.carry import computed, fit_loop
@@ -38,6 +39,7 @@ from covector._engine.control.kept import TAPE, has_effects, silent
 from covector._engine.control.masked import Where, carried_in_place, masked_program
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
+from covector._engine.control.touching import settling
 from covector._engine.control.unwind import (
     BOUNDED,
     HEADS,
@@ -315,7 +317,6 @@ class While(Unwinding):
         nonzero = tuple([type(t) is not Zero for t in tangents])
         found = jvp_body(self.body, self.layout, nonzero)
         given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
-        tangents_of_consts = given_ones(pushed.consts)
         mapped = compress(self.mask, self.layout.operands(nonzero).consts)
         loop = While(
             condition_for(self.condition, self.layout, found.program, found.layout),
@@ -326,7 +327,7 @@ class While(Unwinding):
         )
         outs = loop(
             *given.consts,
-            *tangents_of_consts,
+            *given_ones(pushed.consts),
             *found.constants,
             *given.carry,
             *materialized(pushed.carry, found.live.carry),
@@ -349,14 +350,14 @@ class While(Unwinding):
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The results; and the loop that pushes tangents, which goes on the tape."""
+        refuse_touching_rules("while_loop", self.body)
         nonzero = tuple([type(t) is not Zero for t in tangents])
         program, constants, live = self.pushing(nonzero)
         tape = self.recorded(nonzero) if any(live) else None
         outs, kept = (self(*primals), ()) if tape is None else self._recording(tape, primals)
-        types = [typeof(o) for o in outs]
+        types, n = [typeof(o) for o in outs], len(primals)
         if not any(live):
             return outs, tuple(map(Zero, types))
-        n = len(primals)
         inputs = (*program.inputs[:n], *[Var(typeof(x)) for x in kept], *program.inputs[n:])
         pushed = PushedLoop(replace_inputs(program, inputs), self, nonzero)
         given = pushed(*primals, *kept, *constants, *given_ones(tangents))
@@ -411,14 +412,13 @@ class While(Unwinding):
         found = self.unwound(nonzero, BOUNDED) if tape is None else tape.back
         begin = primals[self.num_consts :] if tape is None else kept
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
-        own = (True,) * (len(begin) + len(cts))
-        mapped = (*self.mask, *own, *[False] * len(found.constants))
+        mapped = (*self.mask, *[True] * len([*begin, *cts]), *[False] * len(found.constants))
         operands = (*primals[: self.num_consts], *begin, *cts, *found.constants)
         if tape is None:
             way, more = way_back(self, nonzero, self.lanes, mapped)
         else:
             way, more = for_each(found.program, self.lanes, mapped)
-        backs = iter(way(*operands, *more))
+        backs = iter(settling(way, *operands, *more))
         result: list[Any] = []
         for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
             if mine:

@@ -139,6 +139,9 @@ class Primitive:
     # Whether `batch` is the user's: loops and branches then run all elements together, as it is told of all.
     users_batch: ClassVar[bool] = False
 
+    # Whether a rule of the user's touches references where it runs forwards, where the function itself does not.
+    rule_touches: ClassVar[bool] = False
+
     # Whether a class has `programs`, which passes ask of each equation: 2 % of the cold compile of a long chain.
     has_programs: ClassVar[bool] = False
 

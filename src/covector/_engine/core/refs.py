@@ -9,12 +9,15 @@ turn.  So the order of reads and writes is that of the Python code, and derivati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeGuard, cast
+from weakref import WeakSet
 
 from covector._engine import _native
 from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record
+from covector._engine.core.reach import may_reach
 from covector._engine.core.trace import (
     EVAL,
     SCALARS,
@@ -23,6 +26,7 @@ from covector._engine.core.trace import (
     StagingTrace,
     Trace,
     Tracer,
+    _state,
     current,
     stage,
     typeof,
@@ -75,6 +79,11 @@ class Cell:
         self._home = _frame(self._level)
         self._own = Held(shared(value))
         self._gone: str | None = None
+        _made.add(self)
+
+    def _bound(self) -> Cell:
+        """What stands for it where a rule is staged; itself elsewhere."""
+        return _state.cells.get(self, self) if _state.cells else self
 
     def _held(self) -> tuple[Held, Trace]:
         """Where the current trace has its value, and the trace whose values it may hold."""
@@ -91,8 +100,10 @@ class Cell:
         return (self._lifted(frame) if found is None else found), frame
 
     def _lifted(self, frame: Trace) -> Held:
+        if defers(frame):
+            return cast("Later", frame.refs).held(self, frame)
         trace: Trace | None = frame
-        while trace is not None and trace is not self._home:
+        while trace is not None and trace is not self._home and not defers(trace):
             trace = trace.parent
         if trace is None:
             raise errors.UnexpectedTracerError(ref_errors.leaked(self._inner.text()))
@@ -109,23 +120,25 @@ class Cell:
 
     def _read(self) -> Any:
         """The value, under the current trace."""
-        return shared(self._held()[0].value)
+        return shared(self._bound()._held()[0].value)
 
     def _write(self, value: Any) -> None:
         """Replace the value by one of the same type, under the current trace."""
-        held, level = self._held()
+        cell = self._bound()
+        held, level = cell._held()
         if (
             isinstance(level, StagingTrace)
             and isinstance(level.refs, Reading)
-            and held is not self._own
+            and held is not cell._own
         ):
             raise errors.OutsideRefError(ref_errors.from_outside(level.name))
-        self._check(value, level)
+        cell._check(value, level)
         held.value, held.written = shared(value), True
 
     def _may_write(self) -> None:
         """ValueError where what is written here differs from element to element of a batch, or might."""
-        self._check(None, self._held()[1])
+        cell = self._bound()
+        cell._check(None, cell._held()[1])
 
     def _check(self, value: Any, level: Trace) -> None:
         """Whether a value may leave the transformations inside which it is written."""
@@ -165,13 +178,10 @@ class Cell:
 
     def _lendable(self, value: Any = None) -> bool:
         """Whether its value is an Array, of which a compiled call could take the memory, and so is what it gets."""
+        if current() is not EVAL or self._level is not EVAL or isinstance(value, Tracer):
+            return False
         held, _ = self._held()
-        return (
-            held is self._own
-            and current() is self._level is EVAL
-            and type(held.value) is Array
-            and not isinstance(value, Tracer)
-        )
+        return held is self._own and type(held.value) is Array
 
     def _end(self, why: str) -> Any:
         """Make all further use an error; the last value."""
@@ -187,6 +197,12 @@ class Cell:
         return self._end(why)
 
     @property
+    def _lives(self) -> bool:
+        """Whether it can still be used where it was made."""
+        home = self._home
+        return self._gone is None and not (isinstance(home, StagingTrace) and home.closed)
+
+    @property
     def _outside(self) -> bool:
         """Whether it was made outside of any trace, so that it may be kept as long as what is compiled."""
         return self._level is EVAL
@@ -198,6 +214,31 @@ class Cell:
 
 
 _native.set_cells(Cell, Held, EVAL)
+_made: WeakSet[Cell] = WeakSet()  # those that there are
+
+
+def any_made() -> bool:
+    """Whether there is any reference that a function could touch."""
+    return bool(_made)
+
+
+def may_touch(rule: Any) -> bool:
+    """Whether the rule of what is staged here might touch references that are values here."""
+    refs = getattr(_frame(current()), "refs", None)
+    if refs is None or isinstance(refs, Reading) or not _made:
+        return False
+    return may_reach(rule, Cell)
+
+
+@contextmanager
+def binding(pairs: Mapping[Any, Any]) -> Generator[None]:
+    """Run a block in which the values of this mapping are read and written in the place of its keys."""
+    before = _state.cells
+    _state.cells = {**before, **pairs}
+    try:
+        yield
+    finally:
+        _state.cells = before
 
 
 class Reading(dict[Any, Held]):
@@ -205,6 +246,21 @@ class Reading(dict[Any, Held]):
 
     It may not write them.
     """
+
+
+class Later(dict[Any, Held]):
+    """For what is staged to run on the way back: there it reads and writes cells, which is recorded as operations."""
+
+    deferred: ClassVar[Callable[[Any, StagingTrace], Any]]  # what is held by a cell, by operations
+
+    def held(self, cell: Any, frame: StagingTrace) -> Any:
+        """What a cell holds whenever the Program will run."""
+        return type(self).deferred(cell, frame)
+
+
+def defers(trace: Trace | None) -> TypeGuard[StagingTrace]:
+    """Whether what is done to cells is recorded by this trace, as operations."""
+    return isinstance(trace, StagingTrace) and isinstance(trace.refs, Later)
 
 
 @record

@@ -72,6 +72,8 @@ class _State(threading.local):
 
     # Traced values that others stand for where a function is staged again: see `standing_for`.
     stand_ins: Mapping[int, Tracer] = MappingProxyType({})
+    # The same for references: see `core/refs.py`.
+    cells: Mapping[Any, Any] = MappingProxyType({})
 
 
 class EvalTrace(Trace):

@@ -28,6 +28,9 @@ CALLS_OUT = Effect("pure callback", kept=False)
 # Of a user's check that was not made a result.
 CHECKING = Effect("check")
 
+# Of a reference from outside, by the way back of a custom rule: it becomes values where the Program runs.
+TOUCHING = Effect("reference", ordered=True)
+
 
 def is_kept(effects: frozenset[Effect]) -> bool:
     """Whether what has these effects is done even if nobody reads its results."""

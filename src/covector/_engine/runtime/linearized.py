@@ -16,10 +16,11 @@ import numpy as np
 from covector._engine import _native
 from covector._engine.base.config import config
 from covector._engine.control.call import Call
+from covector._engine.control.touching import settling
 from covector._engine.core.levels import LevelTracer, marked
 from covector._engine.core.numbers import SCALARS
 from covector._engine.core.trace import Array, typeof
-from covector._engine.ir.effects import CHECKING
+from covector._engine.ir.effects import CHECKING, TOUCHING
 from covector._engine.ir.program import Program, Var, map_eqns
 from covector._engine.runtime.late import compile_program
 from covector._engine.transforms.programs import (
@@ -124,8 +125,10 @@ def linear_entry(
         k = sum(live)
         mask = (False,) * (len(split.linear.inputs) - k) + (True,) * k
         back = transpose_program(split.linear, mask, (True,) * sum(split.nonzero)).program
-        if CHECKING in back.effects:  # it raises where the rules run, which compiled code cannot
-            return None
+        if not {CHECKING, TOUCHING}.isdisjoint(back.effects):
+            return (
+                None  # it raises, or touches references, where the rules run: compiled code cannot
+            )
     known = computing(split.known, len(live), further_out)
     if known is None:
         return None
@@ -180,7 +183,7 @@ class Linearized:
             made = transpose_program(self.split.linear, linear, mask)
             known = self._pulling[mask] = Call(made.program), made
         call, found = known
-        backs = iter(call(*residuals, *compress(cotangents, mask), *found.constants))
+        backs = iter(settling(call, *residuals, *compress(cotangents, mask), *found.constants))
         return [next(backs) if there else None for there in found.nonzero]
 
     def __call__(self, given: int, lifted: bool) -> _native.Transposed:

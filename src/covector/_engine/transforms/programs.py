@@ -15,6 +15,7 @@ from covector._engine.base.caches import forgotten_by
 from covector._engine.base.depth import Depth
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
+from covector._engine.core.refs import Later
 from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import (
     EVAL,
@@ -152,11 +153,14 @@ def _content(program: Program) -> Any:
 
 
 def stage_closed(
-    f: FlatFunction, avals: Sequence[ShapedArray], name: str
+    f: FlatFunction, avals: Sequence[ShapedArray], name: str, later: bool = False
 ) -> tuple[Program, tuple[Any, ...]]:
-    """The Program of a function with its constants as trailing inputs, and their values."""
+    """The Program of a function with its constants as trailing inputs, and their values.
+
+    `later`: it runs on a way back, so what it does to references is done then.
+    """
     with using(EVAL):
-        program = stage(f, avals, name)
+        program = stage(f, avals, name, Later() if later else None)
     program = without_dead_code(program)
     return program.close() if program.constants else program, program.constants
 
@@ -380,7 +384,7 @@ def transpose_program(
 
     assert len(types) == sum(linear)
     staged, constants = stage_closed(
-        run, [*known, *compress(outs, given)], f"transposed_{program.name}"
+        run, [*known, *compress(outs, given)], f"transposed_{program.name}", later=True
     )
     return TransposedProgram(staged, constants, tuple(found))
 
