@@ -397,7 +397,7 @@ class StagingTrace(Trace):
         """A new input of the Program."""
         var = Var(aval)
         self.inputs.append(var)
-        return StagedTracer(self, var, errors.user_source())
+        return StagedTracer(self, var, _state.source or errors.user_source())
 
     def origin(self, var: Var) -> str:
         """For messages: the arguments of the function that a variable depends on, if they have names."""

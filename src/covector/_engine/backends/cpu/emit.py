@@ -177,7 +177,11 @@ class StatementWriter(ControlFlow):
                 isinstance(s, (Loop, Note)) for s in statements
             )
         rest: list[Statement] = []
+        begin = len(self.frame.lines)
         for group, can_be_apart in groups(statements, self.limits.loops_together):
+            if len(self.frame.lines) - begin > self.limits.block:
+                self._next_block()
+                begin = len(self.frame.lines)
             mark = len(self.frame.brought)
             if can_be_apart:
                 self.apart(group)
@@ -187,6 +191,11 @@ class StatementWriter(ControlFlow):
                 self.body(group)
             self.frame.take_back(mark)
         return not has_loops(rest)
+
+    def _next_block(self) -> None:
+        """End the block that is written, and begin another one."""
+        label = f"{self.frame.fresh()[1:]}.on"
+        self.frame.lines += [f"  br label %{label}", f"{label}:"]
 
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
