@@ -322,7 +322,7 @@ class Scatter(Setting):
         tangent = None if is_zero(t) else self(t, indices, updates)
         if is_zero(u):
             return tangent
-        if not self.unique_indices:
+        if not self._meets_nothing(typeof(updates)):
             raise NotImplementedError(
                 "scatter_mul has a derivative with respect to its updates only if no element is updated twice"
                 f"{errors.at_user_line()}: say so with unique_indices=True"
