@@ -533,7 +533,11 @@ class StatementWriter(ControlFlow):
             else:
                 writer.plain(inside, "%begin", "%end")
 
-        body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
+        failed_at = None
+        if any(map(routines.can_fail, walk(loop.body))):
+            failed_at = self.frame.alloca("i32", 4)
+            self.frame.lines.append(f"  store i32 0, ptr {failed_at}")
+        body, context = apart.function_of(self.frame, emitter, (loop,), given, write, failed_at)
         runs, cost = extent, loop.cost
         if in_blocks:
             block = self.block(loop)
@@ -545,6 +549,8 @@ class StatementWriter(ControlFlow):
         self.frame.lines.append(
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
         )
+        if failed_at is not None:
+            routines.end_if_failed(emitter, emitter.line(f"load i32, ptr {failed_at}"))
 
     def block(self, loop: Loop) -> int:
         """Elements of a loop with lanes that one unit of parallel work covers: fewer where each takes long.
