@@ -14,7 +14,7 @@ from covector._engine.backends.cpu.contents import buffers_of, locals_of
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import register_element
 from covector._engine.ir.alike import Shape
-from covector._engine.ir.kernel import Buffer, Init, Statement, walk
+from covector._engine.ir.kernel import Buffer, Init, Routine, Statement, walk
 from covector._engine.ir.scalar import Expr
 
 Bind = Callable[[Frame, LoopEmitter, str], None]
@@ -29,20 +29,26 @@ def function_of(
     statements: Sequence[Statement],
     given: Mapping[str, str],
     write: Write,
-) -> tuple[str, str]:
+) -> tuple[str, str, str | None]:
     """A function with the lines that `write` puts into its frame, and the operand that points to what it is given.
 
     `given` are symbols and their operands here, beside what the statements read.  The function takes that pointer and
-    the range of runs (%begin, %end).
+    the range of runs (%begin, %end).  With calls of routines in it there is a third operand: it points to the error
+    number that one of the calls ended the function with, or 0.
     """
     captured = _captured(outer, buffers_of(statements), given)
+    ended: str | None = None
+    if any(isinstance(s, Routine) for s in walk(statements)):
+        ended = outer.alloca("i32", 4)
+        outer.lines.append(f"  store i32 0, ptr {ended}")
+        captured.append(("ptr", partial(str, ended), _end))
     inside = {s.local for s in walk(statements) if isinstance(s, Init)}
     for local in locals_of(statements):
         if local not in inside:
             given_here = partial(one.value, local)
             captured.append((register_element(local.dtype), given_here, _local(local)))
     context = _handed_over(outer, one, captured)
-    return _function(outer, captured, write), context
+    return _function(outer, captured, write), context, ended
 
 
 def one_of_many(
@@ -119,6 +125,10 @@ def _symbol(symbol: str) -> Bind:
         frame.symbols[symbol] = name
 
     return bind
+
+
+def _end(frame: Frame, emitter: LoopEmitter, name: str) -> None:
+    frame.ended = name
 
 
 def _local(local: Expr) -> Bind:

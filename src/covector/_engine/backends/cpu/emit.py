@@ -524,7 +524,7 @@ class StatementWriter(ControlFlow):
             else:
                 writer.plain(inside, "%begin", "%end")
 
-        body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
+        body, context, ended = apart.function_of(self.frame, emitter, (loop,), given, write)
         runs, cost = extent, loop.cost
         if in_blocks:
             block = self.block(loop)
@@ -536,6 +536,8 @@ class StatementWriter(ControlFlow):
         self.frame.lines.append(
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
         )
+        if ended is not None:
+            routines.end_if_failed(emitter, emitter.line(f"load i32, ptr {ended}"))
 
     def block(self, loop: Loop) -> int:
         """Elements of a loop with lanes that one unit of parallel work covers: fewer where each takes long.

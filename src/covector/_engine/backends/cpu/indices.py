@@ -51,6 +51,8 @@ class Frame:
         default_factory=set
     )  # private buffers whose elements are vectors
     leaving: list[str] = field(default_factory=list)  # what comes before each return
+    # Where a function that returns nothing leaves the error number it ends with: a piece of a loop on the threads.
+    ended: str | None = None
     fresh: Callable[[], str] = field(default_factory=fresh_names)
     _words: dict[int, str] = field(default_factory=dict)
 

@@ -20,7 +20,7 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     if routine.name in emitter.module.functions:
         table = _table(emitter, "ptr", addresses)
         arguments = f"(ptr {table}, ptr %dims, ptr %arena)"
-        _end_if_failed(emitter, one.line(f"call i32 @{routine.name}{arguments}"))
+        end_if_failed(emitter, one.line(f"call i32 @{routine.name}{arguments}"))
         return
     passed = "one by one" if is_users(routine.name) else ROUTINES[routine.name].passed
     match passed:
@@ -38,7 +38,7 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
         return
     emitter.module.declare(name, f"declare i32 {name}({types})")
     status = one.line(f"call i32 {name}({', '.join(arguments)})")
-    _end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
+    end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
 
 
 def _table(emitter: LoopEmitter, type_: str, operands: list[str]) -> str:
@@ -62,15 +62,20 @@ def _users(emitter: LoopEmitter, status: str) -> str:
     return one.line(f"select i1 {good}, i32 0, i32 {number}")
 
 
-def _end_if_failed(emitter: LoopEmitter, status: str) -> None:
-    """Leave the function, which is an entry function, with a status that is not 0."""
-    one = emitter.one
+def end_if_failed(emitter: LoopEmitter, status: str) -> None:
+    """Leave the function with a status that is not 0: of pieces that run at the same time, one is kept."""
+    one, ended = emitter.one, emitter.frame.ended
     failed = one.line(f"icmp ne i32 {status}, 0")
     stem = one.fresh()[1:]
     emitter.lines.append(f"  br i1 {failed}, label %{stem}.failed, label %{stem}.ok")
     emitter.label(f"{stem}.failed")
-    emitter.lines += emitter.frame.leaving
-    emitter.lines.append(f"  ret i32 {status}")
+    if ended is None:
+        emitter.lines += [*emitter.frame.leaving, f"  ret i32 {status}"]
+    else:
+        emitter.lines += [
+            f"  store atomic i32 {status}, ptr {ended} monotonic, align 4",
+            "  ret void",
+        ]
     emitter.label(f"{stem}.ok")
 
 
@@ -92,14 +97,14 @@ def call_back(emitter: LoopEmitter, callback: Callback) -> None:
         module.foreign[who[1:]] = callback.function
         module.declare(who, f"{who} = external global i8")
         module.declare("@cv_foreign", "declare i32 @cv_foreign(ptr, i64, i64, ptr)")
-        _end_if_failed(emitter, one.line(f"call i32 @cv_foreign(ptr {who}, {counts})"))
+        end_if_failed(emitter, one.line(f"call i32 @cv_foreign(ptr {who}, {counts})"))
         return
     number = len(module.callbacks)
     module.callbacks.append(callback)
     module.declare("@cv_callbacks", "@cv_callbacks = external global i8")
     module.declare("@cv_callback", "declare i32 @cv_callback(ptr, i64, i64, i64, ptr)")
     table = f"ptr @cv_callbacks, i64 {number}"
-    _end_if_failed(emitter, one.line(f"call i32 @cv_callback({table}, {counts})"))
+    end_if_failed(emitter, one.line(f"call i32 @cv_callback({table}, {counts})"))
 
 
 def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:
