@@ -272,8 +272,8 @@ class Tracer:
             raise TypeError("len() of an array without dimensions")
         return self.aval.shape[0]  # type: ignore[return-value]
 
-    def __hash__(self) -> int:
-        raise TypeError(f"unhashable: {self.describe()} (use its id, or mark the argument static)")
+    # Not a method that raises: libraries ask `isinstance(x, Hashable)` before they put something into a dict.
+    __hash__ = None  # type: ignore[assignment]
 
     __array_priority__ = 1000
 
