@@ -22,17 +22,17 @@ from covector.random.keys import Key
 def _transposed(self: Key, *args: Any) -> Key:
     given = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
     axes = axes_of(tuple(given), self.ndim) if given else tuple(reversed(range(self.ndim)))
-    return Key(transpose(self.words, (*axes, self.ndim)))
+    return self.like(transpose(self.words, (*axes, self.ndim)))
 
 
 def _swapped(self: Key, axis1: int, axis2: int) -> Key:
     a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
-    return Key(swapaxes(self.words, a, b))
+    return self.like(swapaxes(self.words, a, b))
 
 
 def _squeezed(self: Key, axis: Any = None) -> Key:
     ones = tuple([a for a, n in enumerate(self.shape) if n == 1])
-    return Key(squeeze(self.words, ones if axis is None else axes_of(axis, self.ndim)))
+    return self.like(squeeze(self.words, ones if axis is None else axes_of(axis, self.ndim)))
 
 
 def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
@@ -40,7 +40,7 @@ def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
 
     def method(self: Key, what: Any, axis: int | None = None, **options: Any) -> Key:
         keys = self.ravel() if axis is None else self
-        return Key(f(keys.words, what, axis=axis_of(axis or 0, keys.ndim), **options))
+        return self.like(f(keys.words, what, axis=axis_of(axis or 0, keys.ndim), **options))
 
     method.__name__ = method.__qualname__ = name
     return method
@@ -48,16 +48,16 @@ def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
 
 def _diagonal(self: Key, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Key:
     a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
-    return Key(moveaxis(diagonal(self.words, offset, a, b), -1, -2))
+    return self.like(moveaxis(diagonal(self.words, offset, a, b), -1, -2))
 
 
 def _copied(self: Key) -> Key:
-    return Key(self.words.copy())
+    return self.like(self.words.copy())
 
 
 def _compressed(self: Key, condition: Any, axis: int | None = None, **options: Any) -> Key:
     keys = self.ravel() if axis is None else self
-    return Key(compress(condition, keys.words, axis_of(axis or 0, keys.ndim), **options))
+    return self.like(compress(condition, keys.words, axis_of(axis or 0, keys.ndim), **options))
 
 
 def _item(self: Key) -> Key:
@@ -87,7 +87,7 @@ class KeyAtIndex:
         >>> random.split(random.key(0)).at[1].get() == random.split(random.key(0))[1]
         Array(True, dtype=bool)
         """
-        return Key(self._words().get(**options))
+        return self.keys.like(self._words().get(**options))
 
     def set(self, values: Any, **options: Any) -> Key:
         """The keys with these there; options as those of arrays.  TypeError for what is no key.
@@ -97,9 +97,11 @@ class KeyAtIndex:
         >>> keys.at[0].set(keys[1])[0] == keys[1]
         Array(True, dtype=bool)
         """
-        if not isinstance(values, Key):
-            raise TypeError(f"keys are set to keys, not to {values!r}")
-        return Key(self._words().set(values.words, **options))
+        if not isinstance(values, Key) or values.generator is not self.keys.generator:
+            raise TypeError(
+                f"keys are set to keys of their type, {self.keys.dtype}, not to {values!r}{errors.at_user_line()}"
+            )
+        return self.keys.like(self._words().set(values.words, **options))
 
 
 class KeyAt:
@@ -172,8 +174,14 @@ def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwarg
         positional, keywords = tree.unflatten(structure, given)
         return function(*positional, **keywords)
 
-    found = vmap(on_words, in_axes=-1, out_axes=-1)(*[leaves[i].words for i in places])
-    return tree.map(Key, found)
+    keys = [leaves[i] for i in places]
+    if len({k.generator for k in keys}) > 1:
+        names = ", ".join(str(k.dtype) for k in keys)
+        raise TypeError(
+            f"{function.__name__} of keys of several types{errors.at_user_line()}: {names}"
+        )
+    found = vmap(on_words, in_axes=-1, out_axes=-1)(*[k.words for k in keys])
+    return tree.map(keys[0].like, found)
 
 
 def _of_words(name: str) -> Any:
