@@ -136,7 +136,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "indexing markers sorting fourier collectives rng scaled bound operations linalg composed names __init__",
     ),
     ("", "image"),
-    ("random", "generators keys key_refs key_methods samplers distributions gammas"),
+    ("random", "generators keys key_functions key_refs key_methods samplers distributions gammas"),
     ("random", "counts choices matrices __init__"),
     ("", "debug"),
     ("nn", "examples activations functions attention initializers scaled __init__"),
