@@ -15,6 +15,7 @@ from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 from covector.lax.operands import array, operands
 from covector.numpy import creation
+from covector.numpy.dtype import is_of_keys, result_type
 from covector.numpy.join import tile as _tile
 from covector.numpy.operands import converted
 from covector.numpy.promotion import (
@@ -149,9 +150,7 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
 
 
 def dtype(x: Any) -> np.dtype:
-    """The dtype of an array or number; that which a name or a type means.
-
-    TypeError for what is none of these, and for None.
+    """The dtype of an array or number; that which a name or a type means.  TypeError for others, and None.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.dtype(cnp.array([1.0]))
@@ -159,7 +158,9 @@ def dtype(x: Any) -> np.dtype:
     """
     if x is None:
         raise errors.DtypeError(f"dtype of None{errors.at_user_line()}: None names no dtype here")
-    return type_key(x)[0] if is_operand(x) else dtypes.named_dtype(x)
+    if is_operand(x):
+        return type_key(x)[0]
+    return result_type(x) if is_of_keys(x) else dtypes.named_dtype(x)
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:

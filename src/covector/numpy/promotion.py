@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -390,6 +390,8 @@ def dim_of(n: Any, name: str = "a dimension") -> Dim:
 def shape_of(shape: Any, name: str = "shape") -> Shape:
     """A shape from an int or a sequence of ints; ValueError if one is negative."""
     try:
+        if isinstance(shape, bytes | bytearray | Set | Mapping | Iterator):
+            raise TypeError("what has no order, or is no sequence, has no axes")
         if isinstance(shape, Polynomial) or not isinstance(shape, Iterable) or is_number(shape):
             result = (dim_of(shape),)
         else:
