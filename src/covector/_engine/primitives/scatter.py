@@ -38,6 +38,7 @@ __all__ = [
     "Setting",
     "ordered",
     "scattered",
+    "takes_routine",
 ]
 
 Combination = Literal["set", "add", "mul", "min", "max"]
@@ -441,6 +442,11 @@ _MANY = 4_096  # elements from which a call of the routine is not longer than th
 def _size(n: Dim) -> int | None:
     """A dimension that is known."""
     return n if isinstance(n, int) else None
+
+
+def takes_routine(dtype: np.dtype, combine: Combination) -> bool:
+    """Whether many elements of this dtype are combined by the routine."""
+    return _routine_code(dtype, combine) is not None
 
 
 def _routine_code(dtype: np.dtype, combine: Combination) -> tuple[int, int] | None:
