@@ -269,7 +269,7 @@ def test_all_functions_at_all_points(kind: str) -> None:
         f"{which} derivative of {text}: {slopes.flat(values)}, not {wanted.tolist()}"
         for text, which, values in slopes.measured(cv, "covector", kind)
         if not slopes.alike(
-            np.array(slopes.flat(values)), wanted := slopes.expected(golden[text], which)
+            text, np.array(slopes.flat(values)), wanted := slopes.expected(golden[text], which)
         ).all()
     ]
     assert not wrong, "\n".join(wrong)

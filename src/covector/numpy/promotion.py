@@ -159,7 +159,10 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
     wanted = dtypes.canonical(native) if dtype is None else dtype
     if x.dtype == wanted:
         return _native.array_from(x)
-    return _native.array_from(conversion.convert(x, wanted), None, False, False)
+    if dtypes.is_integer(wanted) and dtypes.is_float(native):
+        return _native.array_from(conversion.convert(x.astype(native), wanted))
+    with np.errstate(over="ignore"):  # what is beyond the range of float32 is infinite
+        return _native.array_from(x.astype(wanted), None, False, False)
 
 
 def whole(name: str, x: Any) -> Any:
