@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from covector._engine.api.jaxpr_text import text_of
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.control.open import (
@@ -28,7 +29,7 @@ class JaxprEqn:
     >>> import covector
     >>> (eqn,) = covector.make_jaxpr(lambda x: x * x)(2.0).jaxpr.eqns
     >>> eqn.primitive, eqn.params, len(eqn.invars), len(eqn.outvars)
-    (mul, {}, 2, 1)
+    (mul, {'out_dtype': None}, 2, 1)
     """
 
     __slots__ = ("ctx", "effects", "eqn", "invars", "outvars", "params", "primitive", "source_info")
@@ -73,7 +74,7 @@ class JaxprEqn:
 
 def _view(eqn: Eqn) -> JaxprEqn:
     params: dict[str, Any] = {}
-    for name, value in params_of(eqn.primitive).items():
+    for name, value in params_of(eqn.primitive, [a.aval for a in eqn.inputs]).items():
         if isinstance(value, Program):
             params[name] = ClosedJaxpr.of(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], Program):
@@ -85,7 +86,7 @@ def _view(eqn: Eqn) -> JaxprEqn:
         eqn.outputs,
         open_form(eqn.primitive),
         params,
-        eqn.effects,
+        frozenset([effect for effect in eqn.effects if effect.kept]),
         eqn.source,
         eqn,
     )
@@ -181,6 +182,27 @@ class Jaxpr:
         changes.pop("effects", None)
         return Jaxpr(**{name: changes.pop(name, getattr(self, name)) for name in names}, **changes)
 
+    def pretty_print(
+        self, *, source_info: bool = False, print_shapes: bool = True, name_stack: bool = False
+    ) -> str:
+        """The text that JAX has for it; with the user's lines, or the names of `named_scope`, at the right.
+
+        >>> import covector
+        >>> print(covector.make_jaxpr(lambda x: covector.lax.sin(x))(2.0).jaxpr.pretty_print())
+        { lambda ; a:f32[]. let b:f32[] = sin a in (b,) }
+        """
+        if not (source_info or name_stack):
+            return text_of(self, print_shapes)
+
+        def note(eqn: JaxprEqn) -> str:
+            names = f"[{eqn.source_info.name_stack if eqn.source_info else ''}]"
+            if not source_info:
+                return names
+            where = str(eqn.source_info or "")
+            return f"{where} {names}" if name_stack else where
+
+        return text_of(self, print_shapes, note)
+
     def __repr__(self) -> str:
         return str(self.program)
 
@@ -239,6 +261,18 @@ class ClosedJaxpr(ViewedProgram):
         return self._jaxpr
 
     literals = Program.consts
+
+    def pretty_print(
+        self, *, source_info: bool = False, print_shapes: bool = True, name_stack: bool = False
+    ) -> str:
+        """The text of `jaxpr`, as JAX has it.
+
+        >>> import covector
+        >>> print(covector.make_jaxpr(lambda x: covector.lax.sin(x))(2.0).pretty_print())
+        { lambda ; a:f32[]. let b:f32[] = sin a in (b,) }
+        """
+        options = {"source_info": source_info, "name_stack": name_stack}
+        return self._jaxpr.pretty_print(print_shapes=print_shapes, **options)
 
     @property
     def effects(self) -> frozenset[Effect]:
