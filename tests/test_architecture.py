@@ -51,10 +51,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived wide touching call composite custom custom_jvp custom_vjp",
     ),
-    (
-        "_engine/control",
-        "custom_vmap linear kept checked checkpoint turns loop foreign_call masked cond each unwind as_one repeat while_",
-    ),
+    ("_engine/control", "custom_vmap linear kept checked checkpoint turns loop foreign_call"),
+    ("_engine/control", "masked cond each unwind as_one repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated narrow exponential complex error",
