@@ -260,3 +260,17 @@ def test_effects_of_views_are_what_is_done_anyhow() -> None:
     assert not closed.jaxpr.effects
     shown = covector.make_jaxpr(lambda x: covector.debug.print("{}", x))(X)
     assert shown.jaxpr.effects
+
+
+def test_equations_of_closed_jaxprs_have_the_names_of_jax_too() -> None:
+    def f(x: Any) -> Any:
+        return lax.cond(x[0, 0] > 0, np.sin, np.cos, np.broadcast_to(x.sum(0), (2, 4)))
+
+    closed = covector.make_jaxpr(f)(X)
+    for ours, theirs in zip(closed.eqns, closed.jaxpr.eqns, strict=True):
+        assert ours.invars == theirs.invars
+        assert ours.outvars == theirs.outvars
+        assert str(ours.params) == str(theirs.params)
+        assert ours.source_info is theirs.source_info
+    outs = core.eval_jaxpr(closed, closed.consts, X)
+    numpy.testing.assert_allclose(outs[0], f(X), rtol=1e-6)

@@ -92,6 +92,61 @@ def _view(eqn: Eqn) -> JaxprEqn:
     )
 
 
+class ShownEqn(Eqn):
+    """An equation of Covector's, which has what JAX's have too, by its names there.
+
+    >>> import covector
+    >>> (eqn,) = covector.make_jaxpr(lambda x: x.sum(0))(covector.numpy.ones(3)).eqns
+    >>> eqn.params, len(eqn.invars), eqn.outvars[0].aval
+    ({'axes': (0,), 'out_sharding': None}, 1, ShapedArray(float32[]))
+    """
+
+    __slots__ = ()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters, as those of a `JaxprEqn`.
+
+        >>> import covector
+        >>> (eqn,) = covector.make_jaxpr(lambda x: x**3)(2.0).eqns
+        >>> eqn.params
+        {'y': 3}
+        """
+        return _view(self).params
+
+    @property
+    def invars(self) -> list[Atom]:
+        """The operands.
+
+        >>> import covector
+        >>> len(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].invars)
+        2
+        """
+        return list(operands_of(self))
+
+    @property
+    def outvars(self) -> list[Var]:
+        """The results.
+
+        >>> import covector
+        >>> len(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].outvars)
+        1
+        """
+        return list(self.outputs)
+
+    @property
+    def source_info(self) -> Any:
+        """The user's line.
+
+        >>> import covector
+        >>> with covector.named_scope("layer"):
+        ...     closed = covector.make_jaxpr(lambda x: x * x)(2.0)
+        >>> closed.eqns[0].source_info.name_stack
+        'layer'
+        """
+        return self.source
+
+
 class Jaxpr:
     """Variables and equations: `outvars` of `invars` and `constvars`, by `eqns` in order.
 
@@ -229,7 +284,8 @@ class ClosedJaxpr(ViewedProgram):
                 f"ClosedJaxpr: {len(consts)} constants for a Jaxpr with {len(jaxpr.constvars)} of them"
             )
         p = jaxpr.program
-        super().__init__(p.inputs, p.eqns, p.outputs, p.constant_vars, tuple(consts), p.name)
+        eqns = tuple([ShownEqn(e.primitive, e.inputs, e.outputs, e.source) for e in p.eqns])
+        super().__init__(p.inputs, eqns, p.outputs, p.constant_vars, tuple(consts), p.name)
         same = len(p.constants) == len(consts) and all(
             a is b for a, b in zip(p.constants, consts, strict=True)
         )
@@ -374,5 +430,5 @@ def subjaxprs(jaxpr: Jaxpr) -> list[Jaxpr]:
     return [inner for eqn in jaxpr.eqns for inner in jaxprs_in_params(eqn.params)]
 
 
-for _cls in (JaxprEqn, Jaxpr, ClosedJaxpr):
+for _cls in (JaxprEqn, ShownEqn, Jaxpr, ClosedJaxpr):
     bounded(_cls)
