@@ -45,7 +45,7 @@ PUBLIC += [
 ]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
-PUBLIC += ["covector.ad"]
+PUBLIC += ["covector.ad", "covector.extend.random"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}

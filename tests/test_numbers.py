@@ -16,6 +16,7 @@ NUMBERS = {
     ("compile/arena", "CHUNK"): "of a data structure: what comes out is the same with any other",
     ("compile/elements", "DEEPEST"): "how deep Python's stack may get",
     ("compile/fuse", "ALONE"): "more than any limit",
+    ("compile/late", "MANY"): "all but one of these copy what they change anyway, on any machine",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("compile/unroll", "MADE"): "a mark: no input has this number",
     ("control/masked", "FEW"): "before there is a target: rules of batches ask for none",

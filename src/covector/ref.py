@@ -365,7 +365,7 @@ class Kind(Protocol):
         """A reference that begins with this value."""
         ...
 
-    def empty(self, shape: tuple[Any, ...]) -> Ref:
+    def empty(self, of: Any) -> Ref:
         """One that is to be written before it is read."""
         ...
 
@@ -423,7 +423,7 @@ def empty_ref(ty: Any, memory_space: Any = None) -> Ref:
     if isinstance(ty, AbstractRef):
         ty = ty.inner_aval
     if (of := _KINDS.get(_kind_of(ty))) is not None:
-        return of.empty(ty.shape)
+        return of.empty(ty)
     if not isinstance(ty, ShapedArray | ShapeDtypeStruct):
         raise TypeError(
             f"empty_ref takes the type of an array, such as a ShapeDtypeStruct, got {ty!r}{errors.at_user_line()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -187,3 +187,23 @@ def test_methods_of_functions() -> None:
     same([x.sort(), x.argsort(axis=0), x.cumsum(1)], [np.sort(y), np.argsort(y, 0), y.cumsum(1)])
     np.testing.assert_allclose(x.cumprod(0), y.cumprod(0), rtol=1e-6)
     assert x.device == cv.devices()[0]
+
+
+def test_no_array_is_hashable() -> None:
+    """Funsor asks so, before it looks something up by its value or else by its identity."""
+    seen: list[Any] = [cnp.ones(2), cv.random.key(0)]
+
+    def keep(x: Any) -> Any:
+        seen.append(x)
+        return x * 2
+
+    cv.jit(keep)(1.0)
+    cv.vmap(keep)(cnp.ones(2))
+    cv.grad(keep)(1.0)
+    cv.vmap(cv.grad(keep))(cnp.ones(2))
+    cv.jit(seen.append)(cv.random.key(0))
+    assert len(seen) == 7
+    assert not [x for x in seen if isinstance(x, Hashable)]
+    for x in seen:
+        with pytest.raises(TypeError, match="unhashable type"):
+            hash(x)

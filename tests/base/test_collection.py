@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 import covector
-from covector._engine.base.collection import NO_COLLECTION
+from covector._engine.base.collection import NO_COLLECTION, NO_FULL_COLLECTION
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,30 @@ def test_it_is_back_after_a_compilation_and_after_a_failed_one() -> None:
     with pytest.raises(RuntimeError, match="while it is off"):
         fail()
     assert gc.isenabled()
+
+
+def test_only_young_garbage_is_looked_for_while_something_is_traced() -> None:
+    before, seen = gc.get_threshold(), list[tuple[int, int, int]]()
+
+    def traced(x: float) -> float:
+        seen.append(gc.get_threshold())
+        assert gc.isenabled()
+        return covector.jit(lambda x: seen.append(gc.get_threshold()) or x * 3)(x)
+
+    covector.jit(traced)(2.0)
+    assert gc.get_threshold() == before
+    assert seen == [(*before[:2], seen[0][2])] * 2
+    assert seen[0][2] > 1000 * before[2]
+
+
+def test_thresholds_that_are_set_inside_stay() -> None:
+    before = gc.get_threshold()
+    try:
+        with NO_FULL_COLLECTION:
+            gc.set_threshold(before[0] + 1, before[1])
+        assert gc.get_threshold() == (before[0] + 1, *before[1:])
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_who_turned_it_off_finds_it_off() -> None:

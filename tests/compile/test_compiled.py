@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.primitives.samples import all_samples
 
+import covector as cv
 from covector._engine import _native
 from covector._engine.backends.reference.kernels import run
 from covector._engine.core import trace
@@ -77,3 +78,12 @@ def test_every_routine_is_one_of_the_runtime() -> None:
         import_module(f"covector._engine.primitives.{module}")
     others = {"parallel_for", "alloc", "free", "callback", "foreign"}
     assert {f"cv_{n}" for n in {*ROUTINES, *others}} == set(_native.symbols())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "complex64"])
+@pytest.mark.parametrize("axes", [(0, 2, 1), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+def test_arrays_of_any_size_are_transposed(dtype: str, axes: tuple[int, ...]) -> None:
+    for shape in ((40, 25, 100), (3, 200, 300), (1, 1000, 9)):
+        x = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
+        found = cv.jit(lambda x: cv.numpy.transpose(x, axes))(x)
+        np.testing.assert_array_equal(found, x.transpose(axes))

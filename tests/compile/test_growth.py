@@ -13,6 +13,7 @@ import covector
 from covector import lax, numpy as cnp
 from covector._engine.backends.cpu import backend
 from covector._engine.backends.cpu.emit import emit
+from covector._engine.backends.cpu.link import longest_block
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.ir.kernel import Kernel
 from covector._engine.runtime.executable import job_of
@@ -88,6 +89,22 @@ def ruled(count: int) -> Callable[[Any], Any]:
     return run
 
 
+def gathered(count: int) -> Callable[[Any], Any]:
+    """So many gathers, of which each has its index from the one before."""
+
+    def run(x: Any) -> Any:
+        for _ in range(count):
+            x = x[(x * 7).astype("int32")] * 1.1
+        return x
+
+    return run
+
+
+def summed_slope(make: Callable[[int], Callable[[Any], Any]]) -> Callable[[int], tuple[Any, ...]]:
+    """The derivative of a sum."""
+    return lambda count: (covector.grad(lambda x: make(count)(x).sum()), X)
+
+
 def sloped(make: Callable[[int], Callable[[Any], Any]]) -> Callable[[int], tuple[Any, ...]]:
     """The derivatives of a batch."""
     return lambda count: (covector.vmap(covector.grad(make(count))), X[:5])
@@ -121,6 +138,7 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "scatters": steps(lambda x, k: x.at[(x * 63).astype("int32")].add(1.0)),
     "transforms": steps(lambda x, k: cnp.fft.fft(x).real),
     "choices": steps(lambda x, k: lax.cond(x[0] > k, cnp.sin, cnp.cos, x), X[:3]),
+    "slopes of gathers": summed_slope(gathered),
     "slopes of a choice of many": sloped(chosen),
     "slopes of rules": sloped(ruled),
     "an optimiser's step": lambda n: (
@@ -171,8 +189,20 @@ def test_work_grows_as_the_program_does(name: str, donated: bool) -> None:
         assert count <= 1.3 * MANY / FEW * few[part], f"{part}: {few[part]} became {count}"
 
 
-@pytest.mark.parametrize("name", ["concatenated", "stacked"])
+@pytest.mark.parametrize("name", ["concatenated", "stacked", "slopes of gathers"])
 def test_operands_by_the_hundred(name: str) -> None:
     few, many = (work(CASES[name], n, False) for n in (64, 192))
     for part, count in many.items():
         assert count <= 1.15 * 3 * few[part], f"{part}: {few[part]} became {count}"
+
+
+@pytest.mark.parametrize("name", ["slopes of gathers", "sorts", "factorisations"])
+def test_blocks_that_call_loops_stay_short(name: str) -> None:
+    """LLVM takes the square of the length of a block."""
+    function, *args = CASES[name](200)
+    text = covector.jit(function).lower(*args).compile().as_text("llvm")
+    entry = text[text.index("@entry") :]
+    assert entry.count("\n") > 1000 > 2 * longest_block(entry), (
+        entry.count("\n"),
+        longest_block(entry),
+    )

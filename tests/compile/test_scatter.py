@@ -65,24 +65,26 @@ def test_sums_are_in_the_order_of_the_updates() -> None:
     np.testing.assert_array_equal(np.asarray(out(places.astype(np.int32), updates)), wanted)
 
 
+@pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "int64", "uint32"])
 @pytest.mark.parametrize("combine", ["add", "mul", "min", "max"])
-def test_few_places(combine: str, dtype: str) -> None:
+def test_few_places(combine: str, dtype: str, clip: bool) -> None:
     """Pieces of the updates go into copies; what nothing is combined with stays as it is, the sign of a zero too."""
     rng = np.random.default_rng(3)
-    places = rng.integers(-2, 9, 40_000)[:, None].astype(
-        np.int32
-    )  # of 8, the last of which is left out
-    places[places == 7] = 3
-    updates = rng.choice([1, 2, 3] if combine != "mul" else [1, 1, 1, 2], 40_000).astype(dtype)
+    places = rng.integers(-2, 7 if clip else 9, 40_003)[:, None]
+    places = places.astype(np.int64 if clip else np.int32)
+    places[places == 7] = 3  # of 8, the last of which is left out
+    updates = rng.choice([1, 2, 3] if combine != "mul" else [1, 1, 1, 2], 40_003).astype(dtype)
     if combine == "mul":
-        updates[rng.random(40_000) > 1e-3] = 1
+        updates[rng.random(40_003) > 1e-3] = 1
     x = np.array([5, 0, 7, 2, 1, 1, 3, 0]).astype(dtype) * np.ones((), dtype)
     if dtype == "float32":
         x[7] = -0.0
     function = getattr(lax, f"scatter_{combine}")
-    out = covector.jit(lambda x, i, u: function(x, i, u, numbers_of(0, 1)))(x, places, updates)
-    wanted = expected(x, places, updates, combine, clip=False)
+    mode = "clip" if clip else "fill"
+    run = covector.jit(lambda x, i, u: function(x, i, u, numbers_of(0, 1), mode=mode))
+    out = run(x, places, updates)
+    wanted = expected(x, places, updates, combine, clip)
     np.testing.assert_array_equal(np.asarray(out).tobytes(), wanted.tobytes())
 
 

@@ -26,7 +26,7 @@ import covector as cv
 import covector.numpy as cnp
 from covector import lax
 from covector._engine import primitives as prims
-from covector._engine.control import unwind, while_
+from covector._engine.control import pushed, unwind, while_
 from covector._engine.control.while_ import While
 from covector._engine.core.trace import stage, typeof
 from covector._engine.transforms.batch import batch_flat
@@ -247,8 +247,9 @@ def test_states_that_are_kept_are_few(
     steps: int, tape: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight of them, a step a stretch: from 9 on states are computed again, from 65 on more than once."""
-    monkeypatch.setattr(while_, "BOUNDED", unwind.Room(tape, 10, 0, 3))
-    monkeypatch.setattr(while_, "wide_room", lambda *_: unwind.Room(tape, 10, 0, 3, filled=False))
+    for module in (while_, pushed):
+        monkeypatch.setattr(module, "BOUNDED", unwind.Room(tape, 10, 0, 3))
+    monkeypatch.setattr(pushed, "wide_room", lambda *_: unwind.Room(tape, 10, 0, 3, filled=False))
     body = lambda w, n, h: [prims.sub(n, 1), prims.mul(prims.sin(h), w)]  # noqa: E731
     example = Example(lambda w, n, h: positive(n), body, [SCALAR], [COUNT, SCALAR])
     loop, values = floats(example.loop(), [np.float64(1.7), np.int32(steps), np.float64(0.3)])

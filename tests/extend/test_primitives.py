@@ -283,6 +283,22 @@ def test_a_c_function_is_a_routine(compile_c: Callable[..., ctypes.CDLL]) -> Non
     first, second = numpy.sum(blocks * blocks, -1)
     numpy.testing.assert_allclose(total, 1 + first + second)
     numpy.testing.assert_allclose(each, [first, second * (1 + first) ** 2])
-    for f in (norms, covector.jit(norms.__call__)):
+    beside = RowNorms(norms.routine, side_by_side=True)
+    many = numpy.arange(30_000.0).reshape(10_000, 3) / 100
+    numpy.testing.assert_allclose(beside(many), numpy.sum(many * many, -1))
+    for f in (norms, covector.jit(norms.__call__), beside, covector.jit(beside.__call__)):
         with pytest.raises(RuntimeError, match="a C routine of a primitive returned the status -7"):
-            covector.block_until_ready(f(np.asarray(x * 1e4)))
+            covector.block_until_ready(f(np.asarray(many * 1e4)))
+
+
+def test_calls_on_several_threads_may_fail(compile_c: Callable[..., ctypes.CDLL]) -> None:
+    routine = extend.register_routine("tests.norms_at_once", compile_c(NORMS).norms)
+    norms = covector.jit(RowNorms(routine, side_by_side=True).__call__)
+    x = numpy.arange(3000.0).reshape(1000, 3) / 100
+    numpy.testing.assert_allclose(norms(x), numpy.sum(x * x, -1))
+    for row in (0, 500, 999):
+        y = x.copy()
+        y[row] = 1e4
+        with pytest.raises(RuntimeError, match="a C routine of a primitive returned the status -7"):
+            covector.block_until_ready(norms(y))
+    numpy.testing.assert_allclose(norms(x), numpy.sum(x * x, -1))

@@ -95,3 +95,127 @@ def test_what_is_not_taken_changes_no_bit(combine: str, dtype: str) -> None:
     found = np.asarray(f(np.array([True, False]), a))
     assert found[1].tobytes() == a[1].tobytes()
     assert found[0].tobytes() == np.asarray(cv.jit(change)(a[0])).tobytes()
+
+
+# What lies inside of a branch: a choice that all share, one that is each element's own, and loops of both kinds.
+
+
+def of_choices(t: Any, a: Any, s: Any) -> Any:
+    def yes(a: Any, s: Any) -> Any:
+        a = lax.cond(t % 2 == 0, lambda a: a.at[t].set(s), lambda a: a.at[t + 1].add(a[t]), a)
+        return lax.cond(
+            s > 1,
+            lambda a, s: (a.at[t + 2].mul(1.5), s - 0.9),
+            lambda a, s: (a, cnp.sqrt(s) - 0.4),
+            a,
+            s,
+        )
+
+    return lax.cond(s > 0, yes, lambda a, s: (a, s + 1.7), a, s)
+
+
+def of_scans(t: Any, a: Any, s: Any) -> Any:
+    def yes(a: Any, s: Any) -> Any:
+        def step(c: Any, k: Any) -> Any:
+            a, s = c
+            return (a.at[t + k].set(cnp.sqrt(s) * a[t + k + 1]), s + 0.1), a[t]
+
+        (a, s), read = lax.scan(step, (a, s), cnp.arange(3))
+        return a, s - cnp.sum(read) - 2.0
+
+    return lax.cond(s > 0, yes, lambda a, s: (a.at[t].add(s), s + 1.7), a, s)
+
+
+def of_whiles(t: Any, a: Any, s: Any) -> Any:
+    def yes(a: Any, s: Any) -> Any:
+        def step(c: Any) -> Any:
+            k, a = c
+            return k + 1, lax.cond(a[k] > 0, lambda a: a.at[k].set(a[k - 1] * s), lambda a: a, a)
+
+        return lax.while_loop(lambda c: c[0] < t % 4, step, (0, a))[1], s - 1.0
+
+    return lax.cond(s > 0, yes, lambda a, s: (a.at[t].add(s), s + 1.7), a, s)
+
+
+INSIDE = [of_choices, of_scans, of_whiles]
+
+
+@pytest.mark.parametrize("way", [lambda f: f, slope, turn], ids=["value", "slope", "turn"])
+@pytest.mark.parametrize("step", INSIDE, ids=lambda f: f.__name__)
+def test_what_is_inside_of_a_branch(step: Step, way: Any, rng: np.random.Generator) -> None:
+    test_each_element_takes_its_own(step, way, rng)
+
+
+@pytest.mark.parametrize("step", INSIDE, ids=lambda f: f.__name__)
+def test_nothing_selects_from_all_of_an_array(step: Step) -> None:
+    """In the batched step there is no `select` of so many elements, however deep."""
+
+    def sizes(program: Any) -> list[int]:
+        inside = [n for e in program.eqns for p in e.primitive.programs() for n in sizes(p)]
+        own = [v.aval.size for e in program.eqns if e.primitive.name == "select" for v in e.outputs]
+        return [*own, *inside]
+
+    batched = cv.jit(cv.vmap(step, (None, 0, 0)))
+    traced: Any = batched.trace(
+        np.int32(1), np.ones((LANES, SIZE), np.float32), np.ones(LANES, np.float32)
+    )
+    assert max(sizes(traced.program)) < LANES * SIZE
+
+
+# Loops of a branch that is not taken have no step: what others wrote might never let them end.
+
+
+def test_a_loop_that_asks_what_the_branch_changes_ends() -> None:
+    def f(p: Any, a: Any) -> Any:
+        def run(a: Any) -> Any:
+            return lax.while_loop(lambda a: a[0] > 0, lambda a: a.at[0].add(-1.0), a)
+
+        return lax.cond(p, run, lambda a: a, a)
+
+    a = np.ones((LANES, SIZE))
+    a[:, 0] = 3, 4, 5
+    found = cv.jit(cv.vmap(f))(np.array([True, False, True]), a)
+    np.testing.assert_array_equal(found[:, 0], [0, 4, 0])
+
+
+def test_a_loop_that_asks_what_another_branch_changes_ends() -> None:
+    def f(p: Any, a: Any) -> Any:
+        def run(a: Any) -> Any:
+            return a.at[0].set(lax.while_loop(lambda x: x > 0, lambda x: x - a[1], a[0]))
+
+        return lax.cond(p, run, lambda a: a.at[1].set(0.0), a)
+
+    found = cv.jit(cv.vmap(f))(np.array([True, False, True]), np.ones((LANES, SIZE)))
+    np.testing.assert_array_equal(found[:, :2], [[0, 1], [1, 0], [0, 1]])
+
+
+def test_a_loop_that_ends_only_where_it_is_taken() -> None:
+    def f(n: Any, a: Any) -> Any:
+        def down(n: Any, a: Any) -> Any:
+            step = lambda c: (c[0] - 1, c[1].at[c[0]].mul(3.0))  # noqa: E731
+            return lax.while_loop(lambda c: c[0] != 0, step, (n, a))[1]
+
+        return lax.cond(n < 0, lambda n, a: a, down, n, a)
+
+    n, a = np.array([2, -1, 1], np.int32), np.ones((LANES, SIZE))
+    found = cv.jit(cv.vmap(f))(n, a)
+    np.testing.assert_array_equal(found[:, :3], [[1, 3, 3], [1, 1, 1], [1, 3, 1]])
+    slopes = cv.jit(cv.vmap(cv.grad(lambda a, n: cnp.sum(f(n, a)))))(a, n)
+    np.testing.assert_array_equal(slopes[:, :3], [[1, 3, 3], [1, 1, 1], [1, 3, 1]])
+
+
+def test_where_all_are_asked_each_answers_as_if_it_had_taken_the_branch() -> None:
+    """As in JAX."""
+
+    def f(p: Any, a: Any, k: Any) -> Any:
+        def yes(a: Any) -> Any:
+            a = a.at[k].add(1.0)
+            return a.at[0].set(lax.psum(a[k], "i"))
+
+        return lax.cond(p, yes, lambda a: a.at[1].mul(2.0), a)
+
+    a = np.arange(LANES * SIZE, dtype=float).reshape(LANES, SIZE)
+    p, k = np.array([True, False, True]), np.arange(LANES)
+    found = cv.vmap(f, axis_name="i")(p, a, k)
+    total = a[k, k].sum() + LANES
+    np.testing.assert_array_equal(found[:, :2], [[total, 1], [70, 142], [total, 141]])

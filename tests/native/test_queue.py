@@ -300,13 +300,16 @@ def test_fork(native, make, four):
     assert z.tolist() == [2, 3, 4, 5]
 
 
-def test_fork_behind_our_back(make, four):
+def test_fork_behind_our_back(lib, make, four):
     """A fork that Python's hooks do not see loses queued work, and says so."""
-    slow = make("add_one_slowly", cost_ns=SLOW)
+    gate = ctypes.c_int32.in_dll(lib, "gate_open")  # a fork may take longer than any pause
+    slow = make("add_one_after_the_gate", cost_ns=SLOW)
     ready = four()
+    gate.value = 0
     (y,) = slow.execute([four()])
     (z,) = slow.execute([y])
     child = ctypes.PyDLL(None).fork()
+    gate.value = 1
     if child == 0:
         good = 0
         for lost in (y, z):

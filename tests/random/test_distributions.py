@@ -180,7 +180,7 @@ ERRORS = [
     (lambda: random.ball(K, 1.5), TypeError, "d of ball"),
     (lambda: random.geometric(K, 0.5, dtype="float32"), TypeError, "geometric gives integers"),
     (lambda: random.beta("key", 1.0, 1.0), TypeError, "beta takes a key"),
-    (lambda: random.key_dtype("rbg"), ValueError, "there is no generator 'rbg'"),
+    (lambda: random.key_dtype("dice"), ValueError, "there is no generator 'dice'"),
     (
         lambda: random.multivariate_normal(K, cnp.ones(2), cnp.eye(3)),
         ValueError,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import covector as cv
@@ -93,6 +94,37 @@ for owner, name in ((jax, "distributed"), (jax._src, "pjit")):
     assert "Covector has nothing that stands for it" in lines[4]
     assert "jax.distributed is missing here" in lines[5]
     assert "jax._src.pjit is missing here: it shows the inside of JAX" in lines[6]
+
+
+INTERPRETER = """
+import jax, jax.numpy as jnp
+from jax import lax
+from jax.extend import core
+from jax._src.util import safe_map
+
+def evaluated(closed, *args):
+    values = {}
+    def read(x):
+        return x.val if type(x) is core.Literal else values[x]
+    safe_map(values.__setitem__, closed.jaxpr.invars, args)
+    safe_map(values.__setitem__, closed.jaxpr.constvars, closed.literals)
+    for e in closed.jaxpr.eqns:
+        found = e.primitive.bind(*safe_map(read, e.invars), **e.params)
+        safe_map(values.__setitem__, e.outvars, found if e.primitive.multiple_results else [found])
+    return safe_map(read, closed.jaxpr.outvars)
+
+table = jnp.arange(3.0)
+def f(x):
+    return lax.scan(lambda c, t: (c * t + 1, c), x, table)[1] + lax.cond(x > 0, jnp.sin, jnp.cos, x)
+
+closed = jax.make_jaxpr(f)(2.0)
+print((evaluated(closed, 2.0)[0] == f(2.0)).all(), jax.grad(lambda x: evaluated(closed, x)[0].sum())(2.0))
+"""
+
+
+def test_an_interpreter_of_jaxprs() -> None:
+    done = run("-c", INTERPRETER)
+    assert done.stdout == f"True {1 + 3 * np.cos(np.float32(2)):.7g}\n", done.stderr
 
 
 def test_nothing_to_run() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import covector as cv
 import covector.numpy as cnp
+from covector import lax
 from covector._engine.core.trace import stage
 from covector._engine.types.avals import ShapedArray
 
@@ -139,9 +141,7 @@ def test_matrices(rng: np.random.Generator) -> None:
         same(cnp.diag(m[0], k), np.diag(m[0], k))
         same(cnp.diagonal(m, k, 0, 2), np.diagonal(m, k, 0, 2))
         np.testing.assert_allclose(np.asarray(cnp.trace(m[1], k)), np.trace(m[1], k), rtol=1e-6)
-    same(
-        cnp.diagflat([[1, 2], [3, 4]] if False else cnp.ones((2, 2))), np.diagflat(np.ones((2, 2)))
-    )
+    same(cnp.diagflat(cnp.ones((2, 2))), np.diagflat(np.ones((2, 2))))
     same(cnp.vander(cnp.arange(4), 3), np.vander(np.arange(4), 3))
     for got, wanted in zip(cnp.tril_indices(3), np.tril_indices(3), strict=True):
         same(got, wanted)
@@ -160,3 +160,41 @@ def test_grids(indexing: str, sparse: bool) -> None:
     same(cnp.indices((2, 3)), np.indices((2, 3)), np.int32)
     same(cnp.fromfunction(lambda i, j: i + j, (2, 3)), np.fromfunction(lambda i, j: i + j, (2, 3)))
     np.testing.assert_allclose(np.asarray(cnp.logspace(0, 2, 3)), [1, 10, 100], rtol=1e-5)
+
+
+FILLED = {
+    "full": lambda x, v: cnp.full((2,), v, x.dtype),
+    "full of no axes": lambda x, v: cnp.full((), v, x.dtype),
+    "full_like": cnp.full_like,
+    "lax.full_like": lax.full_like,
+    "pad": lambda x, v: cnp.pad(x, 1, constant_values=v)[0],
+    "max": lambda x, v: cnp.max(x[:0], initial=v, keepdims=True),
+    "sum": lambda x, v: cnp.sum(x[:0], initial=v, promote_integers=False),
+    "set": lambda x, v: x.at[0].set(v)[0],
+    "get": lambda x, v: x.at[9].get(mode="fill", fill_value=v),
+    "convert_element_type": lambda x, v: lax.convert_element_type(v, x.dtype),
+    "compiled": lambda x, v: cv.jit(lambda: cnp.full_like(x, v))(),
+}
+
+
+@pytest.mark.parametrize("number", [1e10, -1e10, np.nan, np.inf, -np.inf, 300.7, -3.5])
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "int8", "int4", "uint64"])
+@pytest.mark.parametrize("function", FILLED)
+def test_a_float_fills_integers_as_it_is_converted(
+    function: str, dtype: str, number: float
+) -> None:
+    x = cnp.zeros(3, dtype)
+    for value in (number, np.float64(number), np.float32(number)):
+        found = cnp.ravel(FILLED[function](x, value))
+        wanted = cnp.asarray(value).astype(dtype)
+        assert found.dtype == dtype
+        assert set(found.tolist()) == {wanted.item()}, (found, wanted)
+
+
+@pytest.mark.parametrize("number", [1e10, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_a_float_that_is_no_such_integer_is_refused_among_others(dtype: str, number: float) -> None:
+    for listed in (number, [number, 1.0], [[1, number]], (True, number)):
+        for array in (cnp.array, cnp.asarray, lambda x, d: cv.jit(lambda: cnp.asarray(x, d))()):
+            with pytest.raises((OverflowError, ValueError), match=r"convert|fit|out of bounds"):
+                array(listed, dtype)

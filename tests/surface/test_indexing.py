@@ -326,3 +326,16 @@ def test_updates_keep_the_type_of_the_array() -> None:
     assert str(cnp.arange(3, dtype="uint32").at[0].divide(np.int8(2)).dtype) == "float32"
     assert cnp.arange(3).at[1:].subtract(True).tolist() == [0, 0, 1]
     assert cnp.array([2.0]).at[0].divide(2 + 1j).tolist() == [1]
+
+
+def test_a_product_at_one_place_has_slopes_wherever_the_place_comes_from() -> None:
+    def f(y: Any, i: Any) -> Any:
+        grid = cnp.asarray(X).at[:, i].multiply(y)
+        return cnp.arange(5.0).at[i].multiply(y).sum() + grid.sum()
+
+    for i in (0, 3):
+        wanted = i + X[:, i].sum()
+        for found in (cv.grad(f)(2.0, i), cv.jit(cv.grad(f))(2.0, i)):
+            np.testing.assert_allclose(found, wanted)
+    each = cv.vmap(cv.grad(f), (None, 0))(2.0, cnp.array([0, 3]))
+    np.testing.assert_allclose(each, [X[:, 0].sum(), 3 + X[:, 3].sum()])

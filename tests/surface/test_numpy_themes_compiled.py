@@ -105,6 +105,16 @@ def test_zeros_of_a_polynomial_that_begins_with_zeros() -> None:
     assert np.isnan(np.asarray(find(np.zeros(5, np.float32)))).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64"])
+def test_many_matrices_are_turned_on_several_threads(dtype: str) -> None:
+    x = np.random.default_rng(6).integers(-99, 99, (129, 32, 16)).astype(dtype)
+    swapped = np.swapaxes(x, 1, 2)
+    np.testing.assert_array_equal(cv.jit(lambda x: cnp.sort(x, axis=1))(x), np.sort(x, axis=1))
+    np.testing.assert_array_equal(cv.jit(lambda x: cnp.swapaxes(x, 1, 2))(x), swapped)
+    product = cv.vmap(lambda m: cnp.tensordot(m, cnp.ones(32, dtype), ((0,), (0,))))(x)
+    np.testing.assert_array_equal(product, swapped.sum(-1))
+
+
 def test_many_numbers_in_few_places_are_added_up_side_by_side() -> None:
     rng = np.random.default_rng(5)
     ids, x = rng.integers(-1, 4, 1003), rng.integers(-9, 9, 1003)

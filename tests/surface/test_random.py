@@ -204,7 +204,7 @@ def test_truncated_normal_stays_inside() -> None:
             "uniform takes a single key.*use vmap",
         ),
         (lambda: random.key(1.5), TypeError, "key takes an integer seed"),
-        (lambda: random.key(0, impl="rbg"), ValueError, "no generator 'rbg'"),
+        (lambda: random.key(0, impl="dice"), ValueError, "no generator 'dice'"),
         (lambda: random.uniform(K, dtype=int), ValueError, "uniform gives floats, not int32"),
         (lambda: random.randint(K, (2,), 0, 3, float), TypeError, "randint gives integers"),
         (

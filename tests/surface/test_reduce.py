@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+import covector as cv
 import covector.numpy as cnp
+from covector import lax
 
 NAMES = [
     "sum",
@@ -157,3 +159,25 @@ def test_mean_of_many_halves_does_not_overflow() -> None:
 def test_errors(f: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         f()
+
+
+@pytest.mark.parametrize("dtype", ["int2", "uint2", "int4", "uint4", "int8", "uint8", "int32"])
+def test_extremes_of_no_integers_change_none(dtype: str) -> None:
+    none, bounds = cnp.zeros((0, 2), dtype), cnp.iinfo(dtype)
+    for fold, first, window in (
+        (lax.reduce_max, bounds.min, lax.max),
+        (lax.reduce_min, bounds.max, lax.min),
+        (lax.reduce_and, -1 if bounds.min else bounds.max, lax.bitwise_and),
+        (lax.reduce_or, 0, lax.bitwise_or),
+    ):
+        for f in (fold, cv.jit(fold, static_argnums=1)):
+            assert f(none, (0,)).tolist() == [first] * 2
+        if window in (lax.max, lax.min):
+            padded = lax.reduce_window(
+                cnp.zeros(1, dtype), cnp.asarray(first, dtype), window, (1,), (1,), [(1, 1)]
+            )
+            assert padded.tolist() == [first, 0, first]
+            wide = lax.reduce_window(
+                cnp.zeros(1, dtype), cnp.asarray(first, dtype), window, (40,), (1,), [(80, 0)]
+            )
+            assert wide.tolist() == [first] * 41 + [0]

@@ -355,6 +355,8 @@ def test_ranges_that_are_none() -> None:
     )
     same(cnp.arange(2**31, 2**31 + 2, dtype="int64"), np.arange(2**31, 2**31 + 2))
     same(cnp.arange(2**31 - 2, 2**31), np.arange(2**31 - 2, 2**31).astype(np.int32))
+    for dtype in (np.int8, np.uint8, np.int32, np.int64, np.uint64):
+        same(cnp.arange(dtype(5)), np.arange(dtype(5)), dtype)
 
 
 def test_buffers_are_read_as_numpy_reads_them() -> None:

@@ -65,6 +65,7 @@ INSIDE: tuple[Inside, ...] = (
         "equinox, flax, jaxtyping",
     ),
     Inside("tree_util", "_registry", "covector.as_jax.names:containers", "flax, jaxlie"),
+    Inside("util", "safe_map", "covector.api_util:safe_map", "interpreters of Jaxprs"),
 )
 
 

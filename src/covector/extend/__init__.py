@@ -90,11 +90,12 @@ if _typing.TYPE_CHECKING:
         backend as backend,
         core as core,
         linear_util as linear_util,
+        random as random,
         source_info_util as source_info_util,
         testing as testing,
     )
 
-_LATER = ("backend", "core", "linear_util", "source_info_util", "testing")
+_LATER = ("backend", "core", "linear_util", "random", "source_info_util", "testing")
 
 
 def _load(name: str) -> _typing.Any:

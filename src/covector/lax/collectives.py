@@ -132,7 +132,7 @@ def _reduced(function: str, op: str, fold: Any, x: Any, axis_name: AxisName, gro
             leaf = prims.AllReduce(name, op, size, made)(leaf)
         return leaf
 
-    return tree.map(reduced, x)
+    return tree.map(reduced, x, space=tree.PUBLIC)  # a key is one leaf, and no number
 
 
 def psum(x: Any, axis_name: AxisName, *, axis_index_groups: Any = None) -> Any:
@@ -172,7 +172,7 @@ def pmean(x: Any, axis_name: AxisName, *, axis_index_groups: Any = None) -> Any:
         own = [typeof(leaf).shape[a] for a in names if isinstance(a, int)]
         return whole / (count * math.prod(own))
 
-    return tree.map(mean, total, x)
+    return tree.map(mean, total, x, space=tree.PUBLIC)
 
 
 def pmax(x: Any, axis_name: AxisName, *, axis_index_groups: Any = None) -> Any:
@@ -224,7 +224,7 @@ def psum_scatter(
             leaf = prims.ReduceScatter(name, axis, tiled, size_of(name), groups)(leaf)
         return leaf
 
-    return tree.map(scattered, x)
+    return tree.map(scattered, x, space=tree.PUBLIC)
 
 
 # --------------------------------------------------------------------------------------- movements

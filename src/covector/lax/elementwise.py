@@ -181,7 +181,7 @@ def _named(f: Callable[..., Any], name: str, primitive: Any, doc: str, rules: st
     kinds = getattr(primitive, "kinds", "biufc")
     taken = [word for letters, word in _KINDS.items() if letters[0] in kinds]
     only = "" if len(taken) == len(_KINDS) else f"; of {', '.join(taken)} only"
-    f.__doc__, f.__module__ = f"{doc}{rules.format(only)}{EXAMPLES.get(name, '')}", "covector.lax"
+    f.__doc__ = f"{doc}{rules.format(only)}{EXAMPLES.get(name, '')}"
     return f
 
 

@@ -363,7 +363,7 @@ def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | 
         return prims.scattered(primitive, x, indices, new if prepare is None else prepare(new))
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__, f.__module__ = doc, "covector.lax"
+    f.__doc__ = doc
     return f
 
 

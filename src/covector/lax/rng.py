@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import enum
 import secrets
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.api.callbacks import io_callback
 from covector._engine.base import errors
+from covector._engine.base.record import record, replace
+from covector._engine.control.composite import Composite
 from covector._engine.core.trace import typeof
 from covector._engine.types import dims, dtypes
-from covector._engine.types.avals import ShapeDtypeStruct
+from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct
+from covector._engine.types.dims import Dim
 from covector.lax.operands import array, operands
 from covector.numpy.fused import fused
 from covector.numpy.join import stack, unstack
@@ -107,16 +111,45 @@ def _bits_by_threefry(words: Any, start: Any, shape: Shape, wide: bool) -> tuple
     return prims.Reshape(longer)(both)[cut], count
 
 
+@record
+class RngBitGenerator(Composite):
+    """The state after it, and random bits in a shape, of a state uint32[4] or uint64[2].
+
+    Of a batch of states, as in JAX, the bits are those of the first alone, in one more axis.
+    """
+
+    shape: Shape
+    dtype: np.dtype
+    threefry: bool
+    name: ClassVar[str] = "rng_bit_generator"
+    multiple: ClassVar[bool] = True
+    no_slope: ClassVar[str | None] = "bits have no derivative"
+
+    def type(self, state: ShapedArray) -> tuple[ShapedArray, ShapedArray]:
+        return state, ShapedArray(self.shape, self.dtype)
+
+    def compute(self, state: Any) -> tuple[Any, Any]:
+        wide_state = state.dtype == dtypes.uint64
+        words = [h for w in unstack(state) for h in _halves(w)] if wide_state else unstack(state)
+        start = _whole(*words[2:])
+        generate = _bits_by_threefry if self.threefry else _bits_by_philox
+        bits, count = generate(words, start, self.shape, self.dtype == dtypes.uint64)
+        after = prims.add(start, np.uint64(count))
+        new = stack([_whole(*words[:2]), after] if wide_state else [*words[:2], *_halves(after)])
+        return new, converted(bits, self.dtype)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        (states,), (axis,) = args, dims
+        assert axis is not None
+        states = prims.move_axis(states, axis, 0)
+        after, bits = replace(self, shape=(size, *self.shape))(states[0])
+        return (prims.Concatenate(0)(prims.expand_dims(after, (0,)), states[1:]), bits), (0, 0)
+
+
 @fused("shape", "dtype", "threefry")
-def _generate(state: Any, shape: Shape, dtype: np.dtype, threefry: bool) -> tuple[Any, Any]:
-    wide_state = state.dtype == dtypes.uint64
-    words = [h for w in unstack(state) for h in _halves(w)] if wide_state else unstack(state)
-    start = _whole(*words[2:])
-    generate = _bits_by_threefry if threefry else _bits_by_philox
-    bits, count = generate(words, start, shape, dtype == dtypes.uint64)
-    after = prims.add(start, np.uint64(count))
-    new = stack([_whole(*words[:2]), after] if wide_state else [*words[:2], *_halves(after)])
-    return new, converted(bits, dtype)
+def generated(state: Any, shape: Shape, dtype: np.dtype, threefry: bool = False) -> tuple[Any, Any]:
+    """The state after it, and bits: by Philox, or threefry, from a state that is known to be one."""
+    return RngBitGenerator(shape, dtype, threefry)(state)
 
 
 def rng_bit_generator(
@@ -130,6 +163,7 @@ def rng_bit_generator(
     """The state after it, and random bits as unsigned integers, from a state of 128 bits.
 
     The state is uint32[4] or uint64[2]; its first half is a key, its second half counts.  The bits are those of XLA.
+    Under `vmap`, as in JAX, those of all states are the bits of the first, so that no two are equal.
     TypeError for another state or dtype, ValueError for another algorithm.
 
     >>> from covector import lax, numpy as cnp
@@ -152,7 +186,7 @@ def rng_bit_generator(
             f"use one of {', '.join(RandomAlgorithm.__members__)}"
         )
     threefry = RandomAlgorithm(algorithm) is RandomAlgorithm.RNG_THREE_FRY
-    return _generate(state, shape=shape_of(shape), dtype=wanted, threefry=threefry)
+    return generated(state, shape=shape_of(shape), dtype=wanted, threefry=threefry)
 
 
 def _fresh_state() -> np.ndarray:
@@ -177,7 +211,7 @@ def rng_uniform(a: Any, b: Any, shape: Any) -> Any:
     shape = shape_of(shape)
     state = io_callback(_fresh_state, ShapeDtypeStruct((4,), np.uint32))
     # 64 bits inside, whatever dtypes are allowed outside.
-    _, bits = _generate(state, shape=shape, dtype=dtypes.uint64, threefry=False)
+    _, bits = generated(state, shape=shape, dtype=dtypes.uint64, threefry=False)
     low, high = (spread(x, shape) for x in (a, b))
     if not dtypes.is_float(a.dtype):
         span = prims.maximum(converted(prims.sub(high, low), dtypes.uint64), np.uint64(1))

@@ -15,6 +15,7 @@ from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
 from covector.lax.operands import array, operands
 from covector.numpy import creation
+from covector.numpy.dtype import is_of_keys, result_type
 from covector.numpy.join import tile as _tile
 from covector.numpy.operands import converted
 from covector.numpy.promotion import (
@@ -149,9 +150,7 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
 
 
 def dtype(x: Any) -> np.dtype:
-    """The dtype of an array or number; that which a name or a type means.
-
-    TypeError for what is none of these, and for None.
+    """The dtype of an array or number; that which a name or a type means.  TypeError for others, and None.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.dtype(cnp.array([1.0]))
@@ -159,7 +158,9 @@ def dtype(x: Any) -> np.dtype:
     """
     if x is None:
         raise errors.DtypeError(f"dtype of None{errors.at_user_line()}: None names no dtype here")
-    return type_key(x)[0] if is_operand(x) else dtypes.named_dtype(x)
+    if is_operand(x):
+        return type_key(x)[0]
+    return result_type(x) if is_of_keys(x) else dtypes.named_dtype(x)
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
@@ -173,23 +174,23 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     Array([ 1, -1], dtype=int32)
     """
     wanted = dtypes.as_dtype(new_dtype)
-    if isinstance(operand, int | float | complex | np.number):
-        operand = _number_as(operand, wanted)
+    if isinstance(operand, int):
+        operand = _all_of(int(operand), wanted)
+    elif isinstance(operand, complex | np.complexfloating) and not (
+        dtypes.is_complex(wanted) or wanted == dtypes.bool_
+    ):
+        raise TypeError(
+            f"convert_element_type of {operand!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
+            "take its real part"
+        )
     return converted(whole("convert_element_type", operand), wanted)
 
 
-def _number_as(x: Any, wanted: np.dtype) -> np.ndarray:
-    """A number that is no array yet, converted as it is: the dtype that it would have as an array may not have it."""
-    real = not dtypes.is_complex(wanted) and wanted != dtypes.bool_
-    if real and isinstance(x, complex | np.complexfloating):
-        raise TypeError(
-            f"convert_element_type of {x!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
-            "take its real part"
-        )
-    if isinstance(x, int | np.integer) and dtypes.is_integer(wanted):
-        return np.array(int(x) & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(x).astype(wanted)
+def _all_of(x: int, wanted: np.dtype) -> np.ndarray:
+    """An integer of any size, as an array that becomes what it is in a dtype: the lowest bits, or the nearest float."""
+    if dtypes.is_integer(wanted):
+        return np.array(x & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
+    return np.array(x if -(1 << 63) <= x < 1 << 64 else float(x))
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:

@@ -72,7 +72,7 @@ class _Reduced:
     def _start(self, x: Any, start: Any) -> Any:
         """An initial value: a scalar of the operand's dtype."""
         if type(start) in SCALARS:
-            return np.asarray(start).astype(x.dtype)[()]
+            return prims.convert_number(start, x.dtype)
         value = array(self.name, start)
         if value.shape or value.dtype != x.dtype:
             raise TypeError(
@@ -232,7 +232,7 @@ def reduce_window(
     if operation is not None:
         primitive = _FOLDS[operation][1](*parameters)
         x = primitive(reduced.operands[0])
-        return reduced.given([reduced.begun(operation, x, primitive.identity(x.dtype))])
+        return reduced.given([reduced.begun(operation, x, type(primitive.fold).identity(x.dtype))])
     prims.WindowSum(*parameters).counts(typeof(reduced.operands[0]))
     slides = prims.WindowSum(*parameters).slides(reduced.operands[0].shape)
     return reduced.given(_under_windows(reduced, slides))

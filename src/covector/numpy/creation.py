@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array as arrays
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ from covector.numpy.promotion import (
     target,
     type_key,
     whole,
+    within,
 )
 from covector.numpy.shape import broadcast_shapes, reshape
 
@@ -108,9 +108,26 @@ def array_of(a: Any, wanted: np.dtype | None = None) -> Any:
             return array_of(t(a), wanted)  # type: ignore[arg-type]
     if stands_for_array(a):
         return array_of(array_it_stands_for(a), wanted)
-    if hasattr(a, "__array__") or isinstance(a, memoryview | bytearray | arrays.array):
+    if any(hasattr(a, name) for name in _OF_NUMPY) or _is_buffer(a):
         return from_numpy("asarray", plain("asarray", a), wanted)
+    if isinstance(a, Sequence) and not isinstance(a, str | bytes):
+        return _from_list(list(a), wanted)
     raise TypeError(errors.not_an_array(a, "asarray"))
+
+
+# What objects have that NumPy makes an array of.
+_OF_NUMPY = ("__array__", "__array_interface__", "__array_struct__")
+
+
+def _is_buffer(x: Any) -> bool:
+    """Whether it shows its memory, as `array.array` and the arrays of ctypes do; bytes are text."""
+    if isinstance(x, bytes):
+        return False
+    try:
+        memoryview(x).release()
+    except TypeError:
+        return False
+    return True
 
 
 def array(
@@ -171,6 +188,8 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
             raise TypeError(errors.not_an_array(leaf, "asarray"))
     if wanted is None:
         wanted = target("any", *[type_key(leaf) for leaf in leaves])[0]
+    if dtypes.is_integer(wanted) and all(issubclass(t, np.integer | int) for t in types):
+        return _from_numbers(_as_python(x), wanted, {int})
     listed = _to_numpy(x)
     values = np.array(listed)
     if (
@@ -179,6 +198,11 @@ def _from_list(x: Sequence[Any], wanted: np.dtype | None) -> Any:
         values = np.array(listed, wanted)
     made = from_numpy("asarray", values, wanted)
     return beside(leaves, made) if Array in types else made
+
+
+def _as_python(x: Any) -> Any:
+    """Nested lists with Python's integers in the place of NumPy's, which NumPy would wrap."""
+    return [_as_python(y) for y in x] if isinstance(x, list | tuple | range) else int(x)
 
 
 def _with_arrays(x: Any) -> Any:
@@ -200,8 +224,12 @@ def _from_numbers(x: Sequence[Any], wanted: np.dtype | None, types: set[type]) -
     if wanted is None:
         default = [dtypes.of_number(t) for t in types or (float,)]
         wanted = dtypes.promote(*[(d, d != dtypes.bool_) for d in default])[0]
+    if complex in types and dtypes.is_float(wanted):
+        raise TypeError(
+            f"a list of complex numbers as {wanted.name}{errors.at_user_line()}: the imaginary parts would be lost"
+        )
     try:
-        if int in types and dtypes.is_integer(wanted):
+        if types & {int, float} and dtypes.is_integer(wanted):
             return _native.array_from(np.array(x, wanted))
         return from_numpy("asarray", np.array(x), wanted)
     except OverflowError as error:
@@ -289,6 +317,7 @@ def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
 
 def filled(shape: Shape, value: Any, dtype: np.dtype, weak: bool = False) -> Any:
     """A number everywhere in a shape."""
+    value = within(value, dtype)
     if not shape:
         return constant(value, dtype, weak)
     number = constant(value, dtype, True) if weak else dtype.type(value)
@@ -436,8 +465,6 @@ def full_like(
     new, own, weak = _like("full_like", a, dtype, shape)
     if type(fill_value) in SCALARS:
         number = fill_value if own != dtypes.bool_ else bool(fill_value)
-        if dtypes.is_integer(own) and type(number) is float:
-            number = own.type(number)
         made = filled(new, number, own, weak)
     else:
         made = _full(new, fill_value, own)

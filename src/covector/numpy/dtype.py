@@ -209,7 +209,12 @@ def result_type(*args: Any) -> np.dtype:
     if not args:
         raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
     if all(is_of_keys(x) for x in args):
-        return getattr(args[0], "dtype", args[0])
+        found, *others = {getattr(x, "dtype", x) for x in args}
+        if others:
+            raise TypeError(
+                f"result_type of {[found, *others]}{errors.at_user_line()}: there is none"
+            )
+        return found
     return target("any", *[_key(x, dtypes.as_dtype) for x in args])[0]
 
 
@@ -334,7 +339,7 @@ def iscomplexobj(x: Any) -> Any:
         return dtypes.is_complex(asarray(x).dtype)
     if isinstance(x, type | np.dtype):
         return dtypes.is_complex(_key(x)[0])
-    return isinstance(x, complex) or getattr(x, "dtype", None) in dtypes.COMPLEX
+    return isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", "") == "c"
 
 
 def isrealobj(x: Any) -> Any:

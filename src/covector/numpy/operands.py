@@ -36,11 +36,9 @@ def _operand(name: str, x: Any) -> Any:
 
 
 def converted(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
-    """An array in a dtype, strong unless asked otherwise; complex numbers are true if either part is not 0."""
+    """An array in a dtype, strong unless asked otherwise."""
     if x.dtype == dtype and x.weak_type == weak:
         return x
-    if dtype == dtypes.bool_ and dtypes.is_complex(x.dtype):
-        return prims.ne(x, x.dtype.type(0))
     return prims.Convert(dtype, weak)(x)
 
 

@@ -15,7 +15,7 @@ from covector.numpy.creation import asarray
 from covector.numpy.join import concatenate, repeat
 from covector.numpy.operands import converted
 from covector.numpy.ordering import median
-from covector.numpy.promotion import axis_of, cast, is_operand, lift
+from covector.numpy.promotion import axis_of, cast, is_operand, lift, within
 from covector.numpy.ranges import linspace
 from covector.numpy.shape import cut, moveaxis
 from covector.numpy.statistics import mean
@@ -119,7 +119,7 @@ def _piece_of(mode: str, options: dict[str, Any], rank: int) -> Piece:
 
 def _as_in(a: Any, value: Any) -> Any:
     """What is put beside an array: of its dtype, and as weak."""
-    value = cast(value, a.dtype)
+    value = cast(within(value, a.dtype), a.dtype)
     return converted(asarray(value), a.dtype, True) if a.weak_type else value
 
 

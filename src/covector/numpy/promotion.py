@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from covector._engine.core.numbers import (
     plain_number,
 )
 from covector._engine.core.trace import Tracer, typeof
-from covector._engine.types import dtypes
+from covector._engine.types import conversion, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim, Polynomial
 
@@ -159,8 +159,7 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
     wanted = dtypes.canonical(native) if dtype is None else dtype
     if x.dtype == wanted:
         return _native.array_from(x)
-    with np.errstate(over="ignore"):  # what is beyond the range of float32 is infinite
-        return _native.array_from(x.astype(wanted), None, False, False)
+    return _native.array_from(conversion.convert(x, wanted), None, False, False)
 
 
 def whole(name: str, x: Any) -> Any:
@@ -217,6 +216,13 @@ def convert_scalar(x: Any, dtype: np.dtype, weak: bool) -> Any:
         if type(x) is int and -(2 ** (bits - 1)) <= x < 2 ** (bits - 1):
             return np.asarray(x).astype(dtype)[()]
         return _number(x, dtype)
+
+
+def within(x: Any, dtype: np.dtype) -> Any:
+    """A number that fills or begins an array of a dtype: a float among integers is what `astype` makes of it."""
+    if not isinstance(x, float | np.floating) or not dtypes.is_integer(dtype):
+        return x
+    return prims.convert_number(x, dtype)
 
 
 def cast(x: Any, dtype: np.dtype, weak: bool = False) -> Any:
@@ -384,6 +390,8 @@ def dim_of(n: Any, name: str = "a dimension") -> Dim:
 def shape_of(shape: Any, name: str = "shape") -> Shape:
     """A shape from an int or a sequence of ints; ValueError if one is negative."""
     try:
+        if isinstance(shape, bytes | bytearray | Set | Mapping | Iterator):
+            raise TypeError("what has no order, or is no sequence, has no axes")
         if isinstance(shape, Polynomial) or not isinstance(shape, Iterable) or is_number(shape):
             result = (dim_of(shape),)
         else:

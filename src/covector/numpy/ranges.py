@@ -97,7 +97,8 @@ def _check_range(bounds: Sequence[Any], wanted: np.dtype, chosen: bool) -> None:
         )
     if chosen and dtypes.is_integer(wanted):
         info = np.iinfo(wanted)
-        wrong = [b for b in bounds[:2] if not info.min <= b <= info.max + (b == bounds[1])]
+        first, last = map(operator.index, bounds[:2])  # a NumPy scalar would wrap beyond its dtype
+        wrong = [b for b in (first, last) if not info.min <= b <= info.max + (b == last)]
         if wrong:
             raise OverflowError(
                 f"arange: {wrong[0]} does not fit {wanted.name}{errors.at_user_line()}; give a wider dtype, for "

@@ -24,6 +24,7 @@ from covector.numpy.promotion import (
     constant,
     lift,
     spread,
+    within,
 )
 from covector.numpy.selection import where as choose
 from covector.numpy.shape import reshape
@@ -113,7 +114,7 @@ def _reduce(
         _check_not_empty(fold.name, a.shape, axes)
     out = _folded(fold, a, axes)
     if initial is not None:
-        out = fold.combine(out, cast(initial, out.dtype))
+        out = fold.combine(out, cast(within(initial, out.dtype), out.dtype))
     out = strong(out)
     return kept(out, a.shape, axes) if keepdims else out
 

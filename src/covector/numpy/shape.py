@@ -73,6 +73,8 @@ def _own(name: str, a: Any) -> Shape:
     own = getattr(a, "shape", None)
     if isinstance(own, tuple):
         return own
+    if isinstance(a, range):
+        return (len(a),)
     if not isinstance(a, list | tuple):
         return lift(name, a).shape
     shapes = {_own(name, x) for x in a} or {()}
@@ -317,13 +319,13 @@ def squeeze(a: Any, axis: int | Sequence[int] | None = None) -> Any:
 
 def _at_least(rank: int, name: str, arrays: tuple[Any, ...], place: Any) -> Any:
     results = [place(lift(name, a)) for a in arrays]
-    return results[0] if len(results) == 1 else results
+    return results[0] if len(results) == 1 else tuple(results)
 
 
 def atleast_1d(*arys: Any) -> Any:
     """Scalars as arrays of one element, other arrays as they are.
 
-    Of several arrays a list.
+    Of several arrays a tuple.
 
     >>> from covector import numpy as cnp
     >>> cnp.atleast_1d(3)
@@ -335,7 +337,7 @@ def atleast_1d(*arys: Any) -> Any:
 def atleast_2d(*arys: Any) -> Any:
     """Arrays with new leading axes up to rank 2.
 
-    Of several arrays a list.
+    Of several arrays a tuple.
 
     >>> from covector import numpy as cnp
     >>> cnp.atleast_2d(cnp.array([1, 2]))
@@ -352,7 +354,7 @@ def _to_3d(a: Any) -> Any:
 def atleast_3d(*arys: Any) -> Any:
     """Arrays with new axes up to rank 3: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1).
 
-    Of several arrays a list.
+    Of several arrays a tuple.
 
     >>> from covector import numpy as cnp
     >>> cnp.atleast_3d(cnp.array([1, 2])).shape

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,41 @@ def _compile(python: Callable[..., Any], signature: Any) -> Any:
     return import_late("covector._engine.runtime.eager").compile_ufunc(python, signature)
 
 
+# The ufuncs that other things than arrays have a meaning of their own for: those that compare, or hand on, keys.
+_OF_OTHERS = frozenset(
+    (
+        "conjugate",
+        "equal",
+        "isfinite",
+        "isinf",
+        "isnan",
+        "isneginf",
+        "isposinf",
+        "not_equal",
+        "positive",
+        "real",
+    )
+)
+
+
+def _handing_on(python: Callable[..., Any]) -> Callable[..., Any]:
+    """The Python form, which hands calls to operands that take them (`__covector_function__`)."""
+
+    @wraps(python)
+    def form(*args: Any, **kwargs: Any) -> Any:
+        for x in args:
+            if take := getattr(type(x), "__covector_function__", None):
+                found = take(x, form, args, kwargs)
+                if found is not NotImplemented:
+                    return found
+        return python(*args, **kwargs)
+
+    return form
+
+
 def make(name: str, python: Callable[..., Any], nin: int, doc: str) -> Any:
     """A native ufunc whose meaning is a Python function of `nin` operands."""
+    python = _handing_on(python) if name in _OF_OTHERS else python
     python.__name__ = python.__qualname__ = name
     python.__doc__ = doc
     python.__module__ = "covector.numpy"

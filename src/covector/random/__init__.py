@@ -5,7 +5,11 @@ The generator is threefry2x32, as in JAX with its default flags.
 """
 
 from covector._engine.base.public import publish as _publish
-from covector.random import key_methods as _key_methods, key_refs as _key_refs
+from covector.random import (
+    key_functions as _key_functions,
+    key_methods as _key_methods,
+    key_refs as _key_refs,
+)
 from covector.random.choices import *
 from covector.random.counts import *
 from covector.random.distributions import *
@@ -25,6 +29,7 @@ from covector.random.keys import (
 from covector.random.matrices import *
 from covector.random.samplers import *
 
+_key_functions.install()
 _key_methods.install()
 _key_refs.install()
 _publish(__name__, arrays=(__name__,))

@@ -24,7 +24,7 @@ from covector.numpy.reduce import argmax
 from covector.numpy.shape import expand_dims, moveaxis, reshape, transpose
 from covector.numpy.take import take, take_along_axis
 from covector.random.distributions import gumbel
-from covector.random.keys import words_of
+from covector.random.keys import bits_of, key_of
 from covector.random.samplers import randint, result_shape, split_in, uniform
 
 __all__ = ["categorical", "choice", "permutation"]
@@ -32,13 +32,13 @@ __all__ = ["categorical", "choice", "permutation"]
 # ----------------------------------------------------------------------------- order and choice
 
 
-def _shuffled(words: Any, n: int, shape: Shape, axis: int) -> Any:
+def _shuffled(key: Any, n: int, shape: Shape, axis: int) -> Any:
     """The indices along an axis of a shape, shuffled: sorted by random bits, often enough for no two to be equal."""
     rounds = math.ceil(3 * math.log(max(1, n)) / math.log(2**32 - 1))
     order = moveaxis(iota(shape, dtypes.index_dtype(shape[axis]), axis), axis, -1)
     for _ in range(rounds):
-        words, now = split_in(words)
-        keys = moveaxis(prims.RandomBits(shape, 32)(now), axis, -1)
+        key, now = split_in(key)
+        keys = moveaxis(bits_of(now, shape, 32), axis, -1)
         _, order = prims.SortPairs()(keys, order)
     return moveaxis(order, -1, axis)
 
@@ -58,7 +58,7 @@ def permutation(
     >>> random.permutation(key, 5)
     Array([0, 1, 4, 3, 2], dtype=int32)
     """
-    words = words_of("permutation", key)
+    key = key_of("permutation", key)
     if not np.ndim(x):
         if not dtypes.is_integer(type_key(x)[0]):
             raise TypeError(
@@ -68,7 +68,7 @@ def permutation(
         axis_of(axis, 1)
         if n < 0:
             raise ValueError(f"permutation of {n} numbers{errors.at_user_line()}")
-        return converted(_shuffle(words, n=n, shape=(n,), axis=0), dtypes.or_default(None, int))
+        return converted(_shuffle(key, n=n, shape=(n,), axis=0), dtypes.or_default(None, int))
     x = lift("permutation", x)
     axis = axis_of(axis, x.ndim)
     if not dims.is_constant(x.shape):
@@ -76,12 +76,12 @@ def permutation(
             f"permutation of {typeof(x).text()}{errors.at_user_line()}: its size must be known"
         )
     if independent and x.ndim > 1:
-        order = _shuffle(words, n=operator.index(x.size), shape=x.shape, axis=axis)
+        order = _shuffle(key, n=operator.index(x.size), shape=x.shape, axis=axis)
         return take_along_axis(x, order, axis)
     n = x.shape[axis]
     if x.size == 0:
         return x
-    return take(x, _shuffle(words, n=n, shape=(n,), axis=0), axis, mode="clip")
+    return take(x, _shuffle(key, n=n, shape=(n,), axis=0), axis, mode="clip")
 
 
 def choice(

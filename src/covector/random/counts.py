@@ -21,7 +21,7 @@ from covector.numpy.selection import clip, where
 from covector.numpy.shape import moveaxis
 from covector.numpy.take import take
 from covector.random.gammas import exactly
-from covector.random.keys import split_words, words_of
+from covector.random.keys import key_of, split_key
 from covector.random.samplers import float_dtype, result_shape, split_in, uniform, uniform_floats
 
 __all__ = ["binomial", "geometric", "multinomial", "poisson"]
@@ -35,39 +35,39 @@ def int_dtype(name: str, dtype: Any) -> np.dtype:
     return wanted
 
 
-def _until_all(words: Any, draw: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _until_all(key: Any, draw: Any, shape: Shape, dtype: np.dtype) -> Any:
     """Numbers by rejection: `draw` gives candidates and which are accepted, until each place has had one."""
 
     def turn(state: Any) -> Any:
-        words, found, done = state
-        words, *now = split_in(words, 3)
+        key, found, done = state
+        key, *now = split_in(key, 3)
         u, v = (uniform_floats(w, shape, dtype, 0.0, 1.0) for w in now)
         candidate, accepted = draw(u, v)
-        return words, where(accepted, candidate, found), el.logical_or(done, accepted)
+        return key, where(accepted, candidate, found), el.logical_or(done, accepted)
 
-    start = words, el.add(zeros(shape, dtype), -1.0), zeros(shape, dtypes.bool_)
+    start = key, el.add(zeros(shape, dtype), -1.0), zeros(shape, dtypes.bool_)
     return while_loop(lambda s: el.logical_not(reduce.all(s[2])), turn, start)[1]
 
 
 # ----------------------------------------------------------------------------------------- Poisson
 
 
-def _poisson_by_products(words: Any, rate: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _poisson_by_products(key: Any, rate: Any, shape: Shape, dtype: np.dtype) -> Any:
     """As many uniform numbers as have a product above e^-rate (D. Knuth, TAOCP 2, 3.4.1)."""
 
     def turn(state: Any) -> Any:
-        count, words, logs = state
-        words, now = split_in(words)
+        count, key, logs = state
+        key, now = split_in(key)
         count = where(el.greater(logs, el.negative(rate)), el.add(count, 1), count)
         u = uniform_floats(now, shape, dtypes.float32, 0.0, 1.0)
-        return count, words, el.add(logs, el.log(u))
+        return count, key, el.add(logs, el.log(u))
 
-    start = zeros(shape, dtype), words, zeros(shape, dtypes.float32)
+    start = zeros(shape, dtype), key, zeros(shape, dtypes.float32)
     more = while_loop(lambda s: reduce.any(el.greater(s[2], el.negative(rate))), turn, start)
     return el.subtract(more[0], 1)
 
 
-def _poisson_by_rejection(words: Any, rate: Any, shape: Shape) -> Any:
+def _poisson_by_rejection(key: Any, rate: Any, shape: Shape) -> Any:
     """W. Hörmann, "The transformed rejection method for generating Poisson random variables", 1993."""
     log_rate = el.log(rate)
     b = el.add(0.931, el.multiply(2.53, el.sqrt(rate)))
@@ -91,15 +91,15 @@ def _poisson_by_rejection(words: Any, rate: Any, shape: Shape) -> Any:
         exact = el.logical_and(el.logical_not(out), el.less_equal(s, t))
         return k, el.logical_or(quick, exact)
 
-    return _until_all(words, draw, shape, dtypes.float32)
+    return _until_all(key, draw, shape, dtypes.float32)
 
 
 @fused("shape", "dtype")
-def _poisson(words: Any, lam: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _poisson(key: Any, lam: Any, shape: Shape, dtype: np.dtype) -> Any:
     rate = spread(lift("poisson", cast(lam, dtypes.float32)), shape)
     small = el.logical_or(el.isnan(rate), el.less(rate, 10))
-    few = _poisson_by_products(words, where(small, rate, 0.0), shape, dtype)
-    many = converted(_poisson_by_rejection(words, where(small, 1e5, rate), shape), dtype)
+    few = _poisson_by_products(key, where(small, rate, 0.0), shape, dtype)
+    many = converted(_poisson_by_rejection(key, where(small, 1e5, rate), shape), dtype)
     return where(el.equal(rate, 0), dtype.type(0), where(small, few, many))
 
 
@@ -123,7 +123,7 @@ def poisson(
     exactly("poisson", method)
     wanted = int_dtype("poisson", dtype)
     shape = result_shape("poisson", shape, lam)
-    return _poisson(words_of("poisson", key), lam, shape=shape, dtype=wanted)
+    return _poisson(key_of("poisson", key), lam, shape=shape, dtype=wanted)
 
 
 # ---------------------------------------------------------------------------------------- binomial
@@ -153,23 +153,23 @@ def _tail(k: Any) -> Any:
     return where(el.less_equal(k, 9), known, series)
 
 
-def _binomial_by_waiting(words: Any, count: Any, p: Any, shape: Shape) -> Any:
+def _binomial_by_waiting(key: Any, count: Any, p: Any, shape: Shape) -> Any:
     """As many geometric waiting times as have a sum of at most `count`."""
     slope = el.log1p(el.negative(p))
 
     def turn(state: Any) -> Any:
-        many, total, words = state
-        now, words = split_in(words)
+        many, total, key = state
+        now, key = split_in(key)
         many = where(el.less_equal(total, count), el.add(many, 1), many)
         u = uniform_floats(now, shape, p.dtype, 0.0, 1.0)
-        return many, el.add(total, el.ceil(el.divide(el.log(u), slope))), words
+        return many, el.add(total, el.ceil(el.divide(el.log(u), slope))), key
 
-    start = zeros(shape, p.dtype), zeros(shape, p.dtype), words
+    start = zeros(shape, p.dtype), zeros(shape, p.dtype), key
     found = while_loop(lambda s: reduce.any(el.less_equal(s[1], count)), turn, start)
     return el.subtract(found[0], 1)
 
 
-def _binomial_by_rejection(words: Any, count: Any, p: Any, shape: Shape) -> Any:
+def _binomial_by_rejection(key: Any, count: Any, p: Any, shape: Shape) -> Any:
     """W. Hörmann, "The generation of binomial random variates", 1993: the algorithm BTRS."""
     rest = el.subtract(1, p)
     deviation = el.sqrt(el.multiply(el.multiply(count, p), rest))
@@ -210,11 +210,11 @@ def _binomial_by_rejection(words: Any, count: Any, p: Any, shape: Shape) -> Any:
         exact = el.logical_and(el.logical_not(out), el.less_equal(s, bound))
         return k, el.logical_or(quick, exact)
 
-    return _until_all(words, draw, shape, p.dtype)
+    return _until_all(key, draw, shape, p.dtype)
 
 
 @fused("shape", "dtype")
-def _binomial(words: Any, n: Any, p: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _binomial(key: Any, n: Any, p: Any, shape: Shape, dtype: np.dtype) -> Any:
     (p,) = together("binomial", "inexact", p)
     count, p = spread(lift("binomial", cast(n, p.dtype)), shape), spread(p, shape)
     low = el.less(p, 0.5)
@@ -225,8 +225,8 @@ def _binomial(words: Any, n: Any, p: Any, shape: Shape, dtype: np.dtype) -> Any:
     q = where(no_q, 0.01, q)
     small = el.logical_or(no_count, el.less_equal(el.multiply(count, q), 10))
     count = el.floor(count)
-    few = _binomial_by_waiting(words, where(small, count, 0.0), q, shape)
-    many = _binomial_by_rejection(words, where(small, 1e4, count), where(small, 0.5, q), shape)
+    few = _binomial_by_waiting(key, where(small, count, 0.0), q, shape)
+    many = _binomial_by_rejection(key, where(small, 1e4, count), where(small, 0.5, q), shape)
     found = converted(where(small, few, many), dtype)
     invalid = el.logical_or(no_count, no_q)
     found = where(invalid, np.nan, where(infinite, np.inf, found))
@@ -246,7 +246,7 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     """
     wanted = float_dtype("binomial", dtype)
     shape = result_shape("binomial", shape, n, p)
-    return _binomial(words_of("binomial", key), n, p, shape=shape, dtype=wanted)
+    return _binomial(key_of("binomial", key), n, p, shape=shape, dtype=wanted)
 
 
 def multinomial(
@@ -272,13 +272,13 @@ def multinomial(
         raise ValueError(f"multinomial: p has no axes{errors.at_user_line()}; it has at least one")
     batch = p.shape[:-1] if shape is None else shape_of(shape)
     full = result_shape("multinomial", (*batch, p.shape[-1]), p)
-    words = words_of("multinomial", key)
-    return _multinomial(words, n, p, shape=full, dtype=wanted, unroll=unroll)
+    key = key_of("multinomial", key)
+    return _multinomial(key, n, p, shape=full, dtype=wanted, unroll=unroll)
 
 
 @fused("shape", "dtype", "unroll")
 def _multinomial(
-    words: Any, n: Any, p: Any, shape: Shape, dtype: np.dtype, unroll: int | bool
+    key: Any, n: Any, p: Any, shape: Shape, dtype: np.dtype, unroll: int | bool
 ) -> Any:
     n = spread(n, shape[:-1])
     p = moveaxis(spread(p, shape), -1, 0)
@@ -286,11 +286,11 @@ def _multinomial(
     ratios = el.divide(p, where(el.equal(rest, 0), 1.0, rest))
 
     def outcome(left: Any, of: Any) -> tuple[Any, Any]:
-        ratio, words = of
-        count = _binomial(words, left, clip(ratio, 0.0, 1.0), shape=shape[:-1], dtype=left.dtype)
+        ratio, key = of
+        count = _binomial(key, left, clip(ratio, 0.0, 1.0), shape=shape[:-1], dtype=left.dtype)
         return el.subtract(left, count), count
 
-    _, counts = scan(outcome, n, (ratios, split_words(words, (shape[-1],))), unroll=unroll)
+    _, counts = scan(outcome, n, (ratios, split_key(key, (shape[-1],))), unroll=unroll)
     return converted(moveaxis(counts, 0, -1), dtype)
 
 

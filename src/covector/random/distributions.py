@@ -22,7 +22,7 @@ from covector.numpy.promotion import (
     spread,
 )
 from covector.numpy.selection import where
-from covector.random.keys import words_of
+from covector.random.keys import bits_of, key_of
 from covector.random.samplers import (
     check_real,
     float_dtype,
@@ -52,14 +52,13 @@ __all__ = [
 ]
 
 
-def _least_log(words: Any, shape: Shape) -> Any:
+def _least_log(key: Any, shape: Shape) -> Any:
     """-log(-log(u)) of float32 for u with 64 random bits, of which those count that follow the first one that is set.
 
     Beyond one half it is 1 - u that has them.
     """
     high, low = (
-        prims.Convert(dtypes.uint64)(part)
-        for part in unstack(prims.RandomBits((2, *shape), 32)(words))
+        prims.Convert(dtypes.uint64)(part) for part in unstack(bits_of(key, (2, *shape), 32))
     )
     u = prims.or_(prims.shift_left(high, np.uint64(32)), low)
     near = prims.lt(u, np.uint64(2**63))
@@ -73,14 +72,14 @@ def _least_log(words: Any, shape: Shape) -> Any:
 
 
 @fused("shape", "dtype", "mode")
-def _gumbel(words: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
+def _gumbel(key: Any, shape: Shape, dtype: np.dtype, mode: str) -> Any:
     info = dtypes.finfo(dtype)
     if mode == "highest" and dtype == dtypes.float32:
-        return _least_log(words, shape)
+        return _least_log(key, shape)
     if mode == "low":
-        u = uniform_floats(words, shape, dtype, float(info.tiny), 1.0)
+        u = uniform_floats(key, shape, dtype, float(info.tiny), 1.0)
         return prims.neg(prims.log(prims.neg(prims.log(u))))
-    both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
+    both = uniform_floats(key, (2, *shape), dtype, 0.0, 1.0)
     high, low = both[0], both[1]
     least = max(2.0 ** -(2 * info.nmant + 1), float(info.tiny))
     tiny = prims.add(prims.mul(low, dtype.type(2.0**-info.nmant)), dtype.type(least))
@@ -112,7 +111,7 @@ def gumbel(
         raise ValueError(
             f"gumbel: mode is 'low', 'high' or 'highest', not {mode!r}{errors.at_user_line()}"
         )
-    return _gumbel(words_of("gumbel", key), shape=shape_of(shape), dtype=wanted, mode=mode or "low")
+    return _gumbel(key_of("gumbel", key), shape=shape_of(shape), dtype=wanted, mode=mode or "low")
 
 
 def _exponential(u: Any) -> Any:
@@ -141,14 +140,14 @@ _OF_UNIFORM: dict[str, tuple[Any, Any]] = {
 
 
 @fused("name", "shape", "dtype")
-def _of_uniform(words: Any, name: str, shape: Shape, dtype: np.dtype) -> Any:
+def _of_uniform(key: Any, name: str, shape: Shape, dtype: np.dtype) -> Any:
     recipe, lowest = _OF_UNIFORM[name]
-    return recipe(uniform_floats(words, shape, dtype, lowest(dtypes.finfo(dtype)), 1.0))
+    return recipe(uniform_floats(key, shape, dtype, lowest(dtypes.finfo(dtype)), 1.0))
 
 
 def _sample(name: str, key: Any, shape: Any, dtype: Any) -> Any:
     wanted = float_dtype(name, dtype)
-    return _of_uniform(words_of(name, key), name=name, shape=shape_of(shape), dtype=wanted)
+    return _of_uniform(key_of(name, key), name=name, shape=shape_of(shape), dtype=wanted)
 
 
 def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
@@ -308,17 +307,17 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     check_real("double_sided_maxwell", loc, scale)
     own = broadcast_shapes(np.shape(loc), np.shape(scale))
     full = (*(shape_of(shape) or own), *own)
-    sizes, signs = split_in(words_of("double_sided_maxwell", key))
+    sizes, signs = split_in(key_of("double_sided_maxwell", key))
     signed = el.multiply(rademacher(signs, full, wanted), maxwell(sizes, full, wanted))
     return el.add(el.multiply(signed, scale), loc)
 
 
 @fused("shape", "dtype")
-def _triangular(words: Any, left: Any, mode: Any, right: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _triangular(key: Any, left: Any, mode: Any, right: Any, shape: Shape, dtype: np.dtype) -> Any:
     left, mode, right = (
         spread(lift("triangular", cast(x, dtype)), shape) for x in (left, mode, right)
     )
-    u = uniform_floats(words, shape, dtype, 0.0, 1.0)
+    u = uniform_floats(key, shape, dtype, 0.0, 1.0)
     width, rise, fall = el.subtract(right, left), el.subtract(mode, left), el.subtract(right, mode)
     low = el.add(left, el.sqrt(el.multiply(el.multiply(u, width), rise)))
     rest = el.multiply(el.multiply(el.subtract(1, u), width), fall)
@@ -345,14 +344,14 @@ def triangular(
     """
     wanted = float_dtype("triangular", dtype)
     shape = result_shape("triangular", shape, left, mode, right)
-    words = words_of("triangular", key)
-    return _triangular(words, left, mode, right, shape=shape, dtype=wanted)
+    key = key_of("triangular", key)
+    return _triangular(key, left, mode, right, shape=shape, dtype=wanted)
 
 
 @fused("shape", "dtype")
-def _wald(words: Any, mean: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _wald(key: Any, mean: Any, shape: Shape, dtype: np.dtype) -> Any:
     """J. Michael and others, "Generating random variates using transformations with multiple roots", 1976."""
-    for_normal, for_choice = split_in(words)
+    for_normal, for_choice = split_in(key)
     mean = spread(lift("wald", cast(mean, dtype)), shape)
     y = el.square(normal_floats(for_normal, shape, dtype))
     z = uniform_floats(for_choice, shape, dtype, 0.0, 1.0)
@@ -378,4 +377,4 @@ def wald(
     """
     wanted = float_dtype("wald", dtype)
     shape = result_shape("wald", shape, mean)
-    return _wald(words_of("wald", key), mean, shape=shape, dtype=wanted)
+    return _wald(key_of("wald", key), mean, shape=shape, dtype=wanted)

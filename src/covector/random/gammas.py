@@ -16,6 +16,8 @@ from covector._engine.control.open import own
 from covector._engine.core.symbolic import Zero
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+from covector.lax.control_flow import map as map_
 from covector.lax.loops import while_loop
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.creation import zeros_like
@@ -23,7 +25,8 @@ from covector.numpy.fused import fused
 from covector.numpy.promotion import Shape, cast, integer_of, lift, shape_of, spread
 from covector.numpy.shape import expand_dims, reshape
 from covector.random.distributions import exponential
-from covector.random.keys import split_words, words_of
+from covector.random.generators import THREEFRY, Generator
+from covector.random.keys import Key, key_of, split_key
 from covector.random.samplers import (
     float_dtype,
     normal_floats,
@@ -49,22 +52,31 @@ __all__ = [
 
 @record
 class RandomGamma(Composite):
-    """Samples of the gamma distribution, or their logarithms.  Operands: keys (uint32[..., 2]), parameters a.
+    """Samples of the gamma distribution, or their logarithms.  Operands: words of keys, parameters a.
 
     The derivative in a is that of the sample at the same quantile (M. Figurnov, S. Mohamed, A. Mnih, "Implicit
     reparameterization gradients", 2018).
     """
 
     log_space: bool
+    generator: Generator = THREEFRY
     name: ClassVar[str] = "random_gamma"
 
     def type(self, words: ShapedArray, a: ShapedArray) -> ShapedArray:
         return ShapedArray(a.shape, a.dtype)
 
     def compute(self, words: Any, a: Any) -> Any:
-        flat = reshape(a, (-1,)) if a.shape else reshape(a, (1,))
-        samples = vmap(lambda w, p: _sample(w, p, self.log_space))(reshape(words, (-1, 2)), flat)
+        keys = Key(reshape(words, (a.size, self.generator.length)), self.generator)
+        flat = reshape(a, (a.size,))
+        if self.generator is THREEFRY:
+            samples = vmap(lambda k, p: _sample(k, p, self.log_space))(keys, flat)
+        else:  # one by one: under `vmap` the bits of others depend on the first key alone
+            samples = map_(lambda t: _sample(t[0], t[1], self.log_space), (keys, flat))
         return reshape(samples, a.shape)
+
+    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
+        words, a = (prims.batch_to_front(x, d, size) for x, d in zip(args, dims, strict=True))
+        return self(words, a), 0
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (words, a), (_, t) = primals, tangents
@@ -81,7 +93,7 @@ class RandomGamma(Composite):
 random_gamma_p = own(RandomGamma.name, RandomGamma)
 
 
-def _sample(words: Any, a: Any, log_space: bool) -> Any:
+def _sample(key: Any, a: Any, log_space: bool) -> Any:
     """One sample, under a key of its own.
 
     G. Marsaglia, W. Tsang, "A simple method for generating gamma variables", 2000: d v with v = (1 + c x)^3 and x
@@ -94,17 +106,17 @@ def _sample(words: Any, a: Any, log_space: bool) -> Any:
     c = prims.div(third, prims.sqrt(d))
 
     def propose(state: Any) -> Any:
-        words, now = split_in(state[0])
+        key, now = split_in(state[0])
         x = normal_floats(now, (), dtype)
-        return words, x, prims.add(one, prims.mul(x, c))
+        return key, x, prims.add(one, prims.mul(x, c))
 
     def turn(state: Any) -> Any:
-        words, for_x, for_u = split_in(state[0], 3)
+        key, for_x, for_u = split_in(state[0], 3)
         zero = zeros_like(a)
         start = (for_x, zero, prims.sub(zero, one))
         _, x, v = while_loop(lambda s: prims.le(s[2], dtype.type(0)), propose, start)
         cube = prims.mul(prims.mul(v, v), v)
-        return words, prims.mul(x, x), cube, uniform_floats(for_u, (), dtype, 0.0, 1.0)
+        return key, prims.mul(x, x), cube, uniform_floats(for_u, (), dtype, 0.0, 1.0)
 
     def rejected(state: Any) -> Any:
         _, square, cube, u = state
@@ -115,10 +127,10 @@ def _sample(words: Any, a: Any, log_space: bool) -> Any:
         bound = prims.add(prims.mul(square, dtype.type(0.5)), exact)
         return prims.and_(outside, prims.ge(prims.log(u), bound))
 
-    words, for_boost = split_in(words)
+    key, for_boost = split_in(key)
     zero = zeros_like(a)
     ones = prims.add(zero, one)
-    _, _, cube, _ = while_loop(rejected, turn, (words, zero, ones, prims.add(ones, one)))
+    _, _, cube, _ = while_loop(rejected, turn, (key, zero, ones, prims.add(ones, one)))
     u = uniform_floats(for_boost, (), dtype, 0.0, 1.0)
     inverse = prims.div(one, a)
     if log_space:
@@ -130,10 +142,10 @@ def _sample(words: Any, a: Any, log_space: bool) -> Any:
     return prims.mul(prims.mul(d, cube), boost)
 
 
-def gamma_floats(words: Any, a: Any, shape: Shape, dtype: np.dtype, log_space: bool) -> Any:
+def gamma_floats(key: Any, a: Any, shape: Shape, dtype: np.dtype, log_space: bool) -> Any:
     """Samples, or their logarithms, of a shape that the parameters broadcast to."""
     a = spread(lift("gamma", cast(a, dtype)), shape)
-    return RandomGamma(log_space)(split_words(words, (a.size,)), a)
+    return RandomGamma(log_space, key.generator)(split_key(key, (a.size,)).words, a)
 
 
 _gamma = fused("shape", "dtype", "log_space")(gamma_floats)
@@ -171,7 +183,7 @@ def gamma(
     exactly("gamma", method)
     wanted = float_dtype("gamma", dtype)
     shape = result_shape("gamma", shape, a)
-    return _gamma(words_of("gamma", key), a, shape=shape, dtype=wanted, log_space=False)
+    return _gamma(key_of("gamma", key), a, shape=shape, dtype=wanted, log_space=False)
 
 
 def loggamma(
@@ -194,14 +206,14 @@ def loggamma(
     exactly("loggamma", method)
     wanted = float_dtype("loggamma", dtype)
     shape = result_shape("loggamma", shape, a)
-    return _gamma(words_of("loggamma", key), a, shape=shape, dtype=wanted, log_space=True)
+    return _gamma(key_of("loggamma", key), a, shape=shape, dtype=wanted, log_space=True)
 
 
 @fused("shape", "dtype")
-def _beta(words: Any, a: Any, b: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _beta(key: Any, a: Any, b: Any, shape: Shape, dtype: np.dtype) -> Any:
     """x / (x + y) of two gamma samples, scaled by the larger one."""
     x, y = (
-        gamma_floats(w, p, shape, dtype, True) for w, p in zip(split_in(words), (a, b), strict=True)
+        gamma_floats(w, p, shape, dtype, True) for w, p in zip(split_in(key), (a, b), strict=True)
     )
     top = prims.maximum(x, y)
     x, y = (prims.exp(prims.sub(p, top)) for p in (x, y))
@@ -229,12 +241,12 @@ def beta(
     exactly("beta", method)
     wanted = float_dtype("beta", dtype)
     shape = result_shape("beta", shape, a, b)
-    return _beta(words_of("beta", key), a, b, shape=shape, dtype=wanted)
+    return _beta(key_of("beta", key), a, b, shape=shape, dtype=wanted)
 
 
 @fused("shape", "dtype")
-def _dirichlet(words: Any, alpha: Any, shape: Shape, dtype: np.dtype) -> Any:
-    logs = gamma_floats(words, alpha, shape, dtype, True)
+def _dirichlet(key: Any, alpha: Any, shape: Shape, dtype: np.dtype) -> Any:
+    logs = gamma_floats(key, alpha, shape, dtype, True)
     terms = el.exp(el.subtract(logs, reduce.max(logs, -1, keepdims=True)))
     return el.divide(terms, reduce.sum(terms, -1, keepdims=True))
 
@@ -259,13 +271,13 @@ def dirichlet(
         )
     own_shape = alpha.shape[:-1] if shape is None else shape_of(shape)
     full = result_shape("dirichlet", (*own_shape, alpha.shape[-1]), alpha)
-    return _dirichlet(words_of("dirichlet", key), alpha, shape=full, dtype=wanted)
+    return _dirichlet(key_of("dirichlet", key), alpha, shape=full, dtype=wanted)
 
 
 @fused("shape", "dtype")
-def _chisquare(words: Any, df: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _chisquare(key: Any, df: Any, shape: Shape, dtype: np.dtype) -> Any:
     half = prims.div(lift("chisquare", cast(df, dtype)), dtype.type(2))
-    logs = gamma_floats(words, half, shape, dtype, True)
+    logs = gamma_floats(key, half, shape, dtype, True)
     return prims.mul(prims.exp(logs), dtype.type(2))
 
 
@@ -289,7 +301,7 @@ def chisquare(
     exactly("chisquare", method)
     wanted = float_dtype("chisquare", dtype)
     shape = result_shape("chisquare", shape, df)
-    return _chisquare(words_of("chisquare", key), df, shape=shape, dtype=wanted)
+    return _chisquare(key_of("chisquare", key), df, shape=shape, dtype=wanted)
 
 
 def f(
@@ -311,17 +323,17 @@ def f(
     """
     wanted = float_dtype("f", dtype)
     shape = result_shape("f", shape, dfnum, dfden)
-    below, above = split_in(words_of("f", key))
+    below, above = split_in(key_of("f", key))
     parts = [
-        el.divide(_chisquare(words, df, shape=shape, dtype=wanted), cast(df, wanted))
-        for words, df in ((above, dfnum), (below, dfden))
+        el.divide(_chisquare(key, df, shape=shape, dtype=wanted), cast(df, wanted))
+        for key, df in ((above, dfnum), (below, dfden))
     ]
     return el.divide(*parts)
 
 
 @fused("shape", "dtype")
-def _t(words: Any, df: Any, shape: Shape, dtype: np.dtype) -> Any:
-    for_normal, for_gamma = split_in(words)
+def _t(key: Any, df: Any, shape: Shape, dtype: np.dtype) -> Any:
+    for_normal, for_gamma = split_in(key)
     half = prims.div(lift("t", cast(df, dtype)), dtype.type(2))
     n = normal_floats(for_normal, shape, dtype)
     g = gamma_floats(for_gamma, half, shape, dtype, False)
@@ -339,7 +351,7 @@ def t(key: Any, df: Any, shape: Any = None, dtype: Any = None, *, out_sharding: 
     """
     wanted = float_dtype("t", dtype)
     shape = result_shape("t", shape, df)
-    return _t(words_of("t", key), df, shape=shape, dtype=wanted)
+    return _t(key_of("t", key), df, shape=shape, dtype=wanted)
 
 
 def generalized_normal(
@@ -355,7 +367,7 @@ def generalized_normal(
     """
     wanted = float_dtype("generalized_normal", dtype)
     shape = result_shape("generalized_normal", shape, p)
-    sizes, signs = split_in(words_of("generalized_normal", key))
+    sizes, signs = split_in(key_of("generalized_normal", key))
     inverse = el.divide(1.0, cast(p, wanted))
     g = _gamma(sizes, inverse, shape=shape, dtype=wanted, log_space=False)
     return el.multiply(rademacher(signs, shape, wanted), el.power(g, inverse))
@@ -376,7 +388,7 @@ def ball(
     """
     wanted = float_dtype("ball", dtype)
     shape, d = shape_of(shape), integer_of(d, "d of ball")
-    for_points, for_radius = split_in(words_of("ball", key))
+    for_points, for_radius = split_in(key_of("ball", key))
     points = generalized_normal(for_points, p, (*shape, d), wanted)
     power = cast(p, wanted)
     total = reduce.sum(el.power(el.absolute(points), power), -1)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from covector._engine.api.transforms import vmap
-from covector._engine.base import errors, tree
+from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector.numpy.edits import compress
 from covector.numpy.join import repeat
 from covector.numpy.matrices import diagonal
 from covector.numpy.promotion import axes_of, axis_of
-from covector.numpy.reduce import array_equal
 from covector.numpy.shape import moveaxis, squeeze, swapaxes, transpose
 from covector.numpy.take import take
 from covector.numpy.updates import AtIndex
@@ -22,17 +20,17 @@ from covector.random.keys import Key
 def _transposed(self: Key, *args: Any) -> Key:
     given = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
     axes = axes_of(tuple(given), self.ndim) if given else tuple(reversed(range(self.ndim)))
-    return Key(transpose(self.words, (*axes, self.ndim)))
+    return self.like(transpose(self.words, (*axes, self.ndim)))
 
 
 def _swapped(self: Key, axis1: int, axis2: int) -> Key:
     a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
-    return Key(swapaxes(self.words, a, b))
+    return self.like(swapaxes(self.words, a, b))
 
 
 def _squeezed(self: Key, axis: Any = None) -> Key:
     ones = tuple([a for a, n in enumerate(self.shape) if n == 1])
-    return Key(squeeze(self.words, ones if axis is None else axes_of(axis, self.ndim)))
+    return self.like(squeeze(self.words, ones if axis is None else axes_of(axis, self.ndim)))
 
 
 def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
@@ -40,7 +38,7 @@ def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
 
     def method(self: Key, what: Any, axis: int | None = None, **options: Any) -> Key:
         keys = self.ravel() if axis is None else self
-        return Key(f(keys.words, what, axis=axis_of(axis or 0, keys.ndim), **options))
+        return self.like(f(keys.words, what, axis=axis_of(axis or 0, keys.ndim), **options))
 
     method.__name__ = method.__qualname__ = name
     return method
@@ -48,16 +46,16 @@ def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
 
 def _diagonal(self: Key, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Key:
     a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
-    return Key(moveaxis(diagonal(self.words, offset, a, b), -1, -2))
+    return self.like(moveaxis(diagonal(self.words, offset, a, b), -1, -2))
 
 
 def _copied(self: Key) -> Key:
-    return Key(self.words.copy())
+    return self.like(self.words.copy())
 
 
 def _compressed(self: Key, condition: Any, axis: int | None = None, **options: Any) -> Key:
     keys = self.ravel() if axis is None else self
-    return Key(compress(condition, keys.words, axis_of(axis or 0, keys.ndim), **options))
+    return self.like(compress(condition, keys.words, axis_of(axis or 0, keys.ndim), **options))
 
 
 def _item(self: Key) -> Key:
@@ -87,7 +85,7 @@ class KeyAtIndex:
         >>> random.split(random.key(0)).at[1].get() == random.split(random.key(0))[1]
         Array(True, dtype=bool)
         """
-        return Key(self._words().get(**options))
+        return self.keys.like(self._words().get(**options))
 
     def set(self, values: Any, **options: Any) -> Key:
         """The keys with these there; options as those of arrays.  TypeError for what is no key.
@@ -97,9 +95,11 @@ class KeyAtIndex:
         >>> keys.at[0].set(keys[1])[0] == keys[1]
         Array(True, dtype=bool)
         """
-        if not isinstance(values, Key):
-            raise TypeError(f"keys are set to keys, not to {values!r}")
-        return Key(self._words().set(values.words, **options))
+        if not isinstance(values, Key) or values.generator is not self.keys.generator:
+            raise TypeError(
+                f"keys are set to keys of their type, {self.keys.dtype}, not to {values!r}{errors.at_user_line()}"
+            )
+        return self.keys.like(self._words().set(values.words, **options))
 
 
 class KeyAt:
@@ -114,68 +114,6 @@ class KeyAt:
         return KeyAtIndex(self.keys, index)
 
 
-# Functions that only move elements: of keys they are what they are of each of the keys' words.
-_MOVING = frozenset(
-    """append array array_split asarray atleast_1d atleast_2d atleast_3d broadcast_arrays broadcast_in_dim broadcast_to
-    column_stack concat concatenate copy delete diagonal dsplit dstack dynamic_index_in_dim dynamic_slice
-    dynamic_slice_in_dim dynamic_update_index_in_dim dynamic_update_slice dynamic_update_slice_in_dim empty_like
-    expand_dims flip full_like hsplit hstack index_in_dim insert moveaxis permute_dims ravel repeat reshape
-    resize roll rollaxis rot90 select select_n slice slice_in_dim split squeeze stack swapaxes take
-    take_along_axis tile transpose unstack vsplit vstack where zeros_like""".split()  # noqa: SIM905 -- easier to read than quoted names
-)
-# What such functions put beside keys: keys too, or numbers would become words of keys.
-_JOINED: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(
-        ("concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"),
-        lambda parts, *_: parts,
-    ),
-    "append": lambda *args: args[:2],
-    "insert": lambda *args: args[:1] + args[2:3],
-    "where": lambda _, *args: args,
-    "select_n": lambda _, *cases: cases,
-    "dynamic_update_slice": lambda *args: args[:2],
-    "dynamic_update_slice_in_dim": lambda *args: args[:2],
-    "dynamic_update_index_in_dim": lambda *args: args[:2],
-}
-# Functions that compare: keys are equal or not, so that they are close if they are equal.
-_COMPARING: dict[str, Callable[[Key, Key], Any]] = {
-    "isclose": lambda a, b: a == b,
-    "allclose": lambda a, b: (a == b).all(),
-    "array_equal": lambda a, b: array_equal(a.words, b.words),
-}
-
-
-def _apply(self: Key, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
-    """A function of arrays that keys are arguments of, or in a list of them: done to their words, if it only moves.
-
-    Comparisons of two arrays of keys are those of whole keys.
-    """
-    if function.__module__.startswith("covector.random"):
-        return NotImplemented
-    if function.__name__ in _COMPARING and all(isinstance(x, Key) for x in args) and len(args) == 2:
-        return _COMPARING[function.__name__](*args)
-    if function.__name__ not in _MOVING:
-        return NotImplemented
-    joined = _JOINED[function.__name__](*args) if function.__name__ in _JOINED else ()
-    for part in tree.flatten(joined, is_leaf=lambda x: isinstance(x, Key))[0]:
-        if not isinstance(part, Key):
-            raise TypeError(
-                f"{function.__name__} of keys got {part!r}{errors.at_user_line()}, which is no key"
-            )
-    leaves, structure = tree.flatten((args, kwargs), is_leaf=lambda x: isinstance(x, Key))
-    places = [i for i, x in enumerate(leaves) if isinstance(x, Key)]
-
-    def on_words(*words: Any) -> Any:
-        given = list(leaves)
-        for i, w in zip(places, words, strict=True):
-            given[i] = w
-        positional, keywords = tree.unflatten(structure, given)
-        return function(*positional, **keywords)
-
-    found = vmap(on_words, in_axes=-1, out_axes=-1)(*[leaves[i].words for i in places])
-    return tree.map(Key, found)
-
-
 def _of_words(name: str) -> Any:
     return property(lambda self: getattr(self.words, name))
 
@@ -187,6 +125,12 @@ def _to_device(self: Key, device: Any, *, stream: Any = None) -> Key:
 # The method or property; what it is; an example with six keys of shape (2, 3), and what that gives.
 _METHODS: dict[str, tuple[Any, str, str, str]] = {
     "T": (property(_transposed), "The axes in the opposite order.", "keys.T.shape", "(3, 2)"),
+    "addressable_data": (
+        lambda self, index: self.like(self.words.addressable_data(index)),
+        "The keys on one of the devices: all of them are on the one there is.",
+        "keys.addressable_data(0).shape",
+        "(2, 3)",
+    ),
     "at": (property(KeyAt), "Reading and setting.", "keys.at[0].set(keys[1]).shape", "(2, 3)"),
     "clone": (_copied, "The same keys in memory of their own.", "keys.clone().shape", "(2, 3)"),
     "compress": (
@@ -267,7 +211,6 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
 
 # What the words say of themselves; the ones with a call are methods.
 _OF_WORDS: dict[str, tuple[str, str]] = {
-    "addressable_data": ("keys.addressable_data(0).shape", "(2, 3, 2)"),
     "addressable_shards": ("len(keys.addressable_shards)", "1"),
     "committed": ("keys.committed", "False"),
     "copy_to_host_async": ("keys.copy_to_host_async()", ""),
@@ -298,10 +241,9 @@ def _described(text: str, call: str, shown: str) -> str:
 
 def install() -> None:
     """Give keys their methods."""
-    setattr(Key, "__covector_function__", _apply)  # noqa: B010 -- a class with slots, as the methods below
     for name, (call, shown) in _OF_WORDS.items():
         _METHODS[name] = _of_words(name), f"`{name}` of the words.", call, shown
-    setattr(Key, "__copy__", _copied)  # noqa: B010
+    setattr(Key, "__copy__", _copied)  # noqa: B010 -- a class with slots, as the methods below
     setattr(Key, "__deepcopy__", lambda self, memo: _copied(self))  # noqa: B010
     for name, (method, text, call, shown) in _METHODS.items():
         text = _described(text, call, shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from covector._engine.base import errors
 from covector._engine.core.trace import typeof
 from covector._engine.types.avals import ShapedArray
 from covector.numpy.dtype import prng_key
-from covector.random.keys import KEY_TYPE, Key
+from covector.random.generators import THREEFRY, Generator
+from covector.random.keys import Key
 from covector.ref import AbstractRef, Ref, register_kind
 
 
@@ -30,6 +31,7 @@ class KeyRef(Ref):
     """
 
     __slots__ = ()
+    generator: ClassVar[Generator] = THREEFRY
 
     @classmethod
     def holding(cls, value: Key) -> KeyRef:
@@ -39,10 +41,10 @@ class KeyRef(Ref):
         >>> covector.new_ref(covector.random.key(0)).shape
         ()
         """
-        return cls(typeof(value.words), value.words)
+        return _class_of(value.generator)(typeof(value.words), value.words)
 
     @classmethod
-    def empty(cls, shape: tuple[Any, ...]) -> KeyRef:
+    def empty(cls, of: Any) -> KeyRef:
         """A reference for keys, to be written before it is read.
 
         >>> import covector
@@ -50,12 +52,14 @@ class KeyRef(Ref):
         >>> covector.empty_ref(covector.typeof(keys)).shape
         (3,)
         """
-        return cls.holding(Key(prims.zeros(ShapedArray((*shape, 2), np.dtype(np.uint32)))))
+        generator = of.dtype.generator
+        words = prims.zeros(ShapedArray((*of.shape, generator.length), np.dtype(np.uint32)))
+        return cls.holding(Key(words, generator))
 
     @property
     def aval(self) -> AbstractRef:
         """Its type."""
-        return AbstractRef(ShapedArray(self.shape, KEY_TYPE))  # type: ignore[arg-type]
+        return AbstractRef(ShapedArray(self.shape, self.dtype))  # type: ignore[arg-type]
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -65,7 +69,7 @@ class KeyRef(Ref):
     @property
     def dtype(self) -> Any:
         """The dtype of keys."""
-        return KEY_TYPE
+        return self.generator.dtype
 
     @property
     def ndim(self) -> int:
@@ -78,13 +82,13 @@ class KeyRef(Ref):
         return self.aval.size
 
     def _shown(self, array: Any) -> Any:
-        return Key(array)
+        return Key(array, self.generator)
 
     def _held_as(self, value: Any, combine: str) -> Any:
-        if not isinstance(value, Key):
+        if not isinstance(value, Key) or value.generator is not self.generator:
             raise TypeError(
                 f"{value!r} of type {type(value).__name__} is written to a Ref of {self.aval.inner_aval.text()}"
-                f"{errors.at_user_line()}; it holds keys"
+                f"{errors.at_user_line()}; it holds keys of that type"
             )
         if combine != "set":
             raise TypeError(
@@ -96,6 +100,17 @@ class KeyRef(Ref):
         entries = index if isinstance(index, tuple) else (index,)
         rest = () if any(e is Ellipsis for e in entries) else (Ellipsis,)
         return (*entries, *rest, slice(None))
+
+
+# References to keys of other generators are of classes of their own: the class of a reference is part of a call's key.
+_classes: dict[Generator, type[KeyRef]] = {THREEFRY: KeyRef}
+
+
+def _class_of(generator: Generator) -> type[KeyRef]:
+    if generator not in _classes:
+        made = type(KeyRef.__name__, (KeyRef,), {"__slots__": (), "generator": generator})
+        return _classes.setdefault(generator, made)
+    return _classes[generator]
 
 
 def install() -> None:

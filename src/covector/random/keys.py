@@ -1,4 +1,4 @@
-"""Keys of random numbers: pairs of uint32 words, made from seeds, split, and folded with data."""
+"""Keys of random numbers: words of uint32 under a generator, made from seeds, split, and folded with data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
-from covector.numpy.creation import array, asarray
-from covector.numpy.dtype import prng_key
+from covector.numpy.creation import asarray
 from covector.numpy.fused import fused
 from covector.numpy.indexing import getitem
-from covector.numpy.join import concatenate, stack, unstack
+from covector.numpy.join import unstack
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -32,33 +31,12 @@ from covector.numpy.promotion import (
     stands_for_array,
 )
 from covector.numpy.shape import reshape
-
-_HIGH = np.uint64(32)
-
-
-class KeyType:
-    """The dtype of keys: `key<fry>`, for the generator threefry2x32."""
-
-    name = "key<fry>"
-    type = prng_key
-    itemsize = 8
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, KeyType) or other == self.name
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-
-KEY_TYPE = KeyType()
+from covector.random.generators import NAMED, THREEFRY, Generator, KeyType, chosen, default
 
 
 @bounded
 class Key:
-    """An array of keys.  Its words are a uint32 array with one axis more, of length 2.
+    """An array of keys.  Its words are a uint32 array with one axis more; the generator says how many there are.
 
     A pytree node, so that jit, vmap, scan and the rest take it; `vmap` maps over its leading axes.
 
@@ -70,10 +48,20 @@ class Key:
     Array(False, dtype=bool)
     """
 
-    __slots__ = ("words",)
+    __slots__ = ("generator", "words")
 
-    def __init__(self, words: Any):
-        self.words = words
+    def __init__(self, words: Any, generator: Generator = THREEFRY):
+        self.words, self.generator = words, generator
+
+    def like(self, words: Any) -> Key:
+        """Keys of the same generator, of these words.
+
+        >>> from covector import random
+        >>> key = random.key(0)
+        >>> key.like(random.key_data(key)) == key
+        Array(True, dtype=bool)
+        """
+        return Key(words, self.generator)
 
     @property
     def shape(self) -> Shape:
@@ -82,8 +70,8 @@ class Key:
 
     @property
     def dtype(self) -> KeyType:
-        """key<fry>."""
-        return KEY_TYPE
+        """The dtype of the generator's keys, such as key<fry>."""
+        return self.generator.dtype
 
     @property
     def ndim(self) -> int:
@@ -93,7 +81,7 @@ class Key:
     @property
     def size(self) -> Any:
         """The number of keys."""
-        return self.words.size // 2
+        return self.words.size // self.generator.length
 
     def __bool__(self) -> bool:
         raise TypeError(f"keys have no truth value{errors.at_user_line()}")
@@ -107,20 +95,21 @@ class Key:
         entries = index if isinstance(index, tuple) else (index,)
         if not any(e is Ellipsis for e in entries):
             entries = (*entries, Ellipsis)
-        return Key(getitem(self.words, (*entries, slice(None))))
+        return self.like(getitem(self.words, (*entries, slice(None))))
 
     def __iter__(self) -> Iterator[Key]:
         if not self.shape:
             raise TypeError("a single key cannot be iterated over; split it")
-        return iter([Key(words) for words in unstack(self.words)])
+        return iter([self.like(words) for words in unstack(self.words)])
 
     def reshape(self, *shape: Any) -> Key:
         """The keys in another shape."""
         new = shape[0] if len(shape) == 1 and isinstance(shape[0], Iterable) else shape
-        rest = (
-            reshape(self.words, (*new, 2)) if -1 not in new else _inferred(self.words, tuple(new))
-        )
-        return Key(rest)
+        if -1 in new:
+            known = [n for n in new if n != -1]
+            rest = self.size // int(np.prod(known)) if 0 not in known else 0
+            new = [rest if n == -1 else n for n in new]
+        return self.like(reshape(self.words, (*new, self.generator.length)))
 
     def ravel(self) -> Key:
         """The keys on one axis."""
@@ -140,12 +129,12 @@ class Key:
 
     def __repr__(self) -> str:
         if type(self.words) is Array:
-            return f"Key({self.shape}, dtype=key<fry>) of\n{np.asarray(self.words)}"
+            return f"Key({self.shape}, dtype={self.dtype}) of\n{np.asarray(self.words)}"
         return f"Key of {self.words!r}"
 
     @property
     def aval(self) -> ShapedArray:
-        """The type of the keys: their shape and `key<fry>`.
+        """The type of the keys: their shape and dtype.
 
         >>> from covector import random
         >>> random.split(random.key(0), 3).aval.shape
@@ -156,7 +145,11 @@ class Key:
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Key):
             return self._compared(other)
-        shape = (*broadcast_shapes(self.shape, other.shape), 2)
+        if self.generator is not other.generator:
+            raise TypeError(
+                f"keys of {self.dtype} compared with keys of {other.dtype}{errors.at_user_line()}"
+            )
+        shape = (*broadcast_shapes(self.shape, other.shape), self.generator.length)
         same = prims.eq(*[spread(lift("==", k.words), shape) for k in (self, other)])
         return prims.All((len(same.shape) - 1,))(same)
 
@@ -177,110 +170,100 @@ class Key:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _inferred(words: Any, new: tuple[int, ...]) -> Any:
-    known = [n for n in new if n != -1]
-    rest = words.size // 2 // int(np.prod(known)) if 0 not in known else 0
-    return reshape(words, (*[rest if n == -1 else n for n in new], 2))
-
-
 Array.register(Key)
 tree.register_node(
     Key,
-    lambda k: ((k.words,), None),
-    lambda _, children: Key(*children),
+    lambda k: ((k.words,), (k.generator,)),
+    lambda generator, children: Key(*children, *generator),
     children=("words",),
+    statics=("generator",),
     plain=True,
     public=False,
 )
 
 
-def words_of(name: str, key: Any, batched: bool = False) -> Any:
-    """The words of a key, or of a raw uint32 array that stands for one; TypeError for anything else."""
+def key_of(name: str, key: Any, batched: bool = False) -> Key:
+    """The argument as a key, or keys: one, or words of the default generator; TypeError for anything else."""
     if stands_for_array(key):
         key = array_it_stands_for(key)
-    words = key.words if isinstance(key, Key) else key
+    made = key if isinstance(key, Key) else of_words(name, key, default())
+    if not batched and made.ndim:
+        raise ValueError(
+            f"{name} takes a single key, got an array of keys of shape {made.shape}{errors.at_user_line()}; "
+            "use vmap"
+        )
+    return made
+
+
+def of_words(name: str, words: Any, generator: Generator) -> Key:
+    """Keys of a generator from an array of the shape of its keys, with axes before; TypeError for anything else."""
     if not isinstance(words, Tracer) and type(words) is not Array:
         if not isinstance(words, np.ndarray):
             raise TypeError(
-                f"{name} takes a key, got {key!r} of type {type(key).__name__}{errors.at_user_line()}; "
+                f"{name} takes a key, got {words!r} of type {type(words).__name__}{errors.at_user_line()}; "
                 "make one with covector.random.key(seed)"
             )
         words = asarray(words)
-    if words.dtype != dtypes.uint32 or not words.shape or words.shape[-1] != 2:
+    own = generator.key_shape
+    if words.dtype != dtypes.uint32 or tuple(words.shape[-len(own) :]) != own:
         raise TypeError(
             f"{name} takes a key, got {typeof(words).text()}{errors.at_user_line()}; "
             "make one with covector.random.key(seed)"
         )
-    if not batched and len(words.shape) != 1:
-        raise ValueError(
-            f"{name} takes a single key, got an array of keys of shape {words.shape[:-1]}{errors.at_user_line()}; "
-            "use vmap"
-        )
-    return words
+    if len(own) > 1:
+        words = reshape(words, (*words.shape[: -len(own)], generator.length))
+    return Key(words, generator)
 
 
-def _like(key: Any, words: Any) -> Any:
-    """Words as a key of the same form."""
-    return Key(words) if isinstance(key, Key) else words
+def _as_given(given: Any, made: Key) -> Any:
+    """A key in the form of another: typed, or the array of its words."""
+    return made if isinstance(given, Key) else data_of(made)
+
+
+def data_of(keys: Key) -> Any:
+    """The array that keys are made of, in the shape that the generator gives it."""
+    own = keys.generator.key_shape
+    return keys.words if len(own) == 1 else reshape(keys.words, (*keys.shape, *own))
 
 
 # ------------------------------------------------------------------------------------------- from seeds
 
 
-def _check_impl(name: str, impl: Any) -> None:
-    """ValueError for a generator that there is not, TypeError for what names none."""
-    if isinstance(impl, int | float):
-        raise TypeError(
-            f"{name}: impl is {impl!r}{errors.at_user_line()}; it is the name of a generator, 'threefry2x32'"
-        )
-    if impl is not None and str(impl) not in ("threefry2x32", "fry", "key<fry>"):
-        raise ValueError(
-            f"{name}: there is no generator {impl!r}{errors.at_user_line()}; the one there is is 'threefry2x32'"
-        )
-
-
-def _seed_words(name: str, seed: Any, impl: Any) -> Any:
-    _check_impl(name, impl)
-    if isinstance(seed, np.integer):
-        seed = int(seed)
-    if isinstance(seed, np.bool_):
-        seed = bool(seed)
+def seeded(name: str, seed: Any, generator: Generator) -> Key:
+    """The key of an integer; TypeError for what is none, OverflowError for one beyond 64 bits."""
+    if isinstance(seed, np.integer | np.bool_):
+        seed = seed.item()
     if isinstance(seed, int):
         if not -(2**63) <= seed < 2**63:
             raise OverflowError(
                 f"{name}: the seed {seed} does not fit 64 bits, signed{errors.at_user_line()}"
             )
-        high = seed >> 32 & 0xFFFFFFFF if dtypes.of_number(int) == dtypes.int64 else 0
-        return array(np.array([high, seed & 0xFFFFFFFF], np.uint32))
+        return Key(generator.seed(int(seed)), generator)
     seed = lift(name, seed)
     if not dtypes.is_integer(seed.dtype) or seed.shape:
         raise TypeError(
             f"{name} takes an integer seed, got {typeof(seed).text()}{errors.at_user_line()}"
         )
-    low = cast(seed, dtypes.uint32)
-    if seed.dtype.itemsize == 8:
-        high = cast(prims.shift_right_logical(seed, seed.dtype.type(32)), dtypes.uint32)
-    else:
-        high = prims.full((), 0, dtypes.uint32)
-    return stack([high, low])
+    return Key(generator.seed(seed), generator)
 
 
 def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
     """A key from an integer seed.  The same seed gives the same numbers, which are those of JAX.
 
-    Truth values are the seeds 0 and 1.  There is one generator, 'threefry2x32', JAX's default; its others ('rbg',
-    'unsafe_rbg', 'philox4x32', ...) are a ValueError: their numbers depend on the device, and under `vmap` on the
-    batch.  `lax.rng_bit_generator` has the bits of 'rbg'.
+    `impl`, or `dtype`, chooses the generator: 'threefry2x32', which is the default as long as the flag
+    `default_prng_impl` names no other, 'rbg' or 'unsafe_rbg', whose bits are those of `lax.rng_bit_generator`, or one
+    that `extend.random.define_prng_impl` made.  Bits of 'rbg' under a batch of keys (`vmap`) depend on the first key
+    alone, as in JAX.  Truth values are the seeds 0 and 1.  ValueError for a generator that there is not.
 
     >>> import covector
     >>> covector.random.uniform(covector.random.key(0), (2,))
     Array([0.947667 , 0.9785799], dtype=float32)
     """
-    return Key(_seed_words("key", seed, impl if dtype is None else dtype))
+    return seeded("key", seed, chosen("key", impl, dtype))
 
 
 def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
-    """A key from an integer seed, in the older form of a uint32 array of its two words.
+    """A key from an integer seed, in the older form of a uint32 array of its words, which tells no generator.
 
     `random.key` makes keys that are no numbers; both are taken everywhere.  TypeError unless the seed is an integer.
 
@@ -288,17 +271,17 @@ def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
     >>> random.PRNGKey(7)
     Array([0, 7], dtype=uint32)
     """
-    return _seed_words("PRNGKey", seed, impl)
+    return data_of(seeded("PRNGKey", seed, chosen("PRNGKey", impl)))
 
 
 def key_data(keys: Any) -> Any:
-    """The words of keys, as uint32 with a last axis of length 2.
+    """The words of keys, as uint32 with one axis more, of length 2 for threefry2x32.
 
     >>> from covector import random
     >>> random.key_data(random.key(7))
     Array([0, 7], dtype=uint32)
     """
-    return words_of("key_data", keys, batched=True)
+    return data_of(key_of("key_data", keys, batched=True))
 
 
 def key_words(aval: ShapedArray) -> ShapedArray | None:
@@ -306,42 +289,43 @@ def key_words(aval: ShapedArray) -> ShapedArray | None:
     dtype: Any = aval.dtype
     if not isinstance(dtype, KeyType):
         return None
-    return ShapedArray((*aval.shape, 2), np.dtype("uint32"))
+    return ShapedArray((*aval.shape, dtype.generator.length), np.dtype("uint32"))
 
 
 def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Key:
     """Keys from their words: the inverse of `key_data`.
 
-    TypeError unless they are uint32 with a last axis of length 2.
+    TypeError unless they are uint32, and their last axes the shape of a key of the generator, which `impl` or `dtype`
+    names.
 
     >>> from covector import random
     >>> random.wrap_key_data(random.key_data(random.key(7)))
     Key((), dtype=key<fry>) of
     [0 7]
     """
-    return Key(words_of("wrap_key_data", lift("wrap_key_data", key_bits_array), batched=True))
+    words = lift("wrap_key_data", key_bits_array)
+    return of_words("wrap_key_data", words, chosen("wrap_key_data", impl, dtype))
 
 
-def key_impl(keys: Any) -> str:
-    """The name of the generator of keys.
+def key_impl(keys: Any) -> str | Generator:
+    """The generator of keys: its name, or itself if it was defined by a user.
 
     >>> from covector import random
     >>> random.key_impl(random.key(0))
     'threefry2x32'
     """
-    words_of("key_impl", keys, batched=True)
-    return "threefry2x32"
+    generator = key_of("key_impl", keys, batched=True).generator
+    return generator.name if NAMED.get(generator.name) is generator else generator
 
 
 def key_dtype(impl: Any = None) -> KeyType:
-    """The dtype of keys of a generator; ValueError for another one than 'threefry2x32'.
+    """The dtype of keys of a generator; ValueError for one that there is not.
 
     >>> from covector import random
     >>> random.key_dtype()
     key<fry>
     """
-    _check_impl("key_dtype", impl)
-    return KEY_TYPE
+    return chosen("key_dtype", impl).dtype
 
 
 def clone(key: Any) -> Any:
@@ -354,21 +338,23 @@ def clone(key: Any) -> Any:
     >>> random.clone(key) == key
     Array(True, dtype=bool)
     """
-    return _like(key, words_of("clone", key, batched=True))
+    return _as_given(key, key_of("clone", key, batched=True))
 
 
 # ------------------------------------------------------------------------------------- new keys from old
 
 
-def split_words(words: Any, shape: Shape) -> Any:
-    """The words of new keys: the hashes of the counts 0, 1, ... under one key."""
-    pairs = prims.RandomBits(shape, 64)(words)
-    high = prims.Convert(dtypes.uint32)(prims.shift_right_logical(pairs, _HIGH))
-    low = prims.Convert(dtypes.uint32)(prims.and_(pairs, np.uint64(0xFFFFFFFF)))
-    return concatenate([prims.expand_dims(w, (len(shape),)) for w in (high, low)], -1)
+def split_key(key: Key, shape: Shape) -> Key:
+    """New keys in a shape, from one."""
+    return key.like(key.generator.split(key.words, shape))
 
 
-_split = fused("shape")(split_words)
+def bits_of(key: Key, shape: Shape, width: int) -> Any:
+    """Random unsigned integers of so many bits, from a key."""
+    return key.generator.bits(key.words, shape, width)
+
+
+_split = fused("shape")(split_key)
 
 
 def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
@@ -379,13 +365,12 @@ def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
     (3,)
     """
     shape = shape_of(num, "num")
-    return _like(key, _split(words_of("split", key), shape=shape))
+    return _as_given(key, _split(key_of("split", key), shape=shape))
 
 
 @fused()
-def _fold_in(words: Any, data: Any) -> Any:
-    first, second = unstack(words)
-    return stack(prims.threefry(first, second, np.uint32(0), data))
+def _fold_in(key: Key, data: Any) -> Key:
+    return key.like(key.generator.fold_in(key.words, data))
 
 
 def fold_in(key: Any, data: Any) -> Any:
@@ -399,7 +384,7 @@ def fold_in(key: Any, data: Any) -> Any:
     Key((), dtype=key<fry>) of
     [2467461003 3840466878]
     """
-    words, data = words_of("fold_in", key), entered(data)
+    typed, data = key_of("fold_in", key), entered(data)
     if isinstance(data, int):
         if not 0 <= data < 2**32:
             raise OverflowError(
@@ -411,4 +396,4 @@ def fold_in(key: Any, data: Any) -> Any:
         raise TypeError(
             f"fold_in takes an integer scalar, got {typeof(data).text()}{errors.at_user_line()}"
         )
-    return _like(key, _fold_in(words, cast(data, dtypes.uint32)))
+    return _as_given(key, _fold_in(typed, cast(data, dtypes.uint32)))

@@ -14,7 +14,7 @@ from covector.numpy.fused import fused
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import Shape, broadcast_shapes, integer_of, shape_of
 from covector.numpy.shape import expand_dims, matrix_transpose
-from covector.random.keys import words_of
+from covector.random.keys import key_of
 from covector.random.samplers import check_real, float_dtype, normal_floats
 
 __all__ = ["multivariate_normal", "orthogonal"]
@@ -34,10 +34,8 @@ def _factor(cov: Any, method: str) -> Any:
 
 
 @fused("shape", "dtype", "method")
-def _multivariate(
-    words: Any, mean: Any, cov: Any, shape: Shape, dtype: np.dtype, method: str
-) -> Any:
-    numbers = normal_floats(words, (*shape, mean.shape[-1]), dtype)
+def _multivariate(key: Any, mean: Any, cov: Any, shape: Shape, dtype: np.dtype, method: str) -> Any:
+    numbers = normal_floats(key, (*shape, mean.shape[-1]), dtype)
     turned = einsum("...ij,...j->...i", _factor(cov, method), converted(numbers, cov.dtype))
     return converted(el.add(mean, turned), dtype)
 
@@ -86,13 +84,13 @@ def multivariate_normal(
             f"multivariate_normal: parameters of the batch {own} do not broadcast to the shape {batch}"
             f"{errors.at_user_line()}"
         )
-    words = words_of("multivariate_normal", key)
-    return _multivariate(words, mean, cov, shape=batch, dtype=wanted, method=method)
+    key = key_of("multivariate_normal", key)
+    return _multivariate(key, mean, cov, shape=batch, dtype=wanted, method=method)
 
 
 @fused("shape", "dtype", "n", "m")
-def _orthogonal(words: Any, shape: Shape, dtype: np.dtype, n: int, m: int) -> Any:
-    z = normal_floats(words, (*shape, max(n, m), min(n, m)), dtype)
+def _orthogonal(key: Any, shape: Shape, dtype: np.dtype, n: int, m: int) -> Any:
+    z = normal_floats(key, (*shape, max(n, m), min(n, m)), dtype)
     q, r = linalg.qr(z)
     q = el.multiply(q, expand_dims(el.sign(linalg.diagonal(r)), -2))
     return matrix_transpose(q) if n < m else q
@@ -120,5 +118,5 @@ def orthogonal(
     wanted = float_dtype("orthogonal", dtype, allow_complex=True)
     n = integer_of(n, "n of orthogonal")
     m = n if m is None else integer_of(m, "m of orthogonal")
-    words = words_of("orthogonal", key)
-    return _orthogonal(words, shape=shape_of(shape), dtype=wanted, n=n, m=m)
+    key = key_of("orthogonal", key)
+    return _orthogonal(key, shape=shape_of(shape), dtype=wanted, n=n, m=m)

@@ -26,7 +26,7 @@ from covector.numpy.promotion import (
 )
 from covector.numpy.selection import clip, where
 from covector.numpy.take import take
-from covector.random.keys import split_words, words_of
+from covector.random.keys import Key, bits_of, key_of, split_key
 
 __all__ = [
     "bernoulli",
@@ -77,10 +77,12 @@ def result_shape(name: str, shape: Any, *parameters: Any) -> Shape:
     return wanted
 
 
-def split_in(words: Any, n: int = 2) -> list[Any]:
-    """The words of n new keys."""
-    new = split_words(words, (n,))
-    return [prims.Reshape((2,))(prims.Slice((i, 0), (i + 1, 2), (1, 1))(new)) for i in range(n)]
+def split_in(key: Key, n: int = 2) -> list[Key]:
+    """New keys, one by one."""
+    new = split_key(key, (n,))
+    length = new.generator.length
+    rows = [prims.Slice((i, 0), (i + 1, length), (1, 1))(new.words) for i in range(n)]
+    return [key.like(prims.Reshape((length,))(row)) for row in rows]
 
 
 # -------------------------------------------------------------------------------------- bits and floats
@@ -103,15 +105,15 @@ def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = No
     )
     if dtypes.kind(wanted) != "u":
         raise ValueError(f"bits gives unsigned integers, not {wanted.name}{errors.at_user_line()}")
-    return _bits(words_of("bits", key), shape=shape_of(shape), width=8 * wanted.itemsize)
+    return _bits(key_of("bits", key), shape=shape_of(shape), width=8 * wanted.itemsize)
 
 
 @fused("shape", "width")
-def _bits(words: Any, shape: Shape, width: int) -> Any:
-    return prims.RandomBits(shape, width)(words)
+def _bits(key: Any, shape: Shape, width: int) -> Any:
+    return bits_of(key, shape, width)
 
 
-def unit_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
+def unit_floats(key: Any, shape: Shape, dtype: np.dtype) -> Any:
     """Floats in [0, 1): random mantissas under the exponent of 1, less 1."""
     info = dtypes.finfo(dtype)
     if info.bits not in _UINTS:
@@ -121,17 +123,17 @@ def unit_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
         )
     width = info.bits if info.nmant >= 8 else 8
     unsigned = _UINTS[info.bits]
-    random = prims.RandomBits(shape, width)(words)
+    random = bits_of(key, shape, width)
     random = random if width == info.bits else prims.Convert(unsigned)(random)
     mantissas = prims.shift_right_logical(random, unsigned.type(width - info.nmant))
     one = np.ones((), dtype).view(unsigned)[()]
     return prims.sub(prims.bitcast(prims.or_(mantissas, one), dtype), dtype.type(1))
 
 
-def uniform_floats(words: Any, shape: Shape, dtype: np.dtype, low: Any, high: Any) -> Any:
+def uniform_floats(key: Any, shape: Shape, dtype: np.dtype, low: Any, high: Any) -> Any:
     """Floats in [low, high), which are scalars or broadcast to the shape."""
     low, high = (_parameter(p, shape, dtype) for p in (low, high))
-    stretched = prims.add(prims.mul(unit_floats(words, shape, dtype), prims.sub(high, low)), low)
+    stretched = prims.add(prims.mul(unit_floats(key, shape, dtype), prims.sub(high, low)), low)
     return prims.maximum(low, stretched)
 
 
@@ -142,8 +144,8 @@ def _parameter(p: Any, shape: Shape, dtype: np.dtype) -> Any:
 
 
 @fused("shape", "dtype")
-def _uniform(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> Any:
-    return uniform_floats(words, shape, dtype, low, high)
+def _uniform(key: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> Any:
+    return uniform_floats(key, shape, dtype, low, high)
 
 
 def uniform(
@@ -164,7 +166,7 @@ def uniform(
     wanted = float_dtype("uniform", dtype)
     shape = result_shape("uniform", shape, minval, maxval)
     low, high = (_exact("uniform", v, wanted) for v in (minval, maxval))
-    return _uniform(words_of("uniform", key), low, high, shape=shape, dtype=wanted)
+    return _uniform(key_of("uniform", key), low, high, shape=shape, dtype=wanted)
 
 
 def _exact(name: str, x: Any, dtype: np.dtype) -> Any:
@@ -218,20 +220,20 @@ def _erf_inv(x: Any) -> Any:
     return cast(erf_inv_giles(cast(x, dtypes.float32)), x.dtype)
 
 
-def normal_floats(words: Any, shape: Shape, dtype: np.dtype) -> Any:
+def normal_floats(key: Any, shape: Shape, dtype: np.dtype) -> Any:
     """Normally distributed floats or complex numbers."""
     if dtypes.is_complex(dtype):
         real = dtypes.real_of(dtype)
-        parts = [normal_floats(w, shape, real) for w in split_in(words)]
+        parts = [normal_floats(w, shape, real) for w in split_in(key)]
         return prims.div(prims.complex_(*parts), dtype.type(np.sqrt(2)))
     low = np.nextafter(np.array(-1, dtype), np.array(0, dtype), dtype=dtype)
-    u = uniform_floats(words, shape, dtype, low[()], dtype.type(1))
+    u = uniform_floats(key, shape, dtype, low[()], dtype.type(1))
     return prims.mul(_erf_inv(u), dtype.type(np.sqrt(2)))
 
 
 @fused("shape", "dtype")
-def _normal(words: Any, shape: Shape, dtype: np.dtype) -> Any:
-    return normal_floats(words, shape, dtype)
+def _normal(key: Any, shape: Shape, dtype: np.dtype) -> Any:
+    return normal_floats(key, shape, dtype)
 
 
 def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
@@ -242,15 +244,15 @@ def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     (2, 3)
     """
     wanted = float_dtype("normal", dtype, allow_complex=True)
-    return _normal(words_of("normal", key), shape=shape_of(shape), dtype=wanted)
+    return _normal(key_of("normal", key), shape=shape_of(shape), dtype=wanted)
 
 
 @fused("shape", "dtype")
-def _truncated(words: Any, lower: Any, upper: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _truncated(key: Any, lower: Any, upper: Any, shape: Shape, dtype: np.dtype) -> Any:
     root = dtype.type(np.sqrt(2))
     lower, upper = cast(lower, dtype), cast(upper, dtype)
     low, high = (prims.erf(prims.div(lift("truncated_normal", p), root)) for p in (lower, upper))
-    out = prims.mul(_erf_inv(uniform_floats(words, shape, dtype, low, high)), root)
+    out = prims.mul(_erf_inv(uniform_floats(key, shape, dtype, low, high)), root)
     inside = (
         prims.nextafter(prims.stop_gradient(lift("truncated_normal", p)), dtype.type(towards))
         for p, towards in ((lower, np.inf), (upper, -np.inf))
@@ -280,14 +282,14 @@ def truncated_normal(
     wanted = float_dtype("truncated_normal", dtype)
     shape = result_shape("truncated_normal", shape, lower, upper)
     low, high = (_exact("truncated_normal", v, wanted) for v in (lower, upper))
-    return _truncated(words_of("truncated_normal", key), low, high, shape=shape, dtype=wanted)
+    return _truncated(key_of("truncated_normal", key), low, high, shape=shape, dtype=wanted)
 
 
 # --------------------------------------------------------------------------------------------- integers
 
 
 @fused("shape", "dtype")
-def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> Any:
+def _randint(key: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> Any:
     """Two words of bits, reduced modulo the span: the upper one weighted by 2^bits modulo the span."""
     width = 8 * dtype.itemsize
     unsigned = _UINTS[width]
@@ -296,7 +298,7 @@ def _randint(words: Any, low: Any, high: Any, shape: Shape, dtype: np.dtype) -> 
     beyond = el.greater(high, high.dtype.type(largest)) if wider else np.bool_(False)
     low, high = (_clipped(v, dtype) for v in (low, high))
     low, high = (spread(v, shape) if v.shape else v for v in (low, high))
-    upper, lower = (prims.RandomBits(shape, width)(w) for w in split_in(words))
+    upper, lower = (bits_of(w, shape, width) for w in split_in(key))
     span = prims.Convert(unsigned)(el.subtract(high, low))
     span = where(el.less_equal(high, low), unsigned.type(1), span)
     span = where(
@@ -332,7 +334,7 @@ def randint(
     shape = result_shape("randint", shape, minval, maxval)
     low, high = (_bound(v, wanted, extra) for v, extra in ((minval, 0), (maxval, 1)))
     sampled = wanted if wanted.itemsize >= 4 else dtypes.int32
-    result = _randint(words_of("randint", key), low, high, shape=shape, dtype=sampled)
+    result = _randint(key_of("randint", key), low, high, shape=shape, dtype=sampled)
     return result if sampled == wanted else astype(result, wanted)
 
 
@@ -361,11 +363,11 @@ def _bound(v: Any, dtype: np.dtype, extra: int) -> Any:
 
 
 @fused("shape", "mode")
-def _bernoulli(words: Any, p: Any, shape: Shape, mode: str) -> Any:
+def _bernoulli(key: Any, p: Any, shape: Shape, mode: str) -> Any:
     dtype = p.dtype
     if mode == "low":
-        return prims.lt(uniform_floats(words, shape, dtype, 0.0, 1.0), _parameter(p, shape, dtype))
-    both = uniform_floats(words, (2, *shape), dtype, 0.0, 1.0)
+        return prims.lt(uniform_floats(key, shape, dtype, 0.0, 1.0), _parameter(p, shape, dtype))
+    both = uniform_floats(key, (2, *shape), dtype, 0.0, 1.0)
     first, second = (prims.squeeze(take(both, np.int32(i), 0), ()) for i in (0, 1))
     second = prims.mul(second, dtype.type(2.0 ** -dtypes.finfo(dtype).nmant))
     return el.less(second, el.subtract(p, first))
@@ -391,7 +393,7 @@ def bernoulli(
             f"bernoulli takes a float probability, got {dtype.name}{errors.at_user_line()}"
         )
     shape = result_shape("bernoulli", shape, p)
-    return _bernoulli(words_of("bernoulli", key), array_of(p, dtype), shape=shape, mode=mode)
+    return _bernoulli(key_of("bernoulli", key), array_of(p, dtype), shape=shape, mode=mode)
 
 
 def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:

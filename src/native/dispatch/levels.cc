@@ -77,17 +77,28 @@ void level_end(Level* self) {
     Py_CLEAR(self->outer);
 }
 
-PyObject* level_close(PyObject* object, PyObject*) {
+namespace {
+
+PyObject* close(PyObject* object, PyObject*) {
     as_level(object)->open = false;
     Py_RETURN_NONE;
 }
 
-PyObject* level_parent(PyObject*, void*) { Py_RETURN_NONE; }
+PyObject* parent(PyObject*, void*) { Py_RETURN_NONE; }
 
-PyObject* level_outer(PyObject* object, void*) {
-    PyObject* outer = as_level(object)->outer;
-    return Py_NewRef(outer == nullptr ? Py_None : outer);
+PyObject* outer(PyObject* object, void*) {
+    PyObject* level = as_level(object)->outer;
+    return Py_NewRef(level == nullptr ? Py_None : level);
 }
+
+}  // namespace
+
+const PyMethodDef kLevelClose = {"close", close, METH_NOARGS,
+                                 "What is in it is of no use any more, and nothing is added."};
+const PyGetSetDef kLevelParent = {"parent", parent, nullptr,
+                                  "None: as a trace, it stands on no other.", nullptr};
+const PyGetSetDef kLevelOuter = {"outer", outer, nullptr,
+                                 "The level that it stands on; None: none.", nullptr};
 
 namespace {
 

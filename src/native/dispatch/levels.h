@@ -93,12 +93,11 @@ PyObject* level_tracer_new(Level* level, PyObject* value, int64_t place);
 // Whether it is an Array, or a tracer that calls of the innermost level take: a value to begin with.
 bool is_native_value(PyObject* value);
 
-// What both kinds of levels have for Python.
+// What both kinds of levels have for Python: see level_type.h.
 void level_begin(Level* self, LevelKind kind);  // it stands on the innermost one of now
 void level_end(Level* self);  // drops what it stands on
-PyObject* level_close(PyObject* object, PyObject*);
-PyObject* level_parent(PyObject* object, void*);
-PyObject* level_outer(PyObject* object, void*);
+extern const PyMethodDef kLevelClose;
+extern const PyGetSetDef kLevelParent, kLevelOuter;
 
 // Tells `set_level` of the type of such levels.
 void register_level_type(LevelKind kind, PyObject* type);

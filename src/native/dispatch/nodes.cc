@@ -9,6 +9,11 @@ namespace {
 
 std::unordered_map<PyTypeObject*, std::unique_ptr<NodeClass>> g_classes;  // keys are owned
 
+// Named tuples that were met. Nobody registers their classes, of which a program may make any number, so they are
+// not kept: a weak reference (owned) takes out what is gone, before its address can be another class's.
+std::unordered_map<PyTypeObject*, PyObject*> g_named_tuples;
+const NodeClass kNamedTuples{NodeClass::kNamedTuple, {}, {}, nullptr};
+
 // What was found last: most calls have containers of few classes.
 PyTypeObject* g_last_type = nullptr;
 const NodeClass* g_last_class = nullptr;
@@ -51,18 +56,35 @@ bool read_names(PyObject* names, std::vector<PyObject*>* into) {
     return true;
 }
 
-const NodeClass* keep(PyTypeObject* type, std::unique_ptr<NodeClass> made) {
+PyObject* forget_named_tuple(PyObject* address, PyObject*) {
+    auto* type = static_cast<PyTypeObject*>(PyLong_AsVoidPtr(address));
+    if (g_last_type == type) g_last_type = nullptr;
+    const auto at = g_named_tuples.find(type);
+    const Ref reference(at == g_named_tuples.end() ? nullptr : at->second);
+    if (reference) g_named_tuples.erase(at);
+    Py_RETURN_NONE;
+}
+
+// False without an exception: it is looked at again next time.
+bool remember_named_tuple(PyTypeObject* type) {
+    static PyMethodDef method = {"forget", forget_named_tuple, METH_O, nullptr};
+    Ref address(PyLong_FromVoidPtr(type));
+    Ref forget(address ? PyCFunction_New(&method, address.get()) : nullptr);
+    PyObject* reference =
+        forget ? PyWeakref_NewRef(reinterpret_cast<PyObject*>(type), forget.get()) : nullptr;
+    if (reference == nullptr) return PyErr_Clear(), false;
+    const auto [place, fresh] = g_named_tuples.emplace(type, reference);
+    if (!fresh) Py_DECREF(reference);  // another thread, meanwhile
+    return true;
+}
+
+// What was said of the class before stays: a call in progress may use it.
+void keep(PyTypeObject* type, std::unique_ptr<NodeClass> made) {
     g_last_type = nullptr;
     std::unique_ptr<NodeClass>& place = g_classes[type];
-    if (place == nullptr) {
-        Py_INCREF(reinterpret_cast<PyObject*>(type));
-    } else {
-        made.swap(place);
-        (void)made.release();  // a call in progress may use it
-        return place.get();
-    }
-    place = std::move(made);
-    return place.get();
+    if (place == nullptr) Py_INCREF(reinterpret_cast<PyObject*>(type));
+    made.swap(place);
+    (void)made.release();
 }
 
 // register_node(cls, children, statics, flatten)
@@ -107,10 +129,10 @@ const NodeClass* find_node_class(PyObject* value) {
     if (CV_LIKELY(type == g_last_type)) return g_last_class;
     const auto known = g_classes.find(type);
     if (CV_LIKELY(known != g_classes.end())) return found(type, known->second.get());
-    if (!PyTuple_Check(value) || !is_named_tuple(type)) return nullptr;
-    auto made = std::make_unique<NodeClass>();
-    made->kind = NodeClass::kNamedTuple;
-    return keep(type, std::move(made));
+    if (!PyTuple_Check(value)) return nullptr;
+    if (g_named_tuples.contains(type)) return found(type, &kNamedTuples);
+    if (!is_named_tuple(type)) return nullptr;
+    return remember_named_tuple(type) ? found(type, &kNamedTuples) : &kNamedTuples;
 }
 
 }  // namespace covector

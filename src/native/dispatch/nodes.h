@@ -17,8 +17,8 @@ struct NodeClass {
     PyObject* flatten = nullptr;      // owned: x to (children, static data)
 };
 
-// The class of a value; null without an exception if it is not known to be a container. It lives as
-// long as the process, like the registrations on the Python side.
+// The class of a value; null without an exception if it is not known to be a container. What is
+// registered lives as long as the process, as on the Python side.
 const NodeClass* find_node_class(PyObject* value);
 
 // Adds the function register_node to the module.

@@ -400,31 +400,33 @@ PyObject* RunState::run_lifted(PyObject* entry) {
     return plan_.linear != nullptr && !record(entry) ? nullptr : build_node(nullptr);
 }
 
-// Puts the call on the tape.
+// Puts the call on the tape, whole or, if it fails, not at all.
 bool RunState::record(PyObject* entry) {
     const Linear& linear = *plan_.linear;
     Tape* tape = reinterpret_cast<Tape*>(signature_.level);
     if (linear.results == 0) return true;
-    const size_t first_residual = tape->residuals->size();
-    const size_t first_operand = tape->operands->size();
+    const size_t first_residual = tape->residuals.size();
+    const size_t first_operand = tape->operands.size();
     const size_t inputs = plan_.inputs();
-    make_room(*tape->nodes, 1);
-    make_room(*tape->residuals, linear.residuals.size());
-    for (size_t i = 0; i < signature_.taped.size(); ++i) {
-        tape->operands->push_back(signature_.taped[i]);
-    }
+    make_room(tape->nodes, 1);
+    make_room(tape->residuals, linear.residuals.size());
+    make_room(tape->operands, signature_.taped.size());
     for (int position : linear.residuals) {
         const auto at = static_cast<size_t>(position);
         PyObject* value = at < inputs ? input_value(at)
                                       : Py_NewRef(temporaries_[arrays_at_ + at - inputs]);
-        if (value == nullptr) {  // what was pushed belongs to no node, and goes with the tape
+        if (value == nullptr) {
+            tape->shrink(first_residual, first_operand);
             return false;
         }
-        tape->residuals->push_back(value);
+        tape->residuals.push_back(value);
+    }
+    for (size_t i = 0; i < signature_.taped.size(); ++i) {
+        tape->operands.push_back(signature_.taped[i]);
     }
     first_taped_ = tape->count;
-    tape->nodes->push_back({Py_NewRef(entry), &plan_, first_residual, first_operand, tape->count,
-                            linear.results});
+    tape->nodes.push_back({Py_NewRef(entry), &plan_, first_residual, first_operand, tape->count,
+                           linear.results});
     tape->count += linear.results;
     return true;
 }

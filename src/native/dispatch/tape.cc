@@ -1,8 +1,10 @@
 // The tape: its type, and running it backwards.
 #include "dispatch/tape.h"
 
+#include <memory>
 #include <new>
 
+#include "dispatch/level_type.h"
 #include "dispatch/plan.h"
 #include "python/state.h"
 #include "runtime/small_vector.h"
@@ -68,7 +70,7 @@ public:
     bool gather() {
         const size_t residuals = node_.plan->linear->residuals.size();
         for (size_t i = 0; i < residuals; ++i) {
-            inputs_.push_back(Py_NewRef((*tape_->residuals)[node_.residuals + i]));
+            inputs_.push_back(Py_NewRef(tape_->residuals[node_.residuals + i]));
         }
         uint64_t given = 0;
         for (int64_t i = 0; i < node_.results; ++i) {
@@ -150,7 +152,7 @@ public:
                 return false;
             }
             PyObject* value = source < outputs ? outputs_[source] : inputs_[source - outputs];
-            const int64_t number = (*tape_->operands)[node_.operands + operand];
+            const int64_t number = tape_->operands[node_.operands + operand];
             if (!cotangents_.add(number, Ref::borrow(value))) return false;
         }
         return true;
@@ -191,34 +193,25 @@ bool pull_python(Tape* tape, const TapeNode& node, size_t operand_count, Cotange
     for (size_t i = 0; i < operand_count; ++i) {
         PyObject* value = PyTuple_GET_ITEM(found.get(), static_cast<Py_ssize_t>(i));
         if (value == Py_None) continue;
-        if (!cotangents.add((*tape->operands)[node.operands + i], Ref::borrow(value))) return false;
+        if (!cotangents.add(tape->operands[node.operands + i], Ref::borrow(value))) return false;
     }
     return true;
 }
 
 // --- Tape ---
 
-void drop_residuals(Tape* self, size_t from) {
-    while (self->residuals->size() > from) {
-        PyObject* last = self->residuals->back();
-        self->residuals->pop_back();
-        Py_DECREF(last);
-    }
-}
-
 // The last node goes, with what it holds.
 void drop_last(Tape* self) {
-    const TapeNode node = self->nodes->back();
-    self->nodes->pop_back();
-    self->operands->resize(node.operands);
-    drop_residuals(self, node.residuals);
+    const TapeNode node = self->nodes.back();
+    self->nodes.pop_back();
+    self->shrink(node.residuals, node.operands);
     Py_DECREF(node.pullback);
 }
 
 bool pull_nodes(Tape* self, Cotangents& cotangents, bool consume) {
-    size_t operands_end = self->operands->size();
-    for (size_t at = self->nodes->size(); at-- > 0;) {
-        const TapeNode node = (*self->nodes)[at];
+    size_t operands_end = self->operands.size();
+    for (size_t at = self->nodes.size(); at-- > 0;) {
+        const TapeNode node = self->nodes[at];
         const Ref held = Ref::borrow(node.pullback);
         bool any = false;
         for (int64_t i = 0; i < node.results; ++i) any |= cotangents.at(node.first + i) != nullptr;
@@ -276,7 +269,7 @@ PyObject* tape_pull(PyObject* object, PyObject* args) {
 
 PyObject* tape_input(PyObject* object, PyObject* array) {
     Tape* self = as_tape(object);
-    if (!is_native_value(array) || !self->nodes->empty() || !self->level.open) {
+    if (!is_native_value(array) || !self->nodes.empty() || !self->level.open) {
         PyErr_SetString(PyExc_ValueError,
                         "input: a value of the level outside, before anything is recorded");
         return nullptr;
@@ -318,13 +311,14 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
         PyTuple_SET_ITEM(made.get(), i, tracer);
     }
     try {
-        const size_t first_operand = self->operands->size();
-        make_room(*self->nodes, 1);
+        const size_t first_operand = self->operands.size();
+        make_room(self->nodes, 1);
+        make_room(self->operands, static_cast<size_t>(PyTuple_GET_SIZE(operands)));
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); ++i) {
-            self->operands->push_back(as_level_tracer(PyTuple_GET_ITEM(operands, i))->number);
+            self->operands.push_back(as_level_tracer(PyTuple_GET_ITEM(operands, i))->number);
         }
-        self->nodes->push_back({Py_NewRef(pullback), nullptr, self->residuals->size(),
-                                first_operand, self->count, count});
+        self->nodes.push_back({Py_NewRef(pullback), nullptr, self->residuals.size(), first_operand,
+                               self->count, count});
         self->count += count;
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
@@ -336,24 +330,24 @@ PyObject* tape_record(PyObject* object, PyObject* args) {
 // with what `Entry` was given as its pullback.
 PyObject* tape_nodes(PyObject* object, PyObject*) {
     Tape* self = as_tape(object);
-    const size_t count = self->nodes->size();
+    const size_t count = self->nodes.size();
     Ref made(PyList_New(static_cast<Py_ssize_t>(count)));
     for (size_t at = 0; made && at < count; ++at) {
-        const TapeNode& node = (*self->nodes)[at];
+        const TapeNode& node = self->nodes[at];
         const bool is_last = at + 1 == count;
         const size_t residuals_end =
-            is_last ? self->residuals->size() : (*self->nodes)[at + 1].residuals;
+            is_last ? self->residuals.size() : self->nodes[at + 1].residuals;
         const size_t operands_end =
-            is_last ? self->operands->size() : (*self->nodes)[at + 1].operands;
+            is_last ? self->operands.size() : self->nodes[at + 1].operands;
         Ref residuals(PyTuple_New(static_cast<Py_ssize_t>(residuals_end - node.residuals)));
         Ref operands(PyTuple_New(static_cast<Py_ssize_t>(operands_end - node.operands)));
         if (!residuals || !operands) return nullptr;
         for (size_t i = node.residuals; i < residuals_end; ++i) {
             PyTuple_SET_ITEM(residuals.get(), static_cast<Py_ssize_t>(i - node.residuals),
-                             Py_NewRef((*self->residuals)[i]));
+                             Py_NewRef(self->residuals[i]));
         }
         for (size_t i = node.operands; i < operands_end; ++i) {
-            PyObject* number = PyLong_FromLongLong((*self->operands)[i]);
+            PyObject* number = PyLong_FromLongLong(self->operands[i]);
             if (number == nullptr) return nullptr;
             PyTuple_SET_ITEM(operands.get(), static_cast<Py_ssize_t>(i - node.operands), number);
         }
@@ -384,55 +378,9 @@ PyObject* tape_numbers(PyObject* object, PyObject* outputs) {
     return made.release();
 }
 
-PyObject* tape_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-    static const char* names[] = {nullptr};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, ":Tape", const_cast<char**>(names))) {
-        return nullptr;
-    }
-    Ref object(type->tp_alloc(type, 0));
-    if (!object) return nullptr;
-    Tape* self = as_tape(object.get());
-    self->nodes = new std::vector<TapeNode>;
-    self->residuals = new std::vector<PyObject*>;
-    self->operands = new std::vector<int64_t>;
-    level_begin(&self->level, LevelKind::kTape);
-    return object.release();
-}
+}  // namespace
 
-int tape_traverse(PyObject* object, visitproc visit, void* arg) {
-    Tape* self = as_tape(object);
-    Py_VISIT(Py_TYPE(object));
-    if (self->nodes != nullptr) {
-        for (const TapeNode& node : *self->nodes) Py_VISIT(node.pullback);
-    }
-    Py_VISIT(self->level.outer);
-    if (self->level.outer != nullptr && self->residuals != nullptr) {  // arrays hold no objects
-        for (PyObject* residual : *self->residuals) Py_VISIT(residual);
-    }
-    return 0;
-}
-
-int tape_clear(PyObject* object) {
-    Tape* self = as_tape(object);
-    level_end(&self->level);
-    while (self->nodes != nullptr && !self->nodes->empty()) drop_last(self);
-    if (self->residuals != nullptr) drop_residuals(self, 0);
-    return 0;
-}
-
-void tape_dealloc(PyObject* object) {
-    Tape* self = as_tape(object);
-    PyTypeObject* type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    tape_clear(object);
-    delete self->nodes;
-    delete self->residuals;
-    delete self->operands;
-    type->tp_free(object);
-    Py_DECREF(type);
-}
-
-PyMethodDef kTapeMethods[] = {
+const std::vector<PyMethodDef> Tape::kMethods = {
     {"input", tape_input, METH_O, "A tracer of a value that is differentiated."},
     {"record", tape_record, METH_VARARGS,
      "record(operands, results, pullback): tracers of a call's results."},
@@ -441,36 +389,44 @@ PyMethodDef kTapeMethods[] = {
     {"nodes", tape_nodes, METH_NOARGS,
      "(pullback, residuals, operands, first result, results) of each node, values by number."},
     {"numbers", tape_numbers, METH_O, "The numbers of values; None for what is not on it."},
-    {"close", level_close, METH_NOARGS, "Nothing is recorded any more."},
-    {nullptr, nullptr, 0, nullptr},
 };
+const std::vector<PyGetSetDef> Tape::kAttributes = {};
 
-PyGetSetDef kTapeAttributes[] = {
-    {"parent", level_parent, nullptr, "None: as a trace, it stands on no other.", nullptr},
-    {"outer", level_outer, nullptr, "The level that it stands on; None: none.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr},
-};
-
-PyType_Slot kTapeSlots[] = {
-    {Py_tp_new, reinterpret_cast<void*>(tape_new)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(tape_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(tape_traverse)},
-    {Py_tp_clear, reinterpret_cast<void*>(tape_clear)},
-    {Py_tp_methods, kTapeMethods},
-    {Py_tp_getset, kTapeAttributes},
-    {Py_tp_doc, const_cast<char*>("The tape of an eager derivative.")},
-    {0, nullptr},
-};
-
-}  // namespace
-
-bool tape_type_init(PyObject* module) {
-    PyType_Spec spec = {"covector._engine._native.Tape", sizeof(Tape), 0,
-                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, kTapeSlots};
-    Ref type(PyType_FromSpec(&spec));
-    if (!type || PyModule_AddObjectRef(module, "Tape", type.get()) < 0) return false;
-    register_level_type(LevelKind::kTape, type.get());
-    return true;
+bool Tape::begin(PyObject* args, PyObject* keywords) {
+    std::construct_at(&nodes);
+    std::construct_at(&residuals);
+    std::construct_at(&operands);
+    static const char* names[] = {nullptr};
+    return PyArg_ParseTupleAndKeywords(args, keywords, ":Tape", const_cast<char**>(names)) != 0;
 }
+
+int Tape::traverse(visitproc visit, void* arg) const {
+    for (const TapeNode& node : nodes) Py_VISIT(node.pullback);
+    if (level.outer == nullptr) return 0;  // arrays hold no objects
+    for (PyObject* residual : residuals) Py_VISIT(residual);
+    return 0;
+}
+
+void Tape::drop() {
+    while (!nodes.empty()) drop_last(this);
+    shrink(0, 0);
+}
+
+void Tape::end() {
+    std::destroy_at(&nodes);
+    std::destroy_at(&residuals);
+    std::destroy_at(&operands);
+}
+
+void Tape::shrink(size_t residual_count, size_t operand_count) {
+    operands.resize(operand_count);
+    while (residuals.size() > residual_count) {
+        PyObject* last = residuals.back();
+        residuals.pop_back();
+        Py_DECREF(last);
+    }
+}
+
+bool tape_type_init(PyObject* module) { return LevelType<Tape>::init(module); }
 
 }  // namespace covector

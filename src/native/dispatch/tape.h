@@ -25,10 +25,24 @@ struct TapeNode {
 
 struct Tape {
     Level level;
-    std::vector<TapeNode>* nodes;
-    std::vector<PyObject*>* residuals;  // owned Arrays, or tracers of levels further out, of all nodes
-    std::vector<int64_t>* operands;     // of all nodes
-    int64_t count;                      // of values
+    std::vector<TapeNode> nodes;
+    std::vector<PyObject*> residuals;  // owned Arrays, or tracers of levels further out, of all nodes
+    std::vector<int64_t> operands;     // of all nodes
+    int64_t count;                     // of values
+
+    // For LevelType.
+    static constexpr LevelKind kKind = LevelKind::kTape;
+    static constexpr const char* kName = "Tape";
+    static constexpr const char* kDoc = "The tape of an eager derivative.";
+    static const std::vector<PyMethodDef> kMethods;
+    static const std::vector<PyGetSetDef> kAttributes;
+    bool begin(PyObject* args, PyObject* keywords);
+    int traverse(visitproc visit, void* arg) const;
+    void drop();
+    void end();
+
+    // Takes the last residuals, and numbers of operands, away again: down to so many.
+    void shrink(size_t residual_count, size_t operand_count);
 };
 
 // Room for some more, twice as much as there is when it has to grow: a vector's reserve makes it fit.

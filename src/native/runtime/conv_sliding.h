@@ -61,8 +61,29 @@ struct Meeting {
     int64_t sums() const { return depth * static_cast<int64_t>(offsets.size()); }
 };
 
+// Some of a meeting's runs, which follow one another.
+struct Runs {
+    int64_t first, count;
+};
+
+// Memory that tiles fetch while they sum up: a tile's step fetches a line.
+template <typename T>
+struct Fetching {
+    const T *at = nullptr, *end = nullptr;
+    int64_t step = 0;
+
+    void fetch(Tile<T>& t) {
+        const bool left = at < end;
+        t.next = left ? at : t.a;
+        t.next_step = left ? step : 0;
+        at += left ? t.depth * t.parts * step : 0;
+    }
+};
+
 template <typename T>
 class Sliding {
+    using Ahead = Fetching<T>;
+
 public:
     Sliding(const Convolution& conv, const Kernels<T>& kernels, const T* lhs, const T* rhs, T* out)
         : conv_(conv), kernels_(kernels), lhs_(lhs), rhs_(rhs), out_(out) {
@@ -84,7 +105,7 @@ public:
             const Room<T> slab = make_room<T>(in_place_ ? 0 : slab_size_);
             const Room<T> rows = make_room<T>(direct() ? 0 : row_size());
             if (slab == nullptr || rows == nullptr) return false;
-            for (int64_t i = begin; i < end; ++i) run_chunk(i, slab.get(), rows.get());
+            for (int64_t i = begin; i < end; ++i) run_chunk(i, end - 1, slab.get(), rows.get());
             return true;
         });
     }
@@ -195,7 +216,7 @@ private:
         }
     }
 
-    void run_chunk(int64_t index, T* slab, T* rows) const {
+    void run_chunk(int64_t index, int64_t last, T* slab, T* rows) const {
         const int64_t image = index / chunks_, chunk = index % chunks_;
         const int64_t g = image / conv_.batch, n = image % conv_.batch;
         const Group<T> group(conv_, g, lhs_, rhs_, out_);
@@ -217,10 +238,11 @@ private:
             from = slab;
         }
         T* out = group.out + n * conv_.out_batch;
+        Ahead ahead = ahead_of(index, last);
         for (const Meeting& m : meetings_) {
             const T* kernel = packed_.get() + g * kernel_size_ + m.packed;
             for (const Panel& p : panels_) {
-                run_panel(m, p, kernel, from, origin, begin, end, out, rows);
+                run_panel(m, p, kernel, from, origin, begin, end, out, rows, ahead);
                 kernel += m.sums() * (static_cast<int64_t>(kernels_.lanes) << p.log);
             }
         }
@@ -254,11 +276,9 @@ private:
     }
 
     void run_panel(const Meeting& m, const Panel& p, const T* kernel, const T* from, int64_t origin,
-                   const int64_t* begin, const int64_t* end, T* out, T* rows) const {
+                   const int64_t* begin, const int64_t* end, T* out, T* rows, Ahead& ahead) const {
         Tile<T> t{};
         t.depth = m.depth;
-        t.parts = static_cast<int64_t>(m.offsets.size());
-        t.a_jumps = m.jumps.data();
         t.a_row = axes_[2].pace * steps_[2];
         t.a_step = 1;
         t.b_step = static_cast<int64_t>(kernels_.lanes) << p.log;
@@ -270,19 +290,22 @@ private:
         t.ldc = direct() ? apart : t.b_step;
         for (int64_t i = begin[0]; i < stop[0]; ++i) {
             for (int64_t j = begin[1]; j < stop[1]; ++j) {
+                const Runs runs = runs_at(m, i, j);
+                t.parts = runs.count;
+                t.a_jumps = m.jumps.data() + runs.first;
+                t.b = kernel + runs.first * m.depth * t.b_step;
                 const int64_t at = origin + i * axes_[0].pace * steps_[0] +
                                    j * axes_[1].pace * steps_[1];
                 T* row = out + p.column * conv_.out_feature + result_place(m, 0, i) +
                          result_place(m, 1, j) + result_place(m, 2, begin[2]);
                 in_parts(stop[2] - begin[2], rows_, [&](int64_t first, int64_t height) {
-                    if (m.sums() == 0) return clear(row + first * apart, height, apart, p.columns);
-                    t.a = from + at + m.offsets[0] + (begin[2] + first) * t.a_row;
-                    t.b = kernel;
-                    t.next = t.a;
+                    if (t.parts == 0) return clear(row + first * apart, height, apart, p.columns);
+                    t.a = from + at + m.offsets[runs.first] + (begin[2] + first) * t.a_row;
+                    ahead.fetch(t);
                     t.c = direct() ? row + first * apart : rows + first * t.ldc;
                     kernels_.tiles[height][p.log][1][masked](t);
                 });
-                if (direct() || m.sums() == 0) continue;
+                if (direct() || t.parts == 0) continue;
                 const int64_t length = stop[2] - begin[2];
                 if (apart == 1) {
                     copy_matrix(kernels_, rows, t.ldc, 1, length, p.columns, row, conv_.out_feature);
@@ -295,6 +318,39 @@ private:
                 }
             }
         }
+    }
+
+    // The runs that a row at these steps reads: those that lie above or below the operand are zeros.
+    Runs runs_at(const Meeting& m, int64_t i, int64_t j) const {
+        const auto all = static_cast<int64_t>(m.offsets.size());
+        const int a = m.phases[0]->offsets.size() > 1 ? 0 : 1;
+        const std::vector<int64_t>& offsets = m.phases[a]->offsets;
+        const int64_t shift = (a == 0 ? i : j) * axes_[a].pace, size = conv_.axes[a].size;
+        auto first = offsets.begin(), after = offsets.end();  // they rise
+        while (first != after && *first + shift < 0) ++first;
+        while (first != after && *(after - 1) + shift >= size) --after;
+        if (all == 0) return {0, 0};
+        const int64_t each = all / static_cast<int64_t>(offsets.size());
+        return {(first - offsets.begin()) * each, (after - first) * each};
+    }
+
+    // What is copied into the slab next, after the chunk of this index, if it lies in one piece.
+    Ahead ahead_of(int64_t index, int64_t last) const {
+        const SlidingAxis* axes = conv_.axes;
+        const int64_t row = axes[2].size * conv_.taken, image = axes[1].size * row;
+        const bool dense = conv_.lhs_feature == 1 && axes[2].lhs == conv_.taken && axes[0].size == 1 &&
+                           (axes[1].size == 1 || axes[1].lhs == row);
+        if (in_place_ || !dense || index == last || kernel_size_ == 0) return {};
+        const int64_t next = (index + 1) / chunks_, chunk = (index + 1) % chunks_;
+        const int64_t size = image / chunks_;
+        const Group<T> group(conv_, next / conv_.batch, lhs_, rhs_, out_);
+        const T* from = group.lhs + next % conv_.batch * conv_.lhs_batch + chunk * size;
+        int64_t tiles = divide_up(axes[2].count, rows_);
+        for (int a = 0; a < 2; ++a) tiles *= axes[a].count;
+        const int64_t steps = tiles * kernel_size_ / (static_cast<int64_t>(kernels_.lanes) << 1);
+        const int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+        const int64_t step = divide_up(size * chunks_, std::max<int64_t>(steps, 1));
+        return {from, from + size, std::min(step, line)};
     }
 
     int64_t result_place(const Meeting& m, int a, int64_t step) const {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "runtime/allocator.h"
 #include "runtime/pool.h"
@@ -29,6 +30,7 @@ constexpr int64_t kMostComponents = 4;
 // The pieces that have copies, and how many updates a place of a copy must be there for.
 constexpr int64_t kCopies = 8;
 constexpr int64_t kUpdatesOfPlace = 16;
+constexpr int64_t kTurns = 4;  // copies that are filled at once
 
 enum Operation : int64_t { kSet, kAdd, kMul, kMin, kMax };
 
@@ -173,23 +175,48 @@ struct Copies {
     int64_t places;
 };
 
-template <class T, class Index, int64_t kOperation>
+// The updates from each of `from` on, so many, go into copies of their own, side by side: an update
+// waits for the one before where both have one place, so the copies take turns.
+template <class T, class Index, int64_t kOperation, bool kClip, int kTurns>
+void combine_in_turn(const Copies& c, int64_t from, int64_t step, int64_t count, T* copy) {
+    const int64_t places = c.places;
+    const Index* indices[kTurns];
+    const T* updates[kTurns];
+    T* copies[kTurns];
+    for (int t = 0; t < kTurns; ++t) {
+        indices[t] = reinterpret_cast<const Index*>(c.job.indices) + from + t * step;
+        updates[t] = reinterpret_cast<const T*>(c.job.updates) + from + t * step;
+        copies[t] = copy + t * places;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+#pragma GCC unroll 4
+        for (int t = 0; t < kTurns; ++t) {
+            int64_t place = indices[t][i];
+            if (kClip) place = std::clamp<int64_t>(place, 0, places - 1);
+            if (!kClip && static_cast<uint64_t>(place) >= static_cast<uint64_t>(places)) continue;
+            copies[t][place] = combined<T, kOperation>(copies[t][place], updates[t][i]);
+        }
+    }
+}
+
+template <class T, class Index, int64_t kOperation, bool kClip>
 void scatter_into_copies(void* context, int64_t begin, int64_t end) {
     const auto& c = *static_cast<const Copies*>(context);
-    const Index* indices = reinterpret_cast<const Index*>(c.job.indices);
-    const T* updates = reinterpret_cast<const T*>(c.job.updates);
-    const int64_t n = c.job.n, places = c.places;
-    const bool clip = c.job.clip;  // a local: stores into a copy could change what is in memory
-    for (int64_t p = begin; p < end; ++p) {
-        T* copy = reinterpret_cast<T*>(c.memory) + p * places;
-        std::fill(copy, copy + places, neutral<T, kOperation>());
-        const int64_t last = n * (p + 1) / kCopies;
-        for (int64_t i = n * p / kCopies; i < last; ++i) {
-            int64_t place = indices[i];
-            if (clip) place = std::clamp<int64_t>(place, 0, places - 1);
-            if (static_cast<uint64_t>(place) >= static_cast<uint64_t>(places)) continue;
-            copy[place] = combined<T, kOperation>(copy[place], updates[i]);
+    const int64_t each = c.job.n / kCopies;
+    for (int64_t p = begin; p < end; p += kTurns) {
+        T* copy = reinterpret_cast<T*>(c.memory) + p * c.places;
+        const int64_t turns = std::min(kTurns, end - p), rest = p + turns == kCopies ? c.job.n % kCopies : 0;
+        std::fill_n(copy, turns * c.places, neutral<T, kOperation>());
+        if (turns == kTurns) {
+            combine_in_turn<T, Index, kOperation, kClip, kTurns>(c, p * each, each, each, copy);
+        } else {
+            for (int64_t t = 0; t < turns; ++t) {
+                combine_in_turn<T, Index, kOperation, kClip, 1>(c, (p + t) * each, 0, each,
+                                                                copy + t * c.places);
+            }
         }
+        combine_in_turn<T, Index, kOperation, kClip, 1>(c, kCopies * each, 0, rest,
+                                                        copy + (turns - 1) * c.places);
     }
 }
 
@@ -198,9 +225,12 @@ template <class T, int64_t kOperation>
 bool scatter_by_copies(const Job& job, int64_t places) {
     Copies copies{job, static_cast<char*>(cv_alloc(kCopies * places * int64_t{sizeof(T)})), places};
     if (copies.memory == nullptr) return false;
-    cv_parallel_for(job.index_width == 4 ? scatter_into_copies<T, int32_t, kOperation>
-                                         : scatter_into_copies<T, int64_t, kOperation>,
-                    &copies, kCopies, 1);
+    const bool clip = job.clip, wide = job.index_width != 4;
+    const ParallelBody body = wide ? clip ? scatter_into_copies<T, int64_t, kOperation, true>
+                                          : scatter_into_copies<T, int64_t, kOperation, false>
+                              : clip ? scatter_into_copies<T, int32_t, kOperation, true>
+                                     : scatter_into_copies<T, int32_t, kOperation, false>;
+    cv_parallel_for(body, &copies, kCopies, 1);
     T* out = reinterpret_cast<T*>(job.out);
     const T* copy = reinterpret_cast<const T*>(copies.memory);
     for (int64_t c = 0; c < kCopies; ++c, copy += places) {

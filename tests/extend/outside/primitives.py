@@ -191,6 +191,7 @@ class RowNorms(extend.ByRoutine):
     """Of each row, the sum of squares: one call of a C function for each."""
 
     routine: str
+    side_by_side: bool = False
     name: ClassVar[str] = "row_norms"
 
     def type(self, x: extend.ShapedArray) -> extend.ShapedArray:
@@ -203,7 +204,8 @@ class RowNorms(extend.ByRoutine):
         (x,) = avals
         *front, n = x.shape
         (rows,) = front
-        return extend.RoutineCall(self.routine, (n,), (rows,), ((n,), (1,)), work=n)
+        steps = (n,), (1,)
+        return extend.RoutineCall(self.routine, (n,), (rows,), steps, n, self.side_by_side)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents

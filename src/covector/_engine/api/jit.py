@@ -33,6 +33,7 @@ from covector._engine.api.stages import Lowered, Traced
 from covector._engine.base import errors, tree
 from covector._engine.base.belongings import belongings, let_go, refers_to_nothing
 from covector._engine.base.caches import forgotten_by
+from covector._engine.base.collection import NO_FULL_COLLECTION
 from covector._engine.base.config import config
 from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
@@ -303,7 +304,7 @@ class Jitted:
             around = signature.unpacked, signature.packed
             base = trace.current() if trace.current().staging else trace.EVAL
             refs: dict[Any, Any] = {}
-            with trace.using(base):
+            with trace.using(base), NO_FULL_COLLECTION:
                 program = trace.stage(
                     self.fun, signature.avals(), self.name, refs, around, signature.names
                 )

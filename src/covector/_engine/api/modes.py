@@ -193,6 +193,19 @@ def default_matmul_precision(precision: str | None) -> AbstractContextManager[No
     return config.override(default_matmul_precision=precision or "")
 
 
+def default_prng_impl(impl: str) -> AbstractContextManager[None]:
+    """In a `with` block keys that are made without the name of a generator are of this one.
+
+    It is what arrays of uint32 are taken for where a function takes a key.  ValueError for one that there is not.
+
+    >>> import covector
+    >>> with covector.default_prng_impl("rbg"):
+    ...     print(covector.random.key(0).dtype)
+    key<rbg>
+    """
+    return config.override(default_prng_impl=impl)
+
+
 def default_device(device: Device | str | None) -> AbstractContextManager[None]:
     """In a `with` block arrays are made on this device; ValueError if there is no such device.
 

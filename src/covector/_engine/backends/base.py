@@ -176,6 +176,9 @@ class Limits:
     called_depth: int = 6
     # Statements that run once: from so many on they are compiled quickly.  1,000 `at[].set` took 220 ms, and take 20.
     many_statements: int = 256
+    # Lines of a block that calls functions for its loops, about: for one of 8,000 LLVM took 3.1 s, and takes 0.2 with
+    # one after the other.
+    block: int = 256
 
 
 @record

@@ -42,8 +42,8 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "",
-        "default_prng_impl enable_custom_prng legacy_prng_key threefry_partitionable",
-        "keys have one implementation, threefry",
+        "enable_custom_prng legacy_prng_key threefry_partitionable",
+        "keys are typed or not by the function that makes them, and threefry has one form",
         "`random.key`",
     ),
     Absence("", "debug_key_reuse", "keys are not tracked", "`random.split`"),
@@ -76,7 +76,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence("interpreters", "pxla traceback_util", _INSIDE, "`covector.extend`"),
     Absence(
         "extend",
-        "lowering mlir pallas random sharding xla",
+        "lowering mlir pallas sharding xla",
         _INSIDE,
         "`covector.extend.core`, and `docs/extending.md`",
     ),

@@ -143,6 +143,13 @@ FLAGS: tuple[Flag, ...] = (
         ),
     ),
     Flag(
+        "default_prng_impl",
+        "threefry2x32",
+        True,
+        "the generator of keys that are made without a name of one",
+        choices=("threefry2x32", "rbg", "unsafe_rbg"),
+    ),
+    Flag(
         "debug_infs",
         False,
         False,

@@ -6,7 +6,8 @@ copied: in the gradient of a loop of 20,000 of them, 80 KB in each step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from covector._engine.base.record import record, replace
 from covector._engine.compile.fuse import Group, Plan, Single, stored_as
@@ -61,29 +62,38 @@ def equations_last(program: Program) -> Program:
 def last_of(steps: Sequence[Step], ends: set[Var]) -> list[int] | None:
     """The order in which changes come last; None if that is the order that there is.
 
-    What is in `ends` is read after all steps: it needs a copy anyway.
+    What is in `ends` is read after all steps: it needs a copy anyway.  So do all but one of those that change the same
+    value, and where these are many that one is not looked for: 1,000 that add to the same zeros are a million pairs.
     """
     order = list(range(len(steps)))
     at = dict(enumerate(order))
-    readers: dict[Var, list[int]] = {}
-    for n, step in enumerate(steps):
-        for v in step.reads:
-            readers.setdefault(v, []).append(n)
+    readers, changes = _readers(steps), Counter([v for step in steps for v in step.changes])
     for number in range(len(steps) - 1, -1, -1):
         step = steps[number]
-        others = {n for v in step.changes for n in readers[v] if n != number}
-        if step.fixed or not others or not ends.isdisjoint(step.changes):
+        if step.fixed or any(v in ends or changes[v] > MANY for v in step.changes):
             continue
-        here, last = at[number], max(at[n] for n in others)
+        others = {n for v in step.changes for n in readers[v] if n != number}
+        here, last = at[number], max([at[n] for n in others], default=-1)
         if last < here:
             continue
         between = order[here : last + 1]
-        behind = _dependents(between, steps)
-        if behind.isdisjoint(others) and not any(steps[n].fixed for n in behind):
-            first = [n for n in between if n not in behind]
-            order[here : last + 1] = [*first, *[n for n in between if n in behind]]
-            at.update({n: position for position, n in enumerate(order)})
+        behind = _dependents(between, steps, others)
+        if behind is not None:
+            moved = [n for n in between if n not in behind] + [n for n in between if n in behind]
+            order[here : last + 1] = moved
+            at.update({n: here + position for position, n in enumerate(moved)})
     return None if order == sorted(order) else order
+
+
+MANY = 4  # changes of one value
+
+
+def _readers(steps: Sequence[Step]) -> dict[Var, list[int]]:
+    found: dict[Var, list[int]] = {}
+    for n, step in enumerate(steps):
+        for v in step.reads:
+            found.setdefault(v, []).append(n)
+    return found
 
 
 def eqns_of(group: Group) -> list[Eqn]:
@@ -112,11 +122,21 @@ def _keeps(eqn: Eqn) -> bool:
     return is_kept(eqn.effects)
 
 
-def _dependents(between: Sequence[int], steps: Sequence[Step]) -> set[int]:
-    """The first of these steps, and those that need what it makes, or what these make."""
-    found, made = {between[0]}, set(steps[between[0]].makes)
+def _dependents(
+    between: Sequence[int], steps: Sequence[Step], others: Collection[int]
+) -> set[int] | None:
+    """The first of these steps, and those that need what it makes, or what these make.
+
+    None if one of the others is among them, or one whose place is fixed.
+    """
+    made = set(steps[between[0]].makes)
+    if any(not made.isdisjoint(steps[n].reads) for n in others):
+        return None
+    found = {between[0]}
     for n in between[1:]:
         if not made.isdisjoint(steps[n].reads):
+            if n in others or steps[n].fixed:
+                return None
             found.add(n)
             made |= steps[n].makes
     return found

@@ -8,9 +8,11 @@ from typing import Any
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
 from covector._engine.control.derived import Layout, batch_body
+from covector._engine.control.masked import each_its_own
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.program import Program, Var, replace_inputs
 from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
+from covector._engine.types import dtypes
 from covector._engine.types.dims import Dim
 
 
@@ -88,20 +90,15 @@ def _longest(
     given, n = layout.operands(dims), layout.carry
     axes = (*given.consts, *[0] * n)
     tested = batch_program(condition, axes, size, axis_name, (True,))
-    stepped = batch_program(body, axes, size, axis_name, (True,) * n)
+    stays = Program(body.inputs, (), body.inputs[layout.consts :], name="done")
 
     def holds(*xs: Any) -> list[Any]:
         return [prims.Any_((0,))(evaluate(tested.program, [*xs, *tested.constants])[0])]
 
-    def step(*xs: Any) -> list[Any]:
+    def step(*xs: Any) -> Sequence[Any]:
         (still,) = evaluate(tested.program, [*xs, *tested.constants])
-        news = evaluate(stepped.program, [*xs, *stepped.constants])
-        result: list[Any] = []
-        for old, new in zip(xs[layout.consts :], news, strict=True):
-            shape = typeof(new).shape
-            mask = prims.Broadcast(shape, tuple(range(1, len(shape))))(still)
-            result.append(prims.select(mask, new, old))
-        return result
+        index = prims.convert(still, dtypes.int32)
+        return each_its_own([stays, body], index, xs, axes, size, axis_name)[0]
 
     avals = [
         a if d is None else a.with_shape((*a.shape[:d], size, *a.shape[d:]))

@@ -78,6 +78,7 @@ def in_one(parts: Sequence[Any], aval: ShapedArray) -> np.ndarray:
 IN_NUMPY = InNumPy()
 
 
+@derived
 def axis_names_of(program: Program) -> frozenset[Hashable]:
     """The named axes that its equations read."""
     return frozenset[Hashable]().union(*[eqn.primitive.axis_names for eqn in program.eqns])

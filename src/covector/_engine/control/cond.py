@@ -23,7 +23,13 @@ from covector._engine.control.call import (
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
 from covector._engine.control.kept import parted_body
 from covector._engine.control.loop import Scan
-from covector._engine.control.masked import each_its_own
+from covector._engine.control.masked import (
+    Changing,
+    Where,
+    changed_in_place,
+    each_its_own,
+    masked_program,
+)
 from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive, Recorder
@@ -71,7 +77,7 @@ INDEX = ShapedArray((), np.dtype(np.int32))
 
 
 @record
-class Cond(Primitive):
+class Cond(Changing):
     """The results of the branch with this index.
 
     Operands: the index, an int32 from 0 to below the number of branches; then what each branch takes.  Only the branch
@@ -268,6 +274,17 @@ class Cond(Primitive):
         found = _batch_branches(*_key(self.branches), tuple(dims[1:]), size, axis_name)
         outs = Cond(found.branches)(index, *args[1:], *found.constants)
         return outs, [0 if mapped else None for mapped in found.live]
+
+    def changed(self) -> Sequence[int | None]:
+        return [None if n is None else n + 1 for n in changed_in_place(self.branches)]
+
+    def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        inner = Where(where.kept, where.mapped[1:], where.shared[1:])
+        found = [masked_program(b, inner) for b in self.branches]
+        programs, constants = _with_all_constants(
+            [f.program for f in found], [f.constants for f in found]
+        )
+        return Cond(programs)(*xs, mask, *constants)
 
     def _one_by_one(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim

@@ -273,6 +273,15 @@ def then_condition(body: Program, condition: Program, layout: Layout) -> Program
     return program
 
 
+@derived
+def also_asking(condition: Program) -> Program:
+    """A condition that holds only if the truth value does too that it takes behind all else."""
+    (holds,) = condition.outputs
+    asked, both = Var(holds.aval), Var(holds.aval)
+    eqn = Eqn(prims.and_, (holds, asked), (both,), None)
+    return Program((*condition.inputs, asked), (*condition.eqns, eqn), (both,), name=condition.name)
+
+
 def dependent_body(body: Program, layout: Layout, on: Sequence[bool]) -> Results[bool]:
     """Which results of a loop depend on the operands in a mask."""
     given = layout.operands(on)
@@ -542,3 +551,13 @@ def linear_values(values: Sequence[Any]) -> list[Any]:
 def known_values(values: Sequence[Any]) -> list[Any]:
     """Those that are not linear."""
     return [v for v in values if not isinstance(v, Linear)]
+
+
+@derived
+def condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
+    """The condition for a body with more consts and more carried values, after those that it has."""
+    own = layout.operands(condition.inputs)
+    theirs = wider.operands(body.in_avals)
+    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
+    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
+    return replace_inputs(condition, [*consts, *carry])

@@ -46,6 +46,7 @@ from covector._engine.control.derived import (
     transpose_body,
 )
 from covector._engine.control.kept import parted_body
+from covector._engine.control.masked import Changing, Where, carried_in_place, masked_program
 from covector._engine.control.touching import settling
 from covector._engine.control.turns import arrays_by_points, on_buffers, on_locals
 from covector._engine.control.wide import widened_loop
@@ -72,7 +73,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class Scan(Primitive):
+class Scan(Changing):
     """`length` steps of a closed body.
 
     Operands: consts, which every step sees; carry, handed from step to step; xs, of which each step sees one slice
@@ -154,6 +155,18 @@ class Scan(Primitive):
         inputs = (*body.inputs[:k], *body.inputs[stop:], *body.inputs[k:stop])
         scan = self._of(replace_inputs(body, inputs), Layout(k + len(values), self.num_carry))
         return scan, (*operands[:k], *values, *operands[k:])
+
+    def changed(self) -> Sequence[int | None]:
+        stacked = len(self.body.outputs) - self.num_carry
+        return [*carried_in_place(self.body, self.num_consts, self.num_carry), *[None] * stacked]
+
+    def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        given = self.layout.operands(where.mapped)
+        carry = dependent_body(self.body, self.layout, where.mapped).carry
+        mapped = (*given.consts, *carry, *given.xs)
+        found = masked_program(self.body, replace(where, mapped=mapped))
+        scan, operands = self.taking([found.program], xs, (mask, *found.constants))
+        return scan(*operands)
 
     # ---------------------------------------------------------------------------------------------- lowering
 

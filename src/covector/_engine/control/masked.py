@@ -2,22 +2,38 @@
 
 A result that begins as one operand, the same in all branches, and is changed element by element, need not be selected,
 which would copy all of it in each step of a loop: each branch changes it in turn, and where another one is taken, it
-writes what is there.
+writes what is there.  So do the choices and loops inside of a branch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import record
-from covector._engine.control.call import Call
+from covector._engine.control.call import Call, axis_names_of
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import _known, _state, typeof
-from covector._engine.ir.program import Atom, Eqn, Literal, Program, Var, inline_transparent
-from covector._engine.transforms.programs import Mask, batch_program, derived, stage_closed
+from covector._engine.ir.program import (
+    Atom,
+    Eqn,
+    Literal,
+    Program,
+    Var,
+    inline_transparent,
+    replace_inputs,
+)
+from covector._engine.transforms.programs import (
+    Mask,
+    batch_program,
+    dependents,
+    derived,
+    stage_closed,
+)
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -33,24 +49,33 @@ def each_its_own(
     size: Dim,
     axis_name: Hashable,
 ) -> tuple[tuple[Any, ...], list[int | None]]:
-    """The results of the branches that the indices say, for operands with these batch axes; all have one in front."""
-    origins = _changed_in_place(branches)
+    """The results of the branches that the indices say, for operands with these batch axes; all have one in front.
+
+    Where a branch asks all elements for something, they answer as if each had taken it.
+    """
+    together = any(axis_name in axis_names_of(b) for b in branches)
+    origins = [None] * len(branches[0].outputs) if together else _worth_changing(branches)
     xs, axes = list(args), list(dims)
     for n in origins:
         if n is not None:
             xs[n], axes[n] = prims.batch_to_front(xs[n], axes[n], size), 0
+    where = Where(
+        tuple([n is not None for n in origins]),
+        tuple([d is not None for d in axes]),
+        tuple([n in origins for n, _ in enumerate(xs)]),
+    )
     columns: list[Sequence[Any]] = []
     for i, branch in enumerate(branches):
         mine = prims.eq(index, np.int32(i))
-        masked = _masked(branch, tuple([n is not None for n in origins]))
+        masked = as_it_is(branch) if together else masked_program(branch, where)
         given = [
             x if d is None or n in origins else _slopes_only_where(mine, x, d)
             for n, (x, d) in enumerate(zip(xs, axes, strict=True))
         ]
         every = (True,) * len(origins)
-        where = (0, *axes, *[None] * len(masked.constants))
-        found = batch_program(masked.program, where, size, axis_name, every)
-        outs = Call(found.program)(mine, *given, *masked.constants, *found.constants)
+        at = (*axes, 0, *[None] * len(masked.constants))
+        found = batch_program(masked.program, at, size, axis_name, every)
+        outs = Call(found.program)(*given, mine, *masked.constants, *found.constants)
         for n, out in zip(origins, outs, strict=True):
             if n is not None:
                 xs[n] = out
@@ -101,43 +126,86 @@ def _chosen(index: Any, values: Sequence[Any]) -> Any:
 # ------------------------------------------------------------------------------------------- changes in place
 
 
+@record
+class Where:
+    """What is to be known of a branch that does what it does only where a truth value holds."""
+
+    kept: Mask  # results that are the input that they come from where it does not hold
+    mapped: Mask  # inputs that differ from element to element
+    shared: Mask  # inputs that are changed in place, here or around: others see them too
+
+
+class Changing(Primitive):
+    """A family: what holds Programs, and by them may change operands in place, as an update does."""
+
+    def changed(self) -> Sequence[int | None]:
+        """For each result, the operand that it is, changed in place or not at all, or None."""
+        raise self._missing("changed")
+
+    def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        """The results where a truth value holds; elsewhere those kept are as they were, and no loop of its own runs."""
+        raise self._missing("masked")
+
+
+# An equation, and which of its results.
+Change = tuple[Eqn, int]
+
+
 @record(eq=False)
 class _Changes:
-    """The equations by which results of a branch come from inputs, each of one: `origins` says which, or None."""
+    """The changes by which results of a branch come from inputs, each of one: `origins` says which, or None."""
 
     program: Program  # without calls
-    eqns: tuple[frozenset[Eqn], ...]
+    ways: tuple[tuple[Change, ...], ...]
     origins: tuple[int | None, ...]
 
 
 @derived
 def _changes(branch: Program) -> _Changes:
     program = inline_transparent(branch)
-    producer = {v: e for e in program.eqns for v in e.outputs}
+    producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
     inputs = {v: n for n, v in enumerate(program.inputs)}
-    eqns, origins = list[frozenset[Eqn]](), list[int | None]()
+    ways, origins = list[tuple[Change, ...]](), list[int | None]()
     for out in program.outputs:
-        a, way = out, list[Eqn]()
-        while (
-            isinstance(a, Var)
-            and a in producer
-            and isinstance(producer[a].primitive, prims.Setting)
-        ):
-            way.append(producer[a])
-            a = way[-1].inputs[0]
-        eqns.append(frozenset(way))
+        a, way = out, list[Change]()
+        while isinstance(a, Var) and a in producer:
+            eqn, n = producer[a]
+            origin = _origin(eqn.primitive, n)
+            if origin is None:
+                break
+            way.append((eqn, n))
+            a = eqn.inputs[origin]
+        ways.append(tuple(way))
         origins.append(inputs.get(a) if isinstance(a, Var) else None)
-    return _Changes(program, tuple(eqns), tuple(origins))
+    return _Changes(program, tuple(ways), tuple(origins))
 
 
-def _changed_in_place(branches: Sequence[Program]) -> list[int | None]:
-    """For each result, the operand that it is in all branches, changed in place or not at all, or None."""
+def _origin(p: Primitive, result: int) -> int | None:
+    """The operand that a result is, changed in place, or None."""
+    if isinstance(p, Changing):
+        return p.changed()[result]
+    return 0 if isinstance(p, prims.Setting) else None
+
+
+def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
+    """For each result, the input that it is in all branches, changed in place or not at all, or None."""
     found: list[int | None] = []
     for n, *others in zip(*[_changes(b).origins for b in branches], strict=True):
-        same = n is not None and set(others) <= {n} and n not in found
-        large = n is not None and _is_large(branches[0].inputs[n].aval)
-        found.append(n if same and large else None)
+        found.append(n if n is not None and set(others) <= {n} and n not in found else None)
     return found
+
+
+def carried_in_place(body: Program, first: int, carry: int) -> list[int | None]:
+    """The same of a loop, which hands results on to its inputs from the first one on, so many."""
+    origins = changed_in_place([body])[:carry]
+    return [n if n == first + k else None for k, n in enumerate(origins)]
+
+
+def _worth_changing(branches: Sequence[Program]) -> list[int | None]:
+    """The same of large ones: to select from all of a small one costs less."""
+    types = branches[0].in_avals
+    found = changed_in_place(branches)
+    return [n if n is not None and _is_large(types[n]) else None for n in found]
 
 
 def _is_large(aval: ShapedArray) -> bool:
@@ -145,10 +213,11 @@ def _is_large(aval: ShapedArray) -> bool:
 
 
 @record(eq=False)
-class _Masked:
-    """A branch that takes a truth value before its inputs, and constants after them.
+class Masked:
+    """A branch that takes a truth value after its inputs, and then constants.
 
-    Where it is False, results in the mask stay as they were, and what else it gives has no derivative in them.
+    Where it is False, results that are kept stay as they were, what else it gives has no derivative in what is shared,
+    and loops that may end at another time than those of other elements have no step.
     """
 
     program: Program
@@ -156,20 +225,28 @@ class _Masked:
 
 
 @derived
-def _masked(branch: Program, kept: Mask) -> _Masked:
+def as_it_is(branch: Program) -> Masked:
+    """A branch that does not look at the truth value."""
+    mask = Var(ShapedArray((), np.dtype(np.bool_)))
+    return Masked(replace_inputs(branch, (*branch.inputs, mask)), ())
+
+
+@derived
+def masked_program(branch: Program, where: Where) -> Masked:
+    """A branch that does what it does only if it is told so."""
     found = _changes(branch)
     program = found.program
-    ways = [eqns for eqns, mine in zip(found.eqns, kept, strict=True) if mine]
-    changing = frozenset[Eqn]().union(*ways)
-    changed = {
-        program.inputs[n]
-        for n, mine in zip(found.origins, kept, strict=True)
-        if mine and n is not None
-    }
-    changed |= {v for eqn in changing for v in eqn.outputs}
+    changing: dict[Eqn, set[int]] = {}
+    shared: set[Atom] = set(compress(program.inputs, where.shared))
+    for way in compress(found.ways, where.kept):
+        for eqn, n in way:
+            changing.setdefault(eqn, set()).add(n)
+            shared.add(eqn.outputs[n])
+    mapped = dependents(program, where.mapped)
 
-    def run(mask: Any, *args: Any) -> list[Any]:
-        env: dict[Atom, Any] = dict(zip(program.inputs, args, strict=True))
+    def run(*args: Any) -> list[Any]:
+        *values, mask = args
+        env: dict[Atom, Any] = dict(zip(program.inputs, values, strict=True))
 
         def value(a: Atom) -> Any:
             return _known(a) if isinstance(a, Literal) else env[a]
@@ -178,33 +255,34 @@ def _masked(branch: Program, kept: Mask) -> _Masked:
         try:
             for eqn in program.eqns:
                 _state.source = eqn.source or before
-                xs = list(map(value, eqn.inputs))
-                if eqn in changing:
-                    out = _where(mask, eqn.primitive, xs)
-                else:
-                    out = _reading(mask, eqn, xs, [a in changed for a in eqn.inputs])
+                own = changing.get(eqn, set[int]())
+                inner = Where(
+                    tuple([n in own for n, _ in enumerate(eqn.outputs)]),
+                    tuple([a in mapped for a in eqn.inputs]),
+                    tuple([a in shared for a in eqn.inputs]),
+                )
+                out = _masked(mask, eqn.primitive, inner, list(map(value, eqn.inputs)))
                 outs = out if eqn.primitive.multiple else (out,)
                 env.update(zip(eqn.outputs, outs, strict=True))
         finally:
             _state.source = before
         return list(map(value, program.outputs))
 
-    types = [ShapedArray((), np.dtype(np.bool_)), *branch.in_avals]
-    return _Masked(*stage_closed(run, types, branch.name))
+    types = [*branch.in_avals, ShapedArray((), np.dtype(np.bool_))]
+    return Masked(*stage_closed(run, types, branch.name))
 
 
-def _where(mask: Any, p: Any, xs: list[Any]) -> Any:
-    """An update that is done if the mask says so."""
-    assert isinstance(p, prims.Setting)
-    update = xs[p.update]
-    nothing = p.nothing(*xs)
-    xs[p.update] = prims.select(_spread(mask, typeof(update).shape, 0), update, nothing)
-    return p(*xs)
-
-
-def _reading(mask: Any, eqn: Eqn, xs: list[Any], changed: Sequence[bool]) -> Any:
-    """An equation that may read what is changed in place: of slices the slopes are masked, not of all of it."""
-    p = eqn.primitive
-    if changed[:1] == [True] and isinstance(p, (prims.Gather, prims.DynamicSlice)):
-        return _slopes_only_where(mask, p(*xs))
-    return p(*[_slopes_only_where(mask, x) if c else x for x, c in zip(xs, changed, strict=True)])
+def _masked(mask: Any, p: Primitive, where: Where, xs: list[Any]) -> Any:
+    """What an operation gives where the mask holds."""
+    if isinstance(p, Changing):
+        return p.masked(mask, where, xs) if any(where.mapped) else p(*xs)
+    if any(where.kept):
+        assert isinstance(p, prims.Setting)
+        update = xs[p.update]
+        spread = _spread(mask, typeof(update).shape, 0)
+        xs[p.update] = prims.select(spread, update, p.nothing(*xs))
+        return p(*xs)
+    if where.shared[:1] == (True,) and isinstance(p, (prims.Gather, prims.DynamicSlice)):
+        return _slopes_only_where(mask, p(*xs))  # of the slice, not of all that it is one of
+    reads = zip(xs, where.shared, strict=True)
+    return p(*[_slopes_only_where(mask, x) if mine else x for x, mine in reads])

@@ -26,14 +26,18 @@ from covector._engine.control.call import (
 from covector._engine.control.carry import computed, fit_loop
 from covector._engine.control.derived import (
     Layout,
+    also_asking,
     as_body,
+    condition_for,
     dependent_carry,
     jvp_body,
     live_parts,
     then_condition,
 )
-from covector._engine.control.each import Each, for_each, over_lanes
+from covector._engine.control.each import for_each
 from covector._engine.control.kept import TAPE, has_effects, silent
+from covector._engine.control.masked import Where, carried_in_place, masked_program
+from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.touching import settling
 from covector._engine.control.unwind import (
@@ -46,11 +50,10 @@ from covector._engine.control.unwind import (
     Unwound,
     recorded,
     unwound,
-    wide_room,
 )
 from covector._engine.control.wide import WideBody, widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
-from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import (
@@ -77,7 +80,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class While(Primitive):
+class While(Unwinding):
     """The body again and again, as long as the condition holds.
 
     Operands: consts, which every step sees; carry, handed from step to step.  Condition and body take both; the one
@@ -172,6 +175,25 @@ class While(Primitive):
             self, condition=condition, body=body, num_consts=k + len(values), mapped=mapped
         )
         return loop, (*operands[:k], *values, *operands[k:])
+
+    def changed(self) -> Sequence[int | None]:
+        return carried_in_place(self.body, self.num_consts, len(self.body.outputs))
+
+    def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        """Without a step where the mask does not hold; one with a condition for all runs, and changes nothing."""
+        carry = self.depends(where.mapped)
+        if carry is None or self.lanes:
+            more, condition, body = (mask,), also_asking(self.condition), self.body
+            body = replace_inputs(body, (*body.inputs, Var(TRUTH)))
+        else:
+            own = (*self.layout.operands(where.mapped).consts, *carry)
+            found = masked_program(self.body, replace(where, mapped=own))
+            more, condition, body = (mask, *found.constants), self.condition, found.program
+            condition = replace_inputs(
+                condition, (*condition.inputs, *[Var(typeof(x)) for x in more])
+            )
+        loop, operands = self.taking([condition, body], xs, more)
+        return loop(*operands)
 
     # ---------------------------------------------------------------------------------------------- lowering
 
@@ -297,7 +319,7 @@ class While(Primitive):
         given, pushed = self.layout.operands(primals), self.layout.operands(tangents)
         mapped = compress(self.mask, self.layout.operands(nonzero).consts)
         loop = While(
-            _condition_for(self.condition, self.layout, found.program, found.layout),
+            condition_for(self.condition, self.layout, found.program, found.layout),
             found.program,
             found.layout.consts,
             self.lanes,
@@ -450,107 +472,6 @@ class While(Primitive):
         return prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))(x)
 
 
-@record
-class PushedLoop(Call):
-    """The tangents of a loop's results, those that are not Zero.
-
-    Operands: the loop's, what it kept, constants, tangents of the operands in `nonzero`.  It is linear in these.
-    """
-
-    loop: While
-    nonzero: Mask
-    name: ClassVar[str] = "pushed_loop"
-
-    def live(self, used: Sequence[bool]) -> None:
-        """All of it is needed: its way back is that of the loop."""
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        """The way back through the loop itself."""
-        n, count = len(self.nonzero), sum(self.nonzero)
-        _, constants, live = self.loop.pushing(self.nonzero)
-        kept = args[n : len(args) - count - len(constants)]
-        types = [Zero(a) for a in self.loop.type(*[typeof(x) for x in args[:n]])]
-        given = iter(ct)
-        cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
-        backs = self.loop.pulled(args[:n], self.nonzero, cts, kept)
-        return [*[None] * (len(args) - count), *backs]
-
-
-@record
-class WayBack(Each):
-    """The cotangents of a loop's operands, or of so many loops' with lanes; the loop runs again for it.
-
-    Operands: the loop's, cotangents of its results, constants.  `program` has as much room as there is, or as the loop
-    says, `one` little: derivatives of it go through what it keeps.
-    """
-
-    loop: While
-    nonzero: Mask
-    name: ClassVar[str] = "way_back"
-
-    def inlined(self) -> Program | None:
-        return None if self.lanes else self.program
-
-    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
-        bounded, more = self._bounded()
-        return how.run(bounded.program, [*xs, *more])
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        bounded, more = self._bounded()
-        return bounded.jvp([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
-
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        bounded, more = self._bounded()
-        return bounded.linearize([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
-
-    def in_two(
-        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
-    ) -> Sequence[Any]:
-        bounded, more = self._bounded()
-        return bounded.in_two([*args, *more], (*linear, *[False] * len(more)), record)
-
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
-        bounded, more = self._bounded()
-        return bounded.transpose(ct, *args, *more)[: len(args)]
-
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        if self.axis_names:
-            bounded, more = self._bounded()
-            return bounded.batch_named(
-                [*args, *more], [*dims, *[None] * len(more)], size, axis_name
-            )
-        return super().batch_named(args, dims, size, axis_name)
-
-    def over(self, lanes: tuple[Dim, ...], mapped: Mask) -> tuple[Primitive, tuple[Any, ...]]:
-        return way_back(self.loop, self.nonzero, lanes, mapped)
-
-    def _bounded(self) -> tuple[Call, tuple[Any, ...]]:
-        """The call that does the same with little room; further operands."""
-        program, constants = over_lanes(self.one, self.lanes, self.mapped)
-        return Call(program), constants
-
-
-def way_back(
-    loop: While, nonzero: Mask, lanes: tuple[Dim, ...], mapped: Mask
-) -> tuple[Primitive, tuple[Any, ...]]:
-    """The way back through a loop, or through one for each of the lanes; further operands."""
-    own = mapped[: len(nonzero)]
-    differ = dependent_carry(loop.body, loop.condition, loop.layout, own) is None
-    one = loop.unwound(nonzero, MANY if lanes else BOUNDED).program
-    if lanes and differ:
-        program, constants = over_lanes(one, lanes, mapped)
-        single = loop.unwound(nonzero, wide_room(loop.tape)).program
-    else:
-        count, single = dims.product(lanes), None
-        room = wide_room(loop.tape, count) if isinstance(count, int) else BOUNDED
-        program, constants = over_lanes(loop.unwound(nonzero, room).program, lanes, mapped)
-    if constants or (lanes and has_users_batch(one)):
-        return Call(program), constants
-    return WayBack(program, one, lanes, mapped, single, loop, nonzero), ()
-
-
 # ------------------------------------------------------------------------------------------- derived Programs
 
 
@@ -587,13 +508,3 @@ def _pushing(
     inputs, stop = program.inputs, len(types)
     program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
     return program, constants, tuple(live)
-
-
-@derived
-def _condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
-    """The condition for a body with more consts and more carried values, after those that it has."""
-    own = layout.operands(condition.inputs)
-    theirs = wider.operands(body.in_avals)
-    consts = [*own.consts, *map(Var, theirs.consts[len(own.consts) :])]
-    carry = [*own.carry, *map(Var, theirs.carry[len(own.carry) :])]
-    return replace_inputs(condition, [*consts, *carry])

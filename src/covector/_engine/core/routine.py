@@ -97,7 +97,7 @@ class RoutineCall:
     # Of each place: how far its elements lie apart along these axes.
     steps: tuple[tuple[Dim, ...], ...] = ()
     work: Dim = 1  # steps of one call: multiplications of a product, elements that are sorted
-    side_by_side: bool = False  # calls may run at the same time: only if they cannot fail
+    side_by_side: bool = False  # calls may run at the same time
     scratch: Dim = 0  # bytes that a call needs beside
     order: tuple[int, ...] | None = None  # in which it takes the places, if not as they come
 

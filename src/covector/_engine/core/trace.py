@@ -272,8 +272,8 @@ class Tracer:
             raise TypeError("len() of an array without dimensions")
         return self.aval.shape[0]  # type: ignore[return-value]
 
-    def __hash__(self) -> int:
-        raise TypeError(f"unhashable: {self.describe()} (use its id, or mark the argument static)")
+    # Not a method that raises: libraries ask `isinstance(x, Hashable)` before they put something into a dict.
+    __hash__ = None  # type: ignore[assignment]
 
     __array_priority__ = 1000
 
@@ -397,7 +397,7 @@ class StagingTrace(Trace):
         """A new input of the Program."""
         var = Var(aval)
         self.inputs.append(var)
-        return StagedTracer(self, var, errors.user_source())
+        return StagedTracer(self, var, _state.source or errors.user_source())
 
     def origin(self, var: Var) -> str:
         """For messages: the arguments of the function that a variable depends on, if they have names."""

@@ -26,6 +26,7 @@ __all__ = [
     "AllGather",
     "AllReduce",
     "AllToAll",
+    "AlongNames",
     "AxisIndex",
     "Permute",
     "ReduceScatter",
@@ -60,7 +61,32 @@ def _split(x: Any, axis: int, parts: Dim) -> Any:
     return prims.Reshape((*shape[:axis], parts, shape[axis] // parts, *shape[axis + 1 :]))(x)
 
 
-class Collective(Primitive):
+class AlongNames(Primitive):
+    """An operation along named axes, linear unless it says otherwise: `axis_names` are those that are outside of it."""
+
+    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int | None]:
+        """The results for all elements of one of the named axes, from their operands, along the first axis.
+
+        With the results' axis.
+        """
+        raise self._missing("meet")
+
+    def reference(self, *xs: Any) -> Any:
+        raise NameError(errors.unbound_axis(min(self.axis_names, key=str), ()))
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return prims.linear_jvp(self, primals, tangents)
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        if axis_name not in self.axis_names:
+            return self.batch(args, dims, size)
+        (x,), (d,) = args, dims
+        return self.meet(prims.batch_to_front(x, d, size), axis_name)
+
+
+class Collective(AlongNames):
     """An operation along one named axis."""
 
     axis_name: Hashable
@@ -84,24 +110,12 @@ class Collective(Primitive):
         """The same on operands with one more axis, in front, which it does not touch."""
         return self
 
-    def reference(self, *xs: Any) -> Any:
-        raise NameError(errors.unbound_axis(self.axis_name, ()))
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return prims.linear_jvp(self, primals, tangents)
-
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         (x,), (d,) = args, dims
         assert d is not None
         return self.shifted()(prims.move_axis(x, d, 0)), 0
 
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        if axis_name not in self.axis_names:
-            return self.batch(args, dims, size)
-        (x,), (d,) = args, dims
-        x = prims.batch_to_front(x, d, size)
+    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int | None]:
         whole = typeof(x)
         self.type(whole.with_shape(whole.shape[1:]))  # the operand of an element must fit
         groups = self.grouping()
@@ -270,7 +284,7 @@ class AllToAll(Grouped):
 
 
 @record
-class Permute(Primitive):
+class Permute(AlongNames):
     """Element j gets the operand of element `sources[j]`, zeros if that is negative.  No operand goes to two.
 
     Elements are counted along all named axes as if they were one, the last of them fastest.  Those in `here` are no
@@ -290,12 +304,6 @@ class Permute(Primitive):
     def type(self, x: ShapedArray) -> ShapedArray:
         return x
 
-    def reference(self, *xs: Any) -> Any:
-        raise NameError(errors.unbound_axis(min(self.axis_names, key=self.names.index), ()))
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return prims.linear_jvp(self, primals, tangents)
-
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         back = [-1] * len(self.sources)
         for j, s in enumerate(self.sources):
@@ -309,16 +317,11 @@ class Permute(Primitive):
         behind = len(self.here)
         return self(prims.move_axis(x, d, behind)), behind
 
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        if axis_name not in self.axis_names:
-            return self.batch(args, dims, size)
-        (x,), (d,) = args, dims
+    def meet(self, x: Any, axis_name: Hashable) -> tuple[Any, int | None]:
         here = self.here | {axis_name}
         held = [n for n in self.names if n in here]
         place = held.index(axis_name)
-        x = prims.move_axis(prims.batch_to_front(x, d, size), 0, place)
+        x = prims.move_axis(x, 0, place)
         if len(here) < len(self.names):
             return replace(self, here=here)(x), place
         shape = typeof(x).shape

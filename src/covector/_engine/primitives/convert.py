@@ -21,12 +21,15 @@ from covector._engine.primitives import laws
 from covector._engine.types import conversion, dtypes
 from covector._engine.types.avals import ShapedArray
 
-__all__ = ["BitcastConvert", "Convert", "bitcast", "convert"]
+__all__ = ["BitcastConvert", "Convert", "bitcast", "convert", "convert_number"]
 
 
 @record
 class Convert(prims.ElementwiseBase):
-    """The values in another dtype.  Float to integer truncates and saturates; complex to real drops a part."""
+    """The values in another dtype.
+
+    Float to integer truncates and saturates; of complex numbers real ones are a part, and truth that of either part.
+    """
 
     dtype: np.dtype
     weak: bool = False
@@ -69,12 +72,7 @@ class Convert(prims.ElementwiseBase):
         return ShapedArray(avals[0].shape, self.dtype, self.weak)
 
     def reference(self, x: Any) -> Any:
-        x = np.asarray(x)
-        if dtypes.is_complex(x.dtype) and not dtypes.is_complex(self.dtype):
-            x = x.real
-        with np.errstate(all="ignore"):
-            parts = dtypes.is_complex(x.dtype) or dtypes.is_complex(self.dtype)
-            return x.astype(self.dtype) if parts else conversion.convert(x, self.dtype)
+        return conversion.convert(np.asarray(x), self.dtype)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         out = self(*primals)
@@ -87,23 +85,26 @@ class Convert(prims.ElementwiseBase):
 
     def on_elements(self, avals: Sequence[ShapedArray], *xs: Scalar) -> Scalar:
         (x,) = xs
+        if self.dtype == dtypes.bool_:
+            real, *imaginary = [scalar.differ(p, 0) for p in (x if isinstance(x, tuple) else (x,))]
+            return real | imaginary[0] if imaginary else real
         if not dtypes.is_complex(self.dtype):
-            part = x[0] if isinstance(x, tuple) else x
-            return (
-                scalar.differ(part, 0)
-                if self.dtype == dtypes.bool_
-                else scalar.convert(part, self.dtype)
-            )
+            return scalar.convert(x[0] if isinstance(x, tuple) else x, self.dtype)
         real_dtype = dtypes.real_of(self.dtype)
         if isinstance(x, tuple):
             return scalar.convert(x[0], real_dtype), scalar.convert(x[1], real_dtype)
         return scalar.convert(x, real_dtype), const(0, real_dtype)
 
 
+def convert_number(x: Any, dtype: np.dtype) -> Any:
+    """A number as a NumPy scalar of a dtype, converted as arrays are."""
+    return conversion.convert(np.asarray(x), dtype)[()]
+
+
 def convert(x: Any, dtype: np.dtype) -> Any:
     """The value in a dtype; itself if it has it.  A Python scalar becomes a NumPy scalar."""
     if type(x) in SCALARS:
-        return np.asarray(x).astype(dtype)[()]
+        return convert_number(x, dtype)
     aval = typeof(x)
     return x if aval.dtype == dtype and not aval.weak_type else Convert(dtype)(x)
 

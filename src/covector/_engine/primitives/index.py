@@ -263,7 +263,7 @@ class Gather(Mapped):
     def filler(self, dtype: np.dtype) -> Any:
         """What stands for the slices that are out of bounds, in mode 'fill'."""
         if self.fill_value is not None:
-            return np.asarray(self.fill_value).astype(dtype)[()]
+            return prims.convert_number(self.fill_value, dtype)
         if dtypes.is_inexact(dtype):
             return np.asarray(np.nan).astype(dtype)[()]
         if dtypes.kind(dtype) == "i":

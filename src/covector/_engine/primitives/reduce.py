@@ -78,9 +78,12 @@ class ScalarReduction(Reduction):
         """The dtype in which it accumulates."""
         return dtypes.computed_in(dtype) if self.widens or dtypes.is_narrow(dtype) else dtype
 
+    def nothing(self, dtype: np.dtype) -> Any:
+        """What changes no value of a dtype, in that in which it accumulates."""
+        return np.asarray(type(self).identity(dtype)).astype(self.accumulator(dtype))[()]
+
     def reference(self, x: Any) -> Any:
-        wide = self.accumulator(x.dtype)
-        initial = np.asarray(type(self).identity(wide)).astype(wide)[()]
+        wide, initial = self.accumulator(x.dtype), self.nothing(x.dtype)
         numpy = self.numpy
         if x.dtype == dtypes.bool_ and self.op_of_bool:
             numpy = {"or": np.logical_or, "and": np.logical_and}[self.op_of_bool]
@@ -103,8 +106,7 @@ class ScalarReduction(Reduction):
         return self.op_of_bool if dtype == dtypes.bool_ and self.op_of_bool else self.op
 
     def start(self, dtype: np.dtype) -> State:
-        wide = self.accumulator(dtype)
-        identity = const(type(self).identity(wide), dtypes.real_of(wide))
+        identity = const(self.nothing(dtype).real.item(), dtypes.real_of(self.accumulator(dtype)))
         return (identity, const(0, identity.dtype)) if dtypes.is_complex(dtype) else (identity,)
 
     def lift(self, index: Index, *xs: Scalar) -> State:
@@ -271,7 +273,9 @@ class All(Bitwise):
     axes: tuple[int, ...]
     name = "reduce_and"
     op = "and"
-    identity = staticmethod(lambda dtype: np.invert(np.zeros((), dtype))[()])
+    identity = staticmethod(
+        lambda dtype: -1 if dtypes.kind(dtype) == "i" else dtypes.highest(dtype)
+    )
     numpy = np.bitwise_and
 
 

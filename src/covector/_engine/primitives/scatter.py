@@ -38,6 +38,7 @@ __all__ = [
     "Setting",
     "ordered",
     "scattered",
+    "takes_routine",
 ]
 
 Combination = Literal["set", "add", "mul", "min", "max"]
@@ -319,24 +320,30 @@ class Scatter(Setting):
         )
 
     def _tangent_of_product(self, x: Any, indices: Any, updates: Any, t: Any, u: Any) -> Any:
-        tangent = None if is_zero(t) else self(t, indices, updates)
+        tangent = prims.zeros(typeof(x)) if is_zero(t) else self(t, indices, updates)
         if is_zero(u):
             return tangent
-        if not self.unique_indices:
+        if not self._meets_nothing(typeof(updates)):
             raise NotImplementedError(
                 "scatter_mul has a derivative with respect to its updates only if no element is updated twice"
                 f"{errors.at_user_line()}: say so with unique_indices=True"
             )
-        other = prims.mul(x, self._with("add")(prims.zeros(typeof(x)), indices, u))
-        return other if tangent is None else prims.add(tangent, other)
+        there = self._gather(x, indices, typeof(updates))
+        return self._with("add")(tangent, indices, prims.mul(there, u))
 
     def _tangent_of_extremum(
         self, out: Any, x: Any, indices: Any, updates: Any, t: Any, u: Any
     ) -> Any:
         """Elements that are equally extreme share the gradient; NaN has none."""
-        dtype, add = typeof(x).dtype, self._with("add")
-        kept = prims.convert(prims.eq(x, out), dtype)
-        taken = prims.convert(prims.eq(updates, self._gather(out, indices, typeof(updates))), dtype)
+        dtype, shape = typeof(x).dtype, typeof(updates)
+        there = self._gather(out, indices, shape)
+        taken = prims.convert(prims.eq(updates, there), dtype)
+        if self._meets_nothing(shape):  # a few elements, not all of the arrays
+            kept = prims.convert(prims.eq(self._gather(x, indices, shape), there), dtype)
+            count = prims.maximum(prims.add(kept, taken), 1.0)
+            both = prims.add(prims.mul(self._gather(t, indices, shape), kept), prims.mul(u, taken))
+            return self._with("set")(t, indices, prims.div(both, count))
+        add, kept = self._with("add"), prims.convert(prims.eq(x, out), dtype)
         count = prims.maximum(add(kept, indices, taken), 1.0)
         return prims.div(add(prims.mul(t, kept), indices, prims.mul(u, taken)), count)
 
@@ -435,6 +442,11 @@ _MANY = 4_096  # elements from which a call of the routine is not longer than th
 def _size(n: Dim) -> int | None:
     """A dimension that is known."""
     return n if isinstance(n, int) else None
+
+
+def takes_routine(dtype: np.dtype, combine: Combination) -> bool:
+    """Whether many elements of this dtype are combined by the routine."""
+    return _routine_code(dtype, combine) is not None
 
 
 def _routine_code(dtype: np.dtype, combine: Combination) -> tuple[int, int] | None:

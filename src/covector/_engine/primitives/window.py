@@ -155,10 +155,6 @@ class WindowFold(Windows):
         """The reduction of the axes that a window covers."""
         return getattr(prims, self.of)(())
 
-    def identity(self, dtype: np.dtype) -> Any:
-        """What changes no value, in this dtype."""
-        return np.asarray(type(self.fold).identity(dtype)).astype(dtype)[()]
-
     def type(self, x: ShapedArray) -> ShapedArray:
         self.fold.type(x)
         return x.with_shape(self.counts(x))
@@ -167,10 +163,11 @@ class WindowFold(Windows):
         dtype, wide = x.dtype, self.fold.accumulator(x.dtype)
         x = x.astype(wide)
         counts = [int(s.count) for s in self.slides(x.shape)]
-        total = np.full(counts, self.identity(wide), wide)
+        nothing = self.fold.nothing(dtype)
+        total = np.full(counts, nothing, wide)
         if total.size:
             with np.errstate(all="ignore"):
-                for _, part in self.parts(x, self.identity(wide)):
+                for _, part in self.parts(x, nothing):
                     total = self.fold.numpy(total, part)
         return np.asarray(total).astype(dtype)
 
@@ -196,7 +193,7 @@ class WindowFold(Windows):
         wide = self.fold.accumulator(dtype)
         slides = self.slides(x.aval.shape)
         found = steps(prims.Convert(wide), x) if wide != dtype else x
-        nothing = Literal(self.identity(wide), ShapedArray((), wide))
+        nothing = Literal(self.fold.nothing(dtype), ShapedArray((), wide))
         found = steps(prims.padded_for(slides), found, nothing)
         for axis, s in enumerate(slides):
             if s.count > 0:
@@ -236,7 +233,8 @@ class WindowFold(Windows):
             x, length = steps(operation, *ends), 2 * length
 
     def _literal(self, x: Atom) -> Literal:
-        return Literal(self.identity(x.aval.dtype), ShapedArray((), x.aval.dtype))
+        dtype = x.aval.dtype
+        return Literal(self.fold.nothing(dtype), ShapedArray((), dtype))
 
 
 def _cut(steps: Rewriting, x: Atom, axis: int, start: int, count: int, stride: int) -> Atom:

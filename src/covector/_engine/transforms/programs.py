@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from covector._engine import primitives as prims
+from covector._engine.base import errors
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.depth import Depth
 from covector._engine.base.locks import guard
@@ -19,6 +20,7 @@ from covector._engine.core.refs import Later
 from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import (
     EVAL,
+    _state,
     current,
     evaluate,
     in_scope,
@@ -91,10 +93,17 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
         axes = named_axes()
 
         def derive() -> T:
-            if named_axes() is axes:
-                return f(*args, **kwargs)
-            with in_scope(axes):  # it is done first, outside of what asked for it
-                return f(*args, **kwargs)
+            before = (
+                _state.source
+            )  # else each equation looks for it, through all frames of the derivation
+            _state.source = before or errors.user_source()
+            try:
+                if named_axes() is axes:
+                    return f(*args, **kwargs)
+                with in_scope(axes):  # it is done first, outside of what asked for it
+                    return f(*args, **kwargs)
+            finally:
+                _state.source = before
 
         return _deriving.kept(table, key, derive)
 
@@ -290,13 +299,19 @@ def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ..
 @derived
 def dependent(program: Program, on: Mask) -> Mask:
     """Which results depend on the inputs in a mask."""
-    found: set[Any] = set(compress(program.inputs, on))
+    found = dependents(program, on)
+    return tuple([a in found for a in program.outputs])
+
+
+def dependents(program: Program, on: Mask) -> set[Atom]:
+    """What depends on the inputs in a mask: they themselves, and results of equations."""
+    found: set[Atom] = set(compress(program.inputs, on))
     for eqn in program.eqns:
         mine = tuple([a in found for a in eqn.inputs])
         if any(mine):
             outs = eqn.primitive.depends(mine)
             found.update(eqn.outputs if outs is None else compress(eqn.outputs, outs))
-    return tuple([a in found for a in program.outputs])
+    return found
 
 
 @derived

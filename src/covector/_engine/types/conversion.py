@@ -8,9 +8,21 @@ from covector._engine.types import dtypes, narrow
 
 
 def convert(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The value in another dtype: floats round to nearest even, float to int saturates, NaN gives 0."""
+    """The value in another dtype: floats round to nearest even, float to int saturates, NaN gives 0.
+
+    Real numbers are the real parts of complex ones, truth values tell whether either part is not 0.
+    """
     if x.dtype == dtype:
         return x
+    with np.errstate(all="ignore"):
+        return _converted(x, dtype)
+
+
+def _converted(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtypes.is_complex(dtype) or (dtypes.is_complex(x.dtype) and dtype == np.bool_):
+        return x.astype(dtype)
+    if dtypes.is_complex(x.dtype):
+        return convert(np.real(x), dtype)
     if dtypes.is_narrow(x.dtype):  # they know few others
         return convert(x.astype(dtypes.computed_in(x.dtype)), dtype)
     if dtype in narrow.INTS and dtypes.is_float(x.dtype):

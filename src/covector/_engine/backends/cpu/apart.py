@@ -29,13 +29,16 @@ def function_of(
     statements: Sequence[Statement],
     given: Mapping[str, str],
     write: Write,
+    failed_at: str | None = None,
 ) -> tuple[str, str]:
     """A function with the lines that `write` puts into its frame, and the operand that points to what it is given.
 
     `given` are symbols and their operands here, beside what the statements read.  The function takes that pointer and
-    the range of runs (%begin, %end).
+    the range of runs (%begin, %end).  Where something fails in it, it leaves the status in `failed_at`.
     """
     captured = _captured(outer, buffers_of(statements), given)
+    if failed_at is not None:
+        captured.append(("ptr", partial(str, failed_at), _failed_at))
     inside = {s.local for s in walk(statements) if isinstance(s, Init)}
     for local in locals_of(statements):
         if local not in inside:
@@ -119,6 +122,10 @@ def _symbol(symbol: str) -> Bind:
         frame.symbols[symbol] = name
 
     return bind
+
+
+def _failed_at(frame: Frame, emitter: LoopEmitter, name: str) -> None:
+    frame.failed_at = name
 
 
 def _local(local: Expr) -> Bind:

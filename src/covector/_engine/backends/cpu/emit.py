@@ -177,7 +177,11 @@ class StatementWriter(ControlFlow):
                 isinstance(s, (Loop, Note)) for s in statements
             )
         rest: list[Statement] = []
+        begin = len(self.frame.lines)
         for group, can_be_apart in groups(statements, self.limits.loops_together):
+            if len(self.frame.lines) - begin > self.limits.block:
+                self._next_block()
+                begin = len(self.frame.lines)
             mark = len(self.frame.brought)
             if can_be_apart:
                 self.apart(group)
@@ -187,6 +191,11 @@ class StatementWriter(ControlFlow):
                 self.body(group)
             self.frame.take_back(mark)
         return not has_loops(rest)
+
+    def _next_block(self) -> None:
+        """End the block that is written, and begin another one."""
+        label = f"{self.frame.fresh()[1:]}.on"
+        self.frame.lines += [f"  br label %{label}", f"{label}:"]
 
     def body(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
@@ -524,7 +533,11 @@ class StatementWriter(ControlFlow):
             else:
                 writer.plain(inside, "%begin", "%end")
 
-        body, context = apart.function_of(self.frame, emitter, (loop,), given, write)
+        failed_at = None
+        if any(map(routines.can_fail, walk(loop.body))):
+            failed_at = self.frame.alloca("i32", 4)
+            self.frame.lines.append(f"  store i32 0, ptr {failed_at}")
+        body, context = apart.function_of(self.frame, emitter, (loop,), given, write, failed_at)
         runs, cost = extent, loop.cost
         if in_blocks:
             block = self.block(loop)
@@ -536,6 +549,8 @@ class StatementWriter(ControlFlow):
         self.frame.lines.append(
             f"  call void @cv_parallel_for(ptr {body}, ptr {context}, i64 {runs}, i64 {grain})"
         )
+        if failed_at is not None:
+            routines.end_if_failed(emitter, emitter.line(f"load i32, ptr {failed_at}"))
 
     def block(self, loop: Loop) -> int:
         """Elements of a loop with lanes that one unit of parallel work covers: fewer where each takes long.

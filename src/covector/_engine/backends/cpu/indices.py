@@ -51,6 +51,9 @@ class Frame:
         default_factory=set
     )  # private buffers whose elements are vectors
     leaving: list[str] = field(default_factory=list)  # what comes before each return
+    failed_at: str | None = (
+        None  # where a function that returns nothing leaves the status of what failed
+    )
     fresh: Callable[[], str] = field(default_factory=fresh_names)
     _words: dict[int, str] = field(default_factory=dict)
 

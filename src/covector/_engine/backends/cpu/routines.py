@@ -6,7 +6,7 @@ from covector._engine.backends.base import Costs
 from covector._engine.backends.cpu.indices import LoopEmitter
 from covector._engine.core.foreign import MachineFunction, is_users
 from covector._engine.core.routine import ROUTINES
-from covector._engine.ir.kernel import Callback, Routine
+from covector._engine.ir.kernel import Callback, Routine, Statement
 from covector._engine.types import dims, dtypes
 
 _FIRST_OF_USERS = 1 << 30  # kUsersRoutine in native/runtime/status.h
@@ -20,7 +20,7 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
     if routine.name in emitter.module.functions:
         table = _table(emitter, "ptr", addresses)
         arguments = f"(ptr {table}, ptr %dims, ptr %arena)"
-        _end_if_failed(emitter, one.line(f"call i32 @{routine.name}{arguments}"))
+        end_if_failed(emitter, one.line(f"call i32 @{routine.name}{arguments}"))
         return
     passed = "one by one" if is_users(routine.name) else ROUTINES[routine.name].passed
     match passed:
@@ -38,7 +38,7 @@ def call(emitter: LoopEmitter, routine: Routine) -> None:
         return
     emitter.module.declare(name, f"declare i32 {name}({types})")
     status = one.line(f"call i32 {name}({', '.join(arguments)})")
-    _end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
+    end_if_failed(emitter, _users(emitter, status) if is_users(routine.name) else status)
 
 
 def _table(emitter: LoopEmitter, type_: str, operands: list[str]) -> str:
@@ -62,15 +62,27 @@ def _users(emitter: LoopEmitter, status: str) -> str:
     return one.line(f"select i1 {good}, i32 0, i32 {number}")
 
 
-def _end_if_failed(emitter: LoopEmitter, status: str) -> None:
-    """Leave the function, which is an entry function, with a status that is not 0."""
-    one = emitter.one
+def can_fail(s: Statement) -> bool:
+    """Whether a statement is a call that may end the Program."""
+    if not isinstance(s, Routine):
+        return isinstance(s, Callback)
+    known = ROUTINES.get(s.name)
+    return known is None or known.passed != "as to BLAS"
+
+
+def end_if_failed(emitter: LoopEmitter, status: str) -> None:
+    """Leave the function with a status that is not 0: one for runs of a loop on threads leaves it to its caller."""
+    one, failed_at = emitter.one, emitter.frame.failed_at
     failed = one.line(f"icmp ne i32 {status}, 0")
     stem = one.fresh()[1:]
     emitter.lines.append(f"  br i1 {failed}, label %{stem}.failed, label %{stem}.ok")
     emitter.label(f"{stem}.failed")
     emitter.lines += emitter.frame.leaving
-    emitter.lines.append(f"  ret i32 {status}")
+    if failed_at is None:
+        emitter.lines.append(f"  ret i32 {status}")
+    else:  # other threads may do so too: one of their numbers stays
+        store = f"  store atomic i32 {status}, ptr {failed_at} monotonic, align 4"
+        emitter.lines += [store, "  ret void"]
     emitter.label(f"{stem}.ok")
 
 
@@ -92,14 +104,14 @@ def call_back(emitter: LoopEmitter, callback: Callback) -> None:
         module.foreign[who[1:]] = callback.function
         module.declare(who, f"{who} = external global i8")
         module.declare("@cv_foreign", "declare i32 @cv_foreign(ptr, i64, i64, ptr)")
-        _end_if_failed(emitter, one.line(f"call i32 @cv_foreign(ptr {who}, {counts})"))
+        end_if_failed(emitter, one.line(f"call i32 @cv_foreign(ptr {who}, {counts})"))
         return
     number = len(module.callbacks)
     module.callbacks.append(callback)
     module.declare("@cv_callbacks", "@cv_callbacks = external global i8")
     module.declare("@cv_callback", "declare i32 @cv_callback(ptr, i64, i64, i64, ptr)")
     table = f"ptr @cv_callbacks, i64 {number}"
-    _end_if_failed(emitter, one.line(f"call i32 @cv_callback({table}, {counts})"))
+    end_if_failed(emitter, one.line(f"call i32 @cv_callback({table}, {counts})"))
 
 
 def _gemm(name: str, addresses: list[str], numbers: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ there: a sum of 1M float32 took 0.9 of PyTorch's time, and takes 0.3; a largest 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,29 +38,49 @@ def running(loop: Loop, target: Target, memory_of: Callable[[Buffer], Buffer]) -
     stores = tuple([s for s in rest if isinstance(s, Store) and s.condition is None])
     if not isinstance(first, Assign) or not stores or len(stores) < len(rest):
         return None
+    states = _folds(first)
+    if states is None or not _keeps_to_itself(states, stores, memory_of):
+        return None
+    if not all(isinstance(ix.coefficient(s.index, loop.name), int) for s in stores):
+        return None
+    operands = nodes([value for _, _, value in states], set())
+    dtypes = [*[e.dtype for e in (*operands, *first.locals)], *[s.buffer.dtype for s in stores]]
+    width = min(map(target.lanes, dtypes))
+    short = isinstance(loop.extent, int) and loop.extent < 2 * width
+    return None if short or width < 4 else Running(states, stores, width)
+
+
+def _folds(assign: Assign) -> tuple[tuple[Expr, str, Expr], ...] | None:
+    """Each state with the operation and the operand that change it; None if it changes otherwise."""
     states: list[tuple[Expr, str, Expr]] = []
-    for local, value in zip(first.locals, first.values, strict=True):
+    for local, value in zip(assign.locals, assign.values, strict=True):
         others = [e for e in value.args if e is not local]
         if value.op not in ASSOCIATIVE or len(value.args) != 2 or len(others) != 1:
             return None
         states.append((local, value.op, others[0]))
+    return tuple(states)
+
+
+def _keeps_to_itself(
+    states: Sequence[tuple[Expr, str, Expr]],
+    stores: Sequence[Store],
+    memory_of: Callable[[Buffer], Buffer],
+) -> bool:
+    """Whether what a step computes is made of its states, and of no element that another step writes."""
     operands = list(nodes([value for _, _, value in states], set()))
     results = list(nodes([s.value for s in stores], set()))
-    if any(e.op == "local" for e in operands) or any(
-        e.op == "local" and e not in first.locals for e in results
-    ):
-        return None
+    own = {local for local, _, _ in states}
+    if any(e.op == "local" and (e in operands or e not in own) for e in (*operands, *results)):
+        return False
     places = {(memory_of(s.buffer), s.index) for s in stores}
     written = {memory for memory, _ in places}
-    loads = [(e, memory_of(e.attr[0])) for e in (*operands, *results) if e.op == "load"]  # type: ignore[index]
-    if any(m in written and (e in results or (m, e.attr[1]) not in places) for e, m in loads):  # type: ignore[index]
-        return None
-    if not all(isinstance(ix.coefficient(s.index, loop.name), int) for s in stores):
-        return None
-    dtypes = [*[e.dtype for e in (*operands, *first.locals)], *[s.buffer.dtype for s in stores]]
-    width = min(map(target.lanes, dtypes))
-    short = isinstance(loop.extent, int) and loop.extent < 2 * width
-    return None if short or width < 4 else Running(tuple(states), stores, width)
+    for e in (*operands, *results):
+        if e.op == "load":
+            buffer, index = e.attr  # type: ignore[misc]
+            memory = memory_of(buffer)
+            if memory in written and (e in results or (memory, index) not in places):
+                return False
+    return True
 
 
 def fold_lanes(lanes: LoopEmitter, op: str, x: str, dtype: np.dtype) -> str:

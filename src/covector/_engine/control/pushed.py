@@ -1,0 +1,154 @@
+"""What goes on the tape for a loop of unknown length, and the way back that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar
+
+from covector._engine.base.record import record
+from covector._engine.control.call import Call, has_users_batch
+from covector._engine.control.derived import Layout, dependent_carry
+from covector._engine.control.each import Each, over_lanes
+from covector._engine.control.masked import Changing
+from covector._engine.control.unwind import BOUNDED, MANY, Room, Unwound, wide_room
+from covector._engine.core.inside import Interpreter
+from covector._engine.core.primitive import Primitive, Recorder
+from covector._engine.core.symbolic import Zero
+from covector._engine.core.trace import typeof
+from covector._engine.ir.program import Program
+from covector._engine.transforms.programs import Mask
+from covector._engine.types import dims
+from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
+
+
+class Unwinding(Changing):
+    """A family: loops that run again for their gradients."""
+
+    condition: Program
+    body: Program
+    tape: int | None
+
+    @property
+    def layout(self) -> Layout:
+        """Where consts and carry are among operands and results."""
+        raise self._missing("layout")
+
+    def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
+        """The types of the results."""
+        raise self._missing("type")
+
+    def unwound(self, nonzero: Mask, room: Room) -> Unwound:
+        """The way back of one loop, which runs again for it."""
+        raise self._missing("unwound")
+
+    def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
+        """The Program of the tangents that are not Zero, its constants, and which these are."""
+        raise self._missing("pushing")
+
+    def pulled(
+        self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any], kept: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Cotangents of the operands in the mask."""
+        raise self._missing("pulled")
+
+
+@record
+class PushedLoop(Call):
+    """The tangents of a loop's results, those that are not Zero.
+
+    Operands: the loop's, what it kept, constants, tangents of the operands in `nonzero`.  It is linear in these.
+    """
+
+    loop: Unwinding
+    nonzero: Mask
+    name: ClassVar[str] = "pushed_loop"
+
+    def live(self, used: Sequence[bool]) -> None:
+        """All of it is needed: its way back is that of the loop."""
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        """The way back through the loop itself."""
+        n, count = len(self.nonzero), sum(self.nonzero)
+        _, constants, live = self.loop.pushing(self.nonzero)
+        kept = args[n : len(args) - count - len(constants)]
+        types = [Zero(a) for a in self.loop.type(*[typeof(x) for x in args[:n]])]
+        given = iter(ct)
+        cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
+        backs = self.loop.pulled(args[:n], self.nonzero, cts, kept)
+        return [*[None] * (len(args) - count), *backs]
+
+
+@record
+class WayBack(Each):
+    """The cotangents of a loop's operands, or of so many loops' with lanes; the loop runs again for it.
+
+    Operands: the loop's, cotangents of its results, constants.  `program` has as much room as there is, or as the loop
+    says, `one` little: derivatives of it go through what it keeps.
+    """
+
+    loop: Unwinding
+    nonzero: Mask
+    name: ClassVar[str] = "way_back"
+
+    def inlined(self) -> Program | None:
+        return None if self.lanes else self.program
+
+    def interpreted(self, how: Interpreter, *xs: Any) -> Sequence[Any]:
+        bounded, more = self._bounded()
+        return how.run(bounded.program, [*xs, *more])
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        bounded, more = self._bounded()
+        return bounded.jvp([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        bounded, more = self._bounded()
+        return bounded.linearize([*primals, *more], [*tangents, *map(Zero, map(typeof, more))])
+
+    def in_two(
+        self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
+    ) -> Sequence[Any]:
+        bounded, more = self._bounded()
+        return bounded.in_two([*args, *more], (*linear, *[False] * len(more)), record)
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        bounded, more = self._bounded()
+        return bounded.transpose(ct, *args, *more)[: len(args)]
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        if self.axis_names:
+            bounded, more = self._bounded()
+            return bounded.batch_named(
+                [*args, *more], [*dims, *[None] * len(more)], size, axis_name
+            )
+        return super().batch_named(args, dims, size, axis_name)
+
+    def over(self, lanes: tuple[Dim, ...], mapped: Mask) -> tuple[Primitive, tuple[Any, ...]]:
+        return way_back(self.loop, self.nonzero, lanes, mapped)
+
+    def _bounded(self) -> tuple[Call, tuple[Any, ...]]:
+        """The call that does the same with little room; further operands."""
+        program, constants = over_lanes(self.one, self.lanes, self.mapped)
+        return Call(program), constants
+
+
+def way_back(
+    loop: Unwinding, nonzero: Mask, lanes: tuple[Dim, ...], mapped: Mask
+) -> tuple[Primitive, tuple[Any, ...]]:
+    """The way back through a loop, or through one for each of the lanes; further operands."""
+    own = mapped[: len(nonzero)]
+    differ = dependent_carry(loop.body, loop.condition, loop.layout, own) is None
+    one = loop.unwound(nonzero, MANY if lanes else BOUNDED).program
+    if lanes and differ:
+        program, constants = over_lanes(one, lanes, mapped)
+        single = loop.unwound(nonzero, wide_room(loop.tape)).program
+    else:
+        count, single = dims.product(lanes), None
+        room = wide_room(loop.tape, count) if isinstance(count, int) else BOUNDED
+        program, constants = over_lanes(loop.unwound(nonzero, room).program, lanes, mapped)
+    if constants or (lanes and has_users_batch(one)):
+        return Call(program), constants
+    return WayBack(program, one, lanes, mapped, single, loop, nonzero), ()
