@@ -49,13 +49,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
-        "__init__ on_host callback carry derived wide touching call composite",
+        "__init__ on_host callback carry derived wide touching call composite custom custom_jvp custom_vjp",
     ),
-    ("_engine/control", "custom custom_jvp custom_vjp custom_vmap linear"),
-    (
-        "_engine/control",
-        "kept checked checkpoint turns masked loop foreign_call cond each unwind pushed as_one repeat while_",
-    ),
+    ("_engine/control", "custom_vmap linear kept checked checkpoint turns masked loop foreign_call"),
+    ("_engine/control", "cond each unwind pushed as_one repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated narrow exponential complex error",
@@ -92,7 +89,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/api",
         "arguments references callbacks debugger pullback pushforward derivatives jacobians options stages jit",
     ),
-    ("_engine/api", "fwd_and_bwd jaxprs transforms sharded meshes modes pictures array_classes"),
+    (
+        "_engine/api",
+        "fwd_and_bwd jaxpr_text jaxprs transforms sharded meshes modes pictures array_classes",
+    ),
     ("_engine/api", "rules custom checkpoint"),
     ("_engine/api", "evaluation closures implicit custom_vmap taylor checkify"),
     ("", "errors sharding tree tree_util custom_derivatives checkpoint_policies ad_checkpoint"),

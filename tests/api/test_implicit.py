@@ -135,6 +135,16 @@ def test_linear_calls() -> None:
         f(cv.typeof(B), 2.0, B)
     f.def_transpose(lambda types, r, ct: ct * r * 7)
     close(cv.grad(lambda x: f(cv.typeof(B), 2.0, x).sum())(B), onp.full(3, 14.0))
+    f.def_transpose(lambda r, ct: ct * r * 5)
+    close(cv.jit(cv.grad(lambda x: f(cv.typeof(B), 2.0, x).sum()))(B), onp.full(3, 10.0))
+    h = cv.custom_jvp(np.sin)
+    h.defjvp(lambda p, t: (np.sin(p[0]), f(cv.typeof(t[0]), np.cos(p[0]), t[0])))
+    looped = lambda x: cv.lax.scan(lambda c, _: (h(c), None), x, None, length=2)[0]  # noqa: E731
+    slope = 25 * onp.cos(onp.sin(1.0)) * onp.cos(1.0)
+    close([cv.grad(looped)(1.0), cv.vmap(cv.grad(looped))(onp.ones(1))[0]], [slope, slope])
+    close(cv.jvp(looped, (1.0,), (1.0,))[1], slope / 25)
+    with pytest.raises(TypeError, match=r"result types float32\[2\].*float32\[3\]"):
+        f(cv.typeof(B[:2]), 2.0, B)
 
 
 # ---------------------------------------------------------------------------------------------------------- batching

@@ -392,3 +392,110 @@ def test_rules_that_reach_no_reference_are_staged_when_they_are_asked_for() -> N
     cv.grad(scanned(f, 3))(0.7)
     assert calls == ["forward"]
     assert ref[...] == 0
+
+
+def rule(forward: Any, backward: Any) -> Function:
+    """sin, with the parts of a rule that do something beside."""
+    f = cv.custom_vjp(cnp.sin)
+
+    def forwards(x: Any) -> Any:
+        forward(x)
+        return cnp.sin(x), x
+
+    def backwards(x: Any, ct: Any) -> Any:
+        backward(x, ct)
+        return (ct * cnp.cos(x),)
+
+    f.defvjp(forwards, backwards)
+    return f
+
+
+def add_to(ref: Any, value: Any) -> None:
+    ref[...] = 2 * ref[...] + value
+
+
+def rules_in_rules(loop: Any) -> list[Any]:
+    first, second = cv.new_ref(0.0), cv.new_ref(0.0)
+    inner = rule(lambda x: None, lambda x, ct: add_to(first, ct))
+    f = cv.custom_vjp(lambda x: cnp.sin(inner(x)))
+
+    def forward(x: Any) -> Any:
+        y, pullback = cv.vjp(inner, x)
+        add_to(second, y)
+        return cnp.sin(y), (y, pullback)
+
+    def backward(res: Any, ct: Any) -> Any:
+        add_to(second, ct)
+        return res[1](cnp.cos(res[0]) * ct)
+
+    f.defvjp(forward, backward)
+    return [cv.grad(loop(f, 3))(0.5), first[...], second[...]]
+
+
+def derivatives_in_rules(loop: Any) -> list[Any]:
+    ref = cv.new_ref(0.0)
+    inner = rule(lambda x: None, lambda x, ct: add_to(ref, ct))
+    f = cv.custom_vjp(lambda x: x)
+    f.defvjp(lambda x: (x, cv.grad(loop(inner, 2))(x)), lambda slope, ct: (slope * ct,))
+    return [cv.grad(loop(f, 3))(0.5), ref[...]]
+
+
+def two_rules(loop: Any) -> list[Any]:
+    ref = cv.new_ref(1.0)
+    f = rule(lambda x: add_to(ref, 3.0), lambda x, ct: add_to(ref, ct))
+    g = rule(lambda x: add_to(ref, x), lambda x, ct: add_to(ref, -ct))
+    slope = cv.grad(loop(lambda x: g(f(x)), 3))(0.5)
+    return [slope, ref[...], loop(lambda x: f(g(x)), 2)(1.0), ref[...]]
+
+
+def keys(loop: Any) -> list[Any]:
+    ref = cv.new_ref(cv.random.key(0))
+
+    def backward(x: Any, ct: Any) -> None:
+        ref[...] = cv.random.split(ref[...])[0]
+
+    return [cv.grad(loop(rule(lambda x: None, backward), 3))(0.5), cv.random.key_data(ref[...])]
+
+
+def loops_in_rules(loop: Any) -> list[Any]:
+    ref = cv.new_ref(cnp.zeros(3))
+    add = cv.jit(lambda ref, i, value: ref.__setitem__(i, ref[i] + value))
+
+    def backward(x: Any, ct: Any) -> None:
+        add(ref, 1, ct)
+        lax.fori_loop(0, 3, lambda i, _: ref.__setitem__(i, ref[i] * 1.5 + i), None)
+
+    return [cv.jit(cv.grad(loop(rule(lambda x: None, backward), 3)))(0.5), ref[...]]
+
+
+def own_references(loop: Any) -> list[Any]:
+    f = cv.custom_vjp(lambda ref, x: (add_to(ref, 1), cnp.sin(x))[1])
+    f.defvjp(lambda ref, x: (cnp.sin(x), x), lambda x, ct: (None, ct * cnp.cos(x)))
+
+    def g(x: Any) -> Any:
+        ref = cv.new_ref(0.0)
+        return loop(lambda y: f(ref, y), 3)(x) * lax.stop_gradient(ref[...] + 1)
+
+    return [g(0.5), cv.grad(g)(0.5), cv.jit(cv.grad(g))(0.5), cv.grad(cv.jit(g))(0.5)]
+
+
+def pullbacks(loop: Any) -> list[Any]:
+    ref = cv.new_ref(0.0)
+    f = rule(lambda x: add_to(ref, x), lambda x, ct: add_to(ref, ct))
+    y, pullback = cv.vjp(cv.jit(loop(f, 2)), 0.5)
+    return [y, ref[...], *pullback(1.0), ref[...], *pullback(2.0), ref[...]]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        rules_in_rules, derivatives_in_rules, two_rules, keys, loops_in_rules, own_references,
+        pullbacks,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_compositions(program: Any) -> None:
+    expected = program(by_steps)
+    for loop in (scanned, counted):
+        for got, want in zip(program(loop), expected, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5)

@@ -185,3 +185,92 @@ def test_parts_of_interpreters() -> None:
     for axis in range(3):
         found = covector.vmap(lambda v: total_p.bind(v, axes=(1,)), in_axes=axis)(x)
         numpy.testing.assert_array_equal(found, covector.vmap(lambda v: v.sum(1), in_axes=axis)(x))
+
+
+# Texts are JAX's own.
+TEXTS: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
+    (lax.sin, (V,), "{ lambda ; a:f32[4]. let b:f32[4] = sin a in (b,) }"),
+    (lambda x: lax.integer_pow(x, 3), (V,), "{ lambda ; a:f32[4]. let b:f32[4] = integer_pow[y=3] a in (b,) }"),
+    (lambda x: 1, (V,), "{ lambda ; a:f32[4]. let  in (1:i32[],) }"),
+    (lambda x: lax.reduce_sum(x, (0,)), (X,), """
+{ lambda ; a:f32[3,4]. let
+    b:f32[4] = reduce_sum[axes=(0,) out_sharding=None] a
+  in (b,) }"""),
+    (lambda x: lax.sort(x), (V,), """
+{ lambda ; a:f32[4]. let
+    b:f32[4] = sort[dimension=0 is_stable=True num_keys=1] a
+  in (b,) }"""),
+    (lambda x, y: lax.dot_general(x, y, (((1,), (0,)), ((), ()))), (X, X.T), """
+{ lambda ; a:f32[3,4] b:f32[4,3]. let
+    c:f32[3,3] = dot_general[dimension_numbers=(([1], [0]), ([], []))] a b
+  in (c,) }"""),
+    (covector.checkpoint(np.sin), (1.0,), """
+{ lambda ; a:f32[]. let
+    b:f32[] = remat2[
+      differentiated=False
+      jaxpr={ lambda ; c:f32[]. let d:f32[] = sin c in (d,) }
+      policy=None
+      prevent_cse=True
+    ] a
+  in (b,) }"""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(TEXTS)))
+def test_texts_are_those_of_jax(number: int) -> None:
+    f, args, wanted = TEXTS[number]
+    closed = covector.make_jaxpr(f)(*args)
+    assert closed.pretty_print() == closed.jaxpr.pretty_print() == wanted.strip()
+
+
+def test_texts_tell_lines_and_names() -> None:
+    def f(x: Any) -> Any:
+        with covector.named_scope("outer"), covector.named_scope("inner"):
+            return np.sin(x)
+
+    closed = covector.make_jaxpr(f)(1.0)
+    (eqn,) = closed.jaxpr.eqns
+    assert eqn.source_info.name_stack == "outer/inner"
+    assert "# [outer/inner]" in closed.pretty_print(name_stack=True)
+    assert "test_parameters.py:" in closed.pretty_print(source_info=True)
+    assert "outer/inner" in covector.jit(f).lower(1.0).as_text()
+    shapeless = closed.pretty_print(print_shapes=False)
+    assert shapeless == "{ lambda ; a. let b = sin a in (b,) }"
+
+
+def test_what_follows_from_operands_is_bound_with_no_other_value() -> None:
+    x = np.array([[3.0, 1.0], [0.0, 2.0]])
+    (eqn,) = covector.make_jaxpr(lambda x: lax.sort(x))(x).jaxpr.eqns
+    assert eqn.params == {"dimension": 1, "is_stable": True, "num_keys": 1}
+    assert eqn.primitive.bind(x, **eqn.params)[0].tolist() == [1.0, 3.0]
+    with pytest.raises(NotImplementedError, match="dimension=0"):
+        eqn.primitive.bind(x, dimension=0, is_stable=True, num_keys=1)
+    assert lax.sort_p.bind(x, dimension=0, is_stable=True, num_keys=1)[0].tolist()[0] == [0.0, 1.0]
+    (eqn,) = covector.make_jaxpr(lambda x: lax.top_k(x, 1))(x).jaxpr.eqns
+    assert eqn.params == {"k": 1, "axis": 1, "is_stable": True}
+    assert eqn.primitive.bind(x, **eqn.params)[0].tolist() == [[3.0], [2.0]]
+    given = {"dimension": 0, "is_stable": True, "num_keys": 1}
+    (eqn,) = covector.make_jaxpr(lambda x: lax.sort(x))(x[0]).jaxpr.eqns
+    out, axis = batching.primitive_batchers[eqn.primitive]((x,), (0,), **given)
+    assert (out.tolist(), axis) == ([[1.0, 3.0], [0.0, 2.0]], 0)
+
+
+def test_effects_of_views_are_what_is_done_anyhow() -> None:
+    closed = covector.make_jaxpr(lambda x: covector.pure_callback(lambda a: a, x, x))(X)
+    assert not closed.jaxpr.effects
+    shown = covector.make_jaxpr(lambda x: covector.debug.print("{}", x))(X)
+    assert shown.jaxpr.effects
+
+
+def test_equations_of_closed_jaxprs_have_the_names_of_jax_too() -> None:
+    def f(x: Any) -> Any:
+        return lax.cond(x[0, 0] > 0, np.sin, np.cos, np.broadcast_to(x.sum(0), (2, 4)))
+
+    closed = covector.make_jaxpr(f)(X)
+    for ours, theirs in zip(closed.eqns, closed.jaxpr.eqns, strict=True):
+        assert ours.invars == theirs.invars
+        assert ours.outvars == theirs.outvars
+        assert str(ours.params) == str(theirs.params)
+        assert ours.source_info is theirs.source_info
+    outs = core.eval_jaxpr(closed, closed.consts, X)
+    numpy.testing.assert_allclose(outs[0], f(X), rtol=1e-6)

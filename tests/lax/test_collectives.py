@@ -359,8 +359,28 @@ def test_sums_of_elements_as_results() -> None:
         (lambda x: lax.pshuffle(x, "i", [0, 0, 1, 2]), ValueError, "a permutation of 0 to 3"),
         (lambda x: lax.pbroadcast(x, "i", 4), ValueError, "the source 4"),
         (lambda x: lax.psum("text", "i"), TypeError, "psum"),
+        (lambda x: lax.pcast(x, "i", to="other"), ValueError, "'varying', 'reduced'"),
+        (lambda x: lax.pcast(x, "j", to="varying"), NameError, "unbound axis name: 'j'"),
     ],
 )
 def test_wrong_arguments(f: Callable[[Any], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         covector.vmap(f, axis_name="i")(X)
+
+
+def test_values_are_said_to_differ() -> None:
+    varying = covector.vmap(lambda x: lax.pcast({"x": x}, "i", to="varying"), axis_name="i")(X)
+    np.testing.assert_array_equal(varying["x"], X)
+    slope = covector.vmap(
+        covector.grad(lambda x: lax.pcast(x * x, "i", to="varying")), axis_name="i"
+    )
+    np.testing.assert_array_equal(slope(np.arange(3.0)), [0.0, 2.0, 4.0])
+    mesh, spec = covector.make_mesh((1,), ("i",)), covector.sharding.PartitionSpec
+    shards = covector.shard_map(
+        lambda x: lax.pcast(x, ("i",), to="varying"),
+        mesh=mesh,
+        in_specs=spec(),
+        out_specs=spec("i"),
+    )
+    np.testing.assert_array_equal(shards(np.arange(3.0)), np.arange(3.0))
+    assert lax.pcast(1.0, (), to="anything") == 1.0

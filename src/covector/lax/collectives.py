@@ -28,7 +28,7 @@ from covector.numpy.selection import where
 
 # fmt: off
 __all__ = [
-    "all_gather", "all_to_all", "axis_index", "axis_size", "pbroadcast", "pmax", "pmean", "pmin", "ppermute",
+    "all_gather", "all_to_all", "axis_index", "axis_size", "pbroadcast", "pcast", "pmax", "pmean", "pmin", "ppermute",
     "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_all_to_all",
 ]
 # fmt: on
@@ -415,6 +415,27 @@ def pbroadcast(x: Any, axis_name: AxisName, source: int) -> Any:
         return leaf
 
     return tree.map(sent, x)
+
+
+def pcast(x: Any, axis_name: AxisName, *, to: str) -> Any:
+    """The same values, said to differ along an axis (`to="varying"`), or to be parts of its sum or one value for all.
+
+    Which of these a value is need not be said here: each is what it is in every element.
+
+    >>> import covector
+    >>> from covector import lax
+    >>> from covector import numpy as np
+    >>> print(covector.vmap(lambda x: lax.pcast(x, "i", to="varying"), axis_name="i")(np.arange(3.0)))
+    [0. 1. 2.]
+    """
+    names = _names(axis_name)
+    if names and to not in ("varying", "reduced", "unreduced"):
+        raise ValueError(
+            f"pcast: `to` is 'varying', 'reduced' or 'unreduced', got {to!r}{errors.at_user_line()}"
+        )
+    for name in names:
+        trace.axis_size(name)  # a NameError if there is none
+    return tree.map(lambda leaf: array("pcast", leaf), x)
 
 
 def ragged_all_to_all(

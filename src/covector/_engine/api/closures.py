@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -236,8 +238,17 @@ def linear_call(
 class custom_transpose:
     """A function `fun(residuals, x)`, linear in x, with a transpose of its own.
 
-    It is called with the types of its results, residuals and x; `transpose(types_of_x, residuals, cotangent)` is given
-    to `def_transpose`.
+    It is called with the types of its results, residuals and x.  `def_transpose` is given its transpose,
+    `transpose(residuals, cotangent)`, or one that gets the types of x too, in front.
+
+    >>> import covector
+    >>> from covector.custom_derivatives import custom_transpose
+    >>> @custom_transpose
+    ... def scaled(r, x):
+    ...     return r * x
+    >>> _ = scaled.def_transpose(lambda r, ct: r * ct)
+    >>> print(covector.grad(lambda x: scaled(covector.typeof(x), 3.0, x))(1.0))
+    3.0
     """
 
     def __init__(self, fun: Function):
@@ -258,5 +269,35 @@ class custom_transpose:
                 f"no transpose is defined for the custom_transpose function {function_place(self.fun)}"
                 f"{errors.at_user_line()}: give it one with def_transpose"
             )
-        types = tree.map(typeof, x)
-        return linear_call(self.fun, lambda r, ct: transpose(types, r, ct), residuals, x)
+        if _takes(transpose, 3):
+            transpose = functools.partial(transpose, tree.map(typeof, x))
+
+        def fun(r: Any, x: Any) -> Any:
+            out = self.fun(r, x)
+            self._check(out, out_types)
+            return out
+
+        return linear_call(functools.wraps(self.fun)(fun), transpose, residuals, x)
+
+    def _check(self, out: Any, out_types: Any) -> None:
+        """TypeError unless results have these types."""
+        found, wanted = tree.map(_type_text, out), tree.map(_type_text, out_types)
+        if found != wanted:
+            raise TypeError(
+                f"custom_transpose: {function_place(self.fun)} was called with the result types {wanted}"
+                f"{errors.at_user_line()}, its result has {found}"
+            )
+
+
+def _type_text(x: Any) -> str:
+    aval = x if hasattr(x, "shape") and hasattr(x, "dtype") else typeof(x)
+    return f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
+
+
+def _takes(f: Function, count: int) -> bool:
+    """Whether a function takes so many arguments by position."""
+    try:
+        inspect.signature(f).bind(*range(count))
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from covector._engine.api.jaxpr_text import text_of
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
 from covector._engine.control.open import (
@@ -28,7 +29,7 @@ class JaxprEqn:
     >>> import covector
     >>> (eqn,) = covector.make_jaxpr(lambda x: x * x)(2.0).jaxpr.eqns
     >>> eqn.primitive, eqn.params, len(eqn.invars), len(eqn.outvars)
-    (mul, {}, 2, 1)
+    (mul, {'out_dtype': None}, 2, 1)
     """
 
     __slots__ = ("ctx", "effects", "eqn", "invars", "outvars", "params", "primitive", "source_info")
@@ -73,7 +74,7 @@ class JaxprEqn:
 
 def _view(eqn: Eqn) -> JaxprEqn:
     params: dict[str, Any] = {}
-    for name, value in params_of(eqn.primitive).items():
+    for name, value in params_of(eqn.primitive, [a.aval for a in eqn.inputs]).items():
         if isinstance(value, Program):
             params[name] = ClosedJaxpr.of(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], Program):
@@ -85,10 +86,65 @@ def _view(eqn: Eqn) -> JaxprEqn:
         eqn.outputs,
         open_form(eqn.primitive),
         params,
-        eqn.effects,
+        frozenset([effect for effect in eqn.effects if effect.kept]),
         eqn.source,
         eqn,
     )
+
+
+class ShownEqn(Eqn):
+    """An equation of Covector's, which has what JAX's have too, by its names there.
+
+    >>> import covector
+    >>> (eqn,) = covector.make_jaxpr(lambda x: x.sum(0))(covector.numpy.ones(3)).eqns
+    >>> eqn.params, len(eqn.invars), eqn.outvars[0].aval
+    ({'axes': (0,), 'out_sharding': None}, 1, ShapedArray(float32[]))
+    """
+
+    __slots__ = ()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters, as those of a `JaxprEqn`.
+
+        >>> import covector
+        >>> (eqn,) = covector.make_jaxpr(lambda x: x**3)(2.0).eqns
+        >>> eqn.params
+        {'y': 3}
+        """
+        return _view(self).params
+
+    @property
+    def invars(self) -> list[Atom]:
+        """The operands.
+
+        >>> import covector
+        >>> len(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].invars)
+        2
+        """
+        return list(operands_of(self))
+
+    @property
+    def outvars(self) -> list[Var]:
+        """The results.
+
+        >>> import covector
+        >>> len(covector.make_jaxpr(lambda x: x * x)(2.0).eqns[0].outvars)
+        1
+        """
+        return list(self.outputs)
+
+    @property
+    def source_info(self) -> Any:
+        """The user's line.
+
+        >>> import covector
+        >>> with covector.named_scope("layer"):
+        ...     closed = covector.make_jaxpr(lambda x: x * x)(2.0)
+        >>> closed.eqns[0].source_info.name_stack
+        'layer'
+        """
+        return self.source
 
 
 class Jaxpr:
@@ -181,6 +237,27 @@ class Jaxpr:
         changes.pop("effects", None)
         return Jaxpr(**{name: changes.pop(name, getattr(self, name)) for name in names}, **changes)
 
+    def pretty_print(
+        self, *, source_info: bool = False, print_shapes: bool = True, name_stack: bool = False
+    ) -> str:
+        """The text that JAX has for it; with the user's lines, or the names of `named_scope`, at the right.
+
+        >>> import covector
+        >>> print(covector.make_jaxpr(lambda x: covector.lax.sin(x))(2.0).jaxpr.pretty_print())
+        { lambda ; a:f32[]. let b:f32[] = sin a in (b,) }
+        """
+        if not (source_info or name_stack):
+            return text_of(self, print_shapes)
+
+        def note(eqn: JaxprEqn) -> str:
+            names = f"[{eqn.source_info.name_stack if eqn.source_info else ''}]"
+            if not source_info:
+                return names
+            where = str(eqn.source_info or "")
+            return f"{where} {names}" if name_stack else where
+
+        return text_of(self, print_shapes, note)
+
     def __repr__(self) -> str:
         return str(self.program)
 
@@ -207,7 +284,8 @@ class ClosedJaxpr(ViewedProgram):
                 f"ClosedJaxpr: {len(consts)} constants for a Jaxpr with {len(jaxpr.constvars)} of them"
             )
         p = jaxpr.program
-        super().__init__(p.inputs, p.eqns, p.outputs, p.constant_vars, tuple(consts), p.name)
+        eqns = tuple([ShownEqn(e.primitive, e.inputs, e.outputs, e.source) for e in p.eqns])
+        super().__init__(p.inputs, eqns, p.outputs, p.constant_vars, tuple(consts), p.name)
         same = len(p.constants) == len(consts) and all(
             a is b for a, b in zip(p.constants, consts, strict=True)
         )
@@ -239,6 +317,18 @@ class ClosedJaxpr(ViewedProgram):
         return self._jaxpr
 
     literals = Program.consts
+
+    def pretty_print(
+        self, *, source_info: bool = False, print_shapes: bool = True, name_stack: bool = False
+    ) -> str:
+        """The text of `jaxpr`, as JAX has it.
+
+        >>> import covector
+        >>> print(covector.make_jaxpr(lambda x: covector.lax.sin(x))(2.0).pretty_print())
+        { lambda ; a:f32[]. let b:f32[] = sin a in (b,) }
+        """
+        options = {"source_info": source_info, "name_stack": name_stack}
+        return self._jaxpr.pretty_print(print_shapes=print_shapes, **options)
 
     @property
     def effects(self) -> frozenset[Effect]:
@@ -340,5 +430,5 @@ def subjaxprs(jaxpr: Jaxpr) -> list[Jaxpr]:
     return [inner for eqn in jaxpr.eqns for inner in jaxprs_in_params(eqn.params)]
 
 
-for _cls in (JaxprEqn, Jaxpr, ClosedJaxpr):
+for _cls in (JaxprEqn, ShownEqn, Jaxpr, ClosedJaxpr):
     bounded(_cls)

@@ -63,7 +63,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence("", "lib", _INSIDE, "`covector.extend`"),
     Absence(
         "lax",
-        "all_gather_p all_to_all_p pcast ppermute_p psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
+        "all_gather_p all_to_all_p ppermute_p psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
         _ONE_DEVICE,
         "the functions without `_p`, under `vmap` with an `axis_name`",
     ),

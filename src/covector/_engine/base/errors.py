@@ -30,6 +30,11 @@ class Source:
     def file(self) -> str:
         return self.code.co_filename
 
+    @property
+    def name_stack(self) -> str:
+        """The names of `named_scope` around, with slashes between them."""
+        return self.scope
+
     def __str__(self) -> str:
         where = f"{os.path.basename(self.file)}:{self.line} ({self.code.co_name})"
         return f"{where} in {self.scope}" if self.scope else where

@@ -83,7 +83,6 @@ _CLASSES: tuple[type[Primitive], ...] = (
 )
 _JAX_NAMES = {
     **NAMES,
-    "betainc": "regularized_incomplete_beta",
     "round_half_even": "round",
 }
 

@@ -25,6 +25,7 @@ from covector._engine.control.parameters import (
     AS_IT_IS,
     NAMES,
     Places,
+    check_followed,
     form_of,
     picked,
     put_back,
@@ -391,12 +392,14 @@ class OwnPrimitive(OpenPrimitive):
         >>> print(lax.add_p.bind(1.0, 2.0))
         3.0
         """
+        if self.form.following:
+            check_followed(self.form, params, args)
         out = self.applied(params, args)(*picked(args, self.form.gives(params, args)))
         return list(out) if self.multiple_results else out
 
     def applied(self, params: dict[str, Any], args: Sequence[Any] = ()) -> Primitive:
         what = self._what
-        params = without_defaults(params, self._fields)
+        params = without_defaults(params, self._fields, self.form)
         if isinstance(what, Primitive):
             if params:
                 raise TypeError(f"{self.name} has no parameters, got {sorted(params)}")
@@ -447,13 +450,14 @@ def open_form(primitive: Primitive) -> OpenPrimitive:
     return primitive.of if isinstance(primitive, _ByTables) else _own_form(primitive)
 
 
-def params_of(primitive: Primitive) -> dict[str, Any]:
-    """The parameters with which its `open_form` is this primitive."""
+def params_of(primitive: Primitive, avals: Sequence[ShapedArray]) -> dict[str, Any]:
+    """The parameters with which its `open_form` is this primitive, for operands of these types."""
     primitive = _applied(primitive)
     if isinstance(primitive, _ByTables):
         return primitive.given()
     found = {name: getattr(primitive, name) for name in fields(primitive)}
-    return _own_form(primitive).form.shown(found)
+    form = _own_form(primitive).form
+    return {**form.shown(found), **form.follow(avals)}
 
 
 def _own_form(primitive: Primitive) -> OwnPrimitive:

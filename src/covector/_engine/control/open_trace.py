@@ -16,7 +16,7 @@ from covector._engine.control.open import (
 )
 from covector._engine.control.parameters import picked
 from covector._engine.core.primitive import Online, Primitive
-from covector._engine.core.trace import Trace, current, using
+from covector._engine.core.trace import Trace, current, typeof, using
 
 
 class OpenTrace(Trace):
@@ -67,7 +67,9 @@ class OpenTrace(Trace):
         elif isinstance(form, OwnPrimitive):
             given = {name: getattr(primitive, name) for name in fields(primitive)}
             operands = list(picked(operands, form.form.sees(given)))
-        out = self.process_primitive(form, operands, params_of(primitive))
+        out = self.process_primitive(
+            form, operands, params_of(primitive, list(map(typeof, operands)))
+        )
         return tuple(out) if primitive.multiple else out
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from covector._engine.base import errors
 from covector._engine.base.record import record
+from covector._engine.core.trace import typeof
 from covector._engine.ir.program import Program, Var
+from covector._engine.types.avals import ShapedArray
 
 Params = dict[str, Any]
 Places = Sequence[int] | None  # which operands, in order; None: all of them
@@ -17,6 +20,10 @@ Places = Sequence[int] | None  # which operands, in order; None: all of them
 
 def _nothing(*_: Any) -> None:
     return None
+
+
+def _no_params(_: Sequence[ShapedArray]) -> Params:
+    return {}
 
 
 @record
@@ -28,6 +35,9 @@ class Form:
     # Where JAX's operands are among ours, and ours among JAX's; from the fields, and from its parameters and operands.
     sees: Callable[[Params], Places] = _nothing
     gives: Callable[[Params, Sequence[Any]], Places] = _nothing
+    # JAX's parameters that follow from the operands' types: these are the only ones that can be bound.
+    follow: Callable[[Sequence[ShapedArray]], Params] = _no_params
+    following: tuple[str, ...] = ()  # their names
 
 
 def renamed(also: Mapping[str, Any] | None = None, **theirs: str) -> Form:
@@ -128,6 +138,12 @@ def _show_call(fields: Params) -> Params:
         "donated_invars": (False,) * len(program.inputs),
         "inline": False,
         "keep_unused": False,
+        "in_shardings": (None,) * len(program.inputs),
+        "out_shardings": (None,) * len(program.outputs),
+        "in_layouts": (None,) * len(program.inputs),
+        "out_layouts": (None,) * len(program.outputs),
+        "ctx_mesh": None,
+        "compiler_options_kvs": (),
     }
 
 
@@ -196,8 +212,37 @@ def _with_more(program: Program, place: int, like: Sequence[Var]) -> Program:
     )
 
 
+def _show_custom(fields: Params) -> Params:
+    """A function with a rule; what its rule does is shown where it does anything else."""
+    said = {} if not fields["rule_touches"] else {"rule_touches": True}
+    kept = {name: fields[name] for name in ("rule", "count")}
+    return {"call_jaxpr": fields["program"], **kept, "symbolic_zeros": False, **said}
+
+
+def _take_custom(params: Params, _: Sequence[Any]) -> Params:
+    names = {"call_jaxpr": "program", "jvp_jaxpr_fun": "rule"}
+    return {names.get(k, k): v for k, v in params.items() if k != "symbolic_zeros"}
+
+
+def _show_custom_jvp(fields: Params) -> Params:
+    found = _show_custom(fields)
+    return {**found, "jvp_jaxpr_fun": found.pop("rule")}
+
+
+def _last_axis(name: str) -> Callable[[Sequence[ShapedArray]], Params]:
+    return lambda avals: {name: avals[0].ndim - 1, "is_stable": True}
+
+
+def _follow_sort(avals: Sequence[ShapedArray]) -> Params:
+    return {**_last_axis("dimension")(avals), "num_keys": 1}
+
+
 def _as_they_are(params: Params, *_: Any) -> Params:
     return params
+
+
+def _following(names: tuple[str, ...], follow: Callable[[Sequence[ShapedArray]], Params]) -> Form:
+    return Form(_as_they_are, _as_they_are, follow=follow, following=names)
 
 
 def _swapped(*_: Any) -> Places:
@@ -206,8 +251,10 @@ def _swapped(*_: Any) -> Places:
 
 # What JAX calls them.
 NAMES = {
+    "betainc": "regularized_incomplete_beta",
     "broadcast": "broadcast_in_dim",
     "call": "jit",
+    "checkpoint": "remat2",
     "convert": "convert_element_type",
     "custom_jvp": "custom_jvp_call",
     "custom_vjp": "custom_vjp_call",
@@ -224,11 +271,12 @@ FORMS: dict[str, Form] = {
     "argmin": Form(_show_arg, _take_arg),
     "bitcast_convert_type": renamed(new_dtype="dtype"),
     "broadcast_in_dim": Form(_show_broadcast, _take_broadcast),
-    "checkpoint": renamed(jaxpr="program"),
     "concatenate": renamed(dimension="axis"),
     "convert_element_type": renamed(_PLACE, new_dtype="dtype", weak_type="weak"),
-    "custom_jvp_call": renamed(call_jaxpr="program", jvp_jaxpr_fun="rule"),
-    "custom_vjp_call": renamed(call_jaxpr="program"),
+    "conj": _following(("input_dtype",), lambda avals: {"input_dtype": avals[0].dtype}),
+    "conv_general_dilated": renamed({"precision": None, "out_sharding": None}),
+    "custom_jvp_call": Form(_show_custom_jvp, _take_custom),
+    "custom_vjp_call": Form(_show_custom, _take_custom),
     "dot_general": Form(_show_product, _take_product),
     "dynamic_slice": renamed(slice_sizes="sizes"),
     "eigh": renamed(lower="lower_triangle"),
@@ -238,11 +286,15 @@ FORMS: dict[str, Form] = {
     "integer_pow": renamed(y="n"),
     "iota": renamed(_PLACE, dimension="axis"),
     "jit": Form(_show_call, _take_call),
+    "mul": renamed({"out_dtype": None}),
     "name": renamed(name="label"),
     "pad": Form(_show_padding, _take_padding),
     "pure_callback": renamed(_PLACE, callback="function", result_avals="results"),
+    "qr": renamed({"use_magma": None}),
     "random_bits": renamed(bit_width="width"),
+    **{f"reduce_{op}": renamed({"out_sharding": None}) for op in ("max", "min", "sum")},
     "reshape": renamed({"dimensions": None, **_PLACE}, new_sizes="shape"),
+    "remat2": renamed(jaxpr="program"),
     "rev": renamed(dimensions="axes"),
     "scan": renamed({"_split_transpose": False}, jaxpr="body"),
     **{
@@ -251,8 +303,18 @@ FORMS: dict[str, Form] = {
     },
     "select_n": Form(_as_they_are, _as_they_are, _swapped, _swapped),
     "slice": Form(_show_slice, _take_slice),
+    "sort": _following(("dimension", "is_stable", "num_keys"), _follow_sort),
+    "svd": renamed({"algorithm": None, "subset_by_index": None}),
+    "top_k": _following(("axis", "is_stable"), _last_axis("axis")),
     "triangular_solve": renamed(lower="lower_triangle"),
     "while": Form(_show_while, _take_while, _see_while, _give_while),
+    **{
+        name: renamed({"accuracy": None})
+        for name in (
+            *("cbrt", "cos", "erfc", "exp", "exp2", "expm1", "log", "log1p", "logistic"),
+            *("rsqrt", "sin", "sqrt", "tan", "tanh"),
+        )
+    },
 }
 # Of primitives that have no such parameter JAX asks for one, which has one value here.
 _EVERYWHERE = {"accuracy", "out_dtype", "out_sharding", "precision", "sharding"}
@@ -264,12 +326,24 @@ def form_of(name: str) -> Form:
     return FORMS.get(name, AS_IT_IS)
 
 
-def without_defaults(params: Params, fields: Sequence[str]) -> Params:
-    """Parameters of JAX's without those that say nothing here: None for what is no field."""
+def check_followed(form: Form, params: Params, args: Sequence[Any]) -> None:
+    """NotImplementedError for other values of what follows from the operands' types than these."""
+    for name, value in form.follow([typeof(x) for x in args]).items():
+        given = params.get(name, value)
+        if given != value and given is not None and name != "is_stable":
+            raise NotImplementedError(
+                f"{name}={given!r}{errors.at_user_line()}: it is bound with {name}={value!r} alone here; call the "
+                "function of covector.lax"
+            )
+
+
+def without_defaults(params: Params, fields: Sequence[str], form: Form) -> Params:
+    """Parameters without those that say nothing here: what follows from operands, None for what is no field."""
     return {
         name: value
         for name, value in params.items()
         if not (value is None and name in _EVERYWHERE and name not in fields)
+        and name not in form.following
     }
 
 
