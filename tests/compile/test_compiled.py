@@ -87,3 +87,17 @@ def test_arrays_of_any_size_are_transposed(dtype: str, axes: tuple[int, ...]) ->
         x = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
         found = cv.jit(lambda x: cv.numpy.transpose(x, axes))(x)
         np.testing.assert_array_equal(found, x.transpose(axes))
+
+
+@pytest.mark.parametrize("n", [1, 9, 17, 33, 65])
+def test_the_last_element_of_a_row_is_written_alone(n: int) -> None:
+    """Made narrower, it was written with its old width: over the first element of the next row."""
+    for wide, narrow in (
+        ("int64", "int32"),
+        ("int64", "int8"),
+        ("int32", "int16"),
+        ("int16", "int8"),
+    ):
+        x = (np.arange(7 * n) % 100).astype(wide).reshape(7, n)
+        found = cv.jit(lambda x, to=narrow: cv.numpy.concatenate([x.astype(to)] * 3, -1))(x)
+        np.testing.assert_array_equal(found, np.concatenate([x] * 3, -1))

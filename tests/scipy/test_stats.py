@@ -137,6 +137,31 @@ def test_outside_has_no_derivative() -> None:
         assert all(float(g) == 0 for g in gradients), name
 
 
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_all_is_flat_at_infinity(name: str) -> None:
+    """In each argument: the value is that of the support's end, or of what is outside; far out there is a slope."""
+    _, shapes, place = FAMILIES[name]
+    for kind in {*functions(name)} - {"ppf", "isf"}:
+        f = getattr(getattr(stats, name), kind)
+        given = [*shapes, *([] if (name, kind) in UNPLACED else place)]
+        # betainc has no derivatives in its shapes
+        free = (
+            [0, 3, 4]
+            if name == "beta" and kind in ("cdf", "logcdf", "sf", "logsf")
+            else range(1 + len(given))
+        )
+        every = covector.grad(f, tuple(free))
+        for x in (-INF, INF):
+            assert not np.any(every(*[cnp.float64(v) for v in (x, *given)])), (kind, x)
+
+
+def test_nothing_is_flat_at_an_end_without_a_density() -> None:
+    for name, x in (("gamma", 0.0), ("chi2", 0.0), ("beta", 0.0)):
+        f = getattr(stats, name).logcdf
+        assert float(covector.grad(f)(x, *FAMILIES[name][1])) == 0
+    assert float(stats.cauchy.ppf(-0.0)) == -INF
+
+
 def test_bounds_that_are_parameters_have_finite_slopes_outside() -> None:
     """Backwards too, where a value outside would take the logarithm of nothing."""
     for name in ("cdf", "logcdf", "sf", "logsf"):
@@ -153,6 +178,7 @@ def test_far_out() -> None:
         ("norm", "sf", 12.0, 1.776482112077679e-33), ("norm", "logsf", 40.0, -804.6084420137538),
         ("norm", "logcdf", -40.0, -804.6084420137538), ("logistic", "sf", 80.0, 1.8048513878454153e-35),
         ("cauchy", "cdf", -1e20, 3.183098861837907e-21), ("expon", "logsf", 500.0, -500.0),
+        ("gumbel_l", "logcdf", -800.0, -800.0), ("gumbel_r", "logsf", 800.0, -800.0),
     ):  # fmt: skip
         got = getattr(getattr(stats, name), kind)(cnp.float64(x))
         np.testing.assert_allclose(float(got), wanted, rtol=1e-12)

@@ -25,7 +25,7 @@ def _log(z: Any) -> Any:
 def _above(q: Any) -> Any:
     """The cotangent of π q, from the end that is nearer."""
     upper = el.less_equal(q, 0.5)
-    near = where(upper, q, el.subtract(1, q))
+    near = el.abs(where(upper, q, el.subtract(1, q)))  # no -0.0
     found = el.divide(1, el.tan(el.multiply(near, math.pi)))
     return where(upper, found, el.negative(found))
 

@@ -150,7 +150,7 @@ class Family(NamedTuple):
             x, *rest = _floats(name, xs)
             shapes, place = rest[:count], rest[count:]
             if about.placed:
-                found = self._at(kind, self._standard(x, place), shapes, place)
+                found = self._at(kind, x, shapes, place)
             else:
                 found = self._from(kind, x, shapes, place)
             for condition in self._conditions(shapes, place):
@@ -172,38 +172,39 @@ class Family(NamedTuple):
         low, high = (b(*shapes) if callable(b) else b for b in (self.low, self.high))
         return low, high
 
-    def _at(self, kind: str, z: Any, shapes: list[Any], place: list[Any]) -> Any:
-        """A function of a standard value, which need not be inside of the support."""
-        low, high = self._bounds(shapes)
-        below = None if low is None else el.less(z, low)
-        above = None if high is None else el.greater(z, high)
-        # What is outside is computed somewhere inside, so that no NaN comes from it, nor into derivatives.
-        inner = self.inner(*shapes) if callable(self.inner) else self.inner
-        inside = z if below is None else where(below, low if inner is None else inner, z)
-        if above is not None:
-            inside = where(above, high if inner is None else inner, inside)
+    def _at(self, kind: str, x: Any, shapes: list[Any], place: list[Any]) -> Any:
+        """A function of a value, which need not be inside of the support."""
         if kind in ("pdf", "pmf"):
-            return el.exp(self._at(f"log{kind}", z, shapes, place))
+            return el.exp(self._at(f"log{kind}", x, shapes, place))
+        low, high = self._bounds(shapes)
+        # What is outside, or infinite, is computed somewhere inside: so no NaN comes from it, nor into derivatives.
+        z = self._standard(where(el.isinf(x), place[0] if place else 0.0, x), place)
+        below, above = el.equal(x, -np.inf), el.equal(x, np.inf)
+        below = el.logical_or(below, el.equal(z, -np.inf) if low is None else el.less(z, low))
+        above = el.logical_or(above, el.equal(z, np.inf) if high is None else el.greater(z, high))
+        inner = self.inner(*shapes) if callable(self.inner) else self.inner
+        if inner is None:
+            inner = next((bound for bound in (low, high) if bound is not None), 1.0)
+        inside = where(el.logical_or(below, above), inner, z)
         if kind in ("logpdf", "logpmf"):
-            if low is None and high is None:
-                inside = where(el.isinf(z), 0.0, z)
-            found = self.log(inside, *shapes)
-            if len(place) > 1:
-                found = el.subtract(found, el.log(place[1]))
-            outside = [c for c in (below, above) if c is not None]
-            if self.whole:
-                part = el.subtract(z, el.floor(z))  # NaN, and so not greater, of NaN and infinity
-                outside.append(el.greater(part, 0))
-            outside.append(el.isinf(z))
-            for condition in outside:
-                found = where(condition, -np.inf, found)
-            return found
+            return self._log(z, inside, [below, above], shapes, place)
         found = self._tail(kind, el.floor(inside) if self.whole else inside, shapes)
         nothing, everything = (-np.inf, 0.0) if kind.startswith("log") else (0.0, 1.0)
         if kind.endswith("sf"):
             nothing, everything = everything, nothing
-        found = found if below is None else where(below, nothing, found)
-        return found if above is None else where(above, everything, found)
+        return where(above, everything, where(below, nothing, found))
+
+    def _log(
+        self, z: Any, inside: Any, outside: list[Any], shapes: list[Any], place: list[Any]
+    ) -> Any:
+        found = self.log(inside, *shapes)
+        if len(place) > 1:
+            found = el.subtract(found, el.log(place[1]))
+        if self.whole:  # NaN, and so not greater, of NaN
+            outside.append(el.greater(el.subtract(z, el.floor(z)), 0))
+        for condition in outside:
+            found = where(condition, -np.inf, found)
+        return found
 
     def _tail(self, kind: str, z: Any, shapes: list[Any]) -> Any:
         own = getattr(self, kind)
@@ -211,7 +212,11 @@ class Family(NamedTuple):
             return own(z, *shapes)
         if kind == "sf":
             return el.subtract(1, self._tail("cdf", z, shapes))
-        return el.log(self._tail(kind.removeprefix("log"), z, shapes))
+        share = self._tail(kind.removeprefix("log"), z, shapes)
+        nothing = el.equal(
+            share, 0
+        )  # as outside of the support: not the slope of the logarithm of 0
+        return where(nothing, -np.inf, el.log(where(nothing, 1.0, share)))
 
     def _from(self, kind: str, q: Any, shapes: list[Any], place: list[Any]) -> Any:
         """The value at a probability."""

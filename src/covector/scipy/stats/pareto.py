@@ -27,6 +27,7 @@ _FAMILY = Family(
     "b",
     means=all_positive,
     low=1,
+    inner=2,
     cdf=lambda z, b: el.negative(el.expm1(el.negative(_steps(z, b)))),
     sf=lambda z, b: el.exp(el.negative(_steps(z, b))),
     logcdf=lambda z, b: log1mexp(_steps(z, b)),

@@ -505,6 +505,11 @@ class LoopEmitter(Emitter):
         """Store lanes that lie side by side."""
         if mask is None:
             self.lines.append(f"  store {type_} {operand}, ptr {address}, align {dtype.itemsize}")
+        elif mask.startswith("<i1 true, ") and mask.count("i1 true") == 1:
+            # As a masked store, LLVM wrote the 8 bytes of an int64 that had been made an int32: over what lies behind.
+            one = self.line(f"extractelement {type_} {operand}, i64 0")
+            element = memory_element(dtype)
+            self.lines.append(f"  store {element} {one}, ptr {address}, align {dtype.itemsize}")
         else:
             masks = vector("i1", self.width)
             name = f"@llvm.masked.store.{suffix(memory_element(dtype), self.width)}.p0"
