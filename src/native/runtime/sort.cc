@@ -158,7 +158,7 @@ struct Odd {
         for (int64_t i = 0; i < n; ++i) {
             if (Type::encode(keys[i]) == zero) {
                 zeros.push_back(keys[i]);
-            } else if (Type::is_odd(keys[i])) {
+            } else if (Type::encode(keys[i]) == static_cast<Raw>(~Raw{0})) {
                 nans.push_back(keys[i]);
             }
         }
