@@ -46,7 +46,9 @@ def numbers(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 63), (2, 64), (5, 1000), (1, 140_001), (40, 300)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 63), (2, 64), (5, 1000), (1, 140_001), (40, 300), (3, 130)]
+)
 def test_rows(each_vectors, top_k, dtype, shape):
     x = numbers(shape, dtype)
     order, n = order_of(x), shape[1]
@@ -71,3 +73,15 @@ def test_unusual_orders(top_k, dtype, k):
         order = order_of(row)[:, :k]
         np.testing.assert_array_equal(places, order)
         np.testing.assert_array_equal(values, np.take_along_axis(row, order, -1))
+
+
+@pytest.mark.parametrize("k", [1, 30, 400])
+def test_many_are_equal(each_vectors, top_k, k):
+    """Of equal elements the first ones, where better ones lie between and behind them."""
+    x = np.zeros((3, 2_000), np.float32)
+    x[0, ::97], x[1, -5:], x[2, 7] = 1, 2, -1
+    order = order_of(x)[:, :k]
+    for _ in each_vectors():
+        values, places = top_k(x, k, 4)
+        np.testing.assert_array_equal(places, order)
+        np.testing.assert_array_equal(values, np.take_along_axis(x, order, -1))

@@ -73,8 +73,9 @@ struct Float {
         const auto negative = static_cast<V>((key >> kShift) - 1);
         return static_cast<V>(key ^ (negative | kSign<Raw>));
     }
+    // Not 0 where an element does not come back. Truth values of long vectors GCC would take apart.
     template <class V>
-    CV_INLINE static auto is_odd(V x) { return (x == kSign<Raw>) | is_nan(x); }
+    CV_INLINE static V is_odd(V x) { return static_cast<V>(x ^ decode(encode(x))); }
 };
 
 // f(Type{}) for the dtype with this code; the codes are those of types/dtypes.py.

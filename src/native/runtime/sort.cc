@@ -158,7 +158,7 @@ struct Odd {
         for (int64_t i = 0; i < n; ++i) {
             if (Type::encode(keys[i]) == zero) {
                 zeros.push_back(keys[i]);
-            } else if (Type::is_odd(keys[i])) {
+            } else if (Type::encode(keys[i]) == static_cast<Raw>(~Raw{0})) {
                 nans.push_back(keys[i]);
             }
         }
@@ -174,18 +174,70 @@ struct Odd {
     }
 };
 
+// Keys to integers of their order; whether any does not come back from its one.
+template <class Type, class Key>
+[[gnu::always_inline]] inline bool encode_some(const typename Type::Raw* keys, Key* items, int64_t n) {
+    using Raw = typename Type::Raw;
+    Raw odd = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        items[i] = static_cast<Key>(Type::encode(keys[i]));
+        odd = static_cast<Raw>(odd | static_cast<Raw>(Type::is_odd(keys[i])));
+    }
+    return odd != 0;
+}
+
+template <class Type, class Key>
+[[gnu::always_inline]] inline void decode_some(const Key* items, typename Type::Raw* keys, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) keys[i] = Type::decode(static_cast<typename Type::Raw>(items[i]));
+}
+
+// Both for a set of instructions.
+template <class Type, class Key>
+struct Coding {
+    using Raw = typename Type::Raw;
+    bool (*encode)(const Raw* keys, Key* items, int64_t n);
+    void (*decode)(const Key* items, Raw* keys, int64_t n);
+};
+
+#define CV_CODING(Name, bytes, attributes)                                       \
+    template <class Type, class Key>                                             \
+    struct Name {                                                                \
+        using Raw = typename Type::Raw;                                          \
+        attributes static bool encode(const Raw* keys, Key* items, int64_t n) {  \
+            return encode_some<Type>(keys, items, n);                            \
+        }                                                                        \
+        attributes static void decode(const Key* items, Raw* keys, int64_t n) {  \
+            decode_some<Type>(items, keys, n);                                   \
+        }                                                                        \
+        static constexpr Coding<Type, Key> kCoding{encode, decode};              \
+    };
+CV_CODING(PlainCoding, 16, )
+#if defined(__x86_64__)
+CV_CODING(Avx2Coding, 32, CV_AVX2)
+CV_CODING(Avx512Coding, 64, CV_AVX512)
+#endif
+#undef CV_CODING
+
+template <class Type, class Key>
+Coding<Type, Key> coding() {
+#if defined(__x86_64__)
+    return covector::best_of(PlainCoding<Type, Key>::kCoding, Avx2Coding<Type, Key>::kCoding,
+                             Avx512Coding<Type, Key>::kCoding);
+#else
+    return PlainCoding<Type, Key>::kCoding;
+#endif
+}
+
 // Sorts a row of keys alone.
 template <class Type, class Key>
 void sort_keys(typename Type::Raw* keys, Alone<Key>* items, Alone<Key>* spare, int64_t n,
                int64_t pieces) {
+    const Coding<Type, Key> code = coding<Type, Key>();
     std::atomic<bool> any_odd{false};
     for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
-        bool odd = false;
-        for (int64_t i = begin; i < end; ++i) {
-            items[i].key = static_cast<Key>(Type::encode(keys[i]));
-            odd |= Type::is_odd(keys[i]);
+        if (code.encode(keys + begin, &items[begin].key, end - begin)) {
+            any_odd.store(true, std::memory_order_relaxed);
         }
-        if (odd) any_odd.store(true, std::memory_order_relaxed);
     });
     std::unique_ptr<Odd<Type>> odd;
     if (any_odd.load()) odd = std::make_unique<Odd<Type>>(keys, n);
@@ -193,7 +245,7 @@ void sort_keys(typename Type::Raw* keys, Alone<Key>* items, Alone<Key>* spare, i
         sort_items(items, spare, n, 8 * sizeof(typename Type::Raw), pieces);
     }
     for_pieces(n, pieces, [&](int64_t, int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) keys[i] = Type::decode(static_cast<typename Type::Raw>(items[i].key));
+        code.decode(&items[begin].key, keys + begin, end - begin);
     });
     if (odd != nullptr) odd->restore(items, keys, n);
 }

@@ -1,5 +1,5 @@
 // Quicksort with AVX-512: a vector is compared with the pivot at once, and `compress` moves both parts;
-// up to eight vectors are sorted by a bitonic network (Batcher, "Sorting networks and their
+// up to sixteen vectors are sorted by a bitonic network (Batcher, "Sorting networks and their
 // applications", 1968).
 #include "runtime/sort_kernels.h"
 
@@ -15,7 +15,7 @@
 namespace covector {
 namespace {
 
-constexpr int kMost = 8;  // vectors that are sorted by the network
+constexpr int kMost = 16;  // vectors that are sorted by the network
 
 struct Items32 {
     using T = uint32_t;
@@ -108,9 +108,9 @@ CV_OF_VECTOR __m512i sort_lanes(__m512i v) {
 template <class I, int kCount, int kRun>
 CV_OF_VECTOR void merge(__m512i* v) {
     if constexpr (kRun < kCount) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int start = 0; start < kCount; start += 2 * kRun) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int i = 0; i < kRun; ++i) {  // against the second run, backwards
                 __m512i& low = v[start + i];
                 __m512i& high = v[start + 2 * kRun - 1 - i];
@@ -118,9 +118,9 @@ CV_OF_VECTOR void merge(__m512i* v) {
                 high = I::max(low, turned);
                 low = I::min(low, turned);
             }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int step = kRun / 2; step > 0; step /= 2) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
                 for (int i = 0; i < 2 * kRun; ++i) {
                     if ((i & step) != 0) continue;
                     __m512i& low = v[start + i];
@@ -144,7 +144,7 @@ template <class I, int kCount>
 CV_TARGET void sort_few(const typename I::T* from, typename I::T* to, int64_t n) {
     __m512i v[kCount];
     const __m512i largest = _mm512_set1_epi64(-1);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < kCount; ++i) {
         const int64_t left = n - i * I::kLanes;
         v[i] = left >= I::kLanes ? I::load(from + i * I::kLanes)
@@ -153,7 +153,7 @@ CV_TARGET void sort_few(const typename I::T* from, typename I::T* to, int64_t n)
         v[i] = sort_lanes<I>(v[i]);
     }
     merge<I, kCount, 1>(v);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < kCount; ++i) {
         const int64_t left = n - i * I::kLanes;
         if (left >= I::kLanes) {
@@ -169,6 +169,7 @@ CV_TARGET void sort_leaf(const typename I::T* from, typename I::T* to, int64_t n
     if (n <= I::kLanes) return sort_few<I, 1>(from, to, n);
     if (n <= 2 * I::kLanes) return sort_few<I, 2>(from, to, n);
     if (n <= 4 * I::kLanes) return sort_few<I, 4>(from, to, n);
+    if (n <= 8 * I::kLanes) return sort_few<I, 8>(from, to, n);
     sort_few<I, kMost>(from, to, n);
 }
 
