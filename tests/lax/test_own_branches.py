@@ -86,11 +86,14 @@ def test_what_is_not_taken_changes_no_bit(combine: str, dtype: str) -> None:
     """Also of zeros with a sign, infinities and NaNs."""
     if dtype == "complex64" and combine in ("min", "max"):
         return
-    values = (
-        [0.0, -0.0, np.inf, -np.inf, np.nan, 1.5] if dtype in ("float32", "complex64") else [0, 7]
-    )
+    if dtype in ("float32", "complex64"):
+        values: list[Any] = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.5]
+        if dtype == "complex64":
+            values = [complex(x, y) for x in values for y in values]
+    else:
+        values = [0, 7]
     a = np.resize(np.array(values, dtype), (2, masked.FEW + 1))
-    change = lambda x: getattr(x.at[3:9], combine)(x[:6])  # noqa: E731
+    change = lambda x: getattr(x.at[cnp.arange(50)[::-1]], combine)(x[:50])  # noqa: E731
     f = cv.jit(cv.vmap(lambda p, x: lax.cond(p, change, lambda x: x, x)))
     found = np.asarray(f(np.array([True, False]), a))
     assert found[1].tobytes() == a[1].tobytes()

@@ -69,7 +69,7 @@ def each_its_own(
         mine = prims.eq(index, np.int32(i))
         masked = as_it_is(branch) if together else masked_program(branch, where)
         given = [
-            x if d is None or n in origins else _slopes_only_where(mine, x, d)
+            x if d is None or n in origins else slopes_only_where(mine, x, d)
             for n, (x, d) in enumerate(zip(xs, axes, strict=True))
         ]
         every = (True,) * len(origins)
@@ -87,7 +87,7 @@ def each_its_own(
     return tuple(chosen), [0] * len(chosen)
 
 
-def _slopes_only_where(mask: Any, x: Any, axis: int = 0) -> Any:
+def slopes_only_where(mask: Any, x: Any, axis: int = 0) -> Any:
     """A value that has a derivative only where a mask along an axis, or of one number, says so.
 
     Elsewhere a branch gets what is not meant for it: a slope may be infinite there, and 0 times that is NaN.
@@ -162,7 +162,7 @@ class _Changes:
 
 @derived
 def _changes(branch: Program) -> _Changes:
-    program = inline_transparent(branch)
+    program = inline_transparent(branch, Changing)
     producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
     inputs = {v: n for n, v in enumerate(program.inputs)}
     ways, origins = list[tuple[Change, ...]](), list[int | None]()
@@ -170,7 +170,7 @@ def _changes(branch: Program) -> _Changes:
         a, way = out, list[Change]()
         while isinstance(a, Var) and a in producer:
             eqn, n = producer[a]
-            origin = _origin(eqn.primitive, n)
+            origin = _origin(eqn, n)
             if origin is None:
                 break
             way.append((eqn, n))
@@ -180,11 +180,12 @@ def _changes(branch: Program) -> _Changes:
     return _Changes(program, tuple(ways), tuple(origins))
 
 
-def _origin(p: Primitive, result: int) -> int | None:
+def _origin(eqn: Eqn, result: int) -> int | None:
     """The operand that a result is, changed in place, or None."""
+    p = eqn.primitive
     if isinstance(p, Changing):
         return p.changed()[result]
-    return 0 if isinstance(p, prims.Setting) else None
+    return 0 if isinstance(p, prims.Setting) and p.may_leave(eqn.outputs[0].aval) else None
 
 
 def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
@@ -283,6 +284,6 @@ def _masked(mask: Any, p: Primitive, where: Where, xs: list[Any]) -> Any:
         xs[p.update] = prims.select(spread, update, p.nothing(*xs))
         return p(*xs)
     if where.shared[:1] == (True,) and isinstance(p, (prims.Gather, prims.DynamicSlice)):
-        return _slopes_only_where(mask, p(*xs))  # of the slice, not of all that it is one of
+        return slopes_only_where(mask, p(*xs))  # of the slice, not of all that it is one of
     reads = zip(xs, where.shared, strict=True)
-    return p(*[_slopes_only_where(mask, x) if mine else x for x, mine in reads])
+    return p(*[slopes_only_where(mask, x) if mine else x for x, mine in reads])

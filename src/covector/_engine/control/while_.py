@@ -179,19 +179,21 @@ class While(Unwinding):
 
     def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
         """Without a step where the mask does not hold; one with a condition for all runs, and changes nothing."""
-        carry = self.depends(where.mapped)
+        carry, k = self.depends(where.mapped), self.num_consts
         if carry is None or self.lanes:
-            more, condition, body = (mask,), also_asking(self.condition), self.body
-            body = replace_inputs(body, (*body.inputs, Var(TRUTH)))
-        else:
-            own = (*self.layout.operands(where.mapped).consts, *carry)
-            found = masked_program(self.body, replace(where, mapped=own))
-            more, condition, body = (mask, *found.constants), self.condition, found.program
-            condition = replace_inputs(
-                condition, (*condition.inputs, *[Var(typeof(x)) for x in more])
-            )
-        loop, operands = self.taking([condition, body], xs, more)
+            return self.asking()(*xs[:k], mask, *xs[k:])
+        own = (*self.layout.operands(where.mapped).consts, *carry)
+        found = masked_program(self.body, replace(where, mapped=own))
+        more = mask, *found.constants
+        inputs = (*self.condition.inputs, *[Var(typeof(x)) for x in more])
+        condition = replace_inputs(self.condition, inputs)
+        loop, operands = self.taking([condition, found.program], xs, more)
         return loop(*operands)
+
+    def asking(self) -> While:
+        condition, body = also_asking(self.body, self.condition, self.layout)
+        mapped = (*self.mask, False)
+        return replace(self, condition=condition, body=body, num_consts=len(mapped), mapped=mapped)
 
     # ---------------------------------------------------------------------------------------------- lowering
 
