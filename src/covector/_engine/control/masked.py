@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.errors import user_source
+from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, axis_names_of
 from covector._engine.core.primitive import Primitive
@@ -56,6 +58,8 @@ def each_its_own(
     together = any(axis_name in axis_names_of(b) for b in branches)
     origins = [None] * len(branches[0].outputs) if together else _worth_changing(branches)
     xs, axes = list(args), list(dims)
+    if is_asked("copy"):
+        _explain_what_is_selected(branches, origins, together)
     for n in origins:
         if n is not None:
             xs[n], axes[n] = prims.batch_to_front(xs[n], axes[n], size), 0
@@ -85,6 +89,28 @@ def each_its_own(
         for n, column in zip(origins, zip(*columns, strict=True), strict=True)
     ]
     return tuple(chosen), [0] * len(chosen)
+
+
+def _explain_what_is_selected(
+    branches: Sequence[Program], origins: Sequence[int | None], together: bool
+) -> None:
+    """Of arrays that some branch changes in place: why all of each is selected."""
+    found = [_changes(b) for b in branches]
+    for k, (n, aval) in enumerate(zip(origins, branches[0].out_avals, strict=True)):
+        if n is not None or not is_large(aval) or not any(c.ways[k] for c in found):
+            continue
+        anew = [c.ends[k] for c in found if c.origins[k] is None]
+        if together:
+            reason = "a branch asks all elements for something"
+        elif anew:
+            reason = f"a branch makes it anew{anew[0]}"
+        elif len({c.origins[k] for c in found}) > 1:
+            reason = "branches change other operands"
+        else:
+            reason = "another result is the same operand"
+        line = _state.source or user_source()
+        what = f"{aval.text()} of a choice for each element{f' (at {line})' if line else ''}"
+        explain("copy")(f"selected as a whole, result {k}, {what}: {reason}")
 
 
 def slopes_only_where(mask: Any, x: Any, axis: int = 0) -> Any:
@@ -158,6 +184,7 @@ class _Changes:
     program: Program  # without calls
     ways: tuple[tuple[Change, ...], ...]
     origins: tuple[int | None, ...]
+    ends: tuple[str, ...]  # of what comes from no input: by what it is made, and where
 
 
 @derived
@@ -165,7 +192,7 @@ def _changes(branch: Program) -> _Changes:
     program = inline_transparent(branch, Changing)
     producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
     inputs = {v: n for n, v in enumerate(program.inputs)}
-    ways, origins = list[tuple[Change, ...]](), list[int | None]()
+    ways, origins, ends = list[tuple[Change, ...]](), list[int | None](), list[str]()
     for out in program.outputs:
         a, way = out, list[Change]()
         while isinstance(a, Var) and a in producer:
@@ -177,7 +204,10 @@ def _changes(branch: Program) -> _Changes:
             a = eqn.inputs[origin]
         ways.append(tuple(way))
         origins.append(inputs.get(a) if isinstance(a, Var) else None)
-    return _Changes(program, tuple(ways), tuple(origins))
+        made = producer[a][0] if isinstance(a, Var) and a in producer else None
+        at = f" (at {made.source})" if made and made.source else ""
+        ends.append("" if made is None else f", by {made.primitive.name}{at}")
+    return _Changes(program, tuple(ways), tuple(origins), tuple(ends))
 
 
 def _origin(eqn: Eqn, result: int) -> int | None:
@@ -206,10 +236,10 @@ def _worth_changing(branches: Sequence[Program]) -> list[int | None]:
     """The same of large ones: to select from all of a small one costs less."""
     types = branches[0].in_avals
     found = changed_in_place(branches)
-    return [n if n is not None and _is_large(types[n]) else None for n in found]
+    return [n if n is not None and is_large(types[n]) else None for n in found]
 
 
-def _is_large(aval: ShapedArray) -> bool:
+def is_large(aval: ShapedArray) -> bool:
     return not (isinstance(aval.size, int) and aval.size <= FEW)
 
 
