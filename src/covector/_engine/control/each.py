@@ -23,7 +23,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class Each(Transparent, Changing):
+class Each(Transparent, Changing):  # type: ignore[misc]
     """What `program` gives, which is `one` for each element of a batch.
 
     The leading axes of all results, and of the operands in the mask, are `lanes`.  Where `one` can be written out,

@@ -240,6 +240,7 @@ def _worth_changing(branches: Sequence[Program]) -> list[int | None]:
 
 
 def is_large(aval: ShapedArray) -> bool:
+    """Whether to select from all of an array costs more than to change single elements."""
     return not (isinstance(aval.size, int) and aval.size <= FEW)
 
 
