@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/base",
-        "collection tree version depth",
+        "collection tree version depth explained",
     ),
     ("_engine/types", "__init__ dims narrow dtypes conversion mesh sharding layout avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),

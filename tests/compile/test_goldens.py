@@ -16,9 +16,9 @@ import pytest
 import covector
 from covector import lax, nn, numpy as cnp, random
 from covector._engine.backends.base import Job, Target
+from covector._engine.base.explained import explain
 from covector._engine.compile.pipeline import TO_KERNEL, run_passes
 from covector._engine.ir.kernel import Copy, Kernel, Loop, Routine, walk
-from covector._engine.runtime.executable import explain
 
 TABLE = Path(__file__).with_name("goldens.txt")
 HEAD = "name                   nests  loops  copies  routines  temps  arena\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import random
+import re
 import time
 from typing import Any
 
@@ -157,8 +159,84 @@ def test_a_reason_for_each_copy_that_stays(capsys: pytest.CaptureFixture[str]) -
         with pytest.warns(UserWarning, match="no result, or no other one, of their size"):
             kernel_of(lambda x: x[:5] * 2, np.ones(9), donate=0)
     text = capsys.readouterr().err
-    assert "carry carry0: the old value is read while the new one is written" in text
-    assert "copy carry0 -> out0: carry0 takes turns with another buffer" in text
+    where = r"float64\[99\] of scan \(at .*test_memory.py:\d+ \(<lambda>\)\)"
+    for line in (
+        rf"carry carry0, {where}: the old value is read while the new one is written",
+        rf"copy carry0 -> out0, {where}: carry0 takes turns with another buffer",
+        rf"copy in0 -> carry0, {where}: the argument stays as it is",
+    ):
+        assert re.search(line, text), text
+
+
+def one_that_reads_the_old(i: Any, a: Any) -> Any:
+    return a.at[i].set(1.0) + a[::-1]
+
+
+def one_that_takes_turns(i: Any, c: Any) -> Any:
+    a, b = c
+    return lax.cond(i % 2 == 0, lambda: (b, a), lambda: (a.at[i].set(2.0), b))
+
+
+def own_choice(yes: Any, no: Any) -> Any:
+    f = cv.vmap(lambda p, a, b: lax.cond(p, yes, no, a, b))
+    return lambda a: f(np.array([True, False]), cnp.stack([a, a]), cnp.stack([a, 2 * a]))
+
+
+def slope_of_a_loop(a: Any) -> Any:
+    def step(c: Any) -> Any:
+        return c[0] + 1, c[1].at[c[0]].mul(c[1][0])
+
+    return cv.grad(lambda a: cnp.sum(lax.while_loop(lambda c: c[0] < 5, step, (0, a))[1]))(a)
+
+
+def seen(a: Any, b: Any) -> Any:
+    cv.debug.callback(lambda x: None, a[0])
+    return a.at[0].set(1.0)
+
+
+CHOICE = "selected as a whole, result 0, float64[99] of a choice for each element"
+COPIES = {
+    "read": (
+        lambda a: lax.fori_loop(0, 5, one_that_reads_the_old, a),
+        "float64[99] of scatter (at *): carry1 takes turns with another buffer",
+    ),
+    "turns": (
+        lambda a: lax.fori_loop(0, 5, one_that_takes_turns, (a, 2 * a)),
+        "float64[99] of cond (at *): carry1 takes turns with another buffer",
+    ),
+    "other": (
+        own_choice(lambda a, b: a.at[0].set(1.0), lambda a, b: b),
+        f"{CHOICE} (at *): branches change other operands",
+    ),
+    "anew": (
+        own_choice(lambda a, b: a.at[0].set(1.0), lambda a, b: cnp.sin(a)),
+        f"{CHOICE} (at *): a branch makes it anew, by sin (at *)",
+    ),
+    "twice": (
+        own_choice(lambda a, b: (b, a, a.at[0].set(1.0)), lambda a, b: (b, a, a)),
+        f"{CHOICE.replace('result 0', 'result 2')} (at *): another result is the same operand",
+    ),
+    "effects": (
+        own_choice(seen, lambda a, b: a),
+        "copied for each element, float64[99] of cond (at *): they choose one after the other, as*",
+    ),
+    "kept": (
+        slope_of_a_loop,
+        "kept as it begins, float64[99] of while (at *): the loop runs again for its gradient*",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", COPIES)
+def test_a_copy_tells_of_which_array_it_is_and_where_and_why(
+    which: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    f, wanted = COPIES[which]
+    with cv.config.override(explain="copy"):
+        cv.jit(f).lower(np.ones(99)).compile()
+    lines = capsys.readouterr().err.splitlines()
+    pattern = wanted.replace("[", "[[]").replace("(at *)", "(at *test_memory.py:* (*))")
+    assert fnmatch.filter(lines, f"*{pattern}"), lines
 
 
 def test_many_donated_arrays() -> None:

@@ -86,11 +86,14 @@ def test_what_is_not_taken_changes_no_bit(combine: str, dtype: str) -> None:
     """Also of zeros with a sign, infinities and NaNs."""
     if dtype == "complex64" and combine in ("min", "max"):
         return
-    values = (
-        [0.0, -0.0, np.inf, -np.inf, np.nan, 1.5] if dtype in ("float32", "complex64") else [0, 7]
-    )
+    if dtype in ("float32", "complex64"):
+        values: list[Any] = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.5]
+        if dtype == "complex64":
+            values = [complex(x, y) for x in values for y in values]
+    else:
+        values = [0, 7]
     a = np.resize(np.array(values, dtype), (2, masked.FEW + 1))
-    change = lambda x: getattr(x.at[3:9], combine)(x[:6])  # noqa: E731
+    change = lambda x: getattr(x.at[cnp.arange(50)[::-1]], combine)(x[:50])  # noqa: E731
     f = cv.jit(cv.vmap(lambda p, x: lax.cond(p, change, lambda x: x, x)))
     found = np.asarray(f(np.array([True, False]), a))
     assert found[1].tobytes() == a[1].tobytes()
@@ -219,3 +222,67 @@ def test_where_all_are_asked_each_answers_as_if_it_had_taken_the_branch() -> Non
     found = cv.vmap(f, axis_name="i")(p, a, k)
     total = a[k, k].sum() + LANES
     np.testing.assert_array_equal(found[:, :2], [[total, 1], [70, 142], [total, 141]])
+
+
+# Nested forms: lanes run to their own ends, and what all share stays a branch.
+
+
+def to_its_own_end(x: Any) -> Any:
+    step = lambda c: (c[0] + 0.1, cnp.sin(c[1]) * 1.01)  # noqa: E731
+    return lax.while_loop(lambda c: c[0] < x, step, (0.0, x))[1]
+
+
+def chosen(x: Any) -> Any:
+    return lax.cond(x > 0.5, to_its_own_end, lambda x: x * 2, x)
+
+
+def often(x: Any) -> Any:
+    return lax.fori_loop(0, 3, lambda _, x: chosen(x), x)
+
+
+def twice_chosen(x: Any) -> Any:
+    return lax.cond(x > 0.1, chosen, cnp.cos, x)
+
+
+@pytest.mark.parametrize("way", [lambda f: f, cv.grad], ids=["value", "slope"])
+@pytest.mark.parametrize("f", [chosen, often, twice_chosen], ids=lambda f: f.__name__)
+def test_loops_in_branches_run_on_lanes(f: Any, way: Any) -> None:
+    x = cnp.asarray(np.linspace(0, 1, 100))
+    run = cv.jit(cv.vmap(way(f)))
+    loops = [t for t in run.lower(x).compile().as_text().splitlines() if "for lane" in t]
+    assert loops
+    assert all("@ vector" in t for t in loops)
+    np.testing.assert_allclose(run(x)[::9], [way(f)(y) for y in x[::9]], rtol=1e-6)
+
+
+def test_what_all_share_stays_a_branch_inside_of_a_choice() -> None:
+    def f(p: Any, x: Any) -> Any:
+        def step(i: Any, x: Any) -> Any:
+            shared = lambda x: lax.cond(p & (i > 3), cnp.sin, cnp.cos, x)  # noqa: E731
+            return lax.cond(x > 0.5, shared, lambda x: x * 2, x)
+
+        return lax.fori_loop(0, 10, step, x)
+
+    def conds(program: Any) -> int:
+        inside = [conds(p) for e in program.eqns for p in e.primitive.programs()]
+        return sum(inside) + sum(e.primitive.name == "cond" for e in program.eqns)
+
+    traced: Any = cv.jit(cv.vmap(f, (None, 0))).trace(True, np.linspace(0, 1, 10))
+    assert conds(traced.program) == 1
+
+
+COMBINED = {"mul": lambda x, y: x * y, "min": cnp.minimum, "max": cnp.maximum}
+
+
+@pytest.mark.parametrize("s", [-5.0, 0.3, 5.0])
+@pytest.mark.parametrize("combine", COMBINED)
+def test_slopes_of_one_place_that_is_traced(
+    combine: str, s: float, rng: np.random.Generator
+) -> None:
+    a = cnp.asarray(rng.normal(size=SIZE))
+    f = lambda a, s, i: cnp.sum(cnp.sin(getattr(a.at[i], combine)(s)) ** 2)  # noqa: E731
+    found = cv.jit(cv.grad(f, (0, 1)))(a, s, 7)
+    one = lambda x, s: cnp.sin(COMBINED[combine](x, s)) ** 2  # noqa: E731
+    at, by = cv.grad(one, (0, 1))(a[7], s)
+    np.testing.assert_allclose(found[0], cnp.sin(2 * a).at[7].set(at), rtol=1e-6)
+    np.testing.assert_allclose(found[1], by, rtol=1e-6)

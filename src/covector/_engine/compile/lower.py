@@ -171,11 +171,13 @@ class Lowering(Builder):
             place = place_of(v)
             assert place is not None
             results.append(Result(v.aval, place))
-        self.source = eqn.source
+        around = self.operation, self.source
+        self.operation, self.source = eqn.primitive.name, eqn.source or self.source
         if (name := self.called.get(eqn.primitive)) is not None:
             self._call(name, eqn.primitive, operands, results)
         else:
             eqn.primitive.lower(self, operands, results)
+        self.operation, self.source = around
 
     def _call(
         self,

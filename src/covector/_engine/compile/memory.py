@@ -63,6 +63,11 @@ def plan(kernel: Kernel, job: Job) -> Kernel:
     tries = job.target.limits.donors
     donated = _given_up(kernel, job.donated, explain)
     taken = Donation(kernel, donated, classes.root, top.events_of, explain, tries).pairs()
+    pairs = {(kernel.inputs[i], kernel.outputs[o]) for o, i in taken}
+    for s in _copies(kernel.body):
+        (source, _), (target, _) = s.source, s.target
+        if source.kind == "input" and (source, classes.root(target)) not in pairs:
+            explain(f"copy {source} -> {target}{_of(s)}: the argument stays as it is")
     aliases = tuple(sorted(taken))
     shares = {b: root for b in classes.shared() if (root := classes.root(b)) is not b}
     kernel = replace(kernel, aliases=aliases, shares=shares)
@@ -245,14 +250,14 @@ class Sharing:
         for s in swaps:
             last = any(s is x for x in self.swaps.values())
             reason = self._join(s.first, s.second) if last else "it is exchanged amid the loop"
-            self.explain(f"carry {s.first}: {reason or 'in place'}")
+            self.explain(f"carry {s.first}{_of(s)}: {reason or 'in place'}")
             if reason is not None:
                 self.classes.moving.update((s.first, s.second))
         for s in _copies(self.body.statements):
             if s.source[0].kind != "input":
                 (target, _), (source, _) = s.target, s.source
                 reason = self._join(source, target) if is_whole(s) else "only a part is copied"
-                self.explain(f"copy {source} -> {target}: {reason or 'in place'}")
+                self.explain(f"copy {source} -> {target}{_of(s)}: {reason or 'in place'}")
 
     def _join(self, old: Buffer, new: Buffer) -> str | None:
         """Make one class of those of two buffers; the reason if that must not be."""
@@ -395,6 +400,11 @@ class Sharing:
     def events_of(self, buffer: Buffer) -> list[tuple[int, Use]]:
         """The statements that access the class of a buffer, and how."""
         return self.events.get(self.classes.root(buffer), [])
+
+
+def _of(s: Copy | Swap) -> str:
+    """What a statement is for, as text."""
+    return "" if s.origin is None else f", {s.origin}"
 
 
 def _copies(statements: Sequence[Statement]) -> Iterator[Copy]:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.errors import at_user_line
+from covector._engine.base.explained import explain
 from covector._engine.base.record import record
 from covector._engine.control.call import (
     IN_NUMPY,
@@ -28,6 +30,7 @@ from covector._engine.control.masked import (
     Where,
     changed_in_place,
     each_its_own,
+    is_large,
     masked_program,
 )
 from covector._engine.control.touching import settling
@@ -290,6 +293,12 @@ class Cond(Changing):
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
     ) -> tuple[Any, Any]:
         """A loop over the elements, as only what each of them chooses may have its effects."""
+        for n in changed_in_place(self.branches):
+            if n is not None and is_large(aval := self.branches[0].in_avals[n]):
+                explain("copy")(
+                    f"copied for each element, {aval.text()} of {self.name}{at_user_line()}: "
+                    "they choose one after the other, as a branch has effects"
+                )
         inputs = [Var(INDEX), *map(Var, self.branches[0].in_avals)]
         outputs = tuple(map(Var, self.branches[0].out_avals))
         mapped = [d is not None for d in dims]

@@ -274,12 +274,17 @@ def then_condition(body: Program, condition: Program, layout: Layout) -> Program
 
 
 @derived
-def also_asking(condition: Program) -> Program:
-    """A condition that holds only if the truth value does too that it takes behind all else."""
+def also_asking(body: Program, condition: Program, layout: Layout) -> tuple[Program, Program]:
+    """Condition and body of a loop that takes a truth value behind its consts, and has no step if that is False."""
     (holds,) = condition.outputs
     asked, both = Var(holds.aval), Var(holds.aval)
+    given, stepped = layout.operands(condition.inputs), layout.operands(body.inputs)
     eqn = Eqn(prims.and_, (holds, asked), (both,), None)
-    return Program((*condition.inputs, asked), (*condition.eqns, eqn), (both,), name=condition.name)
+    inputs, eqns = (*given.consts, asked, *given.carry), (*condition.eqns, eqn)
+    return (
+        Program(inputs, eqns, (both,), name=condition.name),
+        replace_inputs(body, (*stepped.consts, Var(holds.aval), *stepped.carry)),
+    )
 
 
 def dependent_body(body: Program, layout: Layout, on: Sequence[bool]) -> Results[bool]:

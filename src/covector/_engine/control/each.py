@@ -10,6 +10,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call, Transparent, has_users_batch
 from covector._engine.control.carry import hold, settle
+from covector._engine.control.masked import Changing, Where, changed_in_place, masked_program
 from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import typeof
@@ -22,7 +23,7 @@ from covector._engine.types.dims import Dim
 
 
 @record
-class Each(Transparent):
+class Each(Transparent, Changing):  # type: ignore[misc]
     """What `program` gives, which is `one` for each element of a batch.
 
     The leading axes of all results, and of the operands in the mask, are `lanes`.  Where `one` can be written out,
@@ -74,6 +75,23 @@ class Each(Transparent):
                 xs[i] = x if self.mapped[i] else wide(x)
         way, constants = self.over((size, *self.lanes), tuple(mapped))
         return way(*xs, *constants), [0] * len(self.one.outputs)
+
+    def changed(self) -> Sequence[int | None]:
+        return changed_in_place([self.program])
+
+    def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        """As a call of `program`, if that changes arrays in place: for each element they would be copied."""
+        if not any(where.kept):
+            return self.masked_each(mask, where, xs)
+        found = masked_program(self.program, where)
+        return Call(found.program)(*xs, mask, *found.constants)
+
+    def masked_each(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        """Where nothing is kept."""
+        found = masked_program(self.one, where)
+        mapped = (*self.mapped, *[False] * (1 + len(found.constants)))
+        way, more = for_each(found.program, self.lanes, mapped)
+        return way(*xs, mask, *found.constants, *more)
 
     def over(self, lanes: tuple[Dim, ...], mapped: Mask) -> tuple[Primitive, tuple[Any, ...]]:
         """The same over other lanes; further operands."""

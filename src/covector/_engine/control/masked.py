@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.errors import user_source
+from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, axis_names_of
 from covector._engine.core.primitive import Primitive
@@ -56,6 +58,8 @@ def each_its_own(
     together = any(axis_name in axis_names_of(b) for b in branches)
     origins = [None] * len(branches[0].outputs) if together else _worth_changing(branches)
     xs, axes = list(args), list(dims)
+    if is_asked("copy"):
+        _explain_what_is_selected(branches, origins, together)
     for n in origins:
         if n is not None:
             xs[n], axes[n] = prims.batch_to_front(xs[n], axes[n], size), 0
@@ -69,7 +73,7 @@ def each_its_own(
         mine = prims.eq(index, np.int32(i))
         masked = as_it_is(branch) if together else masked_program(branch, where)
         given = [
-            x if d is None or n in origins else _slopes_only_where(mine, x, d)
+            x if d is None or n in origins else slopes_only_where(mine, x, d)
             for n, (x, d) in enumerate(zip(xs, axes, strict=True))
         ]
         every = (True,) * len(origins)
@@ -87,7 +91,29 @@ def each_its_own(
     return tuple(chosen), [0] * len(chosen)
 
 
-def _slopes_only_where(mask: Any, x: Any, axis: int = 0) -> Any:
+def _explain_what_is_selected(
+    branches: Sequence[Program], origins: Sequence[int | None], together: bool
+) -> None:
+    """Of arrays that some branch changes in place: why all of each is selected."""
+    found = [_changes(b) for b in branches]
+    for k, (n, aval) in enumerate(zip(origins, branches[0].out_avals, strict=True)):
+        if n is not None or not is_large(aval) or not any(c.ways[k] for c in found):
+            continue
+        anew = [c.ends[k] for c in found if c.origins[k] is None]
+        if together:
+            reason = "a branch asks all elements for something"
+        elif anew:
+            reason = f"a branch makes it anew{anew[0]}"
+        elif len({c.origins[k] for c in found}) > 1:
+            reason = "branches change other operands"
+        else:
+            reason = "another result is the same operand"
+        line = _state.source or user_source()
+        what = f"{aval.text()} of a choice for each element{f' (at {line})' if line else ''}"
+        explain("copy")(f"selected as a whole, result {k}, {what}: {reason}")
+
+
+def slopes_only_where(mask: Any, x: Any, axis: int = 0) -> Any:
     """A value that has a derivative only where a mask along an axis, or of one number, says so.
 
     Elsewhere a branch gets what is not meant for it: a slope may be infinite there, and 0 times that is NaN.
@@ -158,33 +184,38 @@ class _Changes:
     program: Program  # without calls
     ways: tuple[tuple[Change, ...], ...]
     origins: tuple[int | None, ...]
+    ends: tuple[str, ...]  # of what comes from no input: by what it is made, and where
 
 
 @derived
 def _changes(branch: Program) -> _Changes:
-    program = inline_transparent(branch)
+    program = inline_transparent(branch, Changing)
     producer = {v: (e, n) for e in program.eqns for n, v in enumerate(e.outputs)}
     inputs = {v: n for n, v in enumerate(program.inputs)}
-    ways, origins = list[tuple[Change, ...]](), list[int | None]()
+    ways, origins, ends = list[tuple[Change, ...]](), list[int | None](), list[str]()
     for out in program.outputs:
         a, way = out, list[Change]()
         while isinstance(a, Var) and a in producer:
             eqn, n = producer[a]
-            origin = _origin(eqn.primitive, n)
+            origin = _origin(eqn, n)
             if origin is None:
                 break
             way.append((eqn, n))
             a = eqn.inputs[origin]
         ways.append(tuple(way))
         origins.append(inputs.get(a) if isinstance(a, Var) else None)
-    return _Changes(program, tuple(ways), tuple(origins))
+        made = producer[a][0] if isinstance(a, Var) and a in producer else None
+        at = f" (at {made.source})" if made and made.source else ""
+        ends.append("" if made is None else f", by {made.primitive.name}{at}")
+    return _Changes(program, tuple(ways), tuple(origins), tuple(ends))
 
 
-def _origin(p: Primitive, result: int) -> int | None:
+def _origin(eqn: Eqn, result: int) -> int | None:
     """The operand that a result is, changed in place, or None."""
+    p = eqn.primitive
     if isinstance(p, Changing):
         return p.changed()[result]
-    return 0 if isinstance(p, prims.Setting) else None
+    return 0 if isinstance(p, prims.Setting) and p.may_leave(eqn.outputs[0].aval) else None
 
 
 def changed_in_place(branches: Sequence[Program]) -> list[int | None]:
@@ -205,10 +236,11 @@ def _worth_changing(branches: Sequence[Program]) -> list[int | None]:
     """The same of large ones: to select from all of a small one costs less."""
     types = branches[0].in_avals
     found = changed_in_place(branches)
-    return [n if n is not None and _is_large(types[n]) else None for n in found]
+    return [n if n is not None and is_large(types[n]) else None for n in found]
 
 
-def _is_large(aval: ShapedArray) -> bool:
+def is_large(aval: ShapedArray) -> bool:
+    """Whether to select from all of an array costs more than to change single elements."""
     return not (isinstance(aval.size, int) and aval.size <= FEW)
 
 
@@ -283,6 +315,6 @@ def _masked(mask: Any, p: Primitive, where: Where, xs: list[Any]) -> Any:
         xs[p.update] = prims.select(spread, update, p.nothing(*xs))
         return p(*xs)
     if where.shared[:1] == (True,) and isinstance(p, (prims.Gather, prims.DynamicSlice)):
-        return _slopes_only_where(mask, p(*xs))  # of the slice, not of all that it is one of
+        return slopes_only_where(mask, p(*xs))  # of the slice, not of all that it is one of
     reads = zip(xs, where.shared, strict=True)
-    return p(*[_slopes_only_where(mask, x) if mine else x for x, mine in reads])
+    return p(*[slopes_only_where(mask, x) if mine else x for x, mine in reads])

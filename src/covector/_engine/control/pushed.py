@@ -9,7 +9,7 @@ from covector._engine.base.record import record
 from covector._engine.control.call import Call, has_users_batch
 from covector._engine.control.derived import Layout, dependent_carry
 from covector._engine.control.each import Each, over_lanes
-from covector._engine.control.masked import Changing
+from covector._engine.control.masked import Changing, Where, slopes_only_where
 from covector._engine.control.unwind import BOUNDED, MANY, Room, Unwound, wide_room
 from covector._engine.core.inside import Interpreter
 from covector._engine.core.primitive import Primitive, Recorder
@@ -37,6 +37,10 @@ class Unwinding(Changing):
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         """The types of the results."""
         raise self._missing("type")
+
+    def asking(self) -> Unwinding:
+        """The loop that takes a truth value behind its consts, and has no step if that is False."""
+        raise self._missing("asking")
 
     def unwound(self, nonzero: Mask, room: Room) -> Unwound:
         """The way back of one loop, which runs again for it."""
@@ -125,6 +129,20 @@ class WayBack(Each):
                 [*args, *more], [*dims, *[None] * len(more)], size, axis_name
             )
         return super().batch_named(args, dims, size, axis_name)
+
+    def masked_each(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
+        """That of the loop without a step where the mask does not hold."""
+        n, loop = len(self.nonzero), self.loop
+        if loop.depends(where.mapped[:n]) is not None and not self.lanes:
+            given = zip(xs, where.shared, strict=True)
+            return self(*[slopes_only_where(mask, x) if mine else x for x, mine in given])
+        k, room = loop.layout.consts, MANY if self.lanes else BOUNDED
+        asking, nonzero = loop.asking(), (*self.nonzero[:k], False, *self.nonzero[k:])
+        own = len(xs) - len(loop.unwound(self.nonzero, room).constants)
+        constants = asking.unwound(nonzero, room).constants
+        mapped = (*self.mapped[:k], False, *self.mapped[k:own], *[False] * len(constants))
+        way, more = way_back(asking, nonzero, self.lanes, mapped)
+        return way(*xs[:k], mask, *xs[k:own], *constants, *more)
 
     def over(self, lanes: tuple[Dim, ...], mapped: Mask) -> tuple[Primitive, tuple[Any, ...]]:
         return way_back(self.loop, self.nonzero, lanes, mapped)

@@ -65,7 +65,7 @@ def on_buffers(
         b.program(condition, inputs, [holds_at])
         holds(load(holds_at.buffer, 0))
         b.program(body, inputs, [following for _, following in pairs])
-        for now, following in compress(pairs, changes):
-            b.swap(now, following)
+        for (now, following), v in compress(zip(pairs, taken, strict=True), changes):
+            b.swap(now, following, v.aval)
     for out, (now, _), v in zip(gives, pairs, taken, strict=True):
         b.copy(out, now, v.aval)

@@ -150,8 +150,9 @@ def on_buffers(
             outputs = [place for place, _ in _stacks(scan, gives.ys, positions)]
             b.program(body, inputs, [*[following for _, following in pairs], *outputs])
             if turns.count != 1:
-                for current, following in compress(pairs, changes):
-                    b.swap(current, following)
+                rows = zip(pairs, types, strict=True)
+                for (current, following), aval in compress(rows, changes):
+                    b.swap(current, following, aval)
         now = [pair[turns.count == 1] for pair in pairs]
     for out, place in zip(gives.carry, now, strict=True):
         b.copy(out.place, place, out.aval)

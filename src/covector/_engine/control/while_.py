@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from covector._engine import primitives as prims
+from covector._engine.base.errors import at_user_line
+from covector._engine.base.explained import explain
 from covector._engine.base.record import record, replace
 from covector._engine.control.as_one import as_one
 from covector._engine.control.call import (
@@ -36,7 +38,7 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.each import for_each
 from covector._engine.control.kept import TAPE, has_effects, silent
-from covector._engine.control.masked import Where, carried_in_place, masked_program
+from covector._engine.control.masked import Where, carried_in_place, is_large, masked_program
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.touching import settling
@@ -181,19 +183,21 @@ class While(Unwinding):
 
     def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
         """Without a step where the mask does not hold; one with a condition for all runs, and changes nothing."""
-        carry = self.depends(where.mapped)
+        carry, k = self.depends(where.mapped), self.num_consts
         if carry is None or self.lanes:
-            more, condition, body = (mask,), also_asking(self.condition), self.body
-            body = replace_inputs(body, (*body.inputs, Var(TRUTH)))
-        else:
-            own = (*self.layout.operands(where.mapped).consts, *carry)
-            found = masked_program(self.body, replace(where, mapped=own))
-            more, condition, body = (mask, *found.constants), self.condition, found.program
-            condition = replace_inputs(
-                condition, (*condition.inputs, *[Var(typeof(x)) for x in more])
-            )
-        loop, operands = self.taking([condition, body], xs, more)
+            return self.asking()(*xs[:k], mask, *xs[k:])
+        own = (*self.layout.operands(where.mapped).consts, *carry)
+        found = masked_program(self.body, replace(where, mapped=own))
+        more = mask, *found.constants
+        inputs = (*self.condition.inputs, *[Var(typeof(x)) for x in more])
+        condition = replace_inputs(self.condition, inputs)
+        loop, operands = self.taking([condition, found.program], xs, more)
         return loop(*operands)
+
+    def asking(self) -> While:
+        condition, body = also_asking(self.body, self.condition, self.layout)
+        mapped = (*self.mask, False)
+        return replace(self, condition=condition, body=body, num_consts=len(mapped), mapped=mapped)
 
     # ---------------------------------------------------------------------------------------------- lowering
 
@@ -358,10 +362,24 @@ class While(Unwinding):
         types, n = [typeof(o) for o in outs], len(primals)
         if not any(live):
             return outs, tuple(map(Zero, types))
+        self._explain_what_is_kept(nonzero)
         inputs = (*program.inputs[:n], *[Var(typeof(x)) for x in kept], *program.inputs[n:])
         pushed = PushedLoop(replace_inputs(program, inputs), self, nonzero)
         given = pushed(*primals, *kept, *constants, *given_ones(tangents))
         return outs, tuple(spread(given, live, types))
+
+    def _explain_what_is_kept(self, nonzero: Mask) -> None:
+        """Of large arrays that a loop around this one would else change in place."""
+        k, where = self.num_consts, at_user_line()
+        for n, aval in enumerate(self.body.in_avals):
+            what = f"{aval.text()} of {self.name}{where}"
+            if is_large(aval) and n >= k and self.changed()[n - k] == n:
+                explain("copy")(
+                    f"kept as it begins, {what}: the loop runs again for its gradient, "
+                    "as its steps are not counted before"
+                )
+            elif is_large(aval) and n < k and nonzero[n]:
+                explain("copy")(f"summed on its own, {what}: the cotangent of what steps read")
 
     def recorded(self, nonzero: Mask) -> Recorded | None:
         """The loop that keeps what `keep` says, and its way back; None: nothing is kept."""

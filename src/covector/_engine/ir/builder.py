@@ -33,6 +33,7 @@ from covector._engine.ir.kernel import (
     If,
     Init,
     Loop,
+    Origin,
     Routine,
     Statement,
     Store,
@@ -225,7 +226,8 @@ class Builder(ABC):
     def __init__(self, names: Names):
         self.names = names
         self.statements: list[Statement] = []
-        self.source: Source | None = None  # the user's line of the equation that is lowered
+        self.operation = "a result"  # the equation that is lowered
+        self.source: Source | None = None  # the user's line of that
 
     # -- names, locals, buffers --------------------------------------------------------------------
 
@@ -284,11 +286,14 @@ class Builder(ABC):
         if source != target:
             factor = 2 if dtypes.is_complex(aval.dtype) else 1
             to, origin = ((p.buffer, p.offset * factor) for p in (target, source))
-            self.add(Copy(to, origin, buffer_size(aval)))
+            self.add(Copy(to, origin, buffer_size(aval), self._origin(aval)))
 
-    def swap(self, first: Place, second: Place) -> None:
+    def swap(self, first: Place, second: Place, aval: ShapedArray) -> None:
         """Exchange the memory of two buffers."""
-        self.add(Swap(first.buffer, second.buffer))
+        self.add(Swap(first.buffer, second.buffer, self._origin(aval)))
+
+    def _origin(self, aval: ShapedArray) -> Origin:
+        return Origin(aval, self.operation, self.source)
 
     def routine(
         self,

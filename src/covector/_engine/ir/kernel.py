@@ -172,6 +172,19 @@ class Callback:
     source: Source | None = None
 
 
+@record
+class Origin:
+    """What a statement is for: a value of an operation, and the user's line with that."""
+
+    value: ShapedArray
+    operation: str
+    line: Source | None
+
+    def __str__(self) -> str:
+        where = "" if self.line is None else f" (at {self.line})"
+        return f"{self.value.text()} of {self.operation}{where}"
+
+
 @record(eq=False)
 class Copy:
     """Copy `size` elements between places."""
@@ -179,6 +192,7 @@ class Copy:
     target: tuple[Buffer, Dim]
     source: tuple[Buffer, Dim]
     size: Dim
+    origin: Origin | None = None
 
 
 @record(eq=False)
@@ -187,6 +201,7 @@ class Swap:
 
     first: Buffer
     second: Buffer
+    origin: Origin | None = None
 
 
 @record(eq=False)
@@ -234,7 +249,7 @@ class Kernel:
     def is_idle(self, statement: Statement) -> bool:
         """Whether a copy or an exchange has nothing to do, as both sides are the same memory."""
         match statement:
-            case Copy((target, at), (source, start), _):
+            case Copy((target, at), (source, start)):
                 return at == start and self.memory_of(target) is self.memory_of(source)
             case Swap(first, second):
                 return self.memory_of(first) is self.memory_of(second)

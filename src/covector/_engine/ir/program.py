@@ -280,15 +280,19 @@ def inline_calls(program: Program) -> Program:
 
     Rules are gone with the calls: this is for what is not transformed again.
     """
-    return Rewriting(lambda program, inside: _inlined(program, inside, rules=False))(program)
+    return Rewriting(lambda program, inside: _inlined(program, inside, lambda _: False))(program)
 
 
-def inline_transparent(program: Program) -> Program:
-    """The same, but what has rules of its own stays as it is."""
-    return Rewriting(lambda program, inside: _inlined(program, inside, rules=True))(program)
+def inline_transparent(program: Program, but: type[Any] | None = None) -> Program:
+    """The same, but what has rules of its own stays as it is, and what is of a class."""
+
+    def stays(p: Primitive) -> bool:
+        return not p.transparent or (but is not None and isinstance(p, but))
+
+    return Rewriting(lambda program, inside: _inlined(program, inside, stays))(program)
 
 
-def _inlined(program: Program, inlined: Rewriting, rules: bool) -> Program:
+def _inlined(program: Program, inlined: Rewriting, leaves: Callable[[Primitive], bool]) -> Program:
     if not any(eqn.primitive.has_programs for eqn in program.eqns):
         return program
     eqns: list[Eqn] = []
@@ -302,7 +306,7 @@ def _inlined(program: Program, inlined: Rewriting, rules: bool) -> Program:
         for eqn in body.eqns:
             inputs = tuple([atom(a) for a in eqn.inputs])
             called = eqn.primitive.inlined()
-            stays = rules and called is not None and not eqn.primitive.transparent
+            stays = called is not None and leaves(eqn.primitive)
             if called is not None and not stays:
                 env.update(zip(eqn.outputs, run(called, inputs), strict=True))
                 continue

@@ -156,8 +156,8 @@ class Renaming:
             case Callback():
                 return replace(s, places=tuple([self.place(b, d) for b, d in s.places]))
             case Copy(target, source, size):
-                return Copy(self.place(*target), self.place(*source), self.dim(size))
+                return Copy(self.place(*target), self.place(*source), self.dim(size), s.origin)
             case Swap(first, second):
-                return Swap(self.buffer(first), self.buffer(second))
+                return Swap(self.buffer(first), self.buffer(second), s.origin)
             case Note():
                 return s

@@ -99,6 +99,10 @@ def ordered(shape: Sequence[int], axes: Axes) -> Iterator[tuple[int, ...]]:
 class Setting(Update):
     """A family: updates of which it is known what changes nothing."""
 
+    def may_leave(self, x: ShapedArray) -> bool:
+        """Whether something changes nothing: no complex number does in a product, as infinities times 0 are NaN."""
+        return not (self.combination == "mul" and dtypes.is_complex(x.dtype))
+
     def there(self, *operands: Any) -> Any:
         """What the operand has at the places of the update."""
         raise self._missing("there")
@@ -107,7 +111,8 @@ class Setting(Update):
         """An update that leaves the operand as it is."""
         aval = typeof(operands[self.update])
         dtype = aval.dtype
-        neutral: dict[str, Any] = {"add": -0.0 if dtypes.is_inexact(dtype) else 0, "mul": 1}
+        none = complex(-0.0, -0.0) if dtypes.is_complex(dtype) else -0.0
+        neutral: dict[str, Any] = {"add": none if dtypes.is_inexact(dtype) else 0, "mul": 1}
         match self.combination:
             case "set":
                 return self.there(*operands)

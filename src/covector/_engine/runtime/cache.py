@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 import time
 import warnings
 from collections.abc import Callable, Generator
@@ -19,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from covector._engine.base.config import config
+from covector._engine.base.explained import explain
 from covector._engine.base.version import VERSION
 
 FORMAT = "2"  # of the entries
@@ -86,7 +86,7 @@ def _compiler() -> str | None:
     llvm, _ = _state(Path(found.origin).parent)
     ours, newest = _state(Path(__file__).parent.parent)
     if newest > _STARTED:
-        _explain("nothing is kept: files of the compiler changed since it was imported")
+        explain("cache")("nothing is kept: files of the compiler changed since it was imported")
         return None
     return f"LLVM {llvm}, ours {ours}"
 
@@ -134,7 +134,7 @@ def _open_folder(path: Path, create: bool) -> int | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
-            _explain(f"nothing is kept in {path}: {error.strerror}")
+            explain("cache")(f"nothing is kept in {path}: {error.strerror}")
         return None
     try:
         status = os.fstat(descriptor)
@@ -169,11 +169,6 @@ def _refuse(path: str, reason: str) -> None:
     )
 
 
-def _explain(text: str) -> None:
-    if "cache" in config.explain.split(","):
-        print(f"[cache] {text}", file=sys.stderr)
-
-
 def _read(folder: int, name: str, digest: bytes) -> bytes | None:
     """The data of an entry; None if there is none that is whole, ours, and of this key."""
     try:
@@ -186,19 +181,19 @@ def _read(folder: int, name: str, digest: bytes) -> bytes | None:
         status = os.fstat(descriptor)
         whole = stat.S_ISREG(status.st_mode) and status.st_size <= _MOST_BYTES
         if not whole or _foreign(status) or stat.S_IMODE(status.st_mode) & 0o022:
-            _explain(f"{name} is not an entry of ours")
+            explain("cache")(f"{name} is not an entry of ours")
             return None
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(_MOST_BYTES)
         data = content[_HEAD:]
         if content[:_HEAD] != _MAGIC + digest + hashlib.sha256(data).digest():
-            _explain(f"{name} is damaged, or of other code")
+            explain("cache")(f"{name} is damaged, or of other code")
             return None
         if time.time() - status.st_mtime > _TOUCH_S:
             _note_use(descriptor)
         return data
     except OSError as error:
-        _explain(f"{name} cannot be read: {error.strerror}")
+        explain("cache")(f"{name} cannot be read: {error.strerror}")
         return None
     finally:
         os.close(descriptor)
@@ -209,7 +204,7 @@ def _note_use(descriptor: int) -> None:
     try:
         os.utime(descriptor)
     except OSError as error:  # of a file system that was made read-only, say
-        _explain(f"use is not noted: {error.strerror}")
+        explain("cache")(f"use is not noted: {error.strerror}")
 
 
 def _write(folder: int, name: str, content: bytes) -> None:
@@ -227,7 +222,7 @@ def _write(folder: int, name: str, content: bytes) -> None:
             raise
         _note_growth(folder, len(content))
     except OSError as error:
-        _explain(f"{name} is not kept: {error.strerror}")
+        explain("cache")(f"{name} is not kept: {error.strerror}")
 
 
 def _remove(folder: int, name: str) -> bool:
@@ -236,7 +231,7 @@ def _remove(folder: int, name: str) -> bool:
         os.unlink(name, dir_fd=folder)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
-            _explain(f"{name} cannot be removed: {error.strerror}")
+            explain("cache")(f"{name} cannot be removed: {error.strerror}")
         return False
     return True
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from covector._engine import primitives
 from covector._engine.backends import registry
-from covector._engine.backends.base import IR, Backend, Explain, Job
+from covector._engine.backends.base import IR, Backend, Job
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
+from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.locks import import_late
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive
@@ -29,13 +30,6 @@ def job_of(backend: Backend, donated: Sequence[int] = ()) -> Job:
     """What the flags ask of a compilation for a backend."""
     target = backend.target(config.vector_bits, cache.cached)
     return Job(target, tuple(donated), config.fuse, explain)
-
-
-def explain(topic: str) -> Explain:
-    """What prints the reasons for decisions on a topic, if they were asked for."""
-    if topic not in config.explain.split(","):
-        return lambda text: None
-    return lambda text: print(f"[{topic}] {text}", file=sys.stderr)
 
 
 def _key(program: Program, job: Job) -> str | None:
@@ -113,7 +107,7 @@ class Executable:
         self.native = self.loaded.native
         self.out_avals = program.out_avals
         self.seconds = time.perf_counter() - start
-        if "compile" in config.explain.split(","):
+        if is_asked("compile"):
             print(
                 f"[compile] {program.name}: {len(program.eqns)} equations in {self.seconds * 1e3:.1f} ms",
                 file=sys.stderr,
