@@ -61,6 +61,16 @@ def carried(size: int) -> Callable[[int], tuple[Any, ...]]:
     return make
 
 
+def handed_on(count: int) -> Callable[[Any], Any]:
+    """A loop with a condition that carries so many numbers, each of which goes to its neighbour."""
+
+    def run(x: Any) -> Any:
+        turn = lambda c: [a * 1.5 + b for a, b in zip(c, c[1:] + c[:1], strict=True)]  # noqa: E731
+        return lax.while_loop(lambda c: c[0] < 9, turn, [x + k for k in range(count)])[0]
+
+    return run
+
+
 def twice(x: Any, _: int) -> Any:
     return lax.scan(lambda c, _: (c * 1.5, None), x, None, length=3)[0]
 
@@ -141,6 +151,7 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "slopes of gathers": summed_slope(gathered),
     "slopes of a choice of many": sloped(chosen),
     "slopes of rules": sloped(ruled),
+    "slopes of numbers handed on": lambda n: (covector.grad(handed_on(n)), X[0]),
     "an optimiser's step": lambda n: (
         lambda ps, gs: [(0.9 * p + g, p - cnp.sqrt(g) * 0.1) for p, g in zip(ps, gs, strict=True)],
         [X] * n,
