@@ -234,6 +234,10 @@ class Target:
         return max(1, min(self.vector_bits // (8 * size), self.most_lanes))
 
 
+def unheard(text: str) -> None:
+    """For reasons that nobody asked for: they need not be put into words."""
+
+
 @record
 class Job:
     """What a compilation is asked for beside the Program."""
@@ -241,7 +245,7 @@ class Job:
     target: Target
     donated: tuple[int, ...] = ()
     fuse: bool = True  # compute producers inside their consumers
-    explain: Callable[[str], Explain] = lambda topic: lambda text: None
+    explain: Callable[[str], Explain] = lambda topic: unheard
 
 
 @record

@@ -11,7 +11,7 @@ from typing import Any
 
 from covector._engine import primitives
 from covector._engine.backends import registry
-from covector._engine.backends.base import IR, Backend, Explain, Job
+from covector._engine.backends.base import IR, Backend, Explain, Job, unheard
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
 from covector._engine.base.locks import import_late
@@ -34,7 +34,7 @@ def job_of(backend: Backend, donated: Sequence[int] = ()) -> Job:
 def explain(topic: str) -> Explain:
     """What prints the reasons for decisions on a topic, if they were asked for."""
     if topic not in config.explain.split(","):
-        return lambda text: None
+        return unheard
     return lambda text: print(f"[{topic}] {text}", file=sys.stderr)
 
 
