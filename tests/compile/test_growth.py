@@ -211,7 +211,8 @@ def test_operands_by_the_hundred(name: str) -> None:
 def test_blocks_that_call_loops_stay_short(name: str) -> None:
     """LLVM takes the square of the length of a block."""
     function, *args = CASES[name](200)
-    text = covector.jit(function).lower(*args).compile().as_text("llvm")
+    jitted: Any = covector.jit(function)
+    text = jitted.lower(*args).compile().as_text("llvm")
     entry = text[text.index("@entry") :]
     assert entry.count("\n") > 1000 > 2 * longest_block(entry), (
         entry.count("\n"),
