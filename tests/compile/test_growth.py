@@ -61,6 +61,16 @@ def carried(size: int) -> Callable[[int], tuple[Any, ...]]:
     return make
 
 
+def handed_on(count: int) -> Callable[[Any], Any]:
+    """A loop with a condition that carries so many numbers, each of which goes to its neighbour."""
+
+    def run(x: Any) -> Any:
+        turn = lambda c: [a * 1.5 + b for a, b in zip(c, c[1:] + c[:1], strict=True)]  # noqa: E731
+        return lax.while_loop(lambda c: c[0] < 9, turn, [x + k for k in range(count)])[0]
+
+    return run
+
+
 def twice(x: Any, _: int) -> Any:
     return lax.scan(lambda c, _: (c * 1.5, None), x, None, length=3)[0]
 
@@ -141,6 +151,7 @@ CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "slopes of gathers": summed_slope(gathered),
     "slopes of a choice of many": sloped(chosen),
     "slopes of rules": sloped(ruled),
+    "slopes of numbers handed on": lambda n: (covector.grad(handed_on(n)), X[0]),
     "an optimiser's step": lambda n: (
         lambda ps, gs: [(0.9 * p + g, p - cnp.sqrt(g) * 0.1) for p, g in zip(ps, gs, strict=True)],
         [X] * n,
@@ -200,7 +211,8 @@ def test_operands_by_the_hundred(name: str) -> None:
 def test_blocks_that_call_loops_stay_short(name: str) -> None:
     """LLVM takes the square of the length of a block."""
     function, *args = CASES[name](200)
-    text = covector.jit(function).lower(*args).compile().as_text("llvm")
+    jitted: Any = covector.jit(function)
+    text = jitted.lower(*args).compile().as_text("llvm")
     entry = text[text.index("@entry") :]
     assert entry.count("\n") > 1000 > 2 * longest_block(entry), (
         entry.count("\n"),

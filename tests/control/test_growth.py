@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,22 @@ def size(f: Function, x: Any) -> int:
     return len(cv.jit(f).lower(x).compile().as_text("kernels").splitlines())
 
 
+def calls_of(f: Function, x: Any) -> int:
+    """How many functions are called while a function is traced."""
+    called, before, jitted = 0, sys.getprofile(), cv.jit(f)
+
+    def see(frame: object, event: str, arg: object) -> None:
+        nonlocal called
+        called += event in ("call", "c_call")
+
+    sys.setprofile(see)
+    try:
+        jitted.trace(x)
+    finally:
+        sys.setprofile(before)
+    return called
+
+
 @pytest.mark.parametrize("make", CASES, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("change", [None, cv.grad, over_a_batch], ids=["itself", "slope", "batch"])
 def test_code_grows_as_the_program(make: Callable[[int], Function], change: Any) -> None:
@@ -150,3 +167,15 @@ def test_third_derivatives_of_a_loop() -> None:
 
     third = cv.jit(cv.grad(cv.grad(cv.grad(f))))
     assert float(third(X)) == pytest.approx(210 * X**4)
+
+
+@pytest.mark.parametrize(
+    "change", [cv.grad, lambda f: cv.vmap(cv.grad(f))], ids=["slope", "slopes"]
+)
+def test_tracing_of_slopes_of_loops_in_loops_is_linear_in_the_depth(change: Any) -> None:
+    """Each loop asked all that is inside it for named axes, and each equation all frames for its place."""
+    few, many = [
+        calls_of(change(repeated(depth)), np.ones(3) if change is not cv.grad else X)
+        for depth in (8, 16)
+    ]
+    assert many <= 2.3 * few, (few, many)

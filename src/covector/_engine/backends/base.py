@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from covector._engine.base.explained import unheard
 from covector._engine.base.record import record
 from covector._engine.core.routine import ROUTINES
 from covector._engine.ir.kernel import Kernel
@@ -241,7 +242,7 @@ class Job:
     target: Target
     donated: tuple[int, ...] = ()
     fuse: bool = True  # compute producers inside their consumers
-    explain: Callable[[str], Explain] = lambda topic: lambda text: None
+    explain: Callable[[str], Explain] = lambda topic: unheard
 
 
 @record

@@ -17,6 +17,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.backends.base import Costs, Job, Target
+from covector._engine.base.explained import unheard
 from covector._engine.base.record import record
 from covector._engine.compile import functions as functions  # complex operations: `scalar.COMPLEX`
 from covector._engine.compile.elements import Elements
@@ -364,7 +365,8 @@ class _Roots:
         """Make an equation a root: what it reads is read from here."""
         used = [v for v in eqn.outputs if v in self.wanted or v in self.forced]
         self.roots.update(used if is_nested(eqn) else eqn.outputs)
-        self.explain(f"{_describe(eqn)} is stored: {reason}")
+        if self.explain is not unheard:
+            self.explain(f"{_describe(eqn)} is stored: {reason}")
         for v in eqn.outputs:
             self._read(v)
         region = self.regions[eqn] = Region(weight=1)
@@ -482,14 +484,18 @@ class _Builder:
             if n != latest and group.reads.isdisjoint(region.reads):
                 continue
             reason = self.why_not(eqn, group)
-            first = " ".join(_describe(r) for r in group.roots[:4])
-            more = f" and {len(group.roots) - 4} more" if len(group.roots) > 4 else ""
-            self.explain(f"{_describe(eqn)} -> {first}{more}: {reason or 'fused'}")
+            if self.explain is not unheard:
+                self._tell(eqn, group, reason)
             if reason is None:
                 if folds(eqn) and not group.inner:
                     group.inner = fold_space(eqn)[1]
                 return n
         return None
+
+    def _tell(self, eqn: Eqn, nest: Nest, reason: str | None) -> None:
+        first = " ".join(_describe(r) for r in nest.roots[:4])
+        more = f" and {len(nest.roots) - 4} more" if len(nest.roots) > 4 else ""
+        self.explain(f"{_describe(eqn)} -> {first}{more}: {reason or 'fused'}")
 
     def why_not(self, eqn: Eqn, nest: Nest) -> str | None:
         """Why a root must not join a nest; None if it may."""

@@ -5,7 +5,9 @@ And which values a loop keeps for its gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Any, Generic, Literal, TypeVar
 
 from covector._engine import primitives as prims
@@ -14,12 +16,12 @@ from covector._engine.core.families import Mapped
 from covector._engine.core.symbolic import Linear
 from covector._engine.core.trace import evaluate
 from covector._engine.ir import scalar
+from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
     Eqn,
     Program,
     Var,
-    inputs_read,
     replace_inputs,
     without_dead_code,
 )
@@ -31,7 +33,6 @@ from covector._engine.transforms.programs import (
     derived,
     jvp_program,
     linearize_program,
-    part_of,
     split_program,
     stage_closed,
     transpose_program,
@@ -311,13 +312,54 @@ def dependent_carry(
 @derived
 def live_parts(body: Program, layout: Layout, used: Mask) -> tuple[Operands[bool], Results[bool]]:
     """Which inputs and outputs of a body matter, if these results of the loop are used."""
-    outputs = layout.results(used)
-    while True:
-        inputs = layout.operands(inputs_read(part_of(body, outputs.flat)))
-        carried = either(outputs.carry, inputs.carry)
-        if carried == outputs.carry:
-            return Operands(inputs.consts, carried, inputs.xs), outputs
-        outputs = Results(carried, outputs.ys)
+    outputs = layout.results(body.outputs)
+    carry = layout.operands(body.inputs).carry
+    live = _Live(body, dict(zip(carry, outputs.carry, strict=True)))
+    live.need(compress(body.outputs, used))
+    live.spread()
+    inputs = layout.operands([v in live.found for v in body.inputs])
+    gives = layout.results(used)
+    carried = either(gives.carry, inputs.carry)
+    return Operands(inputs.consts, carried, inputs.xs), Results(carried, gives.ys)
+
+
+class _Live:
+    """What values of a body others need: each equation is looked at after all behind it that read its results.
+
+    Again only if a later step reads more of them.  Round by round, 400 numbers that a loop hands on from one to the
+    next were 400 looks at all equations.
+    """
+
+    def __init__(self, body: Program, after: Mapping[Var, Atom]):
+        self.body, self.after = body, after
+        self.makers = {v: n for n, eqn in enumerate(body.eqns) for v in eqn.outputs}
+        self.found: set[Atom] = set()
+        self.pending = [-n for n, eqn in enumerate(body.eqns) if is_kept(eqn.effects)]
+        heapq.heapify(self.pending)
+
+    def need(self, atoms: Iterable[Atom]) -> None:
+        """These are read, and what a carried value among them is after the step before."""
+        rest = list(atoms)
+        while rest:
+            a = rest.pop()
+            if not isinstance(a, Var) or a in self.found:
+                continue
+            self.found.add(a)
+            if a in self.after:
+                rest.append(self.after[a])
+            elif a in self.makers:
+                heapq.heappush(self.pending, -self.makers[a])
+
+    def spread(self) -> None:
+        """To all that what is needed is computed from."""
+        while self.pending:
+            first = heapq.heappop(self.pending)
+            while self.pending and self.pending[0] == first:
+                heapq.heappop(self.pending)
+            eqn = self.body.eqns[-first]
+            used = [v in self.found for v in eqn.outputs]
+            left = None if all(used) else eqn.primitive.live(used)
+            self.need(eqn.inputs if left is None else compress(eqn.inputs, left[1]))
 
 
 # --------------------------------------------------------------------------------------- splitting, and residuals
