@@ -21,7 +21,7 @@ CODE    := src tests benchmarks examples $(wildcard tools)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full fuzz lint types format bench sweep compat test-asan clean always
+.PHONY: help demo test test-full fuzz lint types format bench sweep compat test-asan test-tsan clean always
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -63,8 +63,11 @@ sweep: $(BENCH)/.stamps/bench  ## the same for some 300 operations at many sizes
 compat: $(COMPAT)/.stamps/compat  ## run libraries for JAX on Covector, and compare with JAX
 	@$(COMPAT)/bin/python -m pytest -q --confcutdir=tests/compat tests/compat $(ARGS)
 
-test-asan: $(STAMPS)/test  ## the native tests under the address and undefined-behaviour sanitizers
-	@tests/native/asan.sh
+test-asan: $(STAMPS)/test  ## the native tests, and those of what stands on them, under the address and undefined-behaviour sanitizers
+	@tests/native/asan.sh $(ARGS)
+
+test-tsan: $(STAMPS)/test  ## the runtime, called by many threads at once, under the thread sanitizer
+	@tests/native/tsan.sh
 
 clean:  ## remove the environment and every build product
 	rm -rf .venv .venv-bench .venv-compat build dist examples/output .pytest_cache .ruff_cache .hypothesis

@@ -146,6 +146,38 @@ def test_patches_and_kernels_of_their_own() -> None:
     same(local, np.asarray(wanted))
 
 
+EMPTY = [
+    *[
+        ((n, i, h, 8), (o, i, k, 3))
+        for n, i, h, o, k in ((0, 3, 8, 4, 3), (1, 3, 8, 0, 3), (1, 0, 8, 4, 3))
+    ],
+    *[
+        ((n, i, h, 8), (o, i, k, 3))
+        for n, i, h, o, k in ((1, 3, 0, 4, 3), (1, 3, 8, 4, 0), (9, 0, 8, 0, 5))
+    ],
+]
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 3)])
+@pytest.mark.parametrize(("lhs", "rhs"), EMPTY)
+def test_sums_of_nothing(lhs: Any, rhs: Any, strides: Any) -> None:
+    """A length of zero anywhere: zeros, or nothing; so are the slopes."""
+    x, w = cnp.ones(lhs), cnp.ones(rhs)
+
+    def total(x: Any, w: Any) -> Any:
+        return lax.conv_general_dilated(x, w, strides, [(2, 3)] * 2)
+
+    out = total(x, w)
+    same(
+        out, plainly(np.ones(lhs), np.ones(rhs), list(strides), [(2, 3)] * 2, [1, 1], [1, 1], 1, 1)
+    )
+    for slope, of in zip(
+        cv.grad(lambda x, w: total(x, w).sum(), (0, 1))(x, w), (x, w), strict=True
+    ):
+        assert slope.shape == of.shape
+        assert not np.any(slope)
+
+
 WRONG = [
     (lambda f, x, w: f(x, w[:, :1], (1, 1), "SAME"), ValueError, "lhs has 2 features"),
     (lambda f, x, w: f(x, w, (1,), "VALID"), ValueError, "window and a stride"),

@@ -17,7 +17,7 @@ packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 mkdir -p build
 "$python" -m cmake --version >/dev/null 2>&1 && cmake="$python -m cmake" || cmake=cmake
-$cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOVECTOR_SANITIZE=ON \
+$cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOVECTOR_SANITIZE=address,undefined \
   -DPython_EXECUTABLE="$python" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 $cmake --build "$build" --target all runtime_alone >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 "$build/runtime_alone"

@@ -1,7 +1,9 @@
 // The runtime without Python, as a saved program has it: arrays, calls, the queue, threads, routines.
-// Built and run by asan.sh; it says nothing if all is well.
+// Built and run by asan.sh and tsan.sh; it says nothing if all is well.
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "runtime/blas.h"
@@ -15,7 +17,7 @@ using namespace covector;
 
 namespace {
 
-constexpr int64_t kCount = 1000;
+constexpr int64_t kCount = 2000;  // too many for a block with the header
 constexpr int64_t kLong = 1'000'000'000;  // ns: such calls are queued
 
 void require(bool good, const char* what) {
@@ -89,12 +91,114 @@ void check_routines() {
     for (char times : seen) require(times == 1, "a parallel loop is wrong");
 }
 
+// Many threads call at once, here and in the queue, with results that other threads wait for and free,
+// while loops of some run in the pool and memory goes back.
+class Crowd {
+public:
+    Crowd() : x_(buffer_new(kCount * 4)) {
+        for (int64_t i = 0; i < kCount; ++i) static_cast<float*>(x_->data)[i] = 0;
+        for (auto& place : places_) place.store(nullptr);
+    }
+    ~Crowd() {
+        for (auto& place : places_) free(place.load());
+        buffer_unref(x_);
+        program_->unref();
+        failing_->unref();
+        donating_->unref();
+    }
+
+    void run() {
+        std::vector<std::thread> threads;
+        for (int n = 0; n < kThreads; ++n) threads.emplace_back([this, n] { work(n); });
+        for (std::thread& thread : threads) thread.join();
+    }
+
+private:
+    static constexpr int kThreads = 8, kRounds = 150;
+
+    static void free(Buffer* buffer) {
+        if (buffer != nullptr) buffer_unref(buffer);
+    }
+
+    void work(int thread) {
+        for (int round = 0; round < kRounds; ++round) {
+            exchange(thread + round, round % 2 == 0 ? kLong : 0, round % 8 == 7);
+            if (round % 4 == 0) check_loop();
+            if (round % 16 == 3) donate(round % 32 == 3 ? kLong : 0);
+            if (round % 50 == 7) require(queue_synchronize().ok(), "the queue is not done");
+            if (round % 64 == 9) clear_memory_cache();
+            require(memory_stats().bytes_in_use > 0, "memory is counted wrong");
+        }
+    }
+
+    // Leaves a result, and looks at what another thread has left.
+    void exchange(int at, int64_t cost_ns, bool fails) {
+        Buffer* mine = nullptr;
+        require(call(fails ? failing_ : program_, x_, fails ? kLong : cost_ns, &mine).ok(), "a call fails");
+        Buffer* found = places_[at % kThreads].exchange(mine);
+        if (found == nullptr) return;
+        Buffer* next = nullptr;
+        const Status status = call(program_, found, cost_ns, &next);
+        if (status.ok()) {
+            require(buffer_wait(next).ok() ? first(next) == 2 : buffer_wait(found).error == 7,
+                    "a result is wrong");
+            free(next);
+        } else {
+            require(status.error == 7, "a call fails");
+        }
+        free(found);
+    }
+
+    void donate(int64_t cost_ns) {
+        Buffer* mine = nullptr;
+        require(call(program_, x_, cost_ns, &mine).ok(), "a call fails");
+        for (int step = 0; step < 4; ++step) {
+            Operand operand{mine, nullptr};
+            Buffer** donor = &mine;
+            Buffer* next = nullptr;
+            require(launch({donating_, &operand, &donor, &next, donating_->outputs.data(), nullptr, 0,
+                            cost_ns}).ok(), "a call fails");
+            require(mine == nullptr, "what was donated is still there");
+            mine = next;
+        }
+        require(buffer_wait(mine).ok() && first(mine) == 5, "a result is wrong");
+        free(mine);
+    }
+
+    static float first(const Buffer* buffer) { return static_cast<const float*>(buffer->data)[0]; }
+
+    static void check_loop() {
+        std::vector<float> values(20'000, 1);
+        cv_parallel_for(
+            [](void* context, int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) static_cast<float*>(context)[i] += 1;
+            },
+            values.data(), 20'000, 500);
+        for (float value : values) require(value == 2, "a parallel loop is wrong");
+    }
+
+    static Executable* donating() {
+        Executable* made = executable_of(add_one);
+        made->alias_of = {0};
+        made->has_aliases = true;
+        return made;
+    }
+
+    Buffer* x_;
+    Executable* program_ = executable_of(add_one);
+    Executable* failing_ = executable_of(fail);
+    Executable* donating_ = donating();
+    std::atomic<Buffer*> places_[kThreads];
+};
+
 }  // namespace
 
 int main() {
     runtime_start(Host{});
     check_calls();
     check_routines();
+    Crowd().run();
+    require(queue_synchronize().ok(), "the queue is not done");
     runtime_close();
     return 0;
 }

@@ -175,3 +175,13 @@ def test_dlpack_of_narrow_types(native, dtypes):
             continue
         with pytest.raises(BufferError, match=f"several elements of {dtype.name} into a byte"):
             x.__dlpack__()
+
+
+def test_no_elements_of_giant_shapes(native):
+    """Lengths whose product is beyond any number, but for a zero among them."""
+    wide = native.empty((2**40, 1, 0), "float32")
+    x = native.reshape(wide, (2**40, 2**40, 0))
+    assert memoryview(x).shape == (2**40, 2**40, 0)
+    assert bytes(x) == b""
+    assert x.__dlpack__() is not None
+    assert native.reshape(x, (2**62, 0)).shape == (2**62, 0)

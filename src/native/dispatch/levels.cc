@@ -139,9 +139,8 @@ PyObject* tracer_ndim(PyObject* object, void*) { return PyLong_FromLong(value_nd
 PyObject* tracer_size(PyObject* object, void*) {
     ElementType type;
     read_type(object, &type);
-    int64_t size = 1;
-    for (int i = 0; i < type.ndim; ++i) size *= type.dims[i];
-    return PyLong_FromLongLong(size);
+    const int64_t size = element_count(type.ndim, type.dims, type.dtype);
+    return size < 0 ? nullptr : PyLong_FromLongLong(size);
 }
 PyObject* tracer_weak(PyObject* object, void*) {
     ElementType type;

@@ -73,6 +73,10 @@ CV_NOINLINE bool EagerInputs::find_general_shape(RowLoop* loop) {
         PyErr_Clear();
         return false;
     }
+    if (size == 0) {  // nothing is run, and the lengths may have a product beyond any number
+        rows = false;
+        return true;
+    }
     loop->build(shapes, count, ndim, dims);
     for (int i = 0; i < count; ++i) inputs[i].scalar = loop->run_scalar[i];
     rows = loop->rows > 1;

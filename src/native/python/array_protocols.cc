@@ -19,10 +19,13 @@ struct Export {
     Py_ssize_t strides[1];
 };
 
+// Of an array without elements the lengths may have a product beyond any number: then some steps are too short.
 void row_major_strides(Array* array, int64_t step, int64_t* strides) {
     for (int i = array->ndim - 1; i >= 0; --i) {
         strides[i] = step;
-        step *= array->dims()[i] > 0 ? array->dims()[i] : 1;
+        int64_t longer;
+        const int64_t length = array->dims()[i] > 0 ? array->dims()[i] : 1;
+        if (!__builtin_mul_overflow(step, length, &longer)) step = longer;
     }
 }
 

@@ -4,6 +4,8 @@
 // Each element is summed up in one order, whatever the number of threads.
 #include "runtime/conv.h"
 
+#include <algorithm>
+
 #include "runtime/conv_depthwise.h"
 #include "runtime/conv_gathering.h"
 #include "runtime/conv_sliding.h"
@@ -48,6 +50,14 @@ void convolve_plainly(const Convolution& conv, const T* lhs, const T* rhs, T* ou
     }
 }
 
+// Sums of nothing, or no sums: there is nothing that tiles could be laid out over.
+bool is_empty(const Convolution& conv) {
+    return conv.groups() * conv.batch * conv.taken * conv.made == 0 ||
+           std::any_of(conv.axes, conv.axes + kAxes, [](const SlidingAxis& axis) {
+               return axis.size == 0 || axis.window == 0 || axis.count == 0;
+           });
+}
+
 // The rows of a tile are as many as there are steps along the last axis, or elements of the batch.
 bool gathers(const Convolution& conv) {
     const SlidingAxis& last = conv.axes[kAxes - 1];
@@ -66,7 +76,7 @@ int32_t convolve(const T* lhs, const T* rhs, T* out, const int64_t* numbers) {
     std::memcpy(&conv, numbers, sizeof(conv));
     const Kernels<T>* kernels = tile_kernels<T>();
     const bool apart = is_depthwise<T>(conv);
-    if (kernels == nullptr && !apart) {
+    if ((kernels == nullptr && !apart) || is_empty(conv)) {
         convolve_plainly(conv, lhs, rhs, out);
         return kNoError;
     }
