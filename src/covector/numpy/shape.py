@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -73,6 +74,10 @@ def _own(name: str, a: Any) -> Shape:
     own = getattr(a, "shape", None)
     if isinstance(own, tuple):
         return own
+    if a is None:  # an argument that was left out: TensorFlow Probability asks so
+        text = f"{name} of None: it is no array, and counts as one without axes, as in JAX"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+        return ()
     if not isinstance(a, list | tuple):
         return lift(name, a).shape
     shapes = {_own(name, x) for x in a} or {()}
