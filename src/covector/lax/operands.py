@@ -79,3 +79,22 @@ def preferred_dtype(name: str, dtype: np.dtype, preferred: Any) -> np.dtype | No
             "be of the operands' kind, or float for integers, and not narrower"
         )
     return wanted
+
+
+def number_as(x: Any, wanted: np.dtype) -> np.ndarray:
+    """A number that is no array yet, converted as it is: the dtype that it would have as an array may not have it."""
+    real = not dtypes.is_complex(wanted) and wanted != dtypes.bool_
+    if real and isinstance(x, complex | np.complexfloating):
+        raise TypeError(
+            f"convert_element_type of {x!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
+            "take its real part"
+        )
+    if isinstance(x, int | np.integer) and dtypes.is_integer(wanted):
+        return np.array(int(x) & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
+    saturates = isinstance(x, float | np.floating) and (type(x) is float or not np.isfinite(x))
+    if saturates and dtypes.is_integer(wanted):  # as in JAX, where NumPy's finite scalars wrap
+        limits = dtypes.iinfo(wanted)
+        near = 0 if np.isnan(x) else int(min(max(x, float(limits.min)), float(limits.max)))
+        return np.array(min(near, int(limits.max))).astype(wanted)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(x).astype(wanted)

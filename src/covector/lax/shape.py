@@ -13,7 +13,7 @@ from covector._engine.base import errors, tree
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.types import dims, dtypes
 from covector._engine.types.dims import Dim
-from covector.lax.operands import array, operands
+from covector.lax.operands import array, number_as, operands
 from covector.numpy import creation
 from covector.numpy.join import tile as _tile
 from covector.numpy.operands import converted
@@ -165,7 +165,8 @@ def dtype(x: Any) -> np.dtype:
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
-    Integers that the dtype does not have wrap, Python's too.  The shape stays.  TypeError for what is no dtype, and for
+    Integers that the dtype does not have wrap, Python's too; floats become its least or greatest number, NaN 0.  The
+    shape stays.  TypeError for what is no dtype, and for
     a complex number alone where the dtype is real.
 
     >>> from covector import lax, numpy as cnp
@@ -174,22 +175,8 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """
     wanted = dtypes.as_dtype(new_dtype)
     if isinstance(operand, int | float | complex | np.number):
-        operand = _number_as(operand, wanted)
+        operand = number_as(operand, wanted)
     return converted(whole("convert_element_type", operand), wanted)
-
-
-def _number_as(x: Any, wanted: np.dtype) -> np.ndarray:
-    """A number that is no array yet, converted as it is: the dtype that it would have as an array may not have it."""
-    real = not dtypes.is_complex(wanted) and wanted != dtypes.bool_
-    if real and isinstance(x, complex | np.complexfloating):
-        raise TypeError(
-            f"convert_element_type of {x!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
-            "take its real part"
-        )
-    if isinstance(x, int | np.integer) and dtypes.is_integer(wanted):
-        return np.array(int(x) & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(x).astype(wanted)
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
