@@ -114,6 +114,10 @@ VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
     "wrapped": (lambda: lax.convert_element_type(2**32 + 5, "int32"), 5),
     "wrapped below": (lambda: lax.convert_element_type(-1, "uint8"), 255),
     "wrapped sign": (lambda: lax.convert_element_type(2**31, "int32"), -(2**31)),
+    "too large a float": (lambda: lax.convert_element_type(1e10, "int32"), 2**31 - 1),
+    "too small a float": (lambda: lax.convert_element_type(-1.5, "uint8"), 0),
+    "infinity as int64": (lambda: lax.convert_element_type(float("inf"), "int64"), 2**63 - 1),
+    "nan as an integer": (lambda: lax.convert_element_type(float("nan"), "int32"), 0),
     "truth of a complex number": (lambda: lax.convert_element_type(1j, bool), True),
     "an integer of 64 bits as a float": (
         lambda: lax.convert_element_type(np.int64(2**40), "float32"),

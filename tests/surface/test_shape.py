@@ -164,3 +164,11 @@ def test_shape_of_things() -> None:
 def test_errors(f: Callable[[Any], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         f(cnp.asarray(M))
+
+
+def test_none_has_no_axes_as_in_jax() -> None:
+    for function, right in ((cnp.shape, ()), (cnp.ndim, 0), (cnp.size, 1)):
+        with pytest.warns(DeprecationWarning, match="of None"):
+            assert function(None) == right
+    with pytest.raises(TypeError, match="shape got 'abc'"):
+        cnp.shape("abc")

@@ -166,7 +166,8 @@ def dtype(x: Any) -> np.dtype:
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
-    Integers that the dtype does not have wrap, Python's too.  The shape stays.  TypeError for what is no dtype, and for
+    Integers that the dtype does not have wrap, Python's too; floats become its least or greatest number, NaN 0.  The
+    shape stays.  TypeError for what is no dtype, and for
     a complex number alone where the dtype is real.
 
     >>> from covector import lax, numpy as cnp

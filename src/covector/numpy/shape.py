@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -75,6 +76,10 @@ def _own(name: str, a: Any) -> Shape:
         return own
     if isinstance(a, range):
         return (len(a),)
+    if a is None:  # an argument that was left out: TensorFlow Probability asks so
+        text = f"{name} of None: it is no array, and counts as one without axes, as in JAX"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+        return ()
     if not isinstance(a, list | tuple):
         return lift(name, a).shape
     shapes = {_own(name, x) for x in a} or {()}

@@ -103,3 +103,52 @@ def diagnostics() -> Any:
         blackjax.diagnostics.effective_sample_size(xs),
         blackjax.diagnostics.potential_scale_reduction(xs),
     ), (xs,)
+
+
+@case(rtol=2e-3, atol=2e-3, repeats=0)
+def first_steps_of_others() -> Any:
+    one = jnp.ones(2)
+
+    def f(key: Any) -> Any:
+        def positions(kernel: Any, *start: Any) -> Any:
+            def step(state: Any, key: Any) -> Any:
+                state, _ = kernel.step(key, state)
+                return state, state.position
+
+            state = kernel.init(jnp.zeros(2), *start)
+            return jax.lax.scan(step, state, jax.random.split(key, 5))[1]
+
+        target = lambda x: -jnp.sum((x - 1) ** 2)
+        return [
+            positions(blackjax.ghmc(logdensity, 0.2, one, 0.9, 0.2), key),
+            positions(blackjax.dynamic_hmc(logdensity, 0.2, one), key),
+            positions(blackjax.barker_proposal(logdensity, 0.3)),
+            positions(blackjax.elliptical_slice(target, mean=0 * one, cov=jnp.eye(2))),
+            positions(blackjax.irmh(logdensity, lambda key: 2 * jax.random.normal(key, (2,)))),
+            positions(blackjax.nuts(logdensity, 0.2, jnp.array([[1.0, 0.2], [0.2, 2.0]]))),
+        ]
+
+    return jax.jit(f), (jax.random.key(7),)
+
+
+@case(rtol=1e-2, atol=1e-2, repeats=0)
+def gradients_of_parts_of_the_data() -> Any:
+    data = jax.random.normal(jax.random.key(8), (40, 2)) + jnp.array([1.0, 2.0])
+    estimate = blackjax.sgmcmc.gradients.grad_estimator(
+        lambda p: -jnp.sum(p**2) / 200, lambda p, row: -0.5 * jnp.sum((row - p) ** 2), 40
+    )
+
+    def run(key: Any) -> Any:
+        found = []
+        for made in (blackjax.sgld(estimate), blackjax.sghmc(estimate, 3)):
+            state, step = made.init(jnp.zeros(2)), jax.jit(made.step)
+            for i in range(4):
+                part = data[8 * i : 8 * i + 8]
+                state = step(jax.random.fold_in(key, i), state, part, 1e-3)
+            found.append(state)
+        weights = jnp.array([0.1, 0.2, 0.3, 0.4])
+        names = ("systematic", "stratified", "multinomial", "residual")
+        ways = [getattr(blackjax.smc.resampling, name) for name in names]
+        return found, [way(key, weights, 6) for way in ways]
+
+    return run, (jax.random.key(9),)

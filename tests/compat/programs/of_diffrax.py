@@ -7,6 +7,8 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
+import lineax as lx
+import optimistix as optx
 from cases import case
 from diffrax import ODETerm, PIDController, SaveAt, diffeqsolve
 
@@ -19,6 +21,7 @@ def field(t: Any, y: Any, a: Any) -> Any:
 
 RATES = jnp.array([1.1, 0.4, 0.4, 0.1])
 START = jnp.array([10.0, 5.0])
+SIZES = jnp.array([0.3, 0.5])
 
 
 def adaptive(a: Any, y: Any, solver: Any, **kwargs: Any) -> Any:
@@ -195,3 +198,65 @@ def a_neural_equation() -> Any:
         return jnp.stack(values)
 
     return train, (jax.random.key(0),)
+
+
+@case(rtol=1e-3, atol=1e-4, repeats=0)
+def stochastic_solvers() -> Any:
+    """Additive noise, of solvers that ask for areas of the path beside its increments, and their slopes."""
+
+    def f(rate: Any, key: Any) -> Any:
+        def end(rate: Any, solver: Any, area: Any) -> Any:
+            path = diffrax.VirtualBrownianTree(
+                0.0, 1.0, tol=0.05, shape=(2,), key=key, levy_area=area
+            )
+            drift = ODETerm(lambda t, y, rate: -rate * y)
+            noise = diffrax.ControlTerm(lambda t, y, rate: lx.DiagonalLinearOperator(SIZES), path)
+            terms = diffrax.MultiTerm(drift, noise)
+            return diffeqsolve(terms, solver, 0.0, 1.0, 0.1, jnp.ones(2), rate).ys[-1].sum()
+
+        plain, areas = diffrax.BrownianIncrement, diffrax.SpaceTimeLevyArea
+        solvers = (
+            (diffrax.ItoMilstein(), plain), (diffrax.SEA(), areas), (diffrax.ShARK(), areas),
+        )  # fmt: skip
+        return [jax.value_and_grad(end)(rate, *s) for s in solvers]
+
+    return jax.jit(f), (jnp.float32(0.7), jax.random.key(1))
+
+
+@case(rtol=1e-3, atol=1e-3, repeats=0)
+def the_time_of_an_event() -> Any:
+    """When a ball that falls touches the ground, found by Newton's steps, and its slope."""
+
+    def f(gravity: Any) -> Any:
+        ball = ODETerm(lambda t, y, gravity: jnp.stack([y[1], -gravity]))
+        touches = diffrax.Event(lambda t, y, args, **kwargs: y[0], optx.Newton(1e-5, 1e-5))
+        controller = PIDController(rtol=1e-4, atol=1e-4)
+        return diffeqsolve(
+            ball, diffrax.Tsit5(), 0.0, jnp.inf, 0.1, jnp.array([10.0, 0.0]), gravity,
+            stepsize_controller=controller, event=touches, max_steps=100,
+        ).ts[0]  # fmt: skip
+
+    return jax.jit(jax.value_and_grad(f)), (jnp.float32(9.8),)
+
+
+@case(rtol=1e-3, atol=1e-3, repeats=0)
+def what_is_saved() -> Any:
+    def f(rate: Any) -> Any:
+        term, controller = ODETerm(lambda t, y, rate: -rate * y), PIDController(1e-4, 1e-5)
+        ways = (
+            SaveAt(t0=True, t1=True, ts=jnp.array([0.3, 0.6])),
+            SaveAt(steps=True),
+            SaveAt(t1=True, fn=lambda t, y, args: (t, y.sum())),
+            SaveAt(subs={"a": diffrax.SubSaveAt(t0=True), "b": diffrax.SubSaveAt(t1=True)}),
+        )
+        found = [
+            diffeqsolve(
+                term, diffrax.Dopri5(), 0.0, 1.0, 0.1, jnp.ones(2), rate,
+                saveat=way, stepsize_controller=controller, max_steps=32,
+            )
+            for way in ways
+        ]  # fmt: skip
+        backwards = diffeqsolve(term, diffrax.Tsit5(), 1.0, 0.0, -0.1, jnp.ones(2), rate)
+        return [(s.ts, s.ys, s.stats) for s in found], backwards.ys
+
+    return jax.jit(f), (jnp.float32(1.3),)

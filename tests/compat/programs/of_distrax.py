@@ -62,3 +62,39 @@ def a_hidden_markov_model() -> Any:
     )
     seen = jnp.array([0.1, 1.8, 2.2, -0.3, 0.2])
     return jax.jit(lambda x: (model.forward_backward(x), model.viterbi(x))), (seen,)
+
+
+@case(rtol=1e-3, atol=1e-4, repeats=0)
+def other_distributions() -> Any:
+    def run(loc: Any, scale: Any) -> Any:
+        made = [
+            distrax.Categorical(logits=loc), distrax.OneHotCategorical(logits=loc),
+            distrax.Gamma(scale, scale), distrax.Laplace(loc, scale), distrax.Logistic(loc, scale),
+            distrax.Dirichlet(scale), distrax.VonMises(loc, scale), distrax.Uniform(loc, loc + scale),
+            distrax.Multinomial(total_count=5, logits=loc), distrax.EpsilonGreedy(loc, 0.1),
+            distrax.MultivariateNormalFullCovariance(loc, jnp.eye(3) + 0.2),
+            distrax.Quantized(distrax.Normal(loc, scale), low=-3.0, high=3.0),
+            distrax.ClippedNormal(loc, scale, -1.0, 1.0),
+        ]  # fmt: skip
+        samples = [d.sample(seed=KEY, sample_shape=(4,)) for d in made]
+        return samples, [d.log_prob(x) for d, x in zip(made, samples, strict=True)]
+
+    return run, (jnp.array([0.3, -0.5, 1.2]), jnp.array([0.5, 1.0, 2.0]))
+
+
+@case(rtol=1e-4, atol=1e-4, repeats=0)
+def bijections() -> Any:
+    def run(x: Any) -> Any:
+        made = [
+            distrax.Sigmoid(), distrax.DiagLinear(jnp.array([0.5, 1.0, 2.0])),
+            distrax.LowerUpperTriangularAffine(2 * jnp.eye(3) + 0.2, jnp.ones(3)),
+            distrax.UnconstrainedAffine(jnp.eye(3) + 0.1, jnp.ones(3)), distrax.GumbelCDF(),
+            distrax.Inverse(distrax.Tanh()), distrax.Block(distrax.Lambda(jnp.exp), 1),
+            distrax.MaskedCoupling(
+                jnp.array([True, False, True]), lambda x: x, distrax.ScalarAffine
+            ),
+        ]  # fmt: skip
+        forwards = [b.forward_and_log_det(x) for b in made]
+        return forwards, [b.inverse(y) for b, (y, _) in zip(made, forwards, strict=True)]
+
+    return run, (jnp.array([[0.1, -0.2, 0.3], [0.5, 0.2, -0.4]]),)

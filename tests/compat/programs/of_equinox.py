@@ -193,3 +193,83 @@ def rules_of_its_own() -> Any:
     return jax.jit(lambda x: (jax.grad(lambda x: square(x, True).sum())(x), closed(x))), (
         jnp.arange(3.0),
     )
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def convolutions_pools_and_norms() -> Any:
+    nn, keys = eqx.nn, jax.random.split(jax.random.key(4), 9)
+
+    def outputs(image: Any, sequence: Any) -> Any:
+        of_images = [
+            nn.Conv2d(3, 4, (3, 2), padding="SAME", dilation=2, key=keys[0]),
+            nn.Conv2d(3, 4, 3, padding=1, padding_mode="REFLECT", key=keys[1]),
+            nn.ConvTranspose2d(3, 6, 3, stride=2, padding="SAME", groups=3, key=keys[2]),
+            nn.ConvTranspose2d(3, 2, 3, padding="SAME", padding_mode="CIRCULAR", key=keys[3]),
+            nn.AvgPool2d(3, 2, padding=1, use_ceil=True),
+            nn.AdaptiveMaxPool2d((3, 4)),
+        ]
+        of_sequences = [
+            nn.Conv1d(3, 6, 3, stride=2, padding=1, groups=3, key=keys[4]),
+            nn.ConvTranspose1d(3, 4, 3, stride=2, output_padding=1, key=keys[5]),
+            nn.MaxPool1d(2, use_ceil=True),
+            nn.AdaptivePool(4, 1, jnp.mean),
+            nn.PReLU(0.2),
+        ]
+        return [m(image) for m in of_images] + [m(sequence) for m in of_sequences]
+
+    def f(image: Any, sequence: Any) -> Any:
+        total = lambda *args: sum(jnp.sum(x**2) for x in outputs(*args))
+        return outputs(image, sequence), jax.grad(total, argnums=(0, 1))(image, sequence)
+
+    image, sequence = (
+        jax.random.normal(keys[6], (3, 10, 10)),
+        jax.random.normal(keys[7], (3, 12)),
+    )
+    return eqx.filter_jit(f), (image, sequence)
+
+
+@case(repeats=0)
+def state_of_ones_own() -> Any:
+    class Counter(eqx.Module):
+        index: eqx.nn.StateIndex
+
+        def __init__(self) -> None:
+            self.index = eqx.nn.StateIndex(jnp.array(0))
+
+        def __call__(self, x: Any, state: Any) -> Any:
+            count = state.get(self.index)
+            return x + count, state.set(self.index, count + 1)
+
+    def run(x: float) -> Any:
+        counter, state = eqx.nn.make_with_state(Counter)()
+        call = eqx.filter_jit(lambda c, s, x: c(x, s))
+        first, second = call(counter, state, x)
+        third, last = call(counter, second, x)
+        try:
+            state.get(counter.index)
+        except ValueError as error:
+            return first, third, last.get(counter.index), "old state" in str(error)
+        return first, third, last.get(counter.index), "is held"
+
+    return run, (1.0,)
+
+
+@case(rtol=1e-4, repeats=0)
+def loops_that_fill_buffers() -> Any:
+    def f(x: Any, kind: str) -> Any:
+        def body(carry: Any) -> Any:
+            i, y, buffer = carry
+            return i + 1, y * 1.1, buffer.at[i].set(y)
+
+        start = (0, x.sum(), jnp.zeros(8))
+        _, _, filled = eqx.internal.while_loop(
+            lambda c: c[0] < 5, body, start, buffers=lambda c: c[2], kind=kind, max_steps=8
+        )
+        return jnp.sum(filled**2)
+
+    def run(x: Any) -> Any:
+        both = ("checkpointed", "bounded")
+        slopes = [jax.vmap(jax.grad(lambda x, k=k: f(x, k)))(jnp.stack([x, 3 * x])) for k in both]
+        return [jax.value_and_grad(f)(x, kind) for kind in both], slopes
+
+    return jax.jit(run), (jnp.arange(1.0, 4.0) / 10,)

@@ -199,3 +199,86 @@ def nnx_lifted() -> Any:
         )
 
     return run, (data(16, 8)[0],)
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def linen_step_by_step() -> Any:
+    """Attention that decodes one token at a time, with what it keeps in a cache."""
+
+    def run(x: Any) -> Any:
+        module = nn.MultiHeadDotProductAttention(2, decode=True)
+        variables = module.init(KEY, x, x)
+        cache, found = jax.tree.map(jnp.zeros_like, variables["cache"]), []
+
+        @jax.jit
+        def step(cache: Any, token: Any) -> Any:
+            held = {"params": variables["params"], "cache": cache}
+            out, changed = module.apply(held, token, token, mutable=["cache"])
+            return changed["cache"], out
+
+        for i in range(3):
+            cache, out = step(cache, x[:, i : i + 1])
+            found.append(out)
+        return found, cache
+
+    return run, (jax.random.normal(KEY, (2, 6, 8)),)
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def linen_states_as_bytes() -> Any:
+    from flax import serialization
+    from flax.training import train_state
+
+    def run(x: Any) -> Any:
+        module = nn.Dense(3)
+        state = train_state.TrainState.create(
+            apply_fn=module.apply, params=module.init(KEY, x)["params"], tx=optax.adamw(1e-2)
+        )
+
+        @jax.jit
+        def step(state: Any) -> Any:
+            loss = lambda p: jnp.sum(state.apply_fn({"params": p}, x) ** 2)
+            return state.apply_gradients(grads=jax.grad(loss)(state.params))
+
+        trained = step(step(state))
+        written = serialization.to_bytes(trained)
+        half = serialization.msgpack_serialize({"half": jnp.ones(2, jnp.bfloat16), "n": 3})
+        read = serialization.from_bytes(state, written)
+        return len(written), read.params, read.opt_state, serialization.msgpack_restore(half)
+
+    return run, (jax.random.normal(KEY, (4, 8)),)
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def linen_lifted() -> Any:
+    class Lifted(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            axes: dict[str, Any] = {
+                "variable_axes": {"params": 0}, "split_rngs": {"params": True}
+            }  # fmt: skip
+            y = nn.vmap(nn.Dense, in_axes=0, out_axes=0, **axes)(3)(x)
+            z = nn.cond(True, lambda m, x: 2 * x, lambda m, x: x, self, y)
+            w = nn.while_loop(
+                lambda m, c: c[0] < 3, lambda m, c: (c[0] + 1, 1.5 * c[1]), self, (0, z)
+            )
+            twice = lambda held: jax.tree.map(lambda p: 2 * p, held)
+            return nn.map_variables(nn.Dense, "params", twice, init=True)(2)(w[1])
+
+    return lambda x: Lifted().init_with_output(KEY, x), (jax.random.normal(KEY, (4, 8)),)
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def nnx_layers_of_layers() -> Any:
+    def run(x: Any) -> Any:
+        make = nnx.vmap(lambda key: nnx.Linear(8, 8, rngs=nnx.Rngs(key)))
+        layers = make(jax.random.split(KEY, 3))
+        forward = nnx.scan(
+            lambda x, layer: jnp.tanh(layer(x)), in_axes=(nnx.Carry, 0), out_axes=nnx.Carry
+        )
+        slopes = nnx.grad(lambda layers: forward(x, layers).sum())(layers)
+        low = nnx.LoRALinear(8, 3, lora_rank=2, rngs=nnx.Rngs(0))
+        normal = nnx.SpectralNorm(nnx.Linear(8, 3, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
+        return forward(x, layers), jax.tree.leaves(slopes), low(x), normal(x)
+
+    return run, (jax.random.normal(KEY, (4, 8)),)

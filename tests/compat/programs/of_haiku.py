@@ -69,3 +69,35 @@ def recurrence_and_dropout() -> Any:
         return jax.jit(jax.value_and_grad(loss))(params)
 
     return run, (jnp.ones((5, 4, 3)),)
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def layers() -> Any:
+    def network(image: Any, sequence: Any) -> Any:
+        of_images = [
+            hk.Conv2D(3, 3, stride=2), hk.Conv2DTranspose(3, 3, stride=2), hk.DepthwiseConv2D(2, 3),
+            hk.GroupNorm(2), hk.InstanceNorm(True, True), hk.AvgPool(2, 2, "SAME"),
+        ]  # fmt: skip
+        deep = hk.DeepRNN([hk.VanillaRNN(4), jax.nn.relu, hk.GRU(3)])
+        start = deep.initial_state(2)
+        attention = hk.MultiHeadAttention(2, 4, w_init=hk.initializers.VarianceScaling(1.0))
+        stack = hk.experimental.layer_stack(3)(lambda x: jnp.tanh(hk.Linear(8, name="stacked")(x)))
+        normal = hk.SpectralNorm()(sequence[0], update_stats=True)
+        codes = hk.nets.VectorQuantizerEMA(8, 5, 0.25, 0.9)(sequence, True)
+        return [layer(image) for layer in of_images], (
+            hk.dynamic_unroll(deep, sequence, start, time_major=False)[0],
+            attention(sequence, sequence, sequence), stack(sequence), normal, codes["quantize"],
+        )  # fmt: skip
+
+    transformed = hk.transform_with_state(network)
+
+    def run(*inputs: Any) -> Any:
+        key = jax.random.PRNGKey(0)
+        params, state = transformed.init(key, *inputs)
+        return jax.jit(transformed.apply)(params, state, key, *inputs)
+
+    keys = jax.random.split(jax.random.PRNGKey(1))
+    return run, (
+        jax.random.normal(keys[0], (2, 8, 8, 4)),
+        jax.random.normal(keys[1], (2, 6, 8)),
+    )

@@ -84,6 +84,51 @@ def least_squares() -> Any:
 
 
 @case(rtol=1e-3, atol=1e-4)
+def normal_equations_and_lsmr() -> Any:
+    def f(a: Any, b: Any) -> Any:
+        def fit(a: Any, solver: Any) -> Any:
+            return lx.linear_solve(lx.MatrixLinearOperator(a), b, solver).value
+
+        solvers = lx.Normal(lx.Cholesky()), lx.Normal(lx.CG(1e-6, 1e-6)), lx.LSMR(1e-6, 1e-6)
+        return [(fit(a, s), jax.jacfwd(lambda a, s=s: fit(a, s))(a)) for s in solvers]
+
+    a, b = system()
+    return jax.jit(f), (a[:, :4], b)
+
+
+@case(rtol=1e-3, atol=1e-4)
+def complex_systems() -> Any:
+    def f(a: Any, b: Any) -> Any:
+        def solution(a: Any, solver: Any) -> Any:
+            return lx.linear_solve(lx.MatrixLinearOperator(a), b + 0j, solver).value
+
+        def total(a: Any, solver: Any) -> Any:
+            return jnp.sum(jnp.abs(solution(a, solver)) ** 2)
+
+        return [(solution(a, s), jax.grad(total)(a, s)) for s in (lx.LU(), lx.QR(), lx.SVD())]
+
+    a, b = system()
+    return jax.jit(f), (a + 0.1j * a[::-1], b)
+
+
+@case(rtol=1e-3, atol=1e-4)
+def a_start_and_a_preconditioner() -> Any:
+    def f(a: Any, b: Any) -> Any:
+        operator = lx.MatrixLinearOperator(a, POSITIVE)
+        nearly = lx.MatrixLinearOperator(jnp.diag(1 / jnp.diag(a)), POSITIVE)
+        options = {"y0": b, "preconditioner": nearly}
+        lu = lx.LU()
+        state = lu.init(operator, {})
+        return [
+            lx.linear_solve(operator, b, lx.CG(1e-6, 1e-6), options=options).value,
+            lx.linear_solve(operator, b, lx.GMRES(1e-6, 1e-6), options=options).value,
+            lx.linear_solve(operator, b, lu, state=state).value,
+        ]
+
+    return jax.jit(f), system()
+
+
+@case(rtol=1e-3, atol=1e-4)
 def operators() -> Any:
     def f(d: Any, b: Any) -> Any:
         diagonal = lx.DiagonalLinearOperator(d)

@@ -10,7 +10,16 @@ import numpyro
 import numpyro.distributions as dist
 from cases import COVARIANCE, MEANS, as_the_gaussian, case
 from numpyro.diagnostics import effective_sample_size
-from numpyro.infer import HMC, MCMC, NUTS, SVI, Predictive, Trace_ELBO, autoguide
+from numpyro.infer import (
+    HMC,
+    MCMC,
+    NUTS,
+    SVI,
+    DiscreteHMCGibbs,
+    Predictive,
+    Trace_ELBO,
+    autoguide,
+)
 
 KEY = jax.random.PRNGKey(0)
 
@@ -110,3 +119,58 @@ def distributions() -> Any:
         return samples, [d.log_prob(x) for d, x in zip(family, samples, strict=True)]
 
     return run, ()
+
+
+@case(rtol=1e-3, atol=1e-3, repeats=0)
+def discrete_latent_variables() -> Any:
+    """A mixture whose assignments are summed over (by Funsor), and chains over such variables."""
+
+    def mixture(x: Any) -> None:
+        weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(2)))
+        with numpyro.plate("components", 2):
+            means = numpyro.sample("means", dist.Normal(0, 5))
+        with numpyro.plate("rows", len(x)):
+            z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+            numpyro.sample("x", dist.Normal(means[z], 1.0), obs=x)
+
+    def chosen(probs: Any, means: Any) -> None:
+        c = numpyro.sample("c", dist.Categorical(probs))
+        numpyro.sample("x", dist.Normal(means[c], 0.5))
+
+    def run(x: Any, probs: Any, means: Any) -> Any:
+        fixed: dict[str, Any] = {"adapt_step_size": False, "adapt_mass_matrix": False}
+        summed = MCMC(
+            NUTS(mixture, step_size=0.02, max_tree_depth=3, **fixed),
+            num_warmup=2, num_samples=5, progress_bar=False,
+        )  # fmt: skip
+        summed.run(KEY, x)
+        gibbs = MCMC(
+            DiscreteHMCGibbs(HMC(chosen, step_size=0.3, num_steps=3, **fixed), modified=True),
+            num_warmup=2, num_samples=10, progress_bar=False,
+        )  # fmt: skip
+        gibbs.run(KEY, probs, means)
+        return summed.get_samples(), gibbs.get_samples()
+
+    x = jnp.concatenate([jax.random.normal(KEY, (10,)) - 3, jax.random.normal(KEY, (10,)) + 3])
+    return run, (x, jnp.array([0.15, 0.3, 0.3, 0.25]), jnp.array([-2.0, 0, 2, 4]))
+
+
+@case(rtol=1e-4, atol=1e-4, repeats=0)
+def transformations_of_variables() -> Any:
+    transforms = dist.transforms
+
+    def run(x: Any) -> Any:
+        made = [
+            transforms.AffineTransform(1.0, 2.0), transforms.ExpTransform(),
+            transforms.StickBreakingTransform(), transforms.OrderedTransform(),
+            transforms.CorrCholeskyTransform(), transforms.LowerCholeskyTransform(),
+            transforms.SoftplusTransform(), transforms.RealFastFourierTransform((3,)),
+            transforms.ZeroSumTransform(1), transforms.L1BallTransform(),
+        ]  # fmt: skip
+        found = []
+        for t in made:
+            y = t(x)
+            found.append((y, t.inv(y), t.log_abs_det_jacobian(x, y)))
+        return found
+
+    return jax.jit(run), (jnp.array([0.3, -0.5, 0.8]),)

@@ -77,6 +77,96 @@ def lamb_lion_and_adafactor() -> Any:
     return lambda *args: [train(*args)[1] for train, _ in made], made[0][1]
 
 
+def one_step_of_each(make: dict[str, optax.GradientTransformation]) -> Any:
+    """What each optimizer makes of three steps, with the loss where it asks for it."""
+
+    def run(params: Any, x: Any, y: Any) -> Any:
+        found = {}
+        for name, optimizer in make.items():
+            o, p = optax.with_extra_args_support(optimizer), params
+            state = o.init(p)
+            for _ in range(3):
+                value, grads = jax.value_and_grad(loss)(p, x, y)
+                updates, state = o.update(grads, state, p, value=value)
+                p = optax.apply_updates(p, updates)
+            found[name] = p
+        return found
+
+    return jax.jit(run), (network(jax.random.key(0), (8, 16, 1)), *data())
+
+
+@case(rtol=1e-3, atol=1e-4, repeats=0)
+def optimizers() -> Any:
+    return one_step_of_each(
+        {
+            "adabelief": optax.adabelief(1e-2),
+            "adadelta": optax.adadelta(1.0),
+            "adagrad": optax.adagrad(1e-1),
+            "adan": optax.adan(1e-2),
+            "amsgrad": optax.amsgrad(1e-2),
+            "lars": optax.lars(1e-1),
+            "nadamw": optax.nadamw(1e-2),
+            "noisy sgd": optax.noisy_sgd(1e-2),
+            "novograd": optax.novograd(1e-2),
+            "radam": optax.radam(1e-2),
+            "rprop": optax.rprop(1e-2),
+            "sm3": optax.sm3(1e-1),
+            "yogi": optax.yogi(1e-2),
+            "every third": optax.MultiSteps(optax.adam(1e-2), 3),
+            "finite": optax.apply_if_finite(optax.sgd(0.1), 3),
+            "polyak": optax.polyak_sgd(1.0),
+        }
+    )
+
+
+@case(rtol=2e-3, atol=1e-3, repeats=0)
+def contributed_optimizers() -> Any:
+    from optax import contrib
+
+    return one_step_of_each(
+        {
+            "muon": contrib.muon(1e-2),
+            "prodigy": contrib.prodigy(),
+            "dadapt": contrib.dadapt_adamw(),
+            "dowg": contrib.dowg(),
+            "cocob": contrib.cocob(),
+            "mechanize": contrib.mechanize(optax.adam(1e-2)),
+            "momo": contrib.momo(0.1),
+            "ademamix": contrib.ademamix(1e-2),
+            "schedule free": contrib.schedule_free_adamw(1e-2),
+        }
+    )
+
+
+@case(rtol=1e-4, atol=1e-5, repeats=0)
+def diagonals_of_second_derivatives() -> Any:
+    def f(params: Any, x: Any, y: Any) -> Any:
+        return (
+            optax.second_order.hessian_diag(loss, params, x, y),
+            optax.second_order.fisher_diag(loss, params, x, y),
+        )
+
+    return f, (network(jax.random.key(0), (8, 16, 1)), *data())
+
+
+@case(rtol=1e-4, atol=1e-5)
+def sequences_and_pairs() -> Any:
+    def all_of(logits: Any, labels: Any) -> Any:
+        sequences = jnp.stack([logits, logits[::-1]])
+        padded = jnp.zeros((2, 16)).at[1, 12:].set(1)
+        targets = jnp.array([[1, 2, 2], [3, 1, 0]])
+        return [
+            optax.ctc_loss(sequences, padded, targets, jnp.array([[0.0, 0, 0], [0, 0, 1]])),
+            optax.losses.ntxent(logits, labels),
+            optax.losses.triplet_margin_loss(logits, logits[::-1] + 1, 2 * logits),
+            optax.losses.multiclass_sparsemax_loss(logits, labels),
+            optax.sigmoid_focal_loss(logits, jnp.round(jax.nn.softmax(logits))),
+        ]
+
+    logits = jax.random.normal(jax.random.key(2), (16, 10))
+    return jax.jit(jax.jacrev(all_of)), (logits, jnp.arange(16) % 10)
+
+
 @case()
 def schedules() -> Any:
     made = [
