@@ -32,7 +32,7 @@ def _copied(self: Key) -> Key:
 
 def _item(self: Key, *args: Any) -> Key:
     if args:
-        return self[args] if len(args) > 1 else self.ravel()[args[0]]
+        return (self if len(args) > 1 else self.ravel())[args]
     if self.size != 1:
         raise ValueError(f"item of {self.size} keys")
     return self.reshape(())
