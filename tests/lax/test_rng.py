@@ -131,9 +131,9 @@ def test_states_of_64_bits_and_under_transformations() -> None:
     np.testing.assert_array_equal(bits, [1957188081, 3299040168, 2189429415])
     states = cnp.stack([STATE, END])
     mapped = cv.vmap(lambda s: lax.rng_bit_generator(s, (9,)))(states)
-    after, bits = lax.rng_bit_generator(STATE, (2, 9))  # as in JAX, all of the first state
+    after, bits = lax.rng_bit_generator(STATE, (2, 9))  # those of the first state, as in JAX
     np.testing.assert_array_equal(mapped[1], bits)
-    np.testing.assert_array_equal(mapped[0], [after, END])
+    np.testing.assert_array_equal(mapped[0], np.stack([after, END]))
 
 
 def test_numbers_without_a_key() -> None:

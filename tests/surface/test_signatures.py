@@ -1,6 +1,7 @@
 """The parameters of public functions are JAX's: their names, order, kinds, and whether they may be left out.
 
-jax_signatures.txt has those of JAX 0.12, a function a line; a name ends in `=` if it may be left out.
+jax_signatures.txt has those of JAX 0.12, a function or class a line; a name ends in `=` if it may be left out.
+jax_methods.txt has those of methods, by what they are methods of; ours take what those take, and may take more.
 """
 
 from __future__ import annotations
@@ -14,10 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import covector as cv
 import covector.numpy as cnp
 from covector._engine.types import dtypes
 
 TABLE = Path(__file__).parent / "jax_signatures.txt"
+METHODS = Path(__file__).parent / "jax_methods.txt"
+
+
+def _because(reason: str, names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), reason)
+
 
 # Ours take more, and why; or they are no functions.
 DIFFERENT = {
@@ -34,6 +42,84 @@ DIFFERENT = {
     "numpy.fromiter": "ours reads an iterator, with NumPy's parameters; JAX's only raises",
     "tree_util.KeyPath": "an alias of a type",
     "tree_util.register_dataclass": "without a class it is a decorator, which takes the fields as arguments",
+    "dtypes.issubdtype": "the same function as `numpy.issubdtype`, which has other names in JAX too",
+    "jit": "the order of keywords; a class may be given by the name `fun`",
+    "lax.random_gamma_grad": "its operands have names",
+    "remat": "as `checkpoint`, which takes names of static arguments in JAX too",
+    "debug.breakpoint": "the streams that it reads and writes are named",
+    "debug.visualize_array_sharding": "the name of its options, which cannot be given",
+    "sharding.ManualAxisType": "a record, whose fields may be given by position too",
+    "tree_util.Partial": "Python's own class, which says nothing of its parameters",
+    "interpreters.batching.broadcast": "the axis of the mesh may be left out",
+    "interpreters.batching.defreducer": "the identity may be left out, and is not needed",
+    "interpreters.partial_eval.abstract_eval_fun": "what is known of names may be left out",
+    "extend.core.new_jaxpr_eqn": "effects may be left out",
+    "custom_derivatives.custom_vjp_primal_tree_values": "another name of its one parameter",
+    "ad_checkpoint.print_saved_residuals": "another name of the function",
+    "core.max_dim": "another name of its parameters",
+    "core.min_dim": "another name of its parameters",
+    "extend.core.find_top_trace": "takes, as in earlier versions of JAX, values to look at",
+    "extend.core.jaxpr_as_fun": "gives the function, as a decorated one of JAX does",
+    "extend.core.primal_dtype_to_tangent_dtype": "another name of its one parameter",
+    "interpreters.xla.apply_primitive": "another name of its first parameter",
+    **_because(
+        "the class of ml_dtypes, whose parameter has another name",
+        """
+        numpy.iinfo dtypes.iinfo
+        """,
+    ),
+    **_because(
+        "the value has to be given, or may be",
+        """
+        checking_leaks default_device default_matmul_precision default_prng_impl
+        numpy_dtype_promotion numpy_rank_promotion transfer_guard_device_to_device
+        transfer_guard_device_to_host transfer_guard_host_to_device
+        """,
+    ),
+    **_because(
+        "made by Covector alone: what it is made of is ours",
+        """
+        Ref ref.Ref Shard core.Tracer core.AbstractValue stages.ArgInfo stages.Compiled
+        stages.Lowered stages.Traced experimental.checkify.Error experimental.hijax.AbstractValue
+        experimental.hijax.Zero extend.core.Effect experimental.random.StatefulPRNG
+        extend.core.ClosedJaxpr extend.core.Jaxpr extend.core.JaxprEqn extend.core.Literal
+        extend.linear_util.WrappedFun interpreters.ad.JVPTrace interpreters.ad.UndefinedPrimal
+        interpreters.ad.Zero interpreters.partial_eval.DynamicJaxprTracer
+        """,
+    ),
+    **_because(
+        "made of a text, as other exceptions are",
+        """
+        errors.ConcretizationTypeError errors.JAXIndexError errors.JAXTypeError
+        errors.NonConcreteBooleanIndexError errors.TracerArrayConversionError
+        errors.TracerBoolConversionError errors.TracerIntegerConversionError
+        errors.UnexpectedTracerError
+        """,
+    ),
+    # Parameters that JAX has and we have not: of experiments, of several devices, or of its inside.
+    **_because(
+        "has not all the parameters of JAX's",
+        """
+        ShapeDtypeStruct core.ShapedArray experimental.hijax.ShapedArray api_util.flatten_axes
+        api_util.flatten_fun api_util.flatten_fun_nokwargs core.eval_jaxpr
+        custom_derivatives.custom_gradient custom_gradient dtypes.result_type empty_ref
+        ref.empty_ref new_ref ref.new_ref experimental.checkify.check experimental.jet.jet2
+        experimental.sparse.empty experimental.sparse.bcoo_fromdense experimental.sparse.eye
+        linearize vjp extend.core.set_current_trace extend.core.unmapped_aval numpy.ufunc
+        extend.linear_util.transformation extend.linear_util.transformation_with_aux
+        ffi.build_ffi_lowering_function ffi.ffi_lowering interpreters.ad.jvp
+        interpreters.batching.bdim_at_front interpreters.partial_eval.dce_jaxpr
+        interpreters.partial_eval.trace_to_jaxpr_dynamic
+        """,
+    ),
+}
+# Methods that have not all the parameters of JAX's.
+WITHOUT = {
+    "Array.at[].get": "strategy: how the elements are found is the compiler's business",
+    "Lowered.compile": "device_assignment: there is one device",
+    "aval.update": "what changes is given by name",
+    "aval.str_short": "mesh_axis_types: types show no meshes",
+    "custom_vjp.defvjp": "generic_batching: batches are what they are",
 }
 
 
@@ -69,6 +155,79 @@ def there() -> Iterator[tuple[str, object, str]]:
             yield name, f, parameters
 
 
+def owners() -> dict[str, Any]:
+    """What the methods of jax_methods.txt are methods of."""
+    x = cnp.ones((2, 3))
+    jitted = cv.jit(lambda x: x)
+    traced = jitted.trace(x)
+    closed = cv.make_jaxpr(lambda x: x)(1.0)
+    return {
+        "Array": x,
+        "Array.at[]": x.at[0],
+        "ClosedJaxpr": closed,
+        "Compiled": traced.lower().compile(),
+        "Jaxpr": closed.jaxpr,
+        "Key": cv.random.key(0),
+        "Lowered": traced.lower(),
+        "ShapeDtypeStruct": cv.ShapeDtypeStruct((2,), "float32"),
+        "Traced": traced,
+        "aval": cv.typeof(x),
+        "custom_jvp": cv.custom_jvp(lambda x: x),
+        "custom_vjp": cv.custom_vjp(lambda x: x),
+        "jit": jitted,
+        "ref": cv.new_ref(1.0),
+        "sharding": x.sharding,
+        "ufunc": cnp.add,
+    }
+
+
+def takes(f: Any, parameters: str) -> bool:
+    """Whether a method can be called as one with JAX's parameters: by position, and by keyword."""
+    own = list(inspect.signature(f).parameters.values())
+    kinds = {p.kind for p in own}
+    by_position = [p.name for p in own if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    by_name = {p.name for p in own if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    position: int | None = 0
+    for text in parameters.split(", ") if parameters else []:
+        name = text.rstrip("=")
+        if name.startswith("*"):
+            position = None
+            needed = inspect.Parameter.VAR_KEYWORD if name.startswith("**") else None
+            if name.strip("*") and not name.startswith("**"):
+                needed = inspect.Parameter.VAR_POSITIONAL
+            if needed is not None and needed not in kinds:
+                return False
+        elif name == "/":
+            continue
+        elif position is not None:
+            there = by_position[position : position + 1] == [name]
+            if not there and inspect.Parameter.VAR_POSITIONAL not in kinds:
+                return False
+            position += 1
+        elif name not in by_name and inspect.Parameter.VAR_KEYWORD not in kinds:
+            return False
+    return True
+
+
+def test_methods_take_what_those_of_jax_take() -> None:
+    there, compared, wrong = owners(), 0, []
+    for line in METHODS.read_text().splitlines():
+        name, _, parameters = line[:-1].partition("(")
+        owner, _, method = name.rpartition(".")
+        f = getattr(there[owner], method, None)
+        if f is None or name in WITHOUT:
+            continue
+        try:
+            inspect.signature(f)
+        except ValueError:  # native code, whose parameters are not to be seen
+            continue
+        compared += 1
+        if not takes(f, parameters):
+            wrong.append(f"{name}{inspect.signature(f)}, not ({parameters})")
+    assert not wrong, "\n".join(wrong)
+    assert compared > 80
+
+
 def test_parameters_are_those_of_jax() -> None:
     compared, wrong = 0, []
     for name, f, parameters in there():
@@ -78,7 +237,7 @@ def test_parameters_are_those_of_jax() -> None:
         if (ours := shown(f)) != parameters:
             wrong.append(f"{name}({ours}), not ({parameters})")
     assert not wrong, "\n".join(wrong)
-    assert compared > 600
+    assert compared > 1000
 
 
 def test_an_out_is_refused_everywhere() -> None:

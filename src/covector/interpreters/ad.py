@@ -120,7 +120,7 @@ def add_tangents(x: Any, y: Any) -> Any:
     return x if type(y) is Zero else prims.add(x, y)
 
 
-def get_primitive_transpose(primitive: OpenPrimitive) -> Callable[..., Any]:
+def get_primitive_transpose(p: OpenPrimitive) -> Callable[..., Any]:
     """The transpose rule of a primitive; NotImplementedError if it has none.
 
     >>> from covector import lax
@@ -128,9 +128,9 @@ def get_primitive_transpose(primitive: OpenPrimitive) -> Callable[..., Any]:
     >>> callable(ad.get_primitive_transpose(lax.neg_p))
     True
     """
-    if primitive not in TRANSPOSES:
-        raise NotImplementedError(f"there is no transpose rule for {primitive}")
-    return TRANSPOSES[primitive]
+    if p not in TRANSPOSES:
+        raise NotImplementedError(f"there is no transpose rule for {p}")
+    return TRANSPOSES[p]
 
 
 def defjvp(primitive: OpenPrimitive, *jvprules: Callable[..., Any] | None) -> None:
@@ -210,7 +210,7 @@ def _linear_jvp(
 
 
 def defbilinear(
-    primitive: OpenPrimitive, lhs_rule: Callable[..., Any], rhs_rule: Callable[..., Any]
+    prim: OpenPrimitive, lhs_rule: Callable[..., Any], rhs_rule: Callable[..., Any]
 ) -> None:
     """Say that a primitive is linear in each of its two operands: `lhs_rule(ct, lhs, rhs, **params)`, and likewise.
 
@@ -220,9 +220,9 @@ def defbilinear(
     >>> ad.defbilinear(times_p, lambda ct, x, y: ct * y, lambda ct, x, y: ct * x)
     """
     defjvp(
-        primitive,
-        lambda t, x, y, **params: primitive.bind(t, y, **params),
-        lambda t, x, y, **params: primitive.bind(x, t, **params),
+        prim,
+        lambda t, x, y, **params: prim.bind(t, y, **params),
+        lambda t, x, y, **params: prim.bind(x, t, **params),
     )
 
     def transpose(ct: Any, x: Any, y: Any, **params: Any) -> Sequence[Any]:
@@ -230,7 +230,7 @@ def defbilinear(
             return (Zero(x.aval) if type(ct) is Zero else lhs_rule(ct, x, y, **params)), None
         return None, (Zero(y.aval) if type(ct) is Zero else rhs_rule(ct, x, y, **params))
 
-    TRANSPOSES[primitive] = transpose
+    TRANSPOSES[prim] = transpose
 
 
 def jvp_jaxpr(

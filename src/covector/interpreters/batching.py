@@ -94,14 +94,14 @@ def bdim_at_front(x: Any, bdim: int | None, size: int) -> Any:
     return prims.batch_to_front(x, bdim, size)
 
 
-def defvectorized(primitive: OpenPrimitive) -> None:
+def defvectorized(prim: OpenPrimitive) -> None:
     """Say that a primitive works element by element on one operand: it does so along a batch axis too.
 
     >>> from covector.extend.core import Primitive
     >>> from covector.interpreters import batching
     >>> batching.defvectorized(Primitive("g"))
     """
-    BATCHERS[primitive] = partial(_vectorized, primitive)
+    BATCHERS[prim] = partial(_vectorized, prim)
 
 
 def _vectorized(
@@ -112,14 +112,14 @@ def _vectorized(
     return out, [axis] * len(out) if primitive.multiple_results else axis
 
 
-def defbroadcasting(primitive: OpenPrimitive) -> None:
+def defbroadcasting(prim: OpenPrimitive) -> None:
     """Say that a primitive works element by element on operands of one shape.
 
     >>> from covector.extend.core import Primitive
     >>> from covector.interpreters import batching
     >>> batching.defbroadcasting(Primitive("h"))
     """
-    BATCHERS[primitive] = partial(_broadcasting, primitive)
+    BATCHERS[prim] = partial(_broadcasting, prim)
 
 
 def _broadcasting(
@@ -130,7 +130,7 @@ def _broadcasting(
     return _vectorized(primitive, moved, (axis,) * len(moved), **params)
 
 
-def defreducer(primitive: OpenPrimitive, ident: Any = None) -> None:
+def defreducer(prim: OpenPrimitive, ident: Any = None) -> None:
     """Say that a primitive of one operand reduces the axes in its parameter `axes`, and so does it beside a batch axis.
 
     `ident` is accepted: it is what JAX fills ragged axes with.
@@ -139,7 +139,7 @@ def defreducer(primitive: OpenPrimitive, ident: Any = None) -> None:
     >>> from covector.interpreters import batching
     >>> batching.defreducer(Primitive("total"))
     """
-    BATCHERS[primitive] = partial(_reducing, primitive)
+    BATCHERS[prim] = partial(_reducing, prim)
 
 
 def _reducing(

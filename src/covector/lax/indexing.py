@@ -16,6 +16,7 @@ from covector._engine.types import dtypes
 from covector.lax.operands import array
 from covector.lax.shape import expand_dims, index_in_dim, squeeze
 from covector.numpy.arithmetic import remainder
+from covector.numpy.operands import converted
 from covector.numpy.promotion import axis_of, cast, shape_of
 from covector.numpy.updates import applied_at
 
@@ -360,7 +361,8 @@ def _scatter(name: str, combine: Any, doc: str, prepare: Callable[[Any], Any] | 
         numbers = ScatterDimensionNumbers(*_tuples(dimension_numbers))
         new = _update(name, x, updates)
         primitive = prims.Scatter(numbers, _mode(mode), combine, unique_indices)
-        return prims.scattered(primitive, x, indices, new if prepare is None else prepare(new))
+        out = prims.scattered(primitive, x, indices, new if prepare is None else prepare(new))
+        return converted(out, x.dtype, x.weak_type)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = doc

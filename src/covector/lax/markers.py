@@ -67,7 +67,7 @@ def _nothing(*values: Any) -> None:
     """Take values and do nothing."""
 
 
-def stage(x: Any) -> Any:
+def stage(x: Any, /) -> Any:
     """The value as an array or as part of what is traced: a number becomes an array.
 
     >>> from covector import lax

@@ -11,7 +11,7 @@ from covector._engine import primitives as prims
 from covector._engine.api.arguments import flatten
 from covector._engine.api.transforms import vmap
 from covector._engine.base import errors, tree
-from covector._engine.core.numbers import SCALARS
+from covector._engine.core.numbers import NUMBERS, SCALARS
 from covector._engine.core.trace import Tracer, typeof
 from covector._engine.primitives.slide import Slide, window_under
 from covector._engine.transforms.programs import stage_closed
@@ -21,6 +21,7 @@ from covector._engine.types.dims import Dim
 from covector.lax.control_flow import scan
 from covector.lax.operands import array
 from covector.lax.padding import Padding, numbers_of, padding_of, sizes_of
+from covector.numpy.operands import converted
 from covector.numpy.promotion import axes_of
 
 __all__ = ["reduce", "reduce_window", "reduce_window_shape_tuple"]
@@ -63,6 +64,10 @@ class _Reduced:
             )
         self.computation = computation
         self.starts = [self._start(x, s) for x, s in zip(self.operands, starts, strict=True)]
+        self.weak = [
+            typeof(x).weak_type and (type(s) in NUMBERS or getattr(s, "weak_type", False))
+            for x, s in zip(self.operands, starts, strict=True)
+        ]
         shapes = {x.shape for x in self.operands}
         if len(shapes) > 1:
             raise errors.ShapeError(
@@ -124,6 +129,10 @@ class _Reduced:
         """The results as the operands came."""
         return tree.unflatten(self.structure, list(results))
 
+    def as_weak(self, results: Sequence[Any]) -> list[Any]:
+        """The results, weak where an operand and its initial value are."""
+        return [converted(x, x.dtype, weak) for x, weak in zip(results, self.weak, strict=True)]
+
 
 def _everywhere(x: Any, shape: tuple[Dim, ...]) -> Any:
     """A scalar at each place of a shape."""
@@ -156,7 +165,8 @@ def reduce(
     operation = reduced.operation()
     if operation is not None:
         fold, x = _FOLDS[operation][0](axes), reduced.operands[0]
-        return reduced.given([reduced.begun(operation, fold(x), type(fold).identity(x.dtype))])
+        out = reduced.begun(operation, fold(x), type(fold).identity(x.dtype))
+        return reduced.given(reduced.as_weak([out]))
     kept = tuple([a for a in range(ndim) if a not in axes])
     xs: list[Any] = []
     for x in reduced.operands:
@@ -164,7 +174,7 @@ def reduce(
         front = prims.Transpose((*axes, *kept))(x)
         count = int(np.prod([x.shape[a] for a in axes]))
         xs.append(prims.Reshape((count, *shape))(front))
-    return reduced.given(_folded(reduced, xs))
+    return reduced.given(reduced.as_weak(_folded(reduced, xs)))
 
 
 def _folded(reduced: _Reduced, xs: Sequence[Any]) -> list[Any]:

@@ -374,6 +374,10 @@ def repeat(
     if total_repeat_length is not None:
         return _repeat_to(a, repeats, axis, integer_of(total_repeat_length, "total_repeat_length"))
     count = np.asarray(repeats)
+    if count.dtype.kind not in "iub" and count.size:
+        raise TypeError(
+            f"repeat: repeats are integers, got {repeats!r} of {count.dtype}{errors.at_user_line()}"
+        )
     if count.ndim and count.size != 1:
         return _repeat_each(a, count, axis)
     n = int(count.reshape(-1)[0])
@@ -407,14 +411,11 @@ def _repeat_each(a: Any, counts: np.ndarray, axis: int) -> Any:
         raise ValueError(
             f"repeat: {counts.size} counts for axis {axis} of size {a.shape[axis]}{errors.at_user_line()}"
         )
-    parts = [
-        prims.Broadcast((*a.shape[:axis], int(n), *a.shape[axis + 1 :]), (axis,))(
-            prims.squeeze(cut(a, axis, i, i + 1), (axis,))
+    if counts.size and counts.min() < 0:
+        raise ValueError(
+            f"repeat: repeats must not be negative, got {counts.min()}{errors.at_user_line()}"
         )
-        for i, n in enumerate(counts)
-        if n
-    ]
-    return prims.Concatenate(axis)(*parts) if parts else cut(a, axis, 0, 0)
+    return a.take(np.repeat(np.arange(counts.size), counts.astype(int)), axis, mode="clip")
 
 
 def resize(a: Any, new_shape: Any) -> Any:

@@ -147,6 +147,7 @@ def _method(f: Callable[..., Any]) -> Callable[..., Any]:
         return called(self, *args, **kwargs)
 
     method.__doc__ = f.__doc__
+    method.__wrapped__ = f  # type: ignore[attr-defined] -- `inspect` shows its parameters
     return method
 
 
@@ -155,7 +156,9 @@ def _several(args: tuple[Any, ...]) -> Any:
     return args[0] if len(args) == 1 else args
 
 
-def _reshape(self: Any, *args: Any, order: str = "C", **kwargs: Any) -> Any:
+def _reshape(
+    self: Any, *args: Any, order: str = "C", out_sharding: Any = None, **kwargs: Any
+) -> Any:
     """The elements in another shape, given as one tuple or number by number.
 
     TypeError if the numbers of elements differ.
@@ -165,7 +168,7 @@ def _reshape(self: Any, *args: Any, order: str = "C", **kwargs: Any) -> Any:
     Array([[0, 1],
            [2, 3]], dtype=int32)
     """
-    return reshape(self, _several(args), order, **kwargs)
+    return reshape(self, _several(args), order, out_sharding=out_sharding, **kwargs)
 
 
 def _transpose(self: Any, *args: Any) -> Any:
@@ -209,7 +212,7 @@ def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> An
     return creation.astype(self, dtype, copy=copy, device=device)
 
 
-def _flatten(self: Any, order: str = "C") -> Any:
+def _flatten(self: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     """The elements on one axis.
 
     In row-major order.
@@ -218,7 +221,7 @@ def _flatten(self: Any, order: str = "C") -> Any:
     >>> cnp.array([[1, 2], [3, 4]]).flatten()
     Array([1, 2, 3, 4], dtype=int32)
     """
-    return ravel(self, order)
+    return ravel(self, order, out_sharding=out_sharding)
 
 
 def _clip(self: Any, min: Any = None, max: Any = None) -> Any:

@@ -7,6 +7,7 @@ which is its meaning: the operands in one dtype and shape, then the recipe.
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable
 from functools import cache, wraps
@@ -125,8 +126,8 @@ _BY_OPERANDS = {1: "x, /", 2: "x1, x2, /"}
 
 
 @cache
-def _signature(parameters: str) -> inspect.Signature:
-    """What `inspect` shows of parameters that are written as in a definition."""
+def signature_of(parameters: str) -> inspect.Signature:
+    """What `inspect` shows of parameters that are written as in a definition, with literals as defaults."""
     shown: list[inspect.Parameter] = []
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     for text in parameters.split(", "):
@@ -134,10 +135,11 @@ def _signature(parameters: str) -> inspect.Signature:
         if text == "/":
             shown = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for p in shown]
         elif text.startswith("*"):
-            shown.append(inspect.Parameter(name[1:], inspect.Parameter.VAR_POSITIONAL))
+            if name[1:]:
+                shown.append(inspect.Parameter(name[1:], inspect.Parameter.VAR_POSITIONAL))
             kind = inspect.Parameter.KEYWORD_ONLY
         else:
-            empty = None if default else inspect.Parameter.empty
+            empty = ast.literal_eval(default) if default else inspect.Parameter.empty
             shown.append(inspect.Parameter(name, kind, default=empty))
     return inspect.Signature(shown)
 
@@ -174,7 +176,7 @@ def elementwise(
     shown = EXAMPLES.get(name, "") if example is None else example
     text = parameters or _PARAMETERS.get(name) or _BY_OPERANDS.get(nin)
     if text is not None:
-        python = _named(name, python, _signature(text))
+        python = _named(name, python, signature_of(text))
     python.weak_by_shape = strong == WITH_AXES  # type: ignore[attr-defined]
     return make(name, python, nin, f"{doc}{rules}{shown}")
 

@@ -11,6 +11,7 @@ from covector._engine import _native
 from covector._engine.base import errors
 from covector._engine.base.locks import import_late
 from covector._engine.base.public import boundary
+from covector.numpy.ufunc import signature_of
 
 __all__ = ["ufunc"]
 
@@ -64,9 +65,17 @@ def _method(name: str) -> Any:
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = _DOCS[name]
+    method.__signature__ = signature_of(f"self, {_PARAMETERS[name]}")  # type: ignore[attr-defined]
     return boundary(method)
 
 
+_PARAMETERS = {
+    "reduce": "a, axis=0, dtype=None, out=None, keepdims=False, initial=None, where=None",
+    "accumulate": "a, axis=0, dtype=None, out=None",
+    "outer": "A, B, /",
+    "at": "a, indices, b=None, /, *, inplace=True",
+    "reduceat": "a, indices, axis=0, dtype=None, out=None",
+}
 _DOCS = {
     "reduce": """The results of all elements along an axis (0, several, or all with None), from the first to the last.
 

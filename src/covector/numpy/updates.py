@@ -38,6 +38,7 @@ from covector.numpy.index_plan import (
     starts_of,
 )
 from covector.numpy.indexing import mode_of, read, read_index, read_strided
+from covector.numpy.operands import placed
 from covector.numpy.promotion import (
     Array,
     Shape,
@@ -51,6 +52,7 @@ from covector.numpy.promotion import (
 )
 from covector.numpy.selection import where
 from covector.numpy.shape import broadcast_shapes
+from covector.numpy.ufunc import signature_of
 
 __all__ = ["At", "AtIndex", "applied_at", "at"]
 
@@ -307,6 +309,7 @@ class AtIndex:
         unique_indices: bool = False,
         mode: Any = None,
         fill_value: Any = None,
+        out_sharding: Any = None,
         wrap_negative_indices: bool = True,
     ) -> Any:
         """x[index], with a choice of what happens out of bounds: mode="fill" gives `fill_value` (NaN).
@@ -314,12 +317,14 @@ class AtIndex:
         Without `wrap_negative_indices` negative indices are out of bounds.
         """
         chosen, checked = mode_of(mode, "clip"), mode is None
-        return read_index(
+        found = read_index(
             self.array, self.index, chosen, fill_value, checked, bool(wrap_negative_indices)
         )
+        return placed("get", found, None, out_sharding)
 
     def _update(self, combine: str, values: Any, options: dict[str, Any]) -> Any:
-        return update(self.array, self.index, values, combine, _options(options))
+        out = update(self.array, self.index, values, combine, _options(options))
+        return placed(combine, out, None, options.get("out_sharding"))
 
     def set(self, values: Any, **options: Any) -> Any:
         """The array with these values at the index.
@@ -403,21 +408,32 @@ def _as_with_itself(f: Callable[[Any, Any], Any], x: Any, result: Any) -> Any:
     return _weak_as(x, cast(result, typeof(f(one, one)).dtype))
 
 
-_OPTIONS = {
-    "mode",
-    "indices_are_sorted",
-    "unique_indices",
-    "fill_value",
-    "wrap_negative_indices",
-    "out_sharding",
+# The options of updates, and what they are if they are not given.
+_OPTIONS: dict[str, Any] = {
+    "indices_are_sorted": False,
+    "unique_indices": False,
+    "mode": None,
+    "out_sharding": None,
+    "wrap_negative_indices": True,
 }
+
+
+def _show_options() -> None:
+    """Let `inspect` show the options of each method, which all take the same."""
+    options = ", ".join([f"{name}={x!r}" for name, x in _OPTIONS.items()])
+    for name in ("set", "add", "subtract", "multiply", "min", "max", "divide", "power", "apply"):
+        own = "func" if name == "apply" else "values"
+        vars(AtIndex)[name].__wrapped__.__signature__ = signature_of(f"self, {own}, *, {options}")
+
+
+_show_options()
 
 
 def _options(given: dict[str, Any]) -> Options:
     """The keyword arguments of an update; TypeError for one that there is not."""
     if not given:
         return _DEFAULT
-    unknown = set(given) - _OPTIONS
+    unknown = set(given) - set(_OPTIONS)
     if unknown:
         raise TypeError(
             f"unknown options of an update: {', '.join(sorted(unknown))}{errors.at_user_line()}"

@@ -71,7 +71,7 @@ class _KeyTrace(BatchTrace):
         return f"{self.name} of keys{errors.at_user_line()}: {why}"
 
 
-def _move(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def move(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function that moves elements, of keys among its arguments or in containers of them."""
     leaves, structure = tree.flatten((args, kwargs), is_leaf=lambda x: isinstance(x, Key))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Key)]
@@ -187,7 +187,7 @@ def _full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, **
         raise TypeError(
             f"keys filled with {fill_value!r}, dtype={dtype!r}{errors.at_user_line()}: what is put among keys is keys"
         )
-    return _move(broadcast_to, (fill_value, _shape(shape, a)), {})
+    return move(broadcast_to, (fill_value, _shape(shape, a)), {})
 
 
 _OWN: dict[str, Callable[..., Any]] = {
@@ -248,7 +248,7 @@ def apply(
     if name not in _MOVING:
         return NotImplemented
     args, kwargs = _without_dtype(function, args, kwargs, self.dtype)
-    return _move(function, args, kwargs)
+    return move(function, args, kwargs)
 
 
 def install() -> None:

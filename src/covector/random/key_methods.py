@@ -7,58 +7,32 @@ from typing import Any
 
 from covector._engine.base import errors
 from covector._engine.base.public import bounded
-from covector.numpy.edits import compress
-from covector.numpy.join import repeat
-from covector.numpy.matrices import diagonal
-from covector.numpy.promotion import axes_of, axis_of
-from covector.numpy.shape import moveaxis, squeeze, swapaxes, transpose
-from covector.numpy.take import take
+from covector._engine.core.trace import Tracer
+from covector.numpy.shape import matrix_transpose, transpose
 from covector.numpy.updates import AtIndex
+from covector.random.key_functions import move
 from covector.random.keys import Key
 
 
-def _transposed(self: Key, *args: Any) -> Key:
-    given = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
-    axes = axes_of(tuple(given), self.ndim) if given else tuple(reversed(range(self.ndim)))
-    return self.like(transpose(self.words, (*axes, self.ndim)))
+def _moving(name: str) -> Callable[..., Any]:
+    """The method of arrays, which moves elements."""
+    of_arrays = vars(Tracer)[name]
 
-
-def _swapped(self: Key, axis1: int, axis2: int) -> Key:
-    a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
-    return self.like(swapaxes(self.words, a, b))
-
-
-def _squeezed(self: Key, axis: Any = None) -> Key:
-    ones = tuple([a for a, n in enumerate(self.shape) if n == 1])
-    return self.like(squeeze(self.words, ones if axis is None else axes_of(axis, self.ndim)))
-
-
-def _along(name: str, f: Callable[..., Any]) -> Callable[..., Key]:
-    """A function along one axis, or of the flattened array."""
-
-    def method(self: Key, what: Any, axis: int | None = None, **options: Any) -> Key:
-        keys = self.ravel() if axis is None else self
-        return self.like(f(keys.words, what, axis=axis_of(axis or 0, keys.ndim), **options))
+    def method(self: Key, *args: Any, **kwargs: Any) -> Any:
+        return move(of_arrays, (self, *args), kwargs)
 
     method.__name__ = method.__qualname__ = name
+    method.__wrapped__ = of_arrays  # type: ignore[attr-defined] -- `inspect` shows its parameters
     return method
-
-
-def _diagonal(self: Key, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Key:
-    a, b = (axis_of(axis, self.ndim) for axis in (axis1, axis2))
-    return self.like(moveaxis(diagonal(self.words, offset, a, b), -1, -2))
 
 
 def _copied(self: Key) -> Key:
     return self.like(self.words.copy())
 
 
-def _compressed(self: Key, condition: Any, axis: int | None = None, **options: Any) -> Key:
-    keys = self.ravel() if axis is None else self
-    return self.like(compress(condition, keys.words, axis_of(axis or 0, keys.ndim), **options))
-
-
-def _item(self: Key) -> Key:
+def _item(self: Key, *args: Any) -> Key:
+    if args:
+        return (self if len(args) > 1 else self.ravel())[args]
     if self.size != 1:
         raise ValueError(f"item of {self.size} keys")
     return self.reshape(())
@@ -124,7 +98,12 @@ def _to_device(self: Key, device: Any, *, stream: Any = None) -> Key:
 
 # The method or property; what it is; an example with six keys of shape (2, 3), and what that gives.
 _METHODS: dict[str, tuple[Any, str, str, str]] = {
-    "T": (property(_transposed), "The axes in the opposite order.", "keys.T.shape", "(3, 2)"),
+    "T": (
+        property(lambda self: move(transpose, (self,), {})),
+        "The axes in the opposite order.",
+        "keys.T.shape",
+        "(3, 2)",
+    ),
     "addressable_data": (
         lambda self, index: self.like(self.words.addressable_data(index)),
         "The keys on one of the devices: all of them are on the one there is.",
@@ -134,14 +113,14 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
     "at": (property(KeyAt), "Reading and setting.", "keys.at[0].set(keys[1]).shape", "(2, 3)"),
     "clone": (_copied, "The same keys in memory of their own.", "keys.clone().shape", "(2, 3)"),
     "compress": (
-        _compressed,
+        _moving("compress"),
         "The keys, or slices along an axis, where a vector of conditions is true.",
         "keys.compress(numpy.array([True, False]), axis=0).shape",
         "(1, 3)",
     ),
     "copy": (_copied, "The same keys in memory of their own.", "keys.copy().shape", "(2, 3)"),
     "diagonal": (
-        _diagonal,
+        _moving("diagonal"),
         "The keys on a diagonal of two axes, on the last axis of the result.",
         "keys.diagonal().shape",
         "(2,)",
@@ -165,26 +144,26 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
         "8",
     ),
     "mT": (
-        property(lambda self: _swapped(self, -1, -2)),
+        property(lambda self: move(matrix_transpose, (self,), {})),
         "The last two axes exchanged.",
         "keys.mT.shape",
         "(3, 2)",
     ),
     "repeat": (
-        _along("repeat", repeat),
+        _moving("repeat"),
         "Each key so many times, along an axis or of all.",
         "keys.repeat(2, axis=0).shape",
         "(4, 3)",
     ),
     "squeeze": (
-        _squeezed,
+        _moving("squeeze"),
         "The keys without axes of length 1: these, or all.",
         "keys[:1].squeeze().shape",
         "(3,)",
     ),
-    "swapaxes": (_swapped, "Two axes exchanged.", "keys.swapaxes(0, 1).shape", "(3, 2)"),
+    "swapaxes": (_moving("swapaxes"), "Two axes exchanged.", "keys.swapaxes(0, 1).shape", "(3, 2)"),
     "take": (
-        _along("take", take),
+        _moving("take"),
         "The keys at indices along an axis, or of all.",
         "keys.take(numpy.array([2, 0]), axis=1).shape",
         "(2, 2)",
@@ -196,7 +175,7 @@ _METHODS: dict[str, tuple[Any, str, str, str]] = {
         "True",
     ),
     "transpose": (
-        _transposed,
+        _moving("transpose"),
         "The axes in another order, given as one tuple or axis by axis; reversed by default.",
         "keys.transpose(1, 0).shape",
         "(3, 2)",

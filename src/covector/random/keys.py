@@ -13,6 +13,7 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import bounded
 from covector._engine.core.numbers import entered
 from covector._engine.core.trace import Tracer, typeof
+from covector._engine.runtime.device import check_places
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector.numpy.creation import asarray
@@ -30,7 +31,7 @@ from covector.numpy.promotion import (
     spread,
     stands_for_array,
 )
-from covector.numpy.shape import reshape
+from covector.numpy.shape import reshape, transpose
 from covector.random.generators import NAMED, THREEFRY, Generator, KeyType, chosen, default
 
 
@@ -102,18 +103,25 @@ class Key:
             raise TypeError("a single key cannot be iterated over; split it")
         return iter([self.like(words) for words in unstack(self.words)])
 
-    def reshape(self, *shape: Any) -> Key:
-        """The keys in another shape."""
+    def reshape(self, *shape: Any, order: str = "C", out_sharding: Any = None) -> Key:
+        """The keys in another shape, as arrays."""
         new = shape[0] if len(shape) == 1 and isinstance(shape[0], Iterable) else shape
+        if order == "F":
+            return self._turned().reshape(tuple(new)[::-1])._turned()
+        check_places("reshape", "out_sharding", (out_sharding,))
         if -1 in new:
             known = [n for n in new if n != -1]
             rest = self.size // int(np.prod(known)) if 0 not in known else 0
             new = [rest if n == -1 else n for n in new]
         return self.like(reshape(self.words, (*new, self.generator.length)))
 
-    def ravel(self) -> Key:
+    def _turned(self) -> Key:
+        """The axes in the opposite order."""
+        return self.like(transpose(self.words, (*range(self.ndim)[::-1], self.ndim)))
+
+    def ravel(self, order: str = "C", *, out_sharding: Any = None) -> Key:
         """The keys on one axis."""
-        return self.reshape(-1)
+        return self.reshape(-1, order=order, out_sharding=out_sharding)
 
     flatten = ravel
 
@@ -318,14 +326,14 @@ def key_impl(keys: Any) -> str | Generator:
     return generator.name if NAMED.get(generator.name) is generator else generator
 
 
-def key_dtype(impl: Any = None) -> KeyType:
+def key_dtype(impl_spec: Any = None) -> KeyType:
     """The dtype of keys of a generator; ValueError for one that there is not.
 
     >>> from covector import random
     >>> random.key_dtype()
     key<fry>
     """
-    return chosen("key_dtype", impl).dtype
+    return chosen("key_dtype", impl_spec).dtype
 
 
 def clone(key: Any) -> Any:

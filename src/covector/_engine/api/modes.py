@@ -27,7 +27,7 @@ def disable_jit(disable: bool = True) -> AbstractContextManager[None]:
     return config.override(disable_jit=disable)
 
 
-def enable_x64(state: bool | None = True) -> AbstractContextManager[None]:
+def enable_x64(new_val: bool | None = True) -> AbstractContextManager[None]:
     """In a `with` block, what types of 64 bits are: True, False and None are three states.
 
     None, as it is outside of such blocks: types are as they are written.  Numbers, and what is made without a dtype,
@@ -47,7 +47,7 @@ def enable_x64(state: bool | None = True) -> AbstractContextManager[None]:
     float32 float32
     float64 float64
     """
-    return config.override(enable_x64=state)
+    return config.override(enable_x64=new_val)
 
 
 def disable_x64() -> AbstractContextManager[None]:
@@ -61,7 +61,7 @@ def disable_x64() -> AbstractContextManager[None]:
     return enable_x64(False)
 
 
-def check_tracer_leaks(check: bool = True) -> AbstractContextManager[None]:
+def check_tracer_leaks(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block a trace that ends while something still keeps its tracers raises `LeakedTracerError`.
 
     It tells which values they are and where they were made.  Each trace costs a run of the garbage collector.
@@ -75,13 +75,13 @@ def check_tracer_leaks(check: bool = True) -> AbstractContextManager[None]:
     ...         print("kept" in str(error) or "keeps" in str(error))
     True
     """
-    return config.override(check_tracer_leaks=check)
+    return config.override(check_tracer_leaks=new_val)
 
 
 checking_leaks = check_tracer_leaks
 
 
-def debug_nans(check: bool = True) -> AbstractContextManager[None]:
+def debug_nans(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block a NaN in what is computed raises FloatingPointError, which tells what made it, and where.
 
     Results of a compiled function are looked at when it has run.  If there is a NaN the function runs again, operation
@@ -97,10 +97,10 @@ def debug_nans(check: bool = True) -> AbstractContextManager[None]:
     ...         print(str(error)[:42])
     invalid value (nan) encountered in log (at
     """
-    return config.override(debug_nans=check)
+    return config.override(debug_nans=new_val)
 
 
-def debug_infs(check: bool = True) -> AbstractContextManager[None]:
+def debug_infs(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block an infinity in what is computed raises FloatingPointError, as `debug_nans` does for NaNs.
 
     >>> import covector
@@ -112,10 +112,10 @@ def debug_infs(check: bool = True) -> AbstractContextManager[None]:
     ...         print(str(error)[:42])
     invalid value (inf) encountered in div (at
     """
-    return config.override(debug_infs=check)
+    return config.override(debug_infs=new_val)
 
 
-def log_compiles(log: bool = True) -> AbstractContextManager[None]:
+def log_compiles(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block each compilation is a warning of the logger `covector`: what, for which types, how long.
 
     >>> import covector
@@ -123,10 +123,10 @@ def log_compiles(log: bool = True) -> AbstractContextManager[None]:
     ...     print(covector.jit(lambda x: x + 1)(1.0))
     2.0
     """
-    return config.override(log_compiles=log)
+    return config.override(log_compiles=new_val)
 
 
-def explain_cache_misses(explain: bool = True) -> AbstractContextManager[None]:
+def explain_cache_misses(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block a jitted function that is traced again says why, in a warning of the logger `covector`.
 
     >>> import covector
@@ -134,10 +134,10 @@ def explain_cache_misses(explain: bool = True) -> AbstractContextManager[None]:
     ...     print(covector.jit(lambda x: x + 1)(1.0))
     2.0
     """
-    return config.override(explain_cache_misses=explain)
+    return config.override(explain_cache_misses=new_val)
 
 
-def no_tracing(refuse: bool = True) -> AbstractContextManager[None]:
+def no_tracing(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block a jitted function that would be traced raises RuntimeError: for code that must be warm.
 
     >>> import covector
@@ -147,10 +147,10 @@ def no_tracing(refuse: bool = True) -> AbstractContextManager[None]:
     ...     print(f(2.0))
     3.0
     """
-    return config.override(no_tracing=refuse)
+    return config.override(no_tracing=new_val)
 
 
-def numpy_rank_promotion(mode: str) -> AbstractContextManager[None]:
+def numpy_rank_promotion(new_val: str) -> AbstractContextManager[None]:
     """In a `with` block operands of different ranks, but for numbers, are broadcast ("allow"), or "warn" or "raise".
 
     >>> import covector, covector.numpy as np
@@ -161,10 +161,10 @@ def numpy_rank_promotion(mode: str) -> AbstractContextManager[None]:
     ...         print("refused")
     refused
     """
-    return config.override(numpy_rank_promotion=mode)
+    return config.override(numpy_rank_promotion=new_val)
 
 
-def numpy_dtype_promotion(mode: str) -> AbstractContextManager[None]:
+def numpy_dtype_promotion(new_val: str) -> AbstractContextManager[None]:
     """In a `with` block operands of different dtypes take one together ("standard"), or are an error ("strict").
 
     Strict promotion lets Python's numbers take an array's dtype where they fit its kind.
@@ -177,10 +177,10 @@ def numpy_dtype_promotion(mode: str) -> AbstractContextManager[None]:
     ...         print("refused")
     refused
     """
-    return config.override(numpy_dtype_promotion=mode)
+    return config.override(numpy_dtype_promotion=new_val)
 
 
-def default_matmul_precision(precision: str | None) -> AbstractContextManager[None]:
+def default_matmul_precision(new_val: str | None) -> AbstractContextManager[None]:
     """In a `with` block products without a precision of their own have this one.
 
     On the CPU every product is computed in its operands' dtype, whatever is asked for.
@@ -190,10 +190,10 @@ def default_matmul_precision(precision: str | None) -> AbstractContextManager[No
     ...     print(np.ones(2) @ np.ones(2))
     2.0
     """
-    return config.override(default_matmul_precision=precision or "")
+    return config.override(default_matmul_precision=new_val or "")
 
 
-def default_prng_impl(impl: str) -> AbstractContextManager[None]:
+def default_prng_impl(new_val: str) -> AbstractContextManager[None]:
     """In a `with` block keys that are made without the name of a generator are of this one.
 
     It is what arrays of uint32 are taken for where a function takes a key.  ValueError for one that there is not.
@@ -203,10 +203,10 @@ def default_prng_impl(impl: str) -> AbstractContextManager[None]:
     ...     print(covector.random.key(0).dtype)
     key<rbg>
     """
-    return config.override(default_prng_impl=impl)
+    return config.override(default_prng_impl=new_val)
 
 
-def default_device(device: Device | str | None) -> AbstractContextManager[None]:
+def default_device(new_val: Device | str | None) -> AbstractContextManager[None]:
     """In a `with` block arrays are made on this device; ValueError if there is no such device.
 
     >>> import covector, covector.numpy as np
@@ -215,14 +215,14 @@ def default_device(device: Device | str | None) -> AbstractContextManager[None]:
     CpuDevice(id=0)
     """
     known = devices()
-    if device is not None and device not in (*known, *[d.platform for d in known]):
+    if new_val is not None and new_val not in (*known, *[d.platform for d in known]):
         raise ValueError(
-            f"default_device: {device!r} is not a device here{errors.at_user_line()}; the devices are {known}"
+            f"default_device: {new_val!r} is not a device here{errors.at_user_line()}; the devices are {known}"
         )
-    return jax_flags.on_device(device)
+    return jax_flags.on_device(new_val)
 
 
-def transfer_guard(level: str) -> AbstractContextManager[None]:
+def transfer_guard(new_val: str) -> AbstractContextManager[None]:
     """In a `with` block, what to do where a function is given a NumPy array, which has to be made an array first.
 
     "allow" it, "log" it to the logger `covector`, or "disallow" it: RuntimeError.  "log_explicit" and
@@ -237,11 +237,11 @@ def transfer_guard(level: str) -> AbstractContextManager[None]:
     ...         print(covector.numpy.sum(covector.numpy.asarray(numpy.ones(3))))
     3.0
     """
-    _check_level("transfer_guard", level)
-    return config.override(transfer_guard=level)
+    _check_level("transfer_guard", new_val)
+    return config.override(transfer_guard=new_val)
 
 
-def transfer_guard_host_to_device(level: str) -> AbstractContextManager[None]:
+def transfer_guard_host_to_device(new_val: str) -> AbstractContextManager[None]:
     """`transfer_guard`, which is about what comes from the host.
 
     >>> import covector
@@ -249,11 +249,11 @@ def transfer_guard_host_to_device(level: str) -> AbstractContextManager[None]:
     ...     print(covector.numpy.ones(2) + 1)
     [2. 2.]
     """
-    _check_level("transfer_guard_host_to_device", level)
-    return config.override(transfer_guard=level)
+    _check_level("transfer_guard_host_to_device", new_val)
+    return config.override(transfer_guard=new_val)
 
 
-def transfer_guard_device_to_host(level: str) -> AbstractContextManager[None]:
+def transfer_guard_device_to_host(new_val: str) -> AbstractContextManager[None]:
     """In a `with` block, what to do where values go to the host: they are there, so all is allowed.
 
     ValueError for an unknown level.
@@ -263,11 +263,11 @@ def transfer_guard_device_to_host(level: str) -> AbstractContextManager[None]:
     ...     print(float(covector.numpy.ones(())))
     1.0
     """
-    _check_level("transfer_guard_device_to_host", level)
+    _check_level("transfer_guard_device_to_host", new_val)
     return config.override()
 
 
-def transfer_guard_device_to_device(level: str) -> AbstractContextManager[None]:
+def transfer_guard_device_to_device(new_val: str) -> AbstractContextManager[None]:
     """In a `with` block, what to do where arrays go to another device: there is none, so all is allowed.
 
     ValueError for an unknown level.
@@ -277,7 +277,7 @@ def transfer_guard_device_to_device(level: str) -> AbstractContextManager[None]:
     ...     print(covector.device_put(covector.numpy.ones(())))
     1.0
     """
-    _check_level("transfer_guard_device_to_device", level)
+    _check_level("transfer_guard_device_to_device", new_val)
     return config.override()
 
 
@@ -288,7 +288,7 @@ def _check_level(api: str, level: str) -> None:
         )
 
 
-def enable_checks(check: bool = True) -> AbstractContextManager[None]:
+def enable_checks(new_val: bool = True) -> AbstractContextManager[None]:
     """In a `with` block what is compiled is verified after each pass of the compiler: the flag `verify`.
 
     >>> import covector
@@ -296,7 +296,7 @@ def enable_checks(check: bool = True) -> AbstractContextManager[None]:
     ...     print(covector.jit(lambda x: x + 1)(1.0))
     2.0
     """
-    return config.override(verify=check)
+    return config.override(verify=new_val)
 
 
 def named_scope(name: str) -> AbstractContextManager[None]:

@@ -79,6 +79,17 @@ def _first(self: Any, *args: Any, **kwargs: Any) -> None:
     init(self, *args, **kwargs)
 
 
+class _Shown:
+    """What `inspect` shows of a class of records whose `__init__` is not written yet: its fields."""
+
+    def __get__(self, instance: Any, cls: Any) -> inspect.Signature:
+        if instance is not None or cls.__init__ is not _first:
+            raise AttributeError("__signature__")
+        empty, kind = inspect.Parameter.empty, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        found = [inspect.Parameter(n, kind, default=getattr(cls, n, empty)) for n in cls._fields]
+        return inspect.Signature(found)
+
+
 def _eq(self: Any, other: object) -> Any:
     if self is other:
         return True
@@ -118,6 +129,7 @@ def _state(self: Any) -> dict[str, Any]:
 
 _METHODS: dict[str, Any] = {
     "__init__": _first,
+    "__signature__": _Shown(),
     "__repr__": _repr,
     "__setattr__": _frozen,
     "__delattr__": _frozen,
