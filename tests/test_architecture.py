@@ -51,7 +51,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "__init__ on_host callback carry derived wide touching call composite custom custom_jvp custom_vjp",
     ),
-    ("_engine/control", "custom_vmap linear kept checked checkpoint turns masked loop foreign_call"),
+    (
+        "_engine/control",
+        "custom_vmap linear kept checked checkpoint turns masked loop foreign_call",
+    ),
     ("_engine/control", "cond each unwind pushed as_one repeat while_"),
     (
         "_engine/compile/functions",
