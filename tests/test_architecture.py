@@ -49,7 +49,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
-        "__init__ on_host callback carry derived wide touching call composite custom custom_jvp custom_vjp",
+        "__init__ on_host callback carry derived parted wide touching call composite custom custom_jvp custom_vjp",
     ),
     (
         "_engine/control",
@@ -72,10 +72,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "__init__ calls elements places fuse late arena donation memory cuts folding nest instances unroll points",
     ),
     ("_engine/compile", "lower simplify"),
-    (
-        "_engine/compile",
-        "invariants rewrite survey turned schedule pipeline",
-    ),
+    ("_engine/compile", "invariants rewrite survey turned schedule pipeline"),
     ("_engine/backends/reference", "__init__ primitives scalars memory kernels backend"),
     (
         "_engine/backends/cpu",
@@ -113,18 +110,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "numpy",
         "sorting ordering padding without_nan updates namespace edits places views methods",
     ),
-    (
-        "numpy",
-        "systems norms factors linalg",
-    ),
+    ("numpy", "systems norms factors linalg"),
     (
         "numpy",
         "folds grids sets signals windows tally histograms integers estimates polynomials printing files",
     ),
-    (
-        "numpy",
-        "fits quantiles",
-    ),
+    ("numpy", "fits quantiles"),
     (
         "numpy",
         "ufunc_methods ufunc_type vectorized __init__",

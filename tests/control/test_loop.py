@@ -22,8 +22,9 @@ from tests.transforms.functions import (
 )
 
 from covector._engine import primitives as prims
-from covector._engine.control.derived import Layout, Origin, linearize_body
+from covector._engine.control.derived import Layout
 from covector._engine.control.loop import Scan
+from covector._engine.control.parted import Origin, linearize_body
 from covector._engine.core.trace import stage, typeof
 from covector._engine.ir.program import Program
 from covector._engine.transforms.forward import record_flat

@@ -26,27 +26,29 @@ from covector._engine.control.carry import (
     held_or_kept,
 )
 from covector._engine.control.derived import (
-    Known,
     Layout,
     Operands,
-    SplitBody,
     Turns,
     as_body,
     batch_body,
     dependent_body,
-    is_linear,
     jvp_body,
-    known_values,
     layout_of,
-    linear_values,
-    linearize_body,
     live_parts,
     repeated_body,
-    split_body,
     transpose_body,
 )
 from covector._engine.control.kept import parted_body
 from covector._engine.control.masked import Changing, Where, carried_in_place, masked_program
+from covector._engine.control.parted import (
+    Known,
+    SplitBody,
+    is_linear,
+    known_values,
+    linear_values,
+    linearize_body,
+    split_body,
+)
 from covector._engine.control.touching import settling
 from covector._engine.control.turns import arrays_by_points, on_buffers, on_locals
 from covector._engine.control.wide import widened_loop

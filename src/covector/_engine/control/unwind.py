@@ -27,12 +27,11 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.derived import (
-    Known,
     Layout,
-    linearize_body,
     transpose_body,
 )
 from covector._engine.control.kept import parted_body, silent
+from covector._engine.control.parted import Known, linearize_body
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.program import Eqn, Program, inputs_read

@@ -328,7 +328,7 @@ class Scatter(Setting):
         tangent = prims.zeros(typeof(x)) if is_zero(t) else self(t, indices, updates)
         if is_zero(u):
             return tangent
-        if not self._meets_nothing(typeof(updates)):
+        if not self.meets_nothing(typeof(updates)):
             raise NotImplementedError(
                 "scatter_mul has a derivative with respect to its updates only if no element is updated twice"
                 f"{errors.at_user_line()}: say so with unique_indices=True"
@@ -343,7 +343,7 @@ class Scatter(Setting):
         dtype, shape = typeof(x).dtype, typeof(updates)
         there = self._gather(out, indices, shape)
         taken = prims.convert(prims.eq(updates, there), dtype)
-        if self._meets_nothing(shape):  # a few elements, not all of the arrays
+        if self.meets_nothing(shape):  # a few elements, not all of the arrays
             kept = prims.convert(prims.eq(self._gather(x, indices, shape), there), dtype)
             count = prims.maximum(prims.add(kept, taken), 1.0)
             both = prims.add(prims.mul(self._gather(t, indices, shape), kept), prims.mul(u, taken))
@@ -369,13 +369,13 @@ class Scatter(Setting):
         if not to_updates:
             return back_x, None, None
         back = self._gather(ct, indices, shape)
-        if not self._meets_nothing(shape):
+        if not self.meets_nothing(shape):
             back = prims.select(
                 self._stays(ct, indices, shape), back, np.zeros((), shape.dtype)[()]
             )
         return back_x, None, back
 
-    def _meets_nothing(self, updates: ShapedArray) -> bool:
+    def meets_nothing(self, updates: ShapedArray) -> bool:
         """Whether no element is surely updated twice: also where there is one index vector.
 
         In the gradient of a loop of 20,000 `x.at[i].set` the numbers of the updates were scattered in each step.
