@@ -213,7 +213,8 @@ def test_native_tracers_serve() -> None:
 
 ERRORS: dict[str, Function] = {
     "bool": lambda x: 1 if x[0] > 0 else 2, "float": lambda x: float(x[0]), "array": np.asarray,
-    "hash": lambda x: [isinstance(x, Hashable)][1], "index": lambda x: [0, 1][x[0]], "shape": lambda x: x + cnp.ones(7), "text": lambda x: "a",
+    "hash": lambda x: [isinstance(x, Hashable)][1], "index": lambda x: [0, 1][x[0]],
+    "shape": lambda x: x + cnp.ones(7), "text": lambda x: "a",
     "matmul": lambda x: x @ cnp.ones(9), "axis": lambda x: cnp.sum(x, 3), "user's": lambda x: {}[x.shape],
     "list": lambda x: x == [1], "pickle": lambda x: x.__reduce__(),
 }  # fmt: skip

@@ -239,7 +239,8 @@ def test_integers_and_other_arguments() -> None:
 
 ERRORS: dict[str, Function] = {
     "float": lambda x: float(x.sum()), "int": lambda x: int(x.sum()), "array": lambda x: np.asarray(x).sum(),
-    "hash": lambda x: [isinstance(x, Hashable)][1], "index": lambda x: [0, 1][x.sum()], "shape": lambda x: x + cnp.ones(7),
+    "hash": lambda x: [isinstance(x, Hashable)][1], "index": lambda x: [0, 1][x.sum()],
+    "shape": lambda x: x + cnp.ones(7),
     "list": lambda x: x == [1], "no scalar": lambda x: x * 2,
     "text": lambda x: "a", "integer": lambda x: cnp.sum(x).astype("int32"), "pickle": lambda x: x.__reduce__(),
     "matmul": lambda x: x @ cnp.ones(9), "axis": lambda x: cnp.sum(x, 3), "user's": lambda x: {}[x.shape],
