@@ -120,6 +120,10 @@ def sloped(make: Callable[[int], Callable[[Any], Any]]) -> Callable[[int], tuple
     return lambda count: (covector.vmap(covector.grad(make(count))), X[:5])
 
 
+LONG: dict[str, Callable[[int], tuple[Any, ...]]] = {
+    "concatenations": steps(lambda x, k: cnp.concatenate([x, X])[1:]),
+    "pads": steps(lambda x, k: cnp.pad(x, 1)),
+}
 CASES: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "elements": steps(lambda x, k: x * 1.5 + k),
     "calls": steps(lambda x, k: cnp.sin(x)),
@@ -200,9 +204,11 @@ def test_work_grows_as_the_program_does(name: str, donated: bool) -> None:
         assert count <= 1.3 * MANY / FEW * few[part], f"{part}: {few[part]} became {count}"
 
 
-@pytest.mark.parametrize("name", ["concatenated", "stacked", "slopes of gathers"])
+@pytest.mark.parametrize(
+    "name", ["concatenated", "stacked", "slopes of gathers", "concatenations", "pads"]
+)
 def test_operands_by_the_hundred(name: str) -> None:
-    few, many = (work(CASES[name], n, False) for n in (64, 192))
+    few, many = (work((CASES | LONG)[name], n, False) for n in (64, 192))
     for part, count in many.items():
         assert count <= 1.15 * 3 * few[part], f"{part}: {few[part]} became {count}"
 

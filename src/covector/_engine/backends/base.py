@@ -107,6 +107,9 @@ class Limits:
     longest: int = 1000
     # What an element at a place that comes from data weighs: everything that asks about the place looks at all of it.
     from_data: int = 25
+    # And what a choice between operands by the place weighs, as in a concatenation: a nest is cut where it changes, and
+    # each piece goes through all choices.  500 concatenations, one on the other, took 26 s, and take 1.3.
+    by_place: int = 15
     # The most roots of a nest: each may be another stream to memory.
     many_roots: int = 64
     # Pieces of a space may be eight times as much code as the whole, and so much more in nodes.

@@ -394,9 +394,11 @@ class _Roots:
         """Compute an equation inside its consumers: they read what it reads."""
         at_data = mapped_of(eqn).at_data
         moves = not isinstance(eqn.primitive, prims.ElementwiseBase)
+        chooses = isinstance(eqn.primitive, Movement) and len(eqn.inputs) > 1 and not at_data
+        weight = self.limits.by_place if chooses else 1
         for v in eqn.outputs:
             for region, places in self.wanted.pop(v, {}).items():
-                region.weight += len(places)
+                region.weight += len(places) * weight
                 for place in places:
                     if place is None:
                         reads = [(a, None) for a in eqn.inputs if isinstance(a, Var)]
