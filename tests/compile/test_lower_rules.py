@@ -83,7 +83,7 @@ class Doublings(Primitive):
             with b.loop(i, n):
                 total = _real(b.element(state, (i,))) + _real(b.element(state, (before,)))
                 b.store(following, (n,), (i,), total)
-            b.swap(current, following)
+            b.swap(current, following, x.aval)
         b.copy(out.place, current, x.aval)
 
 
