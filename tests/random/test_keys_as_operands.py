@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.random.numbered import keys_of, numbers_of
 
 import covector as cv
 from covector import lax, numpy as cnp, random
@@ -14,17 +15,6 @@ NUMBERS = np.arange(6, dtype=np.uint32).reshape(2, 3)
 MASK = np.array([[True, False, True], [False, True, False]])
 GATHER = lax.GatherDimensionNumbers((), (0,), (0,))
 SCATTER = lax.ScatterDimensionNumbers((), (0,), (0,))
-
-
-def keys_of(numbers: Any) -> random.Key:
-    numbers = np.asarray(numbers)
-    return random.wrap_key_data(np.stack([numbers, numbers + 100], -1).astype(np.uint32))
-
-
-def numbers_of(keys: random.Key) -> np.ndarray:
-    words = np.asarray(random.key_data(keys))
-    np.testing.assert_array_equal(words[..., 1], words[..., 0] + 100)
-    return words[..., 0]
 
 
 # Of an array, and a single element: the same for numbers and for keys.

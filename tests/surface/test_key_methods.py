@@ -6,21 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.random.numbered import keys_of, numbers_of
 
 import covector as cv
 from covector import numpy as cnp, random
 
 NUMBERS = np.arange(6, dtype=np.uint32).reshape(2, 1, 3)
-
-
-def keys_of(numbers: np.ndarray) -> random.Key:
-    return random.wrap_key_data(np.stack([numbers, numbers + 100], -1).astype(np.uint32))
-
-
-def numbers_of(keys: random.Key) -> np.ndarray:
-    words = np.asarray(random.key_data(keys))
-    np.testing.assert_array_equal(words[..., 1], words[..., 0] + 100)
-    return words[..., 0]
 
 
 MOVES: dict[str, Any] = {

@@ -17,13 +17,14 @@ from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call
 from covector._engine.control.callback import Arguments
+from covector._engine.control.state import WithState
 from covector._engine.core.inside import Failure, Fault, Interpreter, Message
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import _known, _state, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.effects import CHECKING, Effect
-from covector._engine.ir.program import Eqn, Literal, Program, Var, map_eqns
-from covector._engine.transforms.programs import derived, stage_closed
+from covector._engine.ir.program import Eqn, Program, Var, map_eqns
+from covector._engine.transforms.programs import derived
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -224,17 +225,19 @@ def evaluate_checked(program: Program, args: Sequence[Any]) -> Sequence[Any]:
     return outs[:n]
 
 
-class Checks:
+class Checks(WithState):
     """The checks of a Program and of those in it: what can fail, with its number and slots; and the Programs made."""
 
+    prefix = "checked_"
+
     def __init__(self, kinds: Kinds, debug: bool):
+        super().__init__()
         self.kinds, self.debug = kinds, debug
         self.codes: dict[Failure, int] = {}
         self.places: dict[Failure, tuple[int, ...]] = {}
         self.slots: list[ShapedArray] = []
         self.complete = False  # whether all failures are known: the state has been made
         self._fails: dict[Program, bool] = {}
-        self._made: dict[Program, Program] = {}
 
     @property
     def types(self) -> list[ShapedArray]:
@@ -334,37 +337,6 @@ class Checks:
     def fails(self, program: Program) -> bool:
         """Whether something can fail in a Program."""
         return self._fails[program]
-
-    def program(self, program: Program) -> Program:
-        """The Program that takes a state after its operands and gives one after its results."""
-        found = self._made.get(program)
-        if found is None:
-            n = len(program.inputs)
-
-            def run(*args: Any) -> list[Any]:
-                outs, state = self._run(program, args[:n], args[n:])
-                return [*outs, *state]
-
-            avals = [*program.in_avals, *self.types]
-            found, constants = stage_closed(run, avals, f"checked_{program.name}")
-            assert not constants, "checks are made of operands and numbers"
-            self._made[program] = found
-        return found
-
-    def _run(
-        self, program: Program, args: Sequence[Any], state: Sequence[Any]
-    ) -> tuple[list[Any], Sequence[Any]]:
-        env: dict[Any, Any] = dict(zip(program.inputs, args, strict=True))
-        before = _state.source
-        try:
-            for eqn in program.eqns:
-                _state.source = eqn.source or before
-                given = [_known(a) if type(a) is Literal else env[a] for a in eqn.inputs]
-                outs, state = self._applied(eqn, given, state)
-                env.update(zip(eqn.outputs, outs, strict=True))
-        finally:
-            _state.source = before
-        return [_known(a) if type(a) is Literal else env[a] for a in program.outputs], state
 
     def _applied(
         self, eqn: Eqn, given: Sequence[Any], state: Sequence[Any]

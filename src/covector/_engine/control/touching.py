@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from covector._engine.control.state import WithState
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.refs import _frame, defers
 from covector._engine.core.touches import ReadRef, Touch, WriteRef
-from covector._engine.core.trace import _known, _state, current
+from covector._engine.core.trace import current
 from covector._engine.ir.effects import TOUCHING
-from covector._engine.ir.program import Literal, Program
-from covector._engine.transforms.programs import stage_closed
+from covector._engine.ir.program import Eqn, Program
 from covector._engine.types.avals import ShapedArray
 
 
@@ -47,12 +47,12 @@ def _touched(primitive: Primitive) -> tuple[list[Any], set[Any]]:
     }
 
 
-class Lifting:
+class Lifting(WithState):
     """How Programs get the values of references as a state that goes through them: see `core/inside.py`."""
 
     def __init__(self, cells: Sequence[Any]):
+        super().__init__()
         self._places = {cell: i for i, cell in enumerate(cells)}
-        self._made: dict[Program, Program] = {}
 
     @property
     def types(self) -> list[ShapedArray]:
@@ -69,55 +69,24 @@ class Lifting:
         """The Program, which has no checks of these."""
         return program
 
-    def program(self, program: Program) -> Program:
-        """The Program that takes the values after its operands and gives them after its results."""
-        found = self._made.get(program)
-        if found is None:
-            n = len(program.inputs)
-
-            def run(*args: Any) -> list[Any]:
-                outs, state = self._run(program, args[:n], args[n:])
-                return [*outs, *state]
-
-            avals = [*program.in_avals, *self.types]
-            found, constants = stage_closed(run, avals, program.name)
-            assert not constants, "it is made of operands"
-            self._made[program] = found
-        return found
-
     def beside(
         self, p: Primitive, program: Program, given: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """For what has rules of its own, the results of its Program and the values after it: it runs once."""
         return self._run(program, given, state)
 
-    def _run(
-        self, program: Program, args: Sequence[Any], state: Sequence[Any]
-    ) -> tuple[list[Any], list[Any]]:
-        values = list(state)
-        env: dict[Any, Any] = dict(zip(program.inputs, args, strict=True))
-        before = _state.source
-        try:
-            for eqn in program.eqns:
-                _state.source = eqn.source or before
-                given = [_known(a) if type(a) is Literal else env[a] for a in eqn.inputs]
-                outs = self._applied(eqn.primitive, given, values)
-                env.update(zip(eqn.outputs, outs, strict=True))
-        finally:
-            _state.source = before
-        return [_known(a) if type(a) is Literal else env[a] for a in program.outputs], values
-
-    def _applied(self, p: Primitive, given: Sequence[Any], values: list[Any]) -> Sequence[Any]:
-        """The results of a primitive; the values become those after it."""
+    def _applied(
+        self, eqn: Eqn, given: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        p = eqn.primitive
         match p:
             case ReadRef(cell):
-                return (values[self._places[cell]],)
+                return (state[self._places[cell]],), state
             case WriteRef(cell):
-                (values[self._places[cell]],) = given
-                return ()
+                at = self._places[cell]
+                return (), [*state[:at], *given, *state[at + 1 :]]
             case _ if TOUCHING in p.effects:
-                outs, values[:] = p.checked(self, given, values)
-                return outs
+                return p.checked(self, given, state)
             case _:
                 out = p(*given)
-                return out if p.multiple else (out,)  # type: ignore[no-any-return]
+                return out if p.multiple else (out,), state

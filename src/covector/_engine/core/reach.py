@@ -14,9 +14,8 @@ from covector._engine.ir.program import Program
 
 # What refers to none of the user's objects, and what is too much to look through.
 _ENDS = (type, ModuleType, str, bytes, int, float, complex, np.ndarray, Array, Tracer, Program)
-_KEPT = frozenset(
-    {"_staged", "__covector__"}
-)  # what was made of a function, which is no part of it
+# What was made of a function, which is no part of it.
+_KEPT = frozenset({"_staged", "__covector__"})
 MOST = 2000
 
 
