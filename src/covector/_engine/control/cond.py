@@ -11,9 +11,10 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base.errors import at_user_line
 from covector._engine.base.explained import explain
-from covector._engine.base.record import record
+from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
     IN_NUMPY,
+    Call,
     axis_names_of,
     check_types,
     given_ones,
@@ -29,9 +30,11 @@ from covector._engine.control.masked import (
     Changing,
     Where,
     changed_in_place,
+    chosen,
     each_its_own,
     is_large,
     masked_program,
+    of_any,
 )
 from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking, Interpreter, Widening
@@ -60,6 +63,7 @@ from covector._engine.ir.program import (
     replace_inputs,
 )
 from covector._engine.ir.scalar import Expr
+from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.programs import (
     Mask,
     SplitProgram,
@@ -70,6 +74,7 @@ from covector._engine.transforms.programs import (
     linearize_program,
     part_of,
     split_program,
+    stage_without_constants,
     transpose_program,
 )
 from covector._engine.transforms.widen import wide_program
@@ -85,9 +90,13 @@ class Cond(Changing):
 
     Operands: the index, an int32 from 0 to below the number of branches; then what each branch takes.  Only the branch
     that is chosen runs.  For a batch of indices all run, and results are selected.
+
+    A branch may ask all elements of a named axis for something: then they answer as if each had taken it.  Unless the
+    index is known to be one for all of them, `agreed`, derivatives are those of `_for_all`.
     """
 
     branches: tuple[Program, ...]
+    agreed: bool = False
     name: ClassVar[str] = "cond"
     multiple: ClassVar[bool] = True
 
@@ -102,7 +111,7 @@ class Cond(Changing):
         return self.branches
 
     def with_programs(self, programs: Sequence[Program]) -> Cond:
-        return Cond(tuple(programs))
+        return replace(self, branches=tuple(programs))
 
     def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
         return None if on[0] else _either([dependent(b, on[1:]) for b in self.branches])
@@ -111,7 +120,7 @@ class Cond(Changing):
         """The branches with these results alone, and what those take."""
         takes = _either([inputs_read(part_of(b, tuple(used))) for b in self.branches])
         return (
-            Cond(tuple([part_of(b, tuple(used), takes) for b in self.branches])),
+            self.with_programs([part_of(b, tuple(used), takes) for b in self.branches]),
             (True, *takes),
             used,
         )
@@ -120,6 +129,8 @@ class Cond(Changing):
         self, keep: Callable[[Eqn], bool]
     ) -> tuple[Primitive, Primitive, tuple[ShapedArray, ...]] | None:
         """What one branch keeps lies where another one keeps something of the same type."""
+        if self._may_disagree:
+            return None
         found = [parted_body(b, keep) for b in self.branches]
         slots: Slots = {}
         owned = [_own_slots([v.aval for v in f.kept], slots) for f in found]
@@ -132,7 +143,8 @@ class Cond(Changing):
             mine = dict(zip(own, f.kept, strict=True))
             taken = [mine.get(slot) or Var(aval) for (aval, _), slot in slots.items()]
             second.append(replace_inputs(f.second, (*f.second.inputs[:n], *taken)))
-        return Cond(tuple(first)), Cond(tuple(second)), tuple([aval for aval, _ in slots])
+        kept = tuple([aval for aval, _ in slots])
+        return self.with_programs(first), self.with_programs(second), kept
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         """Branches on the index, by halves: each to where the results lie."""
@@ -201,7 +213,7 @@ class Cond(Changing):
     def checked(
         self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
-        outs = Cond(tuple(map(how.program, self.branches)))(*xs, *state)
+        outs = self.with_programs([*map(how.program, self.branches)])(*xs, *state)
         n = len(self.branches[0].outputs)
         return outs[:n], outs[n:]
 
@@ -215,47 +227,59 @@ class Cond(Changing):
             for v, mine in zip(eqn.outputs, gives, strict=True)
         ]
         outputs = *eqn.outputs, *[v for v in forms if v is not None]
-        how.record(Eqn(Cond(branches), (index, *operands, *more), outputs, eqn.source))
+        how.record(
+            Eqn(self.with_programs(branches), (index, *operands, *more), outputs, eqn.source)
+        )
         return forms
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
         found = _jvp_branches(*_key(self.branches), nonzero)
-        outs = Cond(found.branches)(*primals, *given_ones(tangents[1:]), *found.constants)
+        outs = self.with_programs(found.branches)(
+            *primals, *given_ones(tangents[1:]), *found.constants
+        )
         n = len(self.branches[0].outputs)
         return outs[:n], tuple(spread(outs[n:], found.live, self.branches[0].out_avals))
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        if self._may_disagree:
+            return self._for_all().linearize(primals, tangents)
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
         found = _split_branches(*_key(self.branches), nonzero)
         known = (*primals[1:], *found.constants)
-        outs = Cond(found.known)(primals[0], *known)
+        outs = self.with_programs(found.known)(primals[0], *known)
         pushed: Sequence[Any] = ()
         if any(found.live):
             values = (*known, *outs)
             residuals = [values[i] for i in found.residuals]
-            pushed = Cond(found.linear)(primals[0], *residuals, *given_ones(tangents[1:]))
+            pushed = self.with_programs(found.linear)(
+                primals[0], *residuals, *given_ones(tangents[1:])
+            )
         n = len(self.branches[0].outputs)
         return outs[:n], tuple(spread(pushed, found.live, self.branches[0].out_avals))
 
     def in_two(
         self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
     ) -> Sequence[Any]:
+        if self._may_disagree:
+            return self._for_all().in_two(args, linear, record)
         index, *rest = args
         found = _part_branches(*_key(self.branches), linear[1:])
         known = (*left(rest, linear[1:]), *found.constants)
-        outs = Cond(found.known)(index, *known)
+        outs = self.with_programs(found.known)(index, *known)
         values = (*known, *outs)
         residuals = [values[i] for i in found.residuals]
         given = [index, *residuals, *compress(rest, linear[1:])]
-        return merged(outs, record(Cond(found.linear), given), found.live)
+        return merged(outs, record(self.with_programs(found.linear), given), found.live)
 
     def transpose(self, ct: Any, index: Any, *args: Any) -> Sequence[Any]:
+        if self._may_disagree:
+            return self._for_all().transpose(ct, index, *args)
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
         found = _transpose_branches(*_key(self.branches), linear, given)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
-        back = Cond(found.branches)
+        back = self.with_programs(found.branches)
         outs = settling(back, index, *known, *compress(ct, given), *found.constants)
         types = [x.aval for x in compress(args, linear)]
         backs = spread(outs, found.live, types)
@@ -273,10 +297,20 @@ class Cond(Changing):
         if each and is_kept(self.effects) and not together:
             return self._one_by_one(args, dims, size)
         if each:
-            return each_its_own(self.branches, index, args[1:], dims[1:], size, axis_name)
+            how = Batching(size, axis_name)
+            return each_its_own(self.branches, index, args[1:], dims[1:], how, self._may_disagree)
         found = _batch_branches(*_key(self.branches), tuple(dims[1:]), size, axis_name)
-        outs = Cond(found.branches)(index, *args[1:], *found.constants)
+        outs = self.with_programs(found.branches)(index, *args[1:], *found.constants)
         return outs, [0 if mapped else None for mapped in found.live]
+
+    @property
+    def _may_disagree(self) -> bool:
+        """Whether elements that meet in a branch may have chosen different ones."""
+        return not self.agreed and bool(self.axis_names)
+
+    def _for_all(self) -> Call:
+        """What gives the same, and is differentiated so that slopes are right whatever elements choose."""
+        return Call(_for_all(*_key(self.branches)))
 
     def changed(self) -> Sequence[int | None]:
         return [None if n is None else n + 1 for n in changed_in_place(self.branches)]
@@ -287,7 +321,7 @@ class Cond(Changing):
         programs, constants = _with_all_constants(
             [f.program for f in found], [f.constants for f in found]
         )
-        return Cond(programs)(*xs, mask, *constants)
+        return self.with_programs(programs)(*xs, mask, *constants)
 
     def _one_by_one(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
@@ -391,6 +425,28 @@ def _with_all_constants(
             inputs += program.inputs[own:] if n == k else [Var(typeof(x)) for x in values]
         result.append(replace_inputs(program, inputs))
     return tuple(result), tuple([x for values in constants for x in values])
+
+
+@derived
+def _for_all(first: Program, rest: Rest) -> Program:
+    """The choice, of whose branches each runs for all elements that meet if any of them takes it.
+
+    So a slope also comes to an element from what others make of its answer, and to none from a choice not taken.
+    """
+    branches = _all(first, rest)
+    nothing = Program(first.inputs, (), (), name="nothing")
+    slots: Slots = {(aval, n): n for n, aval in enumerate(first.out_avals)}
+    nothing = _with_slots(nothing, 0, (), slots)
+    names = Cond(tuple(branches)).axis_names
+
+    def run(index: Any, *xs: Any) -> list[Any]:
+        columns: list[Sequence[Any]] = []
+        for i, branch in enumerate(branches):
+            taken = of_any(prims.eq(index, np.int32(i)), names)
+            columns.append(Cond((nothing, branch), True)(taken, *xs))
+        return [chosen(index, column) for column in zip(*columns, strict=True)]
+
+    return stage_without_constants(run, [INDEX, *first.in_avals], "for_all")
 
 
 @derived

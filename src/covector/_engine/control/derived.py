@@ -24,7 +24,7 @@ from covector._engine.transforms.programs import (
     dependent,
     derived,
     jvp_program,
-    stage_closed,
+    stage_without_constants,
     transpose_program,
 )
 from covector._engine.types.dims import Dim
@@ -257,9 +257,7 @@ def then_condition(body: Program, condition: Program, layout: Layout) -> Program
         state = evaluate(condition, (*given.consts, *after))[1:]
         return [*after[: layout.carry], *state]
 
-    program, constants = stage_closed(run, [v.aval for v in own.flat], body.name)
-    assert not constants, "both Programs are closed"
-    return program
+    return stage_without_constants(run, [v.aval for v in own.flat], body.name)
 
 
 @derived

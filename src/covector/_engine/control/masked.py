@@ -7,7 +7,7 @@ writes what is there.  So do the choices and loops inside of a branch.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import compress
 from typing import Any
 
@@ -17,9 +17,9 @@ from covector._engine import primitives as prims
 from covector._engine.base.errors import user_source
 from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record
-from covector._engine.control.call import Call, axis_names_of
+from covector._engine.control.call import Call
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import _known, _state, typeof
+from covector._engine.core.trace import _known, _state, axis_size, typeof
 from covector._engine.ir.program import (
     Atom,
     Eqn,
@@ -29,6 +29,7 @@ from covector._engine.ir.program import (
     inline_transparent,
     replace_inputs,
 )
+from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.programs import (
     Mask,
     batch_program,
@@ -36,6 +37,7 @@ from covector._engine.transforms.programs import (
     derived,
     stage_closed,
 )
+from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -48,21 +50,21 @@ def each_its_own(
     index: Any,
     args: Sequence[Any],
     dims: Sequence[int | None],
-    size: Dim,
-    axis_name: Hashable,
+    how: Batching,
+    together: bool,
 ) -> tuple[tuple[Any, ...], list[int | None]]:
     """The results of the branches that the indices say, for operands with these batch axes; all have one in front.
 
-    Where a branch asks all elements for something, they answer as if each had taken it.
+    `together`: a branch asks all elements for something, here or of an axis around: they answer as if each had taken
+    it, and so their slopes are those of answers too.
     """
-    together = any(axis_name in axis_names_of(b) for b in branches)
     origins = [None] * len(branches[0].outputs) if together else _worth_changing(branches)
     xs, axes = list(args), list(dims)
     if is_asked("copy"):
         _explain_what_is_selected(branches, origins, together)
     for n in origins:
         if n is not None:
-            xs[n], axes[n] = prims.batch_to_front(xs[n], axes[n], size), 0
+            xs[n], axes[n] = prims.batch_to_front(xs[n], axes[n], how.size), 0
     where = Where(
         tuple([n is not None for n in origins]),
         tuple([d is not None for d in axes]),
@@ -73,22 +75,22 @@ def each_its_own(
         mine = prims.eq(index, np.int32(i))
         masked = as_it_is(branch) if together else masked_program(branch, where)
         given = [
-            x if d is None or n in origins else slopes_only_where(mine, x, d)
+            x if d is None or together or n in origins else slopes_only_where(mine, x, d)
             for n, (x, d) in enumerate(zip(xs, axes, strict=True))
         ]
         every = (True,) * len(origins)
         at = (*axes, 0, *[None] * len(masked.constants))
-        found = batch_program(masked.program, at, size, axis_name, every)
+        found = batch_program(masked.program, at, how.size, how.axis_name, every)
         outs = Call(found.program)(*given, mine, *masked.constants, *found.constants)
         for n, out in zip(origins, outs, strict=True):
             if n is not None:
                 xs[n] = out
         columns.append(outs)
-    chosen = [
-        _chosen(index, column) if n is None else xs[n]
+    results = [
+        chosen(index, column) if n is None else xs[n]
         for n, column in zip(origins, zip(*columns, strict=True), strict=True)
     ]
-    return tuple(chosen), [0] * len(chosen)
+    return tuple(results), [0] * len(results)
 
 
 def _explain_what_is_selected(
@@ -131,7 +133,7 @@ def _spread(mask: Any, shape: Sequence[Dim], axis: int) -> Any:
     return prims.Broadcast(tuple(shape), other)(mask) if other else mask
 
 
-def _chosen(index: Any, values: Sequence[Any]) -> Any:
+def chosen(index: Any, values: Sequence[Any]) -> Any:
     """The rows of those of the values that the indices say; the batch axis of all is the first.
 
     By halves, so that few values wait for others: of 400 one after the other LLVM took 320 ms to find registers,
@@ -147,6 +149,14 @@ def _chosen(index: Any, values: Sequence[Any]) -> Any:
         return prims.select(below, among(low, middle), among(middle, high))
 
     return among(0, len(values))
+
+
+def of_any(truth: Any, names: Iterable[Hashable]) -> Any:
+    """Whether a truth value holds for any element along named axes: an int32, 0 or 1."""
+    found = prims.convert(truth, dtypes.int32)
+    for name in sorted(names, key=str):
+        found = prims.AllReduce(name, "max", axis_size(name))(found)
+    return found
 
 
 # ------------------------------------------------------------------------------------------- changes in place

@@ -153,7 +153,11 @@ def _take_call(params: Params, _: Sequence[Any]) -> Params:
 
 # A loop with a condition has constants of its own for each of its Jaxprs: here the two share them, and they are seen
 # twice.  What says how it runs is shown where it is said.
-_OF_WHILE = {"keep": None, "lanes": (), "mapped": ()}
+_OF_WHILE = {"keep": None, "lanes": (), "mapped": (), "tape": None, "agreed": False}
+
+
+def _show_choice(fields: Params) -> Params:
+    return {name: value for name, value in fields.items() if name != "agreed" or value}
 
 
 def _show_while(fields: Params) -> Params:
@@ -272,6 +276,7 @@ FORMS: dict[str, Form] = {
     "bitcast_convert_type": renamed(new_dtype="dtype"),
     "broadcast_in_dim": Form(_show_broadcast, _take_broadcast),
     "concatenate": renamed(dimension="axis"),
+    "cond": Form(_show_choice, _as_they_are),
     "convert_element_type": renamed(_PLACE, new_dtype="dtype", weak_type="weak"),
     "conj": _following(("input_dtype",), lambda avals: {"input_dtype": avals[0].dtype}),
     "conv_general_dilated": renamed({"precision": None, "out_sharding": None}),

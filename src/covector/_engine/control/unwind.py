@@ -35,7 +35,7 @@ from covector._engine.control.parted import Known, linearize_body
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.program import Eqn, Program, inputs_read
-from covector._engine.transforms.programs import Mask, derived, part_of, stage_closed
+from covector._engine.transforms.programs import Mask, derived, part_of, stage_without_constants
 from covector._engine.transforms.widen import meets_64_bits
 from covector._engine.types.avals import ShapedArray
 
@@ -231,7 +231,7 @@ class _Unwinding:
             return [*heads, *itertools.chain(*rest)]
 
         types = [*self.consts, *self.state, *map(typeof, self.constants)]
-        return _staged(run, types, f"recorded_{self.body.name}")
+        return stage_without_constants(run, types, f"recorded_{self.body.name}")
 
     def backward(self) -> Unwound:
         """The way back alone."""
@@ -249,7 +249,7 @@ class _Unwinding:
 
     def _unwound(self, run: Callable[..., list[Any]], types: Sequence[ShapedArray]) -> Unwound:
         avals = [*self.consts, *types, *self.cts, *map(typeof, self.constants)]
-        program = _staged(run, avals, f"back_through_{self.body.name}")
+        program = stage_without_constants(run, avals, f"back_through_{self.body.name}")
         return Unwound(program, self.constants, self.split.live.carry)
 
     def _same(self, consts: Values, constants: Values) -> list[Any]:
@@ -399,8 +399,8 @@ class _Unwinding:
     ) -> list[Any]:
         """A loop of functions of consts and carry."""
         k, types = len(consts), [typeof(x) for x in (*consts, *carry)]
-        tested = _staged(lambda *xs: [test(xs[:k], xs[k:])], types, "more")
-        stepped = _staged(lambda *xs: list(step(xs[:k], xs[k:])), types, "again")
+        tested = stage_without_constants(lambda *xs: [test(xs[:k], xs[k:])], types, "more")
+        stepped = stage_without_constants(lambda *xs: list(step(xs[:k], xs[k:])), types, "again")
         return list(self.make(tested, stepped, k)(*consts, *carry))
 
     def _parts(self, values: Values) -> list[Values]:
@@ -466,12 +466,6 @@ def _parted(residuals: _Stage, count: int, keep: Callable[[Eqn], bool]) -> list[
     second = part_of(parted.second, (True,) * outputs, (*[True] * start, *used))
     rows = tuple([v.aval for v in compress(parted.kept, used)])
     return [_Stage(first, rows), _Stage(second, residuals.rows)]
-
-
-def _staged(f: Callable[..., list[Any]], types: Sequence[ShapedArray], name: str) -> Program:
-    program, constants = stage_closed(f, types, name)
-    assert not constants, "these rules make no constants"
-    return program
 
 
 def _int(value: int) -> np.int64:

@@ -13,7 +13,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.errors import at_user_line
 from covector._engine.base.explained import explain
 from covector._engine.base.record import record, replace
-from covector._engine.control.as_one import as_one
+from covector._engine.control.as_one import as_one, for_the_longest
 from covector._engine.control.call import (
     IN_NUMPY,
     Call,
@@ -38,7 +38,14 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.each import for_each
 from covector._engine.control.kept import TAPE, has_effects, silent
-from covector._engine.control.masked import Where, carried_in_place, is_large, masked_program
+from covector._engine.control.masked import (
+    Where,
+    carried_in_place,
+    chosen,
+    is_large,
+    masked_program,
+    of_any,
+)
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.touching import settling
@@ -47,6 +54,7 @@ from covector._engine.control.unwind import (
     HEADS,
     MANY,
     MOST_STEPS,
+    MakeLoop,
     Recorded,
     Room,
     Unwound,
@@ -57,7 +65,7 @@ from covector._engine.control.wide import WideBody, widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero
-from covector._engine.core.trace import typeof
+from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.builder import (
     Builder,
     Fit,
@@ -74,9 +82,17 @@ from covector._engine.ir.program import (
     inputs_read,
     replace_inputs,
 )
-from covector._engine.transforms.programs import Mask, batch_program, derived, part_of, stage_closed
+from covector._engine.transforms.batch import Batching
+from covector._engine.transforms.programs import (
+    Mask,
+    batch_program,
+    derived,
+    part_of,
+    stage_closed,
+    stage_without_constants,
+)
 from covector._engine.transforms.widen import wide_program
-from covector._engine.types import dims
+from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
 
@@ -91,6 +107,9 @@ class While(Unwinding):
     Its derivatives keep what it takes, or also what `keep` says of each step.  With `lanes` it is a loop of its own for
     each element of a batch: the carry, and the consts in the mask `mapped`, have these leading axes.  Each loop runs to
     its own end.
+
+    Elements along named axes that something in it asks for run until none goes on, and answer all that time.  Unless
+    the condition is known to be one for all of them, `agreed`, gradients are those of `_for_all`.
     """
 
     condition: Program
@@ -100,6 +119,7 @@ class While(Unwinding):
     mapped: Mask = ()
     keep: Callable[[Eqn], bool] | None = None  # what its way back need not compute again
     tape: int | None = None  # bytes that its way back may take for the residuals of steps
+    agreed: bool = False
     name: ClassVar[str] = "while"
     multiple: ClassVar[bool] = True
 
@@ -301,7 +321,7 @@ class While(Unwinding):
         if how.fails(self.condition):
             state = self._checked_condition(how, xs, state)
             body = then_condition(body, how.program(self.condition), self.layout)
-        loop = While(condition, body, self.num_consts, self.lanes, self.mapped)
+        loop = While(condition, body, self.num_consts, self.lanes, self.mapped, agreed=self.agreed)
         outs = loop(*xs, *state)
         k = n - self.num_consts
         return outs[:k], prims.first_of(outs[k:], len(self.lanes))
@@ -328,6 +348,7 @@ class While(Unwinding):
             found.layout.consts,
             self.lanes,
             (*self.mask, *mapped, *[False] * len(found.constants)),
+            agreed=self.agreed,
         )
         outs = loop(
             *given.consts,
@@ -348,13 +369,16 @@ class While(Unwinding):
         tested = wide_program(self.condition, found.takes.flat, (False,)).program
         condition, _ = as_body(tested, self.condition, self.layout, found.takes)
         mapped = (*self.mask, *compress(self.mask, found.takes.consts))
-        return While(condition, found.program, found.layout.consts, self.lanes, mapped)
+        count, agreed = found.layout.consts, self.agreed
+        return While(condition, found.program, count, self.lanes, mapped, agreed=agreed)
 
     # --------------------------------------------------------------------------------------------- backwards
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The results; and the loop that pushes tangents, which goes on the tape."""
         refuse_touching_rules("while_loop", self.body)
+        if self._may_disagree:
+            return self._for_all().linearize(primals, tangents)
         nonzero = tuple([type(t) is not Zero for t in tangents])
         program, constants, live = self.pushing(nonzero)
         tape = self.recorded(nonzero) if any(live) else None
@@ -381,6 +405,20 @@ class While(Unwinding):
             elif is_large(aval) and n < k and nonzero[n]:
                 explain("copy")(f"summed on its own, {what}: the cotangent of what steps read")
 
+    @property
+    def _may_disagree(self) -> bool:
+        """Whether some of the elements that meet may go on when others have ended."""
+        return not self.agreed and bool(self.axis_names)
+
+    def _for_all(self) -> While:
+        """The loop that gives the same, and is differentiated so that slopes are right whenever elements end."""
+        condition, body = _for_all(self.body, self.condition)
+        return replace(self, condition=condition, body=body, agreed=True)
+
+    @property
+    def _make(self) -> MakeLoop:
+        return _agreed if self.agreed else _plain
+
     def recorded(self, nonzero: Mask) -> Recorded | None:
         """The loop that keeps what `keep` says, and its way back; None: nothing is kept."""
         keep = self.keep or (has_effects if self.body.effects else None)
@@ -389,11 +427,11 @@ class While(Unwinding):
         room = MANY if self.lanes else BOUNDED
         if self.tape is not None and not self.lanes:
             room = replace(room, tape=self.tape, steps=max(MOST_STEPS, self.tape))
-        return recorded(self.body, self.condition, self.layout, nonzero, room, _plain, keep)
+        return recorded(self.body, self.condition, self.layout, nonzero, room, self._make, keep)
 
     def unwound(self, nonzero: Mask, room: Room) -> Unwound:
         """The way back of one loop, which runs again for it."""
-        return unwound(self.body, self.condition, self.layout, nonzero, room, _plain)
+        return unwound(self.body, self.condition, self.layout, nonzero, room, self._make)
 
     def _recording(
         self, tape: Recorded, primals: Sequence[Any]
@@ -408,12 +446,13 @@ class While(Unwinding):
 
     def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
         """The Program of the tangents that are not Zero, its constants, and which these are."""
-        return _pushing(
-            self.body, self.condition, self.num_consts, self.lanes, self.mapped, nonzero
-        )
+        how = self.lanes, self.mapped, self.agreed
+        return _pushing(self.body, self.condition, self.num_consts, *how, nonzero)
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
         """That of its derivative, which is the same for any value of what it is linear in."""
+        if self._may_disagree:
+            return self._for_all().transpose(ct, *args)
         linear = tuple([isinstance(a, Linear) for a in args])
         values = [prims.zeros(a.aval) if isinstance(a, Linear) else a for a in args]
         backs = iter(self.pulled(values, linear, ct))
@@ -462,11 +501,12 @@ class While(Unwinding):
         named = bool(self.axis_names)
         if not self.lanes:
             one = named or has_users_batch(self.body) or has_users_batch(self.condition)
-            found = as_one(
-                self.body, self.condition, self.layout, tuple(dims), size, axis_name, one
-            )
+            own = self.body, self.condition, self.layout, tuple(dims), Batching(size, axis_name)
+            found = as_one(*own)
+            if found is None and one:
+                found = for_the_longest(*own, self._may_disagree)
             if found is not None:
-                loop = While(found.condition, found.body, found.layout.consts)
+                loop = self._make(found.condition, found.body, found.layout.consts)
                 return loop(*found.operands(args, dims, size)), found.axes
         assert not named, "loops for each element do not read a named axis"
         takes, axes = self.layout.operands(args), self.layout.operands(dims)
@@ -497,6 +537,31 @@ def _plain(condition: Program, body: Program, num_consts: int) -> While:
     return While(condition, body, num_consts)
 
 
+def _agreed(condition: Program, body: Program, num_consts: int) -> While:
+    return While(condition, body, num_consts, agreed=True)
+
+
+@derived
+def _for_all(body: Program, condition: Program) -> tuple[Program, Program]:
+    """Condition and body of the loop that runs until no element along the named axes goes on."""
+    names = axis_names_of(condition) | axis_names_of(body)
+    k = len(body.inputs) - len(body.outputs)
+
+    def holds(*xs: Any) -> list[Any]:
+        return [prims.ne(of_any(evaluate(condition, xs)[0], names), np.int32(0))]
+
+    def step(*xs: Any) -> list[Any]:
+        index = prims.convert(evaluate(condition, xs)[0], dtypes.int32)
+        ends = zip(xs[k:], evaluate(body, xs), strict=True)
+        return [chosen(index, pair) for pair in ends]
+
+    types = body.in_avals
+    return (
+        stage_without_constants(holds, types, condition.name),
+        stage_without_constants(step, types, body.name),
+    )
+
+
 @derived
 def _pushing(
     body: Program,
@@ -504,9 +569,10 @@ def _pushing(
     num_consts: int,
     lanes: tuple[Dim, ...],
     mapped: Mask,
+    agreed: bool,
     nonzero: Mask,
 ) -> tuple[Program, tuple[Any, ...], Mask]:
-    loop = While(condition, body, num_consts, lanes, mapped)
+    loop = While(condition, body, num_consts, lanes, mapped, agreed=agreed)
     live: list[bool] = []
     n = len(nonzero)
     avals = loop.type_of_operands()

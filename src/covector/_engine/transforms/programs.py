@@ -174,6 +174,13 @@ def stage_closed(
     return program.close() if program.constants else program, program.constants
 
 
+def stage_without_constants(f: FlatFunction, avals: Sequence[ShapedArray], name: str) -> Program:
+    """The Program of a rule, which makes what it gives of its operands and of numbers."""
+    program, constants = stage_closed(f, avals, name)
+    assert not constants, f"{name} closes over arrays"
+    return program
+
+
 @derived
 def part_of(program: Program, gives: Mask, takes: Mask | None = None) -> Program:
     """What a closed Program does for those of its results in a mask; it takes only some inputs, if that is said.
