@@ -256,6 +256,27 @@ def test_a_failing_callback_leaves_everything_usable() -> None:
         cv.debug.callback(lambda x: 1 / 0, 1.0)
 
 
+@pytest.mark.parametrize("wrap", [cv.jit, lambda f: f], ids=["compiled", "eager"])
+def test_a_failing_callback_raises_what_a_flag_says(wrap: Any) -> None:
+    class Refused(Exception):
+        pass
+
+    def refuse(x: Any) -> Any:
+        raise Refused("too small")
+
+    f = wrap(lambda x: cv.pure_callback(refuse, cv.ShapeDtypeStruct((), np.float32), x))
+    with pytest.raises(Refused, match="^too small"):
+        f(np.float32(1))
+    with (
+        cv.config.override(callback_errors="runtime"),
+        pytest.raises(
+            cv.errors.JaxRuntimeError, match=r"(?s)in refuse.*Refused: too small"
+        ) as info,
+    ):
+        f(np.float32(1))
+    assert isinstance(info.value.__cause__, Refused)
+
+
 def test_callbacks_may_call_and_wait() -> None:
     """Without a deadlock: for jitted functions, for what is queued, for themselves."""
     m = cnp.ones((400, 400))

@@ -30,8 +30,9 @@ class Installed:
 
     def __init__(self) -> None:
         self._finder: Finder | None = Finder()
-        self._before = config.enable_x64
+        self._before = config.enable_x64, config.callback_errors
         config.update("enable_x64", os.environ.get("JAX_ENABLE_X64", "").lower() in _ON)
+        config.update("callback_errors", "runtime")
         sys.meta_path.insert(0, self._finder)
 
     def undo(self) -> None:
@@ -43,7 +44,8 @@ class Installed:
         if self._finder is not None:
             sys.meta_path.remove(self._finder)
             self._finder = None
-            config.update("enable_x64", self._before)
+            for name, value in zip(("enable_x64", "callback_errors"), self._before, strict=True):
+                config.update(name, value)
             forget()
 
     def __enter__(self) -> Installed:
@@ -62,7 +64,8 @@ def install() -> Installed:
     """Serve `jax` and `jaxlib` from Covector to whatever is imported from now on.
 
     `enable_x64` is False meanwhile, as in JAX: types of 64 bits become 32, unless JAX_ENABLE_X64 is set or the flag is
-    (`jax.config.update("jax_enable_x64", True)`).
+    (`jax.config.update("jax_enable_x64", True)`).  What a callback raises reaches its caller as a RuntimeError (the flag
+    `callback_errors`), which libraries catch.
     RuntimeError if the real JAX has been imported, or if it is served already.
 
     >>> import covector

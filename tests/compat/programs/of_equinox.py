@@ -154,7 +154,7 @@ def errors_at_run_time() -> Any:
         try:
             f(jnp.array(x))
         except Exception as error:
-            return "x must be at least 0" in str(error) and f"{isinstance(error, RuntimeError)}"
+            return f"{type(error).__name__}: {'x must be at least 0' in str(error)}"
         return "holds"
 
     return lambda: [outcome(1.0), outcome(-1.0)], ()

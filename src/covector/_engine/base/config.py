@@ -113,6 +113,13 @@ FLAGS: tuple[Flag, ...] = (
         "what Programs run on; reference: NumPy, slow, to compare with",
         choices=("cpu", "reference"),
     ),
+    Flag(
+        "callback_errors",
+        "own",
+        False,
+        "what a failing callback raises in its caller; runtime: a RuntimeError whose text is the traceback, as in JAX",
+        choices=("own", "runtime"),
+    ),
     Flag("check_tracer_leaks", False, False, "find tracers that outlive their trace, when it ends"),
     Flag("cache", True, False, "keep compiled code on disk"),
     Flag(

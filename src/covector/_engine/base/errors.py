@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from types import CodeType
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from covector._engine.base.config import config
 from covector._engine.base.exceptions import *
 from covector._engine.base.exceptions import KernelError as KernelError
 from covector._engine.base.locks import import_late
@@ -59,16 +61,21 @@ def scope(name: str) -> Generator[None]:
 
 
 def noting(function: Callable[..., Any], name: str, source: Source | None) -> Callable[..., Any]:
-    """The function with a note on what it raises: what called it, on which line of the user's."""
-    if source is None:
-        return function
+    """The function with a note on what it raises: what called it, on which line of the user's.
+
+    With the flag `callback_errors` it raises a RuntimeError with the traceback as its text.
+    """
 
     def called(*args: Any) -> Any:
         try:
             return function(*args)
         except BaseException as error:
-            error.add_note(f"raised in a {name} of the compiled function (at {source})")
-            raise
+            if source is not None:
+                error.add_note(f"raised in a {name} of the compiled function (at {source})")
+            if config.callback_errors == "own" or not isinstance(error, Exception):
+                raise
+            text = "".join(traceback.format_exception(error))
+            raise RuntimeError(f"INTERNAL: error calling callback: {text}") from error
 
     return called
 
