@@ -62,7 +62,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     ),
     "jacrev": (
         lambda: cv.jit(cv.jacrev(product, allow_int=True))(X),
-        (("float32", (3, 3)), ("float0", (3, 3))),
+        (("float32", (3, 3)), ("int32", (3, 3))),
     ),
     "argument": (lambda: cv.jit(pushed)(NOTHING), GRADIENT),
     "argument and result": (lambda: cv.jit(lambda z, a: (a, z))(NOTHING, X[0]), GRADIENT),

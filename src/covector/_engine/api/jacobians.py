@@ -104,6 +104,8 @@ def jacrev(
 ) -> Callable[P, Any]:
     """As `jacfwd`, but row by row, in reverse mode: for few results.
 
+    With `allow_int` the blocks of integers and truth values are zeros of their dtype.
+
     >>> import covector
     >>> import covector.numpy as np
     >>> print(covector.jacrev(lambda x: x * x)(np.array([1.0, 2.0])))
@@ -223,7 +225,7 @@ def _rows(
             row, axis = next(found)
             blocks.append(prims.Reshape(shape)(place_axis(row, axis, 0, size)))
         else:
-            blocks.append(np.zeros(shape, dtypes.float0))  # type: ignore[arg-type]
+            blocks.append(prims.zeros(aval.with_shape(shape)))
     return blocks
 
 
