@@ -64,8 +64,8 @@ def install() -> Installed:
     """Serve `jax` and `jaxlib` from Covector to whatever is imported from now on.
 
     `enable_x64` is False meanwhile, as in JAX: types of 64 bits become 32, unless JAX_ENABLE_X64 is set or the flag is
-    (`jax.config.update("jax_enable_x64", True)`).  What a callback raises reaches its caller as a RuntimeError (the flag
-    `callback_errors`), which libraries catch.
+    (`jax.config.update("jax_enable_x64", True)`).  What a callback raises reaches its caller as a RuntimeError
+    (the flag `callback_errors`), which libraries catch.
     RuntimeError if the real JAX has been imported, or if it is served already.
 
     >>> import covector

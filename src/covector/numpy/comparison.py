@@ -74,12 +74,8 @@ def ordering(primitive: Any) -> Any:
     return recipe
 
 
-def _truth(x: Any) -> Any:
-    return x if is_bool(x) else prims.ne(x, like(x, 0))
-
-
 def _logical(primitive: Any) -> Any:
-    return lambda *xs: primitive(*[_truth(x) for x in xs])
+    return lambda *xs: primitive(*[cast(x, dtypes.bool_) for x in xs])
 
 
 def _right_shift(x: Any, n: Any) -> Any:

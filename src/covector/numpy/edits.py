@@ -79,7 +79,7 @@ def _compress(
             f"{name}: the condition has shape {mask.shape}{errors.at_user_line()}, it must be a vector"
         )
     a, axis = (ravel(a), 0) if axis is None else (a, axis_of(axis, a.ndim))
-    mask = mask if mask.dtype == dtypes.bool_ else prims.ne(mask, mask.dtype.type(0))
+    mask = cast(mask, dtypes.bool_)
     n = min(a.shape[axis], mask.shape[0])
     if size is None:
         held = known(name, mask, "give the number of results, as size=...")
@@ -342,7 +342,7 @@ def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
         )
     if a.size == 0:
         return a
-    mask = mask if mask.dtype == dtypes.bool_ else prims.ne(mask, mask.dtype.type(0))
+    mask = cast(mask, dtypes.bool_)
     values = cast(_cycled("place", values, a.size), a.dtype)
     rank = prims.sub(prims.CumSum(0)(prims.Convert(dtypes.int32)(mask)), np.int32(1))
     return reshape(where(mask, take(values, rank, mode="clip"), ravel(a)), a.shape)

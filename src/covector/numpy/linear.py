@@ -66,7 +66,7 @@ def contract(
         wide = out  # for which there is a routine
     dot = prims.DotGeneral(*contracted, *batch, out if above and out != wide else None)
     result = dot(cast(x, wide), cast(y, wide))
-    return prims.ne(result, wide.type(0)) if out == dtypes.bool_ else cast(result, out)
+    return cast(result, out)
 
 
 def _summed_in(dtype: np.dtype) -> np.dtype:

@@ -45,9 +45,8 @@ def _running(name: str, primitive: Any, a: Any, axis: int | None, dtype: Any) ->
     axis = axis_of(axis, a.ndim)
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if wanted == dtypes.bool_:  # or, and: the larger, the smaller of bools
-        truth = a if a.dtype == dtypes.bool_ else prims.ne(a, a.dtype.type(0))
         extreme = prims.CumMax if primitive is prims.CumSum else prims.CumMin
-        return prims.ne(extreme(axis)(cast(truth, dtypes.uint8)), np.uint8(0))
+        return cast(extreme(axis)(cast(cast(a, dtypes.bool_), dtypes.uint8)), dtypes.bool_)
     if wanted is None:
         wanted = dtypes.position_dtype(a.shape[axis]) if a.dtype == dtypes.bool_ else a.dtype
     return primitive(axis)(strong(cast(a, wanted)))

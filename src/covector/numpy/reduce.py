@@ -97,7 +97,11 @@ def _reduce(
         )
     if wanted == dtypes.bool_ and fold.truth is not None:
         out = fold.truth(a, axes, keepdims=keepdims, where=where)
-        return out if initial is None else fold.combine(out, _truth(fold.name, initial))
+        return (
+            out
+            if initial is None
+            else fold.combine(out, cast(lift(fold.name, initial), dtypes.bool_))
+        )
     if wanted is not None:
         a = cast(a, wanted)
     elif fold.extends and a.dtype == dtypes.bool_:
@@ -270,15 +274,9 @@ def min(
 amax, amin = max, min
 
 
-def _truth(name: str, a: Any) -> Any:
-    """Whether each element is not zero."""
-    a = lift(name, a)
-    return a if a.dtype == dtypes.bool_ else prims.ne(a, a.dtype.type(0))
-
-
 def _logical(name: str, primitive: Any, a: Any, axis: Axis, keepdims: bool, where: Any) -> Any:
     """`all` or `any`."""
-    a = _truth(name, a)
+    a = cast(lift(name, a), dtypes.bool_)
     if where is not None:
         neutral = name == "all"
         if broadcast_shapes(a.shape, (where := mask_of(name, where)).shape) != a.shape:
@@ -329,7 +327,7 @@ def count_nonzero(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> cnp.count_nonzero(cnp.array([[0, 1], [2, 3]]), axis=1)
     Array([1, 2], dtype=int32)
     """
-    return sum(_truth("count_nonzero", a), axis, keepdims=keepdims)
+    return sum(cast(lift("count_nonzero", a), dtypes.bool_), axis, keepdims=keepdims)
 
 
 @compiled("a")

@@ -43,15 +43,10 @@ __all__ = [
 ]
 
 
-def _as_bool(x: Any) -> Any:
-    """The truth of each element; a bool array itself."""
-    return x if x.dtype == dtypes.bool_ else prims.ne(x, x.dtype.type(0))
-
-
 def _where(condition: Any, x: Any, y: Any, /) -> Any:
     condition = operand_of("where", condition)
     yes, no = [lifted("where", v) for v in promoted("where", "any", (x, y))]
-    chosen = _as_bool(lift("where", condition))
+    chosen = cast(lift("where", condition), dtypes.bool_)
     if chosen.shape == yes.shape == no.shape:
         return prims.select(chosen, yes, no)
     return prims.select(*fitted("where", (chosen, yes, no), any_ranks=True))
@@ -162,7 +157,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
             f"nonzero: {len(fills)} fill values for {a.ndim} axes{errors.at_user_line()}"
         )
     size, count = integer_of(size, "size"), product(a.shape)
-    mask = _as_bool(prims.Reshape((count,))(a))
+    mask = cast(prims.Reshape((count,))(a), dtypes.bool_)
     flat = places_where(mask, size, count)
     return _by_axis(flat, a.shape, count, fills, dtype)
 
