@@ -16,6 +16,7 @@ from covector._engine.core.inside import Checking, Interpreter
 from covector._engine.core.primitive import Primitive, Recorder
 from covector._engine.core.refs import any_made
 from covector._engine.core.symbolic import Linear, Zero, is_zero
+from covector._engine.core.trace import typeof
 from covector._engine.ir.program import (
     Literal,
     Program,
@@ -137,6 +138,11 @@ def check_types(
 def materialized(tangents: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
     """The tangents in the mask, zeros where they are symbolic."""
     return [prims.materialize(t) for t in compress(tangents, mask)]
+
+
+def without_slope(x: Any) -> Any:
+    """The value as a constant: it has no derivative."""
+    return prims.stop_gradient(x) if typeof(x).differentiable() else x
 
 
 def given_ones(tangents: Sequence[Any]) -> list[Any]:

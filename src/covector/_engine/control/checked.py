@@ -15,7 +15,7 @@ import numpy as np
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call
+from covector._engine.control.call import Call, without_slope
 from covector._engine.control.callback import Arguments
 from covector._engine.control.state import WithState
 from covector._engine.core.inside import Failure, Fault, Interpreter, Message
@@ -360,8 +360,7 @@ class Checks(WithState):
         first = prims.and_(bad, prims.eq(state[0], np.int32(0)))
         after = [prims.select(first, np.int32(self.codes[failure]), state[0]), *state[1:]]
         for i, x in zip(self.places[failure], values, strict=False):  # none of an unforeseen one
-            x = x if isinstance(x, np.generic) else prims.stop_gradient(x)
-            after[1 + i] = prims.select(first, x, state[1 + i])
+            after[1 + i] = prims.select(first, without_slope(x), state[1 + i])
         return after
 
     def beside(
@@ -372,7 +371,7 @@ class Checks(WithState):
         What is computed twice is merged where it is compiled.
         """
         outs = self._bare(p)(*given)
-        known = [prims.stop_gradient(x) if typeof(x).differentiable() else x for x in given]
+        known = map(without_slope, given)
         return outs, Call(self.program(program))(*known, *state)[len(outs) :]
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from covector._engine import primitives as prims
 from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call
+from covector._engine.control.call import Call, without_slope
 from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Online, Primitive
 from covector._engine.core.refs import (
@@ -154,6 +153,17 @@ class Touches:
         return found, [x for use, x in zip(self.uses, last, strict=True) if use.written]
 
 
+@record
+class Touching:
+    """A family: rules of functions that touch references, or whose rules do: their values are the first constants.
+
+    Those after it are its last results.
+    """
+
+    rule: Callable[..., Any]
+    touches: Touches
+
+
 class OnlineCustom(Online):
     """A function with a custom rule, as it is called."""
 
@@ -196,8 +206,9 @@ class OnlineCustom(Online):
         primitive, constants, self.outcome.value, uses, _ = found
         outs = primitive(*args, *held(uses), *constants)
         written = sum(u.written for u in uses)
-        last = [_constant(x) for x in outs[len(outs) - written :]]
-        return settled(uses, (*outs[: len(outs) - written], *last))
+        stop = len(outs) - written
+        # What a rule writes to a reference has no derivative.
+        return settled(uses, (*outs[:stop], *map(without_slope, outs[stop:])))
 
     def _made(
         self, avals: tuple[ShapedArray, ...], touching: bool
@@ -267,11 +278,6 @@ class OnlineCustom(Online):
     def _batched_rule(self, dims: Axes, how: Batching, axes: Outcome) -> Any:
         """The rule for operands with these batch axes; it notes what the function itself notes, and batch axes."""
         raise NotImplementedError
-
-
-def _constant(x: Any) -> Any:
-    """What a rule writes to a reference has no derivative."""
-    return prims.stop_gradient(x) if typeof(x).differentiable() else x
 
 
 class Noting:

@@ -17,7 +17,7 @@ from covector._engine.control.custom import (
     Noting,
     OnlineCustom,
     Outcome,
-    Touches,
+    Touching,
     Values,
     calling,
     foreseen,
@@ -111,14 +111,8 @@ class CapturingJVP:
 
 
 @record
-class TouchingJVP:
-    """The rule of a function that touches references, or whose rule does: their values are the first constants.
-
-    Those after it are its last results.
-    """
-
-    rule: JVPRule
-    touches: Touches
+class TouchingJVP(Touching):
+    """Where the rule is one for the jvp."""
 
     def __call__(
         self, primals: Sequence[Any], tangents: Sequence[Any], constants: Sequence[Any]

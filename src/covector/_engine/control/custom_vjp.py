@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, Called, spread
+from covector._engine.control.call import Call, Called, spread, without_slope
 from covector._engine.control.custom import (
     Axes,
     Captured,
@@ -17,7 +17,7 @@ from covector._engine.control.custom import (
     Noting,
     OnlineCustom,
     Outcome,
-    Touches,
+    Touching,
     Values,
     calling,
     foreseen,
@@ -197,14 +197,8 @@ class CapturingVJP:
 
 
 @record
-class TouchingVJP:
-    """The rule of a function that touches references, or whose rule does: their values are the first constants.
-
-    Those after it are its last results.
-    """
-
-    rule: VJPRule
-    touches: Touches
+class TouchingVJP(Touching):
+    """Where the rule is one for the vjp."""
 
     def __call__(
         self, primals: Sequence[Any], perturbed: Mask, constants: Sequence[Any]
@@ -339,9 +333,7 @@ class CustomVJP(Called):
             how.program(self.program), CheckedVJP(self, how), self.count, self.rule_touches
         )
         outs, n = both(*xs, *state), len(self.program.outputs)
-        types = [typeof(x) for x in outs[n:]]
-        after = zip(outs[n:], types, strict=True)
-        return outs[:n], [prims.stop_gradient(x) if a.differentiable() else x for x, a in after]
+        return outs[:n], [*map(without_slope, outs[n:])]
 
     def _forward(self, perturbed: Mask) -> ForwardProgram:
         """The rule forwards, as a Program: from arguments and constants to results and residuals."""
