@@ -10,7 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.errors import at_user_line
-from covector._engine.base.explained import explain
+from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
     IN_NUMPY,
@@ -327,12 +327,8 @@ class Cond(Changing):
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
     ) -> tuple[Any, Any]:
         """A loop over the elements, as only what each of them chooses may have its effects."""
-        for n in changed_in_place(self.branches):
-            if n is not None and is_large(aval := self.branches[0].in_avals[n]):
-                explain("copy")(
-                    f"copied for each element, {aval.text()} of {self.name}{at_user_line()}: "
-                    "they choose one after the other, as a branch has effects"
-                )
+        if is_asked("copy"):
+            self._explain_copies()
         inputs = [Var(INDEX), *map(Var, self.branches[0].in_avals)]
         outputs = tuple(map(Var, self.branches[0].out_avals))
         mapped = [d is not None for d in dims]
@@ -342,6 +338,15 @@ class Cond(Changing):
         given = [x for x, m in zip(args, mapped, strict=True) if not m]
         xs = [prims.move_axis(x, d, 0) for x, d in zip(args, dims, strict=True) if d is not None]
         return Scan(body, size, False, len(consts), 0)(*given, *xs), [0] * len(outputs)
+
+    def _explain_copies(self) -> None:
+        where = at_user_line()
+        for n in changed_in_place(self.branches):
+            if n is not None and is_large(aval := self.branches[0].in_avals[n]):
+                explain("copy")(
+                    f"copied for each element, {aval.text()} of {self.name}{where}: they choose one after the other, "
+                    "as a branch has effects"
+                )
 
 
 def _by_halves(

@@ -38,6 +38,7 @@ class Form:
     # JAX's parameters that follow from the operands' types: these are the only ones that can be bound.
     follow: Callable[[Sequence[ShapedArray]], Params] = _no_params
     following: tuple[str, ...] = ()  # their names
+    more_than_asked: tuple[str, ...] = ()  # those of which any value is met by the one that follows
 
 
 def renamed(also: Mapping[str, Any] | None = None, **theirs: str) -> Form:
@@ -233,20 +234,23 @@ def _show_custom_jvp(fields: Params) -> Params:
     return {**found, "jvp_jaxpr_fun": found.pop("rule")}
 
 
-def _last_axis(name: str) -> Callable[[Sequence[ShapedArray]], Params]:
-    return lambda avals: {name: avals[0].ndim - 1, "is_stable": True}
-
-
-def _follow_sort(avals: Sequence[ShapedArray]) -> Params:
-    return {**_last_axis("dimension")(avals), "num_keys": 1}
-
-
 def _as_they_are(params: Params, *_: Any) -> Params:
     return params
 
 
-def _following(names: tuple[str, ...], follow: Callable[[Sequence[ShapedArray]], Params]) -> Form:
-    return Form(_as_they_are, _as_they_are, follow=follow, following=names)
+def _following(
+    names: tuple[str, ...], follow: Callable[[Sequence[ShapedArray]], Params], *enough: str
+) -> Form:
+    return Form(_as_they_are, _as_they_are, follow=follow, following=names, more_than_asked=enough)
+
+
+def _sorting(axis: str, **also: Any) -> Form:
+    """What sorts, along the last axis, and keeps the order of what is equal."""
+
+    def follow(avals: Sequence[ShapedArray]) -> Params:
+        return {axis: avals[0].ndim - 1, "is_stable": True, **also}
+
+    return _following((axis, "is_stable", *also), follow, "is_stable")
 
 
 def _swapped(*_: Any) -> Places:
@@ -308,9 +312,9 @@ FORMS: dict[str, Form] = {
     },
     "select_n": Form(_as_they_are, _as_they_are, _swapped, _swapped),
     "slice": Form(_show_slice, _take_slice),
-    "sort": _following(("dimension", "is_stable", "num_keys"), _follow_sort),
+    "sort": _sorting("dimension", num_keys=1),
     "svd": renamed({"algorithm": None, "subset_by_index": None}),
-    "top_k": _following(("axis", "is_stable"), _last_axis("axis")),
+    "top_k": _sorting("axis"),
     "triangular_solve": renamed(lower="lower_triangle"),
     "while": Form(_show_while, _take_while, _see_while, _give_while),
     **{
@@ -335,7 +339,7 @@ def check_followed(form: Form, params: Params, args: Sequence[Any]) -> None:
     """NotImplementedError for other values of what follows from the operands' types than these."""
     for name, value in form.follow([typeof(x) for x in args]).items():
         given = params.get(name, value)
-        if given != value and given is not None and name != "is_stable":
+        if given not in (value, None) and name not in form.more_than_asked:
             raise NotImplementedError(
                 f"{name}={given!r}{errors.at_user_line()}: it is bound with {name}={value!r} alone here; call the "
                 "function of covector.lax"

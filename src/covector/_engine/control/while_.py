@@ -11,7 +11,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base.errors import at_user_line
-from covector._engine.base.explained import explain
+from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record, replace
 from covector._engine.control.as_one import as_one, for_the_longest
 from covector._engine.control.call import (
@@ -386,7 +386,8 @@ class While(Unwinding):
         types, n = [typeof(o) for o in outs], len(primals)
         if not any(live):
             return outs, tuple(map(Zero, types))
-        self._explain_what_is_kept(nonzero)
+        if is_asked("copy"):
+            self._explain_what_is_kept(nonzero)
         inputs = (*program.inputs[:n], *[Var(typeof(x)) for x in kept], *program.inputs[n:])
         pushed = PushedLoop(replace_inputs(program, inputs), self, nonzero)
         given = pushed(*primals, *kept, *constants, *given_ones(tangents))
