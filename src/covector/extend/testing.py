@@ -216,7 +216,7 @@ def _check_batch(sample: Sample, dims: Sequence[int | None], size: int) -> None:
         x if d is None else _stacked([xs[i] for xs in items], d, size)
         for i, (x, d) in enumerate(zip(items[0], dims, strict=True))
     ]
-    outs, places = sample.primitive.batch(args, dims, size)
+    outs, places = sample.primitive.batch_named(args, dims, size, None)
     each: list[Sequence[Any]] = []
     for xs in items:
         mine = [

@@ -36,11 +36,7 @@ class AsOne:
         """What the loop takes, of these operands of the one that is batched."""
         k = self.layout.consts - len(self.constants)
         carry = [
-            x
-            if not mine
-            else prims.add_batch_axis(x, size)
-            if d is None
-            else prims.move_axis(x, d, 0)
+            prims.batch_to_front(x, d, size) if mine else x
             for x, d, mine in zip(args[k:], axes[k:], self.mapped, strict=True)
         ]
         return [*args[:k], *self.constants, *carry]

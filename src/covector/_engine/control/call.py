@@ -241,9 +241,6 @@ class Transparent(Called):
         n = len(self.program.outputs)
         return outs[:n], tuple(spread(outs[n:], found.nonzero, self.program.out_avals))
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:

@@ -94,10 +94,7 @@ class StateCheck(Primitive):
         return f"{self.name}[{', '.join([f.kind.__name__ for f in self.failures])}]"
 
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        state = [
-            prims.add_batch_axis(x, size) if d is None else prims.move_axis(x, d, 0)
-            for x, d in zip(args, dims, strict=True)
-        ]
+        state = [prims.batch_to_front(x, d, size) for x, d in zip(args, dims, strict=True)]
         return self(*state), ()
 
     def faults(self, *avals: ShapedArray) -> Sequence[Fault]:

@@ -118,7 +118,7 @@ class Composite(Primitive):
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         call, constants = self.called(_elements(args, dims))
         axes = (*dims, *(None,) * len(constants))
-        return self._given(*call.batch((*args, *constants), axes, size))
+        return self._given(*call.batch_named((*args, *constants), axes, size, None))
 
     def _given(self, outs: Any, more: Any) -> tuple[Any, Any]:
         return (outs, more) if self.multiple else (outs[0], more[0])
@@ -197,9 +197,6 @@ class Expanded(Called):
             )
             return (*found, *(None,) * (len(args) - self.count))
         return Call(self.program).transpose(ct, *args)
-
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable

@@ -285,9 +285,6 @@ class Cond(Changing):
         backs = spread(outs, found.live, types)
         return [None, *[next(backs) if mine else None for mine in linear]]
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:

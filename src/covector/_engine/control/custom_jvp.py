@@ -235,9 +235,6 @@ class CustomJVP(Called):
         outs, n = both(*xs, *state), len(self.program.outputs)
         return outs[:n], outs[n:]
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:

@@ -149,9 +149,6 @@ class CustomLinear(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         raise self._refused()
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
@@ -350,9 +347,6 @@ class CustomVJP(Called):
         staged, residuals = with_residuals(staged, len(program.outputs))
         types = program.out_avals, avals[:count]
         return ForwardProgram(staged, constants, residuals, found[0], *types)
-
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable

@@ -177,9 +177,6 @@ class CustomVmap(Called):
         types = self.program.out_avals
         return self(*primals), tuple(spread(pushed, found.nonzero, types))
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:

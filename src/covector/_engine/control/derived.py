@@ -348,9 +348,6 @@ class _Live:
             self.need(eqn.inputs if left is None else compress(eqn.inputs, left[1]))
 
 
-# --------------------------------------------------------------------------------------- splitting, and residuals
-
-
 @derived
 def condition_for(condition: Program, layout: Layout, body: Program, wider: Layout) -> Program:
     """The condition for a body with more consts and more carried values, after those that it has."""

@@ -69,7 +69,7 @@ class Each(Transparent, Changing):  # type: ignore[misc]
         xs = list(args)
         for i, (x, d) in enumerate(zip(args, dims, strict=True)):
             if mapped[i]:
-                x = prims.add_batch_axis(x, size) if d is None else prims.move_axis(x, d, 0)
+                x = prims.batch_to_front(x, d, size)
                 shape = typeof(x).shape
                 wide = prims.Broadcast((size, *self.lanes, *shape[1:]), tuple(range(1, n + 1)))
                 xs[i] = x if self.mapped[i] else wide(x)

@@ -78,9 +78,6 @@ class LinearCall(Called):
         inputs = program.inputs
         return replace_inputs(program, (*inputs[:n], *inputs[k:], *inputs[n:k])), constants
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
@@ -222,9 +219,6 @@ class LinearSolve(Primitive):
         outs = back(*consts[1], *consts[0], *consts[3], *consts[2], *cts)
         backs = [y if isinstance(x, Linear) else None for x, y in zip(b, outs, strict=False)]
         return [*[None] * sum(self.counts), *backs]
-
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable

@@ -429,9 +429,6 @@ class Scan(Changing):
 
     # ------------------------------------------------------------------------------------------------- batch
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
@@ -446,11 +443,7 @@ class Scan(Changing):
         )
         mapped = [d is not None for d in found.live.carry]
         init = [
-            x
-            if not mine
-            else prims.add_batch_axis(x, size)
-            if d is None
-            else prims.move_axis(x, d, 0)
+            prims.batch_to_front(x, d, size) if mine else x
             for x, d, mine in zip(takes.carry, axes.carry, mapped, strict=True)
         ]
         outs = self._of(found.program, found.layout)(*takes.consts, *found.constants, *init, *xs)

@@ -252,9 +252,6 @@ class _ByTables(Primitive):
     def asks_axis(self) -> bool:
         return dict.__contains__(AXIS_BATCHERS, self.of)
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
@@ -515,7 +512,8 @@ def _own_batch(
     of: OwnPrimitive, args: Sequence[Any], dims: Sequence[int | None], **params: Any
 ) -> tuple[Any, Any]:
     primitive, places = of.ordered(args, params)
-    return primitive.batch(picked(args, places), picked(dims, places), _batch_size(args, dims))
+    size = _batch_size(args, dims)
+    return primitive.batch_named(picked(args, places), picked(dims, places), size, None)
 
 
 def _own_batch_named(

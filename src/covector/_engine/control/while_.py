@@ -489,9 +489,6 @@ class While(Unwinding):
 
     # ------------------------------------------------------------------------------------------------- batch
 
-    def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
-        return self.batch_named(args, dims, size, None)
-
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
@@ -524,7 +521,7 @@ class While(Unwinding):
 
     def _with_lane(self, x: Any, axis: int | None, has_lanes: bool, size: Dim) -> Any:
         """A value with a new axis of lanes in front, and all the other ones."""
-        x = prims.add_batch_axis(x, size) if axis is None else prims.move_axis(x, axis, 0)
+        x = prims.batch_to_front(x, axis, size)
         if has_lanes or not self.lanes:
             return x
         n, shape = len(self.lanes), typeof(x).shape

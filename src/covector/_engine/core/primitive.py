@@ -81,7 +81,7 @@ class Primitive:
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
     ) -> tuple[Any, Any]:
-        """As `batch`, along an axis that has a name: for primitives that read named axes, or hold Programs."""
+        """As `batch`, along an axis that may have a name: in its place for what reads named axes, or holds Programs."""
         return self.batch(args, dims, size)
 
     @property

@@ -149,8 +149,6 @@ class Batching:
         """The result of a primitive and its batch axis, by its rule, under the current trace."""
         if isinstance(primitive, Online):
             return primitive.batch_online(args, dims, self)
-        if self.axis_name is None:
-            return primitive.batch(args, dims, self.size)
         return primitive.batch_named(args, dims, self.size, self.axis_name)
 
     def flat(
