@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from covector._engine.base import errors, ref_errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, without_slope
+from covector._engine.control.call import Call, Called, without_slope
 from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Online, Primitive
 from covector._engine.core.refs import (
@@ -25,6 +25,7 @@ from covector._engine.core.refs import (
     stage_open,
     uses_of,
 )
+from covector._engine.core.symbolic import is_zero
 from covector._engine.core.trace import (
     Held,
     Tracer,
@@ -36,8 +37,9 @@ from covector._engine.core.trace import (
 from covector._engine.ir.program import Program, without_dead_code
 from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.forward import FlatFunction
-from covector._engine.transforms.programs import Mask, interned
+from covector._engine.transforms.programs import Mask, batch_program, interned
 from covector._engine.types.avals import ShapedArray
+from covector._engine.types.dims import Dim
 
 T = TypeVar("T")
 Values = list[Any]
@@ -294,14 +296,56 @@ def forget(axes: list[int | None]) -> None:
     """For rules of staged functions, whose results' batch axes are known."""
 
 
+class WithRule(Called):
+    """A family: a Program with a rule of the user's for a derivative.
+
+    Operands: `count` arguments, then constants, which have no tangents.
+    """
+
+    rule: Any
+    count: int
+    rule_touches: bool  # type: ignore[misc]
+    # Make the rule on operands with batch axes, and the one in which checks are.
+    batched_rule: ClassVar[Callable[..., Any]]
+    checked_rule: ClassVar[Callable[..., Any]]
+
+    def of_arguments(self, tangents: Sequence[Any]) -> Sequence[Any]:
+        """The tangents of the arguments; ClosedOverError if a constant has one."""
+        if not all(map(is_zero, tangents[self.count :])):
+            raise errors.ClosedOverError(errors.closed_over(self.name, self.program.name))
+        return tangents[: self.count]
+
+    @property
+    def floating(self) -> Mask:
+        """Which arguments may have tangents."""
+        return tuple([a.differentiable() for a in self.program.in_avals[: self.count]])
+
+    def checked(
+        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The same with checks, also in its rule: not in what runs there after all results, when it is too late."""
+        rule = self.checked_rule(self, how)
+        outs = replace(self, program=how.program(self.program), rule=rule)(*xs, *state)
+        n = len(self.program.outputs)
+        return outs[:n], [*map(without_slope, outs[n:])]
+
+    def batch_named(
+        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
+    ) -> tuple[Any, Any]:
+        wanted = (True,) * len(self.program.outputs)
+        found = batch_program(self.program, tuple(dims), size, axis_name, wanted)
+        rule = self.batched_rule(self.rule, tuple(dims), Batching(size, axis_name), forget)
+        return replace(self, program=found.program, rule=rule)(*args, *found.constants), found.dims
+
+
 class Checked:
     """The base of rules of functions with checks: what fails in them changes the state, which follows the constants.
 
     Of the results of the rule the state after it is the last ones.
     """
 
-    def __init__(self, how: Checking):
-        self.how = how
+    def __init__(self, base: Any, how: Checking):
+        self.base, self.how = base, how
 
     def parted(self, constants: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
         """The constants, and the state."""

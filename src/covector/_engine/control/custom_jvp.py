@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, ClassVar, Protocol
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, Called, spread
+from covector._engine.base.record import record
+from covector._engine.control.call import Call, spread
 from covector._engine.control.custom import (
     Axes,
     Captured,
@@ -19,12 +19,11 @@ from covector._engine.control.custom import (
     Outcome,
     Touching,
     Values,
+    WithRule,
     calling,
     foreseen,
-    forget,
     kept,
 )
-from covector._engine.core.inside import Checking
 from covector._engine.core.symbolic import Zero, is_zero
 from covector._engine.core.trace import current, typeof
 from covector._engine.ir.program import Program
@@ -34,12 +33,10 @@ from covector._engine.transforms.programs import (
     JVPProgram,
     Mask,
     SplitProgram,
-    batch_program,
     split_program,
     stage_closed,
 )
 from covector._engine.types.avals import ShapedArray
-from covector._engine.types.dims import Dim
 
 
 class JVPRule(Protocol):
@@ -155,20 +152,38 @@ class BatchedJVP:
         return outs, list(spread(values[len(live) :], live, [typeof(o) for o in outs]))
 
 
+class CheckedJVP(Checked):
+    """The rule of a function with checks, and so its own."""
+
+    def __call__(
+        self, primals: Sequence[Any], tangents: Sequence[Any], constants: Sequence[Any]
+    ) -> tuple[Values, Values]:
+        own, state = self.parted(constants)
+        after: list[Any] = []
+
+        def run(known: Program, xs: Sequence[Any]) -> Sequence[Any]:
+            outs, after[:] = self.run(known, xs, state)
+            return outs
+
+        zeros = [Zero(x) for x in own]
+        outs, pushed = self.base.linearized((*primals, *own), (*tangents, *zeros), run)
+        return [*outs, *after], [*pushed, *map(Zero, after)]
+
+
 @record
-class CustomJVP(Called):
-    """A Program with a rule for its jvp.  Operands: `count` arguments, then constants, which have no tangents."""
+class CustomJVP(WithRule):
+    """Where the rule is one for the jvp."""
 
     program: Program
     rule: JVPRule
     count: int
     rule_touches: bool = False  # type: ignore[misc]
     name: ClassVar[str] = "custom_jvp"
+    batched_rule: ClassVar[Any] = BatchedJVP
+    checked_rule: ClassVar[Any] = CheckedJVP
 
     def _derivative(self, tangents: Sequence[Any]) -> tuple[JVPProgram, Mask]:
-        if not all(map(is_zero, tangents[self.count :])):
-            raise errors.ClosedOverError(errors.closed_over(self.name, self.program.name))
-        nonzero = tuple([not is_zero(t) for t in tangents[: self.count]])
+        nonzero = tuple([not is_zero(t) for t in self.of_arguments(tangents)])
         return kept(self, nonzero, self._staged), nonzero
 
     def _staged(self, nonzero: Mask) -> JVPProgram:
@@ -222,48 +237,8 @@ class CustomJVP(Called):
         ])  # fmt: skip
 
     def rule_programs(self) -> tuple[Program, ...] | None:
-        nonzero = tuple([a.differentiable() for a in self.program.in_avals[: self.count]])
+        nonzero = self.floating
         return foreseen(lambda: self._split(nonzero)[1].known) if any(nonzero) else ()
-
-    def checked(
-        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
-    ) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The same with checks, also in its rule: not in what is linear there, which runs after all results."""
-        both = CustomJVP(
-            how.program(self.program), CheckedJVP(self, how), self.count, self.rule_touches
-        )
-        outs, n = both(*xs, *state), len(self.program.outputs)
-        return outs[:n], outs[n:]
-
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        wanted = (True,) * len(self.program.outputs)
-        found = batch_program(self.program, tuple(dims), size, axis_name, wanted)
-        rule = BatchedJVP(self.rule, tuple(dims), Batching(size, axis_name), forget)
-        return replace(self, program=found.program, rule=rule)(*args, *found.constants), found.dims
-
-
-class CheckedJVP(Checked):
-    """The rule of a function with checks, and so its own."""
-
-    def __init__(self, base: CustomJVP, how: Checking):
-        super().__init__(how)
-        self.base = base
-
-    def __call__(
-        self, primals: Sequence[Any], tangents: Sequence[Any], constants: Sequence[Any]
-    ) -> tuple[Values, Values]:
-        own, state = self.parted(constants)
-        after: list[Any] = []
-
-        def run(known: Program, xs: Sequence[Any]) -> Sequence[Any]:
-            outs, after[:] = self.run(known, xs, state)
-            return outs
-
-        zeros = [Zero(x) for x in own]
-        outs, pushed = self.base.linearized((*primals, *own), (*tangents, *zeros), run)
-        return [*outs, *after], [*pushed, *map(Zero, after)]
 
 
 OnlineJVP.primitive, OnlineJVP.capturing = CustomJVP, CapturingJVP

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.record import record, replace
-from covector._engine.control.call import Call, Called, spread, without_slope
+from covector._engine.control.call import Call, spread
 from covector._engine.control.custom import (
     Axes,
     Captured,
@@ -19,13 +19,12 @@ from covector._engine.control.custom import (
     Outcome,
     Touching,
     Values,
+    WithRule,
     calling,
     foreseen,
-    forget,
     kept,
 )
 from covector._engine.control.touching import settling
-from covector._engine.core.inside import Checking
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
@@ -35,7 +34,6 @@ from covector._engine.transforms.batch import Batching, place_axis
 from covector._engine.transforms.programs import (
     Mask,
     TransposedProgram,
-    batch_program,
     stage_closed,
     with_residuals,
 )
@@ -284,20 +282,42 @@ class BatchedBackward:
         return result
 
 
+class CheckedVJP(Checked):
+    """The rule of a function with checks, and so its own."""
+
+    def __call__(
+        self, primals: Sequence[Any], perturbed: Mask, constants: Sequence[Any]
+    ) -> tuple[Values, Values, Backward]:
+        own, state = self.parted(constants)
+        after: list[Any] = []
+
+        def run(program: Program, xs: Sequence[Any]) -> Sequence[Any]:
+            outs, after[:] = self.run(program, xs, state)
+            return outs
+
+        found, residuals, outs = self.base.forward((*primals, *own), perturbed, run)
+        n = len(outs)
+
+        def back(values: Sequence[Any], cts: Sequence[Any]) -> Sequence[Any]:
+            return found(values, cts[:n])
+
+        return residuals, [*outs, *after], back
+
+
 @record
-class CustomVJP(Called):
-    """A Program with a rule for its vjp.  Operands: `count` arguments, then constants, which have no tangents."""
+class CustomVJP(WithRule):
+    """Where the rule is one for the vjp."""
 
     program: Program
     rule: VJPRule
     count: int
     rule_touches: bool = False  # type: ignore[misc]
     name: ClassVar[str] = "custom_vjp"
+    batched_rule: ClassVar[Any] = BatchedVJP
+    checked_rule: ClassVar[Any] = CheckedVJP
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        if not all(map(is_zero, tangents[self.count :])):
-            raise errors.ClosedOverError(errors.closed_over(self.name, self.program.name))
-        given = tangents[: self.count]
+        given = self.of_arguments(tangents)
         nonzero = tuple([not is_zero(t) for t in given])
         found, residuals, outs = self.forward(primals, nonzero, lambda p, xs: Call(p)(*xs))
         return outs, _custom_linear(self.program.name, found, residuals, outs, given)
@@ -317,20 +337,10 @@ class CustomVJP(Called):
         return found, residuals, outs[: len(self.program.outputs)]
 
     def rule_programs(self) -> tuple[Program, ...] | None:
-        perturbed = tuple([a.differentiable() for a in self.program.in_avals[: self.count]])
+        perturbed = self.floating
         if not any(perturbed):
             return ()
         return foreseen(lambda: kept(self, perturbed, self._forward).program)
-
-    def checked(
-        self, how: Checking, xs: Sequence[Any], state: Sequence[Any]
-    ) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The same with checks, also in its rule forwards: on the way back, after all results, it is too late."""
-        both = CustomVJP(
-            how.program(self.program), CheckedVJP(self, how), self.count, self.rule_touches
-        )
-        outs, n = both(*xs, *state), len(self.program.outputs)
-        return outs[:n], [*map(without_slope, outs[n:])]
 
     def _forward(self, perturbed: Mask) -> ForwardProgram:
         """The rule forwards, as a Program: from arguments and constants to results and residuals."""
@@ -347,40 +357,6 @@ class CustomVJP(Called):
         staged, residuals = with_residuals(staged, len(program.outputs))
         types = program.out_avals, avals[:count]
         return ForwardProgram(staged, constants, residuals, found[0], *types)
-
-    def batch_named(
-        self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable
-    ) -> tuple[Any, Any]:
-        wanted = (True,) * len(self.program.outputs)
-        found = batch_program(self.program, tuple(dims), size, axis_name, wanted)
-        rule = BatchedVJP(self.rule, tuple(dims), Batching(size, axis_name), forget)
-        return replace(self, program=found.program, rule=rule)(*args, *found.constants), found.dims
-
-
-class CheckedVJP(Checked):
-    """The rule of a function with checks, and so its own."""
-
-    def __init__(self, base: CustomVJP, how: Checking):
-        super().__init__(how)
-        self.base = base
-
-    def __call__(
-        self, primals: Sequence[Any], perturbed: Mask, constants: Sequence[Any]
-    ) -> tuple[Values, Values, Backward]:
-        own, state = self.parted(constants)
-        after: list[Any] = []
-
-        def run(program: Program, xs: Sequence[Any]) -> Sequence[Any]:
-            outs, after[:] = self.run(program, xs, state)
-            return outs
-
-        found, residuals, outs = self.base.forward((*primals, *own), perturbed, run)
-        n = len(outs)
-
-        def back(values: Sequence[Any], cts: Sequence[Any]) -> Sequence[Any]:
-            return found(values, cts[:n])
-
-        return residuals, [*outs, *after], back
 
 
 class ForwardProgram:
