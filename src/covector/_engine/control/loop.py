@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -50,7 +49,7 @@ from covector._engine.control.parted import (
     split_body,
 )
 from covector._engine.control.touching import settling
-from covector._engine.control.turns import arrays_by_points, on_buffers, on_locals
+from covector._engine.control.turns import Steps
 from covector._engine.control.wide import widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive, Recorder
@@ -182,8 +181,9 @@ class Scan(Changing):
             _point_by_point(b, self, points, operands, results)
             return
         fit = self._fit(b.fit, [False] * len(operands))
-        run = on_buffers if fit is None else on_locals
-        run(b, self, takes, gives, self.turns(b, fit))
+        steps = Steps(b, self, takes, gives)
+        run = steps.on_buffers if fit is None else steps.on_locals
+        run(self.turns(b, fit))
 
     def _points(self, b: Builder) -> Points | None:
         """The points that the loop can go through one after the other, all steps of each at once.
@@ -463,10 +463,10 @@ def _point_by_point(
     cache in each.
     """
     arrays = [bool(aval.shape) for aval in scan.body.out_avals]
-    for used, lower in (
-        ([not mine for mine in arrays], Scan.lower),
-        (arrays, partial(arrays_by_points, points=points)),
-    ):
-        if any(used):
-            part, takes, gives = scan.live(used)
-            lower(part, b, list(compress(operands, takes)), list(compress(results, gives)))
+    numbers = [not mine for mine in arrays]
+    if any(numbers):
+        part, takes, gives = scan.live(numbers)
+        part.lower(b, list(compress(operands, takes)), list(compress(results, gives)))
+    part, takes, gives = scan.live(arrays)
+    xs = part.layout.operands(list(compress(operands, takes)))
+    Steps(b, part, xs, part.layout.results(list(compress(results, gives)))).by_points(points)
