@@ -1,6 +1,6 @@
 """Calls of the Array API standard's functions, made of array_api_rules.txt: with operands of all kinds and shapes.
 
-A call is compared with NumPy's, which follows the standard too, in values and shape; what dtypes it gives is the rule's.
+A call is compared with NumPy's, which follows the standard too, in values and shape; its dtypes are those of the rule.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Call(NamedTuple):
     options: dict[str, Any]
 
     def __str__(self) -> str:
-        shown = [f"{x.dtype}{list(x.shape)}" if hasattr(x, "dtype") else repr(x) for x in self.operands]
+        shown = [
+            f"{x.dtype}{list(x.shape)}" if hasattr(x, "dtype") else repr(x) for x in self.operands
+        ]
         return f"{self.rule.name}({', '.join(shown)}, {self.options})"
 
 
@@ -115,9 +117,7 @@ def beside(random: np.random.Generator, shape: str, dtype: str, x: Any) -> Itera
         yield from (np.where(y == 0, y.dtype.type(1), y) for y in beside(random, "with", dtype, x))
     elif shape == "equal":
         yield numbers(random, x.shape, dtype)
-    elif shape == "product":
-        yield from (numbers(random, s, dtype) for s in ((x.shape[-1],), (x.shape[-1], 2)))
-    elif shape == "right":
+    elif shape == "product" or shape == "right":
         yield from (numbers(random, s, dtype) for s in ((x.shape[-1],), (x.shape[-1], 2)))
     elif shape == "index":
         yield np.argsort(x, axis=-1, stable=True)[..., :2]
@@ -140,7 +140,9 @@ def operands(rule: Rule, random: np.random.Generator) -> Iterator[tuple[Any, ...
             yield from ((x,) for x in first(random, shape, dtype))
             continue
         other, other_kinds = rest[0][0], rest[0][1] or "i"
-        dtypes = [d for k in other_kinds for d in DTYPES[k] if not rest[0][1] or promotable(dtype, d)]
+        dtypes = [
+            d for k in other_kinds for d in DTYPES[k] if not rest[0][1] or promotable(dtype, d)
+        ]
         for d in dtypes[:1] if not rest[0][1] else dtypes:
             for x in first(random, shape, dtype):
                 yield from ((x, y) for y in beside(random, other, d, x))
@@ -150,12 +152,17 @@ def operands(rule: Rule, random: np.random.Generator) -> Iterator[tuple[Any, ...
 
 
 def several(n: int) -> list[Any]:
-    """Axes to reduce: none named, each, counted from the end, and two of them."""
-    return [None, *range(-n, n), *[p for p in permutations(range(n), 2)][:3], *([(-1, 0)] if n > 1 else []), ()]
+    """Axes to reduce: none named, each, counted from the end, two of them, and no axes."""
+    pairs = list(permutations(range(n), 2))[:3] + [(-1, 0)] * (n > 1)
+    return [None, *range(-n, n), *pairs, ()]
 
 
 def shapes(x: np.ndarray) -> list[tuple[int, ...]]:
-    return [(x.size,), x.shape[::-1], (1, *x.shape), *([(-1, 1)] if x.size else [])]
+    return [(x.size,), x.shape[::-1], (1, *x.shape), (-1, 1)][: 4 if x.size else 3]
+
+
+def _ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(i - len(shape) for i, n in enumerate(shape) if n == 1)
 
 
 # The values of an option, by the operand.
@@ -169,28 +176,28 @@ MENUS: dict[str, Callable[[Any], list[Any]]] = {
     "joinaxis": lambda x: list(range(-x[0].ndim, x[0].ndim)),
     "keepdims": lambda x: [False, True],
     "dtype": lambda x: [None, "float32", "int64", "complex64"],
-    "to": lambda x: ["bool", "uint8", "int64", "float32", "complex128"] if x.dtype.kind != "c" else ["bool", "complex64"],
+    "to": lambda x: ["bool", "uint8", "int64", "float32", "complex128"],
     "copy": lambda x: [True, False],
     "copy3": lambda x: [None, True],
     "copying": lambda x: [None, True],
-    "sumtype": lambda x: [None, *(["float64", "complex64"] if x.dtype.kind != "c" else ["complex128"])],
+    "sumtype": lambda x: [None, "complex128"] if x.dtype.kind == "c" else [None, "float64", "complex64"],
     "correction": lambda x: [0, 1, 0.5],
     "include_initial": lambda x: [False, True],
     "fill": lambda x: [True],
     "k": lambda x: [-9, -1, 0, 1, 9],
     "offset": lambda x: [-9, -1, 0, 1, 9],
-    "bounds": lambda x: [(None, None), (1, None), (None, 2), (1, 3), (x.dtype.type(1), x.dtype.type(2))],
+    "bounds": lambda x: [(None, None), (1, None), (None, 2), (x.dtype.type(1), x.dtype.type(2))],
     "places": lambda x: [np.array([], "int32"), np.array([0]), np.array([-1, 0, -1], "int8")],
     "side": lambda x: ["left", "right"],
     "invert": lambda x: [False, True],
     "wider": lambda x: [x.shape, (2, *x.shape), (0, 3, *x.shape)],
     "newaxes": lambda x: [0, -1, x.ndim, (0, -1), (1, 0)],
-    "from_to": lambda x: [(0, -1), (-1, 0), ((0,), (-1,)), *([((0, 1), (-1, -2))] if x.ndim > 1 else [])],
+    "from_to": lambda x: [(0, -1), (-1, 0), ((0,), (-1,)), ((0, -1), (-1, 0))][: 2 + x.ndim],
     "order": lambda x: [tuple(range(x.ndim))[::-1], tuple(range(-x.ndim, 0))],
     "repeats": lambda x: [0, 2],
     "shape": shapes,
-    "shifts": lambda x: [(1, None), (-1, 0), (5, -1), ((1, 2), (0, -1)) if x.ndim > 1 else ((1,), (0,)), (1, tuple(range(x.ndim)))],
-    "ones": lambda x: [i for i, n in enumerate(x.shape) if n == 1] + [tuple(i - x.ndim for i, n in enumerate(x.shape) if n == 1)],
+    "shifts": lambda x: [(1, None), (-1, 0), (5, -1), ((1, 2), (0, -1)), (1, tuple(range(x.ndim)))],
+    "ones": lambda x: [i for i, n in enumerate(x.shape) if n == 1] + [_ones(x.shape)],
     "repetitions": lambda x: [(), (2,), (2, 1, 3), (0,)],
     "n": lambda x: [1, 0, 2],
     "ends": lambda x: [False, True],
@@ -209,8 +216,19 @@ MENUS: dict[str, Callable[[Any], list[Any]]] = {
     "norm": lambda x: ["backward", "ortho", "forward"],
 }  # fmt: skip
 # Options that are given by position, as the standard has them; and those that stand for several.
-PLACED = {"to", "wider", "newaxes", "order", "repeats", "shape", "repetitions", "places", "power", "fill"}
-PAIRS = {"bounds": ("min", "max"), "from_to": None, "shifts": ("shift", "axis"), "s": ("s", "axes")}
+PLACED = {
+    "to",
+    "wider",
+    "newaxes",
+    "order",
+    "repeats",
+    "shape",
+    "repetitions",
+    "places",
+    "power",
+    "fill",
+}
+PAIRS = {"bounds": ("min", "max"), "shifts": ("shift", "axis"), "s": ("s", "axes")}
 NAMES = {
     "axes": "axis", "axis0": "axis", "axis1": "axis", "alongaxis": "axis", "negaxis": "axis", "joinaxis": "axis",
     "sumtype": "dtype", "copy3": "copy", "copying": "copy", "ones": "axis", "contracted": "axes", "ordv": "ord",
@@ -224,36 +242,49 @@ def calls(rule: Rule) -> Iterator[Call]:
         x = given[0]
         menus = [MENUS[o](x) for o in rule.options]
         for values in product(*menus):
-            if (call := made(rule, given, dict(zip(rule.options, values, strict=True)))) is not None:
+            if (
+                call := made(rule, given, dict(zip(rule.options, values, strict=True)))
+            ) is not None:
                 yield call
 
 
 def made(rule: Rule, given: tuple[Any, ...], chosen: dict[str, Any]) -> Call | None:
     """The call with the options; None where the standard leaves it open."""
-    x, placed, named = given[0], list(given), {}
+    x, placed, named = given[0], list(given), dict[str, Any]()
     for option, value in chosen.items():
         if option == "ends":
-            if value:
-                named |= {"prepend": x, "append": x}
+            named |= {"prepend": x, "append": x} if value else {}
         elif option == "from_to":
             placed += value
         elif option in PLACED:
             placed.append(value)
-        elif (pair := PAIRS.get(option)) is not None:
-            named |= {k: v for k, v in zip(pair, value, strict=True) if v is not None}
-        elif value is not None or option in ("copy3", "axes"):
-            key = "axes" if rule.name.startswith("fft.") and option == "axes" else NAMES.get(option, option)
-            named[key] = value
-    axis = named.get("axis")
-    nothing = x.size == 0 if not isinstance(x, list) else False
-    if rule.name in ("max", "min", "argmax", "argmin") and nothing:
-        return None
-    if rule.name == "take" and nothing and placed[1].size:
-        return None
-    if rule.name == "linalg.vector_norm" and nothing and axis not in (None,):
-        return None
-    if rule.name.startswith("fft.") and nothing:
-        return None
-    if rule.results == ["real"] and rule.name.startswith("fft.") and (x.shape[axis or -1] == 1) and not ({"n", "s"} & {*named}):
-        return None  # a real signal of 0 numbers
-    return Call(rule, tuple(placed), named)
+        elif option in PAIRS:
+            named |= {k: v for k, v in zip(PAIRS[option], value, strict=True) if v is not None}
+        elif value is not None or option == "copy3":
+            named[_name(rule, option)] = value
+    call = Call(rule, tuple(placed), named)
+    return None if _left_open(call) else call
+
+
+def _name(rule: Rule, option: str) -> str:
+    return (
+        option if rule.name.startswith("fft.") and option == "axes" else NAMES.get(option, option)
+    )
+
+
+def _left_open(call: Call) -> bool:
+    """Extremes and transforms of nothing, and elements of it; and real signals of no numbers."""
+    name, x = call.rule.name, call.operands[0]
+    if isinstance(x, list):
+        return False
+    if (
+        name.startswith("fft.")
+        and call.rule.results == ["real"]
+        and not {"n", "s"} & {*call.options}
+    ):
+        return x.size == 0 or x.shape[call.options.get("axis", -1)] == 1
+    if name == "take":
+        return x.size == 0 and call.operands[1].size != 0
+    if name == "linalg.vector_norm":
+        return x.size == 0 and "axis" in call.options
+    return x.size == 0 and (name in ("max", "min", "argmax", "argmin") or name.startswith("fft."))

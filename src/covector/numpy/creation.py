@@ -277,8 +277,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     """An array over the memory of another library's array, through DLPack.
 
     The two share memory unless `copy` asks for a copy, or the elements are not in row-major order.  TypeError for what
-    has no `__dlpack__`; BufferError for elements that the protocol, or Covector, cannot describe, and for what has to be
-    copied with `copy=False`.
+    has no `__dlpack__`; BufferError for elements that the protocol, or Covector, cannot describe, and with `copy=False`
+    for what has to be copied.
 
     >>> from covector import numpy as cnp
     >>> import numpy as np
