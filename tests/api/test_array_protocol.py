@@ -278,3 +278,9 @@ def test_a_pytree_stays_one() -> None:
     carried = lax.fori_loop(0, 2, lambda i, b: Boxed(cnp.add(b, 1)), Boxed(A))
     same(carried.value, A + 2)
     assert type(lax.cond(True, lambda b: b, lambda b: b, Boxed(A))) is Boxed
+
+
+def test_an_array_without_elements_is_shown_in_shapes_that_numpy_has_not() -> None:
+    x = cnp.zeros((0, 2**62))
+    assert repr(x) == "Array([], shape=(0, 4611686018427387904), dtype=float32)"
+    assert (x + 1).shape == x.shape

@@ -1,6 +1,6 @@
 """The Python Array API standard: its signatures, its special cases, and what a namespace says of itself.
 
-array_api.txt has the functions of its version 2024.12 (and `isin`), those with one signature in one row; a row begins
+array_api.txt has the functions of its version 2025.12, those with one signature in one row; a row begins
 with the extension (`.` is the main namespace).  NumPy follows the standard, so values and dtypes are compared with its.
 """
 

@@ -281,3 +281,32 @@ def test_the_trees_of_tree_util_are_those_of_tree() -> None:
     assert found == {"b": [(2, 1), (2, 2)], "a": ((2, 3),)}
     outer, inner = tree.structure([0, 0]), tree.structure({"x": 0})
     assert tree_util.tree_transpose(outer, inner, [{"x": 1}, {"x": 2}]) == {"x": [1, 2]}
+
+
+def test_what_is_left_of_a_division_is_no_number_if_that_was_none() -> None:
+    for u, v in (([4, -1, -3], [np.nan]), ([4, -1, -3], [np.nan, 1]), ([4, -1, -3], [np.inf]), ([4, np.inf, -3], [2, 1])):  # fmt: skip
+        quotient, left = cnp.polydiv(np.float32(u), np.float32(v))
+        with np.errstate(all="ignore"):
+            wanted, _ = np.polydiv(u, v)
+        np.testing.assert_allclose(quotient, wanted[: len(quotient)])
+        assert np.isnan(left).any()
+    assert cnp.polydiv(cnp.array([1.0, 3, 3]), cnp.array([0.1, 0.7]))[1].tolist()[:2] == [0, 0]
+
+
+def test_covariances_of_too_few_observations() -> None:
+    assert np.isnan(cnp.cov(cnp.zeros((2, 0)))).all()
+    assert np.isnan(cnp.cov(cnp.ones((2, 1)))).all()
+    assert cnp.cov(cnp.array([1.0, 2.0]), ddof=3) == np.inf
+
+
+@pytest.mark.parametrize("name", ["median", "quantile", "percentile", "nanmedian", "nanquantile"])
+def test_middles_of_no_rows(name: str) -> None:
+    f = getattr(cnp, name)
+    q = () if "median" in name else (0.5,)
+    x = cnp.zeros((0, 3))
+    assert f(x, *q, axis=1).shape == (0,)
+    assert f(x, *q, axis=-1, keepdims=True).shape == (0, 1)
+    assert f(cnp.zeros((2, 0, 0)), *q, axis=2).shape == (2, 0)
+    if "nan" not in name:
+        with pytest.raises(ValueError, match="without elements"):
+            f(x, *q, axis=0)

@@ -388,8 +388,8 @@ def empty(shape: SupportsIndex | Sequence[int], dtype: object, weak_type: bool =
 def scalar(value: complex, dtype: object, weak: bool = False) -> Array:
     """Make an Array of shape () from a Python number."""
 
-def from_dlpack(obj: _SupportsDLPack | object, /) -> Array:
-    """Make an Array over the memory of another library's array; strided memory is copied."""
+def from_dlpack(obj: _SupportsDLPack | object, share: bool = False) -> Array:
+    """Make an Array over the memory of another library's array; strided memory is copied, or refused with `share`."""
 
 def reshape(array: Array, shape: SupportsIndex | Sequence[int]) -> Array:
     """View the same memory under another shape."""

@@ -88,7 +88,7 @@ def __array_namespace_info__() -> _typing.Any:
     return _load("namespace").NamespaceInfo()
 
 
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 _publish(__name__, arrays=(__name__,), later=("fft", "linalg", *_HOMES), load=_load)
 _interop.offer(globals(), _HOMES, _load)

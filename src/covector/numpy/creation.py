@@ -26,6 +26,7 @@ from covector.numpy.promotion import (
     constant,
     from_numpy,
     lift,
+    own,
     plain,
     shape_of,
     spread,
@@ -258,11 +259,6 @@ def kept(x: Any) -> Any:
     return x if dtype is x.dtype else prims.Convert(dtype)(x)
 
 
-def own(x: Any) -> Any:
-    """A second array over the same immutable memory: deleting or donating the one leaves the other."""
-    return x.__copy__() if type(x) is Array else x
-
-
 def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
     """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped.
 
@@ -280,7 +276,9 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """An array over the memory of another library's array, through DLPack.
 
-    TypeError for what has no `__dlpack__`.  The two share memory unless `copy` asks for a copy.
+    The two share memory unless `copy` asks for a copy, or the elements are not in row-major order.  TypeError for what
+    has no `__dlpack__`; BufferError for elements that the protocol, or Covector, cannot describe, and with `copy=False`
+    for what has to be copied.
 
     >>> from covector import numpy as cnp
     >>> import numpy as np
@@ -288,11 +286,16 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     Array([0, 1, 2], dtype=int64)
     """
     try:
-        made = kept(_native.from_dlpack(x))
+        shared = _native.from_dlpack(x, share=copy is False)
     except BufferError as error:  # of the other library, for what it cannot describe
-        raise TypeError(
+        raise BufferError(
             f"from_dlpack of {type(x).__name__}{errors.at_user_line()}: {error}"
         ) from error
+    if (made := kept(shared)) is not shared and copy is False:
+        raise BufferError(
+            f"from_dlpack(copy=False) of {shared.dtype}{errors.at_user_line()}: with 64 bits switched off its elements "
+            f"have to become {made.dtype}"
+        )
     return placed("from_dlpack", prims.Copy()(made) if copy else made, device or devices()[0])
 
 

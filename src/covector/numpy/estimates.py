@@ -113,6 +113,7 @@ def cov(
         factor = el.subtract(total, el.divide(el.multiply(ddof, squares), total))
     centred = el.subtract(x, reshape(mean, (-1, 1)))
     weighted = centred if w is None else el.multiply(centred, reshape(w, (1, -1)))
+    factor = el.maximum(factor, 0)  # more is estimated than was observed: there is no number for it
     return squeeze(el.divide(dot(centred, el.conj(transpose(weighted))), factor))
 
 

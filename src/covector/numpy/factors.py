@@ -24,7 +24,7 @@ from covector.numpy.linear import matmul
 from covector.numpy.operands import together
 from covector.numpy.promotion import cast, lift
 from covector.numpy.selection import where
-from covector.numpy.shape import expand_dims, reshape
+from covector.numpy.shape import broadcast_shapes, broadcast_to, expand_dims, reshape
 from covector.numpy.sorting import argsort
 from covector.numpy.systems import inv, matrices, symmetrized
 from covector.numpy.take import take_along_axis
@@ -356,7 +356,7 @@ def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any =
     s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
     if tol is None:
         factor = max(x.shape[-2:]) * _epsilon(x.dtype) if rtol is None else rtol
-        tol = _each(factor) * reduce.max(s, -1, keepdims=True)
+        tol = _each(factor) * reduce.max(s, -1, keepdims=True, initial=0)
     else:
         tol = _each(tol)
     return reduce.sum(el.greater(s, tol), -1, dtype=dtypes.of_number(int))
@@ -385,9 +385,12 @@ def pinv(a: Any, rtol: Any = None, hermitian: bool = False, *, rcond: Any = None
         )
     least = rcond if rtol is None else rtol
     least = 10 * max(a.shape[-2:]) * _epsilon(a.dtype) if least is None else least
+    least = cast(lift("linalg.pinv", least), dtypes.real_of(a.dtype))
+    if least.ndim > a.ndim - 2:
+        a = broadcast_to(a, broadcast_shapes(least.shape, a.shape[:-2]) + a.shape[-2:])
     if 0 in a.shape:
         return prims.full((*a.shape[:-2], a.shape[-1], a.shape[-2]), 0, a.dtype)
-    return Pinv(hermitian)(a, cast(lift("linalg.pinv", least), dtypes.real_of(a.dtype)))
+    return Pinv(hermitian)(a, least)
 
 
 def lstsq(

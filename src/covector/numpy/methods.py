@@ -517,16 +517,13 @@ def _set_methods() -> None:
 
 def represent(x: Any) -> str:
     """The array as text, in JAX's form: Array([1., 2.], dtype=float32)."""
-    values = np.asarray(x)
-    notes = [f"dtype={values.dtype.name}"]
+    notes = [f"dtype={x.dtype.name}"]
     if x.weak_type:
         notes.append("weak_type=True")
-    if values.size == 0 and values.shape != (0,):
-        notes.insert(0, f"shape={values.shape}")
-    if values.size:
-        body = np.array2string(values, separator=", ", prefix="Array(")
-    else:
-        body = "[]"
+    if x.size == 0:  # NumPy has no array of some of these shapes
+        notes = notes if x.shape == (0,) else [f"shape={x.shape}", *notes]
+        return f"Array([], {', '.join(notes)})"
+    body = np.array2string(np.asarray(x), separator=", ", prefix="Array(")
     return f"Array({body}, {', '.join(notes)})"
 
 

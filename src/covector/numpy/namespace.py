@@ -16,7 +16,7 @@ from covector.numpy.creation import asarray
 __all__ = ["NamespaceInfo", "namespace_of"]
 
 # Versions of which everything that is asked for is there, as each contains the ones before.
-_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 _KINDS = {
     "bool": "b",

@@ -9,7 +9,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.types import dtypes
+from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el
 from covector.numpy.creation import astype, filled
 from covector.numpy.fused import compiled, fused
@@ -218,10 +218,15 @@ def median(
     (a,) = together("median", "inexact", a)
     axes = axes_of(axis, a.ndim)
     rest = [i for i in range(a.ndim) if i not in axes]
-    rows = reshape(prims.Transpose((*rest, *axes))(a), (*[a.shape[i] for i in rest], -1))
-    last, n = rows.ndim - 1, operator.index(rows.shape[-1])
-    if n == 0:
+    lead = tuple([a.shape[i] for i in rest])
+    joined = dims.product([a.shape[i] for i in axes])
+    rows = reshape(prims.Transpose((*rest, *axes))(a), (*lead, joined))
+    last, n = rows.ndim - 1, operator.index(joined)
+    if n == 0 and 0 not in lead:
         raise ValueError(f"median of an array without elements{errors.at_user_line()}")
+    if n == 0:
+        nothing = prims.full(lead, 0, a.dtype)
+        return kept(nothing, a.shape, axes) if keepdims else nothing
     ordered = sort(rows)
     low, high, top = (
         prims.squeeze(cut(ordered, last, i, i + 1), (last,)) for i in ((n - 1) // 2, n // 2, n - 1)

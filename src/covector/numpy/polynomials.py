@@ -14,7 +14,7 @@ from covector.numpy.folds import fold
 from covector.numpy.join import concatenate
 from covector.numpy.operands import converted, together
 from covector.numpy.promotion import integer_of, spread
-from covector.numpy.selection import known
+from covector.numpy.selection import known, where
 from covector.numpy.shape import atleast_1d, broadcast_shapes, cut, reshape
 
 __all__ = [
@@ -132,7 +132,9 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
         digits.append(reshape(digit, (1,)))
         taken = prims.Pad((i,), (n - m - i,), (0,))(el.multiply(v, digit), u.dtype.type(0))
         u = el.subtract(u, taken)
-        u = concatenate([zeros((i + 1,), u.dtype), cut(u, 0, i + 1, n)])  # exactly
+        left = cut(u, 0, i, i + 1)  # nothing, exactly, unless it is no number
+        left = where(el.isfinite(left), u.dtype.type(0), left)
+        u = concatenate([cut(u, 0, 0, i), left, cut(u, 0, i + 1, n)])
     quotient = concatenate(digits) if digits else zeros((1,), u.dtype)
     if trim_leading_zeros:
         u = _trimmed("polydiv", u)

@@ -39,6 +39,11 @@ _MET: dict[Kind, type] = {"with int": int, "with float": float, "inexact with in
 OPERAND_TYPES = (Tracer, np.ndarray, np.generic, *SCALARS)  # and Array itself: see `is_operand`
 
 
+def own(x: Any) -> Any:
+    """A second array, of the same memory if it is ours: deleting or donating the one leaves the other."""
+    return x.__copy__() if type(x) is Array else x
+
+
 def target(kind: Kind, *types: TypeKey) -> TypeKey:
     """The (dtype, weak) in which an operation of this kind computes on operands of these.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.types import dtypes
+from covector._engine.types import dims, dtypes
 from covector.numpy import elementwise as el, reduce
 from covector.numpy.fused import fused
 from covector.numpy.operands import refuse_out, together
@@ -35,7 +35,8 @@ _METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")
 def _joined(x: Any, axes: tuple[int, ...]) -> Any:
     """The array with these axes as one, at the end."""
     rest = [i for i in range(x.ndim) if i not in axes]
-    return reshape(prims.Transpose((*rest, *axes))(x), (*[x.shape[i] for i in rest], -1))
+    joined = dims.product([x.shape[i] for i in axes])
+    return reshape(prims.Transpose((*rest, *axes))(x), (*[x.shape[i] for i in rest], joined))
 
 
 def _between(rows: Any, place: Any, method: str) -> Any:
@@ -136,7 +137,7 @@ def _quantile(
     axes = axes_of(axis, a.ndim)
     rows = _joined(a, axes)
     if rows.shape[-1] == 0:
-        if not skip_nan:
+        if not skip_nan and 0 not in rows.shape[:-1]:
             raise ValueError(f"{name} of an array without elements{errors.at_user_line()}")
         rows = prims.full((*rows.shape[:-1], 1), np.nan, rows.dtype)
     if weights is not None:

@@ -24,6 +24,7 @@ from covector.numpy.promotion import (
     integer_of,
     is_number,
     lift,
+    own,
     shape_of,
     spread,
 )
@@ -127,13 +128,14 @@ def reshape(
 ) -> Any:
     """The elements, in row-major order, in another shape; one -1 stands for what is left.
 
-    `order="F"` reads and writes in column-major order.  TypeError if the sizes differ.
+    `order="F"` reads and writes in column-major order.  With `copy` the result is an array of its own, even if nothing
+    changes.  TypeError if the sizes differ.
 
     >>> from covector import numpy as cnp
     >>> cnp.reshape(cnp.arange(6), (2, -1)).shape
     (2, 3)
     """
-    a = lift("reshape", a)
+    a = own(lift("reshape", a)) if copy else lift("reshape", a)
     new = _infer(a.shape, shape)
     if order == "F":
         reverse = transpose(a)

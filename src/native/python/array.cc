@@ -102,8 +102,11 @@ PyObject* unsafe_buffer_pointer(PyObject* self, PyObject*) {
     return PyLong_FromVoidPtr(as_array(self)->buffer->data);
 }
 
+// Our own memory never changes, so a copy is another name of it; another library may write to its.
 PyObject* copy_method(PyObject* self, PyObject*) {
-    return as_object(array_share(as_array(self)));
+    Array* array = as_array(self);
+    const bool own = array->buffer == nullptr || array->buffer->is_own();
+    return as_object(own ? array_share(array) : array_copy(array));
 }
 
 PyObject* reduce(PyObject* self, PyObject*) {
@@ -122,8 +125,8 @@ PyMethodDef kLifeMethods[] = {
     {"delete", delete_buffer, METH_NOARGS, "Gives the memory up; the array cannot be read again."},
     {"unsafe_buffer_pointer", unsafe_buffer_pointer, METH_NOARGS,
      "The address of the first element."},
-    {"__copy__", copy_method, METH_NOARGS, "A second array over the same immutable memory."},
-    {"__deepcopy__", copy_method, METH_O, "A second array over the same immutable memory."},
+    {"__copy__", copy_method, METH_NOARGS, "A second array with the same elements."},
+    {"__deepcopy__", copy_method, METH_O, "A second array with the same elements."},
     {"__reduce__", reduce, METH_NOARGS, "How pickle makes the array again."},
 };
 

@@ -49,6 +49,7 @@ Array* array_new(Buffer* buffer, int dtype, bool weak, int ndim, const int64_t* 
                  bool committed = false);
 // A second array over the same buffer.
 Array* array_share(Array* array);
+Array* array_copy(Array* array);  // in fresh memory
 // A fresh array of uninitialised elements.
 Array* array_empty(int dtype, bool weak, int ndim, const int64_t* dims);
 

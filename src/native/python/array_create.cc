@@ -220,7 +220,7 @@ PyObject* py_with_weak_type(PyObject*, PyObject* const* args, Py_ssize_t nargs,
 
 PyObject* py_copy(PyObject*, PyObject* object) {
     Array* array = expect_array(object, "copy");
-    return array == nullptr ? nullptr : as_object(copy_array(array, array->weak));
+    return array == nullptr ? nullptr : as_object(array_copy(array));
 }
 
 // commit(array)
@@ -273,8 +273,9 @@ PyObject* consume(PyObject* capsule, const char* name, const char* used_name, DL
     return owner;
 }
 
-// Asks for the newest protocol first, and falls back for producers that do not know it.
-PyObject* request_capsule(PyObject* object) {
+// Asks for the newest protocol first, and falls back for producers that do not know it.  With `share`
+// the producer must not copy either; those that do not know the word cannot.
+PyObject* request_capsule(PyObject* object, bool share) {
     Ref method(PyObject_GetAttrString(object, "__dlpack__"));
     if (!method) {
         if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -285,7 +286,8 @@ PyObject* request_capsule(PyObject* object) {
         return nullptr;
     }
     Ref empty(PyTuple_New(0));
-    Ref keywords(Py_BuildValue("{s(ii)}", "max_version", 1, 0));
+    Ref keywords(share ? Py_BuildValue("{s(ii)sO}", "max_version", 1, 0, "copy", Py_False)
+                       : Py_BuildValue("{s(ii)}", "max_version", 1, 0));
     if (!empty || !keywords) return nullptr;
     PyObject* capsule = PyObject_Call(method.get(), empty.get(), keywords.get());
     if (capsule != nullptr || !PyErr_ExceptionMatches(PyExc_TypeError)) return capsule;
@@ -315,7 +317,13 @@ PyObject* strided_copy(const DLTensor& tensor, int dtype, char* data) {
     return as_object(made);
 }
 
-PyObject* from_tensor(const DLTensor& tensor, PyObject* owner) {
+PyObject* refuse_to_copy(const char* reason) {
+    PyErr_Format(PyExc_BufferError, "from_dlpack(copy=False) of an array %s, which has to be copied",
+                 reason);
+    return nullptr;
+}
+
+PyObject* from_tensor(const DLTensor& tensor, PyObject* owner, bool share) {
     const int dtype = dtype_of_dlpack(tensor.dtype);
     if (tensor.device.type != kDLCPU) {
         PyErr_Format(PyExc_BufferError, "from_dlpack() reads memory of the CPU (device type 1), "
@@ -331,8 +339,12 @@ PyObject* from_tensor(const DLTensor& tensor, PyObject* owner) {
     auto* data = static_cast<char*>(tensor.data) + tensor.byte_offset;
     const int64_t size = element_count(tensor.ndim, tensor.shape, dtype);
     if (size < 0) return nullptr;
-    if (size != 0 && !is_row_major(tensor)) return strided_copy(tensor, dtype, data);
+    if (size != 0 && !is_row_major(tensor)) {
+        return share ? refuse_to_copy("that is not in row-major order")
+                     : strided_copy(tensor, dtype, data);
+    }
     const bool aligned = reinterpret_cast<uintptr_t>(data) % kItemsize[dtype] == 0;
+    if (!aligned && size != 0 && share) return refuse_to_copy("that is not aligned");
     if (!aligned || size == 0) {
         return as_object(copy_memory(data, dtype, false, tensor.ndim, tensor.shape));
     }
@@ -341,8 +353,16 @@ PyObject* from_tensor(const DLTensor& tensor, PyObject* owner) {
     return as_object(array_new(buffer, dtype, false, tensor.ndim, tensor.shape, size));
 }
 
-PyObject* py_from_dlpack(PyObject*, PyObject* object) {
-    Ref capsule = PyCapsule_CheckExact(object) ? Ref::borrow(object) : Ref(request_capsule(object));
+// from_dlpack(obj, share=False)
+PyObject* py_from_dlpack(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* keywords) {
+    static const char* names[] = {"obj", "share"};
+    PyObject* values[2];
+    if (!parse_arguments("from_dlpack", names, 2, 1, args, nargs, keywords, values)) return nullptr;
+    const int share = truth(values[1], false);
+    if (share < 0) return nullptr;
+    PyObject* object = values[0];
+    Ref capsule = PyCapsule_CheckExact(object) ? Ref::borrow(object)
+                                               : Ref(request_capsule(object, share));
     if (!capsule) return nullptr;
     DLTensor* tensor = nullptr;
     Ref owner;
@@ -354,10 +374,12 @@ PyObject* py_from_dlpack(PyObject*, PyObject* object) {
     } else {
         PyErr_Format(PyExc_BufferError, "%R is not a fresh DLPack capsule", capsule.get());
     }
-    return owner ? from_tensor(*tensor, owner.get()) : nullptr;
+    return owner ? from_tensor(*tensor, owner.get(), share) : nullptr;
 }
 
 }  // namespace
+
+Array* array_copy(Array* array) { return copy_array(array, array->weak); }
 
 PyObject* array_from(PyObject* object, int dtype, bool weak, bool copy) {
     if (is_ndarray(object)) return from_ndarray(object, dtype, weak, copy);
@@ -390,8 +412,8 @@ PyMethodDef kArrayFunctions[] = {
     {"commit", py_commit, METH_O,
      "commit(array): the same memory as an array whose device somebody asked for."},
     {"copy", py_copy, METH_O, "copy(array): the same elements in fresh memory."},
-    {"from_dlpack", py_from_dlpack, METH_O,
-     "from_dlpack(obj): an Array over the memory of another library's array."},
+    {"from_dlpack", as_method(py_from_dlpack), METH_FASTCALL | METH_KEYWORDS,
+     "from_dlpack(obj, share=False): an Array over the memory of another library's array."},
     {"is_masked", py_is_masked, METH_O, "is_masked(obj): whether it is a masked array of NumPy."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -166,6 +166,11 @@ PyObject* dlpack(PyObject* self, PyObject* args, PyObject* keywords) {
                                      &stream, &version, &device, &copy)) {
         return nullptr;
     }
+    if (stream != Py_None) {
+        PyErr_Format(PyExc_ValueError, "__dlpack__() takes no stream, not %R: the CPU has none",
+                     stream);
+        return nullptr;
+    }
     int major = 0, minor = 0;
     if (version != Py_None && !read_pair(version, "max_version", &major, &minor)) return nullptr;
     const int must_copy = copy == Py_None ? 0 : PyObject_IsTrue(copy);

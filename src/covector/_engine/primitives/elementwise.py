@@ -464,9 +464,14 @@ abs_ = Elementwise(
 
 
 def _numpy_sign(x: Any) -> Any:
-    """As NumPy's; the sign of -0.0 is -0.0, so that it is one."""
-    signs = np.sign(x)
-    return np.where(x == 0, x, signs).astype(x.dtype) if dtypes.is_float(x.dtype) else signs
+    """As NumPy's, with the sign of a zero; of complex numbers z / |z|, and an infinity on an axis has a direction."""
+    if not dtypes.is_complex(x.dtype):
+        return np.where(x == 0, x, np.sign(x)).astype(x.dtype)
+    parts = np.stack([x.real, x.imag]).astype(np.longdouble)
+    axis = np.isfinite(parts).any(0) & np.isinf(parts).any(0)
+    parts = np.where(axis, np.copysign(np.isinf(parts), parts), parts)
+    parts = (parts / np.where(x == 0, 1, np.hypot(*parts))).astype(x.real.dtype)
+    return np.stack([*parts], -1).view(x.dtype)[..., 0]
 
 
 sign = Elementwise("sign", _numpy_sign, (_sign_push,), _sign, on_complex=_complex("sign"))
