@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "laws faults batching barrier bits bitwise compare complex contract slide conv convert cumulative elementwise",
+        "laws faults batching barrier bits hashes bitwise compare complex contract slide conv convert cumulative elementwise",
     ),
     (
         "_engine/primitives",

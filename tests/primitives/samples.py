@@ -392,9 +392,17 @@ def scatters() -> Iterator[Sample]:
 
 
 def bits() -> Iterator[Sample]:
-    makers: dict[int, Maker] = dict.fromkeys(range(4), words)
-    for shapes in (((3, 2),) * 4, ((), (), (5,), (5,)), ((),) * 4, ((), (), (0,), (0,))):
-        yield Sample(prims.threefry, tuple(array(s, u32) for s in shapes), (), makers)
+    makers: dict[int, Maker] = dict.fromkeys(range(8), words)
+    hashes = (
+        (prims.threefry, 2, 2),
+        (prims.threefry4, 4, 4),
+        (prims.philox2, 1, 2),
+        (prims.philox4, 2, 4),
+    )
+    for hash_, key, counter in hashes:
+        for one, other in (((3, 2), (3, 2)), ((), (5,)), ((), ()), ((), (0,))):
+            shapes = [one] * key + [other] * counter
+            yield Sample(hash_, tuple(array(s, u32) for s in shapes), (), makers)
     for width in (8, 16, 32, 64):
         yield Sample(prims.RandomBits((3, 5), width), (array((2,), u32),), (), makers)
     yield Sample(prims.RandomBits((), 32), (array((2,), u32),), (), makers)
