@@ -393,16 +393,11 @@ def scatters() -> Iterator[Sample]:
 
 def bits() -> Iterator[Sample]:
     makers: dict[int, Maker] = dict.fromkeys(range(8), words)
-    hashes = (
-        (prims.threefry, 2, 2),
-        (prims.threefry4, 4, 4),
-        (prims.philox2, 1, 2),
-        (prims.philox4, 2, 4),
-    )
-    for hash_, key, counter in hashes:
-        for one, other in (((3, 2), (3, 2)), ((), (5,)), ((), ()), ((), (0,))):
-            shapes = [one] * key + [other] * counter
-            yield Sample(hash_, tuple(array(s, u32) for s in shapes), (), makers)
+    hashes = (prims.threefry, prims.threefry4, prims.philox2, prims.philox4)
+    shapes = (((3, 2), (3, 2)), ((), (5,)), ((), ()), ((), (0,)))
+    for hash_, pair in itertools.product(hashes, shapes):
+        both = (array(s, u32) for s, n in zip(pair, hash_.sizes, strict=True) for _ in range(n))
+        yield Sample(hash_, tuple(both), (), makers)
     for width in (8, 16, 32, 64):
         yield Sample(prims.RandomBits((3, 5), width), (array((2,), u32),), (), makers)
     yield Sample(prims.RandomBits((), 32), (array((2,), u32),), (), makers)

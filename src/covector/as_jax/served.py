@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -32,7 +33,8 @@ class Inside(NamedTuple):
     needed_by: str
 
 
-# The whole of what is served of `jax._src`, and why.  A name that nobody needs is not here.
+# The whole of what is served of `jax._src`, and of the inside of `jax.experimental`, and why.  A name that nobody
+# needs is not here.
 INSIDE: tuple[Inside, ...] = (
     Inside("ad_util", "stop_gradient_p", "covector.as_jax.names:stop_gradient_p", "lineax"),
     Inside("checkify", "Error", "covector.experimental.checkify:Error", "flax"),
@@ -48,11 +50,16 @@ INSIDE: tuple[Inside, ...] = (
     Inside("core", "ShapedArray", "covector.core:ShapedArray", "flax"),
     Inside("core", "trace_state_clean", "covector.as_jax.names:trace_state_clean", "numpyro"),
     Inside("dispatch", "wait_for_tokens", "covector:effects_barrier", "equinox"),
+    Inside("distributed", "global_state", "covector.as_jax.names:global_state", "orbax"),
     Inside("dtypes", "DType", "numpy:dtype", "flax"),
     Inside("dtypes", "ExtendedDType", "covector.as_jax.names:ExtendedDType", "flax"),
     Inside("dtypes", "TypePromotionError", "covector.dtypes:TypePromotionError", "equinox"),
     Inside("dtypes", "extended", "covector.dtypes:extended", "flax"),
     Inside("dtypes", "finfo", "covector.dtypes:finfo", "flax"),
+    Inside("experimental.colocated_python.func", "", "", "orbax"),
+    Inside("experimental.colocated_python.serialization", "DeviceList", "builtins:tuple", "orbax"),
+    Inside("extend.ifrt_programs", "ifrt_programs", "covector.as_jax.names:NOTHING", "orbax"),
+    Inside("interpreters.pxla", "", "", "orbax"),
     Inside("flatten_util", "ravel_pytree", "covector.flatten_util:ravel_pytree", "blackjax"),
     Inside("state", "", "", "flax"),
     Inside("state.types", "AbstractRef", "covector.ref:AbstractRef", "flax"),
@@ -65,8 +72,12 @@ INSIDE: tuple[Inside, ...] = (
         "equinox, flax, jaxtyping",
     ),
     Inside("tree_util", "_registry", "covector.as_jax.names:containers", "flax, jaxlie"),
+    Inside("tree_util", "flatten_one_level", "covector.tree_util:flatten_one_level", "orbax"),
     Inside("util", "safe_map", "covector.api_util:safe_map", "interpreters of Jaxprs"),
 )
+
+
+_PUBLIC = ("experimental.", "extend.", "interpreters.")
 
 
 class View(ModuleType):
@@ -110,9 +121,13 @@ def _views() -> dict[str, Callable[[], View]]:
         "jaxlib.version": lambda: View("jaxlib.version", version, {}),
     }
     for module in {row.module for row in INSIDE}:
-        name = f"jax._src.{module}"
+        public = module.startswith(_PUBLIC)
+        name = f"jax.{module}" if public else f"jax._src.{module}"
         late = {row.name: row.ours for row in INSIDE if row.module == module and row.name}
-        made[name] = lambda name=name, late=late: View(name, {}, late)
+        made[name] = partial(View, name, {}, late)
+        if public:  # the package that it is in has a name more than ours
+            package = module.rpartition(".")[0]
+            made[f"jax.{package}"] = partial(View, f"jax.{package}", {}, {}, f"covector.{package}")
     return made
 
 

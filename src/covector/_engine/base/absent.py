@@ -59,7 +59,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "", "export", "Programs are not written to files yet", "`jit(f).lower(*args).compile()`"
     ),
-    Absence("", "profiler monitoring", "there is no profiler yet", "`log_compiles`, `perf`"),
+    Absence("", "profiler", "there is no profiler yet", "`log_compiles`, `monitoring`, `perf`"),
     Absence("", "lib", _INSIDE, "`covector.extend`"),
     Absence(
         "lax",
@@ -159,8 +159,6 @@ ABSENT: tuple[Absence, ...] = (
         "experimental", "compilation_cache", "what is compiled is kept on disk anyway", "`config`"
     ),
     Absence("experimental", "EArray primal_tangent_dtype", _INSIDE, "`covector.extend`"),
-    Absence("experimental", "pjit", "it is `jit`, which takes `in_shardings`", "`jit`"),
-    Absence("experimental", "shard_map", "it is no experiment any more", "`shard_map`"),
     Absence(
         "experimental",
         "pallas mosaic fused rnn thunky buffer_callback",
@@ -169,7 +167,7 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "experimental",
-        "colocated_python compute_on custom_partitioning overlap scheduling_groups shard_alike topologies transfer",
+        "compute_on custom_partitioning overlap scheduling_groups shard_alike topologies transfer",
         _ONE_DEVICE,
         "the function as it is: there is nowhere else to run it",
     ),
@@ -178,9 +176,15 @@ ABSENT: tuple[Absence, ...] = (
     Absence("experimental", "key_reuse", "keys are not tracked", "`random.split`"),
     Absence(
         "experimental",
-        "array_serialization serialize_executable",
-        "Programs and arrays are not written to stores of objects",
-        "`numpy.save`, and `jit`, which keeps on disk what it compiled",
+        "serialize_executable",
+        "Programs are not written to files yet",
+        "`jit`, which keeps on disk what it compiled",
+    ),
+    Absence(
+        "experimental.array_serialization.serialization",
+        "TS_CONTEXT",
+        "TensorStore is imported when something is written or read",
+        "`tensorstore.Context`, as the argument `context`",
     ),
     Absence(
         "experimental",
@@ -204,12 +208,6 @@ ABSENT: tuple[Absence, ...] = (
         "device_kind_handler_dict",
         "it is about the networks of TPUs",
         "`make_mesh`",
-    ),
-    Absence(
-        "experimental.multihost_utils",
-        "ProcessFailureError live_devices reached_preemption_sync_point",
-        _ONE_PROCESS,
-        "`process_count()`, which is 1",
     ),
     Absence(
         "experimental.multihost_utils",

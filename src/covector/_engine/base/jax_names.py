@@ -356,6 +356,15 @@ NAMES: dict[str, str] = {
     ones parallel randn relu selu serial shape_dependent sigmoid softmax softplus
     standardize zeros
     """,
+    "experimental.array_serialization": "serialization",
+    "experimental.array_serialization.serialization": """
+    AsyncManager BarrierTimeoutError GlobalAsyncCheckpointManager
+    GlobalAsyncCheckpointManagerBase TS_CONTEXT async_deserialize async_serialize
+    get_tensorstore_spec is_remote_storage run_deserialization run_serialization
+    """,
+    "experimental.colocated_python": """
+    colocated_cpu_devices colocated_python colocated_python_class
+    """,
     "experimental.compute_on": """
     compute_on
     """,
@@ -387,9 +396,11 @@ NAMES: dict[str, str] = {
     fit_4th_order_polynomial initial_step_size interp_fit_dopri mean_error_ratio odeint
     optimal_step_size ravel_first_arg runge_kutta_step
     """,
+    "experimental.pjit": "pjit",
     "experimental.random": """
     StatefulPRNG stateful_rng
     """,
+    "experimental.shard_map": "shard_map",
     "experimental.sparse": """
     BCOO BCSR COO CSC CSR CuSparseEfficiencyWarning JAXSparse SparseEfficiencyError
     SparseEfficiencyWarning SparseTracer bcoo_broadcast_in_dim bcoo_concatenate

@@ -125,8 +125,13 @@ class Hash(Mapped):
     def name(self) -> str:
         return self.kind
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many words a key and a counter have."""
+        return _FUNCTIONS[self.kind][1:]
+
     def type(self, *xs: ShapedArray) -> tuple[ShapedArray, ...]:
-        _, key, counter = _FUNCTIONS[self.kind]
+        key, counter = self.sizes
         shapes = {x.shape for x in xs if x.shape}
         if len(xs) != key + counter or any(x.dtype != dtypes.uint32 for x in xs) or len(shapes) > 1:
             raise TypeError(
