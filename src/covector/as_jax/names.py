@@ -8,6 +8,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from covector._engine import primitives as prims
+from covector._engine.api.jit import jit
 from covector._engine.base import tree
 from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
@@ -62,6 +63,7 @@ class _GlobalState(NamedTuple):
 
 
 global_state = _GlobalState()
+PjitFunction = type(jit(lambda x: x))
 NOTHING = (
     SimpleNamespace()
 )  # a module of which nothing is asked unless there are devices of another kind

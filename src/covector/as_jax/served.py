@@ -32,6 +32,12 @@ class Inside(NamedTuple):
     ours: str  # "module:name"; "" for a module that only has to be there
     needed_by: str
 
+    @property
+    def path(self) -> str:
+        """The module in full: of `jax._src`, but in a public package where it is one of those."""
+        public = self.module.startswith(("experimental.", "extend.", "interpreters."))
+        return f"jax.{self.module}" if public else f"jax._src.{self.module}"
+
 
 # The whole of what is served of `jax._src`, and of the inside of `jax.experimental`, and why.  A name that nobody
 # needs is not here.
@@ -77,9 +83,6 @@ INSIDE: tuple[Inside, ...] = (
 )
 
 
-_PUBLIC = ("experimental.", "extend.", "interpreters.")
-
-
 class View(ModuleType):
     """A module of JAX's with names of its own, and for all others those of a module of ours, if there is one."""
 
@@ -118,16 +121,17 @@ def _views() -> dict[str, Callable[[], View]]:
         "jax._src": lambda: View("jax._src", {}, {}),
         "jaxlib": lambda: View("jaxlib", version, {}),
         "jaxlib.xla_client": lambda: View("jaxlib.xla_client", {}, {"Device": "covector:Device"}),
+        "jaxlib._jax": lambda: View(
+            "jaxlib._jax", {}, {"PjitFunction": "covector.as_jax.names:PjitFunction"}
+        ),
         "jaxlib.version": lambda: View("jaxlib.version", version, {}),
     }
-    for module in {row.module for row in INSIDE}:
-        public = module.startswith(_PUBLIC)
-        name = f"jax.{module}" if public else f"jax._src.{module}"
-        late = {row.name: row.ours for row in INSIDE if row.module == module and row.name}
-        made[name] = partial(View, name, {}, late)
-        if public:  # the package that it is in has a name more than ours
-            package = module.rpartition(".")[0]
-            made[f"jax.{package}"] = partial(View, f"jax.{package}", {}, {}, f"covector.{package}")
+    for path in {row.path for row in INSIDE}:
+        late = {row.name: row.ours for row in INSIDE if row.path == path and row.name}
+        made[path] = partial(View, path, {}, late)
+        package = path.rpartition(".")[0]
+        if "_src" not in package:  # the package that it is in has a name more than ours
+            made[package] = partial(View, package, {}, {}, "covector" + package.removeprefix("jax"))
     return made
 
 

@@ -88,7 +88,11 @@ class Colocated:
         >>> one()
         Array([1., 1.], dtype=float32)
         """
-        said = {"in_specs": in_specs, "out_specs_fn": out_specs_fn, "devices": devices}
+        said: dict[str, Any] = {
+            "in_specs": in_specs,
+            "out_specs_fn": out_specs_fn,
+            "devices": devices,
+        }
         for name, value in said.items():
             before = getattr(self, f"_{name}")
             if value is None:
@@ -164,7 +168,9 @@ def colocated_python_class(cls: type[object]) -> type[object]:
         method = getattr(cls, name)
         if callable(method) and not name.startswith("__"):
             setattr(Wrapped, name, _method(name, method))
-    return functools.update_wrapper(Wrapped, cls, updated=())
+    for name in functools.WRAPPER_ASSIGNMENTS:
+        setattr(Wrapped, name, getattr(cls, name, None))
+    return Wrapped
 
 
 def _method(name: str, method: Callable[..., Any]) -> Callable[..., Any]:

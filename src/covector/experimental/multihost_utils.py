@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -110,7 +110,7 @@ class ProcessFailureError(Exception):
 
 
 @contextmanager
-def live_devices(devices: Any) -> Iterator[Any]:
+def live_devices(devices: Any) -> Generator[Any]:
     """Of these devices, those whose processes are alive: all.
 
     >>> import covector

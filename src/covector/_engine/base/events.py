@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -205,7 +205,7 @@ def clear_event_listeners() -> None:
 
 
 @contextmanager
-def measured(event: str, name: str) -> Iterator[None]:
+def measured(event: str, name: str) -> Generator[None]:
     """Records how long the block takes, and when, under the name of a function."""
     if not (_durations or _spans or _scalars):
         yield

@@ -122,7 +122,7 @@ class Hash(Mapped):
     no_slope: ClassVar[str | None] = "bits have no derivative"
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         return self.kind
 
     @property
