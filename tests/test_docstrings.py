@@ -47,7 +47,6 @@ PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.che
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
 PUBLIC += ["covector.ad", "covector.extend.random", "covector.monitoring"]
 PUBLIC += ["covector.experimental.colocated_python"]
-PUBLIC += ["covector.experimental.array_serialization.serialization"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}

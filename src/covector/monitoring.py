@@ -17,6 +17,6 @@ from covector._engine.base.events import (
     unregister_event_time_span_listener as unregister_event_time_span_listener,
     unregister_scalar_listener as unregister_scalar_listener,
 )
-from covector._engine.base.public import publish
+from covector._engine.base.public import publish as _publish
 
-publish(__name__)
+_publish(__name__)
