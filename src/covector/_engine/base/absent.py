@@ -60,10 +60,11 @@ ABSENT: tuple[Absence, ...] = (
         "", "export", "Programs are not written to files yet", "`jit(f).lower(*args).compile()`"
     ),
     Absence("", "profiler", "there is no profiler yet", "`log_compiles`, `monitoring`, `perf`"),
+    Absence("", "tools", "they are for those who build JAX", "`python -m covector.as_jax`"),
     Absence("", "lib", _INSIDE, "`covector.extend`"),
     Absence(
         "lax",
-        "all_gather_p all_to_all_p ppermute_p psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
+        "all_gather_p all_to_all_p ppermute_p precv psend psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
         _ONE_DEVICE,
         "the functions without `_p`, under `vmap` with an `axis_name`",
     ),
@@ -76,7 +77,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence("interpreters", "pxla traceback_util", _INSIDE, "`covector.extend`"),
     Absence(
         "extend",
-        "lowering mlir pallas sharding xla",
+        "ifrt_programs lowering mlir pallas sharding xla",
         _INSIDE,
         "`covector.extend.core`, and `docs/extending.md`",
     ),
@@ -181,6 +182,18 @@ ABSENT: tuple[Absence, ...] = (
         "`jit`, which keeps on disk what it compiled",
     ),
     Absence(
+        "experimental.array_serialization",
+        "pytree_serialization tensorstore_impl",
+        "arrays are written one by one",
+        "`experimental.array_serialization.serialization`, or Orbax, which writes pytrees",
+    ),
+    Absence(
+        "experimental.sparse",
+        "ad api bcoo bcsr coo csr random transform util",
+        "they are JAX's files",
+        "`experimental.sparse`, which has what is public of them",
+    ),
+    Absence(
         "experimental.array_serialization.serialization",
         "TS_CONTEXT",
         "TensorStore is imported when something is written or read",
@@ -196,7 +209,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "experimental.hijax",
         "GradAccum HiPspec MappingSpec NullAccum RefAccum TransformedRef ValAccum bdims_at_front "
-        "control_flow_allowed_effects jvp_from_lin linearize_from_jvp vjp_from_jvp vjp_from_lin vmap_rule",
+        "control_flow_allowed_effects jvp_from_lin linearize_from_jvp unmap_avals vjp_from_jvp vjp_from_lin vmap_rule",
         _INSIDE,
         "`VJPHiPrimitive`, or a class of `covector.extend`",
     ),
