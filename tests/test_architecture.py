@@ -21,14 +21,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/base",
         "__init__ locks jax_names absent public caches jax_flags exact record config exceptions errors unforeseen",
     ),
-    (
-        "_engine/base",
-        "ref_errors belongings",
-    ),
-    (
-        "_engine/base",
-        "collection tree version depth explained",
-    ),
+    ("_engine/base", "ref_errors belongings events collection tree version depth explained"),
     ("_engine/types", "__init__ dims narrow dtypes conversion mesh sharding layout avals"),
     ("_engine/ir", "__init__ effects program content scalar index kernel builder access renaming"),
     ("_engine/ir", "alike lives sharing steps legal check"),
@@ -39,11 +32,11 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "laws faults batching barrier bits bitwise compare complex contract slide conv convert cumulative elementwise",
+        "laws faults batching barrier hashes bits bitwise compare complex contract slide conv convert cumulative",
     ),
     (
         "_engine/primitives",
-        "fft index math reduce scatter shape sort special window extremes collective __init__",
+        "elementwise fft index math reduce scatter shape sort special window extremes collective __init__",
     ),
     ("_engine/primitives", "linalg linalg_solve linalg_orthogonal linalg_spectral"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
@@ -155,8 +148,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("scipy/stats", "__init__"),
     ("scipy", "__init__"),
-    ("", "custom_batching"),
-    ("experimental", "checkify jet layout mesh_utils multihost_utils ode random sparse"),
+    ("", "custom_batching monitoring"),
+    (
+        "experimental",
+        "checkify colocated_python jet layout mesh_utils multihost_utils ode pjit random shard_map sparse",
+    ),
+    ("experimental/array_serialization", "serialization __init__"),
     ("extend/core", "primitives __init__"),
     ("extend", "scalar testing linear_util source_info_util backend random __init__"),
     ("", "core ffi api_util"),
@@ -219,6 +216,10 @@ BY_NAME = {
     ("lax/__init__", "covector.lax.{}"): "loaded when they are named",
     ("lax/linalg", "covector._engine.control.names"): "the primitives, for interpreters",
     ("experimental/__init__", "covector.experimental.{}"): "loaded when they are named",
+    (
+        "experimental/array_serialization/serialization",
+        "tensorstore",
+    ): "it has to be installed for this alone",
     ("extend/__init__", "covector.extend.{}"): "loaded when they are named",
     ("example_libraries/__init__", "covector.example_libraries.{}"): "loaded when they are named",
     (

@@ -45,7 +45,8 @@ PUBLIC += [
 ]
 PUBLIC += ["covector.debug", "covector.experimental", "covector.experimental.checkify"]
 PUBLIC += ["covector.extend.testing", "covector.ffi", "covector.sharding", "covector.ref"]
-PUBLIC += ["covector.ad", "covector.extend.random"]
+PUBLIC += ["covector.ad", "covector.extend.random", "covector.monitoring"]
+PUBLIC += ["covector.experimental.colocated_python"]
 
 # Names for types of others: they have no docstring of ours.
 ALIASES = {"DotDimensionNumbers", "Initializer", "KeyPath", "PyTreeDef"}

@@ -246,6 +246,7 @@ _LATER = (
     "image",
     "interpreters",
     "lax",
+    "monitoring",
     "nn",
     "ops",
     "random",

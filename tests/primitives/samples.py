@@ -392,9 +392,12 @@ def scatters() -> Iterator[Sample]:
 
 
 def bits() -> Iterator[Sample]:
-    makers: dict[int, Maker] = dict.fromkeys(range(4), words)
-    for shapes in (((3, 2),) * 4, ((), (), (5,), (5,)), ((),) * 4, ((), (), (0,), (0,))):
-        yield Sample(prims.threefry, tuple(array(s, u32) for s in shapes), (), makers)
+    makers: dict[int, Maker] = dict.fromkeys(range(8), words)
+    hashes = (prims.threefry, prims.threefry4, prims.philox2, prims.philox4)
+    shapes = (((3, 2), (3, 2)), ((), (5,)), ((), ()), ((), (0,)))
+    for hash_, pair in itertools.product(hashes, shapes):
+        both = (array(s, u32) for s, n in zip(pair, hash_.sizes, strict=True) for _ in range(n))
+        yield Sample(hash_, tuple(both), (), makers)
     for width in (8, 16, 32, 64):
         yield Sample(prims.RandomBits((3, 5), width), (array((2,), u32),), (), makers)
     yield Sample(prims.RandomBits((), 32), (array((2,), u32),), (), makers)

@@ -16,7 +16,7 @@ import covector as cv
 from covector import lax, numpy as cnp, random
 from covector.extend import random as generators
 
-NAMES = ("threefry2x32", "rbg", "unsafe_rbg")
+NAMES = ("threefry2x32", "rbg", "unsafe_rbg", "threefry4x32", "philox2x32", "philox4x32")
 
 
 def words(keys: Any) -> list[Any]:

@@ -76,7 +76,7 @@ def test_a_missing_module_says_why() -> None:
     for name, text in (
         ("covector.profiler", "jax.profiler is missing here: there is no profiler"),
         ("covector.experimental.pallas", "for kernels of GPUs and TPUs; use `covector.extend`"),
-        ("covector.experimental.pjit", "use `jit`"),
+        ("covector.experimental.jax2tf", "use `dlpack`"),
     ):
         with pytest.raises(ModuleNotFoundError, match=re.escape(text)) as caught:
             importlib.import_module(name)

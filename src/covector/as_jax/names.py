@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from covector._engine import primitives as prims
+from covector._engine.api.jit import jit
 from covector._engine.base import tree
 from covector._engine.base.public import is_left_out
 from covector._engine.control.open import BATCHERS, JVPS, OpenPrimitive
@@ -49,6 +50,23 @@ def _tell_compiler(platform: str) -> None:
 
 
 BEFORE_COMPILING.append(_tell_compiler)
+
+
+class _GlobalState(NamedTuple):
+    """What processes know of each other: there is one."""
+
+    process_id: int = 0
+    num_processes: int = 1
+    client: None = None
+    service: None = None
+    coordinator_address: None = None
+
+
+global_state = _GlobalState()
+PjitFunction = type(jit(lambda x: x))
+NOTHING = (
+    SimpleNamespace()
+)  # a module of which nothing is asked unless there are devices of another kind
 
 
 class ExtendedDType:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -31,8 +32,15 @@ class Inside(NamedTuple):
     ours: str  # "module:name"; "" for a module that only has to be there
     needed_by: str
 
+    @property
+    def path(self) -> str:
+        """The module in full: of `jax._src`, but in a public package where it is one of those."""
+        public = self.module.startswith(("experimental.", "extend.", "interpreters."))
+        return f"jax.{self.module}" if public else f"jax._src.{self.module}"
 
-# The whole of what is served of `jax._src`, and why.  A name that nobody needs is not here.
+
+# The whole of what is served of `jax._src`, and of the inside of `jax.experimental`, and why.  A name that nobody
+# needs is not here.
 INSIDE: tuple[Inside, ...] = (
     Inside("ad_util", "stop_gradient_p", "covector.as_jax.names:stop_gradient_p", "lineax"),
     Inside("checkify", "Error", "covector.experimental.checkify:Error", "flax"),
@@ -48,11 +56,16 @@ INSIDE: tuple[Inside, ...] = (
     Inside("core", "ShapedArray", "covector.core:ShapedArray", "flax"),
     Inside("core", "trace_state_clean", "covector.as_jax.names:trace_state_clean", "numpyro"),
     Inside("dispatch", "wait_for_tokens", "covector:effects_barrier", "equinox"),
+    Inside("distributed", "global_state", "covector.as_jax.names:global_state", "orbax"),
     Inside("dtypes", "DType", "numpy:dtype", "flax"),
     Inside("dtypes", "ExtendedDType", "covector.as_jax.names:ExtendedDType", "flax"),
     Inside("dtypes", "TypePromotionError", "covector.dtypes:TypePromotionError", "equinox"),
     Inside("dtypes", "extended", "covector.dtypes:extended", "flax"),
     Inside("dtypes", "finfo", "covector.dtypes:finfo", "flax"),
+    Inside("experimental.colocated_python.func", "", "", "orbax"),
+    Inside("experimental.colocated_python.serialization", "DeviceList", "builtins:tuple", "orbax"),
+    Inside("extend.ifrt_programs", "ifrt_programs", "covector.as_jax.names:NOTHING", "orbax"),
+    Inside("interpreters.pxla", "", "", "orbax"),
     Inside("flatten_util", "ravel_pytree", "covector.flatten_util:ravel_pytree", "blackjax"),
     Inside("state", "", "", "flax"),
     Inside("state.types", "AbstractRef", "covector.ref:AbstractRef", "flax"),
@@ -65,6 +78,7 @@ INSIDE: tuple[Inside, ...] = (
         "equinox, flax, jaxtyping",
     ),
     Inside("tree_util", "_registry", "covector.as_jax.names:containers", "flax, jaxlie"),
+    Inside("tree_util", "flatten_one_level", "covector.tree_util:flatten_one_level", "orbax"),
     Inside("util", "safe_map", "covector.api_util:safe_map", "interpreters of Jaxprs"),
 )
 
@@ -107,12 +121,17 @@ def _views() -> dict[str, Callable[[], View]]:
         "jax._src": lambda: View("jax._src", {}, {}),
         "jaxlib": lambda: View("jaxlib", version, {}),
         "jaxlib.xla_client": lambda: View("jaxlib.xla_client", {}, {"Device": "covector:Device"}),
+        "jaxlib._jax": lambda: View(
+            "jaxlib._jax", {}, {"PjitFunction": "covector.as_jax.names:PjitFunction"}
+        ),
         "jaxlib.version": lambda: View("jaxlib.version", version, {}),
     }
-    for module in {row.module for row in INSIDE}:
-        name = f"jax._src.{module}"
-        late = {row.name: row.ours for row in INSIDE if row.module == module and row.name}
-        made[name] = lambda name=name, late=late: View(name, {}, late)
+    for path in {row.path for row in INSIDE}:
+        late = {row.name: row.ours for row in INSIDE if row.path == path and row.name}
+        made[path] = partial(View, path, {}, late)
+        package = path.rpartition(".")[0]
+        if "_src" not in package:  # the package that it is in has a name more than ours
+            made[package] = partial(View, package, {}, {}, "covector" + package.removeprefix("jax"))
     return made
 
 

@@ -9,19 +9,24 @@ from covector._engine.base.public import publish as _publish
 
 if _typing.TYPE_CHECKING:
     from covector.experimental import (
+        array_serialization as array_serialization,
         checkify as checkify,
+        colocated_python as colocated_python,
         hijax as hijax,
         jet as jet,
         layout as layout,
         mesh_utils as mesh_utils,
         multihost_utils as multihost_utils,
         ode as ode,
+        pjit as pjit,
         random as random,
+        shard_map as shard_map,
         sparse as sparse,
     )
 
 _LATER = (
-    "checkify", "hijax", "jet", "layout", "mesh_utils", "multihost_utils", "ode", "random", "sparse",
+    "array_serialization", "checkify", "colocated_python", "hijax", "jet", "layout", "mesh_utils", "multihost_utils",
+    "ode", "pjit", "random", "shard_map", "sparse",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,14 @@ from covector._engine.base.public import publish
 from covector._engine.runtime.device import check_places, device_get
 
 __all__ = [
+    "ProcessFailureError",
     "assert_equal",
     "broadcast_one_to_all",
     "global_array_to_host_local_array",
     "host_local_array_to_global_array",
+    "live_devices",
     "process_allgather",
+    "reached_preemption_sync_point",
     "sync_global_devices",
 ]
 
@@ -79,6 +84,42 @@ def global_array_to_host_local_array(global_inputs: Any, global_mesh: Any, pspec
     True
     """
     return _spread("global_array_to_host_local_array", global_inputs, global_mesh, pspecs)
+
+
+def reached_preemption_sync_point(step_id: int) -> bool:
+    """Whether all processes have come to the step after which they are ended: nobody ends this one.
+
+    >>> from covector.experimental.multihost_utils import reached_preemption_sync_point
+    >>> reached_preemption_sync_point(3)
+    False
+    """
+    return False
+
+
+class ProcessFailureError(Exception):
+    """Raised where processes have failed, whose devices are `failed_devices`: there is one process.
+
+    >>> from covector.experimental.multihost_utils import ProcessFailureError
+    >>> ProcessFailureError({"cpu:1"}).failed_devices
+    {'cpu:1'}
+    """
+
+    def __init__(self, failed_devices: set[Any]):
+        self.failed_devices = failed_devices
+        super().__init__(f"Devices failed: {failed_devices}")
+
+
+@contextmanager
+def live_devices(devices: Any) -> Generator[Any]:
+    """Of these devices, those whose processes are alive: all.
+
+    >>> import covector
+    >>> from covector.experimental.multihost_utils import live_devices
+    >>> with live_devices(covector.devices()) as alive:
+    ...     print(len(alive))
+    1
+    """
+    yield devices
 
 
 def _spread(api: str, x: Any, mesh: Any, specs: Any) -> Any:

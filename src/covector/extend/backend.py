@@ -3,61 +3,10 @@
 from __future__ import annotations
 
 from covector._engine.base.caches import clear_caches
-from covector._engine.base.public import bounded, publish
-from covector._engine.base.version import VERSION
-from covector._engine.runtime.device import (
-    Device,
-    default_device,
-    device_count,
-    devices,
-    process_index,
-)
+from covector._engine.base.public import publish
+from covector._engine.runtime.device import Client, Device, default_device, devices
 
 __all__ = ["backends", "clear_backends", "get_backend", "get_default_device"]
-
-
-@bounded
-class Client:
-    """A platform and its devices.
-
-    >>> from covector.extend import backend
-    >>> backend.get_backend().platform
-    'cpu'
-    """
-
-    def __init__(self, platform: str):
-        self.platform, self.platform_version, self.runtime_type = platform, VERSION, "covector"
-
-    def devices(self) -> list[Device]:
-        """The devices.
-
-        >>> from covector.extend import backend
-        >>> backend.get_backend().devices()
-        [CpuDevice(id=0)]
-        """
-        return devices(self.platform)
-
-    local_devices = devices
-
-    def device_count(self) -> int:
-        """How many devices there are.
-
-        >>> from covector.extend import backend
-        >>> backend.get_backend().device_count()
-        1
-        """
-        return device_count(self.platform)
-
-    local_device_count = device_count
-
-    def process_index(self) -> int:
-        """The number of this process.
-
-        >>> from covector.extend import backend
-        >>> backend.get_backend().process_index()
-        0
-        """
-        return process_index()
 
 
 def get_backend(platform: str | None = None) -> Client:

@@ -36,7 +36,7 @@ __all__ = [
 threefry_prng_impl = generators.THREEFRY
 rbg_prng_impl = generators.RBG
 unsafe_rbg_prng_impl = generators.UNSAFE_RBG
-threefry2x32_p = own(prims.Threefry.name, prims.threefry)
+threefry2x32_p = own(prims.threefry.name, prims.threefry)
 
 
 def define_prng_impl(

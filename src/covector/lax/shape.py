@@ -167,31 +167,22 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The values in another dtype.  Floats become integers by truncation; complex numbers lose the imaginary part.
 
     Integers that the dtype does not have wrap, Python's too; floats become its least or greatest number, NaN 0.  The
-    shape stays.  TypeError for what is no dtype, and for
-    a complex number alone where the dtype is real.
+    shape stays.  TypeError for what is no dtype, and for a complex number alone where the dtype is real; OverflowError
+    for an integer beyond 64 bits where the dtype has integers.
 
     >>> from covector import lax, numpy as cnp
     >>> lax.convert_element_type(cnp.array([1.7, -1.7]), cnp.int32)
     Array([ 1, -1], dtype=int32)
     """
     wanted = dtypes.as_dtype(new_dtype)
-    if isinstance(operand, int):
-        operand = _all_of(int(operand), wanted)
-    elif isinstance(operand, complex | np.complexfloating) and not (
+    if isinstance(operand, complex | np.complexfloating) and not (
         dtypes.is_complex(wanted) or wanted == dtypes.bool_
     ):
         raise TypeError(
             f"convert_element_type of {operand!r}{errors.at_user_line()}: {wanted.name} has no complex numbers; "
             "take its real part"
         )
-    return converted(whole("convert_element_type", operand), wanted)
-
-
-def _all_of(x: int, wanted: np.dtype) -> np.ndarray:
-    """An integer of any size, as an array that becomes what it is in a dtype: the lowest bits, or the nearest float."""
-    if dtypes.is_integer(wanted):
-        return np.array(x & (1 << dtypes.bits(wanted)) - 1).astype(wanted)
-    return np.array(x if -(1 << 63) <= x < 1 << 64 else float(x))
+    return converted(whole("convert_element_type", operand, wanted), wanted)
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:

@@ -263,13 +263,15 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     """The elements in another dtype.  Floats become integers by truncation, saturating; complex parts are dropped.
 
     An array that has the dtype is returned itself, unless `copy` asks for one of its own.  TypeError for what is no
-    dtype.
+    dtype, OverflowError for a number of Python's that is no integer here.
 
     >>> from covector import numpy as cnp
     >>> cnp.astype(cnp.array([1.7, -1.7]), int)
     Array([ 1, -1], dtype=int32)
     """
-    out = converted(whole("astype", x), dtypes.as_dtype(dtype))
+    wanted = dtypes.as_dtype(dtype)
+    x = lift("astype", x) if isinstance(x, int) else whole("astype", x, wanted)
+    out = converted(x, wanted)
     return placed("astype", own(out) if copy and out is x else out, device)
 
 

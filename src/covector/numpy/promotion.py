@@ -170,15 +170,31 @@ def from_numpy(name: str, x: np.ndarray, dtype: np.dtype | None = None) -> Any:
         return _native.array_from(x.astype(wanted), None, False, False)
 
 
-def whole(name: str, x: Any) -> Any:
-    """An operand that is about to be converted, as `lift` gives it, but with all its bits where 64 are switched off."""
-    if type(x) in (float, complex):
+def whole(name: str, x: Any, wanted: np.dtype) -> Any:
+    """An operand that is about to be converted to a dtype, with all its bits where 64 are switched off.
+
+    OverflowError for an integer beyond 64 bits among integers.
+    """
+    if isinstance(x, int) and not isinstance(x, bool):
+        x = _as_many_bits(int(x), wanted)
+    elif type(x) in (float, complex):
         x = np.asarray(x)
     if not isinstance(x, np.ndarray | np.generic) or dtypes.native(x.dtype) is None:
         return lift(name, x)
     if isinstance(x, np.ndarray) and config.transfer_guard != "allow":
         errors.guard_transfer(config.transfer_guard, x)
     return _native.array_from(plain(name, x))
+
+
+def _as_many_bits(x: int, wanted: np.dtype) -> Any:
+    """An integer as a number of 64 bits, which wraps where a dtype has fewer; beyond them the nearest float."""
+    if -(2**63) <= x < 2**64 or wanted == dtypes.bool_:
+        return np.asarray(x if wanted != dtypes.bool_ else x != 0)
+    if not dtypes.is_integer(wanted):
+        return np.asarray(float(x))
+    raise OverflowError(
+        f"the integer {x} does not fit 64 bits{errors.at_user_line()}, so it is no {wanted.name}"
+    )
 
 
 def constant(value: Any, dtype: np.dtype, weak: bool = False) -> Any:

@@ -106,7 +106,8 @@ def _combined(x: Any, index: Any, y: Any, combine: str, options: Options) -> Any
     if scalar and dtypes.kind(computed) in _HOLDS[type(y)]:
         y = convert_scalar(y, computed, False)
     else:
-        y = whole("an update", y) if isinstance(y, np.ndarray | np.generic) else asarray(y)
+        of_numpy = isinstance(y, np.ndarray | np.generic)
+        y = whole("an update", y, computed) if of_numpy else asarray(y)
     if computed == own:
         return _update(x, index, y, combine, options)
     result = cast(_update(cast(x, computed), index, y, combine, options), own)

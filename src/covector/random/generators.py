@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -172,6 +173,77 @@ class _UnsafeRbg(_Rbg):
         return prims.xor(words, getitem(blocks, -1))
 
 
+# ------------------------------------------------------------------------ hashes of counters of other sizes
+
+
+def _counts(shape: Shape) -> list[Any]:
+    """The upper and the lower 32 bits of the row-major positions in a shape."""
+    flat = prims.Iota((dims.product(shape),), dtypes.uint64, 0)()
+    high = prims.shift_right_logical(flat, _HIGH)
+    low = prims.and_(flat, np.uint64(0xFFFFFFFF))
+    return [prims.Reshape(shape)(prims.Convert(dtypes.uint32)(half)) for half in (high, low)]
+
+
+class _Hashed(Generator):
+    """Keys and bits are hashes of counters, of which one half counts for keys, and the first words for bits."""
+
+    hash: ClassVar[prims.Hash]
+    # The places of words of a seed and of counts among the operands of the hash; the others are those of a key, or 0.
+    of_seed: ClassVar[tuple[int, int]]
+    of_keys: ClassVar[tuple[int, int]]
+    of_bits: ClassVar[tuple[int, int]]
+    operands: ClassVar[int]
+
+    def _hashed(self, words: Sequence[Any], places: tuple[int, int], pair: Sequence[Any]) -> Any:
+        zero = np.uint32(0)
+        given = [*words, *[zero] * (self.operands - len(words))]
+        for place, word in zip(places, pair, strict=True):
+            given[place] = word
+        return self.hash(*given)
+
+    def seed(self, seed: Any) -> Any:
+        return self._key(self._hashed((), self.of_seed, unstack(_pair(seed))))
+
+    def split(self, words: Any, shape: Shape) -> Any:
+        return self._key(self._hashed(unstack(words), self.of_keys, _counts(shape)))
+
+    def fold_in(self, words: Any, data: Any) -> Any:
+        return self._key(self._hashed(unstack(words), self.of_keys, (np.uint32(0), data)))
+
+    def _key(self, hashed: Sequence[Any]) -> Any:
+        return stack(hashed[: self.length], -1)
+
+    def bits(self, words: Any, shape: Shape, width: int) -> Any:
+        hashed = self._hashed(unstack(words), self.of_bits, _counts(shape))
+        if width == 64:
+            high, low = (prims.Convert(dtypes.uint64)(x) for x in self.halves(hashed))
+            return prims.or_(prims.shift_left(high, _HIGH), low)
+        mixed = functools.reduce(prims.xor, hashed)
+        return mixed if width == 32 else prims.Convert(_UINTS[width])(mixed)
+
+    def halves(self, hashed: Sequence[Any]) -> Sequence[Any]:
+        """The upper and the lower half of 64 random bits."""
+        return hashed[:2]
+
+
+class _Threefry4(_Hashed):
+    hash, operands = prims.threefry4, 8
+    of_seed, of_keys, of_bits = (0, 1), (6, 7), (4, 5)
+
+    def halves(self, hashed: Sequence[Any]) -> Sequence[Any]:
+        return [prims.xor(hashed[i], hashed[i + 2]) for i in (0, 1)]
+
+
+class _Philox2(_Hashed):
+    hash, operands = prims.philox2, 3
+    of_seed, of_keys, of_bits = (1, 2), (1, 2), (1, 2)
+
+
+class _Philox4(_Hashed):
+    hash, operands = prims.philox4, 6
+    of_seed, of_keys, of_bits = (2, 3), (4, 5), (2, 3)
+
+
 # ------------------------------------------------------------------------------------- of functions
 
 
@@ -218,7 +290,12 @@ class _Defined(Generator):
 THREEFRY = _Threefry("threefry2x32", "fry", (2,))
 RBG = _Rbg("rbg", "rbg", (4,))
 UNSAFE_RBG = _UnsafeRbg("unsafe_rbg", "urbg", (4,))
-NAMED: dict[str, Generator] = {g.name: g for g in (THREEFRY, RBG, UNSAFE_RBG)}
+_OTHERS = (
+    _Threefry4("threefry4x32", "fry4", (4,)),
+    _Philox2("philox2x32", "phx2", (1,)),
+    _Philox4("philox4x32", "phx4", (2,)),
+)
+NAMED: dict[str, Generator] = {g.name: g for g in (THREEFRY, RBG, UNSAFE_RBG, *_OTHERS)}
 KEY_TYPE = THREEFRY.dtype
 
 

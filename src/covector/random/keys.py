@@ -259,9 +259,10 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Key:
     """A key from an integer seed.  The same seed gives the same numbers, which are those of JAX.
 
     `impl`, or `dtype`, chooses the generator: 'threefry2x32', which is the default as long as the flag
-    `default_prng_impl` names no other, 'rbg' or 'unsafe_rbg', whose bits are those of `lax.rng_bit_generator`, or one
-    that `extend.random.define_prng_impl` made.  Bits of 'rbg' under a batch of keys (`vmap`) depend on the first key
-    alone, as in JAX.  Truth values are the seeds 0 and 1.  ValueError for a generator that there is not.
+    `default_prng_impl` names no other, 'threefry4x32', 'philox2x32' or 'philox4x32', which hash counters too, 'rbg' or
+    'unsafe_rbg', whose bits are those of `lax.rng_bit_generator`, or one that `extend.random.define_prng_impl` made.
+    Bits of 'rbg' under a batch of keys (`vmap`) depend on the first key alone, as in JAX.  Truth values are
+    the seeds 0 and 1.  ValueError for a generator that there is not.
 
     >>> import covector
     >>> covector.random.uniform(covector.random.key(0), (2,))

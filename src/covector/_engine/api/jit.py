@@ -35,6 +35,7 @@ from covector._engine.base.belongings import belongings, let_go, refers_to_nothi
 from covector._engine.base.caches import forgotten_by
 from covector._engine.base.collection import NO_FULL_COLLECTION
 from covector._engine.base.config import config
+from covector._engine.base.events import TRACED, measured
 from covector._engine.base.exact import exact
 from covector._engine.base.public import boundary
 from covector._engine.control.call import Call, axis_names_of
@@ -304,7 +305,7 @@ class Jitted:
             around = signature.unpacked, signature.packed
             base = trace.current() if trace.current().staging else trace.EVAL
             refs: dict[Any, Any] = {}
-            with trace.using(base), NO_FULL_COLLECTION:
+            with trace.using(base), NO_FULL_COLLECTION, measured(TRACED, self.name):
                 program = trace.stage(
                     self.fun, signature.avals(), self.name, refs, around, signature.names
                 )

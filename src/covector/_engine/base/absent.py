@@ -59,11 +59,12 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "", "export", "Programs are not written to files yet", "`jit(f).lower(*args).compile()`"
     ),
-    Absence("", "profiler monitoring", "there is no profiler yet", "`log_compiles`, `perf`"),
+    Absence("", "profiler", "there is no profiler yet", "`log_compiles`, `monitoring`, `perf`"),
+    Absence("", "tools", "they are for those who build JAX", "`python -m covector.as_jax`"),
     Absence("", "lib", _INSIDE, "`covector.extend`"),
     Absence(
         "lax",
-        "all_gather_p all_to_all_p ppermute_p psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
+        "all_gather_p all_to_all_p ppermute_p precv psend psum_scatter_start ragged_all_to_all_p sharding_constraint_p",
         _ONE_DEVICE,
         "the functions without `_p`, under `vmap` with an `axis_name`",
     ),
@@ -76,7 +77,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence("interpreters", "pxla traceback_util", _INSIDE, "`covector.extend`"),
     Absence(
         "extend",
-        "lowering mlir pallas sharding xla",
+        "ifrt_programs lowering mlir pallas sharding xla",
         _INSIDE,
         "`covector.extend.core`, and `docs/extending.md`",
     ),
@@ -159,8 +160,6 @@ ABSENT: tuple[Absence, ...] = (
         "experimental", "compilation_cache", "what is compiled is kept on disk anyway", "`config`"
     ),
     Absence("experimental", "EArray primal_tangent_dtype", _INSIDE, "`covector.extend`"),
-    Absence("experimental", "pjit", "it is `jit`, which takes `in_shardings`", "`jit`"),
-    Absence("experimental", "shard_map", "it is no experiment any more", "`shard_map`"),
     Absence(
         "experimental",
         "pallas mosaic fused rnn thunky buffer_callback",
@@ -169,7 +168,7 @@ ABSENT: tuple[Absence, ...] = (
     ),
     Absence(
         "experimental",
-        "colocated_python compute_on custom_partitioning overlap scheduling_groups shard_alike topologies transfer",
+        "compute_on custom_partitioning overlap scheduling_groups shard_alike topologies transfer",
         _ONE_DEVICE,
         "the function as it is: there is nowhere else to run it",
     ),
@@ -178,9 +177,27 @@ ABSENT: tuple[Absence, ...] = (
     Absence("experimental", "key_reuse", "keys are not tracked", "`random.split`"),
     Absence(
         "experimental",
-        "array_serialization serialize_executable",
-        "Programs and arrays are not written to stores of objects",
-        "`numpy.save`, and `jit`, which keeps on disk what it compiled",
+        "serialize_executable",
+        "Programs are not written to files yet",
+        "`jit`, which keeps on disk what it compiled",
+    ),
+    Absence(
+        "experimental.array_serialization",
+        "pytree_serialization tensorstore_impl",
+        "arrays are written one by one",
+        "`experimental.array_serialization.serialization`, or Orbax, which writes pytrees",
+    ),
+    Absence(
+        "experimental.sparse",
+        "ad api bcoo bcsr coo csr random transform util",
+        "they are JAX's files",
+        "`experimental.sparse`, which has what is public of them",
+    ),
+    Absence(
+        "experimental.array_serialization.serialization",
+        "TS_CONTEXT",
+        "TensorStore is imported when something is written or read",
+        "`tensorstore.Context`, as the argument `context`",
     ),
     Absence(
         "experimental",
@@ -192,7 +209,7 @@ ABSENT: tuple[Absence, ...] = (
     Absence(
         "experimental.hijax",
         "GradAccum HiPspec MappingSpec NullAccum RefAccum TransformedRef ValAccum bdims_at_front "
-        "control_flow_allowed_effects jvp_from_lin linearize_from_jvp vjp_from_jvp vjp_from_lin vmap_rule",
+        "control_flow_allowed_effects jvp_from_lin linearize_from_jvp unmap_avals vjp_from_jvp vjp_from_lin vmap_rule",
         _INSIDE,
         "`VJPHiPrimitive`, or a class of `covector.extend`",
     ),
@@ -204,12 +221,6 @@ ABSENT: tuple[Absence, ...] = (
         "device_kind_handler_dict",
         "it is about the networks of TPUs",
         "`make_mesh`",
-    ),
-    Absence(
-        "experimental.multihost_utils",
-        "ProcessFailureError live_devices reached_preemption_sync_point",
-        _ONE_PROCESS,
-        "`process_count()`, which is 1",
     ),
     Absence(
         "experimental.multihost_utils",

@@ -154,7 +154,7 @@ FLAGS: tuple[Flag, ...] = (
         "threefry2x32",
         True,
         "the generator of keys that are made without a name of one",
-        choices=("threefry2x32", "rbg", "unsafe_rbg"),
+        choices=("threefry2x32", "threefry4x32", "rbg", "unsafe_rbg", "philox2x32", "philox4x32"),
     ),
     Flag(
         "debug_infs",

@@ -26,7 +26,7 @@ NAMES: dict[str, str] = {
     numpy_dtype_promotion numpy_rank_promotion ops pmap print_environment_info process_count
     process_index process_indices profiler pure_callback random ref remat
     remove_size_one_mesh_axis_from_type reshard scipy set_mesh shard_map sharding smap
-    softmax_custom_jvp stages thread_guard threefry_partitionable transfer_guard
+    softmax_custom_jvp stages thread_guard threefry_partitionable tools transfer_guard
     transfer_guard_device_to_device transfer_guard_device_to_host
     transfer_guard_host_to_device tree tree_util typeof typing use_abstract_mesh
     value_and_grad version vjp vmap
@@ -116,7 +116,7 @@ NAMES: dict[str, str] = {
     one_minus_square one_minus_square_p optimization_barrier optimization_barrier_p or_p pad
     pad_p padtype_to_pads pbroadcast pcast platform_dependent pmax pmax_p pmean pmin pmin_p
     polygamma polygamma_p polynomial polynomial_p population_count population_count_p pow
-    pow_p ppermute ppermute_p pshuffle psum psum_p psum_scatter psum_scatter_start pswapaxes
+    pow_p precv psend ppermute ppermute_p pshuffle psum psum_p psum_scatter psum_scatter_start pswapaxes
     ragged_all_to_all ragged_all_to_all_p ragged_dot ragged_dot_general random_gamma_grad real
     real_p reciprocal reduce reduce_and reduce_and_p reduce_max reduce_max_p reduce_min
     reduce_min_p reduce_or reduce_or_p reduce_p reduce_precision reduce_precision_p
@@ -308,7 +308,7 @@ NAMES: dict[str, str] = {
     trace_to_jaxpr_nounits
     """,
     "interpreters.xla": "Backend apply_primitive canonicalize_dtype_handlers",
-    "extend": "backend core linear_util lowering mlir pallas random sharding source_info_util xla",
+    "extend": "backend core ifrt_programs linear_util lowering mlir pallas random sharding source_info_util xla",
     "extend.core": """
     AbstractToken ClosedJaxpr DebugInfo DropVar Effect Effects InconclusiveDimensionOperation
     Jaxpr JaxprEqn JaxprTypeError Literal Primitive Token TraceTag Var array_types check_jaxpr
@@ -356,6 +356,15 @@ NAMES: dict[str, str] = {
     ones parallel randn relu selu serial shape_dependent sigmoid softmax softplus
     standardize zeros
     """,
+    "experimental.array_serialization": "pytree_serialization serialization tensorstore_impl",
+    "experimental.array_serialization.serialization": """
+    AsyncManager BarrierTimeoutError GlobalAsyncCheckpointManager
+    GlobalAsyncCheckpointManagerBase TS_CONTEXT async_deserialize async_serialize
+    get_tensorstore_spec is_remote_storage run_deserialization run_serialization
+    """,
+    "experimental.colocated_python": """
+    colocated_cpu_devices colocated_python colocated_python_class
+    """,
     "experimental.compute_on": """
     compute_on
     """,
@@ -367,7 +376,7 @@ NAMES: dict[str, str] = {
     AbstractRef AbstractValue GradAccum HiPrim HiPspec HiType MappingSpec NullAccum
     RefAccum ShapedArray TransformedRef ValAccum Zero aval_method aval_property
     bdims_at_front control_flow_allowed_effects instantiate_zeros is_undefined_primal
-    jvp_from_lin linearize_from_jvp register_hitype vjp_from_jvp vjp_from_lin vmap_rule
+    jvp_from_lin linearize_from_jvp register_hitype unmap_avals vjp_from_jvp vjp_from_lin vmap_rule
     """,
     "experimental.layout": """
     Format Layout explicit_layout with_layout_constraint
@@ -387,10 +396,13 @@ NAMES: dict[str, str] = {
     fit_4th_order_polynomial initial_step_size interp_fit_dopri mean_error_ratio odeint
     optimal_step_size ravel_first_arg runge_kutta_step
     """,
+    "experimental.pjit": "pjit",
     "experimental.random": """
     StatefulPRNG stateful_rng
     """,
+    "experimental.shard_map": "shard_map",
     "experimental.sparse": """
+    ad api bcoo bcsr coo csr random transform util
     BCOO BCSR COO CSC CSR CuSparseEfficiencyWarning JAXSparse SparseEfficiencyError
     SparseEfficiencyWarning SparseTracer bcoo_broadcast_in_dim bcoo_concatenate
     bcoo_conv_general_dilated bcoo_dot_general bcoo_dot_general_p

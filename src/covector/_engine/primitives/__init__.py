@@ -12,6 +12,7 @@ from covector._engine.primitives.batching import *
 from covector._engine.primitives.faults import *
 from covector._engine.primitives.elementwise import *
 from covector._engine.primitives.barrier import *
+from covector._engine.primitives.hashes import *
 from covector._engine.primitives.bits import *
 from covector._engine.primitives.bitwise import *
 from covector._engine.primitives.compare import *

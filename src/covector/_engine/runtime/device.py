@@ -10,12 +10,58 @@ from covector._engine import _native
 from covector._engine.backends import registry
 from covector._engine.base import errors, tree
 from covector._engine.base.config import config
+from covector._engine.base.public import bounded
 from covector._engine.base.record import record
+from covector._engine.base.version import VERSION
 from covector._engine.core.numbers import as_entered
 from covector._engine.core.trace import Array, Tracer
 from covector._engine.runtime.eager import as_array
 from covector._engine.types.mesh import AbstractMesh, context_mesh
 from covector._engine.types.sharding import NamedSharding, PartitionSpec
+
+
+@bounded
+class Client:
+    """A platform and its devices.
+
+    >>> from covector.extend import backend
+    >>> backend.get_backend().platform
+    'cpu'
+    """
+
+    def __init__(self, platform: str):
+        self.platform, self.platform_version, self.runtime_type = platform, VERSION, "covector"
+
+    def devices(self) -> list[Device]:
+        """The devices.
+
+        >>> from covector.extend import backend
+        >>> backend.get_backend().devices()
+        [CpuDevice(id=0)]
+        """
+        return devices(self.platform)
+
+    local_devices = devices
+
+    def device_count(self) -> int:
+        """How many devices there are.
+
+        >>> from covector.extend import backend
+        >>> backend.get_backend().device_count()
+        1
+        """
+        return device_count(self.platform)
+
+    local_device_count = device_count
+
+    def process_index(self) -> int:
+        """The number of this process.
+
+        >>> from covector.extend import backend
+        >>> backend.get_backend().process_index()
+        0
+        """
+        return process_index()
 
 
 @record
@@ -61,6 +107,16 @@ class Device:
         0
         """
         return self.id
+
+    @property
+    def client(self) -> Client:
+        """Its platform.
+
+        >>> import covector
+        >>> covector.devices()[0].client.platform
+        'cpu'
+        """
+        return Client(self.platform)
 
     def memory(self, kind: str) -> Memory:
         """Its memory of a kind; ValueError if it has none such.

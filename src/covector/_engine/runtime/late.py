@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from covector._engine.base.config import config
+from covector._engine.base.events import COMPILED, measured
 from covector._engine.base.locks import import_late
 from covector._engine.ir.program import Program
 
@@ -32,7 +33,8 @@ def compile_program(program: Program, donated: Sequence[int] = ()) -> Executable
     """The executable of a Program, whose inputs at these positions are donated."""
     for told in BEFORE_COMPILING:
         told(config.backend)
-    return _executables().Executable(program, donated)
+    with measured(COMPILED, program.name):
+        return _executables().Executable(program, donated)
 
 
 def digest_of(program: Program) -> bytes | None:

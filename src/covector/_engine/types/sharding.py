@@ -48,6 +48,13 @@ class Sharding:
         return self.device_set
 
     @property
+    def _device_assignment(self) -> tuple[Any, ...]:
+        """The devices in order, under the name that Orbax and others know."""
+        return tuple(sorted(self.device_set, key=lambda device: device.id))
+
+    _addressable_device_assignment = _device_assignment
+
+    @property
     def num_devices(self) -> int:
         """How many devices have a part.
 
