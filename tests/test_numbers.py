@@ -43,7 +43,7 @@ NUMBERS = {
     ("primitives/laws", "_GROUP"): "of a data structure: what comes out is the same with any other",
     ("primitives/bits", "PARITY"): "of threefry's definition",
     ("primitives/special", "_BY_ITSELF"): "of an approximation: how exact it is",
-    ("primitives/scatter", "_MOST_COMPONENTS"): "of the routine's signature",
+    ("primitives/scatter", "MOST_COMPONENTS"): "of the routine's signature",
     ("primitives/scatter", "_MANY"): "both ways are equally quick, so nothing depends on it",
 }
 

@@ -242,12 +242,12 @@ def test_zeros_of_the_padding_are_multiplied(name: str, dtype: Any, odd: float) 
     w[0, 1, 0, 1] = w[2, 0, -1, 0] = odd
     layout = lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWIO", "NHWC"))
     with cv.enable_x64(True):
-        actual = np.asarray(
-            lax.conv_general_dilated(x, w, dimension_numbers=layout, **options)
-        )
+        actual = np.asarray(lax.conv_general_dilated(x, w, dimension_numbers=layout, **options))
     base = options.get("lhs_dilation", (1, 1))
     pads = [(1, 1), (1, 1), *options["padding"], (1, 1)][2:4]
-    apart = np.zeros((lhs[0], *[(n - 1) * b + 1 for n, b in zip(lhs[1:3], base, strict=True)], lhs[3]))
+    apart = np.zeros(
+        (lhs[0], *[(n - 1) * b + 1 for n, b in zip(lhs[1:3], base, strict=True)], lhs[3])
+    )
     apart[:, :: base[0], :: base[1]] = x
     filled = np.asarray(
         lax.pad(apart, 0.0, ((0, 0, 0), *[(low, high, 0) for low, high in pads], (0, 0, 0)))
@@ -258,9 +258,7 @@ def test_zeros_of_the_padding_are_multiplied(name: str, dtype: Any, odd: float) 
     np.testing.assert_allclose(actual, wanted, rtol=1e-5)
 
 
-def _with_zeros(
-    x: np.ndarray, w: np.ndarray, strides: Any, spread: Any, groups: int
-) -> np.ndarray:
+def _with_zeros(x: np.ndarray, w: np.ndarray, strides: Any, spread: Any, groups: int) -> np.ndarray:
     """NHWC and HWIO, of an operand that has its padding already."""
     counts = [
         (n - (k - 1) * d - 1) // s + 1
