@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "elementwise fft index math reduce scatter shape sort special window extremes collective __init__",
+        "elementwise fft index math reduce scatter single_scatter shape sort special window extremes collective __init__",
     ),
     ("_engine/primitives", "linalg linalg_solve linalg_orthogonal linalg_spectral"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),

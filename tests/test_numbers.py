@@ -44,7 +44,7 @@ NUMBERS = {
     ("primitives/hashes", "PARITY"): "of threefry's definition",
     ("primitives/hashes", "MULTIPLIER"): "of Philox's definition",
     ("primitives/special", "_BY_ITSELF"): "of an approximation: how exact it is",
-    ("primitives/scatter", "_MOST_COMPONENTS"): "of the routine's signature",
+    ("primitives/scatter", "MOST_COMPONENTS"): "of the routine's signature",
     ("primitives/scatter", "_MANY"): "both ways are equally quick, so nothing depends on it",
 }
 

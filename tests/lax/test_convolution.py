@@ -211,3 +211,64 @@ def test_wrong_arguments(call: Any, error: type, text: str) -> None:
     x, w = cnp.ones((1, 2, 3, 3)), cnp.ones((4, 2, 2, 2))
     with pytest.raises(error, match=re.escape(text)):
         call(lax.conv_general_dilated, x, w)
+
+
+# Shapes of the operand and of the kernel (batch and features last but one and last), and how it slides.
+MEETINGS: dict[str, tuple[Sizes, Sizes, dict[str, Any]]] = {
+    "sliding": ([2, 5, 6, 4], [3, 3, 4, 8], {}),
+    "strides": ([1, 7, 6, 4], [3, 3, 4, 8], {"window_strides": (2, 3)}),
+    "elements apart": ([1, 3, 4, 4], [3, 3, 4, 8], {"lhs_dilation": (2, 1)}),
+    "places apart": ([1, 7, 6, 4], [3, 3, 4, 8], {"rhs_dilation": (2, 1)}),
+    "cut": ([1, 5, 6, 4], [3, 3, 4, 8], {"padding": ((-1, 2), (1, -1))}),
+    "depthwise": ([2, 5, 6, 16], [3, 3, 1, 16], {"feature_group_count": 16}),
+    "two results a feature": ([2, 5, 6, 8], [3, 3, 1, 16], {"feature_group_count": 8}),
+    "groups": ([2, 5, 6, 8], [3, 3, 4, 8], {"feature_group_count": 2}),
+    "gathering": ([8, 3, 3, 4], [4, 4, 4, 8], {}),
+    "kernel that meets zeros alone": ([1, 1, 6, 4], [3, 3, 4, 64], {"padding": ((1, 1), (1, 1))}),
+    "few features": ([1, 5, 6, 2], [3, 3, 2, 2], {}),
+    "no zeros": ([1, 5, 6, 4], [3, 3, 4, 8], {"padding": ((0, 0), (0, 0))}),
+}
+
+
+@pytest.mark.parametrize("odd", [np.inf, np.nan])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MEETINGS)
+def test_zeros_of_the_padding_are_multiplied(name: str, dtype: Any, odd: float) -> None:
+    """By a formula that has zeros where there is no element: what is infinite makes NaN of them, on every side."""
+    lhs, rhs, options = MEETINGS[name]
+    options = {"window_strides": (1, 1), "padding": ((1, 1), (1, 1)), **options}
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(1, 2, lhs).astype(dtype), rng.uniform(1, 2, rhs).astype(dtype)
+    w[0, 1, 0, 1] = w[2, 0, -1, 0] = odd
+    layout = lax.conv_dimension_numbers(x.shape, w.shape, ("NHWC", "HWIO", "NHWC"))
+    with cv.enable_x64(True):
+        actual = np.asarray(lax.conv_general_dilated(x, w, dimension_numbers=layout, **options))
+    base = options.get("lhs_dilation", (1, 1))
+    pads = [(1, 1), (1, 1), *options["padding"], (1, 1)][2:4]
+    apart = np.zeros(
+        (lhs[0], *[(n - 1) * b + 1 for n, b in zip(lhs[1:3], base, strict=True)], lhs[3])
+    )
+    apart[:, :: base[0], :: base[1]] = x
+    filled = np.asarray(
+        lax.pad(apart, 0.0, ((0, 0, 0), *[(low, high, 0) for low, high in pads], (0, 0, 0)))
+    )
+    groups, spread = options.get("feature_group_count", 1), options.get("rhs_dilation", (1, 1))
+    with np.errstate(invalid="ignore"):
+        wanted = _with_zeros(filled, w, options["window_strides"], spread, groups)
+    np.testing.assert_allclose(actual, wanted, rtol=1e-5)
+
+
+def _with_zeros(x: np.ndarray, w: np.ndarray, strides: Any, spread: Any, groups: int) -> np.ndarray:
+    """NHWC and HWIO, of an operand that has its padding already."""
+    counts = [
+        (n - (k - 1) * d - 1) // s + 1
+        for n, k, s, d in zip(x.shape[1:3], w.shape[:2], strides, spread, strict=True)
+    ]
+    out = np.zeros((x.shape[0], *counts, w.shape[3]))
+    taken, made = w.shape[2], w.shape[3] // groups
+    for o, i, j in np.ndindex(w.shape[3], *w.shape[:2]):
+        first = o // made * taken
+        under = x[:, i * spread[0] :, j * spread[1] :, first : first + taken]
+        under = under[:, :: strides[0], :: strides[1]][:, : counts[0], : counts[1]]
+        out[..., o] += (under * w[i, j, :, o]).sum(-1)
+    return out

@@ -380,6 +380,9 @@ def scatters() -> Iterator[Sample]:
             (),
             rows,
         )
+    single, both = prims.SingleScatter("add", "from the end"), ((0, 2), (0,), (2,))
+    avals = array((3,)), array((5,), i32), array(())
+    yield Sample(single, avals, both, {1: integers(-4, 5)})
     starts = array((), i32)
     makers = {2: integers(-3, 6)}
     linear = ((0, 1), (0,), (1,))

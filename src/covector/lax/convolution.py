@@ -133,9 +133,11 @@ def conv_general_dilated(
     """Slide the kernel `rhs` over the spatial axes of `lhs`: products of the two, summed over features and places.
 
     `padding` is 'SAME', 'SAME_LOWER', 'VALID', or (low, high) for each spatial axis; negative numbers cut.
-    `lhs_dilation` puts zeros between the operand's elements, `rhs_dilation` between the kernel's.  Both have one
-    dtype, which is the result's too, unless `preferred_element_type` is a wider one.  See `conv_dimension_numbers`
-    for which axis is what.  TypeError or ValueError for operands and parameters that do not fit.
+    `lhs_dilation` puts zeros between the operand's elements, `rhs_dilation` between the kernel's.  Zeros around and
+    between the operand's elements are multiplied: with an infinite or NaN place of the kernel they make NaN.  Both
+    have one dtype, which is the result's too, unless `preferred_element_type` is a wider one.  See
+    `conv_dimension_numbers` for which axis is what.  TypeError or ValueError for operands and parameters that do not
+    fit.
 
     >>> from covector import lax, numpy as cnp
     >>> x, kernel = cnp.arange(5.0).reshape(1, 1, 5), cnp.array([[[1.0, 0.0, -1.0]]])

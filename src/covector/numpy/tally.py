@@ -25,7 +25,7 @@ def tally(places: Any, values: Any, length: int, mode: Any = "drop") -> Any:
     n = places.shape[0]
     table = prims.full((length,), 0, values.dtype)
     options: dict[str, Any] = {"mode": mode, "wrap_negative_indices": False}
-    taken = values.shape and prims.takes_routine(values.dtype, "add")  # which has tables of its own
+    taken = prims.takes_routine(values.dtype, "add")  # which has tables of its own
     if taken or not isinstance(n, int) or n < _LARGE * _TABLES * length:
         return table.at[places].add(values, **options)
     each = n // _TABLES

@@ -9,6 +9,7 @@
 #include "runtime/conv_depthwise.h"
 #include "runtime/conv_gathering.h"
 #include "runtime/conv_sliding.h"
+#include "runtime/conv_zeros.h"
 #include "runtime/status.h"
 
 namespace covector {
@@ -76,14 +77,21 @@ int32_t convolve(const T* lhs, const T* rhs, T* out, const int64_t* numbers) {
     std::memcpy(&conv, numbers, sizeof(conv));
     const Kernels<T>* kernels = tile_kernels<T>();
     const bool apart = is_depthwise<T>(conv);
-    if ((kernels == nullptr && !apart) || is_empty(conv)) {
+    if (is_empty(conv)) {
         convolve_plainly(conv, lhs, rhs, out);
         return kNoError;
     }
     try {
-        const bool good = apart           ? convolve_depthwise(conv, lhs, rhs, out)
-                          : gathers(conv) ? Gathering<T>(conv, *kernels, lhs, rhs, out).run()
-                                        : Sliding<T>(conv, *kernels, lhs, rhs, out).run();
+        bool good = true;
+        if (apart) {
+            good = convolve_depthwise(conv, lhs, rhs, out);
+        } else if (kernels == nullptr) {
+            convolve_plainly(conv, lhs, rhs, out);
+        } else {
+            good = gathers(conv) ? Gathering<T>(conv, *kernels, lhs, rhs, out).run()
+                                 : Sliding<T>(conv, *kernels, lhs, rhs, out).run();
+        }
+        if (good) Zeros<T>(conv, rhs, out).mend();
         return good ? kNoError : kOutOfMemory;
     } catch (const std::bad_alloc&) {
         return kOutOfMemory;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "runtime/allocator.h"
@@ -30,15 +31,22 @@ constexpr int64_t kMostComponents = 4;
 // The pieces that have copies, and how many updates a place of a copy must be there for.
 constexpr int64_t kCopies = 8;
 constexpr int64_t kUpdatesOfPlace = 16;
-constexpr int64_t kTurns = 4;  // copies that are filled at once
+constexpr int64_t kTurns = 4;        // copies that are filled at once
+constexpr int64_t kRun = 1 << 14;    // updates of a piece that are combined as the first ones of them say
+constexpr int64_t kFewOutside = 16;  // one of so many indices
 
 enum Operation : int64_t { kSet, kAdd, kMul, kMin, kMax };
+
+// What becomes of an index out of bounds: it is left out, moved to the nearest place, or left out unless it is
+// negative, which counts from the end, or stands for 0.
+enum Outside : int64_t { kLeftOut, kMoved, kFromEnd, kFirst };
 
 struct Job {
     const char* indices;
     const char* updates;
     char* out;
-    bool clip;
+    int64_t outside;
+    bool one;  // one update for all
     int64_t index_width, n, width, components, pieces;
     int64_t sizes[kMostComponents];
 
@@ -49,6 +57,15 @@ struct Job {
     }
 };
 
+int64_t brought_inside(int64_t outside, int64_t index, int64_t size) {
+    switch (outside) {
+        case kMoved: return std::clamp<int64_t>(index, 0, size - 1);
+        case kFromEnd: return index + (index < 0 ? size : 0);
+        case kFirst: return std::max<int64_t>(index, 0);
+        default: return index;
+    }
+}
+
 // The places of a block of index vectors; -1 for those that are left out.
 template <class Index>
 void places_of(const Job& job, int64_t begin, int64_t count, int32_t* places) {
@@ -57,8 +74,7 @@ void places_of(const Job& job, int64_t begin, int64_t count, int32_t* places) {
     for (int64_t c = 0; c < job.components; ++c) {
         const int64_t size = job.sizes[c];
         for (int64_t i = 0; i < count; ++i) {
-            int64_t index = vectors[i * job.components + c];
-            if (job.clip) index = std::clamp<int64_t>(index, 0, size - 1);
+            const int64_t index = brought_inside(job.outside, vectors[i * job.components + c], size);
             const bool inside = (index >= 0) & (index < size) & (places[i] >= 0);
             places[i] = inside ? static_cast<int32_t>(places[i] * size + index) : -1;
         }
@@ -99,13 +115,18 @@ CV_AVX512 int64_t pack_avx512(
     const int32_t* indices = reinterpret_cast<const int32_t*>(job.indices) + begin;
     const __m512i low = _mm512_set1_epi32(range.low);
     const __m512i count = _mm512_set1_epi32(static_cast<int>(range.count));
-    const __m512i last = _mm512_set1_epi32(static_cast<int>(job.sizes[0] - 1));
+    const __m512i zero = _mm512_setzero_si512(), size = _mm512_set1_epi32(static_cast<int>(job.sizes[0]));
+    const __m512i last = _mm512_sub_epi32(size, _mm512_set1_epi32(1));
     __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     int64_t found = 0;
     for (int64_t i = 0; i < block; i += 16) {
         const auto there = static_cast<__mmask16>(block - i < 16 ? (1u << (block - i)) - 1 : 0xFFFFu);
         __m512i place = _mm512_maskz_loadu_epi32(there, indices + i);
-        if (job.clip) place = _mm512_min_epi32(_mm512_max_epi32(place, _mm512_setzero_si512()), last);
+        if (job.outside == kMoved) place = _mm512_maskz_min_epi32(there, _mm512_maskz_max_epi32(there, place, zero), last);
+        if (job.outside == kFirst) place = _mm512_maskz_max_epi32(there, place, zero);
+        if (job.outside == kFromEnd) {
+            place = _mm512_mask_add_epi32(place, _mm512_cmplt_epi32_mask(place, zero), place, size);
+        }
         const __mmask16 mine = _mm512_mask_cmplt_epu32_mask(there, _mm512_sub_epi32(place, low), count);
         _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi32(mine, place));
         _mm512_storeu_si512(which + found, _mm512_maskz_compress_epi32(mine, lanes));
@@ -142,7 +163,8 @@ void scatter_range(const Job& job, Range range) {
     for (int64_t begin = 0; begin < job.n; begin += kBlock) {
         const int64_t block = std::min(kBlock, job.n - begin);
         const int64_t found = pack(job, begin, block, range, places, which);
-        const T* rows = updates + begin * width;
+        const T* rows = job.one ? updates : updates + begin * width;
+        if (job.one) std::fill_n(which, found, 0);
         if (width == 1) {
             for (int64_t i = 0; i < found; ++i) {
                 T& old = out[places[i]];
@@ -175,61 +197,134 @@ struct Copies {
     int64_t places;
 };
 
-// The updates from each of `from` on, so many, go into copies of their own, side by side: an update
-// waits for the one before where both have one place, so the copies take turns.
-template <class T, class Index, int64_t kOperation, bool kClip, int kTurns>
-void combine_in_turn(const Copies& c, int64_t from, int64_t step, int64_t count, T* copy) {
-    const int64_t places = c.places;
+// Updates that go into copies of their own, side by side: an update waits for the one before where both have
+// one place, so the copies take turns. With kOne, one update is for all. How many indices were out of bounds:
+// they are taken to be few, and cost as much as a wrong guess of the processor.
+template <class T, class Index, int64_t kOperation, bool kOne, int kTurns>
+int64_t combine_in_turn(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
+    const auto places = static_cast<uint64_t>(c.places);
     const Index* indices[kTurns];
     const T* updates[kTurns];
     T* copies[kTurns];
+    int64_t odd = 0;
     for (int t = 0; t < kTurns; ++t) {
-        indices[t] = reinterpret_cast<const Index*>(c.job.indices) + from + t * step;
-        updates[t] = reinterpret_cast<const T*>(c.job.updates) + from + t * step;
-        copies[t] = copy + t * places;
+        indices[t] = reinterpret_cast<const Index*>(c.job.indices) + from + t * apart;
+        updates[t] = reinterpret_cast<const T*>(c.job.updates) + (kOne ? 0 : from + t * apart);
+        copies[t] = copy + t * c.places;
     }
+    const T one = *updates[0];
     for (int64_t i = 0; i < count; ++i) {
 #pragma GCC unroll 4
         for (int t = 0; t < kTurns; ++t) {
             int64_t place = indices[t][i];
-            if (kClip) place = std::clamp<int64_t>(place, 0, places - 1);
-            if (!kClip && static_cast<uint64_t>(place) >= static_cast<uint64_t>(places)) continue;
-            copies[t][place] = combined<T, kOperation>(copies[t][place], updates[t][i]);
+            if (__builtin_expect(static_cast<uint64_t>(place) >= places, 0)) {
+                ++odd;
+                place = brought_inside(c.job.outside, place, c.places);
+                if (static_cast<uint64_t>(place) >= places) continue;
+            }
+            T& old = copies[t][place];
+            old = combined<T, kOperation>(old, kOne ? one : updates[t][i]);
+        }
+    }
+    return odd;
+}
+
+// The same where indices out of bounds are left out and not counted. It runs up to 0, and one pointer leads to all
+// copies: there are just registers enough.
+template <class T, class Index, int64_t kOperation, bool kOne, int kTurns>
+int64_t combine_plainly(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
+    const int64_t places = c.places;
+    const Index* indices[kTurns];
+    const T* updates[kTurns];
+    for (int t = 0; t < kTurns; ++t) {
+        const int64_t end = from + t * apart + count;
+        indices[t] = reinterpret_cast<const Index*>(c.job.indices) + end;
+        updates[t] = reinterpret_cast<const T*>(c.job.updates) + (kOne ? 0 : end);
+    }
+    const T one = *reinterpret_cast<const T*>(c.job.updates);
+    for (int64_t i = -count; i < 0; ++i) {
+#pragma GCC unroll 4
+        for (int t = 0; t < kTurns; ++t) {
+            const int64_t place = indices[t][i];
+            if (static_cast<uint64_t>(place) >= static_cast<uint64_t>(places)) continue;
+            T& old = copy[place + t * places];
+            old = combined<T, kOperation>(old, kOne ? one : updates[t][i]);
+        }
+    }
+    return 0;
+}
+
+// The same for one copy, where many are out of bounds: those that are inside are packed first.
+template <class T, int64_t kOperation>
+void combine_packed(const Copies& c, int64_t from, int64_t count, T* copy) {
+    int32_t places[kBlock + kLanes], which[kBlock + kLanes];
+    const Job& job = c.job;
+    const T* updates = reinterpret_cast<const T*>(job.updates);
+    const Pack pack = pack_of(job);
+    for (int64_t end = from + count, block; from < end; from += block) {
+        block = std::min(kBlock, end - from);
+        const int64_t found = pack(job, from, block, {0, static_cast<uint32_t>(c.places)}, places, which);
+        for (int64_t i = 0; i < found; ++i) {
+            T& old = copy[places[i]];
+            old = combined<T, kOperation>(old, updates[job.one ? 0 : from + which[i]]);
         }
     }
 }
 
-template <class T, class Index, int64_t kOperation, bool kClip>
-void scatter_into_copies(void* context, int64_t begin, int64_t end) {
-    const auto& c = *static_cast<const Copies*>(context);
-    const int64_t each = c.job.n / kCopies;
-    for (int64_t p = begin; p < end; p += kTurns) {
-        T* copy = reinterpret_cast<T*>(c.memory) + p * c.places;
-        const int64_t turns = std::min(kTurns, end - p), rest = p + turns == kCopies ? c.job.n % kCopies : 0;
-        std::fill_n(copy, turns * c.places, neutral<T, kOperation>());
-        if (turns == kTurns) {
-            combine_in_turn<T, Index, kOperation, kClip, kTurns>(c, p * each, each, each, copy);
+// The updates from each of `from` on, so many, a piece and a copy each. In each run of them the first ones tell
+// whether few indices are out of bounds.
+template <class T, class Index, int64_t kOperation, bool kOne, int kTurns>
+void combine_pieces(const Copies& c, int64_t from, int64_t apart, int64_t count, T* copy) {
+    const auto combine = combine_in_turn<T, Index, kOperation, kOne, kTurns>;
+    const bool plain = c.job.outside == kLeftOut;
+    const auto go_on = plain ? combine_plainly<T, Index, kOperation, kOne, kTurns> : combine;
+    for (int64_t end = from + count; from < end;) {
+        const int64_t first = std::min(kBlock, end - from);
+        const bool few = combine(c, from, apart, first, copy) < first / kFewOutside;
+        from += first;
+        const int64_t rest = std::min(kRun, end - from);
+        if (few) {
+            go_on(c, from, apart, rest, copy);
         } else {
-            for (int64_t t = 0; t < turns; ++t) {
-                combine_in_turn<T, Index, kOperation, kClip, 1>(c, (p + t) * each, 0, each,
-                                                                copy + t * c.places);
+            for (int t = 0; t < kTurns; ++t) {
+                combine_packed<T, kOperation>(c, from + t * apart, rest, copy + t * c.places);
             }
         }
-        combine_in_turn<T, Index, kOperation, kClip, 1>(c, kCopies * each, 0, rest,
-                                                        copy + (turns - 1) * c.places);
+        from += rest;
+    }
+}
+
+template <class T, class Index, int64_t kOperation, bool kOne>
+void scatter_into_copies(void* context, int64_t begin, int64_t end) {
+    const auto& c = *static_cast<const Copies*>(context);
+    const int64_t each = c.job.n / kCopies, size = c.places;
+    for (int64_t p = begin; p < end; p += kTurns) {
+        T* copy = reinterpret_cast<T*>(c.memory) + p * size;
+        const int64_t turns = std::min(kTurns, end - p), rest = p + turns == kCopies ? c.job.n % kCopies : 0;
+        std::fill_n(copy, turns * size, neutral<T, kOperation>());
+        if (turns == kTurns) {
+            combine_pieces<T, Index, kOperation, kOne, kTurns>(c, p * each, each, each, copy);
+        } else {
+            for (int64_t t = 0; t < turns; ++t) {
+                combine_pieces<T, Index, kOperation, kOne, 1>(c, (p + t) * each, 0, each, copy + t * size);
+            }
+        }
+        combine_pieces<T, Index, kOperation, kOne, 1>(c, kCopies * each, 0, rest, copy + (turns - 1) * size);
     }
 }
 
 // Whether it was done; else there was no memory for the copies.
 template <class T, int64_t kOperation>
 bool scatter_by_copies(const Job& job, int64_t places) {
-    Copies copies{job, static_cast<char*>(cv_alloc(kCopies * places * int64_t{sizeof(T)})), places};
+    const int64_t bytes = kCopies * places * int64_t{sizeof(T)};
+    Copies copies{job, static_cast<char*>(cv_alloc(bytes)), places};
     if (copies.memory == nullptr) return false;
-    const bool clip = job.clip, wide = job.index_width != 4;
-    const ParallelBody body = wide ? clip ? scatter_into_copies<T, int64_t, kOperation, true>
-                                          : scatter_into_copies<T, int64_t, kOperation, false>
-                              : clip ? scatter_into_copies<T, int32_t, kOperation, true>
-                                     : scatter_into_copies<T, int32_t, kOperation, false>;
+    constexpr bool kMayBeOne = kOperation == kAdd;
+    const ParallelBody one = job.index_width == 4 ? scatter_into_copies<T, int32_t, kOperation, kMayBeOne>
+                                                  : scatter_into_copies<T, int64_t, kOperation, kMayBeOne>;
+    const ParallelBody many = job.index_width == 4 ? scatter_into_copies<T, int32_t, kOperation, false>
+                                                   : scatter_into_copies<T, int64_t, kOperation, false>;
+    const ParallelBody body = job.one ? one : many;
     cv_parallel_for(body, &copies, kCopies, 1);
     T* out = reinterpret_cast<T*>(job.out);
     const T* copy = reinterpret_cast<const T*>(copies.memory);
@@ -256,7 +351,7 @@ void scatter(Job& job) {
     const int64_t places = job.places();
     if constexpr (kOperation != kSet) {
         const bool few = places <= job.n / (kCopies * kUpdatesOfPlace);
-        if (few && job.width == 1 && job.components == 1 && job.n >= 2 * kPiece) {
+        if (few && (!job.one || kOperation == kAdd) && job.width == 1 && job.components == 1 && job.n >= 2 * kPiece) {
             if (scatter_by_copies<T, kOperation>(job, places)) return;
         }
     }
@@ -299,11 +394,11 @@ Run run_of(int64_t code, int64_t operation) {
 }  // namespace
 
 extern "C" int32_t cv_scatter(const void* indices, const void* updates, void* out, int64_t code,
-                              int64_t operation, int64_t clip, int64_t index_width, int64_t n,
-                              int64_t width, int64_t components, int64_t d0, int64_t d1, int64_t d2,
+                              int64_t operation, int64_t outside, int64_t one, int64_t index_width,
+                              int64_t n, int64_t width, int64_t components, int64_t d0, int64_t d1, int64_t d2,
                               int64_t d3) {
     Job job{static_cast<const char*>(indices), static_cast<const char*>(updates),
-            static_cast<char*>(out), clip != 0, index_width, n, width, components, 1,
+            static_cast<char*>(out), outside, one != 0, index_width, n, width, components, 1,
             {d0, d1, d2, d3}};
     if (n > 0 && width > 0 && job.places() > 0) run_of(code, operation)(job);
     return 0;

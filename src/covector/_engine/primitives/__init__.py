@@ -27,6 +27,7 @@ from covector._engine.primitives.index import *
 from covector._engine.primitives.math import *
 from covector._engine.primitives.reduce import *
 from covector._engine.primitives.scatter import *
+from covector._engine.primitives.single_scatter import *
 from covector._engine.primitives.shape import *
 from covector._engine.primitives.sort import *
 from covector._engine.primitives.special import *

@@ -12,19 +12,13 @@ from covector._engine.base import errors
 from covector._engine.base.record import record, replace
 from covector._engine.core.families import Update, View
 from covector._engine.core.inside import Fault
-from covector._engine.core.primitive import Types
-from covector._engine.core.routine import (
-    Called,
-    RoutineCall,
-    RuntimeRoutine,
-    as_primitive,
-    lower_call,
-    runtime_routine,
-)
+from covector._engine.core.primitive import MadeBy, Types
+from covector._engine.core.routine import RoutineCall, lower_call
 from covector._engine.core.symbolic import Linear, Zero, is_zero
 from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import Builder, Operand, Result
 from covector._engine.ir.index import Index, constant
+from covector._engine.ir.program import Eqn
 from covector._engine.ir.scalar import Expr
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
@@ -38,17 +32,9 @@ __all__ = [
     "Setting",
     "ordered",
     "scattered",
-    "takes_routine",
 ]
 
 Combination = Literal["set", "add", "mul", "min", "max"]
-COMBINATIONS: tuple[Combination, ...] = (
-    "set",
-    "add",
-    "mul",
-    "min",
-    "max",
-)  # by the routine's numbers
 Axes = tuple[int, ...]
 
 
@@ -252,6 +238,10 @@ class Scatter(Setting):
 
     # -- as a call of the routine ------------------------------------------------------------------
 
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Eqn | None:
+        call = self._call([a.aval for a in eqn.inputs])
+        return None if call is None else prims.single_scatter(eqn, made_by)
+
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         call = self._call([x.aval for x in operands])
         if call is None:
@@ -270,15 +260,13 @@ class Scatter(Setting):
         trailing = tuple(range(indices.ndim - 1, updates.ndim))
         count, width = _size(product(indices.shape[:-1])), _size(product(rows))
         places = _size(product(x.shape[: len(front)]))
-        code = _routine_code(x.dtype, self.combine)
         if (
             self._loops_are_free()
-            or not 1 <= len(front) <= _MOST_COMPONENTS
+            or not 1 <= len(front) <= MOST_COMPONENTS
             or n.operand_batching_dims
             or (n.scatter_dims_to_operand_dims, n.inserted_window_dims) != (front, front)
             or (n.update_window_dims, updates.shape[indices.ndim - 1 :]) != (trailing, rows)
             or indices.dtype not in (dtypes.int32, dtypes.int64)
-            or code is None
             or count is None
             or width is None
             or count * width < _MANY
@@ -286,12 +274,10 @@ class Scatter(Setting):
             or places >= 2**31
         ):
             return None
-        operation = COMBINATIONS.index(self.combine)
-        parts, dtype_code = code
-        clip, bytes_ = int(self.mode != "fill"), indices.dtype.itemsize
-        sizes = (*x.shape[:k], *[1] * (_MOST_COMPONENTS - len(front)))
-        parameters = dtype_code, operation, clip, bytes_, count, width * parts, k, *sizes
-        return RoutineCall(ROUTINE, parameters, work=count * width)
+        outside = 0 if self.mode == "fill" else 1
+        return prims.scatter_call(
+            x, indices.dtype, self.combine, outside, False, count, width, len(front)
+        )
 
     def _loops_are_free(self) -> bool:
         """Whether no two updates meet, so that loops run on all threads."""
@@ -440,55 +426,13 @@ def scattered(primitive: Scatter, x: Any, indices: Any, updates: Any) -> Any:
     return prims.complex_(real, primitive(parts[0], indices, parts[1]))
 
 
-_MOST_COMPONENTS = 4  # of an index vector that the routine takes
+MOST_COMPONENTS = 4  # of an index vector that the routine takes
 _MANY = 4_096  # elements from which a call of the routine is not longer than the loop
 
 
 def _size(n: Dim) -> int | None:
     """A dimension that is known."""
     return n if isinstance(n, int) else None
-
-
-def takes_routine(dtype: np.dtype, combine: Combination) -> bool:
-    """Whether many elements of this dtype are combined by the routine."""
-    return _routine_code(dtype, combine) is not None
-
-
-def _routine_code(dtype: np.dtype, combine: Combination) -> tuple[int, int] | None:
-    """How many elements of the routine's one of this dtype is, and the code of these; None if it takes none such."""
-    if combine == "set":
-        bits = {4: (1, dtypes.uint32), 8: (1, dtypes.uint64), 16: (2, dtypes.uint64)}
-        found = bits.get(dtype.itemsize)
-    elif combine == "add" and dtypes.is_complex(dtype):
-        found = 2, dtypes.real_of(dtype)
-    else:
-        found = 1, dtype
-    if found is None or found[1] not in _ROUTINE_DTYPES:
-        return None
-    return found[0], dtypes.CODES[found[1]]
-
-
-def _into_rows(
-    code: int, operation: int, clip: int, bytes_: int, count: int, width: int, k: int, *sizes: int
-) -> Called:
-    front, dtype = tuple(range(k)), dtypes.ALL[code]
-    numbers = ScatterDimensionNumbers((1,), front, front)
-    scatter = Scatter(numbers, "clip" if clip else "fill", COMBINATIONS[operation])
-    vectors = ShapedArray((count, k), np.dtype(f"i{bytes_}"))
-    rows = ShapedArray((*sizes[:k], width), dtype), ShapedArray((count, width), dtype)
-    return Called(scatter, (rows[0], vectors, rows[1]))
-
-
-ROUTINE = runtime_routine(RuntimeRoutine("scatter", "moved", as_primitive(_into_rows)))
-
-_ROUTINE_DTYPES = (
-    dtypes.int32,
-    dtypes.int64,
-    dtypes.uint32,
-    dtypes.uint64,
-    dtypes.float32,
-    dtypes.float64,
-)
 
 
 def _up(axes: Axes) -> Axes:
