@@ -39,7 +39,8 @@ test-full: $(STAMPS)/test  ## all that is generated from tables, of which make t
 	@COVECTOR_TEST_FULL=1 $(PY) -m pytest -q -n $(WORKERS) $(ARGS)
 
 fuzz: $(STAMPS)/test  ## many more random programs and kernels, never the same ones: about an hour
-	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py tests/compile/test_compositions.py tests/lax/test_random_whiles.py \
+	@CI= COVECTOR_TEST_TIMES=40 $(PY) -m pytest -q -n $(WORKERS) tests/compile/test_random_programs.py tests/compile/test_twin_programs.py \
+	  tests/compile/test_compositions.py tests/lax/test_random_whiles.py \
 	  tests/compile/test_oracle.py tests/surface/test_against_numpy.py tests/api/test_random_compositions.py $(ARGS)
 
 lint: $(STAMPS)/test  ## ruff (rules and format) and pyright

@@ -60,6 +60,16 @@ def scaled(y: Vector, a: Any) -> Vector:
     return a * y + lax.stop_gradient(y - a * y)
 
 
+def _composed(a: Any, b: Any) -> Any:
+    """Of two linear functions, one after the other."""
+    return a[0] * b[0], a[1] * b[0] + b[1]
+
+
+def _definite(x: Vector) -> Any:
+    """A symmetric matrix with eigenvalues well apart."""
+    return cnp.outer(x, x) * 0.3 + cnp.diag(cnp.asarray([1.0, 2.0, 3.5]))
+
+
 LEAVES: tuple[Fun, ...] = (
     lambda x: cnp.sin(x * 1.5 + 0.3),
     lambda x: cnp.tanh(x) * cnp.roll(x, 1),
@@ -69,6 +79,22 @@ LEAVES: tuple[Fun, ...] = (
     lambda x: cnp.where(x > 0.1, x * 0.7, cnp.cumsum(x) * 0.2),
     lambda x: checkpoint_name(cnp.sin(checkpoint_name(x * 0.7, "a")), "b"),
     lambda x: lax.dynamic_update_slice(x, x[:2] * 0.5, (np.int32(1),)),
+    lambda x: lax.associative_scan(_composed, (cnp.cos(x), x * 0.5), reverse=True)[1],
+    lambda x: cnp.sort(x)[::-1] * x,
+    lambda x: cnp.concatenate([lax.top_k(x, 2)[0], lax.cummax(x)[1:2]]) * 0.7,
+    lambda x: cnp.convolve(x, cnp.sin(x)[:2], mode="same"),
+    lambda x: cnp.fft.irfft(cnp.fft.rfft(x) * (0.5 + 0.25j), 3),
+    lambda x: cnp.linalg.solve(_definite(x), x),
+    lambda x: cnp.linalg.cholesky(_definite(x))[2],
+    lambda x: cnp.linalg.eigh(_definite(x))[0] * 0.3,
+    lambda x: x.at[cnp.argsort(x)].add(x * 0.5).at[lax.rem(count(x, 5), 3)].multiply(0.8),
+    lambda x: (
+        x[cnp.argmax(x)] - 0.5 * cnp.take(x, cnp.asarray([2, 2, 0]) + count(x, 1), mode="clip")
+    ),
+    lambda x: cv.nn.softmax(x) + lax.cumlogsumexp(x * 0.5),
+    lambda x: lax.reduce_window(cnp.sin(x), -np.inf, lax.max, (2,), (1,), "SAME") * x,
+    lambda x: cnp.real(cnp.exp(1j * x) * lax.complex(x, cnp.ones(3, np.float64))),
+    lambda x: lax.dynamic_slice(cnp.concatenate([x, x * x]), (count(x, 3),), (3,)),
 )
 
 # What a collective gives each element, from the list of all.
@@ -165,6 +191,71 @@ class Plain:
 
         return run
 
+    def switch(self, n: int, f: Fun, g: Fun) -> Fun:
+        """Of which the index may be too small or too large."""
+
+        def run(xs: Any) -> Any:
+            chosen = [min(max(int(count(x, 4)) - 1, 0), 2) for x in xs]
+            if len(xs) == 1:
+                return (f, lambda xs: [x * 0.9 for x in xs], g)[chosen[0]](xs)
+            each = f(xs), [x * 0.9 for x in xs], g(xs)
+            return [each[c][i] for i, c in enumerate(chosen)]
+
+        return run
+
+    def guarded(self, n: int, f: Fun) -> Fun:
+        return self.cond(0, f, lambda xs: [x * 0.8 for x in xs])
+
+    def table(self, n: int, f: Fun) -> Fun:
+        """Rows that each step writes, and reads of the step before."""
+
+        def run(xs: Any) -> Any:
+            tables = [[x * 0.0] * 3 for x in xs]
+            for i in range(3):
+                xs = f(xs)
+                for x, rows in zip(xs, tables, strict=True):
+                    rows[i] = x + 0.5 * rows[i - 1]
+            return [sum(rows) / 3 + 0.1 * x * 3 for x, rows in zip(xs, tables, strict=True)]
+
+        return run
+
+    def filled(self, n: int, f: Fun) -> Fun:
+        """As many rows as the data says."""
+
+        def run(xs: Any) -> Any:
+            most = [int(count(x, 3)) for x in xs]
+            rows = [[x * 0.1] * 4 for x in xs]
+            for step in range(max(most)):
+                after = f(xs)
+                for k, m in enumerate(most):
+                    if step < m:
+                        rows[k][step + 1] = rows[k][step] + after[k]
+                xs = [a if step < m else x for a, x, m in zip(after, xs, most, strict=True)]
+            return [sum(r) / 3 + x for r, x in zip(rows, xs, strict=True)]
+
+        return run
+
+    def around(self, n: int, f: Fun) -> Fun:
+        """A loop that closes over where it began."""
+
+        def run(xs: Any) -> Any:
+            ys = xs
+            for _ in range(2):
+                ys = [y * 0.5 + cnp.sin(x) for x, y in zip(xs, f(ys), strict=True)]
+            return ys
+
+        return run
+
+    def spread(self, n: int, f: Fun) -> Fun:
+        def run(xs: Any) -> Any:
+            parts = [f([x * s for x in xs]) for s in (0.5, 1.0)]
+            return [cnp.sin(a) * 0.5 + b for a, b in zip(*parts, strict=True)]
+
+        return run
+
+    def divided(self, n: int, f: Fun) -> Fun:
+        return lambda xs: [x / (2 + cnp.sin(y)) for x, y in zip(xs, f(xs), strict=True)]
+
     def mapped(self, n: int, f: Fun) -> Fun:
         def run(xs: Any) -> Any:
             parts = [f(part) for part in (xs, [x * 0.5 for x in xs], [x + 0.1 for x in xs])]
@@ -214,6 +305,16 @@ class Plain:
         def run(xs: Any) -> Any:
             ys, back = cv.vjp(f, xs)
             return [cnp.sin(b) for b in back([y + 0.5 for y in ys])[0]]
+
+        return run
+
+    def twist(self, n: int, f: Fun) -> Fun:
+        """Forward over reverse."""
+
+        def run(xs: Any) -> Any:
+            weights = [cnp.asarray(WEIGHTS) for _ in xs]
+            ts = cv.jvp(lambda xs: self._back(f, xs, weights), (xs,), (xs,))[1]
+            return [cnp.sin(t) for t in ts]
 
         return run
 
@@ -309,25 +410,36 @@ class Plain:
         return run
 
 
-INNER = {"chain": 2, "both": 2, "cond": 2, "cell": 2}  # of the others one
+INNER = {"chain": 2, "both": 2, "cond": 2, "switch": 2, "cell": 2}  # of the others one
 CONTROL = ("chain", "both", "scan", "fixed", "times", "until", "cond", "jit")
 FIRST_ORDER = ("gradient", "tangent", "cotangent")
 ALL = (
     *CONTROL, *FIRST_ORDER, "mapped", "rows", "meet", "by_rule", "linear", "transposed", "jacobian", "own_jvp",
     "own_vjp", "own_zeros", "root", "solve", "call", "stop", "sine", "keep", "one_by_one", "barrier",
-    "closed", "checked", "read", "cell", "row",
+    "closed", "checked", "read", "cell", "row", "switch", "guarded", "table", "filled", "around", "spread",
+    "divided", "twist",
 )  # fmt: skip
 # What pushes tangents through what is inside, which a custom_vjp function refuses.
-FORWARD = {"tangent", "linear", "transposed", "jacobian", "own_jvp", "own_zeros", "root", "sine"}
+FORWARD = {
+    "tangent",
+    "twist",
+    "linear",
+    "transposed",
+    "jacobian",
+    "own_jvp",
+    "own_zeros",
+    "root",
+    "sine",
+}
 BACKWARD_ONLY = {"own_vjp"}
 # Where lanes stop at different steps, or which branch one takes depends on it, they cannot meet.
-APART = {"times", "until", "cond", "cell"}
+APART = {"times", "until", "cond", "switch", "guarded", "filled", "cell"}
 DERIVING = {*FIRST_ORDER, *FORWARD, *BACKWARD_ONLY}
 
 
 def random_form(rng: random.Random, depth: int, names: Sequence[str], refused: set[str]) -> Form:
     """A form of that depth at most, of these names."""
-    number = rng.randrange(12)
+    number = rng.randrange(2 * len(LEAVES))
     if depth == 0:
         return Form("leaf", number)
     name = rng.choice([n for n in names if n not in refused])

@@ -85,6 +85,84 @@ class Real:
             return lambda x: lax.switch(lax.convert_element_type(x[0] > 0.2, np.int32), [g, f], x)
         return lambda x: lax.cond(x[0] > 0.2, f, g, x)
 
+    def switch(self, n: int, f: Fun, g: Fun) -> Fun:
+        return lambda x: lax.switch(count(x, 4) - 1, [f, lambda x: x * 0.9, g], x)
+
+    def guarded(self, n: int, f: Fun) -> Fun:
+        """By branches without operands, which close over what they take."""
+        return lambda x: lax.cond(x[0] > 0.2, lambda: f(x), lambda: x * 0.8)
+
+    def table(self, n: int, f: Fun) -> Fun:
+        """In a carry of dicts and tuples, an integer among them."""
+
+        def step(c: Any, _: None) -> tuple[Any, None]:
+            i, (x, rows) = c["i"], c["of"]
+            x = f(x)
+            rows = rows.at[i].set(x + 0.5 * rows[i - 1])
+            return {"i": i + 1, "of": (x, rows), "none": None}, None
+
+        def run(x: Vector) -> Vector:
+            start = {"i": np.int32(0), "of": (x, cnp.zeros((3, 3), np.float64)), "none": None}
+            if n % 2:
+                c = lax.scan(step, start, None, length=3, unroll=1 + n % 4)[0]
+            else:
+                c = lax.while_loop(lambda c: c["i"] < 3, lambda c: step(c, None)[0], start)
+            return c["of"][1].sum(0) / 3 + 0.1 * c["of"][0] * c["i"]
+
+        return run
+
+    def filled(self, n: int, f: Fun) -> Fun:
+        def run(x: Vector) -> Vector:
+            most = count(x, 3)
+
+            def body(c: Any) -> Any:
+                i, x, rows = c
+                x = f(x)
+                before = lax.dynamic_index_in_dim(rows, i, 0, keepdims=False)
+                return i + 1, x, rows.at[i + 1].set(before + x)
+
+            start = np.int32(0), x, cnp.stack([x * 0.1] * 4)
+            _, y, rows = lax.while_loop(lambda c: c[0] < most, body, start)
+            return rows.sum(0) / 3 + y
+
+        return run
+
+    def around(self, n: int, f: Fun) -> Fun:
+        def run(x: Vector) -> Vector:
+            def step(_: Any, y: Vector) -> Vector:
+                return f(y) * 0.5 + cnp.sin(x)
+
+            return lax.fori_loop(0, 2, cv.jit(step) if n % 2 else step, x)
+
+        return run
+
+    def spread(self, n: int, f: Fun) -> Fun:
+        """Over a leaf of a dict, beside what all share."""
+        each = cv.vmap(
+            lambda x, by: {"y": f(x * by["s"]), "x": x}, (None, {"s": 0}), {"y": 1, "x": None}
+        )
+
+        def run(x: Vector) -> Vector:
+            y = each(x, {"s": cnp.asarray([0.5, 1.0])})["y"]
+            return cnp.sin(y[:, 0]) * 0.5 + y[:, 1]
+
+        return run
+
+    def divided(self, n: int, f: Fun) -> Fun:
+        """By the solution of a system that a function of the argument makes."""
+
+        def run(x: Vector) -> Vector:
+            by = 2 + cnp.sin(f(x))
+
+            def solve(_: Any, b: Vector) -> Vector:
+                return b / by
+
+            return lax.custom_linear_solve(
+                lambda v: by * v, x, solve, None if n % 2 else solve, symmetric=bool(n % 2)
+            )
+
+        return run
+
     def mapped(self, n: int, f: Fun) -> Fun:
         size = (None, 1, 2, 3)[n % 4]
         return lambda x: lax.map(f, cnp.stack([x, x * 0.5, x + 0.1]), batch_size=size).sum(0) / 3
@@ -125,6 +203,10 @@ class Real:
             return cnp.sin((cv.jit(back) if n % 2 else back)(y + 0.5)[0])
 
         return run
+
+    def twist(self, n: int, f: Fun) -> Fun:
+        slope = cv.grad(lambda x: weighed(f(x)))
+        return lambda x: cnp.sin(cv.jvp(slope, (x,), (x,))[1])
 
     def linear(self, n: int, f: Fun) -> Fun:
         def run(x: Vector) -> Vector:

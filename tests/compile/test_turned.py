@@ -134,6 +134,15 @@ def test_values_are_the_same(name: str) -> None:
         np.testing.assert_allclose(flat, other, rtol=1e-3, atol=1e-4)
 
 
+def test_arrays_without_elements() -> None:
+    """In a loop that changes one in place, what lies best has no answer."""
+
+    def f(x: Any) -> Any:
+        return lax.dynamic_update_slice(x, x[:0, :, 5:58] + 1, (0, 0, 2, 0))
+
+    assert cv.jit(f)(np.zeros((2, 0, 239, 3), np.float32)).shape == (2, 0, 239, 3)
+
+
 def test_lanes_run_along_the_long_axis() -> None:
     """8 bodies in space: rows of 8, and no nest of the step has lanes along 3 numbers."""
     job = Job(Target("model", 256, 2))

@@ -267,6 +267,42 @@ def test_interrupt_in_a_long_loop() -> None:
     """)
 
 
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "lax.while_loop(lambda y: y >= 0, lambda y: y * 0.5 + 1, x)",
+        "cv.jit(lambda x: lax.while_loop(lambda y: y >= 0, lambda y: y * 0.5 + 1, x))(x)",
+        "cv.jit(lambda x: lax.while_loop(lambda y: y[0] >= 0, cnp.sin, cnp.ones(9) * x))(x)",
+        "cv.jit(cv.vmap(lambda x: lax.while_loop(lambda y: y >= 0, lambda y: y, x)))(cnp.ones(9))",
+    ],
+)
+def test_a_loop_without_an_end(loop: str) -> None:
+    """Its length is not known before: other threads go on beside it, and Ctrl-C ends the wait for it."""
+    run(f"""
+        x, ticks = cnp.float32(1), []
+        def tick():
+            for _ in range(4):
+                time.sleep(0.05)
+                ticks.append(float(cv.jit(lambda x: x + len(ticks))(1.0)))
+            os.kill(os.getpid(), signal.SIGINT)
+        thread = threading.Thread(target=tick)
+        thread.start()
+        raises(KeyboardInterrupt, lambda: ({loop}).block_until_ready())
+        thread.join()
+        assert ticks == [1, 2, 3, 4]
+        os._exit(0)  # it never ends
+    """)
+
+
+def test_loops_that_ended_soon_run_at_once() -> None:
+    """A loop whose last run was short is not handed to another thread."""
+    run("""
+        f = cv.jit(lambda x: lax.while_loop(lambda y: y < 100, lambda y: y * 2 + 1, x))
+        f(1.0).block_until_ready()
+        assert all(f(1.0).is_ready() for _ in range(3))
+    """)
+
+
 def test_interrupt_while_the_queue_is_full() -> None:
     """Nothing is given up for a call that waits for room."""
     run("""

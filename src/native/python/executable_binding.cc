@@ -100,7 +100,7 @@ using OwnedExecutable = std::unique_ptr<Executable, ReleaseExecutable>;
 
 void construct(ExecutableObject* self, uintptr_t address, nb::handle inputs, nb::handle outputs,
                nb::handle arena, nb::handle cost, nb::handle keepalive, nb::handle aliases,
-               bool calls_back) {
+               bool calls_back, bool repeats) {
     if (address == 0) raise(PyExc_ValueError, "Executable: the address must not be 0");
     bool too_large = false, any = false;
     const int64_t cost_ns = read_int(cost, &any);  // the longest time is as good as a longer one
@@ -121,6 +121,7 @@ void construct(ExecutableObject* self, uintptr_t address, nb::handle inputs, nb:
     native->arena_bytes = arena_bytes;
     native->cost_ns = cost_ns;
     native->calls_back = calls_back;
+    native->repeats = repeats;
     native->keepalive = owner_of(keepalive.ptr());
     new (self) ExecutableObject(native.release());
 }
@@ -315,10 +316,11 @@ void bind_executable(nb::module_& m) {
         .def("__init__", construct, nb::arg("address"), nb::arg("inputs"), nb::arg("outputs"),
              nb::arg("arena_bytes") = 0, nb::arg("cost_ns") = 0,
              nb::arg("keepalive").none() = nb::none(), nb::arg("aliases") = nb::tuple(),
-             nb::arg("calls_back") = false,
+             nb::arg("calls_back") = false, nb::arg("repeats") = false,
              "inputs: (dtype, shape) each; outputs: (dtype, shape, weak) each; None in a shape is "
              "a symbolic length; aliases: pairs (output, input) that may share memory when the "
-             "input is donated; calls_back: it calls Python functions, so its caller's thread runs it.")
+             "input is donated; calls_back: it calls Python functions, so its caller's thread runs it; "
+             "repeats: its data say how often, so the cost is that of the last run.")
         .def("execute", execute, nb::arg("arrays"), nb::arg("donate") = nb::tuple(),
              "Runs the function, or queues it, and returns its outputs.")
         .def("execute_symbolic", execute_symbolic, nb::arg("arrays"), nb::arg("dims"),

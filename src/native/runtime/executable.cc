@@ -1,6 +1,8 @@
 // Executable: running on the calling thread or in the queue, donation, errors.
 #include "runtime/executable.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -54,7 +56,7 @@ struct QueuedCall final : Task {
         }
         const Arena arena(executable->arena_bytes);
         if (executable->arena_bytes > 0 && arena.get() == nullptr) return kOutOfMemory;
-        const int32_t error = executable->entry(pointers.data(), dims.data(), arena.get());
+        const int32_t error = executable->run(pointers.data(), dims.data(), arena.get());
         if (error != 0) return error;
         for (size_t i = 0; i < memory_of.size(); ++i) {
             if (memory_of[i] < 0) continue;
@@ -113,7 +115,7 @@ int32_t run_released(const Call& call, void* const* pointers, void* arena) {
     int32_t error;
     {
         const Outside outside;
-        error = call.executable->entry(pointers, call.dims, arena);
+        error = call.executable->run(pointers, call.dims, arena);
     }
     for (size_t i = 0; i < count; ++i) {
         if (call.operands[i].buffer != nullptr) buffer_unref(call.operands[i].buffer);
@@ -155,7 +157,7 @@ Status run_inline(const Call& call, void** pointers, int* taken) {
         }
     }
     int32_t error = 0;
-    if (CV_LIKELY(call.cost_ns < kStayInsideNs)) {
+    if (CV_LIKELY(call.cost_ns < kStayInsideNs && !executable->repeats)) {
         error = executable->entry(pointers, call.dims, arena.get());
     } else {
         error = run_released(call, pointers, arena.get());
@@ -166,6 +168,12 @@ Status run_inline(const Call& call, void** pointers, int* taken) {
     }
     give_up_donors(call);
     return {};
+}
+
+// A loop may go on for ever: one that nobody has seen end is not for the thread that calls, which has to hear Ctrl-C.
+int64_t expected_ns(const Call& call) {
+    if (CV_LIKELY(!call.executable->repeats)) return call.cost_ns;
+    return std::max(call.cost_ns, call.executable->last_ns.load(std::memory_order_relaxed));
 }
 
 void discard(QueuedCall* task) {
@@ -180,7 +188,7 @@ Status enqueue(const Call& call) {
     auto* task = new QueuedCall;
     executable->ref();
     task->executable = executable;
-    task->cost_ns = call.cost_ns;
+    task->cost_ns = expected_ns(call);
     task->buffers.reserve(inputs + outputs);
     task->pointers.resize(inputs + outputs);
     task->memory_of.assign(outputs, -1);
@@ -293,6 +301,15 @@ Status run_here(const Call& call) {
 
 }  // namespace
 
+int32_t Executable::run(void* const* pointers, const int64_t* dims, void* arena) {
+    if (CV_LIKELY(!repeats)) return entry(pointers, dims, arena);
+    const auto start = std::chrono::steady_clock::now();
+    const int32_t error = entry(pointers, dims, arena);
+    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
+    last_ns.store(took.count(), std::memory_order_relaxed);
+    return error;
+}
+
 void Executable::unref() {
     if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     keepalive.drop();
@@ -322,7 +339,7 @@ int64_t set_inline_threshold_ns(int64_t ns) { return g_inline_threshold.exchange
 Status launch(const Call& call) {
     const bool pending = any_pending(call);
     const bool large =
-        is_worth_queueing(static_cast<double>(call.cost_ns)) && !call.executable->calls_back;
+        is_worth_queueing(static_cast<double>(expected_ns(call))) && !call.executable->calls_back;
     if (CV_LIKELY(!pending && !large)) return run_here(call);
     try {
         if (async_enabled() && !call.executable->calls_back) {

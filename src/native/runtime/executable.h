@@ -36,13 +36,18 @@ struct Executable {
     std::vector<int> alias_of;  // for each output: the input whose memory it may take, or -1
     bool has_aliases = false;
     bool calls_back = false;    // to the host: runs on the thread of its caller, always
+    bool repeats = false;       // as often as its data says: the cost is only guessed
     int64_t arena_bytes = 0;
     int64_t cost_ns = 0;
+    std::atomic<int64_t> last_ns{INT64_MAX};  // what the last run took, if it repeats
     Owner keepalive{};          // of the code
     std::atomic<int32_t> refs{1};
 
     void ref() { refs.fetch_add(1, std::memory_order_relaxed); }
     void unref();
+
+    // The entry; how long it took is noted where that depends on the data.
+    int32_t run(void* const* pointers, const int64_t* dims, void* arena);
 };
 
 // An operand of a call: a buffer, or (buffer null) one element on the caller's stack.

@@ -254,8 +254,8 @@ class Nest:
         """How much longer the second best loop takes than the best one."""
         if self.run:
             return 1.0
-        costs = sorted(self.cost(loop, {}) for loop in self.chain)
-        return costs[1] / costs[0]
+        best, second, *_ = sorted(self.cost(loop, {}) for loop in self.chain)
+        return second / best if best else 1.0  # without elements all are as good
 
 
 def _length(loop: Loop) -> int:

@@ -21,7 +21,7 @@ from covector._engine.base.config import config
 from covector._engine.base.explained import explain
 from covector._engine.base.version import VERSION
 
-FORMAT = "2"  # of the entries
+FORMAT = "3"  # of the entries
 FOLDER = f"objects-{FORMAT}"  # ours alone, in the folder that the flag names
 _MAGIC = b"covector-object\n"
 _HEAD = len(_MAGIC) + 2 * 32

@@ -154,6 +154,7 @@ class CpuLoaded(Loaded):
             else self.code.loaded,
             aliases=plan.aliases,
             calls_back=self.code.calls_out,
+            repeats=plan.repeats,
         )
         self.native = None if self.symbolic else self._native
         # What the estimate of the cost is for: symbolic dimensions at their least.

@@ -10,7 +10,7 @@ from covector._engine.backends.cpu.contents import total_cost
 from covector._engine.backends.cpu.emit import emit
 from covector._engine.backends.cpu.plan import Plan
 from covector._engine.base.errors import noting
-from covector._engine.ir.kernel import Kernel, Routine, walk
+from covector._engine.ir.kernel import Kernel, Routine, While, walk
 
 # Emitted code is straight-line SSA but for the locals, which live in memory until `sroa` puts them into registers.
 LLVM_PASSES: tuple[str, ...] = ("sroa",)
@@ -32,6 +32,8 @@ class Emitted:
         self.quick = self.module.quick
         self.passes = passes_for(text, self.quick)
         key = f"{processor}\n{self.passes} {self.quick}\n{text}"
+        kernels = kernel, *kernel.functions.values()
+        statements = [s for k in kernels for s in walk(k.body)]
         self.plan = Plan(
             hashlib.sha256(key.encode()).hexdigest(),
             tuple(self.module.wanted),
@@ -39,11 +41,8 @@ class Emitted:
             float(total_cost(kernel, job.target.costs)),
             tuple(kernel.aliases),
             tuple(kernel.dims),
-            any(
-                isinstance(s, Routine) and s.name not in kernel.functions
-                for k in (kernel, *kernel.functions.values())
-                for s in walk(k.body)
-            ),
+            any(isinstance(s, Routine) and s.name not in kernel.functions for s in statements),
+            any(isinstance(s, While) for s in statements),
             kept=not (self.module.callbacks or self.module.foreign),
         )
 

@@ -52,6 +52,7 @@ class Plan:
     aliases: tuple[tuple[int, int], ...]  # (result, operand) that may be one place in memory
     dims: tuple[str, ...]  # the names of symbolic dimensions, in the order of their values
     routines: bool  # whether it calls any, which libraries may be needed for
+    repeats: bool  # whether the data say how often a loop runs
     kept: bool = True  # False: the code is linked to functions of this process
 
     def pack(self) -> bytes:
@@ -59,7 +60,14 @@ class Plan:
         if not self.kept:
             return b""
         wanted = tuple([f.packed() for f in self.wanted])
-        others = (self.arena_bytes, self.cost_ns, self.aliases, self.dims, self.routines)
+        others = (
+            self.arena_bytes,
+            self.cost_ns,
+            self.aliases,
+            self.dims,
+            self.routines,
+            self.repeats,
+        )
         content = (self.key, wanted, *others)
         return as_bytes(content)
 
