@@ -465,8 +465,8 @@ class Choice:
     def _side_by_side(self, loop: Loop, size: int) -> int:
         """How many vectors of loops run at once, as each waits for its last step; what they keep stays in the caches.
 
-        One thread, 1, 2, 4 and 8 vectors: an adaptive solver over 1,000 starts 178, 104, 78 and 82 us (37, 48 and 76 ms to
-        compile), Mandelbrot's set 2.0, 1.4, 1.1 and 1.2 ms, Collatz to 100,000 3.2, 2.3, 1.6 and 1.1.
+        One thread, 1, 2, 4 and 8 vectors: an adaptive solver over 1,000 starts 178, 104, 78 and 82 us (37, 48 and 76
+        ms to compile), Mandelbrot's set 2.0, 1.4, 1.1 and 1.2 ms, Collatz to 100,000 3.2, 2.3, 1.6 and 1.1.
         """
         limits, most = self.target.limits, self.target.loops.side_by_side
         count = most if size <= limits.body else most // 2 if size <= limits.long_body else 1

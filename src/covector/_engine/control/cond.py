@@ -164,7 +164,9 @@ class Cond(Changing):
         """Branches that give locals their values, or change what lies in memory."""
         index = element_of(operands[0], INDEX)(())
         assert isinstance(index, Expr)
-        truth = index.op == "convert" and index.args[0].dtype == np.bool_ and len(self.branches) == 2
+        truth = (
+            index.op == "convert" and index.args[0].dtype == np.bool_ and len(self.branches) == 2
+        )
         index = b.local(index.args[0] if truth else index)
         rest = [computed(b, x) for x in operands[1:]]
         held: list[Kept | None] = []
@@ -180,7 +182,9 @@ class Cond(Changing):
                     held[n] = x
             advance(b, [h for h in held if h is not None], values)
 
-        if truth:  # of a number the test would be one more comparison, and a vector of numbers in lanes
+        if (
+            truth
+        ):  # of a number the test would be one more comparison, and a vector of numbers in lanes
             with b.if_(index):
                 run(self.branches[1])
             with b.else_():

@@ -8,7 +8,7 @@ at a time, and takes 1.9.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Set, Sequence
+from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
@@ -24,7 +24,9 @@ class ControlFlow(ABC):
     frame: Frame
     emitter: LoopEmitter
     across: Set[Expr]  # the locals that lanes fold into together
-    begun: dict[Expr, str | None]  # the lanes that were here where a local began: others have no value of it
+    begun: dict[
+        Expr, str | None
+    ]  # the lanes that were here where a local began: others have no value of it
 
     @abstractmethod
     def body(self, statements: Sequence[Statement]) -> None:
