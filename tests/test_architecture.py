@@ -76,7 +76,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("_engine/backends", "registry"),
     (
         "_engine/runtime",
-        "__init__ cache watch executable late linearized batched eager tape mapped device placement",
+        "__init__ cache watch executable late linearized batched eager tape mapped pushed device placement",
     ),
     (
         "_engine/api",

@@ -24,6 +24,9 @@ from tests.transforms.functions import (
     total,
 )
 
+import covector as cv
+import covector.numpy as cnp
+from covector import lax
 from covector._engine import primitives as prims
 from covector._engine.control.cond import Cond
 from covector._engine.core.trace import stage
@@ -153,3 +156,31 @@ def test_branches_that_do_not_fit() -> None:
         Cond((first, second))(np.int32(0), np.ones(3))
     with pytest.raises(TypeError, match=r"the index must be int32\[\]; they are int64\[\]"):
         Cond((first,))(np.int64(0), np.ones(3))
+
+
+def collatz(n: Any, most: Any) -> Any:
+    def step(s: Any) -> Any:
+        n = lax.cond(s[0] % 2 == 0, lambda n: n // 2, lambda n: 3 * n + 1, s[0])
+        # In a lane that is done the divisor is what it was: nothing may fail there.
+        rest = lax.cond(
+            n > 4, lambda: n % (s[1] - 3), lambda: lax.cond(n > 2, lambda: n, lambda: -n)
+        )
+        kind = lax.switch(n % 3, [lambda: 1, lambda: 10, lambda: s[1]])
+        return n, s[1] + 1, s[2] + rest, s[3] + kind
+
+    return lax.while_loop(lambda s: (s[0] != 1) & (s[1] < most), step, (n, 0, 0, 0))
+
+
+def test_lanes_that_choose_between_values() -> None:
+    """Each lane takes its branch at each step, until it is done; of a truth value the test is that itself."""
+    numbers = cnp.arange(1, 151, dtype="int32")
+    most = cnp.arange(150, dtype="int32")[::-1] // 2
+    run = cv.jit(cv.vmap(collatz))
+    found = run(numbers, most)
+    one = cv.jit(collatz)
+    wanted = [one(n, m) for n, m in zip(numbers, most, strict=True)]
+    for got, want in zip(found, zip(*wanted, strict=True), strict=True):
+        np.testing.assert_array_equal(got, np.asarray(want))
+    kernel = run.lower(numbers, most).compile().as_text()
+    assert "@ vector" in kernel
+    assert "if s0:" in kernel

@@ -128,3 +128,19 @@ def test_arrays_that_hold_nothing_are_carried() -> None:
     for x in found:
         assert (x.dtype, x.shape) == (cv.dtypes.float0, (3,))
     assert lax.scan(lambda c, x: (c, c), nothing, None, length=2)[1].shape == (2, 3)
+
+
+def test_tapes_of_lanes_are_not_filled() -> None:
+    def root(a: Any) -> Any:
+        far = lambda x: abs(x * x - a) > 1e-4 * a  # noqa: E731
+        return lax.while_loop(far, lambda x: 0.5 * (x + a / x), a)
+
+    xs = cnp.linspace(0.5, 90.0, 37)
+    slopes = cv.grad(lambda xs: cv.vmap(root)(xs).sum())
+    kernel = cv.jit(slopes).lower(xs).compile().as_text()
+    assert "stack0[" in kernel
+    assert "stack0[i0] := 0" not in kernel
+    np.testing.assert_allclose(cv.jit(slopes)(xs), 0.5 / np.sqrt(xs), rtol=1e-3)
+    bent = cv.jit(cv.vmap(cv.grad(cv.grad(root))))
+    for x, found in zip(xs, bent(xs), strict=True):
+        assert float(found) == pytest.approx(float(cv.grad(cv.grad(root))(x)), rel=1e-3)

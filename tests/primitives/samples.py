@@ -91,6 +91,8 @@ def movements() -> Iterator[Sample]:
     barrier = prims.OptimizationBarrier()
     yield Sample(barrier, (array((3,)), array((2, 2))))
     yield Sample(barrier, (array((3,)), array((), i32)))
+    yield Sample(prims.Scratch(array((2, 3))), ())
+    yield Sample(prims.Scratch(array((2,), c64)), ())
     yield Sample(prims.Unfilled(array((2, 0)), 0), (array((3,)),))  # other elements are not known
     for n, start, stop, step in (
         (7, 1, 6, 1),

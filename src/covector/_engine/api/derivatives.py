@@ -34,8 +34,9 @@ from covector._engine.core.numbers import WEAK_NUMBERS
 from covector._engine.core.refs import StandIns
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import Array, Tracer, typeof
+from covector._engine.runtime.pushed import push
 from covector._engine.runtime.tape import Recording, serves
-from covector._engine.transforms.forward import Tape, jvp_flat, linearize_flat, record_flat
+from covector._engine.transforms.forward import Tape, linearize_flat, record_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, ShapeDtypeStruct, described
@@ -361,7 +362,7 @@ def jvp(
         "jvp", in_tree, [typeof(x) for x in leaves], tuple(tangents), "primal", "tangent"
     )
     flat = Flattened("jvp", fun, in_tree, has_aux)
-    outs, pushed = jvp_flat(flat, [primal(x) for x in leaves], given)
+    outs, pushed = push(flat, [primal(x) for x in leaves], given)
     results = tree.unflatten(flat.out_tree, map(as_array, outs[: flat.n]))
     out_tangents = tree.unflatten(flat.out_tree, map(tangent_value, pushed[: flat.n]))
     return (results, out_tangents, flat.unflatten_aux(outs)) if has_aux else (results, out_tangents)

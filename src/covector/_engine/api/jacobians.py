@@ -29,9 +29,11 @@ from covector._engine.base import errors, tree
 from covector._engine.base.public import boundary, wraps
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
+from covector._engine.runtime import mapped
+from covector._engine.runtime.pushed import push as pushed_along
 from covector._engine.runtime.tape import Recording, serves
 from covector._engine.transforms.batch import batch_flat, place_axis
-from covector._engine.transforms.forward import jvp_flat, linearize_flat
+from covector._engine.transforms.forward import linearize_flat
 from covector._engine.transforms.transpose import pull
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray
@@ -75,10 +77,10 @@ def jacfwd(
         values = [as_array(x) for x in leaves]
 
         def push(*tangents: Any) -> list[Any]:
-            outs[:], pushed = jvp_flat(flat, values, tangents)
+            outs[:], pushed = pushed_along(flat, values, tangents)
             return [prims.materialize(t) for t in pushed[: flat.n]]
 
-        pushed, axes = batch_flat(push, _basis(avals), [0] * len(leaves), total)
+        pushed, axes = mapped.batch(push, _basis(avals), [0] * len(leaves), total)
         types = [typeof(x) for x in outs[: flat.n]]
         _check_jacobian_results("jacfwd", fun, types, holomorphic)
         blocks: list[Any] = []

@@ -140,6 +140,8 @@ class Limits:
     least_block: int = 64
     # Operations in a body above which fewer copies of it are emitted, or a masked loop alone.
     body: int = 60
+    # The same in the body of a loop with a condition that has lanes, from which one vector of them runs by itself.
+    long_body: int = 2000
     # A side of a branch of so many operations runs without asking whether a lane goes there.
     both_sides: int = 12
     # Operations that a call of a named function counts as in the size of a body.
@@ -204,6 +206,8 @@ class Loops:
     unroll: int = 4
     # Rows of a product that are computed at once.
     rows: int = 4
+    # Vectors of loops with conditions that run at once in a short body; half as many in a longer one.
+    side_by_side: int = 4
     # A loop of fewer runs than the first gets no lanes; one of fewer than the second only if nothing else does.
     least_lanes: int = 3
     short: int = 16

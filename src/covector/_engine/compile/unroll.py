@@ -185,10 +185,10 @@ class _Fitted:
 
 
 def makes_memory(eqn: Eqn, small: Fitting) -> bool:
-    """Whether an equation fills a large array with one number."""
-    if not eqn.primitive.fills or not isinstance(eqn.inputs[0], Literal):
+    """Whether an equation fills a large array with one number, or is memory that something will fill."""
+    p, aval = eqn.primitive, eqn.outputs[0].aval
+    if not p.scratch and not (p.fills and isinstance(eqn.inputs[0], Literal)):
         return False
-    aval = eqn.outputs[0].aval
     return dims.is_constant(aval.shape) and not small.is_tiny(aval)
 
 
@@ -265,10 +265,12 @@ def _change(
 
 def _filled(eqn: Eqn, b: Builder) -> Place:
     """New memory, which each run of the loops around has for itself."""
-    aval, number = eqn.outputs[0].aval, eqn.inputs[0]
-    assert isinstance(number, Literal)
-    size = aval.size
+    aval, size = eqn.outputs[0].aval, eqn.outputs[0].aval.size
     buffer = Buffer(b.names.fresh("stack"), buffer_dtype(aval), buffer_size(aval), "local")
+    if eqn.primitive.scratch:
+        return Place(buffer)
+    (number,) = eqn.inputs
+    assert isinstance(number, Literal)
     i = b.variable("i", size)
     with b.loop(i, size):
         b.store(Place(buffer), (size,), (i,), constant(number.value, aval.dtype))

@@ -174,14 +174,18 @@ class Cond(Changing):
 
     def written(self, b: Builder, operands: Sequence[Kept]) -> list[Kept]:
         """Branches that give locals their values, or change what lies in memory."""
-        index, *rest = [computed(b, x) for x in operands]
+        index = element_of(operands[0], INDEX)(())
+        assert isinstance(index, Expr)
+        truth = (
+            index.op == "convert" and index.args[0].dtype == np.bool_ and len(self.branches) == 2
+        )
+        index = b.local(index.args[0] if truth else index)
+        rest = [computed(b, x) for x in operands[1:]]
         held: list[Kept | None] = []
         for aval in self.branches[0].out_avals:
             zero = constant(aval.dtype.type(0), aval.dtype)
             begin = dict.fromkeys(indices(aval), zero) if b.fit.is_tiny(aval) else None
             held.append(None if begin is None else hold(b, begin, aval))
-        value = element_of(index, INDEX)(())
-        assert isinstance(value, Expr)
 
         def run(body: Program) -> None:
             values = b.written_out(body, rest)
@@ -190,7 +194,15 @@ class Cond(Changing):
                     held[n] = x
             advance(b, [h for h in held if h is not None], values)
 
-        _by_halves(b, value, self.branches, run)
+        if (
+            truth
+        ):  # of a number the test would be one more comparison, and a vector of numbers in lanes
+            with b.if_(index):
+                run(self.branches[1])
+            with b.else_():
+                run(self.branches[0])
+        else:
+            _by_halves(b, index, self.branches, run)
         return [h for h in held if h is not None]
 
     # ------------------------------------------------------------------------------------------------- rules

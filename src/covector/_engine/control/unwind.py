@@ -51,7 +51,7 @@ class Room:
     steps: int
     states: int
     digits: int
-    filled: bool = True  # the tape begins with zeros, else with whatever there is
+    filled: bool = True  # the tape begins with zeros (if code for lanes writes them), else with whatever there is
     of_states: bool = (
         False  # it holds states where these are smaller, and residuals are computed from them
     )
@@ -411,7 +411,7 @@ class _Unwinding:
     def _memory(self, types: Sequence[ShapedArray], given: Values, first: int = 0) -> Values:
         """Memory of these types, for those whose way back it is: a batch of them has a batch of it."""
         if self.room.filled:
-            return [prims.zeros(a) for a in types]
+            return [prims.Scratch(a)() for a in types]
         return [prims.Unfilled(a, n)(*given) for n, a in enumerate(types, first)]
 
     # ------------------------------------------------------------------------------------------- places

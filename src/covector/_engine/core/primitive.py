@@ -130,6 +130,7 @@ class Primitive:
     same_memory: ClassVar[bool] = False  # the result lies in memory exactly as the one operand does
     fills: ClassVar[bool] = False  # every element of the result is the operand, if that is a number
 
+    scratch: ClassVar[bool] = False  # no element of the result is read before it is set
     # Whether each result is the operand at its place, in its memory, and nothing else is moved across the equation.
     passes_on: ClassVar[bool] = False
     transparent: ClassVar[bool] = False  # whether its derivatives are its Program's

@@ -54,10 +54,12 @@ def executable(
     The operands in `numbers` are Python numbers.
     """
     inputs = tuple(map(Var, avals))
-    return compile_program(with_numbers(_one_equation(primitive, inputs), numbers))
+    return compile_program(with_numbers(one_equation(primitive, inputs), numbers))
 
 
-def _one_equation(primitive: Primitive, inputs: tuple[Var, ...]) -> Program:
+def one_equation(primitive: Primitive, inputs: tuple[Var, ...]) -> Program:
+    """The Program of a primitive alone, on operands of some types."""
+
     def run(*xs: Any) -> Sequence[Any]:
         out = primitive(*xs)
         return out if primitive.multiple else (out,)
@@ -127,7 +129,7 @@ def general(primitive: Primitive, *args: Any) -> Any:
     """
     if CHECKING in primitive.effects:
         operands = [operand_of(primitive, x) for x in args]
-        program = _one_equation(primitive, tuple([Var(trace.typeof(x)) for x in operands]))
+        program = one_equation(primitive, tuple([Var(trace.typeof(x)) for x in operands]))
         outs = evaluate_checked(program.close(), [*operands, *program.constants])
         return tuple(outs) if primitive.multiple else outs[0]
     function = acting_function_of if primitive.effects else function_of
@@ -214,7 +216,7 @@ def _level_entry(primitive: Primitive, args: Sequence[Any], committed: bool) -> 
     program = primitive.inlined() if primitive.transparent else None
     constants: Sequence[Any] = ()
     if program is None:
-        staged = _one_equation(primitive, tuple([Var(trace.typeof(x)) for x in args]))
+        staged = one_equation(primitive, tuple([Var(trace.typeof(x)) for x in args]))
         program, constants = staged.close(), staged.constants
     spec = _out_spec(primitive, len(program.outputs))
     return level_entry(program, args, constants, spec, as_function, committed)

@@ -35,6 +35,8 @@ from covector._engine.ir.program import Atom, Eqn, Program, Var
 from covector._engine.types.avals import ShapedArray
 
 FlatFunction = Callable[..., Sequence[Any]]  # a function from flat values to flat values
+# (result, tangent) of a primitive from values and tangents, as its `jvp` gives them.
+Rule = Callable[[Primitive, Sequence[Any], Sequence[Any]], tuple[Any, Any]]
 
 
 class JVPTracer(Tracer):
@@ -71,18 +73,28 @@ class JVPTracer(Tracer):
         raise error(errors.detached_value(self.aval.text(), wanted))
 
 
+def _jvp(primitive: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    return primitive.jvp(primals, tangents)
+
+
+def _linearize(
+    primitive: Primitive, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
+    return primitive.linearize(primals, tangents)
+
+
 class JVPTrace(Trace):
-    """Computes results and pushes tangents along.  With `linearizing`, its parent records the tangents.
+    """Computes results and pushes tangents along, by a rule that is each primitive's own if none is given.
 
     The rule runs with the parent as the current trace.  Both have the same `staging`, so the current trace is
     assigned directly: this is the path of every operation under `grad`.
     """
 
-    __slots__ = ("linearizing",)
+    __slots__ = ("rule",)
 
-    def __init__(self, parent: Trace, linearizing: bool = False):
+    def __init__(self, parent: Trace, rule: Rule = _jvp):
         super().__init__(parent, parent.staging)
-        self.linearizing = linearizing
+        self.rule = rule
 
     def process(self, primitive: Primitive, args: Sequence[Any]) -> Any:
         primals: list[Any] = []
@@ -103,9 +115,7 @@ class JVPTrace(Trace):
         before = _state.trace
         _state.trace = parent
         try:
-            out, tangent = (primitive.linearize if self.linearizing else primitive.jvp)(
-                primals, tangents
-            )
+            out, tangent = self.rule(primitive, primals, tangents)
         finally:
             _state.trace = before
         if primitive.multiple:
@@ -129,10 +139,10 @@ class JVPTrace(Trace):
 
 
 def jvp_flat(
-    f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
+    f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any], rule: Rule = _jvp
 ) -> tuple[list[Any], list[Any]]:
     """Results and their tangents.  Tangents, given and returned, may be Zero."""
-    trace = JVPTrace(current())
+    trace = JVPTrace(current(), rule)
     args = [
         p if type(t) is Zero else JVPTracer(trace, p, t)
         for p, t in zip(primals, tangents, strict=True)
@@ -348,7 +358,7 @@ def linearize_flat(
 ) -> tuple[list[Any], Tape]:
     """Results, and the tape from the tangents of the primals (those in the mask `nonzero`) to the results'."""
     partial = PartialTrace(current())
-    trace = JVPTrace(partial, linearizing=True)
+    trace = JVPTrace(partial, _linearize)
     inputs: list[ShapedArray] = []
 
     def entering(i: int, p: Any) -> Any:

@@ -156,7 +156,9 @@ class StatementWriter(ControlFlow):
     def __init__(
         self, frame: Frame, emitter: LoopEmitter | None = None, across: Collection[Expr] = ()
     ):
-        self.frame, self.across = frame, across  # the locals that lanes fold into together
+        self.frame = frame
+        self.across = frozenset(across)  # the locals that lanes fold into together
+        self.begun: dict[Expr, str | None] = {}
         self.module = frame.module
         self.limits = frame.target.limits
         self.emitter = LoopEmitter(frame) if emitter is None else emitter

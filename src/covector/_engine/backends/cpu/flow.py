@@ -8,13 +8,13 @@ at a time, and takes 1.9.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from contextlib import contextmanager
 
 from covector._engine.backends.cpu.indices import Frame, LoopEmitter
 from covector._engine.backends.cpu.instructions import vector
 from covector._engine.compile.survey import text_size
-from covector._engine.ir.kernel import If, Loop, Statement, While, walk
+from covector._engine.ir.kernel import Assign, If, Loop, Statement, While, walk
 from covector._engine.ir.scalar import Expr
 
 
@@ -23,7 +23,10 @@ class ControlFlow(ABC):
 
     frame: Frame
     emitter: LoopEmitter
-    across: Collection[Expr]  # the locals that lanes fold into together
+    across: Set[Expr]  # the locals that lanes fold into together
+    begun: dict[
+        Expr, str | None
+    ]  # the lanes that were here where a local began: others have no value of it
 
     @abstractmethod
     def body(self, statements: Sequence[Statement]) -> None:
@@ -37,6 +40,7 @@ class ControlFlow(ABC):
         type_ = emitter.type(local.dtype)
         slot = self.frame.alloca(type_)
         self.frame.locals[local] = slot, emitter.width
+        self.begun[local] = emitter.mask
         self.frame.lines.append(f"  store {type_} {emitter.value(value)}, ptr {slot}")
 
     def set_local(self, local: Expr, operand: str) -> None:
@@ -45,7 +49,8 @@ class ControlFlow(ABC):
         slot, width = self.frame.locals[local]
         assert width == emitter.width, "a local is assigned by as many lanes as it has"
         type_ = emitter.type(local.dtype)
-        if emitter.mask is not None and (emitter.parted or local in self.across):
+        parted = emitter.parted and self.begun.get(local, "") != emitter.mask
+        if emitter.mask is not None and (parted or local in self.across):
             old = emitter.line(f"load {type_}, ptr {slot}")
             masks = f"{vector('i1', width)} {emitter.mask}"
             operand = emitter.line(f"select {masks}, {type_} {operand}, {type_} {old}")
@@ -134,6 +139,9 @@ class ControlFlow(ABC):
         masks = vector("i1", emitter.width)
         condition = emitter.value(statement.condition)
         opposite = emitter.line(f"xor {masks} {condition}, {emitter.all_lanes()}")
+        if self._is_choice(statement):
+            self._choose(statement, condition, opposite)
+            return
         changed = self.changed((statement,))
         for holds, body in ((condition, statement.body), (opposite, statement.orelse)):
             if not body:
@@ -152,6 +160,31 @@ class ControlFlow(ABC):
                 lines.append(f"  br label %{stem}.done")
                 emitter.label(f"{stem}.done")
             self.read_again(changed)
+
+    def _is_choice(self, statement: If) -> bool:
+        """Whether all that both sides do is to give the same locals values."""
+        if len(statement.body) != 1 or len(statement.orelse) != 1:
+            return False
+        (first,), (second,) = statement.body, statement.orelse
+        if not isinstance(first, Assign) or not isinstance(second, Assign):
+            return False
+        same = {*first.locals} == {*second.locals} and self.across.isdisjoint(first.locals)
+        return same and not self._is_long(statement.body) and not self._is_long(statement.orelse)
+
+    def _choose(self, statement: If, condition: str, opposite: str) -> None:
+        """Both values, of which each lane takes one: what it had before is not looked at twice."""
+        emitter, masks = self.emitter, vector("i1", self.emitter.width)
+        sides: list[dict[Expr, str]] = []
+        for holds, (s,) in ((condition, statement.body), (opposite, statement.orelse)):
+            assert isinstance(s, Assign)
+            mark = emitter.mark()
+            with self._only(emitter.both(holds)):
+                sides.append({x: emitter.value(v) for x, v in zip(s.locals, s.values, strict=True)})
+            emitter.reset(mark)
+        for local, value in sides[0].items():
+            type_ = emitter.type(local.dtype)
+            both = f"{type_} {value}, {type_} {sides[1][local]}"
+            self.set_local(local, emitter.line(f"select {masks} {condition}, {both}"))
 
     def _is_long(self, body: Sequence[Statement]) -> bool:
         limits = self.frame.target.limits
