@@ -12,14 +12,14 @@ place for both, if they are never needed at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, product
 from typing import Any
 
 import numpy as np
 
 from covector._engine import primitives as prims
-from covector._engine.base.locks import import_late
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, spread
 from covector._engine.control.derived import Layout
@@ -46,7 +46,7 @@ from covector._engine.transforms.programs import (
     part_of,
     stage_closed,
 )
-from covector._engine.types.avals import ShapedArray
+from covector._engine.types.avals import ShapedArray, is_large
 
 _INDEX = ShapedArray((), np.dtype(np.int32))
 _TRUTH = ShapedArray((), np.dtype(np.bool_))
@@ -71,6 +71,40 @@ def bytes_kept(program: Program, on: Mask) -> int:
         if _is_split(eqn.primitive):
             total += eqn.primitive.bytes_kept(tuple([a in found for a in eqn.inputs]))  # type: ignore[attr-defined]
     return total
+
+
+def _small_ones_first(program: Program) -> Sequence[Eqn]:
+    """The equations with what is split, and what makes large arrays, as late as may be.
+
+    So what is read of an array is read before the array is changed in a loop: else both are needed.
+    """
+    if not has_large_loop(program):
+        return program.eqns
+    late = [
+        _is_split(e.primitive) or any(is_large(v.aval) for v in e.outputs) for e in program.eqns
+    ]
+    maker = {v: n for n, e in enumerate(program.eqns) for v in e.outputs}
+    needs = [{maker[a] for a in e.inputs if a in maker} for e in program.eqns]  # type: ignore[index]
+    readers: list[list[int]] = [[] for _ in needs]
+    for n, makers in enumerate(needs):
+        for m in makers:
+            readers[m].append(n)
+    ready = [(late[n], n) for n, makers in enumerate(needs) if not makers]
+    order: list[Eqn] = []
+    while ready:
+        _, n = heapq.heappop(ready)
+        order.append(program.eqns[n])
+        for reader in readers[n]:
+            needs[reader].discard(n)
+            if not needs[reader]:
+                heapq.heappush(ready, (late[reader], reader))
+    return order
+
+
+# What makes a loop, of condition, body and the number of consts, and a choice between branches.
+Kinds = tuple[
+    Callable[[Program, Program, int], Primitive], Callable[[tuple[Program, ...]], Primitive]
+]
 
 
 class Block:
@@ -115,6 +149,8 @@ class Block:
 class Blocks:
     """A Program taken apart into blocks: `first`, others, and `last`, which does nothing."""
 
+    kinds: Kinds  # as a loop of unknown length says
+
     def __init__(self, program: Program):
         self.inputs = program.inputs
         self.here = self.first = Block()
@@ -125,7 +161,7 @@ class Blocks:
     def run(self, program: Program, operands: Sequence[Atom]) -> list[Atom]:
         """The results of a Program, whose equations come here."""
         env: dict[Atom, Atom] = dict(zip(program.inputs, operands, strict=True))
-        for eqn in program.eqns:
+        for eqn in _small_ones_first(program):
             inputs = [env.get(a, a) for a in eqn.inputs]
             if _is_split(eqn.primitive):
                 found = eqn.primitive.in_blocks(self, inputs)  # type: ignore[attr-defined]
@@ -278,11 +314,11 @@ class _Machine:
         test = Eqn(prims.ge, (at, _number(0)), (holds,), None)
         condition = Program((*consts, at, *state), (test,), (holds,), name="more")
         branches = tuple([self._branch(b, consts) for b in self.steps])
-        cond = import_late("covector._engine.control.cond").Cond(branches)
+        loop, choice = self.blocks.kinds
         at, after = Var(_INDEX), Var(_INDEX)
-        eqn = Eqn(cond, (at, *consts, *state), (after, *outs), None)
+        eqn = Eqn(choice(branches), (at, *consts, *state), (after, *outs), None)
         body = Program((*consts, at, *state), (eqn,), (after, *outs), name=name)
-        return import_late("covector._engine.control.while_").While(condition, body, len(consts))
+        return loop(condition, body, len(consts))
 
     def _branch(self, b: Block, consts: Sequence[Var]) -> Program:
         """What a block does to consts and state: the number of the next block, and the next state."""

@@ -95,7 +95,7 @@ class WayBack(Each):
 
     Operands: the loop's, cotangents of its results, sums that those of its consts are added to, constants.
 
-    `program` has as much room as there is, or as the loop says, `one` little: derivatives of it go through what it keeps.
+    `program` has as much room as there is, or as the loop says, `one` little: derivatives go through what that keeps.
     """
 
     loop: Unwinding

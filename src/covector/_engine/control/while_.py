@@ -27,6 +27,7 @@ from covector._engine.control.call import (
     total,
 )
 from covector._engine.control.carry import computed, fit_loop
+from covector._engine.control.cond import Cond
 from covector._engine.control.derived import (
     Layout,
     also_asking,
@@ -204,7 +205,7 @@ class While(Unwinding):
         return bytes_of([a for a in compress(self.body.in_avals, on) if is_large(a)])
 
     def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
-        k = self.num_consts
+        k, blocks.kinds = self.num_consts, (_plain, Cond)
         return blocks.repeat(self.condition, self.body, operands[:k], operands[k:])
 
     def asking(self) -> While:

@@ -31,6 +31,7 @@ from covector._engine.core.trace import (
 from covector._engine.ir.program import (
     Atom,
     Eqn,
+    Literal,
     Program,
     Var,
     map_eqns,
@@ -274,8 +275,33 @@ def _split(
 
     known, constants = stage_closed(run, avals, f"known_{name}")
     linear, nonzero, count = taped
+    known, linear = _filled_again(known, linear, count)
     known, where = with_residuals(known, count)
     return SplitProgram(known, constants, linear, where, nonzero)
+
+
+def _filled_again(known: Program, linear: Program, count: int) -> tuple[Program, Program]:
+    """The same, where arrays of one number are no residuals: out of a branch they would come as whole arrays.
+
+    The linear Program's first inputs are what the known one gives after so many results.
+    """
+    fills = {
+        e.outputs[0]: e for e in known.eqns if e.primitive.fills and type(e.inputs[0]) is Literal
+    }
+    residuals = known.outputs[count:]
+    rows = list(zip(linear.inputs, residuals, strict=False))
+    again = [
+        Eqn(fills[a].primitive, fills[a].inputs, (v,), fills[a].source)
+        for v, a in rows
+        if a in fills
+    ]
+    if not again:
+        return known, linear
+    left = [(v, a) for v, a in rows if a not in fills]
+    inputs = (*[v for v, _ in left], *linear.inputs[len(rows) :])
+    outputs = (*known.outputs[:count], *[a for _, a in left])
+    linear = Program(inputs, (*again, *linear.eqns), linear.outputs, name=linear.name)
+    return without_dead_code(map_eqns(known, known.eqns, outputs)), linear
 
 
 def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ...]]:
