@@ -186,9 +186,14 @@ class Blocks:
         return carry
 
     def _test(
-        self, condition: Program, consts: Sequence[Atom], carry: Sequence[Var],
-        values: Sequence[Atom], inside: Block, after: Block,
-    ) -> None:  # fmt: skip
+        self,
+        condition: Program,
+        consts: Sequence[Atom],
+        carry: Sequence[Var],
+        values: Sequence[Atom],
+        inside: Block,
+        after: Block,
+    ) -> None:
         """The end of a block that hands on values of the carry: as the condition holds for them."""
         (holds,) = self.run(condition, [*consts, *values])
         self.here.moves.update(zip(carry, values, strict=True))
@@ -326,10 +331,12 @@ class _Machine:
         state = {p: Var(p.aval) for p in self.places}
         names: dict[Atom, Atom] = {v: state[self.place[v]] for v in self.before[b]}
         ends = {p: names.get(a, a) for p, a in self._left(b).items()}
-        eqns = tuple([
-            Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
-            for e in (*b.eqns, *more)
-        ])  # fmt: skip
+        eqns = tuple(
+            [
+                Eqn(e.primitive, tuple([names.get(a, a) for a in e.inputs]), e.outputs, e.source)
+                for e in (*b.eqns, *more)
+            ]
+        )
         outputs = (names.get(at, at), *[ends.get(p, v) for p, v in state.items()])
         return without_dead_code(Program((*consts, *state.values()), eqns, outputs, name="block"))
 
