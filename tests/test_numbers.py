@@ -19,7 +19,8 @@ NUMBERS = {
     ("compile/late", "MANY"): "all but one of these copy what they change anyway, on any machine",
     ("compile/survey", "TICKS"): "a unit: costs in whole numbers",
     ("compile/unroll", "MADE"): "a mark: no input has this number",
-    ("control/masked", "FEW"): "before there is a target: rules of batches ask for none",
+    ("control/flat", "WORTH"): "how much memory a gradient may take is the same everywhere",
+    ("control/flat", "_END"): "a mark: no block has this number",
     (
         "control/unwind",
         "LEAST_DIGITS",

@@ -254,6 +254,53 @@ def test_what_is_inside_of_a_branch_writes_no_whole_array(
     assert arrays <= (2 if "batch" in way else 1) * (20 if "gradient" in way else 1)
 
 
+# Loops of unknown length within one of n steps.
+
+
+def that_reads_only(x: Any, n: Any, a: Any) -> Any:
+    def step(i: Any, s: Any) -> Any:
+        more = lambda c: c[0] < i % 4  # noqa: E731
+        return lax.while_loop(more, lambda c: (c[0] + 1, cnp.sin(c[1] * a[i + c[0]])), (0, s))[1]
+
+    return lax.fori_loop(0, n, step, x)
+
+
+def that_updates(x: Any, n: Any, a: Any) -> Any:
+    return lax.fori_loop(0, n, lambda i, a: lax.fori_loop(i, i + i % 4, a_change(x), a), a)
+
+
+def a_change(x: Any) -> Callable[[Any, Any], Any]:
+    return lambda j, a: a.at[j].set(cnp.sin(a[j + 1] * x))
+
+
+def in_a_branch(x: Any, n: Any, a: Any) -> Any:
+    def step(i: Any, a: Any) -> Any:
+        yes = lambda a: lax.fori_loop(i, i + i % 4, a_change(x), a)  # noqa: E731
+        return lax.cond(i % 3 > 0, yes, lambda a: a.at[i].mul(x), a)
+
+    return lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, step(*c)), (0, a))[1]
+
+
+def three_deep(x: Any, n: Any, a: Any) -> Any:
+    def middle(j: Any, a: Any) -> Any:
+        return lax.fori_loop(j, 2 * j, a_change(x), a)
+
+    return lax.fori_loop(0, n, lambda i, a: lax.fori_loop(0, i % 3, middle, a).at[i].add(x), a)
+
+
+@pytest.mark.usefixtures("little_room")
+@pytest.mark.parametrize("way", ["gradient", "gradients of a batch", "gradient of a batch"])
+@pytest.mark.parametrize("loop", [that_reads_only, that_updates, in_a_branch, three_deep])
+def test_gradients_of_nests_write_no_whole_array_in_a_step(
+    loop: Loop, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def arrays(steps: int) -> float:
+        few, many = [written(WAYS[way](loop), steps, n, monkeypatch) for n in (600, 900)]
+        return (many - few) / (8 * 300)
+
+    assert arrays(10) <= arrays(4) + 0.5
+
+
 def test_gradients_of_many_small_loops_run_on_lanes() -> None:
     def advanced(y: Any) -> Any:
         def step(c: Any) -> Any:

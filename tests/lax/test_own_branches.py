@@ -11,7 +11,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax
-from covector._engine.control import masked
+from covector._engine.types.avals import FEW
 
 SIZE, STEPS, LANES = 70, 9, 3
 Step = Callable[[Any, Any, Any], Any]
@@ -92,7 +92,7 @@ def test_what_is_not_taken_changes_no_bit(combine: str, dtype: str) -> None:
             values = [complex(x, y) for x in values for y in values]
     else:
         values = [0, 7]
-    a = np.resize(np.array(values, dtype), (2, masked.FEW + 1))
+    a = np.resize(np.array(values, dtype), (2, FEW + 1))
     change = lambda x: getattr(x.at[cnp.arange(50)[::-1]], combine)(x[:50])  # noqa: E731
     f = cv.jit(cv.vmap(lambda p, x: lax.cond(p, change, lambda x: x, x)))
     found = np.asarray(f(np.array([True, False]), a))

@@ -23,6 +23,7 @@ from covector._engine.ir.program import (
     inputs_read,
 )
 from covector._engine.transforms.programs import (
+    Mask,
     batch_program,
     dependent,
     derived,
@@ -150,6 +151,18 @@ def given_ones(tangents: Sequence[Any]) -> list[Any]:
     return [t for t in tangents if not is_zero(t)]
 
 
+def added_onto(sums: Sequence[Any], linear: Sequence[bool]) -> tuple[Mask, list[Any]]:
+    """Of the linear operands, which are added to sums; and these, None for others."""
+    own = list(compress(sums, linear))
+    return tuple([x is not None for x in own]), own
+
+
+def total(before: Any, back: Any) -> Any:
+    """The sum of what has arrived before, if that is not None, and a cotangent, if there is one."""
+    there = before is not None and back is not None and not is_zero(back)
+    return prims.add_any(before, back) if there else back
+
+
 class Called(Primitive):
     """A family: the results of a closed Program, which takes the place of the equation when it is compiled.
 
@@ -202,12 +215,16 @@ class Called(Primitive):
         return Call(program)
 
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        return self.transpose_onto((None,) * len(args), ct, *args)
+
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
-        found = transpose_program(self.program, linear, given)
+        adds, sums = added_onto(sums, linear)
+        found = transpose_program(self.program, linear, given, (), adds)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
-        back = self.of(found.program, True)
-        backs = iter(settling(back, *known, *compress(ct, given), *found.constants))
+        back, summed = self.of(found.program, True), compress(sums, found.summed)
+        backs = iter(settling(back, *known, *compress(ct, given), *summed, *found.constants))
         live = iter(found.nonzero)
         return [
             (next(backs) if next(live) else Zero(x.aval)) if mine else None
@@ -219,6 +236,7 @@ class Transparent(Called):
     """A family: what is nothing but its Program also when it is differentiated and batched."""
 
     transparent: ClassVar[bool] = True
+    adds_onto: ClassVar[bool] = True
 
     def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
         return dependent(self.program, on)

@@ -15,6 +15,7 @@ from covector._engine.base.record import record, replace
 from covector._engine.control.call import (
     IN_NUMPY,
     Call,
+    added_onto,
     axis_names_of,
     check_types,
     given_ones,
@@ -24,6 +25,7 @@ from covector._engine.control.call import (
     spread,
 )
 from covector._engine.control.carry import advance, computed, element_of, hold, indices
+from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop
 from covector._engine.control.kept import parted_body
 from covector._engine.control.loop import Scan
 from covector._engine.control.masked import (
@@ -32,7 +34,6 @@ from covector._engine.control.masked import (
     changed_in_place,
     chosen,
     each_its_own,
-    is_large,
     masked_program,
     of_any,
 )
@@ -78,7 +79,7 @@ from covector._engine.transforms.programs import (
     transpose_program,
 )
 from covector._engine.transforms.widen import wide_program
-from covector._engine.types.avals import ShapedArray
+from covector._engine.types.avals import ShapedArray, is_large
 from covector._engine.types.dims import Dim
 
 INDEX = ShapedArray((), np.dtype(np.int32))
@@ -284,15 +285,23 @@ class Cond(Changing):
         given = [index, *residuals, *compress(rest, linear[1:])]
         return merged(outs, record(self.with_programs(found.linear), given), found.live)
 
-    def transpose(self, ct: Any, index: Any, *args: Any) -> Sequence[Any]:
+    adds_onto: ClassVar[bool] = True
+
+    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        return self.transpose_onto((None,) * len(args), ct, *args)
+
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         if self._may_disagree:
-            return self._for_all().transpose(ct, index, *args)
+            return self._for_all().transpose_onto(sums, ct, *args)
+        index, *args = args  # type: ignore[assignment]
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
-        found = _transpose_branches(*_key(self.branches), linear, given)
+        adds, sums = added_onto(sums[1:], linear)
+        found = _transpose_branches(*_key(self.branches), linear, given, adds)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
         back = self.with_programs(found.branches)
-        outs = settling(back, index, *known, *compress(ct, given), *found.constants)
+        into = [x for x, live in zip(sums, found.live, strict=True) if live and x is not None]
+        outs = settling(back, index, *known, *compress(ct, given), *into, *found.constants)
         types = [x.aval for x in compress(args, linear)]
         backs = spread(outs, found.live, types)
         return [None, *[next(backs) if mine else None for mine in linear]]
@@ -331,6 +340,15 @@ class Cond(Changing):
             [f.program for f in found], [f.constants for f in found]
         )
         return self.with_programs(programs)(*xs, mask, *constants)
+
+    def has_large_loop(self) -> bool:
+        return any(map(has_large_loop, self.branches))
+
+    def bytes_kept(self, on: Mask) -> int:
+        return max([bytes_kept(b, on[1:]) for b in self.branches])
+
+    def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
+        return blocks.choose(operands[0], self.branches, operands[1:])
 
     def _one_by_one(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim
@@ -485,11 +503,13 @@ def _jvp_branches(first: Program, rest: Rest, nonzero: Mask) -> DerivedBranches:
 
 
 @derived
-def _transpose_branches(first: Program, rest: Rest, linear: Mask, given: Mask) -> DerivedBranches:
-    """Branches from the known operands and the cotangents in the mask to cotangents of the linear operands."""
+def _transpose_branches(
+    first: Program, rest: Rest, linear: Mask, given: Mask, sums: Mask
+) -> DerivedBranches:
+    """Branches from the known operands, the cotangents in the mask and sums to cotangents of the linear operands."""
     branches = _all(first, rest)
-    live = _either([transpose_program(b, linear, given).nonzero for b in branches])
-    found = [transpose_program(b, linear, given, live) for b in branches]
+    live = _either([transpose_program(b, linear, given, (), sums).nonzero for b in branches])
+    found = [transpose_program(b, linear, given, live, sums) for b in branches]
     programs, constants = _with_all_constants(
         [f.program for f in found], [f.constants for f in found]
     )

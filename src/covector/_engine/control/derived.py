@@ -27,6 +27,7 @@ from covector._engine.transforms.programs import (
     stage_without_constants,
     transpose_program,
 )
+from covector._engine.types.avals import is_large
 from covector._engine.types.dims import Dim
 
 T = TypeVar("T")
@@ -186,31 +187,39 @@ class TransposedBody:
 
 @derived
 def transpose_body(body: Program, layout: Layout, linear: Mask, given: Mask) -> TransposedBody:
-    """The transpose of a body whose carried values are all linear; `given` says which cotangents there are."""
+    """The transpose of a body whose carried values are all linear; `given` says which cotangents there are.
+
+    What arrives at a large const is added to its sum where that lies.
+    """
     mask, cotangents = layout.operands(linear), layout.results(given)
     assert all(mask.carry)
     live, ys = cotangents.carry, cotangents.ys
     linear_layout = Layout(sum(mask.consts), layout.carry)
+    consts = layout.operands(body.in_avals).consts
+    large = [is_large(a) for a in compress(consts, mask.consts)]
+    others = (False,) * (layout.carry + sum(mask.xs))
     while True:
-        wanted = (*[False] * linear_layout.consts, *live, *[False] * sum(mask.xs))
-        found = transpose_program(body, linear, (*live, *ys), wanted)
+        wanted = (*[False] * len(large), *live, *[False] * sum(mask.xs))
+        found = transpose_program(body, linear, (*live, *ys), wanted, (*large, *others))
         backs = linear_layout.operands(found.nonzero)
         if backs.carry == live:
             break
         live = either(live, backs.carry)
-    # Its inputs: known consts, known xs, cotangents of the carry and of ys, constants.
+    # Its inputs: known consts, known xs, cotangents of the carry and of ys, sums of large consts, constants.
     known = Layout(layout.consts - linear_layout.consts, len(mask.xs) - sum(mask.xs))
     inputs = known.operands(found.program.inputs)
     rest, stop = inputs.xs, sum(live) + sum(ys)
-    carry_cts, ys_cts, extra = rest[: sum(live)], rest[sum(live) : stop], rest[stop:]
+    carry_cts, ys_cts, rest = rest[: sum(live)], rest[sum(live) : stop], rest[stop:]
+    added = list(compress(found.summed, found.nonzero))[: sum(backs.consts)]
+    into, extra = iter(rest[: sum(added)]), rest[sum(added) :]
     outs = Layout(0, sum(backs.consts)).results(found.program.outputs)
-    sums = tuple([Var(a.aval) for a in outs.carry])
-    totals = tuple([Var(a.aval) for a in outs.carry])
-    adds = [
-        Eqn(prims.add_any, (s, a), (t,), None)
-        for s, a, t in zip(sums, outs.carry, totals, strict=True)
-    ]
-    operands = Operands(inputs.consts + extra, sums + carry_cts, inputs.carry + ys_cts)
+    sums, totals, adds = list[Var](), list[Atom](), list[Eqn]()
+    for a, mine in zip(outs.carry, added, strict=True):
+        sums.append(next(into) if mine else Var(a.aval))
+        totals.append(a if mine else Var(a.aval))
+        if not mine:
+            adds.append(Eqn(prims.add_any, (sums[-1], a), (totals[-1],), None))  # type: ignore[arg-type]
+    operands = Operands(inputs.consts + extra, (*sums, *carry_cts), inputs.carry + ys_cts)
     program = Program(
         operands.flat, (*found.program.eqns, *adds), (*totals, *outs.ys), name=found.program.name
     )

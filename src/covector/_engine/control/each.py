@@ -10,6 +10,7 @@ from covector._engine import primitives as prims
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call, Transparent, has_users_batch
 from covector._engine.control.carry import hold, settle
+from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop
 from covector._engine.control.masked import Changing, Where, changed_in_place, masked_program
 from covector._engine.core.inside import Widening
 from covector._engine.core.primitive import Primitive
@@ -85,6 +86,15 @@ class Each(Transparent, Changing):  # type: ignore[misc]
             return self.masked_each(mask, where, xs)
         found = masked_program(self.program, where)
         return Call(found.program)(*xs, mask, *found.constants)
+
+    def has_large_loop(self) -> bool:
+        return not self.lanes and has_large_loop(self.one)
+
+    def bytes_kept(self, on: Mask) -> int:
+        return bytes_kept(self.one, on)
+
+    def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
+        return blocks.run(self.one, operands)
 
     def masked_each(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
         """Where nothing is kept."""

@@ -17,6 +17,7 @@ from covector._engine.control.call import (
     materialized,
     merged,
     spread,
+    total,
 )
 from covector._engine.control.carry import (
     advance,
@@ -36,6 +37,13 @@ from covector._engine.control.derived import (
     live_parts,
     repeated_body,
     transpose_body,
+)
+from covector._engine.control.flat import (
+    Blocks,
+    bytes_kept,
+    counted,
+    has_large_loop,
+    linearized_flat,
 )
 from covector._engine.control.kept import parted_body
 from covector._engine.control.masked import Changing, Where, carried_in_place, masked_program
@@ -67,7 +75,7 @@ from covector._engine.ir.builder import (
 )
 from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import Atom, Eqn, Program, replace_inputs
-from covector._engine.transforms.programs import part_of
+from covector._engine.transforms.programs import Mask, part_of
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -168,6 +176,23 @@ class Scan(Changing):
         found = masked_program(self.body, replace(where, mapped=mapped))
         scan, operands = self.taking([found.program], xs, (mask, *found.constants))
         return scan(*operands)
+
+    def has_large_loop(self) -> bool:
+        known = isinstance(self.length, int) and self.length > 0
+        return known and has_large_loop(self.body)
+
+    def bytes_kept(self, on: Mask) -> int:
+        given = self.layout.operands(on)
+        carry = dependent_body(self.body, self.layout, on).carry
+        return bytes_kept(self.body, (*given.consts, *carry, *given.xs))
+
+    def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
+        assert isinstance(self.length, int)
+        takes = self.layout.operands(operands)
+        found = counted(self.body, self.layout, self.length, self.reverse)
+        t, *ys = blocks.run(found.begin, [])
+        consts, init = [*takes.consts, *takes.xs], [t, *takes.carry, *ys]
+        return blocks.repeat(found.condition, found.body, consts, init)[1:]
 
     # ---------------------------------------------------------------------------------------------- lowering
 
@@ -321,6 +346,8 @@ class Scan(Changing):
         return results, tuple(live)
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        if (flat := self._flat(primals, tangents)) is not None:
+            return flat
         nonzero = tuple([type(t) is not Zero for t in tangents])
         found = linearize_body(self.body, self.layout, nonzero)
         results, known = self._known(found, primals, self.layout, len(self.body.outputs))
@@ -331,6 +358,15 @@ class Scan(Changing):
         carry = materialized(given.carry, found.live.carry)
         pushed = self._linear(found, known, given_ones(given.consts), carry, given_ones(given.xs))
         return results, tuple(spread(pushed, found.live.flat, types))
+
+    def _flat(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any] | None:
+        """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
+        if self.effects or self.axis_names or not self.has_large_loop():
+            return None
+        given = self.layout.operands(self.body.inputs)
+        mask = (*[False] * len(given.consts), *[True] * len((*given.carry, *given.xs)))
+        kept = bytes_kept(self.body, mask)
+        return linearized_flat(self, primals, tangents, kept) if kept else None
 
     def in_two(
         self, args: Sequence[Any], linear: tuple[bool, ...], record: Recorder
@@ -369,28 +405,37 @@ class Scan(Changing):
 
     # --------------------------------------------------------------------------------------------- backwards
 
+    adds_onto: ClassVar[bool] = True
+
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        return self.transpose_onto((None,) * len(args), ct, *args)
+
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         linear = tuple([isinstance(a, Linear) for a in args])
         found = split_body(self.body, self.layout, linear)
+        before = self.layout.operands(sums)
         if all(found.live.carry) and not is_kept(self.effects):
-            return self._transpose(ct, args)
-        return self._transpose_mixed(found, ct, args, linear)
+            backs = self._transpose(ct, args, before.consts)
+        else:
+            backs = self._transpose_mixed(found, ct, args, linear, before.consts)
+        n = self.num_consts
+        return [*backs[:n], *map(total, sums[n:], backs[n:])]
 
-    def _transpose(self, ct: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
+    def _transpose(
+        self, ct: Sequence[Any], args: Sequence[Any], before: Sequence[Any]
+    ) -> Sequence[Any]:
         """Where all carried values are linear: one loop in the other direction.
 
-        The values that the linear ones start from do not matter, even if they are known.
+        The values that the linear ones start from do not matter, even if they are known.  The cotangents of consts are
+        added to what is `before`, if that is not None.
         """
         given = tuple([not is_zero(c) for c in ct])
         takes, cotangents = self.layout.operands(args), self.layout.results(ct)
         linear = Operands(is_linear(takes.consts), (True,) * self.num_carry, is_linear(takes.xs))
         found = transpose_body(self.body, self.layout, linear.flat, given)
+        own = compress(zip(takes.consts, before, strict=True), linear.consts)
         sums = [
-            prims.zeros(a.aval)
-            for a, live in zip(
-                compress(takes.consts, linear.consts), found.live.consts, strict=True
-            )
-            if live
+            prims.zeros(a.aval) if x is None else x for a, x in compress(own, found.live.consts)
         ]
         scan = replace(self._of(found.program, found.layout), reverse=not self.reverse)
         outs = iter(
@@ -409,7 +454,12 @@ class Scan(Changing):
         return result
 
     def _transpose_mixed(
-        self, found: SplitBody, ct: Sequence[Any], args: Sequence[Any], linear: Sequence[bool]
+        self,
+        found: SplitBody,
+        ct: Sequence[Any],
+        args: Sequence[Any],
+        linear: Sequence[bool],
+        before: Sequence[Any],
     ) -> Sequence[Any]:
         """Where some carried values are known: these first, in a loop of their own."""
         takes = self.layout.operands(args)
@@ -423,7 +473,12 @@ class Scan(Changing):
             (*known.chosen(found.xs_sources), *linear_values(takes.xs)),
         )
         scan = self._of(found.linear, Layout(len(values.consts), len(values.carry)))
-        backs = scan._transpose(list(compress(ct, found.live.flat)), values.flat)
+        into = zip(before, takes.consts, strict=True)
+        sums = [
+            *[None] * len(found.const_sources),
+            *[x for x, const in into if isinstance(const, Linear)],
+        ]
+        backs = scan._transpose(list(compress(ct, found.live.flat)), values.flat, sums)
         rest = iter([b for b, v in zip(backs, values.flat, strict=True) if isinstance(v, Linear)])
         return [next(rest) if mine else None for mine in linear]
 

@@ -38,11 +38,8 @@ from covector._engine.transforms.programs import (
     stage_closed,
 )
 from covector._engine.types import dtypes
-from covector._engine.types.avals import ShapedArray
+from covector._engine.types.avals import ShapedArray, is_large
 from covector._engine.types.dims import Dim
-
-# Selecting from arrays of so many elements costs less than changing single ones of them.
-FEW = 64
 
 
 def each_its_own(
@@ -182,6 +179,18 @@ class Changing(Primitive):
         """The results where a truth value holds; elsewhere those kept are as they were, and no loop of its own runs."""
         raise self._missing("masked")
 
+    def has_large_loop(self) -> bool:
+        """Whether it is, or holds, a loop of unknown length that takes large arrays, and `in_blocks` takes it apart."""
+        return False
+
+    def bytes_kept(self, on: Mask) -> int:
+        """How much such a loop keeps for its gradient of large arrays that depend on these operands."""
+        raise self._missing("bytes_kept")
+
+    def in_blocks(self, blocks: Any, operands: Sequence[Atom]) -> Sequence[Atom]:
+        """The results, by blocks of straight code (`flat.Blocks`)."""
+        raise self._missing("in_blocks")
+
 
 # An equation, and which of its results.
 Change = tuple[Eqn, int]
@@ -207,7 +216,7 @@ def _changes(branch: Program) -> _Changes:
         a, way = out, list[Change]()
         while isinstance(a, Var) and a in producer:
             eqn, n = producer[a]
-            origin = _origin(eqn, n)
+            origin = origin_of(eqn, n)
             if origin is None:
                 break
             way.append((eqn, n))
@@ -220,7 +229,7 @@ def _changes(branch: Program) -> _Changes:
     return _Changes(program, tuple(ways), tuple(origins), tuple(ends))
 
 
-def _origin(eqn: Eqn, result: int) -> int | None:
+def origin_of(eqn: Eqn, result: int) -> int | None:
     """The operand that a result is, changed in place, or None."""
     p = eqn.primitive
     if isinstance(p, Changing):
@@ -247,11 +256,6 @@ def _worth_changing(branches: Sequence[Program]) -> list[int | None]:
     types = branches[0].in_avals
     found = changed_in_place(branches)
     return [n if n is not None and is_large(types[n]) else None for n in found]
-
-
-def is_large(aval: ShapedArray) -> bool:
-    """Whether to select from all of an array costs more than to change single elements."""
-    return not (isinstance(aval.size, int) and aval.size <= FEW)
 
 
 @record(eq=False)

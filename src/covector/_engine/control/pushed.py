@@ -51,9 +51,14 @@ class Unwinding(Changing):
         raise self._missing("pushing")
 
     def pulled(
-        self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any], kept: Sequence[Any] = ()
+        self,
+        primals: Sequence[Any],
+        nonzero: Mask,
+        ct: Sequence[Any],
+        kept: Sequence[Any],
+        sums: Sequence[Any],
     ) -> list[Any]:
-        """Cotangents of the operands in the mask."""
+        """Cotangents of the operands in the mask, added to what is in `sums`, if that is not None."""
         raise self._missing("pulled")
 
 
@@ -71,7 +76,7 @@ class PushedLoop(Call):
     def live(self, used: Sequence[bool]) -> None:
         """All of it is needed: its way back is that of the loop."""
 
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         """The way back through the loop itself."""
         n, count = len(self.nonzero), sum(self.nonzero)
         _, constants, live = self.loop.pushing(self.nonzero)
@@ -79,16 +84,18 @@ class PushedLoop(Call):
         types = [Zero(a) for a in self.loop.type(*[typeof(x) for x in args[:n]])]
         given = iter(ct)
         cts = [next(given) if mine else zero for mine, zero in zip(live, types, strict=True)]
-        backs = self.loop.pulled(args[:n], self.nonzero, cts, kept)
-        return [*[None] * (len(args) - count), *backs]
+        first = len(args) - count
+        backs = self.loop.pulled(args[:n], self.nonzero, cts, kept, sums[first:])
+        return [*[None] * first, *backs]
 
 
 @record
 class WayBack(Each):
     """The cotangents of a loop's operands, or of so many loops' with lanes; the loop runs again for it.
 
-    Operands: the loop's, cotangents of its results, constants.  `program` has as much room as there is, or as the loop
-    says, `one` little: derivatives of it go through what it keeps.
+    Operands: the loop's, cotangents of its results, sums that those of its consts are added to, constants.
+
+    `program` has as much room as there is, or as the loop says, `one` little: derivatives go through what that keeps.
     """
 
     loop: Unwinding
@@ -116,9 +123,10 @@ class WayBack(Each):
         bounded, more = self._bounded()
         return bounded.in_two([*args, *more], (*linear, *[False] * len(more)), record)
 
-    def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         bounded, more = self._bounded()
-        return bounded.transpose(ct, *args, *more)[: len(args)]
+        before = (*sums, *[None] * len(more))
+        return bounded.transpose_onto(before, ct, *args, *more)[: len(args)]
 
     def batch_named(
         self, args: Sequence[Any], dims: Sequence[int | None], size: Dim, axis_name: Hashable

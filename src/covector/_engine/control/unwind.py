@@ -32,6 +32,7 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.kept import parted_body, silent
 from covector._engine.control.parted import Known, linearize_body
+from covector._engine.control.tape import bytes_of, get_row, put_row
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.trace import evaluate, typeof
 from covector._engine.ir.program import Eqn, Program, inputs_read
@@ -58,11 +59,11 @@ class Room:
 
     def stretch(self, rows: Sequence[ShapedArray]) -> int:
         """How many steps a stretch has that leave such rows."""
-        return min(max(self.tape // max(_bytes(rows), 1), 1), self.steps)
+        return min(max(self.tape // max(bytes_of(rows), 1), 1), self.steps)
 
     def digits_for(self, state: Sequence[ShapedArray]) -> int:
         """How many binary digits the number of kept states has."""
-        digits = (self.states // max(_bytes(state), 1)).bit_length() - 1
+        digits = (self.states // max(bytes_of(state), 1)).bit_length() - 1
         return min(max(digits, LEAST_DIGITS), max(self.digits, LEAST_DIGITS))
 
 
@@ -90,21 +91,17 @@ def wide_room(tape: int | None, lanes: int = 1) -> Room:
     return Room(share, max(MOST_STEPS, tape or 0), states, 10, filled=False)
 
 
-def _bytes(types: Sequence[ShapedArray]) -> int:
-    """How much memory values take; those of unknown sizes are taken to be large."""
-    sizes = [a.size * a.dtype.itemsize for a in types]
-    return sum([n if isinstance(n, int) else 1 << 16 for n in sizes])
-
-
 @record(eq=False)
 class Unwound:
-    """From consts, first carry, cotangents of the carried values in `carry`, and constants, to all cotangents.
+    """From consts, first carry, cotangents of the carried values in `carry`, sums, and constants, to all cotangents.
 
-    These are of the consts that have a tangent, then of the carried values in `carry`.
+    These are of the consts in `consts`, among those that have a tangent, which are added to the sums, then of the
+    carried values in `carry`.
     """
 
     program: Program
     constants: tuple[Any, ...]
+    consts: Mask
     carry: Mask
 
 
@@ -113,7 +110,7 @@ class Recorded:
     """A loop that leaves what its way back needs.
 
     `forward`: from consts, first carry and constants to `HEADS` numbers, the last carry, and what is kept.
-    `back`: from consts, the numbers, what is kept, and cotangents, as `Unwound`.
+    `back`: from consts, the numbers, what is kept, cotangents and sums, as `Unwound`.
     """
 
     forward: Program
@@ -185,15 +182,15 @@ class _Unwinding:
             (*[False] * known, *[True] * (linear + sum(live)), *[False] * len(split.xs_sources)),
             (True,) * sum(live),
         )
-        self.sums = [a.tangent() for a in compress(types.consts, mine.consts)]
-        self.summed = self.back.live.consts  # which of these a step adds to
+        sums = compress(compress(types.consts, mine.consts), self.back.live.consts)
+        self.sums = [a.tangent() for a in sums]  # of what a step adds to
         self.cts = [a.tangent() for a in compress(types.carry, live)]
         self.constants = (*split.constants, *self.back.constants)
         n = len(self.state)
         residuals = _Stage(split.known, split.known.out_avals[n:])
         self.stages = [residuals] if keep is None else _parted(residuals, n, keep)
         self.from_states: Program | None = None  # what computes residuals, where the tape has none
-        if keep is None and room.of_states and _bytes(residuals.rows) > _bytes(self.state):
+        if keep is None and room.of_states and bytes_of(residuals.rows) > bytes_of(self.state):
             self.from_states = residuals.again
             self.stages = [_of_states(split.known, n)]
         rows = [a for stage in self.stages for a in stage.rows]
@@ -209,7 +206,7 @@ class _Unwinding:
     def whole(self) -> Unwound:
         """All of it, which runs the loop once more."""
         k, n = len(self.consts), len(self.state)
-        stop = k + n + len(self.cts)
+        stop = k + n + len(self.cts) + len(self.sums)
 
         def run(*args: Any) -> list[Any]:
             given, same = args[k:stop], self._same(args[:k], args[stop:])
@@ -238,7 +235,7 @@ class _Unwinding:
         k, n = len(self.consts), len(self.state)
         kept = [*self.slotted, *self.tapes[0]]
         begin, stop = k + HEADS + n, k + HEADS + len(kept)
-        end = stop + len(self.cts)
+        end = stop + len(self.cts) + len(self.sums)
 
         def run(*args: Any) -> list[Any]:
             cts, same = args[stop:end], self._same(args[:k], args[end:])
@@ -248,9 +245,11 @@ class _Unwinding:
         return self._unwound(run, [*[_NUMBER] * HEADS, *kept])
 
     def _unwound(self, run: Callable[..., list[Any]], types: Sequence[ShapedArray]) -> Unwound:
-        avals = [*self.consts, *types, *self.cts, *map(typeof, self.constants)]
+        given = [*types, *self.cts, *self.sums]
+        avals = [*self.consts, *given, *map(typeof, self.constants)]
         program = stage_without_constants(run, avals, f"back_through_{self.body.name}")
-        return Unwound(program, self.constants, self.split.live.carry)
+        live = self.back.live.consts, self.split.live.carry
+        return Unwound(program, self.constants, *live)
 
     def _same(self, consts: Values, constants: Values) -> list[Any]:
         """What is the same in all steps: all that steps forwards take, then constants of those backwards."""
@@ -282,7 +281,7 @@ class _Unwinding:
             full = prims.eq(count, prims.shift_left(_int(self.slots), spacing))
             spacing = prims.add(spacing, prims.select(full, _int(1), _int(0)))
             slot = self._slot(count, spacing, self._place(count, spacing))
-            kept = [_put(stack, x, slot) for stack, x in zip(kept, state, strict=True)]
+            kept = [put_row(stack, x, slot) for stack, x in zip(kept, state, strict=True)]
             length, going, *rest = self._loop(
                 lambda _, xs: prims.and_(xs[1], prims.lt(xs[0], _int(self.steps))),
                 step, same, [_int(0), going, *state, *tape],
@@ -300,7 +299,7 @@ class _Unwinding:
         """The state after a step, and a tape with what it leaves."""
         found = evaluate(program, [*same[: self.known], *state, *row])
         left = zip(tape, found[len(state) :], strict=True)
-        return found[: len(state)], [_put(stack, x, t) for stack, x in left]
+        return found[: len(state)], [put_row(stack, x, t) for stack, x in left]
 
     def _again(
         self, program: Program, same: Values, steps: Any, state: Values, above: Values, tape: Values
@@ -310,7 +309,7 @@ class _Unwinding:
 
         def step(outside: Values, carry: Values) -> Values:
             t, *rest = carry
-            row = [_get(stack, t) for stack in outside[k + 1 :]]
+            row = [get_row(stack, t) for stack in outside[k + 1 :]]
             state, tape = self._written(program, outside[:k], t, rest[:n], row, rest[n:])
             return [_sum(t, 1), *state, *tape]
 
@@ -335,8 +334,8 @@ class _Unwinding:
     def _back(
         self, same: Values, heads: Values, kept: Values, tapes: Sequence[Values], cts: Values
     ) -> list[Any]:
-        """The cotangents, stretch by stretch, from the last to the first."""
-        k, s = len(same), sum(self.summed) + len(cts)
+        """The cotangents, stretch by stretch, from the last to the first; `cts` are those at the end, then sums."""
+        k, s, count = len(same), len(cts), len(self.cts)
 
         def step(outside: Values, carry: Values) -> Values:
             same, (count, spacing, length), kept = (
@@ -348,7 +347,7 @@ class _Unwinding:
             totals, tapes = rest[:s], self._parts(rest[s:])
             begin = prims.shift_left(prims.shift_right_arithmetic(n, spacing), spacing)
             place = self._place(begin, spacing)
-            state = [_get(stack, place) for stack in kept]
+            state = [get_row(stack, place) for stack in kept]
             state = self._advanced(same, prims.sub(n, begin), state)
             is_last = prims.eq(_sum(n, 1), count)
             steps = prims.select(is_last, length, _int(self.steps))
@@ -359,15 +358,9 @@ class _Unwinding:
             totals = self._through(same, steps, above, totals)
             return [_sum(n, -1), *totals, *itertools.chain(*tapes)]
 
-        sums = [prims.zeros(a) for a in compress(self.sums, self.summed)]
-        carry = [_sum(heads[0], -1), *sums, *cts, *itertools.chain(*tapes)]
+        carry = [_sum(heads[0], -1), *cts[count:], *cts[:count], *itertools.chain(*tapes)]
         outside = [*same, *heads, *kept]
-        found = iter(self._loop(_not_below_0, step, outside, carry)[1 : 1 + s])
-        first = [
-            next(found) if live else prims.zeros(a)
-            for a, live in zip(self.sums, self.summed, strict=True)
-        ]
-        return [*first, *found]
+        return self._loop(_not_below_0, step, outside, carry)[1 : 1 + s]
 
     def _through(self, same: Values, steps: Any, tape: Values, totals: Values) -> Values:
         """The cotangents before so many steps from those after them."""
@@ -376,7 +369,7 @@ class _Unwinding:
 
         def step(outside: Values, carry: Values) -> Values:
             t, *totals = carry
-            rows = [_get(stack, t) for stack in outside[k:]]
+            rows = [get_row(stack, t) for stack in outside[k:]]
             if self.from_states is not None:
                 found = evaluate(self.from_states, [*outside[: self.known], *rows])
                 rows = found[len(self.state) :]
@@ -478,15 +471,3 @@ def _sum(x: Any, y: Any) -> Any:
 
 def _not_below_0(_: Values, carry: Values) -> Any:
     return prims.ge(carry[0], _int(0))
-
-
-def _put(stack: Any, x: Any, place: Any) -> Any:
-    shape = typeof(x).shape
-    row = prims.Reshape((1, *shape))(x)
-    return prims.DynamicUpdateSlice()(stack, row, place, *[_int(0) for _ in shape])
-
-
-def _get(stack: Any, place: Any) -> Any:
-    _, *shape = typeof(stack).shape
-    row = prims.DynamicSlice((1, *shape))(stack, place, *[_int(0) for _ in shape])
-    return prims.Reshape(tuple(shape))(row)

@@ -24,8 +24,10 @@ from covector._engine.control.call import (
     materialized,
     refuse_touching_rules,
     spread,
+    total,
 )
 from covector._engine.control.carry import computed, fit_loop
+from covector._engine.control.cond import Cond
 from covector._engine.control.derived import (
     Layout,
     also_asking,
@@ -37,17 +39,18 @@ from covector._engine.control.derived import (
     then_condition,
 )
 from covector._engine.control.each import for_each
+from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop, linearized_flat
 from covector._engine.control.kept import TAPE, has_effects, silent
 from covector._engine.control.masked import (
     Where,
     carried_in_place,
     chosen,
-    is_large,
     masked_program,
     of_any,
 )
 from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
+from covector._engine.control.tape import bytes_of
 from covector._engine.control.touching import settling
 from covector._engine.control.unwind import (
     BOUNDED,
@@ -93,7 +96,7 @@ from covector._engine.transforms.programs import (
 )
 from covector._engine.transforms.widen import wide_program
 from covector._engine.types import dims, dtypes
-from covector._engine.types.avals import ShapedArray
+from covector._engine.types.avals import ShapedArray, is_large
 from covector._engine.types.dims import Dim
 
 
@@ -213,6 +216,16 @@ class While(Unwinding):
         condition = replace_inputs(self.condition, inputs)
         loop, operands = self.taking([condition, found.program], xs, more)
         return loop(*operands)
+
+    def has_large_loop(self) -> bool:
+        return not self.lanes and any(map(is_large, self.body.in_avals))
+
+    def bytes_kept(self, on: Mask) -> int:
+        return bytes_of([a for a in compress(self.body.in_avals, on) if is_large(a)])
+
+    def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
+        k, blocks.kinds = self.num_consts, (_plain, Cond)
+        return blocks.repeat(self.condition, self.body, operands[:k], operands[k:])
 
     def asking(self) -> While:
         condition, body = also_asking(self.body, self.condition, self.layout)
@@ -380,6 +393,8 @@ class While(Unwinding):
         if self._may_disagree:
             return self._for_all().linearize(primals, tangents)
         nonzero = tuple([type(t) is not Zero for t in tangents])
+        if (flat := self._flat(primals, tangents, nonzero)) is not None:
+            return flat
         program, constants, live = self.pushing(nonzero)
         tape = self.recorded(nonzero) if any(live) else None
         outs, kept = (self(*primals), ()) if tape is None else self._recording(tape, primals)
@@ -392,6 +407,18 @@ class While(Unwinding):
         pushed = PushedLoop(replace_inputs(program, inputs), self, nonzero)
         given = pushed(*primals, *kept, *constants, *given_ones(tangents))
         return outs, tuple(spread(given, live, types))
+
+    def _flat(
+        self, primals: Sequence[Any], tangents: Sequence[Any], nonzero: Mask
+    ) -> tuple[Any, Any] | None:
+        """Linearized as one loop with those in it, if these keep large arrays in each step, and may be parted so."""
+        if self.lanes or self.effects or self.axis_names or not has_large_loop(self.body):
+            return None
+        if self.keep is not None and any(self.pushing(nonzero)[2]) and self.recorded(nonzero):
+            return None
+        mask = (*[False] * self.num_consts, *[True] * self.layout.carry)
+        kept = bytes_kept(self.body, mask)
+        return linearized_flat(self, primals, tangents, kept) if kept else None
 
     def _explain_what_is_kept(self, nonzero: Mask) -> None:
         """Of large arrays that a loop around this one would else change in place."""
@@ -450,19 +477,29 @@ class While(Unwinding):
         how = self.lanes, self.mapped, self.agreed
         return _pushing(self.body, self.condition, self.num_consts, *how, nonzero)
 
+    adds_onto: ClassVar[bool] = True
+
     def transpose(self, ct: Any, *args: Any) -> Sequence[Any]:
+        return self.transpose_onto((None,) * len(args), ct, *args)
+
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
         """That of its derivative, which is the same for any value of what it is linear in."""
         if self._may_disagree:
-            return self._for_all().transpose(ct, *args)
+            return self._for_all().transpose_onto(sums, ct, *args)
         linear = tuple([isinstance(a, Linear) for a in args])
         values = [prims.zeros(a.aval) if isinstance(a, Linear) else a for a in args]
-        backs = iter(self.pulled(values, linear, ct))
+        backs = iter(self.pulled(values, linear, ct, (), tuple(compress(sums, linear))))
         return [next(backs) if mine else None for mine in linear]
 
     def pulled(
-        self, primals: Sequence[Any], nonzero: Mask, ct: Sequence[Any], kept: Sequence[Any] = ()
+        self,
+        primals: Sequence[Any],
+        nonzero: Mask,
+        ct: Sequence[Any],
+        kept: Sequence[Any],
+        sums: Sequence[Any],
     ) -> list[Any]:
-        """Cotangents of the operands in the mask.
+        """Cotangents of the operands in the mask, added to what is in `sums`, if that is not None.
 
         The loop goes back from what was kept or, if that is nothing, runs again: `unwind.py` says how.
         """
@@ -470,22 +507,38 @@ class While(Unwinding):
         found = self.unwound(nonzero, BOUNDED) if tape is None else tape.back
         begin = primals[self.num_consts :] if tape is None else kept
         cts = [prims.materialize(c) for c in compress(ct, found.carry)]
-        mapped = (*self.mask, *[True] * len([*begin, *cts]), *[False] * len(found.constants))
-        operands = (*primals[: self.num_consts], *begin, *cts, *found.constants)
+        into = self._begun_sums(nonzero, found, sums)
+        mapped = (*self.mask, *[True] * len([*begin, *cts, *into]), *[False] * len(found.constants))
+        operands = (*primals[: self.num_consts], *begin, *cts, *into, *found.constants)
         if tape is None:
             way, more = way_back(self, nonzero, self.lanes, mapped)
         else:
             way, more = for_each(found.program, self.lanes, mapped)
         backs = iter(settling(way, *operands, *more))
+        wanted = self.layout.operands(nonzero)
+        apart, n = self._apart(nonzero), sum(wanted.consts)
         result: list[Any] = []
-        for mine, one in zip(self.layout.operands(nonzero).consts, self.mask, strict=True):
-            if mine:
-                back = next(backs)
-                shared = bool(self.lanes) and not one
-                result.append(prims.Sum(tuple(range(len(self.lanes))))(back) if shared else back)
-        wanted = self.layout.operands(nonzero).carry
+        for live, lone, before in zip(found.consts, apart, sums, strict=False):
+            back = next(backs) if live else None
+            if lone and live:
+                back = total(before, prims.Sum(tuple(range(len(self.lanes))))(back))
+            result.append(back)
         carried = spread(backs, found.carry, [typeof(p) for p in primals[self.num_consts :]])
-        return result + [back for back, mine in zip(carried, wanted, strict=True) if mine]
+        return result + list(map(total, sums[n:], compress(carried, wanted.carry)))
+
+    def _begun_sums(self, nonzero: Mask, found: Unwound, sums: Sequence[Any]) -> list[Any]:
+        """What the cotangents of consts begin with: what is there already, or zeros."""
+        types = compress(self.body.in_avals, self.layout.operands(nonzero).consts)
+        rows = zip(types, sums, self._apart(nonzero), strict=False)
+        return [
+            prims.zeros(self.spread_over_lanes(a.tangent())) if before is None or lone else before
+            for a, before, lone in compress(rows, found.consts)
+        ]
+
+    def _apart(self, nonzero: Mask) -> list[bool]:
+        """Which consts with a tangent all lanes share: each lane has a sum of its own."""
+        mine = compress(self.mask, self.layout.operands(nonzero).consts)
+        return [bool(self.lanes) and not one for one in mine]
 
     # ------------------------------------------------------------------------------------------------- batch
 

@@ -74,6 +74,15 @@ class Primitive:
         """The cotangents of the operands that are `Linear`; None for the others."""
         raise self._missing("transpose")
 
+    adds_onto: ClassVar[bool] = False  # whether it has `transpose_onto`
+
+    def transpose_onto(self, sums: Sequence[Any], ct: Any, *args: Any) -> Sequence[Any]:
+        """As `transpose`, of what holds Programs: each cotangent is added to what is in `sums`, if that is not None.
+
+        So the parts of a large array that are read in a loop within a loop are added where they lie.
+        """
+        raise self._missing("transpose_onto")
+
     def batch(self, args: Sequence[Any], dims: Sequence[int | None], size: Dim) -> tuple[Any, Any]:
         """(result, its batch axis) where operand i has the batch axis dims[i], or None."""
         raise self._missing("batch")

@@ -31,9 +31,11 @@ from covector._engine.core.trace import (
 from covector._engine.ir.program import (
     Atom,
     Eqn,
+    Literal,
     Program,
     Var,
     map_eqns,
+    replace_inputs,
     without_dead_code,
 )
 from covector._engine.transforms.batch import batch_flat, place_axis
@@ -280,8 +282,33 @@ def _split(
 
     known, constants = stage_closed(run, avals, f"known_{name}")
     linear, nonzero, count = taped
+    known, linear = _filled_again(known, linear, count)
     known, where = with_residuals(known, count)
     return SplitProgram(known, constants, linear, where, nonzero)
+
+
+def _filled_again(known: Program, linear: Program, count: int) -> tuple[Program, Program]:
+    """The same, where arrays of one number are no residuals: out of a branch they would come as whole arrays.
+
+    The linear Program's first inputs are what the known one gives after so many results.
+    """
+    fills = {
+        e.outputs[0]: e for e in known.eqns if e.primitive.fills and type(e.inputs[0]) is Literal
+    }
+    residuals = known.outputs[count:]
+    rows = list(zip(linear.inputs, residuals, strict=False))
+    again = [
+        Eqn(fills[a].primitive, fills[a].inputs, (v,), fills[a].source)
+        for v, a in rows
+        if a in fills
+    ]
+    if not again:
+        return known, linear
+    left = [(v, a) for v, a in rows if a not in fills]
+    inputs = (*[v for v, _ in left], *linear.inputs[len(rows) :])
+    outputs = (*known.outputs[:count], *[a for _, a in left])
+    linear = Program(inputs, (*again, *linear.eqns), linear.outputs, name=linear.name)
+    return without_dead_code(map_eqns(known, known.eqns, outputs)), linear
 
 
 def with_residuals(program: Program, count: int) -> tuple[Program, tuple[int, ...]]:
@@ -363,24 +390,30 @@ def split_program(program: Program, linear: Mask, wanted: Mask = ()) -> SplitPro
 
 @record(eq=False)
 class TransposedProgram:
-    """Inputs: known inputs, cotangents of outputs that are not Zero, constants.  Outputs: cotangents, not Zero."""
+    """Inputs: known inputs, cotangents of outputs that are not Zero, sums, constants.  Outputs: cotangents, not Zero.
+
+    The sums are what cotangents are added to.
+    """
 
     program: Program
     constants: tuple[Any, ...]
     nonzero: Mask  # which linear inputs get a cotangent, among the linear inputs
+    summed: Mask = ()  # which of these are added to sums
 
 
 @derived
 def transpose_program(
-    program: Program, linear: Mask, given: Mask, wanted: Mask = ()
+    program: Program, linear: Mask, given: Mask, wanted: Mask = (), sums: Mask = ()
 ) -> TransposedProgram:
     """The Program from the outputs' cotangents (those in `given`) to the linear inputs'.
 
-    Cotangents in `wanted` (a mask of the linear inputs) are there even if zero.
+    Of these (masks of the linear inputs) those in `wanted` are there even if zero, and those in `sums` are added to
+    what is given, if anything arrives.
     """
     known = [v.aval for v, mine in zip(program.inputs, linear, strict=True) if not mine]
     types = [v.aval.tangent() for v, mine in zip(program.inputs, linear, strict=True) if mine]
     outs = [a.aval.tangent() for a in program.outputs]
+    adds, wanted = sums or (False,) * len(types), wanted or (False,) * len(types)
     found: list[bool] = []
 
     def run(*args: Any) -> list[Any]:
@@ -389,20 +422,28 @@ def transpose_program(
             v.aval if mine else next(rest) for v, mine in zip(program.inputs, linear, strict=True)
         ]
         cts = [next(rest) if live else Zero(a) for a, live in zip(outs, given, strict=True)]
-        result = transpose_flat(program, values, linear, cts)
-        if wanted:
-            result = [
-                prims.materialize(ct) if want else ct
-                for ct, want in zip(result, wanted, strict=True)
-            ]
+        before = [next(rest) if mine else None for mine in adds]
+        result = transpose_flat(program, values, linear, cts, before)
+        rows = zip(result, before, wanted, strict=True)
+        result = [Zero(x) if ct is x and not want else ct for ct, x, want in rows]
+        result = [
+            prims.materialize(ct) if want else ct for ct, want in zip(result, wanted, strict=True)
+        ]
         found[:] = [not is_zero(ct) for ct in result]
         return list(compress(result, found))
 
     assert len(types) == sum(linear)
+    own = [*known, *compress(outs, given)]
     staged, constants = stage_closed(
-        run, [*known, *compress(outs, given)], f"transposed_{program.name}", later=True
+        run, [*own, *compress(types, adds)], f"transposed_{program.name}", later=True
     )
-    return TransposedProgram(staged, constants, tuple(found))
+    summed = tuple([mine and live for mine, live in zip(adds, found, strict=True)])
+    if any(adds):
+        n, stop = len(own), len(own) + sum(adds)
+        inputs = staged.inputs
+        kept = compress(inputs[n:stop], compress(found, adds))
+        staged = replace_inputs(staged, (*inputs[:n], *kept, *inputs[stop:]))
+    return TransposedProgram(staged, constants, tuple(found), summed)
 
 
 @record(eq=False)

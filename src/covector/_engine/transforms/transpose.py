@@ -11,16 +11,18 @@ from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.core.trace import _state, current, evaluate
 from covector._engine.ir.program import Program
 from covector._engine.transforms.forward import LinearTracer, Tape, record_flat
-from covector._engine.types.avals import ShapedArray
+from covector._engine.types.avals import ShapedArray, is_large
 
 
-def pull(tape: Tape, cotangents: Sequence[Any], consume: bool = False) -> list[Any]:
+def pull(
+    tape: Tape, cotangents: Sequence[Any], consume: bool = False, sums: Sequence[Any] = ()
+) -> list[Any]:
     """The cotangents of the tape's inputs, under the current trace; Zero where nothing arrives.
 
     With `consume` each node is dropped when it has been used, so that its residuals are freed: the tape cannot be
-    pulled again.
+    pulled again.  What arrives at an input is added to what is in `sums`, if that is not None.
     """
-    cts: list[Any] = [None] * tape.count  # None: zero
+    cts: list[Any] = [*sums, *[None] * (tape.count - len(sums))]  # None: zero
     for index, ct in zip(tape.outputs, cotangents, strict=True):
         if index is not None and type(ct) is not Zero:
             cts[index] = ct if cts[index] is None else _sum(cts[index], ct)
@@ -49,19 +51,36 @@ def _pull_nodes(tape: Tape, cts: list[Any], consume: bool) -> None:
         operands = [
             Linear(x._aval) if type(x) is LinearTracer and x._trace is trace else x for x in args
         ]
+        sums = _sums(args, operands, cts) if primitive.adds_onto and trace.staging else {}
         try:
-            backs = primitive.transpose(ct, *operands)
+            if sums:
+                given = [sums.get(n) for n, _ in enumerate(args)]
+                backs = primitive.transpose_onto(given, ct, *operands)
+            else:
+                backs = primitive.transpose(ct, *operands)
         except (
             AssertionError
         ) as error:  # so rules of ours say that operands are not what they are for
             if primitive.has_programs or primitive.users_transpose:
                 raise
             raise TypeError(errors.not_linear()) from error
-        for x, back in zip(args, backs, strict=True):
+        for n, (x, back) in enumerate(zip(args, backs, strict=True)):
             if back is not None and type(back) is not Zero:
                 index = x.index
                 before = cts[index]
-                cts[index] = back if before is None else _sum(before, back)
+                cts[index] = back if before is None or n in sums else _sum(before, back)
+
+
+def _sums(args: Sequence[Any], operands: Sequence[Any], cts: Sequence[Any]) -> dict[int, Any]:
+    """What has arrived at large operands, of an equation that holds Programs: these add to it."""
+    found, taken = dict[int, Any](), set[int]()
+    for n, (x, operand) in enumerate(zip(args, operands, strict=True)):
+        if type(operand) is not Linear or x.index in taken or cts[x.index] is None:
+            continue
+        if is_large(operand.aval):
+            found[n] = cts[x.index]
+            taken.add(x.index)
+    return found
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -81,11 +100,15 @@ def _cotangents_of_results(
 
 
 def transpose_flat(
-    program: Program, args: Sequence[Any], linear: Sequence[bool], cotangents: Sequence[Any]
+    program: Program,
+    args: Sequence[Any],
+    linear: Sequence[bool],
+    cotangents: Sequence[Any],
+    sums: Sequence[Any] = (),
 ) -> list[Any]:
     """The cotangents of a Program's linear inputs (given as types among `args`) from those of its outputs.
 
     Equations that do not depend on a linear input are computed forwards first.
     """
     _, tape = record_flat(lambda *xs: evaluate(program, xs), args, linear)
-    return pull(tape, cotangents)
+    return pull(tape, cotangents, sums=sums)

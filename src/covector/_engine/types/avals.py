@@ -234,3 +234,12 @@ def bind_dims(avals: Sequence[ShapedArray], shapes: Sequence[Sequence[int]]) -> 
                     f"the dimension {d} of {aval.text()} is {dims.substitute(d, values)}, but the operand has {n}"
                 )
     return values
+
+
+# Selecting from arrays of so many elements costs less than changing single ones of them.
+FEW = 64
+
+
+def is_large(aval: ShapedArray) -> bool:
+    """Whether to go through all of an array costs more than to change single elements."""
+    return not (isinstance(aval.size, int) and aval.size <= FEW)
