@@ -101,6 +101,7 @@ class While(Unwinding):
     keep: Callable[[Eqn], bool] | None = None  # what its way back need not compute again
     tape: int | None = None  # bytes that its way back may take for the residuals of steps
     name: ClassVar[str] = "while"
+    may_not_end: ClassVar[bool] = True
     multiple: ClassVar[bool] = True
 
     @property

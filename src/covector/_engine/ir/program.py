@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from covector._engine.base.depth import Depth
+from covector._engine.base.depth import deep
 from covector._engine.base.errors import Source
 from covector._engine.base.record import fields, record, replace
 from covector._engine.ir.effects import Effect, is_kept
@@ -125,6 +125,21 @@ class Program:
         assert self._effects is not None
         return self._effects
 
+    @property
+    def depth(self) -> int:
+        """How many levels of Programs are inside of it, those of calls as well."""
+        found: dict[Program, int] = {}
+        pending = [self]
+        while pending:
+            eqns = [e for e in pending[-1].eqns if e.primitive.has_programs]
+            inside = [p for e in eqns for p in e.primitive.programs()]
+            missing = [p for p in inside if p not in found]
+            if missing:
+                pending += missing
+                continue
+            found[pending.pop()] = 1 + max([found[p] for p in inside], default=-1)
+        return found[self]
+
     def within(self) -> list[Program]:
         """This Program and all inside of it, each once."""
         found: dict[Program, None] = {self: None}
@@ -167,6 +182,7 @@ class ShortNames:
         return f"{self[atom]}:{atom.aval.text()}"
 
 
+@deep
 def show(program: Program, indent: str = "", names: ShortNames | None = None) -> str:
     """The Program as text, an equation a line, with the user's lines at the right."""
     names = ShortNames() if names is None else names
@@ -250,9 +266,6 @@ def without_dead_code(
     return program if same else map_eqns(program, kept[::-1])
 
 
-_changing = Depth()
-
-
 class Rewriting:
     """A change of a Program, and of the Programs inside: each is changed once, however many equations hold it.
 
@@ -263,8 +276,12 @@ class Rewriting:
         self._change = change
         self._done: dict[Program, Program] = {}
 
+    @deep
     def __call__(self, program: Program) -> Program:
-        return _changing.kept(self._done, program, lambda: self._change(program, self))
+        found = self._done.get(program)
+        if found is None:
+            found = self._done[program] = self._change(program, self)
+        return found
 
     def inside(self, p: Primitive) -> Primitive:
         """The primitive that holds the changed Programs."""
@@ -301,6 +318,7 @@ def _inlined(program: Program, inlined: Rewriting, leaves: Callable[[Primitive],
     def atom(a: Atom) -> Atom:
         return env.get(a, a) if isinstance(a, Var) else a
 
+    @deep
     def run(body: Program, arguments: Sequence[Atom]) -> list[Atom]:
         env.update(zip(body.inputs, arguments, strict=True))
         for eqn in body.eqns:
@@ -335,6 +353,7 @@ def seen_through(program: Program) -> Program:
     return map_eqns(program, eqns, [names.get(a, a) for a in program.outputs])
 
 
+@deep
 def with_dims(program: Program, values: Mapping[str, Dim]) -> Program:
     """The Program for these values of its symbolic dimensions: in types and in primitives' parameters."""
     variables: dict[Var, Var] = {}

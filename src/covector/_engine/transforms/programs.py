@@ -13,7 +13,7 @@ from weakref import WeakSet
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.caches import forgotten_by
-from covector._engine.base.depth import Depth
+from covector._engine.base.depth import deep
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
 from covector._engine.core.refs import Later
@@ -23,8 +23,6 @@ from covector._engine.core.trace import (
     _state,
     current,
     evaluate,
-    in_scope,
-    named_axes,
     stage,
     using,
 )
@@ -52,9 +50,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Mask = tuple[bool, ...]
 _derived: WeakSet[Program] = WeakSet()  # those from which something was derived
-
-
-_deriving = Depth()
 
 
 def _table_of(program: Program) -> dict[Any, Any]:
@@ -90,23 +85,16 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
         table, key = _table_of(program), (f, *rest)  # type: ignore[arg-type]
         if key in table:
             return table[key]
-        axes = named_axes()
+        # Else each equation looks for it, through all frames of the derivation.
+        before = _state.source
+        _state.source = before or errors.user_source()
+        try:
+            found = table[key] = roomy(*args, **kwargs)
+        finally:
+            _state.source = before
+        return found
 
-        def derive() -> T:
-            before = (
-                _state.source
-            )  # else each equation looks for it, through all frames of the derivation
-            _state.source = before or errors.user_source()
-            try:
-                if named_axes() is axes:
-                    return f(*args, **kwargs)
-                with in_scope(axes):  # it is done first, outside of what asked for it
-                    return f(*args, **kwargs)
-            finally:
-                _state.source = before
-
-        return _deriving.kept(table, key, derive)
-
+    roomy = deep(f)
     return cached
 
 
