@@ -190,7 +190,7 @@ def _keeping(program: Program, policy: Policy | None) -> Program:
         same = all(a.primitive is b.primitive for a, b in zip(eqns, program.eqns, strict=True))
         return program if same else map_eqns(program, eqns)
 
-    return Rewriting(changed)(program)
+    return Rewriting(changed, (_keeping, policy))(program)
 
 
 @record

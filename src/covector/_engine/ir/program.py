@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 
+from covector._engine.base.caches import forgotten_by
 from covector._engine.base.depth import deep
 from covector._engine.base.errors import Source
 from covector._engine.base.record import fields, record, replace
@@ -92,7 +94,7 @@ class Program:
     constants: tuple[Any, ...] = ()
     name: str = "main"
     derived: ClassVar[dict[Any, Any] | None] = (
-        None  # of a Program: what transforms/programs.py made of it
+        None  # of a Program: what was made of it, see `derived_from`
     )
     _effects: ClassVar[frozenset[Effect] | None] = None
 
@@ -266,21 +268,53 @@ def without_dead_code(
     return program if same else map_eqns(program, kept[::-1])
 
 
+_derived: WeakSet[Program] = WeakSet()  # those from which something was derived
+
+
+def derived_from(program: Program) -> dict[Any, Any]:
+    """What was derived from a Program, by what was asked for.
+
+    It is with the Program, not in a table of all: a callback in what was derived may lead back to the Program, and
+    only in a cycle of objects does the collector of garbage see that.
+    """
+    table = program.derived
+    if table is None:
+        table = {}
+        object.__setattr__(program, "derived", table)
+        _derived.add(program)
+    return table
+
+
+def _forget() -> None:
+    for program in list(_derived):
+        object.__setattr__(program, "derived", None)
+    _derived.clear()
+
+
+forgotten_by(_forget)
+
+
 class Rewriting:
     """A change of a Program, and of the Programs inside: each is changed once, however many equations hold it.
 
     What a loop does forwards is in its way back several times, and that again in the way back of the loop around it.
+    With `kept`, which names the change, what it gives is remembered as long as the Program lives: a change that is
+    asked for anew for each level gives the same Programs each time.
     """
 
-    def __init__(self, change: Callable[[Program, Rewriting], Program]):
-        self._change = change
+    def __init__(
+        self, change: Callable[[Program, Rewriting], Program], kept: Hashable | None = None
+    ):
+        self._change, self._kept = change, kept
         self._done: dict[Program, Program] = {}
 
     @deep
     def __call__(self, program: Program) -> Program:
-        found = self._done.get(program)
+        table: dict[Any, Any] = self._done if self._kept is None else derived_from(program)
+        key = program if self._kept is None else self._kept
+        found = table.get(key)
         if found is None:
-            found = self._done[program] = self._change(program, self)
+            found = table[key] = self._change(program, self)
         return found
 
     def inside(self, p: Primitive) -> Primitive:
@@ -306,7 +340,8 @@ def inline_transparent(program: Program, but: type[Any] | None = None) -> Progra
     def stays(p: Primitive) -> bool:
         return not p.transparent or (but is not None and isinstance(p, but))
 
-    return Rewriting(lambda program, inside: _inlined(program, inside, stays))(program)
+    kept = inline_transparent, but
+    return Rewriting(lambda program, inside: _inlined(program, inside, stays), kept)(program)
 
 
 def _inlined(program: Program, inlined: Rewriting, leaves: Callable[[Primitive], bool]) -> Program:
@@ -314,27 +349,33 @@ def _inlined(program: Program, inlined: Rewriting, leaves: Callable[[Primitive],
         return program
     eqns: list[Eqn] = []
     env: dict[Atom, Atom] = {}
+    same = True
 
     def atom(a: Atom) -> Atom:
         return env.get(a, a) if isinstance(a, Var) else a
 
     @deep
     def run(body: Program, arguments: Sequence[Atom]) -> list[Atom]:
+        nonlocal same
         env.update(zip(body.inputs, arguments, strict=True))
         for eqn in body.eqns:
             inputs = tuple([atom(a) for a in eqn.inputs])
             called = eqn.primitive.inlined()
             stays = called is not None and leaves(eqn.primitive)
             if called is not None and not stays:
+                same = False
                 env.update(zip(eqn.outputs, run(called, inputs), strict=True))
                 continue
             outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
             env.update(zip(eqn.outputs, outputs, strict=True))
             primitive = eqn.primitive if stays else inlined.inside(eqn.primitive)
+            same = same and primitive is eqn.primitive
             eqns.append(Eqn(primitive, inputs, outputs, eqn.source))
         return [atom(a) for a in body.outputs]
 
     outputs = run(program, program.inputs)
+    if same:
+        return program
     return Program(program.inputs, tuple(eqns), tuple(outputs), name=program.name)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import compress
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakSet
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
@@ -31,6 +30,7 @@ from covector._engine.ir.program import (
     Eqn,
     Program,
     Var,
+    derived_from,
     map_eqns,
     without_dead_code,
 )
@@ -49,27 +49,6 @@ from covector._engine.types.dims import Dim
 P = ParamSpec("P")
 T = TypeVar("T")
 Mask = tuple[bool, ...]
-_derived: WeakSet[Program] = WeakSet()  # those from which something was derived
-
-
-def _table_of(program: Program) -> dict[Any, Any]:
-    """What was derived from a Program.
-
-    It is with the Program, not in a table of all: a callback in what was derived may lead back to the Program, and
-    only in a cycle of objects does the collector of garbage see that.
-    """
-    table = program.derived
-    if table is None:
-        table = {}
-        object.__setattr__(program, "derived", table)
-        _derived.add(program)
-    return table
-
-
-def _forget() -> None:
-    for program in list(_derived):
-        object.__setattr__(program, "derived", None)
-    _derived.clear()
 
 
 def derived(f: Callable[P, T]) -> Callable[P, T]:
@@ -82,7 +61,7 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
     def cached(*args: P.args, **kwargs: P.kwargs) -> T:
         assert not kwargs
         program, *rest = args
-        table, key = _table_of(program), (f, *rest)  # type: ignore[arg-type]
+        table, key = derived_from(program), (f, *rest)  # type: ignore[arg-type]
         if key in table:
             return table[key]
         # Else each equation looks for it, through all frames of the derivation.
@@ -105,7 +84,6 @@ MAX_INTERNED = 1024
 _acting: OrderedDict[Any, Program] = OrderedDict()
 MAX_ACTING = 32
 _lock = guard(threading.RLock())
-forgotten_by(_forget)
 forgotten_by(_interned.clear)
 
 
@@ -190,6 +168,8 @@ def without_duplicates(program: Program) -> Program:
             kept.append(Eqn(eqn.primitive, inputs, eqn.outputs, eqn.source))
         else:
             names.update(zip(eqn.outputs, before.outputs, strict=True))
+    if not names:
+        return program
     return map_eqns(program, kept, [names.get(a, a) for a in program.outputs])
 
 
