@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 import covector
 from covector import lax, numpy as cnp
+from covector.errors import NestingError
 
 Function = Callable[[Any], Any]
 X = np.ones(3, np.float32)
@@ -37,10 +42,74 @@ def of_all_kinds(f: Function) -> Function:
     return looped(chosen(repeated(lambda x: covector.jit(f)(x))))
 
 
-def test_jitted_functions_nest_200_deep() -> None:
-    """Three frames of ours a level, beside the one of the user's: 1,000 are what Python gives."""
-    run = nested(lambda f: covector.jit(lambda x: f(x) + 1), 200, cnp.negative)
-    np.testing.assert_array_equal(np.asarray(run(X)), X * 199)
+def jitted(depth: int, inner: Function) -> Function:
+    return nested(lambda f: covector.jit(lambda x: f(x) + 1), depth, inner)
+
+
+def with_jvp(f: Function) -> Function:
+    g = covector.custom_jvp(lambda x: f(x) + 1)
+    g.defjvp(lambda p, t: (f(p[0]) + 1, t[0]))
+    return g
+
+
+def with_vjp(f: Function) -> Function:
+    g = covector.custom_vjp(lambda x: f(x) + 1)
+    g.defvjp(lambda x: (f(x) + 1, None), lambda _, ct: (ct,))
+    return g
+
+
+@pytest.mark.parametrize("depth", [1, 10, 100, 1000])
+def test_jitted_functions_nest(depth: int) -> None:
+    """Python has room for 1,000 frames: each call of ours counts them anew where they become few."""
+    run = jitted(depth, cnp.negative)
+    np.testing.assert_array_equal(np.asarray(run(X)), X * (depth - 1))
+    np.testing.assert_array_equal(np.asarray(covector.vmap(run)(X)), X * (depth - 1))
+    slope = covector.grad(lambda x: run(x).sum())
+    np.testing.assert_array_equal(np.asarray(slope(X)), -X)
+    np.testing.assert_array_equal(np.asarray(covector.jit(covector.vmap(slope))(X)), -X)
+
+
+@pytest.mark.parametrize("wrap", [chosen, covector.checkpoint, with_jvp, with_vjp])
+def test_rules_and_choices_nest_300_deep(wrap: Callable[[Function], Function]) -> None:
+    run = nested(wrap, 300, lambda x: x * 2)
+    more = 300 if wrap in (with_jvp, with_vjp) else 0
+    np.testing.assert_array_equal(np.asarray(run(X)), X * (2 + more))
+    np.testing.assert_array_equal(np.asarray(covector.jit(run)(X)), X * (2 + more))
+
+
+def test_functions_nest_on_a_thread_with_a_small_stack() -> None:
+    """Where the thread's stack ends a call goes on in other memory."""
+    before = threading.stack_size(256 << 10)
+    found: list[Any] = []
+    try:
+        thread = threading.Thread(target=lambda: found.append(jitted(300, cnp.negative)(X)))
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    np.testing.assert_array_equal(np.asarray(found[0]), X * 299)
+
+
+def test_python_counts_on_between_calls() -> None:
+    """A user's function that calls itself without an end still ends by Python's limit, however deep it stands."""
+
+    def endless(n: int) -> int:
+        return endless(n + 1)
+
+    depth: list[int] = []
+
+    def inner(x: Any) -> Any:
+        with pytest.raises(RecursionError):
+            endless(0)
+        frame, frames = sys._getframe(), 0
+        while frame is not None:
+            frame, frames = frame.f_back, frames + 1
+        depth.append(frames)
+        compile("x + 1", "text", "eval")  # it asks how deep it stands
+        return -x
+
+    jitted(400, inner)(X)
+    assert depth[0] > sys.getrecursionlimit()
 
 
 @pytest.mark.parametrize(
@@ -105,8 +174,42 @@ def test_named_axes_reach_far_inside() -> None:
     np.testing.assert_array_equal(np.asarray(found), [0, 6, 12])
 
 
-def test_too_deep_is_pythons_own_error() -> None:
-    run = nested(lambda f: covector.jit(lambda x: f(x) + 1), 2000, cnp.negative)
-    with pytest.raises(RecursionError):
-        run(X)
+def test_what_has_no_end_says_so() -> None:
+    def endless(x: Any) -> Any:
+        return covector.jit(endless)(x) + 1
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(200)  # fewer levels until it is told
+    try:
+        with pytest.raises(
+            NestingError, match=r"times the function at test_nesting.py:\d+ \(endless\)"
+        ):
+            endless(X)
+    finally:
+        sys.setrecursionlimit(limit)
     np.testing.assert_array_equal(np.asarray(covector.jit(cnp.negative)(X)), -X)  # goes on
+
+
+def test_limits_that_are_set_meanwhile_stay() -> None:
+    before = sys.getrecursionlimit()
+
+    def inner(x: Any) -> Any:
+        sys.setrecursionlimit(before + 500)
+        return -x
+
+    try:
+        jitted(300, inner)(X)
+        assert sys.getrecursionlimit() == before + 500
+    finally:
+        sys.setrecursionlimit(before)
+    run = jitted(300, cnp.negative)
+    np.testing.assert_array_equal(np.asarray(run(X)), X * 299)
+
+
+def test_nested_functions_are_freed() -> None:
+    """Without recursion: what is 20,000 deep would take all of the stack."""
+    run = jitted(20_000, cnp.negative)
+    gone = weakref.ref(run)
+    del run
+    gc.collect()
+    assert gone() is None

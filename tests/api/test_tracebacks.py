@@ -20,6 +20,7 @@ import pytest
 import covector as cv
 import covector.numpy as cnp
 from covector import lax, nn, random, tree
+from covector._engine import primitives as prims
 from covector._engine.base.public import boundary
 from covector._engine.core.trace import evaluate
 
@@ -191,6 +192,28 @@ def test_formatted_tracebacks_are_short() -> None:
     text = "".join(traceback.format_exception(error))
     assert PACKAGE not in text
     assert text.index("in loss") < text.index("in layer")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda p, x: lax.cond(p, lambda x: cnp.sin(x * 2), lambda x: x, x),
+        lambda p, x: lax.scan(lambda c, _: (cnp.sin(c), None), x, None, length=3)[0],
+        lambda p, x: lax.fori_loop(0, 3, lambda i, c: cnp.sin(c), x),
+        lambda p, x: lax.switch(cnp.int32(p), [lambda x: x, lambda x: cnp.sin(x * 2)], x),
+    ],
+    ids=["cond", "scan", "fori_loop", "switch"],
+)
+@pytest.mark.parametrize("jitted", [False, True])
+def test_a_defect_in_a_function_is_not_about_the_other_arguments(
+    run: Any, jitted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = cnp.array(True)
+    monkeypatch.setattr(type(prims.sin), "linearize", None)  # a defect of ours
+    slope = cv.grad(lambda x: run(p, x))
+    text = str(caught(lambda: (cv.jit(slope) if jitted else slope)(1.25)))
+    assert "cannot take" not in text
+    assert "'NoneType' object is not callable" in text
 
 
 def test_deep_recursion_of_the_users_is_reported() -> None:

@@ -169,6 +169,19 @@ def test_third_derivatives_of_a_loop() -> None:
     assert float(third(X)) == pytest.approx(210 * X**4)
 
 
+def test_tracing_of_batches_of_choices_in_choices_is_near_linear_in_the_depth() -> None:
+    """Each choice wrote all those inside of it anew, with its own truth value."""
+
+    def chosen(depth: int) -> Function:
+        f: Function = cnp.sin
+        for _ in range(depth):
+            f = lambda x, f=f: lax.cond(x > 0, f, lambda x: x, x) * 0.5  # noqa: E731
+        return cv.vmap(f)
+
+    few, many = [calls_of(chosen(depth), np.ones(3)) for depth in (16, 32)]
+    assert many <= 2.6 * few, (few, many)
+
+
 @pytest.mark.parametrize(
     "change", [cv.grad, lambda f: cv.vmap(cv.grad(f))], ids=["slope", "slopes"]
 )

@@ -1,10 +1,12 @@
 """The native core: arrays, memory, threads, the execution queue, jit and eager calls."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol, SupportsIndex, final
+from typing import Any, Final, Protocol, SupportsIndex, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+R = TypeVar("R")
 
 class _SupportsDLPack(Protocol):
     def __dlpack__(self) -> object: ...
@@ -731,6 +733,12 @@ def set_cells(cell: type, held: type, bottom: Any) -> None:
 def set_fast_paths(on: bool) -> bool:
     """Switch the native fast paths on or off for the process; return the previous setting."""
 
+def with_room(f: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Call a function that has room on the stack for 500 of Python's frames, whatever is on it."""
+
+def with_frames(count: int, f: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Call a function that has room on the stack for so many of Python's frames."""
+
 class Boundary:
     """A function as its users call it: an exception that leaves it has none of our frames.
 
@@ -752,7 +760,9 @@ class Boundary:
 def set_trim_tracebacks(on: bool, /) -> None:
     """Set whether boundaries trim."""
 
-def set_own_code(paths: tuple[str, ...], raise_opcode: int, called: tuple[str, ...], /) -> None:
+def set_own_code(
+    paths: tuple[str, ...], raise_opcode: int, called: tuple[str, ...], inside: tuple[str, ...], /
+) -> None:
     """Set whose files' frames are cut out of tracebacks, and the opcode of a `raise` statement.
 
     The first path is ours; the others are of libraries (and of what only calls them), whose exceptions are about

@@ -8,6 +8,7 @@
 #include "dispatch/jit.h"
 #include "dispatch/levels.h"
 #include "dispatch/plan.h"
+#include "python/room.h"
 #include "python/state.h"
 
 namespace covector {
@@ -33,7 +34,7 @@ CV_NOINLINE PyObject* run_python(PyObject* function, const CallArguments& call) 
         if (PyDict_SetItem(keywords.get(), name, call.args[call.nargs + i]) < 0) return nullptr;
     }
     PyObject* both[] = {nullptr, args.get(), keywords.get()};
-    return PyObject_Vectorcall(function, both + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    return call_with_room(function, both + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
 }
 
 bool is_static_position(const Calls* self, Py_ssize_t position, Py_ssize_t nargs) {

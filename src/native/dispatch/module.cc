@@ -18,6 +18,7 @@
 #include "python/numpy_bridge.h"
 #include "python/state.h"
 #include "python/ended_threads.h"
+#include "python/room.h"
 #include "runtime/runtime.h"
 
 namespace nb = nanobind;
@@ -53,7 +54,7 @@ NB_MODULE(_native, m) {
     stop_ended_threads();
     if (!array_type_init(m.ptr()) || !calls_type_init(m.ptr()) || !jit_type_init(m.ptr()) || !ufunc_type_init(m.ptr()) ||
         !nodes_init(m.ptr()) || !levels_init(m.ptr()) || !tape_type_init(m.ptr()) || !batch_type_init(m.ptr()) || !cells_init(m.ptr()) ||
-        !boundary_type_init(m.ptr())) {
+        !boundary_type_init(m.ptr()) || !room_init(m.ptr())) {
         throw nb::python_error();
     }
     bind_executable(m);

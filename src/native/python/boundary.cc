@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "python/array_protocol.h"
+#include "python/room.h"
 #include "python/state.h"
 
 namespace covector {
@@ -20,6 +21,7 @@ constexpr size_t kUnplannedFrames = 3;
 bool g_trim = false;              // under the GIL, as all of these
 PyObject* g_own_paths = nullptr;  // a tuple: what the names of files begin with whose frames go
 PyObject* g_called_paths = nullptr;  // a tuple: the same of libraries that we call
+PyObject* g_inside_paths = nullptr;  // a tuple: the same of what of ours meets no arguments of users
 int g_raise = -1;                 // the opcode of a `raise` statement
 
 // What an exception has that a boundary on its way found to be raised on purpose: the frames that told so
@@ -168,28 +170,34 @@ void raise_again(Ref exception) {
 
 // Where an exception came from.
 enum class Origin {
-    kUser,     // a user's function had a part in it
+    kElsewhere,  // not about these arguments: a user's function had a part in it, or a defect of ours
     kPlanned,  // ours, and raised on purpose
-    kUnplanned  // from within our code, where nothing was raised on purpose
+    kUnplanned  // from where our code looked at the arguments, and nothing was raised on purpose
 };
 
-Origin origin_of(PyObject* exception) {
+// `functions`: some were given, which are traced, and something is made of the Programs: what fails there is
+// not about the other arguments.
+Origin origin_of(PyObject* exception, bool functions) {
     Ref traceback(PyException_GetTraceback(exception));
     if (!traceback || !PyTraceBack_Check(traceback.get())) return Origin::kPlanned;  // of the call itself
     PyObject* package = PyTuple_GET_ITEM(g_own_paths, 0);
     PyTracebackObject* last = nullptr;
     bool in_library = false;  // which we called with what users gave us
     bool with_user = false;
+    bool inside = false;  // of what is made of the arguments, once they were taken
     for (auto* entry = reinterpret_cast<PyTracebackObject*>(traceback.get()); entry != nullptr;
          entry = entry->tb_next) {
         in_library = path_of(entry, g_called_paths) >= 0;
         if (in_library) continue;
         last = entry;
         with_user = with_user || owner_of(entry) == Owner::kUser;
+        inside = inside || path_of(entry, g_inside_paths) >= 0;
     }
-    if (last == nullptr || !begins_with(last, package)) return Origin::kUser;
-    if (in_library || !is_planned(exception, last)) return Origin::kUnplanned;
-    return with_user ? Origin::kUser : Origin::kPlanned;
+    if (last == nullptr || !begins_with(last, package)) return Origin::kElsewhere;
+    if (!in_library && is_planned(exception, last)) {
+        return with_user ? Origin::kElsewhere : Origin::kPlanned;
+    }
+    return functions && (inside || with_user) ? Origin::kElsewhere : Origin::kUnplanned;
 }
 
 // The error that says which arguments a function was given, which may be the same; null if there is
@@ -209,10 +217,30 @@ Ref told_by(PyObject* exception, bool planned, PyObject* fun, PyObject* const* a
     return told && PyExceptionInstance_Check(told.get()) ? std::move(told) : Ref();
 }
 
+bool is_function(PyObject* object) {
+    return PyCallable_Check(object) && !PyType_Check(object) &&
+           !PyObject_HasAttrString(object, "dtype");  // functions that stand for dtypes
+}
+
+// Whether functions are among what was given, or in a list or tuple of it.
+bool given_functions(PyObject* const* args, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        if (is_function(args[i])) return true;
+        if (!PyList_Check(args[i]) && !PyTuple_Check(args[i])) continue;
+        PyObject** items = PySequence_Fast_ITEMS(args[i]);
+        for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(args[i]); ++k) {
+            if (is_function(items[k])) return true;
+        }
+    }
+    return false;
+}
+
 void explain(PyObject* fun, PyObject* const* args, size_t flags, PyObject* names) {
     Ref exception = take_raised();
-    const Origin origin = origin_of(exception.get());
-    if (origin != Origin::kUser) {
+    const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    const bool functions = given_functions(args, PyVectorcall_NARGS(flags) + named);
+    const Origin origin = origin_of(exception.get(), functions);
+    if (origin != Origin::kElsewhere) {
         Ref told = told_by(exception.get(), origin == Origin::kPlanned, fun, args, flags, names);
         if (told && told.get() != exception.get()) {
             PyException_SetCause(told.get(), exception.release());
@@ -246,7 +274,9 @@ CV_NOINLINE PyObject* ended(PyObject* object, PyObject* const* args, size_t flag
 
 PyObject* boundary_call(PyObject* object, PyObject* const* args, size_t flags, PyObject* names) {
     Boundary* self = as_boundary(object);
-    PyObject* result = PyObject_Vectorcall(self->called, args, flags, names);
+    PyObject* result = self->called == self->fun  // else it is native, and asks where it calls Python
+                           ? call_with_room(self->fun, args, flags, names)
+                           : PyObject_Vectorcall(self->called, args, flags, names);
     return CV_LIKELY(result != nullptr) ? result : ended(object, args, flags, names);
 }
 
@@ -429,13 +459,13 @@ PyObject* set_trim_tracebacks(PyObject*, PyObject* on) {
 }
 
 PyObject* set_own_code(PyObject*, PyObject* args) {
-    PyObject *paths, *called;
+    PyObject *paths, *called, *inside;
     int opcode;
-    if (!PyArg_ParseTuple(args, "O!iO!:set_own_code", &PyTuple_Type, &paths, &opcode, &PyTuple_Type,
-                          &called)) {
+    if (!PyArg_ParseTuple(args, "O!iO!O!:set_own_code", &PyTuple_Type, &paths, &opcode,
+                          &PyTuple_Type, &called, &PyTuple_Type, &inside)) {
         return nullptr;
     }
-    for (PyObject* tuple : {paths, called}) {
+    for (PyObject* tuple : {paths, called, inside}) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
             if (PyUnicode_Check(PyTuple_GET_ITEM(tuple, i))) continue;
             PyErr_SetString(PyExc_TypeError, "set_own_code: paths must be str");
@@ -444,6 +474,7 @@ PyObject* set_own_code(PyObject*, PyObject* args) {
     }
     Py_XSETREF(g_own_paths, Py_NewRef(paths));
     Py_XSETREF(g_called_paths, Py_NewRef(called));
+    Py_XSETREF(g_inside_paths, Py_NewRef(inside));
     g_raise = opcode;
     Py_RETURN_NONE;
 }
@@ -451,8 +482,8 @@ PyObject* set_own_code(PyObject*, PyObject* args) {
 PyMethodDef kFunctions[] = {
     {"set_trim_tracebacks", set_trim_tracebacks, METH_O, "Sets whether boundaries trim."},
     {"set_own_code", set_own_code, METH_VARARGS,
-     "Takes paths whose files' frames go, first ours, then libraries', the opcode of `raise`, and the paths of libraries "
-     "that we call with what users give us."},
+     "Takes paths whose files' frames go, first ours, then libraries', the opcode of `raise`, the paths of libraries "
+     "that we call with what users give us, and those of what of ours meets no arguments of users."},
     {nullptr, nullptr, 0, nullptr},
 };
 

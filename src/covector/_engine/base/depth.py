@@ -1,72 +1,63 @@
-"""Recursion that is as deep as Programs inside of Programs are, on a stack that is not.
+"""Room on the stack for what goes as deep as users nest their functions, and the Programs that become of these.
 
-Python has room for 1,000 frames, of which one level takes 5 to 25.  From so many levels on, what is further in is
-done first, from the bottom of the stack; then what was broken off begins again, and finds it.  So what is done this
-way must have no effect but its result.
+Python has room for 1,000 frames, of which one level takes 5 to 25.  So what calls itself once for each level asks for
+room at each: `deep`.  Public functions and compiled ones ask by themselves.  See `native/python/room.cc`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from types import CodeType
+from typing import ParamSpec, TypeVar
 
-T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
-TOGETHER = 12  # levels
-OFTEN = 4  # times, for one level more
+from covector._engine import _native
+from covector._engine.base import errors
 
-
-class _Task(BaseException):
-    """Something that is to be done before what asked for it, which is too deep."""
-
-    def __init__(self, table: dict[Any, Any], key: Any, f: Callable[[], Any]):
-        super().__init__("too deep")
-        self.table, self.key, self.f = table, key, f
-        self.begun = 0
-
-    def run(self) -> None:
-        """Do it, and remember the result."""
-        self.table[self.key] = self.f()
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Depth(threading.local):
-    """How many levels of one kind are inside of each other on the stack of this thread, and how many may be."""
+def deep(f: Callable[P, R]) -> Callable[P, R]:
+    """The function, which may call itself as often as something is nested."""
 
-    level = 0
-    most = 0
+    @wraps(f)
+    def with_room(*args: P.args, **kwargs: P.kwargs) -> R:
+        return _native.with_room(f, *args, **kwargs)
 
-    def kept(self, table: dict[K, T], key: K, f: Callable[[], T]) -> T:
-        """What a function gives, which is remembered in a table under a key."""
-        if key in table:
-            return table[key]
-        if not self.level:
-            self._in_turns(_Task(table, key, f))
-            return table[key]
-        if self.level >= self.most:
-            raise _Task(table, key, f)
-        self.level += 1
-        try:
-            found = table[key] = f()
-        finally:
-            self.level -= 1
-        return found
+    return with_room
 
-    def _in_turns(self, task: _Task) -> None:
-        """Do something after what it needs from too far inside of it.
 
-        What begins often may take more levels: so it ends, if only by Python's limit, also where what is further in is
-        made anew whenever it is asked for.
-        """
-        pending = [task]
-        while pending:
-            last = pending[-1]
-            self.level, self.most = 1, TOGETHER + last.begun // OFTEN
-            last.begun += 1
-            try:
-                last.run()
-                pending.pop()
-            except _Task as needed:
-                pending.append(needed)
-            finally:
-                self.level = 0
+FRAMES_OF_LEVEL = 60  # that a pass of the compiler takes, at most, for one loop inside of another
+
+
+def going_through(levels: int, f: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call what goes through a Program that is so many levels deep, by recursion."""
+    return _native.with_frames(500 + FRAMES_OF_LEVEL * levels, f, *args, **kwargs)
+
+
+def _too_deep(reason: str) -> Exception:
+    """The error where there is no room for more: which function of the user's is inside of itself, and how often."""
+    found: Counter[CodeType] = Counter()
+    frames = 0
+    frame = sys._getframe(1)
+    while frame is not None:
+        frames += 1
+        if not frame.f_code.co_filename.startswith(errors.NO_USERS):
+            found[frame.f_code] += 1
+        frame = frame.f_back
+    nested = ""
+    if found:
+        code, count = found.most_common(1)[0]
+        where = errors.Source(code, code.co_firstlineno)
+        nested = f": {count:,} times the function at {where} on {frames:,} frames of the stack"
+    limit = sys.getrecursionlimit()
+    return errors.NestingError(
+        f"functions are nested too deep{errors.at_user_line()}{nested}; {reason}. If that has an end, raise Python's "
+        f"limit, which is {limit}: sys.setrecursionlimit({2 * limit})"
+    )
+
+
+_native.set_hooks(too_deep=_too_deep)

@@ -16,6 +16,7 @@ __all__ = [
     "LeakedTracerError",
     "MissingRuleError",
     "NaNError",
+    "NestingError",
     "NonConcreteBooleanIndexError",
     "NotDifferentiableError",
     "OOBError",
@@ -211,6 +212,15 @@ class MissingRuleError(CovectorError, NotImplementedError):
 
     >>> from covector import errors
     >>> issubclass(errors.MissingRuleError, NotImplementedError)
+    True
+    """
+
+
+class NestingError(CovectorError, RecursionError):
+    """Functions are nested deeper than there is room for on the stack: mostly, without an end.
+
+    >>> from covector import errors
+    >>> issubclass(errors.NestingError, RecursionError)
     True
     """
 

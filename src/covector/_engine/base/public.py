@@ -37,7 +37,18 @@ _left_out = (
     os.path.join(os.path.dirname(__file__), "tree.py"),
     _OPTREE,
 )
-_native.set_own_code(_left_out, opmap["RAISE_VARARGS"], _CALLED)
+# What meets no arguments of users, but what was made of them: an error from there that nobody meant is a defect.
+_INSIDE = tuple(
+    os.path.join(PACKAGE, "_engine", name, "")
+    for name in ("transforms", "compile", "backends", "ir")
+)
+
+
+def _tell() -> None:
+    _native.set_own_code(_left_out, opmap["RAISE_VARARGS"], _CALLED, _INSIDE)
+
+
+_tell()
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -77,7 +88,7 @@ def leave_out(path: str) -> None:
     global _left_out
     if path not in _left_out:
         _left_out = (*_left_out, path)
-        _native.set_own_code(_left_out, opmap["RAISE_VARARGS"], _CALLED)
+        _tell()
 
 
 def is_left_out(path: str) -> bool:

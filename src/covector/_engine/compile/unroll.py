@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from covector._engine.backends.base import Limits
-from covector._engine.base.depth import Depth
+from covector._engine.base.depth import deep
 from covector._engine.base.record import replace
 from covector._engine.compile.elements import Elements
 from covector._engine.compile.folding import Folding
@@ -41,9 +41,6 @@ from covector._engine.types.dims import Dim
 MADE = -1  # the number that stands for new memory, beside those of the inputs
 
 
-_fitting = Depth()
-
-
 class Small(Fitting):
     """Programs of small arrays, and of large ones of which single elements are read and changed, in place.
 
@@ -60,14 +57,15 @@ class Small(Fitting):
     def __call__(self, program: Program, in_locals: Sequence[bool]) -> Fit | None:
         return self.fitted(program, in_locals).result()
 
+    @deep
     def fitted(self, program: Program, in_locals: Sequence[bool]) -> _Fitted:
         """How far a Program fits, and its equations in the order in which they do."""
         key = program, tuple(in_locals)
-        return _fitting.kept(
-            self._fitted,
-            key,
-            lambda: _Fitted(equations_last(seen_through(program)), in_locals, self),
-        )
+        found = self._fitted.get(key)
+        if found is None:
+            ordered = equations_last(seen_through(program))
+            found = self._fitted[key] = _Fitted(ordered, in_locals, self)
+        return found
 
 
 def of_any_length(limits: Limits) -> Small:

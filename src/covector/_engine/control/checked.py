@@ -14,6 +14,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.depth import deep
 from covector._engine.base.record import record, replace
 from covector._engine.control.call import Call, without_slope
 from covector._engine.control.callback import Arguments
@@ -256,6 +257,7 @@ class Checks(WithState):
                 self._fails.update({p: p in failing for p in looked})
         return self._fails[program]
 
+    @deep
     def _look(self, program: Program, looked: set[Program], failing: set[Program]) -> bool:
         """Whether something can fail in a Program, by what was found out before, once for each of those in it."""
         known = self._fails.get(program)
@@ -312,6 +314,7 @@ class Checks(WithState):
 
     # ------------------------------------------------------------------------------------------- Programs
 
+    @deep
     def bare(self, program: Program) -> Program:
         """The Program without checks of users'."""
         if not any(e.primitive.only_checks or e.primitive.has_programs for e in program.eqns):

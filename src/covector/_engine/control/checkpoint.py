@@ -10,6 +10,7 @@ import numpy as np
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
+from covector._engine.base.depth import deep
 from covector._engine.base.record import fields, record, replace
 from covector._engine.control.call import Call, Transparent, spread
 from covector._engine.control.custom import kept
@@ -49,6 +50,7 @@ class Offloadable:
 Policy = Callable[..., Any]
 
 
+@deep
 def keeps(policy: Policy | None, eqn: Eqn) -> bool:
     """Whether results of an equation are kept: what has effects runs once.
 
@@ -188,7 +190,7 @@ def _keeping(program: Program, policy: Policy | None) -> Program:
         same = all(a.primitive is b.primitive for a, b in zip(eqns, program.eqns, strict=True))
         return program if same else map_eqns(program, eqns)
 
-    return Rewriting(changed)(program)
+    return Rewriting(changed, (_keeping, policy))(program)
 
 
 @record

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -171,6 +171,8 @@ class Where:
 class Changing(Primitive):
     """A family: what holds Programs, and by them may change operands in place, as an update does."""
 
+    may_not_end: ClassVar[bool] = False  # on operands that are not meant for it
+
     def changed(self) -> Sequence[int | None]:
         """For each result, the operand that it is, changed in place or not at all, or None."""
         raise self._missing("changed")
@@ -278,8 +280,19 @@ def as_it_is(branch: Program) -> Masked:
 
 
 @derived
+def _may_not_end(program: Program) -> bool:
+    """Whether a loop is in it that must have no step where its operands are not meant for it."""
+    found = [e.primitive for p in program.within() for e in p.eqns]
+    return any(isinstance(p, Changing) and p.may_not_end for p in found)
+
+
+@derived
 def masked_program(branch: Program, where: Where) -> Masked:
     """A branch that does what it does only if it is told so."""
+    if not any(where.kept) and not any(where.shared) and not _may_not_end(branch):
+        return as_it_is(
+            branch
+        )  # else each of those inside of each other would be written anew for all around
     found = _changes(branch)
     program = found.program
     changing: dict[Eqn, set[int]] = {}

@@ -124,6 +124,7 @@ class While(Unwinding):
     tape: int | None = None  # bytes that its way back may take for the residuals of steps
     agreed: bool = False
     name: ClassVar[str] = "while"
+    may_not_end: ClassVar[bool] = True
     multiple: ClassVar[bool] = True
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from covector._engine.base.depth import deep
 from covector._engine.base.errors import VerificationError
 from covector._engine.ir.access import uses
 from covector._engine.ir.effects import is_kept
@@ -58,6 +59,7 @@ def verify_effects(before: Program | Kernel, now: Program | Kernel, after: str) 
         )
 
 
+@deep
 def effects_in(ir: Program | Kernel) -> tuple[object, ...]:
     """What has effects that are kept, in order: primitives, and tuples of what is inside loops and branches."""
     if isinstance(ir, Kernel):
@@ -75,6 +77,7 @@ def effects_in(ir: Program | Kernel) -> tuple[object, ...]:
     return tuple(found)
 
 
+@deep
 def _effects_of_statements(body: Sequence[Statement]) -> tuple[object, ...]:
     found: list[object] = []
     for s in body:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 
-from covector._engine.base.depth import Depth
+from covector._engine.base.caches import forgotten_by
+from covector._engine.base.depth import deep
 from covector._engine.base.errors import Source
 from covector._engine.base.record import fields, record, replace
 from covector._engine.ir.effects import Effect, is_kept
@@ -92,7 +94,7 @@ class Program:
     constants: tuple[Any, ...] = ()
     name: str = "main"
     derived: ClassVar[dict[Any, Any] | None] = (
-        None  # of a Program: what transforms/programs.py made of it
+        None  # of a Program: what was made of it, see `derived_from`
     )
     _effects: ClassVar[frozenset[Effect] | None] = None
 
@@ -124,6 +126,21 @@ class Program:
             object.__setattr__(pending.pop(), "_effects", found)
         assert self._effects is not None
         return self._effects
+
+    @property
+    def depth(self) -> int:
+        """How many levels of Programs are inside of it, those of calls as well."""
+        found: dict[Program, int] = {}
+        pending = [self]
+        while pending:
+            eqns = [e for e in pending[-1].eqns if e.primitive.has_programs]
+            inside = [p for e in eqns for p in e.primitive.programs()]
+            missing = [p for p in inside if p not in found]
+            if missing:
+                pending += missing
+                continue
+            found[pending.pop()] = 1 + max([found[p] for p in inside], default=-1)
+        return found[self]
 
     def within(self) -> list[Program]:
         """This Program and all inside of it, each once."""
@@ -167,6 +184,7 @@ class ShortNames:
         return f"{self[atom]}:{atom.aval.text()}"
 
 
+@deep
 def show(program: Program, indent: str = "", names: ShortNames | None = None) -> str:
     """The Program as text, an equation a line, with the user's lines at the right."""
     names = ShortNames() if names is None else names
@@ -250,21 +268,54 @@ def without_dead_code(
     return program if same else map_eqns(program, kept[::-1])
 
 
-_changing = Depth()
+_derived: WeakSet[Program] = WeakSet()  # those from which something was derived
+
+
+def derived_from(program: Program) -> dict[Any, Any]:
+    """What was derived from a Program, by what was asked for.
+
+    It is with the Program, not in a table of all: a callback in what was derived may lead back to the Program, and
+    only in a cycle of objects does the collector of garbage see that.
+    """
+    table = program.derived
+    if table is None:
+        table = {}
+        object.__setattr__(program, "derived", table)
+        _derived.add(program)
+    return table
+
+
+def _forget() -> None:
+    for program in list(_derived):
+        object.__setattr__(program, "derived", None)
+    _derived.clear()
+
+
+forgotten_by(_forget)
 
 
 class Rewriting:
     """A change of a Program, and of the Programs inside: each is changed once, however many equations hold it.
 
     What a loop does forwards is in its way back several times, and that again in the way back of the loop around it.
+    With `kept`, which names the change, what it gives is remembered as long as the Program lives: a change that is
+    asked for anew for each level gives the same Programs each time.
     """
 
-    def __init__(self, change: Callable[[Program, Rewriting], Program]):
-        self._change = change
+    def __init__(
+        self, change: Callable[[Program, Rewriting], Program], kept: Hashable | None = None
+    ):
+        self._change, self._kept = change, kept
         self._done: dict[Program, Program] = {}
 
+    @deep
     def __call__(self, program: Program) -> Program:
-        return _changing.kept(self._done, program, lambda: self._change(program, self))
+        table: dict[Any, Any] = self._done if self._kept is None else derived_from(program)
+        key = program if self._kept is None else self._kept
+        found = table.get(key)
+        if found is None:
+            found = table[key] = self._change(program, self)
+        return found
 
     def inside(self, p: Primitive) -> Primitive:
         """The primitive that holds the changed Programs."""
@@ -289,7 +340,8 @@ def inline_transparent(program: Program, but: type[Any] | None = None) -> Progra
     def stays(p: Primitive) -> bool:
         return not p.transparent or (but is not None and isinstance(p, but))
 
-    return Rewriting(lambda program, inside: _inlined(program, inside, stays))(program)
+    kept = inline_transparent, but
+    return Rewriting(lambda program, inside: _inlined(program, inside, stays), kept)(program)
 
 
 def _inlined(program: Program, inlined: Rewriting, leaves: Callable[[Primitive], bool]) -> Program:
@@ -297,26 +349,33 @@ def _inlined(program: Program, inlined: Rewriting, leaves: Callable[[Primitive],
         return program
     eqns: list[Eqn] = []
     env: dict[Atom, Atom] = {}
+    same = True
 
     def atom(a: Atom) -> Atom:
         return env.get(a, a) if isinstance(a, Var) else a
 
+    @deep
     def run(body: Program, arguments: Sequence[Atom]) -> list[Atom]:
+        nonlocal same
         env.update(zip(body.inputs, arguments, strict=True))
         for eqn in body.eqns:
             inputs = tuple([atom(a) for a in eqn.inputs])
             called = eqn.primitive.inlined()
             stays = called is not None and leaves(eqn.primitive)
             if called is not None and not stays:
+                same = False
                 env.update(zip(eqn.outputs, run(called, inputs), strict=True))
                 continue
             outputs = tuple([Var(v.aval) for v in eqn.outputs])  # a body may be inlined twice
             env.update(zip(eqn.outputs, outputs, strict=True))
             primitive = eqn.primitive if stays else inlined.inside(eqn.primitive)
+            same = same and primitive is eqn.primitive
             eqns.append(Eqn(primitive, inputs, outputs, eqn.source))
         return [atom(a) for a in body.outputs]
 
     outputs = run(program, program.inputs)
+    if same:
+        return program
     return Program(program.inputs, tuple(eqns), tuple(outputs), name=program.name)
 
 
@@ -335,6 +394,7 @@ def seen_through(program: Program) -> Program:
     return map_eqns(program, eqns, [names.get(a, a) for a in program.outputs])
 
 
+@deep
 def with_dims(program: Program, values: Mapping[str, Dim]) -> Program:
     """The Program for these values of its symbolic dimensions: in types and in primitives' parameters."""
     variables: dict[Var, Var] = {}

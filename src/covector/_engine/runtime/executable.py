@@ -14,6 +14,7 @@ from covector._engine.backends import registry
 from covector._engine.backends.base import IR, Backend, Job
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
+from covector._engine.base.depth import going_through
 from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.locks import import_late
 from covector._engine.base.record import record
@@ -100,10 +101,13 @@ class Executable:
         job = job_of(chosen, donated)
         self.program, self.donated = program, job.donated
         # Of code that is found on the disk, the passes run when somebody asks.
-        self._stages = stages = functools.cache(partial(_run_passes, program, chosen, job))
+        self._stages = stages = functools.cache(
+            partial(going_through, program.depth, _run_passes, program, chosen, job)
+        )
         with NO_COLLECTION:
             key = partial(_key, program, job)
-            self.loaded = chosen.load(lambda: _last(stages()), program, job, cache.cached, key)
+            given = lambda: _last(stages()), program, job, cache.cached, key
+            self.loaded = going_through(program.depth, chosen.load, *given)
         self.native = self.loaded.native
         self.out_avals = program.out_avals
         self.seconds = time.perf_counter() - start

@@ -119,9 +119,7 @@ def linear_entry(
     split = linearize_program(program, live + (False,) * len(constants))
     if sum(split.nonzero) > MOST_RESULTS or (wide and meets_64_bits(split.linear)):
         return None  # of residuals the rounded numbers would be kept
-    if _by_users(
-        split.linear, set()
-    ):  # whether its transpose can be a Program is known before it is used
+    if _by_users(split.linear):  # whether its transpose can be a Program is known before it is used
         k = sum(live)
         mask = (False,) * (len(split.linear.inputs) - k) + (True,) * k
         back = transpose_program(split.linear, mask, (True,) * sum(split.nonzero)).program
@@ -146,15 +144,9 @@ def linear_entry(
     )
 
 
-def _by_users(program: Program, seen: set[Program]) -> bool:
-    """Whether the transpose of something in a Program is a function of the user's; not in those seen before."""
-    if program in seen:
-        return False
-    seen.add(program)
-    return any(
-        e.primitive.users_transpose or any(_by_users(p, seen) for p in e.primitive.programs())
-        for e in program.eqns
-    )
+def _by_users(program: Program) -> bool:
+    """Whether the transpose of something in a Program is a function of the user's."""
+    return any(e.primitive.users_transpose for p in program.within() for e in p.eqns)
 
 
 class Linearized:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import compress
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakSet
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
 from covector._engine.base.caches import forgotten_by
-from covector._engine.base.depth import Depth
+from covector._engine.base.depth import deep
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
 from covector._engine.core.refs import Later
@@ -23,8 +22,6 @@ from covector._engine.core.trace import (
     _state,
     current,
     evaluate,
-    in_scope,
-    named_axes,
     stage,
     using,
 )
@@ -34,6 +31,7 @@ from covector._engine.ir.program import (
     Literal,
     Program,
     Var,
+    derived_from,
     map_eqns,
     replace_inputs,
     without_dead_code,
@@ -53,30 +51,6 @@ from covector._engine.types.dims import Dim
 P = ParamSpec("P")
 T = TypeVar("T")
 Mask = tuple[bool, ...]
-_derived: WeakSet[Program] = WeakSet()  # those from which something was derived
-
-
-_deriving = Depth()
-
-
-def _table_of(program: Program) -> dict[Any, Any]:
-    """What was derived from a Program.
-
-    It is with the Program, not in a table of all: a callback in what was derived may lead back to the Program, and
-    only in a cycle of objects does the collector of garbage see that.
-    """
-    table = program.derived
-    if table is None:
-        table = {}
-        object.__setattr__(program, "derived", table)
-        _derived.add(program)
-    return table
-
-
-def _forget() -> None:
-    for program in list(_derived):
-        object.__setattr__(program, "derived", None)
-    _derived.clear()
 
 
 def derived(f: Callable[P, T]) -> Callable[P, T]:
@@ -89,26 +63,19 @@ def derived(f: Callable[P, T]) -> Callable[P, T]:
     def cached(*args: P.args, **kwargs: P.kwargs) -> T:
         assert not kwargs
         program, *rest = args
-        table, key = _table_of(program), (f, *rest)  # type: ignore[arg-type]
+        table, key = derived_from(program), (f, *rest)  # type: ignore[arg-type]
         if key in table:
             return table[key]
-        axes = named_axes()
+        # Else each equation looks for it, through all frames of the derivation.
+        before = _state.source
+        _state.source = before or errors.user_source()
+        try:
+            found = table[key] = roomy(*args, **kwargs)
+        finally:
+            _state.source = before
+        return found
 
-        def derive() -> T:
-            before = (
-                _state.source
-            )  # else each equation looks for it, through all frames of the derivation
-            _state.source = before or errors.user_source()
-            try:
-                if named_axes() is axes:
-                    return f(*args, **kwargs)
-                with in_scope(axes):  # it is done first, outside of what asked for it
-                    return f(*args, **kwargs)
-            finally:
-                _state.source = before
-
-        return _deriving.kept(table, key, derive)
-
+    roomy = deep(f)
     return cached
 
 
@@ -119,7 +86,6 @@ MAX_INTERNED = 1024
 _acting: OrderedDict[Any, Program] = OrderedDict()
 MAX_ACTING = 32
 _lock = guard(threading.RLock())
-forgotten_by(_forget)
 forgotten_by(_interned.clear)
 
 
@@ -211,6 +177,8 @@ def without_duplicates(program: Program) -> Program:
             kept.append(Eqn(eqn.primitive, inputs, eqn.outputs, eqn.source))
         else:
             names.update(zip(eqn.outputs, before.outputs, strict=True))
+    if not names:
+        return program
     return map_eqns(program, kept, [names.get(a, a) for a in program.outputs])
 
 
