@@ -36,9 +36,9 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "_engine/primitives",
-        "elementwise fft index math reduce scatter single_scatter shape sort special window extremes collective __init__",
+        "elementwise fft index math reduce scatter single_scatter shape sort special window extremes collective",
     ),
-    ("_engine/primitives", "linalg linalg_solve linalg_orthogonal linalg_spectral"),
+    ("_engine/primitives", "__init__ linalg linalg_solve linalg_orthogonal linalg_spectral"),
     ("_engine/transforms", "__init__ forward jet batch transpose programs widen"),
     (
         "_engine/control",
@@ -48,7 +48,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "_engine/control",
         "custom_vjp custom_vmap linear kept checked checkpoint turns masked flat loop foreign_call",
     ),
-    ("_engine/control", "cond each unwind pushed as_one repeat while_"),
+    ("_engine/control", "branches cond each unwind pushed as_one repeat while_"),
     (
         "_engine/compile/functions",
         "coefficients arithmetic table bessel emulated narrow exponential complex error",

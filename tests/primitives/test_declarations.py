@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.primitives.samples import all_samples, array
+from tests.primitives.makers import array
+from tests.primitives.samples import all_samples
 
 import covector as cv
 from covector import lax

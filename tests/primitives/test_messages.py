@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.primitives.samples import array, bf16, bool_, c64, f32, i32
+from tests.primitives.makers import array, bf16, bool_, c64, f32, i32
 
 from covector._engine import primitives as prims
 from covector._engine.core.symbolic import Zero

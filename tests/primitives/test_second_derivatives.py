@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.primitives.samples import all_samples, array
+from tests.primitives.makers import array
+from tests.primitives.samples import all_samples
 
 from covector._engine import primitives as prims
 from covector._engine.core.symbolic import Zero

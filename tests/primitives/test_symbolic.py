@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.primitives import interpret
-from tests.primitives.samples import array, f64, i32, random, u32
+from tests.primitives.makers import array, f64, i32, u32
 
 from covector._engine import primitives as prims
 from covector._engine.base.record import fields, replace
@@ -18,6 +18,7 @@ from covector._engine.core.symbolic import Linear, Zero
 from covector._engine.ir.program import Literal
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
+from covector.extend.testing import random
 
 n, m = dims.symbol("n", 0), dims.symbol("m", 1)
 SIZES = ({"n": 0, "m": 3}, {"n": 1, "m": 1}, {"n": 3, "m": 2}, {"n": 4, "m": 5})

@@ -284,7 +284,8 @@ def test_the_trees_of_tree_util_are_those_of_tree() -> None:
 
 
 def test_what_is_left_of_a_division_is_no_number_if_that_was_none() -> None:
-    for u, v in (([4, -1, -3], [np.nan]), ([4, -1, -3], [np.nan, 1]), ([4, -1, -3], [np.inf]), ([4, np.inf, -3], [2, 1])):  # fmt: skip
+    of = [4, -1, -3]
+    for u, v in ((of, [np.nan]), (of, [np.nan, 1]), (of, [np.inf]), ([4, np.inf, -3], [2, 1])):
         quotient, left = cnp.polydiv(np.float32(u), np.float32(v))
         with np.errstate(all="ignore"):
             wanted, _ = np.polydiv(u, v)

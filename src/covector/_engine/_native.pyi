@@ -436,6 +436,7 @@ class Executable:
         keepalive: object = None,
         aliases: Iterable[tuple[int, int]] = (),
         calls_back: bool = False,
+        repeats: bool = False,
     ) -> None:
         """Inputs are (dtype, shape), outputs (dtype, shape, weak); None is a symbolic length.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import compress
 from typing import Any, ClassVar
 
@@ -12,6 +12,22 @@ from covector._engine import primitives as prims
 from covector._engine.base.errors import at_user_line
 from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record, replace
+from covector._engine.control.branches import (
+    Rest,
+    Slots,
+    all_branches,
+    batch_branches,
+    branches_key,
+    either,
+    jvp_branches,
+    own_slots,
+    part_branches,
+    split_branches,
+    transpose_branches,
+    wide_branches,
+    with_all_constants,
+    with_slots,
+)
 from covector._engine.control.call import (
     IN_NUMPY,
     Call,
@@ -41,7 +57,7 @@ from covector._engine.control.touching import settling
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive, Recorder
 from covector._engine.core.symbolic import Linear, Zero, is_zero
-from covector._engine.core.trace import _state, typeof
+from covector._engine.core.trace import _state
 from covector._engine.ir.builder import (
     Builder,
     Fit,
@@ -56,29 +72,20 @@ from covector._engine.ir.effects import is_kept
 from covector._engine.ir.program import (
     Atom,
     Eqn,
-    Literal,
     Program,
     Var,
     inputs_read,
-    renamed,
     replace_inputs,
 )
 from covector._engine.ir.scalar import Expr
 from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.programs import (
     Mask,
-    SplitProgram,
-    batch_program,
     dependent,
     derived,
-    jvp_program,
-    linearize_program,
     part_of,
-    split_program,
     stage_without_constants,
-    transpose_program,
 )
-from covector._engine.transforms.widen import wide_program
 from covector._engine.types.avals import ShapedArray, is_large
 from covector._engine.types.dims import Dim
 
@@ -115,11 +122,11 @@ class Cond(Changing):
         return replace(self, branches=tuple(programs))
 
     def depends(self, on: tuple[bool, ...]) -> Sequence[bool] | None:
-        return None if on[0] else _either([dependent(b, on[1:]) for b in self.branches])
+        return None if on[0] else either([dependent(b, on[1:]) for b in self.branches])
 
     def live(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]]:
         """The branches with these results alone, and what those take."""
-        takes = _either([inputs_read(part_of(b, tuple(used))) for b in self.branches])
+        takes = either([inputs_read(part_of(b, tuple(used))) for b in self.branches])
         return (
             self.with_programs([part_of(b, tuple(used), takes) for b in self.branches]),
             (True, *takes),
@@ -134,11 +141,11 @@ class Cond(Changing):
             return None
         found = [parted_body(b, keep) for b in self.branches]
         slots: Slots = {}
-        owned = [_own_slots([v.aval for v in f.kept], slots) for f in found]
+        owned = [own_slots([v.aval for v in f.kept], slots) for f in found]
         if not slots or not any(f.second.eqns for f in found):
             return None
         n, m = len(self.branches[0].inputs), len(self.branches[0].outputs)
-        first = [_with_slots(f.first, m, own, slots) for f, own in zip(found, owned, strict=True)]
+        first = [with_slots(f.first, m, own, slots) for f, own in zip(found, owned, strict=True)]
         second: list[Program] = []
         for f, own in zip(found, owned, strict=True):
             mine = dict(zip(own, f.kept, strict=True))
@@ -233,7 +240,7 @@ class Cond(Changing):
     def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
         index, *operands = eqn.inputs
         numbers = tuple([how.wide(a) is not None for a in operands])
-        branches, gives = _wide_branches(*_key(self.branches), numbers)
+        branches, gives = wide_branches(*branches_key(self.branches), numbers)
         more = [how.widened(a, eqn.source) for a in compress(operands, numbers)]
         forms = [
             Var(wide) if mine and (wide := v.aval.wide()) is not None else None
@@ -247,7 +254,7 @@ class Cond(Changing):
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
-        found = _jvp_branches(*_key(self.branches), nonzero)
+        found = jvp_branches(*branches_key(self.branches), nonzero)
         outs = self.with_programs(found.branches)(
             *primals, *given_ones(tangents[1:]), *found.constants
         )
@@ -258,7 +265,7 @@ class Cond(Changing):
         if self._may_disagree:
             return self._for_all().linearize(primals, tangents)
         nonzero = tuple([type(t) is not Zero for t in tangents[1:]])
-        found = _split_branches(*_key(self.branches), nonzero)
+        found = split_branches(*branches_key(self.branches), nonzero)
         known = (*primals[1:], *found.constants)
         outs = self.with_programs(found.known)(primals[0], *known)
         pushed: Sequence[Any] = ()
@@ -277,7 +284,7 @@ class Cond(Changing):
         if self._may_disagree:
             return self._for_all().in_two(args, linear, record)
         index, *rest = args
-        found = _part_branches(*_key(self.branches), linear[1:])
+        found = part_branches(*branches_key(self.branches), linear[1:])
         known = (*left(rest, linear[1:]), *found.constants)
         outs = self.with_programs(found.known)(index, *known)
         values = (*known, *outs)
@@ -297,7 +304,7 @@ class Cond(Changing):
         linear = tuple([isinstance(x, Linear) for x in args])
         given = tuple([not is_zero(c) for c in ct])
         adds, sums = added_onto(sums[1:], linear)
-        found = _transpose_branches(*_key(self.branches), linear, given, adds)
+        found = transpose_branches(*branches_key(self.branches), linear, given, adds)
         known = [x for x, mine in zip(args, linear, strict=True) if not mine]
         back = self.with_programs(found.branches)
         into = [x for x, live in zip(sums, found.live, strict=True) if live and x is not None]
@@ -317,7 +324,7 @@ class Cond(Changing):
         if each:
             how = Batching(size, axis_name)
             return each_its_own(self.branches, index, args[1:], dims[1:], how, self._may_disagree)
-        found = _batch_branches(*_key(self.branches), tuple(dims[1:]), size, axis_name)
+        found = batch_branches(*branches_key(self.branches), tuple(dims[1:]), size, axis_name)
         outs = self.with_programs(found.branches)(index, *args[1:], *found.constants)
         return outs, [0 if mapped else None for mapped in found.live]
 
@@ -328,7 +335,7 @@ class Cond(Changing):
 
     def _for_all(self) -> Call:
         """What gives the same, and is differentiated so that slopes are right whatever elements choose."""
-        return Call(_for_all(*_key(self.branches)))
+        return Call(_for_all(*branches_key(self.branches)))
 
     def changed(self) -> Sequence[int | None]:
         return [None if n is None else n + 1 for n in changed_in_place(self.branches)]
@@ -336,7 +343,7 @@ class Cond(Changing):
     def masked(self, mask: Any, where: Where, xs: Sequence[Any]) -> Sequence[Any]:
         inner = Where(where.kept, where.mapped[1:], where.shared[1:])
         found = [masked_program(b, inner) for b in self.branches]
-        programs, constants = _with_all_constants(
+        programs, constants = with_all_constants(
             [f.program for f in found], [f.constants for f in found]
         )
         return self.with_programs(programs)(*xs, mask, *constants)
@@ -394,81 +401,16 @@ def _by_halves(
     within(0, len(branches))
 
 
-# ------------------------------------------------------------------------------------------- derived branches
-
-
-@record(eq=False)
-class DerivedBranches:
-    """Branches made from others: they take what those take and more, then `constants`.
-
-    `live`: which results of the others have a tangent, which linear operands a cotangent, which results a batch axis.
-    """
-
-    branches: tuple[Program, ...]
-    constants: tuple[Any, ...]
-    live: Mask
-
-
-@record(eq=False)
-class SplitBranches:
-    """Branches in two: what is known, which also gives residuals, and what is linear.
-
-    A residual of one branch lies where another one has another residual of the same type.
-    """
-
-    known: tuple[Program, ...]
-    constants: tuple[Any, ...]
-    linear: tuple[Program, ...]
-    residuals: tuple[
-        int, ...
-    ]  # where `linear` has its first operands from: [operands, results] of `known`
-    live: Mask  # which results have a tangent
-
-
-# What is derived is kept with the first branch; it must not be kept alive by itself.
-Rest = tuple[Program | None, ...]
-
-
-def _key(branches: Sequence[Program]) -> tuple[Program, Rest]:
-    first, *rest = branches
-    return first, tuple([None if b is first else b for b in rest])
-
-
-def _all(first: Program, rest: Rest) -> list[Program]:
-    return [first, *[first if b is None else b for b in rest]]
-
-
-def _either(masks: Sequence[Mask]) -> Mask:
-    return tuple([any(column) for column in zip(*masks, strict=True)])
-
-
-def _with_all_constants(
-    programs: Sequence[Program], constants: Sequence[tuple[Any, ...]]
-) -> tuple[tuple[Program, ...], tuple[Any, ...]]:
-    """The Programs with the constants of all at the end of each one's inputs, and these."""
-    some = [(n, values) for n, values in enumerate(constants) if values]
-    if not some:
-        return tuple(programs), ()
-    result: list[Program] = []
-    for k, program in enumerate(programs):
-        own = len(program.inputs) - len(constants[k])
-        inputs = [*program.inputs[:own]]
-        for n, values in some:
-            inputs += program.inputs[own:] if n == k else [Var(typeof(x)) for x in values]
-        result.append(replace_inputs(program, inputs))
-    return tuple(result), tuple([x for values in constants for x in values])
-
-
 @derived
 def _for_all(first: Program, rest: Rest) -> Program:
     """The choice, of whose branches each runs for all elements that meet if any of them takes it.
 
     So a slope also comes to an element from what others make of its answer, and to none from a choice not taken.
     """
-    branches = _all(first, rest)
+    branches = all_branches(first, rest)
     nothing = Program(first.inputs, (), (), name="nothing")
     slots: Slots = {(aval, n): n for n, aval in enumerate(first.out_avals)}
-    nothing = _with_slots(nothing, 0, (), slots)
+    nothing = with_slots(nothing, 0, (), slots)
     names = Cond(tuple(branches)).axis_names
 
     def run(index: Any, *xs: Any) -> list[Any]:
@@ -479,130 +421,3 @@ def _for_all(first: Program, rest: Rest) -> Program:
         return [chosen(index, column) for column in zip(*columns, strict=True)]
 
     return stage_without_constants(run, [INDEX, *first.in_avals], "for_all")
-
-
-@derived
-def _wide_branches(first: Program, rest: Rest, numbers: Mask) -> tuple[tuple[Program, ...], Mask]:
-    """Branches that also take operands in 64 bits, those in the mask; and which results they give in these too."""
-    branches = _all(first, rest)
-    asked = tuple([a.wide() is not None for a in first.out_avals])
-    gives = _either([wide_program(b, numbers, asked).gives for b in branches])
-    return tuple([wide_program(b, numbers, asked, gives).program for b in branches]), gives
-
-
-@derived
-def _jvp_branches(first: Program, rest: Rest, nonzero: Mask) -> DerivedBranches:
-    """Branches that also push tangents of the operands in the mask."""
-    branches = _all(first, rest)
-    live = _either([jvp_program(b, nonzero).nonzero for b in branches])
-    found = [jvp_program(b, nonzero, live) for b in branches]
-    programs, constants = _with_all_constants(
-        [f.program for f in found], [f.constants for f in found]
-    )
-    return DerivedBranches(programs, constants, live)
-
-
-@derived
-def _transpose_branches(
-    first: Program, rest: Rest, linear: Mask, given: Mask, sums: Mask
-) -> DerivedBranches:
-    """Branches from the known operands, the cotangents in the mask and sums to cotangents of the linear operands."""
-    branches = _all(first, rest)
-    live = _either([transpose_program(b, linear, given, (), sums).nonzero for b in branches])
-    found = [transpose_program(b, linear, given, live, sums) for b in branches]
-    programs, constants = _with_all_constants(
-        [f.program for f in found], [f.constants for f in found]
-    )
-    return DerivedBranches(programs, constants, live)
-
-
-@derived
-def _batch_branches(
-    first: Program, rest: Rest, dims: tuple[int | None, ...], size: Dim, axis_name: Any
-) -> DerivedBranches:
-    """Branches on operands with these batch axes; results that have one have it in front."""
-    branches = _all(first, rest)
-    axes = [batch_program(b, dims, size, axis_name).dims for b in branches]
-    live = _either([tuple([d is not None for d in found]) for found in axes])
-    found = [batch_program(b, dims, size, axis_name, live) for b in branches]
-    programs, constants = _with_all_constants(
-        [f.program for f in found], [f.constants for f in found]
-    )
-    return DerivedBranches(programs, constants, live)
-
-
-@derived
-def _split_branches(first: Program, rest: Rest, nonzero: Mask) -> SplitBranches:
-    """Branches split into what is known and what is linear in the tangents of the operands in the mask."""
-    branches = _all(first, rest)
-    live = _either([linearize_program(b, nonzero).nonzero for b in branches])
-    found = [linearize_program(b, nonzero, live) for b in branches]
-    return _in_slots(found, len(first.inputs), len(first.outputs), live)
-
-
-@derived
-def _part_branches(first: Program, rest: Rest, linear: Mask) -> SplitBranches:
-    """Branches that are linear in the operands in the mask, split into what does not depend on these, and the rest."""
-    branches = _all(first, rest)
-    live = _either([split_program(b, linear).nonzero for b in branches])
-    found = [split_program(b, linear, live) for b in branches]
-    return _in_slots(found, linear.count(False), live.count(False), live)
-
-
-def _in_slots(found: Sequence[SplitProgram], n: int, m: int, live: Mask) -> SplitBranches:
-    """The same of split Programs, of n known inputs and m known outputs."""
-    slots: Slots = {}
-    owned = [_own_slots([a.aval for a in f.known.outputs[m:]], slots) for f in found]
-    known, constants = _with_all_constants(
-        [_with_slots(f.known, m, own, slots) for f, own in zip(found, owned, strict=True)],
-        [f.constants for f in found],
-    )
-    stop = n + len(constants)
-    types = [*known[0].in_avals, *known[0].out_avals[:m], *[aval for aval, _ in slots]]
-    linear: list[Program] = []
-    before = n
-    for split, own in zip(found, owned, strict=True):
-        shared = [Var(aval) for aval in types]
-        mine = [*range(n), *range(before, before + len(split.constants)), *range(stop, stop + m)]
-        places = [*mine, *[stop + m + slot for slot in own]]
-        count = len(split.residuals)
-        names: Mapping[Atom, Atom] = {
-            v: shared[places[i]]
-            for v, i in zip(split.linear.inputs[:count], split.residuals, strict=True)
-        }
-        linear.append(renamed(split.linear, names, [*shared, *split.linear.inputs[count:]]))
-        before += len(split.constants)
-    read = _either([inputs_read(p)[: len(types)] for p in linear])
-    kept = [replace_inputs(p, [*compress(p.inputs, read), *p.inputs[len(types) :]]) for p in linear]
-    residuals = tuple([i for i, mine in enumerate(read) if mine])
-    return SplitBranches(known, constants, tuple(kept), residuals, live)
-
-
-# Places for what branches store: the how-manieth of a type each is.
-Slots = dict[tuple[ShapedArray, int], int]
-
-
-def _own_slots(stored: Sequence[ShapedArray], slots: Slots) -> list[int]:
-    """Where the values that a branch stores lie: the first of a type where others have their first of it."""
-    counts: dict[ShapedArray, int] = {}
-    own: list[int] = []
-    for aval in stored:
-        counts[aval] = counts.get(aval, 0) + 1
-        own.append(slots.setdefault((aval, counts[aval]), len(slots)))
-    return own
-
-
-def _with_slots(known: Program, results: int, own: Sequence[int], slots: Slots) -> Program:
-    """A branch, which gives something for all that any of them stores: zeros for what it has not."""
-    stored = dict(zip(own, known.outputs[results:], strict=True))
-    eqns, outputs = list(known.eqns), list(known.outputs[:results])
-    for (aval, _), slot in slots.items():
-        if slot not in stored:
-            zero = Literal(aval.dtype.type(0), aval.with_shape(()))
-            stored[slot] = zero
-            if aval.shape:
-                stored[slot] = made = Var(aval)
-                fill = prims.Broadcast(aval.shape, tuple(range(aval.ndim)))
-                eqns.append(Eqn(fill, (zero,), (made,), None))
-        outputs.append(stored[slot])
-    return Program(known.inputs, tuple(eqns), tuple(outputs), name=known.name)

@@ -17,9 +17,9 @@ from covector._engine import primitives as prims
 from covector._engine.base.errors import user_source
 from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.record import record
-from covector._engine.control.call import Call
+from covector._engine.control.call import Call, axis_names_of
 from covector._engine.core.primitive import Primitive
-from covector._engine.core.trace import _known, _state, axis_size, typeof
+from covector._engine.core.trace import _known, _state, axis_size, evaluate, typeof
 from covector._engine.ir.program import (
     Atom,
     Eqn,
@@ -36,6 +36,7 @@ from covector._engine.transforms.programs import (
     dependents,
     derived,
     stage_closed,
+    stage_without_constants,
 )
 from covector._engine.types import dtypes
 from covector._engine.types.avals import ShapedArray, is_large
@@ -154,6 +155,27 @@ def of_any(truth: Any, names: Iterable[Hashable]) -> Any:
     for name in sorted(names, key=str):
         found = prims.AllReduce(name, "max", axis_size(name))(found)
     return found
+
+
+@derived
+def steps_for_all(body: Program, condition: Program) -> tuple[Program, Program]:
+    """Condition and body of the loop that runs until no element along the named axes goes on."""
+    names = axis_names_of(condition) | axis_names_of(body)
+    k = len(body.inputs) - len(body.outputs)
+
+    def holds(*xs: Any) -> list[Any]:
+        return [prims.ne(of_any(evaluate(condition, xs)[0], names), np.int32(0))]
+
+    def step(*xs: Any) -> list[Any]:
+        index = prims.convert(evaluate(condition, xs)[0], dtypes.int32)
+        ends = zip(xs[k:], evaluate(body, xs), strict=True)
+        return [chosen(index, pair) for pair in ends]
+
+    types = body.in_avals
+    return (
+        stage_without_constants(holds, types, condition.name),
+        stage_without_constants(step, types, body.name),
+    )
 
 
 # ------------------------------------------------------------------------------------------- changes in place

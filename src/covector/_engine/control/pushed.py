@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from itertools import compress
 from typing import Any, ClassVar
 
 from covector._engine.base.record import record
 from covector._engine.control.call import Call, has_users_batch
 from covector._engine.control.derived import Layout, dependent_carry
 from covector._engine.control.each import Each, over_lanes
+from covector._engine.control.kept import silent
 from covector._engine.control.masked import Changing, Where, slopes_only_where
 from covector._engine.control.unwind import BOUNDED, MANY, Room, Unwound, wide_room
 from covector._engine.core.inside import Interpreter
 from covector._engine.core.primitive import Primitive, Recorder
 from covector._engine.core.symbolic import Zero
 from covector._engine.core.trace import typeof
-from covector._engine.ir.program import Program
-from covector._engine.transforms.programs import Mask
+from covector._engine.ir.program import Program, replace_inputs
+from covector._engine.transforms.programs import Mask, derived, stage_closed
 from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -37,6 +39,10 @@ class Unwinding(Changing):
     def type(self, *avals: ShapedArray) -> tuple[ShapedArray, ...]:
         """The types of the results."""
         raise self._missing("type")
+
+    def type_of_operands(self) -> list[ShapedArray]:
+        """The types that it takes."""
+        raise self._missing("type_of_operands")
 
     def asking(self) -> Unwinding:
         """The loop that takes a truth value behind its consts, and has no step if that is False."""
@@ -178,3 +184,34 @@ def way_back(
     if constants or (lanes and has_users_batch(one)):
         return Call(program), constants
     return WayBack(program, one, lanes, mapped, single, loop, nonzero), ()
+
+
+@derived
+def pushing(
+    body: Program,
+    condition: Program,
+    make: Callable[..., Unwinding],
+    how: tuple[Any, ...],
+    nonzero: Mask,
+) -> tuple[Program, tuple[Any, ...], Mask]:
+    """What `Unwinding.pushing` gives for the loop that is made of condition, body and `how`, kept with the body."""
+    loop = make(condition, body, *how)
+    live: list[bool] = []
+    n = len(nonzero)
+    avals = loop.type_of_operands()
+
+    def run(*args: Any) -> list[Any]:
+        given = iter(args[n:])
+        tangents = [
+            next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
+        ]
+        _, pushed = loop.jvp(args[:n], tangents)
+        live[:] = [type(t) is not Zero for t in pushed]
+        return list(compress(pushed, live))
+
+    types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
+    program, constants = stage_closed(run, types, f"pushed_{body.name}")
+    program = silent(program)  # the loop has had its effects
+    inputs, stop = program.inputs, len(types)
+    program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
+    return program, constants, tuple(live)

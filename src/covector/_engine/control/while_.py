@@ -40,15 +40,14 @@ from covector._engine.control.derived import (
 )
 from covector._engine.control.each import for_each
 from covector._engine.control.flat import Blocks, bytes_kept, has_large_loop, linearized_flat
-from covector._engine.control.kept import TAPE, has_effects, silent
+from covector._engine.control.kept import TAPE, has_effects
 from covector._engine.control.masked import (
     Where,
     carried_in_place,
-    chosen,
     masked_program,
-    of_any,
+    steps_for_all,
 )
-from covector._engine.control.pushed import PushedLoop, Unwinding, way_back
+from covector._engine.control.pushed import PushedLoop, Unwinding, pushing, way_back
 from covector._engine.control.repeat import TRUTH, locals_of, on_buffers, on_locals
 from covector._engine.control.tape import bytes_of
 from covector._engine.control.touching import settling
@@ -68,7 +67,7 @@ from covector._engine.control.wide import WideBody, widened_loop
 from covector._engine.core.inside import Checking, Interpreter, Widening
 from covector._engine.core.primitive import Primitive
 from covector._engine.core.symbolic import Linear, Zero
-from covector._engine.core.trace import evaluate, typeof
+from covector._engine.core.trace import typeof
 from covector._engine.ir.builder import (
     Builder,
     Fit,
@@ -89,13 +88,10 @@ from covector._engine.transforms.batch import Batching
 from covector._engine.transforms.programs import (
     Mask,
     batch_program,
-    derived,
     part_of,
-    stage_closed,
-    stage_without_constants,
 )
 from covector._engine.transforms.widen import wide_program
-from covector._engine.types import dims, dtypes
+from covector._engine.types import dims
 from covector._engine.types.avals import ShapedArray, is_large
 from covector._engine.types.dims import Dim
 
@@ -225,7 +221,7 @@ class While(Unwinding):
         return bytes_of([a for a in compress(self.body.in_avals, on) if is_large(a)])
 
     def in_blocks(self, blocks: Blocks, operands: Sequence[Atom]) -> Sequence[Atom]:
-        k, blocks.kinds = self.num_consts, (_plain, Cond)
+        k, blocks.kinds = self.num_consts, (While, Cond)
         return blocks.repeat(self.condition, self.body, operands[:k], operands[k:])
 
     def asking(self) -> While:
@@ -441,12 +437,12 @@ class While(Unwinding):
 
     def _for_all(self) -> While:
         """The loop that gives the same, and is differentiated so that slopes are right whenever elements end."""
-        condition, body = _for_all(self.body, self.condition)
+        condition, body = steps_for_all(self.body, self.condition)
         return replace(self, condition=condition, body=body, agreed=True)
 
     @property
     def _make(self) -> MakeLoop:
-        return _agreed if self.agreed else _plain
+        return _agreed if self.agreed else While
 
     def recorded(self, nonzero: Mask) -> Recorded | None:
         """The loop that keeps what `keep` says, and its way back; None: nothing is kept."""
@@ -475,8 +471,8 @@ class While(Unwinding):
 
     def pushing(self, nonzero: Mask) -> tuple[Program, tuple[Any, ...], Mask]:
         """The Program of the tangents that are not Zero, its constants, and which these are."""
-        how = self.lanes, self.mapped, self.agreed
-        return _pushing(self.body, self.condition, self.num_consts, *how, nonzero)
+        how = self.num_consts, self.lanes, self.mapped, self.agreed
+        return pushing(self.body, self.condition, _with_lanes, how, nonzero)
 
     adds_onto: ClassVar[bool] = True
 
@@ -585,62 +581,16 @@ class While(Unwinding):
 # ------------------------------------------------------------------------------------------- derived Programs
 
 
-def _plain(condition: Program, body: Program, num_consts: int) -> While:
-    return While(condition, body, num_consts)
-
-
 def _agreed(condition: Program, body: Program, num_consts: int) -> While:
     return While(condition, body, num_consts, agreed=True)
 
 
-@derived
-def _for_all(body: Program, condition: Program) -> tuple[Program, Program]:
-    """Condition and body of the loop that runs until no element along the named axes goes on."""
-    names = axis_names_of(condition) | axis_names_of(body)
-    k = len(body.inputs) - len(body.outputs)
-
-    def holds(*xs: Any) -> list[Any]:
-        return [prims.ne(of_any(evaluate(condition, xs)[0], names), np.int32(0))]
-
-    def step(*xs: Any) -> list[Any]:
-        index = prims.convert(evaluate(condition, xs)[0], dtypes.int32)
-        ends = zip(xs[k:], evaluate(body, xs), strict=True)
-        return [chosen(index, pair) for pair in ends]
-
-    types = body.in_avals
-    return (
-        stage_without_constants(holds, types, condition.name),
-        stage_without_constants(step, types, body.name),
-    )
-
-
-@derived
-def _pushing(
-    body: Program,
+def _with_lanes(
     condition: Program,
+    body: Program,
     num_consts: int,
     lanes: tuple[Dim, ...],
     mapped: Mask,
     agreed: bool,
-    nonzero: Mask,
-) -> tuple[Program, tuple[Any, ...], Mask]:
-    loop = While(condition, body, num_consts, lanes, mapped, agreed=agreed)
-    live: list[bool] = []
-    n = len(nonzero)
-    avals = loop.type_of_operands()
-
-    def run(*args: Any) -> list[Any]:
-        given = iter(args[n:])
-        tangents = [
-            next(given) if mine else Zero(a) for a, mine in zip(avals, nonzero, strict=True)
-        ]
-        _, pushed = loop.jvp(args[:n], tangents)
-        live[:] = [type(t) is not Zero for t in pushed]
-        return list(compress(pushed, live))
-
-    types = [*avals, *[a.tangent() for a in compress(avals, nonzero)]]
-    program, constants = stage_closed(run, types, f"pushed_{body.name}")
-    program = silent(program)  # the loop has had its effects
-    inputs, stop = program.inputs, len(types)
-    program = replace_inputs(program, (*inputs[:n], *inputs[stop:], *inputs[n:stop]))
-    return program, constants, tuple(live)
+) -> While:
+    return While(condition, body, num_consts, lanes, mapped, agreed=agreed)
