@@ -265,7 +265,7 @@ def test_a_failing_callback_raises_what_a_flag_says(wrap: Any) -> None:
         raise Refused("too small")
 
     f = wrap(lambda x: cv.pure_callback(refuse, cv.ShapeDtypeStruct((), np.float32), x))
-    with pytest.raises(Refused, match=r"^too small"):
+    with pytest.raises(Refused, match="too small"):
         f(np.float32(1))
     with (
         cv.config.override(callback_errors="runtime"),

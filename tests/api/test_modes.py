@@ -491,3 +491,24 @@ def test_who_takes_the_place_of_the_compiler_is_heard() -> None:
         assert told == ["cpu"]
         assert float(covector.jit(lambda x: x * 5)(1.0)) == 5.0
     assert float(covector.jit(lambda x: x * 7)(1.0)) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("f", "count"),
+    [
+        (lambda x: x @ x, 2 * 16**3),
+        (lambda x: (x * 2 + 1).sum(), 3 * 16**2),
+        (lambda x: lax.scan(lambda c, _: (c * 2, None), x, None, length=10)[0], 10 * 16**2),
+        (lambda x: lax.cond(x[0, 0] > 0, lambda x: x * 2, lambda x: x * x + x, x), 2 * 16**2),
+    ],
+    ids=["product", "sum", "loop", "branches"],
+)
+def test_operations_are_counted(f: Any, count: int) -> None:
+    found = covector.jit(f).lower(cnp.ones((16, 16))).compile().cost_analysis()["flops"]
+    assert count <= found <= count + 4
+
+
+def test_loops_by_steps_carry_arrays() -> None:
+    with covector.disable_jit():
+        found = [lax.while_loop(lambda c, n=n: c < n, lambda c: c + 1, 0) for n in (0, 3)]
+    assert [(type(x), x.dtype.name) for x in found] == [(covector.Array, "int32")] * 2

@@ -120,7 +120,7 @@ def _while(
         val, done = by_steps.while_loop(
             lambda val: holds(val, None)[1],
             lambda val: advance(val, None)[0],
-            tree.unflatten(carry_tree, carry),
+            tree.unflatten(carry_tree, map(as_array, carry)),
         )
         if done:
             return val

@@ -26,7 +26,7 @@ public:
     // `result` gets eigenvectors as columns, instead of q as rows; it may be null.
     void run(T* result, int64_t result_step) {
         compare();
-        sort_out();
+        choose();
         this->solve(rho_, false);
         this->group();
         basis_.gather(groups_, this->kept(), n_, [&](int64_t g) { return this->source(g); });
@@ -64,33 +64,14 @@ private:
 
     // Which eigenvalues stay as they are: of vectors without a part in z, and one of two that are
     // as good as equal (laed2).
-    void sort_out() {
+    void choose() {
         T most = 0;
         for (int64_t i = 0; i < n_; ++i) most = std::max({most, std::abs(d_[i]), std::abs(z_[i])});
         const T least = 4 * std::numeric_limits<T>::epsilon() * most;
-        std::vector<int64_t> sorted(static_cast<size_t>(n_));
-        std::merge(order_, order_ + upper_, order_ + upper_, order_ + n_, sorted.begin(),
-                   [&](int64_t i, int64_t j) { return d_[i] < d_[j]; });
-        int64_t before = -1;
-        for (const int64_t i : sorted) {
-            if (rho_ * std::abs(z_[i]) <= least) {
-                this->put_aside(i);
-                continue;
-            }
-            if (before >= 0 && alike(before, i, least)) {
-                this->turn(before, i, [&](T c, T s) { turn_to(before, i, c, s); });
-                this->put_aside(before);
-            } else if (before >= 0) {
-                keep(before);
-            }
-            before = i;
-        }
-        if (before >= 0) keep(before);
-    }
-
-    void keep(int64_t i) {
-        this->values_[this->kept()] = d_[i];
-        this->kept_.push_back(i);
+        this->sort_out(
+            upper_, upper_, [&](int64_t i) { return rho_ * std::abs(z_[i]) <= least; },
+            [&](int64_t i, int64_t j) { return alike(i, j, least); },
+            [&](int64_t before, int64_t i, T c, T s) { turn_to(before, i, c, s); });
     }
 
     bool alike(int64_t i, int64_t j, T least) const {

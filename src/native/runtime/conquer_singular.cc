@@ -42,7 +42,7 @@ public:
     // The left vectors become columns of `left`, and the right ones of `right`, unless these are null.
     void run(T* left, int64_t left_step, T* right, int64_t right_step) {
         compare();
-        sort_out();
+        choose();
         this->solve(1, true);
         this->group();
         const auto source = [&](int64_t g) { return this->source(g); };
@@ -95,36 +95,17 @@ private:
         if (std::abs(z_[upper_]) <= least_) z_[upper_] = least_;
     }
 
-    void sort_out() {
-        std::vector<int64_t> sorted(static_cast<size_t>(n_ - 1));
-        std::merge(order_, order_ + upper_, order_ + upper_ + 1, order_ + n_, sorted.begin(),
-                   [&](int64_t i, int64_t j) { return d_[i] < d_[j]; });
-        keep(upper_);
-        int64_t before = -1;
-        for (const int64_t i : sorted) {
-            if (std::abs(z_[i]) <= least_) {
-                this->put_aside(i);
-                continue;
-            }
-            if (before >= 0 && d_[i] - d_[before] <= least_) {
-                this->turn(before, i, [&](T c, T s) {
-                    right_.turn(before, i, c, s);
-                    if (vectors_) left_.turn(before, i, c, s);
-                });
-                this->put_aside(before);
-            } else if (before >= 0) {
-                keep(before);
-            }
-            before = i;
-        }
-        if (before >= 0) keep(before);
+    void choose() {
+        this->keep(upper_);
+        this->sort_out(
+            upper_, upper_ + 1, [&](int64_t i) { return std::abs(z_[i]) <= least_; },
+            [&](int64_t i, int64_t j) { return d_[j] - d_[i] <= least_; },
+            [&](int64_t before, int64_t i, T c, T s) {
+                right_.turn(before, i, c, s);
+                if (vectors_) left_.turn(before, i, c, s);
+            });
         // The second pole is not at the first one.
         if (this->kept() > 1) this->values_[1] = std::max(this->values_[1], least_ / 2);
-    }
-
-    void keep(int64_t i) {
-        this->values_[this->kept()] = d_[i];
-        this->kept_.push_back(i);
     }
 
     // Vector j is z[i] / (d[i]^2 - root^2) on the right, d[i] times that on the left, and -1 there.

@@ -197,6 +197,36 @@ protected:
         bases(c, s);
     }
 
+    void keep(int64_t i) {
+        values_[kept()] = d_[i];
+        kept_.push_back(i);
+    }
+
+    // Goes through two runs of the order, of which the lower one begins at `lower`, from the smallest
+    // value on: what has no part in z is put aside, and so is one of two values that are `alike`, whose
+    // vectors `bases` turns; the others are kept.
+    template <typename Apart, typename Alike, typename F>
+    void sort_out(int64_t upper, int64_t lower, const Apart& apart, const Alike& alike, const F& bases) {
+        std::vector<int64_t> sorted(static_cast<size_t>(n_ - (lower - upper)));
+        std::merge(order_, order_ + upper, order_ + lower, order_ + n_, sorted.begin(),
+                   [&](int64_t i, int64_t j) { return d_[i] < d_[j]; });
+        int64_t before = -1;
+        for (const int64_t i : sorted) {
+            if (apart(i)) {
+                put_aside(i);
+                continue;
+            }
+            if (before >= 0 && alike(before, i)) {
+                turn(before, i, [&](T c, T s) { bases(before, i, c, s); });
+                put_aside(before);
+            } else if (before >= 0) {
+                keep(before);
+            }
+            before = i;
+        }
+        if (before >= 0) keep(before);
+    }
+
     // Solves the equation of those that are kept, and finds the weights of its vectors.
     void solve(T rho, bool squared) {
         const int64_t k = kept();

@@ -14,14 +14,25 @@ from covector._engine.backends import registry
 from covector._engine.backends.base import IR, Backend, Job
 from covector._engine.base.collection import NO_COLLECTION
 from covector._engine.base.config import config
-from covector._engine.base.depth import going_through
+from covector._engine.base.depth import deep, going_through
 from covector._engine.base.explained import explain, is_asked
 from covector._engine.base.locks import import_late
 from covector._engine.base.record import record
 from covector._engine.core.primitive import Primitive
 from covector._engine.ir.content import content
-from covector._engine.ir.kernel import Kernel, Loop, Routine, expressions, walk
+from covector._engine.ir.kernel import (
+    Fold,
+    If,
+    Kernel,
+    Loop,
+    Routine,
+    Statement,
+    children,
+    expressions,
+    nodes,
+)
 from covector._engine.ir.program import Program
+from covector._engine.ir.scalar import Expr
 from covector._engine.runtime import cache
 from covector._engine.runtime.watch import look_at as look_at, watched
 from covector._engine.types import dims
@@ -161,7 +172,9 @@ class Executable:
         sizes = self.memory_analysis()
         moved = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
         found = {"bytes accessed": float(moved), "nanoseconds": self.loaded.cost_ns}
-        return {"flops": _operations(self.ir), **found} if isinstance(self.ir, Kernel) else found
+        return (
+            {"flops": _operations(self.ir, {}), **found} if isinstance(self.ir, Kernel) else found
+        )
 
     def memory_analysis(self) -> MemoryStats:
         """Bytes of arguments, results, scratch memory, and of results that reuse donated arguments."""
@@ -178,19 +191,38 @@ class Executable:
         )
 
 
-def _operations(kernel: Kernel) -> float:
-    """Scalar operations, loops counted in."""
+@deep
+def _operations(kernel: Kernel, counted: dict[Kernel, float]) -> float:
+    """Scalar operations: loops counted in, of two branches the longer one, of loops with a condition one step.
 
-    def count(body: Sequence[Any]) -> float:
-        total = 0.0
-        for s in body:
-            own = float(sum(e.op not in ("const", "local", "load") for e in expressions(s)))
-            if isinstance(s, Loop):
-                own += max(dims.least(s.extent), 1) * count(s.body)
-            elif isinstance(s, Routine):
-                own += 2.0 * max(dims.least(dims.product(s.parameters[2:5])), 1)
-            total += own
-        return total
+    `counted` are those of functions.
+    """
 
-    assert next(walk(kernel.body), None) is not None or not kernel.body
+    def count(body: Sequence[Statement]) -> float:
+        seen = set[Expr]()
+        return sum([one(s, seen) for s in body])
+
+    def one(s: Statement, seen: set[Expr]) -> float:
+        own = float(sum([_COSTS.get(e.op, 1) for e in nodes(expressions(s), seen)]))
+        match s:
+            case Fold():
+                return own + 1
+            case Loop(extent=extent, body=body):
+                return own + max(dims.least(extent), 1) * count(body)
+            case If(body=body, orelse=orelse):
+                return own + max(count(body), count(orelse))
+            case Routine(name=name, parameters=parameters):
+                if name in kernel.functions:
+                    inner = kernel.functions[name]
+                    if inner not in counted:
+                        counted[inner] = _operations(inner, counted)
+                    return own + counted[inner]
+                return own + 2.0 * max(dims.least(dims.product(parameters[2:5])), 1)
+            case _:
+                return own + count(children(s))
+
     return count(kernel.body)
+
+
+# What a value costs that is not one operation.
+_COSTS = {"const": 0, "local": 0, "load": 0, "fma": 2}
