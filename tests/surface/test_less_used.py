@@ -284,7 +284,8 @@ def test_the_trees_of_tree_util_are_those_of_tree() -> None:
 
 
 def test_what_is_left_of_a_division_is_no_number_if_that_was_none() -> None:
-    for u, v in (([4, -1, -3], [np.nan]), ([4, -1, -3], [np.nan, 1]), ([4, -1, -3], [np.inf]), ([4, np.inf, -3], [2, 1])):  # fmt: skip
+    divisors = ([np.nan], [np.nan, 1], [np.inf])
+    for u, v in [([4, -1, -3], v) for v in divisors] + [([4, np.inf, -3], [2, 1])]:
         quotient, left = cnp.polydiv(np.float32(u), np.float32(v))
         with np.errstate(all="ignore"):
             wanted, _ = np.polydiv(u, v)
@@ -310,3 +311,35 @@ def test_middles_of_no_rows(name: str) -> None:
     if "nan" not in name:
         with pytest.raises(ValueError, match="without elements"):
             f(x, *q, axis=0)
+
+
+def test_ufuncs_with_methods_of_their_own() -> None:
+    seen: list[Any] = []
+
+    def noted(name: str) -> Callable[..., Any]:
+        def function(*args: Any, **kwargs: Any) -> Any:
+            seen.append((name, len(args), kwargs))
+            return args[0]
+
+        return function
+
+    x = cnp.ones(3)
+    names = ("call", "reduce", "accumulate", "at", "reduceat")
+    f = cnp.ufunc(lambda a, b: a, 2, 1, nargs=3, **{n: noted(n) for n in names})
+    f(x, x)
+    f.reduce(x, keepdims=True)
+    f.accumulate(x, -1)
+    f.at(x, cnp.array(0), 1.0, inplace=False)
+    f.reduceat(x, cnp.array([0]))
+    options = {"axis": 0, "dtype": None}
+    assert seen == [
+        ("call", 2, {}),
+        ("reduce", 1, {**options, "keepdims": True, "initial": None, "where": None}),
+        ("accumulate", 1, {**options, "axis": -1}),
+        ("at", 3, {}),
+        ("reduceat", 2, options),
+    ]
+    assert f.nargs == 3
+    with pytest.raises(ValueError, match="inplace=False"):
+        f.at(x, cnp.array(0), 1.0)
+    assert f.outer(x, x).shape == (3, 1)  # of the call, which gives the first operand as it is
