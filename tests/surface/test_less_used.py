@@ -311,3 +311,35 @@ def test_middles_of_no_rows(name: str) -> None:
     if "nan" not in name:
         with pytest.raises(ValueError, match="without elements"):
             f(x, *q, axis=0)
+
+
+def test_ufuncs_with_methods_of_their_own() -> None:
+    seen: list[Any] = []
+
+    def noted(name: str) -> Callable[..., Any]:
+        def function(*args: Any, **kwargs: Any) -> Any:
+            seen.append((name, len(args), kwargs))
+            return args[0]
+
+        return function
+
+    x = cnp.ones(3)
+    names = ("call", "reduce", "accumulate", "at", "reduceat")
+    f = cnp.ufunc(lambda a, b: a, 2, 1, nargs=3, **{n: noted(n) for n in names})
+    f(x, x)
+    f.reduce(x, keepdims=True)
+    f.accumulate(x, -1)
+    f.at(x, cnp.array(0), 1.0, inplace=False)
+    f.reduceat(x, cnp.array([0]))
+    options = {"axis": 0, "dtype": None}
+    assert seen == [
+        ("call", 2, {}),
+        ("reduce", 1, {**options, "keepdims": True, "initial": None, "where": None}),
+        ("accumulate", 1, {**options, "axis": -1}),
+        ("at", 3, {}),
+        ("reduceat", 2, options),
+    ]
+    assert f.nargs == 3
+    with pytest.raises(ValueError, match="inplace=False"):
+        f.at(x, cnp.array(0), 1.0)
+    assert f.outer(x, x).shape == (3, 1)  # of the call, which gives the first operand as it is

@@ -436,7 +436,7 @@ def power(x1: Any, x2: Any, /) -> Any:
     if isinstance(x2, np.integer):
         return _power_of(operator.index(x2))(x1)
     out = _power(x1, x2)
-    if not out.weak_type:
+    if not (out.weak_type and type_key(x1)[1]):
         return out
     # the dtype is that of the base, but an exponent that is an array of integers makes the result strong
     dtype, weak = type_key(x2)

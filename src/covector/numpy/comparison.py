@@ -311,6 +311,8 @@ def ldexp(x1: Any, x2: Any, /) -> Any:
             raise errors.DtypeError(
                 f"ldexp takes real numbers and integers, got {dtype.name}{errors.at_user_line()}"
             )
+    if (own := type_key(n)[0]) != dtypes.bool_ and dtypes.iinfo(own).bits < 8:
+        n = cast(n, dtypes.int32)  # the narrowest integers promote to no float
     return _scaled(cast(x, target("inexact", type_key(x))[0]), n)
 
 

@@ -473,6 +473,7 @@ def full_like(
         made = filled(new, number, own, weak)
     else:
         made = _full(new, fill_value, own)
+        made = prims.Convert(own, True)(made) if weak else made
     return placed("full_like", beside((a,), made), device, out_sharding)
 
 

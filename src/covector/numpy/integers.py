@@ -32,6 +32,8 @@ def _integers(name: str, x1: Any, x2: Any) -> list[Any]:
         raise errors.DtypeError(
             f"{name} takes integers, got {typeof(xs[0]).text()}{errors.at_user_line()}"
         )
+    if not all(x.weak_type for x in xs):
+        xs = [prims.Convert(x.dtype)(x) if x.weak_type else x for x in xs]
     return list(broadcast_arrays(*xs))
 
 

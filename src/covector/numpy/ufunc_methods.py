@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,6 +69,18 @@ def _rows(name: str, a: Any, axes: tuple[int, ...], dtype: Any) -> Any:
     a = a if dtype is None else converted(a, dtypes.as_dtype(dtype))
     rest = [i for i in range(a.ndim) if i not in axes]
     return reshape(prims.Transpose((*axes, *rest))(a), (-1, *[a.shape[i] for i in rest]))
+
+
+def by_own(own: Callable[..., Any], name: str, bound: inspect.BoundArguments) -> Any:
+    """What a function that somebody gave for a method makes of its arguments: arrays by position, others by keyword."""
+    bound.apply_defaults()
+    options = dict(bound.arguments)
+    name_of = options.pop("self").__name__
+    refuse_out(f"{name_of}.{name}", options.pop("out", None))
+    if name == "at":
+        _check_not_in_place(name_of, options.pop("inplace"))
+    arrays = [options.pop(k) for k in ("a", "indices", "b") if options.get(k) is not None]
+    return own(*arrays, **options)
 
 
 def reduce(
@@ -162,17 +175,21 @@ def outer(self: Any, A: Any, B: Any, /) -> Any:
     return self(prims.expand_dims(a, range(a.ndim, a.ndim + b.ndim)), b)
 
 
+def _check_not_in_place(name: str, inplace: bool) -> None:
+    if inplace:
+        raise ValueError(
+            f"{name}.at cannot change an array{errors.at_user_line()}: arrays are immutable. Pass "
+            "inplace=False, and it returns the changed array"
+        )
+
+
 def at(self: Any, a: Any, indices: Any, b: Any = None, *, inplace: bool = True) -> Any:
     """The array with the elements at an index replaced by the ufunc's result of them (and of b), one after another.
 
     An element that is named twice is replaced twice.  Integers become floats where the ufunc gives floats.
     ValueError unless `inplace=False`: arrays cannot be changed.
     """
-    if inplace:
-        raise ValueError(
-            f"{self.__name__}.at cannot change an array{errors.at_user_line()}: arrays are immutable. Pass "
-            "inplace=False, and it returns the changed array"
-        )
+    _check_not_in_place(self.__name__, inplace)
     a = lift("at", a)
     if self.nin == 1:
         return a.at[indices].apply(self)

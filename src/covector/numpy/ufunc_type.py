@@ -26,6 +26,9 @@ class _UfuncType(type):
 class ufunc(metaclass=_UfuncType):  # NumPy's name
     """A function of elements of arrays, with methods that apply it along axes: `add`, `maximum`, ..., `frompyfunc`.
 
+    `func` takes `nin` arrays and gives `nout`.  The call and the methods are made of it, unless other functions are
+    given for them; these get axes and so on by keyword.  `nargs` is a fact for readers, `nin` by default.
+
     >>> from covector import numpy as cnp
     >>> isinstance(cnp.add, cnp.ufunc), cnp.add.nin
     (True, 2)
@@ -39,18 +42,27 @@ class ufunc(metaclass=_UfuncType):  # NumPy's name
         nout: int,
         *,
         name: str | None = None,
+        nargs: int | None = None,
         identity: Any = None,
+        call: Callable[..., Any] | None = None,
+        reduce: Callable[..., Any] | None = None,
+        accumulate: Callable[..., Any] | None = None,
+        at: Callable[..., Any] | None = None,
+        reduceat: Callable[..., Any] | None = None,
     ):
-        self._func, self.nin, self.nout, self.nargs = func, nin, nout, nin
+        self.nin, self.nout = nin, nout
+        self.nargs = nin if nargs is None else nargs
         self.__name__ = getattr(func, "__name__", "ufunc") if name is None else name
         self.__doc__, self.identity = func.__doc__, identity
+        self._call = func if call is None else call
+        self._own = {"reduce": reduce, "accumulate": accumulate, "at": at, "reduceat": reduceat}
 
     def __call__(self, *args: Any) -> Any:
         if len(args) != self.nin:
             raise TypeError(
                 f"{self.__name__} takes {self.nin} operands, got {len(args)}{errors.at_user_line()}"
             )
-        return self._func(*args)
+        return self._call(*args)
 
     def __repr__(self) -> str:
         return f"<ufunc {self.__name__} of covector>"
@@ -61,11 +73,15 @@ def _method(name: str) -> Any:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         methods = import_late("covector.numpy.ufunc_methods")
+        own = self._own.get(name) if type(self) is ufunc else None
+        if own is not None:
+            return methods.by_own(own, name, signature.bind(self, *args, **kwargs))
         return getattr(methods, name)(self, *args, **kwargs)
 
+    signature = signature_of(f"self, {_PARAMETERS[name]}")
     method.__name__ = method.__qualname__ = name
     method.__doc__ = _DOCS[name]
-    method.__signature__ = signature_of(f"self, {_PARAMETERS[name]}")  # type: ignore[attr-defined]
+    method.__signature__ = signature  # type: ignore[attr-defined]
     return boundary(method)
 
 
