@@ -8,8 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from cases import case
-from flowjax.bijections import Affine, Chain, Tanh
-from flowjax.distributions import Gamma, Normal, StudentT, Transformed
+from flowjax.distributions import Normal
 from flowjax.flows import coupling_flow, masked_autoregressive_flow
 from flowjax.train import fit_to_data
 
@@ -34,17 +33,6 @@ def autoregressive() -> Any:
 @case(rtol=1e-4, atol=1e-5)
 def coupling() -> Any:
     return drawn(coupling_flow)
-
-
-@case()
-def transformed() -> Any:
-    def run(key: Any) -> Any:
-        bent = Transformed(StudentT(jnp.array([3.0, 4.0])), Chain([Affine(jnp.ones(2), 2.0), Tanh((2,))]))
-        gamma = Gamma(jnp.array([2.0, 3.0]), 1.5)
-        x, density = bent.sample_and_log_prob(key)
-        return x, density, gamma.log_prob(gamma.sample(key)), jax.grad(gamma.log_prob)(jnp.ones(2))
-
-    return run, (KEY,)
 
 
 @case(rtol=1e-3, atol=1e-4, repeats=0)
