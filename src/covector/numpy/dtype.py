@@ -209,7 +209,7 @@ def result_type(*args: Any) -> np.dtype:
     return result_dtype(*args)[0]
 
 
-def result_dtype(*args: Any) -> tuple[np.dtype, bool]:
+def result_dtype(*args: Any) -> tuple[np.dtype, Any]:
     """What `result_type` gives, and whether it is weak."""
     if not args:
         raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
