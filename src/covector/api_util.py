@@ -93,15 +93,26 @@ def flatten_fun_nokwargs(fun: WrappedFun, in_tree: Any) -> tuple[WrappedFun, Cal
     return _flat(fun, in_tree, False)
 
 
-def flatten_axes(name: str, treedef: Any, axis_tree: Any) -> list[Any]:
+def flatten_axes(
+    name: str, treedef: Any, axis_tree: Any, *, kws: bool = False, tupled_args: bool = False
+) -> list[Any]:
     """An entry of a tree of axes, a prefix of the structure, for each leaf; ValueError names it if it is none.
+
+    Of arguments that are a tuple (`tupled_args`) it says where one is missing; with `kws` both trees are pairs of
+    arguments by position and by name.
 
     >>> from covector import api_util, tree
     >>> api_util.flatten_axes("in_axes", tree.structure([1, (2, 3)]), [None, 0])
     [None, 0, 0]
     """
     whole = tree_unflatten(treedef, range(treedef.num_leaves))
-    return tree.broadcast_prefix(axis_tree, whole, name, space=tree.PUBLIC)
+    try:
+        return tree.broadcast_prefix(axis_tree, whole, name, space=tree.PUBLIC)
+    except ValueError as e:
+        positional, axes = (whole[0], axis_tree[0]) if kws else (whole, axis_tree)
+        if not tupled_args or isinstance(axes, tuple) or len(positional) != 1:
+            raise
+        raise ValueError(f"{e}; {name} of one argument is a tuple of one: ({axes!r},)") from None
 
 
 def safe_map(f: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:

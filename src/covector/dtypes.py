@@ -23,7 +23,7 @@ from covector.numpy.dtype import (
     iinfo as iinfo,
     issubdtype as issubdtype,
     prng_key as prng_key,
-    result_type as result_type,
+    result_dtype,
 )
 
 __all__ = [
@@ -54,6 +54,17 @@ def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> np.dty
     dtype('float32')
     """
     return canonical(named_dtype(dtype))
+
+
+def result_type(*args: Any, return_weak_type_flag: bool = False) -> Any:
+    """The dtype that an operation on arrays, numbers or dtypes computes in; with the flag, and whether it is weak.
+
+    >>> import covector
+    >>> covector.dtypes.result_type(covector.numpy.int8(3), 2.0, return_weak_type_flag=True)
+    (dtype('float32'), True)
+    """
+    found = result_dtype(*args)
+    return found if return_weak_type_flag else found[0]
 
 
 def scalar_type_of(x: Any) -> type:

@@ -382,10 +382,12 @@ def _kind_of(x: Any) -> Any:
     return getattr(getattr(x, "dtype", None), "type", None)
 
 
-def new_ref(init_val: Any, *, memory_space: Any = None, kind: str | None = None) -> Ref:
+def new_ref(
+    init_val: Any, *, memory_space: Any = None, kind: str | None = None, pin: bool = False
+) -> Ref:
     """A mutable reference that begins with this array; for a Python number, with one of 32 bits.
 
-    Arrays lie in one memory here, so `memory_space` changes nothing; nor does `kind`, which is None or
+    Arrays lie in one memory here, so `memory_space` and `pin` change nothing; nor does `kind`, which is None or
     "no_grad_no_remat".
 
     >>> import covector
@@ -411,7 +413,7 @@ def new_ref(init_val: Any, *, memory_space: Any = None, kind: str | None = None)
     return Ref(trace.typeof(value), value)
 
 
-def empty_ref(ty: Any, memory_space: Any = None) -> Ref:
+def empty_ref(ty: Any, memory_space: Any = None, pin: bool = False) -> Ref:
     """A mutable reference for an array of a type, a `ShapeDtypeStruct`, to be written before it is read.
 
     >>> import covector

@@ -29,14 +29,14 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 # What needs the elements, or the memory: not under jit and vmap.
 OF_VALUES = {
     "delete", "is_deleted", "is_ready", "item", "nonzero", "tobytes", "tolist", "unsafe_buffer_pointer",
-    "addressable_data", "addressable_shards", "committed", "copy_to_host_async", "devices", "global_shards",
+    "addressable_data", "addressable_shards", "committed", "copy_to_host_async", "devices", "format", "global_shards",
     "is_fully_addressable", "is_fully_replicated", "on_device_size_in_bytes", "platform",
 }  # fmt: skip
 # What gives the elements away: not under grad, where their derivative would be lost.
 OF_ELEMENTS = {"item", "tobytes", "tolist"}
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "float": float, "int": int, "complex": complex, "bool": bool, "operator.index": lambda x: range(3)[x],
-    "numpy.asarray": np.asarray, "format": lambda x: f"{x:.2f}", "hash": hash,
+    "numpy.asarray": np.asarray, "a formatted text": lambda x: f"{x:.2f}", "hash": hash,
 }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_conversions(name: str) -> None:
             assert "test_methods.py" in str(caught.value)
     if name in ("hash", "operator.index"):
         return
-    if name not in ("bool", "format"):
+    if name not in ("bool", "a formatted text"):
         with pytest.raises(error, match=r"differentiated .*test_methods\.py") as caught:
             cv.grad(lambda x: (f(x), x)[1])(x)
         for way in ("stop_gradient", "has_aux", "debug.print"):

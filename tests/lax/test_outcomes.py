@@ -112,6 +112,11 @@ def test_types(case: str) -> None:
 
 VALUES: dict[str, tuple[Callable[[], Any], Any]] = {
     "wrapped": (lambda: lax.convert_element_type(2**32 + 5, "int32"), 5),
+    "the power of integers, repeated": (
+        lambda: lax.pow(cnp.array([2.0]), cnp.arange(3)).tolist(),
+        [1.0, 2.0, 4.0],
+    ),
+    "a truth value of a huge number": (lambda: lax.convert_element_type(10**400, bool), True),
     "wrapped below": (lambda: lax.convert_element_type(-1, "uint8"), 255),
     "wrapped sign": (lambda: lax.convert_element_type(2**31, "int32"), -(2**31)),
     "too large a float": (lambda: lax.convert_element_type(1e10, "int32"), 2**31 - 1),
@@ -228,6 +233,10 @@ def test_errors(case: str) -> None:
 
 def test_numbers_that_do_not_fit() -> None:
     """An imaginary part is not dropped without a word; a text that is no number ended the process."""
+    with pytest.raises(OverflowError, match=r"does not fit 64 bits.*no int32"):
+        lax.convert_element_type(2**70, "int32")
+    with pytest.raises(OverflowError):
+        cnp.astype(2**40, "int32")
     with pytest.raises(TypeError, match="has no complex numbers"):
         lax.convert_element_type(1j, "float32")
     for kind in (cnp.bfloat16, cnp.float8_e5m2, cnp.int4, cnp.float32):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,15 @@ REFUSED: dict[str, Any] = {
 def test_refused(name: str) -> None:
     with pytest.raises(TypeError):
         REFUSED[name]()
+
+
+def test_methods_of_numbers_say_that_keys_are_none() -> None:
+    key = random.key(0)
+    for name in ("sum", "view", "clip", "real"):
+        assert not hasattr(key, name)
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}' .*keys are no numbers"):
+            getattr(key, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'nowhere'$"):
+        getattr(key, "nowhere")  # noqa: B009
+    assert +key is key
+    assert weakref.ref(key)() is key

@@ -17,7 +17,7 @@ X = cnp.array([[3, 1, 2], [6, 5, 4]], "int32")
 # What JAX's arrays, tracers and keys have; of its keys, what is no abstract method.
 ALL = """T addressable_data addressable_shards all any argmax argmin argpartition argsort astype at aval
     block_until_ready byteswap choose clip committed compress conj conjugate copy copy_to_host_async
-    cumprod cumsum delete device devices diagonal dot dtype flat flatten global_shards imag is_deleted
+    cumprod cumsum delete device devices diagonal dot dtype flat flatten format global_shards imag is_deleted
     is_fully_addressable is_fully_replicated is_ready item itemsize mT max mean min nbytes ndim nonzero
     on_device_size_in_bytes prod ptp ravel real repeat reshape round searchsorted shape sharding size
     sort squeeze std sum swapaxes take to_device tobytes tolist trace transpose unsafe_buffer_pointer

@@ -61,6 +61,10 @@ DIFFERENT = {
     "extend.core.find_top_trace": "takes, as in earlier versions of JAX, values to look at",
     "extend.core.jaxpr_as_fun": "gives the function, as a decorated one of JAX does",
     "extend.core.primal_dtype_to_tangent_dtype": "another name of its one parameter",
+    "api_util.flatten_fun": "its one static argument has a name",
+    "api_util.flatten_fun_nokwargs": "its one static argument has a name",
+    "extend.linear_util.transformation": "the function and its arguments may follow later, as in JAX",
+    "extend.linear_util.transformation_with_aux": "the function and its arguments may follow later, as in JAX",
     "interpreters.xla.apply_primitive": "another name of its first parameter",
     **_because(
         "the class of ml_dtypes, whose parameter has another name",
@@ -100,15 +104,8 @@ DIFFERENT = {
     **_because(
         "has not all the parameters of JAX's",
         """
-        ShapeDtypeStruct core.ShapedArray experimental.hijax.ShapedArray api_util.flatten_axes
-        api_util.flatten_fun api_util.flatten_fun_nokwargs core.eval_jaxpr
-        custom_derivatives.custom_gradient custom_gradient dtypes.result_type empty_ref
-        ref.empty_ref new_ref ref.new_ref experimental.checkify.check experimental.jet.jet2
-        experimental.sparse.empty experimental.sparse.bcoo_fromdense experimental.sparse.eye
-        linearize vjp extend.core.set_current_trace extend.core.unmapped_aval
-        extend.linear_util.transformation extend.linear_util.transformation_with_aux
+        ShapeDtypeStruct core.ShapedArray experimental.hijax.ShapedArray linearize vjp
         ffi.build_ffi_lowering_function ffi.ffi_lowering interpreters.ad.jvp
-        interpreters.batching.bdim_at_front interpreters.partial_eval.dce_jaxpr
         interpreters.partial_eval.trace_to_jaxpr_dynamic
         """,
     ),

@@ -12,9 +12,14 @@ __all__ = ["jet", "jet2"]
 
 
 def jet2(
-    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]]
+    fun: Callable[..., Any],
+    primals: Sequence[Any],
+    series: Sequence[Sequence[Any]],
+    *,
+    factorial_scaled: bool = False,
+    **_: Any,
 ) -> tuple[Any, Any]:
-    """`jet` with Taylor coefficients in the place of derivatives.
+    """`jet` with Taylor coefficients in the place of derivatives, unless they are `factorial_scaled`.
 
     >>> import covector.numpy as np
     >>> from covector.experimental.jet import jet2
@@ -22,7 +27,7 @@ def jet2(
     >>> [round(float(c), 4) for c in coefficients]
     [1.0, 0.5, 0.1667]
     """
-    return jet(fun, primals, series, factorial_scaled=False)
+    return jet(fun, primals, series, factorial_scaled=factorial_scaled)
 
 
 publish(__name__)

@@ -389,14 +389,33 @@ class BCOO:
         return (self.indices < cnp.array(self.shape, self.indices.dtype)).all(1)
 
 
-def bcoo_fromdense(mat: Any, *, nse: int | None = None, index_dtype: Any = np.int32) -> BCOO:
+def _one_form(name: str, sparse_format: str = "bcoo", n_batch: int = 0, n_dense: int = 0) -> None:
+    """ValueError for what `BCOO`, with an index of each element, has not."""
+    if (sparse_format, n_batch, n_dense) != ("bcoo", 0, 0):
+        raise ValueError(
+            f"{name} of sparse_format={sparse_format!r}, n_batch={n_batch}, n_dense={n_dense}{errors.at_user_line()}: "
+            "sparse arrays have one form, 'bcoo', and an index for each element"
+        )
+
+
+def bcoo_fromdense(
+    mat: Any,
+    *,
+    nse: int | None = None,
+    n_batch: int = 0,
+    n_dense: int = 0,
+    index_dtype: Any = np.int32,
+) -> BCOO:
     """The elements of an array that are not zero; `nse` says how many, which is needed where it is traced.
+
+    ValueError unless `n_batch` and `n_dense` are 0: each element has an index.
 
     >>> from covector import numpy as np
     >>> from covector.experimental import sparse
     >>> sparse.bcoo_fromdense(np.array([0, 4, 5])).data
     Array([4, 5], dtype=int32)
     """
+    _one_form("bcoo_fromdense", "bcoo", n_batch, n_dense)
     mat = cnp.asarray(mat)
     if mat.ndim:
         found = cnp.nonzero(mat, size=nse, fill_value=mat.shape)
@@ -433,16 +452,26 @@ def todense(arr: Any) -> Any:
     return arr.todense() if isinstance(arr, BCOO) else arr
 
 
-def empty(shape: Sequence[int], dtype: Any = None, index_dtype: Any = np.int32) -> BCOO:
-    """Without an element that is not zero.
+def empty(
+    shape: Sequence[int],
+    dtype: Any = None,
+    index_dtype: Any = np.int32,
+    sparse_format: str = "bcoo",
+    **kwds: int,
+) -> BCOO:
+    """Without an element that is not zero, or with `nse` places for some.
+
+    ValueError for another format, and other numbers of axes with an index (`n_batch`, `n_dense`) than all.
 
     >>> from covector.experimental import sparse
     >>> sparse.empty((2, 3))
     BCOO(float32[2, 3], nse=0)
     """
-    data = cnp.zeros(0, dtype)
-    indices = cnp.zeros((0, len(shape)), index_dtype)
-    return BCOO((data, indices), shape=shape, indices_sorted=True, unique_indices=True)
+    nse = kwds.pop("nse", 0)
+    _one_form("empty", sparse_format, **kwds)
+    data = cnp.zeros(nse, dtype)
+    indices = cnp.zeros((nse, len(shape)), index_dtype) + np.array(shape, np.int32)
+    return BCOO((data, indices), shape=shape, indices_sorted=True, unique_indices=not nse)
 
 
 def eye(
@@ -451,13 +480,18 @@ def eye(
     k: int = 0,
     dtype: Any = None,
     index_dtype: Any = np.int32,
+    sparse_format: str = "bcoo",
+    **kwds: int,
 ) -> BCOO:
     """Ones on a diagonal.
+
+    ValueError for another format, and other numbers of axes with an index (`n_batch`, `n_dense`) than all.
 
     >>> from covector.experimental import sparse
     >>> sparse.eye(3)
     BCOO(float32[3, 3], nse=3)
     """
+    _one_form("eye", sparse_format, **kwds)
     columns = N if M is None else M
     count = max(0, min(N, columns - k) if k >= 0 else min(N + k, columns))
     rows = cnp.arange(count, dtype=index_dtype) + max(-k, 0)

@@ -68,8 +68,10 @@ def wrap_init(
     return WrappedFun(functools.partial(f, **params) if params else f, debug_info)
 
 
-def transformation(gen: Transformation) -> Callable[..., WrappedFun]:
+def transformation(gen: Transformation, *around: Any) -> Any:
     """What puts a transformation around a `WrappedFun`, given that and the generator's first arguments.
+
+    These may follow at once: `transformation(gen, fun, *arguments)` is the function with it.
 
     >>> from covector.extend import linear_util
     >>> @linear_util.transformation
@@ -87,12 +89,10 @@ def transformation(gen: Transformation) -> Callable[..., WrappedFun]:
 
         return WrappedFun(f, fun.debug_info)
 
-    return put_around
+    return put_around(*around) if around else put_around
 
 
-def transformation_with_aux(
-    gen: Transformation,
-) -> Callable[..., tuple[WrappedFun, Callable[[], Any]]]:
+def transformation_with_aux(gen: Transformation, *around: Any) -> Any:
     """As `transformation`, of a generator that last yields a pair: the second is for whoever put it there.
 
     That one gets, beside the function, another one that returns it after the call.
@@ -123,7 +123,7 @@ def transformation_with_aux(
 
         return WrappedFun(f, fun.debug_info), aux
 
-    return put_around
+    return put_around(*around) if around else put_around
 
 
 def _through(fun: WrappedFun, running: Generator[Any, Any, None]) -> Any:

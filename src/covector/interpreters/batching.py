@@ -83,7 +83,7 @@ def broadcast(x: Any, sz: int, axis: int, mesh_axis: Any = None) -> Any:
     return prims.add_batch_axis(x, sz, axis)
 
 
-def bdim_at_front(x: Any, bdim: int | None, size: int) -> Any:
+def bdim_at_front(x: Any, bdim: int | None, size: int, mesh_axis: Any = None) -> Any:
     """The operand with its batch axis in front; one that has none gets it.
 
     >>> import covector

@@ -50,11 +50,15 @@ def trace_to_jaxpr_dynamic(
 
 
 def dce_jaxpr(
-    jaxpr: Jaxpr, used_outputs: Sequence[bool], instantiate: bool | Sequence[bool] = False
+    jaxpr: Jaxpr,
+    used_outputs: bool | Sequence[bool],
+    instantiate: bool | Sequence[bool] = False,
+    live_inputs: bool | Sequence[bool] = True,
 ) -> tuple[Jaxpr, list[bool]]:
     """The Jaxpr of some of the results, without what they do not need; and which of the inputs it takes.
 
-    With `instantiate` it takes all inputs, or those that are named.
+    With `instantiate` it takes all inputs, or those that are named; a truth value says it of all.  What is written into
+    references is kept, whether their contents are read later (`live_inputs`) or not.
 
     >>> import covector
     >>> from covector.interpreters import partial_eval
@@ -64,7 +68,10 @@ def dce_jaxpr(
     (1, [False, True])
     """
     program = jaxpr.program
-    outputs = [v for v, used in zip(program.outputs, used_outputs, strict=True) if used]
+    chosen = (
+        [used_outputs] * len(program.outputs) if isinstance(used_outputs, bool) else used_outputs
+    )
+    outputs = [v for v, used in zip(program.outputs, chosen, strict=True) if used]
     left = without_dead_code(map_eqns(program, program.eqns, outputs))
     read = {v for eqn in left.eqns for v in eqn.inputs if isinstance(v, Var)}
     read.update(v for v in outputs if isinstance(v, Var))

@@ -282,10 +282,9 @@ def pow(x: Any, y: Any) -> Any:
     y = operand("pow", y)
     if type(y) not in SCALARS and dtypes.is_integer(y.dtype):
         (x,) = operands("pow", x)
-        check_shapes("pow", [typeof(x), typeof(y)])
         if dtypes.is_inexact(x.dtype):
             weak = getattr(x, "weak_type", False) and getattr(y, "weak_type", False)
-            return prims.pow_(x, prims.Convert(x.dtype, weak)(y))
+            return _power(x, prims.Convert(x.dtype, weak)(y))
     return _power(x, y)
 
 

@@ -206,6 +206,11 @@ def result_type(*args: Any) -> np.dtype:
     >>> cnp.result_type(cnp.int32, cnp.float16)
     dtype('float16')
     """
+    return result_dtype(*args)[0]
+
+
+def result_dtype(*args: Any) -> tuple[np.dtype, Any]:
+    """What `result_type` gives, and whether it is weak."""
     if not args:
         raise ValueError(f"result_type needs at least one array or dtype{errors.at_user_line()}")
     if all(is_of_keys(x) for x in args):
@@ -214,8 +219,8 @@ def result_type(*args: Any) -> np.dtype:
             raise TypeError(
                 f"result_type of {[found, *others]}{errors.at_user_line()}: there is none"
             )
-        return found
-    return target("any", *[_key(x, dtypes.as_dtype) for x in args])[0]
+        return found, False
+    return target("any", *[_key(x, dtypes.as_dtype) for x in args])
 
 
 def is_of_keys(x: Any) -> Any:

@@ -108,6 +108,14 @@ PROPERTIES_OF_MEMORY: dict[str, tuple[Callable[..., Any], str]] = {
             "False",
         ),
     ),
+    "format": (
+        lambda x: placement().format_of(x),
+        described(
+            "The order of its axes in memory, and its sharding.",
+            "format.layout.major_to_minor",
+            "(0,)",
+        ),
+    ),
     "global_shards": (
         lambda x: placement().shards_of(x),
         described("All parts of the array.", "global_shards[0].device", "CpuDevice(id=0)"),

@@ -49,7 +49,7 @@ class Key:
     Array(False, dtype=bool)
     """
 
-    __slots__ = ("generator", "words")
+    __slots__ = ("__weakref__", "generator", "words")
 
     def __init__(self, words: Any, generator: Generator = THREEFRY):
         self.words, self.generator = words, generator
@@ -83,6 +83,20 @@ class Key:
     def size(self) -> Any:
         """The number of keys."""
         return self.words.size // self.generator.length
+
+    def __getattr__(self, name: str) -> Any:
+        plain = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name.startswith("__") or not hasattr(Tracer, name):
+            raise AttributeError(plain, name=name, obj=self)
+        raise AttributeError(
+            f"{plain}{errors.at_user_line()}: keys are no numbers; `random.bits` and its like give some, and "
+            "`random.key_data` the words that a key is made of",
+            name=name,
+            obj=self,
+        )
+
+    def __pos__(self) -> Key:
+        return self
 
     def __bool__(self) -> bool:
         raise TypeError(f"keys have no truth value{errors.at_user_line()}")

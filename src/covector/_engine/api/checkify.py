@@ -156,7 +156,7 @@ def checkify(f: Callable[P, R], errors: Kinds = user_checks) -> Callable[P, tupl
     return checked
 
 
-def check(pred: Any, msg: str, *fmt_args: Any, **fmt_kwargs: Any) -> None:
+def check(pred: Any, msg: str, *fmt_args: Any, debug: bool = False, **fmt_kwargs: Any) -> None:
     """Fail with a message unless `pred` holds: in a function that `checkify` makes the failure is a result of it.
 
     Elsewhere, outside of `jit`, it raises at once.
@@ -165,6 +165,7 @@ def check(pred: Any, msg: str, *fmt_args: Any, **fmt_kwargs: Any) -> None:
         pred: a truth value, which may be traced.
         msg: a text with places in curly brackets for the other arguments, as in `str.format`.
         fmt_args: arrays, or whatever else.
+        debug: outside of functions that `checkify` makes it does nothing, as `debug_check`.
         fmt_kwargs: the same, by name.
 
     Raises:
@@ -177,7 +178,7 @@ def check(pred: Any, msg: str, *fmt_args: Any, **fmt_kwargs: Any) -> None:
     >>> print(err.get())
     it is -1.00 (`check` failed) ...
     """
-    _check(Check, pred, msg, fmt_args, fmt_kwargs)
+    _check(DebugCheck if debug else Check, pred, msg, fmt_args, fmt_kwargs)
 
 
 def debug_check(pred: Any, msg: str, *fmt_args: Any, **fmt_kwargs: Any) -> None:

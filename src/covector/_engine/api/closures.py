@@ -124,10 +124,15 @@ class _Residual:
 tree.register_node(_Residual, lambda r: (r.constants, r.static), _Residual)
 
 
-def custom_gradient(fun: Function) -> Function:
+def custom_gradient(
+    fun: Any = None, *, with_logs: bool = False, remat: bool = False, with_accums: Any = None
+) -> Any:
     """A function that returns (result, rule), with the rule as its derivative in reverse mode.
 
     `rule` takes the cotangent of the result and returns those of the arguments: a tuple, or one for one argument.
+    With `with_logs` it returns a pair of these and a dict of logs, which nobody reads.  With `remat` the function
+    returns (result, again): `again` takes the arguments and returns (result, rule).  Without a function it is a
+    decorator.  NotImplementedError for `with_accums`, rules that add to what others gave.
 
     >>> import covector
     >>> @covector.custom_gradient
@@ -136,10 +141,19 @@ def custom_gradient(fun: Function) -> Function:
     >>> print(covector.grad(f)(3.0))
     5.0
     """
+    if with_accums is not None:
+        raise NotImplementedError(
+            f"custom_gradient: with_accums={with_accums!r}{errors.at_user_line()}: rules return cotangents here"
+        )
+    if fun is None:
+        return lambda f: custom_gradient(f, with_logs=with_logs, remat=remat)
     check_callable(fun, "custom_gradient")
 
     def pair(*args: Any) -> Any:
-        out = fun(*args)
+        out = checked(fun(*args))
+        return (out[0], checked(out[1](*args))[1]) if remat else out
+
+    def checked(out: Any) -> Any:
         if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
             raise TypeError(
                 f"custom_gradient: {function_place(fun)} must return (result, rule), it returned {out!r}"
@@ -149,7 +163,7 @@ def custom_gradient(fun: Function) -> Function:
 
     @wraps(fun)
     def first(*args: Any) -> Any:
-        return pair(*args)[0]
+        return checked(fun(*args))[0]
 
     def fwd(*args: Any) -> Any:
         out, rule = pair(*args)
@@ -163,7 +177,8 @@ def custom_gradient(fun: Function) -> Function:
                 next(rest) if mine else np.zeros(a.shape, dtypes.float0)
                 for a, mine in zip(avals, live, strict=True)
             ]
-            return rule(tree.unflatten(out_tree, given))
+            backs = rule(tree.unflatten(out_tree, given))
+            return backs[0] if with_logs else backs
 
         types = [a.tangent() for a in avals if a.differentiable()]
         program, constants, _, back_tree = closed("custom_gradient", of_floating, types, types)

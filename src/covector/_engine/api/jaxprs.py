@@ -341,8 +341,15 @@ class ClosedJaxpr(ViewedProgram):
         return super().effects
 
 
-def eval_jaxpr(jaxpr: Jaxpr | Program, consts: Sequence[Any], *args: Any) -> list[Any]:
+def eval_jaxpr(
+    jaxpr: Jaxpr | Program,
+    consts: Sequence[Any],
+    *args: Any,
+    propagate_source_info: bool = True,
+) -> list[Any]:
     """The results of a Jaxpr, under the current trace, for these values of its constants and inputs.
+
+    `propagate_source_info` is accepted: what is made names the line that runs the Jaxpr.
 
     >>> import covector
     >>> from covector import core

@@ -97,7 +97,9 @@ def mapped_aval(size: int, axis: int | None, aval: _ShapedArray) -> _ShapedArray
     return aval.with_shape((*aval.shape[:axis], *aval.shape[axis + 1 :]))
 
 
-def unmapped_aval(size: int, axis: int | None, aval: _ShapedArray) -> _ShapedArray:
+def unmapped_aval(
+    size: int, axis: int | None, aval: _ShapedArray, explicit_mesh_axis: _typing.Any = None
+) -> _ShapedArray:
     """The type of an array that has one more axis of this size.
 
     >>> import covector
@@ -158,7 +160,7 @@ def take_current_trace() -> _Generator[_typing.Any]:
 
 
 @_contextlib.contextmanager
-def set_current_trace(trace: _typing.Any) -> _Generator[None]:
+def set_current_trace(trace: _typing.Any, check_leaks: bool = False) -> _Generator[None]:
     """A block in which a trace is the current one.
 
     >>> from covector.extend import core
