@@ -71,3 +71,23 @@ def test_sums_of_rows_of_complex_numbers(shape: tuple[int, ...]) -> None:
     slope = cv.grad(lambda x: abs(cnp.sum(x, 0)).sum())
     if 0 not in shape:
         np.testing.assert_allclose(cv.jit(slope)(x), slope(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(20_000, 3), (9_999, 7), (4_096, 31), (1_025, 16), (70_000, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "float16", "bool"])
+def test_columns_of_short_rows(shape: tuple[int, ...], dtype: str) -> None:
+    """Several rows are taken for one, and those that are left over too."""
+    rng = np.random.default_rng(0)
+    x = (rng.integers(0, 4, shape) if dtype[0] != "f" else rng.normal(size=shape)).astype(dtype)
+    if dtype[0] == "f":
+        x[5, 0], x[-1, -1] = np.nan, -np.inf
+    with cv.enable_x64(True), np.errstate(all="ignore"):
+        for name in ("sum", "max", "min", "any", "all"):
+            wanted = getattr(np, name)(x.astype("float64" if dtype[0] == "f" else dtype), 0)
+            got = np.asarray(cv.jit(lambda x, f=name: getattr(cnp, f)(x, 0))(x))
+            rtol = 1e-2 if dtype == "float16" else 1e-4
+            np.testing.assert_allclose(got.astype(wanted.dtype), wanted, rtol=rtol, atol=rtol * 10)
+        signs = np.where(x > 0, x.dtype.type(1), x.dtype.type(1) if dtype == "uint8" else -1)
+        if dtype in ("float32", "int32"):
+            got = cv.jit(lambda x: cnp.prod(x, 0))(signs.astype(dtype))
+            np.testing.assert_array_equal(got, signs.astype(dtype).prod(0))

@@ -70,13 +70,11 @@ def _meaning(dtype: np.dtype, made: np.dtype) -> RoutineMeaning:
 
 # By the operands' dtype and the result's.
 ROUTINES = {
-    (dtype, made): runtime_routine(
-        RuntimeRoutine(name, "multiplied", _meaning(dtype, made), "as a table")
-    )
-    for dtype, made, name in (
-        (dtypes.float32, dtypes.float32, "sconv"),
-        (dtypes.float64, dtypes.float64, "dconv"),
-        (dtypes.bfloat16, dtypes.float32, "bconv"),
+    key: runtime_routine(RuntimeRoutine(name, "multiplied", _meaning(*key), "as a table"))
+    for key, name in (
+        ((dtypes.float32, dtypes.float32), "sconv"),
+        ((dtypes.float64, dtypes.float64), "dconv"),
+        ((dtypes.bfloat16, dtypes.float32), "bconv"),
     )
 }
 AXES = 3  # spatial ones that the routine takes
@@ -413,14 +411,11 @@ class Conv(Primitive):
         """Whether the features that are multiplied lie in pairs, and sums do not run along a kernel that is long."""
         numbers, last = self.dimension_numbers, len(lhs) - 1
         made, taken = rhs[numbers.rhs_spec[0]], rhs[numbers.rhs_spec[1]]
-        if numbers.lhs_spec[1] != last or last > 1 + AXES:
+        if numbers.lhs_spec[1] != last or not 2 <= last <= 1 + AXES:
             return False
-        slides = self.slides(lhs, rhs)
-        window = sizes.product([s.window for s in slides])
-        count = sizes.product([s.count for s in slides])
-        return sizes.is_true(
-            lambda: taken % 2 == 0 and made >= self.groups * FEW_FEATURES and window <= 2 * count
-        )
+        windows, counts = zip(*[(s.window, s.count) for s in self.slides(lhs, rhs)], strict=True)
+        fits = sizes.is_true(lambda: taken % 2 == 0 and made >= self.groups * FEW_FEATURES)
+        return fits and sizes.is_true(lambda: sizes.product(windows) <= 2 * sizes.product(counts))
 
     def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
         """Whether each feature, or each two, are on their own, and they lie side by side."""

@@ -45,6 +45,10 @@ __all__ = [
 MANY = 1 << 14  # elements from which what is summed apart is worth the memory for it
 
 
+SHORT = 32  # elements of a row that fills few vectors
+ROWS = 64  # so many of them are taken for one
+
+
 def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
     """The dimensions that are not reduced."""
     return tuple([n for i, n in enumerate(shape) if i not in axes])
@@ -53,6 +57,14 @@ def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
 def _shifted(axes: tuple[int, ...], d: int) -> tuple[tuple[int, ...], int]:
     """The axes beside a batch axis at d, and where that is in the result."""
     return tuple([a + (a >= d) for a in axes]), d - sum(a < d for a in axes)
+
+
+def _are_short(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> bool:
+    """Whether the columns of a long table are reduced whose rows fill few vectors."""
+    if axes != (0,) or len(shape) != 2 or not all(isinstance(n, int) for n in shape):
+        return False
+    rows, short = (int(n) for n in shape)
+    return 0 < short < SHORT and rows * short >= MANY
 
 
 class ScalarReduction(Reduction):
@@ -102,7 +114,23 @@ class ScalarReduction(Reduction):
         return type(self)(axes)(x), place  # type: ignore[call-arg]
 
     def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Sequence[Eqn] | None:
-        return None if self.axes else eqn.inputs[0]
+        """Of an array of short rows, several of which are taken for one: then they fill vectors."""
+        (x,) = eqn.inputs
+        if not self.axes:
+            return x
+        shape, dtype = x.aval.shape, x.aval.dtype
+        if not _are_short(shape, self.axes) or made_by(x) or self.accumulator(dtype) != dtype:
+            return None
+        rows, short = (int(n) for n in shape)
+        steps, reduced = Rewriting(eqn), type(self)((0,))  # type: ignore[call-arg]
+        whole = rows // ROWS * ROWS
+        first = x if whole == rows else steps(prims.Slice((0, 0), (whole, short), (1, 1)), x)
+        longer = steps(prims.Reshape((whole // ROWS, ROWS * short)), first)
+        few = steps(prims.Reshape((ROWS, short)), steps(reduced, longer))
+        if whole < rows:
+            rest = steps(prims.Slice((whole, 0), (rows, short), (1, 1)), x)
+            few = steps(prims.Concatenate(0), few, rest)
+        return steps.end(reduced, few)
 
     def operation(self, dtype: np.dtype) -> str | None:
         if dtypes.is_complex(dtype) and self.op != "add":
