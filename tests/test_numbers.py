@@ -46,6 +46,9 @@ NUMBERS = {
     ("primitives/hashes", "MULTIPLIER"): "of Philox's definition",
     ("primitives/special", "_BY_ITSELF"): "of an approximation: how exact it is",
     ("primitives/scatter", "MOST_COMPONENTS"): "of the routine's signature",
+    ("primitives/reduce", "MANY"): "both ways are equally quick, so nothing depends on it",
+    ("primitives/reduce", "SHORT"): "sums do not depend on the machine",
+    ("primitives/reduce", "ROWS"): "sums do not depend on the machine",
     ("primitives/scatter", "_MANY"): "both ways are equally quick, so nothing depends on it",
 }
 

@@ -9,6 +9,7 @@
 #include "python/bindings.h"
 #include "runtime/blas.h"
 #include "runtime/conv.h"
+#include "runtime/conv_narrow.h"
 #include "runtime/executable.h"
 #include "runtime/foreign.h"
 #include "runtime/lapack.h"
@@ -75,6 +76,7 @@ nb::dict symbol_addresses() {
     made["cv_turn"] = address_of(cv_turn);
     made["cv_sconv"] = address_of(cv_sconv);
     made["cv_dconv"] = address_of(cv_dconv);
+    made["cv_bconv"] = address_of(cv_bconv);
     made["cv_sort_pairs"] = address_of(cv_sort_pairs);
     made["cv_sort_order"] = address_of(cv_sort_order);
     made["cv_cholesky"] = address_of(cv_cholesky);

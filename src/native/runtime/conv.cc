@@ -91,7 +91,7 @@ int32_t convolve(const T* lhs, const T* rhs, T* out, const int64_t* numbers) {
             good = gathers(conv) ? Gathering<T>(conv, *kernels, lhs, rhs, out).run()
                                  : Sliding<T>(conv, *kernels, lhs, rhs, out).run();
         }
-        if (good) Zeros<T>(conv, rhs, out).mend();
+        if (good) Zeros<T, T>(conv, rhs, out).mend();
         return good ? kNoError : kOutOfMemory;
     } catch (const std::bad_alloc&) {
         return kOutOfMemory;

@@ -4,36 +4,52 @@
 
 #include <algorithm>
 #include <limits>
-#include <type_traits>
 #include <vector>
 
 #include "runtime/conv_parts.h"
 
 namespace covector {
 
+// The bits of a number, and which of them are all set where it is not finite; those of uint16_t are a bfloat16's.
+template <typename T>
+struct Bits {
+    using Type = T;
+    static constexpr Type kAbove = 0x7F80;
+};
+template <>
+struct Bits<float> {
+    using Type = uint32_t;
+    static constexpr Type kAbove = 0x7F800000;
+};
+template <>
+struct Bits<double> {
+    using Type = uint64_t;
+    static constexpr Type kAbove = 0x7FF0000000000000;
+};
+
 // Whether all of so many numbers side by side are finite.
 template <typename T>
 bool all_finite(const T* x, int64_t count) {
-    using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-    constexpr Bits kAbove = sizeof(T) == 4 ? 0x7F800000u : 0x7FF0000000000000u;
+    using Type = typename Bits<T>::Type;
+    constexpr Type kAbove = Bits<T>::kAbove;
     constexpr int64_t kSome = 4096;
     for (int64_t begin = 0; begin < count; begin += kSome) {
         const int64_t end = std::min(count, begin + kSome);
-        Bits odd = 0;
+        Type odd = 0;
         for (int64_t i = begin; i < end; ++i) {
-            Bits bits;
+            Type bits;
             std::memcpy(&bits, x + i, sizeof(T));
-            odd |= static_cast<Bits>((bits & kAbove) == kAbove);
+            odd |= static_cast<Type>((bits & kAbove) == kAbove);
         }
         if (odd != 0) return false;
     }
     return true;
 }
 
-template <typename T>
+template <typename W, typename T>
 class Zeros {
 public:
-    Zeros(const Convolution& conv, const T* rhs, T* out)
+    Zeros(const Convolution& conv, const W* rhs, T* out)
         : conv_(conv), axes_(conv.axes), rhs_(rhs), out_(out) {
         for (int a = 0; a < kAxes; ++a) {
             window_ *= axes_[a].window;
@@ -105,7 +121,7 @@ private:
         std::vector<Place> found;
         for (int64_t k = 0; k < window_; ++k) {
             const Place place = place_of(k, axes_[1].window, axes_[2].window);
-            const T* from = rhs_ + feature * conv_.rhs_made;
+            const W* from = rhs_ + feature * conv_.rhs_made;
             for (int a = 0; a < kAxes; ++a) from += place.at[a] * axes_[a].rhs;
             for (int64_t c = 0; c < conv_.taken; ++c) {
                 if (all_finite(from + c * conv_.rhs_taken, 1)) continue;
@@ -132,7 +148,7 @@ private:
 
     const Convolution& conv_;
     const SlidingAxis* axes_;
-    const T* rhs_;
+    const W* rhs_;
     T* out_;
     int64_t window_ = 1, count_ = 1;
     bool are_met_ = false, all_meet_elements_ = true;

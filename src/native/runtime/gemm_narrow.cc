@@ -64,11 +64,11 @@ uint16_t least_magnitude(const Stored& x) {
     return found == 0xffff ? found : static_cast<uint16_t>(found + 1);
 }
 
-// Whether nothing is below 2^-126 that the instruction would take for 0: no operand, and no sum of products. These are
-// multiples of the last of the 16 digits of the least product, so as large as that, or 0.
-bool are_normal(const Stored& x, const Stored& y) {
+// Whether no sum of products is below 2^-126: they are multiples of the last of the 16 digits of the least product, so
+// as large as that, or 0.
+bool are_normal(uint16_t least_x, uint16_t least_y) {
     constexpr int kFraction = 7, kBias = 127, kDigits = 15;
-    const int first = least_magnitude(x) >> kFraction, second = least_magnitude(y) >> kFraction;
+    const int first = least_x >> kFraction, second = least_y >> kFraction;
     return first > 0 && second > 0 && first + second - 2 * kBias - kDigits >= 1 - kBias;
 }
 
@@ -129,7 +129,19 @@ Room<float> widened(const Stored& x) {
     return made;
 }
 
+uint16_t least_magnitude(const uint16_t* x, int64_t count) {
+    constexpr int64_t kRow = 4096;
+    const int64_t rest = count % kRow, whole = count - rest;
+    return std::min(least_magnitude(Stored{x, count / kRow, kRow, kRow}),
+                    least_magnitude(Stored{x + whole, 1, rest, rest}));
+}
+
 }  // namespace
+
+bool are_normal(const uint16_t* x, int64_t x_count, const uint16_t* y, int64_t y_count) {
+    return are_normal(least_magnitude(x, x_count), least_magnitude(y, y_count));
+}
+
 }  // namespace covector
 
 extern "C" void cv_bgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const uint16_t* a, int64_t lda,
@@ -137,7 +149,7 @@ extern "C" void cv_bgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k
     using namespace covector;
     if (m <= 0 || n <= 0) return;
     const Stored left{a, ta ? k : m, ta ? m : k, lda}, right{b, tb ? n : k, tb ? k : n, ldb};
-    if (pair_kernels() != nullptr && k > 0 && are_normal(left, right)) {
+    if (pair_kernels() != nullptr && k > 0 && are_normal(least_magnitude(left), least_magnitude(right))) {
         const Paired x(left, ta != 0), y(right, tb == 0);
         const Product<float> p{ta != 0, tb != 0, m, n, (k + 1) / 2, x.at, x.step, y.at, y.step, beta, c, ldc};
         if (x.at != nullptr && y.at != nullptr && multiply_pairs(p)) return;

@@ -40,11 +40,11 @@ Axes = tuple[int, ...]
 Shape = tuple[Dim, ...]
 
 
-def _meaning(dtype: np.dtype) -> RoutineMeaning:
+def _meaning(dtype: np.dtype, made: np.dtype) -> RoutineMeaning:
     """A convolution of strided arrays: the numbers are those of `Convolution` in the native core."""
 
     def run(parameters: Sequence[int], read: Read, write: Write) -> None:
-        features, batches, batch, taken, made = parameters[:5]
+        features, batches, batch, taken, each = parameters[:5]
         axes = [parameters[5 + 10 * n : 15 + 10 * n] for n in range(AXES)]
         size, window, count, stride, low, base, spread, *steps = map(tuple, zip(*axes, strict=True))
         slides = [
@@ -53,11 +53,11 @@ def _meaning(dtype: np.dtype) -> RoutineMeaning:
         ]
         around = [(s.low, s.high_for(m)) for s, m in zip(slides, count, strict=True)]
         plain = ConvDimensionNumbers(*[tuple(range(2 + AXES))] * 3)
-        conv = Conv(stride, tuple(around), base, spread, plain, features, batches)
+        conv = Conv(stride, tuple(around), base, spread, plain, features, batches, made)
         shapes = (
             (batch * batches, taken * features, *size),
-            (made * features * batches, taken, *window),
-            (batch, made * features * batches, *count),
+            (each * features * batches, taken, *window),
+            (batch, each * features * batches, *count),
         )
         lhs, rhs, out = [
             dense(shape, (*parameters[n : n + 2], *far))
@@ -68,9 +68,14 @@ def _meaning(dtype: np.dtype) -> RoutineMeaning:
     return run
 
 
+# By the operands' dtype and the result's.
 ROUTINES = {
-    dtype: runtime_routine(RuntimeRoutine(name, "multiplied", _meaning(dtype), "as a table"))
-    for dtype, name in ((dtypes.float32, "sconv"), (dtypes.float64, "dconv"))
+    key: runtime_routine(RuntimeRoutine(name, "multiplied", _meaning(*key), "as a table"))
+    for key, name in (
+        ((dtypes.float32, dtypes.float32), "sconv"),
+        ((dtypes.float64, dtypes.float64), "dconv"),
+        ((dtypes.bfloat16, dtypes.float32), "bconv"),
+    )
 }
 AXES = 3  # spatial ones that the routine takes
 FEW_FEATURES = 4  # in a group: fewer leave its vectors empty
@@ -357,6 +362,12 @@ class Conv(Primitive):
         wide = self.accumulator(lhs.aval.dtype)
         if lhs.aval.dtype == out.aval.dtype == wide:
             return None
+        if lhs.aval.dtype == dtypes.bfloat16 and self._has_pairs(lhs.aval.shape, rhs.aval.shape):
+            if out.aval.dtype == wide:
+                return None
+            steps = laws.Rewriting(eqn)
+            found = steps(replace(self, preferred_element_type=wide), lhs, rhs)
+            return steps.end(prims.Convert(out.aval.dtype), found)
         wider = replace(self, preferred_element_type=None)
         avals = [ShapedArray(x.aval.shape, wide) for x in (lhs, rhs)]
         if not wider._by_routine(*avals):
@@ -374,7 +385,8 @@ class Conv(Primitive):
             work = out.aval.size * sizes.floordiv(
                 rhs.aval.size, rhs.aval.shape[self.dimension_numbers.rhs_spec[0]]
             )
-            b.routine(ROUTINES[lhs.aval.dtype], places, numbers, (2,), work=work)
+            routine = ROUTINES[lhs.aval.dtype, out.aval.dtype]
+            b.routine(routine, places, numbers, (2,), work=work)
         else:
             self._lower_to_loops(b, lhs, rhs, out)
 
@@ -384,15 +396,26 @@ class Conv(Primitive):
         The vectors are of features of one group, or of groups that have one feature each.
         """
         made = sizes.floordiv(rhs.shape[self.dimension_numbers.rhs_spec[0]], self.groups)
-        fits = lhs.dtype in ROUTINES and self.result_dtype(lhs.dtype) == lhs.dtype
-        if not fits or lhs.ndim > 2 + AXES:
+        if (lhs.dtype, self.result_dtype(lhs.dtype)) not in ROUTINES or lhs.ndim > 2 + AXES:
             return False
+        if lhs.dtype == dtypes.bfloat16:
+            return self._has_pairs(lhs.shape, rhs.shape)
         taken = rhs.shape[self.dimension_numbers.rhs_spec[1]]
         return (
             sizes.is_true(lambda: made >= FEW_FEATURES)
             or self._is_depthwise(rhs.shape, made)
             or (self.groups == 1 and sizes.is_true(lambda: taken >= FEW_FEATURES))
         )
+
+    def _has_pairs(self, lhs: Shape, rhs: Shape) -> bool:
+        """Whether the features that are multiplied lie in pairs, and sums do not run along a kernel that is long."""
+        numbers, last = self.dimension_numbers, len(lhs) - 1
+        made, taken = rhs[numbers.rhs_spec[0]], rhs[numbers.rhs_spec[1]]
+        if numbers.lhs_spec[1] != last or not 2 <= last <= 1 + AXES:
+            return False
+        windows, counts = zip(*[(s.window, s.count) for s in self.slides(lhs, rhs)], strict=True)
+        fits = sizes.is_true(lambda: taken % 2 == 0 and made >= self.groups * FEW_FEATURES)
+        return fits and sizes.is_true(lambda: sizes.product(windows) <= 2 * sizes.product(counts))
 
     def _is_depthwise(self, kernel: Shape, made: Dim) -> bool:
         """Whether each feature, or each two, are on their own, and they lie side by side."""

@@ -32,6 +32,12 @@ class Rewriting:
         self.made.append(Eqn(primitive, inputs, (result,), self.eqn.source))
         return result
 
+    def apart(self, atoms: Sequence[Atom]) -> tuple[Var, ...]:
+        """The same, which what comes before and what comes after are not computed together with."""
+        outputs = tuple([Var(a.aval) for a in atoms])
+        self.made.append(Eqn(prims.OptimizationBarrier(), tuple(atoms), outputs, self.eqn.source))
+        return outputs
+
     def end(self, primitive: Primitive, *inputs: Atom) -> Sequence[Eqn]:
         """All of them, with one more, whose result is that of the equation."""
         return *self.made, _instead(self.eqn, primitive, *inputs)

@@ -21,6 +21,7 @@ from covector._engine.ir import scalar
 from covector._engine.ir.index import Index, to_scalar
 from covector._engine.ir.program import Atom, Eqn
 from covector._engine.ir.scalar import Expr, Scalar, const
+from covector._engine.primitives.laws import Rewriting
 from covector._engine.types import dims, dtypes
 from covector._engine.types.avals import ShapedArray
 from covector._engine.types.dims import Dim
@@ -41,6 +42,13 @@ __all__ = [
 ]
 
 
+MANY = 1 << 14  # elements from which what is summed apart is worth the memory for it
+
+
+SHORT = 32  # elements of a row that fills few vectors
+ROWS = 64  # so many of them are taken for one
+
+
 def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
     """The dimensions that are not reduced."""
     return tuple([n for i, n in enumerate(shape) if i not in axes])
@@ -49,6 +57,14 @@ def remaining(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> tuple[Dim, ...]:
 def _shifted(axes: tuple[int, ...], d: int) -> tuple[tuple[int, ...], int]:
     """The axes beside a batch axis at d, and where that is in the result."""
     return tuple([a + (a >= d) for a in axes]), d - sum(a < d for a in axes)
+
+
+def _are_short(shape: tuple[Dim, ...], axes: tuple[int, ...]) -> bool:
+    """Whether the columns of a long table are reduced whose rows fill few vectors."""
+    if axes != (0,) or len(shape) != 2 or not all(isinstance(n, int) for n in shape):
+        return False
+    rows, short = (int(n) for n in shape)
+    return 0 < short < SHORT and rows * short >= MANY
 
 
 class ScalarReduction(Reduction):
@@ -97,8 +113,24 @@ class ScalarReduction(Reduction):
         axes, place = _shifted(self.axes, d)
         return type(self)(axes)(x), place  # type: ignore[call-arg]
 
-    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | None:
-        return None if self.axes else eqn.inputs[0]
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Sequence[Eqn] | None:
+        """Of an array of short rows, several of which are taken for one: then they fill vectors."""
+        (x,) = eqn.inputs
+        if not self.axes:
+            return x
+        shape, dtype = x.aval.shape, x.aval.dtype
+        if not _are_short(shape, self.axes) or made_by(x) or self.accumulator(dtype) != dtype:
+            return None
+        rows, short = (int(n) for n in shape)
+        steps, reduced = Rewriting(eqn), type(self)((0,))  # type: ignore[call-arg]
+        whole = rows // ROWS * ROWS
+        first = x if whole == rows else steps(prims.Slice((0, 0), (whole, short), (1, 1)), x)
+        longer = steps(prims.Reshape((whole // ROWS, ROWS * short)), first)
+        few = steps(prims.Reshape((ROWS, short)), steps(reduced, longer))
+        if whole < rows:
+            rest = steps(prims.Slice((whole, 0), (rows, short), (1, 1)), x)
+            few = steps(prims.Concatenate(0), few, rest)
+        return steps.end(reduced, few)
 
     def operation(self, dtype: np.dtype) -> str | None:
         if dtypes.is_complex(dtype) and self.op != "add":
@@ -142,6 +174,23 @@ class Sum(ScalarReduction):
 
     def transpose(self, ct: Any, x: Linear) -> Sequence[Any]:
         return (prims.Broadcast(x.aval.shape, self.axes)(ct),)
+
+    def simplified(self, eqn: Eqn, made_by: MadeBy) -> Atom | Sequence[Eqn] | None:
+        """Of complex numbers, whose rows are added up, the parts on their own, which lie apart until they are summed.
+
+        Where sums went into a row of complex numbers, columns were summed one after the other: 10 times as long.
+        """
+        (x,) = eqn.inputs
+        if not dtypes.is_complex(x.aval.dtype) or not self._adds_rows(x.aval.shape):
+            return super().simplified(eqn, made_by)
+        steps = Rewriting(eqn)
+        parts = [steps(self, steps(part, x)) for part in (prims.real, prims.imag)]
+        return steps.end(prims.complex_, *steps.apart(parts))
+
+    def _adds_rows(self, shape: tuple[Dim, ...]) -> bool:
+        """Whether many elements are summed, and not along the rows."""
+        many = dims.is_true(lambda: dims.product(shape) >= MANY)
+        return bool(self.axes) and many and len(shape) - 1 not in self.axes
 
 
 class Extremum(ScalarReduction):

@@ -320,15 +320,17 @@ class LoopEmitter(Emitter):
             else:
                 raw = self.masked_load(address, type_, e.dtype, mask)
             return self.from_memory(raw, e.dtype)
-        if isinstance(stride, int) and 0 < abs(stride) <= near and mask is None:
-            return self.from_memory(self._near(buffer, d, stride, type_, e.dtype), e.dtype)
+        if isinstance(stride, int) and 0 < abs(stride) <= near:
+            return self.from_memory(self._near(buffer, d, stride, type_, e.dtype, mask), e.dtype)
         addresses = self.addresses(buffer, d)
         return self.from_memory(self.gather(addresses, type_, e.dtype, mask), e.dtype)
 
-    def _near(self, buffer: Buffer, d: Dim, stride: int, type_: str, dtype: np.dtype) -> str:
+    def _near(
+        self, buffer: Buffer, d: Dim, stride: int, type_: str, dtype: np.dtype, mask: str | None
+    ) -> str:
         """Elements that lie a few apart, or backwards: whole vectors are loaded, and the elements picked from them.
 
-        Nothing is read before the first element or after the last.
+        Nothing is read before the first element or after the last; with a mask, nothing but its lanes' elements.
         """
         width, step = self.width, abs(stride)
         last = (width - 1) * step  # where the furthest element is, from the nearest
@@ -339,7 +341,11 @@ class LoopEmitter(Emitter):
         picked = "poison"
         for number, start in enumerate(starts):
             address = self.address(buffer, self.scalar_index(d + start))
-            raw = self.line(f"load {type_}, ptr {address}, align {dtype.itemsize}")
+            if mask is None:
+                raw = self.line(f"load {type_}, ptr {address}, align {dtype.itemsize}")
+            else:
+                own = self._spread_apart(mask, [p - start for p in places])
+                raw = self.masked_load(address, type_, dtype, own)
             lanes = ", ".join(
                 f"i32 {p - start if min(p // width, step - 1) == number else n + width}"
                 for n, p in enumerate(places)
@@ -348,6 +354,15 @@ class LoopEmitter(Emitter):
                 f"shufflevector {type_} {raw}, {type_} {picked}, <{width} x i32> <{lanes}>"
             )
         return picked
+
+    def _spread_apart(self, mask: str, places: Sequence[int]) -> str:
+        """The mask with lane n at places[n]; where there is none, nothing."""
+        lane_at = {p: n for n, p in enumerate(places)}
+        lanes = ", ".join(f"i32 {lane_at.get(n, self.width)}" for n in range(self.width))
+        type_ = vector("i1", self.width)
+        return self.line(
+            f"shufflevector {type_} {mask}, {type_} zeroinitializer, <{self.width} x i32> <{lanes}>"
+        )
 
     def _load_one(self, e: Expr, buffer: Buffer, d: Dim) -> str:
         address = self.address(buffer, self.scalar_index(d))
