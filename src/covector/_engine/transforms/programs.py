@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from covector._engine import primitives as prims
 from covector._engine.base import errors
-from covector._engine.base.caches import forgotten_by
+from covector._engine.base.caches import forgotten_by, members
 from covector._engine.base.depth import Depth
 from covector._engine.base.locks import guard
 from covector._engine.base.record import record
@@ -72,7 +72,7 @@ def _table_of(program: Program) -> dict[Any, Any]:
 
 
 def _forget() -> None:
-    for program in list(_derived):
+    for program in members(_derived):
         object.__setattr__(program, "derived", None)
     _derived.clear()
 
