@@ -210,22 +210,10 @@ def _reduce(function: _native.Boundary) -> Any:
     return name if found is function else (_native.Boundary, (function.__wrapped__,))
 
 
-# Modules that have functions of one element to another beside `covector.numpy`, which all of them say they are of.
-_HOMES = ("covector.nn", "covector.scipy.special")
-
-
-def _place(function: _native.Ufunc) -> Any:
-    """For pickle and copies: the name under which it is the same function again."""
-    name = function.__name__
-    for module in _HOMES:
-        if getattr(sys.modules.get(module), name, None) is function:
-            return _at, (module, name)
-    return name
-
-
-def _at(module: str, name: str) -> Any:
-    return getattr(import_late(module), name)
+def _name(function: _native.Ufunc) -> str:
+    """For pickle, which looks it up in its module, and for copies, which are the function itself."""
+    return function.__name__
 
 
 copyreg.pickle(_native.Boundary, _reduce)  # type: ignore[arg-type]
-copyreg.pickle(_native.Ufunc, _place)  # type: ignore[arg-type]
+copyreg.pickle(_native.Ufunc, _name)  # type: ignore[arg-type]
