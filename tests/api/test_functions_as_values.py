@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -51,3 +53,22 @@ def test_constants_of_programs() -> None:
     closed = cv.jit(lambda x: x * X).trace(X).jaxpr
     assert [c.tolist() for c in closed.consts] == [X.tolist()]
     assert cv.make_jaxpr(lambda x: x * X)(X).literals[0].tolist() == X.tolist()
+
+
+@pytest.mark.parametrize(
+    "f", [cnp.tanh, cnp.add, cv.nn.relu, cv.scipy.special.gammaln, cnp.sum, cv.lax.exp, cv.nn.gelu]
+)
+def test_functions_of_ours_are_copied_and_pickled(f: Any) -> None:
+    """As a module's functions are, by name: models keep them beside their arrays."""
+    model = {"activation": f, "bound": cv.tree_util.Partial(f, X)}
+    for again in (copy.copy(f), copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        assert again is f
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other["activation"] is f
+        assert other["bound"].func is f
+
+
+def test_a_function_without_a_name_is_not_pickled() -> None:
+    f = cnp.frompyfunc(lambda x, y: x + y, nin=2, nout=1, identity=0)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(f)

@@ -514,3 +514,49 @@ def test_subinterpreters_are_refused() -> None:
         """,
         head="import os",
     )
+
+
+def test_a_refused_subinterpreter_changes_nothing() -> None:
+    """What the import there began is not left in the place of what was here."""
+    run("""
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        other = interpreters.create()
+        for _ in range(2):
+            try:
+                interpreters.run_string(other, "import covector")
+            except Exception:
+                pass
+        assert cv.jit(lambda x: x * 3 + 2)(cnp.ones(3)).tolist() == [5, 5, 5]
+        assert random.normal(random.key(0), (2,)).shape == (2,)
+        os._exit(0)
+    """)
+
+
+def test_caches_are_cleared_while_others_compile() -> None:
+    run(
+        """
+        stop = threading.Event()
+        def clear():
+            while not stop.is_set(): cv.clear_caches()
+        thread = threading.Thread(target=clear)
+        wrong = []
+        def work(seed):
+            try:
+                for k in range(40):
+                    f = cv.jit(lambda x: x * k + seed)
+                    if float(f(2.0)) != 2 * k + seed: wrong.append(k)
+            except BaseException as error:
+                wrong.append(error)
+        sys.setswitchinterval(1e-5)
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for t in (thread, *threads): t.start()
+        for t in threads: t.join()
+        stop.set()
+        thread.join()
+        assert not wrong, wrong
+    """,
+        seconds=120,
+    )

@@ -441,7 +441,8 @@ class Executable:
         """Inputs are (dtype, shape), outputs (dtype, shape, weak); None is a symbolic length.
 
         `aliases` are pairs (output, input) that may share memory when the input is donated.  With `calls_back` it calls
-        Python functions, so the thread of its caller runs it, always.
+        Python functions, so the thread of its caller runs it, always; one that `repeats` runs as often as its data
+        say, and is taken to cost what its last run did.
         """
     @property
     def address(self) -> int:

@@ -49,9 +49,11 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 def unary(name: str, recipe: Any, kind: Any, doc: str, strong: str = "") -> Any:
     """A ufunc of one operand, with its example."""
-    return ufunc_of_one(
+    made = ufunc_of_one(
         name, recipe, kind, doc, EXAMPLES.get(name, ""), "x", ALL_KINDS if strong else ""
     )
+    made.__module__ = "covector.nn"  # where pickle finds it
+    return made
 
 
 def _like(x: Any, value: Any) -> np.generic:

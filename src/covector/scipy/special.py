@@ -107,7 +107,7 @@ def _function(
         return recipe(*xs)
 
     nin = parameters.count(",") + 1
-    return elementwise(
+    made = elementwise(
         name,
         recipe if complex else of_floats,
         "inexact",
@@ -117,6 +117,8 @@ def _function(
         parameters,
         strong if isinstance(strong, str) else ALL_KINDS if strong else "",
     )
+    made.__module__ = __name__  # where pickle finds it
+    return made
 
 
 def _choose(cases: list[tuple[Any, Any]], last: Any) -> Any:

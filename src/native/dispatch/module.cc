@@ -38,12 +38,16 @@ void register_exit_handlers(nb::module_& m, const nb::module_& atexit, const nb:
 
 NB_MODULE(_native, m) {
     using namespace covector;
+    // nanobind has just put the tables of this interpreter in place of those of the one that was before.
+    static decltype(nb::detail::internals) tables = nullptr;
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        if (tables != nullptr) nb::detail::internals = tables;
         PyErr_SetString(PyExc_ImportError,
                         "covector cannot be imported in a subinterpreter: its arrays, threads and "
                         "caches belong to the process; use threads, or processes");
         throw nb::python_error();
     }
+    tables = nb::detail::internals;
     // First what runs Python: Ctrl-C may end it, and then the module can be imported again.
     const nb::module_ atexit = nb::module_::import_("atexit"), os = nb::module_::import_("os");
     if (!numpy_init()) throw nb::python_error();

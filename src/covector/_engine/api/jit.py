@@ -32,7 +32,7 @@ from covector._engine.api.references import Touched
 from covector._engine.api.stages import Lowered, Traced
 from covector._engine.base import errors, tree
 from covector._engine.base.belongings import belongings, let_go, refers_to_nothing
-from covector._engine.base.caches import forgotten_by
+from covector._engine.base.caches import forgotten_by, members
 from covector._engine.base.collection import NO_FULL_COLLECTION
 from covector._engine.base.config import config
 from covector._engine.base.events import TRACED, measured
@@ -572,7 +572,7 @@ def _forget(calls: _native.Calls) -> None:
 
 
 def _clear_all() -> None:
-    for calls in list(_all_calls):
+    for calls in members(_all_calls):
         _forget(calls)
 
 

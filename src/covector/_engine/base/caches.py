@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
+from weakref import WeakSet
+
+T = TypeVar("T")
 
 _forgetting: list[Callable[[], object]] = []
 
@@ -10,6 +14,15 @@ _forgetting: list[Callable[[], object]] = []
 def forgotten_by(clear: Callable[[], object]) -> None:
     """Let `clear_caches` call this."""
     _forgetting.append(clear)
+
+
+def members(found: WeakSet[T]) -> list[T]:
+    """Those that there are now, whatever other threads add meanwhile."""
+    while True:
+        try:
+            return list(found)
+        except RuntimeError:  # the set changed its size: weak sets know no other way to say so
+            continue
 
 
 def clear_caches() -> None:

@@ -221,4 +221,10 @@ def _reduce(function: _native.Boundary) -> Any:
     return name if found is function else (_native.Boundary, (function.__wrapped__,))
 
 
+def _name(function: _native.Ufunc) -> str:
+    """For pickle, which looks it up in its module, and for copies, which are the function itself."""
+    return function.__name__
+
+
 copyreg.pickle(_native.Boundary, _reduce)  # type: ignore[arg-type]
+copyreg.pickle(_native.Ufunc, _name)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from covector._engine.base.caches import forgotten_by
+from covector._engine.base.caches import forgotten_by, members
 from covector._engine.base.depth import deep
 from covector._engine.base.errors import Source
 from covector._engine.base.record import fields, record, replace
@@ -286,7 +286,7 @@ def derived_from(program: Program) -> dict[Any, Any]:
 
 
 def _forget() -> None:
-    for program in list(_derived):
+    for program in members(_derived):
         object.__setattr__(program, "derived", None)
     _derived.clear()
 
