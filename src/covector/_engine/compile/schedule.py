@@ -453,7 +453,9 @@ class Choice:
             # Floats say how many elements a vector has: beside their arithmetic, counting in wider integers is little.
             most = self._side_by_side(loop, size) * (numbers or most)
             return Schedule(vector=max(min(most, _covering(extent)), 2))
-        if any(isinstance(step, Tile) for step, _ in self.steps):  # wider than its rows are vectors half empty
+        if any(
+            isinstance(step, Tile) for step, _ in self.steps
+        ):  # wider than its rows are vectors half empty
             most = min(most, self.target.loops.tile)
         count = max(min(most, _covering(extent)), 2)
         nest = self.survey.nest
