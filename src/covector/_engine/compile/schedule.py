@@ -453,6 +453,10 @@ class Choice:
             # Floats say how many elements a vector has: beside their arithmetic, counting in wider integers is little.
             most = self._side_by_side(loop, size) * (numbers or most)
             return Schedule(vector=max(min(most, _covering(extent)), 2))
+        if any(
+            isinstance(step, Tile) for step, _ in self.steps
+        ):  # wider than its rows are vectors half empty
+            most = min(most, self.target.loops.tile)
         count = max(min(most, _covering(extent)), 2)
         nest = self.survey.nest
         below = loop.name not in self.outer or nest.folded or nest.assigned
@@ -466,11 +470,13 @@ class Choice:
         """How many vectors of loops run at once, as each waits for its last step; what they keep stays in the caches.
 
         One thread, 1, 2, 4 and 8 vectors: an adaptive solver over 1,000 starts 178, 104, 78 and 82 us (37, 48 and 76
-        ms to compile), Mandelbrot's set 2.0, 1.4, 1.1 and 1.2 ms, Collatz to 100,000 3.2, 2.3, 1.6 and 1.1.
+        ms to compile), Mandelbrot's set 2.0, 1.4, 1.1 and 1.2 ms, Collatz to 100,000 3.2, 2.3, 1.6 and 1.1.  Ways back
+        keep states, so their loops have many steps: that of the solver 550, 424 and 378 us (242, 330 and 542 ms).
         """
         limits, most = self.target.limits, self.target.loops.side_by_side
-        count = most if size <= limits.body else most // 2 if size <= limits.long_body else 1
         kept = {a.buffer for a in Reader().walk((loop,)) if a.buffer.kind == "local"}
+        most_in_two = 4 * limits.long_body if kept else limits.long_body
+        count = most if size <= limits.long_body else most // 2 if size <= most_in_two else 1
         each = sum(int(b.size) * b.dtype.itemsize for b in kept if isinstance(b.size, int))
         vector = self.target.vector_bits // 32
         while count > 1 and each * vector * count > self.target.caches.second:

@@ -124,11 +124,7 @@ class Unfilled(Primitive):
         return replace(self, aval=self.aval.with_shape((size, *self.aval.shape)))(*args), 0
 
     def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
-        how.record(eqn)
-        wide = self.aval.wide()
-        if wide is None:
-            return (None,)
-        return (how.computed(replace(self, aval=wide), eqn.inputs, eqn.source),)
+        return _wide_memory(self, eqn, how)
 
     def lower(self, b: Builder, operands: Sequence[Operand], results: Sequence[Result]) -> None:
         (out,) = results
@@ -142,7 +138,7 @@ class Unfilled(Primitive):
 class Scratch(Mapped):
     """Zeros of which no element is read before it is set: where each of many loops has its own, they are not written.
 
-    The gradient of Newton's method in 1,000 lanes, of 8 steps each, takes 22 us with zeros in 256 places and 6 without.
+    The gradient of Newton's method in 1,000 lanes, of 8 steps each, takes 22 us of one thread with zeros, 10 without.
     """
 
     aval: ShapedArray
@@ -157,11 +153,23 @@ class Scratch(Mapped):
     def reference(self) -> Any:
         return np.zeros(prims.sizes(self.aval.shape), self.aval.dtype)
 
+    def widened(self, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+        return _wide_memory(self, eqn, how)
+
     def work(self, operands: int) -> float:
         return 0.0
 
     def element(self, index: Index, *xs: View) -> Scalar:
         return constant(self.aval.dtype.type(0), self.aval.dtype)
+
+
+def _wide_memory(p: Unfilled | Scratch, eqn: Eqn, how: Widening) -> Sequence[Atom | None]:
+    """What is kept of numbers that have 64 bits has so many too."""
+    how.record(eqn)
+    wide = p.aval.wide()
+    if wide is None:
+        return (None,)
+    return (how.computed(replace(p, aval=wide), eqn.inputs, eqn.source),)
 
 
 def _as_it_begins(parameters: Sequence[int], read: Read, write: Write) -> None:
