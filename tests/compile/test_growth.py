@@ -235,7 +235,9 @@ def test_blocks_that_call_loops_stay_short(name: str) -> None:
     ],
     ids=["small products", "products", "sums"],
 )
-def test_steps_that_differ_in_numbers_share_functions(step: Callable[[Any, int], Any], x: Any) -> None:
+def test_steps_that_differ_in_numbers_share_functions(
+    step: Callable[[Any, int], Any], x: Any
+) -> None:
     """A loop that is written out, with its number in each turn; what it computes is what it was."""
     texts: list[str] = []
     for count in (FEW, MANY):
